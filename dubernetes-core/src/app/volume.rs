@@ -1,0 +1,155 @@
+//! Volumes: `NAME:/target[:ro]` for a named one, `/folder:/target[:ro]` for a folder of the host.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One mount of a replica.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Volume {
+    /// What is mounted.
+    pub source: VolumeSource,
+    /// Where, as an absolute path in the container.
+    pub target: String,
+    /// Whether the replica may only read it.
+    pub read_only: bool,
+}
+
+/// What a volume is made of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VolumeSource {
+    /// A volume that the engine keeps under this name, shared by the app's replicas.
+    Named(String),
+    /// A folder of the host, as an absolute path.
+    Bind(String),
+}
+
+/// Folders of the host that hold the system itself: mounting one, or a folder above one, gives a
+/// replica control of the machine.
+const SYSTEM_FOLDERS: [&str; 12] = [
+    "/etc", "/proc", "/sys", "/dev", "/boot", "/run", "/var/run", "/var/lib/docker",
+    "/var/lib/containerd", "/var/lib/dubernetes", "/usr", "/root",
+];
+
+impl Volume {
+    /// Reads `NAME:/target`, `/folder:/target`, each with `:ro` or `:rw` behind it if wished.
+    ///
+    /// # Errors
+    ///
+    /// The rule that `text` breaks, as a sentence fragment.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(':');
+        let source = parts.next().unwrap_or_default();
+        let Some(target) = parts.next() else {
+            return Err(format!(
+                "`NAME:/target` or `/folder:/target` was expected, not `{}`",
+                text.escape_debug()
+            ));
+        };
+        let read_only = match parts.next() {
+            None | Some("rw") => false,
+            Some("ro") => true,
+            Some(mode) => {
+                return Err(format!("the mode is `ro` or `rw`, not `{}`", mode.escape_debug()));
+            }
+        };
+        if parts.next().is_some() {
+            return Err("a volume has at most three parts: source, target and mode".into());
+        }
+        Ok(Self { source: check_source(source)?, target: check_target(target)?, read_only })
+    }
+}
+
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = if self.read_only { ":ro" } else { "" };
+        match &self.source {
+            VolumeSource::Named(name) => write!(f, "{name}:{}{mode}", self.target),
+            VolumeSource::Bind(path) => write!(f, "{path}:{}{mode}", self.target),
+        }
+    }
+}
+
+impl TryFrom<String> for Volume {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Volume> for String {
+    fn from(volume: Volume) -> Self {
+        volume.to_string()
+    }
+}
+
+/// Whether mounting `path` would give a replica the system itself, and which folder of it.
+pub(crate) fn system_folder(path: &str) -> Option<&'static str> {
+    let path = path.trim_end_matches('/');
+    if path.is_empty() {
+        return Some("/");
+    }
+    let under = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    SYSTEM_FOLDERS.into_iter().find(|folder| under(path, folder) || under(folder, path))
+}
+
+fn check_source(source: &str) -> Result<VolumeSource, String> {
+    if source.starts_with('/') {
+        let path = check_absolute(source, "the folder of the host")?;
+        return match system_folder(&path) {
+            Some(folder) => Err(format!(
+                "`{path}` cannot be mounted: it holds or lies in `{folder}`, which belongs to the system"
+            )),
+            None => Ok(VolumeSource::Bind(path)),
+        };
+    }
+    if source.starts_with(['.', '~']) {
+        return Err(format!(
+            "a folder of the host is written as an absolute path, not `{}`",
+            source.escape_debug()
+        ));
+    }
+    let mut chars = source.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
+    let rest = chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if first && rest && (1..=128).contains(&source.len()) {
+        Ok(VolumeSource::Named(source.to_owned()))
+    } else {
+        Err(format!(
+            "the name of a volume has letters, digits, `_`, `.` and `-`, and begins with a letter or digit, unlike `{}`",
+            source.escape_debug()
+        ))
+    }
+}
+
+fn check_target(target: &str) -> Result<String, String> {
+    let target = check_absolute(target, "the target of a volume")?;
+    let forbidden = ["/proc", "/sys", "/dev"];
+    let inside = |outer: &&str| target == **outer || target.starts_with(&format!("{outer}/"));
+    match forbidden.iter().find(|outer| inside(outer)) {
+        _ if target == "/" => Err("a volume cannot be mounted on `/`".into()),
+        Some(folder) => Err(format!("a volume cannot be mounted on `{folder}`")),
+        None => Ok(target),
+    }
+}
+
+fn check_absolute(path: &str, what: &str) -> Result<String, String> {
+    if !path.starts_with('/') {
+        return Err(format!("{what} is an absolute path, not `{}`", path.escape_debug()));
+    }
+    if path.len() > 1024 {
+        return Err(format!("{what} has at most 1024 characters"));
+    }
+    if path.chars().any(char::is_control) {
+        return Err(format!("{what} has no control characters"));
+    }
+    if path.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err(format!("{what} has no segment `.` or `..`"));
+    }
+    let trimmed = path.trim_end_matches('/');
+    Ok(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
+}

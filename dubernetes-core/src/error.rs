@@ -1,0 +1,85 @@
+//! Causes of errors, and an error with all its causes as one line.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// The cause of an error: another error, shared so that it can be kept and shown again.
+#[derive(Clone)]
+pub struct Cause(Arc<dyn Error + Send + Sync>);
+
+impl Cause {
+    /// A cause of which only the text is known.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self(Arc::from(Box::<dyn Error + Send + Sync>::from(text.into())))
+    }
+
+    /// Wraps an error.
+    pub fn new(error: impl Error + Send + Sync + 'static) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// The error's text and those of all its causes, joined by `: `, on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = one_line(&error.to_string());
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let next = one_line(&cause.to_string());
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Text from outside on one line: line ends become spaces, other control and bidirectional
+/// characters are escaped.
+pub fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        match c {
+            '\n' | '\r' | '\t' => out.push(' '),
+            c if is_unsafe(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a character could change how a terminal or an editor shows the text around it:
+/// controls, bidirectional marks, zero-width characters and the byte order mark.
+pub fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_cannot_move_the_cursor() {
+        assert_eq!(one_line("a\nb\u{1b}[2J\u{202e}"), "a b\\u{1b}[2J\\u{202e}");
+    }
+}

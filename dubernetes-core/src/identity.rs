@@ -1,0 +1,147 @@
+//! Names, addresses and hashes: derived, never drawn, so that two planners with the same input
+//! pick the same ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use sha2::{Digest as _, Sha256};
+
+use crate::app::{AppName, AppSpec, InstanceName};
+
+/// The pod's name: `APP-ORDINAL`.
+pub fn pod_name(app: &AppName, ordinal: u32) -> String {
+    format!("{app}-{ordinal}")
+}
+
+/// The container's name: `dubernetes.INSTANCE.APP-ORDINAL.rREVISION`, and `.RESTARTS` behind it
+/// after the first restart. Names of apps and instances have no dots, so it is unambiguous.
+pub fn container_name(
+    instance: &InstanceName,
+    app: &AppName,
+    ordinal: u32,
+    revision: u64,
+    restarts: u32,
+) -> String {
+    let base = format!("dubernetes.{instance}.{}.r{revision}", pod_name(app, ordinal));
+    if restarts == 0 { base } else { format!("{base}.{restarts}") }
+}
+
+/// The ingress container's name.
+pub fn ingress_name(instance: &InstanceName) -> String {
+    format!("dubernetes.{instance}.ingress")
+}
+
+/// The network's name.
+pub fn network_name(instance: &InstanceName) -> String {
+    format!("dubernetes.{instance}")
+}
+
+/// The engine's name of a named volume.
+pub fn volume_name(instance: &InstanceName, app: &AppName, volume: &str) -> String {
+    format!("dubernetes.{instance}.{app}.{volume}")
+}
+
+/// The hash of all that a revision is made of: everything in the specification but `replicas`
+/// and `access`, which change without replacing a replica.
+pub fn spec_hash(spec: &AppSpec) -> String {
+    let mut frozen = spec.clone();
+    frozen.replicas = 1;
+    frozen.access = None;
+    // A specification has no map with keys that are not text, so it always serializes.
+    let text = serde_json::to_string(&frozen).unwrap_or_default();
+    Sha256::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The addresses below this offset are not for replicas: the gateway, the ingress, and some to
+/// spare.
+const FIRST_REPLICA: u32 = 16;
+/// So many addresses at the end are left for containers that others attach to the network.
+const LEFT_TO_ENGINE: u32 = 64;
+
+/// The address of the ingress container: the second of the subnet, after the gateway.
+pub fn ingress_address(subnet: Ipv4Net) -> Ipv4Addr {
+    offset(subnet, 2)
+}
+
+/// The part of the subnet from which the engine may give out addresses by itself: the last 64.
+pub fn engine_range(subnet: Ipv4Net) -> Ipv4Net {
+    let start = offset(subnet, size(subnet).saturating_sub(LEFT_TO_ENGINE));
+    Ipv4Net::new(start, 26).unwrap_or(subnet)
+}
+
+/// How many addresses a subnet has for replicas.
+pub fn capacity(subnet: Ipv4Net) -> u32 {
+    size(subnet).saturating_sub(FIRST_REPLICA + LEFT_TO_ENGINE)
+}
+
+/// The first free address for a replica, looking from a place that its identity gives; `None`
+/// if there is none.
+pub fn pick_address(
+    subnet: Ipv4Net,
+    app: &AppName,
+    ordinal: u32,
+    taken: &BTreeSet<Ipv4Addr>,
+) -> Option<Ipv4Addr> {
+    let room = capacity(subnet);
+    if room == 0 {
+        return None;
+    }
+    let digest = Sha256::digest(pod_name(app, ordinal).as_bytes());
+    let start = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) % room;
+    (0..room)
+        .map(|step| offset(subnet, FIRST_REPLICA + (start + step) % room))
+        .find(|address| !taken.contains(address))
+}
+
+/// The environment that every replica gets beside its own.
+pub(crate) fn own_env(app: &AppName, ordinal: u32, revision: u64) -> BTreeMap<String, String> {
+    [
+        ("DUBERNETES_APP", app.to_string()),
+        ("DUBERNETES_REPLICA", pod_name(app, ordinal)),
+        ("DUBERNETES_REVISION", revision.to_string()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
+}
+
+fn size(subnet: Ipv4Net) -> u32 {
+    1_u32.checked_shl(32 - u32::from(subnet.prefix_len())).unwrap_or(u32::MAX)
+}
+
+fn offset(subnet: Ipv4Net, by: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subnet.network()).wrapping_add(by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::ImageRef;
+
+    fn spec() -> AppSpec {
+        AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap())
+    }
+
+    #[test]
+    fn scaling_does_not_change_the_hash_and_an_image_does() {
+        let (mut scaled, mut updated) = (spec(), spec());
+        scaled.replicas = 7;
+        updated.image = ImageRef::parse("web:2").unwrap();
+        assert_eq!(spec_hash(&spec()), spec_hash(&scaled));
+        assert_ne!(spec_hash(&spec()), spec_hash(&updated));
+    }
+
+    #[test]
+    fn addresses_are_distinct_and_stay_in_their_part() {
+        let subnet: Ipv4Net = "10.89.0.0/22".parse().unwrap();
+        let app = AppName::parse("web").unwrap();
+        let mut taken = BTreeSet::new();
+        while let Some(address) = pick_address(subnet, &app, 1, &taken) {
+            assert!(subnet.contains(&address) && !engine_range(subnet).contains(&address));
+            assert_ne!(address, ingress_address(subnet));
+            assert!(taken.insert(address));
+        }
+        assert_eq!(taken.len(), usize::try_from(capacity(subnet)).unwrap());
+    }
+}

@@ -1,0 +1,112 @@
+//! The labels on our containers: the truth about what runs, and where restart state rides.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use crate::app::{AppName, InstanceName};
+
+/// Which instance owns the container. What lacks it, or has another's, is never touched.
+pub const INSTANCE: &str = "dubernetes.instance";
+/// What it is, if not a replica: `ingress`.
+pub const COMPONENT: &str = "dubernetes.component";
+/// The app whose replica it is.
+pub const APP: &str = "dubernetes.app";
+/// The revision that it runs.
+pub const REVISION: &str = "dubernetes.revision";
+/// Its ordinal, from 1.
+pub const REPLICA: &str = "dubernetes.replica";
+/// The hash of all that a revision is made of.
+pub const SPEC: &str = "dubernetes.spec";
+/// Its address on the instance's network.
+pub const ADDRESS: &str = "dubernetes.address";
+/// How often this replica was restarted.
+pub const RESTARTS: &str = "dubernetes.restarts";
+/// How many of those restarts came in a row, without 10 minutes of running between them.
+pub const STREAK: &str = "dubernetes.streak";
+
+/// The labels of a replica, typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaLabels {
+    /// Whose replica it is.
+    pub app: AppName,
+    /// The revision that it runs.
+    pub revision: u64,
+    /// Its ordinal, from 1.
+    pub ordinal: u32,
+    /// The hash of all that its revision is made of.
+    pub spec_hash: String,
+    /// Its address on the instance's network.
+    pub address: Ipv4Addr,
+    /// How often it was restarted.
+    pub restarts: u32,
+    /// How many restarts came in a row.
+    pub streak: u32,
+}
+
+impl ReplicaLabels {
+    /// As the engine keeps them, with the owner's.
+    pub fn to_map(&self, instance: &InstanceName) -> BTreeMap<String, String> {
+        [
+            (INSTANCE, instance.to_string()),
+            (APP, self.app.to_string()),
+            (REVISION, self.revision.to_string()),
+            (REPLICA, self.ordinal.to_string()),
+            (SPEC, self.spec_hash.clone()),
+            (ADDRESS, self.address.to_string()),
+            (RESTARTS, self.restarts.to_string()),
+            (STREAK, self.streak.to_string()),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+    }
+
+    /// Reads them back.
+    ///
+    /// # Errors
+    ///
+    /// The first label that is missing or malformed, as a sentence fragment.
+    pub fn from_map(labels: &BTreeMap<String, String>) -> Result<Self, String> {
+        Ok(Self {
+            app: read(labels, APP)?,
+            revision: read(labels, REVISION)?,
+            ordinal: read(labels, REPLICA)?,
+            spec_hash: read(labels, SPEC)?,
+            address: read(labels, ADDRESS)?,
+            restarts: read(labels, RESTARTS)?,
+            streak: read(labels, STREAK)?,
+        })
+    }
+}
+
+/// Whether the labels are those of an ingress container.
+pub fn is_ingress(labels: &BTreeMap<String, String>) -> bool {
+    labels.get(COMPONENT).is_some_and(|component| component == "ingress")
+}
+
+fn read<T: std::str::FromStr>(labels: &BTreeMap<String, String>, key: &str) -> Result<T, String> {
+    let text = labels.get(key).ok_or_else(|| format!("the label `{key}` is missing"))?;
+    text.parse().map_err(|_| format!("the label `{key}` is malformed: `{}`", text.escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_survive_the_engine() {
+        let labels = ReplicaLabels {
+            app: AppName::parse("web").unwrap(),
+            revision: 3,
+            ordinal: 2,
+            spec_hash: "abc".into(),
+            address: Ipv4Addr::new(10, 1, 0, 9),
+            restarts: 7,
+            streak: 4,
+        };
+        let mut map = labels.to_map(&InstanceName::default());
+        assert_eq!(ReplicaLabels::from_map(&map), Ok(labels));
+        map.insert(REPLICA.into(), "x".into());
+        assert!(ReplicaLabels::from_map(&map).is_err());
+    }
+}

@@ -1,0 +1,14 @@
+//! Dubernetes keeps containers running as a specification says. This crate is its core: the
+//! specification, the pure [`reconcile()`] function, the traits of the outside world, and the controller that joins them.
+
+pub mod app;
+pub mod clock;
+pub mod error;
+pub mod event;
+pub mod identity;
+pub mod ingress;
+pub mod labels;
+pub mod plan;
+pub mod runtime;
+pub mod state;
+pub mod store;

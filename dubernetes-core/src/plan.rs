@@ -1,0 +1,461 @@
+//! What is to be done now, what is waited for, and why: the whole output of [`crate::reconcile()`].
+
+mod text;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
+use crate::ingress::RouteTable;
+use crate::labels::ReplicaLabels;
+use crate::runtime::{ContainerId, ContainerRequest};
+
+/// The result of one pass. Every action in it is safe now, in any order and with any part of
+/// the others failed or left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What to do.
+    pub actions: Vec<Planned>,
+    /// What is not done yet, and until when.
+    pub waiting: Vec<Waiting>,
+    /// What cannot be done until a person acts.
+    pub blocked: Vec<Blocked>,
+    /// What the ingress should serve, whole.
+    pub routes: RouteTable,
+    /// How each app is, whole.
+    pub statuses: BTreeMap<AppName, AppStatus>,
+}
+
+impl Plan {
+    /// When to look again if nothing happens before: the earliest time that anything waits for.
+    pub fn next_look(&self) -> Option<Timestamp> {
+        self.waiting.iter().filter_map(|waiting| waiting.until).min()
+    }
+}
+
+/// An action with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The app that it is for; `None` for the instance itself.
+    pub app: Option<AppName>,
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// One operation on the engine, or on the store's memory of a deleted app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Make sure that the instance's network exists.
+    EnsureNetwork,
+    /// Make sure that the engine has the image of a revision, and record its id.
+    EnsureImage {
+        /// The app.
+        app: AppName,
+        /// The revision.
+        revision: u64,
+        /// The image.
+        image: ImageRef,
+        /// When to pull.
+        policy: PullPolicy,
+    },
+    /// Create a replica's container.
+    Create(Box<ReplicaPlan>),
+    /// Start a container that was created.
+    Start {
+        /// The container.
+        id: ContainerId,
+        /// Its pod's name.
+        pod: String,
+    },
+    /// Stop a running container: signal, grace, kill.
+    Stop {
+        /// The container.
+        id: ContainerId,
+        /// Its pod's name.
+        pod: String,
+        /// The signal, where it is not the image's own.
+        signal: Option<Signal>,
+        /// The time between signal and kill.
+        grace: Duration,
+    },
+    /// Remove a container that does not run.
+    Remove {
+        /// The container.
+        id: ContainerId,
+        /// Its pod's name.
+        pod: String,
+    },
+    /// Drop the tombstone of an app of which nothing is left.
+    Forget {
+        /// The app.
+        app: AppName,
+    },
+}
+
+/// A replica to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaPlan {
+    /// Its pod's name, such as `web-1`.
+    pub pod: String,
+    /// Who it is.
+    pub labels: ReplicaLabels,
+    /// The container to create, labels included.
+    pub request: ContainerRequest,
+}
+
+/// The identity of a call, for the memory of what is under way and what failed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallKey {
+    /// [`Action::EnsureNetwork`].
+    Network,
+    /// [`Action::EnsureImage`].
+    Image {
+        /// The app.
+        app: AppName,
+        /// The revision.
+        revision: u64,
+    },
+    /// [`Action::Create`].
+    Create {
+        /// The app.
+        app: AppName,
+        /// The ordinal.
+        ordinal: u32,
+        /// The revision.
+        revision: u64,
+        /// The address that was planned for it.
+        address: Ipv4Addr,
+    },
+    /// [`Action::Start`], [`Action::Stop`] and [`Action::Remove`].
+    Container(ContainerId),
+    /// [`Action::Forget`].
+    Forget(AppName),
+    /// Applying the route table.
+    Routes,
+}
+
+impl Action {
+    /// The identity of the call that carries this out.
+    pub fn key(&self) -> CallKey {
+        match self {
+            Self::EnsureNetwork => CallKey::Network,
+            Self::EnsureImage { app, revision, .. } => {
+                CallKey::Image { app: app.clone(), revision: *revision }
+            }
+            Self::Create(replica) => CallKey::Create {
+                app: replica.labels.app.clone(),
+                ordinal: replica.labels.ordinal,
+                revision: replica.labels.revision,
+                address: replica.labels.address,
+            },
+            Self::Start { id, .. } | Self::Stop { id, .. } | Self::Remove { id, .. } => {
+                CallKey::Container(id.clone())
+            }
+            Self::Forget { app } => CallKey::Forget(app.clone()),
+        }
+    }
+}
+
+/// Why an action is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// A container is to be created, and there is no network for it.
+    NoNetwork,
+    /// The revision's image is not resolved yet.
+    ImageUnresolved,
+    /// The engine no longer has the image that the revision was resolved to.
+    ImageGone,
+    /// Fewer replicas exist than are wanted.
+    BelowReplicas {
+        /// So many are wanted.
+        want: u32,
+        /// So many exist.
+        have: u32,
+    },
+    /// More replicas exist than are wanted.
+    AboveReplicas {
+        /// So many are wanted.
+        want: u32,
+        /// So many exist.
+        have: u32,
+    },
+    /// Replicas of an older revision exist.
+    NewRevision {
+        /// The revision that is wanted.
+        revision: u64,
+        /// So many of it exist.
+        have: u32,
+        /// So many are wanted.
+        want: u32,
+    },
+    /// A replica of the wanted revision takes its place.
+    Replaced {
+        /// The revision that replaces it.
+        by: u64,
+    },
+    /// The replica's process ended.
+    Exited {
+        /// The exit code.
+        code: i64,
+        /// Whether it needed more memory than its limit.
+        out_of_memory: bool,
+        /// The restart that follows is the n-th, from 1.
+        restart: u32,
+    },
+    /// The replica's container could not be started.
+    StartFailed {
+        /// The engine's text.
+        error: String,
+        /// The try that follows is the n-th restart, from 1.
+        restart: u32,
+    },
+    /// Somebody froze the replica.
+    Paused,
+    /// A container was created and not started yet.
+    NotStarted,
+    /// A newer container has the replica's ordinal.
+    Superseded,
+    /// A user asked for another one in its place.
+    Evicted,
+    /// The app was deleted.
+    AppDeleted,
+    /// Nothing of the deleted app is left.
+    NothingLeft,
+}
+
+/// Something that is not done yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The app.
+    pub app: AppName,
+    /// The pod, if it is about one.
+    pub pod: Option<String>,
+    /// What for.
+    pub wait: Wait,
+    /// When it ends at the latest, where that is known.
+    pub until: Option<Timestamp>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// A call for it is under way.
+    UnderWay,
+    /// A running replica is not ready.
+    Ready {
+        /// What the last probe got.
+        reason: String,
+    },
+    /// The ingress has not acknowledged a table without this replica.
+    Unrouted,
+    /// Requests to the replica may be under way.
+    Drained {
+        /// Its address; the caller finds out and tells by [`crate::state::ObservedState::drains`].
+        address: Ipv4Addr,
+    },
+    /// The next restart, after the replica failed.
+    BackOff {
+        /// What happened.
+        cause: String,
+        /// So many restarts have been made.
+        restarts: u32,
+    },
+    /// The next try of a call that failed.
+    Retry {
+        /// The error.
+        message: String,
+        /// So many tries have failed.
+        failures: u32,
+    },
+    /// As many replicas are up as are allowed at one time.
+    SurgeLimit {
+        /// So many.
+        limit: u32,
+    },
+    /// Removing one more would leave too few that are ready.
+    ReadyFloor {
+        /// So many must stay ready.
+        floor: u32,
+    },
+    /// A late container of a deleted app may still appear.
+    Tombstone,
+}
+
+/// Something that cannot be done until a person acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// The app; `None` for the instance itself.
+    pub app: Option<AppName>,
+    /// The pod, if it is about one.
+    pub pod: Option<String>,
+    /// Why.
+    pub block: Block,
+}
+
+/// Why something is blocked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Block {
+    /// Containers of an app that the store does not hold; they are left alone.
+    Orphans {
+        /// The containers' names.
+        containers: Vec<String>,
+    },
+    /// A container with our label whose other labels make no sense; it is left alone.
+    Unreadable {
+        /// The container.
+        id: ContainerId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Containers of a revision above the stored one, with other content: the store is older.
+    NewerThanStore {
+        /// The stored revision.
+        stored: u64,
+        /// The revision that runs.
+        running: u64,
+    },
+    /// Another app has the host and path.
+    RouteTaken {
+        /// The conflict as a sentence fragment.
+        conflict: String,
+    },
+    /// The network has no free address.
+    NoAddress {
+        /// So many addresses it has for replicas.
+        capacity: u32,
+    },
+}
+
+/// How an app is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppStatus {
+    /// In one word.
+    pub phase: Phase,
+    /// So many replicas are wanted.
+    pub desired: u32,
+    /// So many are ready, of any revision.
+    pub ready: u32,
+    /// So many run the wanted revision.
+    pub updated: u32,
+    /// The wanted revision.
+    pub revision: u64,
+    /// The generation that this was computed for.
+    pub observed_generation: u64,
+    /// The most important reason, as a sentence fragment; empty if there is nothing to say.
+    pub message: String,
+    /// Its pods, in the order of their ordinals.
+    pub pods: Vec<PodStatus>,
+}
+
+/// How an app is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Nothing of it runs yet.
+    Pending,
+    /// It is on its way to what is wanted.
+    Progressing,
+    /// Everything is as wanted.
+    Ready,
+    /// It was complete, and something is missing now.
+    Degraded,
+    /// It does not get on by itself.
+    Failed,
+    /// It is being removed.
+    Deleting,
+}
+
+impl Phase {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Progressing => "Progressing",
+            Self::Ready => "Ready",
+            Self::Degraded => "Degraded",
+            Self::Failed => "Failed",
+            Self::Deleting => "Deleting",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a pod is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodStatus {
+    /// Its name, such as `web-1`.
+    pub name: String,
+    /// Its app.
+    pub app: AppName,
+    /// The revision that it runs.
+    pub revision: u64,
+    /// In one word.
+    pub state: PodState,
+    /// Whether it takes requests.
+    pub ready: bool,
+    /// How often it was restarted.
+    pub restarts: u32,
+    /// Its address on the instance's network.
+    pub address: Option<Ipv4Addr>,
+    /// The engine's id of its container.
+    pub container_id: Option<ContainerId>,
+    /// Since when its process runs.
+    pub started_at: Option<Timestamp>,
+    /// When its container was created.
+    pub created_at: Option<Timestamp>,
+    /// Why it is not ready, as a sentence fragment; empty if there is nothing to say.
+    pub message: String,
+}
+
+/// How a pod is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PodState {
+    /// It has no container yet.
+    Pending,
+    /// Its container is created, or its process runs and is not ready.
+    Starting,
+    /// Its process runs.
+    Running,
+    /// It failed and waits for its next restart.
+    BackOff,
+    /// It gets no new request, and finishes those under way.
+    Draining,
+    /// It is being stopped or removed.
+    Stopping,
+    /// Its process ended.
+    Exited,
+    /// The engine does not answer.
+    Unknown,
+}
+
+impl PodState {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::BackOff => "BackOff",
+            Self::Draining => "Draining",
+            Self::Stopping => "Stopping",
+            Self::Exited => "Exited",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl fmt::Display for PodState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,181 @@
+//! Desired and observed state: plain data, the whole input of [`crate::reconcile()`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::app::{AppName, AppSpec, HostName, InstanceName, RoutePath};
+use crate::ingress::ObservedIngress;
+use crate::labels::ReplicaLabels;
+use crate::plan::CallKey;
+use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
+use crate::store::{StoredApp, StoredState, Tombstone};
+
+/// What users asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DesiredState {
+    /// The instance whose containers these are.
+    pub instance: InstanceName,
+    /// The apps that should run.
+    pub apps: BTreeMap<AppName, StoredApp>,
+    /// The apps of which nothing should be left.
+    pub tombstones: BTreeMap<AppName, Tombstone>,
+}
+
+impl DesiredState {
+    /// What is stored, as the wish of `instance`.
+    pub fn new(instance: InstanceName, stored: StoredState) -> Self {
+        Self { instance, apps: stored.apps, tombstones: stored.tombstones }
+    }
+}
+
+/// What was seen, and what the caller remembers of its own calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedState {
+    /// Whether the engine answers.
+    pub engine: Engine,
+    /// The instance's network, if it exists.
+    pub network: Option<Network>,
+    /// Our replicas, in any order and any state.
+    pub replicas: Vec<ObservedReplica>,
+    /// Containers with our instance's label whose other labels cannot be read, with the reason.
+    pub unreadable: BTreeMap<ContainerId, String>,
+    /// What the ingress serves.
+    pub ingress: ObservedIngress,
+    /// Addresses that have left the acknowledged table and may still have requests under way.
+    pub drains: BTreeMap<Ipv4Addr, Drain>,
+    /// Calls that are under way now.
+    pub under_way: BTreeSet<CallKey>,
+    /// Calls that failed and have not succeeded since.
+    pub failures: BTreeMap<CallKey, Failure>,
+    /// Replicas that a user wants replaced.
+    pub evicted: BTreeSet<ContainerId>,
+}
+
+/// Whether the engine answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// It does; the rest of the observed state is fresh.
+    #[default]
+    Answering,
+    /// It does not; the rest is what was last seen.
+    Away {
+        /// Since when.
+        since: Timestamp,
+        /// The error's text.
+        reason: String,
+    },
+}
+
+/// One of our replicas as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedReplica {
+    /// The engine's id.
+    pub id: ContainerId,
+    /// Its container's name.
+    pub name: String,
+    /// Our labels.
+    pub labels: ReplicaLabels,
+    /// What its container does.
+    pub state: ContainerState,
+    /// When its container was created.
+    pub created_at: Timestamp,
+    /// The image it runs.
+    pub image_id: ImageId,
+    /// What the probes say.
+    pub readiness: Readiness,
+}
+
+impl ObservedReplica {
+    /// The pod's name, such as `web-1`.
+    pub fn pod(&self) -> String {
+        crate::identity::pod_name(&self.labels.app, self.labels.ordinal)
+    }
+
+    /// Whether its process runs.
+    pub fn is_running(&self) -> bool {
+        matches!(self.state, ContainerState::Running { .. })
+    }
+}
+
+/// What the probes say of a running replica.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// No probe has come back yet.
+    #[default]
+    Unknown,
+    /// It takes requests.
+    Ready {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It does not.
+    NotReady {
+        /// What the last probe got, as a sentence fragment.
+        reason: String,
+    },
+}
+
+/// An address on its way out of the ingress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// Since when no acknowledged table holds it.
+    pub since: Timestamp,
+    /// Whether the ingress says that no request to it is under way.
+    pub done: bool,
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// How often in a row.
+    pub count: u32,
+    /// When it failed last.
+    pub at: Timestamp,
+    /// The error with its causes, on one line.
+    pub message: String,
+    /// Whether only a person can mend it.
+    pub permanent: bool,
+}
+
+/// Two apps that want the same host and path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteConflict {
+    /// The app that has the route.
+    pub owner: AppName,
+    /// The host.
+    pub host: HostName,
+    /// The path prefix.
+    pub path: RoutePath,
+}
+
+impl fmt::Display for RouteConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { owner, host, path } = self;
+        if path.is_root() {
+            write!(f, "the host `{host}` is taken by app `{owner}`")
+        } else {
+            write!(f, "the host `{host}` with the path `{path}` is taken by app `{owner}`")
+        }
+    }
+}
+
+/// The first route of `spec` that one of `others` has already; `spec` itself may be among them.
+pub fn route_conflict<'a>(
+    spec: &AppSpec,
+    others: impl IntoIterator<Item = &'a AppSpec>,
+) -> Option<RouteConflict> {
+    let access = spec.access.as_ref()?;
+    others.into_iter().filter(|other| other.name != spec.name).find_map(|other| {
+        let theirs = other.access.as_ref()?;
+        let host = access.hosts.iter().find(|host| theirs.hosts.contains(host))?;
+        (theirs.path == access.path).then(|| RouteConflict {
+            owner: other.name.clone(),
+            host: host.clone(),
+            path: access.path.clone(),
+        })
+    })
+}

@@ -1,0 +1,220 @@
+//! What Dubernetes needs of a store for the desired state: the trait [`Store`] and its values.
+//!
+//! The store holds what users asked for, its revisions, and events. It holds nothing about
+//! containers: the engine and its labels are the truth about what runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::app::{AppName, AppSpec};
+use crate::error::Cause;
+use crate::event::{Event, NewEvent};
+use crate::runtime::ImageId;
+use crate::state::RouteConflict;
+
+/// A store for desired apps, their revisions, and events.
+///
+/// # Guarantees that implementations give
+///
+/// - Each method is one transaction: it happens wholly or not at all, one after the other.
+/// - What a changing method has answered survives a crash of the process and of the machine.
+/// - A failed read is an error, never an empty answer.
+#[cfg_attr(feature = "testing", mockall::automock)]
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Stores an app as its user wants it.
+    ///
+    /// - New name, or one that is being deleted: [`Change::Created`]. A new life of a name goes on
+    ///   counting generations and revisions, so that nothing is inherited from the old one.
+    /// - Same specification: [`Change::Unchanged`], same generation, nothing is written.
+    /// - Else [`Change::Configured`]: the generation rises by one, and the revision as well if
+    ///   anything differs but `replicas` and `access`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::StaleGeneration`] if `expected_generation` is given and is not the present
+    /// one (0 means: must not exist); [`StoreError::RouteTaken`] if another app answers under the
+    /// same host and path.
+    async fn put(&self, put: PutApp) -> Result<Put, StoreError>;
+
+    /// One app. Missing or being deleted: [`StoreError::NotFound`].
+    async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError>;
+
+    /// Everything that is desired, at one moment.
+    async fn list(&self) -> Result<StoredState, StoreError>;
+
+    /// Marks an app as deleted; a tombstone stays until [`Store::forget`]. Missing or already
+    /// being deleted: [`StoreError::NotFound`].
+    async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Drops a tombstone and all rows of that app but its events. Without a tombstone of that
+    /// name, nothing happens.
+    async fn forget(&self, name: &AppName) -> Result<(), StoreError>;
+
+    /// Records which image a revision runs. A revision that has one already, or that is gone,
+    /// is left as it is unless `replace` is set.
+    async fn pin_image(
+        &self,
+        name: &AppName,
+        revision: u64,
+        image: &ImageId,
+        replace: bool,
+    ) -> Result<(), StoreError>;
+
+    /// The revisions of an app that are kept, oldest first: the newest 10 of its present life.
+    /// Missing or being deleted: [`StoreError::NotFound`].
+    async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError>;
+
+    /// Appends events in one transaction. An event equal to one of the last hour in all but its
+    /// time takes that one's place: same `first_at`, `count` one higher, a new id.
+    async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError>;
+
+    /// Events in the order of their ids, the newest `limit` of those that match.
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError>;
+
+    /// Changes whenever apps or events change. The value only counts; it says nothing else.
+    fn watch(&self) -> watch::Receiver<u64>;
+}
+
+/// A request to store an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutApp {
+    /// What is wanted.
+    pub spec: AppSpec,
+    /// The generation that the caller saw; 0 if the app must not exist; `None` for any.
+    pub expected_generation: Option<u64>,
+    /// The newest revision seen on containers of this app: a new revision is above it.
+    pub newest_seen: u64,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What [`Store::put`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// The app as it is stored now.
+    pub app: StoredApp,
+    /// What changed.
+    pub change: Change,
+}
+
+/// What an apply changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// The app is new.
+    Created,
+    /// The app was there and is different now.
+    Configured,
+    /// Nothing.
+    Unchanged,
+}
+
+impl Change {
+    /// `created`, `configured` or `unchanged`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// An app as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredApp {
+    /// What is wanted.
+    pub spec: AppSpec,
+    /// Counts the changes of the specification, from 1.
+    pub generation: u64,
+    /// The revision that the specification makes up, from 1.
+    pub revision: u64,
+    /// The image that this revision runs, once it is resolved.
+    pub image_id: Option<ImageId>,
+    /// Containers of this and lower revisions belong to a life of the name that was deleted.
+    pub removed_through: u64,
+    /// When this life of the name began.
+    pub created_at: Timestamp,
+    /// When the specification last changed.
+    pub updated_at: Timestamp,
+}
+
+/// The mark that an app was deleted, kept until nothing of it is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+}
+
+/// Everything that is desired, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredState {
+    /// The apps.
+    pub apps: BTreeMap<AppName, StoredApp>,
+    /// The apps that are being deleted.
+    pub tombstones: BTreeMap<AppName, Tombstone>,
+}
+
+/// A frozen specification: what a rollout moves between.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Its number.
+    pub revision: u64,
+    /// The specification as it was when the revision was made.
+    pub spec: AppSpec,
+    /// The image it runs, once it is resolved.
+    pub image_id: Option<ImageId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Which events are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Only of this app.
+    pub app: Option<AppName>,
+    /// Only with an id above this.
+    pub after: u64,
+    /// At most so many, the newest.
+    pub limit: u32,
+}
+
+/// Why an operation on the store failed, by what the caller must do.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// There is no such app.
+    #[error("app `{name}` not found")]
+    NotFound {
+        /// The name.
+        name: AppName,
+    },
+    /// The caller's view is old: read again, decide again.
+    #[error("app `{name}` has generation {present}, not {expected}")]
+    StaleGeneration {
+        /// The app.
+        name: AppName,
+        /// What the caller expected.
+        expected: u64,
+        /// What is stored; 0 if it does not exist.
+        present: u64,
+    },
+    /// Another app answers under the same host and path.
+    #[error("{0}")]
+    RouteTaken(RouteConflict),
+    /// Somebody else holds the store. Try again in a moment.
+    #[error("the store is busy")]
+    Busy(#[source] Cause),
+    /// No space is left. Reads go on; a person has to act.
+    #[error("the store is full")]
+    Full(#[source] Cause),
+    /// The store cannot be read or written. A person has to act.
+    #[error("the store failed")]
+    Failed(#[source] Cause),
+}
