@@ -12,3 +12,5 @@ pub mod plan;
 pub mod runtime;
 pub mod state;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;

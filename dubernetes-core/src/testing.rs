@@ -1,0 +1,21 @@
+//! Feature `testing`: what a test of code on top of Dubernetes needs.
+//!
+//! - A *fake* where the question is what the state is afterwards: [`FakeRuntime`], [`MemoryStore`],
+//!   [`FakeIngress`]. They are deterministic and pass the same [`contract`] suites as the real adapters.
+//! - A *mock* where the question is which calls were made: [`MockContainerRuntime`], [`MockStore`],
+//!   [`MockIngress`], made by mockall.
+//! - [`contract`]: the suites themselves, for any implementation of the three traits.
+
+pub mod contract;
+mod fake_ingress;
+mod fake_runtime;
+pub mod gate;
+mod memory_store;
+
+pub use fake_ingress::FakeIngress;
+pub use fake_runtime::FakeRuntime;
+pub use memory_store::MemoryStore;
+
+pub use crate::ingress::MockIngress;
+pub use crate::runtime::MockContainerRuntime;
+pub use crate::store::MockStore;

@@ -1,0 +1,1 @@
+//! The contract of the trait. Under construction.
