@@ -3,8 +3,10 @@
 
 pub mod app;
 pub mod clock;
+pub mod controller;
 pub mod error;
 pub mod event;
+pub mod foresee;
 pub mod identity;
 pub mod ingress;
 pub mod labels;

@@ -1,0 +1,126 @@
+//! The loop: wait, observe, reconcile, execute, route, record, and round again.
+//!
+//! The loop is level-triggered: a trigger is a reason to look, and every pass begins from what is
+//! seen then. It never sleeps for an app and never waits for an engine call: calls run beside it,
+//! and their results are triggers.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::app::{Duration, InstanceName};
+use crate::clock::Clock;
+use crate::ingress::Ingress;
+use crate::plan::Plan;
+use crate::runtime::{ContainerId, ContainerRuntime};
+use crate::state::{DesiredState, ObservedState};
+use crate::store::Store;
+
+/// The outside world, as the controller sees it.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// The container engine.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// What is desired.
+    pub store: Arc<dyn Store>,
+    /// The reverse proxy.
+    pub ingress: Arc<dyn Ingress>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How a controller works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The instance whose containers it keeps.
+    pub instance: InstanceName,
+    /// Whether it acts, or only observes and plans.
+    pub mode: Mode,
+    /// The longest time between two full lists.
+    pub resync: Duration,
+}
+
+impl Options {
+    /// The defaults: acts, and lists at least every 15 s.
+    pub fn new(instance: InstanceName) -> Self {
+        Self { instance, mode: Mode::Act, resync: Duration::from_secs(15) }
+    }
+}
+
+/// Whether a controller acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It carries out its plans.
+    Act,
+    /// It observes and plans, and changes nothing.
+    Observe,
+}
+
+/// What the controller knew and decided in its last pass.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// How many passes there were. 0: nothing is known yet.
+    pub rounds: u64,
+    /// When the pass began.
+    pub at: Option<Timestamp>,
+    /// What was desired.
+    pub desired: DesiredState,
+    /// What was observed.
+    pub observed: ObservedState,
+    /// What was decided.
+    pub plan: Plan,
+    /// Why the store could not be read in the last try; the rest is from the last pass that could.
+    pub store_problem: Option<String>,
+}
+
+/// What users of a running controller can do with it. Clones speak to the same one.
+#[derive(Debug, Clone)]
+pub struct ControllerHandle {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl ControllerHandle {
+    /// The last pass, and a way to wait for the next.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// The last pass.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// Asks for a pass now. Changes in the store do so by themselves.
+    pub fn wake(&self) {
+        // A controller that has ended has nothing to wake.
+        let _ = self.commands.send(Command::Wake);
+    }
+
+    /// Has one replica replaced by a new one, by the rules of a rollout. The wish is forgotten
+    /// with the controller.
+    pub fn evict(&self, id: ContainerId) {
+        let _ = self.commands.send(Command::Evict(id));
+    }
+
+    /// Removes everything that the instance owns: apps, replicas (orphans too), ingress, network.
+    /// Named volumes stay. Returns once all is gone.
+    ///
+    /// # Errors
+    ///
+    /// What could not be removed and why, as a sentence fragment.
+    pub async fn tear_down(&self) -> Result<(), String> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || "the controller has ended".to_owned();
+        self.commands.send(Command::TearDown(answer)).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    Wake,
+    Evict(ContainerId),
+    TearDown(oneshot::Sender<Result<(), String>>),
+}
