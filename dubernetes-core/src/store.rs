@@ -3,6 +3,12 @@
 //! The store holds what users asked for, its revisions, and events. It holds nothing about
 //! containers: the engine and its labels are the truth about what runs.
 
+mod fold;
+mod put;
+
+pub use fold::{FOLD_WINDOW, record, record_again};
+pub use put::{Before, Decided, REVISIONS_KEPT, decide_put};
+
 use std::collections::BTreeMap;
 use std::fmt;
 
