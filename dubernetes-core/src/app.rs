@@ -5,9 +5,10 @@
 //! [`crate::manifest`].
 
 mod access;
+pub(crate) mod echo;
 mod names;
 mod quantity;
-mod rules;
+pub(crate) mod rules;
 mod volume;
 
 pub use access::{Access, HostName, RoutePath};

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::echo::shown;
 use super::names::checked_text;
 use std::fmt;
 
@@ -51,7 +52,7 @@ fn check_host(text: &str) -> Result<String, String> {
     if let Some(bad) = text.chars().find(|c| !c.is_ascii()) {
         return Err(format!(
             "a host is written in ASCII, not with `{}`; write its `xn--` form",
-            bad.escape_debug()
+            shown(bad.encode_utf8(&mut [0; 4]))
         ));
     }
     if text.contains("://") {
@@ -88,7 +89,7 @@ fn check_host_label(label: &str) -> Result<(), String> {
         };
         return Err(format!(
             "a host has only `a-z`, `0-9`, `-` and `.`, not `{}`{hint}",
-            bad.escape_debug()
+            shown(bad.encode_utf8(&mut [0; 4]))
         ));
     }
     if label.starts_with('-') || label.ends_with('-') {
@@ -108,7 +109,7 @@ fn check_path(text: &str) -> Result<String, String> {
     if let Some(bad) = text.chars().find(|c| !legal(*c)) {
         return Err(format!(
             "a path has only letters, digits and `.`, `_`, `~`, `-`, `/`, not `{}`",
-            bad.escape_debug()
+            shown(bad.encode_utf8(&mut [0; 4]))
         ));
     }
     if text.contains("//") {
@@ -142,7 +143,10 @@ fn read_hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HostName
             HostName::parse(text).map(|host| vec![host]).map_err(E::custom)
         }
 
-        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(
+            self,
+            mut seq: A,
+        ) -> Result<Self::Value, A::Error> {
             let mut hosts = Vec::new();
             while let Some(host) = seq.next_element()? {
                 hosts.push(host);

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::echo::{quoted, shown};
+
 /// Implements a text newtype over a check: parsing, display and serde all go through the check.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $check:path) => {
@@ -107,7 +109,7 @@ fn check_label(text: &str) -> Result<String, String> {
     if let Some(bad) = text.chars().find(|c| !legal(*c)) {
         return Err(format!(
             "a name has only `a-z`, `0-9` and `-`, not `{}`",
-            bad.escape_debug()
+            shown(bad.encode_utf8(&mut [0; 4]))
         ));
     }
     if text.starts_with('-') || text.ends_with('-') {
@@ -126,14 +128,14 @@ fn check_env_name(text: &str) -> Result<String, String> {
     if !(first.is_ascii_alphabetic() || first == '_') {
         return Err(format!(
             "the name of a variable begins with a letter or `_`, not `{}`",
-            first.escape_debug()
+            shown(first.encode_utf8(&mut [0; 4]))
         ));
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     match text.chars().find(|c| !legal(*c)) {
         Some(bad) => Err(format!(
             "the name of a variable has only letters, digits, `_`, `.` and `-`, not `{}`",
-            bad.escape_debug()
+            shown(bad.encode_utf8(&mut [0; 4]))
         )),
         None => Ok(text.to_owned()),
     }
@@ -144,7 +146,10 @@ fn check_image(text: &str) -> Result<String, String> {
         return Err("an image reference cannot be empty".into());
     }
     if text.len() > 255 {
-        return Err("an image reference has at most 255 characters".into());
+        return Err(format!(
+            "an image reference has at most 255 characters, this has {}",
+            text.chars().count()
+        ));
     }
     if text.contains("://") {
         return Err("an image reference has no scheme such as `http://`".into());
@@ -177,11 +182,12 @@ fn check_image(text: &str) -> Result<String, String> {
 }
 
 fn check_digest(digest: &str) -> Result<(), String> {
-    let hex = digest
-        .strip_prefix("sha256:")
-        .ok_or("the digest of an image begins with `sha256:`".to_owned())?;
+    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
     if hex.len() != 64 || !hex.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c)) {
-        return Err("the digest of an image is `sha256:` and 64 hexadecimal digits".into());
+        return Err(format!(
+            "the digest of an image is `sha256:` and 64 hexadecimal digits, not {}",
+            quoted(digest)
+        ));
     }
     Ok(())
 }
@@ -191,13 +197,20 @@ fn check_registry(host: &str) -> Result<(), String> {
         Some((name, port)) => (name, Some(port)),
         None => (host, None),
     };
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-    if name.is_empty() || !name.chars().all(legal) {
-        return Err(format!("`{}` is not the name of a registry", name.escape_debug()));
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let label = |text: &str| {
+        !text.is_empty()
+            && text.chars().all(legal)
+            && !text.starts_with('-')
+            && !text.ends_with('-')
+    };
+    if !name.split('.').all(label) {
+        return Err(format!("{} is not the name of a registry", quoted(name)));
     }
+    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
     match port {
-        Some(port) if port.parse::<u16>().map_or(true, |p| p == 0) => {
-            Err(format!("`{}` is not the port of a registry", port.escape_debug()))
+        Some(port) if !digits(port) || port.parse::<u16>().map_or(true, |p| p == 0) => {
+            Err(format!("{} is not the port of a registry", quoted(port)))
         }
         _ => Ok(()),
     }
@@ -214,10 +227,10 @@ fn check_tag(tag: &str) -> Result<(), String> {
     match tag.chars().find(|c| !legal(*c)) {
         Some(bad) => Err(format!(
             "a tag has only letters, digits, `_`, `.` and `-`, not `{}`",
-            bad.escape_debug()
+            shown(bad.encode_utf8(&mut [0; 4]))
         )),
         None if tag.starts_with(['.', '-']) => {
-            Err("a tag begins with a letter, digit or `_`".into())
+            Err(format!("a tag begins with a letter, digit or `_`, unlike {}", quoted(tag)))
         }
         None => Ok(()),
     }
@@ -227,18 +240,27 @@ fn check_image_segment(segment: &str) -> Result<(), String> {
     if segment.is_empty() {
         return Err("an image's path has an empty part".into());
     }
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.' | '-');
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let legal = |c: char| word(c) || matches!(c, '_' | '.' | '-');
     if let Some(bad) = segment.chars().find(|c| !legal(*c)) {
         let hint = if bad.is_ascii_uppercase() { "; it is written in lower case" } else { "" };
         return Err(format!(
             "an image's path has only `a-z`, `0-9`, `_`, `.` and `-`, not `{}`{hint}",
-            bad.escape_debug()
+            shown(bad.encode_utf8(&mut [0; 4]))
         ));
     }
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    if edge(segment.chars().next()) && edge(segment.chars().last()) {
+    if !(segment.starts_with(word) && segment.ends_with(word)) {
+        return Err(format!(
+            "each part of an image's path begins and ends with a letter or digit, unlike {}",
+            quoted(segment)
+        ));
+    }
+    // Registries know one dot, one or two underscores, or any number of hyphens in a row.
+    let separator =
+        |gap: &str| matches!(gap, "" | "." | "_" | "__") || gap.chars().all(|c| c == '-');
+    if segment.split(word).all(separator) {
         Ok(())
     } else {
-        Err(format!("`{segment}` in the image's path begins and ends with a letter or digit"))
+        Err(format!("{} in the image's path has two separators in a row", quoted(segment)))
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::echo::quoted;
+
 /// Implements serde through `FromStr`-like `parse` and `Display`.
 macro_rules! as_text {
     ($name:ident) => {
@@ -52,8 +54,8 @@ impl Cpu {
     pub fn parse(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
-                "a number of cores from 0.001 to 1024 was expected, such as `0.5`, `2` or `500m`, not `{}`",
-                text.escape_debug()
+                "a number of cores from 0.001 to 1024 was expected, such as `0.5`, `2` or `500m`, not {}",
+                quoted(text)
             )
         };
         let milli = match text.strip_suffix('m') {
@@ -103,23 +105,18 @@ impl Memory {
         let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(digits_end);
         let shift = match unit {
-            "Ki" | "k" => 10,
-            "Mi" | "m" => 20,
-            "Gi" | "g" => 30,
-            "Ti" => 40,
-            _ => {
-                return Err(format!(
-                    "a size with a unit was expected, such as `64Mi` or `1Gi`, not `{}`",
-                    text.escape_debug()
-                ));
-            }
+            "Ki" | "k" => Some(10),
+            "Mi" | "m" => Some(20),
+            "Gi" | "g" => Some(30),
+            "Ti" => Some(40),
+            _ => None,
         };
-        let bytes = whole(digits).and_then(|n| n.checked_mul(1 << shift));
+        let bytes = shift.and_then(|shift| whole(digits)?.checked_mul(1 << shift));
         match bytes {
             Some(b) if b >= Self::MIN.0 && b <= Self::MAX.0 => Ok(Self(b)),
             _ => Err(format!(
-                "memory ranges from 6Mi to 16Ti, which `{}` is not in",
-                text.escape_debug()
+                "a size from 6Mi to 16Ti was expected, with its unit, such as `64Mi` or `1Gi`, not {}",
+                quoted(text)
             )),
         }
     }
@@ -168,10 +165,9 @@ impl Duration {
     pub fn parse(text: &str) -> Result<Self, String> {
         match duration_millis(text) {
             Some(millis) if (1..=Self::MAX.0).contains(&millis) => Ok(Self(millis)),
-            Some(_) => Err(format!("a duration ranges from 1ms to 1h, which `{text}` is not in")),
-            None => Err(format!(
-                "a duration with a unit was expected, such as `500ms`, `10s` or `2m`, not `{}`",
-                text.escape_debug()
+            _ => Err(format!(
+                "a duration from 1ms to 1h was expected, with its unit, such as `500ms`, `10s` or `1m30s`, not {}",
+                quoted(text)
             )),
         }
     }
@@ -224,10 +220,10 @@ fn duration_millis(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(total)
 }
 
-/// Digits only: no sign, no separator.
+/// Digits only: no sign, no separator, no leading zero.
 fn whole(digits: &str) -> Option<u64> {
-    let legal = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
-    legal.then(|| digits.parse().ok()).flatten()
+    let legal = digits == "0" || !digits.starts_with('0');
+    if legal { all_digits(digits) } else { None }
 }
 
 /// `0.5` as 500: at most three digits after the point.
@@ -236,5 +232,10 @@ fn decimal_milli(text: &str) -> Option<u64> {
     if fraction.is_empty() || fraction.len() > 3 {
         return None;
     }
-    whole(int)?.checked_mul(1000)?.checked_add(whole(&format!("{fraction:0<3}"))?)
+    whole(int)?.checked_mul(1000)?.checked_add(all_digits(&format!("{fraction:0<3}"))?)
+}
+
+fn all_digits(digits: &str) -> Option<u64> {
+    let legal = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+    legal.then(|| digits.parse().ok()).flatten()
 }

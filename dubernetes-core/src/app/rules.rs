@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::AppSpec;
+use super::echo::quoted;
+use super::{Access, AppSpec, EnvName, Volume};
 
 /// The largest `replicas`: a bridge ends near 1,000 ports, and one replica costs about 13 MB
 /// outside its container.
@@ -29,135 +30,191 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-impl Problem {
+/// A [`Problem`], and the entry that it stands against where there are two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) problem: Problem,
+    pub(crate) first: Option<String>,
+}
+
+impl Broken {
     fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into(), hint: None }
+        let problem = Problem { path: path.into(), message: message.into(), hint: None };
+        Self { problem, first: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.problem.hint = Some(hint.into());
+        self
+    }
+
+    fn first(mut self, path: impl Into<String>) -> Self {
+        self.first = Some(path.into());
+        self
     }
 }
+
+/// Why [`MAX_REPLICAS`] is what it is.
+pub(crate) const REPLICAS_REASON: &str =
+    "one machine's network bridge holds about 1000 ports, and a replica costs about 13 MB";
 
 pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
     let mut found = Vec::new();
     if spec.replicas > MAX_REPLICAS {
-        found.push(Problem {
-            path: "replicas".into(),
-            message: format!("`replicas` is at most {MAX_REPLICAS}, not {}", spec.replicas),
-            hint: Some(
-                "one machine's network bridge holds about 1000 ports, and a replica costs about 13 MB"
-                    .into(),
-            ),
-        });
+        let message = format!("`replicas` is at most {MAX_REPLICAS}, not {}", spec.replicas);
+        found.push(Broken::new("replicas", message).hint(REPLICAS_REASON));
     }
     if spec.port == 0 {
-        found.push(Problem::new("port", "`port` is a number from 1 to 65535, not 0"));
+        found.push(Broken::new("port", "`port` is a number from 1 to 65535, not 0"));
     }
-    hosts(spec, &mut found);
+    if let Some(access) = &spec.access {
+        hosts(access, &mut found);
+    }
     argv("command", &spec.command, &mut found);
     argv("args", &spec.args, &mut found);
-    env(spec, &mut found);
-    labels(spec, &mut found);
-    volumes(spec, &mut found);
-    found
+    env(&spec.env, &mut found);
+    labels(&spec.labels, &mut found);
+    volumes(&spec.volumes, &mut found);
+    found.into_iter().map(|broken| broken.problem).collect()
 }
 
-fn hosts(spec: &AppSpec, found: &mut Vec<Problem>) {
-    let Some(access) = &spec.access else { return };
+/// The rules for the hosts of one app.
+pub(crate) fn hosts(access: &Access, found: &mut Vec<Broken>) {
     if access.hosts.is_empty() || access.hosts.len() > MAX_LIST {
-        found.push(Problem::new(
+        found.push(Broken::new(
             "access.host",
-            format!("`host` has 1 to {MAX_LIST} entries, not {}", access.hosts.len()),
+            format!("`access.host` has 1 to {MAX_LIST} entries, not {}", access.hosts.len()),
         ));
     }
     let mut seen = BTreeMap::new();
     for (index, host) in access.hosts.iter().enumerate() {
-        if seen.insert(host, index).is_some() {
-            found.push(Problem::new(
-                format!("access.host.{index}"),
-                format!("the host `{host}` stands here twice"),
-            ));
+        match seen.get(host) {
+            Some(first) => found.push(
+                Broken::new(
+                    format!("access.host.{index}"),
+                    format!("the host `{host}` is named twice"),
+                )
+                .hint("name each host once")
+                .first(format!("access.host.{first}")),
+            ),
+            None => {
+                seen.insert(host, index);
+            }
         }
     }
 }
 
-fn argv(key: &str, words: &[String], found: &mut Vec<Problem>) {
+/// The rules for `command` and `args`.
+pub(crate) fn argv(key: &str, words: &[String], found: &mut Vec<Broken>) {
     if words.len() > MAX_LIST {
-        found.push(Problem::new(key, format!("`{key}` has at most {MAX_LIST} entries")));
+        found.push(Broken::new(
+            key,
+            format!("`{key}` has at most {MAX_LIST} entries, not {}", words.len()),
+        ));
     }
     for (index, word) in words.iter().enumerate() {
         if word.contains('\0') {
-            found.push(Problem::new(format!("{key}.{index}"), "a NUL character is not allowed"));
+            let message = format!("entry {} of `{key}` has a NUL character", index + 1);
+            found.push(Broken::new(format!("{key}.{index}"), message).hint(NO_NUL));
         }
     }
 }
 
-fn env(spec: &AppSpec, found: &mut Vec<Problem>) {
-    if spec.env.len() > MAX_ENV_ENTRIES {
-        found.push(Problem::new(
+const NO_NUL: &str = "no program can be given that character: leave it out";
+
+/// The rules for environment variables.
+pub(crate) fn env(env: &BTreeMap<EnvName, String>, found: &mut Vec<Broken>) {
+    if env.len() > MAX_ENV_ENTRIES {
+        found.push(Broken::new(
             "env",
-            format!("`env` has at most {MAX_ENV_ENTRIES} entries, not {}", spec.env.len()),
+            format!("`env` has at most {MAX_ENV_ENTRIES} entries, not {}", env.len()),
         ));
     }
     let mut total = 0;
-    for (name, value) in &spec.env {
+    for (name, value) in env {
         total += name.as_str().len() + value.len();
+        let (path, shown) = (format!("env.{name}"), quoted(name.as_str()));
         if value.contains('\0') {
-            found.push(Problem::new(
-                format!("env.{name}"),
-                format!("the value of `{name}` has a NUL character, which is not allowed"),
-            ));
-        }
-        if value.len() > MAX_ENV_VALUE_BYTES {
-            found.push(Problem::new(
-                format!("env.{name}"),
-                format!("the value of `{name}` has {} bytes, at most 32 KiB are allowed", value.len()),
-            ));
+            let message = format!("the value of {shown} has a NUL character");
+            found.push(Broken::new(path, message).hint(NO_NUL));
+        } else if value.len() > MAX_ENV_VALUE_BYTES {
+            let message = format!(
+                "the value of {shown} has {} bytes, at most {MAX_ENV_VALUE_BYTES} are allowed",
+                value.len()
+            );
+            found.push(Broken::new(path, message).hint(LARGE_ENV));
         }
     }
     if total > MAX_ENV_BYTES {
-        found.push(Problem::new("env", "`env` has at most 256 KiB with all names and values"));
+        let message = format!(
+            "all of `env` has {total} bytes with its names, at most {MAX_ENV_BYTES} are allowed"
+        );
+        found.push(Broken::new("env", message).hint(LARGE_ENV));
     }
 }
 
-fn labels(spec: &AppSpec, found: &mut Vec<Problem>) {
-    if spec.labels.len() > MAX_LIST {
-        found.push(Problem::new("labels", format!("`labels` has at most {MAX_LIST} entries")));
+const LARGE_ENV: &str = "put large values into a file, and mount its folder with `volumes`";
+
+/// The rules for the user's own labels.
+pub(crate) fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Broken>) {
+    if labels.len() > MAX_LIST {
+        found.push(Broken::new(
+            "labels",
+            format!("`labels` has at most {MAX_LIST} entries, not {}", labels.len()),
+        ));
     }
-    for (key, value) in &spec.labels {
+    for (key, value) in labels {
         let path = format!("labels.{key}");
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
         if key.is_empty() || key.len() > 128 || !key.chars().all(legal) {
-            found.push(Problem::new(
+            found.push(Broken::new(
                 path,
                 format!(
-                    "the key of a label has 1 to 128 letters, digits, `.`, `_`, `-` and `/`, unlike `{}`",
-                    key.escape_debug()
+                    "the key of a label has 1 to 128 letters, digits, `.`, `_`, `-` and `/`, unlike {}",
+                    quoted(key)
                 ),
             ));
         } else if key == "dubernetes" || key.starts_with("dubernetes.") {
-            found.push(Problem::new(path, "labels that begin with `dubernetes.` are reserved"));
+            let message = format!("the label {} is reserved", quoted(key));
+            found.push(
+                Broken::new(path, message)
+                    .hint("choose a key that does not begin with `dubernetes`"),
+            );
         } else if value.len() > 4096 || value.contains('\0') {
-            found.push(Problem::new(
+            found.push(Broken::new(
                 path,
-                format!("the value of the label `{key}` has at most 4096 bytes and no NUL character"),
+                format!(
+                    "the value of the label {} has at most 4096 bytes and no NUL character",
+                    quoted(key)
+                ),
             ));
         }
     }
 }
 
-fn volumes(spec: &AppSpec, found: &mut Vec<Problem>) {
-    if spec.volumes.len() > MAX_LIST {
-        found.push(Problem::new("volumes", format!("`volumes` has at most {MAX_LIST} entries")));
+/// The rules for the list of volumes.
+pub(crate) fn volumes(volumes: &[Volume], found: &mut Vec<Broken>) {
+    if volumes.len() > MAX_LIST {
+        found.push(Broken::new(
+            "volumes",
+            format!("`volumes` has at most {MAX_LIST} entries, not {}", volumes.len()),
+        ));
     }
     let mut seen = BTreeMap::new();
-    for (index, volume) in spec.volumes.iter().enumerate() {
-        if let Some(first) = seen.insert(&volume.target, index) {
-            found.push(Problem::new(
-                format!("volumes.{index}"),
-                format!(
-                    "`{}` is already the target of volume {} of this list",
-                    volume.target,
-                    first + 1
-                ),
-            ));
-        }
+    for (index, volume) in volumes.iter().enumerate() {
+        let Some(first) = seen.get(&volume.target) else {
+            seen.insert(&volume.target, index);
+            continue;
+        };
+        let message = format!(
+            "{} is already the target of entry {} of `volumes`",
+            quoted(&volume.target),
+            first + 1
+        );
+        found.push(
+            Broken::new(format!("volumes.{index}"), message)
+                .hint("give each volume a target of its own")
+                .first(format!("volumes.{first}")),
+        );
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::echo::{is_hidden, quoted};
+
 /// One mount of a replica.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -27,9 +29,24 @@ pub enum VolumeSource {
 
 /// Folders of the host that hold the system itself: mounting one, or a folder above one, gives a
 /// replica control of the machine.
-const SYSTEM_FOLDERS: [&str; 12] = [
-    "/etc", "/proc", "/sys", "/dev", "/boot", "/run", "/var/run", "/var/lib/docker",
-    "/var/lib/containerd", "/var/lib/dubernetes", "/usr", "/root",
+const SYSTEM_FOLDERS: [&str; 17] = [
+    "/etc",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/boot",
+    "/run",
+    "/var/run",
+    "/var/lib/docker",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/dubernetes",
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/root",
 ];
 
 impl Volume {
@@ -43,15 +60,15 @@ impl Volume {
         let source = parts.next().unwrap_or_default();
         let Some(target) = parts.next() else {
             return Err(format!(
-                "`NAME:/target` or `/folder:/target` was expected, not `{}`",
-                text.escape_debug()
+                "`NAME:/target` or `/folder:/target` was expected, not {}",
+                quoted(text)
             ));
         };
         let read_only = match parts.next() {
             None | Some("rw") => false,
             Some("ro") => true,
             Some(mode) => {
-                return Err(format!("the mode is `ro` or `rw`, not `{}`", mode.escape_debug()));
+                return Err(format!("the mode is `ro` or `rw`, not {}", quoted(mode)));
             }
         };
         if parts.next().is_some() {
@@ -102,15 +119,16 @@ fn check_source(source: &str) -> Result<VolumeSource, String> {
         let path = check_absolute(source, "the folder of the host")?;
         return match system_folder(&path) {
             Some(folder) => Err(format!(
-                "`{path}` cannot be mounted: it holds or lies in `{folder}`, which belongs to the system"
+                "{} cannot be mounted: it holds or lies in `{folder}`, which belongs to the system",
+                quoted(&path)
             )),
             None => Ok(VolumeSource::Bind(path)),
         };
     }
     if source.starts_with(['.', '~']) {
         return Err(format!(
-            "a folder of the host is written as an absolute path, not `{}`",
-            source.escape_debug()
+            "a folder of the host is written as an absolute path, not {}",
+            quoted(source)
         ));
     }
     let mut chars = source.chars();
@@ -120,8 +138,8 @@ fn check_source(source: &str) -> Result<VolumeSource, String> {
         Ok(VolumeSource::Named(source.to_owned()))
     } else {
         Err(format!(
-            "the name of a volume has letters, digits, `_`, `.` and `-`, and begins with a letter or digit, unlike `{}`",
-            source.escape_debug()
+            "the name of a volume has letters, digits, `_`, `.` and `-`, and begins with a letter or digit, unlike {}",
+            quoted(source)
         ))
     }
 }
@@ -139,17 +157,18 @@ fn check_target(target: &str) -> Result<String, String> {
 
 fn check_absolute(path: &str, what: &str) -> Result<String, String> {
     if !path.starts_with('/') {
-        return Err(format!("{what} is an absolute path, not `{}`", path.escape_debug()));
+        return Err(format!("{what} is an absolute path, not {}", quoted(path)));
     }
     if path.len() > 1024 {
         return Err(format!("{what} has at most 1024 characters"));
     }
-    if path.chars().any(char::is_control) {
-        return Err(format!("{what} has no control characters"));
+    if let Some(bad) = path.chars().find(|c| is_hidden(*c)) {
+        return Err(format!("{what} cannot contain the character U+{:04X}", u32::from(bad)));
     }
     if path.split('/').any(|segment| segment == "." || segment == "..") {
         return Err(format!("{what} has no segment `.` or `..`"));
     }
-    let trimmed = path.trim_end_matches('/');
-    Ok(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
+    // Without empty segments, so that `//etc` is seen for what it is.
+    let clean: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    Ok(format!("/{}", clean.join("/")))
 }
