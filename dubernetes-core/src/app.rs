@@ -15,7 +15,7 @@ pub use access::{Access, HostName, RoutePath};
 pub use names::{AppName, EnvName, ImageRef, InstanceName};
 pub use quantity::{Cpu, Duration, Memory};
 pub use rules::{MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, MAX_REPLICAS, Problem};
-pub use volume::{Volume, VolumeSource};
+pub use volume::{Volume, VolumeSource, system_folder};
 
 use std::collections::BTreeMap;
 

@@ -103,7 +103,7 @@ impl From<Volume> for String {
 }
 
 /// Whether mounting `path` would give a replica the system itself, and which folder of it.
-pub(crate) fn system_folder(path: &str) -> Option<&'static str> {
+pub fn system_folder(path: &str) -> Option<&'static str> {
     let path = path.trim_end_matches('/');
     if path.is_empty() {
         return Some("/");
