@@ -1,0 +1,77 @@
+//! The frames of a session that runs a command: one byte for the channel, then the payload.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+/// The largest part of input that one frame carries.
+pub(crate) const CHUNK: usize = 32 << 10;
+
+/// A binary message of the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// Channel 0: a part of the command's input.
+    Input(Bytes),
+    /// Channel 1: a part of its standard output.
+    Stdout(Bytes),
+    /// Channel 2: a part of its standard error.
+    Stderr(Bytes),
+    /// Channel 3: it ended, with this exit code, as text.
+    Exit(i64),
+    /// Channel 4: its input ends.
+    InputEnd,
+}
+
+impl Frame {
+    pub(crate) fn encode(&self) -> Bytes {
+        let exit;
+        let (channel, payload): (u8, &[u8]) = match self {
+            Self::Input(part) => (0, part),
+            Self::Stdout(part) => (1, part),
+            Self::Stderr(part) => (2, part),
+            Self::Exit(code) => {
+                exit = code.to_string();
+                (3, exit.as_bytes())
+            }
+            Self::InputEnd => (4, &[]),
+        };
+        let mut out = BytesMut::with_capacity(payload.len() + 1);
+        out.put_u8(channel);
+        out.put_slice(payload);
+        out.freeze()
+    }
+
+    /// `None` if it is no frame of this protocol.
+    pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
+        let payload = bytes.slice(1.min(bytes.len())..);
+        match bytes.first()? {
+            0 => Some(Self::Input(payload)),
+            1 => Some(Self::Stdout(payload)),
+            2 => Some(Self::Stderr(payload)),
+            3 => std::str::from_utf8(&payload).ok()?.parse().ok().map(Self::Exit),
+            4 if payload.is_empty() => Some(Self::InputEnd),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_the_wire_and_others_are_refused() {
+        let part = Bytes::from_static(b"\x00ab\xff");
+        for frame in [
+            Frame::Input(part.clone()),
+            Frame::Stdout(part.clone()),
+            Frame::Stderr(part),
+            Frame::Exit(-1),
+            Frame::Exit(137),
+            Frame::InputEnd,
+        ] {
+            assert_eq!(Frame::decode(&frame.encode()), Some(frame));
+        }
+        for bytes in [&b""[..], b"\x03", b"\x03x", b"\x04x", b"\x05", b"\xff"] {
+            assert_eq!(Frame::decode(&Bytes::copy_from_slice(bytes)), None, "{bytes:?}");
+        }
+    }
+}

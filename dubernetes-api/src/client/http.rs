@@ -1,0 +1,117 @@
+//! One request and its answer: sends, tells errors apart, and reads what came.
+
+use std::time::Duration;
+
+use dubernetes_core::error::{Cause, chain};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::client::{Client, ClientError, Endpoint};
+use crate::wire::Problem;
+
+/// A plain call reads or writes a few rows, or asks the engine once: the orchestrator itself
+/// gives the engine less time than this.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// The largest answer that is read whole.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+impl Client {
+    pub(super) fn new(endpoint: Endpoint) -> Result<Self, ClientError> {
+        // A proxy of the environment must never see what is meant for this machine.
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5));
+        if let Endpoint::Unix(path) = &endpoint {
+            builder = builder.unix_socket(path.clone());
+        }
+        let http = builder.build().map_err(|error| ClientError::protocol(chain(&error)))?;
+        Ok(Self { http, endpoint })
+    }
+
+    /// A request without a time limit, for endless answers.
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let base = match &self.endpoint {
+            Endpoint::Unix(_) => "http://localhost",
+            Endpoint::Http(url) => url.as_str(),
+        };
+        self.http.request(method, format!("{base}{path}"))
+    }
+
+    pub(super) fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, path).timeout(CALL_LIMIT)
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, ClientError> {
+        self.json(self.call(Method::GET, path).query(query)).await
+    }
+
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, ClientError> {
+        let response = self.send(request).await?;
+        let body = self.read(response).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| ClientError::protocol(format!("the answer cannot be read: {error}")))
+    }
+
+    /// Sends; the answer is one of success.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|error| self.failed(error))?;
+        let status = response.status();
+        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
+        let body = self.read(response).await?;
+        Err(self.refused(status.as_u16(), &body))
+    }
+
+    /// The error behind an answer that is none of success.
+    pub(super) fn refused(&self, status: u16, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => ClientError::from_problem(&self.endpoint, problem),
+            Err(_) => ClientError::protocol(format!(
+                "what answers at {} is no orchestrator: status {status} without a problem",
+                self.endpoint
+            )),
+        }
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| self.failed(error))? {
+            body.extend_from_slice(&part);
+            if body.len() > ANSWER_LIMIT {
+                return Err(ClientError::protocol("the answer is too large"));
+            }
+        }
+        Ok(body)
+    }
+
+    /// Whatever fails between connecting and the last byte means that nobody answers.
+    pub(super) fn failed(&self, error: reqwest::Error) -> ClientError {
+        if error.is_builder() {
+            return ClientError::protocol(chain(&error));
+        }
+        let endpoint = self.endpoint.clone();
+        ClientError::Unreachable { endpoint, cause: Cause::text(reason(&error)) }
+    }
+}
+
+/// The last cause says it; the ones before it name the URL that stands for the socket.
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it did not answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    dubernetes_core::error::one_line(&cause.to_string())
+}

@@ -1,0 +1,178 @@
+//! Apps and what belongs to one: status, pods, revisions, routes.
+
+use std::net::Ipv4Addr;
+
+use dubernetes_core::app::{AppName, AppSpec, HostName, RoutePath};
+use dubernetes_core::plan::{Phase, PodState};
+use dubernetes_core::runtime::{ContainerId, ImageId};
+use dubernetes_core::store::Change;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::openapi;
+
+/// An app: what is wanted, and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct App {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: AppName,
+    /// Counts the changes of the specification, from 1.
+    pub generation: u64,
+    /// What is wanted.
+    #[schema(value_type = openapi::AppSpec)]
+    pub spec: AppSpec,
+    /// How it is.
+    pub status: AppStatus,
+    /// When this life of the name began.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When the specification last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// The image that the wanted revision runs, once it is resolved.
+    #[schema(value_type = Option<String>)]
+    pub image_id: Option<ImageId>,
+    /// Under which URLs it answers.
+    pub urls: Vec<String>,
+}
+
+/// How an app is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppStatus {
+    /// In one word.
+    #[schema(value_type = openapi::Phase)]
+    pub phase: Phase,
+    /// So many replicas are wanted.
+    pub desired: u32,
+    /// So many are ready, of any revision.
+    pub ready: u32,
+    /// So many run the wanted revision.
+    pub updated: u32,
+    /// The wanted revision.
+    pub revision: u64,
+    /// The most important reason; empty if there is nothing to say.
+    pub message: String,
+    /// The generation that this was computed for. A lower one than the app's own: not looked at
+    /// yet.
+    pub observed_generation: u64,
+}
+
+/// One replica of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pod {
+    /// Its name, such as `web-1`.
+    pub name: String,
+    /// Its app.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// The revision that it runs.
+    pub revision: u64,
+    /// In one word.
+    #[schema(value_type = openapi::PodState)]
+    pub state: PodState,
+    /// Whether it takes requests.
+    pub ready: bool,
+    /// How often it was restarted.
+    pub restarts: u32,
+    /// Its address on the instance's network.
+    #[schema(value_type = Option<String>, format = Ipv4)]
+    pub address: Option<Ipv4Addr>,
+    /// The engine's id of its container.
+    #[schema(value_type = Option<String>)]
+    pub container_id: Option<ContainerId>,
+    /// Since when its process runs.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+    /// When its container was created.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub created_at: Option<Timestamp>,
+    /// The image that its revision names; else the id of the image that it runs.
+    pub image: Option<String>,
+    /// Why it is not ready; empty if there is nothing to say.
+    pub message: String,
+}
+
+/// A frozen specification: what a rollout moves between.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Revision {
+    /// The app.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// Its number.
+    pub revision: u64,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// The image that it names.
+    pub image: String,
+    /// The image that it runs, once it is resolved.
+    #[schema(value_type = Option<String>)]
+    pub digest: Option<ImageId>,
+    /// Whether it is the wanted one.
+    pub current: bool,
+    /// The specification as it was when the revision was made.
+    #[schema(value_type = openapi::AppSpec)]
+    pub spec: AppSpec,
+}
+
+/// Where requests with one host and path prefix go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Route {
+    /// The host.
+    #[schema(value_type = String)]
+    pub host: HostName,
+    /// The path prefix.
+    #[schema(value_type = String)]
+    pub path: RoutePath,
+    /// Whose route it is.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// The port of every endpoint.
+    pub port: u16,
+    /// The replicas, in the order of their names.
+    pub endpoints: Vec<RouteEndpoint>,
+}
+
+/// A replica in a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RouteEndpoint {
+    /// Its name.
+    pub pod: String,
+    /// Its address on the instance's network.
+    #[schema(value_type = String, format = Ipv4)]
+    pub address: Ipv4Addr,
+    /// Whether it gets requests.
+    pub state: EndpointState,
+}
+
+/// Whether a replica gets requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointState {
+    /// It does: the ingress has acknowledged it.
+    Active,
+    /// Not yet: the ingress has not acknowledged it.
+    Pending,
+    /// It should get no new request; the ingress has not acknowledged that.
+    Leaving,
+}
+
+/// The answer to an apply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Applied {
+    /// What it changed.
+    #[schema(value_type = openapi::Change)]
+    pub change: Change,
+    /// The app as it is stored now.
+    pub app: App,
+}
+
+/// How many replicas are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    /// So many.
+    pub replicas: u16,
+}
