@@ -4,10 +4,21 @@
 //! seen then. It never sleeps for an app and never waits for an engine call: calls run beside it,
 //! and their results are triggers.
 
+mod execute;
+mod memory;
+mod observe;
+mod pass;
+mod probe;
+mod record;
+mod tasks;
+mod tear_down;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{Duration, InstanceName};
 use crate::clock::Clock;
@@ -16,6 +27,9 @@ use crate::plan::Plan;
 use crate::runtime::{ContainerId, ContainerRuntime};
 use crate::state::{DesiredState, ObservedState};
 use crate::store::Store;
+
+use pass::Pass;
+use tasks::{TaskResult, Tasks};
 
 /// The outside world, as the controller sees it.
 #[derive(Debug, Clone)]
@@ -118,9 +132,76 @@ impl ControllerHandle {
     }
 }
 
+/// A wish of a handle.
 #[derive(Debug)]
 enum Command {
     Wake,
     Evict(ContainerId),
     TearDown(oneshot::Sender<Result<(), String>>),
+}
+
+/// The loop itself. Made with [`Controller::new`], it works while [`Controller::run`] does.
+#[derive(Debug)]
+pub struct Controller {
+    options: Options,
+    ports: Ports,
+    commands: mpsc::UnboundedReceiver<Command>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+}
+
+impl Controller {
+    /// A controller that does not run yet, and a handle to it.
+    pub fn new(options: Options, ports: Ports) -> (Self, ControllerHandle) {
+        let (commands_in, commands) = mpsc::unbounded_channel();
+        let (snapshots, snapshots_out) = watch::channel(Arc::new(Snapshot::default()));
+        let handle = ControllerHandle { snapshots: snapshots_out, commands: commands_in };
+        (Self { options, ports, commands, snapshots }, handle)
+    }
+
+    /// Works until `stop` is cancelled. Then it ends at once and leaves everything as it is:
+    /// replicas and ingress go on, and the next controller takes them over.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { options, ports, mut commands, snapshots } = self;
+        let (results_in, mut results) = mpsc::unbounded_channel();
+        let mut changes = ports.store.watch();
+        let mut tasks = Tasks::new(results_in, ports.clone(), options.clone());
+        tasks.follow_events();
+        let mut pass = Pass::new(options, ports, snapshots);
+        let mut next = Instant::now();
+        loop {
+            let wake = tokio::select! {
+                // Cancel-safe: the token stays cancelled.
+                () = stop.cancelled() => break,
+                // Cancel-safe: a message that was not received stays in the channel. A closed
+                // channel means that nobody can wish anything any more.
+                Some(command) = commands.recv() => Wake::Command(command),
+                // Cancel-safe as above; the sender lives as long as the tasks do.
+                Some(result) = results.recv() => Wake::Result(Box::new(result)),
+                // Cancel-safe: an unseen change stays unseen.
+                Ok(()) = changes.changed() => Wake::StoreChanged,
+                // Cancel-safe: time passes anyway.
+                () = tokio::time::sleep_until(next) => Wake::Time,
+            };
+            let mut look = pass.absorb(wake, &mut tasks).await;
+            // What came in the meantime is part of the same pass.
+            while let Ok(result) = results.try_recv() {
+                look |= pass.absorb(Wake::Result(Box::new(result)), &mut tasks).await;
+            }
+            if look {
+                changes.borrow_and_update();
+                pass.run(&mut tasks).await;
+            }
+            next = pass.next_wake();
+        }
+        tasks.stop();
+    }
+}
+
+/// Why the loop woke.
+#[derive(Debug)]
+enum Wake {
+    Command(Command),
+    Result(Box<TaskResult>),
+    StoreChanged,
+    Time,
 }

@@ -62,8 +62,6 @@ pub struct Route {
     pub path: RoutePath,
     /// Whose route it is.
     pub app: AppName,
-    /// The port of every endpoint.
-    pub port: u16,
     /// Ready replicas, in the order of their names. Empty: 503.
     pub endpoints: Vec<Endpoint>,
 }
@@ -75,6 +73,8 @@ pub struct Endpoint {
     pub pod: String,
     /// Its address on the instance's network.
     pub address: Ipv4Addr,
+    /// The port on which it listens; replicas of two revisions may differ.
+    pub port: u16,
 }
 
 impl RouteTable {

@@ -19,6 +19,8 @@ pub const REPLICA: &str = "dubernetes.replica";
 pub const SPEC: &str = "dubernetes.spec";
 /// Its address on the instance's network.
 pub const ADDRESS: &str = "dubernetes.address";
+/// The port on which it listens.
+pub const PORT: &str = "dubernetes.port";
 /// How often this replica was restarted.
 pub const RESTARTS: &str = "dubernetes.restarts";
 /// How many of those restarts came in a row, without 10 minutes of running between them.
@@ -37,6 +39,8 @@ pub struct ReplicaLabels {
     pub spec_hash: String,
     /// Its address on the instance's network.
     pub address: Ipv4Addr,
+    /// The port on which it listens.
+    pub port: u16,
     /// How often it was restarted.
     pub restarts: u32,
     /// How many restarts came in a row.
@@ -53,6 +57,7 @@ impl ReplicaLabels {
             (REPLICA, self.ordinal.to_string()),
             (SPEC, self.spec_hash.clone()),
             (ADDRESS, self.address.to_string()),
+            (PORT, self.port.to_string()),
             (RESTARTS, self.restarts.to_string()),
             (STREAK, self.streak.to_string()),
         ]
@@ -73,6 +78,7 @@ impl ReplicaLabels {
             ordinal: read(labels, REPLICA)?,
             spec_hash: read(labels, SPEC)?,
             address: read(labels, ADDRESS)?,
+            port: read(labels, PORT)?,
             restarts: read(labels, RESTARTS)?,
             streak: read(labels, STREAK)?,
         })
@@ -101,6 +107,7 @@ mod tests {
             ordinal: 2,
             spec_hash: "abc".into(),
             address: Ipv4Addr::new(10, 1, 0, 9),
+            port: 80,
             restarts: 7,
             streak: 4,
         };

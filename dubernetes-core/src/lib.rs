@@ -11,8 +11,11 @@ pub mod identity;
 pub mod ingress;
 pub mod labels;
 pub mod plan;
+pub mod reconcile;
 pub mod runtime;
 pub mod state;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+pub use reconcile::reconcile;

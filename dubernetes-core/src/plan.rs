@@ -278,11 +278,6 @@ pub enum Wait {
         /// So many.
         limit: u32,
     },
-    /// Removing one more would leave too few that are ready.
-    ReadyFloor {
-        /// So many must stay ready.
-        floor: u32,
-    },
     /// A late container of a deleted app may still appear.
     Tombstone,
 }
@@ -349,6 +344,8 @@ pub struct AppStatus {
     pub observed_generation: u64,
     /// The most important reason, as a sentence fragment; empty if there is nothing to say.
     pub message: String,
+    /// When the next try is, if one is waited for.
+    pub next_try: Option<Timestamp>,
     /// Its pods, in the order of their ordinals.
     pub pods: Vec<PodStatus>,
 }
@@ -415,6 +412,8 @@ pub struct PodStatus {
     pub created_at: Option<Timestamp>,
     /// Why it is not ready, as a sentence fragment; empty if there is nothing to say.
     pub message: String,
+    /// When it is restarted, if it waits for that.
+    pub next_try: Option<Timestamp>,
 }
 
 /// How a pod is, in one word.

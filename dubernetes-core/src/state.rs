@@ -12,7 +12,7 @@ use crate::ingress::ObservedIngress;
 use crate::labels::ReplicaLabels;
 use crate::plan::CallKey;
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
-use crate::store::{StoredApp, StoredState, Tombstone};
+use crate::store::{Revision, StoredApp, StoredState, Tombstone};
 
 /// What users asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,12 +23,19 @@ pub struct DesiredState {
     pub apps: BTreeMap<AppName, StoredApp>,
     /// The apps of which nothing should be left.
     pub tombstones: BTreeMap<AppName, Tombstone>,
+    /// Older revisions of apps that have replicas of one, for restarts during a rollout.
+    pub revisions: BTreeMap<AppName, Vec<Revision>>,
 }
 
 impl DesiredState {
     /// What is stored, as the wish of `instance`.
     pub fn new(instance: InstanceName, stored: StoredState) -> Self {
-        Self { instance, apps: stored.apps, tombstones: stored.tombstones }
+        Self {
+            instance,
+            apps: stored.apps,
+            tombstones: stored.tombstones,
+            revisions: BTreeMap::new(),
+        }
     }
 }
 
@@ -137,8 +144,19 @@ pub struct Failure {
     pub at: Timestamp,
     /// The error with its causes, on one line.
     pub message: String,
-    /// Whether only a person can mend it.
-    pub permanent: bool,
+    /// What kind of failure it is.
+    pub kind: FailureKind,
+}
+
+/// What kind of failure a call had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It may go away by itself.
+    Passing,
+    /// A person has to act.
+    Lasting,
+    /// The image that the revision was resolved to is no longer on the engine.
+    ImageGone,
 }
 
 /// Two apps that want the same host and path.

@@ -1,0 +1,100 @@
+//! What the controller remembers between two passes: of its own calls, never of what should run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+
+use crate::ingress::RouteTable;
+use crate::plan::CallKey;
+use crate::runtime::{ContainerId, Network};
+use crate::state::{Drain, Engine, Failure, FailureKind, ObservedReplica};
+
+use super::probe::Probes;
+
+/// Everything that is remembered. All of it may be lost: the next pass sees what runs.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) under_way: BTreeSet<CallKey>,
+    pub(super) failures: BTreeMap<CallKey, Failure>,
+    pub(super) evicted: BTreeSet<ContainerId>,
+    pub(super) drains: BTreeMap<Ipv4Addr, Drain>,
+    pub(super) probes: Probes,
+    pub(super) engine: Engine,
+    pub(super) network: Option<Network>,
+    pub(super) replicas: Vec<ObservedReplica>,
+    /// The table that the ingress served when it was last looked at.
+    pub(super) served: Option<RouteTable>,
+    /// The table that was last tried and failed.
+    pub(super) refused: Option<RouteTable>,
+}
+
+impl Memory {
+    /// A call succeeded: whatever failed before it is forgotten.
+    pub(super) fn succeeded(&mut self, key: &CallKey) {
+        self.under_way.remove(key);
+        self.failures.retain(|failed, _| !is_same(failed, key));
+    }
+
+    /// A call failed once more.
+    pub(super) fn failed(
+        &mut self,
+        key: CallKey,
+        kind: FailureKind,
+        message: String,
+        at: Timestamp,
+    ) {
+        self.under_way.remove(&key);
+        let before =
+            self.failures.iter().filter(|(k, _)| is_same(k, &key)).map(|(_, f)| f.count).max();
+        self.failures.retain(|failed, _| !is_same(failed, &key));
+        let count = before.unwrap_or(0).saturating_add(1);
+        self.failures.insert(key, Failure { count, at, message, kind });
+    }
+
+    /// Forgets what is about containers that are gone and apps that are not desired any more.
+    pub(super) fn prune(&mut self, desired: &crate::state::DesiredState) {
+        let ids: BTreeSet<_> = self.replicas.iter().map(|replica| &replica.id).collect();
+        self.evicted.retain(|id| ids.contains(id));
+        self.failures.retain(|key, _| match key {
+            CallKey::Container(id) => ids.contains(id),
+            CallKey::Create { app, revision, .. } | CallKey::Image { app, revision } => {
+                desired.apps.get(app).is_some_and(|stored| stored.revision == *revision)
+            }
+            CallKey::Forget(app) => desired.tombstones.contains_key(app),
+            CallKey::Network | CallKey::Routes => true,
+        });
+    }
+
+    /// Notes which addresses have left the table that the ingress serves, and forgets those that
+    /// came back or that nothing has any more.
+    pub(super) fn follow_table(&mut self, table: Option<&RouteTable>, now: Timestamp) {
+        let before = std::mem::take(&mut self.served).unwrap_or_default();
+        let endpoints = before.routes.iter().flat_map(|route| &route.endpoints);
+        for address in endpoints.map(|endpoint| endpoint.address) {
+            if table.is_some_and(|table| !table.holds(address)) {
+                self.drains.entry(address).or_insert(Drain { since: now, done: false });
+            }
+        }
+        let held: BTreeSet<_> = self.replicas.iter().map(|r| r.labels.address).collect();
+        let over = |drain: &Drain| {
+            drain.done || now.duration_since(drain.since) > crate::reconcile::DRAIN_LIMIT
+        };
+        self.drains.retain(|address, drain| {
+            let back = table.is_some_and(|table| table.holds(*address));
+            !back && (held.contains(address) || !over(drain))
+        });
+        self.served = table.cloned();
+    }
+}
+
+/// Whether two keys mean the same call; a create is the same whatever address was picked.
+fn is_same(a: &CallKey, b: &CallKey) -> bool {
+    match (a, b) {
+        (
+            CallKey::Create { app: a, ordinal: i, revision: r, .. },
+            CallKey::Create { app: b, ordinal: j, revision: s, .. },
+        ) => a == b && i == j && r == s,
+        _ => a == b,
+    }
+}

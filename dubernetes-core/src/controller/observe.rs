@@ -1,0 +1,133 @@
+//! From the ports to one [`ObservedState`]. What cannot be seen now stays as it was last seen.
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::app::AppName;
+use crate::error;
+use crate::ingress::ObservedIngress;
+use crate::labels::{self, ReplicaLabels};
+use crate::runtime::{Container, RuntimeError};
+use crate::state::{DesiredState, Engine, ObservedReplica, ObservedState, Readiness};
+use crate::store::StoreError;
+
+use super::memory::Memory;
+use super::{Options, Ports};
+
+/// What is desired, with the older revisions of apps that run one.
+pub(super) async fn desired(
+    ports: &Ports,
+    options: &Options,
+    memory: &Memory,
+) -> Result<DesiredState, StoreError> {
+    let stored = ports.store.list().await?;
+    let mut desired = DesiredState::new(options.instance.clone(), stored);
+    let outdated: std::collections::BTreeSet<AppName> = memory
+        .replicas
+        .iter()
+        .filter(|r| {
+            let stored = desired.apps.get(&r.labels.app);
+            stored.is_some_and(|stored| stored.revision != r.labels.revision)
+        })
+        .map(|r| r.labels.app.clone())
+        .collect();
+    for app in outdated {
+        // An app that was deleted in between has no revisions to restart.
+        let revisions = ports.store.revisions(&app).await.unwrap_or_default();
+        desired.revisions.insert(app, revisions);
+    }
+    Ok(desired)
+}
+
+/// Looks at the engine and the ingress.
+pub(super) async fn observed(
+    ports: &Ports,
+    options: &Options,
+    memory: &mut Memory,
+    desired: &DesiredState,
+    now: Timestamp,
+) -> ObservedState {
+    let mut unreadable = std::collections::BTreeMap::new();
+    match look(ports, options).await {
+        Ok((containers, network)) => {
+            memory.engine = Engine::Answering;
+            memory.network = network;
+            memory.replicas.clear();
+            for container in containers {
+                if labels::is_ingress(&container.labels) {
+                    continue;
+                }
+                match ReplicaLabels::from_map(&container.labels) {
+                    Ok(labels) => memory.replicas.push(replica(container, labels)),
+                    Err(reason) => drop(unreadable.insert(container.id, reason)),
+                }
+            }
+        }
+        Err(error) => {
+            let since = match &memory.engine {
+                Engine::Away { since, .. } => *since,
+                Engine::Answering => now,
+            };
+            memory.engine = Engine::Away { since, reason: error::chain(&error) };
+        }
+    }
+    memory.prune(desired);
+    let is_routed = |r: &ObservedReplica| {
+        desired.apps.get(&r.labels.app).is_some_and(|a| a.spec.access.is_some())
+    };
+    memory.probes.follow(&memory.replicas, is_routed, Instant::now());
+    for replica in &mut memory.replicas {
+        replica.readiness = memory.probes.readiness(&replica.id);
+    }
+    let ingress = observed_ingress(ports, memory).await;
+    memory.follow_table(ingress.table(), now);
+    ObservedState {
+        engine: memory.engine.clone(),
+        network: memory.network.clone(),
+        replicas: memory.replicas.clone(),
+        unreadable,
+        ingress,
+        drains: memory.drains.clone(),
+        under_way: memory.under_way.clone(),
+        failures: memory.failures.clone(),
+        evicted: memory.evicted.clone(),
+    }
+}
+
+async fn look(
+    ports: &Ports,
+    options: &Options,
+) -> Result<(Vec<Container>, Option<crate::runtime::Network>), RuntimeError> {
+    let containers = ports.runtime.list(&options.instance).await?;
+    let network = ports.runtime.find_network(&options.instance).await?;
+    Ok((containers, network))
+}
+
+async fn observed_ingress(ports: &Ports, memory: &Memory) -> ObservedIngress {
+    let last_seen = || match memory.served.clone() {
+        Some(table) => ObservedIngress::Serving { table },
+        None => ObservedIngress::Absent,
+    };
+    if let Engine::Away { .. } = memory.engine {
+        return last_seen();
+    }
+    match ports.ingress.observe().await {
+        Ok(ingress) => ingress,
+        Err(error) => {
+            tracing::warn!(error = %error::chain(&error), "the ingress could not be looked at");
+            last_seen()
+        }
+    }
+}
+
+fn replica(container: Container, labels: ReplicaLabels) -> ObservedReplica {
+    ObservedReplica {
+        id: container.id,
+        name: container.name,
+        labels,
+        state: container.state,
+        created_at: container.created_at,
+        image_id: container.image_id,
+        readiness: Readiness::Unknown,
+    }
+}

@@ -1,0 +1,347 @@
+//! One pass: observe, reconcile, hand out the calls, record, publish.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::error;
+use crate::event::{EventKind, NewEvent};
+use crate::ingress::{Applied, IngressError, ObservedIngress, RouteTable};
+use crate::plan::{Action, CallKey, Plan, Planned, Wait};
+use crate::reconcile;
+use crate::runtime::ContainerId;
+use crate::state::{Drain, Engine, FailureKind, ObservedState};
+
+use super::execute::Failed;
+use super::memory::Memory;
+use super::tasks::{TaskResult, Tasks};
+use super::{Command, Mode, Options, Ports, Snapshot, Wake, observe, record, tear_down};
+
+/// The time between two questions whether an address is drained.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(250);
+/// The wait before the store or the engine is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The state of the loop.
+#[derive(Debug)]
+pub(super) struct Pass {
+    options: Options,
+    ports: Ports,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    memory: Memory,
+    last: Snapshot,
+    /// Containers that are stopped or removed by us: their end is no news.
+    leaving: BTreeSet<ContainerId>,
+    drain_due: Instant,
+    draining: BTreeSet<std::net::Ipv4Addr>,
+    look_due: Instant,
+}
+
+impl Pass {
+    pub(super) fn new(
+        options: Options,
+        ports: Ports,
+        snapshots: watch::Sender<Arc<Snapshot>>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            options,
+            ports,
+            snapshots,
+            memory: Memory::default(),
+            last: Snapshot::default(),
+            leaving: BTreeSet::new(),
+            drain_due: now,
+            draining: BTreeSet::new(),
+            look_due: now,
+        }
+    }
+
+    /// When to wake if nothing happens before.
+    pub(super) fn next_wake(&self) -> Instant {
+        let probe = self.memory.probes.next_due();
+        let drain = self.memory.drains.values().any(|d| !d.done).then_some(self.drain_due);
+        [probe, drain].into_iter().flatten().fold(self.look_due, Instant::min)
+    }
+
+    /// Takes in why the loop woke; true if a pass is due.
+    pub(super) async fn absorb(&mut self, wake: Wake, tasks: &mut Tasks) -> bool {
+        match wake {
+            Wake::StoreChanged | Wake::Command(Command::Wake) => true,
+            Wake::Command(Command::Evict(id)) => self.memory.evicted.insert(id),
+            Wake::Command(Command::TearDown(answer)) => {
+                let result = tear_down::tear_down(&self.ports, &self.options.instance).await;
+                self.memory = Memory::default();
+                // A caller that went away does not want the answer.
+                let _ = answer.send(result);
+                true
+            }
+            Wake::Time => {
+                self.send_probes(tasks);
+                self.check_drains(tasks);
+                Instant::now() >= self.look_due
+            }
+            Wake::Result(result) => self.take_result(*result).await,
+        }
+    }
+
+    async fn take_result(&mut self, result: TaskResult) -> bool {
+        let now = self.ports.clock.now();
+        match result {
+            TaskResult::Acted(planned, result) => self.acted(&planned, result).await,
+            TaskResult::Routed(table, result) => self.routed(table, result).await,
+            TaskResult::Probed(target, Ok(answer)) => {
+                return self.memory.probes.answered(&target.id, &answer, now, Instant::now());
+            }
+            TaskResult::Probed(target, Err(error)) => {
+                tracing::debug!(container = %target.id, error = %error::chain(&error), "a probe could not be sent");
+                self.memory.probes.unanswered(&target.id, Instant::now());
+                return false;
+            }
+            TaskResult::Drained(address, result) => {
+                self.draining.remove(&address);
+                let done = result.unwrap_or(false);
+                if let Some(drain) = self.memory.drains.get_mut(&address) {
+                    drain.done |= done;
+                }
+                return done;
+            }
+            TaskResult::Event(event) => {
+                tracing::debug!(container = %event.id, action = event.action, "engine event");
+            }
+            TaskResult::EventsLost => {}
+        }
+        true
+    }
+
+    async fn acted(&mut self, planned: &Planned, result: Result<(), Failed>) {
+        let (key, now) = (planned.action.key(), self.ports.clock.now());
+        let event = match result {
+            Ok(()) => {
+                self.memory.succeeded(&key);
+                if let Action::EnsureImage { app, revision, .. } = &planned.action {
+                    self.image_is_back(app, *revision);
+                }
+                record::done(planned, now)
+            }
+            Err(Failed { kind, message }) => {
+                let event = record::failed(planned, &message, now);
+                self.memory.failed(key, kind, message, now);
+                Some(event)
+            }
+        };
+        self.record(event.into_iter().collect()).await;
+    }
+
+    /// Creates that failed for want of the image may be tried again.
+    fn image_is_back(&mut self, name: &crate::app::AppName, of: u64) {
+        self.memory.failures.retain(|key, failure| {
+            let same = matches!(key, CallKey::Create { app, revision, .. } if app == name && *revision == of);
+            !(same && failure.kind == FailureKind::ImageGone)
+        });
+    }
+
+    async fn routed(&mut self, table: RouteTable, result: Result<Applied, IngressError>) {
+        let now = self.ports.clock.now();
+        match result {
+            Ok(applied) => {
+                let mut events = record::routed(self.memory.served.as_ref(), &table, now);
+                for warning in applied.warnings {
+                    events.push(record::event(
+                        now,
+                        EventKind::Warning,
+                        None,
+                        None,
+                        "Ingress",
+                        warning,
+                    ));
+                }
+                match applied.quarantined.iter().next() {
+                    None => {
+                        self.memory.succeeded(&CallKey::Routes);
+                        self.memory.refused = None;
+                    }
+                    Some((app, text)) => {
+                        let message = format!("the routes of app `{app}` are quarantined: {text}");
+                        events.retain(|e| {
+                            e.app.as_ref().is_none_or(|a| !applied.quarantined.contains_key(a))
+                        });
+                        events.push(record::event(
+                            now,
+                            EventKind::Warning,
+                            Some(app),
+                            None,
+                            "Quarantined",
+                            message.clone(),
+                        ));
+                        self.memory.failed(CallKey::Routes, FailureKind::Lasting, message, now);
+                        self.memory.refused = Some(table);
+                    }
+                }
+                self.record(events).await;
+            }
+            Err(error) => {
+                let kind = match &error {
+                    IngressError::PortTaken { .. } | IngressError::Refused { .. } => {
+                        FailureKind::Lasting
+                    }
+                    IngressError::Runtime(inner) => Failed::class(inner),
+                    IngressError::NotAcknowledged | IngressError::Failed(_) => FailureKind::Passing,
+                };
+                let message = error::chain(&error);
+                let event = record::event(
+                    now,
+                    EventKind::Warning,
+                    None,
+                    None,
+                    "IngressFailed",
+                    message.clone(),
+                );
+                self.memory.failed(CallKey::Routes, kind, message, now);
+                self.memory.refused = Some(table);
+                self.record(vec![event]).await;
+            }
+        }
+    }
+
+    /// Observes, plans and acts.
+    pub(super) async fn run(&mut self, tasks: &mut Tasks) {
+        let now = self.ports.clock.now();
+        self.look_due = Instant::now() + self.options.resync.to_std();
+        let desired = match observe::desired(&self.ports, &self.options, &self.memory).await {
+            Ok(desired) => desired,
+            Err(error) => {
+                let problem = error::chain(&error);
+                tracing::error!(error = problem, "the store cannot be read");
+                self.look_due = Instant::now() + RETRY;
+                self.publish(Snapshot { store_problem: Some(problem), ..self.last.clone() });
+                return;
+            }
+        };
+        let observed =
+            observe::observed(&self.ports, &self.options, &mut self.memory, &desired, now).await;
+        let plan = reconcile::reconcile(&desired, &observed, now);
+        let news =
+            record::changes(&self.last.observed, &observed, |id| self.leaving.contains(id), now);
+        self.record(news).await;
+        self.forget_gone(&observed);
+        if self.options.mode == Mode::Act && observed.engine == Engine::Answering {
+            self.hand_out(&plan, &observed, tasks);
+        }
+        self.plan_next_look(&plan, &observed, now);
+        let (rounds, at) = (self.last.rounds + 1, Some(now));
+        self.publish(Snapshot { rounds, at, desired, observed, plan, store_problem: None });
+        self.send_probes(tasks);
+    }
+
+    fn hand_out(&mut self, plan: &Plan, observed: &ObservedState, tasks: &mut Tasks) {
+        for planned in &plan.actions {
+            if !self.memory.under_way.insert(planned.action.key()) {
+                continue;
+            }
+            tracing::info!(app = planned.app.as_ref().map(|a| a.as_str()), "{planned}");
+            if let Action::Stop { id, .. } | Action::Remove { id, .. } = &planned.action {
+                self.leaving.insert(id.clone());
+            }
+            tasks.act(planned.clone());
+        }
+        let now = self.ports.clock.now();
+        for waiting in &plan.waiting {
+            if let Wait::Drained { address } = waiting.wait {
+                self.memory.drains.entry(address).or_insert(Drain { since: now, done: false });
+            }
+        }
+        self.route(plan, observed, tasks);
+        self.check_drains(tasks);
+    }
+
+    /// Has the ingress serve the planned table where it serves another one. A table that failed
+    /// is tried again after a back-off, another one at once.
+    fn route(&mut self, plan: &Plan, observed: &ObservedState, tasks: &mut Tasks) {
+        let wanted = match &observed.ingress {
+            ObservedIngress::Serving { table } => *table != plan.routes,
+            ObservedIngress::Down { .. } => true,
+            ObservedIngress::Absent => !plan.routes.is_empty(),
+        };
+        if !wanted || self.memory.under_way.contains(&CallKey::Routes) {
+            return;
+        }
+        if self.memory.refused.as_ref() == Some(&plan.routes) && self.routes_retry().is_some() {
+            return;
+        }
+        self.memory.under_way.insert(CallKey::Routes);
+        tasks.route(plan.routes.clone());
+    }
+
+    /// When the table that failed is tried again, if that is still to come.
+    fn routes_retry(&self) -> Option<Duration> {
+        let failure = self.memory.failures.get(&CallKey::Routes)?;
+        let wait = reconcile::back_off(failure.count.min(6));
+        let left = wait - self.ports.clock.now().duration_since(failure.at);
+        Duration::try_from(left).ok().filter(|left| !left.is_zero())
+    }
+
+    fn plan_next_look(&mut self, plan: &Plan, observed: &ObservedState, now: jiff::Timestamp) {
+        let mut wait = self.options.resync.to_std();
+        if observed.engine != Engine::Answering {
+            wait = wait.min(RETRY);
+        }
+        if let Some(at) = plan.next_look() {
+            wait = wait.min(Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        }
+        if let Some(left) = self.routes_retry() {
+            wait = wait.min(left);
+        }
+        self.look_due = Instant::now() + wait.max(Duration::from_millis(5));
+    }
+
+    fn send_probes(&mut self, tasks: &mut Tasks) {
+        for target in self.memory.probes.take_due(Instant::now()) {
+            tasks.probe(target);
+        }
+    }
+
+    fn check_drains(&mut self, tasks: &mut Tasks) {
+        let now = Instant::now();
+        if self.options.mode == Mode::Observe || now < self.drain_due {
+            return;
+        }
+        self.drain_due = now + DRAIN_INTERVAL;
+        for (address, drain) in &self.memory.drains {
+            if !drain.done && self.draining.insert(*address) {
+                tasks.check_drain(*address);
+            }
+        }
+    }
+
+    fn forget_gone(&mut self, observed: &ObservedState) {
+        let there: BTreeSet<_> = observed.replicas.iter().map(|r| &r.id).collect();
+        self.leaving.retain(|id| there.contains(id));
+    }
+
+    fn publish(&mut self, snapshot: Snapshot) {
+        self.last = snapshot.clone();
+        self.snapshots.send_replace(Arc::new(snapshot));
+    }
+
+    /// Keeps events, and says each once in the log.
+    async fn record(&mut self, events: Vec<NewEvent>) {
+        if events.is_empty() || self.options.mode == Mode::Observe {
+            return;
+        }
+        for event in &events {
+            let app = event.app.as_ref().map(|app| app.as_str());
+            let (pod, reason) = (event.pod.as_deref(), &event.reason);
+            match event.kind {
+                EventKind::Normal => tracing::info!(app, pod, reason, "{}", event.message),
+                EventKind::Warning => tracing::warn!(app, pod, reason, "{}", event.message),
+            }
+        }
+        if let Err(error) = self.ports.store.append(&events).await {
+            tracing::error!(error = %error::chain(&error), "events could not be kept");
+        }
+    }
+}

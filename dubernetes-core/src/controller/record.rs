@@ -1,0 +1,184 @@
+//! From what happened to the events that are kept: each says what, and why.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::app::AppName;
+use crate::event::{EventKind, NewEvent};
+use crate::ingress::RouteTable;
+use crate::plan::{Action, Planned};
+use crate::reconcile::span;
+use crate::runtime::{ContainerId, ContainerState};
+use crate::state::{Engine, ObservedReplica, ObservedState, Readiness};
+
+/// An event about an app or a pod of it.
+pub(super) fn event(
+    time: Timestamp,
+    kind: EventKind,
+    app: Option<&AppName>,
+    pod: Option<&str>,
+    reason: &str,
+    message: impl Into<String>,
+) -> NewEvent {
+    NewEvent {
+        time,
+        kind,
+        app: app.cloned(),
+        pod: pod.map(str::to_owned),
+        reason: reason.to_owned(),
+        message: message.into(),
+    }
+}
+
+/// What a successful action is called, if it is worth an event.
+pub(super) fn done(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
+    let app = planned.app.as_ref();
+    let (reason, message) = match &planned.action {
+        Action::EnsureImage { image, .. } => ("Pulled", format!("image {image} is on the engine")),
+        Action::Create(replica) => {
+            let revision = replica.labels.revision;
+            ("Created", format!("revision {revision}: {}", planned.reason))
+        }
+        Action::Stop { .. } => ("Stopped", planned.reason.to_string()),
+        Action::Forget { .. } => ("Deleted", "nothing of it is left".to_owned()),
+        Action::EnsureNetwork | Action::Start { .. } | Action::Remove { .. } => return None,
+    };
+    Some(event(now, EventKind::Normal, app, planned.action.pod(), reason, message))
+}
+
+/// A failed action.
+pub(super) fn failed(planned: &Planned, message: &str, now: Timestamp) -> NewEvent {
+    let reason = match &planned.action {
+        Action::EnsureNetwork => "NetworkFailed",
+        Action::EnsureImage { .. } => "PullFailed",
+        Action::Create(_) => "CreateFailed",
+        Action::Start { .. } => "StartFailed",
+        Action::Stop { .. } => "StopFailed",
+        Action::Remove { .. } => "RemoveFailed",
+        Action::Forget { .. } => "ForgetFailed",
+    };
+    event(now, EventKind::Warning, planned.app.as_ref(), planned.action.pod(), reason, message)
+}
+
+/// What changed between two looks at the world.
+pub(super) fn changes(
+    before: &ObservedState,
+    after: &ObservedState,
+    is_leaving: impl Fn(&ContainerId) -> bool,
+    now: Timestamp,
+) -> Vec<NewEvent> {
+    let mut events = Vec::new();
+    engine(before, after, now, &mut events);
+    if let Engine::Away { .. } = after.engine {
+        return events;
+    }
+    let old: BTreeMap<_, _> = before.replicas.iter().map(|r| (&r.id, r)).collect();
+    for replica in &after.replicas {
+        if let Some(was) = old.get(&replica.id).filter(|_| !is_leaving(&replica.id)) {
+            state(was, replica, now, &mut events);
+            readiness(was, replica, now, &mut events);
+        }
+    }
+    for was in before.replicas.iter().filter(|r| r.is_running() && !is_leaving(&r.id)) {
+        if !after.replicas.iter().any(|r| r.id == was.id) {
+            let message = "its container was removed by somebody else";
+            events.push(about(was, now, EventKind::Warning, "Gone", message));
+        }
+    }
+    events
+}
+
+/// Which routes an acknowledged table changed.
+pub(super) fn routed(
+    before: Option<&RouteTable>,
+    after: &RouteTable,
+    now: Timestamp,
+) -> Vec<NewEvent> {
+    let changed = after
+        .routes
+        .iter()
+        .filter(|route| before.is_none_or(|before| !before.routes.contains(route)));
+    let text = |route: &crate::ingress::Route| {
+        let path = if route.path.is_root() { "" } else { route.path.as_str() };
+        match route.endpoints.len() {
+            0 => format!("http://{}{path} -> no ready replica", route.host),
+            1 => format!("http://{}{path} -> 1 replica", route.host),
+            n => format!("http://{}{path} -> {n} replicas", route.host),
+        }
+    };
+    changed.map(|r| event(now, EventKind::Normal, Some(&r.app), None, "Routed", text(r))).collect()
+}
+
+fn engine(
+    before: &ObservedState,
+    after: &ObservedState,
+    now: Timestamp,
+    events: &mut Vec<NewEvent>,
+) {
+    match (&before.engine, &after.engine) {
+        (Engine::Answering, Engine::Away { reason, .. }) => {
+            events.push(event(now, EventKind::Warning, None, None, "EngineAway", reason.clone()));
+        }
+        (Engine::Away { since, .. }, Engine::Answering) => {
+            let away = span(now.duration_since(*since));
+            let message = format!("the engine answers again after {away}");
+            events.push(event(now, EventKind::Normal, None, None, "EngineBack", message));
+        }
+        (Engine::Answering, Engine::Answering) | (Engine::Away { .. }, Engine::Away { .. }) => {}
+    }
+}
+
+fn state(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp, events: &mut Vec<NewEvent>) {
+    if was.state == is.state {
+        return;
+    }
+    let ran =
+        |from: Timestamp, to: Timestamp| span(to.duration_since(from).max(SignedDuration::ZERO));
+    let (reason, message) = match &is.state {
+        ContainerState::Exited { out_of_memory: true, started_at, finished_at, .. } => (
+            "OOMKilled",
+            format!(
+                "it needed more memory than its limit, after {}",
+                ran(*started_at, *finished_at)
+            ),
+        ),
+        ContainerState::Exited { code, started_at, finished_at, .. } => {
+            ("Exited", format!("exit code {code} after {}", ran(*started_at, *finished_at)))
+        }
+        ContainerState::StartFailed { error, .. } => ("StartFailed", error.clone()),
+        ContainerState::Paused => ("Paused", "somebody paused its container".to_owned()),
+        ContainerState::Created | ContainerState::Running { .. } | ContainerState::Removing => {
+            return;
+        }
+    };
+    events.push(about(is, now, EventKind::Warning, reason, message));
+}
+
+fn readiness(
+    was: &ObservedReplica,
+    is: &ObservedReplica,
+    now: Timestamp,
+    events: &mut Vec<NewEvent>,
+) {
+    match (&was.readiness, &is.readiness) {
+        (Readiness::Ready { .. }, Readiness::NotReady { reason }) if is.is_running() => {
+            events.push(about(is, now, EventKind::Warning, "NotReady", reason.clone()));
+        }
+        (Readiness::Unknown | Readiness::NotReady { .. }, Readiness::Ready { .. }) => {
+            let message = format!("port {} takes connections", is.labels.port);
+            events.push(about(is, now, EventKind::Normal, "Ready", message));
+        }
+        _ => {}
+    }
+}
+
+fn about(
+    replica: &ObservedReplica,
+    now: Timestamp,
+    kind: EventKind,
+    reason: &str,
+    message: impl Into<String>,
+) -> NewEvent {
+    event(now, kind, Some(&replica.labels.app), Some(&replica.pod()), reason, message)
+}

@@ -1,0 +1,143 @@
+//! What runs beside the loop: calls to the ports. Their results come back as messages.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::error;
+use crate::ingress::{Applied, IngressError, RouteTable};
+use crate::plan::{Action, Planned};
+use crate::runtime::{ProbeAnswer, ProbeTarget, RuntimeError, RuntimeEvent};
+
+use super::execute::{self, Failed};
+use super::{Options, Ports};
+
+/// At most so many calls to the engine at a time; a wait for a pull or a stop is not counted.
+const PARALLEL_CALLS: usize = 8;
+/// The wait before the engine's events are asked for again.
+const EVENTS_RETRY: Duration = Duration::from_secs(1);
+
+/// The result of something that ran beside the loop.
+#[derive(Debug)]
+pub(super) enum TaskResult {
+    /// An action ended.
+    Acted(Planned, Result<(), Failed>),
+    /// A table was applied, or was not.
+    Routed(RouteTable, Result<Applied, IngressError>),
+    /// A probe came back, or could not be sent.
+    Probed(ProbeTarget, Result<ProbeAnswer, RuntimeError>),
+    /// The ingress said whether requests to an address are under way.
+    Drained(Ipv4Addr, Result<bool, IngressError>),
+    /// Something happened on the engine.
+    Event(RuntimeEvent),
+    /// The stream of events ended or failed: some may be lost.
+    EventsLost,
+}
+
+/// The calls that are under way. Dropped, they are all ended.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    results: mpsc::UnboundedSender<TaskResult>,
+    ports: Ports,
+    options: Options,
+    calls: Arc<Semaphore>,
+    running: JoinSet<()>,
+}
+
+impl Tasks {
+    pub(super) fn new(
+        results: mpsc::UnboundedSender<TaskResult>,
+        ports: Ports,
+        options: Options,
+    ) -> Self {
+        let calls = Arc::new(Semaphore::new(PARALLEL_CALLS));
+        Self { results, ports, options, calls, running: JoinSet::new() }
+    }
+
+    /// Ends everything that is under way.
+    pub(super) fn stop(mut self) {
+        self.running.abort_all();
+    }
+
+    /// Carries out an action.
+    pub(super) fn act(&mut self, planned: Planned) {
+        let (ports, instance) = (self.ports.clone(), self.options.instance.clone());
+        let calls = Arc::clone(&self.calls);
+        self.spawn(async move {
+            let is_long =
+                matches!(planned.action, Action::Stop { .. } | Action::EnsureImage { .. });
+            // The semaphore is never closed.
+            let permit = if is_long { None } else { calls.acquire_owned().await.ok() };
+            let result = execute::execute(&ports, &instance, &planned).await;
+            drop(permit);
+            TaskResult::Acted(planned, result)
+        });
+    }
+
+    /// Has the ingress serve a table.
+    pub(super) fn route(&mut self, table: RouteTable) {
+        let ingress = Arc::clone(&self.ports.ingress);
+        self.spawn(async move {
+            let result = ingress.apply(&table).await;
+            TaskResult::Routed(table, result)
+        });
+    }
+
+    /// Sends a probe.
+    pub(super) fn probe(&mut self, target: ProbeTarget) {
+        let runtime = Arc::clone(&self.ports.runtime);
+        self.spawn(async move {
+            let result = runtime.probe(&target).await;
+            TaskResult::Probed(target, result)
+        });
+    }
+
+    /// Asks whether requests to an address are under way.
+    pub(super) fn check_drain(&mut self, address: Ipv4Addr) {
+        let ingress = Arc::clone(&self.ports.ingress);
+        self.spawn(async move {
+            let result = ingress.drained(address).await;
+            TaskResult::Drained(address, result)
+        });
+    }
+
+    /// Follows the engine's events for ever.
+    pub(super) fn follow_events(&mut self) {
+        let (ports, options) = (self.ports.clone(), self.options.clone());
+        let results = self.results.clone();
+        self.running.spawn(async move {
+            loop {
+                match ports.runtime.events(&options.instance).await {
+                    Ok(mut events) => {
+                        while let Some(Ok(event)) = events.next().await {
+                            if results.send(TaskResult::Event(event)).is_err() {
+                                return;
+                            }
+                        }
+                    }
+                    Err(error) => {
+                        tracing::debug!(error = %error::chain(&error), "no events from the engine");
+                    }
+                }
+                if results.send(TaskResult::EventsLost).is_err() {
+                    return;
+                }
+                tokio::time::sleep(EVENTS_RETRY).await;
+            }
+        });
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = TaskResult> + Send + 'static) {
+        let results = self.results.clone();
+        self.running.spawn(async move {
+            // A loop that has ended wants no result.
+            let _ = results.send(task.await);
+        });
+        // Ended tasks are taken away now and then, so that their number stays bounded.
+        while self.running.try_join_next().is_some() {}
+    }
+}

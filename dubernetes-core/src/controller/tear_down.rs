@@ -1,0 +1,44 @@
+//! The end of an instance: everything that it owns goes, but named volumes and the store's events.
+
+use futures_util::future::join_all;
+
+use crate::app::{InstanceName, Stop};
+use crate::error;
+use crate::runtime::{Container, ContainerState, RuntimeError};
+
+use super::Ports;
+
+/// Deletes every app, removes every container with the instance's label, the ingress and the
+/// network.
+pub(super) async fn tear_down(ports: &Ports, instance: &InstanceName) -> Result<(), String> {
+    let say = |error: &dyn std::error::Error| error::chain(error);
+    let stored = ports.store.list().await.map_err(|e| say(&e))?;
+    for name in stored.apps.keys() {
+        ports.store.delete(name, ports.clock.now()).await.map_err(|e| say(&e))?;
+    }
+    ports.ingress.remove().await.map_err(|e| say(&e))?;
+    // A create that was under way may end late, so the list is made until it is empty.
+    for _ in 0..3 {
+        let containers = ports.runtime.list(instance).await.map_err(|e| say(&e))?;
+        if containers.is_empty() {
+            break;
+        }
+        for result in join_all(containers.iter().map(|c| remove(ports, c))).await {
+            result.map_err(|e| say(&e))?;
+        }
+    }
+    ports.runtime.remove_network(instance).await.map_err(|e| say(&e))?;
+    let names = stored.apps.keys().chain(stored.tombstones.keys());
+    for name in names {
+        ports.store.forget(name).await.map_err(|e| say(&e))?;
+    }
+    Ok(())
+}
+
+async fn remove(ports: &Ports, container: &Container) -> Result<(), RuntimeError> {
+    let runs = matches!(container.state, ContainerState::Running { .. } | ContainerState::Paused);
+    if runs {
+        ports.runtime.stop(&container.id, None, Stop::default().grace).await?;
+    }
+    ports.runtime.remove(&container.id).await
+}

@@ -1,0 +1,131 @@
+//! One app: what its replicas need now, and its routes and status.
+
+use crate::app::Stop;
+use crate::plan::{Block, Blocked, Plan, Reason, Wait, Waiting};
+use crate::runtime::ContainerState;
+use crate::state::{ObservedReplica, Readiness, RouteConflict};
+use crate::store::StoredApp;
+
+use super::budget::Limits;
+use super::growth::Growth;
+use super::rollout::{self, Sorted};
+use super::view::World;
+use super::{gate, retire, routes, status};
+use crate::plan::{Action, Planned};
+
+/// Plans one app into `plan`.
+pub(super) fn plan(
+    world: &mut World<'_>,
+    stored: &StoredApp,
+    conflict: Option<&RouteConflict>,
+    plan: &mut Plan,
+) {
+    let limits = Limits::of(&stored.spec);
+    let mut own = Plan::default();
+    let sorted = match newer_than_store(world, stored) {
+        Some(running) => {
+            let block = Block::NewerThanStore { stored: stored.revision, running };
+            own.blocked.push(blocked(stored, block));
+            Sorted { current: world.of(&stored.spec.name).to_vec(), ..Sorted::default() }
+        }
+        None => {
+            let sorted = rollout::sort(world, stored, limits);
+            change(world, stored, limits, &sorted, &mut own);
+            sorted
+        }
+    };
+    match conflict {
+        Some(conflict) => {
+            own.blocked.push(blocked(stored, Block::RouteTaken { conflict: conflict.to_string() }));
+        }
+        None => {
+            let stay = sorted.current.iter().chain(&sorted.outdated);
+            let serving: Vec<_> = stay.copied().filter(|r| world.is_ready(r)).collect();
+            own.routes.routes = routes::of_app(stored, &serving);
+        }
+    }
+    let status = status::of_app(world, stored, &sorted, &own);
+    plan.statuses.insert(stored.spec.name.clone(), status);
+    plan.actions.append(&mut own.actions);
+    plan.waiting.append(&mut own.waiting);
+    plan.blocked.append(&mut own.blocked);
+    plan.routes.routes.append(&mut own.routes.routes);
+}
+
+/// What every replica needs now: those that leave, those that stay, those that are missing.
+fn change(
+    world: &mut World<'_>,
+    stored: &StoredApp,
+    limits: Limits,
+    sorted: &Sorted<'_>,
+    plan: &mut Plan,
+) {
+    for (replica, reason) in &sorted.leaving {
+        retire::step(world, replica, stop_of(world, stored, replica), reason.clone(), plan);
+    }
+    let mut growth = Growth::new(world, stored, limits, sorted);
+    let stay = sorted.current.iter().chain(&sorted.outdated);
+    for &replica in stay {
+        match &replica.state {
+            ContainerState::Created => start(world, replica, plan),
+            ContainerState::Running { .. } => wait_for_ready(world, replica, plan),
+            ContainerState::Paused => {
+                let stop = stop_of(world, stored, replica);
+                retire::step(world, replica, stop, Reason::Paused, plan);
+            }
+            ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => {
+                growth.restart(world, replica, plan);
+            }
+            ContainerState::Removing => {}
+        }
+    }
+    growth.add_missing(world, plan);
+}
+
+fn start(world: &World<'_>, replica: &ObservedReplica, plan: &mut Plan) {
+    let pod = replica.pod();
+    let planned = Planned {
+        app: Some(replica.labels.app.clone()),
+        action: Action::Start { id: replica.id.clone(), pod: pod.clone() },
+        reason: Reason::NotStarted,
+    };
+    gate::plan_or_wait(world, &replica.labels.app, Some(&pod), planned, plan);
+}
+
+fn wait_for_ready(world: &World<'_>, replica: &ObservedReplica, plan: &mut Plan) {
+    if world.is_ready(replica) {
+        return;
+    }
+    let (reason, until) = match &replica.readiness {
+        Readiness::Ready { since } => ("it has only just started".to_owned(), Some(*since)),
+        Readiness::NotReady { reason } => (reason.clone(), None),
+        Readiness::Unknown => ("no probe has come back yet".to_owned(), None),
+    };
+    plan.waiting.push(Waiting {
+        app: replica.labels.app.clone(),
+        pod: Some(replica.pod()),
+        wait: Wait::Ready { reason },
+        until,
+    });
+}
+
+/// How a replica is stopped: as its own revision says, where that is still known.
+fn stop_of<'a>(world: &World<'a>, stored: &'a StoredApp, replica: &ObservedReplica) -> &'a Stop {
+    let own = world.revision(&stored.spec.name, replica.labels.revision);
+    own.map_or(&stored.spec.stop, |revision| &revision.spec.stop)
+}
+
+/// The newest revision that runs, if it is above the stored one and differs from it: then the
+/// store is an old copy, and nothing is changed on its word.
+fn newer_than_store(world: &World<'_>, stored: &StoredApp) -> Option<u64> {
+    let hash = crate::identity::spec_hash(&stored.spec);
+    let replicas = world.of(&stored.spec.name).iter();
+    let newer = replicas
+        .filter(|r| r.labels.revision > stored.revision && r.labels.spec_hash != hash)
+        .map(|r| r.labels.revision);
+    newer.max()
+}
+
+fn blocked(stored: &StoredApp, block: Block) -> Blocked {
+    Blocked { app: Some(stored.spec.name.clone()), pod: None, block }
+}

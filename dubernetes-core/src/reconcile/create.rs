@@ -1,0 +1,75 @@
+//! The container of a replica, from its specification and identity.
+
+use std::net::Ipv4Addr;
+
+use crate::app::{AppSpec, InstanceName, Volume, VolumeSource};
+use crate::identity;
+use crate::labels::ReplicaLabels;
+use crate::plan::ReplicaPlan;
+use crate::runtime::{ContainerRequest, ImageId};
+
+/// Who a new replica is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identity {
+    pub(super) ordinal: u32,
+    pub(super) revision: u64,
+    pub(super) restarts: u32,
+    pub(super) streak: u32,
+    pub(super) address: Ipv4Addr,
+}
+
+/// The whole request for one replica of `spec`.
+pub(super) fn replica(
+    instance: &InstanceName,
+    network: &str,
+    spec: &AppSpec,
+    image: &ImageId,
+    who: Identity,
+) -> ReplicaPlan {
+    let Identity { ordinal, revision, restarts, streak, address } = who;
+    let pod = identity::pod_name(&spec.name, ordinal);
+    let labels = ReplicaLabels {
+        app: spec.name.clone(),
+        revision,
+        ordinal,
+        spec_hash: identity::spec_hash(spec),
+        address,
+        port: spec.port,
+        restarts,
+        streak,
+    };
+    let mut all_labels = spec.labels.clone();
+    all_labels.extend(labels.to_map(instance));
+    let mut env = identity::own_env(&spec.name, ordinal, revision);
+    env.extend(spec.env.iter().map(|(name, value)| (name.to_string(), value.clone())));
+    let request = ContainerRequest {
+        name: identity::container_name(instance, &spec.name, ordinal, revision, restarts),
+        hostname: hostname(&pod),
+        image: image.to_string(),
+        labels: all_labels,
+        command: spec.command.clone(),
+        args: spec.args.clone(),
+        env,
+        network: network.to_owned(),
+        address,
+        resources: spec.resources.clone(),
+        volumes: spec.volumes.iter().map(|volume| full_name(instance, spec, volume)).collect(),
+        ports: Vec::new(),
+        stop_signal: spec.stop.signal,
+    };
+    ReplicaPlan { pod, labels, request }
+}
+
+/// A host name has at most 63 characters: of a longer pod name the end counts, with the ordinal.
+fn hostname(pod: &str) -> String {
+    let start = pod.len().saturating_sub(63);
+    pod[start..].trim_start_matches('-').to_owned()
+}
+
+fn full_name(instance: &InstanceName, spec: &AppSpec, volume: &Volume) -> Volume {
+    let mut volume = volume.clone();
+    if let VolumeSource::Named(name) = &volume.source {
+        volume.source = VolumeSource::Named(identity::volume_name(instance, &spec.name, name));
+    }
+    volume
+}

@@ -1,0 +1,253 @@
+//! How replicas come: restarts in place, and new ones, as far as the ceiling lets them.
+
+use std::collections::BTreeSet;
+
+use crate::app::AppSpec;
+use crate::plan::{
+    Action, Block, Blocked, CallKey, Plan, Planned, Reason, ReplicaPlan, Wait, Waiting,
+};
+use crate::runtime::{ContainerState, ImageId};
+use crate::state::{FailureKind, ObservedReplica};
+use crate::store::StoredApp;
+
+use super::budget::Limits;
+use super::create::{self, Identity};
+use super::rollout::Sorted;
+use super::view::{World, is_live};
+use super::{gate, restart};
+
+/// At most so many new replicas of one app in one pass: the rest follows in the next.
+const CREATES_A_PASS: u32 = 16;
+
+/// What one app may still add in this pass.
+pub(super) struct Growth<'a> {
+    stored: &'a StoredApp,
+    limits: Limits,
+    /// So many more containers may become live.
+    live_budget: u32,
+    /// So many replicas of the wanted revision exist, failed ones and those under way included.
+    have: u32,
+    /// So many places are taken: replicas that stay, that still run, and that are under way.
+    places: u32,
+    /// Ordinals that are in use by any container.
+    ordinals: BTreeSet<u32>,
+    /// Ordinal and revision of the creates that are under way.
+    creating: Vec<(u32, u64)>,
+    updating: bool,
+}
+
+impl<'a> Growth<'a> {
+    pub(super) fn new(
+        world: &World<'_>,
+        stored: &'a StoredApp,
+        limits: Limits,
+        sorted: &Sorted<'_>,
+    ) -> Self {
+        let name = &stored.spec.name;
+        let all = world.of(name);
+        let creating = world.creating(name);
+        let place = |r: &ObservedReplica| (r.labels.ordinal, r.labels.revision);
+        let stays: BTreeSet<_> =
+            sorted.current.iter().chain(&sorted.outdated).map(|r| place(r)).collect();
+        let new: Vec<_> = creating.iter().filter(|place| !stays.contains(place)).collect();
+        let new_current = new.iter().filter(|(_, revision)| *revision == stored.revision).count();
+        let live = all.iter().filter(|r| is_live(r)).count() + creating.len();
+        let leaving = sorted.leaving.iter().filter(|(r, _)| is_live(r)).count();
+        Self {
+            stored,
+            limits,
+            live_budget: limits.ceiling.saturating_sub(count(live)),
+            have: count(sorted.current.len() + new_current),
+            places: count(stays.len() + new.len() + leaving),
+            ordinals: all
+                .iter()
+                .map(|r| r.labels.ordinal)
+                .chain(creating.iter().map(|(ordinal, _)| *ordinal))
+                .collect(),
+            creating,
+            updating: !sorted.outdated.is_empty()
+                || sorted.leaving.iter().any(|(_, why)| matches!(why, Reason::Replaced { .. })),
+        }
+    }
+
+    /// The next container of a replica that failed, once its back-off is over.
+    pub(super) fn restart(
+        &mut self,
+        world: &mut World<'_>,
+        failed: &ObservedReplica,
+        plan: &mut Plan,
+    ) {
+        let Some(next) = restart::next(failed, world.now) else { return };
+        let labels = &failed.labels;
+        let pod = failed.pod();
+        let wait =
+            |wait, until| Waiting { app: labels.app.clone(), pod: Some(pod.clone()), wait, until };
+        if self.creating.contains(&(labels.ordinal, labels.revision)) {
+            plan.waiting.push(wait(Wait::UnderWay, None));
+        } else if next.due > world.now {
+            let cause = restart::cause(failed, self.memory_limit().as_deref());
+            let back_off = Wait::BackOff { cause, restarts: labels.restarts };
+            plan.waiting.push(wait(back_off, Some(next.due)));
+        } else if self.live_budget == 0 {
+            plan.waiting.push(wait(Wait::SurgeLimit { limit: self.limits.ceiling }, None));
+        } else {
+            let who = (labels.ordinal, next.restarts, next.streak);
+            let reason = why_restarted(failed, next.restarts);
+            self.create(world, labels.revision, who, reason, plan);
+        }
+    }
+
+    /// New replicas up to the wanted number.
+    pub(super) fn add_missing(&mut self, world: &mut World<'_>, plan: &mut Plan) {
+        let missing = self.limits.want.saturating_sub(self.have);
+        if missing == 0 {
+            return;
+        }
+        let free = self.limits.ceiling.saturating_sub(self.places);
+        let allowed = missing.min(free).min(self.live_budget).min(CREATES_A_PASS);
+        if allowed == 0 {
+            plan.waiting.push(Waiting {
+                app: self.stored.spec.name.clone(),
+                pod: None,
+                wait: Wait::SurgeLimit { limit: self.limits.ceiling },
+                until: None,
+            });
+        }
+        let (want, have, revision) = (self.limits.want, self.have, self.stored.revision);
+        for _ in 0..allowed {
+            let Some(ordinal) = (1..).find(|n| !self.ordinals.contains(n)) else { return };
+            self.ordinals.insert(ordinal);
+            let reason = if self.updating {
+                Reason::NewRevision { revision, have, want }
+            } else {
+                Reason::BelowReplicas { want, have }
+            };
+            if !self.create(world, revision, (ordinal, 0, 0), reason, plan) {
+                return;
+            }
+        }
+    }
+
+    /// Plans one create, or what it needs first. Returns whether another one may be tried.
+    fn create(
+        &mut self,
+        world: &mut World<'_>,
+        revision: u64,
+        (ordinal, restarts, streak): (u32, u32, u32),
+        reason: Reason,
+        plan: &mut Plan,
+    ) -> bool {
+        let name = &self.stored.spec.name;
+        let Some((spec, image)) = self.content(world, revision) else {
+            if revision == self.stored.revision {
+                self.ensure_image(world, Reason::ImageUnresolved, plan);
+            }
+            return false;
+        };
+        if image_is_gone(world, name, revision) && revision == self.stored.revision {
+            self.ensure_image(world, Reason::ImageGone, plan);
+            return false;
+        }
+        let Some(network) = world.observed.network.as_ref() else {
+            ensure_network(world, name, plan);
+            return false;
+        };
+        let Some(address) = world.pick_address(name, ordinal) else {
+            let capacity = crate::identity::capacity(network.subnet);
+            let block = Block::NoAddress { capacity };
+            plan.blocked.push(Blocked { app: Some(name.clone()), pod: None, block });
+            return false;
+        };
+        let who = Identity { ordinal, revision, restarts, streak, address };
+        let instance = &world.desired.instance;
+        let replica = create::replica(instance, &network.id, spec, image, who);
+        self.push_create(world, replica, reason, plan);
+        true
+    }
+
+    fn push_create(
+        &mut self,
+        world: &World<'_>,
+        replica: ReplicaPlan,
+        reason: Reason,
+        plan: &mut Plan,
+    ) {
+        let app = Some(self.stored.spec.name.clone());
+        let pod = replica.pod.clone();
+        let planned = Planned { app, action: Action::Create(Box::new(replica)), reason };
+        let before = plan.actions.len();
+        gate::plan_or_wait(world, &self.stored.spec.name, Some(&pod), planned, plan);
+        if plan.actions.len() > before {
+            self.live_budget = self.live_budget.saturating_sub(1);
+            self.places += 1;
+        }
+    }
+
+    /// What a revision runs, once its image is resolved; the wanted one, or one that is kept.
+    fn content<'b>(&self, world: &World<'b>, revision: u64) -> Option<(&'b AppSpec, &'b ImageId)>
+    where
+        'a: 'b,
+    {
+        if revision == self.stored.revision {
+            return Some((&self.stored.spec, self.stored.image_id.as_ref()?));
+        }
+        let kept = world.revision(&self.stored.spec.name, revision)?;
+        Some((&kept.spec, kept.image_id.as_ref()?))
+    }
+
+    fn ensure_image(&self, world: &World<'_>, reason: Reason, plan: &mut Plan) {
+        let spec = &self.stored.spec;
+        let action = Action::EnsureImage {
+            app: spec.name.clone(),
+            revision: self.stored.revision,
+            image: spec.image.clone(),
+            policy: spec.pull,
+        };
+        if plan.actions.iter().any(|planned| planned.action == action) {
+            return;
+        }
+        let planned = Planned { app: Some(spec.name.clone()), action, reason };
+        gate::plan_or_wait(world, &spec.name, None, planned, plan);
+    }
+
+    fn memory_limit(&self) -> Option<String> {
+        self.stored.spec.resources.memory.map(|limit| limit.to_string())
+    }
+}
+
+/// The instance's network is made for the first app that needs it.
+fn ensure_network(world: &mut World<'_>, name: &crate::app::AppName, plan: &mut Plan) {
+    if std::mem::replace(&mut world.network_planned, true) {
+        let wait = Wait::UnderWay;
+        plan.waiting.push(Waiting { app: name.clone(), pod: None, wait, until: None });
+        return;
+    }
+    let planned = Planned { app: None, action: Action::EnsureNetwork, reason: Reason::NoNetwork };
+    gate::plan_or_wait(world, name, None, planned, plan);
+}
+
+fn image_is_gone(world: &World<'_>, name: &crate::app::AppName, of: u64) -> bool {
+    world.observed.failures.iter().any(|(key, failure)| {
+        failure.kind == FailureKind::ImageGone
+            && matches!(key, CallKey::Create { app, revision, .. } if app == name && *revision == of)
+    })
+}
+
+fn why_restarted(failed: &ObservedReplica, restart: u32) -> Reason {
+    match &failed.state {
+        ContainerState::StartFailed { error, .. } => {
+            Reason::StartFailed { error: error.clone(), restart }
+        }
+        ContainerState::Exited { code, out_of_memory, .. } => {
+            Reason::Exited { code: *code, out_of_memory: *out_of_memory, restart }
+        }
+        ContainerState::Created
+        | ContainerState::Running { .. }
+        | ContainerState::Paused
+        | ContainerState::Removing => Reason::Superseded,
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,118 @@
+//! Back-off: when a replica that failed is started again, as a function of its history and now.
+//!
+//! The history rides on the labels of its container, so it survives a crash of ours. The next
+//! container is created before the failed one is removed, so there is no moment without it.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::runtime::ContainerState;
+use crate::state::ObservedReplica;
+
+/// A replica that ran this long was well: its next failure begins a new row.
+const RESET_AFTER: SignedDuration = SignedDuration::from_mins(10);
+/// The longest wait between two restarts.
+const LONGEST: u32 = 300;
+
+/// The wait before the restart that follows `streak` restarts in a row: none, then 1 s doubling
+/// up to 5 min.
+pub fn back_off(streak: u32) -> SignedDuration {
+    let seconds = match streak {
+        0 => 0,
+        // Ten doublings are above the longest wait already.
+        n => 1_u32.checked_shl((n - 1).min(10)).unwrap_or(LONGEST).min(LONGEST),
+    };
+    SignedDuration::from_secs(i64::from(seconds))
+}
+
+/// Why a replica is down, when it may be restarted, and which restart that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Restart {
+    /// Not before then.
+    pub(super) due: Timestamp,
+    /// The restarts in a row with this one.
+    pub(super) streak: u32,
+    /// All restarts with this one.
+    pub(super) restarts: u32,
+}
+
+/// The restart that a failed replica is due; `None` for one that has not failed.
+pub(super) fn next(replica: &ObservedReplica, now: Timestamp) -> Option<Restart> {
+    let labels = &replica.labels;
+    let (failed_at, row) = match &replica.state {
+        ContainerState::Exited { started_at, finished_at, .. } => {
+            let ran = finished_at.duration_since(*started_at);
+            (*finished_at, if ran >= RESET_AFTER { 0 } else { labels.streak })
+        }
+        ContainerState::StartFailed { .. } => (replica.created_at, labels.streak),
+        ContainerState::Created
+        | ContainerState::Running { .. }
+        | ContainerState::Paused
+        | ContainerState::Removing => return None,
+    };
+    let wait = back_off(row);
+    // The engine's clock may be ahead of ours, or have been set back: never wait longer than the
+    // wait itself.
+    let due = failed_at.min(now).saturating_add(wait).unwrap_or(now);
+    Some(Restart {
+        due,
+        streak: row.saturating_add(1),
+        restarts: labels.restarts.saturating_add(1),
+    })
+}
+
+/// Whether a replica has failed often enough in a row to call its app failed: three exits.
+pub(super) fn is_looping(replica: &ObservedReplica, ready: bool) -> bool {
+    let failed =
+        matches!(replica.state, ContainerState::Exited { .. } | ContainerState::StartFailed { .. });
+    if failed { replica.labels.streak >= 2 } else { !ready && replica.labels.streak >= 3 }
+}
+
+/// What happened to a replica that is down, as a sentence fragment.
+pub(super) fn cause(replica: &ObservedReplica, memory_limit: Option<&str>) -> String {
+    match &replica.state {
+        ContainerState::Exited { out_of_memory: true, .. } => match memory_limit {
+            Some(limit) => format!("OOMKilled, limit {limit}"),
+            None => "OOMKilled".to_owned(),
+        },
+        ContainerState::Exited { code, started_at, finished_at, .. } => {
+            format!("exit code {code} after {}", span(finished_at.duration_since(*started_at)))
+        }
+        ContainerState::StartFailed { error, code } if error.is_empty() => {
+            format!("it could not be started (code {code})")
+        }
+        ContainerState::StartFailed { error, .. } => error.clone(),
+        ContainerState::Paused => "somebody paused it".to_owned(),
+        ContainerState::Created => "it is not started yet".to_owned(),
+        ContainerState::Running { .. } => String::new(),
+        ContainerState::Removing => "it is being removed".to_owned(),
+    }
+}
+
+/// A span for people: tenths of seconds below ten seconds, then whole units.
+pub(crate) fn span(span: SignedDuration) -> String {
+    let millis = span.as_millis().max(0);
+    match millis {
+        0..10_000 => format!("{}.{}s", millis / 1000, millis % 1000 / 100),
+        10_000..60_000 => format!("{}s", millis / 1000),
+        60_000..3_600_000 => format!("{}m{}s", millis / 60_000, millis / 1000 % 60),
+        _ => format!("{}h{}m", millis / 3_600_000, millis / 60_000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_doubles_up_to_five_minutes_and_never_falls() {
+        let first: Vec<_> = (0..11).map(|n| back_off(n).as_secs()).collect();
+        assert_eq!(first, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        let mut last = SignedDuration::ZERO;
+        for streak in 0..10_000 {
+            let next = back_off(streak);
+            assert!(next >= last && next.as_secs() <= 300);
+            last = next;
+        }
+        assert_eq!(back_off(u32::MAX).as_secs(), 300);
+    }
+}

@@ -1,0 +1,70 @@
+//! How a replica goes: unrouted and acknowledged, drained, stopped, removed. One step a pass.
+
+use jiff::SignedDuration;
+
+use crate::app::Stop;
+use crate::ingress::ObservedIngress;
+use crate::plan::{Action, Plan, Planned, Reason, Wait, Waiting};
+use crate::runtime::ContainerState;
+use crate::state::ObservedReplica;
+
+use super::gate;
+use super::view::World;
+
+/// How long requests under way may take before their replica is stopped all the same.
+pub const DRAIN_LIMIT: SignedDuration = SignedDuration::from_secs(30);
+
+/// The next step on the way out of one replica.
+pub(super) fn step(
+    world: &World<'_>,
+    replica: &ObservedReplica,
+    stop: &Stop,
+    reason: Reason,
+    plan: &mut Plan,
+) {
+    let app = &replica.labels.app;
+    let pod = replica.pod();
+    let id = replica.id.clone();
+    let action = match replica.state {
+        // The engine is at it already.
+        ContainerState::Removing => return,
+        ContainerState::Created
+        | ContainerState::StartFailed { .. }
+        | ContainerState::Exited { .. } => Action::Remove { id, pod: pod.clone() },
+        ContainerState::Running { .. } | ContainerState::Paused => {
+            if let Some(waiting) = still_serving(world, replica) {
+                plan.waiting.push(waiting);
+                return;
+            }
+            Action::Stop { id, pod: pod.clone(), signal: stop.signal, grace: stop.grace }
+        }
+    };
+    let planned = Planned { app: Some(app.clone()), action, reason };
+    gate::plan_or_wait(world, app, Some(&pod), planned, plan);
+}
+
+/// Why a running replica may not be stopped yet.
+fn still_serving(world: &World<'_>, replica: &ObservedReplica) -> Option<Waiting> {
+    let address = replica.labels.address;
+    let waiting = |wait, until| {
+        Some(Waiting { app: replica.labels.app.clone(), pod: Some(replica.pod()), wait, until })
+    };
+    match world.observed.ingress {
+        // No proxy runs, so no request comes.
+        ObservedIngress::Absent | ObservedIngress::Down { .. } => None,
+        ObservedIngress::Serving { .. } if world.is_routed(replica) => {
+            waiting(Wait::Unrouted, None)
+        }
+        ObservedIngress::Serving { .. } => match world.observed.drains.get(&address) {
+            Some(drain) if drain.done => None,
+            Some(drain) => {
+                let until = drain.since.min(world.now).saturating_add(DRAIN_LIMIT).ok()?;
+                if until <= world.now {
+                    return None;
+                }
+                waiting(Wait::Drained { address }, Some(until))
+            }
+            None => waiting(Wait::Drained { address }, None),
+        },
+    }
+}

@@ -1,0 +1,130 @@
+//! Which replicas stay and which go: the order of every replacement, by arithmetic alone.
+//!
+//! There is no memory of a rollout. What is ready now says how many may go now, and what is live
+//! now says how many may come, so every state in between is a place to begin from.
+
+use std::collections::BTreeMap;
+
+use crate::identity;
+use crate::plan::{CallKey, Reason};
+use crate::runtime::ContainerState;
+use crate::state::ObservedReplica;
+use crate::store::StoredApp;
+
+use super::budget::Limits;
+use super::view::{World, is_live};
+
+/// The replicas of one app, sorted by what becomes of them.
+#[derive(Debug, Default)]
+pub(super) struct Sorted<'a> {
+    /// They stay, or are restarted in their place: of the wanted revision.
+    pub(super) current: Vec<&'a ObservedReplica>,
+    /// They stay until they are replaced: of an older revision.
+    pub(super) outdated: Vec<&'a ObservedReplica>,
+    /// They go, each for a reason.
+    pub(super) leaving: Vec<(&'a ObservedReplica, Reason)>,
+}
+
+/// Sorts the replicas of an app whose store is not behind.
+pub(super) fn sort<'a>(world: &World<'a>, stored: &StoredApp, limits: Limits) -> Sorted<'a> {
+    let hash = identity::spec_hash(&stored.spec);
+    let mut sorted = Sorted::default();
+    let mut places: BTreeMap<(u32, u64), Vec<&'a ObservedReplica>> = BTreeMap::new();
+    for &replica in world.of(&stored.spec.name) {
+        if replica.labels.revision <= stored.removed_through {
+            sorted.leaving.push((replica, Reason::AppDeleted));
+        } else {
+            let place = (replica.labels.ordinal, replica.labels.revision);
+            places.entry(place).or_default().push(replica);
+        }
+    }
+    for mut same_place in places.into_values() {
+        // The list is in the order of restarts: the last one is the newest.
+        let Some(newest) = same_place.pop() else { continue };
+        sorted.leaving.extend(same_place.into_iter().map(|older| (older, Reason::Superseded)));
+        let wanted =
+            newest.labels.spec_hash == hash && !world.observed.evicted.contains(&newest.id);
+        if wanted { sorted.current.push(newest) } else { sorted.outdated.push(newest) }
+    }
+    retire_surplus(world, limits, &mut sorted);
+    retire_outdated(world, stored, limits, &mut sorted);
+    sorted
+}
+
+/// Too many of the wanted revision: those that fail go first, then the highest ordinals.
+fn retire_surplus(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
+    let want = usize::try_from(limits.want).unwrap_or(usize::MAX);
+    let have = u32::try_from(sorted.current.len()).unwrap_or(u32::MAX);
+    sorted.current.sort_by_key(|r| {
+        let leaves_first = (is_leaving(world, r), !is_live(r), !world.is_ready(r));
+        (leaves_first, r.labels.ordinal)
+    });
+    let reason = Reason::AboveReplicas { want: limits.want, have };
+    while sorted.current.len() > want {
+        let Some(last) = sorted.current.pop() else { break };
+        sorted.leaving.push((last, reason.clone()));
+    }
+    sorted.current.sort_by_key(|r| r.labels.ordinal);
+}
+
+/// Older replicas go as far as enough others are ready, or, where they are not ready themselves,
+/// as far as enough others are there.
+fn retire_outdated(world: &World<'_>, stored: &StoredApp, limits: Limits, sorted: &mut Sorted<'_>) {
+    // Without an image for their successors nothing is given up.
+    if stored.image_id.is_none() && limits.want > 0 {
+        return;
+    }
+    let ready = |list: &[&ObservedReplica]| {
+        u32::try_from(list.iter().filter(|r| world.is_ready(r)).count()).unwrap_or(u32::MAX)
+    };
+    let current_ready = ready(&sorted.current);
+    sorted.outdated.sort_by_key(|r| {
+        let goes_first = (!is_leaving(world, r), is_live(r), world.is_ready(r));
+        (goes_first, r.labels.ordinal, r.labels.revision)
+    });
+    let mut stays = Vec::new();
+    let mut rest = std::mem::take(&mut sorted.outdated);
+    let mut outdated_ready = ready(&rest);
+    let mut kept = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+    for replica in rest.drain(..) {
+        let is_ready = world.is_ready(replica);
+        let enough = if !is_live(replica) && !can_restart(world, stored, replica) {
+            true
+        } else if is_ready {
+            current_ready + outdated_ready > limits.floor
+        } else {
+            current_ready + kept > limits.floor
+        };
+        if enough {
+            outdated_ready -= u32::from(is_ready);
+            kept -= 1;
+            sorted.leaving.push((replica, reason(world, replica, stored)));
+        } else {
+            stays.push(replica);
+        }
+    }
+    sorted.outdated = stays;
+}
+
+/// Whether what a failed replica ran is still known.
+fn can_restart(world: &World<'_>, stored: &StoredApp, replica: &ObservedReplica) -> bool {
+    let revision = replica.labels.revision;
+    revision == stored.revision || world.revision(&stored.spec.name, revision).is_some()
+}
+
+/// Whether the replica is on its way out already: it is preferred, so that a choice once made
+/// stays made.
+fn is_leaving(world: &World<'_>, replica: &ObservedReplica) -> bool {
+    let stopping = world.observed.under_way.contains(&CallKey::Container(replica.id.clone()));
+    let draining = world.observed.drains.contains_key(&replica.labels.address);
+    let running = matches!(replica.state, ContainerState::Running { .. });
+    running && (stopping || (draining && !world.is_routed(replica)))
+}
+
+fn reason(world: &World<'_>, replica: &ObservedReplica, stored: &StoredApp) -> Reason {
+    if world.observed.evicted.contains(&replica.id) {
+        Reason::Evicted
+    } else {
+        Reason::Replaced { by: stored.revision }
+    }
+}

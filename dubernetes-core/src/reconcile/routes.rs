@@ -1,0 +1,52 @@
+//! Ready replicas as a route table, a whole value, and which app has a route that two want.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::app::AppName;
+use crate::ingress::{Endpoint, Route, RouteTable};
+use crate::state::{DesiredState, ObservedReplica, RouteConflict, route_conflict};
+use crate::store::StoredApp;
+
+/// Apps that want a route which another one has. Apply refuses these; a store that was edited
+/// by hand could hold them all the same, and then the first name wins.
+#[derive(Debug, Default)]
+pub(super) struct Winners {
+    pub(super) conflicts: BTreeMap<AppName, RouteConflict>,
+}
+
+pub(super) fn winners(desired: &DesiredState) -> Winners {
+    let mut winners = Winners::default();
+    let mut before = Vec::new();
+    for (name, stored) in &desired.apps {
+        match route_conflict(&stored.spec, before.iter().copied()) {
+            Some(conflict) => drop(winners.conflicts.insert(name.clone(), conflict)),
+            None => before.push(&stored.spec),
+        }
+    }
+    winners
+}
+
+/// The routes of one app to the replicas that should get requests.
+pub(super) fn of_app(stored: &StoredApp, serving: &[&ObservedReplica]) -> Vec<Route> {
+    let Some(access) = &stored.spec.access else { return Vec::new() };
+    let endpoints: BTreeSet<_> = serving
+        .iter()
+        .map(|replica| Endpoint {
+            pod: replica.pod(),
+            address: replica.labels.address,
+            port: replica.labels.port,
+        })
+        .collect();
+    let route = |host: &crate::app::HostName| Route {
+        host: host.clone(),
+        path: access.path.clone(),
+        app: stored.spec.name.clone(),
+        endpoints: endpoints.iter().cloned().collect(),
+    };
+    access.hosts.iter().map(route).collect()
+}
+
+/// The order of the table: by host, then by path.
+pub(super) fn order(table: &mut RouteTable) {
+    table.routes.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
+}

@@ -1,0 +1,219 @@
+//! How each app and pod is: computed from what is desired and observed, never stored.
+
+use crate::plan::{AppStatus, CallKey, Phase, Plan, PodState, PodStatus, Wait, Waiting};
+use crate::runtime::ContainerState;
+use crate::state::{Engine, FailureKind, ObservedReplica, Readiness};
+use crate::store::StoredApp;
+
+use super::restart;
+use super::rollout::Sorted;
+use super::view::World;
+
+/// The status of one app, of which `own` is the part of the plan.
+pub(super) fn of_app(
+    world: &World<'_>,
+    stored: &StoredApp,
+    sorted: &Sorted<'_>,
+    own: &Plan,
+) -> AppStatus {
+    let want = u32::from(stored.spec.replicas);
+    let stay = || sorted.current.iter().chain(&sorted.outdated);
+    let ready = count(stay().filter(|r| world.is_ready(r)).count());
+    let updated = count(sorted.current.iter().filter(|r| world.is_ready(r)).count());
+    let facts = Facts { want, updated, routed: is_routed(world, own) };
+    let memory = stored.spec.resources.memory.map(|limit| limit.to_string());
+    let mut pods: Vec<_> =
+        stay().map(|replica| staying(world, replica, memory.as_deref(), own)).collect();
+    // A failed container beside its successor is no pod of its own.
+    let superseded = |r: &ObservedReplica| stay().any(|s| s.pod() == r.pod()) && !r.is_running();
+    let leave = sorted.leaving.iter().filter(|(replica, _)| !superseded(replica));
+    pods.extend(leave.map(|(replica, _)| leaving(world, replica)));
+    pods.sort_by(|a, b| {
+        (a.name.len(), &a.name, a.revision).cmp(&(b.name.len(), &b.name, b.revision))
+    });
+    let (message, next_try) = message(world, sorted, own, &facts, memory.as_deref());
+    AppStatus {
+        phase: phase(world, sorted, own, &facts),
+        desired: want,
+        ready,
+        updated,
+        revision: stored.revision,
+        observed_generation: stored.generation,
+        message,
+        next_try,
+        pods,
+    }
+}
+
+struct Facts {
+    want: u32,
+    updated: u32,
+    routed: bool,
+}
+
+/// Whether the ingress has acknowledged the app's routes as they are planned now.
+fn is_routed(world: &World<'_>, own: &Plan) -> bool {
+    let table = world.observed.ingress.table();
+    own.routes.routes.iter().all(|route| table.is_some_and(|t| t.routes.contains(route)))
+}
+
+fn phase(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan, facts: &Facts) -> Phase {
+    let complete = facts.updated == facts.want
+        && sorted.outdated.is_empty()
+        && sorted.leaving.is_empty()
+        && own.blocked.is_empty();
+    if let Engine::Away { .. } = world.observed.engine {
+        return Phase::Degraded;
+    }
+    if complete && facts.routed {
+        return Phase::Ready;
+    }
+    if !own.blocked.is_empty() || is_failed(world, sorted, own) {
+        return Phase::Failed;
+    }
+    let restarted = sorted.current.iter().any(|r| r.labels.restarts > 0 || is_down(r));
+    let nothing = sorted.current.is_empty() && sorted.outdated.is_empty();
+    if (restarted && sorted.outdated.is_empty()) || (complete && ingress_failure(world).is_some()) {
+        Phase::Degraded
+    } else if nothing && facts.want > 0 && sorted.leaving.is_empty() {
+        Phase::Pending
+    } else {
+        Phase::Progressing
+    }
+}
+
+/// Whether it does not get on by itself: a call failed that a person has to mend, or a replica
+/// of the wanted revision fails again and again.
+fn is_failed(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan) -> bool {
+    let lasting = own.waiting.iter().any(|w| is_lasting(world, w));
+    let looping = sorted.current.iter().any(|r| restart::is_looping(r, world.is_ready(r)));
+    let unroutable = !own.routes.is_empty()
+        && ingress_failure(world).is_some_and(|(_, kind)| kind == FailureKind::Lasting);
+    lasting || looping || unroutable
+}
+
+fn is_lasting(world: &World<'_>, waiting: &Waiting) -> bool {
+    let Wait::Retry { message, .. } = &waiting.wait else { return false };
+    let mut failures = world.observed.failures.values();
+    failures.any(|f| f.kind != FailureKind::Passing && f.message == *message)
+}
+
+fn ingress_failure<'a>(world: &World<'a>) -> Option<(&'a str, FailureKind)> {
+    let failure = world.observed.failures.get(&CallKey::Routes)?;
+    Some((&failure.message, failure.kind))
+}
+
+fn is_down(replica: &ObservedReplica) -> bool {
+    matches!(replica.state, ContainerState::Exited { .. } | ContainerState::StartFailed { .. })
+}
+
+/// The most important thing to say, and when the next try is.
+fn message(
+    world: &World<'_>,
+    sorted: &Sorted<'_>,
+    own: &Plan,
+    facts: &Facts,
+    memory: Option<&str>,
+) -> (String, Option<jiff::Timestamp>) {
+    if let Engine::Away { reason, .. } = &world.observed.engine {
+        return (reason.clone(), None);
+    }
+    if let Some(blocked) = own.blocked.first() {
+        return (blocked.block.to_string(), None);
+    }
+    let waiting = |wanted: fn(&Wait) -> bool| own.waiting.iter().find(|w| wanted(&w.wait));
+    let urgent = waiting(|w| matches!(w, Wait::Retry { .. }))
+        .or_else(|| waiting(|w| matches!(w, Wait::BackOff { .. })));
+    if let Some(waiting) = urgent {
+        return (waiting.text(), waiting.until);
+    }
+    if let Some(looping) = sorted.current.iter().find(|r| restart::is_looping(r, world.is_ready(r)))
+    {
+        let cause = match looping.is_running() {
+            true => format!("{} keeps failing", looping.pod()),
+            false => format!("{}: {}", looping.pod(), restart::cause(looping, memory)),
+        };
+        return (format!("{cause}, {} restarts", looping.labels.restarts), None);
+    }
+    if let (false, Some((reason, _))) = (facts.routed, ingress_failure(world)) {
+        return (reason.to_owned(), None);
+    }
+    let next = waiting(|w| matches!(w, Wait::Ready { .. })).or_else(|| own.waiting.first());
+    match next {
+        Some(waiting) => (waiting.text(), None),
+        None if !facts.routed => ("waiting for the ingress".to_owned(), None),
+        None => (String::new(), None),
+    }
+}
+
+/// A pod that stays.
+fn staying(
+    world: &World<'_>,
+    replica: &ObservedReplica,
+    memory: Option<&str>,
+    own: &Plan,
+) -> PodStatus {
+    let name = replica.pod();
+    let wait = own.waiting.iter().find(|w| w.pod.as_deref() == Some(&name));
+    let (state, message) = match &replica.state {
+        ContainerState::Created => (PodState::Starting, String::new()),
+        ContainerState::Running { .. } => (PodState::Running, not_ready(world, replica)),
+        ContainerState::Paused => (PodState::Stopping, restart::cause(replica, memory)),
+        ContainerState::Removing => (PodState::Stopping, String::new()),
+        ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => {
+            let waits = wait.is_some_and(|w| matches!(w.wait, Wait::BackOff { .. }));
+            let state = if waits { PodState::BackOff } else { PodState::Exited };
+            (state, restart::cause(replica, memory))
+        }
+    };
+    let next_try = wait.and_then(|w| w.until);
+    PodStatus { next_try, ..pod(world, replica, state, message) }
+}
+
+/// A pod that leaves.
+pub(super) fn leaving(world: &World<'_>, replica: &ObservedReplica) -> PodStatus {
+    let stopping = world.observed.under_way.contains(&CallKey::Container(replica.id.clone()));
+    let state =
+        if replica.is_running() && !stopping { PodState::Draining } else { PodState::Stopping };
+    PodStatus { ready: false, ..pod(world, replica, state, String::new()) }
+}
+
+fn pod(
+    world: &World<'_>,
+    replica: &ObservedReplica,
+    state: PodState,
+    message: String,
+) -> PodStatus {
+    let away = matches!(world.observed.engine, Engine::Away { .. });
+    let started_at = match replica.state {
+        ContainerState::Running { started_at } => Some(started_at),
+        _ => None,
+    };
+    PodStatus {
+        name: replica.pod(),
+        app: replica.labels.app.clone(),
+        revision: replica.labels.revision,
+        state: if away { PodState::Unknown } else { state },
+        ready: !away && world.is_ready(replica),
+        restarts: replica.labels.restarts,
+        address: Some(replica.labels.address),
+        container_id: Some(replica.id.clone()),
+        started_at,
+        created_at: Some(replica.created_at),
+        message,
+        next_try: None,
+    }
+}
+
+fn not_ready(world: &World<'_>, replica: &ObservedReplica) -> String {
+    match &replica.readiness {
+        _ if world.is_ready(replica) => String::new(),
+        Readiness::NotReady { reason } => reason.clone(),
+        Readiness::Unknown => "no probe has come back yet".to_owned(),
+        Readiness::Ready { .. } => "it has only just started".to_owned(),
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,119 @@
+//! The input, sorted and grouped for the decisions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+
+use crate::app::AppName;
+use crate::identity;
+use crate::plan::CallKey;
+use crate::runtime::ContainerState;
+use crate::state::{DesiredState, ObservedReplica, ObservedState, Readiness};
+use crate::store::Revision;
+
+/// The whole input of one pass, with the addresses that are in use.
+pub(super) struct World<'a> {
+    pub(super) desired: &'a DesiredState,
+    pub(super) observed: &'a ObservedState,
+    pub(super) now: Timestamp,
+    /// Replicas by app, each list in the order of ordinal, revision, restarts and id.
+    pub(super) replicas: BTreeMap<&'a AppName, Vec<&'a ObservedReplica>>,
+    /// Whether this pass makes the network already.
+    pub(super) network_planned: bool,
+    taken: BTreeSet<Ipv4Addr>,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(
+        desired: &'a DesiredState,
+        observed: &'a ObservedState,
+        now: Timestamp,
+    ) -> Self {
+        let mut replicas: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for replica in &observed.replicas {
+            replicas.entry(&replica.labels.app).or_default().push(replica);
+        }
+        for list in replicas.values_mut() {
+            list.sort_by_key(|r| (r.labels.ordinal, r.labels.revision, r.labels.restarts, &r.id));
+        }
+        Self { desired, observed, now, replicas, network_planned: false, taken: taken(observed) }
+    }
+
+    /// An address that nothing has and that no ingress worker may still route to.
+    pub(super) fn pick_address(&mut self, app: &AppName, ordinal: u32) -> Option<Ipv4Addr> {
+        let subnet = self.observed.network.as_ref()?.subnet;
+        let address = identity::pick_address(subnet, app, ordinal, &self.taken)?;
+        self.taken.insert(address);
+        Some(address)
+    }
+
+    /// The replicas of one app.
+    pub(super) fn of(&self, app: &AppName) -> &[&'a ObservedReplica] {
+        self.replicas.get(app).map_or(&[], Vec::as_slice)
+    }
+
+    /// A kept revision of an app.
+    pub(super) fn revision(&self, app: &AppName, revision: u64) -> Option<&'a Revision> {
+        self.desired.revisions.get(app)?.iter().find(|kept| kept.revision == revision)
+    }
+
+    /// Creates of `app` that are under way and whose container is not seen yet.
+    pub(super) fn creating(&self, app: &AppName) -> Vec<(u32, u64)> {
+        let seen = |address: &Ipv4Addr| self.of(app).iter().any(|r| r.labels.address == *address);
+        let under_way = self.observed.under_way.iter();
+        under_way
+            .filter_map(|key| match key {
+                CallKey::Create { app: theirs, ordinal, revision, address }
+                    if theirs == app && !seen(address) =>
+                {
+                    Some((*ordinal, *revision))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whether the ingress may send new requests to the replica.
+    pub(super) fn is_routed(&self, replica: &ObservedReplica) -> bool {
+        let table = self.observed.ingress.table();
+        table.is_some_and(|table| table.holds(replica.labels.address))
+    }
+
+    /// Whether the replica takes requests. One that no probe has come back from yet, and that is
+    /// routed already, was ready when the last orchestrator saw it.
+    pub(super) fn is_ready(&self, replica: &ObservedReplica) -> bool {
+        replica.is_running()
+            && match replica.readiness {
+                Readiness::Ready { since } => since <= self.now,
+                Readiness::Unknown => self.is_routed(replica),
+                Readiness::NotReady { .. } => false,
+            }
+    }
+}
+
+/// Whether the container may run or be started: it holds memory, volumes and its address.
+pub(super) fn is_live(replica: &ObservedReplica) -> bool {
+    match replica.state {
+        ContainerState::Created | ContainerState::Running { .. } | ContainerState::Paused => true,
+        ContainerState::StartFailed { .. }
+        | ContainerState::Exited { .. }
+        | ContainerState::Removing => false,
+    }
+}
+
+fn taken(observed: &ObservedState) -> BTreeSet<Ipv4Addr> {
+    let mut taken: BTreeSet<_> = observed.replicas.iter().map(|r| r.labels.address).collect();
+    taken.extend(observed.drains.keys());
+    if let Some(table) = observed.ingress.table() {
+        taken.extend(table.routes.iter().flat_map(|r| &r.endpoints).map(|e| e.address));
+    }
+    if let Some(network) = &observed.network {
+        taken.insert(identity::ingress_address(network.subnet));
+    }
+    taken.extend(observed.under_way.iter().filter_map(|key| match key {
+        CallKey::Create { address, .. } => Some(*address),
+        _ => None,
+    }));
+    taken
+}
