@@ -17,9 +17,6 @@ pub trait World: fmt::Debug + Send + Sync {
     /// holds its pod's name.
     fn upstreams(&self) -> Vec<Endpoint>;
 
-    /// The port of every upstream.
-    fn port(&self) -> u16;
-
     /// Sends `GET path` with this host to the ingress over a fresh connection. Status and body, or
     /// why nothing came back.
     async fn get(&self, host: &str, path: &str) -> Result<(u16, String), String>;
@@ -39,7 +36,7 @@ pub async fn run(ingress: &dyn Ingress, world: &dyn World) {
     is_absent_before_the_first_table(ingress).await;
     routes_by_host_and_longest_prefix(ingress, world, &upstreams).await;
     shares_requests_among_all_endpoints(ingress, world, &upstreams).await;
-    changes_nothing_for_the_same_table(ingress, world, &upstreams).await;
+    changes_nothing_for_the_same_table(ingress, &upstreams).await;
     forgets_an_address_and_drains_it(ingress, world, &upstreams).await;
     serves_the_empty_table(ingress, world, &upstreams).await;
     is_removed_and_comes_back(ingress, world, &upstreams).await;
@@ -62,11 +59,11 @@ async fn routes_by_host_and_longest_prefix(
 ) {
     let table = RouteTable {
         routes: vec![
-            route(world, "a.test", "/", "root", &upstreams[..1]),
-            route(world, "a.test", "/api", "api", &upstreams[1..2]),
-            route(world, "a.test", "/api/v2", "next", &upstreams[2..3]),
-            route(world, "b.test", "/only", "only", &upstreams[1..2]),
-            route(world, "c.test", "/", "none", &[]),
+            route("a.test", "/", "root", &upstreams[..1]),
+            route("a.test", "/api", "api", &upstreams[1..2]),
+            route("a.test", "/api/v2", "next", &upstreams[2..3]),
+            route("b.test", "/only", "only", &upstreams[1..2]),
+            route("c.test", "/", "none", &[]),
         ],
     };
     apply(ingress, &table, true).await;
@@ -108,7 +105,7 @@ async fn shares_requests_among_all_endpoints(
     world: &dyn World,
     upstreams: &[Endpoint],
 ) {
-    let table = single(world, &upstreams[..3]);
+    let table = single(&upstreams[..3]);
     apply(ingress, &table, true).await;
     let reached = reached(world, upstreams, 12).await;
     let wanted = upstreams[..3].iter().map(|e| e.address).collect();
@@ -120,12 +117,8 @@ async fn shares_requests_among_all_endpoints(
     );
 }
 
-async fn changes_nothing_for_the_same_table(
-    ingress: &dyn Ingress,
-    world: &dyn World,
-    upstreams: &[Endpoint],
-) {
-    let table = single(world, &upstreams[..3]);
+async fn changes_nothing_for_the_same_table(ingress: &dyn Ingress, upstreams: &[Endpoint]) {
+    let table = single(&upstreams[..3]);
     apply(ingress, &table, false).await;
     apply(ingress, &table, false).await;
 }
@@ -136,7 +129,7 @@ async fn forgets_an_address_and_drains_it(
     upstreams: &[Endpoint],
 ) {
     let left = upstreams[0].address;
-    apply(ingress, &single(world, &upstreams[1..3]), true).await;
+    apply(ingress, &single(&upstreams[1..3]), true).await;
     let reached = reached(world, upstreams, 12).await;
     assert!(
         !reached.contains(&left),
@@ -167,7 +160,7 @@ async fn serves_the_empty_table(ingress: &dyn Ingress, world: &dyn World, upstre
     apply(ingress, &RouteTable::default(), true).await;
     let answer = world.get("a.test", "/").await;
     assert!(matches!(answer, Ok((404, _))), "no route is 404, not {answer:?}");
-    apply(ingress, &single(world, &upstreams[..1]), true).await;
+    apply(ingress, &single(&upstreams[..1]), true).await;
 }
 
 async fn is_removed_and_comes_back(
@@ -191,7 +184,7 @@ async fn is_removed_and_comes_back(
         matches!(drained, Ok(true)),
         "without an ingress every address is drained, not {drained:?}"
     );
-    apply(ingress, &single(world, &upstreams[..1]), true).await;
+    apply(ingress, &single(&upstreams[..1]), true).await;
     let reached = reached(world, upstreams, 2).await;
     assert!(reached.contains(&upstreams[0].address), "an ingress can be applied after removal");
     let gone = ingress.remove().await;
@@ -233,14 +226,14 @@ async fn reached(world: &dyn World, upstreams: &[Endpoint], requests: u32) -> BT
     reached
 }
 
-fn single(world: &dyn World, endpoints: &[Endpoint]) -> RouteTable {
-    RouteTable { routes: vec![route(world, "a.test", "/", "root", endpoints)] }
+fn single(endpoints: &[Endpoint]) -> RouteTable {
+    RouteTable { routes: vec![route("a.test", "/", "root", endpoints)] }
 }
 
-fn route(world: &dyn World, host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
+fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
     let parsed = (HostName::parse(host), RoutePath::parse(path), AppName::parse(app));
     let (Ok(host), Ok(path), Ok(app)) = parsed else {
         panic!("the suite's own routes are legal");
     };
-    Route { host, path, app, port: world.port(), endpoints: endpoints.to_vec() }
+    Route { host, path, app, endpoints: endpoints.to_vec() }
 }

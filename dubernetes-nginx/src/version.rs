@@ -1,0 +1,77 @@
+//! Which nginx runs, and what follows from it for the configuration.
+
+use std::fmt;
+
+/// A version of nginx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The first number.
+    pub major: u32,
+    /// The second number.
+    pub minor: u32,
+    /// The third number.
+    pub patch: u32,
+}
+
+impl Version {
+    /// The first with `keepalive_min_timeout`.
+    const MIN_TIMEOUT: Self = Self::new(1, 27, 4);
+    /// The first that keeps idle connections to upstreams unless told otherwise.
+    const KEEPS_UPSTREAMS: Self = Self::new(1, 29, 7);
+
+    /// A version.
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self { major, minor, patch }
+    }
+
+    /// Reads the output of `nginx -v`, such as `nginx version: nginx/1.30.6 (Debian)`.
+    pub fn parse(output: &str) -> Option<Self> {
+        let rest = output.split_once("nginx/")?.1;
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let mut numbers = rest[..end].split('.').map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(Self::new(next()?, next()?, next()?))
+    }
+
+    /// Whether a reload can leave kept client connections their time.
+    pub fn has_min_timeout(self) -> bool {
+        self >= Self::MIN_TIMEOUT
+    }
+
+    /// Whether kept connections to upstreams have to be switched off, and can be.
+    pub fn keeps_upstreams(self) -> bool {
+        self >= Self::KEEPS_UPSTREAMS
+    }
+
+    /// What a person should know of this version.
+    pub fn warning(self) -> Option<String> {
+        (!self.has_min_timeout()).then(|| {
+            format!(
+                "nginx {self} is older than {}: a change of routes may break a kept idle connection",
+                Self::MIN_TIMEOUT
+            )
+        })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_compared() {
+        let read = Version::parse("nginx version: nginx/1.30.6 (Debian)\n");
+        assert_eq!(read, Some(Version::new(1, 30, 6)));
+        assert!(read.is_some_and(|v| v.has_min_timeout() && v.keeps_upstreams()));
+        let old = Version::parse("nginx version: nginx/1.22.1");
+        assert!(old.is_some_and(|v| v.warning().is_some() && !v.keeps_upstreams()));
+        assert_eq!(Version::parse("nginx: not found"), None);
+        assert_eq!(Version::parse("nginx/1.x"), None);
+    }
+}
