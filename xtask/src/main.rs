@@ -1,2 +1,48 @@
-//! Project chores.
-fn main() {}
+//! Project chores by name: `cargo xtask NAME`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore is run by a person or by CI, who read what it prints"
+)]
+
+mod engine;
+mod images;
+mod run;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+usage: cargo xtask CHORE
+
+chores:
+  images            build the images that the examples and tests need, and say which nginx is used
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match chore(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chore(args: &[String]) -> Result<ExitCode> {
+    let (name, rest) = match args.split_first() {
+        Some((name, rest)) => (name.as_str(), rest),
+        None => ("help", args),
+    };
+    match (name, rest) {
+        ("images", []) => images::print().map(|()| ExitCode::SUCCESS),
+        ("help" | "--help" | "-h", _) => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => bail!("no chore is called like this: {}\n\n{HELP}", args.join(" ")),
+    }
+}
