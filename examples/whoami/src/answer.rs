@@ -38,7 +38,8 @@ impl Answer {
             identity: identity.clone(),
             host_name: addresses::host_name(),
             addresses: addresses::addresses().into_iter().collect(),
-            remote,
+            // A client of IPv4 is shown as such, though the socket is one of IPv6.
+            remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
             method,
             uri,
             version,
@@ -155,6 +156,14 @@ mod tests {
         assert!(answer.text().starts_with("Name: n\nApp: web\nReplica: 2\nRevision: r7\n"));
         assert_eq!(answer.json()["revision"], "r7");
         assert_eq!(answer.json()["host"], "whoami.local");
+    }
+
+    #[test]
+    fn a_client_of_ipv4_is_shown_as_one() {
+        let remote: SocketAddr = "[::ffff:10.0.0.9]:80".parse().unwrap();
+        let request = (Method::GET, Uri::from_static("/"), Version::HTTP_11);
+        let answer = Answer::new(&Identity::default(), remote, request, &HeaderMap::new(), 0);
+        assert!(answer.text().contains("RemoteAddr: 10.0.0.9:80\n"), "{}", answer.text());
     }
 
     #[test]

@@ -23,7 +23,8 @@ const PULL_LIMIT: Duration = Duration::from_secs(30);
 const GOOD_SINCE: (u32, u32, u32) = (1, 27, 4);
 
 /// What packages bring and a container does not need.
-const UNUSED: [&str; 12] = [
+const UNUSED: [&str; 14] = [
+    "usr/share/bash-completion",
     "usr/share/bug",
     "usr/share/debconf",
     "usr/share/doc",
@@ -33,10 +34,14 @@ const UNUSED: [&str; 12] = [
     "usr/share/man",
     "usr/share/perl5",
     "usr/share/pixmaps",
+    "usr/share/vim",
     "usr/share/zsh",
     "var/cache/debconf",
     "etc/nginx/sites-enabled",
 ];
+
+/// Tables of character sets, and ciphers that nobody offers any more.
+const UNUSED_LIBRARIES: [&str; 3] = ["gconv", "ossl-modules", "engines-3"];
 
 const CONFIGURATION: &str = "\
 user nginx;
@@ -116,6 +121,12 @@ fn build(engine: Engine, apt: &Apt) -> Result<String> {
 fn fill(root: &Path) -> Result<()> {
     for unused in UNUSED {
         let _ = std::fs::remove_dir_all(root.join(unused));
+    }
+    // The libraries lie in one folder more, named after the processor.
+    for entry in std::fs::read_dir(root.join("usr").join("lib"))?.flatten() {
+        for unused in UNUSED_LIBRARIES {
+            let _ = std::fs::remove_dir_all(entry.path().join(unused));
+        }
     }
     link_applets(&root.join("usr").join("bin"))?;
     write_accounts(root)?;
