@@ -1,0 +1,8 @@
+//! What flows for a while: logs, and commands in a container.
+
+mod exec;
+mod lines;
+mod logs;
+
+pub(crate) use exec::exec;
+pub(crate) use logs::logs;

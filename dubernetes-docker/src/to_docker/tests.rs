@@ -1,0 +1,173 @@
+//! What the engine is asked for, as the JSON that it reads.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use dubernetes_core::app::{Cpu, Memory, Resources, Signal};
+use dubernetes_core::runtime::PublishedPort;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn request() -> ContainerRequest {
+    ContainerRequest {
+        name: "dubernetes.i.web-1.r1".into(),
+        hostname: "web-1".into(),
+        image: "sha256:0".into(),
+        labels: BTreeMap::from([(labels::INSTANCE.into(), "i".into())]),
+        command: Vec::new(),
+        args: Vec::new(),
+        env: BTreeMap::new(),
+        network: "net-id".into(),
+        address: Ipv4Addr::new(10, 201, 0, 16),
+        resources: Resources::default(),
+        volumes: Vec::new(),
+        ports: Vec::new(),
+        stop_signal: None,
+    }
+}
+
+/// Compares the value at each pointer of the written request.
+#[track_caller]
+fn check(request: &ContainerRequest, expected: &[(&str, Value)]) {
+    let written = serde_json::to_value(container(request)).unwrap();
+    for (pointer, value) in expected {
+        assert_eq!(written.pointer(pointer).unwrap_or(&Value::Null), value, "{pointer}");
+    }
+}
+
+#[test]
+fn a_replica_is_restarted_by_nobody_else_and_cannot_gain_privileges() {
+    check(
+        &request(),
+        &[
+            ("/HostConfig/RestartPolicy/Name", json!("no")),
+            ("/HostConfig/Init", json!(true)),
+            ("/HostConfig/SecurityOpt", json!(["no-new-privileges"])),
+            ("/HostConfig/LogConfig/Type", json!("json-file")),
+            ("/HostConfig/LogConfig/Config/max-size", json!("10m")),
+            ("/HostConfig/LogConfig/Config/max-file", json!("3")),
+            ("/Labels/dubernetes.instance", json!("i")),
+            ("/Hostname", json!("web-1")),
+        ],
+    );
+}
+
+#[test]
+fn the_network_goes_by_id_and_the_address_is_fixed() {
+    check(
+        &request(),
+        &[
+            ("/HostConfig/NetworkMode", json!("net-id")),
+            (
+                "/NetworkingConfig/EndpointsConfig/net-id/IPAMConfig/IPv4Address",
+                json!("10.201.0.16"),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_asked_for_is_left_to_the_image() {
+    let unset =
+        ["/Entrypoint", "/Cmd", "/StopSignal", "/HostConfig/Memory", "/HostConfig/NanoCpus"];
+    check(&request(), &unset.map(|pointer| (pointer, Value::Null)));
+}
+
+#[test]
+fn commands_limits_and_the_environment_are_passed_as_they_are() {
+    let mut asked = request();
+    asked.command = vec!["/bin/app".into()];
+    asked.args = vec!["$HOME".into()];
+    asked.env.insert("A".into(), "b=c\n".into());
+    asked.stop_signal = Some(Signal::SigQuit);
+    asked.resources.cpu = Cpu::parse("1500m").ok();
+    asked.resources.memory = Memory::parse("64Mi").ok();
+    check(
+        &asked,
+        &[
+            ("/Entrypoint", json!(["/bin/app"])),
+            ("/Cmd", json!(["$HOME"])),
+            ("/Env", json!(["A=b=c\n"])),
+            ("/StopSignal", json!("SIGQUIT")),
+            ("/HostConfig/NanoCpus", json!(1_500_000_000_u64)),
+            ("/HostConfig/Memory", json!(64 << 20)),
+            ("/HostConfig/MemorySwap", json!(64 << 20)),
+        ],
+    );
+}
+
+#[test]
+fn a_published_port_is_exposed_as_well_as_bound() {
+    let mut asked = request();
+    let port = |host: [u8; 4]| PublishedPort {
+        host_ip: IpAddr::from(host),
+        host_port: 8080,
+        container_port: 80,
+    };
+    asked.ports = vec![port([127, 0, 0, 1]), port([127, 0, 0, 2])];
+    let bound = json!([
+        {"HostIp": "127.0.0.1", "HostPort": "8080"},
+        {"HostIp": "127.0.0.2", "HostPort": "8080"},
+    ]);
+    let written = serde_json::to_value(container(&asked)).unwrap();
+    assert!(written.pointer("/ExposedPorts/80~1tcp").is_some(), "{written}");
+    check(&asked, &[("/HostConfig/PortBindings/80~1tcp", bound)]);
+}
+
+#[test]
+fn mounts_name_their_owner_and_keep_their_mode() {
+    let mut asked = request();
+    asked.volumes =
+        ["data:/data", "/srv/files:/files:ro"].map(|v| Volume::parse(v).unwrap()).into();
+    check(
+        &asked,
+        &[
+            ("/HostConfig/Mounts/0/Type", json!("volume")),
+            ("/HostConfig/Mounts/0/Source", json!("data")),
+            ("/HostConfig/Mounts/0/ReadOnly", json!(false)),
+            ("/HostConfig/Mounts/0/VolumeOptions/Labels/dubernetes.instance", json!("i")),
+            ("/HostConfig/Mounts/1/Type", json!("bind")),
+            ("/HostConfig/Mounts/1/Source", json!("/srv/files")),
+            ("/HostConfig/Mounts/1/Target", json!("/files")),
+            ("/HostConfig/Mounts/1/ReadOnly", json!(true)),
+        ],
+    );
+}
+
+#[test]
+fn the_network_leaves_the_replicas_addresses_to_the_planner() {
+    let written = network(&InstanceName::default(), "10.201.4.0/22".parse().unwrap());
+    let written = serde_json::to_value(written).unwrap();
+    let pool = &written["IPAM"]["Config"][0];
+    assert_eq!(pool["Subnet"], "10.201.4.0/22");
+    assert_eq!(pool["Gateway"], "10.201.4.1");
+    assert_eq!(pool["IPRange"], "10.201.7.192/26");
+}
+
+#[test]
+fn an_id_cannot_lead_the_request_elsewhere() {
+    for id in ["", "../images", "a/b", "a?force=1", "a b", "-x", "é"] {
+        let error = path_part(&ContainerId(id.into())).unwrap_err();
+        assert!(matches!(error, RuntimeError::NotFound { .. }), "{id}");
+    }
+    assert!(path_part(&ContainerId("dubernetes.i.web-1.r1".into())).is_ok());
+}
+
+#[tokio::test]
+async fn a_link_into_the_system_is_not_mounted() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("/etc", &link).unwrap();
+    let mut asked = request();
+    asked.volumes = vec![Volume::parse(&format!("{}:/data", link.display())).unwrap()];
+    let error = resolve_mounts(&asked).await.unwrap_err();
+    assert!(error.to_string().contains("/etc"), "{error}");
+    let plain = folder.path().join("plain");
+    std::fs::create_dir(&plain).unwrap();
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&plain, &link).unwrap();
+    let resolved = resolve_mounts(&asked).await.unwrap();
+    let real = std::fs::canonicalize(&plain).unwrap();
+    assert_eq!(resolved.volumes[0].source, VolumeSource::Bind(real.to_str().unwrap().into()));
+}
