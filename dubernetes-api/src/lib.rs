@@ -8,6 +8,8 @@ mod channel;
 pub mod client;
 mod openapi;
 pub mod path;
+mod problem;
+pub mod server;
 pub mod wire;
 
 pub use client::{Client, ClientError};

@@ -1,203 +1,47 @@
-//! How the values of the core look in the OpenAPI document.
-//!
-//! The core knows nothing of HTTP, so its types are described here once more; a test holds both
-//! descriptions together. Nothing is ever made of these types.
-#![expect(dead_code, reason = "these types are read by the derive macro only")]
+//! The OpenAPI document: what it says beside the paths, which stand at the endpoints.
 
-use std::collections::BTreeMap;
+mod schemas;
 
-use utoipa::ToSchema;
+pub(crate) use schemas::{AppSpec, Change, EngineVersion, Event, Foresight, Phase, PodState};
 
-/// Everything a user says about one app. Only `name` and `image` are required.
-#[derive(ToSchema)]
-pub(crate) struct AppSpec {
-    /// The app's name: 1 to 63 of `a-z`, `0-9` and `-`.
-    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
-    name: String,
-    /// The image that every replica runs.
-    #[schema(min_length = 1, max_length = 255)]
-    image: String,
-    /// How many replicas to keep running.
-    #[schema(required = false, default = 1, maximum = 250)]
-    replicas: u16,
-    /// How requests reach the app. Without it, nothing is routed.
-    access: Option<Access>,
-    /// The port on which each replica listens.
-    #[schema(required = false, default = 80, minimum = 1, maximum = 65535)]
-    port: u16,
-    /// Replaces the image's entry point. Never passed through a shell.
-    #[schema(required = false)]
-    command: Vec<String>,
-    /// Replaces the image's default arguments. Never passed through a shell.
-    #[schema(required = false)]
-    args: Vec<String>,
-    /// Environment variables.
-    #[schema(required = false)]
-    env: BTreeMap<String, String>,
-    /// Limits on what one replica may use.
-    resources: Option<Resources>,
-    /// Named volumes and folders of the host, such as `cache:/var/cache/web`.
-    #[schema(required = false)]
-    volumes: Vec<String>,
-    /// Labels for the user's own use.
-    #[schema(required = false)]
-    labels: BTreeMap<String, String>,
-    /// How a replica is stopped.
-    stop: Option<Stop>,
-    /// When the image is pulled.
-    pull: Option<PullPolicy>,
+use std::sync::Arc;
+
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Dubernetes",
+        description = "Keeps containers running as a specification says. \
+            Every error is problem+json.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "apps", description = "What is wanted, and how it is"),
+        (name = "pods", description = "The replicas"),
+        (name = "events", description = "What happened"),
+        (name = "system", description = "The orchestrator itself"),
+    ),
+)]
+struct Base;
+
+/// The document without any path.
+pub(crate) fn base() -> OpenApi {
+    Base::openapi()
 }
 
-/// The hosts under which an app answers, and the path prefix.
-#[derive(ToSchema)]
-pub(crate) struct Access {
-    /// One host or several.
-    host: Hosts,
-    /// Requests whose path begins with these segments are the app's.
-    #[schema(required = false, default = "/")]
-    path: String,
-}
+/// The document as text. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Text(Arc<str>);
 
-/// One host or several.
-#[derive(ToSchema)]
-pub(crate) enum Hosts {
-    /// One.
-    #[schema(title = "One")]
-    One(String),
-    /// Several.
-    #[schema(title = "Several")]
-    Several(Vec<String>),
-}
+impl Text {
+    pub(crate) fn new(document: &OpenApi) -> Self {
+        // The document is made of this program's own types, which always serialize.
+        Self(document.to_pretty_json().unwrap_or_default().into())
+    }
 
-/// Limits on what one replica may use.
-#[derive(ToSchema)]
-pub(crate) struct Resources {
-    /// Processor time in cores, such as `0.5` or `500m`.
-    cpu: Option<String>,
-    /// Memory, such as `256Mi`.
-    memory: Option<String>,
-}
-
-/// How a replica is stopped.
-#[derive(ToSchema)]
-pub(crate) struct Stop {
-    /// The signal, such as `SIGTERM`; the image's own unless given.
-    signal: Option<String>,
-    /// The time between the signal and the kill, such as `10s`.
-    #[schema(required = false, default = "10s")]
-    grace: String,
-}
-
-/// When the image of a new revision is pulled.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub(crate) enum PullPolicy {
-    Missing,
-    Always,
-    Never,
-}
-
-/// How an app is, in one word.
-#[derive(ToSchema)]
-pub(crate) enum Phase {
-    Pending,
-    Progressing,
-    Ready,
-    Degraded,
-    Failed,
-    Deleting,
-}
-
-/// How a pod is, in one word.
-#[derive(ToSchema)]
-pub(crate) enum PodState {
-    Pending,
-    Starting,
-    Running,
-    BackOff,
-    Draining,
-    Stopping,
-    Exited,
-    Unknown,
-}
-
-/// What an apply changed.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub(crate) enum Change {
-    Created,
-    Configured,
-    Unchanged,
-}
-
-/// A recorded event.
-#[derive(ToSchema)]
-pub(crate) struct Event {
-    /// Rises with every record.
-    id: u64,
-    /// When it last happened.
-    #[schema(format = DateTime)]
-    time: String,
-    /// When it first happened, in a row of equal ones.
-    #[schema(format = DateTime)]
-    first_at: String,
-    /// Whether a person should look.
-    #[schema(rename = "type")]
-    kind: EventKind,
-    /// The app; none for the instance itself.
-    app: Option<String>,
-    /// The pod, if it is about one.
-    pod: Option<String>,
-    /// One word in upper camel case.
-    reason: String,
-    /// What happened.
-    message: String,
-    /// How often, in a row of equal ones.
-    count: u64,
-}
-
-/// Whether a person should look.
-#[derive(ToSchema)]
-pub(crate) enum EventKind {
-    Normal,
-    Warning,
-}
-
-/// Who the engine is.
-#[derive(ToSchema)]
-pub(crate) struct EngineVersion {
-    /// Its name.
-    name: String,
-    /// Its version.
-    version: String,
-    /// The version of the API that is spoken with it.
-    api_version: String,
-    /// Operating system and architecture.
-    platform: String,
-}
-
-/// What would happen to one app.
-#[derive(ToSchema)]
-pub(crate) struct Foresight {
-    /// The steps in their order.
-    steps: Vec<Step>,
-    /// The smallest number of ready replicas on the way.
-    fewest_ready: u32,
-    /// The largest number of live replicas on the way.
-    most_live: u32,
-    /// Whether the wanted state is reached at the end of the steps.
-    converges: bool,
-}
-
-/// One step.
-#[derive(ToSchema)]
-pub(crate) struct Step {
-    /// What is done: `create`, `start`, `stop`, `remove`, `route`, `wait`, …
-    action: String,
-    /// To which pod.
-    pod: Option<String>,
-    /// Why, or for what.
-    reason: String,
-    /// So many replicas are ready after it.
-    ready: u32,
+    pub(crate) fn into_string(self) -> String {
+        self.0.as_ref().to_owned()
+    }
 }

@@ -129,7 +129,7 @@ pub struct Route {
     /// Whose route it is.
     #[schema(value_type = String)]
     pub app: AppName,
-    /// The port of every endpoint.
+    /// The port of the wanted revision.
     pub port: u16,
     /// The replicas, in the order of their names.
     pub endpoints: Vec<RouteEndpoint>,
@@ -143,6 +143,8 @@ pub struct RouteEndpoint {
     /// Its address on the instance's network.
     #[schema(value_type = String, format = Ipv4)]
     pub address: Ipv4Addr,
+    /// The port on which it listens; replicas of two revisions may differ.
+    pub port: u16,
     /// Whether it gets requests.
     pub state: EndpointState,
 }

@@ -1,0 +1,190 @@
+//! Every error as problem+json: which failure is which kind of problem.
+//!
+//! The kinds with their words and statuses are the one table of [`ProblemKind::row`].
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use dubernetes_core::app;
+use dubernetes_core::error::chain;
+use dubernetes_core::runtime::RuntimeError;
+use dubernetes_core::store::StoreError;
+
+use crate::wire::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
+
+/// The seconds after which a caller may try again what was refused for the moment.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// The longest path and query that is taken, in bytes.
+const MAX_URL: usize = 8 << 10;
+/// The largest sum of all headers that is taken, in bytes.
+const MAX_HEADERS: usize = 32 << 10;
+
+/// The failure of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ApiError(Box<Problem>);
+
+impl ApiError {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self(Box::new(kind.problem(detail)))
+    }
+
+    pub(crate) fn not_found(what: &str, name: &str) -> Self {
+        let name = name.escape_debug();
+        Self::new(ProblemKind::NotFound, format!("{what} `{name}` not found"))
+    }
+
+    /// The rules that a specification breaks.
+    pub(crate) fn invalid(problems: Vec<FieldProblem>) -> Self {
+        let detail = match &problems[..] {
+            [one] if one.path.is_empty() => one.message.clone(),
+            [one] => format!("`{}`: {}", one.path, one.message),
+            many => format!("{} problems", many.len()),
+        };
+        let mut error = Self::new(ProblemKind::InvalidSpec, detail);
+        error.0.errors = problems;
+        error
+    }
+
+    pub(crate) fn stopping() -> Self {
+        Self::new(ProblemKind::Stopping, "the orchestrator is stopping")
+    }
+
+    pub(crate) fn with_errors(mut self, errors: Vec<FieldProblem>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    pub(crate) fn with(mut self, key: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.0.extra.insert(key.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn into_problem(self) -> Problem {
+        *self.0
+    }
+}
+
+impl From<app::Problem> for FieldProblem {
+    fn from(problem: app::Problem) -> Self {
+        let app::Problem { path, message, hint } = problem;
+        Self { path, line: None, column: None, message, hint }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let detail = chain(&error);
+        match error {
+            StoreError::NotFound { name } => Self::not_found("app", name.as_str()),
+            StoreError::StaleGeneration { present, .. } => {
+                Self::new(ProblemKind::StaleGeneration, detail).with("generation", present)
+            }
+            StoreError::RouteTaken(conflict) => Self::new(ProblemKind::RouteTaken, detail)
+                .with("owner", conflict.owner.as_str())
+                .with("host", conflict.host.as_str())
+                .with("path", conflict.path.as_str()),
+            StoreError::Busy(_) => Self::new(ProblemKind::StoreBusy, detail),
+            StoreError::Full(_) => Self::new(ProblemKind::StoreFull, detail),
+            StoreError::Failed(_) => Self::new(ProblemKind::Internal, detail),
+        }
+    }
+}
+
+impl From<RuntimeError> for ApiError {
+    fn from(error: RuntimeError) -> Self {
+        let kind = match &error {
+            RuntimeError::Unreachable { .. } => ProblemKind::EngineUnreachable,
+            RuntimeError::Timeout { .. } => ProblemKind::EngineTimeout,
+            RuntimeError::NotFound { .. } => ProblemKind::NotFound,
+            RuntimeError::NameTaken { .. }
+            | RuntimeError::Image { .. }
+            | RuntimeError::Rejected { .. } => ProblemKind::Rejected,
+            RuntimeError::Failed { .. } => ProblemKind::EngineFailed,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+/// A problem on its way through the layers, which know the path of the request.
+#[derive(Clone)]
+struct Told(Box<Problem>);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Body::empty().into_response();
+        *response.status_mut() = status_of(&self.0);
+        response.extensions_mut().insert(Told(self.0));
+        response
+    }
+}
+
+fn status_of(problem: &Problem) -> StatusCode {
+    StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The outermost layer: refuses what is too long, and gives every error its body.
+pub(crate) async fn finish(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let url = request.uri().path_and_query().map_or(0, |whole| whole.as_str().len());
+    let mut response = if url > MAX_URL {
+        let detail = format!("the URL has at most {MAX_URL} bytes, not {url}");
+        return write(Response::default(), ProblemKind::UrlTooLong.problem(detail));
+    } else if headers_size(request.headers()) > MAX_HEADERS {
+        let detail = format!("the headers have at most {MAX_HEADERS} bytes");
+        ApiError::new(ProblemKind::HeadersTooLarge, detail).into_response()
+    } else {
+        next.run(request).await
+    };
+    let told = response.extensions_mut().remove::<Told>();
+    let mut problem = match told {
+        Some(Told(problem)) => *problem,
+        None if is_bare_error(&response) => of_status(response.status(), &path),
+        None => return response,
+    };
+    problem.instance = path;
+    write(response, problem)
+}
+
+fn headers_size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// An error that a library made, such as the router for a method that is not there.
+fn is_bare_error(response: &Response) -> bool {
+    let status = response.status();
+    status.is_client_error() || status.is_server_error()
+}
+
+fn of_status(status: StatusCode, path: &str) -> Problem {
+    let shown = path.escape_debug();
+    match status {
+        StatusCode::NOT_FOUND => ProblemKind::NotFound.problem(format!("`{shown}` not found")),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ProblemKind::MethodNotAllowed.problem(format!("`{shown}` has no such method"))
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge.problem("the body is too large"),
+        status if status.is_client_error() => {
+            ProblemKind::InvalidRequest.problem("the request cannot be read")
+        }
+        _ => ProblemKind::Internal.problem("the answer could not be made"),
+    }
+}
+
+/// Puts `problem` into `response`, whose other headers (`Allow`, say) are kept.
+fn write(mut response: Response, problem: Problem) -> Response {
+    let status = status_of(&problem);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_LENGTH);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, RETRY_SECONDS);
+    }
+    // A problem has no map with keys that are not text, so it always serializes.
+    *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+    response
+}

@@ -1,0 +1,188 @@
+//! Apps: what users want.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::controller::Snapshot;
+use dubernetes_core::store::{Change, PutApp, StoreError};
+
+use crate::path;
+use crate::problem::ApiError;
+use crate::server::body::Json;
+use crate::server::extract::{self, Name, NoParams, Params};
+use crate::server::{ApiState, view};
+use crate::wire::{App, Applied, FieldProblem, List, Problem, ProblemKind, Scale};
+
+/// A scale competes with applies of the same app only, and each lost race is one that somebody
+/// else has won.
+const SCALE_TRIES: u32 = 8;
+
+/// The apps, in the order of their names.
+#[utoipa::path(get, path = path::APPS, tag = "apps", responses(
+    (status = 200, body = List<App>),
+    (status = "default", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    _: Params<NoParams>,
+) -> Result<Answer<List<App>>, ApiError> {
+    let stored = state.store.list().await?;
+    let snapshot = state.looked().await;
+    let apps = stored.apps.values().map(|app| view::app(&state.about, &snapshot, app));
+    Ok(Answer(List::new(apps.collect())))
+}
+
+/// One app.
+#[utoipa::path(get, path = path::APP, tag = "apps",
+    params(("name" = String, Path, description = "The app")),
+    responses(
+        (status = 200, body = App),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get(
+    State(state): State<ApiState>,
+    extract::App(name): extract::App,
+    _: Params<NoParams>,
+) -> Result<Answer<App>, ApiError> {
+    let stored = state.store.get(&name).await?;
+    let snapshot = state.looked().await;
+    Ok(Answer(view::app(&state.about, &snapshot, &stored)))
+}
+
+/// Stores an app as it is wanted.
+///
+/// With `If-Match: "N"` only if N is its present generation; 0 stands for an app that does not
+/// exist.
+#[utoipa::path(put, path = path::APP, tag = "apps",
+    params(
+        ("name" = String, Path, description = "The app; the body's name is the same"),
+        ("If-Match" = Option<String>, Header, description = "The expected generation, in quotes"),
+    ),
+    request_body = crate::openapi::AppSpec,
+    responses(
+        (status = 200, body = Applied, description = "It was there: configured or unchanged"),
+        (status = 201, body = Applied, description = "It is new"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "Another generation is present, or the route is taken"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn put(
+    State(state): State<ApiState>,
+    Name(name): Name,
+    _: Params<NoParams>,
+    headers: HeaderMap,
+    body: Json,
+) -> Result<(StatusCode, Answer<Applied>), ApiError> {
+    let expected = extract::expected_generation(&headers)?;
+    let spec = body.spec()?;
+    if spec.name.as_str() != name {
+        let message =
+            format!("the path says `{}`, and the body `{}`", name.escape_debug(), spec.name);
+        return Err(ApiError::invalid(vec![FieldProblem {
+            path: "name".to_owned(),
+            line: None,
+            column: None,
+            message,
+            hint: Some("write the same name in both".to_owned()),
+        }]));
+    }
+    let applied = store(&state, spec, expected).await?;
+    let status = match applied.change {
+        Change::Created => StatusCode::CREATED,
+        Change::Configured | Change::Unchanged => StatusCode::OK,
+    };
+    Ok((status, Answer(applied)))
+}
+
+/// Deletes an app. The answer comes once the wish is stored; the replicas go after that.
+#[utoipa::path(delete, path = path::APP, tag = "apps",
+    params(("name" = String, Path, description = "The app")),
+    responses(
+        (status = 202, description = "It will be removed"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    extract::App(name): extract::App,
+    _: Params<NoParams>,
+) -> Result<StatusCode, ApiError> {
+    state.store.delete(&name, state.clock.now()).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Sets the number of an app's replicas, whatever else is stored at that time.
+#[utoipa::path(post, path = path::APP_SCALE, tag = "apps",
+    params(("name" = String, Path, description = "The app")),
+    request_body = Scale,
+    responses(
+        (status = 200, body = Applied),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn scale(
+    State(state): State<ApiState>,
+    extract::App(name): extract::App,
+    _: Params<NoParams>,
+    body: Json,
+) -> Result<Answer<Applied>, ApiError> {
+    let Scale { replicas } = body.read()?;
+    let mut lost = 0;
+    loop {
+        let stored = state.store.get(&name).await?;
+        let spec = AppSpec { replicas, ..stored.spec };
+        let problems = spec.problems();
+        if !problems.is_empty() {
+            return Err(ApiError::invalid(problems.into_iter().map(FieldProblem::from).collect()));
+        }
+        match put_app(&state, spec, Some(stored.generation)).await {
+            Ok(applied) => return Ok(Answer(applied)),
+            Err(StoreError::StaleGeneration { .. }) if lost < SCALE_TRIES => lost += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn store(
+    state: &ApiState,
+    spec: AppSpec,
+    expected: Option<u64>,
+) -> Result<Applied, ApiError> {
+    let name = spec.name.clone();
+    put_app(state, spec, expected).await.map_err(|error| match error {
+        StoreError::StaleGeneration { present: 0, .. } => ApiError::new(
+            ProblemKind::StaleGeneration,
+            format!("app `{name}` does not exist, but a generation of it was expected"),
+        )
+        .with("generation", 0),
+        error => error.into(),
+    })
+}
+
+async fn put_app(
+    state: &ApiState,
+    spec: AppSpec,
+    expected_generation: Option<u64>,
+) -> Result<Applied, StoreError> {
+    let snapshot = state.looked().await;
+    let newest_seen = newest_seen(&snapshot, &spec.name);
+    let now = state.clock.now();
+    let put = state.store.put(PutApp { spec, expected_generation, newest_seen, now }).await?;
+    let app = view::app(&state.about, &state.controller.snapshot(), &put.app);
+    Ok(Applied { change: put.change, app })
+}
+
+/// The highest revision on containers of the app: a new one must be above it, or replicas of a
+/// store that was lost would be taken for those of the new revision.
+pub(super) fn newest_seen(snapshot: &Snapshot, app: &AppName) -> u64 {
+    let of_app = snapshot.observed.replicas.iter().filter(|replica| replica.labels.app == *app);
+    of_app.map(|replica| replica.labels.revision).max().unwrap_or(0)
+}

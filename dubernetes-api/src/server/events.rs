@@ -1,0 +1,132 @@
+//! Events: as a list, or followed as server-sent events or lines of JSON.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use dubernetes_core::app::AppName;
+use dubernetes_core::event::Event;
+use dubernetes_core::store::{EventQuery, Store};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use crate::path;
+use crate::problem::ApiError;
+use crate::server::ApiState;
+use crate::server::extract::{self, Params};
+use crate::server::stream::{self, Items, NDJSON, Stop};
+use crate::wire::{List, Problem, ProblemKind};
+
+/// So many events are told unless the caller says otherwise.
+const DEFAULT_LIMIT: u32 = 500;
+/// At most so many events are told at once.
+const MAX_LIMIT: u32 = 10_000;
+
+/// Which events are wanted.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// Only of this app.
+    #[param(value_type = Option<String>)]
+    app: Option<AppName>,
+    /// Only with an id above this.
+    after: Option<u64>,
+    /// At most so many, the newest; 500 unless given.
+    #[param(minimum = 1, maximum = 10000)]
+    limit: Option<u32>,
+}
+
+/// Events, oldest first.
+///
+/// With `Accept: text/event-stream` or `application/x-ndjson` the answer goes on with new events;
+/// `Last-Event-ID` stands for `after` then.
+#[utoipa::path(get, path = path::EVENTS, tag = "events",
+    params(Wanted, ("Last-Event-ID" = Option<u64>, Header, description = "The last event known")),
+    responses(
+        (status = 200, description = "Events", content(
+            (List<crate::openapi::Event> = "application/json"),
+            (crate::openapi::Event = "text/event-stream"),
+            (crate::openapi::Event = "application/x-ndjson"),
+        )),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Params(wanted): Params<Wanted>,
+    stop: Stop,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let limit = wanted.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let detail = format!("`limit` is a number from 1 to {MAX_LIMIT}, not {limit}");
+        return Err(ApiError::new(ProblemKind::InvalidQuery, detail));
+    }
+    let last = extract::last_event(&headers)?;
+    let after = last.or(wanted.after).unwrap_or(0);
+    let query = EventQuery { app: wanted.app, after, limit };
+    if extract::accepts(&headers, "text/event-stream") {
+        return Ok(server_sent(stop, follow(&state, query)));
+    }
+    if extract::accepts(&headers, NDJSON) {
+        return Ok(stream::ndjson(stop, follow(&state, query)));
+    }
+    let events: Vec<Event> = state.store.events(&query).await?;
+    Ok(Answer(List::new(events)).into_response())
+}
+
+fn server_sent(stop: Stop, events: Items<Event>) -> Response {
+    let events = stream::until(stop, events).map(|event| {
+        let built = match event {
+            Ok(event) => sse::Event::default().id(event.id.to_string()).json_data(&event),
+            Err(error) => sse::Event::default().event("problem").json_data(error.into_problem()),
+        };
+        // Neither has a map with keys that are not text, so both always serialize.
+        Ok::<_, Infallible>(built.unwrap_or_default())
+    });
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}
+
+struct Follow {
+    store: Arc<dyn Store>,
+    changes: watch::Receiver<u64>,
+    query: EventQuery,
+    read: VecDeque<Event>,
+}
+
+/// The events of `query`, and then each new one. A reader that is more than 10,000 events late
+/// misses the oldest of them.
+fn follow(state: &ApiState, query: EventQuery) -> Items<Event> {
+    let changes = state.store.watch();
+    let follow = Follow { store: Arc::clone(&state.store), changes, query, read: VecDeque::new() };
+    stream::from_fn(follow, |mut follow| async move {
+        let item = follow.next().await.transpose()?;
+        Some((item, follow))
+    })
+}
+
+impl Follow {
+    /// `None` once the store can bring nothing any more.
+    async fn next(&mut self) -> Result<Option<Event>, ApiError> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                self.query.after = event.id;
+                return Ok(Some(event));
+            }
+            // Marked as seen before the read: what is recorded during it is a change again.
+            self.changes.borrow_and_update();
+            self.read = self.store.events(&self.query).await?.into();
+            self.query.limit = MAX_LIMIT;
+            if self.read.is_empty() && self.changes.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}

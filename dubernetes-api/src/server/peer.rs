@@ -1,0 +1,59 @@
+//! Who may speak with the orchestrator over its socket: its own user, and root.
+
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{FromRequestParts as _, Request};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use axum::serve::IncomingStream;
+use tokio::net::UnixListener;
+
+use crate::problem::ApiError;
+use crate::wire::ProblemKind;
+
+/// The user at the other end of a Unix socket; `None` if the kernel does not tell.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    uid: Option<u32>,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
+    }
+}
+
+/// A layer that refuses everybody else. A request that came over no socket has no peer.
+pub(super) async fn refuse_strangers(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let peer = ConnectInfo::<Peer>::from_request_parts(&mut parts, &()).await;
+    if let Ok(ConnectInfo(peer)) = peer
+        && !is_allowed(peer.uid, rustix::process::geteuid().as_raw())
+    {
+        let who = peer.uid.map_or_else(|| "unknown".to_owned(), |uid| uid.to_string());
+        let detail = format!("the user {who} may not speak with this orchestrator");
+        return ApiError::new(ProblemKind::Forbidden, detail).into_response();
+    }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+fn is_allowed(uid: Option<u32>, own: u32) -> bool {
+    uid.is_some_and(|uid| uid == 0 || uid == own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_own_user_and_root_may_speak() {
+        for (uid, own, allowed) in [
+            (Some(1000), 1000, true),
+            (Some(0), 1000, true),
+            (Some(1001), 1000, false),
+            (Some(1000), 0, false),
+            (None, 0, false),
+        ] {
+            assert_eq!(is_allowed(uid, own), allowed, "{uid:?} {own}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What callers see: stored apps and the controller's last look, put together. Pure.
+
+use dubernetes_core::controller::Snapshot;
+use dubernetes_core::plan::{self, Phase, PodStatus};
+use dubernetes_core::store::StoredApp;
+
+use crate::server::About;
+use crate::wire::{App, AppStatus, Pod};
+
+/// The message of a status that does not speak of the present specification.
+const NOT_LOOKED_AT: &str = "not looked at yet";
+
+/// A stored app, and how it is.
+pub(super) fn app(about: &About, snapshot: &Snapshot, stored: &StoredApp) -> App {
+    let looked = snapshot.plan.statuses.get(&stored.spec.name);
+    App {
+        name: stored.spec.name.clone(),
+        generation: stored.generation,
+        spec: stored.spec.clone(),
+        status: match looked {
+            Some(looked) if looked.observed_generation >= stored.generation => status(looked),
+            Some(looked) => overtaken(stored, looked),
+            None => unseen(stored),
+        },
+        created_at: stored.created_at,
+        updated_at: stored.updated_at,
+        image_id: stored.image_id.clone(),
+        urls: urls(about, stored),
+    }
+}
+
+/// The status of an app, without its pods.
+pub(super) fn status(looked: &plan::AppStatus) -> AppStatus {
+    AppStatus {
+        phase: looked.phase,
+        desired: looked.desired,
+        ready: looked.ready,
+        updated: looked.updated,
+        revision: looked.revision,
+        message: looked.message.clone(),
+        observed_generation: looked.observed_generation,
+    }
+}
+
+/// The specification has changed since the last look: the replicas are as they were seen.
+fn overtaken(stored: &StoredApp, looked: &plan::AppStatus) -> AppStatus {
+    AppStatus {
+        phase: Phase::Progressing,
+        desired: u32::from(stored.spec.replicas),
+        ready: looked.ready,
+        updated: if looked.revision == stored.revision { looked.updated } else { 0 },
+        revision: stored.revision,
+        message: NOT_LOOKED_AT.to_owned(),
+        observed_generation: looked.observed_generation,
+    }
+}
+
+fn unseen(stored: &StoredApp) -> AppStatus {
+    AppStatus {
+        phase: Phase::Pending,
+        desired: u32::from(stored.spec.replicas),
+        ready: 0,
+        updated: 0,
+        revision: stored.revision,
+        message: NOT_LOOKED_AT.to_owned(),
+        observed_generation: 0,
+    }
+}
+
+fn urls(about: &About, stored: &StoredApp) -> Vec<String> {
+    let Some(access) = &stored.spec.access else { return Vec::new() };
+    let path = if access.path.is_root() { "" } else { access.path.as_str() };
+    let port = match about.http_port {
+        80 => String::new(),
+        port => format!(":{port}"),
+    };
+    access.hosts.iter().map(|host| format!("http://{host}{port}{path}")).collect()
+}
+
+/// A pod that runs `image`.
+pub(super) fn pod(status: &PodStatus, image: Option<String>) -> Pod {
+    Pod {
+        name: status.name.clone(),
+        app: status.app.clone(),
+        revision: status.revision,
+        state: status.state,
+        ready: status.ready,
+        restarts: status.restarts,
+        address: status.address,
+        container_id: status.container_id.clone(),
+        started_at: status.started_at,
+        created_at: status.created_at,
+        image,
+        message: status.message.clone(),
+    }
+}
