@@ -10,6 +10,7 @@ pub mod foresee;
 pub mod identity;
 pub mod ingress;
 pub mod labels;
+pub mod manifest;
 pub mod plan;
 pub mod reconcile;
 pub mod runtime;

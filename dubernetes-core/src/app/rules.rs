@@ -1,4 +1,5 @@
-//! Rules over several fields of one specification, or over a whole list.
+//! Rules over several fields of one specification, or over a whole list. Of a list that is too
+//! long, nothing more is said.
 //!
 //! The same rules serve the file (which adds line and column) and the API (which adds nothing to the path).
 
@@ -54,18 +55,26 @@ impl Broken {
     }
 }
 
-/// Why [`MAX_REPLICAS`] is what it is.
-pub(crate) const REPLICAS_REASON: &str =
-    "one machine's network bridge holds about 1000 ports, and a replica costs about 13 MB";
+/// The sentence for a number of replicas above [`MAX_REPLICAS`].
+pub(crate) fn too_many_replicas(found: &str) -> Broken {
+    let message = format!("`replicas` is at most {MAX_REPLICAS}, not {found}");
+    Broken::new("replicas", message).hint(
+        "one machine's network bridge holds about 1000 ports, and a replica costs about 13 MB",
+    )
+}
+
+/// The sentence for a port that no socket has.
+pub(crate) fn no_port(found: &str) -> Broken {
+    Broken::new("port", format!("`port` is a number from 1 to 65535, not {found}"))
+}
 
 pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
     let mut found = Vec::new();
     if spec.replicas > MAX_REPLICAS {
-        let message = format!("`replicas` is at most {MAX_REPLICAS}, not {}", spec.replicas);
-        found.push(Broken::new("replicas", message).hint(REPLICAS_REASON));
+        found.push(too_many_replicas(&spec.replicas.to_string()));
     }
     if spec.port == 0 {
-        found.push(Broken::new("port", "`port` is a number from 1 to 65535, not 0"));
+        found.push(no_port("0"));
     }
     if let Some(access) = &spec.access {
         hosts(access, &mut found);
@@ -85,6 +94,7 @@ pub(crate) fn hosts(access: &Access, found: &mut Vec<Broken>) {
             "access.host",
             format!("`access.host` has 1 to {MAX_LIST} entries, not {}", access.hosts.len()),
         ));
+        return;
     }
     let mut seen = BTreeMap::new();
     for (index, host) in access.hosts.iter().enumerate() {
@@ -111,6 +121,7 @@ pub(crate) fn argv(key: &str, words: &[String], found: &mut Vec<Broken>) {
             key,
             format!("`{key}` has at most {MAX_LIST} entries, not {}", words.len()),
         ));
+        return;
     }
     for (index, word) in words.iter().enumerate() {
         if word.contains('\0') {
@@ -129,6 +140,7 @@ pub(crate) fn env(env: &BTreeMap<EnvName, String>, found: &mut Vec<Broken>) {
             "env",
             format!("`env` has at most {MAX_ENV_ENTRIES} entries, not {}", env.len()),
         ));
+        return;
     }
     let mut total = 0;
     for (name, value) in env {
@@ -162,6 +174,7 @@ pub(crate) fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Broken>)
             "labels",
             format!("`labels` has at most {MAX_LIST} entries, not {}", labels.len()),
         ));
+        return;
     }
     for (key, value) in labels {
         let path = format!("labels.{key}");
@@ -199,6 +212,7 @@ pub(crate) fn volumes(volumes: &[Volume], found: &mut Vec<Broken>) {
             "volumes",
             format!("`volumes` has at most {MAX_LIST} entries, not {}", volumes.len()),
         ));
+        return;
     }
     let mut seen = BTreeMap::new();
     for (index, volume) in volumes.iter().enumerate() {

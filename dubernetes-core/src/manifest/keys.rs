@@ -1,0 +1,205 @@
+//! Which keys there are, an example of each, and what to say of a key that there is not.
+
+use strsim::osa_distance;
+
+use crate::app::echo::quoted;
+
+/// The keys of an app.
+pub(super) const APP: [&str; 13] = [
+    "name",
+    "image",
+    "replicas",
+    "access",
+    "port",
+    "command",
+    "args",
+    "env",
+    "resources",
+    "volumes",
+    "labels",
+    "stop",
+    "pull",
+];
+/// The keys of `access`.
+pub(super) const ACCESS: [&str; 2] = ["host", "path"];
+/// The keys of `resources`.
+pub(super) const RESOURCES: [&str; 2] = ["cpu", "memory"];
+/// The keys of `stop`.
+pub(super) const STOP: [&str; 2] = ["signal", "grace"];
+
+const LEVELS: [(&str, &[&str]); 4] =
+    [("", &APP), ("access", &ACCESS), ("resources", &RESOURCES), ("stop", &STOP)];
+
+/// How the field at `path` is written, such as `replicas: 3`.
+pub(super) fn example(path: &str) -> &'static str {
+    match path {
+        "name" => "name: myapp",
+        "image" => "image: myapp-image:1.5",
+        "replicas" => "replicas: 3",
+        "access" => "access: { host: myapp.local }",
+        "access.host" => "host: myapp.local",
+        "access.path" => "path: /shop",
+        "port" => "port: 8080",
+        "command" => "command: [\"sleep\", \"60\"]",
+        "args" => "args: [\"--verbose\"]",
+        "resources" => "resources: { memory: 256Mi }",
+        "resources.cpu" => "cpu: 0.5",
+        "resources.memory" => "memory: 256Mi",
+        "volumes" => "volumes: [\"cache:/var/cache/myapp\"]",
+        "stop" => "stop: { grace: 30s }",
+        "stop.signal" => "signal: SIGINT",
+        "stop.grace" => "grace: 30s",
+        "pull" => "pull: always",
+        _ => match path.split_once('.') {
+            Some(("env", _)) => "LOG_LEVEL: info",
+            Some(("labels", _)) => "team: shop",
+            Some((list, _)) => example(list),
+            None if path == "labels" => "labels: { team: shop }",
+            None => "env: { LOG_LEVEL: info }",
+        },
+    }
+}
+
+/// What to do about an unknown `key` at the level `path`.
+pub(super) fn advice(path: &str, key: &str) -> String {
+    let of = |wanted: &str| LEVELS.iter().find(|(level, _)| *level == wanted);
+    let here: &[&str] = of(path).map_or(&[], |(_, keys)| keys);
+    if let Some(hint) = foreign(key) {
+        return hint.into();
+    }
+    let elsewhere =
+        || LEVELS.iter().filter(|(level, keys)| *level != path && !std::ptr::eq(*keys, here));
+    if let Some((level, _)) = elsewhere().find(|(_, keys)| keys.contains(&key)) {
+        return format!("it belongs {}", under(level));
+    }
+    if let Some((_, near)) = nearest(key, here) {
+        return format!("did you mean `{near}`?");
+    }
+    let far = elsewhere().filter_map(|(level, keys)| Some((nearest(key, keys)?, level))).min();
+    if let Some(((_, near), level)) = far {
+        return format!("did you mean `{near}`, {}?", under(level));
+    }
+    let list: Vec<String> = here.iter().map(|key| quoted(key)).collect();
+    format!(
+        "the keys {} are {}",
+        if path.is_empty() { "of an app" } else { "here" },
+        list.join(", ")
+    )
+}
+
+/// The candidate at most two edits away, and the number of edits.
+pub(super) fn nearest<'k>(key: &str, candidates: &[&'k str]) -> Option<(usize, &'k str)> {
+    // A long key is near to none of ours, and its distance would cost time.
+    if key.len() > 64 {
+        return None;
+    }
+    let lower = key.to_lowercase();
+    candidates
+        .iter()
+        .map(|candidate| (osa_distance(&lower, &candidate.to_lowercase()), *candidate))
+        .filter(|(distance, candidate)| *distance <= 2 && distance * 2 < candidate.len())
+        .min_by_key(|(distance, _)| *distance)
+}
+
+fn under(level: &str) -> String {
+    if level.is_empty() { "at the top level".into() } else { format!("under `{level}`") }
+}
+
+/// Keys that people know from Kubernetes and Compose, and what takes their place here.
+fn foreign(key: &str) -> Option<&'static str> {
+    let hint = match key {
+        "apiVersion" | "kind" => "there is one kind of object, an app: delete this key",
+        "version" => "a file has no version: delete this key",
+        "metadata" => "write `name` and `labels` at the top level",
+        "namespace" => "there are no namespaces: separate instances have their own apps",
+        "spec" | "template" => "write its keys at the top level",
+        "selector" => "replicas are found by the app's name: delete this key",
+        "containers" => "an app has one container: write its `image` at the top level",
+        "services" => "write one document for each app, separated by `---`",
+        "service" | "ingress" => "write `access: { host: myapp.local }`",
+        "deploy" => "write `replicas` and `resources` at the top level",
+        "scale" => "the key is `replicas`",
+        "limits" | "requests" | "reservations" => {
+            "write `cpu` and `memory` directly under `resources`"
+        }
+        "build" | "dockerfile" => "images are not built here: build one, and name it with `image`",
+        "container_name" | "containerName" => "containers are named after the app: use `name`",
+        "ports" | "containerPort" | "targetPort" | "expose" | "publish" => {
+            "replicas publish no port of the host: `port` is the one in the container, `access` the way to it"
+        }
+        "depends_on" | "links" => {
+            "apps start independently of each other: let the app retry until what it needs answers"
+        }
+        "restart" | "restartPolicy" | "restart_policy" => {
+            "replicas are always restarted, with growing pauses: delete this key"
+        }
+        "privileged" | "cap_add" | "cap_drop" | "capabilities" | "security_opt"
+        | "securityContext" | "devices" | "sysctls" | "userns_mode" | "ulimits" => {
+            "not offered: replicas have the engine's default privileges"
+        }
+        "network_mode" | "networks" | "hostNetwork" | "dns" | "extra_hosts" => {
+            "not offered: all replicas of an instance share one network of its own"
+        }
+        "pid" | "ipc" | "hostPID" | "hostIPC" => {
+            "not offered: each replica has processes and memory of its own"
+        }
+        "user" | "working_dir" | "workingDir" | "healthcheck" => {
+            "not offered: set it when the image is built"
+        }
+        "environment" | "envFrom" | "env_file" => {
+            "the key is `env`, a mapping such as `env: { LOG_LEVEL: info }`"
+        }
+        "entrypoint" => "the key is `command`",
+        "secrets" | "configs" => "not offered: use `env`, or a file in a folder under `volumes`",
+        "volumeMounts" => "write `volumes: [\"cache:/var/cache/myapp\"]`",
+        "hostname" | "domain" | "domainname" => "the key is `host`, under `access`",
+        "mem_limit" => "the key is `memory`, under `resources`",
+        "cpus" => "the key is `cpu`, under `resources`",
+        "stop_signal" => "the key is `signal`, under `stop`",
+        "stop_grace_period" | "terminationGracePeriodSeconds" => "the key is `grace`, under `stop`",
+        "pull_policy" | "imagePullPolicy" => "the key is `pull`",
+        _ => return None,
+    };
+    Some(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_are_those_of_the_specification() {
+        let body = r#"{"name": "a", "image": "b", "access": {"host": "a.test", "path": "/x"},
+            "port": 1, "command": ["a"], "args": ["a"], "env": {"A": "b"}, "labels": {"a": "b"},
+            "resources": {"cpu": "1", "memory": "64Mi"}, "volumes": ["a:/b"], "pull": "never",
+            "stop": {"signal": "SIGINT", "grace": "1s"}}"#;
+        let spec = crate::manifest::from_json(body.as_bytes()).unwrap();
+        let written = serde_json::to_value(spec).unwrap();
+        for (level, keys) in LEVELS {
+            let object = if level.is_empty() { &written } else { &written[level] };
+            let mut found: Vec<&str> = object.as_object().unwrap().keys().map(|k| &**k).collect();
+            let mut keys = keys.to_vec();
+            found.sort_unstable();
+            keys.sort_unstable();
+            assert_eq!(found, keys, "{level}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_leads_to_the_one_that_was_meant() {
+        let cases = [
+            ("", "replcias", "did you mean `replicas`?"),
+            ("", "Image", "did you mean `image`?"),
+            ("access", "hots", "did you mean `host`?"),
+            ("", "host", "it belongs under `access`"),
+            ("access", "replicas", "it belongs at the top level"),
+            ("", "memroy", "did you mean `memory`, under `resources`?"),
+            ("", "hosts", "did you mean `host`, under `access`?"),
+            ("stop", "zzz", "the keys here are `signal`, `grace`"),
+            ("", "build", "images are not built here: build one, and name it with `image`"),
+        ];
+        for (path, key, advised) in cases {
+            assert_eq!(advice(path, key), advised, "{key} in {path:?}");
+        }
+    }
+}
