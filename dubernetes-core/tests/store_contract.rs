@@ -1,0 +1,11 @@
+//! The in-memory store keeps every promise of the trait.
+
+use std::sync::Arc;
+
+use dubernetes_core::store::Store;
+use dubernetes_core::testing::{MemoryStore, contract};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_store_in_memory_keeps_every_promise() {
+    contract::store::run(|| async { Arc::new(MemoryStore::new()) as Arc<dyn Store> }).await;
+}

@@ -1,0 +1,132 @@
+//! Events, as statements inside a transaction; and how many are kept.
+
+use dubernetes_core::app::AppName;
+use dubernetes_core::event::{Event, NewEvent};
+use dubernetes_core::store::{EventQuery, FOLD_WINDOW, record, record_again};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Transaction, params};
+
+use crate::error::Failure;
+use crate::row;
+
+/// Events older than this are dropped.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How many events are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    /// The newest so many.
+    pub(super) kept: u64,
+    /// After so many records they are counted, since counting walks over all that is kept.
+    pub(super) count_each: u64,
+}
+
+pub(super) const LIMIT: Limit = Limit { kept: 100_000, count_each: 1_000 };
+
+pub(super) fn append(
+    transaction: &Transaction<'_>,
+    events: &[NewEvent],
+    limit: Limit,
+) -> Result<(), Failure> {
+    let mut last = 0;
+    for event in events {
+        last = append_one(transaction, event)?;
+    }
+    if let Some(newest) = events.iter().map(|event| event.time).max() {
+        drop_old(transaction, newest)?;
+    }
+    let before = last.saturating_sub(u64::try_from(events.len()).unwrap_or(u64::MAX));
+    if before / limit.count_each != last / limit.count_each {
+        drop_surplus(transaction, limit.kept)?;
+    }
+    Ok(())
+}
+
+pub(super) fn query(
+    transaction: &Transaction<'_>,
+    query: &EventQuery,
+) -> Result<Vec<Event>, Failure> {
+    // No id is above the largest number that a row can hold.
+    let after = i64::try_from(query.after).unwrap_or(i64::MAX);
+    let of_app = if query.app.is_some() { "app = ?3" } else { "?3 IS NULL" };
+    let select = format!(
+        "SELECT {} FROM events WHERE id > ?1 AND {of_app} ORDER BY id DESC LIMIT ?2",
+        row::EVENT
+    );
+    let app = query.app.as_ref().map(AppName::as_str);
+    let mut newest = transaction
+        .prepare_cached(&select)?
+        .query_and_then(params![after, query.limit, app], row::event)?
+        .collect::<Result<Vec<_>, _>>()?;
+    newest.reverse();
+    Ok(newest)
+}
+
+/// Records an event, or counts it to an equal one, and returns its id.
+fn append_one(transaction: &Transaction<'_>, new: &NewEvent) -> Result<u64, Failure> {
+    // The database gives the id.
+    let event = match alike(transaction, new)? {
+        None => record(new, 0),
+        Some((old, again)) => {
+            transaction.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([old])?;
+            again
+        }
+    };
+    let add = "\
+        INSERT INTO events (time, first_at, kind, app, pod, reason, message, count) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id";
+    let values = params![
+        row::nanos(event.time)?,
+        row::nanos(event.first_at)?,
+        event.kind.as_str(),
+        event.app.as_ref().map(AppName::as_str),
+        event.pod,
+        event.reason,
+        event.message,
+        event.count,
+    ];
+    Ok(transaction.prepare_cached(add)?.query_row(values, |row| row.get(0))?)
+}
+
+/// The id of the event that `new` is counted to, and what takes its place.
+fn alike(transaction: &Transaction<'_>, new: &NewEvent) -> Result<Option<(u64, Event)>, Failure> {
+    let time = row::nanos(new.time)?;
+    let window = i64::try_from(FOLD_WINDOW.as_nanos()).unwrap_or(i64::MAX);
+    let values = params![
+        new.app.as_ref().map(AppName::as_str),
+        new.pod,
+        new.reason,
+        new.message,
+        new.kind.as_str(),
+        time.saturating_sub(window),
+        time.saturating_add(window),
+    ];
+    let mut select = transaction.prepare_cached(&select_alike())?;
+    let found = select.query_and_then(values, row::event)?.next().transpose()?;
+    Ok(found.and_then(|old| Some((old.id, record_again(&old, new, 0)?))))
+}
+
+/// Selects the event that another may be counted to.
+pub(super) fn select_alike() -> String {
+    format!(
+        "SELECT {} FROM events WHERE app IS ?1 AND pod IS ?2 AND reason = ?3 AND message = ?4 \
+         AND kind = ?5 AND time BETWEEN ?6 AND ?7 ORDER BY id DESC LIMIT 1",
+        row::EVENT
+    )
+}
+
+fn drop_old(transaction: &Transaction<'_>, newest: Timestamp) -> Result<(), Failure> {
+    let oldest = newest.saturating_sub(KEPT_FOR).unwrap_or(Timestamp::MIN);
+    // A time before all that can be stored drops nothing.
+    let oldest = row::nanos(oldest).unwrap_or(i64::MIN);
+    transaction.prepare_cached("DELETE FROM events WHERE time < ?1")?.execute([oldest])?;
+    Ok(())
+}
+
+fn drop_surplus(transaction: &Transaction<'_>, kept: u64) -> Result<(), Failure> {
+    let surplus = "\
+        DELETE FROM events \
+        WHERE id <= (SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?1)";
+    transaction.prepare_cached(surplus)?.execute([kept])?;
+    Ok(())
+}

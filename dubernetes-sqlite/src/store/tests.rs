@@ -1,0 +1,206 @@
+//! What only the inside of the store can bring about: no space, another writer, a new schema.
+
+use std::fs;
+use std::time::Duration;
+
+use dubernetes_core::app::{AppSpec, ImageRef, Volume, VolumeSource};
+use dubernetes_core::event::EventKind;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+
+fn store() -> (TempDir, SqliteStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    (folder, store)
+}
+
+fn request(app: &str) -> PutApp {
+    PutApp {
+        spec: AppSpec::new(AppName::parse(app).unwrap(), ImageRef::parse("web:1").unwrap()),
+        expected_generation: None,
+        newest_seen: 0,
+        now: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn event(time: Timestamp, message: String) -> NewEvent {
+    let reason = "Started".into();
+    NewEvent { time, kind: EventKind::Normal, app: None, pod: None, reason, message }
+}
+
+async fn all_events(store: &SqliteStore) -> Vec<Event> {
+    store.events(&EventQuery { limit: u32::MAX, ..EventQuery::default() }).await.unwrap()
+}
+
+#[tokio::test]
+async fn without_space_nothing_is_half_stored_and_reads_go_on() {
+    let (_folder, store) = store();
+    store.put(request("web")).await.unwrap();
+    let before = store.list().await.unwrap();
+    let limit = |pages: u32| {
+        store.writer.transact(move |connection| {
+            let set = connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+            Ok(set?)
+        })
+    };
+    // The limit is never below what is there already.
+    limit(1).await.unwrap();
+    let mut large = request("large");
+    large.spec.args = vec!["x".repeat(100_000)];
+    let refused = store.put(large.clone()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Full(_)), "{refused:?}");
+    assert_eq!(store.list().await.unwrap(), before);
+    limit(100_000).await.unwrap();
+    store.put(large).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_writer_makes_writes_busy_and_leaves_reads() {
+    let (_folder, store) = store();
+    store.put(request("web")).await.unwrap();
+    let other = Connection::open(store.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let shorter = |connection: &mut Connection| {
+        connection.busy_timeout(Duration::from_millis(10))?;
+        Ok(())
+    };
+    store.writer.transact(shorter).await.unwrap();
+    let refused = store.put(request("new")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Busy(_)), "{refused:?}");
+    assert_eq!(store.list().await.unwrap().apps.len(), 1);
+    other.execute_batch("ROLLBACK").unwrap();
+    store.put(request("new")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_settings_that_durability_needs_are_on() {
+    let (_folder, store) = store();
+    let settings = |connection: &mut Connection| {
+        let one = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        Ok((mode, one("synchronous")?, one("foreign_keys")?, one("busy_timeout")?))
+    };
+    let settings = store.writer.transact(settings).await.unwrap();
+    assert_eq!(settings, ("wal".to_owned(), 2, 1, 5_000));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error_and_not_an_empty_answer() {
+    let (_folder, store) = store();
+    store.put(request("web")).await.unwrap();
+    let spoil = "UPDATE apps SET spec = '{}'";
+    store.writer.transact(|connection| Ok(connection.execute(spoil, [])?)).await.unwrap();
+    for failed in [store.list().await.map(drop), store.put(request("web")).await.map(drop)] {
+        assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_panics_ends_the_writer_with_an_error() {
+    let (_folder, store) = store();
+    store.put(request("web")).await.unwrap();
+    let ended = store.writer.transact::<(), _>(|_| panic!("on purpose")).await;
+    assert!(matches!(ended, Err(StoreError::Failed(_))), "{ended:?}");
+    let after = store.put(request("new")).await;
+    assert!(matches!(after, Err(StoreError::Failed(_))), "{after:?}");
+    assert_eq!(store.list().await.unwrap().apps.len(), 1);
+}
+
+#[tokio::test]
+async fn events_are_dropped_after_thirty_days() {
+    let (_folder, store) = store();
+    let day = |day: i64| Timestamp::from_second(day * 86_400).unwrap();
+    for (time, message) in [(day(0), "a"), (day(1), "b"), (day(30), "c")] {
+        store.append(&[event(time, message.into())]).await.unwrap();
+    }
+    assert_eq!(all_events(&store).await.len(), 3, "thirty days are kept");
+    store.append(&[event(day(31), "d".into())]).await.unwrap();
+    let messages: Vec<_> = all_events(&store).await.into_iter().map(|e| e.message).collect();
+    assert_eq!(messages, ["b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn the_newest_events_are_kept_and_counted_now_and_then() {
+    let (_folder, store) = store();
+    let limit = events::Limit { kept: 20, count_each: 10 };
+    let mut most = 0;
+    for n in 0..60 {
+        let event = event(Timestamp::UNIX_EPOCH, n.to_string());
+        store
+            .change(move |transaction| Ok((events::append(transaction, &[event], limit)?, true)))
+            .await
+            .unwrap();
+        most = most.max(all_events(&store).await.len());
+    }
+    assert_eq!(most, 29, "nine more than are kept, until they are counted again");
+    let kept = all_events(&store).await;
+    assert_eq!((kept.len(), kept[0].message.as_str()), (20, "40"));
+    let many: Vec<_> = (100..125).map(|n| event(Timestamp::UNIX_EPOCH, n.to_string())).collect();
+    store
+        .change(move |transaction| Ok((events::append(transaction, &many, limit)?, true)))
+        .await
+        .unwrap();
+    let kept = all_events(&store).await;
+    assert_eq!((kept.len(), kept[0].message.as_str()), (20, "105"));
+}
+
+#[tokio::test]
+async fn an_equal_event_is_found_by_index() {
+    let (_folder, store) = store();
+    let explain = |connection: &mut Connection| {
+        let plan = format!("EXPLAIN QUERY PLAN {}", events::select_alike());
+        let mut plan = connection.prepare(&plan)?;
+        let lines = plan.query_map([1, 2, 3, 4, 5, 6, 7], |row| row.get::<_, String>(3))?;
+        Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
+    };
+    let plan = store.writer.transact(explain).await.unwrap();
+    assert!(plan.contains("USING INDEX events_alike (message=? AND reason=? AND time>?"), "{plan}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_back_is_not_stored() {
+    let (_folder, store) = store();
+    let mut odd = request("web");
+    odd.spec.volumes = vec![Volume {
+        source: VolumeSource::Bind("not absolute".into()),
+        target: "/data".into(),
+        read_only: false,
+    }];
+    let refused = store.put(odd).await;
+    assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
+    assert_eq!(store.list().await.unwrap(), StoredState::default());
+}
+
+#[tokio::test]
+async fn a_migration_is_made_after_a_snapshot_and_keeps_everything() {
+    let (folder, store) = store();
+    store.put(request("web")).await.unwrap();
+    let before = store.list().await.unwrap();
+    drop(store);
+    let later = [schema::MIGRATIONS[0], "ALTER TABLE apps ADD COLUMN note TEXT"];
+    let store = SqliteStore::open_with(folder.path(), &later).unwrap();
+    assert_eq!(store.list().await.unwrap(), before);
+    drop(store);
+
+    let refused = SqliteStore::open(folder.path()).unwrap_err();
+    let OpenError::Newer { found: 2, supported: 1, snapshot: Some(snapshot), .. } = refused else {
+        panic!("{refused:?}");
+    };
+    let old = tempfile::tempdir().unwrap();
+    fs::copy(snapshot, old.path().join("dubernetes.db")).unwrap();
+    assert_eq!(SqliteStore::open(old.path()).unwrap().list().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_the_old_schema() {
+    let (folder, store) = store();
+    store.put(request("web")).await.unwrap();
+    drop(store);
+    let wrong = [schema::MIGRATIONS[0], "CREATE TABLE extra (x); CREATE TABLE apps (x)"];
+    let failed = SqliteStore::open_with(folder.path(), &wrong).unwrap_err();
+    assert!(matches!(failed, OpenError::Sqlite { .. }), "{failed:?}");
+    let store = SqliteStore::open(folder.path()).unwrap();
+    assert_eq!(store.list().await.unwrap().apps.len(), 1);
+}

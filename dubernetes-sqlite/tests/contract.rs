@@ -1,0 +1,20 @@
+//! The store on SQLite keeps every promise of the trait.
+
+use std::sync::{Arc, Mutex};
+
+use dubernetes_core::store::Store;
+use dubernetes_core::testing::contract;
+use dubernetes_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_store_on_sqlite_keeps_every_promise() {
+    let folders: Mutex<Vec<TempDir>> = Mutex::default();
+    contract::store::run(|| async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path()).unwrap();
+        folders.lock().unwrap().push(folder);
+        Arc::new(store) as Arc<dyn Store>
+    })
+    .await;
+}

@@ -1,0 +1,207 @@
+//! Every older schema opens, and what is not to be trusted is refused and left as it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dubernetes_core::app::AppName;
+use dubernetes_core::error::chain;
+use dubernetes_core::store::{EventQuery, Store as _};
+use dubernetes_sqlite::{OpenError, SqliteStore};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+/// A database as the first version wrote it: never change it.
+const SCHEMA_1: &str = include_str!("fixtures/schema_1.sql");
+
+/// A folder with a database of that content, and the database's path.
+fn database(sql: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dubernetes.db");
+    Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    (folder, path)
+}
+
+/// A closed store with enough in it to be more than a page.
+fn store() -> (TempDir, PathBuf) {
+    let (folder, path) = database(SCHEMA_1);
+    drop(SqliteStore::open(folder.path()).unwrap());
+    (folder, path)
+}
+
+/// All files but the lock, whole; the index of the log holds nothing of its own.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let counts = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        path.is_file() && name != "orchestrator.lock" && name != "dubernetes.db-shm"
+    };
+    entries.filter(counts).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+/// Opening is refused for a reason that names the path, and no byte changes.
+#[track_caller]
+fn check_refused(folder: &Path, is_right: fn(&OpenError) -> bool, needle: &str) {
+    let before = files(folder);
+    for _ in 0..2 {
+        let refused = SqliteStore::open(folder).unwrap_err();
+        let text = chain(&refused);
+        assert!(is_right(&refused), "{text}");
+        assert!(text.contains(&folder.join("dubernetes.db").display().to_string()), "{text}");
+        assert!(text.contains(needle), "{text}");
+        assert_eq!(files(folder), before, "a refused store is left as it is");
+    }
+}
+
+fn is_damaged(error: &OpenError) -> bool {
+    matches!(error, OpenError::Damaged { .. })
+}
+
+fn is_foreign(error: &OpenError) -> bool {
+    matches!(error, OpenError::Foreign { .. })
+}
+
+#[tokio::test]
+async fn schema_1_opens() {
+    let (folder, _) = database(SCHEMA_1);
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let state = store.list().await.unwrap();
+    let web = &state.apps[&AppName::parse("web").unwrap()];
+    assert_eq!((web.generation, web.revision, web.removed_through), (5, 3, 1));
+    assert_eq!(web.image_id.as_ref().unwrap().0, "sha256:b");
+    assert_eq!(web.spec.access.as_ref().unwrap().hosts[0].as_str(), "web.local");
+    assert!(state.tombstones.contains_key(&AppName::parse("old").unwrap()));
+    assert_eq!(store.revisions(&web.spec.name).await.unwrap().len(), 2);
+    let query = EventQuery { limit: 9, ..EventQuery::default() };
+    let events = store.events(&query).await.unwrap();
+    assert_eq!((events.len(), events[0].id, events[0].count), (1, 7, 3));
+}
+
+#[test]
+fn a_new_store_has_the_schema_of_the_fixture() {
+    let (_folder, fixture) = database(SCHEMA_1);
+    let folder = tempfile::tempdir().unwrap();
+    let new = SqliteStore::open(folder.path()).unwrap().path().to_owned();
+    let schema = |path: &Path| {
+        let connection = Connection::open(path).unwrap();
+        let mut select = connection
+            .prepare(
+                "SELECT m.name, c.name, c.type, c.\"notnull\", c.pk FROM sqlite_schema AS m, \
+                      pragma_table_xinfo(m.name) AS c ORDER BY 1, c.cid",
+            )
+            .unwrap();
+        let rows = select.query_map([], |row| {
+            let text: (String, Option<String>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok((text, row.get::<_, u32>(3)?, row.get::<_, u32>(4)?))
+        });
+        rows.unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    assert!(schema(&new).len() > 20);
+    assert_eq!(schema(&new), schema(&fixture));
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let (folder, path) = store();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let newer =
+        |error: &OpenError| matches!(error, OpenError::Newer { found: 99, supported: 1, .. });
+    check_refused(folder.path(), newer, "schema 99");
+}
+
+#[test]
+fn a_newer_schema_that_is_in_the_log_alone_is_refused() {
+    let (source, path) = store();
+    let open = Connection::open(&path).unwrap();
+    open.pragma_update(None, "user_version", 99).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["dubernetes.db", "dubernetes.db-wal"] {
+        fs::copy(source.path().join(file), folder.path().join(file)).unwrap();
+    }
+    drop(open);
+    let newer = |error: &OpenError| matches!(error, OpenError::Newer { found: 99, .. });
+    check_refused(folder.path(), newer, "schema 99");
+}
+
+#[test]
+fn what_is_not_ours_is_refused() {
+    let (folder, _path) = database("CREATE TABLE songs (title TEXT); PRAGMA user_version = 1");
+    check_refused(folder.path(), is_foreign, "is not a database of Dubernetes");
+    for content in [&b"some text"[..], &[0x5a; 9_000]] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("dubernetes.db"), content).unwrap();
+        check_refused(folder.path(), is_foreign, "move it away");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("dubernetes.db")).unwrap();
+    check_refused(folder.path(), is_foreign, "is not a database of Dubernetes");
+}
+
+#[test]
+fn an_empty_file_is_not_an_empty_store() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("dubernetes.db"), "").unwrap();
+    check_refused(folder.path(), is_damaged, "0 bytes");
+}
+
+#[test]
+fn a_log_without_its_database_is_not_a_new_store() {
+    let (source, path) = store();
+    let open = Connection::open(&path).unwrap();
+    open.execute("DELETE FROM events", []).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = "dubernetes.db-wal";
+    fs::copy(source.path().join(log), folder.path().join(log)).unwrap();
+    check_refused(folder.path(), is_damaged, "it is missing");
+}
+
+#[test]
+fn a_cut_file_is_refused_wherever_it_is_cut() {
+    let (folder, path) = store();
+    let whole = fs::read(&path).unwrap();
+    assert!(whole.len() > 4 * 4096);
+    for length in [1, 99, 100, 4096, 4097, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        if length < 100 {
+            // So little of it does not even show that it was a database.
+            check_refused(folder.path(), is_foreign, "is not a database of Dubernetes");
+        } else {
+            check_refused(folder.path(), is_damaged, "is damaged");
+        }
+    }
+}
+
+#[test]
+fn a_cut_file_whose_header_agrees_is_refused() {
+    let (folder, path) = store();
+    let mut bytes = fs::read(&path).unwrap();
+    let pages = u32::try_from(bytes.len() / 4096).unwrap() - 1;
+    bytes.truncate(bytes.len() - 4096);
+    bytes[28..32].copy_from_slice(&pages.to_be_bytes());
+    fs::write(&path, bytes).unwrap();
+    check_refused(folder.path(), is_damaged, "is damaged");
+}
+
+#[test]
+fn a_page_of_garbage_is_refused() {
+    let (folder, path) = store();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096..8192].fill(0x5a);
+    fs::write(&path, bytes).unwrap();
+    check_refused(folder.path(), is_damaged, "there is no snapshot to go back to");
+}
+
+#[test]
+fn a_damaged_header_is_refused_and_the_newest_snapshot_named() {
+    let (folder, path) = store();
+    let snapshots = folder.path().join("snapshots");
+    fs::create_dir(&snapshots).unwrap();
+    for day in ["01", "02"] {
+        let name = format!("dubernetes-202611{day}T000000.000000Z.db");
+        fs::copy(&path, snapshots.join(name)).unwrap();
+    }
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..64].fill(0x5a);
+    fs::write(&path, bytes).unwrap();
+    check_refused(folder.path(), is_damaged, "snapshots/dubernetes-20261102T000000.000000Z.db");
+}

@@ -1,0 +1,184 @@
+//! What a store holds over the end of its process, and who may open it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use dubernetes_core::app::{AppName, AppSpec, ImageRef};
+use dubernetes_core::event::{EventKind, NewEvent};
+use dubernetes_core::runtime::ImageId;
+use dubernetes_core::store::{EventQuery, PutApp, Store as _};
+use dubernetes_sqlite::{BackupError, OpenError, SqliteStore};
+use jiff::Timestamp;
+
+fn name(text: &str) -> AppName {
+    AppName::parse(text).unwrap()
+}
+
+fn request(app: &str) -> PutApp {
+    PutApp {
+        spec: AppSpec::new(name(app), ImageRef::parse("web:1").unwrap()),
+        expected_generation: None,
+        newest_seen: 0,
+        now: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn event(message: &str) -> NewEvent {
+    NewEvent {
+        time: Timestamp::UNIX_EPOCH,
+        kind: EventKind::Normal,
+        app: None,
+        pod: None,
+        reason: "Started".into(),
+        message: message.into(),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn everything_is_there_after_closing_and_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let query = EventQuery { limit: 9, ..EventQuery::default() };
+    store.put(request("web")).await.unwrap();
+    store.put(request("gone")).await.unwrap();
+    store.delete(&name("gone"), Timestamp::UNIX_EPOCH).await.unwrap();
+    store.pin_image(&name("web"), 1, &ImageId("sha256:a".into()), false).await.unwrap();
+    store.append(&[event("a"), event("b")]).await.unwrap();
+    let state = store.list().await.unwrap();
+    let events = store.events(&query).await.unwrap();
+    let revisions = store.revisions(&name("web")).await.unwrap();
+    drop(store);
+
+    let store = SqliteStore::open(folder.path()).unwrap();
+    assert_eq!(store.list().await.unwrap(), state);
+    assert_eq!(store.events(&query).await.unwrap(), events);
+    assert_eq!(store.revisions(&name("web")).await.unwrap(), revisions);
+    assert_eq!((state.apps.len(), state.tombstones.len(), events.len()), (1, 1, 2));
+    store.append(&[event("a")]).await.unwrap();
+    let newest = store.events(&query).await.unwrap().pop().unwrap();
+    assert!(newest.id > events[1].id && newest.count == 2, "{newest:?}");
+}
+
+#[tokio::test]
+async fn a_second_opening_is_refused_with_the_process_that_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let refused = SqliteStore::open(folder.path()).unwrap_err();
+    let OpenError::Locked { pid, .. } = &refused else { panic!("{refused:?}") };
+    assert_eq!(*pid, Some(std::process::id()));
+    let text = refused.to_string();
+    assert!(text.contains(&folder.path().display().to_string()), "{text}");
+    assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+    store.put(request("web")).await.unwrap();
+
+    drop(store);
+    let store = SqliteStore::open(folder.path()).unwrap();
+    assert_eq!(store.list().await.unwrap().apps.len(), 1);
+}
+
+#[test]
+fn a_closed_store_is_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(folder.path()).unwrap());
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["dubernetes.db", "orchestrator.lock"]);
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_made_and_others_can_read_nothing() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("new/state");
+    let store = SqliteStore::open(&folder).unwrap();
+    store.put(request("web")).await.unwrap();
+    assert_eq!(mode(&folder) & 0o027, 0, "{:o}", mode(&folder));
+    assert_eq!(mode(store.path()), 0o600);
+    for beside in ["dubernetes.db-wal", "dubernetes.db-shm", "orchestrator.lock"] {
+        assert_eq!(mode(&folder.join(beside)), 0o600, "{beside}");
+    }
+}
+
+#[test]
+fn a_folder_that_others_can_write_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (bits, legal) in [(0o770, false), (0o702, false), (0o1777, false), (0o755, true)] {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(bits)).unwrap();
+        match SqliteStore::open(folder.path()) {
+            Ok(_) => assert!(legal, "{bits:o}"),
+            Err(error) => {
+                let shared =
+                    matches!(error, OpenError::WritableByOthers { mode, .. } if mode == bits);
+                assert!(shared && !legal, "{bits:o}: {error:?}");
+                assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_in_the_folder_s_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state");
+    fs::write(&file, "mine").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let refused = SqliteStore::open(&path).unwrap_err();
+        assert!(matches!(refused, OpenError::NotADirectory { .. }), "{refused:?}");
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    // No user can make a folder there, not even the one who may do everything.
+    let refused = SqliteStore::open(Path::new("/proc/dubernetes-state")).unwrap_err();
+    assert!(matches!(refused, OpenError::NotWritable { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("`/proc/dubernetes-state`"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    store.put(request("web")).await.unwrap();
+    let state = store.list().await.unwrap();
+
+    let other = tempfile::tempdir().unwrap();
+    let target = other.path().join("dubernetes.db");
+    store.backup(&target).await.unwrap();
+    store.put(request("later")).await.unwrap();
+    assert_eq!(mode(&target), 0o600);
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1, "a backup is one file");
+    let bytes = fs::read(&target).unwrap();
+    let again = store.backup(&target).await.unwrap_err();
+    assert!(matches!(again, BackupError::Exists { .. }), "{again:?}");
+    assert_eq!(fs::read(&target).unwrap(), bytes);
+
+    let restored = SqliteStore::open(other.path()).unwrap();
+    assert_eq!(restored.list().await.unwrap(), state);
+
+    let nowhere = store.backup(&other.path().join("none/copy.db")).await.unwrap_err();
+    assert!(matches!(nowhere, BackupError::Io { .. }), "{nowhere:?}");
+}
+
+#[tokio::test]
+async fn the_newest_five_snapshots_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let mut taken = Vec::new();
+    for second in 0..7 {
+        let now = Timestamp::from_second(second).unwrap();
+        taken.push(store.snapshot(now).await.unwrap());
+    }
+    let mut kept: Vec<_> = fs::read_dir(folder.path().join("snapshots"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    kept.sort();
+    assert_eq!(kept, taken[2..]);
+}
