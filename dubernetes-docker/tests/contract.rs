@@ -37,7 +37,7 @@ fn ensure_image() -> Result<(), Box<dyn Error + Send + Sync>> {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
     let busybox = busybox.ok_or("the test image is made of a static busybox, which is missing")?;
     let mut import = docker()
-        .args(["import", "--change", r#"CMD ["sleep","86400"]"#, "-", IMAGE])
+        .args(["import", "--change", r#"CMD ["sh"]"#, "-", IMAGE])
         .stdin(Stdio::piped())
         .spawn()?;
     let input = import.stdin.take().ok_or("no input")?;

@@ -22,8 +22,9 @@ pub struct Facts {
     pub instance: InstanceName,
     /// Another one, likewise.
     pub other_instance: InstanceName,
-    /// An image that is on the engine, and runs until SIGTERM or SIGKILL if it is given no command.
-    /// With [`Facts::real_commands`] it has `sh`, `cat`, `head`, `httpd`, `ls`, `printf`, `sleep` and `stty`.
+    /// An image that is on the engine. With [`Facts::real_commands`] it has `sh`, `cat`, `head`,
+    /// `httpd`, `ls`, `printf`, `sleep` and `stty`; else a container of it runs until a signal
+    /// that stops it.
     pub image: ImageRef,
     /// An image that neither the engine nor any registry has.
     pub missing_image: ImageRef,

@@ -58,7 +58,7 @@ impl<'a> Bench<'a> {
             hostname: name.to_owned(),
             image: self.image.to_string(),
             labels: BTreeMap::from(labels),
-            command: Vec::new(),
+            command: self.lasting_command(),
             args: Vec::new(),
             env: BTreeMap::new(),
             network: self.network.id.clone(),
@@ -68,6 +68,12 @@ impl<'a> Bench<'a> {
             ports: Vec::new(),
             stop_signal: None,
         }
+    }
+
+    /// What runs until a signal ends it; a fake's containers do so without a command.
+    fn lasting_command(&self) -> Vec<String> {
+        let words: &[&str] = if self.facts.real_commands { &["sleep", "86400"] } else { &[] };
+        words.iter().map(|word| (*word).to_owned()).collect()
     }
 
     /// An address that no other container of this bench has.

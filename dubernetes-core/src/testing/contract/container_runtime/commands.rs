@@ -85,11 +85,11 @@ pub(super) async fn output_and_exit_codes(bench: &Bench<'_>) {
         "a command that is not found exits with 126 or 127, unlike {}",
         unfound.code
     );
-    let terminal = ExecRequest {
-        command: words(&["sh", "-c", "test -t 0 && stty size"]),
-        stdin: true,
-        tty: Some((91, 33)),
-    };
+    // An engine sets the size a moment after the start.
+    let sized = r#"while size=$(stty size 2>/dev/null); [ -z "$size" ] || [ "$size" = "0 0" ]
+        do sleep 0.1; done; echo "$size""#;
+    let terminal =
+        ExecRequest { command: words(&["sh", "-c", sized]), stdin: true, tty: Some((91, 33)) };
     let shown = talk(bench, &id, &terminal, b"").await;
     assert_eq!(shown.stdout, b"33 91\r\n", "a terminal has the size that was asked for");
     bench.remove(&id).await;
