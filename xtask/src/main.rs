@@ -6,9 +6,12 @@
     reason = "a chore is run by a person or by CI, who read what it prints"
 )]
 
+mod ci;
 mod engine;
 mod images;
 mod run;
+mod test;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -18,7 +21,11 @@ const HELP: &str = "\
 usage: cargo xtask CHORE
 
 chores:
-  images            build the images that the examples and tests need, and say which nginx is used
+  images        build the images that the examples and tests need, and say which nginx is used
+  test [ARGS]   run every test, also those that need an engine, and say which were skipped and why;
+                ARGS choose tests, in the words of cargo nextest (or of cargo test without it)
+  tidy          check the rules about this repository that no compiler checks
+  ci            run the steps of CI, one to one
 ";
 
 fn main() -> ExitCode {
@@ -39,6 +46,9 @@ fn chore(args: &[String]) -> Result<ExitCode> {
     };
     match (name, rest) {
         ("images", []) => images::print().map(|()| ExitCode::SUCCESS),
+        ("test", _) => test::test(rest),
+        ("tidy", []) => tidy::tidy(),
+        ("ci", []) => ci::ci(),
         ("help" | "--help" | "-h", _) => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

@@ -33,6 +33,12 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Comma
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
 }
 
+/// The packages of the workspace and their places, as cargo knows them.
+pub(crate) fn metadata() -> Result<serde_json::Value> {
+    let text = read(&mut cargo(["metadata", "--no-deps", "--format-version", "1", "--offline"]))?;
+    serde_json::from_str(&text).context("cannot read what cargo says of the packages")
+}
+
 /// Runs with the output shown; anything but success is an error.
 pub(crate) fn show(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {}", line(command)))?;
