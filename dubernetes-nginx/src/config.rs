@@ -17,8 +17,8 @@ use sha2::{Digest as _, Sha256};
 use crate::directive::Token::{
     Address, Below, Host, Kibibytes, Path, Socket, Text, Upstream, UpstreamUrl, Word,
 };
-pub use crate::directive::{Digest, IllegalToken};
 use crate::directive::{Conf, Token};
+pub use crate::directive::{Digest, IllegalToken};
 use crate::version::Version;
 
 /// The folder of all generations, in the nginx container.
@@ -225,7 +225,9 @@ fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
     conf.words("proxy_redirect", &["off"])?;
     // Event streams arrive as they are written.
     conf.words("proxy_buffering", &["off"])?;
+    // Only the head of an answer has to fit; nginx wants the two in proportion all the same.
     conf.words("proxy_buffer_size", &["16k"])?;
+    conf.words("proxy_buffers", &["8", "16k"])?;
     conf.words("proxy_connect_timeout", &["2s"])?;
     conf.words("proxy_read_timeout", &["1h"])?;
     conf.words("proxy_send_timeout", &["1h"])?;
@@ -258,12 +260,15 @@ fn app_file(app: &AppName, pools: &[&[Endpoint]], site: &Site) -> Result<String,
     for (index, endpoints) in pools.iter().enumerate() {
         let number = index + 1;
         conf.block("upstream", &[Upstream(app, number)], |conf| {
-            // Shared by all workers, so that requests go round evenly; 1 KiB holds an endpoint.
-            let size = Kibibytes(64 + endpoints.len());
+            // Shared by all workers, so that requests go round evenly; 32 endpoints fit in 64 KiB.
+            let size = Kibibytes(64 * (1 + endpoints.len() / 32));
             conf.line("zone", &[Upstream(app, number), size])?;
             for endpoint in *endpoints {
                 // One slip must not keep requests from an only replica for 10 s.
-                conf.line("server", &[Socket(endpoint.address, endpoint.port), Word("max_fails=0")])?;
+                conf.line(
+                    "server",
+                    &[Socket(endpoint.address, endpoint.port), Word("max_fails=0")],
+                )?;
             }
             if site.version.is_some_and(Version::keeps_upstreams) {
                 // A kept connection can outlive its route, and a POST on a stale one fails.

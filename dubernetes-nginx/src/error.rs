@@ -8,22 +8,19 @@ use crate::config::ROOT;
 /// The line with which nginx refused a configuration, without time, process and folder.
 pub(crate) fn refusal(output: &str) -> String {
     let lines = || output.lines().filter(|line| !line.trim().is_empty());
-    let line = lines().find(|line| is_at(line, "[emerg]")).or_else(|| lines().next_back());
+    let grave = |line: &&str| ["[emerg]", "[alert]", "[crit]"].iter().any(|at| line.contains(at));
+    let line = lines().find(grave).or_else(|| lines().next_back());
     line.map_or_else(|| "nginx gave no reason".to_owned(), plain)
 }
 
 /// The lines with which nginx warned of a configuration that it accepts.
 pub(crate) fn warnings(output: &str) -> Vec<String> {
-    output.lines().filter(|line| is_at(line, "[warn]")).map(plain).collect()
+    output.lines().filter(|line| line.contains("[warn]")).map(plain).collect()
 }
 
 /// A failure of which only the text is known.
 pub(crate) fn failed(text: impl Into<String>) -> IngressError {
     IngressError::Failed(Cause::text(text))
-}
-
-fn is_at(line: &str, level: &str) -> bool {
-    line.contains(level)
 }
 
 fn plain(line: &str) -> String {
@@ -50,10 +47,7 @@ mod tests {
             2026/01/02 03:04:05 [emerg] 7#7: invalid port in upstream \"10.0.0.1:0\" in \
             /etc/nginx/dubernetes/gen-0a/apps/web.conf:4\n\
             nginx: configuration file /etc/nginx/dubernetes/gen-0a/nginx.conf test failed\n";
-        assert_eq!(
-            refusal(output),
-            "invalid port in upstream \"10.0.0.1:0\" in apps/web.conf:4"
-        );
+        assert_eq!(refusal(output), "invalid port in upstream \"10.0.0.1:0\" in apps/web.conf:4");
         assert_eq!(warnings(output), ["something"]);
         assert_eq!(refusal("  \n"), "nginx gave no reason");
         assert_eq!(refusal("cannot load"), "cannot load");

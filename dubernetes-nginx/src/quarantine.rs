@@ -39,7 +39,9 @@ impl Nginx {
     ) -> Result<Candidate, IngressError> {
         let (single, mut quarantined) = without_duplicates(wanted);
         let message = match self.check(run, site, &single).await? {
-            Ok((generation, warnings)) => return Ok(Candidate { generation, quarantined, warnings }),
+            Ok((generation, warnings)) => {
+                return Ok(Candidate { generation, quarantined, warnings });
+            }
             Err(message) => message,
         };
         let mut bad = BTreeMap::new();

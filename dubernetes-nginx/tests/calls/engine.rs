@@ -1,0 +1,362 @@
+//! An engine with one container in which a pretended nginx reads the files that are put there.
+//! Calls that change something, or run something in the container, are noted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use dubernetes_core::app::{AppName, HostName, ImageRef, InstanceName, PullPolicy, RoutePath};
+use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
+use dubernetes_core::runtime::{
+    Container, ContainerId, ContainerRequest, ContainerState, ExecOutput, ExecRequest, ExecSession,
+    FileEntry, ImageId, Network, ProbeAnswer, RuntimeError,
+};
+use dubernetes_core::testing::MockContainerRuntime;
+use dubernetes_nginx::config::ROOT;
+use dubernetes_nginx::{NginxConfig, NginxIngress};
+use futures_util::{StreamExt as _, stream};
+
+pub(crate) fn table(routes: &[Route]) -> RouteTable {
+    RouteTable { routes: routes.to_vec() }
+}
+
+pub(crate) fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
+    Route {
+        host: HostName::parse(host).unwrap(),
+        path: RoutePath::parse(path).unwrap(),
+        app: AppName::parse(app).unwrap(),
+        endpoints: endpoints.to_vec(),
+    }
+}
+
+pub(crate) fn endpoint(last: u8, port: u16) -> Endpoint {
+    Endpoint { pod: format!("pod-{last}"), address: Ipv4Addr::new(10, 89, 0, last), port }
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Engine(Arc<Mutex<Inside>>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    calls: Vec<String>,
+    container: Option<Container>,
+    made: u32,
+    starts: u32,
+    files: BTreeMap<String, String>,
+    current: String,
+    /// The folder that nginx read at its start or last reload.
+    serving: Option<String>,
+    version: Option<String>,
+    refused: Option<String>,
+    refuses_all: bool,
+    cuts_files: bool,
+    refuses_start: bool,
+    ignores_reloads: bool,
+    connection: Option<Ipv4Addr>,
+}
+
+impl Engine {
+    pub(crate) fn ingress(&self) -> NginxIngress {
+        self.ingress_at(8080)
+    }
+
+    pub(crate) fn ingress_at(&self, http_port: u16) -> NginxIngress {
+        let config = NginxConfig {
+            instance: InstanceName::default(),
+            image: ImageRef::parse("nginx:1").unwrap(),
+            pull: PullPolicy::Missing,
+            http_bind: [127, 0, 0, 1].into(),
+            http_port,
+        };
+        NginxIngress::new(Arc::new(self.runtime()), config)
+    }
+
+    pub(crate) fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().calls)
+    }
+
+    /// The table of the generation that nginx serves.
+    pub(crate) fn served(&self) -> RouteTable {
+        let inside = self.0.lock().unwrap();
+        let path = format!("{ROOT}/{}/table.json", inside.serving.as_ref().unwrap());
+        serde_json::from_str(&inside.files[&path]).unwrap()
+    }
+
+    pub(crate) fn generations(&self) -> usize {
+        let inside = self.0.lock().unwrap();
+        let folder = |path: &String| path.split('/').nth(4).unwrap_or_default().to_owned();
+        inside.files.keys().map(folder).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Whether the configuration that nginx serves has this text in it.
+    pub(crate) fn reads(&self, text: &str) -> bool {
+        let inside = self.0.lock().unwrap();
+        let folder = format!("{ROOT}/{}/", inside.serving.as_ref().unwrap());
+        inside.files.iter().any(|(path, file)| path.starts_with(&folder) && file.contains(text))
+    }
+
+    pub(crate) fn refuse(&self, text: &str) {
+        self.0.lock().unwrap().refused = Some(text.to_owned());
+    }
+
+    pub(crate) fn refuse_everything(&self) {
+        self.0.lock().unwrap().refuses_all = true;
+    }
+
+    pub(crate) fn cut_files(&self, cut: bool) {
+        self.0.lock().unwrap().cuts_files = cut;
+    }
+
+    pub(crate) fn refuse_start(&self, refuse: bool) {
+        self.0.lock().unwrap().refuses_start = refuse;
+    }
+
+    pub(crate) fn ignore_reloads(&self, ignore: bool) {
+        self.0.lock().unwrap().ignores_reloads = ignore;
+    }
+
+    pub(crate) fn set_version(&self, version: &str) {
+        self.0.lock().unwrap().version = Some(version.to_owned());
+    }
+
+    pub(crate) fn connect(&self, address: Ipv4Addr) {
+        self.0.lock().unwrap().connection = Some(address);
+    }
+
+    pub(crate) fn disconnect(&self) {
+        self.0.lock().unwrap().connection = None;
+    }
+
+    pub(crate) fn damage(&self, file: &str) {
+        let mut inside = self.0.lock().unwrap();
+        let path = format!("{ROOT}/{}/{file}", inside.current);
+        *inside.files.get_mut(&path).unwrap() = "damaged".into();
+    }
+
+    pub(crate) fn exit(&self, code: i64) {
+        let state = ContainerState::Exited {
+            code,
+            out_of_memory: false,
+            started_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            finished_at: "2026-01-01T00:00:01Z".parse().unwrap(),
+        };
+        self.0.lock().unwrap().end(state);
+    }
+
+    pub(crate) fn pause(&self) {
+        self.0.lock().unwrap().end(ContainerState::Paused);
+    }
+
+    /// Somebody removes the container, and its files with it.
+    pub(crate) fn lose(&self) {
+        self.0.lock().unwrap().lose();
+    }
+
+    fn runtime(&self) -> MockContainerRuntime {
+        let mut mock = MockContainerRuntime::new();
+        let on = || Arc::clone(&self.0);
+        let network = || Network { id: "net".into(), subnet: "10.89.0.0/24".parse().unwrap() };
+        mock.expect_find_network().returning(move |_| Ok(Some(network())));
+        let inside = on();
+        mock.expect_list()
+            .returning(move |_| Ok(inside.lock().unwrap().container.iter().cloned().collect()));
+        let inside = on();
+        mock.expect_inspect().returning(move |_| Ok(inside.lock().unwrap().existing()));
+        let inside = on();
+        mock.expect_probe().returning(move |_| Ok(inside.lock().unwrap().answer()));
+        let inside = on();
+        mock.expect_ensure_image().returning(move |_, _| {
+            inside.lock().unwrap().note("image");
+            Ok(ImageId("sha256:1".into()))
+        });
+        let inside = on();
+        mock.expect_create().returning(move |request| Ok(inside.lock().unwrap().create(request)));
+        let inside = on();
+        mock.expect_start().returning(move |_| inside.lock().unwrap().start());
+        let inside = on();
+        mock.expect_stop().returning(move |_, _, _| {
+            let mut inside = inside.lock().unwrap();
+            inside.note("stop");
+            inside.end(ContainerState::Created);
+            Ok(())
+        });
+        let inside = on();
+        mock.expect_remove().returning(move |_| {
+            let mut inside = inside.lock().unwrap();
+            inside.note("remove");
+            inside.lose();
+            Ok(())
+        });
+        let inside = on();
+        mock.expect_signal().returning(move |_, signal| {
+            inside.lock().unwrap().reload(signal.as_str());
+            Ok(())
+        });
+        let inside = on();
+        mock.expect_put_files().returning(move |_, files| {
+            inside.lock().unwrap().put(files);
+            Ok(())
+        });
+        let inside = on();
+        mock.expect_exec().returning(move |_, request| Ok(inside.lock().unwrap().exec(request)));
+        mock
+    }
+}
+
+impl Inside {
+    fn note(&mut self, call: &str) {
+        self.calls.push(call.to_owned());
+    }
+
+    fn existing(&self) -> Container {
+        self.container.clone().unwrap()
+    }
+
+    fn create(&mut self, request: &ContainerRequest) -> ContainerId {
+        self.note("create");
+        assert!(self.container.is_none(), "the name is free");
+        assert_eq!(request.ports.len(), 1);
+        self.made += 1;
+        let id = ContainerId(format!("nginx-{}", self.made));
+        self.container = Some(Container {
+            id: id.clone(),
+            name: request.name.clone(),
+            image_id: ImageId(request.image.clone()),
+            labels: request.labels.clone(),
+            state: ContainerState::Created,
+            created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        });
+        id
+    }
+
+    fn start(&mut self) -> Result<(), RuntimeError> {
+        self.note("start");
+        if self.refuses_start {
+            let (operation, message) = ("start it".to_owned(), "it may not".to_owned());
+            return Err(RuntimeError::Rejected { operation, message });
+        }
+        self.starts += 1;
+        let at = format!("2026-01-01T00:01:{:02}Z", self.starts);
+        let state = ContainerState::Running { started_at: at.parse().unwrap() };
+        self.container.as_mut().unwrap().state = state;
+        self.serving = Some(self.current.clone());
+        Ok(())
+    }
+
+    fn end(&mut self, state: ContainerState) {
+        self.container.as_mut().unwrap().state = state;
+        self.serving = None;
+    }
+
+    fn lose(&mut self) {
+        self.container = None;
+        self.serving = None;
+        self.files.clear();
+    }
+
+    fn reload(&mut self, signal: &str) {
+        self.note(&format!("signal {signal}"));
+        if !self.ignores_reloads {
+            self.serving = Some(self.current.clone());
+        }
+    }
+
+    fn put(&mut self, entries: &[FileEntry]) {
+        let mut files = 0;
+        for entry in entries {
+            match entry {
+                FileEntry::File { path, contents } => {
+                    files += 1;
+                    let mut text = String::from_utf8(contents.to_vec()).unwrap();
+                    if self.cuts_files {
+                        text.truncate(text.len() / 2);
+                    }
+                    self.files.insert(path.clone(), text);
+                }
+                FileEntry::Symlink { path, target } => {
+                    assert_eq!(*path, format!("{ROOT}/current"));
+                    self.current.clone_from(target);
+                }
+            }
+        }
+        self.note(if files > 0 { "put gen" } else { "put link" });
+    }
+
+    fn answer(&self) -> ProbeAnswer {
+        match &self.serving {
+            Some(folder) => ProbeAnswer::Http { status: 200, body: folder[4..].to_owned() },
+            None => ProbeAnswer::Failed { reason: "connection refused".into() },
+        }
+    }
+
+    fn exec(&mut self, request: &ExecRequest) -> ExecSession {
+        let command: Vec<_> = request.command.iter().map(String::as_str).collect();
+        let (name, stdout, stderr, code) = match command[..] {
+            ["nginx", "-v"] => {
+                let version = self.version.clone();
+                let text = version.unwrap_or_else(|| "nginx version: nginx/1.30.6".into());
+                ("exec nginx -v", String::new(), text, 0)
+            }
+            ["nginx", "-T", "-c", main] => self.check(main),
+            ["cat", "/proc/net/tcp"] => ("exec cat tcp", self.connections(), String::new(), 0),
+            ["cat", path] => ("exec cat table", self.files[path].clone(), String::new(), 0),
+            ["cat", ref paths @ ..] => {
+                let current = format!("{ROOT}/{}", self.current);
+                let real = |p: &&str| p.replace(&format!("{ROOT}/current"), &current);
+                let text = paths.iter().map(|p| self.files[&real(p)].as_str()).collect();
+                ("exec cat files", text, String::new(), 0)
+            }
+            ["ls", ROOT] => {
+                let mut names: BTreeSet<_> = ["current", "nginx.pid"].into();
+                names.extend(self.files.keys().filter_map(|path| path.split('/').nth(4)));
+                ("exec ls", Vec::from_iter(names).join("\n"), String::new(), 0)
+            }
+            ["rm", "-rf", ref folders @ ..] => {
+                self.files.retain(|path, _| !folders.iter().any(|f| path.starts_with(f)));
+                ("exec rm", String::new(), String::new(), 0)
+            }
+            _ => panic!("nobody runs {command:?}"),
+        };
+        self.note(name);
+        let output = [
+            Ok(ExecOutput::Stdout(Bytes::from(stdout))),
+            Ok(ExecOutput::Stderr(Bytes::from(stderr))),
+            Ok(ExecOutput::Exit(code)),
+        ];
+        ExecSession { input: Box::pin(tokio::io::sink()), output: stream::iter(output).boxed() }
+    }
+
+    fn check(&self, main: &str) -> (&'static str, String, String, i64) {
+        let folder = main.strip_suffix("/nginx.conf").unwrap();
+        let configuration: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(path, _)| path.starts_with(folder) && path.ends_with(".conf"))
+            .collect();
+        let bad = |file: &str| self.refused.as_ref().is_some_and(|text| file.contains(text));
+        let refused = configuration.iter().find(|(_, file)| self.refuses_all || bad(file));
+        match refused {
+            Some((path, _)) => {
+                let said = format!("2026/01/01 00:00:00 [emerg] 9#9: no such port in {path}:4\n");
+                ("exec nginx -T", String::new(), said, 1)
+            }
+            None => {
+                let show = |(path, file)| format!("# configuration file {path}:\n{file}\n");
+                let dump = configuration.into_iter().map(show).collect();
+                ("exec nginx -T", dump, String::new(), 0)
+            }
+        }
+    }
+
+    fn connections(&self) -> String {
+        let head = "  sl  local_address rem_address   st\n".to_owned();
+        match self.connection {
+            Some(address) => {
+                let remote = u32::from_ne_bytes(address.octets());
+                head + &format!("   0: 0200590A:C350 {remote:08X}:0050 01 00000000:00000000\n")
+            }
+            None => head,
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! A network with three upstreams on it, an ingress that does not run yet, and clients outside.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dubernetes_core::app::{
+    self, AppName, HostName, ImageRef, InstanceName, PullPolicy, RoutePath,
+};
+use dubernetes_core::identity;
+use dubernetes_core::ingress::{Endpoint, Route};
+use dubernetes_core::labels::INSTANCE;
+use dubernetes_core::runtime::{
+    ContainerId, ContainerRequest, ContainerRuntime, Network, Probe, ProbeAnswer, ProbeTarget,
+    exec_to_end,
+};
+use dubernetes_core::testing::contract::ingress::World;
+use dubernetes_core::testing::gate::engine_or_skip;
+use dubernetes_docker::DockerRuntime;
+use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
+use dubernetes_nginx::{NginxConfig, NginxIngress};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Both are made by `cargo xtask images`.
+const UPSTREAM: &str = "dubernetes-whoami:1";
+const TOOLS: &str = "dubernetes-test-busybox:1";
+const NGINX: &str = "dubernetes-nginx:1.30";
+const PORT: u16 = 8080;
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(crate) struct Rig {
+    pub(crate) runtime: DockerRuntime,
+    pub(crate) instance: InstanceName,
+    pub(crate) upstreams: Vec<Endpoint>,
+    /// The host's port on which the ingress listens.
+    pub(crate) port: u16,
+    network: Network,
+    nginx: ImageRef,
+    posting: AtomicBool,
+}
+
+/// Runs `test` with a rig of its own and takes everything away afterwards, also when it fails.
+pub(crate) async fn with_rig<F: Future<Output = ()> + Send + 'static>(
+    name: &str,
+    test: impl FnOnce(Arc<Rig>) -> F,
+) {
+    let Some((runtime, nginx)) = engine(name).await else { return };
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let instance = format!("t-ingress-{}-{number}", std::process::id());
+    let instance = InstanceName::parse(&instance).unwrap();
+    let made = {
+        let (runtime, instance) = (runtime.clone(), instance.clone());
+        tokio::spawn(async move { Arc::new(Rig::make(runtime, instance, nginx).await) }).await
+    };
+    let outcome = match made {
+        Ok(rig) => tokio::spawn(test(rig)).await,
+        Err(failed) => Err(failed),
+    };
+    if outcome.is_err() {
+        report(&runtime, &instance).await;
+    }
+    for container in runtime.list(&instance).await.unwrap() {
+        runtime.remove(&container.id).await.unwrap();
+    }
+    runtime.remove_network(&instance).await.unwrap();
+    if let Err(failed) = outcome {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
+/// The engine and nginx's image, or a line that says what is missing.
+async fn engine(test: &str) -> Option<(DockerRuntime, ImageRef)> {
+    let runtime = engine_or_skip(test, DockerRuntime::connect(None).await)?;
+    let nginx = std::env::var("DUBERNETES_INGRESS_IMAGE").unwrap_or_else(|_| NGINX.to_owned());
+    let nginx = ImageRef::parse(&nginx).unwrap();
+    for image in [&nginx, &ImageRef::parse(UPSTREAM).unwrap(), &ImageRef::parse(TOOLS).unwrap()] {
+        engine_or_skip(test, runtime.ensure_image(image, PullPolicy::Never).await)?;
+    }
+    Some((runtime, nginx))
+}
+
+/// What nginx last wrote.
+async fn report(runtime: &DockerRuntime, instance: &InstanceName) {
+    for container in runtime.list(instance).await.unwrap_or_default() {
+        let state = &container.state;
+        let logs = docker(&format!("logs --tail 20 {}", container.name)).await;
+        let line = format!("{} is {state:?}\n{logs}\n", container.name);
+        let _ = tokio::io::stderr().write_all(line.as_bytes()).await;
+    }
+}
+
+async fn docker(arguments: &str) -> String {
+    let run = tokio::process::Command::new("docker").args(arguments.split(' ')).output().await;
+    let run = run.unwrap();
+    format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr))
+}
+
+pub(crate) fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
+    Route {
+        host: HostName::parse(host).unwrap(),
+        path: RoutePath::parse(path).unwrap(),
+        app: AppName::parse(app).unwrap(),
+        endpoints: endpoints.to_vec(),
+    }
+}
+
+/// Waits until `check` holds.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while !check().await {
+        assert!(tokio::time::Instant::now() < deadline, "not within {LIMIT:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+impl Rig {
+    async fn make(runtime: DockerRuntime, instance: InstanceName, nginx: ImageRef) -> Self {
+        let network = runtime.ensure_network(&instance).await.unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let posting = AtomicBool::new(true);
+        let mut rig =
+            Self { runtime, instance, upstreams: Vec::new(), port, network, nginx, posting };
+        for ordinal in 1..=3 {
+            let endpoint = rig.upstream(ordinal).await;
+            rig.upstreams.push(endpoint);
+        }
+        rig
+    }
+
+    async fn upstream(&self, ordinal: u8) -> Endpoint {
+        let app = AppName::parse("who").unwrap();
+        let pod = identity::pod_name(&app, ordinal.into());
+        let address = self.address(20 + u32::from(ordinal));
+        let port = PORT + u16::from(ordinal);
+        let env = [("WHOAMI_NAME", pod.clone()), ("WHOAMI_PORT", port.to_string())];
+        let id = self.create(&pod, UPSTREAM, address, env, &[]).await;
+        self.runtime.start(&id).await.unwrap();
+        let (probe, timeout) = (Probe::Tcp { port }, app::Duration::from_secs(1));
+        let target = ProbeTarget { id, address, probe, timeout };
+        eventually("an upstream listens", || async {
+            self.runtime.probe(&target).await.unwrap() == ProbeAnswer::Connected
+        })
+        .await;
+        Endpoint { pod, address, port }
+    }
+
+    async fn create<const N: usize>(
+        &self,
+        name: &str,
+        image: &str,
+        address: Ipv4Addr,
+        env: [(&str, String); N],
+        command: &[&str],
+    ) -> ContainerId {
+        let request = ContainerRequest {
+            name: format!("dubernetes.{}.{name}", self.instance),
+            hostname: name.to_owned(),
+            image: image.to_owned(),
+            labels: BTreeMap::from([(INSTANCE.to_owned(), self.instance.to_string())]),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            args: Vec::new(),
+            env: env.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            network: self.network.id.clone(),
+            address,
+            resources: app::Resources::default(),
+            volumes: Vec::new(),
+            ports: Vec::new(),
+            stop_signal: None,
+        };
+        self.runtime.create(&request).await.unwrap()
+    }
+
+    fn address(&self, offset: u32) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset)
+    }
+
+    /// A new life of the program: it remembers nothing.
+    pub(crate) fn ingress(&self) -> NginxIngress {
+        let config = NginxConfig {
+            instance: self.instance.clone(),
+            image: self.nginx.clone(),
+            pull: PullPolicy::Never,
+            http_bind: Ipv4Addr::LOCALHOST.into(),
+            http_port: self.port,
+        };
+        NginxIngress::new(Arc::new(self.runtime.clone()), config)
+    }
+
+    /// The name of nginx's container.
+    pub(crate) fn container(&self) -> String {
+        identity::ingress_name(&self.instance)
+    }
+
+    pub(crate) async fn docker(&self, arguments: &str) {
+        docker(arguments).await;
+    }
+
+    /// Whether nginx holds a connection to `address`.
+    pub(crate) async fn is_connected(&self, address: Ipv4Addr) -> bool {
+        let id = ContainerId(self.container());
+        let table = exec_to_end(&self.runtime, &id, &["cat", "/proc/net/tcp"]).await.unwrap();
+        let remote = format!("{:08X}:", u32::from_ne_bytes(address.octets()));
+        String::from_utf8_lossy(&table.stdout).contains(&remote)
+    }
+
+    /// Asks for the generation as any replica could.
+    pub(crate) async fn ask_from_another_container(&self) -> String {
+        let url = format!("http://{}:{PRIVATE_PORT}{GENERATION_PATH}", self.address(2));
+        let id = self.create("asks", TOOLS, self.address(40), [], &["sleep", "600"]).await;
+        self.runtime.start(&id).await.unwrap();
+        let said = exec_to_end(&self.runtime, &id, &["wget", "-q", "-O", "-", &url]).await.unwrap();
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&said.stdout),
+            String::from_utf8_lossy(&said.stderr)
+        )
+    }
+
+    /// Sends `GET path` with more headers over a fresh connection; the whole answer.
+    pub(crate) async fn request(
+        &self,
+        host: &str,
+        path: &str,
+        more: &str,
+    ) -> Result<String, String> {
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n");
+        self.exchange(&head).await.map_err(|error| error.to_string())
+    }
+
+    /// Sends `POST /` with a body over a fresh connection; the whole answer.
+    pub(crate) async fn post(&self, host: &str, body: &str) -> Result<String, String> {
+        let length = body.len();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        self.exchange(&head).await.map_err(|error| error.to_string())
+    }
+
+    async fn exchange(&self, request: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await??;
+        if answer.is_empty() {
+            return Err(std::io::Error::other("closed without an answer"));
+        }
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// A GET for this host is answered by this upstream.
+    pub(crate) async fn answers(&self, host: &str, upstream: &Endpoint) {
+        let answer = self.request(host, "/", "").await.unwrap();
+        let by = format!("Name: {}", upstream.pod);
+        assert!(answer.lines().any(|line| line == by), "{host} is not answered by {by}: {answer}");
+    }
+
+    /// Sends one POST after another over a kept connection, with some time to think between them,
+    /// until it is told to stop; how many there were.
+    ///
+    /// # Panics
+    ///
+    /// At the first one without the right answer. A connection that nginx closed with the last
+    /// answer's announcement is replaced, as any client does.
+    pub(crate) async fn posts(self: Arc<Self>) -> u32 {
+        let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(1);
+        let client = client.build().unwrap();
+        let url = format!("http://127.0.0.1:{}/", self.port);
+        let mut sent = 0;
+        while self.posting.load(Ordering::Relaxed) {
+            let request = client.post(&url).header("Host", "a.test").body("text");
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 200, "request {sent}");
+            assert!(answer.text().await.unwrap().contains("BodyLength: 4"));
+            sent += 1;
+            tokio::time::sleep(Duration::from_millis(u64::from(sent % 20))).await;
+        }
+        sent
+    }
+
+    pub(crate) fn stop_posting(&self) {
+        self.posting.store(false, Ordering::Relaxed);
+    }
+
+    /// Opens a websocket to the upstream's echo.
+    pub(crate) async fn websocket(&self, host: &str) -> WebSocket {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let request = format!(
+            "GET /echo HTTP/1.1\r\nHost: {host}\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8_lossy(&head);
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        WebSocket(stream)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct WebSocket(TcpStream);
+
+impl WebSocket {
+    /// Sends a short text and returns what comes back.
+    pub(crate) async fn echo(&mut self, text: &str) -> String {
+        let length = u8::try_from(text.len()).unwrap();
+        // A final text frame, masked with zeros.
+        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        self.0.write_all(&frame).await.unwrap();
+        let mut answer = vec![0; 2 + text.len()];
+        tokio::time::timeout(LIMIT, self.0.read_exact(&mut answer)).await.unwrap().unwrap();
+        String::from_utf8_lossy(&answer[2..]).into_owned()
+    }
+}
+
+#[async_trait]
+impl World for Rig {
+    fn upstreams(&self) -> Vec<Endpoint> {
+        self.upstreams.clone()
+    }
+
+    async fn get(&self, host: &str, path: &str) -> Result<(u16, String), String> {
+        let answer = self.request(host, path, "").await?;
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| format!("not HTTP: {answer:?}"))?;
+        Ok((status, answer))
+    }
+}
