@@ -7,5 +7,9 @@ use dubernetes_core::testing::{MemoryStore, contract};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_memory_keeps_every_promise() {
-    contract::store::run(|| async { Arc::new(MemoryStore::new()) as Arc<dyn Store> }).await;
+    contract::store::run(|| async {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        store
+    })
+    .await;
 }

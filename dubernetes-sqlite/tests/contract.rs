@@ -12,9 +12,9 @@ async fn the_store_on_sqlite_keeps_every_promise() {
     let folders: Mutex<Vec<TempDir>> = Mutex::default();
     contract::store::run(|| async {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path()).unwrap();
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(folder.path()).unwrap());
         folders.lock().unwrap().push(folder);
-        Arc::new(store) as Arc<dyn Store>
+        store
     })
     .await;
 }

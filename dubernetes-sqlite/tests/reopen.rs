@@ -1,5 +1,7 @@
 //! What a store holds over the end of its process, and who may open it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -79,6 +81,19 @@ async fn a_second_opening_is_refused_with_the_process_that_has_it() {
     drop(store);
     let store = SqliteStore::open(folder.path()).unwrap();
     assert_eq!(store.list().await.unwrap().apps.len(), 1);
+}
+
+#[tokio::test]
+async fn a_creation_that_was_cut_off_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    for left_over in ["dubernetes.db.new", "dubernetes.db.new-journal"] {
+        fs::write(folder.path().join(left_over), "half of something").unwrap();
+    }
+    let store = SqliteStore::open(folder.path()).unwrap();
+    store.put(request("web")).await.unwrap();
+    drop(store);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
+    assert_eq!(SqliteStore::open(folder.path()).unwrap().list().await.unwrap().apps.len(), 1);
 }
 
 #[test]
