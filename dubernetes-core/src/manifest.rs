@@ -169,7 +169,7 @@ impl Found {
     fn read(&mut self, index: usize, source: &Source) {
         let text = match text::decode(&source.text) {
             Ok(text) => text,
-            Err(fault) => return self.faults.push((index, fault)),
+            Err(fault) => return self.faults.push((index, *fault)),
         };
         let yaml::Documents { roots, faults } = yaml::read(text);
         if roots.is_empty() && faults.is_empty() {

@@ -28,6 +28,12 @@ fn source(path: &Path) -> Source {
 }
 
 #[test]
+fn there_are_only_good_and_bad_files() {
+    let root: Vec<String> = files(&folder("")).iter().map(|path| file_name(path)).collect();
+    assert_eq!(root, ["bad", "good"]);
+}
+
+#[test]
 fn good_files_are_accepted_and_survive_being_written_again() {
     let files = files(&folder("good"));
     assert!(files.len() > 5, "the good files are gone");

@@ -63,7 +63,7 @@ impl Cpu {
             None => decimal_milli(text),
         };
         match milli.and_then(|m| u32::try_from(m).ok()) {
-            Some(m) if m >= 1 && m <= Self::MAX.0 => Ok(Self(m)),
+            Some(m) if (1..=Self::MAX.0).contains(&m) => Ok(Self(m)),
             _ => Err(expected()),
         }
     }
@@ -113,7 +113,7 @@ impl Memory {
         };
         let bytes = shift.and_then(|shift| whole(digits)?.checked_mul(1 << shift));
         match bytes {
-            Some(b) if b >= Self::MIN.0 && b <= Self::MAX.0 => Ok(Self(b)),
+            Some(b) if (Self::MIN.0..=Self::MAX.0).contains(&b) => Ok(Self(b)),
             _ => Err(format!(
                 "a size from 6Mi to 16Ti was expected, with its unit, such as `64Mi` or `1Gi`, not {}",
                 quoted(text)

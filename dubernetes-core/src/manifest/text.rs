@@ -4,10 +4,10 @@ use super::MAX_FILE_BYTES;
 use super::node::{Fault, Place};
 
 /// The text without its byte order mark.
-pub(super) fn decode(bytes: &[u8]) -> Result<&str, Fault> {
+pub(super) fn decode(bytes: &[u8]) -> Result<&str, Box<Fault>> {
     if bytes.len() > MAX_FILE_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
-        return Err(Fault::new(Place::FILE, "", message, "split it into several files"));
+        return Err(Box::new(Fault::new(Place::FILE, "", message, "split it into several files")));
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -20,7 +20,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<&str, Fault> {
                 [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is UTF-16: save it as UTF-8",
                 _ => "a manifest is a text file in YAML, saved as UTF-8",
             };
-            return Err(Fault::new(place, "", message, hint));
+            return Err(Box::new(Fault::new(place, "", message, hint)));
         }
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -29,7 +29,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<&str, Fault> {
         Some(at) => {
             let place = place_after(text.get(..at).unwrap_or_default());
             let message = format!("the file has a NUL character, at byte {}", at + 1);
-            Err(Fault::new(place, "", message, "a manifest is a text file in YAML, saved as UTF-8"))
+            let hint = "a manifest is a text file in YAML, saved as UTF-8";
+            Err(Box::new(Fault::new(place, "", message, hint)))
         }
     }
 }

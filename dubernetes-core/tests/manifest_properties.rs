@@ -1,0 +1,336 @@
+//! What holds for every manifest: damaged ones are accepted or refused with a place, and every
+//! valid specification survives being written and read again.
+
+use std::fs;
+use std::path::Path;
+
+use dubernetes_core::app::{
+    Access, AppName, AppSpec, Cpu, Duration, EnvName, HostName, ImageRef, MAX_REPLICAS, Memory,
+    PullPolicy, Resources, RoutePath, Signal, Stop, Volume,
+};
+use dubernetes_core::manifest::{self, JsonError, Source};
+use proptest::prelude::*;
+
+/// A change to the bytes of a file; positions are fractions of its length.
+#[derive(Debug, Clone)]
+enum Mutation {
+    Flip(f64, u8),
+    Delete(f64, usize),
+    Double(f64, usize),
+    Splice(f64, Vec<u8>),
+    Move(f64, f64, usize),
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let at = 0.0..1.0;
+    let snippets: Vec<&[u8]> = vec![
+        b"\t",
+        b"\0",
+        b"\r",
+        b"\n",
+        b"---\n",
+        b"...\n",
+        b"- ",
+        b": ",
+        b"? ",
+        b"&a ",
+        b"*a",
+        b"!!int ",
+        b"<<: ",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"\"",
+        b"'",
+        b"|\n",
+        b">-\n",
+        b"#",
+        b"%YAML 1.2\n",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"\xe2\x80\xae",
+        b"99999999999999999999",
+        b"-1",
+        b"0x10",
+        b"~",
+        b"null",
+        b"\\u0000",
+    ];
+    prop_oneof![
+        (at.clone(), any::<u8>()).prop_map(|(at, mask)| Mutation::Flip(at, mask)),
+        (at.clone(), 1..20_usize).prop_map(|(at, count)| Mutation::Delete(at, count)),
+        (at.clone(), 1..40_usize).prop_map(|(at, count)| Mutation::Double(at, count)),
+        (at.clone(), prop::sample::select(snippets))
+            .prop_map(|(at, text)| Mutation::Splice(at, text.to_vec())),
+        (at.clone(), at, 1..40_usize).prop_map(|(from, to, count)| Mutation::Move(from, to, count)),
+    ]
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "a fraction of a small length has no other way back to a position"
+)]
+fn position(bytes: &[u8], fraction: f64) -> usize {
+    (fraction * bytes.len() as f64) as usize
+}
+
+fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
+    let piece = |bytes: &[u8], at: usize, count: usize| at..(at + count).min(bytes.len());
+    match mutation {
+        Mutation::Flip(at, mask) => {
+            let at = position(bytes, *at);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= mask;
+            }
+        }
+        Mutation::Delete(at, count) => {
+            let at = position(bytes, *at);
+            bytes.drain(piece(bytes, at, *count));
+        }
+        Mutation::Double(at, count) => {
+            let at = position(bytes, *at);
+            let copy = bytes[piece(bytes, at, *count)].to_vec();
+            bytes.splice(at..at, copy);
+        }
+        Mutation::Splice(at, text) => {
+            let at = position(bytes, *at);
+            bytes.splice(at..at, text.iter().copied());
+        }
+        Mutation::Move(from, to, count) => {
+            let from = position(bytes, *from);
+            let moved: Vec<u8> = bytes.drain(piece(bytes, from, *count)).collect();
+            let to = position(bytes, *to);
+            bytes.splice(to..to, moved);
+        }
+    }
+}
+
+fn good_files() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/good");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Refused with places that exist, in words that can be printed, each with something to do.
+fn located(text: &[u8], problems: &manifest::Diagnostics) {
+    assert!(!problems.list.is_empty());
+    let breaks = text.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+    for problem in &problems.list {
+        assert!((1..=breaks + 1).contains(&problem.line), "{problem:?}");
+        assert!((1..=text.len() + 1).contains(&problem.column), "{problem:?}");
+        assert!(!problem.message.is_empty() && problem.hint.is_some(), "{problem:?}");
+    }
+    let shown = problems.to_string();
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    let last = shown.lines().last().unwrap();
+    assert!(last.starts_with("error: ") && last.ends_with("; nothing was changed"), "{shown}");
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let special = vec![
+        "",
+        "~",
+        "null",
+        "no",
+        "true",
+        "1.10",
+        "0777",
+        "0x1f",
+        "- a",
+        "a: b",
+        "#c",
+        "a #c",
+        " a ",
+        "'",
+        "\"",
+        "\\",
+        "{}",
+        "[a]",
+        "!x",
+        "&x",
+        "*x",
+        "|",
+        ">",
+        "%",
+        "@",
+        "`",
+        "---",
+        "...",
+        "a\nb",
+        "a\n",
+        "\na",
+        "\n",
+        "  a\n b\n\n",
+        "\t",
+        "a\tb",
+        "a\r\nb",
+        "\u{1b}[0m",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "\u{202e}",
+        "=",
+        "<<",
+        "?",
+        ":",
+        "-",
+        ".inf",
+        "2026-11-22",
+        "1:30",
+        "a\\nb",
+    ];
+    prop_oneof![
+        prop::sample::select(special).prop_map(str::to_owned),
+        "[a-z ]{0,200}",
+        any::<String>().prop_map(|text| text.replace('\0', "")),
+    ]
+}
+
+fn parsed<T>(parse: impl Fn(&str) -> Result<T, String>, text: &str) -> T {
+    parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
+}
+
+fn name() -> impl Strategy<Value = AppName> {
+    "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?".prop_map(|text| parsed(AppName::parse, &text))
+}
+
+fn image() -> impl Strategy<Value = ImageRef> {
+    "([a-z]{1,4}\\.test(:5000)?/)?[a-z0-9]{1,5}([._/-][a-z0-9]{1,5}){0,2}(:[A-Za-z0-9_][A-Za-z0-9._-]{0,9})?"
+        .prop_map(|text| parsed(ImageRef::parse, &text))
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    let host = "[a-z0-9]([a-z0-9-]{0,5}[a-z0-9])?(\\.[a-z]{1,4}){0,2}\\.[a-z]{2}"
+        .prop_map(|text| parsed(HostName::parse, &text));
+    let path = "(/[A-Za-z0-9_~-]{1,5}){0,3}"
+        .prop_map(|text| parsed(RoutePath::parse, if text.is_empty() { "/" } else { &text }));
+    (prop::collection::btree_set(host, 1..4), path)
+        .prop_map(|(hosts, path)| Access { hosts: hosts.into_iter().collect(), path })
+}
+
+fn volume() -> impl Strategy<Value = Volume> {
+    "([a-zA-Z0-9][a-zA-Z0-9_.-]{0,5}|/(srv|home|data)(/[a-z ]{1,4}){0,2}):(/[a-z]{4,6}){1,2}(:r[ow])?"
+        .prop_map(|text| parsed(Volume::parse, &text))
+}
+
+fn resources() -> impl Strategy<Value = Resources> {
+    let cpu = (1..=1_024_000_u32).prop_map(|milli| parsed(Cpu::parse, &format!("{milli}m")));
+    let memory =
+        (6 << 10..=16_u64 << 30).prop_map(|kibi| parsed(Memory::parse, &format!("{kibi}Ki")));
+    (prop::option::of(cpu), prop::option::of(memory))
+        .prop_map(|(cpu, memory)| Resources { cpu, memory })
+}
+
+fn stop() -> impl Strategy<Value = Stop> {
+    let signal = prop::option::of(prop::sample::select(Signal::ALL.to_vec()));
+    (signal, 1..=3_600_000_u64)
+        .prop_map(|(signal, millis)| Stop { signal, grace: Duration::from_millis(millis) })
+}
+
+fn spec() -> impl Strategy<Value = AppSpec> {
+    let words = || prop::collection::vec(text(), 0..4);
+    let env_name = "[A-Za-z_][A-Za-z0-9_.-]{0,8}".prop_map(|text| parsed(EnvName::parse, &text));
+    let env = prop::collection::btree_map(env_name, text(), 0..4);
+    let labels = prop::collection::btree_map("[a-z0-9./_-]{1,9}", text(), 0..3);
+    let volumes = prop::collection::btree_map("[a-z]", volume(), 0..3)
+        .prop_map(|volumes| volumes.into_values().collect());
+    let pull =
+        prop::sample::select(vec![PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never]);
+    let scalars = (name(), image(), 0..=MAX_REPLICAS, 1..=u16::MAX, pull);
+    let lists = (words(), words(), env, labels, volumes);
+    (scalars, lists, prop::option::of(access()), resources(), stop())
+        .prop_map(|(scalars, lists, access, resources, stop)| {
+            let (name, image, replicas, port, pull) = scalars;
+            let (command, args, env, labels, volumes) = lists;
+            AppSpec {
+                name,
+                image,
+                replicas,
+                access,
+                port,
+                command,
+                args,
+                env,
+                resources,
+                volumes,
+                labels,
+                stop,
+                pull,
+            }
+        })
+        .prop_filter("only valid specifications can be written", |spec| spec.problems().is_empty())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_files_are_accepted_or_refused_with_a_place(
+        mut text in prop::sample::select(good_files()),
+        mutations in prop::collection::vec(mutation(), 1..5),
+    ) {
+        mutations.iter().for_each(|mutation| mutate(&mut text, mutation));
+        match manifest::parse(&[Source { name: "app.yaml".into(), text: text.clone() }]) {
+            Ok(parsed) => {
+                for located in parsed.apps {
+                    prop_assert_eq!(located.spec.problems(), []);
+                }
+            }
+            Err(problems) => located(&text, &problems),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_accepted_or_refused_with_a_place(text in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Err(problems) = manifest::parse(&[Source { name: "x".into(), text: text.clone() }]) {
+            located(&text, &problems);
+        }
+    }
+
+    #[test]
+    fn any_text_is_accepted_or_refused_with_a_place(
+        text in "[a-z:\\-\\[\\]{}\"'|>&*!%@#?, \n\t\u{feff}\u{85}\u{2028}é🦀]{0,80}",
+    ) {
+        let text = text.into_bytes();
+        if let Err(problems) = manifest::parse(&[Source { name: "x".into(), text: text.clone() }]) {
+            located(&text, &problems);
+        }
+    }
+
+    #[test]
+    fn a_specification_survives_yaml(spec in spec()) {
+        let yaml = manifest::to_yaml(&spec);
+        let source = Source { name: "app.yaml".into(), text: yaml.clone().into_bytes() };
+        match manifest::parse(&[source]) {
+            Ok(parsed) => prop_assert_eq!(&parsed.apps[0].spec, &spec, "{}", yaml),
+            Err(problems) => prop_assert!(false, "{}\n{}", problems, yaml),
+        }
+    }
+
+    #[test]
+    fn a_specification_survives_json(spec in spec()) {
+        let json = serde_json::to_vec(&spec).unwrap();
+        prop_assert_eq!(manifest::from_json(&json), Ok(spec.clone()));
+        prop_assert_eq!(serde_json::from_slice::<AppSpec>(&json).unwrap(), spec);
+    }
+
+    #[test]
+    fn damaged_json_is_accepted_or_refused(
+        spec in spec(),
+        mutations in prop::collection::vec(mutation(), 1..5),
+    ) {
+        let mut body = serde_json::to_vec(&spec).unwrap();
+        mutations.iter().for_each(|mutation| mutate(&mut body, mutation));
+        match manifest::from_json(&body) {
+            Ok(spec) => prop_assert_eq!(spec.problems(), []),
+            Err(JsonError::Invalid(problems)) => prop_assert!(!problems.is_empty()),
+            Err(JsonError::Syntax { line, .. }) => prop_assert!(line >= 1),
+        }
+    }
+}
