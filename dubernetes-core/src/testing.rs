@@ -6,14 +6,15 @@
 //!   [`MockIngress`], made by mockall.
 //! - [`contract`]: the suites themselves, for any implementation of the three traits.
 
+pub mod build;
 pub mod contract;
 mod fake_ingress;
 mod fake_runtime;
 pub mod gate;
 mod memory_store;
 
-pub use fake_ingress::FakeIngress;
-pub use fake_runtime::FakeRuntime;
+pub use fake_ingress::{Answer, FakeIngress};
+pub use fake_runtime::{Behaviour, FakeRuntime, TokioClock};
 pub use memory_store::MemoryStore;
 
 pub use crate::ingress::MockIngress;

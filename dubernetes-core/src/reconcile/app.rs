@@ -64,6 +64,7 @@ fn change(
         retire::step(world, replica, stop_of(world, stored, replica), reason.clone(), plan);
     }
     let mut growth = Growth::new(world, stored, limits, sorted);
+    growth.resolve_image(world, plan);
     let stay = sorted.current.iter().chain(&sorted.outdated);
     for &replica in stay {
         match &replica.state {

@@ -70,6 +70,14 @@ impl<'a> Growth<'a> {
         }
     }
 
+    /// A revision's image is resolved before anything else is done for it: nothing old is given
+    /// up for a revision whose image may not be had.
+    pub(super) fn resolve_image(&self, world: &World<'_>, plan: &mut Plan) {
+        if self.stored.image_id.is_none() && self.limits.want > 0 {
+            self.ensure_image(world, Reason::ImageUnresolved, plan);
+        }
+    }
+
     /// The next container of a replica that failed, once its back-off is over.
     pub(super) fn restart(
         &mut self,
@@ -138,12 +146,8 @@ impl<'a> Growth<'a> {
         plan: &mut Plan,
     ) -> bool {
         let name = &self.stored.spec.name;
-        let Some((spec, image)) = self.content(world, revision) else {
-            if revision == self.stored.revision {
-                self.ensure_image(world, Reason::ImageUnresolved, plan);
-            }
-            return false;
-        };
+        // Without an image there is nothing to create: `resolve_image` sees to it.
+        let Some((spec, image)) = self.content(world, revision) else { return false };
         if image_is_gone(world, name, revision) && revision == self.stored.revision {
             self.ensure_image(world, Reason::ImageGone, plan);
             return false;

@@ -1,0 +1,402 @@
+//! The controller on fakes and virtual time: what an app lives through.
+
+use std::time::Duration;
+
+use dubernetes_core::app::{ImageRef, Volume};
+use dubernetes_core::event::EventKind;
+use dubernetes_core::plan::{Phase, PodState};
+use dubernetes_core::store::{EventQuery, Store as _};
+use dubernetes_core::testing::build::{Bed, app, app_name, worker};
+use dubernetes_core::testing::{Answer, Behaviour};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn ready(bed: &Bed, image: &str, replicas: u16) {
+    bed.runtime.add_image(image, Behaviour::default());
+    bed.apply(&app("web", image, replicas)).await.unwrap();
+    bed.until_ready("web").await;
+}
+
+fn names(bed: &Bed) -> Vec<String> {
+    bed.runtime.containers().into_iter().map(|c| c.name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_applied_app_is_created_started_and_routed() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 3).await;
+    assert_eq!(
+        names(&bed),
+        [
+            "dubernetes.default.web-1.r1",
+            "dubernetes.default.web-2.r1",
+            "dubernetes.default.web-3.r1"
+        ]
+    );
+    let mut pods: Vec<_> = (0..3).map(|_| bed.ingress.request("web.local", "/")).collect();
+    pods.sort_by_key(|answer| format!("{answer:?}"));
+    pods.dedup();
+    assert_eq!(pods.len(), 3, "three requests reach three replicas: {pods:?}");
+    assert_eq!(bed.ingress.request("other.local", "/"), Answer::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_converged_app_causes_no_call_that_changes_anything() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 3).await;
+    bed.runtime.take_journal();
+    let tables = bed.ingress.applied().len();
+    let put = bed.apply(&app("web", "web:1", 3)).await.unwrap();
+    assert_eq!(put.change.as_str(), "unchanged");
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(bed.runtime.take_journal(), [String::new(); 0]);
+    assert_eq!(bed.ingress.applied().len(), tables);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_replica_is_replaced_at_once_and_no_other_is_touched() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 3).await;
+    let before = bed.runtime.containers();
+    bed.runtime.kill("dubernetes.default.web-2.r1", 137);
+    bed.until_ready("web").await;
+    bed.until("the killed one is gone", MINUTE, |seen| {
+        seen.observed
+            .replicas
+            .iter()
+            .filter(|r| r.labels.ordinal == 2)
+            .all(|r| r.labels.restarts == 1)
+    })
+    .await;
+    let after = bed.runtime.containers();
+    assert_eq!(after[0], before[0]);
+    assert_eq!(after[2], before[2]);
+    assert_eq!(after[1].name, "dubernetes.default.web-2.r1.1");
+    let events =
+        bed.store.events(&EventQuery { limit: 100, ..EventQuery::default() }).await.unwrap();
+    let exited = events.iter().find(|e| e.reason == "Exited").expect("its end is recorded");
+    assert_eq!((exited.kind, exited.pod.as_deref()), (EventKind::Warning, Some("web-2")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_replica_is_made_anew() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 2).await;
+    bed.runtime.vanish("dubernetes.default.web-1.r1");
+    bed.until("two are there again", MINUTE, |seen| {
+        seen.observed.replicas.iter().filter(|r| r.is_running()).count() == 2
+            && seen.plan.statuses[&app_name("web")].phase == Phase::Ready
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_backs_off_and_leaves_its_neighbour_alone() {
+    let bed = Bed::start();
+    bed.runtime.add_image("bad:1", Behaviour::exits(Duration::from_millis(10), 1));
+    bed.apply(&worker("bad", "bad:1", 1)).await.unwrap();
+    ready(&bed, "web:1", 1).await;
+    tokio::time::sleep(5 * MINUTE).await;
+    let starts = bed
+        .runtime
+        .take_journal()
+        .iter()
+        .filter(|c| c.starts_with("start") && c.contains("bad"))
+        .count();
+    assert!((8..=10).contains(&starts), "0, 0, 1, 3, 7 … 255 s are ten starts, not {starts}");
+    let seen = bed.controller.snapshot();
+    let status = &seen.plan.statuses[&app_name("bad")];
+    assert_eq!((status.phase, status.pods[0].state), (Phase::Failed, PodState::BackOff));
+    assert!(status.message.contains("exit code 1"), "{}", status.message);
+    assert_eq!(names(&bed).len(), 2, "a crash loop leaves nothing lying about");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_replaces_one_at_a_time_and_never_falls_below_the_wanted_number() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 3).await;
+    bed.runtime.add_image("web:2", Behaviour::default());
+    bed.apply(&app("web", "web:2", 3)).await.unwrap();
+    let mut snapshots = bed.controller.snapshots();
+    loop {
+        let seen = std::sync::Arc::clone(&snapshots.borrow_and_update());
+        let status = &seen.plan.statuses[&app_name("web")];
+        assert!(status.ready >= 3, "{}", seen.plan);
+        let live = seen.observed.replicas.iter().filter(|r| r.is_running()).count();
+        assert!(live <= 4, "{}", seen.plan);
+        if status.revision == 2 && status.phase == Phase::Ready {
+            break;
+        }
+        tokio::time::timeout(MINUTE, snapshots.changed()).await.unwrap().unwrap();
+    }
+    assert!(names(&bed).iter().all(|name| name.ends_with(".r2")), "{:?}", names(&bed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_replica_is_not_stopped_before_its_requests_end() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 1).await;
+    let address = bed.controller.snapshot().observed.replicas[0].labels.address;
+    bed.ingress.set_busy(address, true);
+    bed.runtime.add_image("web:2", Behaviour::default());
+    bed.apply(&app("web", "web:2", 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(names(&bed).contains(&"dubernetes.default.web-1.r1".to_owned()));
+    bed.ingress.set_busy(address, false);
+    bed.until_ready("web").await;
+    assert_eq!(names(&bed), ["dubernetes.default.web-2.r2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_ends_at_its_limit() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 1).await;
+    bed.ingress.set_busy(bed.controller.snapshot().observed.replicas[0].labels.address, true);
+    bed.runtime.add_image("web:2", Behaviour::default());
+    bed.apply(&app("web", "web:2", 1)).await.unwrap();
+    bed.until_ready("web").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_image_leaves_the_old_replicas_and_the_other_apps_serving() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 2).await;
+    let before = bed.runtime.containers();
+    bed.apply(&app("web", "missing:1", 2)).await.unwrap();
+    tokio::time::sleep(5 * MINUTE).await;
+    assert_eq!(bed.runtime.containers(), before);
+    let seen = bed.controller.snapshot();
+    let status = &seen.plan.statuses[&app_name("web")];
+    assert_eq!((status.phase, status.ready, status.updated), (Phase::Failed, 2, 0));
+    assert!(status.message.contains("missing:1"), "{}", status.message);
+    // An old replica that dies meanwhile is restarted as what it was.
+    bed.runtime.kill("dubernetes.default.web-1.r1", 1);
+    bed.until("both old ones serve again", MINUTE, |seen| {
+        seen.plan.routes.routes[0].endpoints.len() == 2
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_never_gets_ready_stops_at_the_surge() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 3).await;
+    bed.runtime.add_image(
+        "web:2",
+        Behaviour { ready_after: None, ..Behaviour::exits(Duration::from_millis(200), 3) },
+    );
+    bed.apply(&app("web", "web:2", 3)).await.unwrap();
+    tokio::time::sleep(5 * MINUTE).await;
+    assert!(names(&bed).len() <= 4, "{:?}", names(&bed));
+    assert_eq!(bed.controller.snapshot().plan.statuses[&app_name("web")].ready, 3);
+    // Going back needs no new container.
+    bed.apply(&app("web", "web:1", 3)).await.unwrap();
+    bed.until_ready("web").await;
+    assert!(names(&bed).iter().all(|n| n.ends_with("r1")), "{:?}", names(&bed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn scaling_to_zero_and_back_answers_503_in_between() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 3).await;
+    bed.apply(&app("web", "web:1", 0)).await.unwrap();
+    bed.until_ready("web").await;
+    assert_eq!(names(&bed), [String::new(); 0]);
+    assert_eq!(bed.ingress.request("web.local", "/"), Answer::Unavailable);
+    bed.apply(&app("web", "web:1", 2)).await.unwrap();
+    bed.until_ready("web").await;
+    assert_eq!(names(&bed).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scaling_down_keeps_the_lowest_ordinals() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 5).await;
+    bed.apply(&app("web", "web:1", 1)).await.unwrap();
+    bed.until_ready("web").await;
+    assert_eq!(names(&bed), ["dubernetes.default.web-1.r1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_removes_everything_and_the_name_can_be_used_again_at_once() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 3).await;
+    let old = bed.runtime.containers();
+    bed.store.delete(&app_name("web"), jiff::Timestamp::UNIX_EPOCH).await.unwrap();
+    bed.apply(&app("web", "web:1", 2)).await.unwrap();
+    bed.until_ready("web").await;
+    let new = bed.runtime.containers();
+    assert_eq!(new.len(), 2);
+    assert!(new.iter().all(|c| old.iter().all(|o| o.id != c.id)), "nothing is inherited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_in_the_middle_of_a_create_leaves_nothing() {
+    for delay in 0..40 {
+        let bed = Bed::start();
+        bed.runtime.add_image("web:1", Behaviour::default());
+        bed.apply(&app("web", "web:1", 3)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(delay * 5)).await;
+        bed.store
+            .delete(&app_name("web"), dubernetes_core::clock::Clock::now(&bed.clock))
+            .await
+            .unwrap();
+        bed.until("the tombstone is gone", 10 * MINUTE, |seen| {
+            seen.rounds > 0 && seen.desired.tombstones.is_empty() && seen.desired.apps.is_empty()
+        })
+        .await;
+        assert_eq!(names(&bed), [String::new(); 0], "after {delay} steps");
+        let answer = bed.ingress.request("web.local", "/");
+        assert!(matches!(answer, Answer::NotFound | Answer::Refused), "{answer:?}");
+        bed.stop();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_orchestrator_adopts_what_runs() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 3).await;
+    let before = bed.runtime.containers();
+    bed.runtime.take_journal();
+    let tables = bed.ingress.applied().len();
+    let bed = bed.restart();
+    bed.until_ready("web").await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(bed.runtime.containers(), before);
+    assert_eq!(bed.runtime.take_journal(), [String::new(); 0]);
+    assert_eq!(bed.ingress.applied().len(), tables, "no route is dropped while nothing is probed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orchestrator_that_dies_at_any_moment_of_a_rollout_is_continued() {
+    for step in 0..60 {
+        let bed = Bed::start();
+        ready(&bed, "web:1", 2).await;
+        bed.runtime.add_image("web:2", Behaviour::default());
+        bed.apply(&app("web", "web:2", 2)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(step * 17)).await;
+        let bed = bed.restart();
+        bed.until_ready("web").await;
+        let names = names(&bed);
+        assert!(names.len() == 2 && names.iter().all(|n| n.ends_with(".r2")), "{names:?}");
+        bed.stop();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_is_no_reason_to_do_anything() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 2).await;
+    let before = bed.runtime.containers();
+    bed.runtime.set_away(true);
+    bed.controller.wake();
+    let seen = bed
+        .until("the engine is seen to be away", MINUTE, |seen| {
+            seen.plan.statuses[&app_name("web")].pods.iter().all(|p| p.state == PodState::Unknown)
+        })
+        .await;
+    assert_eq!(seen.plan.actions, []);
+    tokio::time::sleep(10 * MINUTE).await;
+    bed.runtime.set_away(false);
+    bed.until_ready("web").await;
+    assert_eq!(bed.runtime.containers(), before);
+    assert!(matches!(bed.ingress.request("web.local", "/"), Answer::Endpoint(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn containers_that_the_store_does_not_know_are_reported_and_left_alone() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 2).await;
+    let before = bed.runtime.containers();
+    bed.stop();
+    let bed =
+        Bed::start_on(bed.runtime.clone(), Default::default(), bed.ingress.clone(), bed.clock);
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(bed.runtime.containers(), before);
+    assert_eq!(bed.controller.snapshot().plan.blocked.len(), 1);
+    // Applying the file takes them over.
+    bed.apply(&app("web", "web:1", 2)).await.unwrap();
+    bed.until_ready("web").await;
+    assert_eq!(bed.runtime.containers(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_writer_stops_before_its_successor_starts() {
+    let bed = Bed::start();
+    bed.runtime.add_image("db:1", Behaviour::default());
+    let mut db = worker("db", "db:1", 1);
+    db.volumes = vec![Volume::parse("data:/var/lib/db").unwrap()];
+    bed.apply(&db).await.unwrap();
+    bed.until_ready("db").await;
+    bed.runtime.add_image("db:2", Behaviour::default());
+    db.image = ImageRef::parse("db:2").unwrap();
+    bed.apply(&db).await.unwrap();
+    let mut snapshots = bed.controller.snapshots();
+    while bed.controller.snapshot().plan.statuses[&app_name("db")].phase != Phase::Ready
+        || bed.controller.snapshot().plan.statuses[&app_name("db")].revision != 2
+    {
+        let seen = std::sync::Arc::clone(&snapshots.borrow_and_update());
+        assert!(seen.observed.replicas.iter().filter(|r| r.is_running()).count() <= 1);
+        tokio::time::timeout(MINUTE, snapshots.changed()).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_calls_are_tried_again_and_leave_no_copies() {
+    for operation in ["create", "start", "stop", "remove", "list", "ensure image", "network"] {
+        let bed = Bed::start();
+        bed.runtime.fail(operation, 3);
+        ready(&bed, "web:1", 2).await;
+        bed.runtime.fail(operation, 3);
+        bed.runtime.add_image("web:2", Behaviour::default());
+        bed.apply(&app("web", "web:2", 2)).await.unwrap();
+        bed.until_ready("web").await;
+        assert_eq!(names(&bed).len(), 2, "after failures of {operation}: {:?}", names(&bed));
+        bed.stop();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_replica_is_replaced_without_a_gap() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 2).await;
+    let first = bed.runtime.named("dubernetes.default.web-1.r1").id;
+    bed.controller.evict(first.clone());
+    bed.until("the evicted one is gone", MINUTE, |seen| {
+        assert!(seen.plan.statuses[&app_name("web")].ready >= 2);
+        seen.observed.replicas.iter().all(|r| r.id != first)
+    })
+    .await;
+    bed.until_ready("web").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_fails_is_named_and_its_return_is_enough() {
+    let bed = Bed::start();
+    bed.ingress.set_failing(Some("no room"));
+    bed.runtime.add_image("web:1", Behaviour::default());
+    bed.apply(&app("web", "web:1", 1)).await.unwrap();
+    tokio::time::sleep(MINUTE).await;
+    let seen = bed.controller.snapshot();
+    let status = &seen.plan.statuses[&app_name("web")];
+    assert_ne!(status.phase, Phase::Ready);
+    assert!(status.message.contains("no room"), "{}", status.message);
+    bed.ingress.set_failing(None);
+    bed.until_ready("web").await;
+    bed.ingress.kill();
+    bed.until_ready("web").await;
+    tokio::time::sleep(MINUTE).await;
+    assert!(matches!(bed.ingress.request("web.local", "/"), Answer::Endpoint(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tear_down_leaves_nothing() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 3).await;
+    bed.controller.tear_down().await.unwrap();
+    assert_eq!(names(&bed), [String::new(); 0]);
+    assert_eq!(bed.ingress.request("web.local", "/"), Answer::Refused);
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(names(&bed), [String::new(); 0]);
+    ready(&bed, "web:1", 1).await;
+}
