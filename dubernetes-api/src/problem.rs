@@ -132,7 +132,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let url = request.uri().path_and_query().map_or(0, |whole| whole.as_str().len());
     let mut response = if url > MAX_URL {
         let detail = format!("the URL has at most {MAX_URL} bytes, not {url}");
-        return write(Response::default(), ProblemKind::UrlTooLong.problem(detail));
+        return write(Response::default(), &ProblemKind::UrlTooLong.problem(detail));
     } else if headers_size(request.headers()) > MAX_HEADERS {
         let detail = format!("the headers have at most {MAX_HEADERS} bytes");
         ApiError::new(ProblemKind::HeadersTooLarge, detail).into_response()
@@ -146,7 +146,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
         None => return response,
     };
     problem.instance = path;
-    write(response, problem)
+    write(response, &problem)
 }
 
 fn headers_size(headers: &HeaderMap) -> usize {
@@ -175,8 +175,8 @@ fn of_status(status: StatusCode, path: &str) -> Problem {
 }
 
 /// Puts `problem` into `response`, whose other headers (`Allow`, say) are kept.
-fn write(mut response: Response, problem: Problem) -> Response {
-    let status = status_of(&problem);
+fn write(mut response: Response, problem: &Problem) -> Response {
+    let status = status_of(problem);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
@@ -185,6 +185,6 @@ fn write(mut response: Response, problem: Problem) -> Response {
         headers.insert(RETRY_AFTER, RETRY_SECONDS);
     }
     // A problem has no map with keys that are not text, so it always serializes.
-    *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+    *response.body_mut() = Body::from(serde_json::to_vec(problem).unwrap_or_default());
     response
 }

@@ -63,7 +63,7 @@ impl Client {
 
     /// Sends; the answer is one of success.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.failed(error))?;
+        let response = request.send().await.map_err(|error| self.failed(&error))?;
         let status = response.status();
         if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
@@ -85,7 +85,7 @@ impl Client {
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
         let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| self.failed(error))? {
+        while let Some(part) = response.chunk().await.map_err(|error| self.failed(&error))? {
             body.extend_from_slice(&part);
             if body.len() > ANSWER_LIMIT {
                 return Err(ClientError::protocol("the answer is too large"));
@@ -95,12 +95,12 @@ impl Client {
     }
 
     /// Whatever fails between connecting and the last byte means that nobody answers.
-    pub(super) fn failed(&self, error: reqwest::Error) -> ClientError {
+    pub(super) fn failed(&self, error: &reqwest::Error) -> ClientError {
         if error.is_builder() {
-            return ClientError::protocol(chain(&error));
+            return ClientError::protocol(chain(error));
         }
         let endpoint = self.endpoint.clone();
-        ClientError::Unreachable { endpoint, cause: Cause::text(reason(&error)) }
+        ClientError::Unreachable { endpoint, cause: Cause::text(reason(error)) }
     }
 }
 

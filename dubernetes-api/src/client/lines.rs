@@ -86,7 +86,7 @@ impl Reader {
             if searched > LINE_LIMIT {
                 return Err(ClientError::protocol("a line of the answer is too long"));
             }
-            match response.chunk().await.map_err(|error| self.client.failed(error))? {
+            match response.chunk().await.map_err(|error| self.client.failed(&error))? {
                 Some(part) => buffer.extend_from_slice(&part),
                 None if self.ends == Ends::Never || !buffer.is_empty() => {
                     let reason = "it ended the answer";

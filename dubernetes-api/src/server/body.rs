@@ -7,6 +7,7 @@ use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use dubernetes_core::app::AppSpec;
 use dubernetes_core::error::one_line;
+use dubernetes_core::manifest::{self, JsonError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -55,14 +56,20 @@ impl Json {
     }
 }
 
-/// Reads a specification and checks every rule.
+/// Reads a specification and checks every rule, those of its file included.
 pub(super) fn read_spec(bytes: &[u8]) -> Result<AppSpec, ApiError> {
-    let spec: AppSpec = Json(Bytes::copy_from_slice(bytes)).read()?;
-    let problems = spec.problems();
-    if problems.is_empty() {
-        return Ok(spec);
-    }
-    Err(ApiError::invalid(problems.into_iter().map(FieldProblem::from).collect()))
+    manifest::from_json(bytes).map_err(|error| match error {
+        JsonError::Syntax { message, line, column } => not_json(FieldProblem {
+            path: String::new(),
+            line: Some(line),
+            column: Some(column),
+            message,
+            hint: None,
+        }),
+        JsonError::Invalid(problems) => {
+            ApiError::invalid(problems.into_iter().map(FieldProblem::from).collect())
+        }
+    })
 }
 
 fn not_json(problem: FieldProblem) -> ApiError {

@@ -43,7 +43,7 @@ pub(super) async fn plan(
     let snapshot = state.looked().await;
     let now = state.clock.now();
     // Running ahead over many replicas takes a while, and other requests must not wait for it.
-    let report = tokio::task::spawn_blocking(move || report(desired, &snapshot, specs, now));
+    let report = tokio::task::spawn_blocking(move || report(&desired, &snapshot, specs, now));
     match report.await {
         Ok(report) => report.map(Answer),
         Err(_) => Err(ApiError::stopping()),
@@ -85,7 +85,7 @@ fn at(index: usize, path: &str) -> FieldProblem {
 }
 
 fn report(
-    before: DesiredState,
+    before: &DesiredState,
     snapshot: &Snapshot,
     specs: Vec<AppSpec>,
     now: Timestamp,

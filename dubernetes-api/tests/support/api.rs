@@ -1,0 +1,182 @@
+//! The router over an orchestrator on fakes, and short ways to ask it.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use dubernetes_api::server::{About, ApiState, router};
+use dubernetes_api::wire::{Mode, PROBLEM_JSON, Problem};
+use dubernetes_core::app::InstanceName;
+use dubernetes_core::runtime::ContainerRuntime;
+use dubernetes_core::store::Store;
+use dubernetes_core::testing::build::Bed;
+use dubernetes_core::testing::{Behaviour, MemoryStore};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+/// A running orchestrator with the images `web:1`, `web:2` and `crash:1`.
+pub fn bed() -> Bed {
+    let bed = Bed::start();
+    bed.runtime.add_image("web:1", Behaviour::default());
+    bed.runtime.add_image("web:2", Behaviour::default());
+    bed.runtime.add_image("crash:1", Behaviour::exits(std::time::Duration::from_millis(100), 1));
+    bed
+}
+
+pub fn about() -> About {
+    About {
+        instance: InstanceName::default(),
+        version: "1.2.3".to_owned(),
+        http_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        http_port: 8080,
+        state_dir: PathBuf::from("/var/lib/dubernetes"),
+        pid: 7,
+        mode: Mode::Serve,
+    }
+}
+
+pub fn state(bed: &Bed) -> ApiState {
+    ApiState {
+        store: Arc::<MemoryStore>::clone(&bed.store),
+        runtime: Arc::new(bed.runtime.clone()),
+        controller: bed.controller.clone(),
+        clock: Arc::new(bed.clock),
+        about: about(),
+    }
+}
+
+/// The router, and the orchestrator behind it.
+pub struct Api {
+    pub bed: Bed,
+    pub router: Router,
+}
+
+impl Api {
+    pub fn start() -> Self {
+        let bed = bed();
+        let router = router(state(&bed));
+        Self { bed, router }
+    }
+
+    pub fn with_store(store: impl Store + 'static) -> Self {
+        let bed = bed();
+        let router = router(ApiState { store: Arc::new(store), ..state(&bed) });
+        Self { bed, router }
+    }
+
+    pub fn with_runtime(runtime: impl ContainerRuntime + 'static) -> Self {
+        let bed = bed();
+        let router = router(ApiState { runtime: Arc::new(runtime), ..state(&bed) });
+        Self { bed, router }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub async fn get(&self, uri: &str) -> Reply {
+        self.send(Request::get(uri).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn delete(&self, uri: &str) -> Reply {
+        self.send(Request::delete(uri).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn put(&self, uri: &str, body: &str) -> Reply {
+        self.send(json(Request::put(uri), body)).await
+    }
+
+    pub async fn post(&self, uri: &str, body: &str) -> Reply {
+        self.send(json(Request::post(uri), body)).await
+    }
+
+    /// An app that is ready.
+    pub async fn ready(&self, json: &str) {
+        let name: Value = serde_json::from_str(json).unwrap();
+        let name = name["name"].as_str().unwrap().to_owned();
+        let reply = self.put(&format!("/v1/apps/{name}"), json).await;
+        assert!(reply.status.is_success(), "{reply:?}");
+        self.bed.until_ready(&name).await;
+    }
+
+    /// The lines of an endless answer.
+    pub async fn lines(&self, uri: &str, accept: &str) -> Lines {
+        let request = Request::get(uri).header("accept", accept).body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let parts = response.into_body().into_data_stream().map(Result::unwrap).boxed();
+        Lines { parts, buffer: String::new() }
+    }
+}
+
+pub fn json(request: axum::http::request::Builder, body: &str) -> Request<Body> {
+    request.header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap()
+}
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The body of a success.
+    pub fn json(&self) -> Value {
+        assert!(self.status.is_success(), "{self:?}");
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The body of an error, which must be a whole problem.
+    pub fn problem(&self) -> Problem {
+        assert_eq!(self.headers["content-type"], PROBLEM_JSON, "{self:?}");
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.status, self.status.as_u16(), "{problem:?}");
+        assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{problem:?}");
+        assert!(problem.instance.starts_with('/'), "{problem:?}");
+        problem
+    }
+
+    /// Status and kind of an error, such as `404 not-found`.
+    pub fn error(&self) -> String {
+        let problem = self.problem();
+        let kind = problem.kind.strip_prefix("urn:dubernetes:error:").unwrap();
+        format!("{} {kind}", problem.status)
+    }
+}
+
+pub struct Lines {
+    parts: BoxStream<'static, Bytes>,
+    buffer: String,
+}
+
+impl Lines {
+    /// The next line that is not empty; `None` at the end.
+    pub async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some((line, rest)) = self.buffer.split_once('\n') {
+                let (line, rest) = (line.to_owned(), rest.to_owned());
+                self.buffer = rest;
+                if !line.is_empty() {
+                    return Some(line);
+                }
+                continue;
+            }
+            let part = self.parts.next().await?;
+            self.buffer.push_str(std::str::from_utf8(&part).unwrap());
+        }
+    }
+
+    pub async fn json(&mut self) -> Value {
+        serde_json::from_str(&self.next().await.unwrap()).unwrap()
+    }
+}
