@@ -1,0 +1,284 @@
+//! What may be typed: the whole command line as types. Help, exit codes of usage errors and
+//! suggestions are clap's work; nothing here does anything.
+
+mod basic;
+mod inspect;
+mod orchestrate;
+mod reference;
+mod shared;
+
+pub(crate) use basic::{ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs};
+pub(crate) use inspect::{
+    DescribeArgs, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs, VersionArgs,
+};
+pub(crate) use orchestrate::{CompletionArgs, DownArgs, IngressArgs, LogFormat, ServeArgs, UpArgs};
+pub(crate) use reference::{Kind, Named, Reference};
+pub(crate) use shared::{
+    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, WaitArgs,
+};
+
+use clap::{Parser, Subcommand};
+
+/// Exit codes, at the end of every `--help`.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed: rejected, not found, or a rollout failed
+  2    wrong usage
+  3    no orchestrator answers
+  4    timed out waiting
+  130  interrupted";
+
+/// Keeps containers running as small files say.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = false,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_long_help = EXIT_CODES,
+    long_about = "Keeps containers running as small files say.
+
+Examples:
+  dubernetes apply app.yaml     make it so, with or without a running orchestrator
+  dubernetes get pods           see what runs
+  dubernetes serve              keep it so from now on"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make apps run as files say.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Make apps run as files say, and wait until they do.
+
+All files are checked before anything is sent: one bad document, and nothing is changed.
+
+Examples:
+  dubernetes apply app.yaml
+  dubernetes apply -f apps/ --timeout 10m
+  cat app.yaml | dubernetes apply -"
+    )]
+    Apply(ApplyArgs),
+    /// Delete apps, or have single pods replaced.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Delete apps, or have single pods replaced. Volumes are kept.
+
+Examples:
+  dubernetes delete web
+  dubernetes delete -f app.yaml
+  dubernetes delete pods web-2      a new pod takes its place"
+    )]
+    Delete(DeleteArgs),
+    /// Change how many replicas an app has.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Change how many replicas an app has.
+
+Examples:
+  dubernetes scale web 5
+  dubernetes scale web 0"
+    )]
+    Scale(ScaleArgs),
+    /// Show what applying files would change in the specifications.
+    #[command(
+        after_long_help = "Exit codes:
+  0  nothing differs
+  1  something differs
+  2  an error, or more",
+        long_about = "Show what applying files would change in the specifications.
+
+Examples:
+  dubernetes diff app.yaml
+  dubernetes diff app.yaml && echo nothing to do"
+    )]
+    Diff(DiffArgs),
+    /// Show what applying files would do, step by step.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Show what applying files would do, step by step. Nothing is carried out.
+
+Examples:
+  dubernetes plan app.yaml
+  dubernetes plan app.yaml -o json"
+    )]
+    Plan(PlanArgs),
+    /// Check files without sending them.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Check files without sending them. Needs no orchestrator and no engine.
+
+Examples:
+  dubernetes validate app.yaml
+  dubernetes validate apps/"
+    )]
+    Validate(ValidateArgs),
+    /// Serve in the foreground with these apps.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Serve in the foreground with these apps: `serve`, `apply`, and their events.
+
+Examples:
+  dubernetes up app.yaml
+  dubernetes up app.yaml --http-port 8080"
+    )]
+    Up(UpArgs),
+    /// Remove all that this instance owns.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Remove all that this instance owns: apps, pods, ingress and network.
+Volumes are kept.
+
+Examples:
+  dubernetes down
+  dubernetes down --yes"
+    )]
+    Down(DownArgs),
+    /// List apps, pods, revisions, events or routes.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "List apps, pods, revisions, events or routes.
+
+Examples:
+  dubernetes get pods
+  dubernetes get app/web -o yaml
+  dubernetes get apps -w"
+    )]
+    Get(GetArgs),
+    /// Show an app or a pod with all that belongs to it.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Show an app or a pod with all that belongs to it.
+
+Examples:
+  dubernetes describe web
+  dubernetes describe pod/web-1"
+    )]
+    Describe(DescribeArgs),
+    /// Show what happened.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Show what happened.
+
+Examples:
+  dubernetes events
+  dubernetes events web -w"
+    )]
+    Events(EventsArgs),
+    /// Show what pods print.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Show what pods print: of one pod, or of all pods of an app.
+
+Examples:
+  dubernetes logs web -f
+  dubernetes logs web-1 --tail 20 --since 5m"
+    )]
+    Logs(LogsArgs),
+    /// Run a command in a pod.
+    #[command(
+        after_long_help = "Exit codes: the command's own; 1 and above also where it could not be run.",
+        long_about = "Run a command in a pod. An app's name picks one of its ready pods.
+
+Examples:
+  dubernetes exec web-1 -- cat /etc/hostname
+  dubernetes exec -it web -- sh"
+    )]
+    Exec(ExecArgs),
+    /// Show whether the orchestrator, the engine and the apps are well.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Show whether the orchestrator, the engine and the apps are well.
+
+Examples:
+  dubernetes status
+  dubernetes status -o json"
+    )]
+    Status(StatusArgs),
+    /// Run the orchestrator.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Run the orchestrator until SIGTERM or SIGINT. Ending it stops no pod and not the
+ingress; the next start takes over what runs.
+
+Examples:
+  dubernetes serve
+  dubernetes serve --http-port 8080 --log-format json"
+    )]
+    Serve(ServeArgs),
+    /// Print a script that completes commands in a shell.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Print a script that completes commands in a shell.
+
+Examples:
+  dubernetes completion bash > /etc/bash_completion.d/dubernetes
+  dubernetes completion fish > ~/.config/fish/completions/dubernetes.fish"
+    )]
+    Completion(CompletionArgs),
+    /// Show the versions of program, orchestrator and engine.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Show the versions of program, orchestrator and engine.
+
+Examples:
+  dubernetes version
+  dubernetes version -o json"
+    )]
+    Version(VersionArgs),
+}
+
+impl Command {
+    /// Whether errors are to be read by a program.
+    pub(crate) fn wants_json(&self) -> bool {
+        let format = match self {
+            Self::Apply(args) => &args.format,
+            Self::Plan(args) => &args.format,
+            Self::Get(args) => &args.format,
+            Self::Events(args) => &args.format,
+            Self::Status(args) => &args.format,
+            Self::Version(args) => &args.format,
+            Self::Delete(_)
+            | Self::Scale(_)
+            | Self::Diff(_)
+            | Self::Validate(_)
+            | Self::Up(_)
+            | Self::Down(_)
+            | Self::Describe(_)
+            | Self::Logs(_)
+            | Self::Exec(_)
+            | Self::Serve(_)
+            | Self::Completion(_) => return false,
+        };
+        format.format() == Format::Json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_examples_and_exit_codes() {
+        for command in Cli::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{help}");
+            assert!(help.contains("Exit codes:"), "{help}");
+        }
+    }
+}

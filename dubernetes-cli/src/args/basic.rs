@@ -1,0 +1,69 @@
+//! Commands that change apps, or say what a change would do.
+
+use clap::Args;
+use dubernetes_core::app::MAX_REPLICAS;
+
+use super::{FileArgs, FormatArgs, Named, WaitArgs};
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+    /// Check the files and show what would be done, and change nothing.
+    #[arg(long, conflicts_with_all = ["detach", "timeout", "progress"])]
+    pub(crate) dry_run: bool,
+}
+
+/// `delete`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Apps; or `pods` and then pods; each may be written as `app/NAME` or `pod/NAME`.
+    #[arg(value_name = "NAME", required_unless_present = "filename")]
+    pub(crate) names: Vec<String>,
+    /// Files or folders whose apps are deleted: repeatable, or a list with commas.
+    #[arg(short, long, value_name = "FILE", value_delimiter = ',')]
+    pub(crate) filename: Vec<std::path::PathBuf>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// `scale`.
+#[derive(Debug, Args)]
+pub(crate) struct ScaleArgs {
+    /// The app.
+    #[arg(value_name = "NAME", value_parser = Named::parse)]
+    pub(crate) name: Named,
+    /// How many replicas it shall have.
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_REPLICAS)))]
+    pub(crate) replicas: u16,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+}

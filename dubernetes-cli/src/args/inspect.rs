@@ -1,0 +1,101 @@
+//! Commands that look at what there is.
+
+use clap::Args;
+use dubernetes_core::app::Duration;
+
+use super::reference::ReferenceParser;
+use super::{FormatArgs, Named, Reference};
+
+/// `get`.
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// What: `apps`, `pods`, `revisions`, `events` or `routes`; or one thing, as `app/NAME`.
+    #[arg(value_name = "KIND", value_parser = ReferenceParser)]
+    pub(crate) reference: Reference,
+    /// Only these.
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    /// Leave out the line with the columns' names.
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+    /// Go on with each change.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+/// `describe`.
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// An app or a pod. `app NAME` and `pod NAME` work as well.
+    #[arg(value_name = "NAME", required = true, num_args = 1..=2)]
+    pub(crate) name: Vec<String>,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Only those of this app or pod.
+    #[arg(value_name = "NAME", value_parser = Named::parse)]
+    pub(crate) name: Option<Named>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    /// Leave out the line with the columns' names.
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+    /// Go on with new ones.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// An app (all its pods) or a pod.
+    #[arg(value_name = "NAME", value_parser = Named::parse)]
+    pub(crate) name: Named,
+    /// Go on with new lines.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How many of the last lines of each pod to show.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) tail: u32,
+    /// Only lines of the last so much time, such as `5m`.
+    #[arg(long, value_name = "TIME", value_parser = Duration::parse)]
+    pub(crate) since: Option<Duration>,
+    /// Pass control characters on as they are.
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+/// `exec`.
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// A pod, or an app (one of its ready pods).
+    #[arg(value_name = "NAME", value_parser = Named::parse)]
+    pub(crate) name: Named,
+    /// Pass standard input on.
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Give the command a terminal.
+    #[arg(short, long, requires = "stdin")]
+    pub(crate) tty: bool,
+    /// The command and its arguments, behind `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// `version`.
+#[derive(Debug, Args)]
+pub(crate) struct VersionArgs {
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}

@@ -1,0 +1,90 @@
+//! Commands that run the orchestrator or end what it owns, and its settings.
+
+use std::net::IpAddr;
+
+use clap::{Args, Parser, ValueEnum};
+use dubernetes_core::app::ImageRef;
+
+use super::{FileArgs, ProgressStyle};
+
+/// Where the engine and the ingress are. Commands that work without an orchestrator read these
+/// from the environment.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct IngressArgs {
+    /// The port of this machine on which the ingress takes requests.
+    #[arg(long, env = "DUBERNETES_HTTP_PORT", value_name = "PORT", default_value_t = 80,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) http_port: u16,
+    /// The address of this machine on which it does; `0.0.0.0` for all of them.
+    #[arg(long, env = "DUBERNETES_HTTP_BIND", value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) http_bind: IpAddr,
+    /// The image of the ingress: nginx 1.27.4 or later.
+    #[arg(long, env = "DUBERNETES_INGRESS_IMAGE", value_name = "IMAGE",
+          default_value = "nginx:stable-alpine", value_parser = ImageRef::parse)]
+    pub(crate) ingress_image: ImageRef,
+    /// The container engine; else what DOCKER_HOST says, else the engine's usual socket.
+    #[arg(long, env = "DUBERNETES_ENGINE", value_name = "URL")]
+    pub(crate) engine: Option<String>,
+}
+
+impl IngressArgs {
+    /// What the environment says, for commands without these flags.
+    ///
+    /// # Errors
+    ///
+    /// clap's own, naming the flag of the variable that makes no sense.
+    pub(crate) fn from_env() -> Result<Self, clap::Error> {
+        #[derive(Parser)]
+        struct Bare {
+            #[command(flatten)]
+            args: IngressArgs,
+        }
+        Bare::try_parse_from(["dubernetes"]).map(|bare| bare.args)
+    }
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) ingress: IngressArgs,
+    /// How log lines are written.
+    #[arg(long, env = "DUBERNETES_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// `up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+    #[command(flatten)]
+    pub(crate) ingress: IngressArgs,
+    /// How progress is told on standard error.
+    #[arg(long, value_name = "STYLE", default_value = "auto")]
+    pub(crate) progress: ProgressStyle,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object on each line.
+    Json,
+}
+
+/// `down`.
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// `completion`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}

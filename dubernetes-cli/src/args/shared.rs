@@ -1,0 +1,132 @@
+//! Flags that several commands have.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use dubernetes_core::app::{Duration, InstanceName};
+
+/// Which orchestrator is meant, and how the program behaves on the terminal.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// The orchestrator: `unix:///path/to/socket` or `http://127.0.0.1:PORT`.
+    #[arg(long, global = true, env = "DUBERNETES_HOST", value_name = "URL")]
+    pub(crate) host: Option<String>,
+    /// The folder of the state, and of the socket as well.
+    #[arg(long, global = true, env = "DUBERNETES_STATE_DIR", value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The instance: one orchestrator and all that it owns on the engine.
+    #[arg(long, global = true, env = "DUBERNETES_INSTANCE", value_name = "NAME",
+          default_value = "default", value_parser = InstanceName::parse)]
+    pub(crate) instance: InstanceName,
+    /// When to use colour.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorWhen,
+    /// Say more about what is done; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct FormatArgs {
+    /// How the result is written.
+    #[arg(
+        short,
+        long,
+        env = "DUBERNETES_OUTPUT",
+        value_name = "FORMAT",
+        default_value = "table",
+        overrides_with = "quiet"
+    )]
+    output: Format,
+    /// Names alone, as with `-o name`.
+    #[arg(short, long, overrides_with = "output")]
+    quiet: bool,
+}
+
+impl FormatArgs {
+    /// The format that was asked for.
+    pub(crate) fn format(self) -> Format {
+        if self.quiet { Format::Name } else { self.output }
+    }
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For people with more columns.
+    Wide,
+    /// JSON, as the API gives it.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// `kind/name`, one on each line.
+    Name,
+}
+
+/// How long to wait, and what is told meanwhile.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct WaitArgs {
+    /// Do not wait until it is done.
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// How long to wait at most.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = Duration::parse,
+          conflicts_with = "detach")]
+    pub(crate) timeout: Duration,
+    /// How progress is told on standard error.
+    #[arg(long, value_name = "STYLE", default_value = "auto", conflicts_with = "detach")]
+    pub(crate) progress: ProgressStyle,
+}
+
+impl WaitArgs {
+    /// Waits as long as the clock runs.
+    pub(crate) fn endless(progress: ProgressStyle) -> Self {
+        Self { detach: false, timeout: Duration::from_millis(u64::MAX), progress }
+    }
+}
+
+/// How progress is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressStyle {
+    /// As `plain`.
+    Auto,
+    /// One line for each change.
+    Plain,
+    /// One event for each line, as JSON.
+    Json,
+    /// Nothing.
+    Quiet,
+}
+
+/// Files with apps.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FileArgs {
+    /// Files, folders with `*.yaml` files, or `-` for standard input.
+    #[arg(value_name = "FILE", required_unless_present = "filename")]
+    files: Vec<PathBuf>,
+    /// The same, as kubectl has it: repeatable, or a list with commas.
+    #[arg(short, long, value_name = "FILE", value_delimiter = ',')]
+    filename: Vec<PathBuf>,
+}
+
+impl FileArgs {
+    /// All that were named.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().chain(&self.filename).cloned().collect()
+    }
+}

@@ -1,0 +1,7 @@
+//! The program `dubernetes`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dubernetes_cli::run("dubernetes")
+}

@@ -1,0 +1,77 @@
+//! One file for each verb. A verb reads what was typed, speaks with the orchestrator through the
+//! client, and prints; it decides nothing about apps.
+
+mod apply;
+mod completion;
+mod delete;
+mod describe;
+mod diff;
+mod down;
+mod events;
+mod exec;
+mod get;
+mod logs;
+mod plan;
+mod scale;
+mod serve;
+mod status;
+mod up;
+mod validate;
+mod version;
+
+pub(crate) use version::VERSION;
+
+use tokio::signal::unix::SignalKind;
+
+use crate::args::Command;
+use crate::report::{Failure, INTERRUPTED, Outcome};
+use crate::settings::Settings;
+
+/// Does what was typed.
+pub(crate) async fn run(command: Command, settings: &Settings, program: &str) -> Outcome {
+    match command {
+        // These say themselves what an interrupt leaves behind.
+        Command::Apply(args) => apply::run(&args, settings).await,
+        Command::Delete(args) => delete::run(&args, settings).await,
+        Command::Scale(args) => scale::run(&args, settings).await,
+        Command::Serve(args) => serve::run(&args, settings).await,
+        Command::Up(args) => up::run(&args, settings).await,
+        Command::Diff(args) => interruptible(diff::run(&args, settings)).await,
+        Command::Plan(args) => interruptible(plan::run(&args, settings)).await,
+        Command::Down(args) => interruptible(down::run(&args, settings)).await,
+        Command::Get(args) => interruptible(get::run(&args, settings)).await,
+        Command::Describe(args) => interruptible(describe::run(&args, settings)).await,
+        Command::Events(args) => interruptible(events::run(&args, settings)).await,
+        Command::Logs(args) => interruptible(logs::run(&args, settings)).await,
+        Command::Exec(args) => interruptible(exec::run(&args, settings)).await,
+        Command::Status(args) => interruptible(status::run(&args, settings)).await,
+        Command::Version(args) => interruptible(version::run(&args, settings, program)).await,
+        Command::Validate(args) => validate::run(&args),
+        Command::Completion(args) => completion::run(&args, program),
+    }
+}
+
+async fn interruptible(work: impl Future<Output = Outcome>) -> Outcome {
+    // Dropping the work at any point is fine: it only looks, or the orchestrator goes on alone.
+    tokio::select! {
+        result = work => result,
+        () = interrupt() => Err(Failure::with_exit(INTERRUPTED, "interrupted")),
+    }
+}
+
+/// Returns when this process is asked to end.
+pub(crate) async fn interrupt() {
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()];
+    let waits = signals.map(|kind| {
+        Box::pin(async move {
+            match tokio::signal::unix::signal(kind) {
+                Ok(mut signal) => {
+                    signal.recv().await;
+                }
+                // Without a handler the signal ends the process by itself.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    });
+    futures_util::future::select_all(waits).await;
+}

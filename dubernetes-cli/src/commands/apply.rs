@@ -1,0 +1,121 @@
+//! `apply`: reads everything, checks everything, sends everything, and waits.
+
+use dubernetes_api::wire::{App, AppPlan, Applied, Change};
+use dubernetes_core::app::{AppName, AppSpec};
+
+use crate::args::{ApplyArgs, Format};
+use crate::follow::Follower;
+use crate::output::{self, ListStyle};
+use crate::report::{self, FAILED, Failure, Outcome, UNREACHABLE};
+use crate::settings::Settings;
+use crate::sources::read_apps;
+use crate::target::{Intent, Target};
+
+pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Outcome {
+    let paths = args.files.paths();
+    let apps = read_apps(&paths)?;
+    let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
+    if args.dry_run {
+        return Box::pin(dry_run(args, &specs, settings)).await;
+    }
+    let files: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    Target::with_wait(settings, &args.wait, async |target: &Target| {
+        let result = send_and_wait(args, &specs, target).await;
+        if target.is_in_process() && result.as_ref().err().is_none_or(|f| f.exit() <= FAILED) {
+            warn_of_the_end(&files.join(" "));
+        }
+        result
+    })
+    .await
+}
+
+async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> Outcome {
+    let mut follower = Follower::new(target, &args.wait).await?;
+    let format = args.format.format();
+    let mut sent = Vec::new();
+    let mut failed = false;
+    for spec in specs {
+        match target.client.apply(spec, None).await {
+            Ok(applied) => {
+                accepted(&applied, format)?;
+                sent.push(applied.app);
+            }
+            Err(error) => {
+                let name = spec.name.as_str();
+                let failure = Failure::from(error);
+                if failure.exit() == UNREACHABLE {
+                    return Err(failure);
+                }
+                report::say(&format!("app/{name} was not applied:"));
+                failure.report(format == Format::Json);
+                failed = true;
+            }
+        }
+    }
+    if matches!(format, Format::Json | Format::Yaml) {
+        print_objects(&sent, format, specs.len() == 1)?;
+    }
+    let waited = if args.wait.detach { Ok(()) } else { follower.until_ready(&goals(&sent)).await };
+    match waited {
+        Ok(()) if failed => Err(Failure::told(FAILED)),
+        result => result,
+    }
+}
+
+/// What is waited for: each app with the generation that it has now.
+pub(super) fn goals(apps: &[App]) -> Vec<(AppName, u64)> {
+    apps.iter().map(|app| (app.name.clone(), app.generation)).collect()
+}
+
+fn accepted(applied: &Applied, format: Format) -> Outcome {
+    let name = &applied.app.name;
+    match format {
+        Format::Table | Format::Wide => {
+            output::print(&format!("app/{name} {}\n", applied.change.as_str()))
+        }
+        Format::Name => output::print(&format!("app/{name}\n")),
+        Format::Json | Format::Yaml => Ok(()),
+    }
+}
+
+fn print_objects(apps: &[App], format: Format, single: bool) -> Outcome {
+    let style = ListStyle { format, headers: true, single };
+    output::print(&output::list(apps, style, jiff::Timestamp::now())?)
+}
+
+/// What a command says that leaves apps without an orchestrator.
+pub(super) fn warn_of_the_end(files: &str) {
+    report::warn("no orchestrator is running, so from now on nothing replaces a replica that dies");
+    let foreground = match files {
+        "" | "-" => String::new(),
+        files => format!(", or in the foreground with `dubernetes up {files}`"),
+    };
+    report::help(&format!("keep it running with `dubernetes serve`{foreground}"));
+}
+
+async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Outcome {
+    let report = Target::with(settings, Intent::Read, async |target: &Target| {
+        Ok(target.client.plan(specs).await?)
+    })
+    .await?;
+    match args.format.format() {
+        Format::Table | Format::Wide => {
+            output::print(&report.apps.iter().map(would_change).collect::<String>())
+        }
+        Format::Name => {
+            let names = report.apps.iter().map(|plan| format!("app/{}\n", plan.app));
+            output::print(&names.collect::<String>())
+        }
+        format @ (Format::Json | Format::Yaml) => output::print(&output::value(&report, format)?),
+    }
+}
+
+fn would_change(plan: &AppPlan) -> String {
+    let mut text = format!("app/{} {} (dry run)\n", plan.app, plan.change.as_str());
+    if plan.change == Change::Configured {
+        for line in super::plan::changes(plan) {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
+}

@@ -1,0 +1,188 @@
+//! `describe`: an app or a pod with all that belongs to it.
+
+use std::fmt::Write as _;
+
+use dubernetes_api::Client;
+use dubernetes_api::client::EventsQuery;
+use dubernetes_api::wire::{App, EndpointState, Event, Pod, Route};
+use dubernetes_core::error::one_line;
+use jiff::Timestamp;
+
+use super::get::concerns;
+use crate::args::{DescribeArgs, Named};
+use crate::output::{self, Cell, Table, age, or_none, short_id};
+use crate::report::{Failure, Outcome, USAGE};
+use crate::resolve::{Found, find};
+use crate::settings::Settings;
+use crate::target::{Intent, Target};
+
+/// So many of the last events are shown.
+const EVENTS: usize = 10;
+
+pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Outcome {
+    let name = named(&args.name)?;
+    let text = Target::with(settings, Intent::Read, async |target: &Target| {
+        let client = &target.client;
+        let now = Timestamp::now();
+        Ok(match find(client, &name).await? {
+            Found::App(app) => {
+                let pods = client.pods(Some(app.name.as_str())).await?;
+                let mut routes = client.routes().await?;
+                routes.retain(|route| route.app == app.name);
+                let events = events(client, &app.name, app.name.as_str()).await?;
+                describe_app(&app, &pods, &routes, now) + &events_text(&events, now)
+            }
+            Found::Pod(pod) => {
+                let events = events(client, &pod.app, &pod.name).await?;
+                describe_pod(&pod, now) + &events_text(&events, now)
+            }
+        })
+    })
+    .await?;
+    output::print(&text)
+}
+
+/// `web`, `app/web`, or `app web`.
+fn named(words: &[String]) -> Outcome<Named> {
+    let usage = |text: String| Failure::with_exit(USAGE, text);
+    match words {
+        [kind, name] => Named::parse(&format!("{kind}/{name}")).map_err(usage),
+        words => Named::parse(words.first().map_or("", String::as_str)).map_err(usage),
+    }
+}
+
+async fn events(
+    client: &Client,
+    app: &dubernetes_core::app::AppName,
+    name: &str,
+) -> Outcome<Vec<Event>> {
+    let query = EventsQuery { app: Some(app.clone()), ..EventsQuery::default() };
+    let mut events = client.events(&query).await?;
+    events.retain(|event| concerns(event, name));
+    events.reverse();
+    events.truncate(EVENTS);
+    Ok(events)
+}
+
+/// Lines of label and value.
+struct Lines {
+    text: String,
+    width: usize,
+}
+
+impl Lines {
+    fn new(width: usize) -> Self {
+        Self { text: String::new(), width }
+    }
+
+    fn add(&mut self, label: &str, value: impl AsRef<str>) {
+        let value = one_line(value.as_ref());
+        let value = if value.is_empty() { "<none>" } else { &value };
+        // Writing to a text cannot fail.
+        let _ = writeln!(self.text, "{:<width$}{value}", format!("{label}:"), width = self.width);
+    }
+}
+
+fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> String {
+    let spec = &app.spec;
+    let mut lines = Lines::new(13);
+    lines.add("Name", app.name.as_str());
+    lines.add("Status", status(app));
+    let image_id = app.image_id.as_ref().map(|id| format!(" ({})", short_id(&id.0)));
+    lines.add("Image", format!("{}{}", spec.image, image_id.unwrap_or_default()));
+    lines.add("Created", format!("{} ago", age(app.created_at, now)));
+    lines
+        .add("Changed", format!("{} ago, generation {}", age(app.updated_at, now), app.generation));
+    for route in routes {
+        lines.add("Route", route_text(route));
+    }
+    if routes.is_empty() {
+        lines.add("Route", "");
+    }
+    if !spec.command.is_empty() {
+        lines.add("Command", spec.command.join(" "));
+    }
+    if !spec.args.is_empty() {
+        lines.add("Arguments", spec.args.join(" "));
+    }
+    for (name, value) in &spec.env {
+        lines.add("Environment", format!("{name}={value}"));
+    }
+    for volume in &spec.volumes {
+        lines.add("Volume", volume.to_string());
+    }
+    if let Some(cpu) = spec.resources.cpu {
+        lines.add("CPU", cpu.to_string());
+    }
+    if let Some(memory) = spec.resources.memory {
+        lines.add("Memory", memory.to_string());
+    }
+    lines.text + &pods_text(pods, now)
+}
+
+fn status(app: &App) -> String {
+    let status = &app.status;
+    let updated = if status.updated == status.desired {
+        format!("all on revision {}", status.revision)
+    } else {
+        format!("{} on revision {}", status.updated, status.revision)
+    };
+    let reason = match status.message.as_str() {
+        "" => String::new(),
+        message => format!("; {message}"),
+    };
+    let (phase, ready, desired) = (status.phase, status.ready, status.desired);
+    format!("{phase}: {ready} of {desired} ready, {updated}{reason}")
+}
+
+fn route_text(route: &Route) -> String {
+    let active = route.endpoints.iter().filter(|e| e.state == EndpointState::Active).count();
+    let path = if route.path.is_root() { "" } else { route.path.as_str() };
+    format!("http://{}{path} -> {active} replicas, port {}", route.host, route.port)
+}
+
+fn pods_text(pods: &[Pod], now: Timestamp) -> String {
+    if pods.is_empty() {
+        return "Pods:        <none>\n".to_owned();
+    }
+    let columns = ["NAME", "STATE", "READY", "RESTARTS", "REVISION", "ADDRESS", "AGE", "MESSAGE"];
+    let mut table = Table::new(&columns);
+    for pod in pods {
+        table.push(vec![
+            Cell::new(&pod.name),
+            Cell::styled(pod.state.as_str(), output::style::pod(pod.state, pod.ready)),
+            Cell::new(if pod.ready { "yes" } else { "no" }),
+            Cell::new(pod.restarts.to_string()),
+            Cell::new(pod.revision.to_string()),
+            Cell::new(or_none(pod.address)),
+            Cell::new(or_none(pod.created_at.map(|created| age(created, now)))),
+            Cell::new(&pod.message),
+        ]);
+    }
+    format!("Pods:\n{}", table.render_indented(output::width()))
+}
+
+fn describe_pod(pod: &Pod, now: Timestamp) -> String {
+    let mut lines = Lines::new(13);
+    lines.add("Name", &pod.name);
+    lines.add("App", pod.app.as_str());
+    let ready = if pod.ready { "ready" } else { "not ready" };
+    let reason = if pod.message.is_empty() { "" } else { &format!("; {}", pod.message) };
+    lines.add("State", format!("{}, {ready}{reason}", pod.state));
+    lines.add("Revision", pod.revision.to_string());
+    lines.add("Restarts", pod.restarts.to_string());
+    lines.add("Image", or_none(pod.image.as_ref()));
+    lines.add("Address", or_none(pod.address));
+    lines.add("Container", or_none(pod.container_id.as_ref()));
+    let ago = |time: Option<Timestamp>| or_none(time.map(|time| format!("{} ago", age(time, now))));
+    lines.add("Created", ago(pod.created_at));
+    lines.add("Started", ago(pod.started_at));
+    lines.text
+}
+
+fn events_text(events: &[Event], now: Timestamp) -> String {
+    if events.is_empty() {
+        return "Events:      <none>\n".to_owned();
+    }
+    format!("Events:\n{}", output::table(events, false, now).render_indented(output::width()))
+}

@@ -1,0 +1,83 @@
+//! `events`: what happened, newest first; with `-w` oldest first, and on with new ones.
+
+use dubernetes_api::Client;
+use dubernetes_api::client::EventsQuery;
+use dubernetes_api::wire::Event;
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+
+use super::get::concerns;
+use crate::args::{EventsArgs, Format};
+use crate::output::{self, ListStyle};
+use crate::report::{self, Outcome};
+use crate::settings::Settings;
+use crate::target::{Intent, Target};
+
+/// So many events are listed.
+const EVENTS: u32 = 500;
+
+pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Outcome {
+    Target::with(settings, Intent::Read, async |target: &Target| {
+        let client = &target.client;
+        let query = EventsQuery { limit: Some(EVENTS), ..EventsQuery::default() };
+        let mut events = client.events(&query).await?;
+        let newest = events.last().map(|event| event.id);
+        events.retain(|event| wanted(args, event));
+        let watch = args.watch;
+        if !watch {
+            events.reverse();
+        }
+        let format = args.format.format();
+        let lines = watch && format == Format::Json;
+        if events.is_empty() && !watch && matches!(format, Format::Table | Format::Wide) {
+            report::say("No events found.");
+        }
+        if lines {
+            for event in &events {
+                output::print(&output::change("ADDED", event)?)?;
+            }
+        } else {
+            let style = ListStyle { format, headers: !args.no_headers, single: false };
+            output::print(&output::list(&events, style, Timestamp::now())?)?;
+        }
+        if watch { follow(args, client, newest, &events).await } else { Ok(()) }
+    })
+    .await
+}
+
+fn wanted(args: &EventsArgs, event: &Event) -> bool {
+    args.name.as_ref().is_none_or(|name| concerns(event, name.name()))
+}
+
+async fn follow(
+    args: &EventsArgs,
+    client: &Client,
+    newest: Option<u64>,
+    shown: &[Event],
+) -> Outcome {
+    let format = args.format.format();
+    let wide = format == Format::Wide;
+    let mut widths = output::table(shown, wide, Timestamp::now()).widths().to_vec();
+    let mut headers = shown.is_empty() && !args.no_headers;
+    let query = EventsQuery { after: Some(newest.unwrap_or(0)), ..EventsQuery::default() };
+    let mut news = client.follow_events(&query);
+    while let Some(event) = news.next().await {
+        let event = event?;
+        if !wanted(args, &event) {
+            continue;
+        }
+        let text = match format {
+            Format::Table | Format::Wide => {
+                let mut table = output::table(std::slice::from_ref(&event), wide, Timestamp::now());
+                table.at_least(&widths);
+                widths = table.widths().to_vec();
+                table.render(std::mem::take(&mut headers), output::width())
+            }
+            Format::Json => output::change("ADDED", &event)?,
+            Format::Yaml => format!("---\n{}", output::value(&event, Format::Yaml)?),
+            Format::Name => format!("event/{}\n", event.id),
+        };
+        output::print(&text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! `exec`: runs a command in a pod and passes on its output and its exit code.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use dubernetes_api::Client;
+use dubernetes_api::client::ExecSession;
+use dubernetes_api::wire::ExecRequest;
+use dubernetes_core::plan::PodState;
+use dubernetes_core::runtime::ExecOutput;
+use futures_util::StreamExt as _;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::args::ExecArgs;
+use crate::output;
+use crate::report::{Failure, Outcome, USAGE};
+use crate::resolve::{Found, find};
+use crate::settings::Settings;
+use crate::target::{Intent, Target};
+
+/// The terminal that a command gets where the size of ours is not known.
+const USUAL_SIZE: (u16, u16) = (80, 24);
+
+pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Outcome {
+    if args.tty && !std::io::stdin().is_terminal() {
+        return Err(Failure::with_exit(USAGE, "`-t` needs a terminal, and standard input is none")
+            .help("leave out `-t`"));
+    }
+    Target::with(settings, Intent::Read, async |target: &Target| {
+        let pod = pod(&target.client, args).await?;
+        let request = ExecRequest {
+            command: args.command.clone(),
+            stdin: args.stdin,
+            tty: args.tty.then(size),
+        };
+        let session = target.client.exec(&pod, &request).await?;
+        let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };
+        let code = pump(session, args.stdin).await;
+        drop(raw);
+        match code? {
+            0 => Ok(()),
+            // A code that no process can end with is a failure of some kind.
+            code => Err(Failure::told(u8::try_from(code).unwrap_or(1))),
+        }
+    })
+    .await
+}
+
+/// The pod that was named, or a ready one of the app.
+async fn pod(client: &Client, args: &ExecArgs) -> Outcome<String> {
+    let app = match find(client, &args.name).await? {
+        Found::Pod(pod) => return Ok(pod.name),
+        Found::App(app) => app,
+    };
+    let pods = client.pods(Some(app.name.as_str())).await?;
+    let running = || pods.iter().find(|pod| pod.state == PodState::Running);
+    pods.iter().find(|pod| pod.ready).or_else(running).map(|pod| pod.name.clone()).ok_or_else(
+        || {
+            Failure::new(format!("no pod of app `{}` runs", app.name))
+                .help(format!("`dubernetes describe {}` says why", app.name))
+        },
+    )
+}
+
+/// Copies input and output until the command ends.
+async fn pump(session: ExecSession, stdin: bool) -> Outcome<i64> {
+    let ExecSession { mut input, mut output } = session;
+    let copy = async {
+        if stdin {
+            // A command that has closed its input is not interested, and its output says the rest.
+            let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut input).await;
+        }
+        let _ = input.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let read = async {
+        while let Some(part) = output.next().await {
+            match part? {
+                ExecOutput::Stdout(bytes) => output::print_raw(&bytes)?,
+                ExecOutput::Stderr(bytes) => {
+                    // Without a standard error there is nowhere to put it.
+                    let _ = std::io::stderr().write_all(&bytes);
+                }
+                ExecOutput::Exit(code) => return Ok(code),
+            }
+        }
+        Err(Failure::new("the session ended without an exit code"))
+    };
+    // The copying never ends by itself; what it holds when the command ends, nobody reads.
+    tokio::select! {
+        code = read => code,
+        () = copy => Err(Failure::new("the session ended without an exit code")),
+    }
+}
+
+/// Columns and rows of the terminal.
+fn size() -> (u16, u16) {
+    match tcgetwinsize(std::io::stdin()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+        Ok(_) | Err(_) => USUAL_SIZE,
+    }
+}
+
+/// A terminal that passes every key on, until this is dropped.
+struct RawTerminal {
+    before: Termios,
+}
+
+impl RawTerminal {
+    fn enter() -> Outcome<Self> {
+        let cannot = |error: rustix::io::Errno| {
+            Failure::because("the terminal cannot be set up", &std::io::Error::from(error))
+        };
+        let before = tcgetattr(std::io::stdin()).map_err(cannot)?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).map_err(cannot)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no repair.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
+    }
+}

@@ -1,0 +1,100 @@
+//! `plan`: what an apply would do, step by step.
+
+use dubernetes_api::wire::{AppPlan, Change, PlanReport};
+use dubernetes_core::app::AppSpec;
+
+use crate::args::{Format, PlanArgs};
+use crate::output::{self, Cell, Table};
+use crate::report::Outcome;
+use crate::settings::Settings;
+use crate::sources::read_apps;
+use crate::target::{Intent, Target};
+
+pub(super) async fn run(args: &PlanArgs, settings: &Settings) -> Outcome {
+    let apps = read_apps(&args.files.paths())?;
+    let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
+    let report = Target::with(settings, Intent::Read, async |target: &Target| {
+        Ok(target.client.plan(&specs).await?)
+    })
+    .await?;
+    match args.format.format() {
+        Format::Table | Format::Wide => output::print(&text(&report, &specs)),
+        Format::Name => {
+            let names = report.apps.iter().map(|plan| format!("app/{}\n", plan.app));
+            output::print(&names.collect::<String>())
+        }
+        format @ (Format::Json | Format::Yaml) => output::print(&output::value(&report, format)?),
+    }
+}
+
+fn text(report: &PlanReport, specs: &[AppSpec]) -> String {
+    let apps = report.apps.iter().map(|plan| {
+        let replicas = specs.iter().find(|spec| spec.name == plan.app).map(|spec| spec.replicas);
+        app_text(plan, replicas.unwrap_or_default())
+    });
+    apps.collect::<Vec<_>>().join("\n")
+}
+
+fn app_text(plan: &AppPlan, replicas: u16) -> String {
+    let mut out = format!("app/{}: {}\n", plan.app, heading(plan));
+    let foresight = &plan.foresight;
+    if foresight.steps.is_empty() {
+        return out;
+    }
+    let mut table = Table::new(&["#", "ACTION", "POD", "REASON", "READY"]);
+    let mut number = 0;
+    for step in &foresight.steps {
+        // A wait is no action, so it has no number.
+        let label = if step.action == "wait" {
+            String::new()
+        } else {
+            number += 1;
+            number.to_string()
+        };
+        table.push(vec![
+            Cell::exact(label),
+            Cell::new(&step.action),
+            Cell::new(output::or_none(step.pod.as_ref())),
+            Cell::new(&step.reason),
+            Cell::new(step.ready.to_string()),
+        ]);
+    }
+    out.push_str(&table.render_indented(output::width()));
+    if !foresight.converges {
+        out.push_str("these are the first steps; the end is not in sight\n");
+    }
+    out.push_str(&format!(
+        "fewest ready replicas: {} of {replicas}; most replicas at one time: {}; downtime: {}\n",
+        foresight.fewest_ready, foresight.most_live, plan.downtime
+    ));
+    out
+}
+
+fn heading(plan: &AppPlan) -> String {
+    let revision = match plan.revision_from {
+        Some(from) if from != plan.revision_to => {
+            format!("revision {from} -> {}", plan.revision_to)
+        }
+        Some(_) | None => format!("revision {}", plan.revision_to),
+    };
+    match plan.change {
+        Change::Created => format!("new, {revision}"),
+        Change::Unchanged => format!("unchanged, {revision}"),
+        Change::Configured => {
+            let changes = changes(plan);
+            if changes.is_empty() {
+                revision
+            } else {
+                format!("{revision}, {}", changes.join(", "))
+            }
+        }
+    }
+}
+
+/// The fields that change, each as `field old -> new`.
+pub(super) fn changes(plan: &AppPlan) -> Vec<String> {
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "<none>".to_owned());
+    let one = dubernetes_core::error::one_line;
+    let changes = plan.changes.iter();
+    changes.map(|c| one(&format!("{} {} -> {}", c.path, shown(&c.old), shown(&c.new)))).collect()
+}

@@ -1,0 +1,56 @@
+//! `up`: `serve` and `apply` in one, with everything that happens, in the foreground.
+
+use crate::args::{UpArgs, WaitArgs};
+use crate::follow::Follower;
+use crate::output;
+use crate::report::{self, FAILED, Failure, INTERRUPTED, Outcome};
+use crate::settings::Settings;
+use crate::sources::read_apps;
+use crate::target::{Target, running};
+use crate::wiring::Running;
+
+use super::apply::goals;
+use super::serve;
+
+pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
+    let apps = read_apps(&args.files.paths())?;
+    let (mut orchestrator, listening) = serve::start(settings, &args.ingress)?;
+    report::say(&serve::ready(settings, &args.ingress));
+    let outcome = {
+        let work = async {
+            let client = running(settings).await?;
+            let client = client.ok_or_else(|| Failure::new("the orchestrator did not start"))?;
+            let target = Target::of(client);
+            let mut follower = Follower::new(&target, &WaitArgs::endless(args.progress)).await?;
+            let mut sent = Vec::new();
+            for app in &apps {
+                let applied = target.client.apply(&app.spec, None).await?;
+                output::print(&format!("app/{} {}\n", app.spec.name, applied.change.as_str()))?;
+                sent.push(applied.app);
+            }
+            match follower.until_ready(&goals(&sent)).await {
+                // Whatever failed may heal: that is what an orchestrator is for.
+                Err(failure) if failure.exit() == FAILED => {}
+                other => other?,
+            }
+            follower.forever().await
+        };
+        until_broken(work, &mut orchestrator).await
+    };
+    let interrupted = outcome.as_ref().err().is_none_or(|failure| failure.exit() == INTERRUPTED);
+    if interrupted {
+        report::note("pods and ingress go on, and nothing replaces a pod that dies");
+        report::help("`dubernetes serve` goes on with them, `dubernetes down` removes them");
+    }
+    orchestrator.end().await;
+    drop(listening);
+    if interrupted { Ok(()) } else { outcome }
+}
+
+async fn until_broken(work: impl Future<Output = Outcome>, orchestrator: &mut Running) -> Outcome {
+    // Dropping the work only ends its streams; a part that has ended stays so.
+    tokio::select! {
+        outcome = work => outcome,
+        failure = orchestrator.broken() => Err(failure),
+    }
+}

@@ -1,0 +1,12 @@
+//! `validate`: checks files, and needs nothing but the files.
+
+use crate::args::ValidateArgs;
+use crate::output;
+use crate::report::Outcome;
+use crate::sources::read_apps;
+
+pub(super) fn run(args: &ValidateArgs) -> Outcome {
+    let apps = read_apps(&args.files.paths())?;
+    let text: String = apps.iter().map(|app| format!("app/{} is valid\n", app.spec.name)).collect();
+    output::print(&text)
+}

@@ -1,0 +1,203 @@
+//! Waits until what was asked for is so: apps ready, gone, or complete again. Tells what happens
+//! on the way, and why it ends when it ends badly.
+
+mod stream;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dubernetes_api::client::EventsQuery;
+use dubernetes_api::wire::{App, Event, WatchEvent, WatchKind};
+use dubernetes_core::app::AppName;
+use dubernetes_core::plan::Phase;
+
+use crate::args::WaitArgs;
+use crate::progress::Progress;
+use crate::report::{FAILED, Failure, Outcome, TIMED_OUT};
+use crate::target::Target;
+use stream::{Step, Stream};
+
+/// Waits for what one command has asked for.
+pub(crate) struct Follower<'a> {
+    target: &'a Target,
+    stream: Stream,
+    progress: Progress,
+    timeout: String,
+    /// The newest event that was told, or that was there before.
+    seen: u64,
+}
+
+/// An app that is not ready yet: the generation that is waited for, and how it was last.
+type Open = BTreeMap<AppName, (u64, Option<App>)>;
+
+impl<'a> Follower<'a> {
+    /// Begins before anything is asked for, so that nothing is missed.
+    pub(crate) async fn new(target: &'a Target, wait: &WaitArgs) -> Outcome<Self> {
+        let query = EventsQuery { limit: Some(1), ..EventsQuery::default() };
+        let seen = target.client.events(&query).await?.last().map_or(0, |event| event.id);
+        Ok(Self {
+            target,
+            stream: Stream::new(&target.client, seen, wait.timeout.to_std()),
+            progress: Progress::new(wait.progress),
+            timeout: wait.timeout.to_string(),
+            seen,
+        })
+    }
+
+    /// Makes sure that apps that exist now are known, so that their end is noticed.
+    pub(crate) async fn know_apps(&mut self) -> Outcome {
+        self.stream.prime().await
+    }
+
+    /// Waits until each of `apps` is ready with the generation beside it, or has failed. One that
+    /// fails stops no other.
+    pub(crate) async fn until_ready(&mut self, apps: &[(AppName, u64)]) -> Outcome {
+        let open = apps.iter().map(|(name, generation)| (name.clone(), (*generation, None)));
+        let mut open: Open = open.collect();
+        let mut worst = None;
+        while !open.is_empty() {
+            match self.stream.step().await? {
+                Step::News(event) => self.tell(&event, |app| open.contains_key(app)),
+                Step::Look => {}
+                Step::Change(change) => {
+                    if let Some(failure) = self.settle(*change, &mut open).await? {
+                        failure.report(false);
+                        worst = Some(FAILED);
+                    }
+                }
+                Step::Interrupted => return Err(verdict::interrupted(self.target, open.keys())),
+                Step::TimedOut => {
+                    for (name, (_, last)) in &open {
+                        verdict::timed_out(name, last.as_ref(), &self.timeout).report(false);
+                    }
+                    return Err(Failure::told(worst.unwrap_or(TIMED_OUT)));
+                }
+            }
+        }
+        worst.map_or(Ok(()), |exit| Err(Failure::told(exit)))
+    }
+
+    /// Takes an app off the list if it is ready or has failed.
+    async fn settle(
+        &mut self,
+        change: WatchEvent<App>,
+        open: &mut Open,
+    ) -> Outcome<Option<Failure>> {
+        let app = change.object;
+        let Some((generation, last)) = open.get_mut(&app.name) else { return Ok(None) };
+        if change.kind == WatchKind::Deleted || app.status.phase == Phase::Deleting {
+            open.remove(&app.name);
+            return Ok(Some(Failure::new(format!("app `{}` was deleted meanwhile", app.name))));
+        }
+        let looked_at = app.status.observed_generation >= *generation;
+        let failure = match app.status.phase {
+            Phase::Ready if looked_at => None,
+            Phase::Failed if looked_at => Some(verdict::failed(self.target, &app).await),
+            Phase::Ready
+            | Phase::Failed
+            | Phase::Pending
+            | Phase::Progressing
+            | Phase::Degraded
+            | Phase::Deleting => {
+                *last = Some(app);
+                return Ok(None);
+            }
+        };
+        self.catch_up(|name| open.contains_key(name)).await?;
+        open.remove(&app.name);
+        if failure.is_none() {
+            self.progress.done(&verdict::ready(&app, self.progress.start().elapsed()));
+        }
+        Ok(failure)
+    }
+
+    /// Waits until nothing is left of these apps.
+    pub(crate) async fn until_gone(&mut self, mut apps: BTreeSet<AppName>) -> Outcome {
+        while !apps.is_empty() {
+            match self.stream.step().await? {
+                Step::News(event) => self.tell(&event, |app| apps.contains(app)),
+                Step::Look => {}
+                Step::Change(change) => {
+                    let name = change.object.name;
+                    if change.kind == WatchKind::Deleted && apps.contains(&name) {
+                        self.catch_up(|app| apps.contains(app)).await?;
+                        apps.remove(&name);
+                        self.done(&format!("app/{name} is gone"));
+                    }
+                }
+                Step::Interrupted => {
+                    return Err(verdict::interrupted_waiting(self.target, "all was gone"));
+                }
+                Step::TimedOut => {
+                    let names: Vec<_> = apps.iter().map(|name| format!("app/{name}")).collect();
+                    let what = format!("{} to go", names.join(", "));
+                    return Err(verdict::too_long(&what, &self.timeout, apps.first()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until `is_done` says so, and tells meanwhile what happens to `app`.
+    pub(crate) async fn until(
+        &mut self,
+        app: &AppName,
+        what: &str,
+        is_done: impl AsyncFn(&Target) -> Outcome<bool>,
+    ) -> Outcome {
+        loop {
+            match self.stream.step().await? {
+                Step::News(event) => self.tell(&event, |name| name == app),
+                Step::Look | Step::Change(_) => {
+                    if is_done(self.target).await? {
+                        self.catch_up(|name| name == app).await?;
+                        self.done(what);
+                        return Ok(());
+                    }
+                }
+                Step::Interrupted => {
+                    return Err(verdict::interrupted_waiting(self.target, what));
+                }
+                Step::TimedOut => {
+                    let what = format!("until {what}");
+                    return Err(verdict::too_long(&what, &self.timeout, Some(app)));
+                }
+            }
+        }
+    }
+
+    /// Tells what happens to anything, until the command is interrupted.
+    pub(crate) async fn forever(&mut self) -> Outcome {
+        loop {
+            match self.stream.step().await? {
+                Step::News(event) => self.tell(&event, |_| true),
+                Step::Look | Step::Change(_) | Step::TimedOut => {}
+                Step::Interrupted => return Ok(()),
+            }
+        }
+    }
+
+    fn done(&self, text: &str) {
+        let span = crate::output::span(self.progress.start().elapsed());
+        self.progress.done(&format!("{text} ({span})"));
+    }
+
+    fn tell(&mut self, event: &Event, wanted: impl Fn(&AppName) -> bool) {
+        if event.id > self.seen {
+            self.seen = event.id;
+            // What concerns the instance concerns every app.
+            if event.app.as_ref().is_none_or(wanted) {
+                self.progress.event(event);
+            }
+        }
+    }
+
+    /// Tells what the stream has not brought yet, so that the last line comes last.
+    async fn catch_up(&mut self, wanted: impl Fn(&AppName) -> bool) -> Outcome {
+        let query = EventsQuery { after: Some(self.seen), ..EventsQuery::default() };
+        for event in self.target.client.events(&query).await? {
+            self.tell(&event, &wanted);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! How results look: tables for people, JSON and YAML for programs, names for scripts. Results go
+//! to standard output and nothing else does.
+
+mod age;
+mod json;
+mod rows;
+pub(crate) mod style;
+mod table;
+mod yaml;
+
+pub(crate) use age::{age, seconds, span};
+pub(crate) use rows::{Row, or_none, short_id};
+pub(crate) use table::{Cell, Table};
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::report::Outcome;
+
+/// Writes text with styles, which a pipe does not get.
+pub(crate) fn print(text: &str) -> Outcome {
+    let mut out = anstream::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes bytes as they are.
+pub(crate) fn print_raw(bytes: &[u8]) -> Outcome {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// The width of the terminal behind standard output; none for a pipe or a file.
+pub(crate) fn width() -> Option<usize> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let columns = rustix::termios::tcgetwinsize(&out).ok()?.ws_col;
+    (columns > 0).then(|| usize::from(columns))
+}
+
+/// How a list is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListStyle {
+    /// The format.
+    pub(crate) format: Format,
+    /// Whether a table has a line with the columns' names.
+    pub(crate) headers: bool,
+    /// Whether exactly one object was asked for: JSON and YAML then show it alone.
+    pub(crate) single: bool,
+}
+
+/// `items` in the format that was asked for. A table of nothing is empty.
+pub(crate) fn list<T: Row>(items: &[T], style: ListStyle, now: Timestamp) -> Outcome<String> {
+    Ok(match style.format {
+        Format::Table | Format::Wide => {
+            if items.is_empty() {
+                return Ok(String::new());
+            }
+            table(items, style.format == Format::Wide, now).render(style.headers, width())
+        }
+        Format::Name => items.iter().map(|item| format!("{}\n", item.full_name())).collect(),
+        Format::Json | Format::Yaml => match items {
+            [item] if style.single => value(item, style.format)?,
+            items => value(&json::list(items), style.format)?,
+        },
+    })
+}
+
+/// The table of `items`.
+pub(crate) fn table<T: Row>(items: &[T], wide: bool, now: Timestamp) -> Table {
+    let mut table = Table::new(&T::columns(wide));
+    for item in items {
+        table.push(item.cells(wide, now));
+    }
+    table
+}
+
+/// One value as JSON or YAML; with any other format as JSON.
+pub(crate) fn value<T: Serialize>(value: &T, format: Format) -> Outcome<String> {
+    match format {
+        Format::Yaml => yaml::to_text(value),
+        Format::Table | Format::Wide | Format::Json | Format::Name => json::to_text(value),
+    }
+}
+
+/// A change of an object, as one line of JSON.
+pub(crate) fn change<T: Serialize>(kind: &str, object: &T) -> Outcome<String> {
+    json::change(kind, object)
+}

@@ -1,0 +1,36 @@
+//! Results as JSON, in the API's own shape.
+
+use serde::Serialize;
+
+use crate::report::Outcome;
+
+#[derive(Serialize)]
+pub(super) struct List<'a, T> {
+    kind: &'static str,
+    items: &'a [T],
+}
+
+#[derive(Serialize)]
+struct Change<'a, T> {
+    r#type: &'a str,
+    object: &'a T,
+}
+
+/// A list of `items`.
+pub(super) fn list<T>(items: &[T]) -> List<'_, T> {
+    List { kind: "List", items }
+}
+
+/// Indented, with a line end.
+pub(super) fn to_text<T: Serialize>(value: &T) -> Outcome<String> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// `{"type":…,"object":…}` on one line.
+pub(super) fn change<T: Serialize>(kind: &str, object: &T) -> Outcome<String> {
+    let mut text = serde_json::to_string(&Change { r#type: kind, object })?;
+    text.push('\n');
+    Ok(text)
+}

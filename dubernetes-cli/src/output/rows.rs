@@ -1,0 +1,193 @@
+//! The columns of each kind of object.
+
+use dubernetes_api::wire::{App, EndpointState, Event, Pod, Revision, Route};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Cell, age, style};
+
+/// An object that can be listed.
+pub(crate) trait Row: Serialize + PartialEq {
+    /// The columns' names.
+    fn columns(wide: bool) -> Vec<&'static str>;
+
+    /// The fields, as many as there are columns.
+    fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell>;
+
+    /// `kind/name`; it tells one object of a kind from another.
+    fn full_name(&self) -> String;
+}
+
+impl Row for App {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns =
+            vec!["NAME", "STATUS", "READY", "UPDATED", "REVISION", "HOST", "AGE", "REASON"];
+        if wide {
+            columns.insert(7, "IMAGE");
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell> {
+        let status = &self.status;
+        let hosts = self.spec.access.as_ref().map(|access| access.hosts.as_slice());
+        let hosts: Vec<_> = hosts.unwrap_or_default().iter().map(ToString::to_string).collect();
+        let mut cells = vec![
+            Cell::new(self.name.as_str()),
+            Cell::styled(status.phase.as_str(), style::phase(status.phase)),
+            Cell::new(format!("{}/{}", status.ready, status.desired)),
+            Cell::new(status.updated.to_string()),
+            Cell::new(status.revision.to_string()),
+            Cell::new(hosts.join(",")),
+            Cell::new(age(self.created_at, now)),
+            Cell::new(&status.message),
+        ];
+        if wide {
+            cells.insert(7, Cell::new(self.spec.image.as_str()));
+        }
+        cells
+    }
+
+    fn full_name(&self) -> String {
+        format!("app/{}", self.name)
+    }
+}
+
+impl Row for Pod {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["NAME", "APP", "STATE", "READY", "RESTARTS", "REVISION", "AGE"];
+        if wide {
+            columns.extend(["ADDRESS", "CONTAINER", "IMAGE", "MESSAGE"]);
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell> {
+        let mut cells = vec![
+            Cell::new(&self.name),
+            Cell::new(self.app.as_str()),
+            Cell::styled(self.state.as_str(), style::pod(self.state, self.ready)),
+            Cell::new(if self.ready { "yes" } else { "no" }),
+            Cell::new(self.restarts.to_string()),
+            Cell::new(self.revision.to_string()),
+            Cell::new(or_none(self.created_at.map(|created| age(created, now)))),
+        ];
+        if wide {
+            cells.extend([
+                Cell::new(or_none(self.address)),
+                Cell::new(or_none(self.container_id.as_ref().map(|id| short_id(&id.0)))),
+                Cell::new(or_none(self.image.as_ref())),
+                Cell::new(&self.message),
+            ]);
+        }
+        cells
+    }
+
+    fn full_name(&self) -> String {
+        format!("pod/{}", self.name)
+    }
+}
+
+impl Row for Revision {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["APP", "REVISION", "CURRENT", "IMAGE", "AGE"];
+        if wide {
+            columns.push("DIGEST");
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell> {
+        let mut cells = vec![
+            Cell::new(self.app.as_str()),
+            Cell::new(self.revision.to_string()),
+            Cell::new(if self.current { "yes" } else { "no" }),
+            Cell::new(&self.image),
+            Cell::new(age(self.created_at, now)),
+        ];
+        if wide {
+            cells.push(Cell::new(or_none(self.digest.as_ref())));
+        }
+        cells
+    }
+
+    fn full_name(&self) -> String {
+        format!("revision/{}/{}", self.app, self.revision)
+    }
+}
+
+impl Row for Event {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["AGE", "TYPE", "OBJECT", "REASON", "COUNT", "MESSAGE"];
+        if wide {
+            columns.insert(1, "FIRST");
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell> {
+        let object = self.pod.as_deref().or(self.app.as_ref().map(|app| app.as_str()));
+        let mut cells = vec![
+            Cell::new(age(self.time, now)),
+            Cell::new(self.kind.as_str()),
+            Cell::new(object.unwrap_or_default()),
+            Cell::new(&self.reason),
+            Cell::new(self.count.to_string()),
+            Cell::new(&self.message),
+        ];
+        if wide {
+            cells.insert(1, Cell::new(age(self.first_at, now)));
+        }
+        cells
+    }
+
+    fn full_name(&self) -> String {
+        format!("event/{}", self.id)
+    }
+}
+
+impl Row for Route {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["HOST", "PATH", "APP", "PORT", "ACTIVE"];
+        if wide {
+            columns.push("ENDPOINTS");
+        }
+        columns
+    }
+
+    fn cells(&self, wide: bool, _: Timestamp) -> Vec<Cell> {
+        let active = |state| state == EndpointState::Active;
+        let count = self.endpoints.iter().filter(|endpoint| active(endpoint.state)).count();
+        let mut cells = vec![
+            Cell::new(self.host.as_str()),
+            Cell::new(self.path.as_str()),
+            Cell::new(self.app.as_str()),
+            Cell::new(self.port.to_string()),
+            Cell::new(format!("{count}/{}", self.endpoints.len())),
+        ];
+        if wide {
+            let endpoints: Vec<_> = self
+                .endpoints
+                .iter()
+                .map(|endpoint| format!("{}={}", endpoint.pod, endpoint.address))
+                .collect();
+            cells.push(Cell::new(endpoints.join(",")));
+        }
+        cells
+    }
+
+    fn full_name(&self) -> String {
+        let path = if self.path.is_root() { "" } else { self.path.as_str() };
+        format!("route/{}{path}", self.host)
+    }
+}
+
+/// The value's text, or nothing, which a table shows as `<none>`.
+pub(crate) fn or_none<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// The first 12 characters of an engine's id, as the engine's own tools show it.
+pub(crate) fn short_id(id: &str) -> String {
+    id.trim_start_matches("sha256:").chars().take(12).collect()
+}

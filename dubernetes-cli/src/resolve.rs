@@ -1,0 +1,78 @@
+//! From a name on the command line to the app or pod that it means.
+
+use dubernetes_api::wire::{App, Pod};
+use dubernetes_api::{Client, ClientError};
+
+use crate::args::Named;
+use crate::report::{Failure, Outcome};
+
+/// What a name means.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// An app.
+    App(Box<App>),
+    /// A pod.
+    Pod(Box<Pod>),
+}
+
+/// An app, else a pod.
+pub(crate) async fn find(client: &Client, name: &Named) -> Outcome<Found> {
+    let app = match name {
+        Named::App(name) | Named::Either(name) => existing(client.get_app(name).await)?,
+        Named::Pod(_) => None,
+    };
+    if let Some(app) = app {
+        return Ok(Found::App(Box::new(app)));
+    }
+    let pod = match name {
+        Named::Pod(name) | Named::Either(name) => existing(client.get_pod(name).await)?,
+        Named::App(_) => None,
+    };
+    match pod {
+        Some(pod) => Ok(Found::Pod(Box::new(pod))),
+        None => Err(missing(client, name).await),
+    }
+}
+
+/// An app.
+pub(crate) async fn find_app(client: &Client, name: &Named) -> Outcome<App> {
+    let only_app = Named::App(name.name().to_owned());
+    match find(client, if matches!(name, Named::Pod(_)) { name } else { &only_app }).await? {
+        Found::App(app) => Ok(*app),
+        Found::Pod(pod) => Err(Failure::new(format!("`{}` is a pod, not an app", pod.name))
+            .help(format!("its app is `{}`", pod.app))),
+    }
+}
+
+/// `None` if it does not exist.
+pub(crate) fn existing<T>(answer: Result<T, ClientError>) -> Outcome<Option<T>> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// That a name means nothing, and what there is.
+pub(crate) async fn missing(client: &Client, name: &Named) -> Failure {
+    let (what, there_are) = match name {
+        Named::App(name) => (format!("app `{name}` not found"), apps(client).await),
+        Named::Pod(name) => (format!("pod `{name}` not found"), pods(client).await),
+        Named::Either(name) => (format!("no app and no pod is named `{name}`"), apps(client).await),
+    };
+    // Whoever cannot list what there is has said so in the first place.
+    let help = match there_are {
+        Ok(names) if names.is_empty() => "there are none".to_owned(),
+        Ok(names) => format!("there are: {}", names.join(", ")),
+        Err(_) => return Failure::new(what),
+    };
+    Failure::new(what).help(help)
+}
+
+async fn apps(client: &Client) -> Result<Vec<String>, ClientError> {
+    Ok(client.list_apps().await?.iter().map(|app| app.name.to_string()).collect())
+}
+
+async fn pods(client: &Client) -> Result<Vec<String>, ClientError> {
+    Ok(client.pods(None).await?.into_iter().map(|pod| pod.name).collect())
+}

@@ -1,0 +1,178 @@
+//! With whom a command speaks: a running orchestrator, or, where none runs, the same router and
+//! controller inside this process. The commands cannot tell the two apart but by asking.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use dubernetes_api::{Client, ClientError};
+use dubernetes_core::error::chain;
+
+use crate::args::{IngressArgs, WaitArgs};
+use crate::report::{self, Failure, Outcome, UNREACHABLE, USAGE};
+use crate::settings::Settings;
+use crate::wiring::{InProcess, Work};
+
+/// How long an orchestrator that took the connection may take to say who it is.
+const HELLO_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a command wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Look.
+    Read,
+    /// Change something.
+    Change,
+}
+
+/// An orchestrator to speak with.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Speaks with it.
+    pub(crate) client: Client,
+    in_process: Option<InProcess>,
+}
+
+impl Target {
+    /// One that runs.
+    pub(crate) fn of(client: Client) -> Self {
+        Self { client, in_process: None }
+    }
+
+    /// Whether it ends with this command.
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.in_process.is_some()
+    }
+
+    /// Finds or makes one, does the work, and lets go of it.
+    pub(crate) async fn with<T>(
+        settings: &Settings,
+        intent: Intent,
+        work: impl AsyncFnOnce(&Self) -> Outcome<T>,
+    ) -> Outcome<T> {
+        let target = match running(settings).await? {
+            Some(client) => Self::of(client),
+            None => Self::in_process(settings, intent).await?,
+        };
+        let result = work(&target).await;
+        if let Some(in_process) = target.in_process {
+            in_process.close().await;
+        }
+        result
+    }
+
+    /// The same for a command that may leave before the work is done.
+    pub(crate) async fn with_wait<T>(
+        settings: &Settings,
+        wait: &WaitArgs,
+        work: impl AsyncFnOnce(&Self) -> Outcome<T>,
+    ) -> Outcome<T> {
+        if wait.detach && running(settings).await?.is_none() {
+            return Err(Failure::with_exit(
+                UNREACHABLE,
+                "`--detach` leaves the work to an orchestrator, and none is running",
+            )
+            .help("start one with `dubernetes serve`, or leave out `--detach`"));
+        }
+        Self::with(settings, Intent::Change, work).await
+    }
+
+    async fn in_process(settings: &Settings, intent: Intent) -> Outcome<Self> {
+        let work = match intent {
+            Intent::Read => Work::Observe,
+            Intent::Change => Work::Act,
+        };
+        let in_process = InProcess::start(settings, &IngressArgs::from_env()?, work).await?;
+        if intent == Intent::Read {
+            report::note("no orchestrator is running; this is what one would see now");
+        }
+        Ok(Self { client: in_process.client(), in_process: Some(in_process) })
+    }
+}
+
+/// The client of the orchestrator that runs, if one does. One that was named must answer.
+pub(crate) async fn running(settings: &Settings) -> Outcome<Option<Client>> {
+    if let Some(host) = &settings.host {
+        let client = named(host)?;
+        let help = "start it with `dubernetes serve`, or leave out `--host`";
+        hello(&client).await.map_err(|failure| failure.help(help))?;
+        return Ok(Some(client));
+    }
+    let places = &settings.places;
+    for socket in [Some(&places.socket), places.system_socket.as_ref()].into_iter().flatten() {
+        if is_served(socket)? {
+            let client = Client::unix(socket)?;
+            hello(&client).await?;
+            return Ok(Some(client));
+        }
+    }
+    Ok(None)
+}
+
+fn named(host: &str) -> Outcome<Client> {
+    let usage = |what: String| {
+        Failure::with_exit(USAGE, what)
+            .help("for example `--host unix:///run/dubernetes/dubernetes.sock`")
+    };
+    if let Some(path) = host.strip_prefix("unix://") {
+        if !path.starts_with('/') {
+            let what = "the path of the socket in `--host` must begin with `/`, not";
+            return Err(usage(format!("{what} `{}`", path.escape_debug())));
+        }
+        return Ok(Client::unix(path)?);
+    }
+    Client::http(host).map_err(|_| {
+        usage(format!(
+            "`--host` is `unix:///path` or `http://address:port`, not `{}`",
+            host.escape_debug()
+        ))
+    })
+}
+
+/// Whether somebody listens at a socket.
+fn is_served(socket: &Path) -> Outcome<bool> {
+    match UnixStream::connect(socket) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::PermissionDenied => Err(Failure::with_exit(
+                UNREACHABLE,
+                format!("this user may not speak with the orchestrator at `{}`", socket.display()),
+            )
+            .help("run it as the orchestrator's user, or choose your own `--state-dir`")),
+            _ => Ok(false),
+        },
+    }
+}
+
+async fn hello(client: &Client) -> Outcome {
+    match tokio::time::timeout(HELLO_LIMIT, client.version()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(Failure::with_exit(
+            UNREACHABLE,
+            format!("no orchestrator answers at {}: it is silent", client.endpoint()),
+        )),
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unreachable { .. } => Self::with_exit(UNREACHABLE, chain(&error)),
+            ClientError::Problem(problem) => {
+                let mut failure = Self::new(problem.to_string());
+                for field in &problem.errors {
+                    let path =
+                        if field.path.is_empty() { "" } else { &format!("{}: ", field.path) };
+                    failure = failure.line(format!("{path}{}", field.message));
+                }
+                for hint in problem.errors.iter().filter_map(|field| field.hint.clone()) {
+                    failure = failure.help(hint);
+                }
+                failure.problem(*problem)
+            }
+            ClientError::Protocol { message } => Self::new(message),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Puts the parts together: the only file that knows every adapter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dubernetes_api::Client;
+use dubernetes_api::server::{About, ApiState, router, serve_unix};
+use dubernetes_api::wire::Mode as Stays;
+use dubernetes_core::app::PullPolicy;
+use dubernetes_core::clock::SystemClock;
+use dubernetes_core::controller::{Controller, Mode, Options, Ports};
+use dubernetes_core::runtime::ContainerRuntime;
+use dubernetes_docker::DockerRuntime;
+use dubernetes_nginx::{NginxConfig, NginxIngress};
+use dubernetes_sqlite::{OpenError, SqliteStore};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::IngressArgs;
+use crate::commands::VERSION;
+use crate::place;
+use crate::report::{Failure, Outcome};
+use crate::settings::Settings;
+
+/// How long the last requests and calls may take once the orchestrator is to end. A serving
+/// socket gives up by itself before.
+const END_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long a command waits for another one to let go of the state folder.
+const LOCK_LIMIT: Duration = Duration::from_secs(3);
+
+/// Whether a controller carries out what it decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// It does.
+    Act,
+    /// It only looks.
+    Observe,
+}
+
+/// The parts of an orchestrator, at rest.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    store: Arc<SqliteStore>,
+    runtime: Arc<DockerRuntime>,
+    ingress: Arc<NginxIngress>,
+}
+
+impl Parts {
+    /// Takes the lock of the state folder and opens what is in it. No engine is called.
+    ///
+    /// # Errors
+    ///
+    /// The lock is held, or a setting or the folder makes no sense.
+    pub(crate) fn open(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
+        Self::runtime(args).and_then(|runtime| {
+            let store = open_store(settings)?
+                .map_err(|error| Failure::because("the state cannot be opened", &error))?;
+            Ok(Self::with(settings, args, runtime, store))
+        })
+    }
+
+    /// The same, and waits a moment for the lock.
+    async fn open_soon(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
+        let runtime = Self::runtime(args)?;
+        let start = tokio::time::Instant::now();
+        let store = loop {
+            match open_store(settings)? {
+                Ok(store) => break store,
+                Err(OpenError::Locked { .. }) if start.elapsed() < LOCK_LIMIT => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(OpenError::Locked { folder, pid }) => {
+                    let who = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+                    let place = settings.places.socket.display();
+                    return Err(Failure::new(format!(
+                        "another command{who} works on `{}`, and none answers at `{place}`",
+                        folder.display()
+                    ))
+                    .help("wait until it has ended, or let `dubernetes serve` run for all"));
+                }
+                Err(error) => {
+                    return Err(Failure::because("the state cannot be opened", &error));
+                }
+            }
+        };
+        Ok(Self::with(settings, args, runtime, store))
+    }
+
+    fn runtime(args: &IngressArgs) -> Outcome<DockerRuntime> {
+        DockerRuntime::new(args.engine.as_deref())
+            .map_err(|error| Failure::because("no container engine can be used", &error))
+    }
+
+    fn with(
+        settings: &Settings,
+        args: &IngressArgs,
+        runtime: DockerRuntime,
+        store: SqliteStore,
+    ) -> Self {
+        let runtime = Arc::new(runtime);
+        let config = NginxConfig {
+            instance: settings.instance.clone(),
+            image: args.ingress_image.clone(),
+            pull: PullPolicy::Missing,
+            http_bind: args.http_bind,
+            http_port: args.http_port,
+        };
+        let engine: Arc<dyn ContainerRuntime> = Arc::<DockerRuntime>::clone(&runtime);
+        let ingress = Arc::new(NginxIngress::new(engine, config));
+        Self { store: Arc::new(store), runtime, ingress }
+    }
+
+    /// Starts the controller, and serves the API at `listener`.
+    pub(crate) fn start(
+        self,
+        settings: &Settings,
+        args: &IngressArgs,
+        work: Work,
+        stays: Stays,
+        listener: UnixListener,
+    ) -> Running {
+        let Self { store, runtime, ingress } = self;
+        let clock = Arc::new(SystemClock);
+        let mut options = Options::new(settings.instance.clone());
+        options.mode = match work {
+            Work::Act => Mode::Act,
+            Work::Observe => Mode::Observe,
+        };
+        let ports = Ports {
+            runtime: Arc::<DockerRuntime>::clone(&runtime),
+            store: Arc::<SqliteStore>::clone(&store),
+            ingress,
+            clock: Arc::<SystemClock>::clone(&clock),
+        };
+        let (controller, handle) = Controller::new(options, ports);
+        let about = About {
+            instance: settings.instance.clone(),
+            version: VERSION.to_owned(),
+            http_bind: args.http_bind,
+            http_port: args.http_port,
+            state_dir: settings.places.state_dir.clone(),
+            pid: std::process::id(),
+            mode: stays,
+        };
+        let router = router(ApiState { store, runtime, controller: handle, clock, about });
+        let stop = CancellationToken::new();
+        Running {
+            controller: tokio::spawn(controller.run(stop.clone())),
+            server: tokio::spawn(serve_unix(listener, router, stop.clone())),
+            stop,
+        }
+    }
+}
+
+fn open_store(settings: &Settings) -> Outcome<Result<SqliteStore, OpenError>> {
+    let folder = &settings.places.state_dir;
+    place::check_owner(folder)?;
+    let store = SqliteStore::open(folder);
+    if store.is_ok() {
+        place::claim(folder, &settings.instance)?;
+    }
+    Ok(store)
+}
+
+/// An orchestrator at work.
+#[derive(Debug)]
+pub(crate) struct Running {
+    controller: JoinHandle<()>,
+    server: JoinHandle<std::io::Result<()>>,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Returns if a part ends that should not.
+    pub(crate) async fn broken(&mut self) -> Failure {
+        let crashed = |error: JoinError| Failure::because("the orchestrator crashed", &error);
+        // Both arms are cancel-safe: a task that has ended stays so.
+        tokio::select! {
+            ended = &mut self.controller => match ended {
+                Err(error) => crashed(error),
+                Ok(()) => Failure::new("the controller ended by itself"),
+            },
+            ended = &mut self.server => match ended {
+                Err(error) => crashed(error),
+                Ok(Err(error)) => Failure::because("the API cannot be served", &error),
+                Ok(Ok(())) => Failure::new("the API's server ended by itself"),
+            },
+        }
+    }
+
+    /// Ends it. Pods and ingress go on.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        let parts = async {
+            // Whatever they end with, they have ended.
+            let _ = tokio::join!(self.server, self.controller);
+        };
+        if tokio::time::timeout(END_LIMIT, parts).await.is_err() {
+            tracing::warn!("some calls were still under way at the end");
+        }
+    }
+}
+
+/// An orchestrator that serves one command, in that command's process.
+#[derive(Debug)]
+pub(crate) struct InProcess {
+    running: Running,
+    client: Client,
+    /// Holds the socket; private to this user, and removed when this is dropped.
+    _folder: TempDir,
+}
+
+impl InProcess {
+    /// Starts it. One that is to act needs an engine that answers.
+    pub(crate) async fn start(
+        settings: &Settings,
+        args: &IngressArgs,
+        work: Work,
+    ) -> Outcome<Self> {
+        let parts = Parts::open_soon(settings, args).await?;
+        if work == Work::Act {
+            parts.runtime.version().await.map_err(|error| {
+                Failure::because("nothing can be done", &error)
+                    .help("start the engine, or name it with DOCKER_HOST or DUBERNETES_ENGINE")
+            })?;
+        }
+        let cannot =
+            |error: std::io::Error| Failure::because("no private socket can be made", &error);
+        let folder = tempfile::Builder::new().prefix("dubernetes-").tempdir().map_err(cannot)?;
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).map_err(cannot)?;
+        let client = Client::unix(socket)?;
+        let running = parts.start(settings, args, work, Stays::InProcess, listener);
+        Ok(Self { running, client, _folder: folder })
+    }
+
+    /// Speaks with it.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Ends it. Pods and ingress go on.
+    pub(crate) async fn close(self) {
+        drop(self.client);
+        self.running.end().await;
+    }
+}
