@@ -1,11 +1,18 @@
-//! The future, by the rules: runs [`crate::reconcile()`] ahead over an observed state, with every action
-//! succeeding and every replica becoming ready, and tells the steps.
+//! The future, by the rules: runs [`crate::reconcile()`] ahead over an observed state, with every
+//! action succeeding and every replica becoming ready, and tells the steps.
+//!
+//! It is the same function that decides in earnest, so what it tells is what happens, unless
+//! something fails on the way.
+
+mod imagined;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppName;
+use crate::plan::{Phase, Plan, Wait};
 use crate::state::{DesiredState, ObservedState};
+use imagined::Imagined;
 
 /// What would happen to one app.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +30,7 @@ pub struct Foresight {
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What is done: `create`, `start`, `stop`, `remove`, `route`, `wait`, …
+    /// What is done: `pull`, `create`, `start`, `stop`, `remove`, `route` or `wait`.
     pub action: String,
     /// To which pod.
     pub pod: Option<String>,
@@ -33,8 +40,83 @@ pub struct Step {
     pub ready: u32,
 }
 
-/// The steps from `observed` to `desired`, for one app.
-pub fn foresee(desired: &DesiredState, observed: &ObservedState, app: &AppName, now: Timestamp) -> Foresight {
-    let _ = (desired, observed, app, now);
-    Foresight::default()
+/// The most passes that are imagined: each replica takes about six, and 250 are the most.
+const PASSES: u32 = 4_000;
+
+/// The steps from `observed` to `desired`, for one app. What other apps need is left out.
+pub fn foresee(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    app: &AppName,
+    now: Timestamp,
+) -> Foresight {
+    let mut world = Imagined::new(desired, observed, app, now);
+    let mut foresight =
+        Foresight { fewest_ready: world.ready(), most_live: world.live(), ..Foresight::default() };
+    for _ in 0..PASSES {
+        let plan = world.plan();
+        let before = foresight.steps.len();
+        take_actions(&mut world, &plan, &mut foresight);
+        if let Some(change) = world.take_routes(&plan) {
+            note(&mut foresight, &world, "route", None, change);
+        }
+        if foresight.steps.len() > before {
+            continue;
+        }
+        if !take_waits(&mut world, &plan, &mut foresight) {
+            let status = plan.statuses.get(app);
+            foresight.converges = status.is_none_or(|status| status.phase == Phase::Ready);
+            break;
+        }
+    }
+    foresight
 }
+
+fn take_actions(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) {
+    for planned in &plan.actions {
+        if world.concerns(planned) {
+            world.take(&planned.action);
+            let pod = planned.action.pod().map(str::to_owned);
+            note(foresight, world, planned.action.verb(), pod, planned.reason.to_string());
+        }
+    }
+}
+
+/// Lets the time pass until what is waited for has happened; false if nothing more will.
+fn take_waits(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) -> bool {
+    let own: Vec<_> = plan.waiting.iter().filter(|w| w.app == *world.app).collect();
+    let mut happened = false;
+    for waiting in &own {
+        let text = match &waiting.wait {
+            Wait::Ready { .. } => world.becomes_ready(waiting),
+            Wait::Drained { address } => world.is_drained(*address),
+            Wait::BackOff { .. } => world.passes_until(waiting),
+            Wait::UnderWay
+            | Wait::Unrouted
+            | Wait::Retry { .. }
+            | Wait::SurgeLimit { .. }
+            | Wait::Tombstone => None,
+        };
+        if let Some(text) = text {
+            note(foresight, world, "wait", waiting.pod.clone(), text);
+            happened = true;
+        }
+    }
+    happened
+}
+
+fn note(
+    foresight: &mut Foresight,
+    world: &Imagined<'_>,
+    action: &str,
+    pod: Option<String>,
+    reason: String,
+) {
+    let ready = world.ready();
+    foresight.fewest_ready = foresight.fewest_ready.min(ready);
+    foresight.most_live = foresight.most_live.max(world.live());
+    foresight.steps.push(Step { action: action.to_owned(), pod, reason, ready });
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

@@ -51,6 +51,7 @@ pub fn decide_put<'a>(
     refuse_stale(before, put)?;
     if let Before::Live(app) = before
         && app.spec == put.spec
+        && put.newest_seen <= app.revision
     {
         let unchanged = Put { app: app.clone(), change: Change::Unchanged };
         return Ok(Decided { put: unchanged, revision: None });
@@ -80,7 +81,8 @@ fn refuse_stale(before: Before<'_>, put: &PutApp) -> Result<(), StoreError> {
 
 /// A new life of the name, after one that ended with these numbers; 0 if there was none.
 ///
-/// Without a life that is known to have ended, `removed_through` is 0: containers that outlived
+/// Containers that were seen before this life began belong to the one that ended, even those of
+/// a store that was put back. Without a life that is known to have ended, `removed_through` is 0: containers that outlived
 /// a lost store may then be taken over.
 fn created(put: &PutApp, generation: u64, revision: u64) -> Result<Decided, StoreError> {
     let app = StoredApp {
@@ -88,7 +90,7 @@ fn created(put: &PutApp, generation: u64, revision: u64) -> Result<Decided, Stor
         generation: generation + 1,
         revision: revision_above(revision, put)?,
         image_id: None,
-        removed_through: revision,
+        removed_through: if generation == 0 { 0 } else { revision.max(put.newest_seen) },
         created_at: put.now,
         updated_at: put.now,
     };
@@ -104,7 +106,9 @@ fn configured(put: &PutApp, present: &StoredApp) -> Result<Decided, StoreError> 
         ..present.clone()
     };
     let mut revision = None;
-    if spec_hash(&app.spec) != spec_hash(&present.spec) {
+    // Containers of a higher revision run where an old copy of the store was put back: the user's
+    // word now makes this content the newest again.
+    if spec_hash(&app.spec) != spec_hash(&present.spec) || put.newest_seen > present.revision {
         app.revision = revision_above(present.revision, put)?;
         app.image_id = None;
         revision = Some(revision_of(&app));
@@ -157,7 +161,17 @@ mod tests {
         for (revision, seen, above) in [(4, 0, 5), (4, 9, 10), (4, 4, 5)] {
             let before = Before::Deleted { generation: 7, revision };
             let app = decide_put(before, [], &put(seen)).unwrap().put.app;
-            assert_eq!((app.generation, app.revision, app.removed_through), (8, above, revision));
+            let through = above - 1;
+            assert_eq!((app.generation, app.revision, app.removed_through), (8, above, through));
         }
+    }
+
+    #[test]
+    fn applying_the_same_file_over_an_old_copy_of_the_store_makes_it_the_newest() {
+        let old = decide_put(Before::Absent, [], &put(0)).unwrap().put.app;
+        let same = decide_put(Before::Live(&old), [], &put(1)).unwrap().put;
+        assert_eq!((same.change, same.app.revision), (Change::Unchanged, 1));
+        let newest = decide_put(Before::Live(&old), [], &put(6)).unwrap().put;
+        assert_eq!((newest.change, newest.app.revision), (Change::Configured, 7));
     }
 }

@@ -1,0 +1,73 @@
+//! What is foreseen for the ordinary changes.
+
+use super::*;
+use crate::app::{AppSpec, ImageRef};
+use crate::state::Engine;
+use crate::store::StoredApp;
+use crate::testing::build::{app, app_name};
+
+fn desired(spec: AppSpec, revision: u64) -> DesiredState {
+    let stored = StoredApp {
+        spec,
+        generation: revision,
+        revision,
+        image_id: None,
+        removed_through: 0,
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
+    };
+    let apps = [(stored.spec.name.clone(), stored)].into();
+    DesiredState { apps, ..DesiredState::default() }
+}
+
+fn text(foresight: &Foresight) -> Vec<String> {
+    let pod = |step: &Step| step.pod.clone().unwrap_or_default();
+    foresight.steps.iter().map(|s| format!("{} {} {}", s.action, pod(s), s.ready)).collect()
+}
+
+#[test]
+fn a_first_apply_goes_from_nothing_to_ready() {
+    let desired = desired(app("web", "web:1", 2), 1);
+    let foresight =
+        foresee(&desired, &ObservedState::default(), &app_name("web"), Timestamp::UNIX_EPOCH);
+    assert!(foresight.converges, "{foresight:#?}");
+    assert_eq!((foresight.fewest_ready, foresight.most_live), (0, 2));
+    let last = foresight.steps.last().unwrap();
+    assert_eq!((last.action.as_str(), last.ready), ("route", 2));
+}
+
+#[test]
+fn an_update_keeps_all_ready_and_has_one_more() {
+    let app = app_name("web");
+    let first = desired(crate::testing::build::app("web", "web:1", 3), 1);
+    let mut world = Imagined::new(&first, &ObservedState::default(), &app, Timestamp::UNIX_EPOCH);
+    let mut scratch = Foresight::default();
+    for _ in 0..50 {
+        let plan = world.plan();
+        take_actions(&mut world, &plan, &mut scratch);
+        world.take_routes(&plan);
+        take_waits(&mut world, &plan, &mut scratch);
+    }
+    let mut spec = crate::testing::build::app("web", "web:2", 3);
+    spec.image = ImageRef::parse("web:2").unwrap();
+    let observed = world.into_observed();
+    assert_eq!(observed.engine, Engine::Answering);
+    let foresight = foresee(&desired(spec, 2), &observed, &app, Timestamp::UNIX_EPOCH);
+    assert!(foresight.converges, "{foresight:#?}");
+    assert_eq!((foresight.fewest_ready, foresight.most_live), (3, 4), "{:#?}", text(&foresight));
+    let steps = text(&foresight);
+    assert_eq!(
+        steps[..8],
+        [
+            "pull  3",
+            "create web-4 3",
+            "start web-4 3",
+            "wait web-4 3",
+            "route  3",
+            "wait web-1 3",
+            "stop web-1 3",
+            "remove web-1 3",
+        ],
+        "{foresight:#?}"
+    );
+}
