@@ -22,6 +22,7 @@ pub(crate) struct Answer {
     version: Version,
     headers: BTreeMap<String, Vec<String>>,
     body: Option<u64>,
+    count: Option<u64>,
 }
 
 impl Answer {
@@ -45,7 +46,13 @@ impl Answer {
             version,
             headers: by_written_name(headers),
             body: (reads_body || body > 0).then_some(body),
+            count: None,
         }
+    }
+
+    /// Says also which request this is, of all that were counted.
+    pub(crate) fn set_count(&mut self, count: u64) {
+        self.count = Some(count);
     }
 
     /// One fact per line, then the request line and the headers in alphabetical order.
@@ -63,8 +70,10 @@ impl Answer {
             line("IP", &address.to_string());
         }
         line("RemoteAddr", &self.remote.to_string());
-        if let Some(body) = self.body {
-            line("BodyLength", &body.to_string());
+        for (key, number) in [("BodyLength", self.body), ("Count", self.count)] {
+            if let Some(number) = number {
+                line(key, &number.to_string());
+            }
         }
         let _ = writeln!(out, "{} {} {:?}", self.method, self.uri, self.version);
         for (name, values) in &self.headers {
@@ -90,6 +99,7 @@ impl Answer {
             "host": self.headers.get("Host").and_then(|values| values.first()),
             "headers": self.headers,
             "bodyLength": self.body,
+            "count": self.count,
         })
     }
 

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod answer;
+mod count;
 mod routes;
 mod settings;
 
@@ -81,7 +82,7 @@ async fn serve(
     }
     let listener = listen(settings.port).await?;
     say(&format!("listening on {}", listener.local_addr()?));
-    let app = routes::router(settings.identity.clone());
+    let app = routes::router(settings.identity.clone(), settings.count_file.clone());
     let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stopped).await
 }

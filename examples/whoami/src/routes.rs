@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -15,6 +16,7 @@ use axum::routing::{any, get};
 use futures_util::StreamExt as _;
 
 use crate::answer::Answer;
+use crate::count;
 use crate::settings::{Identity, duration};
 
 /// The largest answer of `/data`: enough for a download test, too little to fill a machine.
@@ -26,6 +28,7 @@ static FILLING: [u8; CHUNK] = [b'-'; CHUNK];
 #[derive(Debug)]
 struct Shared {
     identity: Identity,
+    count_file: Option<PathBuf>,
     /// The status of `GET /health`, set by `POST /health`.
     health: AtomicU16,
 }
@@ -33,8 +36,8 @@ struct Shared {
 type Parameters = Query<BTreeMap<String, String>>;
 
 /// Every path; one that is not listed answers like `/`, so that any prefix can be routed here.
-pub(crate) fn router(identity: Identity) -> Router {
-    let shared = Shared { identity, health: AtomicU16::new(StatusCode::OK.as_u16()) };
+pub(crate) fn router(identity: Identity, count_file: Option<PathBuf>) -> Router {
+    let shared = Shared { identity, count_file, health: AtomicU16::new(StatusCode::OK.as_u16()) };
     Router::new()
         .route("/health", get(health).post(set_health))
         .route("/bench", get(|| async { "1" }))
@@ -76,7 +79,15 @@ async fn answer(
         tokio::time::sleep(duration(wait).map_err(|why| bad_request(&why))?).await;
     }
     let line = (head.method, head.uri, head.version);
-    Ok(Answer::new(&shared.identity, remote, line, &head.headers, length))
+    let mut answer = Answer::new(&shared.identity, remote, line, &head.headers, length);
+    if let Some(file) = &shared.count_file {
+        let failed = |error: std::io::Error| {
+            let why = format!("cannot count in {}: {error}\n", file.display());
+            (StatusCode::INTERNAL_SERVER_ERROR, why).into_response()
+        };
+        answer.set_count(count::raise(file).map_err(failed)?);
+    }
+    Ok(answer)
 }
 
 /// Counts a body without keeping it.

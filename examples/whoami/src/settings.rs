@@ -1,5 +1,6 @@
 //! What the environment and the arguments ask for.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything that can be set.
@@ -13,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) exit: Option<(u8, Duration)>,
     /// Whether SIGTERM is ignored.
     pub(crate) ignore_term: bool,
+    /// Where requests are counted, if they are.
+    pub(crate) count_file: Option<PathBuf>,
     /// What is said of this replica.
     pub(crate) identity: Identity,
 }
@@ -59,6 +62,7 @@ impl Settings {
             start_delay: optional_duration(env("WHOAMI_START_DELAY"))?,
             exit,
             ignore_term: env("WHOAMI_IGNORE_TERM").is_some_and(|value| value == "1"),
+            count_file: env("WHOAMI_COUNT_FILE").map(PathBuf::from),
             identity: Identity {
                 name,
                 app: env("DUBERNETES_APP"),

@@ -1,0 +1,55 @@
+//! A whole orchestrator inside a program. The controller is the real one; engine, store and proxy are
+//! fakes here, and your own implementations of the same three traits would go into their places.
+
+#![expect(clippy::print_stdout, reason = "it tells its story")]
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dubernetes_core::app::InstanceName;
+use dubernetes_core::clock::Clock as _;
+use dubernetes_core::controller::{Controller, Options, Ports};
+use dubernetes_core::manifest::{self, Source};
+use dubernetes_core::plan::Phase;
+use dubernetes_core::store::{PutApp, Store as _};
+use dubernetes_core::testing::{Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
+use tokio_util::sync::CancellationToken;
+
+// Time is virtual: what would take seconds on an engine takes none here.
+#[tokio::main(flavor = "current_thread", start_paused = true)]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let clock = TokioClock::new();
+    let (runtime, store) = (FakeRuntime::new(clock), Arc::new(MemoryStore::new()));
+    let ingress = FakeIngress::default();
+    runtime.add_image("dubernetes-whoami:1", Behaviour::default());
+    let ports = Ports {
+        runtime: Arc::new(runtime.clone()),
+        store: Arc::<MemoryStore>::clone(&store),
+        ingress: Arc::new(ingress.clone()),
+        clock: Arc::new(clock),
+    };
+    let (controller, handle) = Controller::new(Options::new(InstanceName::default()), ports);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(controller.run(stop.clone()));
+
+    let file = Source::read("app.yaml", &include_bytes!("../../whoami/app.yaml")[..])?;
+    let app = manifest::parse(&[file])?.apps.swap_remove(0).spec;
+    let name = app.name.clone();
+    let put = PutApp { spec: app, expected_generation: None, newest_seen: 0, now: clock.now() };
+    println!("{name} is {}", store.put(put).await?.change.as_str());
+
+    let is_ready = |phase| phase == Some(Phase::Ready);
+    for round in ["first", "after one was killed"] {
+        let mut snapshots = handle.snapshots();
+        let wait = snapshots.wait_for(|s| is_ready(s.plan.statuses.get(&name).map(|a| a.phase)));
+        drop(tokio::time::timeout(Duration::from_secs(60), wait).await??);
+        println!("{round}: {} containers, one request goes to", runtime.containers().len());
+        println!("  {:?}", ingress.request("whoami.local", "/"));
+        runtime.kill(&runtime.containers()[0].name, 137);
+        let mut snapshots = handle.snapshots();
+        snapshots.wait_for(|s| !is_ready(s.plan.statuses.get(&name).map(|a| a.phase))).await?;
+    }
+    stop.cancel();
+    Ok(running.await?)
+}
