@@ -7,6 +7,7 @@
 )]
 
 mod ci;
+mod demo;
 mod engine;
 mod images;
 mod run;
@@ -22,6 +23,7 @@ usage: cargo xtask CHORE
 
 chores:
   images        build the images that the examples and tests need, and say which nginx is used
+  demo [--keep] run the example `whoami` behind nginx and show its answers; then take all away again
   test [ARGS]   run every test, also those that need an engine, and say which were skipped and why;
                 ARGS choose tests, in the words of cargo nextest (or of cargo test without it)
   tidy          check the rules about this repository that no compiler checks
@@ -46,6 +48,8 @@ fn chore(args: &[String]) -> Result<ExitCode> {
     };
     match (name, rest) {
         ("images", []) => images::print().map(|()| ExitCode::SUCCESS),
+        ("demo", []) => demo::demo(false).map(|()| ExitCode::SUCCESS),
+        ("demo", [flag]) if flag == "--keep" => demo::demo(true).map(|()| ExitCode::SUCCESS),
         ("test", _) => test::test(rest),
         ("tidy", []) => tidy::tidy(),
         ("ci", []) => ci::ci(),

@@ -3,7 +3,6 @@
 mod report;
 
 use std::io::{BufRead as _, BufReader, Read, Write};
-use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -64,7 +63,7 @@ fn with_image<'a>(command: &'a mut Command, ingress: &Option<String>) -> &'a mut
 
 /// nextest shows its own progress, and leaves a file with everything that the tests have said.
 fn nextest(ingress: &Option<String>, args: &[String]) -> Result<Report> {
-    let file = target_folder()?.join("nextest").join("default").join("junit.xml");
+    let file = run::target_folder()?.join("nextest").join("default").join("junit.xml");
     // The file of an earlier run must not be taken for this one's.
     let _ = std::fs::remove_file(&file);
     let mut command = run::cargo(["nextest", "run", "--workspace", "--all-features"]);
@@ -97,10 +96,4 @@ fn pass_on(from: impl Read, mut to: impl Write) -> Vec<String> {
         lines.push(line);
     }
     lines
-}
-
-fn target_folder() -> Result<PathBuf> {
-    let metadata = run::metadata()?;
-    let folder = metadata["target_directory"].as_str().context("cargo names no target folder")?;
-    Ok(folder.into())
 }
