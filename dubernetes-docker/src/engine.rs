@@ -138,4 +138,14 @@ mod tests {
         assert!(error.is_unreachable(), "{error:?}");
         assert!(error.to_string().contains("unix:///nonexistent/engine.sock"));
     }
+
+    #[test]
+    fn credentials_are_written_in_the_alphabet_that_the_engine_reads() {
+        let mut request = hyper::Request::post("/images/create")
+            .header("X-Registry-Auth", "ab+/cd==")
+            .body(bollard::body_full(bytes::Bytes::new()))
+            .unwrap();
+        mend_credentials(&mut request);
+        assert_eq!(request.headers()["x-registry-auth"], "ab-_cd==");
+    }
 }

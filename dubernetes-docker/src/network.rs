@@ -3,8 +3,6 @@
 //! Names of networks are not unique on every engine, so all calls go by id, and two that were
 //! made at once are told apart by age.
 
-use std::time::Duration;
-
 use bollard::models::Network as DockerNetwork;
 use bollard::query_parameters::{ListNetworksOptions, ListNetworksOptionsBuilder};
 use dubernetes_core::app::InstanceName;
@@ -143,7 +141,7 @@ async fn create(
 async fn remove_one(engine: &Engine, id: &str) -> Result<(), RuntimeError> {
     let operation = format!("remove network `{id}`");
     let call = engine.docker()?.remove_network(id);
-    match engine.call(Duration::max(READ, WRITE), &operation, call).await {
+    match engine.call(WRITE, &operation, call).await {
         Err(failure) if failure.status() != Some(404) => Err(failure.general()),
         Ok(()) | Err(_) => Ok(()),
     }

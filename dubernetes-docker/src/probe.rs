@@ -79,10 +79,11 @@ async fn get(
         .map_err(|_| Failed::Other(format!("`{}` is not a path", path.escape_debug())))?;
     let stream = connect(address, port, deadline).await?;
     let exchange = async {
-        let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(no_http)?;
+        let (mut sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(|error| no_http(&error))?;
         // The connection moves the bytes; it ends with the answer, or with this probe.
         let answer = async {
-            let response = sender.send_request(request).await.map_err(no_http)?;
+            let response = sender.send_request(request).await.map_err(|error| no_http(&error))?;
             let status = response.status().as_u16();
             Ok(ProbeAnswer::Http { status, body: body(response.into_body(), deadline).await })
         };
@@ -120,13 +121,13 @@ async fn body(mut incoming: hyper::body::Incoming, deadline: Instant) -> String 
     String::from_utf8_lossy(&body).into_owned()
 }
 
-fn no_http(error: hyper::Error) -> Failed {
+fn no_http(error: &hyper::Error) -> Failed {
     Failed::Other(if error.is_parse() {
         "the answer is not HTTP".to_owned()
     } else if error.is_incomplete_message() || error.is_closed() {
         "closed without an answer".to_owned()
     } else {
-        dubernetes_core::error::chain(&error)
+        dubernetes_core::error::chain(error)
     })
 }
 

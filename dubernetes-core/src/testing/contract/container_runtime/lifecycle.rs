@@ -117,7 +117,11 @@ pub(super) async fn starting_and_stopping(bench: &Bench<'_>) {
     let running = bench.inspect(&id).await;
     assert!(is_running(&running.state), "starting what runs leaves it running");
     let listed = must("list containers", runtime.list(&bench.facts.instance).await);
-    assert_eq!(listed, [running.clone()], "a list shows a running container as inspection does");
+    assert_eq!(
+        listed,
+        std::slice::from_ref(&running),
+        "a list shows a running container as inspection does"
+    );
     must("send a signal", runtime.signal(&id, Signal::SigWinch).await);
     must("stop a container", runtime.stop(&id, None, GRACE).await);
     let stopped = bench.inspect(&id).await;

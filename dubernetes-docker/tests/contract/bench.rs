@@ -1,0 +1,115 @@
+//! What the tests of this engine share: an instance of their own, and that it is cleaned up.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use dubernetes_core::app::{InstanceName, Resources};
+use dubernetes_core::labels;
+use dubernetes_core::runtime::{ContainerId, ContainerRequest, ContainerRuntime as _, Network};
+use dubernetes_core::testing::gate::engine_or_skip;
+use dubernetes_docker::DockerRuntime;
+
+use super::image;
+
+/// An instance with a network, of which nothing stays.
+pub(crate) struct Bench {
+    pub(crate) runtime: DockerRuntime,
+    pub(crate) instance: InstanceName,
+    pub(crate) network: Network,
+    cleaned: bool,
+}
+
+/// An engine and the test image on it, or a line that says what is missing.
+pub(crate) async fn engine() -> Option<DockerRuntime> {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let runtime = engine_or_skip(test, DockerRuntime::connect(None).await)?;
+    engine_or_skip(test, image::ensure().map_err(std::io::Error::other))?;
+    Some(runtime)
+}
+
+/// An instance that nothing else uses.
+pub(crate) fn instance(name: &str) -> InstanceName {
+    InstanceName::parse(&format!("t-docker-{}-{name}", std::process::id())).unwrap()
+}
+
+/// Runs the engine's own client, and says whether it succeeded.
+pub(crate) fn docker(words: &[&str]) -> bool {
+    let mut docker = Command::new("docker");
+    docker.args(words).stdout(Stdio::null()).stderr(Stdio::null());
+    docker.status().is_ok_and(|status| status.success())
+}
+
+impl Bench {
+    pub(crate) async fn new(name: &str) -> Option<Self> {
+        let runtime = engine().await?;
+        let instance = instance(name);
+        let network = runtime.ensure_network(&instance).await.unwrap();
+        Some(Self { runtime, instance, network, cleaned: false })
+    }
+
+    /// A request with the address of this offset.
+    pub(crate) fn request(&self, name: &str, offset: u32) -> ContainerRequest {
+        let owner = (labels::INSTANCE.to_owned(), self.instance.to_string());
+        ContainerRequest {
+            name: format!("dubernetes.{}.{name}", self.instance),
+            hostname: name.to_owned(),
+            image: image::NAME.to_owned(),
+            labels: BTreeMap::from([owner]),
+            command: ["sleep", "86400"].map(str::to_owned).into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            network: self.network.id.clone(),
+            address: Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset),
+            resources: Resources::default(),
+            volumes: Vec::new(),
+            ports: Vec::new(),
+            stop_signal: None,
+        }
+    }
+
+    pub(crate) async fn create(&self, request: &ContainerRequest) -> ContainerId {
+        self.runtime.create(request).await.unwrap()
+    }
+
+    /// Waits until `holds`, 30 s at most.
+    pub(crate) async fn eventually(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !holds().await {
+            assert!(tokio::time::Instant::now() < limit, "waited in vain until {what}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Removes all that the instance owns, and checks that nothing is left.
+    pub(crate) async fn clean(mut self) {
+        for container in self.runtime.list(&self.instance).await.unwrap() {
+            self.runtime.remove(&container.id).await.unwrap();
+        }
+        self.runtime.remove_network(&self.instance).await.unwrap();
+        assert_eq!(self.runtime.list(&self.instance).await.unwrap(), []);
+        self.cleaned = true;
+    }
+}
+
+impl Drop for Bench {
+    /// After a failure, by the engine's own client, since nothing can be awaited here.
+    fn drop(&mut self) {
+        if self.cleaned {
+            return;
+        }
+        let label = format!("label={}={}", labels::INSTANCE, self.instance);
+        remove_all(&["ps", "-aq", "--filter", &label], &["rm", "-fv"]);
+        remove_all(&["volume", "ls", "-q", "--filter", &label], &["volume", "rm"]);
+        remove_all(&["network", "ls", "-q", "--filter", &label], &["network", "rm"]);
+    }
+}
+
+fn remove_all(list: &[&str], remove: &[&str]) {
+    let Ok(listed) = Command::new("docker").args(list).output() else { return };
+    for id in String::from_utf8_lossy(&listed.stdout).lines() {
+        docker(&[remove, &[id]].concat());
+    }
+}
