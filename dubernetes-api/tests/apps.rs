@@ -70,9 +70,10 @@ async fn a_deleted_app_is_not_found_and_its_pods_go() {
     assert_eq!(api.get("/v1/apps/web").await.error(), "404 not-found");
     assert_eq!(api.delete("/v1/apps/web").await.error(), "404 not-found");
     assert_eq!(api.get("/v1/apps").await.json()["items"], serde_json::json!([]));
-    let limit = std::time::Duration::from_secs(120);
+    let limit = std::time::Duration::from_secs(60);
     let gone = api.bed.until("nothing is left", limit, |seen| {
-        seen.desired.apps.is_empty() && seen.desired.tombstones.is_empty()
+        let status = seen.plan.statuses.get(&app_name("web"));
+        seen.desired.apps.is_empty() && status.is_none_or(|status| status.pods.is_empty())
     });
     gone.await;
     assert_eq!(api.get("/v1/pods").await.json()["items"], serde_json::json!([]));

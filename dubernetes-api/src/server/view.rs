@@ -39,6 +39,7 @@ pub(super) fn status(looked: &plan::AppStatus) -> AppStatus {
         revision: looked.revision,
         message: looked.message.clone(),
         observed_generation: looked.observed_generation,
+        next_try: looked.next_try,
     }
 }
 
@@ -52,6 +53,7 @@ fn overtaken(stored: &StoredApp, looked: &plan::AppStatus) -> AppStatus {
         revision: stored.revision,
         message: NOT_LOOKED_AT.to_owned(),
         observed_generation: looked.observed_generation,
+        next_try: None,
     }
 }
 
@@ -64,6 +66,7 @@ fn unseen(stored: &StoredApp) -> AppStatus {
         revision: stored.revision,
         message: NOT_LOOKED_AT.to_owned(),
         observed_generation: 0,
+        next_try: None,
     }
 }
 
@@ -92,5 +95,6 @@ pub(super) fn pod(status: &PodStatus, image: Option<String>) -> Pod {
         created_at: status.created_at,
         image,
         message: status.message.clone(),
+        next_try: status.next_try,
     }
 }

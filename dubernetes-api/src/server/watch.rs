@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use dubernetes_core::app::AppName;
 use dubernetes_core::controller::Snapshot;
-use dubernetes_core::plan::Phase;
+use dubernetes_core::plan::{CallKey, Phase};
 use dubernetes_core::store::StoredState;
 use tokio::sync::watch;
 
@@ -101,13 +101,27 @@ impl Watch {
         let about = &self.state.about;
         let wanted =
             stored.apps.iter().map(|(name, app)| (name.clone(), view::app(about, snapshot, app)));
-        let going = stored.tombstones.keys().filter_map(|name| {
+        let going = stored.tombstones.keys().filter(|name| !is_gone(name, snapshot));
+        let going = going.filter_map(|name| {
             let last = self.told.get(name)?;
             Some((name.clone(), deleting(last, snapshot)))
         });
         let all = wanted.chain(going);
         all.filter(|(name, _)| self.only.as_ref().is_none_or(|only| only == name)).collect()
     }
+}
+
+/// Whether a look after the deletion has found nothing of it. The store remembers it for longer,
+/// but that is for late answers of the engine only.
+fn is_gone(name: &AppName, snapshot: &Snapshot) -> bool {
+    let creating = snapshot
+        .observed
+        .under_way
+        .iter()
+        .any(|call| matches!(call, CallKey::Create { app, .. } if app == name));
+    snapshot.desired.tombstones.contains_key(name)
+        && !creating
+        && snapshot.plan.statuses.get(name).is_none_or(|status| status.pods.is_empty())
 }
 
 /// A deleted app as it was last, with what is left of it.

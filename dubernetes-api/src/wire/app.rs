@@ -57,6 +57,9 @@ pub struct AppStatus {
     /// The generation that this was computed for. A lower one than the app's own: not looked at
     /// yet.
     pub observed_generation: u64,
+    /// When the next try is, if one is waited for.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_try: Option<Timestamp>,
 }
 
 /// One replica of an app.
@@ -92,6 +95,9 @@ pub struct Pod {
     pub image: Option<String>,
     /// Why it is not ready; empty if there is nothing to say.
     pub message: String,
+    /// When it is restarted, if it waits for that.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_try: Option<Timestamp>,
 }
 
 /// A frozen specification: what a rollout moves between.

@@ -1,0 +1,413 @@
+//! The client and the server over a real Unix socket, with an orchestrator on fakes behind it.
+
+#[path = "support/api.rs"]
+mod api;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dubernetes_api::client::{Endpoint, EventsQuery, LogQuery, LogTarget};
+use dubernetes_api::server::{ApiState, router, serve_unix};
+use dubernetes_api::wire::{Change, ExecRequest, LogItem, ProblemKind, WatchKind};
+use dubernetes_api::{Client, ClientError};
+use dubernetes_core::app::AppSpec;
+use dubernetes_core::plan::Phase;
+use dubernetes_core::runtime::{ContainerRuntime, ExecOutput, ExecSession, LogLine, RuntimeError};
+use dubernetes_core::testing::MockContainerRuntime;
+use dubernetes_core::testing::build::{Bed, app, app_name, worker};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// No test waits longer than this for anything.
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Served {
+    bed: Bed,
+    client: Client,
+    socket: PathBuf,
+    stop: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Served {
+    fn start() -> Self {
+        let bed = api::bed();
+        let runtime = Arc::new(bed.runtime.clone());
+        Self::on(bed, runtime)
+    }
+
+    fn with_runtime(runtime: impl ContainerRuntime + 'static) -> Self {
+        Self::on(api::bed(), Arc::new(runtime))
+    }
+
+    fn on(bed: Bed, runtime: Arc<dyn ContainerRuntime>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let router = router(ApiState { runtime, ..api::state(&bed) });
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve_unix(listener, router, stop.clone()));
+        let client = Client::unix(&socket).unwrap();
+        Self { bed, client, socket, stop, server, _folder: folder }
+    }
+
+    async fn ready(&self, spec: &AppSpec) {
+        self.client.apply(spec, None).await.unwrap();
+        self.bed.until_ready(spec.name.as_str()).await;
+    }
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, future).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_call_finds_its_endpoint() {
+    let served = Served::start();
+    let client = &served.client;
+    let web = app("web", "web:1", 2);
+    let applied = client.apply(&web, Some(0)).await.unwrap();
+    assert_eq!((applied.change, applied.app.generation), (Change::Created, 1));
+    assert_eq!(client.apply(&web, None).await.unwrap().change, Change::Unchanged);
+    served.bed.until_ready("web").await;
+
+    assert_eq!(client.get_app("web").await.unwrap().status.phase, Phase::Ready);
+    assert_eq!(client.list_apps().await.unwrap().len(), 1);
+    assert_eq!(client.pods(Some("web")).await.unwrap().len(), 2);
+    assert_eq!(client.pods(Some("api")).await.unwrap(), []);
+    assert_eq!(client.get_pod("web-2").await.unwrap().image.as_deref(), Some("web:1"));
+    assert_eq!(client.revisions("web").await.unwrap()[0].revision, 1);
+    assert_eq!(client.routes().await.unwrap()[0].endpoints.len(), 2);
+    assert_eq!(client.status().await.unwrap().apps["Ready"], 1);
+    assert_eq!(client.version().await.unwrap().version, "1.2.3");
+    assert_eq!(client.health().await.unwrap().status, "ok");
+    let plan = client.plan(&[app("web", "web:2", 2)]).await.unwrap();
+    assert_eq!((plan.apps[0].revision_from, plan.apps[0].revision_to), (Some(1), 2));
+    let query = EventsQuery { app: Some(app_name("web")), after: Some(0), limit: Some(1) };
+    assert_eq!(client.events(&query).await.unwrap().len(), 1);
+
+    assert_eq!(client.scale("web", 1).await.unwrap().app.spec.replicas, 1);
+    client.delete_pod("web-1").await.unwrap();
+    client.delete_app("web").await.unwrap();
+    assert!(client.get_app("web").await.unwrap_err().is_not_found());
+    soon(client.down()).await.unwrap();
+    assert_eq!(served.bed.runtime.containers(), []);
+}
+
+#[tokio::test]
+async fn errors_say_who_failed() {
+    let served = Served::start();
+    let client = &served.client;
+    client.apply(&app("web", "web:1", 1), None).await.unwrap();
+    let stale = client.apply(&app("web", "web:2", 1), Some(9)).await.unwrap_err();
+    assert!(stale.is(ProblemKind::StaleGeneration), "{stale:?}");
+    assert_eq!(stale.problem().unwrap().generation(), Some(1));
+    assert_eq!(stale.to_string(), "app `web` has generation 1, not 9");
+    let odd = client.get_app("../pods?x#y").await.unwrap_err();
+    assert!(odd.is_not_found(), "{odd:?}");
+    assert!(client.get_pod("..").await.unwrap_err().is_not_found());
+
+    let nobody = Client::unix("/nowhere/socket").unwrap();
+    let error = nobody.version().await.unwrap_err();
+    assert_eq!(error.to_string(), "no orchestrator answers at unix:///nowhere/socket");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(error.is_unreachable() && cause.starts_with("No such file"), "{cause}");
+    let lines = nobody.watch_apps(None).next().await.unwrap().unwrap_err();
+    assert!(lines.is_unreachable());
+    let request = ExecRequest { command: vec!["true".to_owned()], ..ExecRequest::default() };
+    assert!(nobody.exec("web-1", &request).await.unwrap_err().is_unreachable());
+}
+
+#[tokio::test]
+async fn only_an_address_of_http_is_taken() {
+    let client = Client::http("http://127.0.0.1:9/").unwrap();
+    assert_eq!(*client.endpoint(), Endpoint::Http("http://127.0.0.1:9".to_owned()));
+    assert!(client.version().await.unwrap_err().is_unreachable());
+    for url in ["https://127.0.0.1", "127.0.0.1:9", "http://", "http://a/b", "http://u@h"] {
+        assert!(matches!(Client::http(url), Err(ClientError::Protocol { .. })), "{url}");
+    }
+}
+
+/// Answers the first request of each connection with `answer` and closes it.
+fn fake_server(answer: &'static str) -> (Client, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (Client::unix(socket).unwrap(), folder)
+}
+
+#[tokio::test]
+async fn what_is_no_orchestrator_is_told_apart_from_one_that_vanishes() {
+    let (web_server, _folder) = fake_server("HTTP/1.1 404 x\r\ncontent-length: 2\r\n\r\nno");
+    let error = web_server.version().await.unwrap_err();
+    assert!(matches!(error, ClientError::Protocol { .. }), "{error:?}");
+    let (other, _folder) = fake_server("HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\n{}");
+    let error = other.version().await.unwrap_err();
+    assert!(matches!(error, ClientError::Protocol { .. }), "{error:?}");
+    let (dying, _folder) = fake_server("HTTP/1.1 200 x\r\ncontent-length: 9999\r\n\r\n{");
+    assert!(dying.version().await.unwrap_err().is_unreachable());
+    let (silent, _folder) = fake_server("");
+    assert!(silent.version().await.unwrap_err().is_unreachable());
+    let head = "HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n";
+    let cut: &'static str = format!("{head}5\r\n{{\"pod\r\n").leak();
+    let (cut, _folder) = fake_server(cut);
+    let error = cut.watch_apps(None).next().await.unwrap().unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_until_the_server_stops_at_once() {
+    let served = Served::start();
+    served.ready(&worker("web", "web:1", 1)).await;
+    let mut apps = served.client.watch_apps(Some("web"));
+    let first = soon(apps.next()).await.unwrap().unwrap();
+    assert_eq!((first.kind, first.object.name), (WatchKind::Added, app_name("web")));
+    served.client.scale("web", 2).await.unwrap();
+    loop {
+        let event = soon(apps.next()).await.unwrap().unwrap();
+        if event.object.status.ready == 2 {
+            break;
+        }
+    }
+    let mut events = served.client.follow_events(&EventsQuery::default());
+    soon(events.next()).await.unwrap().unwrap();
+
+    let stopped = tokio::time::Instant::now();
+    served.stop.cancel();
+    soon(served.server).await.unwrap().unwrap();
+    assert!(stopped.elapsed() < Duration::from_secs(3), "{:?}", stopped.elapsed());
+    let last = loop {
+        if let Err(error) = soon(apps.next()).await.unwrap() {
+            break error;
+        }
+    };
+    assert!(last.is_unreachable(), "{last:?}");
+    assert!(apps.next().await.is_none());
+    drop(std::fs::remove_file(&served.socket));
+    assert!(served.client.version().await.unwrap_err().is_unreachable());
+}
+
+#[tokio::test]
+async fn events_are_followed_as_they_happen() {
+    let served = Served::start();
+    let mut events = served
+        .client
+        .follow_events(&EventsQuery { app: Some(app_name("web")), ..EventsQuery::default() });
+    served.client.apply(&worker("web", "web:1", 1), None).await.unwrap();
+    let event = soon(events.next()).await.unwrap().unwrap();
+    assert_eq!(event.app, Some(app_name("web")));
+}
+
+#[tokio::test]
+async fn output_comes_as_lines_and_notes() {
+    let mut runtime = MockContainerRuntime::new();
+    runtime.expect_logs().returning(|_, options| {
+        let time = jiff::Timestamp::UNIX_EPOCH;
+        let text = format!("{:?} {:?} \u{1b}[1m", options.tail, options.since.is_some());
+        Ok(stream::iter([Ok(LogLine { time, stderr: false, text })]).boxed())
+    });
+    let served = Served::with_runtime(runtime);
+    served.ready(&worker("web", "web:1", 1)).await;
+    let since = Some(jiff::Timestamp::UNIX_EPOCH);
+    let query = LogQuery { follow: false, tail: Some(3), since };
+    let target = LogTarget::Pod("web-1".to_owned());
+    let items: Vec<_> = soon(served.client.logs(&target, &query).collect::<Vec<_>>()).await;
+    let [Ok(LogItem::Line(line))] = &items[..] else { panic!("{items:?}") };
+    assert_eq!((line.pod.as_str(), line.text.as_str()), ("web-1", "Some(3) true \u{1b}[1m"));
+
+    let target = LogTarget::App(app_name("web"));
+    let query = LogQuery { follow: true, ..LogQuery::default() };
+    let mut items = served.client.logs(&target, &query);
+    assert!(matches!(soon(items.next()).await, Some(Ok(LogItem::Line(_)))));
+    let note = soon(items.next()).await.unwrap().unwrap();
+    assert_eq!(note, LogItem::Note("web-1 stopped".to_owned()));
+
+    let missing = LogTarget::App(app_name("nope"));
+    let error = served.client.logs(&missing, &query).next().await.unwrap().unwrap_err();
+    assert!(error.is_not_found(), "{error:?}");
+}
+
+/// Commands: `cat` gives back its input and ends with it, anything else cannot be run.
+fn shell() -> MockContainerRuntime {
+    let mut runtime = MockContainerRuntime::new();
+    runtime.expect_exec().returning(|_, request| match request.command[0].as_str() {
+        "cat" => {
+            let (input, command) = tokio::io::duplex(1024);
+            let output = stream::unfold(Some(command), |command| async move {
+                let mut command = command?;
+                let mut buffer = vec![0; 512];
+                match command.read(&mut buffer).await.unwrap() {
+                    0 => Some((Ok(ExecOutput::Exit(7)), None)),
+                    size => {
+                        let part = bytes::Bytes::copy_from_slice(&buffer[..size]);
+                        Some((Ok(ExecOutput::Stdout(part)), Some(command)))
+                    }
+                }
+            });
+            Ok(ExecSession { input: Box::pin(input), output: output.boxed() })
+        }
+        "flood" => {
+            let part = bytes::Bytes::from(vec![b'x'; 3 << 20]);
+            let output = [Ok(ExecOutput::Stderr(part)), Ok(ExecOutput::Exit(0))];
+            Ok(ExecSession {
+                input: Box::pin(tokio::io::sink()),
+                output: stream::iter(output).boxed(),
+            })
+        }
+        "hang" => Ok(ExecSession {
+            input: Box::pin(tokio::io::sink()),
+            output: stream::pending().boxed(),
+        }),
+        command => Err(RuntimeError::Rejected {
+            operation: format!("run {command}"),
+            message: "the container is restarting".to_owned(),
+        }),
+    });
+    runtime
+}
+
+fn command(word: &str) -> ExecRequest {
+    ExecRequest { command: vec![word.to_owned()], stdin: true, tty: Some((80, 24)) }
+}
+
+#[tokio::test]
+async fn a_command_gets_its_input_and_gives_back_output_and_exit_code() {
+    let served = Served::with_runtime(shell());
+    served.ready(&worker("web", "web:1", 1)).await;
+    let mut session = soon(served.client.exec("web-1", &command("cat"))).await.unwrap();
+    let sent: Vec<u8> = (0..300_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let copy = sent.clone();
+    let writer = tokio::spawn(async move {
+        session.input.write_all(&copy).await.unwrap();
+        session.input.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    let code = loop {
+        match soon(session.output.next()).await.unwrap().unwrap() {
+            ExecOutput::Stdout(part) => received.extend_from_slice(&part),
+            ExecOutput::Stderr(part) => panic!("{part:?}"),
+            ExecOutput::Exit(code) => break code,
+        }
+    };
+    assert_eq!((code, received == sent), (7, true), "{} bytes", received.len());
+    assert!(session.output.next().await.is_none());
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lot_of_output_arrives_whole_although_nothing_is_typed() {
+    let served = Served::with_runtime(shell());
+    served.ready(&worker("web", "web:1", 1)).await;
+    let ExecSession2 { size, code } = run(&served.client, "flood").await;
+    assert_eq!((size, code), (3 << 20, 0));
+}
+
+struct ExecSession2 {
+    size: usize,
+    code: i64,
+}
+
+async fn run(client: &Client, word: &str) -> ExecSession2 {
+    let mut session = soon(client.exec("web-1", &command(word))).await.unwrap();
+    let mut size = 0;
+    loop {
+        match soon(session.output.next()).await.unwrap().unwrap() {
+            ExecOutput::Stdout(part) | ExecOutput::Stderr(part) => size += part.len(),
+            ExecOutput::Exit(code) => return ExecSession2 { size, code },
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_run_says_why() {
+    let served = Served::with_runtime(shell());
+    served.ready(&worker("web", "web:1", 1)).await;
+    let refused = soon(served.client.exec("web-1", &command("x"))).await.unwrap_err();
+    assert!(refused.is(ProblemKind::Rejected), "{refused:?}");
+    assert!(refused.to_string().contains("the container is restarting"), "{refused}");
+    let missing = soon(served.client.exec("web-9", &command("cat"))).await.unwrap_err();
+    assert!(missing.is_not_found(), "{missing:?}");
+    let empty = ExecRequest::default();
+    let empty = soon(served.client.exec("web-1", &empty)).await.unwrap_err();
+    assert!(empty.is(ProblemKind::InvalidRequest), "{empty:?}");
+}
+
+#[tokio::test]
+async fn a_pod_that_does_not_run_takes_no_command() {
+    let served = Served::with_runtime(shell());
+    served.client.apply(&worker("bad", "crash:1", 1), None).await.unwrap();
+    let down = served.bed.until("it waits for a restart", LIMIT, |seen| {
+        let pods = seen.plan.statuses.values().flat_map(|status| &status.pods);
+        pods.into_iter().any(|pod| pod.state == dubernetes_core::plan::PodState::BackOff)
+    });
+    down.await;
+    let error = soon(served.client.exec("bad-1", &command("cat"))).await.unwrap_err();
+    assert!(error.is(ProblemKind::NotRunning), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_the_server_stops() {
+    let served = Served::with_runtime(shell());
+    served.ready(&worker("web", "web:1", 1)).await;
+    let mut session = soon(served.client.exec("web-1", &command("hang"))).await.unwrap();
+    served.stop.cancel();
+    let end = soon(session.output.next()).await.unwrap().unwrap_err();
+    assert!(end.is_unreachable(), "{end:?}");
+}
+
+#[tokio::test]
+async fn exec_without_its_protocol_is_refused() {
+    let served = Served::with_runtime(shell());
+    served.ready(&worker("web", "web:1", 1)).await;
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (headers, status) in [("", "426"), (upgrade, "400")] {
+        let request = format!("GET /v1/pods/web-1/exec HTTP/1.1\r\nhost: x\r\n{headers}");
+        let request = format!(
+            "{}connection: close\r\n\r\n",
+            request.replace("connection: upgrade", "connection: upgrade, close")
+        );
+        let mut socket = UnixStream::connect(&served.socket).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 8192];
+        let size = soon(socket.read(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..size]).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_heads_end_the_connection_and_nothing_else() {
+    let served = Served::start();
+    let many = "x: y\r\n".repeat(1_000);
+    for (request, statuses) in [
+        (format!("GET /v1/apps HTTP/1.1\r\nhost: x\r\n{many}\r\n"), ["431", "400"]),
+        (format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70_000)), ["414", "431"]),
+        ("\u{0}\u{1}garbage\r\n\r\n".to_owned(), ["400", "400"]),
+    ] {
+        let mut socket = UnixStream::connect(&served.socket).await.unwrap();
+        // The server may answer and hang up before it has read everything.
+        let _ = socket.write_all(request.as_bytes()).await;
+        let mut answer = [0; 64];
+        let size = soon(socket.read(&mut answer)).await.unwrap_or(0);
+        let answer = String::from_utf8_lossy(&answer[..size]).into_owned();
+        let status = answer.get(9..12).unwrap_or_default();
+        assert!(statuses.contains(&status), "{answer}");
+    }
+    assert_eq!(served.client.health().await.unwrap().status, "ok");
+}

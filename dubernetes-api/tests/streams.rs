@@ -1,0 +1,297 @@
+//! Answers that go on: events, watches and output over HTTP.
+
+#[path = "support/api.rs"]
+mod api;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use api::Api;
+use axum::http::StatusCode;
+use dubernetes_core::event::{EventKind, NewEvent};
+use dubernetes_core::runtime::{LogLine, LogOptions, RuntimeError};
+use dubernetes_core::store::Store as _;
+use dubernetes_core::testing::MockContainerRuntime;
+use dubernetes_core::testing::build::app_name;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+const WEB: &str = r#"{"name":"web","image":"web:1","replicas":2}"#;
+const NDJSON: &str = "application/x-ndjson";
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn event(app: &str, message: &str) -> NewEvent {
+    NewEvent {
+        time: Timestamp::UNIX_EPOCH,
+        kind: EventKind::Normal,
+        app: Some(app_name(app)),
+        pod: None,
+        reason: "Tested".to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+fn messages(list: &Value) -> Vec<&str> {
+    list["items"].as_array().unwrap().iter().map(|e| e["message"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_listed_by_app_id_and_number() {
+    let api = Api::start();
+    let events = [event("a", "one"), event("b", "two"), event("a", "three")];
+    api.bed.store.append(&events).await.unwrap();
+    let all = api.get("/v1/events").await.json();
+    assert_eq!(messages(&all), ["one", "two", "three"]);
+    let first = all["items"][0].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert!(first.contains(&"type".to_owned()), "{first:?}");
+    assert_eq!(messages(&api.get("/v1/events?app=a").await.json()), ["one", "three"]);
+    assert_eq!(messages(&api.get("/v1/events?limit=1").await.json()), ["three"]);
+    assert_eq!(messages(&api.get("/v1/events?after=1").await.json()), ["two", "three"]);
+    assert_eq!(messages(&api.get("/v1/events?after=3").await.json()), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_followed_as_lines() {
+    let api = Api::start();
+    api.bed.store.append(&[event("a", "one"), event("b", "two")]).await.unwrap();
+    let mut lines = api.lines("/v1/events?app=a", NDJSON).await;
+    assert_eq!(lines.json().await["message"], "one");
+    api.bed.store.append(&[event("b", "three"), event("a", "four")]).await.unwrap();
+    assert_eq!(lines.json().await["message"], "four");
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_sent_events_carry_ids_and_are_resumed() {
+    let api = Api::start();
+    api.bed.store.append(&[event("a", "one"), event("a", "two")]).await.unwrap();
+    let mut lines = api.lines("/v1/events?after=1", "text/html, text/event-stream;q=0.9").await;
+    assert_eq!(lines.next().await.unwrap(), "id: 2");
+    let data = lines.next().await.unwrap();
+    let data: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(data["message"], "two");
+
+    let request = axum::http::Request::get("/v1/events").header("last-event-id", "1");
+    let reply = api.send(request.body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!(messages(&reply.json()), ["two"]);
+    let request = axum::http::Request::get("/v1/events").header("last-event-id", "x");
+    let reply = api.send(request.body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!(reply.error(), "400 invalid-request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_tells_all_apps_first_and_then_each_change_until_they_are_gone() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    let mut lines = api.lines("/v1/watch", NDJSON).await;
+    let added = lines.json().await;
+    assert_eq!(json!([added["type"], added["object"]["name"]]), json!(["ADDED", "web"]));
+
+    api.put("/v1/apps/new", r#"{"name":"new","image":"web:1"}"#).await.json();
+    let added = lines.json().await;
+    assert_eq!(json!([added["type"], added["object"]["name"]]), json!(["ADDED", "new"]));
+    let mut phases = vec![added["object"]["status"]["phase"].clone()];
+    while phases.last() != Some(&"Ready".into()) {
+        let changed = lines.json().await;
+        assert_eq!(changed["type"], "MODIFIED");
+        phases.push(changed["object"]["status"]["phase"].clone());
+    }
+    assert_eq!(phases[0], "Pending");
+
+    let begun = tokio::time::Instant::now();
+    assert_eq!(api.delete("/v1/apps/new").await.status, StatusCode::ACCEPTED);
+    let mut told = lines.json().await;
+    while told["type"] == "MODIFIED" {
+        assert_eq!(told["object"]["status"]["phase"], "Deleting");
+        told = lines.json().await;
+    }
+    assert_eq!(json!([told["type"], told["object"]["name"]]), json!(["DELETED", "new"]));
+    // The store remembers the deletion for much longer; nobody has to wait for that.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_one_app_leaves_out_the_others() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    let mut lines = api.lines("/v1/watch?app=new", NDJSON).await;
+    api.put("/v1/apps/new", r#"{"name":"new","image":"web:1"}"#).await.json();
+    assert_eq!(lines.json().await["object"]["name"], "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_watch_misses_states_in_between_but_never_the_last() {
+    let api = Api::start();
+    let mut lines = api.lines("/v1/watch", NDJSON).await;
+    for replicas in 1..=20 {
+        let body = format!(r#"{{"name":"web","image":"web:1","replicas":{replicas}}}"#);
+        api.put("/v1/apps/web", &body).await.json();
+    }
+    let (mut told, mut last) = (0, 0);
+    while last != 20 {
+        last = lines.json().await["object"]["generation"].as_u64().unwrap();
+        told += 1;
+    }
+    assert!(told < 20, "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_ends_with_a_reason_when_the_controller_does() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    let mut lines = api.lines("/v1/watch", NDJSON).await;
+    lines.json().await;
+    api.bed.stop();
+    let last = loop {
+        let line = lines.json().await;
+        if line.get("problem").is_some() {
+            break line;
+        }
+    };
+    assert_eq!(last["problem"]["type"], "urn:dubernetes:error:stopping");
+    assert_eq!(lines.next().await, None);
+}
+
+/// Output that tests write to, by container.
+#[derive(Debug, Clone, Default)]
+struct Outputs(Arc<Mutex<BTreeMap<String, mpsc::UnboundedSender<&'static str>>>>);
+
+impl Outputs {
+    fn runtime(&self) -> MockContainerRuntime {
+        let mut runtime = MockContainerRuntime::new();
+        let outputs = self.clone();
+        runtime.expect_logs().returning(move |id, options| Ok(outputs.open(&id.0, options)));
+        runtime
+    }
+
+    /// Two old lines, and then what is written.
+    fn open(
+        &self,
+        id: &str,
+        options: &LogOptions,
+    ) -> BoxStream<'static, Result<LogLine, RuntimeError>> {
+        let number: i64 = i64::from_str_radix(id, 16).unwrap();
+        let old = [(number, "first"), (number + 10, "second")];
+        let tail = options.tail.map_or(2, |tail| tail as usize).min(2);
+        let since = options.since.unwrap_or(Timestamp::MIN);
+        let old = old.into_iter().skip(2 - tail).map(|(second, text)| line(second, text));
+        let old: Vec<_> = old.filter(|line| line.time >= since).map(Ok).collect();
+        if !options.follow {
+            return stream::iter(old).boxed();
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.0.lock().unwrap().insert(id.to_owned(), sender);
+        let new = stream::unfold(receiver, |mut receiver| async move {
+            let text = receiver.recv().await?;
+            Some((Ok(line(100, text)), receiver))
+        });
+        stream::iter(old).chain(new).boxed()
+    }
+
+    fn write(&self, id: &str, text: &'static str) {
+        self.0.lock().unwrap()[id].send(text).unwrap();
+    }
+
+    fn close(&self, id: &str) {
+        self.0.lock().unwrap().remove(id).unwrap();
+    }
+}
+
+fn line(second: i64, text: &str) -> LogLine {
+    let time = Timestamp::from_second(second).unwrap();
+    LogLine { time, stderr: text == "second", text: text.to_owned() }
+}
+
+async fn container(api: &Api, pod: &str) -> String {
+    let pod = api.get(&format!("/v1/pods/{pod}")).await.json();
+    pod["container_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn output_of_all_replicas_is_merged_in_the_order_of_time() {
+    let api = Api::with_runtime(Outputs::default().runtime());
+    api.ready(WEB).await;
+    let told = |reply: api::Reply| -> Vec<String> {
+        let text = String::from_utf8(reply.body.to_vec()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|l| format!("{} {} {}", l["pod"], l["stderr"], l["text"]).replace('"', ""))
+            .collect()
+    };
+    assert_eq!(
+        told(api.get("/v1/apps/web/logs").await),
+        ["web-1 false first", "web-2 false first", "web-1 true second", "web-2 true second"]
+    );
+    assert_eq!(
+        told(api.get("/v1/apps/web/logs?tail=1&follow=false").await),
+        ["web-1 true second", "web-2 true second"]
+    );
+    assert_eq!(
+        told(api.get("/v1/pods/web-2/logs?since=1970-01-01T00:00:05Z").await),
+        ["web-2 true second"]
+    );
+    assert_eq!(api.get("/v1/apps/nope/logs").await.error(), "404 not-found");
+    assert_eq!(api.get("/v1/pods/web-3/logs").await.error(), "404 not-found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_comes_later_joins_what_is_followed() {
+    let outputs = Outputs::default();
+    let api = Api::with_runtime(outputs.runtime());
+    api.ready(WEB).await;
+    let mut lines = api.lines("/v1/apps/web/logs?follow=true&tail=0", NDJSON).await;
+    let first = container(&api, "web-1").await;
+    // The lines are read only once somebody waits for them; this one makes sure.
+    outputs.write(&first, "hello");
+    let told = lines.json().await;
+    assert_eq!(json!([told["pod"], told["text"]]), json!(["web-1", "hello"]));
+
+    api.post("/v1/apps/web/scale", r#"{"replicas":3}"#).await.json();
+    assert_eq!(lines.json().await["note"], "following web-3 (revision 1)");
+    assert_eq!(lines.json().await["text"], "first");
+    assert_eq!(lines.json().await["text"], "second");
+    outputs.close(&first);
+    assert_eq!(lines.json().await["note"], "web-1 stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn following_ends_when_nothing_is_left_that_could_write() {
+    let outputs = Outputs::default();
+    let api = Api::with_runtime(outputs.runtime());
+    api.ready(r#"{"name":"web","image":"web:1"}"#).await;
+    let mut lines = api.lines("/v1/pods/web-1/logs?follow=true&tail=0", NDJSON).await;
+    let id = container(&api, "web-1").await;
+    api.delete("/v1/apps/web").await;
+    let gone = api.bed.until("its pod is gone", LIMIT, |seen| {
+        let status = seen.plan.statuses.get(&app_name("web"));
+        seen.desired.apps.is_empty() && status.is_none_or(|status| status.pods.is_empty())
+    });
+    gone.await;
+    outputs.close(&id);
+    assert_eq!(lines.json().await["note"], "web-1 stopped");
+    assert_eq!(lines.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_goes_away_ends_the_output_with_a_problem() {
+    let mut runtime = MockContainerRuntime::new();
+    runtime.expect_logs().returning(|_, _| {
+        let gone = RuntimeError::Unreachable {
+            endpoint: "unix:///run/x.sock".to_owned(),
+            cause: dubernetes_core::error::Cause::text("connection refused"),
+        };
+        Ok(stream::iter([Ok(line(1, "first")), Err(gone)]).boxed())
+    });
+    let api = Api::with_runtime(runtime);
+    api.ready(r#"{"name":"web","image":"web:1"}"#).await;
+    for uri in ["/v1/apps/web/logs", "/v1/apps/web/logs?follow=true"] {
+        let mut lines = api.lines(uri, NDJSON).await;
+        assert_eq!(lines.json().await["text"], "first");
+        let problem = lines.json().await;
+        assert_eq!(problem["problem"]["type"], "urn:dubernetes:error:engine-unreachable");
+        assert_eq!(lines.next().await, None);
+    }
+}

@@ -1,0 +1,394 @@
+//! Pods, revisions, plans, routes and the orchestrator itself over HTTP.
+
+#[path = "support/api.rs"]
+mod api;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use api::Api;
+use axum::http::StatusCode;
+use dubernetes_api::path;
+use dubernetes_core::error::Cause;
+use dubernetes_core::runtime::RuntimeError;
+use dubernetes_core::testing::build::app_name;
+use dubernetes_core::testing::{Behaviour, MockContainerRuntime};
+use serde_json::{Value, json};
+
+const WEB: &str = r#"{"name":"web","image":"web:1","replicas":2,"access":{"host":"web.local"}}"#;
+const WEB2: &str = r#"{"name":"web","image":"web:2","replicas":2,"access":{"host":"web.local"}}"#;
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_listed_with_their_image() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    let other = r#"{"name":"api","image":"web:2"}"#;
+    api.ready(other).await;
+    let list = api.get("/v1/pods").await.json();
+    assert_eq!(list["kind"], "List");
+    let names = |list: &Value| -> Vec<String> {
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|pod| format!("{} {}", pod["name"], pod["image"]).replace('"', "")).collect()
+    };
+    assert_eq!(names(&list), ["api-1 web:2", "web-1 web:1", "web-2 web:1"]);
+    assert_eq!(names(&api.get("/v1/pods?app=api").await.json()), ["api-1 web:2"]);
+    assert_eq!(names(&api.get("/v1/pods?app=nope").await.json()), [""; 0]);
+
+    let pod = api.get("/v1/pods/web-2").await;
+    let text = std::str::from_utf8(&pod.body).unwrap();
+    let order = r#"{"name":"web-2","app":"web","revision":1,"state":"Running","ready":true,"restarts":0,"address":"#;
+    assert!(text.starts_with(order), "{text}");
+    for name in ["web-3", "web", "WEB-1", "%2e%2e"] {
+        assert_eq!(api.get(&format!("/v1/pods/{name}")).await.error(), "404 not-found");
+        assert_eq!(api.delete(&format!("/v1/pods/{name}")).await.error(), "404 not-found");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_of_an_older_revision_keeps_the_name_of_its_image() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    api.bed.runtime.add_image("web:2", Behaviour::never_ready());
+    api.put("/v1/apps/web", WEB2).await.json();
+    let mixed = api.bed.until("both revisions run", LIMIT, |seen| {
+        let pods = seen.plan.statuses.get(&app_name("web")).map(|status| &status.pods);
+        let revisions: Option<BTreeSet<_>> = pods.map(|p| p.iter().map(|p| p.revision).collect());
+        revisions.is_some_and(|revisions| revisions.len() == 2)
+    });
+    mixed.await;
+    let pods = api.get("/v1/pods").await.json();
+    for pod in pods["items"].as_array().unwrap() {
+        assert_eq!(pod["image"], format!("web:{}", pod["revision"]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_pod_is_replaced() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    let old = api.get("/v1/pods/web-1").await.json()["container_id"].as_str().unwrap().to_owned();
+    assert_eq!(api.delete("/v1/pods/web-1").await.status, StatusCode::ACCEPTED);
+    let replaced = api.bed.until("web-1 is another container", LIMIT, |seen| {
+        let status = seen.plan.statuses.get(&app_name("web"));
+        status.is_some_and(|status| {
+            let others = status
+                .pods
+                .iter()
+                .all(|pod| pod.container_id.as_ref().is_some_and(|id| id.0 != old));
+            others && status.ready == 2
+        })
+    });
+    replaced.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn revisions_are_told_oldest_first() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    api.ready(WEB2).await;
+    let list = api.get("/v1/apps/web/revisions").await.json();
+    let told = list["items"].as_array().unwrap().iter().map(|r| {
+        json!([r["app"], r["revision"], r["image"], r["digest"], r["current"], r["spec"]["image"]])
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(
+        told,
+        [
+            json!(["web", 1, "web:1", "sha256:web:1", false, "web:1"]),
+            json!(["web", 2, "web:2", "sha256:web:2", true, "web:2"]),
+        ]
+    );
+    assert_eq!(api.get("/v1/apps/nope/revisions").await.error(), "404 not-found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_changes_nothing() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    let journal = api.bed.runtime.take_journal();
+    assert!(!journal.is_empty());
+    let new = r#"{"name":"new","image":"web:1"}"#;
+    let body = format!(r#"{{"apps":[{WEB2},{new},{WEB}]}}"#);
+    assert_eq!(api.post("/v1/plan", &body).await.error(), "422 invalid-spec");
+    let report = api.post("/v1/plan", &format!(r#"{{"apps":[{WEB2},{new}]}}"#)).await.json();
+    let apps = report["apps"].as_array().unwrap();
+    let told = |app: &Value| {
+        json!([app["app"], app["change"], app["changes"], app["revision_from"], app["revision_to"]])
+    };
+    let change = json!({"path": "image", "old": "web:1", "new": "web:2"});
+    assert_eq!(told(&apps[0]), json!(["web", "configured", [change], 1, 2]));
+    assert_eq!(told(&apps[1]), json!(["new", "created", [], null, 1]));
+    assert_eq!(apps[1]["downtime"], "none");
+    let steps = apps[0]["foresight"]["steps"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["action"] == "create"), "{steps:?}");
+    assert_eq!(
+        json!([apps[0]["downtime"], apps[0]["foresight"]["fewest_ready"]]),
+        json!(["none", 2])
+    );
+
+    let none = r#"{"apps":[{"name":"web","image":"web:1","replicas":0}]}"#;
+    let none = api.post("/v1/plan", none).await.json();
+    assert_eq!(none["apps"][0]["downtime"], "no replica is wanted any more");
+
+    let same = api.post("/v1/plan", &format!(r#"{{"apps":[{WEB}]}}"#)).await.json();
+    assert_eq!(told(&same["apps"][0]), json!(["web", "unchanged", [], 1, 1]));
+    assert_eq!(api.get("/v1/apps/web").await.json()["generation"], 1);
+    assert_eq!(api.get("/v1/apps/new").await.error(), "404 not-found");
+    assert_eq!(api.bed.runtime.take_journal(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_is_as_strict_as_an_apply() {
+    let api = Api::start();
+    api.put("/v1/apps/web", WEB).await.json();
+    let taken = r#"{"name":"other","image":"web:1","access":{"host":"web.local"}}"#;
+    for (body, error) in [
+        ("", "400 invalid-json"),
+        ("{\"apps\":[", "400 invalid-json"),
+        ("[]", "422 invalid-spec"),
+        ("{}", "422 invalid-spec"),
+        (r#"{"apps":[],"x":1}"#, "422 invalid-spec"),
+        (r#"{"apps":[{"name":"a"}]}"#, "422 invalid-spec"),
+        (r#"{"apps":[{"name":"a","name":"a","image":"web:1"}]}"#, "422 invalid-spec"),
+        (&format!(r#"{{"apps":[{taken}]}}"#), "409 route-taken"),
+    ] {
+        assert_eq!(api.post("/v1/plan", body).await.error(), error, "{body}");
+    }
+    let both = r#"{"apps":[{"name":"a","image":"web:1","replicas":999},{"name":"b","imge":"x"}]}"#;
+    let problem = api.post("/v1/plan", both).await.problem();
+    let paths: Vec<_> = problem.errors.iter().map(|error| error.path.as_str()).collect();
+    assert!(paths.contains(&"apps.0.replicas") && paths.contains(&"apps.1.imge"), "{paths:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_tell_which_replicas_get_requests() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    let served = api.bed.until("both are routed", LIMIT, |seen| {
+        let table = seen.observed.ingress.table();
+        table.is_some_and(|table| table.routes.iter().any(|route| route.endpoints.len() == 2))
+    });
+    served.await;
+    let routes = api.get("/v1/routes").await.json();
+    let route = &routes["items"][0];
+    assert_eq!(
+        json!([route["host"], route["path"], route["app"], route["port"]]),
+        json!(["web.local", "/", "web", 80])
+    );
+    let endpoints = route["endpoints"].as_array().unwrap();
+    let told: Vec<_> = endpoints.iter().map(|e| json!([e["pod"], e["port"], e["state"]])).collect();
+    assert_eq!(told, [json!(["web-1", 80, "active"]), json!(["web-2", 80, "active"])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_tells_how_everything_is() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    let status = api.get("/v1/status").await.json();
+    assert_eq!(status["instance"], "default");
+    assert_eq!(
+        status["orchestrator"],
+        json!({"version": "1.2.3", "pid": 7, "mode": "serve", "state_dir": "/var/lib/dubernetes"})
+    );
+    assert_eq!(status["engine"]["state"], "answering");
+    assert_eq!(status["engine"]["version"]["name"], "fake");
+    assert_eq!(status["ingress"]["state"], "serving");
+    assert_eq!(status["ingress"]["address"], "127.0.0.1");
+    assert_eq!(status["ingress"]["port"], 8080);
+    assert_eq!(status["apps"], json!({"Ready": 1}));
+    assert_eq!(status["store_problem"], Value::Null);
+
+    api.bed.runtime.set_away(true);
+    let away = api.bed.until("the engine is away", LIMIT, |seen| {
+        matches!(seen.observed.engine, dubernetes_core::state::Engine::Away { .. })
+    });
+    away.await;
+    let status = api.get("/v1/status").await.json();
+    assert_eq!(status["engine"]["state"], "away");
+    assert_eq!(status["engine"]["version"], Value::Null);
+    assert!(status["engine"]["reason"].is_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_is_told_apart_from_readiness() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    let ready = api.get("/readyz").await.json();
+    assert_eq!(ready["status"], "ok");
+    assert_eq!(ready["checks"], json!({"engine": "ok", "ingress": "ok", "store": "ok"}));
+
+    api.bed.runtime.set_away(true);
+    let reply = api.get("/readyz").await;
+    assert_eq!(reply.error(), "503 not-ready");
+    assert_eq!(reply.problem().errors[0].path, "engine");
+    assert_eq!(api.get("/healthz").await.json(), json!({"status": "ok"}));
+    let version = api.get("/v1/version").await.json();
+    assert_eq!(
+        version,
+        json!({"version": "1.2.3", "api": "v1", "engine": null, "instance": "default"})
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn down_removes_everything() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    assert_eq!(api.send(post("/v1/down")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(api.bed.runtime.containers(), []);
+    assert_eq!(api.get("/v1/apps").await.json()["items"], json!([]));
+}
+
+fn post(uri: &str) -> axum::http::Request<axum::body::Body> {
+    axum::http::Request::post(uri).body(axum::body::Body::empty()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn down_without_a_controller_fails() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    api.bed.stop();
+    let mut snapshots = api.bed.controller.snapshots();
+    while snapshots.changed().await.is_ok() {}
+    assert_eq!(api.send(post("/v1/down")).await.error(), "500 internal");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_fails_is_told_apart_by_what_to_do() {
+    type Failure = fn() -> RuntimeError;
+    let failures: [(Failure, &str); 4] = [
+        (
+            || RuntimeError::Unreachable {
+                endpoint: "unix:///run/x.sock".to_owned(),
+                cause: Cause::text("no such file"),
+            },
+            "503 engine-unreachable",
+        ),
+        (|| RuntimeError::Timeout { operation: "read the output".to_owned() }, "200"),
+        (|| RuntimeError::Failed { operation: "read".to_owned(), cause: Cause::text("x") }, "200"),
+        (
+            || RuntimeError::Rejected { operation: "read".to_owned(), message: "x".to_owned() },
+            "200",
+        ),
+    ];
+    for (failure, expected) in failures {
+        let mut runtime = MockContainerRuntime::new();
+        runtime.expect_logs().returning(move |_, _| Err(failure()));
+        let api = Api::with_runtime(runtime);
+        api.ready(WEB).await;
+        let reply = api.get("/v1/apps/web/logs").await;
+        if expected == "200" {
+            let text = std::str::from_utf8(&reply.body).unwrap();
+            assert!(text.starts_with(r#"{"note":"the output of web-1 cannot be read: "#), "{text}");
+        } else {
+            assert_eq!(reply.error(), expected);
+            assert!(reply.headers.contains_key("retry-after"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_endpoint_is_in_the_document() {
+    let api = Api::start();
+    let document = api.get("/openapi.json").await.json();
+    assert_eq!(document["info"]["title"], "Dubernetes");
+    let described: BTreeSet<_> =
+        document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let served = BTreeSet::from([
+        path::APPS,
+        path::APP,
+        path::APP_SCALE,
+        path::APP_REVISIONS,
+        path::APP_LOGS,
+        path::PODS,
+        path::POD,
+        path::POD_LOGS,
+        path::POD_EXEC,
+        path::EVENTS,
+        path::WATCH,
+        path::PLAN,
+        path::ROUTES,
+        path::STATUS,
+        path::VERSION,
+        path::DOWN,
+        path::HEALTHZ,
+        path::READYZ,
+        path::OPENAPI,
+    ]);
+    assert_eq!(described, served);
+    for (template, item) in document["paths"].as_object().unwrap() {
+        let uri = path::named(template, "x");
+        let methods = item.as_object().unwrap();
+        // A method that no path has: each path answers which ones it has.
+        let request = axum::http::Request::patch(&uri).body(axum::body::Body::empty()).unwrap();
+        let reply = api.send(request).await;
+        assert_eq!(reply.error(), "405 method-not-allowed", "{uri}");
+        let allowed: BTreeSet<_> = reply.headers["allow"]
+            .to_str()
+            .unwrap()
+            .split(',')
+            .map(str::to_ascii_lowercase)
+            .filter(|method| method != "head")
+            .collect();
+        let described: BTreeSet<_> = methods.keys().cloned().collect();
+        assert_eq!(allowed, described, "{uri}");
+    }
+}
+
+/// The document describes the core's types once more; here both are held together.
+#[test]
+fn the_document_knows_every_field_of_the_core() {
+    let document: Value = serde_json::from_str(&dubernetes_api::server::openapi_json()).unwrap();
+    let schemas = &document["components"]["schemas"];
+    let fields = |schema: &str| -> BTreeSet<String> {
+        let properties = schemas[schema]["properties"].as_object();
+        properties.unwrap_or_else(|| panic!("{schema}")).keys().cloned().collect()
+    };
+    let app: dubernetes_core::app::AppSpec = serde_json::from_value(full_app()).unwrap();
+    let written = serde_json::to_value(app).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(fields("AppSpec"), keys(&written), "a field is not in `full_app`, or not described");
+    assert_eq!(fields("Access"), keys(&written["access"]));
+    assert_eq!(fields("Resources"), keys(&written["resources"]));
+    assert_eq!(fields("Stop"), keys(&written["stop"]));
+    let engine = dubernetes_core::runtime::EngineVersion {
+        name: String::new(),
+        version: String::new(),
+        api_version: String::new(),
+        platform: String::new(),
+    };
+    assert_eq!(fields("EngineVersion"), keys(&serde_json::to_value(engine).unwrap()));
+    let event = dubernetes_core::event::Event {
+        id: 1,
+        time: jiff::Timestamp::UNIX_EPOCH,
+        first_at: jiff::Timestamp::UNIX_EPOCH,
+        kind: dubernetes_core::event::EventKind::Normal,
+        app: None,
+        pod: None,
+        reason: String::new(),
+        message: String::new(),
+        count: 1,
+    };
+    assert_eq!(fields("Event"), keys(&serde_json::to_value(event).unwrap()));
+    let step = dubernetes_core::foresee::Step {
+        action: String::new(),
+        pod: None,
+        reason: String::new(),
+        ready: 0,
+    };
+    assert_eq!(fields("Step"), keys(&serde_json::to_value(step).unwrap()));
+    let foresight = dubernetes_core::foresee::Foresight::default();
+    assert_eq!(fields("Foresight"), keys(&serde_json::to_value(foresight).unwrap()));
+}
+
+/// An app in which every field is set to something that is written.
+fn full_app() -> Value {
+    json!({
+        "name": "web", "image": "web:1", "replicas": 2, "port": 8080,
+        "access": {"host": "web.local", "path": "/api"},
+        "command": ["a"], "args": ["b"], "env": {"A": "1"},
+        "resources": {"cpu": "1", "memory": "64Mi"},
+        "volumes": ["cache:/cache"], "labels": {"a": "b"},
+        "stop": {"signal": "SIGINT", "grace": "3s"}, "pull": "never",
+    })
+}
