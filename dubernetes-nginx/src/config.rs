@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use dubernetes_core::app::{AppName, HostName, RoutePath};
-use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
+use dubernetes_core::ingress::{Route, RouteTable};
 use dubernetes_core::runtime::FileEntry;
 use sha2::{Digest as _, Sha256};
 
@@ -98,15 +98,18 @@ pub fn write(table: &RouteTable, site: &Site) -> Result<Generation, IllegalToken
     Ok(Generation { digest, table: table.clone(), files })
 }
 
+/// Where the requests of an upstream go, in order.
+type Pool = Vec<(Ipv4Addr, u16)>;
+
 /// The distinct upstreams of each app, in the order of its routes.
-struct Upstreams<'a>(BTreeMap<&'a AppName, Vec<&'a [Endpoint]>>);
+struct Upstreams<'a>(BTreeMap<&'a AppName, Vec<Pool>>);
 
 impl<'a> Upstreams<'a> {
     fn of(table: &'a RouteTable) -> Self {
         let mut apps: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for route in table.routes.iter().filter(|route| !route.endpoints.is_empty()) {
             let pools = apps.entry(&route.app).or_default();
-            let pool = route.endpoints.as_slice();
+            let pool = pool(route);
             if !pools.contains(&pool) {
                 pools.push(pool);
             }
@@ -116,8 +119,13 @@ impl<'a> Upstreams<'a> {
 
     /// The number of the route's upstream, from 1; `None` where it has no endpoint.
     fn number(&self, route: &Route) -> Option<usize> {
-        Some(self.0.get(&route.app)?.iter().position(|pool| *pool == route.endpoints)? + 1)
+        let wanted = pool(route);
+        Some(self.0.get(&route.app)?.iter().position(|pool| *pool == wanted)? + 1)
     }
+}
+
+fn pool(route: &Route) -> Pool {
+    route.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.port)).collect()
 }
 
 fn by_host(table: &RouteTable) -> BTreeMap<&HostName, BTreeMap<&RoutePath, &Route>> {
@@ -255,20 +263,17 @@ fn private_listener(digest: &Digest, site: &Site) -> Result<String, IllegalToken
     Ok(conf.finish())
 }
 
-fn app_file(app: &AppName, pools: &[&[Endpoint]], site: &Site) -> Result<String, IllegalToken> {
+fn app_file(app: &AppName, pools: &[Pool], site: &Site) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
-    for (index, endpoints) in pools.iter().enumerate() {
+    for (index, pool) in pools.iter().enumerate() {
         let number = index + 1;
         conf.block("upstream", &[Upstream(app, number)], |conf| {
             // Shared by all workers, so that requests go round evenly; 32 endpoints fit in 64 KiB.
-            let size = Kibibytes(64 * (1 + endpoints.len() / 32));
+            let size = Kibibytes(64 * (1 + pool.len() / 32));
             conf.line("zone", &[Upstream(app, number), size])?;
-            for endpoint in *endpoints {
+            for (address, port) in pool {
                 // One slip must not keep requests from an only replica for 10 s.
-                conf.line(
-                    "server",
-                    &[Socket(endpoint.address, endpoint.port), Word("max_fails=0")],
-                )?;
+                conf.line("server", &[Socket(*address, *port), Word("max_fails=0")])?;
             }
             if site.version.is_some_and(Version::keeps_upstreams) {
                 // A kept connection can outlive its route, and a POST on a stale one fails.

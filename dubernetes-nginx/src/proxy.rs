@@ -30,12 +30,14 @@ const SETTINGS: &str = "dubernetes.settings";
 const HTTP_PORT: u16 = 80;
 /// How long connections may go on when the container is taken away.
 const GRACE: app::Duration = app::Duration::from_secs(5);
+/// The same for one that is paused: it serves nobody, so whoever waits is served sooner by a new start.
+const PAUSED_GRACE: app::Duration = app::Duration::from_secs(1);
 /// How long nginx may take to answer after its start or a reload.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The pause between two questions to nginx.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 /// After so many unanswered questions it is looked whether nginx still runs.
-const LOOK_EVERY: u32 = 10;
+const LOOK_EVERY: u32 = 5;
 
 /// The settings of the nginx container. A changed one replaces the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +129,7 @@ impl Nginx {
                 }
             }
             ContainerState::Paused => {
-                self.runtime.stop(&found.id, None, GRACE).await?;
+                self.runtime.stop(&found.id, None, PAUSED_GRACE).await?;
                 if let Started::Answers(run) = self.start(&found.id).await? {
                     return Ok((run, true));
                 }
@@ -219,25 +221,20 @@ impl Nginx {
             return Err(self.classify_start(error));
         }
         let deadline = Instant::now() + ANSWER_LIMIT;
-        let mut run = match Run::of(&self.runtime.inspect(id).await?) {
-            Ok(run) => run,
-            Err(_) => return Ok(Started::Ended(self.last_words(id).await)),
-        };
-        let mut asked = 0_u32;
-        while self.ask(&run).await?.is_err() {
-            asked += 1;
-            if asked.is_multiple_of(LOOK_EVERY) {
-                run = match Run::of(&self.runtime.inspect(id).await?) {
-                    Ok(run) => run,
-                    Err(_) => return Ok(Started::Ended(self.last_words(id).await)),
-                };
+        loop {
+            let Ok(run) = Run::of(&self.runtime.inspect(id).await?) else {
+                return Ok(Started::Ended(self.last_words(id).await));
+            };
+            for _ in 0..LOOK_EVERY {
+                if self.ask(&run).await?.is_ok() {
+                    return Ok(Started::Answers(run));
+                }
+                tokio::time::sleep(POLL).await;
             }
             if Instant::now() >= deadline {
                 return Err(IngressError::NotAcknowledged);
             }
-            tokio::time::sleep(POLL).await;
         }
-        Ok(Started::Answers(run))
     }
 
     /// A refused start of a container with a published port is most often a taken port. The

@@ -1,5 +1,7 @@
 //! Which calls of the engine are made for a change, for none, for a bad app, and when things fail.
 
+#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+
 #[path = "calls/engine.rs"]
 mod engine;
 

@@ -2,6 +2,8 @@
 //!
 //! `DUBERNETES_UPDATE_GOLDEN=1` writes them anew; the difference is reviewed like code.
 
+#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+
 use std::net::Ipv4Addr;
 use std::path::Path;
 

@@ -1,0 +1,291 @@
+//! Whatever text comes in through serde: it is refused, or what nginx reads is exactly the routes.
+//!
+//! The files are read by a tokenizer of this test's own, written after nginx's rules and not
+//! after the writer, so that text which breaks out of its place shows as another tree.
+
+#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use dubernetes_core::ingress::{Route, RouteTable};
+use dubernetes_nginx::config::{Generation, Site, write};
+use dubernetes_nginx::version::Version;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Texts that would do harm if they reached a configuration file as they are.
+const HOSTILE: &[&str] = &[
+    "a.test; return 200 \"pwned\"",
+    "x} server { listen 81; location / { alias /etc/; } }",
+    "a.test\n",
+    "a.test\r\nb",
+    "a\tb",
+    "a\0b",
+    "a#b",
+    "\"a\"",
+    "'a'",
+    "a\\b",
+    "$hostname",
+    "~^.*$",
+    "_",
+    "a.test b.test",
+    "",
+    "*",
+    "*.test",
+    ".test",
+    "a..b",
+    "a.test.",
+    "-a.test",
+    "a.test:80",
+    "http://a.test",
+    "a.test/x",
+    "192.0.2.1",
+    "[::1]",
+    "пример.test",
+    "/ { return 200; }",
+    "~ ^/",
+    "= /x",
+    "/a;b",
+    "/a b",
+    "/$host",
+    "/../etc",
+    "/%2e%2e/",
+    "//",
+    "/a\nalias /etc",
+    "/é",
+    "/a{b",
+    "/a}b",
+    "/a\"b",
+    "/a\\b",
+    "${x}",
+    "include /etc/passwd;",
+    "\u{202e}test.a",
+];
+
+const SITE: Site = Site {
+    address: Ipv4Addr::new(10, 89, 0, 2),
+    gateway: Ipv4Addr::new(10, 89, 0, 1),
+    version: Some(Version::new(1, 30, 6)),
+};
+
+/// A directive as nginx would read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Directive {
+    words: Vec<String>,
+    block: Option<Vec<Self>>,
+}
+
+fn line(words: &[&str]) -> Directive {
+    Directive { words: words.iter().map(|word| (*word).to_owned()).collect(), block: None }
+}
+
+fn block(words: &[&str], inside: Vec<Directive>) -> Directive {
+    Directive { block: Some(inside), ..line(words) }
+}
+
+/// Reads a file: words are parted by white space, `;`, `{` and `}`; quotes at the start of a
+/// word hold it together, a backslash takes the next character as it is, `#` begins a comment.
+fn read(text: &str) -> Result<Vec<Directive>, String> {
+    let mut open: Vec<(Vec<String>, Vec<Directive>)> = vec![(Vec::new(), Vec::new())];
+    let mut words: Vec<String> = Vec::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            c if c.is_whitespace() => {}
+            '#' => while chars.next().is_some_and(|c| c != '\n') {},
+            ';' => {
+                let words = std::mem::take(&mut words);
+                open.last_mut().ok_or("closed too often")?.1.push(Directive { words, block: None });
+            }
+            '{' => open.push((std::mem::take(&mut words), Vec::new())),
+            '}' => {
+                let (words, inside) = open.pop().ok_or("closed too often")?;
+                let directive = Directive { words, block: Some(inside) };
+                open.last_mut().ok_or("closed too often")?.1.push(directive);
+            }
+            quote @ ('"' | '\'') => {
+                let mut word = String::new();
+                loop {
+                    match chars.next().ok_or("an open quote")? {
+                        '\\' => word.extend(chars.next()),
+                        c if c == quote => break,
+                        c => word.push(c),
+                    }
+                }
+                words.push(word);
+            }
+            c => {
+                let mut word = String::from(c);
+                while let Some(c) =
+                    chars.next_if(|c| !c.is_whitespace() && !matches!(c, ';' | '{' | '}'))
+                {
+                    word.push(c);
+                }
+                words.push(word);
+            }
+        }
+    }
+    match (open.pop(), open.is_empty() && words.is_empty()) {
+        (Some((_, top)), true) => Ok(top),
+        _ => Err("an open block or directive".into()),
+    }
+}
+
+/// What the file of one host must be, made of the texts as they came in.
+fn expected_host(routes: &BTreeMap<String, &Route>, generation: &Generation) -> Vec<Directive> {
+    let mut inside = vec![line(&["listen", "80"])];
+    let (_, any) = routes.first_key_value().unwrap();
+    inside.push(line(&["server_name", any.host.as_str()]));
+    for (path, route) in routes {
+        let body = if route.endpoints.is_empty() {
+            vec![
+                line(&["add_header", "Retry-After", "5", "always"]),
+                line(&["return", "503", "this app has no ready replica"]),
+            ]
+        } else {
+            vec![line(&["proxy_pass", &format!("http://{}", pool(route, generation))])]
+        };
+        if path == "/" {
+            inside.push(block(&["location", "/"], body));
+        } else {
+            inside.push(block(&["location", "=", path], body.clone()));
+            inside.push(block(&["location", &format!("{path}/")], body));
+        }
+    }
+    if !routes.contains_key("/") {
+        let none = line(&["return", "404", "no app answers under this path"]);
+        inside.push(block(&["location", "/"], vec![none]));
+    }
+    vec![block(&["server"], inside)]
+}
+
+/// The name of the one upstream of the route's app that has the route's endpoints.
+fn pool(route: &Route, generation: &Generation) -> String {
+    let file = &generation.files[&format!("apps/{}.conf", route.app)];
+    let pools = read(&String::from_utf8_lossy(file)).unwrap();
+    let wanted: Vec<_> =
+        route.endpoints.iter().map(|e| format!("{}:{}", e.address, e.port)).collect();
+    let has = |pool: &&Directive| {
+        let inside = pool.block.as_ref().unwrap();
+        let servers = inside.iter().filter(|line| line.words[0] == "server");
+        servers.map(|line| line.words[1].clone()).collect::<Vec<_>>() == wanted
+    };
+    let found: Vec<_> = pools.iter().filter(has).collect();
+    assert_eq!(found.len(), 1, "one upstream for each distinct set of endpoints");
+    found[0].words[1].clone()
+}
+
+fn check(table: &RouteTable) {
+    let generation = write(table, &SITE).unwrap();
+    let empty = write(&RouteTable::default(), &SITE).unwrap();
+    let mut hosts: BTreeMap<&str, BTreeMap<String, &Route>> = BTreeMap::new();
+    for route in &table.routes {
+        let paths = hosts.entry(route.host.as_str()).or_default();
+        paths.entry(route.path.to_string()).or_insert(route);
+    }
+    let mut left: BTreeSet<_> = generation.files.keys().cloned().collect();
+    for (host, routes) in &hosts {
+        let path = format!("hosts/{host}.conf");
+        let text = String::from_utf8_lossy(&generation.files[&path]).into_owned();
+        assert_eq!(read(&text), Ok(expected_host(routes, &generation)), "{path}:\n{text}");
+        left.remove(&path);
+    }
+    let routed = table.routes.iter().filter(|route| !route.endpoints.is_empty());
+    for route in routed {
+        let path = format!("apps/{}.conf", route.app);
+        let text = String::from_utf8_lossy(&generation.files[&path]).into_owned();
+        for (index, pool) in read(&text).unwrap().iter().enumerate() {
+            let name = format!("{}.{}", route.app, index + 1);
+            assert_eq!(pool.words, ["upstream", &name], "{text}");
+            let inside = pool.block.as_ref().unwrap();
+            assert_eq!(inside[0].words[..2], ["zone".to_owned(), name], "{text}");
+            assert_eq!(inside.last().unwrap(), &line(&["keepalive", "0"]), "{text}");
+            for server in &inside[1..inside.len() - 1] {
+                let [name, _, fails] = &server.words[..] else { panic!("{text}") };
+                assert_eq!((name.as_str(), fails.as_str()), ("server", "max_fails=0"), "{text}");
+            }
+        }
+        left.remove(&path);
+    }
+    assert_eq!(generation.files["nginx.conf"], empty.files["nginx.conf"]);
+    let fixed = ["generation.conf", "nginx.conf", "table.json"].map(str::to_owned);
+    assert_eq!(left, BTreeSet::from(fixed), "no file without a cause");
+    let back: RouteTable = serde_json::from_slice(&generation.files["table.json"]).unwrap();
+    assert_eq!(&back, table);
+}
+
+#[test]
+fn hostile_texts_do_not_get_past_serde() {
+    for text in HOSTILE {
+        let good = json!({"host": "a.test", "path": "/", "app": "web", "endpoints": []});
+        serde_json::from_value::<Route>(good.clone()).unwrap();
+        for field in ["host", "path", "app"] {
+            // One dot or slash at the end of a path is a legal way to write it.
+            let mut route = good.clone();
+            route[field] = json!(text);
+            let read = serde_json::from_value::<Route>(route);
+            let legal_path = field == "path" && *text == "/";
+            assert!(read.is_err() || legal_path, "{field} {text:?} was accepted");
+        }
+        let mut route = good.clone();
+        route["endpoints"] = json!([{"pod": text, "address": "10.89.0.9", "port": 80}]);
+        let table = RouteTable { routes: vec![serde_json::from_value(route).unwrap()] };
+        check(&table);
+        let generation = write(&table, &SITE).unwrap();
+        let mut plain = table.clone();
+        plain.routes[0].endpoints[0].pod = "web-1".into();
+        let plain = write(&plain, &SITE).unwrap();
+        for file in ["nginx.conf", "apps/web.conf", "hosts/a.test.conf"] {
+            assert_eq!(generation.files[file], plain.files[file], "{text:?} reached {file}");
+        }
+    }
+}
+
+#[test]
+fn the_tokenizer_sees_a_break_out() {
+    let text = "server { listen 80; server_name a.test; return 200 \"pwned\"; }";
+    let expected = line(&["server_name", "a.test"]);
+    let top = read(text).unwrap();
+    assert_eq!(top[0].block.as_ref().unwrap().len(), 3);
+    assert_eq!(top[0].block.as_ref().unwrap()[1], expected);
+    assert!(read("server {").is_err() && read("}").is_err() && read("a \"b").is_err());
+}
+
+/// Legal and hostile text, and mixtures of them.
+fn text(legal: &'static str) -> impl Strategy<Value = String> {
+    let hostile = proptest::sample::select(HOSTILE);
+    prop_oneof![
+        6 => legal,
+        1 => hostile.clone().prop_map(str::to_owned),
+        1 => (legal, hostile).prop_map(|(a, b)| a + b),
+        1 => any::<String>(),
+    ]
+}
+
+prop_compose! {
+    fn raw_route()(
+        host in text("[a-c]\\.[Tt]est"),
+        path in text("(/[a-b._~-]{0,3}){1,3}"),
+        app in text("[a-c]{1,2}"),
+        endpoints in proptest::collection::vec((any::<String>(), 0..4_u8, 0..3_u16), 0..3),
+    ) -> Value {
+        let endpoint = |(pod, last, port)| {
+            json!({"pod": pod, "address": format!("10.89.0.{last}"), "port": port})
+        };
+        let endpoints: Vec<_> = endpoints.into_iter().map(endpoint).collect();
+        json!({"host": host, "path": path, "app": app, "endpoints": endpoints})
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn what_is_read_is_exactly_the_routes(
+        raw in proptest::collection::vec(raw_route(), 0..12),
+    ) {
+        let accepted = raw.into_iter().filter_map(|route| serde_json::from_value(route).ok());
+        check(&RouteTable { routes: accepted.collect() });
+    }
+}
