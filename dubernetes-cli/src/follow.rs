@@ -4,12 +4,13 @@
 mod stream;
 mod verdict;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, Event, WatchEvent, WatchKind};
 use dubernetes_core::app::AppName;
 use dubernetes_core::plan::Phase;
+use jiff::Timestamp;
 
 use crate::args::WaitArgs;
 use crate::progress::Progress;
@@ -42,11 +43,6 @@ impl<'a> Follower<'a> {
             timeout: wait.timeout.to_string(),
             seen,
         })
-    }
-
-    /// Makes sure that apps that exist now are known, so that their end is noticed.
-    pub(crate) async fn know_apps(&mut self) -> Outcome {
-        self.stream.prime().await
     }
 
     /// Waits until each of `apps` is ready with the generation beside it, or has failed. One that
@@ -111,16 +107,14 @@ impl<'a> Follower<'a> {
         Ok(failure)
     }
 
-    /// Waits until nothing is left of these apps.
-    pub(crate) async fn until_gone(&mut self, mut apps: BTreeSet<AppName>) -> Outcome {
+    /// Waits until nothing is left of these apps, each deleted at the time beside it.
+    pub(crate) async fn until_gone(&mut self, mut apps: BTreeMap<AppName, Timestamp>) -> Outcome {
         while !apps.is_empty() {
             match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |app| apps.contains(app)),
-                Step::Look => {}
-                Step::Change(change) => {
-                    let name = change.object.name;
-                    if change.kind == WatchKind::Deleted && apps.contains(&name) {
-                        self.catch_up(|app| apps.contains(app)).await?;
+                Step::News(event) => self.tell(&event, |app| apps.contains_key(app)),
+                Step::Look | Step::Change(_) => {
+                    for name in gone(self.target, &apps).await? {
+                        self.catch_up(|app| apps.contains_key(app)).await?;
                         apps.remove(&name);
                         self.done(&format!("app/{name} is gone"));
                     }
@@ -129,9 +123,9 @@ impl<'a> Follower<'a> {
                     return Err(verdict::interrupted_waiting(self.target, "all was gone"));
                 }
                 Step::TimedOut => {
-                    let names: Vec<_> = apps.iter().map(|name| format!("app/{name}")).collect();
-                    let what = format!("{} to go", names.join(", "));
-                    return Err(verdict::too_long(&what, &self.timeout, apps.first()));
+                    let names: Vec<_> = apps.keys().map(|name| format!("app/{name}")).collect();
+                    let what = format!("for {} to go", names.join(", "));
+                    return Err(verdict::too_long(&what, &self.timeout, apps.keys().next()));
                 }
             }
         }
@@ -200,4 +194,14 @@ impl<'a> Follower<'a> {
         }
         Ok(())
     }
+}
+
+/// Those that no pod is left of, in the eyes of a controller that has looked since the deletion.
+async fn gone(target: &Target, apps: &BTreeMap<AppName, Timestamp>) -> Outcome<Vec<AppName>> {
+    let looked = target.client.status().await?.last_round;
+    let pods = target.client.pods(None).await?;
+    let is_gone = |(name, deleted): &(&AppName, &Timestamp)| {
+        looked.is_some_and(|looked| looked > **deleted) && !pods.iter().any(|p| p.app == **name)
+    };
+    Ok(apps.iter().filter(is_gone).map(|(name, _)| name.clone()).collect())
 }

@@ -46,6 +46,11 @@ pub(crate) fn width() -> Option<usize> {
     (columns > 0).then(|| usize::from(columns))
 }
 
+/// `1 replica`, `2 replicas`.
+pub(crate) fn replicas(count: usize) -> String {
+    if count == 1 { "1 replica".to_owned() } else { format!("{count} replicas") }
+}
+
 /// How a list is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListStyle {

@@ -57,6 +57,11 @@ impl Failure {
         Self::new(format!("{what}: {}", chain(cause)))
     }
 
+    /// The same for an error of the system, in the words of people.
+    pub(crate) fn because_io(what: &str, error: &io::Error) -> Self {
+        Self::new(format!("{what}: {}", io_reason(error)))
+    }
+
     /// Adds a line below the message.
     pub(crate) fn line(mut self, line: impl Into<String>) -> Self {
         self.lines.push(line.into());
@@ -148,6 +153,16 @@ impl From<clap::Error> for Failure {
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Self::because("the result cannot be written as JSON", &error)
+    }
+}
+
+/// Why a call of the system failed, without its number where it has a plain name.
+pub(crate) fn io_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        _ => error.to_string(),
     }
 }
 

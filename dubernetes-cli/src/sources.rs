@@ -38,7 +38,8 @@ fn read_sources(paths: &[PathBuf]) -> Outcome<Vec<Source>> {
             continue;
         }
         let name = path.display().to_string();
-        let cannot = |error: io::Error| Failure::because(&format!("cannot read `{name}`"), &error);
+        let cannot =
+            |error: io::Error| Failure::because_io(&format!("cannot read `{name}`"), &error);
         if fs::metadata(path).map_err(cannot)?.is_dir() {
             for file in files_in(path)? {
                 sources.push(read_file(&file)?);
@@ -53,7 +54,7 @@ fn read_sources(paths: &[PathBuf]) -> Outcome<Vec<Source>> {
 /// The YAML files of a folder, by name; not of the folders in it.
 fn files_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let cannot = |error: io::Error| {
-        Failure::because(&format!("cannot read the folder `{}`", folder.display()), &error)
+        Failure::because_io(&format!("cannot read the folder `{}`", folder.display()), &error)
     };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(cannot)? {
@@ -77,13 +78,13 @@ fn files_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
 fn read_file(path: &Path) -> Outcome<Source> {
     let name = path.display().to_string();
     let file = File::open(path)
-        .map_err(|error| Failure::because(&format!("cannot read `{name}`"), &error))?;
+        .map_err(|error| Failure::because_io(&format!("cannot read `{name}`"), &error))?;
     read(&name, file)
 }
 
 fn read(name: &str, from: impl Read) -> Outcome<Source> {
     Source::read(name, from)
-        .map_err(|error| Failure::because(&format!("cannot read `{name}`"), &error))
+        .map_err(|error| Failure::because_io(&format!("cannot read `{name}`"), &error))
 }
 
 #[cfg(test)]

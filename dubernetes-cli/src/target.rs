@@ -6,11 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use dubernetes_api::client::Endpoint;
 use dubernetes_api::{Client, ClientError};
 use dubernetes_core::error::chain;
 
 use crate::args::{IngressArgs, WaitArgs};
-use crate::report::{self, Failure, Outcome, UNREACHABLE, USAGE};
+use crate::report::{self, Failure, Outcome, UNREACHABLE, USAGE, io_reason};
 use crate::settings::Settings;
 use crate::wiring::{InProcess, Work};
 
@@ -83,7 +84,7 @@ impl Target {
             Intent::Read => Work::Observe,
             Intent::Change => Work::Act,
         };
-        let in_process = InProcess::start(settings, &IngressArgs::from_env()?, work).await?;
+        let in_process = InProcess::start(settings, &in_environment()?, work).await?;
         if intent == Intent::Read {
             report::note("no orchestrator is running; this is what one would see now");
         }
@@ -91,12 +92,21 @@ impl Target {
     }
 }
 
+/// The settings of an orchestrator that no flag of this command names.
+fn in_environment() -> Outcome<IngressArgs> {
+    IngressArgs::from_env().map_err(|error| {
+        let failure = Failure::from(error);
+        report::help("this flag of `dubernetes serve` was read from its variable `DUBERNETES_…`");
+        failure
+    })
+}
+
 /// The client of the orchestrator that runs, if one does. One that was named must answer.
 pub(crate) async fn running(settings: &Settings) -> Outcome<Option<Client>> {
     if let Some(host) = &settings.host {
         let client = named(host)?;
         let help = "start it with `dubernetes serve`, or leave out `--host`";
-        hello(&client).await.map_err(|failure| failure.help(help))?;
+        reach(&client).await.map_err(|failure| failure.help(help))?;
         return Ok(Some(client));
     }
     let places = &settings.places;
@@ -143,6 +153,18 @@ fn is_served(socket: &Path) -> Outcome<bool> {
             _ => Ok(false),
         },
     }
+}
+
+/// A named orchestrator must answer. What the system says of its socket is the best reason.
+async fn reach(client: &Client) -> Outcome {
+    if let Endpoint::Unix(socket) = client.endpoint()
+        && let Err(error) = UnixStream::connect(socket)
+    {
+        let endpoint = client.endpoint();
+        let what = format!("no orchestrator answers at {endpoint}: {}", io_reason(&error));
+        return Err(Failure::with_exit(UNREACHABLE, what));
+    }
+    hello(client).await
 }
 
 async fn hello(client: &Client) -> Outcome {

@@ -1,10 +1,11 @@
 //! `delete`: takes apps away, or has pods replaced, and waits until they are gone.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use dubernetes_api::wire::Pod;
 use dubernetes_core::app::AppName;
 use dubernetes_core::plan::Phase;
+use jiff::Timestamp;
 
 use crate::args::{DeleteArgs, Named};
 use crate::follow::Follower;
@@ -23,7 +24,7 @@ pub(super) async fn run(args: &DeleteArgs, settings: &Settings) -> Outcome {
     }
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let mut follower = Follower::new(target, &args.wait).await?;
-        let mut going = BTreeSet::new();
+        let mut going = BTreeMap::new();
         let mut failed = false;
         for victim in &victims {
             match delete(args, victim, target, &mut follower).await {
@@ -80,13 +81,13 @@ fn victims(words: &[String]) -> Outcome<Vec<Victim>> {
         .collect()
 }
 
-/// Deletes, and gives the app whose end is to be waited for.
+/// Deletes, and gives the app whose end is to be waited for, with the time.
 async fn delete(
     args: &DeleteArgs,
     victim: &Victim,
     target: &Target,
     follower: &mut Follower<'_>,
-) -> Outcome<Option<AppName>> {
+) -> Outcome<Option<(AppName, Timestamp)>> {
     let client = &target.client;
     let found = match victim {
         Victim::App(name) => find(client, &Named::App(name.clone())).await?,
@@ -104,11 +105,9 @@ async fn delete(
     };
     match found {
         Found::App(app) => {
-            // Whoever does not know that it was there cannot see that it has gone.
-            follower.know_apps().await?;
             client.delete_app(app.name.as_str()).await?;
             output::print(&format!("app/{} deleted\n", app.name))?;
-            Ok(Some(app.name))
+            Ok(Some((app.name, Timestamp::now())))
         }
         Found::Pod(pod) => replace_pod(args, &pod, target, follower).await.map(|()| None),
     }

@@ -138,7 +138,7 @@ fn status(app: &App) -> String {
 fn route_text(route: &Route) -> String {
     let active = route.endpoints.iter().filter(|e| e.state == EndpointState::Active).count();
     let path = if route.path.is_root() { "" } else { route.path.as_str() };
-    format!("http://{}{path} -> {active} replicas, port {}", route.host, route.port)
+    format!("http://{}{path} -> {}, port {}", route.host, output::replicas(active), route.port)
 }
 
 fn pods_text(pods: &[Pod], now: Timestamp) -> String {

@@ -16,7 +16,11 @@ pub(super) async fn run(args: &ScaleArgs, settings: &Settings) -> Outcome {
         let mut follower = Follower::new(target, &args.wait).await?;
         let scaled = target.client.scale(app.name.as_str(), args.replicas).await?;
         let change = scaled.change.as_str();
-        output::print(&format!("app/{} {change}: {} replicas\n", app.name, args.replicas))?;
+        output::print(&format!(
+            "app/{} {change}: {}\n",
+            app.name,
+            output::replicas(args.replicas.into())
+        ))?;
         report::note("the next `apply` sets the number that its file says");
         if !args.wait.detach {
             follower.until_ready(&goals(&[scaled.app])).await?;

@@ -15,9 +15,6 @@ use crate::report::{Failure, Outcome, UNREACHABLE};
 /// How often it is looked at what no stream tells.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// How long the first app may take to be told.
-const PRIME_LIMIT: Duration = Duration::from_secs(10);
-
 /// What happened.
 pub(super) enum Step {
     /// An event was recorded.
@@ -36,7 +33,6 @@ pub(super) enum Step {
 pub(super) struct Stream {
     news: Items<Event>,
     changes: Items<WatchEvent<App>>,
-    first: Option<WatchEvent<App>>,
     look: Interval,
     /// None if it lies beyond what the clock can say.
     deadline: Option<Instant>,
@@ -52,28 +48,14 @@ impl Stream {
         Self {
             news: client.follow_events(&query),
             changes: client.watch_apps(None),
-            first: None,
             look,
             deadline: Instant::now().checked_add(timeout),
             interrupt: Box::pin(interrupt()),
         }
     }
 
-    /// Has the orchestrator note which apps exist. At least one must.
-    pub(super) async fn prime(&mut self) -> Outcome {
-        if self.first.is_none() {
-            let first = tokio::time::timeout(PRIME_LIMIT, self.changes.next()).await;
-            let Ok(Some(first)) = first else { return Err(ended()) };
-            self.first = Some(first?);
-        }
-        Ok(())
-    }
-
     /// The next step.
     pub(super) async fn step(&mut self) -> Outcome<Step> {
-        if let Some(first) = self.first.take() {
-            return Ok(Step::Change(Box::new(first)));
-        }
         // Every arm is cancel-safe: streams keep what was not taken, and time passes anyway.
         Ok(tokio::select! {
             biased;

@@ -81,8 +81,9 @@ fn inline(node: &Node) -> String {
 /// Text as it stands where no reader can take it for anything else, else in quotes.
 fn scalar(text: &str) -> String {
     let first = |c: char| c.is_ascii_alphabetic() || c == '/';
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+');
-    let word = text.starts_with(first) && text.chars().all(inner);
+    // A colon means something only at the end or before a space.
+    let inner = |c: char| c.is_ascii_alphanumeric() || "_-./+@:".contains(c);
+    let word = text.starts_with(first) && text.chars().all(inner) && !text.ends_with(':');
     const SPECIAL: [&str; 8] = ["null", "true", "false", "yes", "no", "on", "off", "y"];
     let lower = text.to_ascii_lowercase();
     if word && lower != "n" && !SPECIAL.contains(&lower.as_str()) {
@@ -169,14 +170,14 @@ mod tests {
     #[test]
     fn keys_keep_their_order_and_odd_text_its_quotes() {
         let sample = Sample {
-            name: "web",
+            name: "web:1",
             generation: 3,
             spec: vec![("no", None), ("a: b", Some(true))],
             items: vec![Inner { zebra: "10", ant: "x\ny" }],
             empty: Vec::new(),
         };
         let expected = "\
-name: web
+name: web:1
 generation: 3
 spec:
 - - \"no\"
