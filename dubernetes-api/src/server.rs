@@ -99,7 +99,10 @@ impl ApiState {
     }
 }
 
-/// The whole API. Endless answers end when the token of [`serve_unix`] is cancelled.
+/// The whole API. It knows no password or token: whoever reaches it may do everything, so serve it
+/// with [`serve_unix`], which looks who calls.
+///
+/// Endless answers end when the token of [`serve_unix`] is cancelled.
 pub fn router(state: ApiState) -> Router {
     let (router, document) = described();
     let document = openapi::Text::new(&document);

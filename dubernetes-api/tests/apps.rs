@@ -277,7 +277,8 @@ async fn a_path_or_method_that_is_not_there_says_so() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_is_told_apart_by_what_to_do() {
     let cause = || Cause::text("disk");
-    let failures: [(fn(Cause) -> StoreError, &str, bool); 3] = [
+    type Failure = fn(Cause) -> StoreError;
+    let failures: [(Failure, &str, bool); 3] = [
         (StoreError::Busy, "503 store-busy", true),
         (StoreError::Full, "507 store-full", false),
         (StoreError::Failed, "500 internal", false),
@@ -332,6 +333,7 @@ fn mockall_sequence(
     }
 }
 
+#[expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 fn stored_with(generation: u64) -> dubernetes_core::store::StoredApp {
     dubernetes_core::store::StoredApp {
         spec: serde_json::from_str(WEB).unwrap(),

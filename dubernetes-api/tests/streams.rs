@@ -1,4 +1,5 @@
 //! Answers that go on: events, watches and output over HTTP.
+#![expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 #[path = "support/api.rs"]
 mod api;
@@ -175,7 +176,7 @@ impl Outputs {
     ) -> BoxStream<'static, Result<LogLine, RuntimeError>> {
         let number: i64 = i64::from_str_radix(id, 16).unwrap();
         let old = [(number, "first"), (number + 10, "second")];
-        let tail = options.tail.map_or(2, |tail| tail as usize).min(2);
+        let tail = options.tail.map_or(2, |tail| usize::try_from(tail).unwrap()).min(2);
         let since = options.since.unwrap_or(Timestamp::MIN);
         let old = old.into_iter().skip(2 - tail).map(|(second, text)| line(second, text));
         let old: Vec<_> = old.filter(|line| line.time >= since).map(Ok).collect();

@@ -239,6 +239,7 @@ async fn down_removes_everything() {
     assert_eq!(api.get("/v1/apps").await.json()["items"], json!([]));
 }
 
+#[expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 fn post(uri: &str) -> axum::http::Request<axum::body::Body> {
     axum::http::Request::post(uri).body(axum::body::Body::empty()).unwrap()
 }

@@ -11,8 +11,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRuntime, ExecOutput, ExecRequest, ExecSession, RuntimeError,
 };
@@ -63,7 +62,7 @@ pub(super) async fn exec(
     stop: Stop,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(not_upgraded)?;
+    let upgrade = upgrade.map_err(|rejection| not_upgraded(&rejection))?;
     if !upgrade.requested_protocols().any(|protocol| protocol == path::EXEC_PROTOCOL) {
         let detail = format!("the subprotocol `{}` is wanted", path::EXEC_PROTOCOL);
         return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
@@ -83,11 +82,12 @@ pub(super) async fn exec(
         .on_upgrade(move |socket| serve(socket, runtime, id, stop)))
 }
 
-fn not_upgraded(rejection: WebSocketUpgradeRejection) -> ApiError {
-    let text = rejection.body_text();
-    let kind = match rejection.into_response().status() {
-        StatusCode::UPGRADE_REQUIRED => ProblemKind::UpgradeRequired,
-        _ if text.contains("header") => ProblemKind::UpgradeRequired,
+fn not_upgraded(rejection: &WebSocketUpgradeRejection) -> ApiError {
+    let kind = match rejection {
+        WebSocketUpgradeRejection::InvalidConnectionHeader(_)
+        | WebSocketUpgradeRejection::InvalidUpgradeHeader(_)
+        | WebSocketUpgradeRejection::InvalidWebSocketVersionHeader(_)
+        | WebSocketUpgradeRejection::WebSocketKeyHeaderMissing(_) => ProblemKind::UpgradeRequired,
         _ => ProblemKind::InvalidRequest,
     };
     ApiError::new(kind, "a WebSocket of the subprotocol `v1.exec.dubernetes` is wanted here")

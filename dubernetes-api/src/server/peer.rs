@@ -30,6 +30,7 @@ pub(super) async fn refuse_strangers(request: Request, next: Next) -> Response {
         && !is_allowed(peer.uid, rustix::process::geteuid().as_raw())
     {
         let who = peer.uid.map_or_else(|| "unknown".to_owned(), |uid| uid.to_string());
+        tracing::warn!(uid = %who, path = parts.uri.path(), "refused a caller of another user");
         let detail = format!("the user {who} may not speak with this orchestrator");
         return ApiError::new(ProblemKind::Forbidden, detail).into_response();
     }
@@ -42,7 +43,28 @@ fn is_allowed(uid: Option<u32>, own: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::extract::connect_info::MockConnectInfo;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_stranger_is_told_so_and_reaches_nothing() {
+        let own = rustix::process::geteuid().as_raw();
+        for (peer, status) in [(own, 200), (0, 200), (own + 1, 403)] {
+            let router = Router::new()
+                .route("/", get(|| async { "reached" }))
+                .layer(from_fn(refuse_strangers))
+                .layer(MockConnectInfo(Peer { uid: Some(peer) }));
+            let request = Request::get("/").body(Body::empty()).unwrap();
+            let response = router.oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{peer}");
+        }
+    }
 
     #[test]
     fn only_the_own_user_and_root_may_speak() {

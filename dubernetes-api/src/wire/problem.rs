@@ -21,7 +21,8 @@ pub struct Problem {
     pub status: u16,
     /// What happened this time.
     pub detail: String,
-    /// The path of the request.
+    /// The path of the request; not in the lines of a stream.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instance: String,
     /// What is wrong with which part of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -200,6 +201,24 @@ impl ProblemKind {
             instance: String::new(),
             errors: Vec::new(),
             extra: BTreeMap::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_word_of_its_own_and_an_error_status() {
+        let words: BTreeSet<_> = ProblemKind::ALL.iter().map(|kind| kind.row().0).collect();
+        assert_eq!(words.len(), ProblemKind::ALL.len());
+        for kind in ProblemKind::ALL {
+            let (word, _, status) = kind.row();
+            assert!((400..600).contains(&status), "{word} {status}");
+            assert!(kind.problem("x").is(kind), "{word}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The router over an orchestrator on fakes, and short ways to ask it.
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 /// A running orchestrator with the images `web:1`, `web:2` and `crash:1`.
-pub fn bed() -> Bed {
+pub(crate) fn bed() -> Bed {
     let bed = Bed::start();
     bed.runtime.add_image("web:1", Behaviour::default());
     bed.runtime.add_image("web:2", Behaviour::default());
@@ -29,7 +30,7 @@ pub fn bed() -> Bed {
     bed
 }
 
-pub fn about() -> About {
+pub(crate) fn about() -> About {
     About {
         instance: InstanceName::default(),
         version: "1.2.3".to_owned(),
@@ -41,7 +42,7 @@ pub fn about() -> About {
     }
 }
 
-pub fn state(bed: &Bed) -> ApiState {
+pub(crate) fn state(bed: &Bed) -> ApiState {
     ApiState {
         store: Arc::<MemoryStore>::clone(&bed.store),
         runtime: Arc::new(bed.runtime.clone()),
@@ -52,55 +53,55 @@ pub fn state(bed: &Bed) -> ApiState {
 }
 
 /// The router, and the orchestrator behind it.
-pub struct Api {
-    pub bed: Bed,
-    pub router: Router,
+pub(crate) struct Api {
+    pub(crate) bed: Bed,
+    pub(crate) router: Router,
 }
 
 impl Api {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let bed = bed();
         let router = router(state(&bed));
         Self { bed, router }
     }
 
-    pub fn with_store(store: impl Store + 'static) -> Self {
+    pub(crate) fn with_store(store: impl Store + 'static) -> Self {
         let bed = bed();
         let router = router(ApiState { store: Arc::new(store), ..state(&bed) });
         Self { bed, router }
     }
 
-    pub fn with_runtime(runtime: impl ContainerRuntime + 'static) -> Self {
+    pub(crate) fn with_runtime(runtime: impl ContainerRuntime + 'static) -> Self {
         let bed = bed();
         let router = router(ApiState { runtime: Arc::new(runtime), ..state(&bed) });
         Self { bed, router }
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Reply {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         Reply { status: parts.status, headers: parts.headers, body }
     }
 
-    pub async fn get(&self, uri: &str) -> Reply {
+    pub(crate) async fn get(&self, uri: &str) -> Reply {
         self.send(Request::get(uri).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn delete(&self, uri: &str) -> Reply {
+    pub(crate) async fn delete(&self, uri: &str) -> Reply {
         self.send(Request::delete(uri).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn put(&self, uri: &str, body: &str) -> Reply {
+    pub(crate) async fn put(&self, uri: &str, body: &str) -> Reply {
         self.send(json(Request::put(uri), body)).await
     }
 
-    pub async fn post(&self, uri: &str, body: &str) -> Reply {
+    pub(crate) async fn post(&self, uri: &str, body: &str) -> Reply {
         self.send(json(Request::post(uri), body)).await
     }
 
     /// An app that is ready.
-    pub async fn ready(&self, json: &str) {
+    pub(crate) async fn ready(&self, json: &str) {
         let name: Value = serde_json::from_str(json).unwrap();
         let name = name["name"].as_str().unwrap().to_owned();
         let reply = self.put(&format!("/v1/apps/{name}"), json).await;
@@ -109,7 +110,7 @@ impl Api {
     }
 
     /// The lines of an endless answer.
-    pub async fn lines(&self, uri: &str, accept: &str) -> Lines {
+    pub(crate) async fn lines(&self, uri: &str, accept: &str) -> Lines {
         let request = Request::get(uri).header("accept", accept).body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
@@ -118,26 +119,26 @@ impl Api {
     }
 }
 
-pub fn json(request: axum::http::request::Builder, body: &str) -> Request<Body> {
+pub(crate) fn json(request: axum::http::request::Builder, body: &str) -> Request<Body> {
     request.header("content-type", "application/json").body(Body::from(body.to_owned())).unwrap()
 }
 
 #[derive(Debug)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Reply {
     /// The body of a success.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert!(self.status.is_success(), "{self:?}");
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// The body of an error, which must be a whole problem.
-    pub fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         assert_eq!(self.headers["content-type"], PROBLEM_JSON, "{self:?}");
         let problem: Problem = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem.status, self.status.as_u16(), "{problem:?}");
@@ -147,21 +148,21 @@ impl Reply {
     }
 
     /// Status and kind of an error, such as `404 not-found`.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         let problem = self.problem();
         let kind = problem.kind.strip_prefix("urn:dubernetes:error:").unwrap();
         format!("{} {kind}", problem.status)
     }
 }
 
-pub struct Lines {
+pub(crate) struct Lines {
     parts: BoxStream<'static, Bytes>,
     buffer: String,
 }
 
 impl Lines {
     /// The next line that is not empty; `None` at the end.
-    pub async fn next(&mut self) -> Option<String> {
+    pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((line, rest)) = self.buffer.split_once('\n') {
                 let (line, rest) = (line.to_owned(), rest.to_owned());
@@ -176,7 +177,7 @@ impl Lines {
         }
     }
 
-    pub async fn json(&mut self) -> Value {
+    pub(crate) async fn json(&mut self) -> Value {
         serde_json::from_str(&self.next().await.unwrap()).unwrap()
     }
 }
