@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::app::AppName;
 use crate::event::{EventKind, NewEvent};
 use crate::ingress::RouteTable;
-use crate::plan::{Action, Planned};
+use crate::plan::{Action, Planned, Reason};
 use crate::reconcile::span;
 use crate::runtime::{ContainerId, ContainerState};
 use crate::state::{Engine, ObservedReplica, ObservedState, Readiness};
@@ -35,11 +35,16 @@ pub(super) fn event(
 pub(super) fn done(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
     let app = planned.app.as_ref();
     let (reason, message) = match &planned.action {
-        Action::EnsureImage { image, .. } => ("Pulled", format!("image {image} is on the engine")),
-        Action::Create(replica) => {
-            let revision = replica.labels.revision;
-            ("Created", format!("revision {revision}: {}", planned.reason))
+        Action::EnsureImage { image, .. } => {
+            ("ImageResolved", format!("image {image} is on the engine"))
         }
+        Action::Create(replica) => match planned.reason {
+            Reason::NewRevision { .. } => ("Created", planned.reason.to_string()),
+            _ => {
+                let revision = replica.labels.revision;
+                ("Created", format!("revision {revision}: {}", planned.reason))
+            }
+        },
         Action::Stop { .. } => ("Stopped", planned.reason.to_string()),
         Action::Forget { .. } => ("Deleted", "nothing of it is left".to_owned()),
         Action::EnsureNetwork | Action::Start { .. } | Action::Remove { .. } => return None,
@@ -77,7 +82,13 @@ pub(super) fn changes(
     for replica in &after.replicas {
         if let Some(was) = old.get(&replica.id).filter(|_| !is_leaving(&replica.id)) {
             state(was, replica, now, &mut events);
-            readiness(was, replica, now, &mut events);
+            // A replica that an earlier orchestrator routed was ready all the time.
+            let table = before.ingress.table();
+            let adopted = was.readiness == Readiness::Unknown
+                && table.is_some_and(|table| table.holds(was.labels.address));
+            if !adopted {
+                readiness(was, replica, now, &mut events);
+            }
         }
     }
     for was in before.replicas.iter().filter(|r| r.is_running() && !is_leaving(&r.id)) {

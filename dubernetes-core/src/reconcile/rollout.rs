@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::identity;
-use crate::plan::{CallKey, Reason};
-use crate::runtime::ContainerState;
+use crate::plan::Reason;
 use crate::state::ObservedReplica;
 use crate::store::StoredApp;
 
@@ -56,7 +55,7 @@ fn retire_surplus(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
     let want = usize::try_from(limits.want).unwrap_or(usize::MAX);
     let have = u32::try_from(sorted.current.len()).unwrap_or(u32::MAX);
     sorted.current.sort_by_key(|r| {
-        let leaves_first = (is_leaving(world, r), !is_live(r), !world.is_ready(r));
+        let leaves_first = (!is_live(r), !world.is_ready(r), is_leaving(world, r));
         (leaves_first, r.labels.ordinal)
     });
     let reason = Reason::AboveReplicas { want: limits.want, have };
@@ -79,7 +78,7 @@ fn retire_outdated(world: &World<'_>, stored: &StoredApp, limits: Limits, sorted
     };
     let current_ready = ready(&sorted.current);
     sorted.outdated.sort_by_key(|r| {
-        let goes_first = (!is_leaving(world, r), is_live(r), world.is_ready(r));
+        let goes_first = (is_live(r), world.is_ready(r), !is_leaving(world, r));
         (goes_first, r.labels.ordinal, r.labels.revision)
     });
     let mut stays = Vec::new();
@@ -112,13 +111,11 @@ fn can_restart(world: &World<'_>, stored: &StoredApp, replica: &ObservedReplica)
     revision == stored.revision || world.revision(&stored.spec.name, revision).is_some()
 }
 
-/// Whether the replica is on its way out already: it is preferred, so that a choice once made
-/// stays made.
+/// Whether the replica is on its way out already: among equals it is preferred, so that a choice
+/// once made stays made.
 fn is_leaving(world: &World<'_>, replica: &ObservedReplica) -> bool {
-    let stopping = world.observed.under_way.contains(&CallKey::Container(replica.id.clone()));
     let draining = world.observed.drains.contains_key(&replica.labels.address);
-    let running = matches!(replica.state, ContainerState::Running { .. });
-    running && (stopping || (draining && !world.is_routed(replica)))
+    replica.is_running() && draining && !world.is_routed(replica)
 }
 
 fn reason(world: &World<'_>, replica: &ObservedReplica, stored: &StoredApp) -> Reason {

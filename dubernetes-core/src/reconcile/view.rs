@@ -80,10 +80,11 @@ impl<'a> World<'a> {
         table.is_some_and(|table| table.holds(replica.labels.address))
     }
 
-    /// Whether the replica takes requests. One that no probe has come back from yet, and that is
+    /// Whether the replica takes requests. One that is being stopped does not, and one that no probe has come back from yet, and that is
     /// routed already, was ready when the last orchestrator saw it.
     pub(super) fn is_ready(&self, replica: &ObservedReplica) -> bool {
         replica.is_running()
+            && !self.observed.under_way.contains(&CallKey::Container(replica.id.clone()))
             && match replica.readiness {
                 Readiness::Ready { since } => since <= self.now,
                 Readiness::Unknown => self.is_routed(replica),

@@ -1,0 +1,394 @@
+//! A world of containers that does what plans say, or fails to, and checks each step.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use dubernetes_core::app::{AppName, AppSpec, ImageRef, Volume};
+use dubernetes_core::ingress::ObservedIngress;
+use dubernetes_core::plan::{Action, CallKey, Phase, Plan, ReplicaPlan, Wait};
+use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
+use dubernetes_core::state::{
+    DesiredState, Drain, Failure, FailureKind, ObservedReplica, ObservedState, Readiness,
+};
+use dubernetes_core::store::{Before, PutApp, Revision, Tombstone, decide_put};
+use dubernetes_core::testing::build::{app, app_name, worker};
+use jiff::{SignedDuration, Timestamp};
+
+/// Bytes that decide what happens; zeros once they are used up.
+#[derive(Debug)]
+pub(crate) struct Choices {
+    bytes: std::vec::IntoIter<u8>,
+}
+
+impl Choices {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into_iter() }
+    }
+
+    fn below(&mut self, n: u8) -> u8 {
+        self.bytes.next().unwrap_or(0) % n
+    }
+
+    fn one_in(&mut self, n: u8) -> bool {
+        self.below(n) == n - 1
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) desired: DesiredState,
+    pub(crate) observed: ObservedState,
+    pub(crate) now: Timestamp,
+    pub(crate) last_plan: String,
+    choices: Choices,
+    last: BTreeMap<AppName, (u64, u64)>,
+    made: u32,
+}
+
+impl World {
+    pub(crate) fn new(choices: Choices) -> Self {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        Self {
+            desired: DesiredState::default(),
+            observed: ObservedState::default(),
+            now,
+            last_plan: String::new(),
+            choices,
+            last: BTreeMap::new(),
+            made: 0,
+        }
+    }
+
+    /// Applies, scales, updates or deletes one of three apps; often nothing.
+    pub(crate) fn user_changes_something(&mut self) {
+        let name = ["a", "b", "c"][usize::from(self.choices.below(3))];
+        let replicas = u16::from(self.choices.below(5));
+        let image = format!("{name}:{}", self.choices.below(3));
+        match self.choices.below(8) {
+            0 => self.put(app(name, &image, replicas)),
+            1 => self.put(worker(name, &image, replicas)),
+            2 => {
+                let mut db = worker(name, &image, 1);
+                db.volumes = vec![Volume::parse("data:/data").unwrap()];
+                self.put(db);
+            }
+            3 => self.delete(&app_name(name)),
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, spec: AppSpec) {
+        let name = spec.name.clone();
+        let own = self.observed.replicas.iter().filter(|r| r.labels.app == name);
+        let newest_seen = own.map(|r| r.labels.revision).max().unwrap_or(0);
+        let stored = self.desired.apps.get(&name).cloned();
+        let before = match (&stored, self.desired.tombstones.contains_key(&name)) {
+            (Some(stored), _) => Before::Live(stored),
+            (None, true) => {
+                let (generation, revision) = self.last[&name];
+                Before::Deleted { generation, revision }
+            }
+            (None, false) => Before::Absent,
+        };
+        let put = PutApp { spec, expected_generation: None, newest_seen, now: self.now };
+        let decided = decide_put(before, [], &put).unwrap();
+        if let Some(revision) = decided.revision {
+            let kept = self.desired.revisions.entry(name.clone()).or_default();
+            if stored.is_none() {
+                kept.clear();
+            }
+            kept.push(revision);
+        }
+        self.desired.tombstones.remove(&name);
+        self.last.insert(name.clone(), (decided.put.app.generation, decided.put.app.revision));
+        self.desired.apps.insert(name, decided.put.app);
+    }
+
+    fn delete(&mut self, name: &AppName) {
+        if self.desired.apps.remove(name).is_some() {
+            let tombstone = Tombstone { deleted_at: self.now };
+            self.desired.tombstones.insert(name.clone(), tombstone);
+        }
+    }
+
+    /// A process ends, a container vanishes, is paused, or a replica stops answering.
+    pub(crate) fn something_breaks(&mut self) {
+        let count = self.observed.replicas.len();
+        if count == 0 || !self.choices.one_in(3) {
+            return;
+        }
+        let victim = usize::from(self.choices.below(u8::try_from(count.min(200)).unwrap()));
+        let now = self.now;
+        match self.choices.below(5) {
+            0 | 1 => end(&mut self.observed.replicas[victim], now),
+            2 => drop(self.observed.replicas.remove(victim)),
+            3 => self.observed.replicas[victim].readiness = not_ready(),
+            _ if self.observed.replicas[victim].is_running() => {
+                self.observed.replicas[victim].state = ContainerState::Paused;
+            }
+            _ => self.observed.ingress = ObservedIngress::Down { reason: "killed".into() },
+        }
+    }
+
+    pub(crate) fn faults_end(&mut self) {
+        self.now = self.now.checked_add(SignedDuration::from_mins(20)).unwrap();
+    }
+
+    /// One pass and its effects; true if there was nothing to do.
+    pub(crate) fn round(&mut self, storm: bool) -> bool {
+        self.time_passes(storm);
+        let plan = dubernetes_core::reconcile(&self.desired, &self.observed, self.now);
+        self.last_plan = plan.to_string();
+        self.check(&plan);
+        for planned in &plan.actions {
+            let fault = if storm { self.choices.below(8) } else { 0 };
+            match fault {
+                // The call fails and does nothing.
+                5 => self.fail(planned.action.key()),
+                // We die here: the rest of the plan is not carried out.
+                6 => break,
+                // It is done, and the answer is lost.
+                7 => {
+                    self.carry_out(&planned.action, storm);
+                    self.fail(planned.action.key());
+                }
+                _ => {
+                    self.observed.failures.remove(&planned.action.key());
+                    self.carry_out(&planned.action, storm);
+                }
+            }
+        }
+        for waiting in &plan.waiting {
+            if let Wait::Drained { address } = waiting.wait {
+                let drain = Drain { since: self.now, done: false };
+                self.observed.drains.entry(address).or_insert(drain);
+            }
+        }
+        let routes_differ = self.observed.ingress.table() != Some(&plan.routes);
+        if routes_differ && !(storm && self.choices.one_in(4)) {
+            self.serve(&plan);
+        }
+        plan.actions.is_empty() && !routes_differ && plan.waiting.is_empty()
+    }
+
+    fn time_passes(&mut self, storm: bool) {
+        let seconds = if storm { i64::from(self.choices.below(20)) } else { 30 };
+        self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+        for i in 0..self.observed.replicas.len() {
+            if !storm || self.choices.one_in(2) {
+                let replica = &mut self.observed.replicas[i];
+                if replica.is_running() {
+                    replica.readiness = Readiness::Ready { since: self.now };
+                }
+            }
+        }
+        let drained = !storm || self.choices.one_in(2);
+        for drain in self.observed.drains.values_mut() {
+            drain.done |= drained;
+        }
+        let held: Vec<_> = self.observed.replicas.iter().map(|r| r.labels.address).collect();
+        self.observed.drains.retain(|address, drain| held.contains(address) || !drain.done);
+    }
+
+    fn fail(&mut self, key: CallKey) {
+        let count = self.observed.failures.get(&key).map_or(1, |f| f.count + 1);
+        let failure =
+            Failure { count, at: self.now, message: "a fault".into(), kind: FailureKind::Passing };
+        self.observed.failures.insert(key, failure);
+    }
+
+    fn serve(&mut self, plan: &Plan) {
+        let before = self.observed.ingress.table().cloned().unwrap_or_default();
+        for endpoint in before.routes.iter().flat_map(|route| &route.endpoints) {
+            if !plan.routes.holds(endpoint.address) {
+                let drain = Drain { since: self.now, done: false };
+                self.observed.drains.entry(endpoint.address).or_insert(drain);
+            }
+        }
+        self.observed.drains.retain(|address, _| !plan.routes.holds(*address));
+        self.observed.ingress = ObservedIngress::Serving { table: plan.routes.clone() };
+    }
+
+    fn carry_out(&mut self, action: &Action, storm: bool) {
+        let now = self.now;
+        match action {
+            Action::EnsureNetwork => {
+                let subnet = "10.9.0.0/22".parse().unwrap();
+                self.observed.network = Some(Network { id: "net".into(), subnet });
+            }
+            Action::EnsureImage { app, revision, image, .. } => {
+                let id = image_id(image);
+                if let Some(stored) = self.desired.apps.get_mut(app)
+                    && stored.revision == *revision
+                {
+                    stored.image_id = Some(id.clone());
+                }
+                let kept = self.desired.revisions.entry(app.clone()).or_default();
+                pin(kept, *revision, &id);
+            }
+            Action::Create(replica) => self.create(replica),
+            Action::Start { id, .. } => {
+                let fails = storm && self.choices.one_in(5);
+                let replica = self.find(id);
+                assert_eq!(replica.state, ContainerState::Created, "only created ones are started");
+                replica.state = if fails {
+                    ContainerState::StartFailed { error: "no such file".into(), code: 127 }
+                } else {
+                    ContainerState::Running { started_at: now }
+                };
+                replica.readiness = not_ready();
+            }
+            Action::Stop { id, .. } => {
+                let address = self.find(id).labels.address;
+                let table = self.observed.ingress.table();
+                assert!(
+                    table.is_none_or(|table| !table.holds(address)),
+                    "{id} is stopped while it may get requests\n{}",
+                    self.last_plan
+                );
+                end(self.find(id), now);
+            }
+            Action::Remove { id, .. } => {
+                assert!(!self.find(id).is_running(), "{id} is removed while it runs");
+                self.observed.replicas.retain(|r| r.id != *id);
+            }
+            Action::Forget { app } => {
+                assert!(self.observed.replicas.iter().all(|r| r.labels.app != *app));
+                self.desired.tombstones.remove(app);
+                self.desired.revisions.remove(app);
+            }
+        }
+    }
+
+    fn create(&mut self, plan: &ReplicaPlan) {
+        let name = &plan.request.name;
+        // An earlier create whose answer was lost made it.
+        if self.observed.replicas.iter().any(|r| r.name == *name) {
+            return;
+        }
+        let address = plan.labels.address;
+        assert!(
+            self.observed.replicas.iter().all(|r| r.labels.address != address),
+            "{name} gets the address {address} of another replica"
+        );
+        let app = &plan.labels.app;
+        let spec = &self.desired.apps[app].spec;
+        let surge = if spec.replicas == 1 && !spec.volumes.is_empty() { 0 } else { 1 };
+        let live =
+            self.observed.replicas.iter().filter(|r| r.labels.app == *app && is_live(r)).count();
+        assert!(
+            live < usize::from(spec.replicas + surge),
+            "{name} is one too many beside {live}\n{}",
+            self.last_plan
+        );
+        self.made += 1;
+        self.observed.replicas.push(ObservedReplica {
+            id: ContainerId(format!("c{}", self.made)),
+            name: name.clone(),
+            labels: plan.labels.clone(),
+            state: ContainerState::Created,
+            created_at: self.now,
+            image_id: ImageId(plan.request.image.clone()),
+            readiness: Readiness::Unknown,
+        });
+    }
+
+    /// What must hold of every plan.
+    fn check(&self, plan: &Plan) {
+        let mut keys = std::collections::BTreeSet::new();
+        for planned in &plan.actions {
+            assert!(keys.insert(planned.action.key()), "one call, twice\n{plan}");
+            if let Action::Stop { id, .. } | Action::Remove { id, .. } | Action::Start { id, .. } =
+                &planned.action
+            {
+                assert!(self.observed.replicas.iter().any(|r| r.id == *id), "{id} was not seen");
+            }
+        }
+        for route in &plan.routes.routes {
+            for endpoint in &route.endpoints {
+                self.check_endpoint(&route.app, endpoint.address);
+            }
+            self.check_floor(plan, &route.app, route.endpoints.len());
+        }
+    }
+
+    fn check_endpoint(&self, app: &AppName, address: Ipv4Addr) {
+        let replica = self.observed.replicas.iter().find(|r| r.labels.address == address);
+        let replica = replica.unwrap_or_else(|| panic!("{address} is routed and nobody's"));
+        assert_eq!(replica.labels.app, *app, "{address} is another app's");
+        assert!(replica.is_running(), "{address} is routed and does not run");
+    }
+
+    /// Where enough are ready, our own change of routes leaves enough.
+    fn check_floor(&self, plan: &Plan, app: &AppName, routed: usize) {
+        let stored = &self.desired.apps[app];
+        let lone_writer = stored.spec.replicas == 1 && !stored.spec.volumes.is_empty();
+        let ready = self.observed.replicas.iter().filter(|r| {
+            r.labels.app == *app
+                && r.labels.revision > stored.removed_through
+                && r.is_running()
+                && matches!(r.readiness, Readiness::Ready { since } if since <= self.now)
+        });
+        let floor = if lone_writer { 0 } else { usize::from(stored.spec.replicas) };
+        assert!(routed >= ready.count().min(floor), "too few are routed\n{plan}");
+    }
+
+    /// What must hold in the end.
+    pub(crate) fn check_converged(&self) {
+        let plan = dubernetes_core::reconcile(&self.desired, &self.observed, self.now);
+        for (name, stored) in &self.desired.apps {
+            let status = &plan.statuses[name];
+            assert_eq!(status.phase, Phase::Ready, "{name}\n{plan}\n{status:#?}");
+            let own: Vec<_> =
+                self.observed.replicas.iter().filter(|r| r.labels.app == *name).collect();
+            assert_eq!(own.len(), usize::from(stored.spec.replicas), "{name}\n{plan}");
+            let hash = dubernetes_core::identity::spec_hash(&stored.spec);
+            assert!(own.iter().all(|r| r.is_running() && r.labels.spec_hash == hash));
+        }
+        let known = |r: &&ObservedReplica| self.desired.apps.contains_key(&r.labels.app);
+        assert_eq!(self.observed.replicas.iter().filter(|r| !known(r)).count(), 0);
+        assert!(self.desired.tombstones.is_empty());
+    }
+
+    /// What the plan does for all apps but one: everything but addresses, which all share.
+    pub(crate) fn verbs_of_others(&self, app: &str) -> Vec<String> {
+        let plan = dubernetes_core::reconcile(&self.desired, &self.observed, self.now);
+        let other = |planned: &&dubernetes_core::plan::Planned| {
+            planned.app.as_ref().is_some_and(|name| name.as_str() != app)
+        };
+        plan.actions.iter().filter(other).map(ToString::to_string).collect()
+    }
+
+    fn find(&mut self, id: &ContainerId) -> &mut ObservedReplica {
+        self.observed.replicas.iter_mut().find(|r| r.id == *id).unwrap()
+    }
+}
+
+fn end(replica: &mut ObservedReplica, now: Timestamp) {
+    let started_at = match replica.state {
+        ContainerState::Running { started_at } => started_at,
+        ContainerState::Paused => now,
+        _ => return,
+    };
+    replica.state =
+        ContainerState::Exited { code: 1, out_of_memory: false, started_at, finished_at: now };
+}
+
+fn is_live(replica: &ObservedReplica) -> bool {
+    replica.is_running()
+        || matches!(replica.state, ContainerState::Created | ContainerState::Paused)
+}
+
+fn not_ready() -> Readiness {
+    Readiness::NotReady { reason: "connection refused".into() }
+}
+
+fn image_id(image: &ImageRef) -> ImageId {
+    ImageId(format!("sha256:{image}"))
+}
+
+fn pin(kept: &mut [Revision], revision: u64, id: &ImageId) {
+    for revision in kept.iter_mut().filter(|kept| kept.revision == revision) {
+        revision.image_id = Some(id.clone());
+    }
+}
