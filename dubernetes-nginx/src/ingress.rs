@@ -108,8 +108,9 @@ impl NginxIngress {
 
     /// The table that a run serves under `digest`, from memory or from its folder.
     async fn table(&self, run: &Run, digest: &Digest) -> Result<RouteTable, IngressError> {
-        if let Some((known, under, table)) = &self.memory().served
-            && (known, under) == (run, digest)
+        let known = self.memory().served.clone();
+        if let Some((of, under, table)) = &known
+            && (of, under) == (run, digest)
         {
             return Ok(table.clone());
         }
@@ -117,7 +118,10 @@ impl NginxIngress {
         let result = exec_to_end(&*self.nginx.runtime, &run.id, &["cat", &path]).await?;
         let table: RouteTable = serde_json::from_slice(&result.stdout)
             .map_err(|_| failed(format!("`{path}` in nginx is missing or damaged")))?;
-        self.acknowledge(run, digest, &table);
+        // A change that was acknowledged meanwhile is newer than what was read.
+        if self.memory().served == known {
+            self.acknowledge(run, digest, &table);
+        }
         Ok(table)
     }
 
