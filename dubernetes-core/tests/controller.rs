@@ -400,3 +400,16 @@ async fn tear_down_leaves_nothing() {
     assert_eq!(names(&bed), [String::new(); 0]);
     ready(&bed, "web:1", 1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_left_the_routes_is_not_used_again_for_a_while() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 1).await;
+    let mut used = std::collections::BTreeSet::new();
+    for n in 0..20 {
+        let address = bed.controller.snapshot().observed.replicas[0].labels.address;
+        assert!(used.insert(address), "{address} is used again after {n} rollouts");
+        let image = format!("web:{}", n + 2);
+        ready(&bed, &image, 1).await;
+    }
+}

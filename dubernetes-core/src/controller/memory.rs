@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::ingress::RouteTable;
 use crate::plan::CallKey;
@@ -11,6 +11,10 @@ use crate::runtime::{ContainerId, Network};
 use crate::state::{Drain, Engine, Failure, FailureKind, ObservedReplica};
 
 use super::probe::Probes;
+
+/// An address that left the table is not given to another replica for so long, as far as there are others:
+/// an old worker of the proxy that a slow request keeps alive may route one more request to it.
+const COOLING: SignedDuration = SignedDuration::from_mins(5);
 
 /// Everything that is remembered. All of it may be lost: the next pass sees what runs.
 #[derive(Debug, Default)]
@@ -77,12 +81,9 @@ impl Memory {
             }
         }
         let held: BTreeSet<_> = self.replicas.iter().map(|r| r.labels.address).collect();
-        let over = |drain: &Drain| {
-            drain.done || now.duration_since(drain.since) > crate::reconcile::DRAIN_LIMIT
-        };
         self.drains.retain(|address, drain| {
             let back = table.is_some_and(|table| table.holds(*address));
-            !back && (held.contains(address) || !over(drain))
+            !back && (held.contains(address) || now.duration_since(drain.since) <= COOLING)
         });
         self.served = table.cloned();
     }

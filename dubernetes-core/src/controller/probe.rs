@@ -159,8 +159,7 @@ fn target(replica: &ObservedReplica) -> ProbeTarget {
 
 fn failure(answer: &ProbeAnswer) -> Option<String> {
     match answer {
-        ProbeAnswer::Connected => None,
-        ProbeAnswer::Http { status: 200..=399, .. } => None,
+        ProbeAnswer::Connected | ProbeAnswer::Http { status: 200..=399, .. } => None,
         ProbeAnswer::Http { status, .. } => Some(format!("it answered with status {status}")),
         ProbeAnswer::Failed { reason } => Some(reason.clone()),
     }

@@ -55,8 +55,9 @@ impl fmt::Display for Reason {
             Self::NoNetwork => f.write_str("the instance has no network yet"),
             Self::ImageUnresolved => f.write_str("its image is not resolved yet"),
             Self::ImageGone => f.write_str("the engine no longer has the image"),
-            Self::BelowReplicas { want, have } => write!(f, "{want} wanted, {have} exist"),
-            Self::AboveReplicas { want, have } => write!(f, "{want} wanted, {have} exist"),
+            Self::BelowReplicas { want, have } | Self::AboveReplicas { want, have } => {
+                write!(f, "{want} wanted, {have} exist")
+            }
             Self::NewRevision { revision, have, want } => {
                 write!(f, "revision {revision}: {have} of {want}")
             }

@@ -21,7 +21,10 @@ pub(super) struct World<'a> {
     pub(super) replicas: BTreeMap<&'a AppName, Vec<&'a ObservedReplica>>,
     /// Whether this pass makes the network already.
     pub(super) network_planned: bool,
-    taken: BTreeSet<Ipv4Addr>,
+    /// Addresses that a container has, or that the ingress may route to.
+    held: BTreeSet<Ipv4Addr>,
+    /// Those, and all that have left the ingress not long ago: only where no others are left.
+    avoided: BTreeSet<Ipv4Addr>,
 }
 
 impl<'a> World<'a> {
@@ -37,14 +40,18 @@ impl<'a> World<'a> {
         for list in replicas.values_mut() {
             list.sort_by_key(|r| (r.labels.ordinal, r.labels.revision, r.labels.restarts, &r.id));
         }
-        Self { desired, observed, now, replicas, network_planned: false, taken: taken(observed) }
+        let held = held(observed);
+        let avoided = held.iter().chain(observed.drains.keys()).copied().collect();
+        Self { desired, observed, now, replicas, network_planned: false, held, avoided }
     }
 
     /// An address that nothing has and that no ingress worker may still route to.
     pub(super) fn pick_address(&mut self, app: &AppName, ordinal: u32) -> Option<Ipv4Addr> {
         let subnet = self.observed.network.as_ref()?.subnet;
-        let address = identity::pick_address(subnet, app, ordinal, &self.taken)?;
-        self.taken.insert(address);
+        let address = identity::pick_address(subnet, app, ordinal, &self.avoided)
+            .or_else(|| identity::pick_address(subnet, app, ordinal, &self.held))?;
+        self.held.insert(address);
+        self.avoided.insert(address);
         Some(address)
     }
 
@@ -103,9 +110,10 @@ pub(super) fn is_live(replica: &ObservedReplica) -> bool {
     }
 }
 
-fn taken(observed: &ObservedState) -> BTreeSet<Ipv4Addr> {
+fn held(observed: &ObservedState) -> BTreeSet<Ipv4Addr> {
     let mut taken: BTreeSet<_> = observed.replicas.iter().map(|r| r.labels.address).collect();
-    taken.extend(observed.drains.keys());
+    let draining = observed.drains.iter().filter(|(_, drain)| !drain.done);
+    taken.extend(draining.map(|(address, _)| *address));
     if let Some(table) = observed.ingress.table() {
         taken.extend(table.routes.iter().flat_map(|r| &r.endpoints).map(|e| e.address));
     }

@@ -1,0 +1,311 @@
+//! The values that go to an engine and come back from it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use ipnet::Ipv4Net;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWrite;
+
+use crate::app::{Duration, Resources, Signal, Volume};
+
+use super::RuntimeError;
+
+/// Who the engine is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineVersion {
+    /// Its name, such as `Docker Engine`.
+    pub name: String,
+    /// Its version, such as `20.10.24`.
+    pub version: String,
+    /// The version of the API that is spoken with it.
+    pub api_version: String,
+    /// Operating system and architecture, such as `linux/amd64`.
+    pub platform: String,
+}
+
+/// The instance's own network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The engine's id.
+    pub id: String,
+    /// Its addresses. The first is the gateway; see [`crate::identity`] for the others.
+    pub subnet: Ipv4Net,
+}
+
+/// The engine's id of a container (or its name, where a method takes both).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContainerId(pub String);
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The engine's id of an image, `sha256:…`: what a tag meant when a revision was resolved.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageId(pub String);
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A container as the engine shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The engine's id.
+    pub id: ContainerId,
+    /// Its name, without a leading slash.
+    pub name: String,
+    /// The id of the image it was made of.
+    pub image_id: ImageId,
+    /// All its labels, ours and others.
+    pub labels: BTreeMap<String, String>,
+    /// What it does now.
+    pub state: ContainerState,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// What a container does now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContainerState {
+    /// Created and never started.
+    Created,
+    /// Created, and its start failed with this text.
+    StartFailed {
+        /// The engine's text.
+        error: String,
+        /// The exit code that the engine noted, such as 127 for a command that was not found.
+        code: i64,
+    },
+    /// Its first process runs.
+    Running {
+        /// Since when.
+        started_at: Timestamp,
+    },
+    /// Frozen by someone.
+    Paused,
+    /// Its first process ended.
+    Exited {
+        /// The exit code; 128 and the signal's number where a signal ended it.
+        code: i64,
+        /// Whether it was killed because it needed more memory than its limit.
+        out_of_memory: bool,
+        /// When it was last started.
+        started_at: Timestamp,
+        /// When it ended.
+        finished_at: Timestamp,
+    },
+    /// The engine is taking it away, or failed to.
+    Removing,
+}
+
+/// A container to be created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRequest {
+    /// Its name.
+    pub name: String,
+    /// Its host name.
+    pub hostname: String,
+    /// The image: an id, or a reference.
+    pub image: String,
+    /// Labels, the instance's among them.
+    pub labels: BTreeMap<String, String>,
+    /// Replaces the entry point where not empty.
+    pub command: Vec<String>,
+    /// Replaces the arguments where not empty.
+    pub args: Vec<String>,
+    /// The environment, beside the image's own.
+    pub env: BTreeMap<String, String>,
+    /// The network's id.
+    pub network: String,
+    /// The address on that network.
+    pub address: Ipv4Addr,
+    /// Limits.
+    pub resources: Resources,
+    /// Mounts; named volumes carry their full name.
+    pub volumes: Vec<Volume>,
+    /// Ports published on the host. Replicas have none.
+    pub ports: Vec<PublishedPort>,
+    /// The signal that stops it, where it is not the image's own.
+    pub stop_signal: Option<Signal>,
+}
+
+/// A port of the host that leads to a port of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// The host's address.
+    pub host_ip: IpAddr,
+    /// The host's port.
+    pub host_port: u16,
+    /// The container's port.
+    pub container_port: u16,
+}
+
+/// A file or a link to be put into a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileEntry {
+    /// A file that everybody may read.
+    File {
+        /// Absolute path.
+        path: String,
+        /// Content.
+        contents: Bytes,
+    },
+    /// A symbolic link, replacing what is there.
+    Symlink {
+        /// Absolute path of the link.
+        path: String,
+        /// Where it leads.
+        target: String,
+    },
+}
+
+/// A command to be run in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecRequest {
+    /// The command and its arguments; no shell.
+    pub command: Vec<String>,
+    /// Whether the command gets the session's input; else it reads nothing.
+    pub stdin: bool,
+    /// The size of the terminal that the command gets (columns, rows), or none.
+    pub tty: Option<(u16, u16)>,
+}
+
+/// A command that runs in a container.
+pub struct ExecSession {
+    /// What is written here is the command's input. Shutting it down ends that input.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// The output, and last the exit code.
+    pub output: BoxStream<'static, Result<ExecOutput, RuntimeError>>,
+}
+
+impl fmt::Debug for ExecSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecSession").finish_non_exhaustive()
+    }
+}
+
+/// What comes out of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecOutput {
+    /// Standard output; with a terminal, everything.
+    Stdout(Bytes),
+    /// Standard error.
+    Stderr(Bytes),
+    /// It ended. Nothing follows.
+    Exit(i64),
+}
+
+/// The result of a command that ran to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecResult {
+    /// The exit code.
+    pub code: i64,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// Where a probe goes, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProbeTarget {
+    /// The container.
+    pub id: ContainerId,
+    /// Its address on the instance's network.
+    pub address: Ipv4Addr,
+    /// What is sent.
+    pub probe: Probe,
+    /// How long the answer may take.
+    pub timeout: Duration,
+}
+
+/// What a probe sends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Probe {
+    /// Opens a connection and closes it.
+    Tcp {
+        /// The port.
+        port: u16,
+    },
+    /// Sends `GET path` and reads the status and the start of the body.
+    Http {
+        /// The port.
+        port: u16,
+        /// The path.
+        path: String,
+    },
+}
+
+/// What came back of a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeAnswer {
+    /// The connection was made.
+    Connected,
+    /// An HTTP answer came.
+    Http {
+        /// The status.
+        status: u16,
+        /// At most the first 4 KiB of the body.
+        body: String,
+    },
+    /// Nothing usable came: refused, timed out, closed, or not HTTP.
+    Failed {
+        /// Why, as a sentence fragment.
+        reason: String,
+    },
+}
+
+/// Which lines of a container's output are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogOptions {
+    /// Go on with new lines.
+    pub follow: bool,
+    /// Only the last so many lines.
+    pub tail: Option<u32>,
+    /// Only lines written since then.
+    pub since: Option<Timestamp>,
+}
+
+/// One line of a container's output, without its line end; at most 1 MiB, the rest is cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written.
+    pub time: Timestamp,
+    /// Whether it came on standard error.
+    pub stderr: bool,
+    /// The text, invalid UTF-8 replaced.
+    pub text: String,
+}
+
+/// What a running container uses now.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Processor time used since its start, in nanoseconds.
+    pub cpu_nanos: u64,
+    /// Memory in use, in bytes, without the page cache.
+    pub memory_bytes: u64,
+}
+
+/// Something happened to a container of the instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeEvent {
+    /// The container.
+    pub id: ContainerId,
+    /// The engine's word for it, such as `die`.
+    pub action: String,
+    /// Its labels at that time.
+    pub labels: BTreeMap<String, String>,
+}
