@@ -34,7 +34,6 @@ Exit codes:
 #[command(
     version,
     propagate_version = false,
-    arg_required_else_help = true,
     disable_help_subcommand = true,
     after_long_help = EXIT_CODES,
     long_about = "Keeps containers running as small files say.

@@ -35,6 +35,12 @@ const LAST_CALLS: Duration = Duration::from_millis(500);
 
 /// Does what the process's arguments say, under the name `program`, and gives the exit code.
 pub fn run(program: &'static str) -> ExitCode {
+    if std::env::args_os().len() < 2 {
+        // clap would not see this where the environment holds a flag.
+        let help = Cli::command().name(program).bin_name(program).render_help();
+        report::say(help.ansi().to_string().trim_end());
+        return ExitCode::from(report::USAGE);
+    }
     let cli = match parse(program, std::env::args_os()) {
         Ok(cli) => cli,
         // Help that was asked for comes this way, too.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use dubernetes_api::wire::Event;
 use dubernetes_core::error::one_line;
+use dubernetes_core::event::EventKind;
 
 use crate::args::ProgressStyle;
 use crate::output::seconds;
@@ -55,9 +56,11 @@ impl Progress {
 fn line(seconds: &str, event: &Event) -> String {
     let app = event.app.as_ref().map(|app| app.as_str());
     let object = event.pod.as_deref().or(app).unwrap_or("-");
-    let times = if event.count > 1 { format!(" ({} times)", event.count) } else { String::new() };
+    // How often something ordinary happened in the last hour, nobody wants to know here.
+    let often = event.kind == EventKind::Warning && event.count > 1;
+    let times = if often { format!(" ({} times)", event.count) } else { String::new() };
     format!(
-        "{seconds}  {:<12} {:<16} {}{times}",
+        "{seconds}  {:<14} {:<16} {}{times}",
         one_line(&event.reason).to_lowercase(),
         one_line(object),
         one_line(&event.message),
@@ -76,14 +79,14 @@ mod tests {
             id: 7,
             time: Timestamp::UNIX_EPOCH,
             first_at: Timestamp::UNIX_EPOCH,
-            kind: dubernetes_core::event::EventKind::Warning,
+            kind: EventKind::Warning,
             app: None,
             pod: Some("web-1".into()),
             reason: "Exited".into(),
             message: "exit code 1".into(),
             count: 3,
         };
-        let expected = "  0.9s  exited       web-1            exit code 1 (3 times)";
+        let expected = "  0.9s  exited         web-1            exit code 1 (3 times)";
         assert_eq!(line("  0.9s", &event), expected);
     }
 }

@@ -80,6 +80,12 @@ impl Failure {
         self
     }
 
+    /// The same, said of `object`.
+    pub(crate) fn of(mut self, object: &str) -> Self {
+        self.message = format!("{object}: {}", self.message);
+        self
+    }
+
     /// The same with another exit code.
     pub(crate) fn exiting_with(mut self, exit: u8) -> Self {
         self.exit = exit;

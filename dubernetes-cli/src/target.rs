@@ -86,7 +86,7 @@ impl Target {
         };
         let in_process = InProcess::start(settings, &in_environment()?, work).await?;
         if intent == Intent::Read {
-            report::note("no orchestrator is running; this is what one would see now");
+            report::note("no orchestrator is running; this command works by itself");
         }
         Ok(Self { client: in_process.client(), in_process: Some(in_process) })
     }

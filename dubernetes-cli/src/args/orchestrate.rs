@@ -12,18 +12,24 @@ use super::{FileArgs, ProgressStyle};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct IngressArgs {
     /// The port of this machine on which the ingress takes requests.
-    #[arg(long, env = "DUBERNETES_HTTP_PORT", value_name = "PORT", default_value_t = 80,
+    #[arg(long, env = "DUBERNETES_HTTP_PORT", hide_env_values = true, value_name = "PORT", default_value_t = 80,
           value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) http_port: u16,
     /// The address of this machine on which it does; `0.0.0.0` for all of them.
-    #[arg(long, env = "DUBERNETES_HTTP_BIND", value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(
+        long,
+        env = "DUBERNETES_HTTP_BIND",
+        hide_env_values = true,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1"
+    )]
     pub(crate) http_bind: IpAddr,
     /// The image of the ingress: nginx 1.27.4 or later.
-    #[arg(long, env = "DUBERNETES_INGRESS_IMAGE", value_name = "IMAGE",
+    #[arg(long, env = "DUBERNETES_INGRESS_IMAGE", hide_env_values = true, value_name = "IMAGE",
           default_value = "nginx:stable-alpine", value_parser = ImageRef::parse)]
     pub(crate) ingress_image: ImageRef,
     /// The container engine; else what DOCKER_HOST says, else the engine's usual socket.
-    #[arg(long, env = "DUBERNETES_ENGINE", value_name = "URL")]
+    #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
     pub(crate) engine: Option<String>,
 }
 
@@ -49,7 +55,13 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) ingress: IngressArgs,
     /// How log lines are written.
-    #[arg(long, env = "DUBERNETES_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        env = "DUBERNETES_LOG_FORMAT",
+        hide_env_values = true,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub(crate) log_format: LogFormat,
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{Arg, Command, ValueEnum};
 
 /// What can be listed.
@@ -55,9 +55,8 @@ impl TypedValueParser for ReferenceParser {
         };
         let kind = EnumValueParser::<Kind>::new().parse_ref(command, arg, OsStr::new(kind))?;
         if name == Some("") {
-            let mut error = clap::Error::new(ErrorKind::ValueValidation).with_cmd(command);
-            error.insert(ContextKind::InvalidValue, ContextValue::String(text.into_owned()));
-            return Err(error);
+            let what = "a name is missing behind the `/`\n";
+            return Err(clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command));
         }
         Ok(Reference { kind, name: name.map(str::to_owned) })
     }

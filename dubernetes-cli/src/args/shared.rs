@@ -10,13 +10,25 @@ use dubernetes_core::app::{Duration, InstanceName};
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
     /// The orchestrator: `unix:///path/to/socket` or `http://127.0.0.1:PORT`.
-    #[arg(long, global = true, env = "DUBERNETES_HOST", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "DUBERNETES_HOST",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub(crate) host: Option<String>,
     /// The folder of the state, and of the socket as well.
-    #[arg(long, global = true, env = "DUBERNETES_STATE_DIR", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "DUBERNETES_STATE_DIR",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
     pub(crate) state_dir: Option<PathBuf>,
     /// The instance: one orchestrator and all that it owns on the engine.
-    #[arg(long, global = true, env = "DUBERNETES_INSTANCE", value_name = "NAME",
+    #[arg(long, global = true, env = "DUBERNETES_INSTANCE", hide_env_values = true, value_name = "NAME",
           default_value = "default", value_parser = InstanceName::parse)]
     pub(crate) instance: InstanceName,
     /// When to use colour.
@@ -46,13 +58,13 @@ pub(crate) struct FormatArgs {
         short,
         long,
         env = "DUBERNETES_OUTPUT",
+        hide_env_values = true,
         value_name = "FORMAT",
-        default_value = "table",
-        overrides_with = "quiet"
+        default_value = "table"
     )]
     output: Format,
-    /// Names alone, as with `-o name`.
-    #[arg(short, long, overrides_with = "output")]
+    /// Names alone, as with `-o name`; wins over any other format.
+    #[arg(short, long)]
     quiet: bool,
 }
 

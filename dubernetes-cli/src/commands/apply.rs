@@ -46,13 +46,13 @@ async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> 
                 if failure.exit() == UNREACHABLE {
                     return Err(failure);
                 }
-                report::say(&format!("app/{name} was not applied:"));
+                let failure = failure.of(&format!("app/{name} was not applied"));
                 failure.report(format == Format::Json);
                 failed = true;
             }
         }
     }
-    if matches!(format, Format::Json | Format::Yaml) {
+    if matches!(format, Format::Json | Format::Yaml) && !sent.is_empty() {
         print_objects(&sent, format, specs.len() == 1)?;
     }
     let waited = if args.wait.detach { Ok(()) } else { follower.until_ready(&goals(&sent)).await };

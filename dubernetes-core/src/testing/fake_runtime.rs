@@ -60,7 +60,11 @@ impl TokioClock {
         reason = "a default that needs a tokio runtime surprises"
     )]
     pub fn new() -> Self {
-        let base = Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH);
+        Self::starting_at(Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH))
+    }
+
+    /// Begins at `base`. Call it inside a tokio runtime.
+    pub fn starting_at(base: Timestamp) -> Self {
         Self { base, start: tokio::time::Instant::now() }
     }
 }

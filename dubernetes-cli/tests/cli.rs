@@ -1,0 +1,102 @@
+//! What the program prints and how it ends, as transcripts: alone, without any engine, and with
+//! an orchestrator on an engine in memory.
+
+#[path = "cli/orchestrator.rs"]
+mod orchestrator;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use orchestrator::Orchestrator;
+use trycmd::TestCases;
+
+/// Everything from outside that could change what is printed.
+fn cases() -> TestCases {
+    let cases = TestCases::new();
+    cases
+        .env("DOCKER_HOST", "unix:///nonexistent/engine.sock")
+        .env("COLUMNS", "100")
+        .env("NO_COLOR", "1");
+    cases
+}
+
+#[expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+fn transcripts(folder: &str) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|end| end == "trycmd")).collect();
+    assert!(!files.is_empty(), "no transcript in {folder}");
+    files
+}
+
+fn run(path: &Path, state_dir: &Path) {
+    cases().env("DUBERNETES_STATE_DIR", state_dir.display().to_string()).case(path).run();
+}
+
+#[test]
+fn usage() {
+    cases().case("tests/cli/usage/*.trycmd").run();
+}
+
+#[test]
+fn alone() {
+    for path in transcripts("tests/cli/alone") {
+        // A state of its own for each: commands without an orchestrator take its lock.
+        let state = tempfile::tempdir().unwrap();
+        run(&path, state.path());
+    }
+}
+
+#[test]
+fn with_an_orchestrator() {
+    for path in transcripts("tests/cli/running") {
+        let orchestrator = Orchestrator::start();
+        run(&path, orchestrator.folder());
+    }
+}
+
+fn dubernetes(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dubernetes"));
+    command.args(words).stdin(Stdio::null()).env_remove("NO_COLOR");
+    command
+}
+
+#[test]
+fn a_reader_that_goes_early_ends_it_quietly() {
+    let mut child = dubernetes(&["completion", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!((child.wait().unwrap().code(), errors.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_pipe_gets_no_colours_unless_asked() {
+    let plain = dubernetes(&["get", "frobs"]).output().unwrap().stderr;
+    assert!(!plain.contains(&0x1b), "{}", String::from_utf8_lossy(&plain));
+    let host = ["--host", "unix:///nonexistent/socket", "status"];
+    let plain = dubernetes(&host).output().unwrap().stderr;
+    assert!(!plain.contains(&0x1b), "{}", String::from_utf8_lossy(&plain));
+    let mut asked = dubernetes(&["--color", "always"]);
+    let colored = asked.args(host).output().unwrap().stderr;
+    assert!(colored.contains(&0x1b), "{}", String::from_utf8_lossy(&colored));
+}
+
+#[test]
+fn completions_exist_for_both_names() {
+    for (program, path) in [
+        ("dubernetes", env!("CARGO_BIN_EXE_dubernetes")),
+        ("dubectl", env!("CARGO_BIN_EXE_dubectl")),
+    ] {
+        for shell in ["bash", "zsh", "fish"] {
+            let output = Command::new(path).args(["completion", shell]).output().unwrap();
+            let script = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success() && script.contains(program), "{shell}: {script}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! An orchestrator as `serve` runs it, on an engine, an ingress and a store in memory.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dubernetes_api::server::{About, ApiState, router, serve_unix};
+use dubernetes_api::wire::Mode;
+use dubernetes_core::app::InstanceName;
+use dubernetes_core::controller::{Controller, Options, Ports};
+use dubernetes_core::testing::{Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// Ends when it is dropped.
+pub(crate) struct Orchestrator {
+    folder: TempDir,
+    _runtime: Runtime,
+}
+
+impl Orchestrator {
+    /// Starts one whose engine has the images `web:1`, `web:2`, and `crash:1`, which ends at once.
+    pub(crate) fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let guard = runtime.enter();
+        start(folder.path());
+        drop(guard);
+        Self { folder, _runtime: runtime }
+    }
+
+    /// Its state folder, with its socket.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Call it inside a tokio runtime.
+fn start(folder: &Path) {
+    let crash = Behaviour { ready_after: None, ..Behaviour::exits(Duration::ZERO, 3) };
+    // The program compares ages with its own clock.
+    let clock = TokioClock::starting_at(jiff::Timestamp::now());
+    let engine = FakeRuntime::new(clock);
+    engine.add_image("web:1", Behaviour::default());
+    engine.add_image("web:2", Behaviour::default());
+    engine.add_image("crash:1", crash);
+    let ports = Ports {
+        runtime: Arc::new(engine.clone()),
+        store: Arc::new(MemoryStore::new()),
+        ingress: Arc::new(FakeIngress::default()),
+        clock: Arc::new(clock),
+    };
+    let instance = InstanceName::default();
+    let (controller, handle) = Controller::new(Options::new(instance.clone()), ports.clone());
+    let about = About {
+        instance,
+        version: "0.0.0".to_owned(),
+        http_bind: std::net::Ipv4Addr::LOCALHOST.into(),
+        http_port: 80,
+        state_dir: "/state".into(),
+        pid: 1,
+        mode: Mode::Serve,
+    };
+    let Ports { runtime, store, clock, .. } = ports;
+    let router = router(ApiState { store, runtime, controller: handle, clock, about });
+    let listener = UnixListener::bind(folder.join("dubernetes.sock")).unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(controller.run(stop.clone()));
+    tokio::spawn(serve_unix(listener, router, stop));
+}
