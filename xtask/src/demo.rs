@@ -39,7 +39,14 @@ pub(crate) fn demo(keep: bool) -> Result<()> {
     );
     let images = images::ensure(engine)?;
     println!("building the program");
-    run::show(&mut run::cargo(["build", "--release", "--package", "dubernetes-cli"]))?;
+    run::show(&mut run::cargo([
+        "build",
+        "--release",
+        "--package",
+        "dubernetes-cli",
+        "--bin",
+        "dubernetes",
+    ]))?;
     interrupt.check()?;
 
     let mut demo = Demo::new(engine, images.ingress, interrupt)?;
