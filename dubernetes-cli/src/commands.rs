@@ -55,7 +55,8 @@ async fn interruptible(work: impl Future<Output = Outcome>) -> Outcome {
     // Dropping the work at any point is fine: it only looks, or the orchestrator goes on alone.
     tokio::select! {
         result = work => result,
-        () = interrupt() => Err(Failure::with_exit(INTERRUPTED, "interrupted")),
+        // Whoever interrupts a command that only shows something knows what happened.
+        () = interrupt() => Err(Failure::told(INTERRUPTED)),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The command line of Dubernetes: `dubernetes` and `dubectl` are one program with two names.
 //!
 //! A command speaks with a running orchestrator over its socket. Where none runs, it runs the
-//! same router and controller inside its own process ([`wiring`]), so that the commands
-//! themselves ([`commands`]) know one way only. Results go to standard output, everything else to
-//! standard error, and each kind of failure has its exit code ([`report`]).
+//! same router and controller inside its own process (`wiring`), so that the commands
+//! themselves (`commands`) know one way only. Results go to standard output, everything else to
+//! standard error, and each kind of failure has its exit code (`report`).
 
 mod args;
 mod commands;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dubernetes_api::client::Endpoint;
 use dubernetes_api::{Client, ClientError};
+use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::chain;
 
 use crate::args::{IngressArgs, WaitArgs};
@@ -106,14 +107,16 @@ pub(crate) async fn running(settings: &Settings) -> Outcome<Option<Client>> {
     if let Some(host) = &settings.host {
         let client = named(host)?;
         let help = "start it with `dubernetes serve`, or leave out `--host`";
-        reach(&client).await.map_err(|failure| failure.help(help))?;
+        reach(&client, settings).await.map_err(|failure| {
+            if failure.exit() == UNREACHABLE { failure.help(help) } else { failure }
+        })?;
         return Ok(Some(client));
     }
     let places = &settings.places;
     for socket in [Some(&places.socket), places.system_socket.as_ref()].into_iter().flatten() {
         if is_served(socket)? {
             let client = Client::unix(socket)?;
-            hello(&client).await?;
+            hello(&client, settings).await?;
             return Ok(Some(client));
         }
     }
@@ -156,7 +159,7 @@ fn is_served(socket: &Path) -> Outcome<bool> {
 }
 
 /// A named orchestrator must answer. What the system says of its socket is the best reason.
-async fn reach(client: &Client) -> Outcome {
+async fn reach(client: &Client, settings: &Settings) -> Outcome {
     if let Endpoint::Unix(socket) = client.endpoint()
         && let Err(error) = UnixStream::connect(socket)
     {
@@ -164,11 +167,23 @@ async fn reach(client: &Client) -> Outcome {
         let what = format!("no orchestrator answers at {endpoint}: {}", io_reason(&error));
         return Err(Failure::with_exit(UNREACHABLE, what));
     }
-    hello(client).await
+    hello(client, settings).await
 }
 
-async fn hello(client: &Client) -> Outcome {
+async fn hello(client: &Client, settings: &Settings) -> Outcome {
     match tokio::time::timeout(HELLO_LIMIT, client.version()).await {
+        // Who did not name an instance means whichever is there.
+        Ok(Ok(version))
+            if settings.instance != InstanceName::default()
+                && version.instance != settings.instance =>
+        {
+            Err(Failure::new(format!(
+                "the orchestrator at {} runs the instance `{}`, not `{}`",
+                client.endpoint(),
+                version.instance,
+                settings.instance
+            )))
+        }
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(Failure::with_exit(
