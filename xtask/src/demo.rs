@@ -57,7 +57,10 @@ pub(crate) fn demo(keep: bool) -> Result<()> {
     }
     if let Err(error) = &shown {
         eprintln!("the demo failed: {error:#}");
-        demo.print_log();
+        // Who has interrupted it knows why it ended.
+        if demo.interrupt.check().is_ok() {
+            demo.print_log();
+        }
     }
     let removed = demo.remove();
     shown.and(removed)
