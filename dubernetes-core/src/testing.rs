@@ -4,6 +4,8 @@
 //!   [`FakeIngress`]. They are deterministic and pass the same [`contract`] suites as the real adapters.
 //! - A *mock* where the question is which calls were made: [`MockContainerRuntime`], [`MockStore`],
 //!   [`MockIngress`], made by mockall.
+//! - [`notation`]: desired and observed state as a few lines of text, for tests of
+//!   [`crate::reconcile()`], which needs neither.
 //! - [`contract`]: the suites themselves, for any implementation of the three traits.
 
 pub mod build;
@@ -12,6 +14,7 @@ mod fake_ingress;
 mod fake_runtime;
 pub mod gate;
 mod memory_store;
+pub mod notation;
 
 pub use fake_ingress::{Answer, FakeIngress};
 pub use fake_runtime::{Behaviour, FakeRuntime, TokioClock};

@@ -1,0 +1,274 @@
+//! Every file under `tests/scenarios`: one behaviour of the rules, as what is given and what they plan.
+//!
+//! A file is a story (`#`), then sections, each with its text indented:
+//!
+//! - `given:` in the words of [`dubernetes_core::testing::notation`].
+//! - `ends:` with `stays NAME` for an app that does not come to what is wanted even if every call
+//!   succeeds and every replica becomes ready; all others must.
+//! - `plan:` exactly what is planned: the plan's own text, with the container of each action behind it,
+//!   when to look again, and the status and pods of each app.
+//! - `then:`, if it is there, the steps that follow until nothing is left to do, and how many replicas
+//!   are ready after each.
+//!
+//! `DUBERNETES_UPDATE_GOLDEN=1` rewrites the last two.
+#![expect(clippy::unwrap_used, reason = "what cannot be read or written fails the test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dubernetes_core::app::AppName;
+use dubernetes_core::foresee::{Foresight, foresee};
+use dubernetes_core::plan::{Action, AppStatus, Plan, PodState, PodStatus};
+use dubernetes_core::runtime::ContainerState;
+use dubernetes_core::state::{ObservedReplica, Readiness};
+use dubernetes_core::testing::notation::{self, Given};
+
+#[test]
+fn every_scenario_is_planned_as_it_says() {
+    let update = std::env::var_os("DUBERNETES_UPDATE_GOLDEN").is_some();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 25, "the scenarios are gone");
+    let failed: Vec<_> = files.iter().filter_map(|file| check(file, update)).collect();
+    assert!(failed.is_empty(), "\n\n{}", failed.join("\n\n"));
+}
+
+/// What is wrong with one scenario.
+fn check(file: &PathBuf, update: bool) -> Option<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let found = Scenario::read(&text).and_then(|scenario| {
+        scenario.check()?;
+        Ok(scenario.rewritten())
+    });
+    match found {
+        Ok(found) if update => fs::write(file, found).unwrap(),
+        Ok(found) if found == text && name.ends_with(".txt") => {}
+        Ok(found) => return Some(format!("{name} is not what is planned:\n{found}")),
+        Err(error) => return Some(format!("{name}: {error}")),
+    }
+    None
+}
+
+struct Scenario {
+    story: String,
+    sections: BTreeMap<String, String>,
+    given: Given,
+    plan: Plan,
+    stays: BTreeSet<AppName>,
+}
+
+/// Names of sections, and the indentation of their text.
+const SECTIONS: [&str; 4] = ["given", "ends", "plan", "then"];
+const INDENT: usize = 7;
+
+impl Scenario {
+    fn read(text: &str) -> Result<Self, String> {
+        let (mut story, mut sections) = (String::new(), BTreeMap::<String, String>::new());
+        let mut section = String::new();
+        for line in text.lines() {
+            if line.starts_with('#') {
+                writeln!(story, "{line}").unwrap();
+                continue;
+            }
+            let head = line.split_once(':').map(|(head, _)| head);
+            if let Some(head) = head.filter(|head| SECTIONS.contains(head)) {
+                section = head.to_owned();
+            } else if !line.is_empty() && !line.starts_with(&" ".repeat(INDENT)) {
+                return Err(format!("`{line}` is in no section"));
+            }
+            let line = line.get(INDENT..).unwrap_or_default();
+            writeln!(sections.entry(section.clone()).or_default(), "{line}").unwrap();
+        }
+        if story.is_empty() {
+            return Err("it tells no story".to_owned());
+        }
+        let given = notation::parse(sections.get("given").ok_or("nothing is given")?)?;
+        let plan = dubernetes_core::reconcile(&given.desired, &given.observed, given.now);
+        let ends = sections.get("ends").map_or("", String::as_str);
+        let stays = ends
+            .lines()
+            .map(|line| line.strip_prefix("stays ").ok_or(format!("`{line}` is no end")))
+            .map(|name| name?.parse::<AppName>())
+            .collect::<Result<_, String>>()?;
+        Ok(Self { story, sections, given, plan, stays })
+    }
+
+    /// What holds of every scenario.
+    fn check(&self) -> Result<(), String> {
+        let Given { desired, observed, now } = &self.given;
+        let mut turned = observed.clone();
+        turned.replicas.reverse();
+        if dubernetes_core::reconcile(desired, &turned, *now) != self.plan {
+            return Err("the order of the replicas matters".to_owned());
+        }
+        if self.plan.next_look().is_some_and(|at| at <= *now) {
+            return Err("it is to be looked at again at once".to_owned());
+        }
+        desired.apps.keys().try_for_each(|name| self.check_end(name))?;
+        for name in desired.tombstones.keys().filter(|name| !desired.apps.contains_key(name)) {
+            let steps = foresee(desired, observed, name, *now).steps;
+            let removed = steps.iter().filter(|step| step.action == "remove").count();
+            if removed != self.of(name).count() {
+                return Err(format!("`{name}` does not go: {steps:#?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_end(&self, name: &AppName) -> Result<(), String> {
+        let end = self.foresee(name);
+        if end.converges == self.stays.contains(name) {
+            return Err(format!("`{name}` ends otherwise: {:#?}", end.steps));
+        }
+        let stored = &self.given.desired.apps[name];
+        let want = u32::from(stored.spec.replicas);
+        let lone_writer = want == 1 && stored.spec.volumes.iter().any(|volume| !volume.read_only);
+        let live = count(self.of(name).filter(|r| is_live(r)));
+        if end.most_live > live.max(want + u32::from(!lone_writer)) {
+            return Err(format!("`{name}` has {} replicas at one time", end.most_live));
+        }
+        let ready = count(
+            self.of(name)
+                .filter(|r| r.labels.revision > stored.removed_through && self.is_serving(r)),
+        );
+        if !lone_writer && end.fewest_ready < ready.min(want) {
+            return Err(format!("`{name}` falls to {} ready replicas", end.fewest_ready));
+        }
+        Ok(())
+    }
+
+    fn foresee(&self, name: &AppName) -> Foresight {
+        foresee(&self.given.desired, &self.given.observed, name, self.given.now)
+    }
+
+    fn of(&self, name: &AppName) -> impl Iterator<Item = &ObservedReplica> {
+        self.given.observed.replicas.iter().filter(move |r| r.labels.app == *name)
+    }
+
+    fn is_serving(&self, replica: &ObservedReplica) -> bool {
+        let table = self.given.observed.ingress.table();
+        replica.is_running()
+            && !matches!(replica.readiness, Readiness::NotReady { .. })
+            && table.is_some_and(|table| table.holds(replica.labels.address))
+    }
+
+    /// The file as it should be.
+    fn rewritten(&self) -> String {
+        let mut text = self.story.clone();
+        for name in SECTIONS {
+            let lines = match (name, self.sections.get(name)) {
+                ("plan", _) => self.planned(),
+                ("then", Some(_)) => self.steps(),
+                (_, Some(lines)) => lines.clone(),
+                (_, None) => continue,
+            };
+            for (n, line) in lines.trim_end().lines().enumerate() {
+                let head = if n == 0 { format!("{name}:") } else { String::new() };
+                writeln!(text, "{}", format!("{head:INDENT$}{line}").trim_end()).unwrap();
+            }
+        }
+        text
+    }
+
+    fn planned(&self) -> String {
+        let mut text = String::new();
+        let plan = self.plan.to_string();
+        for (n, line) in plan.lines().enumerate() {
+            let container = self.plan.actions.get(n).and_then(|p| self.container(&p.action));
+            match container {
+                Some(container) => writeln!(text, "{line} ({container})").unwrap(),
+                None => writeln!(text, "{line}").unwrap(),
+            }
+        }
+        if let Some(at) = self.plan.next_look() {
+            writeln!(text, "look     in {:#}", at.duration_since(self.given.now)).unwrap();
+        }
+        for (name, status) in &self.plan.statuses {
+            text.push_str(&status_line(name, status));
+        }
+        text
+    }
+
+    /// What the plan's text does not say of the container that an action is for.
+    fn container(&self, action: &Action) -> Option<String> {
+        let (id, more) = match action {
+            Action::Create(replica) => {
+                let labels = &replica.labels;
+                let streak = match labels.streak {
+                    streak if streak == labels.restarts => String::new(),
+                    streak => format!(" streak {streak}"),
+                };
+                let own = format!("id-of-{}:{}", labels.app, labels.revision);
+                let image = match &replica.request.image {
+                    image if *image == own => String::new(),
+                    image => format!(" {image}"),
+                };
+                return Some(format!(
+                    "{}{streak}{image}",
+                    revision_and_restarts(&replica.request.name)
+                ));
+            }
+            Action::Start { id, .. } | Action::Remove { id, .. } => (id, String::new()),
+            Action::Stop { id, signal, grace, .. } => {
+                let signal = signal.map(|signal| format!(" {}", signal.as_str()));
+                (id, format!("{} {grace}", signal.unwrap_or_default()))
+            }
+            Action::EnsureNetwork | Action::EnsureImage { .. } | Action::Forget { .. } => {
+                return None;
+            }
+        };
+        let replica = self.given.observed.replicas.iter().find(|r| r.id == *id);
+        let name = replica.map_or("unknown", |r| &r.name);
+        Some(format!("{}{more}", revision_and_restarts(name)))
+    }
+
+    fn steps(&self) -> String {
+        let mut text = String::new();
+        for name in self.given.desired.apps.keys() {
+            for step in self.foresee(name).steps {
+                let pod = step.pod.as_deref().unwrap_or(name.as_str());
+                let line = format!("{:<8} {pod:<12} {}", step.action, step.reason);
+                writeln!(text, "{line:<60} {} ready", step.ready).unwrap();
+            }
+        }
+        if text.is_empty() { "nothing\n".to_owned() } else { text }
+    }
+}
+
+fn status_line(name: &AppName, status: &AppStatus) -> String {
+    let AppStatus { phase, desired, ready, updated, revision, message, .. } = status;
+    let mut text = format!("{:<8} {name:<12} {phase} {ready}/{desired}", "status");
+    write!(text, " updated {updated} rev {revision}").unwrap();
+    let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+    let pods: Vec<_> = status.pods.iter().map(pod).collect();
+    let pods = match &pods[..] {
+        [] => "none".to_owned(),
+        [first, .., last] if pods.len() > 16 => format!("{first} to {last}"),
+        _ => pods.join(", "),
+    };
+    format!("{text}{message}\n{:<8} {name:<12} {pods}\n", "pods")
+}
+
+fn pod(pod: &PodStatus) -> String {
+    let not = if pod.state == PodState::Running && !pod.ready { " not ready" } else { "" };
+    format!("{} r{} {}{not}", pod.name, pod.revision, pod.state)
+}
+
+/// The end of a container's name, such as `r2` or `r2.1`.
+fn revision_and_restarts(name: &str) -> String {
+    name.splitn(4, '.').last().unwrap_or_default().to_owned()
+}
+
+fn is_live(replica: &ObservedReplica) -> bool {
+    replica.is_running()
+        || matches!(replica.state, ContainerState::Created | ContainerState::Paused)
+}
+
+fn count<'a>(replicas: impl Iterator<Item = &'a ObservedReplica>) -> u32 {
+    u32::try_from(replicas.count()).unwrap()
+}
