@@ -63,7 +63,11 @@ impl Memory {
         self.failures.retain(|key, _| match key {
             CallKey::Container(id) => ids.contains(id),
             CallKey::Create { app, revision, .. } | CallKey::Image { app, revision } => {
-                desired.apps.get(app).is_some_and(|stored| stored.revision == *revision)
+                let runs = self
+                    .replicas
+                    .iter()
+                    .any(|r| r.labels.app == *app && r.labels.revision == *revision);
+                desired.apps.get(app).is_some_and(|stored| runs || stored.revision == *revision)
             }
             CallKey::Forget(app) => desired.tombstones.contains_key(app),
             CallKey::Network | CallKey::Routes => true,
@@ -81,6 +85,9 @@ impl Memory {
             }
         }
         let held: BTreeSet<_> = self.replicas.iter().map(|r| r.labels.address).collect();
+        for drain in self.drains.values_mut() {
+            drain.done |= now.duration_since(drain.since) > crate::reconcile::DRAIN_LIMIT;
+        }
         self.drains.retain(|address, drain| {
             let back = table.is_some_and(|table| table.holds(*address));
             !back && (held.contains(address) || now.duration_since(drain.since) <= COOLING)

@@ -63,7 +63,9 @@ impl Pass {
     /// When to wake if nothing happens before.
     pub(super) fn next_wake(&self) -> Instant {
         let probe = self.memory.probes.next_due();
-        let drain = self.memory.drains.values().any(|d| !d.done).then_some(self.drain_due);
+        let acts = self.options.mode == Mode::Act;
+        let draining = acts && self.memory.drains.values().any(|d| !d.done);
+        let drain = draining.then_some(self.drain_due);
         [probe, drain].into_iter().flatten().fold(self.look_due, Instant::min)
     }
 
@@ -73,6 +75,8 @@ impl Pass {
             Wake::StoreChanged | Wake::Command(Command::Wake) => true,
             Wake::Command(Command::Evict(id)) => self.memory.evicted.insert(id),
             Wake::Command(Command::TearDown(answer)) => {
+                // A create that ended after the list was made would be left behind.
+                tasks.calls_ended().await;
                 let result = tear_down::tear_down(&self.ports, &self.options.instance).await;
                 self.memory = Memory::default();
                 // A caller that went away does not want the answer.

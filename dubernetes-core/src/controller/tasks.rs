@@ -63,6 +63,13 @@ impl Tasks {
         self.running.abort_all();
     }
 
+    /// Waits until no call that makes or removes something is under way.
+    pub(super) async fn calls_ended(&self) {
+        let all = u32::try_from(PARALLEL_CALLS).unwrap_or(1);
+        // The semaphore is never closed.
+        drop(self.calls.acquire_many(all).await);
+    }
+
     /// Carries out an action.
     pub(super) fn act(&mut self, planned: Planned) {
         let (ports, instance) = (self.ports.clone(), self.options.instance.clone());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::AppName;
 use crate::ingress::{Endpoint, Route, RouteTable};
-use crate::state::{DesiredState, ObservedReplica, RouteConflict, route_conflict};
+use crate::state::{DesiredState, ObservedReplica, RouteConflict};
 use crate::store::StoredApp;
 
 /// Apps that want a route which another one has. Apply refuses these; a store that was edited
@@ -16,11 +16,21 @@ pub(super) struct Winners {
 
 pub(super) fn winners(desired: &DesiredState) -> Winners {
     let mut winners = Winners::default();
-    let mut before = Vec::new();
+    let mut owners = BTreeMap::new();
     for (name, stored) in &desired.apps {
-        match route_conflict(&stored.spec, before.iter().copied()) {
-            Some(conflict) => drop(winners.conflicts.insert(name.clone(), conflict)),
-            None => before.push(&stored.spec),
+        let Some(access) = &stored.spec.access else { continue };
+        let routes = || access.hosts.iter().map(|host| (host, &access.path));
+        let taken = routes().find_map(|route| Some((route, *owners.get(&route)?)));
+        match taken {
+            Some(((host, path), owner)) => {
+                let conflict = RouteConflict {
+                    owner: AppName::clone(owner),
+                    host: host.clone(),
+                    path: path.clone(),
+                };
+                winners.conflicts.insert(name.clone(), conflict);
+            }
+            None => owners.extend(routes().map(|route| (route, name))),
         }
     }
     winners

@@ -53,8 +53,7 @@ struct Facts {
 
 /// Whether the ingress has acknowledged the app's routes as they are planned now.
 fn is_routed(world: &World<'_>, own: &Plan) -> bool {
-    let table = world.observed.ingress.table();
-    own.routes.routes.iter().all(|route| table.is_some_and(|t| t.routes.contains(route)))
+    own.routes.routes.iter().all(|route| world.serves(route))
 }
 
 fn phase(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan, facts: &Facts) -> Phase {

@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
-use crate::app::AppName;
+use crate::app::{AppName, HostName, RoutePath};
 use crate::identity;
+use crate::ingress::Route;
 use crate::plan::CallKey;
 use crate::runtime::ContainerState;
 use crate::state::{DesiredState, ObservedReplica, ObservedState, Readiness};
@@ -19,6 +20,10 @@ pub(super) struct World<'a> {
     pub(super) now: Timestamp,
     /// Replicas by app, each list in the order of ordinal, revision, restarts and id.
     pub(super) replicas: BTreeMap<&'a AppName, Vec<&'a ObservedReplica>>,
+    /// The acknowledged routes, by host and path.
+    served: BTreeMap<(&'a HostName, &'a RoutePath), &'a Route>,
+    /// The addresses in them.
+    routed: BTreeSet<Ipv4Addr>,
     /// Whether this pass makes the network already.
     pub(super) network_planned: bool,
     /// Addresses that a container has, or that the ingress may route to.
@@ -42,7 +47,11 @@ impl<'a> World<'a> {
         }
         let held = held(observed);
         let avoided = held.iter().chain(observed.drains.keys()).copied().collect();
-        Self { desired, observed, now, replicas, network_planned: false, held, avoided }
+        let routes = observed.ingress.table().map_or(&[][..], |table| &table.routes);
+        let served = routes.iter().map(|route| ((&route.host, &route.path), route)).collect();
+        let routed = routes.iter().flat_map(|r| &r.endpoints).map(|e| e.address).collect();
+        let network_planned = false;
+        Self { desired, observed, now, replicas, served, routed, network_planned, held, avoided }
     }
 
     /// An address that nothing has and that no ingress worker may still route to.
@@ -83,8 +92,12 @@ impl<'a> World<'a> {
 
     /// Whether the ingress may send new requests to the replica.
     pub(super) fn is_routed(&self, replica: &ObservedReplica) -> bool {
-        let table = self.observed.ingress.table();
-        table.is_some_and(|table| table.holds(replica.labels.address))
+        self.routed.contains(&replica.labels.address)
+    }
+
+    /// Whether the ingress serves this very route.
+    pub(super) fn serves(&self, route: &Route) -> bool {
+        self.served.get(&(&route.host, &route.path)).is_some_and(|served| *served == route)
     }
 
     /// Whether the replica takes requests. One that is being stopped does not, and one that no probe has come back from yet, and that is
