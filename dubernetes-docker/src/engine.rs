@@ -9,6 +9,7 @@ use std::time::Duration;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use dubernetes_core::error::{Cause, one_line};
 use dubernetes_core::runtime::RuntimeError;
+use tokio::sync::Mutex;
 
 use crate::error::{Failure, unreachable};
 
@@ -30,6 +31,9 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 pub(crate) struct Engine {
     socket: String,
     docker: OnceLock<Docker>,
+    /// Held while a network is made. An engine lets two networks have one name, and as long as
+    /// they do, starts no container on either.
+    pub(crate) making_network: Mutex<()>,
 }
 
 impl Engine {
@@ -37,7 +41,7 @@ impl Engine {
     pub(crate) fn new(host: Option<&str>) -> Result<Self, RuntimeError> {
         let environment = std::env::var("DOCKER_HOST").ok();
         let socket = socket_path(host, environment.as_deref())?;
-        Ok(Self { socket, docker: OnceLock::new() })
+        Ok(Self { socket, docker: OnceLock::new(), making_network: Mutex::default() })
     }
 
     /// Where the engine is, as a person would write it.

@@ -53,6 +53,11 @@ pub(crate) async fn ensure(
     if let Some(network) = find(engine, instance).await? {
         return Ok(network);
     }
+    let _alone = engine.making_network.lock().await;
+    // Whoever held the lock before has made it, most probably.
+    if let Some(network) = find(engine, instance).await? {
+        return Ok(network);
+    }
     let operation = format!("create network `{}`", network_name(instance));
     let made = tokio::time::timeout(WRITE, create(engine, instance, &operation)).await;
     let made = made.map_err(|_| Failure::timeout(&operation).general())??;

@@ -294,6 +294,7 @@ async fn a_subnet_that_overlaps_is_passed_over() {
                       "Labels": {"dubernetes.instance": "recorded"}}]"#;
     let engine = RecordedEngine::start(&[
         ("GET /networks", ok("[]")),
+        ("GET /networks", ok("[]")),
         ("GET /networks", ok(recorded!("docker_20_10_networks"))),
         ("GET /networks", ok(listed)),
         ("POST /networks/create", status(403)),
@@ -328,6 +329,7 @@ async fn of_two_networks_made_at_once_the_older_stays() {
     let engine = RecordedEngine::start(&[
         ("GET /networks", ok("[]")),
         ("GET /networks", ok("[]")),
+        ("GET /networks", ok("[]")),
         ("GET /networks", ok(both)),
         ("POST /networks/create", ok(r#"{"Id": "new", "Warning": ""}"#)),
         ("GET /networks/old", ok(old)),
@@ -335,6 +337,28 @@ async fn of_two_networks_made_at_once_the_older_stays() {
     ]);
     assert_eq!(engine.runtime().ensure_network(&instance()).await.unwrap().id, "old");
     assert_eq!(engine.count("DELETE /networks/new"), 1);
+}
+
+#[tokio::test]
+async fn of_two_that_want_the_network_at_once_one_makes_it() {
+    let made = r#"[{"Id": "new", "Name": "dubernetes.recorded",
+                    "Labels": {"dubernetes.instance": "recorded"}}]"#;
+    let empty = || ("GET /networks", ok("[]"));
+    let engine = RecordedEngine::start(&[
+        // Each looks; then the one that goes ahead looks again, and lists the subnets.
+        empty(),
+        empty(),
+        empty(),
+        empty(),
+        ("GET /networks", ok(made)),
+        ("POST /networks/create", ok(r#"{"Id": "new", "Warning": ""}"#)),
+        ("GET /networks/new", ok(recorded!("docker_20_10_network"))),
+    ]);
+    let (runtime, instance) = (engine.runtime(), instance());
+    let (one, other) =
+        tokio::join!(runtime.ensure_network(&instance), runtime.ensure_network(&instance));
+    assert_eq!(one.unwrap().id, other.unwrap().id);
+    assert_eq!(engine.count("POST /networks/create"), 1);
 }
 
 #[tokio::test]
