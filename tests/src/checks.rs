@@ -143,7 +143,7 @@ impl Scenario {
     /// The ids of an app's running containers, by pod.
     pub async fn running(&self, app: &str) -> BTreeMap<String, String> {
         let all = self.replicas(app).await.into_iter();
-        all.filter(|container| matches!(container.state, ContainerState::Running { .. }))
+        all.filter(is_running)
             .map(|container| (pod(&container), container.id.to_string()))
             .collect()
     }
@@ -153,13 +153,33 @@ impl Scenario {
         self.replicas(app).await.into_iter().map(|container| container.id.to_string()).collect()
     }
 
+    /// Looks at the app's containers again and again, and never ends: between `floor` and
+    /// `ceiling` of them run, and no more than `ceiling` are anything but ended or going.
+    ///
+    /// # Panics
+    ///
+    /// If it is otherwise once.
+    pub async fn stays_between(&self, app: &str, floor: usize, ceiling: usize) -> ! {
+        loop {
+            let all = self.replicas(app).await;
+            let states: Vec<_> = all.iter().map(|c| (&c.name, &c.state)).collect();
+            let running = all.iter().filter(|c| is_running(c)).count();
+            let ended = |c: &&Container| {
+                matches!(c.state, ContainerState::Exited { .. } | ContainerState::Removing)
+            };
+            let live = all.len() - all.iter().filter(ended).count();
+            assert!(running >= floor, "fewer than {floor} of {app} run: {states:#?}");
+            assert!(live <= ceiling, "more than {ceiling} of {app}: {states:#?}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// Exactly `count` containers of the app run, and no other one is there, within the limit.
     pub async fn settles(&self, app: &str, count: usize, limit: Duration) {
         eventually(&format!("{app} has {count} containers, all running"), limit, async || {
             let all = self.replicas(app).await;
             let states: Vec<_> = all.iter().map(|c| (&c.name, &c.state)).collect();
-            let run = |c: &Container| matches!(c.state, ContainerState::Running { .. });
-            expect(all.len() == count && all.iter().all(run), states)
+            expect(all.len() == count && all.iter().all(is_running), states)
         })
         .await;
     }
@@ -232,6 +252,10 @@ impl Scenario {
         let words = [list, &["--filter", &filter, "--format", "{{.Name}}"]].concat();
         docker(&words).await.lines().map(str::to_owned).collect()
     }
+}
+
+fn is_running(container: &Container) -> bool {
+    matches!(container.state, ContainerState::Running { .. })
 }
 
 /// The pod of a replica's container, such as `web-1`.

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::checks::{eventually, expect};
 use crate::http::{Connection, Request};
 use crate::scenario::Scenario;
 
@@ -25,8 +26,14 @@ const KEPT: usize = 20;
 /// A load under way.
 #[derive(Debug)]
 pub struct Load {
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     clients: JoinSet<Tally>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    sent: AtomicU32,
 }
 
 /// What came of it.
@@ -45,7 +52,7 @@ pub struct Tally {
 impl Load {
     /// Begins to send `rate` requests per second for `host`, which `app` should answer.
     pub fn start(scenario: &Scenario, host: &str, app: &str, rate: u32) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let mut clients = JoinSet::new();
         let period = Duration::from_secs(1) * CLIENTS / rate;
         for number in 0..CLIENTS {
@@ -57,14 +64,24 @@ impl Load {
                 connection: None,
                 tally: Tally::default(),
             };
-            clients.spawn(client.run(Arc::clone(&stop), period, period * number / CLIENTS));
+            clients.spawn(client.run(Arc::clone(&shared), period, period * number / CLIENTS));
         }
-        Self { stop, clients }
+        Self { shared, clients }
+    }
+
+    /// Waits until so many more requests were sent.
+    pub async fn goes_on(&self, requests: u32) {
+        let wanted = self.shared.sent.load(Ordering::Relaxed) + requests;
+        eventually(&format!("{wanted} requests are sent"), LONGEST, async || {
+            let sent = self.shared.sent.load(Ordering::Relaxed);
+            expect(sent >= wanted, sent)
+        })
+        .await;
     }
 
     /// Ends it, and gives what came of it.
     pub async fn stop(self) -> Tally {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         let mut sum = Tally::default();
         for tally in self.clients.join_all().await {
             sum.sent += tally.sent;
@@ -111,13 +128,14 @@ struct Client {
 }
 
 impl Client {
-    async fn run(mut self, stop: Arc<AtomicBool>, period: Duration, offset: Duration) -> Tally {
+    async fn run(mut self, shared: Arc<Shared>, period: Duration, offset: Duration) -> Tally {
         let begin = tokio::time::Instant::now() + offset;
         let mut ticks = tokio::time::interval_at(begin, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !stop.load(Ordering::Relaxed) && self.start.elapsed() < LONGEST {
+        while !shared.stop.load(Ordering::Relaxed) && self.start.elapsed() < LONGEST {
             ticks.tick().await;
             self.tally.sent += 1;
+            shared.sent.fetch_add(1, Ordering::Relaxed);
             if let Err(failure) = self.request().await {
                 self.connection = None;
                 self.tally.failed += 1;

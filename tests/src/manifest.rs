@@ -26,7 +26,7 @@ pub fn whoami(name: &str, replicas: u32) -> Manifest {
     app(name, WHOAMI, replicas)
 }
 
-/// The app `name` that runs a script, which is passed as it is.
+/// The app `name` that runs a script.
 pub fn busybox(name: &str, replicas: u32, script: &str) -> Manifest {
     let script = serde_json::Value::from(script);
     let command = format!("command: [/bin/sh, -c, {script}]");

@@ -52,6 +52,9 @@ pub(crate) fn clean_up(instance: &InstanceName) {
     }
     remove(&["network", "ls", "-q", "--filter", &own], &["network", "rm"]);
     remove(&["volume", "ls", "-q", "--filter", &own], &["volume", "rm", "-f"]);
+    // Only the name goes: the image has another one.
+    let tag = format!("dubernetes-tests:{instance}");
+    remove(&["images", "-q", &tag], &["rmi", "--no-prune", &tag]);
 }
 
 fn remove(list: &[&str], remove: &[&str]) {
@@ -59,6 +62,7 @@ fn remove(list: &[&str], remove: &[&str]) {
     if !found.is_empty() {
         let mut command = docker(remove);
         // What cannot be removed is seen on the engine; a failed test has said enough.
+        let found = found.iter().filter(|_| remove[0] != "rmi");
         let _ = command.args(found).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }

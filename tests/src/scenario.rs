@@ -241,6 +241,13 @@ impl Scenario {
         self.folder.path().join("serve.log")
     }
 
+    /// Another name for an image, which goes with this scenario.
+    pub async fn tag(&self, image: &str) -> String {
+        let tag = format!("dubernetes-tests:{}", self.instance);
+        docker(&["tag", image, &tag]).await;
+        tag
+    }
+
     /// A container made behind the orchestrator's back, which goes with this scenario; its id.
     pub async fn foreign(&self, arguments: &[&str]) -> String {
         let mark = format!("{SCENARIO}={}", self.instance);

@@ -1,0 +1,119 @@
+//! What is deleted goes, wholly, and nothing else does.
+
+use dubernetes_tests::checks::SOON;
+use dubernetes_tests::load::Load;
+use dubernetes_tests::{here, whoami};
+
+#[test]
+fn a_deleted_app_leaves_nothing_but_its_volume() {
+    here!().run(async |s| {
+        s.serve().await;
+        let volume = "env: { WHOAMI_COUNT_FILE: /data/count }\nvolumes: ['data:/data']";
+        s.apply(&whoami("web", 2).host("web.test").with(volume)).await;
+        s.apply(&whoami("other", 2).host("other.test")).await;
+        let (other, volumes) = (s.ids("other").await, s.volumes().await);
+        assert_eq!(volumes.len(), 1);
+        let load = Load::start(s, "other.test", "other", 50);
+
+        let deleted = s.run(&["delete", "web"]).await.succeeds();
+        assert_eq!(deleted.stdout, "app/web deleted\n");
+        assert!(s.replicas("web").await.is_empty());
+        assert_eq!(s.status("web.test").await, 404);
+        let missing = s.run(&["get", "app", "web"]).await.fails(1);
+        assert!(missing.stderr.contains("`web` not found"), "{}", missing.stderr);
+        assert_eq!(s.ids("other").await, other);
+        assert_eq!(s.networks().await.len(), 1);
+        assert_eq!(s.volumes().await, volumes);
+        load.goes_on(25).await;
+        load.stop().await.is_flawless(25);
+
+        let file = s.file("other.yaml", &whoami("other", 2).to_string());
+        let _ = s.run(&["delete", "-f", &file]).await.succeeds();
+        assert!(s.replicas("other").await.is_empty());
+    });
+}
+
+#[test]
+fn a_delete_in_the_middle_of_a_create_leaves_nothing() {
+    here!().run(async |s| {
+        s.serve().await;
+        for _ in 0..4 {
+            s.apply_detached(&whoami("web", 4).host("web.test")).await;
+            let _ = s.run(&["delete", "web"]).await.succeeds();
+            assert!(s.replicas("web").await.is_empty());
+        }
+        // Nothing comes late, either.
+        s.apply(&whoami("later", 2).host("web.test")).await;
+        assert!(s.replicas("web").await.is_empty());
+        s.answers("web.test", "later").await;
+    });
+}
+
+#[test]
+fn an_app_that_is_applied_again_at_once_inherits_nothing() {
+    here!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("web", 3).host("web.test")).await;
+        let mut before = s.ids("web").await;
+        for round in 0..3 {
+            let _ = s.run(&["delete", "--detach", "web"]).await.succeeds();
+            let env = format!("env: {{ WHOAMI_NAME: round-{round} }}");
+            let again = s.apply(&whoami("web", 2).host("web.test").with(&env)).await;
+            assert_eq!(again.stdout, "app/web created\n");
+            s.settles("web", 2, SOON).await;
+            let now = s.ids("web").await;
+            assert!(now.is_disjoint(&before), "{before:?} {now:?}");
+            let answer = s.answers("web.test", "web").await;
+            assert_eq!(answer.says("Name"), Some(format!("round-{round}")));
+            before = now;
+        }
+    });
+}
+
+#[test]
+fn a_deleted_pod_is_replaced_and_nobody_notices() {
+    here!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("web", 2).host("web.test")).await;
+        let before = s.running("web").await;
+        let load = Load::start(s, "web.test", "web", 100);
+        let deleted = s.dubectl(&["delete", "pods", "web-2"]).await.succeeds();
+        assert_eq!(deleted.stdout, "pod/web-2 deleted\n");
+        s.settles("web", 2, SOON).await;
+        let after = s.running("web").await;
+        assert_eq!(after.get("web-1"), before.get("web-1"));
+        assert!(!after.values().any(|id| *id == before["web-2"]), "{after:?}");
+        load.goes_on(50).await;
+        load.stop().await.is_flawless(50);
+    });
+}
+
+#[test]
+fn down_removes_everything_but_volumes() {
+    here!().run(async |s| {
+        s.serve().await;
+        let counter = "env: { WHOAMI_COUNT_FILE: /data/count }\nvolumes: ['data:/data']";
+        let web = whoami("web", 2).host("web.test").with(counter);
+        s.apply(&web).await;
+        assert_eq!(s.answers("web.test", "web").await.says("Count").as_deref(), Some("1"));
+        let asked = s.run(&["down"]).await.fails(2);
+        assert!(asked.stderr.contains("--yes"), "{}", asked.stderr);
+        assert_eq!(s.containers().await.len(), 3, "without a yes nothing goes");
+
+        let _ = s.run(&["down", "--yes"]).await.succeeds();
+        assert!(s.containers().await.is_empty());
+        assert!(s.networks().await.is_empty());
+        assert_eq!(s.volumes().await.len(), 1);
+
+        // It can begin anew at once, with what the volume holds.
+        s.apply(&web).await;
+        assert_eq!(s.answers("web.test", "web").await.says("Count").as_deref(), Some("2"));
+
+        // Without an orchestrator it works as well.
+        s.terminate().await;
+        let _ = s.run(&["down", "--yes"]).await.succeeds();
+        assert!(s.containers().await.is_empty());
+        assert!(s.networks().await.is_empty());
+        assert_eq!(s.volumes().await.len(), 1);
+    });
+}
