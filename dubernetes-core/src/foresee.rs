@@ -91,11 +91,8 @@ fn take_waits(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) 
             Wait::Ready { .. } => world.becomes_ready(waiting),
             Wait::Drained { address } => world.is_drained(*address),
             Wait::BackOff { .. } => world.passes_until(waiting),
-            Wait::UnderWay
-            | Wait::Unrouted
-            | Wait::Retry { .. }
-            | Wait::SurgeLimit { .. }
-            | Wait::Tombstone => None,
+            Wait::UnderWay => world.is_removed(waiting),
+            Wait::Unrouted | Wait::Retry { .. } | Wait::SurgeLimit { .. } | Wait::Tombstone => None,
         };
         if let Some(text) = text {
             note(foresight, world, "wait", waiting.pod.clone(), text);

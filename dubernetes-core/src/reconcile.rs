@@ -18,7 +18,7 @@ mod status;
 mod view;
 
 pub use restart::back_off;
-pub(crate) use restart::span;
+pub(crate) use restart::{exit, span};
 pub use retire::DRAIN_LIMIT;
 
 use jiff::Timestamp;

@@ -47,13 +47,14 @@ fn container_state(state: &DockerState, created_at: Timestamp) -> Result<Contain
         Status::RUNNING | Status::STOPPING => ContainerState::Running { started_at },
         Status::PAUSED => ContainerState::Paused,
         // Between two tries of the engine's own restart policy, which we never set.
-        Status::EXITED | Status::RESTARTING => ContainerState::Exited {
+        // A dead one is what is left where a removal failed: it has ended, and is to be removed.
+        Status::EXITED | Status::RESTARTING | Status::DEAD => ContainerState::Exited {
             code,
             out_of_memory: state.oom_killed.unwrap_or_default(),
             started_at,
             finished_at: state.finished_at.as_deref().and_then(time).unwrap_or(started_at),
         },
-        Status::REMOVING | Status::DEAD => ContainerState::Removing,
+        Status::REMOVING => ContainerState::Removing,
         Status::EMPTY => return Err("the answer has no `State.Status`".to_owned()),
     })
 }

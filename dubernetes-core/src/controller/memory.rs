@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::ingress::RouteTable;
 use crate::plan::CallKey;
-use crate::runtime::{ContainerId, Network};
+use crate::runtime::{ContainerId, ContainerState, Network};
 use crate::state::{Drain, Engine, Failure, FailureKind, ObservedReplica};
 
 use super::probe::Probes;
@@ -27,10 +27,34 @@ pub(super) struct Memory {
     pub(super) engine: Engine,
     pub(super) network: Option<Network>,
     pub(super) replicas: Vec<ObservedReplica>,
+    pub(super) ends: Ends,
     /// The table that the ingress served when it was last looked at.
     pub(super) served: Option<RouteTable>,
     /// The table that was last tried and failed.
     pub(super) refused: Option<RouteTable>,
+}
+
+/// When the end of a process was first seen. An engine whose clock is ahead of ours would
+/// else move the back-off that follows with every look.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    seen: BTreeMap<ContainerId, Timestamp>,
+}
+
+impl Ends {
+    /// Moves an end that lies in the future to the time when it was first seen.
+    pub(super) fn clamp(&mut self, replica: &mut ObservedReplica, now: Timestamp) {
+        if let ContainerState::Exited { finished_at, .. } = &mut replica.state
+            && *finished_at > now
+        {
+            *finished_at = *self.seen.entry(replica.id.clone()).or_insert(now);
+        }
+    }
+
+    /// Forgets containers that are gone.
+    pub(super) fn follow(&mut self, replicas: &[ObservedReplica]) {
+        self.seen.retain(|id, _| replicas.iter().any(|replica| replica.id == *id));
+    }
 }
 
 impl Memory {

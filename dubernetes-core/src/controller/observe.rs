@@ -58,7 +58,11 @@ pub(super) async fn observed(
                     continue;
                 }
                 match ReplicaLabels::from_map(&container.labels) {
-                    Ok(labels) => memory.replicas.push(replica(container, labels)),
+                    Ok(labels) => {
+                        let mut replica = replica(container, labels);
+                        memory.ends.clamp(&mut replica, now);
+                        memory.replicas.push(replica);
+                    }
                     Err(reason) => drop(unreadable.insert(container.id, reason)),
                 }
             }
@@ -72,6 +76,7 @@ pub(super) async fn observed(
         }
     }
     memory.prune(desired);
+    memory.ends.follow(&memory.replicas);
     let is_routed = |r: &ObservedReplica| {
         desired.apps.get(&r.labels.app).is_some_and(|a| a.spec.access.is_some())
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::app::AppName;
 use crate::error;
 use crate::event::{EventKind, NewEvent};
 use crate::ingress::{Applied, IngressError, ObservedIngress, RouteTable};
@@ -141,7 +142,7 @@ impl Pass {
     }
 
     /// Creates that failed for want of the image may be tried again.
-    fn image_is_back(&mut self, name: &crate::app::AppName, of: u64) {
+    fn image_is_back(&mut self, name: &AppName, of: u64) {
         self.memory.failures.retain(|key, failure| {
             let same = matches!(key, CallKey::Create { app, revision, .. } if app == name && *revision == of);
             !(same && failure.kind == FailureKind::ImageGone)
@@ -228,8 +229,11 @@ impl Pass {
         let observed =
             observe::observed(&self.ports, &self.options, &mut self.memory, &desired, now).await;
         let plan = reconcile::reconcile(&desired, &observed, now);
-        let news =
-            record::changes(&self.last.observed, &observed, |id| self.leaving.contains(id), now);
+        let is_leaving = |id: &ContainerId| self.leaving.contains(id);
+        let is_probed = |app: &AppName| {
+            desired.apps.get(app).is_some_and(|stored| stored.spec.access.is_some())
+        };
+        let news = record::changes(&self.last.observed, &observed, is_leaving, is_probed, now);
         self.record(news).await;
         self.forget_gone(&observed);
         if self.options.mode == Mode::Act && observed.engine == Engine::Answering {

@@ -8,7 +8,7 @@ use crate::app::AppName;
 use crate::event::{EventKind, NewEvent};
 use crate::ingress::RouteTable;
 use crate::plan::{Action, Planned, Reason};
-use crate::reconcile::span;
+use crate::reconcile::{exit, span};
 use crate::runtime::{ContainerId, ContainerState};
 use crate::state::{Engine, ObservedReplica, ObservedState, Readiness};
 
@@ -71,6 +71,7 @@ pub(super) fn changes(
     before: &ObservedState,
     after: &ObservedState,
     is_leaving: impl Fn(&ContainerId) -> bool,
+    is_probed: impl Fn(&AppName) -> bool,
     now: Timestamp,
 ) -> Vec<NewEvent> {
     let mut events = Vec::new();
@@ -86,7 +87,9 @@ pub(super) fn changes(
             let table = before.ingress.table();
             let adopted = was.readiness == Readiness::Unknown
                 && table.is_some_and(|table| table.holds(was.labels.address));
-            if !adopted {
+            if !is_probed(&replica.labels.app) {
+                started(was, replica, now, &mut events);
+            } else if !adopted {
                 readiness(was, replica, now, &mut events);
             }
         }
@@ -155,7 +158,7 @@ fn state(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp, events: &m
             ),
         ),
         ContainerState::Exited { code, started_at, finished_at, .. } => {
-            ("Exited", format!("exit code {code} after {}", ran(*started_at, *finished_at)))
+            ("Exited", exit(*code, finished_at.duration_since(*started_at)))
         }
         ContainerState::StartFailed { error, .. } => ("StartFailed", error.clone()),
         ContainerState::Paused => ("Paused", "somebody paused its container".to_owned()),
@@ -181,6 +184,18 @@ fn readiness(
             events.push(about(is, now, EventKind::Normal, "Ready", message));
         }
         _ => {}
+    }
+}
+
+/// Of an app that is not routed only the process is seen.
+fn started(
+    was: &ObservedReplica,
+    is: &ObservedReplica,
+    now: Timestamp,
+    events: &mut Vec<NewEvent>,
+) {
+    if is.is_running() && !was.is_running() {
+        events.push(about(is, now, EventKind::Normal, "Started", "its process runs"));
     }
 }
 

@@ -159,6 +159,17 @@ impl<'a> Imagined<'a> {
         Some(format!("requests under way, at most {}s", DRAIN_LIMIT.as_secs()))
     }
 
+    /// Has the engine finish a removal that is under way.
+    pub(super) fn is_removed(&mut self, waiting: &Waiting) -> Option<String> {
+        let before = self.observed.replicas.len();
+        let goes = |r: &ObservedReplica| {
+            r.state == ContainerState::Removing && Some(r.pod()) == waiting.pod
+        };
+        self.observed.replicas.retain(|r| !goes(r));
+        let gone = self.observed.replicas.len() < before;
+        gone.then(|| "until the engine has removed it".to_owned())
+    }
+
     /// Lets the time pass.
     pub(super) fn passes_until(&mut self, waiting: &Waiting) -> Option<String> {
         self.now = waiting.until?.max(self.now);

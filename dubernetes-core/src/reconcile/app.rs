@@ -26,7 +26,7 @@ pub(super) fn plan(
         Some(running) => {
             let block = Block::NewerThanStore { stored: stored.revision, running };
             own.blocked.push(blocked(stored, block));
-            Sorted { current: world.of(&stored.spec.name).to_vec(), ..Sorted::default() }
+            Sorted { outdated: world.of(&stored.spec.name).to_vec(), ..Sorted::default() }
         }
         None => {
             let sorted = rollout::sort(world, stored, limits);

@@ -20,6 +20,10 @@ pub(super) fn deleted(world: &World<'_>, name: &AppName, tombstone: &Tombstone, 
         retire::step(world, replica, &Stop::default(), Reason::AppDeleted, plan);
     }
     plan.statuses.insert(name.clone(), deleting(world, name));
+    for (ordinal, _) in world.creating(name) {
+        let (app, pod) = (name.clone(), Some(crate::identity::pod_name(name, ordinal)));
+        plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
+    }
     if !replicas.is_empty() || !world.creating(name).is_empty() {
         return;
     }
@@ -63,7 +67,12 @@ pub(super) fn orphans(world: &World<'_>, plan: &mut Plan) {
 
 fn deleting(world: &World<'_>, name: &AppName) -> AppStatus {
     let replicas = world.of(name);
-    let left = u32::try_from(replicas.len()).unwrap_or(u32::MAX);
+    let creating = world.creating(name);
+    let left = replicas.len() + creating.len();
+    let mut pods: Vec<_> = replicas.iter().map(|replica| status::leaving(world, replica)).collect();
+    pods.extend(
+        creating.iter().map(|(ordinal, revision)| status::pending(name, *ordinal, *revision)),
+    );
     AppStatus {
         phase: Phase::Deleting,
         desired: 0,
@@ -72,7 +81,11 @@ fn deleting(world: &World<'_>, name: &AppName) -> AppStatus {
         revision: replicas.iter().map(|r| r.labels.revision).max().unwrap_or(0),
         observed_generation: 0,
         next_try: None,
-        message: if left == 0 { String::new() } else { format!("{left} replicas left") },
-        pods: replicas.iter().map(|replica| status::leaving(world, replica)).collect(),
+        message: match left {
+            0 => String::new(),
+            1 => "1 replica left".to_owned(),
+            _ => format!("{left} replicas left"),
+        },
+        pods,
     }
 }

@@ -19,9 +19,23 @@ use super::{gate, restart};
 /// At most so many new replicas of one app in one pass: the rest follows in the next.
 const CREATES_A_PASS: u32 = 16;
 
+/// Which replica is to be created.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The revision that it is labelled with.
+    revision: u64,
+    /// Whether its content is that of the wanted revision, whatever its number.
+    is_wanted: bool,
+    ordinal: u32,
+    restarts: u32,
+    streak: u32,
+}
+
 /// What one app may still add in this pass.
 pub(super) struct Growth<'a> {
     stored: &'a StoredApp,
+    /// The hash of the wanted revision.
+    hash: String,
     limits: Limits,
     /// So many more containers may become live.
     live_budget: u32,
@@ -33,6 +47,8 @@ pub(super) struct Growth<'a> {
     ordinals: BTreeSet<u32>,
     /// Ordinal and revision of the creates that are under way.
     creating: Vec<(u32, u64)>,
+    /// Those of them that no replica which stays has.
+    new: Vec<(u32, u64)>,
     updating: bool,
 }
 
@@ -49,12 +65,13 @@ impl<'a> Growth<'a> {
         let place = |r: &ObservedReplica| (r.labels.ordinal, r.labels.revision);
         let stays: BTreeSet<_> =
             sorted.current.iter().chain(&sorted.outdated).map(|r| place(r)).collect();
-        let new: Vec<_> = creating.iter().filter(|place| !stays.contains(place)).collect();
+        let new: Vec<_> = creating.iter().copied().filter(|p| !stays.contains(p)).collect();
         let new_current = new.iter().filter(|(_, revision)| *revision == stored.revision).count();
         let live = all.iter().filter(|r| is_live(r)).count() + creating.len();
         let leaving = sorted.leaving.iter().filter(|(r, _)| is_live(r)).count();
         Self {
             stored,
+            hash: crate::identity::spec_hash(&stored.spec),
             limits,
             live_budget: limits.ceiling.saturating_sub(count(live)),
             have: count(sorted.current.len() + new_current),
@@ -65,6 +82,7 @@ impl<'a> Growth<'a> {
                 .chain(creating.iter().map(|(ordinal, _)| *ordinal))
                 .collect(),
             creating,
+            new,
             updating: !sorted.outdated.is_empty()
                 || sorted.leaving.iter().any(|(_, why)| matches!(why, Reason::Replaced { .. })),
         }
@@ -99,16 +117,24 @@ impl<'a> Growth<'a> {
         } else if self.live_budget == 0 {
             plan.waiting.push(wait(Wait::SurgeLimit { limit: self.limits.ceiling }, None));
         } else {
-            let who = (labels.ordinal, next.restarts, next.streak);
             let reason = why_restarted(failed, next.restarts);
-            self.create(world, labels.revision, who, reason, plan);
+            let place = Place {
+                revision: labels.revision,
+                is_wanted: labels.spec_hash == self.hash,
+                ordinal: labels.ordinal,
+                restarts: next.restarts,
+                streak: next.streak,
+            };
+            self.create(world, place, reason, plan);
         }
     }
 
     /// New replicas up to the wanted number.
     pub(super) fn add_missing(&mut self, world: &mut World<'_>, plan: &mut Plan) {
+        self.wait_for_creates(plan);
         let missing = self.limits.want.saturating_sub(self.have);
-        if missing == 0 {
+        // Without an image there is nothing to create: `resolve_image` sees to it.
+        if missing == 0 || self.stored.image_id.is_none() {
             return;
         }
         let free = self.limits.ceiling.saturating_sub(self.places);
@@ -130,9 +156,19 @@ impl<'a> Growth<'a> {
             } else {
                 Reason::BelowReplicas { want, have }
             };
-            if !self.create(world, revision, (ordinal, 0, 0), reason, plan) {
+            let place = Place { revision, is_wanted: true, ordinal, restarts: 0, streak: 0 };
+            if !self.create(world, place, reason, plan) {
                 return;
             }
+        }
+    }
+
+    /// Says of each new replica that is under way that it is waited for.
+    fn wait_for_creates(&self, plan: &mut Plan) {
+        for (ordinal, _) in &self.new {
+            let app = self.stored.spec.name.clone();
+            let pod = Some(crate::identity::pod_name(&app, *ordinal));
+            plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
         }
     }
 
@@ -140,15 +176,15 @@ impl<'a> Growth<'a> {
     fn create(
         &mut self,
         world: &mut World<'_>,
-        revision: u64,
-        (ordinal, restarts, streak): (u32, u32, u32),
+        place: Place,
         reason: Reason,
         plan: &mut Plan,
     ) -> bool {
         let name = &self.stored.spec.name;
+        let Place { revision, is_wanted, ordinal, restarts, streak } = place;
         // Without an image there is nothing to create: `resolve_image` sees to it.
-        let Some((spec, image)) = self.content(world, revision) else { return false };
-        if image_is_gone(world, name, revision) && revision == self.stored.revision {
+        let Some((spec, image)) = self.content(world, place) else { return false };
+        if is_wanted && image_is_gone(world, name, revision) {
             self.ensure_image(world, Reason::ImageGone, plan);
             return false;
         }
@@ -178,24 +214,26 @@ impl<'a> Growth<'a> {
     ) {
         let app = Some(self.stored.spec.name.clone());
         let pod = replica.pod.clone();
+        let is_new = replica.labels.restarts == 0;
         let planned = Planned { app, action: Action::Create(Box::new(replica)), reason };
         let before = plan.actions.len();
         gate::plan_or_wait(world, &self.stored.spec.name, Some(&pod), planned, plan);
         if plan.actions.len() > before {
             self.live_budget = self.live_budget.saturating_sub(1);
-            self.places += 1;
+            // A restart keeps the place that its replica has.
+            self.places += u32::from(is_new);
         }
     }
 
     /// What a revision runs, once its image is resolved; the wanted one, or one that is kept.
-    fn content<'b>(&self, world: &World<'b>, revision: u64) -> Option<(&'b AppSpec, &'b ImageId)>
+    fn content<'b>(&self, world: &World<'b>, place: Place) -> Option<(&'b AppSpec, &'b ImageId)>
     where
         'a: 'b,
     {
-        if revision == self.stored.revision {
+        if place.is_wanted {
             return Some((&self.stored.spec, self.stored.image_id.as_ref()?));
         }
-        let kept = world.revision(&self.stored.spec.name, revision)?;
+        let kept = world.revision(&self.stored.spec.name, place.revision)?;
         Some((&kept.spec, kept.image_id.as_ref()?))
     }
 
@@ -221,7 +259,8 @@ impl<'a> Growth<'a> {
 
 /// The instance's network is made for the first app that needs it.
 fn ensure_network(world: &mut World<'_>, name: &crate::app::AppName, plan: &mut Plan) {
-    if std::mem::replace(&mut world.network_planned, true) {
+    let closed = gate::closed(world, &CallKey::Network).is_some();
+    if !closed && std::mem::replace(&mut world.network_planned, true) {
         let wait = Wait::UnderWay;
         plan.waiting.push(Waiting { app: name.clone(), pod: None, wait, until: None });
         return;

@@ -61,10 +61,11 @@ pub(super) fn next(replica: &ObservedReplica, now: Timestamp) -> Option<Restart>
 }
 
 /// Whether a replica has failed often enough in a row to call its app failed: three exits.
-pub(super) fn is_looping(replica: &ObservedReplica, ready: bool) -> bool {
-    let failed =
-        matches!(replica.state, ContainerState::Exited { .. } | ContainerState::StartFailed { .. });
-    if failed { replica.labels.streak >= 2 } else { !ready && replica.labels.streak >= 3 }
+pub(super) fn is_looping(replica: &ObservedReplica, ready: bool, now: Timestamp) -> bool {
+    match next(replica, now) {
+        Some(restart) => restart.streak >= 3,
+        None => !ready && replica.labels.streak >= 3,
+    }
 }
 
 /// What happened to a replica that is down, as a sentence fragment.
@@ -75,7 +76,7 @@ pub(super) fn cause(replica: &ObservedReplica, memory_limit: Option<&str>) -> St
             None => "OOMKilled".to_owned(),
         },
         ContainerState::Exited { code, started_at, finished_at, .. } => {
-            format!("exit code {code} after {}", span(finished_at.duration_since(*started_at)))
+            exit(*code, finished_at.duration_since(*started_at))
         }
         ContainerState::StartFailed { error, code } if error.is_empty() => {
             format!("it could not be started (code {code})")
@@ -85,6 +86,17 @@ pub(super) fn cause(replica: &ObservedReplica, memory_limit: Option<&str>) -> St
         ContainerState::Created => "it is not started yet".to_owned(),
         ContainerState::Running { .. } => String::new(),
         ContainerState::Removing => "it is being removed".to_owned(),
+    }
+}
+
+/// How a process ended, as a sentence fragment. The engine's init and every shell end with 126
+/// and 127 where a command cannot be run.
+pub(crate) fn exit(code: i64, ran: SignedDuration) -> String {
+    let ran = span(ran);
+    match code {
+        126 => format!("the command cannot be run: exit code 126 after {ran}"),
+        127 => format!("command not found: exit code 127 after {ran}"),
+        _ => format!("exit code {code} after {ran}"),
     }
 }
 

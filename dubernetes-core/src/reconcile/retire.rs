@@ -26,8 +26,12 @@ pub(super) fn step(
     let pod = replica.pod();
     let id = replica.id.clone();
     let action = match replica.state {
-        // The engine is at it already.
-        ContainerState::Removing => return,
+        ContainerState::Removing => {
+            // The engine is at it already, and its event or the next list will tell.
+            let (app, pod) = (app.clone(), Some(pod));
+            plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
+            return;
+        }
         ContainerState::Created
         | ContainerState::StartFailed { .. }
         | ContainerState::Exited { .. } => Action::Remove { id, pod: pod.clone() },

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::identity;
 use crate::plan::Reason;
+use crate::runtime::ContainerState;
 use crate::state::ObservedReplica;
 use crate::store::StoredApp;
 
@@ -32,6 +33,8 @@ pub(super) fn sort<'a>(world: &World<'a>, stored: &StoredApp, limits: Limits) ->
     for &replica in world.of(&stored.spec.name) {
         if replica.labels.revision <= stored.removed_through {
             sorted.leaving.push((replica, Reason::AppDeleted));
+        } else if replica.state == ContainerState::Removing {
+            sorted.leaving.push((replica, Reason::Superseded));
         } else {
             let place = (replica.labels.ordinal, replica.labels.revision);
             places.entry(place).or_default().push(replica);

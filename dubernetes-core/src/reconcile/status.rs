@@ -1,5 +1,6 @@
 //! How each app and pod is: computed from what is desired and observed, never stored.
 
+use crate::app::AppName;
 use crate::plan::{AppStatus, CallKey, Phase, Plan, PodState, PodStatus, Wait, Waiting};
 use crate::runtime::ContainerState;
 use crate::state::{Engine, FailureKind, ObservedReplica, Readiness};
@@ -25,9 +26,19 @@ pub(super) fn of_app(
     let mut pods: Vec<_> =
         stay().map(|replica| staying(world, replica, memory.as_deref(), own)).collect();
     // A failed container beside its successor is no pod of its own.
-    let superseded = |r: &ObservedReplica| stay().any(|s| s.pod() == r.pod()) && !r.is_running();
+    let goes = || sorted.leaving.iter().map(|(replica, _)| replica);
+    let superseded = |r: &ObservedReplica| {
+        let newer =
+            |n: &ObservedReplica| n.pod() == r.pod() && n.labels.restarts > r.labels.restarts;
+        !r.is_running() && (stay().any(|s| s.pod() == r.pod()) || goes().any(|n| newer(n)))
+    };
     let leave = sorted.leaving.iter().filter(|(replica, _)| !superseded(replica));
     pods.extend(leave.map(|(replica, _)| leaving(world, replica)));
+    let name = &stored.spec.name;
+    let creating = world.creating(name).into_iter();
+    let coming = creating.map(|(ordinal, revision)| pending(name, ordinal, revision));
+    let new: Vec<_> = coming.filter(|new| pods.iter().all(|pod| pod.name != new.name)).collect();
+    pods.extend(new);
     pods.sort_by(|a, b| {
         (a.name.len(), &a.name, a.revision).cmp(&(b.name.len(), &b.name, b.revision))
     });
@@ -85,7 +96,8 @@ fn phase(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan, facts: &Facts) -> P
 /// of the wanted revision fails again and again.
 fn is_failed(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan) -> bool {
     let lasting = own.waiting.iter().any(|w| is_lasting(world, w));
-    let looping = sorted.current.iter().any(|r| restart::is_looping(r, world.is_ready(r)));
+    let looping =
+        sorted.current.iter().any(|r| restart::is_looping(r, world.is_ready(r), world.now));
     let unroutable = !own.routes.is_empty()
         && ingress_failure(world).is_some_and(|(_, kind)| kind == FailureKind::Lasting);
     lasting || looping || unroutable
@@ -126,7 +138,8 @@ fn message(
     if let Some(waiting) = urgent {
         return (waiting.text(), waiting.until);
     }
-    if let Some(looping) = sorted.current.iter().find(|r| restart::is_looping(r, world.is_ready(r)))
+    if let Some(looping) =
+        sorted.current.iter().find(|r| restart::is_looping(r, world.is_ready(r), world.now))
     {
         let cause = match looping.is_running() {
             true => format!("{} keeps failing", looping.pod()),
@@ -175,6 +188,24 @@ pub(super) fn leaving(world: &World<'_>, replica: &ObservedReplica) -> PodStatus
     let state =
         if replica.is_running() && !stopping { PodState::Draining } else { PodState::Stopping };
     PodStatus { ready: false, ..pod(world, replica, state, String::new()) }
+}
+
+/// A pod whose container is being created.
+pub(super) fn pending(app: &AppName, ordinal: u32, revision: u64) -> PodStatus {
+    PodStatus {
+        name: crate::identity::pod_name(app, ordinal),
+        app: app.clone(),
+        revision,
+        state: PodState::Pending,
+        ready: false,
+        restarts: 0,
+        address: None,
+        container_id: None,
+        started_at: None,
+        created_at: None,
+        message: String::new(),
+        next_try: None,
+    }
 }
 
 fn pod(
