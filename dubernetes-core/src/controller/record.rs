@@ -36,7 +36,7 @@ pub(super) fn done(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
     let app = planned.app.as_ref();
     let (reason, message) = match &planned.action {
         Action::EnsureImage { image, .. } => {
-            ("ImageResolved", format!("image {image} is on the engine"))
+            ("Resolved", format!("image {image} is on the engine"))
         }
         Action::Create(replica) => match planned.reason {
             Reason::NewRevision { .. } => ("Created", planned.reason.to_string()),

@@ -21,7 +21,8 @@ pub(super) fn of_app(
     let stay = || sorted.current.iter().chain(&sorted.outdated);
     let ready = count(stay().filter(|r| world.is_ready(r)).count());
     let updated = count(sorted.current.iter().filter(|r| world.is_ready(r)).count());
-    let facts = Facts { want, updated, routed: is_routed(world, own) };
+    let facts =
+        Facts { want, updated, routed: world.serves(&stored.spec.name, &own.routes.routes) };
     let memory = stored.spec.resources.memory.map(|limit| limit.to_string());
     let mut pods: Vec<_> =
         stay().map(|replica| staying(world, replica, memory.as_deref(), own)).collect();
@@ -60,11 +61,6 @@ struct Facts {
     want: u32,
     updated: u32,
     routed: bool,
-}
-
-/// Whether the ingress has acknowledged the app's routes as they are planned now.
-fn is_routed(world: &World<'_>, own: &Plan) -> bool {
-    own.routes.routes.iter().all(|route| world.serves(route))
 }
 
 fn phase(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan, facts: &Facts) -> Phase {

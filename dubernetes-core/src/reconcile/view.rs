@@ -22,6 +22,8 @@ pub(super) struct World<'a> {
     pub(super) replicas: BTreeMap<&'a AppName, Vec<&'a ObservedReplica>>,
     /// The acknowledged routes, by host and path.
     served: BTreeMap<(&'a HostName, &'a RoutePath), &'a Route>,
+    /// How many of them each app has.
+    served_of: BTreeMap<&'a AppName, usize>,
     /// The addresses in them.
     routed: BTreeSet<Ipv4Addr>,
     /// Whether this pass makes the network already.
@@ -49,9 +51,24 @@ impl<'a> World<'a> {
         let avoided = held.iter().chain(observed.drains.keys()).copied().collect();
         let routes = observed.ingress.table().map_or(&[][..], |table| &table.routes);
         let served = routes.iter().map(|route| ((&route.host, &route.path), route)).collect();
+        let mut served_of = BTreeMap::new();
+        for route in routes {
+            *served_of.entry(&route.app).or_default() += 1;
+        }
         let routed = routes.iter().flat_map(|r| &r.endpoints).map(|e| e.address).collect();
         let network_planned = false;
-        Self { desired, observed, now, replicas, served, routed, network_planned, held, avoided }
+        Self {
+            desired,
+            observed,
+            now,
+            replicas,
+            served,
+            served_of,
+            routed,
+            network_planned,
+            held,
+            avoided,
+        }
     }
 
     /// An address that nothing has and that no ingress worker may still route to.
@@ -95,9 +112,11 @@ impl<'a> World<'a> {
         self.routed.contains(&replica.labels.address)
     }
 
-    /// Whether the ingress serves this very route.
-    pub(super) fn serves(&self, route: &Route) -> bool {
-        self.served.get(&(&route.host, &route.path)).is_some_and(|served| *served == route)
+    /// Whether the ingress serves just these routes for the app, and no other.
+    pub(super) fn serves(&self, app: &AppName, routes: &[Route]) -> bool {
+        let served = |route: &Route| self.served.get(&(&route.host, &route.path)) == Some(&route);
+        let count = self.served_of.get(app).copied().unwrap_or(0);
+        count == routes.len() && routes.iter().all(served)
     }
 
     /// Whether the replica takes requests. One that is being stopped does not, and one that no probe has come back from yet, and that is

@@ -1,7 +1,7 @@
 //! A container engine in memory, on the time of the runtime that it runs in.
 //!
 //! With `tokio::time::pause` that time is virtual, so an hour of back-off takes no time at all. The
-//! fake keeps every promise of [`ContainerRuntime`], and nothing in it is random.
+//! fake keeps every promise of [`crate::runtime::ContainerRuntime`], and nothing in it is random.
 
 mod port;
 mod world;
