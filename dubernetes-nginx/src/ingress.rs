@@ -21,8 +21,10 @@ use crate::quarantine::Candidate;
 use crate::version::Version;
 use crate::workers::WINDOW;
 
-/// So many fresh connections in a row must be answered by the new generation.
-const ANSWERS: u32 = 3;
+/// So many fresh connections in a row, [`POLL`] apart, must be answered by the new generation.
+/// Older workers take new connections for 100 ms beside the new ones, and longer on a busy
+/// machine; this spans more than that, and as long as they do, they would have answered one of these.
+const ANSWERS: u32 = 8;
 /// How often the files of the served generation are compared with what they should be.
 const VERIFY_EVERY: Duration = Duration::from_secs(15);
 /// Old generations are removed once in so many changes: a few small folders harm nobody.
@@ -125,6 +127,17 @@ impl NginxIngress {
         Ok(table)
     }
 
+    /// The table that was acknowledged last, while a change of this run is under way: then one
+    /// answer says nothing, since older and newer workers take turns.
+    fn before_the_change(&self, run: &Run) -> Option<RouteTable> {
+        if self.turn.try_lock().is_ok() {
+            return None;
+        }
+        let memory = self.memory();
+        let (_, _, table) = memory.served.as_ref().filter(|(of, _, _)| of == run)?;
+        Some(table.clone())
+    }
+
     /// Notes that new connections are served by `table`.
     fn acknowledge(&self, run: &Run, digest: &Digest, table: &RouteTable) {
         let now = Instant::now();
@@ -204,12 +217,9 @@ impl NginxIngress {
         let mut answers = 0;
         while answers < ANSWERS {
             let answer = self.nginx.ask(run).await?;
-            if answer.as_ref() == Ok(&generation.digest) {
-                answers += 1;
-                continue;
-            }
-            answers = 0;
-            if Instant::now() >= deadline {
+            let is_new = answer.as_ref() == Ok(&generation.digest);
+            answers = if is_new { answers + 1 } else { 0 };
+            if !is_new && Instant::now() >= deadline {
                 return Err(IngressError::NotAcknowledged);
             }
             tokio::time::sleep(POLL).await;
@@ -278,6 +288,9 @@ impl Ingress for NginxIngress {
             Ok(digest) => digest,
             Err(reason) => return Ok(ObservedIngress::Down { reason }),
         };
+        if let Some(table) = self.before_the_change(&run) {
+            return Ok(ObservedIngress::Serving { table });
+        }
         match self.table(&run, &digest).await {
             Ok(table) => Ok(ObservedIngress::Serving { table }),
             Err(IngressError::Failed(cause)) => {

@@ -192,6 +192,26 @@ async fn a_reload_that_never_shows_is_not_acknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn until_a_change_is_acknowledged_the_last_table_is_what_is_seen() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    let first = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
+    ingress.apply(&first).await.unwrap();
+    let second = table(&[route("b.test", "/", "web", &[endpoint(20, 80)])]);
+    let look = async {
+        // A new worker answers already, and an older one may still do so, too.
+        while engine.served() != second {
+            tokio::task::yield_now().await;
+        }
+        ingress.observe().await.unwrap()
+    };
+    let (applied, seen) = tokio::join!(ingress.apply(&second), look);
+    assert!(applied.unwrap().changed);
+    assert_eq!(seen, ObservedIngress::Serving { table: first });
+    assert_eq!(ingress.observe().await.unwrap(), ObservedIngress::Serving { table: second });
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_that_is_refused_leaves_nothing_and_names_a_taken_port() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port();
