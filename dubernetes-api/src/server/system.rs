@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use dubernetes_core::controller::Snapshot;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::Blocked;
+use dubernetes_core::plan::{Blocked, CallKey};
 use dubernetes_core::runtime::EngineVersion;
 use dubernetes_core::state::Engine;
 
@@ -83,12 +83,20 @@ fn engine(snapshot: &Snapshot, version: Option<EngineVersion>) -> EngineStatus {
 fn ingress(about: &About, snapshot: &Snapshot) -> IngressStatus {
     let observed = &snapshot.observed.ingress;
     let (state, reason) = match observed {
-        ObservedIngress::Absent => (IngressState::Absent, None),
-        ObservedIngress::Down { reason } => (IngressState::Down, Some(reason.clone())),
+        ObservedIngress::Absent => (IngressState::Absent, last_failure(snapshot)),
+        ObservedIngress::Down { reason } => {
+            let reason = last_failure(snapshot).unwrap_or_else(|| reason.clone());
+            (IngressState::Down, Some(reason))
+        }
         ObservedIngress::Serving { .. } => (IngressState::Serving, None),
     };
     let routes = observed.table().map_or(0, |table| table.routes.len());
     IngressStatus { state, reason, address: about.http_bind, port: about.http_port, routes }
+}
+
+/// Why the ingress could not be made to serve, if the last try failed: a taken port, for instance.
+fn last_failure(snapshot: &Snapshot) -> Option<String> {
+    Some(snapshot.observed.failures.get(&CallKey::Routes)?.message.clone())
 }
 
 fn blocked(blocked: &Blocked) -> String {
@@ -183,8 +191,13 @@ fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
     match &snapshot.observed.ingress {
         ObservedIngress::Serving { .. } => None,
         _ if snapshot.plan.routes.is_empty() => None,
-        ObservedIngress::Down { reason } => Some(reason.clone()),
-        ObservedIngress::Absent => Some("there is no ingress yet".to_owned()),
+        ObservedIngress::Down { reason } => {
+            Some(last_failure(snapshot).unwrap_or_else(|| reason.clone()))
+        }
+        ObservedIngress::Absent => {
+            let none = || "there is no ingress yet".to_owned();
+            Some(last_failure(snapshot).unwrap_or_else(none))
+        }
     }
 }
 
