@@ -38,7 +38,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// - New name, or one that is being deleted: [`Change::Created`]. A new life of a name goes on
     ///   counting generations and revisions, so that nothing is inherited from the old one.
-    /// - Same specification: [`Change::Unchanged`], same generation, nothing is written.
+    /// - Same specification: [`Change::Unchanged`], same generation, nothing is written; but where
+    ///   a newer revision was seen running, the store is an old copy, and the word of its user makes a new revision.
     /// - Else [`Change::Configured`]: the generation rises by one, and the revision as well if
     ///   anything differs but `replicas` and `access`.
     ///

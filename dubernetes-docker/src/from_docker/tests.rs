@@ -69,9 +69,15 @@ fn zero_times_become_the_time_before_them() {
 }
 
 #[test]
-fn a_dead_container_is_on_its_way_out() {
-    check(json!({"Status": "dead"}), ContainerState::Removing);
+fn a_container_that_is_being_removed_is_on_its_way_out() {
     check(json!({"Status": "removing"}), ContainerState::Removing);
+}
+
+#[test]
+fn a_dead_container_has_ended_and_is_still_to_be_removed() {
+    let state: DockerState = serde_json::from_value(json!({"Status": "dead"})).unwrap();
+    let state = container_state(&state, Timestamp::UNIX_EPOCH);
+    assert!(matches!(state, Ok(ContainerState::Exited { .. })), "{state:?}");
 }
 
 #[test]

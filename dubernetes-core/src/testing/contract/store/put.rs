@@ -28,13 +28,17 @@ pub(super) async fn a_new_app_is_created(store: &Arc<dyn Store>) {
 pub(super) async fn the_same_specification_changes_nothing(store: &Arc<dyn Store>) {
     let first = put(store, spec("web")).await;
     pin(store, "web", 1, "a", false).await;
-    let again = PutApp { now: at(9), newest_seen: 7, ..request(spec("web")) };
+    let again = PutApp { now: at(9), newest_seen: 1, ..request(spec("web")) };
     let again = store.put(again).await.expect("the same specification is accepted");
     assert_eq!(again.change, Change::Unchanged, "the same specification is unchanged");
     assert_eq!(again.app.updated_at, first.app.updated_at, "nothing is written for no change");
     assert_eq!((again.app.generation, again.app.revision), (1, 1), "no change counts nothing");
     assert_eq!(again.app.image_id, Some(image_id("a")), "the answer is what is stored");
     assert_eq!(get(store, "web").await, again.app, "nothing is written for no change");
+    let behind = PutApp { newest_seen: 7, ..request(spec("web")) };
+    let newest = store.put(behind).await.expect("it is accepted over an old copy of the store");
+    assert_eq!(newest.change, Change::Configured, "an old copy of the store is brought up to date");
+    assert_eq!(newest.app.revision, 8, "a new revision is above all that were seen running");
 }
 
 pub(super) async fn another_specification_is_another_generation_and_revision(
