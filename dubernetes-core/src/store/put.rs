@@ -106,9 +106,10 @@ fn configured(put: &PutApp, present: &StoredApp) -> Result<Decided, StoreError> 
         ..present.clone()
     };
     let mut revision = None;
-    // Containers of a higher revision run where an old copy of the store was put back: the user's
-    // word now makes this content the newest again.
-    if spec_hash(&app.spec) != spec_hash(&present.spec) || put.newest_seen > present.revision {
+    // The same specification comes here only where containers of a higher revision run, since an
+    // old copy of the store was put back: the user's word makes this content the newest again.
+    let same_again = put.spec == present.spec;
+    if same_again || spec_hash(&app.spec) != spec_hash(&present.spec) {
         app.revision = revision_above(present.revision, put)?;
         app.image_id = None;
         revision = Some(revision_of(&app));
