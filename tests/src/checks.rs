@@ -110,17 +110,26 @@ impl Scenario {
         counts
     }
 
-    /// Replicas 1 to `replicas` of `app` answer equally often, give or take two in thirty.
+    /// Replicas 1 to `replicas` of `app` answer equally often, give or take two in ten.
     ///
     /// # Panics
     ///
     /// If they do not.
     pub async fn answers_evenly(&self, host: &str, app: &str, replicas: u32) {
-        let counts = self.answered_by(host, 10 * replicas).await;
         let wanted: BTreeSet<_> = (1..=replicas).map(|n| format!("{app}-{n}")).collect();
-        let names: BTreeSet<_> = counts.keys().cloned().collect();
-        assert_eq!(names, wanted, "who answers under {host}");
+        assert_eq!(self.share_evenly(host, replicas).await, wanted, "who answers under {host}");
+    }
+
+    /// So many replicas, whatever their names, answer equally often; their names.
+    ///
+    /// # Panics
+    ///
+    /// If they do not.
+    pub async fn share_evenly(&self, host: &str, replicas: u32) -> BTreeSet<String> {
+        let counts = self.answered_by(host, 10 * replicas).await;
+        assert_eq!(u32::try_from(counts.len()), Ok(replicas), "under {host}: {counts:?}");
         assert!(counts.values().all(|n| (8..=12).contains(n)), "uneven under {host}: {counts:?}");
+        counts.into_keys().collect()
     }
 
     /// All containers of the instance, nginx too.

@@ -222,8 +222,7 @@ impl Scenario {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        send(self.pid(), signal);
     }
 
     async fn ended(&self, limit: Duration) -> Option<i32> {
@@ -257,6 +256,19 @@ impl Scenario {
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// What Ctrl-C does to a command that goes on beside the test.
+///
+/// # Panics
+///
+/// If it has ended.
+pub fn interrupt(child: &tokio::process::Child) {
+    send(child.id().unwrap(), Signal::INT);
+}
+
+fn send(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
 }
 
 /// A port that is free now, and taken by nobody within the next moment, most probably.

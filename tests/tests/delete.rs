@@ -1,5 +1,7 @@
 //! What is deleted goes, wholly, and nothing else does.
 
+use std::time::Duration;
+
 use dubernetes_tests::checks::SOON;
 use dubernetes_tests::load::Load;
 use dubernetes_tests::{here, whoami};
@@ -67,6 +69,36 @@ fn an_app_that_is_applied_again_at_once_inherits_nothing() {
             assert_eq!(answer.says("Name"), Some(format!("round-{round}")));
             before = now;
         }
+    });
+}
+
+#[test]
+fn no_request_is_answered_by_another_app_while_addresses_come_and_go() {
+    here!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("steady", 2).host("steady.test")).await;
+        let load = Load::start(s, "steady.test", "steady", 50);
+        let churn = async {
+            for name in ["first", "second", "third"] {
+                s.apply(&whoami(name, 3).host("churn.test")).await;
+                assert_eq!(s.answers("churn.test", name).await.status, 200);
+                let _ = s.run(&["delete", name]).await.succeeds();
+            }
+        };
+        let watch = async {
+            loop {
+                let answer = s.ask("churn.test", "/").await.unwrap();
+                let app = answer.says("App");
+                assert_ne!(app.as_deref(), Some("steady"), "{}", answer.text());
+                assert!([200, 404, 503].contains(&answer.status), "{}", answer.text());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = churn => {}
+            () = watch => unreachable!("it never ends"),
+        }
+        load.stop().await.is_flawless(100);
     });
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dubernetes_tests::checks::{SOON, expect};
 use dubernetes_tests::load::Load;
 use dubernetes_tests::program::docker;
-use dubernetes_tests::{eventually, here, whoami};
+use dubernetes_tests::{eventually, here, scenario, whoami};
 
 #[test]
 fn no_request_notices_that_the_orchestrator_is_killed() {
@@ -125,7 +125,7 @@ fn an_interrupted_apply_says_that_nothing_goes_on_and_locks_nobody_out() {
 
         let mut apply = s.spawn(&["apply", &file]);
         eventually("the replica is there", SOON, created).await;
-        interrupt(&apply);
+        scenario::interrupt(&apply);
         let mut said = String::new();
         let mut stderr = apply.stderr.take().unwrap();
         tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut said).await.unwrap();
@@ -149,11 +149,4 @@ fn an_interrupted_apply_says_that_nothing_goes_on_and_locks_nobody_out() {
         s.settles("web", 1, SOON).await;
         assert!(s.ids("web").await.is_disjoint(&old));
     });
-}
-
-/// Presses Ctrl-C.
-fn interrupt(child: &tokio::process::Child) {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("the program runs");
-    let pid = rustix::process::Pid::from_raw(pid).expect("a process has a number");
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it takes signals");
 }
