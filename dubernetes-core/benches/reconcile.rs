@@ -35,6 +35,7 @@ fn main() -> std::io::Result<()> {
     writeln!(out, "10 times the apps: a pass takes {pass:.1} times as long, a copy {copy:.1} times")
 }
 
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn median(mut run: impl FnMut()) -> Duration {
     let mut times: Vec<_> = (0..RUNS)
         .map(|_| {
