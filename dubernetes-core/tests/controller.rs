@@ -1,5 +1,7 @@
 //! The controller on fakes and virtual time: what an app lives through.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::time::Duration;
 
 use dubernetes_core::app::{ImageRef, Volume};
@@ -10,6 +12,7 @@ use dubernetes_core::testing::build::{Bed, app, app_name, worker};
 use dubernetes_core::testing::{Answer, Behaviour};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const NOTHING: [String; 0] = [];
 
 async fn ready(bed: &Bed, image: &str, replicas: u16) {
     bed.runtime.add_image(image, Behaviour::default());
@@ -49,7 +52,7 @@ async fn a_converged_app_causes_no_call_that_changes_anything() {
     let put = bed.apply(&app("web", "web:1", 3)).await.unwrap();
     assert_eq!(put.change.as_str(), "unchanged");
     tokio::time::sleep(10 * MINUTE).await;
-    assert_eq!(bed.runtime.take_journal(), [String::new(); 0]);
+    assert_eq!(bed.runtime.take_journal(), NOTHING);
     assert_eq!(bed.ingress.applied().len(), tables);
 }
 
@@ -201,7 +204,7 @@ async fn scaling_to_zero_and_back_answers_503_in_between() {
     ready(&bed, "web:1", 3).await;
     bed.apply(&app("web", "web:1", 0)).await.unwrap();
     bed.until_ready("web").await;
-    assert_eq!(names(&bed), [String::new(); 0]);
+    assert_eq!(names(&bed), NOTHING);
     assert_eq!(bed.ingress.request("web.local", "/"), Answer::Unavailable);
     bed.apply(&app("web", "web:1", 2)).await.unwrap();
     bed.until_ready("web").await;
@@ -245,7 +248,7 @@ async fn delete_in_the_middle_of_a_create_leaves_nothing() {
             seen.rounds > 0 && seen.desired.tombstones.is_empty() && seen.desired.apps.is_empty()
         })
         .await;
-        assert_eq!(names(&bed), [String::new(); 0], "after {delay} steps");
+        assert_eq!(names(&bed), NOTHING, "after {delay} steps");
         let answer = bed.ingress.request("web.local", "/");
         assert!(matches!(answer, Answer::NotFound | Answer::Refused), "{answer:?}");
         bed.stop();
@@ -263,7 +266,7 @@ async fn a_new_orchestrator_adopts_what_runs() {
     bed.until_ready("web").await;
     tokio::time::sleep(MINUTE).await;
     assert_eq!(bed.runtime.containers(), before);
-    assert_eq!(bed.runtime.take_journal(), [String::new(); 0]);
+    assert_eq!(bed.runtime.take_journal(), NOTHING);
     assert_eq!(bed.ingress.applied().len(), tables, "no route is dropped while nothing is probed");
 }
 
@@ -394,10 +397,10 @@ async fn tear_down_leaves_nothing() {
     let bed = Bed::start();
     ready(&bed, "web:1", 3).await;
     bed.controller.tear_down().await.unwrap();
-    assert_eq!(names(&bed), [String::new(); 0]);
+    assert_eq!(names(&bed), NOTHING);
     assert_eq!(bed.ingress.request("web.local", "/"), Answer::Refused);
     tokio::time::sleep(MINUTE).await;
-    assert_eq!(names(&bed), [String::new(); 0]);
+    assert_eq!(names(&bed), NOTHING);
     ready(&bed, "web:1", 1).await;
 }
 

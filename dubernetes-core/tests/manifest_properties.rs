@@ -1,6 +1,8 @@
 //! What holds for every manifest: damaged ones are accepted or refused with a place, and every
 //! valid specification survives being written and read again.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::Path;
 

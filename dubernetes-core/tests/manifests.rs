@@ -3,6 +3,8 @@
 //!
 //! `DUBERNETES_UPDATE_GOLDEN=1` rewrites the expected diagnostics.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
