@@ -352,6 +352,11 @@ fn the_document_knows_every_field_of_the_core() {
     assert_eq!(fields("Access"), keys(&written["access"]));
     assert_eq!(fields("Resources"), keys(&written["resources"]));
     assert_eq!(fields("Stop"), keys(&written["stop"]));
+    let mut health = keys(&written["health"]);
+    health.extend(["tcp", "exec"].map(str::to_owned));
+    assert_eq!(fields("HealthSpec"), health, "one way to ask at a time");
+    assert_eq!(fields("RolloutSpec"), keys(&written["rollout"]));
+    assert_eq!(fields("PreDeploy"), keys(&written["pre_deploy"]));
     let engine = dubernetes_core::runtime::EngineVersion {
         name: String::new(),
         version: String::new(),
@@ -390,6 +395,11 @@ fn full_app() -> Value {
         "command": ["a"], "args": ["b"], "env": {"A": "1"},
         "resources": {"cpu": "1", "memory": "64Mi"},
         "volumes": ["cache:/cache"], "labels": {"a": "b"},
-        "stop": {"signal": "SIGINT", "grace": "3s"}, "pull": "never",
+        "stop": {"signal": "SIGINT", "grace": "3s", "drain": "1m"}, "pull": "never",
+        "health": {"http": "/", "port": 1, "interval": "4s", "timeout": "1s", "success": 2,
+            "start_period": "1s", "failures": 3, "replace_after": 9},
+        "rollout": {"max_surge": 2, "max_unavailable": "10%", "min_ready": "1s", "history": 3,
+            "progress_deadline": "1m", "order": "start-first", "on_failure": "pause"},
+        "pre_deploy": {"command": ["a"], "timeout": "1s"},
     })
 }

@@ -6,14 +6,18 @@
 
 mod access;
 pub(crate) mod echo;
+mod health;
 mod names;
 mod quantity;
+mod rollout;
 pub(crate) mod rules;
 mod volume;
 
 pub use access::{Access, HostName, RoutePath};
+pub use health::{Check, Health, UrlPath};
 pub use names::{AppName, EnvName, ImageRef, InstanceName};
 pub use quantity::{Cpu, Duration, Memory};
+pub use rollout::{OnFailure, Order, PreDeploy, Rollout, Share};
 pub use rules::{MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, MAX_REPLICAS, Problem};
 pub use volume::{Volume, VolumeSource, system_folder};
 
@@ -64,6 +68,16 @@ pub struct AppSpec {
     /// When the image is pulled.
     #[serde(default, skip_serializing_if = "PullPolicy::is_default")]
     pub pull: PullPolicy,
+    /// How a replica is asked whether it takes requests. Without it one with `access` is ready
+    /// when its port takes a connection, another one when its process has run for 2 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// How one revision takes the place of another.
+    #[serde(default, skip_serializing_if = "Rollout::is_default")]
+    pub rollout: Rollout,
+    /// A command that has to succeed once, before a new revision replaces anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_deploy: Option<PreDeploy>,
 }
 
 impl AppSpec {
@@ -83,6 +97,9 @@ impl AppSpec {
             labels: BTreeMap::new(),
             stop: Stop::default(),
             pull: PullPolicy::default(),
+            health: None,
+            rollout: Rollout::default(),
+            pre_deploy: None,
         }
     }
 
@@ -121,6 +138,9 @@ pub struct Stop {
     /// The time between the signal and the kill, 10 s unless given.
     #[serde(default = "default_grace")]
     pub grace: Duration,
+    /// How long requests under way may take before the signal, 30 s unless given.
+    #[serde(default = "default_drain", skip_serializing_if = "is_default_drain")]
+    pub drain: Duration,
 }
 
 impl Stop {
@@ -132,7 +152,7 @@ impl Stop {
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { signal: None, grace: default_grace() }
+        Self { signal: None, grace: default_grace(), drain: default_drain() }
     }
 }
 
@@ -214,4 +234,12 @@ fn is_default_port(port: &u16) -> bool {
 
 fn default_grace() -> Duration {
     Duration::from_secs(10)
+}
+
+fn default_drain() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn is_default_drain(drain: &Duration) -> bool {
+    *drain == default_drain()
 }

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
 
-use crate::app::{AppName, AppSpec, InstanceName};
+use crate::app::{AppName, AppSpec, InstanceName, Rollout, Stop};
 
 /// The pod's name: `APP-ORDINAL`.
 pub fn pod_name(app: &AppName, ordinal: u32) -> String {
@@ -42,12 +42,14 @@ pub fn volume_name(instance: &InstanceName, app: &AppName, volume: &str) -> Stri
     format!("dubernetes.{instance}.{app}.{volume}")
 }
 
-/// The hash of all that a revision is made of: everything in the specification but `replicas`
-/// and `access`, which change without replacing a replica.
+/// The hash of all that a revision is made of: everything in the specification but `replicas`,
+/// `access`, `rollout` and `stop.drain`, which change without replacing a replica.
 pub fn spec_hash(spec: &AppSpec) -> String {
     let mut frozen = spec.clone();
     frozen.replicas = 1;
     frozen.access = None;
+    frozen.rollout = Rollout::default();
+    frozen.stop.drain = Stop::default().drain;
     // A specification has no map with keys that are not text, so it always serializes.
     let text = serde_json::to_string(&frozen).unwrap_or_default();
     Sha256::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()

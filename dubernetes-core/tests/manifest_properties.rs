@@ -7,8 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Cpu, Duration, EnvName, HostName, ImageRef, MAX_REPLICAS, Memory,
-    PullPolicy, Resources, RoutePath, Signal, Stop, Volume,
+    Access, AppName, AppSpec, Check, Cpu, Duration, EnvName, Health, HostName, ImageRef,
+    MAX_REPLICAS, Memory, OnFailure, Order, PreDeploy, PullPolicy, Resources, Rollout, RoutePath,
+    Share, Signal, Stop, UrlPath, Volume,
 };
 use dubernetes_core::manifest::{self, JsonError, Source};
 use proptest::prelude::*;
@@ -227,8 +228,68 @@ fn resources() -> impl Strategy<Value = Resources> {
 
 fn stop() -> impl Strategy<Value = Stop> {
     let signal = prop::option::of(prop::sample::select(Signal::ALL.to_vec()));
-    (signal, 1..=3_600_000_u64)
-        .prop_map(|(signal, millis)| Stop { signal, grace: Duration::from_millis(millis) })
+    (signal, span(), span()).prop_map(|(signal, grace, drain)| Stop { signal, grace, drain })
+}
+
+fn span() -> impl Strategy<Value = Duration> {
+    (1..=3_600_000_u64).prop_map(Duration::from_millis)
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    let check = prop_oneof![
+        "/[!-\"$-~]{0,9}".prop_map(|text| Check::Http(parsed(UrlPath::parse, &text))),
+        Just(Check::Tcp),
+        prop::collection::vec(text(), 1..3).prop_map(Check::Exec),
+    ];
+    let counts = (1..=9_u16, 1..=9_u16, 1..=9_u16);
+    let port = prop::option::of(1..=u16::MAX);
+    (check, port, (span(), span(), span()), counts).prop_map(|(check, port, spans, counts)| {
+        Health {
+            check,
+            port,
+            interval: spans.0.max(spans.1),
+            timeout: spans.0.min(spans.1),
+            start_period: spans.2,
+            success: counts.0,
+            failures: counts.1.min(counts.2),
+            replace_after: counts.1.max(counts.2),
+        }
+    })
+}
+
+fn share() -> impl Strategy<Value = Share> {
+    prop_oneof![(0..=250_u16).prop_map(Share::Count), (0..=100_u8).prop_map(Share::Percent)]
+}
+
+fn rollout() -> impl Strategy<Value = Rollout> {
+    let order = prop::option::of(prop::sample::select(Order::ALL.to_vec()));
+    let on_failure = prop::sample::select(OnFailure::ALL.to_vec());
+    let shares = (prop::option::of(share()), share());
+    (shares, span(), span(), order, on_failure, 1..=100_u16).prop_map(
+        |(
+            (max_surge, max_unavailable),
+            min_ready,
+            progress_deadline,
+            order,
+            on_failure,
+            history,
+        )| {
+            Rollout {
+                max_surge,
+                max_unavailable,
+                min_ready,
+                progress_deadline,
+                order,
+                on_failure,
+                history,
+            }
+        },
+    )
+}
+
+fn pre_deploy() -> impl Strategy<Value = PreDeploy> {
+    (prop::collection::vec(text(), 1..3), span())
+        .prop_map(|(command, timeout)| PreDeploy { command, timeout })
 }
 
 fn spec() -> impl Strategy<Value = AppSpec> {
@@ -242,8 +303,10 @@ fn spec() -> impl Strategy<Value = AppSpec> {
         prop::sample::select(vec![PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never]);
     let scalars = (name(), image(), 0..=MAX_REPLICAS, 1..=u16::MAX, pull);
     let lists = (words(), words(), env, labels, volumes);
-    (scalars, lists, prop::option::of(access()), resources(), stop())
-        .prop_map(|(scalars, lists, access, resources, stop)| {
+    let course = (prop::option::of(health()), rollout(), prop::option::of(pre_deploy()));
+    (scalars, lists, prop::option::of(access()), resources(), stop(), course)
+        .prop_map(|(scalars, lists, access, resources, stop, course)| {
+            let (health, rollout, pre_deploy) = course;
             let (name, image, replicas, port, pull) = scalars;
             let (command, args, env, labels, volumes) = lists;
             AppSpec {
@@ -260,6 +323,9 @@ fn spec() -> impl Strategy<Value = AppSpec> {
                 labels,
                 stop,
                 pull,
+                health,
+                rollout,
+                pre_deploy,
             }
         })
         .prop_filter("only valid specifications can be written", |spec| spec.problems().is_empty())

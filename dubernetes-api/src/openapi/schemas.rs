@@ -46,6 +46,103 @@ pub(crate) struct AppSpec {
     stop: Option<Stop>,
     /// When the image is pulled.
     pull: Option<PullPolicy>,
+    /// How a replica is asked whether it takes requests.
+    health: Option<HealthSpec>,
+    /// How one revision takes the place of another.
+    rollout: Option<RolloutSpec>,
+    /// A command that has to succeed once, before a new revision replaces anything.
+    pre_deploy: Option<PreDeploy>,
+}
+
+/// How a replica is asked: exactly one of `http`, `tcp` and `exec`.
+#[derive(ToSchema)]
+pub(crate) struct HealthSpec {
+    /// `GET` this path: a status from 200 to 399 is a good answer.
+    http: Option<String>,
+    /// Open a connection; `true`.
+    tcp: Option<bool>,
+    /// Run this command in the container: exit code 0 is a good answer.
+    exec: Option<Vec<String>>,
+    /// The port that is asked; the app's own unless given.
+    #[schema(minimum = 1, maximum = 65535)]
+    port: Option<u16>,
+    /// The time between two questions to a replica that is ready.
+    #[schema(required = false, default = "5s")]
+    interval: String,
+    /// How long an answer may take.
+    #[schema(required = false, default = "2s")]
+    timeout: String,
+    /// Failures until then do not count for `replace_after`, unless it was ready before.
+    #[schema(required = false, default = "1m")]
+    start_period: String,
+    /// So many good answers in a row make a replica ready.
+    #[schema(required = false, default = 1, minimum = 1, maximum = 1000)]
+    success: u16,
+    /// So many bad answers in a row take it out of the routes.
+    #[schema(required = false, default = 2, minimum = 1, maximum = 1000)]
+    failures: u16,
+    /// So many bad answers in a row have it replaced.
+    #[schema(required = false, default = 6, minimum = 1, maximum = 1000)]
+    replace_after: u16,
+}
+
+/// How one revision takes the place of another.
+#[derive(ToSchema)]
+pub(crate) struct RolloutSpec {
+    /// So many replicas more than wanted may be live on the way; 1 unless given.
+    max_surge: Option<Share>,
+    /// So many of the wanted replicas may be missing on the way; 0 unless given.
+    max_unavailable: Option<Share>,
+    /// A new replica counts once it was ready for so long.
+    #[schema(required = false, default = "2s")]
+    min_ready: String,
+    /// A revision that makes no progress for so long has failed.
+    #[schema(required = false, default = "2m")]
+    progress_deadline: String,
+    /// Which of the two comes first.
+    order: Option<Order>,
+    /// What happens when the revision fails.
+    on_failure: Option<OnFailure>,
+    /// So many revisions are kept to go back to.
+    #[schema(required = false, default = 10, minimum = 1, maximum = 100)]
+    history: u16,
+}
+
+/// A number of replicas, or a percentage of them.
+#[derive(ToSchema)]
+pub(crate) enum Share {
+    /// So many.
+    #[schema(title = "Count")]
+    Count(u16),
+    /// Such as `25%`.
+    #[schema(title = "Percent")]
+    Percent(String),
+}
+
+/// Which comes first at a replacement.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub(crate) enum Order {
+    StartFirst,
+    StopFirst,
+}
+
+/// What happens when a revision fails.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum OnFailure {
+    Rollback,
+    Pause,
+}
+
+/// A command that has to succeed before a new revision replaces anything.
+#[derive(ToSchema)]
+pub(crate) struct PreDeploy {
+    /// The command and its arguments.
+    command: Vec<String>,
+    /// How long it may take.
+    #[schema(required = false, default = "5m")]
+    timeout: String,
 }
 
 /// The hosts under which an app answers, and the path prefix.
@@ -86,6 +183,9 @@ pub(crate) struct Stop {
     /// The time between the signal and the kill, such as `10s`.
     #[schema(required = false, default = "10s")]
     grace: String,
+    /// How long requests under way may take before the signal.
+    #[schema(required = false, default = "30s")]
+    drain: String,
 }
 
 /// When the image of a new revision is pulled.

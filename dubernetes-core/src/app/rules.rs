@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::echo::quoted;
-use super::{Access, AppSpec, EnvName, Volume};
+use super::{Access, AppSpec, Check, EnvName, Health, Order, PreDeploy, Rollout, Volume};
 
 /// The largest `replicas`: a bridge ends near 1,000 ports, and one replica costs about 13 MB
 /// outside its container.
@@ -84,6 +84,13 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
     env(&spec.env, &mut found);
     labels(&spec.labels, &mut found);
     volumes(&spec.volumes, &mut found);
+    if let Some(asked) = &spec.health {
+        health(asked, &mut found);
+    }
+    rollout(&spec.rollout, &mut found);
+    if let Some(before) = &spec.pre_deploy {
+        pre_deploy(before, &mut found);
+    }
     found.into_iter().map(|broken| broken.problem).collect()
 }
 
@@ -231,4 +238,114 @@ pub(crate) fn volumes(volumes: &[Volume], found: &mut Vec<Broken>) {
                 .first(format!("volumes.{first}")),
         );
     }
+}
+
+/// The rules for `health`.
+pub(crate) fn health(health: &Health, found: &mut Vec<Broken>) {
+    if health.port == Some(0) {
+        found.push(Broken::new(
+            "health.port",
+            "`health.port` is a number from 1 to 65535, not 0".to_owned(),
+        ));
+    }
+    match &health.check {
+        Check::Exec(words) => {
+            command("health.exec", words, found);
+            if health.port.is_some() {
+                found.push(
+                    Broken::new("health.port", "`health.port` has no meaning beside `exec`")
+                        .hint("delete it: a command finds its own way to what it asks"),
+                );
+            }
+        }
+        Check::Http(_) | Check::Tcp => {}
+    }
+    if health.timeout > health.interval {
+        let (timeout, interval) = (health.timeout, health.interval);
+        let message = format!(
+            "`health.timeout` is at most `health.interval`, which is {interval}, not {timeout}"
+        );
+        found.push(
+            Broken::new("health.timeout", message)
+                .hint(format!("for example `timeout: {interval}`")),
+        );
+    }
+    let counts = [
+        ("health.success", health.success),
+        ("health.failures", health.failures),
+        ("health.replace_after", health.replace_after),
+    ];
+    for (path, count) in counts {
+        if !(1..=Health::MAX_COUNT).contains(&count) {
+            found.push(Broken::new(path, count_range(path, &count.to_string())));
+        }
+    }
+    if health.replace_after < health.failures {
+        let (after, failures) = (health.replace_after, health.failures);
+        let message = format!(
+            "`health.replace_after` is at least `health.failures`, which is {failures}, not {after}"
+        );
+        found.push(
+            Broken::new("health.replace_after", message).hint(
+                "a replica first leaves the routes, and is replaced if it does not come back",
+            ),
+        );
+    }
+}
+
+/// The sentence for a number of answers that is out of range.
+pub(crate) fn count_range(path: &str, found: &str) -> String {
+    format!("`{path}` is a number from 1 to {}, not {found}", Health::MAX_COUNT)
+}
+
+/// The rules for `rollout`.
+pub(crate) fn rollout(rollout: &Rollout, found: &mut Vec<Broken>) {
+    match (rollout.order, rollout.max_surge) {
+        (Some(Order::StopFirst), Some(surge)) if !surge.is_none() => {
+            found.push(
+                Broken::new(
+                    "rollout.max_surge",
+                    format!("`rollout.max_surge` is 0 with `order: stop-first`, not {surge}"),
+                )
+                .hint("delete one of the two: what stops first never has one replica more"),
+            );
+        }
+        (Some(Order::StopFirst), _) => {}
+        (_, Some(surge)) if surge.is_none() && rollout.max_unavailable.is_none() => {
+            found.push(
+                Broken::new(
+                    "rollout.max_surge",
+                    "`rollout.max_surge` and `rollout.max_unavailable` are both 0, so nothing can be replaced",
+                )
+                .hint("for example `max_unavailable: 1`"),
+            );
+        }
+        (_, _) => {}
+    }
+    if !(1..=Rollout::MAX_HISTORY).contains(&rollout.history) {
+        found.push(history_range(&rollout.history.to_string()));
+    }
+}
+
+/// The sentence for a number of kept revisions that is out of range.
+pub(crate) fn history_range(found: &str) -> Broken {
+    let most = Rollout::MAX_HISTORY;
+    Broken::new(
+        "rollout.history",
+        format!("`rollout.history` is a number from 1 to {most}, not {found}"),
+    )
+}
+
+/// The rules for `pre_deploy`.
+pub(crate) fn pre_deploy(pre_deploy: &PreDeploy, found: &mut Vec<Broken>) {
+    command("pre_deploy.command", &pre_deploy.command, found);
+}
+
+/// A command that has to name a program.
+fn command(path: &str, words: &[String], found: &mut Vec<Broken>) {
+    if words.first().is_none_or(String::is_empty) {
+        found.push(Broken::new(path, format!("`{path}` names no program")));
+        return;
+    }
+    argv(path, words, found);
 }

@@ -1,6 +1,9 @@
 //! Tree → specification, or everything that is wrong with it. YAML and JSON meet here, so this
 //! is the only place that gives the keys their meaning.
 
+mod health;
+mod rollout;
+
 use std::collections::BTreeMap;
 
 use super::fields::{Checker, Field, Fields};
@@ -62,11 +65,15 @@ fn app<'n>(checker: &mut Checker<'n>, root: &'n Node, outline: &mut Outline) -> 
     let stop = stop(checker, &fields);
     let pull = checker.given(&fields, "pull");
     let pull = pull.and_then(|field| checker.parsed(&field, parse_pull));
+    let health = health::read(checker, &fields);
+    let rollout = rollout::read(checker, &fields);
+    let pre_deploy = rollout::pre_deploy(checker, &fields);
     let mut spec = AppSpec::new(name?, image?);
     spec.replicas = replicas.unwrap_or(spec.replicas);
     spec.port = port.unwrap_or(spec.port);
     spec.pull = pull.unwrap_or(spec.pull);
-    Some(AppSpec { access, command, args, env, resources, volumes, labels, stop, ..spec })
+    let spec = AppSpec { access, command, args, env, resources, volumes, labels, stop, ..spec };
+    Some(AppSpec { health, rollout, pre_deploy, ..spec })
 }
 
 fn replicas<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option<u16> {
@@ -205,6 +212,9 @@ fn stop<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Stop {
     }
     if let Some(field) = checker.given(&level, "stop.grace") {
         stop.grace = checker.parsed(&field, Duration::parse).unwrap_or(stop.grace);
+    }
+    if let Some(field) = checker.given(&level, "stop.drain") {
+        stop.drain = checker.parsed(&field, Duration::parse).unwrap_or(stop.drain);
     }
     stop
 }

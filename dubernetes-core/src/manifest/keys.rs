@@ -5,7 +5,7 @@ use strsim::osa_distance;
 use crate::app::echo::quoted;
 
 /// The keys of an app.
-pub(super) const APP: [&str; 13] = [
+pub(super) const APP: [&str; 16] = [
     "name",
     "image",
     "replicas",
@@ -19,16 +19,51 @@ pub(super) const APP: [&str; 13] = [
     "labels",
     "stop",
     "pull",
+    "health",
+    "rollout",
+    "pre_deploy",
 ];
 /// The keys of `access`.
 pub(super) const ACCESS: [&str; 2] = ["host", "path"];
 /// The keys of `resources`.
 pub(super) const RESOURCES: [&str; 2] = ["cpu", "memory"];
 /// The keys of `stop`.
-pub(super) const STOP: [&str; 2] = ["signal", "grace"];
+pub(super) const STOP: [&str; 3] = ["signal", "grace", "drain"];
+/// The keys of `health`.
+pub(super) const HEALTH: [&str; 10] = [
+    "http",
+    "tcp",
+    "exec",
+    "port",
+    "interval",
+    "timeout",
+    "start_period",
+    "success",
+    "failures",
+    "replace_after",
+];
+/// The keys of `rollout`.
+pub(super) const ROLLOUT: [&str; 7] = [
+    "max_surge",
+    "max_unavailable",
+    "min_ready",
+    "progress_deadline",
+    "order",
+    "on_failure",
+    "history",
+];
+/// The keys of `pre_deploy`.
+pub(super) const PRE_DEPLOY: [&str; 2] = ["command", "timeout"];
 
-const LEVELS: [(&str, &[&str]); 4] =
-    [("", &APP), ("access", &ACCESS), ("resources", &RESOURCES), ("stop", &STOP)];
+const LEVELS: [(&str, &[&str]); 7] = [
+    ("", &APP),
+    ("access", &ACCESS),
+    ("resources", &RESOURCES),
+    ("stop", &STOP),
+    ("health", &HEALTH),
+    ("rollout", &ROLLOUT),
+    ("pre_deploy", &PRE_DEPLOY),
+];
 
 /// How the field at `path` is written, such as `replicas: 3`.
 pub(super) fn example(path: &str) -> &'static str {
@@ -49,7 +84,30 @@ pub(super) fn example(path: &str) -> &'static str {
         "stop" => "stop: { grace: 30s }",
         "stop.signal" => "signal: SIGINT",
         "stop.grace" => "grace: 30s",
+        "stop.drain" => "drain: 1m",
         "pull" => "pull: always",
+        "health" => "health: { http: /healthz }",
+        "health.http" => "http: /healthz",
+        "health.tcp" => "tcp: true",
+        "health.exec" => "exec: [\"/bin/check\"]",
+        "health.port" => "port: 8081",
+        "health.interval" => "interval: 10s",
+        "health.timeout" => "timeout: 1s",
+        "health.start_period" => "start_period: 2m",
+        "health.success" => "success: 2",
+        "health.failures" => "failures: 3",
+        "health.replace_after" => "replace_after: 12",
+        "rollout" => "rollout: { max_surge: 2 }",
+        "rollout.max_surge" => "max_surge: 25%",
+        "rollout.max_unavailable" => "max_unavailable: 1",
+        "rollout.min_ready" => "min_ready: 10s",
+        "rollout.progress_deadline" => "progress_deadline: 5m",
+        "rollout.order" => "order: stop-first",
+        "rollout.on_failure" => "on_failure: pause",
+        "rollout.history" => "history: 20",
+        "pre_deploy" => "pre_deploy: { command: [\"/bin/migrate\"] }",
+        "pre_deploy.command" => "command: [\"/bin/migrate\", \"up\"]",
+        "pre_deploy.timeout" => "timeout: 10m",
         _ => match path.split_once('.') {
             Some(("env", _)) => "LOG_LEVEL: info",
             Some(("labels", _)) => "team: shop",
@@ -143,9 +201,16 @@ fn foreign(key: &str) -> Option<&'static str> {
         "pid" | "ipc" | "hostPID" | "hostIPC" => {
             "not offered: each replica has processes and memory of its own"
         }
-        "user" | "working_dir" | "workingDir" | "healthcheck" => {
-            "not offered: set it when the image is built"
+        "user" | "working_dir" | "workingDir" => "not offered: set it when the image is built",
+        "healthcheck" | "livenessProbe" | "readinessProbe" | "startupProbe" => {
+            "write `health: { http: /healthz }`"
         }
+        "strategy" | "update_config" | "rollingUpdate" => "write `rollout: { max_surge: 1 }`",
+        "progressDeadlineSeconds" => "the key is `progress_deadline`, under `rollout`",
+        "minReadySeconds" => "the key is `min_ready`, under `rollout`",
+        "revisionHistoryLimit" => "the key is `history`, under `rollout`",
+        "maxSurge" => "the key is `max_surge`, under `rollout`",
+        "maxUnavailable" => "the key is `max_unavailable`, under `rollout`",
         "environment" | "envFrom" | "env_file" => {
             "the key is `env`, a mapping such as `env: { LOG_LEVEL: info }`"
         }
@@ -172,12 +237,21 @@ mod tests {
         let body = r#"{"name": "a", "image": "b", "access": {"host": "a.test", "path": "/x"},
             "port": 1, "command": ["a"], "args": ["a"], "env": {"A": "b"}, "labels": {"a": "b"},
             "resources": {"cpu": "1", "memory": "64Mi"}, "volumes": ["a:/b"], "pull": "never",
-            "stop": {"signal": "SIGINT", "grace": "1s"}}"#;
+            "stop": {"signal": "SIGINT", "grace": "1s", "drain": "1s"},
+            "health": {"http": "/", "port": 1, "interval": "4s", "timeout": "1s", "success": 2,
+                "start_period": "1s", "failures": 3, "replace_after": 9},
+            "rollout": {"max_surge": 2, "max_unavailable": "10%", "min_ready": "1s", "history": 3,
+                "progress_deadline": "1m", "order": "start-first", "on_failure": "pause"},
+            "pre_deploy": {"command": ["a"], "timeout": "1s"}}"#;
         let spec = crate::manifest::from_json(body.as_bytes()).unwrap();
         let written = serde_json::to_value(spec).unwrap();
         for (level, keys) in LEVELS {
             let object = if level.is_empty() { &written } else { &written[level] };
             let mut found: Vec<&str> = object.as_object().unwrap().keys().map(|k| &**k).collect();
+            if level == "health" {
+                // One of the three at a time.
+                found.extend(["tcp", "exec"]);
+            }
             let mut keys = keys.to_vec();
             found.sort_unstable();
             keys.sort_unstable();
@@ -195,7 +269,7 @@ mod tests {
             ("access", "replicas", "it belongs at the top level"),
             ("", "memroy", "did you mean `memory`, under `resources`?"),
             ("", "hosts", "did you mean `host`, under `access`?"),
-            ("stop", "zzz", "the keys here are `signal`, `grace`"),
+            ("stop", "zzz", "the keys here are `signal`, `grace`, `drain`"),
             ("", "build", "images are not built here: build one, and name it with `image`"),
         ];
         for (path, key, advised) in cases {

@@ -192,7 +192,11 @@ pub(super) async fn every_field_comes_back_as_it_was_put(store: &Arc<dyn Store>)
             },
         ],
         labels: BTreeMap::from([("team".into(), text.into())]),
-        stop: Stop { signal: Some(Signal::SigInt), grace: Duration::from_secs(90) },
+        stop: Stop {
+            signal: Some(Signal::SigInt),
+            grace: Duration::from_secs(90),
+            drain: Duration::from_secs(45),
+        },
         pull: PullPolicy::Always,
         ..with_route("web", "web.local", "/shop")
     };
