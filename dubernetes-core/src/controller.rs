@@ -78,6 +78,8 @@ pub struct Snapshot {
     pub rounds: u64,
     /// When the pass began.
     pub at: Option<Timestamp>,
+    /// When the next pass begins if nothing happens before.
+    pub next_look: Option<Timestamp>,
     /// What was desired.
     pub desired: DesiredState,
     /// What was observed.

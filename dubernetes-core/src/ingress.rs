@@ -132,14 +132,14 @@ impl ObservedIngress {
 #[derive(Debug, Error)]
 pub enum IngressError {
     /// The proxy's port on the host cannot be bound. Retry slowly; a person has to act.
-    #[error("port {port} on {address} cannot be bound for the ingress: {message}")]
+    #[error("port {port} on {address}, which the ingress needs, is taken{}", by(holder.as_deref()))]
     PortTaken {
         /// The port.
         port: u16,
         /// The host's address.
         address: String,
-        /// The engine's text, one line.
-        message: String,
+        /// Who has it, as far as that can be seen.
+        holder: Option<String>,
     },
     /// The proxy refuses the whole table. Retry when it changes; a person has to look.
     #[error("the ingress refused its configuration: {message}")]
@@ -156,4 +156,8 @@ pub enum IngressError {
     /// Anything else. Retry.
     #[error("the ingress failed")]
     Failed(#[source] Cause),
+}
+
+fn by(holder: Option<&str>) -> String {
+    holder.map_or_else(String::new, |holder| format!(" by {holder}"))
 }

@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod plan;
 pub mod reconcile;
 pub mod runtime;
+pub mod sockets;
 pub mod state;
 pub mod store;
 #[cfg(feature = "testing")]

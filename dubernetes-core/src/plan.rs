@@ -1,6 +1,9 @@
 //! What is to be done now, what is waited for, and why: the whole output of [`crate::reconcile()`].
 
+mod cause;
 mod text;
+
+pub use cause::Cause;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -342,7 +345,10 @@ pub struct AppStatus {
     pub revision: u64,
     /// The generation that this was computed for.
     pub observed_generation: u64,
-    /// The most important reason, as a sentence fragment; empty if there is nothing to say.
+    /// Why it is so: what everything else waits for.
+    #[serde(skip)]
+    pub cause: Cause,
+    /// The same as a sentence fragment; empty if there is nothing to say.
     pub message: String,
     /// When the next try is, if one is waited for.
     pub next_try: Option<Timestamp>,

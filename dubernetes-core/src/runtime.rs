@@ -4,8 +4,10 @@
 //! anything. Every method has a deadline of its own and returns [`RuntimeError::Timeout`] when it
 //! passes; none retries. A caller that got an error knows only that the effect *may* have happened, and lists again.
 
+mod ports;
 mod values;
 
+pub use ports::OpenPorts;
 pub use values::{
     Container, ContainerId, ContainerRequest, ContainerState, EngineVersion, ExecOutput,
     ExecRequest, ExecResult, ExecSession, FileEntry, ImageId, LogLine, LogOptions, Network, Probe,
@@ -184,10 +186,12 @@ pub enum RuntimeError {
         name: String,
     },
     /// The image cannot be had. Retry slowly; a person has to act.
-    #[error("image `{image}`: {message}")]
+    #[error("{}: {message}", problem.of(image))]
     Image {
         /// The image.
         image: String,
+        /// What stands in the way.
+        problem: ImageProblem,
         /// The engine's or the registry's text, one line.
         message: String,
     },
@@ -208,6 +212,27 @@ pub enum RuntimeError {
         #[source]
         cause: Cause,
     },
+}
+
+/// What stands between the engine and an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageProblem {
+    /// The engine does not have it, nor does its registry, where that was asked.
+    Missing,
+    /// Its registry gives no right to pull it. Some say so of what they do not have, too.
+    Denied,
+    /// Anything else, such as a registry that does not answer.
+    Unavailable,
+}
+
+impl ImageProblem {
+    fn of(self, image: &str) -> String {
+        match self {
+            Self::Missing => format!("image `{image}` not found"),
+            Self::Denied => format!("no rights to pull image `{image}`"),
+            Self::Unavailable => format!("image `{image}` cannot be had"),
+        }
+    }
 }
 
 impl RuntimeError {

@@ -157,6 +157,12 @@ pub enum FailureKind {
     Lasting,
     /// The image that the revision was resolved to is no longer on the engine.
     ImageGone,
+    /// A person has to act: neither the engine nor the registry has the image.
+    ImageMissing,
+    /// A person has to act: the registry gives no right to pull the image.
+    ImageDenied,
+    /// A person has to act: somebody else listens on the ingress' port.
+    PortTaken,
 }
 
 /// Two apps that want the same host and path.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use dubernetes_core::app::{ImageRef, PullPolicy};
-use dubernetes_core::runtime::{ImageId, RuntimeError};
+use dubernetes_core::runtime::{ImageId, ImageProblem, RuntimeError};
 use futures_util::StreamExt as _;
 
 use crate::credentials;
@@ -14,6 +15,10 @@ use crate::error::{Failure, unreadable};
 /// A pull that shows no progress for so long is stuck: the engine itself retries a broken layer
 /// for 75 s in five tries, and shows each of them.
 const STALLED: Duration = Duration::from_secs(60);
+
+/// The one text of an engine that is looked at: a registry wants a name and a password, and the
+/// user has none. The request is not even sent then, so there is no status that would tell.
+const NO_CREDENTIALS: &str = "no basic auth credentials";
 
 /// The image's id, after a pull where `policy` wants one.
 pub(crate) async fn ensure(
@@ -30,6 +35,7 @@ pub(crate) async fn ensure(
         (Some(id), _) => Ok(id),
         (None, PullPolicy::Never) => Err(image_error(
             image,
+            ImageProblem::Missing,
             "it is not on this engine, and `pull: never` forbids to pull it".to_owned(),
         )),
         (None, PullPolicy::Missing) => {
@@ -66,7 +72,8 @@ async fn pull(
         Err(why) => (None, format!("; it was tried without credentials, since {why}")),
     };
     let options = CreateImageOptionsBuilder::default().from_image(reference).build();
-    let mut progress = engine.docker()?.create_image(Some(options), None, credentials).boxed();
+    let pull = engine.docker()?.create_image(Some(options), None, credentials.clone());
+    let mut progress = pull.boxed();
     loop {
         match tokio::time::timeout(STALLED, progress.next()).await {
             Err(_) => return Err(Failure::timeout(&operation).general()),
@@ -74,20 +81,39 @@ async fn pull(
             Ok(Some(Ok(_))) => {}
             Ok(Some(Err(error))) => {
                 let failure = Failure::new(engine, &operation, error);
-                return Err(match failure.message() {
-                    Some(message) => image_error(image, format!("{failed}: {message}{trouble}")),
-                    None => failure.general(),
-                });
+                let Some(message) = failure.message() else { return Err(failure.general()) };
+                let problem = problem(engine, reference, credentials, &message).await;
+                return Err(image_error(image, problem, format!("{failed}: {message}{trouble}")));
             }
         }
     }
-    find(engine, reference)
-        .await?
-        .ok_or_else(|| image_error(image, "it is not on this engine after its pull".to_owned()))
+    find(engine, reference).await?.ok_or_else(|| {
+        let message = "it is not on this engine after its pull".to_owned();
+        image_error(image, ImageProblem::Unavailable, message)
+    })
 }
 
-fn image_error(image: &ImageRef, message: String) -> RuntimeError {
-    RuntimeError::Image { image: image.to_string(), message }
+/// Why a pull failed. The engine answers every failed pull alike, with a status of its own or in
+/// the stream; asked about the same image, it passes on the registry's.
+async fn problem(
+    engine: &Engine,
+    reference: &str,
+    credentials: Option<DockerCredentials>,
+    message: &str,
+) -> ImageProblem {
+    let Ok(docker) = engine.docker() else { return ImageProblem::Unavailable };
+    let asked = docker.inspect_registry_image(reference, credentials);
+    let asked = engine.call(READ, "ask the registry about an image", asked).await;
+    match asked.err().and_then(|failure| failure.status()) {
+        Some(404) => ImageProblem::Missing,
+        Some(401 | 403) => ImageProblem::Denied,
+        _ if message.ends_with(NO_CREDENTIALS) => ImageProblem::Denied,
+        _ => ImageProblem::Unavailable,
+    }
+}
+
+fn image_error(image: &ImageRef, problem: ImageProblem, message: String) -> RuntimeError {
+    RuntimeError::Image { image: image.to_string(), problem, message }
 }
 
 /// The reference with the tag that it means: without one, an engine would pull every tag.

@@ -9,7 +9,7 @@
 //!
 //! Nothing about apps or replicas. Here is decided how a request is written for the engine
 //! (`to_docker`), how its answers are read (`from_docker`), how long each call may take, and what
-//! a failure means for the caller (`error`): by status codes, never by the text of a message.
+//! a failure means for the caller (`error`): by status codes, and in one place (`image`) by a text.
 //!
 //! [`ContainerRuntime`]: dubernetes_core::runtime::ContainerRuntime
 
@@ -22,6 +22,7 @@ mod files;
 mod from_docker;
 mod image;
 mod network;
+mod ports;
 mod probe;
 mod runtime;
 mod streams;

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dubernetes_core::runtime::{Probe, ProbeAnswer, ProbeTarget};
+use dubernetes_core::runtime::{OpenPorts, Probe, ProbeAnswer, ProbeTarget};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper::client::conn::http1::handshake;
@@ -20,7 +20,12 @@ use tokio::time::{Instant, timeout_at};
 const BODY_LIMIT: usize = 4096;
 
 /// Sends one probe and says what came back.
-pub(crate) async fn send(target: &ProbeTarget) -> ProbeAnswer {
+///
+/// Where nobody listens, `open` is asked who listens elsewhere.
+pub(crate) async fn send(
+    target: &ProbeTarget,
+    open: impl AsyncFnOnce() -> OpenPorts,
+) -> ProbeAnswer {
     let limit = target.timeout.to_std();
     let deadline = Instant::now() + limit;
     let answer = match &target.probe {
@@ -29,27 +34,24 @@ pub(crate) async fn send(target: &ProbeTarget) -> ProbeAnswer {
         }
         Probe::Http { port, path } => get(target.address, *port, path, deadline).await,
     };
-    answer.unwrap_or_else(|failed| ProbeAnswer::Failed { reason: failed.reason(limit) })
+    let (Probe::Tcp { port } | Probe::Http { port, .. }) = target.probe;
+    let reason = match answer {
+        Ok(answer) => return answer,
+        Err(Failed::Refused) => return ProbeAnswer::Refused { port, open: open().await },
+        Err(Failed::TimedOut) => {
+            let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+            let limit = dubernetes_core::app::Duration::from_millis(limit);
+            format!("port {port}: no answer within {limit}")
+        }
+        Err(Failed::Other(reason)) => reason,
+    };
+    ProbeAnswer::Failed { reason }
 }
 
 enum Failed {
     Refused,
     TimedOut,
     Other(String),
-}
-
-impl Failed {
-    fn reason(self, limit: Duration) -> String {
-        match self {
-            Self::Refused => "connection refused".to_owned(),
-            Self::TimedOut => {
-                let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-                let limit = dubernetes_core::app::Duration::from_millis(limit);
-                format!("no answer within {limit}")
-            }
-            Self::Other(reason) => reason,
-        }
-    }
 }
 
 async fn connect(address: Ipv4Addr, port: u16, deadline: Instant) -> Result<TcpStream, Failed> {

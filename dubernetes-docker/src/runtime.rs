@@ -17,6 +17,7 @@ use futures_util::stream::BoxStream;
 use crate::cache::{Cache, ForgetOnDrop};
 use crate::engine::{Engine, READ};
 use crate::error::{Failure, unreadable};
+use crate::ports::Ports;
 use crate::{events, files, from_docker, image, network, probe, streams};
 
 /// The oldest API that has all that is asked for here: that of Docker Engine 20.10.
@@ -27,6 +28,7 @@ const OLDEST_API: (u32, u32) = (1, 41);
 pub struct DockerRuntime {
     engine: Arc<Engine>,
     cache: Arc<Cache>,
+    ports: Arc<Ports>,
 }
 
 impl DockerRuntime {
@@ -38,7 +40,11 @@ impl DockerRuntime {
     ///
     /// [`RuntimeError::Rejected`] for a host that is not a Unix socket.
     pub fn new(host: Option<&str>) -> Result<Self, RuntimeError> {
-        Ok(Self { engine: Arc::new(Engine::new(host)?), cache: Arc::default() })
+        Ok(Self {
+            engine: Arc::new(Engine::new(host)?),
+            cache: Arc::default(),
+            ports: Arc::default(),
+        })
     }
 
     /// The same, and asks the engine whether it answers and is new enough.
@@ -147,7 +153,8 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn probe(&self, target: &ProbeTarget) -> Result<ProbeAnswer, RuntimeError> {
-        Ok(probe::send(target).await)
+        let open = async || self.ports.find(&self.engine, target).await;
+        Ok(probe::send(target, open).await)
     }
 
     async fn logs(

@@ -257,11 +257,36 @@ async fn a_pull_that_fails_in_its_stream_is_an_image_error() {
         let image = ImageRef::parse("web").unwrap();
         let error = engine.runtime().ensure_image(&image, PullPolicy::Missing).await.unwrap_err();
         assert!(matches!(error, RuntimeError::Image { .. }), "{error:?}");
-        let expected =
-            format!("image `web`: it is not on this engine, and cannot be pulled: {text}");
+        let expected = format!(
+            "image `web` not found: it is not on this engine, and cannot be pulled: {text}"
+        );
         assert!(error.to_string().starts_with(&expected), "{error}");
         let asked = engine.last("POST /images/create");
         assert!(asked.contains("fromImage=web%3Alatest"), "one tag and not all: {asked}");
+    }
+}
+
+#[tokio::test]
+async fn why_an_image_cannot_be_pulled_is_told_by_the_registrys_status() {
+    let image = ImageRef::parse("r.test/web:1").unwrap();
+    let no_credentials = r#"{"message": "Head \"https://r.test\": no basic auth credentials"}"#;
+    let registry = "GET /distribution/r.test/web:1/json";
+    for (pull, asked, expected) in [
+        (status(500), status(404), "image `r.test/web:1` not found: "),
+        (status(404), status(401), "no rights to pull image `r.test/web:1`: "),
+        (status(500), status(403), "no rights to pull image `r.test/web:1`: "),
+        (status(500), status(500), "image `r.test/web:1` cannot be had: "),
+        (status(500), ok("{}"), "image `r.test/web:1` cannot be had: "),
+        (
+            Answer::Whole(500, no_credentials.to_owned()),
+            Answer::Whole(500, no_credentials.to_owned()),
+            "no rights to pull image `r.test/web:1`: ",
+        ),
+    ] {
+        let engine = RecordedEngine::start(&[("POST /images/create", pull), (registry, asked)]);
+        let error = engine.runtime().ensure_image(&image, PullPolicy::Missing).await.unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error}");
+        assert_eq!(engine.count(registry), 1);
     }
 }
 

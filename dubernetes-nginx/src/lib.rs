@@ -32,6 +32,7 @@
 pub mod config;
 mod directive;
 mod error;
+mod holder;
 mod ingress;
 mod proxy;
 mod quarantine;

@@ -170,6 +170,9 @@ impl Nginx {
                 Err(format!("its private listener answers with status {status}"))
             }
             ProbeAnswer::Connected => Err("its private listener does not speak HTTP".to_owned()),
+            ProbeAnswer::Refused { port, .. } => {
+                Err(format!("nothing listens on its private port {port}"))
+            }
             ProbeAnswer::Failed { reason } => {
                 Err(format!("its private listener does not answer: {}", one_line(&reason)))
             }
@@ -245,7 +248,7 @@ impl Nginx {
             Err(bind) if bind.kind() == ErrorKind::AddrInUse => IngressError::PortTaken {
                 port: self.config.http_port,
                 address: self.config.http_bind.to_string(),
-                message: chain(&error),
+                holder: crate::holder::of(self.config.http_bind, self.config.http_port),
             },
             Ok(_) | Err(_) => error.into(),
         }

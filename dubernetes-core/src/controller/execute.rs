@@ -3,7 +3,7 @@
 use crate::error;
 use crate::labels::ReplicaLabels;
 use crate::plan::{Action, Planned, Reason, ReplicaPlan};
-use crate::runtime::{ContainerId, RuntimeError};
+use crate::runtime::{ContainerId, ImageProblem, RuntimeError};
 use crate::state::FailureKind;
 use crate::store::StoreError;
 
@@ -72,7 +72,10 @@ impl Failed {
     /// What kind of failure an error of the engine is.
     pub(super) fn class(error: &RuntimeError) -> FailureKind {
         match error {
-            RuntimeError::Image { .. } | RuntimeError::Rejected { .. } => FailureKind::Lasting,
+            RuntimeError::Image { problem: ImageProblem::Missing, .. } => FailureKind::ImageMissing,
+            RuntimeError::Image { problem: ImageProblem::Denied, .. } => FailureKind::ImageDenied,
+            RuntimeError::Image { problem: ImageProblem::Unavailable, .. }
+            | RuntimeError::Rejected { .. } => FailureKind::Lasting,
             RuntimeError::Unreachable { .. }
             | RuntimeError::Timeout { .. }
             | RuntimeError::NotFound { .. }

@@ -190,9 +190,8 @@ impl Pass {
             }
             Err(error) => {
                 let kind = match &error {
-                    IngressError::PortTaken { .. } | IngressError::Refused { .. } => {
-                        FailureKind::Lasting
-                    }
+                    IngressError::PortTaken { .. } => FailureKind::PortTaken,
+                    IngressError::Refused { .. } => FailureKind::Lasting,
                     IngressError::Runtime(inner) => Failed::class(inner),
                     IngressError::NotAcknowledged | IngressError::Failed(_) => FailureKind::Passing,
                 };
@@ -239,9 +238,10 @@ impl Pass {
         if self.options.mode == Mode::Act && observed.engine == Engine::Answering {
             self.hand_out(&plan, &observed, tasks);
         }
-        self.plan_next_look(&plan, &observed, now);
+        let next_look = self.plan_next_look(&plan, &observed, now);
         let (rounds, at) = (self.last.rounds + 1, Some(now));
-        self.publish(Snapshot { rounds, at, desired, observed, plan, store_problem: None });
+        let store_problem = None;
+        self.publish(Snapshot { rounds, at, next_look, desired, observed, plan, store_problem });
         self.send_probes(tasks);
     }
 
@@ -292,7 +292,12 @@ impl Pass {
         Duration::try_from(left).ok().filter(|left| !left.is_zero())
     }
 
-    fn plan_next_look(&mut self, plan: &Plan, observed: &ObservedState, now: jiff::Timestamp) {
+    fn plan_next_look(
+        &mut self,
+        plan: &Plan,
+        observed: &ObservedState,
+        now: jiff::Timestamp,
+    ) -> Option<jiff::Timestamp> {
         let mut wait = self.options.resync.to_std();
         if observed.engine != Engine::Answering {
             wait = wait.min(RETRY);
@@ -304,6 +309,7 @@ impl Pass {
             wait = wait.min(left);
         }
         self.look_due = Instant::now() + wait.max(Duration::from_millis(5));
+        now.checked_add(wait).ok()
     }
 
     fn send_probes(&mut self, tasks: &mut Tasks) {

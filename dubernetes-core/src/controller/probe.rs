@@ -161,6 +161,7 @@ fn failure(answer: &ProbeAnswer) -> Option<String> {
     match answer {
         ProbeAnswer::Connected | ProbeAnswer::Http { status: 200..=399, .. } => None,
         ProbeAnswer::Http { status, .. } => Some(format!("it answered with status {status}")),
+        ProbeAnswer::Refused { port, open } => Some(open.instead_of(*port)),
         ProbeAnswer::Failed { reason } => Some(reason.clone()),
     }
 }

@@ -3,7 +3,9 @@
 use jiff::SignedDuration;
 
 use crate::app::{AppName, Stop};
-use crate::plan::{Action, AppStatus, Block, Blocked, Phase, Plan, Planned, Reason, Wait, Waiting};
+use crate::plan::{
+    Action, AppStatus, Block, Blocked, Cause, Phase, Plan, Planned, Reason, Wait, Waiting,
+};
 use crate::store::Tombstone;
 
 use super::view::World;
@@ -68,7 +70,7 @@ pub(super) fn orphans(world: &World<'_>, plan: &mut Plan) {
 fn deleting(world: &World<'_>, name: &AppName) -> AppStatus {
     let replicas = world.of(name);
     let creating = world.creating(name);
-    let left = replicas.len() + creating.len();
+    let cause = Cause::Deleting { left: replicas.len() + creating.len() };
     let mut pods: Vec<_> = replicas.iter().map(|replica| status::leaving(world, replica)).collect();
     pods.extend(
         creating.iter().map(|(ordinal, revision)| status::pending(name, *ordinal, *revision)),
@@ -81,11 +83,8 @@ fn deleting(world: &World<'_>, name: &AppName) -> AppStatus {
         revision: replicas.iter().map(|r| r.labels.revision).max().unwrap_or(0),
         observed_generation: 0,
         next_try: None,
-        message: match left {
-            0 => String::new(),
-            1 => "1 replica left".to_owned(),
-            _ => format!("{left} replicas left"),
-        },
+        message: cause.to_string(),
+        cause,
         pods,
     }
 }

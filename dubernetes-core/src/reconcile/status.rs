@@ -1,7 +1,7 @@
 //! How each app and pod is: computed from what is desired and observed, never stored.
 
 use crate::app::AppName;
-use crate::plan::{AppStatus, CallKey, Phase, Plan, PodState, PodStatus, Wait, Waiting};
+use crate::plan::{AppStatus, CallKey, Cause, Phase, Plan, PodState, PodStatus, Wait, Waiting};
 use crate::runtime::ContainerState;
 use crate::state::{Engine, FailureKind, ObservedReplica, Readiness};
 use crate::store::StoredApp;
@@ -43,7 +43,7 @@ pub(super) fn of_app(
     pods.sort_by(|a, b| {
         (a.name.len(), &a.name, a.revision).cmp(&(b.name.len(), &b.name, b.revision))
     });
-    let (message, next_try) = message(world, sorted, own, &facts, memory.as_deref());
+    let (cause, next_try) = cause(world, sorted, own, &facts, memory.as_deref());
     AppStatus {
         phase: phase(world, sorted, own, &facts),
         desired: want,
@@ -51,7 +51,8 @@ pub(super) fn of_app(
         updated,
         revision: stored.revision,
         observed_generation: stored.generation,
-        message,
+        message: cause.to_string(),
+        cause,
         next_try,
         pods,
     }
@@ -95,7 +96,7 @@ fn is_failed(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan) -> bool {
     let looping =
         sorted.current.iter().any(|r| restart::is_looping(r, world.is_ready(r), world.now));
     let unroutable = !own.routes.is_empty()
-        && ingress_failure(world).is_some_and(|(_, kind)| kind == FailureKind::Lasting);
+        && ingress_failure(world).is_some_and(|(_, kind)| kind != FailureKind::Passing);
     lasting || looping || unroutable
 }
 
@@ -115,42 +116,40 @@ fn is_down(replica: &ObservedReplica) -> bool {
 }
 
 /// The most important thing to say, and when the next try is.
-fn message(
+fn cause(
     world: &World<'_>,
     sorted: &Sorted<'_>,
     own: &Plan,
     facts: &Facts,
     memory: Option<&str>,
-) -> (String, Option<jiff::Timestamp>) {
-    if let Engine::Away { reason, .. } = &world.observed.engine {
-        return (reason.clone(), None);
+) -> (Cause, Option<jiff::Timestamp>) {
+    if let Engine::Away { reason, since } = &world.observed.engine {
+        return (Cause::EngineAway { since: *since, reason: reason.clone() }, None);
     }
     if let Some(blocked) = own.blocked.first() {
-        return (blocked.block.to_string(), None);
+        return (Cause::Blocked(blocked.block.clone()), None);
     }
     let waiting = |wanted: fn(&Wait) -> bool| own.waiting.iter().find(|w| wanted(&w.wait));
     let urgent = waiting(|w| matches!(w, Wait::Retry { .. }))
         .or_else(|| waiting(|w| matches!(w, Wait::BackOff { .. })));
     if let Some(waiting) = urgent {
-        return (waiting.text(), waiting.until);
+        return (Cause::Waits(waiting.clone()), waiting.until);
     }
     if let Some(looping) =
         sorted.current.iter().find(|r| restart::is_looping(r, world.is_ready(r), world.now))
     {
-        let cause = match looping.is_running() {
-            true => format!("{} keeps failing", looping.pod()),
-            false => format!("{}: {}", looping.pod(), restart::cause(looping, memory)),
-        };
-        return (format!("{cause}, {} restarts", looping.labels.restarts), None);
+        let last = (!looping.is_running()).then(|| restart::cause(looping, memory));
+        let (pod, restarts) = (looping.pod(), looping.labels.restarts);
+        return (Cause::Looping { pod, last, restarts }, None);
     }
-    if let (false, Some((reason, _))) = (facts.routed, ingress_failure(world)) {
-        return (reason.to_owned(), None);
+    if let (false, Some((message, _))) = (facts.routed, ingress_failure(world)) {
+        return (Cause::Ingress { message: message.to_owned() }, None);
     }
     let next = waiting(|w| matches!(w, Wait::Ready { .. })).or_else(|| own.waiting.first());
     match next {
-        Some(waiting) => (waiting.text(), None),
-        None if !facts.routed => ("waiting for the ingress".to_owned(), None),
-        None => (String::new(), None),
+        Some(waiting) => (Cause::Waits(waiting.clone()), None),
+        None if !facts.routed => (Cause::NotRouted, None),
+        None => (Cause::None, None),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 
 use crate::app::{Duration, Resources, Signal, Volume};
 
-use super::RuntimeError;
+use super::{OpenPorts, RuntimeError};
 
 /// Who the engine is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,7 +261,14 @@ pub enum ProbeAnswer {
         /// At most the first 4 KiB of the body.
         body: String,
     },
-    /// Nothing usable came: refused, timed out, closed, or not HTTP.
+    /// Nobody listens at the port, or not at the container's address.
+    Refused {
+        /// The port that was asked.
+        port: u16,
+        /// Where the container's processes listen instead.
+        open: OpenPorts,
+    },
+    /// Nothing usable came: timed out, closed, or not HTTP.
     Failed {
         /// Why, as a sentence fragment.
         reason: String,

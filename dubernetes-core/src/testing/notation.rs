@@ -18,6 +18,7 @@
 //! unreadable ID says="why"   a container with labels that make no sense
 //! under-way CALL             a call to the engine that has not returned yet
 //! failed CALL says="why"     one that failed. Keys: times ago; words: lasting image-gone
+//!                            image-missing image-denied port-taken
 //! ```
 //!
 //! - An app runs the image `NAME:REVISION`, and so did its older revisions. It is

@@ -12,7 +12,8 @@ const LOCAL: Ipv4Addr = Ipv4Addr::LOCALHOST;
 async fn probe(probe: Probe, millis: u64) -> ProbeAnswer {
     let id = ContainerId("c".into());
     let timeout = app::Duration::from_millis(millis);
-    send(&ProbeTarget { id, address: LOCAL, probe, timeout }).await
+    let open = async || OpenPorts::Exposed([7].into());
+    send(&ProbeTarget { id, address: LOCAL, probe, timeout }, open).await
 }
 
 /// Answers one connection with these bytes once a request has come, and holds it open if told to.
@@ -51,8 +52,9 @@ async fn a_listener_is_enough_for_a_connection() {
     let port = listener.local_addr().unwrap().port();
     assert_eq!(probe(Probe::Tcp { port }, 2000).await, ProbeAnswer::Connected);
     drop(listener);
-    check(&probe(Probe::Tcp { port }, 2000).await, "connection refused");
-    check(&probe(http(port), 2000).await, "connection refused");
+    let refused = ProbeAnswer::Refused { port, open: OpenPorts::Exposed([7].into()) };
+    assert_eq!(probe(Probe::Tcp { port }, 2000).await, refused);
+    assert_eq!(probe(http(port), 2000).await, refused);
 }
 
 #[tokio::test]
@@ -85,7 +87,8 @@ async fn a_body_without_an_end_is_cut_and_still_an_answer() {
 #[tokio::test]
 async fn silence_is_told_from_nonsense_and_from_hanging_up() {
     let (port, _served) = serve(b"", true).await;
-    check(&probe(http(port), 100).await, "no answer within 100ms");
+    let silent = format!("port {port}: no answer within 100ms");
+    check(&probe(http(port), 100).await, &silent);
     let (port, _served) = serve(b"SSH-2.0-whatever\r\n\r\n", false).await;
     check(&probe(http(port), 2000).await, "the answer is not HTTP");
     let (port, _served) = serve(b"", false).await;

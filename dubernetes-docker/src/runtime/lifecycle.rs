@@ -10,7 +10,9 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder,
 };
 use dubernetes_core::app::{Duration, Signal};
-use dubernetes_core::runtime::{ContainerId, ContainerRequest, ContainerState, RuntimeError};
+use dubernetes_core::runtime::{
+    ContainerId, ContainerRequest, ContainerState, ImageProblem, RuntimeError,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::engine::{Engine, READ, STOP_MARGIN, WRITE};
@@ -51,7 +53,8 @@ async fn missing(
 ) -> Result<RuntimeError, RuntimeError> {
     if image::find(engine, &request.image).await?.is_none() {
         let message = "it is not on this engine".to_owned();
-        return Ok(RuntimeError::Image { image: request.image.clone(), message });
+        let problem = ImageProblem::Missing;
+        return Ok(RuntimeError::Image { image: request.image.clone(), problem, message });
     }
     let network = engine.docker()?.inspect_network(&request.network, None);
     match engine.call(READ, "inspect a network", network).await {

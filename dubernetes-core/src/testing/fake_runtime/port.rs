@@ -10,8 +10,8 @@ use crate::error::Cause;
 use crate::labels;
 use crate::runtime::{
     Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, EngineVersion,
-    ExecOutput, ExecRequest, ExecSession, FileEntry, ImageId, LogLine, LogOptions, Network, Probe,
-    ProbeAnswer, ProbeTarget, RuntimeError, RuntimeEvent, Stats,
+    ExecOutput, ExecRequest, ExecSession, FileEntry, ImageId, ImageProblem, LogLine, LogOptions,
+    Network, OpenPorts, Probe, ProbeAnswer, ProbeTarget, RuntimeError, RuntimeEvent, Stats,
 };
 
 use super::world::not_found;
@@ -83,8 +83,11 @@ impl ContainerRuntime for FakeRuntime {
         if self.world().images.contains_key(image) {
             return Ok(image_id(image));
         }
-        let message = "not on this engine, and no registry has it".to_owned();
-        Err(RuntimeError::Image { image: image.to_string(), message })
+        Err(RuntimeError::Image {
+            image: image.to_string(),
+            problem: ImageProblem::Missing,
+            message: "not on this engine, and no registry has it".to_owned(),
+        })
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
@@ -99,7 +102,8 @@ impl ContainerRuntime for FakeRuntime {
         });
         let Some((image, behaviour)) = image.map(|(i, b)| (image_id(i), b.clone())) else {
             let (image, message) = (request.image.clone(), "not on this engine".to_owned());
-            return Err(RuntimeError::Image { image, message });
+            let problem = ImageProblem::Missing;
+            return Err(RuntimeError::Image { image, problem, message });
         };
         if !world.networks.values().any(|n| n.id == request.network) {
             return Err(RuntimeError::NotFound { kind: "network", name: request.network.clone() });
@@ -191,7 +195,9 @@ impl ContainerRuntime for FakeRuntime {
         Ok(match (&target.probe, listens) {
             (Probe::Tcp { .. }, true) => ProbeAnswer::Connected,
             (Probe::Http { .. }, true) => ProbeAnswer::Http { status: 200, body: String::new() },
-            (_, false) => ProbeAnswer::Failed { reason: "connection refused".to_owned() },
+            (Probe::Tcp { port } | Probe::Http { port, .. }, false) => {
+                ProbeAnswer::Refused { port: *port, open: OpenPorts::Unknown }
+            }
         })
     }
 

@@ -15,6 +15,12 @@ impl Reading {
             FailureKind::Lasting
         } else if line.word("image-gone") {
             FailureKind::ImageGone
+        } else if line.word("image-missing") {
+            FailureKind::ImageMissing
+        } else if line.word("image-denied") {
+            FailureKind::ImageDenied
+        } else if line.word("port-taken") {
+            FailureKind::PortTaken
         } else {
             FailureKind::Passing
         };

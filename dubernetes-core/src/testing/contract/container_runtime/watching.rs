@@ -85,8 +85,8 @@ pub(super) async fn probes_that_pass(bench: &Bench<'_>) {
     );
     let refused = send(bench, id.clone(), address, Probe::Tcp { port: 81 }).await;
     assert!(
-        matches!(refused, ProbeAnswer::Failed { .. }),
-        "a port without a listener fails, unlike {refused:?}"
+        matches!(refused, ProbeAnswer::Refused { port: 81, .. }),
+        "a port without a listener refuses, unlike {refused:?}"
     );
     bench.remove(&id).await;
 }
