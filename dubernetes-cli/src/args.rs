@@ -3,6 +3,7 @@
 
 mod basic;
 mod inspect;
+mod learn;
 mod orchestrate;
 mod reference;
 mod shared;
@@ -11,6 +12,7 @@ pub(crate) use basic::{ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, Val
 pub(crate) use inspect::{
     DescribeArgs, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs, VersionArgs,
 };
+pub(crate) use learn::{At, SimulateArgs};
 pub(crate) use orchestrate::{CompletionArgs, DownArgs, IngressArgs, LogFormat, ServeArgs, UpArgs};
 pub(crate) use reference::{Kind, Named, Reference};
 pub(crate) use shared::{
@@ -213,6 +215,24 @@ Examples:
   dubernetes serve --http-port 8080 --log-format json"
     )]
     Serve(ServeArgs),
+    /// Play through what would become of files' apps, in memory.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Play through what would become of files' apps: the same controller on an engine in
+memory, from nothing on, and on a clock that does not wait. Nothing is touched.
+
+Every TIME counts from the beginning. All options but `--for`, `--slow-start` and
+`--bad-image` can be given several times. Of the ready replicas the chart shows the
+fewest in each column: a full bar is all that are wanted, a dot none.
+`-o json` writes the events as `events -w -o json` does.
+
+Examples:
+  dubernetes simulate app.yaml --kill web-2@3s
+  dubernetes simulate app.yaml --apply next.yaml@10s --slow-start 20s
+  dubernetes simulate app.yaml --bad-image 10s --apply next.yaml@10s
+  dubernetes simulate app.yaml --crash-loop web=3 --for 1h"
+    )]
+    Simulate(SimulateArgs),
     /// Print a script that completes commands in a shell.
     #[command(
         after_long_help = EXIT_CODES,
@@ -243,6 +263,7 @@ impl Command {
             Self::Plan(args) => &args.format,
             Self::Get(args) => &args.format,
             Self::Events(args) => &args.format,
+            Self::Simulate(args) => &args.format,
             Self::Status(args) => &args.format,
             Self::Version(args) => &args.format,
             Self::Delete(_)

@@ -14,6 +14,7 @@ mod logs;
 mod plan;
 mod scale;
 mod serve;
+mod simulate;
 mod status;
 mod up;
 mod validate;
@@ -46,6 +47,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &str) ->
         Command::Exec(args) => interruptible(exec::run(&args, settings)).await,
         Command::Status(args) => interruptible(status::run(&args, settings)).await,
         Command::Version(args) => interruptible(version::run(&args, settings, program)).await,
+        Command::Simulate(args) => interruptible(simulate::run(&args, settings)).await,
         Command::Validate(args) => validate::run(&args),
         Command::Completion(args) => completion::run(&args, program),
     }

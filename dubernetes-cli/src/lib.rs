@@ -15,6 +15,7 @@ mod progress;
 mod report;
 mod resolve;
 mod settings;
+mod simulate;
 mod sources;
 mod target;
 mod wiring;

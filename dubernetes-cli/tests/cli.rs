@@ -17,6 +17,7 @@ fn cases() -> TestCases {
     cases
         .env("DOCKER_HOST", "unix:///nonexistent/engine.sock")
         .env("COLUMNS", "100")
+        .env("LC_ALL", "C")
         .env("NO_COLOR", "1");
     cases
 }
@@ -85,6 +86,20 @@ fn a_pipe_gets_no_colours_unless_asked() {
     let mut asked = dubernetes(&["--color", "always"]);
     let colored = asked.args(host).output().unwrap().stderr;
     assert!(colored.contains(&0x1b), "{}", String::from_utf8_lossy(&colored));
+}
+
+#[test]
+fn equal_simulations_are_equal() {
+    let file = "tests/cli/alone/simulate.in/web.yaml";
+    let faults = ["--kill", "web-2@3s", "--scale", "web=5@4s", "--engine-away", "5s+3s"];
+    let run = || {
+        let mut command = dubernetes(&["simulate", file, "-o", "json", "--unready", "web-1@9s+8s"]);
+        command.args(faults).output().unwrap()
+    };
+    let (first, second) = (run(), run());
+    let text = String::from_utf8_lossy(&first.stdout);
+    assert!(first.status.success() && text.contains("NotReady"), "{first:?}");
+    assert_eq!(text, String::from_utf8_lossy(&second.stdout));
 }
 
 #[test]

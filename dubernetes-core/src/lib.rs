@@ -6,6 +6,8 @@ pub mod clock;
 pub mod controller;
 pub mod error;
 pub mod event;
+#[cfg(feature = "fakes")]
+pub mod fakes;
 pub mod foresee;
 pub mod identity;
 pub mod ingress;

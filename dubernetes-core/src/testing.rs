@@ -10,16 +10,10 @@
 
 pub mod build;
 pub mod contract;
-mod fake_ingress;
-mod fake_runtime;
 pub mod gate;
-mod memory_store;
 pub mod notation;
 
-pub use fake_ingress::{Answer, FakeIngress};
-pub use fake_runtime::{Behaviour, FakeRuntime, TokioClock};
-pub use memory_store::MemoryStore;
-
+pub use crate::fakes::{Answer, Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 pub use crate::ingress::MockIngress;
 pub use crate::runtime::MockContainerRuntime;
 pub use crate::store::MockStore;

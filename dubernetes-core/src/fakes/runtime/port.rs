@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use crate::clock::Clock as _;
@@ -105,6 +106,8 @@ impl ContainerRuntime for FakeRuntime {
             let problem = ImageProblem::Missing;
             return Err(RuntimeError::Image { image, problem, message });
         };
+        let app = request.labels.get(labels::APP);
+        let behaviour = app.and_then(|app| world.apps.get(app)).cloned().unwrap_or(behaviour);
         if !world.networks.values().any(|n| n.id == request.network) {
             return Err(RuntimeError::NotFound { kind: "network", name: request.network.clone() });
         }
@@ -234,12 +237,12 @@ impl ContainerRuntime for FakeRuntime {
             async move {
                 loop {
                     match receiver.recv().await {
-                        Ok((owner, event)) if owner == instance => {
+                        Ok(Some((owner, event))) if owner == instance => {
                             return Some((Ok(event), receiver));
                         }
                         // Events may be lost; that is the trait's own word.
-                        Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-                        Err(tokio::sync::broadcast::error::RecvError::Closed) => return None,
+                        Ok(Some(_)) | Err(RecvError::Lagged(_)) => {}
+                        Ok(None) | Err(RecvError::Closed) => return None,
                     }
                 }
             }

@@ -86,7 +86,7 @@ impl FakeRuntime {
         let event = RuntimeEvent { id: id.clone(), action: action.to_owned(), labels };
         if let Some(owner) = owner {
             // Nobody has to listen.
-            let _ = self.events.send((owner, event));
+            let _ = self.events.send(Some((owner, event)));
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
-use crate::app::{ImageRef, InstanceName};
+use crate::app::{AppName, ImageRef, InstanceName};
 use crate::clock::Clock;
 use crate::runtime::{Container, ContainerId, ContainerRequest, LogLine, Network, RuntimeEvent};
 
@@ -80,12 +80,14 @@ impl Clock for TokioClock {
 pub struct FakeRuntime {
     clock: TokioClock,
     world: Arc<Mutex<World>>,
-    events: broadcast::Sender<(InstanceName, RuntimeEvent)>,
+    /// None: the streams end.
+    events: broadcast::Sender<Option<(InstanceName, RuntimeEvent)>>,
 }
 
 #[derive(Debug, Default)]
 struct World {
     images: BTreeMap<ImageRef, Behaviour>,
+    apps: BTreeMap<String, Behaviour>,
     networks: BTreeMap<InstanceName, Network>,
     containers: BTreeMap<ContainerId, FakeContainer>,
     made: u64,
@@ -119,6 +121,11 @@ impl FakeRuntime {
         self.world().images.insert(reference(image), behaviour);
     }
 
+    /// What the later containers of an app do, whatever their image says.
+    pub fn set_behaviour(&self, app: &AppName, behaviour: Behaviour) {
+        self.world().apps.insert(app.to_string(), behaviour);
+    }
+
     /// Takes an image off the engine. Its containers go on.
     ///
     /// # Panics
@@ -126,6 +133,11 @@ impl FakeRuntime {
     /// If `image` is no image reference.
     pub fn remove_image(&self, image: &str) {
         self.world().images.remove(&reference(image));
+    }
+
+    /// Takes all other images off the engine.
+    pub fn retain_images(&self, keep: impl Fn(&ImageRef) -> bool) {
+        self.world().images.retain(|image, _| keep(image));
     }
 
     /// Every container, in the order of their names.
@@ -190,9 +202,13 @@ impl FakeRuntime {
         };
     }
 
-    /// Whether the engine is away, from now on.
+    /// Whether the engine is away, from now on. Its streams of events end when it goes.
     pub fn set_away(&self, away: bool) {
         self.world().away = away;
+        if away {
+            // Nobody has to listen.
+            let _ = self.events.send(None);
+        }
     }
 
     /// The next `times` calls of an operation (`create`, `start`, `stop`, `remove`, `list`, `ensure image`)
