@@ -13,13 +13,15 @@ pub(crate) use inspect::{
     DescribeArgs, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs, VersionArgs,
 };
 pub(crate) use learn::{At, SimulateArgs};
-pub(crate) use orchestrate::{CompletionArgs, DownArgs, IngressArgs, LogFormat, ServeArgs, UpArgs};
+pub(crate) use orchestrate::{
+    CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
+};
 pub(crate) use reference::{Kind, Named, Reference};
 pub(crate) use shared::{
     ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, WaitArgs,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Exit codes, at the end of every `--help`.
 pub(crate) const EXIT_CODES: &str = "\
@@ -50,6 +52,13 @@ pub(crate) struct Cli {
     pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The command line under the name `program`.
+    pub(crate) fn named(program: &'static str) -> clap::Command {
+        Self::command().name(program).bin_name(program)
+    }
 }
 
 /// The verbs.
@@ -236,13 +245,25 @@ Examples:
     /// Print a script that completes commands in a shell.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Print a script that completes commands in a shell.
+        long_about = "Print a script that completes commands in a shell, and the names of apps and pods
+of a running orchestrator.
 
 Examples:
   dubernetes completion bash > /etc/bash_completion.d/dubernetes
   dubernetes completion fish > ~/.config/fish/completions/dubernetes.fish"
     )]
     Completion(CompletionArgs),
+    /// Print the manual, or write a page for each command.
+    #[command(
+        hide = true,
+        after_long_help = EXIT_CODES,
+        long_about = "Print the manual, or write a page for each command.
+
+Examples:
+  dubernetes man | man -l -
+  dubernetes man --out /usr/local/share/man/man1"
+    )]
+    Man(ManArgs),
     /// Show the versions of program, orchestrator and engine.
     #[command(
         after_long_help = EXIT_CODES,
@@ -276,7 +297,8 @@ impl Command {
             | Self::Logs(_)
             | Self::Exec(_)
             | Self::Serve(_)
-            | Self::Completion(_) => return false,
+            | Self::Completion(_)
+            | Self::Man(_) => return false,
         };
         format.format() == Format::Json
     }
@@ -284,8 +306,6 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod get;
 mod logs;
+mod man;
 mod plan;
 mod scale;
 mod serve;
@@ -29,7 +30,7 @@ use crate::report::{Failure, INTERRUPTED, Outcome};
 use crate::settings::Settings;
 
 /// Does what was typed.
-pub(crate) async fn run(command: Command, settings: &Settings, program: &str) -> Outcome {
+pub(crate) async fn run(command: Command, settings: &Settings, program: &'static str) -> Outcome {
     match command {
         // These say themselves what an interrupt leaves behind.
         Command::Apply(args) => apply::run(&args, settings).await,
@@ -50,6 +51,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &str) ->
         Command::Simulate(args) => interruptible(simulate::run(&args, settings)).await,
         Command::Validate(args) => validate::run(&args),
         Command::Completion(args) => completion::run(&args, program),
+        Command::Man(args) => man::run(&args, program),
     }
 }
 

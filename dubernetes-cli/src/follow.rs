@@ -51,21 +51,29 @@ impl<'a> Follower<'a> {
         let open = apps.iter().map(|(name, generation)| (name.clone(), (*generation, None)));
         let mut open: Open = open.collect();
         let mut worst = None;
+        for app in open.keys() {
+            self.progress.expect(app);
+        }
         while !open.is_empty() {
             match self.stream.step().await? {
                 Step::News(event) => self.tell(&event, |app| open.contains_key(app)),
-                Step::Look => {}
+                Step::Look => self.progress.tick(),
                 Step::Change(change) => {
+                    let app = change.object.name.clone();
                     if let Some(failure) = self.settle(*change, &mut open).await? {
-                        failure.report(false);
+                        self.progress.failed(Some(&app), || {
+                            failure.report(false);
+                        });
                         worst = Some(FAILED);
                     }
                 }
                 Step::Interrupted => return Err(verdict::interrupted(self.target, open.keys())),
                 Step::TimedOut => {
-                    for (name, (_, last)) in &open {
-                        verdict::timed_out(name, last.as_ref(), &self.timeout).report(false);
-                    }
+                    self.progress.failed(None, || {
+                        for (name, (_, last)) in &open {
+                            verdict::timed_out(name, last.as_ref(), &self.timeout).report(false);
+                        }
+                    });
                     return Err(Failure::told(worst.unwrap_or(TIMED_OUT)));
                 }
             }
@@ -102,21 +110,26 @@ impl<'a> Follower<'a> {
         self.catch_up(|name| open.contains_key(name)).await?;
         open.remove(&app.name);
         if failure.is_none() {
-            self.progress.done(&verdict::ready(&app, self.progress.start().elapsed()));
+            let text = verdict::ready(&app, self.progress.start().elapsed());
+            self.progress.done(Some(&app.name), &text);
         }
         Ok(failure)
     }
 
     /// Waits until nothing is left of these apps, each deleted at the time beside it.
     pub(crate) async fn until_gone(&mut self, mut apps: BTreeMap<AppName, Timestamp>) -> Outcome {
+        for app in apps.keys() {
+            self.progress.expect(app);
+        }
         while !apps.is_empty() {
             match self.stream.step().await? {
                 Step::News(event) => self.tell(&event, |app| apps.contains_key(app)),
                 Step::Look | Step::Change(_) => {
+                    self.progress.tick();
                     for name in gone(self.target, &apps).await? {
                         self.catch_up(|app| apps.contains_key(app)).await?;
                         apps.remove(&name);
-                        self.done(&format!("app/{name} is gone"));
+                        self.done(&name, &format!("app/{name} is gone"));
                     }
                 }
                 Step::Interrupted => {
@@ -143,9 +156,10 @@ impl<'a> Follower<'a> {
             match self.stream.step().await? {
                 Step::News(event) => self.tell(&event, |name| name == app),
                 Step::Look | Step::Change(_) => {
+                    self.progress.tick();
                     if is_done(self.target).await? {
                         self.catch_up(|name| name == app).await?;
-                        self.done(what);
+                        self.done(app, what);
                         return Ok(());
                     }
                 }
@@ -171,9 +185,9 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn done(&self, text: &str) {
+    fn done(&mut self, app: &AppName, text: &str) {
         let span = crate::output::span(self.progress.start().elapsed());
-        self.progress.done(&format!("{text} ({span})"));
+        self.progress.done(Some(app), &format!("{text} ({span})"));
     }
 
     fn tell(&mut self, event: &Event, wanted: impl Fn(&AppName) -> bool) {

@@ -7,6 +7,8 @@
 
 mod args;
 mod commands;
+mod complete;
+mod crash;
 mod follow;
 mod logging;
 mod output;
@@ -16,36 +18,47 @@ mod report;
 mod resolve;
 mod settings;
 mod simulate;
+mod settings_file;
 mod sources;
 mod target;
 mod wiring;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anstream::ColorChoice;
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, FromArgMatches as _};
 
-use args::{Cli, ColorWhen};
+use args::{Cli, ColorWhen, Command};
 use report::{Failure, Outcome};
 use settings::{Settings, User};
+use settings_file::SettingsFile;
 
 /// How long threads that are in a system call may keep the process from ending.
 const LAST_CALLS: Duration = Duration::from_millis(500);
 
 /// Does what the process's arguments say, under the name `program`, and gives the exit code.
 pub fn run(program: &'static str) -> ExitCode {
+    crash::guarded(|| match complete::answer(program) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => run_command(program),
+        Err(failure) => failure.report(false),
+    })
+}
+
+fn run_command(program: &'static str) -> ExitCode {
     if std::env::args_os().len() < 2 {
         // clap would not see this where the environment holds a flag.
-        let help = Cli::command().name(program).bin_name(program).render_help();
+        let help = Cli::named(program).render_help();
         report::say(help.ansi().to_string().trim_end());
         return ExitCode::from(report::USAGE);
     }
-    let cli = match parse(program, std::env::args_os()) {
-        Ok(cli) => cli,
+    let (cli, file, matches) = match parse(program, std::env::args_os()) {
+        Ok(parsed) => parsed,
         // Help that was asked for comes this way, too.
-        Err(error) => return Failure::from(error).report(false),
+        Err(failure) => return failure.report(false),
     };
     let choice = match cli.global.color {
         ColorWhen::Auto => ColorChoice::Auto,
@@ -54,22 +67,33 @@ pub fn run(program: &'static str) -> ExitCode {
     };
     choice.write_global();
     let json = cli.command.wants_json();
-    match work(cli, program) {
+    match work(cli, file, &matches, program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),
     }
 }
 
+/// Reads the words, and the settings file that they or the environment name.
 fn parse(
     program: &'static str,
     words: impl IntoIterator<Item = OsString>,
-) -> Result<Cli, clap::Error> {
-    let command = Cli::command().name(program).bin_name(program);
-    Cli::from_arg_matches(&command.try_get_matches_from(words)?)
+) -> Outcome<(Cli, SettingsFile, ArgMatches)> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let mut matches = Cli::named(program).try_get_matches_from(&words)?;
+    let named = matches.get_one::<PathBuf>("config");
+    let file = SettingsFile::read(named.map(PathBuf::as_path), User::present().settings_file())?;
+    if !file.is_empty() {
+        matches = file.defaults(Cli::named(program)).try_get_matches_from(words)?;
+    }
+    Ok((Cli::from_arg_matches(&matches)?, file, matches))
 }
 
-fn work(cli: Cli, program: &'static str) -> Outcome {
-    let settings = Settings::new(&cli.global, &User::present())?;
+fn work(cli: Cli, file: SettingsFile, matches: &ArgMatches, program: &'static str) -> Outcome {
+    let shown = match &cli.command {
+        Command::Status(_) => file.settings(matches)?,
+        _ => Vec::new(),
+    };
+    let settings = Settings::new(&cli.global, &User::present(), file)?.showing(shown);
     logging::start(&cli)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -30,6 +30,18 @@ pub(crate) fn check_owner(state_dir: &Path) -> Outcome {
     }
 }
 
+/// Refuses a folder that others could change: they could put their own socket there.
+pub(crate) fn check_folder(folder: &Path) -> Outcome {
+    check_owner(folder)?;
+    let mode = fs::metadata(folder).map_or(0, |found| found.mode() & 0o7777);
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(Failure::new(format!("the folder `{folder}` can be written by others (mode {mode:04o})"))
+        .help(format!("run `chmod go-w {folder}`, or choose another one with `--state-dir`")))
+}
+
 /// Notes whose state the folder holds, or refuses that of another instance: its apps would be
 /// run a second time.
 pub(crate) fn claim(state_dir: &Path, instance: &InstanceName) -> Outcome {
@@ -67,6 +79,7 @@ pub(crate) fn listen(path: &Path) -> Outcome<(UnixListener, Listening)> {
     };
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(cannot)?;
+        check_folder(folder)?;
     }
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => fs::remove_file(path).map_err(cannot)?,
@@ -102,6 +115,19 @@ mod tests {
         claim(folder.path(), &lab).unwrap();
         let failure = claim(folder.path(), &InstanceName::default()).unwrap_err();
         assert!(failure.text().contains("`lab`"), "{}", failure.text());
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_not_put_where_others_could_put_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o777, 0o770, 0o1777] {
+            fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+            let failure = listen(&folder.path().join("d.sock")).unwrap_err();
+            let text = failure.text();
+            assert!(text.contains(&format!("(mode {mode:04o})")), "{text}");
+            assert!(text.contains("chmod go-w"), "{text}");
+        }
+        assert!(!folder.path().join("d.sock").exists());
     }
 
     #[tokio::test]

@@ -1,27 +1,53 @@
-//! What is told while a command waits: one line for each thing that happened, with the seconds
-//! since the start, on standard error.
+//! What is told while a command waits, on standard error: one line for each thing that happened,
+//! with the seconds since the start; or on a terminal one line for each app, drawn anew.
+
+mod lines;
 
 use std::time::Instant;
 
 use dubernetes_api::wire::Event;
+use dubernetes_core::app::AppName;
 use dubernetes_core::error::one_line;
 use dubernetes_core::event::EventKind;
 
 use crate::args::ProgressStyle;
 use crate::output::seconds;
 use crate::report;
+use lines::Lines;
 
 /// Tells progress.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Progress {
-    style: ProgressStyle,
+    teller: Teller,
     start: Instant,
+}
+
+/// How it is told.
+#[derive(Debug)]
+enum Teller {
+    /// Not at all.
+    Quiet,
+    /// One event for each line, as JSON.
+    Json,
+    /// One line for each event.
+    Plain,
+    /// One line for each app.
+    Lines(Lines),
 }
 
 impl Progress {
     /// Begins now.
     pub(crate) fn new(style: ProgressStyle) -> Self {
-        Self { style, start: Instant::now() }
+        let lines = || Lines::on_terminal().map_or(Teller::Plain, Teller::Lines);
+        let teller = match style {
+            ProgressStyle::Quiet => Teller::Quiet,
+            ProgressStyle::Json => Teller::Json,
+            ProgressStyle::Plain => Teller::Plain,
+            // Whoever reads the log wants to read it, and nothing else on its lines.
+            ProgressStyle::Auto if logs() => Teller::Plain,
+            ProgressStyle::Tty | ProgressStyle::Auto => lines(),
+        };
+        Self { teller, start: Instant::now() }
     }
 
     /// Since when it tells.
@@ -29,38 +55,85 @@ impl Progress {
         self.start
     }
 
+    /// An app is waited for from now on.
+    pub(crate) fn expect(&mut self, app: &AppName) {
+        if let Teller::Lines(lines) = &mut self.teller {
+            lines.set(app.as_str(), format!("app/{app}  waiting"));
+            lines.draw(self.start.elapsed());
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&self) {
+        if let Teller::Lines(lines) = &self.teller {
+            lines.draw(self.start.elapsed());
+        }
+    }
+
     /// Something happened.
-    pub(crate) fn event(&self, event: &Event) {
-        match self.style {
-            ProgressStyle::Quiet => {}
-            ProgressStyle::Json => {
+    pub(crate) fn event(&mut self, event: &Event) {
+        match &mut self.teller {
+            Teller::Quiet => {}
+            Teller::Json => {
                 if let Ok(line) = serde_json::to_string(event) {
                     report::say(&line);
                 }
             }
-            ProgressStyle::Auto | ProgressStyle::Plain => {
-                report::say(&line(&seconds(self.start.elapsed()), event));
+            Teller::Plain => {
+                report::say(&format!("{}  {}", seconds(self.start.elapsed()), line(event)));
+            }
+            Teller::Lines(lines) => {
+                // What concerns the instance has a line of its own, without a name.
+                let app = event.app.as_ref().map_or("", |app| app.as_str());
+                let about = if app.is_empty() { String::new() } else { format!("app/{app}  ") };
+                lines.set(app, format!("{about}{}", line(event)));
+                lines.draw(self.start.elapsed());
             }
         }
     }
 
-    /// What was wanted is reached.
-    pub(crate) fn done(&self, text: &str) {
-        match self.style {
-            ProgressStyle::Quiet | ProgressStyle::Json => {}
-            ProgressStyle::Auto | ProgressStyle::Plain => report::say(&one_line(text)),
+    /// What was wanted of an app is reached, or of all that is waited for.
+    pub(crate) fn done(&mut self, app: Option<&AppName>, text: &str) {
+        self.leave(app);
+        match &self.teller {
+            Teller::Quiet | Teller::Json => {}
+            Teller::Plain => report::say(&one_line(text)),
+            Teller::Lines(lines) => lines.beside(|| report::say(&one_line(text))),
+        }
+    }
+
+    /// An app is waited for no longer, and why is told by `tell`.
+    pub(crate) fn failed(&mut self, app: Option<&AppName>, tell: impl FnOnce()) {
+        self.leave(app);
+        match &self.teller {
+            Teller::Quiet | Teller::Json | Teller::Plain => tell(),
+            Teller::Lines(lines) => lines.beside(tell),
+        }
+    }
+
+    fn leave(&mut self, app: Option<&AppName>) {
+        if let Teller::Lines(lines) = &mut self.teller {
+            match app {
+                Some(app) => lines.remove(app.as_str()),
+                None => lines.clear(),
+            }
         }
     }
 }
 
-fn line(seconds: &str, event: &Event) -> String {
+/// Whether more than errors is logged, to the same place.
+fn logs() -> bool {
+    tracing::level_filters::LevelFilter::current() > tracing::level_filters::LevelFilter::ERROR
+}
+
+fn line(event: &Event) -> String {
     let app = event.app.as_ref().map(|app| app.as_str());
     let object = event.pod.as_deref().or(app).unwrap_or("-");
     // How often something ordinary happened in the last hour, nobody wants to know here.
     let often = event.kind == EventKind::Warning && event.count > 1;
     let times = if often { format!(" ({} times)", event.count) } else { String::new() };
     format!(
-        "{seconds}  {:<14} {:<16} {}{times}",
+        "{:<14} {:<16} {}{times}",
         one_line(&event.reason).to_lowercase(),
         one_line(object),
         one_line(&event.message),
@@ -74,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_when_what_and_to_whom() {
+    fn a_line_says_what_and_to_whom() {
         let event = Event {
             id: 7,
             time: Timestamp::UNIX_EPOCH,
@@ -86,7 +159,7 @@ mod tests {
             message: "exit code 1".into(),
             count: 3,
         };
-        let expected = "  0.9s  exited         web-1            exit code 1 (3 times)";
-        assert_eq!(line("  0.9s", &event), expected);
+        let expected = "exited         web-1            exit code 1 (3 times)";
+        assert_eq!(line(&event), expected);
     }
 }

@@ -1,7 +1,7 @@
 //! Where things are: the state folder and the sockets, for the user who asks.
 //!
-//! Flags win over the environment and that over defaults; clap has decided that already. What is
-//! left are defaults that depend on the user.
+//! Flags win over the environment, that over the settings file, and that over defaults; clap has
+//! decided that already. What is left are defaults that depend on the user.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use dubernetes_core::app::InstanceName;
 
 use crate::args::GlobalArgs;
 use crate::report::{Failure, Outcome, USAGE};
+use crate::settings_file::{Setting, SettingsFile};
 
 /// The longest path that the kernel takes for a Unix socket.
 const SOCKET_PATH_MAX: usize = 107;
@@ -22,13 +23,24 @@ pub(crate) struct Settings {
     pub(crate) instance: InstanceName,
     /// Where its state and its sockets are.
     pub(crate) places: Places,
+    /// What the settings file says, for flags that this command does not have.
+    pub(crate) file: SettingsFile,
+    /// Every setting and who set it, for the command that shows them.
+    pub(crate) shown: Vec<Setting>,
 }
 
 impl Settings {
     /// The settings of these flags for this user.
-    pub(crate) fn new(global: &GlobalArgs, user: &User) -> Outcome<Self> {
+    pub(crate) fn new(global: &GlobalArgs, user: &User, file: SettingsFile) -> Outcome<Self> {
         let places = Places::find(user, global.state_dir.as_deref(), &global.instance)?;
-        Ok(Self { host: global.host.clone(), instance: global.instance.clone(), places })
+        let (host, instance) = (global.host.clone(), global.instance.clone());
+        Ok(Self { host, instance, places, file, shown: Vec::new() })
+    }
+
+    /// The same, with all settings to be shown.
+    pub(crate) fn showing(mut self, shown: Vec<Setting>) -> Self {
+        self.shown = shown;
+        self
     }
 }
 
@@ -39,6 +51,8 @@ pub(crate) struct User {
     pub(crate) root: bool,
     /// `$HOME`.
     pub(crate) home: Option<PathBuf>,
+    /// `$XDG_CONFIG_HOME`.
+    pub(crate) config_home: Option<PathBuf>,
     /// `$XDG_STATE_HOME`.
     pub(crate) state_home: Option<PathBuf>,
     /// `$XDG_RUNTIME_DIR`.
@@ -54,9 +68,21 @@ impl User {
         Self {
             root: rustix::process::geteuid().is_root(),
             home: folder("HOME"),
+            config_home: folder("XDG_CONFIG_HOME"),
             state_home: folder("XDG_STATE_HOME"),
             runtime_dir: folder("XDG_RUNTIME_DIR"),
         }
+    }
+
+    /// Where the settings file is, if none is named.
+    pub(crate) fn settings_file(&self) -> Option<PathBuf> {
+        let folder = match (&self.config_home, &self.home) {
+            _ if self.root => PathBuf::from("/etc"),
+            (Some(folder), _) => folder.clone(),
+            (None, Some(home)) => home.join(".config"),
+            (None, None) => return None,
+        };
+        Some(folder.join("dubernetes/config.yaml"))
     }
 }
 
@@ -157,6 +183,7 @@ mod tests {
         User {
             root: false,
             home: Some("/home/ada".into()),
+            config_home: None,
             state_home: None,
             runtime_dir: Some("/run/user/1000".into()),
         }
@@ -165,7 +192,7 @@ mod tests {
     fn check(user: &User, flags: &[&str], state: &str, socket: &str, system: Option<&str>) {
         let typed = ["dubernetes"].iter().chain(flags).chain(&["status"]);
         let cli = Cli::try_parse_from(typed).unwrap();
-        let places = Settings::new(&cli.global, user).unwrap().places;
+        let places = Settings::new(&cli.global, user, SettingsFile::default()).unwrap().places;
         let expected = Places {
             state_dir: state.into(),
             socket: socket.into(),
@@ -205,6 +232,16 @@ mod tests {
         for user in [user(), root] {
             check(&user, &["--state-dir", "/srv/d"], "/srv/d", "/srv/d/dubernetes.sock", None);
         }
+    }
+
+    #[test]
+    fn the_settings_file_is_the_systems_for_root_and_the_users_own_else() {
+        let file = |user: User| user.settings_file();
+        assert_eq!(file(User { root: true, ..user() }), Some("/etc/dubernetes/config.yaml".into()));
+        assert_eq!(file(user()), Some("/home/ada/.config/dubernetes/config.yaml".into()));
+        let moved = User { config_home: Some("/conf".into()), ..user() };
+        assert_eq!(file(moved), Some("/conf/dubernetes/config.yaml".into()));
+        assert_eq!(file(User::default()), None);
     }
 
     #[test]

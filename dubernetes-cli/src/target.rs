@@ -85,7 +85,7 @@ impl Target {
             Intent::Read => Work::Observe,
             Intent::Change => Work::Act,
         };
-        let in_process = InProcess::start(settings, &in_environment()?, work).await?;
+        let in_process = InProcess::start(settings, &without_flags(settings)?, work).await?;
         if intent == Intent::Read {
             report::note("no orchestrator is running; this command works by itself");
         }
@@ -94,8 +94,8 @@ impl Target {
 }
 
 /// The settings of an orchestrator that no flag of this command names.
-fn in_environment() -> Outcome<IngressArgs> {
-    IngressArgs::from_env().map_err(|error| {
+pub(crate) fn without_flags(settings: &Settings) -> Outcome<IngressArgs> {
+    IngressArgs::without_flags(&settings.file).map_err(|error| {
         let failure = Failure::from(error);
         report::help("this flag of `dubernetes serve` was read from its variable `DUBERNETES_…`");
         failure

@@ -31,6 +31,11 @@ const END_LIMIT: Duration = Duration::from_secs(8);
 /// How long a command waits for another one to let go of the state folder.
 const LOCK_LIMIT: Duration = Duration::from_secs(3);
 
+/// Where the engine is that these settings mean. It is not called.
+pub(crate) fn engine_place(args: &IngressArgs) -> Outcome<String> {
+    Ok(Parts::runtime(args)?.endpoint())
+}
+
 /// Whether a controller carries out what it decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {

@@ -15,6 +15,7 @@ use trycmd::TestCases;
 fn cases() -> TestCases {
     let cases = TestCases::new();
     cases
+        .env("XDG_CONFIG_HOME", "/nonexistent")
         .env("DOCKER_HOST", "unix:///nonexistent/engine.sock")
         .env("COLUMNS", "100")
         .env("LC_ALL", "C")

@@ -20,12 +20,14 @@ mod fields;
 mod json;
 mod keys;
 mod node;
+mod settings;
 mod suggest;
 mod syntax;
 mod text;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use settings::settings;
 
 use std::io::{self, Read};
 

@@ -117,7 +117,7 @@ fn image_error(image: &ImageRef, problem: ImageProblem, message: String) -> Runt
 }
 
 /// The reference with the tag that it means: without one, an engine would pull every tag.
-fn with_tag(reference: &str) -> String {
+pub(crate) fn with_tag(reference: &str) -> String {
     let last = reference.rsplit('/').next().unwrap_or(reference);
     if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }

@@ -28,4 +28,4 @@ mod runtime;
 mod streams;
 mod to_docker;
 
-pub use runtime::DockerRuntime;
+pub use runtime::{DockerRuntime, EngineMachine};

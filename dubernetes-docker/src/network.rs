@@ -71,6 +71,15 @@ pub(crate) async fn ensure(
     Ok(network)
 }
 
+/// The first subnet that no network of the engine overlaps, for a network of the instance.
+pub(crate) async fn free(
+    engine: &Engine,
+    instance: &InstanceName,
+) -> Result<Option<Ipv4Net>, RuntimeError> {
+    let taken = from_docker::subnets(&list(engine, None).await?);
+    Ok(candidates(instance, &taken).next())
+}
+
 /// Removes the instance's network, and its doubles if there are any.
 pub(crate) async fn remove(engine: &Engine, instance: &InstanceName) -> Result<(), RuntimeError> {
     for id in ids(engine, instance).await? {

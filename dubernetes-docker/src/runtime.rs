@@ -2,6 +2,9 @@
 
 mod containers;
 mod lifecycle;
+mod survey;
+
+pub use survey::EngineMachine;
 
 use std::sync::Arc;
 

@@ -5,6 +5,8 @@
 
 #[path = "recorded/server.rs"]
 mod server;
+#[path = "recorded/survey.rs"]
+mod survey;
 
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::chain;

@@ -48,6 +48,30 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Takes the lock for a look: without a word of its own in the file. Where there is no file,
+    /// nobody has ever worked in the folder.
+    pub(crate) fn borrow(folder: &Path) -> Result<Option<Self>, OpenError> {
+        let path = folder.join(FILE);
+        let not_readable = |source: io::Error| OpenError::NotWritable {
+            path: path.clone(),
+            source: Cause::new(source),
+        };
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(not_readable(error)),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => {
+                Err(OpenError::Locked { folder: folder.to_owned(), pid: read_pid(&mut file) })
+            }
+            Err(TryLockError::Error(error)) => Err(not_readable(error)),
+        }
+    }
+}
+
 fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())

@@ -47,6 +47,13 @@ pub(crate) fn open(folder: &Path, migrations: &[&str]) -> Result<Opened, OpenErr
     Ok(Opened { path, writer, reader, lock })
 }
 
+/// Looks whether the database in `folder` can be trusted, and changes nothing; `None` if there is
+/// none yet.
+pub(crate) fn look(folder: &Path, migrations: &[&str]) -> Result<Option<u32>, OpenError> {
+    let _lock = Lock::borrow(folder)?;
+    inspect(&folder.join(FILE), schema::newest(migrations))
+}
+
 /// Makes the database under another name first: under its own it is never empty or half made.
 fn create(path: &Path, migrations: &[&str]) -> Result<(), OpenError> {
     let not_writable = |error: io::Error| OpenError::NotWritable {

@@ -21,7 +21,7 @@ use crate::error::{BackupError, Failure, OpenError};
 use crate::lock::Lock;
 use crate::open::{self, Opened};
 use crate::worker::Worker;
-use crate::{schema, snapshot};
+use crate::{folder, schema, snapshot};
 
 use self::events::LIMIT;
 
@@ -49,6 +49,19 @@ impl SqliteStore {
     /// left as it is then.
     pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
         Self::open_with(state_dir, schema::MIGRATIONS)
+    }
+
+    /// Looks whether a store in `state_dir` could be opened, and changes nothing. `None` if there
+    /// is no store yet; else the version of its schema.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SqliteStore::open`], as far as a look can tell.
+    pub fn look(state_dir: &Path) -> Result<Option<u32>, OpenError> {
+        if !folder::exists(state_dir)? {
+            return Ok(None);
+        }
+        open::look(state_dir, schema::MIGRATIONS)
     }
 
     pub(crate) fn open_with(state_dir: &Path, migrations: &[&str]) -> Result<Self, OpenError> {

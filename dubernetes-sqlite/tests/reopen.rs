@@ -197,3 +197,36 @@ async fn the_newest_five_snapshots_are_kept() {
     kept.sort();
     assert_eq!(kept, taken[2..]);
 }
+
+#[tokio::test]
+async fn a_look_finds_what_opening_would_and_changes_nothing() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("state");
+    assert_eq!(SqliteStore::look(&folder).unwrap(), None);
+    assert!(!folder.exists());
+    let store = SqliteStore::open(&folder).unwrap();
+    store.put(request("web")).await.unwrap();
+    let error = SqliteStore::look(&folder).unwrap_err();
+    let me = std::process::id();
+    assert!(matches!(error, OpenError::Locked { pid: Some(pid), .. } if pid == me), "{error}");
+    drop(store);
+    let content = || {
+        let mut files: Vec<_> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .map(|path| (path.clone(), fs::read(&path).unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = content();
+    assert_eq!(SqliteStore::look(&folder).unwrap(), Some(1));
+    assert_eq!(content(), before);
+    fs::write(folder.join("dubernetes.db"), "").unwrap();
+    let error = SqliteStore::look(&folder).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let error = SqliteStore::look(&folder).unwrap_err();
+    assert!(matches!(error, OpenError::WritableByOthers { mode: 0o777, .. }), "{error}");
+}

@@ -1,9 +1,11 @@
 //! Commands that change apps, or say what a change would do.
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::MAX_REPLICAS;
 
 use super::{FileArgs, FormatArgs, Named, WaitArgs};
+use crate::complete;
 
 /// `apply`.
 #[derive(Debug, Args)]
@@ -23,7 +25,8 @@ pub(crate) struct ApplyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
     /// Apps; or `pods` and then pods; each may be written as `app/NAME` or `pod/NAME`.
-    #[arg(value_name = "NAME", required_unless_present = "filename")]
+    #[arg(value_name = "NAME", required_unless_present = "filename",
+          add = ArgValueCompleter::new(complete::of_typed_kind))]
     pub(crate) names: Vec<String>,
     /// Files or folders whose apps are deleted: repeatable, or a list with commas.
     #[arg(short, long, value_name = "FILE", value_delimiter = ',')]
@@ -36,7 +39,8 @@ pub(crate) struct DeleteArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ScaleArgs {
     /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse)]
+    #[arg(value_name = "NAME", value_parser = Named::parse,
+          add = ArgValueCompleter::new(complete::apps))]
     pub(crate) name: Named,
     /// How many replicas it shall have.
     #[arg(value_name = "N", value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_REPLICAS)))]

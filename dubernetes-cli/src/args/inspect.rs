@@ -1,19 +1,22 @@
 //! Commands that look at what there is.
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::Duration;
 
 use super::reference::ReferenceParser;
 use super::{FormatArgs, Named, Reference};
+use crate::complete;
 
 /// `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// What: `apps`, `pods`, `revisions`, `events` or `routes`; or one thing, as `app/NAME`.
-    #[arg(value_name = "KIND", value_parser = ReferenceParser)]
+    #[arg(value_name = "KIND", value_parser = ReferenceParser,
+          add = ArgValueCompleter::new(complete::kinds))]
     pub(crate) reference: Reference,
     /// Only these.
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::of_typed_kind))]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
@@ -29,7 +32,8 @@ pub(crate) struct GetArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
     /// An app or a pod. `app NAME` and `pod NAME` work as well.
-    #[arg(value_name = "NAME", required = true, num_args = 1..=2)]
+    #[arg(value_name = "NAME", required = true, num_args = 1..=2,
+          add = ArgValueCompleter::new(complete::of_typed_kind))]
     pub(crate) name: Vec<String>,
 }
 
@@ -37,7 +41,8 @@ pub(crate) struct DescribeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
     /// Only those of this app or pod.
-    #[arg(value_name = "NAME", value_parser = Named::parse)]
+    #[arg(value_name = "NAME", value_parser = Named::parse,
+          add = ArgValueCompleter::new(complete::apps_and_pods))]
     pub(crate) name: Option<Named>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
@@ -53,7 +58,8 @@ pub(crate) struct EventsArgs {
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
     /// An app (all its pods) or a pod.
-    #[arg(value_name = "NAME", value_parser = Named::parse)]
+    #[arg(value_name = "NAME", value_parser = Named::parse,
+          add = ArgValueCompleter::new(complete::apps_and_pods))]
     pub(crate) name: Named,
     /// Go on with new lines.
     #[arg(short, long)]
@@ -73,7 +79,8 @@ pub(crate) struct LogsArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
     /// A pod, or an app (one of its ready pods).
-    #[arg(value_name = "NAME", value_parser = Named::parse)]
+    #[arg(value_name = "NAME", value_parser = Named::parse,
+          add = ArgValueCompleter::new(complete::apps_and_pods))]
     pub(crate) name: Named,
     /// Pass standard input on.
     #[arg(short = 'i', long)]

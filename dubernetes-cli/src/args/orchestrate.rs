@@ -1,14 +1,16 @@
 //! Commands that run the orchestrator or end what it owns, and its settings.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use dubernetes_core::app::ImageRef;
 
 use super::{FileArgs, ProgressStyle};
+use crate::settings_file::SettingsFile;
 
 /// Where the engine and the ingress are. Commands that work without an orchestrator read these
-/// from the environment.
+/// from the environment and the settings file.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct IngressArgs {
     /// The port of this machine on which the ingress takes requests.
@@ -34,18 +36,19 @@ pub(crate) struct IngressArgs {
 }
 
 impl IngressArgs {
-    /// What the environment says, for commands without these flags.
+    /// What the environment and the settings file say, for commands without these flags.
     ///
     /// # Errors
     ///
     /// clap's own, naming the flag of the variable that makes no sense.
-    pub(crate) fn from_env() -> Result<Self, clap::Error> {
+    pub(crate) fn without_flags(file: &SettingsFile) -> Result<Self, clap::Error> {
         #[derive(Parser)]
         struct Bare {
             #[command(flatten)]
             args: IngressArgs,
         }
-        Bare::try_parse_from(["dubernetes"]).map(|bare| bare.args)
+        let matches = file.defaults(Bare::command()).try_get_matches_from(["dubernetes"])?;
+        Bare::from_arg_matches(&matches).map(|bare| bare.args)
     }
 }
 
@@ -92,6 +95,14 @@ pub(crate) struct DownArgs {
     /// Do not ask.
     #[arg(short, long)]
     pub(crate) yes: bool,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write a page for each command into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `completion`.

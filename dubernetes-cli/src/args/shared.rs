@@ -31,6 +31,16 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, env = "DUBERNETES_INSTANCE", hide_env_values = true, value_name = "NAME",
           default_value = "default", value_parser = InstanceName::parse)]
     pub(crate) instance: InstanceName,
+    /// The settings file; else `/etc/dubernetes/config.yaml` for root, and for others
+    /// `~/.config/dubernetes/config.yaml`.
+    #[arg(
+        long,
+        global = true,
+        env = "DUBERNETES_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) config: Option<PathBuf>,
     /// When to use colour.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorWhen,
@@ -108,6 +118,11 @@ pub(crate) struct WaitArgs {
 impl WaitArgs {
     /// Waits as long as the clock runs.
     pub(crate) fn endless(progress: ProgressStyle) -> Self {
+        // Everything that happens is told, and stays to be read.
+        let progress = match progress {
+            ProgressStyle::Auto => ProgressStyle::Plain,
+            other => other,
+        };
         Self { detach: false, timeout: Duration::from_millis(u64::MAX), progress }
     }
 }
@@ -115,8 +130,10 @@ impl WaitArgs {
 /// How progress is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressStyle {
-    /// As `plain`.
+    /// As `tty` on a terminal, else as `plain`.
     Auto,
+    /// One line for each app, drawn anew with each change; as `plain` where no terminal can.
+    Tty,
     /// One line for each change.
     Plain,
     /// One event for each line, as JSON.

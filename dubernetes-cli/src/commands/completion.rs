@@ -1,13 +1,10 @@
-//! `completion`: a static script for a shell.
+//! `completion`: the script that makes a shell ask this program.
 
-use clap::CommandFactory as _;
-
-use crate::args::{Cli, CompletionArgs};
+use crate::args::CompletionArgs;
+use crate::complete;
 use crate::output;
 use crate::report::Outcome;
 
 pub(super) fn run(args: &CompletionArgs, program: &str) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), program, &mut script);
-    output::print_raw(&script)
+    output::print_raw(&complete::script(args.shell, program)?)
 }

@@ -1,16 +1,28 @@
-//! `status`: whether the orchestrator, the engine, the ingress and the apps are well.
+//! `status`: whether the orchestrator, the engine, the ingress and the apps are well; and with
+//! which settings it was asked.
 
 use std::fmt::Write as _;
 
 use dubernetes_api::wire::{EngineState, EngineVersion, IngressState, Mode, Status};
 use dubernetes_core::error::one_line;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::args::{Format, StatusArgs};
-use crate::output::{self, age};
+use crate::output::{self, Cell, Table, age};
 use crate::report::Outcome;
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::settings_file::Setting;
+use crate::target::{Intent, Target, without_flags};
+use crate::wiring;
+
+/// What the orchestrator says, and who has decided what is asked.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    settings: Vec<Setting>,
+}
 
 pub(super) async fn run(args: &StatusArgs, settings: &Settings) -> Outcome {
     let status = Target::with(settings, Intent::Read, async |target: &Target| {
@@ -18,10 +30,46 @@ pub(super) async fn run(args: &StatusArgs, settings: &Settings) -> Outcome {
     })
     .await?;
     match args.format.format() {
-        Format::Table | Format::Wide => output::print(&text(&status, Timestamp::now())),
+        Format::Table => output::print(&text(&status, Timestamp::now())),
+        Format::Wide => {
+            let settings = settings_table(&counting(settings)?);
+            output::print(&format!("{}{settings}", text(&status, Timestamp::now())))
+        }
         Format::Name => output::print(&format!("instance/{}\n", status.instance)),
-        format @ (Format::Json | Format::Yaml) => output::print(&output::value(&status, format)?),
+        format @ (Format::Json | Format::Yaml) => {
+            let report = Report { status: &status, settings: counting(settings)? };
+            output::print(&output::value(&report, format)?)
+        }
     }
+}
+
+/// The settings, with the values that depend on the user where nobody has set one.
+fn counting(settings: &Settings) -> Outcome<Vec<Setting>> {
+    let places = &settings.places;
+    let mut shown = settings.shown.clone();
+    for setting in shown.iter_mut().filter(|setting| setting.value.is_none()) {
+        match setting.name.as_str() {
+            "host" => setting.value = Some(format!("unix://{}", places.socket.display())),
+            "state_dir" => setting.value = Some(places.state_dir.display().to_string()),
+            "engine" => {
+                setting.value = Some(wiring::engine_place(&without_flags(settings)?)?);
+                if std::env::var_os("DOCKER_HOST").is_some_and(|host| !host.is_empty()) {
+                    setting.origin = "environment DOCKER_HOST".to_owned();
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(shown)
+}
+
+fn settings_table(settings: &[Setting]) -> String {
+    let mut table = Table::new(&["NAME", "VALUE", "ORIGIN"]);
+    for Setting { name, value, origin } in settings {
+        let value = value.as_deref().unwrap_or_default();
+        table.push(vec![Cell::new(name), Cell::new(value), Cell::new(origin)]);
+    }
+    format!("Settings:\n{}", table.render_indented(output::width()))
 }
 
 fn text(status: &Status, now: Timestamp) -> String {

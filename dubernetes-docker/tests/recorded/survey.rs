@@ -1,0 +1,82 @@
+//! What the adapter makes of answers to questions that no decision depends on.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use dubernetes_core::app::ImageRef;
+use dubernetes_core::runtime::RuntimeError;
+use dubernetes_docker::EngineMachine;
+
+use super::server::{Answer, RecordedEngine};
+use super::{instance, ok, status};
+
+fn nginx() -> ImageRef {
+    ImageRef::parse("nginx:stable-alpine").unwrap()
+}
+
+#[tokio::test]
+async fn an_engine_tells_of_its_machine_what_it_knows() {
+    let body = r#"{"DockerRootDir":"/var/lib/docker","SystemTime":"2026-11-26T13:00:00.5Z"}"#;
+    let engine = RecordedEngine::start(&[("GET /info", ok(body)), ("GET /info", ok("{}"))]);
+    let machine = engine.runtime().machine().await.unwrap();
+    assert_eq!(machine.data_root.as_deref(), Some(Path::new("/var/lib/docker")));
+    assert_eq!(machine.time.unwrap().to_string(), "2026-11-26T13:00:00.5Z");
+    let machine = engine.runtime().machine().await.unwrap();
+    assert_eq!(machine, EngineMachine { data_root: None, time: None });
+}
+
+#[tokio::test]
+async fn an_image_has_its_environment_or_is_not_there() {
+    let path = "GET /images/nginx:stable-alpine/json";
+    let body = r#"{"Id":"sha256:1","Config":{"Env":["NGINX_VERSION=1.30.6"]}}"#;
+    let engine = RecordedEngine::start(&[(path, ok(body)), (path, status(404))]);
+    let env = engine.runtime().image_env(&nginx()).await.unwrap();
+    assert_eq!(env, Some(vec!["NGINX_VERSION=1.30.6".to_owned()]));
+    assert_eq!(engine.runtime().image_env(&nginx()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn whether_an_image_can_be_pulled_the_registry_says() {
+    let path = "GET /distribution/nginx:stable-alpine/json";
+    let found = r#"{"Descriptor":{},"Platforms":[]}"#;
+    let engine = RecordedEngine::start(&[(path, ok(found)), (path, status(403))]);
+    engine.runtime().can_pull(&nginx()).await.unwrap();
+    let error = engine.runtime().can_pull(&nginx()).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Image { .. }), "{error:?}");
+    assert_eq!(error.to_string(), "image `nginx:stable-alpine`: the engine's own text");
+}
+
+#[tokio::test]
+async fn a_free_subnet_is_named_as_long_as_there_is_one() {
+    let taken = r#"[{"IPAM":{"Config":[{"Subnet":"10.192.0.0/10"}]}}]"#;
+    let engine =
+        RecordedEngine::start(&[("GET /networks", ok("[]")), ("GET /networks", ok(taken))]);
+    let subnet = engine.runtime().free_subnet(&instance()).await.unwrap().unwrap();
+    assert_eq!(subnet.prefix_len(), 22);
+    assert_eq!(engine.runtime().free_subnet(&instance()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn who_publishes_a_port_is_told_by_name() {
+    let body = r#"[
+        {"Names":["/dns"],"Ports":[{"PrivatePort":53,"PublicPort":53,"Type":"udp"}]},
+        {"Names":["/other"],"Ports":[{"PrivatePort":80,"PublicPort":81,"Type":"tcp","IP":"0.0.0.0"}]},
+        {"Names":["/web"],"Ports":[{"PrivatePort":80,"PublicPort":80,"Type":"tcp","IP":"127.0.0.1"}]}]"#;
+    let engine = RecordedEngine::start(&[("GET /containers/json", ok(body))]);
+    let ask = async |bind: &str, port| {
+        let bind: IpAddr = bind.parse().unwrap();
+        engine.runtime().publisher(bind, port).await.unwrap()
+    };
+    assert_eq!(ask("127.0.0.1", 80).await.as_deref(), Some("web"));
+    assert_eq!(ask("0.0.0.0", 80).await.as_deref(), Some("web"));
+    assert_eq!(ask("127.0.0.1", 81).await.as_deref(), Some("other"));
+    assert_eq!(ask("127.0.0.2", 80).await, None);
+    assert_eq!(ask("127.0.0.1", 82).await, None);
+    assert_eq!(ask("127.0.0.1", 53).await, None);
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_is_told_as_such() {
+    let engine = RecordedEngine::start(&[("GET /info", Answer::HangUp)]);
+    assert!(engine.runtime().machine().await.is_err());
+}
