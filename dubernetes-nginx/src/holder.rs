@@ -11,7 +11,7 @@ use dubernetes_core::sockets::{Listener, listeners};
 const PROCESSES: usize = 10_000;
 
 /// The process that listens on a port, such as "`python3` (process 12)"; `None` if none is seen.
-pub(crate) fn of(bind: IpAddr, port: u16) -> Option<String> {
+pub fn of(bind: IpAddr, port: u16) -> Option<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
         .map(|path| fs::read_to_string(path).unwrap_or_default());
     let all = tables.iter().flat_map(|table| listeners(table));

@@ -32,7 +32,7 @@
 pub mod config;
 mod directive;
 mod error;
-mod holder;
+pub mod holder;
 mod ingress;
 mod proxy;
 mod quarantine;

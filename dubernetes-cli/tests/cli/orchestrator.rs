@@ -23,7 +23,8 @@ pub(crate) struct Orchestrator {
 }
 
 impl Orchestrator {
-    /// Starts one whose engine has the images `web:1`, `web:2`, and `crash:1`, which ends at once.
+    /// Starts one whose engine has the images `web:1`, `web:2`, `crash:1`, which ends at once, and
+    /// `slow:1`, which never takes a connection.
     pub(crate) fn start() -> Self {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -48,6 +49,7 @@ fn start(folder: &Path) {
     engine.add_image("web:1", Behaviour::default());
     engine.add_image("web:2", Behaviour::default());
     engine.add_image("crash:1", crash);
+    engine.add_image("slow:1", Behaviour::never_ready());
     let ports = Ports {
         runtime: Arc::new(engine.clone()),
         store: Arc::new(MemoryStore::new()),

@@ -8,7 +8,7 @@ use bollard::models::PortSummaryTypeEnum;
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use dubernetes_core::app::{ImageRef, InstanceName};
 use dubernetes_core::error::one_line;
-use dubernetes_core::runtime::RuntimeError;
+use dubernetes_core::runtime::{ImageProblem, RuntimeError};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 
@@ -72,12 +72,16 @@ impl DockerRuntime {
         let call = self.engine.docker()?.inspect_registry_image(&name, credentials);
         match self.engine.call(READ, &operation, call).await {
             Ok(_) => Ok(()),
-            Err(failure) => Err(match failure.message() {
-                Some(message) => {
-                    RuntimeError::Image { image: image.to_string(), message: one_line(&message) }
-                }
-                None => failure.general(),
-            }),
+            Err(failure) => {
+                let problem = match failure.status() {
+                    Some(404) => ImageProblem::Missing,
+                    Some(401 | 403) => ImageProblem::Denied,
+                    _ => ImageProblem::Unavailable,
+                };
+                let Some(message) = failure.message() else { return Err(failure.general()) };
+                let (image, message) = (image.to_string(), one_line(&message));
+                Err(RuntimeError::Image { image, problem, message })
+            }
         }
     }
 

@@ -43,7 +43,10 @@ async fn whether_an_image_can_be_pulled_the_registry_says() {
     engine.runtime().can_pull(&nginx()).await.unwrap();
     let error = engine.runtime().can_pull(&nginx()).await.unwrap_err();
     assert!(matches!(error, RuntimeError::Image { .. }), "{error:?}");
-    assert_eq!(error.to_string(), "image `nginx:stable-alpine`: the engine's own text");
+    assert_eq!(
+        error.to_string(),
+        "no rights to pull image `nginx:stable-alpine`: the engine's own text"
+    );
 }
 
 #[tokio::test]

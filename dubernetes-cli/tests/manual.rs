@@ -1,0 +1,148 @@
+//! What other programs are told about this one: the shell, and the manual.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+#[path = "cli/orchestrator.rs"]
+mod orchestrator;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use orchestrator::Orchestrator;
+
+fn dubernetes(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dubernetes"));
+    command.args(words).env("XDG_CONFIG_HOME", "/nonexistent").env_remove("DUBERNETES_STATE_DIR");
+    command
+}
+
+fn stdout(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asks as the script for bash does, with the last word begun. Flags are left out.
+fn complete(state_dir: Option<&Path>, words: &[&str]) -> BTreeSet<String> {
+    let mut command = dubernetes(&[]);
+    command.arg("--").arg("dubernetes").args(words).env("DUBERNETES_COMPLETE", "bash");
+    command.env("_CLAP_COMPLETE_INDEX", words.len().to_string()).env("_CLAP_IFS", "\n");
+    if let Some(folder) = state_dir {
+        command.env("DUBERNETES_STATE_DIR", folder);
+    }
+    let offered = stdout(&mut command);
+    offered.lines().filter(|word| !word.starts_with('-')).map(str::to_owned).collect()
+}
+
+fn set(words: &[&str]) -> BTreeSet<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[test]
+fn names_that_exist_are_offered() {
+    let orchestrator = Orchestrator::start();
+    let folder = orchestrator.folder();
+    let file = folder.join("apps.yaml");
+    std::fs::write(&file, "name: api\nimage: web:1\nreplicas: 2\n---\nname: web\nimage: web:1\n")
+        .unwrap();
+    let mut apply = dubernetes(&["apply", "--progress", "quiet"]);
+    let applied = apply.arg(&file).env("DUBERNETES_STATE_DIR", folder).output().unwrap();
+    assert!(applied.status.success(), "{applied:?}");
+    let offered = |words: &[&str]| complete(Some(folder), words);
+    assert_eq!(offered(&["scale", ""]), set(&["api", "web"]));
+    assert_eq!(offered(&["logs", "w"]), set(&["web", "web-1"]));
+    assert_eq!(offered(&["describe", "app/"]), set(&["app/api", "app/web"]));
+    assert_eq!(offered(&["get", "pod/a"]), set(&["pod/api-1", "pod/api-2"]));
+    assert_eq!(offered(&["get", "pods", "api"]), set(&["api-1", "api-2"]));
+    assert_eq!(offered(&["get", "revisions", ""]), set(&["api", "web"]));
+    assert_eq!(offered(&["delete", "pods", "web"]), set(&["web-1"]));
+    assert_eq!(offered(&["exec", "nosuch"]), set(&[]));
+    assert!(offered(&["get", "p"]).contains("pods"));
+    let typed = folder.to_str().unwrap();
+    let expected = set(&["api", "web"]);
+    assert_eq!(complete(None, &["--state-dir", typed, "scale", ""]), expected);
+    let socket = format!("--host=unix://{typed}/dubernetes.sock");
+    assert_eq!(complete(None, &[&socket, "scale", ""]), expected);
+}
+
+#[test]
+fn without_an_orchestrator_nothing_is_offered_or_said_or_made() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("state");
+    let start = Instant::now();
+    assert_eq!(complete(Some(&folder), &["scale", ""]), set(&[]));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(!folder.exists());
+    assert!(complete(Some(&folder), &["sca"]).contains("scale"));
+    assert_eq!(complete(Some(Path::new("/dev/null")), &["logs", ""]), set(&[]));
+    assert_eq!(complete(None, &["--config", "/nonexistent", "logs", ""]), set(&[]));
+}
+
+#[test]
+fn an_orchestrator_that_is_silent_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dubernetes.sock");
+    let _silent = std::os::unix::net::UnixListener::bind(path).unwrap();
+    let start = Instant::now();
+    assert_eq!(complete(Some(folder.path()), &["scale", ""]), set(&[]));
+    // An answer would be waited for much longer elsewhere.
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_shell_that_is_unknown_is_told() {
+    let output = dubernetes(&["--", "x"]).env("DUBERNETES_COMPLETE", "nosuch").output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nosuch"), "{output:?}");
+}
+
+#[test]
+fn the_script_of_each_shell_asks_this_program() {
+    for (program, path) in [
+        ("dubernetes", env!("CARGO_BIN_EXE_dubernetes")),
+        ("dubectl", env!("CARGO_BIN_EXE_dubectl")),
+    ] {
+        for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+            let script = stdout(Command::new(path).args(["completion", shell]));
+            for part in [program, "DUBERNETES_COMPLETE"] {
+                assert!(script.contains(part), "{part} is not in the script for {shell}: {script}");
+            }
+        }
+    }
+}
+
+/// The commands that the help lists.
+fn commands() -> BTreeSet<String> {
+    let help = stdout(&mut dubernetes(&["-h"]));
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| !line.is_empty());
+    let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("man1");
+    assert_eq!(stdout(dubernetes(&["man", "--out"]).arg(&out)), "");
+    let pages: BTreeSet<String> = std::fs::read_dir(&out)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(commands().contains("apply") && commands().contains("version"));
+    for name in commands() {
+        let page = format!("dubernetes-{name}.1");
+        assert!(pages.contains(&page), "{page} is not in {pages:?}");
+    }
+    let apply = std::fs::read_to_string(out.join("dubernetes-apply.1")).unwrap();
+    for part in [".TH dubernetes-apply 1", "DUBERNETES_STATE_DIR", "Exit codes", "\\-\\-timeout"] {
+        assert!(apply.contains(part), "{part} is not in\n{apply}");
+    }
+    let first = stdout(&mut dubernetes(&["man"]));
+    assert!(first.contains(".TH dubernetes 1") && first.contains("Exit codes"), "{first}");
+    let failed = dubernetes(&["man", "--out", "/dev/null"]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+}
