@@ -10,7 +10,7 @@ mod shared;
 
 pub(crate) use basic::{ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs};
 pub(crate) use inspect::{
-    DescribeArgs, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs, VersionArgs,
+    DescribeArgs, DoctorArgs, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs, VersionArgs,
 };
 pub(crate) use learn::{At, SimulateArgs};
 pub(crate) use orchestrate::{
@@ -213,6 +213,17 @@ Examples:
   dubernetes status -o json"
     )]
     Status(StatusArgs),
+    /// Check whether all that an orchestrator needs is there.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Check whether all that an orchestrator needs is there: engine, image, network, port,
+folders, disks and clocks. Each line is `ok`, `warn` or `fail`, with a way out. Nothing is changed.
+
+Examples:
+  dubernetes doctor
+  dubernetes doctor -o json"
+    )]
+    Doctor(DoctorArgs),
     /// Run the orchestrator.
     #[command(
         after_long_help = EXIT_CODES,
@@ -286,6 +297,7 @@ impl Command {
             Self::Events(args) => &args.format,
             Self::Simulate(args) => &args.format,
             Self::Status(args) => &args.format,
+            Self::Doctor(args) => &args.format,
             Self::Version(args) => &args.format,
             Self::Delete(_)
             | Self::Scale(_)

@@ -6,6 +6,7 @@ mod completion;
 mod delete;
 mod describe;
 mod diff;
+mod doctor;
 mod down;
 mod events;
 mod exec;
@@ -47,6 +48,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Logs(args) => interruptible(logs::run(&args, settings)).await,
         Command::Exec(args) => interruptible(exec::run(&args, settings)).await,
         Command::Status(args) => interruptible(status::run(&args, settings)).await,
+        Command::Doctor(args) => interruptible(doctor::run(&args, settings)).await,
         Command::Version(args) => interruptible(version::run(&args, settings, program)).await,
         Command::Simulate(args) => interruptible(simulate::run(&args, settings)).await,
         Command::Validate(args) => validate::run(&args),

@@ -64,6 +64,22 @@ pub(crate) fn claim(state_dir: &Path, instance: &InstanceName) -> Outcome {
     }
 }
 
+/// Whether a socket is there already; an error if something else is.
+pub(crate) fn check_free(path: &Path) -> Outcome<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => Ok(true),
+        Ok(_) => {
+            let what = format!("`{}` is in the way: it is no socket", path.display());
+            Err(Failure::new(what).help("move it away"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => {
+            Err(Failure::because(&format!("cannot look at `{}`", path.display()), &error)
+                .help("choose another folder with `--state-dir`"))
+        }
+    }
+}
+
 /// A socket that listens; its file goes when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Listening {
@@ -81,14 +97,8 @@ pub(crate) fn listen(path: &Path) -> Outcome<(UnixListener, Listening)> {
         DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(cannot)?;
         check_folder(folder)?;
     }
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => fs::remove_file(path).map_err(cannot)?,
-        Ok(_) => {
-            let what = format!("`{}` is in the way: it is no socket", path.display());
-            return Err(Failure::new(what).help("move it away"));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(cannot(error)),
+    if check_free(path)? {
+        fs::remove_file(path).map_err(cannot)?;
     }
     let listener = UnixListener::bind(path).map_err(cannot)?;
     let listening = Listening { path: path.to_owned() };

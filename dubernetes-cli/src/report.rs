@@ -97,6 +97,16 @@ impl Failure {
         self.exit
     }
 
+    /// What went wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do first.
+    pub(crate) fn first_help(&self) -> Option<&str> {
+        self.help.first().map(String::as_str)
+    }
+
     /// Tells it, unless that was done, and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if !self.message.is_empty() {

@@ -1,5 +1,7 @@
 //! Puts the parts together: the only file that knows every adapter.
 
+pub(crate) mod examine;
+
 use std::sync::Arc;
 use std::time::Duration;
 

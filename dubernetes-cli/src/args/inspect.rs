@@ -100,6 +100,13 @@ pub(crate) struct StatusArgs {
     pub(crate) format: FormatArgs,
 }
 
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
 /// `version`.
 #[derive(Debug, Args)]
 pub(crate) struct VersionArgs {
