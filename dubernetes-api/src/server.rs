@@ -28,7 +28,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension};
 use axum::middleware::from_fn;
-use dubernetes_core::app::InstanceName;
+use dubernetes_core::app::{InstanceName, MAX_CONTENTS_BYTES};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::controller::{ControllerHandle, Snapshot};
 use dubernetes_core::runtime::ContainerRuntime;
@@ -42,8 +42,8 @@ use utoipa_axum::routes;
 use crate::wire::Mode;
 use crate::{openapi, problem};
 
-/// The largest body that is taken, in bytes.
-const MAX_BODY: usize = 1 << 20;
+/// The largest body that is taken, in bytes: 1 MiB, and the contents of an app's files in base64.
+const MAX_BODY: usize = (1 << 20) + MAX_CONTENTS_BYTES.div_ceil(3) * 4;
 
 /// How long a new orchestrator may take for its first look before a request is answered without.
 const FIRST_LOOK: Duration = Duration::from_secs(5);

@@ -206,7 +206,7 @@ async fn only_json_without_an_encoding_is_taken() {
 #[tokio::test(start_paused = true)]
 async fn what_is_too_large_is_refused() {
     let api = Api::start();
-    let large = format!("{{\"name\":\"{}\"}}", "a".repeat(1 << 20));
+    let large = format!("{{\"name\":\"{}\"}}", "a".repeat(3 << 20));
     assert_eq!(api.put("/v1/apps/web", &large).await.error(), "413 too-large");
 
     let endless =

@@ -345,7 +345,8 @@ fn the_document_knows_every_field_of_the_core() {
         let properties = schemas[schema]["properties"].as_object();
         properties.unwrap_or_else(|| panic!("{schema}")).keys().cloned().collect()
     };
-    let app: dubernetes_core::app::AppSpec = serde_json::from_value(full_app()).unwrap();
+    let body = full_app().to_string();
+    let app = dubernetes_core::manifest::from_json(body.as_bytes()).unwrap();
     let written = serde_json::to_value(app).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(fields("AppSpec"), keys(&written), "a field is not in `full_app`, or not described");
@@ -357,6 +358,12 @@ fn the_document_knows_every_field_of_the_core() {
     assert_eq!(fields("HealthSpec"), health, "one way to ask at a time");
     assert_eq!(fields("RolloutSpec"), keys(&written["rollout"]));
     assert_eq!(fields("PreDeploy"), keys(&written["pre_deploy"]));
+    let mut reference = keys(&written["env"]["B"]);
+    reference.insert("content".to_owned());
+    assert_eq!(fields("FileRef"), reference, "a content is not written");
+    let mut file = keys(&written["files"]["/etc/web.conf"]);
+    file.insert("content".to_owned());
+    assert_eq!(fields("ConfigFile"), file, "a content is not written");
     let engine = dubernetes_core::runtime::EngineVersion {
         name: String::new(),
         version: String::new(),
@@ -392,7 +399,8 @@ fn full_app() -> Value {
     json!({
         "name": "web", "image": "web:1", "replicas": 2, "port": 8080,
         "access": {"host": "web.local", "path": "/api"},
-        "command": ["a"], "args": ["b"], "env": {"A": "1"},
+        "command": ["a"], "args": ["b"], "env": {"A": "1", "B": {"file": "./b", "content": "YQ=="}},
+        "env_file": ".env", "files": {"/etc/web.conf": {"file": "a", "content": "", "mode": "0400"}},
         "resources": {"cpu": "1", "memory": "64Mi"},
         "volumes": ["cache:/cache"], "labels": {"a": "b"},
         "stop": {"signal": "SIGINT", "grace": "3s", "drain": "1m"}, "pull": "never",

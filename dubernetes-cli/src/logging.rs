@@ -3,6 +3,9 @@
 use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{Cli, ColorWhen, Command, LogFormat};
 use crate::report::{Failure, Outcome, USAGE};
@@ -32,8 +35,8 @@ pub(crate) fn start(cli: &Cli) -> Outcome {
         .log_internal_errors(false)
         .with_ansi(colored(cli.global.color));
     let started = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.finish().with(discreet()).try_init(),
+        LogFormat::Json => builder.json().finish().with(discreet()).try_init(),
     };
     // Whoever embeds this program may log already.
     started.or(Ok(()))
@@ -47,6 +50,12 @@ fn usual(serves: bool, verbose: u8) -> &'static str {
         (false, 2) | (true, 1) => "info,dubernetes=debug",
         _ => "debug,dubernetes=trace",
     }
+}
+
+/// The engine's client writes whole requests into its debug messages, and with them the
+/// environment of every container: those are for nobody, whatever the filter says.
+fn discreet() -> Targets {
+    Targets::new().with_default(LevelFilter::TRACE).with_target("bollard", LevelFilter::INFO)
 }
 
 fn colored(when: ColorWhen) -> bool {

@@ -1,21 +1,35 @@
-//! Reads what was named on the command line as files with apps: files, folders, standard input.
-//! Everything is read and checked before anything is done with any of it.
+//! Reads what was named on the command line as files with apps: files, folders, standard input,
+//! and the files that those refer to. Everything is read and checked before anything is done with any of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::manifest::{self, Located, Source};
+use dubernetes_core::app::MAX_CONTENT_BYTES;
+use dubernetes_core::manifest::{self, Diagnostics, Located, Parsed, Source};
 
 use crate::report::{self, FAILED, Failure, Outcome, USAGE};
 
-/// The apps in all of `paths`, in their order.
+/// The apps in all of `paths`, in their order, with the contents of the files that they refer to.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with any of them is told, all at once.
 pub(crate) fn read_apps(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
-    let parsed = manifest::parse(&read_sources(paths)?).map_err(|diagnostics| {
+    told(manifest::parse_reading(&read_sources(paths)?, &content))
+}
+
+/// The same without any content: files that are referred to need not be there.
+///
+/// # Errors
+///
+/// Those of [`read_apps`].
+pub(crate) fn read_apps_alone(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
+    told(manifest::parse(&read_sources(paths)?))
+}
+
+fn told(parsed: Result<Parsed, Diagnostics>) -> Outcome<Vec<Located>> {
+    let parsed = parsed.map_err(|diagnostics| {
         report::say(diagnostics.render(true).trim_end_matches('\n'));
         Failure::told(FAILED)
     })?;
@@ -23,6 +37,22 @@ pub(crate) fn read_apps(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
         report::note(note);
     }
     Ok(parsed.apps)
+}
+
+/// The content of a file that a source refers to, but no more of it than tells that it is too
+/// large. A relative path begins at the source's folder, or at the present one for standard input.
+fn content(source: &Source, path: &str) -> Result<Vec<u8>, String> {
+    let beside = Path::new(&source.name).parent().filter(|_| source.name != "-");
+    let path = beside.unwrap_or(Path::new("")).join(path);
+    let why = |error: io::Error| report::io_reason(&error);
+    // What is no file, such as a pipe, could give no end, or never begin.
+    if !fs::metadata(&path).map_err(why)?.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_CONTENT_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(&path).map_err(why)?.take(limit).read_to_end(&mut bytes).map_err(why)?;
+    Ok(bytes)
 }
 
 fn read_sources(paths: &[PathBuf]) -> Outcome<Vec<Source>> {
@@ -109,6 +139,27 @@ mod tests {
         assert_eq!(texts, [b"a.yaml", &b"b.yml"[..]]);
         let empty = tempfile::tempdir().unwrap();
         assert!(read_sources(&[empty.path().to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_content_is_looked_for_beside_its_manifest_and_cut_at_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("key"), "text").unwrap();
+        fs::write(folder.path().join("large"), vec![0; MAX_CONTENT_BYTES + 9]).unwrap();
+        let source = |name: &Path| Source { name: name.display().to_string(), text: Vec::new() };
+        let beside = source(&inner.join("app.yaml"));
+        assert_eq!(content(&beside, "./key").as_deref(), Ok(&b"text"[..]));
+        assert_eq!(content(&beside, "../large").map(|read| read.len()), Ok(MAX_CONTENT_BYTES + 1));
+        let absolute = inner.join("key").display().to_string();
+        assert_eq!(content(&source(Path::new("-")), &absolute).as_deref(), Ok(&b"text"[..]));
+        // Standard input and a bare name: beside nothing, so in the present folder.
+        for name in ["-", "app.yaml"] {
+            assert!(content(&source(Path::new(name)), "Cargo.toml").is_ok(), "{name}");
+        }
+        assert_eq!(content(&beside, "none").unwrap_err(), "no such file");
+        assert_eq!(content(&beside, "../inner").unwrap_err(), "it is no file");
     }
 
     #[test]

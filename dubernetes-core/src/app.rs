@@ -5,7 +5,10 @@
 //! [`crate::manifest`].
 
 mod access;
+mod config_file;
+pub(crate) mod content;
 pub(crate) mod echo;
+pub(crate) mod env;
 mod health;
 mod names;
 mod quantity;
@@ -14,6 +17,12 @@ pub(crate) mod rules;
 mod volume;
 
 pub use access::{Access, HostName, RoutePath};
+pub use config_file::{ConfigFile, FileMode, FileTarget, MAX_FILES};
+pub use content::{
+    Content, ContentHash, FilePath, FileRef, MAX_CONTENT_BYTES, MAX_CONTENTS_BYTES, Secret,
+    with_contents,
+};
+pub use env::{EnvValue, Environment};
 pub use health::{Check, Health, UrlPath};
 pub use names::{AppName, EnvName, ImageRef, InstanceName};
 pub use quantity::{Cpu, Duration, Memory};
@@ -50,9 +59,15 @@ pub struct AppSpec {
     /// Replaces the image's default arguments. Never passed through a shell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Environment variables, passed as they are written.
+    /// Environment variables: as they are written, or out of a file.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub env: BTreeMap<EnvName, String>,
+    pub env: BTreeMap<EnvName, EnvValue>,
+    /// Files with more of them, one `KEY=VALUE` a line. Later ones win, and `env` over all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_file: Vec<FileRef>,
+    /// Files that are put into every container before it starts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<FileTarget, ConfigFile>,
     /// Limits on what one replica may use.
     #[serde(default, skip_serializing_if = "Resources::is_empty")]
     pub resources: Resources,
@@ -92,6 +107,8 @@ impl AppSpec {
             command: Vec::new(),
             args: Vec::new(),
             env: BTreeMap::new(),
+            env_file: Vec::new(),
+            files: BTreeMap::new(),
             resources: Resources::default(),
             volumes: Vec::new(),
             labels: BTreeMap::new(),
@@ -106,6 +123,52 @@ impl AppSpec {
     /// Every rule over several fields, or over a whole list, that this specification breaks.
     pub fn problems(&self) -> Vec<Problem> {
         rules::problems(self)
+    }
+
+    /// The environment that `env_file` and `env` give a replica, as far as contents are known.
+    pub fn environment(&self) -> Environment {
+        env::environment(self)
+    }
+
+    /// Every file that it refers to, with the keys that lead there.
+    pub fn references(&self) -> Vec<(Vec<String>, &FileRef)> {
+        let key = |key: &str, inner: String| vec![key.to_owned(), inner];
+        let env = self.env.iter().filter_map(|(name, value)| match value {
+            EnvValue::File(reference) => Some((key("env", name.to_string()), reference)),
+            EnvValue::Text(_) => None,
+        });
+        let env_file = self.env_file.iter().enumerate();
+        let env_file = env_file.map(|(at, reference)| (key("env_file", at.to_string()), reference));
+        let files = self.files.iter();
+        let files = files.map(|(target, file)| (key("files", target.to_string()), &file.source));
+        env.chain(env_file).chain(files).collect()
+    }
+
+    /// Takes contents of which only the hash is known from `other`, where it has them.
+    pub fn adopt_contents(&mut self, other: &Self) {
+        let known: BTreeMap<ContentHash, Secret> = other
+            .references()
+            .into_iter()
+            .filter_map(|(_, reference)| Some((reference.hash()?, reference.known()?.clone())))
+            .collect();
+        let env = self.env.values_mut().filter_map(|value| match value {
+            EnvValue::File(reference) => Some(reference),
+            EnvValue::Text(_) => None,
+        });
+        let files = self.files.values_mut().map(|file| &mut file.source);
+        for reference in env.chain(&mut self.env_file).chain(files) {
+            if let Content::Hash(hash) = reference.content
+                && let Some(secret) = known.get(&hash)
+            {
+                reference.content = Content::Known(secret.clone());
+            }
+        }
+    }
+
+    /// The fields with a file of which the content is not known, such as `env.PASSWORD`.
+    pub fn without_content(&self) -> Vec<String> {
+        let unknown = |(_, reference): &(_, &FileRef)| reference.known().is_none();
+        self.references().into_iter().filter(unknown).map(|(keys, _)| keys.join(".")).collect()
     }
 }
 

@@ -117,15 +117,31 @@ pub enum JsonError {
     ),
 }
 
-/// All documents of all sources.
+/// All documents of all sources. Files that they refer to are not read.
 ///
 /// # Errors
 ///
 /// Every problem of every document, in the order of the files.
 pub fn parse(sources: &[Source]) -> Result<Parsed, Diagnostics> {
+    parse_all(sources, None)
+}
+
+/// The same, with the contents of the files that the documents refer to.
+///
+/// # Errors
+///
+/// Also every file that cannot be read, or whose content breaks a rule.
+pub fn parse_reading(sources: &[Source], read: &ReadFile<'_>) -> Result<Parsed, Diagnostics> {
+    parse_all(sources, Some(read))
+}
+
+fn parse_all(sources: &[Source], read: Option<&ReadFile<'_>>) -> Result<Parsed, Diagnostics> {
     let mut found = Found::default();
     for (index, source) in sources.iter().enumerate() {
-        found.read(index, source);
+        match read {
+            Some(read) => found.read(index, source, Some(&|path: &str| read(source, path))),
+            None => found.read(index, source, None),
+        }
     }
     let conflicts = compare::conflicts(&found.documents);
     found.faults.extend(conflicts);
@@ -139,7 +155,7 @@ pub fn parse(sources: &[Source]) -> Result<Parsed, Diagnostics> {
 /// Not JSON, or every problem of the app with its path.
 pub fn from_json(body: &[u8]) -> Result<AppSpec, JsonError> {
     let root = json::read(body)?;
-    let Checked { spec, faults, .. } = check::check(&root);
+    let Checked { spec, faults, .. } = check::check(&root, None);
     spec.ok_or_else(|| {
         let problem =
             |fault: Fault| Problem { path: fault.path, message: fault.message, hint: fault.hint };
@@ -151,6 +167,10 @@ pub fn from_json(body: &[u8]) -> Result<AppSpec, JsonError> {
 pub fn to_yaml(spec: &AppSpec) -> String {
     yaml::write(spec)
 }
+
+/// Gives the content of a file that a source refers to by this path, or a few words on why it
+/// cannot. It need not read more than [`MAX_CONTENT_BYTES`](crate::app::MAX_CONTENT_BYTES) and one byte.
+pub type ReadFile<'r> = dyn Fn(&Source, &str) -> Result<Vec<u8>, String> + 'r;
 
 /// A document and the source that it stands in.
 #[derive(Debug)]
@@ -168,7 +188,7 @@ struct Found {
 }
 
 impl Found {
-    fn read(&mut self, index: usize, source: &Source) {
+    fn read(&mut self, index: usize, source: &Source, reader: Option<&fields::Read<'_>>) {
         let text = match text::decode(&source.text) {
             Ok(text) => text,
             Err(fault) => return self.faults.push((index, *fault)),
@@ -181,7 +201,7 @@ impl Found {
         }
         self.faults.extend(faults.into_iter().map(|fault| (index, fault)));
         for root in roots {
-            let mut checked = check::check(&root);
+            let mut checked = check::check(&root, reader);
             let faults = std::mem::take(&mut checked.faults);
             self.faults.extend(faults.into_iter().map(|fault| (index, fault)));
             self.documents.push(Document { source: index, root, checked });

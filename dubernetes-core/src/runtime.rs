@@ -9,9 +9,9 @@ mod values;
 
 pub use ports::OpenPorts;
 pub use values::{
-    Container, ContainerId, ContainerRequest, ContainerState, EngineVersion, ExecOutput,
-    ExecRequest, ExecResult, ExecSession, FileEntry, ImageId, LogLine, LogOptions, Network, Probe,
-    ProbeAnswer, ProbeTarget, PublishedPort, RuntimeEvent, Stats,
+    Container, ContainerFile, ContainerId, ContainerRequest, ContainerState, EngineVersion,
+    ExecOutput, ExecRequest, ExecResult, ExecSession, FileEntry, ImageId, LogLine, LogOptions,
+    Network, Probe, ProbeAnswer, ProbeTarget, PublishedPort, RuntimeEvent, Stats,
 };
 
 use std::fmt;
@@ -62,8 +62,11 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
         policy: PullPolicy,
     ) -> Result<ImageId, RuntimeError>;
 
-    /// Creates a container, and does not start it. A name that is in use is
+    /// Creates a container with its files, and does not start it. A name that is in use is
     /// [`RuntimeError::NameTaken`]; an image that is not on the engine is [`RuntimeError::Image`].
+    ///
+    /// If a file cannot be put, there is no container afterwards. One that was left without its
+    /// files, by a process that ended half-way, is listed as [`ContainerState::StartFailed`].
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
 
     /// Starts a created container. A running one is success. A failed start is

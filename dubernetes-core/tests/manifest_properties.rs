@@ -7,9 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Check, Cpu, Duration, EnvName, Health, HostName, ImageRef,
-    MAX_REPLICAS, Memory, OnFailure, Order, PreDeploy, PullPolicy, Resources, Rollout, RoutePath,
-    Share, Signal, Stop, UrlPath, Volume,
+    Access, AppName, AppSpec, Check, ConfigFile, Content, ContentHash, Cpu, Duration, EnvName,
+    EnvValue, FileMode, FilePath, FileRef, FileTarget, Health, HostName, ImageRef, MAX_REPLICAS,
+    Memory, OnFailure, Order, PreDeploy, PullPolicy, Resources, Rollout, RoutePath, Share, Signal,
+    Stop, UrlPath, Volume,
 };
 use dubernetes_core::manifest::{self, JsonError, Source};
 use proptest::prelude::*;
@@ -292,23 +293,45 @@ fn pre_deploy() -> impl Strategy<Value = PreDeploy> {
         .prop_map(|(command, timeout)| PreDeploy { command, timeout })
 }
 
+/// As answers show it: a content itself is never written.
+fn reference() -> impl Strategy<Value = FileRef> {
+    let content = prop_oneof![
+        Just(Content::Unread),
+        "[0-9a-f]{16}".prop_map(|text| Content::Hash(parsed(ContentHash::parse, &text))),
+    ];
+    ("[a-z./: #-]{1,9}", content)
+        .prop_map(|(path, content)| FileRef { file: parsed(FilePath::parse, &path), content })
+}
+
+fn config_file() -> impl Strategy<Value = ConfigFile> {
+    let mode = "0[0-7]{3}".prop_map(|text| parsed(FileMode::parse, &text));
+    (reference(), mode).prop_map(|(source, mode)| ConfigFile { source, mode })
+}
+
+fn env_value() -> impl Strategy<Value = EnvValue> {
+    prop_oneof![text().prop_map(EnvValue::Text), reference().prop_map(EnvValue::File)]
+}
+
 fn spec() -> impl Strategy<Value = AppSpec> {
     let words = || prop::collection::vec(text(), 0..4);
     let env_name = "[A-Za-z_][A-Za-z0-9_.-]{0,8}".prop_map(|text| parsed(EnvName::parse, &text));
-    let env = prop::collection::btree_map(env_name, text(), 0..4);
+    let env = prop::collection::btree_map(env_name, env_value(), 0..4);
+    let env_file = prop::collection::vec(reference(), 0..3);
+    let target = "(/[a-z.]{1,3}x){1,3}".prop_map(|text| parsed(FileTarget::parse, &text));
+    let files = prop::collection::btree_map(target, config_file(), 0..3);
     let labels = prop::collection::btree_map("[a-z0-9./_-]{1,9}", text(), 0..3);
     let volumes = prop::collection::btree_map("[a-z]", volume(), 0..3)
         .prop_map(|volumes| volumes.into_values().collect());
     let pull =
         prop::sample::select(vec![PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never]);
     let scalars = (name(), image(), 0..=MAX_REPLICAS, 1..=u16::MAX, pull);
-    let lists = (words(), words(), env, labels, volumes);
+    let lists = (words(), words(), env, env_file, files, labels, volumes);
     let course = (prop::option::of(health()), rollout(), prop::option::of(pre_deploy()));
     (scalars, lists, prop::option::of(access()), resources(), stop(), course)
         .prop_map(|(scalars, lists, access, resources, stop, course)| {
             let (health, rollout, pre_deploy) = course;
             let (name, image, replicas, port, pull) = scalars;
-            let (command, args, env, labels, volumes) = lists;
+            let (command, args, env, env_file, files, labels, volumes) = lists;
             AppSpec {
                 name,
                 image,
@@ -318,6 +341,8 @@ fn spec() -> impl Strategy<Value = AppSpec> {
                 command,
                 args,
                 env,
+                env_file,
+                files,
                 resources,
                 volumes,
                 labels,

@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 };
 use bytes::Bytes;
 use dubernetes_core::error::Cause;
-use dubernetes_core::runtime::{ContainerId, FileEntry, RuntimeError};
+use dubernetes_core::runtime::{ContainerFile, ContainerId, FileEntry, RuntimeError};
 use jiff::Timestamp;
 use tar::{Builder, EntryType, Header};
 
@@ -19,11 +19,56 @@ use crate::engine::{Engine, READ, WRITE};
 use crate::error::Failure;
 use crate::to_docker::path_part;
 
+/// One entry of an archive.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    path: &'a str,
+    what: What<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum What<'a> {
+    File { contents: &'a [u8], mode: u32 },
+    Link { target: &'a str },
+}
+
 /// Puts files and links into a container, with the folders that are missing.
 pub(crate) async fn put(
     engine: &Engine,
     id: &ContainerId,
     files: &[FileEntry],
+) -> Result<(), RuntimeError> {
+    let entries: Vec<Entry<'_>> = files.iter().map(entry).collect();
+    put_entries(engine, id, &entries).await
+}
+
+/// Puts the files that a container is created with into it.
+pub(crate) async fn put_first(
+    engine: &Engine,
+    id: &ContainerId,
+    files: &[ContainerFile],
+) -> Result<(), RuntimeError> {
+    let entries = files.iter().map(|file| Entry {
+        path: file.target.as_str(),
+        what: What::File { contents: file.content.reveal(), mode: file.mode.bits() },
+    });
+    let entries: Vec<Entry<'_>> = entries.collect();
+    put_entries(engine, id, &entries).await
+}
+
+fn entry(file: &FileEntry) -> Entry<'_> {
+    match file {
+        FileEntry::File { path, contents } => {
+            Entry { path, what: What::File { contents, mode: 0o644 } }
+        }
+        FileEntry::Symlink { path, target } => Entry { path, what: What::Link { target } },
+    }
+}
+
+async fn put_entries(
+    engine: &Engine,
+    id: &ContainerId,
+    files: &[Entry<'_>],
 ) -> Result<(), RuntimeError> {
     let name = path_part(id)?;
     let operation = format!("put files into container `{id}`");
@@ -47,13 +92,13 @@ pub(crate) async fn put(
     }
 }
 
-fn check_paths(operation: &str, files: &[FileEntry]) -> Result<(), RuntimeError> {
+fn check_paths(operation: &str, files: &[Entry<'_>]) -> Result<(), RuntimeError> {
     let legal = |path: &str| {
         path.strip_prefix('/').is_some_and(|rest| {
             rest.split('/').all(|part| !matches!(part, "" | "." | "..")) && !rest.contains('\0')
         })
     };
-    match files.iter().map(path).find(|path| !legal(path)) {
+    match files.iter().map(|file| file.path).find(|path| !legal(path)) {
         None => Ok(()),
         Some(path) => Err(RuntimeError::Rejected {
             operation: operation.to_owned(),
@@ -66,12 +111,12 @@ fn check_paths(operation: &str, files: &[FileEntry]) -> Result<(), RuntimeError>
 async fn missing_folders(
     engine: &Engine,
     id: &ContainerId,
-    files: &[FileEntry],
+    files: &[Entry<'_>],
 ) -> Result<BTreeSet<String>, RuntimeError> {
     let name = path_part(id)?;
     let (mut missing, mut known) = (BTreeSet::new(), BTreeSet::new());
     for file in files {
-        for folder in folders_above(path(file)) {
+        for folder in folders_above(file.path) {
             if missing.contains(folder) {
                 continue;
             }
@@ -106,7 +151,7 @@ fn folders_above(path: &str) -> impl Iterator<Item = &str> {
 
 fn archive(
     folders: &BTreeSet<String>,
-    files: &[FileEntry],
+    files: &[Entry<'_>],
     now: Timestamp,
 ) -> Result<Bytes, std::io::Error> {
     let time = u64::try_from(now.as_second()).unwrap_or_default();
@@ -116,15 +161,15 @@ fn archive(
         archive.append_data(&mut header, relative(folder), std::io::empty())?;
     }
     for file in files {
-        match file {
-            FileEntry::File { path, contents } => {
+        match file.what {
+            What::File { contents, mode } => {
                 let size = u64::try_from(contents.len()).unwrap_or(u64::MAX);
-                let mut header = header(EntryType::Regular, 0o644, size, time);
-                archive.append_data(&mut header, relative(path), contents.as_ref())?;
+                let mut header = header(EntryType::Regular, mode, size, time);
+                archive.append_data(&mut header, relative(file.path), contents)?;
             }
-            FileEntry::Symlink { path, target } => {
+            What::Link { target } => {
                 let mut header = header(EntryType::Symlink, 0o777, 0, time);
-                archive.append_link(&mut header, relative(path), target)?;
+                archive.append_link(&mut header, relative(file.path), target)?;
             }
         }
     }
@@ -142,12 +187,6 @@ fn header(kind: EntryType, mode: u32, size: u64, time: u64) -> Header {
     header
 }
 
-fn path(file: &FileEntry) -> &str {
-    match file {
-        FileEntry::File { path, .. } | FileEntry::Symlink { path, .. } => path,
-    }
-}
-
 fn relative(path: &str) -> &str {
     path.trim_start_matches('/')
 }
@@ -156,14 +195,14 @@ fn relative(path: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn file(path: &str) -> FileEntry {
-        FileEntry::File { path: path.into(), contents: Bytes::from_static(b"text") }
+    fn file(path: &str) -> Entry<'_> {
+        Entry { path, what: What::File { contents: b"text", mode: 0o640 } }
     }
 
     #[test]
-    fn the_archive_holds_folders_first_and_everybody_may_read_it() {
+    fn the_archive_holds_folders_first_and_modes_as_they_are_asked_for() {
         let long = format!("/a/{}", "n".repeat(180));
-        let link = FileEntry::Symlink { path: "/a/live".into(), target: "/a/b".into() };
+        let link = Entry { path: "/a/live", what: What::Link { target: "/a/b" } };
         let bytes = archive(&BTreeSet::from(["/a".into()]), &[file(&long), link], Timestamp::now());
         let mut archive = tar::Archive::new(std::io::Cursor::new(bytes.unwrap()));
         let seen: Vec<(String, u32, Option<String>)> = archive
@@ -180,7 +219,7 @@ mod tests {
             seen,
             [
                 ("a".to_owned(), 0o755, None),
-                (long[1..].to_owned(), 0o644, None),
+                (long[1..].to_owned(), 0o640, None),
                 ("a/live".to_owned(), 0o777, Some("/a/b".to_owned())),
             ]
         );

@@ -3,6 +3,7 @@
 mod containers;
 mod lifecycle;
 mod survey;
+mod unfinished;
 
 pub use survey::EngineMachine;
 
@@ -17,6 +18,7 @@ use dubernetes_core::runtime::{
 };
 use futures_util::stream::BoxStream;
 
+use self::unfinished::Unfinished;
 use crate::cache::{Cache, ForgetOnDrop};
 use crate::engine::{Engine, READ};
 use crate::error::{Failure, unreadable};
@@ -32,6 +34,7 @@ pub struct DockerRuntime {
     engine: Arc<Engine>,
     cache: Arc<Cache>,
     ports: Arc<Ports>,
+    unfinished: Arc<Unfinished>,
 }
 
 impl DockerRuntime {
@@ -47,6 +50,7 @@ impl DockerRuntime {
             engine: Arc::new(Engine::new(host)?),
             cache: Arc::default(),
             ports: Arc::default(),
+            unfinished: Arc::default(),
         })
     }
 
@@ -96,7 +100,7 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError> {
-        containers::list(&self.engine, &self.cache, instance).await
+        containers::list(&self.engine, &self.cache, &self.unfinished, instance).await
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError> {
@@ -112,7 +116,7 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
-        lifecycle::create(&self.engine, request).await
+        unfinished::create(&self.engine, &self.unfinished, request).await
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {

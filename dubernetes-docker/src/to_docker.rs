@@ -8,7 +8,7 @@ use bollard::models::{
     Ipam, IpamConfig, Mount, MountType, MountVolumeOptions, NetworkCreateRequest, NetworkingConfig,
     PortBinding, PortMap, RestartPolicy, RestartPolicyNameEnum,
 };
-use dubernetes_core::app::{InstanceName, Volume, VolumeSource, system_folder};
+use dubernetes_core::app::{InstanceName, Secret, Volume, VolumeSource, system_folder};
 use dubernetes_core::identity;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{ContainerId, ContainerRequest, RuntimeError};
@@ -17,7 +17,7 @@ use ipnet::Ipv4Net;
 /// Three files of 10 MB per container: enough for a look back, and no full disk.
 const LOG_LIMITS: [(&str, &str); 2] = [("max-size", "10m"), ("max-file", "3")];
 
-/// A container to be created.
+/// A container to be created, but for its name and its files.
 pub(crate) fn container(request: &ContainerRequest) -> ContainerCreateBody {
     ContainerCreateBody {
         hostname: Some(request.hostname.clone()),
@@ -25,7 +25,7 @@ pub(crate) fn container(request: &ContainerRequest) -> ContainerCreateBody {
         labels: Some(request.labels.clone().into_iter().collect()),
         entrypoint: given(&request.command),
         cmd: given(&request.args),
-        env: Some(request.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        env: Some(environment(request)),
         stop_signal: request.stop_signal.map(|signal| signal.as_str().to_owned()),
         // With bindings alone the engine publishes nothing, and says that all is well.
         exposed_ports: Some(request.ports.iter().map(|p| tcp(p.container_port)).collect()),
@@ -33,6 +33,14 @@ pub(crate) fn container(request: &ContainerRequest) -> ContainerCreateBody {
         networking_config: Some(networking(request)),
         ..ContainerCreateBody::default()
     }
+}
+
+fn environment(request: &ContainerRequest) -> Vec<String> {
+    let plain = request.env.iter().map(|(name, value)| format!("{name}={value}"));
+    // Values are checked to be UTF-8 where they are put together.
+    let text = |secret: &Secret| String::from_utf8_lossy(secret.reveal()).into_owned();
+    let secret = request.secret_env.iter().map(|(name, value)| format!("{name}={}", text(value)));
+    plain.chain(secret).collect()
 }
 
 fn host_config(request: &ContainerRequest) -> HostConfig {

@@ -6,6 +6,8 @@
 mod bench;
 #[path = "contract/image.rs"]
 mod image;
+#[path = "contract/unfinished.rs"]
+mod unfinished;
 
 use std::time::Duration as StdDuration;
 

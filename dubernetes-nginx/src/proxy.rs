@@ -291,6 +291,8 @@ impl Nginx {
             command: vec!["nginx".to_owned()],
             args: words.map(str::to_owned).to_vec(),
             env: BTreeMap::new(),
+            secret_env: BTreeMap::new(),
+            files: Vec::new(),
             network: network.id.clone(),
             address,
             resources: Resources::default(),

@@ -1,6 +1,6 @@
 //! The calls with one answer.
 
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, with_contents};
 use reqwest::Method;
 use reqwest::header::IF_MATCH;
 use serde::Serialize;
@@ -61,7 +61,7 @@ impl Client {
         self.get(&path::named(path::APP, name), &[]).await
     }
 
-    /// Stores an app as it is wanted; with `expected`, only if that is its present generation
+    /// Stores an app as it is wanted, with the contents of its files; with `expected`, only if that is its present generation
     /// (0: only if it does not exist).
     pub async fn apply(
         &self,
@@ -72,7 +72,8 @@ impl Client {
         if let Some(generation) = expected {
             request = request.header(IF_MATCH, format!("\"{generation}\""));
         }
-        self.json(request.json(spec)).await
+        let body = with_contents(spec).map_err(|_| ClientError::protocol("the app is no JSON"))?;
+        self.json(request.json(&body)).await
     }
 
     /// Deletes an app. It answers once the wish is stored; the replicas go after that.
@@ -111,7 +112,8 @@ impl Client {
         self.list(path::EVENTS, &query.pairs()).await
     }
 
-    /// What would happen if these specifications were applied. Nothing is changed.
+    /// What would happen if these specifications were applied. Nothing is changed, and of the
+    /// contents of files only the hashes are sent.
     pub async fn plan(&self, specs: &[AppSpec]) -> Result<PlanReport, ClientError> {
         #[derive(Serialize)]
         struct Body<'a> {

@@ -33,7 +33,13 @@ pub(crate) struct AppSpec {
     args: Vec<String>,
     /// Environment variables.
     #[schema(required = false)]
-    env: BTreeMap<String, String>,
+    env: BTreeMap<String, EnvValue>,
+    /// Files with lines `KEY=VALUE`; later ones win, and `env` over all.
+    #[schema(required = false)]
+    env_file: Vec<FileRef>,
+    /// Files that are put into every container, by their path there.
+    #[schema(required = false)]
+    files: BTreeMap<String, ConfigFile>,
     /// Limits on what one replica may use.
     resources: Option<Resources>,
     /// Named volumes and folders of the host, such as `cache:/var/cache/web`.
@@ -143,6 +149,46 @@ pub(crate) struct PreDeploy {
     /// How long it may take.
     #[schema(required = false, default = "5m")]
     timeout: String,
+}
+
+/// A text, or a file that holds it.
+#[derive(ToSchema)]
+pub(crate) enum EnvValue {
+    /// As it is written.
+    #[schema(title = "Text")]
+    Text(String),
+    /// What stands in a file.
+    #[schema(title = "File")]
+    File(FileRef),
+}
+
+/// A file of the one who applies.
+#[derive(ToSchema)]
+pub(crate) struct FileRef {
+    /// Its path, as it is written.
+    file: String,
+    /// The first 16 digits of its content's SHA-256. It stands for a content that is stored.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    sha256: Option<String>,
+    /// Its content in base64. No answer has it.
+    #[schema(write_only)]
+    content: Option<String>,
+}
+
+/// A file that is put into every container.
+#[derive(ToSchema)]
+pub(crate) struct ConfigFile {
+    /// Its path where it comes from, as it is written.
+    file: String,
+    /// The first 16 digits of its content's SHA-256. It stands for a content that is stored.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    sha256: Option<String>,
+    /// Its content in base64. No answer has it.
+    #[schema(write_only)]
+    content: Option<String>,
+    /// Who may read it, as `chmod` writes it. Its owner is root.
+    #[schema(required = false, default = "0644")]
+    mode: String,
 }
 
 /// The hosts under which an app answers, and the path prefix.

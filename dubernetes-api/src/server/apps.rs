@@ -79,7 +79,7 @@ pub(super) async fn put(
     body: Json,
 ) -> Result<(StatusCode, Answer<Applied>), ApiError> {
     let expected = extract::expected_generation(&headers)?;
-    let spec = body.spec()?;
+    let mut spec = body.spec()?;
     if spec.name.as_str() != name {
         let message =
             format!("the path says `{}`, and the body `{}`", name.escape_debug(), spec.name);
@@ -91,6 +91,7 @@ pub(super) async fn put(
             hint: Some("write the same name in both".to_owned()),
         }]));
     }
+    complete(&state, &mut spec).await?;
     let applied = store(&state, spec, expected).await?;
     let status = match applied.change {
         Change::Created => StatusCode::CREATED,
@@ -148,6 +149,32 @@ pub(super) async fn scale(
             Err(StoreError::StaleGeneration { .. }) if lost < SCALE_TRIES => lost += 1,
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Takes contents that the body leaves out from what is stored: an app that was read can be put
+/// back. Without its contents no app is stored.
+async fn complete(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiError> {
+    if spec.without_content().is_empty() {
+        return Ok(());
+    }
+    match state.store.get(&spec.name).await {
+        Ok(stored) => spec.adopt_contents(&stored.spec),
+        Err(StoreError::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let problem = |path: String| FieldProblem {
+        message: format!("the content of the file in `{path}` is missing"),
+        path,
+        line: None,
+        column: None,
+        hint: Some(
+            "add it as `content`, in base64; the program does when it reads the file".into(),
+        ),
+    };
+    match spec.without_content() {
+        missing if missing.is_empty() => Ok(()),
+        missing => Err(ApiError::invalid(missing.into_iter().map(problem).collect())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A request's body: JSON of at most 1 MiB, with its type said and without an encoding.
+//! A request's body: JSON within a limit, with its type said and without an encoding.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};

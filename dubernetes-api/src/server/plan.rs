@@ -117,10 +117,14 @@ fn report(
 fn apply(
     desired: &mut DesiredState,
     snapshot: &Snapshot,
-    spec: AppSpec,
+    mut spec: AppSpec,
     now: Timestamp,
 ) -> Result<Decided, ApiError> {
     let name = spec.name.clone();
+    if let Some(app) = desired.apps.get(&name) {
+        // Only hashes are sent: equal ones are equal contents.
+        spec.adopt_contents(&app.spec);
+    }
     let newest_seen = newest_seen(snapshot, &name);
     let before = match (desired.apps.get(&name), desired.tombstones.get(&name)) {
         (Some(live), _) => Before::Live(live),

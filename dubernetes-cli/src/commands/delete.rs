@@ -13,13 +13,13 @@ use crate::output;
 use crate::report::{self, FAILED, Failure, Outcome, USAGE};
 use crate::resolve::{Found, existing, find, missing};
 use crate::settings::Settings;
-use crate::sources::read_apps;
+use crate::sources::read_apps_alone;
 use crate::target::Target;
 
 pub(super) async fn run(args: &DeleteArgs, settings: &Settings) -> Outcome {
     let mut victims = victims(&args.names)?;
     if !args.filename.is_empty() {
-        let apps = read_apps(&args.filename)?;
+        let apps = read_apps_alone(&args.filename)?;
         victims.extend(apps.into_iter().map(|app| Victim::App(app.spec.name.to_string())));
     }
     Target::with_wait(settings, &args.wait, async |target: &Target| {

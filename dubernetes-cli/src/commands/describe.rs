@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, EndpointState, Event, Pod, Route};
+use dubernetes_core::app::EnvValue;
 use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 
@@ -106,7 +107,19 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
         lines.add("Arguments", spec.args.join(" "));
     }
     for (name, value) in &spec.env {
-        lines.add("Environment", format!("{name}={value}"));
+        lines.add(
+            "Environment",
+            match value {
+                EnvValue::Text(text) => format!("{name}={text}"),
+                EnvValue::File(file) => format!("{name} from {file}"),
+            },
+        );
+    }
+    for file in &spec.env_file {
+        lines.add("Environment", format!("all of {file}"));
+    }
+    for (target, file) in &spec.files {
+        lines.add("File", format!("{target} from {}", file.source));
     }
     for volume in &spec.volumes {
         lines.add("Volume", volume.to_string());

@@ -91,10 +91,15 @@ fn heading(plan: &AppPlan) -> String {
     }
 }
 
-/// The fields that change, each as `field old -> new`.
+/// The fields that change, each as `field old -> new`. Of a file only hashes are known.
 pub(super) fn changes(plan: &AppPlan) -> Vec<String> {
     let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "<none>".to_owned());
-    let one = dubernetes_core::error::one_line;
-    let changes = plan.changes.iter();
-    changes.map(|c| one(&format!("{} {} -> {}", c.path, shown(&c.old), shown(&c.new)))).collect()
+    let hashed =
+        |value: &Option<String>| value.as_ref().is_some_and(|text| text.starts_with("sha256:"));
+    let changes = plan.changes.iter().map(|change| {
+        let note = if hashed(&change.old) && hashed(&change.new) { " (changed)" } else { "" };
+        let (old, new) = (shown(&change.old), shown(&change.new));
+        dubernetes_core::error::one_line(&format!("{} {old} -> {new}{note}", change.path))
+    });
+    changes.collect()
 }

@@ -3,10 +3,14 @@
 //!
 //! The same rules serve the file (which adds line and column) and the API (which adds nothing to the path).
 
+mod contents;
+
+pub(crate) use contents::{contents, env_files, files};
+
 use std::collections::BTreeMap;
 
 use super::echo::quoted;
-use super::{Access, AppSpec, Check, EnvName, Health, Order, PreDeploy, Rollout, Volume};
+use super::{Access, AppSpec, Check, EnvName, EnvValue, Health, Order, PreDeploy, Rollout, Volume};
 
 /// The largest `replicas`: a bridge ends near 1,000 ports, and one replica costs about 13 MB
 /// outside its container.
@@ -91,6 +95,9 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
     if let Some(before) = &spec.pre_deploy {
         pre_deploy(before, &mut found);
     }
+    env_files(&spec.env_file, &mut found);
+    files(&spec.files, &spec.volumes, &mut found);
+    contents(spec, &mut found);
     found.into_iter().map(|broken| broken.problem).collect()
 }
 
@@ -140,8 +147,8 @@ pub(crate) fn argv(key: &str, words: &[String], found: &mut Vec<Broken>) {
 
 const NO_NUL: &str = "no program can be given that character: leave it out";
 
-/// The rules for environment variables.
-pub(crate) fn env(env: &BTreeMap<EnvName, String>, found: &mut Vec<Broken>) {
+/// The rules for environment variables that are written out.
+pub(crate) fn env(env: &BTreeMap<EnvName, EnvValue>, found: &mut Vec<Broken>) {
     if env.len() > MAX_ENV_ENTRIES {
         found.push(Broken::new(
             "env",
@@ -151,6 +158,7 @@ pub(crate) fn env(env: &BTreeMap<EnvName, String>, found: &mut Vec<Broken>) {
     }
     let mut total = 0;
     for (name, value) in env {
+        let EnvValue::Text(value) = value else { continue };
         total += name.as_str().len() + value.len();
         let (path, shown) = (format!("env.{name}"), quoted(name.as_str()));
         if value.contains('\0') {

@@ -155,7 +155,7 @@ fn check_target(target: &str) -> Result<String, String> {
     }
 }
 
-fn check_absolute(path: &str, what: &str) -> Result<String, String> {
+pub(super) fn check_absolute(path: &str, what: &str) -> Result<String, String> {
     if !path.starts_with('/') {
         return Err(format!("{what} is an absolute path, not {}", quoted(path)));
     }

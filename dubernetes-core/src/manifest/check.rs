@@ -1,19 +1,20 @@
 //! Tree → specification, or everything that is wrong with it. YAML and JSON meet here, so this
 //! is the only place that gives the keys their meaning.
 
+mod contents;
 mod health;
 mod rollout;
 
 use std::collections::BTreeMap;
 
-use super::fields::{Checker, Field, Fields};
+use super::fields::{Checker, Field, Fields, Read};
 use super::keys;
 use super::node::{Fault, Node, Place, Value};
 use crate::app::echo::quoted;
 use crate::app::rules::{self, Broken};
 use crate::app::{
-    Access, AppName, AppSpec, Cpu, Duration, EnvName, HostName, ImageRef, MAX_REPLICAS, Memory,
-    PullPolicy, Resources, RoutePath, Signal, Stop, Volume,
+    Access, AppName, AppSpec, Cpu, Duration, HostName, ImageRef, MAX_REPLICAS, Memory, PullPolicy,
+    Resources, RoutePath, Signal, Stop, Volume,
 };
 
 /// One document after the check.
@@ -35,9 +36,9 @@ pub(super) struct Outline {
     pub(super) access: Option<Access>,
 }
 
-/// Checks one document.
-pub(super) fn check(root: &Node) -> Checked {
-    let mut checker = Checker::new(root);
+/// Checks one document. `reader` reads the files that it refers to; without one they are not.
+pub(super) fn check(root: &Node, reader: Option<&Read<'_>>) -> Checked {
+    let mut checker = Checker::new(root, reader);
     let mut outline = Outline::default();
     let read = app(&mut checker, root, &mut outline);
     let (faults, notes) = checker.done();
@@ -58,9 +59,11 @@ fn app<'n>(checker: &mut Checker<'n>, root: &'n Node, outline: &mut Outline) -> 
     let port = port(checker, &fields);
     let command = argv(checker, &fields, "command");
     let args = argv(checker, &fields, "args");
-    let env = env(checker, &fields);
+    let env = contents::env(checker, &fields);
+    let env_file = contents::env_file(checker, &fields);
     let resources = resources(checker, &fields);
     let volumes = volumes(checker, &fields);
+    let files = contents::files(checker, &fields, &volumes);
     let labels = labels(checker, &fields);
     let stop = stop(checker, &fields);
     let pull = checker.given(&fields, "pull");
@@ -72,8 +75,26 @@ fn app<'n>(checker: &mut Checker<'n>, root: &'n Node, outline: &mut Outline) -> 
     spec.replicas = replicas.unwrap_or(spec.replicas);
     spec.port = port.unwrap_or(spec.port);
     spec.pull = pull.unwrap_or(spec.pull);
-    let spec = AppSpec { access, command, args, env, resources, volumes, labels, stop, ..spec };
-    Some(AppSpec { health, rollout, pre_deploy, ..spec })
+    let spec = AppSpec {
+        access,
+        command,
+        args,
+        env,
+        env_file,
+        files,
+        resources,
+        volumes,
+        labels,
+        stop,
+        health,
+        rollout,
+        pre_deploy,
+        ..spec
+    };
+    let mut broken = Vec::new();
+    rules::contents(&spec, &mut broken);
+    checker.broken(broken);
+    Some(spec)
 }
 
 fn replicas<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option<u16> {
@@ -143,22 +164,6 @@ fn argv<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>, key: &str) -> Vec<St
     }
     checker.broken(broken);
     words
-}
-
-fn env<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> BTreeMap<EnvName, String> {
-    let mut env = BTreeMap::new();
-    let Some(field) = checker.given(fields, "env") else { return env };
-    for entry in checker.entries(&field) {
-        let value = checker.text(&entry);
-        let name = checker.key(&entry, EnvName::parse);
-        if let (Some(name), Some(value)) = (name, value) {
-            env.insert(name, value.to_owned());
-        }
-    }
-    let mut broken = Vec::new();
-    rules::env(&env, &mut broken);
-    checker.broken(broken);
-    env
 }
 
 fn labels<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> BTreeMap<String, String> {

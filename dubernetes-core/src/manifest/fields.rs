@@ -29,17 +29,25 @@ pub(super) struct Fields<'n> {
     begin: Place,
 }
 
+/// Reads a file by its path as it is written; else says why not, in a few words.
+pub(super) type Read<'r> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'r;
+
 /// Collects what is wrong.
-#[derive(Debug)]
 pub(super) struct Checker<'n> {
     pub(super) root: &'n Node,
+    pub(super) reader: Option<&'n Read<'n>>,
     faults: Vec<Fault>,
     notes: Vec<(Place, String)>,
 }
 
 impl<'n> Checker<'n> {
-    pub(super) fn new(root: &'n Node) -> Self {
-        Self { root, faults: Vec::new(), notes: Vec::new() }
+    pub(super) fn new(root: &'n Node, reader: Option<&'n Read<'n>>) -> Self {
+        Self { root, reader, faults: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Whether the document is a JSON body, of which nothing has a line.
+    pub(super) fn is_json(&self) -> bool {
+        self.root.place.line == 0
     }
 
     pub(super) fn done(self) -> (Vec<Fault>, Vec<(Place, String)>) {
@@ -234,6 +242,14 @@ impl<'n> Checker<'n> {
         let message = format!("{} has no value", field.subject);
         let hint = match field.path.split('.').next() {
             _ if matches!(field.path.as_str(), "name" | "image" | "access.host") => {
+                format!("for example `{}`", keys::example(&field.path))
+            }
+            Some("env" | "env_file" | "files")
+                if matches!(field.key, "file" | "sha256" | "mode") =>
+            {
+                format!("for example `{}`", keys::example(&field.path))
+            }
+            Some("files") if field.path.contains('.') => {
                 format!("for example `{}`", keys::example(&field.path))
             }
             Some("env" | "labels" | "command" | "args") if field.path.contains('.') => {

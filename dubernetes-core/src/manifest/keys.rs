@@ -5,7 +5,7 @@ use strsim::osa_distance;
 use crate::app::echo::quoted;
 
 /// The keys of an app.
-pub(super) const APP: [&str; 16] = [
+pub(super) const APP: [&str; 18] = [
     "name",
     "image",
     "replicas",
@@ -14,6 +14,8 @@ pub(super) const APP: [&str; 16] = [
     "command",
     "args",
     "env",
+    "env_file",
+    "files",
     "resources",
     "volumes",
     "labels",
@@ -77,6 +79,8 @@ pub(super) fn example(path: &str) -> &'static str {
         "port" => "port: 8080",
         "command" => "command: [\"sleep\", \"60\"]",
         "args" => "args: [\"--verbose\"]",
+        "env_file" => "env_file: ./.env",
+        "files" => "files: { /etc/myapp/app.conf: ./app.conf }",
         "resources" => "resources: { memory: 256Mi }",
         "resources.cpu" => "cpu: 0.5",
         "resources.memory" => "memory: 256Mi",
@@ -109,7 +113,11 @@ pub(super) fn example(path: &str) -> &'static str {
         "pre_deploy.command" => "command: [\"/bin/migrate\", \"up\"]",
         "pre_deploy.timeout" => "timeout: 10m",
         _ => match path.split_once('.') {
+            Some(("env" | "env_file" | "files", key)) if let Some(example) = of_reference(key) => {
+                example
+            }
             Some(("env", _)) => "LOG_LEVEL: info",
+            Some(("files", _)) => "/etc/myapp/app.conf: ./app.conf",
             Some(("labels", _)) => "team: shop",
             Some((list, _)) => example(list),
             None if path == "labels" => "labels: { team: shop }",
@@ -118,10 +126,37 @@ pub(super) fn example(path: &str) -> &'static str {
     }
 }
 
+/// The keys of a file that is referred to, and what beside them.
+pub(super) fn of_file(json: bool, others: &[&'static str]) -> Vec<&'static str> {
+    let content = json.then_some("content");
+    ["file", "sha256"].into_iter().chain(content).chain(others.iter().copied()).collect()
+}
+
+/// How a field of a reference to a file is written; targets and names have dots themselves.
+fn of_reference(path: &str) -> Option<&'static str> {
+    match path.rsplit_once('.')?.1 {
+        "file" => Some("file: ./password"),
+        "sha256" => Some("sha256: 0123456789abcdef"),
+        "mode" => Some("mode: \"0400\""),
+        _ => None,
+    }
+}
+
+/// The keys of the level `path`.
+fn level(path: &str) -> &'static [&'static str] {
+    if let Some((_, keys)) = LEVELS.iter().find(|(level, _)| *level == path) {
+        return keys;
+    }
+    match path.split_once('.') {
+        Some(("env" | "env_file", _)) => &["file", "sha256"],
+        Some(("files", _)) => &["file", "sha256", "mode"],
+        Some(_) | None => &[],
+    }
+}
+
 /// What to do about an unknown `key` at the level `path`.
 pub(super) fn advice(path: &str, key: &str) -> String {
-    let of = |wanted: &str| LEVELS.iter().find(|(level, _)| *level == wanted);
-    let here: &[&str] = of(path).map_or(&[], |(_, keys)| keys);
+    let here = level(path);
     if let Some(hint) = foreign(key) {
         return hint.into();
     }
@@ -211,11 +246,15 @@ fn foreign(key: &str) -> Option<&'static str> {
         "revisionHistoryLimit" => "the key is `history`, under `rollout`",
         "maxSurge" => "the key is `max_surge`, under `rollout`",
         "maxUnavailable" => "the key is `max_unavailable`, under `rollout`",
-        "environment" | "envFrom" | "env_file" => {
+        "environment" | "envFrom" => {
             "the key is `env`, a mapping such as `env: { LOG_LEVEL: info }`"
         }
+        "valueFrom" | "secretKeyRef" | "configMapKeyRef" => "write `{ file: ./password }`",
         "entrypoint" => "the key is `command`",
-        "secrets" | "configs" => "not offered: use `env`, or a file in a folder under `volumes`",
+        "content" => "the file is read when it is applied: delete this key",
+        "secrets" | "configs" => {
+            "write `files: { /etc/myapp/app.conf: ./app.conf }`, or `env: { KEY: { file: ./key } }`"
+        }
         "volumeMounts" => "write `volumes: [\"cache:/var/cache/myapp\"]`",
         "hostname" | "domain" | "domainname" => "the key is `host`, under `access`",
         "mem_limit" => "the key is `memory`, under `resources`",
@@ -242,7 +281,8 @@ mod tests {
                 "start_period": "1s", "failures": 3, "replace_after": 9},
             "rollout": {"max_surge": 2, "max_unavailable": "10%", "min_ready": "1s", "history": 3,
                 "progress_deadline": "1m", "order": "start-first", "on_failure": "pause"},
-            "pre_deploy": {"command": ["a"], "timeout": "1s"}}"#;
+            "pre_deploy": {"command": ["a"], "timeout": "1s"},
+            "env_file": "a", "files": {"/a": "b"}}"#;
         let spec = crate::manifest::from_json(body.as_bytes()).unwrap();
         let written = serde_json::to_value(spec).unwrap();
         for (level, keys) in LEVELS {

@@ -2,11 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use crate::app::{AppSpec, InstanceName, Volume, VolumeSource};
+use crate::app::{AppSpec, ConfigFile, FileTarget, InstanceName, Volume, VolumeSource};
 use crate::identity;
 use crate::labels::ReplicaLabels;
 use crate::plan::ReplicaPlan;
-use crate::runtime::{ContainerRequest, ImageId};
+use crate::runtime::{ContainerFile, ContainerRequest, ImageId};
 
 /// Who a new replica is.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,9 @@ pub(super) fn replica(
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
     let mut env = identity::own_env(&spec.name, ordinal, revision);
-    env.extend(spec.env.iter().map(|(name, value)| (name.to_string(), value.clone())));
+    let environment = spec.environment();
+    env.retain(|name, _| !environment.secret.contains_key(name));
+    env.extend(environment.plain);
     let request = ContainerRequest {
         name: identity::container_name(instance, &spec.name, ordinal, revision, restarts),
         hostname: hostname(&pod),
@@ -50,6 +52,8 @@ pub(super) fn replica(
         command: spec.command.clone(),
         args: spec.args.clone(),
         env,
+        secret_env: environment.secret,
+        files: spec.files.iter().filter_map(file).collect(),
         network: network.to_owned(),
         address,
         resources: spec.resources.clone(),
@@ -64,6 +68,11 @@ pub(super) fn replica(
 fn hostname(pod: &str) -> String {
     let start = pod.len().saturating_sub(63);
     pod[start..].trim_start_matches('-').to_owned()
+}
+
+fn file((target, file): (&FileTarget, &ConfigFile)) -> Option<ContainerFile> {
+    let content = file.source.known()?.clone();
+    Some(ContainerFile { target: target.clone(), content, mode: file.mode })
 }
 
 fn full_name(instance: &InstanceName, spec: &AppSpec, volume: &Volume) -> Volume {

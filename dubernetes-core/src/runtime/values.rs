@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 
-use crate::app::{Duration, Resources, Signal, Volume};
+use crate::app::{Duration, FileMode, FileTarget, Resources, Secret, Signal, Volume};
 
 use super::{OpenPorts, RuntimeError};
 
@@ -112,7 +112,7 @@ pub enum ContainerState {
 }
 
 /// A container to be created.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerRequest {
     /// Its name.
     pub name: String,
@@ -128,6 +128,10 @@ pub struct ContainerRequest {
     pub args: Vec<String>,
     /// The environment, beside the image's own.
     pub env: BTreeMap<String, String>,
+    /// More of it, with values that nothing shows. No name is in both.
+    pub secret_env: BTreeMap<String, Secret>,
+    /// Files that are in it before it starts.
+    pub files: Vec<ContainerFile>,
     /// The network's id.
     pub network: String,
     /// The address on that network.
@@ -140,6 +144,17 @@ pub struct ContainerRequest {
     pub ports: Vec<PublishedPort>,
     /// The signal that stops it, where it is not the image's own.
     pub stop_signal: Option<Signal>,
+}
+
+/// A file that a container gets before it starts. Its owner is root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerFile {
+    /// Where it is put; missing folders are made.
+    pub target: FileTarget,
+    /// Its content.
+    pub content: Secret,
+    /// Who may read it.
+    pub mode: FileMode,
 }
 
 /// A port of the host that leads to a port of a container.

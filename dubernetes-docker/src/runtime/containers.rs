@@ -7,6 +7,7 @@ use dubernetes_core::labels;
 use dubernetes_core::runtime::{Container, ContainerId, RuntimeError, Stats};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::unfinished::{self, Unfinished};
 use crate::cache::Cache;
 use crate::engine::{Engine, READ};
 use crate::error::{Failure, unreadable};
@@ -24,6 +25,7 @@ const STEADY: [&str; 3] = ["running", "exited", "paused"];
 pub(super) async fn list(
     engine: &Engine,
     cache: &Cache,
+    unfinished: &Unfinished,
     instance: &InstanceName,
 ) -> Result<Vec<Container>, RuntimeError> {
     let filters = filters(instance, &[]);
@@ -33,7 +35,7 @@ pub(super) async fn list(
     cache.prune();
     let owner = instance.to_string();
     let mut containers: Vec<Container> = stream::iter(listed.into_iter().filter_map(summary))
-        .map(|(id, state)| details(engine, cache, id, state))
+        .map(|(id, state)| details(engine, cache, unfinished, id, state))
         .buffered(PARALLEL)
         .try_filter_map(|found| std::future::ready(Ok(found)))
         .try_collect()
@@ -52,11 +54,12 @@ fn summary(listed: ContainerSummary) -> Option<(String, String)> {
 async fn details(
     engine: &Engine,
     cache: &Cache,
+    unfinished: &Unfinished,
     id: String,
     listed_as: String,
 ) -> Result<Option<Container>, RuntimeError> {
     if let Some(container) = cache.get(&id, &listed_as) {
-        return Ok(Some(container));
+        return unfinished::seen(engine, unfinished, container).await;
     }
     let epoch = cache.epoch();
     match inspect(engine, &ContainerId(id)).await {
@@ -64,7 +67,7 @@ async fn details(
             if STEADY.contains(&listed_as.as_str()) {
                 cache.keep(epoch, &listed_as, &container);
             }
-            Ok(Some(container))
+            unfinished::seen(engine, unfinished, container).await
         }
         Err(RuntimeError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),

@@ -7,7 +7,7 @@ use std::time::Duration as StdDuration;
 
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
-    StopContainerOptionsBuilder,
+    RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use dubernetes_core::app::{Duration, Signal};
 use dubernetes_core::runtime::{
@@ -25,23 +25,43 @@ use super::containers::inspect;
 /// How often it is looked whether a signal has ended a container.
 const LOOK: StdDuration = StdDuration::from_millis(100);
 
+/// Makes a container under a name; files are another matter, see [`super::unfinished`].
 pub(super) async fn create(
     engine: &Engine,
     request: &ContainerRequest,
+    name: &str,
 ) -> Result<ContainerId, RuntimeError> {
     let request = &resolve_mounts(request).await?;
-    let operation = format!("create container `{}`", request.name);
-    let options = CreateContainerOptionsBuilder::default().name(&request.name).build();
+    let operation = format!("create container `{name}`");
+    let options = CreateContainerOptionsBuilder::default().name(name).build();
     let call = engine.docker()?.create_container(Some(options), to_docker::container(request));
     match engine.call(WRITE, &operation, call).await {
         Ok(answer) => Ok(ContainerId(answer.id)),
         Err(failure) if failure.status() == Some(409) => {
-            Err(RuntimeError::NameTaken { name: request.name.clone() })
+            Err(RuntimeError::NameTaken { name: name.to_owned() })
         }
         Err(failure) if failure.status() == Some(404) => {
             Err(missing(engine, request, failure).await?)
         }
         Err(failure) => Err(failure.general()),
+    }
+}
+
+/// Gives a container another name, which must be free.
+pub(super) async fn rename(
+    engine: &Engine,
+    id: &ContainerId,
+    name: &str,
+) -> Result<(), RuntimeError> {
+    let operation = format!("name container `{name}`");
+    let options = RenameContainerOptionsBuilder::default().name(name).build();
+    let call = engine.docker()?.rename_container(path_part(id)?, options);
+    match engine.call(READ, &operation, call).await {
+        Err(failure) if failure.status() == Some(409) => {
+            Err(RuntimeError::NameTaken { name: name.to_owned() })
+        }
+        Err(failure) => Err(failure.of("container", &id.0)),
+        Ok(()) => Ok(()),
     }
 }
 

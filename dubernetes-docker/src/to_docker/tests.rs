@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use dubernetes_core::app::{Cpu, Memory, Resources, Signal};
+use dubernetes_core::app::{Cpu, Memory, Resources, Secret, Signal};
 use dubernetes_core::runtime::PublishedPort;
 use serde_json::{Value, json};
 
@@ -18,6 +18,8 @@ fn request() -> ContainerRequest {
         command: Vec::new(),
         args: Vec::new(),
         env: BTreeMap::new(),
+        secret_env: BTreeMap::new(),
+        files: Vec::new(),
         network: "net-id".into(),
         address: Ipv4Addr::new(10, 201, 0, 16),
         resources: Resources::default(),
@@ -80,6 +82,7 @@ fn commands_limits_and_the_environment_are_passed_as_they_are() {
     asked.command = vec!["/bin/app".into()];
     asked.args = vec!["$HOME".into()];
     asked.env.insert("A".into(), "b=c\n".into());
+    asked.secret_env.insert("B".into(), Secret::new("d=e"));
     asked.stop_signal = Some(Signal::SigQuit);
     asked.resources.cpu = Cpu::parse("1500m").ok();
     asked.resources.memory = Memory::parse("64Mi").ok();
@@ -88,7 +91,7 @@ fn commands_limits_and_the_environment_are_passed_as_they_are() {
         &[
             ("/Entrypoint", json!(["/bin/app"])),
             ("/Cmd", json!(["$HOME"])),
-            ("/Env", json!(["A=b=c\n"])),
+            ("/Env", json!(["A=b=c\n", "B=d=e"])),
             ("/StopSignal", json!("SIGQUIT")),
             ("/HostConfig/NanoCpus", json!(1_500_000_000_u64)),
             ("/HostConfig/Memory", json!(64 << 20)),

@@ -61,6 +61,8 @@ impl Bench {
             command: ["sleep", "86400"].map(str::to_owned).into(),
             args: Vec::new(),
             env: BTreeMap::new(),
+            secret_env: BTreeMap::new(),
+            files: Vec::new(),
             network: self.network.id.clone(),
             address: Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset),
             resources: Resources::default(),

@@ -166,6 +166,8 @@ impl Rig {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             args: Vec::new(),
             env: env.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            secret_env: BTreeMap::new(),
+            files: Vec::new(),
             network: self.network.id.clone(),
             address,
             resources: app::Resources::default(),

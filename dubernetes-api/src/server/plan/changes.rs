@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::wire::FieldChange;
 
-/// Every field that differs, in the order of the paths. A list is one field.
+/// Every field that differs, in the order of the paths. A list of texts is one field.
 pub(super) fn of(old: &AppSpec, new: &AppSpec) -> Vec<FieldChange> {
     let (mut old, mut new) = (flat(old), flat(new));
     old.retain(|path, value| {
@@ -38,10 +38,22 @@ fn flat(spec: &AppSpec) -> BTreeMap<String, String> {
 
 fn walk(path: String, value: Value, fields: &mut BTreeMap<String, String>) {
     match value {
+        // A file that is referred to: its hash stands for it.
+        Value::Object(mut object) if object.get("sha256").is_some_and(Value::is_string) => {
+            if let Some(Value::String(hash)) = object.remove("sha256") {
+                fields.insert(path.clone(), format!("sha256:{hash}"));
+            }
+            walk(path, Value::Object(object), fields);
+        }
         Value::Object(object) => {
             for (key, value) in object {
                 let dot = if path.is_empty() { "" } else { "." };
                 walk(format!("{path}{dot}{key}"), value, fields);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for (at, item) in items.into_iter().enumerate() {
+                walk(format!("{path}.{at}"), item, fields);
             }
         }
         Value::String(text) => drop(fields.insert(path, text)),
@@ -81,5 +93,32 @@ mod tests {
             ]
         );
         assert_eq!(of(&old, &old), []);
+    }
+
+    #[test]
+    fn a_file_is_told_by_its_hash() {
+        let with = |content: &str, file: &str| {
+            let text = format!(
+                r#"{{"name":"web","image":"web:1","env":{{"A":{{"file":"{file}","content":"{content}"}}}},
+                "env_file":[{{"file":".env","content":"{content}"}}]}}"#
+            );
+            of(
+                &spec(&text),
+                &spec(r#"{"name":"web","image":"web:1","env":{"A":{"file":"b","content":""}}}"#),
+            )
+        };
+        let told: Vec<_> = with("YQ==", "a")
+            .into_iter()
+            .map(|c| format!("{}: {:?} {:?}", c.path, c.old, c.new))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                r#"env.A: Some("sha256:ca978112ca1bbdca") Some("sha256:e3b0c44298fc1c14")"#,
+                r#"env.A.file: Some("a") Some("b")"#,
+                r#"env_file.0: Some("sha256:ca978112ca1bbdca") None"#,
+                r#"env_file.0.file: Some(".env") None"#,
+            ]
+        );
     }
 }

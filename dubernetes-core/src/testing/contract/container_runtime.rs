@@ -63,10 +63,12 @@ async fn check_all(runtime: &dyn ContainerRuntime, facts: &Facts) {
     watching::probes_that_fail(&bench).await;
     commands::refused_where_nothing_runs(&bench).await;
     commands::files_into_a_created_container(&bench).await;
+    commands::created_with_files(&bench).await;
     if facts.real_commands {
         commands::output_and_exit_codes(&bench).await;
         commands::input(&bench).await;
         commands::files_are_read_back(&bench).await;
+        commands::first_files_are_there_at_the_start(&bench).await;
         commands::failing_commands(&bench).await;
         watching::logs(&bench).await;
         watching::probes_that_pass(&bench).await;

@@ -44,6 +44,7 @@ where
         put::only_the_same_host_and_path_conflict,
         put::a_deleted_app_gives_its_route_free,
         put::every_field_comes_back_as_it_was_put,
+        put::contents_come_back_with_every_revision,
         put::apps_are_apart,
         delete::a_missing_app_is_not_found,
         delete::a_deleted_app_leaves_a_tombstone,

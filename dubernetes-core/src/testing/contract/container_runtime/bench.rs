@@ -61,6 +61,8 @@ impl<'a> Bench<'a> {
             command: self.lasting_command(),
             args: Vec::new(),
             env: BTreeMap::new(),
+            secret_env: BTreeMap::new(),
+            files: Vec::new(),
             network: self.network.id.clone(),
             address,
             resources: Resources::default(),

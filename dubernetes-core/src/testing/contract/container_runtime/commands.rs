@@ -4,9 +4,10 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 
+use crate::app::{FileMode, FileTarget, Secret};
 use crate::runtime::{
-    ContainerId, ContainerState, ExecOutput, ExecRequest, ExecResult, FileEntry, LogOptions,
-    exec_to_end,
+    ContainerFile, ContainerId, ContainerState, ExecOutput, ExecRequest, ExecResult, FileEntry,
+    LogOptions, RuntimeError, exec_to_end,
 };
 
 use super::bench::{
@@ -40,6 +41,48 @@ pub(super) async fn files_into_a_created_container(bench: &Bench<'_>) {
         ContainerState::Created,
         "putting files starts nothing"
     );
+    bench.remove(&id).await;
+}
+
+pub(super) async fn created_with_files(bench: &Bench<'_>) {
+    let mut request = bench.request("with-files");
+    request.files = vec![first_file("/etc/contract/new/a.conf", "a", "0644")];
+    let id = bench.create(&request).await;
+    let made = bench.inspect(&id).await;
+    assert_eq!(made.state, ContainerState::Created, "files are put before the start");
+    assert_eq!(made.name, request.name, "and change no name");
+    assert!(bench.lists(&bench.facts.instance, &id).await, "and it is listed");
+    let again = bench.runtime.create(&request).await;
+    must_fail("a name is taken, with files or without", again, |error| {
+        matches!(error, RuntimeError::NameTaken { .. })
+    });
+    let listed = must("list containers", bench.runtime.list(&bench.facts.instance).await);
+    assert_eq!(listed.len(), 1, "what could not be made is not there, unlike {listed:?}");
+    bench.remove(&id).await;
+}
+
+pub(super) async fn first_files_are_there_at_the_start(bench: &Bench<'_>) {
+    let mut request = bench.request("first-files");
+    // The command itself needs them, so they are not late.
+    request.command = words(&["sh", "-c", "cat /etc/contract/a /root/b >/all; exec sleep 86400"]);
+    request.files = vec![
+        first_file("/etc/contract/a", "canary-4711", "0644"),
+        first_file("/root/b", "second\n", "0400"),
+    ];
+    request.secret_env.insert("SECRET".into(), Secret::new("a=\"b\"\nc"));
+    let id = bench.running(&request).await;
+    let all = "while [ ! -s /all ]; do sleep 0.1; done; cat /all; printf %s \"$SECRET\"";
+    let read = run(bench, &id, &["sh", "-c", all]).await;
+    let text = String::from_utf8_lossy(&read.stdout).into_owned();
+    assert_eq!(
+        text, "canary-4711second\na=\"b\"\nc",
+        "files and secrets are as they were asked for"
+    );
+    let modes =
+        run(bench, &id, &["ls", "-ld", "/etc/contract", "/etc/contract/a", "/root/b"]).await;
+    let modes = String::from_utf8_lossy(&modes.stdout).into_owned();
+    let starts: Vec<&str> = modes.lines().map(|line| line.get(..10).unwrap_or(line)).collect();
+    assert_eq!(starts, ["drwxr-xr-x", "-rw-r--r--", "-r--------"], "files have their modes");
     bench.remove(&id).await;
 }
 
@@ -176,6 +219,14 @@ async fn talk(
 
 fn file(path: &str, contents: &str) -> FileEntry {
     FileEntry::File { path: path.to_owned(), contents: Bytes::copy_from_slice(contents.as_bytes()) }
+}
+
+fn first_file(target: &str, content: &str, mode: &str) -> ContainerFile {
+    ContainerFile {
+        target: FileTarget::parse(target).expect("a legal target"),
+        content: Secret::new(content.to_owned()),
+        mode: FileMode::parse(mode).expect("a legal mode"),
+    }
 }
 
 fn link(path: &str, target: &str) -> FileEntry {

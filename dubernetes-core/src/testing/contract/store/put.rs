@@ -8,8 +8,8 @@ use super::{
     with_image, with_route,
 };
 use crate::app::{
-    AppSpec, Cpu, Duration, EnvName, Memory, PullPolicy, Resources, Signal, Stop, Volume,
-    VolumeSource,
+    AppSpec, ConfigFile, Content, Cpu, Duration, EnvName, EnvValue, FileMode, FilePath, FileRef,
+    FileTarget, Memory, PullPolicy, Resources, Secret, Signal, Stop, Volume, VolumeSource,
 };
 use crate::store::{Change, PutApp, Store, StoreError};
 
@@ -164,6 +164,34 @@ pub(super) async fn a_deleted_app_gives_its_route_free(store: &Arc<dyn Store>) {
         "a new life must ask again; got {got:?}"
     );
     assert!(list(store).await.tombstones.contains_key(&name("web")), "the tombstone stays");
+}
+
+pub(super) async fn contents_come_back_with_every_revision(store: &Arc<dyn Store>) {
+    let with = |content: &[u8]| {
+        let content = Content::Known(Secret::new(content.to_vec()));
+        let file = FilePath::parse("./file").expect("a legal path");
+        let source = FileRef { file, content };
+        let value = EnvValue::File(source.clone());
+        let target = FileTarget::parse("/etc/web.conf").expect("a legal target");
+        AppSpec {
+            env: BTreeMap::from([(EnvName::parse("KEY").expect("a legal name"), value)]),
+            env_file: vec![source.clone()],
+            files: BTreeMap::from([(target, ConfigFile { source, mode: FileMode::default() })]),
+            ..with_route("web", "web.local", "/")
+        }
+    };
+    let (first, second) = (with(b"A=1\n"), with(b"A=2\n"));
+    put(store, first.clone()).await;
+    let again = put(store, first.clone()).await;
+    assert_eq!(again.change, Change::Unchanged, "equal contents are the same app");
+    let changed = put(store, second.clone()).await;
+    assert_eq!(changed.change, Change::Configured, "another content is a change");
+    assert_eq!(changed.app.revision, 2, "and a new revision");
+    assert_eq!(get(store, "web").await.spec, second, "contents are stored");
+    assert_eq!(list(store).await.apps[&name("web")].spec, second, "and listed");
+    let revisions = store.revisions(&name("web")).await.expect("the app is there");
+    let kept: Vec<_> = revisions.into_iter().map(|revision| revision.spec).collect();
+    assert_eq!(kept, [first, second], "each revision keeps its own");
 }
 
 pub(super) async fn every_field_comes_back_as_it_was_put(store: &Arc<dyn Store>) {

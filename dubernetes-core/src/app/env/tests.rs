@@ -1,0 +1,67 @@
+use super::*;
+use crate::app::{AppName, Content, FilePath, ImageRef};
+
+fn known(content: &str) -> FileRef {
+    let content = Content::Known(Secret::new(content.to_owned()));
+    FileRef { file: FilePath::parse("./x").unwrap(), content }
+}
+
+#[test]
+fn lines_are_read_as_compose_reads_them() {
+    let cases = [
+        ("A=1", "1"),
+        ("export A=1", "1"),
+        ("  A = 1  ", "1"),
+        ("A=", ""),
+        ("A= # nothing", ""),
+        ("A=#nothing", ""),
+        ("A=1 # one", "1"),
+        ("A=a#b", "a#b"),
+        ("A=b=c", "b=c"),
+        ("A='a \"b\" # $X \\n'", "a \"b\" # $X \\n"),
+        (r#"A="a\nb\t\"c\" \\ \$X $Y \x" # comment"#, "a\nb\t\"c\" \\ $X $Y \\x"),
+        ("A=it's", "it's"),
+        ("A=1\r", "1"),
+        ("\u{feff}A=1", "1"),
+        ("# comment\n\n   \nA=1\nA=2\n", "2"),
+    ];
+    for (file, value) in cases {
+        let found = parse_env_file(file.as_bytes());
+        let found = found.unwrap_or_else(|bad| panic!("{file:?}: {bad:?}"));
+        assert_eq!(found.into_values().collect::<Vec<_>>(), [value], "{file:?}");
+    }
+}
+
+#[test]
+fn a_bad_line_is_named_and_not_repeated() {
+    let cases: [(&[u8], usize, &str); 8] = [
+        (b"A=1\n\nnonsense\n", 3, "has no `=`"),
+        (b"1A=1", 1, "has no name of a variable before its `=`"),
+        (b"A B=1", 1, "has no name of a variable before its `=`"),
+        (b"=1", 1, "has no name of a variable before its `=`"),
+        (b"A='1", 1, UNCLOSED),
+        (b"A=\"1\\", 1, UNCLOSED),
+        (b"A='1' 2", 1, BEHIND_QUOTE),
+        (b"#\nA=\xff", 2, "is not UTF-8"),
+    ];
+    for (file, line, what) in cases {
+        assert_eq!(parse_env_file(file), Err(BadLine { line, what }), "{file:?}");
+    }
+}
+
+#[test]
+fn later_files_win_over_earlier_ones_and_env_over_all() {
+    let name = |text| EnvName::parse(text).unwrap();
+    let mut spec = AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap());
+    spec.env_file = vec![known("A=first\nB=first\nC=first\nD=first"), known("B=second\n")];
+    spec.env.insert(name("C"), "written".into());
+    spec.env.insert(name("D"), EnvValue::File(known("one\ntwo\n\r\n")));
+    let found = environment(&spec);
+    assert_eq!(found.plain, BTreeMap::from([("C".to_owned(), "written".to_owned())]));
+    let secret: Vec<_> = found
+        .secret
+        .iter()
+        .map(|(name, value)| (name.as_str(), std::str::from_utf8(value.reveal()).unwrap()))
+        .collect();
+    assert_eq!(secret, [("A", "first"), ("B", "second"), ("D", "one\ntwo\n")]);
+}
