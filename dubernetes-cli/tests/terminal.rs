@@ -307,3 +307,58 @@ fn each_kind_of_ending_has_its_code() {
     assert_eq!(text(&interrupted.stdout).lines().last(), Some("124"), "{interrupted:?}");
     assert_eq!(preserved.status.code(), Some(130), "{preserved:?}");
 }
+
+#[test]
+fn an_endless_file_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for script in ["yes | $dubernetes validate -", "$dubernetes validate - < /dev/zero"] {
+        let start = Instant::now();
+        let output = sh(script, folder.path());
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(1) && told.contains("larger than 1 MiB"), "{told}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_state_folder_of_others_is_refused_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |state_dir: &Path, parts: [&str; 2]| {
+        for command in ["status", "get apps", "serve"] {
+            let output = sh(&format!("$dubernetes {command}"), state_dir);
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{command}: {told}");
+            assert!(parts.iter().all(|part| told.contains(part)), "{command}: {told}");
+        }
+    };
+    for mode in ["777", "770", "1777"] {
+        sh(&format!("chmod {mode} \"$DUBERNETES_STATE_DIR\""), folder.path());
+        refused(folder.path(), ["can be written by others", "chmod go-w"]);
+    }
+    sh("chmod 700 \"$DUBERNETES_STATE_DIR\"", folder.path());
+    refused(&file_in(&folder), ["is not a folder", "choose another folder"]);
+    // Root gives it away; who is not root has not got what is root's.
+    let given = sh("chown 12345 \"$DUBERNETES_STATE_DIR\"", folder.path()).status.success();
+    let foreign = if given { folder.path() } else { Path::new("/") };
+    refused(foreign, ["belongs to the user", "--state-dir"]);
+}
+
+fn file_in(folder: &tempfile::TempDir) -> PathBuf {
+    let path = folder.path().join("file");
+    std::fs::write(&path, "text").unwrap();
+    path
+}
+
+#[test]
+fn what_would_go_is_listed_before_anybody_is_asked() {
+    let orchestrator = Orchestrator::start();
+    let folder = orchestrator.folder();
+    let app = file(&orchestrator, "app.yaml", WEB);
+    sh(&format!("$dubernetes apply --progress quiet {}", app.display()), folder);
+    let output = sh("$dubernetes down", folder);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("web") && told.contains("--yes"), "{told}");
+    let kept = sh("$dubernetes get apps -o name", folder);
+    assert_eq!(text(&kept.stdout), "app/web\n");
+}
