@@ -8,10 +8,12 @@
 #![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
 pub mod checks;
+pub mod door;
 pub mod http;
 pub mod load;
 pub mod manifest;
 pub mod program;
+pub mod registry;
 mod report;
 pub mod scenario;
 mod slots;
