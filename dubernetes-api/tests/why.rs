@@ -24,7 +24,9 @@ async fn a_crash_loop_is_explained_with_its_last_lines() {
     let seen = failed.await;
     let pod = &seen.plan.statuses[&app_name("loop")].pods[0];
     let id: ContainerId = pod.container_id.clone().unwrap();
-    (0..30).for_each(|n| api.bed.runtime.write(&id, &format!("line {n}")));
+    let containers = api.bed.runtime.containers();
+    let name = &containers.iter().find(|container| container.id == id).unwrap().name;
+    (0..30).for_each(|n| api.bed.runtime.write_log(name, &format!("line {n}")));
 
     let why = api.get("/v1/apps/loop/why").await.json();
     let text = |key: &str| why[key].as_str().unwrap().to_owned();
