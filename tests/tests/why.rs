@@ -2,6 +2,8 @@
 //! in the first line of `why`, in the reason of `get apps`, in the status of `describe`, and by
 //! `apply` itself.
 
+#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+
 use std::time::{Duration, Instant};
 
 use dubernetes_tests::checks::{SOON, expect};
