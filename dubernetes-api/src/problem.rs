@@ -87,6 +87,12 @@ impl From<StoreError> for ApiError {
                 .with("owner", conflict.owner.as_str())
                 .with("host", conflict.host.as_str())
                 .with("path", conflict.path.as_str()),
+            StoreError::FailedBefore { revision, .. } => {
+                Self::new(ProblemKind::FailedBefore, detail).with("revision", revision)
+            }
+            StoreError::NoRevision { kept, .. } => {
+                Self::new(ProblemKind::NotFound, detail).with("revisions", kept)
+            }
             StoreError::Busy(_) => Self::new(ProblemKind::StoreBusy, detail),
             StoreError::Full(_) => Self::new(ProblemKind::StoreFull, detail),
             StoreError::Failed(_) => Self::new(ProblemKind::Internal, detail),

@@ -13,12 +13,12 @@ mod peer;
 mod plan;
 mod pods;
 mod revisions;
+mod rollout;
 mod routes;
 mod stream;
 mod system;
 mod view;
 mod watch;
-mod why;
 
 use std::io;
 use std::net::IpAddr;
@@ -126,12 +126,11 @@ fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(apps::list))
         .routes(routes!(apps::get, apps::put, apps::delete))
         .routes(routes!(apps::scale))
+        .routes(routes!(rollout::wish))
         .routes(routes!(revisions::list))
-        .routes(routes!(why::of_app))
         .routes(routes!(logs::of_app))
         .routes(routes!(pods::list))
         .routes(routes!(pods::get, pods::delete))
-        .routes(routes!(why::of_pod))
         .routes(routes!(logs::of_pod))
         .routes(routes!(exec::exec))
         .routes(routes!(events::list))

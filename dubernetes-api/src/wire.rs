@@ -8,7 +8,10 @@ mod problem;
 mod stream;
 mod system;
 
-pub use app::{App, AppStatus, Applied, EndpointState, Pod, Revision, Route, RouteEndpoint, Scale};
+pub use app::{
+    App, AppStatus, Applied, EndpointState, Failure, Pod, Probe, Revision, RolloutAction,
+    RolloutWish, Route, RouteEndpoint, Scale,
+};
 pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
 pub(crate) use stream::LogJson;
@@ -22,9 +25,6 @@ pub use dubernetes_core::event::Event;
 pub use dubernetes_core::foresee::{Foresight, Step};
 pub use dubernetes_core::runtime::{EngineVersion, ExecRequest};
 pub use dubernetes_core::store::Change;
-pub use dubernetes_core::why::{
-    Link as WhyLink, Output as WhyOutput, Step as WhyStep, SubjectKind, Why,
-};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

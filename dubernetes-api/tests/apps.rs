@@ -335,13 +335,7 @@ fn mockall_sequence(
 
 #[expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 fn stored_with(generation: u64) -> dubernetes_core::store::StoredApp {
-    dubernetes_core::store::StoredApp {
-        spec: serde_json::from_str(WEB).unwrap(),
-        generation,
-        revision: 1,
-        image_id: None,
-        removed_through: 0,
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
-    }
+    let spec = serde_json::from_str(WEB).unwrap();
+    let first = dubernetes_core::store::StoredApp::first(spec, jiff::Timestamp::UNIX_EPOCH);
+    dubernetes_core::store::StoredApp { generation, ..first }
 }

@@ -10,7 +10,7 @@ use dubernetes_core::labels::ReplicaLabels;
 use dubernetes_core::reconcile;
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{DesiredState, ObservedReplica, ObservedState, Readiness};
-use dubernetes_core::store::StoredApp;
+use dubernetes_core::store::{Outcome, StoredApp};
 use dubernetes_core::testing::build::app;
 use jiff::Timestamp;
 
@@ -63,15 +63,9 @@ fn converged(apps: u32) -> (DesiredState, ObservedState) {
         for ordinal in 1..=u32::from(REPLICAS) {
             observed.replicas.push(replica(&spec, n, ordinal));
         }
-        let stored = StoredApp {
-            spec,
-            generation: 1,
-            revision: 1,
-            image_id: Some(ImageId("sha256:app".into())),
-            removed_through: 0,
-            created_at: now(),
-            updated_at: now(),
-        };
+        let mut stored = StoredApp::first(spec, now());
+        stored.image_id = Some(ImageId("sha256:app".into()));
+        stored.course.outcome = Outcome::Stable;
         desired.apps.insert(stored.spec.name.clone(), stored);
     }
     let table = reconcile(&desired, &observed, now()).routes;
@@ -89,11 +83,11 @@ fn replica(spec: &dubernetes_core::app::AppSpec, app: u32, ordinal: u32) -> Obse
             revision: 1,
             ordinal,
             spec_hash: dubernetes_core::identity::spec_hash(spec),
+            image: Some(ImageId("sha256:app".into())),
             address,
             port: spec.port,
             restarts: 0,
             streak: 0,
-            last_end: None,
         },
         state: ContainerState::Running { started_at: now() },
         created_at: now(),

@@ -7,9 +7,9 @@
 mod execute;
 mod memory;
 mod observe;
-mod pace;
 mod pass;
 mod probe;
+mod question;
 mod record;
 mod tasks;
 mod tear_down;
@@ -29,7 +29,10 @@ use crate::runtime::{ContainerId, ContainerRuntime};
 use crate::state::{DesiredState, ObservedState};
 use crate::store::Store;
 
+pub use probe::ProbeRecord;
+
 use pass::Pass;
+use probe::ProbeHistory;
 use tasks::{TaskResult, Tasks};
 
 /// The outside world, as the controller sees it.
@@ -96,6 +99,7 @@ pub struct Snapshot {
 pub struct ControllerHandle {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     commands: mpsc::UnboundedSender<Command>,
+    probes: ProbeHistory,
 }
 
 impl ControllerHandle {
@@ -107,6 +111,11 @@ impl ControllerHandle {
     /// The last pass.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// The last answers of a replica to probes, oldest first; none of one that is not asked.
+    pub fn probes(&self, id: &ContainerId) -> Vec<ProbeRecord> {
+        self.probes.of(id)
     }
 
     /// Asks for a pass now. Changes in the store do so by themselves.
@@ -150,6 +159,7 @@ pub struct Controller {
     ports: Ports,
     commands: mpsc::UnboundedReceiver<Command>,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    probes: ProbeHistory,
 }
 
 impl Controller {
@@ -157,19 +167,24 @@ impl Controller {
     pub fn new(options: Options, ports: Ports) -> (Self, ControllerHandle) {
         let (commands_in, commands) = mpsc::unbounded_channel();
         let (snapshots, snapshots_out) = watch::channel(Arc::new(Snapshot::default()));
-        let handle = ControllerHandle { snapshots: snapshots_out, commands: commands_in };
-        (Self { options, ports, commands, snapshots }, handle)
+        let probes = ProbeHistory::default();
+        let handle = ControllerHandle {
+            snapshots: snapshots_out,
+            commands: commands_in,
+            probes: probes.clone(),
+        };
+        (Self { options, ports, commands, snapshots, probes }, handle)
     }
 
     /// Works until `stop` is cancelled. Then it ends at once and leaves everything as it is:
     /// replicas and ingress go on, and the next controller takes them over.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { options, ports, mut commands, snapshots } = self;
+        let Self { options, ports, mut commands, snapshots, probes } = self;
         let (results_in, mut results) = mpsc::unbounded_channel();
         let mut changes = ports.store.watch();
         let mut tasks = Tasks::new(results_in, ports.clone(), options.clone());
         tasks.follow_events();
-        let mut pass = Pass::new(options, ports, snapshots);
+        let mut pass = Pass::new(options, ports, snapshots, probes);
         let mut next = Instant::now();
         loop {
             let wake = tokio::select! {

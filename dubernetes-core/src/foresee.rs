@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppName;
-use crate::plan::{Phase, Plan, Wait};
+use crate::plan::{Action, Phase, Plan, Planned, Verdict, Wait};
 use crate::state::{DesiredState, ObservedState};
 use imagined::Imagined;
 
@@ -55,30 +55,55 @@ pub fn foresee(
         Foresight { fewest_ready: world.ready(), most_live: world.live(), ..Foresight::default() };
     for _ in 0..PASSES {
         let plan = world.plan();
-        let before = foresight.steps.len();
-        take_actions(&mut world, &plan, &mut foresight);
+        let mut happened = take_actions(&mut world, &plan, &mut foresight);
         if let Some(change) = world.take_routes(&plan) {
             note(&mut foresight, &world, "route", None, change);
+            happened = true;
         }
-        if foresight.steps.len() > before {
+        if happened {
             continue;
         }
-        if !take_waits(&mut world, &plan, &mut foresight) {
-            let status = plan.statuses.get(app);
-            foresight.converges = status.is_none_or(|status| status.phase == Phase::Ready);
+        let status = plan.statuses.get(app);
+        foresight.converges = status.is_none_or(|status| status.phase == Phase::Ready);
+        // A tombstone has no status that is ready, and waits for nothing that could be told.
+        let is_there = status.is_some_and(|status| status.phase == Phase::Ready);
+        if is_there || !take_waits(&mut world, &plan, &mut foresight) {
             break;
         }
     }
     foresight
 }
 
-fn take_actions(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) {
+/// Has the actions succeed; whether there was one.
+fn take_actions(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) -> bool {
+    let mut happened = false;
     for planned in &plan.actions {
         if world.concerns(planned) {
+            happened = true;
             world.take(&planned.action);
+            let Some(reason) = told(planned) else { continue };
             let pod = planned.action.pod().map(str::to_owned);
-            note(foresight, world, planned.action.verb(), pod, planned.reason.to_string());
+            note(foresight, world, planned.action.verb(), pod, reason);
         }
+    }
+    happened
+}
+
+/// The reason of a step that is worth telling: records of ours are not.
+fn told(planned: &Planned) -> Option<String> {
+    match &planned.action {
+        Action::Conclude { verdict: Verdict::Failed { .. }, .. } => {
+            Some(planned.reason.to_string())
+        }
+        Action::Conclude { .. } => None,
+        Action::EnsureNetwork
+        | Action::EnsureImage { .. }
+        | Action::Create(_)
+        | Action::CreateJob(_)
+        | Action::Start { .. }
+        | Action::Stop { .. }
+        | Action::Remove { .. }
+        | Action::Forget { .. } => Some(planned.reason.to_string()),
     }
 }
 
@@ -92,7 +117,15 @@ fn take_waits(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) 
             Wait::Drained { address } => world.is_drained(*address),
             Wait::BackOff { .. } => world.passes_until(waiting),
             Wait::UnderWay => world.is_removed(waiting),
-            Wait::Unrouted | Wait::Retry { .. } | Wait::SurgeLimit { .. } | Wait::Tombstone => None,
+            Wait::PreDeploy => world.passes(),
+            Wait::MinReady => world.stays_ready(waiting),
+            Wait::Unrouted
+            | Wait::Retry { .. }
+            | Wait::SurgeLimit { .. }
+            | Wait::Tombstone
+            | Wait::Deadline
+            | Wait::Stable
+            | Wait::Held { .. } => None,
         };
         if let Some(text) = text {
             note(foresight, world, "wait", waiting.pod.clone(), text);

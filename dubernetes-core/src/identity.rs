@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
 
-use crate::app::{AppName, AppSpec, InstanceName, Rollout, Stop};
+use crate::app::{AppName, AppSpec, InstanceName};
 
 /// The pod's name: `APP-ORDINAL`.
 pub fn pod_name(app: &AppName, ordinal: u32) -> String {
@@ -25,6 +25,13 @@ pub fn container_name(
 ) -> String {
     let base = format!("dubernetes.{instance}.{}.r{revision}", pod_name(app, ordinal));
     if restarts == 0 { base } else { format!("{base}.{restarts}") }
+}
+
+/// The name of the container that runs the command before a revision, with `.TRIES` behind it once
+/// it got another chance.
+pub fn job_name(instance: &InstanceName, app: &AppName, revision: u64, tries: u32) -> String {
+    let base = format!("dubernetes.{instance}.{app}.pre-deploy.r{revision}");
+    if tries == 0 { base } else { format!("{base}.{tries}") }
 }
 
 /// The ingress container's name.
@@ -46,12 +53,27 @@ pub fn volume_name(instance: &InstanceName, app: &AppName, volume: &str) -> Stri
 /// `access`, `rollout` and `stop.drain`, which change without replacing a replica.
 pub fn spec_hash(spec: &AppSpec) -> String {
     let mut frozen = spec.clone();
-    frozen.replicas = 1;
-    frozen.access = None;
-    frozen.rollout = Rollout::default();
-    frozen.stop.drain = Stop::default().drain;
+    keep_unfrozen(&mut frozen, &AppSpec::new(spec.name.clone(), spec.image.clone()));
     // A specification has no map with keys that are not text, so it always serializes.
-    let text = serde_json::to_string(&frozen).unwrap_or_default();
+    short_hash(&serde_json::to_string(&frozen).unwrap_or_default())
+}
+
+/// The hash of a revision: of its specification, and of the salt that tells it from one before a
+/// restart; 0 for none.
+pub fn content_hash(spec: &AppSpec, salt: u64) -> String {
+    let hash = spec_hash(spec);
+    if salt == 0 { hash } else { short_hash(&format!("{hash}:{salt}")) }
+}
+
+/// Sets what is no part of a revision to what it is in `other`.
+pub(crate) fn keep_unfrozen(spec: &mut AppSpec, other: &AppSpec) {
+    spec.replicas = other.replicas;
+    spec.access.clone_from(&other.access);
+    spec.rollout.clone_from(&other.rollout);
+    spec.stop.drain = other.stop.drain;
+}
+
+fn short_hash(text: &str) -> String {
     Sha256::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use crate::app::{AppName, InstanceName};
+use crate::runtime::ImageId;
 
 /// Which instance owns the container. What lacks it, or has another's, is never touched.
 pub const INSTANCE: &str = "dubernetes.instance";
@@ -17,6 +18,8 @@ pub const REVISION: &str = "dubernetes.revision";
 pub const REPLICA: &str = "dubernetes.replica";
 /// The hash of all that a revision is made of.
 pub const SPEC: &str = "dubernetes.spec";
+/// The id of the image that its revision runs.
+pub const IMAGE: &str = "dubernetes.image";
 /// Its address on the instance's network.
 pub const ADDRESS: &str = "dubernetes.address";
 /// The port on which it listens.
@@ -25,8 +28,6 @@ pub const PORT: &str = "dubernetes.port";
 pub const RESTARTS: &str = "dubernetes.restarts";
 /// How many of those restarts came in a row, without 10 minutes of running between them.
 pub const STREAK: &str = "dubernetes.streak";
-/// How the container before it ended, if it is a restart.
-pub const LAST_END: &str = "dubernetes.last-end";
 
 /// The labels of a replica, typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct ReplicaLabels {
     pub ordinal: u32,
     /// The hash of all that its revision is made of.
     pub spec_hash: String,
+    /// The image that it was made of, where that is known.
+    pub image: Option<ImageId>,
     /// Its address on the instance's network.
     pub address: Ipv4Addr,
     /// The port on which it listens.
@@ -47,14 +50,12 @@ pub struct ReplicaLabels {
     pub restarts: u32,
     /// How many restarts came in a row.
     pub streak: u32,
-    /// How the container before it ended, as a sentence fragment, if it is a restart.
-    pub last_end: Option<String>,
 }
 
 impl ReplicaLabels {
     /// As the engine keeps them, with the owner's.
     pub fn to_map(&self, instance: &InstanceName) -> BTreeMap<String, String> {
-        let mut labels: BTreeMap<_, _> = [
+        [
             (INSTANCE, instance.to_string()),
             (APP, self.app.to_string()),
             (REVISION, self.revision.to_string()),
@@ -66,12 +67,9 @@ impl ReplicaLabels {
             (STREAK, self.streak.to_string()),
         ]
         .into_iter()
+        .chain(self.image.as_ref().map(|image| (IMAGE, image.to_string())))
         .map(|(key, value)| (key.to_owned(), value))
-        .collect();
-        if let Some(last_end) = &self.last_end {
-            labels.insert(LAST_END.to_owned(), last_end.clone());
-        }
-        labels
+        .collect()
     }
 
     /// Reads them back.
@@ -85,11 +83,61 @@ impl ReplicaLabels {
             revision: read(labels, REVISION)?,
             ordinal: read(labels, REPLICA)?,
             spec_hash: read(labels, SPEC)?,
+            image: labels.get(IMAGE).cloned().map(ImageId),
             address: read(labels, ADDRESS)?,
             port: read(labels, PORT)?,
             restarts: read(labels, RESTARTS)?,
             streak: read(labels, STREAK)?,
-            last_end: labels.get(LAST_END).cloned(),
+        })
+    }
+}
+
+/// The labels of a container that runs the command before a revision, typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobLabels {
+    /// Whose revision it is.
+    pub app: AppName,
+    /// The revision.
+    pub revision: u64,
+    /// How often the revision had got another chance by then.
+    pub tries: u32,
+    /// Its address on the instance's network.
+    pub address: Ipv4Addr,
+}
+
+/// What [`COMPONENT`] says of such a container.
+const PRE_DEPLOY: &str = "pre-deploy";
+
+impl JobLabels {
+    /// As the engine keeps them, with the owner's.
+    pub fn to_map(&self, instance: &InstanceName) -> BTreeMap<String, String> {
+        [
+            (INSTANCE, instance.to_string()),
+            (COMPONENT, PRE_DEPLOY.to_owned()),
+            (APP, self.app.to_string()),
+            (REVISION, self.revision.to_string()),
+            (RESTARTS, self.tries.to_string()),
+            (ADDRESS, self.address.to_string()),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+    }
+
+    /// Reads them back; `None` if they are those of something else.
+    ///
+    /// # Errors
+    ///
+    /// The first label that is missing or malformed, as a sentence fragment.
+    pub fn from_map(labels: &BTreeMap<String, String>) -> Option<Result<Self, String>> {
+        let own = labels.get(COMPONENT).is_some_and(|component| component == PRE_DEPLOY);
+        own.then(|| {
+            Ok(Self {
+                app: read(labels, APP)?,
+                revision: read(labels, REVISION)?,
+                tries: read(labels, RESTARTS)?,
+                address: read(labels, ADDRESS)?,
+            })
         })
     }
 }
@@ -115,11 +163,11 @@ mod tests {
             revision: 3,
             ordinal: 2,
             spec_hash: "abc".into(),
+            image: Some(ImageId("sha256:1".into())),
             address: Ipv4Addr::new(10, 1, 0, 9),
             port: 80,
             restarts: 7,
             streak: 4,
-            last_end: Some("exit code 1 after 0.4s".into()),
         };
         let mut map = labels.to_map(&InstanceName::default());
         assert_eq!(ReplicaLabels::from_map(&map), Ok(labels));

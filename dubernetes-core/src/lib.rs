@@ -21,6 +21,5 @@ pub mod state;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod why;
 
 pub use reconcile::reconcile;

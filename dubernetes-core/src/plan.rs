@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
 use crate::ingress::RouteTable;
-use crate::labels::ReplicaLabels;
+use crate::labels::{JobLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerRequest};
 
 /// The result of one pass. Every action in it is safe now, in any order and with any part of
@@ -69,6 +69,8 @@ pub enum Action {
     },
     /// Create a replica's container.
     Create(Box<ReplicaPlan>),
+    /// Create the container of the command before a revision.
+    CreateJob(Box<JobPlan>),
     /// Start a container that was created.
     Start {
         /// The container.
@@ -99,6 +101,51 @@ pub enum Action {
         /// The app.
         app: AppName,
     },
+    /// Record what the rollout of an app's present revision has come to.
+    Conclude {
+        /// The app.
+        app: AppName,
+        /// The revision.
+        revision: u64,
+        /// What it has come to.
+        verdict: Verdict,
+    },
+}
+
+/// What a rollout has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The command before it succeeded.
+    PreDeployed {
+        /// Its container, of which the last lines are kept.
+        job: ContainerId,
+    },
+    /// All wanted replicas are ready, and no older one is left.
+    Complete,
+    /// It ran for a minute without an exit.
+    Stable,
+    /// It failed.
+    Failed {
+        /// Why, as a sentence fragment.
+        reason: String,
+        /// The pod that shows it, and its container, of which the last lines are kept.
+        shown_by: Option<(String, ContainerId)>,
+        /// The revision that takes its place again, if one does.
+        roll_back_to: Option<u64>,
+        /// The newest revision seen on containers.
+        newest_seen: u64,
+    },
+}
+
+/// The command before a revision, as a container to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPlan {
+    /// How it is shown, such as `web-pre-deploy`.
+    pub pod: String,
+    /// Whose it is.
+    pub labels: JobLabels,
+    /// The container to create, labels included.
+    pub request: ContainerRequest,
 }
 
 /// A replica to be created.
@@ -135,10 +182,26 @@ pub enum CallKey {
         /// The address that was planned for it.
         address: Ipv4Addr,
     },
+    /// [`Action::CreateJob`].
+    CreateJob {
+        /// The app.
+        app: AppName,
+        /// The revision.
+        revision: u64,
+        /// The address that was planned for it.
+        address: Ipv4Addr,
+    },
     /// [`Action::Start`], [`Action::Stop`] and [`Action::Remove`].
     Container(ContainerId),
     /// [`Action::Forget`].
     Forget(AppName),
+    /// [`Action::Conclude`].
+    Conclude {
+        /// The app.
+        app: AppName,
+        /// The revision.
+        revision: u64,
+    },
     /// Applying the route table.
     Routes,
 }
@@ -160,7 +223,15 @@ impl Action {
             Self::Start { id, .. } | Self::Stop { id, .. } | Self::Remove { id, .. } => {
                 CallKey::Container(id.clone())
             }
+            Self::CreateJob(job) => CallKey::CreateJob {
+                app: job.labels.app.clone(),
+                revision: job.labels.revision,
+                address: job.labels.address,
+            },
             Self::Forget { app } => CallKey::Forget(app.clone()),
+            Self::Conclude { app, revision, .. } => {
+                CallKey::Conclude { app: app.clone(), revision: *revision }
+            }
         }
     }
 }
@@ -220,6 +291,30 @@ pub enum Reason {
     },
     /// Somebody froze the replica.
     Paused,
+    /// So many probes of the replica failed in a row that it is replaced.
+    Unhealthy {
+        /// What the last one got.
+        reason: String,
+    },
+    /// A command has to succeed before the revision replaces anything.
+    BeforeRevision {
+        /// The revision.
+        revision: u64,
+    },
+    /// The command before a revision has had its time.
+    TookTooLong {
+        /// So much.
+        limit: Duration,
+    },
+    /// The command before a revision has ended, or is not needed any more.
+    JobOver,
+    /// A rollout has come to this.
+    Concluded {
+        /// The revision.
+        revision: u64,
+        /// As a sentence fragment.
+        what: String,
+    },
     /// A container was created and not started yet.
     NotStarted,
     /// A newer container has the replica's ordinal.
@@ -283,6 +378,26 @@ pub enum Wait {
     },
     /// A late container of a deleted app may still appear.
     Tombstone,
+    /// The command before the revision runs.
+    PreDeploy,
+    /// A new replica is ready, and counts if it stays so for a moment.
+    MinReady,
+    /// The revision fails if it makes no progress until then.
+    Deadline,
+    /// The revision counts as stable if no replica exits until then.
+    Stable,
+    /// The rollout is paused, or has failed: no replica is replaced by a newer revision.
+    Held {
+        /// Whether a user paused it.
+        paused: bool,
+    },
+}
+
+impl Wait {
+    /// Whether nothing is missing while it lasts.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self, Self::Deadline | Self::Stable)
+    }
 }
 
 /// Something that cannot be done until a person acts.

@@ -10,16 +10,17 @@ mod create;
 mod garbage;
 mod gate;
 mod growth;
+mod job;
 mod restart;
 mod retire;
 mod rollout;
 mod routes;
 mod status;
+mod verdict;
 mod view;
 
 pub use restart::back_off;
 pub(crate) use restart::{exit, span};
-pub use retire::DRAIN_LIMIT;
 
 use jiff::Timestamp;
 
@@ -45,6 +46,7 @@ pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestam
         }
     }
     garbage::orphans(&world, &mut plan);
+    job::garbage(&world, &mut plan);
     routes::order(&mut plan.routes);
     if let Engine::Away { .. } = observed.engine {
         plan.actions.clear();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, AppSpec, HostName, InstanceName, RoutePath};
 use crate::ingress::ObservedIngress;
-use crate::labels::ReplicaLabels;
+use crate::labels::{JobLabels, ReplicaLabels};
 use crate::plan::CallKey;
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
 use crate::store::{Revision, StoredApp, StoredState, Tombstone};
@@ -48,6 +48,8 @@ pub struct ObservedState {
     pub network: Option<Network>,
     /// Our replicas, in any order and any state.
     pub replicas: Vec<ObservedReplica>,
+    /// Containers that run the command before a revision, in any order and any state.
+    pub jobs: Vec<ObservedJob>,
     /// Containers with our instance's label whose other labels cannot be read, with the reason.
     pub unreadable: BTreeMap<ContainerId, String>,
     /// What the ingress serves.
@@ -108,6 +110,17 @@ impl ObservedReplica {
     }
 }
 
+/// A container that runs the command before a revision, as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedJob {
+    /// The engine's id.
+    pub id: ContainerId,
+    /// Our labels.
+    pub labels: JobLabels,
+    /// What its container does.
+    pub state: ContainerState,
+}
+
 /// What the probes say of a running replica.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Readiness {
@@ -124,6 +137,21 @@ pub enum Readiness {
         /// What the last probe got, as a sentence fragment.
         reason: String,
     },
+    /// It does not, and has not for so long that it is to be replaced.
+    Unhealthy {
+        /// What the last probe got, as a sentence fragment.
+        reason: String,
+    },
+}
+
+impl Readiness {
+    /// What the last probe of one that does not take requests got.
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::NotReady { reason } | Self::Unhealthy { reason } => Some(reason),
+            Self::Unknown | Self::Ready { .. } => None,
+        }
+    }
 }
 
 /// An address on its way out of the ingress.

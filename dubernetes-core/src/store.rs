@@ -3,11 +3,15 @@
 //! The store holds what users asked for, its revisions, and events. It holds nothing about
 //! containers: the engine and its labels are the truth about what runs.
 
+mod course;
 mod fold;
 mod put;
+mod revise;
 
+pub use course::{Course, Outcome, RevisionCause, RevisionFailure};
 pub use fold::{FOLD_WINDOW, record, record_again};
-pub use put::{Before, Decided, REVISIONS_KEPT, decide_put};
+pub use put::{Before, Decided, decide_put};
+pub use revise::{Mark, Revise, Wish, decide_mark, decide_revise};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,8 +51,24 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// [`StoreError::StaleGeneration`] if `expected_generation` is given and is not the present
     /// one (0 means: must not exist); [`StoreError::RouteTaken`] if another app answers under the
-    /// same host and path.
+    /// same host and path; [`StoreError::FailedBefore`] if the specification makes up the content of
+    /// a revision that has failed, and `retry` is not set.
     async fn put(&self, put: PutApp) -> Result<Put, StoreError>;
+
+    /// Does what a user wishes for an app beside a new specification. A wish that is fulfilled
+    /// already is [`Change::Unchanged`]. Missing or being deleted: [`StoreError::NotFound`]; without a revision to
+    /// go back to: [`StoreError::NoRevision`].
+    async fn revise(&self, revise: Revise) -> Result<Put, StoreError>;
+
+    /// Records what the rollout of the present revision has come to. About a revision that is not
+    /// the present one, or a missing app, nothing is recorded.
+    async fn mark(
+        &self,
+        name: &AppName,
+        revision: u64,
+        mark: &Mark,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// One app. Missing or being deleted: [`StoreError::NotFound`].
     async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError>;
@@ -74,7 +94,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         replace: bool,
     ) -> Result<(), StoreError>;
 
-    /// The revisions of an app that are kept, oldest first: the newest 10 of its present life.
+    /// The revisions of an app that are kept, oldest first: the newest of its present life, as many
+    /// as `rollout.history` says, and the last complete one.
     /// Missing or being deleted: [`StoreError::NotFound`].
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError>;
 
@@ -98,8 +119,17 @@ pub struct PutApp {
     pub expected_generation: Option<u64>,
     /// The newest revision seen on containers of this app: a new revision is above it.
     pub newest_seen: u64,
+    /// Whether a revision that has failed is tried again.
+    pub retry: bool,
     /// When.
     pub now: Timestamp,
+}
+
+impl PutApp {
+    /// This specification, whatever is stored and whatever runs.
+    pub fn new(spec: AppSpec, now: Timestamp) -> Self {
+        Self { spec, expected_generation: None, newest_seen: 0, retry: false, now }
+    }
 }
 
 /// What [`Store::put`] did.
@@ -151,6 +181,45 @@ pub struct StoredApp {
     pub created_at: Timestamp,
     /// When the specification last changed.
     pub updated_at: Timestamp,
+    /// How the revision came to be, and what became of it.
+    pub course: Course,
+    /// Since when the rollout of the revision is under way: when it was made, or when it last
+    /// got another chance.
+    pub course_since: Timestamp,
+    /// Whether no replica is to be replaced by a newer revision for now.
+    pub paused: bool,
+    /// The last revision before this one that was complete: the one to go back to.
+    pub fallback: Option<u64>,
+}
+
+impl StoredApp {
+    /// The first revision of an app, as it is stored by the first put.
+    pub fn first(spec: AppSpec, now: Timestamp) -> Self {
+        Self {
+            spec,
+            generation: 1,
+            revision: 1,
+            image_id: None,
+            removed_through: 0,
+            created_at: now,
+            updated_at: now,
+            course: Course::default(),
+            course_since: now,
+            paused: false,
+            fallback: None,
+        }
+    }
+
+    /// The hash of its revision, as it stands on the labels of replicas.
+    pub fn content_hash(&self) -> String {
+        crate::identity::content_hash(&self.spec, self.course.salt)
+    }
+
+    /// Whether replicas of its revision may be made: its image is resolved, and the command that
+    /// goes before it has succeeded.
+    pub fn is_deployable(&self) -> bool {
+        self.image_id.is_some() && (self.spec.pre_deploy.is_none() || self.course.pre_deployed)
+    }
 }
 
 /// The mark that an app was deleted, kept until nothing of it is left.
@@ -180,6 +249,15 @@ pub struct Revision {
     pub image_id: Option<ImageId>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// How it came to be, and what became of it.
+    pub course: Course,
+}
+
+impl Revision {
+    /// Its hash, as it stands on the labels of replicas.
+    pub fn content_hash(&self) -> String {
+        crate::identity::content_hash(&self.spec, self.course.salt)
+    }
 }
 
 /// Which events are wanted.
@@ -215,6 +293,27 @@ pub enum StoreError {
     /// Another app answers under the same host and path.
     #[error("{0}")]
     RouteTaken(RouteConflict),
+    /// The specification makes up the content of a revision that has failed. Apply something else,
+    /// or set `retry`.
+    #[error("revision {revision} of app `{name}` with just this content has failed: {reason}")]
+    FailedBefore {
+        /// The app.
+        name: AppName,
+        /// The revision.
+        revision: u64,
+        /// Why it failed.
+        reason: String,
+    },
+    /// There is no such revision, or none to go back to.
+    #[error("{}", no_revision(name, *revision))]
+    NoRevision {
+        /// The app.
+        name: AppName,
+        /// The revision that was asked for.
+        revision: Option<u64>,
+        /// Those that are kept.
+        kept: Vec<u64>,
+    },
     /// Somebody else holds the store. Try again in a moment.
     #[error("the store is busy")]
     Busy(#[source] Cause),
@@ -224,4 +323,11 @@ pub enum StoreError {
     /// The store cannot be read or written. A person has to act.
     #[error("the store failed")]
     Failed(#[source] Cause),
+}
+
+fn no_revision(name: &AppName, revision: Option<u64>) -> String {
+    match revision {
+        Some(revision) => format!("app `{name}` has no revision {revision}"),
+        None => format!("app `{name}` has no earlier revision to go back to"),
+    }
 }

@@ -218,9 +218,11 @@ impl Scenario {
                 let signal = signal.map(|signal| format!(" {}", signal.as_str()));
                 (id, format!("{} {grace}", signal.unwrap_or_default()))
             }
-            Action::EnsureNetwork | Action::EnsureImage { .. } | Action::Forget { .. } => {
-                return None;
-            }
+            Action::CreateJob(job) => return Some(job.request.name.clone()),
+            Action::EnsureNetwork
+            | Action::EnsureImage { .. }
+            | Action::Forget { .. }
+            | Action::Conclude { .. } => return None,
         };
         let replica = self.given.observed.replicas.iter().find(|r| r.id == *id);
         let name = replica.map_or("unknown", |r| &r.name);

@@ -31,13 +31,17 @@ proptest! {
         let mut world = weather(choices);
         world.faults_end();
         let mut quiet = 0;
-        for _ in 0..CALM {
+        for n in 0..CALM {
+            // What broke in the storm may fail a revision only now.
+            if n % 4 == 0 && n < 40 {
+                world.user_resumes_everything();
+            }
             quiet = if world.round(false) { quiet + 1 } else { 0 };
-            if quiet == 5 {
+            if quiet >= 5 && n > 45 {
                 break;
             }
         }
-        prop_assert_eq!(quiet, 5, "not converged:\n{}\n{:#?}", world.last_plan, world.observed.replicas);
+        prop_assert!(quiet >= 5, "not converged:\n{}\n{:#?}", world.last_plan, world.observed.replicas);
         world.check_converged();
     }
 

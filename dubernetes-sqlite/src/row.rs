@@ -4,7 +4,7 @@ use dubernetes_core::app::{AppName, AppSpec, with_contents};
 use dubernetes_core::error::Cause;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::runtime::ImageId;
-use dubernetes_core::store::{Revision, StoreError, StoredApp, Tombstone};
+use dubernetes_core::store::{Course, Revision, StoreError, StoredApp, Tombstone};
 use jiff::Timestamp;
 use rusqlite::Row;
 
@@ -21,7 +21,7 @@ pub(crate) struct AppRow {
 /// Selects an [`AppRow`]; a condition on `a` may follow.
 pub(crate) const SELECT_APP: &str = "\
     SELECT a.spec, a.generation, a.revision, a.removed_through, a.created_at, a.updated_at, \
-    a.deleted_at, r.image_id \
+    a.deleted_at, r.image_id, r.course, a.course_since, a.paused, a.fallback \
     FROM apps AS a LEFT JOIN revisions AS r ON r.app = a.name AND r.revision = a.revision";
 
 /// Reads a row of [`SELECT_APP`].
@@ -35,13 +35,17 @@ pub(crate) fn app(row: &Row<'_>) -> Result<AppRow, Failure> {
         created_at: time(row.get(4)?)?,
         updated_at: time(row.get(5)?)?,
         image_id: row.get::<_, Option<String>>(7)?.map(ImageId),
+        course: course(row.get::<_, Option<String>>(8)?.as_deref())?,
+        course_since: time(row.get(9)?)?,
+        paused: row.get(10)?,
+        fallback: row.get(11)?,
     };
     let deleted = deleted.map(time).transpose()?.map(|deleted_at| Tombstone { deleted_at });
     Ok(AppRow { app, deleted })
 }
 
 /// The columns of [`revision`].
-pub(crate) const REVISION: &str = "revision, spec, image_id, created_at";
+pub(crate) const REVISION: &str = "revision, spec, image_id, created_at, course";
 
 /// Reads a row of [`REVISION`].
 pub(crate) fn revision(row: &Row<'_>) -> Result<Revision, Failure> {
@@ -50,6 +54,7 @@ pub(crate) fn revision(row: &Row<'_>) -> Result<Revision, Failure> {
         spec: spec(&row.get::<_, String>(1)?)?,
         image_id: row.get::<_, Option<String>>(2)?.map(ImageId),
         created_at: time(row.get(3)?)?,
+        course: course(row.get::<_, Option<String>>(4)?.as_deref())?,
     })
 }
 
@@ -93,6 +98,16 @@ pub(crate) fn spec_text(written: &AppSpec) -> Result<String, Failure> {
         return Err(Failure::unreadable(format!("the specification of `{name}` is not legal")));
     }
     Ok(text)
+}
+
+/// Reads how a revision went; an app whose revision has no row is at its beginning.
+fn course(text: Option<&str>) -> Result<Course, Failure> {
+    text.map_or_else(|| Ok(Course::default()), |text| serde_json::from_str(text).map_err(failed))
+}
+
+/// Writes how a revision went.
+pub(crate) fn course_text(course: &Course) -> Result<String, Failure> {
+    serde_json::to_string(course).map_err(failed)
 }
 
 /// Reads a stored time.

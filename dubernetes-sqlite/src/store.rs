@@ -11,7 +11,8 @@ use dubernetes_core::error::Cause;
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
-    Change, EventQuery, Put, PutApp, Revision, Store, StoreError, StoredApp, StoredState,
+    Change, EventQuery, Mark, Put, PutApp, Revise, Revision, Store, StoreError, StoredApp,
+    StoredState,
 };
 use jiff::Timestamp;
 use rusqlite::{Transaction, TransactionBehavior};
@@ -146,6 +147,29 @@ impl Store for SqliteStore {
             let put = apps::put(transaction, &put)?;
             let changed = put.change != Change::Unchanged;
             Ok((put, changed))
+        })
+        .await
+    }
+
+    async fn revise(&self, revise: Revise) -> Result<Put, StoreError> {
+        self.change(move |transaction| {
+            let put = apps::revise(transaction, &revise)?;
+            let changed = put.change != Change::Unchanged;
+            Ok((put, changed))
+        })
+        .await
+    }
+
+    async fn mark(
+        &self,
+        name: &AppName,
+        revision: u64,
+        mark: &Mark,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (name, mark) = (name.clone(), mark.clone());
+        self.change(move |transaction| {
+            Ok(((), apps::mark(transaction, &name, revision, &mark, now)?))
         })
         .await
     }

@@ -90,6 +90,7 @@ async fn write_until_killed(folder: &Path) {
             spec: AppSpec::new(app_name(number), ImageRef::parse("web:1").unwrap()),
             expected_generation: Some(0),
             newest_seen: 0,
+            retry: false,
             now: Timestamp::UNIX_EPOCH,
         };
         store.put(put).await.unwrap();

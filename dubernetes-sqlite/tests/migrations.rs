@@ -28,6 +28,8 @@ fn database(sql: &str) -> (TempDir, PathBuf) {
 fn store() -> (TempDir, PathBuf) {
     let (folder, path) = database(SCHEMA_1);
     drop(SqliteStore::open(folder.path()).unwrap());
+    // What was kept of it before it got its present schema is no part of these tests.
+    fs::remove_dir_all(folder.path().join("snapshots")).unwrap();
     (folder, path)
 }
 
@@ -73,15 +75,20 @@ async fn schema_1_opens() {
     assert_eq!(web.image_id.as_ref().unwrap().0, "sha256:b");
     assert_eq!(web.spec.access.as_ref().unwrap().hosts[0].as_str(), "web.local");
     assert!(state.tombstones.contains_key(&AppName::parse("old").unwrap()));
-    assert_eq!(store.revisions(&web.spec.name).await.unwrap().len(), 2);
+    assert_eq!((web.course.outcome.as_str(), web.paused), ("progressing", false));
+    assert_eq!((web.fallback, web.course_since), (Some(2), web.updated_at));
+    let revisions = store.revisions(&web.spec.name).await.unwrap();
+    let outcomes: Vec<_> = revisions.iter().map(|kept| kept.course.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["stable", "progressing"]);
     let query = EventQuery { limit: 9, ..EventQuery::default() };
     let events = store.events(&query).await.unwrap();
     assert_eq!((events.len(), events[0].id, events[0].count), (1, 7, 3));
 }
 
 #[test]
-fn a_new_store_has_the_schema_of_the_fixture() {
-    let (_folder, fixture) = database(SCHEMA_1);
+fn a_new_store_has_the_schema_of_one_that_was_migrated() {
+    let (old, fixture) = database(SCHEMA_1);
+    drop(SqliteStore::open(old.path()).unwrap());
     let folder = tempfile::tempdir().unwrap();
     let new = SqliteStore::open(folder.path()).unwrap().path().to_owned();
     let schema = |path: &Path| {
@@ -107,7 +114,7 @@ fn a_newer_schema_is_refused() {
     let (folder, path) = store();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let newer =
-        |error: &OpenError| matches!(error, OpenError::Newer { found: 99, supported: 1, .. });
+        |error: &OpenError| matches!(error, OpenError::Newer { found: 99, supported: 2, .. });
     check_refused(folder.path(), newer, "schema 99");
 }
 

@@ -22,6 +22,7 @@ fn request(app: &str) -> PutApp {
         spec: AppSpec::new(name(app), ImageRef::parse("web:1").unwrap()),
         expected_generation: None,
         newest_seen: 0,
+        retry: false,
         now: Timestamp::UNIX_EPOCH,
     }
 }
@@ -221,7 +222,7 @@ async fn a_look_finds_what_opening_would_and_changes_nothing() {
         files
     };
     let before = content();
-    assert_eq!(SqliteStore::look(&folder).unwrap(), Some(1));
+    assert_eq!(SqliteStore::look(&folder).unwrap(), Some(2));
     assert_eq!(content(), before);
     fs::write(folder.join("dubernetes.db"), "").unwrap();
     let error = SqliteStore::look(&folder).unwrap_err();

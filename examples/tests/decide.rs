@@ -9,7 +9,7 @@ use dubernetes_core::labels::ReplicaLabels;
 use dubernetes_core::reconcile;
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{DesiredState, ObservedReplica, ObservedState, Readiness};
-use dubernetes_core::store::StoredApp;
+use dubernetes_core::store::{Outcome, StoredApp};
 use dubernetes_core::testing::build::worker;
 use jiff::Timestamp;
 
@@ -17,15 +17,9 @@ const NOW: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
 /// Two replicas are wanted, of an image that the engine has.
 fn desired() -> DesiredState {
-    let app = StoredApp {
-        spec: spec(),
-        generation: 1,
-        revision: 1,
-        image_id: Some(ImageId("sha256:abc".into())),
-        removed_through: 0,
-        created_at: NOW,
-        updated_at: NOW,
-    };
+    let mut app = StoredApp::first(spec(), NOW);
+    app.image_id = Some(ImageId("sha256:abc".into()));
+    app.course.outcome = Outcome::Stable;
     DesiredState { apps: [(app.spec.name.clone(), app)].into(), ..DesiredState::default() }
 }
 
@@ -49,11 +43,11 @@ fn ready(ordinal: u32) -> ObservedReplica {
             revision: 1,
             ordinal,
             spec_hash: identity::spec_hash(&spec()),
+            image: Some(ImageId("sha256:abc".into())),
             address: format!("10.1.0.{}", 100 + ordinal).parse().unwrap(),
             port: 80,
             restarts: 0,
             streak: 0,
-            last_end: None,
         },
         state: ContainerState::Running { started_at: NOW },
         created_at: NOW,

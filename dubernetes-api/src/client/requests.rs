@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::client::{Client, ClientError};
 use crate::path;
 use crate::wire::{
-    App, Applied, Event, Health, List, PlanReport, Pod, Revision, Route, Scale, Status, Version,
-    Why,
+    App, Applied, Event, Health, List, PlanReport, Pod, Revision, RolloutWish, Route, Scale,
+    Status, Version,
 };
 
 /// Which events are wanted.
@@ -77,6 +77,12 @@ impl Client {
         self.json(request.json(&body)).await
     }
 
+    /// Stores an app as it is wanted, even if a revision with just this content has failed.
+    pub async fn apply_again(&self, spec: &AppSpec) -> Result<Applied, ClientError> {
+        let request = self.call(Method::PUT, &path::named(path::APP, spec.name.as_str()));
+        self.json(request.query(&[("retry", "true")]).json(spec)).await
+    }
+
     /// Deletes an app. It answers once the wish is stored; the replicas go after that.
     pub async fn delete_app(&self, name: &str) -> Result<(), ClientError> {
         self.send(self.call(Method::DELETE, &path::named(path::APP, name))).await.map(drop)
@@ -86,6 +92,12 @@ impl Client {
     pub async fn scale(&self, name: &str, replicas: u16) -> Result<Applied, ClientError> {
         let request = self.call(Method::POST, &path::named(path::APP_SCALE, name));
         self.json(request.json(&Scale { replicas })).await
+    }
+
+    /// Goes back, restarts, pauses or resumes the rollout of an app.
+    pub async fn rollout(&self, name: &str, wish: RolloutWish) -> Result<Applied, ClientError> {
+        let request = self.call(Method::POST, &path::named(path::APP_ROLLOUT, name));
+        self.json(request.json(&wish)).await
     }
 
     /// The pods of all apps or of one, in the order of their names.
@@ -101,16 +113,6 @@ impl Client {
     /// Has a pod replaced by another one.
     pub async fn delete_pod(&self, name: &str) -> Result<(), ClientError> {
         self.send(self.call(Method::DELETE, &path::named(path::POD, name))).await.map(drop)
-    }
-
-    /// Why an app is as it is.
-    pub async fn why_app(&self, name: &str) -> Result<Why, ClientError> {
-        self.get(&path::named(path::APP_WHY, name), &[]).await
-    }
-
-    /// Why a pod is as it is.
-    pub async fn why_pod(&self, name: &str) -> Result<Why, ClientError> {
-        self.get(&path::named(path::POD_WHY, name), &[]).await
     }
 
     /// The revisions of an app that are kept, oldest first.

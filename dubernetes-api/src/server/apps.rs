@@ -5,8 +5,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::controller::Snapshot;
-use dubernetes_core::event::{EventKind, NewEvent, REFUSED};
 use dubernetes_core::store::{Change, PutApp, StoreError};
+
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::path;
 use crate::problem::ApiError;
@@ -53,6 +55,16 @@ pub(super) async fn get(
     Ok(Answer(view::app(&state.about, &snapshot, &stored)))
 }
 
+/// How a specification is applied.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfPut {
+    /// Whether a revision with just this content that has failed is tried again.
+    #[serde(default)]
+    retry: bool,
+}
+
 /// Stores an app as it is wanted.
 ///
 /// With `If-Match: "N"` only if N is its present generation; 0 stands for an app that does not
@@ -60,6 +72,7 @@ pub(super) async fn get(
 #[utoipa::path(put, path = path::APP, tag = "apps",
     params(
         ("name" = String, Path, description = "The app; the body's name is the same"),
+        OfPut,
         ("If-Match" = Option<String>, Header, description = "The expected generation, in quotes"),
     ),
     request_body = crate::openapi::AppSpec,
@@ -67,7 +80,7 @@ pub(super) async fn get(
         (status = 200, body = Applied, description = "It was there: configured or unchanged"),
         (status = 201, body = Applied, description = "It is new"),
         (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "Another generation is present, or the route is taken"),
+            description = "Another generation is present, the route is taken, or it has failed before"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
@@ -75,7 +88,7 @@ pub(super) async fn get(
 pub(super) async fn put(
     State(state): State<ApiState>,
     Name(name): Name,
-    _: Params<NoParams>,
+    Params(OfPut { retry }): Params<OfPut>,
     headers: HeaderMap,
     body: Json,
 ) -> Result<(StatusCode, Answer<Applied>), ApiError> {
@@ -93,7 +106,7 @@ pub(super) async fn put(
         }]));
     }
     complete(&state, &mut spec).await?;
-    let applied = store(&state, spec, expected).await?;
+    let applied = store(&state, spec, expected, retry).await?;
     let status = match applied.change {
         Change::Created => StatusCode::CREATED,
         Change::Configured | Change::Unchanged => StatusCode::OK,
@@ -145,7 +158,7 @@ pub(super) async fn scale(
         if !problems.is_empty() {
             return Err(ApiError::invalid(problems.into_iter().map(FieldProblem::from).collect()));
         }
-        match put_app(&state, spec, Some(stored.generation)).await {
+        match put_app(&state, spec, Some(stored.generation), false).await {
             Ok(applied) => return Ok(Answer(applied)),
             Err(StoreError::StaleGeneration { .. }) if lost < SCALE_TRIES => lost += 1,
             Err(error) => return Err(error.into()),
@@ -183,13 +196,10 @@ async fn store(
     state: &ApiState,
     spec: AppSpec,
     expected: Option<u64>,
+    retry: bool,
 ) -> Result<Applied, ApiError> {
     let name = spec.name.clone();
-    let put = put_app(state, spec, expected).await;
-    if let Err(StoreError::RouteTaken(conflict)) = &put {
-        remember_refusal(state, &name, conflict.to_string()).await;
-    }
-    put.map_err(|error| match error {
+    put_app(state, spec, expected, retry).await.map_err(|error| match error {
         StoreError::StaleGeneration { present: 0, .. } => ApiError::new(
             ProblemKind::StaleGeneration,
             format!("app `{name}` does not exist, but a generation of it was expected"),
@@ -199,29 +209,17 @@ async fn store(
     })
 }
 
-/// Whoever looks for the app later is told why it is not as its file says.
-async fn remember_refusal(state: &ApiState, name: &AppName, message: String) {
-    let event = NewEvent {
-        time: state.clock.now(),
-        kind: EventKind::Warning,
-        app: Some(name.clone()),
-        pod: None,
-        reason: REFUSED.to_owned(),
-        message,
-    };
-    // The refusal itself is the answer, whether or not it can be kept.
-    let _ = state.store.append(&[event]).await;
-}
-
 async fn put_app(
     state: &ApiState,
     spec: AppSpec,
     expected_generation: Option<u64>,
+    retry: bool,
 ) -> Result<Applied, StoreError> {
     let snapshot = state.looked().await;
     let newest_seen = newest_seen(&snapshot, &spec.name);
     let now = state.clock.now();
-    let put = state.store.put(PutApp { spec, expected_generation, newest_seen, now }).await?;
+    let put = PutApp { spec, expected_generation, newest_seen, retry, now };
+    let put = state.store.put(put).await?;
     let app = view::app(&state.about, &state.controller.snapshot(), &put.app);
     Ok(Applied { change: put.change, app })
 }

@@ -39,7 +39,12 @@ pub(super) async fn plan(
 ) -> Result<Answer<PlanReport>, ApiError> {
     let specs = specs(&body)?;
     let stored = state.store.list().await?;
-    let desired = DesiredState::new(state.about.instance.clone(), stored);
+    let mut desired = DesiredState::new(state.about.instance.clone(), stored);
+    for spec in &specs {
+        // An app that does not exist has none.
+        let kept = state.store.revisions(&spec.name).await.unwrap_or_default();
+        desired.revisions.insert(spec.name.clone(), kept);
+    }
     let snapshot = state.looked().await;
     let now = state.clock.now();
     // Running ahead over many replicas takes a while, and other requests must not wait for it.
@@ -106,6 +111,11 @@ fn report(
             revision_from: old.map(|old| old.revision),
             revision_to: new.revision,
             downtime: downtime(snapshot, &name, &new.spec, &foresight),
+            most_memory: new
+                .spec
+                .resources
+                .memory
+                .map(|limit| limit.times(foresight.most_live).to_string()),
             foresight,
             app: name,
         })
@@ -126,14 +136,16 @@ fn apply(
         spec.adopt_contents(&app.spec);
     }
     let newest_seen = newest_seen(snapshot, &name);
+    let revisions = desired.revisions.get(&name).map_or(&[][..], Vec::as_slice);
     let before = match (desired.apps.get(&name), desired.tombstones.get(&name)) {
-        (Some(live), _) => Before::Live(live),
+        (Some(app), _) => Before::Live { app, revisions },
         // The store alone knows the last numbers; what runs is a lower bound for them.
-        (None, Some(_)) => Before::Deleted { generation: 0, revision: newest_seen },
+        (None, Some(_)) => Before::Deleted { generation: 0, revision: newest_seen, revisions },
         (None, None) => Before::Absent,
     };
     let others = desired.apps.values().map(|app| &app.spec);
-    let put = PutApp { spec, expected_generation: None, newest_seen, now };
+    // What would happen to a revision that has failed is told as well.
+    let put = PutApp { newest_seen, retry: true, ..PutApp::new(spec, now) };
     let decided = decide_put(before, others, &put)?;
     if decided.put.change != Change::Unchanged {
         desired.tombstones.remove(&name);

@@ -31,7 +31,7 @@ pub(super) async fn list(
     for (name, status) in &snapshot.plan.statuses {
         if app.as_ref().is_none_or(|app| app == name) {
             let images = Images::read(&state, &snapshot, name, status).await?;
-            pods.extend(status.pods.iter().map(|pod| view::pod(pod, images.of(&snapshot, pod))));
+            pods.extend(status.pods.iter().map(|pod| shown(&state, &snapshot, &images, pod)));
         }
     }
     Ok(Answer(List::new(pods)))
@@ -54,7 +54,12 @@ pub(super) async fn get(
     let snapshot = state.looked().await;
     let (status, pod) = find(&snapshot, &name)?;
     let images = Images::read(&state, &snapshot, &pod.app, status).await?;
-    Ok(Answer(view::pod(pod, images.of(&snapshot, pod))))
+    Ok(Answer(shown(&state, &snapshot, &images, pod)))
+}
+
+fn shown(state: &ApiState, snapshot: &Snapshot, images: &Images, pod: &PodStatus) -> Pod {
+    let probes = pod.container_id.as_ref().map(|id| state.controller.probes(id));
+    view::pod(pod, images.of(snapshot, pod), probes.unwrap_or_default())
 }
 
 /// Has a pod replaced by another one, by the rules of a rollout.

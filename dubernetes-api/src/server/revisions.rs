@@ -5,8 +5,8 @@ use axum::extract::State;
 
 use crate::path;
 use crate::problem::ApiError;
-use crate::server::ApiState;
 use crate::server::extract::{App, NoParams, Params};
+use crate::server::{ApiState, view};
 use crate::wire::{List, Problem, Revision};
 
 /// The revisions of an app that are kept, oldest first.
@@ -24,14 +24,7 @@ pub(super) async fn list(
     _: Params<NoParams>,
 ) -> Result<Answer<List<Revision>>, ApiError> {
     let wanted = state.store.get(&name).await?.revision;
-    let revisions = state.store.revisions(&name).await?.into_iter().map(|kept| Revision {
-        app: name.clone(),
-        revision: kept.revision,
-        created_at: kept.created_at,
-        image: kept.spec.image.to_string(),
-        digest: kept.image_id,
-        current: kept.revision == wanted,
-        spec: kept.spec,
-    });
+    let revisions = state.store.revisions(&name).await?.into_iter();
+    let revisions = revisions.map(|kept| view::revision(&name, wanted, kept));
     Ok(Answer(List::new(revisions.collect())))
 }

@@ -1,11 +1,12 @@
 //! What callers see: stored apps and the controller's last look, put together. Pure.
 
-use dubernetes_core::controller::Snapshot;
+use dubernetes_core::app::AppName;
+use dubernetes_core::controller::{ProbeRecord, Snapshot};
 use dubernetes_core::plan::{self, Phase, PodStatus};
-use dubernetes_core::store::StoredApp;
+use dubernetes_core::store::{self, Course, RevisionCause, RevisionFailure, StoredApp};
 
 use crate::server::About;
-use crate::wire::{App, AppStatus, Pod};
+use crate::wire::{App, AppStatus, Failure, Pod, Probe, Revision};
 
 /// The message of a status that does not speak of the present specification.
 const NOT_LOOKED_AT: &str = "not looked at yet";
@@ -17,10 +18,15 @@ pub(super) fn app(about: &About, snapshot: &Snapshot, stored: &StoredApp) -> App
         name: stored.spec.name.clone(),
         generation: stored.generation,
         spec: stored.spec.clone(),
-        status: match looked {
-            Some(looked) if looked.observed_generation >= stored.generation => status(looked),
-            Some(looked) => overtaken(stored, looked),
-            None => unseen(stored),
+        status: AppStatus {
+            rollout: stored.course.outcome.as_str().to_owned(),
+            paused: stored.paused,
+            failure: app_failure(stored),
+            ..match looked {
+                Some(looked) if looked.observed_generation >= stored.generation => status(looked),
+                Some(looked) => overtaken(stored, looked),
+                None => unseen(stored),
+            }
         },
         created_at: stored.created_at,
         updated_at: stored.updated_at,
@@ -40,6 +46,50 @@ pub(super) fn status(looked: &plan::AppStatus) -> AppStatus {
         message: looked.message.clone(),
         observed_generation: looked.observed_generation,
         next_try: looked.next_try,
+        rollout: String::new(),
+        paused: false,
+        failure: None,
+    }
+}
+
+/// Why the present revision, or the one that it has come back from by itself, has failed.
+fn app_failure(stored: &StoredApp) -> Option<Failure> {
+    match &stored.course.cause {
+        RevisionCause::RollBack { from, failure: why, .. } => Some(failure(*from, why)),
+        RevisionCause::Apply
+        | RevisionCause::Retry { .. }
+        | RevisionCause::Restart
+        | RevisionCause::Undo { .. } => None,
+    }
+    .or_else(|| stored.course.outcome.failure().map(|why| failure(stored.revision, why)))
+}
+
+fn failure(revision: u64, why: &RevisionFailure) -> Failure {
+    let RevisionFailure { at, reason, pod, log } = why.clone();
+    Failure { revision, at, reason, pod, log }
+}
+
+/// A kept revision of an app whose wanted one is `wanted`.
+pub(super) fn revision(app: &AppName, wanted: u64, kept: store::Revision) -> Revision {
+    let Course { cause, outcome, pre_deploy_log, .. } = kept.course;
+    Revision {
+        app: app.clone(),
+        revision: kept.revision,
+        created_at: kept.created_at,
+        image: kept.spec.image.to_string(),
+        digest: kept.image_id,
+        current: kept.revision == wanted,
+        cause: match cause {
+            RevisionCause::Apply => "apply".to_owned(),
+            RevisionCause::Retry { of } => format!("retry of {of}"),
+            RevisionCause::Restart => "restart".to_owned(),
+            RevisionCause::Undo { to } => format!("undo to {to}"),
+            RevisionCause::RollBack { from, to, .. } => format!("rollback from {from} to {to}"),
+        },
+        failure: outcome.failure().map(|why| failure(kept.revision, why)),
+        outcome: outcome.as_str().to_owned(),
+        pre_deploy_log,
+        spec: kept.spec,
     }
 }
 
@@ -54,6 +104,9 @@ fn overtaken(stored: &StoredApp, looked: &plan::AppStatus) -> AppStatus {
         message: NOT_LOOKED_AT.to_owned(),
         observed_generation: looked.observed_generation,
         next_try: None,
+        rollout: String::new(),
+        paused: false,
+        failure: None,
     }
 }
 
@@ -67,6 +120,9 @@ fn unseen(stored: &StoredApp) -> AppStatus {
         message: NOT_LOOKED_AT.to_owned(),
         observed_generation: 0,
         next_try: None,
+        rollout: String::new(),
+        paused: false,
+        failure: None,
     }
 }
 
@@ -80,8 +136,9 @@ fn urls(about: &About, stored: &StoredApp) -> Vec<String> {
     access.hosts.iter().map(|host| format!("http://{host}{port}{path}")).collect()
 }
 
-/// A pod that runs `image`.
-pub(super) fn pod(status: &PodStatus, image: Option<String>) -> Pod {
+/// A pod that runs `image`, with its last answers to probes.
+pub(super) fn pod(status: &PodStatus, image: Option<String>, probes: Vec<ProbeRecord>) -> Pod {
+    let probe = |ProbeRecord { at, good, text }| Probe { at, good, text };
     Pod {
         name: status.name.clone(),
         app: status.app.clone(),
@@ -96,5 +153,6 @@ pub(super) fn pod(status: &PodStatus, image: Option<String>) -> Pod {
         image,
         message: status.message.clone(),
         next_try: status.next_try,
+        probes: probes.into_iter().map(probe).collect(),
     }
 }

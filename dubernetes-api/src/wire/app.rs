@@ -60,6 +60,32 @@ pub struct AppStatus {
     /// When the next try is, if one is waited for.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_try: Option<Timestamp>,
+    /// How the rollout of the wanted revision goes: `progressing`, `complete`, `stable`, `failed`
+    /// or `superseded`.
+    #[serde(default)]
+    pub rollout: String,
+    /// Whether the rollout is paused.
+    #[serde(default)]
+    pub paused: bool,
+    /// Why the wanted revision, or the one that it has come back from by itself, has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// Why a revision has failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// The revision.
+    pub revision: u64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// The pod that shows it, if one does.
+    pub pod: Option<String>,
+    /// The last lines of its output.
+    pub log: Vec<String>,
 }
 
 /// One replica of an app.
@@ -98,6 +124,21 @@ pub struct Pod {
     /// When it is restarted, if it waits for that.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_try: Option<Timestamp>,
+    /// Its last answers to probes, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Probe>,
+}
+
+/// An answer to a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Probe {
+    /// When it came.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Whether it was a good one.
+    pub good: bool,
+    /// What was asked, and what the answer was.
+    pub text: String,
 }
 
 /// A frozen specification: what a rollout moves between.
@@ -118,6 +159,16 @@ pub struct Revision {
     pub digest: Option<ImageId>,
     /// Whether it is the wanted one.
     pub current: bool,
+    /// Why it was made: `apply`, `retry of 2`, `restart`, `undo to 1`, or `rollback from 2 to 1`.
+    pub cause: String,
+    /// What became of it: `progressing`, `complete`, `stable`, `failed` or `superseded`.
+    pub outcome: String,
+    /// Why it has failed, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The last lines of the command before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pre_deploy_log: Vec<String>,
     /// The specification as it was when the revision was made.
     #[schema(value_type = openapi::AppSpec)]
     pub spec: AppSpec,
@@ -175,6 +226,31 @@ pub struct Applied {
     pub change: Change,
     /// The app as it is stored now.
     pub app: App,
+}
+
+/// A wish for the rollout of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutWish {
+    /// What is wished.
+    pub action: RolloutAction,
+    /// The revision to go back to; the last complete one unless given. Only with `undo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+}
+
+/// What may be wished for a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RolloutAction {
+    /// The content of an earlier revision, as a new one.
+    Undo,
+    /// All replicas replaced, with the image resolved anew.
+    Restart,
+    /// No replica replaced by a newer revision until resumed.
+    Pause,
+    /// The rollout goes on; a revision that has failed gets another chance.
+    Resume,
 }
 
 /// How many replicas are wanted.

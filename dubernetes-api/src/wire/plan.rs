@@ -47,6 +47,9 @@ pub struct AppPlan {
     pub foresight: Foresight,
     /// `none`, or when and why no replica is ready on the way.
     pub downtime: String,
+    /// The memory that the largest number of live replicas may use, where it is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_memory: Option<String>,
 }
 
 /// A field that would change.

@@ -88,6 +88,8 @@ pub enum ProblemKind {
     StaleGeneration,
     /// Another app answers under the same host and path.
     RouteTaken,
+    /// A revision with just this content has failed.
+    FailedBefore,
     /// The pod has no container, or one that does not run.
     NotRunning,
     /// The body is too large.
@@ -124,7 +126,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidJson,
         Self::InvalidQuery,
         Self::InvalidRequest,
@@ -133,6 +135,7 @@ impl ProblemKind {
         Self::MethodNotAllowed,
         Self::StaleGeneration,
         Self::RouteTaken,
+        Self::FailedBefore,
         Self::NotRunning,
         Self::TooLarge,
         Self::UrlTooLong,
@@ -162,6 +165,7 @@ impl ProblemKind {
             Self::MethodNotAllowed => ("method-not-allowed", "no such method here", 405),
             Self::StaleGeneration => ("stale-generation", "the app has changed meanwhile", 409),
             Self::RouteTaken => ("route-taken", "another app has this host and path", 409),
+            Self::FailedBefore => ("failed-before", "just this has failed before", 409),
             Self::NotRunning => ("not-running", "the pod does not run", 409),
             Self::TooLarge => ("too-large", "the body is too large", 413),
             Self::UrlTooLong => ("url-too-long", "the URL is too long", 414),

@@ -55,9 +55,7 @@ pub(super) async fn failed(target: &Target, app: &App) -> Failure {
     for (revision, count) in revisions {
         failure = failure.line(format!("still serving: revision {revision}, {count} ready"));
     }
-    failure.help(format!(
-        "`dubernetes why {name}` shows the whole chain, `dubernetes describe {name}` the whole app"
-    ))
+    failure.help(format!("`dubernetes describe {name}` shows the whole app and its events"))
 }
 
 async fn last_lines(target: &Target, pod: &Pod) -> Vec<String> {
@@ -88,7 +86,7 @@ pub(super) fn timed_out(name: &AppName, last: Option<&App>, timeout: &str) -> Fa
     let state = state.unwrap_or_else(|| "nobody has looked at it yet".to_owned());
     Failure::with_exit(TIMED_OUT, format!("app/{name} was not ready within {timeout}"))
         .line(format!("now: {state}"))
-        .help(format!("it stays applied; `dubernetes why {name}` shows what it waits for"))
+        .help("it stays applied; `--timeout` gives it more time")
 }
 
 /// That the user went away while apps were on their way.

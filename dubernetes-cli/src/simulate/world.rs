@@ -171,7 +171,7 @@ impl World {
         let seen = self.controller.snapshot();
         let own = seen.observed.replicas.iter().filter(|r| r.labels.app == spec.name);
         let newest_seen = own.map(|r| r.labels.revision).max().unwrap_or(0);
-        let put = PutApp { spec, expected_generation: None, newest_seen, now: self.clock.now() };
+        let put = PutApp { newest_seen, ..PutApp::new(spec, self.clock.now()) };
         Ok(self.store.put(put).await.map_err(|e| cannot(&e))?.change.as_str())
     }
 

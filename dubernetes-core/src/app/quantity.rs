@@ -125,6 +125,11 @@ impl Memory {
     pub fn bytes(self) -> u64 {
         self.0
     }
+
+    /// So many times as much, which may be more than a file can say.
+    pub fn times(self, count: u32) -> Self {
+        Self(self.0.saturating_mul(u64::from(count)))
+    }
 }
 
 impl fmt::Display for Memory {

@@ -1,13 +1,26 @@
 //! One action, carried out: one match, each arm one call.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+
 use crate::error;
-use crate::labels::ReplicaLabels;
-use crate::plan::{Action, Planned, Reason, ReplicaPlan};
-use crate::runtime::{ContainerId, ImageProblem, RuntimeError};
+use crate::labels::{JobLabels, ReplicaLabels};
+use crate::plan::{Action, Planned, Reason, Verdict};
+use crate::runtime::{ContainerId, ContainerRequest, ImageProblem, LogOptions, RuntimeError};
 use crate::state::FailureKind;
-use crate::store::StoreError;
+use crate::store::{Mark, RevisionFailure, StoreError};
 
 use super::Ports;
+
+/// So many of the last lines of a container that shows a verdict are kept.
+const LINES: u32 = 20;
+/// So many characters of each.
+const LINE_LENGTH: usize = 500;
+/// How long they may take.
+const LINES_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why an action failed, as it is remembered.
 #[derive(Debug)]
@@ -32,25 +45,69 @@ pub(super) async fn execute(
             let replace = planned.reason == Reason::ImageGone;
             ports.store.pin_image(app, *revision, &id, replace).await?;
         }
-        Action::Create(replica) => create(ports, replica).await?,
+        Action::Create(replica) => {
+            let is_ours = |labels: &_| ReplicaLabels::from_map(labels).is_ok();
+            create(ports, &replica.request, is_ours).await?;
+        }
+        Action::CreateJob(job) => {
+            let is_ours = |labels: &_| JobLabels::from_map(labels).is_some_and(|l| l.is_ok());
+            create(ports, &job.request, is_ours).await?;
+        }
         Action::Start { id, .. } => runtime.start(id).await?,
         Action::Stop { id, signal, grace, .. } => runtime.stop(id, *signal, *grace).await?,
         Action::Remove { id, .. } => runtime.remove(id).await?,
         Action::Forget { app } => ports.store.forget(app).await?,
+        Action::Conclude { app, revision, verdict } => {
+            let now = ports.clock.now();
+            let mark = mark(ports, verdict, now).await;
+            ports.store.mark(app, *revision, &mark, now).await?;
+        }
     }
     Ok(())
 }
 
-/// Creates a replica. Its name is derived: where the name is taken, an earlier create whose answer
-/// was lost may have made just this container.
-async fn create(ports: &Ports, replica: &ReplicaPlan) -> Result<(), Failed> {
-    match ports.runtime.create(&replica.request).await {
+/// A verdict as the store keeps it, with the last lines of the container that shows it.
+async fn mark(ports: &Ports, verdict: &Verdict, now: Timestamp) -> Mark {
+    match verdict {
+        Verdict::PreDeployed { job } => Mark::PreDeployed { log: last_lines(ports, job).await },
+        Verdict::Complete => Mark::Complete,
+        Verdict::Stable => Mark::Stable,
+        Verdict::Failed { reason, shown_by, roll_back_to, newest_seen } => {
+            let (pod, log) = match shown_by {
+                Some((pod, id)) => (Some(pod.clone()), last_lines(ports, id).await),
+                None => (None, Vec::new()),
+            };
+            let failure = RevisionFailure { at: now, reason: reason.clone(), pod, log };
+            let (roll_back_to, newest_seen) = (*roll_back_to, *newest_seen);
+            Mark::Failed { failure, roll_back_to, newest_seen }
+        }
+    }
+}
+
+/// The last lines of a container's output. A verdict stands without them.
+async fn last_lines(ports: &Ports, id: &ContainerId) -> Vec<String> {
+    let options = LogOptions { tail: Some(LINES), ..LogOptions::default() };
+    let read = async {
+        let lines = ports.runtime.logs(id, &options).await.ok()?;
+        let lines: Vec<_> = lines.filter_map(async |line| line.ok()).collect().await;
+        Some(lines.into_iter().map(|line| line.text.chars().take(LINE_LENGTH).collect()).collect())
+    };
+    tokio::time::timeout(LINES_LIMIT, read).await.ok().flatten().unwrap_or_default()
+}
+
+/// Creates a container. Its name is derived: where the name is taken, an earlier create whose answer
+/// was lost may have made just this one.
+async fn create(
+    ports: &Ports,
+    request: &ContainerRequest,
+    is_ours: impl Fn(&BTreeMap<String, String>) -> bool,
+) -> Result<(), Failed> {
+    match ports.runtime.create(request).await {
         Ok(_) => Ok(()),
         Err(RuntimeError::NameTaken { name }) => {
             let holder = ports.runtime.inspect(&ContainerId(name.clone())).await?;
-            let ours = replica.request.labels.iter().all(|(k, v)| holder.labels.get(k) == Some(v))
-                && ReplicaLabels::from_map(&holder.labels).is_ok();
-            if ours {
+            let same = request.labels.iter().all(|(k, v)| holder.labels.get(k) == Some(v));
+            if same && is_ours(&holder.labels) {
                 return Ok(());
             }
             Err(Failed {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::ingress::RouteTable;
 use crate::plan::CallKey;
 use crate::runtime::{ContainerId, ContainerState, Network};
-use crate::state::{Drain, Engine, Failure, FailureKind, ObservedReplica};
+use crate::state::{Drain, Engine, Failure, FailureKind, ObservedJob, ObservedReplica};
 
 use super::probe::Probes;
 
@@ -27,6 +27,7 @@ pub(super) struct Memory {
     pub(super) engine: Engine,
     pub(super) network: Option<Network>,
     pub(super) replicas: Vec<ObservedReplica>,
+    pub(super) jobs: Vec<ObservedJob>,
     pub(super) ends: Ends,
     /// The table that the ingress served when it was last looked at.
     pub(super) served: Option<RouteTable>,
@@ -82,11 +83,16 @@ impl Memory {
 
     /// Forgets what is about containers that are gone and apps that are not desired any more.
     pub(super) fn prune(&mut self, desired: &crate::state::DesiredState) {
-        let ids: BTreeSet<_> = self.replicas.iter().map(|replica| &replica.id).collect();
+        let jobs = self.jobs.iter().map(|job| &job.id);
+        let ids: BTreeSet<_> =
+            self.replicas.iter().map(|replica| &replica.id).chain(jobs).collect();
         self.evicted.retain(|id| ids.contains(id));
         self.failures.retain(|key, _| match key {
             CallKey::Container(id) => ids.contains(id),
-            CallKey::Create { app, revision, .. } | CallKey::Image { app, revision } => {
+            CallKey::Create { app, revision, .. }
+            | CallKey::CreateJob { app, revision, .. }
+            | CallKey::Conclude { app, revision }
+            | CallKey::Image { app, revision } => {
                 let runs = self
                     .replicas
                     .iter()
@@ -109,9 +115,6 @@ impl Memory {
             }
         }
         let held: BTreeSet<_> = self.replicas.iter().map(|r| r.labels.address).collect();
-        for drain in self.drains.values_mut() {
-            drain.done |= now.duration_since(drain.since) > crate::reconcile::DRAIN_LIMIT;
-        }
         self.drains.retain(|address, drain| {
             let back = table.is_some_and(|table| table.holds(*address));
             !back && (held.contains(address) || now.duration_since(drain.since) <= COOLING)
@@ -127,6 +130,10 @@ fn is_same(a: &CallKey, b: &CallKey) -> bool {
             CallKey::Create { app: a, ordinal: i, revision: r, .. },
             CallKey::Create { app: b, ordinal: j, revision: s, .. },
         ) => a == b && i == j && r == s,
+        (
+            CallKey::CreateJob { app: a, revision: r, .. },
+            CallKey::CreateJob { app: b, revision: s, .. },
+        ) => a == b && r == s,
         _ => a == b,
     }
 }

@@ -6,12 +6,13 @@ use tokio::time::Instant;
 use crate::app::AppName;
 use crate::error;
 use crate::ingress::ObservedIngress;
-use crate::labels::{self, ReplicaLabels};
+use crate::labels::{self, JobLabels, ReplicaLabels};
 use crate::runtime::{Container, RuntimeError};
-use crate::state::{DesiredState, Engine, ObservedReplica, ObservedState, Readiness};
+use crate::state::{DesiredState, Engine, ObservedJob, ObservedReplica, ObservedState, Readiness};
 use crate::store::StoreError;
 
 use super::memory::Memory;
+use super::question::{self, Question};
 use super::{Options, Ports};
 
 /// What is desired, with the older revisions of apps that run one.
@@ -53,9 +54,22 @@ pub(super) async fn observed(
             memory.engine = Engine::Answering;
             memory.network = network;
             memory.replicas.clear();
+            memory.jobs.clear();
             for container in containers {
                 if labels::is_ingress(&container.labels) {
                     continue;
+                }
+                match JobLabels::from_map(&container.labels) {
+                    Some(Ok(labels)) => {
+                        let (id, state) = (container.id, container.state);
+                        memory.jobs.push(ObservedJob { id, labels, state });
+                        continue;
+                    }
+                    Some(Err(reason)) => {
+                        unreadable.insert(container.id, reason);
+                        continue;
+                    }
+                    None => {}
                 }
                 match ReplicaLabels::from_map(&container.labels) {
                     Ok(labels) => {
@@ -77,10 +91,8 @@ pub(super) async fn observed(
     }
     memory.prune(desired);
     memory.ends.follow(&memory.replicas);
-    let is_routed = |r: &ObservedReplica| {
-        desired.apps.get(&r.labels.app).is_some_and(|a| a.spec.access.is_some())
-    };
-    memory.probes.follow(&memory.replicas, is_routed, Instant::now());
+    let asked = |replica: &ObservedReplica| question(desired, replica);
+    memory.probes.follow(&memory.replicas, asked, Instant::now());
     for replica in &mut memory.replicas {
         replica.readiness = memory.probes.readiness(&replica.id);
     }
@@ -90,6 +102,7 @@ pub(super) async fn observed(
         engine: memory.engine.clone(),
         network: memory.network.clone(),
         replicas: memory.replicas.clone(),
+        jobs: memory.jobs.clone(),
         unreadable,
         ingress,
         drains: memory.drains.clone(),
@@ -97,6 +110,18 @@ pub(super) async fn observed(
         failures: memory.failures.clone(),
         evicted: memory.evicted.clone(),
     }
+}
+
+/// What a replica is asked: what its own revision says, where that is still known.
+pub(super) fn question(desired: &DesiredState, replica: &ObservedReplica) -> Option<Question> {
+    let stored = desired.apps.get(&replica.labels.app)?;
+    let kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
+    let own = kept.filter(|kept| kept.revision == replica.labels.revision);
+    let spec = match stored.revision == replica.labels.revision {
+        true => Some(&stored.spec),
+        false => own.map(|kept| &kept.spec).next(),
+    };
+    question::of(replica, spec, stored.spec.access.is_some())
 }
 
 async fn look(

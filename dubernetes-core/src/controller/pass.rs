@@ -14,11 +14,11 @@ use crate::ingress::{Applied, IngressError, ObservedIngress, RouteTable};
 use crate::plan::{Action, CallKey, Plan, Planned, Wait};
 use crate::reconcile;
 use crate::runtime::ContainerId;
-use crate::state::{Drain, Engine, FailureKind, ObservedState};
+use crate::state::{Drain, Engine, FailureKind, ObservedReplica, ObservedState};
 
 use super::execute::Failed;
 use super::memory::Memory;
-use super::pace::Pace;
+use super::probe::ProbeHistory;
 use super::tasks::{TaskResult, Tasks};
 use super::{Command, Mode, Options, Ports, Snapshot, Wake, observe, record, tear_down};
 
@@ -39,9 +39,6 @@ pub(super) struct Pass {
     leaving: BTreeSet<ContainerId>,
     drain_due: Instant,
     draining: BTreeSet<std::net::Ipv4Addr>,
-    pace: Pace,
-    /// When the planned table may be handed out, where it has to wait.
-    route_due: Option<Instant>,
     look_due: Instant,
 }
 
@@ -50,19 +47,20 @@ impl Pass {
         options: Options,
         ports: Ports,
         snapshots: watch::Sender<Arc<Snapshot>>,
+        probes: ProbeHistory,
     ) -> Self {
         let now = Instant::now();
+        let mut memory = Memory::default();
+        memory.probes.history = probes;
         Self {
             options,
             ports,
             snapshots,
-            memory: Memory::default(),
+            memory,
             last: Snapshot::default(),
             leaving: BTreeSet::new(),
             drain_due: now,
             draining: BTreeSet::new(),
-            pace: Pace::default(),
-            route_due: None,
             look_due: now,
         }
     }
@@ -85,7 +83,9 @@ impl Pass {
                 // A create that ended after the list was made would be left behind.
                 tasks.calls_ended().await;
                 let result = tear_down::tear_down(&self.ports, &self.options.instance).await;
+                let probes = self.memory.probes.history.clone();
                 self.memory = Memory::default();
+                self.memory.probes.history = probes;
                 // A caller that went away does not want the answer.
                 let _ = answer.send(result);
                 true
@@ -104,12 +104,12 @@ impl Pass {
         match result {
             TaskResult::Acted(planned, result) => self.acted(&planned, result).await,
             TaskResult::Routed(table, result) => self.routed(table, result).await,
-            TaskResult::Probed(target, Ok(answer)) => {
-                return self.memory.probes.answered(&target.id, &answer, now, Instant::now());
+            TaskResult::Probed(id, Ok(answer)) => {
+                return self.memory.probes.answered(&id, &answer, now, Instant::now());
             }
-            TaskResult::Probed(target, Err(error)) => {
-                tracing::debug!(container = %target.id, error = %error::chain(&error), "a probe could not be sent");
-                self.memory.probes.unanswered(&target.id, Instant::now());
+            TaskResult::Probed(id, Err(error)) => {
+                tracing::debug!(container = %id, error = %error::chain(&error), "a probe could not be sent");
+                self.memory.probes.unanswered(&id, Instant::now());
                 return false;
             }
             TaskResult::Drained(address, result) => {
@@ -235,10 +235,8 @@ impl Pass {
             observe::observed(&self.ports, &self.options, &mut self.memory, &desired, now).await;
         let plan = reconcile::reconcile(&desired, &observed, now);
         let is_leaving = |id: &ContainerId| self.leaving.contains(id);
-        let is_probed = |app: &AppName| {
-            desired.apps.get(app).is_some_and(|stored| stored.spec.access.is_some())
-        };
-        let news = record::changes(&self.last.observed, &observed, is_leaving, is_probed, now);
+        let question = |replica: &ObservedReplica| observe::question(&desired, replica);
+        let news = record::changes(&self.last.observed, &observed, is_leaving, question, now);
         self.record(news).await;
         self.forget_gone(&observed);
         if self.options.mode == Mode::Act && observed.engine == Engine::Answering {
@@ -273,23 +271,17 @@ impl Pass {
     }
 
     /// Has the ingress serve the planned table where it serves another one. A table that failed
-    /// is tried again after a back-off, another one as soon as the pace lets it.
+    /// is tried again after a back-off, another one at once.
     fn route(&mut self, plan: &Plan, observed: &ObservedState, tasks: &mut Tasks) {
-        self.route_due = None;
-        let (wanted, serves) = match &observed.ingress {
-            ObservedIngress::Serving { table } => (*table != plan.routes, true),
-            ObservedIngress::Down { .. } => (true, false),
-            ObservedIngress::Absent => (!plan.routes.is_empty(), false),
+        let wanted = match &observed.ingress {
+            ObservedIngress::Serving { table } => *table != plan.routes,
+            ObservedIngress::Down { .. } => true,
+            ObservedIngress::Absent => !plan.routes.is_empty(),
         };
         if !wanted || self.memory.under_way.contains(&CallKey::Routes) {
             return;
         }
         if self.memory.refused.as_ref() == Some(&plan.routes) && self.routes_retry().is_some() {
-            return;
-        }
-        // A proxy that does not serve yet is started, not reloaded.
-        if serves && let Err(due) = self.pace.take(Instant::now()) {
-            self.route_due = Some(due);
             return;
         }
         self.memory.under_way.insert(CallKey::Routes);
@@ -320,16 +312,13 @@ impl Pass {
         if let Some(left) = self.routes_retry() {
             wait = wait.min(left);
         }
-        if let Some(due) = self.route_due {
-            wait = wait.min(due.saturating_duration_since(Instant::now()));
-        }
         self.look_due = Instant::now() + wait.max(Duration::from_millis(5));
         now.checked_add(wait).ok()
     }
 
     fn send_probes(&mut self, tasks: &mut Tasks) {
-        for target in self.memory.probes.take_due(Instant::now()) {
-            tasks.probe(target);
+        for question in self.memory.probes.take_due(Instant::now()) {
+            tasks.probe(question);
         }
     }
 

@@ -1,42 +1,87 @@
 //! Probes: which replica is asked when, and what its answers mean.
 //!
-//! An app that is routed is ready when its port takes a connection; one that is not, when its
-//! process has run for [`SETTLED`].
+//! What is asked stands in [`super::question`]; here is only how often, and how many answers count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
-use crate::app::Duration as Span;
-use crate::runtime::{ContainerId, ContainerState, Probe, ProbeAnswer, ProbeTarget};
+use crate::runtime::{ContainerId, ContainerState, ProbeAnswer};
 use crate::state::{ObservedReplica, Readiness};
+
+use super::question::{self, Question};
 
 /// A process that has run this long counts as ready where nothing else can be asked.
 const SETTLED: SignedDuration = SignedDuration::from_secs(2);
-/// How long one probe may take.
-const TIMEOUT: Span = Span::from_secs(2);
-/// The time between probes of a replica that is ready.
-const READY_INTERVAL: Duration = Duration::from_secs(5);
-/// The longest time between probes of one that is not; the first ones follow faster.
+/// The longest time between probes of a replica that is not ready; the first ones follow faster.
 const STARTING_INTERVAL: Duration = Duration::from_secs(1);
 /// The time from a failed probe of a ready replica to the one that decides.
 const DOUBT_INTERVAL: Duration = Duration::from_millis(500);
-/// So many failures in a row make a ready replica not ready.
-const FAILURES: u32 = 2;
+/// So many of the last answers of each replica are kept.
+const KEPT: usize = 10;
+
+/// One answer of a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRecord {
+    /// When it came.
+    pub at: Timestamp,
+    /// Whether it was a good one.
+    pub good: bool,
+    /// What was asked, and what the answer was, as a sentence fragment.
+    pub text: String,
+}
+
+/// The last answers of all replicas, shared with those who want to see them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ProbeHistory(Arc<Mutex<BTreeMap<ContainerId, VecDeque<ProbeRecord>>>>);
+
+impl ProbeHistory {
+    /// The last answers of one replica, oldest first.
+    pub(super) fn of(&self, id: &ContainerId) -> Vec<ProbeRecord> {
+        self.lock().get(id).map(|kept| kept.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    fn push(&self, id: &ContainerId, record: ProbeRecord) {
+        let mut all = self.lock();
+        let kept = all.entry(id.clone()).or_default();
+        kept.push_back(record);
+        while kept.len() > KEPT {
+            kept.pop_front();
+        }
+    }
+
+    fn retain(&self, keep: impl Fn(&ContainerId) -> bool) {
+        self.lock().retain(|id, _| keep(id));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ContainerId, VecDeque<ProbeRecord>>> {
+        // Each change is whole in itself.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The probes of all replicas.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
     records: BTreeMap<ContainerId, Record>,
+    pub(super) history: ProbeHistory,
 }
 
 #[derive(Debug)]
 struct Record {
     started_at: Timestamp,
-    target: Option<ProbeTarget>,
+    question: Option<Question>,
     readiness: Readiness,
+    /// Good answers in a row.
+    successes: u32,
+    /// Bad answers in a row.
     failures: u32,
+    /// Those of them that count for its replacement.
+    strikes: u32,
+    was_ready: bool,
     sent: u32,
     under_way: bool,
     due: Instant,
@@ -47,19 +92,20 @@ impl Probes {
     pub(super) fn follow(
         &mut self,
         replicas: &[ObservedReplica],
-        is_routed: impl Fn(&ObservedReplica) -> bool,
+        question: impl Fn(&ObservedReplica) -> Option<Question>,
         now: Instant,
     ) {
         let mut records = std::mem::take(&mut self.records);
         for replica in replicas {
             let ContainerState::Running { started_at } = replica.state else { continue };
-            let wanted = is_routed(replica).then(|| target(replica));
+            let wanted = question(replica);
             let kept = records
                 .remove(&replica.id)
-                .filter(|record| record.started_at == started_at && record.target == wanted);
+                .filter(|record| record.started_at == started_at && record.question == wanted);
             let record = kept.unwrap_or_else(|| Record::new(started_at, wanted, now));
             self.records.insert(replica.id.clone(), record);
         }
+        self.history.retain(|id| self.records.contains_key(id));
     }
 
     /// What the probes say of a replica.
@@ -68,19 +114,19 @@ impl Probes {
     }
 
     /// The probes that are due; each is under way from now on.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<ProbeTarget> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Question> {
         let due = self.records.values_mut().filter(|r| !r.under_way && r.due <= now);
         due.filter_map(|record| {
-            let target = record.target.clone()?;
+            let question = record.question.clone()?;
             record.under_way = true;
-            Some(target)
+            Some(question)
         })
         .collect()
     }
 
     /// When the next probe is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let waiting = self.records.values().filter(|r| !r.under_way && r.target.is_some());
+        let waiting = self.records.values().filter(|r| !r.under_way && r.question.is_some());
         waiting.map(|record| record.due).min()
     }
 
@@ -93,25 +139,18 @@ impl Probes {
         instant: Instant,
     ) -> bool {
         let Some(record) = self.records.get_mut(id) else { return false };
+        let Some(question) = record.question.clone() else { return false };
         record.under_way = false;
         record.sent = record.sent.saturating_add(1);
         let before = record.readiness.clone();
-        match failure(answer) {
-            None => {
-                record.failures = 0;
-                if !matches!(before, Readiness::Ready { .. }) {
-                    record.readiness = Readiness::Ready { since: now };
-                }
-            }
-            Some(reason) => {
-                record.failures = record.failures.saturating_add(1);
-                let was_ready = matches!(before, Readiness::Ready { .. });
-                if !was_ready || record.failures >= FAILURES {
-                    record.readiness = Readiness::NotReady { reason };
-                }
-            }
+        let failure = question::failure(&question, answer);
+        let text = failure.clone().unwrap_or_else(|| question::success(&question, answer));
+        self.history.push(id, ProbeRecord { at: now, good: failure.is_none(), text });
+        match failure {
+            None => record.succeeded(&question, now),
+            Some(reason) => record.failed(&question, reason, now),
         }
-        record.due = instant + record.interval();
+        record.due = instant + record.interval(&question);
         before != record.readiness
     }
 
@@ -125,43 +164,67 @@ impl Probes {
 }
 
 impl Record {
-    fn new(started_at: Timestamp, target: Option<ProbeTarget>, due: Instant) -> Self {
-        let readiness = match target {
+    fn new(started_at: Timestamp, question: Option<Question>, due: Instant) -> Self {
+        let readiness = match question {
             Some(_) => Readiness::Unknown,
             None => {
                 Readiness::Ready { since: started_at.saturating_add(SETTLED).unwrap_or(started_at) }
             }
         };
-        Self { started_at, target, readiness, failures: 0, sent: 0, under_way: false, due }
+        Self {
+            started_at,
+            question,
+            readiness,
+            successes: 0,
+            failures: 0,
+            strikes: 0,
+            was_ready: false,
+            sent: 0,
+            under_way: false,
+            due,
+        }
     }
 
-    fn interval(&self) -> Duration {
+    fn succeeded(&mut self, question: &Question, now: Timestamp) {
+        self.failures = 0;
+        self.strikes = 0;
+        self.successes = self.successes.saturating_add(1);
+        if !self.is_ready() && self.successes >= question.success {
+            self.readiness = Readiness::Ready { since: now };
+            self.was_ready = true;
+        }
+    }
+
+    fn failed(&mut self, question: &Question, reason: String, now: Timestamp) {
+        self.successes = 0;
+        self.failures = self.failures.saturating_add(1);
+        let ran = now.duration_since(self.started_at);
+        if self.was_ready || ran > question.start_period {
+            self.strikes = self.strikes.saturating_add(1);
+        }
+        if question.replace_after.is_some_and(|limit| self.strikes >= limit) {
+            self.readiness = Readiness::Unhealthy { reason };
+        } else if !self.is_ready() || self.failures >= question.failures {
+            self.readiness = Readiness::NotReady { reason };
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        matches!(self.readiness, Readiness::Ready { .. })
+    }
+
+    fn interval(&self, question: &Question) -> Duration {
         match self.readiness {
-            Readiness::Ready { .. } if self.failures > 0 => DOUBT_INTERVAL,
-            Readiness::Ready { .. } => READY_INTERVAL,
+            Readiness::Ready { .. } if self.failures > 0 => DOUBT_INTERVAL.min(question.interval),
+            Readiness::Ready { .. } => question.interval,
             // 50 ms doubling: most programs listen within their first tenths of a second.
-            Readiness::NotReady { .. } | Readiness::Unknown => {
+            Readiness::NotReady { .. } | Readiness::Unhealthy { .. } | Readiness::Unknown => {
                 let doubled = Duration::from_millis(50 << self.sent.min(5));
-                doubled.min(STARTING_INTERVAL)
+                doubled.min(STARTING_INTERVAL).min(question.interval)
             }
         }
     }
 }
 
-fn target(replica: &ObservedReplica) -> ProbeTarget {
-    ProbeTarget {
-        id: replica.id.clone(),
-        address: replica.labels.address,
-        probe: Probe::Tcp { port: replica.labels.port },
-        timeout: TIMEOUT,
-    }
-}
-
-fn failure(answer: &ProbeAnswer) -> Option<String> {
-    match answer {
-        ProbeAnswer::Connected | ProbeAnswer::Http { status: 200..=399, .. } => None,
-        ProbeAnswer::Http { status, .. } => Some(format!("it answered with status {status}")),
-        ProbeAnswer::Refused { port, open } => Some(open.instead_of(*port)),
-        ProbeAnswer::Failed { reason } => Some(reason.clone()),
-    }
-}
+#[cfg(all(test, feature = "testing"))]
+mod tests;

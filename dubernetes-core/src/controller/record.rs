@@ -7,10 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use crate::app::AppName;
 use crate::event::{EventKind, NewEvent};
 use crate::ingress::RouteTable;
-use crate::plan::{Action, Planned, Reason};
+use crate::plan::{Action, Planned, Reason, Verdict};
 use crate::reconcile::{exit, span};
 use crate::runtime::{ContainerId, ContainerState};
 use crate::state::{Engine, ObservedReplica, ObservedState, Readiness};
+
+use super::question::{self, Question};
 
 /// An event about an app or a pod of it.
 pub(super) fn event(
@@ -45,11 +47,43 @@ pub(super) fn done(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
                 ("Created", format!("revision {revision}: {}", planned.reason))
             }
         },
+        Action::CreateJob(_) => ("Created", planned.reason.to_string()),
         Action::Stop { .. } => ("Stopped", planned.reason.to_string()),
         Action::Forget { .. } => ("Deleted", "nothing of it is left".to_owned()),
+        Action::Conclude { verdict, revision, .. } => {
+            return concluded(planned, verdict, *revision, now);
+        }
         Action::EnsureNetwork | Action::Start { .. } | Action::Remove { .. } => return None,
     };
     Some(event(now, EventKind::Normal, app, planned.action.pod(), reason, message))
+}
+
+/// A verdict on a revision, as far as it is news.
+fn concluded(
+    planned: &Planned,
+    verdict: &Verdict,
+    revision: u64,
+    now: Timestamp,
+) -> Option<NewEvent> {
+    let (kind, reason, message) = match verdict {
+        Verdict::PreDeployed { .. } => {
+            (EventKind::Normal, "PreDeployed", format!("revision {revision}: pre_deploy succeeded"))
+        }
+        Verdict::Complete => {
+            (EventKind::Normal, "Complete", format!("revision {revision} is complete"))
+        }
+        // Nothing happens to anybody.
+        Verdict::Stable => return None,
+        Verdict::Failed { reason, roll_back_to: None, .. } => {
+            (EventKind::Warning, "RevisionFailed", format!("revision {revision} failed: {reason}"))
+        }
+        Verdict::Failed { reason, roll_back_to: Some(to), .. } => (
+            EventKind::Warning,
+            "RolledBack",
+            format!("revision {revision} failed: {reason}; back to revision {to}"),
+        ),
+    };
+    Some(event(now, kind, planned.app.as_ref(), None, reason, message))
 }
 
 /// A failed action.
@@ -57,11 +91,12 @@ pub(super) fn failed(planned: &Planned, message: &str, now: Timestamp) -> NewEve
     let reason = match &planned.action {
         Action::EnsureNetwork => "NetworkFailed",
         Action::EnsureImage { .. } => "PullFailed",
-        Action::Create(_) => "CreateFailed",
+        Action::Create(_) | Action::CreateJob(_) => "CreateFailed",
         Action::Start { .. } => "StartFailed",
         Action::Stop { .. } => "StopFailed",
         Action::Remove { .. } => "RemoveFailed",
         Action::Forget { .. } => "ForgetFailed",
+        Action::Conclude { .. } => "RecordFailed",
     };
     event(now, EventKind::Warning, planned.app.as_ref(), planned.action.pod(), reason, message)
 }
@@ -71,7 +106,7 @@ pub(super) fn changes(
     before: &ObservedState,
     after: &ObservedState,
     is_leaving: impl Fn(&ContainerId) -> bool,
-    is_probed: impl Fn(&AppName) -> bool,
+    question: impl Fn(&ObservedReplica) -> Option<Question>,
     now: Timestamp,
 ) -> Vec<NewEvent> {
     let mut events = Vec::new();
@@ -87,10 +122,10 @@ pub(super) fn changes(
             let table = before.ingress.table();
             let adopted = was.readiness == Readiness::Unknown
                 && table.is_some_and(|table| table.holds(was.labels.address));
-            if !is_probed(&replica.labels.app) {
-                started(was, replica, now, &mut events);
-            } else if !adopted {
-                readiness(was, replica, now, &mut events);
+            match question(replica) {
+                None => started(was, replica, now, &mut events),
+                Some(_) if adopted => {}
+                Some(asked) => readiness(was, replica, &asked, now, &mut events),
             }
         }
     }
@@ -172,6 +207,7 @@ fn state(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp, events: &m
 fn readiness(
     was: &ObservedReplica,
     is: &ObservedReplica,
+    asked: &Question,
     now: Timestamp,
     events: &mut Vec<NewEvent>,
 ) {
@@ -179,9 +215,13 @@ fn readiness(
         (Readiness::Ready { .. }, Readiness::NotReady { reason }) if is.is_running() => {
             events.push(about(is, now, EventKind::Warning, "NotReady", reason.clone()));
         }
+        (before, Readiness::Unhealthy { reason })
+            if is.is_running() && !matches!(before, Readiness::Unhealthy { .. }) =>
+        {
+            events.push(about(is, now, EventKind::Warning, "Unhealthy", reason.clone()));
+        }
         (Readiness::Unknown | Readiness::NotReady { .. }, Readiness::Ready { .. }) => {
-            let message = format!("port {} takes connections", is.labels.port);
-            events.push(about(is, now, EventKind::Normal, "Ready", message));
+            events.push(about(is, now, EventKind::Normal, "Ready", question::ready(asked)));
         }
         _ => {}
     }

@@ -11,9 +11,12 @@ use tokio::task::JoinSet;
 use crate::error;
 use crate::ingress::{Applied, IngressError, RouteTable};
 use crate::plan::{Action, Planned};
-use crate::runtime::{ProbeAnswer, ProbeTarget, RuntimeError, RuntimeEvent};
+use crate::runtime::{
+    ContainerId, ContainerRuntime, ProbeAnswer, RuntimeError, RuntimeEvent, exec_to_end,
+};
 
 use super::execute::{self, Failed};
+use super::question::{Ask, Question};
 use super::{Options, Ports};
 
 /// At most so many calls to the engine at a time; a wait for a pull or a stop is not counted.
@@ -29,7 +32,7 @@ pub(super) enum TaskResult {
     /// A table was applied, or was not.
     Routed(RouteTable, Result<Applied, IngressError>),
     /// A probe came back, or could not be sent.
-    Probed(ProbeTarget, Result<ProbeAnswer, RuntimeError>),
+    Probed(ContainerId, Result<ProbeAnswer, RuntimeError>),
     /// The ingress said whether requests to an address are under way.
     Drained(Ipv4Addr, Result<bool, IngressError>),
     /// Something happened on the engine.
@@ -95,11 +98,17 @@ impl Tasks {
     }
 
     /// Sends a probe.
-    pub(super) fn probe(&mut self, target: ProbeTarget) {
+    pub(super) fn probe(&mut self, question: Question) {
         let runtime = Arc::clone(&self.ports.runtime);
         self.spawn(async move {
-            let result = runtime.probe(&target).await;
-            TaskResult::Probed(target, result)
+            let Question { id, ask, .. } = question;
+            let result = match ask {
+                Ask::Probe(target) => runtime.probe(&target).await,
+                Ask::Command { command, timeout } => {
+                    run(&*runtime, &id, &command, timeout.to_std()).await
+                }
+            };
+            TaskResult::Probed(id, result)
         });
     }
 
@@ -146,5 +155,24 @@ impl Tasks {
         });
         // Ended tasks are taken away now and then, so that their number stays bounded.
         while self.running.try_join_next().is_some() {}
+    }
+}
+
+/// Asks by a command. One that takes too long is left to itself: an engine cannot end it alone.
+async fn run(
+    runtime: &dyn ContainerRuntime,
+    id: &ContainerId,
+    command: &[String],
+    timeout: Duration,
+) -> Result<ProbeAnswer, RuntimeError> {
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    match tokio::time::timeout(timeout, exec_to_end(runtime, id, &words)).await {
+        Ok(Ok(ended)) => {
+            let output = if ended.stdout.is_empty() { ended.stderr } else { ended.stdout };
+            let output = String::from_utf8_lossy(&output).into_owned();
+            Ok(ProbeAnswer::Exited { code: ended.code, output })
+        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Ok(ProbeAnswer::Failed { reason: format!("it took longer than {timeout:?}") }),
     }
 }

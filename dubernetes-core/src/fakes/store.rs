@@ -11,8 +11,9 @@ use crate::app::{AppName, AppSpec};
 use crate::event::{Event, NewEvent};
 use crate::runtime::ImageId;
 use crate::store::{
-    Before, Change, EventQuery, Put, PutApp, REVISIONS_KEPT, Revision, Store, StoreError,
-    StoredApp, StoredState, Tombstone, decide_put, record, record_again,
+    Before, Change, Decided, EventQuery, Mark, Put, PutApp, Revise, Revision, Store, StoreError,
+    StoredApp, StoredState, Tombstone, decide_mark, decide_put, decide_revise, record,
+    record_again,
 };
 
 /// Keeps everything in memory, and forgets it when it is dropped.
@@ -65,28 +66,53 @@ impl Content {
     }
 
     fn put(&mut self, put: &PutApp) -> Result<Put, StoreError> {
-        let name = &put.spec.name;
-        let before = match self.apps.get(name) {
+        let before = match self.apps.get(&put.spec.name) {
             None => Before::Absent,
-            Some(Kept { app, deleted: None, .. }) => Before::Live(app),
-            Some(Kept { app, deleted: Some(_), .. }) => {
-                Before::Deleted { generation: app.generation, revision: app.revision }
+            Some(Kept { app, deleted: None, revisions }) => Before::Live { app, revisions },
+            Some(Kept { app, deleted: Some(_), revisions }) => {
+                Before::Deleted { generation: app.generation, revision: app.revision, revisions }
             }
         };
         let decided = decide_put(before, self.specs(), put)?;
-        let mut revisions = match decided.put.change {
-            Change::Unchanged => return Ok(decided.put),
-            Change::Created => Vec::new(),
-            Change::Configured => {
-                self.apps.remove(name).map(|kept| kept.revisions).unwrap_or_default()
-            }
+        Ok(self.keep(decided))
+    }
+
+    fn revise(&mut self, revise: &Revise) -> Result<Put, StoreError> {
+        let kept = self.live(&revise.name)?;
+        let decided = decide_revise(&kept.app, &kept.revisions, revise)?;
+        Ok(self.keep(decided))
+    }
+
+    fn mark(
+        &mut self,
+        name: &AppName,
+        revision: u64,
+        mark: &Mark,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Ok(kept) = self.live(name) else { return Ok(false) };
+        let decided = decide_mark(&kept.app, &kept.revisions, revision, mark, now)?;
+        let changed = decided.is_some();
+        decided.map(|decided| self.keep(decided));
+        Ok(changed)
+    }
+
+    fn keep(&mut self, decided: Decided) -> Put {
+        let Decided { put, written, dropped } = decided;
+        if put.change == Change::Unchanged {
+            return put;
+        }
+        let name = &put.app.spec.name;
+        let mut revisions = self.apps.remove(name).map(|kept| kept.revisions).unwrap_or_default();
+        let goes = |old: &Revision| {
+            dropped.contains(&old.revision) || written.iter().any(|w| w.revision == old.revision)
         };
-        revisions.extend(decided.revision);
-        let old = revisions.len().saturating_sub(REVISIONS_KEPT);
-        revisions.drain(..old);
-        let kept = Kept { app: decided.put.app.clone(), deleted: None, revisions };
+        revisions.retain(|old| !goes(old));
+        revisions.extend(written);
+        revisions.sort_by_key(|kept| kept.revision);
+        let kept = Kept { app: put.app.clone(), deleted: None, revisions };
         self.apps.insert(name.clone(), kept);
-        Ok(decided.put)
+        put
     }
 
     fn pin(&mut self, name: &AppName, revision: u64, image: &ImageId, replace: bool) -> bool {
@@ -134,6 +160,28 @@ impl Store for MemoryStore {
             self.tell();
         }
         Ok(put)
+    }
+
+    async fn revise(&self, revise: Revise) -> Result<Put, StoreError> {
+        let put = self.content().revise(&revise)?;
+        if put.change != Change::Unchanged {
+            self.tell();
+        }
+        Ok(put)
+    }
+
+    async fn mark(
+        &self,
+        name: &AppName,
+        revision: u64,
+        mark: &Mark,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let changed = self.content().mark(name, revision, mark, now)?;
+        if changed {
+            self.tell();
+        }
+        Ok(())
     }
 
     async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError> {

@@ -5,12 +5,15 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
-use crate::app::{AppName, ImageRef};
+use crate::app::{AppName, Check, ImageRef, Stop};
 use crate::ingress::{ObservedIngress, RouteTable};
-use crate::plan::{Action, Plan, Planned, ReplicaPlan, Waiting};
-use crate::reconcile::{DRAIN_LIMIT, reconcile};
+use crate::plan::{Action, Plan, Planned, ReplicaPlan, Verdict, Waiting};
+use crate::reconcile::reconcile;
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
-use crate::state::{DesiredState, Drain, Engine, ObservedReplica, ObservedState, Readiness};
+use crate::state::{
+    DesiredState, Drain, Engine, ObservedJob, ObservedReplica, ObservedState, Readiness,
+};
+use crate::store::{Outcome, RevisionFailure};
 
 /// The imagined state of everything.
 pub(super) struct Imagined<'a> {
@@ -50,9 +53,8 @@ impl<'a> Imagined<'a> {
             Some(table) if self.is_routed() => table.holds(r.labels.address),
             Some(_) | None => !self.is_routed(),
         };
-        let ready = |r: &ObservedReplica| {
-            r.is_running() && !matches!(r.readiness, Readiness::NotReady { .. }) && routed(r)
-        };
+        let ready =
+            |r: &ObservedReplica| r.is_running() && r.readiness.failure().is_none() && routed(r);
         count(self.own().filter(|r| ready(r)).count())
     }
 
@@ -81,6 +83,7 @@ impl<'a> Imagined<'a> {
             Action::Create(replica) => self.create(replica),
             Action::Start { id, .. } => {
                 let started_at = self.now;
+                self.change_job(id, ContainerState::Running { started_at });
                 self.change(id, |replica| {
                     replica.state = ContainerState::Running { started_at };
                     replica.readiness =
@@ -89,6 +92,13 @@ impl<'a> Imagined<'a> {
             }
             Action::Stop { id, .. } => {
                 let at = self.now;
+                let ended = ContainerState::Exited {
+                    code: 0,
+                    out_of_memory: false,
+                    started_at: at,
+                    finished_at: at,
+                };
+                self.change_job(id, ended);
                 self.change(id, |replica| {
                     replica.state = ContainerState::Exited {
                         code: 0,
@@ -98,7 +108,16 @@ impl<'a> Imagined<'a> {
                     };
                 });
             }
-            Action::Remove { id, .. } => self.observed.replicas.retain(|r| r.id != *id),
+            Action::Remove { id, .. } => {
+                self.observed.replicas.retain(|r| r.id != *id);
+                self.observed.jobs.retain(|job| job.id != *id);
+            }
+            Action::CreateJob(job) => self.observed.jobs.push(ObservedJob {
+                id: ContainerId(format!("imagined:{}", job.request.name)),
+                labels: job.labels.clone(),
+                state: ContainerState::Created,
+            }),
+            Action::Conclude { app, verdict, .. } => self.conclude(app, verdict),
             Action::Forget { .. } => {}
         }
     }
@@ -139,24 +158,35 @@ impl<'a> Imagined<'a> {
     /// Has a starting replica become ready.
     pub(super) fn becomes_ready(&mut self, waiting: &Waiting) -> Option<String> {
         let (pod, now) = (waiting.pod.clone()?, self.now);
-        let port = self.desired.apps.get(self.app)?.spec.port;
-        let routed = self.is_routed();
+        let until = self.until_ready()?;
         for replica in &mut self.observed.replicas {
             if replica.labels.app == *self.app && replica.pod() == pod && replica.is_running() {
                 replica.readiness = Readiness::Ready { since: now };
             }
         }
-        Some(if routed {
-            format!("until port {port} takes connections")
-        } else {
-            "until it has run for 2s".to_owned()
+        Some(until)
+    }
+
+    /// What makes a replica ready.
+    fn until_ready(&self) -> Option<String> {
+        let spec = &self.desired.apps.get(self.app)?.spec;
+        let port = spec.health.as_ref().and_then(|health| health.port).unwrap_or(spec.port);
+        Some(match spec.health.as_ref().map(|health| &health.check) {
+            Some(Check::Http(path)) => format!("until GET :{port}{path} is answered"),
+            Some(Check::Exec(command)) => {
+                format!("until `{}` succeeds", crate::error::one_line(&command.join(" ")))
+            }
+            Some(Check::Tcp) => format!("until port {port} takes connections"),
+            None if self.is_routed() => format!("until port {port} takes connections"),
+            None => "until it has run for 2s".to_owned(),
         })
     }
 
     /// Has the requests to an address end.
     pub(super) fn is_drained(&mut self, address: Ipv4Addr) -> Option<String> {
         self.observed.drains.insert(address, Drain { since: self.now, done: true });
-        Some(format!("requests under way, at most {}s", DRAIN_LIMIT.as_secs()))
+        let limit = self.desired.apps.get(self.app).map(|stored| stored.spec.stop.drain);
+        Some(format!("requests under way, at most {}", limit.unwrap_or(Stop::default().drain)))
     }
 
     /// Has the engine finish a removal that is under way.
@@ -170,10 +200,51 @@ impl<'a> Imagined<'a> {
         gone.then(|| "until the engine has removed it".to_owned())
     }
 
+    /// Has a replica stay ready until it counts.
+    pub(super) fn stays_ready(&mut self, waiting: &Waiting) -> Option<String> {
+        let min_ready = self.desired.apps.get(self.app)?.spec.rollout.min_ready;
+        self.now = waiting.until?.max(self.now);
+        Some(format!("until it has been ready for {min_ready}"))
+    }
+
     /// Lets the time pass.
     pub(super) fn passes_until(&mut self, waiting: &Waiting) -> Option<String> {
         self.now = waiting.until?.max(self.now);
         Some(waiting.wait.to_string())
+    }
+
+    /// Has the command before the revision succeed.
+    pub(super) fn passes(&mut self) -> Option<String> {
+        let now = self.now;
+        let own = |job: &&mut ObservedJob| job.labels.app == *self.app;
+        let job = self.observed.jobs.iter_mut().filter(own).next_back()?;
+        job.state = ContainerState::Exited {
+            code: 0,
+            out_of_memory: false,
+            started_at: now,
+            finished_at: now,
+        };
+        Some("until its command has succeeded".to_owned())
+    }
+
+    /// What a verdict changes of what is desired. A revision that fails is as far as is told.
+    fn conclude(&mut self, app: &AppName, verdict: &Verdict) {
+        let now = self.now;
+        let Some(stored) = self.desired.apps.get_mut(app) else { return };
+        match verdict {
+            Verdict::PreDeployed { .. } => stored.course.pre_deployed = true,
+            Verdict::Complete => stored.course.outcome = Outcome::Complete { at: now },
+            Verdict::Stable => stored.course.outcome = Outcome::Stable,
+            Verdict::Failed { reason, shown_by, .. } => {
+                let failure = RevisionFailure {
+                    at: now,
+                    reason: reason.clone(),
+                    pod: shown_by.as_ref().map(|(pod, _)| pod.clone()),
+                    log: Vec::new(),
+                };
+                stored.course.outcome = Outcome::Failed(Box::new(failure));
+            }
+        }
     }
 
     #[cfg(test)]
@@ -195,6 +266,12 @@ impl<'a> Imagined<'a> {
 
     fn change(&mut self, id: &ContainerId, change: impl Fn(&mut ObservedReplica)) {
         self.observed.replicas.iter_mut().filter(|r| r.id == *id).for_each(change);
+    }
+
+    fn change_job(&mut self, id: &ContainerId, state: ContainerState) {
+        if let Some(job) = self.observed.jobs.iter_mut().find(|job| job.id == *id) {
+            job.state = state;
+        }
     }
 
     fn own(&self) -> impl Iterator<Item = &ObservedReplica> {

@@ -7,15 +7,8 @@ use crate::store::StoredApp;
 use crate::testing::build::{app, app_name};
 
 fn desired(spec: AppSpec, revision: u64) -> DesiredState {
-    let stored = StoredApp {
-        spec,
-        generation: revision,
-        revision,
-        image_id: None,
-        removed_through: 0,
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-    };
+    let first = StoredApp::first(spec, Timestamp::UNIX_EPOCH);
+    let stored = StoredApp { generation: revision, revision, ..first };
     let apps = [(stored.spec.name.clone(), stored)].into();
     DesiredState { apps, ..DesiredState::default() }
 }
@@ -57,12 +50,14 @@ fn an_update_keeps_all_ready_and_has_one_more() {
     assert_eq!((foresight.fewest_ready, foresight.most_live), (3, 4), "{:#?}", text(&foresight));
     let steps = text(&foresight);
     assert_eq!(
-        steps[..8],
+        steps[..10],
         [
             "pull  3",
             "create web-4 3",
             "start web-4 3",
             "wait web-4 3",
+            "route  4",
+            "wait web-4 4",
             "route  3",
             "wait web-1 3",
             "stop web-1 3",

@@ -4,7 +4,6 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::text::counted;
 use super::{Block, Waiting};
 
 /// What everything else waits for. Its text is the app's message wherever that is shown.
@@ -28,7 +27,7 @@ pub enum Cause {
     Looping {
         /// Its pod.
         pod: String,
-        /// How its last container ended, where that is known.
+        /// What happened to it last, if it is down.
         last: Option<String>,
         /// So many restarts were made.
         restarts: u32,
@@ -40,6 +39,24 @@ pub enum Cause {
     },
     /// The ingress has not acknowledged the routes yet.
     NotRouted,
+    /// The wanted revision has failed.
+    RevisionFailed {
+        /// The revision.
+        revision: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A revision has failed, and the app has come back to an earlier one by itself.
+    RolledBack {
+        /// The revision that failed.
+        from: u64,
+        /// The revision that came back.
+        to: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A user has paused the rollout.
+    Paused,
     /// The app was deleted, and something of it is left.
     Deleting {
         /// So many replicas.
@@ -55,12 +72,19 @@ impl fmt::Display for Cause {
             Self::Blocked(block) => block.fmt(f),
             Self::Waits(waiting) => f.write_str(&waiting.text()),
             Self::Looping { pod, last: Some(last), restarts } => {
-                write!(f, "{pod}: {last}, {}", counted(*restarts))
+                write!(f, "{pod}: {last}, {restarts} restarts")
             }
             Self::Looping { pod, last: None, restarts } => {
-                write!(f, "{pod} keeps failing, {}", counted(*restarts))
+                write!(f, "{pod} keeps failing, {restarts} restarts")
             }
             Self::Ingress { message } => f.write_str(message),
+            Self::RevisionFailed { revision, reason } => {
+                write!(f, "revision {revision} failed: {reason}")
+            }
+            Self::RolledBack { from, to, reason } => {
+                write!(f, "revision {from} failed: {reason}; back to revision {to}")
+            }
+            Self::Paused => f.write_str("the rollout is paused"),
             Self::NotRouted => f.write_str("waiting for the ingress"),
             Self::Deleting { left: 1 } => f.write_str("1 replica left"),
             Self::Deleting { left } => write!(f, "{left} replicas left"),

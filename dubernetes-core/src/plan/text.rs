@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Action, Block, Blocked, Plan, Planned, Reason, Wait, Waiting};
+use super::{Action, Block, Blocked, Plan, Planned, Reason, Verdict, Wait, Waiting};
 
 impl Action {
     /// The verb, such as `create`.
@@ -10,11 +10,16 @@ impl Action {
         match self {
             Self::EnsureNetwork => "network",
             Self::EnsureImage { .. } => "pull",
-            Self::Create(_) => "create",
+            Self::Create(_) | Self::CreateJob(_) => "create",
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
             Self::Remove { .. } => "remove",
             Self::Forget { .. } => "forget",
+            Self::Conclude { verdict, .. } => match verdict {
+                Verdict::PreDeployed { .. } | Verdict::Complete | Verdict::Stable => "record",
+                Verdict::Failed { roll_back_to: Some(_), .. } => "rollback",
+                Verdict::Failed { roll_back_to: None, .. } => "fail",
+            },
         }
     }
 
@@ -24,10 +29,11 @@ impl Action {
             Self::EnsureNetwork => "network".to_owned(),
             Self::EnsureImage { image, .. } => image.to_string(),
             Self::Create(replica) => replica.pod.clone(),
+            Self::CreateJob(job) => job.pod.clone(),
             Self::Start { pod, .. } | Self::Stop { pod, .. } | Self::Remove { pod, .. } => {
                 pod.clone()
             }
-            Self::Forget { app } => app.to_string(),
+            Self::Forget { app } | Self::Conclude { app, .. } => app.to_string(),
         }
     }
 
@@ -35,10 +41,14 @@ impl Action {
     pub fn pod(&self) -> Option<&str> {
         match self {
             Self::Create(replica) => Some(&replica.pod),
+            Self::CreateJob(job) => Some(&job.pod),
             Self::Start { pod, .. } | Self::Stop { pod, .. } | Self::Remove { pod, .. } => {
                 Some(pod)
             }
-            Self::EnsureNetwork | Self::EnsureImage { .. } | Self::Forget { .. } => None,
+            Self::EnsureNetwork
+            | Self::EnsureImage { .. }
+            | Self::Forget { .. }
+            | Self::Conclude { .. } => None,
         }
     }
 }
@@ -70,6 +80,11 @@ impl fmt::Display for Reason {
                 write!(f, "its start failed: {error}; restart {restart}")
             }
             Self::Paused => f.write_str("somebody paused it"),
+            Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
+            Self::BeforeRevision { revision } => write!(f, "revision {revision}: pre_deploy"),
+            Self::TookTooLong { limit } => write!(f, "it took longer than {limit}"),
+            Self::JobOver => f.write_str("its command is over"),
+            Self::Concluded { revision, what } => write!(f, "revision {revision}: {what}"),
             Self::NotStarted => f.write_str("created, not started"),
             Self::Superseded => f.write_str("a newer container has its place"),
             Self::Evicted => f.write_str("a user asked for another one"),
@@ -103,13 +118,19 @@ impl fmt::Display for Wait {
             Self::Ready { reason } => write!(f, "not ready: {reason}"),
             Self::Unrouted => f.write_str("until the ingress has taken it out"),
             Self::Drained { .. } => f.write_str("requests under way"),
-            Self::BackOff { cause, restarts } => write!(f, "{cause}, {}", counted(*restarts)),
+            Self::BackOff { cause, restarts } => write!(f, "{cause}, {restarts} restarts"),
             Self::Retry { message, failures } if *failures > 1 => {
                 write!(f, "{message} ({failures} tries)")
             }
             Self::Retry { message, .. } => f.write_str(message),
             Self::SurgeLimit { limit } => write!(f, "at most {limit} at one time"),
             Self::Tombstone => f.write_str("a late container may still appear"),
+            Self::PreDeploy => f.write_str("until its command has succeeded"),
+            Self::MinReady => f.write_str("ready, and counts if it stays so"),
+            Self::Deadline => f.write_str("the revision fails without progress until then"),
+            Self::Stable => f.write_str("stable if no replica exits until then"),
+            Self::Held { paused: true } => f.write_str("the rollout is paused"),
+            Self::Held { paused: false } => f.write_str("the rollout has failed and is held"),
         }
     }
 }
@@ -164,9 +185,4 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
-}
-
-/// `1 restart`, `2 restarts`.
-pub(super) fn counted(restarts: u32) -> String {
-    if restarts == 1 { "1 restart".to_owned() } else { format!("{restarts} restarts") }
 }

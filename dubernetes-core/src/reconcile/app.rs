@@ -4,13 +4,13 @@ use crate::app::Stop;
 use crate::plan::{Block, Blocked, Plan, Reason, Wait, Waiting};
 use crate::runtime::ContainerState;
 use crate::state::{ObservedReplica, Readiness, RouteConflict};
-use crate::store::StoredApp;
+use crate::store::{Outcome, StoredApp};
 
 use super::budget::Limits;
 use super::growth::Growth;
 use super::rollout::{self, Sorted};
 use super::view::World;
-use super::{gate, retire, routes, status};
+use super::{gate, job, retire, routes, status, verdict};
 use crate::plan::{Action, Planned};
 
 /// Plans one app into `plan`.
@@ -69,18 +69,25 @@ fn change(
     for &replica in stay {
         match &replica.state {
             ContainerState::Created => start(world, replica, plan),
-            ContainerState::Running { .. } => wait_for_ready(world, replica, plan),
-            ContainerState::Paused => {
-                let stop = stop_of(world, stored, replica);
-                retire::step(world, replica, stop, Reason::Paused, plan);
-            }
+            ContainerState::Running { .. } | ContainerState::Paused => match why_stopped(replica) {
+                Some(reason) => {
+                    let stop = stop_of(world, stored, replica);
+                    retire::step(world, replica, stop, reason, plan);
+                }
+                None => wait_for_ready(world, replica, plan),
+            },
             ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => {
                 growth.restart(world, replica, plan);
             }
             ContainerState::Removing => {}
         }
     }
+    if stored.course.outcome == Outcome::Progressing || !sorted.outdated.is_empty() {
+        sorted.current.iter().for_each(|r| wait_for_min_ready(world, stored, r, plan));
+    }
     growth.add_missing(world, plan);
+    job::step(world, stored, plan);
+    verdict::conclude(world, stored, sorted, plan);
 }
 
 fn start(world: &World<'_>, replica: &ObservedReplica, plan: &mut Plan) {
@@ -93,13 +100,22 @@ fn start(world: &World<'_>, replica: &ObservedReplica, plan: &mut Plan) {
     gate::plan_or_wait(world, &replica.labels.app, Some(&pod), planned, plan);
 }
 
+/// Why a live replica is stopped, to be restarted in its place: it does no good as it is.
+fn why_stopped(replica: &ObservedReplica) -> Option<Reason> {
+    match (&replica.state, &replica.readiness) {
+        (ContainerState::Paused, _) => Some(Reason::Paused),
+        (_, Readiness::Unhealthy { reason }) => Some(Reason::Unhealthy { reason: reason.clone() }),
+        (_, Readiness::Unknown | Readiness::Ready { .. } | Readiness::NotReady { .. }) => None,
+    }
+}
+
 fn wait_for_ready(world: &World<'_>, replica: &ObservedReplica, plan: &mut Plan) {
     if world.is_ready(replica) {
         return;
     }
     let (reason, until) = match &replica.readiness {
         Readiness::Ready { since } => ("it has only just started".to_owned(), Some(*since)),
-        Readiness::NotReady { reason } => (reason.clone(), None),
+        Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => (reason.clone(), None),
         Readiness::Unknown => ("no probe has come back yet".to_owned(), None),
     };
     plan.waiting.push(Waiting {
@@ -108,6 +124,20 @@ fn wait_for_ready(world: &World<'_>, replica: &ObservedReplica, plan: &mut Plan)
         wait: Wait::Ready { reason },
         until,
     });
+}
+
+/// A new replica counts only once it has stayed ready for a moment.
+fn wait_for_min_ready(
+    world: &World<'_>,
+    stored: &StoredApp,
+    replica: &ObservedReplica,
+    plan: &mut Plan,
+) {
+    let until = world.counts_from(stored, replica).filter(|until| *until > world.now);
+    if world.is_ready(replica) && until.is_some() {
+        let (app, pod, wait) = (stored.spec.name.clone(), Some(replica.pod()), Wait::MinReady);
+        plan.waiting.push(Waiting { app, pod, wait, until });
+    }
 }
 
 /// How a replica is stopped: as its own revision says, where that is still known.
@@ -119,7 +149,7 @@ fn stop_of<'a>(world: &World<'a>, stored: &'a StoredApp, replica: &ObservedRepli
 /// The newest revision that runs, if it is above the stored one and differs from it: then the
 /// store is an old copy, and nothing is changed on its word.
 fn newer_than_store(world: &World<'_>, stored: &StoredApp) -> Option<u64> {
-    let hash = crate::identity::spec_hash(&stored.spec);
+    let hash = stored.content_hash();
     let replicas = world.of(&stored.spec.name).iter();
     let newer = replicas
         .filter(|r| r.labels.revision > stored.revision && r.labels.spec_hash != hash)

@@ -1,6 +1,6 @@
 //! How many replicas may be live, and how many must stay ready.
 
-use crate::app::{AppSpec, VolumeSource};
+use crate::app::{AppSpec, Order, VolumeSource};
 
 /// The limits of one app's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,21 +14,59 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// One replica above the wanted number, none below it. A lone replica that writes to a volume
-    /// is never joined by a second one: two writers could spoil what is on it, so it stops first.
+    /// What `rollout` says. Where the old replica stops first there is never one too many, and
+    /// at least one may be missing. Percentages that come to nothing on both sides would let nothing happen,
+    /// so that one may be missing then.
     pub(super) fn of(spec: &AppSpec) -> Self {
-        let want = u32::from(spec.replicas);
-        if stops_first(spec) {
-            return Self { want, ceiling: want, floor: 0 };
-        }
-        Self { want, ceiling: want + 1, floor: want }
+        let (want, rollout) = (u32::from(spec.replicas), &spec.rollout);
+        let missing = rollout.max_unavailable.of_rounded_down(want);
+        let surge = match rollout.max_surge {
+            _ if stops_first(spec) => 0,
+            Some(surge) => surge.of_rounded_up(want),
+            None => 1,
+        };
+        let missing = if surge == 0 { missing.max(1) } else { missing };
+        Self { want, ceiling: want + surge, floor: want.saturating_sub(missing) }
     }
 }
 
-/// Whether the old replica must be gone before the new one may start.
+/// Whether the old replica must be gone before the new one may start: where the file says so,
+/// and else where a lone replica writes to a volume. Two writers could spoil what is on it.
 fn stops_first(spec: &AppSpec) -> bool {
     let writes = |source: &VolumeSource| match source {
         VolumeSource::Named(_) | VolumeSource::Bind(_) => true,
     };
-    spec.replicas == 1 && spec.volumes.iter().any(|v| !v.read_only && writes(&v.source))
+    match spec.rollout.order {
+        Some(Order::StopFirst) => true,
+        Some(Order::StartFirst) => false,
+        None => {
+            spec.replicas == 1 && spec.volumes.iter().any(|v| !v.read_only && writes(&v.source))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{AppName, ImageRef, Share};
+
+    #[test]
+    fn limits_follow_the_file_and_never_let_nothing_happen() {
+        let mut spec = AppSpec::new(AppName::parse("a").unwrap(), ImageRef::parse("a:1").unwrap());
+        spec.replicas = 5;
+        let cases = [
+            (None, Share::Count(0), None, (6, 5)),
+            (Some(Share::Count(0)), Share::Count(2), None, (5, 3)),
+            (Some(Share::Percent(25)), Share::Percent(25), None, (7, 4)),
+            (Some(Share::Percent(0)), Share::Percent(10), None, (5, 4)),
+            (None, Share::Count(0), Some(Order::StopFirst), (5, 4)),
+            (None, Share::Percent(100), Some(Order::StopFirst), (5, 0)),
+            (None, Share::Count(200), None, (6, 0)),
+        ];
+        for (surge, unavailable, order, (ceiling, floor)) in cases {
+            (spec.rollout.max_surge, spec.rollout.max_unavailable) = (surge, unavailable);
+            spec.rollout.order = order;
+            assert_eq!(Limits::of(&spec), Limits { want: 5, ceiling, floor }, "{:?}", spec.rollout);
+        }
+    }
 }

@@ -1,23 +1,23 @@
 //! The container of a replica, from its specification and identity.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use crate::app::{AppSpec, ConfigFile, FileTarget, InstanceName, Volume, VolumeSource};
 use crate::identity;
-use crate::labels::ReplicaLabels;
-use crate::plan::ReplicaPlan;
+use crate::labels::{JobLabels, ReplicaLabels};
+use crate::plan::{JobPlan, ReplicaPlan};
 use crate::runtime::{ContainerFile, ContainerRequest, ImageId};
 
 /// Who a new replica is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Identity<'a> {
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
     pub(super) ordinal: u32,
     pub(super) revision: u64,
     pub(super) restarts: u32,
     pub(super) streak: u32,
     pub(super) address: Ipv4Addr,
-    /// How the container ended whose place it takes.
-    pub(super) last_end: Option<&'a str>,
+    pub(super) spec_hash: String,
 }
 
 /// The whole request for one replica of `spec`.
@@ -26,35 +26,78 @@ pub(super) fn replica(
     network: &str,
     spec: &AppSpec,
     image: &ImageId,
-    who: Identity<'_>,
+    who: Identity,
 ) -> ReplicaPlan {
-    let Identity { ordinal, revision, restarts, streak, address, last_end } = who;
+    let Identity { ordinal, revision, restarts, streak, address, spec_hash } = who;
     let pod = identity::pod_name(&spec.name, ordinal);
     let labels = ReplicaLabels {
         app: spec.name.clone(),
         revision,
         ordinal,
-        spec_hash: identity::spec_hash(spec),
+        spec_hash,
+        image: Some(image.clone()),
         address,
         port: spec.port,
         restarts,
         streak,
-        last_end: last_end.map(str::to_owned),
     };
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
-    let mut env = identity::own_env(&spec.name, ordinal, revision);
-    let environment = spec.environment();
-    env.retain(|name, _| !environment.secret.contains_key(name));
-    env.extend(environment.plain);
+    let env = identity::own_env(&spec.name, ordinal, revision);
     let request = ContainerRequest {
         name: identity::container_name(instance, &spec.name, ordinal, revision, restarts),
         hostname: hostname(&pod),
-        image: image.to_string(),
         labels: all_labels,
+        env: with_own(env, spec),
+        ..request(instance, network, spec, image, address)
+    };
+    ReplicaPlan { pod, labels, request }
+}
+
+/// The container of the command before a revision: the app's image, environment, limits and
+/// volumes, and another command.
+pub(super) fn job(
+    instance: &InstanceName,
+    network: &str,
+    spec: &AppSpec,
+    image: &ImageId,
+    labels: JobLabels,
+) -> JobPlan {
+    let pod = format!("{}-pre-deploy", spec.name);
+    let (revision, tries) = (labels.revision, labels.tries);
+    let mut all_labels = spec.labels.clone();
+    all_labels.extend(labels.to_map(instance));
+    let mut env = identity::own_env(&spec.name, 0, revision);
+    env.insert("DUBERNETES_REPLICA".to_owned(), pod.clone());
+    let request = ContainerRequest {
+        name: identity::job_name(instance, &spec.name, revision, tries),
+        hostname: hostname(&pod),
+        labels: all_labels,
+        env: with_own(env, spec),
+        command: spec.pre_deploy.as_ref().map(|before| before.command.clone()).unwrap_or_default(),
+        args: Vec::new(),
+        ..request(instance, network, spec, image, labels.address)
+    };
+    JobPlan { pod, labels, request }
+}
+
+/// What replicas and the command before them have in common.
+fn request(
+    instance: &InstanceName,
+    network: &str,
+    spec: &AppSpec,
+    image: &ImageId,
+    address: Ipv4Addr,
+) -> ContainerRequest {
+    let environment = spec.environment();
+    ContainerRequest {
+        name: String::new(),
+        hostname: String::new(),
+        image: image.to_string(),
+        labels: BTreeMap::new(),
         command: spec.command.clone(),
         args: spec.args.clone(),
-        env,
+        env: BTreeMap::new(),
         secret_env: environment.secret,
         files: spec.files.iter().filter_map(file).collect(),
         network: network.to_owned(),
@@ -63,8 +106,15 @@ pub(super) fn replica(
         volumes: spec.volumes.iter().map(|volume| full_name(instance, spec, volume)).collect(),
         ports: Vec::new(),
         stop_signal: spec.stop.signal,
-    };
-    ReplicaPlan { pod, labels, request }
+    }
+}
+
+/// The file's own variables win, secret ones too.
+fn with_own(mut env: BTreeMap<String, String>, spec: &AppSpec) -> BTreeMap<String, String> {
+    let environment = spec.environment();
+    env.retain(|name, _| !environment.secret.contains_key(name));
+    env.extend(environment.plain);
+    env
 }
 
 /// A host name has at most 63 characters: of a longer pod name the end counts, with the ordinal.

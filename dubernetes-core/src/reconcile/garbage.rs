@@ -9,7 +9,7 @@ use crate::plan::{
 use crate::store::Tombstone;
 
 use super::view::World;
-use super::{gate, retire, status};
+use super::{gate, job, retire, status};
 
 /// A tombstone outlives the longest deadline of a create, so that a container which an engine
 /// makes late is still known as one of a deleted app.
@@ -26,7 +26,9 @@ pub(super) fn deleted(world: &World<'_>, name: &AppName, tombstone: &Tombstone, 
         let (app, pod) = (name.clone(), Some(crate::identity::pod_name(name, ordinal)));
         plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
     }
-    if !replicas.is_empty() || !world.creating(name).is_empty() {
+    let has_job = world.observed.jobs.iter().any(|job| job.labels.app == *name);
+    let coming = !world.creating(name).is_empty() || job::is_coming(world, name);
+    if !replicas.is_empty() || has_job || coming {
         return;
     }
     let until = tombstone.deleted_at.min(world.now).saturating_add(TOMBSTONE_KEPT).ok();

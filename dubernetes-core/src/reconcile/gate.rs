@@ -40,14 +40,19 @@ pub(super) fn closed(world: &World<'_>, key: &CallKey) -> Option<(Wait, Option<j
 /// The failure of an equal call. A create is equal whatever address was picked for it.
 fn failure<'a>(world: &World<'a>, key: &CallKey) -> Option<&'a Failure> {
     let failures = &world.observed.failures;
-    let CallKey::Create { app: name, ordinal: at, revision: of, .. } = key else {
-        return failures.get(key);
-    };
-    let same = |key: &CallKey| match key {
-        CallKey::Create { app, ordinal, revision, .. } => {
-            app == name && ordinal == at && revision == of
-        }
+    let same = |other: &CallKey| match (key, other) {
+        (
+            CallKey::Create { app: a, ordinal: i, revision: r, .. },
+            CallKey::Create { app: b, ordinal: j, revision: s, .. },
+        ) => a == b && i == j && r == s,
+        (
+            CallKey::CreateJob { app: a, revision: r, .. },
+            CallKey::CreateJob { app: b, revision: s, .. },
+        ) => a == b && r == s,
         _ => false,
     };
+    if !matches!(key, CallKey::Create { .. } | CallKey::CreateJob { .. }) {
+        return failures.get(key);
+    }
     failures.iter().filter(|(key, _)| same(key)).map(|(_, f)| f).max_by_key(|f| f.count)
 }

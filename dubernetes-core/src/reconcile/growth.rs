@@ -13,7 +13,7 @@ use crate::store::StoredApp;
 use super::budget::Limits;
 use super::create::{self, Identity};
 use super::rollout::Sorted;
-use super::view::{World, is_live};
+use super::view::{World, is_held, is_live};
 use super::{gate, restart};
 
 /// At most so many new replicas of one app in one pass: the rest follows in the next.
@@ -21,7 +21,7 @@ const CREATES_A_PASS: u32 = 16;
 
 /// Which replica is to be created.
 #[derive(Debug, Clone, Copy)]
-struct Place<'a> {
+struct Place {
     /// The revision that it is labelled with.
     revision: u64,
     /// Whether its content is that of the wanted revision, whatever its number.
@@ -29,8 +29,6 @@ struct Place<'a> {
     ordinal: u32,
     restarts: u32,
     streak: u32,
-    /// The replica that failed there.
-    after: Option<&'a ObservedReplica>,
 }
 
 /// What one app may still add in this pass.
@@ -41,8 +39,11 @@ pub(super) struct Growth<'a> {
     limits: Limits,
     /// So many more containers may become live.
     live_budget: u32,
-    /// So many replicas of the wanted revision exist, failed ones and those under way included.
+    /// So many replicas of the wanted revision exist, failed ones and those under way included; of
+    /// any revision while the rollout is held.
     have: u32,
+    /// The older revision whose replicas a held rollout keeps at their number.
+    held_at: Option<u64>,
     /// So many places are taken: replicas that stay, that still run, and that are under way.
     places: u32,
     /// Ordinals that are in use by any container.
@@ -68,15 +69,22 @@ impl<'a> Growth<'a> {
         let stays: BTreeSet<_> =
             sorted.current.iter().chain(&sorted.outdated).map(|r| place(r)).collect();
         let new: Vec<_> = creating.iter().copied().filter(|p| !stays.contains(p)).collect();
-        let new_current = new.iter().filter(|(_, revision)| *revision == stored.revision).count();
+        let held = is_held(stored);
+        let stays_on = |r: &&&ObservedReplica| held && !world.observed.evicted.contains(&r.id);
+        let kept: Vec<_> = sorted.outdated.iter().filter(stays_on).collect();
+        let known = |r: &&&ObservedReplica| world.revision(name, r.labels.revision).is_some();
+        let held_at = kept.iter().copied().filter(known).map(|r| r.labels.revision).max();
+        let counts = |revision: u64| held || revision == stored.revision;
+        let new_current = new.iter().filter(|(_, revision)| counts(*revision)).count();
         let live = all.iter().filter(|r| is_live(r)).count() + creating.len();
         let leaving = sorted.leaving.iter().filter(|(r, _)| is_live(r)).count();
         Self {
             stored,
-            hash: crate::identity::spec_hash(&stored.spec),
+            hash: stored.content_hash(),
             limits,
             live_budget: limits.ceiling.saturating_sub(count(live)),
-            have: count(sorted.current.len() + new_current),
+            have: count(sorted.current.len() + kept.len() + new_current),
+            held_at,
             places: count(stays.len() + new.len() + leaving),
             ordinals: all
                 .iter()
@@ -85,7 +93,7 @@ impl<'a> Growth<'a> {
                 .collect(),
             creating,
             new,
-            updating: !sorted.outdated.is_empty()
+            updating: !held && !sorted.outdated.is_empty()
                 || sorted.leaving.iter().any(|(_, why)| matches!(why, Reason::Replaced { .. })),
         }
     }
@@ -93,7 +101,7 @@ impl<'a> Growth<'a> {
     /// A revision's image is resolved before anything else is done for it: nothing old is given
     /// up for a revision whose image may not be had.
     pub(super) fn resolve_image(&self, world: &World<'_>, plan: &mut Plan) {
-        if self.stored.image_id.is_none() && self.limits.want > 0 {
+        if self.stored.image_id.is_none() && self.limits.want > 0 && self.held_at.is_none() {
             self.ensure_image(world, Reason::ImageUnresolved, plan);
         }
     }
@@ -126,7 +134,6 @@ impl<'a> Growth<'a> {
                 ordinal: labels.ordinal,
                 restarts: next.restarts,
                 streak: next.streak,
-                after: Some(failed),
             };
             self.create(world, place, reason, plan);
         }
@@ -136,8 +143,9 @@ impl<'a> Growth<'a> {
     pub(super) fn add_missing(&mut self, world: &mut World<'_>, plan: &mut Plan) {
         self.wait_for_creates(plan);
         let missing = self.limits.want.saturating_sub(self.have);
-        // Without an image there is nothing to create: `resolve_image` sees to it.
-        if missing == 0 || self.stored.image_id.is_none() {
+        // Until it is deployable there is nothing to create: `resolve_image` and the command
+        // before it see to that.
+        if missing == 0 || (self.held_at.is_none() && !self.stored.is_deployable()) {
             return;
         }
         let free = self.limits.ceiling.saturating_sub(self.places);
@@ -150,7 +158,9 @@ impl<'a> Growth<'a> {
                 until: None,
             });
         }
-        let (want, have, revision) = (self.limits.want, self.have, self.stored.revision);
+        let (want, have) = (self.limits.want, self.have);
+        let revision = self.held_at.unwrap_or(self.stored.revision);
+        let is_wanted = self.held_at.is_none();
         for _ in 0..allowed {
             let Some(ordinal) = (1..).find(|n| !self.ordinals.contains(n)) else { return };
             self.ordinals.insert(ordinal);
@@ -159,8 +169,7 @@ impl<'a> Growth<'a> {
             } else {
                 Reason::BelowReplicas { want, have }
             };
-            let (restarts, streak, after) = (0, 0, None);
-            let place = Place { revision, is_wanted: true, ordinal, restarts, streak, after };
+            let place = Place { revision, is_wanted, ordinal, restarts: 0, streak: 0 };
             if !self.create(world, place, reason, plan) {
                 return;
             }
@@ -180,14 +189,14 @@ impl<'a> Growth<'a> {
     fn create(
         &mut self,
         world: &mut World<'_>,
-        place: Place<'_>,
+        place: Place,
         reason: Reason,
         plan: &mut Plan,
     ) -> bool {
         let name = &self.stored.spec.name;
-        let Place { revision, is_wanted, ordinal, restarts, streak, after } = place;
+        let Place { revision, is_wanted, ordinal, restarts, streak } = place;
         // Without an image there is nothing to create: `resolve_image` sees to it.
-        let Some((spec, image)) = self.content(world, place) else { return false };
+        let Some((spec, image, hash)) = self.content(world, place) else { return false };
         if is_wanted && image_is_gone(world, name, revision) {
             self.ensure_image(world, Reason::ImageGone, plan);
             return false;
@@ -202,10 +211,7 @@ impl<'a> Growth<'a> {
             plan.blocked.push(Blocked { app: Some(name.clone()), pod: None, block });
             return false;
         };
-        let last_end =
-            after.map(|failed| restart::last_end(failed, self.memory_limit().as_deref()));
-        let last_end = last_end.as_deref();
-        let who = Identity { ordinal, revision, restarts, streak, address, last_end };
+        let who = Identity { ordinal, revision, restarts, streak, address, spec_hash: hash };
         let instance = &world.desired.instance;
         let replica = create::replica(instance, &network.id, spec, image, who);
         self.push_create(world, replica, reason, plan);
@@ -233,15 +239,20 @@ impl<'a> Growth<'a> {
     }
 
     /// What a revision runs, once its image is resolved; the wanted one, or one that is kept.
-    fn content<'b>(&self, world: &World<'b>, place: Place<'_>) -> Option<(&'b AppSpec, &'b ImageId)>
+    fn content<'b>(
+        &self,
+        world: &World<'b>,
+        place: Place,
+    ) -> Option<(&'b AppSpec, &'b ImageId, String)>
     where
         'a: 'b,
     {
         if place.is_wanted {
-            return Some((&self.stored.spec, self.stored.image_id.as_ref()?));
+            let image = self.stored.image_id.as_ref()?;
+            return Some((&self.stored.spec, image, self.hash.clone()));
         }
         let kept = world.revision(&self.stored.spec.name, place.revision)?;
-        Some((&kept.spec, kept.image_id.as_ref()?))
+        Some((&kept.spec, kept.image_id.as_ref()?, kept.content_hash()))
     }
 
     fn ensure_image(&self, world: &World<'_>, reason: Reason, plan: &mut Plan) {
@@ -265,7 +276,7 @@ impl<'a> Growth<'a> {
 }
 
 /// The instance's network is made for the first app that needs it.
-fn ensure_network(world: &mut World<'_>, name: &crate::app::AppName, plan: &mut Plan) {
+pub(super) fn ensure_network(world: &mut World<'_>, name: &crate::app::AppName, plan: &mut Plan) {
     let closed = gate::closed(world, &CallKey::Network).is_some();
     if !closed && std::mem::replace(&mut world.network_planned, true) {
         let wait = Wait::UnderWay;

@@ -60,11 +60,14 @@ pub(super) fn next(replica: &ObservedReplica, now: Timestamp) -> Option<Restart>
     })
 }
 
+/// So many exits in a row call a revision failed.
+pub(super) const LOOPING: u32 = 3;
+
 /// Whether a replica has failed often enough in a row to call its app failed: three exits.
 pub(super) fn is_looping(replica: &ObservedReplica, ready: bool, now: Timestamp) -> bool {
     match next(replica, now) {
-        Some(restart) => restart.streak >= 3,
-        None => !ready && replica.labels.streak >= 3,
+        Some(restart) => restart.streak >= LOOPING,
+        None => !ready && replica.labels.streak >= LOOPING,
     }
 }
 
@@ -87,12 +90,6 @@ pub(super) fn cause(replica: &ObservedReplica, memory_limit: Option<&str>) -> St
         ContainerState::Running { .. } => String::new(),
         ContainerState::Removing => "it is being removed".to_owned(),
     }
-}
-
-/// The same for the label of the container that follows. An engine's text may be long.
-pub(super) fn last_end(replica: &ObservedReplica, memory_limit: Option<&str>) -> String {
-    const LONGEST: usize = 300;
-    cause(replica, memory_limit).chars().take(LONGEST).collect()
 }
 
 /// How a process ended, as a sentence fragment. The engine's init and every shell end with 126

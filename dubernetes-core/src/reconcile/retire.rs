@@ -11,9 +11,6 @@ use crate::state::ObservedReplica;
 use super::gate;
 use super::view::World;
 
-/// How long requests under way may take before their replica is stopped all the same.
-pub const DRAIN_LIMIT: SignedDuration = SignedDuration::from_secs(30);
-
 /// The next step on the way out of one replica.
 pub(super) fn step(
     world: &World<'_>,
@@ -36,7 +33,7 @@ pub(super) fn step(
         | ContainerState::StartFailed { .. }
         | ContainerState::Exited { .. } => Action::Remove { id, pod: pod.clone() },
         ContainerState::Running { .. } | ContainerState::Paused => {
-            if let Some(waiting) = still_serving(world, replica) {
+            if let Some(waiting) = still_serving(world, replica, stop) {
                 plan.waiting.push(waiting);
                 return;
             }
@@ -48,7 +45,8 @@ pub(super) fn step(
 }
 
 /// Why a running replica may not be stopped yet.
-fn still_serving(world: &World<'_>, replica: &ObservedReplica) -> Option<Waiting> {
+fn still_serving(world: &World<'_>, replica: &ObservedReplica, stop: &Stop) -> Option<Waiting> {
+    let limit = SignedDuration::try_from(stop.drain.to_std()).ok()?;
     let address = replica.labels.address;
     let waiting = |wait, until| {
         Some(Waiting { app: replica.labels.app.clone(), pod: Some(replica.pod()), wait, until })
@@ -62,7 +60,7 @@ fn still_serving(world: &World<'_>, replica: &ObservedReplica) -> Option<Waiting
         ObservedIngress::Serving { .. } => match world.observed.drains.get(&address) {
             Some(drain) if drain.done => None,
             Some(drain) => {
-                let until = drain.since.min(world.now).saturating_add(DRAIN_LIMIT).ok()?;
+                let until = drain.since.min(world.now).saturating_add(limit).ok()?;
                 if until <= world.now {
                     return None;
                 }

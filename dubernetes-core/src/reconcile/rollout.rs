@@ -5,14 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::identity;
 use crate::plan::Reason;
 use crate::runtime::ContainerState;
 use crate::state::ObservedReplica;
 use crate::store::StoredApp;
 
 use super::budget::Limits;
-use super::view::{World, is_live};
+use super::view::{World, is_held, is_live};
 
 /// The replicas of one app, sorted by what becomes of them.
 #[derive(Debug, Default)]
@@ -27,7 +26,7 @@ pub(super) struct Sorted<'a> {
 
 /// Sorts the replicas of an app whose store is not behind.
 pub(super) fn sort<'a>(world: &World<'a>, stored: &StoredApp, limits: Limits) -> Sorted<'a> {
-    let hash = identity::spec_hash(&stored.spec);
+    let hash = stored.content_hash();
     let mut sorted = Sorted::default();
     let mut places: BTreeMap<(u32, u64), Vec<&'a ObservedReplica>> = BTreeMap::new();
     for &replica in world.of(&stored.spec.name) {
@@ -44,13 +43,43 @@ pub(super) fn sort<'a>(world: &World<'a>, stored: &StoredApp, limits: Limits) ->
         // The list is in the order of restarts: the last one is the newest.
         let Some(newest) = same_place.pop() else { continue };
         sorted.leaving.extend(same_place.into_iter().map(|older| (older, Reason::Superseded)));
-        let wanted =
-            newest.labels.spec_hash == hash && !world.observed.evicted.contains(&newest.id);
+        // A tag may have moved between two revisions of the same content.
+        let same_image = match (&newest.labels.image, &stored.image_id) {
+            (Some(runs), Some(wanted)) => runs == wanted,
+            (None, _) | (_, None) => true,
+        };
+        let same = newest.labels.spec_hash == hash && same_image;
+        let wanted = same && !world.observed.evicted.contains(&newest.id);
         if wanted { sorted.current.push(newest) } else { sorted.outdated.push(newest) }
     }
     retire_surplus(world, limits, &mut sorted);
     retire_outdated(world, stored, limits, &mut sorted);
+    if is_held(stored) {
+        retire_held(world, limits, &mut sorted);
+    }
     sorted
+}
+
+/// While a rollout is held, replicas of both revisions stay as far as the ceiling lets them: those
+/// that are not ready go first, then the highest ordinals.
+fn retire_held(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
+    let most = usize::try_from(limits.ceiling).unwrap_or(usize::MAX);
+    let have = u32::try_from(sorted.current.len() + sorted.outdated.len()).unwrap_or(u32::MAX);
+    while sorted.current.len() + sorted.outdated.len() > most {
+        let stay = sorted.current.iter().chain(&sorted.outdated);
+        let goes_last = |r: &&&ObservedReplica| {
+            (
+                is_live(r),
+                world.is_ready(r),
+                !is_leaving(world, r),
+                std::cmp::Reverse(r.labels.ordinal),
+            )
+        };
+        let Some(goes) = stay.min_by_key(goes_last).copied() else { return };
+        sorted.current.retain(|r| r.id != goes.id);
+        sorted.outdated.retain(|r| r.id != goes.id);
+        sorted.leaving.push((goes, Reason::AboveReplicas { want: limits.want, have }));
+    }
 }
 
 /// Too many of the wanted revision: those that fail go first, then the highest ordinals.
@@ -72,14 +101,16 @@ fn retire_surplus(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
 /// Older replicas go as far as enough others are ready, or, where they are not ready themselves,
 /// as far as enough others are there.
 fn retire_outdated(world: &World<'_>, stored: &StoredApp, limits: Limits, sorted: &mut Sorted<'_>) {
-    // Without an image for their successors nothing is given up.
-    if stored.image_id.is_none() && limits.want > 0 {
+    // Without successors that could be made nothing is given up.
+    if !stored.is_deployable() && limits.want > 0 {
         return;
     }
+    let is_kept = |r: &ObservedReplica| is_held(stored) && !world.observed.evicted.contains(&r.id);
     let ready = |list: &[&ObservedReplica]| {
         u32::try_from(list.iter().filter(|r| world.is_ready(r)).count()).unwrap_or(u32::MAX)
     };
-    let current_ready = ready(&sorted.current);
+    let available = sorted.current.iter().filter(|r| world.is_available(stored, r));
+    let current_ready = u32::try_from(available.count()).unwrap_or(u32::MAX);
     sorted.outdated.sort_by_key(|r| {
         let goes_first = (is_live(r), world.is_ready(r), !is_leaving(world, r));
         (goes_first, r.labels.ordinal, r.labels.revision)
@@ -92,6 +123,8 @@ fn retire_outdated(world: &World<'_>, stored: &StoredApp, limits: Limits, sorted
         let is_ready = world.is_ready(replica);
         let enough = if !is_live(replica) && !can_restart(world, stored, replica) {
             true
+        } else if is_kept(replica) {
+            false
         } else if is_ready {
             current_ready + outdated_ready > limits.floor
         } else {

@@ -1,10 +1,12 @@
 //! How each app and pod is: computed from what is desired and observed, never stored.
 
 use crate::app::AppName;
-use crate::plan::{AppStatus, CallKey, Cause, Phase, Plan, PodState, PodStatus, Wait, Waiting};
+use crate::plan::{
+    Action, AppStatus, CallKey, Cause, Phase, Plan, Planned, PodState, PodStatus, Wait, Waiting,
+};
 use crate::runtime::ContainerState;
 use crate::state::{Engine, FailureKind, ObservedReplica, Readiness};
-use crate::store::StoredApp;
+use crate::store::{RevisionCause, StoredApp};
 
 use super::restart;
 use super::rollout::Sorted;
@@ -43,9 +45,13 @@ pub(super) fn of_app(
     pods.sort_by(|a, b| {
         (a.name.len(), &a.name, a.revision).cmp(&(b.name.len(), &b.name, b.revision))
     });
-    let (cause, next_try) = cause(world, sorted, own, &facts, memory.as_deref());
+    let phase = phase(world, stored, sorted, own, &facts);
+    let (cause, next_try) = match phase {
+        Phase::Ready => (came_back(stored).unwrap_or_default(), None),
+        _ => cause(world, stored, sorted, own, &facts, memory.as_deref()),
+    };
     AppStatus {
-        phase: phase(world, sorted, own, &facts),
+        phase,
         desired: want,
         ready,
         updated,
@@ -64,7 +70,13 @@ struct Facts {
     routed: bool,
 }
 
-fn phase(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan, facts: &Facts) -> Phase {
+fn phase(
+    world: &World<'_>,
+    stored: &StoredApp,
+    sorted: &Sorted<'_>,
+    own: &Plan,
+    facts: &Facts,
+) -> Phase {
     let complete = facts.updated == facts.want
         && sorted.outdated.is_empty()
         && sorted.leaving.is_empty()
@@ -75,7 +87,7 @@ fn phase(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan, facts: &Facts) -> P
     if complete && facts.routed {
         return Phase::Ready;
     }
-    if !own.blocked.is_empty() || is_failed(world, sorted, own) {
+    if !own.blocked.is_empty() || is_failed(world, stored, sorted, own) {
         return Phase::Failed;
     }
     let restarted = sorted.current.iter().any(|r| r.labels.restarts > 0 || is_down(r));
@@ -90,8 +102,16 @@ fn phase(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan, facts: &Facts) -> P
 }
 
 /// Whether it does not get on by itself: a call failed that a person has to mend, or a replica
-/// of the wanted revision fails again and again.
-fn is_failed(world: &World<'_>, sorted: &Sorted<'_>, own: &Plan) -> bool {
+/// of the wanted revision fails again and again. As long as a verdict on the revision is still to
+/// come, that says so.
+fn is_failed(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>, own: &Plan) -> bool {
+    if stored.course.outcome.failure().is_some() {
+        return true;
+    }
+    let judged = |planned: &Planned| matches!(planned.action, Action::Conclude { .. });
+    if own.actions.iter().any(judged) {
+        return false;
+    }
     let lasting = own.waiting.iter().any(|w| is_lasting(world, w));
     let looping =
         sorted.current.iter().any(|r| restart::is_looping(r, world.is_ready(r), world.now));
@@ -118,6 +138,7 @@ fn is_down(replica: &ObservedReplica) -> bool {
 /// The most important thing to say, and when the next try is.
 fn cause(
     world: &World<'_>,
+    stored: &StoredApp,
     sorted: &Sorted<'_>,
     own: &Plan,
     facts: &Facts,
@@ -130,6 +151,11 @@ fn cause(
         return (Cause::Blocked(blocked.block.clone()), None);
     }
     let waiting = |wanted: fn(&Wait) -> bool| own.waiting.iter().find(|w| wanted(&w.wait));
+    if let Some(failure) = stored.course.outcome.failure() {
+        let next = waiting(|w| matches!(w, Wait::Retry { .. } | Wait::BackOff { .. }));
+        let (revision, reason) = (stored.revision, failure.reason.clone());
+        return (Cause::RevisionFailed { revision, reason }, next.and_then(|w| w.until));
+    }
     let urgent = waiting(|w| matches!(w, Wait::Retry { .. }))
         .or_else(|| waiting(|w| matches!(w, Wait::BackOff { .. })));
     if let Some(waiting) = urgent {
@@ -138,22 +164,31 @@ fn cause(
     if let Some(looping) =
         sorted.current.iter().find(|r| restart::is_looping(r, world.is_ready(r), world.now))
     {
-        let last = match looping.is_running() {
-            true => looping.labels.last_end.clone(),
-            false => Some(restart::cause(looping, memory)),
-        };
+        let last = (!looping.is_running()).then(|| restart::cause(looping, memory));
         let (pod, restarts) = (looping.pod(), looping.labels.restarts);
         return (Cause::Looping { pod, last, restarts }, None);
     }
     if let (false, Some((message, _))) = (facts.routed, ingress_failure(world)) {
         return (Cause::Ingress { message: message.to_owned() }, None);
     }
-    let next = waiting(|w| matches!(w, Wait::Ready { .. })).or_else(|| own.waiting.first());
+    if stored.paused && !sorted.outdated.is_empty() {
+        return (Cause::Paused, None);
+    }
+    if let Some(cause) = came_back(stored) {
+        return (cause, None);
+    }
+    let next = waiting(|w| matches!(w, Wait::Ready { .. })).or_else(|| waiting(|w| !w.is_quiet()));
     match next {
         Some(waiting) => (Cause::Waits(waiting.clone()), None),
         None if !facts.routed => (Cause::NotRouted, None),
         None => (Cause::None, None),
     }
+}
+
+/// Which revision failed, where the present one has come back for it by itself.
+fn came_back(stored: &StoredApp) -> Option<Cause> {
+    let RevisionCause::RollBack { from, to, failure } = &stored.course.cause else { return None };
+    Some(Cause::RolledBack { from: *from, to: *to, reason: failure.reason.clone() })
 }
 
 /// A pod that stays.
@@ -236,7 +271,7 @@ fn pod(
 fn not_ready(world: &World<'_>, replica: &ObservedReplica) -> String {
     match &replica.readiness {
         _ if world.is_ready(replica) => String::new(),
-        Readiness::NotReady { reason } => reason.clone(),
+        Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => reason.clone(),
         Readiness::Unknown => "no probe has come back yet".to_owned(),
         Readiness::Ready { .. } => "it has only just started".to_owned(),
     }

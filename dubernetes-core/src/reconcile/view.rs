@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::app::{AppName, HostName, RoutePath};
+use crate::app::{AppName, HostName, OnFailure, RoutePath};
 use crate::identity;
 use crate::ingress::Route;
 use crate::plan::CallKey;
 use crate::runtime::ContainerState;
 use crate::state::{DesiredState, ObservedReplica, ObservedState, Readiness};
-use crate::store::Revision;
+use crate::store::{Revision, StoredApp};
 
 /// The whole input of one pass, with the addresses that are in use.
 pub(super) struct World<'a> {
@@ -127,9 +127,40 @@ impl<'a> World<'a> {
             && match replica.readiness {
                 Readiness::Ready { since } => since <= self.now,
                 Readiness::Unknown => self.is_routed(replica),
-                Readiness::NotReady { .. } => false,
+                Readiness::NotReady { .. } | Readiness::Unhealthy { .. } => false,
             }
     }
+
+    /// Whether a new replica counts: it has been ready for `min_ready` without a break, and gets
+    /// its requests if its app is routed.
+    pub(super) fn is_available(&self, stored: &StoredApp, replica: &ObservedReplica) -> bool {
+        let counts = self.counts_from(stored, replica).is_some_and(|from| from <= self.now);
+        counts
+            && self.is_ready(replica)
+            && (stored.spec.access.is_none() || self.is_routed(replica))
+    }
+
+    /// From when on a ready replica counts, if it stays ready.
+    pub(super) fn counts_from(
+        &self,
+        stored: &StoredApp,
+        replica: &ObservedReplica,
+    ) -> Option<Timestamp> {
+        let Readiness::Ready { since } = replica.readiness else { return None };
+        let ContainerState::Running { started_at } = replica.state else { return None };
+        let min_ready = SignedDuration::try_from(stored.spec.rollout.min_ready.to_std()).ok()?;
+        // Where nothing can be asked, running for a moment is all that readiness means.
+        let is_asked = stored.spec.access.is_some() || stored.spec.health.is_some();
+        let begin = if is_asked { since } else { started_at };
+        Some(begin.saturating_add(min_ready).ok()?.max(since))
+    }
+}
+
+/// Whether the app's rollout stands still: no replica is replaced by a newer revision. A revision
+/// that failed and that none was there to go back to goes on trying.
+pub(super) fn is_held(stored: &StoredApp) -> bool {
+    let pauses = stored.spec.rollout.on_failure == OnFailure::Pause;
+    stored.paused || (pauses && stored.course.outcome.failure().is_some())
 }
 
 /// Whether the container may run or be started: it holds memory, volumes and its address.
@@ -153,8 +184,9 @@ fn held(observed: &ObservedState) -> BTreeSet<Ipv4Addr> {
         taken.insert(identity::ingress_address(network.subnet));
     }
     taken.extend(observed.under_way.iter().filter_map(|key| match key {
-        CallKey::Create { address, .. } => Some(*address),
+        CallKey::Create { address, .. } | CallKey::CreateJob { address, .. } => Some(*address),
         _ => None,
     }));
+    taken.extend(observed.jobs.iter().map(|job| job.labels.address));
     taken
 }

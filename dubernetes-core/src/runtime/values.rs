@@ -196,10 +196,6 @@ pub struct ExecRequest {
     pub stdin: bool,
     /// The size of the terminal that the command gets (columns, rows), or none.
     pub tty: Option<(u16, u16)>,
-    /// The number of the user that it runs as, or none for the container's own. Not for callers of
-    /// the API.
-    #[serde(skip)]
-    pub user: Option<u32>,
 }
 
 /// A command that runs in a container.
@@ -279,6 +275,13 @@ pub enum ProbeAnswer {
         status: u16,
         /// At most the first 4 KiB of the body.
         body: String,
+    },
+    /// A command was run instead, and ended.
+    Exited {
+        /// Its exit code.
+        code: i64,
+        /// The start of its output.
+        output: String,
     },
     /// Nobody listens at the port, or not at the container's address.
     Refused {

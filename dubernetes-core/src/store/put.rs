@@ -1,14 +1,16 @@
 //! Decides what a put makes of an app. Pure, and the only place where generations and revisions
 //! are counted, so that every store counts alike.
 
+use jiff::Timestamp;
+
 use crate::app::AppSpec;
 use crate::error::Cause;
 use crate::identity::spec_hash;
+use crate::runtime::ImageId;
 use crate::state::route_conflict;
-use crate::store::{Change, Put, PutApp, Revision, StoreError, StoredApp};
-
-/// So many revisions of an app's present life are kept, the newest.
-pub const REVISIONS_KEPT: usize = 10;
+use crate::store::{
+    Change, Course, Outcome, Put, PutApp, Revision, RevisionCause, StoreError, StoredApp,
+};
 
 /// The highest revision that can be given: the largest whole number that databases hold.
 const LAST_REVISION: u64 = i64::MAX.unsigned_abs();
@@ -19,23 +21,46 @@ pub enum Before<'a> {
     /// Nothing.
     Absent,
     /// The app.
-    Live(&'a StoredApp),
+    Live {
+        /// As it is stored.
+        app: &'a StoredApp,
+        /// Its revisions, oldest first.
+        revisions: &'a [Revision],
+    },
     /// A tombstone, and the app's last numbers.
     Deleted {
         /// The generation that it had.
         generation: u64,
         /// The revision that it had.
         revision: u64,
+        /// Revisions of that life.
+        revisions: &'a [Revision],
     },
 }
 
-/// What a put makes of an app.
+/// What becomes of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// The answer; its app takes the place of what was there, unless nothing changed.
     pub put: Put,
-    /// The revision to record, if the put made one. A created app keeps no older ones.
-    pub revision: Option<Revision>,
+    /// Revisions to write: new ones, and those of which something changed.
+    pub written: Vec<Revision>,
+    /// Revisions that are not kept any more.
+    pub dropped: Vec<u64>,
+}
+
+impl Decided {
+    pub(super) fn unchanged(app: &StoredApp) -> Self {
+        let put = Put { app: app.clone(), change: Change::Unchanged };
+        Self { put, written: Vec::new(), dropped: Vec::new() }
+    }
+}
+
+/// What a new revision is made of.
+pub(super) struct Next {
+    pub(super) spec: AppSpec,
+    pub(super) image_id: Option<ImageId>,
+    pub(super) course: Course,
 }
 
 /// What `put` makes of what was there `before`, beside the specifications of the other live apps.
@@ -49,26 +74,28 @@ pub fn decide_put<'a>(
     put: &PutApp,
 ) -> Result<Decided, StoreError> {
     refuse_stale(before, put)?;
-    if let Before::Live(app) = before
+    if let Before::Live { app, .. } = before
         && app.spec == put.spec
         && put.newest_seen <= app.revision
+        && app.course.outcome.failure().is_none()
     {
-        let unchanged = Put { app: app.clone(), change: Change::Unchanged };
-        return Ok(Decided { put: unchanged, revision: None });
+        return Ok(Decided::unchanged(app));
     }
     if let Some(conflict) = route_conflict(&put.spec, others) {
         return Err(StoreError::RouteTaken(conflict));
     }
     match before {
-        Before::Absent => created(put, 0, 0),
-        Before::Deleted { generation, revision } => created(put, generation, revision),
-        Before::Live(app) => configured(put, app),
+        Before::Absent => created(put, 0, 0, &[]),
+        Before::Deleted { generation, revision, revisions } => {
+            created(put, generation, revision, revisions)
+        }
+        Before::Live { app, revisions } => configured(put, app, revisions),
     }
 }
 
 fn refuse_stale(before: Before<'_>, put: &PutApp) -> Result<(), StoreError> {
     let present = match before {
-        Before::Live(app) => app.generation,
+        Before::Live { app, .. } => app.generation,
         Before::Absent | Before::Deleted { .. } => 0,
     };
     match put.expected_generation {
@@ -84,43 +111,121 @@ fn refuse_stale(before: Before<'_>, put: &PutApp) -> Result<(), StoreError> {
 /// Containers that were seen before this life began belong to the one that ended, even those of
 /// a store that was put back. Without a life that is known to have ended, `removed_through` is 0: containers that outlived
 /// a lost store may then be taken over.
-fn created(put: &PutApp, generation: u64, revision: u64) -> Result<Decided, StoreError> {
+fn created(
+    put: &PutApp,
+    generation: u64,
+    revision: u64,
+    old: &[Revision],
+) -> Result<Decided, StoreError> {
     let app = StoredApp {
-        spec: put.spec.clone(),
         generation: generation + 1,
-        revision: revision_above(revision, put)?,
-        image_id: None,
+        revision: revision_above(&put.spec, revision, put.newest_seen)?,
         removed_through: if generation == 0 { 0 } else { revision.max(put.newest_seen) },
-        created_at: put.now,
-        updated_at: put.now,
+        ..StoredApp::first(put.spec.clone(), put.now)
     };
-    let revision = Some(revision_of(&app));
-    Ok(Decided { put: Put { app, change: Change::Created }, revision })
+    let written = vec![revision_of(&app)];
+    let dropped = old.iter().map(|old| old.revision).collect();
+    Ok(Decided { put: Put { app, change: Change::Created }, written, dropped })
 }
 
-fn configured(put: &PutApp, present: &StoredApp) -> Result<Decided, StoreError> {
-    let mut app = StoredApp {
-        spec: put.spec.clone(),
+fn configured(
+    put: &PutApp,
+    present: &StoredApp,
+    revisions: &[Revision],
+) -> Result<Decided, StoreError> {
+    let same_again = put.spec == present.spec;
+    let hash = spec_hash(&put.spec);
+    let same_content = hash == spec_hash(&present.spec);
+    if same_content && !same_again {
+        // Nothing differs but what is no part of a revision.
+        let app = StoredApp {
+            spec: put.spec.clone(),
+            generation: present.generation + 1,
+            updated_at: put.now,
+            ..present.clone()
+        };
+        let dropped = dropped(&app, revisions);
+        let put = Put { app, change: Change::Configured };
+        return Ok(Decided { put, written: Vec::new(), dropped });
+    }
+    let mut course = Course { salt: present.course.salt, ..Course::default() };
+    let newest = revisions.iter().rev().find(|kept| spec_hash(&kept.spec) == hash);
+    if let Some((failed, failure)) = newest.and_then(|r| Some((r, r.course.outcome.failure()?))) {
+        // A store that was put back knows less than what runs: then the user's word counts.
+        if !put.retry && put.newest_seen <= present.revision {
+            return Err(StoreError::FailedBefore {
+                name: put.spec.name.clone(),
+                revision: failed.revision,
+                reason: failure.reason.clone(),
+            });
+        }
+        course.cause = RevisionCause::Retry { of: failed.revision };
+        // What is left of the try that failed is not taken for the new one.
+        course.salt = next_salt(present, revisions);
+    }
+    // The same specification comes here also where containers of a higher revision run, since an
+    // old copy of the store was put back: the user's word makes this content the newest again.
+    let next = Next { spec: put.spec.clone(), image_id: None, course };
+    succeed(present, revisions, next, put.newest_seen, put.now)
+}
+
+/// A new revision in the place of the present one.
+pub(super) fn succeed(
+    present: &StoredApp,
+    revisions: &[Revision],
+    next: Next,
+    newest_seen: u64,
+    now: Timestamp,
+) -> Result<Decided, StoreError> {
+    let Next { spec, image_id, course } = next;
+    let was_complete = present.course.outcome.was_complete();
+    let app = StoredApp {
         generation: present.generation + 1,
-        updated_at: put.now,
+        revision: revision_above(&spec, present.revision, newest_seen)?,
+        spec,
+        image_id,
+        updated_at: now,
+        course,
+        course_since: now,
+        fallback: if was_complete { Some(present.revision) } else { present.fallback },
         ..present.clone()
     };
-    let mut revision = None;
-    // The same specification comes here only where containers of a higher revision run, since an
-    // old copy of the store was put back: the user's word makes this content the newest again.
-    let same_again = put.spec == present.spec;
-    if same_again || spec_hash(&app.spec) != spec_hash(&present.spec) {
-        app.revision = revision_above(present.revision, put)?;
-        app.image_id = None;
-        revision = Some(revision_of(&app));
+    let mut written = vec![revision_of(&app)];
+    if present.course.outcome == Outcome::Progressing {
+        let mut superseded = present.clone();
+        superseded.course.outcome = Outcome::Superseded;
+        written.extend(self::present(&superseded, revisions));
     }
-    Ok(Decided { put: Put { app, change: Change::Configured }, revision })
+    let dropped = dropped(&app, revisions);
+    written.retain(|kept| !dropped.contains(&kept.revision));
+    Ok(Decided { put: Put { app, change: Change::Configured }, written, dropped })
 }
 
-fn revision_above(old: u64, put: &PutApp) -> Result<u64, StoreError> {
-    let highest = old.max(put.newest_seen);
+/// A salt that no kept revision has.
+pub(super) fn next_salt(present: &StoredApp, revisions: &[Revision]) -> u64 {
+    let kept = revisions.iter().map(|kept| kept.course.salt);
+    kept.fold(present.course.salt, u64::max).saturating_add(1)
+}
+
+/// The kept revision that is the present one, with the app's own course.
+pub(super) fn present(app: &StoredApp, revisions: &[Revision]) -> Option<Revision> {
+    let kept = revisions.iter().find(|kept| kept.revision == app.revision)?;
+    Some(Revision { course: app.course.clone(), ..kept.clone() })
+}
+
+/// The revisions that the app's history has no room for: the oldest, but never the one to go
+/// back to.
+fn dropped(app: &StoredApp, revisions: &[Revision]) -> Vec<u64> {
+    let others = revisions.iter().filter(|kept| kept.revision != app.revision);
+    let room = usize::from(app.spec.rollout.history).saturating_sub(1);
+    let too_old = others.rev().skip(room).map(|kept| kept.revision);
+    too_old.filter(|revision| Some(*revision) != app.fallback).collect()
+}
+
+fn revision_above(spec: &AppSpec, old: u64, newest_seen: u64) -> Result<u64, StoreError> {
+    let highest = old.max(newest_seen);
     if highest >= LAST_REVISION {
-        let name = &put.spec.name;
+        let name = &spec.name;
         let text = format!("app `{name}` has the revision {highest}, and there is none above it");
         return Err(StoreError::Failed(Cause::text(text)));
     }
@@ -131,8 +236,9 @@ fn revision_of(app: &StoredApp) -> Revision {
     Revision {
         revision: app.revision,
         spec: app.spec.clone(),
-        image_id: None,
+        image_id: app.image_id.clone(),
         created_at: app.updated_at,
+        course: app.course.clone(),
     }
 }
 
@@ -140,11 +246,14 @@ fn revision_of(app: &StoredApp) -> Revision {
 mod tests {
     use super::*;
     use crate::app::{AppName, ImageRef};
-    use jiff::Timestamp;
 
     fn put(newest_seen: u64) -> PutApp {
         let spec = AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap());
-        PutApp { spec, expected_generation: None, newest_seen, now: Timestamp::UNIX_EPOCH }
+        PutApp { newest_seen, ..PutApp::new(spec, Timestamp::UNIX_EPOCH) }
+    }
+
+    fn live(app: &StoredApp) -> Before<'_> {
+        Before::Live { app, revisions: &[] }
     }
 
     #[test]
@@ -160,7 +269,7 @@ mod tests {
     #[test]
     fn a_new_life_is_above_the_old_one_and_above_what_runs() {
         for (revision, seen, above) in [(4, 0, 5), (4, 9, 10), (4, 4, 5)] {
-            let before = Before::Deleted { generation: 7, revision };
+            let before = Before::Deleted { generation: 7, revision, revisions: &[] };
             let app = decide_put(before, [], &put(seen)).unwrap().put.app;
             let through = above - 1;
             assert_eq!((app.generation, app.revision, app.removed_through), (8, above, through));
@@ -170,9 +279,9 @@ mod tests {
     #[test]
     fn applying_the_same_file_over_an_old_copy_of_the_store_makes_it_the_newest() {
         let old = decide_put(Before::Absent, [], &put(0)).unwrap().put.app;
-        let same = decide_put(Before::Live(&old), [], &put(1)).unwrap().put;
+        let same = decide_put(live(&old), [], &put(1)).unwrap().put;
         assert_eq!((same.change, same.app.revision), (Change::Unchanged, 1));
-        let newest = decide_put(Before::Live(&old), [], &put(6)).unwrap().put;
+        let newest = decide_put(live(&old), [], &put(6)).unwrap().put;
         assert_eq!((newest.change, newest.app.revision), (Change::Configured, 7));
     }
 }

@@ -109,10 +109,8 @@ impl Bed {
         let seen = self.controller.snapshot();
         let own = seen.observed.replicas.iter().filter(|r| r.labels.app == spec.name);
         let put = PutApp {
-            spec: spec.clone(),
-            expected_generation: None,
             newest_seen: own.map(|r| r.labels.revision).max().unwrap_or(0),
-            now: self.clock.now(),
+            ..PutApp::new(spec.clone(), self.clock.now())
         };
         self.store.put(put).await
     }

@@ -11,10 +11,15 @@
 //! ingress serving            the table of all replicas that are `routed`
 //! engine away says="why"
 //! app web rev=2              an app that is wanted. Keys: gen image replicas host path port volume
-//!                            memory grace signal pull removed-through; word: unpinned
+//!                            memory grace signal pull removed-through http drain pre-deploy, of the
+//!                            rollout surge unavailable min-ready deadline; words: unpinned stop-first
+//!                            start-first pause-on-failure. How its revision went: complete=5s
+//!                            fallback=1 since=1m salt=1 back-from=2 back-to=1 says="why"; words: progressing
+//!                            failed paused pre-deployed; stable unless it is said
 //! revision web 1             how an older revision differs from the app; or `lost`: not kept
 //! tombstone web ago=10s      an app that was deleted, 0s ago unless given
 //! web-1 ready routed         a replica, or several: web-1..3
+//! job web running            the container of the command before the app's revision
 //! unreadable ID says="why"   a container with labels that make no sense
 //! under-way CALL             a call to the engine that has not returned yet
 //! failed CALL says="why"     one that failed. Keys: times ago; words: lasting image-gone
@@ -24,10 +29,10 @@
 //! - An app runs the image `NAME:REVISION`, and so did its older revisions. It is
 //!   not routed without `host`. Its image is resolved unless it is `unpinned`.
 //! - A replica is `created`, `starting`, `ready`, `settling` (ready once it has run for a moment),
-//!   `unready says=`, `unknown` (it runs, and no probe has come back), `paused`, `removing`,
+//!   `unready says=`, `unhealthy says=` (to be replaced), `unknown` (it runs, and no probe has come back), `paused`, `removing`,
 //!   `exited` or `oom` (`code= ran=`), or `start-failed says=`. `ago=` is how long it is so.
-//! - Further: `rev=` (the app's), `restarts=`, `streak=` (as `restarts`), `last="how the container
-//!   before it ended"`, `address=`, `routed`,
+//! - A replica that is `ready` is so for 60 s, or `ready-for=1s`.
+//! - Further: `rev=` (the app's), `restarts=`, `streak=` (as `restarts`), `address=`, `routed`,
 //!   `draining=5s` (no longer routed for so long), `drained`, `evicted`.
 //! - A CALL is `network`, `routes`, `image web 2`, `create web-3 2` (the revision, which is the
 //!   app's if left out), `forget web` or `container web-1` (with `rev=` and `restarts=` where a pod
@@ -141,6 +146,7 @@ impl Reading {
                 observed.unreadable.insert(ContainerId(id), line.says()?);
             }
             "under-way" | "failed" => self.call(line)?,
+            "job" => self.job(line)?,
             _ => self.replicas(line)?,
         }
         Ok(())

@@ -5,19 +5,23 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use dubernetes_core::app::{AppName, AppSpec, ImageRef, Volume};
+use dubernetes_core::app::{AppName, AppSpec, ImageRef, OnFailure, PreDeploy, Share, Volume};
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::{Action, CallKey, Phase, Plan, ReplicaPlan, Wait};
+use dubernetes_core::plan::{Action, CallKey, Phase, Plan, ReplicaPlan, Verdict, Wait};
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{
-    DesiredState, Drain, Failure, FailureKind, ObservedReplica, ObservedState, Readiness,
+    DesiredState, Drain, Failure, FailureKind, ObservedJob, ObservedReplica, ObservedState,
+    Readiness,
 };
-use dubernetes_core::store::{Before, PutApp, Revision, Tombstone, decide_put};
+use dubernetes_core::store::{
+    Before, Decided, Mark, PutApp, Revise, Revision, RevisionFailure, StoreError, Tombstone, Wish,
+    decide_mark, decide_put, decide_revise,
+};
 use dubernetes_core::testing::build::{app, app_name, worker};
 use jiff::{SignedDuration, Timestamp};
 
 /// Bytes that decide what happens; zeros once they are used up.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Choices {
     bytes: std::vec::IntoIter<u8>,
 }
@@ -61,49 +65,101 @@ impl World {
         }
     }
 
-    /// Applies, scales, updates or deletes one of three apps; often nothing.
+    /// Applies, scales, updates or deletes one of three apps, or wishes something of it; often
+    /// nothing.
     pub(crate) fn user_changes_something(&mut self) {
         let name = ["a", "b", "c"][usize::from(self.choices.below(3))];
         let replicas = u16::from(self.choices.below(5));
         let image = format!("{name}:{}", self.choices.below(3));
-        match self.choices.below(8) {
-            0 => self.put(app(name, &image, replicas)),
-            1 => self.put(worker(name, &image, replicas)),
+        match self.choices.below(12) {
+            0 => self.apply(app(name, &image, replicas)),
+            1 => self.apply(worker(name, &image, replicas)),
             2 => {
                 let mut db = worker(name, &image, 1);
                 db.volumes = vec![Volume::parse("data:/data").unwrap()];
-                self.put(db);
+                self.apply(db);
             }
             3 => self.delete(&app_name(name)),
+            4 => self.wish(name, Wish::Undo { to: None }),
+            5 => self.wish(name, Wish::Restart),
+            6 => self.wish(name, Wish::Pause),
+            7 => self.wish(name, Wish::Resume),
             _ => {}
         }
     }
 
-    fn put(&mut self, spec: AppSpec) {
+    /// Applies a specification with some way of rolling it out.
+    fn apply(&mut self, mut spec: AppSpec) {
+        let shares = [Share::Count(0), Share::Count(1), Share::Percent(50), Share::Percent(100)];
+        let share = |choices: &mut Choices| shares[usize::from(choices.below(4))];
+        if self.choices.one_in(2) {
+            spec.rollout.max_surge = Some(share(&mut self.choices));
+            spec.rollout.max_unavailable = share(&mut self.choices);
+            let both = [spec.rollout.max_surge.unwrap(), spec.rollout.max_unavailable];
+            if both.iter().all(Share::is_none) {
+                spec.rollout.max_unavailable = Share::Count(1);
+            }
+        }
+        if self.choices.one_in(4) {
+            spec.rollout.on_failure = OnFailure::Pause;
+        }
+        if self.choices.one_in(4) {
+            let command = vec!["migrate".to_owned()];
+            spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
+        }
+        let retry = self.choices.one_in(2);
+        self.put(spec, retry);
+    }
+
+    fn newest_seen(&self, name: &AppName) -> u64 {
+        let own = self.observed.replicas.iter().filter(|r| r.labels.app == *name);
+        own.map(|r| r.labels.revision).max().unwrap_or(0)
+    }
+
+    fn put(&mut self, spec: AppSpec, retry: bool) {
         let name = spec.name.clone();
-        let own = self.observed.replicas.iter().filter(|r| r.labels.app == name);
-        let newest_seen = own.map(|r| r.labels.revision).max().unwrap_or(0);
+        let newest_seen = self.newest_seen(&name);
+        let revisions = self.desired.revisions.get(&name).cloned().unwrap_or_default();
         let stored = self.desired.apps.get(&name).cloned();
         let before = match (&stored, self.desired.tombstones.contains_key(&name)) {
-            (Some(stored), _) => Before::Live(stored),
+            (Some(app), _) => Before::Live { app, revisions: &revisions },
             (None, true) => {
                 let (generation, revision) = self.last[&name];
-                Before::Deleted { generation, revision }
+                Before::Deleted { generation, revision, revisions: &revisions }
             }
             (None, false) => Before::Absent,
         };
-        let put = PutApp { spec, expected_generation: None, newest_seen, now: self.now };
-        let decided = decide_put(before, [], &put).unwrap();
-        if let Some(revision) = decided.revision {
-            let kept = self.desired.revisions.entry(name.clone()).or_default();
-            if stored.is_none() {
-                kept.clear();
-            }
-            kept.push(revision);
+        let put = PutApp { newest_seen, retry, ..PutApp::new(spec, self.now) };
+        match decide_put(before, [], &put) {
+            Ok(decided) => self.keep(decided),
+            Err(StoreError::FailedBefore { .. }) => {}
+            Err(error) => panic!("{error}"),
         }
+    }
+
+    pub(crate) fn wish(&mut self, name: &str, wish: Wish) {
+        let name = app_name(name);
+        let Some(app) = self.desired.apps.get(&name) else { return };
+        let newest_seen = self.newest_seen(&name);
+        let revise = Revise { name: name.clone(), wish, newest_seen, now: self.now };
+        match decide_revise(app, &self.desired.revisions[&name], &revise) {
+            Ok(decided) => self.keep(decided),
+            Err(StoreError::NoRevision { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn keep(&mut self, decided: Decided) {
+        let Decided { put, written, dropped } = decided;
+        let name = put.app.spec.name.clone();
+        let kept = self.desired.revisions.entry(name.clone()).or_default();
+        kept.retain(|old| !dropped.contains(&old.revision));
+        kept.retain(|old| written.iter().all(|new| new.revision != old.revision));
+        kept.extend(written);
+        kept.sort_by_key(|kept| kept.revision);
         self.desired.tombstones.remove(&name);
-        self.last.insert(name.clone(), (decided.put.app.generation, decided.put.app.revision));
-        self.desired.apps.insert(name, decided.put.app);
+        self.last.insert(name.clone(), (put.app.generation, put.app.revision));
+        self.desired.apps.insert(name, put.app);
     }
 
     fn delete(&mut self, name: &AppName) {
@@ -124,6 +180,10 @@ impl World {
         match self.choices.below(5) {
             0 | 1 => end(&mut self.observed.replicas[victim], now),
             2 => drop(self.observed.replicas.remove(victim)),
+            3 if self.choices.one_in(2) => {
+                let reason = "status 500".into();
+                self.observed.replicas[victim].readiness = Readiness::Unhealthy { reason };
+            }
             3 => self.observed.replicas[victim].readiness = not_ready(),
             _ if self.observed.replicas[victim].is_running() => {
                 self.observed.replicas[victim].state = ContainerState::Paused;
@@ -132,7 +192,17 @@ impl World {
         }
     }
 
+    /// What has failed or is paused gets its chance.
+    pub(crate) fn user_resumes_everything(&mut self) {
+        for name in ["a", "b", "c"] {
+            // The first resume lets go what is paused, the second what has failed.
+            self.wish(name, Wish::Pause);
+            self.wish(name, Wish::Resume);
+        }
+    }
+
     pub(crate) fn faults_end(&mut self) {
+        self.observed.failures.clear();
         self.now = self.now.checked_add(SignedDuration::from_mins(20)).unwrap();
     }
 
@@ -179,7 +249,8 @@ impl World {
         for i in 0..self.observed.replicas.len() {
             if !storm || self.choices.one_in(2) {
                 let replica = &mut self.observed.replicas[i];
-                if replica.is_running() {
+                let is_ready = matches!(replica.readiness, Readiness::Ready { .. });
+                if replica.is_running() && !is_ready {
                     replica.readiness = Readiness::Ready { since: self.now };
                 }
             }
@@ -229,6 +300,23 @@ impl World {
                 pin(kept, *revision, &id);
             }
             Action::Create(replica) => self.create(replica),
+            Action::CreateJob(job) => {
+                let seen = |seen: &ObservedJob| seen.labels == job.labels;
+                if !self.observed.jobs.iter().any(seen) {
+                    self.made += 1;
+                    self.observed.jobs.push(ObservedJob {
+                        id: ContainerId(format!("c{}", self.made)),
+                        labels: job.labels.clone(),
+                        state: ContainerState::Created,
+                    });
+                }
+            }
+            Action::Conclude { app, revision, verdict } => self.conclude(app, *revision, verdict),
+            Action::Start { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. }
+                if self.observed.jobs.iter().any(|job| job.id == *id) =>
+            {
+                self.change_job(action, id, storm);
+            }
             Action::Start { id, .. } => {
                 let fails = storm && self.choices.one_in(5);
                 let replica = self.find(id);
@@ -262,6 +350,43 @@ impl World {
         }
     }
 
+    /// A command ends as soon as it is started, most times well.
+    fn change_job(&mut self, action: &Action, id: &ContainerId, storm: bool) {
+        let (now, code) = (self.now, i64::from(storm && self.choices.one_in(3)));
+        let job = self.observed.jobs.iter_mut().find(|job| job.id == *id).unwrap();
+        job.state = ContainerState::Exited {
+            code,
+            out_of_memory: false,
+            started_at: now,
+            finished_at: now,
+        };
+        if matches!(action, Action::Remove { .. }) {
+            self.observed.jobs.retain(|job| job.id != *id);
+        }
+    }
+
+    fn conclude(&mut self, name: &AppName, revision: u64, verdict: &Verdict) {
+        let mark = match verdict {
+            Verdict::PreDeployed { .. } => Mark::PreDeployed { log: Vec::new() },
+            Verdict::Complete => Mark::Complete,
+            Verdict::Stable => Mark::Stable,
+            Verdict::Failed { reason, roll_back_to, newest_seen, .. } => Mark::Failed {
+                failure: RevisionFailure {
+                    at: self.now,
+                    reason: reason.clone(),
+                    pod: None,
+                    log: Vec::new(),
+                },
+                roll_back_to: *roll_back_to,
+                newest_seen: *newest_seen,
+            },
+        };
+        let (app, kept) = (&self.desired.apps[name], &self.desired.revisions[name]);
+        if let Some(decided) = decide_mark(app, kept, revision, &mark, self.now).unwrap() {
+            self.keep(decided);
+        }
+    }
+
     fn create(&mut self, plan: &ReplicaPlan) {
         let name = &plan.request.name;
         // An earlier create whose answer was lost made it.
@@ -275,11 +400,11 @@ impl World {
         );
         let app = &plan.labels.app;
         let spec = &self.desired.apps[app].spec;
-        let surge = if spec.replicas == 1 && !spec.volumes.is_empty() { 0 } else { 1 };
+        let surge = surge(spec);
         let live =
             self.observed.replicas.iter().filter(|r| r.labels.app == *app && is_live(r)).count();
         assert!(
-            live < usize::from(spec.replicas + surge),
+            live < usize::from(spec.replicas) + surge,
             "{name} is one too many beside {live}\n{}",
             self.last_plan
         );
@@ -303,7 +428,9 @@ impl World {
             if let Action::Stop { id, .. } | Action::Remove { id, .. } | Action::Start { id, .. } =
                 &planned.action
             {
-                assert!(self.observed.replicas.iter().any(|r| r.id == *id), "{id} was not seen");
+                let replicas = self.observed.replicas.iter().map(|r| &r.id);
+                let mut seen = replicas.chain(self.observed.jobs.iter().map(|job| &job.id));
+                assert!(seen.any(|seen| seen == id), "{id} was not seen");
             }
         }
         for route in &plan.routes.routes {
@@ -324,14 +451,13 @@ impl World {
     /// Where enough are ready, our own change of routes leaves enough.
     fn check_floor(&self, plan: &Plan, app: &AppName, routed: usize) {
         let stored = &self.desired.apps[app];
-        let lone_writer = stored.spec.replicas == 1 && !stored.spec.volumes.is_empty();
         let ready = self.observed.replicas.iter().filter(|r| {
             r.labels.app == *app
                 && r.labels.revision > stored.removed_through
                 && r.is_running()
                 && matches!(r.readiness, Readiness::Ready { since } if since <= self.now)
         });
-        let floor = if lone_writer { 0 } else { usize::from(stored.spec.replicas) };
+        let floor = usize::from(stored.spec.replicas) - missing(&stored.spec);
         assert!(routed >= ready.count().min(floor), "too few are routed\n{plan}");
     }
 
@@ -344,12 +470,13 @@ impl World {
             let own: Vec<_> =
                 self.observed.replicas.iter().filter(|r| r.labels.app == *name).collect();
             assert_eq!(own.len(), usize::from(stored.spec.replicas), "{name}\n{plan}");
-            let hash = dubernetes_core::identity::spec_hash(&stored.spec);
+            let hash = stored.content_hash();
             assert!(own.iter().all(|r| r.is_running() && r.labels.spec_hash == hash));
         }
         let known = |r: &&ObservedReplica| self.desired.apps.contains_key(&r.labels.app);
         assert_eq!(self.observed.replicas.iter().filter(|r| !known(r)).count(), 0);
         assert!(self.desired.tombstones.is_empty());
+        assert_eq!(self.observed.jobs, [], "commands are over");
     }
 
     /// What the plan does for all apps but one: everything but addresses, which all share.
@@ -374,6 +501,30 @@ fn end(replica: &mut ObservedReplica, now: Timestamp) {
     };
     replica.state =
         ContainerState::Exited { code: 1, out_of_memory: false, started_at, finished_at: now };
+}
+
+/// So many replicas too many there may be: what the file says, rounded up.
+fn surge(spec: &AppSpec) -> usize {
+    let lone_writer = spec.replicas == 1 && !spec.volumes.is_empty();
+    match spec.rollout.max_surge {
+        _ if lone_writer => 0,
+        None => 1,
+        Some(Share::Count(count)) => usize::from(count),
+        Some(Share::Percent(percent)) => {
+            (usize::from(spec.replicas) * usize::from(percent)).div_ceil(100)
+        }
+    }
+}
+
+/// So many replicas may be missing: what the file says, rounded down, and one where nothing could
+/// happen else.
+fn missing(spec: &AppSpec) -> usize {
+    let most = usize::from(spec.replicas);
+    let missing = match spec.rollout.max_unavailable {
+        Share::Count(count) => usize::from(count),
+        Share::Percent(percent) => most * usize::from(percent) / 100,
+    };
+    if surge(spec) == 0 { missing.max(1).min(most) } else { missing.min(most) }
 }
 
 fn is_live(replica: &ObservedReplica) -> bool {

@@ -59,7 +59,6 @@ fn config(request: &ExecRequest) -> ExecConfig {
         attach_stderr: Some(true),
         tty: Some(request.tty.is_some()),
         cmd: Some(request.command.clone()),
-        user: request.user.map(|number| number.to_string()),
         ..ExecConfig::default()
     }
 }

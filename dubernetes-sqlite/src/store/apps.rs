@@ -3,39 +3,65 @@
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
-    Before, Change, Put, PutApp, REVISIONS_KEPT, Revision, StoreError, StoredApp, StoredState,
-    decide_put,
+    Before, Change, Decided, Mark, Put, PutApp, Revise, Revision, StoreError, StoredApp,
+    StoredState, decide_mark, decide_put, decide_revise,
 };
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, Transaction, named_params, params};
+use rusqlite::{Transaction, named_params, params};
 
 use crate::error::Failure;
 use crate::row::{self, AppRow};
 
 pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, Failure> {
     let present = find(transaction, &put.spec.name)?;
+    let kept = all_revisions(transaction, &put.spec.name)?;
     let before = match &present {
         None => Before::Absent,
-        Some(AppRow { app, deleted: None }) => Before::Live(app),
+        Some(AppRow { app, deleted: None }) => Before::Live { app, revisions: &kept },
         Some(AppRow { app, deleted: Some(_) }) => {
-            Before::Deleted { generation: app.generation, revision: app.revision }
+            Before::Deleted { generation: app.generation, revision: app.revision, revisions: &kept }
         }
     };
     let others = routed(transaction, &put.spec)?;
     let decided = decide_put(before, &others, put)?;
-    match decided.put.change {
-        Change::Unchanged => return Ok(decided.put),
-        Change::Created => {
-            let gone = "DELETE FROM revisions WHERE app = ?1";
-            transaction.prepare_cached(gone)?.execute([put.spec.name.as_str()])?;
-        }
-        Change::Configured => {}
-    }
-    write_app(transaction, &decided.put.app)?;
-    if let Some(revision) = &decided.revision {
-        write_revision(transaction, &put.spec.name, revision)?;
-    }
+    keep(transaction, &decided)?;
     Ok(decided.put)
+}
+
+pub(super) fn revise(transaction: &Transaction<'_>, revise: &Revise) -> Result<Put, Failure> {
+    let app = live(transaction, &revise.name)?;
+    let decided = decide_revise(&app, &all_revisions(transaction, &revise.name)?, revise)?;
+    keep(transaction, &decided)?;
+    Ok(decided.put)
+}
+
+/// Whether anything is different now.
+pub(super) fn mark(
+    transaction: &Transaction<'_>,
+    name: &AppName,
+    revision: u64,
+    mark: &Mark,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let Some(AppRow { app, deleted: None }) = find(transaction, name)? else { return Ok(false) };
+    let kept = all_revisions(transaction, name)?;
+    let Some(decided) = decide_mark(&app, &kept, revision, mark, now)? else { return Ok(false) };
+    keep(transaction, &decided)?;
+    Ok(true)
+}
+
+/// Writes what was decided.
+fn keep(transaction: &Transaction<'_>, decided: &Decided) -> Result<(), Failure> {
+    if decided.put.change == Change::Unchanged {
+        return Ok(());
+    }
+    let app = &decided.put.app;
+    write_app(transaction, app)?;
+    for revision in &decided.dropped {
+        let gone = "DELETE FROM revisions WHERE app = ?1 AND revision = ?2";
+        transaction.prepare_cached(gone)?.execute(params![app.spec.name.as_str(), revision])?;
+    }
+    decided.written.iter().try_for_each(|kept| write_revision(transaction, &app.spec.name, kept))
 }
 
 /// The app, unless it is missing or being deleted.
@@ -111,6 +137,11 @@ pub(super) fn revisions(
     name: &AppName,
 ) -> Result<Vec<Revision>, Failure> {
     live(transaction, name)?;
+    all_revisions(transaction, name)
+}
+
+/// The revisions of an app, also of one that is being deleted.
+fn all_revisions(transaction: &Transaction<'_>, name: &AppName) -> Result<Vec<Revision>, Failure> {
     let select =
         format!("SELECT {} FROM revisions WHERE app = ?1 ORDER BY revision", row::REVISION);
     transaction.prepare_cached(&select)?.query_and_then([name.as_str()], row::revision)?.collect()
@@ -140,9 +171,11 @@ fn routed(transaction: &Transaction<'_>, spec: &AppSpec) -> Result<Vec<AppSpec>,
 fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), Failure> {
     let write = "\
         INSERT INTO apps (name, spec, generation, revision, removed_through, created_at, \
-        updated_at, deleted_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL) \
+        updated_at, deleted_at, course_since, paused, fallback) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, ?9, ?10) \
         ON CONFLICT (name) DO UPDATE SET spec = ?2, generation = ?3, revision = ?4, \
-        removed_through = ?5, created_at = ?6, updated_at = ?7, deleted_at = NULL";
+        removed_through = ?5, created_at = ?6, updated_at = ?7, deleted_at = NULL, \
+        course_since = ?8, paused = ?9, fallback = ?10";
     transaction.prepare_cached(write)?.execute(params![
         app.spec.name.as_str(),
         row::spec_text(&app.spec)?,
@@ -151,36 +184,30 @@ fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), Failu
         app.removed_through,
         row::nanos(app.created_at)?,
         row::nanos(app.updated_at)?,
+        row::nanos(app.course_since)?,
+        app.paused,
+        app.fallback,
     ])?;
     Ok(())
 }
 
-/// Adds a revision, and drops those that are no longer kept.
+/// Adds a revision, or writes down how a known one goes: what it is made of never changes.
 fn write_revision(
     transaction: &Transaction<'_>,
     name: &AppName,
     revision: &Revision,
 ) -> Result<(), Failure> {
     let add = "\
-        INSERT INTO revisions (app, revision, spec, image_id, created_at) \
-        VALUES (?1, ?2, ?3, ?4, ?5)";
+        INSERT INTO revisions (app, revision, spec, image_id, created_at, course) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+        ON CONFLICT (app, revision) DO UPDATE SET course = ?6";
     transaction.prepare_cached(add)?.execute(params![
         name.as_str(),
         revision.revision,
         row::spec_text(&revision.spec)?,
         revision.image_id.as_ref().map(|image| &image.0),
         row::nanos(revision.created_at)?,
+        row::course_text(&revision.course)?,
     ])?;
-    let newest_dropped: Option<i64> = transaction
-        .prepare_cached(
-            "SELECT revision FROM revisions WHERE app = ?1 \
-             ORDER BY revision DESC LIMIT 1 OFFSET ?2",
-        )?
-        .query_row(params![name.as_str(), REVISIONS_KEPT], |found| found.get(0))
-        .optional()?;
-    if let Some(dropped) = newest_dropped {
-        let prune = "DELETE FROM revisions WHERE app = ?1 AND revision <= ?2";
-        transaction.prepare_cached(prune)?.execute(params![name.as_str(), dropped])?;
-    }
     Ok(())
 }

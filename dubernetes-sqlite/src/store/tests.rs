@@ -21,6 +21,7 @@ fn request(app: &str) -> PutApp {
         spec: AppSpec::new(AppName::parse(app).unwrap(), ImageRef::parse("web:1").unwrap()),
         expected_generation: None,
         newest_seen: 0,
+        retry: false,
         now: Timestamp::UNIX_EPOCH,
     }
 }
@@ -179,15 +180,18 @@ async fn a_migration_is_made_after_a_snapshot_and_keeps_everything() {
     store.put(request("web")).await.unwrap();
     let before = store.list().await.unwrap();
     drop(store);
-    let later = [schema::MIGRATIONS[0], "ALTER TABLE apps ADD COLUMN note TEXT"];
+    let (step, newest) = ("ALTER TABLE apps ADD COLUMN note TEXT", schema::MIGRATIONS.len());
+    let later = [schema::MIGRATIONS, &[step]].concat();
     let store = SqliteStore::open_with(folder.path(), &later).unwrap();
     assert_eq!(store.list().await.unwrap(), before);
     drop(store);
 
     let refused = SqliteStore::open(folder.path()).unwrap_err();
-    let OpenError::Newer { found: 2, supported: 1, snapshot: Some(snapshot), .. } = refused else {
+    let OpenError::Newer { found, supported, snapshot: Some(snapshot), .. } = refused else {
         panic!("{refused:?}");
     };
+    let newest = u32::try_from(newest).unwrap();
+    assert_eq!((found, supported), (newest + 1, newest));
     let old = tempfile::tempdir().unwrap();
     fs::copy(snapshot, old.path().join("dubernetes.db")).unwrap();
     assert_eq!(SqliteStore::open(old.path()).unwrap().list().await.unwrap(), before);
@@ -198,7 +202,8 @@ async fn a_migration_that_fails_leaves_the_old_schema() {
     let (folder, store) = store();
     store.put(request("web")).await.unwrap();
     drop(store);
-    let wrong = [schema::MIGRATIONS[0], "CREATE TABLE extra (x); CREATE TABLE apps (x)"];
+    let step = "CREATE TABLE extra (x); CREATE TABLE apps (x)";
+    let wrong = [schema::MIGRATIONS, &[step]].concat();
     let failed = SqliteStore::open_with(folder.path(), &wrong).unwrap_err();
     assert!(matches!(failed, OpenError::Sqlite { .. }), "{failed:?}");
     let store = SqliteStore::open(folder.path()).unwrap();

@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let file = Source::read("app.yaml", &include_bytes!("../../whoami/app.yaml")[..])?;
     let app = manifest::parse(&[file])?.apps.swap_remove(0).spec;
     let name = app.name.clone();
-    let put = PutApp { spec: app, expected_generation: None, newest_seen: 0, now: clock.now() };
+    let put = PutApp::new(app, clock.now());
     println!("{name} is {}", store.put(put).await?.change.as_str());
 
     let is_ready = |phase| phase == Some(Phase::Ready);

@@ -189,18 +189,22 @@ impl ContainerRuntime for FakeRuntime {
         self.enter("probe", None)?;
         let now = self.clock.now();
         let world = self.world();
-        let listens = world.containers.get(&target.id).is_some_and(|c| {
-            let ContainerState::Running { started_at } = c.container.state else { return false };
+        let listens = world.containers.get(&target.id).and_then(|c| {
+            let ContainerState::Running { started_at } = c.container.state else { return None };
             let ready = c.behaviour.ready_after.and_then(|d| started_at.saturating_add(d).ok());
             let refuses = world.not_ready.contains(&target.id);
-            !refuses && c.request.address == target.address && ready.is_some_and(|at| at <= now)
+            (c.request.address == target.address)
+                .then(|| !refuses && ready.is_some_and(|at| at <= now))
         });
         Ok(match (&target.probe, listens) {
-            (Probe::Tcp { .. }, true) => ProbeAnswer::Connected,
-            (Probe::Http { .. }, true) => ProbeAnswer::Http { status: 200, body: String::new() },
-            (Probe::Tcp { port } | Probe::Http { port, .. }, false) => {
+            (Probe::Tcp { .. }, Some(true)) => ProbeAnswer::Connected,
+            (Probe::Http { .. }, Some(true)) => {
+                ProbeAnswer::Http { status: 200, body: String::new() }
+            }
+            (Probe::Tcp { port } | Probe::Http { port, .. }, Some(false)) => {
                 ProbeAnswer::Refused { port: *port, open: OpenPorts::Unknown }
             }
+            (_, None) => ProbeAnswer::Failed { reason: "nobody has this address".to_owned() },
         })
     }
 

@@ -108,7 +108,7 @@ fn image_id(text: &str) -> ImageId {
 }
 
 fn request(spec: AppSpec) -> PutApp {
-    PutApp { spec, expected_generation: None, newest_seen: 0, now: at(0) }
+    PutApp::new(spec, at(0))
 }
 
 async fn try_put(store: &Arc<dyn Store>, spec: AppSpec) -> Result<Put, StoreError> {

@@ -4,11 +4,11 @@ use std::net::Ipv4Addr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::app::AppName;
+use crate::app::{AppName, AppSpec};
 use crate::identity;
-use crate::labels::ReplicaLabels;
+use crate::labels::{JobLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerState};
-use crate::state::{Drain, ObservedReplica, Readiness};
+use crate::state::{Drain, ObservedJob, ObservedReplica, Readiness};
 
 use super::line::Line;
 use super::wishes::image_id;
@@ -20,7 +20,6 @@ struct Shared {
     revision: u64,
     restarts: u32,
     streak: u32,
-    last_end: Option<String>,
     life: (ContainerState, Timestamp, Readiness),
     routed: bool,
     evicted: bool,
@@ -38,7 +37,6 @@ impl Reading {
             revision: line.value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1),
             restarts,
             streak: line.value("streak")?.unwrap_or(restarts),
-            last_end: line.value("last")?,
             routed: line.word("routed"),
             evicted: line.word("evicted"),
             drain: drain(line)?,
@@ -61,6 +59,7 @@ impl Reading {
         let instance = &self.given.desired.instance;
         let name = identity::container_name(instance, app, ordinal, revision, restarts);
         let id = ContainerId(format!("id-of-{name}"));
+        let spec_hash = self.hash(app, revision, &spec);
         let observed = &mut self.given.observed;
         if observed.replicas.iter().any(|other| other.id == id) {
             return Err(format!("{name} is there twice"));
@@ -81,18 +80,42 @@ impl Reading {
                 app: app.clone(),
                 revision,
                 ordinal,
-                spec_hash: identity::spec_hash(&spec),
+                spec_hash,
+                image: Some(image_id(&spec)),
                 address,
                 port: spec.port,
                 restarts,
                 streak,
-                last_end: shared.last_end,
             },
             state,
             created_at,
             image_id: image_id(&spec),
             readiness,
         });
+        Ok(())
+    }
+
+    fn hash(&self, app: &AppName, revision: u64, spec: &AppSpec) -> String {
+        let stored = self.given.desired.apps.get(app).filter(|s| s.revision == revision);
+        identity::content_hash(spec, stored.map_or(0, |stored| stored.course.salt))
+    }
+
+    /// `job web exited code=0`: the container of the command before the app's revision.
+    pub(super) fn job(&mut self, line: &mut Line) -> Result<(), String> {
+        let app: AppName = line.name_or("the app's name is missing")?;
+        let stored = self.given.desired.apps.get(&app);
+        let revision = line.value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1);
+        let tries = line.value("tries")?.unwrap_or(0);
+        let name = identity::job_name(&self.given.desired.instance, &app, revision, tries);
+        let address = self.free_address(&app, 0).ok_or("the subnet has no address left")?;
+        self.taken.insert(address);
+        let state = match line.word("running") {
+            true => ContainerState::Running { started_at: before(line.span("ago")?) },
+            false => life(line)?.0,
+        };
+        let id = ContainerId(format!("id-of-{name}"));
+        let labels = JobLabels { app, revision, tries, address };
+        self.given.observed.jobs.push(ObservedJob { id, labels, state });
         Ok(())
     }
 
@@ -149,7 +172,8 @@ fn life(line: &mut Line) -> Result<(ContainerState, Timestamp, Readiness), Strin
 /// What the probes say of a replica that runs; `None` if it does not.
 fn readiness(line: &mut Line) -> Result<Option<Readiness>, String> {
     let readiness = if line.word("ready") {
-        Readiness::Ready { since: before(Some(LONG)) }
+        let since = line.span("ready-for")?.unwrap_or(LONG);
+        Readiness::Ready { since: before(Some(since)) }
     } else if line.word("settling") {
         let since = NOW.saturating_add(SignedDuration::from_secs(1)).unwrap_or(NOW);
         Readiness::Ready { since }
@@ -157,6 +181,8 @@ fn readiness(line: &mut Line) -> Result<Option<Readiness>, String> {
         Readiness::NotReady { reason: "nothing listens on its port".to_owned() }
     } else if line.word("unready") {
         Readiness::NotReady { reason: line.says()? }
+    } else if line.word("unhealthy") {
+        Readiness::Unhealthy { reason: line.says()? }
     } else if line.word("unknown") {
         Readiness::Unknown
     } else {
@@ -166,7 +192,7 @@ fn readiness(line: &mut Line) -> Result<Option<Readiness>, String> {
 }
 
 /// So long a replica runs, is ready, ran before it ended, or is drained, where nothing is said.
-const LONG: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const LONG: SignedDuration = SignedDuration::from_secs(60);
 
 fn drain(line: &mut Line) -> Result<Option<Drain>, String> {
     if line.word("drained") {

@@ -1,15 +1,24 @@
 //! Apps, their revisions and tombstones.
 
-use crate::app::{Access, AppName, AppSpec, ImageRef, PullPolicy, Signal, Volume};
+use crate::app::{
+    Access, AppName, AppSpec, Check, Health, ImageRef, OnFailure, Order, PreDeploy, PullPolicy,
+    Rollout, Share, Signal, Volume,
+};
 use crate::runtime::ImageId;
-use crate::store::{Revision, StoredApp, Tombstone};
+use crate::store::{
+    Course, Outcome, Revision, RevisionCause, RevisionFailure, StoredApp, Tombstone,
+};
 
 use super::line::Line;
+use super::replicas::LONG;
 use super::{NOW, Reading, before};
 
 impl Reading {
     pub(super) fn app(&mut self, line: &mut Line) -> Result<(), String> {
         let unpinned = line.word("unpinned");
+        let (paused, course) = (line.word("paused"), course(line)?);
+        let course_since = before(line.span("since")?.or(Some(LONG)));
+        let fallback = line.value("fallback")?;
         let name: AppName = line.name_or("the app's name is missing")?;
         let revision = line.value("rev")?.unwrap_or(1);
         let mut spec = AppSpec::new(name.clone(), image(&name, revision)?);
@@ -22,6 +31,10 @@ impl Reading {
             created_at: NOW,
             updated_at: NOW,
             spec,
+            course,
+            course_since,
+            paused,
+            fallback,
         };
         self.given.desired.apps.insert(name, stored);
         Ok(())
@@ -75,7 +88,8 @@ impl Reading {
             let Ok(spec) = self.spec(&labels.app, labels.revision) else { continue };
             let image_id = Some(image_id(&spec));
             let revision = labels.revision;
-            kept.insert(place, Revision { revision, spec, image_id, created_at: NOW });
+            let course = Course { outcome: Outcome::Stable, ..Course::default() };
+            kept.insert(place, Revision { revision, spec, image_id, created_at: NOW, course });
         }
         for ((name, _), revision) in kept {
             self.given.desired.revisions.entry(name).or_default().push(revision);
@@ -83,8 +97,47 @@ impl Reading {
     }
 }
 
+/// How the revision went: `stable` unless it is said.
+fn course(line: &mut Line) -> Result<Course, String> {
+    let outcome = if line.word("progressing") {
+        Outcome::Progressing
+    } else if let Some(ago) = line.span("complete")? {
+        Outcome::Complete { at: before(Some(ago)) }
+    } else if line.word("failed") {
+        let failure = failure(line.says()?);
+        Outcome::Failed(Box::new(failure))
+    } else {
+        Outcome::Stable
+    };
+    let cause = match line.value("back-from")? {
+        Some(from) => {
+            let to = line.value("back-to")?.unwrap_or(1);
+            RevisionCause::RollBack { from, to, failure: Box::new(failure(line.says()?)) }
+        }
+        None => RevisionCause::Apply,
+    };
+    let salt = line.value("salt")?.unwrap_or(0);
+    let pre_deployed = line.word("pre-deployed");
+    Ok(Course { cause, outcome, salt, pre_deployed, ..Course::default() })
+}
+
+fn failure(reason: String) -> RevisionFailure {
+    RevisionFailure { at: NOW, reason, pod: None, log: Vec::new() }
+}
+
 /// Sets what the line says of a specification.
 fn change(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
+    rollout(&mut spec.rollout, line)?;
+    if let Some(path) = line.value("http")? {
+        spec.health = Some(Health::new(Check::Http(path)));
+    }
+    if let Some(drain) = line.value("drain")? {
+        spec.stop.drain = drain;
+    }
+    if let Some(command) = line.value("pre-deploy")? {
+        let timeout = PreDeploy::TIMEOUT;
+        spec.pre_deploy = Some(PreDeploy { command: vec![command], timeout });
+    }
     if let Some(image) = line.value("image")? {
         spec.image = image;
     }
@@ -118,6 +171,32 @@ fn change(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
             "missing" => PullPolicy::Missing,
             _ => return Err(format!("`{pull}` is no value of `pull`")),
         };
+    }
+    Ok(())
+}
+
+fn rollout(rollout: &mut Rollout, line: &mut Line) -> Result<(), String> {
+    let share = |text: Option<String>| text.map(|text| Share::parse(&text)).transpose();
+    if let Some(surge) = share(line.value("surge")?)? {
+        rollout.max_surge = Some(surge);
+    }
+    if let Some(unavailable) = share(line.value("unavailable")?)? {
+        rollout.max_unavailable = unavailable;
+    }
+    if let Some(min_ready) = line.value("min-ready")? {
+        rollout.min_ready = min_ready;
+    }
+    if let Some(deadline) = line.value("deadline")? {
+        rollout.progress_deadline = deadline;
+    }
+    if line.word("stop-first") {
+        rollout.order = Some(Order::StopFirst);
+    }
+    if line.word("start-first") {
+        rollout.order = Some(Order::StartFirst);
+    }
+    if line.word("pause-on-failure") {
+        rollout.on_failure = OnFailure::Pause;
     }
     Ok(())
 }

@@ -1,0 +1,56 @@
+//! Wishes for the rollout of an app.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use dubernetes_core::store::{Revise, Wish};
+
+use crate::path;
+use crate::problem::ApiError;
+use crate::server::apps::newest_seen;
+use crate::server::body::Json;
+use crate::server::extract::{App, NoParams, Params};
+use crate::server::{ApiState, view};
+use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutWish};
+
+/// Goes back to an earlier revision, restarts all replicas, or pauses or resumes the rollout.
+///
+/// Going back and restarting make a new revision, and go the way of every rollout.
+#[utoipa::path(post, path = path::APP_ROLLOUT, tag = "apps",
+    params(("name" = String, Path, description = "The app")),
+    request_body = RolloutWish,
+    responses(
+        (status = 200, body = Applied),
+        (status = 404, body = Problem, content_type = "application/problem+json",
+            description = "There is no such app, or no such revision"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn wish(
+    State(state): State<ApiState>,
+    App(name): App,
+    _: Params<NoParams>,
+    body: Json,
+) -> Result<Answer<Applied>, ApiError> {
+    let RolloutWish { action, to } = body.read()?;
+    let wish = match action {
+        RolloutAction::Undo => Wish::Undo { to },
+        RolloutAction::Restart => Wish::Restart,
+        RolloutAction::Pause => Wish::Pause,
+        RolloutAction::Resume => Wish::Resume,
+    };
+    if to.is_some() && action != RolloutAction::Undo {
+        return Err(ApiError::invalid(vec![FieldProblem {
+            path: "to".to_owned(),
+            line: None,
+            column: None,
+            message: "`to` stands only beside the action `undo`".to_owned(),
+            hint: Some("delete it".to_owned()),
+        }]));
+    }
+    let snapshot = state.looked().await;
+    let (newest_seen, now) = (newest_seen(&snapshot, &name), state.clock.now());
+    let put = state.store.revise(Revise { name, wish, newest_seen, now }).await?;
+    let app = view::app(&state.about, &state.controller.snapshot(), &put.app);
+    Ok(Answer(Applied { change: put.change, app }))
+}

@@ -1,0 +1,53 @@
+//! When a replica counts as ready, and when it is to be replaced.
+
+use super::*;
+use crate::app::{Check, Health};
+use crate::testing::notation;
+
+/// The readiness after each answer, one a second from the start: `+` good, `-` bad.
+fn readiness(health: &Health, answers: &str) -> String {
+    let given = notation::parse("network\napp web replicas=1 host=a.test\nweb-1 unknown ago=0s");
+    let given = given.unwrap();
+    let replica = &given.observed.replicas[0];
+    let mut spec = given.desired.apps.values().next().unwrap().spec.clone();
+    spec.health = Some(health.clone());
+    let mut probes = Probes::default();
+    let asked = question::of(replica, Some(&spec), true);
+    let mut instant = Instant::now();
+    probes.follow(&given.observed.replicas, |_| asked.clone(), instant);
+    let mut now = given.now;
+    let told = answers.chars().map(|answer| {
+        assert_eq!(probes.take_due(instant + Duration::from_secs(60)).len(), 1);
+        now = now.saturating_add(SignedDuration::from_secs(1)).unwrap();
+        instant += Duration::from_secs(1);
+        let answer = match answer {
+            '+' => ProbeAnswer::Connected,
+            _ => ProbeAnswer::Failed { reason: "connection refused".to_owned() },
+        };
+        probes.answered(&replica.id, &answer, now, instant);
+        match probes.readiness(&replica.id) {
+            Readiness::Unknown => '?',
+            Readiness::Ready { .. } => 'r',
+            Readiness::NotReady { .. } => 'n',
+            Readiness::Unhealthy { .. } => 'U',
+        }
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn answers_in_a_row_decide() {
+    let default = Health::new(Check::Tcp);
+    let slow = Health { start_period: crate::app::Duration::from_secs(5), ..default.clone() };
+    let strict = Health { success: 3, failures: 1, replace_after: 2, ..default.clone() };
+    for (health, answers, expected) in [
+        // One good answer makes it ready, two bad ones take it out, six replace it.
+        (&default, "-+-+--+------", "nrrrrnrrnnnnU"),
+        // One that was never ready has a minute.
+        (&default, "---------", "nnnnnnnnn"),
+        (&slow, "------------", "nnnnnnnnnnUU"),
+        (&strict, "++-+++--+", "??nnnrnUU"),
+    ] {
+        assert_eq!(readiness(health, answers), expected, "{answers} {health:?}");
+    }
+}

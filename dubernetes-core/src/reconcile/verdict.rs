@@ -1,0 +1,239 @@
+//! What the rollout of a revision has come to: complete, stable, or failed and why.
+//!
+//! The only decisions that are remembered, since a revision that has failed must not be tried again after
+//! a restart of ours. All else follows from what is seen.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::app::OnFailure;
+use crate::plan::{Action, CallKey, Plan, Planned, Reason, Verdict, Wait, Waiting};
+use crate::runtime::{ContainerId, ContainerState};
+use crate::state::{FailureKind, ObservedReplica, Readiness};
+use crate::store::{Outcome, StoredApp};
+
+use super::rollout::Sorted;
+use super::view::{World, is_held};
+use super::{gate, job, restart};
+
+/// A complete revision whose replicas run for so long without an exit is stable.
+const STABLE_AFTER: SignedDuration = SignedDuration::from_mins(1);
+
+/// Why a revision has failed, and what shows it.
+struct Failure {
+    reason: String,
+    shown_by: Option<(String, ContainerId)>,
+}
+
+/// Adds the verdict to the app's part of the plan, or the time to look for it again.
+pub(super) fn conclude(
+    world: &World<'_>,
+    stored: &StoredApp,
+    sorted: &Sorted<'_>,
+    plan: &mut Plan,
+) {
+    let outcome = &stored.course.outcome;
+    let open = matches!(outcome, Outcome::Progressing | Outcome::Complete { .. });
+    if open
+        && !stored.paused
+        && let Some(failure) = failure(world, stored, sorted, plan)
+    {
+        record(world, stored, failed(world, stored, failure), plan);
+        return;
+    }
+    if matches!(outcome, Outcome::Progressing | Outcome::Failed(_))
+        && is_complete(world, stored, sorted, plan)
+    {
+        record(world, stored, (Verdict::Complete, "complete".to_owned()), plan);
+    } else if let Outcome::Complete { at } = outcome
+        && let Some(from) = stable_from(stored, sorted, *at)
+    {
+        if from <= world.now {
+            record(world, stored, (Verdict::Stable, "stable".to_owned()), plan);
+        } else {
+            wait(stored, Wait::Stable, from, plan);
+        }
+    }
+    if is_held(stored) && !sorted.outdated.is_empty() {
+        let (app, paused) = (stored.spec.name.clone(), stored.paused);
+        plan.waiting.push(Waiting { app, pod: None, wait: Wait::Held { paused }, until: None });
+    }
+}
+
+fn failure(
+    world: &World<'_>,
+    stored: &StoredApp,
+    sorted: &Sorted<'_>,
+    plan: &mut Plan,
+) -> Option<Failure> {
+    if let Some(reason) = job::failure(world, stored) {
+        let job = job::of(world, stored)?;
+        let pod = format!("{}-pre-deploy", stored.spec.name);
+        return Some(Failure { reason, shown_by: Some((pod, job.id.clone())) });
+    }
+    if let Some(reason) = lasting_failure(world, stored) {
+        return Some(Failure { reason, shown_by: None });
+    }
+    let looping = |r: &&&ObservedReplica| {
+        r.labels.revision == stored.revision && restart::is_looping(r, world.is_ready(r), world.now)
+    };
+    if let Some(looping) = sorted.current.iter().find(looping) {
+        return Some(keeps_failing(stored, looping));
+    }
+    if stored.course.outcome != Outcome::Progressing {
+        return None;
+    }
+    too_late(world, stored, sorted, plan)
+}
+
+/// A call for the revision that a person would have to mend: the image cannot be had, or the
+/// engine refuses its containers.
+fn lasting_failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
+    if stored.course.outcome != Outcome::Progressing {
+        return None;
+    }
+    let name = &stored.spec.name;
+    let failed = world.observed.failures.iter().find(|(key, failure)| {
+        let own = match key {
+            CallKey::Image { app, revision } => {
+                stored.image_id.is_none() && (app, *revision) == (name, stored.revision)
+            }
+            CallKey::Create { app, revision, .. } | CallKey::CreateJob { app, revision, .. } => {
+                (app, *revision) == (name, stored.revision)
+            }
+            CallKey::Network
+            | CallKey::Container(_)
+            | CallKey::Forget(_)
+            | CallKey::Conclude { .. }
+            | CallKey::Routes => false,
+        };
+        own && failure.kind == FailureKind::Lasting
+    });
+    failed.map(|(_, failure)| failure.message.clone())
+}
+
+fn keeps_failing(stored: &StoredApp, replica: &ObservedReplica) -> Failure {
+    let (pod, limit) = (replica.pod(), stored.spec.resources.memory);
+    let cause = restart::cause(replica, limit.map(|limit| limit.to_string()).as_deref());
+    let reason = match (&replica.readiness.failure(), cause.is_empty()) {
+        (Some(answer), true) => format!("{pod} keeps failing: {answer}"),
+        (None, true) => format!("{pod} keeps failing"),
+        (_, false) => format!("{pod} keeps failing: {cause}"),
+    };
+    Failure { reason, shown_by: Some((pod, replica.id.clone())) }
+}
+
+/// Whether the deadline for progress is over; else the time to look again, where something
+/// stands in the way.
+fn too_late(
+    world: &World<'_>,
+    stored: &StoredApp,
+    sorted: &Sorted<'_>,
+    plan: &mut Plan,
+) -> Option<Failure> {
+    let obstacle = plan.waiting.iter().find(|waiting| stands_in_the_way(sorted, waiting))?;
+    let shows = |r: &&&ObservedReplica| Some(r.pod()) == obstacle.pod;
+    let replica = sorted.current.iter().find(shows);
+    let deadline = stored.spec.rollout.progress_deadline;
+    let limit = SignedDuration::try_from(deadline.to_std()).ok()?;
+    let until = last_progress(world, stored, sorted).saturating_add(limit).ok()?;
+    if until > world.now {
+        wait(stored, Wait::Deadline, until, plan);
+        return None;
+    }
+    let reason = format!("no progress within {deadline}: {}", obstacle.text());
+    Some(Failure { reason, shown_by: replica.map(|r| (r.pod(), r.id.clone())) })
+}
+
+/// Whether what is waited for keeps the wanted revision from getting on.
+fn stands_in_the_way(sorted: &Sorted<'_>, waiting: &Waiting) -> bool {
+    let is_hard = match &waiting.wait {
+        Wait::Ready { .. } | Wait::BackOff { .. } | Wait::Retry { .. } => true,
+        Wait::UnderWay
+        | Wait::Unrouted
+        | Wait::Drained { .. }
+        | Wait::SurgeLimit { .. }
+        | Wait::Tombstone
+        | Wait::PreDeploy
+        | Wait::MinReady
+        | Wait::Deadline
+        | Wait::Stable
+        | Wait::Held { .. } => false,
+    };
+    let leaving = sorted.leaving.iter().map(|(replica, _)| *replica);
+    let mut old = sorted.outdated.iter().copied().chain(leaving);
+    let unknown = |r: &&ObservedReplica| {
+        r.readiness == Readiness::Unknown && r.is_running() && Some(r.pod()) == waiting.pod
+    };
+    is_hard
+        && !old.any(|r| Some(r.pod()) == waiting.pod)
+        && !sorted.current.iter().copied().any(|r| unknown(&r))
+}
+
+/// When the rollout last got on: it began, a new replica was made, or one became ready for good.
+fn last_progress(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>) -> Timestamp {
+    let own = sorted.current.iter().filter(|r| r.labels.revision == stored.revision);
+    let steps = own.flat_map(|replica| {
+        let made = (replica.labels.restarts == 0).then_some(replica.created_at);
+        let ready = match replica.readiness {
+            Readiness::Ready { since } if world.is_available(stored, replica) => Some(since),
+            _ => None,
+        };
+        [made, ready].into_iter().flatten()
+    });
+    steps.fold(stored.course_since, Timestamp::max).min(world.now)
+}
+
+fn is_complete(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>, plan: &Plan) -> bool {
+    let want = usize::from(stored.spec.replicas);
+    want > 0
+        && sorted.current.len() == want
+        && sorted.current.iter().all(|replica| world.is_available(stored, replica))
+        && sorted.outdated.is_empty()
+        && sorted.leaving.is_empty()
+        && plan.blocked.is_empty()
+}
+
+/// From when on a complete revision counts as stable, if all goes on as it does.
+fn stable_from(stored: &StoredApp, sorted: &Sorted<'_>, at: Timestamp) -> Option<Timestamp> {
+    if sorted.current.len() < usize::from(stored.spec.replicas) {
+        return None;
+    }
+    let mut from = at;
+    for replica in &sorted.current {
+        let ContainerState::Running { started_at } = replica.state else { return None };
+        from = from.max(started_at);
+    }
+    from.saturating_add(STABLE_AFTER).ok()
+}
+
+fn failed(world: &World<'_>, stored: &StoredApp, failure: Failure) -> (Verdict, String) {
+    let Failure { reason, shown_by } = failure;
+    let of_app = world.of(&stored.spec.name).iter();
+    let newest_seen = of_app.map(|replica| replica.labels.revision).max().unwrap_or(0);
+    let roll_back_to = match stored.spec.rollout.on_failure {
+        OnFailure::Rollback => stored.fallback,
+        OnFailure::Pause => None,
+    };
+    let verdict = Verdict::Failed { reason: reason.clone(), shown_by, roll_back_to, newest_seen };
+    (verdict, reason)
+}
+
+fn record(
+    world: &World<'_>,
+    stored: &StoredApp,
+    (verdict, what): (Verdict, String),
+    plan: &mut Plan,
+) {
+    let (app, revision) = (stored.spec.name.clone(), stored.revision);
+    let planned = Planned {
+        app: Some(app.clone()),
+        action: Action::Conclude { app: app.clone(), revision, verdict },
+        reason: Reason::Concluded { revision, what },
+    };
+    gate::plan_or_wait(world, &app, None, planned, plan);
+}
+
+fn wait(stored: &StoredApp, wait: Wait, until: Timestamp, plan: &mut Plan) {
+    let app = stored.spec.name.clone();
+    plan.waiting.push(Waiting { app, pod: None, wait, until: Some(until) });
+}

@@ -1,0 +1,198 @@
+//! Decides what becomes of an app and its revisions where no new specification is put: going
+//! back, restarting, pausing, and the verdicts of the rollout. Pure, as [`super::decide_put`].
+
+use jiff::Timestamp;
+
+use crate::app::{AppName, AppSpec};
+use crate::identity;
+
+use super::put::{self, Decided, Next};
+use super::{
+    Change, Course, Outcome, Put, Revision, RevisionCause, RevisionFailure, StoreError, StoredApp,
+};
+
+/// A user's wish for an app that is no new specification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revise {
+    /// The app.
+    pub name: AppName,
+    /// What is wished.
+    pub wish: Wish,
+    /// The newest revision seen on containers of this app: a new revision is above it.
+    pub newest_seen: u64,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What a user may wish for an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// The content of an earlier revision; of the last complete one unless given.
+    Undo {
+        /// Which.
+        to: Option<u64>,
+    },
+    /// All replicas replaced, with the image resolved anew.
+    Restart,
+    /// No replica replaced by a newer revision until resumed.
+    Pause,
+    /// The rollout goes on.
+    Resume,
+}
+
+/// What the rollout of the present revision has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// The command before it succeeded.
+    PreDeployed {
+        /// Its last lines.
+        log: Vec<String>,
+    },
+    /// All wanted replicas are ready, and no older one is left.
+    Complete,
+    /// It ran for a minute without an exit.
+    Stable,
+    /// It failed.
+    Failed {
+        /// Why.
+        failure: RevisionFailure,
+        /// The revision that takes its place again, if one does.
+        roll_back_to: Option<u64>,
+        /// The newest revision seen on containers.
+        newest_seen: u64,
+    },
+}
+
+/// What a wish makes of a live app with these revisions.
+///
+/// # Errors
+///
+/// [`StoreError::NoRevision`] if there is none to go back to.
+pub fn decide_revise(
+    app: &StoredApp,
+    revisions: &[Revision],
+    revise: &Revise,
+) -> Result<Decided, StoreError> {
+    match revise.wish {
+        Wish::Undo { to } => {
+            let target = undo_target(app, revisions, to)?;
+            let cause = RevisionCause::Undo { to: target.revision };
+            go_back(app, revisions, target, cause, revise.newest_seen, revise.now)
+        }
+        Wish::Restart => {
+            let course = Course {
+                cause: RevisionCause::Restart,
+                salt: put::next_salt(app, revisions),
+                ..Course::default()
+            };
+            let next = Next { spec: app.spec.clone(), image_id: None, course };
+            put::succeed(app, revisions, next, revise.newest_seen, revise.now)
+        }
+        Wish::Pause | Wish::Resume => {
+            let paused = revise.wish == Wish::Pause;
+            if app.paused == paused {
+                return Ok(Decided::unchanged(app));
+            }
+            let mut app = StoredApp { paused, ..app.clone() };
+            let mut written = Vec::new();
+            if !paused && matches!(app.course.outcome, Outcome::Failed(_)) {
+                // Whoever lets a failed rollout go on gives it another chance.
+                app.course.outcome = Outcome::Progressing;
+                app.course.tries = app.course.tries.saturating_add(1);
+                app.course_since = revise.now;
+                written = put::present(&app, revisions).into_iter().collect();
+            }
+            Ok(Decided { put: Put { app, change: Change::Configured }, written, dropped: vec![] })
+        }
+    }
+}
+
+/// What a verdict makes of a live app; `None` if it is about another revision, or says nothing
+/// new.
+///
+/// # Errors
+///
+/// [`StoreError::Failed`] if there is no higher revision.
+pub fn decide_mark(
+    app: &StoredApp,
+    revisions: &[Revision],
+    revision: u64,
+    mark: &Mark,
+    now: Timestamp,
+) -> Result<Option<Decided>, StoreError> {
+    if app.revision != revision {
+        return Ok(None);
+    }
+    let mut marked = app.clone();
+    let course = &mut marked.course;
+    match mark {
+        Mark::PreDeployed { log } => {
+            course.pre_deployed = true;
+            course.pre_deploy_log.clone_from(log);
+            marked.course_since = now;
+        }
+        Mark::Complete if course.outcome.was_complete() => return Ok(None),
+        Mark::Complete => course.outcome = Outcome::Complete { at: now },
+        Mark::Stable => course.outcome = Outcome::Stable,
+        Mark::Failed { failure, .. } => {
+            course.outcome = Outcome::Failed(Box::new(failure.clone()));
+        }
+    }
+    if marked == *app {
+        return Ok(None);
+    }
+    let failed = put::present(&marked, revisions);
+    if let Mark::Failed { failure, roll_back_to: Some(to), newest_seen } = mark
+        && let Some(target) = revisions.iter().find(|kept| kept.revision == *to)
+    {
+        let failure = Box::new(failure.clone());
+        let cause = RevisionCause::RollBack { from: revision, to: *to, failure };
+        let mut decided = go_back(&marked, revisions, target, cause, *newest_seen, now)?;
+        // The failed one may have been dropped from the history by the one that follows it.
+        let failed = failed.filter(|failed| !decided.dropped.contains(&failed.revision));
+        decided.written.retain(|kept| kept.revision != revision);
+        decided.written.extend(failed);
+        return Ok(Some(decided));
+    }
+    let put = Put { app: marked, change: Change::Configured };
+    Ok(Some(Decided { put, written: failed.into_iter().collect(), dropped: Vec::new() }))
+}
+
+/// The revision that an undo goes back to.
+fn undo_target<'a>(
+    app: &StoredApp,
+    revisions: &'a [Revision],
+    to: Option<u64>,
+) -> Result<&'a Revision, StoreError> {
+    let none = || StoreError::NoRevision {
+        name: app.spec.name.clone(),
+        revision: to,
+        kept: revisions.iter().map(|kept| kept.revision).collect(),
+    };
+    if let Some(number) = to {
+        return revisions.iter().find(|kept| kept.revision == number).ok_or_else(none);
+    }
+    let present = app.content_hash();
+    let others = || revisions.iter().rev().filter(|kept| kept.content_hash() != present);
+    // Without one that was ever complete, the one before has to do.
+    let complete = others().find(|kept| kept.course.outcome.was_complete());
+    complete.or_else(|| others().next()).ok_or_else(none)
+}
+
+/// A new revision with the content and the image of an earlier one. What is no part of a revision
+/// stays as it is.
+fn go_back(
+    app: &StoredApp,
+    revisions: &[Revision],
+    target: &Revision,
+    cause: RevisionCause,
+    newest_seen: u64,
+    now: Timestamp,
+) -> Result<Decided, StoreError> {
+    let mut spec: AppSpec = target.spec.clone();
+    identity::keep_unfrozen(&mut spec, &app.spec);
+    let course =
+        Course { cause, pre_deployed: true, salt: target.course.salt, ..Course::default() };
+    let next = Next { spec, image_id: target.image_id.clone(), course };
+    put::succeed(app, revisions, next, newest_seen, now)
+}
