@@ -6,6 +6,7 @@ pub(crate) use schemas::{AppSpec, Change, EngineVersion, Event, Foresight, Phase
 
 use std::sync::Arc;
 
+use dubernetes_core::manifest::reference;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
@@ -38,7 +39,16 @@ pub(crate) struct Text(Arc<str>);
 impl Text {
     pub(crate) fn new(document: &OpenApi) -> Self {
         // The document is made of this program's own types, which always serialize.
-        Self(document.to_pretty_json().unwrap_or_default().into())
+        let mut document = serde_json::to_value(document).unwrap_or_default();
+        let mut app = reference::schema(reference::Form::Json);
+        if let Some(schema) = app.as_object_mut() {
+            // The dialect of OpenAPI 3.1 is this one by itself.
+            schema.remove("$schema");
+        }
+        if let Some(described) = document.pointer_mut("/components/schemas/AppSpec") {
+            *described = app;
+        }
+        Self(format!("{document:#}").into())
     }
 
     pub(crate) fn into_string(self) -> String {

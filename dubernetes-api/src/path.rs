@@ -42,6 +42,8 @@ pub const DOWN: &str = "/v1/down";
 pub const HEALTHZ: &str = "/healthz";
 /// Whether store, engine and ingress answer.
 pub const READYZ: &str = "/readyz";
+/// The JSON schema of the file.
+pub const SCHEMA: &str = "/v1/schema.json";
 /// The OpenAPI document.
 pub const OPENAPI: &str = "/openapi.json";
 

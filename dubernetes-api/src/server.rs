@@ -142,6 +142,7 @@ fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(system::down))
         .routes(routes!(system::healthz))
         .routes(routes!(system::readyz))
+        .routes(routes!(system::schema))
         .routes(routes!(system::document))
         .split_for_parts()
 }

@@ -20,6 +20,7 @@ mod fields;
 mod json;
 mod keys;
 mod node;
+pub mod reference;
 mod settings;
 mod suggest;
 mod syntax;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use dubernetes_core::controller::Snapshot;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::ObservedIngress;
+use dubernetes_core::manifest::reference;
 use dubernetes_core::plan::{Blocked, CallKey};
 use dubernetes_core::runtime::EngineVersion;
 use dubernetes_core::state::Engine;
@@ -200,6 +201,18 @@ fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
         }
     }
 }
+
+/// The JSON schema of the file, for editors: what a body may be says the document.
+#[utoipa::path(get, path = path::SCHEMA, tag = "system", responses(
+    (status = 200, body = Object, content_type = "application/schema+json",
+        description = "JSON schema, draft 2020-12"),
+))]
+pub(super) async fn schema(_: Params<NoParams>) -> Response {
+    let schema = reference::schema(reference::Form::File);
+    ([(CONTENT_TYPE, SCHEMA_JSON)], format!("{schema:#}\n")).into_response()
+}
+
+const SCHEMA_JSON: &str = "application/schema+json";
 
 /// This document.
 #[utoipa::path(get, path = path::OPENAPI, tag = "system", responses(

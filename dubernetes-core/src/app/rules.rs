@@ -5,7 +5,7 @@
 
 mod contents;
 
-pub(crate) use contents::{contents, env_files, files};
+pub(crate) use contents::{MAX_ENV_FILES, contents, env_files, files};
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub const MAX_ENV_VALUE_BYTES: usize = 32 << 10;
 /// The longest `env` with all its names and values, in bytes.
 pub const MAX_ENV_BYTES: usize = 256 << 10;
 /// The largest number of entries in `command`, `args`, `labels`, `volumes` and `access.host`.
-const MAX_LIST: usize = 256;
+pub(crate) const MAX_LIST: usize = 256;
 
 /// A rule that a specification breaks, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,61 +1,24 @@
-//! Which keys there are, an example of each, and what to say of a key that there is not.
+//! What to say of a key that there is not. Which ones there are stands in [`super::reference`].
 
 use strsim::osa_distance;
 
+use super::reference::{self, names};
 use crate::app::echo::quoted;
 
 /// The keys of an app.
-pub(super) const APP: [&str; 18] = [
-    "name",
-    "image",
-    "replicas",
-    "access",
-    "port",
-    "command",
-    "args",
-    "env",
-    "env_file",
-    "files",
-    "resources",
-    "volumes",
-    "labels",
-    "stop",
-    "pull",
-    "health",
-    "rollout",
-    "pre_deploy",
-];
+pub(super) const APP: [&str; 18] = names(&reference::APP);
 /// The keys of `access`.
-pub(super) const ACCESS: [&str; 2] = ["host", "path"];
+pub(super) const ACCESS: [&str; 2] = names(&reference::ACCESS);
 /// The keys of `resources`.
-pub(super) const RESOURCES: [&str; 2] = ["cpu", "memory"];
+pub(super) const RESOURCES: [&str; 2] = names(&reference::RESOURCES);
 /// The keys of `stop`.
-pub(super) const STOP: [&str; 3] = ["signal", "grace", "drain"];
+pub(super) const STOP: [&str; 3] = names(&reference::STOP);
 /// The keys of `health`.
-pub(super) const HEALTH: [&str; 10] = [
-    "http",
-    "tcp",
-    "exec",
-    "port",
-    "interval",
-    "timeout",
-    "start_period",
-    "success",
-    "failures",
-    "replace_after",
-];
+pub(super) const HEALTH: [&str; 10] = names(&reference::HEALTH);
 /// The keys of `rollout`.
-pub(super) const ROLLOUT: [&str; 7] = [
-    "max_surge",
-    "max_unavailable",
-    "min_ready",
-    "progress_deadline",
-    "order",
-    "on_failure",
-    "history",
-];
+pub(super) const ROLLOUT: [&str; 7] = names(&reference::ROLLOUT);
 /// The keys of `pre_deploy`.
-pub(super) const PRE_DEPLOY: [&str; 2] = ["command", "timeout"];
+pub(super) const PRE_DEPLOY: [&str; 2] = names(&reference::PRE_DEPLOY);
 
 const LEVELS: [(&str, &[&str]); 7] = [
     ("", &APP),
@@ -69,77 +32,18 @@ const LEVELS: [(&str, &[&str]); 7] = [
 
 /// How the field at `path` is written, such as `replicas: 3`.
 pub(super) fn example(path: &str) -> &'static str {
-    match path {
-        "name" => "name: myapp",
-        "image" => "image: myapp-image:1.5",
-        "replicas" => "replicas: 3",
-        "access" => "access: { host: myapp.local }",
-        "access.host" => "host: myapp.local",
-        "access.path" => "path: /shop",
-        "port" => "port: 8080",
-        "command" => "command: [\"sleep\", \"60\"]",
-        "args" => "args: [\"--verbose\"]",
-        "env_file" => "env_file: ./.env",
-        "files" => "files: { /etc/myapp/app.conf: ./app.conf }",
-        "resources" => "resources: { memory: 256Mi }",
-        "resources.cpu" => "cpu: 0.5",
-        "resources.memory" => "memory: 256Mi",
-        "volumes" => "volumes: [\"cache:/var/cache/myapp\"]",
-        "stop" => "stop: { grace: 30s }",
-        "stop.signal" => "signal: SIGINT",
-        "stop.grace" => "grace: 30s",
-        "stop.drain" => "drain: 1m",
-        "pull" => "pull: always",
-        "health" => "health: { http: /healthz }",
-        "health.http" => "http: /healthz",
-        "health.tcp" => "tcp: true",
-        "health.exec" => "exec: [\"/bin/check\"]",
-        "health.port" => "port: 8081",
-        "health.interval" => "interval: 10s",
-        "health.timeout" => "timeout: 1s",
-        "health.start_period" => "start_period: 2m",
-        "health.success" => "success: 2",
-        "health.failures" => "failures: 3",
-        "health.replace_after" => "replace_after: 12",
-        "rollout" => "rollout: { max_surge: 2 }",
-        "rollout.max_surge" => "max_surge: 25%",
-        "rollout.max_unavailable" => "max_unavailable: 1",
-        "rollout.min_ready" => "min_ready: 10s",
-        "rollout.progress_deadline" => "progress_deadline: 5m",
-        "rollout.order" => "order: stop-first",
-        "rollout.on_failure" => "on_failure: pause",
-        "rollout.history" => "history: 20",
-        "pre_deploy" => "pre_deploy: { command: [\"/bin/migrate\"] }",
-        "pre_deploy.command" => "command: [\"/bin/migrate\", \"up\"]",
-        "pre_deploy.timeout" => "timeout: 10m",
-        _ => match path.split_once('.') {
-            Some(("env" | "env_file" | "files", key)) if let Some(example) = of_reference(key) => {
-                example
-            }
-            Some(("env", _)) => "LOG_LEVEL: info",
-            Some(("files", _)) => "/etc/myapp/app.conf: ./app.conf",
-            Some(("labels", _)) => "team: shop",
-            Some((list, _)) => example(list),
-            None if path == "labels" => "labels: { team: shop }",
-            None => "env: { LOG_LEVEL: info }",
-        },
-    }
+    reference::example(path).unwrap_or("name: myapp")
 }
+
+/// The keys of a reference to a file.
+const FILE_REF: [&str; 2] = names(&reference::FILE_REF);
+/// The keys of an entry of `files`.
+const CONFIG_FILE: [&str; 3] = names(&reference::CONFIG_FILE);
 
 /// The keys of a file that is referred to, and what beside them.
 pub(super) fn of_file(json: bool, others: &[&'static str]) -> Vec<&'static str> {
-    let content = json.then_some("content");
-    ["file", "sha256"].into_iter().chain(content).chain(others.iter().copied()).collect()
-}
-
-/// How a field of a reference to a file is written; targets and names have dots themselves.
-fn of_reference(path: &str) -> Option<&'static str> {
-    match path.rsplit_once('.')?.1 {
-        "file" => Some("file: ./password"),
-        "sha256" => Some("sha256: 0123456789abcdef"),
-        "mode" => Some("mode: \"0400\""),
-        _ => None,
-    }
+    let content = json.then_some(reference::CONTENT[0].name);
+    FILE_REF.into_iter().chain(content).chain(others.iter().copied()).collect()
 }
 
 /// The keys of the level `path`.
@@ -148,8 +52,8 @@ fn level(path: &str) -> &'static [&'static str] {
         return keys;
     }
     match path.split_once('.') {
-        Some(("env" | "env_file", _)) => &["file", "sha256"],
-        Some(("files", _)) => &["file", "sha256", "mode"],
+        Some(("env" | "env_file", _)) => &FILE_REF,
+        Some(("files", _)) => &CONFIG_FILE,
         Some(_) | None => &[],
     }
 }

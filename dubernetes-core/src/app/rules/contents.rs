@@ -13,7 +13,7 @@ use crate::app::{
 };
 
 /// The largest number of entries in `env_file`.
-const MAX_ENV_FILES: usize = 16;
+pub(crate) const MAX_ENV_FILES: usize = 16;
 
 /// The rules for `env_file`.
 pub(crate) fn env_files(files: &[FileRef], found: &mut Vec<Broken>) {
