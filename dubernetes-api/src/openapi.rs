@@ -2,7 +2,7 @@
 
 mod schemas;
 
-pub(crate) use schemas::{AppSpec, Change, EngineVersion, Event, Foresight, Phase, PodState};
+pub(crate) use schemas::{AppSpec, Change, EngineVersion, Event, Foresight, Phase, PodState, Why};
 
 use std::sync::Arc;
 

@@ -14,12 +14,16 @@ pub const APP_SCALE: &str = "/v1/apps/{name}/scale";
 pub const APP_ROLLOUT: &str = "/v1/apps/{name}/rollout";
 /// The revisions of an app.
 pub const APP_REVISIONS: &str = "/v1/apps/{name}/revisions";
+/// Why an app is as it is.
+pub const APP_WHY: &str = "/v1/apps/{name}/why";
 /// The output of all replicas of an app.
 pub const APP_LOGS: &str = "/v1/apps/{name}/logs";
 /// The pods.
 pub const PODS: &str = "/v1/pods";
 /// One pod.
 pub const POD: &str = "/v1/pods/{name}";
+/// Why a pod is as it is.
+pub const POD_WHY: &str = "/v1/pods/{name}/why";
 /// The output of one pod.
 pub const POD_LOGS: &str = "/v1/pods/{name}/logs";
 /// Runs a command in a pod.

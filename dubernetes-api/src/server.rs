@@ -19,6 +19,7 @@ mod stream;
 mod system;
 mod view;
 mod watch;
+mod why;
 
 use std::io;
 use std::net::IpAddr;
@@ -128,9 +129,11 @@ fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(apps::scale))
         .routes(routes!(rollout::wish))
         .routes(routes!(revisions::list))
+        .routes(routes!(why::of_app))
         .routes(routes!(logs::of_app))
         .routes(routes!(pods::list))
         .routes(routes!(pods::get, pods::delete))
+        .routes(routes!(why::of_pod))
         .routes(routes!(logs::of_pod))
         .routes(routes!(exec::exec))
         .routes(routes!(events::list))

@@ -25,6 +25,9 @@ pub use dubernetes_core::event::Event;
 pub use dubernetes_core::foresee::{Foresight, Step};
 pub use dubernetes_core::runtime::{EngineVersion, ExecRequest};
 pub use dubernetes_core::store::Change;
+pub use dubernetes_core::why::{
+    Link as WhyLink, Output as WhyOutput, Step as WhyStep, SubjectKind, Why,
+};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

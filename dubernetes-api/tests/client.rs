@@ -282,7 +282,7 @@ fn shell() -> MockContainerRuntime {
 }
 
 fn command(word: &str) -> ExecRequest {
-    ExecRequest { command: vec![word.to_owned()], stdin: true, tty: Some((80, 24)) }
+    ExecRequest { command: vec![word.to_owned()], stdin: true, tty: Some((80, 24)), user: None }
 }
 
 #[tokio::test]

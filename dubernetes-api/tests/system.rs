@@ -302,9 +302,11 @@ async fn every_endpoint_is_in_the_document() {
         path::APP_SCALE,
         path::APP_ROLLOUT,
         path::APP_REVISIONS,
+        path::APP_WHY,
         path::APP_LOGS,
         path::PODS,
         path::POD,
+        path::POD_WHY,
         path::POD_LOGS,
         path::POD_EXEC,
         path::EVENTS,
@@ -368,6 +370,24 @@ fn the_document_knows_every_field_of_the_core() {
         count: 1,
     };
     assert_eq!(fields("Event"), keys(&serde_json::to_value(event).unwrap()));
+    let why = dubernetes_core::why::Why {
+        kind: dubernetes_core::why::SubjectKind::App,
+        name: String::new(),
+        state: String::new(),
+        cause: String::new(),
+        chain: vec![dubernetes_core::why::Link {
+            step: dubernetes_core::why::Step::Rule,
+            text: String::new(),
+            detail: String::new(),
+            at: None,
+        }],
+        output: Some(dubernetes_core::why::Output { pod: String::new(), lines: Vec::new() }),
+        help: Vec::new(),
+    };
+    let why = serde_json::to_value(why).unwrap();
+    assert_eq!(fields("Why"), keys(&why));
+    assert_eq!(fields("WhyLink"), keys(&why["chain"][0]));
+    assert_eq!(fields("WhyOutput"), keys(&why["output"]));
     let step = dubernetes_core::foresee::Step {
         action: String::new(),
         pod: None,

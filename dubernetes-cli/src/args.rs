@@ -11,6 +11,7 @@ mod shared;
 pub(crate) use basic::{ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs};
 pub(crate) use inspect::{
     DescribeArgs, DoctorArgs, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs, VersionArgs,
+    WhyArgs,
 };
 pub(crate) use learn::{At, SimulateArgs};
 pub(crate) use orchestrate::{
@@ -173,6 +174,18 @@ Examples:
   dubernetes describe pod/web-1"
     )]
     Describe(DescribeArgs),
+    /// Show why an app or a pod is as it is.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Show why an app or a pod is as it is. The first line is the cause; then follow what is
+wanted, what is there, the rule that fired, what it decided, what came of it, and when
+it is looked at next.
+
+Examples:
+  dubernetes why web
+  dubernetes why pod/web-1 -o json"
+    )]
+    Why(WhyArgs),
     /// Show what happened.
     #[command(
         after_long_help = EXIT_CODES,
@@ -294,6 +307,7 @@ impl Command {
             Self::Apply(args) => &args.format,
             Self::Plan(args) => &args.format,
             Self::Get(args) => &args.format,
+            Self::Why(args) => &args.format,
             Self::Events(args) => &args.format,
             Self::Simulate(args) => &args.format,
             Self::Status(args) => &args.format,

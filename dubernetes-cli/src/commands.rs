@@ -21,6 +21,7 @@ mod status;
 mod up;
 mod validate;
 mod version;
+mod why;
 
 pub(crate) use version::VERSION;
 
@@ -44,6 +45,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Down(args) => interruptible(down::run(&args, settings)).await,
         Command::Get(args) => interruptible(get::run(&args, settings)).await,
         Command::Describe(args) => interruptible(describe::run(&args, settings)).await,
+        Command::Why(args) => interruptible(why::run(&args, settings)).await,
         Command::Events(args) => interruptible(events::run(&args, settings)).await,
         Command::Logs(args) => interruptible(logs::run(&args, settings)).await,
         Command::Exec(args) => interruptible(exec::run(&args, settings)).await,

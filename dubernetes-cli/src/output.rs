@@ -9,7 +9,7 @@ mod table;
 mod yaml;
 
 pub(crate) use age::{age, seconds, span};
-pub(crate) use rows::{Row, or_none, short_id};
+pub(crate) use rows::{Row, or_none, reason, short_id};
 pub(crate) use table::{Cell, Table};
 
 use std::io::{self, IsTerminal as _, Write as _};

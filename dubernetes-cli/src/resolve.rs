@@ -1,7 +1,10 @@
 //! From a name on the command line to the app or pod that it means.
 
+use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, Pod};
 use dubernetes_api::{Client, ClientError};
+use dubernetes_core::app::AppName;
+use dubernetes_core::event::REFUSED;
 
 use crate::args::Named;
 use crate::report::{Failure, Outcome};
@@ -60,6 +63,10 @@ pub(crate) async fn missing(client: &Client, name: &Named) -> Failure {
         Named::Pod(name) => (format!("pod `{name}` not found"), pods(client).await),
         Named::Either(name) => (format!("no app and no pod is named `{name}`"), apps(client).await),
     };
+    let what = match refusal(client, name).await {
+        Some(refused) => format!("{what}: its apply was refused: {refused}"),
+        None => what,
+    };
     // Whoever cannot list what there is has said so in the first place.
     let help = match there_are {
         Ok(names) if names.is_empty() => "there are none".to_owned(),
@@ -67,6 +74,15 @@ pub(crate) async fn missing(client: &Client, name: &Named) -> Failure {
         Err(_) => return Failure::new(what),
     };
     Failure::new(what).help(help)
+}
+
+/// Why the last apply of an app was refused, if nothing else has happened to it since.
+async fn refusal(client: &Client, name: &Named) -> Option<String> {
+    let (Named::App(app) | Named::Either(app)) = name else { return None };
+    let app = Some(AppName::parse(app).ok()?);
+    let query = EventsQuery { app, limit: Some(1), ..EventsQuery::default() };
+    let last = client.events(&query).await.ok()?.pop()?;
+    (last.reason == REFUSED).then_some(last.message)
 }
 
 async fn apps(client: &Client) -> Result<Vec<String>, ClientError> {

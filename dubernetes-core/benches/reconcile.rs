@@ -88,6 +88,7 @@ fn replica(spec: &dubernetes_core::app::AppSpec, app: u32, ordinal: u32) -> Obse
             port: spec.port,
             restarts: 0,
             streak: 0,
+            last_end: None,
         },
         state: ContainerState::Running { started_at: now() },
         created_at: now(),

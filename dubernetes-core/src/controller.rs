@@ -7,6 +7,7 @@
 mod execute;
 mod memory;
 mod observe;
+mod pace;
 mod pass;
 mod probe;
 mod question;

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::AppName;
 
+/// The reason of the event that an apply was refused.
+pub const REFUSED: &str = "Refused";
+
 /// An event to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {

@@ -28,6 +28,8 @@ pub const PORT: &str = "dubernetes.port";
 pub const RESTARTS: &str = "dubernetes.restarts";
 /// How many of those restarts came in a row, without 10 minutes of running between them.
 pub const STREAK: &str = "dubernetes.streak";
+/// How the container before it ended, if it is a restart.
+pub const LAST_END: &str = "dubernetes.last-end";
 
 /// The labels of a replica, typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +52,14 @@ pub struct ReplicaLabels {
     pub restarts: u32,
     /// How many restarts came in a row.
     pub streak: u32,
+    /// How the container before it ended, as a sentence fragment, if it is a restart.
+    pub last_end: Option<String>,
 }
 
 impl ReplicaLabels {
     /// As the engine keeps them, with the owner's.
     pub fn to_map(&self, instance: &InstanceName) -> BTreeMap<String, String> {
-        [
+        let mut labels: BTreeMap<_, _> = [
             (INSTANCE, instance.to_string()),
             (APP, self.app.to_string()),
             (REVISION, self.revision.to_string()),
@@ -69,7 +73,11 @@ impl ReplicaLabels {
         .into_iter()
         .chain(self.image.as_ref().map(|image| (IMAGE, image.to_string())))
         .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+        .collect();
+        if let Some(last_end) = &self.last_end {
+            labels.insert(LAST_END.to_owned(), last_end.clone());
+        }
+        labels
     }
 
     /// Reads them back.
@@ -88,6 +96,7 @@ impl ReplicaLabels {
             port: read(labels, PORT)?,
             restarts: read(labels, RESTARTS)?,
             streak: read(labels, STREAK)?,
+            last_end: labels.get(LAST_END).cloned(),
         })
     }
 }
@@ -168,6 +177,7 @@ mod tests {
             port: 80,
             restarts: 7,
             streak: 4,
+            last_end: Some("exit code 1 after 0.4s".into()),
         };
         let mut map = labels.to_map(&InstanceName::default());
         assert_eq!(ReplicaLabels::from_map(&map), Ok(labels));

@@ -21,5 +21,6 @@ pub mod state;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod why;
 
 pub use reconcile::reconcile;

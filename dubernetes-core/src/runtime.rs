@@ -134,10 +134,25 @@ pub async fn exec_to_end(
     id: &ContainerId,
     command: &[&str],
 ) -> Result<ExecResult, RuntimeError> {
+    exec_to_end_as(runtime, id, command, None).await
+}
+
+/// The same as a user of this number, where one is given.
+///
+/// # Errors
+///
+/// Those of [`exec_to_end`].
+pub async fn exec_to_end_as(
+    runtime: &dyn ContainerRuntime,
+    id: &ContainerId,
+    command: &[&str],
+    user: Option<u32>,
+) -> Result<ExecResult, RuntimeError> {
     use futures_util::StreamExt as _;
     const LIMIT: usize = 8 << 20;
     let request = ExecRequest {
         command: command.iter().map(|word| (*word).to_owned()).collect(),
+        user,
         ..ExecRequest::default()
     };
     let mut session = runtime.exec(id, &request).await?;

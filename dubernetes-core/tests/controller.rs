@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dubernetes_core::app::{ImageRef, Volume};
+use dubernetes_core::app::{Access, HostName, ImageRef, RoutePath, Volume};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::plan::{Phase, PodState};
 use dubernetes_core::store::{EventQuery, Store as _};
@@ -415,4 +415,44 @@ async fn an_address_that_left_the_routes_is_not_used_again_for_a_while() {
         let image = format!("web:{}", n + 2);
         ready(&bed, &image, 1).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn constant_change_reloads_once_a_second_and_the_last_state_wins() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 2).await;
+    let slow = Behaviour { ready_after: Some(Duration::from_secs(3)), ..Behaviour::default() };
+    bed.runtime.add_image("api:1", slow);
+    bed.apply(&app("api", "api:1", 1)).await.unwrap();
+    bed.until_ready("api").await;
+    tokio::time::sleep(MINUTE).await;
+    let before = bed.ingress.applied().len();
+
+    // 200 changes in 10 s: each moves the app to another host, and none is worth a second reload.
+    let moved = |number: u32| {
+        let mut spec = app("web", "web:1", 2);
+        let host = HostName::parse(&format!("web-{number}.local")).unwrap();
+        spec.access = Some(Access { hosts: vec![host], path: RoutePath::default() });
+        spec
+    };
+    for number in 0..200 {
+        bed.apply(&moved(number)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if number == 0 {
+            assert_eq!(bed.ingress.applied().len(), before + 1, "after quiet it is served at once");
+        }
+        if number == 100 {
+            bed.runtime.kill("dubernetes.default.api-1.r1", 137);
+            tokio::time::sleep(Duration::from_millis(1050)).await;
+            let table = bed.ingress.applied().pop().unwrap();
+            let api = table.routes.iter().find(|route| route.app.as_str() == "api").unwrap();
+            assert!(api.endpoints.is_empty(), "a dead one leaves within a second: {api:?}");
+        }
+    }
+    let during = bed.ingress.applied().len() - before;
+    assert!((10..=13).contains(&during), "{during} reloads in 11 s");
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+    let answer = bed.ingress.request("web-199.local", "/");
+    assert!(matches!(answer, Answer::Endpoint(_)), "{answer:?}");
+    assert_eq!(bed.ingress.request("web-198.local", "/"), Answer::NotFound);
 }

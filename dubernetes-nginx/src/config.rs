@@ -15,7 +15,7 @@ use dubernetes_core::runtime::FileEntry;
 use sha2::{Digest as _, Sha256};
 
 use crate::directive::Token::{
-    Address, Below, Host, Kibibytes, Path, Socket, Text, Upstream, UpstreamUrl, Word,
+    Address, Below, Host, Kibibytes, Number, Path, Socket, Text, Upstream, UpstreamUrl, Word,
 };
 use crate::directive::{Conf, Token};
 pub use crate::directive::{Digest, IllegalToken};
@@ -25,6 +25,9 @@ use crate::version::Version;
 pub const ROOT: &str = "/etc/nginx/dubernetes";
 /// The port of the private listener on the container's address; never published.
 pub const PRIVATE_PORT: u16 = 8079;
+/// How many processes answer requests. Each reload leaves as many for as long as they have connections,
+/// so there are only few; and two, so that one that crashes takes not all connections with it.
+pub(crate) const WORKERS: usize = 2;
 /// The path on it that answers with the generation's digest.
 pub const GENERATION_PATH: &str = "/generation";
 
@@ -157,7 +160,7 @@ fn digest(files: &BTreeMap<String, String>, site: &Site) -> Digest {
 
 fn main(site: &Site) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
-    conf.words("worker_processes", &["auto"])?;
+    conf.line("worker_processes", &[Number(WORKERS)])?;
     conf.words("pid", &["/etc/nginx/dubernetes/nginx.pid"])?;
     conf.words("error_log", &["stderr", "error"])?;
     conf.block("events", &[], |conf| conf.words("worker_connections", &["4096"]))?;
@@ -193,6 +196,8 @@ fn client_settings(conf: &mut Conf, site: &Site) -> Result<(), IllegalToken> {
     // How much may be uploaded is the app's business.
     conf.words("client_max_body_size", &["0"])?;
     conf.words("large_client_header_buffers", &["4", "16k"])?;
+    // A connection without a request holds up what drains, so it ends before the limit of that.
+    conf.words("client_header_timeout", &["20s"])?;
     conf.words("keepalive_timeout", &["75s"])?;
     if site.version.is_some_and(Version::has_min_timeout) {
         // A reload leaves kept connections this long, so no request meets a connection that closes.
@@ -231,6 +236,9 @@ fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
     // No answer of an app steers nginx itself.
     conf.words("proxy_ignore_headers", &["X-Accel-Redirect", "X-Accel-Charset"])?;
     conf.words("proxy_redirect", &["off"])?;
+    // A body is passed on as it comes: an upload that is under way is a connection to its replica
+    // then, and not a request that some worker will send at some time.
+    conf.words("proxy_request_buffering", &["off"])?;
     // Event streams arrive as they are written.
     conf.words("proxy_buffering", &["off"])?;
     // Only the head of an answer has to fit; nginx wants the two in proportion all the same.

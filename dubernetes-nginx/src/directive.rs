@@ -32,6 +32,8 @@ pub(crate) enum Token<'a> {
     Address(Ipv4Addr),
     /// An address and a port.
     Socket(Ipv4Addr, u16),
+    /// A number.
+    Number(usize),
     /// A size in units of 1024 bytes.
     Kibibytes(usize),
     /// The name of a generation.
@@ -157,6 +159,7 @@ fn written(token: Token<'_>) -> Result<String, IllegalToken> {
         }
         Token::Address(address) => Ok(address.to_string()),
         Token::Socket(address, port) => Ok(format!("{address}:{port}")),
+        Token::Number(number) => Ok(number.to_string()),
         Token::Kibibytes(size) => Ok(format!("{size}k")),
         Token::Digest(digest) => checked(digest.to_string(), is_name),
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::Signal;
+use dubernetes_core::error::chain;
 use dubernetes_core::ingress::{Applied, Ingress, IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::{ContainerId, ContainerRuntime, Network, exec_to_end};
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use crate::error::failed;
 use crate::proxy::{ANSWER_LIMIT, Nginx, NginxConfig, POLL, Run};
 use crate::quarantine::Candidate;
 use crate::version::Version;
-use crate::workers::WINDOW;
+use crate::workers::{Look, OLD_WORKERS, WINDOW};
 
 /// So many fresh connections in a row, [`POLL`] apart, must be answered by the new generation.
 /// Older workers take new connections for 100 ms beside the new ones, and longer on a busy
@@ -27,6 +28,8 @@ use crate::workers::WINDOW;
 const ANSWERS: u32 = 8;
 /// How often the files of the served generation are compared with what they should be.
 const VERIFY_EVERY: Duration = Duration::from_secs(15);
+/// A look at nginx's processes may be so old.
+const LOOK_AGE: Duration = Duration::from_millis(200);
 /// Old generations are removed once in so many changes: a few small folders harm nobody.
 const SWEEP_EVERY: u32 = 8;
 
@@ -37,6 +40,8 @@ pub struct NginxIngress {
     /// One change at a time.
     turn: tokio::sync::Mutex<()>,
     memory: Mutex<Memory>,
+    /// What nginx's processes held at a time: many addresses that drain are one question.
+    last_look: tokio::sync::Mutex<Option<(Run, Instant, Look)>>,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +69,7 @@ impl NginxIngress {
             nginx: Nginx { runtime, config },
             turn: tokio::sync::Mutex::default(),
             memory: Mutex::default(),
+            last_look: tokio::sync::Mutex::default(),
         }
     }
 
@@ -227,6 +233,40 @@ impl NginxIngress {
         Ok(())
     }
 
+    /// Whether a look at nginx, made at `since` or later, shows that no request can reach `address`.
+    async fn is_free(
+        &self,
+        run: &Run,
+        address: Ipv4Addr,
+        since: Instant,
+    ) -> Result<bool, IngressError> {
+        let mut last = self.last_look.lock().await;
+        if let Some((of, at, look)) = &*last
+            && of == run
+            && *at >= since
+            && at.elapsed() < LOOK_AGE
+        {
+            return Ok(!look.may_reach(address));
+        }
+        let at = Instant::now();
+        let look = self.nginx.look(run).await?;
+        let is_free = !look.may_reach(address);
+        *last = Some((run.clone(), at, look));
+        Ok(is_free)
+    }
+
+    /// Keeps the number of older workers bounded. A failure harms nothing: the next change tries it again.
+    async fn bound(&self, run: &Run) {
+        match self.nginx.end_excess(run).await {
+            Ok(0) => {}
+            Ok(ended) => tracing::warn!(
+                ended,
+                "more than {OLD_WORKERS} older nginx workers have connections: those with the fewest end"
+            ),
+            Err(error) => tracing::debug!(error = chain(&error), "older workers were not counted"),
+        }
+    }
+
     /// Removes generations that neither serve nor did so last. A failure harms nothing.
     async fn sweep(&self, run: &Run, keep: &[Option<&Digest>]) {
         let turn = self.memory().changes % SWEEP_EVERY;
@@ -268,6 +308,7 @@ impl Ingress for NginxIngress {
             self.acknowledge(&run, &generation.digest, &generation.table);
             self.memory().verified = Some(Instant::now());
             self.sweep(&run, &[Some(&generation.digest), serving.as_ref()]).await;
+            self.bound(&run).await;
         }
         let mut warnings: Vec<_> = site.version.and_then(Version::warning).into_iter().collect();
         warnings.extend(candidate.warnings.iter().cloned());
@@ -314,7 +355,7 @@ impl Ingress for NginxIngress {
         if since.elapsed() < WINDOW {
             return Ok(false);
         }
-        Ok(!self.nginx.is_connected(&run, address).await?)
+        self.is_free(&run, address, since + WINDOW).await
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

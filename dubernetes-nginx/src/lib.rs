@@ -12,8 +12,9 @@
 //!   that was sent is repeated only if its method is idempotent.
 //! - Apps see `Host` as it was sent, `X-Real-IP` and `X-Forwarded-For` (the peer's address), `-Host`
 //!   and `-Proto`; what the client claims in these or in `Forwarded` is dropped.
-//! - Websockets are passed through, other upgrades are not. Answers are not buffered; bodies of
-//!   requests are, without a limit. A silent connection lives one hour.
+//! - Websockets are passed through, other upgrades are not. Neither answers nor bodies of requests
+//!   are buffered, and there is no limit to them. A silent connection lives one hour, and one
+//!   without a request 20 s.
 //!
 //! # How a table gets there
 //!
@@ -21,6 +22,13 @@
 //! itself, then a link is switched and nginx reloads. The table is acknowledged when new connections are answered
 //! by the new generation. If nginx refuses the files, each app is checked by itself, and one that
 //! does not pass keeps its last good routes. A check that fails never touches what serves.
+//!
+//! # What lives on
+//!
+//! A reload ends no connection. Those that do not end, such as websockets, keep a worker of the former
+//! generation alive; of these there are 64 at most, and then those with the fewest connections end.
+//! An address is drained when no connection leads to it and no older worker has a client whose
+//! request is yet to come. How often there is a reload is the caller's choice.
 //!
 //! # Guarantees
 //!

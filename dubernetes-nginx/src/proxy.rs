@@ -27,7 +27,7 @@ use crate::error::failed;
 /// Which settings the container was made of; another value replaces it.
 const SETTINGS: &str = "dubernetes.settings";
 /// The port inside the container that is published.
-const HTTP_PORT: u16 = 80;
+pub(crate) const HTTP_PORT: u16 = 80;
 /// How long connections may go on when the container is taken away.
 const GRACE: app::Duration = app::Duration::from_secs(5);
 /// The same for one that is paused: it serves nobody, so whoever waits is served sooner by a new start.
@@ -44,7 +44,7 @@ const LOOK_EVERY: u32 = 5;
 pub struct NginxConfig {
     /// The instance whose requests it routes.
     pub instance: InstanceName,
-    /// The image; nginx 1.27.4 or later, with `cat`, `ls` and `rm`.
+    /// The image; nginx 1.27.4 or later, with `cat`, `ls`, `rm` and `sh`.
     pub image: ImageRef,
     /// When the image is pulled.
     pub pull: PullPolicy,

@@ -11,6 +11,8 @@ use crate::engine::{Engine, endpoint, route, table};
 
 const START: &[&str] = &["image", "create", "put gen", "start", "exec nginx -v"];
 const CHANGE: &[&str] = &["put gen", "exec nginx -T", "put link", "signal SIGHUP"];
+/// After a change: old generations, now and then, and how many workers there are.
+const AFTER: &[&str] = &["exec ls", "exec cat tcp"];
 
 fn joined(parts: &[&[&str]]) -> Vec<String> {
     parts.iter().flat_map(|part| part.iter().map(|call| (*call).to_owned())).collect()
@@ -24,7 +26,7 @@ async fn the_first_table_makes_a_container_then_checks_before_it_reloads() {
     let applied = ingress.apply(&wanted).await.unwrap();
     assert!(applied.changed && applied.quarantined.is_empty() && applied.warnings.is_empty());
     let former = &["exec cat table"];
-    assert_eq!(engine.take_calls(), joined(&[START, former, CHANGE, &["exec ls"]]));
+    assert_eq!(engine.take_calls(), joined(&[START, former, CHANGE, AFTER]));
     assert_eq!(engine.served(), wanted);
 }
 
@@ -75,7 +77,10 @@ async fn a_bad_app_keeps_its_last_good_routes_and_the_rest_is_served() {
     let check = ["put gen", "exec nginx -T"];
     // All, each of the two alone, and then what is left.
     let checks = [check, check, check, check].concat();
-    assert_eq!(engine.take_calls(), joined(&[&checks, &["put link", "signal SIGHUP"]]));
+    assert_eq!(
+        engine.take_calls(),
+        joined(&[&checks, &["put link", "signal SIGHUP", "exec cat tcp"]])
+    );
 
     let again = ingress.apply(&wanted).await.unwrap();
     assert_eq!((again.changed, again.quarantined), (false, applied.quarantined));
@@ -266,6 +271,7 @@ async fn an_address_is_drained_after_the_window_and_its_last_connection() {
     engine.connect(left);
     assert!(!ingress.drained(left).await.unwrap(), "a request is under way");
     engine.disconnect();
+    tokio::time::advance(std::time::Duration::from_millis(250)).await;
     assert!(ingress.drained(left).await.unwrap());
     assert!(!ingress.drained(kept).await.unwrap(), "an address of the table gets requests");
     engine.lose();

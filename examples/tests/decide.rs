@@ -48,6 +48,7 @@ fn ready(ordinal: u32) -> ObservedReplica {
             port: 80,
             restarts: 0,
             streak: 0,
+            last_end: None,
         },
         state: ContainerState::Running { started_at: NOW },
         created_at: NOW,

@@ -92,6 +92,13 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
+    /// Whether the other end is known to have closed it.
+    pub fn is_closed(&self) -> bool {
+        use std::io::ErrorKind::WouldBlock;
+        // Nothing is due: whatever comes, an end or bytes, makes it unfit for a request.
+        !matches!(self.stream.get_ref().try_read(&mut [0]), Err(error) if error.kind() == WouldBlock)
+    }
+
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors

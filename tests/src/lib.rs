@@ -1,6 +1,6 @@
 //! What the end-to-end tests are made of: a [`scenario`] with an instance of its own, the
 //! program as users run it ([`program`]), what can be seen from outside ([`checks`]), requests
-//! ([`http`]) and a stream of them ([`load`]).
+//! ([`http`]), a stream of them ([`load`]), and websockets ([`websocket`]).
 //!
 //! A test is one story about the built program, a real engine and a real nginx; what a lower
 //! level can show is shown there.
@@ -8,13 +8,16 @@
 #![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
 pub mod checks;
+pub mod door;
 pub mod http;
 pub mod load;
 pub mod manifest;
 pub mod program;
+pub mod registry;
 mod report;
 pub mod scenario;
 mod slots;
+pub mod websocket;
 
 pub use checks::eventually;
 pub use manifest::{app, busybox, whoami};

@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::door::Door;
 use crate::eventually;
 use crate::manifest::{BUSYBOX, Manifest, WHOAMI};
 use crate::program::{Ran, docker, run};
@@ -83,6 +84,8 @@ pub struct Scenario {
     ingress_image: String,
     folder: TempDir,
     serve: Mutex<Option<Child>>,
+    /// The engine's socket as the program is told it, if not the usual one.
+    socket: Mutex<Option<PathBuf>>,
 }
 
 impl Scenario {
@@ -97,7 +100,8 @@ impl Scenario {
         std::fs::create_dir(folder.path().join("state")).unwrap();
         let port = free_port();
         let serve = Mutex::new(None);
-        Self { instance, port, runtime, test, program, ingress_image, folder, serve }
+        let socket = Mutex::new(None);
+        Self { instance, port, runtime, test, program, ingress_image, folder, serve, socket }
     }
 
     /// A second instance beside this one.
@@ -138,7 +142,20 @@ impl Scenario {
             .env("DUBERNETES_INSTANCE", self.instance.as_str())
             .env("DUBERNETES_HTTP_PORT", self.port.to_string())
             .env("DUBERNETES_INGRESS_IMAGE", &self.ingress_image);
+        if let Some(socket) = &*self.socket.lock().unwrap() {
+            command.env("DUBERNETES_ENGINE", socket);
+        }
         command
+    }
+
+    /// From now on the program reaches the engine through a door that can be shut.
+    pub async fn through_a_door(&self) -> Door {
+        let path = self.folder.path().join("engine.sock");
+        *self.socket.lock().unwrap() = Some(path.clone());
+        let engine = self.runtime.endpoint();
+        let mut door = Door::new(path, engine.strip_prefix("unix://").unwrap().into());
+        door.open().await;
+        door
     }
 
     /// Runs a command of the program to its end.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use dubernetes_tests::checks::SOON;
 use dubernetes_tests::http::{Connection, Request, once};
+use dubernetes_tests::websocket::WebSocket;
 use dubernetes_tests::{Scenario, busybox, eventually, here, whoami};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -62,31 +63,14 @@ fn a_websocket_outlives_the_deploy_of_another_app() {
     here!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("chat", 1).host("chat.test")).await;
-        let mut connection = Connection::open(s.port).await.unwrap();
-        let stream = connection.stream();
-        let request = "GET /echo HTTP/1.1\r\nHost: chat.test\r\nUpgrade: websocket\r\n\
-                       Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert_ne!(stream.read_line(&mut head).await.unwrap(), 0, "{head}");
-        }
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let mut socket = WebSocket::open(s.port, "chat.test").await.unwrap();
         for round in ["before", "deploy", "scale", "after"] {
             match round {
                 "deploy" => drop(s.apply(&whoami("web", 2).host("web.test")).await),
                 "scale" => drop(s.run(&["scale", "web", "1"]).await.succeeds()),
                 _ => {}
             }
-            // A final text frame, masked with zeros; it comes back without a mask.
-            let length = u8::try_from(round.len()).unwrap();
-            stream.write_all(&[0x81, 0x80 | length, 0, 0, 0, 0]).await.unwrap();
-            stream.write_all(round.as_bytes()).await.unwrap();
-            let mut back = vec![0; 2 + round.len()];
-            let read = tokio::time::timeout(SOON, stream.read_exact(&mut back)).await;
-            read.unwrap().unwrap();
-            assert_eq!(String::from_utf8_lossy(&back[2..]), round);
+            socket.echo(round).await.unwrap();
         }
     });
 }

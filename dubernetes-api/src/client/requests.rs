@@ -9,7 +9,7 @@ use crate::client::{Client, ClientError};
 use crate::path;
 use crate::wire::{
     App, Applied, Event, Health, List, PlanReport, Pod, Revision, RolloutWish, Route, Scale,
-    Status, Version,
+    Status, Version, Why,
 };
 
 /// Which events are wanted.
@@ -113,6 +113,16 @@ impl Client {
     /// Has a pod replaced by another one.
     pub async fn delete_pod(&self, name: &str) -> Result<(), ClientError> {
         self.send(self.call(Method::DELETE, &path::named(path::POD, name))).await.map(drop)
+    }
+
+    /// Why an app is as it is.
+    pub async fn why_app(&self, name: &str) -> Result<Why, ClientError> {
+        self.get(&path::named(path::APP_WHY, name), &[]).await
+    }
+
+    /// Why a pod is as it is.
+    pub async fn why_pod(&self, name: &str) -> Result<Why, ClientError> {
+        self.get(&path::named(path::POD_WHY, name), &[]).await
     }
 
     /// The revisions of an app that are kept, oldest first.

@@ -115,3 +115,66 @@ pub(crate) struct Step {
     /// So many replicas are ready after it.
     ready: u32,
 }
+
+/// Why an app or a pod is as it is.
+#[derive(ToSchema)]
+pub(crate) struct Why {
+    /// What it is about.
+    kind: SubjectKind,
+    /// Its name.
+    name: String,
+    /// How it is, in one word: that of its phase or state.
+    state: String,
+    /// The true cause; empty if all is well.
+    cause: String,
+    /// From what is wanted to what comes next.
+    chain: Vec<WhyLink>,
+    /// The last output of the container that explains it.
+    output: Option<WhyOutput>,
+    /// What a person can do.
+    help: Vec<String>,
+}
+
+/// What a question is about.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum SubjectKind {
+    App,
+    Pod,
+}
+
+/// One step of a causal chain.
+#[derive(ToSchema)]
+pub(crate) struct WhyLink {
+    /// Which step it is.
+    step: WhyStep,
+    /// What is so.
+    text: String,
+    /// More about it; may be empty.
+    detail: String,
+    /// When it was or will be so, where that is known.
+    #[schema(format = DateTime)]
+    at: Option<String>,
+}
+
+/// The steps of a causal chain, in their order.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum WhyStep {
+    Desired,
+    Observed,
+    Rule,
+    Decision,
+    Result,
+    Next,
+}
+
+/// The last output of a container.
+#[derive(ToSchema)]
+pub(crate) struct WhyOutput {
+    /// Its pod.
+    pod: String,
+    /// The lines, oldest first.
+    #[schema(max_items = 20)]
+    lines: Vec<String>,
+}

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::controller::Snapshot;
+use dubernetes_core::event::{EventKind, NewEvent, REFUSED};
 use dubernetes_core::store::{Change, PutApp, StoreError};
 
 use serde::Deserialize;
@@ -199,7 +200,11 @@ async fn store(
     retry: bool,
 ) -> Result<Applied, ApiError> {
     let name = spec.name.clone();
-    put_app(state, spec, expected, retry).await.map_err(|error| match error {
+    let put = put_app(state, spec, expected, retry).await;
+    if let Err(StoreError::RouteTaken(conflict)) = &put {
+        remember_refusal(state, &name, conflict.to_string()).await;
+    }
+    put.map_err(|error| match error {
         StoreError::StaleGeneration { present: 0, .. } => ApiError::new(
             ProblemKind::StaleGeneration,
             format!("app `{name}` does not exist, but a generation of it was expected"),
@@ -207,6 +212,20 @@ async fn store(
         .with("generation", 0),
         error => error.into(),
     })
+}
+
+/// Whoever looks for the app later is told why it is not as its file says.
+async fn remember_refusal(state: &ApiState, name: &AppName, message: String) {
+    let event = NewEvent {
+        time: state.clock.now(),
+        kind: EventKind::Warning,
+        app: Some(name.clone()),
+        pod: None,
+        reason: REFUSED.to_owned(),
+        message,
+    };
+    // The refusal itself is the answer, whether or not it can be kept.
+    let _ = state.store.append(&[event]).await;
 }
 
 async fn put_app(

@@ -37,6 +37,16 @@ pub(crate) struct DescribeArgs {
     pub(crate) name: Vec<String>,
 }
 
+/// `why`.
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// An app or a pod. `app NAME` and `pod NAME` work as well.
+    #[arg(value_name = "NAME", required = true, num_args = 1..=2)]
+    pub(crate) name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
 /// `events`.
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {

@@ -97,6 +97,18 @@ impl Named {
         }
     }
 
+    /// `web`, `app/web`, or `app web`.
+    ///
+    /// # Errors
+    ///
+    /// What was expected.
+    pub(crate) fn of_words(words: &[String]) -> Result<Self, String> {
+        match words {
+            [kind, name] => Self::parse(&format!("{kind}/{name}")),
+            words => Self::parse(words.first().map_or("", String::as_str)),
+        }
+    }
+
     /// The name alone.
     pub(crate) fn name(&self) -> &str {
         match self {

@@ -21,7 +21,7 @@ use crate::target::{Intent, Target};
 const EVENTS: usize = 10;
 
 pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Outcome {
-    let name = named(&args.name)?;
+    let name = Named::of_words(&args.name).map_err(|text| Failure::with_exit(USAGE, text))?;
     let text = Target::with(settings, Intent::Read, async |target: &Target| {
         let client = &target.client;
         let now = Timestamp::now();
@@ -41,15 +41,6 @@ pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Outcome {
     })
     .await?;
     output::print(&text)
-}
-
-/// `web`, `app/web`, or `app web`.
-fn named(words: &[String]) -> Outcome<Named> {
-    let usage = |text: String| Failure::with_exit(USAGE, text);
-    match words {
-        [kind, name] => Named::parse(&format!("{kind}/{name}")).map_err(usage),
-        words => Named::parse(words.first().map_or("", String::as_str)).map_err(usage),
-    }
 }
 
 async fn events(
@@ -88,7 +79,7 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
     let spec = &app.spec;
     let mut lines = Lines::new(13);
     lines.add("Name", app.name.as_str());
-    lines.add("Status", status(app));
+    lines.add("Status", status(app, now));
     let image_id = app.image_id.as_ref().map(|id| format!(" ({})", short_id(&id.0)));
     lines.add("Image", format!("{}{}", spec.image, image_id.unwrap_or_default()));
     lines.add("Created", format!("{} ago", age(app.created_at, now)));
@@ -133,16 +124,16 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
     lines.text + &pods_text(pods, now)
 }
 
-fn status(app: &App) -> String {
+fn status(app: &App, now: Timestamp) -> String {
     let status = &app.status;
     let updated = if status.updated == status.desired {
         format!("all on revision {}", status.revision)
     } else {
         format!("{} on revision {}", status.updated, status.revision)
     };
-    let reason = match status.message.as_str() {
+    let reason = match output::reason(status, now).as_str() {
         "" => String::new(),
-        message => format!("; {message}"),
+        reason => format!("; {reason}"),
     };
     let (phase, ready, desired) = (status.phase, status.ready, status.desired);
     format!("{phase}: {ready} of {desired} ready, {updated}{reason}")

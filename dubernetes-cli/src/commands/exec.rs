@@ -32,6 +32,7 @@ pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Outcome {
             command: args.command.clone(),
             stdin: args.stdin,
             tty: args.tty.then(size),
+            user: None,
         };
         let session = target.client.exec(&pod, &request).await?;
         let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };

@@ -55,7 +55,9 @@ pub(super) async fn failed(target: &Target, app: &App) -> Failure {
     for (revision, count) in revisions {
         failure = failure.line(format!("still serving: revision {revision}, {count} ready"));
     }
-    failure.help(format!("`dubernetes describe {name}` shows the whole app and its events"))
+    failure.help(format!(
+        "`dubernetes why {name}` shows the whole chain, `dubernetes describe {name}` the whole app"
+    ))
 }
 
 async fn last_lines(target: &Target, pod: &Pod) -> Vec<String> {
@@ -86,7 +88,7 @@ pub(super) fn timed_out(name: &AppName, last: Option<&App>, timeout: &str) -> Fa
     let state = state.unwrap_or_else(|| "nobody has looked at it yet".to_owned());
     Failure::with_exit(TIMED_OUT, format!("app/{name} was not ready within {timeout}"))
         .line(format!("now: {state}"))
-        .help("it stays applied; `--timeout` gives it more time")
+        .help(format!("it stays applied; `dubernetes why {name}` shows what it waits for"))
 }
 
 /// That the user went away while apps were on their way.

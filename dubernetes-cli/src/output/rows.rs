@@ -1,6 +1,6 @@
 //! The columns of each kind of object.
 
-use dubernetes_api::wire::{App, EndpointState, Event, Pod, Revision, Route};
+use dubernetes_api::wire::{App, AppStatus, EndpointState, Event, Pod, Revision, Route};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ impl Row for App {
             Cell::new(status.revision.to_string()),
             Cell::new(hosts.join(",")),
             Cell::new(age(self.created_at, now)),
-            Cell::new(&status.message),
+            Cell::new(reason(status, now)),
         ];
         if wide {
             cells.insert(7, Cell::new(self.spec.image.as_str()));
@@ -179,6 +179,18 @@ impl Row for Route {
     fn full_name(&self) -> String {
         let path = if self.path.is_root() { "" } else { self.path.as_str() };
         format!("route/{}{path}", self.host)
+    }
+}
+
+/// Why an app is as it is, and when the next try is.
+pub(crate) fn reason(status: &AppStatus, now: Timestamp) -> String {
+    let left = status.next_try.map(|at| at.as_second().saturating_sub(now.as_second()).max(0));
+    match left.and_then(|left| u64::try_from(left).ok()) {
+        Some(left) if !status.message.is_empty() => {
+            let left = dubernetes_core::app::Duration::from_secs(left);
+            format!("{}, next in {left}", status.message)
+        }
+        Some(_) | None => status.message.clone(),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::state::{Drain, Engine, FailureKind, ObservedReplica, ObservedState};
 
 use super::execute::Failed;
 use super::memory::Memory;
+use super::pace::Pace;
 use super::probe::ProbeHistory;
 use super::tasks::{TaskResult, Tasks};
 use super::{Command, Mode, Options, Ports, Snapshot, Wake, observe, record, tear_down};
@@ -39,6 +40,9 @@ pub(super) struct Pass {
     leaving: BTreeSet<ContainerId>,
     drain_due: Instant,
     draining: BTreeSet<std::net::Ipv4Addr>,
+    pace: Pace,
+    /// When the planned table may be handed out, where it has to wait.
+    route_due: Option<Instant>,
     look_due: Instant,
 }
 
@@ -61,6 +65,8 @@ impl Pass {
             leaving: BTreeSet::new(),
             drain_due: now,
             draining: BTreeSet::new(),
+            pace: Pace::default(),
+            route_due: None,
             look_due: now,
         }
     }
@@ -271,17 +277,23 @@ impl Pass {
     }
 
     /// Has the ingress serve the planned table where it serves another one. A table that failed
-    /// is tried again after a back-off, another one at once.
+    /// is tried again after a back-off, another one as soon as the pace lets it.
     fn route(&mut self, plan: &Plan, observed: &ObservedState, tasks: &mut Tasks) {
-        let wanted = match &observed.ingress {
-            ObservedIngress::Serving { table } => *table != plan.routes,
-            ObservedIngress::Down { .. } => true,
-            ObservedIngress::Absent => !plan.routes.is_empty(),
+        self.route_due = None;
+        let (wanted, serves) = match &observed.ingress {
+            ObservedIngress::Serving { table } => (*table != plan.routes, true),
+            ObservedIngress::Down { .. } => (true, false),
+            ObservedIngress::Absent => (!plan.routes.is_empty(), false),
         };
         if !wanted || self.memory.under_way.contains(&CallKey::Routes) {
             return;
         }
         if self.memory.refused.as_ref() == Some(&plan.routes) && self.routes_retry().is_some() {
+            return;
+        }
+        // A proxy that does not serve yet is started, not reloaded.
+        if serves && let Err(due) = self.pace.take(Instant::now()) {
+            self.route_due = Some(due);
             return;
         }
         self.memory.under_way.insert(CallKey::Routes);
@@ -311,6 +323,9 @@ impl Pass {
         }
         if let Some(left) = self.routes_retry() {
             wait = wait.min(left);
+        }
+        if let Some(due) = self.route_due {
+            wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
         self.look_due = Instant::now() + wait.max(Duration::from_millis(5));
         now.checked_add(wait).ok()

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::text::counted;
 use super::{Block, Waiting};
 
 /// What everything else waits for. Its text is the app's message wherever that is shown.
@@ -27,7 +28,7 @@ pub enum Cause {
     Looping {
         /// Its pod.
         pod: String,
-        /// What happened to it last, if it is down.
+        /// How its last container ended, where that is known.
         last: Option<String>,
         /// So many restarts were made.
         restarts: u32,
@@ -72,10 +73,10 @@ impl fmt::Display for Cause {
             Self::Blocked(block) => block.fmt(f),
             Self::Waits(waiting) => f.write_str(&waiting.text()),
             Self::Looping { pod, last: Some(last), restarts } => {
-                write!(f, "{pod}: {last}, {restarts} restarts")
+                write!(f, "{pod}: {last}, {}", counted(*restarts))
             }
             Self::Looping { pod, last: None, restarts } => {
-                write!(f, "{pod} keeps failing, {restarts} restarts")
+                write!(f, "{pod} keeps failing, {}", counted(*restarts))
             }
             Self::Ingress { message } => f.write_str(message),
             Self::RevisionFailed { revision, reason } => {

@@ -118,7 +118,7 @@ impl fmt::Display for Wait {
             Self::Ready { reason } => write!(f, "not ready: {reason}"),
             Self::Unrouted => f.write_str("until the ingress has taken it out"),
             Self::Drained { .. } => f.write_str("requests under way"),
-            Self::BackOff { cause, restarts } => write!(f, "{cause}, {restarts} restarts"),
+            Self::BackOff { cause, restarts } => write!(f, "{cause}, {}", counted(*restarts)),
             Self::Retry { message, failures } if *failures > 1 => {
                 write!(f, "{message} ({failures} tries)")
             }
@@ -185,4 +185,9 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
+}
+
+/// `1 restart`, `2 restarts`.
+pub(super) fn counted(restarts: u32) -> String {
+    if restarts == 1 { "1 restart".to_owned() } else { format!("{restarts} restarts") }
 }

@@ -11,13 +11,15 @@ use crate::runtime::{ContainerFile, ContainerRequest, ImageId};
 
 /// Who a new replica is.
 #[derive(Debug, Clone)]
-pub(super) struct Identity {
+pub(super) struct Identity<'a> {
     pub(super) ordinal: u32,
     pub(super) revision: u64,
     pub(super) restarts: u32,
     pub(super) streak: u32,
     pub(super) address: Ipv4Addr,
     pub(super) spec_hash: String,
+    /// How the container ended whose place it takes.
+    pub(super) last_end: Option<&'a str>,
 }
 
 /// The whole request for one replica of `spec`.
@@ -26,9 +28,9 @@ pub(super) fn replica(
     network: &str,
     spec: &AppSpec,
     image: &ImageId,
-    who: Identity,
+    who: Identity<'_>,
 ) -> ReplicaPlan {
-    let Identity { ordinal, revision, restarts, streak, address, spec_hash } = who;
+    let Identity { ordinal, revision, restarts, streak, address, spec_hash, last_end } = who;
     let pod = identity::pod_name(&spec.name, ordinal);
     let labels = ReplicaLabels {
         app: spec.name.clone(),
@@ -40,6 +42,7 @@ pub(super) fn replica(
         port: spec.port,
         restarts,
         streak,
+        last_end: last_end.map(str::to_owned),
     };
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));

@@ -21,7 +21,7 @@ const CREATES_A_PASS: u32 = 16;
 
 /// Which replica is to be created.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Place<'a> {
     /// The revision that it is labelled with.
     revision: u64,
     /// Whether its content is that of the wanted revision, whatever its number.
@@ -29,6 +29,8 @@ struct Place {
     ordinal: u32,
     restarts: u32,
     streak: u32,
+    /// The replica that failed there.
+    after: Option<&'a ObservedReplica>,
 }
 
 /// What one app may still add in this pass.
@@ -134,6 +136,7 @@ impl<'a> Growth<'a> {
                 ordinal: labels.ordinal,
                 restarts: next.restarts,
                 streak: next.streak,
+                after: Some(failed),
             };
             self.create(world, place, reason, plan);
         }
@@ -169,7 +172,8 @@ impl<'a> Growth<'a> {
             } else {
                 Reason::BelowReplicas { want, have }
             };
-            let place = Place { revision, is_wanted, ordinal, restarts: 0, streak: 0 };
+            let (restarts, streak, after) = (0, 0, None);
+            let place = Place { revision, is_wanted, ordinal, restarts, streak, after };
             if !self.create(world, place, reason, plan) {
                 return;
             }
@@ -189,12 +193,12 @@ impl<'a> Growth<'a> {
     fn create(
         &mut self,
         world: &mut World<'_>,
-        place: Place,
+        place: Place<'_>,
         reason: Reason,
         plan: &mut Plan,
     ) -> bool {
         let name = &self.stored.spec.name;
-        let Place { revision, is_wanted, ordinal, restarts, streak } = place;
+        let Place { revision, is_wanted, ordinal, restarts, streak, after } = place;
         // Without an image there is nothing to create: `resolve_image` sees to it.
         let Some((spec, image, hash)) = self.content(world, place) else { return false };
         if is_wanted && image_is_gone(world, name, revision) {
@@ -211,7 +215,11 @@ impl<'a> Growth<'a> {
             plan.blocked.push(Blocked { app: Some(name.clone()), pod: None, block });
             return false;
         };
-        let who = Identity { ordinal, revision, restarts, streak, address, spec_hash: hash };
+        let last_end =
+            after.map(|failed| restart::last_end(failed, self.memory_limit().as_deref()));
+        let last_end = last_end.as_deref();
+        let spec_hash = hash;
+        let who = Identity { ordinal, revision, restarts, streak, address, spec_hash, last_end };
         let instance = &world.desired.instance;
         let replica = create::replica(instance, &network.id, spec, image, who);
         self.push_create(world, replica, reason, plan);
@@ -242,7 +250,7 @@ impl<'a> Growth<'a> {
     fn content<'b>(
         &self,
         world: &World<'b>,
-        place: Place,
+        place: Place<'_>,
     ) -> Option<(&'b AppSpec, &'b ImageId, String)>
     where
         'a: 'b,

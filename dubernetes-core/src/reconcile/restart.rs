@@ -92,6 +92,12 @@ pub(super) fn cause(replica: &ObservedReplica, memory_limit: Option<&str>) -> St
     }
 }
 
+/// The same for the label of the container that follows. An engine's text may be long.
+pub(super) fn last_end(replica: &ObservedReplica, memory_limit: Option<&str>) -> String {
+    const LONGEST: usize = 300;
+    cause(replica, memory_limit).chars().take(LONGEST).collect()
+}
+
 /// How a process ended, as a sentence fragment. The engine's init and every shell end with 126
 /// and 127 where a command cannot be run.
 pub(crate) fn exit(code: i64, ran: SignedDuration) -> String {

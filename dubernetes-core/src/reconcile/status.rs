@@ -164,7 +164,10 @@ fn cause(
     if let Some(looping) =
         sorted.current.iter().find(|r| restart::is_looping(r, world.is_ready(r), world.now))
     {
-        let last = (!looping.is_running()).then(|| restart::cause(looping, memory));
+        let last = match looping.is_running() {
+            true => looping.labels.last_end.clone(),
+            false => Some(restart::cause(looping, memory)),
+        };
         let (pod, restarts) = (looping.pod(), looping.labels.restarts);
         return (Cause::Looping { pod, last, restarts }, None);
     }

@@ -196,6 +196,10 @@ pub struct ExecRequest {
     pub stdin: bool,
     /// The size of the terminal that the command gets (columns, rows), or none.
     pub tty: Option<(u16, u16)>,
+    /// The number of the user that it runs as, or none for the container's own. Not for callers of
+    /// the API.
+    #[serde(skip)]
+    pub user: Option<u32>,
 }
 
 /// A command that runs in a container.

@@ -32,7 +32,8 @@
 //!   `unready says=`, `unhealthy says=` (to be replaced), `unknown` (it runs, and no probe has come back), `paused`, `removing`,
 //!   `exited` or `oom` (`code= ran=`), or `start-failed says=`. `ago=` is how long it is so.
 //! - A replica that is `ready` is so for 60 s, or `ready-for=1s`.
-//! - Further: `rev=` (the app's), `restarts=`, `streak=` (as `restarts`), `address=`, `routed`,
+//! - Further: `rev=` (the app's), `restarts=`, `streak=` (as `restarts`), `last="how the container
+//!   before it ended"`, `address=`, `routed`,
 //!   `draining=5s` (no longer routed for so long), `drained`, `evicted`.
 //! - A CALL is `network`, `routes`, `image web 2`, `create web-3 2` (the revision, which is the
 //!   app's if left out), `forget web` or `container web-1` (with `rev=` and `restarts=` where a pod

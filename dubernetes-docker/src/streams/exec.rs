@@ -59,6 +59,7 @@ fn config(request: &ExecRequest) -> ExecConfig {
         attach_stderr: Some(true),
         tty: Some(request.tty.is_some()),
         cmd: Some(request.command.clone()),
+        user: request.user.map(|number| number.to_string()),
         ..ExecConfig::default()
     }
 }

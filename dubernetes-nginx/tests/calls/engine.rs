@@ -299,7 +299,10 @@ impl Inside {
                 ("exec nginx -v", String::new(), text, 0)
             }
             ["nginx", "-T", "-c", main] => self.check(main),
-            ["cat", "/proc/net/tcp"] => ("exec cat tcp", self.connections(), String::new(), 0),
+            ["sh", "-c", look] => {
+                assert!(look.ends_with("children /proc/net/tcp"), "{look}");
+                ("exec cat tcp", self.connections(), String::new(), 0)
+            }
             ["cat", path] => ("exec cat table", self.files[path].clone(), String::new(), 0),
             ["cat", ref paths @ ..] => {
                 let current = format!("{ROOT}/{}", self.current);
@@ -350,11 +353,12 @@ impl Inside {
     }
 
     fn connections(&self) -> String {
-        let head = "  sl  local_address rem_address   st\n".to_owned();
+        let head = "20 21   sl  local_address rem_address   st\n".to_owned();
         match self.connection {
             Some(address) => {
                 let remote = u32::from_ne_bytes(address.octets());
-                head + &format!("   0: 0200590A:C350 {remote:08X}:0050 01 00000000:00000000\n")
+                let rest = "00000000:00000000 00:00000000 00000000 65534 0 30777 1 0";
+                head + &format!("   0: 0200590A:C350 {remote:08X}:0050 01 {rest}\n")
             }
             None => head,
         }

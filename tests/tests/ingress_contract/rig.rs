@@ -22,6 +22,7 @@ use dubernetes_core::testing::gate::engine_or_skip;
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
 use dubernetes_nginx::{NginxConfig, NginxIngress};
+use dubernetes_tests::websocket::WebSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -290,38 +291,30 @@ impl Rig {
         self.posting.store(false, Ordering::Relaxed);
     }
 
+    /// A connection to the ingress on which nothing was sent so far.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
+    }
+
     /// Opens a websocket to the upstream's echo.
     pub(crate) async fn websocket(&self, host: &str) -> WebSocket {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        let request = format!(
-            "GET /echo HTTP/1.1\r\nHost: {host}\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.unwrap());
-        }
-        let head = String::from_utf8_lossy(&head);
-        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        WebSocket(stream)
+        WebSocket::open(self.port, host).await.unwrap()
     }
-}
 
-#[derive(Debug)]
-pub(crate) struct WebSocket(TcpStream);
+    /// The number of nginx's worker processes, older ones too.
+    pub(crate) async fn workers(&self) -> usize {
+        docker(&format!("top {} -eo pid,args", self.container())).await.matches("worker").count()
+    }
 
-impl WebSocket {
-    /// Sends a short text and returns what comes back.
-    pub(crate) async fn echo(&mut self, text: &str) -> String {
-        let length = u8::try_from(text.len()).unwrap();
-        // A final text frame, masked with zeros.
-        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
-        frame.extend_from_slice(text.as_bytes());
-        self.0.write_all(&frame).await.unwrap();
-        let mut answer = vec![0; 2 + text.len()];
-        tokio::time::timeout(LIMIT, self.0.read_exact(&mut answer)).await.unwrap().unwrap();
-        String::from_utf8_lossy(&answer[2..]).into_owned()
+    /// Shows what was measured, beside the test's own output.
+    pub(crate) async fn report(&self, text: &str) {
+        let _ = tokio::io::stderr().write_all(format!("{text}\n").as_bytes()).await;
+    }
+
+    /// What nginx's container uses of memory, in bytes.
+    pub(crate) async fn memory(&self) -> u64 {
+        let id = ContainerId(self.container());
+        self.runtime.stats(&id).await.unwrap().memory_bytes
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::app::{FileMode, FileTarget, Secret};
 use crate::runtime::{
     ContainerFile, ContainerId, ContainerState, ExecOutput, ExecRequest, ExecResult, FileEntry,
-    LogOptions, RuntimeError, exec_to_end,
+    LogOptions, RuntimeError, exec_to_end, exec_to_end_as,
 };
 
 use super::bench::{
@@ -120,6 +120,8 @@ pub(super) async fn output_and_exit_codes(bench: &Bench<'_>) {
     assert_eq!(both.stderr, b"err\n", "standard error comes as it is");
     let spaced = run(bench, &id, &["printf", "%s", "$HOME *"]).await;
     assert_eq!(spaced.stdout, b"$HOME *", "no shell reads the command");
+    let user = exec_to_end_as(bench.runtime, &id, &["id", "-u"], Some(1234)).await;
+    assert_eq!(must("run as a user", user).stdout, b"1234\n", "a command runs as the user named");
     let many = run(bench, &id, &["head", "-c", "300000", "/dev/zero"]).await;
     assert_eq!(many.stdout.len(), 300_000, "long output comes whole");
     let unfound = run(bench, &id, &["/no/such/command"]).await;
@@ -131,8 +133,12 @@ pub(super) async fn output_and_exit_codes(bench: &Bench<'_>) {
     // An engine sets the size a moment after the start.
     let sized = r#"while size=$(stty size 2>/dev/null); [ -z "$size" ] || [ "$size" = "0 0" ]
         do sleep 0.1; done; echo "$size""#;
-    let terminal =
-        ExecRequest { command: words(&["sh", "-c", sized]), stdin: true, tty: Some((91, 33)) };
+    let terminal = ExecRequest {
+        command: words(&["sh", "-c", sized]),
+        stdin: true,
+        tty: Some((91, 33)),
+        user: None,
+    };
     let shown = talk(bench, &id, &terminal, b"").await;
     assert_eq!(shown.stdout, b"33 91\r\n", "a terminal has the size that was asked for");
     bench.remove(&id).await;
@@ -140,7 +146,7 @@ pub(super) async fn output_and_exit_codes(bench: &Bench<'_>) {
 
 pub(super) async fn input(bench: &Bench<'_>) {
     let id = bench.running(&bench.request("input")).await;
-    let request = ExecRequest { command: words(&["cat"]), stdin: true, tty: None };
+    let request = ExecRequest { command: words(&["cat"]), stdin: true, tty: None, user: None };
     let echoed = talk(bench, &id, &request, b"typed").await;
     assert_eq!(echoed.stdout, b"typed", "what is written to the input arrives");
     assert_eq!(echoed.code, 0, "shutting the input down ends it");

@@ -1,0 +1,86 @@
+//! Why apps and pods are as they are, over HTTP.
+
+#[path = "support/api.rs"]
+mod api;
+
+use std::time::Duration;
+
+use api::Api;
+use axum::http::StatusCode;
+use dubernetes_core::plan::Phase;
+use dubernetes_core::runtime::ContainerId;
+use dubernetes_core::testing::build::app_name;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_is_explained_with_its_last_lines() {
+    let api = Api::start();
+    api.put("/v1/apps/loop", r#"{"name":"loop","image":"crash:1"}"#).await.json();
+    let failed = api.bed.until("it has failed and waits", LIMIT, |seen| {
+        let status = seen.plan.statuses.get(&app_name("loop"));
+        status.is_some_and(|status| status.phase == Phase::Failed && status.next_try.is_some())
+    });
+    let seen = failed.await;
+    let pod = &seen.plan.statuses[&app_name("loop")].pods[0];
+    let id: ContainerId = pod.container_id.clone().unwrap();
+    let containers = api.bed.runtime.containers();
+    let name = &containers.iter().find(|container| container.id == id).unwrap().name;
+    (0..30).for_each(|n| api.bed.runtime.write_log(name, &format!("line {n}")));
+
+    let why = api.get("/v1/apps/loop/why").await.json();
+    let text = |key: &str| why[key].as_str().unwrap().to_owned();
+    assert_eq!(
+        (text("kind"), text("name"), text("state")),
+        ("app".into(), "loop".into(), "Failed".into())
+    );
+    assert!(text("cause").starts_with("loop-1: exit code 1 after"), "{why}");
+    let steps: Vec<_> = why["chain"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|link| link["step"].as_str().unwrap())
+        .collect();
+    assert_eq!(steps, ["desired", "observed", "rule", "decision", "result", "next"]);
+    let lines = why["output"]["lines"].as_array().unwrap();
+    assert_eq!((lines.len(), &lines[19]), (20, &"line 29".into()), "the last twenty");
+
+    let pod = api.get("/v1/pods/loop-1/why").await.json();
+    assert_eq!((&pod["kind"], &pod["state"]), (&"pod".into(), &"BackOff".into()));
+    assert_eq!(pod["output"], why["output"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_well_needs_no_cause_and_no_output() {
+    let api = Api::start();
+    api.ready(r#"{"name":"web","image":"web:1","replicas":2}"#).await;
+    for path in ["/v1/apps/web/why", "/v1/pods/web-2/why"] {
+        let why = api.get(path).await.json();
+        assert_eq!((&why["cause"], &why["output"]), (&"".into(), &serde_json::Value::Null));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_was_just_applied_is_explained_as_it_is_wanted_now() {
+    let api = Api::start();
+    api.ready(r#"{"name":"web","image":"web:1"}"#).await;
+    api.put("/v1/apps/web", r#"{"name":"web","image":"none:1"}"#).await.json();
+    let why = api.get("/v1/apps/web/why").await.json();
+    assert!(why["chain"][0]["text"].as_str().unwrap().contains("none:1"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_exist_has_no_cause_and_a_refusal_is_remembered() {
+    let api = Api::start();
+    for path in ["/v1/apps/nope/why", "/v1/pods/nope-1/why", "/v1/apps/N%2F/why"] {
+        assert_eq!(api.get(path).await.error(), "404 not-found");
+    }
+    api.ready(r#"{"name":"web","image":"web:1","access":{"host":"web.local"}}"#).await;
+    let other = r#"{"name":"other","image":"web:1","access":{"host":"web.local"}}"#;
+    assert_eq!(api.put("/v1/apps/other", other).await.status, StatusCode::CONFLICT);
+    assert_eq!(api.get("/v1/apps/other/why").await.error(), "404 not-found");
+    let events = api.get("/v1/events?app=other").await.json();
+    let event = &events["items"][0];
+    assert_eq!((&event["reason"], &event["type"]), (&"Refused".into(), &"Warning".into()));
+    assert_eq!(event["message"], "the host `web.local` is taken by app `web`");
+}

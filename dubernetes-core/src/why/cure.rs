@@ -1,0 +1,127 @@
+//! What a person can do about a cause.
+
+use crate::plan::{Block, Cause, Wait, Waiting};
+use crate::runtime::ContainerState;
+use crate::state::FailureKind;
+
+use super::chain::failure;
+use super::{Known, Subject};
+
+/// Commands and edits that help, the most likely one first.
+pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
+    let app = subject.app;
+    match &subject.cause {
+        Cause::EngineAway { .. } => {
+            vec!["start the engine; the orchestrator goes on by itself once it answers".to_owned()]
+        }
+        Cause::Blocked(block) => of_block(block, subject),
+        Cause::Ingress { .. } | Cause::Waits(Waiting { wait: Wait::Retry { .. }, .. }) => {
+            of_failure(known, subject)
+        }
+        Cause::Waits(Waiting { wait: Wait::Ready { .. }, .. }) => {
+            let port = known.desired.apps.get(app).map_or(80, |stored| stored.spec.port);
+            vec![format!(
+                "let it listen on port {port} of all addresses, or say `port: N` in its file"
+            )]
+        }
+        Cause::Waits(Waiting { wait: Wait::BackOff { .. }, .. }) | Cause::Looping { .. } => {
+            of_end(known, subject)
+        }
+        Cause::RevisionFailed { .. } | Cause::RolledBack { .. } => {
+            vec![format!("correct the file of `{app}` and apply it again")]
+        }
+        Cause::Waits(Waiting {
+            wait:
+                Wait::UnderWay
+                | Wait::Unrouted
+                | Wait::Drained { .. }
+                | Wait::SurgeLimit { .. }
+                | Wait::Tombstone
+                | Wait::PreDeploy
+                | Wait::MinReady
+                | Wait::Deadline
+                | Wait::Stable
+                | Wait::Held { .. },
+            ..
+        })
+        | Cause::Paused
+        | Cause::NotRouted
+        | Cause::Deleting { .. }
+        | Cause::None => Vec::new(),
+    }
+}
+
+fn of_block(block: &Block, subject: &Subject<'_>) -> Vec<String> {
+    let app = subject.app;
+    let help = match block {
+        Block::Orphans { .. } => format!("apply the file of `{app}` to take them over"),
+        Block::Unreadable { id, .. } => {
+            format!("remove it with the engine's own tools: `docker rm {id:.12}`")
+        }
+        Block::NewerThanStore { .. } => format!("apply the newest file of `{app}` again"),
+        Block::RouteTaken { .. } => format!("give `{app}` another host or path in `access`"),
+        Block::NoAddress { .. } => "ask for fewer replicas, or use a second instance".to_owned(),
+    };
+    vec![help]
+}
+
+fn of_failure(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
+    let Some(failure) = failure(known, subject) else { return Vec::new() };
+    let image = known.desired.apps.get(subject.app).map(|stored| stored.spec.image.to_string());
+    let image = image.unwrap_or_default();
+    let help = match failure.kind {
+        FailureKind::ImageMissing => {
+            format!("correct `image`, or build `{image}` on this engine or push it to its registry")
+        }
+        FailureKind::ImageDenied => {
+            let registry = registry(&image);
+            format!(
+                "`docker login{registry}` as the user who runs the orchestrator, or correct `image`"
+            )
+        }
+        FailureKind::PortTaken => {
+            "free the port, or choose another one with `dubernetes serve --http-port`".to_owned()
+        }
+        FailureKind::ImageGone | FailureKind::Lasting | FailureKind::Passing => {
+            format!("`dubernetes events {}` shows what was tried", subject.app)
+        }
+    };
+    vec![help]
+}
+
+/// The registry that a reference names, with a space in front; empty for the engine's own.
+fn registry(image: &str) -> String {
+    match image.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => {
+            format!(" {first}")
+        }
+        Some(_) | None => String::new(),
+    }
+}
+
+/// What helps a replica whose process ends.
+fn of_end(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
+    let app = subject.app;
+    let pod = subject.troubled.map_or(app.as_str(), |pod| pod.name.as_str());
+    let mut help = Vec::new();
+    match subject.container(known).map(|replica| &replica.state) {
+        Some(ContainerState::Exited { out_of_memory: true, .. }) => {
+            help.push("raise `resources.memory`, or let the process need less".to_owned());
+        }
+        Some(
+            ContainerState::Exited { code: 126 | 127, .. } | ContainerState::StartFailed { .. },
+        ) => {
+            help.push("correct `command` and `args`, or the image".to_owned());
+        }
+        Some(
+            ContainerState::Exited { .. }
+            | ContainerState::Created
+            | ContainerState::Running { .. }
+            | ContainerState::Paused
+            | ContainerState::Removing,
+        )
+        | None => {}
+    }
+    help.push(format!("`dubernetes logs {pod}` shows the whole output"));
+    help
+}

@@ -1,0 +1,180 @@
+//! Every file under `tests/whys`: what is given, and the chain that explains it; and what holds of
+//! every scenario, whatever it is about.
+//!
+//! A file is a story (`#`), `given:` in the words of [`dubernetes_core::testing::notation`], and a
+//! section `why NAME:` for an app or a pod. `DUBERNETES_UPDATE_GOLDEN=1` rewrites the latter.
+#![expect(clippy::unwrap_used, reason = "what cannot be read or written fails the test")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dubernetes_core::app::AppName;
+use dubernetes_core::event::{Event, EventKind};
+use dubernetes_core::plan::{Cause, Phase, Plan};
+use dubernetes_core::testing::notation::{self, Given};
+use dubernetes_core::why::{self, Known, LINE_LENGTH, Step, Why};
+
+/// The indentation of a section's text.
+const INDENT: &str = "       ";
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// What follows `given:` up to the next section.
+fn given(text: &str) -> Given {
+    let lines = text.lines().skip_while(|line| !line.starts_with("given:"));
+    let first = lines.clone().take(1).map(|line| line.trim_start_matches("given:"));
+    let rest = lines.skip(1).take_while(|line| line.starts_with(INDENT));
+    let text: Vec<_> = first.chain(rest).map(str::trim).collect();
+    notation::parse(&text.join("\n")).unwrap()
+}
+
+struct Case {
+    given: Given,
+    plan: Plan,
+    events: Vec<Event>,
+}
+
+impl Case {
+    fn new(given: Given) -> Self {
+        let plan = dubernetes_core::reconcile(&given.desired, &given.observed, given.now);
+        Self { given, plan, events: Vec::new() }
+    }
+
+    fn known(&self) -> Known<'_> {
+        let Given { desired, observed, now } = &self.given;
+        let next_look = self.plan.next_look();
+        Known { desired, observed, plan: &self.plan, events: &self.events, next_look, now: *now }
+    }
+
+    fn why(&self, name: &str) -> Option<Why> {
+        let app = AppName::parse(name).unwrap();
+        why::of_app(&self.known(), &app).or_else(|| why::of_pod(&self.known(), name))
+    }
+}
+
+fn text(why: &Why) -> String {
+    let mut text = format!("{}\n", why.headline());
+    for link in &why.chain {
+        writeln!(text, "{:<9}{} | {}", link.step, link.text, link.detail).unwrap();
+    }
+    for help in &why.help {
+        writeln!(text, "help     {help}").unwrap();
+    }
+    text.lines().map(|line| line.trim_end_matches([' ', '|']).to_owned() + "\n").collect()
+}
+
+#[test]
+fn every_cause_is_explained_as_it_says() {
+    let update = std::env::var_os("DUBERNETES_UPDATE_GOLDEN").is_some();
+    let files = files("whys");
+    assert!(files.len() > 10, "the stories are gone");
+    for file in files {
+        let written = fs::read_to_string(&file).unwrap();
+        let case = Case::new(given(&written));
+        let (mut found, mut asked) = (String::new(), 0);
+        for line in written.lines() {
+            let name = line.strip_prefix("why ").and_then(|rest| rest.split_once(':'));
+            if let Some((name, _)) = name {
+                asked += 1;
+                let why = case.why(name).unwrap_or_else(|| panic!("{name} in {}", file.display()));
+                writeln!(found, "why {name}:").unwrap();
+                text(&why).lines().for_each(|line| writeln!(found, "{INDENT}{line}").unwrap());
+            } else if asked == 0 {
+                writeln!(found, "{line}").unwrap();
+            }
+        }
+        assert!(asked > 0, "{} asks nothing", file.display());
+        if update {
+            fs::write(&file, found).unwrap();
+        } else {
+            assert_eq!(found, written, "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_scenario_has_its_cause_in_the_first_line_and_a_whole_chain() {
+    let files = files("scenarios");
+    assert!(files.len() > 25, "the scenarios are gone");
+    for file in files {
+        let case = Case::new(given(&fs::read_to_string(&file).unwrap()));
+        for (name, status) in &case.plan.statuses {
+            let why = case.why(name.as_str()).unwrap();
+            let place = format!("{}: {}", file.display(), text(&why));
+            assert_eq!(status.cause.to_string(), status.message, "{place}");
+            assert!(why.headline().ends_with(&status.message), "{place}");
+            let is_well = matches!(status.cause, Cause::None);
+            assert!(is_well || status.phase != Phase::Ready || status.ready > 0, "{place}");
+            let steps: Vec<_> = why.chain.iter().map(|link| link.step).collect();
+            assert!(steps.is_sorted(), "{place}");
+            for step in [Step::Desired, Step::Observed, Step::Rule, Step::Decision] {
+                assert!(steps.contains(&step), "{place}");
+            }
+            assert!(why.chain.iter().all(|link| !link.text.is_empty()), "{place}");
+            for pod in &status.pods {
+                let why = why::of_pod(&case.known(), &pod.name).unwrap();
+                assert!(why.headline().starts_with(&format!("{} is ", pod.name)), "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_result_is_the_newest_warning_about_what_is_in_trouble() {
+    let mut case = Case::new(
+        notation::parse("network\napp web host=web.local\nweb-1 exited code=1 ago=0s restarts=3")
+            .unwrap(),
+    );
+    let event = |id, kind, pod: Option<&str>, reason: &str| Event {
+        id,
+        time: case.given.now,
+        first_at: case.given.now,
+        kind,
+        app: Some("web".parse().unwrap()),
+        pod: pod.map(str::to_owned),
+        reason: reason.to_owned(),
+        message: "why".to_owned(),
+        count: id,
+    };
+    let events = vec![
+        event(1, EventKind::Warning, Some("web-2"), "Other"),
+        event(2, EventKind::Warning, Some("web-1"), "Exited"),
+        event(3, EventKind::Normal, Some("web-1"), "Created"),
+        event(4, EventKind::Normal, None, "Routed"),
+    ];
+    case.events = events;
+    let why = case.why("web").unwrap();
+    let result = why.chain.iter().find(|link| link.step == Step::Result).unwrap();
+    assert_eq!(
+        (result.text.as_str(), result.detail.as_str()),
+        ("Exited, 2 times", "why, 0.0s ago")
+    );
+    let (pod, container) = why::app_explained_by(&case.known(), &"web".parse().unwrap()).unwrap();
+    assert_eq!((pod.as_str(), container.0.contains("web-1")), ("web-1", true));
+}
+
+#[test]
+fn output_cannot_act_on_the_terminal_and_is_cut() {
+    let case = Case::new(notation::parse("network\napp web\nweb-1 exited restarts=1").unwrap());
+    let lines = ["\u{1b}[2Jred".to_owned(), "x".repeat(LINE_LENGTH + 1)];
+    let why = case.why("web").unwrap().with_output("web-1".to_owned(), &lines);
+    let lines = why.output.unwrap().lines;
+    assert_eq!(lines[0], "\\u{1b}[2Jred");
+    assert_eq!(lines[1], format!("{}...", "x".repeat(LINE_LENGTH)));
+    let silent = case.why("web").unwrap().with_output("web-1".to_owned(), &[]);
+    assert_eq!(silent.output, None);
+}
+
+#[test]
+fn nothing_is_explained_that_is_not_known() {
+    let case = Case::new(notation::parse("network\napp web\nweb-1 ready").unwrap());
+    assert_eq!(case.why("nobody"), None);
+    assert_eq!(case.why("web-7"), None);
+}
