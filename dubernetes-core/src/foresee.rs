@@ -56,6 +56,10 @@ pub fn foresee(
     for _ in 0..PASSES {
         let plan = world.plan();
         let mut happened = take_actions(&mut world, &plan, &mut foresight);
+        if goes_back(&plan, app) {
+            // What comes back is another specification, which nobody asked to have foretold.
+            break;
+        }
         if let Some(change) = world.take_routes(&plan) {
             note(&mut foresight, &world, "route", None, change);
             happened = true;
@@ -87,6 +91,23 @@ fn take_actions(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight
         }
     }
     happened
+}
+
+/// Whether the app's revision fails and an earlier one comes back.
+fn goes_back(plan: &Plan, app: &AppName) -> bool {
+    plan.actions.iter().any(|planned| match &planned.action {
+        Action::Conclude { app: name, verdict, .. } => {
+            name == app && matches!(verdict, Verdict::Failed { roll_back_to: Some(_), .. })
+        }
+        Action::EnsureNetwork
+        | Action::EnsureImage { .. }
+        | Action::Create(_)
+        | Action::CreateJob(_)
+        | Action::Start { .. }
+        | Action::Stop { .. }
+        | Action::Remove { .. }
+        | Action::Forget { .. } => false,
+    })
 }
 
 /// The reason of a step that is worth telling: records of ours are not.

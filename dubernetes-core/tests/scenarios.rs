@@ -18,11 +18,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, AppSpec, Order, Share};
 use dubernetes_core::foresee::{Foresight, foresee};
 use dubernetes_core::plan::{Action, AppStatus, Plan, PodState, PodStatus};
 use dubernetes_core::runtime::ContainerState;
-use dubernetes_core::state::{ObservedReplica, Readiness};
+use dubernetes_core::state::ObservedReplica;
 use dubernetes_core::testing::notation::{self, Given};
 
 #[test]
@@ -127,16 +127,16 @@ impl Scenario {
         }
         let stored = &self.given.desired.apps[name];
         let want = u32::from(stored.spec.replicas);
-        let lone_writer = want == 1 && stored.spec.volumes.iter().any(|volume| !volume.read_only);
+        let (surge, missing) = limits(&stored.spec);
         let live = count(self.of(name).filter(|r| is_live(r)));
-        if end.most_live > live.max(want + u32::from(!lone_writer)) {
+        if end.most_live > live.max(want + surge) {
             return Err(format!("`{name}` has {} replicas at one time", end.most_live));
         }
         let ready = count(
             self.of(name)
                 .filter(|r| r.labels.revision > stored.removed_through && self.is_serving(r)),
         );
-        if !lone_writer && end.fewest_ready < ready.min(want) {
+        if end.fewest_ready < ready.min(want.saturating_sub(missing)) {
             return Err(format!("`{name}` falls to {} ready replicas", end.fewest_ready));
         }
         Ok(())
@@ -153,7 +153,7 @@ impl Scenario {
     fn is_serving(&self, replica: &ObservedReplica) -> bool {
         let table = self.given.observed.ingress.table();
         replica.is_running()
-            && !matches!(replica.readiness, Readiness::NotReady { .. })
+            && replica.readiness.failure().is_none()
             && table.is_some_and(|table| table.holds(replica.labels.address))
     }
 
@@ -240,6 +240,27 @@ impl Scenario {
         }
         if text.is_empty() { "nothing\n".to_owned() } else { text }
     }
+}
+
+/// So many replicas too many, and so many missing, there may be.
+fn limits(spec: &AppSpec) -> (u32, u32) {
+    let rollout = &spec.rollout;
+    let share = |share: Share, up: u32| match share {
+        Share::Count(count) => u32::from(count),
+        Share::Percent(percent) => (u32::from(spec.replicas) * u32::from(percent) + up) / 100,
+    };
+    let lone_writer = spec.replicas == 1 && spec.volumes.iter().any(|volume| !volume.read_only);
+    let stops_first = match rollout.order {
+        Some(order) => order == Order::StopFirst,
+        None => lone_writer,
+    };
+    let surge = match rollout.max_surge {
+        _ if stops_first => 0,
+        Some(surge) => share(surge, 99),
+        None => 1,
+    };
+    let missing = share(rollout.max_unavailable, 0);
+    (surge, if surge == 0 { missing.max(1) } else { missing })
 }
 
 fn status_line(name: &AppName, status: &AppStatus) -> String {
