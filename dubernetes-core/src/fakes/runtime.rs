@@ -86,6 +86,7 @@ pub struct FakeRuntime {
 
 #[derive(Debug, Default)]
 struct World {
+    commands: BTreeMap<String, Behaviour>,
     images: BTreeMap<ImageRef, Behaviour>,
     apps: BTreeMap<String, Behaviour>,
     networks: BTreeMap<InstanceName, Network>,
@@ -119,6 +120,11 @@ impl FakeRuntime {
     /// If `image` is no image reference.
     pub fn add_image(&self, image: &str, behaviour: Behaviour) {
         self.world().images.insert(reference(image), behaviour);
+    }
+
+    /// What later containers with this command do, whatever their image.
+    pub fn set_command(&self, command: &str, behaviour: Behaviour) {
+        self.world().commands.insert(command.to_owned(), behaviour);
     }
 
     /// What the later containers of an app do, whatever their image says.

@@ -19,6 +19,10 @@ pub(super) fn step(world: &mut World<'_>, stored: &StoredApp, plan: &mut Plan) {
     }
     let Some(before) = &stored.spec.pre_deploy else { return };
     match of(world, stored) {
+        None if is_coming(world, &stored.spec.name) => {
+            let (app, pod) = (stored.spec.name.clone(), Some(pod(&stored.spec.name)));
+            plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
+        }
         None => create(world, stored, plan),
         Some(job) => advance(world, stored, before, job, plan),
     }

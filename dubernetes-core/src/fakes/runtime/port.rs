@@ -107,7 +107,9 @@ impl ContainerRuntime for FakeRuntime {
             return Err(RuntimeError::Image { image, problem, message });
         };
         let app = request.labels.get(labels::APP);
-        let behaviour = app.and_then(|app| world.apps.get(app)).cloned().unwrap_or(behaviour);
+        let command = request.command.first().and_then(|command| world.commands.get(command));
+        let other = command.or_else(|| app.and_then(|app| world.apps.get(app)));
+        let behaviour = other.cloned().unwrap_or(behaviour);
         if !world.networks.values().any(|n| n.id == request.network) {
             return Err(RuntimeError::NotFound { kind: "network", name: request.network.clone() });
         }

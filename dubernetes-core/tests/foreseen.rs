@@ -1,0 +1,163 @@
+//! What is foretold is what happens: random changes of healthy apps, once run ahead by
+//! [`dubernetes_core::foresee`] and once in earnest, by the controller on fakes and virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dubernetes_core::app::{AppSpec, Order, PreDeploy, Share, Volume};
+use dubernetes_core::foresee::{Foresight, foresee};
+use dubernetes_core::store::{Before, Change, PutApp, Store as _, decide_put};
+use dubernetes_core::testing::Behaviour;
+use dubernetes_core::testing::build::{Bed, app, app_name, worker};
+use proptest::prelude::*;
+
+/// Images that an app moves between, all of them good.
+const IMAGES: [&str; 3] = ["web:1", "web:2", "web:3"];
+
+/// Any healthy app.
+fn spec() -> impl Strategy<Value = AppSpec> {
+    let share = || {
+        prop_oneof![(0..3_u16).prop_map(Share::Count), (0..=100_u8).prop_map(Share::Percent)]
+    };
+    let order = prop::option::of(prop::sample::select(Order::ALL.to_vec()));
+    let shape = (prop::sample::select(IMAGES.to_vec()), 0..6_u16, any::<bool>(), any::<bool>());
+    let course = (prop::option::of(share()), share(), order, 0..4_u8);
+    (shape, course).prop_map(|((image, replicas, routed, writes), (surge, missing, order, rare))| {
+        let make = if routed { app } else { worker };
+        let mut spec = make("web", image, replicas);
+        if writes {
+            spec.volumes = vec![Volume::parse("data:/data").unwrap()];
+        }
+        if rare == 0 {
+            let command = vec!["migrate".to_owned()];
+            spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
+        }
+        spec.rollout.order = order;
+        spec.rollout.max_unavailable = missing;
+        if order != Some(Order::StopFirst) {
+            spec.rollout.max_surge = surge;
+        }
+        spec
+    })
+}
+
+/// Every changing call of one pod, in order.
+type Calls = BTreeMap<String, Vec<String>>;
+
+/// How often each call is made.
+fn verbs(calls: &Calls) -> BTreeMap<&str, usize> {
+    let mut verbs = BTreeMap::new();
+    for call in calls.values().flatten() {
+        *verbs.entry(call.as_str()).or_default() += 1;
+    }
+    verbs
+}
+
+/// Whether a rollout has only one replica under way at a time.
+fn one_at_a_time(spec: &AppSpec) -> bool {
+    let rollout = &spec.rollout;
+    let none = Share::Count(0);
+    match (rollout.order, rollout.max_surge, rollout.max_unavailable) {
+        (Some(Order::StopFirst), _, missing) => missing == none || missing == Share::Count(1),
+        (_, None | Some(Share::Count(1)), missing) => missing == none,
+        (_, Some(surge), missing) => surge == none && missing == Share::Count(1),
+    }
+}
+
+/// The calls that are foretold.
+fn foretold(foresight: &Foresight) -> Calls {
+    let mut calls = Calls::new();
+    for step in &foresight.steps {
+        let changing = ["create", "start", "stop", "remove"].contains(&step.action.as_str());
+        if let Some(pod) = step.pod.clone().filter(|_| changing) {
+            calls.entry(pod).or_default().push(step.action.clone());
+        }
+    }
+    calls
+}
+
+/// The calls that were made, from lines such as `create dubernetes.default.web-1.r1`.
+fn made(journal: &[String]) -> Calls {
+    let mut calls = Calls::new();
+    for line in journal {
+        let Some((call, name)) = line.split_once(' ') else { continue };
+        let Some(name) = name.strip_prefix("dubernetes.default.") else { continue };
+        let pod = match name.split_once('.') {
+            Some(("web", rest)) if rest.starts_with("pre-deploy") => "web-pre-deploy",
+            Some((pod, _)) => pod,
+            None => continue,
+        };
+        calls.entry(pod.to_owned()).or_default().push(call.to_owned());
+    }
+    calls
+}
+
+/// What the plan of the API does: the store's decision and the function ahead, without an effect.
+async fn tell_ahead(bed: &Bed, spec: &AppSpec) -> Option<Foresight> {
+    let name = app_name("web");
+    let snapshot = bed.controller.snapshot();
+    let mut desired = snapshot.desired.clone();
+    let present = bed.store.get(&name).await.unwrap();
+    let revisions = bed.store.revisions(&name).await.unwrap();
+    let before = Before::Live { app: &present, revisions: &revisions };
+    let now = snapshot.at.unwrap();
+    let decided = decide_put(before, [], &PutApp::new(spec.clone(), now)).unwrap();
+    if decided.put.change == Change::Unchanged {
+        return None;
+    }
+    desired.revisions.insert(name.clone(), revisions);
+    desired.apps.insert(name.clone(), decided.put.app);
+    Some(foresee(&desired, &snapshot.observed, &name, now))
+}
+
+async fn transition(from: AppSpec, to: AppSpec) -> Result<(), TestCaseError> {
+    let bed = Bed::start();
+    for image in IMAGES {
+        bed.runtime.add_image(image, Behaviour::default());
+    }
+    // A command that migrates something ends well by itself.
+    bed.runtime.set_command("migrate", Behaviour::exits(Duration::from_millis(300), 0));
+    bed.apply(&from).await.unwrap();
+    bed.until_ready("web").await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let Some(foresight) = tell_ahead(&bed, &to).await else { return Ok(()) };
+    prop_assert!(foresight.converges, "{foresight:#?}");
+    bed.runtime.take_journal();
+    let tables = bed.ingress.applied().len();
+    bed.apply(&to).await.unwrap();
+    bed.until_ready("web").await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let journal = bed.runtime.take_journal();
+    let (foretold, made) = (foretold(&foresight), made(&journal));
+    if one_at_a_time(&to) {
+        prop_assert_eq!(&foretold, &made, "{:#?}\n{:#?}", foresight, journal);
+    }
+    // Of two that go on side by side, how fast each is decides which ordinal is free next.
+    prop_assert_eq!(verbs(&foretold), verbs(&made), "{:#?}\n{:#?}", foresight, journal);
+    // Where it was routed before and is afterwards, as many were as was foretold, at least.
+    if from.access.is_some() && to.access.is_some() {
+        for table in &bed.ingress.applied()[tables..] {
+            let routed = table.routes.iter().map(|route| route.endpoints.len()).min();
+            let routed = u32::try_from(routed.unwrap_or(0)).unwrap();
+            prop_assert!(routed >= foresight.fewest_ready, "{routed}: {foresight:#?}");
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(500),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn what_is_foretold_is_what_happens(from in spec(), to in spec()) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(transition(from, to))?;
+    }
+}
