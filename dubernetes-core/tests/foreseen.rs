@@ -18,29 +18,30 @@ const IMAGES: [&str; 3] = ["web:1", "web:2", "web:3"];
 
 /// Any healthy app.
 fn spec() -> impl Strategy<Value = AppSpec> {
-    let share = || {
-        prop_oneof![(0..3_u16).prop_map(Share::Count), (0..=100_u8).prop_map(Share::Percent)]
-    };
+    let share =
+        || prop_oneof![(0..3_u16).prop_map(Share::Count), (0..=100_u8).prop_map(Share::Percent)];
     let order = prop::option::of(prop::sample::select(Order::ALL.to_vec()));
     let shape = (prop::sample::select(IMAGES.to_vec()), 0..6_u16, any::<bool>(), any::<bool>());
     let course = (prop::option::of(share()), share(), order, 0..4_u8);
-    (shape, course).prop_map(|((image, replicas, routed, writes), (surge, missing, order, rare))| {
-        let make = if routed { app } else { worker };
-        let mut spec = make("web", image, replicas);
-        if writes {
-            spec.volumes = vec![Volume::parse("data:/data").unwrap()];
-        }
-        if rare == 0 {
-            let command = vec!["migrate".to_owned()];
-            spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
-        }
-        spec.rollout.order = order;
-        spec.rollout.max_unavailable = missing;
-        if order != Some(Order::StopFirst) {
-            spec.rollout.max_surge = surge;
-        }
-        spec
-    })
+    (shape, course).prop_map(
+        |((image, replicas, routed, writes), (surge, missing, order, rare))| {
+            let make = if routed { app } else { worker };
+            let mut spec = make("web", image, replicas);
+            if writes {
+                spec.volumes = vec![Volume::parse("data:/data").unwrap()];
+            }
+            if rare == 0 {
+                let command = vec!["migrate".to_owned()];
+                spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
+            }
+            spec.rollout.order = order;
+            spec.rollout.max_unavailable = missing;
+            if order != Some(Order::StopFirst) {
+                spec.rollout.max_surge = surge;
+            }
+            spec
+        },
+    )
 }
 
 /// Every changing call of one pod, in order.

@@ -29,7 +29,7 @@ pub struct Health {
     pub success: u16,
     /// So many bad answers in a row take a ready replica out of the routes, 2 unless given.
     pub failures: u16,
-    /// So many bad answers in a row have the replica replaced, 6 unless given.
+    /// So many bad answers in a row, one an interval, have the replica replaced; 6 unless given.
     pub replace_after: u16,
 }
 

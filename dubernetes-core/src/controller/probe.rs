@@ -79,8 +79,10 @@ struct Record {
     successes: u32,
     /// Bad answers in a row.
     failures: u32,
-    /// Those of them that count for its replacement.
+    /// Those of them that count for its replacement: at most one an interval, however often a
+    /// replica that is not ready is asked.
     strikes: u32,
+    strike_due: Instant,
     was_ready: bool,
     sent: u32,
     under_way: bool,
@@ -148,7 +150,7 @@ impl Probes {
         self.history.push(id, ProbeRecord { at: now, good: failure.is_none(), text });
         match failure {
             None => record.succeeded(&question, now),
-            Some(reason) => record.failed(&question, reason, now),
+            Some(reason) => record.failed(&question, reason, now, instant),
         }
         record.due = instant + record.interval(&question);
         before != record.readiness
@@ -178,6 +180,7 @@ impl Record {
             successes: 0,
             failures: 0,
             strikes: 0,
+            strike_due: due,
             was_ready: false,
             sent: 0,
             under_way: false,
@@ -195,12 +198,14 @@ impl Record {
         }
     }
 
-    fn failed(&mut self, question: &Question, reason: String, now: Timestamp) {
+    fn failed(&mut self, question: &Question, reason: String, now: Timestamp, instant: Instant) {
         self.successes = 0;
         self.failures = self.failures.saturating_add(1);
         let ran = now.duration_since(self.started_at);
-        if self.was_ready || ran > question.start_period {
+        let counts = self.was_ready || ran > question.start_period;
+        if counts && instant >= self.strike_due {
             self.strikes = self.strikes.saturating_add(1);
+            self.strike_due = instant + question.interval;
         }
         if question.replace_after.is_some_and(|limit| self.strikes >= limit) {
             self.readiness = Readiness::Unhealthy { reason };

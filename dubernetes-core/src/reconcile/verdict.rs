@@ -93,20 +93,23 @@ fn lasting_failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
     }
     let name = &stored.spec.name;
     let failed = world.observed.failures.iter().find(|(key, failure)| {
-        let own = match key {
+        let missing = [FailureKind::ImageMissing, FailureKind::ImageDenied];
+        match key {
+            // A registry that does not answer may do so before the deadline.
             CallKey::Image { app, revision } => {
-                stored.image_id.is_none() && (app, *revision) == (name, stored.revision)
+                let own = (app, *revision) == (name, stored.revision);
+                own && stored.image_id.is_none() && missing.contains(&failure.kind)
             }
             CallKey::Create { app, revision, .. } | CallKey::CreateJob { app, revision, .. } => {
-                (app, *revision) == (name, stored.revision)
+                let own = (app, *revision) == (name, stored.revision);
+                own && failure.kind == FailureKind::Lasting
             }
             CallKey::Network
             | CallKey::Container(_)
             | CallKey::Forget(_)
             | CallKey::Conclude { .. }
             | CallKey::Routes => false,
-        };
-        own && failure.kind == FailureKind::Lasting
+        }
     });
     failed.map(|(_, failure)| failure.message.clone())
 }

@@ -90,12 +90,13 @@ pub fn decide_revise(
         }
         Wish::Pause | Wish::Resume => {
             let paused = revise.wish == Wish::Pause;
-            if app.paused == paused {
+            let failed = app.course.outcome.failure().is_some();
+            if app.paused == paused && (paused || !failed) {
                 return Ok(Decided::unchanged(app));
             }
             let mut app = StoredApp { paused, ..app.clone() };
             let mut written = Vec::new();
-            if !paused && matches!(app.course.outcome, Outcome::Failed(_)) {
+            if !paused && failed {
                 // Whoever lets a failed rollout go on gives it another chance.
                 app.course.outcome = Outcome::Progressing;
                 app.course.tries = app.course.tries.saturating_add(1);

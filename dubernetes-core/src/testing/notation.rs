@@ -23,6 +23,7 @@
 //! unreadable ID says="why"   a container with labels that make no sense
 //! under-way CALL             a call to the engine that has not returned yet
 //! failed CALL says="why"     one that failed. Keys: times ago; words: lasting image-gone
+//!                            image-missing
 //!                            image-missing image-denied port-taken
 //! ```
 //!

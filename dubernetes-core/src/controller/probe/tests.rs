@@ -37,12 +37,16 @@ fn readiness(health: &Health, answers: &str) -> String {
 
 #[tokio::test]
 async fn answers_in_a_row_decide() {
-    let default = Health::new(Check::Tcp);
+    let second = crate::app::Duration::from_secs(1);
+    let default = Health { interval: second, timeout: second, ..Health::new(Check::Tcp) };
+    let rare = Health { interval: crate::app::Duration::from_secs(5), ..default.clone() };
     let slow = Health { start_period: crate::app::Duration::from_secs(5), ..default.clone() };
     let strict = Health { success: 3, failures: 1, replace_after: 2, ..default.clone() };
     for (health, answers, expected) in [
         // One good answer makes it ready, two bad ones take it out, six replace it.
         (&default, "-+-+--+------", "nrrrrnrrnnnnU"),
+        // However often one that is not ready is asked, one failure an interval counts.
+        (&rare, "+-------------------------------", "rrnnnnnnnnnnnnnnnnnnnnnnnnnUUUUUU"),
         // One that was never ready has a minute.
         (&default, "---------", "nnnnnnnnn"),
         (&slow, "------------", "nnnnnnnnnnUU"),

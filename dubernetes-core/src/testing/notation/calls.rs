@@ -11,7 +11,9 @@ use super::{Reading, before};
 
 impl Reading {
     pub(super) fn call(&mut self, line: &mut Line) -> Result<(), String> {
-        let kind = if line.word("lasting") {
+        let kind = if line.word("image-missing") {
+            FailureKind::ImageMissing
+        } else if line.word("lasting") {
             FailureKind::Lasting
         } else if line.word("image-gone") {
             FailureKind::ImageGone
