@@ -85,8 +85,7 @@ impl Progress {
             Teller::Lines(lines) => {
                 // What concerns the instance has a line of its own, without a name.
                 let app = event.app.as_ref().map_or("", |app| app.as_str());
-                let about = if app.is_empty() { String::new() } else { format!("app/{app}  ") };
-                lines.set(app, format!("{about}{}", line(event)));
+                lines.set(app, short(event));
                 lines.draw(self.start.elapsed());
             }
         }
@@ -123,7 +122,16 @@ impl Progress {
 
 /// Whether more than errors is logged, to the same place.
 fn logs() -> bool {
-    tracing::level_filters::LevelFilter::current() > tracing::level_filters::LevelFilter::ERROR
+    tracing::enabled!(tracing::Level::WARN)
+}
+
+/// The same without columns, for a line that may have to be cut.
+fn short(event: &Event) -> String {
+    let app = event.app.as_ref().map(|app| format!("app/{app}"));
+    let reason = one_line(&event.reason).to_lowercase();
+    let pod = event.pod.as_deref().map(one_line);
+    let parts = [app, Some(reason), pod, Some(one_line(&event.message))];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }
 
 fn line(event: &Event) -> String {
@@ -161,5 +169,8 @@ mod tests {
         };
         let expected = "exited         web-1            exit code 1 (3 times)";
         assert_eq!(line(&event), expected);
+        assert_eq!(short(&event), "exited  web-1  exit code 1");
+        let app = AppName::parse("web").ok();
+        assert_eq!(short(&Event { app, ..event }), "app/web  exited  web-1  exit code 1");
     }
 }
