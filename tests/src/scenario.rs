@@ -201,10 +201,16 @@ impl Scenario {
 
     /// Starts an orchestrator and waits until it answers; how long that took.
     pub async fn serve(&self) -> Duration {
+        self.serve_with(&[]).await
+    }
+
+    /// The same with more variables in its environment.
+    pub async fn serve_with(&self, variables: &[(&str, &str)]) -> Duration {
         let start = Instant::now();
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = self.command("dubernetes", &["serve"]);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.envs(variables.iter().copied());
         let child = command.spawn().unwrap();
         let before = self.serve.lock().unwrap().replace(child);
         assert!(before.is_none(), "one orchestrator at a time");
