@@ -13,9 +13,10 @@ pub struct Story {
 }
 
 /// Every example, the simplest first.
-pub const STORIES: [Story; 4] = [
+pub const STORIES: [Story; 5] = [
     Story { folder: "whoami", shows: "three replicas share the requests of one host" },
     Story { folder: "worker", shows: "replicas that nobody sends requests to" },
     Story { folder: "two-paths", shows: "two apps on one host, told apart by path" },
     Story { folder: "env-and-volume", shows: "what a replica is told, and what outlives it" },
+    Story { folder: "config-and-secret", shows: "passwords and configuration that nothing shows" },
 ];

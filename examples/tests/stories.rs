@@ -40,7 +40,7 @@ fn every_manifest_is_valid_and_can_run_together_with_the_others() {
         Err(problems) => panic!("{problems}"),
     };
     assert_eq!(parsed.notes, Vec::<String>::new());
-    assert_eq!(parsed.apps.len(), 5);
+    assert_eq!(parsed.apps.len(), 6);
     for app in &parsed.apps {
         assert_eq!(app.spec.image.as_str(), IMAGE, "{}", app.spec.name);
     }

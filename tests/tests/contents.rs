@@ -62,7 +62,7 @@ async fn answer(s: &Scenario, method: &str, path: &str, body: &str) -> String {
 
 /// Runs everything that tells something of the app, and looks at all that is told.
 async fn ask_everything(s: &Scenario, file: &str) {
-    let looks: [&[&str]; 14] = [
+    let looks: [&[&str]; 16] = [
         &["get", "app/web", "-o", "yaml"],
         &["get", "apps", "-o", "json"],
         &["get", "apps", "-o", "wide"],
@@ -71,6 +71,8 @@ async fn ask_everything(s: &Scenario, file: &str) {
         &["get", "events", "-o", "json"],
         &["describe", "web"],
         &["describe", "web-1"],
+        &["why", "web"],
+        &["why", "web", "-o", "json"],
         &["logs", "web"],
         &["status", "-o", "json"],
         &["plan", file],
