@@ -13,6 +13,8 @@ use dubernetes_tests::load::Load;
 use dubernetes_tests::manifest::{Manifest, WHOAMI};
 use dubernetes_tests::program::docker;
 use dubernetes_tests::{Scenario, app, eventually, here, whoami};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 
 /// What is the number of requests, or the rate, of the test command.
 const REQUESTS: u32 = 10_000;
@@ -52,7 +54,11 @@ fn no_request_fails_whatever_is_done_to_the_app() {
         }
         let Story { load, kills, changes, .. } = story;
         let (web, shop) = (load.stop().await, other.stop().await);
-        say(&format!("load of {rate}/s over {changes} image updates: {web}\nbeside it: {shop}"));
+        let cut = web.cut_posts(&kills);
+        say(&format!(
+            "load of {rate}/s over {changes} image updates and as many of all else: {web}; \
+             {cut} of these POSTs in a replica that was killed\nbeside it: {shop}"
+        ));
         assert_eq!((web.wrong_app, shop.wrong_app), (0, 0), "{web:#?}");
         web.is_flawless_but(requests, &kills);
         shop.is_flawless(OTHER_RATE);
@@ -65,7 +71,8 @@ impl Story<'_> {
         self.update().await;
         self.scale().await;
         self.kill_a_replica().await;
-        self.restart_in_the_middle_of_an_update().await;
+        self.bad_version().await;
+        self.undo_with_restarts_on_the_way().await;
     }
 
     /// A new image replaces all replicas, one at a time.
@@ -102,11 +109,27 @@ impl Story<'_> {
         self.done("a killed replica").await;
     }
 
-    /// The orchestrator ends twice on the way, once as it is told to and once as a crash ends it.
-    async fn restart_in_the_middle_of_an_update(&mut self) {
+    /// A version that crashes is given up, and the replicas that serve are not touched.
+    async fn bad_version(&self) {
+        let s = self.s;
+        let before = s.ids("web").await;
+        let crashes = "env: { WHOAMI_EXIT: '9' }\nrollout: { progress_deadline: 10s }";
+        let ran = s.try_apply(&app("web", WHOAMI, REPLICAS).host("web.test").with(crashes)).await;
+        assert_ne!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+        eventually("only the replicas from before are there", 2 * SOON, async || {
+            let now = s.ids("web").await;
+            expect(now == before, now)
+        })
+        .await;
+        self.done("a bad version, rolled back").await;
+    }
+
+    /// Back to the image before, while the orchestrator ends twice: once as it is told to, and once
+    /// as a crash ends it.
+    async fn undo_with_restarts_on_the_way(&self) {
         let s = self.s;
         let old = s.ids("web").await;
-        s.apply_detached(&self.next()).await;
+        self.undo().await;
         for (replaced, is_crash) in [(1, false), (3, true)] {
             eventually(&format!("{replaced} of 5 are replaced"), 3 * SOON, async || {
                 let left = s.ids("web").await.intersection(&old).count();
@@ -127,7 +150,23 @@ impl Story<'_> {
         })
         .await;
         s.is_in("Ready", "web", SOON).await;
-        self.done("an update with two restarts of the orchestrator").await;
+        self.done("an undo with two restarts of the orchestrator").await;
+    }
+
+    /// Wishes an undo, by the API itself.
+    async fn undo(&self) {
+        let body = r#"{"action":"undo"}"#;
+        let request = format!(
+            "POST /v1/apps/web/rollout HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let socket = self.s.state_dir().join("dubernetes.sock");
+        let mut stream = UnixStream::connect(socket).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     /// The app with another image than before.

@@ -98,12 +98,16 @@ impl Tally {
     #[track_caller]
     pub fn is_flawless_but(&self, at_least: u32, kills: &[(Duration, Duration)]) {
         let Self { sent, failed, failures, by, .. } = self;
-        let in_time = |at: Duration| kills.iter().any(|(from, to)| (*from..=*to).contains(&at));
-        let excused = |f: &&Failure| f.method == "POST" && f.is_cut && in_time(f.at);
-        let excused = failures.iter().filter(excused).count();
-        let others = usize::try_from(*failed).unwrap() - excused;
+        let others = usize::try_from(*failed).unwrap() - self.cut_posts(kills);
         assert!(others == 0, "{others} of {sent} requests failed: {failures:#?}\n{by:#?}");
         assert!(*sent >= at_least, "only {sent} requests were sent, not {at_least}");
+    }
+
+    /// How many POSTs were cut off at one of these times.
+    pub fn cut_posts(&self, kills: &[(Duration, Duration)]) -> usize {
+        let in_time = |at: Duration| kills.iter().any(|(from, to)| (*from..=*to).contains(&at));
+        let is_one = |f: &&Failure| f.method == "POST" && f.is_cut && in_time(f.at);
+        self.failures.iter().filter(is_one).count()
     }
 
     /// The revisions that answered.
