@@ -18,20 +18,26 @@ pub(crate) enum Frame {
     Exit(i64),
     /// Channel 4: its input ends.
     InputEnd,
+    /// Channel 5: its terminal has another size now: columns and rows, as text.
+    Size(u16, u16),
 }
 
 impl Frame {
     pub(crate) fn encode(&self) -> Bytes {
-        let exit;
+        let text;
         let (channel, payload): (u8, &[u8]) = match self {
             Self::Input(part) => (0, part),
             Self::Stdout(part) => (1, part),
             Self::Stderr(part) => (2, part),
             Self::Exit(code) => {
-                exit = code.to_string();
-                (3, exit.as_bytes())
+                text = code.to_string();
+                (3, text.as_bytes())
             }
             Self::InputEnd => (4, &[]),
+            Self::Size(columns, rows) => {
+                text = format!("{columns} {rows}");
+                (5, text.as_bytes())
+            }
         };
         let mut out = BytesMut::with_capacity(payload.len() + 1);
         out.put_u8(channel);
@@ -48,6 +54,10 @@ impl Frame {
             2 => Some(Self::Stderr(payload)),
             3 => std::str::from_utf8(&payload).ok()?.parse().ok().map(Self::Exit),
             4 if payload.is_empty() => Some(Self::InputEnd),
+            5 => {
+                let (columns, rows) = std::str::from_utf8(&payload).ok()?.split_once(' ')?;
+                Some(Self::Size(columns.parse().ok()?, rows.parse().ok()?))
+            }
             _ => None,
         }
     }
@@ -67,10 +77,21 @@ mod tests {
             Frame::Exit(-1),
             Frame::Exit(137),
             Frame::InputEnd,
+            Frame::Size(80, 24),
         ] {
             assert_eq!(Frame::decode(&frame.encode()), Some(frame));
         }
-        for bytes in [&b""[..], b"\x03", b"\x03x", b"\x04x", b"\x05", b"\xff"] {
+        for bytes in [
+            &b""[..],
+            b"\x03",
+            b"\x03x",
+            b"\x04x",
+            b"\x05",
+            b"\x0580",
+            b"\x0580 70000",
+            b"\x06",
+            b"\xff",
+        ] {
             assert_eq!(Frame::decode(&Bytes::copy_from_slice(bytes)), None, "{bytes:?}");
         }
     }

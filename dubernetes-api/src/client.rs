@@ -4,13 +4,16 @@
 
 mod error;
 mod exec;
+mod forward;
 mod http;
 mod lines;
 mod requests;
+mod socket;
 mod streams;
 
 pub use error::ClientError;
 pub use exec::ExecSession;
+pub use forward::Tunnel;
 pub use requests::EventsQuery;
 pub use streams::{Items, LogQuery, LogTarget};
 

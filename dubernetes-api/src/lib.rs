@@ -10,6 +10,7 @@ mod openapi;
 pub mod path;
 mod problem;
 pub mod server;
+mod tunnel;
 pub mod wire;
 
 pub use client::{Client, ClientError};

@@ -28,6 +28,10 @@ pub const POD_WHY: &str = "/v1/pods/{name}/why";
 pub const POD_LOGS: &str = "/v1/pods/{name}/logs";
 /// Runs a command in a pod.
 pub const POD_EXEC: &str = "/v1/pods/{name}/exec";
+/// Connects to a port of a pod.
+pub const POD_FORWARD: &str = "/v1/pods/{name}/forward";
+/// What pods use.
+pub const STATS: &str = "/v1/stats";
 /// The events.
 pub const EVENTS: &str = "/v1/events";
 /// The changes of apps.
@@ -53,6 +57,8 @@ pub const OPENAPI: &str = "/openapi.json";
 
 /// The WebSocket subprotocol of [`POD_EXEC`].
 pub const EXEC_PROTOCOL: &str = "v1.exec.dubernetes";
+/// The WebSocket subprotocol of [`POD_FORWARD`].
+pub const FORWARD_PROTOCOL: &str = "v1.forward.dubernetes";
 
 /// `template` with `name` in the place of `{name}`.
 ///

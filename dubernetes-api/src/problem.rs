@@ -109,6 +109,7 @@ impl From<RuntimeError> for ApiError {
             RuntimeError::NameTaken { .. }
             | RuntimeError::Image { .. }
             | RuntimeError::Rejected { .. } => ProblemKind::Rejected,
+            RuntimeError::NotConnected { .. } => ProblemKind::NotConnected,
             RuntimeError::Failed { .. } => ProblemKind::EngineFailed,
         };
         Self::new(kind, chain(&error))

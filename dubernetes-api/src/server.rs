@@ -8,6 +8,7 @@ mod body;
 mod events;
 mod exec;
 mod extract;
+mod forward;
 mod logs;
 mod peer;
 mod plan;
@@ -15,6 +16,7 @@ mod pods;
 mod revisions;
 mod rollout;
 mod routes;
+mod stats;
 mod stream;
 mod system;
 mod view;
@@ -136,6 +138,8 @@ fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(why::of_pod))
         .routes(routes!(logs::of_pod))
         .routes(routes!(exec::exec))
+        .routes(routes!(forward::forward))
+        .routes(routes!(stats::list))
         .routes(routes!(events::list))
         .routes(routes!(watch::watch))
         .routes(routes!(plan::plan))

@@ -9,7 +9,7 @@ mod stream;
 mod system;
 
 pub use app::{
-    App, AppStatus, Applied, EndpointState, Failure, Pod, Probe, Revision, RolloutAction,
+    App, AppStatus, Applied, EndpointState, Failure, Pod, PodStats, Probe, Revision, RolloutAction,
     RolloutWish, Route, RouteEndpoint, Scale,
 };
 pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest};

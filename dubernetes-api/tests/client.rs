@@ -3,70 +3,24 @@
 
 #[path = "support/api.rs"]
 mod api;
+#[path = "support/served.rs"]
+mod served;
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_api::client::{Endpoint, EventsQuery, LogQuery, LogTarget};
-use dubernetes_api::server::{ApiState, router, serve_unix};
 use dubernetes_api::wire::{Change, ExecRequest, LogItem, ProblemKind, WatchKind};
 use dubernetes_api::{Client, ClientError};
-use dubernetes_core::app::AppSpec;
 use dubernetes_core::plan::Phase;
-use dubernetes_core::runtime::{ContainerRuntime, ExecOutput, ExecSession, LogLine, RuntimeError};
+use dubernetes_core::runtime::{ExecOutput, ExecSession, LogLine, RuntimeError};
 use dubernetes_core::testing::MockContainerRuntime;
-use dubernetes_core::testing::build::{Bed, app, app_name, worker};
+use dubernetes_core::testing::build::{app, app_name, worker};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-/// No test waits longer than this for anything.
-const LIMIT: Duration = Duration::from_secs(20);
-
-struct Served {
-    bed: Bed,
-    client: Client,
-    socket: PathBuf,
-    stop: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
-    _folder: tempfile::TempDir,
-}
-
-impl Served {
-    fn start() -> Self {
-        let bed = api::bed();
-        let runtime = Arc::new(bed.runtime.clone());
-        Self::on(bed, runtime)
-    }
-
-    fn with_runtime(runtime: impl ContainerRuntime + 'static) -> Self {
-        Self::on(api::bed(), Arc::new(runtime))
-    }
-
-    fn on(bed: Bed, runtime: Arc<dyn ContainerRuntime>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("socket");
-        let listener = UnixListener::bind(&socket).unwrap();
-        let router = router(ApiState { runtime, ..api::state(&bed) });
-        let stop = CancellationToken::new();
-        let server = tokio::spawn(serve_unix(listener, router, stop.clone()));
-        let client = Client::unix(&socket).unwrap();
-        Self { bed, client, socket, stop, server, _folder: folder }
-    }
-
-    async fn ready(&self, spec: &AppSpec) {
-        self.client.apply(spec, None).await.unwrap();
-        self.bed.until_ready(spec.name.as_str()).await;
-    }
-}
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LIMIT, future).await.unwrap()
-}
+use served::{LIMIT, Served, soon};
 
 #[tokio::test]
 async fn every_call_finds_its_endpoint() {
@@ -224,7 +178,7 @@ async fn output_comes_as_lines_and_notes() {
     let served = Served::with_runtime(runtime);
     served.ready(&worker("web", "web:1", 1)).await;
     let since = Some(jiff::Timestamp::UNIX_EPOCH);
-    let query = LogQuery { follow: false, tail: Some(3), since };
+    let query = LogQuery { tail: Some(3), since, ..LogQuery::default() };
     let target = LogTarget::Pod("web-1".to_owned());
     let items: Vec<_> = soon(served.client.logs(&target, &query).collect::<Vec<_>>()).await;
     let [Ok(LogItem::Line(line))] = &items[..] else { panic!("{items:?}") };
@@ -259,20 +213,25 @@ fn shell() -> MockContainerRuntime {
                     }
                 }
             });
-            Ok(ExecSession { input: Box::pin(input), output: output.boxed() })
+            Ok(ExecSession::new(Box::pin(input), output.boxed()))
         }
         "flood" => {
             let part = bytes::Bytes::from(vec![b'x'; 3 << 20]);
             let output = [Ok(ExecOutput::Stderr(part)), Ok(ExecOutput::Exit(0))];
-            Ok(ExecSession {
-                input: Box::pin(tokio::io::sink()),
-                output: stream::iter(output).boxed(),
-            })
+            Ok(ExecSession::new(Box::pin(tokio::io::sink()), stream::iter(output).boxed()))
         }
-        "hang" => Ok(ExecSession {
-            input: Box::pin(tokio::io::sink()),
-            output: stream::pending().boxed(),
-        }),
+        // It tells the new size of its terminal.
+        "size" => {
+            let (size, mut sizes) = tokio::sync::watch::channel((80, 24));
+            let output = stream::once(async move {
+                sizes.changed().await.unwrap();
+                let (columns, rows) = *sizes.borrow();
+                Ok(ExecOutput::Stdout(format!("{columns} {rows}").into()))
+            });
+            let input = Box::pin(tokio::io::sink());
+            Ok(ExecSession { input, output: output.boxed(), size })
+        }
+        "hang" => Ok(ExecSession::new(Box::pin(tokio::io::sink()), stream::pending().boxed())),
         command => Err(RuntimeError::Rejected {
             operation: format!("run {command}"),
             message: "the container is restarting".to_owned(),
@@ -326,6 +285,16 @@ async fn run(client: &Client, word: &str) -> (usize, i64) {
             ExecOutput::Exit(code) => return (size, code),
         }
     }
+}
+
+#[tokio::test]
+async fn a_terminal_that_changes_its_size_tells_the_command() {
+    let served = Served::with_runtime(shell());
+    served.ready(&worker("web", "web:1", 1)).await;
+    let mut session = soon(served.client.exec("web-1", &command("size"))).await.unwrap();
+    session.size.send_replace((132, 43));
+    let told = soon(session.output.next()).await.unwrap().unwrap();
+    assert_eq!(told, ExecOutput::Stdout("132 43".into()));
 }
 
 #[tokio::test]

@@ -309,6 +309,8 @@ async fn every_endpoint_is_in_the_document() {
         path::POD_WHY,
         path::POD_LOGS,
         path::POD_EXEC,
+        path::POD_FORWARD,
+        path::STATS,
         path::EVENTS,
         path::WATCH,
         path::PLAN,

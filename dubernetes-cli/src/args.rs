@@ -7,6 +7,7 @@ mod learn;
 mod orchestrate;
 mod reference;
 mod shared;
+mod tools;
 
 pub(crate) use basic::{ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs};
 pub(crate) use inspect::{
@@ -19,7 +20,10 @@ pub(crate) use orchestrate::{
 };
 pub(crate) use reference::{Kind, Named, Reference};
 pub(crate) use shared::{
-    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, WaitArgs,
+    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, SelectorArgs, WaitArgs,
+};
+pub(crate) use tools::{
+    Condition, ForwardFormat, PortForwardArgs, PortPair, SortBy, TopArgs, WaitForArgs,
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -161,7 +165,7 @@ Examples:
 Examples:
   dubernetes get pods
   dubernetes get app/web -o yaml
-  dubernetes get apps -w"
+  dubernetes get apps -l tier=web -w"
     )]
     Get(GetArgs),
     /// Show an app or a pod with all that belongs to it.
@@ -199,11 +203,12 @@ Examples:
     /// Show what pods print.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show what pods print: of one pod, or of all pods of an app.
+        long_about = "Show what pods print: of one pod, or of all pods of an app, in the order of time.
 
 Examples:
   dubernetes logs web -f
-  dubernetes logs web-1 --tail 20 --since 5m"
+  dubernetes logs web-1 --tail 20 --since 5m
+  dubernetes logs web-1 --previous      of the container that crashed last"
     )]
     Logs(LogsArgs),
     /// Run a command in a pod.
@@ -216,6 +221,38 @@ Examples:
   dubernetes exec -it web -- sh"
     )]
     Exec(ExecArgs),
+    /// Show what apps and pods use: processor time and memory.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Show what apps and pods use: processor time in thousandths of a core (`250m`), over half a
+second, and memory without the page cache.
+
+Examples:
+  dubernetes top
+  dubernetes top pods web --sort-by memory"
+    )]
+    Top(TopArgs),
+    /// Lead ports of this machine to a pod.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Lead ports of this machine to a pod, until it is interrupted. An app's name picks one of its
+ready pods, and another one once that is not ready any more. The image needs nothing for it.
+
+Examples:
+  dubernetes port-forward web 8080:80
+  dubernetes port-forward web-1 :5432 9000"
+    )]
+    PortForward(PortForwardArgs),
+    /// Wait until apps or pods are ready, deleted, or in a phase.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Wait until apps or pods are ready, deleted, or in a phase.
+
+Examples:
+  dubernetes wait web --for ready
+  dubernetes wait -l tier=test --for deleted --timeout 30s"
+    )]
+    Wait(WaitForArgs),
     /// Show whether the orchestrator, the engine and the apps are well.
     #[command(
         after_long_help = EXIT_CODES,
@@ -310,6 +347,8 @@ impl Command {
             Self::Why(args) => &args.format,
             Self::Events(args) => &args.format,
             Self::Simulate(args) => &args.format,
+            Self::Top(args) => &args.format,
+            Self::Wait(args) => &args.format,
             Self::Status(args) => &args.format,
             Self::Doctor(args) => &args.format,
             Self::Version(args) => &args.format,
@@ -322,6 +361,7 @@ impl Command {
             | Self::Describe(_)
             | Self::Logs(_)
             | Self::Exec(_)
+            | Self::PortForward(_)
             | Self::Serve(_)
             | Self::Completion(_)
             | Self::Man(_) => return false,

@@ -14,13 +14,16 @@ mod get;
 mod logs;
 mod man;
 mod plan;
+mod port_forward;
 mod scale;
 mod serve;
 mod simulate;
 mod status;
+mod top;
 mod up;
 mod validate;
 mod version;
+mod wait;
 mod why;
 
 pub(crate) use version::VERSION;
@@ -49,6 +52,9 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Events(args) => interruptible(events::run(&args, settings)).await,
         Command::Logs(args) => interruptible(logs::run(&args, settings)).await,
         Command::Exec(args) => interruptible(exec::run(&args, settings)).await,
+        Command::Top(args) => interruptible(top::run(&args, settings)).await,
+        Command::PortForward(args) => interruptible(port_forward::run(&args, settings)).await,
+        Command::Wait(args) => interruptible(wait::run(&args, settings)).await,
         Command::Status(args) => interruptible(status::run(&args, settings)).await,
         Command::Doctor(args) => interruptible(doctor::run(&args, settings)).await,
         Command::Version(args) => interruptible(version::run(&args, settings, program)).await,

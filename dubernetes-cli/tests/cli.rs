@@ -1,6 +1,8 @@
 //! What the program prints and how it ends, as transcripts: alone, without any engine, and with
 //! an orchestrator on an engine in memory.
 
+#[path = "cli/lists.rs"]
+mod lists;
 #[path = "cli/orchestrator.rs"]
 mod orchestrator;
 

@@ -9,6 +9,7 @@ mod memory;
 mod observe;
 mod pace;
 mod pass;
+mod previous;
 mod probe;
 mod question;
 mod record;
@@ -26,13 +27,14 @@ use crate::app::{Duration, InstanceName};
 use crate::clock::Clock;
 use crate::ingress::Ingress;
 use crate::plan::Plan;
-use crate::runtime::{ContainerId, ContainerRuntime};
+use crate::runtime::{ContainerId, ContainerRuntime, LogLine};
 use crate::state::{DesiredState, ObservedState};
 use crate::store::Store;
 
 pub use probe::ProbeRecord;
 
 use pass::Pass;
+use previous::Previous;
 use probe::ProbeHistory;
 use tasks::{TaskResult, Tasks};
 
@@ -101,6 +103,7 @@ pub struct ControllerHandle {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     commands: mpsc::UnboundedSender<Command>,
     probes: ProbeHistory,
+    previous: Previous,
 }
 
 impl ControllerHandle {
@@ -129,6 +132,13 @@ impl ControllerHandle {
     /// with the controller.
     pub fn evict(&self, id: ContainerId) {
         let _ = self.commands.send(Command::Evict(id));
+    }
+
+    /// The last 200 lines of the container that crashed before the pod's present one, oldest
+    /// first. `None` if this controller has seen none crash. They are forgotten with the pod and
+    /// with the controller.
+    pub fn previous_output(&self, pod: &str) -> Option<Arc<[LogLine]>> {
+        self.previous.of(pod)
     }
 
     /// Removes everything that the instance owns: apps, replicas (orphans too), ingress, network.
@@ -161,6 +171,7 @@ pub struct Controller {
     commands: mpsc::UnboundedReceiver<Command>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     probes: ProbeHistory,
+    previous: Previous,
 }
 
 impl Controller {
@@ -169,21 +180,24 @@ impl Controller {
         let (commands_in, commands) = mpsc::unbounded_channel();
         let (snapshots, snapshots_out) = watch::channel(Arc::new(Snapshot::default()));
         let probes = ProbeHistory::default();
+        let previous = Previous::default();
         let handle = ControllerHandle {
             snapshots: snapshots_out,
             commands: commands_in,
             probes: probes.clone(),
+            previous: previous.clone(),
         };
-        (Self { options, ports, commands, snapshots, probes }, handle)
+        (Self { options, ports, commands, snapshots, probes, previous }, handle)
     }
 
     /// Works until `stop` is cancelled. Then it ends at once and leaves everything as it is:
     /// replicas and ingress go on, and the next controller takes them over.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { options, ports, mut commands, snapshots, probes } = self;
+        let Self { options, ports, mut commands, snapshots, probes, previous } = self;
+        let looked = snapshots.subscribe();
         let (results_in, mut results) = mpsc::unbounded_channel();
         let mut changes = ports.store.watch();
-        let mut tasks = Tasks::new(results_in, ports.clone(), options.clone());
+        let mut tasks = Tasks::new(results_in, ports.clone(), options.clone(), previous.clone());
         tasks.follow_events();
         let mut pass = Pass::new(options, ports, snapshots, probes);
         let mut next = Instant::now();
@@ -212,6 +226,7 @@ impl Controller {
             if look {
                 changes.borrow_and_update();
                 pass.run(&mut tasks).await;
+                previous.forget_all_but(&looked.borrow().plan);
             }
             next = pass.next_wake();
         }

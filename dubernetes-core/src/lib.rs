@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod plan;
 pub mod reconcile;
 pub mod runtime;
+pub mod selector;
 pub mod sockets;
 pub mod state;
 pub mod store;

@@ -9,12 +9,14 @@ mod values;
 
 pub use ports::OpenPorts;
 pub use values::{
-    Container, ContainerFile, ContainerId, ContainerRequest, ContainerState, EngineVersion,
-    ExecOutput, ExecRequest, ExecResult, ExecSession, FileEntry, ImageId, LogLine, LogOptions,
-    Network, Probe, ProbeAnswer, ProbeTarget, PublishedPort, RuntimeEvent, Stats,
+    ConnectTarget, Connection, Container, ContainerFile, ContainerId, ContainerRequest,
+    ContainerState, EngineVersion, ExecOutput, ExecRequest, ExecResult, ExecSession, FileEntry,
+    ImageId, LogLine, LogOptions, Network, Probe, ProbeAnswer, ProbeTarget, PublishedPort,
+    RuntimeEvent, Stats,
 };
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -104,6 +106,10 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// Sends one probe to a container of the instance's network, and says what came back. A
     /// refused connection, a time-out or a bad answer is a [`ProbeAnswer`], not an error.
     async fn probe(&self, target: &ProbeTarget) -> Result<ProbeAnswer, RuntimeError>;
+
+    /// Opens a TCP connection to a port of a container of the instance's network. Where none can
+    /// be had: [`RuntimeError::NotConnected`], after 5 s at the latest.
+    async fn connect(&self, target: &ConnectTarget) -> Result<Connection, RuntimeError>;
 
     /// The container's output, oldest first. Ends after the last line unless `follow` is set, and
     /// else when the container stops. Missing: [`RuntimeError::NotFound`].
@@ -220,6 +226,16 @@ pub enum RuntimeError {
         operation: String,
         /// The engine's text, one line.
         message: String,
+    },
+    /// A container took no connection: what runs in it does not listen there, or it is gone.
+    #[error("no connection to port {port} at {address}: {reason}")]
+    NotConnected {
+        /// The container's address.
+        address: Ipv4Addr,
+        /// The port.
+        port: u16,
+        /// Why, as a sentence fragment.
+        reason: String,
     },
     /// The engine failed, or answered something that cannot be read. Retry.
     #[error("the container engine failed to {operation}")]

@@ -116,7 +116,11 @@ pub(crate) fn stats(answer: &ContainerStatsResponse) -> Option<Stats> {
         stats.get("total_inactive_file").or_else(|| stats.get("inactive_file")).copied()
     });
     let cpu = answer.cpu_stats.as_ref()?.cpu_usage.as_ref()?.total_usage?;
-    Some(Stats { cpu_nanos: cpu, memory_bytes: usage.saturating_sub(cache.unwrap_or_default()) })
+    Some(Stats {
+        cpu_nanos: cpu,
+        memory_bytes: usage.saturating_sub(cache.unwrap_or_default()),
+        read_at: answer.read.as_deref().and_then(time)?,
+    })
 }
 
 /// An event of a container, or `None` for one that changes no state: commands that run in it

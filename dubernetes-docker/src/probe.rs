@@ -1,13 +1,15 @@
-//! Probes: a connection or a request from this process straight to a container's address.
+//! Probes and other connections from this process straight to a container's address.
 //!
-//! Whatever goes wrong on the way is an answer, since it is what the probe was sent to find out.
+//! Whatever goes wrong on the way of a probe is an answer, since it is what the probe was sent to find out.
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dubernetes_core::runtime::{OpenPorts, Probe, ProbeAnswer, ProbeTarget};
+use dubernetes_core::runtime::{
+    ConnectTarget, Connection, OpenPorts, Probe, ProbeAnswer, ProbeTarget, RuntimeError,
+};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper::client::conn::http1::handshake;
@@ -18,6 +20,27 @@ use tokio::time::{Instant, timeout_at};
 
 /// So much of a body is read: a status page fits, and an endless answer does no harm.
 const BODY_LIMIT: usize = 4096;
+
+/// How long a container may take to take a connection that is not a probe.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Opens a connection to a container.
+pub(crate) async fn open(target: &ConnectTarget) -> Result<Connection, RuntimeError> {
+    let (address, port) = (target.address, target.port);
+    let stream = connect(address, port, Instant::now() + CONNECT_LIMIT).await;
+    let stream = stream.map_err(|failed| {
+        let reason = match failed {
+            Failed::Refused => "connection refused".to_owned(),
+            Failed::TimedOut => format!("no answer within {}s", CONNECT_LIMIT.as_secs()),
+            Failed::Other(reason) => reason,
+        };
+        RuntimeError::NotConnected { address, port, reason }
+    })?;
+    // Whoever forwards has collected its bytes already; that this fails costs only time.
+    let _ = stream.set_nodelay(true);
+    let (reader, writer) = stream.into_split();
+    Ok(Connection { reader: Box::pin(reader), writer: Box::pin(writer) })
+}
 
 /// Sends one probe and says what came back.
 ///

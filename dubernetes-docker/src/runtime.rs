@@ -12,9 +12,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
-    Container, ContainerId, ContainerRequest, ContainerRuntime, EngineVersion, ExecRequest,
-    ExecSession, FileEntry, ImageId, LogLine, LogOptions, Network, ProbeAnswer, ProbeTarget,
-    RuntimeError, RuntimeEvent, Stats,
+    ConnectTarget, Connection, Container, ContainerId, ContainerRequest, ContainerRuntime,
+    EngineVersion, ExecRequest, ExecSession, FileEntry, ImageId, LogLine, LogOptions, Network,
+    ProbeAnswer, ProbeTarget, RuntimeError, RuntimeEvent, Stats,
 };
 use futures_util::stream::BoxStream;
 
@@ -162,6 +162,10 @@ impl ContainerRuntime for DockerRuntime {
     async fn probe(&self, target: &ProbeTarget) -> Result<ProbeAnswer, RuntimeError> {
         let open = async || self.ports.find(&self.engine, target).await;
         Ok(probe::send(target, open).await)
+    }
+
+    async fn connect(&self, target: &ConnectTarget) -> Result<Connection, RuntimeError> {
+        probe::open(target).await
     }
 
     async fn logs(

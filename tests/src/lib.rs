@@ -17,6 +17,7 @@ pub mod registry;
 mod report;
 pub mod scenario;
 mod slots;
+pub mod terminal;
 pub mod websocket;
 
 pub use checks::eventually;

@@ -4,20 +4,16 @@ use std::fmt;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use dubernetes_core::error::{Cause, chain};
 use dubernetes_core::runtime::{ExecOutput, ExecRequest};
 use futures_util::stream::{BoxStream, SplitSink, SplitStream, StreamExt as _};
 use futures_util::{Sink, SinkExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, DuplexStream};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::channel::{self, Frame};
+use crate::client::socket::{Socket, lost};
 use crate::client::{Client, ClientError, Endpoint};
 use crate::path;
 use crate::wire::ProblemLine;
@@ -28,6 +24,8 @@ pub struct ExecSession {
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
     /// The output, and last the exit code.
     pub output: BoxStream<'static, Result<ExecOutput, ClientError>>,
+    /// The size of the command's terminal (columns, rows). A new value is passed on.
+    pub size: watch::Sender<(u16, u16)>,
 }
 
 impl fmt::Debug for ExecSession {
@@ -36,12 +34,6 @@ impl fmt::Debug for ExecSession {
     }
 }
 
-trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
-
-type Socket = WebSocketStream<Box<dyn Pipe>>;
-
 impl Client {
     /// Runs a command in a pod, and answers once it has started.
     ///
@@ -49,60 +41,23 @@ impl Client {
     ///
     /// As every call; a problem `not-running` if the pod does not run.
     pub async fn exec(&self, pod: &str, request: &ExecRequest) -> Result<ExecSession, ClientError> {
-        let mut socket = self.open(&path::named(path::POD_EXEC, pod)).await?;
+        let mut socket = self.open(&path::named(path::POD_EXEC, pod), path::EXEC_PROTOCOL).await?;
         let text = serde_json::to_string(request)
             .map_err(|error| ClientError::protocol(error.to_string()))?;
         socket.send(Message::text(text)).await.map_err(|error| lost(&self.endpoint, &error))?;
         wait_for_start(&mut socket, &self.endpoint).await?;
         let (sink, stream) = socket.split();
         let (input, pipe) = tokio::io::duplex(channel::CHUNK);
+        let (size, sizes) = watch::channel(request.tty.unwrap_or_default());
         let stop = CancellationToken::new();
-        tokio::spawn(send_input(pipe, sink, stop.clone()));
+        tokio::spawn(send_input(pipe, sizes, sink, stop.clone()));
         let output = Output {
             stream,
             endpoint: self.endpoint.clone(),
             done: false,
             _stop: stop.drop_guard(),
         };
-        Ok(ExecSession { input: Box::pin(input), output: output.into_stream() })
-    }
-
-    async fn open(&self, path: &str) -> Result<Socket, ClientError> {
-        let host = match &self.endpoint {
-            Endpoint::Unix(_) => "localhost",
-            Endpoint::Http(url) => url.trim_start_matches("http://"),
-        };
-        let mut request = format!("ws://{host}{path}")
-            .into_client_request()
-            .map_err(|error| ClientError::protocol(chain(&error)))?;
-        let protocol = HeaderValue::from_static(path::EXEC_PROTOCOL);
-        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
-        let pipe = self.connect(host).await.map_err(|error| ClientError::Unreachable {
-            endpoint: self.endpoint.clone(),
-            cause: Cause::new(error),
-        })?;
-        match client_async(request, pipe).await {
-            Ok((socket, _)) => Ok(socket),
-            Err(WsError::Http(response)) => {
-                let body = response.body().as_deref().unwrap_or_default();
-                Err(self.refused(response.status().as_u16(), body))
-            }
-            Err(error) => Err(lost(&self.endpoint, &error)),
-        }
-    }
-
-    async fn connect(&self, host: &str) -> std::io::Result<Box<dyn Pipe>> {
-        Ok(match &self.endpoint {
-            Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?),
-            Endpoint::Http(_) => Box::new(TcpStream::connect(with_port(host)).await?),
-        })
-    }
-}
-
-fn with_port(host: &str) -> String {
-    match host.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => host.to_owned(),
-        _ => format!("{host}:80"),
+        Ok(ExecSession { input: Box::pin(input), output: output.into_stream(), size })
     }
 }
 
@@ -133,13 +88,14 @@ async fn wait_for_start(socket: &mut Socket, endpoint: &Endpoint) -> Result<(), 
 /// Copies the input until it ends or the output is dropped.
 async fn send_input(
     mut pipe: DuplexStream,
+    mut sizes: watch::Receiver<(u16, u16)>,
     mut sink: SplitSink<Socket, Message>,
     stop: CancellationToken,
 ) {
     // Both arms can be cancelled: what is lost then, nobody waits for any more.
     tokio::select! {
         () = stop.cancelled() => {}
-        () = copy_input(&mut pipe, &mut sink) => stop.cancelled().await,
+        () = copy_input(&mut pipe, &mut sizes, &mut sink) => stop.cancelled().await,
     }
     // The orchestrator may have gone already; then there is nobody to say good-bye to.
     let _ = sink.close().await;
@@ -147,13 +103,22 @@ async fn send_input(
 
 async fn copy_input(
     pipe: &mut (impl AsyncRead + Unpin),
+    sizes: &mut watch::Receiver<(u16, u16)>,
     sink: &mut (impl Sink<Message, Error = WsError> + Unpin),
 ) {
     let mut buffer = vec![0; channel::CHUNK];
     loop {
-        let frame = match pipe.read(&mut buffer).await {
-            Ok(0) | Err(_) => Frame::InputEnd,
-            Ok(size) => Frame::Input(Bytes::copy_from_slice(&buffer[..size])),
+        // Both arms are cancel-safe: what was not read stays in the pipe, and an unseen size stays
+        // unseen. A sender that is gone changes no size any more.
+        let frame = tokio::select! {
+            Ok(()) = sizes.changed() => {
+                let (columns, rows) = *sizes.borrow_and_update();
+                Frame::Size(columns, rows)
+            }
+            read = pipe.read(&mut buffer) => match read {
+                Ok(0) | Err(_) => Frame::InputEnd,
+                Ok(size) => Frame::Input(Bytes::copy_from_slice(&buffer[..size])),
+            },
         };
         let last = frame == Frame::InputEnd;
         if sink.send(Message::Binary(frame.encode())).await.is_err() || last {
@@ -208,13 +173,9 @@ impl Output {
             Some(Frame::Stdout(part)) => Ok(ExecOutput::Stdout(part)),
             Some(Frame::Stderr(part)) => Ok(ExecOutput::Stderr(part)),
             Some(Frame::Exit(code)) => Ok(ExecOutput::Exit(code)),
-            Some(Frame::Input(_) | Frame::InputEnd) | None => {
+            Some(Frame::Input(_) | Frame::InputEnd | Frame::Size(..)) | None => {
                 Err(ClientError::protocol("a frame of the session is unknown"))
             }
         }
     }
-}
-
-fn lost(endpoint: &Endpoint, error: &WsError) -> ClientError {
-    ClientError::gone(endpoint, &chain(error))
 }

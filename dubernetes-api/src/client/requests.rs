@@ -1,6 +1,7 @@
 //! The calls with one answer.
 
 use dubernetes_core::app::{AppName, AppSpec, with_contents};
+use dubernetes_core::selector::Selector;
 use reqwest::Method;
 use reqwest::header::IF_MATCH;
 use serde::Serialize;
@@ -8,8 +9,8 @@ use serde::Serialize;
 use crate::client::{Client, ClientError};
 use crate::path;
 use crate::wire::{
-    App, Applied, Event, Health, List, PlanReport, Pod, Revision, RolloutWish, Route, Scale,
-    Status, Version, Why,
+    App, Applied, Event, Health, List, PlanReport, Pod, PodStats, Revision, RolloutWish, Route,
+    Scale, Status, Version, Why,
 };
 
 /// Which events are wanted.
@@ -55,6 +56,11 @@ impl Client {
     /// The apps, in the order of their names.
     pub async fn list_apps(&self) -> Result<Vec<App>, ClientError> {
         self.list(path::APPS, &[]).await
+    }
+
+    /// The apps with these labels, in the order of their names.
+    pub async fn select_apps(&self, selector: &Selector) -> Result<Vec<App>, ClientError> {
+        self.list(path::APPS, &[("selector", selector.to_string())]).await
     }
 
     /// One app.
@@ -103,6 +109,18 @@ impl Client {
     /// The pods of all apps or of one, in the order of their names.
     pub async fn pods(&self, app: Option<&str>) -> Result<Vec<Pod>, ClientError> {
         self.list(path::PODS, &app_pair(app)).await
+    }
+
+    /// The pods of the apps with these labels, in the order of their names.
+    pub async fn select_pods(&self, selector: &Selector) -> Result<Vec<Pod>, ClientError> {
+        self.list(path::PODS, &[("selector", selector.to_string())]).await
+    }
+
+    /// What the pods of all apps use, or those of the apps with these labels. It takes half a
+    /// second.
+    pub async fn stats(&self, selector: Option<&Selector>) -> Result<Vec<PodStats>, ClientError> {
+        let selector = selector.map(|selector| ("selector", selector.to_string()));
+        self.list(path::STATS, &Vec::from_iter(selector)).await
     }
 
     /// One pod.

@@ -30,6 +30,8 @@ pub struct LogQuery {
     pub tail: Option<u32>,
     /// Only lines written since then.
     pub since: Option<Timestamp>,
+    /// Of the container that crashed before the present one of each pod; not with `follow`.
+    pub previous: bool,
 }
 
 /// What an endless answer brings, or why it ended too early.
@@ -64,6 +66,9 @@ impl Client {
         let mut pairs = Vec::new();
         if query.follow {
             pairs.push(("follow", "true".to_owned()));
+        }
+        if query.previous {
+            pairs.push(("previous", "true".to_owned()));
         }
         pairs.extend(query.tail.map(|tail| ("tail", tail.to_string())));
         pairs.extend(query.since.map(|since| ("since", since.to_string())));

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::controller::Snapshot;
 use dubernetes_core::event::{EventKind, NewEvent, REFUSED};
-use dubernetes_core::store::{Change, PutApp, StoreError};
+use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
 
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
-use crate::server::extract::{self, Name, NoParams, Params};
+use crate::server::extract::{self, Name, NoParams, Params, Selected};
 use crate::server::{ApiState, view};
 use crate::wire::{App, Applied, FieldProblem, List, Problem, ProblemKind, Scale};
 
@@ -23,17 +23,21 @@ use crate::wire::{App, Applied, FieldProblem, List, Problem, ProblemKind, Scale}
 const SCALE_TRIES: u32 = 8;
 
 /// The apps, in the order of their names.
-#[utoipa::path(get, path = path::APPS, tag = "apps", responses(
+#[utoipa::path(get, path = path::APPS, tag = "apps", params(Selected), responses(
     (status = 200, body = List<App>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    _: Params<NoParams>,
+    Params(Selected { selector }): Params<Selected>,
 ) -> Result<Answer<List<App>>, ApiError> {
     let stored = state.store.list().await?;
     let snapshot = state.looked().await;
-    let apps = stored.apps.values().map(|app| view::app(&state.about, &snapshot, app));
+    let wanted = |app: &&StoredApp| {
+        selector.as_ref().is_none_or(|selector| selector.matches(&app.spec.labels))
+    };
+    let apps =
+        stored.apps.values().filter(wanted).map(|app| view::app(&state.about, &snapshot, app));
     Ok(Answer(List::new(apps.collect())))
 }
 

@@ -18,6 +18,7 @@ use dubernetes_core::runtime::{
 use futures_util::stream::{BoxStream, SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
 
 use crate::channel::{CHUNK, Frame};
 use crate::path;
@@ -31,7 +32,7 @@ use crate::wire::{Problem, ProblemKind, ProblemLine};
 const MAX_MESSAGE: usize = 1 << 20;
 
 /// How long a caller may take to say what to run, or to say good-bye.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The payload of an output frame. A larger part of output is cut into several.
 const MAX_OUTPUT: usize = CHUNK;
@@ -44,7 +45,8 @@ type Receiver = SplitStream<WebSocket>;
 /// A WebSocket of the subprotocol `v1.exec.dubernetes`. First the caller sends
 /// `{"command":[…],"stdin":bool,"tty":[columns,rows]|null}` as text and gets `{"started":true}`
 /// or `{"problem":…}`; then binary frames with a leading channel byte follow: 0 input, 1 output,
-/// 2 error output, 3 the exit code as text, 4 the end of the input.
+/// 2 error output, 3 the exit code as text, 4 the end of the input, 5 a new size of the terminal
+/// as `columns rows`.
 #[utoipa::path(get, path = path::POD_EXEC, tag = "pods",
     params(("name" = String, Path, description = "The pod, such as `web-1`")),
     responses(
@@ -62,11 +64,8 @@ pub(super) async fn exec(
     stop: Stop,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|rejection| not_upgraded(&rejection))?;
-    if !upgrade.requested_protocols().any(|protocol| protocol == path::EXEC_PROTOCOL) {
-        let detail = format!("the subprotocol `{}` is wanted", path::EXEC_PROTOCOL);
-        return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
-    }
+    let upgrade = upgrade.map_err(|rejection| not_upgraded(&rejection, path::EXEC_PROTOCOL))?;
+    speaks(&upgrade, path::EXEC_PROTOCOL)?;
     let snapshot = state.looked().await;
     let (_, pod) = pods::find(&snapshot, &name)?;
     let id = pods::container(pod)?;
@@ -82,7 +81,17 @@ pub(super) async fn exec(
         .on_upgrade(move |socket| serve(socket, runtime, id, stop)))
 }
 
-fn not_upgraded(rejection: &WebSocketUpgradeRejection) -> ApiError {
+/// Whether the caller speaks this subprotocol.
+pub(super) fn speaks(upgrade: &WebSocketUpgrade, protocol: &str) -> Result<(), ApiError> {
+    if upgrade.requested_protocols().any(|offered| offered == protocol) {
+        return Ok(());
+    }
+    let detail = format!("the subprotocol `{protocol}` is wanted");
+    Err(ApiError::new(ProblemKind::InvalidRequest, detail))
+}
+
+/// That a request is no WebSocket.
+pub(super) fn not_upgraded(rejection: &WebSocketUpgradeRejection, protocol: &str) -> ApiError {
     let kind = match rejection {
         WebSocketUpgradeRejection::InvalidConnectionHeader(_)
         | WebSocketUpgradeRejection::InvalidUpgradeHeader(_)
@@ -90,7 +99,7 @@ fn not_upgraded(rejection: &WebSocketUpgradeRejection) -> ApiError {
         | WebSocketUpgradeRejection::WebSocketKeyHeaderMissing(_) => ProblemKind::UpgradeRequired,
         _ => ProblemKind::InvalidRequest,
     };
-    ApiError::new(kind, "a WebSocket of the subprotocol `v1.exec.dubernetes` is wanted here")
+    ApiError::new(kind, format!("a WebSocket of the subprotocol `{protocol}` is wanted here"))
 }
 
 async fn serve(socket: WebSocket, runtime: Arc<dyn ContainerRuntime>, id: ContainerId, stop: Stop) {
@@ -122,7 +131,7 @@ async fn run(
         return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
     };
     let Some(request) = request? else { return Ok(()) };
-    let ExecSession { input, output } = runtime.exec(&id, &request).await.map_err(failed)?;
+    let ExecSession { input, output, size } = runtime.exec(&id, &request).await.map_err(failed)?;
     if sender.send(text(&serde_json::json!({ "started": true }))).await.is_err() {
         return Ok(());
     }
@@ -130,7 +139,7 @@ async fn run(
     // and when the caller has gone, nobody reads the output.
     tokio::select! {
         ended = send_output(output, sender) => ended,
-        () = receive_input(input, receiver) => Ok(()),
+        () = receive_input(input, size, receiver) => Ok(()),
     }
 }
 
@@ -164,6 +173,7 @@ fn failed(error: RuntimeError) -> ApiError {
         | RuntimeError::NameTaken { .. }
         | RuntimeError::Image { .. }
         | RuntimeError::Rejected { .. }
+        | RuntimeError::NotConnected { .. }
         | RuntimeError::Failed { .. } => error.into(),
     }
 }
@@ -201,7 +211,11 @@ fn frames(output: ExecOutput) -> Vec<Frame> {
 }
 
 /// Returns once the caller has gone.
-async fn receive_input(mut input: Pin<Box<dyn AsyncWrite + Send>>, receiver: &mut Receiver) {
+async fn receive_input(
+    mut input: Pin<Box<dyn AsyncWrite + Send>>,
+    size: watch::Sender<(u16, u16)>,
+    receiver: &mut Receiver,
+) {
     let mut open = true;
     while let Some(Ok(message)) = receiver.next().await {
         let Message::Binary(bytes) = message else { continue };
@@ -210,6 +224,10 @@ async fn receive_input(mut input: Pin<Box<dyn AsyncWrite + Send>>, receiver: &mu
             Some(Frame::InputEnd) if open => {
                 open = false;
                 input.shutdown().await
+            }
+            Some(Frame::Size(columns, rows)) => {
+                size.send_replace((columns, rows));
+                Ok(())
             }
             Some(_) => Ok(()),
             None => return,

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use dubernetes_core::app::AppName;
 use dubernetes_core::error::one_line;
+use dubernetes_core::selector::Selector;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -43,6 +44,30 @@ pub(super) struct OfApp {
     /// Only of this app.
     #[param(value_type = Option<String>)]
     pub(super) app: Option<AppName>,
+}
+
+/// Only of some apps.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Of {
+    /// Only of this app.
+    #[param(value_type = Option<String>)]
+    pub(super) app: Option<AppName>,
+    /// Only of apps with these labels: `key=value`, `key!=value`, `key` and `!key`, joined by
+    /// commas.
+    #[param(value_type = Option<String>)]
+    pub(super) selector: Option<Selector>,
+}
+
+/// Only apps with these labels.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Selected {
+    /// `key=value`, `key!=value`, `key` and `!key`, joined by commas.
+    #[param(value_type = Option<String>)]
+    pub(super) selector: Option<Selector>,
 }
 
 /// The `{name}` of the path, as it was written. A name that is no text is that of nothing.

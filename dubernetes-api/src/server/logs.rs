@@ -2,6 +2,7 @@
 
 mod follow;
 mod merge;
+mod previous;
 
 use std::sync::Arc;
 
@@ -36,6 +37,11 @@ pub(super) struct Wanted {
     /// Only lines written since then.
     #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
+    /// Of the container that crashed before the present one of each pod: its last 200 lines, as
+    /// far as this orchestrator has seen it. Not with `follow`.
+    #[serde(default)]
+    #[param(required = false)]
+    previous: bool,
 }
 
 impl Wanted {
@@ -69,7 +75,7 @@ pub(super) async fn of_app(
         Err(StoreError::NotFound { .. }) if snapshot.plan.statuses.contains_key(&name) => {}
         Err(error) => return Err(error.into()),
     }
-    answer(&state, Target::App(name), &wanted.options(), stop).await
+    answer(&state, Target::App(name), &wanted, stop).await
 }
 
 /// The output of one pod.
@@ -92,16 +98,19 @@ pub(super) async fn of_pod(
 ) -> Result<Response, ApiError> {
     let snapshot = state.looked().await;
     pods::find(&snapshot, &name)?;
-    answer(&state, Target::Pod(name), &wanted.options(), stop).await
+    answer(&state, Target::Pod(name), &wanted, stop).await
 }
 
 async fn answer(
     state: &ApiState,
     target: Target,
-    options: &LogOptions,
+    wanted: &Wanted,
     stop: Stop,
 ) -> Result<Response, ApiError> {
-    let items = if options.follow {
+    let options = &wanted.options();
+    let items = if wanted.previous {
+        previous::lines(state, &target, options)?
+    } else if options.follow {
         follow::follow(state, target, options).await?
     } else {
         let sources = target.sources(&state.controller.snapshot());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::controller::Snapshot;
 use dubernetes_core::plan::{AppStatus, PodStatus};
 use dubernetes_core::runtime::ContainerId;
@@ -13,26 +13,24 @@ use dubernetes_core::store::StoreError;
 
 use crate::path;
 use crate::problem::ApiError;
-use crate::server::extract::{Name, NoParams, OfApp, Params};
+use crate::server::extract::{Name, NoParams, Of, Params};
 use crate::server::{ApiState, view};
 use crate::wire::{List, Pod, Problem, ProblemKind};
 
-/// The pods of all apps or of one, those of deleted apps included.
-#[utoipa::path(get, path = path::PODS, tag = "pods", params(OfApp), responses(
+/// The pods of all apps or of some, those of deleted apps included.
+#[utoipa::path(get, path = path::PODS, tag = "pods", params(Of), responses(
     (status = 200, body = List<Pod>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    Params(OfApp { app }): Params<OfApp>,
+    Params(of): Params<Of>,
 ) -> Result<Answer<List<Pod>>, ApiError> {
     let snapshot = state.looked().await;
     let mut pods = Vec::new();
-    for (name, status) in &snapshot.plan.statuses {
-        if app.as_ref().is_none_or(|app| app == name) {
-            let images = Images::read(&state, &snapshot, name, status).await?;
-            pods.extend(status.pods.iter().map(|pod| shown(&state, &snapshot, &images, pod)));
-        }
+    for (name, status) in chosen(&snapshot, &of) {
+        let specs = Specs::read(&state, &snapshot, name, status).await?;
+        pods.extend(status.pods.iter().map(|pod| shown(&state, &snapshot, &specs, pod)));
     }
     Ok(Answer(List::new(pods)))
 }
@@ -53,13 +51,13 @@ pub(super) async fn get(
 ) -> Result<Answer<Pod>, ApiError> {
     let snapshot = state.looked().await;
     let (status, pod) = find(&snapshot, &name)?;
-    let images = Images::read(&state, &snapshot, &pod.app, status).await?;
-    Ok(Answer(shown(&state, &snapshot, &images, pod)))
+    let specs = Specs::read(&state, &snapshot, &pod.app, status).await?;
+    Ok(Answer(shown(&state, &snapshot, &specs, pod)))
 }
 
-fn shown(state: &ApiState, snapshot: &Snapshot, images: &Images, pod: &PodStatus) -> Pod {
+fn shown(state: &ApiState, snapshot: &Snapshot, specs: &Specs, pod: &PodStatus) -> Pod {
     let probes = pod.container_id.as_ref().map(|id| state.controller.probes(id));
-    view::pod(pod, images.of(snapshot, pod), probes.unwrap_or_default())
+    view::pod(pod, specs.image(snapshot, pod), probes.unwrap_or_default())
 }
 
 /// Has a pod replaced by another one, by the rules of a rollout.
@@ -105,35 +103,59 @@ pub(super) fn container(pod: &PodStatus) -> Result<ContainerId, ApiError> {
     })
 }
 
-/// The images that the revisions of one app name.
-struct Images(BTreeMap<u64, String>);
+/// The apps that are asked for, those that are deleted included unless labels are asked for:
+/// these went with the specification.
+pub(super) fn chosen<'a>(
+    snapshot: &'a Snapshot,
+    of: &'a Of,
+) -> impl Iterator<Item = (&'a AppName, &'a AppStatus)> {
+    let selected = |name: &AppName| match &of.selector {
+        None => true,
+        Some(selector) => {
+            let stored = snapshot.desired.apps.get(name);
+            stored.is_some_and(|stored| selector.matches(&stored.spec.labels))
+        }
+    };
+    snapshot
+        .plan
+        .statuses
+        .iter()
+        .filter(move |(name, _)| of.app.as_ref().is_none_or(|app| app == *name) && selected(name))
+}
 
-impl Images {
-    async fn read(
+/// The specifications of the revisions that the pods of one app run.
+pub(super) struct Specs(BTreeMap<u64, AppSpec>);
+
+impl Specs {
+    pub(super) async fn read(
         state: &ApiState,
         snapshot: &Snapshot,
         app: &AppName,
         status: &AppStatus,
     ) -> Result<Self, ApiError> {
-        let mut images = BTreeMap::new();
+        let mut specs = BTreeMap::new();
         if let Some(stored) = snapshot.desired.apps.get(app) {
-            images.insert(stored.revision, stored.spec.image.to_string());
+            specs.insert(stored.revision, stored.spec.clone());
         }
         // Only during a rollout is there a pod of another revision.
-        if status.pods.iter().any(|pod| !images.contains_key(&pod.revision)) {
+        if status.pods.iter().any(|pod| !specs.contains_key(&pod.revision)) {
             match state.store.revisions(app).await {
-                Ok(kept) => images.extend(
-                    kept.into_iter().map(|kept| (kept.revision, kept.spec.image.to_string())),
-                ),
+                Ok(kept) => specs.extend(kept.into_iter().map(|kept| (kept.revision, kept.spec))),
                 Err(StoreError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Self(images))
+        Ok(Self(specs))
     }
 
-    fn of(&self, snapshot: &Snapshot, pod: &PodStatus) -> Option<String> {
-        self.0.get(&pod.revision).cloned().or_else(|| {
+    /// What the pod runs, if that is still known.
+    pub(super) fn of(&self, pod: &PodStatus) -> Option<&AppSpec> {
+        self.0.get(&pod.revision)
+    }
+
+    /// The image that it names; else the id of the one that the pod runs.
+    fn image(&self, snapshot: &Snapshot, pod: &PodStatus) -> Option<String> {
+        self.of(pod).map(|spec| spec.image.to_string()).or_else(|| {
             let id = pod.container_id.as_ref()?;
             let seen = snapshot.observed.replicas.iter().find(|replica| replica.id == *id)?;
             Some(seen.image_id.to_string())

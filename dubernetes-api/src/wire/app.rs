@@ -141,6 +141,24 @@ pub struct Probe {
     pub text: String,
 }
 
+/// What one replica uses now. What does not run uses nothing that could be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PodStats {
+    /// Its name, such as `web-1`.
+    pub name: String,
+    /// Its app.
+    #[schema(value_type = String)]
+    pub app: AppName,
+    /// Processor time, in thousandths of a core.
+    pub cpu: Option<u64>,
+    /// The limit of that, if there is one.
+    pub cpu_limit: Option<u64>,
+    /// Memory without the page cache, in bytes.
+    pub memory: Option<u64>,
+    /// The limit of that, if there is one.
+    pub memory_limit: Option<u64>,
+}
+
 /// A frozen specification: what a rollout moves between.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Revision {

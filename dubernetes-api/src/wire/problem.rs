@@ -110,6 +110,8 @@ pub enum ProblemKind {
     Internal,
     /// The engine failed.
     EngineFailed,
+    /// The pod takes no connection.
+    NotConnected,
     /// Somebody else holds the store.
     StoreBusy,
     /// The engine does not answer.
@@ -126,7 +128,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidJson,
         Self::InvalidQuery,
         Self::InvalidRequest,
@@ -146,6 +148,7 @@ impl ProblemKind {
         Self::Rejected,
         Self::Internal,
         Self::EngineFailed,
+        Self::NotConnected,
         Self::StoreBusy,
         Self::EngineUnreachable,
         Self::NotReady,
@@ -176,6 +179,7 @@ impl ProblemKind {
             Self::HeadersTooLarge => ("headers-too-large", "the headers are too large", 431),
             Self::Internal => ("internal", "something failed", 500),
             Self::EngineFailed => ("engine-failed", "the container engine failed", 502),
+            Self::NotConnected => ("not-connected", "the pod takes no connection", 502),
             Self::StoreBusy => ("store-busy", "the store is busy", 503),
             Self::EngineUnreachable => {
                 ("engine-unreachable", "the container engine does not answer", 503)

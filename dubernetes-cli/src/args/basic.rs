@@ -4,7 +4,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::MAX_REPLICAS;
 
-use super::{FileArgs, FormatArgs, Named, WaitArgs};
+use super::{FileArgs, FormatArgs, Named, SelectorArgs, WaitArgs};
 use crate::complete;
 
 /// `apply`.
@@ -25,9 +25,11 @@ pub(crate) struct ApplyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
     /// Apps; or `pods` and then pods; each may be written as `app/NAME` or `pod/NAME`.
-    #[arg(value_name = "NAME", required_unless_present = "filename",
+    #[arg(value_name = "NAME", required_unless_present_any = ["filename", "selector"],
           add = ArgValueCompleter::new(complete::of_typed_kind))]
     pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selector: SelectorArgs,
     /// Files or folders whose apps are deleted: repeatable, or a list with commas.
     #[arg(short, long, value_name = "FILE", value_delimiter = ',')]
     pub(crate) filename: Vec<std::path::PathBuf>,

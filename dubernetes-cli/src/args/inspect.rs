@@ -5,7 +5,7 @@ use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::Duration;
 
 use super::reference::ReferenceParser;
-use super::{FormatArgs, Named, Reference};
+use super::{FormatArgs, Named, Reference, SelectorArgs};
 use crate::complete;
 
 /// `get`.
@@ -16,8 +16,11 @@ pub(crate) struct GetArgs {
           add = ArgValueCompleter::new(complete::kinds))]
     pub(crate) reference: Reference,
     /// Only these.
-    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::of_typed_kind))]
+    #[arg(value_name = "NAME", conflicts_with = "selector",
+          add = ArgValueCompleter::new(complete::of_typed_kind))]
     pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selector: SelectorArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
     /// Leave out the line with the columns' names.
@@ -69,8 +72,15 @@ pub(crate) struct EventsArgs {
 pub(crate) struct LogsArgs {
     /// An app (all its pods) or a pod.
     #[arg(value_name = "NAME", value_parser = Named::parse,
+          required_unless_present = "selector", conflicts_with = "selector",
           add = ArgValueCompleter::new(complete::apps_and_pods))]
-    pub(crate) name: Named,
+    pub(crate) name: Option<Named>,
+    #[command(flatten)]
+    pub(crate) selector: SelectorArgs,
+    /// Of the container that crashed before the present one of each pod: its last 200 lines, as
+    /// far as the orchestrator that runs has seen it.
+    #[arg(short, long, conflicts_with = "follow")]
+    pub(crate) previous: bool,
     /// Go on with new lines.
     #[arg(short, long)]
     pub(crate) follow: bool,

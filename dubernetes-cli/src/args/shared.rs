@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use dubernetes_core::app::{Duration, InstanceName};
+use dubernetes_core::selector::Selector;
 
 /// Which orchestrator is meant, and how the program behaves on the terminal.
 #[derive(Debug, Clone, Args)]
@@ -98,6 +99,14 @@ pub(crate) enum Format {
     Yaml,
     /// `kind/name`, one on each line.
     Name,
+}
+
+/// Which apps are meant, by their labels.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SelectorArgs {
+    /// Only apps with these labels: `key=value`, `key!=value`, `key`, `!key`, joined by commas.
+    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = Selector::parse)]
+    pub(crate) selector: Option<Selector>,
 }
 
 /// How long to wait, and what is told meanwhile.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use dubernetes_api::Client;
 use dubernetes_api::wire::Pod;
 use dubernetes_core::app::AppName;
 use dubernetes_core::plan::Phase;
+use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
 
 use crate::args::{DeleteArgs, Named};
@@ -17,13 +19,20 @@ use crate::sources::read_apps_alone;
 use crate::target::Target;
 
 pub(super) async fn run(args: &DeleteArgs, settings: &Settings) -> Outcome {
-    let mut victims = victims(&args.names)?;
+    let (mut victims, selected) = match &args.selector.selector {
+        None => (victims(&args.names)?, None),
+        Some(selector) => (Vec::new(), Some((selected_kind(args)?, selector))),
+    };
     if !args.filename.is_empty() {
         let apps = read_apps_alone(&args.filename)?;
         victims.extend(apps.into_iter().map(|app| Victim::App(app.spec.name.to_string())));
     }
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let mut follower = Follower::new(target, &args.wait).await?;
+        let mut victims = victims;
+        if let Some((kind, selector)) = selected {
+            victims.extend(select(&target.client, kind, selector).await?);
+        }
         let mut going = BTreeMap::new();
         let mut failed = false;
         for victim in &victims {
@@ -54,6 +63,43 @@ enum Victim {
     Pod(String),
     /// An app; else a pod of that name.
     Either(String),
+}
+
+/// What a selector selects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Selected {
+    Apps,
+    Pods,
+}
+
+/// With a selector there may stand a kind, and no name.
+fn selected_kind(args: &DeleteArgs) -> Outcome<Selected> {
+    match args.names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] | ["app" | "apps"] => Ok(Selected::Apps),
+        ["pod" | "pods" | "po"] => Ok(Selected::Pods),
+        _ => Err(Failure::with_exit(USAGE, "names and a selector exclude each other")
+            .help("leave out one of the two")),
+    }
+}
+
+async fn select(client: &Client, kind: Selected, selector: &Selector) -> Outcome<Vec<Victim>> {
+    let victims: Vec<_> = match kind {
+        Selected::Apps => {
+            let apps = client.select_apps(selector).await?.into_iter();
+            apps.map(|app| Victim::App(app.name.to_string())).collect()
+        }
+        Selected::Pods => {
+            let pods = client.select_pods(selector).await?.into_iter();
+            pods.map(|pod| Victim::Pod(pod.name)).collect()
+        }
+    };
+    if victims.is_empty() {
+        report::say(match kind {
+            Selected::Apps => "No apps found.",
+            Selected::Pods => "No pods found.",
+        });
+    }
+    Ok(victims)
 }
 
 /// `NAME…`, `pods NAME…` or `apps NAME…`.

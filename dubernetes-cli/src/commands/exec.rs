@@ -10,6 +10,8 @@ use dubernetes_core::runtime::ExecOutput;
 use futures_util::StreamExt as _;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::io::AsyncWriteExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::args::ExecArgs;
 use crate::output;
@@ -36,7 +38,7 @@ pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Outcome {
         };
         let session = target.client.exec(&pod, &request).await?;
         let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };
-        let code = pump(session, args.stdin).await;
+        let code = pump(session, args).await;
         drop(raw);
         match code? {
             0 => Ok(()),
@@ -64,10 +66,10 @@ async fn pod(client: &Client, args: &ExecArgs) -> Outcome<String> {
 }
 
 /// Copies input and output until the command ends.
-async fn pump(session: ExecSession, stdin: bool) -> Outcome<i64> {
-    let ExecSession { mut input, mut output } = session;
+async fn pump(session: ExecSession, args: &ExecArgs) -> Outcome<i64> {
+    let ExecSession { mut input, mut output, size: sizes } = session;
     let copy = async {
-        if stdin {
+        if args.stdin {
             // A command that has closed its input is not interested, and its output says the rest.
             let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut input).await;
         }
@@ -87,10 +89,26 @@ async fn pump(session: ExecSession, stdin: bool) -> Outcome<i64> {
         }
         Err(Failure::new("the session ended without an exit code"))
     };
-    // The copying never ends by itself; what it holds when the command ends, nobody reads.
+    let resize = async {
+        if args.tty {
+            pass_on_sizes(&sizes).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    // Neither of the others ends by itself; what they hold when the command ends, nobody reads.
     tokio::select! {
         code = read => code,
         () = copy => Err(Failure::new("the session ended without an exit code")),
+        () = resize => Err(Failure::new("the session ended without an exit code")),
+    }
+}
+
+/// Tells the command whenever our terminal has another size.
+async fn pass_on_sizes(sizes: &watch::Sender<(u16, u16)>) {
+    // Without a handler the command keeps the size that it has.
+    let Ok(mut changed) = signal(SignalKind::window_change()) else { return };
+    while changed.recv().await.is_some() {
+        sizes.send_replace(size());
     }
 }
 

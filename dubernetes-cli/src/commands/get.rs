@@ -1,16 +1,18 @@
 //! `get`: lists objects of one kind, once or with every change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, Event, Pod, Revision, Route};
+use dubernetes_core::app::AppName;
+use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
 
 use crate::args::{Format, GetArgs, Kind, Named};
 use crate::output::{self, ListStyle, Row};
-use crate::report::{self, FAILED, Failure, Outcome};
+use crate::report::{self, FAILED, Failure, Outcome, USAGE};
 use crate::resolve::{existing, missing};
 use crate::settings::Settings;
 use crate::target::{Intent, Target};
@@ -22,15 +24,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const EVENTS: u32 = 500;
 
 pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Outcome {
-    let names = names(args);
+    let which = Which::of(args)?;
+    let names = if let Which::Named(names) = &which { names.len() } else { 0 };
     let query = Query {
         style: ListStyle {
             format: args.format.format(),
             headers: !args.no_headers,
-            single: names.len() == 1 && matches!(args.reference.kind, Kind::Apps | Kind::Pods),
+            single: names == 1 && matches!(args.reference.kind, Kind::Apps | Kind::Pods),
         },
         watch: args.watch,
-        names,
+        which,
     };
     Target::with(settings, Intent::Read, async |target: &Target| {
         let client = &target.client;
@@ -45,14 +48,49 @@ pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Outcome {
     .await
 }
 
-/// Names are given as `app/web`, as `app web`, or both.
-fn names(args: &GetArgs) -> Vec<String> {
-    args.reference.name.iter().chain(&args.names).cloned().collect()
+/// Which objects of a kind are asked for.
+enum Which {
+    All,
+    /// Those with these names, given as `app/web`, as `app web`, or both.
+    Named(Vec<String>),
+    /// Those of the apps with these labels.
+    Selected(Selector),
+}
+
+impl Which {
+    fn of(args: &GetArgs) -> Outcome<Self> {
+        let names: Vec<_> = args.reference.name.iter().chain(&args.names).cloned().collect();
+        match &args.selector.selector {
+            Some(_) if !names.is_empty() => {
+                let what = "names and a selector exclude each other";
+                Err(Failure::with_exit(USAGE, what).help("leave out one of the two"))
+            }
+            Some(selector) => Ok(Self::Selected(selector.clone())),
+            None if names.is_empty() => Ok(Self::All),
+            None => Ok(Self::Named(names)),
+        }
+    }
+
+    /// Whether something is asked for that belongs to this app, by the names that `fits` knows.
+    async fn filter(
+        &self,
+        client: &Client,
+    ) -> Outcome<Box<dyn Fn(Option<&AppName>, &dyn Fn(&str) -> bool) -> bool + '_>> {
+        Ok(match self {
+            Self::All => Box::new(|_, _| true),
+            Self::Named(names) => Box::new(move |_, fits| names.iter().any(|name| fits(name))),
+            Self::Selected(selector) => {
+                let apps = client.select_apps(selector).await?;
+                let apps: BTreeSet<_> = apps.into_iter().map(|app| app.name).collect();
+                Box::new(move |app, _| app.is_some_and(|app| apps.contains(app)))
+            }
+        })
+    }
 }
 
 /// What was asked for, of any kind.
 struct Query {
-    names: Vec<String>,
+    which: Which,
     style: ListStyle,
     watch: bool,
 }
@@ -73,13 +111,13 @@ impl<T> Listing<T> {
 trait Listed: Row + Clone {
     const PLURAL: &'static str;
 
-    /// All of them, or those with these names.
-    async fn fetch(client: &Client, names: &[String]) -> Outcome<Listing<Self>>;
+    /// Those that are asked for.
+    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>>;
 }
 
 impl Query {
     async fn run<T: Listed>(&self, client: &Client) -> Outcome {
-        let found = T::fetch(client, &self.names).await?;
+        let found = T::fetch(client, &self.which).await?;
         if found.items.is_empty() && found.missing.is_empty() {
             self.say_none::<T>()?;
         } else if self.watch && self.style.format == Format::Json {
@@ -119,7 +157,7 @@ impl Query {
         let mut known = by_name(first);
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let seen = by_name(T::fetch(client, &self.names).await?.items);
+            let seen = by_name(T::fetch(client, &self.which).await?.items);
             for (name, item) in &seen {
                 let kind = match known.get(name) {
                     None => "ADDED",
@@ -162,10 +200,14 @@ fn by_name<T: Row>(items: Vec<T>) -> BTreeMap<String, T> {
 impl Listed for App {
     const PLURAL: &'static str = "apps";
 
-    async fn fetch(client: &Client, names: &[String]) -> Outcome<Listing<Self>> {
-        if names.is_empty() {
-            return Ok(Listing::of(client.list_apps().await?));
-        }
+    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
+        let names = match which {
+            Which::All => return Ok(Listing::of(client.list_apps().await?)),
+            Which::Selected(selector) => {
+                return Ok(Listing::of(client.select_apps(selector).await?));
+            }
+            Which::Named(names) => names,
+        };
         let mut found = Listing::of(Vec::new());
         for name in names {
             match existing(client.get_app(name).await)? {
@@ -181,10 +223,14 @@ impl Listed for Pod {
     const PLURAL: &'static str = "pods";
 
     /// An app's name stands for all its pods.
-    async fn fetch(client: &Client, names: &[String]) -> Outcome<Listing<Self>> {
-        if names.is_empty() {
-            return Ok(Listing::of(client.pods(None).await?));
-        }
+    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
+        let names = match which {
+            Which::All => return Ok(Listing::of(client.pods(None).await?)),
+            Which::Selected(selector) => {
+                return Ok(Listing::of(client.select_pods(selector).await?));
+            }
+            Which::Named(names) => names,
+        };
         let mut found = Listing::of(Vec::new());
         for name in names {
             if let Some(pod) = existing(client.get_pod(name).await)? {
@@ -202,8 +248,8 @@ impl Listed for Pod {
 impl Listed for Revision {
     const PLURAL: &'static str = "revisions";
 
-    async fn fetch(client: &Client, names: &[String]) -> Outcome<Listing<Self>> {
-        let apps = Box::pin(<App as Listed>::fetch(client, names)).await?;
+    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
+        let apps = Box::pin(<App as Listed>::fetch(client, which)).await?;
         let mut found = Listing { items: Vec::new(), missing: apps.missing };
         for app in apps.items {
             // It may have been deleted since.
@@ -219,10 +265,11 @@ impl Listed for Event {
     const PLURAL: &'static str = "events";
 
     /// The newest first; of apps and pods that may be gone, so a name without any is no error.
-    async fn fetch(client: &Client, names: &[String]) -> Outcome<Listing<Self>> {
+    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
         let query = EventsQuery { limit: Some(EVENTS), ..EventsQuery::default() };
         let mut items = client.events(&query).await?;
-        items.retain(|event| names.is_empty() || names.iter().any(|name| concerns(event, name)));
+        let wanted = which.filter(client).await?;
+        items.retain(|event| wanted(event.app.as_ref(), &|name| concerns(event, name)));
         items.reverse();
         Ok(Listing::of(items))
     }
@@ -237,16 +284,18 @@ impl Listed for Route {
     const PLURAL: &'static str = "routes";
 
     /// A name is an app's or a host.
-    async fn fetch(client: &Client, names: &[String]) -> Outcome<Listing<Self>> {
+    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
         let mut items = client.routes().await?;
         let fits =
-            |route: &Self, name: &String| route.app.as_str() == name || route.host.as_str() == name;
+            |route: &Self, name: &str| route.app.as_str() == name || route.host.as_str() == name;
+        let names = if let Which::Named(names) = which { names.as_slice() } else { &[] };
         let missing = names
             .iter()
             .filter(|name| !items.iter().any(|route| fits(route, name)))
             .map(|name| Failure::new(format!("no route belongs to `{name}`")))
             .collect();
-        items.retain(|route| names.is_empty() || names.iter().any(|name| fits(route, name)));
+        let wanted = which.filter(client).await?;
+        items.retain(|route| wanted(Some(&route.app), &|name| fits(route, name)));
         Ok(Listing { items, missing })
     }
 }

@@ -17,6 +17,21 @@ pub(crate) const ADDED: Style = AnsiColor::Green.on_default();
 /// A line that a change removes.
 pub(crate) const REMOVED: Style = AnsiColor::Red.on_default();
 
+/// Colours of names that stand beside each other.
+const NAMES: [Style; 6] = [
+    AnsiColor::Cyan.on_default(),
+    AnsiColor::Yellow.on_default(),
+    AnsiColor::Green.on_default(),
+    AnsiColor::Magenta.on_default(),
+    AnsiColor::Blue.on_default(),
+    AnsiColor::BrightRed.on_default(),
+];
+
+/// The colour of the pod that was met as number `at`.
+pub(crate) fn pod_name(at: usize) -> Style {
+    NAMES[at % NAMES.len()]
+}
+
 const GOOD: Style = AnsiColor::Green.on_default();
 const CHANGING: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default();

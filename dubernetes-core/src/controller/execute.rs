@@ -14,6 +14,7 @@ use crate::state::FailureKind;
 use crate::store::{Mark, RevisionFailure, StoreError};
 
 use super::Ports;
+use super::previous::Previous;
 
 /// So many of the last lines of a container that shows a verdict are kept.
 const LINES: u32 = 20;
@@ -33,6 +34,7 @@ pub(super) struct Failed {
 pub(super) async fn execute(
     ports: &Ports,
     instance: &crate::app::InstanceName,
+    previous: &Previous,
     planned: &Planned,
 ) -> Result<(), Failed> {
     let runtime = &ports.runtime;
@@ -55,7 +57,12 @@ pub(super) async fn execute(
         }
         Action::Start { id, .. } => runtime.start(id).await?,
         Action::Stop { id, signal, grace, .. } => runtime.stop(id, *signal, *grace).await?,
-        Action::Remove { id, .. } => runtime.remove(id).await?,
+        Action::Remove { id, pod } => {
+            if planned.reason == Reason::Superseded {
+                previous.keep(runtime.as_ref(), pod, id).await;
+            }
+            runtime.remove(id).await?;
+        }
         Action::Forget { app } => ports.store.forget(app).await?,
         Action::Conclude { app, revision, verdict } => {
             let now = ports.clock.now();
@@ -137,6 +144,7 @@ impl Failed {
             | RuntimeError::Timeout { .. }
             | RuntimeError::NotFound { .. }
             | RuntimeError::NameTaken { .. }
+            | RuntimeError::NotConnected { .. }
             | RuntimeError::Failed { .. } => FailureKind::Passing,
         }
     }

@@ -16,6 +16,7 @@ use crate::runtime::{
 };
 
 use super::execute::{self, Failed};
+use super::previous::Previous;
 use super::question::{Ask, Question};
 use super::{Options, Ports};
 
@@ -47,6 +48,7 @@ pub(super) struct Tasks {
     results: mpsc::UnboundedSender<TaskResult>,
     ports: Ports,
     options: Options,
+    previous: Previous,
     calls: Arc<Semaphore>,
     running: JoinSet<()>,
 }
@@ -56,9 +58,10 @@ impl Tasks {
         results: mpsc::UnboundedSender<TaskResult>,
         ports: Ports,
         options: Options,
+        previous: Previous,
     ) -> Self {
         let calls = Arc::new(Semaphore::new(PARALLEL_CALLS));
-        Self { results, ports, options, calls, running: JoinSet::new() }
+        Self { results, ports, options, previous, calls, running: JoinSet::new() }
     }
 
     /// Ends everything that is under way.
@@ -76,13 +79,13 @@ impl Tasks {
     /// Carries out an action.
     pub(super) fn act(&mut self, planned: Planned) {
         let (ports, instance) = (self.ports.clone(), self.options.instance.clone());
-        let calls = Arc::clone(&self.calls);
+        let (calls, previous) = (Arc::clone(&self.calls), self.previous.clone());
         self.spawn(async move {
             let is_long =
                 matches!(planned.action, Action::Stop { .. } | Action::EnsureImage { .. });
             // The semaphore is never closed.
             let permit = if is_long { None } else { calls.acquire_owned().await.ok() };
-            let result = execute::execute(&ports, &instance, &planned).await;
+            let result = execute::execute(&ports, &instance, &previous, &planned).await;
             drop(permit);
             TaskResult::Acted(planned, result)
         });

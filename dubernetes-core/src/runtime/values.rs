@@ -10,7 +10,8 @@ use futures_util::stream::BoxStream;
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 
 use crate::app::{Duration, FileMode, FileTarget, Resources, Secret, Signal, Volume};
 
@@ -208,6 +209,19 @@ pub struct ExecSession {
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
     /// The output, and last the exit code.
     pub output: BoxStream<'static, Result<ExecOutput, RuntimeError>>,
+    /// The size of the command's terminal (columns, rows). A new value is passed on; nobody
+    /// listens where there is no terminal.
+    pub size: watch::Sender<(u16, u16)>,
+}
+
+impl ExecSession {
+    /// A session without a terminal.
+    pub fn new(
+        input: Pin<Box<dyn AsyncWrite + Send>>,
+        output: BoxStream<'static, Result<ExecOutput, RuntimeError>>,
+    ) -> Self {
+        Self { input, output, size: watch::Sender::new((0, 0)) }
+    }
 }
 
 impl fmt::Debug for ExecSession {
@@ -301,6 +315,31 @@ pub enum ProbeAnswer {
     },
 }
 
+/// Where a connection goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectTarget {
+    /// The container.
+    pub id: ContainerId,
+    /// Its address on the instance's network.
+    pub address: Ipv4Addr,
+    /// The port.
+    pub port: u16,
+}
+
+/// A connection to a port of a container.
+pub struct Connection {
+    /// What the container sends, up to the end that it says.
+    pub reader: Pin<Box<dyn AsyncRead + Send>>,
+    /// What is sent to it. Shutting it down says that nothing follows; the answer may still come.
+    pub writer: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
 /// Which lines of a container's output are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogOptions {
@@ -330,6 +369,8 @@ pub struct Stats {
     pub cpu_nanos: u64,
     /// Memory in use, in bytes, without the page cache.
     pub memory_bytes: u64,
+    /// When the engine read it: how much of the processor is used, two readings tell.
+    pub read_at: Timestamp,
 }
 
 /// Something happened to a container of the instance.

@@ -91,12 +91,14 @@ fn an_answer_without_a_state_is_unreadable() {
 fn memory_is_counted_without_the_page_cache_in_either_version_of_control_groups() {
     let of = |stats: serde_json::Value| {
         let answer = json!({
+            "read": "2026-11-22T12:00:00.5Z",
             "cpu_stats": {"cpu_usage": {"total_usage": 7}},
             "memory_stats": {"usage": 100, "stats": stats},
         });
         super::stats(&serde_json::from_value(answer).unwrap())
     };
-    let expected = |memory_bytes| Some(Stats { cpu_nanos: 7, memory_bytes });
+    let read_at = "2026-11-22T12:00:00.5Z".parse().unwrap();
+    let expected = |memory_bytes| Some(Stats { cpu_nanos: 7, memory_bytes, read_at });
     assert_eq!(of(json!({"inactive_file": 30})), expected(70));
     assert_eq!(of(json!({"inactive_file": 1, "total_inactive_file": 40})), expected(60));
     assert_eq!(of(json!({})), expected(100));

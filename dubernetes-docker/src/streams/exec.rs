@@ -7,10 +7,12 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
+use dubernetes_core::error::chain;
 use dubernetes_core::runtime::{ContainerId, ExecOutput, ExecRequest, ExecSession, RuntimeError};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use tokio::io::AsyncWrite;
+use tokio::sync::watch;
 
 use crate::engine::{Engine, READ, WRITE};
 use crate::error::{Failure, unreadable};
@@ -42,14 +44,16 @@ pub(crate) async fn exec(
     else {
         return Err(unreadable(&operation, "the engine did not attach to it"));
     };
-    if let Some((columns, rows)) = request.tty {
-        resize(engine, &exec, ResizeExecOptions { width: columns, height: rows }).await?;
+    let (size, sizes) = watch::channel(request.tty.unwrap_or_default());
+    if let Some(first) = request.tty {
+        resize(engine, &exec, first).await?;
+        tokio::spawn(pass_on_sizes(Arc::clone(engine), exec.clone(), sizes));
     }
     let input: Pin<Box<dyn AsyncWrite + Send>> =
         if request.stdin { input } else { Box::pin(tokio::io::sink()) };
     let running =
         Running { engine: Arc::clone(engine), exec, operation, output: Some(output.boxed()) };
-    Ok(ExecSession { input, output: stream::unfold(running, Running::next).boxed() })
+    Ok(ExecSession { input, output: stream::unfold(running, Running::next).boxed(), size })
 }
 
 fn config(request: &ExecRequest) -> ExecConfig {
@@ -65,7 +69,8 @@ fn config(request: &ExecRequest) -> ExecConfig {
 }
 
 /// A command that has ended before it got its size needs none.
-async fn resize(engine: &Engine, exec: &str, size: ResizeExecOptions) -> Result<(), RuntimeError> {
+async fn resize(engine: &Engine, exec: &str, size: (u16, u16)) -> Result<(), RuntimeError> {
+    let size = ResizeExecOptions { width: size.0, height: size.1 };
     let operation = "set the size of a terminal";
     for _ in 0..SIZE_TRIES {
         match engine.call(READ, operation, engine.docker()?.resize_exec(exec, size)).await {
@@ -76,6 +81,16 @@ async fn resize(engine: &Engine, exec: &str, size: ResizeExecOptions) -> Result<
     }
     tracing::debug!(exec, "a command did not take the size of its terminal");
     Ok(())
+}
+
+/// Passes new sizes on until the session is let go of.
+async fn pass_on_sizes(engine: Arc<Engine>, exec: String, mut sizes: watch::Receiver<(u16, u16)>) {
+    while sizes.changed().await.is_ok() {
+        let size = *sizes.borrow_and_update();
+        if let Err(error) = resize(&engine, &exec, size).await {
+            tracing::debug!(exec, error = %chain(&error), "a terminal keeps its size");
+        }
+    }
 }
 
 struct Running {

@@ -327,7 +327,7 @@ impl Inside {
             Ok(ExecOutput::Stderr(Bytes::from(stderr))),
             Ok(ExecOutput::Exit(code)),
         ];
-        ExecSession { input: Box::pin(tokio::io::sink()), output: stream::iter(output).boxed() }
+        ExecSession::new(Box::pin(tokio::io::sink()), stream::iter(output).boxed())
     }
 
     fn check(&self, main: &str) -> (&'static str, String, String, i64) {

@@ -81,6 +81,7 @@ fn version_check(version: &Result<EngineVersion, RuntimeError>, place: &str) -> 
                 | RuntimeError::Timeout { .. }
                 | RuntimeError::NotFound { .. }
                 | RuntimeError::NameTaken { .. }
+                | RuntimeError::NotConnected { .. }
                 | RuntimeError::Image { .. }
                 | RuntimeError::Failed { .. } => {
                     "start it, give this user the right to use its socket, or name another one \

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
@@ -10,9 +11,10 @@ use crate::clock::Clock as _;
 use crate::error::Cause;
 use crate::labels;
 use crate::runtime::{
-    Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, EngineVersion,
-    ExecOutput, ExecRequest, ExecSession, FileEntry, ImageId, ImageProblem, LogLine, LogOptions,
-    Network, OpenPorts, Probe, ProbeAnswer, ProbeTarget, RuntimeError, RuntimeEvent, Stats,
+    ConnectTarget, Connection, Container, ContainerId, ContainerRequest, ContainerRuntime,
+    ContainerState, EngineVersion, ExecOutput, ExecRequest, ExecSession, FileEntry, ImageId,
+    ImageProblem, LogLine, LogOptions, Network, OpenPorts, Probe, ProbeAnswer, ProbeTarget,
+    RuntimeError, RuntimeEvent, Stats,
 };
 
 use super::world::not_found;
@@ -184,7 +186,7 @@ impl ContainerRuntime for FakeRuntime {
         self.enter("exec", None)?;
         self.running(id, "run a command in it")?;
         let output = stream::once(async { Ok(ExecOutput::Exit(0)) }).boxed();
-        Ok(ExecSession { input: Box::pin(tokio::io::sink()), output })
+        Ok(ExecSession::new(Box::pin(tokio::io::sink()), output))
     }
 
     async fn probe(&self, target: &ProbeTarget) -> Result<ProbeAnswer, RuntimeError> {
@@ -210,6 +212,25 @@ impl ContainerRuntime for FakeRuntime {
         })
     }
 
+    /// What is sent comes back.
+    async fn connect(&self, target: &ConnectTarget) -> Result<Connection, RuntimeError> {
+        self.enter("connect", None)?;
+        let (address, port) = (target.address, target.port);
+        if !self.world().listens(&target.id, address, self.clock.now()) {
+            let reason = "connection refused".to_owned();
+            return Err(RuntimeError::NotConnected { address, port, reason });
+        }
+        let (ours, theirs) = tokio::io::duplex(1024);
+        tokio::spawn(async move {
+            let (mut said, mut echo) = tokio::io::split(theirs);
+            // Whoever has gone already needs no echo.
+            let _ = tokio::io::copy(&mut said, &mut echo).await;
+            let _ = echo.shutdown().await;
+        });
+        let (reader, writer) = tokio::io::split(ours);
+        Ok(Connection { reader: Box::pin(reader), writer: Box::pin(writer) })
+    }
+
     async fn logs(
         &self,
         id: &ContainerId,
@@ -228,8 +249,16 @@ impl ContainerRuntime for FakeRuntime {
 
     async fn stats(&self, id: &ContainerId) -> Result<Stats, RuntimeError> {
         self.enter("stats", None)?;
-        self.running(id, "measure it")?;
-        Ok(Stats { cpu_nanos: 1, memory_bytes: 1 << 20 })
+        let container = self.running(id, "measure it")?;
+        let read_at = self.clock.now();
+        let since = match container.state {
+            ContainerState::Running { started_at } => started_at,
+            _ => read_at,
+        };
+        // A tenth of a core, as long as it runs.
+        let used = read_at.duration_since(since).as_nanos() / 10;
+        let cpu_nanos = u64::try_from(used).unwrap_or(0);
+        Ok(Stats { cpu_nanos, memory_bytes: 1 << 20, read_at })
     }
 
     async fn events(

@@ -1,5 +1,6 @@
 //! What happens in the fake's world: processes start, end, and are taken away.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -118,6 +119,16 @@ impl FakeRuntime {
 }
 
 impl World {
+    /// Whether a container takes connections at this address.
+    pub(super) fn listens(&self, id: &ContainerId, address: Ipv4Addr, now: Timestamp) -> bool {
+        self.containers.get(id).is_some_and(|c| {
+            let ContainerState::Running { started_at } = c.container.state else { return false };
+            let ready = c.behaviour.ready_after.and_then(|d| started_at.saturating_add(d).ok());
+            let refuses = self.not_ready.contains(id);
+            !refuses && c.request.address == address && ready.is_some_and(|at| at <= now)
+        })
+    }
+
     /// The engine's text if another running container has the address.
     fn address_clash(&self, id: &ContainerId) -> Option<String> {
         let own = self.containers.get(id)?;

@@ -4,10 +4,13 @@ use std::net::Ipv4Addr;
 
 use futures_util::StreamExt as _;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::app::{Duration, Signal};
 use crate::labels;
 use crate::runtime::{
-    ContainerId, LogLine, LogOptions, Probe, ProbeAnswer, ProbeTarget, RuntimeError,
+    ConnectTarget, Connection, ContainerId, LogLine, LogOptions, Probe, ProbeAnswer, ProbeTarget,
+    RuntimeError,
 };
 
 use super::bench::{Bench, GRACE, in_time, is_not_found, missing, must, must_fail};
@@ -39,6 +42,9 @@ pub(super) async fn events(bench: &Bench<'_>) {
 pub(super) async fn stats(bench: &Bench<'_>) {
     let id = bench.running(&bench.request("stats")).await;
     let stats = must("ask what a container uses", bench.runtime.stats(&id).await);
+    let later = must("ask what a container uses", bench.runtime.stats(&id).await);
+    assert!(later.read_at >= stats.read_at, "a later reading has a later time");
+    assert!(later.cpu_nanos >= stats.cpu_nanos, "processor time is never given back");
     if bench.facts.real_commands {
         assert!(stats.memory_bytes > 0, "a process uses memory");
         assert!(stats.cpu_nanos > 0, "a process has used the processor");
@@ -57,6 +63,9 @@ pub(super) async fn probes_that_fail(bench: &Bench<'_>) {
         };
         assert!(!reason.is_empty(), "a probe that failed says why");
     }
+    let target = ConnectTarget { id: missing(), address: nobody, port: 80 };
+    let connected = bench.runtime.connect(&target).await;
+    must_fail("an address that nobody has takes no connection", connected, is_not_connected);
 }
 
 pub(super) async fn probes_that_pass(bench: &Bench<'_>) {
@@ -88,7 +97,31 @@ pub(super) async fn probes_that_pass(bench: &Bench<'_>) {
         matches!(refused, ProbeAnswer::Refused { port: 81, .. }),
         "a port without a listener refuses, unlike {refused:?}"
     );
+    connections(bench, ConnectTarget { id: id.clone(), address, port: 80 }).await;
     bench.remove(&id).await;
+}
+
+async fn connections(bench: &Bench<'_>, target: ConnectTarget) {
+    let opened = must("open a connection", bench.runtime.connect(&target).await);
+    let Connection { mut reader, mut writer } = opened;
+    let asked = writer.write_all(b"GET /index.html HTTP/1.0\r\n\r\n").await;
+    assert!(asked.is_ok(), "what is written is sent, unlike {asked:?}");
+    let ended = writer.shutdown().await;
+    assert!(ended.is_ok(), "the end of what is sent can be said, unlike {ended:?}");
+    let mut answer = String::new();
+    let read = in_time("the end of an answer", reader.read_to_string(&mut answer)).await;
+    assert!(read.is_ok(), "the answer comes up to its end, unlike {read:?}");
+    assert!(
+        answer.starts_with("HTTP/1.0 200") && answer.ends_with("\r\n\r\ncontract\n"),
+        "after the end of what is sent the whole answer still comes, unlike {answer:?}"
+    );
+    let nobody = ConnectTarget { port: 81, ..target };
+    let refused = bench.runtime.connect(&nobody).await;
+    must_fail("a port without a listener takes no connection", refused, is_not_connected);
+}
+
+fn is_not_connected(error: &RuntimeError) -> bool {
+    matches!(error, RuntimeError::NotConnected { .. })
 }
 
 async fn send(bench: &Bench<'_>, id: ContainerId, address: Ipv4Addr, probe: Probe) -> ProbeAnswer {

@@ -1,0 +1,60 @@
+//! A connection to a port of a pod, through a WebSocket.
+
+use std::fmt;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+
+use crate::client::socket::Socket;
+use crate::client::{Client, ClientError};
+use crate::path;
+use crate::tunnel::{self, Broken};
+
+/// A connection that a pod has taken.
+pub struct Tunnel {
+    socket: Socket,
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel").finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Connects to a port of a pod.
+    ///
+    /// # Errors
+    ///
+    /// As every call; a problem `not-connected` if the pod does not take the connection, and
+    /// `not-running` if it does not run.
+    pub async fn forward(&self, pod: &str, port: u16) -> Result<Tunnel, ClientError> {
+        let path = format!("{}?port={port}", path::named(path::POD_FORWARD, pod));
+        let socket = self.open(&path, path::FORWARD_PROTOCOL).await?;
+        Ok(Tunnel { socket })
+    }
+}
+
+impl Tunnel {
+    /// Joins it with a connection of this side until both ends have said their last word. Gives
+    /// `false` if it broke before that.
+    pub async fn join(self, connection: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
+        let (reader, writer) = tokio::io::split(connection);
+        let (mut sink, mut stream) = self.socket.split();
+        let parts = (&mut sink)
+            .with(|part: Bytes| std::future::ready(Ok::<_, WsError>(Message::Binary(part))));
+        let answers = (&mut stream).filter_map(|message| {
+            std::future::ready(match message {
+                Ok(Message::Binary(part)) => Some(Some(part)),
+                Ok(Message::Ping(_) | Message::Pong(_)) => None,
+                Ok(Message::Text(_) | Message::Close(_) | Message::Frame(_)) | Err(_) => Some(None),
+            })
+        });
+        let joined = tunnel::relay(reader, writer, parts, answers).await;
+        // The orchestrator may have gone already; then there is nobody to say good-bye to.
+        let _ = sink.close().await;
+        joined != Err(Broken)
+    }
+}

@@ -1,0 +1,47 @@
+//! What the containers said that crashed before the present ones.
+
+use std::collections::BTreeSet;
+
+use dubernetes_core::runtime::LogOptions;
+use futures_util::StreamExt as _;
+
+use super::Target;
+use crate::problem::ApiError;
+use crate::server::ApiState;
+use crate::server::stream::Items;
+use crate::wire::{LogItem, LogLine, ProblemKind};
+
+/// The last lines of all of them, oldest first.
+pub(super) fn lines(
+    state: &ApiState,
+    target: &Target,
+    options: &LogOptions,
+) -> Result<Items<LogItem>, ApiError> {
+    if options.follow {
+        let detail = "`previous` and `follow` exclude each other: what crashed says nothing more";
+        return Err(ApiError::new(ProblemKind::InvalidQuery, detail));
+    }
+    let snapshot = state.controller.snapshot();
+    let pods: BTreeSet<_> = target.pods(&snapshot).map(|pod| pod.name.as_str()).collect();
+    let mut lines = Vec::new();
+    let mut known = false;
+    for pod in pods {
+        let Some(said) = state.controller.previous_output(pod) else { continue };
+        known = true;
+        let said = said.iter().filter(|line| options.since.is_none_or(|since| line.time >= since));
+        let said: Vec<_> = said.map(|line| LogLine::new(pod, line.clone())).collect();
+        let tail = options.tail.and_then(|tail| usize::try_from(tail).ok());
+        let skipped = tail.map_or(0, |tail| said.len().saturating_sub(tail));
+        lines.extend(said.into_iter().skip(skipped));
+    }
+    if !known {
+        let whose = match target {
+            Target::App(app) => format!("no pod of app `{app}`"),
+            Target::Pod(pod) => format!("no container of pod `{pod}`"),
+        };
+        let detail = format!("{whose} has crashed since this orchestrator looks after it");
+        return Err(ApiError::new(ProblemKind::NotFound, detail));
+    }
+    lines.sort_by_key(|line| line.time);
+    Ok(futures_util::stream::iter(lines).map(|line| Ok(LogItem::Line(line))).boxed())
+}

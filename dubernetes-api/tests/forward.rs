@@ -1,0 +1,128 @@
+//! Connections to pods through the API, over a real Unix socket; the pods of the fake engine send
+//! back what they get.
+#![expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
+
+#[path = "support/api.rs"]
+mod api;
+#[path = "support/served.rs"]
+mod served;
+
+use dubernetes_api::Client;
+use dubernetes_api::wire::ProblemKind;
+use dubernetes_core::testing::build::{app, worker};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+
+use served::{Served, soon};
+
+/// Our end of a connection to a pod, and how it ended: `true` if both sides had said so.
+async fn open(client: &Client, pod: &str) -> (DuplexStream, JoinHandle<bool>) {
+    let tunnel = soon(client.forward(pod, 80)).await.unwrap();
+    let (far, mut near) = duplex(1024);
+    (far, tokio::spawn(async move { tunnel.join(&mut near).await }))
+}
+
+#[tokio::test]
+async fn every_byte_comes_back_and_either_side_may_end_first() {
+    let served = Served::start();
+    served.ready(&app("web", "web:1", 1)).await;
+    let (far, joined) = open(&served.client, "web-1").await;
+    let sent: Vec<u8> = (0..300_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let copy = sent.clone();
+    let (mut answers, mut questions) = tokio::io::split(far);
+    tokio::spawn(async move {
+        questions.write_all(&copy).await.unwrap();
+        questions.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    soon(answers.read_to_end(&mut received)).await.unwrap();
+    assert!(received == sent, "{} bytes", received.len());
+    assert!(soon(joined).await.unwrap(), "both ends were said");
+}
+
+#[tokio::test]
+async fn many_connections_do_not_mix() {
+    let served = Served::start();
+    served.ready(&app("web", "web:1", 1)).await;
+    let mut all = Vec::new();
+    for _ in 0..50 {
+        all.push(open(&served.client, "web-1").await);
+    }
+    for (number, (far, _)) in all.iter_mut().enumerate() {
+        far.write_all(format!("{number:04}").as_bytes()).await.unwrap();
+    }
+    for (number, (far, _)) in all.iter_mut().enumerate().rev() {
+        let mut text = [0; 4];
+        soon(far.read_exact(&mut text)).await.unwrap();
+        assert_eq!(text, format!("{number:04}").as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_takes_no_connection_says_why() {
+    let served = Served::start();
+    let client = &served.client;
+    served.ready(&app("web", "web:1", 1)).await;
+    let missing = soon(client.forward("web-9", 80)).await.unwrap_err();
+    assert!(missing.is_not_found(), "{missing:?}");
+    let nothing = soon(client.forward("web-1", 0)).await.unwrap_err();
+    assert!(nothing.is(ProblemKind::InvalidQuery), "{nothing:?}");
+    served.bed.runtime.set_ready("dubernetes.default.web-1.r1", false);
+    let refused = soon(client.forward("web-1", 80)).await.unwrap_err();
+    assert!(refused.is(ProblemKind::NotConnected), "{refused:?}");
+    assert!(refused.to_string().ends_with("connection refused"), "{refused}");
+    served.bed.runtime.fail("start", 1000);
+    client.apply(&worker("bad", "web:2", 1), None).await.unwrap();
+    let created = served.bed.until("it is created", served::LIMIT, |seen| {
+        let mut pods = seen.plan.statuses.values().flat_map(|status| &status.pods);
+        pods.any(|pod| pod.name == "bad-1" && pod.container_id.is_some())
+    });
+    created.await;
+    let down = soon(client.forward("bad-1", 80)).await.unwrap_err();
+    assert!(down.is(ProblemKind::NotRunning), "{down:?}");
+}
+
+#[tokio::test]
+async fn a_pod_that_goes_away_ends_its_connections() {
+    let served = Served::start();
+    served.ready(&app("web", "web:1", 2)).await;
+    let (mut gone, joined) = open(&served.client, "web-1").await;
+    let (mut stays, _other) = open(&served.client, "web-2").await;
+    served.bed.runtime.kill("dubernetes.default.web-1.r1", 137);
+    assert!(!soon(joined).await.unwrap(), "it broke");
+    assert_eq!(soon(gone.read(&mut [0; 8])).await.unwrap(), 0);
+    stays.write_all(b"still").await.unwrap();
+    let mut text = [0; 5];
+    soon(stays.read_exact(&mut text)).await.unwrap();
+    assert_eq!(&text, b"still");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_ends_all_connections() {
+    let served = Served::start();
+    served.ready(&app("web", "web:1", 1)).await;
+    let (_far, joined) = open(&served.client, "web-1").await;
+    served.stop.cancel();
+    assert!(!soon(joined).await.unwrap(), "it broke");
+    soon(served.server).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_speak_the_protocol_is_refused() {
+    let served = Served::start();
+    served.ready(&app("web", "web:1", 1)).await;
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (headers, status) in [("", "426"), (upgrade, "400")] {
+        let request =
+            format!("GET /v1/pods/web-1/forward?port=80 HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+        let mut socket = UnixStream::connect(&served.socket).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 8192];
+        let size = soon(socket.read(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..size]).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("v1.forward.dubernetes"), "{answer}");
+    }
+}

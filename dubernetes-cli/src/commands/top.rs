@@ -1,0 +1,296 @@
+//! `top`: what apps and pods use now.
+
+use std::collections::BTreeMap;
+
+use dubernetes_api::Client;
+use dubernetes_api::wire::PodStats;
+use dubernetes_core::app::AppName;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::args::{Format, Named, SortBy, TopArgs};
+use crate::output::{self, Cell, ListStyle, Row, or_none};
+use crate::report::{self, FAILED, Failure, Outcome, USAGE};
+use crate::resolve::missing;
+use crate::settings::Settings;
+use crate::target::{Intent, Target};
+
+pub(super) async fn run(args: &TopArgs, settings: &Settings) -> Outcome {
+    let view = View::of(args)?;
+    Target::with(settings, Intent::Read, async |target: &Target| {
+        let client = &target.client;
+        let stats = client.stats(args.selector.selector.as_ref()).await?;
+        let (pods, unknown) = view.choose(stats);
+        if unknown.is_empty() || !pods.is_empty() {
+            if view.apps { show(args, apps(&pods))? } else { show(args, pods)? }
+        }
+        for name in &unknown {
+            nothing_of(client, &view, name).await.report(args.format.format() == Format::Json);
+        }
+        if unknown.is_empty() { Ok(()) } else { Err(Failure::told(FAILED)) }
+    })
+    .await
+}
+
+/// What is shown, and of whom.
+#[derive(Debug, PartialEq, Eq)]
+struct View {
+    apps: bool,
+    names: Vec<String>,
+}
+
+impl View {
+    /// `apps NAME…`, `pods NAME…`, or names, whose pods are shown; without a word, all apps.
+    fn of(args: &TopArgs) -> Outcome<Self> {
+        let words = args.words.as_slice();
+        let (apps, names) = match words.split_first() {
+            None => (true, words),
+            Some((kind, names)) => match kind.as_str() {
+                "app" | "apps" => (true, names),
+                "pod" | "pods" | "po" => (false, names),
+                _ => (false, words),
+            },
+        };
+        if args.selector.selector.is_some() && !names.is_empty() {
+            let what = "names and a selector exclude each other";
+            return Err(Failure::with_exit(USAGE, what).help("leave out one of the two"));
+        }
+        let parse = |name: &String| {
+            let named = Named::parse(name).map_err(|text| Failure::with_exit(USAGE, text))?;
+            Ok(named.name().to_owned())
+        };
+        Ok(Self { apps, names: names.iter().map(parse).collect::<Outcome<_>>()? })
+    }
+
+    /// Those that are asked for, and the names that mean nothing here.
+    fn choose(&self, mut stats: Vec<PodStats>) -> (Vec<PodStats>, Vec<String>) {
+        let fits = |pod: &PodStats, name: &str| {
+            pod.app.as_str() == name || (!self.apps && pod.name == name)
+        };
+        let unknown = self.names.iter().filter(|name| !stats.iter().any(|pod| fits(pod, name)));
+        let unknown = unknown.cloned().collect();
+        if !self.names.is_empty() {
+            stats.retain(|pod| self.names.iter().any(|name| fits(pod, name)));
+        }
+        (stats, unknown)
+    }
+}
+
+/// An app without pods uses nothing; any other name means nothing.
+async fn nothing_of(client: &Client, view: &View, name: &str) -> Failure {
+    let exists = matches!(client.get_app(name).await, Ok(app) if app.name.as_str() == name);
+    if exists {
+        return Failure::new(format!("app `{name}` has no pod"))
+            .help(format!("`dubernetes describe {name}` says why"));
+    }
+    let named =
+        if view.apps { Named::App(name.to_owned()) } else { Named::Either(name.to_owned()) };
+    missing(client, &named).await
+}
+
+fn show<T: Usage>(args: &TopArgs, mut items: Vec<T>) -> Outcome {
+    match args.sort_by {
+        None => {}
+        Some(SortBy::Cpu) => items.sort_by_key(|item| std::cmp::Reverse(item.cpu())),
+        Some(SortBy::Memory) => items.sort_by_key(|item| std::cmp::Reverse(item.memory())),
+    }
+    let format = args.format.format();
+    if items.is_empty() && matches!(format, Format::Table | Format::Wide) {
+        report::say("No pods found.");
+        return Ok(());
+    }
+    let style = ListStyle { format, headers: !args.no_headers, single: false };
+    output::print(&output::list(&items, style, Timestamp::now())?)
+}
+
+/// What all pods of an app use together. A sum is missing where no pod has a part of it; a limit,
+/// where one has none.
+#[derive(Debug, PartialEq, Serialize)]
+struct AppUsage {
+    name: AppName,
+    pods: usize,
+    cpu: Option<u64>,
+    cpu_limit: Option<u64>,
+    memory: Option<u64>,
+    memory_limit: Option<u64>,
+}
+
+fn apps(pods: &[PodStats]) -> Vec<AppUsage> {
+    let mut by_app: BTreeMap<&AppName, Vec<&PodStats>> = BTreeMap::new();
+    for pod in pods {
+        by_app.entry(&pod.app).or_default().push(pod);
+    }
+    let known = |pods: &[&PodStats], part: fn(&PodStats) -> Option<u64>| {
+        pods.iter().filter_map(|pod| part(pod)).reduce(u64::saturating_add)
+    };
+    let all = |pods: &[&PodStats], part: fn(&PodStats) -> Option<u64>| {
+        pods.iter().map(|pod| part(pod)).sum::<Option<u64>>()
+    };
+    by_app
+        .into_iter()
+        .map(|(name, pods)| AppUsage {
+            name: name.clone(),
+            pods: pods.len(),
+            cpu: known(&pods, |pod| pod.cpu),
+            cpu_limit: all(&pods, |pod| pod.cpu_limit),
+            memory: known(&pods, |pod| pod.memory),
+            memory_limit: all(&pods, |pod| pod.memory_limit),
+        })
+        .collect()
+}
+
+/// What can be sorted by use.
+trait Usage: Row {
+    fn cpu(&self) -> Option<u64>;
+    fn memory(&self) -> Option<u64>;
+}
+
+impl Usage for PodStats {
+    fn cpu(&self) -> Option<u64> {
+        self.cpu
+    }
+
+    fn memory(&self) -> Option<u64> {
+        self.memory
+    }
+}
+
+impl Usage for AppUsage {
+    fn cpu(&self) -> Option<u64> {
+        self.cpu
+    }
+
+    fn memory(&self) -> Option<u64> {
+        self.memory
+    }
+}
+
+impl Row for PodStats {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        columns("APP", wide)
+    }
+
+    fn cells(&self, wide: bool, _: Timestamp) -> Vec<Cell> {
+        let app = wide.then(|| self.app.to_string());
+        let (cpu, memory) = ((self.cpu, self.cpu_limit), (self.memory, self.memory_limit));
+        cells(&self.name, app, cpu, memory)
+    }
+
+    fn full_name(&self) -> String {
+        format!("pod/{}", self.name)
+    }
+}
+
+impl Row for AppUsage {
+    fn columns(wide: bool) -> Vec<&'static str> {
+        columns("PODS", wide)
+    }
+
+    fn cells(&self, wide: bool, _: Timestamp) -> Vec<Cell> {
+        let pods = wide.then(|| self.pods.to_string());
+        let (cpu, memory) = ((self.cpu, self.cpu_limit), (self.memory, self.memory_limit));
+        cells(self.name.as_str(), pods, cpu, memory)
+    }
+
+    fn full_name(&self) -> String {
+        format!("app/{}", self.name)
+    }
+}
+
+fn columns(second: &'static str, wide: bool) -> Vec<&'static str> {
+    if wide {
+        vec!["NAME", second, "CPU", "CPU LIMIT", "MEMORY", "MEMORY LIMIT", "MEMORY USED"]
+    } else {
+        vec!["NAME", "CPU", "MEMORY", "MEMORY LIMIT"]
+    }
+}
+
+/// The second cell stands in a wide table only.
+fn cells(
+    name: &str,
+    second: Option<String>,
+    cpu: (Option<u64>, Option<u64>),
+    memory: (Option<u64>, Option<u64>),
+) -> Vec<Cell> {
+    let millis = |value: Option<u64>| Cell::new(or_none(value.map(|value| format!("{value}m"))));
+    let size = |value: Option<u64>| Cell::new(or_none(value.map(size)));
+    let Some(second) = second else {
+        return vec![Cell::new(name), millis(cpu.0), size(memory.0), size(memory.1)];
+    };
+    let used = memory.0.zip(memory.1.filter(|limit| *limit > 0));
+    let used = used.map(|(used, limit)| format!("{}%", used.saturating_mul(100) / limit));
+    vec![
+        Cell::new(name),
+        Cell::new(second),
+        millis(cpu.0),
+        millis(cpu.1),
+        size(memory.0),
+        size(memory.1),
+        Cell::new(or_none(used)),
+    ]
+}
+
+/// `3.4Mi`, `64Mi`, `12.5Gi`: a tenth below ten and above a thousand of the smaller unit.
+fn size(bytes: u64) -> String {
+    let tenths = |shift: u32| {
+        let tenths = (u128::from(bytes) * 10) >> shift;
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
+    match bytes {
+        0..0x00a0_0000 => format!("{}Mi", tenths(20)),
+        0x00a0_0000..0x4000_0000 => format!("{}Mi", bytes >> 20),
+        _ => format!("{}Gi", tenths(30)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, app: &str, cpu: Option<u64>, limit: Option<u64>) -> PodStats {
+        PodStats {
+            name: name.to_owned(),
+            app: AppName::parse(app).unwrap(),
+            cpu,
+            cpu_limit: None,
+            memory: cpu.map(|cpu| cpu << 20),
+            memory_limit: limit.map(|limit| limit << 20),
+        }
+    }
+
+    #[test]
+    fn an_app_uses_what_its_pods_use() {
+        let pods = [
+            pod("web-1", "web", Some(10), Some(64)),
+            pod("web-2", "web", Some(15), Some(64)),
+            pod("api-1", "api", None, Some(64)),
+            pod("api-2", "api", Some(7), None),
+            pod("idle-1", "idle", None, None),
+        ];
+        let sums: Vec<_> = apps(&pods)
+            .into_iter()
+            .map(|app| (app.name.to_string(), app.pods, app.cpu, app.memory_limit))
+            .collect();
+        let expected = [
+            ("api".to_owned(), 2, Some(7), None),
+            ("idle".to_owned(), 1, None, None),
+            ("web".to_owned(), 2, Some(25), Some(128 << 20)),
+        ];
+        assert_eq!(sums, expected);
+    }
+
+    #[test]
+    fn sizes_have_three_digits_or_so() {
+        for (bytes, text) in [
+            (0, "0.0Mi"),
+            (1 << 20, "1.0Mi"),
+            (3_600_000, "3.4Mi"),
+            (64 << 20, "64Mi"),
+            (1000 << 20, "1000Mi"),
+            (1 << 30, "1.0Gi"),
+            (u64::MAX, "17179869183.9Gi"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
