@@ -2,7 +2,9 @@
 
 mod schemas;
 
-pub(crate) use schemas::{AppSpec, Change, EngineVersion, Event, Foresight, Phase, PodState, Why};
+pub(crate) use schemas::{
+    AppSpec, Change, EngineVersion, Event, EventKind, Foresight, Phase, PodState, Why,
+};
 
 use std::sync::Arc;
 

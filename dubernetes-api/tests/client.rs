@@ -44,7 +44,13 @@ async fn every_call_finds_its_endpoint() {
     assert_eq!(client.health().await.unwrap().status, "ok");
     let plan = client.plan(&[app("web", "web:2", 2)]).await.unwrap();
     assert_eq!((plan.apps[0].revision_from, plan.apps[0].revision_to), (Some(1), 2));
-    let query = EventsQuery { app: Some(app_name("web")), after: Some(0), limit: Some(1) };
+    let query = EventsQuery {
+        app: Some(app_name("web")),
+        kind: Some(dubernetes_core::event::EventKind::Normal),
+        since: Some(jiff::Timestamp::UNIX_EPOCH),
+        after: Some(0),
+        limit: Some(1),
+    };
     assert_eq!(client.events(&query).await.unwrap().len(), 1);
 
     assert_eq!(client.scale("web", 1).await.unwrap().app.spec.replicas, 1);

@@ -31,6 +31,7 @@ fn event(app: &str, message: &str) -> NewEvent {
         kind: EventKind::Normal,
         app: Some(app_name(app)),
         pod: None,
+        revision: None,
         reason: "Tested".to_owned(),
         message: message.to_owned(),
     }
@@ -53,6 +54,14 @@ async fn events_are_listed_by_app_id_and_number() {
     assert_eq!(messages(&api.get("/v1/events?limit=1").await.json()), ["three"]);
     assert_eq!(messages(&api.get("/v1/events?after=1").await.json()), ["two", "three"]);
     assert_eq!(messages(&api.get("/v1/events?after=3").await.json()), [""; 0]);
+    assert_eq!(messages(&api.get("/v1/events?type=Warning").await.json()), [""; 0]);
+    let since = |time: &str| format!("/v1/events?type=Normal&since={time}");
+    let from = messages(&api.get(&since("1970-01-01T00:00:00Z")).await.json()).len();
+    let later = messages(&api.get(&since("1970-01-01T00:00:01Z")).await.json()).len();
+    assert_eq!((from, later), (3, 0));
+    for wrong in ["type=warning", "since=yesterday"] {
+        assert_eq!(api.get(&format!("/v1/events?{wrong}")).await.error(), "400 invalid-query");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -367,6 +367,7 @@ fn the_document_knows_every_field_of_the_core() {
         kind: dubernetes_core::event::EventKind::Normal,
         app: None,
         pod: None,
+        revision: None,
         reason: String::new(),
         message: String::new(),
         count: 1,

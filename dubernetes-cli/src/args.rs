@@ -11,8 +11,8 @@ mod tools;
 
 pub(crate) use basic::{ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs};
 pub(crate) use inspect::{
-    DescribeArgs, DoctorArgs, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs, VersionArgs,
-    WhyArgs,
+    DescribeArgs, DoctorArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs,
+    VersionArgs, WhyArgs,
 };
 pub(crate) use learn::{At, SimulateArgs};
 pub(crate) use orchestrate::{
@@ -196,8 +196,8 @@ Examples:
         long_about = "Show what happened.
 
 Examples:
-  dubernetes events
-  dubernetes events web -w"
+  dubernetes events web -w
+  dubernetes events --app web --type Warning --since 10m"
     )]
     Events(EventsArgs),
     /// Show what pods print.

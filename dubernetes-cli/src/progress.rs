@@ -163,6 +163,7 @@ mod tests {
             kind: EventKind::Warning,
             app: None,
             pod: Some("web-1".into()),
+            revision: None,
             reason: "Exited".into(),
             message: "exit code 1".into(),
             count: 3,

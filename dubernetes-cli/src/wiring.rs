@@ -14,7 +14,7 @@ use dubernetes_core::controller::{Controller, Mode, Options, Ports};
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
-use dubernetes_sqlite::{OpenError, SqliteStore};
+use dubernetes_sqlite::{KeepEvents, OpenError, SqliteStore};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::task::{JoinError, JoinHandle};
@@ -63,7 +63,7 @@ impl Parts {
     /// The lock is held, or a setting or the folder makes no sense.
     pub(crate) fn open(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
         Self::runtime(args).and_then(|runtime| {
-            let store = open_store(settings)?
+            let store = open_store(settings, args)?
                 .map_err(|error| Failure::because("the state cannot be opened", &error))?;
             Ok(Self::with(settings, args, runtime, store))
         })
@@ -74,7 +74,7 @@ impl Parts {
         let runtime = Self::runtime(args)?;
         let start = tokio::time::Instant::now();
         let store = loop {
-            match open_store(settings)? {
+            match open_store(settings, args)? {
                 Ok(store) => break store,
                 Err(OpenError::Locked { .. }) if start.elapsed() < LOCK_LIMIT => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -162,14 +162,15 @@ impl Parts {
     }
 }
 
-fn open_store(settings: &Settings) -> Outcome<Result<SqliteStore, OpenError>> {
+fn open_store(settings: &Settings, args: &IngressArgs) -> Outcome<Result<SqliteStore, OpenError>> {
     let folder = &settings.places.state_dir;
     place::check_owner(folder)?;
     let store = SqliteStore::open(folder);
     if store.is_ok() {
         place::claim(folder, &settings.instance)?;
     }
-    Ok(store)
+    let keep = KeepEvents { count: args.events_keep, age: args.events_age };
+    Ok(store.map(|store| store.keeping(keep)))
 }
 
 /// An orchestrator at work.

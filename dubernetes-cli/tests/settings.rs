@@ -76,6 +76,8 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
     };
     vec![
         ("engine", paths("unix://", ".engine"), false),
+        ("events_age", all(["1h", "2h", "3h"]), false),
+        ("events_keep", all(["1000", "2000", "3000"]), false),
         ("host", paths("unix://", ".sock"), true),
         ("http_bind", all(["127.0.0.2", "127.0.0.3", "127.0.0.4"]), false),
         ("http_port", all(["81", "82", "83"]), false),

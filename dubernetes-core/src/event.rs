@@ -17,8 +17,10 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// The app; `None` for the instance itself.
     pub app: Option<AppName>,
-    /// The pod, such as `web-1`, if it is about one.
+    /// The pod, such as `web-1`, if it is about one: the app and the replica's ordinal.
     pub pod: Option<String>,
+    /// The revision, if it is about one.
+    pub revision: Option<u64>,
     /// One word in upper camel case, such as `Exited`.
     pub reason: String,
     /// What happened, as a sentence fragment on one line.
@@ -60,6 +62,9 @@ pub struct Event {
     pub app: Option<AppName>,
     /// The pod, if it is about one.
     pub pod: Option<String>,
+    /// The revision, if it is about one.
+    #[serde(default)]
+    pub revision: Option<u64>,
     /// One word in upper camel case.
     pub reason: String,
     /// What happened.

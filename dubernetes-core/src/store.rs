@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::app::{AppName, AppSpec};
 use crate::error::Cause;
-use crate::event::{Event, NewEvent};
+use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::ImageId;
 use crate::state::RouteConflict;
 
@@ -265,6 +265,10 @@ impl Revision {
 pub struct EventQuery {
     /// Only of this app.
     pub app: Option<AppName>,
+    /// Only of this kind.
+    pub kind: Option<EventKind>,
+    /// Only what happened then or later.
+    pub since: Option<Timestamp>,
     /// Only with an id above this.
     pub after: u64,
     /// At most so many, the newest.

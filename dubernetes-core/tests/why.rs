@@ -139,6 +139,7 @@ fn the_result_is_the_newest_warning_about_what_is_in_trouble() {
         kind,
         app: Some("web".parse().unwrap()),
         pod: pod.map(str::to_owned),
+        revision: None,
         reason: reason.to_owned(),
         message: "why".to_owned(),
         count: id,

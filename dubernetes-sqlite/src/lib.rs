@@ -25,4 +25,4 @@ mod store;
 mod worker;
 
 pub use error::{BackupError, OpenError};
-pub use store::SqliteStore;
+pub use store::{KeepEvents, SqliteStore};

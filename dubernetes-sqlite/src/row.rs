@@ -59,7 +59,8 @@ pub(crate) fn revision(row: &Row<'_>) -> Result<Revision, Failure> {
 }
 
 /// The columns of [`event`].
-pub(crate) const EVENT: &str = "id, time, first_at, kind, app, pod, reason, message, count";
+pub(crate) const EVENT: &str =
+    "id, time, first_at, kind, app, pod, reason, message, count, revision";
 
 /// Reads a row of [`EVENT`].
 pub(crate) fn event(row: &Row<'_>) -> Result<Event, Failure> {
@@ -81,6 +82,7 @@ pub(crate) fn event(row: &Row<'_>) -> Result<Event, Failure> {
         reason: row.get(6)?,
         message: row.get(7)?,
         count: row.get(8)?,
+        revision: row.get(9)?,
     })
 }
 

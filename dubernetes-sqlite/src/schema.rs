@@ -6,8 +6,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i32 = 0x4475_6265;
 
 /// Every step, in order. A step that was released is never changed.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_init.sql"), include_str!("../migrations/0002_rollouts.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_init.sql"),
+    include_str!("../migrations/0002_rollouts.sql"),
+    include_str!("../migrations/0003_event_revision.sql"),
+];
 
 /// The schema that these steps lead to.
 pub(crate) fn newest(migrations: &[&str]) -> u32 {

@@ -24,7 +24,7 @@ use crate::open::{self, Opened};
 use crate::worker::Worker;
 use crate::{folder, schema, snapshot};
 
-use self::events::LIMIT;
+pub use self::events::KeepEvents;
 
 /// Desired state and events in a SQLite file, open in this process alone.
 ///
@@ -33,6 +33,7 @@ use self::events::LIMIT;
 pub struct SqliteStore {
     path: PathBuf,
     changes: watch::Sender<u64>,
+    keep: KeepEvents,
     // The order matters: the connection that can write closes last and tidies up the log, and the
     // lock is freed once nothing is open any more.
     reader: Worker,
@@ -50,6 +51,12 @@ impl SqliteStore {
     /// left as it is then.
     pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
         Self::open_with(state_dir, schema::MIGRATIONS)
+    }
+
+    /// The same store, keeping so many events from the next one on.
+    #[must_use]
+    pub fn keeping(self, keep: KeepEvents) -> Self {
+        Self { keep, ..self }
     }
 
     /// Looks whether a store in `state_dir` could be opened, and changes nothing. `None` if there
@@ -75,7 +82,8 @@ impl SqliteStore {
         };
         let writer = start("store-writer", writer)?;
         let reader = start("store-reader", reader)?;
-        Ok(Self { changes: watch::Sender::new(0), reader, writer, _lock: lock, path })
+        let (changes, keep) = (watch::Sender::new(0), KeepEvents::default());
+        Ok(Self { changes, keep, reader, writer, _lock: lock, path })
     }
 
     /// The database's path.
@@ -216,8 +224,8 @@ impl Store for SqliteStore {
         if events.is_empty() {
             return Ok(());
         }
-        let events = events.to_vec();
-        self.change(move |transaction| Ok((events::append(transaction, &events, LIMIT)?, true)))
+        let (events, keep) = (events.to_vec(), self.keep);
+        self.change(move |transaction| Ok((events::append(transaction, &events, keep)?, true)))
             .await
     }
 

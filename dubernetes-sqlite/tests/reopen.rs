@@ -33,6 +33,7 @@ fn event(message: &str) -> NewEvent {
         kind: EventKind::Normal,
         app: None,
         pod: None,
+        revision: None,
         reason: "Started".into(),
         message: message.into(),
     }
@@ -82,6 +83,19 @@ async fn a_second_opening_is_refused_with_the_process_that_has_it() {
     drop(store);
     let store = SqliteStore::open(folder.path()).unwrap();
     assert_eq!(store.list().await.unwrap().apps.len(), 1);
+}
+
+#[tokio::test]
+async fn an_equal_event_is_counted_by_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let store = SqliteStore::open(folder.path()).unwrap();
+        store.append(&[event("again")]).await.unwrap();
+    }
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let query = EventQuery { limit: 9, ..EventQuery::default() };
+    let events = store.events(&query).await.unwrap();
+    assert_eq!((events.len(), events[0].count), (1, 3));
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! The calls with one answer.
 
 use dubernetes_core::app::{AppName, AppSpec, with_contents};
+use dubernetes_core::event::EventKind;
 use dubernetes_core::selector::Selector;
+use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::IF_MATCH;
 use serde::Serialize;
@@ -18,6 +20,10 @@ use crate::wire::{
 pub struct EventsQuery {
     /// Only of this app.
     pub app: Option<AppName>,
+    /// Only of this kind.
+    pub kind: Option<EventKind>,
+    /// Only what happened then or later.
+    pub since: Option<Timestamp>,
     /// Only with an id above this.
     pub after: Option<u64>,
     /// At most so many, the newest; the orchestrator's default unless given.
@@ -29,7 +35,9 @@ impl EventsQuery {
         let app = self.app.as_ref().map(|app| ("app", app.to_string()));
         let after = self.after.map(|after| ("after", after.to_string()));
         let limit = self.limit.map(|limit| ("limit", limit.to_string()));
-        app.into_iter().chain(after).chain(limit).collect()
+        let kind = self.kind.map(|kind| ("type", kind.as_str().to_owned()));
+        let since = self.since.map(|since| ("since", since.to_string()));
+        [app, kind, since, after, limit].into_iter().flatten().collect()
     }
 }
 

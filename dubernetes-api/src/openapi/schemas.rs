@@ -62,6 +62,8 @@ pub(crate) struct Event {
     app: Option<String>,
     /// The pod, if it is about one.
     pod: Option<String>,
+    /// The revision, if it is about one.
+    revision: Option<u64>,
     /// One word in upper camel case.
     reason: String,
     /// What happened.

@@ -225,6 +225,7 @@ async fn remember_refusal(state: &ApiState, name: &AppName, message: String) {
         kind: EventKind::Warning,
         app: Some(name.clone()),
         pod: None,
+        revision: None,
         reason: REFUSED.to_owned(),
         message,
     };

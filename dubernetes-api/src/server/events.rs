@@ -10,9 +10,10 @@ use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use dubernetes_core::app::AppName;
-use dubernetes_core::event::Event;
+use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::store::{EventQuery, Store};
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -36,6 +37,13 @@ pub(super) struct Wanted {
     /// Only of this app.
     #[param(value_type = Option<String>)]
     app: Option<AppName>,
+    /// Only of this type: `Normal` or `Warning`.
+    #[serde(rename = "type")]
+    #[param(value_type = Option<crate::openapi::EventKind>)]
+    kind: Option<EventKind>,
+    /// Only what happened then or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
     /// Only with an id above this.
     after: Option<u64>,
     /// At most so many, the newest; 500 unless given.
@@ -71,7 +79,8 @@ pub(super) async fn list(
     }
     let last = extract::last_event(&headers)?;
     let after = last.or(wanted.after).unwrap_or(0);
-    let query = EventQuery { app: wanted.app, after, limit };
+    let Wanted { app, kind, since, .. } = wanted;
+    let query = EventQuery { app, kind, since, after, limit };
     if extract::accepts(&headers, "text/event-stream") {
         return Ok(server_sent(stop, follow(&state, query)));
     }

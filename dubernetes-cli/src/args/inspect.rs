@@ -1,8 +1,8 @@
 //! Commands that look at what there is.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCompleter;
-use dubernetes_core::app::Duration;
+use dubernetes_core::app::{AppName, Duration};
 
 use super::reference::ReferenceParser;
 use super::{FormatArgs, Named, Reference, SelectorArgs};
@@ -57,6 +57,16 @@ pub(crate) struct EventsArgs {
     #[arg(value_name = "NAME", value_parser = Named::parse,
           add = ArgValueCompleter::new(complete::apps_and_pods))]
     pub(crate) name: Option<Named>,
+    /// Only those of this app, its pods included.
+    #[arg(long, value_name = "NAME", value_parser = AppName::parse, conflicts_with = "name",
+          add = ArgValueCompleter::new(complete::apps))]
+    pub(crate) app: Option<AppName>,
+    /// Only those of the last so much time, such as `10m`.
+    #[arg(long, value_name = "TIME", value_parser = Duration::parse)]
+    pub(crate) since: Option<Duration>,
+    /// Only those of this type.
+    #[arg(long = "type", value_name = "TYPE", ignore_case = true)]
+    pub(crate) kind: Option<EventType>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
     /// Leave out the line with the columns' names.
@@ -65,6 +75,16 @@ pub(crate) struct EventsArgs {
     /// Go on with new ones.
     #[arg(short, long)]
     pub(crate) watch: bool,
+}
+
+/// Whether a person should look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub(crate) enum EventType {
+    /// The ordinary course of things.
+    Normal,
+    /// Something went wrong.
+    Warning,
 }
 
 /// `logs`.

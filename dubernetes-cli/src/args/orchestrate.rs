@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
-use dubernetes_core::app::ImageRef;
+use dubernetes_core::app::{Duration, ImageRef};
 
 use super::{FileArgs, ProgressStyle};
 use crate::settings_file::SettingsFile;
@@ -33,6 +33,33 @@ pub(crate) struct IngressArgs {
     /// The container engine; else what DOCKER_HOST says, else the engine's usual socket.
     #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
     pub(crate) engine: Option<String>,
+    /// How many of the newest events are kept.
+    #[arg(long, env = "DUBERNETES_EVENTS_KEEP", hide_env_values = true, value_name = "COUNT", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) events_keep: u64,
+    /// How long events are kept, such as `12h` or `30d`.
+    #[arg(
+        long,
+        env = "DUBERNETES_EVENTS_AGE",
+        hide_env_values = true,
+        value_name = "TIME",
+        default_value = "30d",
+        value_parser = events_age
+    )]
+    pub(crate) events_age: Duration,
+}
+
+/// A day is one unit more than the times of an app's file have.
+fn events_age(text: &str) -> Result<Duration, String> {
+    let parsed = match text.strip_suffix('d').map(str::parse::<u32>) {
+        Some(Ok(days)) => Ok(Duration::from_secs(u64::from(days) * 24 * 3600)),
+        Some(Err(_)) | None => Duration::parse(text),
+    };
+    match parsed {
+        Ok(age) if age.millis() >= 1_000 => Ok(age),
+        Ok(_) => Err("events are kept for 1s at least".to_owned()),
+        Err(_) => Err("a time such as `12h` or `30d` was expected".to_owned()),
+    }
 }
 
 impl IngressArgs {

@@ -3,11 +3,12 @@
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::Event;
+use dubernetes_core::event::EventKind;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
 use super::get::concerns;
-use crate::args::{EventsArgs, Format};
+use crate::args::{EventType, EventsArgs, Format};
 use crate::output::{self, ListStyle};
 use crate::report::{self, Outcome};
 use crate::settings::Settings;
@@ -19,9 +20,11 @@ const EVENTS: u32 = 500;
 pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Outcome {
     Target::with(settings, Intent::Read, async |target: &Target| {
         let client = &target.client;
-        let query = EventsQuery { limit: Some(EVENTS), ..EventsQuery::default() };
-        let mut events = client.events(&query).await?;
-        let newest = events.last().map(|event| event.id);
+        // What is recorded between the two questions has a higher id, and so is not missed.
+        let last = EventsQuery { limit: Some(1), ..EventsQuery::default() };
+        let newest = client.events(&last).await?.last().map(|event| event.id);
+        let mut events = client.events(&query(args)).await?;
+        let newest = events.last().map(|event| event.id).max(newest);
         events.retain(|event| wanted(args, event));
         let watch = args.watch;
         if !watch {
@@ -45,6 +48,20 @@ pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Outcome {
     .await
 }
 
+/// What is asked for, as far as the orchestrator can tell it apart.
+fn query(args: &EventsArgs) -> EventsQuery {
+    EventsQuery {
+        app: args.app.clone(),
+        kind: args.kind.map(|kind| match kind {
+            EventType::Normal => EventKind::Normal,
+            EventType::Warning => EventKind::Warning,
+        }),
+        since: args.since.and_then(|since| Timestamp::now().checked_sub(since.to_std()).ok()),
+        limit: Some(EVENTS),
+        after: None,
+    }
+}
+
 fn wanted(args: &EventsArgs, event: &Event) -> bool {
     args.name.as_ref().is_none_or(|name| concerns(event, name.name()))
 }
@@ -59,7 +76,7 @@ async fn follow(
     let wide = format == Format::Wide;
     let mut widths = output::table(shown, wide, Timestamp::now()).widths().to_vec();
     let mut headers = shown.is_empty() && !args.no_headers;
-    let query = EventsQuery { after: Some(newest.unwrap_or(0)), ..EventsQuery::default() };
+    let query = EventsQuery { after: Some(newest.unwrap_or(0)), limit: None, ..query(args) };
     let mut news = client.follow_events(&query);
     while let Some(event) = news.next().await {
         let event = event?;

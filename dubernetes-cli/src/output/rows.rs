@@ -121,6 +121,7 @@ impl Row for Event {
         let mut columns = vec!["AGE", "TYPE", "OBJECT", "REASON", "COUNT", "MESSAGE"];
         if wide {
             columns.insert(1, "FIRST");
+            columns.insert(4, "REVISION");
         }
         columns
     }
@@ -137,6 +138,7 @@ impl Row for Event {
         ];
         if wide {
             cells.insert(1, Cell::new(age(self.first_at, now)));
+            cells.insert(4, Cell::new(or_none(self.revision)));
         }
         cells
     }

@@ -150,6 +150,8 @@ impl Pass {
                 Some(event)
             }
         };
+        let revision = record::revision(&planned.action, &self.memory.replicas);
+        let event = event.map(|event| NewEvent { revision, ..event });
         self.record(event.into_iter().collect()).await;
     }
 

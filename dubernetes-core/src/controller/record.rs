@@ -28,6 +28,7 @@ pub(super) fn event(
         kind,
         app: app.cloned(),
         pod: pod.map(str::to_owned),
+        revision: None,
         reason: reason.to_owned(),
         message: message.into(),
     }
@@ -99,6 +100,19 @@ pub(super) fn failed(planned: &Planned, message: &str, now: Timestamp) -> NewEve
         Action::Conclude { .. } => "RecordFailed",
     };
     event(now, EventKind::Warning, planned.app.as_ref(), planned.action.pod(), reason, message)
+}
+
+/// The revision that an action is about, if it is about one.
+pub(super) fn revision(action: &Action, replicas: &[ObservedReplica]) -> Option<u64> {
+    match action {
+        Action::EnsureImage { revision, .. } => Some(*revision),
+        Action::Create(replica) => Some(replica.labels.revision),
+        Action::Start { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. } => {
+            let replica = replicas.iter().find(|replica| replica.id == *id)?;
+            Some(replica.labels.revision)
+        }
+        Action::EnsureNetwork | Action::Forget { .. } => None,
+    }
 }
 
 /// What changed between two looks at the world.
@@ -246,5 +260,7 @@ fn about(
     reason: &str,
     message: impl Into<String>,
 ) -> NewEvent {
-    event(now, kind, Some(&replica.labels.app), Some(&replica.pod()), reason, message)
+    let pod = replica.pod();
+    let event = event(now, kind, Some(&replica.labels.app), Some(&pod), reason, message);
+    NewEvent { revision: Some(replica.labels.revision), ..event }
 }

@@ -256,7 +256,9 @@ impl Store for MemoryStore {
             .events
             .iter()
             .filter(|event| event.id > query.after)
-            .filter(|event| query.app.is_none() || query.app == event.app);
+            .filter(|event| query.app.is_none() || query.app == event.app)
+            .filter(|event| query.kind.is_none_or(|kind| kind == event.kind))
+            .filter(|event| query.since.is_none_or(|since| event.time >= since));
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let mut newest: Vec<_> = matching.rev().take(limit).cloned().collect();
         newest.reverse();

@@ -14,6 +14,7 @@ pub fn record_again(old: &Event, new: &NewEvent, id: u64) -> Option<Event> {
     let same = old.kind == new.kind
         && old.app == new.app
         && old.pod == new.pod
+        && old.revision == new.revision
         && old.reason == new.reason
         && old.message == new.message;
     let near = old.time.duration_since(new.time).abs() <= FOLD_WINDOW;
@@ -34,6 +35,7 @@ pub fn record(new: &NewEvent, id: u64) -> Event {
         kind: new.kind,
         app: new.app.clone(),
         pod: new.pod.clone(),
+        revision: new.revision,
         reason: new.reason.clone(),
         message: new.message.clone(),
         count: 1,
@@ -52,6 +54,7 @@ mod tests {
             kind: EventKind::Warning,
             app: None,
             pod: None,
+            revision: None,
             reason: "Exited".into(),
             message: "exited with code 1".into(),
         }

@@ -1,43 +1,55 @@
-//! Events, as statements inside a transaction; and how many are kept.
+//! Events, as statements inside a transaction; and how many are kept, and for how long.
 
-use dubernetes_core::app::AppName;
-use dubernetes_core::event::{Event, NewEvent};
+use dubernetes_core::app::{AppName, Duration};
+use dubernetes_core::event::{Event, EventKind, NewEvent};
 use dubernetes_core::store::{EventQuery, FOLD_WINDOW, record, record_again};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
 use crate::error::Failure;
 use crate::row;
 
-/// Events older than this are dropped.
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The kept events are counted after so many records at most, since counting walks over all that
+/// is kept.
+const COUNT_EACH: u64 = 1_000;
 
-/// How many events are kept.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limit {
-    /// The newest so many.
-    pub(super) kept: u64,
-    /// After so many records they are counted, since counting walks over all that is kept.
-    pub(super) count_each: u64,
+/// How many events are kept, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepEvents {
+    /// The newest so many, and up to a tenth or 1,000 more.
+    pub count: u64,
+    /// Only those that happened in the last so much time.
+    pub age: Duration,
 }
 
-pub(super) const LIMIT: Limit = Limit { kept: 100_000, count_each: 1_000 };
+impl Default for KeepEvents {
+    /// 100,000 of the last 30 days.
+    fn default() -> Self {
+        Self { count: 100_000, age: Duration::from_secs(30 * 24 * 3600) }
+    }
+}
+
+impl KeepEvents {
+    fn count_each(self) -> u64 {
+        (self.count / 10).clamp(1, COUNT_EACH)
+    }
+}
 
 pub(super) fn append(
     transaction: &Transaction<'_>,
     events: &[NewEvent],
-    limit: Limit,
+    keep: KeepEvents,
 ) -> Result<(), Failure> {
     let mut last = 0;
     for event in events {
         last = append_one(transaction, event)?;
     }
     if let Some(newest) = events.iter().map(|event| event.time).max() {
-        drop_old(transaction, newest)?;
+        drop_old(transaction, newest, keep.age)?;
     }
     let before = last.saturating_sub(u64::try_from(events.len()).unwrap_or(u64::MAX));
-    if before / limit.count_each != last / limit.count_each {
-        drop_surplus(transaction, limit.kept)?;
+    if before / keep.count_each() != last / keep.count_each() {
+        drop_surplus(transaction, keep.count)?;
     }
     Ok(())
 }
@@ -50,13 +62,17 @@ pub(super) fn query(
     let after = i64::try_from(query.after).unwrap_or(i64::MAX);
     let of_app = if query.app.is_some() { "app = ?3" } else { "?3 IS NULL" };
     let select = format!(
-        "SELECT {} FROM events WHERE id > ?1 AND {of_app} ORDER BY id DESC LIMIT ?2",
+        "SELECT {} FROM events WHERE id > ?1 AND {of_app} AND (?4 IS NULL OR kind = ?4) \
+         AND (?5 IS NULL OR time >= ?5) ORDER BY id DESC LIMIT ?2",
         row::EVENT
     );
     let app = query.app.as_ref().map(AppName::as_str);
+    let kind = query.kind.map(EventKind::as_str);
+    // A time before all that can be stored leaves nothing out.
+    let since = query.since.map(|since| row::nanos(since).unwrap_or(i64::MIN));
     let mut newest = transaction
         .prepare_cached(&select)?
-        .query_and_then(params![after, query.limit, app], row::event)?
+        .query_and_then(params![after, query.limit, app, kind, since], row::event)?
         .collect::<Result<Vec<_>, _>>()?;
     newest.reverse();
     Ok(newest)
@@ -73,8 +89,8 @@ fn append_one(transaction: &Transaction<'_>, new: &NewEvent) -> Result<u64, Fail
         }
     };
     let add = "\
-        INSERT INTO events (time, first_at, kind, app, pod, reason, message, count) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id";
+        INSERT INTO events (time, first_at, kind, app, pod, reason, message, count, revision) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id";
     let values = params![
         row::nanos(event.time)?,
         row::nanos(event.first_at)?,
@@ -84,6 +100,7 @@ fn append_one(transaction: &Transaction<'_>, new: &NewEvent) -> Result<u64, Fail
         event.reason,
         event.message,
         event.count,
+        event.revision,
     ];
     Ok(transaction.prepare_cached(add)?.query_row(values, |row| row.get(0))?)
 }
@@ -100,6 +117,7 @@ fn alike(transaction: &Transaction<'_>, new: &NewEvent) -> Result<Option<(u64, E
         new.kind.as_str(),
         time.saturating_sub(window),
         time.saturating_add(window),
+        new.revision,
     ];
     let mut select = transaction.prepare_cached(&select_alike())?;
     let found = select.query_and_then(values, row::event)?.next().transpose()?;
@@ -110,13 +128,17 @@ fn alike(transaction: &Transaction<'_>, new: &NewEvent) -> Result<Option<(u64, E
 pub(super) fn select_alike() -> String {
     format!(
         "SELECT {} FROM events WHERE app IS ?1 AND pod IS ?2 AND reason = ?3 AND message = ?4 \
-         AND kind = ?5 AND time BETWEEN ?6 AND ?7 ORDER BY id DESC LIMIT 1",
+         AND kind = ?5 AND time BETWEEN ?6 AND ?7 AND revision IS ?8 ORDER BY id DESC LIMIT 1",
         row::EVENT
     )
 }
 
-fn drop_old(transaction: &Transaction<'_>, newest: Timestamp) -> Result<(), Failure> {
-    let oldest = newest.saturating_sub(KEPT_FOR).unwrap_or(Timestamp::MIN);
+fn drop_old(
+    transaction: &Transaction<'_>,
+    newest: Timestamp,
+    age: Duration,
+) -> Result<(), Failure> {
+    let oldest = newest.saturating_sub(age.to_std()).unwrap_or(Timestamp::MIN);
     // A time before all that can be stored drops nothing.
     let oldest = row::nanos(oldest).unwrap_or(i64::MIN);
     transaction.prepare_cached("DELETE FROM events WHERE time < ?1")?.execute([oldest])?;

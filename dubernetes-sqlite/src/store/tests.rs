@@ -28,7 +28,15 @@ fn request(app: &str) -> PutApp {
 
 fn event(time: Timestamp, message: String) -> NewEvent {
     let reason = "Started".into();
-    NewEvent { time, kind: EventKind::Normal, app: None, pod: None, reason, message }
+    NewEvent {
+        time,
+        kind: EventKind::Normal,
+        app: None,
+        pod: None,
+        revision: None,
+        reason,
+        message,
+    }
 }
 
 async fn all_events(store: &SqliteStore) -> Vec<Event> {
@@ -125,26 +133,32 @@ async fn events_are_dropped_after_thirty_days() {
 #[tokio::test]
 async fn the_newest_events_are_kept_and_counted_now_and_then() {
     let (_folder, store) = store();
-    let limit = events::Limit { kept: 20, count_each: 10 };
+    let store = store.keeping(KeepEvents { count: 100, ..KeepEvents::default() });
     let mut most = 0;
-    for n in 0..60 {
-        let event = event(Timestamp::UNIX_EPOCH, n.to_string());
-        store
-            .change(move |transaction| Ok((events::append(transaction, &[event], limit)?, true)))
-            .await
-            .unwrap();
+    for n in 0..160 {
+        store.append(&[event(Timestamp::UNIX_EPOCH, n.to_string())]).await.unwrap();
         most = most.max(all_events(&store).await.len());
     }
-    assert_eq!(most, 29, "nine more than are kept, until they are counted again");
+    assert_eq!(most, 109, "nine more than are kept, until they are counted again");
     let kept = all_events(&store).await;
-    assert_eq!((kept.len(), kept[0].message.as_str()), (20, "40"));
-    let many: Vec<_> = (100..125).map(|n| event(Timestamp::UNIX_EPOCH, n.to_string())).collect();
-    store
-        .change(move |transaction| Ok((events::append(transaction, &many, limit)?, true)))
-        .await
-        .unwrap();
+    assert_eq!((kept.len(), kept[0].message.as_str()), (100, "60"));
+    let many: Vec<_> = (200..320).map(|n| event(Timestamp::UNIX_EPOCH, n.to_string())).collect();
+    store.append(&many).await.unwrap();
     let kept = all_events(&store).await;
-    assert_eq!((kept.len(), kept[0].message.as_str()), (20, "105"));
+    assert_eq!((kept.len(), kept[0].message.as_str()), (100, "220"));
+}
+
+#[tokio::test]
+async fn events_are_kept_for_as_long_as_is_said() {
+    let (_folder, store) = store();
+    let age = dubernetes_core::app::Duration::from_secs(60);
+    let store = store.keeping(KeepEvents { age, ..KeepEvents::default() });
+    for second in [0, 60, 61] {
+        let time = Timestamp::from_second(second).unwrap();
+        store.append(&[event(time, second.to_string())]).await.unwrap();
+    }
+    let messages: Vec<_> = all_events(&store).await.into_iter().map(|e| e.message).collect();
+    assert_eq!(messages, ["60", "61"]);
 }
 
 #[tokio::test]
@@ -153,7 +167,7 @@ async fn an_equal_event_is_found_by_index() {
     let explain = |connection: &mut Connection| {
         let plan = format!("EXPLAIN QUERY PLAN {}", events::select_alike());
         let mut plan = connection.prepare(&plan)?;
-        let lines = plan.query_map([1, 2, 3, 4, 5, 6, 7], |row| row.get::<_, String>(3))?;
+        let lines = plan.query_map([1, 2, 3, 4, 5, 6, 7, 8], |row| row.get::<_, String>(3))?;
         Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
     };
     let plan = store.writer.transact(explain).await.unwrap();
@@ -180,8 +194,8 @@ async fn a_migration_is_made_after_a_snapshot_and_keeps_everything() {
     store.put(request("web")).await.unwrap();
     let before = store.list().await.unwrap();
     drop(store);
-    let (step, newest) = ("ALTER TABLE apps ADD COLUMN note TEXT", schema::MIGRATIONS.len());
-    let later = [schema::MIGRATIONS, &[step]].concat();
+    let newest = schema::newest(schema::MIGRATIONS);
+    let later = [schema::MIGRATIONS, &["ALTER TABLE apps ADD COLUMN note TEXT"]].concat();
     let store = SqliteStore::open_with(folder.path(), &later).unwrap();
     assert_eq!(store.list().await.unwrap(), before);
     drop(store);
@@ -190,7 +204,6 @@ async fn a_migration_is_made_after_a_snapshot_and_keeps_everything() {
     let OpenError::Newer { found, supported, snapshot: Some(snapshot), .. } = refused else {
         panic!("{refused:?}");
     };
-    let newest = u32::try_from(newest).unwrap();
     assert_eq!((found, supported), (newest + 1, newest));
     let old = tempfile::tempdir().unwrap();
     fs::copy(snapshot, old.path().join("dubernetes.db")).unwrap();
@@ -202,8 +215,8 @@ async fn a_migration_that_fails_leaves_the_old_schema() {
     let (folder, store) = store();
     store.put(request("web")).await.unwrap();
     drop(store);
-    let step = "CREATE TABLE extra (x); CREATE TABLE apps (x)";
-    let wrong = [schema::MIGRATIONS, &[step]].concat();
+    let wrong = "CREATE TABLE extra (x); CREATE TABLE apps (x)";
+    let wrong = [schema::MIGRATIONS, &[wrong]].concat();
     let failed = SqliteStore::open_with(folder.path(), &wrong).unwrap_err();
     assert!(matches!(failed, OpenError::Sqlite { .. }), "{failed:?}");
     let store = SqliteStore::open(folder.path()).unwrap();

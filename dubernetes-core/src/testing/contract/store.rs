@@ -67,6 +67,7 @@ where
         events::ids_are_never_given_twice,
         events::a_query_takes_the_newest_that_match,
         events::a_query_for_an_app_leaves_out_the_rest,
+        events::a_query_for_a_time_or_kind_leaves_out_the_rest,
         watch::every_change_is_seen,
         watch::what_changes_nothing_is_not_seen,
         together::one_of_several_with_the_same_view_wins,

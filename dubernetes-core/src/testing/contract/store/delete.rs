@@ -98,13 +98,14 @@ pub(super) async fn events_outlive_their_app(store: &Arc<dyn Store>) {
         kind: EventKind::Normal,
         app: Some(name("web")),
         pod: None,
+        revision: None,
         reason: "Deleted".into(),
         message: "deleted by a user".into(),
     };
     store.append(&[event]).await.expect("events are accepted");
     delete(store, "web").await;
     forget(store, "web").await;
-    let query = EventQuery { app: Some(name("web")), after: 0, limit: 9 };
+    let query = EventQuery { app: Some(name("web")), limit: 9, ..EventQuery::default() };
     let events = store.events(&query).await.expect("events can be read");
     assert_eq!(events.len(), 1, "events outlive their app");
 }

@@ -12,6 +12,7 @@ fn event(second: i64, message: &str) -> NewEvent {
         kind: EventKind::Warning,
         app: Some(name("web")),
         pod: Some("web-1".into()),
+        revision: None,
         reason: "Exited".into(),
         message: message.into(),
     }
@@ -22,7 +23,7 @@ async fn append(store: &Arc<dyn Store>, events: &[NewEvent]) {
 }
 
 async fn read(store: &Arc<dyn Store>, app: Option<&str>, after: u64, limit: u32) -> Vec<Event> {
-    let query = EventQuery { app: app.map(name), after, limit };
+    let query = EventQuery { app: app.map(name), after, limit, ..EventQuery::default() };
     store.events(&query).await.expect("events can be read")
 }
 
@@ -49,6 +50,7 @@ pub(super) async fn events_come_back_in_order(store: &Arc<dyn Store>) {
         kind: EventKind::Warning,
         app: Some(name("web")),
         pod: Some("web-1".into()),
+        revision: None,
         reason: "Exited".into(),
         message: "a".into(),
         count: 1,
@@ -89,13 +91,14 @@ pub(super) async fn a_difference_in_any_field_is_another_event(store: &Arc<dyn S
         NewEvent { app: None, ..base.clone() },
         NewEvent { pod: Some("web-2".into()), ..base.clone() },
         NewEvent { pod: None, ..base.clone() },
+        NewEvent { revision: Some(2), ..base.clone() },
         NewEvent { reason: "Started".into(), ..base.clone() },
         NewEvent { message: "A".into(), ..base.clone() },
     ];
     append(store, &[base]).await;
     append(store, &different).await;
     let events = all(store).await;
-    assert_eq!(events.len(), 8, "events that differ are told apart");
+    assert_eq!(events.len(), 9, "events that differ are told apart");
     assert!(events.iter().all(|event| event.count == 1), "events that differ are told apart");
 }
 
@@ -134,6 +137,24 @@ pub(super) async fn a_query_takes_the_newest_that_match(store: &Arc<dyn Store>) 
     assert_eq!(messages(&both), ["5"], "both limits hold together");
     assert!(read(store, None, events[5].id, 9).await.is_empty(), "after the last is nothing");
     assert!(read(store, None, u64::MAX, 9).await.is_empty(), "after the last is nothing");
+}
+
+pub(super) async fn a_query_for_a_time_or_kind_leaves_out_the_rest(store: &Arc<dyn Store>) {
+    let normal = NewEvent { kind: EventKind::Normal, revision: Some(7), ..event(5, "b") };
+    append(store, &[event(1, "a"), normal, event(9, "c")]).await;
+    let ask = async |query: EventQuery| {
+        let query = EventQuery { limit: 9, ..query };
+        store.events(&query).await.expect("events can be read")
+    };
+    let since = ask(EventQuery { since: Some(at(5)), ..EventQuery::default() }).await;
+    assert_eq!(messages(&since), ["b", "c"], "what happened then or later is given");
+    assert_eq!(since[0].revision, Some(7), "an event keeps its revision");
+    let kind = Some(EventKind::Warning);
+    assert_eq!(messages(&ask(EventQuery { kind, ..EventQuery::default() }).await), ["a", "c"]);
+    let both = EventQuery { kind, since: Some(at(2)), ..EventQuery::default() };
+    assert_eq!(messages(&ask(both).await), ["c"], "both hold together");
+    let none = EventQuery { since: Some(at(10)), ..EventQuery::default() };
+    assert!(ask(none).await.is_empty(), "nothing has happened since");
 }
 
 pub(super) async fn a_query_for_an_app_leaves_out_the_rest(store: &Arc<dyn Store>) {

@@ -55,6 +55,7 @@ pub(super) async fn no_event_is_lost(store: &Arc<dyn Store>) {
             kind: EventKind::Normal,
             app: Some(name("web")),
             pod: None,
+            revision: None,
             reason: "Started".into(),
             message: message.into(),
         };

@@ -20,6 +20,7 @@ fn event() -> NewEvent {
         kind: EventKind::Normal,
         app: None,
         pod: None,
+        revision: None,
         reason: "Started".into(),
         message: "started".into(),
     }
