@@ -105,7 +105,8 @@ pub(super) fn failed(planned: &Planned, message: &str, now: Timestamp) -> NewEve
 /// The revision that an action is about, if it is about one.
 pub(super) fn revision(action: &Action, replicas: &[ObservedReplica]) -> Option<u64> {
     match action {
-        Action::EnsureImage { revision, .. } => Some(*revision),
+        Action::EnsureImage { revision, .. } | Action::Conclude { revision, .. } => Some(*revision),
+        Action::CreateJob(job) => Some(job.labels.revision),
         Action::Create(replica) => Some(replica.labels.revision),
         Action::Start { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. } => {
             let replica = replicas.iter().find(|replica| replica.id == *id)?;
