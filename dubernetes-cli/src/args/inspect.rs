@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::{AppName, Duration};
 
+use super::orchestrate::long_time;
 use super::reference::ReferenceParser;
 use super::{FormatArgs, Named, Reference, SelectorArgs};
 use crate::complete;
@@ -61,8 +62,8 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "NAME", value_parser = AppName::parse, conflicts_with = "name",
           add = ArgValueCompleter::new(complete::apps))]
     pub(crate) app: Option<AppName>,
-    /// Only those of the last so much time, such as `10m`.
-    #[arg(long, value_name = "TIME", value_parser = Duration::parse)]
+    /// Only those of the last so much time, such as `10m` or `2d`.
+    #[arg(long, value_name = "TIME", value_parser = long_time)]
     pub(crate) since: Option<Duration>,
     /// Only those of this type.
     #[arg(long = "type", value_name = "TYPE", ignore_case = true)]

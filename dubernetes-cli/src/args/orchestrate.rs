@@ -44,21 +44,25 @@ pub(crate) struct IngressArgs {
         hide_env_values = true,
         value_name = "TIME",
         default_value = "30d",
-        value_parser = events_age
+        value_parser = long_time
     )]
     pub(crate) events_age: Duration,
 }
 
-/// A day is one unit more than the times of an app's file have.
-fn events_age(text: &str) -> Result<Duration, String> {
-    let parsed = match text.strip_suffix('d').map(str::parse::<u32>) {
-        Some(Ok(days)) => Ok(Duration::from_secs(u64::from(days) * 24 * 3600)),
-        Some(Err(_)) | None => Duration::parse(text),
+/// Hours and days as well, which the times of an app's file do not need.
+///
+/// # Errors
+///
+/// What was expected.
+pub(crate) fn long_time(text: &str) -> Result<Duration, String> {
+    let whole = |unit: char, seconds: u64| {
+        let number = text.strip_suffix(unit)?.parse::<u32>().ok()?;
+        Some(Duration::from_secs(u64::from(number) * seconds))
     };
-    match parsed {
-        Ok(age) if age.millis() >= 1_000 => Ok(age),
-        Ok(_) => Err("events are kept for 1s at least".to_owned()),
-        Err(_) => Err("a time such as `12h` or `30d` was expected".to_owned()),
+    let parsed = whole('h', 3600).or_else(|| whole('d', 24 * 3600));
+    match parsed.map_or_else(|| Duration::parse(text), Ok) {
+        Ok(time) if time.millis() >= 1_000 => Ok(time),
+        Ok(_) | Err(_) => Err("a time such as `10m`, `12h` or `30d` was expected".to_owned()),
     }
 }
 
