@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dubernetes_core::app;
 use dubernetes_core::error::chain;
+use dubernetes_core::manifest::BodyProblem;
 use dubernetes_core::runtime::RuntimeError;
 use dubernetes_core::store::StoreError;
 
@@ -71,7 +72,13 @@ impl ApiError {
 impl From<app::Problem> for FieldProblem {
     fn from(problem: app::Problem) -> Self {
         let app::Problem { path, message, hint } = problem;
-        Self { path, line: None, column: None, message, hint }
+        Self { path, pointer: None, line: None, column: None, message, hint }
+    }
+}
+
+impl From<BodyProblem> for FieldProblem {
+    fn from(found: BodyProblem) -> Self {
+        Self { pointer: Some(found.pointer), ..Self::from(found.problem) }
     }
 }
 

@@ -166,6 +166,9 @@ async fn every_problem_of_an_app_is_told_at_once_with_its_place() {
     let problem = api.put("/v1/apps/web", body).await.problem();
     let paths: Vec<_> = problem.errors.iter().map(|error| error.path.as_str()).collect();
     assert!(paths.contains(&"replicas") && paths.contains(&"access.hots"), "{paths:?}");
+    let pointers: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_deref()).collect();
+    let both = [Some("/replicas"), Some("/access/hots")];
+    assert!(both.iter().all(|pointer| pointers.contains(pointer)), "{pointers:?}");
 }
 
 #[tokio::test(start_paused = true)]

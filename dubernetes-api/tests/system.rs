@@ -160,6 +160,9 @@ async fn a_plan_is_as_strict_as_an_apply() {
     let problem = api.post("/v1/plan", both).await.problem();
     let paths: Vec<_> = problem.errors.iter().map(|error| error.path.as_str()).collect();
     assert!(paths.contains(&"apps.0.replicas") && paths.contains(&"apps.1.imge"), "{paths:?}");
+    let pointers: Vec<_> = problem.errors.iter().filter_map(|e| e.pointer.as_deref()).collect();
+    let both = ["/apps/0/replicas", "/apps/1/imge"];
+    assert!(both.iter().all(|pointer| pointers.contains(pointer)), "{pointers:?}");
 }
 
 #[tokio::test(start_paused = true)]

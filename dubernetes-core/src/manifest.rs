@@ -34,7 +34,7 @@ use std::io::{self, Read};
 
 use thiserror::Error;
 
-use crate::app::{AppSpec, Problem};
+use crate::app::{AppName, AppSpec, Problem};
 use crate::error::one_line;
 use check::Checked;
 use diagnostic::OtherPlace;
@@ -114,8 +114,17 @@ pub enum JsonError {
     #[error("the app is not valid")]
     Invalid(
         /// Everything that is wrong; never empty.
-        Vec<Problem>,
+        Vec<BodyProblem>,
     ),
+}
+
+/// A rule that a JSON body breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyProblem {
+    /// The JSON pointer (RFC 6901) of the field; of one that is missing, where it would be.
+    pub pointer: String,
+    /// What is wrong.
+    pub problem: Problem,
 }
 
 /// All documents of all sources. Files that they refer to are not read.
@@ -158,10 +167,17 @@ pub fn from_json(body: &[u8]) -> Result<AppSpec, JsonError> {
     let root = json::read(body)?;
     let Checked { spec, faults, .. } = check::check(&root, None);
     spec.ok_or_else(|| {
-        let problem =
-            |fault: Fault| Problem { path: fault.path, message: fault.message, hint: fault.hint };
+        let problem = |fault: Fault| BodyProblem {
+            pointer: root.pointer(&fault.path),
+            problem: Problem { path: fault.path, message: fault.message, hint: fault.hint },
+        };
         JsonError::Invalid(faults.into_iter().map(problem).collect())
     })
+}
+
+/// The legal name of an app that is nearest to `text`, if there is one.
+pub fn nearest_name(text: &str) -> Option<AppName> {
+    AppName::parse(&suggest::name(text)?).ok()
 }
 
 /// An app as the YAML that a user would write; [`parse`] gives the same app back.

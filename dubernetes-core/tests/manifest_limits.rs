@@ -1,7 +1,6 @@
 //! Manifests and bodies that are too large, too deep or too many, and what JSON may not contain.
 
-use dubernetes_core::app::Problem;
-use dubernetes_core::manifest::{self, Diagnostic, JsonError, MAX_FILE_BYTES, Source};
+use dubernetes_core::manifest::{self, BodyProblem, Diagnostic, JsonError, MAX_FILE_BYTES, Source};
 
 fn first(text: impl Into<Vec<u8>>) -> Diagnostic {
     let source = Source { name: "app.yaml".into(), text: text.into() };
@@ -95,7 +94,7 @@ fn a_lowered_host_is_noted() {
 fn problems(body: &str) -> Vec<(String, String)> {
     match manifest::from_json(body.as_bytes()) {
         Err(JsonError::Invalid(found)) => {
-            let pair = |found: Problem| (found.path, found.message);
+            let pair = |found: BodyProblem| (found.problem.path, found.problem.message);
             found.into_iter().map(pair).collect()
         }
         other => panic!("{body} gives {other:?}"),
@@ -157,4 +156,33 @@ fn json_that_is_no_app_is_told_from_what_is_no_json() {
     }
     let error = manifest::from_json(b"{\"name\": \"\xff\"}");
     assert!(matches!(error, Err(JsonError::Syntax { line: 1, .. })), "{error:?}");
+}
+
+#[test]
+fn a_problem_of_a_body_has_the_pointer_of_its_field() {
+    let body = r#"{"image": "b", "access": {"host": "a b", "pth": "/"}, "volumes": ["a:/x", "b"],
+        "labels": {"a/b~c": 1, "x.y": null}, "env": {"A.B": 1, "A": 2}, "stop": {"grace": "5"},
+        "health": {}, "rollout": {"history": 0}}"#;
+    let Err(JsonError::Invalid(found)) = manifest::from_json(body.as_bytes()) else {
+        panic!("this is no app")
+    };
+    let mut pointers: Vec<String> = found.into_iter().map(|found| found.pointer).collect();
+    pointers.sort();
+    let mut expected = [
+        "/name",
+        "/access/host",
+        "/access/pth",
+        "/volumes/1",
+        "/labels/a~1b~0c",
+        "/labels/x.y",
+        "/env/A.B",
+        "/env/A",
+        "/stop/grace",
+        "/health",
+        "/rollout/history",
+    ];
+    expected.sort_unstable();
+    assert_eq!(pointers, expected);
+    let Err(JsonError::Invalid(found)) = manifest::from_json(b"[]") else { panic!("no app") };
+    assert_eq!(found[0].pointer, "", "the whole body");
 }

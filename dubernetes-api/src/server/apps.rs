@@ -104,6 +104,7 @@ pub(super) async fn put(
             format!("the path says `{}`, and the body `{}`", name.escape_debug(), spec.name);
         return Err(ApiError::invalid(vec![FieldProblem {
             path: "name".to_owned(),
+            pointer: Some("/name".to_owned()),
             line: None,
             column: None,
             message,
@@ -184,6 +185,10 @@ async fn complete(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiError> 
     }
     let problem = |path: String| FieldProblem {
         message: format!("the content of the file in `{path}` is missing"),
+        pointer: path.split_once('.').map(|(key, entry)| {
+            // The entry's own name may have any character.
+            format!("/{key}/{}", entry.replace('~', "~0").replace('/', "~1"))
+        }),
         path,
         line: None,
         column: None,

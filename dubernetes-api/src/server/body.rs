@@ -61,6 +61,7 @@ pub(super) fn read_spec(bytes: &[u8]) -> Result<AppSpec, ApiError> {
     manifest::from_json(bytes).map_err(|error| match error {
         JsonError::Syntax { message, line, column } => not_json(FieldProblem {
             path: String::new(),
+            pointer: None,
             line: Some(line),
             column: Some(column),
             message,
@@ -87,6 +88,7 @@ fn place(error: &serde_json::Error) -> FieldProblem {
     let message = text.rsplit_once(" at line ").map_or(&*text, |(message, _)| message);
     FieldProblem {
         path: String::new(),
+        pointer: None,
         line: Some(error.line()),
         column: Some(error.column()),
         message: message.to_owned(),

@@ -71,11 +71,13 @@ fn specs(body: &Json) -> Result<Vec<AppSpec>, ApiError> {
             Ok(spec) if names.insert(spec.name.clone()) => specs.push(spec),
             Ok(spec) => {
                 let message = format!("app `{}` stands here twice", spec.name);
-                problems.push(FieldProblem { message, ..at(index, "name") });
+                let pointer = Some(format!("/apps/{index}/name"));
+                problems.push(FieldProblem { pointer, message, ..at(index, "name") });
             }
             Err(error) => problems.extend(error.into_problem().errors.into_iter().map(|problem| {
-                let FieldProblem { path, message, hint, .. } = problem;
-                FieldProblem { message, hint, ..at(index, &path) }
+                let FieldProblem { path, pointer, message, hint, .. } = problem;
+                let pointer = pointer.map(|within| format!("/apps/{index}{within}"));
+                FieldProblem { pointer, message, hint, ..at(index, &path) }
             })),
         }
     }
@@ -86,7 +88,14 @@ fn specs(body: &Json) -> Result<Vec<AppSpec>, ApiError> {
 fn at(index: usize, path: &str) -> FieldProblem {
     let dot = if path.is_empty() { "" } else { "." };
     let path = format!("apps.{index}{dot}{path}");
-    FieldProblem { path, line: None, column: None, message: String::new(), hint: None }
+    FieldProblem {
+        path,
+        pointer: None,
+        line: None,
+        column: None,
+        message: String::new(),
+        hint: None,
+    }
 }
 
 fn report(

@@ -42,6 +42,7 @@ pub(super) async fn wish(
     if to.is_some() && action != RolloutAction::Undo {
         return Err(ApiError::invalid(vec![FieldProblem {
             path: "to".to_owned(),
+            pointer: Some("/to".to_owned()),
             line: None,
             column: None,
             message: "`to` stands only beside the action `undo`".to_owned(),

@@ -168,6 +168,7 @@ pub(super) async fn readyz(
     let problems = checks.iter().filter_map(|(name, problem)| {
         Some(FieldProblem {
             path: (*name).to_owned(),
+            pointer: None,
             line: None,
             column: None,
             message: problem.clone()?,

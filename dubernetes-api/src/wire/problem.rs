@@ -56,6 +56,10 @@ impl fmt::Display for Problem {
 pub struct FieldProblem {
     /// The field: keys and list positions joined by dots; empty for the whole.
     pub path: String,
+    /// The field of the body as a JSON pointer (RFC 6901); empty for the whole body. Not where the
+    /// problem is none of a body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
     /// The line of the body, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,

@@ -1,6 +1,6 @@
 //! One tree for YAML and JSON: what was written and where, before anything is known of keys.
 
-use crate::app::echo::quoted;
+use crate::app::echo::{quoted, shown};
 
 /// Where something stands in its text. All zero for JSON, which has paths only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -162,8 +162,49 @@ impl Node {
         }
     }
 
+    /// The JSON pointer (RFC 6901) of the field at `path`; of one that is missing, where it would
+    /// be.
+    pub(super) fn pointer(&self, path: &str) -> String {
+        self.steps(path).unwrap_or_else(|| path.split('.').map(step).collect())
+    }
+
+    fn steps(&self, path: &str) -> Option<String> {
+        if path.is_empty() {
+            return Some(String::new());
+        }
+        match &self.value {
+            Value::Map(entries) => {
+                let found = entries.iter().find_map(|entry| {
+                    // Paths name a key as it is shown.
+                    let rest = path.strip_prefix(shown(&entry.key).as_str())?;
+                    let rest = if rest.is_empty() { rest } else { rest.strip_prefix('.')? };
+                    Some(step(&entry.key) + &entry.value.steps(rest)?)
+                });
+                found.or_else(|| (!path.contains('.')).then(|| step(path)))
+            }
+            Value::List(items) => {
+                let (index, rest) = path.split_once('.').unwrap_or((path, ""));
+                let item = items.get(index.parse::<usize>().ok()?)?;
+                Some(step(index) + &item.steps(rest)?)
+            }
+            // One host is a list of one.
+            _ if path == "0" => Some(String::new()),
+            Value::Plain(_)
+            | Value::Text(_)
+            | Value::Number(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::Refused => None,
+        }
+    }
+
     /// The place of the value at `path`.
     pub(super) fn place_of(&self, path: &str) -> Place {
         self.find(path).map_or(self.place, |(_, node)| node.place)
     }
+}
+
+/// One step of a JSON pointer.
+fn step(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }

@@ -20,7 +20,7 @@ pub(super) fn instead(path: &str, text: &str) -> String {
 }
 
 /// `a_b.C` becomes `a-b-c`.
-fn name(text: &str) -> Option<String> {
+pub(super) fn name(text: &str) -> Option<String> {
     let lower = text.trim().to_lowercase();
     let words: Vec<&str> = lower
         .split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit()))
