@@ -1,0 +1,14 @@
+//! Any bytes as a body: a valid app that survives being written again, or problems.
+
+#![no_main]
+
+use dubernetes_core::manifest::{self, JsonError};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    match manifest::from_json(body) {
+        Ok(spec) => assert!(spec.problems().is_empty(), "accepted, and not valid"),
+        Err(JsonError::Invalid(problems)) => assert!(!problems.is_empty()),
+        Err(JsonError::Syntax { line, .. }) => assert!(line > 0 || body.is_empty()),
+    }
+});
