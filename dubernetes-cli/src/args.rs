@@ -4,6 +4,7 @@
 mod basic;
 mod inspect;
 mod learn;
+mod manifest;
 mod orchestrate;
 mod reference;
 mod shared;
@@ -15,6 +16,7 @@ pub(crate) use inspect::{
     VersionArgs, WhyArgs,
 };
 pub(crate) use learn::{At, SimulateArgs};
+pub(crate) use manifest::{ExplainArgs, InitArgs};
 pub(crate) use orchestrate::{
     CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
 };
@@ -303,6 +305,37 @@ Examples:
   dubernetes simulate app.yaml --crash-loop web=3 --for 1h"
     )]
     Simulate(SimulateArgs),
+    /// Write a file to begin with.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Write a file to begin with: name and image, and every other key as a comment.
+
+Examples:
+  dubernetes init
+  dubernetes init web --image web:1.5 -o web.yaml"
+    )]
+    Init(InitArgs),
+    /// Say what a key of the file means.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Say what a key of the file means: its type, its values, its default and an example.
+
+Examples:
+  dubernetes explain
+  dubernetes explain rollout.max_surge"
+    )]
+    Explain(ExplainArgs),
+    /// Print the JSON schema of the file.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Print the JSON schema of the file (draft 2020-12), with which editors complete and check it.
+The program itself checks more.
+
+Examples:
+  dubernetes schema
+  dubernetes schema > app.schema.json"
+    )]
+    Schema,
     /// Print a script that completes commands in a shell.
     #[command(
         after_long_help = EXIT_CODES,
@@ -363,6 +396,9 @@ impl Command {
             | Self::Exec(_)
             | Self::PortForward(_)
             | Self::Serve(_)
+            | Self::Init(_)
+            | Self::Explain(_)
+            | Self::Schema
             | Self::Completion(_)
             | Self::Man(_) => return false,
         };
@@ -371,20 +407,4 @@ impl Command {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_help_has_examples_and_exit_codes() {
-        for command in Cli::command().get_subcommands_mut() {
-            let help = command.render_long_help().to_string();
-            assert!(help.contains("Examples:"), "{help}");
-            assert!(help.contains("Exit codes:"), "{help}");
-        }
-    }
-}
+mod tests;

@@ -10,12 +10,15 @@ mod doctor;
 mod down;
 mod events;
 mod exec;
+mod explain;
 mod get;
+mod init;
 mod logs;
 mod man;
 mod plan;
 mod port_forward;
 mod scale;
+mod schema;
 mod serve;
 mod simulate;
 mod status;
@@ -60,6 +63,9 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Version(args) => interruptible(version::run(&args, settings, program)).await,
         Command::Simulate(args) => interruptible(simulate::run(&args, settings)).await,
         Command::Validate(args) => validate::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Schema => schema::run(),
         Command::Completion(args) => completion::run(&args, program),
         Command::Man(args) => man::run(&args, program),
     }

@@ -6,11 +6,13 @@ mod json;
 mod rows;
 pub(crate) mod style;
 mod table;
+mod wrap;
 mod yaml;
 
 pub(crate) use age::{age, seconds, span};
 pub(crate) use rows::{Row, or_none, reason, short_id};
 pub(crate) use table::{Cell, Table};
+pub(crate) use wrap::wrap;
 
 use std::io::{self, IsTerminal as _, Write as _};
 

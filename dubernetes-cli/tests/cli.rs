@@ -118,3 +118,41 @@ fn completions_exist_for_both_names() {
         }
     }
 }
+
+#[test]
+fn the_schema_is_printed_whole() {
+    use dubernetes_core::manifest::reference::{Form, schema};
+    let output = dubernetes(&["schema"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed, schema(Form::File));
+}
+
+#[test]
+fn a_file_to_begin_with_is_valid_and_overwrites_nothing_unasked() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("My_Shop.2");
+    std::fs::create_dir(&folder).unwrap();
+    let run = |words: &[&str]| {
+        let output = dubernetes(words).current_dir(&folder).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, told) = run(&["init"]);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{told}");
+    assert!(told.contains("app.yaml is written, with the app `my-shop-2`"), "{told}");
+    assert!(told.contains("help: edit it, then `dubernetes validate app.yaml`"), "{told}");
+    let (code, out, told) = run(&["validate", "app.yaml"]);
+    assert_eq!((code, out.as_str()), (Some(0), "app/my-shop-2 is valid\n"), "{told}");
+    let first = std::fs::read(folder.join("app.yaml")).unwrap();
+    let (code, _, told) = run(&["init", "web"]);
+    assert_eq!(code, Some(1));
+    assert!(told.starts_with("error: `app.yaml` exists already\nhelp: `--force`"), "{told}");
+    assert_eq!(std::fs::read(folder.join("app.yaml")).unwrap(), first);
+    assert_eq!(run(&["init", "web", "--image", "web:1.5", "--force"]).0, Some(0));
+    let second = std::fs::read_to_string(folder.join("app.yaml")).unwrap();
+    assert!(second.contains("\nname: web\n") && second.contains("\nimage: web:1.5\n"), "{second}");
+    let (code, out, told) = run(&["init", "web", "--image", "web:1.5", "-o", "-"]);
+    assert_eq!((code, out, told.as_str()), (Some(0), second, ""));
+    assert_eq!(run(&["init", "Web"]).0, Some(2), "no name of an app");
+}

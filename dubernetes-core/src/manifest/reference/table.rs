@@ -364,7 +364,7 @@ pub const RESOURCES: [Key; 2] = [
     },
     Key {
         name: "memory",
-        about: "Memory. A replica that needs more is killed, and started again.",
+        about: "How much memory. A replica that needs more is killed, and started again.",
         kind: Kind::Text(&MEMORY),
         unless: Unless::Means("no limit"),
         example: "memory: 256Mi",

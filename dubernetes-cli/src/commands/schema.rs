@@ -1,0 +1,10 @@
+//! `schema`: the JSON schema of the file, for editors.
+
+use dubernetes_core::manifest::reference::{Form, schema};
+
+use crate::output;
+use crate::report::Outcome;
+
+pub(super) fn run() -> Outcome {
+    output::print(&format!("{:#}\n", schema(Form::File)))
+}
