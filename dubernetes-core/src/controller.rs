@@ -13,8 +13,11 @@ mod previous;
 mod probe;
 mod question;
 mod record;
+mod step;
 mod tasks;
 mod tear_down;
+
+pub use step::{Approval, Approve, Next, Step};
 
 use std::sync::Arc;
 
@@ -27,6 +30,7 @@ use crate::app::{Duration, InstanceName};
 use crate::clock::Clock;
 use crate::ingress::Ingress;
 use crate::plan::Plan;
+use crate::replay::Recorder;
 use crate::runtime::{ContainerId, ContainerRuntime, LogLine};
 use crate::state::{DesiredState, ObservedState};
 use crate::store::Store;
@@ -60,12 +64,17 @@ pub struct Options {
     pub mode: Mode,
     /// The longest time between two full lists.
     pub resync: Duration,
+    /// Who keeps the decisions that it makes, wherever their input or their plan is new.
+    pub recorder: Option<Arc<dyn Recorder>>,
+    /// Who is asked before each step; else nobody is.
+    pub approve: Option<Arc<dyn Approve>>,
 }
 
 impl Options {
     /// The defaults: acts, and lists at least every 15 s.
     pub fn new(instance: InstanceName) -> Self {
-        Self { instance, mode: Mode::Act, resync: Duration::from_secs(15) }
+        let resync = Duration::from_secs(15);
+        Self { instance, mode: Mode::Act, resync, recorder: None, approve: None }
     }
 }
 

@@ -101,7 +101,7 @@ pub struct Applied {
 }
 
 /// What the proxy serves now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObservedIngress {
     /// There is no proxy; no request is routed.
     #[default]

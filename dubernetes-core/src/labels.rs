@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::app::{AppName, InstanceName};
 use crate::runtime::ImageId;
 
@@ -32,7 +34,7 @@ pub const STREAK: &str = "dubernetes.streak";
 pub const LAST_END: &str = "dubernetes.last-end";
 
 /// The labels of a replica, typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaLabels {
     /// Whose replica it is.
     pub app: AppName,
@@ -102,7 +104,7 @@ impl ReplicaLabels {
 }
 
 /// The labels of a container that runs the command before a revision, typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobLabels {
     /// Whose revision it is.
     pub app: AppName,

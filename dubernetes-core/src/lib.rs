@@ -15,6 +15,7 @@ pub mod labels;
 pub mod manifest;
 pub mod plan;
 pub mod reconcile;
+pub mod replay;
 pub mod runtime;
 pub mod selector;
 pub mod sockets;

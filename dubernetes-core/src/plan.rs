@@ -160,7 +160,7 @@ pub struct ReplicaPlan {
 }
 
 /// The identity of a call, for the memory of what is under way and what failed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum CallKey {
     /// [`Action::EnsureNetwork`].
     Network,

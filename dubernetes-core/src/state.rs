@@ -15,7 +15,7 @@ use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
 use crate::store::{Revision, StoredApp, StoredState, Tombstone};
 
 /// What users asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesiredState {
     /// The instance whose containers these are.
     pub instance: InstanceName,
@@ -40,7 +40,7 @@ impl DesiredState {
 }
 
 /// What was seen, and what the caller remembers of its own calls.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedState {
     /// Whether the engine answers.
     pub engine: Engine,
@@ -59,13 +59,36 @@ pub struct ObservedState {
     /// Calls that are under way now.
     pub under_way: BTreeSet<CallKey>,
     /// Calls that failed and have not succeeded since.
+    #[serde(with = "pairs")]
     pub failures: BTreeMap<CallKey, Failure>,
     /// Replicas that a user wants replaced.
     pub evicted: BTreeSet<ContainerId>,
 }
 
+/// A map as a list of pairs, for formats whose keys are text.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::{CallKey, Failure};
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<CallKey, Failure>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<CallKey, Failure>, D::Error> {
+        Ok(Vec::<(CallKey, Failure)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
 /// Whether the engine answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Engine {
     /// It does; the rest of the observed state is fresh.
     #[default]
@@ -80,7 +103,7 @@ pub enum Engine {
 }
 
 /// One of our replicas as it was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedReplica {
     /// The engine's id.
     pub id: ContainerId,
@@ -111,7 +134,7 @@ impl ObservedReplica {
 }
 
 /// A container that runs the command before a revision, as it was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedJob {
     /// The engine's id.
     pub id: ContainerId,
@@ -122,7 +145,7 @@ pub struct ObservedJob {
 }
 
 /// What the probes say of a running replica.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Readiness {
     /// No probe has come back yet.
     #[default]
@@ -155,7 +178,7 @@ impl Readiness {
 }
 
 /// An address on its way out of the ingress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drain {
     /// Since when no acknowledged table holds it.
     pub since: Timestamp,
@@ -164,7 +187,7 @@ pub struct Drain {
 }
 
 /// A call that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// How often in a row.
     pub count: u32,
@@ -177,7 +200,7 @@ pub struct Failure {
 }
 
 /// What kind of failure a call had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// It may go away by itself.
     Passing,

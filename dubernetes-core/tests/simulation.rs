@@ -4,6 +4,7 @@
 #[path = "simulation/world.rs"]
 mod world;
 
+use dubernetes_core::replay::Decision;
 use proptest::prelude::*;
 use world::{Choices, World};
 
@@ -13,7 +14,10 @@ const STORM: u32 = 30;
 const CALM: u32 = 400;
 
 fn weather(choices: Vec<u8>) -> World {
-    let mut world = World::new(Choices::new(choices));
+    storm(World::new(Choices::new(choices)))
+}
+
+fn storm(mut world: World) -> World {
     for _ in 0..STORM {
         world.user_changes_something();
         world.something_breaks();
@@ -67,5 +71,28 @@ proptest! {
         world.desired = changed;
         let after = world.verbs_of_others("a");
         prop_assert_eq!(before, after);
+    }
+}
+
+proptest! {
+    // 42 cases of 30 rounds each are more than a thousand decisions.
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: ProptestConfig::default().cases / 6,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn decisions_that_were_kept_are_made_again(choices in prop::collection::vec(any::<u8>(), 600)) {
+        let mut world = World::new(Choices::new(choices));
+        world.decisions = Some(Vec::new());
+        for mut decision in storm(world).decisions.unwrap_or_default() {
+            // As in earnest: other values, as many different ones.
+            decision.mask_environment(|value| value.replace("hunter", "masked"));
+            let text = serde_json::to_string(&decision).unwrap();
+            prop_assert!(!text.contains("hunter"), "{}", text);
+            let read: Decision = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(read.again().to_string(), decision.plan);
+        }
     }
 }

@@ -13,13 +13,15 @@ use crate::event::{EventKind, NewEvent};
 use crate::ingress::{Applied, IngressError, ObservedIngress, RouteTable};
 use crate::plan::{Action, CallKey, Plan, Planned, Wait};
 use crate::reconcile;
+use crate::replay::Decision;
 use crate::runtime::ContainerId;
-use crate::state::{Drain, Engine, FailureKind, ObservedReplica, ObservedState};
+use crate::state::{DesiredState, Drain, Engine, FailureKind, ObservedReplica, ObservedState};
 
 use super::execute::Failed;
 use super::memory::Memory;
 use super::pace::Pace;
 use super::probe::ProbeHistory;
+use super::step::{Next, Step, Steps, Turn};
 use super::tasks::{TaskResult, Tasks};
 use super::{Command, Mode, Options, Ports, Snapshot, Wake, observe, record, tear_down};
 
@@ -35,7 +37,13 @@ pub(super) struct Pass {
     ports: Ports,
     snapshots: watch::Sender<Arc<Snapshot>>,
     memory: Memory,
-    last: Snapshot,
+    last: Arc<Snapshot>,
+    steps: Steps,
+    /// What the ingress served when the change that is under way began: a look in between may
+    /// see its result before it is told.
+    routing_from: Option<RouteTable>,
+    /// The decision that was kept last.
+    kept: Option<Decision>,
     /// Containers that are stopped or removed by us: their end is no news.
     leaving: BTreeSet<ContainerId>,
     drain_due: Instant,
@@ -56,12 +64,16 @@ impl Pass {
         let now = Instant::now();
         let mut memory = Memory::default();
         memory.probes.history = probes;
+        let steps = Steps::new(&options);
         Self {
             options,
             ports,
             snapshots,
             memory,
-            last: Snapshot::default(),
+            last: Arc::default(),
+            steps,
+            routing_from: None,
+            kept: None,
             leaving: BTreeSet::new(),
             drain_due: now,
             draining: BTreeSet::new(),
@@ -130,6 +142,7 @@ impl Pass {
                 tracing::debug!(container = %event.id, action = event.action, "engine event");
             }
             TaskResult::EventsLost => {}
+            TaskResult::Answered(key, approval) => self.steps.answered(key, approval),
         }
         true
     }
@@ -167,7 +180,8 @@ impl Pass {
         let now = self.ports.clock.now();
         match result {
             Ok(applied) => {
-                let mut events = record::routed(self.memory.served.as_ref(), &table, now);
+                let before = self.routing_from.take();
+                let mut events = record::routed(before.as_ref(), &table, now);
                 for warning in applied.warnings {
                     events.push(record::event(
                         now,
@@ -235,7 +249,8 @@ impl Pass {
                 let problem = error::chain(&error);
                 tracing::error!(error = problem, "the store cannot be read");
                 self.look_due = Instant::now() + RETRY;
-                self.publish(Snapshot { store_problem: Some(problem), ..self.last.clone() });
+                let last = Snapshot::clone(&self.last);
+                self.publish(Arc::new(Snapshot { store_problem: Some(problem), ..last }));
                 return;
             }
         };
@@ -247,26 +262,48 @@ impl Pass {
         let news = record::changes(&self.last.observed, &observed, is_leaving, question, now);
         self.record(news).await;
         self.forget_gone(&observed);
-        if self.options.mode == Mode::Act && observed.engine == Engine::Answering {
-            self.hand_out(&plan, &observed, tasks);
-        }
-        let next_look = self.plan_next_look(&plan, &observed, now);
+        self.keep_decision(&desired, &observed, now, &plan);
+        self.route_due = None;
         let (rounds, at) = (self.last.rounds + 1, Some(now));
-        let store_problem = None;
-        self.publish(Snapshot { rounds, at, next_look, desired, observed, plan, store_problem });
+        let (next_look, store_problem) = (None, None);
+        let seen = Snapshot { rounds, at, next_look, desired, observed, plan, store_problem };
+        let mut seen = Arc::new(seen);
+        if self.options.mode == Mode::Act && seen.observed.engine == Engine::Answering {
+            self.hand_out(&seen, tasks);
+        }
+        let next_look = self.plan_next_look(&seen.plan, &seen.observed, now);
+        Arc::make_mut(&mut seen).next_look = next_look;
+        self.publish(seen);
         self.send_probes(tasks);
     }
 
-    fn hand_out(&mut self, plan: &Plan, observed: &ObservedState, tasks: &mut Tasks) {
-        for planned in &plan.actions {
-            if !self.memory.under_way.insert(planned.action.key()) {
-                continue;
+    /// Has the decision kept if its input or its plan is new: a quiet system keeps nothing.
+    fn keep_decision(
+        &mut self,
+        desired: &DesiredState,
+        observed: &ObservedState,
+        at: jiff::Timestamp,
+        plan: &Plan,
+    ) {
+        let Some(recorder) = &self.options.recorder else { return };
+        let (desired, observed) = (desired.clone(), observed.clone());
+        let decision = Decision { at, desired, observed, plan: plan.to_string() };
+        if self.kept.as_ref().is_none_or(|kept| !kept.is_repeated_by(&decision)) {
+            recorder.record(&decision);
+            self.kept = Some(decision);
+        }
+    }
+
+    fn hand_out(&mut self, seen: &Arc<Snapshot>, tasks: &mut Tasks) {
+        let plan = &seen.plan;
+        let route = self.wants_route(plan, &seen.observed);
+        if self.steps.asks() {
+            self.take_turn(seen, route, tasks);
+        } else {
+            plan.actions.iter().for_each(|planned| self.act(planned, tasks));
+            if route && self.may_route(&seen.observed) {
+                self.route(&plan.routes, tasks);
             }
-            tracing::info!(app = planned.app.as_ref().map(|a| a.as_str()), "{planned}");
-            if let Action::Stop { id, .. } | Action::Remove { id, .. } = &planned.action {
-                self.leaving.insert(id.clone());
-            }
-            tasks.act(planned.clone());
         }
         let now = self.ports.clock.now();
         for waiting in &plan.waiting {
@@ -274,32 +311,57 @@ impl Pass {
                 self.memory.drains.entry(address).or_insert(Drain { since: now, done: false });
             }
         }
-        self.route(plan, observed, tasks);
         self.check_drains(tasks);
     }
 
-    /// Has the ingress serve the planned table where it serves another one. A table that failed
-    /// is tried again after a back-off, another one as soon as the pace lets it.
-    fn route(&mut self, plan: &Plan, observed: &ObservedState, tasks: &mut Tasks) {
-        self.route_due = None;
-        let (wanted, serves) = match &observed.ingress {
-            ObservedIngress::Serving { table } => (*table != plan.routes, true),
-            ObservedIngress::Down { .. } => (true, false),
-            ObservedIngress::Absent => (!plan.routes.is_empty(), false),
-        };
-        if !wanted || self.memory.under_way.contains(&CallKey::Routes) {
+    /// Does the one step that was agreed to, or asks for one.
+    fn take_turn(&mut self, seen: &Arc<Snapshot>, route: bool, tasks: &mut Tasks) {
+        let busy = !self.memory.under_way.is_empty();
+        match self.steps.turn(&seen.plan, route, busy) {
+            Turn::Do(Next::Act(planned)) => self.act(&planned, tasks),
+            Turn::Do(Next::Route(table)) => self.route(&table, tasks),
+            Turn::Ask(next, approve) => tasks.ask(approve, Step { seen: Arc::clone(seen), next }),
+            Turn::Wait => {}
+        }
+    }
+
+    fn act(&mut self, planned: &Planned, tasks: &mut Tasks) {
+        if !self.memory.under_way.insert(planned.action.key()) {
             return;
         }
-        if self.memory.refused.as_ref() == Some(&plan.routes) && self.routes_retry().is_some() {
-            return;
+        tracing::info!(app = planned.app.as_ref().map(|a| a.as_str()), "{planned}");
+        if let Action::Stop { id, .. } | Action::Remove { id, .. } = &planned.action {
+            self.leaving.insert(id.clone());
         }
-        // A proxy that does not serve yet is started, not reloaded.
-        if serves && let Err(due) = self.pace.take(Instant::now()) {
-            self.route_due = Some(due);
-            return;
-        }
+        tasks.act(planned.clone());
+    }
+
+    fn route(&mut self, table: &RouteTable, tasks: &mut Tasks) {
         self.memory.under_way.insert(CallKey::Routes);
-        tasks.route(plan.routes.clone());
+        self.routing_from.clone_from(&self.memory.served);
+        tasks.route(table.clone());
+    }
+
+    /// Whether the pace lets another table be handed out; a proxy that does not serve yet is started,
+    /// not reloaded.
+    fn may_route(&mut self, observed: &ObservedState) -> bool {
+        let serves = matches!(observed.ingress, ObservedIngress::Serving { .. });
+        self.route_due = if serves { self.pace.take(Instant::now()).err() } else { None };
+        self.route_due.is_none()
+    }
+
+    /// Whether the ingress is to serve the planned table: where it serves another one. A table that
+    /// failed is tried again after a back-off, another one as soon as the pace lets it.
+    fn wants_route(&self, plan: &Plan, observed: &ObservedState) -> bool {
+        let wanted = match &observed.ingress {
+            ObservedIngress::Serving { table } => *table != plan.routes,
+            ObservedIngress::Down { .. } => true,
+            ObservedIngress::Absent => !plan.routes.is_empty(),
+        };
+        let refused = self.memory.refused.as_ref() == Some(&plan.routes);
+        wanted
+            && !self.memory.under_way.contains(&CallKey::Routes)
+            && !(refused && self.routes_retry().is_some())
     }
 
     /// When the table that failed is tried again, if that is still to come.
@@ -357,9 +419,9 @@ impl Pass {
         self.leaving.retain(|id| there.contains(id));
     }
 
-    fn publish(&mut self, snapshot: Snapshot) {
-        self.last = snapshot.clone();
-        self.snapshots.send_replace(Arc::new(snapshot));
+    fn publish(&mut self, snapshot: Arc<Snapshot>) {
+        self.last = Arc::clone(&snapshot);
+        self.snapshots.send_replace(snapshot);
     }
 
     /// Keeps events, and says each once in the log.

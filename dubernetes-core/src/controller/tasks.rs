@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::error;
 use crate::ingress::{Applied, IngressError, RouteTable};
-use crate::plan::{Action, Planned};
+use crate::plan::{Action, CallKey, Planned};
 use crate::runtime::{
     ContainerId, ContainerRuntime, ProbeAnswer, RuntimeError, RuntimeEvent, exec_to_end,
 };
@@ -18,6 +18,7 @@ use crate::runtime::{
 use super::execute::{self, Failed};
 use super::previous::Previous;
 use super::question::{Ask, Question};
+use super::step::{Approval, Approve, Step};
 use super::{Options, Ports};
 
 /// At most so many calls to the engine at a time; a wait for a pull or a stop is not counted.
@@ -40,6 +41,8 @@ pub(super) enum TaskResult {
     Event(RuntimeEvent),
     /// The stream of events ended or failed: some may be lost.
     EventsLost,
+    /// Somebody agreed to a step.
+    Answered(CallKey, Approval),
 }
 
 /// The calls that are under way. Dropped, they are all ended.
@@ -121,6 +124,15 @@ impl Tasks {
         self.spawn(async move {
             let result = ingress.drained(address).await;
             TaskResult::Drained(address, result)
+        });
+    }
+
+    /// Asks whether a step may be done.
+    pub(super) fn ask(&mut self, approve: Arc<dyn Approve>, step: Step) {
+        self.spawn(async move {
+            let key = step.next.key();
+            let approval = approve.approve(step).await;
+            TaskResult::Answered(key, approval)
         });
     }
 

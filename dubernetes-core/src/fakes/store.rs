@@ -29,6 +29,13 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// An empty store that keeps every event by itself: for those who want to see each.
+    pub fn unfolded() -> Self {
+        let store = Self::default();
+        store.content().unfolded = true;
+        store
+    }
+
     fn content(&self) -> MutexGuard<'_, Content> {
         // Each change is made at once at its end, so what a panic left behind is whole.
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
@@ -44,6 +51,7 @@ struct Content {
     apps: BTreeMap<AppName, Kept>,
     events: Vec<Event>,
     last_event: u64,
+    unfolded: bool,
 }
 
 #[derive(Debug)]
@@ -135,8 +143,8 @@ impl Content {
     fn append(&mut self, new: &NewEvent) {
         self.last_event += 1;
         let id = self.last_event;
-        let folded = self
-            .events
+        let old = if self.unfolded { &[] } else { self.events.as_slice() };
+        let folded = old
             .iter()
             .enumerate()
             .rev()

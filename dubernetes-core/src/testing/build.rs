@@ -76,13 +76,25 @@ impl Bed {
         ingress: FakeIngress,
         clock: TokioClock,
     ) -> Self {
+        let options = Options::new(InstanceName::default());
+        Self::start_with(options, runtime, store, ingress, clock)
+    }
+
+    /// The same, with these options.
+    pub fn start_with(
+        options: Options,
+        runtime: FakeRuntime,
+        store: Arc<MemoryStore>,
+        ingress: FakeIngress,
+        clock: TokioClock,
+    ) -> Self {
         let ports = Ports {
             runtime: Arc::new(runtime.clone()),
             store: Arc::<MemoryStore>::clone(&store),
             ingress: Arc::new(ingress.clone()),
             clock: Arc::new(clock),
         };
-        let (controller, handle) = Controller::new(Options::new(InstanceName::default()), ports);
+        let (controller, handle) = Controller::new(options, ports);
         let stop = CancellationToken::new();
         tokio::spawn(controller.run(stop.clone()));
         Self { runtime, store, ingress, clock, controller: handle, stop }

@@ -5,9 +5,12 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use dubernetes_core::app::{AppName, AppSpec, ImageRef, OnFailure, PreDeploy, Share, Volume};
+use dubernetes_core::app::{
+    AppName, AppSpec, EnvName, ImageRef, OnFailure, PreDeploy, Share, Volume,
+};
 use dubernetes_core::ingress::ObservedIngress;
 use dubernetes_core::plan::{Action, CallKey, Phase, Plan, ReplicaPlan, Verdict, Wait};
+use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{
     DesiredState, Drain, Failure, FailureKind, ObservedJob, ObservedReplica, ObservedState,
@@ -46,6 +49,8 @@ pub(crate) struct World {
     pub(crate) observed: ObservedState,
     pub(crate) now: Timestamp,
     pub(crate) last_plan: String,
+    /// Every decision, if they are to be kept.
+    pub(crate) decisions: Option<Vec<Decision>>,
     choices: Choices,
     last: BTreeMap<AppName, (u64, u64)>,
     made: u32,
@@ -59,6 +64,7 @@ impl World {
             observed: ObservedState::default(),
             now,
             last_plan: String::new(),
+            decisions: None,
             choices,
             last: BTreeMap::new(),
             made: 0,
@@ -116,8 +122,10 @@ impl World {
         own.map(|r| r.labels.revision).max().unwrap_or(0)
     }
 
-    fn put(&mut self, spec: AppSpec, retry: bool) {
+    fn put(&mut self, mut spec: AppSpec, retry: bool) {
         let name = spec.name.clone();
+        let secret = format!("hunter of {}", spec.image);
+        spec.env.insert(EnvName::parse("TOKEN").unwrap(), secret.into());
         let newest_seen = self.newest_seen(&name);
         let revisions = self.desired.revisions.get(&name).cloned().unwrap_or_default();
         let stored = self.desired.apps.get(&name).cloned();
@@ -211,6 +219,14 @@ impl World {
         self.time_passes(storm);
         let plan = dubernetes_core::reconcile(&self.desired, &self.observed, self.now);
         self.last_plan = plan.to_string();
+        if let Some(decisions) = &mut self.decisions {
+            decisions.push(Decision {
+                at: self.now,
+                desired: self.desired.clone(),
+                observed: self.observed.clone(),
+                plan: self.last_plan.clone(),
+            });
+        }
         self.check(&plan);
         for planned in &plan.actions {
             let fault = if storm { self.choices.below(8) } else { 0 };

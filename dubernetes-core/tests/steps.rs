@@ -1,0 +1,176 @@
+//! The controller step by step, and the decisions that it has kept: on fakes and virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dubernetes_core::app::InstanceName;
+use dubernetes_core::controller::{Approval, Approve, Next, Options, Snapshot, Step};
+use dubernetes_core::replay::{Decision, Recorder};
+use dubernetes_core::testing::build::{Bed, app, app_name};
+use dubernetes_core::testing::{Behaviour, FakeIngress, FakeRuntime, TokioClock};
+use tokio::sync::mpsc;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Agrees to as many steps as it is sent words for, and notes them.
+#[derive(Debug)]
+struct Clerk {
+    words: tokio::sync::Mutex<mpsc::UnboundedReceiver<Approval>>,
+    steps: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Approve for Clerk {
+    async fn approve(&self, step: Step) -> Approval {
+        let text = match &step.next {
+            Next::Act(planned) => format!("{} {}", planned.action.verb(), planned.action.object()),
+            Next::Route(_) => "route".to_owned(),
+        };
+        assert!(step.seen.observed.under_way.is_empty(), "one at a time: {text}");
+        self.steps.lock().unwrap().push(text);
+        match self.words.lock().await.recv().await {
+            Some(word) => word,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn bed(options: impl FnOnce(&mut Options)) -> Bed {
+    let clock = TokioClock::new();
+    let runtime = FakeRuntime::new(clock);
+    runtime.add_image("web:1", Behaviour::default());
+    runtime.add_image("web:2", Behaviour::default());
+    let mut own = Options::new(InstanceName::default());
+    options(&mut own);
+    Bed::start_with(own, runtime, Arc::default(), FakeIngress::default(), clock)
+}
+
+/// A bed on which each step is asked for, with the way to agree.
+fn slow_bed() -> (Bed, Arc<Clerk>, mpsc::UnboundedSender<Approval>) {
+    let (say, words) = mpsc::unbounded_channel();
+    let words = tokio::sync::Mutex::new(words);
+    let clerk = Arc::new(Clerk { words, steps: Mutex::default() });
+    let bed = bed(|options| options.approve = Some(Arc::<Clerk>::clone(&clerk)));
+    (bed, clerk, say)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_waits_for_a_word() {
+    let (bed, clerk, say) = slow_bed();
+    bed.apply(&app("web", "web:1", 2)).await.unwrap();
+    for done in 0..4 {
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(clerk.steps.lock().unwrap().len(), done + 1, "asked once for each");
+        assert!(bed.runtime.take_journal().len() <= 1, "one call for each word");
+        say.send(Approval::Once).unwrap();
+    }
+    tokio::time::sleep(MINUTE).await;
+    let steps = clerk.steps.lock().unwrap().clone();
+    assert_eq!(
+        steps,
+        ["pull web:1", "network network", "create web-1", "start web-1", "create web-2"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_then_on_it_asks_nobody() {
+    let (bed, clerk, say) = slow_bed();
+    bed.apply(&app("web", "web:1", 3)).await.unwrap();
+    say.send(Approval::Once).unwrap();
+    say.send(Approval::Always).unwrap();
+    bed.until_ready("web").await;
+    assert_eq!(clerk.steps.lock().unwrap().len(), 2);
+}
+
+/// A step that was asked for while the wish was another one is not done.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_planned_is_not_done() {
+    let (bed, clerk, say) = slow_bed();
+    bed.apply(&app("web", "web:1", 1)).await.unwrap();
+    (0..2).for_each(|_| say.send(Approval::Once).unwrap());
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(clerk.steps.lock().unwrap().last().unwrap(), "create web-1");
+    bed.apply(&app("web", "web:1", 0)).await.unwrap();
+    tokio::time::sleep(MINUTE).await;
+    say.send(Approval::Once).unwrap();
+    tokio::time::sleep(MINUTE).await;
+    assert!(bed.runtime.containers().is_empty());
+    assert_eq!(clerk.steps.lock().unwrap().last().unwrap(), "route");
+}
+
+/// An update of three replicas, left alone after any number of steps: another controller, which
+/// asks nobody, brings it to its end.
+#[tokio::test(start_paused = true)]
+async fn from_every_abort_it_converges() {
+    for words in 0.. {
+        let (bed, clerk, say) = slow_bed();
+        bed.apply(&app("web", "web:1", 3)).await.unwrap();
+        (0..200).for_each(|_| say.send(Approval::Once).unwrap());
+        let _ = bed.until_ready("web").await;
+        let ended = {
+            // What is left of the words would go on.
+            let mut left = clerk.words.lock().await;
+            while left.try_recv().is_ok() {}
+            bed.apply(&app("web", "web:2", 3)).await.unwrap();
+            (0..words).for_each(|_| say.send(Approval::Once).unwrap());
+            drop(left);
+            tokio::time::sleep(2 * MINUTE).await;
+            let seen = bed.controller.snapshot();
+            is_updated(&seen) && seen.observed.ingress.table() == Some(&seen.plan.routes)
+        };
+        let next = bed.restart();
+        next.until_ready("web").await;
+        next.until("only the new revision is left", MINUTE, is_updated).await;
+        next.stop();
+        if ended {
+            assert!(words > 12, "an update of three is more than {words} steps");
+            return;
+        }
+    }
+}
+
+fn is_updated(seen: &Snapshot) -> bool {
+    let replicas = &seen.observed.replicas;
+    replicas.len() == 3 && replicas.iter().all(|r| r.labels.revision == 2)
+}
+
+#[derive(Debug, Default)]
+struct Notes(Mutex<Vec<Decision>>);
+
+impl Recorder for Notes {
+    fn record(&self, decision: &Decision) {
+        self.0.lock().unwrap().push(decision.clone());
+    }
+}
+
+/// So a day of 20 quiet apps takes no byte, and far less than 5 MB.
+#[tokio::test(start_paused = true)]
+async fn every_decision_is_kept_once_and_a_quiet_hour_keeps_none() {
+    let notes = Arc::new(Notes::default());
+    let bed = bed(|options| options.recorder = Some(Arc::<Notes>::clone(&notes)));
+    for number in 0..20 {
+        bed.apply(&app(&format!("web{number}"), "web:1", 1)).await.unwrap();
+    }
+    for number in 0..20 {
+        bed.until_ready(&format!("web{number}")).await;
+    }
+    bed.runtime.kill("dubernetes.default.web3-1.r1", 137);
+    bed.until("it is down", MINUTE, |seen| {
+        seen.plan.statuses.get(&app_name("web3")).is_some_and(|status| status.ready == 0)
+    })
+    .await;
+    bed.until_ready("web3").await;
+    // The address that left the routes is avoided for five minutes.
+    tokio::time::sleep(10 * MINUTE).await;
+    let kept = notes.0.lock().unwrap().clone();
+    assert!(kept.windows(2).all(|pair| !pair[0].is_repeated_by(&pair[1])));
+    assert!(kept.iter().any(|decision| decision.plan.contains("exit code 137")));
+    for decision in &kept {
+        assert_eq!(decision.again().to_string(), decision.plan);
+    }
+    tokio::time::sleep(60 * MINUTE).await;
+    assert_eq!(notes.0.lock().unwrap().len(), kept.len(), "nothing changed");
+}

@@ -1,0 +1,187 @@
+//! What `simulate` tells is what happens: each story runs on the real engine and in memory, and
+//! every app and every pod has the same events in the same order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dubernetes_tests::manifest::Manifest;
+use dubernetes_tests::program::docker;
+use dubernetes_tests::{Scenario, app, busybox, eventually, here, whoami};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+/// The longest that all events of a story may take to come.
+const LIMIT: Duration = Duration::from_secs(60);
+/// So long no other one may follow.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// The reasons of each app's and each pod's events. The routes have a row of their own: they are
+/// served by nginx, which works beside the engine.
+type Orders = BTreeMap<String, Vec<String>>;
+
+/// Notes one line of `events -w -o json`, or of `simulate -o json`.
+fn note(orders: &mut Orders, line: &str) {
+    let event = &serde_json::from_str::<Value>(line).unwrap()["object"];
+    let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let (reason, subject) = (text("reason"), if event["pod"].is_null() { "app" } else { "pod" });
+    let (key, what) = match (reason.as_str(), event["app"].is_null()) {
+        // What matters of the routes is where they end: two pods may become ready at once.
+        ("Routed", _) => {
+            orders.insert(format!("routes of {}", text("app")), vec![text("message")]);
+            return;
+        }
+        (_, true) => ("instance".to_owned(), reason),
+        (_, false) => (text(subject), reason),
+    };
+    let order = orders.entry(key).or_default();
+    // One that repeats is told again and again, or once.
+    if order.last() != Some(&what) {
+        order.push(what);
+    }
+}
+
+/// Follows the events of a scenario until they are those of a simulation.
+async fn compare(s: &Scenario, simulate: &[&str], story: impl AsyncFnOnce()) {
+    let simulated = s.run(&[&["simulate", "-o", "json"], simulate].concat()).await.succeeds();
+    let mut wanted = Orders::new();
+    simulated.stdout.lines().for_each(|line| note(&mut wanted, line));
+
+    let mut watch = s.spawn(&["events", "-w", "-o", "json"]);
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let orders = std::sync::Mutex::new(Orders::new());
+    let follow = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            note(&mut orders.lock().unwrap(), &line);
+        }
+    };
+    let work = async {
+        story().await;
+        eventually("the real events are the simulated ones", LIMIT, async || {
+            differences(&wanted, &orders.lock().unwrap())
+        })
+        .await;
+        tokio::time::sleep(QUIET).await;
+        let after = differences(&wanted, &orders.lock().unwrap());
+        assert_eq!(after, Ok(()), "and no other one follows");
+    };
+    tokio::select! {
+        () = follow => panic!("the events ended"),
+        () = work => {}
+    }
+}
+
+/// Those that go on for ever, a crash loop for one, are compared as far as both went.
+fn differences(wanted: &Orders, found: &Orders) -> Result<(), String> {
+    let endless = |key: &str| key.starts_with("endless");
+    let none = Vec::new();
+    let keys = wanted.keys().chain(found.keys());
+    let differs = keys.filter(|key| {
+        let [wanted, found] = [wanted, found].map(|orders| orders.get(*key).unwrap_or(&none));
+        if endless(key) {
+            let shorter = wanted.len().min(found.len());
+            // Two restarts are on the way by then.
+            wanted[..shorter] != found[..shorter] || shorter < wanted.len().min(8)
+        } else {
+            wanted != found
+        }
+    });
+    let texts: Vec<_> = differs
+        .map(|key| format!("{key}: simulated {:?}, real {:?}", wanted.get(key), found.get(key)))
+        .collect();
+    if texts.is_empty() { Ok(()) } else { Err(texts.join("\n")) }
+}
+
+fn file(s: &Scenario, name: &str, apps: &[Manifest]) -> String {
+    let texts: Vec<_> = apps.iter().map(ToString::to_string).collect();
+    s.file(name, &texts.join("---\n"))
+}
+
+/// First apply, up, down, to nothing, an update, a delete, and an app that is not routed.
+#[test]
+fn what_users_do_has_the_order_of_the_simulation() {
+    here!().run(async |s| {
+        s.serve().await;
+        let web = |name: &str, replicas| whoami(name, replicas).host(&format!("{name}.test"));
+        let apps = [
+            web("first", 2),
+            web("up", 1),
+            web("down", 3),
+            web("zero", 1),
+            web("update", 2),
+            web("gone", 2),
+            whoami("worker", 1),
+        ];
+        let update = web("update", 2).with("env: { VERSION: two }");
+        let (first, next) = (file(s, "first.yaml", &apps), file(s, "next.yaml", &[update]));
+        let later = format!("{next}@10s");
+        let simulate = [
+            first.as_str(),
+            "--scale=up=3@10s",
+            "--scale=down=1@10s",
+            "--scale=zero=0@10s",
+            "--apply",
+            &later,
+            "--delete=gone@10s",
+            // The end of a deleted app is known only two minutes later.
+            "--for=40s",
+        ];
+        compare(s, &simulate, async || {
+            let _ = s.run(&["apply", &first]).await.succeeds();
+            for words in [
+                ["scale", "up", "3", "--detach"],
+                ["scale", "down", "1", "--detach"],
+                ["scale", "zero", "0", "--detach"],
+                ["apply", next.as_str(), "--detach", "--color=never"],
+                ["delete", "gone", "--detach", "--color=never"],
+            ] {
+                let _ = s.run(&words).await.succeeds();
+            }
+        })
+        .await;
+    });
+}
+
+/// A killed pod, a crash loop, a command that is not there, an image that is not there, an update
+/// to one, and a pod that ends by itself.
+#[test]
+fn what_breaks_has_the_order_of_the_simulation() {
+    here!().run(async |s| {
+        s.serve().await;
+        let web = |name: &str, replicas| whoami(name, replicas).host(&format!("{name}.test"));
+        let missing = "dubernetes-no-such-image:1";
+        let apps = [
+            web("killed", 2),
+            web("stuck", 1),
+            busybox("ends", 1, "sleep 3600"),
+            busybox("endless-crash", 1, "sleep 1; exit 3"),
+            whoami("endless-start", 1).with("command: [/nosuch]"),
+        ];
+        let stuck = app("stuck", missing, 1).host("stuck.test").with("pull: never");
+        let absent = app("absent", missing, 1).with("pull: never");
+        let first = file(s, "first.yaml", &apps);
+        let next = file(s, "next.yaml", &[stuck, absent]);
+        let later = format!("{next}@10s");
+        let simulate = [
+            first.as_str(),
+            "--kill=killed-2@10s",
+            "--exit=ends-1@10s=137",
+            "--crash-loop=endless-crash=3",
+            "--start-fails=endless-start",
+            "--bad-image=10s",
+            "--apply",
+            &later,
+            "--for=40s",
+        ];
+        compare(s, &simulate, async || {
+            let _ = s.run(&["apply", "--detach", &first]).await.succeeds();
+            for app in ["killed", "stuck", "ends"] {
+                s.is_in("Ready", app, LIMIT).await;
+            }
+            for pod in ["killed-2", "ends-1"] {
+                docker(&["kill", &format!("dubernetes.{}.{pod}.r1", s.instance)]).await;
+            }
+            let _ = s.run(&["apply", "--detach", &next]).await.succeeds();
+        })
+        .await;
+    });
+}
