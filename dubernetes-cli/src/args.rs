@@ -15,7 +15,7 @@ pub(crate) use inspect::{
     DescribeArgs, DoctorArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs,
     VersionArgs, WhyArgs,
 };
-pub(crate) use learn::{At, SimulateArgs};
+pub(crate) use learn::{At, Moment, ReplayArgs, SimulateArgs};
 pub(crate) use manifest::{ExplainArgs, InitArgs};
 pub(crate) use orchestrate::{
     CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
@@ -145,7 +145,8 @@ Examples:
 
 Examples:
   dubernetes up app.yaml
-  dubernetes up app.yaml --http-port 8080"
+  dubernetes up app.yaml --http-port 8080
+  dubernetes up app.yaml --step       one action at a time, each explained before"
     )]
     Up(UpArgs),
     /// Remove all that this instance owns.
@@ -284,7 +285,8 @@ ingress; the next start takes over what runs.
 
 Examples:
   dubernetes serve
-  dubernetes serve --http-port 8080 --log-format json"
+  dubernetes serve --http-port 8080 --log-format json
+  dubernetes serve --step             one action at a time, each explained before"
     )]
     Serve(ServeArgs),
     /// Play through what would become of files' apps, in memory.
@@ -305,6 +307,20 @@ Examples:
   dubernetes simulate app.yaml --crash-loop web=3 --for 1h"
     )]
     Simulate(SimulateArgs),
+    /// Make decisions of the orchestrator again, and show what they were made of.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Make decisions of the orchestrator again, by the same function, and show what they
+were made of: each is kept in the state folder where anything in it is new, the last
+8 MB of them. Values of environments are not in it. Needs no orchestrator and no engine.
+
+Examples:
+  dubernetes replay
+  dubernetes replay --last 20
+  dubernetes replay --at 5m
+  dubernetes replay --at 2026-11-26T13:00:00Z --last 3"
+    )]
+    Replay(ReplayArgs),
     /// Write a file to begin with.
     #[command(
         after_long_help = EXIT_CODES,
@@ -396,6 +412,7 @@ impl Command {
             | Self::Exec(_)
             | Self::PortForward(_)
             | Self::Serve(_)
+            | Self::Replay(_)
             | Self::Init(_)
             | Self::Explain(_)
             | Self::Schema

@@ -17,6 +17,7 @@ mod logs;
 mod man;
 mod plan;
 mod port_forward;
+mod replay;
 mod scale;
 mod schema;
 mod serve;
@@ -62,6 +63,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Doctor(args) => interruptible(doctor::run(&args, settings)).await,
         Command::Version(args) => interruptible(version::run(&args, settings, program)).await,
         Command::Simulate(args) => interruptible(simulate::run(&args, settings)).await,
+        Command::Replay(args) => replay::run(&args, settings),
         Command::Validate(args) => validate::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Explain(args) => explain::run(&args),

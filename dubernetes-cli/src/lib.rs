@@ -9,6 +9,7 @@ mod args;
 mod commands;
 mod complete;
 mod crash;
+mod decisions;
 mod follow;
 mod logging;
 mod output;
@@ -20,6 +21,7 @@ mod settings;
 mod settings_file;
 mod simulate;
 mod sources;
+mod step;
 mod target;
 mod wiring;
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod examine;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use dubernetes_api::server::{About, ApiState, router, serve_unix};
 use dubernetes_api::wire::Mode as Stays;
 use dubernetes_core::app::PullPolicy;
 use dubernetes_core::clock::SystemClock;
-use dubernetes_core::controller::{Controller, Mode, Options, Ports};
+use dubernetes_core::controller::{Approve, Controller, Mode, Options, Ports};
+use dubernetes_core::replay::Recorder;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::IngressArgs;
 use crate::commands::VERSION;
+use crate::decisions::Decisions;
 use crate::place;
 use crate::report::{Failure, Outcome};
 use crate::settings::Settings;
@@ -53,6 +56,7 @@ pub(crate) struct Parts {
     store: Arc<SqliteStore>,
     runtime: Arc<DockerRuntime>,
     ingress: Arc<NginxIngress>,
+    approve: Option<Arc<dyn Approve>>,
 }
 
 impl Parts {
@@ -117,7 +121,12 @@ impl Parts {
         };
         let engine: Arc<dyn ContainerRuntime> = Arc::<DockerRuntime>::clone(&runtime);
         let ingress = Arc::new(NginxIngress::new(engine, config));
-        Self { store: Arc::new(store), runtime, ingress }
+        Self { store: Arc::new(store), runtime, ingress, approve: None }
+    }
+
+    /// Has somebody asked before each step.
+    pub(crate) fn asking(self, approve: Option<Arc<dyn Approve>>) -> Self {
+        Self { approve, ..self }
     }
 
     /// Starts the controller, and serves the API at `listener`.
@@ -129,13 +138,17 @@ impl Parts {
         stays: Stays,
         listener: UnixListener,
     ) -> Running {
-        let Self { store, runtime, ingress } = self;
+        let Self { store, runtime, ingress, approve } = self;
         let clock = Arc::new(SystemClock);
         let mut options = Options::new(settings.instance.clone());
+        options.approve = approve;
         options.mode = match work {
             Work::Act => Mode::Act,
             Work::Observe => Mode::Observe,
         };
+        if work == Work::Act {
+            options.recorder = recorder(&settings.places.state_dir);
+        }
         let ports = Ports {
             runtime: Arc::<DockerRuntime>::clone(&runtime),
             store: Arc::<SqliteStore>::clone(&store),
@@ -158,6 +171,17 @@ impl Parts {
             controller: tokio::spawn(controller.run(stop.clone())),
             server: tokio::spawn(serve_unix(listener, router, stop.clone())),
             stop,
+        }
+    }
+}
+
+/// Who keeps the decisions. Without one everything works, but for `replay`.
+fn recorder(folder: &Path) -> Option<Arc<dyn Recorder>> {
+    match Decisions::open(folder) {
+        Ok(decisions) => Some(Arc::new(decisions)),
+        Err(error) => {
+            tracing::warn!(%error, "decisions cannot be kept");
+            None
         }
     }
 }

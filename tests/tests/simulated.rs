@@ -1,6 +1,8 @@
 //! What `simulate` tells is what happens: each story runs on the real engine and in memory, and
 //! every app and every pod has the same events in the same order.
 
+#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -154,7 +156,7 @@ fn what_breaks_has_the_order_of_the_simulation() {
             web("stuck", 1),
             busybox("ends", 1, "sleep 3600"),
             busybox("endless-crash", 1, "sleep 1; exit 3"),
-            whoami("endless-start", 1).with("command: [/nosuch]"),
+            web("endless-start", 1).with("command: [/nosuch]"),
         ];
         let stuck = app("stuck", missing, 1).host("stuck.test").with("pull: never");
         let absent = app("absent", missing, 1).with("pull: never");
@@ -166,7 +168,8 @@ fn what_breaks_has_the_order_of_the_simulation() {
             "--kill=killed-2@10s",
             "--exit=ends-1@10s=137",
             "--crash-loop=endless-crash=3",
-            "--start-fails=endless-start",
+            // So it ends by itself: the engine starts an init process, which finds no command.
+            "--crash-loop=endless-start=127",
             "--bad-image=10s",
             "--apply",
             &later,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dubernetes_core::app::{AppName, Duration, MAX_REPLICAS};
+use jiff::{SignedDuration, Timestamp};
 
 use super::{FileArgs, FormatArgs};
 
@@ -24,7 +25,7 @@ pub(crate) struct SimulateArgs {
     /// Have every process of an app end with an exit code (1) a moment after its start.
     #[arg(long, value_name = "APP[=CODE]", value_parser = crash_loop)]
     pub(crate) crash_loop: Vec<(AppName, u8)>,
-    /// Have every start of an app fail, as with a command that is not in its image.
+    /// Have the engine refuse every start of an app.
     #[arg(long, value_name = "APP", value_parser = AppName::parse)]
     pub(crate) start_fails: Vec<AppName>,
     /// How long after its start a pod takes connections.
@@ -85,6 +86,36 @@ impl At<AppName> {
     fn app(text: &str) -> Result<Self, String> {
         let (app, time) = split(text, "APP@TIME, such as `web@10s`,")?;
         Self::new(AppName::parse(app)?, time)
+    }
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// How many of the last decisions, the oldest first; 1 unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) last: Option<u16>,
+    /// As of this time, such as `2026-11-26T13:00:00Z`, or so long ago, such as `5m`.
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    pub(crate) at: Option<Moment>,
+}
+
+/// A time, or a time span before now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Then.
+    Time(Timestamp),
+    /// So long ago.
+    Ago(SignedDuration),
+}
+
+impl Moment {
+    fn parse(text: &str) -> Result<Self, String> {
+        let ago = text.parse::<SignedDuration>().ok().filter(|span| !span.is_negative());
+        let time = || text.parse::<Timestamp>().ok().map(Self::Time);
+        ago.map(Self::Ago).or_else(time).ok_or_else(|| {
+            wanted("a time with its zone, such as `2026-11-26T13:00:00Z`, or a span, such as `5m`,")
+        })
     }
 }
 
@@ -167,6 +198,15 @@ mod tests {
         assert_eq!(scale("web=0@1s"), Ok(At { time: seconds(1), what: (web(), 0) }));
         assert_eq!(crash_loop("web"), Ok((web(), 1)));
         assert_eq!(crash_loop("web=9"), Ok((web(), 9)));
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_a_span() {
+        assert_eq!(Moment::parse("5m"), Ok(Moment::Ago(SignedDuration::from_mins(5))));
+        let time = Timestamp::from_second(1_767_225_600).unwrap();
+        assert_eq!(Moment::parse("2026-01-01T00:00:00Z"), Ok(Moment::Time(time)));
+        assert_eq!(Moment::parse("2026-01-01T01:00:00+01:00"), Ok(Moment::Time(time)));
+        assert!(Moment::parse("soon").is_err() && Moment::parse("-5m").is_err());
     }
 
     #[test]

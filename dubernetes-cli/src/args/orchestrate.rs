@@ -97,6 +97,10 @@ pub(crate) struct ServeArgs {
         default_value = "text"
     )]
     pub(crate) log_format: LogFormat,
+    /// Do one action at a time: show what is desired and observed, the rule, the action and what
+    /// comes next, and wait for Enter (`c`: go on without stopping; `q`: quit, leave all as it is).
+    #[arg(long)]
+    pub(crate) step: bool,
 }
 
 /// `up`.
@@ -109,6 +113,10 @@ pub(crate) struct UpArgs {
     /// How progress is told on standard error.
     #[arg(long, value_name = "STYLE", default_value = "auto")]
     pub(crate) progress: ProgressStyle,
+    /// Do one action at a time: show what is desired and observed, the rule, the action and what
+    /// comes next, and wait for Enter (`c`: go on without stopping; `q`: quit, leave all as it is).
+    #[arg(long)]
+    pub(crate) step: bool,
 }
 
 /// How log lines are written.

@@ -1,25 +1,30 @@
 //! `serve`: the orchestrator, in the foreground, until a signal ends it. Pods and ingress go on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use dubernetes_api::wire::Mode;
+use dubernetes_core::controller::Approve;
 
 use crate::args::{IngressArgs, LogFormat, ServeArgs};
 use crate::place::{self, Listening};
 use crate::report::{self, Failure, Outcome, USAGE};
 use crate::settings::Settings;
+use crate::step::Prompt;
 use crate::wiring::{Parts, Running, Work};
 
 pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Outcome {
-    let (mut running, listening) = start(settings, &args.ingress)?;
+    let prompt = args.step.then(|| Arc::new(Prompt::start()));
+    let (mut running, listening) = start(settings, &args.ingress, prompt.as_ref())?;
     let ready = ready(settings, &args.ingress);
     match args.log_format {
         LogFormat::Text => report::say(&ready),
         LogFormat::Json => tracing::info!("{ready}"),
     }
-    // Both arms are cancel-safe: a part that has ended stays so, and so does a signal.
+    // All arms are cancel-safe: a part that has ended stays so, and so does a signal and a word.
     let outcome = tokio::select! {
         () = super::interrupt() => Ok(()),
+        () = left(prompt.as_deref()) => Ok(()),
         failure = running.broken() => Err(failure),
     };
     if outcome.is_ok() {
@@ -31,16 +36,29 @@ pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Outcome {
 }
 
 /// Takes the state folder and listens; from then on commands are answered.
-pub(super) fn start(settings: &Settings, args: &IngressArgs) -> Outcome<(Running, Listening)> {
+pub(super) fn start(
+    settings: &Settings,
+    args: &IngressArgs,
+    prompt: Option<&Arc<Prompt>>,
+) -> Outcome<(Running, Listening)> {
     if settings.host.is_some() {
         let what = "`--host` names an orchestrator that runs, and this starts one";
         return Err(Failure::with_exit(USAGE, what).help(
             "leave out `--host`, and unset DUBERNETES_HOST; `--state-dir` moves the socket",
         ));
     }
-    let parts = Parts::open(settings, args)?;
+    let approve = prompt.map(|prompt| -> Arc<dyn Approve> { Arc::<Prompt>::clone(prompt) });
+    let parts = Parts::open(settings, args)?.asking(approve);
     let (listener, listening) = place::listen(&settings.places.socket)?;
     Ok((parts.start(settings, args, Work::Act, Mode::Serve, listener), listening))
+}
+
+/// Returns once the user who is asked before each step wants to leave.
+pub(super) async fn left(prompt: Option<&Prompt>) {
+    match prompt {
+        Some(prompt) => prompt.left().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The line that says where it is.

@@ -1,11 +1,14 @@
 //! `up`: `serve` and `apply` in one, with everything that happens, in the foreground.
 
+use std::sync::Arc;
+
 use crate::args::{UpArgs, WaitArgs};
 use crate::follow::Follower;
 use crate::output;
 use crate::report::{self, FAILED, Failure, INTERRUPTED, Outcome};
 use crate::settings::Settings;
 use crate::sources::read_apps;
+use crate::step::Prompt;
 use crate::target::{Target, running};
 use crate::wiring::Running;
 
@@ -14,7 +17,8 @@ use super::serve;
 
 pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
     let apps = read_apps(&args.files.paths())?;
-    let (mut orchestrator, listening) = serve::start(settings, &args.ingress)?;
+    let prompt = args.step.then(|| Arc::new(Prompt::start()));
+    let (mut orchestrator, listening) = serve::start(settings, &args.ingress, prompt.as_ref())?;
     report::say(&serve::ready(settings, &args.ingress));
     let outcome = {
         let work = async {
@@ -35,7 +39,12 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
             }
             follower.forever().await
         };
-        until_broken(work, &mut orchestrator).await
+        let work = until_broken(work, &mut orchestrator);
+        // Both arms are cancel-safe: dropping the work only ends its streams.
+        tokio::select! {
+            outcome = work => outcome,
+            () = serve::left(prompt.as_deref()) => Ok(()),
+        }
     };
     let interrupted = outcome.as_ref().err().is_none_or(|failure| failure.exit() == INTERRUPTED);
     if interrupted {

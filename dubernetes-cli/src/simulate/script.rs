@@ -134,7 +134,7 @@ fn behaviours(args: &SimulateArgs) -> Vec<(AppName, Behaviour)> {
         (app.clone(), Behaviour { ready_after: None, ..exits })
     });
     let fails = args.start_fails.iter().map(|app| {
-        let error = "the command is not in the image".to_owned();
+        let error = "it was told to fail".to_owned();
         (app.clone(), Behaviour { start_error: Some(error), ..Behaviour::default() })
     });
     crashes.chain(fails).collect()
