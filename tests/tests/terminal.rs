@@ -11,7 +11,9 @@ fn the_terminal_is_left_as_it_was_whatever_ends_the_command() {
         s.apply(&busybox("tool", 1, "sleep 1000")).await;
         let terminal = Terminal::new(100, 30);
 
-        let script = "stty size; read line; echo got $line; exit 7";
+        // The engine sets the size a moment after the start.
+        let script = "until stty size 2>/dev/null | grep '[1-9]'; do sleep 0.1; done; \
+                      read line; echo got $line; exit 7";
         let child = terminal.start(s, &["exec", "-it", "tool", "--", "sh", "-c", script]);
         terminal.shows("30 100").await;
         terminal.is_raw().await;
