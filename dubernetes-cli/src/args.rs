@@ -7,10 +7,13 @@ mod learn;
 mod manifest;
 mod orchestrate;
 mod reference;
+mod rollout;
 mod shared;
 mod tools;
 
-pub(crate) use basic::{ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs};
+pub(crate) use basic::{
+    ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs, VerifyArgs,
+};
 pub(crate) use inspect::{
     DescribeArgs, DoctorArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs,
     VersionArgs, WhyArgs,
@@ -21,6 +24,9 @@ pub(crate) use orchestrate::{
     CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
 };
 pub(crate) use reference::{Kind, Named, Reference};
+pub(crate) use rollout::{
+    ChangeArgs, HistoryArgs, PauseArgs, RolloutArgs, RolloutVerb, StatusOfArgs, UndoArgs,
+};
 pub(crate) use shared::{
     ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, SelectorArgs, WaitArgs,
 };
@@ -81,6 +87,7 @@ All files are checked before anything is sent: one bad document, and nothing is 
 Examples:
   dubernetes apply app.yaml
   dubernetes apply -f apps/ --timeout 10m
+  dubernetes apply app.yaml --verify --verify-budget 5
   cat app.yaml | dubernetes apply -"
     )]
     Apply(ApplyArgs),
@@ -277,6 +284,28 @@ Examples:
   dubernetes doctor -o json"
     )]
     Doctor(DoctorArgs),
+    /// See to rollouts: status, history, undo, restart, pause and resume.
+    #[command(
+        disable_help_subcommand = true,
+        after_long_help = EXIT_CODES,
+        long_about = "See to rollouts: how one goes, the revisions that are kept, going back, restarting, pausing.
+
+Examples:
+  dubernetes rollout history web
+  dubernetes rollout undo web --to 3"
+    )]
+    Rollout(RolloutArgs),
+    /// Go back to an earlier revision: `rollout undo`.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Go back to an earlier revision: to the last one that was complete, or to the one that is
+named. The same as `rollout undo`.
+
+Examples:
+  dubernetes rollback web
+  dubernetes rollback web --to 3"
+    )]
+    Rollback(UndoArgs),
     /// Run the orchestrator.
     #[command(
         after_long_help = EXIT_CODES,
@@ -390,6 +419,7 @@ impl Command {
     /// Whether errors are to be read by a program.
     pub(crate) fn wants_json(&self) -> bool {
         let format = match self {
+            Self::Rollout(args) => return args.wants_json(),
             Self::Apply(args) => &args.format,
             Self::Plan(args) => &args.format,
             Self::Get(args) => &args.format,
@@ -403,6 +433,7 @@ impl Command {
             Self::Version(args) => &args.format,
             Self::Delete(_)
             | Self::Scale(_)
+            | Self::Rollback(_)
             | Self::Diff(_)
             | Self::Validate(_)
             | Self::Up(_)

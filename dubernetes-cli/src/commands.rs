@@ -18,6 +18,7 @@ mod man;
 mod plan;
 mod port_forward;
 mod replay;
+mod rollout;
 mod scale;
 mod schema;
 mod serve;
@@ -45,6 +46,8 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Apply(args) => apply::run(&args, settings).await,
         Command::Delete(args) => delete::run(&args, settings).await,
         Command::Scale(args) => scale::run(&args, settings).await,
+        Command::Rollout(args) => rollout::run(&args, settings).await,
+        Command::Rollback(args) => rollout::undo(&args, settings).await,
         Command::Serve(args) => serve::run(&args, settings).await,
         Command::Up(args) => up::run(&args, settings).await,
         Command::Diff(args) => interruptible(diff::run(&args, settings)).await,

@@ -12,24 +12,51 @@ use dubernetes_core::app::AppName;
 use dubernetes_core::plan::Phase;
 use jiff::Timestamp;
 
-use crate::args::WaitArgs;
+use crate::args::{ProgressStyle, WaitArgs};
 use crate::progress::Progress;
 use crate::report::{FAILED, Failure, Outcome, TIMED_OUT};
 use crate::target::Target;
 use stream::{Step, Stream};
+use verdict::State;
+
+/// The event that says that the command before a revision has succeeded.
+const PRE_DEPLOYED: &str = "PreDeployed";
 
 /// Waits for what one command has asked for.
 pub(crate) struct Follower<'a> {
     target: &'a Target,
     stream: Stream,
     progress: Progress,
+    style: ProgressStyle,
     timeout: String,
+    /// Whether it is waited until what was reached is remembered: only a revision that is known
+    /// to be complete can come back later.
+    to_the_end: bool,
     /// The newest event that was told, or that was there before.
     seen: u64,
 }
 
-/// An app that is not ready yet: the generation that is waited for, and how it was last.
-type Open = BTreeMap<AppName, (u64, Option<App>)>;
+/// What is waited for: an app as it was when something was asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Goal {
+    /// The app.
+    pub(crate) app: AppName,
+    /// The generation that has to be looked at.
+    pub(crate) generation: u64,
+    /// The revision whose failure is a failure.
+    pub(crate) revision: u64,
+}
+
+impl Goal {
+    /// The app as it is stored now.
+    pub(crate) fn of(app: &App) -> Self {
+        let (generation, revision) = (app.generation, app.status.revision);
+        Self { app: app.name.clone(), generation, revision }
+    }
+}
+
+/// An app that is not ready yet: what is waited for, and how it was last.
+type Open = BTreeMap<AppName, (Goal, Option<App>)>;
 
 impl<'a> Follower<'a> {
     /// Begins before anything is asked for, so that nothing is missed.
@@ -40,15 +67,28 @@ impl<'a> Follower<'a> {
             target,
             stream: Stream::new(&target.client, seen, wait.timeout.to_std()),
             progress: Progress::new(wait.progress),
+            style: wait.progress,
             timeout: wait.timeout.to_string(),
+            // Nobody remembers it for a process that has ended.
+            to_the_end: target.is_in_process(),
             seen,
         })
     }
 
-    /// Waits until each of `apps` is ready with the generation beside it, or has failed. One that
-    /// fails stops no other.
-    pub(crate) async fn until_ready(&mut self, apps: &[(AppName, u64)]) -> Outcome {
-        let open = apps.iter().map(|(name, generation)| (name.clone(), (*generation, None)));
+    /// Waits until revisions are known to be complete.
+    pub(crate) fn until_known(self) -> Self {
+        Self { to_the_end: true, ..self }
+    }
+
+    /// How progress is told.
+    pub(crate) fn style(&self) -> ProgressStyle {
+        self.style
+    }
+
+    /// Waits until each of these apps is ready, paused, or has failed. One that fails stops no
+    /// other.
+    pub(crate) async fn until_ready(&mut self, goals: Vec<Goal>) -> Outcome {
+        let open = goals.into_iter().map(|goal| (goal.app.clone(), (goal, None)));
         let mut open: Open = open.collect();
         let mut worst = None;
         for app in open.keys() {
@@ -56,7 +96,7 @@ impl<'a> Follower<'a> {
         }
         while !open.is_empty() {
             match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |app| open.contains_key(app)),
+                Step::News(event) => self.tell(&event, |app| open.contains_key(app)).await,
                 Step::Look => self.progress.tick(),
                 Step::Change(change) => {
                     let app = change.object.name.clone();
@@ -81,36 +121,36 @@ impl<'a> Follower<'a> {
         worst.map_or(Ok(()), |exit| Err(Failure::told(exit)))
     }
 
-    /// Takes an app off the list if it is ready or has failed.
+    /// Takes an app off the list if there is nothing more to wait for.
     async fn settle(
         &mut self,
         change: WatchEvent<App>,
         open: &mut Open,
     ) -> Outcome<Option<Failure>> {
         let app = change.object;
-        let Some((generation, last)) = open.get_mut(&app.name) else { return Ok(None) };
+        let Some((goal, last)) = open.get_mut(&app.name) else { return Ok(None) };
         if change.kind == WatchKind::Deleted || app.status.phase == Phase::Deleting {
             open.remove(&app.name);
             return Ok(Some(Failure::new(format!("app `{}` was deleted meanwhile", app.name))));
         }
-        let looked_at = app.status.observed_generation >= *generation;
-        let failure = match app.status.phase {
-            Phase::Ready if looked_at => None,
-            Phase::Failed if looked_at => Some(verdict::failed(self.target, &app).await),
-            Phase::Ready
-            | Phase::Failed
-            | Phase::Pending
-            | Phase::Progressing
-            | Phase::Degraded
-            | Phase::Deleting => {
+        let state = verdict::state(&app, goal, self.to_the_end);
+        let failure = match state {
+            State::Open => {
                 *last = Some(app);
                 return Ok(None);
             }
+            State::Failed => Some(verdict::failed(self.target, &app, goal.revision).await),
+            State::Ready | State::Paused => None,
         };
         self.catch_up(|name| open.contains_key(name)).await?;
         open.remove(&app.name);
         if failure.is_none() {
-            let text = verdict::ready(&app, self.progress.start().elapsed());
+            let text = match state {
+                State::Paused => verdict::paused(&app),
+                State::Ready | State::Open | State::Failed => {
+                    verdict::ready(&app, self.progress.start().elapsed())
+                }
+            };
             self.progress.done(Some(&app.name), &text);
         }
         Ok(failure)
@@ -123,7 +163,7 @@ impl<'a> Follower<'a> {
         }
         while !apps.is_empty() {
             match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |app| apps.contains_key(app)),
+                Step::News(event) => self.tell(&event, |app| apps.contains_key(app)).await,
                 Step::Look | Step::Change(_) => {
                     self.progress.tick();
                     for name in gone(self.target, &apps).await? {
@@ -154,7 +194,7 @@ impl<'a> Follower<'a> {
     ) -> Outcome {
         loop {
             match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |name| name == app),
+                Step::News(event) => self.tell(&event, |name| name == app).await,
                 Step::Look | Step::Change(_) => {
                     self.progress.tick();
                     if is_done(self.target).await? {
@@ -178,7 +218,7 @@ impl<'a> Follower<'a> {
     pub(crate) async fn forever(&mut self) -> Outcome {
         loop {
             match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |_| true),
+                Step::News(event) => self.tell(&event, |_| true).await,
                 Step::Look | Step::Change(_) | Step::TimedOut => {}
                 Step::Interrupted => return Ok(()),
             }
@@ -190,12 +230,16 @@ impl<'a> Follower<'a> {
         self.progress.done(Some(app), &format!("{text} ({span})"));
     }
 
-    fn tell(&mut self, event: &Event, wanted: impl Fn(&AppName) -> bool) {
-        if event.id > self.seen {
-            self.seen = event.id;
-            // What concerns the instance concerns every app.
-            if event.app.as_ref().is_none_or(wanted) {
-                self.progress.event(event);
+    async fn tell(&mut self, event: &Event, wanted: impl Fn(&AppName) -> bool) {
+        if event.id <= self.seen {
+            return;
+        }
+        self.seen = event.id;
+        // What concerns the instance concerns every app.
+        if event.app.as_ref().is_none_or(wanted) {
+            self.progress.event(event);
+            if let (PRE_DEPLOYED, Some(app)) = (event.reason.as_str(), &event.app) {
+                self.progress.output(&verdict::pre_deploy_log(self.target, app).await);
             }
         }
     }
@@ -204,7 +248,7 @@ impl<'a> Follower<'a> {
     async fn catch_up(&mut self, wanted: impl Fn(&AppName) -> bool) -> Outcome {
         let query = EventsQuery { after: Some(self.seen), ..EventsQuery::default() };
         for event in self.target.client.events(&query).await? {
-            self.tell(&event, &wanted);
+            self.tell(&event, &wanted).await;
         }
         Ok(())
     }

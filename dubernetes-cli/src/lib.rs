@@ -23,6 +23,7 @@ mod simulate;
 mod sources;
 mod step;
 mod target;
+mod verify;
 mod wiring;
 
 use std::ffi::OsString;

@@ -91,6 +91,16 @@ impl Progress {
         }
     }
 
+    /// Lines that a command has printed.
+    pub(crate) fn output(&self, lines: &[String]) {
+        let say = || lines.iter().for_each(|line| report::say(&format!("  | {}", one_line(line))));
+        match &self.teller {
+            Teller::Quiet | Teller::Json => {}
+            Teller::Plain => say(),
+            Teller::Lines(lines) => lines.beside(say),
+        }
+    }
+
     /// What was wanted of an app is reached, or of all that is waited for.
     pub(crate) fn done(&mut self, app: Option<&AppName>, text: &str) {
         self.leave(app);

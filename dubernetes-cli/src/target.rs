@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use dubernetes_api::client::Endpoint;
+use dubernetes_api::wire::{Problem, ProblemKind};
 use dubernetes_api::{Client, ClientError};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::chain;
@@ -207,9 +208,26 @@ impl From<ClientError> for Failure {
                 for hint in problem.errors.iter().filter_map(|field| field.hint.clone()) {
                     failure = failure.help(hint);
                 }
+                for help in ways_out(&problem) {
+                    failure = failure.help(help);
+                }
                 failure.problem(*problem)
             }
             ClientError::Protocol { message } => Self::new(message),
         }
+    }
+}
+
+/// What can be done about a problem that says no more than what it is.
+fn ways_out(problem: &Problem) -> Vec<String> {
+    if problem.is(ProblemKind::FailedBefore) {
+        return vec!["`dubernetes apply --retry` tries it once more".to_owned()];
+    }
+    match problem.extra.get("revisions").and_then(serde_json::Value::as_array) {
+        Some(kept) => {
+            let kept: Vec<_> = kept.iter().map(ToString::to_string).collect();
+            vec![format!("there are: {}", kept.join(", "))]
+        }
+        None => Vec::new(),
     }
 }

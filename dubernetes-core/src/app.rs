@@ -120,6 +120,21 @@ impl AppSpec {
         }
     }
 
+    /// Whether the old replica must be gone before the new one may start: where the file says so,
+    /// and else where a lone replica writes to a volume. Two writers could spoil what is on it.
+    pub fn stops_first(&self) -> bool {
+        let writes = |source: &VolumeSource| match source {
+            VolumeSource::Named(_) | VolumeSource::Bind(_) => true,
+        };
+        match self.rollout.order {
+            Some(Order::StopFirst) => true,
+            Some(Order::StartFirst) => false,
+            None => {
+                self.replicas == 1 && self.volumes.iter().any(|v| !v.read_only && writes(&v.source))
+            }
+        }
+    }
+
     /// Every rule over several fields, or over a whole list, that this specification breaks.
     pub fn problems(&self) -> Vec<Problem> {
         rules::problems(self)

@@ -9,7 +9,7 @@ use std::path::Path;
 use dubernetes_core::app::{AppName, AppSpec, ImageRef};
 use dubernetes_core::event::{EventKind, NewEvent};
 use dubernetes_core::runtime::ImageId;
-use dubernetes_core::store::{EventQuery, PutApp, Store as _};
+use dubernetes_core::store::{EventQuery, Mark, PutApp, Revise, RevisionFailure, Store as _, Wish};
 use dubernetes_sqlite::{BackupError, OpenError, SqliteStore};
 use jiff::Timestamp;
 
@@ -66,6 +66,37 @@ async fn everything_is_there_after_closing_and_opening() {
     store.append(&[event("a")]).await.unwrap();
     let newest = store.events(&query).await.unwrap().pop().unwrap();
     assert!(newest.id > events[1].id && newest.count == 2, "{newest:?}");
+}
+
+#[tokio::test]
+async fn the_course_of_a_rollout_outlives_a_kill() {
+    let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let (web, now) = (name("web"), Timestamp::UNIX_EPOCH);
+    let revise = |wish| Revise { name: web.clone(), wish, newest_seen: 0, now };
+    let image = |tag: &str| AppSpec::new(web.clone(), ImageRef::parse(tag).unwrap());
+    store.put(request("web")).await.unwrap();
+    store.mark(&web, 1, &Mark::Complete, now).await.unwrap();
+    store.put(PutApp::new(image("web:2"), now)).await.unwrap();
+    store.mark(&web, 2, &Mark::PreDeployed { log: vec!["done".into()] }, now).await.unwrap();
+    store.revise(revise(Wish::Restart)).await.unwrap();
+    store.revise(revise(Wish::Pause)).await.unwrap();
+    let log = vec!["last".to_owned()];
+    let failure = RevisionFailure { at: now, reason: "it crashes".into(), pod: None, log };
+    let failed = Mark::Failed { failure, roll_back_to: None, newest_seen: 0 };
+    store.mark(&web, 3, &failed, now).await.unwrap();
+    let (app, revisions) = (store.get(&web).await.unwrap(), store.revisions(&web).await.unwrap());
+    assert_eq!((app.fallback, app.paused, revisions.len()), (Some(1), true, 3));
+
+    // What lies on the disk is all that a killed process leaves.
+    for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_string_lossy().starts_with("dubernetes.db") {
+            fs::copy(entry.path(), killed.path().join(entry.file_name())).unwrap();
+        }
+    }
+    let after = SqliteStore::open(killed.path()).unwrap();
+    assert_eq!(after.get(&web).await.unwrap(), app);
+    assert_eq!(after.revisions(&web).await.unwrap(), revisions);
 }
 
 #[tokio::test]

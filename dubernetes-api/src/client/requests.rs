@@ -94,7 +94,8 @@ impl Client {
     /// Stores an app as it is wanted, even if a revision with just this content has failed.
     pub async fn apply_again(&self, spec: &AppSpec) -> Result<Applied, ClientError> {
         let request = self.call(Method::PUT, &path::named(path::APP, spec.name.as_str()));
-        self.json(request.query(&[("retry", "true")]).json(spec)).await
+        let body = with_contents(spec).map_err(|_| ClientError::protocol("the app is no JSON"))?;
+        self.json(request.query(&[("retry", "true")]).json(&body)).await
     }
 
     /// Deletes an app. It answers once the wish is stored; the replicas go after that.

@@ -172,6 +172,13 @@ fn downtime(snapshot: &Snapshot, app: &AppName, spec: &AppSpec, foresight: &Fore
     if spec.replicas == 0 {
         return "no replica is wanted any more".to_owned();
     }
+    if spec.stops_first() {
+        return match spec.rollout.order {
+            Some(_) => "`rollout.order` is stop-first: the old replica stops first",
+            None => "one replica writes to a volume: it stops first",
+        }
+        .to_owned();
+    }
     let gap = foresight.steps.iter().enumerate().find(|(_, step)| step.ready == 0);
     match gap {
         Some((index, step)) => {

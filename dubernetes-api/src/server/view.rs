@@ -55,7 +55,9 @@ pub(super) fn status(looked: &plan::AppStatus) -> AppStatus {
 /// Why the present revision, or the one that it has come back from by itself, has failed.
 fn app_failure(stored: &StoredApp) -> Option<Failure> {
     match &stored.course.cause {
-        RevisionCause::RollBack { from, failure: why, .. } => Some(failure(*from, why)),
+        RevisionCause::RollBack { from, to, failure: why } => {
+            Some(Failure { back_to: Some(*to), ..failure(*from, why) })
+        }
         RevisionCause::Apply
         | RevisionCause::Retry { .. }
         | RevisionCause::Restart
@@ -66,7 +68,7 @@ fn app_failure(stored: &StoredApp) -> Option<Failure> {
 
 fn failure(revision: u64, why: &RevisionFailure) -> Failure {
     let RevisionFailure { at, reason, pod, log } = why.clone();
-    Failure { revision, at, reason, pod, log }
+    Failure { revision, at, reason, pod, log, back_to: None }
 }
 
 /// A kept revision of an app whose wanted one is `wanted`.

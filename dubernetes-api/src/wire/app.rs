@@ -86,6 +86,9 @@ pub struct Failure {
     pub pod: Option<String>,
     /// The last lines of its output.
     pub log: Vec<String>,
+    /// The revision that came back for it by itself; only in the status of an app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<u64>,
 }
 
 /// One replica of an app.

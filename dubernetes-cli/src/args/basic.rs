@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
-use dubernetes_core::app::MAX_REPLICAS;
+use dubernetes_core::app::{MAX_REPLICAS, UrlPath};
 
 use super::{FileArgs, FormatArgs, Named, SelectorArgs, WaitArgs};
 use crate::complete;
@@ -19,6 +19,25 @@ pub(crate) struct ApplyArgs {
     /// Check the files and show what would be done, and change nothing.
     #[arg(long, conflicts_with_all = ["detach", "timeout", "progress"])]
     pub(crate) dry_run: bool,
+    /// Apply what has failed before once more.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) retry: bool,
+    #[command(flatten)]
+    pub(crate) verify: VerifyArgs,
+}
+
+/// Whether requests are sent while an apply waits.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyArgs {
+    /// Send requests through the ingress meanwhile, 20 a second, and say what became of them.
+    #[arg(long, conflicts_with_all = ["dry_run", "detach"])]
+    pub(crate) verify: bool,
+    /// The path that is asked; that of `health.http` unless given, else `/`.
+    #[arg(long, value_name = "PATH", requires = "verify", value_parser = UrlPath::parse)]
+    pub(crate) verify_path: Option<UrlPath>,
+    /// More failures than this take the app back to where it was.
+    #[arg(long, value_name = "N", requires = "verify")]
+    pub(crate) verify_budget: Option<u64>,
 }
 
 /// `delete`.

@@ -1,20 +1,22 @@
 //! `apply`: reads everything, checks everything, sends everything, and waits.
 
 use dubernetes_api::wire::{App, AppPlan, Applied, Change};
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::AppSpec;
 
 use crate::args::{ApplyArgs, Format};
-use crate::follow::Follower;
+use crate::follow::{Follower, Goal};
 use crate::output::{self, ListStyle};
 use crate::report::{self, FAILED, Failure, Outcome, UNREACHABLE};
 use crate::settings::Settings;
 use crate::sources::read_apps;
 use crate::target::{Intent, Target};
+use crate::verify::{self, Verifiers};
 
 pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Outcome {
     let paths = args.files.paths();
     let apps = read_apps(&paths)?;
     let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
+    verify::check(&args.verify, &specs)?;
     if args.dry_run {
         return Box::pin(dry_run(args, &specs, settings)).await;
     }
@@ -32,10 +34,15 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Outcome {
 async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> Outcome {
     let mut follower = Follower::new(target, &args.wait).await?;
     let format = args.format.format();
+    let mut verifiers = Verifiers::start(&args.verify, specs, target).await?;
     let mut sent = Vec::new();
     let mut failed = false;
     for spec in specs {
-        match target.client.apply(spec, None).await {
+        let answer = match args.retry {
+            true => target.client.apply_again(spec).await,
+            false => target.client.apply(spec, None).await,
+        };
+        match answer {
             Ok(applied) => {
                 accepted(&applied, format)?;
                 sent.push(applied.app);
@@ -55,7 +62,11 @@ async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> 
     if matches!(format, Format::Json | Format::Yaml) && !sent.is_empty() {
         print_objects(&sent, format, specs.len() == 1)?;
     }
-    let waited = if args.wait.detach { Ok(()) } else { follower.until_ready(&goals(&sent)).await };
+    let waited = if args.wait.detach {
+        Ok(())
+    } else {
+        verifiers.beside(target, &mut follower, &sent).await
+    };
     match waited {
         Ok(()) if failed => Err(Failure::told(FAILED)),
         result => result,
@@ -63,8 +74,8 @@ async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> 
 }
 
 /// What is waited for: each app with the generation that it has now.
-pub(super) fn goals(apps: &[App]) -> Vec<(AppName, u64)> {
-    apps.iter().map(|app| (app.name.clone(), app.generation)).collect()
+pub(super) fn goals(apps: &[App]) -> Vec<Goal> {
+    apps.iter().map(Goal::of).collect()
 }
 
 fn accepted(applied: &Applied, format: Format) -> Outcome {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, EndpointState, Event, Pod, Route};
-use dubernetes_core::app::EnvValue;
+use dubernetes_core::app::{Check, EnvValue, Health};
 use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 
@@ -19,6 +19,8 @@ use crate::target::{Intent, Target};
 
 /// So many of the last events are shown.
 const EVENTS: usize = 10;
+/// So many of the last answers of each pod are shown.
+const PROBES: usize = 5;
 
 pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Outcome {
     let name = Named::of_words(&args.name).map_err(|text| Failure::with_exit(USAGE, text))?;
@@ -80,6 +82,9 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
     let mut lines = Lines::new(13);
     lines.add("Name", app.name.as_str());
     lines.add("Status", status(app, now));
+    if let Some(text) = rollout(app) {
+        lines.add("Rollout", text);
+    }
     let image_id = app.image_id.as_ref().map(|id| format!(" ({})", short_id(&id.0)));
     lines.add("Image", format!("{}{}", spec.image, image_id.unwrap_or_default()));
     lines.add("Created", format!("{} ago", age(app.created_at, now)));
@@ -121,7 +126,69 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
     if let Some(memory) = spec.resources.memory {
         lines.add("Memory", memory.to_string());
     }
-    lines.text + &pods_text(pods, now)
+    if let Some(health) = &spec.health {
+        lines.add("Health", health_text(health, spec.port));
+    }
+    lines.text + &failure_text(app) + &pods_text(pods, now)
+}
+
+/// How the rollout goes, unless it is long over.
+fn rollout(app: &App) -> Option<String> {
+    let status = &app.status;
+    let paused = if status.paused { ", paused" } else { "" };
+    match status.rollout.as_str() {
+        "" => None,
+        "stable" if !status.paused => None,
+        word => Some(format!("revision {} is {word}{paused}", status.revision)),
+    }
+}
+
+/// The output of what made a revision fail.
+fn failure_text(app: &App) -> String {
+    let Some(failure) = app.status.failure.as_ref().filter(|failure| !failure.log.is_empty())
+    else {
+        return String::new();
+    };
+    let pod = failure.pod.as_deref().unwrap_or("a pod");
+    let head = format!("Last lines of {pod} (revision {}):\n", failure.revision);
+    let lines = failure.log.iter().map(|line| format!("  | {}\n", one_line(line)));
+    lines.fold(head, |text, line| text + &line)
+}
+
+/// What a replica is asked, and how often.
+fn health_text(health: &Health, port: u16) -> String {
+    let port = health.port.unwrap_or(port);
+    let question = match &health.check {
+        Check::Http(path) => format!("GET :{port}{path}"),
+        Check::Tcp => format!("a connection to :{port}"),
+        Check::Exec(command) => format!("`{}`", command.join(" ")),
+    };
+    let (interval, failures, bad) = (health.interval, health.failures, health.replace_after);
+    format!(
+        "{question} every {interval}; not ready after {failures} bad answers, replaced after {bad}"
+    )
+}
+
+/// The last answers of the pods to probes.
+fn probes_text(pods: &[Pod], now: Timestamp) -> String {
+    let mut table = Table::new(&["POD", "AGE", "GOOD", "ANSWER"]);
+    let mut some = false;
+    for pod in pods {
+        for probe in pod.probes.iter().rev().take(PROBES) {
+            some = true;
+            table.push(vec![
+                Cell::new(&pod.name),
+                Cell::new(age(probe.at, now)),
+                Cell::new(if probe.good { "yes" } else { "no" }),
+                Cell::new(&probe.text),
+            ]);
+        }
+    }
+    if some {
+        format!("Probes:\n{}", table.render_indented(output::width()))
+    } else {
+        String::new()
+    }
 }
 
 fn status(app: &App, now: Timestamp) -> String {
@@ -163,7 +230,7 @@ fn pods_text(pods: &[Pod], now: Timestamp) -> String {
             Cell::new(&pod.message),
         ]);
     }
-    format!("Pods:\n{}", table.render_indented(output::width()))
+    format!("Pods:\n{}{}", table.render_indented(output::width()), probes_text(pods, now))
 }
 
 fn describe_pod(pod: &Pod, now: Timestamp) -> String {
@@ -181,7 +248,7 @@ fn describe_pod(pod: &Pod, now: Timestamp) -> String {
     let ago = |time: Option<Timestamp>| or_none(time.map(|time| format!("{} ago", age(time, now))));
     lines.add("Created", ago(pod.created_at));
     lines.add("Started", ago(pod.started_at));
-    lines.text
+    lines.text + &probes_text(std::slice::from_ref(pod), now)
 }
 
 fn events_text(events: &[Event], now: Timestamp) -> String {

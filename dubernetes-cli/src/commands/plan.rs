@@ -63,9 +63,13 @@ fn app_text(plan: &AppPlan, replicas: u16) -> String {
     if !foresight.converges {
         out.push_str("these are the first steps; the end is not in sight\n");
     }
+    let memory = plan.most_memory.as_ref().map(|most| format!(" (at most {most} of memory)"));
     out.push_str(&format!(
-        "fewest ready replicas: {} of {replicas}; most replicas at one time: {}; downtime: {}\n",
-        foresight.fewest_ready, foresight.most_live, plan.downtime
+        "fewest ready replicas: {} of {replicas}; most replicas at one time: {}{}; downtime: {}\n",
+        foresight.fewest_ready,
+        foresight.most_live,
+        memory.unwrap_or_default(),
+        plan.downtime
     ));
     out
 }

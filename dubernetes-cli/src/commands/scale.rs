@@ -23,7 +23,7 @@ pub(super) async fn run(args: &ScaleArgs, settings: &Settings) -> Outcome {
         ))?;
         report::note("the next `apply` sets the number that its file says");
         if !args.wait.detach {
-            follower.until_ready(&goals(&[scaled.app])).await?;
+            follower.until_ready(goals(&[scaled.app])).await?;
         }
         if target.is_in_process() {
             warn_of_the_end("");

@@ -32,7 +32,7 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
                 output::print(&format!("app/{} {}\n", app.spec.name, applied.change.as_str()))?;
                 sent.push(applied.app);
             }
-            match follower.until_ready(&goals(&sent)).await {
+            match follower.until_ready(goals(&sent)).await {
                 // Whatever failed may heal: that is what an orchestrator is for.
                 Err(failure) if failure.exit() == FAILED => {}
                 other => other?,

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dubernetes_api::client::{LogQuery, LogTarget};
-use dubernetes_api::wire::{App, LogItem, Pod};
+use dubernetes_api::wire::{self, App, LogItem, Pod};
 use dubernetes_core::app::AppName;
+use dubernetes_core::plan::Phase;
 use futures_util::StreamExt as _;
 
+use super::Goal;
 use crate::output::span;
 use crate::report::{Failure, INTERRUPTED, TIMED_OUT};
 use crate::target::Target;
@@ -27,37 +29,110 @@ pub(super) fn ready(app: &App, took: Duration) -> String {
     )
 }
 
-/// Why an app does not get there, with the last output of a pod that shows it.
-pub(super) async fn failed(target: &Target, app: &App) -> Failure {
+/// How an app stands to what is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is on its way.
+    Open,
+    /// It is as it should be.
+    Ready,
+    /// It stays as it is until somebody resumes the rollout.
+    Paused,
+    /// The revision has failed, and if another one came back for it, that has got somewhere.
+    Failed,
+}
+
+/// How `app` stands to `goal`; `to_the_end` also waits until it is remembered that the revision
+/// is complete, since only such a one can come back.
+pub(super) fn state(app: &App, goal: &Goal, to_the_end: bool) -> State {
+    let status = &app.status;
+    if status.observed_generation < goal.generation.max(app.generation) {
+        return State::Open;
+    }
+    let came_back =
+        |failure: &wire::Failure| failure.revision >= goal.revision && failure.back_to.is_some();
+    let concluded = status.desired == 0 || !matches!(&*status.rollout, "progressing" | "failed");
+    match status.phase {
+        Phase::Ready if status.failure.as_ref().is_some_and(came_back) => State::Failed,
+        Phase::Ready if to_the_end && !concluded => State::Open,
+        Phase::Ready => State::Ready,
+        Phase::Failed => State::Failed,
+        Phase::Pending | Phase::Progressing | Phase::Degraded if status.paused => State::Paused,
+        Phase::Pending | Phase::Progressing | Phase::Degraded | Phase::Deleting => State::Open,
+    }
+}
+
+/// The line that says that a rollout is paused.
+pub(super) fn paused(app: &App) -> String {
+    let (name, revision) = (&app.name, app.status.revision);
+    format!(
+        "app/{name} is paused: `dubernetes rollout resume {name}` goes on to revision {revision}"
+    )
+}
+
+/// The last lines of the command before the present revision.
+pub(super) async fn pre_deploy_log(target: &Target, app: &AppName) -> Vec<String> {
+    // It goes on without them.
+    let revisions = target.client.revisions(app.as_str()).await.unwrap_or_default();
+    let present = revisions.into_iter().find(|revision| revision.current);
+    present.map(|revision| revision.pre_deploy_log).unwrap_or_default()
+}
+
+/// Why `revision` or a later one did not get there, with the last output of a pod that shows it.
+pub(super) async fn failed(target: &Target, app: &App, revision: u64) -> Failure {
     let (name, status) = (&app.name, &app.status);
-    let reason = if status.message.is_empty() { "no reason is known" } else { &status.message };
+    let known = status.failure.as_ref().filter(|failure| failure.revision >= revision);
+    let reason = known.map_or(status.message.as_str(), |failure| failure.reason.as_str());
+    let reason = if reason.is_empty() { "no reason is known" } else { reason };
     let mut failure = Failure::new(format!("the rollout of app/{name} failed: {reason}"));
     // The verdict stands without the details: whatever cannot be had is left out.
     let pods = target.client.pods(Some(name.as_str())).await.unwrap_or_default();
-    let broken = pods.iter().find(|pod| pod.revision == status.revision && !pod.ready);
-    if let Some(pod) = broken {
-        if !pod.message.is_empty() {
-            failure = failure.line(format!("why: {}: {}", pod.name, pod.message));
+    let failed = known.map_or(status.revision, |failure| failure.revision);
+    match known {
+        Some(wire::Failure { pod: Some(pod), log, .. }) if !log.is_empty() => {
+            failure = with_output(failure, pod, log);
         }
-        let lines = last_lines(target, pod).await;
-        if !lines.is_empty() {
-            failure = failure.line(format!("last lines of {}:", pod.name));
-        }
-        for line in lines {
-            failure = failure.line(format!("  | {line}"));
+        Some(_) | None => {
+            if let Some(pod) = pods.iter().find(|pod| pod.revision == failed && !pod.ready) {
+                if known.is_none() && !pod.message.is_empty() {
+                    failure = failure.line(format!("why: {}: {}", pod.name, pod.message));
+                }
+                failure = with_output(failure, &pod.name, &last_lines(target, pod).await);
+            }
         }
     }
-    let old = pods.iter().filter(|pod| pod.revision != status.revision && pod.ready);
-    let revisions: BTreeMap<u64, u32> = old.fold(BTreeMap::new(), |mut counts, pod| {
+    let old = pods.iter().filter(|pod| pod.revision != failed && pod.ready);
+    let serving: BTreeMap<u64, u32> = old.fold(BTreeMap::new(), |mut counts, pod| {
         *counts.entry(pod.revision).or_default() += 1;
         counts
     });
-    for (revision, count) in revisions {
-        failure = failure.line(format!("still serving: revision {revision}, {count} ready"));
+    for (revision, count) in &serving {
+        let desired = status.desired;
+        failure =
+            failure.line(format!("still serving: revision {revision}, {count} of {desired} ready"));
     }
+    failure = match known.and_then(|failure| failure.back_to) {
+        Some(back) => failure
+            .line(format!("back to revision {back}"))
+            .help(format!("`dubernetes apply --retry` tries revision {failed} once more")),
+        None if known.is_some() && !serving.is_empty() => failure.help(format!(
+            "`dubernetes rollback {name}` gives revision {failed} up, `dubernetes apply --retry` tries it once more"
+        )),
+        None => failure,
+    };
     failure.help(format!(
         "`dubernetes why {name}` shows the whole chain, `dubernetes describe {name}` the whole app"
     ))
+}
+
+fn with_output(mut failure: Failure, pod: &str, lines: &[String]) -> Failure {
+    if !lines.is_empty() {
+        failure = failure.line(format!("last lines of {pod}:"));
+    }
+    for line in lines {
+        failure = failure.line(format!("  | {line}"));
+    }
+    failure
 }
 
 async fn last_lines(target: &Target, pod: &Pod) -> Vec<String> {

@@ -90,7 +90,7 @@ impl Row for Pod {
 
 impl Row for Revision {
     fn columns(wide: bool) -> Vec<&'static str> {
-        let mut columns = vec!["APP", "REVISION", "CURRENT", "IMAGE", "AGE"];
+        let mut columns = vec!["APP", "REVISION", "CURRENT", "IMAGE", "CAUSE", "OUTCOME", "AGE"];
         if wide {
             columns.push("DIGEST");
         }
@@ -103,6 +103,8 @@ impl Row for Revision {
             Cell::new(self.revision.to_string()),
             Cell::new(if self.current { "yes" } else { "no" }),
             Cell::new(&self.image),
+            Cell::new(&self.cause),
+            Cell::new(&self.outcome),
             Cell::new(age(self.created_at, now)),
         ];
         if wide {

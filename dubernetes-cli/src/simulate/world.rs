@@ -66,7 +66,7 @@ fn is_quiet(seen: &Snapshot) -> bool {
     seen.rounds > 0
         && routed
         && plan.actions.is_empty()
-        && plan.waiting.is_empty()
+        && plan.waiting.iter().all(|waiting| waiting.wait.is_quiet())
         && observed.under_way.is_empty()
 }
 

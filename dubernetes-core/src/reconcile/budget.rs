@@ -1,6 +1,6 @@
 //! How many replicas may be live, and how many must stay ready.
 
-use crate::app::{AppSpec, Order, VolumeSource};
+use crate::app::AppSpec;
 
 /// The limits of one app's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Limits {
         let (want, rollout) = (u32::from(spec.replicas), &spec.rollout);
         let missing = rollout.max_unavailable.of_rounded_down(want);
         let surge = match rollout.max_surge {
-            _ if stops_first(spec) => 0,
+            _ if spec.stops_first() => 0,
             Some(surge) => surge.of_rounded_up(want),
             None => 1,
         };
@@ -30,25 +30,10 @@ impl Limits {
     }
 }
 
-/// Whether the old replica must be gone before the new one may start: where the file says so,
-/// and else where a lone replica writes to a volume. Two writers could spoil what is on it.
-fn stops_first(spec: &AppSpec) -> bool {
-    let writes = |source: &VolumeSource| match source {
-        VolumeSource::Named(_) | VolumeSource::Bind(_) => true,
-    };
-    match spec.rollout.order {
-        Some(Order::StopFirst) => true,
-        Some(Order::StartFirst) => false,
-        None => {
-            spec.replicas == 1 && spec.volumes.iter().any(|v| !v.read_only && writes(&v.source))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{AppName, ImageRef, Share};
+    use crate::app::{AppName, ImageRef, Order, Share};
 
     #[test]
     fn limits_follow_the_file_and_never_let_nothing_happen() {

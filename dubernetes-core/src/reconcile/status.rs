@@ -109,7 +109,9 @@ fn is_failed(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>, own: &P
         return true;
     }
     let judged = |planned: &Planned| matches!(planned.action, Action::Conclude { .. });
-    if own.actions.iter().any(judged) {
+    let written =
+        |key: &CallKey| matches!(key, CallKey::Conclude { app, .. } if *app == stored.spec.name);
+    if own.actions.iter().any(judged) || world.observed.under_way.iter().any(written) {
         return false;
     }
     let lasting = own.waiting.iter().any(|w| is_lasting(world, w));

@@ -1,0 +1,147 @@
+//! Rollouts over HTTP: going back, restarting, pausing, what failed, and what is kept of it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "support/api.rs"]
+mod api;
+
+use std::time::Duration;
+
+use api::Api;
+use dubernetes_core::testing::build::app_name;
+use serde_json::{Value, json};
+
+const WEB: &str = r#"{"name":"web","image":"web:1","replicas":2,"access":{"host":"web.local"}}"#;
+const WEB2: &str = r#"{"name":"web","image":"web:2","replicas":2,"access":{"host":"web.local"}}"#;
+const CRASH: &str =
+    r#"{"name":"web","image":"crash:1","replicas":2,"access":{"host":"web.local"}}"#;
+
+/// Applies, and waits until the wanted revision has this outcome.
+async fn becomes(api: &Api, outcome: &str) {
+    let what = format!("the wanted revision is {outcome}");
+    let reached = api.bed.until(&what, Duration::from_secs(600), |seen| {
+        let app = &seen.desired.apps[&app_name("web")];
+        app.course.outcome.as_str() == outcome
+    });
+    reached.await;
+}
+
+async fn wish(api: &Api, body: &str) -> Value {
+    api.post("/v1/apps/web/rollout", body).await.json()
+}
+
+async fn revisions(api: &Api) -> Vec<Value> {
+    let list = api.get("/v1/apps/web/revisions").await.json();
+    list["items"].as_array().unwrap().clone()
+}
+
+/// Number, cause and outcome of each.
+fn courses(revisions: &[Value]) -> Vec<String> {
+    let text = |of: &Value, key: &str| of[key].as_str().unwrap().to_owned();
+    let course =
+        |r: &Value| format!("{}: {}, {}", r["revision"], text(r, "cause"), text(r, "outcome"));
+    revisions.iter().map(course).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_revision_says_why_and_what_came_back() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    becomes(&api, "complete").await;
+    assert_eq!(api.put("/v1/apps/web", CRASH).await.json()["app"]["status"]["revision"], 2);
+    let back = api.bed.until("revision 3 is there", Duration::from_secs(600), |seen| {
+        seen.desired.apps[&app_name("web")].revision == 3
+    });
+    back.await;
+    becomes(&api, "complete").await;
+    let status = api.get("/v1/apps/web").await.json()["status"].clone();
+    let failure = &status["failure"];
+    assert_eq!((&failure["revision"], &failure["back_to"]), (&json!(2), &json!(1)), "{status}");
+    let reason = failure["reason"].as_str().unwrap();
+    assert!(reason.contains("keeps failing: exit code 1"), "{reason}");
+    let message = format!("revision 2 failed: {reason}; back to revision 1");
+    assert_eq!((&status["phase"], &status["message"]), (&json!("Ready"), &json!(message)));
+
+    let kept = revisions(&api).await;
+    let expected = ["1: apply, complete", "2: apply, failed", "3: rollback from 2 to 1, complete"];
+    assert_eq!(courses(&kept), expected);
+    assert_eq!(kept[1]["failure"]["reason"], failure["reason"]);
+    assert_eq!(kept[1]["failure"]["back_to"], Value::Null);
+    assert_eq!((&kept[0]["failure"], &kept[2]["current"]), (&Value::Null, &json!(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_before_is_tried_again_only_if_asked() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    becomes(&api, "complete").await;
+    api.put("/v1/apps/web", CRASH).await.json();
+    let back = api.bed.until("revision 3 is there", Duration::from_secs(600), |seen| {
+        seen.desired.apps[&app_name("web")].revision == 3
+    });
+    back.await;
+    let refused = api.put("/v1/apps/web", CRASH).await;
+    assert_eq!(refused.error(), "409 failed-before");
+    let problem = refused.problem();
+    assert_eq!(problem.extra["revision"], 2);
+    assert!(problem.detail.contains("exit code 1"), "{}", problem.detail);
+    assert_eq!(api.put("/v1/apps/web?retry=false", CRASH).await.error(), "409 failed-before");
+    assert_eq!(api.put("/v1/apps/web?retry=maybe", CRASH).await.error(), "400 invalid-query");
+    let again = api.put("/v1/apps/web?retry=true", CRASH).await.json();
+    assert_eq!(
+        (&again["change"], &again["app"]["status"]["revision"]),
+        (&json!("configured"), &json!(4))
+    );
+    assert_eq!(revisions(&api).await[3]["cause"], "retry of 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn wishes_go_back_restart_pause_and_resume() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    becomes(&api, "complete").await;
+    api.ready(WEB2).await;
+    becomes(&api, "complete").await;
+    let undone = wish(&api, r#"{"action":"undo"}"#).await;
+    assert_eq!(undone["app"]["spec"]["image"], "web:1");
+    let restarted = wish(&api, r#"{"action":"restart"}"#).await;
+    assert_eq!(restarted["app"]["status"]["revision"], 4);
+    let undone = wish(&api, r#"{"action":"undo","to":2}"#).await;
+    assert_eq!(undone["app"]["spec"]["image"], "web:2");
+    for (action, change, paused) in [
+        ("pause", "configured", true),
+        ("pause", "unchanged", true),
+        ("resume", "configured", false),
+    ] {
+        let answer = wish(&api, &format!(r#"{{"action":"{action}"}}"#)).await;
+        assert_eq!(
+            (&answer["change"], &answer["app"]["status"]["paused"]),
+            (&json!(change), &json!(paused))
+        );
+    }
+    let kept = revisions(&api).await;
+    let causes: Vec<_> = kept.iter().map(|kept| kept["cause"].as_str().unwrap()).collect();
+    assert_eq!(causes, ["apply", "apply", "undo to 1", "restart", "undo to 2"]);
+    assert_eq!(kept[0]["digest"], "sha256:web:1");
+    assert_eq!(kept[2]["outcome"], "superseded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_that_cannot_be_is_refused() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    for (uri, body, error) in [
+        ("/v1/apps/none/rollout", r#"{"action":"undo"}"#, "404 not-found"),
+        ("/v1/apps/web/rollout", r#"{"action":"undo"}"#, "404 not-found"),
+        ("/v1/apps/web/rollout", r#"{"action":"undo","to":9}"#, "404 not-found"),
+        ("/v1/apps/web/rollout", r#"{"action":"pause","to":1}"#, "422 invalid-spec"),
+        ("/v1/apps/web/rollout", r#"{"action":"explode"}"#, "422 invalid-spec"),
+        ("/v1/apps/web/rollout", r#"{"action":"undo","from":1}"#, "422 invalid-spec"),
+        ("/v1/apps/web/rollout", r#"{}"#, "422 invalid-spec"),
+    ] {
+        assert_eq!(api.post(uri, body).await.error(), error, "{body}");
+    }
+    let unknown = api.post("/v1/apps/web/rollout", r#"{"action":"undo","to":9}"#).await.problem();
+    assert_eq!(unknown.extra["revisions"], json!([1]));
+    assert_eq!(api.get("/v1/apps/web").await.json()["generation"], 1);
+}

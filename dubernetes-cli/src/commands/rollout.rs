@@ -1,0 +1,130 @@
+//! `rollout` and `rollback`: how a rollout goes, going back, restarting, pausing.
+
+mod history;
+
+use dubernetes_api::wire::{App, RolloutAction, RolloutWish};
+
+use crate::args::{
+    ChangeArgs, Named, PauseArgs, RolloutArgs, RolloutVerb, StatusOfArgs, UndoArgs, WaitArgs,
+};
+use crate::follow::{Follower, Goal};
+use crate::output;
+use crate::report::{self, Outcome};
+use crate::resolve::find_app;
+use crate::settings::Settings;
+use crate::target::{Intent, Target};
+
+use super::apply::warn_of_the_end;
+use super::interruptible;
+
+pub(super) async fn run(args: &RolloutArgs, settings: &Settings) -> Outcome {
+    match &args.verb {
+        RolloutVerb::Status(args) => status(args, settings).await,
+        RolloutVerb::History(args) => interruptible(history::run(args, settings)).await,
+        RolloutVerb::Undo(args) => undo(args, settings).await,
+        RolloutVerb::Restart(args) => change(args, RolloutAction::Restart, settings).await,
+        RolloutVerb::Pause(args) => interruptible(pause(args, settings)).await,
+        RolloutVerb::Resume(args) => change(args, RolloutAction::Resume, settings).await,
+    }
+}
+
+pub(super) async fn undo(args: &UndoArgs, settings: &Settings) -> Outcome {
+    let wish = RolloutWish { action: RolloutAction::Undo, to: args.to };
+    wish_and_wait(&args.name, wish, &args.wait, settings).await
+}
+
+async fn change(args: &ChangeArgs, action: RolloutAction, settings: &Settings) -> Outcome {
+    wish_and_wait(&args.name, RolloutWish { action, to: None }, &args.wait, settings).await
+}
+
+async fn wish_and_wait(
+    name: &Named,
+    wish: RolloutWish,
+    wait: &WaitArgs,
+    settings: &Settings,
+) -> Outcome {
+    Target::with_wait(settings, wait, async |target: &Target| {
+        let app = find_app(&target.client, name).await?;
+        let mut follower = Follower::new(target, wait).await?;
+        let applied = target.client.rollout(app.name.as_str(), wish).await?;
+        let changed = applied.app.generation != app.generation;
+        output::print(&format!("app/{} {}\n", app.name, told(wish.action, changed, &applied.app)))?;
+        if wish.action == RolloutAction::Undo {
+            report::note("the next `apply` brings back what its file says");
+        }
+        let result = if wait.detach {
+            Ok(())
+        } else {
+            follower.until_ready(vec![Goal::of(&applied.app)]).await
+        };
+        if target.is_in_process() {
+            warn_of_the_end("");
+        }
+        result
+    })
+    .await
+}
+
+/// What came of a wish.
+fn told(action: RolloutAction, changed: bool, app: &App) -> String {
+    let revision = app.status.revision;
+    match action {
+        RolloutAction::Undo if changed => format!("goes back: revision {revision}"),
+        RolloutAction::Undo => format!("unchanged: revision {revision}"),
+        RolloutAction::Restart => format!("restarts: revision {revision}"),
+        RolloutAction::Pause => "paused".to_owned(),
+        RolloutAction::Resume => "resumed".to_owned(),
+    }
+}
+
+async fn pause(args: &PauseArgs, settings: &Settings) -> Outcome {
+    Target::with(settings, Intent::Change, async |target: &Target| {
+        let app = find_app(&target.client, &args.name).await?;
+        let wish = RolloutWish { action: RolloutAction::Pause, to: None };
+        let paused = target.client.rollout(app.name.as_str(), wish).await?.app;
+        output::print(&format!("app/{} {}\n", app.name, told(wish.action, true, &paused)))?;
+        report::help(&format!("`dubernetes rollout resume {}` lets it go on", app.name));
+        Ok(())
+    })
+    .await
+}
+
+async fn status(args: &StatusOfArgs, settings: &Settings) -> Outcome {
+    Target::with_wait(settings, &args.wait, async |target: &Target| {
+        let app = find_app(&target.client, &args.name).await?;
+        let mut follower = Follower::new(target, &args.wait).await?.until_known();
+        output::print(&state(&app))?;
+        if args.wait.detach {
+            return Ok(());
+        }
+        if target.is_in_process() {
+            report::note("no orchestrator is running, so this command goes on with the rollout");
+        }
+        // One that has come back by itself has failed, however well it is now.
+        let failed = app.status.failure.as_ref().map(|failure| failure.revision);
+        let goal = Goal::of(&app);
+        let revision = failed.map_or(goal.revision, |failed| failed.min(goal.revision));
+        follower.until_ready(vec![Goal { revision, ..goal }]).await
+    })
+    .await
+}
+
+/// How the rollout goes, in a line.
+fn state(app: &App) -> String {
+    let (name, status) = (&app.name, &app.status);
+    let word = match status.rollout.as_str() {
+        "" => status.phase.as_str(),
+        word => word,
+    };
+    let paused = if status.paused { ", paused" } else { "" };
+    let reason = match status.message.as_str() {
+        "" => String::new(),
+        message => format!("; {message}"),
+    };
+    let (revision, updated, desired) = (status.revision, status.updated, status.desired);
+    let line = format!(
+        "app/{name} revision {revision} is {word}{paused}: {updated} of {desired} updated, {} ready{reason}",
+        status.ready
+    );
+    format!("{}\n", dubernetes_core::error::one_line(&line))
+}

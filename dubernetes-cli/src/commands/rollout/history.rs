@@ -1,0 +1,100 @@
+//! `rollout history`: the revisions that are kept, or one with all that is known of it.
+
+use std::fmt::Write as _;
+
+use dubernetes_api::wire::Revision;
+use dubernetes_core::error::{is_unsafe, one_line};
+use dubernetes_core::manifest::to_yaml;
+use jiff::Timestamp;
+
+use crate::args::{Format, HistoryArgs};
+use crate::output::{self, Cell, ListStyle, Table, age, or_none, short_id};
+use crate::report::{Failure, Outcome};
+use crate::resolve::find_app;
+use crate::settings::Settings;
+use crate::target::{Intent, Target};
+
+pub(super) async fn run(args: &HistoryArgs, settings: &Settings) -> Outcome {
+    let (app, mut revisions) = Target::with(settings, Intent::Read, async |target: &Target| {
+        let app = find_app(&target.client, &args.name).await?;
+        let revisions = target.client.revisions(app.name.as_str()).await?;
+        Ok((app.name, revisions))
+    })
+    .await?;
+    let (format, now) = (args.format.format(), Timestamp::now());
+    if let Some(wanted) = args.revision {
+        let there: Vec<_> = revisions.iter().map(|kept| kept.revision.to_string()).collect();
+        revisions.retain(|kept| kept.revision == wanted);
+        if revisions.is_empty() {
+            return Err(Failure::new(format!("app `{app}` has no revision {wanted}"))
+                .help(format!("there are: {}", there.join(", "))));
+        }
+    }
+    let text = match (format, args.revision, &revisions[..]) {
+        (Format::Table | Format::Wide, Some(_), [revision]) => details(revision, now),
+        (Format::Table | Format::Wide, _, _) => {
+            let wide = format == Format::Wide;
+            table(&revisions, wide, now).render(!args.no_headers, output::width())
+        }
+        (Format::Json | Format::Yaml | Format::Name, wanted, _) => {
+            let style = ListStyle { format, headers: true, single: wanted.is_some() };
+            output::list(&revisions, style, now)?
+        }
+    };
+    output::print(&text)
+}
+
+fn table(revisions: &[Revision], wide: bool, now: Timestamp) -> Table {
+    let mut table = Table::new(&["REVISION", "IMAGE", "DIGEST", "CAUSE", "OUTCOME", "AGE"]);
+    for revision in revisions {
+        let digest = revision.digest.as_ref();
+        let short = digest.map(|id| if wide { id.to_string() } else { short_id(&id.0) });
+        table.push(vec![
+            Cell::new(revision.revision.to_string()),
+            Cell::new(&revision.image),
+            Cell::new(or_none(short)),
+            Cell::new(&revision.cause),
+            Cell::new(&revision.outcome),
+            Cell::new(age(revision.created_at, now)),
+        ]);
+    }
+    table
+}
+
+fn details(revision: &Revision, now: Timestamp) -> String {
+    let current = if revision.current { ", the wanted one" } else { "" };
+    let mut text = String::new();
+    let mut add = |label: &str, value: &str| {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{:<10}{}", format!("{label}:"), one_line(value));
+    };
+    add("App", revision.app.as_str());
+    add("Revision", &format!("{}{current}", revision.revision));
+    let digest = revision.digest.as_ref().map(|id| format!(" ({})", id.0)).unwrap_or_default();
+    add("Image", &format!("{}{digest}", revision.image));
+    add("Created", &format!("{} ago, {}", age(revision.created_at, now), revision.created_at));
+    add("Cause", &revision.cause);
+    let reason = revision.failure.as_ref().map(|failure| format!(": {}", failure.reason));
+    add("Outcome", &format!("{}{}", revision.outcome, reason.unwrap_or_default()));
+    if let Some(failure) = revision.failure.as_ref().filter(|failure| !failure.log.is_empty()) {
+        let pod = failure.pod.as_deref().unwrap_or("a pod");
+        lines(&mut text, &format!("Last lines of {pod}"), &failure.log);
+    }
+    if !revision.pre_deploy_log.is_empty() {
+        lines(&mut text, "Last lines of pre_deploy", &revision.pre_deploy_log);
+    }
+    let spec = to_yaml(&revision.spec);
+    let spec: Vec<_> = spec.lines().map(|l| l.replace(is_unsafe, "")).collect();
+    let _ = writeln!(text, "Specification:");
+    for line in spec {
+        let _ = writeln!(text, "  {line}");
+    }
+    text
+}
+
+fn lines(text: &mut String, label: &str, lines: &[String]) {
+    let _ = writeln!(text, "{label}:");
+    for line in lines {
+        let _ = writeln!(text, "  | {}", one_line(line));
+    }
+}
