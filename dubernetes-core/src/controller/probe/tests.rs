@@ -46,7 +46,7 @@ async fn answers_in_a_row_decide() {
         // One good answer makes it ready, two bad ones take it out, six replace it.
         (&default, "-+-+--+------", "nrrrrnrrnnnnU"),
         // However often one that is not ready is asked, one failure an interval counts.
-        (&rare, "+-------------------------------", "rrnnnnnnnnnnnnnnnnnnnnnnnnnUUUUUU"),
+        (&rare, "+-------------------------------", "rrnnnnnnnnnnnnnnnnnnnnnnnnUUUUUU"),
         // One that was never ready has a minute.
         (&default, "---------", "nnnnnnnnn"),
         (&slow, "------------", "nnnnnnnnnnUU"),
