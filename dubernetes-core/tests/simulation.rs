@@ -1,6 +1,10 @@
 //! The rules against a world that fails: random apps, users' changes and faults, then a calm in which everything must
 //! come to what is wanted and stay there.
 
+#[path = "simulation/limits.rs"]
+mod limits;
+#[path = "simulation/user.rs"]
+mod user;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -217,7 +217,7 @@ impl<'a> Imagined<'a> {
     pub(super) fn passes(&mut self) -> Option<String> {
         let now = self.now;
         let own = |job: &&mut ObservedJob| job.labels.app == *self.app;
-        let job = self.observed.jobs.iter_mut().filter(own).next_back()?;
+        let job = self.observed.jobs.iter_mut().rfind(own)?;
         job.state = ContainerState::Exited {
             code: 0,
             out_of_memory: false,

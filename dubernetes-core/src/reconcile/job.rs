@@ -35,8 +35,7 @@ pub(super) fn failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
     }
     let limit = span(stored.spec.pre_deploy.as_ref()?);
     match &of(world, stored)?.state {
-        ContainerState::Exited { code: 0, .. } => None,
-        ContainerState::Exited { code, out_of_memory, started_at, finished_at } => {
+        ContainerState::Exited { code, out_of_memory, started_at, finished_at } if *code != 0 => {
             let ran = finished_at.duration_since(*started_at);
             Some(match *out_of_memory {
                 true => "pre_deploy needed more memory than its limit".to_owned(),
@@ -47,7 +46,8 @@ pub(super) fn failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
             })
         }
         ContainerState::StartFailed { error, .. } => Some(format!("pre_deploy: {error}")),
-        ContainerState::Created
+        ContainerState::Exited { .. }
+        | ContainerState::Created
         | ContainerState::Running { .. }
         | ContainerState::Paused
         | ContainerState::Removing => None,

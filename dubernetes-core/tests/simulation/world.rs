@@ -5,9 +5,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use dubernetes_core::app::{
-    AppName, AppSpec, EnvName, ImageRef, OnFailure, PreDeploy, Share, Volume,
-};
+use crate::limits;
+use dubernetes_core::app::{AppName, ImageRef};
 use dubernetes_core::ingress::ObservedIngress;
 use dubernetes_core::plan::{Action, CallKey, Phase, Plan, ReplicaPlan, Verdict, Wait};
 use dubernetes_core::replay::Decision;
@@ -16,11 +15,7 @@ use dubernetes_core::state::{
     DesiredState, Drain, Failure, FailureKind, ObservedJob, ObservedReplica, ObservedState,
     Readiness,
 };
-use dubernetes_core::store::{
-    Before, Decided, Mark, PutApp, Revise, Revision, RevisionFailure, StoreError, Tombstone, Wish,
-    decide_mark, decide_put, decide_revise,
-};
-use dubernetes_core::testing::build::{app, app_name, worker};
+use dubernetes_core::store::{Mark, Revision, RevisionFailure, decide_mark};
 use jiff::{SignedDuration, Timestamp};
 
 /// Bytes that decide what happens; zeros once they are used up.
@@ -34,11 +29,11 @@ impl Choices {
         Self { bytes: bytes.into_iter() }
     }
 
-    fn below(&mut self, n: u8) -> u8 {
+    pub(crate) fn below(&mut self, n: u8) -> u8 {
         self.bytes.next().unwrap_or(0) % n
     }
 
-    fn one_in(&mut self, n: u8) -> bool {
+    pub(crate) fn one_in(&mut self, n: u8) -> bool {
         self.below(n) == n - 1
     }
 }
@@ -51,8 +46,8 @@ pub(crate) struct World {
     pub(crate) last_plan: String,
     /// Every decision, if they are to be kept.
     pub(crate) decisions: Option<Vec<Decision>>,
-    choices: Choices,
-    last: BTreeMap<AppName, (u64, u64)>,
+    pub(crate) choices: Choices,
+    pub(crate) last: BTreeMap<AppName, (u64, u64)>,
     made: u32,
 }
 
@@ -68,112 +63,6 @@ impl World {
             choices,
             last: BTreeMap::new(),
             made: 0,
-        }
-    }
-
-    /// Applies, scales, updates or deletes one of three apps, or wishes something of it; often
-    /// nothing.
-    pub(crate) fn user_changes_something(&mut self) {
-        let name = ["a", "b", "c"][usize::from(self.choices.below(3))];
-        let replicas = u16::from(self.choices.below(5));
-        let image = format!("{name}:{}", self.choices.below(3));
-        match self.choices.below(12) {
-            0 => self.apply(app(name, &image, replicas)),
-            1 => self.apply(worker(name, &image, replicas)),
-            2 => {
-                let mut db = worker(name, &image, 1);
-                db.volumes = vec![Volume::parse("data:/data").unwrap()];
-                self.apply(db);
-            }
-            3 => self.delete(&app_name(name)),
-            4 => self.wish(name, Wish::Undo { to: None }),
-            5 => self.wish(name, Wish::Restart),
-            6 => self.wish(name, Wish::Pause),
-            7 => self.wish(name, Wish::Resume),
-            _ => {}
-        }
-    }
-
-    /// Applies a specification with some way of rolling it out.
-    fn apply(&mut self, mut spec: AppSpec) {
-        let shares = [Share::Count(0), Share::Count(1), Share::Percent(50), Share::Percent(100)];
-        let share = |choices: &mut Choices| shares[usize::from(choices.below(4))];
-        if self.choices.one_in(2) {
-            spec.rollout.max_surge = Some(share(&mut self.choices));
-            spec.rollout.max_unavailable = share(&mut self.choices);
-            let both = [spec.rollout.max_surge.unwrap(), spec.rollout.max_unavailable];
-            if both.iter().all(Share::is_none) {
-                spec.rollout.max_unavailable = Share::Count(1);
-            }
-        }
-        if self.choices.one_in(4) {
-            spec.rollout.on_failure = OnFailure::Pause;
-        }
-        if self.choices.one_in(4) {
-            let command = vec!["migrate".to_owned()];
-            spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
-        }
-        let retry = self.choices.one_in(2);
-        self.put(spec, retry);
-    }
-
-    fn newest_seen(&self, name: &AppName) -> u64 {
-        let own = self.observed.replicas.iter().filter(|r| r.labels.app == *name);
-        own.map(|r| r.labels.revision).max().unwrap_or(0)
-    }
-
-    fn put(&mut self, mut spec: AppSpec, retry: bool) {
-        let name = spec.name.clone();
-        let secret = format!("hunter of {}", spec.image);
-        spec.env.insert(EnvName::parse("TOKEN").unwrap(), secret.into());
-        let newest_seen = self.newest_seen(&name);
-        let revisions = self.desired.revisions.get(&name).cloned().unwrap_or_default();
-        let stored = self.desired.apps.get(&name).cloned();
-        let before = match (&stored, self.desired.tombstones.contains_key(&name)) {
-            (Some(app), _) => Before::Live { app, revisions: &revisions },
-            (None, true) => {
-                let (generation, revision) = self.last[&name];
-                Before::Deleted { generation, revision, revisions: &revisions }
-            }
-            (None, false) => Before::Absent,
-        };
-        let put = PutApp { newest_seen, retry, ..PutApp::new(spec, self.now) };
-        match decide_put(before, [], &put) {
-            Ok(decided) => self.keep(decided),
-            Err(StoreError::FailedBefore { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    pub(crate) fn wish(&mut self, name: &str, wish: Wish) {
-        let name = app_name(name);
-        let Some(app) = self.desired.apps.get(&name) else { return };
-        let newest_seen = self.newest_seen(&name);
-        let revise = Revise { name: name.clone(), wish, newest_seen, now: self.now };
-        match decide_revise(app, &self.desired.revisions[&name], &revise) {
-            Ok(decided) => self.keep(decided),
-            Err(StoreError::NoRevision { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    fn keep(&mut self, decided: Decided) {
-        let Decided { put, written, dropped } = decided;
-        let name = put.app.spec.name.clone();
-        let kept = self.desired.revisions.entry(name.clone()).or_default();
-        kept.retain(|old| !dropped.contains(&old.revision));
-        kept.retain(|old| written.iter().all(|new| new.revision != old.revision));
-        kept.extend(written);
-        kept.sort_by_key(|kept| kept.revision);
-        self.desired.tombstones.remove(&name);
-        self.last.insert(name.clone(), (put.app.generation, put.app.revision));
-        self.desired.apps.insert(name, put.app);
-    }
-
-    fn delete(&mut self, name: &AppName) {
-        if self.desired.apps.remove(name).is_some() {
-            let tombstone = Tombstone { deleted_at: self.now };
-            self.desired.tombstones.insert(name.clone(), tombstone);
         }
     }
 
@@ -197,15 +86,6 @@ impl World {
                 self.observed.replicas[victim].state = ContainerState::Paused;
             }
             _ => self.observed.ingress = ObservedIngress::Down { reason: "killed".into() },
-        }
-    }
-
-    /// What has failed or is paused gets its chance.
-    pub(crate) fn user_resumes_everything(&mut self) {
-        for name in ["a", "b", "c"] {
-            // The first resume lets go what is paused, the second what has failed.
-            self.wish(name, Wish::Pause);
-            self.wish(name, Wish::Resume);
         }
     }
 
@@ -416,7 +296,7 @@ impl World {
         );
         let app = &plan.labels.app;
         let spec = &self.desired.apps[app].spec;
-        let surge = surge(spec);
+        let surge = limits::surge(spec);
         let live =
             self.observed.replicas.iter().filter(|r| r.labels.app == *app && is_live(r)).count();
         assert!(
@@ -473,7 +353,7 @@ impl World {
                 && r.is_running()
                 && matches!(r.readiness, Readiness::Ready { since } if since <= self.now)
         });
-        let floor = usize::from(stored.spec.replicas) - missing(&stored.spec);
+        let floor = usize::from(stored.spec.replicas) - limits::missing(&stored.spec);
         assert!(routed >= ready.count().min(floor), "too few are routed\n{plan}");
     }
 
@@ -517,30 +397,6 @@ fn end(replica: &mut ObservedReplica, now: Timestamp) {
     };
     replica.state =
         ContainerState::Exited { code: 1, out_of_memory: false, started_at, finished_at: now };
-}
-
-/// So many replicas too many there may be: what the file says, rounded up.
-fn surge(spec: &AppSpec) -> usize {
-    let lone_writer = spec.replicas == 1 && !spec.volumes.is_empty();
-    match spec.rollout.max_surge {
-        _ if lone_writer => 0,
-        None => 1,
-        Some(Share::Count(count)) => usize::from(count),
-        Some(Share::Percent(percent)) => {
-            (usize::from(spec.replicas) * usize::from(percent)).div_ceil(100)
-        }
-    }
-}
-
-/// So many replicas may be missing: what the file says, rounded down, and one where nothing could
-/// happen else.
-fn missing(spec: &AppSpec) -> usize {
-    let most = usize::from(spec.replicas);
-    let missing = match spec.rollout.max_unavailable {
-        Share::Count(count) => usize::from(count),
-        Share::Percent(percent) => most * usize::from(percent) / 100,
-    };
-    if surge(spec) == 0 { missing.max(1).min(most) } else { missing.min(most) }
 }
 
 fn is_live(replica: &ObservedReplica) -> bool {

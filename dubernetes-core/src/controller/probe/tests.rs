@@ -1,5 +1,7 @@
 //! When a replica counts as ready, and when it is to be replaced.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use super::*;
 use crate::app::{Check, Health};
 use crate::testing::notation;

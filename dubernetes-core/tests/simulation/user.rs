@@ -1,0 +1,127 @@
+//! What users do to the world: apply, delete, go back, restart, pause and resume.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use crate::world::{Choices, World};
+use dubernetes_core::app::{AppName, AppSpec, EnvName, OnFailure, PreDeploy, Share, Volume};
+use dubernetes_core::store::{
+    Before, Decided, PutApp, Revise, StoreError, Tombstone, Wish, decide_put, decide_revise,
+};
+use dubernetes_core::testing::build::{app, app_name, worker};
+
+impl World {
+    /// Applies, scales, updates or deletes one of three apps, or wishes something of it; often
+    /// nothing.
+    pub(crate) fn user_changes_something(&mut self) {
+        let name = ["a", "b", "c"][usize::from(self.choices.below(3))];
+        let replicas = u16::from(self.choices.below(5));
+        let image = format!("{name}:{}", self.choices.below(3));
+        match self.choices.below(12) {
+            0 => self.apply(app(name, &image, replicas)),
+            1 => self.apply(worker(name, &image, replicas)),
+            2 => {
+                let mut db = worker(name, &image, 1);
+                db.volumes = vec![Volume::parse("data:/data").unwrap()];
+                self.apply(db);
+            }
+            3 => self.delete(&app_name(name)),
+            4 => self.wish(name, Wish::Undo { to: None }),
+            5 => self.wish(name, Wish::Restart),
+            6 => self.wish(name, Wish::Pause),
+            7 => self.wish(name, Wish::Resume),
+            _ => {}
+        }
+    }
+
+    /// Applies a specification with some way of rolling it out.
+    fn apply(&mut self, mut spec: AppSpec) {
+        let shares = [Share::Count(0), Share::Count(1), Share::Percent(50), Share::Percent(100)];
+        let share = |choices: &mut Choices| shares[usize::from(choices.below(4))];
+        if self.choices.one_in(2) {
+            spec.rollout.max_surge = Some(share(&mut self.choices));
+            spec.rollout.max_unavailable = share(&mut self.choices);
+            let both = [spec.rollout.max_surge.unwrap(), spec.rollout.max_unavailable];
+            if both.iter().all(Share::is_none) {
+                spec.rollout.max_unavailable = Share::Count(1);
+            }
+        }
+        if self.choices.one_in(4) {
+            spec.rollout.on_failure = OnFailure::Pause;
+        }
+        if self.choices.one_in(4) {
+            let command = vec!["migrate".to_owned()];
+            spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
+        }
+        let retry = self.choices.one_in(2);
+        self.put(spec, retry);
+    }
+
+    fn newest_seen(&self, name: &AppName) -> u64 {
+        let own = self.observed.replicas.iter().filter(|r| r.labels.app == *name);
+        own.map(|r| r.labels.revision).max().unwrap_or(0)
+    }
+
+    fn put(&mut self, mut spec: AppSpec, retry: bool) {
+        let name = spec.name.clone();
+        let secret = format!("hunter of {}", spec.image);
+        spec.env.insert(EnvName::parse("TOKEN").unwrap(), secret.into());
+        let newest_seen = self.newest_seen(&name);
+        let revisions = self.desired.revisions.get(&name).cloned().unwrap_or_default();
+        let stored = self.desired.apps.get(&name).cloned();
+        let before = match (&stored, self.desired.tombstones.contains_key(&name)) {
+            (Some(app), _) => Before::Live { app, revisions: &revisions },
+            (None, true) => {
+                let (generation, revision) = self.last[&name];
+                Before::Deleted { generation, revision, revisions: &revisions }
+            }
+            (None, false) => Before::Absent,
+        };
+        let put = PutApp { newest_seen, retry, ..PutApp::new(spec, self.now) };
+        match decide_put(before, [], &put) {
+            Ok(decided) => self.keep(decided),
+            Err(StoreError::FailedBefore { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub(crate) fn wish(&mut self, name: &str, wish: Wish) {
+        let name = app_name(name);
+        let Some(app) = self.desired.apps.get(&name) else { return };
+        let newest_seen = self.newest_seen(&name);
+        let revise = Revise { name: name.clone(), wish, newest_seen, now: self.now };
+        match decide_revise(app, &self.desired.revisions[&name], &revise) {
+            Ok(decided) => self.keep(decided),
+            Err(StoreError::NoRevision { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub(crate) fn keep(&mut self, decided: Decided) {
+        let Decided { put, written, dropped } = decided;
+        let name = put.app.spec.name.clone();
+        let kept = self.desired.revisions.entry(name.clone()).or_default();
+        kept.retain(|old| !dropped.contains(&old.revision));
+        kept.retain(|old| written.iter().all(|new| new.revision != old.revision));
+        kept.extend(written);
+        kept.sort_by_key(|kept| kept.revision);
+        self.desired.tombstones.remove(&name);
+        self.last.insert(name.clone(), (put.app.generation, put.app.revision));
+        self.desired.apps.insert(name, put.app);
+    }
+
+    fn delete(&mut self, name: &AppName) {
+        if self.desired.apps.remove(name).is_some() {
+            let tombstone = Tombstone { deleted_at: self.now };
+            self.desired.tombstones.insert(name.clone(), tombstone);
+        }
+    }
+
+    /// What has failed or is paused gets its chance.
+    pub(crate) fn user_resumes_everything(&mut self) {
+        for name in ["a", "b", "c"] {
+            // The first resume lets go what is paused, the second what has failed.
+            self.wish(name, Wish::Pause);
+            self.wish(name, Wish::Resume);
+        }
+    }
+}
