@@ -12,6 +12,8 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
+use serde::{Deserialize, Serialize};
+
 use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
 use crate::ingress::RouteTable;
 use crate::labels::{JobLabels, ReplicaLabels};
