@@ -267,7 +267,7 @@ async fn a_look_finds_what_opening_would_and_changes_nothing() {
         files
     };
     let before = content();
-    assert_eq!(SqliteStore::look(&folder).unwrap(), Some(2));
+    assert_eq!(SqliteStore::look(&folder).unwrap(), Some(3));
     assert_eq!(content(), before);
     fs::write(folder.join("dubernetes.db"), "").unwrap();
     let error = SqliteStore::look(&folder).unwrap_err();
