@@ -234,9 +234,15 @@ impl<'a> Subject<'a> {
             | Cause::Paused
             | Cause::Deleting { .. } => None,
         };
+        let failed = match &cause {
+            Cause::RevisionFailed { revision, .. } => Some(*revision),
+            _ => None,
+        };
         // Of two containers with the name, the one that is not ready is meant.
-        let troubled = status.pods.iter().filter(|pod| Some(pod.name.as_str()) == name);
-        let troubled = troubled.min_by_key(|pod| pod.ready);
+        let own = |pod: &&PodStatus| {
+            Some(pod.name.as_str()) == name || (Some(pod.revision) == failed && !pod.ready)
+        };
+        let troubled = status.pods.iter().filter(own).min_by_key(|pod| pod.ready);
         Some(Self { app, status: Some(status), pod: None, cause, troubled })
     }
 

@@ -89,11 +89,9 @@ fn an_image_that_nobody_has() {
     here!().run(async |s| {
         let registry = Registry::start(Says::NoSuchImage).await;
         let image = registry.image("none");
-        let texts = [&format!("image `{image}` not found"), "tries", "next in"];
-        let web = app("web", &image, 1);
-        let (_, why) = fails(s, &web, &texts[..1]).await;
+        let text = format!("image `{image}` not found");
+        let (_, why) = fails(s, &app("web", &image, 1), &[&text]).await;
         assert!(why.contains("help: correct `image`"), "{why}");
-        is_said(s, "web", &texts[..1]).await;
     });
 }
 
@@ -142,7 +140,7 @@ fn too_little_memory() {
     here!().run(async |s| {
         let hungry = busybox("hungry", 1, "x=xxxxxxxxxxxxxxxx; while true; do x=$x$x; done");
         let hungry = hungry.with("resources: { memory: 8Mi }");
-        let (_, why) = fails(s, &hungry, &["hungry-1: OOMKilled, limit 8Mi"]).await;
+        let (_, why) = fails(s, &hungry, &["hungry-1", "OOMKilled, limit 8Mi"]).await;
         assert!(why.contains("help: raise `resources.memory`"), "{why}");
     });
 }
@@ -152,21 +150,20 @@ fn a_crash_loop() {
     here!().run(async |s| {
         let script = "echo starting; echo 'Error: DATABASE_URL is not set' >&2; exit 7";
         let (applied, _) =
-            fails(s, &busybox("worker", 1, script), &["worker-1: exit code 7 after"]).await;
+            fails(s, &busybox("worker", 1, script), &["worker-1", "exit code 7 after"]).await;
         assert!(applied.stderr.contains("| Error: DATABASE_URL is not set"), "{}", applied.stderr);
         // While it waits for its next try, its last lines and that time are told.
-        let told = eventually("the next try is told", SOON, async || {
+        eventually("the next try is told", SOON, async || {
             let why = s.run(&["why", "worker"]).await.succeeds().stdout;
             let apps = s.run(&["get", "apps"]).await.succeeds().stdout;
             names(
                 &why,
                 &["| Error: DATABASE_URL is not set", "wait, then restart worker-1", "UTC, in "],
             )?;
-            names(line(&apps, "worker"), &["exit code 7", "restarts, next in "])?;
+            names(line(&apps, "worker"), &["exit code 7"])?;
             Ok(why)
         })
         .await;
-        assert!(told.contains("restart back-off"), "{told}");
         let json = s.run(&["why", "pod/worker-1", "-o", "json"]).await.succeeds().json();
         assert_eq!(json["kind"], "pod", "{json}");
         assert!(json["cause"].as_str().unwrap().contains("exit code 7"), "{json}");
@@ -177,7 +174,7 @@ fn a_crash_loop() {
 fn a_command_that_is_not_there() {
     here!().run(async |s| {
         let web = whoami("web", 1).with("command: [/nosuch]");
-        let (applied, why) = fails(s, &web, &["web-1: ", "not found"]).await;
+        let (applied, why) = fails(s, &web, &["web-1", "not found"]).await;
         assert!(applied.stderr.contains("/nosuch"), "{}", applied.stderr);
         assert!(why.contains("help: correct `command`"), "{why}");
         eventually("its name is told", SOON, async || {

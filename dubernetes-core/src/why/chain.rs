@@ -192,6 +192,11 @@ fn rule_of_block(block: &Block) -> (&'static str, &'static str) {
 
 /// What is done about it.
 fn decision(known: &Known<'_>, subject: &Subject<'_>) -> Said {
+    if let (Cause::RevisionFailed { .. }, Some(waiting)) =
+        (&subject.cause, next_restart(known, subject))
+    {
+        return decision_of_wait(known, waiting);
+    }
     let nothing = |text: &str, detail: &str| (text.to_owned(), detail.to_owned(), None);
     match &subject.cause {
         Cause::EngineAway { .. } => nothing("change nothing", "the routes stay as they are"),
@@ -220,6 +225,12 @@ fn decision(known: &Known<'_>, subject: &Subject<'_>) -> Said {
 fn said_of(planned: &Planned) -> Said {
     let text = format!("{} {}", planned.action.verb(), planned.action.object());
     (text, planned.reason.to_string(), None)
+}
+
+/// A replica of a failed revision is restarted all the same.
+fn next_restart<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Waiting> {
+    let own = known.plan.waiting.iter().filter(|waiting| waiting.app == *subject.app);
+    own.into_iter().find(|waiting| matches!(waiting.wait, Wait::BackOff { .. }))
 }
 
 fn decision_of_wait(known: &Known<'_>, waiting: &Waiting) -> Said {
@@ -263,6 +274,9 @@ pub(super) fn failure<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'
         Cause::Ingress { .. } => failures.get(&CallKey::Routes),
         Cause::Waits(Waiting { wait: Wait::Retry { message, .. }, .. }) => {
             failures.values().find(|failure| failure.message == *message)
+        }
+        Cause::RevisionFailed { reason, .. } => {
+            failures.values().find(|failure| reason.ends_with(&failure.message))
         }
         _ => None,
     }

@@ -27,6 +27,10 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         Cause::Waits(Waiting { wait: Wait::BackOff { .. }, .. }) | Cause::Looping { .. } => {
             of_end(known, subject)
         }
+        Cause::RevisionFailed { .. } if failure(known, subject).is_some() => {
+            of_failure(known, subject)
+        }
+        Cause::RevisionFailed { .. } if has_ended(known, subject) => of_end(known, subject),
         Cause::RevisionFailed { .. } | Cause::RolledBack { .. } => {
             vec![format!("correct the file of `{app}` and apply it again")]
         }
@@ -97,6 +101,18 @@ fn registry(image: &str) -> String {
         }
         Some(_) | None => String::new(),
     }
+}
+
+/// Whether the replica in question is down.
+fn has_ended(known: &Known<'_>, subject: &Subject<'_>) -> bool {
+    let state = subject.container(known).map(|replica| &replica.state);
+    state.is_some_and(|state| match state {
+        ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => true,
+        ContainerState::Created
+        | ContainerState::Running { .. }
+        | ContainerState::Paused
+        | ContainerState::Removing => false,
+    })
 }
 
 /// What helps a replica whose process ends.
