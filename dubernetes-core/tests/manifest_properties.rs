@@ -14,6 +14,7 @@ use dubernetes_core::app::{
 };
 use dubernetes_core::manifest::{self, JsonError, Source};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 /// A change to the bytes of a file; positions are fractions of its length.
 #[derive(Debug, Clone)]
@@ -356,28 +357,43 @@ fn spec() -> impl Strategy<Value = AppSpec> {
         .prop_filter("only valid specifications can be written", |spec| spec.problems().is_empty())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+/// So many cases of every day; `PROPTEST_CASES` makes it as many as it says.
+fn config(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return default;
+    }
+    ProptestConfig { cases, ..default }
+}
 
-    #[test]
-    fn damaged_files_are_accepted_or_refused_with_a_place(
-        mut text in prop::sample::select(good_files()),
-        mutations in prop::collection::vec(mutation(), 1..5),
-    ) {
-        mutations.iter().for_each(|mutation| mutate(&mut text, mutation));
-        match manifest::parse(&[Source { name: "app.yaml".into(), text: text.clone() }]) {
-            Ok(parsed) => {
-                for located in parsed.apps {
-                    prop_assert_eq!(located.spec.problems(), []);
+/// `PROPTEST_CASES=10000` tries so many changes of each good file.
+#[test]
+fn damaged_files_are_accepted_or_refused_with_a_place() {
+    let files = good_files();
+    assert!(files.len() > 10, "the good files are gone");
+    for file in files {
+        let mut runner =
+            TestRunner::new(ProptestConfig { failure_persistence: None, ..config(300) });
+        let mutations = prop::collection::vec(mutation(), 1..5);
+        let result = runner.run(&mutations, |mutations| {
+            let mut text = file.clone();
+            mutations.iter().for_each(|mutation| mutate(&mut text, mutation));
+            match manifest::parse(&[Source { name: "app.yaml".into(), text: text.clone() }]) {
+                Ok(parsed) => {
+                    for located in parsed.apps {
+                        prop_assert_eq!(located.spec.problems(), []);
+                    }
                 }
+                Err(problems) => located(&text, &problems),
             }
-            Err(problems) => located(&text, &problems),
-        }
+            Ok(())
+        });
+        result.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&file)));
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(config(500))]
 
     #[test]
     fn any_bytes_are_accepted_or_refused_with_a_place(text in prop::collection::vec(any::<u8>(), 0..200)) {
