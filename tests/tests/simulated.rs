@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dubernetes_tests::checks::expect;
 use dubernetes_tests::manifest::Manifest;
 use dubernetes_tests::program::docker;
 use dubernetes_tests::{Scenario, app, busybox, eventually, here, whoami};
@@ -129,6 +130,12 @@ fn what_users_do_has_the_order_of_the_simulation() {
         ];
         compare(s, &simulate, async || {
             let _ = s.run(&["apply", &first]).await.succeeds();
+            eventually("every first revision is complete", LIMIT, async || {
+                let events = s.events().await;
+                let complete = events.iter().filter(|(reason, _)| reason == "Complete").count();
+                expect(complete == apps.len(), complete)
+            })
+            .await;
             for words in [
                 ["scale", "up", "3", "--detach"],
                 ["scale", "down", "1", "--detach"],
