@@ -112,8 +112,8 @@ mod tests {
         file(&AppName::parse("web").unwrap(), &ImageRef::parse("web:1").unwrap())
     }
 
-    fn parse(text: String) -> Parsed {
-        let source = Source { name: "app.yaml".into(), text: text.clone().into_bytes() };
+    fn parse(text: &str) -> Parsed {
+        let source = Source { name: "app.yaml".into(), text: text.as_bytes().to_vec() };
         manifest::parse(&[source]).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
     }
 
@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn the_file_is_valid_as_it_is_and_says_no_more_than_it_must() {
-        let parsed = parse(example());
-        let least = parse("name: web\nimage: web:1\n".to_owned());
+        let parsed = parse(&example());
+        let least = parse("name: web\nimage: web:1\n");
         assert_eq!(parsed.apps[0].spec, least.apps[0].spec);
         assert!(example().lines().all(|line| line.len() <= 100), "{}", example());
     }
@@ -135,12 +135,12 @@ mod tests {
         let optional: Vec<&str> = text.lines().filter(|line| is_key(line)).collect();
         let others = APP.iter().filter(|key| key.unless != Unless::Required).count();
         assert_eq!(optional.len(), others);
-        let plain = parse(text.clone());
+        let plain = parse(&text);
         for line in &optional {
-            let with = parse(text.replace(line, &line[1..]));
+            let with = parse(&text.replace(line, &line[1..]));
             assert_ne!(with.apps[0].spec, plain.apps[0].spec, "{line} changes nothing");
         }
         let all = text.lines().map(|line| if is_key(line) { &line[1..] } else { line });
-        parse(all.collect::<Vec<_>>().join("\n"));
+        parse(&all.collect::<Vec<_>>().join("\n"));
     }
 }

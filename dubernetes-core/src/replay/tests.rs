@@ -1,4 +1,9 @@
+//! Decisions made again, and what is kept of their input.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use super::*;
+
 use crate::app::EnvName;
 use crate::store::{Course, Revision};
 use crate::testing::build::app_name;
