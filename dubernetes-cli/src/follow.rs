@@ -29,9 +29,6 @@ pub(crate) struct Follower<'a> {
     progress: Progress,
     style: ProgressStyle,
     timeout: String,
-    /// Whether it is waited until what was reached is remembered: only a revision that is known
-    /// to be complete can come back later.
-    to_the_end: bool,
     /// The newest event that was told, or that was there before.
     seen: u64,
 }
@@ -69,15 +66,8 @@ impl<'a> Follower<'a> {
             progress: Progress::new(wait.progress),
             style: wait.progress,
             timeout: wait.timeout.to_string(),
-            // Nobody remembers it for a process that has ended.
-            to_the_end: target.is_in_process(),
             seen,
         })
-    }
-
-    /// Waits until revisions are known to be complete.
-    pub(crate) fn until_known(self) -> Self {
-        Self { to_the_end: true, ..self }
     }
 
     /// How progress is told.
@@ -133,7 +123,7 @@ impl<'a> Follower<'a> {
             open.remove(&app.name);
             return Ok(Some(Failure::new(format!("app `{}` was deleted meanwhile", app.name))));
         }
-        let state = verdict::state(&app, goal, self.to_the_end);
+        let state = verdict::state(&app, goal);
         let failure = match state {
             State::Open => {
                 *last = Some(app);

@@ -92,7 +92,7 @@ async fn pause(args: &PauseArgs, settings: &Settings) -> Outcome {
 async fn status(args: &StatusOfArgs, settings: &Settings) -> Outcome {
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
-        let mut follower = Follower::new(target, &args.wait).await?.until_known();
+        let mut follower = Follower::new(target, &args.wait).await?;
         output::print(&state(&app))?;
         if args.wait.detach {
             return Ok(());

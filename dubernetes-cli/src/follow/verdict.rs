@@ -42,9 +42,9 @@ pub(super) enum State {
     Failed,
 }
 
-/// How `app` stands to `goal`; `to_the_end` also waits until it is remembered that the revision
-/// is complete, since only such a one can come back.
-pub(super) fn state(app: &App, goal: &Goal, to_the_end: bool) -> State {
+/// How `app` stands to `goal`. It is ready once it is remembered that the revision is complete:
+/// only such a one comes back if the next one fails, whoever applies that at once.
+pub(super) fn state(app: &App, goal: &Goal) -> State {
     let status = &app.status;
     if status.observed_generation < goal.generation.max(app.generation) {
         return State::Open;
@@ -54,7 +54,7 @@ pub(super) fn state(app: &App, goal: &Goal, to_the_end: bool) -> State {
     let concluded = status.desired == 0 || !matches!(&*status.rollout, "progressing" | "failed");
     match status.phase {
         Phase::Ready if status.failure.as_ref().is_some_and(came_back) => State::Failed,
-        Phase::Ready if to_the_end && !concluded => State::Open,
+        Phase::Ready if !concluded => State::Open,
         Phase::Ready => State::Ready,
         Phase::Failed => State::Failed,
         Phase::Pending | Phase::Progressing | Phase::Degraded if status.paused => State::Paused,
