@@ -1,5 +1,7 @@
 //! Replicas are asked how they are, all the time, and what they answer has consequences.
 
+#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+
 use std::time::Duration;
 
 use dubernetes_tests::checks::{SOON, expect};

@@ -1,5 +1,7 @@
 //! A bad version never takes over, and going back is one command.
 
+#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+
 use std::time::Duration;
 
 use dubernetes_tests::checks::{SOON, expect};
