@@ -9,6 +9,7 @@ use api::Api;
 use axum::http::StatusCode;
 use dubernetes_core::plan::Phase;
 use dubernetes_core::runtime::ContainerId;
+use dubernetes_core::testing::Behaviour;
 use dubernetes_core::testing::build::app_name;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -34,7 +35,8 @@ async fn a_crash_loop_is_explained_with_its_last_lines() {
         (text("kind"), text("name"), text("state")),
         ("app".into(), "loop".into(), "Failed".into())
     );
-    assert!(text("cause").starts_with("loop-1: exit code 1 after"), "{why}");
+    let cause = "revision 1 failed: loop-1 keeps failing: exit code 1 after";
+    assert!(text("cause").starts_with(cause), "{why}");
     let steps: Vec<_> = why["chain"]
         .as_array()
         .unwrap()
@@ -64,9 +66,10 @@ async fn what_is_well_needs_no_cause_and_no_output() {
 async fn an_app_that_was_just_applied_is_explained_as_it_is_wanted_now() {
     let api = Api::start();
     api.ready(r#"{"name":"web","image":"web:1"}"#).await;
-    api.put("/v1/apps/web", r#"{"name":"web","image":"none:1"}"#).await.json();
+    api.bed.runtime.add_image("web:2", Behaviour::default());
+    api.put("/v1/apps/web", r#"{"name":"web","image":"web:2"}"#).await.json();
     let why = api.get("/v1/apps/web/why").await.json();
-    assert!(why["chain"][0]["text"].as_str().unwrap().contains("none:1"), "{why}");
+    assert!(why["chain"][0]["text"].as_str().unwrap().contains("web:2"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,6 +48,12 @@ fn with_an_app() -> Orchestrator {
     std::fs::write(&file, APP).unwrap();
     let applied = run(folder, &["apply", file.to_str().unwrap()]);
     assert!(applied.status.success(), "{applied:?}");
+    // Two seconds later its revision counts as complete, which is the last event for a while.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !text(folder, &["events", "web"]).contains("Complete") {
+        assert!(std::time::Instant::now() < deadline, "the revision is not complete");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     orchestrator
 }
 
