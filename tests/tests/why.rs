@@ -252,3 +252,40 @@ fn an_engine_that_is_away() {
         s.is_in("Ready", "web", SOON).await;
     });
 }
+
+#[test]
+fn a_probe_that_is_answered_badly() {
+    here!().run(async |s| {
+        let web = whoami("web", 1)
+            .host("web.test")
+            .with("health: { http: '/data?unit=x' }\nrollout: { progress_deadline: 4s }");
+        let texts = ["GET :80/data?unit=x", "answered with status 400", "the unit is one of"];
+        let (_, why) = fails(s, &web, &texts).await;
+        assert!(why.contains("web-1"), "{why}");
+        let described = s.run(&["describe", "web-1"]).await.succeeds().stdout;
+        assert!(described.contains("status 400"), "the last answers are shown:\n{described}");
+    });
+}
+
+#[test]
+fn a_start_that_takes_longer_than_the_deadline() {
+    here!().run(async |s| {
+        let web = whoami("web", 1)
+            .host("web.test")
+            .with("env: { WHOAMI_START_DELAY: 60s }\nrollout: { progress_deadline: 4s }");
+        fails(s, &web, &["no progress within 4s", "nothing listens on port 80"]).await;
+    });
+}
+
+#[test]
+fn a_secret_whose_file_is_missing() {
+    here!().run(async |s| {
+        s.serve().await;
+        let web = whoami("web", 1).with("env: { PASSWORD: { file: ./no-such-file } }");
+        let refused = s.try_apply(&web).await.fails(1);
+        let first = line(&refused.stderr, "error:");
+        names(first, &["`./no-such-file` cannot be read", "no such file"]).unwrap();
+        assert!(refused.stderr.contains(" --> "), "its place is told:\n{}", refused.stderr);
+        assert!(s.run(&["get", "apps"]).await.succeeds().stdout.is_empty(), "nothing was sent");
+    });
+}
