@@ -6,7 +6,7 @@ use crate::plan::{
 };
 use crate::runtime::ContainerState;
 use crate::state::{Engine, FailureKind, ObservedReplica, Readiness};
-use crate::store::{RevisionCause, StoredApp};
+use crate::store::{Outcome, RevisionCause, StoredApp};
 
 use super::restart;
 use super::rollout::Sorted;
@@ -114,9 +114,11 @@ fn is_failed(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>, own: &P
     if own.actions.iter().any(judged) || world.observed.under_way.iter().any(written) {
         return false;
     }
-    let lasting = own.waiting.iter().any(|w| is_lasting(world, w));
-    let looping =
-        sorted.current.iter().any(|r| restart::is_looping(r, world.is_ready(r), world.now));
+    // Of a revision on its way the verdict says so, as soon as it is one.
+    let open = stored.course.outcome == Outcome::Progressing && !stored.paused;
+    let lasting = !open && own.waiting.iter().any(|w| is_lasting(world, w));
+    let looping = !open
+        && sorted.current.iter().any(|r| restart::is_looping(r, world.is_ready(r), world.now));
     let unroutable = !own.routes.is_empty()
         && ingress_failure(world).is_some_and(|(_, kind)| kind != FailureKind::Passing);
     lasting || looping || unroutable

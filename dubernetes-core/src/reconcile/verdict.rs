@@ -18,6 +18,9 @@ use super::{gate, job, restart};
 /// A complete revision whose replicas run for so long without an exit is stable.
 const STABLE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
+/// A registry that does not answer is asked so often: a hiccup is over by then.
+const PULLS: u32 = 3;
+
 /// Why a revision has failed, and what shows it.
 struct Failure {
     reason: String,
@@ -95,10 +98,10 @@ fn lasting_failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
     let failed = world.observed.failures.iter().find(|(key, failure)| {
         let missing = [FailureKind::ImageMissing, FailureKind::ImageDenied];
         match key {
-            // A registry that does not answer may do so before the deadline.
             CallKey::Image { app, revision } => {
                 let own = (app, *revision) == (name, stored.revision);
-                own && stored.image_id.is_none() && missing.contains(&failure.kind)
+                let lasts = failure.kind == FailureKind::Lasting && failure.count >= PULLS;
+                own && stored.image_id.is_none() && (missing.contains(&failure.kind) || lasts)
             }
             CallKey::Create { app, revision, .. } | CallKey::CreateJob { app, revision, .. } => {
                 let own = (app, *revision) == (name, stored.revision);
@@ -188,9 +191,16 @@ fn last_progress(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>) -> 
 
 fn is_complete(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>, plan: &Plan) -> bool {
     let want = usize::from(stored.spec.replicas);
+    // A first revision replaces nobody who would be missed, so being ready and routed is enough.
+    let serves = |r: &ObservedReplica| {
+        world.is_ready(r) && (stored.spec.access.is_none() || world.is_routed(r))
+    };
+    let counts = |r: &ObservedReplica| {
+        world.is_available(stored, r) || (stored.fallback.is_none() && serves(r))
+    };
     want > 0
         && sorted.current.len() == want
-        && sorted.current.iter().all(|replica| world.is_available(stored, replica))
+        && sorted.current.iter().all(|replica| counts(replica))
         && sorted.outdated.is_empty()
         && sorted.leaving.is_empty()
         && plan.blocked.is_empty()
