@@ -114,7 +114,10 @@ async fn from_every_abort_it_converges() {
             // What is left of the words would go on.
             let mut left = clerk.words.lock().await;
             while left.try_recv().is_ok() {}
-            bed.apply(&app("web", "web:2", 3)).await.unwrap();
+            let mut update = app("web", "web:2", 3);
+            // Deadlines do not stand still while somebody thinks.
+            update.rollout.progress_deadline = dubernetes_core::app::Duration::MAX;
+            bed.apply(&update).await.unwrap();
             (0..words).for_each(|_| say.send(Approval::Once).unwrap());
             drop(left);
             tokio::time::sleep(2 * MINUTE).await;
