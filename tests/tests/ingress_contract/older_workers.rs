@@ -114,7 +114,7 @@ async fn an_upload_whose_first_upstream_refuses_goes_to_the_next() {
         ingress.apply(&table(&[&route("a.test", "/", "web", &endpoints)])).await.unwrap();
         for _ in 0..6 {
             let mut stream = rig.connect().await;
-            let head = b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\n\r\nhalf";
+            let head = b"POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 8\r\n\r\nhalf";
             stream.write_all(head).await.unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
             stream.write_all(b"half").await.unwrap();
