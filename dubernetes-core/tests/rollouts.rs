@@ -210,6 +210,26 @@ async fn a_crash_before_a_revision_is_stable_goes_back_and_a_later_one_does_not(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_come_back_and_fails_as_well_goes_on_trying_and_makes_no_more_revisions() {
+    let bed = good().await;
+    // Now the old version does not start any more either.
+    bed.runtime.add_image("web:1", Behaviour::exits(Duration::from_millis(200), 1));
+    bed.apply(&web("web:2")).await.unwrap();
+    bed.until_ready("web").await;
+    bed.runtime.add_image("web:2", Behaviour::exits(Duration::from_millis(200), 2));
+    for container in bed.runtime.containers() {
+        bed.runtime.kill(&container.name, 2);
+    }
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(outcomes(&bed).await, ["stable", "failed", "failed"]);
+    bed.runtime.add_image("web:1", Behaviour::default());
+    tokio::time::sleep(10 * MINUTE).await;
+    bed.until_ready("web").await;
+    assert_eq!(stored(&bed).await.spec.image.as_str(), "web:1");
+    assert_eq!(outcomes(&bed).await, ["stable", "failed", "stable"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn undo_goes_back_to_the_last_complete_revision_or_to_a_given_one() {
     let bed = good().await;
     bed.apply(&web("web:2")).await.unwrap();

@@ -9,7 +9,7 @@ use crate::app::OnFailure;
 use crate::plan::{Action, CallKey, Plan, Planned, Reason, Verdict, Wait, Waiting};
 use crate::runtime::{ContainerId, ContainerState};
 use crate::state::{FailureKind, ObservedReplica, Readiness};
-use crate::store::{Outcome, StoredApp};
+use crate::store::{Outcome, RevisionCause, StoredApp};
 
 use super::rollout::Sorted;
 use super::view::{World, is_held};
@@ -223,8 +223,13 @@ fn failed(world: &World<'_>, stored: &StoredApp, failure: Failure) -> (Verdict, 
     let Failure { reason, shown_by } = failure;
     let of_app = world.of(&stored.spec.name).iter();
     let newest_seen = of_app.map(|replica| replica.labels.revision).max().unwrap_or(0);
+    // What has just come back is not gone back to once more.
+    let came_back = match stored.course.cause {
+        RevisionCause::RollBack { to, .. } | RevisionCause::Undo { to } => Some(to),
+        RevisionCause::Apply | RevisionCause::Retry { .. } | RevisionCause::Restart => None,
+    };
     let roll_back_to = match stored.spec.rollout.on_failure {
-        OnFailure::Rollback => stored.fallback,
+        OnFailure::Rollback => stored.fallback.filter(|to| Some(*to) != came_back),
         OnFailure::Pause => None,
     };
     let verdict = Verdict::Failed { reason: reason.clone(), shown_by, roll_back_to, newest_seen };

@@ -143,8 +143,10 @@ pub fn decide_mark(
         return Ok(None);
     }
     let failed = put::present(&marked, revisions);
+    // What has just this content would fail again, and so on for ever.
+    let other = |kept: &&Revision| kept.content_hash() != app.content_hash();
     if let Mark::Failed { failure, roll_back_to: Some(to), newest_seen } = mark
-        && let Some(target) = revisions.iter().find(|kept| kept.revision == *to)
+        && let Some(target) = revisions.iter().find(|kept| kept.revision == *to).filter(other)
     {
         let failure = Box::new(failure.clone());
         let cause = RevisionCause::RollBack { from: revision, to: *to, failure };
