@@ -33,7 +33,7 @@ mod why;
 
 pub(crate) use version::VERSION;
 
-use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Command;
 use crate::report::{Failure, INTERRUPTED, Outcome};
@@ -77,27 +77,30 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
 }
 
 async fn interruptible(work: impl Future<Output = Outcome>) -> Outcome {
+    let interrupted = interrupt();
     // Dropping the work at any point is fine: it only looks, or the orchestrator goes on alone.
     tokio::select! {
         result = work => result,
         // Whoever interrupts a command that only shows something knows what happened.
-        () = interrupt() => Err(Failure::told(INTERRUPTED)),
+        () = interrupted => Err(Failure::told(INTERRUPTED)),
     }
 }
 
-/// Returns when this process is asked to end.
-pub(crate) async fn interrupt() {
-    let signals = [SignalKind::interrupt(), SignalKind::terminate()];
-    let waits = signals.map(|kind| {
-        Box::pin(async move {
-            match tokio::signal::unix::signal(kind) {
-                Ok(mut signal) => {
-                    signal.recv().await;
+/// Listens from this call on, within the runtime, and ends when this process is asked to end.
+pub(crate) fn interrupt() -> impl Future<Output = ()> {
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async move {
+        let waits = signals.map(|signal| {
+            Box::pin(async move {
+                match signal {
+                    Ok(mut signal) => {
+                        signal.recv().await;
+                    }
+                    // Without a handler the signal ends the process by itself.
+                    Err(_) => std::future::pending().await,
                 }
-                // Without a handler the signal ends the process by itself.
-                Err(_) => std::future::pending().await,
-            }
-        })
-    });
-    futures_util::future::select_all(waits).await;
+            })
+        });
+        futures_util::future::select_all(waits).await;
+    }
 }

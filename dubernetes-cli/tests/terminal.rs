@@ -20,7 +20,8 @@ const SLOW: &str = "name: slow\nimage: slow:1\naccess: { host: slow.local }\n";
 /// A command with nothing of the tests' own surroundings in it.
 fn bare(program: &str, state_dir: &Path) -> Command {
     let mut command = Command::new(program);
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "COLUMNS"] {
+    // Where `CI` is set, a terminal that calls itself dumb counts as one with colours.
+    for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "COLUMNS"] {
         command.env_remove(name);
     }
     command.env("DUBERNETES_STATE_DIR", state_dir).env("TERM", "xterm");

@@ -17,13 +17,15 @@ pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Outcome {
     let prompt = args.step.then(|| Arc::new(Prompt::start()));
     let (mut running, listening) = start(settings, &args.ingress, prompt.as_ref())?;
     let ready = ready(settings, &args.ingress);
+    // Whoever reads that it is ready may end it at once.
+    let interrupted = super::interrupt();
     match args.log_format {
         LogFormat::Text => report::say(&ready),
         LogFormat::Json => tracing::info!("{ready}"),
     }
     // All arms are cancel-safe: a part that has ended stays so, and so does a signal and a word.
     let outcome = tokio::select! {
-        () = super::interrupt() => Ok(()),
+        () = interrupted => Ok(()),
         () = left(prompt.as_deref()) => Ok(()),
         failure = running.broken() => Err(failure),
     };

@@ -19,6 +19,8 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
     let apps = read_apps(&args.files.paths())?;
     let prompt = args.step.then(|| Arc::new(Prompt::start()));
     let (mut orchestrator, listening) = serve::start(settings, &args.ingress, prompt.as_ref())?;
+    // Whoever reads that it is ready may end it at once.
+    let interrupted = super::interrupt();
     report::say(&serve::ready(settings, &args.ingress));
     let outcome = {
         let work = async {
@@ -40,9 +42,12 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
             follower.forever().await
         };
         let work = until_broken(work, &mut orchestrator);
-        // Both arms are cancel-safe: dropping the work only ends its streams.
+        // All arms are cancel-safe: dropping the work only ends its streams. It is the first to
+        // be asked, for what it shows on an interrupt.
         tokio::select! {
+            biased;
             outcome = work => outcome,
+            () = interrupted => Err(Failure::told(INTERRUPTED)),
             () = serve::left(prompt.as_deref()) => Ok(()),
         }
     };
