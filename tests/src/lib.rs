@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
 pub mod checks;
+pub mod document;
 pub mod door;
 pub mod http;
 pub mod load;

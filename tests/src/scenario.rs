@@ -276,6 +276,10 @@ impl Scenario {
         docker(&[&["create", "--label", &mark], arguments].concat()).await
     }
 
+    pub(crate) fn program(&self) -> &Path {
+        Path::new(self.program)
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

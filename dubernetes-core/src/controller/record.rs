@@ -194,7 +194,7 @@ fn engine(
 }
 
 fn state(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp, events: &mut Vec<NewEvent>) {
-    if was.state == is.state {
+    if was.state == is.state || is_same_end(&was.state, &is.state) {
         return;
     }
     let ran =
@@ -217,6 +217,16 @@ fn state(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp, events: &m
         }
     };
     events.push(about(is, now, EventKind::Warning, reason, message));
+}
+
+/// Whether both are the end of one run. Its time may be told anew: by an engine whose clock was
+/// ahead, or that had not written all of it down at the first look.
+fn is_same_end(was: &ContainerState, is: &ContainerState) -> bool {
+    let begin = |state: &ContainerState| match state {
+        ContainerState::Exited { started_at, .. } => Some(*started_at),
+        _ => None,
+    };
+    begin(was).is_some_and(|began| begin(is) == Some(began))
 }
 
 fn readiness(
@@ -264,4 +274,33 @@ fn about(
     let pod = replica.pod();
     let event = event(now, kind, Some(&replica.labels.app), Some(&pod), reason, message);
     NewEvent { revision: Some(replica.labels.revision), ..event }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::notation;
+
+    fn observed(replica: &str) -> ObservedState {
+        let text = format!("network\napp web replicas=1 host=a.test\n{replica}");
+        notation::parse(&text).unwrap().observed
+    }
+
+    fn reasons(before: &ObservedState, after: &ObservedState) -> Vec<String> {
+        let now = Timestamp::UNIX_EPOCH;
+        let events = changes(before, after, |_| false, |_| None, now);
+        events.into_iter().map(|event| event.reason).collect()
+    }
+
+    #[test]
+    fn an_end_whose_time_is_told_anew_is_one_event() {
+        let runs = observed("web-1 ready ago=9s");
+        let ended = observed("web-1 exited code=137 ran=9s ago=0s");
+        assert_eq!(reasons(&runs, &ended), ["Exited"]);
+        let told_anew = observed("web-1 exited code=137 ran=8s ago=1s");
+        assert_eq!(reasons(&ended, &told_anew), [""; 0]);
+        // It was started again meanwhile, by somebody else.
+        let again = observed("web-1 exited code=137 ran=2s ago=0s");
+        assert_eq!(reasons(&ended, &again), ["Exited"]);
+    }
 }
