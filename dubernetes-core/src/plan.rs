@@ -284,6 +284,13 @@ pub enum Reason {
         /// The restart that follows is the n-th, from 1.
         restart: u32,
     },
+    /// The replica did no good and was stopped.
+    Stopped {
+        /// Why it was.
+        why: String,
+        /// The restart that follows is the n-th, from 1.
+        restart: u32,
+    },
     /// The replica's container could not be started.
     StartFailed {
         /// The engine's text.

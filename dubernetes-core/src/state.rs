@@ -61,8 +61,21 @@ pub struct ObservedState {
     /// Calls that failed and have not succeeded since.
     #[serde(with = "pairs")]
     pub failures: BTreeMap<CallKey, Failure>,
+    /// Apps whose routes the ingress refused, and why: it serves their last good ones.
+    #[serde(default)]
+    pub quarantined: BTreeMap<AppName, String>,
     /// Replicas that a user wants replaced.
     pub evicted: BTreeSet<ContainerId>,
+    /// Why we stopped replicas that are to come back: their exit code says nothing.
+    #[serde(default)]
+    pub stopped_for: BTreeMap<ContainerId, String>,
+    /// When running replicas that are not ready any more were ready last.
+    #[serde(default)]
+    pub ready_until: BTreeMap<ContainerId, Timestamp>,
+    /// Since when there is somebody who acts: the start of the orchestrator, or the return of the
+    /// engine. Deadlines begin then at the earliest; `None` is as good as long ago.
+    #[serde(default)]
+    pub acting_since: Option<Timestamp>,
 }
 
 /// A map as a list of pairs, for formats whose keys are text.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::app::AppName;
 use crate::ingress::RouteTable;
 use crate::plan::CallKey;
 use crate::runtime::{ContainerId, ContainerState, Network};
@@ -28,6 +29,12 @@ pub(super) struct Memory {
     pub(super) network: Option<Network>,
     pub(super) replicas: Vec<ObservedReplica>,
     pub(super) jobs: Vec<ObservedJob>,
+    pub(super) unreadable: BTreeMap<ContainerId, String>,
+    pub(super) acting_since: Option<Timestamp>,
+    /// Why the ingress refused the routes of apps, each of which keeps its last good ones.
+    pub(super) quarantined: BTreeMap<AppName, String>,
+    /// Why replicas were stopped that are to come back.
+    pub(super) stopped_for: BTreeMap<ContainerId, String>,
     pub(super) ends: Ends,
     /// The table that the ingress served when it was last looked at.
     pub(super) served: Option<RouteTable>,
@@ -87,6 +94,8 @@ impl Memory {
         let ids: BTreeSet<_> =
             self.replicas.iter().map(|replica| &replica.id).chain(jobs).collect();
         self.evicted.retain(|id| ids.contains(id));
+        self.stopped_for.retain(|id, _| ids.contains(id));
+        self.quarantined.retain(|app, _| desired.apps.contains_key(app));
         self.failures.retain(|key, _| match key {
             CallKey::Container(id) => ids.contains(id),
             CallKey::Create { app, revision, .. }

@@ -40,46 +40,16 @@ pub(super) async fn desired(
     Ok(desired)
 }
 
-/// Looks at the engine and the ingress.
-pub(super) async fn observed(
-    ports: &Ports,
-    options: &Options,
-    memory: &mut Memory,
-    desired: &DesiredState,
-    now: Timestamp,
-) -> ObservedState {
-    let mut unreadable = std::collections::BTreeMap::new();
+/// Looks at the engine. What is desired is read afterwards, since it depends on what runs.
+pub(super) async fn engine(ports: &Ports, options: &Options, memory: &mut Memory, now: Timestamp) {
     match look(ports, options).await {
         Ok((containers, network)) => {
-            memory.engine = Engine::Answering;
-            memory.network = network;
-            memory.replicas.clear();
-            memory.jobs.clear();
-            for container in containers {
-                if labels::is_ingress(&container.labels) {
-                    continue;
-                }
-                match JobLabels::from_map(&container.labels) {
-                    Some(Ok(labels)) => {
-                        let (id, state) = (container.id, container.state);
-                        memory.jobs.push(ObservedJob { id, labels, state });
-                        continue;
-                    }
-                    Some(Err(reason)) => {
-                        unreadable.insert(container.id, reason);
-                        continue;
-                    }
-                    None => {}
-                }
-                match ReplicaLabels::from_map(&container.labels) {
-                    Ok(labels) => {
-                        let mut replica = replica(container, labels);
-                        memory.ends.clamp(&mut replica, now);
-                        memory.replicas.push(replica);
-                    }
-                    Err(reason) => drop(unreadable.insert(container.id, reason)),
-                }
+            if let Engine::Away { .. } = std::mem::take(&mut memory.engine) {
+                memory.acting_since = None;
             }
+            memory.acting_since.get_or_insert(now);
+            memory.network = network;
+            sort(containers, memory, now);
         }
         Err(error) => {
             let since = match &memory.engine {
@@ -89,6 +59,47 @@ pub(super) async fn observed(
             memory.engine = Engine::Away { since, reason: error::chain(&error) };
         }
     }
+}
+
+/// Replicas, commands before revisions, and what cannot be read.
+fn sort(containers: Vec<Container>, memory: &mut Memory, now: Timestamp) {
+    memory.replicas.clear();
+    memory.jobs.clear();
+    memory.unreadable.clear();
+    for container in containers {
+        if labels::is_ingress(&container.labels) {
+            continue;
+        }
+        match JobLabels::from_map(&container.labels) {
+            Some(Ok(labels)) => {
+                let (id, state) = (container.id, container.state);
+                memory.jobs.push(ObservedJob { id, labels, state });
+                continue;
+            }
+            Some(Err(reason)) => {
+                memory.unreadable.insert(container.id, reason);
+                continue;
+            }
+            None => {}
+        }
+        match ReplicaLabels::from_map(&container.labels) {
+            Ok(labels) => {
+                let mut replica = replica(container, labels);
+                memory.ends.clamp(&mut replica, now);
+                memory.replicas.push(replica);
+            }
+            Err(reason) => drop(memory.unreadable.insert(container.id, reason)),
+        }
+    }
+}
+
+/// Everything that is seen, with the engine as it was just looked at.
+pub(super) async fn observed(
+    ports: &Ports,
+    memory: &mut Memory,
+    desired: &DesiredState,
+    now: Timestamp,
+) -> ObservedState {
     memory.prune(desired);
     memory.ends.follow(&memory.replicas);
     let asked = |replica: &ObservedReplica| question(desired, replica);
@@ -103,24 +114,26 @@ pub(super) async fn observed(
         network: memory.network.clone(),
         replicas: memory.replicas.clone(),
         jobs: memory.jobs.clone(),
-        unreadable,
+        unreadable: memory.unreadable.clone(),
         ingress,
         drains: memory.drains.clone(),
         under_way: memory.under_way.clone(),
         failures: memory.failures.clone(),
+        quarantined: memory.quarantined.clone(),
         evicted: memory.evicted.clone(),
+        stopped_for: memory.stopped_for.clone(),
+        ready_until: memory.probes.ready_until(),
+        acting_since: memory.acting_since,
     }
 }
 
-/// What a replica is asked: what its own revision says, where that is still known.
+/// What a replica is asked: what its own revision says; where that is not kept any more, what the
+/// present one says, whose content it has, or will have.
 pub(super) fn question(desired: &DesiredState, replica: &ObservedReplica) -> Option<Question> {
     let stored = desired.apps.get(&replica.labels.app)?;
-    let kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
-    let own = kept.filter(|kept| kept.revision == replica.labels.revision);
-    let spec = match stored.revision == replica.labels.revision {
-        true => Some(&stored.spec),
-        false => own.map(|kept| &kept.spec).next(),
-    };
+    let mut kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
+    let own = kept.find(|kept| kept.revision == replica.labels.revision);
+    let spec = own.map_or(&stored.spec, |kept| &kept.spec);
     question::of(replica, spec, stored.spec.access.is_some())
 }
 

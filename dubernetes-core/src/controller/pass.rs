@@ -1,6 +1,6 @@
 //! One pass: observe, reconcile, hand out the calls, record, publish.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::app::AppName;
 use crate::error;
 use crate::event::{EventKind, NewEvent};
 use crate::ingress::{Applied, IngressError, ObservedIngress, RouteTable};
-use crate::plan::{Action, CallKey, Plan, Planned, Wait};
+use crate::plan::{Action, CallKey, Plan, Planned, Reason, Wait};
 use crate::reconcile;
 use crate::replay::Decision;
 use crate::runtime::ContainerId;
@@ -122,12 +122,13 @@ impl Pass {
         match result {
             TaskResult::Acted(planned, result) => self.acted(&planned, result).await,
             TaskResult::Routed(table, result) => self.routed(table, result).await,
-            TaskResult::Probed(id, Ok(answer)) => {
-                return self.memory.probes.answered(&id, &answer, now, Instant::now());
+            TaskResult::Probed(asked, Ok(answer)) => {
+                return self.memory.probes.answered(&asked, &answer, now, Instant::now());
             }
-            TaskResult::Probed(id, Err(error)) => {
-                tracing::debug!(container = %id, error = %error::chain(&error), "a probe could not be sent");
-                self.memory.probes.unanswered(&id, Instant::now());
+            TaskResult::Probed(asked, Err(error)) => {
+                let error = error::chain(&error);
+                tracing::debug!(container = %asked.id, error, "a probe could not be sent");
+                self.memory.probes.unanswered(&asked.id, Instant::now());
                 return false;
             }
             TaskResult::Drained(address, result) => {
@@ -152,12 +153,15 @@ impl Pass {
         let event = match result {
             Ok(()) => {
                 self.memory.succeeded(&key);
-                if let Action::EnsureImage { app, revision, .. } = &planned.action {
-                    self.image_is_back(app, *revision);
+                if let Action::EnsureImage { app, .. } = &planned.action {
+                    self.image_is_back(app);
                 }
                 record::done(planned, now)
             }
             Err(Failed { kind, message }) => {
+                if let Action::Stop { id, .. } = &planned.action {
+                    self.memory.stopped_for.remove(id);
+                }
                 let event = record::failed(planned, &message, now);
                 self.memory.failed(key, kind, message, now);
                 Some(event)
@@ -168,10 +172,11 @@ impl Pass {
         self.record(event.into_iter().collect()).await;
     }
 
-    /// Creates that failed for want of the image may be tried again.
-    fn image_is_back(&mut self, name: &AppName, of: u64) {
+    /// Creates that failed for want of the image may be tried again: also of a replica that bears
+    /// the number of an earlier revision of the same content.
+    fn image_is_back(&mut self, name: &AppName) {
         self.memory.failures.retain(|key, failure| {
-            let same = matches!(key, CallKey::Create { app, revision, .. } if app == name && *revision == of);
+            let same = matches!(key, CallKey::Create { app, .. } if app == name);
             !(same && failure.kind == FailureKind::ImageGone)
         });
     }
@@ -192,28 +197,7 @@ impl Pass {
                         warning,
                     ));
                 }
-                match applied.quarantined.iter().next() {
-                    None => {
-                        self.memory.succeeded(&CallKey::Routes);
-                        self.memory.refused = None;
-                    }
-                    Some((app, text)) => {
-                        let message = format!("the routes of app `{app}` are quarantined: {text}");
-                        events.retain(|e| {
-                            e.app.as_ref().is_none_or(|a| !applied.quarantined.contains_key(a))
-                        });
-                        events.push(record::event(
-                            now,
-                            EventKind::Warning,
-                            Some(app),
-                            None,
-                            "Quarantined",
-                            message.clone(),
-                        ));
-                        self.memory.failed(CallKey::Routes, FailureKind::Lasting, message, now);
-                        self.memory.refused = Some(table);
-                    }
-                }
+                self.quarantine(applied.quarantined, table, &mut events);
                 self.record(events).await;
             }
             Err(error) => {
@@ -234,8 +218,36 @@ impl Pass {
                 );
                 self.memory.failed(CallKey::Routes, kind, message, now);
                 self.memory.refused = Some(table);
+                self.memory.quarantined.clear();
                 self.record(vec![event]).await;
             }
+        }
+    }
+
+    /// Takes in which apps' routes were refused: such a table is tried again as one that failed.
+    fn quarantine(
+        &mut self,
+        quarantined: BTreeMap<AppName, String>,
+        table: RouteTable,
+        events: &mut Vec<NewEvent>,
+    ) {
+        let now = self.ports.clock.now();
+        events.retain(|e| e.app.as_ref().is_none_or(|app| !quarantined.contains_key(app)));
+        self.memory.quarantined.clear();
+        for (app, text) in quarantined {
+            let message = format!("its routes are quarantined: {text}");
+            let (kind, text) = (EventKind::Warning, message.clone());
+            events.push(record::event(now, kind, Some(&app), None, "Quarantined", text));
+            self.memory.quarantined.insert(app, message);
+        }
+        let apps: Vec<_> = self.memory.quarantined.keys().map(|app| app.as_str()).collect();
+        if apps.is_empty() {
+            self.memory.succeeded(&CallKey::Routes);
+            self.memory.refused = None;
+        } else {
+            let message = format!("routes are quarantined: {}", apps.join(", "));
+            self.memory.failed(CallKey::Routes, FailureKind::Lasting, message, now);
+            self.memory.refused = Some(table);
         }
     }
 
@@ -243,6 +255,7 @@ impl Pass {
     pub(super) async fn run(&mut self, tasks: &mut Tasks) {
         let now = self.ports.clock.now();
         self.look_due = Instant::now() + self.options.resync.to_std();
+        observe::engine(&self.ports, &self.options, &mut self.memory, now).await;
         let desired = match observe::desired(&self.ports, &self.options, &self.memory).await {
             Ok(desired) => desired,
             Err(error) => {
@@ -254,8 +267,7 @@ impl Pass {
                 return;
             }
         };
-        let observed =
-            observe::observed(&self.ports, &self.options, &mut self.memory, &desired, now).await;
+        let observed = observe::observed(&self.ports, &mut self.memory, &desired, now).await;
         let plan = reconcile::reconcile(&desired, &observed, now);
         let is_leaving = |id: &ContainerId| self.leaving.contains(id);
         let question = |replica: &ObservedReplica| observe::question(&desired, replica);
@@ -332,6 +344,11 @@ impl Pass {
         tracing::info!(app = planned.app.as_ref().map(|a| a.as_str()), "{planned}");
         if let Action::Stop { id, .. } | Action::Remove { id, .. } = &planned.action {
             self.leaving.insert(id.clone());
+        }
+        if let (Action::Stop { id, .. }, Reason::Unhealthy { .. } | Reason::Paused) =
+            (&planned.action, &planned.reason)
+        {
+            self.memory.stopped_for.insert(id.clone(), planned.reason.to_string());
         }
         tasks.act(planned.clone());
     }

@@ -84,6 +84,8 @@ struct Record {
     strikes: u32,
     strike_due: Instant,
     was_ready: bool,
+    /// When it was ready last, if it is so no more.
+    ready_until: Option<Timestamp>,
     sent: u32,
     under_way: bool,
     due: Instant,
@@ -115,6 +117,12 @@ impl Probes {
         self.records.get(id).map(|record| record.readiness.clone()).unwrap_or_default()
     }
 
+    /// When those that are not ready any more were ready last.
+    pub(super) fn ready_until(&self) -> BTreeMap<ContainerId, Timestamp> {
+        let lapsed = self.records.iter().filter_map(|(id, r)| Some((id.clone(), r.ready_until?)));
+        lapsed.collect()
+    }
+
     /// The probes that are due; each is under way from now on.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Question> {
         let due = self.records.values_mut().filter(|r| !r.under_way && r.due <= now);
@@ -132,27 +140,36 @@ impl Probes {
         waiting.map(|record| record.due).min()
     }
 
-    /// Takes an answer in; true if the readiness changed.
+    /// Takes the answer to a question in; true if the readiness changed. The answer to a question
+    /// that is not asked any more says nothing.
     pub(super) fn answered(
         &mut self,
-        id: &ContainerId,
+        question: &Question,
         answer: &ProbeAnswer,
         now: Timestamp,
         instant: Instant,
     ) -> bool {
+        let id = &question.id;
         let Some(record) = self.records.get_mut(id) else { return false };
-        let Some(question) = record.question.clone() else { return false };
+        if record.question.as_ref() != Some(question) {
+            return false;
+        }
         record.under_way = false;
         record.sent = record.sent.saturating_add(1);
         let before = record.readiness.clone();
-        let failure = question::failure(&question, answer);
-        let text = failure.clone().unwrap_or_else(|| question::success(&question, answer));
+        let failure = question::failure(question, answer);
+        let text = failure.clone().unwrap_or_else(|| question::success(question, answer));
         self.history.push(id, ProbeRecord { at: now, good: failure.is_none(), text });
         match failure {
-            None => record.succeeded(&question, now),
-            Some(reason) => record.failed(&question, reason, now, instant),
+            None => record.succeeded(question, now),
+            Some(reason) => record.failed(question, reason, now, instant),
         }
-        record.due = instant + record.interval(&question);
+        record.due = instant + record.interval(question);
+        match (&before, record.is_ready()) {
+            (_, true) => record.ready_until = None,
+            (Readiness::Ready { .. }, false) => record.ready_until = Some(now),
+            _ => {}
+        }
         before != record.readiness
     }
 
@@ -182,6 +199,7 @@ impl Record {
             strikes: 0,
             strike_due: due,
             was_ready: false,
+            ready_until: None,
             sent: 0,
             under_way: false,
             due,

@@ -47,13 +47,9 @@ pub(super) enum Ask {
 }
 
 /// The question to a replica that runs `spec`, of an app that is routed or not.
-pub(super) fn of(
-    replica: &ObservedReplica,
-    spec: Option<&AppSpec>,
-    is_routed: bool,
-) -> Option<Question> {
+pub(super) fn of(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> Option<Question> {
     let default = Health::new(Check::Tcp);
-    let own = spec.and_then(|spec| spec.health.as_ref());
+    let own = spec.health.as_ref();
     let health = match own {
         Some(health) => health,
         None if is_routed => &default,

@@ -34,7 +34,7 @@ pub(super) enum TaskResult {
     /// A table was applied, or was not.
     Routed(RouteTable, Result<Applied, IngressError>),
     /// A probe came back, or could not be sent.
-    Probed(ContainerId, Result<ProbeAnswer, RuntimeError>),
+    Probed(Question, Result<ProbeAnswer, RuntimeError>),
     /// The ingress said whether requests to an address are under way.
     Drained(Ipv4Addr, Result<bool, IngressError>),
     /// Something happened on the engine.
@@ -107,14 +107,13 @@ impl Tasks {
     pub(super) fn probe(&mut self, question: Question) {
         let runtime = Arc::clone(&self.ports.runtime);
         self.spawn(async move {
-            let Question { id, ask, .. } = question;
-            let result = match ask {
-                Ask::Probe(target) => runtime.probe(&target).await,
+            let result = match &question.ask {
+                Ask::Probe(target) => runtime.probe(target).await,
                 Ask::Command { command, timeout } => {
-                    run(&*runtime, &id, &command, timeout.to_std()).await
+                    run(&*runtime, &question.id, command, timeout.to_std()).await
                 }
             };
-            TaskResult::Probed(id, result)
+            TaskResult::Probed(question, result)
         });
     }
 

@@ -76,6 +76,7 @@ impl fmt::Display for Reason {
                 write!(f, "it ran out of memory; restart {restart}")
             }
             Self::Exited { code, restart, .. } => write!(f, "exit code {code}; restart {restart}"),
+            Self::Stopped { why, restart } => write!(f, "{why}; restart {restart}"),
             Self::StartFailed { error, restart } => {
                 write!(f, "its start failed: {error}; restart {restart}")
             }

@@ -26,7 +26,7 @@ pub(super) fn deleted(world: &World<'_>, name: &AppName, tombstone: &Tombstone, 
         let (app, pod) = (name.clone(), Some(crate::identity::pod_name(name, ordinal)));
         plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
     }
-    let has_job = world.observed.jobs.iter().any(|job| job.labels.app == *name);
+    let has_job = job::has_job(world, name);
     let coming = !world.creating(name).is_empty() || job::is_coming(world, name);
     if !replicas.is_empty() || has_job || coming {
         return;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::app::AppSpec;
 use crate::plan::{
     Action, Block, Blocked, CallKey, Plan, Planned, Reason, ReplicaPlan, Wait, Waiting,
@@ -115,24 +117,26 @@ impl<'a> Growth<'a> {
         failed: &ObservedReplica,
         plan: &mut Plan,
     ) {
-        let Some(next) = restart::next(failed, world.now) else { return };
         let labels = &failed.labels;
+        let is_wanted = labels.spec_hash == self.hash;
+        let since = if is_wanted { self.stored.course_since } else { Timestamp::MIN };
+        let Some(next) = restart::next(failed, since, world.now) else { return };
         let pod = failed.pod();
         let wait =
             |wait, until| Waiting { app: labels.app.clone(), pod: Some(pod.clone()), wait, until };
         if self.creating.contains(&(labels.ordinal, labels.revision)) {
             plan.waiting.push(wait(Wait::UnderWay, None));
         } else if next.due > world.now {
-            let cause = restart::cause(failed, self.memory_limit().as_deref());
+            let cause = restart::cause(world, failed, self.memory_limit().as_deref());
             let back_off = Wait::BackOff { cause, restarts: labels.restarts };
             plan.waiting.push(wait(back_off, Some(next.due)));
         } else if self.live_budget == 0 {
             plan.waiting.push(wait(Wait::SurgeLimit { limit: self.limits.ceiling }, None));
         } else {
-            let reason = why_restarted(failed, next.restarts);
+            let reason = why_restarted(world, failed, next.restarts);
             let place = Place {
                 revision: labels.revision,
-                is_wanted: labels.spec_hash == self.hash,
+                is_wanted,
                 ordinal: labels.ordinal,
                 restarts: next.restarts,
                 streak: next.streak,
@@ -201,7 +205,7 @@ impl<'a> Growth<'a> {
         let Place { revision, is_wanted, ordinal, restarts, streak, after } = place;
         // Without an image there is nothing to create: `resolve_image` sees to it.
         let Some((spec, image, hash)) = self.content(world, place) else { return false };
-        if is_wanted && image_is_gone(world, name, revision) {
+        if is_wanted && image_is_gone(world, name) {
             self.ensure_image(world, Reason::ImageGone, plan);
             return false;
         }
@@ -216,7 +220,7 @@ impl<'a> Growth<'a> {
             return false;
         };
         let last_end =
-            after.map(|failed| restart::last_end(failed, self.memory_limit().as_deref()));
+            after.map(|failed| restart::last_end(world, failed, self.memory_limit().as_deref()));
         let last_end = last_end.as_deref();
         let spec_hash = hash;
         let who = Identity { ordinal, revision, restarts, streak, address, spec_hash, last_end };
@@ -295,21 +299,23 @@ pub(super) fn ensure_network(world: &mut World<'_>, name: &crate::app::AppName, 
     gate::plan_or_wait(world, name, None, planned, plan);
 }
 
-fn image_is_gone(world: &World<'_>, name: &crate::app::AppName, of: u64) -> bool {
+fn image_is_gone(world: &World<'_>, name: &crate::app::AppName) -> bool {
     world.observed.failures.iter().any(|(key, failure)| {
         failure.kind == FailureKind::ImageGone
-            && matches!(key, CallKey::Create { app, revision, .. } if app == name && *revision == of)
+            && matches!(key, CallKey::Create { app, .. } if app == name)
     })
 }
 
-fn why_restarted(failed: &ObservedReplica, restart: u32) -> Reason {
+fn why_restarted(world: &World<'_>, failed: &ObservedReplica, restart: u32) -> Reason {
+    let stopped_for = world.observed.stopped_for.get(&failed.id);
     match &failed.state {
         ContainerState::StartFailed { error, .. } => {
             Reason::StartFailed { error: error.clone(), restart }
         }
-        ContainerState::Exited { code, out_of_memory, .. } => {
-            Reason::Exited { code: *code, out_of_memory: *out_of_memory, restart }
-        }
+        ContainerState::Exited { code, out_of_memory, .. } => match stopped_for {
+            Some(why) if !out_of_memory => Reason::Stopped { why: why.clone(), restart },
+            _ => Reason::Exited { code: *code, out_of_memory: *out_of_memory, restart },
+        },
         ContainerState::Created
         | ContainerState::Running { .. }
         | ContainerState::Paused

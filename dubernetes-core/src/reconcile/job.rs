@@ -19,7 +19,8 @@ pub(super) fn step(world: &mut World<'_>, stored: &StoredApp, plan: &mut Plan) {
     }
     let Some(before) = &stored.spec.pre_deploy else { return };
     match of(world, stored) {
-        None if is_coming(world, &stored.spec.name) => {
+        // The command of an older revision is ended first: two migrations never run at once.
+        None if is_coming(world, &stored.spec.name) || has_job(world, &stored.spec.name) => {
             let (app, pod) = (stored.spec.name.clone(), Some(pod(&stored.spec.name)));
             plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
         }
@@ -35,19 +36,22 @@ pub(super) fn failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
     }
     let limit = span(stored.spec.pre_deploy.as_ref()?);
     match &of(world, stored)?.state {
-        ContainerState::Exited { code, out_of_memory, started_at, finished_at } if *code != 0 => {
+        ContainerState::Exited { code, out_of_memory, started_at, finished_at } => {
             let ran = finished_at.duration_since(*started_at);
-            Some(match *out_of_memory {
-                true => "pre_deploy needed more memory than its limit".to_owned(),
-                false if ran >= limit => {
-                    format!("pre_deploy took longer than {}", restart::span(limit))
+            match code {
+                _ if *out_of_memory => {
+                    Some("pre_deploy needed more memory than its limit".to_owned())
                 }
-                false => format!("pre_deploy: {}", restart::exit(*code, ran)),
-            })
+                // Whatever it says then: it was told to stop before it was done.
+                _ if ran >= limit => {
+                    Some(format!("pre_deploy took longer than {}", restart::span(limit)))
+                }
+                0 => None,
+                code => Some(format!("pre_deploy: {}", restart::exit(*code, ran))),
+            }
         }
         ContainerState::StartFailed { error, .. } => Some(format!("pre_deploy: {error}")),
-        ContainerState::Exited { .. }
-        | ContainerState::Created
+        ContainerState::Created
         | ContainerState::Running { .. }
         | ContainerState::Paused
         | ContainerState::Removing => None,
@@ -129,7 +133,7 @@ fn advance(
             let limit = before.timeout;
             (Action::Stop { id, pod: pod.clone(), signal, grace }, Reason::TookTooLong { limit })
         }
-        ContainerState::Exited { code: 0, .. } => {
+        ContainerState::Exited { .. } if failure(world, stored).is_none() => {
             let verdict = Verdict::PreDeployed { job: id };
             let what = "pre_deploy succeeded".to_owned();
             let (app, revision) = (name.clone(), stored.revision);
@@ -167,6 +171,11 @@ fn end(world: &World<'_>, job: &ObservedJob, reason: Reason, plan: &mut Plan) {
     };
     let planned = Planned { app: Some(app.clone()), action, reason };
     gate::plan_or_wait(world, app, Some(&pod), planned, plan);
+}
+
+/// Whether the app has a container of any such command.
+pub(super) fn has_job(world: &World<'_>, name: &AppName) -> bool {
+    world.observed.jobs.iter().any(|job| job.labels.app == *name)
 }
 
 /// Whether a create of one is under way, whose container is not seen yet.

@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::runtime::ContainerState;
 use crate::state::ObservedReplica;
 
+use super::view::World;
+
 /// A replica that ran this long was well: its next failure begins a new row.
 const RESET_AFTER: SignedDuration = SignedDuration::from_mins(10);
 /// The longest wait between two restarts.
@@ -35,15 +37,17 @@ pub(super) struct Restart {
     pub(super) restarts: u32,
 }
 
-/// The restart that a failed replica is due; `None` for one that has not failed.
-pub(super) fn next(replica: &ObservedReplica, now: Timestamp) -> Option<Restart> {
+/// The restart that a failed replica is due; `None` for one that has not failed. What failed before
+/// `since` belongs to a row that is over.
+pub(super) fn next(replica: &ObservedReplica, since: Timestamp, now: Timestamp) -> Option<Restart> {
     let labels = &replica.labels;
+    let row = |failed_at: Timestamp| if failed_at < since { 0 } else { labels.streak };
     let (failed_at, row) = match &replica.state {
         ContainerState::Exited { started_at, finished_at, .. } => {
             let ran = finished_at.duration_since(*started_at);
-            (*finished_at, if ran >= RESET_AFTER { 0 } else { labels.streak })
+            (*finished_at, if ran >= RESET_AFTER { 0 } else { row(*finished_at) })
         }
-        ContainerState::StartFailed { .. } => (replica.created_at, labels.streak),
+        ContainerState::StartFailed { .. } => (replica.created_at, row(replica.created_at)),
         ContainerState::Created
         | ContainerState::Running { .. }
         | ContainerState::Paused
@@ -63,24 +67,34 @@ pub(super) fn next(replica: &ObservedReplica, now: Timestamp) -> Option<Restart>
 /// So many exits in a row call a revision failed.
 pub(super) const LOOPING: u32 = 3;
 
-/// Whether a replica has failed often enough in a row to call its app failed: three exits.
-pub(super) fn is_looping(replica: &ObservedReplica, ready: bool, now: Timestamp) -> bool {
-    match next(replica, now) {
+/// Whether a replica has failed often enough in a row to call its app failed: three exits, `since`
+/// its revision was given its chance.
+pub(super) fn is_looping(world: &World<'_>, replica: &ObservedReplica, since: Timestamp) -> bool {
+    match next(replica, since, world.now) {
         Some(restart) => restart.streak >= LOOPING,
-        None => !ready && replica.labels.streak >= LOOPING,
+        None => {
+            let row = replica.labels.streak >= LOOPING && replica.created_at >= since;
+            row && !world.is_ready(replica)
+        }
     }
 }
 
 /// What happened to a replica that is down, as a sentence fragment.
-pub(super) fn cause(replica: &ObservedReplica, memory_limit: Option<&str>) -> String {
+pub(super) fn cause(
+    world: &World<'_>,
+    replica: &ObservedReplica,
+    memory_limit: Option<&str>,
+) -> String {
+    let stopped_for = world.observed.stopped_for.get(&replica.id);
     match &replica.state {
         ContainerState::Exited { out_of_memory: true, .. } => match memory_limit {
             Some(limit) => format!("OOMKilled, limit {limit}"),
             None => "OOMKilled".to_owned(),
         },
-        ContainerState::Exited { code, started_at, finished_at, .. } => {
-            exit(*code, finished_at.duration_since(*started_at))
-        }
+        ContainerState::Exited { code, started_at, finished_at, .. } => match stopped_for {
+            Some(why) => why.clone(),
+            None => exit(*code, finished_at.duration_since(*started_at)),
+        },
         ContainerState::StartFailed { error, code } if error.is_empty() => {
             format!("it could not be started (code {code})")
         }
@@ -92,10 +106,26 @@ pub(super) fn cause(replica: &ObservedReplica, memory_limit: Option<&str>) -> St
     }
 }
 
-/// The same for the label of the container that follows. An engine's text may be long.
-pub(super) fn last_end(replica: &ObservedReplica, memory_limit: Option<&str>) -> String {
+/// How a replica that keeps failing last ended: it may be on its next try already.
+pub(super) fn newest_end(
+    world: &World<'_>,
+    replica: &ObservedReplica,
+    memory_limit: Option<&str>,
+) -> Option<String> {
+    match next(replica, Timestamp::MIN, world.now) {
+        Some(_) => Some(cause(world, replica, memory_limit)),
+        None => replica.labels.last_end.clone(),
+    }
+}
+
+/// The same as [`cause`] for the label of the container that follows. An engine's text may be long.
+pub(super) fn last_end(
+    world: &World<'_>,
+    replica: &ObservedReplica,
+    memory_limit: Option<&str>,
+) -> String {
     const LONGEST: usize = 300;
-    cause(replica, memory_limit).chars().take(LONGEST).collect()
+    cause(world, replica, memory_limit).chars().take(LONGEST).collect()
 }
 
 /// How a process ended, as a sentence fragment. The engine's init and every shell end with 126

@@ -60,10 +60,13 @@ pub(super) fn sort<'a>(world: &World<'a>, stored: &StoredApp, limits: Limits) ->
     sorted
 }
 
-/// While a rollout is held, replicas of both revisions stay as far as the ceiling lets them: those
-/// that are not ready go first, then the highest ordinals.
+/// While a rollout is held, replicas of both revisions stay as far as the ceiling lets them, and as
+/// many as are wanted where there are those of one only: those that are not ready go first, then the
+/// highest ordinals.
 fn retire_held(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
-    let most = usize::try_from(limits.ceiling).unwrap_or(usize::MAX);
+    let mixed = !sorted.current.is_empty() && !sorted.outdated.is_empty();
+    let most = if mixed && limits.want > 0 { limits.ceiling } else { limits.want };
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
     let have = u32::try_from(sorted.current.len() + sorted.outdated.len()).unwrap_or(u32::MAX);
     while sorted.current.len() + sorted.outdated.len() > most {
         let stay = sorted.current.iter().chain(&sorted.outdated);
@@ -99,7 +102,8 @@ fn retire_surplus(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
 }
 
 /// Older replicas go as far as enough others are ready, or, where they are not ready themselves,
-/// as far as enough others are there.
+/// as far as enough others are there. One of a revision that has failed goes as soon as it is not
+/// ready: it would only fail once more.
 fn retire_outdated(world: &World<'_>, stored: &StoredApp, limits: Limits, sorted: &mut Sorted<'_>) {
     // Without successors that could be made nothing is given up.
     if !stored.is_deployable() && limits.want > 0 {
@@ -121,7 +125,9 @@ fn retire_outdated(world: &World<'_>, stored: &StoredApp, limits: Limits, sorted
     let mut kept = u32::try_from(rest.len()).unwrap_or(u32::MAX);
     for replica in rest.drain(..) {
         let is_ready = world.is_ready(replica);
-        let enough = if !is_live(replica) && !can_restart(world, stored, replica) {
+        let hopeless = !is_live(replica) && !can_restart(world, stored, replica)
+            || !is_ready && is_of_failed(world, stored, replica);
+        let enough = if hopeless {
             true
         } else if is_kept(replica) {
             false
@@ -145,6 +151,12 @@ fn retire_outdated(world: &World<'_>, stored: &StoredApp, limits: Limits, sorted
 fn can_restart(world: &World<'_>, stored: &StoredApp, replica: &ObservedReplica) -> bool {
     let revision = replica.labels.revision;
     revision == stored.revision || world.revision(&stored.spec.name, revision).is_some()
+}
+
+/// Whether the older revision that it runs has failed.
+fn is_of_failed(world: &World<'_>, stored: &StoredApp, replica: &ObservedReplica) -> bool {
+    let own = world.revision(&stored.spec.name, replica.labels.revision);
+    own.is_some_and(|kept| kept.course.outcome.failure().is_some())
 }
 
 /// Whether the replica is on its way out already: among equals it is preferred, so that a choice

@@ -92,7 +92,9 @@ fn phase(
     }
     let restarted = sorted.current.iter().any(|r| r.labels.restarts > 0 || is_down(r));
     let nothing = sorted.current.is_empty() && sorted.outdated.is_empty();
-    if (restarted && sorted.outdated.is_empty()) || (complete && ingress_failure(world).is_some()) {
+    if (restarted && sorted.outdated.is_empty())
+        || (complete && ingress_failure(world, stored).is_some())
+    {
         Phase::Degraded
     } else if nothing && facts.want > 0 && sorted.leaving.is_empty() {
         Phase::Pending
@@ -117,10 +119,10 @@ fn is_failed(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>, own: &P
     // Of a revision on its way the verdict says so, as soon as it is one.
     let open = stored.course.outcome == Outcome::Progressing && !stored.paused;
     let lasting = !open && own.waiting.iter().any(|w| is_lasting(world, w));
-    let looping = !open
-        && sorted.current.iter().any(|r| restart::is_looping(r, world.is_ready(r), world.now));
+    let looping =
+        !open && sorted.current.iter().any(|r| restart::is_looping(world, r, stored.course_since));
     let unroutable = !own.routes.is_empty()
-        && ingress_failure(world).is_some_and(|(_, kind)| kind != FailureKind::Passing);
+        && ingress_failure(world, stored).is_some_and(|(_, kind)| kind != FailureKind::Passing);
     lasting || looping || unroutable
 }
 
@@ -130,7 +132,14 @@ fn is_lasting(world: &World<'_>, waiting: &Waiting) -> bool {
     failures.any(|f| f.kind != FailureKind::Passing && f.message == *message)
 }
 
-fn ingress_failure<'a>(world: &World<'a>) -> Option<(&'a str, FailureKind)> {
+/// Why the ingress does not serve the app: its own routes are refused, or it serves no new table
+/// at all.
+fn ingress_failure<'a>(world: &World<'a>, stored: &StoredApp) -> Option<(&'a str, FailureKind)> {
+    let quarantined = &world.observed.quarantined;
+    if !quarantined.is_empty() {
+        let text = quarantined.get(&stored.spec.name)?;
+        return Some((text, FailureKind::Lasting));
+    }
     let failure = world.observed.failures.get(&CallKey::Routes)?;
     Some((&failure.message, failure.kind))
 }
@@ -166,16 +175,13 @@ fn cause(
         return (Cause::Waits(waiting.clone()), waiting.until);
     }
     if let Some(looping) =
-        sorted.current.iter().find(|r| restart::is_looping(r, world.is_ready(r), world.now))
+        sorted.current.iter().find(|r| restart::is_looping(world, r, stored.course_since))
     {
-        let last = match looping.is_running() {
-            true => looping.labels.last_end.clone(),
-            false => Some(restart::cause(looping, memory)),
-        };
+        let last = restart::newest_end(world, looping, memory);
         let (pod, restarts) = (looping.pod(), looping.labels.restarts);
         return (Cause::Looping { pod, last, restarts }, None);
     }
-    if let (false, Some((message, _))) = (facts.routed, ingress_failure(world)) {
+    if let (false, Some((message, _))) = (facts.routed, ingress_failure(world, stored)) {
         return (Cause::Ingress { message: message.to_owned() }, None);
     }
     if stored.paused && !sorted.outdated.is_empty() {
@@ -210,12 +216,12 @@ fn staying(
     let (state, message) = match &replica.state {
         ContainerState::Created => (PodState::Starting, String::new()),
         ContainerState::Running { .. } => (PodState::Running, not_ready(world, replica)),
-        ContainerState::Paused => (PodState::Stopping, restart::cause(replica, memory)),
+        ContainerState::Paused => (PodState::Stopping, restart::cause(world, replica, memory)),
         ContainerState::Removing => (PodState::Stopping, String::new()),
         ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => {
             let waits = wait.is_some_and(|w| matches!(w.wait, Wait::BackOff { .. }));
             let state = if waits { PodState::BackOff } else { PodState::Exited };
-            (state, restart::cause(replica, memory))
+            (state, restart::cause(world, replica, memory))
         }
     };
     let next_try = wait.and_then(|w| w.until);

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::app::OnFailure;
 use crate::plan::{Action, CallKey, Plan, Planned, Reason, Verdict, Wait, Waiting};
 use crate::runtime::{ContainerId, ContainerState};
-use crate::state::{FailureKind, ObservedReplica, Readiness};
+use crate::state::{self, FailureKind, ObservedReplica, Readiness};
 use crate::store::{Outcome, RevisionCause, StoredApp};
 
 use super::rollout::Sorted;
@@ -77,10 +77,10 @@ fn failure(
         return Some(Failure { reason, shown_by: None });
     }
     let looping = |r: &&&ObservedReplica| {
-        r.labels.revision == stored.revision && restart::is_looping(r, world.is_ready(r), world.now)
+        r.labels.revision == stored.revision && restart::is_looping(world, r, stored.course_since)
     };
     if let Some(looping) = sorted.current.iter().find(looping) {
-        return Some(keeps_failing(stored, looping));
+        return Some(keeps_failing(world, stored, looping));
     }
     if stored.course.outcome != Outcome::Progressing {
         return None;
@@ -95,7 +95,10 @@ fn lasting_failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
         return None;
     }
     let name = &stored.spec.name;
-    let failed = world.observed.failures.iter().find(|(key, failure)| {
+    // What failed before it was given another chance shows nothing.
+    let since = |failure: &state::Failure| failure.at >= stored.course_since;
+    let failures = world.observed.failures.iter().filter(|(_, failure)| since(failure));
+    let failed = failures.into_iter().find(|(key, failure)| {
         let missing = [FailureKind::ImageMissing, FailureKind::ImageDenied];
         match key {
             CallKey::Image { app, revision } => {
@@ -117,13 +120,14 @@ fn lasting_failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
     failed.map(|(_, failure)| failure.message.clone())
 }
 
-fn keeps_failing(stored: &StoredApp, replica: &ObservedReplica) -> Failure {
-    let (pod, limit) = (replica.pod(), stored.spec.resources.memory);
-    let cause = restart::cause(replica, limit.map(|limit| limit.to_string()).as_deref());
-    let reason = match (&replica.readiness.failure(), cause.is_empty()) {
-        (Some(answer), true) => format!("{pod} keeps failing: {answer}"),
-        (None, true) => format!("{pod} keeps failing"),
-        (_, false) => format!("{pod} keeps failing: {cause}"),
+fn keeps_failing(world: &World<'_>, stored: &StoredApp, replica: &ObservedReplica) -> Failure {
+    let pod = replica.pod();
+    let limit = stored.spec.resources.memory.map(|limit| limit.to_string());
+    let end = restart::newest_end(world, replica, limit.as_deref());
+    let cause = end.or_else(|| replica.readiness.failure().map(str::to_owned));
+    let reason = match cause {
+        Some(cause) => format!("{pod} keeps failing: {cause}"),
+        None => format!("{pod} keeps failing"),
     };
     Failure { reason, shown_by: Some((pod, replica.id.clone())) }
 }
@@ -167,15 +171,11 @@ fn stands_in_the_way(sorted: &Sorted<'_>, waiting: &Waiting) -> bool {
     };
     let leaving = sorted.leaving.iter().map(|(replica, _)| *replica);
     let mut old = sorted.outdated.iter().copied().chain(leaving);
-    let unknown = |r: &&ObservedReplica| {
-        r.readiness == Readiness::Unknown && r.is_running() && Some(r.pod()) == waiting.pod
-    };
-    is_hard
-        && !old.any(|r| Some(r.pod()) == waiting.pod)
-        && !sorted.current.iter().copied().any(|r| unknown(&r))
+    is_hard && !old.any(|r| Some(r.pod()) == waiting.pod)
 }
 
-/// When the rollout last got on: it began, a new replica was made, or one became ready for good.
+/// When the rollout last got on: it began, a new replica was made, or one became ready for good, or
+/// was so until then. The time in which nobody acted is none that it has taken.
 fn last_progress(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>) -> Timestamp {
     let own = sorted.current.iter().filter(|r| r.labels.revision == stored.revision);
     let steps = own.flat_map(|replica| {
@@ -184,9 +184,11 @@ fn last_progress(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>) -> 
             Readiness::Ready { since } if world.is_available(stored, replica) => Some(since),
             _ => None,
         };
-        [made, ready].into_iter().flatten()
+        let until = world.observed.ready_until.get(&replica.id).copied();
+        [made, ready, until].into_iter().flatten()
     });
-    steps.fold(stored.course_since, Timestamp::max).min(world.now)
+    let begin = world.observed.acting_since.into_iter().fold(stored.course_since, Timestamp::max);
+    steps.fold(begin, Timestamp::max).min(world.now)
 }
 
 fn is_complete(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>, plan: &Plan) -> bool {

@@ -142,6 +142,11 @@ fn configured(
             spec: put.spec.clone(),
             generation: present.generation + 1,
             updated_at: put.now,
+            course_since: match present.spec.replicas {
+                // Without replicas nothing was under way.
+                0 => put.now,
+                _ => present.course_since,
+            },
             ..present.clone()
         };
         let dropped = dropped(&app, revisions);

@@ -100,8 +100,11 @@ pub fn decide_revise(
                 // Whoever lets a failed rollout go on gives it another chance.
                 app.course.outcome = Outcome::Progressing;
                 app.course.tries = app.course.tries.saturating_add(1);
-                app.course_since = revise.now;
                 written = put::present(&app, revisions).into_iter().collect();
+            }
+            if !paused {
+                // The time that it was held is no time that it has taken.
+                app.course_since = revise.now;
             }
             Ok(Decided { put: Put { app, change: Change::Configured }, written, dropped: vec![] })
         }
@@ -177,9 +180,10 @@ fn undo_target<'a>(
     }
     let present = app.content_hash();
     let others = || revisions.iter().rev().filter(|kept| kept.content_hash() != present);
-    // Without one that was ever complete, the one before has to do.
+    // Without one that was ever complete, the one before has to do, unless it has failed.
     let complete = others().find(|kept| kept.course.outcome.was_complete());
-    complete.or_else(|| others().next()).ok_or_else(none)
+    let open = || others().find(|kept| kept.course.outcome.failure().is_none());
+    complete.or_else(open).ok_or_else(none)
 }
 
 /// A new revision with the content and the image of an earlier one. What is no part of a revision
@@ -194,8 +198,9 @@ fn go_back(
 ) -> Result<Decided, StoreError> {
     let mut spec: AppSpec = target.spec.clone();
     identity::keep_unfrozen(&mut spec, &app.spec);
-    let course =
-        Course { cause, pre_deployed: true, salt: target.course.salt, ..Course::default() };
+    // The command before it is not run twice, but it has to have succeeded once.
+    let Course { pre_deployed, salt, .. } = target.course;
+    let course = Course { cause, pre_deployed, salt, ..Course::default() };
     let next = Next { spec, image_id: target.image_id.clone(), course };
     put::succeed(app, revisions, next, newest_seen, now)
 }

@@ -10,13 +10,15 @@
 //! ingress down says="why"
 //! ingress serving            the table of all replicas that are `routed`
 //! engine away says="why"
+//! acting ago=5s              since when there is somebody who acts; for ever unless given
+//! quarantined web says="why" an app whose routes the ingress refused
 //! app web rev=2              an app that is wanted. Keys: gen image replicas host path port volume
 //!                            memory grace signal pull removed-through http drain pre-deploy, of the
 //!                            rollout surge unavailable min-ready deadline; words: unpinned stop-first
 //!                            start-first pause-on-failure. How its revision went: complete=5s
 //!                            fallback=1 since=1m salt=1 back-from=2 back-to=1 says="why"; words: progressing
 //!                            failed paused pre-deployed; stable unless it is said
-//! revision web 1             how an older revision differs from the app; or `lost`: not kept
+//! revision web 1             how an older revision differs from the app; `lost`: not kept; `failed`
 //! tombstone web ago=10s      an app that was deleted, 0s ago unless given
 //! web-1 ready routed         a replica, or several: web-1..3
 //! job web running            the container of the command before the app's revision
@@ -34,7 +36,7 @@
 //!   `exited` or `oom` (`code= ran=`), or `start-failed says=`. `ago=` is how long it is so.
 //! - A replica that is `ready` is so for 60 s, or `ready-for=1s`.
 //! - Further: `rev=` (the app's), `restarts=`, `streak=` (as `restarts`), `last="how the container
-//!   before it ended"`, `address=`, `routed`,
+//!   before it ended"`, `stopped="why we stopped it"`, `ready-until=5s` (unready since), `address=`, `routed`,
 //!   `draining=5s` (no longer routed for so long), `drained`, `evicted`.
 //! - A CALL is `network`, `routes`, `image web 2`, `create web-3 2` (the revision, which is the
 //!   app's if left out), `forget web` or `container web-1` (with `rev=` and `restarts=` where a pod
@@ -106,6 +108,8 @@ struct Reading {
     specs: BTreeMap<(AppName, u64), AppSpec>,
     /// Revisions that the store does not keep.
     lost: BTreeSet<(AppName, u64)>,
+    /// Older revisions that have failed.
+    failed: BTreeSet<(AppName, u64)>,
     /// Addresses that are in use.
     taken: BTreeSet<Ipv4Addr>,
     routed: BTreeSet<ContainerId>,
@@ -120,6 +124,7 @@ impl Reading {
             subnet,
             specs: BTreeMap::new(),
             lost: BTreeSet::new(),
+            failed: BTreeSet::new(),
             taken: [identity::ingress_address(subnet)].into(),
             routed: BTreeSet::new(),
         }
@@ -139,6 +144,11 @@ impl Reading {
                 }
                 observed.engine =
                     Engine::Away { since: before(line.span("ago")?), reason: line.says()? };
+            }
+            "acting" => observed.acting_since = Some(before(line.span("ago")?)),
+            "quarantined" => {
+                let app = line.name_or("the app's name is missing")?;
+                observed.quarantined.insert(app, line.says()?);
             }
             "app" => self.app(line)?,
             "revision" => self.revision(line)?,

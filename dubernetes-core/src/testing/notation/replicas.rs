@@ -21,6 +21,8 @@ struct Shared {
     restarts: u32,
     streak: u32,
     last_end: Option<String>,
+    stopped_for: Option<String>,
+    ready_until: Option<Timestamp>,
     life: (ContainerState, Timestamp, Readiness),
     routed: bool,
     evicted: bool,
@@ -39,6 +41,8 @@ impl Reading {
             restarts,
             streak: line.value("streak")?.unwrap_or(restarts),
             last_end: line.value("last")?,
+            stopped_for: line.value("stopped")?,
+            ready_until: line.span("ready-until")?.map(|ago| before(Some(ago))),
             routed: line.word("routed"),
             evicted: line.word("evicted"),
             drain: drain(line)?,
@@ -71,6 +75,12 @@ impl Reading {
         }
         if shared.evicted {
             observed.evicted.insert(id.clone());
+        }
+        if let Some(why) = shared.stopped_for {
+            observed.stopped_for.insert(id.clone(), why);
+        }
+        if let Some(until) = shared.ready_until {
+            observed.ready_until.insert(id.clone(), until);
         }
         if let Some(drain) = shared.drain {
             observed.drains.insert(address, drain);

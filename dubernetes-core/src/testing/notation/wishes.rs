@@ -41,13 +41,16 @@ impl Reading {
     }
 
     pub(super) fn revision(&mut self, line: &mut Line) -> Result<(), String> {
-        let lost = line.word("lost");
+        let (lost, failed) = (line.word("lost"), line.word("failed"));
         let name: AppName = line.name_or("the app's name is missing")?;
         let number = line.name_or("the revision's number is missing")?;
         let mut spec = self.spec(&name, number)?;
         change(&mut spec, line)?;
         if lost {
             self.lost.insert((name.clone(), number));
+        }
+        if failed {
+            self.failed.insert((name.clone(), number));
         }
         self.specs.insert((name, number), spec);
         Ok(())
@@ -88,7 +91,11 @@ impl Reading {
             let Ok(spec) = self.spec(&labels.app, labels.revision) else { continue };
             let image_id = Some(image_id(&spec));
             let revision = labels.revision;
-            let course = Course { outcome: Outcome::Stable, ..Course::default() };
+            let outcome = match self.failed.contains(&place) {
+                true => Outcome::Failed(Box::new(failure("it was bad".to_owned()))),
+                false => Outcome::Stable,
+            };
+            let course = Course { outcome, ..Course::default() };
             kept.insert(place, Revision { revision, spec, image_id, created_at: NOW, course });
         }
         for ((name, _), revision) in kept {
