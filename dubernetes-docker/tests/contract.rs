@@ -102,10 +102,18 @@ async fn a_network_of_our_name_without_our_label_is_left_alone() {
     bench.clean().await;
 }
 
+/// A port that is free now, and not one that the kernel gives to clients (from 32768 on).
+fn free_port() -> std::net::SocketAddr {
+    let begin = 30_000 + std::process::id() % 1000;
+    let mut ports = (begin..begin + 1000).map(|port| u16::try_from(port).unwrap());
+    let is_free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).ok();
+    ports.find_map(is_free).unwrap().local_addr().unwrap()
+}
+
 #[tokio::test]
 async fn a_published_port_answers_on_the_host() {
     let Some(bench) = Bench::new("ports").await else { return };
-    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let free = free_port();
     let mut request = bench.request("web", 16);
     request.command = ["httpd", "-f", "-p", "80", "-h", "/tmp"].map(str::to_owned).into();
     request.ports =

@@ -13,6 +13,7 @@ pub mod door;
 pub mod http;
 pub mod load;
 pub mod manifest;
+pub mod port;
 pub mod program;
 pub mod registry;
 mod report;

@@ -4,7 +4,6 @@
 //! carries its label goes. Nothing else is touched.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
@@ -22,15 +21,16 @@ use tokio::process::Command;
 use crate::door::Door;
 use crate::eventually;
 use crate::manifest::{BUSYBOX, Manifest, WHOAMI};
+use crate::port::Port;
 use crate::program::{Ran, docker, run};
 use crate::{report, slots};
 
 /// Marks what a test makes besides its instance, so that it goes with it.
 pub const SCENARIO: &str = "dubernetes-tests.scenario";
 /// How long an orchestrator may take until it answers; how fast it is, one test says.
-const START_LIMIT: Duration = Duration::from_secs(15);
-/// The longest that an orchestrator may take to end after SIGTERM.
-pub const END_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long an orchestrator may take to end; how fast it is, one test says.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// A test, of which [`here`](crate::here) makes one.
 #[derive(Debug)]
@@ -86,6 +86,7 @@ pub struct Scenario {
     serve: Mutex<Option<Child>>,
     /// The engine's socket as the program is told it, if not the usual one.
     socket: Mutex<Option<PathBuf>>,
+    _port: Port,
 }
 
 impl Scenario {
@@ -98,10 +99,22 @@ impl Scenario {
         let (runtime, ingress_image) = engine;
         let folder = tempfile::Builder::new().prefix("dubernetes-e2e-").tempdir().unwrap();
         std::fs::create_dir(folder.path().join("state")).unwrap();
-        let port = free_port();
+        let taken = Port::take();
+        let port = taken.number;
         let serve = Mutex::new(None);
         let socket = Mutex::new(None);
-        Self { instance, port, runtime, test, program, ingress_image, folder, serve, socket }
+        Self {
+            instance,
+            port,
+            runtime,
+            test,
+            program,
+            ingress_image,
+            folder,
+            serve,
+            socket,
+            _port: taken,
+        }
     }
 
     /// A second instance beside this one.
@@ -296,11 +309,6 @@ pub fn interrupt(child: &tokio::process::Child) {
 
 fn send(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
-}
-
-/// A port that is free now, and taken by nobody within the next moment, most probably.
-pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Drop for Scenario {

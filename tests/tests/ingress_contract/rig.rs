@@ -22,6 +22,7 @@ use dubernetes_core::testing::gate::engine_or_skip;
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
 use dubernetes_nginx::{NginxConfig, NginxIngress};
+use dubernetes_tests::port::Port;
 use dubernetes_tests::websocket::WebSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -43,6 +44,7 @@ pub(crate) struct Rig {
     network: Network,
     nginx: ImageRef,
     posting: AtomicBool,
+    _port: Port,
 }
 
 /// Runs `test` with a rig of its own and takes everything away afterwards, also when it fails.
@@ -123,10 +125,17 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl
 impl Rig {
     async fn make(runtime: DockerRuntime, instance: InstanceName, nginx: ImageRef) -> Self {
         let network = runtime.ensure_network(&instance).await.unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let posting = AtomicBool::new(true);
-        let mut rig =
-            Self { runtime, instance, upstreams: Vec::new(), port, network, nginx, posting };
+        let taken = Port::take();
+        let mut rig = Self {
+            runtime,
+            instance,
+            upstreams: Vec::new(),
+            port: taken.number,
+            network,
+            nginx,
+            posting: AtomicBool::new(true),
+            _port: taken,
+        };
         for ordinal in 1..=3 {
             let endpoint = rig.upstream(ordinal).await;
             rig.upstreams.push(endpoint);
