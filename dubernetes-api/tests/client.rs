@@ -150,7 +150,8 @@ async fn a_watch_goes_on_until_the_server_stops_at_once() {
     let stopped = tokio::time::Instant::now();
     served.stop.cancel();
     soon(served.server).await.unwrap().unwrap();
-    assert!(stopped.elapsed() < Duration::from_secs(3), "{:?}", stopped.elapsed());
+    // The server would wait so long for requests that do not end.
+    assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
     let last = loop {
         if let Err(error) = soon(apps.next()).await.unwrap() {
             break error;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use dubernetes_core::event::Event;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{Container, ContainerRuntime as _, ContainerState};
 use serde_json::Value;
@@ -110,26 +111,30 @@ impl Scenario {
         counts
     }
 
-    /// Replicas 1 to `replicas` of `app` answer equally often, give or take two in ten.
+    /// Replicas 1 to `replicas` of `app` answer equally often soon, give or take two in ten.
     ///
     /// # Panics
     ///
-    /// If they do not.
+    /// If they do not, or if a request is not answered with 200 meanwhile.
     pub async fn answers_evenly(&self, host: &str, app: &str, replicas: u32) {
         let wanted: BTreeSet<_> = (1..=replicas).map(|n| format!("{app}-{n}")).collect();
         assert_eq!(self.share_evenly(host, replicas).await, wanted, "who answers under {host}");
     }
 
-    /// So many replicas, whatever their names, answer equally often; their names.
+    /// So many replicas, whatever their names, answer equally often soon: a reload on the way begins
+    /// the round anew. Their names.
     ///
     /// # Panics
     ///
-    /// If they do not.
+    /// If they do not, or if a request is not answered with 200 meanwhile.
     pub async fn share_evenly(&self, host: &str, replicas: u32) -> BTreeSet<String> {
-        let counts = self.answered_by(host, 10 * replicas).await;
-        assert_eq!(u32::try_from(counts.len()), Ok(replicas), "under {host}: {counts:?}");
-        assert!(counts.values().all(|n| (8..=12).contains(n)), "uneven under {host}: {counts:?}");
-        counts.into_keys().collect()
+        eventually(&format!("{replicas} share what comes for {host}"), SOON, async || {
+            let counts = self.answered_by(host, 10 * replicas).await;
+            let is_even = counts.values().all(|n| (8..=12).contains(n));
+            expect(u32::try_from(counts.len()) == Ok(replicas) && is_even, &counts)?;
+            Ok(counts.into_keys().collect())
+        })
+        .await
     }
 
     /// All containers of the instance, nginx too.
@@ -220,16 +225,22 @@ impl Scenario {
         .await
     }
 
-    /// The reasons and messages of the events so far, the oldest first.
+    /// The events so far, the oldest first.
     ///
     /// # Panics
     ///
     /// If there is no list.
-    pub async fn events(&self) -> Vec<(String, String)> {
+    pub async fn recorded(&self) -> Vec<Event> {
         let list = self.run(&["get", "events", "-o", "json"]).await.succeeds().json();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let events = list["items"].as_array().unwrap().iter();
-        events.rev().map(|event| (text(&event["reason"]), text(&event["message"]))).collect()
+        let mut events: Vec<Event> = serde_json::from_value(list["items"].clone()).unwrap();
+        events.reverse();
+        events
+    }
+
+    /// The reasons and messages of the events so far, the oldest first.
+    pub async fn events(&self) -> Vec<(String, String)> {
+        let events = self.recorded().await.into_iter();
+        events.map(|event| (event.reason, event.message)).collect()
     }
 
     /// nginx as it runs now.

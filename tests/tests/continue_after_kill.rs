@@ -12,8 +12,10 @@ use dubernetes_tests::{Scenario, busybox, eventually, here, whoami};
 
 /// Enough for every state of a rollout of two replicas.
 const MOST_KILLS: usize = 20;
-/// A start takes less than a second.
-const LIMIT: Duration = Duration::from_secs(100);
+/// So many there are also where a look takes long, and states pass unseen.
+const FEWEST_KILLS: usize = 3;
+/// A start takes less than a second on a machine that does nothing else.
+const LIMIT: Duration = Duration::from_secs(300);
 
 fn web() -> Manifest {
     let times = "rollout: { min_ready: 500ms }\nstop: { grace: 2s }";
@@ -40,18 +42,20 @@ async fn state(s: &Scenario) -> String {
 }
 
 /// Kills the orchestrator in each state that is seen for the first time, until the revision
-/// `last` is complete. What was seen.
-async fn killed_everywhere(s: &Scenario, last: u64) -> BTreeSet<String> {
+/// `last` is complete.
+async fn killed_everywhere(s: &Scenario, last: u64) {
     let mut seen = BTreeSet::from([state(s).await]);
+    let mut kills = 0;
     let start = Instant::now();
     loop {
         let status = s.app("web").await["status"].clone();
         if status["revision"] == last && status["rollout"] == "complete" {
-            assert!(seen.len() > 5, "hardly a state was seen: {seen:#?}");
-            return seen;
+            assert!(kills >= FEWEST_KILLS, "killed {kills} times only: {seen:#?}");
+            return;
         }
         assert!(start.elapsed() < LIMIT, "{status} after {seen:#?}");
-        if seen.insert(state(s).await) && seen.len() < MOST_KILLS {
+        if seen.insert(state(s).await) && kills < MOST_KILLS {
+            kills += 1;
             s.kill().await;
             s.serve().await;
         }

@@ -124,7 +124,7 @@ fn a_taken_port_is_named_and_used_once_it_is_free() {
         let ids = s.ids("web").await;
 
         drop(other);
-        let limit = Duration::from_secs(35);
+        let limit = Duration::from_secs(60);
         eventually("it answers once the port is free", limit, async || {
             s.ask("web.test", "/").await.map(drop)
         })

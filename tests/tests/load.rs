@@ -23,8 +23,8 @@ const RATE: u32 = 300;
 const OTHER_RATE: u32 = 20;
 const REPLICAS: u32 = 5;
 /// A replica that was killed is routed to until that is noticed, and the slow answers that it owes are
-/// missed at once; so long after the kill nobody may fail any more.
-const KILL_WINDOW: Duration = Duration::from_secs(4);
+/// missed at once; so long after its successor runs nobody may fail any more.
+const KILL_WINDOW: Duration = Duration::from_secs(1);
 
 /// The app, the load on it, and what was done so far.
 struct Story<'a> {
@@ -99,12 +99,12 @@ impl Story<'_> {
         let id = &running["web-2"];
         let from = self.load.now();
         docker(&["kill", id]).await;
-        self.kills.push((from, self.load.now() + KILL_WINDOW));
         eventually("another one takes its place", 2 * SOON, async || {
             let now = self.s.running("web").await;
             expect(now.len() == 5 && now.get("web-2").is_some_and(|new| new != id), now)
         })
         .await;
+        self.kills.push((from, self.load.now() + KILL_WINDOW));
         self.s.is_in("Ready", "web", 2 * SOON).await;
         self.done("a killed replica").await;
     }

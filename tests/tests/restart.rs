@@ -103,7 +103,7 @@ fn a_second_orchestrator_on_the_same_state_is_refused() {
     here!().run(async |s| {
         s.serve().await;
         let second = s.run(&["serve"]).await.fails(1);
-        assert!(second.took < Duration::from_secs(1), "{:?}", second.took);
+        assert!(second.took < Duration::from_secs(10), "{:?}", second.took);
         let pid = s.pid().to_string();
         assert!(second.stderr.contains(&pid), "{pid} is not named: {}", second.stderr);
         // The first one has not even noticed.

@@ -1,7 +1,5 @@
 //! A change replaces replicas one at a time, and nobody who asks notices.
 
-use std::time::Duration;
-
 use dubernetes_tests::checks::{SOON, expect};
 use dubernetes_tests::load::Load;
 use dubernetes_tests::manifest::{Manifest, WHOAMI};
@@ -208,7 +206,7 @@ fn a_lone_writer_of_a_volume_is_never_joined_by_a_second_one() {
             ran = s.apply(&changed) => assert_eq!(ran.stdout, "app/web configured\n"),
             never = s.stays_between("web", 0, 1) => never,
         }
-        eventually("the count goes on", Duration::from_secs(10), async || {
+        eventually("the count goes on", SOON, async || {
             let answer = s.ask("web.test", "/").await?;
             expect(answer.says("Count").as_deref() == Some("2"), answer.text())
         })

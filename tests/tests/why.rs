@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 /// Far more than `why` should take on a machine that does nothing else.
-const LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// All of `texts` are in the line, or what is there instead.
 fn names(line: &str, texts: &[&str]) -> Result<(), String> {

@@ -80,7 +80,7 @@ async fn a_body_in_chunks_is_put_together() {
 #[tokio::test]
 async fn a_body_without_an_end_is_cut_and_still_an_answer() {
     let (port, _served) = serve(b"HTTP/1.1 200 OK\r\n\r\nfirst", true).await;
-    let answer = probe(http(port), 300).await;
+    let answer = probe(http(port), 2000).await;
     assert_eq!(answer, ProbeAnswer::Http { status: 200, body: "first".into() });
 }
 

@@ -10,8 +10,9 @@ use super::{Failure, Shared, Tally};
 use crate::http::{Connection, Request};
 
 /// A server may close a connection that idles, and a request may cross with that; nginx promises
-/// one second of patience, so a client that was held up for longer than this connects anew.
-const STALE: Duration = Duration::from_millis(950);
+/// one second of patience, so a client that was held up for longer than this connects anew. The
+/// rest of that second is for the request to arrive on a busy machine.
+const STALE: Duration = Duration::from_millis(800);
 /// How long a connection that was opened ahead waits for its request.
 const AHEAD: Duration = Duration::from_secs(3);
 /// A load that nobody stops ends by itself.
