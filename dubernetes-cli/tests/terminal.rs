@@ -251,11 +251,11 @@ fn closed_files_and_readers_that_go_early_end_nothing_badly() {
         let output = sh(&script, folder);
         assert_eq!(text(&output.stderr), "code 0\n", "{command}");
     }
-    for command in ["events -w", "get apps -w", "logs web -f", "completion zsh", "man"] {
-        let script = format!("timeout 10 $dubernetes {command} | (exec <&-; sleep 0.2)");
-        let output = sh(&script, folder);
-        let told = text(&output.stderr);
-        assert!(!told.contains("error") && !told.contains("panic"), "{command}: {told}");
+    for command in ["events -w", "get apps -w", "completion zsh", "man"] {
+        // By itself: `timeout` would end it with 124.
+        let ends = format!("timeout 60 $dubernetes {command}; echo code $? >&2");
+        let output = sh(&format!("({ends}) | (exec <&-; sleep 0.2)"), folder);
+        assert_eq!(text(&output.stderr), "code 0\n", "{command}");
     }
     let full = sh("$dubernetes get apps > /dev/full", folder);
     assert_eq!(full.status.code(), Some(1), "{full:?}");
@@ -301,12 +301,15 @@ fn each_kind_of_ending_has_its_code() {
     assert_eq!(code("get frobs"), Some(2), "usage");
     assert_eq!(code("--host unix:///nonexistent/socket get apps"), Some(3), "unreachable");
     assert_eq!(code(&format!("apply --timeout 300ms {slow}")), Some(4), "timed out");
-    let interrupted = sh(&format!("timeout -s INT 1 $dubernetes apply {slow}; echo $?"), folder);
-    // `timeout` says 124 itself unless it is told to pass the code on.
-    let preserved =
-        sh(&format!("timeout --preserve-status -s INT 1 $dubernetes apply {slow}"), folder);
-    assert_eq!(text(&interrupted.stdout).lines().last(), Some("124"), "{interrupted:?}");
-    assert_eq!(preserved.status.code(), Some(130), "{preserved:?}");
+
+    let mut apply = bare(PROGRAM, folder);
+    apply.args(["apply", &slow.to_string()]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = apply.spawn().unwrap();
+    // From its first line on it is ready to be interrupted.
+    child.stderr.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    sh(&format!("kill -INT {}", child.id()), folder);
+    // One that the signal had killed would have no code of its own.
+    assert_eq!(child.wait().unwrap().code(), Some(130), "interrupted");
 }
 
 #[test]
@@ -317,7 +320,7 @@ fn an_endless_file_is_refused_at_once() {
         let output = sh(script, folder.path());
         let told = text(&output.stderr);
         assert!(output.status.code() == Some(1) && told.contains("larger than 1 MiB"), "{told}");
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     }
 }
 

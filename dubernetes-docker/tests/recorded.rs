@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "recorded/deadlines.rs"]
+mod deadlines;
 #[path = "recorded/server.rs"]
 mod server;
 #[path = "recorded/survey.rs"]
@@ -409,47 +411,6 @@ async fn what_a_container_uses_is_read_and_a_stopped_one_is_refused() {
     assert!(stats.memory_bytes > 0 && stats.cpu_nanos > 0, "{stats:?}");
     let stopped = of(recorded!("docker_20_10_stats_stopped")).await.unwrap_err();
     assert!(matches!(stopped, RuntimeError::Rejected { .. }), "{stopped:?}");
-}
-
-// Time is paused and moves on when everybody waits, so a deadline passes at once.
-#[tokio::test(start_paused = true)]
-async fn every_kind_of_call_has_a_deadline() {
-    let engine = RecordedEngine::start(&[
-        ("GET /containers/json", Answer::Silence),
-        ("POST /containers/x/start", Answer::Silence),
-        ("POST /containers/x/stop", Answer::Silence),
-        ("DELETE /containers/x", Answer::Silence),
-        ("GET /version", Answer::Silence),
-        ("GET /networks", Answer::Silence),
-    ]);
-    let runtime = engine.runtime();
-    let started = tokio::time::Instant::now();
-    check_timeout(runtime.list(&instance()).await);
-    check_timeout(runtime.start(&id("x")).await);
-    check_timeout(runtime.stop(&id("x"), None, Duration::from_secs(200)).await);
-    check_timeout(runtime.remove(&id("x")).await);
-    check_timeout(runtime.version().await);
-    check_timeout(runtime.ensure_network(&instance()).await);
-    let waited = started.elapsed().as_secs();
-    // 10 + 30 + (200 + 15) + 30 + 10 + 10
-    assert_eq!(waited, 305, "the stop's grace is longer than the client's own limit would allow");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pull_without_progress_times_out() {
-    let progress = r#"{"status":"Downloading","id":"1"}"#.to_owned();
-    let engine = RecordedEngine::start(&[
-        ("GET /images/web:1/json", status(404)),
-        ("POST /images/create", Answer::Stalled(progress)),
-    ]);
-    let image = ImageRef::parse("web:1").unwrap();
-    check_timeout(engine.runtime().ensure_image(&image, PullPolicy::Always).await);
-}
-
-#[track_caller]
-fn check_timeout<T: std::fmt::Debug>(answer: Result<T, RuntimeError>) {
-    let error = answer.unwrap_err();
-    assert!(matches!(error, RuntimeError::Timeout { .. }), "{error:?}");
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use dubernetes_tests::checks::SOON;
+use dubernetes_tests::checks::{SOON, expect};
 use dubernetes_tests::load::Load;
-use dubernetes_tests::{here, whoami};
+use dubernetes_tests::{eventually, here, whoami};
 
 #[test]
 fn a_deleted_app_leaves_nothing_but_its_volume() {
@@ -39,14 +39,24 @@ fn a_deleted_app_leaves_nothing_but_its_volume() {
 fn a_delete_in_the_middle_of_a_create_leaves_nothing() {
     here!().run(async |s| {
         s.serve().await;
-        for _ in 0..4 {
-            s.apply_detached(&whoami("web", 4).host("web.test")).await;
-            let _ = s.run(&["delete", "web"]).await.succeeds();
-            assert!(s.replicas("web").await.is_empty());
+        let names = ["one", "two", "three", "four"];
+        for name in names {
+            s.apply_detached(&whoami(name, 4).host("web.test")).await;
+            eventually("the first replica is there", SOON, async || {
+                expect(!s.replicas(name).await.is_empty(), "no container yet")
+            })
+            .await;
+            let _ = s.run(&["delete", name]).await.succeeds();
+            assert!(s.replicas(name).await.is_empty());
         }
+        let events = s.recorded().await;
+        let complete = events.iter().filter(|event| event.reason == "Complete").count();
+        assert!(complete < names.len(), "no delete came in the middle: {events:#?}");
         // Nothing comes late, either.
         s.apply(&whoami("later", 2).host("web.test")).await;
-        assert!(s.replicas("web").await.is_empty());
+        for name in names {
+            assert!(s.replicas(name).await.is_empty());
+        }
         s.answers("web.test", "later").await;
     });
 }

@@ -1,9 +1,11 @@
 //! Containers that get files before their start: whole, or not there.
 
+use std::cell::Cell;
+
 use dubernetes_core::app::{FileMode, FileTarget, Secret};
 use dubernetes_core::runtime::{
-    ContainerFile, ContainerRequest, ContainerRuntime as _, ContainerState, RuntimeError,
-    exec_to_end,
+    ContainerFile, ContainerId, ContainerRequest, ContainerRuntime as _, ContainerState,
+    RuntimeError, exec_to_end,
 };
 
 use super::bench::{Bench, docker};
@@ -70,18 +72,29 @@ async fn a_container_of_somebody_else_under_that_name_is_left_alone() {
 #[tokio::test]
 async fn nobody_sees_a_container_before_it_has_its_files() {
     let Some(bench) = Bench::new("unseen").await else { return };
+    let (round, met) = (Cell::new(0_u32), Cell::new(0_u32));
     let making = async {
-        for round in 0..8_u32 {
-            let request = with_file(bench.request(&format!("web-{round}"), 17), "/etc/web.conf");
+        // A look meets some of them between their two calls.
+        while met.get() < 3 && round.get() < 100 {
+            round.set(round.get() + 1);
+            let request = bench.request(&format!("web-{}", round.get()), 17);
+            let mut request = with_file(request, "/etc/web.conf");
+            request.files[0].content = Secret::new("x".repeat(1 << 20));
             bench.create(&request).await;
         }
     };
+    let is_unfinished = async || {
+        let name = bench.request(&format!("web-{}.unfinished", round.get()), 17).name;
+        bench.runtime.inspect(&ContainerId(name)).await.is_ok()
+    };
     let looking = async {
         loop {
+            let before = is_unfinished().await;
             for container in bench.runtime.list(&bench.instance).await.unwrap() {
                 assert_eq!(container.state, ContainerState::Created, "{container:?}");
                 assert!(!container.name.ends_with(".unfinished"), "{container:?}");
             }
+            met.set(met.get() + u32::from(before && is_unfinished().await));
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
     };
@@ -90,5 +103,6 @@ async fn nobody_sees_a_container_before_it_has_its_files() {
         () = making => {}
         () = looking => {}
     }
+    assert!(met.get() > 0, "no look met one in the middle, in {} rounds", round.get());
     bench.clean().await;
 }
