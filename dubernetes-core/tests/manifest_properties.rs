@@ -366,19 +366,43 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, ..default }
 }
 
+/// The time in ns that this thread has worked so far: what others do does not count. None where the
+/// kernel does not say.
+fn worked() -> Option<u64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok()
+}
+
+/// A line of what the kernel says of this process, in KiB, such as its memory or the most of it.
+fn memory(key: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim_start_matches([':', '\t', ' ']).trim_end_matches(" kB").parse().ok()
+}
+
+/// What no file may take: a second, and 64 MiB.
+const MOST_WORK: u64 = 1_000_000_000;
+const MOST_MEMORY: u64 = 64 << 10;
+
 /// `PROPTEST_CASES=10000` tries so many changes of each good file.
 #[test]
 fn damaged_files_are_accepted_or_refused_with_a_place() {
     let files = good_files();
     assert!(files.len() > 10, "the good files are gone");
+    let memory_before = memory("VmRSS");
     for file in files {
         let mut runner =
-            TestRunner::new(ProptestConfig { failure_persistence: None, ..config(300) });
+            TestRunner::new(ProptestConfig { failure_persistence: None, ..config(1_000) });
         let mutations = prop::collection::vec(mutation(), 1..5);
         let result = runner.run(&mutations, |mutations| {
             let mut text = file.clone();
             mutations.iter().for_each(|mutation| mutate(&mut text, mutation));
-            match manifest::parse(&[Source { name: "app.yaml".into(), text: text.clone() }]) {
+            let before = worked();
+            let read = manifest::parse(&[Source { name: "app.yaml".into(), text: text.clone() }]);
+            if let (Some(before), Some(after)) = (before, worked()) {
+                prop_assert!(after - before < MOST_WORK, "it took {} ns", after - before);
+            }
+            match read {
                 Ok(parsed) => {
                     for located in parsed.apps {
                         prop_assert_eq!(located.spec.problems(), []);
@@ -389,6 +413,9 @@ fn damaged_files_are_accepted_or_refused_with_a_place() {
             Ok(())
         });
         result.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&file)));
+    }
+    if let (Some(before), Some(most)) = (memory_before, memory("VmHWM")) {
+        assert!(most.saturating_sub(before) < MOST_MEMORY, "{before} KiB, and then {most}");
     }
 }
 

@@ -10,6 +10,7 @@ mod world;
 
 use dubernetes_core::replay::Decision;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use world::{Choices, World};
 
 /// Rounds with faults and changes.
@@ -30,9 +31,15 @@ fn storm(mut world: World) -> World {
     world
 }
 
+/// The seeds of earlier failures are in the file beside this one, and run first.
+fn config() -> ProptestConfig {
+    let seeds = FileFailurePersistence::WithSource("proptest-regressions");
+    ProptestConfig { failure_persistence: Some(Box::new(seeds)), ..ProptestConfig::default() }
+}
+
 proptest! {
     // `PROPTEST_CASES=20000` makes the run longer than the 256 cases of every day.
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_storm_ends_in_what_is_wanted(choices in prop::collection::vec(any::<u8>(), 600)) {
@@ -80,11 +87,7 @@ proptest! {
 
 proptest! {
     // 42 cases of 30 rounds each are more than a thousand decisions.
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        cases: ProptestConfig::default().cases / 6,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(ProptestConfig { cases: config().cases / 6, ..config() })]
 
     #[test]
     fn decisions_that_were_kept_are_made_again(choices in prop::collection::vec(any::<u8>(), 600)) {
