@@ -1,5 +1,5 @@
-//! Hosts and paths out of any bytes: refused by their types, or written with no character in the
-//! files that the allow-lists do not have.
+//! Routes out of any bytes: refused by their types, or written with no character in the files that
+//! the allow-lists do not have.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use dubernetes_core::ingress::RouteTable;
 use dubernetes_nginx::config::{Site, write};
 use libfuzzer_sys::fuzz_target;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const SITE: Site = Site {
     address: Ipv4Addr::new(10, 89, 0, 2),
@@ -17,26 +17,36 @@ const SITE: Site = Site {
 };
 
 /// The table with one route, if its texts are legal.
-fn table(host: &str, path: &str, app: &str) -> Option<RouteTable> {
-    let route = json!({"app": app, "host": host, "path": path, "endpoints": []});
+fn table(host: &str, path: &str, app: &str, endpoints: &[Value]) -> Option<RouteTable> {
+    let route = json!({"app": app, "host": host, "path": path, "endpoints": endpoints});
     serde_json::from_value(json!({"routes": [route]})).ok()
 }
 
-/// How many of these characters make structure in nginx's files.
+/// How many of these characters make structure in nginx's own files.
 fn structure(table: &RouteTable) -> Vec<usize> {
     let Ok(generation) = write(table, &SITE) else { panic!("legal texts are refused") };
-    let text: String =
-        generation.files.values().map(|file| String::from_utf8_lossy(file).into_owned()).collect();
-    ['{', '}', ';', '"', '\'', '\\', '$', '#', '\n', '\r', '\0']
+    // This one is JSON, and nginx does not read it.
+    let files = generation.files.iter().filter(|(name, _)| *name != "table.json");
+    let text: String = files.map(|(_, file)| String::from_utf8_lossy(file).into_owned()).collect();
+    ['{', '}', ';', '"', '\'', '\\', '$', '#', '\n', '\r', '\0', ' ']
         .map(|sign| text.matches(sign).count())
         .to_vec()
 }
 
-fuzz_target!(|texts: (&str, &str, &str)| {
-    let (host, path, app) = texts;
-    let plain = table("a.test", if path == "/" { "/" } else { "/x" }, "a");
+type Pods<'a> = Vec<(&'a str, [u8; 4], u16)>;
+
+fuzz_target!(|input: (&str, &str, &str, Pods)| {
+    let (host, path, app, pods) = &input;
+    let endpoints = |named: bool| -> Vec<Value> {
+        let endpoint = |(pod, address, port): &(&str, [u8; 4], u16)| {
+            let pod = if named { pod } else { "web-1" };
+            json!({"pod": pod, "address": Ipv4Addr::from(*address), "port": port})
+        };
+        pods.iter().map(endpoint).collect()
+    };
+    let plain = table("a.test", if *path == "/" { "/" } else { "/x" }, "a", &endpoints(false));
     let Some(plain) = plain else { panic!("the shape of a table has changed") };
-    if let Some(table) = table(host, path, app) {
-        assert_eq!(structure(&table), structure(&plain), "{texts:?}");
+    if let Some(table) = table(host, path, app, &endpoints(true)) {
+        assert_eq!(structure(&table), structure(&plain), "{input:?}");
     }
 });

@@ -50,7 +50,7 @@ fn chore(args: &[String]) -> Result<ExitCode> {
         ("images", []) => images::print().map(|()| ExitCode::SUCCESS),
         ("demo", []) => demo::demo(false).map(|()| ExitCode::SUCCESS),
         ("demo", [flag]) if flag == "--keep" => demo::demo(true).map(|()| ExitCode::SUCCESS),
-        ("test", _) => test::test(rest),
+        ("test", _) => test::test(rest, &[]),
         ("tidy", []) => tidy::tidy(),
         ("ci", []) => ci::ci(),
         ("help" | "--help" | "-h", _) => {

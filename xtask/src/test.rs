@@ -16,8 +16,9 @@ const INGRESS_IMAGE: &str = "DUBERNETES_INGRESS_IMAGE";
 /// How many tests run at once where the runner knows no groups: some run several containers.
 const THREADS: &str = "2";
 
-/// The chore. `args` choose tests in the runner's own way; then doc tests are left out.
-pub(crate) fn test(args: &[String]) -> Result<ExitCode> {
+/// The chore. `args` choose tests in the runner's own way; then doc tests are left out. `skipped` is
+/// what could not be checked before, with its reason, and is counted along.
+pub(crate) fn test(args: &[String], skipped: &[&str]) -> Result<ExitCode> {
     let ingress = ingress_image()?;
     let mut report = if run::succeeds(&mut run::cargo(["nextest", "--version"])) {
         nextest(&ingress, args)?
@@ -29,6 +30,9 @@ pub(crate) fn test(args: &[String]) -> Result<ExitCode> {
     if args.is_empty() {
         let doc_tests = &mut run::cargo(["test", "--doc", "--workspace", "--all-features"]);
         report.add(cargo_test(with_image(doc_tests, &ingress))?);
+    }
+    for what in skipped {
+        report.skip(what);
     }
     print!("\n{report}");
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

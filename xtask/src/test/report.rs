@@ -62,6 +62,11 @@ impl Report {
         self.skipped.extend(other.skipped);
     }
 
+    /// Counts what could not be checked, with its reason.
+    pub(super) fn skip(&mut self, what: &str) {
+        self.skipped.insert(what.to_owned());
+    }
+
     /// Whether nothing failed.
     pub(super) fn is_good(&self) -> bool {
         self.failed.is_empty()
