@@ -363,8 +363,10 @@ async fn exec_without_its_protocol_is_refused() {
 async fn hostile_heads_end_the_connection_and_nothing_else() {
     let served = Served::start();
     let many = "x: y\r\n".repeat(1_000);
+    let long = "a".repeat(64 << 10);
     for (request, statuses) in [
         (format!("GET /v1/apps HTTP/1.1\r\nhost: x\r\n{many}\r\n"), ["431", "400"]),
+        (format!("GET /v1/apps HTTP/1.1\r\nhost: x\r\nx: {long}\r\n\r\n"), ["431", "431"]),
         (format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70_000)), ["414", "431"]),
         ("\u{0}\u{1}garbage\r\n\r\n".to_owned(), ["400", "400"]),
     ] {
@@ -378,4 +380,76 @@ async fn hostile_heads_end_the_connection_and_nothing_else() {
         assert!(statuses.contains(&status), "{answer}");
     }
     assert_eq!(served.client.health().await.unwrap().status, "ok");
+}
+
+/// A request with a body that goes on for ever is answered with 413, and nobody reads on.
+#[tokio::test]
+async fn a_body_without_an_end_is_refused_and_not_kept() {
+    let served = Served::start();
+    let head = "PUT /v1/apps/web HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let blank = " ".repeat(64 << 10);
+    let chunk = format!("{:x}\r\n{blank}\r\n", blank.len());
+    for (kind, piece) in [
+        (format!("content-length: {}\r\n\r\n", 1_u64 << 40), blank.clone()),
+        ("transfer-encoding: chunked\r\n\r\n".to_owned(), chunk),
+    ] {
+        let before = memory();
+        let socket = UnixStream::connect(&served.socket).await.unwrap();
+        let (mut reader, mut writer) = socket.into_split();
+        let sending = async {
+            writer.write_all(format!("{head}{kind}").as_bytes()).await.unwrap();
+            let mut sent = 0_usize;
+            while writer.write_all(piece.as_bytes()).await.is_ok() {
+                sent += piece.len();
+            }
+            sent
+        };
+        let mut answer = Vec::new();
+        // That it is cut off while it still sends is no news.
+        let (sent, _) =
+            soon(async { tokio::join!(sending, reader.read_to_end(&mut answer)) }).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(sent < 64 << 20, "{sent} bytes were taken");
+        let grown = memory().saturating_sub(before);
+        assert!(grown < 64 << 10, "{grown} KiB more memory after {sent} bytes");
+    }
+    assert_eq!(served.client.health().await.unwrap().status, "ok");
+}
+
+/// The memory of this process, in KiB.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Two who have seen the same generation change an app at once: one of them wins, and what is
+/// stored is all of it.
+#[tokio::test]
+async fn of_two_changes_of_one_generation_one_wins_whole() {
+    let served = Served::start();
+    let (one, other) = (&served.client, Client::unix(&served.socket).unwrap());
+    served.client.apply(&app("web", "web:1", 1), Some(0)).await.unwrap();
+    for generation in 1..=20 {
+        let port = u16::try_from(generation).unwrap();
+        let wish = |image: &str, replicas| {
+            let mut spec = app("web", image, replicas);
+            spec.port = 1000 + port;
+            spec
+        };
+        let (first, second) = (wish("web:1", 1), wish("web:2", 2));
+        let (one, other) = tokio::join!(
+            one.apply(&first, Some(generation)),
+            other.apply(&second, Some(generation)),
+        );
+        let (won, lost) = match (one, other) {
+            (Ok(_), Err(lost)) => (first, lost),
+            (Err(lost), Ok(_)) => (second, lost),
+            both => panic!("not one of them won: {both:?}"),
+        };
+        assert_eq!(lost.problem().map(|problem| problem.status), Some(409), "{lost}");
+        let stored = served.client.get_app("web").await.unwrap();
+        assert_eq!((stored.generation, stored.spec), (generation + 1, won));
+    }
 }

@@ -156,3 +156,20 @@ fn a_file_to_begin_with_is_valid_and_overwrites_nothing_unasked() {
     assert_eq!((code, out, told.as_str()), (Some(0), second, ""));
     assert_eq!(run(&["init", "Web"]).0, Some(2), "no name of an app");
 }
+
+#[test]
+fn a_file_that_one_may_not_read_is_named_with_the_reason() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.yaml");
+    std::fs::write(&path, "name: web\nimage: web:1\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+    if std::fs::read(&path).is_ok() {
+        // Root may read everything.
+        return;
+    }
+    let output = dubernetes(&["validate", path.to_str().unwrap()]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("app.yaml` cannot be read: ") && told.contains("denied"), "{told}");
+}

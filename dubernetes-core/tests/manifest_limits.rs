@@ -53,6 +53,20 @@ fn a_large_value_is_refused_by_its_name() {
 }
 
 #[test]
+fn values_that_are_too_large_together_are_refused() {
+    let entries = |count: usize| {
+        let value = "x".repeat(32_000);
+        (0..count).map(|n| format!("  A{n}: {value}\n")).collect::<String>()
+    };
+    let text = |count| format!("name: a\nimage: b\nenv:\n{}", entries(count));
+    let source = Source { name: "app.yaml".into(), text: text(8).into_bytes() };
+    assert!(manifest::parse(&[source]).is_ok());
+    let found = first(text(9));
+    assert_eq!(found.path, "env");
+    assert!(found.message.contains("262144"), "{}", found.message);
+}
+
+#[test]
 fn the_largest_list_of_problems_is_rendered_at_once() {
     let text = format!("{{{}}}", (0..9_000).map(|n| format!("k{n}: x,")).collect::<String>());
     let source = Source { name: "app.yaml".into(), text: text.into_bytes() };

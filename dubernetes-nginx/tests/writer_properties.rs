@@ -8,7 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use dubernetes_core::ingress::{Route, RouteTable};
+use dubernetes_core::app::{AppSpec, HostName};
+use dubernetes_core::identity;
+use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
+use dubernetes_core::manifest::{self, Source};
 use dubernetes_nginx::config::{Generation, Site, write};
 use dubernetes_nginx::version::Version;
 use proptest::prelude::*;
@@ -240,6 +243,83 @@ fn hostile_texts_do_not_get_past_serde() {
             assert_eq!(generation.files[file], plain.files[file], "{text:?} reached {file}");
         }
     }
+}
+
+/// The places of all texts in a value.
+fn texts(value: &Value, at: &str, places: &mut Vec<String>) {
+    match value {
+        Value::String(_) => places.push(at.to_owned()),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                texts(item, &format!("{at}/{index}"), places);
+            }
+        }
+        Value::Object(map) => {
+            for (key, item) in map {
+                texts(item, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), places);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// What nginx gets of an app with one replica.
+fn files_of(app: &AppSpec) -> Generation {
+    let pod = identity::pod_name(&app.name, 1);
+    let endpoint = Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, 9), port: app.port };
+    let access = app.access.as_ref().unwrap();
+    let route = |host: &HostName| Route {
+        host: host.clone(),
+        path: access.path.clone(),
+        app: app.name.clone(),
+        endpoints: vec![endpoint.clone()],
+    };
+    write(&RouteTable { routes: access.hosts.iter().map(route).collect() }, &SITE).unwrap()
+}
+
+#[test]
+fn no_text_of_an_app_gets_into_the_files_by_another_way() {
+    let good = include_bytes!("../../dubernetes-core/tests/manifests/good/everything.yaml");
+    let read = |text: Vec<u8>| manifest::parse(&[Source { name: "app.yaml".into(), text }]);
+    let app = read(good.to_vec()).unwrap().apps.remove(0).spec;
+    let (plain, whole) = (files_of(&app), serde_json::to_value(&app).unwrap());
+    let mut places = Vec::new();
+    texts(&whole, "", &mut places);
+    assert!(places.len() > 30, "{places:?}");
+    let (mut refused, mut accepted) = (0, 0);
+    for (n, place) in places.iter().enumerate() {
+        for (m, text) in HOSTILE.iter().enumerate() {
+            let old = whole.pointer(place).unwrap().as_str().unwrap();
+            // Instead of the text, behind it and before it, in turn.
+            let new = match (n + m) % 3 {
+                0 => (*text).to_owned(),
+                1 => format!("{old}{text}"),
+                _ => format!("{text}{old}"),
+            };
+            let mut changed = whole.clone();
+            *changed.pointer_mut(place).unwrap() = json!(new);
+            // JSON is YAML as well.
+            match read(changed.to_string().into_bytes()) {
+                Ok(parsed) => {
+                    accepted += 1;
+                    let files = files_of(&parsed.apps[0].spec);
+                    if place == "/name" || place.starts_with("/access/") {
+                        // Another legal name, such as one with `.test` behind it.
+                        check(&files.table);
+                    } else {
+                        assert!(files == plain, "{place}: {new:?} reached nginx");
+                    }
+                }
+                Err(problems) => {
+                    refused += 1;
+                    let shown = problems.to_string();
+                    let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+                    assert!(!shown.contains(hidden), "{place}: {shown:?}");
+                }
+            }
+        }
+    }
+    assert!(refused > 300 && accepted > 300, "{refused} refused, {accepted} accepted");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use dubernetes_tests::checks::SOON;
-use dubernetes_tests::{busybox, here};
+use dubernetes_tests::checks::{SOON, expect};
+use dubernetes_tests::{busybox, eventually, here};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// Greets, and then says what is put into a file.
@@ -77,5 +77,33 @@ fn exec_and_logs_work_without_an_orchestrator() {
         assert_eq!(said.stdout, "inside\n");
         let logs = s.run(&["logs", "tool-1"]).await.succeeds();
         assert_eq!(logs.stdout, "hello from tool-1\n");
+    });
+}
+
+/// So many bytes are in the line, and so many of them are shown.
+const LONG: usize = 10 << 20;
+const SHOWN: usize = 1 << 20;
+
+#[test]
+fn a_line_of_ten_megabytes_is_cut_and_the_next_one_follows() {
+    here!().run(async |s| {
+        s.serve().await;
+        let script = format!("head -c {LONG} /dev/zero | tr '\\0' x; echo; echo after; sleep 1000");
+        s.apply(&busybox("tool", 1, &script)).await;
+        eventually("both lines are there", 3 * SOON, async || {
+            let logs = s.run(&["logs", "tool"]).await.succeeds().stdout;
+            let lines: Vec<_> = logs.lines().collect();
+            expect(lines.last() == Some(&"tool-1 | after"), lines.len())?;
+            assert_eq!(lines.len(), 2);
+            assert!(lines[0].starts_with("tool-1 | xxx"), "{:.60}", lines[0]);
+            assert!((SHOWN..SHOWN + 100).contains(&lines[0].len()), "{}", lines[0].len());
+            Ok(())
+        })
+        .await;
+        // Nothing holds the whole line.
+        let status = std::fs::read_to_string(format!("/proc/{}/status", s.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(peak < 200 << 10, "{peak} KiB");
     });
 }
