@@ -203,15 +203,32 @@ async fn the_status_tells_how_everything_is() {
     assert_eq!(status["apps"], json!({"Ready": 1}));
     assert_eq!(status["store_problem"], Value::Null);
 
+    away(&api).await;
+    let status = api.get("/v1/status").await.json();
+    assert_eq!(status["engine"]["state"], "away");
+    assert_eq!(status["engine"]["version"], Value::Null);
+    assert!(status["engine"]["reason"].is_string());
+}
+
+/// The engine goes, and the controller sees it.
+async fn away(api: &Api) {
     api.bed.runtime.set_away(true);
     let away = api.bed.until("the engine is away", LIMIT, |seen| {
         matches!(seen.observed.engine, dubernetes_core::state::Engine::Away { .. })
     });
     away.await;
-    let status = api.get("/v1/status").await.json();
-    assert_eq!(status["engine"]["state"], "away");
-    assert_eq!(status["engine"]["version"], Value::Null);
-    assert!(status["engine"]["reason"].is_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_everything_is_is_told_without_a_call_to_the_engine() {
+    // It fails the test if it is called.
+    let api = Api::with_runtime(MockContainerRuntime::new());
+    api.ready(WEB).await;
+    for uri in ["/v1/version", "/v1/status", "/readyz", "/v1/apps/web", "/v1/apps/web/why"] {
+        assert_eq!(api.get(uri).await.status, StatusCode::OK, "{uri}");
+    }
+    assert_eq!(api.get("/v1/version").await.json()["engine"]["name"], "fake");
+    assert_eq!(api.get("/v1/status").await.json()["engine"]["version"]["name"], "fake");
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +239,7 @@ async fn health_is_told_apart_from_readiness() {
     assert_eq!(ready["status"], "ok");
     assert_eq!(ready["checks"], json!({"engine": "ok", "ingress": "ok", "store": "ok"}));
 
-    api.bed.runtime.set_away(true);
+    away(&api).await;
     let reply = api.get("/readyz").await;
     assert_eq!(reply.error(), "503 not-ready");
     assert_eq!(reply.problem().errors[0].path, "engine");

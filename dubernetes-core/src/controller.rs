@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::ingress::Ingress;
 use crate::plan::Plan;
 use crate::replay::Recorder;
-use crate::runtime::{ContainerId, ContainerRuntime, LogLine};
+use crate::runtime::{ContainerId, ContainerRuntime, EngineVersion, LogLine};
 use crate::state::{DesiredState, ObservedState};
 use crate::store::Store;
 
@@ -102,6 +102,8 @@ pub struct Snapshot {
     pub observed: ObservedState,
     /// What was decided.
     pub plan: Plan,
+    /// Who the engine is; none while it does not answer.
+    pub engine: Option<EngineVersion>,
     /// Why the store could not be read in the last try; the rest is from the last pass that could.
     pub store_problem: Option<String>,
 }

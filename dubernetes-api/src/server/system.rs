@@ -12,7 +12,6 @@ use dubernetes_core::error::chain;
 use dubernetes_core::ingress::ObservedIngress;
 use dubernetes_core::manifest::reference;
 use dubernetes_core::plan::{Blocked, CallKey};
-use dubernetes_core::runtime::EngineVersion;
 use dubernetes_core::state::Engine;
 
 use crate::problem::ApiError;
@@ -34,7 +33,6 @@ pub(super) async fn status(
     _: Params<NoParams>,
 ) -> Result<Answer<Status>, ApiError> {
     let snapshot = state.looked().await;
-    let version = state.runtime.version().await.ok();
     let (apps, store_problem) = match state.store.list().await {
         Ok(stored) => {
             let apps = stored.apps.values().map(|app| view::app(&state.about, &snapshot, app));
@@ -51,7 +49,7 @@ pub(super) async fn status(
     Ok(Answer(Status {
         instance,
         orchestrator: Orchestrator { version: own, pid, mode, state_dir },
-        engine: engine(&snapshot, version),
+        engine: engine(&snapshot),
         ingress: ingress(&state.about, &snapshot),
         apps,
         blocked: snapshot.plan.blocked.iter().map(blocked).collect(),
@@ -61,7 +59,8 @@ pub(super) async fn status(
     }))
 }
 
-fn engine(snapshot: &Snapshot, version: Option<EngineVersion>) -> EngineStatus {
+fn engine(snapshot: &Snapshot) -> EngineStatus {
+    let version = snapshot.engine.clone();
     match &snapshot.observed.engine {
         Engine::Away { since, reason } => EngineStatus {
             state: EngineState::Away,
@@ -69,11 +68,11 @@ fn engine(snapshot: &Snapshot, version: Option<EngineVersion>) -> EngineStatus {
             since: Some(*since),
             reason: Some(reason.clone()),
         },
-        Engine::Answering if version.is_none() => EngineStatus {
+        Engine::Answering if snapshot.rounds == 0 => EngineStatus {
             state: EngineState::Away,
             version,
             since: None,
-            reason: Some("it does not say its version".to_owned()),
+            reason: Some(NOT_LOOKED.to_owned()),
         },
         Engine::Answering => {
             EngineStatus { state: EngineState::Answering, version, since: None, reason: None }
@@ -108,7 +107,7 @@ fn blocked(blocked: &Blocked) -> String {
     }
 }
 
-/// Who answers.
+/// Who answers. Every command asks this first, so it waits for nobody.
 #[utoipa::path(get, path = path::VERSION, tag = "system", responses(
     (status = 200, body = Version),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -120,7 +119,7 @@ pub(super) async fn version(
     Ok(Answer(Version {
         version: state.about.version.clone(),
         api: path::API_VERSION.to_owned(),
-        engine: state.runtime.version().await.ok(),
+        engine: state.controller.snapshot().engine.clone(),
         instance: state.about.instance.clone(),
     }))
 }
@@ -150,7 +149,7 @@ pub(super) async fn healthz(_: Params<NoParams>) -> Answer<Health> {
 
 const OK: &str = "ok";
 
-/// Whether store, engine and ingress answer.
+/// Whether store, engine and ingress answer, as the controller saw the latter two last.
 #[utoipa::path(get, path = path::READYZ, tag = "system", responses(
     (status = 200, body = Health),
     (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -159,11 +158,11 @@ pub(super) async fn readyz(
     State(state): State<ApiState>,
     _: Params<NoParams>,
 ) -> Result<Answer<Health>, ApiError> {
-    let (store, engine) = tokio::join!(state.store.list(), state.runtime.version());
+    let snapshot = state.controller.snapshot();
     let checks = [
-        ("store", store.err().map(|error| chain(&error))),
-        ("engine", engine.err().map(|error| chain(&error))),
-        ("ingress", ingress_problem(&state.controller.snapshot())),
+        ("store", state.store.list().await.err().map(|error| chain(&error))),
+        ("engine", engine(&snapshot).reason),
+        ("ingress", ingress_problem(&snapshot)),
     ];
     let problems = checks.iter().filter_map(|(name, problem)| {
         Some(FieldProblem {
@@ -185,10 +184,12 @@ pub(super) async fn readyz(
     Err(ApiError::new(ProblemKind::NotReady, detail).with_errors(problems))
 }
 
+const NOT_LOOKED: &str = "the controller has not looked yet";
+
 /// An ingress that nobody needs may be absent.
 fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
     if snapshot.rounds == 0 {
-        return Some("the controller has not looked yet".to_owned());
+        return Some(NOT_LOOKED.to_owned());
     }
     match &snapshot.observed.ingress {
         ObservedIngress::Serving { .. } => None,

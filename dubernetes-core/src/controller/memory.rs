@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::app::AppName;
 use crate::ingress::RouteTable;
 use crate::plan::CallKey;
-use crate::runtime::{ContainerId, ContainerState, Network};
+use crate::runtime::{ContainerId, ContainerState, EngineVersion, Network};
 use crate::state::{Drain, Engine, Failure, FailureKind, ObservedJob, ObservedReplica};
 
 use super::probe::Probes;
@@ -26,6 +26,8 @@ pub(super) struct Memory {
     pub(super) drains: BTreeMap<Ipv4Addr, Drain>,
     pub(super) probes: Probes,
     pub(super) engine: Engine,
+    /// Who the engine said that it is, at contact.
+    pub(super) version: Option<EngineVersion>,
     pub(super) network: Option<Network>,
     pub(super) replicas: Vec<ObservedReplica>,
     pub(super) jobs: Vec<ObservedJob>,

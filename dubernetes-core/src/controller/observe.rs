@@ -7,7 +7,7 @@ use crate::app::AppName;
 use crate::error;
 use crate::ingress::ObservedIngress;
 use crate::labels::{self, JobLabels, ReplicaLabels};
-use crate::runtime::{Container, RuntimeError};
+use crate::runtime::{Container, EngineVersion, RuntimeError};
 use crate::state::{DesiredState, Engine, ObservedJob, ObservedReplica, ObservedState, Readiness};
 use crate::store::StoreError;
 
@@ -42,7 +42,7 @@ pub(super) async fn desired(
 
 /// Looks at the engine. What is desired is read afterwards, since it depends on what runs.
 pub(super) async fn engine(ports: &Ports, options: &Options, memory: &mut Memory, now: Timestamp) {
-    match look(ports, options).await {
+    match look(ports, options, &mut memory.version).await {
         Ok((containers, network)) => {
             if let Engine::Away { .. } = std::mem::take(&mut memory.engine) {
                 memory.acting_since = None;
@@ -57,6 +57,7 @@ pub(super) async fn engine(ports: &Ports, options: &Options, memory: &mut Memory
                 Engine::Answering => now,
             };
             memory.engine = Engine::Away { since, reason: error::chain(&error) };
+            memory.version = None;
         }
     }
 }
@@ -137,10 +138,15 @@ pub(super) fn question(desired: &DesiredState, replica: &ObservedReplica) -> Opt
     question::of(replica, spec, stored.spec.access.is_some())
 }
 
+/// What is on the engine. One that was away may come back as another, so it is asked anew who it is.
 async fn look(
     ports: &Ports,
     options: &Options,
+    version: &mut Option<EngineVersion>,
 ) -> Result<(Vec<Container>, Option<crate::runtime::Network>), RuntimeError> {
+    if version.is_none() {
+        *version = Some(ports.runtime.version().await?);
+    }
     let containers = ports.runtime.list(&options.instance).await?;
     let network = ports.runtime.find_network(&options.instance).await?;
     Ok((containers, network))

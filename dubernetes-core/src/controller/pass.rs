@@ -142,7 +142,8 @@ impl Pass {
             TaskResult::Event(event) => {
                 tracing::debug!(container = %event.id, action = event.action, "engine event");
             }
-            TaskResult::EventsLost => {}
+            // What answers after that may be another engine.
+            TaskResult::EventsLost => self.memory.version = None,
             TaskResult::Answered(key, approval) => self.steps.answered(key, approval),
         }
         true
@@ -278,7 +279,9 @@ impl Pass {
         self.route_due = None;
         let (rounds, at) = (self.last.rounds + 1, Some(now));
         let (next_look, store_problem) = (None, None);
-        let seen = Snapshot { rounds, at, next_look, desired, observed, plan, store_problem };
+        let engine = self.memory.version.clone();
+        let seen =
+            Snapshot { rounds, at, next_look, desired, observed, plan, engine, store_problem };
         let mut seen = Arc::new(seen);
         if self.options.mode == Mode::Act && seen.observed.engine == Engine::Answering {
             self.hand_out(&seen, tasks);
