@@ -42,6 +42,10 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     /// or can still come by a former table.
     async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError>;
 
+    /// Puts back what somebody else changed in the configuration of a running proxy, and has the proxy
+    /// read it again; whether there was anything. Cheap where there is not: for now and then.
+    async fn mend(&self) -> Result<bool, IngressError>;
+
     /// Takes the proxy away. A missing one is success.
     async fn remove(&self) -> Result<(), IngressError>;
 }

@@ -130,11 +130,16 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     ) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError>;
 }
 
-/// Runs a command without input to its end and collects its output, 8 MiB at most.
+/// How long a command that is run to its end may take. Those that are take milliseconds; in a
+/// container that was paused meanwhile one never ends.
+const EXEC_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Runs a command without input to its end and collects its output, 8 MiB at most of each stream.
 ///
 /// # Errors
 ///
-/// Those of [`ContainerRuntime::exec`]; [`RuntimeError::Failed`] if the session ends without an exit code.
+/// Those of [`ContainerRuntime::exec`]; [`RuntimeError::Failed`] if the session ends without an exit code;
+/// [`RuntimeError::Timeout`] after 30 s, and the command may still run then.
 pub async fn exec_to_end(
     runtime: &dyn ContainerRuntime,
     id: &ContainerId,
@@ -154,6 +159,19 @@ pub async fn exec_to_end_as(
     command: &[&str],
     user: Option<u32>,
 ) -> Result<ExecResult, RuntimeError> {
+    let ended = exec_without_limit(runtime, id, command, user);
+    tokio::time::timeout(EXEC_LIMIT, ended).await.unwrap_or_else(|_| {
+        Err(RuntimeError::Timeout { operation: format!("run `{}`", command.join(" ")) })
+    })
+}
+
+/// The same for a caller that has a limit of its own.
+pub(crate) async fn exec_without_limit(
+    runtime: &dyn ContainerRuntime,
+    id: &ContainerId,
+    command: &[&str],
+    user: Option<u32>,
+) -> Result<ExecResult, RuntimeError> {
     use futures_util::StreamExt as _;
     const LIMIT: usize = 8 << 20;
     let request = ExecRequest {
@@ -162,13 +180,13 @@ pub async fn exec_to_end_as(
         ..ExecRequest::default()
     };
     let mut session = runtime.exec(id, &request).await?;
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let (mut stdout, mut stderr, mut cut) = (Vec::new(), Vec::new(), false);
     while let Some(output) = session.output.next().await {
         match output? {
             ExecOutput::Stdout(part) if stdout.len() < LIMIT => stdout.extend_from_slice(&part),
             ExecOutput::Stderr(part) if stderr.len() < LIMIT => stderr.extend_from_slice(&part),
-            ExecOutput::Stdout(_) | ExecOutput::Stderr(_) => {}
-            ExecOutput::Exit(code) => return Ok(ExecResult { code, stdout, stderr }),
+            ExecOutput::Stdout(_) | ExecOutput::Stderr(_) => cut = true,
+            ExecOutput::Exit(code) => return Ok(ExecResult { code, stdout, stderr, cut }),
         }
     }
     Err(RuntimeError::Failed {

@@ -394,6 +394,19 @@ async fn a_proxy_that_fails_is_named_and_its_return_is_enough() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_changed_configuration_of_a_quiet_proxy_is_put_back_and_told() {
+    let bed = Bed::start();
+    ready(&bed, "web:1", 1).await;
+    tokio::time::sleep(MINUTE).await;
+    bed.ingress.damage();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let events =
+        bed.store.events(&EventQuery { limit: 100, ..EventQuery::default() }).await.unwrap();
+    let mended = events.iter().filter(|event| event.reason == "IngressMended");
+    assert_eq!(mended.map(|event| event.count).collect::<Vec<_>>(), [1], "once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn tear_down_leaves_nothing() {
     let bed = Bed::start();
     ready(&bed, "web:1", 3).await;

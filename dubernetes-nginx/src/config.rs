@@ -163,6 +163,8 @@ fn main(site: &Site) -> Result<String, IllegalToken> {
     conf.line("worker_processes", &[Number(WORKERS)])?;
     conf.words("pid", &["/etc/nginx/dubernetes/nginx.pid"])?;
     conf.words("error_log", &["stderr", "error"])?;
+    // Each connection is an open file, and some engines allow 1024 of these.
+    conf.words("worker_rlimit_nofile", &["8192"])?;
     conf.block("events", &[], |conf| conf.words("worker_connections", &["4096"]))?;
     conf.block("http", &[], |conf| {
         client_settings(conf, site)?;

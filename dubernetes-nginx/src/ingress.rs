@@ -88,9 +88,7 @@ impl NginxIngress {
 
     /// Makes nginx run, with the last good files where it has to be made anew.
     async fn run(&self, network: &Network) -> Result<(Run, Site, bool), IngressError> {
-        let gateway = Ipv4Addr::from(u32::from(network.subnet.network()) + 1);
-        let address = dubernetes_core::identity::ingress_address(network.subnet);
-        let unknown = Site { address, gateway, version: None };
+        let unknown = site(network);
         let base = config::write(&RouteTable::default(), &unknown)
             .map_err(|illegal| failed(illegal.to_string()))?;
         let last = self.memory().outcome.as_ref().map(|(_, _, last)| last.generation.clone());
@@ -188,12 +186,36 @@ impl NginxIngress {
         Ok((self.nginx.candidate(run, site, wanted, &served).await?, true))
     }
 
-    /// Puts back files of the served generation that somebody changed; whether there were any.
-    async fn mend(&self, run: &Run, generation: &Generation) -> Result<bool, IngressError> {
+    /// The files of the generation that a run serves, where it is one that this program writes.
+    async fn served(&self, run: &Run, digest: &Digest) -> Result<Option<Generation>, IngressError> {
+        if let Some((_, _, last)) = &self.memory().outcome
+            && last.generation.digest == *digest
+        {
+            return Ok(Some(last.generation.clone()));
+        }
+        let table = self.table(run, digest).await?;
+        let version = Some(self.version(&run.id).await?);
+        let site = Site { version, ..site(&self.network().await?) };
+        let written = config::write(&table, &site).ok();
+        Ok(written.filter(|generation| generation.digest == *digest))
+    }
+
+    /// The same as [`NginxIngress::put_back`], unless the files were looked at lately.
+    async fn put_back_sometimes(
+        &self,
+        run: &Run,
+        generation: &Generation,
+    ) -> Result<bool, IngressError> {
         let due = |at: Instant| at.elapsed() >= VERIFY_EVERY;
         if !self.memory().verified.is_none_or(due) {
             return Ok(false);
         }
+        self.put_back(run, generation).await
+    }
+
+    /// Puts back files of the served generation that somebody changed; whether there were any. nginx
+    /// may have read them, so it reads those that are put back.
+    async fn put_back(&self, run: &Run, generation: &Generation) -> Result<bool, IngressError> {
         let whole = self.is_whole(run, generation).await?;
         if !whole {
             self.nginx.runtime.put_files(&run.id, &generation.entries()).await?;
@@ -201,6 +223,7 @@ impl NginxIngress {
             if !self.is_whole(run, generation).await? {
                 return Err(failed("the files of the ingress do not stay as they are put"));
             }
+            self.nginx.runtime.signal(&run.id, Signal::SigHup).await?;
         }
         self.memory().verified = Some(Instant::now());
         Ok(!whole)
@@ -300,7 +323,7 @@ impl Ingress for NginxIngress {
         let generation = &candidate.generation;
         let mut changed = started;
         if !new || serving.as_ref() == Some(&generation.digest) {
-            changed |= self.mend(&run, generation).await?;
+            changed |= self.put_back_sometimes(&run, generation).await?;
             self.acknowledge(&run, &generation.digest, &generation.table);
         } else {
             self.activate(&run, generation).await?;
@@ -358,10 +381,28 @@ impl Ingress for NginxIngress {
         self.is_free(&run, address, since + WINDOW).await
     }
 
+    async fn mend(&self) -> Result<bool, IngressError> {
+        let _turn = self.turn.lock().await;
+        let Some(container) = self.nginx.find().await? else { return Ok(false) };
+        let Ok(run) = Run::of(&container) else { return Ok(false) };
+        let Ok(digest) = self.nginx.ask(&run).await? else { return Ok(false) };
+        match self.served(&run, &digest).await? {
+            Some(generation) => self.put_back(&run, &generation).await,
+            None => Ok(false),
+        }
+    }
+
     async fn remove(&self) -> Result<(), IngressError> {
         let _turn = self.turn.lock().await;
         self.nginx.remove().await?;
         *self.memory() = Memory::default();
         Ok(())
     }
+}
+
+/// Where the files on a network will be served, by an nginx that is not known yet.
+fn site(network: &Network) -> Site {
+    let gateway = Ipv4Addr::from(u32::from(network.subnet.network()) + 1);
+    let address = dubernetes_core::identity::ingress_address(network.subnet);
+    Site { address, gateway, version: None }
 }

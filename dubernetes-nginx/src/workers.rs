@@ -14,7 +14,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use dubernetes_core::ingress::IngressError;
-use dubernetes_core::runtime::{exec_to_end, exec_to_end_as};
+use dubernetes_core::runtime::{ExecResult, exec_to_end, exec_to_end_as};
 
 use crate::config::{PRIVATE_PORT, WORKERS};
 use crate::error::failed;
@@ -26,9 +26,10 @@ pub(crate) const WINDOW: Duration = Duration::from_millis(1500);
 pub(crate) const OLD_WORKERS: usize = 64;
 
 /// Shows the processes that nginx's first one made, in the order of their making, and the kernel's table
-/// of connections, as a container sees its own.
-const LOOK: &str = "p=$(cat /etc/nginx/dubernetes/nginx.pid); \
-                    cat /proc/$p/task/$p/children /proc/net/tcp";
+/// of connections, as a container sees its own. Those that only wait for their number to be free
+/// again (state 06) are left out where that is possible: on a busy machine they are most of it.
+const LOOK: &str = "p=$(cat /etc/nginx/dubernetes/nginx.pid); cat /proc/$p/task/$p/children; \
+                    grep -v ' 06 ' /proc/net/tcp || cat /proc/net/tcp";
 
 /// What the kernel says about nginx in one moment.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ type Sockets = BTreeMap<u32, BTreeSet<u64>>;
 impl Nginx {
     /// Looks at nginx's processes and their connections.
     pub(crate) async fn look(&self, run: &Run) -> Result<Look, IngressError> {
-        let result = exec_to_end(&*self.runtime, &run.id, &["sh", "-c", LOOK]).await?;
+        let result = whole(exec_to_end(&*self.runtime, &run.id, &["sh", "-c", LOOK]).await?)?;
         let text = String::from_utf8_lossy(&result.stdout);
         // A kernel may lack the list of processes; then no worker counts as an older one.
         let mut look = Look::read(&text).ok_or_else(|| {
@@ -85,7 +86,7 @@ impl Nginx {
         command.extend(children.iter().flat_map(files));
         let command: Vec<_> = command.iter().map(String::as_str).collect();
         // Of a process that has ended, the command says so and reads on.
-        let said = exec_to_end(&*self.runtime, &run.id, &command).await?;
+        let said = whole(exec_to_end(&*self.runtime, &run.id, &command).await?)?;
         let old = old_workers(&String::from_utf8_lossy(&said.stdout));
         let Some((_, user)) = old.first() else { return Ok(Sockets::new()) };
         // The kernel lets only a process's own user see these.
@@ -93,6 +94,7 @@ impl Nginx {
         command.extend(old.iter().map(|(pid, _)| format!("/proc/{pid}/fd")));
         let command: Vec<_> = command.iter().map(String::as_str).collect();
         let said = exec_to_end_as(&*self.runtime, &run.id, &command, Some(*user)).await?;
+        let said = whole(said)?;
         Ok(sockets_by_process(&String::from_utf8_lossy(&said.stdout)))
     }
 }
@@ -144,6 +146,14 @@ impl Connection {
         let remote = Ipv4Addr::from(u32::from_str_radix(remote, 16).ok()?.to_ne_bytes());
         is_in_use(state).then_some(Self { local_port, remote, inode })
     }
+}
+
+/// What was cut shows too little: the connection that matters may be in the rest.
+fn whole(result: ExecResult) -> Result<ExecResult, IngressError> {
+    if result.cut {
+        return Err(failed("nginx has more connections than can be looked at"));
+    }
+    Ok(result)
 }
 
 /// Established, being established, or closed by the other end alone. In the other states nginx

@@ -159,7 +159,7 @@ async fn a_removed_nginx_comes_back_with_its_last_good_files() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_that_somebody_changed_are_put_back_without_a_reload() {
+async fn files_that_somebody_changed_are_put_back_and_read_again() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
@@ -170,10 +170,43 @@ async fn files_that_somebody_changed_are_put_back_without_a_reload() {
     assert!(ingress.apply(&wanted).await.unwrap().changed);
     assert_eq!(
         engine.take_calls(),
-        ["exec cat files", "put gen", "put link", "exec cat files"],
-        "nginx itself is left alone"
+        ["exec cat files", "put gen", "put link", "exec cat files", "signal SIGHUP"],
+        "nginx may have read them"
     );
     assert!(!ingress.apply(&wanted).await.unwrap().changed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_whole_files_is_one_command_and_damage_is_mended() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    assert!(!ingress.mend().await.unwrap(), "nothing is there");
+    ingress.apply(&table(&[route("a.test", "/", "web", &[endpoint(20, 80)])])).await.unwrap();
+    engine.take_calls();
+    assert!(!ingress.mend().await.unwrap());
+    assert_eq!(engine.take_calls(), ["exec cat files"]);
+    // Another life of the program, which was never asked to change anything, does the same.
+    for life in [ingress, engine.ingress()] {
+        life.observe().await.unwrap();
+        engine.damage("hosts/a.test.conf");
+        assert!(life.mend().await.unwrap());
+        assert_eq!(engine.take_calls().pop().as_deref(), Some("signal SIGHUP"));
+        assert!(!life.mend().await.unwrap() && !engine.reads("damaged"));
+        engine.take_calls();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_never_ends_fails_the_change_after_a_while() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    ingress.apply(&table(&[])).await.unwrap();
+    engine.hang();
+    let start = tokio::time::Instant::now();
+    let late = ingress.apply(&table(&[route("a.test", "/", "web", &[])])).await;
+    let is_timeout = matches!(&late, Err(IngressError::Runtime(error)) if error.to_string().contains("nginx -T"));
+    assert!(is_timeout, "{late:?}");
+    assert_eq!(start.elapsed(), std::time::Duration::from_secs(30));
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,6 +305,9 @@ async fn an_address_is_drained_after_the_window_and_its_last_connection() {
     assert!(!ingress.drained(left).await.unwrap(), "a request is under way");
     engine.disconnect();
     tokio::time::advance(std::time::Duration::from_millis(250)).await;
+    engine.flood(true);
+    assert!(ingress.drained(left).await.is_err(), "what was cut says nothing");
+    engine.flood(false);
     assert!(ingress.drained(left).await.unwrap());
     assert!(!ingress.drained(kept).await.unwrap(), "an address of the table gets requests");
     engine.lose();

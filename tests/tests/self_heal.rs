@@ -188,6 +188,24 @@ fn nginx_comes_back_with_the_same_configuration() {
     });
 }
 
+#[test]
+fn an_edited_configuration_of_nginx_is_mended_by_itself() {
+    here!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("web", 1).host("web.test")).await;
+        let files = s.nginx_files().await;
+        let file = "/etc/nginx/dubernetes/current/hosts/web.test.conf";
+        let edit = format!("sed -i 's/proxy_pass .*/return 418;/' {file}");
+        docker(&["exec", &s.ingress(), "sh", "-c", &edit]).await;
+        docker(&["kill", "--signal", "HUP", &s.ingress()]).await;
+        s.becomes("web.test", 418, SOON).await;
+        s.becomes("web.test", 200, 2 * SOON).await;
+        assert_eq!(s.nginx_files().await, files);
+        let events = s.events().await;
+        assert!(events.iter().any(|(reason, _)| reason == "IngressMended"), "{events:#?}");
+    });
+}
+
 /// When nginx was last started.
 async fn started(s: &Scenario) -> Result<String, String> {
     let name = s.ingress();

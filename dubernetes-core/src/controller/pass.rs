@@ -1,5 +1,7 @@
 //! One pass: observe, reconcile, hand out the calls, record, publish.
 
+mod mend;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +53,8 @@ pub(super) struct Pass {
     pace: Pace,
     /// When the planned table may be handed out, where it has to wait.
     route_due: Option<Instant>,
+    /// When the files of the ingress are looked at again.
+    mend_due: Instant,
     look_due: Instant,
 }
 
@@ -64,7 +68,7 @@ impl Pass {
         let now = Instant::now();
         let mut memory = Memory::default();
         memory.probes.history = probes;
-        let steps = Steps::new(&options);
+        let (steps, resync) = (Steps::new(&options), options.resync.to_std());
         Self {
             options,
             ports,
@@ -79,6 +83,7 @@ impl Pass {
             draining: BTreeSet::new(),
             pace: Pace::default(),
             route_due: None,
+            mend_due: now + resync,
             look_due: now,
         }
     }
@@ -122,6 +127,10 @@ impl Pass {
         match result {
             TaskResult::Acted(planned, result) => self.acted(&planned, result).await,
             TaskResult::Routed(table, result) => self.routed(table, result).await,
+            TaskResult::Mended(result) => {
+                self.mended(result).await;
+                return false;
+            }
             TaskResult::Probed(asked, Ok(answer)) => {
                 return self.memory.probes.answered(&asked, &answer, now, Instant::now());
             }
@@ -319,6 +328,7 @@ impl Pass {
             if route && self.may_route(&seen.observed) {
                 self.route(&plan.routes, tasks);
             }
+            self.mend(&seen.observed, tasks);
         }
         let now = self.ports.clock.now();
         for waiting in &plan.waiting {

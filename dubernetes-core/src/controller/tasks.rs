@@ -12,7 +12,7 @@ use crate::error;
 use crate::ingress::{Applied, IngressError, RouteTable};
 use crate::plan::{Action, CallKey, Planned};
 use crate::runtime::{
-    ContainerId, ContainerRuntime, ProbeAnswer, RuntimeError, RuntimeEvent, exec_to_end,
+    ContainerId, ContainerRuntime, ProbeAnswer, RuntimeError, RuntimeEvent, exec_without_limit,
 };
 
 use super::execute::{self, Failed};
@@ -33,6 +33,8 @@ pub(super) enum TaskResult {
     Acted(Planned, Result<(), Failed>),
     /// A table was applied, or was not.
     Routed(RouteTable, Result<Applied, IngressError>),
+    /// The ingress looked whether its files are whole, and put back those that were not.
+    Mended(Result<bool, IngressError>),
     /// A probe came back, or could not be sent.
     Probed(Question, Result<ProbeAnswer, RuntimeError>),
     /// The ingress said whether requests to an address are under way.
@@ -101,6 +103,12 @@ impl Tasks {
             let result = ingress.apply(&table).await;
             TaskResult::Routed(table, result)
         });
+    }
+
+    /// Has the ingress look whether its files are whole.
+    pub(super) fn mend(&mut self) {
+        let ingress = Arc::clone(&self.ports.ingress);
+        self.spawn(async move { TaskResult::Mended(ingress.mend().await) });
     }
 
     /// Sends a probe.
@@ -180,7 +188,7 @@ async fn run(
     timeout: Duration,
 ) -> Result<ProbeAnswer, RuntimeError> {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    match tokio::time::timeout(timeout, exec_to_end(runtime, id, &words)).await {
+    match tokio::time::timeout(timeout, exec_without_limit(runtime, id, &words, None)).await {
         Ok(Ok(ended)) => {
             let output = if ended.stdout.is_empty() { ended.stderr } else { ended.stdout };
             let output = String::from_utf8_lossy(&output).into_owned();

@@ -23,6 +23,7 @@ struct State {
     applied: Vec<RouteTable>,
     busy: BTreeSet<Ipv4Addr>,
     failing: Option<String>,
+    damaged: bool,
     turns: BTreeMap<String, usize>,
 }
 
@@ -63,6 +64,11 @@ impl FakeIngress {
     /// The proxy stops running, as if its container had been killed.
     pub fn kill(&self) {
         self.state().observed = ObservedIngress::Down { reason: "exit code 137".to_owned() };
+    }
+
+    /// Somebody changes the configuration behind the controller's back.
+    pub fn damage(&self) {
+        self.state().damaged = true;
     }
 
     /// Where a request goes: the longest path prefix wins, endpoints take turns.
@@ -116,6 +122,10 @@ impl Ingress for FakeIngress {
         let state = self.state();
         let held = state.observed.table().is_some_and(|table| table.holds(address));
         Ok(!held && !state.busy.contains(&address))
+    }
+
+    async fn mend(&self) -> Result<bool, IngressError> {
+        Ok(std::mem::take(&mut self.state().damaged))
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

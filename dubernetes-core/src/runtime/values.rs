@@ -250,6 +250,8 @@ pub struct ExecResult {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
+    /// Whether there was more of one of them than is kept.
+    pub cut: bool,
 }
 
 /// Where a probe goes, and what it is.

@@ -54,6 +54,8 @@ struct Inside {
     refuses_start: bool,
     ignores_reloads: bool,
     connection: Option<Ipv4Addr>,
+    floods: bool,
+    hangs: bool,
 }
 
 impl Engine {
@@ -126,6 +128,16 @@ impl Engine {
 
     pub(crate) fn disconnect(&self) {
         self.0.lock().unwrap().connection = None;
+    }
+
+    /// Commands say more than anybody can take.
+    pub(crate) fn flood(&self, flood: bool) {
+        self.0.lock().unwrap().floods = flood;
+    }
+
+    /// Commands begin and never end, as in a container that is paused meanwhile.
+    pub(crate) fn hang(&self) {
+        self.0.lock().unwrap().hangs = true;
     }
 
     pub(crate) fn damage(&self, file: &str) {
@@ -300,7 +312,7 @@ impl Inside {
             }
             ["nginx", "-T", "-c", main] => self.check(main),
             ["sh", "-c", look] => {
-                assert!(look.ends_with("children /proc/net/tcp"), "{look}");
+                assert!(look.contains("children; grep"), "{look}");
                 ("exec cat tcp", self.connections(), String::new(), 0)
             }
             ["cat", path] => ("exec cat table", self.files[path].clone(), String::new(), 0),
@@ -322,11 +334,18 @@ impl Inside {
             _ => panic!("nobody runs {command:?}"),
         };
         self.note(name);
-        let output = [
+        if self.hangs {
+            return ExecSession::new(Box::pin(tokio::io::sink()), stream::pending().boxed());
+        }
+        let mut output = vec![
             Ok(ExecOutput::Stdout(Bytes::from(stdout))),
             Ok(ExecOutput::Stderr(Bytes::from(stderr))),
             Ok(ExecOutput::Exit(code)),
         ];
+        if self.floods {
+            let part = Bytes::from(vec![b'\n'; 1 << 20]);
+            output.splice(1..1, (0..9).map(|_| Ok(ExecOutput::Stdout(part.clone()))));
+        }
         ExecSession::new(Box::pin(tokio::io::sink()), stream::iter(output).boxed())
     }
 

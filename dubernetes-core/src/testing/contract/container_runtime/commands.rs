@@ -207,7 +207,7 @@ async fn talk(
     };
     let written: std::io::Result<()> = in_time("input to be taken", written).await;
     assert!(written.is_ok(), "input is taken, unlike {written:?}");
-    let mut result = ExecResult { code: -1, stdout: Vec::new(), stderr: Vec::new() };
+    let mut result = ExecResult { code: -1, stdout: Vec::new(), stderr: Vec::new(), cut: false };
     let mut ends = 0;
     while let Some(output) = in_time("a command's output", session.output.next()).await {
         match must("read a command's output", output) {

@@ -1,0 +1,43 @@
+//! When the files of a running ingress are looked at, and what is told of it.
+
+use tokio::time::Instant;
+
+use crate::error;
+use crate::event::EventKind;
+use crate::ingress::IngressError;
+use crate::plan::CallKey;
+use crate::state::ObservedState;
+
+use super::super::record;
+use super::super::tasks::Tasks;
+use super::Pass;
+
+const MENDED: &str = "somebody changed the configuration of the ingress; it is put back";
+
+impl Pass {
+    /// Has the files looked at, once in a slow resync.
+    pub(super) fn mend(&mut self, observed: &ObservedState, tasks: &mut Tasks) {
+        let now = Instant::now();
+        let is_changing = self.memory.under_way.contains(&CallKey::Routes);
+        if self.mend_due <= now && !is_changing && observed.ingress.table().is_some() {
+            self.mend_due = now + self.options.resync.to_std();
+            tasks.mend();
+        }
+    }
+
+    /// Tells what came of it.
+    pub(super) async fn mended(&mut self, result: Result<bool, IngressError>) {
+        let (reason, message) = match result {
+            Ok(false) => return,
+            Ok(true) => ("IngressMended", MENDED.to_owned()),
+            Err(error @ IngressError::Runtime(_)) => {
+                tracing::debug!(error = %error::chain(&error), "the ingress was not looked at");
+                return;
+            }
+            Err(error) => ("IngressFailed", error::chain(&error)),
+        };
+        let now = self.ports.clock.now();
+        let event = record::event(now, EventKind::Warning, None, None, reason, message);
+        self.record(vec![event]).await;
+    }
+}
