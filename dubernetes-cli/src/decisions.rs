@@ -252,6 +252,6 @@ mod tests {
         }
         let (found, unread) = all(folder.path());
         assert_eq!((found.last(), unread), (Some(&decision(499)), 0));
-        assert!((50..500).contains(&found.len()), "{}", found.len());
+        assert!((20..500).contains(&found.len()), "{}", found.len());
     }
 }
