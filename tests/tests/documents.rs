@@ -28,7 +28,7 @@ fn readme() {
         let text = document::read("README.md");
         let app = document::blocks(&text, "yaml")[0].to_owned();
         follow(s, "README.md", async |reader, shown| match shown.command.as_str() {
-            "dubernetes events whoami" => {
+            "dubernetes events whoami-2" => {
                 eventually("the killed one is back", SOON, async || {
                     let pods = s.pods(Some("whoami")).await;
                     let back = pods.iter().any(|pod| pod["restarts"] == 1 && pod["ready"] == true);
@@ -44,7 +44,8 @@ fn readme() {
                 reader.writes("app.yaml", &format!("{changed}env: {{ GREETING: hello }}\n"));
             }
             "dubernetes apply bad.yaml" => {
-                reader.writes("bad.yaml", &format!("{app}env: {{ WHOAMI_EXIT: '3' }}\n"));
+                let bad = app.replace("replicas: 3", "replicas: 2");
+                reader.writes("bad.yaml", &format!("{bad}env: {{ WHOAMI_EXIT: '3' }}\n"));
             }
             "dubernetes validate typo.yaml" => {
                 reader.writes("typo.yaml", &app.replace("host:", "hots:"));

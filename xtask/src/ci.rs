@@ -4,7 +4,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::{run, test, tidy};
+use crate::engine::Engine;
+use crate::{demo, run, test, tidy};
 
 /// Runs every step, even after one has failed, so that one run shows all that is wrong.
 pub(crate) fn ci() -> Result<ExitCode> {
@@ -30,6 +31,13 @@ pub(crate) fn ci() -> Result<ExitCode> {
     println!("\n== repository rules");
     if tidy::tidy()? != ExitCode::SUCCESS {
         failed.push("tidy");
+    }
+    println!("\n== the demo");
+    if Engine::find().is_err() {
+        println!("not shown: no engine answers");
+    } else if let Err(error) = demo::demo(false) {
+        println!("{error:#}");
+        failed.push("demo");
     }
     if !failed.is_empty() {
         // Here, because the last line belongs to the tests.
