@@ -190,7 +190,7 @@ pub(crate) fn read(folder: &Path, mut take: impl FnMut(Decision)) -> Outcome<usi
 
 #[cfg(test)]
 mod tests {
-    use dubernetes_core::app::{AppName, InstanceName};
+    use dubernetes_core::app::{AppName, InstanceName, Stop};
     use dubernetes_core::store::Tombstone;
 
     use super::*;
@@ -201,7 +201,8 @@ mod tests {
         let instance = InstanceName::parse(&format!("i{}", number / 10)).unwrap();
         let mut desired = DesiredState { instance, ..DesiredState::default() };
         let name = AppName::parse("gone").unwrap();
-        desired.tombstones.insert(name, Tombstone { deleted_at: Timestamp::UNIX_EPOCH });
+        let (deleted_at, stop) = (Timestamp::UNIX_EPOCH, Stop::default());
+        desired.tombstones.insert(name, Tombstone { deleted_at, stop });
         let mut decision =
             Decision { at, desired, observed: ObservedState::default(), plan: String::new() };
         decision.plan = decision.again().to_string();

@@ -14,6 +14,7 @@ use crate::identity::content_hash;
 use crate::plan::Plan;
 use crate::reconcile;
 use crate::state::{DesiredState, ObservedState};
+use crate::store::{Outcome, RevisionCause};
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,12 @@ impl Decision {
             mask_spec(spec, &mask);
             // What a command has printed may be anything.
             course.pre_deploy_log.clear();
+            if let Outcome::Failed(failure) = &mut course.outcome {
+                failure.log.clear();
+            }
+            if let RevisionCause::RollBack { failure, .. } = &mut course.cause {
+                failure.log.clear();
+            }
             hashes.insert(before, content_hash(spec, course.salt));
         }
         for replica in &mut self.observed.replicas {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::app::{AppName, AppSpec};
+use crate::app::{AppName, AppSpec, Stop};
 use crate::error::Cause;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::ImageId;
@@ -223,10 +223,13 @@ impl StoredApp {
 }
 
 /// The mark that an app was deleted, kept until nothing of it is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
     /// When it was deleted.
     pub deleted_at: Timestamp,
+    /// How its replicas are stopped.
+    #[serde(default)]
+    pub stop: Stop,
 }
 
 /// Everything that is desired, at one moment.

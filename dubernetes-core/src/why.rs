@@ -149,7 +149,7 @@ impl Why {
         }
     }
 
-    /// The same with the output of the container that explains it.
+    /// The same with the output of what explains it, in the place of any other.
     #[must_use]
     pub fn with_output(mut self, pod: String, lines: &[String]) -> Self {
         if !lines.is_empty() {
@@ -174,7 +174,14 @@ pub fn of_app(known: &Known<'_>, app: &AppName) -> Option<Why> {
     let subject = Subject::app(known, app)?;
     let state = subject.status.map_or("unknown to the store", |status| status.phase.as_str());
     let cause = subject.cause.to_string();
-    Some(subject.why(known, SubjectKind::App, app.as_str(), state, cause))
+    let why = subject.why(known, SubjectKind::App, app.as_str(), state, cause);
+    Some(match known.desired.apps.get(app).and_then(|stored| stored.course.last_failure()) {
+        Some(failure) if subject.is_about_a_failure() => {
+            let pod = failure.pod.clone().unwrap_or_else(|| app.to_string());
+            why.with_output(pod, &failure.log)
+        }
+        _ => why,
+    })
 }
 
 /// Why the pod is as it is; `None` if there is none of that name. Where two containers have a
@@ -280,6 +287,10 @@ impl<'a> Subject<'a> {
             output: None,
             help: cure::of(known, self),
         }
+    }
+
+    fn is_about_a_failure(&self) -> bool {
+        matches!(self.cause, Cause::RevisionFailed { .. } | Cause::RolledBack { .. })
     }
 
     fn explained_by(&self) -> Option<(String, ContainerId)> {

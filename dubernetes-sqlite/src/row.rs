@@ -40,7 +40,9 @@ pub(crate) fn app(row: &Row<'_>) -> Result<AppRow, Failure> {
         paused: row.get(10)?,
         fallback: row.get(11)?,
     };
-    let deleted = deleted.map(time).transpose()?.map(|deleted_at| Tombstone { deleted_at });
+    let stop = &app.spec.stop;
+    let deleted = deleted.map(time).transpose()?;
+    let deleted = deleted.map(|deleted_at| Tombstone { deleted_at, stop: stop.clone() });
     Ok(AppRow { app, deleted })
 }
 

@@ -1,9 +1,12 @@
 //! The end of an instance: everything that it owns goes, but named volumes and the store's events.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 
-use crate::app::{InstanceName, Stop};
+use crate::app::{AppName, InstanceName, Stop};
 use crate::error;
+use crate::labels::ReplicaLabels;
 use crate::runtime::{Container, ContainerState, RuntimeError};
 
 use super::Ports;
@@ -16,6 +19,9 @@ pub(super) async fn tear_down(ports: &Ports, instance: &InstanceName) -> Result<
     for name in stored.apps.keys() {
         ports.store.delete(name, ports.clock.now()).await.map_err(|e| say(&e))?;
     }
+    let of_apps = stored.apps.iter().map(|(name, app)| (name, &app.spec.stop));
+    let of_deleted = stored.tombstones.iter().map(|(name, tombstone)| (name, &tombstone.stop));
+    let stops: BTreeMap<_, _> = of_apps.chain(of_deleted).collect();
     ports.ingress.remove().await.map_err(|e| say(&e))?;
     // A create that was under way may end late, so the list is made until it is empty.
     for _ in 0..3 {
@@ -23,7 +29,7 @@ pub(super) async fn tear_down(ports: &Ports, instance: &InstanceName) -> Result<
         if containers.is_empty() {
             break;
         }
-        for result in join_all(containers.iter().map(|c| remove(ports, c))).await {
+        for result in join_all(containers.iter().map(|c| remove(ports, c, &stops))).await {
             result.map_err(|e| say(&e))?;
         }
     }
@@ -35,10 +41,17 @@ pub(super) async fn tear_down(ports: &Ports, instance: &InstanceName) -> Result<
     Ok(())
 }
 
-async fn remove(ports: &Ports, container: &Container) -> Result<(), RuntimeError> {
+async fn remove(
+    ports: &Ports,
+    container: &Container,
+    stops: &BTreeMap<&AppName, &Stop>,
+) -> Result<(), RuntimeError> {
     let runs = matches!(container.state, ContainerState::Running { .. } | ContainerState::Paused);
     if runs {
-        ports.runtime.stop(&container.id, None, Stop::default().grace).await?;
+        let app = ReplicaLabels::from_map(&container.labels).ok().map(|labels| labels.app);
+        let stop = app.and_then(|app| stops.get(&app).map(|stop| Stop::clone(stop)));
+        let Stop { signal, grace, .. } = stop.unwrap_or_default();
+        ports.runtime.stop(&container.id, signal, grace).await?;
     }
     ports.runtime.remove(&container.id).await
 }

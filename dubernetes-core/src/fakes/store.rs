@@ -199,7 +199,7 @@ impl Store for MemoryStore {
     async fn list(&self) -> Result<StoredState, StoreError> {
         let mut state = StoredState::default();
         for (name, kept) in &self.content().apps {
-            match kept.deleted {
+            match kept.deleted.clone() {
                 None => drop(state.apps.insert(name.clone(), kept.app.clone())),
                 Some(tombstone) => drop(state.tombstones.insert(name.clone(), tombstone)),
             }
@@ -211,7 +211,7 @@ impl Store for MemoryStore {
         let mut content = self.content();
         content.live(name)?;
         if let Some(kept) = content.apps.get_mut(name) {
-            kept.deleted = Some(Tombstone { deleted_at: now });
+            kept.deleted = Some(Tombstone { deleted_at: now, stop: kept.app.spec.stop.clone() });
         }
         drop(content);
         self.tell();

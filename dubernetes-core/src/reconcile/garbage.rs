@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::app::{AppName, Stop};
+use crate::app::AppName;
 use crate::plan::{
     Action, AppStatus, Block, Blocked, Cause, Phase, Plan, Planned, Reason, Wait, Waiting,
 };
@@ -19,7 +19,7 @@ const TOMBSTONE_KEPT: SignedDuration = SignedDuration::from_mins(2);
 pub(super) fn deleted(world: &World<'_>, name: &AppName, tombstone: &Tombstone, plan: &mut Plan) {
     let replicas = world.of(name);
     for replica in replicas {
-        retire::step(world, replica, &Stop::default(), Reason::AppDeleted, plan);
+        retire::step(world, replica, &tombstone.stop, Reason::AppDeleted, plan);
     }
     plan.statuses.insert(name.clone(), deleting(world, name));
     for (ordinal, _) in world.creating(name) {

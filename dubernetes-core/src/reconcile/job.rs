@@ -157,7 +157,10 @@ fn end(world: &World<'_>, job: &ObservedJob, reason: Reason, plan: &mut Plan) {
     let (id, pod) = (job.id.clone(), pod(app));
     let action = match job.state {
         ContainerState::Running { .. } | ContainerState::Paused => {
-            let Stop { signal, grace, .. } = Stop::default();
+            let of_app = world.desired.apps.get(app).map(|stored| &stored.spec.stop);
+            let of_deleted = world.desired.tombstones.get(app).map(|tombstone| &tombstone.stop);
+            let stop = of_app.or(of_deleted).cloned().unwrap_or_default();
+            let Stop { signal, grace, .. } = stop;
             Action::Stop { id, pod: pod.clone(), signal, grace }
         }
         ContainerState::Removing => {

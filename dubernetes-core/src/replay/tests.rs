@@ -5,7 +5,7 @@
 use super::*;
 
 use crate::app::EnvName;
-use crate::store::{Course, Revision};
+use crate::store::{Course, Revision, RevisionFailure};
 use crate::testing::build::app_name;
 use crate::testing::notation;
 
@@ -21,7 +21,9 @@ const ROLLOUT: &str = "
     app web rev=2 replicas=2 host=web.local
     web-1 rev=1 ready routed
     web-2 rev=1 exited code=3 ran=1.0s ago=10s restarts=2
-    web-3 unready says=\"connection refused\"
+    web-3 unready says=\"connection refused\" ready-until=4s
+    quarantined web says=\"no\"
+    acting ago=7s
     gone-1 rev=1 draining=5s ready
     tombstone gone ago=10s
     under-way container web-3
@@ -40,6 +42,8 @@ fn a_decision_survives_its_way_through_text() {
 #[test]
 fn the_input_is_told_in_the_words_of_the_tests() {
     let expected = "\
+acting ago=7.0s
+quarantined web says=\"no\"
 network 10.9.0.0/22
 ingress serving
 app web rev=2 gen=2 image=web:2 replicas=2 host=web.local port=80
@@ -52,6 +56,7 @@ tombstone gone ago=10s
         "exited code=3 ran=1.0s ago=10s restarts=2 streak=2 address=",
         "says=\"connection refused\"",
         "draining=5.0s",
+        " ready-until=4.0s",
         "under-way container web-3 rev=2 restarts=0\n",
         "failed create web-4 2 times=2 ago=1.0s says=\"no space\"\n",
     ] {
@@ -76,12 +81,21 @@ fn masking_hides_every_value_and_decides_the_same() {
         spec.env.insert(EnvName::parse("TOKEN").unwrap(), secret.into());
     }
     stored.spec = specs[1].clone();
+    let failure = RevisionFailure {
+        at: decision.at,
+        reason: "exit code 3".to_owned(),
+        pod: None,
+        log: vec!["my token is hunter2".to_owned()],
+    };
+    let course =
+        Course { outcome: Outcome::Failed(Box::new(failure.clone())), ..Course::default() };
+    stored.course.cause = RevisionCause::RollBack { from: 1, to: 1, failure: Box::new(failure) };
     let old = Revision {
         revision: 1,
         spec: specs[0].clone(),
         image_id: stored.image_id.clone(),
         created_at: decision.at,
-        course: Course::default(),
+        course,
     };
     decision.desired.revisions.insert(name, vec![old]);
     for (replica, spec) in decision.observed.replicas.iter_mut().zip(&specs) {

@@ -48,6 +48,12 @@ impl Decision {
         if let Engine::Away { since, reason } = &self.observed.engine {
             lines.push(format!("engine away ago={} says={reason:?}", self.ago(*since)));
         }
+        if let Some(since) = self.observed.acting_since {
+            lines.push(format!("acting ago={}", self.ago(since)));
+        }
+        for (app, text) in &self.observed.quarantined {
+            lines.push(format!("quarantined {app} says={text:?}"));
+        }
         if let Some(network) = &self.observed.network {
             lines.push(format!("network {}", network.subnet));
         }
@@ -75,6 +81,12 @@ impl Decision {
             Some(drain) if drain.done => line.push_str(" drained"),
             Some(drain) => drop(write!(line, " draining={}", self.ago(drain.since))),
             None => {}
+        }
+        if let Some(why) = self.observed.stopped_for.get(&replica.id) {
+            let _ = write!(line, " stopped={why:?}");
+        }
+        if let Some(until) = self.observed.ready_until.get(&replica.id) {
+            let _ = write!(line, " ready-until={}", self.ago(*until));
         }
         if self.observed.evicted.contains(&replica.id) {
             line.push_str(" evicted");

@@ -27,6 +27,19 @@ pub struct Course {
     pub pre_deploy_log: Vec<String>,
 }
 
+impl Course {
+    /// The last failure that it tells of: its own, or the one that it came back for.
+    pub fn last_failure(&self) -> Option<&RevisionFailure> {
+        self.outcome.failure().or(match &self.cause {
+            RevisionCause::RollBack { failure, .. } => Some(failure),
+            RevisionCause::Apply
+            | RevisionCause::Retry { .. }
+            | RevisionCause::Restart
+            | RevisionCause::Undo { .. } => None,
+        })
+    }
+}
+
 /// Why a revision was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

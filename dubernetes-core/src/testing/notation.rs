@@ -19,7 +19,7 @@
 //!                            fallback=1 since=1m salt=1 back-from=2 back-to=1 says="why"; words: progressing
 //!                            failed paused pre-deployed; stable unless it is said
 //! revision web 1             how an older revision differs from the app; `lost`: not kept; `failed`
-//! tombstone web ago=10s      an app that was deleted, 0s ago unless given
+//! tombstone web ago=10s      an app that was deleted, 0s ago unless given. Keys: grace signal
 //! web-1 ready routed         a replica, or several: web-1..3
 //! job web running            the container of the command before the app's revision
 //! unreadable ID says="why"   a container with labels that make no sense

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::app::OnFailure;
 use crate::event::{Event, EventKind};
 use crate::plan::{Block, CallKey, Cause, Planned, Wait, Waiting};
 use crate::reconcile::span;
@@ -112,7 +113,13 @@ fn container(known: &Known<'_>, subject: &Subject<'_>, replica: &ObservedReplica
             };
             let ran = span(finished_at.duration_since(*started_at));
             let ago = ago(known, *finished_at);
-            (text, format!("after {ran}, {ago}{restarts}"), Some(*finished_at))
+            let detail = format!("after {ran}, {ago}{restarts}");
+            match known.observed.stopped_for.get(&replica.id) {
+                Some(why) if !out_of_memory => {
+                    (format!("{pod} was stopped"), format!("{why}; {detail}"), Some(*finished_at))
+                }
+                _ => (text, detail, Some(*finished_at)),
+            }
         }
         ContainerState::StartFailed { error, .. } => {
             let ago = ago(known, replica.created_at);
@@ -142,7 +149,8 @@ fn rule(known: &Known<'_>, subject: &Subject<'_>) -> Said {
         Cause::NotRouted => {
             ("ready means reachable", "once the ingress serves just the routes of the app")
         }
-        Cause::RevisionFailed { .. } | Cause::RolledBack { .. } => FAILED,
+        Cause::RevisionFailed { .. } => rule_of_failed(known, subject),
+        Cause::RolledBack { .. } => FAILED,
         Cause::Paused => HELD,
         Cause::Deleting { .. } => ("a deleted app goes", "unrouted, drained, stopped, removed"),
         Cause::None => match first_action(known, subject) {
@@ -155,9 +163,22 @@ fn rule(known: &Known<'_>, subject: &Subject<'_>) -> Said {
 
 const FAILED: (&str, &str) =
     ("a failed revision takes nobody's place", "`rollout.on_failure` says what follows");
-const HELD: (&str, &str) =
-    ("a rollout that is held replaces nobody", "until it is resumed, or the app is applied");
+const HELD: (&str, &str) = ("a rollout that is held replaces nobody", "until it is resumed");
 const RESTARTS: (&str, &str) = ("restart back-off", "at once, then 1s doubling up to 5m");
+
+/// What holds of a revision that failed and is still the wanted one.
+fn rule_of_failed(known: &Known<'_>, subject: &Subject<'_>) -> (&'static str, &'static str) {
+    let Some(stored) = known.desired.apps.get(subject.app) else { return FAILED };
+    if stored.spec.rollout.on_failure == OnFailure::Pause {
+        return ("a rollout that failed is held", "`rollout.on_failure: pause`");
+    }
+    match stored.fallback {
+        None => {
+            ("there is no earlier revision to go back to", "replicas are restarted as they are")
+        }
+        Some(_) => FAILED,
+    }
+}
 
 fn rule_of_wait(wait: &Wait) -> (&'static str, &'static str) {
     match wait {
@@ -193,7 +214,7 @@ fn rule_of_block(block: &Block) -> (&'static str, &'static str) {
 /// What is done about it.
 fn decision(known: &Known<'_>, subject: &Subject<'_>) -> Said {
     if let (Cause::RevisionFailed { .. }, Some(waiting)) =
-        (&subject.cause, next_restart(known, subject))
+        (&subject.cause, next_try(known, subject))
     {
         return decision_of_wait(known, waiting);
     }
@@ -204,11 +225,13 @@ fn decision(known: &Known<'_>, subject: &Subject<'_>) -> Said {
         Cause::Waits(waiting) => decision_of_wait(known, waiting),
         Cause::Ingress { .. } => nothing("apply the routes again", "replicas go on meanwhile"),
         Cause::RevisionFailed { .. } | Cause::RolledBack { .. } => {
+            let serves = subject.status.is_some_and(|status| status.ready > 0);
             match first_action(known, subject) {
                 Some(planned) => said_of(planned),
-                None => {
+                None if serves => {
                     nothing("go on with the replicas that serve", "until the app is applied again")
                 }
+                None => nothing("change nothing", "until the app is applied again"),
             }
         }
         Cause::Paused => nothing("replace nobody", "until it is resumed"),
@@ -227,10 +250,13 @@ fn said_of(planned: &Planned) -> Said {
     (text, planned.reason.to_string(), None)
 }
 
-/// A replica of a failed revision is restarted all the same.
-fn next_restart<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Waiting> {
-    let own = known.plan.waiting.iter().filter(|waiting| waiting.app == *subject.app);
-    own.into_iter().find(|waiting| matches!(waiting.wait, Wait::BackOff { .. }))
+/// What a failed revision is still waited for: it may get well.
+fn next_try<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Waiting> {
+    let own = || known.plan.waiting.iter().filter(|waiting| waiting.app == *subject.app);
+    let restart = own().find(|waiting| matches!(waiting.wait, Wait::BackOff { .. }));
+    restart.or_else(|| {
+        own().find(|waiting| matches!(waiting.wait, Wait::Retry { .. } | Wait::Ready { .. }))
+    })
 }
 
 fn decision_of_wait(known: &Known<'_>, waiting: &Waiting) -> Said {

@@ -18,12 +18,7 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         Cause::Ingress { .. } | Cause::Waits(Waiting { wait: Wait::Retry { .. }, .. }) => {
             of_failure(known, subject)
         }
-        Cause::Waits(Waiting { wait: Wait::Ready { .. }, .. }) => {
-            let port = known.desired.apps.get(app).map_or(80, |stored| stored.spec.port);
-            vec![format!(
-                "let it listen on port {port} of all addresses, or say `port: N` in its file"
-            )]
-        }
+        Cause::Waits(Waiting { wait: Wait::Ready { .. }, .. }) => vec![of_answer(known, subject)],
         Cause::Waits(Waiting { wait: Wait::BackOff { .. }, .. }) | Cause::Looping { .. } => {
             of_end(known, subject)
         }
@@ -31,8 +26,14 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
             of_failure(known, subject)
         }
         Cause::RevisionFailed { .. } if has_ended(known, subject) => of_end(known, subject),
+        Cause::RevisionFailed { .. } if subject.troubled.is_some() => {
+            vec![of_answer(known, subject)]
+        }
         Cause::RevisionFailed { .. } | Cause::RolledBack { .. } => {
-            vec![format!("correct the file of `{app}` and apply it again")]
+            vec![
+                format!("correct the file of `{app}` and apply it again"),
+                "or mend what it needs, then `dubernetes apply --retry`".to_owned(),
+            ]
         }
         Cause::Waits(Waiting {
             wait:
@@ -115,12 +116,30 @@ fn has_ended(known: &Known<'_>, subject: &Subject<'_>) -> bool {
     })
 }
 
+/// What helps a replica that runs and does not answer as it should.
+fn of_answer(known: &Known<'_>, subject: &Subject<'_>) -> String {
+    let stored = known.desired.apps.get(subject.app);
+    if stored.is_some_and(|stored| stored.spec.health.is_some()) {
+        let object = subject.troubled.map_or(subject.app.as_str(), |pod| pod.name.as_str());
+        return format!(
+            "let it answer as `health` asks, or change `health`; `dubernetes describe {object}` \
+             shows the last answers"
+        );
+    }
+    let port = stored.map_or(80, |stored| stored.spec.port);
+    format!("let it listen on port {port} of all addresses, or say `port: N` in its file")
+}
+
 /// What helps a replica whose process ends.
 fn of_end(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
     let app = subject.app;
     let pod = subject.troubled.map_or(app.as_str(), |pod| pod.name.as_str());
     let mut help = Vec::new();
-    match subject.container(known).map(|replica| &replica.state) {
+    let container = subject.container(known);
+    if container.is_some_and(|replica| known.observed.stopped_for.contains_key(&replica.id)) {
+        return vec![of_answer(known, subject)];
+    }
+    match container.map(|replica| &replica.state) {
         Some(ContainerState::Exited { out_of_memory: true, .. }) => {
             help.push("raise `resources.memory`, or let the process need less".to_owned());
         }

@@ -110,8 +110,8 @@ impl World {
     }
 
     fn delete(&mut self, name: &AppName) {
-        if self.desired.apps.remove(name).is_some() {
-            let tombstone = Tombstone { deleted_at: self.now };
+        if let Some(app) = self.desired.apps.remove(name) {
+            let tombstone = Tombstone { deleted_at: self.now, stop: app.spec.stop };
             self.desired.tombstones.insert(name.clone(), tombstone);
         }
     }

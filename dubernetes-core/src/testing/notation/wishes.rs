@@ -2,7 +2,7 @@
 
 use crate::app::{
     Access, AppName, AppSpec, Check, Health, ImageRef, OnFailure, Order, PreDeploy, PullPolicy,
-    Rollout, Share, Signal, Volume,
+    Rollout, Share, Signal, Stop, Volume,
 };
 use crate::runtime::ImageId;
 use crate::store::{
@@ -58,7 +58,9 @@ impl Reading {
 
     pub(super) fn tombstone(&mut self, line: &mut Line) -> Result<(), String> {
         let name = line.name_or("the app's name is missing")?;
-        let tombstone = Tombstone { deleted_at: before(line.span("ago")?) };
+        let mut stop = Stop::default();
+        self::stop(&mut stop, line)?;
+        let tombstone = Tombstone { deleted_at: before(line.span("ago")?), stop };
         self.given.desired.tombstones.insert(name, tombstone);
         Ok(())
     }
@@ -132,6 +134,18 @@ fn failure(reason: String) -> RevisionFailure {
     RevisionFailure { at: NOW, reason, pod: None, log: Vec::new() }
 }
 
+/// Sets what the line says of how replicas are stopped.
+fn stop(stop: &mut Stop, line: &mut Line) -> Result<(), String> {
+    if let Some(grace) = line.value("grace")? {
+        stop.grace = grace;
+    }
+    if let Some(name) = line.value::<String>("signal")? {
+        let signal = Signal::ALL.into_iter().find(|signal| signal.as_str() == name);
+        stop.signal = Some(signal.ok_or_else(|| format!("`{name}` is no signal"))?);
+    }
+    Ok(())
+}
+
 /// Sets what the line says of a specification.
 fn change(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
     rollout(&mut spec.rollout, line)?;
@@ -164,13 +178,7 @@ fn change(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
     if let Some(memory) = line.value("memory")? {
         spec.resources.memory = Some(memory);
     }
-    if let Some(grace) = line.value("grace")? {
-        spec.stop.grace = grace;
-    }
-    if let Some(name) = line.value::<String>("signal")? {
-        let signal = Signal::ALL.into_iter().find(|signal| signal.as_str() == name);
-        spec.stop.signal = Some(signal.ok_or_else(|| format!("`{name}` is no signal"))?);
-    }
+    stop(&mut spec.stop, line)?;
     if let Some(pull) = line.value::<String>("pull")? {
         spec.pull = match pull.as_str() {
             "always" => PullPolicy::Always,

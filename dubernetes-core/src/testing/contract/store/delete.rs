@@ -6,6 +6,7 @@ use super::{
     assert_not_found, at, delete, forget, get, list, name, pin, put, request, revisions, spec,
     with_image,
 };
+use crate::app::Duration;
 use crate::event::{EventKind, NewEvent};
 use crate::store::{Change, EventQuery, PutApp, Store, Tombstone};
 
@@ -20,15 +21,21 @@ pub(super) async fn a_missing_app_is_not_found(store: &Arc<dyn Store>) {
 
 pub(super) async fn a_deleted_app_leaves_a_tombstone(store: &Arc<dyn Store>) {
     let web = name("web");
-    put(store, spec("web")).await;
+    let mut patient = spec("web");
+    patient.stop.grace = Duration::from_secs(90);
+    put(store, patient.clone()).await;
     delete(store, "web").await;
     assert_not_found(store.get(&web).await, "web", "reading a deleted app");
     assert_not_found(store.delete(&web, at(60)).await, "web", "deleting a deleted app");
     assert_not_found(store.revisions(&web).await, "web", "the revisions of a deleted app");
     let state = list(store).await;
     assert!(state.apps.is_empty(), "a deleted app is no longer desired");
-    let tombstone = Tombstone { deleted_at: at(50) };
-    assert_eq!(state.tombstones.get(&web), Some(&tombstone), "the first deletion's time is kept");
+    let tombstone = Tombstone { deleted_at: at(50), stop: patient.stop };
+    assert_eq!(
+        state.tombstones.get(&web),
+        Some(&tombstone),
+        "the first deletion's time is kept, and how the app wants to be stopped"
+    );
 }
 
 pub(super) async fn a_new_life_inherits_nothing(store: &Arc<dyn Store>) {
