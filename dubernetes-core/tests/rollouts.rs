@@ -551,3 +551,26 @@ async fn going_to_a_revision_whose_command_failed_runs_it_again() {
     let journal = bed.runtime.take_journal();
     assert!(journal.iter().all(|call| !call.contains("pre-deploy")), "{journal:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn going_back_never_runs_what_the_tag_means_by_now() {
+    let bed = good().await;
+    bed.apply(&web("web:2")).await.unwrap();
+    bed.until_ready("web").await;
+    wish(&bed, Wish::Undo { to: None }).await.unwrap();
+    bed.until_ready("web").await;
+    bed.runtime.move_tag("web:1", "web:2");
+    bed.runtime.remove_image("web:1");
+    let (lost, kept) = (ids(&bed).into_keys().next().unwrap(), ids(&bed).into_values().nth(1));
+    bed.runtime.vanish(&lost);
+    tokio::time::sleep(3 * MINUTE).await;
+    let (phase, message) = status(&bed);
+    assert_ne!(phase, Phase::Ready);
+    let why = "is gone, and `web:1` is another one now";
+    assert!(message.contains(why), "{message}");
+    assert_eq!(ids(&bed).into_values().next(), kept, "the other one serves on");
+    assert_eq!(ids(&bed).len(), 1);
+    // A restart means what the tag means.
+    wish(&bed, Wish::Restart).await.unwrap();
+    bed.until_ready("web").await;
+}

@@ -6,12 +6,15 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
+use crate::app::{AppName, ImageRef};
 use crate::error;
 use crate::labels::{JobLabels, ReplicaLabels};
 use crate::plan::{Action, Planned, Reason, Verdict};
-use crate::runtime::{ContainerId, ContainerRequest, ImageProblem, LogOptions, RuntimeError};
+use crate::runtime::{
+    ContainerId, ContainerRequest, ImageId, ImageProblem, LogOptions, RuntimeError,
+};
 use crate::state::FailureKind;
-use crate::store::{Mark, RevisionFailure, StoreError};
+use crate::store::{Mark, RevisionCause, RevisionFailure, StoreError};
 
 use super::Ports;
 use super::previous::Previous;
@@ -45,6 +48,9 @@ pub(super) async fn execute(
         Action::EnsureImage { app, revision, image, policy } => {
             let id = runtime.ensure_image(image, *policy).await?;
             let replace = planned.reason == Reason::ImageGone;
+            if replace {
+                refuse_another_image(ports, app, *revision, image, &id).await?;
+            }
             ports.store.pin_image(app, *revision, &id, replace).await?;
         }
         Action::Create(replica) => {
@@ -71,6 +77,33 @@ pub(super) async fn execute(
         }
     }
     Ok(())
+}
+
+/// Whoever goes back wants what ran then: an image that is gone is not replaced by another one that
+/// has its tag now.
+async fn refuse_another_image(
+    ports: &Ports,
+    app: &AppName,
+    revision: u64,
+    image: &ImageRef,
+    found: &ImageId,
+) -> Result<(), Failed> {
+    let stored = ports.store.get(app).await?;
+    let goes_back = match stored.course.cause {
+        RevisionCause::Undo { .. } | RevisionCause::RollBack { .. } => true,
+        RevisionCause::Apply | RevisionCause::Retry { .. } | RevisionCause::Restart => false,
+    };
+    match &stored.image_id {
+        Some(pinned) if goes_back && stored.revision == revision && pinned != found => {
+            Err(Failed {
+                kind: FailureKind::Lasting,
+                message: format!(
+                    "the image of that time ({pinned:.19}) is gone, and `{image}` is another one now"
+                ),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A verdict as the store keeps it, with the last lines of the container that shows it.

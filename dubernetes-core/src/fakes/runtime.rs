@@ -88,6 +88,8 @@ pub struct FakeRuntime {
 struct World {
     commands: BTreeMap<String, Behaviour>,
     images: BTreeMap<ImageRef, Behaviour>,
+    /// Tags that mean another image than the one of their name.
+    tags: BTreeMap<ImageRef, ImageRef>,
     apps: BTreeMap<String, Behaviour>,
     networks: BTreeMap<InstanceName, Network>,
     containers: BTreeMap<ContainerId, FakeContainer>,
@@ -130,6 +132,15 @@ impl FakeRuntime {
     /// What the later containers of an app do, whatever their image says.
     pub fn set_behaviour(&self, app: &AppName, behaviour: Behaviour) {
         self.world().apps.insert(app.to_string(), behaviour);
+    }
+
+    /// Has a tag mean what `other` is.
+    ///
+    /// # Panics
+    ///
+    /// If one of them is no image reference.
+    pub fn move_tag(&self, image: &str, other: &str) {
+        self.world().tags.insert(reference(image), reference(other));
     }
 
     /// Takes an image off the engine. Its containers go on.

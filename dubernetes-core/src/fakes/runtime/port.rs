@@ -83,8 +83,10 @@ impl ContainerRuntime for FakeRuntime {
         _policy: PullPolicy,
     ) -> Result<ImageId, RuntimeError> {
         self.enter("ensure image", None)?;
-        if self.world().images.contains_key(image) {
-            return Ok(image_id(image));
+        let world = self.world();
+        let meant = world.tags.get(image).unwrap_or(image);
+        if world.images.contains_key(meant) {
+            return Ok(image_id(meant));
         }
         Err(RuntimeError::Image {
             image: image.to_string(),
