@@ -5,6 +5,7 @@
 
 mod apps;
 mod body;
+mod connections;
 mod events;
 mod exec;
 mod extract;
@@ -157,7 +158,9 @@ fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
 /// Serves `router` at a Unix socket until `stop` is cancelled: then endless answers end at once,
 /// and other requests under way get 5 s.
 ///
-/// Callers that are neither this process's user nor root are refused with 403.
+/// Callers that are neither this process's user nor root are refused with 403. At most 256
+/// connections are open at a time, a stream of events being one; more wait until one ends. A
+/// request's head may take 10 s, and its body 30 s.
 ///
 /// # Errors
 ///
@@ -167,18 +170,11 @@ pub async fn serve_unix(
     router: Router,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let service = router
-        .layer(Extension(stream::Stop(stop.clone())))
-        .into_make_service_with_connect_info::<peer::Peer>();
-    let served =
-        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let too_late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(LAST_REQUESTS).await;
-    };
-    // Both arms end the server for good, so nothing that is dropped here is missed.
-    tokio::select! {
-        served = served => served,
-        () = too_late => Ok(()),
-    }
+    let router = router.layer(Extension(stream::Stop(stop.clone())));
+    let open = connections::serve(&listener, router, &stop).await;
+    // From now on nobody is let in.
+    drop(listener);
+    // Those that are still open are cut when this process ends.
+    let _ = tokio::time::timeout(LAST_REQUESTS, open.wait()).await;
+    Ok(())
 }

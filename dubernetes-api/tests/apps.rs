@@ -297,6 +297,29 @@ async fn a_store_that_fails_is_told_apart_by_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_problem_of_a_small_body_names_its_field() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    for (uri, body, pointer) in [
+        ("/v1/apps/web/scale", r#"{"replicas":251}"#, "/replicas"),
+        ("/v1/apps/web/scale", r#"{"replicas":-1}"#, "/replicas"),
+        ("/v1/apps/web/scale", "{}", ""),
+        ("/v1/apps/web/scale", "3", ""),
+        ("/v1/apps/web/rollout", r#"{"action":"undo","to":"x"}"#, "/to"),
+        ("/v1/plan", r#"{"apps":[{"name":"a","image":"b","replicas":-1}]}"#, "/apps/0/replicas"),
+        ("/v1/plan", r#"{"apps":7}"#, "/apps"),
+    ] {
+        let problem = api.post(uri, body).await.problem();
+        assert_eq!(problem.errors[0].pointer.as_deref(), Some(pointer), "{body}: {problem:?}");
+        assert_eq!(problem.status, 422, "{problem:?}");
+    }
+    for body in ["three", r#"{"replicas":3"#, r#"{"replicas":3} 4"#] {
+        let problem = api.post("/v1/apps/web/scale", body).await.problem();
+        assert_eq!((problem.status, &problem.errors[0].pointer), (400, &None), "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_scale_that_loses_a_race_reads_again() {
     let api = Api::start();
     api.put("/v1/apps/web", WEB).await.json();

@@ -12,11 +12,13 @@ use dubernetes_api::wire::Mode as Stays;
 use dubernetes_core::app::PullPolicy;
 use dubernetes_core::clock::SystemClock;
 use dubernetes_core::controller::{Approve, Controller, Mode, Options, Ports};
+use dubernetes_core::error::chain;
 use dubernetes_core::replay::Recorder;
-use dubernetes_core::runtime::ContainerRuntime;
+use dubernetes_core::runtime::{ContainerRuntime, RuntimeError};
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
 use dubernetes_sqlite::{KeepEvents, OpenError, SqliteStore};
+use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::task::{JoinError, JoinHandle};
@@ -32,6 +34,12 @@ use crate::settings::Settings;
 /// How long the last requests and calls may take once the orchestrator is to end. A serving
 /// socket gives up by itself before.
 const END_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long an engine may take to say who it is before it counts as away.
+const ENGINE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often the state is copied, where its apps have changed.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long a command waits for another one to let go of the state folder.
 const LOCK_LIMIT: Duration = Duration::from_secs(3);
@@ -67,6 +75,7 @@ impl Parts {
     /// The lock is held, or a setting or the folder makes no sense.
     pub(crate) fn open(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
         Self::runtime(args).and_then(|runtime| {
+            let runtime = runtime.protecting(&settings.places.state_dir);
             let store = open_store(settings, args)?
                 .map_err(|error| Failure::because("the state cannot be opened", &error))?;
             Ok(Self::with(settings, args, runtime, store))
@@ -75,7 +84,7 @@ impl Parts {
 
     /// The same, and waits a moment for the lock.
     async fn open_soon(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
-        let runtime = Self::runtime(args)?;
+        let runtime = Self::runtime(args)?.protecting(&settings.places.state_dir);
         let start = tokio::time::Instant::now();
         let store = loop {
             match open_store(settings, args)? {
@@ -129,6 +138,17 @@ impl Parts {
         Self { approve, ..self }
     }
 
+    /// Refuses an engine that answers and is too old. One that is away is waited for later on.
+    pub(crate) async fn refuse_old_engine(&self) -> Outcome {
+        match tokio::time::timeout(ENGINE_LIMIT, self.runtime.version()).await {
+            Ok(Err(error @ RuntimeError::Rejected { .. })) => {
+                Err(Failure::because("this engine cannot be used", &error)
+                    .help("update it, or name another one with DOCKER_HOST or DUBERNETES_ENGINE"))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Starts the controller, and serves the API at `listener`.
     pub(crate) fn start(
         self,
@@ -165,9 +185,14 @@ impl Parts {
             pid: std::process::id(),
             mode: stays,
         };
-        let router = router(ApiState { store, runtime, controller: handle, clock, about });
         let stop = CancellationToken::new();
+        if stays == Stays::Serve {
+            tokio::spawn(take_snapshots(Arc::clone(&store), stop.clone()));
+        }
+        let kept = Arc::clone(&store);
+        let router = router(ApiState { store, runtime, controller: handle, clock, about });
         Running {
+            store: kept,
             controller: tokio::spawn(controller.run(stop.clone())),
             server: tokio::spawn(serve_unix(listener, router, stop.clone())),
             stop,
@@ -197,9 +222,24 @@ fn open_store(settings: &Settings, args: &IngressArgs) -> Outcome<Result<SqliteS
     Ok(store.map(|store| store.keeping(keep)))
 }
 
+/// Keeps copies of the store for the day on which it is damaged.
+async fn take_snapshots(store: Arc<SqliteStore>, stop: CancellationToken) {
+    loop {
+        if let Err(error) = store.snapshot(Timestamp::now()).await {
+            tracing::warn!(error = chain(&error), "no snapshot of the state could be made");
+        }
+        // Both arms are cancel-safe: the token stays cancelled, and time passes anyway.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SNAPSHOT_EVERY) => {}
+        }
+    }
+}
+
 /// An orchestrator at work.
 #[derive(Debug)]
 pub(crate) struct Running {
+    store: Arc<SqliteStore>,
     controller: JoinHandle<()>,
     server: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
@@ -209,7 +249,7 @@ impl Running {
     /// Returns if a part ends that should not.
     pub(crate) async fn broken(&mut self) -> Failure {
         let crashed = |error: JoinError| Failure::because("the orchestrator crashed", &error);
-        // Both arms are cancel-safe: a task that has ended stays so.
+        // All arms are cancel-safe: what has ended stays so.
         tokio::select! {
             ended = &mut self.controller => match ended {
                 Err(error) => crashed(error),
@@ -220,6 +260,8 @@ impl Running {
                 Ok(Err(error)) => Failure::because("the API cannot be served", &error),
                 Ok(Ok(())) => Failure::new("the API's server ended by itself"),
             },
+            () = self.store.broken() => Failure::new("the store crashed")
+                .help("its data is as it was; start the orchestrator again"),
         }
     }
 

@@ -361,6 +361,19 @@ async fn failed_calls_are_tried_again_and_leave_no_copies() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_with_a_bug_fails_is_told_and_tried_again() {
+    let bed = Bed::start();
+    bed.runtime.add_image("web:1", Behaviour::default());
+    bed.runtime.panic("create");
+    bed.apply(&app("web", "web:1", 2)).await.unwrap();
+    bed.until_ready("web").await;
+    let events =
+        bed.store.events(&EventQuery { limit: 100, ..EventQuery::default() }).await.unwrap();
+    let failed = events.iter().find(|event| event.reason == "CreateFailed").unwrap();
+    assert_eq!(failed.message, "bug: it was told to panic");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_evicted_replica_is_replaced_without_a_gap() {
     let bed = Bed::start();
     ready(&bed, "web:1", 2).await;

@@ -2,7 +2,7 @@
 //!
 //! Nothing is kept open between calls, so an engine that comes back is found by the next call.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 pub(crate) struct Engine {
     socket: String,
     docker: OnceLock<Docker>,
+    /// A folder that no container gets to see.
+    pub(crate) own_folder: OnceLock<PathBuf>,
     /// Held while a network is made. An engine lets two networks have one name, and as long as
     /// they do, starts no container on either.
     pub(crate) making_network: Mutex<()>,
@@ -41,7 +43,12 @@ impl Engine {
     pub(crate) fn new(host: Option<&str>) -> Result<Self, RuntimeError> {
         let environment = std::env::var("DOCKER_HOST").ok();
         let socket = socket_path(host, environment.as_deref())?;
-        Ok(Self { socket, docker: OnceLock::new(), making_network: Mutex::default() })
+        Ok(Self {
+            socket,
+            docker: OnceLock::new(),
+            own_folder: OnceLock::new(),
+            making_network: Mutex::default(),
+        })
     }
 
     /// Where the engine is, as a person would write it.

@@ -7,6 +7,7 @@ mod unfinished;
 
 pub use survey::EngineMachine;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -64,6 +65,14 @@ impl DockerRuntime {
         let runtime = Self::new(host)?;
         runtime.version().await?;
         Ok(runtime)
+    }
+
+    /// The same, refusing to mount `folder`, what is in it and what it is in: the state of the
+    /// orchestrator. Only the first call counts.
+    #[must_use]
+    pub fn protecting(self, folder: &Path) -> Self {
+        self.engine.own_folder.get_or_init(|| folder.to_owned());
+        self
     }
 
     /// Where the engine is, such as `unix:///var/run/docker.sock`.

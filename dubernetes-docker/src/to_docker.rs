@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
@@ -151,19 +153,35 @@ pub(crate) fn path_part(id: &ContainerId) -> Result<&str, RuntimeError> {
     Err(RuntimeError::NotFound { kind: "container", name: id.0.escape_debug().to_string() })
 }
 
-/// The request with every folder of the host in its resolved form; refused where a link leads to
-/// a folder of the system. A folder that does not exist is left to the engine, which refuses it.
+/// The request with every folder of the host in its resolved form; refused where that is a folder
+/// of the system or `own`, or cannot be told. A folder that does not exist is left to the engine,
+/// which refuses it.
 pub(crate) async fn resolve_mounts(
     request: &ContainerRequest,
+    own: Option<&Path>,
 ) -> Result<ContainerRequest, RuntimeError> {
+    let own = match own {
+        Some(own) => Some(tokio::fs::canonicalize(own).await.unwrap_or_else(|_| own.to_owned())),
+        None => None,
+    };
     let mut resolved = request.clone();
     for volume in &mut resolved.volumes {
         let VolumeSource::Bind(path) = &mut volume.source else { continue };
-        let Ok(real) = tokio::fs::canonicalize(path.as_str()).await else { continue };
         let refuse = |why: String| RuntimeError::Rejected {
             operation: format!("create container `{}`", request.name),
             message: format!("`{path}` cannot be mounted: {why}"),
         };
+        let real = match tokio::fs::canonicalize(path.as_str()).await {
+            Ok(real) => real,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(refuse(format!("it cannot be looked at: {error}"))),
+        };
+        if let Some(own) = own.as_deref()
+            && (own.starts_with(&real) || real.starts_with(own))
+        {
+            let own = own.display();
+            return Err(refuse(format!("it holds or lies in `{own}`, the state of Dubernetes")));
+        }
         let real = real.to_str().ok_or_else(|| refuse("its path is not UTF-8".to_owned()))?;
         if let Some(folder) = system_folder(real) {
             let mut why = format!("it holds or lies in `{folder}`, which belongs to the system");

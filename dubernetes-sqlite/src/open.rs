@@ -43,7 +43,7 @@ pub(crate) fn open(folder: &Path, migrations: &[&str]) -> Result<Opened, OpenErr
         snapshot::take(&writer, &path, Timestamp::now()).map_err(OpenError::Snapshot)?;
         schema::migrate(&mut writer, migrations).map_err(|error| failed(&path, error))?;
     }
-    let reader = connect_reader(&path).map_err(|error| failed(&path, error))?;
+    let reader = read_only(&path).map_err(|error| failed(&path, error))?;
     Ok(Opened { path, writer, reader, lock })
 }
 
@@ -108,7 +108,8 @@ fn set_up_writer(connection: &Connection) -> rusqlite::Result<String> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
 }
 
-fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+/// Opens a database to look at it.
+pub(crate) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;

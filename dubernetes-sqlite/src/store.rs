@@ -3,6 +3,7 @@
 mod apps;
 mod events;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use dubernetes_core::store::{
     StoredState,
 };
 use jiff::Timestamp;
-use rusqlite::{Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 
 use crate::error::{BackupError, Failure, OpenError};
@@ -91,6 +92,15 @@ impl SqliteStore {
         &self.path
     }
 
+    /// Returns once the store can do nothing any more, which only a bug in it brings about.
+    pub async fn broken(&self) {
+        // Both arms are cancel-safe: a thread that has ended stays so.
+        tokio::select! {
+            () = self.writer.ended() => {}
+            () = self.reader.ended() => {}
+        }
+    }
+
     /// Copies the whole store, as it is at one moment, to the file `target`. Writes go on.
     ///
     /// # Errors
@@ -103,14 +113,20 @@ impl SqliteStore {
     }
 
     /// Copies the whole store into the folder `snapshots` beside it, under a name made of `now`,
-    /// and drops all but the newest 5 of these. Returns the copy's path.
+    /// and drops all but the newest 5 of these. Returns the copy's path; `None` if the newest copy
+    /// has the same apps, so that good copies are not pushed out by equal ones.
     ///
     /// # Errors
     ///
     /// The copy cannot be written, or the store cannot be read.
-    pub async fn snapshot(&self, now: Timestamp) -> Result<PathBuf, BackupError> {
+    pub async fn snapshot(&self, now: Timestamp) -> Result<Option<PathBuf>, BackupError> {
         let path = self.path.clone();
-        let take = move |connection: &mut _| snapshot::take(connection, &path, now);
+        let take = move |connection: &mut Connection| {
+            if wanted(connection, snapshot::newest(&path))? {
+                return snapshot::take(connection, &path, now).map(Some);
+            }
+            Ok(None)
+        };
         self.reader.run(take).await.map_err(BackupError::Store)?
     }
 
@@ -146,6 +162,21 @@ impl SqliteStore {
             })
             .await
     }
+}
+
+/// Whether a snapshot would have other apps than the newest one.
+fn wanted(connection: &mut Connection, newest: Option<PathBuf>) -> Result<bool, BackupError> {
+    let apps = |connection: &mut Connection| {
+        let listed = connection.transaction().map_err(Failure::from).and_then(|t| apps::list(&t));
+        listed.map(|state| state.apps).map_err(StoreError::from)
+    };
+    let present = apps(connection).map_err(BackupError::Store)?;
+    let kept = match newest {
+        None => Some(BTreeMap::new()),
+        // One that cannot be read, or is of an older schema, is as good as none.
+        Some(newest) => open::read_only(&newest).ok().and_then(|mut old| apps(&mut old).ok()),
+    };
+    Ok(kept.as_ref() != Some(&present))
 }
 
 #[async_trait]

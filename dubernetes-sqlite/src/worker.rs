@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use dubernetes_core::error::Cause;
 use dubernetes_core::store::StoreError;
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::error::Failure;
 
@@ -20,18 +20,29 @@ pub(crate) struct Worker {
     jobs: Option<mpsc::Sender<Job>>,
     /// `None` once it is joined.
     thread: Option<JoinHandle<()>>,
+    /// Its other end goes with the thread.
+    alive: watch::Receiver<()>,
 }
 
 impl Worker {
     /// Starts the thread.
     pub(crate) fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
         let (jobs, waiting) = mpsc::channel::<Job>();
+        let (life, alive) = watch::channel(());
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // Dropped even if a job panics.
+            let _life = life;
             for job in waiting {
                 job(&mut connection);
             }
         })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), alive })
+    }
+
+    /// Returns once the thread has ended: then nothing is done any more.
+    pub(crate) async fn ended(&self) {
+        let mut alive = self.alive.clone();
+        while alive.changed().await.is_ok() {}
     }
 
     /// Does `work` on the thread. Once asked for, it is done, whether or not the answer is

@@ -234,7 +234,12 @@ async fn the_newest_five_snapshots_are_kept() {
     let mut taken = Vec::new();
     for second in 0..7 {
         let now = Timestamp::from_second(second).unwrap();
-        taken.push(store.snapshot(now).await.unwrap());
+        store.put(request(&format!("web-{second}"))).await.unwrap();
+        taken.push(store.snapshot(now).await.unwrap().unwrap());
+        // What is not news about the apps makes no copy.
+        store.append(&[event("nothing new")]).await.unwrap();
+        let later = Timestamp::from_second(second + 100).unwrap();
+        assert_eq!(store.snapshot(later).await.unwrap(), None);
     }
     let mut kept: Vec<_> = fs::read_dir(folder.path().join("snapshots"))
         .unwrap()
@@ -242,6 +247,18 @@ async fn the_newest_five_snapshots_are_kept() {
         .collect();
     kept.sort();
     assert_eq!(kept, taken[2..]);
+
+    // The way back that a damaged store is told with.
+    let (state, path) = (store.list().await.unwrap(), store.path().to_owned());
+    drop(store);
+    fs::write(&path, "no database").unwrap();
+    let damaged = SqliteStore::open(folder.path()).unwrap_err().to_string();
+    let newest = taken[6].display();
+    assert!(damaged.contains(&format!("copy `{newest}` to `{}`", path.display())), "{damaged}");
+    fs::copy(&taken[6], &path).unwrap();
+    let restored = SqliteStore::open(folder.path()).unwrap();
+    assert_eq!(restored.list().await.unwrap(), state);
+    assert_eq!(restored.snapshot(Timestamp::now()).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -162,7 +162,11 @@ pub(super) async fn scale(
         let spec = AppSpec { replicas, ..stored.spec };
         let problems = spec.problems();
         if !problems.is_empty() {
-            return Err(ApiError::invalid(problems.into_iter().map(FieldProblem::from).collect()));
+            // Whatever it is, the number brought it about.
+            let pointer = Some("/replicas".to_owned());
+            let problems = problems.into_iter().map(FieldProblem::from);
+            let problems = problems.map(|p| FieldProblem { pointer: pointer.clone(), ..p });
+            return Err(ApiError::invalid(problems.collect()));
         }
         match put_app(&state, spec, Some(stored.generation), false).await {
             Ok(applied) => return Ok(Answer(applied)),

@@ -1,4 +1,6 @@
-//! A request's body: JSON within a limit, with its type said and without an encoding.
+//! A request's body: JSON within limits of size and time, with its type said and without an encoding.
+
+use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -11,10 +13,14 @@ use dubernetes_core::manifest::{self, JsonError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
 
 use crate::problem::ApiError;
 use crate::server::MAX_BODY;
 use crate::wire::{FieldProblem, ProblemKind};
+
+/// How long a body may take; the largest takes a moment over a socket of this machine.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
 
 /// The bytes of a body that says to be JSON.
 pub(super) struct Json(pub(super) Bytes);
@@ -24,14 +30,17 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         check_type(request.headers())?;
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
-            match rejection.into_response().status() {
-                StatusCode::PAYLOAD_TOO_LARGE => {
-                    let detail = format!("the body has more than {MAX_BODY} bytes");
-                    ApiError::new(ProblemKind::TooLarge, detail)
-                }
-                _ => ApiError::new(ProblemKind::InvalidRequest, "the body ended too early"),
+        let read = tokio::time::timeout(BODY_LIMIT, Bytes::from_request(request, state)).await;
+        let Ok(read) = read else {
+            let detail = format!("the body took longer than {BODY_LIMIT:?}");
+            return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
+        };
+        read.map(Self).map_err(|rejection| match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = format!("the body has more than {MAX_BODY} bytes");
+                ApiError::new(ProblemKind::TooLarge, detail)
             }
+            _ => ApiError::new(ProblemKind::InvalidRequest, "the body ended too early"),
         })
     }
 }
@@ -44,9 +53,21 @@ impl Json {
 
     /// The same, with parts that are left as they stand in the body.
     pub(super) fn read_borrowed<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
-        serde_json::from_slice(&self.0).map_err(|error| match error.classify() {
-            Category::Data => ApiError::invalid(vec![place(&error)]),
-            Category::Syntax | Category::Eof | Category::Io => not_json(place(&error)),
+        let mut json = serde_json::Deserializer::from_slice(&self.0);
+        let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let (path, pointer) = (dotted(error.path()), pointer(error.path()));
+            (Some((path, pointer)), error.into_inner())
+        });
+        let whole = read.and_then(|read| match json.end() {
+            Ok(()) => Ok(read),
+            Err(error) => Err((None, error)),
+        });
+        whole.map_err(|(at, error)| match (error.classify(), at) {
+            (Category::Data, Some((path, pointer))) => {
+                let pointer = Some(pointer);
+                ApiError::invalid(vec![FieldProblem { path, pointer, ..place(&error) }])
+            }
+            (_, _) => not_json(place(&error)),
         })
     }
 
@@ -71,6 +92,24 @@ pub(super) fn read_spec(bytes: &[u8]) -> Result<AppSpec, ApiError> {
             ApiError::invalid(problems.into_iter().map(FieldProblem::from).collect())
         }
     })
+}
+
+/// The steps to a field, as far as they have names.
+fn steps(path: &Path) -> impl Iterator<Item = String> {
+    path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    })
+}
+
+fn dotted(path: &Path) -> String {
+    steps(path).collect::<Vec<_>>().join(".")
+}
+
+/// The JSON pointer (RFC 6901).
+fn pointer(path: &Path) -> String {
+    steps(path).map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
 fn not_json(problem: FieldProblem) -> ApiError {

@@ -15,7 +15,7 @@ use crate::wiring::{Parts, Running, Work};
 
 pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Outcome {
     let prompt = args.step.then(|| Arc::new(Prompt::start()));
-    let (mut running, listening) = start(settings, &args.ingress, prompt.as_ref())?;
+    let (mut running, listening) = start(settings, &args.ingress, prompt.as_ref()).await?;
     let ready = ready(settings, &args.ingress);
     // Whoever reads that it is ready may end it at once.
     let interrupted = super::interrupt();
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Outcome {
 }
 
 /// Takes the state folder and listens; from then on commands are answered.
-pub(super) fn start(
+pub(super) async fn start(
     settings: &Settings,
     args: &IngressArgs,
     prompt: Option<&Arc<Prompt>>,
@@ -51,6 +51,7 @@ pub(super) fn start(
     }
     let approve = prompt.map(|prompt| -> Arc<dyn Approve> { Arc::<Prompt>::clone(prompt) });
     let parts = Parts::open(settings, args)?.asking(approve);
+    parts.refuse_old_engine().await?;
     let (listener, listening) = place::listen(&settings.places.socket)?;
     Ok((parts.start(settings, args, Work::Act, Mode::Serve, listener), listening))
 }

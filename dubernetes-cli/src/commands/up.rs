@@ -18,7 +18,8 @@ use super::serve;
 pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
     let apps = read_apps(&args.files.paths())?;
     let prompt = args.step.then(|| Arc::new(Prompt::start()));
-    let (mut orchestrator, listening) = serve::start(settings, &args.ingress, prompt.as_ref())?;
+    let (mut orchestrator, listening) =
+        serve::start(settings, &args.ingress, prompt.as_ref()).await?;
     // Whoever reads that it is ready may end it at once.
     let interrupted = super::interrupt();
     report::say(&serve::ready(settings, &args.ingress));

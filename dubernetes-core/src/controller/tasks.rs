@@ -1,19 +1,21 @@
 //! What runs beside the loop: calls to the ports. Their results come back as messages.
 
 use std::net::Ipv4Addr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::error;
+use crate::error::{self, Cause};
 use crate::ingress::{Applied, IngressError, RouteTable};
 use crate::plan::{Action, CallKey, Planned};
 use crate::runtime::{
     ContainerId, ContainerRuntime, ProbeAnswer, RuntimeError, RuntimeEvent, exec_without_limit,
 };
+use crate::state::FailureKind;
 
 use super::execute::{self, Failed};
 use super::previous::Previous;
@@ -90,7 +92,9 @@ impl Tasks {
                 matches!(planned.action, Action::Stop { .. } | Action::EnsureImage { .. });
             // The semaphore is never closed.
             let permit = if is_long { None } else { calls.acquire_owned().await.ok() };
-            let result = execute::execute(&ports, &instance, &previous, &planned).await;
+            let call = execute::execute(&ports, &instance, &previous, &planned);
+            let failed = |message| Failed { kind: FailureKind::Passing, message };
+            let result = guarded(call).await.unwrap_or_else(|bug| Err(failed(bug)));
             drop(permit);
             TaskResult::Acted(planned, result)
         });
@@ -100,8 +104,8 @@ impl Tasks {
     pub(super) fn route(&mut self, table: RouteTable) {
         let ingress = Arc::clone(&self.ports.ingress);
         self.spawn(async move {
-            let result = ingress.apply(&table).await;
-            TaskResult::Routed(table, result)
+            let result = guarded(ingress.apply(&table)).await;
+            TaskResult::Routed(table, result.unwrap_or_else(|bug| Err(broken(bug))))
         });
     }
 
@@ -129,8 +133,8 @@ impl Tasks {
     pub(super) fn check_drain(&mut self, address: Ipv4Addr) {
         let ingress = Arc::clone(&self.ports.ingress);
         self.spawn(async move {
-            let result = ingress.drained(address).await;
-            TaskResult::Drained(address, result)
+            let result = guarded(ingress.drained(address)).await;
+            TaskResult::Drained(address, result.unwrap_or_else(|bug| Err(broken(bug))))
         });
     }
 
@@ -178,6 +182,20 @@ impl Tasks {
         // Ended tasks are taken away now and then, so that their number stays bounded.
         while self.running.try_join_next().is_some() {}
     }
+}
+
+/// The end of a call, or what to say of one that panicked: else it would seem to be under way for ever.
+async fn guarded<T>(call: impl Future<Output = T>) -> Result<T, String> {
+    // Whatever the call left half changed is its own: the next pass looks at the world anew.
+    AssertUnwindSafe(call).catch_unwind().await.map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        format!("bug: {}", error::one_line(text.unwrap_or("it ended without a word")))
+    })
+}
+
+fn broken(bug: String) -> IngressError {
+    IngressError::Failed(Cause::text(bug))
 }
 
 /// Asks by a command. One that takes too long is left to itself: an engine cannot end it alone.

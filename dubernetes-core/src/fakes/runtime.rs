@@ -97,6 +97,7 @@ struct World {
     away: bool,
     journal: Vec<String>,
     failing: BTreeMap<&'static str, u32>,
+    panicking: BTreeSet<&'static str>,
     not_ready: BTreeSet<ContainerId>,
     logs: BTreeMap<ContainerId, Vec<LogLine>>,
 }
@@ -232,6 +233,11 @@ impl FakeRuntime {
     /// fail without an effect.
     pub fn fail(&self, operation: &'static str, times: u32) {
         self.world().failing.insert(operation, times);
+    }
+
+    /// The next call of an operation panics, as one with a bug does.
+    pub fn panic(&self, operation: &'static str) {
+        self.world().panicking.insert(operation);
     }
 
     /// Adds a line to a container's output.

@@ -3,6 +3,7 @@
 //! What is so already is success: 304 on start and stop, 404 on stop and remove, and 409 on
 //! remove, where another removal is under way.
 
+use std::path::PathBuf;
 use std::time::Duration as StdDuration;
 
 use bollard::query_parameters::{
@@ -31,7 +32,7 @@ pub(super) async fn create(
     request: &ContainerRequest,
     name: &str,
 ) -> Result<ContainerId, RuntimeError> {
-    let request = &resolve_mounts(request).await?;
+    let request = &resolve_mounts(request, engine.own_folder.get().map(PathBuf::as_path)).await?;
     let operation = format!("create container `{name}`");
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     let call = engine.docker()?.create_container(Some(options), to_docker::container(request));

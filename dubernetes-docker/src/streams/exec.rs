@@ -45,8 +45,7 @@ pub(crate) async fn exec(
         return Err(unreadable(&operation, "the engine did not attach to it"));
     };
     let (size, sizes) = watch::channel(request.tty.unwrap_or_default());
-    if let Some(first) = request.tty {
-        resize(engine, &exec, first).await?;
+    if request.tty.is_some() {
         tokio::spawn(pass_on_sizes(Arc::clone(engine), exec.clone(), sizes));
     }
     let input: Pin<Box<dyn AsyncWrite + Send>> =
@@ -83,12 +82,15 @@ async fn resize(engine: &Engine, exec: &str, size: (u16, u16)) -> Result<(), Run
     Ok(())
 }
 
-/// Passes new sizes on until the session is let go of.
+/// Passes the first size and each new one on until the session is let go of.
 async fn pass_on_sizes(engine: Arc<Engine>, exec: String, mut sizes: watch::Receiver<(u16, u16)>) {
-    while sizes.changed().await.is_ok() {
+    loop {
         let size = *sizes.borrow_and_update();
         if let Err(error) = resize(&engine, &exec, size).await {
             tracing::debug!(exec, error = %chain(&error), "a terminal keeps its size");
+        }
+        if sizes.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -164,13 +164,37 @@ async fn a_link_into_the_system_is_not_mounted() {
     std::os::unix::fs::symlink("/etc", &link).unwrap();
     let mut asked = request();
     asked.volumes = vec![Volume::parse(&format!("{}:/data", link.display())).unwrap()];
-    let error = resolve_mounts(&asked).await.unwrap_err();
+    let error = resolve_mounts(&asked, None).await.unwrap_err();
     assert!(error.to_string().contains("/etc"), "{error}");
     let plain = folder.path().join("plain");
     std::fs::create_dir(&plain).unwrap();
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&plain, &link).unwrap();
-    let resolved = resolve_mounts(&asked).await.unwrap();
+    let resolved = resolve_mounts(&asked, None).await.unwrap();
     let real = std::fs::canonicalize(&plain).unwrap();
     assert_eq!(resolved.volumes[0].source, VolumeSource::Bind(real.to_str().unwrap().into()));
+}
+
+#[tokio::test]
+async fn what_holds_our_own_state_or_cannot_be_looked_at_is_not_mounted() {
+    let outer = tempfile::tempdir().unwrap();
+    let outer = std::fs::canonicalize(outer.path()).unwrap();
+    let (state, link) = (outer.join("state"), outer.join("link"));
+    std::fs::create_dir_all(state.join("snapshots")).unwrap();
+    std::os::unix::fs::symlink(&state, &link).unwrap();
+    std::fs::write(outer.join("file"), "").unwrap();
+    let check = async |path: &Path, own: &Path| {
+        let mut asked = request();
+        asked.volumes = vec![Volume::parse(&format!("{}:/data", path.display())).unwrap()];
+        resolve_mounts(&asked, Some(own)).await.map(drop).map_err(|error| error.to_string())
+    };
+    for path in [&state, &outer, &state.join("snapshots"), &link] {
+        for own in [&state, &link] {
+            let refused = check(path, own).await.unwrap_err();
+            assert!(refused.contains("the state of Dubernetes"), "{path:?}: {refused}");
+        }
+    }
+    assert_eq!(check(&outer.join("state-2"), &state).await, Ok(()), "the engine refuses it");
+    let refused = check(&outer.join("file/below"), &state).await.unwrap_err();
+    assert!(refused.contains("cannot be looked at"), "{refused}");
 }

@@ -13,12 +13,17 @@ use crate::row;
 /// is kept.
 const COUNT_EACH: u64 = 1_000;
 
+/// With each new event so many that are too old are dropped. A quiet time's worth goes soon all
+/// the same, and a clock that is wrong for a moment takes no history with it.
+const DROP_EACH: usize = 4;
+
 /// How many events are kept, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepEvents {
     /// The newest so many, and up to a tenth or 1,000 more.
     pub count: u64,
-    /// Only those that happened in the last so much time.
+    /// Only those that happened in the last so much time; of those before, the oldest go first, up
+    /// to 4 with each new event.
     pub age: Duration,
 }
 
@@ -45,7 +50,7 @@ pub(super) fn append(
         last = append_one(transaction, event)?;
     }
     if let Some(newest) = events.iter().map(|event| event.time).max() {
-        drop_old(transaction, newest, keep.age)?;
+        drop_old(transaction, newest, keep.age, events.len() * DROP_EACH)?;
     }
     let before = last.saturating_sub(u64::try_from(events.len()).unwrap_or(u64::MAX));
     if before / keep.count_each() != last / keep.count_each() {
@@ -137,11 +142,16 @@ fn drop_old(
     transaction: &Transaction<'_>,
     newest: Timestamp,
     age: Duration,
+    most: usize,
 ) -> Result<(), Failure> {
     let oldest = newest.saturating_sub(age.to_std()).unwrap_or(Timestamp::MIN);
     // A time before all that can be stored drops nothing.
     let oldest = row::nanos(oldest).unwrap_or(i64::MIN);
-    transaction.prepare_cached("DELETE FROM events WHERE time < ?1")?.execute([oldest])?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let old = "\
+        DELETE FROM events \
+        WHERE id IN (SELECT id FROM events WHERE time < ?1 ORDER BY time LIMIT ?2)";
+    transaction.prepare_cached(old)?.execute([oldest, most])?;
     Ok(())
 }
 

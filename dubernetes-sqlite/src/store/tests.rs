@@ -114,6 +114,7 @@ async fn a_job_that_panics_ends_the_writer_with_an_error() {
     assert!(matches!(ended, Err(StoreError::Failed(_))), "{ended:?}");
     let after = store.put(request("new")).await;
     assert!(matches!(after, Err(StoreError::Failed(_))), "{after:?}");
+    tokio::time::timeout(Duration::from_secs(10), store.broken()).await.unwrap();
     assert_eq!(store.list().await.unwrap().apps.len(), 1);
 }
 
@@ -128,6 +129,17 @@ async fn events_are_dropped_after_thirty_days() {
     store.append(&[event(day(31), "d".into())]).await.unwrap();
     let messages: Vec<_> = all_events(&store).await.into_iter().map(|e| e.message).collect();
     assert_eq!(messages, ["b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_for_a_moment_drops_no_history() {
+    let (_folder, store) = store();
+    let minute = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+    let all: Vec<_> = (0..1000).map(|n| event(minute(n), n.to_string())).collect();
+    store.append(&all).await.unwrap();
+    store.append(&[event(minute(600_000), "a year ahead".into())]).await.unwrap();
+    store.append(&[event(minute(1001), "right again".into())]).await.unwrap();
+    assert!(all_events(&store).await.len() > 990);
 }
 
 #[tokio::test]

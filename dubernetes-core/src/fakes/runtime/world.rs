@@ -104,6 +104,7 @@ impl FakeRuntime {
                 cause: Cause::text("it is away"),
             });
         }
+        assert!(!world.panicking.remove(operation), "it was told to panic");
         if let Some(left) = world.failing.get_mut(operation).filter(|left| **left > 0) {
             *left -= 1;
             return Err(RuntimeError::Failed {
