@@ -72,8 +72,9 @@ pub struct ObservedState {
     /// When running replicas that are not ready any more were ready last.
     #[serde(default)]
     pub ready_until: BTreeMap<ContainerId, Timestamp>,
-    /// Since when there is somebody who acts: the start of the orchestrator, or the return of the
-    /// engine. Deadlines begin then at the earliest; `None` is as good as long ago.
+    /// Since when there is somebody who acts: the start of the orchestrator, the return of the
+    /// engine, or the last answer of whoever is asked before each step. Deadlines begin then at the
+    /// earliest; `None` is as good as long ago.
     #[serde(default)]
     pub acting_since: Option<Timestamp>,
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::controller::{Approval, Approve, Next, Options, Snapshot, Step};
 use dubernetes_core::replay::{Decision, Recorder};
+use dubernetes_core::store::Store as _;
 use dubernetes_core::testing::build::{Bed, app, app_name};
 use dubernetes_core::testing::{Behaviour, FakeIngress, FakeRuntime, TokioClock};
 use tokio::sync::mpsc;
@@ -101,6 +102,34 @@ async fn what_is_no_longer_planned_is_not_done() {
     assert_eq!(clerk.steps.lock().unwrap().last().unwrap(), "route");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_time_in_which_somebody_thinks_is_none_that_a_rollout_has_taken() {
+    let (bed, clerk, say) = slow_bed();
+    let slow = Behaviour { ready_after: Some(Duration::from_secs(5)), ..Behaviour::default() };
+    bed.runtime.add_image("web:2", slow);
+    bed.apply(&app("web", "web:1", 2)).await.unwrap();
+    let ready = |seen: &Snapshot| {
+        let status = seen.plan.statuses.get(&app_name("web"));
+        status.is_some_and(|status| (status.updated, status.revision) == (2, 2))
+    };
+    let mut said = 0;
+    while !ready(&bed.controller.snapshot()) {
+        tokio::time::sleep(3 * MINUTE).await;
+        let asked = clerk.steps.lock().unwrap().len();
+        if asked > said {
+            said += 1;
+            say.send(Approval::Once).unwrap();
+        } else {
+            bed.apply(&app("web", "web:2", 2)).await.unwrap();
+        }
+        assert!(said < 60, "{:?}", clerk.steps.lock().unwrap());
+    }
+    let steps = clerk.steps.lock().unwrap().clone();
+    let failed = |step: &String| step.starts_with("rollback") || step.starts_with("fail ");
+    assert!(!steps.iter().any(failed), "{steps:?}");
+    assert_eq!(bed.store.get(&app_name("web")).await.unwrap().revision, 2, "{steps:?}");
+}
+
 /// An update of three replicas, left alone after any number of steps: another controller, which
 /// asks nobody, brings it to its end.
 #[tokio::test(start_paused = true)]
@@ -114,10 +143,7 @@ async fn from_every_abort_it_converges() {
             // What is left of the words would go on.
             let mut left = clerk.words.lock().await;
             while left.try_recv().is_ok() {}
-            let mut update = app("web", "web:2", 3);
-            // Deadlines do not stand still while somebody thinks.
-            update.rollout.progress_deadline = dubernetes_core::app::Duration::MAX;
-            bed.apply(&update).await.unwrap();
+            bed.apply(&app("web", "web:2", 3)).await.unwrap();
             (0..words).for_each(|_| say.send(Approval::Once).unwrap());
             drop(left);
             tokio::time::sleep(2 * MINUTE).await;

@@ -153,7 +153,11 @@ impl Pass {
             }
             // What answers after that may be another engine.
             TaskResult::EventsLost => self.memory.version = None,
-            TaskResult::Answered(key, approval) => self.steps.answered(key, approval),
+            TaskResult::Answered(key, approval) => {
+                self.steps.answered(key, approval);
+                // The time in which somebody thought is none that a rollout has taken.
+                self.memory.acting_since = Some(now);
+            }
         }
         true
     }
