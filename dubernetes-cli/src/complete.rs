@@ -81,6 +81,18 @@ pub(crate) fn of_typed_kind(current: &OsStr) -> Vec<CompletionCandidate> {
     }
 }
 
+/// Numbers of the revisions that are kept of the app that was typed before.
+pub(crate) fn revisions(current: &OsStr) -> Vec<CompletionCandidate> {
+    let typed = words();
+    let mut after_verb = typed.iter().skip_while(|word| {
+        !["rollback", "undo", "history"].iter().any(|verb| word.as_os_str() == OsStr::new(verb))
+    });
+    after_verb.next();
+    let app = after_verb.filter_map(|word| word.to_str()).find(|word| !word.starts_with('-'));
+    let app = app.map(|app| app.rsplit('/').next().unwrap_or(app).to_owned());
+    candidates(current, app.map(|app| ask(What::RevisionsOf(app))).unwrap_or_default())
+}
+
 /// What stands before the `/`, and what it means.
 fn kind_of(current: &OsStr) -> Option<(String, Kind)> {
     let (kind, _) = current.to_str()?.split_once('/')?;
@@ -88,12 +100,12 @@ fn kind_of(current: &OsStr) -> Option<(String, Kind)> {
 }
 
 fn with_prefix(current: &OsStr, prefix: &str, kind: Kind) -> Vec<CompletionCandidate> {
-    let names = ask(kind).into_iter().map(|name| format!("{prefix}{name}"));
+    let names = ask(What::Named(kind)).into_iter().map(|name| format!("{prefix}{name}"));
     candidates(current, names)
 }
 
 fn named(current: &OsStr, kind: Kind) -> Vec<CompletionCandidate> {
-    candidates(current, ask(kind))
+    candidates(current, ask(What::Named(kind)))
 }
 
 fn candidates(
@@ -110,29 +122,41 @@ fn words() -> Vec<OsString> {
     std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
 }
 
-/// The names of a kind, or none if they cannot be had in time.
-fn ask(kind: Kind) -> Vec<String> {
+/// What is asked for.
+enum What {
+    /// The names of this kind.
+    Named(Kind),
+    /// The numbers of the revisions of this app.
+    RevisionsOf(String),
+}
+
+/// What the orchestrator says, or nothing if that cannot be had in time.
+fn ask(what: What) -> Vec<String> {
     let (send, receive) = mpsc::channel();
     // A thread of its own: whatever it waits for, this process ends without it.
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let names = runtime.ok().and_then(|runtime| runtime.block_on(names(kind)));
+        let names = runtime.ok().and_then(|runtime| runtime.block_on(names(what)));
         // Nobody listens any more once the time is over.
         let _ = send.send(names.unwrap_or_default());
     });
     receive.recv_timeout(LIMIT).unwrap_or_default()
 }
 
-async fn names(kind: Kind) -> Option<Vec<String>> {
+async fn names(what: What) -> Option<Vec<String>> {
     let (cli, file, _) = crate::parse("dubernetes", where_typed()).ok()?;
     let settings = Settings::new(&cli.global, &crate::settings::User::present(), file).ok()?;
     let client: Client = running(&settings).await.ok()??;
-    match kind {
-        Kind::Pods => {
+    match what {
+        What::RevisionsOf(app) => {
+            let revisions = client.revisions(&app).await.ok()?;
+            Some(revisions.into_iter().map(|kept| kept.revision.to_string()).collect())
+        }
+        What::Named(Kind::Pods) => {
             let pods = client.pods(None).await.ok()?;
             Some(pods.into_iter().map(|pod| pod.name).collect())
         }
-        Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes => {
+        What::Named(Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes) => {
             let apps = client.list_apps().await.ok()?;
             Some(apps.into_iter().map(|app| app.name.to_string()).collect())
         }

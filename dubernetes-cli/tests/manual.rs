@@ -60,6 +60,9 @@ fn names_that_exist_are_offered() {
     assert_eq!(offered(&["get", "revisions", ""]), set(&["api", "web"]));
     assert_eq!(offered(&["delete", "pods", "web"]), set(&["web-1"]));
     assert_eq!(offered(&["exec", "nosuch"]), set(&[]));
+    assert_eq!(offered(&["rollback", "web", "--to", ""]), set(&["1"]));
+    assert_eq!(offered(&["rollout", "history", "app/api", "--revision", ""]), set(&["1"]));
+    assert_eq!(offered(&["rollout", "undo", "--to", ""]), set(&[]));
     assert!(offered(&["get", "p"]).contains("pods"));
     let typed = folder.to_str().unwrap();
     let expected = set(&["api", "web"]);

@@ -102,7 +102,7 @@ pub(crate) struct HistoryArgs {
           add = ArgValueCompleter::new(complete::apps))]
     pub(crate) name: Named,
     /// Only this one, with all that is known of it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", add = ArgValueCompleter::new(complete::revisions))]
     pub(crate) revision: Option<u64>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
@@ -119,7 +119,8 @@ pub(crate) struct UndoArgs {
           add = ArgValueCompleter::new(complete::apps))]
     pub(crate) name: Named,
     /// The revision to go back to; the last complete one unless given.
-    #[arg(long, value_name = "N", visible_alias = "to-revision")]
+    #[arg(long, value_name = "N", visible_alias = "to-revision",
+          add = ArgValueCompleter::new(complete::revisions))]
     pub(crate) to: Option<u64>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
