@@ -2,6 +2,7 @@
 //! pick the same ones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -11,7 +12,11 @@ use crate::app::{AppName, AppSpec, InstanceName};
 
 /// The pod's name: `APP-ORDINAL`.
 pub fn pod_name(app: &AppName, ordinal: u32) -> String {
-    format!("{app}-{ordinal}")
+    let mut name = String::with_capacity(app.as_str().len() + 4);
+    name.push_str(app.as_str());
+    // Writing to a text does not fail.
+    _ = write!(name, "-{ordinal}");
+    name
 }
 
 /// The container's name: `dubernetes.INSTANCE.APP-ORDINAL.rREVISION`, and `.RESTARTS` behind it
@@ -74,7 +79,9 @@ pub(crate) fn keep_unfrozen(spec: &mut AppSpec, other: &AppSpec) {
 }
 
 fn short_hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(text.as_bytes());
+    let first = digest.iter().take(8).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 /// The addresses below this offset are not for replicas: the gateway, the ingress, and some to

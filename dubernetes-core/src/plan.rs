@@ -208,6 +208,35 @@ pub enum CallKey {
     Routes,
 }
 
+impl CallKey {
+    /// The app that the call is for; `None` where the key does not say.
+    pub fn app(&self) -> Option<&AppName> {
+        match self {
+            Self::Image { app, .. }
+            | Self::Create { app, .. }
+            | Self::CreateJob { app, .. }
+            | Self::Forget(app)
+            | Self::Conclude { app, .. } => Some(app),
+            Self::Network | Self::Container(_) | Self::Routes => None,
+        }
+    }
+
+    /// Whether it is the same call: a create is, whatever address was picked for it.
+    pub fn is_same_call(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Create { app: a, ordinal: i, revision: r, .. },
+                Self::Create { app: b, ordinal: j, revision: s, .. },
+            ) => a == b && i == j && r == s,
+            (
+                Self::CreateJob { app: a, revision: r, .. },
+                Self::CreateJob { app: b, revision: s, .. },
+            ) => a == b && r == s,
+            _ => self == other,
+        }
+    }
+}
+
 impl Action {
     /// The identity of the call that carries this out.
     pub fn key(&self) -> CallKey {

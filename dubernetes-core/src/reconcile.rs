@@ -21,6 +21,7 @@ mod view;
 
 pub use restart::back_off;
 pub(crate) use restart::{exit, span};
+pub(crate) use routes::conflicts;
 
 use jiff::Timestamp;
 
@@ -35,9 +36,9 @@ use view::World;
 pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let mut world = World::new(desired, observed, now);
-    let winners = routes::winners(desired);
+    let conflicts = conflicts(desired);
     for (name, stored) in &desired.apps {
-        let taken = winners.conflicts.get(name);
+        let taken = conflicts.get(name);
         app::plan(&mut world, stored, taken, &mut plan);
     }
     for (name, tombstone) in &desired.tombstones {

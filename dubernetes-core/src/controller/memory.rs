@@ -71,7 +71,7 @@ impl Memory {
     /// A call succeeded: whatever failed before it is forgotten.
     pub(super) fn succeeded(&mut self, key: &CallKey) {
         self.under_way.remove(key);
-        self.failures.retain(|failed, _| !is_same(failed, key));
+        self.failures.retain(|failed, _| !failed.is_same_call(key));
     }
 
     /// A call failed once more.
@@ -84,8 +84,8 @@ impl Memory {
     ) {
         self.under_way.remove(&key);
         let before =
-            self.failures.iter().filter(|(k, _)| is_same(k, &key)).map(|(_, f)| f.count).max();
-        self.failures.retain(|failed, _| !is_same(failed, &key));
+            self.failures.iter().filter(|(k, _)| k.is_same_call(&key)).map(|(_, f)| f.count).max();
+        self.failures.retain(|failed, _| !failed.is_same_call(&key));
         let count = before.unwrap_or(0).saturating_add(1);
         self.failures.insert(key, Failure { count, at, message, kind });
     }
@@ -131,20 +131,5 @@ impl Memory {
             !back && (held.contains(address) || now.duration_since(drain.since) <= COOLING)
         });
         self.served = table.cloned();
-    }
-}
-
-/// Whether two keys mean the same call; a create is the same whatever address was picked.
-fn is_same(a: &CallKey, b: &CallKey) -> bool {
-    match (a, b) {
-        (
-            CallKey::Create { app: a, ordinal: i, revision: r, .. },
-            CallKey::Create { app: b, ordinal: j, revision: s, .. },
-        ) => a == b && i == j && r == s,
-        (
-            CallKey::CreateJob { app: a, revision: r, .. },
-            CallKey::CreateJob { app: b, revision: s, .. },
-        ) => a == b && r == s,
-        _ => a == b,
     }
 }

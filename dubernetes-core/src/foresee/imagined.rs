@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::app::{AppName, Check, ImageRef, Stop};
 use crate::ingress::{ObservedIngress, RouteTable};
 use crate::plan::{Action, Plan, Planned, ReplicaPlan, Verdict, Waiting};
-use crate::reconcile::reconcile;
+use crate::reconcile::{conflicts, reconcile};
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
 use crate::state::{
     DesiredState, Drain, Engine, ObservedJob, ObservedReplica, ObservedState, Readiness,
@@ -30,11 +30,12 @@ impl<'a> Imagined<'a> {
         app: &'a AppName,
         now: Timestamp,
     ) -> Self {
-        let mut observed = observed.clone();
+        let (mut desired, mut observed) = (desired.clone(), observed.clone());
         observed.engine = Engine::Answering;
         observed.under_way.clear();
         observed.failures.clear();
-        Self { app, desired: desired.clone(), observed, now }
+        leave_out_others(&mut desired, &mut observed, app, now);
+        Self { app, desired, observed, now }
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -281,6 +282,29 @@ impl<'a> Imagined<'a> {
     fn is_routed(&self) -> bool {
         self.desired.apps.get(self.app).is_some_and(|stored| stored.spec.access.is_some())
     }
+}
+
+/// Nothing is done for other apps, so that they need not be planned in each step: all that counts
+/// of them is who has the app's route, and that their addresses are taken.
+fn leave_out_others(
+    desired: &mut DesiredState,
+    observed: &mut ObservedState,
+    app: &AppName,
+    now: Timestamp,
+) {
+    let conflict = conflicts(desired).remove(app);
+    let counts =
+        |name: &AppName| name == app || conflict.as_ref().is_some_and(|c| c.owner == *name);
+    desired.apps.retain(|name, _| counts(name));
+    desired.tombstones.retain(|name, _| counts(name));
+    desired.revisions.retain(|name, _| counts(name));
+    let taken = observed.replicas.extract_if(.., |r| !counts(&r.labels.app));
+    let mut taken: Vec<_> = taken.map(|replica| replica.labels.address).collect();
+    let jobs = observed.jobs.extract_if(.., |job| !counts(&job.labels.app));
+    taken.extend(jobs.map(|job| job.labels.address));
+    observed
+        .drains
+        .extend(taken.into_iter().map(|address| (address, Drain { since: now, done: false })));
 }
 
 fn imagined_id(image: &ImageRef) -> ImageId {

@@ -66,3 +66,39 @@ fn an_update_keeps_all_ready_and_has_one_more() {
         "{foresight:#?}"
     );
 }
+
+#[test]
+fn other_apps_do_not_show_but_for_the_route_and_the_addresses_that_they_have() {
+    let mut both = desired(app("web", "web:1", 2), 1);
+    both.apps.extend(desired(app("api", "api:1", 2), 1).apps);
+    let (web, api, now) = (app_name("web"), app_name("api"), Timestamp::UNIX_EPOCH);
+    let alone = foresee(&desired(app("web", "web:1", 2), 1), &ObservedState::default(), &web, now);
+    assert_eq!(foresee(&both, &ObservedState::default(), &web, now), alone);
+
+    let host = both.apps[&api].spec.access.clone();
+    both.apps.get_mut(&web).unwrap().spec.access = host;
+    assert!(!foresee(&both, &ObservedState::default(), &web, now).converges);
+
+    // The smallest network has room for 48 replicas.
+    let mut world = Imagined::new(&both, &ObservedState::default(), &api, now);
+    let mut scratch = Foresight::default();
+    for _ in 0..4 {
+        let plan = world.plan();
+        take_actions(&mut world, &plan, &mut scratch);
+    }
+    let mut full = world.into_observed();
+    let network = full.network.as_mut().unwrap();
+    network.subnet = "10.0.0.0/25".parse().unwrap();
+    let taken = full.replicas[0].clone();
+    full.replicas = (16..64)
+        .map(|n| {
+            let mut replica = taken.clone();
+            replica.labels.address = [10, 0, 0, n].into();
+            replica
+        })
+        .collect();
+    let alone = desired(app("web", "web:1", 2), 1);
+    assert!(!foresee(&alone, &full, &web, now).converges, "no address is left");
+    full.replicas.truncate(46);
+    assert!(foresee(&alone, &full, &web, now).converges, "two are");
+}

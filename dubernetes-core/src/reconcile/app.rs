@@ -22,14 +22,16 @@ pub(super) fn plan(
 ) {
     let limits = Limits::of(&stored.spec);
     let mut own = Plan::default();
-    let sorted = match newer_than_store(world, stored) {
+    let replicas = world.of(&stored.spec.name);
+    let hash = stored.content_hash();
+    let sorted = match newer_than_store(stored, replicas, &hash) {
         Some(running) => {
             let block = Block::NewerThanStore { stored: stored.revision, running };
             own.blocked.push(blocked(stored, block));
-            Sorted { outdated: world.of(&stored.spec.name).to_vec(), ..Sorted::default() }
+            Sorted { outdated: replicas.to_vec(), ..Sorted::default() }
         }
         None => {
-            let sorted = rollout::sort(world, stored, limits);
+            let sorted = rollout::sort(world, stored, limits, hash);
             change(world, stored, limits, &sorted, &mut own);
             sorted
         }
@@ -39,9 +41,8 @@ pub(super) fn plan(
             own.blocked.push(blocked(stored, Block::RouteTaken { conflict: conflict.to_string() }));
         }
         None => {
-            let stay = sorted.current.iter().chain(&sorted.outdated);
-            let serving: Vec<_> = stay.copied().filter(|r| world.is_ready(r)).collect();
-            own.routes.routes = routes::of_app(stored, &serving);
+            let serving = sorted.stay().filter(|r| world.is_ready(r));
+            own.routes.routes = routes::of_app(stored, serving);
         }
     }
     let status = status::of_app(world, stored, &sorted, &own);
@@ -65,8 +66,7 @@ fn change(
     }
     let mut growth = Growth::new(world, stored, limits, sorted);
     growth.resolve_image(world, plan);
-    let stay = sorted.current.iter().chain(&sorted.outdated);
-    for &replica in stay {
+    for replica in sorted.stay() {
         match &replica.state {
             ContainerState::Created => start(world, replica, plan),
             ContainerState::Running { .. } | ContainerState::Paused => match why_stopped(replica) {
@@ -148,10 +148,9 @@ fn stop_of<'a>(world: &World<'a>, stored: &'a StoredApp, replica: &ObservedRepli
 
 /// The newest revision that runs, if it is above the stored one and differs from it: then the
 /// store is an old copy, and nothing is changed on its word.
-fn newer_than_store(world: &World<'_>, stored: &StoredApp) -> Option<u64> {
-    let hash = stored.content_hash();
-    let replicas = world.of(&stored.spec.name).iter();
+fn newer_than_store(stored: &StoredApp, replicas: &[&ObservedReplica], hash: &str) -> Option<u64> {
     let newer = replicas
+        .iter()
         .filter(|r| r.labels.revision > stored.revision && r.labels.spec_hash != hash)
         .map(|r| r.labels.revision);
     newer.max()

@@ -23,11 +23,11 @@ pub(super) fn deleted(world: &World<'_>, name: &AppName, tombstone: &Tombstone, 
     }
     plan.statuses.insert(name.clone(), deleting(world, name));
     for (ordinal, _) in world.creating(name) {
-        let (app, pod) = (name.clone(), Some(crate::identity::pod_name(name, ordinal)));
+        let (app, pod) = (name.clone(), Some(crate::identity::pod_name(name, *ordinal)));
         plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
     }
     let has_job = job::has_job(world, name);
-    let coming = !world.creating(name).is_empty() || job::is_coming(world, name);
+    let coming = !world.creating(name).is_empty() || world.is_job_coming(name);
     if !replicas.is_empty() || has_job || coming {
         return;
     }

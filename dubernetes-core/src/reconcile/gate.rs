@@ -37,22 +37,9 @@ pub(super) fn closed(world: &World<'_>, key: &CallKey) -> Option<(Wait, Option<j
     (until > world.now).then_some((wait, Some(until)))
 }
 
-/// The failure of an equal call. A create is equal whatever address was picked for it.
+/// The failure of the same call.
 fn failure<'a>(world: &World<'a>, key: &CallKey) -> Option<&'a Failure> {
-    let failures = &world.observed.failures;
-    let same = |other: &CallKey| match (key, other) {
-        (
-            CallKey::Create { app: a, ordinal: i, revision: r, .. },
-            CallKey::Create { app: b, ordinal: j, revision: s, .. },
-        ) => a == b && i == j && r == s,
-        (
-            CallKey::CreateJob { app: a, revision: r, .. },
-            CallKey::CreateJob { app: b, revision: s, .. },
-        ) => a == b && r == s,
-        _ => false,
-    };
-    if !matches!(key, CallKey::Create { .. } | CallKey::CreateJob { .. }) {
-        return failures.get(key);
-    }
-    failures.iter().filter(|(key, _)| same(key)).map(|(_, f)| f).max_by_key(|f| f.count)
+    let Some(app) = key.app() else { return world.observed.failures.get(key) };
+    let failures = world.failures_of(app).iter();
+    failures.filter(|(other, _)| other.is_same_call(key)).map(|(_, f)| *f).max_by_key(|f| f.count)
 }

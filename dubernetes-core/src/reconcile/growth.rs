@@ -39,19 +39,18 @@ struct Place<'a> {
 pub(super) struct Growth<'a> {
     stored: &'a StoredApp,
     /// The hash of the wanted revision.
-    hash: String,
+    hash: &'a str,
     limits: Limits,
     /// So many more containers may become live.
     live_budget: u32,
     /// So many replicas of the wanted revision exist, failed ones and those under way included; of
     /// any revision while the rollout is held.
     have: u32,
+    sorted: &'a Sorted<'a>,
     /// The older revision whose replicas a held rollout keeps at their number.
     held_at: Option<u64>,
     /// So many places are taken: replicas that stay, that still run, and that are under way.
     places: u32,
-    /// Ordinals that are in use by any container.
-    ordinals: BTreeSet<u32>,
     /// Ordinal and revision of the creates that are under way.
     creating: Vec<(u32, u64)>,
     /// Those of them that no replica which stays has.
@@ -64,15 +63,13 @@ impl<'a> Growth<'a> {
         world: &World<'_>,
         stored: &'a StoredApp,
         limits: Limits,
-        sorted: &Sorted<'_>,
+        sorted: &'a Sorted<'a>,
     ) -> Self {
         let name = &stored.spec.name;
-        let all = world.of(name);
-        let creating = world.creating(name);
+        let creating = world.creating(name).to_vec();
         let place = |r: &ObservedReplica| (r.labels.ordinal, r.labels.revision);
-        let stays: BTreeSet<_> =
-            sorted.current.iter().chain(&sorted.outdated).map(|r| place(r)).collect();
-        let new: Vec<_> = creating.iter().copied().filter(|p| !stays.contains(p)).collect();
+        let stays = |p: &(u32, u64)| sorted.stay().any(|r| place(r) == *p);
+        let new: Vec<_> = creating.iter().copied().filter(|p| !stays(p)).collect();
         let held = is_held(stored);
         let stays_on = |r: &&&ObservedReplica| held && !world.observed.evicted.contains(&r.id);
         let kept: Vec<_> = sorted.outdated.iter().filter(stays_on).collect();
@@ -80,21 +77,17 @@ impl<'a> Growth<'a> {
         let held_at = kept.iter().copied().filter(known).map(|r| r.labels.revision).max();
         let counts = |revision: u64| held || revision == stored.revision;
         let new_current = new.iter().filter(|(_, revision)| counts(*revision)).count();
-        let live = all.iter().filter(|r| is_live(r)).count() + creating.len();
+        let live = sorted.all().filter(|r| is_live(r)).count() + creating.len();
         let leaving = sorted.leaving.iter().filter(|(r, _)| is_live(r)).count();
         Self {
             stored,
-            hash: stored.content_hash(),
+            hash: &sorted.hash,
             limits,
             live_budget: limits.ceiling.saturating_sub(count(live)),
             have: count(sorted.current.len() + kept.len() + new_current),
+            sorted,
             held_at,
-            places: count(stays.len() + new.len() + leaving),
-            ordinals: all
-                .iter()
-                .map(|r| r.labels.ordinal)
-                .chain(creating.iter().map(|(ordinal, _)| *ordinal))
-                .collect(),
+            places: count(sorted.stay().count() + new.len() + leaving),
             creating,
             new,
             updating: !held && !sorted.outdated.is_empty()
@@ -168,9 +161,10 @@ impl<'a> Growth<'a> {
         let (want, have) = (self.limits.want, self.have);
         let revision = self.held_at.unwrap_or(self.stored.revision);
         let is_wanted = self.held_at.is_none();
+        let mut ordinals = self.ordinals();
         for _ in 0..allowed {
-            let Some(ordinal) = (1..).find(|n| !self.ordinals.contains(n)) else { return };
-            self.ordinals.insert(ordinal);
+            let Some(ordinal) = (1..).find(|n| !ordinals.contains(n)) else { return };
+            ordinals.insert(ordinal);
             let reason = if self.updating {
                 Reason::NewRevision { revision, have, want }
             } else {
@@ -182,6 +176,12 @@ impl<'a> Growth<'a> {
                 return;
             }
         }
+    }
+
+    /// Those that are in use by any container.
+    fn ordinals(&self) -> BTreeSet<u32> {
+        let seen = self.sorted.all().map(|r| r.labels.ordinal);
+        seen.chain(self.creating.iter().map(|(ordinal, _)| *ordinal)).collect()
     }
 
     /// Says of each new replica that is under way that it is waited for.
@@ -261,7 +261,7 @@ impl<'a> Growth<'a> {
     {
         if place.is_wanted {
             let image = self.stored.image_id.as_ref()?;
-            return Some((&self.stored.spec, image, self.hash.clone()));
+            return Some((&self.stored.spec, image, self.hash.to_owned()));
         }
         let kept = world.revision(&self.stored.spec.name, place.revision)?;
         Some((&kept.spec, kept.image_id.as_ref()?, kept.content_hash()))
@@ -300,9 +300,8 @@ pub(super) fn ensure_network(world: &mut World<'_>, name: &crate::app::AppName, 
 }
 
 fn image_is_gone(world: &World<'_>, name: &crate::app::AppName) -> bool {
-    world.observed.failures.iter().any(|(key, failure)| {
-        failure.kind == FailureKind::ImageGone
-            && matches!(key, CallKey::Create { app, .. } if app == name)
+    world.failures_of(name).iter().any(|(key, failure)| {
+        failure.kind == FailureKind::ImageGone && matches!(key, CallKey::Create { .. })
     })
 }
 

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::app::{AppName, PreDeploy, Stop};
 use crate::labels::JobLabels;
-use crate::plan::{Action, CallKey, Plan, Planned, Reason, Verdict, Wait, Waiting};
+use crate::plan::{Action, Plan, Planned, Reason, Verdict, Wait, Waiting};
 use crate::runtime::ContainerState;
 use crate::state::ObservedJob;
 use crate::store::StoredApp;
@@ -20,7 +20,7 @@ pub(super) fn step(world: &mut World<'_>, stored: &StoredApp, plan: &mut Plan) {
     let Some(before) = &stored.spec.pre_deploy else { return };
     match of(world, stored) {
         // The command of an older revision is ended first: two migrations never run at once.
-        None if is_coming(world, &stored.spec.name) || has_job(world, &stored.spec.name) => {
+        None if world.is_job_coming(&stored.spec.name) || has_job(world, &stored.spec.name) => {
             let (app, pod) = (stored.spec.name.clone(), Some(pod(&stored.spec.name)));
             plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
         }
@@ -179,20 +179,6 @@ fn end(world: &World<'_>, job: &ObservedJob, reason: Reason, plan: &mut Plan) {
 /// Whether the app has a container of any such command.
 pub(super) fn has_job(world: &World<'_>, name: &AppName) -> bool {
     world.observed.jobs.iter().any(|job| job.labels.app == *name)
-}
-
-/// Whether a create of one is under way, whose container is not seen yet.
-pub(super) fn is_coming(world: &World<'_>, name: &AppName) -> bool {
-    world.observed.under_way.iter().any(|key| match key {
-        CallKey::CreateJob { app, .. } => app == name,
-        CallKey::Network
-        | CallKey::Image { .. }
-        | CallKey::Create { .. }
-        | CallKey::Container(_)
-        | CallKey::Forget(_)
-        | CallKey::Conclude { .. }
-        | CallKey::Routes => false,
-    })
 }
 
 fn pod(app: &AppName) -> String {

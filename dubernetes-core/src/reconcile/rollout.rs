@@ -3,8 +3,6 @@
 //! There is no memory of a rollout. What is ready now says how many may go now, and what is live
 //! now says how many may come, so every state in between is a place to begin from.
 
-use std::collections::BTreeMap;
-
 use crate::plan::Reason;
 use crate::runtime::ContainerState;
 use crate::state::ObservedReplica;
@@ -16,6 +14,8 @@ use super::view::{World, is_held, is_live};
 /// The replicas of one app, sorted by what becomes of them.
 #[derive(Debug, Default)]
 pub(super) struct Sorted<'a> {
+    /// The hash of the wanted revision.
+    pub(super) hash: String,
     /// They stay, or are restarted in their place: of the wanted revision.
     pub(super) current: Vec<&'a ObservedReplica>,
     /// They stay until they are replaced: of an older revision.
@@ -24,31 +24,47 @@ pub(super) struct Sorted<'a> {
     pub(super) leaving: Vec<(&'a ObservedReplica, Reason)>,
 }
 
+impl<'a> Sorted<'a> {
+    /// Those that stay.
+    pub(super) fn stay(&self) -> impl Iterator<Item = &'a ObservedReplica> {
+        self.current.iter().chain(&self.outdated).copied()
+    }
+
+    /// All.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a ObservedReplica> {
+        self.stay().chain(self.leaving.iter().map(|(replica, _)| *replica))
+    }
+}
+
 /// Sorts the replicas of an app whose store is not behind.
-pub(super) fn sort<'a>(world: &World<'a>, stored: &StoredApp, limits: Limits) -> Sorted<'a> {
-    let hash = stored.content_hash();
-    let mut sorted = Sorted::default();
-    let mut places: BTreeMap<(u32, u64), Vec<&'a ObservedReplica>> = BTreeMap::new();
+pub(super) fn sort<'a>(
+    world: &World<'a>,
+    stored: &StoredApp,
+    limits: Limits,
+    hash: String,
+) -> Sorted<'a> {
+    let mut sorted = Sorted { hash, ..Sorted::default() };
+    let mut rest = Vec::new();
     for &replica in world.of(&stored.spec.name) {
         if replica.labels.revision <= stored.removed_through {
             sorted.leaving.push((replica, Reason::AppDeleted));
         } else if replica.state == ContainerState::Removing {
             sorted.leaving.push((replica, Reason::Superseded));
         } else {
-            let place = (replica.labels.ordinal, replica.labels.revision);
-            places.entry(place).or_default().push(replica);
+            rest.push(replica);
         }
     }
-    for mut same_place in places.into_values() {
+    let place = |r: &ObservedReplica| (r.labels.ordinal, r.labels.revision);
+    for same_place in rest.chunk_by(|a, b| place(a) == place(b)) {
         // The list is in the order of restarts: the last one is the newest.
-        let Some(newest) = same_place.pop() else { continue };
-        sorted.leaving.extend(same_place.into_iter().map(|older| (older, Reason::Superseded)));
+        let Some((&newest, older)) = same_place.split_last() else { continue };
+        sorted.leaving.extend(older.iter().map(|older| (*older, Reason::Superseded)));
         // A tag may have moved between two revisions of the same content.
         let same_image = match (&newest.labels.image, &stored.image_id) {
             (Some(runs), Some(wanted)) => runs == wanted,
             (None, _) | (_, None) => true,
         };
-        let same = newest.labels.spec_hash == hash && same_image;
+        let same = newest.labels.spec_hash == sorted.hash && same_image;
         let wanted = same && !world.observed.evicted.contains(&newest.id);
         if wanted { sorted.current.push(newest) } else { sorted.outdated.push(newest) }
     }
@@ -69,8 +85,7 @@ fn retire_held(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let have = u32::try_from(sorted.current.len() + sorted.outdated.len()).unwrap_or(u32::MAX);
     while sorted.current.len() + sorted.outdated.len() > most {
-        let stay = sorted.current.iter().chain(&sorted.outdated);
-        let goes_last = |r: &&&ObservedReplica| {
+        let goes_last = |r: &&ObservedReplica| {
             (
                 is_live(r),
                 world.is_ready(r),
@@ -78,7 +93,7 @@ fn retire_held(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
                 std::cmp::Reverse(r.labels.ordinal),
             )
         };
-        let Some(goes) = stay.min_by_key(goes_last).copied() else { return };
+        let Some(goes) = sorted.stay().min_by_key(goes_last) else { return };
         sorted.current.retain(|r| r.id != goes.id);
         sorted.outdated.retain(|r| r.id != goes.id);
         sorted.leaving.push((goes, Reason::AboveReplicas { want: limits.want, have }));
@@ -88,6 +103,9 @@ fn retire_held(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
 /// Too many of the wanted revision: those that fail go first, then the highest ordinals.
 fn retire_surplus(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
     let want = usize::try_from(limits.want).unwrap_or(usize::MAX);
+    if sorted.current.len() <= want {
+        return;
+    }
     let have = u32::try_from(sorted.current.len()).unwrap_or(u32::MAX);
     sorted.current.sort_by_key(|r| {
         let leaves_first = (!is_live(r), !world.is_ready(r), is_leaving(world, r));
@@ -106,7 +124,7 @@ fn retire_surplus(world: &World<'_>, limits: Limits, sorted: &mut Sorted<'_>) {
 /// ready: it would only fail once more.
 fn retire_outdated(world: &World<'_>, stored: &StoredApp, limits: Limits, sorted: &mut Sorted<'_>) {
     // Without successors that could be made nothing is given up.
-    if !stored.is_deployable() && limits.want > 0 {
+    if sorted.outdated.is_empty() || (!stored.is_deployable() && limits.want > 0) {
         return;
     }
     let is_kept = |r: &ObservedReplica| is_held(stored) && !world.observed.evicted.contains(&r.id);

@@ -1,6 +1,6 @@
 //! Ready replicas as a route table, a whole value, and which app has a route that two want.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::app::AppName;
 use crate::ingress::{Endpoint, Route, RouteTable};
@@ -9,13 +9,8 @@ use crate::store::StoredApp;
 
 /// Apps that want a route which another one has. Apply refuses these; a store that was edited
 /// by hand could hold them all the same, and then the first name wins.
-#[derive(Debug, Default)]
-pub(super) struct Winners {
-    pub(super) conflicts: BTreeMap<AppName, RouteConflict>,
-}
-
-pub(super) fn winners(desired: &DesiredState) -> Winners {
-    let mut winners = Winners::default();
+pub(crate) fn conflicts(desired: &DesiredState) -> BTreeMap<AppName, RouteConflict> {
+    let mut conflicts = BTreeMap::new();
     let mut owners = BTreeMap::new();
     for (name, stored) in &desired.apps {
         let Some(access) = &stored.spec.access else { continue };
@@ -28,32 +23,38 @@ pub(super) fn winners(desired: &DesiredState) -> Winners {
                     host: host.clone(),
                     path: path.clone(),
                 };
-                winners.conflicts.insert(name.clone(), conflict);
+                conflicts.insert(name.clone(), conflict);
             }
             None => owners.extend(routes().map(|route| (route, name))),
         }
     }
-    winners
+    conflicts
 }
 
 /// The routes of one app to the replicas that should get requests.
-pub(super) fn of_app(stored: &StoredApp, serving: &[&ObservedReplica]) -> Vec<Route> {
+pub(super) fn of_app<'a>(
+    stored: &StoredApp,
+    serving: impl Iterator<Item = &'a ObservedReplica>,
+) -> Vec<Route> {
     let Some(access) = &stored.spec.access else { return Vec::new() };
-    let endpoints: BTreeSet<_> = serving
-        .iter()
-        .map(|replica| Endpoint {
-            pod: replica.pod(),
-            address: replica.labels.address,
-            port: replica.labels.port,
-        })
-        .collect();
-    let route = |host: &crate::app::HostName| Route {
-        host: host.clone(),
-        path: access.path.clone(),
-        app: stored.spec.name.clone(),
-        endpoints: endpoints.iter().cloned().collect(),
+    let endpoint = |replica: &ObservedReplica| Endpoint {
+        pod: replica.pod(),
+        address: replica.labels.address,
+        port: replica.labels.port,
     };
-    access.hosts.iter().map(route).collect()
+    let mut endpoints: Vec<_> = serving.map(endpoint).collect();
+    endpoints.sort();
+    endpoints.dedup();
+    let hosts = access.hosts.iter();
+    hosts
+        .zip(std::iter::repeat_n(endpoints, access.hosts.len()))
+        .map(|(host, endpoints)| Route {
+            host: host.clone(),
+            path: access.path.clone(),
+            app: stored.spec.name.clone(),
+            endpoints,
+        })
+        .collect()
 }
 
 /// The order of the table: by host, then by path.

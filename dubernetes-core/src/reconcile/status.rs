@@ -20,7 +20,7 @@ pub(super) fn of_app(
     own: &Plan,
 ) -> AppStatus {
     let want = u32::from(stored.spec.replicas);
-    let stay = || sorted.current.iter().chain(&sorted.outdated);
+    let stay = || sorted.stay();
     let ready = count(stay().filter(|r| world.is_ready(r)).count());
     let updated = count(sorted.current.iter().filter(|r| world.is_ready(r)).count());
     let facts =
@@ -38,8 +38,8 @@ pub(super) fn of_app(
     let leave = sorted.leaving.iter().filter(|(replica, _)| !superseded(replica));
     pods.extend(leave.map(|(replica, _)| leaving(world, replica)));
     let name = &stored.spec.name;
-    let creating = world.creating(name).into_iter();
-    let coming = creating.map(|(ordinal, revision)| pending(name, ordinal, revision));
+    let creating = world.creating(name).iter();
+    let coming = creating.map(|(ordinal, revision)| pending(name, *ordinal, *revision));
     let new: Vec<_> = coming.filter(|new| pods.iter().all(|pod| pod.name != new.name)).collect();
     pods.extend(new);
     pods.sort_by(|a, b| {
@@ -225,15 +225,15 @@ fn staying(
         }
     };
     let next_try = wait.and_then(|w| w.until);
-    PodStatus { next_try, ..pod(world, replica, state, message) }
+    PodStatus { next_try, ..pod(world, replica, name, state, message) }
 }
 
 /// A pod that leaves.
 pub(super) fn leaving(world: &World<'_>, replica: &ObservedReplica) -> PodStatus {
-    let stopping = world.observed.under_way.contains(&CallKey::Container(replica.id.clone()));
+    let stopping = world.is_busy(&replica.id);
     let state =
         if replica.is_running() && !stopping { PodState::Draining } else { PodState::Stopping };
-    PodStatus { ready: false, ..pod(world, replica, state, String::new()) }
+    PodStatus { ready: false, ..pod(world, replica, replica.pod(), state, String::new()) }
 }
 
 /// A pod whose container is being created.
@@ -257,6 +257,7 @@ pub(super) fn pending(app: &AppName, ordinal: u32, revision: u64) -> PodStatus {
 fn pod(
     world: &World<'_>,
     replica: &ObservedReplica,
+    name: String,
     state: PodState,
     message: String,
 ) -> PodStatus {
@@ -266,7 +267,7 @@ fn pod(
         _ => None,
     };
     PodStatus {
-        name: replica.pod(),
+        name,
         app: replica.labels.app.clone(),
         revision: replica.labels.revision,
         state: if away { PodState::Unknown } else { state },

@@ -94,21 +94,19 @@ fn lasting_failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
     if stored.course.outcome != Outcome::Progressing {
         return None;
     }
-    let name = &stored.spec.name;
     // What failed before it was given another chance shows nothing.
     let since = |failure: &state::Failure| failure.at >= stored.course_since;
-    let failures = world.observed.failures.iter().filter(|(_, failure)| since(failure));
-    let failed = failures.into_iter().find(|(key, failure)| {
+    let failures = world.failures_of(&stored.spec.name).iter();
+    let failed = failures.filter(|(_, failure)| since(failure)).find(|(key, failure)| {
         let missing = [FailureKind::ImageMissing, FailureKind::ImageDenied];
         match key {
-            CallKey::Image { app, revision } => {
-                let own = (app, *revision) == (name, stored.revision);
+            CallKey::Image { revision, .. } => {
+                let own = *revision == stored.revision;
                 let lasts = failure.kind == FailureKind::Lasting && failure.count >= PULLS;
                 own && stored.image_id.is_none() && (missing.contains(&failure.kind) || lasts)
             }
-            CallKey::Create { app, revision, .. } | CallKey::CreateJob { app, revision, .. } => {
-                let own = (app, *revision) == (name, stored.revision);
-                own && failure.kind == FailureKind::Lasting
+            CallKey::Create { revision, .. } | CallKey::CreateJob { revision, .. } => {
+                *revision == stored.revision && failure.kind == FailureKind::Lasting
             }
             CallKey::Network
             | CallKey::Container(_)

@@ -1,16 +1,17 @@
 //! The input, sorted and grouped for the decisions.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::app::{AppName, HostName, OnFailure, RoutePath};
+use crate::app::{AppName, OnFailure};
 use crate::identity;
 use crate::ingress::Route;
 use crate::plan::CallKey;
-use crate::runtime::ContainerState;
-use crate::state::{DesiredState, ObservedReplica, ObservedState, Readiness};
+use crate::runtime::{ContainerId, ContainerState};
+use crate::state::{DesiredState, Failure, ObservedReplica, ObservedState, Readiness};
 use crate::store::{Revision, StoredApp};
 
 /// The whole input of one pass, with the addresses that are in use.
@@ -20,17 +21,30 @@ pub(super) struct World<'a> {
     pub(super) now: Timestamp,
     /// Replicas by app, each list in the order of ordinal, revision, restarts and id.
     pub(super) replicas: BTreeMap<&'a AppName, Vec<&'a ObservedReplica>>,
-    /// The acknowledged routes, by host and path.
-    served: BTreeMap<(&'a HostName, &'a RoutePath), &'a Route>,
-    /// How many of them each app has.
-    served_of: BTreeMap<&'a AppName, usize>,
-    /// The addresses in them.
-    routed: BTreeSet<Ipv4Addr>,
+    /// The containers of which a call is under way.
+    busy: BTreeSet<&'a ContainerId>,
+    /// Ordinal and revision of each app's creates that are under way and whose container is not
+    /// seen yet.
+    creating: BTreeMap<&'a AppName, Vec<(u32, u64)>>,
+    /// The apps for which a create of the command before a revision is under way.
+    coming_jobs: BTreeSet<&'a AppName>,
+    /// The failures of each app's calls.
+    failures: BTreeMap<&'a AppName, Vec<(&'a CallKey, &'a Failure)>>,
+    /// The acknowledged routes of each app.
+    served: BTreeMap<&'a AppName, Vec<&'a Route>>,
+    /// The addresses in them, once somebody asks.
+    routed: OnceCell<BTreeSet<Ipv4Addr>>,
     /// Whether this pass makes the network already.
     pub(super) network_planned: bool,
-    /// Addresses that a container has, or that the ingress may route to.
+    /// The addresses in use, once one is to be picked.
+    addresses: Option<Addresses>,
+}
+
+/// Which addresses a new container does not get.
+struct Addresses {
+    /// Those that a container has, or that the ingress may route to.
     held: BTreeSet<Ipv4Addr>,
-    /// Those, and all that have left the ingress not long ago: only where no others are left.
+    /// And all that have left the ingress not long ago: only where no others are left.
     avoided: BTreeSet<Ipv4Addr>,
 }
 
@@ -41,43 +55,66 @@ impl<'a> World<'a> {
         now: Timestamp,
     ) -> Self {
         let mut replicas: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for replica in &observed.replicas {
-            replicas.entry(&replica.labels.app).or_default().push(replica);
+        for run in observed.replicas.chunk_by(|a, b| a.labels.app == b.labels.app) {
+            let Some(first) = run.first() else { continue };
+            replicas.entry(&first.labels.app).or_default().extend(run);
         }
         for list in replicas.values_mut() {
             list.sort_by_key(|r| (r.labels.ordinal, r.labels.revision, r.labels.restarts, &r.id));
         }
-        let held = held(observed);
-        let avoided = held.iter().chain(observed.drains.keys()).copied().collect();
-        let routes = observed.ingress.table().map_or(&[][..], |table| &table.routes);
-        let served = routes.iter().map(|route| ((&route.host, &route.path), route)).collect();
-        let mut served_of = BTreeMap::new();
-        for route in routes {
-            *served_of.entry(&route.app).or_default() += 1;
+        let mut failures: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (key, failure) in &observed.failures {
+            if let Some(app) = key.app() {
+                failures.entry(app).or_default().push((key, failure));
+            }
         }
-        let routed = routes.iter().flat_map(|r| &r.endpoints).map(|e| e.address).collect();
-        let network_planned = false;
-        Self {
+        let mut served: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for route in observed.ingress.table().iter().flat_map(|table| &table.routes) {
+            served.entry(&route.app).or_default().push(route);
+        }
+        let mut world = Self {
             desired,
             observed,
             now,
             replicas,
+            busy: BTreeSet::new(),
+            creating: BTreeMap::new(),
+            coming_jobs: BTreeSet::new(),
+            failures,
             served,
-            served_of,
-            routed,
-            network_planned,
-            held,
-            avoided,
+            routed: OnceCell::new(),
+            network_planned: false,
+            addresses: None,
+        };
+        observed.under_way.iter().for_each(|key| world.note_under_way(key));
+        world
+    }
+
+    fn note_under_way(&mut self, key: &'a CallKey) {
+        match key {
+            CallKey::Container(id) => _ = self.busy.insert(id),
+            CallKey::CreateJob { app, .. } => _ = self.coming_jobs.insert(app),
+            CallKey::Create { app, ordinal, revision, address } => {
+                if self.of(app).iter().all(|r| r.labels.address != *address) {
+                    self.creating.entry(app).or_default().push((*ordinal, *revision));
+                }
+            }
+            CallKey::Network
+            | CallKey::Image { .. }
+            | CallKey::Forget(_)
+            | CallKey::Conclude { .. }
+            | CallKey::Routes => {}
         }
     }
 
     /// An address that nothing has and that no ingress worker may still route to.
     pub(super) fn pick_address(&mut self, app: &AppName, ordinal: u32) -> Option<Ipv4Addr> {
         let subnet = self.observed.network.as_ref()?.subnet;
-        let address = identity::pick_address(subnet, app, ordinal, &self.avoided)
-            .or_else(|| identity::pick_address(subnet, app, ordinal, &self.held))?;
-        self.held.insert(address);
-        self.avoided.insert(address);
+        let taken = self.addresses.get_or_insert_with(|| Addresses::of(self.observed));
+        let address = identity::pick_address(subnet, app, ordinal, &taken.avoided)
+            .or_else(|| identity::pick_address(subnet, app, ordinal, &taken.held))?;
+        taken.held.insert(address);
+        taken.avoided.insert(address);
         Some(address)
     }
 
@@ -92,38 +129,45 @@ impl<'a> World<'a> {
     }
 
     /// Creates of `app` that are under way and whose container is not seen yet.
-    pub(super) fn creating(&self, app: &AppName) -> Vec<(u32, u64)> {
-        let seen = |address: &Ipv4Addr| self.of(app).iter().any(|r| r.labels.address == *address);
-        let under_way = self.observed.under_way.iter();
-        under_way
-            .filter_map(|key| match key {
-                CallKey::Create { app: theirs, ordinal, revision, address }
-                    if theirs == app && !seen(address) =>
-                {
-                    Some((*ordinal, *revision))
-                }
-                _ => None,
-            })
-            .collect()
+    pub(super) fn creating(&self, app: &AppName) -> &[(u32, u64)] {
+        self.creating.get(app).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a create of the command before a revision of `app` is under way.
+    pub(super) fn is_job_coming(&self, app: &AppName) -> bool {
+        self.coming_jobs.contains(app)
+    }
+
+    /// The calls for `app` that failed and have not succeeded since.
+    pub(super) fn failures_of(&self, app: &AppName) -> &[(&'a CallKey, &'a Failure)] {
+        self.failures.get(app).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the ingress may send new requests to the replica.
     pub(super) fn is_routed(&self, replica: &ObservedReplica) -> bool {
-        self.routed.contains(&replica.labels.address)
+        let routed = || {
+            let endpoints = self.served.values().flatten().flat_map(|route| &route.endpoints);
+            endpoints.map(|endpoint| endpoint.address).collect()
+        };
+        self.routed.get_or_init(routed).contains(&replica.labels.address)
     }
 
     /// Whether the ingress serves just these routes for the app, and no other.
     pub(super) fn serves(&self, app: &AppName, routes: &[Route]) -> bool {
-        let served = |route: &Route| self.served.get(&(&route.host, &route.path)) == Some(&route);
-        let count = self.served_of.get(app).copied().unwrap_or(0);
-        count == routes.len() && routes.iter().all(served)
+        let served = self.served.get(app).map_or(&[][..], Vec::as_slice);
+        served.len() == routes.len() && routes.iter().all(|route| served.contains(&route))
+    }
+
+    /// Whether a call for the container is under way.
+    pub(super) fn is_busy(&self, id: &ContainerId) -> bool {
+        self.busy.contains(id)
     }
 
     /// Whether the replica takes requests. One that is being stopped does not, and one that no probe has come back from yet, and that is
     /// routed already, was ready when the last orchestrator saw it.
     pub(super) fn is_ready(&self, replica: &ObservedReplica) -> bool {
         replica.is_running()
-            && !self.observed.under_way.contains(&CallKey::Container(replica.id.clone()))
+            && !self.is_busy(&replica.id)
             && match replica.readiness {
                 Readiness::Ready { since } => since <= self.now,
                 Readiness::Unknown => self.is_routed(replica),
@@ -173,20 +217,23 @@ pub(super) fn is_live(replica: &ObservedReplica) -> bool {
     }
 }
 
-fn held(observed: &ObservedState) -> BTreeSet<Ipv4Addr> {
-    let mut taken: BTreeSet<_> = observed.replicas.iter().map(|r| r.labels.address).collect();
-    let draining = observed.drains.iter().filter(|(_, drain)| !drain.done);
-    taken.extend(draining.map(|(address, _)| *address));
-    if let Some(table) = observed.ingress.table() {
-        taken.extend(table.routes.iter().flat_map(|r| &r.endpoints).map(|e| e.address));
+impl Addresses {
+    fn of(observed: &ObservedState) -> Self {
+        let mut held: BTreeSet<_> = observed.replicas.iter().map(|r| r.labels.address).collect();
+        let draining = observed.drains.iter().filter(|(_, drain)| !drain.done);
+        held.extend(draining.map(|(address, _)| *address));
+        if let Some(table) = observed.ingress.table() {
+            held.extend(table.routes.iter().flat_map(|r| &r.endpoints).map(|e| e.address));
+        }
+        if let Some(network) = &observed.network {
+            held.insert(identity::ingress_address(network.subnet));
+        }
+        held.extend(observed.under_way.iter().filter_map(|key| match key {
+            CallKey::Create { address, .. } | CallKey::CreateJob { address, .. } => Some(*address),
+            _ => None,
+        }));
+        held.extend(observed.jobs.iter().map(|job| job.labels.address));
+        let avoided = held.iter().chain(observed.drains.keys()).copied().collect();
+        Self { held, avoided }
     }
-    if let Some(network) = &observed.network {
-        taken.insert(identity::ingress_address(network.subnet));
-    }
-    taken.extend(observed.under_way.iter().filter_map(|key| match key {
-        CallKey::Create { address, .. } | CallKey::CreateJob { address, .. } => Some(*address),
-        _ => None,
-    }));
-    taken.extend(observed.jobs.iter().map(|job| job.labels.address));
-    taken
 }
