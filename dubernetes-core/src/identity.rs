@@ -2,7 +2,6 @@
 //! pick the same ones.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -14,9 +13,14 @@ use crate::app::{AppName, AppSpec, InstanceName};
 pub fn pod_name(app: &AppName, ordinal: u32) -> String {
     let mut name = String::with_capacity(app.as_str().len() + 4);
     name.push_str(app.as_str());
-    // Writing to a text does not fail.
-    _ = write!(name, "-{ordinal}");
+    name.push('-');
+    name.push_str(&ordinal.to_string());
     name
+}
+
+/// How the container of the command before a revision is shown: `APP-pre-deploy`.
+pub fn job_pod_name(app: &AppName) -> String {
+    format!("{app}-pre-deploy")
 }
 
 /// The container's name: `dubernetes.INSTANCE.APP-ORDINAL.rREVISION`, and `.RESTARTS` behind it

@@ -18,6 +18,7 @@ use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
 use crate::ingress::RouteTable;
 use crate::labels::{JobLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerRequest};
+use crate::state::Failure;
 
 /// The result of one pass. Every action in it is safe now, in any order and with any part of
 /// the others failed or left out.
@@ -403,12 +404,7 @@ pub enum Wait {
         restarts: u32,
     },
     /// The next try of a call that failed.
-    Retry {
-        /// The error.
-        message: String,
-        /// So many tries have failed.
-        failures: u32,
-    },
+    Retry(Failure),
     /// As many replicas are up as are allowed at one time.
     SurgeLimit {
         /// So many.

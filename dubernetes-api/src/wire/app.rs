@@ -48,7 +48,7 @@ pub struct AppStatus {
     pub desired: u32,
     /// So many are ready, of any revision.
     pub ready: u32,
-    /// So many run the wanted revision.
+    /// So many of the wanted revision are ready.
     pub updated: u32,
     /// The wanted revision.
     pub revision: u64,

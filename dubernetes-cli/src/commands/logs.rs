@@ -4,7 +4,7 @@ use dubernetes_api::client::{Items, LogQuery, LogTarget};
 use dubernetes_api::wire::LogItem;
 use dubernetes_core::error::is_unsafe;
 use futures_util::StreamExt as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::args::LogsArgs;
 use crate::output::{self, style};
@@ -130,8 +130,8 @@ impl Printer {
 
 fn since(args: &LogsArgs, now: Timestamp) -> Outcome<Option<Timestamp>> {
     let Some(since) = args.since else { return Ok(None) };
-    let back = SignedDuration::try_from(since.to_std())
-        .and_then(|span| now.checked_sub(span))
+    let back = now
+        .checked_sub(since.to_signed())
         .map_err(|error| Failure::because("`--since` is too long ago", &error))?;
     Ok(Some(back))
 }

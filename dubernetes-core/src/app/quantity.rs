@@ -186,6 +186,11 @@ impl Duration {
     pub fn to_std(self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0)
     }
+
+    /// The same span for sums with times.
+    pub fn to_signed(self) -> jiff::SignedDuration {
+        jiff::SignedDuration::from_millis(i64::try_from(self.0).unwrap_or(i64::MAX))
+    }
 }
 
 impl fmt::Display for Duration {

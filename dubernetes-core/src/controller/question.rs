@@ -73,8 +73,7 @@ pub(super) fn of(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> 
         failures: u32::from(health.failures),
         // What nobody asked to be watched is only taken out of the routes.
         replace_after: own.map(|health| u32::from(health.replace_after)),
-        start_period: SignedDuration::try_from(health.start_period.to_std())
-            .unwrap_or(SignedDuration::MAX),
+        start_period: health.start_period.to_signed(),
     })
 }
 

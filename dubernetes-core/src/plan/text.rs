@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::state::Failure;
+
 use super::{Action, Block, Blocked, Plan, Planned, Reason, Verdict, Wait, Waiting};
 
 impl Action {
@@ -120,10 +122,10 @@ impl fmt::Display for Wait {
             Self::Unrouted => f.write_str("until the ingress has taken it out"),
             Self::Drained { .. } => f.write_str("requests under way"),
             Self::BackOff { cause, restarts } => write!(f, "{cause}, {}", counted(*restarts)),
-            Self::Retry { message, failures } if *failures > 1 => {
-                write!(f, "{message} ({failures} tries)")
+            Self::Retry(Failure { message, count, .. }) if *count > 1 => {
+                write!(f, "{message} ({count} tries)")
             }
-            Self::Retry { message, .. } => f.write_str(message),
+            Self::Retry(failure) => f.write_str(&failure.message),
             Self::SurgeLimit { limit } => write!(f, "at most {limit} at one time"),
             Self::Tombstone => f.write_str("a late container may still appear"),
             Self::PreDeploy => f.write_str("until its command has succeeded"),

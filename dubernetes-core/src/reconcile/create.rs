@@ -66,7 +66,7 @@ pub(super) fn job(
     image: &ImageId,
     labels: JobLabels,
 ) -> JobPlan {
-    let pod = format!("{}-pre-deploy", spec.name);
+    let pod = identity::job_pod_name(&spec.name);
     let (revision, tries) = (labels.revision, labels.tries);
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));

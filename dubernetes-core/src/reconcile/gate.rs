@@ -33,8 +33,7 @@ pub(super) fn closed(world: &World<'_>, key: &CallKey) -> Option<(Wait, Option<j
     }
     let failure = failure(world, key)?;
     let until = failure.at.min(world.now).saturating_add(back_off(failure.count)).ok()?;
-    let wait = Wait::Retry { message: failure.message.clone(), failures: failure.count };
-    (until > world.now).then_some((wait, Some(until)))
+    (until > world.now).then(|| (Wait::Retry(failure.clone()), Some(until)))
 }
 
 /// The failure of the same call.

@@ -1,8 +1,7 @@
 //! The command before a revision: run once, from its image, before it replaces anything.
 
-use jiff::SignedDuration;
-
 use crate::app::{AppName, PreDeploy, Stop};
+use crate::identity::job_pod_name;
 use crate::labels::JobLabels;
 use crate::plan::{Action, Plan, Planned, Reason, Verdict, Wait, Waiting};
 use crate::runtime::ContainerState;
@@ -21,7 +20,7 @@ pub(super) fn step(world: &mut World<'_>, stored: &StoredApp, plan: &mut Plan) {
     match of(world, stored) {
         // The command of an older revision is ended first: two migrations never run at once.
         None if world.is_job_coming(&stored.spec.name) || has_job(world, &stored.spec.name) => {
-            let (app, pod) = (stored.spec.name.clone(), Some(pod(&stored.spec.name)));
+            let (app, pod) = (stored.spec.name.clone(), Some(job_pod_name(&stored.spec.name)));
             plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
         }
         None => create(world, stored, plan),
@@ -34,7 +33,7 @@ pub(super) fn failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
     if !is_due(stored) {
         return None;
     }
-    let limit = span(stored.spec.pre_deploy.as_ref()?);
+    let limit = stored.spec.pre_deploy.as_ref()?.timeout.to_signed();
     match &of(world, stored)?.state {
         ContainerState::Exited { code, out_of_memory, started_at, finished_at } => {
             let ran = finished_at.duration_since(*started_at);
@@ -119,11 +118,11 @@ fn advance(
     plan: &mut Plan,
 ) {
     let name = &stored.spec.name;
-    let (id, pod) = (job.id.clone(), pod(name));
+    let (id, pod) = (job.id.clone(), job_pod_name(name));
     let (action, reason) = match &job.state {
         ContainerState::Created => (Action::Start { id, pod: pod.clone() }, Reason::NotStarted),
         ContainerState::Running { started_at } => {
-            let until = started_at.min(&world.now).saturating_add(span(before)).ok();
+            let until = started_at.min(&world.now).saturating_add(before.timeout.to_signed()).ok();
             if until.is_some_and(|until| until > world.now) {
                 let (app, pod, wait) = (name.clone(), Some(pod), Wait::PreDeploy);
                 plan.waiting.push(Waiting { app, pod, wait, until });
@@ -154,7 +153,7 @@ fn advance(
 /// Stops and removes it; no request ever goes to it.
 fn end(world: &World<'_>, job: &ObservedJob, reason: Reason, plan: &mut Plan) {
     let app = &job.labels.app;
-    let (id, pod) = (job.id.clone(), pod(app));
+    let (id, pod) = (job.id.clone(), job_pod_name(app));
     let action = match job.state {
         ContainerState::Running { .. } | ContainerState::Paused => {
             let of_app = world.desired.apps.get(app).map(|stored| &stored.spec.stop);
@@ -179,12 +178,4 @@ fn end(world: &World<'_>, job: &ObservedJob, reason: Reason, plan: &mut Plan) {
 /// Whether the app has a container of any such command.
 pub(super) fn has_job(world: &World<'_>, name: &AppName) -> bool {
     world.observed.jobs.iter().any(|job| job.labels.app == *name)
-}
-
-fn pod(app: &AppName) -> String {
-    format!("{app}-pre-deploy")
-}
-
-fn span(before: &PreDeploy) -> SignedDuration {
-    SignedDuration::try_from(before.timeout.to_std()).unwrap_or(SignedDuration::MAX)
 }

@@ -1,7 +1,5 @@
 //! How a replica goes: unrouted and acknowledged, drained, stopped, removed. One step a pass.
 
-use jiff::SignedDuration;
-
 use crate::app::Stop;
 use crate::ingress::ObservedIngress;
 use crate::plan::{Action, Plan, Planned, Reason, Wait, Waiting};
@@ -46,7 +44,7 @@ pub(super) fn step(
 
 /// Why a running replica may not be stopped yet.
 fn still_serving(world: &World<'_>, replica: &ObservedReplica, stop: &Stop) -> Option<Waiting> {
-    let limit = SignedDuration::try_from(stop.drain.to_std()).ok()?;
+    let limit = stop.drain.to_signed();
     let address = replica.labels.address;
     let waiting = |wait, until| {
         Some(Waiting { app: replica.labels.app.clone(), pod: Some(replica.pod()), wait, until })

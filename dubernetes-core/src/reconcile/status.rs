@@ -118,7 +118,7 @@ fn is_failed(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>, own: &P
     }
     // Of a revision on its way the verdict says so, as soon as it is one.
     let open = stored.course.outcome == Outcome::Progressing && !stored.paused;
-    let lasting = !open && own.waiting.iter().any(|w| is_lasting(world, w));
+    let lasting = !open && own.waiting.iter().any(is_lasting);
     let looping =
         !open && sorted.current.iter().any(|r| restart::is_looping(world, r, stored.course_since));
     let unroutable = !own.routes.is_empty()
@@ -126,10 +126,8 @@ fn is_failed(world: &World<'_>, stored: &StoredApp, sorted: &Sorted<'_>, own: &P
     lasting || looping || unroutable
 }
 
-fn is_lasting(world: &World<'_>, waiting: &Waiting) -> bool {
-    let Wait::Retry { message, .. } = &waiting.wait else { return false };
-    let mut failures = world.observed.failures.values();
-    failures.any(|f| f.kind != FailureKind::Passing && f.message == *message)
+fn is_lasting(waiting: &Waiting) -> bool {
+    matches!(&waiting.wait, Wait::Retry(failure) if failure.kind != FailureKind::Passing)
 }
 
 /// Why the ingress does not serve the app: its own routes are refused, or it serves no new table

@@ -6,6 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::OnFailure;
+use crate::identity;
 use crate::plan::{Action, CallKey, Plan, Planned, Reason, Verdict, Wait, Waiting};
 use crate::runtime::{ContainerId, ContainerState};
 use crate::state::{self, FailureKind, ObservedReplica, Readiness};
@@ -70,7 +71,7 @@ fn failure(
 ) -> Option<Failure> {
     if let Some(reason) = job::failure(world, stored) {
         let job = job::of(world, stored)?;
-        let pod = format!("{}-pre-deploy", stored.spec.name);
+        let pod = identity::job_pod_name(&stored.spec.name);
         return Some(Failure { reason, shown_by: Some((pod, job.id.clone())) });
     }
     if let Some(reason) = lasting_failure(world, stored) {
@@ -142,8 +143,7 @@ fn too_late(
     let shows = |r: &&&ObservedReplica| Some(r.pod()) == obstacle.pod;
     let replica = sorted.current.iter().find(shows);
     let deadline = stored.spec.rollout.progress_deadline;
-    let limit = SignedDuration::try_from(deadline.to_std()).ok()?;
-    let until = last_progress(world, stored, sorted).saturating_add(limit).ok()?;
+    let until = last_progress(world, stored, sorted).saturating_add(deadline.to_signed()).ok()?;
     if until > world.now {
         wait(stored, Wait::Deadline, until, plan);
         return None;

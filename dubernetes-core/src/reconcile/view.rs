@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::app::{AppName, OnFailure};
 use crate::identity;
@@ -192,7 +192,7 @@ impl<'a> World<'a> {
     ) -> Option<Timestamp> {
         let Readiness::Ready { since } = replica.readiness else { return None };
         let ContainerState::Running { started_at } = replica.state else { return None };
-        let min_ready = SignedDuration::try_from(stored.spec.rollout.min_ready.to_std()).ok()?;
+        let min_ready = stored.spec.rollout.min_ready.to_signed();
         // Where nothing can be asked, running for a moment is all that readiness means.
         let is_asked = stored.spec.access.is_some() || stored.spec.health.is_some();
         let begin = if is_asked { since } else { started_at };

@@ -294,15 +294,14 @@ fn result(known: &Known<'_>, subject: &Subject<'_>) -> Option<Said> {
 }
 
 /// The failed call that the cause speaks of.
-pub(super) fn failure<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Failure> {
+pub(super) fn failure<'k>(known: &'k Known<'_>, subject: &'k Subject<'_>) -> Option<&'k Failure> {
     let failures = &known.observed.failures;
     match &subject.cause {
         Cause::Ingress { .. } => failures.get(&CallKey::Routes),
-        Cause::Waits(Waiting { wait: Wait::Retry { message, .. }, .. }) => {
-            failures.values().find(|failure| failure.message == *message)
-        }
+        Cause::Waits(Waiting { wait: Wait::Retry(failure), .. }) => Some(failure),
         Cause::RevisionFailed { reason, .. } => {
-            failures.values().find(|failure| reason.ends_with(&failure.message))
+            let own = failures.iter().filter(|(call, _)| call.app() == Some(subject.app));
+            own.map(|(_, failure)| failure).find(|failure| reason.ends_with(&failure.message))
         }
         _ => None,
     }
