@@ -115,7 +115,8 @@ impl From<RuntimeError> for ApiError {
             RuntimeError::NotFound { .. } => ProblemKind::NotFound,
             RuntimeError::NameTaken { .. }
             | RuntimeError::Image { .. }
-            | RuntimeError::Rejected { .. } => ProblemKind::Rejected,
+            | RuntimeError::Rejected { .. }
+            | RuntimeError::OtherState { .. } => ProblemKind::Rejected,
             RuntimeError::NotConnected { .. } => ProblemKind::NotConnected,
             RuntimeError::Failed { .. } => ProblemKind::EngineFailed,
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dubernetes_api::Client;
 use dubernetes_api::server::{About, ApiState, router, serve_unix};
 use dubernetes_api::wire::Mode as Stays;
-use dubernetes_core::app::PullPolicy;
+use dubernetes_core::app::{InstanceName, PullPolicy};
 use dubernetes_core::clock::SystemClock;
 use dubernetes_core::controller::{Approve, Controller, Mode, Options, Ports};
 use dubernetes_core::error::chain;
@@ -75,7 +75,6 @@ impl Parts {
     /// The lock is held, or a setting or the folder makes no sense.
     pub(crate) fn open(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
         Self::runtime(args).and_then(|runtime| {
-            let runtime = runtime.protecting(&settings.places.state_dir);
             let store = open_store(settings, args)?
                 .map_err(|error| Failure::because("the state cannot be opened", &error))?;
             Ok(Self::with(settings, args, runtime, store))
@@ -84,7 +83,7 @@ impl Parts {
 
     /// The same, and waits a moment for the lock.
     async fn open_soon(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
-        let runtime = Self::runtime(args)?.protecting(&settings.places.state_dir);
+        let runtime = Self::runtime(args)?;
         let start = tokio::time::Instant::now();
         let store = loop {
             match open_store(settings, args)? {
@@ -120,7 +119,10 @@ impl Parts {
         runtime: DockerRuntime,
         store: SqliteStore,
     ) -> Self {
-        let runtime = Arc::new(runtime);
+        let folder = &settings.places.state_dir;
+        // It exists since the store is open.
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        let runtime = Arc::new(runtime.working_from(&folder));
         let config = NginxConfig {
             instance: settings.instance.clone(),
             image: args.ingress_image.clone(),
@@ -138,13 +140,19 @@ impl Parts {
         Self { approve, ..self }
     }
 
-    /// Refuses an engine that answers and is too old. One that is away is waited for later on.
-    pub(crate) async fn refuse_old_engine(&self) -> Outcome {
-        match tokio::time::timeout(ENGINE_LIMIT, self.runtime.version()).await {
+    /// Refuses an engine that answers and is too old, or on which the instance belongs to another
+    /// state. One that is away is waited for later on.
+    pub(crate) async fn check_engine(&self, instance: &InstanceName) -> Outcome {
+        let asked = async {
+            self.runtime.version().await?;
+            self.runtime.find_network(instance).await
+        };
+        match tokio::time::timeout(ENGINE_LIMIT, asked).await {
             Ok(Err(error @ RuntimeError::Rejected { .. })) => {
                 Err(Failure::because("this engine cannot be used", &error)
                     .help("update it, or name another one with DOCKER_HOST or DUBERNETES_ENGINE"))
             }
+            Ok(Err(error @ RuntimeError::OtherState { .. })) => Err(of_another_state(&error)),
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -198,6 +206,13 @@ impl Parts {
             stop,
         }
     }
+}
+
+fn of_another_state(error: &RuntimeError) -> Failure {
+    Failure::new(error.to_string()).help(
+        "work with that one by its `--state-dir`, or choose another `--instance`; to go on with \
+         this state instead, end that orchestrator and move its folder away",
+    )
 }
 
 /// Who keeps the decisions. Without one everything works, but for `replay`.
@@ -300,6 +315,7 @@ impl InProcess {
                 Failure::because("nothing can be done", &error)
                     .help("start the engine, or name it with DOCKER_HOST or DUBERNETES_ENGINE")
             })?;
+            parts.check_engine(&settings.instance).await?;
         }
         let cannot =
             |error: std::io::Error| Failure::because("no private socket can be made", &error);

@@ -10,6 +10,8 @@ use crate::runtime::ImageId;
 
 /// Which instance owns the container. What lacks it, or has another's, is never touched.
 pub const INSTANCE: &str = "dubernetes.instance";
+/// On the instance's network: where the state of the orchestrator is that made it.
+pub const STATE_DIR: &str = "dubernetes.state-dir";
 /// What it is, if not a replica: `ingress`.
 pub const COMPONENT: &str = "dubernetes.component";
 /// The app whose replica it is.

@@ -43,7 +43,8 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// name and label that is already there is kept with its subnet.
     async fn ensure_network(&self, instance: &InstanceName) -> Result<Network, RuntimeError>;
 
-    /// The instance's network, or `None` if it does not exist.
+    /// The instance's network, or `None` if it does not exist. One that was made from another state,
+    /// which is still there, is [`RuntimeError::OtherState`].
     async fn find_network(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError>;
 
     /// Removes the instance's network. A missing one is success.
@@ -244,6 +245,17 @@ pub enum RuntimeError {
         operation: String,
         /// The engine's text, one line.
         message: String,
+    },
+    /// Another orchestrator works for this instance, from another state. A person has to choose.
+    #[error(
+        "the instance `{instance}` on this engine belongs to the orchestrator whose state is in \
+         `{folder}`"
+    )]
+    OtherState {
+        /// The instance.
+        instance: InstanceName,
+        /// The other one's state folder.
+        folder: String,
     },
     /// A container took no connection: what runs in it does not listen there, or it is gone.
     #[error("no connection to port {port} at {address}: {reason}")]

@@ -31,8 +31,8 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 pub(crate) struct Engine {
     socket: String,
     docker: OnceLock<Docker>,
-    /// A folder that no container gets to see.
-    pub(crate) own_folder: OnceLock<PathBuf>,
+    /// The state of the orchestrator, which no container gets to see.
+    pub(crate) state_dir: OnceLock<PathBuf>,
     /// Held while a network is made. An engine lets two networks have one name, and as long as
     /// they do, starts no container on either.
     pub(crate) making_network: Mutex<()>,
@@ -46,7 +46,7 @@ impl Engine {
         Ok(Self {
             socket,
             docker: OnceLock::new(),
-            own_folder: OnceLock::new(),
+            state_dir: OnceLock::new(),
             making_network: Mutex::default(),
         })
     }

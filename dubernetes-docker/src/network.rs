@@ -3,9 +3,13 @@
 //! Names of networks are not unique on every engine, so all calls go by id, and two that were
 //! made at once are told apart by age.
 
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
 use bollard::models::Network as DockerNetwork;
 use bollard::query_parameters::{ListNetworksOptions, ListNetworksOptionsBuilder};
 use dubernetes_core::app::InstanceName;
+use dubernetes_core::error::one_line;
 use dubernetes_core::identity::network_name;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{Network, RuntimeError};
@@ -37,12 +41,30 @@ pub(crate) async fn find(
     let operation = format!("inspect network `{id}`");
     match engine.call(READ, &operation, engine.docker()?.inspect_network(&id, None)).await {
         Ok(answer) => {
+            let labels = answer.labels.as_ref();
+            let other = labels.and_then(|labels| labels.get(labels::STATE_DIR));
+            if let (Some(other), Some(own)) = (other, engine.state_dir.get()) {
+                check_state(instance, Path::new(other), own)?;
+            }
             from_docker::network(answer).map(Some).map_err(|what| unreadable(&operation, what))
         }
         // Removed between the two calls.
         Err(failure) if failure.status() == Some(404) => Ok(None),
         Err(failure) => Err(failure.general()),
     }
+}
+
+/// Refuses an instance that was made from another state, unless that is gone: moved here, or lost.
+fn check_state(instance: &InstanceName, made_from: &Path, own: &Path) -> Result<(), RuntimeError> {
+    let is_gone = || {
+        let looked = std::fs::symlink_metadata(made_from);
+        looked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    };
+    if made_from == own || is_gone() {
+        return Ok(());
+    }
+    let folder = one_line(&made_from.display().to_string());
+    Err(RuntimeError::OtherState { instance: instance.clone(), folder })
 }
 
 /// Makes sure that the instance's network exists.
@@ -132,7 +154,8 @@ async fn create(
     let taken = from_docker::subnets(&list(engine, None).await?);
     let mut last = None;
     for subnet in candidates(instance, &taken).take(TRIES) {
-        let call = engine.docker()?.create_network(to_docker::network(instance, subnet));
+        let state = engine.state_dir.get().map(PathBuf::as_path);
+        let call = engine.docker()?.create_network(to_docker::network(instance, subnet, state));
         match engine.call(WRITE, operation, call).await {
             Ok(answer) => return Ok(Some(answer.id)),
             // The name is taken: by us a moment ago, or by somebody else for good.
@@ -212,6 +235,19 @@ mod tests {
         let first = |name| candidates(&instance(name), &[]).next();
         assert_eq!(first("default"), first("default"));
         assert_ne!(first("default"), first("other"));
+    }
+
+    #[test]
+    fn an_instance_of_another_state_is_refused_while_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        std::fs::create_dir(&one).unwrap();
+        let check = |made_from, own| check_state(&instance("lab"), made_from, own);
+        assert!(check(&one, &one).is_ok() && check(&two, &two).is_ok());
+        let refused = check(&one, &two).unwrap_err().to_string();
+        assert!(refused.contains("`lab`") && refused.contains("/one`"), "{refused}");
+        std::fs::rename(&one, &two).unwrap();
+        assert!(check(&one, &two).is_ok(), "it was moved");
     }
 
     #[test]

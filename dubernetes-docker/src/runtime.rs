@@ -67,11 +67,12 @@ impl DockerRuntime {
         Ok(runtime)
     }
 
-    /// The same, refusing to mount `folder`, what is in it and what it is in: the state of the
-    /// orchestrator. Only the first call counts.
+    /// The same for an orchestrator with its state in `folder`, an absolute path without links: no
+    /// container gets to see it, and an instance that belongs to another state is refused. Only
+    /// the first call counts.
     #[must_use]
-    pub fn protecting(self, folder: &Path) -> Self {
-        self.engine.own_folder.get_or_init(|| folder.to_owned());
+    pub fn working_from(self, folder: &Path) -> Self {
+        self.engine.state_dir.get_or_init(|| folder.to_owned());
         self
     }
 

@@ -116,8 +116,14 @@ fn networking(request: &ContainerRequest) -> NetworkingConfig {
     }
 }
 
-/// The instance's network on `subnet`.
-pub(crate) fn network(instance: &InstanceName, subnet: Ipv4Net) -> NetworkCreateRequest {
+/// The instance's network on `subnet`, made from the state in `state`.
+pub(crate) fn network(
+    instance: &InstanceName,
+    subnet: Ipv4Net,
+    state: Option<&Path>,
+) -> NetworkCreateRequest {
+    let owner = (labels::INSTANCE.to_owned(), instance.to_string());
+    let state = state.map(|state| (labels::STATE_DIR.to_owned(), state.display().to_string()));
     let pool = IpamConfig {
         subnet: Some(subnet.to_string()),
         gateway: subnet.hosts().next().map(|address| address.to_string()),
@@ -128,7 +134,7 @@ pub(crate) fn network(instance: &InstanceName, subnet: Ipv4Net) -> NetworkCreate
         name: identity::network_name(instance),
         driver: Some("bridge".to_owned()),
         ipam: Some(Ipam { config: Some(vec![pool]), ..Ipam::default() }),
-        labels: Some(HashMap::from([(labels::INSTANCE.to_owned(), instance.to_string())])),
+        labels: Some(std::iter::once(owner).chain(state).collect()),
         ..NetworkCreateRequest::default()
     }
 }

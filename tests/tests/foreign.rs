@@ -131,6 +131,35 @@ fn replicas_that_the_store_has_lost_run_on_and_are_taken_over() {
 }
 
 #[test]
+fn two_states_do_not_fight_over_one_instance() {
+    here!().run(async |s| {
+        s.serve().await;
+        let web = whoami("web", 1).host("web.test");
+        s.apply(&web).await;
+        let (ids, nginx) = (s.ids("web").await, s.nginx().await);
+        let state = s.state_dir();
+        let other = state.with_file_name("other");
+        let other = other.to_str().unwrap();
+        let path = s.file("web.yaml", &web.to_string());
+        for command in [&["serve"][..], &["apply", &path], &["down", "--yes"]] {
+            let refused = s.run(&[&["--state-dir", other], command].concat()).await.fails(1);
+            for text in ["belongs to the orchestrator whose state is in", "/state`", "--instance"] {
+                assert!(refused.stderr.contains(text), "`{text}` is missing: {}", refused.stderr);
+            }
+        }
+        assert_eq!((s.ids("web").await, s.nginx().await), (ids, nginx), "nothing was touched");
+
+        // A state that was moved goes on.
+        s.terminate().await;
+        std::fs::remove_dir_all(other).unwrap();
+        std::fs::rename(&state, other).unwrap();
+        let applied = s.run(&["--state-dir", other, "apply", &path]).await.succeeds();
+        assert_eq!(applied.stdout, "app/web unchanged\n");
+        std::fs::rename(other, &state).unwrap();
+    });
+}
+
+#[test]
 fn an_orphan_is_left_alone_until_everything_goes() {
     here!().run(async |s| {
         s.serve().await;

@@ -173,6 +173,7 @@ fn failed(error: RuntimeError) -> ApiError {
         | RuntimeError::NameTaken { .. }
         | RuntimeError::Image { .. }
         | RuntimeError::Rejected { .. }
+        | RuntimeError::OtherState { .. }
         | RuntimeError::NotConnected { .. }
         | RuntimeError::Failed { .. } => error.into(),
     }

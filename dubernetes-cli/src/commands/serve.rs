@@ -51,7 +51,7 @@ pub(super) async fn start(
     }
     let approve = prompt.map(|prompt| -> Arc<dyn Approve> { Arc::<Prompt>::clone(prompt) });
     let parts = Parts::open(settings, args)?.asking(approve);
-    parts.refuse_old_engine().await?;
+    parts.check_engine(&settings.instance).await?;
     let (listener, listening) = place::listen(&settings.places.socket)?;
     Ok((parts.start(settings, args, Work::Act, Mode::Serve, listener), listening))
 }

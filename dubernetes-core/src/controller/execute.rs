@@ -177,6 +177,7 @@ impl Failed {
             | RuntimeError::Timeout { .. }
             | RuntimeError::NotFound { .. }
             | RuntimeError::NameTaken { .. }
+            | RuntimeError::OtherState { .. }
             | RuntimeError::NotConnected { .. }
             | RuntimeError::Failed { .. } => FailureKind::Passing,
         }

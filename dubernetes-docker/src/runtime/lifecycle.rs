@@ -32,7 +32,7 @@ pub(super) async fn create(
     request: &ContainerRequest,
     name: &str,
 ) -> Result<ContainerId, RuntimeError> {
-    let request = &resolve_mounts(request, engine.own_folder.get().map(PathBuf::as_path)).await?;
+    let request = &resolve_mounts(request, engine.state_dir.get().map(PathBuf::as_path)).await?;
     let operation = format!("create container `{name}`");
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     let call = engine.docker()?.create_container(Some(options), to_docker::container(request));

@@ -140,12 +140,14 @@ fn mounts_name_their_owner_and_keep_their_mode() {
 
 #[test]
 fn the_network_leaves_the_replicas_addresses_to_the_planner() {
-    let written = network(&InstanceName::default(), "10.201.4.0/22".parse().unwrap());
+    let state = Some(Path::new("/srv/state"));
+    let written = network(&InstanceName::default(), "10.201.4.0/22".parse().unwrap(), state);
     let written = serde_json::to_value(written).unwrap();
     let pool = &written["IPAM"]["Config"][0];
     assert_eq!(pool["Subnet"], "10.201.4.0/22");
     assert_eq!(pool["Gateway"], "10.201.4.1");
     assert_eq!(pool["IPRange"], "10.201.7.192/26");
+    assert_eq!(written["Labels"]["dubernetes.state-dir"], "/srv/state");
 }
 
 #[test]

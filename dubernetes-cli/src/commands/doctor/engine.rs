@@ -81,6 +81,7 @@ fn version_check(version: &Result<EngineVersion, RuntimeError>, place: &str) -> 
                 | RuntimeError::Timeout { .. }
                 | RuntimeError::NotFound { .. }
                 | RuntimeError::NameTaken { .. }
+                | RuntimeError::OtherState { .. }
                 | RuntimeError::NotConnected { .. }
                 | RuntimeError::Image { .. }
                 | RuntimeError::Failed { .. } => {
