@@ -365,6 +365,7 @@ async fn a_call_with_a_bug_fails_is_told_and_tried_again() {
     let bed = Bed::start();
     bed.runtime.add_image("web:1", Behaviour::default());
     bed.runtime.panic("create");
+    bed.runtime.panic("probe");
     bed.apply(&app("web", "web:1", 2)).await.unwrap();
     bed.until_ready("web").await;
     let events =

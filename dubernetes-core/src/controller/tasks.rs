@@ -119,12 +119,19 @@ impl Tasks {
     pub(super) fn probe(&mut self, question: Question) {
         let runtime = Arc::clone(&self.ports.runtime);
         self.spawn(async move {
-            let result = match &question.ask {
-                Ask::Probe(target) => runtime.probe(target).await,
-                Ask::Command { command, timeout } => {
-                    run(&*runtime, &question.id, command, timeout.to_std()).await
+            let asked = async {
+                match &question.ask {
+                    Ask::Probe(target) => runtime.probe(target).await,
+                    Ask::Command { command, timeout } => {
+                        run(&*runtime, &question.id, command, timeout.to_std()).await
+                    }
                 }
             };
+            let failed = |bug| {
+                let (operation, cause) = ("send a probe".to_owned(), Cause::text(bug));
+                RuntimeError::Failed { operation, cause }
+            };
+            let result = guarded(asked).await.unwrap_or_else(|bug| Err(failed(bug)));
             TaskResult::Probed(question, result)
         });
     }
