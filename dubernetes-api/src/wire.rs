@@ -12,7 +12,7 @@ pub use app::{
     App, AppStatus, Applied, EndpointState, Failure, Pod, PodStats, Probe, Revision, RolloutAction,
     RolloutWish, Route, RouteEndpoint, Scale,
 };
-pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest};
+pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest, Refused};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
 pub(crate) use stream::LogJson;
 pub use stream::{LogItem, LogLine, Note, ProblemLine, WatchEvent, WatchKind};

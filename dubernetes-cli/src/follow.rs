@@ -97,7 +97,10 @@ impl<'a> Follower<'a> {
                         worst = Some(FAILED);
                     }
                 }
-                Step::Interrupted => return Err(verdict::interrupted(self.target, open.keys())),
+                Step::Interrupted => {
+                    let goals = open.values().map(|(goal, _)| goal);
+                    return Err(verdict::interrupted(self.target, goals));
+                }
                 Step::TimedOut => {
                     self.progress.failed(None, || {
                         for (name, (_, last)) in &open {

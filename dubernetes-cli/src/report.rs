@@ -36,6 +36,9 @@ pub(crate) const TIMED_OUT: u8 = 4;
 /// Interrupted by SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// What to do about a revision that has failed and may get well.
+pub(crate) const RETRY: &str = "`dubernetes apply FILE --retry` tries it once more";
+
 impl Failure {
     /// A failure with exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {

@@ -13,7 +13,7 @@ use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::chain;
 
 use crate::args::{IngressArgs, WaitArgs};
-use crate::report::{self, Failure, Outcome, UNREACHABLE, USAGE, io_reason};
+use crate::report::{self, Failure, Outcome, RETRY, UNREACHABLE, USAGE, io_reason};
 use crate::settings::Settings;
 use crate::wiring::{InProcess, Work};
 
@@ -221,7 +221,10 @@ impl From<ClientError> for Failure {
 /// What can be done about a problem that says no more than what it is.
 fn ways_out(problem: &Problem) -> Vec<String> {
     if problem.is(ProblemKind::FailedBefore) {
-        return vec!["`dubernetes apply --retry` tries it once more".to_owned()];
+        return vec![RETRY.to_owned()];
+    }
+    if problem.is(ProblemKind::RouteTaken) {
+        return vec!["give it another host or path in `access`".to_owned()];
     }
     match problem.extra.get("revisions").and_then(serde_json::Value::as_array) {
         Some(kept) => {

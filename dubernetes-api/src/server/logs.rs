@@ -12,6 +12,7 @@ use dubernetes_core::app::AppName;
 use dubernetes_core::controller::Snapshot;
 use dubernetes_core::plan::{PodState, PodStatus};
 use dubernetes_core::runtime::{ContainerId, LogOptions};
+use dubernetes_core::state::Engine;
 use dubernetes_core::store::StoreError;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -21,7 +22,7 @@ use crate::problem::ApiError;
 use crate::server::extract::{App, Name, Params};
 use crate::server::stream::{self, Stop};
 use crate::server::{ApiState, pods};
-use crate::wire::{LogJson, Problem};
+use crate::wire::{LogJson, Problem, ProblemKind};
 
 /// Which output is wanted.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -108,6 +109,12 @@ async fn answer(
     stop: Stop,
 ) -> Result<Response, ApiError> {
     let options = &wanted.options();
+    if let (false, Engine::Away { reason, .. }) =
+        (wanted.previous, &state.controller.snapshot().observed.engine)
+    {
+        let detail = format!("the engine does not answer: {reason}");
+        return Err(ApiError::new(ProblemKind::EngineUnreachable, detail));
+    }
     let items = if wanted.previous {
         previous::lines(state, &target, options)?
     } else if options.follow {

@@ -10,7 +10,7 @@ use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::controller::Snapshot;
 use dubernetes_core::foresee::{Foresight, foresee};
 use dubernetes_core::state::DesiredState;
-use dubernetes_core::store::{Before, Change, Decided, PutApp, decide_put};
+use dubernetes_core::store::{Before, Change, Decided, PutApp, StoreError, decide_put};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,7 +21,7 @@ use crate::server::ApiState;
 use crate::server::apps::newest_seen;
 use crate::server::body::{Json, read_spec};
 use crate::server::extract::{NoParams, Params};
-use crate::wire::{AppPlan, FieldProblem, NO_DOWNTIME, PlanReport, PlanRequest, Problem};
+use crate::wire::{AppPlan, FieldProblem, NO_DOWNTIME, PlanReport, PlanRequest, Problem, Refused};
 
 /// What would happen if these specifications were applied, one after the other. Nothing is
 /// changed.
@@ -108,14 +108,15 @@ fn report(
     let mut changes = Vec::new();
     for spec in specs {
         let name = spec.name.clone();
-        let decided = apply(&mut after, snapshot, spec, now)?;
-        changes.push((name, decided.put.change));
+        let (decided, refused) = apply(&mut after, snapshot, spec, now)?;
+        changes.push((name, decided.put.change, refused));
     }
-    let apps = changes.into_iter().filter_map(|(name, change)| {
+    let apps = changes.into_iter().filter_map(|(name, change, refused)| {
         let foresight = foresee(&after, &snapshot.observed, &name, now);
         let (old, new) = (before.apps.get(&name), after.apps.get(&name)?);
         Some(AppPlan {
             change,
+            refused,
             changes: old.map_or_else(Vec::new, |old| changes::of(&old.spec, &new.spec)),
             revision_from: old.map(|old| old.revision),
             revision_to: new.revision,
@@ -132,13 +133,14 @@ fn report(
     Ok(PlanReport { apps: apps.collect() })
 }
 
-/// Does in memory what the store would do.
+/// Does in memory what the store would do; what it would refuse, since it has failed before, is done
+/// all the same, and said.
 fn apply(
     desired: &mut DesiredState,
     snapshot: &Snapshot,
     mut spec: AppSpec,
     now: Timestamp,
-) -> Result<Decided, ApiError> {
+) -> Result<(Decided, Option<Refused>), ApiError> {
     let name = spec.name.clone();
     if let Some(app) = desired.apps.get(&name) {
         // Only hashes are sent: equal ones are equal contents.
@@ -152,15 +154,20 @@ fn apply(
         (None, Some(_)) => Before::Deleted { generation: 0, revision: newest_seen, revisions },
         (None, None) => Before::Absent,
     };
-    let others = desired.apps.values().map(|app| &app.spec);
-    // What would happen to a revision that has failed is told as well.
-    let put = PutApp { newest_seen, retry: true, ..PutApp::new(spec, now) };
-    let decided = decide_put(before, others, &put)?;
+    let others = || desired.apps.values().map(|app| &app.spec);
+    let put = PutApp { newest_seen, ..PutApp::new(spec, now) };
+    let (decided, refused) = match decide_put(before, others(), &put) {
+        Err(StoreError::FailedBefore { revision, reason, .. }) => {
+            let decided = decide_put(before, others(), &PutApp { retry: true, ..put })?;
+            (decided, Some(Refused { revision, reason }))
+        }
+        decided => (decided?, None),
+    };
     if decided.put.change != Change::Unchanged {
         desired.tombstones.remove(&name);
         desired.apps.insert(name, decided.put.app.clone());
     }
-    Ok(decided)
+    Ok((decided, refused))
 }
 
 /// `none`, or why requests find no replica on the way.

@@ -36,6 +36,9 @@ pub struct AppPlan {
     /// What an apply would answer.
     #[schema(value_type = openapi::Change)]
     pub change: Change,
+    /// Why an apply would refuse it, and only one with `retry` would do this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
     /// The fields that would change; empty for a new app.
     pub changes: Vec<FieldChange>,
     /// The revision that is wanted now; none if the app does not exist.
@@ -50,6 +53,15 @@ pub struct AppPlan {
     /// The memory that the largest number of live replicas may use, where it is limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most_memory: Option<String>,
+}
+
+/// A revision with just this content that has failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Refused {
+    /// Its number.
+    pub revision: u64,
+    /// Why it failed.
+    pub reason: String,
 }
 
 /// A field that would change.

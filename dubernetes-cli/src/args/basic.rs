@@ -33,10 +33,11 @@ pub(crate) struct VerifyArgs {
     #[arg(long, conflicts_with_all = ["dry_run", "detach"])]
     pub(crate) verify: bool,
     /// The path that is asked; that of `health.http` unless given, else `/`.
-    #[arg(long, value_name = "PATH", requires = "verify", value_parser = UrlPath::parse)]
+    #[arg(long, value_name = "PATH", requires = "verify", conflicts_with_all = ["dry_run", "detach"],
+          value_parser = UrlPath::parse)]
     pub(crate) verify_path: Option<UrlPath>,
     /// More failures than this take the app back to where it was.
-    #[arg(long, value_name = "N", requires = "verify")]
+    #[arg(long, value_name = "N", requires = "verify", conflicts_with_all = ["dry_run", "detach"])]
     pub(crate) verify_budget: Option<u64>,
 }
 

@@ -6,7 +6,7 @@ use dubernetes_core::app::AppSpec;
 use crate::args::{ApplyArgs, Format};
 use crate::follow::{Follower, Goal};
 use crate::output::{self, ListStyle};
-use crate::report::{self, FAILED, Failure, Outcome, UNREACHABLE};
+use crate::report::{self, FAILED, Failure, Outcome, RETRY, UNREACHABLE};
 use crate::settings::Settings;
 use crate::sources::read_apps;
 use crate::target::{Intent, Target};
@@ -118,7 +118,15 @@ async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Ou
             output::print(&names.collect::<String>())
         }
         format @ (Format::Json | Format::Yaml) => output::print(&output::value(&report, format)?),
+    }?;
+    let refused = report.apps.iter().filter(|_| !args.retry);
+    let refused: Vec<_> =
+        refused.filter_map(|plan| Some((&plan.app, plan.refused.as_ref()?))).collect();
+    for (app, why) in &refused {
+        let text = format!("app/{app} would not be applied: {}", super::plan::failed_before(why));
+        Failure::new(text).help(RETRY).report(false);
     }
+    if refused.is_empty() { Ok(()) } else { Err(Failure::told(FAILED)) }
 }
 
 fn would_change(plan: &AppPlan) -> String {

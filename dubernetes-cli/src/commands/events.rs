@@ -7,15 +7,12 @@ use dubernetes_core::event::EventKind;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
-use super::get::concerns;
+use super::get::{EVENTS, concerns, events_about};
 use crate::args::{EventType, EventsArgs, Format};
 use crate::output::{self, ListStyle};
 use crate::report::{self, Outcome};
 use crate::settings::Settings;
 use crate::target::{Intent, Target};
-
-/// So many events are listed.
-const EVENTS: u32 = 500;
 
 pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Outcome {
     Target::with(settings, Intent::Read, async |target: &Target| {
@@ -23,9 +20,16 @@ pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Outcome {
         // What is recorded between the two questions has a higher id, and so is not missed.
         let last = EventsQuery { limit: Some(1), ..EventsQuery::default() };
         let newest = client.events(&last).await?.last().map(|event| event.id);
-        let mut events = client.events(&query(args)).await?;
+        let mut events = match &args.name {
+            Some(name) => events_about(client, &query(args), name.name()).await?,
+            None => client.events(&query(args)).await?,
+        };
         let newest = events.last().map(|event| event.id).max(newest);
-        events.retain(|event| wanted(args, event));
+        if events.len() >= EVENTS.try_into().unwrap_or(usize::MAX) {
+            report::note(&format!(
+                "these are the newest {EVENTS}; `--since`, `--type` or a name leads further back"
+            ));
+        }
         let watch = args.watch;
         if !watch {
             events.reverse();

@@ -56,6 +56,10 @@ async fn pod(client: &Client, args: &ExecArgs) -> Outcome<String> {
         Found::App(app) => app,
     };
     let pods = client.pods(Some(app.name.as_str())).await?;
+    if pods.iter().any(|pod| pod.state == PodState::Unknown) {
+        return Err(Failure::new("the engine does not answer, so no pod can be reached")
+            .help("`dubernetes doctor` looks for the cause"));
+    }
     let running = || pods.iter().find(|pod| pod.state == PodState::Running);
     pods.iter().find(|pod| pod.ready).or_else(running).map(|pod| pod.name.clone()).ok_or_else(
         || {

@@ -94,8 +94,7 @@ fn table(rows: Vec<(String, &'static Key)>) -> Table {
     for (path, key) in rows {
         let default = match key.unless {
             Unless::Required => "required",
-            Unless::Value(text) => text,
-            Unless::Means(_) => "<none>",
+            Unless::Value(text) | Unless::Means(text) => text,
         };
         table.push(vec![
             Cell::new(path),

@@ -21,7 +21,7 @@ use crate::target::{Intent, Target};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// So many events are listed.
-const EVENTS: u32 = 500;
+pub(super) const EVENTS: u32 = 500;
 
 pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Outcome {
     let which = Which::of(args)?;
@@ -267,12 +267,41 @@ impl Listed for Event {
     /// The newest first; of apps and pods that may be gone, so a name without any is no error.
     async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
         let query = EventsQuery { limit: Some(EVENTS), ..EventsQuery::default() };
-        let mut items = client.events(&query).await?;
+        let mut items = Vec::new();
+        match which {
+            Which::Named(names) => {
+                for name in names {
+                    items.extend(events_about(client, &query, name).await?);
+                }
+                items.sort_by_key(|event| event.id);
+                items.dedup_by_key(|event| event.id);
+            }
+            _ => items = client.events(&query).await?,
+        }
         let wanted = which.filter(client).await?;
         items.retain(|event| wanted(event.app.as_ref(), &|name| concerns(event, name)));
         items.reverse();
         Ok(Listing::of(items))
     }
+}
+
+/// Events about this app or pod, oldest first: those of the app of that name, and of the app whose
+/// pod has it. Only the orchestrator sees all there are.
+pub(super) async fn events_about(
+    client: &Client,
+    query: &EventsQuery,
+    name: &str,
+) -> Outcome<Vec<Event>> {
+    let of_pod = name.rsplit_once('-').filter(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
+    let apps = [Some(name), of_pod.map(|(app, _)| app)].into_iter().flatten();
+    let mut found = Vec::new();
+    for app in apps.filter_map(|app| AppName::parse(app).ok()) {
+        let query = EventsQuery { app: Some(app), ..query.clone() };
+        found.extend(client.events(&query).await?);
+    }
+    found.retain(|event| concerns(event, name));
+    found.sort_by_key(|event| event.id);
+    Ok(found)
 }
 
 /// Whether an event is about this app or pod.

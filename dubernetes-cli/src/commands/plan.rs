@@ -1,6 +1,6 @@
 //! `plan`: what an apply would do, step by step.
 
-use dubernetes_api::wire::{AppPlan, Change, PlanReport};
+use dubernetes_api::wire::{AppPlan, Change, PlanReport, Refused};
 use dubernetes_core::app::AppSpec;
 
 use crate::args::{Format, PlanArgs};
@@ -37,6 +37,9 @@ fn text(report: &PlanReport, specs: &[AppSpec]) -> String {
 
 fn app_text(plan: &AppPlan, replicas: u16) -> String {
     let mut out = format!("app/{}: {}\n", plan.app, heading(plan));
+    if let Some(refused) = &plan.refused {
+        out.push_str(&format!("{}; only `apply --retry` does this:\n", failed_before(refused)));
+    }
     let foresight = &plan.foresight;
     if foresight.steps.is_empty() {
         return out;
@@ -72,6 +75,13 @@ fn app_text(plan: &AppPlan, replicas: u16) -> String {
         plan.downtime
     ));
     out
+}
+
+/// Why an apply would refuse it.
+pub(super) fn failed_before(refused: &Refused) -> String {
+    let Refused { revision, reason } = refused;
+    let text = format!("revision {revision} with just this content has failed: {reason}");
+    dubernetes_core::error::one_line(&text)
 }
 
 fn heading(plan: &AppPlan) -> String {

@@ -3,13 +3,14 @@
 mod history;
 
 use dubernetes_api::wire::{App, RolloutAction, RolloutWish};
+use dubernetes_core::plan::Phase;
 
 use crate::args::{
     ChangeArgs, Named, PauseArgs, RolloutArgs, RolloutVerb, StatusOfArgs, UndoArgs, WaitArgs,
 };
 use crate::follow::{Follower, Goal};
 use crate::output;
-use crate::report::{self, Outcome};
+use crate::report::{self, FAILED, Failure, Outcome};
 use crate::resolve::find_app;
 use crate::settings::Settings;
 use crate::target::{Intent, Target};
@@ -48,7 +49,8 @@ async fn wish_and_wait(
         let mut follower = Follower::new(target, wait).await?;
         let applied = target.client.rollout(app.name.as_str(), wish).await?;
         let changed = applied.app.generation != app.generation;
-        output::print(&format!("app/{} {}\n", app.name, told(wish.action, changed, &applied.app)))?;
+        let told = told(wish, &app, changed, &applied.app);
+        output::print(&format!("app/{} {told}\n", app.name))?;
         if wish.action == RolloutAction::Undo {
             report::note("the next `apply` brings back what its file says");
         }
@@ -66,14 +68,20 @@ async fn wish_and_wait(
 }
 
 /// What came of a wish.
-fn told(action: RolloutAction, changed: bool, app: &App) -> String {
+fn told(wish: RolloutWish, before: &App, changed: bool, app: &App) -> String {
     let revision = app.status.revision;
-    match action {
-        RolloutAction::Undo if changed => format!("goes back: revision {revision}"),
+    match wish.action {
+        RolloutAction::Undo if changed => match wish.to {
+            Some(to) => format!("goes back to revision {to}, as revision {revision}"),
+            None => format!("goes back, as revision {revision}"),
+        },
         RolloutAction::Undo => format!("unchanged: revision {revision}"),
         RolloutAction::Restart => format!("restarts: revision {revision}"),
         RolloutAction::Pause => "paused".to_owned(),
-        RolloutAction::Resume => "resumed".to_owned(),
+        RolloutAction::Resume if before.status.paused || before.status.failure.is_some() => {
+            "resumed".to_owned()
+        }
+        RolloutAction::Resume => "unchanged: its rollout was not paused".to_owned(),
     }
 }
 
@@ -82,7 +90,8 @@ async fn pause(args: &PauseArgs, settings: &Settings) -> Outcome {
         let app = find_app(&target.client, &args.name).await?;
         let wish = RolloutWish { action: RolloutAction::Pause, to: None };
         let paused = target.client.rollout(app.name.as_str(), wish).await?.app;
-        output::print(&format!("app/{} {}\n", app.name, told(wish.action, true, &paused)))?;
+        let told = told(wish, &app, true, &paused);
+        output::print(&format!("app/{} {told}\n", app.name))?;
         report::help(&format!("`dubernetes rollout resume {}` lets it go on", app.name));
         Ok(())
     })
@@ -104,7 +113,14 @@ async fn status(args: &StatusOfArgs, settings: &Settings) -> Outcome {
         let failed = app.status.failure.as_ref().map(|failure| failure.revision);
         let goal = Goal::of(&app);
         let revision = failed.map_or(goal.revision, |failed| failed.min(goal.revision));
-        follower.until_ready(vec![Goal { revision, ..goal }]).await
+        let name = goal.app.clone();
+        follower.until_ready(vec![Goal { revision, ..goal }]).await?;
+        // It has said so. A rollout that is paused is not done.
+        let now = target.client.get_app(name.as_str()).await?;
+        if now.status.paused && now.status.phase != Phase::Ready {
+            return Err(Failure::told(FAILED));
+        }
+        Ok(())
     })
     .await
 }

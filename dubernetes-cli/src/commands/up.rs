@@ -17,6 +17,12 @@ use super::serve;
 
 pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
     let apps = read_apps(&args.files.paths())?;
+    if running(settings).await?.is_some() {
+        let files = args.files.paths();
+        let files: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
+        let help = format!("`dubernetes apply {}` hands them to it", files.join(" "));
+        return Err(Failure::new("an orchestrator of this instance runs already").help(help));
+    }
     let prompt = args.step.then(|| Arc::new(Prompt::start()));
     let (mut orchestrator, listening) =
         serve::start(settings, &args.ingress, prompt.as_ref()).await?;

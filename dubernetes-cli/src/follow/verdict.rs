@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 
 use super::Goal;
 use crate::output::span;
-use crate::report::{Failure, INTERRUPTED, TIMED_OUT};
+use crate::report::{Failure, INTERRUPTED, RETRY, TIMED_OUT};
 use crate::target::Target;
 
 /// So many of the last lines of a failing pod are shown.
@@ -93,10 +93,11 @@ pub(super) async fn failed(target: &Target, app: &App, revision: u64) -> Failure
             failure = with_output(failure, pod, log);
         }
         Some(_) | None => {
-            if let Some(pod) = pods.iter().find(|pod| pod.revision == failed && !pod.ready) {
-                if known.is_none() && !pod.message.is_empty() {
-                    failure = failure.line(format!("why: {}: {}", pod.name, pod.message));
-                }
+            // Only of a pod that the reason speaks of.
+            let shows = |pod: &&Pod| {
+                pod.revision == failed && !pod.ready && reason.contains(&format!("{}:", pod.name))
+            };
+            if let Some(pod) = pods.iter().find(shows) {
                 failure = with_output(failure, &pod.name, &last_lines(target, pod).await);
             }
         }
@@ -112,12 +113,9 @@ pub(super) async fn failed(target: &Target, app: &App, revision: u64) -> Failure
             failure.line(format!("still serving: revision {revision}, {count} of {desired} ready"));
     }
     failure = match known.and_then(|failure| failure.back_to) {
-        Some(back) => failure
-            .line(format!("back to revision {back}"))
-            .help(format!("`dubernetes apply --retry` tries revision {failed} once more")),
-        None if known.is_some() && !serving.is_empty() => failure.help(format!(
-            "`dubernetes rollback {name}` gives revision {failed} up, `dubernetes apply --retry` tries it once more"
-        )),
+        Some(back) => failure.line(format!("back to revision {back}")).help(RETRY),
+        None if known.is_some() && !serving.is_empty() => failure
+            .help(format!("`dubernetes rollback {name}` gives revision {failed} up; {RETRY}")),
         None => failure,
     };
     failure.help(format!(
@@ -167,16 +165,22 @@ pub(super) fn timed_out(name: &AppName, last: Option<&App>, timeout: &str) -> Fa
 }
 
 /// That the user went away while apps were on their way.
-pub(super) fn interrupted<'a>(target: &Target, open: impl Iterator<Item = &'a AppName>) -> Failure {
-    let names: Vec<_> = open.map(|name| format!("app/{name}")).collect();
+pub(super) fn interrupted<'a>(target: &Target, open: impl Iterator<Item = &'a Goal>) -> Failure {
+    let goals: Vec<_> = open.collect();
+    let names: Vec<_> = goals.iter().map(|goal| format!("app/{}", goal.app)).collect();
     let names = names.join(", ");
+    let undo = goals.iter().map(|goal| match goal.revision {
+        1 => format!("`dubernetes delete {}`", goal.app),
+        _ => format!("`dubernetes rollback {}`", goal.app),
+    });
+    let undo = undo.collect::<Vec<_>>().join(", ");
     let failure = Failure::with_exit(INTERRUPTED, format!("interrupted; {names}: stays applied"));
     if target.is_in_process() {
         failure
             .line("no orchestrator is running, so nothing goes on from now on")
-            .help("`dubernetes serve` goes on with it, `dubernetes delete` takes it back")
+            .help(format!("`dubernetes serve` goes on with it, {undo} takes it back"))
     } else {
-        failure.help("`dubernetes get apps -w` follows it, `dubernetes delete` takes it back")
+        failure.help(format!("`dubernetes get apps -w` follows it, {undo} takes it back"))
     }
 }
 

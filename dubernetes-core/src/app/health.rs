@@ -38,7 +38,7 @@ impl Health {
     pub const MAX_COUNT: u16 = 1000;
     /// The time between two questions unless given.
     pub const INTERVAL: Duration = Duration::from_secs(5);
-    /// How long an answer may take unless given.
+    /// How long an answer may take unless given, or the interval if that is shorter.
     pub const TIMEOUT: Duration = Duration::from_secs(2);
     /// How long a start may take unless given.
     pub const START_PERIOD: Duration = Duration::from_secs(60);
@@ -134,11 +134,12 @@ impl TryFrom<Written> for Health {
             (None, None, Some(command)) => Check::Exec(command),
             _ => return Err("`health` has exactly one of `http`, `tcp: true` and `exec`"),
         };
+        let interval = written.interval.unwrap_or(Self::INTERVAL);
         Ok(Self {
             check,
             port: written.port,
-            interval: written.interval.unwrap_or(Self::INTERVAL),
-            timeout: written.timeout.unwrap_or(Self::TIMEOUT),
+            interval,
+            timeout: written.timeout.unwrap_or(Self::TIMEOUT.min(interval)),
             start_period: written.start_period.unwrap_or(Self::START_PERIOD),
             success: written.success.unwrap_or(Self::SUCCESS),
             failures: written.failures.unwrap_or(Self::FAILURES),

@@ -76,11 +76,19 @@ impl<'n> Checker<'n> {
             | Value::Bool(_)
             | Value::Null
             | Value::List(_) => {
+                let glued = match &root.value {
+                    Value::Plain(text) => text.starts_with("name:") || text.starts_with("image:"),
+                    _ => false,
+                };
                 self.fault(Fault::new(
                     root.place,
                     "",
                     format!("an app is a mapping with `name` and `image`, not {}", root.found()),
-                    "begin with `name: myapp` and `image: myapp-image:1.5`, each on its own line",
+                    if glued {
+                        "put a blank behind each `:`, as in `name: myapp`"
+                    } else {
+                        "begin with `name: myapp` and `image: myapp-image:1.5`, each on its own line"
+                    },
                 ));
                 None
             }

@@ -19,6 +19,11 @@ pub(super) fn fault(error: &ScanError, text: &str) -> Fault {
         end: start
             + text.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8),
     };
+    if let (ErrorKind::MappingValueNotAllowed, Some(place)) = (error.kind(), too_deep(text, place))
+    {
+        let message = "this line is indented further than the one above, which has a value already";
+        return Fault::new(place, "", message, "begin both lines in the same column");
+    }
     let (message, hint) = explain(error.kind());
     let place = if message == NO_TABS { first_tab(text, place) } else { place };
     Fault::new(place, "", message, hint)
@@ -53,6 +58,22 @@ fn first_tab(text: &str, place: Place) -> Place {
         end: place.start.max(place.start - tabs + 1),
         ..place
     }
+}
+
+/// The key at `place` if it stands below a key with a value, and further in.
+fn too_deep(text: &str, place: Place) -> Option<Place> {
+    let before = text.get(..place.start)?;
+    let (above, line) = before.rsplit_once('\n')?;
+    let above = above.lines().rev().find(|line| !line.trim().is_empty())?;
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let has_value =
+        |line: &str| line.split_once(": ").is_some_and(|(_, value)| !value.trim_start().is_empty());
+    // What the parser took for the value goes on up to the second `:`.
+    if indent(line) <= indent(above) || !has_value(above) || line.contains(": ") {
+        return None;
+    }
+    let start = place.start - line.trim_start_matches(' ').len();
+    Some(Place { column: indent(line) + 1, start, end: place.start, ..place })
 }
 
 const NO_TABS: &str = "tabs cannot indent YAML";

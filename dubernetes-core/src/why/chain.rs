@@ -254,8 +254,15 @@ fn said_of(planned: &Planned) -> Said {
 fn next_try<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Waiting> {
     let own = || known.plan.waiting.iter().filter(|waiting| waiting.app == *subject.app);
     let restart = own().find(|waiting| matches!(waiting.wait, Wait::BackOff { .. }));
+    // Where nothing is asked, running on is all that can be waited for.
+    let stored = known.desired.apps.get(subject.app);
+    let asks = stored.is_some_and(|s| s.spec.access.is_some() || s.spec.health.is_some());
     restart.or_else(|| {
-        own().find(|waiting| matches!(waiting.wait, Wait::Retry { .. } | Wait::Ready { .. }))
+        own().find(|waiting| match waiting.wait {
+            Wait::Retry { .. } => true,
+            Wait::Ready { .. } => asks,
+            _ => false,
+        })
     })
 }
 
@@ -287,6 +294,9 @@ fn result(known: &Known<'_>, subject: &Subject<'_>) -> Option<Said> {
         };
         return Some((text, format!("last {}", ago(known, failure.at)), Some(failure.at)));
     }
+    if matches!(subject.cause, Cause::EngineAway { .. } | Cause::Paused) {
+        return None;
+    }
     let event = last_event(known, subject)?;
     let times = if event.count > 1 { format!(", {} times", event.count) } else { String::new() };
     let text = format!("{}{times}", event.reason);
@@ -313,7 +323,10 @@ fn last_event<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Event>
         Some(pod) => event.pod.as_deref() == Some(pod),
         None => event.app.as_ref() == Some(subject.app),
     };
-    let mut newest = known.events.iter().rev().filter(|event| own(&event));
+    // What happened to an earlier specification has not come of this one.
+    let since = known.desired.apps.get(subject.app).map(|stored| stored.updated_at);
+    let fresh = |event: &&Event| since.is_none_or(|since| event.time >= since);
+    let mut newest = known.events.iter().rev().filter(fresh).filter(|event| own(&event));
     let troubled = subject.cause != Cause::None;
     let warning = newest.clone().find(|event| troubled && event.kind == EventKind::Warning);
     warning.or_else(|| newest.next())

@@ -15,6 +15,7 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
             vec!["start the engine; the orchestrator goes on by itself once it answers".to_owned()]
         }
         Cause::Blocked(block) => of_block(block, subject),
+        Cause::Paused => vec![format!("`dubernetes rollout resume {app}` lets it go on")],
         Cause::Ingress { .. } | Cause::Waits(Waiting { wait: Wait::Retry { .. }, .. }) => {
             of_failure(known, subject)
         }
@@ -27,12 +28,17 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         }
         Cause::RevisionFailed { .. } if has_ended(known, subject) => of_end(known, subject),
         Cause::RevisionFailed { .. } if subject.troubled.is_some() => {
-            vec![of_answer(known, subject)]
+            let stored = known.desired.apps.get(app);
+            let deadline = stored.map(|stored| stored.spec.rollout.progress_deadline);
+            let slow = deadline.map(|deadline| {
+                format!("if it only needs longer, raise `rollout.progress_deadline` ({deadline})")
+            });
+            [of_answer(known, subject)].into_iter().chain(slow).collect()
         }
         Cause::RevisionFailed { .. } | Cause::RolledBack { .. } => {
             vec![
                 format!("correct the file of `{app}` and apply it again"),
-                "or mend what it needs, then `dubernetes apply --retry`".to_owned(),
+                "or mend what it needs, then `dubernetes apply FILE --retry`".to_owned(),
             ]
         }
         Cause::Waits(Waiting {
@@ -49,7 +55,6 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
                 | Wait::Held { .. },
             ..
         })
-        | Cause::Paused
         | Cause::NotRouted
         | Cause::Deleting { .. }
         | Cause::None => Vec::new(),
@@ -72,8 +77,8 @@ fn of_block(block: &Block, subject: &Subject<'_>) -> Vec<String> {
 
 fn of_failure(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
     let Some(failure) = failure(known, subject) else { return Vec::new() };
-    let image = known.desired.apps.get(subject.app).map(|stored| stored.spec.image.to_string());
-    let image = image.unwrap_or_default();
+    let stored = known.desired.apps.get(subject.app);
+    let image = stored.map(|stored| stored.spec.image.to_string()).unwrap_or_default();
     let help = match failure.kind {
         FailureKind::ImageMissing => {
             format!("correct `image`, or build `{image}` on this engine or push it to its registry")
@@ -86,6 +91,13 @@ fn of_failure(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         }
         FailureKind::PortTaken => {
             "free the port, or choose another one with `dubernetes serve --http-port`".to_owned()
+        }
+        FailureKind::ImageGone | FailureKind::Lasting | FailureKind::Passing
+            if stored.is_some_and(|stored| stored.image_id.is_none()) =>
+        {
+            format!(
+                "correct `image`, or build `{image}` on this engine; its registry gave no answer"
+            )
         }
         FailureKind::ImageGone | FailureKind::Lasting | FailureKind::Passing => {
             format!("`dubernetes events {}` shows what was tried", subject.app)
@@ -104,16 +116,18 @@ fn registry(image: &str) -> String {
     }
 }
 
-/// Whether the replica in question is down.
+/// Whether the replica in question is down, or was so before the try that is under way.
 fn has_ended(known: &Known<'_>, subject: &Subject<'_>) -> bool {
-    let state = subject.container(known).map(|replica| &replica.state);
-    state.is_some_and(|state| match state {
+    let Some(replica) = subject.container(known) else { return false };
+    match &replica.state {
         ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => true,
         ContainerState::Created
         | ContainerState::Running { .. }
         | ContainerState::Paused
-        | ContainerState::Removing => false,
-    })
+        | ContainerState::Removing => {
+            replica.labels.streak > 0 && replica.labels.last_end.is_some()
+        }
+    }
 }
 
 /// What helps a replica that runs and does not answer as it should.
@@ -125,6 +139,9 @@ fn of_answer(known: &Known<'_>, subject: &Subject<'_>) -> String {
             "let it answer as `health` asks, or change `health`; `dubernetes describe {object}` \
              shows the last answers"
         );
+    }
+    if stored.is_some_and(|stored| stored.spec.access.is_none()) {
+        return format!("`dubernetes logs {}` shows what it does", subject.app);
     }
     let port = stored.map_or(80, |stored| stored.spec.port);
     format!("let it listen on port {port} of all addresses, or say `port: N` in its file")
@@ -157,6 +174,11 @@ fn of_end(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         )
         | None => {}
     }
-    help.push(format!("`dubernetes logs {pod}` shows the whole output"));
+    // While the next one runs, the output of the one that failed is that before.
+    let previous = match container {
+        Some(replica) if replica.is_running() => " --previous",
+        Some(_) | None => "",
+    };
+    help.push(format!("`dubernetes logs {pod}{previous}` shows the whole output"));
     help
 }

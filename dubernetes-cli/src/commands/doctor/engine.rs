@@ -11,6 +11,7 @@ use dubernetes_core::runtime::{EngineVersion, RuntimeError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
+use super::port::Port;
 use super::{places, port};
 use crate::args::IngressArgs;
 use crate::commands::status;
@@ -64,10 +65,14 @@ pub(super) async fn examine(settings: &Settings, ingress: &IngressArgs) -> Vec<C
 /// The checks where no engine answers.
 fn without(engine: Check, place: SocketAddr, reach: Check) -> Vec<Check> {
     let holder = || port_holder(place.ip(), place.port());
-    let port = port::judge(place, port::look(place, None, "", holder));
-    let later = ["clock", "engine-disk", "network", "image"];
-    let later = later.map(|name| Check::warn(name, NOT_CHECKED, "first mend what fails"));
-    std::iter::once(engine).chain(later).chain([port, reach]).collect()
+    let later = |name| Check::warn(name, NOT_CHECKED, "first mend what fails");
+    let port = match port::look(place, None, "", holder) {
+        // It may be our own proxy: only the engine can say.
+        Port::Taken(_) => later("port"),
+        port => port::judge(place, port),
+    };
+    let others = ["clock", "engine-disk", "network", "image"].map(later);
+    std::iter::once(engine).chain(others).chain([port, reach]).collect()
 }
 
 fn version_check(version: &Result<EngineVersion, RuntimeError>, place: &str) -> Check {

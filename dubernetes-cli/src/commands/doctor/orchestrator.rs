@@ -1,6 +1,6 @@
 //! Whether an orchestrator runs, and which.
 
-use dubernetes_api::wire::Status;
+use dubernetes_api::wire::{EngineState, Status};
 
 use super::check::Check;
 use crate::commands::VERSION;
@@ -38,6 +38,11 @@ fn judge(found: &Result<Option<Status>, Failure>) -> Check {
     };
     let who = &status.orchestrator;
     let message = format!("process {}, version {}", who.pid, who.version);
+    if status.engine.state == EngineState::Away {
+        let reason = status.engine.reason.as_deref().unwrap_or("no reason is known");
+        let message = format!("{message}; its engine does not answer: {reason}");
+        return Check::fail(NAME, message, "start that engine, or name another one to `serve`");
+    }
     if who.version == VERSION {
         Check::ok(NAME, message)
     } else {

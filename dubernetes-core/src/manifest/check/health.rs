@@ -25,6 +25,8 @@ pub(super) fn read<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option
         }
     };
     span("health.interval", &mut health.interval);
+    // The default is not longer than the interval that somebody chose.
+    health.timeout = health.timeout.min(health.interval);
     span("health.timeout", &mut health.timeout);
     span("health.start_period", &mut health.start_period);
     let mut count = |path: &str, value: &mut u16| {
