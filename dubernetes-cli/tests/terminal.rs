@@ -305,8 +305,9 @@ fn each_kind_of_ending_has_its_code() {
     let mut apply = bare(PROGRAM, folder);
     apply.args(["apply", &slow.to_string()]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = apply.spawn().unwrap();
-    // From its first line on it is ready to be interrupted.
-    child.stderr.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    // From its first line on it is ready to be interrupted. Nothing else may be told for long: the
+    // app was applied before.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     sh(&format!("kill -INT {}", child.id()), folder);
     // One that the signal had killed would have no code of its own.
     assert_eq!(child.wait().unwrap().code(), Some(130), "interrupted");
