@@ -26,6 +26,7 @@ fn storm(mut world: World) -> World {
     for _ in 0..STORM {
         world.user_changes_something();
         world.something_breaks();
+        world.nobody_acts();
         world.round(true);
     }
     world
@@ -58,6 +59,24 @@ proptest! {
         }
         prop_assert!(quiet >= 5, "not converged:\n{}\n{:#?}", world.last_plan, world.observed.replicas);
         world.check_converged();
+    }
+
+    #[test]
+    fn every_rollout_comes_to_an_end_by_itself(choices in prop::collection::vec(any::<u8>(), 600)) {
+        let mut world = weather(choices);
+        world.faults_end();
+        // No call fails and nobody does anything any more, so that nothing is left to wait for
+        // but the deadlines, which are 10 minutes: of the revision, and of the one that came back.
+        for _ in 0..CALM {
+            world.round(false);
+            if world.open_rollouts().is_empty() {
+                break;
+            }
+        }
+        prop_assert!(
+            world.open_rollouts().is_empty(),
+            "{:?}:\n{}\n{:#?}", world.open_rollouts(), world.last_plan, world.observed.replicas
+        );
     }
 
     #[test]

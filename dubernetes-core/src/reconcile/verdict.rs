@@ -35,6 +35,11 @@ pub(super) fn conclude(
     sorted: &Sorted<'_>,
     plan: &mut Plan,
 ) {
+    let concludes = |planned: &Planned| matches!(planned.action, Action::Conclude { .. });
+    if plan.actions.iter().any(concludes) {
+        // The command before it has just succeeded. That is recorded first.
+        return;
+    }
     let outcome = &stored.course.outcome;
     let open = matches!(outcome, Outcome::Progressing | Outcome::Complete { .. });
     if open
@@ -106,8 +111,14 @@ fn lasting_failure(world: &World<'_>, stored: &StoredApp) -> Option<String> {
                 let lasts = failure.kind == FailureKind::Lasting && failure.count >= PULLS;
                 own && stored.image_id.is_none() && (missing.contains(&failure.kind) || lasts)
             }
-            CallKey::Create { revision, .. } | CallKey::CreateJob { revision, .. } => {
+            CallKey::Create { revision, .. } => {
                 *revision == stored.revision && failure.kind == FailureKind::Lasting
+            }
+            // Where the container is there, or is needed no more, only the answer was lost.
+            CallKey::CreateJob { revision, .. } => {
+                let missing = !stored.course.pre_deployed && job::of(world, stored).is_none();
+                let own = *revision == stored.revision;
+                own && missing && failure.kind == FailureKind::Lasting
             }
             CallKey::Network
             | CallKey::Container(_)

@@ -16,7 +16,7 @@ impl World {
         let name = ["a", "b", "c"][usize::from(self.choices.below(3))];
         let replicas = u16::from(self.choices.below(5));
         let image = format!("{name}:{}", self.choices.below(3));
-        match self.choices.below(12) {
+        match self.choices.below(13) {
             0 => self.apply(app(name, &image, replicas)),
             1 => self.apply(worker(name, &image, replicas)),
             2 => {
@@ -29,8 +29,16 @@ impl World {
             5 => self.wish(name, Wish::Restart),
             6 => self.wish(name, Wish::Pause),
             7 => self.wish(name, Wish::Resume),
+            8 => self.scale(name, replicas),
             _ => {}
         }
+    }
+
+    /// Applies what is stored with another number of replicas, whatever its rollout is at.
+    fn scale(&mut self, name: &str, replicas: u16) {
+        let Some(stored) = self.desired.apps.get(&app_name(name)) else { return };
+        let spec = AppSpec { replicas, ..stored.spec.clone() };
+        self.put(spec, false);
     }
 
     /// Applies a specification with some way of rolling it out.

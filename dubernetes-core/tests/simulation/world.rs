@@ -15,7 +15,7 @@ use dubernetes_core::state::{
     DesiredState, Drain, Failure, FailureKind, ObservedJob, ObservedReplica, ObservedState,
     Readiness,
 };
-use dubernetes_core::store::{Mark, Revision, RevisionFailure, decide_mark};
+use dubernetes_core::store::{Mark, Outcome, Revision, RevisionFailure, decide_mark};
 use jiff::{SignedDuration, Timestamp};
 
 /// Bytes that decide what happens; zeros once they are used up.
@@ -86,6 +86,22 @@ impl World {
                 self.observed.replicas[victim].state = ContainerState::Paused;
             }
             _ => self.observed.ingress = ObservedIngress::Down { reason: "killed".into() },
+        }
+    }
+
+    /// Sometimes nobody acts for a while; who comes then remembers nothing.
+    pub(crate) fn nobody_acts(&mut self) {
+        if !self.choices.one_in(12) {
+            return;
+        }
+        let minutes = i64::from(self.choices.below(40));
+        self.now = self.now.checked_add(SignedDuration::from_mins(minutes)).unwrap();
+        self.observed.acting_since = Some(self.now);
+        self.observed.failures.clear();
+        self.observed.drains.clear();
+        self.observed.stopped_for.clear();
+        for replica in &mut self.observed.replicas {
+            replica.readiness = Readiness::Unknown;
         }
     }
 
@@ -161,8 +177,13 @@ impl World {
 
     fn fail(&mut self, key: CallKey) {
         let count = self.observed.failures.get(&key).map_or(1, |f| f.count + 1);
-        let failure =
-            Failure { count, at: self.now, message: "a fault".into(), kind: FailureKind::Passing };
+        let kind = match key {
+            CallKey::Image { .. } if self.choices.one_in(4) => FailureKind::ImageMissing,
+            CallKey::Create { .. } if self.choices.one_in(4) => FailureKind::ImageGone,
+            _ if self.choices.one_in(4) => FailureKind::Lasting,
+            _ => FailureKind::Passing,
+        };
+        let failure = Failure { count, at: self.now, message: "a fault".into(), kind };
         self.observed.failures.insert(key, failure);
     }
 
@@ -225,6 +246,10 @@ impl World {
                 replica.readiness = not_ready();
             }
             Action::Stop { id, .. } => {
+                if let Readiness::Unhealthy { reason } = &self.find(id).readiness {
+                    let reason = reason.clone();
+                    self.observed.stopped_for.insert(id.clone(), reason);
+                }
                 let address = self.find(id).labels.address;
                 let table = self.observed.ingress.table();
                 assert!(
@@ -373,6 +398,15 @@ impl World {
         assert_eq!(self.observed.replicas.iter().filter(|r| !known(r)).count(), 0);
         assert!(self.desired.tombstones.is_empty());
         assert_eq!(self.observed.jobs, [], "commands are over");
+    }
+
+    /// Rollouts that have come to nothing: neither complete, nor failed, nor held.
+    pub(crate) fn open_rollouts(&self) -> Vec<&AppName> {
+        let open = self.desired.apps.iter().filter(|(_, stored)| {
+            let progressing = stored.course.outcome == Outcome::Progressing;
+            progressing && !stored.paused && stored.spec.replicas > 0
+        });
+        open.map(|(name, _)| name).collect()
     }
 
     /// What the plan does for all apps but one: everything but addresses, which all share.

@@ -57,6 +57,14 @@ impl Reading {
                 self.taken.insert(address);
                 Ok(CallKey::Create { app, ordinal, revision, address })
             }
+            "job" => {
+                let app: AppName = line.name_or("the app's name is missing")?;
+                let revision = self.revision_of(line.name()?, &app)?;
+                let address = self.free_address(&app, 0);
+                let address = address.ok_or("the subnet has no address left")?;
+                self.taken.insert(address);
+                Ok(CallKey::CreateJob { app, revision, address })
+            }
             "container" => self.container(line).map(CallKey::Container),
             _ => Err(format!("there is no call `{what}`")),
         }
