@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::peer::Peer;
 
-/// So many connections may be open, whatever they are used for. One takes some 30 KiB.
+/// So many connections may be open, whatever they are used for.
 const OPEN: usize = 256;
 /// How long the head of a request may take, and how long a connection may wait for the next one.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
