@@ -153,7 +153,9 @@ fn a_paused_rollout_waits_until_it_is_resumed() {
         let _ = s.run(&["rollout", "pause", "web"]).await.succeeds();
         let paused = s.apply(&web().with("env: { A: b }")).await;
         assert!(paused.stderr.contains("dubernetes rollout resume web"), "{}", paused.stderr);
-        let _ = s.run(&["rollout", "status", "web"]).await.succeeds();
+        // A script must not take it for done.
+        let status = s.run(&["rollout", "status", "web"]).await.fails(1);
+        assert!(status.stderr.contains("dubernetes rollout resume web"), "{}", status.stderr);
         assert_eq!(s.ids("web").await, old);
         assert_eq!(s.app("web").await["status"]["paused"], true);
         let _ = s.run(&["rollout", "resume", "web"]).await.succeeds();

@@ -20,7 +20,7 @@ pub(crate) enum RolloutVerb {
     #[command(
         after_long_help = EXIT_CODES,
         long_about = "Wait until the rollout of an app is done, or has failed. A rollout that has come back to
-an earlier revision by itself has failed.
+an earlier revision by itself has failed, and one that is paused is not done: exit code 1.
 
 Examples:
   dubernetes rollout status web
