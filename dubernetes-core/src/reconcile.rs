@@ -20,7 +20,7 @@ mod verdict;
 mod view;
 
 pub use restart::back_off;
-pub(crate) use restart::{exit, span};
+pub(crate) use restart::{KILLED, exit, span};
 pub(crate) use routes::conflicts;
 
 use jiff::Timestamp;

@@ -1,6 +1,7 @@
 //! What a person can do about a cause.
 
 use crate::plan::{Block, Cause, Wait, Waiting};
+use crate::reconcile::KILLED;
 use crate::runtime::ContainerState;
 use crate::state::FailureKind;
 
@@ -147,6 +148,8 @@ fn of_answer(known: &Known<'_>, subject: &Subject<'_>) -> String {
     format!("let it listen on port {port} of all addresses, or say `port: N` in its file")
 }
 
+const MORE_MEMORY: &str = "raise `resources.memory`, or let the process need less";
+
 /// What helps a replica whose process ends.
 fn of_end(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
     let app = subject.app;
@@ -156,9 +159,14 @@ fn of_end(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
     if container.is_some_and(|replica| known.observed.stopped_for.contains_key(&replica.id)) {
         return vec![of_answer(known, subject)];
     }
+    let stored = known.desired.apps.get(app);
+    let has_limit = stored.is_some_and(|stored| stored.spec.resources.memory.is_some());
     match container.map(|replica| &replica.state) {
         Some(ContainerState::Exited { out_of_memory: true, .. }) => {
-            help.push("raise `resources.memory`, or let the process need less".to_owned());
+            help.push(MORE_MEMORY.to_owned());
+        }
+        Some(ContainerState::Exited { code: KILLED, .. }) if has_limit => {
+            help.push(MORE_MEMORY.to_owned());
         }
         Some(
             ContainerState::Exited { code: 126 | 127, .. } | ContainerState::StartFailed { .. },
