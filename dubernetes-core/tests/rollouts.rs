@@ -286,8 +286,8 @@ async fn restart_replaces_all_replicas_with_the_image_that_the_tag_means_now() {
     assert_eq!(ids(&bed).len(), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_paused_rollout_stands_still_and_heals() {
+/// A rollout that is paused with one of its two new replicas ready.
+async fn half_way() -> Bed {
     let bed = good().await;
     bed.apply(&web("web:2")).await.unwrap();
     bed.until("the first new one is ready", MINUTE, |seen| {
@@ -295,6 +295,12 @@ async fn a_paused_rollout_stands_still_and_heals() {
     })
     .await;
     wish(&bed, Wish::Pause).await.unwrap();
+    bed
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_rollout_stands_still_and_heals() {
+    let bed = half_way().await;
     tokio::time::sleep(3 * MINUTE).await;
     let held = ids(&bed);
     assert_eq!(held.len(), 3, "{held:?}");

@@ -73,13 +73,7 @@ async fn a_rollout_that_is_resumed_after_its_cause_was_mended_gets_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_held_rollout_keeps_what_it_has_when_the_orchestrator_dies() {
-    let bed = good().await;
-    bed.apply(&web("web:2")).await.unwrap();
-    bed.until("the first new one is ready", MINUTE, |seen| {
-        seen.plan.statuses[&app_name("web")].updated == 1
-    })
-    .await;
-    wish(&bed, Wish::Pause).await.unwrap();
+    let bed = half_way().await;
     tokio::time::sleep(MINUTE).await;
     // Its next start is some time off.
     bed.runtime.add_image("web:1", Behaviour::exits(Duration::from_millis(100), 7));
