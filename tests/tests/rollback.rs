@@ -145,6 +145,36 @@ fn a_restart_takes_the_image_that_was_built_again() {
 }
 
 #[test]
+fn an_image_that_was_cleaned_away_is_not_replaced_by_the_one_that_has_its_tag_now() {
+    here!().run(async |s| {
+        s.serve().await;
+        let tag = s.tag(WHOAMI).await;
+        let container = s.foreign(&[WHOAMI]).await;
+        let build = async |label| docker(&["commit", "--change", label, &container, &tag]).await;
+        let first = build("LABEL built=first").await;
+        s.apply(&app("web", &tag, 2).host("web.test").with(BRIEF)).await;
+        let second = build("LABEL built=second").await;
+        let _ = s.run(&["rollout", "restart", "web"]).await.succeeds();
+        // Nothing has its name any more, and soon no container is of it.
+        eventually("it can be cleaned away", SOON, async || {
+            let left = docker(&["ps", "-aq", "--filter", &format!("ancestor={first}")]).await;
+            expect(left.is_empty(), left)
+        })
+        .await;
+        docker(&["rmi", &first]).await;
+        let back = s.run(&["rollback", "web", "--to", "1"]).await.fails(1);
+        for text in ["the image of that time", "is gone", "still serving: revision 2, 2 of 2 ready"]
+        {
+            assert!(back.stderr.contains(text), "{text}: {}", back.stderr);
+        }
+        s.settles("web", 2, SOON).await;
+        for id in s.ids("web").await {
+            assert_eq!(docker(&["inspect", "--format", "{{.Image}}", &id]).await, second);
+        }
+    });
+}
+
+#[test]
 fn a_paused_rollout_waits_until_it_is_resumed() {
     here!().run(async |s| {
         s.serve().await;
