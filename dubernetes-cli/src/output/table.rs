@@ -4,6 +4,8 @@ use anstyle::Style;
 use dubernetes_core::error::one_line;
 
 const GAP: usize = 3;
+/// Stands where a text goes on beyond the width.
+const MORE: &str = "…";
 
 /// One field of a table.
 #[derive(Debug, Clone)]
@@ -92,7 +94,7 @@ impl Table {
         let mut room = width.unwrap_or(usize::MAX);
         for (at, (cell, column)) in row.iter().zip(&self.widths).enumerate() {
             let last = at + 1 == row.len();
-            let text: String = cell.text.chars().take(room).collect();
+            let text = cut(&cell.text, room);
             let shown = text.chars().count();
             out.push_str(&format!("{}{text}{}", cell.style.render(), cell.style.render_reset()));
             room -= shown;
@@ -105,6 +107,23 @@ impl Table {
         out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');
     }
+}
+
+/// As much of a text as fits, with a mark where there is more: whole words if that is most of it.
+fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let Some(room) = room.checked_sub(MORE.chars().count()) else {
+        return text.chars().take(room).collect();
+    };
+    let start: String = text.chars().take(room).collect();
+    let begins_word = text.chars().nth(room).is_some_and(|next| next == ' ');
+    let kept = match start.rsplit_once(' ') {
+        Some((words, _)) if !begins_word && words.chars().count() * 2 >= room => words,
+        Some(_) | None => start.as_str(),
+    };
+    format!("{}{MORE}", kept.trim_end_matches([' ', ',', ';', ':']))
 }
 
 #[cfg(test)]
@@ -126,6 +145,17 @@ api      Progressing   <none>
 worker   Failed        exit\\u{1b} code 1
 ";
         assert_eq!(sample().render(true, None), expected);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_words_and_says_so() {
+        let text = "exit code 1, 11 restarts";
+        assert_eq!(cut(text, 24), text);
+        assert_eq!(cut(text, 23), "exit code 1, 11…");
+        assert_eq!(cut(text, 13), "exit code 1…");
+        assert_eq!(cut(text, 10), "exit code…");
+        assert_eq!(cut("registry.example/image", 9), "registry…");
+        assert_eq!((cut(text, 1).as_str(), cut(text, 0).as_str()), ("…", ""));
     }
 
     #[test]
