@@ -82,6 +82,8 @@ pub struct About {
     pub http_bind: IpAddr,
     /// The host's port on which the ingress listens.
     pub http_port: u16,
+    /// Where the container engine is, such as `unix:///var/run/docker.sock`; none for one in memory.
+    pub engine: Option<String>,
     /// Where the state is.
     pub state_dir: PathBuf,
     /// The process id.

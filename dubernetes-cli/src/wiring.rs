@@ -189,6 +189,7 @@ impl Parts {
             version: VERSION.to_owned(),
             http_bind: args.http_bind,
             http_port: args.http_port,
+            engine: Some(runtime.endpoint()),
             state_dir: settings.places.state_dir.clone(),
             pid: std::process::id(),
             mode: stays,

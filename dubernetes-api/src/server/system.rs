@@ -49,8 +49,9 @@ pub(super) async fn status(
     Ok(Answer(Status {
         instance,
         orchestrator: Orchestrator { version: own, pid, mode, state_dir },
-        engine: engine(&snapshot),
+        engine: EngineStatus { place: state.about.engine.clone(), ..engine(&snapshot) },
         ingress: ingress(&state.about, &snapshot),
+        network: snapshot.observed.network.is_some(),
         apps,
         blocked: snapshot.plan.blocked.iter().map(blocked).collect(),
         store_problem,
@@ -65,17 +66,20 @@ fn engine(snapshot: &Snapshot) -> EngineStatus {
         Engine::Away { since, reason } => EngineStatus {
             state: EngineState::Away,
             version,
+            place: None,
             since: Some(*since),
             reason: Some(reason.clone()),
         },
         Engine::Answering if snapshot.rounds == 0 => EngineStatus {
             state: EngineState::Away,
             version,
+            place: None,
             since: None,
             reason: Some(NOT_LOOKED.to_owned()),
         },
         Engine::Answering => {
-            EngineStatus { state: EngineState::Answering, version, since: None, reason: None }
+            let state = EngineState::Answering;
+            EngineStatus { state, version, place: None, since: None, reason: None }
         }
     }
 }

@@ -49,6 +49,9 @@ pub struct Status {
     pub engine: EngineStatus,
     /// The reverse proxy.
     pub ingress: IngressStatus,
+    /// Whether the instance's network is there.
+    #[serde(default)]
+    pub network: bool,
     /// How many apps there are of each phase.
     pub apps: BTreeMap<String, u32>,
     /// What cannot be done until a person acts.
@@ -94,6 +97,9 @@ pub struct EngineStatus {
     /// Who it is, if it answers.
     #[schema(value_type = Option<openapi::EngineVersion>)]
     pub version: Option<EngineVersion>,
+    /// Where it is, such as `unix:///var/run/docker.sock`; none for one in memory.
+    #[serde(default)]
+    pub place: Option<String>,
     /// Since when it does not answer.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Timestamp>,

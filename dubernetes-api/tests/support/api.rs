@@ -36,6 +36,7 @@ pub(crate) fn about() -> About {
         version: "1.2.3".to_owned(),
         http_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         http_port: 8080,
+        engine: None,
         state_dir: PathBuf::from("/var/lib/dubernetes"),
         pid: 7,
         mode: Mode::Serve,

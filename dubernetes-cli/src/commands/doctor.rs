@@ -31,6 +31,9 @@ pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Outcome {
         // What counts is what the one that runs was told.
         ingress.http_bind = status.ingress.address;
         ingress.http_port = status.ingress.port;
+        if let Some(place) = &status.engine.place {
+            ingress.engine = Some(place.clone());
+        }
     }
     checks.extend(places::examine(settings, running.as_ref()));
     checks.extend(engine::examine(settings, &ingress).await);

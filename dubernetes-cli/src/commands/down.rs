@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use dubernetes_api::Client;
+use dubernetes_api::wire::IngressState;
 
 use crate::args::DownArgs;
 use crate::output;
@@ -14,7 +15,9 @@ pub(super) async fn run(args: &DownArgs, settings: &Settings) -> Outcome {
     Target::with(settings, Intent::Change, async |target: &Target| {
         let client = &target.client;
         let going = going(client).await?;
-        if !args.yes {
+        if going.things.is_empty() {
+            report::note(&format!("there is nothing of the instance `{}`", going.instance));
+        } else if !args.yes {
             ask(&going).await?;
         }
         client.down().await?;
@@ -38,7 +41,10 @@ async fn going(client: &Client) -> Outcome<Going> {
     let apps = client.list_apps().await?.into_iter().map(|app| format!("app/{}", app.name));
     let pods = client.pods(None).await?.into_iter().map(|pod| format!("pod/{}", pod.name));
     let instance = status.instance.to_string();
-    let own = ["ingress", "network"].map(|thing| format!("{thing}/{instance}"));
+    let own =
+        [("ingress", status.ingress.state != IngressState::Absent), ("network", status.network)];
+    let own = own.into_iter().filter(|(_, there)| *there);
+    let own = own.map(|(thing, _)| format!("{thing}/{instance}"));
     Ok(Going { things: apps.chain(pods).chain(own).collect(), instance })
 }
 

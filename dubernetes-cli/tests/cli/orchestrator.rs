@@ -63,6 +63,7 @@ fn start(folder: &Path) {
         version: "0.0.0".to_owned(),
         http_bind: std::net::Ipv4Addr::LOCALHOST.into(),
         http_port: 80,
+        engine: None,
         state_dir: "/state".into(),
         pid: 1,
         mode: Mode::Serve,
