@@ -2,6 +2,8 @@
 //! suggestions are clap's work; nothing here does anything.
 
 mod basic;
+mod foreign;
+mod format;
 mod inspect;
 mod learn;
 mod manifest;
@@ -14,11 +16,13 @@ mod tools;
 pub(crate) use basic::{
     ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs, VerifyArgs,
 };
+pub(crate) use foreign::explained;
+pub(crate) use format::ask_for_json;
 pub(crate) use inspect::{
     DescribeArgs, DoctorArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs,
     VersionArgs, WhyArgs,
 };
-pub(crate) use learn::{At, Moment, ReplayArgs, SimulateArgs};
+pub(crate) use learn::{At, HelpArgs, Moment, ReplayArgs, SimulateArgs};
 pub(crate) use manifest::{ExplainArgs, InitArgs};
 pub(crate) use orchestrate::{
     CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
@@ -413,45 +417,16 @@ Examples:
   dubernetes version -o json"
     )]
     Version(VersionArgs),
-}
+    /// Show the help of a command.
+    #[command(
+        after_long_help = EXIT_CODES,
+        long_about = "Show the help of a command: the same as `--help` behind it.
 
-impl Command {
-    /// Whether errors are to be read by a program.
-    pub(crate) fn wants_json(&self) -> bool {
-        let format = match self {
-            Self::Rollout(args) => return args.wants_json(),
-            Self::Apply(args) => &args.format,
-            Self::Plan(args) => &args.format,
-            Self::Get(args) => &args.format,
-            Self::Why(args) => &args.format,
-            Self::Events(args) => &args.format,
-            Self::Simulate(args) => &args.format,
-            Self::Top(args) => &args.format,
-            Self::Wait(args) => &args.format,
-            Self::Status(args) => &args.format,
-            Self::Doctor(args) => &args.format,
-            Self::Version(args) => &args.format,
-            Self::Delete(_)
-            | Self::Scale(_)
-            | Self::Rollback(_)
-            | Self::Diff(_)
-            | Self::Validate(_)
-            | Self::Up(_)
-            | Self::Down(_)
-            | Self::Describe(_)
-            | Self::Logs(_)
-            | Self::Exec(_)
-            | Self::PortForward(_)
-            | Self::Serve(_)
-            | Self::Replay(_)
-            | Self::Init(_)
-            | Self::Explain(_)
-            | Self::Schema
-            | Self::Completion(_)
-            | Self::Man(_) => return false,
-        };
-        format.format() == Format::Json
-    }
+Examples:
+  dubernetes help
+  dubernetes help rollout undo"
+    )]
+    Help(HelpArgs),
 }
 
 #[cfg(test)]

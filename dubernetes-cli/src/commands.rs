@@ -12,6 +12,7 @@ mod events;
 mod exec;
 mod explain;
 mod get;
+mod help;
 mod init;
 mod logs;
 mod man;
@@ -73,6 +74,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Schema => schema::run(),
         Command::Completion(args) => completion::run(&args, program),
         Command::Man(args) => man::run(&args, program),
+        Command::Help(args) => help::run(&args, program),
     }
 }
 

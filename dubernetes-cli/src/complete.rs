@@ -104,6 +104,18 @@ fn with_prefix(current: &OsStr, prefix: &str, kind: Kind) -> Vec<CompletionCandi
     candidates(current, names)
 }
 
+/// The commands; behind `rollout` those below it.
+pub(crate) fn commands(current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut command = Cli::named("dubernetes");
+    for word in words().iter().skip_while(|word| *word != "help").skip(1) {
+        if let Some(below) = word.to_str().and_then(|word| command.find_subcommand(word)) {
+            command = below.clone();
+        }
+    }
+    let names = command.get_subcommands().filter(|command| !command.is_hide_set());
+    candidates(current, names.map(|command| command.get_name().to_owned()))
+}
+
 fn named(current: &OsStr, kind: Kind) -> Vec<CompletionCandidate> {
     candidates(current, ask(What::Named(kind)))
 }

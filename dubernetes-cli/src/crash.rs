@@ -22,7 +22,7 @@ fn tell(panic: &PanicHookInfo<'_>) {
     let place = place.unwrap_or_default();
     let message = format!("this is a bug in dubernetes {VERSION}: {what}{place}");
     let help = "report this line and what you did; RUST_BACKTRACE=1 shows how it came to it";
-    Failure::new(message).help(help).report(false);
+    Failure::new(message).help(help).report();
     if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| !value.is_empty() && value != "0") {
         say(&Backtrace::force_capture().to_string());
     }

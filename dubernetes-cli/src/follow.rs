@@ -92,7 +92,7 @@ impl<'a> Follower<'a> {
                     let app = change.object.name.clone();
                     if let Some(failure) = self.settle(*change, &mut open).await? {
                         self.progress.failed(Some(&app), || {
-                            failure.report(false);
+                            failure.report();
                         });
                         worst = Some(FAILED);
                     }
@@ -104,7 +104,7 @@ impl<'a> Follower<'a> {
                 Step::TimedOut => {
                     self.progress.failed(None, || {
                         for (name, (_, last)) in &open {
-                            verdict::timed_out(name, last.as_ref(), &self.timeout).report(false);
+                            verdict::timed_out(name, last.as_ref(), &self.timeout).report();
                         }
                     });
                     return Err(Failure::told(worst.unwrap_or(TIMED_OUT)));

@@ -47,7 +47,7 @@ pub fn run(program: &'static str) -> ExitCode {
     crash::guarded(|| match complete::answer(program) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => run_command(program),
-        Err(failure) => failure.report(false),
+        Err(failure) => failure.report(),
     })
 }
 
@@ -61,7 +61,10 @@ fn run_command(program: &'static str) -> ExitCode {
     let (cli, file, matches) = match parse(program, std::env::args_os()) {
         Ok(parsed) => parsed,
         // Help that was asked for comes this way, too.
-        Err(failure) => return failure.report(false),
+        Err(failure) => {
+            report::tell_failures_as_json(args::ask_for_json(std::env::args_os()));
+            return failure.report();
+        }
     };
     let choice = match cli.global.color {
         ColorWhen::Auto => ColorChoice::Auto,
@@ -69,10 +72,10 @@ fn run_command(program: &'static str) -> ExitCode {
         ColorWhen::Never => ColorChoice::Never,
     };
     choice.write_global();
-    let json = cli.command.wants_json();
+    report::tell_failures_as_json(cli.command.wants_json());
     match work(cli, file, &matches, program) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(json),
+        Err(failure) => failure.report(),
     }
 }
 
@@ -82,11 +85,12 @@ fn parse(
     words: impl IntoIterator<Item = OsString>,
 ) -> Outcome<(Cli, SettingsFile, ArgMatches)> {
     let words: Vec<OsString> = words.into_iter().collect();
-    let mut matches = Cli::named(program).try_get_matches_from(&words)?;
+    let wrong = |error| args::explained(error, program, &words);
+    let mut matches = Cli::named(program).try_get_matches_from(&words).map_err(wrong)?;
     let named = matches.get_one::<PathBuf>("config");
     let file = SettingsFile::read(named.map(PathBuf::as_path), User::present().settings_file())?;
     if !file.is_empty() {
-        matches = file.defaults(Cli::named(program)).try_get_matches_from(words)?;
+        matches = file.defaults(Cli::named(program)).try_get_matches_from(&words).map_err(wrong)?;
     }
     Ok((Cli::from_arg_matches(&matches)?, file, matches))
 }

@@ -1,12 +1,16 @@
-//! How a command fails: one [`Failure`] carries the exit code and everything that a person is
-//! told, and is told once, on standard error.
+//! How a command fails: one [`Failure`] carries the exit code and everything that a person or a
+//! program is told, and is told once, on standard error. This is the only place that forms errors.
+
+mod json;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use dubernetes_api::wire::{Problem, ProblemKind};
+use dubernetes_api::wire::Problem;
 use dubernetes_core::error::{chain, one_line};
+use dubernetes_core::manifest::Diagnostics;
 
 use crate::output::style;
 
@@ -19,7 +23,18 @@ pub(crate) struct Failure {
     /// Lines below the message, indented by two.
     lines: Vec<String>,
     help: Vec<String>,
+    /// What a person reads instead of all this, where it has a form of its own.
+    drawn: Option<String>,
+    /// What a program reads instead.
     problem: Option<Box<Problem>>,
+}
+
+/// Whether failures are told as JSON.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Failures of this process are told as JSON from now on, or as text.
+pub(crate) fn tell_failures_as_json(json: bool) {
+    AS_JSON.store(json, Ordering::Relaxed);
 }
 
 /// The result of a command.
@@ -47,7 +62,8 @@ impl Failure {
 
     /// A failure with this exit code.
     pub(crate) fn with_exit(exit: u8, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), lines: Vec::new(), help: Vec::new(), problem: None }
+        let (message, lines, help) = (message.into(), Vec::new(), Vec::new());
+        Self { exit, message, lines, help, drawn: None, problem: None }
     }
 
     /// A failure of which everything is told already.
@@ -111,9 +127,9 @@ impl Failure {
     }
 
     /// Tells it, unless that was done, and gives the exit code.
-    pub(crate) fn report(&self, json: bool) -> ExitCode {
+    pub(crate) fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            let text = if json { self.json() } else { self.text() };
+            let text = if AS_JSON.load(Ordering::Relaxed) { self.json() } else { self.text() };
             // Nobody is left to tell that standard error is gone.
             let _ = anstream::stderr().write_all(text.as_bytes());
         }
@@ -122,9 +138,12 @@ impl Failure {
 
     /// What a person reads.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("{}error:{} ", style::ERROR.render(), style::ERROR.render_reset());
+        let label = (style::ERROR.render(), style::ERROR.render_reset());
+        let mut text = match &self.drawn {
+            Some(drawn) => format!("{}\n", drawn.trim_end_matches('\n')),
+            None => format!("{}error:{} {}\n", label.0, label.1, one_line(&self.message)),
+        };
         // Writing to a text cannot fail.
-        let _ = writeln!(text, "{}", one_line(&self.message));
         for line in &self.lines {
             let _ = writeln!(text, "  {}", one_line(line));
         }
@@ -135,16 +154,13 @@ impl Failure {
         text
     }
 
+    /// What a program reads: the problem that the orchestrator answered, or one of the same shape.
     fn json(&self) -> String {
         let problem = match &self.problem {
-            Some(problem) => (**problem).clone(),
-            None => {
-                let mut problem = ProblemKind::Internal.problem(self.message.clone());
-                problem.kind = format!("urn:dubernetes:error:{}", word(self.exit));
-                problem.title = word(self.exit).replace('-', " ");
-                problem.status = 0;
-                problem
-            }
+            // What the orchestrator answered has its hints already.
+            Some(problem) if self.drawn.is_none() => (**problem).clone(),
+            Some(problem) => json::with_help((**problem).clone(), &self.help),
+            None => json::problem(self.exit, &self.message, &self.lines, &self.help),
         };
         let mut text = serde_json::to_string_pretty(&problem).unwrap_or_default();
         text.push('\n');
@@ -164,8 +180,22 @@ impl From<io::Error> for Failure {
 
 impl From<clap::Error> for Failure {
     fn from(error: clap::Error) -> Self {
-        let _ = error.print();
-        Self::told(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+        if !error.use_stderr() {
+            // Help or the version was asked for, and is the result.
+            let _ = error.print();
+            return Self::told(0);
+        }
+        let problem = json::usage(&error.render().to_string());
+        let failure = Self::with_exit(USAGE, problem.detail.clone()).problem(problem);
+        Self { drawn: Some(error.render().ansi().to_string()), ..failure }
+    }
+}
+
+impl From<Diagnostics> for Failure {
+    fn from(found: Diagnostics) -> Self {
+        let failure = Self::new(found.summary());
+        let problem = json::diagnostics(&found);
+        Self { drawn: Some(found.render(true)), ..failure.problem(problem) }
     }
 }
 
@@ -182,16 +212,6 @@ pub(crate) fn io_reason(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
         _ => error.to_string(),
-    }
-}
-
-fn word(exit: u8) -> &'static str {
-    match exit {
-        USAGE => "usage",
-        UNREACHABLE => "orchestrator-unreachable",
-        TIMED_OUT => "timed-out",
-        INTERRUPTED => "interrupted",
-        _ => "failed",
     }
 }
 

@@ -21,7 +21,7 @@ use dubernetes_core::manifest::{self, Source};
 use serde::Serialize;
 
 use crate::args::Cli;
-use crate::report::{self, Failure, Outcome, USAGE};
+use crate::report::{Failure, Outcome, USAGE};
 
 /// What all variables begin with.
 const PREFIX: &str = "DUBERNETES_";
@@ -79,10 +79,8 @@ impl SettingsFile {
             Some(flag) => flag.check(key, value),
             None => Ok(()),
         };
-        let values = manifest::settings(&source, &known, check).map_err(|diagnostics| {
-            report::say(diagnostics.render(true).trim_end_matches('\n'));
-            Failure::told(USAGE)
-        })?;
+        let values = manifest::settings(&source, &known, check)
+            .map_err(|found| Failure::from(found).exiting_with(USAGE))?;
         Ok(Self { path, values })
     }
 

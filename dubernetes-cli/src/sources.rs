@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use dubernetes_core::app::MAX_CONTENT_BYTES;
 use dubernetes_core::manifest::{self, Diagnostics, Located, Parsed, Source};
 
-use crate::report::{self, FAILED, Failure, Outcome, USAGE};
+use crate::report::{self, Failure, Outcome, USAGE};
 
 /// The apps in all of `paths`, in their order, with the contents of the files that they refer to.
 ///
@@ -29,10 +29,7 @@ pub(crate) fn read_apps_alone(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
 }
 
 fn told(parsed: Result<Parsed, Diagnostics>) -> Outcome<Vec<Located>> {
-    let parsed = parsed.map_err(|diagnostics| {
-        report::say(diagnostics.render(true).trim_end_matches('\n'));
-        Failure::told(FAILED)
-    })?;
+    let parsed = parsed?;
     for note in &parsed.notes {
         report::note(note);
     }

@@ -97,9 +97,8 @@ impl Target {
 /// The settings of an orchestrator that no flag of this command names.
 pub(crate) fn without_flags(settings: &Settings) -> Outcome<IngressArgs> {
     IngressArgs::without_flags(&settings.file).map_err(|error| {
-        let failure = Failure::from(error);
-        report::help("this flag of `dubernetes serve` was read from its variable `DUBERNETES_…`");
-        failure
+        Failure::from(error)
+            .help("this flag of `dubernetes serve` was read from its variable `DUBERNETES_…`")
     })
 }
 

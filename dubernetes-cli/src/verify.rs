@@ -118,7 +118,7 @@ impl Verifiers {
         let to = complete.then_some(before.status.revision);
         let wish = RolloutWish { action: RolloutAction::Undo, to };
         let undone = target.client.rollout(app.as_str(), wish).await?.app;
-        failure.line(format!("back to what revision {} was", before.status.revision)).report(false);
+        failure.line(format!("back to what revision {} was", before.status.revision)).report();
         // However the way back ends, the apply has failed.
         match follower.until_ready(vec![Goal::of(&undone)]).await {
             Ok(()) => Err(Failure::told(report::FAILED)),

@@ -3,10 +3,20 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::{AppName, Duration, MAX_REPLICAS};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{FileArgs, FormatArgs};
+use crate::complete;
+
+/// `help`.
+#[derive(Debug, Args)]
+pub(crate) struct HelpArgs {
+    /// The command, such as `apply` or `rollout undo`; none for all of them.
+    #[arg(value_name = "COMMAND", add = ArgValueCompleter::new(complete::commands))]
+    pub(crate) command: Vec<String>,
+}
 
 /// `simulate`.
 #[derive(Debug, Args)]

@@ -6,6 +6,8 @@ use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, ValueEnum};
 
+use super::foreign;
+
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
@@ -53,6 +55,10 @@ impl TypedValueParser for ReferenceParser {
             Some((kind, name)) => (kind, Some(name)),
             None => (&*text, None),
         };
+        if let Some(here) = foreign::kind(kind) {
+            let what = format!("`{kind}` of other tools are `{here}s` here: `get {here}s`\n");
+            return Err(clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command));
+        }
         let kind = EnumValueParser::<Kind>::new().parse_ref(command, arg, OsStr::new(kind))?;
         if name == Some("") {
             let what = "a name is missing behind the `/`\n";
@@ -93,7 +99,12 @@ impl Named {
             None => Ok(Self::Either(name(text)?)),
             Some(("app" | "apps", app)) => Ok(Self::App(name(app)?)),
             Some(("pod" | "pods" | "po", pod)) => Ok(Self::Pod(name(pod)?)),
-            Some(_) => Err("NAME, app/NAME or pod/NAME was expected".to_owned()),
+            Some((kind, app)) => Err(match foreign::kind(kind) {
+                Some(here) if here != "route" => {
+                    format!("NAME, app/NAME or pod/NAME was expected, as `{here}/{app}`")
+                }
+                Some(_) | None => "NAME, app/NAME or pod/NAME was expected".to_owned(),
+            }),
         }
     }
 

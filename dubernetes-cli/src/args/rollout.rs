@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 
-use super::{EXIT_CODES, Format, FormatArgs, Named, WaitArgs};
+use super::{EXIT_CODES, FormatArgs, Named, WaitArgs};
 use crate::complete;
 
 /// `rollout`.
@@ -144,18 +144,4 @@ pub(crate) struct PauseArgs {
     #[arg(value_name = "NAME", value_parser = Named::parse,
           add = ArgValueCompleter::new(complete::apps))]
     pub(crate) name: Named,
-}
-
-impl RolloutArgs {
-    /// How the result is written.
-    pub(super) fn wants_json(&self) -> bool {
-        match &self.verb {
-            RolloutVerb::History(args) => args.format.format() == Format::Json,
-            RolloutVerb::Status(_)
-            | RolloutVerb::Undo(_)
-            | RolloutVerb::Restart(_)
-            | RolloutVerb::Pause(_)
-            | RolloutVerb::Resume(_) => false,
-        }
-    }
 }

@@ -54,7 +54,7 @@ async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> 
                     return Err(failure);
                 }
                 let failure = failure.of(&format!("app/{name} was not applied"));
-                failure.report(format == Format::Json);
+                failure.report();
                 failed = true;
             }
         }
@@ -124,7 +124,7 @@ async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Ou
         refused.filter_map(|plan| Some((&plan.app, plan.refused.as_ref()?))).collect();
     for (app, why) in &refused {
         let text = format!("app/{app} would not be applied: {}", super::plan::failed_before(why));
-        Failure::new(text).help(RETRY).report(false);
+        Failure::new(text).help(RETRY).report();
     }
     if refused.is_empty() { Ok(()) } else { Err(Failure::told(FAILED)) }
 }

@@ -40,7 +40,7 @@ pub(super) async fn run(args: &DeleteArgs, settings: &Settings) -> Outcome {
                 Ok(app) => going.extend(app),
                 // The others do not depend on it.
                 Err(failure) if failure.exit() == FAILED => {
-                    failure.report(false);
+                    failure.report();
                     failed = true;
                 }
                 Err(failure) => return Err(failure),

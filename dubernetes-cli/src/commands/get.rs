@@ -128,7 +128,7 @@ impl Query {
             output::print(&output::list(&found.items, self.style, Timestamp::now())?)?;
         }
         for failure in &found.missing {
-            failure.report(self.style.format == Format::Json);
+            failure.report();
         }
         if !found.missing.is_empty() {
             return Err(Failure::told(FAILED));

@@ -25,7 +25,7 @@ pub(super) async fn run(args: &TopArgs, settings: &Settings) -> Outcome {
             if view.apps { show(args, apps(&pods))? } else { show(args, pods)? }
         }
         for name in &unknown {
-            nothing_of(client, &view, name).await.report(args.format.format() == Format::Json);
+            nothing_of(client, &view, name).await.report();
         }
         if unknown.is_empty() { Ok(()) } else { Err(Failure::told(FAILED)) }
     })

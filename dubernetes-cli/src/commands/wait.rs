@@ -37,7 +37,7 @@ pub(super) async fn run(args: &WaitForArgs, settings: &Settings) -> Outcome {
                 }
                 // The others are looked at all the same.
                 Err(failure) if matches!(failure.exit(), FAILED | TIMED_OUT) => {
-                    failure.report(args.format.format() == Format::Json);
+                    failure.report();
                     worst = Some(worst.unwrap_or(failure.exit()));
                 }
                 Err(failure) => return Err(failure),

@@ -64,7 +64,7 @@ impl Diagnostics {
         // Excerpts are cut to a readable width already.
         let renderer = renderer.term_width(2000);
         let mut text = String::new();
-        for diagnostic in self.list.iter().take(MAX_PRINTED) {
+        for diagnostic in self.shown() {
             text.push_str(&diagnostic.render(&renderer));
             text.push_str("\n\n");
         }
@@ -73,8 +73,13 @@ impl Diagnostics {
         text
     }
 
+    /// The problems that are printed: the first 20.
+    pub fn shown(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.list.iter().take(MAX_PRINTED)
+    }
+
     /// How many problems there are, and where.
-    fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         let count = match self.list.len() {
             1 => "1 problem".to_owned(),
             n => format!("{n} problems"),
