@@ -170,6 +170,7 @@ impl Parts {
         let clock = Arc::new(SystemClock);
         let mut options = Options::new(settings.instance.clone());
         options.approve = approve;
+        options.http_port = args.http_port;
         options.mode = match work {
             Work::Act => Mode::Act,
             Work::Observe => Mode::Observe,

@@ -64,6 +64,8 @@ pub struct Options {
     pub mode: Mode,
     /// The longest time between two full lists.
     pub resync: Duration,
+    /// The host's port on which the ingress listens, for the addresses in events.
+    pub http_port: u16,
     /// Who keeps the decisions that it makes, wherever their input or their plan is new.
     pub recorder: Option<Arc<dyn Recorder>>,
     /// Who is asked before each step; else nobody is.
@@ -71,10 +73,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: acts, and lists at least every 15 s.
+    /// The defaults: acts, and lists at least every 15 s; the ingress listens on port 80.
     pub fn new(instance: InstanceName) -> Self {
         let resync = Duration::from_secs(15);
-        Self { instance, mode: Mode::Act, resync, recorder: None, approve: None }
+        Self { instance, mode: Mode::Act, resync, http_port: 80, recorder: None, approve: None }
     }
 }
 

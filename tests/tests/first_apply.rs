@@ -10,6 +10,12 @@ fn three_replicas_answer_evenly_and_an_unknown_host_does_not() {
         s.answers_evenly("web.test", "web", 3).await;
         assert_eq!(s.status("other.test").await, 404);
         assert_eq!(s.status("127.0.0.1").await, 404);
+        // The address that is told is one that can be opened.
+        let url = format!("http://web.test:{} -> 3 replicas", s.port);
+        for command in ["events", "describe"] {
+            let told = s.run(&[command, "web"]).await.succeeds().stdout;
+            assert!(told.contains(&url), "{url} is not in {told}");
+        }
     });
 }
 

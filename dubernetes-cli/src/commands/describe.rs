@@ -91,7 +91,7 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
     lines
         .add("Changed", format!("{} ago, generation {}", age(app.updated_at, now), app.generation));
     for route in routes {
-        lines.add("Route", route_text(route));
+        lines.add("Route", route_text(app, route));
     }
     if routes.is_empty() {
         lines.add("Route", "");
@@ -206,10 +206,17 @@ fn status(app: &App, now: Timestamp) -> String {
     format!("{phase}: {ready} of {desired} ready, {updated}{reason}")
 }
 
-fn route_text(route: &Route) -> String {
+fn route_text(app: &App, route: &Route) -> String {
     let active = route.endpoints.iter().filter(|e| e.state == EndpointState::Active).count();
-    let path = if route.path.is_root() { "" } else { route.path.as_str() };
-    format!("http://{}{path} -> {}, port {}", route.host, output::replicas(active), route.port)
+    // The port of the ingress is in the addresses that the app tells, host by host.
+    let hosts = app.spec.access.as_ref().map_or(&[][..], |access| access.hosts.as_slice());
+    let told = hosts.iter().zip(&app.urls).find(|(host, _)| **host == route.host);
+    let url = match told {
+        Some((_, url)) => url.clone(),
+        // It has lost that host, and the ingress does not know yet.
+        None => format!("http://{}", route.host),
+    };
+    format!("{url} -> {}, port {}", output::replicas(active), route.port)
 }
 
 fn pods_text(pods: &[Pod], now: Timestamp) -> String {

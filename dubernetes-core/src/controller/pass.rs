@@ -200,7 +200,8 @@ impl Pass {
         match result {
             Ok(applied) => {
                 let before = self.routing_from.take();
-                let mut events = record::routed(before.as_ref(), &table, now);
+                let mut events =
+                    record::routed(before.as_ref(), &table, self.options.http_port, now);
                 for warning in applied.warnings {
                     events.push(record::event(
                         now,

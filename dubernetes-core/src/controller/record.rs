@@ -153,22 +153,25 @@ pub(super) fn changes(
     events
 }
 
-/// Which routes an acknowledged table changed.
+/// Which routes an acknowledged table changed, each by the address that a user can open.
 pub(super) fn routed(
     before: Option<&RouteTable>,
     after: &RouteTable,
+    http_port: u16,
     now: Timestamp,
 ) -> Vec<NewEvent> {
     let changed = after
         .routes
         .iter()
         .filter(|route| before.is_none_or(|before| !before.routes.contains(route)));
+    let port = if http_port == 80 { String::new() } else { format!(":{http_port}") };
     let text = |route: &crate::ingress::Route| {
         let path = if route.path.is_root() { "" } else { route.path.as_str() };
+        let url = format!("http://{}{port}{path}", route.host);
         match route.endpoints.len() {
-            0 => format!("http://{}{path} -> no ready replica", route.host),
-            1 => format!("http://{}{path} -> 1 replica", route.host),
-            n => format!("http://{}{path} -> {n} replicas", route.host),
+            0 => format!("{url} -> no ready replica"),
+            1 => format!("{url} -> 1 replica"),
+            n => format!("{url} -> {n} replicas"),
         }
     };
     changed.map(|r| event(now, EventKind::Normal, Some(&r.app), None, "Routed", text(r))).collect()
