@@ -51,7 +51,7 @@ async fn wish_and_wait(
         let changed = applied.app.generation != app.generation;
         let told = told(wish, &app, changed, &applied.app);
         output::print(&format!("app/{} {told}\n", app.name))?;
-        if wish.action == RolloutAction::Undo {
+        if wish.action == RolloutAction::Undo && changed {
             report::note("the next `apply` brings back what its file says");
         }
         let result = if wait.detach {

@@ -76,6 +76,9 @@ pub fn decide_revise(
     match revise.wish {
         Wish::Undo { to } => {
             let target = undo_target(app, revisions, to)?;
+            if is_present(app, target, revise.newest_seen) {
+                return Ok(Decided::unchanged(app));
+            }
             let cause = RevisionCause::Undo { to: target.revision };
             go_back(app, revisions, target, cause, revise.newest_seen, revise.now)
         }
@@ -162,6 +165,14 @@ pub fn decide_mark(
     }
     let put = Put { app: marked, change: Change::Configured };
     Ok(Some(Decided { put, written: failed.into_iter().collect(), dropped: Vec::new() }))
+}
+
+/// Whether an app is what a revision was already, and has not failed with it.
+fn is_present(app: &StoredApp, target: &Revision, newest_seen: u64) -> bool {
+    target.content_hash() == app.content_hash()
+        && target.image_id == app.image_id
+        && app.course.outcome.failure().is_none()
+        && newest_seen <= app.revision
 }
 
 /// The revision that an undo goes back to.

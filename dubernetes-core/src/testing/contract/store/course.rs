@@ -144,6 +144,8 @@ pub(super) async fn an_undo_goes_back_to_the_last_complete_one(store: &Arc<dyn S
     let first = revise(store, Wish::Undo { to: Some(1) }).await.app;
     assert_eq!(first.image_id, Some(image_id("a")), "no registry is needed to go back");
     assert_eq!(get(store, "web").await, first, "`get` gives what `revise` answered");
+    let again = revise(store, Wish::Undo { to: Some(1) }).await;
+    assert_eq!((again.change, again.app), (Change::Unchanged, first), "it is there already");
     match try_revise(store, Wish::Undo { to: Some(77) }).await {
         Err(StoreError::NoRevision { revision, kept, .. }) => {
             assert_eq!((revision, kept), (Some(77), vec![1, 2, 3, 4, 5]), "those there are named");
