@@ -211,6 +211,7 @@ Examples:
 
 Examples:
   dubernetes events web -w
+  dubernetes events -l tier=web
   dubernetes events --app web --type Warning --since 10m"
     )]
     Events(EventsArgs),
@@ -227,7 +228,8 @@ Examples:
     Logs(LogsArgs),
     /// Run a command in a pod.
     #[command(
-        after_long_help = "Exit codes: the command's own; 1 and above also where it could not be run.",
+        after_long_help = "Exit codes: the command's own; 127 where the pod has no such command, 126 where it
+may not be run; 1 and above also where the pod cannot be reached.",
         long_about = "Run a command in a pod. An app's name picks one of its ready pods.
 
 Examples:

@@ -11,8 +11,9 @@ use clap::ValueEnum as _;
 use clap_complete::env::{CompleteEnv, Shells};
 use clap_complete::{CompletionCandidate, Shell};
 use dubernetes_api::Client;
+use dubernetes_core::manifest::reference::{self, Key};
 
-use crate::args::{Cli, Kind};
+use crate::args::{Cli, Condition, Kind};
 use crate::report::{Failure, Outcome};
 use crate::settings::Settings;
 use crate::target::running;
@@ -102,6 +103,27 @@ fn kind_of(current: &OsStr) -> Option<(String, Kind)> {
 fn with_prefix(current: &OsStr, prefix: &str, kind: Kind) -> Vec<CompletionCandidate> {
     let names = ask(What::Named(kind)).into_iter().map(|name| format!("{prefix}{name}"));
     candidates(current, names)
+}
+
+/// Keys of the file.
+pub(crate) fn keys(current: &OsStr) -> Vec<CompletionCandidate> {
+    fn collect(above: &str, keys: &'static [Key], found: &mut Vec<String>) {
+        for key in keys {
+            let path = format!("{above}{}", key.name);
+            if let reference::Kind::Mapping(level) = key.kind {
+                collect(&format!("{path}."), level.keys, found);
+            }
+            found.push(path);
+        }
+    }
+    let mut found = Vec::new();
+    collect("", &reference::APP, &mut found);
+    candidates(current, found)
+}
+
+/// What can be waited for.
+pub(crate) fn conditions(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, Condition::words())
 }
 
 /// The commands; behind `rollout` those below it.

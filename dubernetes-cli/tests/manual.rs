@@ -80,6 +80,10 @@ fn without_an_orchestrator_nothing_is_offered_or_said_or_made() {
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert!(!folder.exists());
     assert!(complete(Some(&folder), &["sca"]).contains("scale"));
+    let offered = complete(Some(&folder), &["explain", "access.ho"]);
+    assert_eq!(offered, set(&["access.host"]));
+    assert_eq!(complete(Some(&folder), &["wait", "web", "--for", "del"]), set(&["deleted"]));
+    assert!(complete(Some(&folder), &["help", "rollout", "un"]).contains("undo"));
     assert_eq!(complete(Some(Path::new("/dev/null")), &["logs", ""]), set(&[]));
     assert_eq!(complete(None, &["--config", "/nonexistent", "logs", ""]), set(&[]));
 }

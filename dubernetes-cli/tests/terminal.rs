@@ -358,12 +358,16 @@ fn file_in(folder: &tempfile::TempDir) -> PathBuf {
 fn what_would_go_is_listed_before_anybody_is_asked() {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
+    let empty = sh("$dubernetes down", folder);
+    assert_eq!((empty.status.code(), text(&empty.stdout).as_str()), (Some(0), ""), "{empty:?}");
+    assert!(text(&empty.stderr).contains("there is nothing of the instance"), "{empty:?}");
     let app = file(&orchestrator, "app.yaml", WEB);
     sh(&format!("$dubernetes apply --progress quiet {}", app.display()), folder);
     let output = sh("$dubernetes down", folder);
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("web") && told.contains("--yes"), "{told}");
+    assert!(told.contains("network/default") && told.contains("ingress/default"), "{told}");
     let kept = sh("$dubernetes get apps -o name", folder);
     assert_eq!(text(&kept.stdout), "app/web\n");
 }

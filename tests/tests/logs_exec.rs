@@ -63,9 +63,11 @@ fn exec_passes_on_input_output_and_the_exit_code() {
         assert_eq!(counted.succeeds().stdout.trim(), big.len().to_string());
 
         let missing = s.run(&["exec", "tool", "--", "/nosuch"]).await;
-        assert!(missing.code.is_some_and(|code| code != 0), "{missing:?}");
-        // Engines write it to either.
-        assert!(format!("{}{}", missing.stdout, missing.stderr).contains("/nosuch"), "{missing:?}");
+        assert_eq!((missing.code, missing.stdout.as_str()), (Some(127), ""), "{missing:?}");
+        assert!(missing.stderr.starts_with("error: there is no command `/nosuch`"), "{missing:?}");
+        let file = s.run(&["exec", "tool", "--", "/etc/passwd"]).await;
+        assert_eq!(file.code, Some(126), "{file:?}");
+        assert!(file.stderr.contains("permission denied\nhelp: "), "{file:?}");
     });
 }
 

@@ -55,13 +55,16 @@ pub(crate) struct WhyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
     /// Only those of this app or pod.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = Named::parse, conflicts_with = "selector",
           add = ArgValueCompleter::new(complete::apps_and_pods))]
     pub(crate) name: Option<Named>,
     /// Only those of this app, its pods included.
-    #[arg(long, value_name = "NAME", value_parser = AppName::parse, conflicts_with = "name",
+    #[arg(long, value_name = "NAME", value_parser = AppName::parse,
+          conflicts_with_all = ["name", "selector"],
           add = ArgValueCompleter::new(complete::apps))]
     pub(crate) app: Option<AppName>,
+    #[command(flatten)]
+    pub(crate) selector: SelectorArgs,
     /// Only those of the last so much time, such as `10m` or `2d`.
     #[arg(long, value_name = "TIME", value_parser = long_time)]
     pub(crate) since: Option<Duration>,

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::{AppName, ImageRef};
+
+use crate::complete;
 
 /// `explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// A key, such as `replicas` or `access.host`; all of them unless given.
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = ArgValueCompleter::new(complete::keys))]
     pub(crate) key: Option<String>,
 }
 

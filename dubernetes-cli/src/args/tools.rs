@@ -1,5 +1,6 @@
 //! Commands that use what runs: how much it takes, a way in, and waiting for it.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use clap::{Args, ValueEnum};
@@ -99,7 +100,8 @@ pub(crate) struct WaitForArgs {
     pub(crate) names: Vec<Named>,
     /// What to wait for: `ready`, `deleted`, or `phase=WORD` with a word of the column STATUS of
     /// apps or STATE of pods.
-    #[arg(long = "for", value_name = "CONDITION", value_parser = Condition::parse)]
+    #[arg(long = "for", value_name = "CONDITION", value_parser = Condition::parse,
+          add = ArgValueCompleter::new(complete::conditions))]
     pub(crate) condition: Condition,
     #[command(flatten)]
     pub(crate) selector: SelectorArgs,
@@ -147,6 +149,14 @@ const STATES: [PodState; 8] = [
 ];
 
 impl Condition {
+    /// All of them, as they are typed.
+    pub(crate) fn words() -> Vec<String> {
+        let words = PHASES.iter().map(|phase| phase.as_str());
+        let words = words.chain(STATES.iter().map(|state| state.as_str()));
+        let words = words.map(|word| format!("phase={word}")).collect::<BTreeSet<_>>();
+        ["ready", "deleted"].map(str::to_owned).into_iter().chain(words).collect()
+    }
+
     /// Also `condition=Ready` and `delete`, as kubectl has them.
     fn parse(text: &str) -> Result<Self, String> {
         let lower = text.to_ascii_lowercase();

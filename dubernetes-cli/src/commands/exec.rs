@@ -1,5 +1,7 @@
 //! `exec`: runs a command in a pod and passes on its output and its exit code.
 
+mod refused;
+
 use std::io::{IsTerminal as _, Write as _};
 
 use dubernetes_api::Client;
@@ -38,7 +40,7 @@ pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Outcome {
         };
         let session = target.client.exec(&pod, &request).await?;
         let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };
-        let code = pump(session, args).await;
+        let code = pump(session, args, &pod).await;
         drop(raw);
         match code? {
             0 => Ok(()),
@@ -70,7 +72,7 @@ async fn pod(client: &Client, args: &ExecArgs) -> Outcome<String> {
 }
 
 /// Copies input and output until the command ends.
-async fn pump(session: ExecSession, args: &ExecArgs) -> Outcome<i64> {
+async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Outcome<i64> {
     let ExecSession { mut input, mut output, size: sizes } = session;
     let copy = async {
         if args.stdin {
@@ -81,14 +83,29 @@ async fn pump(session: ExecSession, args: &ExecArgs) -> Outcome<i64> {
         std::future::pending::<()>().await;
     };
     let read = async {
+        // What may be the engine's own word is held back until it is known whether more comes.
+        let mut held = Vec::new();
         while let Some(part) = output.next().await {
             match part? {
-                ExecOutput::Stdout(bytes) => output::print_raw(&bytes)?,
+                ExecOutput::Exit(code) => match refused::why(&held, code) {
+                    Some(refused) => return Err(refused.told(&args.command, pod)),
+                    None => {
+                        output::print_raw(&held)?;
+                        return Ok(code);
+                    }
+                },
+                ExecOutput::Stdout(bytes) if held.is_empty() && refused::may_be(&bytes) => {
+                    held.extend_from_slice(&bytes);
+                }
+                ExecOutput::Stdout(bytes) => {
+                    output::print_raw(&std::mem::take(&mut held))?;
+                    output::print_raw(&bytes)?;
+                }
                 ExecOutput::Stderr(bytes) => {
+                    output::print_raw(&std::mem::take(&mut held))?;
                     // Without a standard error there is nowhere to put it.
                     let _ = std::io::stderr().write_all(&bytes);
                 }
-                ExecOutput::Exit(code) => return Ok(code),
             }
         }
         Err(Failure::new("the session ended without an exit code"))

@@ -139,3 +139,36 @@ fn a_list_whose_reader_has_gone_ends_quietly() {
         assert_eq!((child.wait().unwrap().code(), errors.as_str()), (Some(0), ""), "{words:?}");
     }
 }
+
+#[test]
+fn events_are_chosen_by_the_labels_of_their_apps() {
+    let orchestrator = with_an_app();
+    let folder = orchestrator.folder();
+    let file = folder.join("api.yaml");
+    std::fs::write(&file, "name: api\nimage: web:1\n").unwrap();
+    assert!(run(folder, &["apply", file.to_str().unwrap()]).status.success());
+    for (selector, app) in [("tier=front", "web"), ("!tier", "api")] {
+        let list: Value =
+            serde_json::from_str(&text(folder, &["events", "-l", selector, "-o", "json"])).unwrap();
+        let items = list["items"].as_array().unwrap();
+        assert!(!items.is_empty(), "no event of {selector}");
+        assert!(items.iter().all(|event| event["app"] == app), "{list}");
+    }
+    // What happens later is told of the chosen ones alone, also of one that comes later.
+    let mut child =
+        command(folder, &["events", "-w", "-l", "!tier", "-o", "json"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for (name, labels) in [("front", "labels: { tier: front }\n"), ("late", "")] {
+        let file = folder.join(name);
+        std::fs::write(&file, format!("name: {name}\nimage: web:1\n{labels}")).unwrap();
+        assert!(run(folder, &["apply", file.to_str().unwrap()]).status.success());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    while !seen.contains("late") {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        seen.insert(line["object"]["app"].as_str().unwrap().to_owned());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(seen.iter().all(|app| app == "api" || app == "late"), "{seen:?}");
+}
