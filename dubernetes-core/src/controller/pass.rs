@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -32,6 +33,10 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(250);
 /// The wait before the store or the engine is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// A look comes so much later than it was due only where nobody could look: this process was stopped,
+/// the machine slept, or its clock was put forward.
+const STOOD_STILL: SignedDuration = SignedDuration::from_secs(5);
+
 /// The state of the loop.
 #[derive(Debug)]
 pub(super) struct Pass {
@@ -56,6 +61,8 @@ pub(super) struct Pass {
     /// When the files of the ingress are looked at again.
     mend_due: Instant,
     look_due: Instant,
+    /// The same by the clock, which goes on while this process stands still.
+    look_due_at: Option<Timestamp>,
 }
 
 impl Pass {
@@ -85,6 +92,7 @@ impl Pass {
             route_due: None,
             mend_due: now + resync,
             look_due: now,
+            look_due_at: None,
         }
     }
 
@@ -270,6 +278,10 @@ impl Pass {
     pub(super) async fn run(&mut self, tasks: &mut Tasks) {
         let now = self.ports.clock.now();
         self.look_due = Instant::now() + self.options.resync.to_std();
+        if self.look_due_at.take().is_some_and(|due| now.duration_since(due) > STOOD_STILL) {
+            // The time in which nobody acted is none that a rollout has taken.
+            self.memory.acting_since = Some(now);
+        }
         observe::engine(&self.ports, &self.options, &mut self.memory, now).await;
         let desired = match observe::desired(&self.ports, &self.options, &self.memory).await {
             Ok(desired) => desired,
@@ -311,7 +323,7 @@ impl Pass {
         &mut self,
         desired: &DesiredState,
         observed: &ObservedState,
-        at: jiff::Timestamp,
+        at: Timestamp,
         plan: &Plan,
     ) {
         let Some(recorder) = &self.options.recorder else { return };
@@ -411,8 +423,8 @@ impl Pass {
         &mut self,
         plan: &Plan,
         observed: &ObservedState,
-        now: jiff::Timestamp,
-    ) -> Option<jiff::Timestamp> {
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         let mut wait = self.options.resync.to_std();
         if observed.engine != Engine::Answering {
             wait = wait.min(RETRY);
@@ -427,6 +439,7 @@ impl Pass {
             wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
         self.look_due = Instant::now() + wait.max(Duration::from_millis(5));
+        self.look_due_at = self.ports.clock.now().checked_add(wait).ok();
         now.checked_add(wait).ok()
     }
 

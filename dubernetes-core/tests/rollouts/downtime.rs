@@ -35,6 +35,24 @@ async fn the_time_without_an_orchestrator_is_none_that_a_rollout_has_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_time_in_which_the_orchestrator_stood_still_is_none_that_a_rollout_has_taken() {
+    for moment in [50, 300, 600, 2_000, 4_000] {
+        let bed = good().await;
+        let slow = Behaviour { ready_after: Some(3 * SECOND), ..Behaviour::default() };
+        bed.runtime.add_image("web:2", slow);
+        bed.apply(&web("web:2")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        // Nobody gets to run meanwhile: the process was stopped, or the machine slept.
+        tokio::time::advance(10 * MINUTE).await;
+        kill_new(&bed);
+        bed.until_ready("web").await;
+        let app = stored(&bed).await;
+        assert_eq!((app.revision, app.spec.image.as_str()), (2, "web:2"), "after {moment} ms");
+        bed.stop();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_time_in_which_a_rollout_was_paused_is_none_that_it_has_taken() {
     let bed = good().await;
     let slow = Behaviour { ready_after: Some(3 * SECOND), ..Behaviour::default() };
