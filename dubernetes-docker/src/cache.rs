@@ -1,19 +1,21 @@
 //! What inspections showed, kept so that a quiet round lists once and inspects nothing.
 //!
-//! An entry is used only while the list shows the same state, for [`VALID`] at most, and never
-//! again once an event or a call of ours has touched the container. The list stays the truth
-//! about which containers there are.
+//! An entry is used only while the list shows the same state, for a while, and never again once an
+//! event or a call of ours has touched the container. The list stays the truth about which
+//! containers there are.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dubernetes_core::runtime::Container;
 use tokio::time::Instant;
 
-/// How long an entry is used. Events may be lost, so a container that ended and was started again
-/// by hand between two lists is seen at the latest with the controller's slow resync of 15 s.
+/// How long an entry is used while nobody follows the engine's events: a container that ended and
+/// was started again by hand between two lists is seen with the controller's resync of 15 s.
 const VALID: Duration = Duration::from_secs(15);
+/// How long while somebody does: only events that the engine lost on the way are missed then.
+const VALID_FOLLOWED: Duration = Duration::from_secs(5 * 60);
 
 /// Containers as they were inspected, by id.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ struct Inner {
     entries: BTreeMap<String, Entry>,
     /// Counts what was forgotten: an inspection that began before is not kept.
     epoch: u64,
+    /// So many follow the engine's events.
+    followers: u32,
 }
 
 #[derive(Debug)]
@@ -45,7 +49,7 @@ impl Cache {
     pub(crate) fn get(&self, id: &str, listed_as: &str) -> Option<Container> {
         let inner = self.lock();
         let entry = inner.entries.get(id)?;
-        let fresh = entry.listed_as == listed_as && entry.at.elapsed() < VALID;
+        let fresh = entry.listed_as == listed_as && entry.at.elapsed() < inner.valid();
         fresh.then(|| entry.container.clone())
     }
 
@@ -68,12 +72,42 @@ impl Cache {
 
     /// Forgets what is too old to be used.
     pub(crate) fn prune(&self) {
-        self.lock().entries.retain(|_, entry| entry.at.elapsed() < VALID);
+        let mut inner = self.lock();
+        let valid = inner.valid();
+        inner.entries.retain(|_, entry| entry.at.elapsed() < valid);
+    }
+
+    /// From now on all events are told by [`Cache::forget`], until the answer is dropped. What came
+    /// before was told to nobody, so everything is forgotten.
+    pub(crate) fn follow(self: &Arc<Self>) -> Following {
+        let mut inner = self.lock();
+        inner.entries.clear();
+        inner.epoch += 1;
+        inner.followers += 1;
+        Following { cache: Arc::clone(self) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic cannot leave the map half changed: each change is one call on it.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn valid(&self) -> Duration {
+        if self.followers > 0 { VALID_FOLLOWED } else { VALID }
+    }
+}
+
+/// Somebody follows the engine's events, as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Following {
+    cache: Arc<Cache>,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.cache.lock().followers -= 1;
     }
 }
 
@@ -124,6 +158,27 @@ mod tests {
         assert!(cache.get("id-a", "running").is_none());
         cache.prune();
         assert!(cache.lock().entries.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_is_used_for_longer_while_events_are_followed() {
+        let cache = Arc::new(Cache::default());
+        cache.keep(cache.epoch(), "running", &container("a"));
+        let before = cache.epoch();
+        let following = cache.follow();
+        assert!(cache.get("id-a", "running").is_none(), "what happened before is not known");
+        cache.keep(before, "running", &container("a"));
+        assert!(cache.get("id-a", "running").is_none(), "the inspection began before");
+        cache.keep(cache.epoch(), "running", &container("a"));
+        tokio::time::advance(4 * VALID).await;
+        cache.prune();
+        assert!(cache.get("id-a", "running").is_some());
+        drop(following);
+        assert!(cache.get("id-a", "running").is_none(), "nobody tells any more");
+        let _following = cache.follow();
+        cache.keep(cache.epoch(), "running", &container("a"));
+        tokio::time::advance(VALID_FOLLOWED).await;
+        assert!(cache.get("id-a", "running").is_none());
     }
 
     #[tokio::test]

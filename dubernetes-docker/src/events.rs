@@ -21,6 +21,7 @@ pub(crate) async fn watch(
     instance: &InstanceName,
 ) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError> {
     let now = Timestamp::now();
+    let following = cache.follow();
     // The stream below calls nobody until it is read, so this tells whether an engine answers,
     // and `since` covers what happens until then.
     let docker = engine.docker()?.clone();
@@ -31,6 +32,8 @@ pub(crate) async fn watch(
         .build();
     let (engine, cache) = (Arc::clone(engine), Arc::clone(cache));
     let events = docker.events(Some(options)).filter_map(move |message| {
+        // It goes with the stream.
+        let _ = &following;
         let event = match message {
             Ok(message) => from_docker::event(message).map(Ok),
             Err(error) => {
