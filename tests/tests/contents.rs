@@ -1,4 +1,5 @@
-//! Passwords and configuration out of files: in the container, in no output, and part of the revision.
+//! Values of `env`, passwords, and configuration out of files: as they are in the container, secrets in
+//! no output, and part of the revision.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -125,6 +126,61 @@ fn a_secret_is_in_the_container_and_in_no_output() {
         let log = std::fs::read_to_string(s.log()).unwrap();
         assert!(log.contains("TRACE"), "this is no log of everything");
         hidden("the log", &log);
+    });
+}
+
+/// What a shell, a template or a line-based file would make something else of.
+const VALUES: [&str; 14] = [
+    "line 1\nline 2\n",
+    "'single' \"double\" `id`",
+    "$(id) ${X} $X $$",
+    "a; reboot && id | cat > /tmp/x",
+    "'; id; '",
+    "C:\\n\\t\\",
+    "tab\there\r\n",
+    "  kept  ",
+    "",
+    "пример 🚢",
+    "\u{1b}[31mred",
+    "%s %0a {{ .Env }}",
+    "A=b",
+    "# null",
+];
+
+#[test]
+fn a_value_reaches_the_container_byte_for_byte() {
+    here!().run(async |s| {
+        s.serve().await;
+        let values = VALUES.iter().enumerate().map(|(n, value)| (format!("V{n}"), *value));
+        let env: serde_json::Map<_, _> = values.map(|(name, v)| (name, v.into())).collect();
+        let web = |env: &serde_json::Map<_, _>| {
+            let env = serde_json::to_string(env).unwrap();
+            busybox("web", 1, "exec sleep 1000").with(&format!("env: {env}"))
+        };
+        s.apply(&web(&env)).await;
+        let id = replica(s).await;
+        let inside = docker(&["exec", &id, "cat", "/proc/1/environ"]).await;
+        let inside: Vec<_> = inside.split('\0').collect();
+        for (name, value) in &env {
+            let line = format!("{name}={}", value.as_str().unwrap());
+            assert!(inside.contains(&line.as_str()), "{line:?} is not in {inside:?}");
+        }
+        assert_eq!(s.app("web").await["spec"]["env"], serde_json::Value::from(env.clone()));
+
+        let file = s.file("same.yaml", &web(&env).to_string());
+        assert_eq!(s.run(&["diff", &file]).await.succeeds().stdout, "");
+        // What is shown can be applied: it says the same.
+        let shown = s.run(&["get", "app/web", "-o", "yaml"]).await.succeeds().stdout;
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        let changed = env.iter().map(|(name, v)| (name.clone(), format!("{v}!").into())).collect();
+        let file = s.file("changed.yaml", &web(&changed).to_string());
+        for command in [&["diff", &file][..], &["plan", &file], &["describe", "web"]] {
+            let ran = s.run(command).await;
+            let is_text = |c: char| c == '\n' || !c.is_control();
+            assert!(ran.stdout.chars().all(is_text), "{}: {:?}", ran.line, ran.stdout);
+            assert!(ran.code == Some(0) || command[0] == "diff" && ran.code == Some(1), "{ran:?}");
+        }
+        assert_eq!(replica(s).await, id, "nothing was replaced");
     });
 }
 
