@@ -157,19 +157,57 @@ fn a_file_to_begin_with_is_valid_and_overwrites_nothing_unasked() {
     assert_eq!(run(&["init", "Web"]).0, Some(2), "no name of an app");
 }
 
+/// Makes the command of a user who is not root, whoever runs the tests: root may read everything.
+#[expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+fn user(folder: &Path) -> impl Fn(&[&str]) -> Command {
+    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::process::CommandExt as _;
+    const NOBODY: u32 = 65_534;
+    let is_root = std::fs::metadata(folder).unwrap().uid() == 0;
+    let program = folder.join("dubernetes");
+    if is_root {
+        // The way to the one that was built may be root's alone.
+        std::fs::copy(env!("CARGO_BIN_EXE_dubernetes"), &program).unwrap();
+    }
+    move |words| {
+        if !is_root {
+            return dubernetes(words);
+        }
+        let mut command = Command::new(&program);
+        command.args(words).stdin(Stdio::null()).env("XDG_CONFIG_HOME", "/nonexistent");
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    }
+}
+
 #[test]
 fn a_file_that_one_may_not_read_is_named_with_the_reason() {
     use std::os::unix::fs::PermissionsExt as _;
+    let allow = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.yaml");
-    std::fs::write(&path, "name: web\nimage: web:1\n").unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
-    if std::fs::read(&path).is_ok() {
-        // Root may read everything.
-        return;
+    allow(folder.path(), 0o755);
+    let named = |name: &str| folder.path().join(name).display().to_string();
+    let (file, closed, inside) = (named("app.yaml"), named("closed"), named("closed/app.yaml"));
+    std::fs::create_dir(&closed).unwrap();
+    for path in [&file, &inside] {
+        std::fs::write(path, "name: web\nimage: web:1\n").unwrap();
     }
-    let output = dubernetes(&["validate", path.to_str().unwrap()]).output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("app.yaml` cannot be read: ") && told.contains("denied"), "{told}");
+    allow(file.as_ref(), 0);
+    allow(closed.as_ref(), 0);
+    let (below, user) = (format!("{file}/app.yaml"), user(folder.path()));
+    let cases = [
+        (&file, format!("cannot read `{file}`: permission denied")),
+        (&closed, format!("cannot read the folder `{closed}`: permission denied")),
+        (&inside, format!("cannot read `{inside}`: permission denied")),
+        (&below, format!("cannot read `{below}`: Not a directory (os error 20)")),
+    ];
+    for (path, reason) in cases {
+        let output = user(&["validate", path]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert_eq!(told, format!("error: {reason}\n"));
+    }
+    allow(closed.as_ref(), 0o700);
 }
