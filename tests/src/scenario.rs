@@ -14,7 +14,7 @@ use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 use dubernetes_core::runtime::ContainerRuntime as _;
 use dubernetes_core::testing::gate::engine_or_skip;
 use dubernetes_docker::DockerRuntime;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -257,8 +257,22 @@ impl Scenario {
         start.elapsed()
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends the orchestrator a signal, such as SIGSTOP, which it cannot refuse.
+    pub fn signal(&self, signal: Signal) {
         send(self.pid(), signal);
+    }
+
+    /// From now on the orchestrator opens no file beyond so many; what is open stays so.
+    pub fn limit_files(&self, number: u64) {
+        let limit = Rlimit { current: Some(number), maximum: Some(number) };
+        prlimit(Some(process(self.pid())), Resource::Nofile, limit).unwrap();
+    }
+
+    /// How much memory the orchestrator has, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     async fn ended(&self, limit: Duration) -> Option<i32> {
@@ -308,7 +322,11 @@ pub fn interrupt(child: &tokio::process::Child) {
 }
 
 fn send(pid: u32, signal: Signal) {
-    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+    kill_process(process(pid), signal).unwrap();
+}
+
+fn process(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
 }
 
 impl Drop for Scenario {
