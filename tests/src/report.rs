@@ -52,9 +52,11 @@ pub(crate) fn clean_up(instance: &InstanceName) {
     }
     remove(&["network", "ls", "-q", "--filter", &own], &["network", "rm"]);
     remove(&["volume", "ls", "-q", "--filter", &own], &["volume", "rm", "-f"]);
-    // Only the name goes: the image has another one.
-    let tag = format!("dubernetes-tests:{instance}");
-    remove(&["images", "-q", &tag], &["rmi", "--no-prune", &tag]);
+    // Only the name goes, of an image that has another one.
+    for tag in [format!("dubernetes-tests:{instance}"), format!("*/{instance}")] {
+        let names = ["images", "--format", "{{.Repository}}:{{.Tag}}", &tag];
+        remove(&names, &["rmi", "--no-prune"]);
+    }
 }
 
 fn remove(list: &[&str], remove: &[&str]) {
@@ -62,7 +64,6 @@ fn remove(list: &[&str], remove: &[&str]) {
     if !found.is_empty() {
         let mut command = docker(remove);
         // What cannot be removed is seen on the engine; a failed test has said enough.
-        let found = found.iter().filter(|_| remove[0] != "rmi");
         let _ = command.args(found).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
