@@ -83,7 +83,7 @@ pub(crate) fn list<T: Row>(items: &[T], style: ListStyle, now: Timestamp) -> Out
 
 /// The table of `items`.
 pub(crate) fn table<T: Row>(items: &[T], wide: bool, now: Timestamp) -> Table {
-    let mut table = Table::new(&T::columns(wide));
+    let mut table = Table::new(&T::columns(wide)).keeping_last(T::ENDS_WITH_CAUSE);
     for item in items {
         table.push(item.cells(wide, now));
     }

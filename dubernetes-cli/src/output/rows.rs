@@ -8,6 +8,9 @@ use super::{Cell, age, style};
 
 /// An object that can be listed.
 pub(crate) trait Row: Serialize + PartialEq {
+    /// Whether the last column says why the object is as it is, and so is shown at any width.
+    const ENDS_WITH_CAUSE: bool = false;
+
     /// The columns' names.
     fn columns(wide: bool) -> Vec<&'static str>;
 
@@ -19,6 +22,8 @@ pub(crate) trait Row: Serialize + PartialEq {
 }
 
 impl Row for App {
+    const ENDS_WITH_CAUSE: bool = true;
+
     fn columns(wide: bool) -> Vec<&'static str> {
         let mut columns =
             vec!["NAME", "STATUS", "READY", "UPDATED", "REVISION", "HOST", "AGE", "REASON"];

@@ -4,6 +4,8 @@ use anstyle::Style;
 use dubernetes_core::error::one_line;
 
 const GAP: usize = 3;
+/// Before what stands on a line of its own.
+const INDENT: &str = "  ";
 /// Stands where a text goes on beyond the width.
 const MORE: &str = "…";
 
@@ -42,13 +44,21 @@ pub(crate) struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
     widths: Vec<usize>,
+    /// Whether the last field gets a line of its own where it does not fit.
+    keeps_last: bool,
 }
 
 impl Table {
     /// An empty table with these columns.
     pub(crate) fn new(header: &[&'static str]) -> Self {
         let widths = header.iter().map(|name| name.chars().count()).collect();
-        Self { header: header.to_vec(), rows: Vec::new(), widths }
+        Self { header: header.to_vec(), rows: Vec::new(), widths, keeps_last: false }
+    }
+
+    /// The same, where the last field may get a line of its own: it says what matters most.
+    pub(crate) fn keeping_last(mut self, keeps_last: bool) -> Self {
+        self.keeps_last = keeps_last;
+        self
     }
 
     /// Adds a row.
@@ -92,8 +102,15 @@ impl Table {
 
     fn line(&self, out: &mut String, row: &[Cell], width: Option<usize>) {
         let mut room = width.unwrap_or(usize::MAX);
+        let own_line = width.map_or(0, |width| width.saturating_sub(INDENT.len()));
         for (at, (cell, column)) in row.iter().zip(&self.widths).enumerate() {
             let last = at + 1 == row.len();
+            if last && self.keeps_last && cell.len() > room && own_line > room {
+                out.truncate(out.trim_end_matches(' ').len());
+                out.push('\n');
+                out.push_str(INDENT);
+                room = own_line;
+            }
             let text = cut(&cell.text, room);
             let shown = text.chars().count();
             out.push_str(&format!("{}{text}{}", cell.style.render(), cell.style.render_reset()));
@@ -156,6 +173,22 @@ worker   Failed        exit\\u{1b} code 1
         assert_eq!(cut(text, 10), "exit code…");
         assert_eq!(cut("registry.example/image", 9), "registry…");
         assert_eq!((cut(text, 1).as_str(), cut(text, 0).as_str()), ("…", ""));
+    }
+
+    #[test]
+    fn what_matters_most_gets_a_line_of_its_own_where_it_does_not_fit() {
+        let expected = "\
+NAME     STATUS        REASON
+api      Progressing   <none>
+worker   Failed
+  exit\\u{1b} code 1
+";
+        assert_eq!(sample().keeping_last(true).render(true, Some(30)), expected);
+        assert!(sample().render(true, Some(30)).contains("exit"));
+        for width in [1, 2, 3, 9, 20] {
+            let text = sample().keeping_last(true).render(true, Some(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+        }
     }
 
     #[test]
