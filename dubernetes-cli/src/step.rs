@@ -23,12 +23,14 @@ const AHEAD: usize = 3;
 pub(crate) struct Prompt {
     lines: Mutex<mpsc::UnboundedReceiver<String>>,
     count: AtomicU32,
+    /// The host's port on which the ingress listens.
+    http_port: u16,
     quit: CancellationToken,
 }
 
 impl Prompt {
-    /// Begins to read standard input.
-    pub(crate) fn start() -> Self {
+    /// Begins to read standard input. The ingress listens on this port.
+    pub(crate) fn start(http_port: u16) -> Self {
         let (sender, lines) = mpsc::unbounded_channel();
         // A thread of its own: nothing ends a read but its end.
         std::thread::spawn(move || {
@@ -40,7 +42,7 @@ impl Prompt {
             }
         });
         let (count, quit) = (AtomicU32::new(0), CancellationToken::new());
-        Self { lines: Mutex::new(lines), count, quit }
+        Self { lines: Mutex::new(lines), count, http_port, quit }
     }
 
     /// Returns once the user wants to leave.
@@ -53,7 +55,7 @@ impl Prompt {
 impl Approve for Prompt {
     async fn approve(&self, step: Step) -> Approval {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        report::say(&text(&step, number));
+        report::say(&text(&step, number, self.http_port));
         if io::stdin().is_terminal() {
             report::say(
                 "Enter: do it   c: go on without stopping   q: quit and leave all as it is",
@@ -71,7 +73,7 @@ impl Approve for Prompt {
     }
 }
 
-fn text(step: &Step, number: u32) -> String {
+fn text(step: &Step, number: u32, http_port: u16) -> String {
     let seen = &step.seen;
     let (reason, action) = match &step.next {
         Next::Act(planned) => (
@@ -79,7 +81,8 @@ fn text(step: &Step, number: u32) -> String {
             format!("{} {}", planned.action.verb(), planned.action.object()),
         ),
         Next::Route(_) => {
-            ("the ingress serves other routes".to_owned(), format!("route {}", routes(seen)))
+            let routes = routes(seen, http_port);
+            ("the ingress serves other routes".to_owned(), format!("route {routes}"))
         }
     };
     let mut out = format!("--- step {number}\n");
@@ -135,12 +138,11 @@ fn observed(seen: &Snapshot) -> Vec<String> {
     table.render(true, None).lines().map(str::to_owned).collect()
 }
 
-fn routes(seen: &Snapshot) -> String {
+fn routes(seen: &Snapshot, http_port: u16) -> String {
     let routes = seen.plan.routes.routes.iter().map(|route| {
         let pods: Vec<_> = route.endpoints.iter().map(|endpoint| endpoint.pod.as_str()).collect();
-        let path = if route.path.is_root() { "" } else { route.path.as_str() };
         let pods = if pods.is_empty() { "no ready replica".to_owned() } else { pods.join(", ") };
-        format!("http://{}{path} -> {pods}", route.host)
+        format!("{} -> {pods}", route.url(http_port))
     });
     let routes: Vec<_> = routes.collect();
     if routes.is_empty() { "to nothing".to_owned() } else { routes.join("; ") }

@@ -70,6 +70,15 @@ pub struct Route {
     pub endpoints: Vec<Endpoint>,
 }
 
+impl Route {
+    /// The address that a user can open, where the ingress listens on this port of the host.
+    pub fn url(&self, http_port: u16) -> String {
+        let port = if http_port == 80 { String::new() } else { format!(":{http_port}") };
+        let path = if self.path.is_root() { "" } else { self.path.as_str() };
+        format!("http://{}{port}{path}", self.host)
+    }
+}
+
 /// A replica that gets requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Endpoint {

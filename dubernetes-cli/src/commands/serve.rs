@@ -14,7 +14,7 @@ use crate::step::Prompt;
 use crate::wiring::{Parts, Running, Work};
 
 pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Outcome {
-    let prompt = args.step.then(|| Arc::new(Prompt::start()));
+    let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.http_port)));
     let (mut running, listening) = start(settings, &args.ingress, prompt.as_ref()).await?;
     let ready = ready(settings, &args.ingress);
     // Whoever reads that it is ready may end it at once.

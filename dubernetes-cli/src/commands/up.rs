@@ -23,7 +23,7 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
         let help = format!("`dubernetes apply {}` hands them to it", files.join(" "));
         return Err(Failure::new("an orchestrator of this instance runs already").help(help));
     }
-    let prompt = args.step.then(|| Arc::new(Prompt::start()));
+    let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.http_port)));
     let (mut orchestrator, listening) =
         serve::start(settings, &args.ingress, prompt.as_ref()).await?;
     // Whoever reads that it is ready may end it at once.

@@ -164,10 +164,8 @@ pub(super) fn routed(
         .routes
         .iter()
         .filter(|route| before.is_none_or(|before| !before.routes.contains(route)));
-    let port = if http_port == 80 { String::new() } else { format!(":{http_port}") };
     let text = |route: &crate::ingress::Route| {
-        let path = if route.path.is_root() { "" } else { route.path.as_str() };
-        let url = format!("http://{}{port}{path}", route.host);
+        let url = route.url(http_port);
         match route.endpoints.len() {
             0 => format!("{url} -> no ready replica"),
             1 => format!("{url} -> 1 replica"),
