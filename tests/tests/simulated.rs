@@ -30,7 +30,11 @@ fn note(orders: &mut Orders, line: &str) {
     let (key, what) = match (reason.as_str(), event["app"].is_null()) {
         // What matters of the routes is where they end: two pods may become ready at once.
         ("Routed", _) => {
-            orders.insert(format!("routes of {}", text("app")), vec![text("message")]);
+            // The port is that of the machine, and the simulation has another one.
+            let message = text("message");
+            let (url, rest) = message.split_once(" -> ").unwrap();
+            let host = url.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(':');
+            orders.insert(format!("routes of {}", text("app")), vec![format!("{host} -> {rest}")]);
             return;
         }
         (_, true) => ("instance".to_owned(), reason),
