@@ -71,12 +71,17 @@ pub struct Route {
 }
 
 impl Route {
-    /// The address that a user can open, where the ingress listens on this port of the host.
+    /// The same as [`url`] of its host and path.
     pub fn url(&self, http_port: u16) -> String {
-        let port = if http_port == 80 { String::new() } else { format!(":{http_port}") };
-        let path = if self.path.is_root() { "" } else { self.path.as_str() };
-        format!("http://{}{port}{path}", self.host)
+        url(&self.host, &self.path, http_port)
     }
+}
+
+/// The address that a user can open, where the ingress listens on this port of the host.
+pub fn url(host: &HostName, path: &RoutePath, http_port: u16) -> String {
+    let port = if http_port == 80 { String::new() } else { format!(":{http_port}") };
+    let path = if path.is_root() { "" } else { path.as_str() };
+    format!("http://{host}{port}{path}")
 }
 
 /// A replica that gets requests.

@@ -2,6 +2,7 @@
 
 use dubernetes_core::app::AppName;
 use dubernetes_core::controller::{ProbeRecord, Snapshot};
+use dubernetes_core::ingress;
 use dubernetes_core::plan::{self, Phase, PodStatus};
 use dubernetes_core::store::{self, Course, RevisionCause, RevisionFailure, StoredApp};
 
@@ -130,12 +131,8 @@ fn unseen(stored: &StoredApp) -> AppStatus {
 
 fn urls(about: &About, stored: &StoredApp) -> Vec<String> {
     let Some(access) = &stored.spec.access else { return Vec::new() };
-    let path = if access.path.is_root() { "" } else { access.path.as_str() };
-    let port = match about.http_port {
-        80 => String::new(),
-        port => format!(":{port}"),
-    };
-    access.hosts.iter().map(|host| format!("http://{host}{port}{path}")).collect()
+    let url = |host| ingress::url(host, &access.path, about.http_port);
+    access.hosts.iter().map(url).collect()
 }
 
 /// A pod that runs `image`, with its last answers to probes.

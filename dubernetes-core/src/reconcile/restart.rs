@@ -80,8 +80,8 @@ pub(super) fn is_looping(world: &World<'_>, replica: &ObservedReplica, since: Ti
 }
 
 /// The exit code of a process that SIGKILL ended. A busy engine sees now and then the end before
-/// the kernel's word that memory was the reason, and then never tells that it was: measured on
-/// 20.10, 4 of 150. So where there is a limit, it is the first thing to look at.
+/// the kernel's word that memory was the reason, and then never tells that it was, as Docker 20.10
+/// does. So where there is a limit, it is the first thing to look at.
 pub(crate) const KILLED: i64 = 128 + 9;
 
 /// What happened to a replica that is down, as a sentence fragment.
