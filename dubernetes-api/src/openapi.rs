@@ -3,7 +3,7 @@
 mod schemas;
 
 pub(crate) use schemas::{
-    AppSpec, Change, EngineVersion, Event, EventKind, Foresight, Phase, PodState, Why,
+    AppSpec, Change, EngineVersion, Event, EventKind, Forecast, Phase, PodState, Why,
 };
 
 use std::sync::Arc;

@@ -94,8 +94,8 @@ impl From<StoreError> for ApiError {
                 .with("owner", conflict.owner.as_str())
                 .with("host", conflict.host.as_str())
                 .with("path", conflict.path.as_str()),
-            StoreError::FailedBefore { revision, .. } => {
-                Self::new(ProblemKind::FailedBefore, detail).with("revision", revision)
+            StoreError::PreviouslyFailed { revision, .. } => {
+                Self::new(ProblemKind::PreviouslyFailed, detail).with("revision", revision)
             }
             StoreError::NoRevision { kept, .. } => {
                 Self::new(ProblemKind::NotFound, detail).with("revisions", kept)
@@ -116,7 +116,7 @@ impl From<RuntimeError> for ApiError {
             RuntimeError::NameTaken { .. }
             | RuntimeError::Image { .. }
             | RuntimeError::Rejected { .. }
-            | RuntimeError::OtherState { .. } => ProblemKind::Rejected,
+            | RuntimeError::OwnedByOtherState { .. } => ProblemKind::Rejected,
             RuntimeError::NotConnected { .. } => ProblemKind::NotConnected,
             RuntimeError::Failed { .. } => ProblemKind::EngineFailed,
         };

@@ -97,7 +97,7 @@ impl ApiState {
     /// first.
     async fn looked(&self) -> Arc<Snapshot> {
         let mut snapshots = self.controller.snapshots();
-        let first = snapshots.wait_for(|snapshot| snapshot.rounds > 0);
+        let first = snapshots.wait_for(|snapshot| snapshot.passes > 0);
         match tokio::time::timeout(FIRST_LOOK, first).await {
             Ok(Ok(snapshot)) => Arc::clone(&snapshot),
             // The controller has ended, or is slow: what is known is better than nothing.

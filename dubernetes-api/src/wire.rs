@@ -22,7 +22,7 @@ pub use system::{
 };
 
 pub use dubernetes_core::event::Event;
-pub use dubernetes_core::foresee::{Foresight, Step};
+pub use dubernetes_core::forecast::{Forecast, Step};
 pub use dubernetes_core::runtime::{EngineVersion, ExecRequest};
 pub use dubernetes_core::store::Change;
 pub use dubernetes_core::why::{

@@ -21,7 +21,7 @@ async fn becomes(api: &Api, outcome: &str) {
     let what = format!("the wanted revision is {outcome}");
     let reached = api.bed.until(&what, Duration::from_secs(600), |seen| {
         let app = &seen.desired.apps[&app_name("web")];
-        app.course.outcome.as_str() == outcome
+        app.rollout.outcome.as_str() == outcome
     });
     reached.await;
 }
@@ -38,9 +38,9 @@ async fn revisions(api: &Api) -> Vec<Value> {
 /// Number, cause and outcome of each.
 fn courses(revisions: &[Value]) -> Vec<String> {
     let text = |of: &Value, key: &str| of[key].as_str().unwrap().to_owned();
-    let course =
+    let rollout =
         |r: &Value| format!("{}: {}, {}", r["revision"], text(r, "cause"), text(r, "outcome"));
-    revisions.iter().map(course).collect()
+    revisions.iter().map(rollout).collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -121,10 +121,10 @@ async fn a_plan_changes_nothing() {
     assert_eq!(told(&apps[0]), json!(["web", "configured", [change], 1, 2]));
     assert_eq!(told(&apps[1]), json!(["new", "created", [], null, 1]));
     assert_eq!(apps[1]["downtime"], "none");
-    let steps = apps[0]["foresight"]["steps"].as_array().unwrap();
+    let steps = apps[0]["forecast"]["steps"].as_array().unwrap();
     assert!(steps.iter().any(|step| step["action"] == "create"), "{steps:?}");
     assert_eq!(
-        json!([apps[0]["downtime"], apps[0]["foresight"]["fewest_ready"]]),
+        json!([apps[0]["downtime"], apps[0]["forecast"]["fewest_ready"]]),
         json!(["none", 2])
     );
 
@@ -214,7 +214,7 @@ async fn the_status_tells_how_everything_is() {
 async fn away(api: &Api) {
     api.bed.runtime.set_away(true);
     let away = api.bed.until("the engine is away", LIMIT, |seen| {
-        matches!(seen.observed.engine, dubernetes_core::state::Engine::Away { .. })
+        matches!(seen.observed.engine, dubernetes_core::state::EngineStatus::Unreachable { .. })
     });
     away.await;
 }
@@ -411,15 +411,15 @@ fn the_document_knows_every_field_of_the_core() {
     assert_eq!(fields("Why"), keys(&why));
     assert_eq!(fields("WhyLink"), keys(&why["chain"][0]));
     assert_eq!(fields("WhyOutput"), keys(&why["output"]));
-    let step = dubernetes_core::foresee::Step {
+    let step = dubernetes_core::forecast::Step {
         action: String::new(),
         pod: None,
         reason: String::new(),
         ready: 0,
     };
     assert_eq!(fields("Step"), keys(&serde_json::to_value(step).unwrap()));
-    let foresight = dubernetes_core::foresee::Foresight::default();
-    assert_eq!(fields("Foresight"), keys(&serde_json::to_value(foresight).unwrap()));
+    let forecast = dubernetes_core::forecast::Forecast::default();
+    assert_eq!(fields("Forecast"), keys(&serde_json::to_value(forecast).unwrap()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,9 +4,9 @@ use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use dubernetes_core::controller::{Approval, Approve, Next, Snapshot, Step};
+use dubernetes_core::controller::{Approval, Approver, NextStep, PendingStep, Snapshot};
 use dubernetes_core::error::one_line;
-use dubernetes_core::foresee::foresee;
+use dubernetes_core::forecast::forecast;
 use dubernetes_core::plan::Planned;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -52,8 +52,8 @@ impl Prompt {
 }
 
 #[async_trait]
-impl Approve for Prompt {
-    async fn approve(&self, step: Step) -> Approval {
+impl Approver for Prompt {
+    async fn approve(&self, step: PendingStep) -> Approval {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         report::say(&text(&step, number, self.http_port));
         if io::stdin().is_terminal() {
@@ -73,14 +73,14 @@ impl Approve for Prompt {
     }
 }
 
-fn text(step: &Step, number: u32, http_port: u16) -> String {
+fn text(step: &PendingStep, number: u32, http_port: u16) -> String {
     let seen = &step.seen;
     let (reason, action) = match &step.next {
-        Next::Act(planned) => (
+        NextStep::Act(planned) => (
             planned.reason.to_string(),
             format!("{} {}", planned.action.verb(), planned.action.object()),
         ),
-        Next::Route(_) => {
+        NextStep::Route(_) => {
             let routes = routes(seen, http_port);
             ("the ingress serves other routes".to_owned(), format!("route {routes}"))
         }
@@ -149,11 +149,11 @@ fn routes(seen: &Snapshot, http_port: u16) -> String {
 }
 
 /// What else could be done now, what follows from the step, and what is waited for.
-fn then(step: &Step) -> Vec<String> {
+fn then(step: &PendingStep) -> Vec<String> {
     let plan = &step.seen.plan;
     let own = match &step.next {
-        Next::Act(planned) => Some(&**planned),
-        Next::Route(_) => None,
+        NextStep::Act(planned) => Some(&**planned),
+        NextStep::Route(_) => None,
     };
     let others = plan.actions.iter().filter(|planned| Some(*planned) != own);
     let mut lines: Vec<String> = others.take(AHEAD).map(|p| one_line(&p.to_string())).collect();
@@ -168,7 +168,7 @@ fn then(step: &Step) -> Vec<String> {
 /// What the same rules will do after an action, if all goes well.
 fn follows(seen: &Snapshot, planned: &Planned) -> Vec<String> {
     let (Some(app), Some(at)) = (&planned.app, seen.at) else { return Vec::new() };
-    let foreseen = foresee(&seen.desired, &seen.observed, app, at);
+    let foreseen = forecast(&seen.desired, &seen.observed, app, at);
     let (verb, pod) = (planned.action.verb(), planned.action.pod());
     let mut steps = foreseen.steps.iter();
     let found = steps.any(|step| step.action == verb && step.pod.as_deref() == pod);

@@ -219,7 +219,7 @@ impl From<ClientError> for Failure {
 
 /// What can be done about a problem that says no more than what it is.
 fn ways_out(problem: &Problem) -> Vec<String> {
-    if problem.is(ProblemKind::FailedBefore) {
+    if problem.is(ProblemKind::PreviouslyFailed) {
         return vec![RETRY.to_owned()];
     }
     if problem.is(ProblemKind::RouteTaken) {

@@ -11,7 +11,7 @@ use dubernetes_api::server::{About, ApiState, router, serve_unix};
 use dubernetes_api::wire::Mode as Stays;
 use dubernetes_core::app::{InstanceName, PullPolicy};
 use dubernetes_core::clock::SystemClock;
-use dubernetes_core::controller::{Approve, Controller, Mode, Options, Ports};
+use dubernetes_core::controller::{Adapters, Approver, Controller, Mode, Options};
 use dubernetes_core::error::chain;
 use dubernetes_core::replay::Recorder;
 use dubernetes_core::runtime::{ContainerRuntime, RuntimeError};
@@ -64,7 +64,7 @@ pub(crate) struct Parts {
     store: Arc<SqliteStore>,
     runtime: Arc<DockerRuntime>,
     ingress: Arc<NginxIngress>,
-    approve: Option<Arc<dyn Approve>>,
+    approve: Option<Arc<dyn Approver>>,
 }
 
 impl Parts {
@@ -136,7 +136,7 @@ impl Parts {
     }
 
     /// Has somebody asked before each step.
-    pub(crate) fn asking(self, approve: Option<Arc<dyn Approve>>) -> Self {
+    pub(crate) fn asking(self, approve: Option<Arc<dyn Approver>>) -> Self {
         Self { approve, ..self }
     }
 
@@ -152,7 +152,9 @@ impl Parts {
                 Err(Failure::because("this engine cannot be used", &error)
                     .help("update it, or name another one with DOCKER_HOST or DUBERNETES_ENGINE"))
             }
-            Ok(Err(error @ RuntimeError::OtherState { .. })) => Err(of_another_state(&error)),
+            Ok(Err(error @ RuntimeError::OwnedByOtherState { .. })) => {
+                Err(of_another_state(&error))
+            }
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -169,7 +171,7 @@ impl Parts {
         let Self { store, runtime, ingress, approve } = self;
         let clock = Arc::new(SystemClock);
         let mut options = Options::new(settings.instance.clone());
-        options.approve = approve;
+        options.approver = approve;
         options.http_port = args.http_port;
         options.mode = match work {
             Work::Act => Mode::Act,
@@ -178,13 +180,13 @@ impl Parts {
         if work == Work::Act {
             options.recorder = recorder(&settings.places.state_dir);
         }
-        let ports = Ports {
+        let adapters = Adapters {
             runtime: Arc::<DockerRuntime>::clone(&runtime),
             store: Arc::<SqliteStore>::clone(&store),
             ingress,
             clock: Arc::<SystemClock>::clone(&clock),
         };
-        let (controller, handle) = Controller::new(options, ports);
+        let (controller, handle) = Controller::new(options, adapters);
         let about = About {
             instance: settings.instance.clone(),
             version: VERSION.to_owned(),

@@ -65,7 +65,7 @@ fn converged(apps: u32) -> (DesiredState, ObservedState) {
         }
         let mut stored = StoredApp::first(spec, now());
         stored.image_id = Some(ImageId("sha256:app".into()));
-        stored.course.outcome = Outcome::Stable;
+        stored.rollout.outcome = Outcome::Stable;
         desired.apps.insert(stored.spec.name.clone(), stored);
     }
     let table = reconcile(&desired, &observed, now()).routes;
@@ -87,7 +87,7 @@ fn replica(spec: &dubernetes_core::app::AppSpec, app: u32, ordinal: u32) -> Obse
             address,
             port: spec.port,
             restarts: 0,
-            streak: 0,
+            consecutive_restarts: 0,
             last_end: None,
         },
         state: ContainerState::Running { started_at: now() },

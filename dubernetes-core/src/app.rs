@@ -7,8 +7,8 @@
 mod access;
 mod config_file;
 pub(crate) mod content;
-pub(crate) mod echo;
 pub(crate) mod env;
+pub(crate) mod escape;
 mod health;
 mod names;
 mod quantity;
@@ -26,7 +26,7 @@ pub use env::{EnvValue, Environment};
 pub use health::{Check, Health, UrlPath};
 pub use names::{AppName, EnvName, ImageRef, InstanceName};
 pub use quantity::{Cpu, Duration, Memory};
-pub use rollout::{OnFailure, Order, PreDeploy, Rollout, Share};
+pub use rollout::{CountOrPercent, OnFailure, Order, PreDeploy, Rollout};
 pub use rules::{MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, MAX_REPLICAS, Problem};
 pub use volume::{Volume, VolumeSource, system_folder};
 
@@ -160,7 +160,7 @@ impl AppSpec {
     }
 
     /// Takes contents of which only the hash is known from `other`, where it has them.
-    pub fn adopt_contents(&mut self, other: &Self) {
+    pub fn fill_contents_from(&mut self, other: &Self) {
         let known: BTreeMap<ContentHash, Secret> = other
             .references()
             .into_iter()
@@ -181,7 +181,7 @@ impl AppSpec {
     }
 
     /// The fields with a file of which the content is not known, such as `env.PASSWORD`.
-    pub fn without_content(&self) -> Vec<String> {
+    pub fn missing_contents(&self) -> Vec<String> {
         let unknown = |(_, reference): &(_, &FileRef)| reference.known().is_none();
         self.references().into_iter().filter(unknown).map(|(keys, _)| keys.join(".")).collect()
     }

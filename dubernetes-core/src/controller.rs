@@ -4,20 +4,20 @@
 //! seen then. It never sleeps for an app and never waits for an engine call: calls run beside it,
 //! and their results are triggers.
 
+mod approval;
+mod cache;
+mod events;
 mod execute;
-mod memory;
 mod observe;
-mod pace;
 mod pass;
-mod previous;
+mod previous_logs;
 mod probe;
-mod question;
-mod record;
-mod step;
+mod probe_spec;
+mod rate_limit;
 mod tasks;
-mod tear_down;
+mod teardown;
 
-pub use step::{Approval, Approve, Next, Step};
+pub use approval::{Approval, Approver, NextStep, PendingStep};
 
 use std::sync::Arc;
 
@@ -35,16 +35,16 @@ use crate::runtime::{ContainerId, ContainerRuntime, EngineVersion, LogLine};
 use crate::state::{DesiredState, ObservedState};
 use crate::store::Store;
 
-pub use probe::ProbeRecord;
+pub use probe::ProbeResult;
 
 use pass::Pass;
-use previous::Previous;
+use previous_logs::PreviousLogs;
 use probe::ProbeHistory;
 use tasks::{TaskResult, Tasks};
 
 /// The outside world, as the controller sees it.
 #[derive(Debug, Clone)]
-pub struct Ports {
+pub struct Adapters {
     /// The container engine.
     pub runtime: Arc<dyn ContainerRuntime>,
     /// What is desired.
@@ -69,14 +69,14 @@ pub struct Options {
     /// Who keeps the decisions that it makes, wherever their input or their plan is new.
     pub recorder: Option<Arc<dyn Recorder>>,
     /// Who is asked before each step; else nobody is.
-    pub approve: Option<Arc<dyn Approve>>,
+    pub approver: Option<Arc<dyn Approver>>,
 }
 
 impl Options {
     /// The defaults: acts, and lists at least every 15 s; the ingress listens on port 80.
     pub fn new(instance: InstanceName) -> Self {
         let resync = Duration::from_secs(15);
-        Self { instance, mode: Mode::Act, resync, http_port: 80, recorder: None, approve: None }
+        Self { instance, mode: Mode::Act, resync, http_port: 80, recorder: None, approver: None }
     }
 }
 
@@ -93,11 +93,11 @@ pub enum Mode {
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// How many passes there were. 0: nothing is known yet.
-    pub rounds: u64,
+    pub passes: u64,
     /// When the pass began.
     pub at: Option<Timestamp>,
     /// When the next pass begins if nothing happens before.
-    pub next_look: Option<Timestamp>,
+    pub requeue_at: Option<Timestamp>,
     /// What was desired.
     pub desired: DesiredState,
     /// What was observed.
@@ -116,7 +116,7 @@ pub struct ControllerHandle {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     commands: mpsc::UnboundedSender<Command>,
     probes: ProbeHistory,
-    previous: Previous,
+    previous: PreviousLogs,
 }
 
 impl ControllerHandle {
@@ -131,14 +131,14 @@ impl ControllerHandle {
     }
 
     /// The last answers of a replica to probes, oldest first; none of one that is not asked.
-    pub fn probes(&self, id: &ContainerId) -> Vec<ProbeRecord> {
+    pub fn probes(&self, id: &ContainerId) -> Vec<ProbeResult> {
         self.probes.of(id)
     }
 
     /// Asks for a pass now. Changes in the store do so by themselves.
     pub fn wake(&self) {
         // A controller that has ended has nothing to wake.
-        let _ = self.commands.send(Command::Wake);
+        let _ = self.commands.send(Command::RunPass);
     }
 
     /// Has one replica replaced by a new one, by the rules of a rollout. The wish is forgotten
@@ -160,7 +160,7 @@ impl ControllerHandle {
     /// # Errors
     ///
     /// What could not be removed and why, as a sentence fragment.
-    pub async fn tear_down(&self) -> Result<(), String> {
+    pub async fn teardown(&self) -> Result<(), String> {
         let (answer, answered) = oneshot::channel();
         let gone = || "the controller has ended".to_owned();
         self.commands.send(Command::TearDown(answer)).map_err(|_| gone())?;
@@ -171,7 +171,7 @@ impl ControllerHandle {
 /// A wish of a handle.
 #[derive(Debug)]
 enum Command {
-    Wake,
+    RunPass,
     Evict(ContainerId),
     TearDown(oneshot::Sender<Result<(), String>>),
 }
@@ -180,42 +180,42 @@ enum Command {
 #[derive(Debug)]
 pub struct Controller {
     options: Options,
-    ports: Ports,
+    adapters: Adapters,
     commands: mpsc::UnboundedReceiver<Command>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     probes: ProbeHistory,
-    previous: Previous,
+    previous: PreviousLogs,
 }
 
 impl Controller {
     /// A controller that does not run yet, and a handle to it.
-    pub fn new(options: Options, ports: Ports) -> (Self, ControllerHandle) {
+    pub fn new(options: Options, adapters: Adapters) -> (Self, ControllerHandle) {
         let (commands_in, commands) = mpsc::unbounded_channel();
         let (snapshots, snapshots_out) = watch::channel(Arc::new(Snapshot::default()));
         let probes = ProbeHistory::default();
-        let previous = Previous::default();
+        let previous = PreviousLogs::default();
         let handle = ControllerHandle {
             snapshots: snapshots_out,
             commands: commands_in,
             probes: probes.clone(),
             previous: previous.clone(),
         };
-        (Self { options, ports, commands, snapshots, probes, previous }, handle)
+        (Self { options, adapters, commands, snapshots, probes, previous }, handle)
     }
 
     /// Works until `stop` is cancelled. Then it ends at once and leaves everything as it is:
     /// replicas and ingress go on, and the next controller takes them over.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { options, ports, mut commands, snapshots, probes, previous } = self;
+        let Self { options, adapters, mut commands, snapshots, probes, previous } = self;
         let looked = snapshots.subscribe();
         let (results_in, mut results) = mpsc::unbounded_channel();
-        let mut changes = ports.store.watch();
-        let mut tasks = Tasks::new(results_in, ports.clone(), options.clone(), previous.clone());
+        let mut changes = adapters.store.watch();
+        let mut tasks = Tasks::new(results_in, adapters.clone(), options.clone(), previous.clone());
         tasks.follow_events();
-        let mut pass = Pass::new(options, ports, snapshots, probes);
+        let mut pass = Pass::new(options, adapters, snapshots, probes);
         let mut next = Instant::now();
         loop {
-            let wake = tokio::select! {
+            let trigger = tokio::select! {
                 // In this order, so that equal runs on virtual time are equal. None is left out
                 // for long: what ends late in the list is done by every pass as well.
                 biased;
@@ -223,18 +223,18 @@ impl Controller {
                 () = stop.cancelled() => break,
                 // Cancel-safe: a message that was not received stays in the channel. A closed
                 // channel means that nobody can wish anything any more.
-                Some(command) = commands.recv() => Wake::Command(command),
+                Some(command) = commands.recv() => Trigger::Command(command),
                 // Cancel-safe as above; the sender lives as long as the tasks do.
-                Some(result) = results.recv() => Wake::Result(Box::new(result)),
+                Some(result) = results.recv() => Trigger::Result(Box::new(result)),
                 // Cancel-safe: an unseen change stays unseen.
-                Ok(()) = changes.changed() => Wake::StoreChanged,
+                Ok(()) = changes.changed() => Trigger::StoreChanged,
                 // Cancel-safe: time passes anyway.
-                () = tokio::time::sleep_until(next) => Wake::Time,
+                () = tokio::time::sleep_until(next) => Trigger::Time,
             };
-            let mut look = pass.absorb(wake, &mut tasks).await;
+            let mut look = pass.handle_trigger(trigger, &mut tasks).await;
             // What came in the meantime is part of the same pass.
             while let Ok(result) = results.try_recv() {
-                look |= pass.absorb(Wake::Result(Box::new(result)), &mut tasks).await;
+                look |= pass.handle_trigger(Trigger::Result(Box::new(result)), &mut tasks).await;
             }
             if look {
                 changes.borrow_and_update();
@@ -249,7 +249,7 @@ impl Controller {
 
 /// Why the loop woke.
 #[derive(Debug)]
-enum Wake {
+enum Trigger {
     Command(Command),
     Result(Box<TaskResult>),
     StoreChanged,

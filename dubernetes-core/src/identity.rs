@@ -19,7 +19,7 @@ pub fn pod_name(app: &AppName, ordinal: u32) -> String {
 }
 
 /// How the container of the command before a revision is shown: `APP-pre-deploy`.
-pub fn job_pod_name(app: &AppName) -> String {
+pub fn pre_deploy_pod_name(app: &AppName) -> String {
     format!("{app}-pre-deploy")
 }
 
@@ -38,9 +38,14 @@ pub fn container_name(
 
 /// The name of the container that runs the command before a revision, with `.TRIES` behind it once
 /// it got another chance.
-pub fn job_name(instance: &InstanceName, app: &AppName, revision: u64, tries: u32) -> String {
+pub fn pre_deploy_name(
+    instance: &InstanceName,
+    app: &AppName,
+    revision: u64,
+    attempts: u32,
+) -> String {
     let base = format!("dubernetes.{instance}.{app}.pre-deploy.r{revision}");
-    if tries == 0 { base } else { format!("{base}.{tries}") }
+    if attempts == 0 { base } else { format!("{base}.{attempts}") }
 }
 
 /// The ingress container's name.
@@ -62,20 +67,20 @@ pub fn volume_name(instance: &InstanceName, app: &AppName, volume: &str) -> Stri
 /// `access`, `rollout` and `stop.drain`, which change without replacing a replica.
 pub fn spec_hash(spec: &AppSpec) -> String {
     let mut frozen = spec.clone();
-    keep_unfrozen(&mut frozen, &AppSpec::new(spec.name.clone(), spec.image.clone()));
+    copy_mutable_fields(&mut frozen, &AppSpec::new(spec.name.clone(), spec.image.clone()));
     // A specification has no map with keys that are not text, so it always serializes.
     short_hash(&serde_json::to_string(&frozen).unwrap_or_default())
 }
 
-/// The hash of a revision: of its specification, and of the salt that tells it from one before a
+/// The hash of a revision: of its specification, and of the restart_nonce that tells it from one before a
 /// restart; 0 for none.
-pub fn content_hash(spec: &AppSpec, salt: u64) -> String {
+pub fn content_hash(spec: &AppSpec, restart_nonce: u64) -> String {
     let hash = spec_hash(spec);
-    if salt == 0 { hash } else { short_hash(&format!("{hash}:{salt}")) }
+    if restart_nonce == 0 { hash } else { short_hash(&format!("{hash}:{restart_nonce}")) }
 }
 
 /// Sets what is no part of a revision to what it is in `other`.
-pub(crate) fn keep_unfrozen(spec: &mut AppSpec, other: &AppSpec) {
+pub(crate) fn copy_mutable_fields(spec: &mut AppSpec, other: &AppSpec) {
     spec.replicas = other.replicas;
     spec.access.clone_from(&other.access);
     spec.rollout.clone_from(&other.rollout);
@@ -92,7 +97,7 @@ fn short_hash(text: &str) -> String {
 /// spare.
 const FIRST_REPLICA: u32 = 16;
 /// So many addresses at the end are left for containers that others attach to the network.
-const LEFT_TO_ENGINE: u32 = 64;
+const ENGINE_RESERVED: u32 = 64;
 
 /// The address of the ingress container: the second of the subnet, after the gateway.
 pub fn ingress_address(subnet: Ipv4Net) -> Ipv4Addr {
@@ -101,13 +106,13 @@ pub fn ingress_address(subnet: Ipv4Net) -> Ipv4Addr {
 
 /// The part of the subnet from which the engine may give out addresses by itself: the last 64.
 pub fn engine_range(subnet: Ipv4Net) -> Ipv4Net {
-    let start = offset(subnet, size(subnet).saturating_sub(LEFT_TO_ENGINE));
+    let start = offset(subnet, size(subnet).saturating_sub(ENGINE_RESERVED));
     Ipv4Net::new(start, 26).unwrap_or(subnet)
 }
 
 /// How many addresses a subnet has for replicas.
 pub fn capacity(subnet: Ipv4Net) -> u32 {
-    size(subnet).saturating_sub(FIRST_REPLICA + LEFT_TO_ENGINE)
+    size(subnet).saturating_sub(FIRST_REPLICA + ENGINE_RESERVED)
 }
 
 /// The first free address for a replica, looking from a place that its identity gives; `None`
@@ -130,7 +135,7 @@ pub fn pick_address(
 }
 
 /// The environment that every replica gets beside its own.
-pub(crate) fn own_env(app: &AppName, ordinal: u32, revision: u64) -> BTreeMap<String, String> {
+pub(crate) fn injected_env(app: &AppName, ordinal: u32, revision: u64) -> BTreeMap<String, String> {
     [
         ("DUBERNETES_APP", app.to_string()),
         ("DUBERNETES_REPLICA", pod_name(app, ordinal)),

@@ -33,7 +33,7 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// Those of [`IngressError`]; the last good table is still served wherever the proxy runs.
-    async fn apply(&self, table: &RouteTable) -> Result<Applied, IngressError>;
+    async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError>;
 
     /// What the proxy serves now, read from the proxy itself, so that a restarted caller knows.
     async fn observe(&self) -> Result<ObservedIngress, IngressError>;
@@ -44,7 +44,7 @@ pub trait Ingress: fmt::Debug + Send + Sync {
 
     /// Puts back what somebody else changed in the configuration of a running proxy, and has the proxy
     /// read it again; whether there was anything. Cheap where there is not: for now and then.
-    async fn mend(&self) -> Result<bool, IngressError>;
+    async fn repair(&self) -> Result<bool, IngressError>;
 
     /// Takes the proxy away. A missing one is success.
     async fn remove(&self) -> Result<(), IngressError>;
@@ -109,7 +109,7 @@ impl RouteTable {
 
 /// What [`Ingress::apply`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied {
+pub struct ApplyOutcome {
     /// Whether anything had to be changed in the proxy.
     pub changed: bool,
     /// Apps whose routes the proxy refused, with its text; their last good routes are served on.

@@ -55,7 +55,7 @@ pub struct ReplicaLabels {
     /// How often it was restarted.
     pub restarts: u32,
     /// How many restarts came in a row.
-    pub streak: u32,
+    pub consecutive_restarts: u32,
     /// How the container before it ended, as a sentence fragment, if it is a restart.
     pub last_end: Option<String>,
 }
@@ -72,7 +72,7 @@ impl ReplicaLabels {
             (ADDRESS, self.address.to_string()),
             (PORT, self.port.to_string()),
             (RESTARTS, self.restarts.to_string()),
-            (STREAK, self.streak.to_string()),
+            (STREAK, self.consecutive_restarts.to_string()),
         ]
         .into_iter()
         .chain(self.image.as_ref().map(|image| (IMAGE, image.to_string())))
@@ -99,7 +99,7 @@ impl ReplicaLabels {
             address: read(labels, ADDRESS)?,
             port: read(labels, PORT)?,
             restarts: read(labels, RESTARTS)?,
-            streak: read(labels, STREAK)?,
+            consecutive_restarts: read(labels, STREAK)?,
             last_end: labels.get(LAST_END).cloned(),
         })
     }
@@ -107,13 +107,13 @@ impl ReplicaLabels {
 
 /// The labels of a container that runs the command before a revision, typed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobLabels {
+pub struct PreDeployLabels {
     /// Whose revision it is.
     pub app: AppName,
     /// The revision.
     pub revision: u64,
     /// How often the revision had got another chance by then.
-    pub tries: u32,
+    pub attempts: u32,
     /// Its address on the instance's network.
     pub address: Ipv4Addr,
 }
@@ -121,7 +121,7 @@ pub struct JobLabels {
 /// What [`COMPONENT`] says of such a container.
 const PRE_DEPLOY: &str = "pre-deploy";
 
-impl JobLabels {
+impl PreDeployLabels {
     /// As the engine keeps them, with the owner's.
     pub fn to_map(&self, instance: &InstanceName) -> BTreeMap<String, String> {
         [
@@ -129,7 +129,7 @@ impl JobLabels {
             (COMPONENT, PRE_DEPLOY.to_owned()),
             (APP, self.app.to_string()),
             (REVISION, self.revision.to_string()),
-            (RESTARTS, self.tries.to_string()),
+            (RESTARTS, self.attempts.to_string()),
             (ADDRESS, self.address.to_string()),
         ]
         .into_iter()
@@ -148,7 +148,7 @@ impl JobLabels {
             Ok(Self {
                 app: read(labels, APP)?,
                 revision: read(labels, REVISION)?,
-                tries: read(labels, RESTARTS)?,
+                attempts: read(labels, RESTARTS)?,
                 address: read(labels, ADDRESS)?,
             })
         })
@@ -180,7 +180,7 @@ mod tests {
             address: Ipv4Addr::new(10, 1, 0, 9),
             port: 80,
             restarts: 7,
-            streak: 4,
+            consecutive_restarts: 4,
             last_end: Some("exit code 1 after 0.4s".into()),
         };
         let mut map = labels.to_map(&InstanceName::default());

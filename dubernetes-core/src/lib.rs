@@ -8,7 +8,7 @@ pub mod error;
 pub mod event;
 #[cfg(feature = "fakes")]
 pub mod fakes;
-pub mod foresee;
+pub mod forecast;
 pub mod identity;
 pub mod ingress;
 pub mod labels;

@@ -39,7 +39,7 @@ use crate::error::one_line;
 use check::Checked;
 use diagnostic::OtherPlace;
 use excerpt::Excerpt;
-use node::{Fault, Node, Place};
+use node::{Node, Place, RawDiagnostic};
 
 /// The largest file, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -167,7 +167,7 @@ pub fn from_json(body: &[u8]) -> Result<AppSpec, JsonError> {
     let root = json::read(body)?;
     let Checked { spec, faults, .. } = check::check(&root, None);
     spec.ok_or_else(|| {
-        let problem = |fault: Fault| BodyProblem {
+        let problem = |fault: RawDiagnostic| BodyProblem {
             pointer: root.pointer(&fault.path),
             problem: Problem { path: fault.path, message: fault.message, hint: fault.hint },
         };
@@ -201,7 +201,7 @@ struct Document {
 #[derive(Debug, Default)]
 struct Found {
     documents: Vec<Document>,
-    faults: Vec<(usize, Fault)>,
+    faults: Vec<(usize, RawDiagnostic)>,
 }
 
 impl Found {
@@ -213,8 +213,10 @@ impl Found {
         let yaml::Documents { roots, faults } = yaml::read(text);
         if roots.is_empty() && faults.is_empty() {
             let hint = "begin with `name: myapp` and `image: myapp-image:1.5`";
-            self.faults
-                .push((index, Fault::new(Place::FILE, "", "there is no app in the file", hint)));
+            self.faults.push((
+                index,
+                RawDiagnostic::new(Place::FILE, "", "there is no app in the file", hint),
+            ));
         }
         self.faults.extend(faults.into_iter().map(|fault| (index, fault)));
         for root in roots {
@@ -248,7 +250,7 @@ impl Found {
 }
 
 /// Adds the source's name and line to a fault.
-fn locate(sources: &[Source], index: usize, fault: Fault) -> Diagnostic {
+fn locate(sources: &[Source], index: usize, fault: RawDiagnostic) -> Diagnostic {
     let name = |index: usize| sources.get(index).map(Source::shown_name).unwrap_or_default();
     let other = fault.other.map(|other| {
         let source = other.source.unwrap_or(index);

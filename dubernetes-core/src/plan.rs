@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
 use crate::ingress::RouteTable;
-use crate::labels::{JobLabels, ReplicaLabels};
+use crate::labels::{PreDeployLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerRequest};
-use crate::state::Failure;
+use crate::state::CallFailure;
 
 /// The result of one pass. Every action in it is safe now, in any order and with any part of
 /// the others failed or left out.
@@ -38,7 +38,7 @@ pub struct Plan {
 
 impl Plan {
     /// When to look again if nothing happens before: the earliest time that anything waits for.
-    pub fn next_look(&self) -> Option<Timestamp> {
+    pub fn requeue_at(&self) -> Option<Timestamp> {
         self.waiting.iter().filter_map(|waiting| waiting.until).min()
     }
 }
@@ -73,7 +73,7 @@ pub enum Action {
     /// Create a replica's container.
     Create(Box<ReplicaPlan>),
     /// Create the container of the command before a revision.
-    CreateJob(Box<JobPlan>),
+    CreatePreDeploy(Box<PreDeployPlan>),
     /// Start a container that was created.
     Start {
         /// The container.
@@ -100,28 +100,28 @@ pub enum Action {
         pod: String,
     },
     /// Drop the tombstone of an app of which nothing is left.
-    Forget {
+    PurgeTombstone {
         /// The app.
         app: AppName,
     },
     /// Record what the rollout of an app's present revision has come to.
-    Conclude {
+    RecordRollout {
         /// The app.
         app: AppName,
         /// The revision.
         revision: u64,
         /// What it has come to.
-        verdict: Verdict,
+        result: RolloutResult,
     },
 }
 
 /// What a rollout has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RolloutResult {
     /// The command before it succeeded.
     PreDeployed {
         /// Its container, of which the last lines are kept.
-        job: ContainerId,
+        container: ContainerId,
     },
     /// All wanted replicas are ready, and no older one is left.
     Complete,
@@ -132,7 +132,7 @@ pub enum Verdict {
         /// Why, as a sentence fragment.
         reason: String,
         /// The pod that shows it, and its container, of which the last lines are kept.
-        shown_by: Option<(String, ContainerId)>,
+        evidence: Option<(String, ContainerId)>,
         /// The revision that takes its place again, if one does.
         roll_back_to: Option<u64>,
         /// The newest revision seen on containers.
@@ -142,11 +142,11 @@ pub enum Verdict {
 
 /// The command before a revision, as a container to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobPlan {
+pub struct PreDeployPlan {
     /// How it is shown, such as `web-pre-deploy`.
     pub pod: String,
     /// Whose it is.
-    pub labels: JobLabels,
+    pub labels: PreDeployLabels,
     /// The container to create, labels included.
     pub request: ContainerRequest,
 }
@@ -164,7 +164,7 @@ pub struct ReplicaPlan {
 
 /// The identity of a call, for the memory of what is under way and what failed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum CallKey {
+pub enum OperationKey {
     /// [`Action::EnsureNetwork`].
     Network,
     /// [`Action::EnsureImage`].
@@ -185,8 +185,8 @@ pub enum CallKey {
         /// The address that was planned for it.
         address: Ipv4Addr,
     },
-    /// [`Action::CreateJob`].
-    CreateJob {
+    /// [`Action::CreatePreDeploy`].
+    CreatePreDeploy {
         /// The app.
         app: AppName,
         /// The revision.
@@ -196,10 +196,10 @@ pub enum CallKey {
     },
     /// [`Action::Start`], [`Action::Stop`] and [`Action::Remove`].
     Container(ContainerId),
-    /// [`Action::Forget`].
-    Forget(AppName),
-    /// [`Action::Conclude`].
-    Conclude {
+    /// [`Action::PurgeTombstone`].
+    PurgeTombstone(AppName),
+    /// [`Action::RecordRollout`].
+    RecordRollout {
         /// The app.
         app: AppName,
         /// The revision.
@@ -209,15 +209,15 @@ pub enum CallKey {
     Routes,
 }
 
-impl CallKey {
+impl OperationKey {
     /// The app that the call is for; `None` where the key does not say.
     pub fn app(&self) -> Option<&AppName> {
         match self {
             Self::Image { app, .. }
             | Self::Create { app, .. }
-            | Self::CreateJob { app, .. }
-            | Self::Forget(app)
-            | Self::Conclude { app, .. } => Some(app),
+            | Self::CreatePreDeploy { app, .. }
+            | Self::PurgeTombstone(app)
+            | Self::RecordRollout { app, .. } => Some(app),
             Self::Network | Self::Container(_) | Self::Routes => None,
         }
     }
@@ -230,8 +230,8 @@ impl CallKey {
                 Self::Create { app: b, ordinal: j, revision: s, .. },
             ) => a == b && i == j && r == s,
             (
-                Self::CreateJob { app: a, revision: r, .. },
-                Self::CreateJob { app: b, revision: s, .. },
+                Self::CreatePreDeploy { app: a, revision: r, .. },
+                Self::CreatePreDeploy { app: b, revision: s, .. },
             ) => a == b && r == s,
             _ => self == other,
         }
@@ -240,29 +240,29 @@ impl CallKey {
 
 impl Action {
     /// The identity of the call that carries this out.
-    pub fn key(&self) -> CallKey {
+    pub fn key(&self) -> OperationKey {
         match self {
-            Self::EnsureNetwork => CallKey::Network,
+            Self::EnsureNetwork => OperationKey::Network,
             Self::EnsureImage { app, revision, .. } => {
-                CallKey::Image { app: app.clone(), revision: *revision }
+                OperationKey::Image { app: app.clone(), revision: *revision }
             }
-            Self::Create(replica) => CallKey::Create {
+            Self::Create(replica) => OperationKey::Create {
                 app: replica.labels.app.clone(),
                 ordinal: replica.labels.ordinal,
                 revision: replica.labels.revision,
                 address: replica.labels.address,
             },
             Self::Start { id, .. } | Self::Stop { id, .. } | Self::Remove { id, .. } => {
-                CallKey::Container(id.clone())
+                OperationKey::Container(id.clone())
             }
-            Self::CreateJob(job) => CallKey::CreateJob {
+            Self::CreatePreDeploy(job) => OperationKey::CreatePreDeploy {
                 app: job.labels.app.clone(),
                 revision: job.labels.revision,
                 address: job.labels.address,
             },
-            Self::Forget { app } => CallKey::Forget(app.clone()),
-            Self::Conclude { app, revision, .. } => {
-                CallKey::Conclude { app: app.clone(), revision: *revision }
+            Self::PurgeTombstone { app } => OperationKey::PurgeTombstone(app.clone()),
+            Self::RecordRollout { app, revision, .. } => {
+                OperationKey::RecordRollout { app: app.clone(), revision: *revision }
             }
         }
     }
@@ -280,25 +280,25 @@ pub enum Reason {
     /// Fewer replicas exist than are wanted.
     BelowReplicas {
         /// So many are wanted.
-        want: u32,
+        desired: u32,
         /// So many exist.
-        have: u32,
+        existing: u32,
     },
     /// More replicas exist than are wanted.
     AboveReplicas {
         /// So many are wanted.
-        want: u32,
+        desired: u32,
         /// So many exist.
-        have: u32,
+        existing: u32,
     },
     /// Replicas of an older revision exist.
     NewRevision {
         /// The revision that is wanted.
         revision: u64,
         /// So many of it exist.
-        have: u32,
+        existing: u32,
         /// So many are wanted.
-        want: u32,
+        desired: u32,
     },
     /// A replica of the wanted revision takes its place.
     Replaced {
@@ -341,14 +341,14 @@ pub enum Reason {
         revision: u64,
     },
     /// The command before a revision has had its time.
-    TookTooLong {
+    TimedOut {
         /// So much.
         limit: Duration,
     },
     /// The command before a revision has ended, or is not needed any more.
-    JobOver,
+    PreDeployDone,
     /// A rollout has come to this.
-    Concluded {
+    RolloutRecorded {
         /// The revision.
         revision: u64,
         /// As a sentence fragment.
@@ -383,14 +383,14 @@ pub struct Waiting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wait {
     /// A call for it is under way.
-    UnderWay,
+    InProgress,
     /// A running replica is not ready.
     Ready {
         /// What the last probe got.
         reason: String,
     },
     /// The ingress has not acknowledged a table without this replica.
-    Unrouted,
+    AwaitingUnroute,
     /// Requests to the replica may be under way.
     Drained {
         /// Its address; the caller finds out and tells by [`crate::state::ObservedState::drains`].
@@ -404,7 +404,7 @@ pub enum Wait {
         restarts: u32,
     },
     /// The next try of a call that failed.
-    Retry(Failure),
+    Retry(CallFailure),
     /// As many replicas are up as are allowed at one time.
     SurgeLimit {
         /// So many.
@@ -421,15 +421,15 @@ pub enum Wait {
     /// The revision counts as stable if no replica exits until then.
     Stable,
     /// The rollout is paused, or has failed: no replica is replaced by a newer revision.
-    Held {
-        /// Whether a user paused it.
-        paused: bool,
+    Paused {
+        /// Whether a user paused the rollout; otherwise it failed with `on_failure: pause`.
+        by_user: bool,
     },
 }
 
 impl Wait {
     /// Whether nothing is missing while it lasts.
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_steady(&self) -> bool {
         matches!(self, Self::Deadline | Self::Stable)
     }
 }

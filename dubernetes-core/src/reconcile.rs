@@ -5,19 +5,19 @@
 //! of the others in the same plan: nothing is created in the hope that a removal succeeds.
 
 mod app;
-mod budget;
+mod backoff;
+mod classify;
+mod context;
 mod create;
 mod garbage;
-mod gate;
-mod growth;
-mod job;
+mod limits;
+mod pre_deploy;
 mod restart;
-mod retire;
-mod rollout;
+mod rollout_status;
 mod routes;
+mod scale_up;
 mod status;
-mod verdict;
-mod view;
+mod terminate;
 
 pub use restart::back_off;
 pub(crate) use restart::{KILLED, exit, span};
@@ -26,8 +26,8 @@ pub(crate) use routes::conflicts;
 use jiff::Timestamp;
 
 use crate::plan::Plan;
-use crate::state::{DesiredState, Engine, ObservedState};
-use view::World;
+use crate::state::{DesiredState, EngineStatus, ObservedState};
+use context::Context;
 
 /// What to do now, what to wait for, what is blocked, what to route, and how each app is.
 ///
@@ -35,21 +35,21 @@ use view::World;
 /// yields no action. While the engine is away nothing is planned, and the routes stay as they are.
 pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    let mut world = World::new(desired, observed, now);
+    let mut context = Context::new(desired, observed, now);
     let conflicts = conflicts(desired);
     for (name, stored) in &desired.apps {
         let taken = conflicts.get(name);
-        app::plan(&mut world, stored, taken, &mut plan);
+        app::plan(&mut context, stored, taken, &mut plan);
     }
     for (name, tombstone) in &desired.tombstones {
         if !desired.apps.contains_key(name) {
-            garbage::deleted(&world, name, tombstone, &mut plan);
+            garbage::deleted(&context, name, tombstone, &mut plan);
         }
     }
-    garbage::orphans(&world, &mut plan);
-    job::garbage(&world, &mut plan);
+    garbage::orphans(&context, &mut plan);
+    pre_deploy::garbage(&context, &mut plan);
     routes::order(&mut plan.routes);
-    if let Engine::Away { .. } = observed.engine {
+    if let EngineStatus::Unreachable { .. } = observed.engine {
         plan.actions.clear();
         plan.waiting.clear();
         plan.routes = observed.ingress.table().cloned().unwrap_or_default();

@@ -54,22 +54,22 @@ impl Decision {
     /// `mask` gives different texts for different values.
     pub fn mask_environment(&mut self, mask: impl Fn(&str) -> String) {
         let apps = self.desired.apps.values_mut();
-        let apps = apps.map(|stored| (&mut stored.spec, &mut stored.course));
+        let apps = apps.map(|stored| (&mut stored.spec, &mut stored.rollout));
         let revisions = self.desired.revisions.values_mut().flatten();
-        let revisions = revisions.map(|kept| (&mut kept.spec, &mut kept.course));
+        let revisions = revisions.map(|kept| (&mut kept.spec, &mut kept.rollout));
         let mut hashes = BTreeMap::new();
-        for (spec, course) in apps.chain(revisions) {
-            let before = content_hash(spec, course.salt);
+        for (spec, rollout) in apps.chain(revisions) {
+            let before = content_hash(spec, rollout.restart_nonce);
             mask_spec(spec, &mask);
             // What a command has printed may be anything.
-            course.pre_deploy_log.clear();
-            if let Outcome::Failed(failure) = &mut course.outcome {
+            rollout.pre_deploy_log.clear();
+            if let Outcome::Failed(failure) = &mut rollout.outcome {
                 failure.log.clear();
             }
-            if let RevisionCause::RollBack { failure, .. } = &mut course.cause {
+            if let RevisionCause::RollBack { failure, .. } = &mut rollout.cause {
                 failure.log.clear();
             }
-            hashes.insert(before, content_hash(spec, course.salt));
+            hashes.insert(before, content_hash(spec, rollout.restart_nonce));
         }
         for replica in &mut self.observed.replicas {
             if let Some(masked) = hashes.get(&replica.labels.spec_hash) {

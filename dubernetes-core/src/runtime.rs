@@ -44,7 +44,7 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     async fn ensure_network(&self, instance: &InstanceName) -> Result<Network, RuntimeError>;
 
     /// The instance's network, or `None` if it does not exist. One that was made from another state,
-    /// which is still there, is [`RuntimeError::OtherState`].
+    /// which is still there, is [`RuntimeError::OwnedByOtherState`].
     async fn find_network(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError>;
 
     /// Removes the instance's network. A missing one is success.
@@ -251,7 +251,7 @@ pub enum RuntimeError {
         "the instance `{instance}` on this engine belongs to the orchestrator whose state is in \
          `{folder}`"
     )]
-    OtherState {
+    OwnedByOtherState {
         /// The instance.
         instance: InstanceName,
         /// The other one's state folder.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::echo::quoted;
+use crate::app::escape::quoted;
 
 /// What the labels of an app must say: every requirement, joined by commas.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, AppSpec, HostName, InstanceName, RoutePath};
 use crate::ingress::ObservedIngress;
-use crate::labels::{JobLabels, ReplicaLabels};
-use crate::plan::CallKey;
+use crate::labels::{PreDeployLabels, ReplicaLabels};
+use crate::plan::OperationKey;
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
 use crate::store::{Revision, StoredApp, StoredState, Tombstone};
 
@@ -43,13 +43,13 @@ impl DesiredState {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedState {
     /// Whether the engine answers.
-    pub engine: Engine,
+    pub engine: EngineStatus,
     /// The instance's network, if it exists.
     pub network: Option<Network>,
     /// Our replicas, in any order and any state.
     pub replicas: Vec<ObservedReplica>,
     /// Containers that run the command before a revision, in any order and any state.
-    pub jobs: Vec<ObservedJob>,
+    pub pre_deploys: Vec<ObservedPreDeploy>,
     /// Containers with our instance's label whose other labels cannot be read, with the reason.
     pub unreadable: BTreeMap<ContainerId, String>,
     /// What the ingress serves.
@@ -57,10 +57,10 @@ pub struct ObservedState {
     /// Addresses that have left the acknowledged table and may still have requests under way.
     pub drains: BTreeMap<Ipv4Addr, Drain>,
     /// Calls that are under way now.
-    pub under_way: BTreeSet<CallKey>,
+    pub in_flight: BTreeSet<OperationKey>,
     /// Calls that failed and have not succeeded since.
     #[serde(with = "pairs")]
-    pub failures: BTreeMap<CallKey, Failure>,
+    pub failures: BTreeMap<OperationKey, CallFailure>,
     /// Apps whose routes the ingress refused, and why: it serves their last good ones.
     #[serde(default)]
     pub quarantined: BTreeMap<AppName, String>,
@@ -68,15 +68,15 @@ pub struct ObservedState {
     pub evicted: BTreeSet<ContainerId>,
     /// Why we stopped replicas that are to come back: their exit code says nothing.
     #[serde(default)]
-    pub stopped_for: BTreeMap<ContainerId, String>,
+    pub stop_reasons: BTreeMap<ContainerId, String>,
     /// When running replicas that are not ready any more were ready last.
     #[serde(default)]
-    pub ready_until: BTreeMap<ContainerId, Timestamp>,
+    pub last_ready_at: BTreeMap<ContainerId, Timestamp>,
     /// Since when there is somebody who acts: the start of the orchestrator, the return of the
     /// engine, or the last answer of whoever is asked before each step. Deadlines begin then at the
     /// earliest; `None` is as good as long ago.
     #[serde(default)]
-    pub acting_since: Option<Timestamp>,
+    pub active_since: Option<Timestamp>,
 }
 
 /// A map as a list of pairs, for formats whose keys are text.
@@ -85,10 +85,10 @@ mod pairs {
 
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    use super::{CallKey, Failure};
+    use super::{CallFailure, OperationKey};
 
     pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<CallKey, Failure>,
+        map: &BTreeMap<OperationKey, CallFailure>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(map)
@@ -96,19 +96,19 @@ mod pairs {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<BTreeMap<CallKey, Failure>, D::Error> {
-        Ok(Vec::<(CallKey, Failure)>::deserialize(deserializer)?.into_iter().collect())
+    ) -> Result<BTreeMap<OperationKey, CallFailure>, D::Error> {
+        Ok(Vec::<(OperationKey, CallFailure)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 
 /// Whether the engine answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Engine {
+pub enum EngineStatus {
     /// It does; the rest of the observed state is fresh.
     #[default]
-    Answering,
+    Reachable,
     /// It does not; the rest is what was last seen.
-    Away {
+    Unreachable {
         /// Since when.
         since: Timestamp,
         /// The error's text.
@@ -149,11 +149,11 @@ impl ObservedReplica {
 
 /// A container that runs the command before a revision, as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObservedJob {
+pub struct ObservedPreDeploy {
     /// The engine's id.
     pub id: ContainerId,
     /// Our labels.
-    pub labels: JobLabels,
+    pub labels: PreDeployLabels,
     /// What its container does.
     pub state: ContainerState,
 }
@@ -202,7 +202,7 @@ pub struct Drain {
 
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct CallFailure {
     /// How often in a row.
     pub count: u32,
     /// When it failed last.
@@ -217,9 +217,9 @@ pub struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// It may go away by itself.
-    Passing,
+    Transient,
     /// A person has to act.
-    Lasting,
+    Permanent,
     /// The image that the revision was resolved to is no longer on the engine.
     ImageGone,
     /// A person has to act: neither the engine nor the registry has the image.

@@ -3,15 +3,17 @@
 //! The store holds what users asked for, its revisions, and events. It holds nothing about
 //! containers: the engine and its labels are the truth about what runs.
 
-mod course;
-mod fold;
+mod dedup;
 mod put;
-mod revise;
+mod rollout;
+mod rollout_command;
 
-pub use course::{Course, Outcome, RevisionCause, RevisionFailure};
-pub use fold::{FOLD_WINDOW, record, record_again};
-pub use put::{Before, Decided, decide_put};
-pub use revise::{Mark, Revise, Wish, decide_mark, decide_revise};
+pub use dedup::{DEDUP_WINDOW, merge, record};
+pub use put::{Existing, PutDecision, decide_put};
+pub use rollout::{Outcome, RevisionCause, RevisionFailure, RevisionRollout};
+pub use rollout_command::{
+    RolloutAction, RolloutCommand, RolloutUpdate, apply_rollout_update, decide_rollout_command,
+};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,22 +53,22 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// [`StoreError::StaleGeneration`] if `expected_generation` is given and is not the present
     /// one (0 means: must not exist); [`StoreError::RouteTaken`] if another app answers under the
-    /// same host and path; [`StoreError::FailedBefore`] if the specification makes up the content of
+    /// same host and path; [`StoreError::PreviouslyFailed`] if the specification makes up the content of
     /// a revision that has failed, and `retry` is not set.
     async fn put(&self, put: PutApp) -> Result<Put, StoreError>;
 
     /// Does what a user wishes for an app beside a new specification. A wish that is fulfilled
     /// already is [`Change::Unchanged`]. Missing or being deleted: [`StoreError::NotFound`]; without a revision to
     /// go back to: [`StoreError::NoRevision`].
-    async fn revise(&self, revise: Revise) -> Result<Put, StoreError>;
+    async fn update_rollout(&self, update_rollout: RolloutCommand) -> Result<Put, StoreError>;
 
     /// Records what the rollout of the present revision has come to. About a revision that is not
     /// the present one, or a missing app, nothing is recorded.
-    async fn mark(
+    async fn record_rollout(
         &self,
         name: &AppName,
         revision: u64,
-        mark: &Mark,
+        update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
@@ -76,13 +78,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Everything that is desired, at one moment.
     async fn list(&self) -> Result<StoredState, StoreError>;
 
-    /// Marks an app as deleted; a tombstone stays until [`Store::forget`]. Missing or already
+    /// Marks an app as deleted; a tombstone stays until [`Store::purge`]. Missing or already
     /// being deleted: [`StoreError::NotFound`].
     async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError>;
 
     /// Drops a tombstone and all rows of that app but its events. Without a tombstone of that
     /// name, nothing happens.
-    async fn forget(&self, name: &AppName) -> Result<(), StoreError>;
+    async fn purge(&self, name: &AppName) -> Result<(), StoreError>;
 
     /// Records which image a revision runs. A revision that has one already, or that is gone,
     /// is left as it is unless `replace` is set.
@@ -176,16 +178,16 @@ pub struct StoredApp {
     /// The image that this revision runs, once it is resolved.
     pub image_id: Option<ImageId>,
     /// Containers of this and lower revisions belong to a life of the name that was deleted.
-    pub removed_through: u64,
+    pub deleted_through: u64,
     /// When this life of the name began.
     pub created_at: Timestamp,
     /// When the specification last changed.
     pub updated_at: Timestamp,
     /// How the revision came to be, and what became of it.
-    pub course: Course,
+    pub rollout: RevisionRollout,
     /// Since when the rollout of the revision is under way: when it was made, or when it last
     /// got another chance.
-    pub course_since: Timestamp,
+    pub rollout_started_at: Timestamp,
     /// Whether no replica is to be replaced by a newer revision for now.
     pub paused: bool,
     /// The last revision before this one that was complete: the one to go back to.
@@ -200,11 +202,11 @@ impl StoredApp {
             generation: 1,
             revision: 1,
             image_id: None,
-            removed_through: 0,
+            deleted_through: 0,
             created_at: now,
             updated_at: now,
-            course: Course::default(),
-            course_since: now,
+            rollout: RevisionRollout::default(),
+            rollout_started_at: now,
             paused: false,
             fallback: None,
         }
@@ -212,17 +214,17 @@ impl StoredApp {
 
     /// The hash of its revision, as it stands on the labels of replicas.
     pub fn content_hash(&self) -> String {
-        crate::identity::content_hash(&self.spec, self.course.salt)
+        crate::identity::content_hash(&self.spec, self.rollout.restart_nonce)
     }
 
     /// Whether replicas of its revision may be made: its image is resolved, and the command that
     /// goes before it has succeeded.
     pub fn is_deployable(&self) -> bool {
-        self.image_id.is_some() && (self.spec.pre_deploy.is_none() || self.course.pre_deployed)
+        self.image_id.is_some() && (self.spec.pre_deploy.is_none() || self.rollout.pre_deployed)
     }
 }
 
-/// The mark that an app was deleted, kept until nothing of it is left.
+/// The update that an app was deleted, kept until nothing of it is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
     /// When it was deleted.
@@ -253,13 +255,13 @@ pub struct Revision {
     /// When it was made.
     pub created_at: Timestamp,
     /// How it came to be, and what became of it.
-    pub course: Course,
+    pub rollout: RevisionRollout,
 }
 
 impl Revision {
     /// Its hash, as it stands on the labels of replicas.
     pub fn content_hash(&self) -> String {
-        crate::identity::content_hash(&self.spec, self.course.salt)
+        crate::identity::content_hash(&self.spec, self.rollout.restart_nonce)
     }
 }
 
@@ -303,7 +305,7 @@ pub enum StoreError {
     /// The specification makes up the content of a revision that has failed. Apply something else,
     /// or set `retry`.
     #[error("revision {revision} of app `{name}` with just this content has failed: {reason}")]
-    FailedBefore {
+    PreviouslyFailed {
         /// The app.
         name: AppName,
         /// The revision.

@@ -4,7 +4,7 @@
 //! The first line is the status' own message, so that it says the same wherever it is shown.
 
 mod chain;
-mod cure;
+mod remedies;
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::app::AppName;
 use crate::event::Event;
 use crate::plan::{AppStatus, Cause, Plan, PodStatus};
 use crate::runtime::ContainerId;
-use crate::state::{DesiredState, Engine, ObservedReplica, ObservedState};
+use crate::state::{DesiredState, EngineStatus, ObservedReplica, ObservedState};
 
 /// So many of the last lines of a container's output are told.
 pub const OUTPUT_LINES: u32 = 20;
@@ -34,7 +34,7 @@ pub struct Known<'a> {
     /// What happened before, in the order of recording.
     pub events: &'a [Event],
     /// When the controller looks again at the latest.
-    pub next_look: Option<Timestamp>,
+    pub requeue_at: Option<Timestamp>,
     /// When this is asked.
     pub now: Timestamp,
 }
@@ -175,7 +175,7 @@ pub fn of_app(known: &Known<'_>, app: &AppName) -> Option<Why> {
     let state = subject.status.map_or("unknown to the store", |status| status.phase.as_str());
     let cause = subject.cause.to_string();
     let why = subject.why(known, SubjectKind::App, app.as_str(), state, cause);
-    Some(match known.desired.apps.get(app).and_then(|stored| stored.course.last_failure()) {
+    Some(match known.desired.apps.get(app).and_then(|stored| stored.rollout.last_failure()) {
         Some(failure) if subject.is_about_a_failure() => {
             let pod = failure.pod.clone().unwrap_or_else(|| app.to_string());
             why.with_output(pod, &failure.log)
@@ -230,7 +230,7 @@ impl<'a> Subject<'a> {
         let cause = status.cause.clone();
         let name = match &cause {
             Cause::Waits(waiting) => waiting.pod.as_deref(),
-            Cause::Looping { pod, .. } => Some(pod.as_str()),
+            Cause::CrashLooping { pod, .. } => Some(pod.as_str()),
             Cause::None
             | Cause::EngineAway { .. }
             | Cause::Blocked(_)
@@ -261,11 +261,11 @@ impl<'a> Subject<'a> {
             .max_by_key(|(_, _, pod)| (pod.ready, pod.started_at))?;
         let own = |waiting: &&crate::plan::Waiting| waiting.pod.as_deref() == Some(name);
         let cause = match (&known.observed.engine, known.plan.waiting.iter().find(own)) {
-            (Engine::Away { since, reason }, _) => {
+            (EngineStatus::Unreachable { since, reason }, _) => {
                 Cause::EngineAway { since: *since, reason: reason.clone() }
             }
-            (Engine::Answering, Some(waiting)) => Cause::Waits(waiting.clone()),
-            (Engine::Answering, None) => Cause::None,
+            (EngineStatus::Reachable, Some(waiting)) => Cause::Waits(waiting.clone()),
+            (EngineStatus::Reachable, None) => Cause::None,
         };
         Some(Self { app, status: Some(status), pod: Some(pod), cause, troubled: Some(pod) })
     }
@@ -285,7 +285,7 @@ impl<'a> Subject<'a> {
             cause,
             chain: chain::links(known, self),
             output: None,
-            help: cure::of(known, self),
+            help: remedies::of(known, self),
         }
     }
 

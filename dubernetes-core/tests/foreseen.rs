@@ -1,16 +1,16 @@
 //! What is foretold is what happens: random changes of healthy apps, once run ahead by
-//! [`dubernetes_core::foresee`] and once in earnest, by the controller on fakes and virtual time.
+//! [`dubernetes_core::forecast`] and once in earnest, by the controller on fakes and virtual time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppSpec, Order, PreDeploy, Share, Volume};
-use dubernetes_core::foresee::{Foresight, foresee};
-use dubernetes_core::store::{Before, Change, PutApp, Store as _, decide_put};
+use dubernetes_core::app::{AppSpec, CountOrPercent, Order, PreDeploy, Volume};
+use dubernetes_core::forecast::{Forecast, forecast};
+use dubernetes_core::store::{Change, Existing, PutApp, Store as _, decide_put};
 use dubernetes_core::testing::Behaviour;
-use dubernetes_core::testing::build::{Bed, app, app_name, worker};
+use dubernetes_core::testing::build::{TestOrchestrator, app, app_name, worker};
 use proptest::prelude::*;
 
 /// Images that an app moves between, all of them good.
@@ -18,8 +18,12 @@ const IMAGES: [&str; 3] = ["web:1", "web:2", "web:3"];
 
 /// Any healthy app.
 fn spec() -> impl Strategy<Value = AppSpec> {
-    let share =
-        || prop_oneof![(0..3_u16).prop_map(Share::Count), (0..=100_u8).prop_map(Share::Percent)];
+    let share = || {
+        prop_oneof![
+            (0..3_u16).prop_map(CountOrPercent::Count),
+            (0..=100_u8).prop_map(CountOrPercent::Percent)
+        ]
+    };
     let order = prop::option::of(prop::sample::select(Order::ALL.to_vec()));
     let shape = (prop::sample::select(IMAGES.to_vec()), 0..6_u16, any::<bool>(), any::<bool>());
     let course = (prop::option::of(share()), share(), order, 0..4_u8);
@@ -59,18 +63,20 @@ fn verbs(calls: &Calls) -> BTreeMap<&str, usize> {
 /// Whether a rollout has only one replica under way at a time.
 fn one_at_a_time(spec: &AppSpec) -> bool {
     let rollout = &spec.rollout;
-    let none = Share::Count(0);
+    let none = CountOrPercent::Count(0);
     match (rollout.order, rollout.max_surge, rollout.max_unavailable) {
-        (Some(Order::StopFirst), _, missing) => missing == none || missing == Share::Count(1),
-        (_, None | Some(Share::Count(1)), missing) => missing == none,
-        (_, Some(surge), missing) => surge == none && missing == Share::Count(1),
+        (Some(Order::StopFirst), _, missing) => {
+            missing == none || missing == CountOrPercent::Count(1)
+        }
+        (_, None | Some(CountOrPercent::Count(1)), missing) => missing == none,
+        (_, Some(surge), missing) => surge == none && missing == CountOrPercent::Count(1),
     }
 }
 
 /// The calls that are foretold.
-fn foretold(foresight: &Foresight) -> Calls {
+fn foretold(forecast: &Forecast) -> Calls {
     let mut calls = Calls::new();
-    for step in &foresight.steps {
+    for step in &forecast.steps {
         let changing = ["create", "start", "stop", "remove"].contains(&step.action.as_str());
         if let Some(pod) = step.pod.clone().filter(|_| changing) {
             calls.entry(pod).or_default().push(step.action.clone());
@@ -96,13 +102,13 @@ fn made(journal: &[String]) -> Calls {
 }
 
 /// What the plan of the API does: the store's decision and the function ahead, without an effect.
-async fn tell_ahead(bed: &Bed, spec: &AppSpec) -> Option<Foresight> {
+async fn tell_ahead(orchestrator: &TestOrchestrator, spec: &AppSpec) -> Option<Forecast> {
     let name = app_name("web");
-    let snapshot = bed.controller.snapshot();
+    let snapshot = orchestrator.controller.snapshot();
     let mut desired = snapshot.desired.clone();
-    let present = bed.store.get(&name).await.unwrap();
-    let revisions = bed.store.revisions(&name).await.unwrap();
-    let before = Before::Live { app: &present, revisions: &revisions };
+    let present = orchestrator.store.get(&name).await.unwrap();
+    let revisions = orchestrator.store.revisions(&name).await.unwrap();
+    let before = Existing::Live { app: &present, revisions: &revisions };
     let now = snapshot.at.unwrap();
     let decided = decide_put(before, [], &PutApp::new(spec.clone(), now)).unwrap();
     if decided.put.change == Change::Unchanged {
@@ -110,39 +116,39 @@ async fn tell_ahead(bed: &Bed, spec: &AppSpec) -> Option<Foresight> {
     }
     desired.revisions.insert(name.clone(), revisions);
     desired.apps.insert(name.clone(), decided.put.app);
-    Some(foresee(&desired, &snapshot.observed, &name, now))
+    Some(forecast(&desired, &snapshot.observed, &name, now))
 }
 
 async fn transition(from: AppSpec, to: AppSpec) -> Result<(), TestCaseError> {
-    let bed = Bed::start();
+    let orchestrator = TestOrchestrator::start();
     for image in IMAGES {
-        bed.runtime.add_image(image, Behaviour::default());
+        orchestrator.runtime.add_image(image, Behaviour::default());
     }
     // A command that migrates something ends well by itself.
-    bed.runtime.set_command("migrate", Behaviour::exits(Duration::from_millis(300), 0));
-    bed.apply(&from).await.unwrap();
-    bed.until_ready("web").await;
+    orchestrator.runtime.set_command("migrate", Behaviour::exits(Duration::from_millis(300), 0));
+    orchestrator.apply(&from).await.unwrap();
+    orchestrator.until_ready("web").await;
     tokio::time::sleep(Duration::from_secs(120)).await;
-    let Some(foresight) = tell_ahead(&bed, &to).await else { return Ok(()) };
-    prop_assert!(foresight.converges, "{foresight:#?}");
-    bed.runtime.take_journal();
-    let tables = bed.ingress.applied().len();
-    bed.apply(&to).await.unwrap();
-    bed.until_ready("web").await;
+    let Some(forecast) = tell_ahead(&orchestrator, &to).await else { return Ok(()) };
+    prop_assert!(forecast.converges, "{forecast:#?}");
+    orchestrator.runtime.take_journal();
+    let tables = orchestrator.ingress.applied().len();
+    orchestrator.apply(&to).await.unwrap();
+    orchestrator.until_ready("web").await;
     tokio::time::sleep(Duration::from_secs(120)).await;
-    let journal = bed.runtime.take_journal();
-    let (foretold, made) = (foretold(&foresight), made(&journal));
+    let journal = orchestrator.runtime.take_journal();
+    let (foretold, made) = (foretold(&forecast), made(&journal));
     if one_at_a_time(&to) {
-        prop_assert_eq!(&foretold, &made, "{:#?}\n{:#?}", foresight, journal);
+        prop_assert_eq!(&foretold, &made, "{:#?}\n{:#?}", forecast, journal);
     }
     // Of two that go on side by side, how fast each is decides which ordinal is free next.
-    prop_assert_eq!(verbs(&foretold), verbs(&made), "{:#?}\n{:#?}", foresight, journal);
+    prop_assert_eq!(verbs(&foretold), verbs(&made), "{:#?}\n{:#?}", forecast, journal);
     // Where it was routed before and is afterwards, as many were as was foretold, at least.
     if from.access.is_some() && to.access.is_some() {
-        for table in &bed.ingress.applied()[tables..] {
+        for table in &orchestrator.ingress.applied()[tables..] {
             let routed = table.routes.iter().map(|route| route.endpoints.len()).min();
             let routed = u32::try_from(routed.unwrap_or(0)).unwrap();
-            prop_assert!(routed >= foresight.fewest_ready, "{routed}: {foresight:#?}");
+            prop_assert!(routed >= forecast.fewest_ready, "{routed}: {forecast:#?}");
         }
     }
     Ok(())

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Check, ConfigFile, Content, ContentHash, Cpu, Duration, EnvName,
-    EnvValue, FileMode, FilePath, FileRef, FileTarget, Health, HostName, ImageRef, MAX_REPLICAS,
-    Memory, OnFailure, Order, PreDeploy, PullPolicy, Resources, Rollout, RoutePath, Share, Signal,
-    Stop, UrlPath, Volume,
+    Access, AppName, AppSpec, Check, ConfigFile, Content, ContentHash, CountOrPercent, Cpu,
+    Duration, EnvName, EnvValue, FileMode, FilePath, FileRef, FileTarget, Health, HostName,
+    ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, PreDeploy, PullPolicy, Resources, Rollout,
+    RoutePath, Signal, Stop, UrlPath, Volume,
 };
 use dubernetes_core::manifest::{self, JsonError, Source};
 use proptest::prelude::*;
@@ -259,8 +259,11 @@ fn health() -> impl Strategy<Value = Health> {
     })
 }
 
-fn share() -> impl Strategy<Value = Share> {
-    prop_oneof![(0..=250_u16).prop_map(Share::Count), (0..=100_u8).prop_map(Share::Percent)]
+fn share() -> impl Strategy<Value = CountOrPercent> {
+    prop_oneof![
+        (0..=250_u16).prop_map(CountOrPercent::Count),
+        (0..=100_u8).prop_map(CountOrPercent::Percent)
+    ]
 }
 
 fn rollout() -> impl Strategy<Value = Rollout> {

@@ -18,12 +18,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::app::{AppName, AppSpec, Order, Share};
-use dubernetes_core::foresee::{Foresight, foresee};
+use dubernetes_core::app::{AppName, AppSpec, CountOrPercent, Order};
+use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::plan::{Action, AppStatus, Plan, PodState, PodStatus};
 use dubernetes_core::runtime::ContainerState;
 use dubernetes_core::state::ObservedReplica;
-use dubernetes_core::testing::notation::{self, Given};
+use dubernetes_core::testing::notation::{self, Scenario};
 
 #[test]
 fn every_scenario_is_planned_as_it_says() {
@@ -41,7 +41,7 @@ fn every_scenario_is_planned_as_it_says() {
 fn check(file: &PathBuf, update: bool) -> Option<String> {
     let text = fs::read_to_string(file).unwrap();
     let name = file.file_name().unwrap().to_str().unwrap();
-    let found = Scenario::read(&text).and_then(|scenario| {
+    let found = ScenarioFile::read(&text).and_then(|scenario| {
         scenario.check()?;
         Ok(scenario.rewritten())
     });
@@ -54,10 +54,10 @@ fn check(file: &PathBuf, update: bool) -> Option<String> {
     None
 }
 
-struct Scenario {
+struct ScenarioFile {
     story: String,
     sections: BTreeMap<String, String>,
-    given: Given,
+    given: Scenario,
     plan: Plan,
     stays: BTreeSet<AppName>,
 }
@@ -66,7 +66,7 @@ struct Scenario {
 const SECTIONS: [&str; 4] = ["given", "ends", "plan", "then"];
 const INDENT: usize = 7;
 
-impl Scenario {
+impl ScenarioFile {
     fn read(text: &str) -> Result<Self, String> {
         let (mut story, mut sections) = (String::new(), BTreeMap::<String, String>::new());
         let mut section = String::new();
@@ -100,18 +100,18 @@ impl Scenario {
 
     /// What holds of every scenario.
     fn check(&self) -> Result<(), String> {
-        let Given { desired, observed, now } = &self.given;
+        let Scenario { desired, observed, now } = &self.given;
         let mut turned = observed.clone();
         turned.replicas.reverse();
         if dubernetes_core::reconcile(desired, &turned, *now) != self.plan {
             return Err("the order of the replicas matters".to_owned());
         }
-        if self.plan.next_look().is_some_and(|at| at <= *now) {
+        if self.plan.requeue_at().is_some_and(|at| at <= *now) {
             return Err("it is to be looked at again at once".to_owned());
         }
         desired.apps.keys().try_for_each(|name| self.check_end(name))?;
         for name in desired.tombstones.keys().filter(|name| !desired.apps.contains_key(name)) {
-            let steps = foresee(desired, observed, name, *now).steps;
+            let steps = forecast(desired, observed, name, *now).steps;
             let removed = steps.iter().filter(|step| step.action == "remove").count();
             if removed != self.of(name).count() {
                 return Err(format!("`{name}` does not go: {steps:#?}"));
@@ -121,7 +121,7 @@ impl Scenario {
     }
 
     fn check_end(&self, name: &AppName) -> Result<(), String> {
-        let end = self.foresee(name);
+        let end = self.forecast(name);
         if end.converges == self.stays.contains(name) {
             return Err(format!("`{name}` ends otherwise: {:#?}", end.steps));
         }
@@ -134,7 +134,7 @@ impl Scenario {
         }
         let ready = count(
             self.of(name)
-                .filter(|r| r.labels.revision > stored.removed_through && self.is_serving(r)),
+                .filter(|r| r.labels.revision > stored.deleted_through && self.is_serving(r)),
         );
         if end.fewest_ready < ready.min(want.saturating_sub(missing)) {
             return Err(format!("`{name}` falls to {} ready replicas", end.fewest_ready));
@@ -142,8 +142,8 @@ impl Scenario {
         Ok(())
     }
 
-    fn foresee(&self, name: &AppName) -> Foresight {
-        foresee(&self.given.desired, &self.given.observed, name, self.given.now)
+    fn forecast(&self, name: &AppName) -> Forecast {
+        forecast(&self.given.desired, &self.given.observed, name, self.given.now)
     }
 
     fn of(&self, name: &AppName) -> impl Iterator<Item = &ObservedReplica> {
@@ -185,7 +185,7 @@ impl Scenario {
                 None => writeln!(text, "{line}").unwrap(),
             }
         }
-        if let Some(at) = self.plan.next_look() {
+        if let Some(at) = self.plan.requeue_at() {
             writeln!(text, "look     in {:#}", at.duration_since(self.given.now)).unwrap();
         }
         for (name, status) in &self.plan.statuses {
@@ -199,9 +199,11 @@ impl Scenario {
         let (id, more) = match action {
             Action::Create(replica) => {
                 let labels = &replica.labels;
-                let streak = match labels.streak {
-                    streak if streak == labels.restarts => String::new(),
-                    streak => format!(" streak {streak}"),
+                let consecutive_restarts = match labels.consecutive_restarts {
+                    consecutive_restarts if consecutive_restarts == labels.restarts => {
+                        String::new()
+                    }
+                    consecutive_restarts => format!(" streak {consecutive_restarts}"),
                 };
                 let own = format!("id-of-{}:{}", labels.app, labels.revision);
                 let image = match &replica.request.image {
@@ -209,7 +211,7 @@ impl Scenario {
                     image => format!(" {image}"),
                 };
                 return Some(format!(
-                    "{}{streak}{image}",
+                    "{}{consecutive_restarts}{image}",
                     revision_and_restarts(&replica.request.name)
                 ));
             }
@@ -218,11 +220,11 @@ impl Scenario {
                 let signal = signal.map(|signal| format!(" {}", signal.as_str()));
                 (id, format!("{} {grace}", signal.unwrap_or_default()))
             }
-            Action::CreateJob(job) => return Some(job.request.name.clone()),
+            Action::CreatePreDeploy(job) => return Some(job.request.name.clone()),
             Action::EnsureNetwork
             | Action::EnsureImage { .. }
-            | Action::Forget { .. }
-            | Action::Conclude { .. } => return None,
+            | Action::PurgeTombstone { .. }
+            | Action::RecordRollout { .. } => return None,
         };
         let replica = self.given.observed.replicas.iter().find(|r| r.id == *id);
         let name = replica.map_or("unknown", |r| &r.name);
@@ -232,7 +234,7 @@ impl Scenario {
     fn steps(&self) -> String {
         let mut text = String::new();
         for name in self.given.desired.apps.keys() {
-            for step in self.foresee(name).steps {
+            for step in self.forecast(name).steps {
                 let pod = step.pod.as_deref().unwrap_or(name.as_str());
                 let line = format!("{:<8} {pod:<12} {}", step.action, step.reason);
                 writeln!(text, "{line:<60} {} ready", step.ready).unwrap();
@@ -245,9 +247,11 @@ impl Scenario {
 /// So many replicas too many, and so many missing, there may be.
 fn limits(spec: &AppSpec) -> (u32, u32) {
     let rollout = &spec.rollout;
-    let share = |share: Share, up: u32| match share {
-        Share::Count(count) => u32::from(count),
-        Share::Percent(percent) => (u32::from(spec.replicas) * u32::from(percent) + up) / 100,
+    let share = |share: CountOrPercent, up: u32| match share {
+        CountOrPercent::Count(count) => u32::from(count),
+        CountOrPercent::Percent(percent) => {
+            (u32::from(spec.replicas) * u32::from(percent) + up) / 100
+        }
     };
     let lone_writer = spec.replicas == 1 && spec.volumes.iter().any(|volume| !volume.read_only);
     let stops_first = match rollout.order {

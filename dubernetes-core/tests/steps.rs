@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::InstanceName;
-use dubernetes_core::controller::{Approval, Approve, Next, Options, Snapshot, Step};
+use dubernetes_core::controller::{Approval, Approver, NextStep, Options, PendingStep, Snapshot};
 use dubernetes_core::replay::{Decision, Recorder};
 use dubernetes_core::store::Store as _;
-use dubernetes_core::testing::build::{Bed, app, app_name};
+use dubernetes_core::testing::build::{TestOrchestrator, app, app_name};
 use dubernetes_core::testing::{Behaviour, FakeIngress, FakeRuntime, TokioClock};
 use tokio::sync::mpsc;
 
@@ -24,13 +24,15 @@ struct Clerk {
 }
 
 #[async_trait]
-impl Approve for Clerk {
-    async fn approve(&self, step: Step) -> Approval {
+impl Approver for Clerk {
+    async fn approve(&self, step: PendingStep) -> Approval {
         let text = match &step.next {
-            Next::Act(planned) => format!("{} {}", planned.action.verb(), planned.action.object()),
-            Next::Route(_) => "route".to_owned(),
+            NextStep::Act(planned) => {
+                format!("{} {}", planned.action.verb(), planned.action.object())
+            }
+            NextStep::Route(_) => "route".to_owned(),
         };
-        assert!(step.seen.observed.under_way.is_empty(), "one at a time: {text}");
+        assert!(step.seen.observed.in_flight.is_empty(), "one at a time: {text}");
         self.steps.lock().unwrap().push(text);
         match self.words.lock().await.recv().await {
             Some(word) => word,
@@ -39,33 +41,33 @@ impl Approve for Clerk {
     }
 }
 
-fn bed(options: impl FnOnce(&mut Options)) -> Bed {
+fn orchestrator(options: impl FnOnce(&mut Options)) -> TestOrchestrator {
     let clock = TokioClock::new();
     let runtime = FakeRuntime::new(clock);
     runtime.add_image("web:1", Behaviour::default());
     runtime.add_image("web:2", Behaviour::default());
     let mut own = Options::new(InstanceName::default());
     options(&mut own);
-    Bed::start_with(own, runtime, Arc::default(), FakeIngress::default(), clock)
+    TestOrchestrator::start_with(own, runtime, Arc::default(), FakeIngress::default(), clock)
 }
 
-/// A bed on which each step is asked for, with the way to agree.
-fn slow_bed() -> (Bed, Arc<Clerk>, mpsc::UnboundedSender<Approval>) {
+/// A orchestrator on which each step is asked for, with the way to agree.
+fn slow_bed() -> (TestOrchestrator, Arc<Clerk>, mpsc::UnboundedSender<Approval>) {
     let (say, words) = mpsc::unbounded_channel();
     let words = tokio::sync::Mutex::new(words);
     let clerk = Arc::new(Clerk { words, steps: Mutex::default() });
-    let bed = bed(|options| options.approve = Some(Arc::<Clerk>::clone(&clerk)));
-    (bed, clerk, say)
+    let orchestrator = orchestrator(|options| options.approver = Some(Arc::<Clerk>::clone(&clerk)));
+    (orchestrator, clerk, say)
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_step_waits_for_a_word() {
-    let (bed, clerk, say) = slow_bed();
-    bed.apply(&app("web", "web:1", 2)).await.unwrap();
+    let (orchestrator, clerk, say) = slow_bed();
+    orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
     for done in 0..4 {
         tokio::time::sleep(MINUTE).await;
         assert_eq!(clerk.steps.lock().unwrap().len(), done + 1, "asked once for each");
-        assert!(bed.runtime.take_journal().len() <= 1, "one call for each word");
+        assert!(orchestrator.runtime.take_journal().len() <= 1, "one call for each word");
         say.send(Approval::Once).unwrap();
     }
     tokio::time::sleep(MINUTE).await;
@@ -78,56 +80,56 @@ async fn each_step_waits_for_a_word() {
 
 #[tokio::test(start_paused = true)]
 async fn from_then_on_it_asks_nobody() {
-    let (bed, clerk, say) = slow_bed();
-    bed.apply(&app("web", "web:1", 3)).await.unwrap();
+    let (orchestrator, clerk, say) = slow_bed();
+    orchestrator.apply(&app("web", "web:1", 3)).await.unwrap();
     say.send(Approval::Once).unwrap();
     say.send(Approval::Always).unwrap();
-    bed.until_ready("web").await;
+    orchestrator.until_ready("web").await;
     assert_eq!(clerk.steps.lock().unwrap().len(), 2);
 }
 
 /// A step that was asked for while the wish was another one is not done.
 #[tokio::test(start_paused = true)]
 async fn what_is_no_longer_planned_is_not_done() {
-    let (bed, clerk, say) = slow_bed();
-    bed.apply(&app("web", "web:1", 1)).await.unwrap();
+    let (orchestrator, clerk, say) = slow_bed();
+    orchestrator.apply(&app("web", "web:1", 1)).await.unwrap();
     (0..2).for_each(|_| say.send(Approval::Once).unwrap());
     tokio::time::sleep(MINUTE).await;
     assert_eq!(clerk.steps.lock().unwrap().last().unwrap(), "create web-1");
-    bed.apply(&app("web", "web:1", 0)).await.unwrap();
+    orchestrator.apply(&app("web", "web:1", 0)).await.unwrap();
     tokio::time::sleep(MINUTE).await;
     say.send(Approval::Once).unwrap();
     tokio::time::sleep(MINUTE).await;
-    assert!(bed.runtime.containers().is_empty());
+    assert!(orchestrator.runtime.containers().is_empty());
     assert_eq!(clerk.steps.lock().unwrap().last().unwrap(), "route");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_time_in_which_somebody_thinks_is_none_that_a_rollout_has_taken() {
-    let (bed, clerk, say) = slow_bed();
+    let (orchestrator, clerk, say) = slow_bed();
     let slow = Behaviour { ready_after: Some(Duration::from_secs(5)), ..Behaviour::default() };
-    bed.runtime.add_image("web:2", slow);
-    bed.apply(&app("web", "web:1", 2)).await.unwrap();
+    orchestrator.runtime.add_image("web:2", slow);
+    orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
     let ready = |seen: &Snapshot| {
         let status = seen.plan.statuses.get(&app_name("web"));
         status.is_some_and(|status| (status.updated, status.revision) == (2, 2))
     };
     let mut said = 0;
-    while !ready(&bed.controller.snapshot()) {
+    while !ready(&orchestrator.controller.snapshot()) {
         tokio::time::sleep(3 * MINUTE).await;
         let asked = clerk.steps.lock().unwrap().len();
         if asked > said {
             said += 1;
             say.send(Approval::Once).unwrap();
         } else {
-            bed.apply(&app("web", "web:2", 2)).await.unwrap();
+            orchestrator.apply(&app("web", "web:2", 2)).await.unwrap();
         }
         assert!(said < 60, "{:?}", clerk.steps.lock().unwrap());
     }
     let steps = clerk.steps.lock().unwrap().clone();
     let failed = |step: &String| step.starts_with("rollback") || step.starts_with("fail ");
     assert!(!steps.iter().any(failed), "{steps:?}");
-    assert_eq!(bed.store.get(&app_name("web")).await.unwrap().revision, 2, "{steps:?}");
+    assert_eq!(orchestrator.store.get(&app_name("web")).await.unwrap().revision, 2, "{steps:?}");
 }
 
 /// An update of three replicas, left alone after any number of steps: another controller, which
@@ -135,22 +137,22 @@ async fn the_time_in_which_somebody_thinks_is_none_that_a_rollout_has_taken() {
 #[tokio::test(start_paused = true)]
 async fn from_every_abort_it_converges() {
     for words in 0.. {
-        let (bed, clerk, say) = slow_bed();
-        bed.apply(&app("web", "web:1", 3)).await.unwrap();
+        let (orchestrator, clerk, say) = slow_bed();
+        orchestrator.apply(&app("web", "web:1", 3)).await.unwrap();
         (0..200).for_each(|_| say.send(Approval::Once).unwrap());
-        let _ = bed.until_ready("web").await;
+        let _ = orchestrator.until_ready("web").await;
         let ended = {
             // What is left of the words would go on.
             let mut left = clerk.words.lock().await;
             while left.try_recv().is_ok() {}
-            bed.apply(&app("web", "web:2", 3)).await.unwrap();
+            orchestrator.apply(&app("web", "web:2", 3)).await.unwrap();
             (0..words).for_each(|_| say.send(Approval::Once).unwrap());
             drop(left);
             tokio::time::sleep(2 * MINUTE).await;
-            let seen = bed.controller.snapshot();
+            let seen = orchestrator.controller.snapshot();
             is_updated(&seen) && seen.observed.ingress.table() == Some(&seen.plan.routes)
         };
-        let next = bed.restart();
+        let next = orchestrator.restart();
         next.until_ready("web").await;
         next.until("only the new revision is left", MINUTE, is_updated).await;
         next.stop();
@@ -179,19 +181,20 @@ impl Recorder for Notes {
 #[tokio::test(start_paused = true)]
 async fn every_decision_is_kept_once_and_a_quiet_hour_keeps_none() {
     let notes = Arc::new(Notes::default());
-    let bed = bed(|options| options.recorder = Some(Arc::<Notes>::clone(&notes)));
+    let orchestrator = orchestrator(|options| options.recorder = Some(Arc::<Notes>::clone(&notes)));
     for number in 0..20 {
-        bed.apply(&app(&format!("web{number}"), "web:1", 1)).await.unwrap();
+        orchestrator.apply(&app(&format!("web{number}"), "web:1", 1)).await.unwrap();
     }
     for number in 0..20 {
-        bed.until_ready(&format!("web{number}")).await;
+        orchestrator.until_ready(&format!("web{number}")).await;
     }
-    bed.runtime.kill("dubernetes.default.web3-1.r1", 137);
-    bed.until("it is down", MINUTE, |seen| {
-        seen.plan.statuses.get(&app_name("web3")).is_some_and(|status| status.ready == 0)
-    })
-    .await;
-    bed.until_ready("web3").await;
+    orchestrator.runtime.kill("dubernetes.default.web3-1.r1", 137);
+    orchestrator
+        .until("it is down", MINUTE, |seen| {
+            seen.plan.statuses.get(&app_name("web3")).is_some_and(|status| status.ready == 0)
+        })
+        .await;
+    orchestrator.until_ready("web3").await;
     // The address that left the routes is avoided for five minutes.
     tokio::time::sleep(10 * MINUTE).await;
     let kept = notes.0.lock().unwrap().clone();

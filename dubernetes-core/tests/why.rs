@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use dubernetes_core::app::AppName;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::plan::{Cause, Phase, Plan};
-use dubernetes_core::testing::notation::{self, Given};
+use dubernetes_core::testing::notation::{self, Scenario};
 use dubernetes_core::why::{self, Known, LINE_LENGTH, Step, Why};
 
 /// The indentation of a section's text.
@@ -27,7 +27,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
 }
 
 /// What follows `given:` up to the next section.
-fn given(text: &str) -> Given {
+fn given(text: &str) -> Scenario {
     let lines = text.lines().skip_while(|line| !line.starts_with("given:"));
     let first = lines.clone().take(1).map(|line| line.trim_start_matches("given:"));
     let rest = lines.skip(1).take_while(|line| line.starts_with(INDENT));
@@ -36,21 +36,21 @@ fn given(text: &str) -> Given {
 }
 
 struct Case {
-    given: Given,
+    given: Scenario,
     plan: Plan,
     events: Vec<Event>,
 }
 
 impl Case {
-    fn new(given: Given) -> Self {
+    fn new(given: Scenario) -> Self {
         let plan = dubernetes_core::reconcile(&given.desired, &given.observed, given.now);
         Self { given, plan, events: Vec::new() }
     }
 
     fn known(&self) -> Known<'_> {
-        let Given { desired, observed, now } = &self.given;
-        let next_look = self.plan.next_look();
-        Known { desired, observed, plan: &self.plan, events: &self.events, next_look, now: *now }
+        let Scenario { desired, observed, now } = &self.given;
+        let requeue_at = self.plan.requeue_at();
+        Known { desired, observed, plan: &self.plan, events: &self.events, requeue_at, now: *now }
     }
 
     fn why(&self, name: &str) -> Option<Why> {

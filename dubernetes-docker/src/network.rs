@@ -64,7 +64,7 @@ fn check_state(instance: &InstanceName, made_from: &Path, own: &Path) -> Result<
         return Ok(());
     }
     let folder = one_line(&made_from.display().to_string());
-    Err(RuntimeError::OtherState { instance: instance.clone(), folder })
+    Err(RuntimeError::OwnedByOtherState { instance: instance.clone(), folder })
 }
 
 /// Makes sure that the instance's network exists.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dubernetes_core::app::Signal;
 use dubernetes_core::error::chain;
-use dubernetes_core::ingress::{Applied, Ingress, IngressError, ObservedIngress, RouteTable};
+use dubernetes_core::ingress::{ApplyOutcome, Ingress, IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::{ContainerId, ContainerRuntime, Network, exec_to_end};
 use tokio::time::Instant;
 
@@ -314,7 +314,7 @@ impl NginxIngress {
 
 #[async_trait]
 impl Ingress for NginxIngress {
-    async fn apply(&self, wanted: &RouteTable) -> Result<Applied, IngressError> {
+    async fn apply(&self, wanted: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         let _turn = self.turn.lock().await;
         let network = self.network().await?;
         let (run, site, started) = self.run(&network).await?;
@@ -337,7 +337,7 @@ impl Ingress for NginxIngress {
         warnings.extend(candidate.warnings.iter().cloned());
         let quarantined = candidate.quarantined.clone();
         self.memory().outcome = Some((wanted.clone(), site, candidate));
-        Ok(Applied { changed, quarantined, warnings })
+        Ok(ApplyOutcome { changed, quarantined, warnings })
     }
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
@@ -381,7 +381,7 @@ impl Ingress for NginxIngress {
         self.is_free(&run, address, since + WINDOW).await
     }
 
-    async fn mend(&self) -> Result<bool, IngressError> {
+    async fn repair(&self) -> Result<bool, IngressError> {
         let _turn = self.turn.lock().await;
         let Some(container) = self.nginx.find().await? else { return Ok(false) };
         let Ok(run) = Run::of(&container) else { return Ok(false) };

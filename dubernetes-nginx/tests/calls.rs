@@ -180,18 +180,18 @@ async fn files_that_somebody_changed_are_put_back_and_read_again() {
 async fn a_look_at_whole_files_is_one_command_and_damage_is_mended() {
     let engine = Engine::default();
     let ingress = engine.ingress();
-    assert!(!ingress.mend().await.unwrap(), "nothing is there");
+    assert!(!ingress.repair().await.unwrap(), "nothing is there");
     ingress.apply(&table(&[route("a.test", "/", "web", &[endpoint(20, 80)])])).await.unwrap();
     engine.take_calls();
-    assert!(!ingress.mend().await.unwrap());
+    assert!(!ingress.repair().await.unwrap());
     assert_eq!(engine.take_calls(), ["exec cat files"]);
     // Another life of the program, which was never asked to change anything, does the same.
     for life in [ingress, engine.ingress()] {
         life.observe().await.unwrap();
         engine.damage("hosts/a.test.conf");
-        assert!(life.mend().await.unwrap());
+        assert!(life.repair().await.unwrap());
         assert_eq!(engine.take_calls().pop().as_deref(), Some("signal SIGHUP"));
-        assert!(!life.mend().await.unwrap() && !engine.reads("damaged"));
+        assert!(!life.repair().await.unwrap() && !engine.reads("damaged"));
         engine.take_calls();
     }
 }

@@ -4,7 +4,7 @@ use dubernetes_core::app::{AppName, AppSpec, with_contents};
 use dubernetes_core::error::Cause;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::runtime::ImageId;
-use dubernetes_core::store::{Course, Revision, StoreError, StoredApp, Tombstone};
+use dubernetes_core::store::{Revision, RevisionRollout, StoreError, StoredApp, Tombstone};
 use jiff::Timestamp;
 use rusqlite::Row;
 
@@ -20,8 +20,8 @@ pub(crate) struct AppRow {
 
 /// Selects an [`AppRow`]; a condition on `a` may follow.
 pub(crate) const SELECT_APP: &str = "\
-    SELECT a.spec, a.generation, a.revision, a.removed_through, a.created_at, a.updated_at, \
-    a.deleted_at, r.image_id, r.course, a.course_since, a.paused, a.fallback \
+    SELECT a.spec, a.generation, a.revision, a.deleted_through, a.created_at, a.updated_at, \
+    a.deleted_at, r.image_id, r.rollout, a.rollout_started_at, a.paused, a.fallback \
     FROM apps AS a LEFT JOIN revisions AS r ON r.app = a.name AND r.revision = a.revision";
 
 /// Reads a row of [`SELECT_APP`].
@@ -31,12 +31,12 @@ pub(crate) fn app(row: &Row<'_>) -> Result<AppRow, Failure> {
         spec: spec(&row.get::<_, String>(0)?)?,
         generation: row.get(1)?,
         revision: row.get(2)?,
-        removed_through: row.get(3)?,
+        deleted_through: row.get(3)?,
         created_at: time(row.get(4)?)?,
         updated_at: time(row.get(5)?)?,
         image_id: row.get::<_, Option<String>>(7)?.map(ImageId),
-        course: course(row.get::<_, Option<String>>(8)?.as_deref())?,
-        course_since: time(row.get(9)?)?,
+        rollout: rollout(row.get::<_, Option<String>>(8)?.as_deref())?,
+        rollout_started_at: time(row.get(9)?)?,
         paused: row.get(10)?,
         fallback: row.get(11)?,
     };
@@ -47,7 +47,7 @@ pub(crate) fn app(row: &Row<'_>) -> Result<AppRow, Failure> {
 }
 
 /// The columns of [`revision`].
-pub(crate) const REVISION: &str = "revision, spec, image_id, created_at, course";
+pub(crate) const REVISION: &str = "revision, spec, image_id, created_at, rollout";
 
 /// Reads a row of [`REVISION`].
 pub(crate) fn revision(row: &Row<'_>) -> Result<Revision, Failure> {
@@ -56,7 +56,7 @@ pub(crate) fn revision(row: &Row<'_>) -> Result<Revision, Failure> {
         spec: spec(&row.get::<_, String>(1)?)?,
         image_id: row.get::<_, Option<String>>(2)?.map(ImageId),
         created_at: time(row.get(3)?)?,
-        course: course(row.get::<_, Option<String>>(4)?.as_deref())?,
+        rollout: rollout(row.get::<_, Option<String>>(4)?.as_deref())?,
     })
 }
 
@@ -105,13 +105,16 @@ pub(crate) fn spec_text(written: &AppSpec) -> Result<String, Failure> {
 }
 
 /// Reads how a revision went; an app whose revision has no row is at its beginning.
-fn course(text: Option<&str>) -> Result<Course, Failure> {
-    text.map_or_else(|| Ok(Course::default()), |text| serde_json::from_str(text).map_err(failed))
+fn rollout(text: Option<&str>) -> Result<RevisionRollout, Failure> {
+    text.map_or_else(
+        || Ok(RevisionRollout::default()),
+        |text| serde_json::from_str(text).map_err(failed),
+    )
 }
 
 /// Writes how a revision went.
-pub(crate) fn course_text(course: &Course) -> Result<String, Failure> {
-    serde_json::to_string(course).map_err(failed)
+pub(crate) fn rollout_text(rollout: &RevisionRollout) -> Result<String, Failure> {
+    serde_json::to_string(rollout).map_err(failed)
 }
 
 /// Reads a stored time.

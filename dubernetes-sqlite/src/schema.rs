@@ -10,6 +10,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_rollouts.sql"),
     include_str!("../migrations/0003_event_revision.sql"),
+    include_str!("../migrations/0004_names.sql"),
 ];
 
 /// The schema that these steps lead to.

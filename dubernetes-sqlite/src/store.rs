@@ -12,8 +12,8 @@ use dubernetes_core::error::Cause;
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
-    Change, EventQuery, Mark, Put, PutApp, Revise, Revision, Store, StoreError, StoredApp,
-    StoredState,
+    Change, EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store, StoreError,
+    StoredApp, StoredState,
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -190,25 +190,25 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn revise(&self, revise: Revise) -> Result<Put, StoreError> {
+    async fn update_rollout(&self, update_rollout: RolloutCommand) -> Result<Put, StoreError> {
         self.change(move |transaction| {
-            let put = apps::revise(transaction, &revise)?;
+            let put = apps::update_rollout(transaction, &update_rollout)?;
             let changed = put.change != Change::Unchanged;
             Ok((put, changed))
         })
         .await
     }
 
-    async fn mark(
+    async fn record_rollout(
         &self,
         name: &AppName,
         revision: u64,
-        mark: &Mark,
+        update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (name, mark) = (name.clone(), mark.clone());
+        let (name, update) = (name.clone(), update.clone());
         self.change(move |transaction| {
-            Ok(((), apps::mark(transaction, &name, revision, &mark, now)?))
+            Ok(((), apps::record_rollout(transaction, &name, revision, &update, now)?))
         })
         .await
     }
@@ -227,9 +227,9 @@ impl Store for SqliteStore {
         self.change(move |transaction| Ok((apps::delete(transaction, &name, now)?, true))).await
     }
 
-    async fn forget(&self, name: &AppName) -> Result<(), StoreError> {
+    async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
         let name = name.clone();
-        self.change(move |transaction| Ok(((), apps::forget(transaction, &name)?))).await
+        self.change(move |transaction| Ok(((), apps::purge(transaction, &name)?))).await
     }
 
     async fn pin_image(

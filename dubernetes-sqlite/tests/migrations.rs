@@ -72,14 +72,14 @@ async fn schema_1_opens() {
     let store = SqliteStore::open(folder.path()).unwrap();
     let state = store.list().await.unwrap();
     let web = &state.apps[&AppName::parse("web").unwrap()];
-    assert_eq!((web.generation, web.revision, web.removed_through), (5, 3, 1));
+    assert_eq!((web.generation, web.revision, web.deleted_through), (5, 3, 1));
     assert_eq!(web.image_id.as_ref().unwrap().0, "sha256:b");
     assert_eq!(web.spec.access.as_ref().unwrap().hosts[0].as_str(), "web.local");
     assert!(state.tombstones.contains_key(&AppName::parse("old").unwrap()));
-    assert_eq!((web.course.outcome.as_str(), web.paused), ("progressing", false));
-    assert_eq!((web.fallback, web.course_since), (Some(2), web.updated_at));
+    assert_eq!((web.rollout.outcome.as_str(), web.paused), ("progressing", false));
+    assert_eq!((web.fallback, web.rollout_started_at), (Some(2), web.updated_at));
     let revisions = store.revisions(&web.spec.name).await.unwrap();
-    let outcomes: Vec<_> = revisions.iter().map(|kept| kept.course.outcome.as_str()).collect();
+    let outcomes: Vec<_> = revisions.iter().map(|kept| kept.rollout.outcome.as_str()).collect();
     assert_eq!(outcomes, ["stable", "progressing"]);
     let query = EventQuery { limit: 9, ..EventQuery::default() };
     let events = store.events(&query).await.unwrap();

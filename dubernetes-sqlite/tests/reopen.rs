@@ -9,7 +9,9 @@ use std::path::Path;
 use dubernetes_core::app::{AppName, AppSpec, ImageRef};
 use dubernetes_core::event::{EventKind, NewEvent};
 use dubernetes_core::runtime::ImageId;
-use dubernetes_core::store::{EventQuery, Mark, PutApp, Revise, RevisionFailure, Store as _, Wish};
+use dubernetes_core::store::{
+    EventQuery, PutApp, RevisionFailure, RolloutAction, RolloutCommand, RolloutUpdate, Store as _,
+};
 use dubernetes_sqlite::{BackupError, OpenError, SqliteStore};
 use jiff::Timestamp;
 
@@ -73,18 +75,21 @@ async fn the_course_of_a_rollout_outlives_a_kill() {
     let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = SqliteStore::open(folder.path()).unwrap();
     let (web, now) = (name("web"), Timestamp::UNIX_EPOCH);
-    let revise = |wish| Revise { name: web.clone(), wish, newest_seen: 0, now };
+    let update_rollout = |action| RolloutCommand { name: web.clone(), action, newest_seen: 0, now };
     let image = |tag: &str| AppSpec::new(web.clone(), ImageRef::parse(tag).unwrap());
     store.put(request("web")).await.unwrap();
-    store.mark(&web, 1, &Mark::Complete, now).await.unwrap();
+    store.record_rollout(&web, 1, &RolloutUpdate::Complete, now).await.unwrap();
     store.put(PutApp::new(image("web:2"), now)).await.unwrap();
-    store.mark(&web, 2, &Mark::PreDeployed { log: vec!["done".into()] }, now).await.unwrap();
-    store.revise(revise(Wish::Restart)).await.unwrap();
-    store.revise(revise(Wish::Pause)).await.unwrap();
+    store
+        .record_rollout(&web, 2, &RolloutUpdate::PreDeployed { log: vec!["done".into()] }, now)
+        .await
+        .unwrap();
+    store.update_rollout(update_rollout(RolloutAction::Restart)).await.unwrap();
+    store.update_rollout(update_rollout(RolloutAction::Pause)).await.unwrap();
     let log = vec!["last".to_owned()];
     let failure = RevisionFailure { at: now, reason: "it crashes".into(), pod: None, log };
-    let failed = Mark::Failed { failure, roll_back_to: None, newest_seen: 0 };
-    store.mark(&web, 3, &failed, now).await.unwrap();
+    let failed = RolloutUpdate::Failed { failure, roll_back_to: None, newest_seen: 0 };
+    store.record_rollout(&web, 3, &failed, now).await.unwrap();
     let (app, revisions) = (store.get(&web).await.unwrap(), store.revisions(&web).await.unwrap());
     assert_eq!((app.fallback, app.paused, revisions.len()), (Some(1), true, 3));
 
@@ -284,7 +289,7 @@ async fn a_look_finds_what_opening_would_and_changes_nothing() {
         files
     };
     let before = content();
-    assert_eq!(SqliteStore::look(&folder).unwrap(), Some(3));
+    assert_eq!(SqliteStore::look(&folder).unwrap(), Some(4));
     assert_eq!(content(), before);
     fs::write(folder.join("dubernetes.db"), "").unwrap();
     let error = SqliteStore::look(&folder).unwrap_err();

@@ -19,7 +19,7 @@ const NOW: Timestamp = Timestamp::constant(1_767_225_600, 0);
 fn desired() -> DesiredState {
     let mut app = StoredApp::first(spec(), NOW);
     app.image_id = Some(ImageId("sha256:abc".into()));
-    app.course.outcome = Outcome::Stable;
+    app.rollout.outcome = Outcome::Stable;
     DesiredState { apps: [(app.spec.name.clone(), app)].into(), ..DesiredState::default() }
 }
 
@@ -47,7 +47,7 @@ fn ready(ordinal: u32) -> ObservedReplica {
             address: format!("10.1.0.{}", 100 + ordinal).parse().unwrap(),
             port: 80,
             restarts: 0,
-            streak: 0,
+            consecutive_restarts: 0,
             last_end: None,
         },
         state: ContainerState::Running { started_at: NOW },

@@ -24,11 +24,11 @@ const APPS: usize = 12;
 
 /// The most of these calls that were under way at one time: each is, as long as it is held back.
 fn most_at_once(calls: &[Call]) -> usize {
-    let under_way = |at: &Call| {
+    let in_flight = |at: &Call| {
         let is_open = |call: &&Call| (call.began..call.began + DELAY).contains(&at.began);
         calls.iter().filter(is_open).count()
     };
-    calls.iter().map(under_way).max().unwrap_or(0)
+    calls.iter().map(in_flight).max().unwrap_or(0)
 }
 
 #[test]

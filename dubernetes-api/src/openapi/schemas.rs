@@ -94,7 +94,7 @@ pub(crate) struct EngineVersion {
 
 /// What would happen to one app.
 #[derive(ToSchema)]
-pub(crate) struct Foresight {
+pub(crate) struct Forecast {
     /// The steps in their order.
     steps: Vec<Step>,
     /// The smallest number of ready replicas on the way.

@@ -179,11 +179,11 @@ pub(super) async fn scale(
 /// Takes contents that the body leaves out from what is stored: an app that was read can be put
 /// back. Without its contents no app is stored.
 async fn complete(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiError> {
-    if spec.without_content().is_empty() {
+    if spec.missing_contents().is_empty() {
         return Ok(());
     }
     match state.store.get(&spec.name).await {
-        Ok(stored) => spec.adopt_contents(&stored.spec),
+        Ok(stored) => spec.fill_contents_from(&stored.spec),
         Err(StoreError::NotFound { .. }) => {}
         Err(error) => return Err(error.into()),
     }
@@ -200,7 +200,7 @@ async fn complete(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiError> 
             "add it as `content`, in base64; the program does when it reads the file".into(),
         ),
     };
-    match spec.without_content() {
+    match spec.missing_contents() {
         missing if missing.is_empty() => Ok(()),
         missing => Err(ApiError::invalid(missing.into_iter().map(problem).collect())),
     }

@@ -173,7 +173,7 @@ fn failed(error: RuntimeError) -> ApiError {
         | RuntimeError::NameTaken { .. }
         | RuntimeError::Image { .. }
         | RuntimeError::Rejected { .. }
-        | RuntimeError::OtherState { .. }
+        | RuntimeError::OwnedByOtherState { .. }
         | RuntimeError::NotConnected { .. }
         | RuntimeError::Failed { .. } => error.into(),
     }

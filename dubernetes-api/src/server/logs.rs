@@ -12,7 +12,7 @@ use dubernetes_core::app::AppName;
 use dubernetes_core::controller::Snapshot;
 use dubernetes_core::plan::{PodState, PodStatus};
 use dubernetes_core::runtime::{ContainerId, LogOptions};
-use dubernetes_core::state::Engine;
+use dubernetes_core::state::EngineStatus;
 use dubernetes_core::store::StoreError;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -109,7 +109,7 @@ async fn answer(
     stop: Stop,
 ) -> Result<Response, ApiError> {
     let options = &wanted.options();
-    if let (false, Engine::Away { reason, .. }) =
+    if let (false, EngineStatus::Unreachable { reason, .. }) =
         (wanted.previous, &state.controller.snapshot().observed.engine)
     {
         let detail = format!("the engine does not answer: {reason}");

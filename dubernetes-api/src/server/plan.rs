@@ -8,9 +8,9 @@ use axum::Json as Answer;
 use axum::extract::State;
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::controller::Snapshot;
-use dubernetes_core::foresee::{Foresight, foresee};
+use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::state::DesiredState;
-use dubernetes_core::store::{Before, Change, Decided, PutApp, StoreError, decide_put};
+use dubernetes_core::store::{Change, Existing, PutApp, PutDecision, StoreError, decide_put};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -112,7 +112,7 @@ fn report(
         changes.push((name, decided.put.change, refused));
     }
     let apps = changes.into_iter().filter_map(|(name, change, refused)| {
-        let foresight = foresee(&after, &snapshot.observed, &name, now);
+        let forecast = forecast(&after, &snapshot.observed, &name, now);
         let (old, new) = (before.apps.get(&name), after.apps.get(&name)?);
         Some(AppPlan {
             change,
@@ -120,13 +120,13 @@ fn report(
             changes: old.map_or_else(Vec::new, |old| changes::of(&old.spec, &new.spec)),
             revision_from: old.map(|old| old.revision),
             revision_to: new.revision,
-            downtime: downtime(snapshot, &name, &new.spec, &foresight),
+            downtime: downtime(snapshot, &name, &new.spec, &forecast),
             most_memory: new
                 .spec
                 .resources
                 .memory
-                .map(|limit| limit.times(foresight.most_live).to_string()),
-            foresight,
+                .map(|limit| limit.times(forecast.most_live).to_string()),
+            forecast,
             app: name,
         })
     });
@@ -140,24 +140,24 @@ fn apply(
     snapshot: &Snapshot,
     mut spec: AppSpec,
     now: Timestamp,
-) -> Result<(Decided, Option<Refused>), ApiError> {
+) -> Result<(PutDecision, Option<Refused>), ApiError> {
     let name = spec.name.clone();
     if let Some(app) = desired.apps.get(&name) {
         // Only hashes are sent: equal ones are equal contents.
-        spec.adopt_contents(&app.spec);
+        spec.fill_contents_from(&app.spec);
     }
     let newest_seen = newest_seen(snapshot, &name);
     let revisions = desired.revisions.get(&name).map_or(&[][..], Vec::as_slice);
     let before = match (desired.apps.get(&name), desired.tombstones.get(&name)) {
-        (Some(app), _) => Before::Live { app, revisions },
+        (Some(app), _) => Existing::Live { app, revisions },
         // The store alone knows the last numbers; what runs is a lower bound for them.
-        (None, Some(_)) => Before::Deleted { generation: 0, revision: newest_seen, revisions },
-        (None, None) => Before::Absent,
+        (None, Some(_)) => Existing::Deleted { generation: 0, revision: newest_seen, revisions },
+        (None, None) => Existing::Absent,
     };
     let others = || desired.apps.values().map(|app| &app.spec);
     let put = PutApp { newest_seen, ..PutApp::new(spec, now) };
     let (decided, refused) = match decide_put(before, others(), &put) {
-        Err(StoreError::FailedBefore { revision, reason, .. }) => {
+        Err(StoreError::PreviouslyFailed { revision, reason, .. }) => {
             let decided = decide_put(before, others(), &PutApp { retry: true, ..put })?;
             (decided, Some(Refused { revision, reason }))
         }
@@ -171,9 +171,9 @@ fn apply(
 }
 
 /// `none`, or why requests find no replica on the way.
-fn downtime(snapshot: &Snapshot, app: &AppName, spec: &AppSpec, foresight: &Foresight) -> String {
+fn downtime(snapshot: &Snapshot, app: &AppName, spec: &AppSpec, forecast: &Forecast) -> String {
     let ready = snapshot.plan.statuses.get(app).map_or(0, |status| status.ready);
-    if ready == 0 || foresight.fewest_ready > 0 {
+    if ready == 0 || forecast.fewest_ready > 0 {
         return NO_DOWNTIME.to_owned();
     }
     if spec.replicas == 0 {
@@ -186,7 +186,7 @@ fn downtime(snapshot: &Snapshot, app: &AppName, spec: &AppSpec, foresight: &Fore
         }
         .to_owned();
     }
-    let gap = foresight.steps.iter().enumerate().find(|(_, step)| step.ready == 0);
+    let gap = forecast.steps.iter().enumerate().find(|(_, step)| step.ready == 0);
     match gap {
         Some((index, step)) => {
             let pod = step.pod.as_deref().unwrap_or("the app");

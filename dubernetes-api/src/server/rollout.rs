@@ -2,7 +2,7 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
-use dubernetes_core::store::{Revise, Wish};
+use dubernetes_core::store::{self, RolloutCommand};
 
 use crate::path;
 use crate::problem::ApiError;
@@ -32,14 +32,14 @@ pub(super) async fn wish(
     _: Params<NoParams>,
     body: Json,
 ) -> Result<Answer<Applied>, ApiError> {
-    let RolloutWish { action, to } = body.read()?;
-    let wish = match action {
-        RolloutAction::Undo => Wish::Undo { to },
-        RolloutAction::Restart => Wish::Restart,
-        RolloutAction::Pause => Wish::Pause,
-        RolloutAction::Resume => Wish::Resume,
+    let RolloutWish { action: requested, to } = body.read()?;
+    let action = match requested {
+        RolloutAction::Undo => store::RolloutAction::Undo { to },
+        RolloutAction::Restart => store::RolloutAction::Restart,
+        RolloutAction::Pause => store::RolloutAction::Pause,
+        RolloutAction::Resume => store::RolloutAction::Resume,
     };
-    if to.is_some() && action != RolloutAction::Undo {
+    if to.is_some() && requested != RolloutAction::Undo {
         return Err(ApiError::invalid(vec![FieldProblem {
             path: "to".to_owned(),
             pointer: Some("/to".to_owned()),
@@ -51,7 +51,7 @@ pub(super) async fn wish(
     }
     let snapshot = state.looked().await;
     let (newest_seen, now) = (newest_seen(&snapshot, &name), state.clock.now());
-    let put = state.store.revise(Revise { name, wish, newest_seen, now }).await?;
+    let put = state.store.update_rollout(RolloutCommand { name, action, newest_seen, now }).await?;
     let app = view::app(&state.about, &state.controller.snapshot(), &put.app);
     Ok(Answer(Applied { change: put.change, app }))
 }

@@ -11,8 +11,8 @@ use dubernetes_core::controller::Snapshot;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::ObservedIngress;
 use dubernetes_core::manifest::reference;
-use dubernetes_core::plan::{Blocked, CallKey};
-use dubernetes_core::state::Engine;
+use dubernetes_core::plan::{Blocked, OperationKey};
+use dubernetes_core::state;
 
 use crate::problem::ApiError;
 use crate::server::extract::{NoParams, Params};
@@ -56,28 +56,28 @@ pub(super) async fn status(
         blocked: snapshot.plan.blocked.iter().map(blocked).collect(),
         store_problem,
         last_round: snapshot.at,
-        rounds: snapshot.rounds,
+        passes: snapshot.passes,
     }))
 }
 
 fn engine(snapshot: &Snapshot) -> EngineStatus {
     let version = snapshot.engine.clone();
     match &snapshot.observed.engine {
-        Engine::Away { since, reason } => EngineStatus {
+        state::EngineStatus::Unreachable { since, reason } => EngineStatus {
             state: EngineState::Away,
             version,
             place: None,
             since: Some(*since),
             reason: Some(reason.clone()),
         },
-        Engine::Answering if snapshot.rounds == 0 => EngineStatus {
+        state::EngineStatus::Reachable if snapshot.passes == 0 => EngineStatus {
             state: EngineState::Away,
             version,
             place: None,
             since: None,
             reason: Some(NOT_LOOKED.to_owned()),
         },
-        Engine::Answering => {
+        state::EngineStatus::Reachable => {
             let state = EngineState::Answering;
             EngineStatus { state, version, place: None, since: None, reason: None }
         }
@@ -100,7 +100,7 @@ fn ingress(about: &About, snapshot: &Snapshot) -> IngressStatus {
 
 /// Why the ingress could not be made to serve, if the last try failed: a taken port, for instance.
 fn last_failure(snapshot: &Snapshot) -> Option<String> {
-    Some(snapshot.observed.failures.get(&CallKey::Routes)?.message.clone())
+    Some(snapshot.observed.failures.get(&OperationKey::Routes)?.message.clone())
 }
 
 fn blocked(blocked: &Blocked) -> String {
@@ -137,7 +137,7 @@ pub(super) async fn down(
     State(state): State<ApiState>,
     _: Params<NoParams>,
 ) -> Result<StatusCode, ApiError> {
-    match state.controller.tear_down().await {
+    match state.controller.teardown().await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(reason) => Err(ApiError::new(ProblemKind::Internal, reason)),
     }
@@ -192,7 +192,7 @@ const NOT_LOOKED: &str = "the controller has not looked yet";
 
 /// An ingress that nobody needs may be absent.
 fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
-    if snapshot.rounds == 0 {
+    if snapshot.passes == 0 {
         return Some(NOT_LOOKED.to_owned());
     }
     match &snapshot.observed.ingress {

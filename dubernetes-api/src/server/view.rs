@@ -1,10 +1,10 @@
 //! What callers see: stored apps and the controller's last look, put together. Pure.
 
 use dubernetes_core::app::AppName;
-use dubernetes_core::controller::{ProbeRecord, Snapshot};
+use dubernetes_core::controller::{ProbeResult, Snapshot};
 use dubernetes_core::ingress;
 use dubernetes_core::plan::{self, Phase, PodStatus};
-use dubernetes_core::store::{self, Course, RevisionCause, RevisionFailure, StoredApp};
+use dubernetes_core::store::{self, RevisionCause, RevisionFailure, RevisionRollout, StoredApp};
 
 use crate::server::About;
 use crate::wire::{App, AppStatus, Failure, Pod, Probe, Revision};
@@ -20,7 +20,7 @@ pub(super) fn app(about: &About, snapshot: &Snapshot, stored: &StoredApp) -> App
         generation: stored.generation,
         spec: stored.spec.clone(),
         status: AppStatus {
-            rollout: stored.course.outcome.as_str().to_owned(),
+            rollout: stored.rollout.outcome.as_str().to_owned(),
             paused: stored.paused,
             failure: app_failure(stored),
             ..match looked {
@@ -55,7 +55,7 @@ pub(super) fn status(looked: &plan::AppStatus) -> AppStatus {
 
 /// Why the present revision, or the one that it has come back from by itself, has failed.
 fn app_failure(stored: &StoredApp) -> Option<Failure> {
-    match &stored.course.cause {
+    match &stored.rollout.cause {
         RevisionCause::RollBack { from, to, failure: why } => {
             Some(Failure { back_to: Some(*to), ..failure(*from, why) })
         }
@@ -64,7 +64,7 @@ fn app_failure(stored: &StoredApp) -> Option<Failure> {
         | RevisionCause::Restart
         | RevisionCause::Undo { .. } => None,
     }
-    .or_else(|| stored.course.outcome.failure().map(|why| failure(stored.revision, why)))
+    .or_else(|| stored.rollout.outcome.failure().map(|why| failure(stored.revision, why)))
 }
 
 fn failure(revision: u64, why: &RevisionFailure) -> Failure {
@@ -74,7 +74,7 @@ fn failure(revision: u64, why: &RevisionFailure) -> Failure {
 
 /// A kept revision of an app whose wanted one is `wanted`.
 pub(super) fn revision(app: &AppName, wanted: u64, kept: store::Revision) -> Revision {
-    let Course { cause, outcome, pre_deploy_log, .. } = kept.course;
+    let RevisionRollout { cause, outcome, pre_deploy_log, .. } = kept.rollout;
     Revision {
         app: app.clone(),
         revision: kept.revision,
@@ -136,8 +136,8 @@ fn urls(about: &About, stored: &StoredApp) -> Vec<String> {
 }
 
 /// A pod that runs `image`, with its last answers to probes.
-pub(super) fn pod(status: &PodStatus, image: Option<String>, probes: Vec<ProbeRecord>) -> Pod {
-    let probe = |ProbeRecord { at, good, text }| Probe { at, good, text };
+pub(super) fn pod(status: &PodStatus, image: Option<String>, probes: Vec<ProbeResult>) -> Pod {
+    let probe = |ProbeResult { at, good, text }| Probe { at, good, text };
     Pod {
         name: status.name.clone(),
         app: status.app.clone(),

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use dubernetes_core::app::AppName;
 use dubernetes_core::controller::Snapshot;
-use dubernetes_core::plan::{CallKey, Phase};
+use dubernetes_core::plan::{OperationKey, Phase};
 use dubernetes_core::store::StoredState;
 use tokio::sync::watch;
 
@@ -116,9 +116,9 @@ impl Watch {
 fn is_gone(name: &AppName, snapshot: &Snapshot) -> bool {
     let creating = snapshot
         .observed
-        .under_way
+        .in_flight
         .iter()
-        .any(|call| matches!(call, CallKey::Create { app, .. } if app == name));
+        .any(|call| matches!(call, OperationKey::Create { app, .. } if app == name));
     snapshot.desired.tombstones.contains_key(name)
         && !creating
         && snapshot.plan.statuses.get(name).is_none_or(|status| status.pods.is_empty())

@@ -85,7 +85,7 @@ fn known<'a>(state: &ApiState, snapshot: &'a Snapshot, events: &'a [Event]) -> K
         observed: &snapshot.observed,
         plan: &snapshot.plan,
         events,
-        next_look: snapshot.next_look,
+        requeue_at: snapshot.requeue_at,
         now: state.clock.now(),
     }
 }

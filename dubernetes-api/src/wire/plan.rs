@@ -1,7 +1,7 @@
 //! What would happen if specifications were applied.
 
 use dubernetes_core::app::{AppName, AppSpec};
-use dubernetes_core::foresee::Foresight;
+use dubernetes_core::forecast::Forecast;
 use dubernetes_core::store::Change;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -46,8 +46,8 @@ pub struct AppPlan {
     /// The revision that would be wanted then.
     pub revision_to: u64,
     /// The steps.
-    #[schema(value_type = openapi::Foresight)]
-    pub foresight: Foresight,
+    #[schema(value_type = openapi::Forecast)]
+    pub forecast: Forecast,
     /// `none`, or when and why no replica is ready on the way.
     pub downtime: String,
     /// The memory that the largest number of live replicas may use, where it is limited.

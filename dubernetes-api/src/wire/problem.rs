@@ -93,7 +93,7 @@ pub enum ProblemKind {
     /// Another app answers under the same host and path.
     RouteTaken,
     /// A revision with just this content has failed.
-    FailedBefore,
+    PreviouslyFailed,
     /// The pod has no container, or one that does not run.
     NotRunning,
     /// The body is too large.
@@ -141,7 +141,7 @@ impl ProblemKind {
         Self::MethodNotAllowed,
         Self::StaleGeneration,
         Self::RouteTaken,
-        Self::FailedBefore,
+        Self::PreviouslyFailed,
         Self::NotRunning,
         Self::TooLarge,
         Self::UrlTooLong,
@@ -172,7 +172,7 @@ impl ProblemKind {
             Self::MethodNotAllowed => ("method-not-allowed", "no such method here", 405),
             Self::StaleGeneration => ("stale-generation", "the app has changed meanwhile", 409),
             Self::RouteTaken => ("route-taken", "another app has this host and path", 409),
-            Self::FailedBefore => ("failed-before", "just this has failed before", 409),
+            Self::PreviouslyFailed => ("failed-before", "just this has failed before", 409),
             Self::NotRunning => ("not-running", "the pod does not run", 409),
             Self::TooLarge => ("too-large", "the body is too large", 413),
             Self::UrlTooLong => ("url-too-long", "the URL is too long", 414),

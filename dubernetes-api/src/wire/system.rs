@@ -61,8 +61,8 @@ pub struct Status {
     /// When the last round of the controller began.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_round: Option<Timestamp>,
-    /// How many rounds there were.
-    pub rounds: u64,
+    /// How many passes there were.
+    pub passes: u64,
 }
 
 /// The process that answers.

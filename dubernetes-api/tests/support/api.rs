@@ -14,7 +14,7 @@ use dubernetes_api::wire::{Mode, PROBLEM_JSON, Problem};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_core::store::Store;
-use dubernetes_core::testing::build::Bed;
+use dubernetes_core::testing::build::TestOrchestrator;
 use dubernetes_core::testing::{Behaviour, MemoryStore};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -22,8 +22,8 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 /// A running orchestrator with the images `web:1`, `web:2` and `crash:1`.
-pub(crate) fn bed() -> Bed {
-    let bed = Bed::start();
+pub(crate) fn bed() -> TestOrchestrator {
+    let bed = TestOrchestrator::start();
     bed.runtime.add_image("web:1", Behaviour::default());
     bed.runtime.add_image("web:2", Behaviour::default());
     bed.runtime.add_image("crash:1", Behaviour::exits(std::time::Duration::from_millis(100), 1));
@@ -43,7 +43,7 @@ pub(crate) fn about() -> About {
     }
 }
 
-pub(crate) fn state(bed: &Bed) -> ApiState {
+pub(crate) fn state(bed: &TestOrchestrator) -> ApiState {
     ApiState {
         store: Arc::<MemoryStore>::clone(&bed.store),
         runtime: Arc::new(bed.runtime.clone()),
@@ -55,7 +55,7 @@ pub(crate) fn state(bed: &Bed) -> ApiState {
 
 /// The router, and the orchestrator behind it.
 pub(crate) struct Api {
-    pub(crate) bed: Bed,
+    pub(crate) bed: TestOrchestrator,
     pub(crate) router: Router,
 }
 

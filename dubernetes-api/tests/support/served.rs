@@ -10,7 +10,7 @@ use dubernetes_api::Client;
 use dubernetes_api::server::{ApiState, router, serve_unix};
 use dubernetes_core::app::AppSpec;
 use dubernetes_core::runtime::ContainerRuntime;
-use dubernetes_core::testing::build::Bed;
+use dubernetes_core::testing::build::TestOrchestrator;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::api;
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Served {
-    pub(crate) bed: Bed,
+    pub(crate) bed: TestOrchestrator,
     pub(crate) client: Client,
     pub(crate) socket: PathBuf,
     pub(crate) stop: CancellationToken,
@@ -40,7 +40,7 @@ impl Served {
         Self::on(api::bed(), Arc::new(runtime))
     }
 
-    fn on(bed: Bed, runtime: Arc<dyn ContainerRuntime>) -> Self {
+    fn on(bed: TestOrchestrator, runtime: Arc<dyn ContainerRuntime>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();

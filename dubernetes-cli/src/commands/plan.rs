@@ -40,13 +40,13 @@ fn app_text(plan: &AppPlan, replicas: u16) -> String {
     if let Some(refused) = &plan.refused {
         out.push_str(&format!("{}; only `apply --retry` does this:\n", failed_before(refused)));
     }
-    let foresight = &plan.foresight;
-    if foresight.steps.is_empty() {
+    let forecast = &plan.forecast;
+    if forecast.steps.is_empty() {
         return out;
     }
     let mut table = Table::new(&["#", "ACTION", "POD", "REASON", "READY"]);
     let mut number = 0;
-    for step in &foresight.steps {
+    for step in &forecast.steps {
         // A wait is no action, so it has no number.
         let label = if step.action == "wait" {
             String::new()
@@ -63,14 +63,14 @@ fn app_text(plan: &AppPlan, replicas: u16) -> String {
         ]);
     }
     out.push_str(&table.render_indented(output::width()));
-    if !foresight.converges {
+    if !forecast.converges {
         out.push_str("these are the first steps; the end is not in sight\n");
     }
     let memory = plan.most_memory.as_ref().map(|most| format!(" (at most {most} of memory)"));
     out.push_str(&format!(
         "fewest ready replicas: {} of {replicas}; most replicas at one time: {}{}; downtime: {}\n",
-        foresight.fewest_ready,
-        foresight.most_live,
+        forecast.fewest_ready,
+        forecast.most_live,
         memory.unwrap_or_default(),
         plan.downtime
     ));

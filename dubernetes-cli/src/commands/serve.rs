@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dubernetes_api::wire::Mode;
-use dubernetes_core::controller::Approve;
+use dubernetes_core::controller::Approver;
 
 use crate::args::{IngressArgs, LogFormat, ServeArgs};
 use crate::place::{self, Listening};
@@ -49,7 +49,7 @@ pub(super) async fn start(
             "leave out `--host`, and unset DUBERNETES_HOST; `--state-dir` moves the socket",
         ));
     }
-    let approve = prompt.map(|prompt| -> Arc<dyn Approve> { Arc::<Prompt>::clone(prompt) });
+    let approve = prompt.map(|prompt| -> Arc<dyn Approver> { Arc::<Prompt>::clone(prompt) });
     let parts = Parts::open(settings, args)?.asking(approve);
     parts.check_engine(&settings.instance).await?;
     let (listener, listening) = place::listen(&settings.places.socket)?;

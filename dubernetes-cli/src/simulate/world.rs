@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dubernetes_core::app::{AppName, AppSpec, InstanceName};
 use dubernetes_core::clock::Clock as _;
-use dubernetes_core::controller::{Controller, ControllerHandle, Options, Ports, Snapshot};
+use dubernetes_core::controller::{Adapters, Controller, ControllerHandle, Options, Snapshot};
 use dubernetes_core::error::chain;
 use dubernetes_core::fakes::{FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 use dubernetes_core::labels;
@@ -39,11 +39,11 @@ pub(super) async fn live(script: Script, instance: InstanceName) -> Outcome<Cour
         }
         world.look(now).await?;
         let seen = world.controller.snapshot();
-        let quiet = script.until_quiet && steps.peek().is_none() && is_quiet(&seen);
+        let quiet = script.until_quiet && steps.peek().is_none() && is_steady(&seen);
         quiet_since = if quiet { quiet_since.or(Some(now)) } else { None };
         let ends = quiet_since.map_or(script.limit, |since| since + QUIET).min(script.limit);
         if now >= ends {
-            world.course.converged = is_quiet(&seen);
+            world.course.converged = is_steady(&seen);
             break;
         }
         let next = steps.peek().map_or(ends, |timed| timed.time.min(ends));
@@ -60,14 +60,14 @@ pub(super) async fn live(script: Script, instance: InstanceName) -> Outcome<Cour
     Ok(world.course)
 }
 
-fn is_quiet(seen: &Snapshot) -> bool {
+fn is_steady(seen: &Snapshot) -> bool {
     let (plan, observed) = (&seen.plan, &seen.observed);
     let routed = observed.ingress.table().map_or(plan.routes.is_empty(), |t| *t == plan.routes);
-    seen.rounds > 0
+    seen.passes > 0
         && routed
         && plan.actions.is_empty()
-        && plan.waiting.iter().all(|waiting| waiting.wait.is_quiet())
-        && observed.under_way.is_empty()
+        && plan.waiting.iter().all(|waiting| waiting.wait.is_steady())
+        && observed.in_flight.is_empty()
 }
 
 #[derive(Debug)]
@@ -95,13 +95,13 @@ impl World {
             runtime.set_behaviour(app, behaviour.clone());
         }
         let store = Arc::new(MemoryStore::unfolded());
-        let ports = Ports {
+        let adapters = Adapters {
             runtime: Arc::new(runtime.clone()),
             store: Arc::<MemoryStore>::clone(&store),
             ingress: Arc::new(FakeIngress::default()),
             clock: Arc::new(clock),
         };
-        let (controller, handle) = Controller::new(Options::new(instance), ports);
+        let (controller, handle) = Controller::new(Options::new(instance), adapters);
         let stop = CancellationToken::new();
         tokio::spawn(controller.run(stop.clone()));
         let (unready, course) = (BTreeMap::new(), Course::default());
@@ -119,7 +119,7 @@ impl World {
             self.course.entries.push((time, Entry::Event(Box::new(event))));
         }
         let seen = self.controller.snapshot();
-        if seen.rounds > 0 {
+        if seen.passes > 0 {
             self.course.note(now, &seen);
         }
         Ok(())

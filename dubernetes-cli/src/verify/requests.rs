@@ -174,23 +174,23 @@ async fn ask(
 ) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut under_way = JoinSet::new();
+    let mut in_flight = JoinSet::new();
     let mut begun = false;
     loop {
         // Every arm is cancel-safe: what was not taken is there in the next turn.
         tokio::select! {
-            Some(answer) = under_way.join_next() => take(answer.ok(), &mut begun, &tally),
+            Some(answer) = in_flight.join_next() => take(answer.ok(), &mut begun, &tally),
             () = stop.cancelled() => break,
             _ = ticks.tick() => {
                 // Until the first good answer one at a time, to tell what is counted.
-                if under_way.len() < if begun { AT_ONCE } else { 1 } {
-                    under_way.spawn(once(client.clone(), question.clone()));
+                if in_flight.len() < if begun { AT_ONCE } else { 1 } {
+                    in_flight.spawn(once(client.clone(), question.clone()));
                 }
             }
         }
     }
     let last = async {
-        while let Some(answer) = under_way.join_next().await {
+        while let Some(answer) = in_flight.join_next().await {
             take(answer.ok(), &mut begun, &tally);
         }
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dubernetes_api::server::{About, ApiState, router, serve_unix};
 use dubernetes_api::wire::Mode;
 use dubernetes_core::app::InstanceName;
-use dubernetes_core::controller::{Controller, Options, Ports};
+use dubernetes_core::controller::{Adapters, Controller, Options};
 use dubernetes_core::testing::{Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
@@ -50,14 +50,14 @@ fn start(folder: &Path) {
     engine.add_image("web:2", Behaviour::default());
     engine.add_image("crash:1", crash);
     engine.add_image("slow:1", Behaviour::never_ready());
-    let ports = Ports {
+    let adapters = Adapters {
         runtime: Arc::new(engine.clone()),
         store: Arc::new(MemoryStore::new()),
         ingress: Arc::new(FakeIngress::default()),
         clock: Arc::new(clock),
     };
     let instance = InstanceName::default();
-    let (controller, handle) = Controller::new(Options::new(instance.clone()), ports.clone());
+    let (controller, handle) = Controller::new(Options::new(instance.clone()), adapters.clone());
     let about = About {
         instance,
         version: "0.0.0".to_owned(),
@@ -68,7 +68,7 @@ fn start(folder: &Path) {
         pid: 1,
         mode: Mode::Serve,
     };
-    let Ports { runtime, store, clock, .. } = ports;
+    let Adapters { runtime, store, clock, .. } = adapters;
     let router = router(ApiState { store, runtime, controller: handle, clock, about });
     let listener = UnixListener::bind(folder.join("dubernetes.sock")).unwrap();
     let stop = CancellationToken::new();

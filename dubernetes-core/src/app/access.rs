@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::echo::shown;
+use super::escape::shown;
 use super::names::checked_text;
 use std::fmt;
 

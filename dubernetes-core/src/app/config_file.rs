@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::content::FileRef;
-use super::echo::quoted;
+use super::escape::quoted;
 use super::names::checked_text;
 use super::volume::{VolumeSource, check_absolute};
 use super::{Volume, content};

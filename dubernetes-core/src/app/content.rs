@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::AppSpec;
-use super::echo::{is_hidden, quoted};
+use super::escape::{is_hidden, quoted};
 use super::names::checked_text;
 
 /// The largest content of one file, in bytes.

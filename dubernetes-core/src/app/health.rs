@@ -92,7 +92,7 @@ fn check_url_path(text: &str) -> Result<String, String> {
     if let Some(bad) = text.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
         return Err(format!(
             "a path has only visible ASCII characters without `#`, not `{}`",
-            super::echo::shown(bad.encode_utf8(&mut [0; 4]))
+            super::escape::shown(bad.encode_utf8(&mut [0; 4]))
         ));
     }
     Ok(text.to_owned())

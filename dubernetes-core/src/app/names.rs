@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::echo::{quoted, shown};
+use super::escape::{quoted, shown};
 
 /// Implements a text newtype over a check: parsing, display and serde all go through the check.
 macro_rules! checked_text {

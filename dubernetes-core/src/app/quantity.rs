@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::echo::quoted;
+use super::escape::quoted;
 
 /// Implements serde through `FromStr`-like `parse` and `Display`.
 macro_rules! as_text {

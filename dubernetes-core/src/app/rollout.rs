@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::echo::quoted;
+use super::escape::quoted;
 use super::quantity::Duration;
 
 /// How a rollout goes. A change of it makes no new revision.
@@ -15,11 +15,11 @@ pub struct Rollout {
     /// So many replicas more than wanted may be live on the way; 1 unless given. A percentage of
     /// `replicas` is rounded up. Has no place beside [`Order::StopFirst`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_surge: Option<Share>,
+    pub max_surge: Option<CountOrPercent>,
     /// So many of the wanted replicas may be missing on the way; 0 unless given. A percentage is
     /// rounded down.
     #[serde(default, skip_serializing_if = "is_no_replica")]
-    pub max_unavailable: Share,
+    pub max_unavailable: CountOrPercent,
     /// A new replica counts once it was ready for so long without a break, 2 s unless given.
     #[serde(default = "default_min_ready", skip_serializing_if = "is_default_min_ready")]
     pub min_ready: Duration,
@@ -52,7 +52,7 @@ impl Default for Rollout {
     fn default() -> Self {
         Self {
             max_surge: None,
-            max_unavailable: Share::Count(0),
+            max_unavailable: CountOrPercent::Count(0),
             min_ready: default_min_ready(),
             progress_deadline: default_deadline(),
             order: None,
@@ -65,14 +65,14 @@ impl Default for Rollout {
 /// A number of replicas, or a part of all of them. Written `2` or `25%`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "WrittenShare", into = "WrittenShare")]
-pub enum Share {
+pub enum CountOrPercent {
     /// So many, at most [`super::MAX_REPLICAS`].
     Count(u16),
     /// So many of a hundred, at most 100.
     Percent(u8),
 }
 
-impl Share {
+impl CountOrPercent {
     /// Reads `2` or `25%`.
     ///
     /// # Errors
@@ -122,13 +122,13 @@ impl Share {
     }
 }
 
-impl Default for Share {
+impl Default for CountOrPercent {
     fn default() -> Self {
         Self::Count(0)
     }
 }
 
-impl fmt::Display for Share {
+impl fmt::Display for CountOrPercent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(count) => write!(f, "{count}"),
@@ -145,7 +145,7 @@ enum WrittenShare {
     Text(String),
 }
 
-impl TryFrom<WrittenShare> for Share {
+impl TryFrom<WrittenShare> for CountOrPercent {
     type Error = String;
 
     fn try_from(written: WrittenShare) -> Result<Self, String> {
@@ -156,11 +156,11 @@ impl TryFrom<WrittenShare> for Share {
     }
 }
 
-impl From<Share> for WrittenShare {
-    fn from(share: Share) -> Self {
+impl From<CountOrPercent> for WrittenShare {
+    fn from(share: CountOrPercent) -> Self {
         match share {
-            Share::Count(count) => Self::Count(count),
-            Share::Percent(_) => Self::Text(share.to_string()),
+            CountOrPercent::Count(count) => Self::Count(count),
+            CountOrPercent::Percent(_) => Self::Text(share.to_string()),
         }
     }
 }
@@ -234,8 +234,8 @@ impl PreDeploy {
     pub const TIMEOUT: Duration = Duration::from_secs(300);
 }
 
-fn is_no_replica(share: &Share) -> bool {
-    *share == Share::default()
+fn is_no_replica(share: &CountOrPercent) -> bool {
+    *share == CountOrPercent::default()
 }
 
 fn default_min_ready() -> Duration {
@@ -277,13 +277,13 @@ mod tests {
     #[test]
     fn shares_are_numbers_or_percentages_within_their_limits() {
         for (text, of_5) in [("0", (0, 0)), ("2", (2, 2)), ("25%", (2, 1)), ("100%", (5, 5))] {
-            let share = Share::parse(text).unwrap();
+            let share = CountOrPercent::parse(text).unwrap();
             assert_eq!((share.of_rounded_up(5), share.of_rounded_down(5)), of_5, "{text}");
             let json = serde_json::to_string(&share).unwrap();
-            assert_eq!(serde_json::from_str::<Share>(&json).unwrap(), share);
+            assert_eq!(serde_json::from_str::<CountOrPercent>(&json).unwrap(), share);
         }
         for text in ["", "-1", "1.5", "101%", "150%", "251", "01", "%", "1e3", " 1", "+1"] {
-            assert!(Share::parse(text).is_err(), "{text}");
+            assert!(CountOrPercent::parse(text).is_err(), "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) use contents::{MAX_ENV_FILES, contents, env_files, files};
 
 use std::collections::BTreeMap;
 
-use super::echo::quoted;
+use super::escape::quoted;
 use super::{Access, AppSpec, Check, EnvName, EnvValue, Health, Order, PreDeploy, Rollout, Volume};
 
 /// The largest `replicas`: a bridge ends near 1,000 ports, and one replica costs about 13 MB
@@ -37,12 +37,12 @@ pub struct Problem {
 
 /// A [`Problem`], and the entry that it stands against where there are two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Broken {
+pub(crate) struct Violation {
     pub(crate) problem: Problem,
     pub(crate) first: Option<String>,
 }
 
-impl Broken {
+impl Violation {
     fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         let problem = Problem { path: path.into(), message: message.into(), hint: None };
         Self { problem, first: None }
@@ -60,16 +60,16 @@ impl Broken {
 }
 
 /// The sentence for a number of replicas above [`MAX_REPLICAS`].
-pub(crate) fn too_many_replicas(found: &str) -> Broken {
+pub(crate) fn too_many_replicas(found: &str) -> Violation {
     let message = format!("`replicas` is at most {MAX_REPLICAS}, not {found}");
-    Broken::new("replicas", message).hint(
+    Violation::new("replicas", message).hint(
         "one machine's network bridge holds about 1000 ports, and a replica costs about 13 MB",
     )
 }
 
 /// The sentence for a port that no socket has.
-pub(crate) fn no_port(found: &str) -> Broken {
-    Broken::new("port", format!("`port` is a number from 1 to 65535, not {found}"))
+pub(crate) fn no_port(found: &str) -> Violation {
+    Violation::new("port", format!("`port` is a number from 1 to 65535, not {found}"))
 }
 
 pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
@@ -102,9 +102,9 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
 }
 
 /// The rules for the hosts of one app.
-pub(crate) fn hosts(access: &Access, found: &mut Vec<Broken>) {
+pub(crate) fn hosts(access: &Access, found: &mut Vec<Violation>) {
     if access.hosts.is_empty() || access.hosts.len() > MAX_LIST {
-        found.push(Broken::new(
+        found.push(Violation::new(
             "access.host",
             format!("`access.host` has 1 to {MAX_LIST} entries, not {}", access.hosts.len()),
         ));
@@ -114,7 +114,7 @@ pub(crate) fn hosts(access: &Access, found: &mut Vec<Broken>) {
     for (index, host) in access.hosts.iter().enumerate() {
         match seen.get(host) {
             Some(first) => found.push(
-                Broken::new(
+                Violation::new(
                     format!("access.host.{index}"),
                     format!("the host `{host}` is named twice"),
                 )
@@ -129,9 +129,9 @@ pub(crate) fn hosts(access: &Access, found: &mut Vec<Broken>) {
 }
 
 /// The rules for `command` and `args`.
-pub(crate) fn argv(key: &str, words: &[String], found: &mut Vec<Broken>) {
+pub(crate) fn argv(key: &str, words: &[String], found: &mut Vec<Violation>) {
     if words.len() > MAX_LIST {
-        found.push(Broken::new(
+        found.push(Violation::new(
             key,
             format!("`{key}` has at most {MAX_LIST} entries, not {}", words.len()),
         ));
@@ -140,7 +140,7 @@ pub(crate) fn argv(key: &str, words: &[String], found: &mut Vec<Broken>) {
     for (index, word) in words.iter().enumerate() {
         if word.contains('\0') {
             let message = format!("entry {} of `{key}` has a NUL character", index + 1);
-            found.push(Broken::new(format!("{key}.{index}"), message).hint(NO_NUL));
+            found.push(Violation::new(format!("{key}.{index}"), message).hint(NO_NUL));
         }
     }
 }
@@ -148,9 +148,9 @@ pub(crate) fn argv(key: &str, words: &[String], found: &mut Vec<Broken>) {
 const NO_NUL: &str = "no program can be given that character: leave it out";
 
 /// The rules for environment variables that are written out.
-pub(crate) fn env(env: &BTreeMap<EnvName, EnvValue>, found: &mut Vec<Broken>) {
+pub(crate) fn env(env: &BTreeMap<EnvName, EnvValue>, found: &mut Vec<Violation>) {
     if env.len() > MAX_ENV_ENTRIES {
-        found.push(Broken::new(
+        found.push(Violation::new(
             "env",
             format!("`env` has at most {MAX_ENV_ENTRIES} entries, not {}", env.len()),
         ));
@@ -163,29 +163,29 @@ pub(crate) fn env(env: &BTreeMap<EnvName, EnvValue>, found: &mut Vec<Broken>) {
         let (path, shown) = (format!("env.{name}"), quoted(name.as_str()));
         if value.contains('\0') {
             let message = format!("the value of {shown} has a NUL character");
-            found.push(Broken::new(path, message).hint(NO_NUL));
+            found.push(Violation::new(path, message).hint(NO_NUL));
         } else if value.len() > MAX_ENV_VALUE_BYTES {
             let message = format!(
                 "the value of {shown} has {} bytes, at most {MAX_ENV_VALUE_BYTES} are allowed",
                 value.len()
             );
-            found.push(Broken::new(path, message).hint(LARGE_ENV));
+            found.push(Violation::new(path, message).hint(LARGE_ENV));
         }
     }
     if total > MAX_ENV_BYTES {
         let message = format!(
             "all of `env` has {total} bytes with its names, at most {MAX_ENV_BYTES} are allowed"
         );
-        found.push(Broken::new("env", message).hint(LARGE_ENV));
+        found.push(Violation::new("env", message).hint(LARGE_ENV));
     }
 }
 
 const LARGE_ENV: &str = "put large values into a file, and mount its folder with `volumes`";
 
 /// The rules for the user's own labels.
-pub(crate) fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Broken>) {
+pub(crate) fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Violation>) {
     if labels.len() > MAX_LIST {
-        found.push(Broken::new(
+        found.push(Violation::new(
             "labels",
             format!("`labels` has at most {MAX_LIST} entries, not {}", labels.len()),
         ));
@@ -195,7 +195,7 @@ pub(crate) fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Broken>)
         let path = format!("labels.{key}");
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
         if key.is_empty() || key.len() > 128 || !key.chars().all(legal) {
-            found.push(Broken::new(
+            found.push(Violation::new(
                 path,
                 format!(
                     "the key of a label has 1 to 128 letters, digits, `.`, `_`, `-` and `/`, unlike {}",
@@ -205,11 +205,11 @@ pub(crate) fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Broken>)
         } else if key == "dubernetes" || key.starts_with("dubernetes.") {
             let message = format!("the label {} is reserved", quoted(key));
             found.push(
-                Broken::new(path, message)
+                Violation::new(path, message)
                     .hint("choose a key that does not begin with `dubernetes`"),
             );
         } else if value.len() > 4096 || value.contains('\0') {
-            found.push(Broken::new(
+            found.push(Violation::new(
                 path,
                 format!(
                     "the value of the label {} has at most 4096 bytes and no NUL character",
@@ -221,9 +221,9 @@ pub(crate) fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Broken>)
 }
 
 /// The rules for the list of volumes.
-pub(crate) fn volumes(volumes: &[Volume], found: &mut Vec<Broken>) {
+pub(crate) fn volumes(volumes: &[Volume], found: &mut Vec<Violation>) {
     if volumes.len() > MAX_LIST {
-        found.push(Broken::new(
+        found.push(Violation::new(
             "volumes",
             format!("`volumes` has at most {MAX_LIST} entries, not {}", volumes.len()),
         ));
@@ -241,7 +241,7 @@ pub(crate) fn volumes(volumes: &[Volume], found: &mut Vec<Broken>) {
             first + 1
         );
         found.push(
-            Broken::new(format!("volumes.{index}"), message)
+            Violation::new(format!("volumes.{index}"), message)
                 .hint("give each volume a target of its own")
                 .first(format!("volumes.{first}")),
         );
@@ -249,9 +249,9 @@ pub(crate) fn volumes(volumes: &[Volume], found: &mut Vec<Broken>) {
 }
 
 /// The rules for `health`.
-pub(crate) fn health(health: &Health, found: &mut Vec<Broken>) {
+pub(crate) fn health(health: &Health, found: &mut Vec<Violation>) {
     if health.port == Some(0) {
-        found.push(Broken::new(
+        found.push(Violation::new(
             "health.port",
             "`health.port` is a number from 1 to 65535, not 0".to_owned(),
         ));
@@ -261,7 +261,7 @@ pub(crate) fn health(health: &Health, found: &mut Vec<Broken>) {
             command("health.exec", words, found);
             if health.port.is_some() {
                 found.push(
-                    Broken::new("health.port", "`health.port` has no meaning beside `exec`")
+                    Violation::new("health.port", "`health.port` has no meaning beside `exec`")
                         .hint("delete it: a command finds its own way to what it asks"),
                 );
             }
@@ -274,7 +274,7 @@ pub(crate) fn health(health: &Health, found: &mut Vec<Broken>) {
             "`health.timeout` is at most `health.interval`, which is {interval}, not {timeout}"
         );
         found.push(
-            Broken::new("health.timeout", message)
+            Violation::new("health.timeout", message)
                 .hint(format!("for example `timeout: {interval}`")),
         );
     }
@@ -285,7 +285,7 @@ pub(crate) fn health(health: &Health, found: &mut Vec<Broken>) {
     ];
     for (path, count) in counts {
         if !(1..=Health::MAX_COUNT).contains(&count) {
-            found.push(Broken::new(path, count_range(path, &count.to_string())));
+            found.push(Violation::new(path, count_range(path, &count.to_string())));
         }
     }
     if health.replace_after < health.failures {
@@ -294,7 +294,7 @@ pub(crate) fn health(health: &Health, found: &mut Vec<Broken>) {
             "`health.replace_after` is at least `health.failures`, which is {failures}, not {after}"
         );
         found.push(
-            Broken::new("health.replace_after", message).hint(
+            Violation::new("health.replace_after", message).hint(
                 "a replica first leaves the routes, and is replaced if it does not come back",
             ),
         );
@@ -307,11 +307,11 @@ pub(crate) fn count_range(path: &str, found: &str) -> String {
 }
 
 /// The rules for `rollout`.
-pub(crate) fn rollout(rollout: &Rollout, found: &mut Vec<Broken>) {
+pub(crate) fn rollout(rollout: &Rollout, found: &mut Vec<Violation>) {
     match (rollout.order, rollout.max_surge) {
         (Some(Order::StopFirst), Some(surge)) if !surge.is_none() => {
             found.push(
-                Broken::new(
+                Violation::new(
                     "rollout.max_surge",
                     format!("`rollout.max_surge` is 0 with `order: stop-first`, not {surge}"),
                 )
@@ -321,7 +321,7 @@ pub(crate) fn rollout(rollout: &Rollout, found: &mut Vec<Broken>) {
         (Some(Order::StopFirst), _) => {}
         (_, Some(surge)) if surge.is_none() && rollout.max_unavailable.is_none() => {
             found.push(
-                Broken::new(
+                Violation::new(
                     "rollout.max_surge",
                     "`rollout.max_surge` and `rollout.max_unavailable` are both 0, so nothing can be replaced",
                 )
@@ -336,23 +336,23 @@ pub(crate) fn rollout(rollout: &Rollout, found: &mut Vec<Broken>) {
 }
 
 /// The sentence for a number of kept revisions that is out of range.
-pub(crate) fn history_range(found: &str) -> Broken {
+pub(crate) fn history_range(found: &str) -> Violation {
     let most = Rollout::MAX_HISTORY;
-    Broken::new(
+    Violation::new(
         "rollout.history",
         format!("`rollout.history` is a number from 1 to {most}, not {found}"),
     )
 }
 
 /// The rules for `pre_deploy`.
-pub(crate) fn pre_deploy(pre_deploy: &PreDeploy, found: &mut Vec<Broken>) {
+pub(crate) fn pre_deploy(pre_deploy: &PreDeploy, found: &mut Vec<Violation>) {
     command("pre_deploy.command", &pre_deploy.command, found);
 }
 
 /// A command that has to name a program.
-fn command(path: &str, words: &[String], found: &mut Vec<Broken>) {
+fn command(path: &str, words: &[String], found: &mut Vec<Violation>) {
     if words.first().is_none_or(String::is_empty) {
-        found.push(Broken::new(path, format!("`{path}` names no program")));
+        found.push(Violation::new(path, format!("`{path}` names no program")));
         return;
     }
     argv(path, words, found);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::echo::{is_hidden, quoted};
+use super::escape::{is_hidden, quoted};
 
 /// One mount of a replica.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

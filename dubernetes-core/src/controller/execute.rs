@@ -8,18 +8,18 @@ use jiff::Timestamp;
 
 use crate::app::{AppName, ImageRef};
 use crate::error;
-use crate::labels::{JobLabels, ReplicaLabels};
-use crate::plan::{Action, Planned, Reason, Verdict};
+use crate::labels::{PreDeployLabels, ReplicaLabels};
+use crate::plan::{Action, Planned, Reason, RolloutResult};
 use crate::runtime::{
     ContainerId, ContainerRequest, ImageId, ImageProblem, LogOptions, RuntimeError,
 };
 use crate::state::FailureKind;
-use crate::store::{Mark, RevisionCause, RevisionFailure, StoreError};
+use crate::store::{RevisionCause, RevisionFailure, RolloutUpdate, StoreError};
 
-use super::Ports;
-use super::previous::Previous;
+use super::Adapters;
+use super::previous_logs::PreviousLogs;
 
-/// So many of the last lines of a container that shows a verdict are kept.
+/// So many of the last lines of a container that shows a result are kept.
 const LINES: u32 = 20;
 /// So many characters of each.
 const LINE_LENGTH: usize = 500;
@@ -28,19 +28,19 @@ const LINES_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why an action failed, as it is remembered.
 #[derive(Debug)]
-pub(super) struct Failed {
+pub(super) struct ActionError {
     pub(super) kind: FailureKind,
     pub(super) message: String,
 }
 
 /// Carries out one action.
 pub(super) async fn execute(
-    ports: &Ports,
+    adapters: &Adapters,
     instance: &crate::app::InstanceName,
-    previous: &Previous,
+    previous: &PreviousLogs,
     planned: &Planned,
-) -> Result<(), Failed> {
-    let runtime = &ports.runtime;
+) -> Result<(), ActionError> {
+    let runtime = &adapters.runtime;
     match &planned.action {
         Action::EnsureNetwork => {
             runtime.ensure_network(instance).await?;
@@ -49,17 +49,17 @@ pub(super) async fn execute(
             let id = runtime.ensure_image(image, *policy).await?;
             let replace = planned.reason == Reason::ImageGone;
             if replace {
-                refuse_another_image(ports, app, *revision, image, &id).await?;
+                refuse_another_image(adapters, app, *revision, image, &id).await?;
             }
-            ports.store.pin_image(app, *revision, &id, replace).await?;
+            adapters.store.pin_image(app, *revision, &id, replace).await?;
         }
         Action::Create(replica) => {
             let is_ours = |labels: &_| ReplicaLabels::from_map(labels).is_ok();
-            create(ports, &replica.request, is_ours).await?;
+            create(adapters, &replica.request, is_ours).await?;
         }
-        Action::CreateJob(job) => {
-            let is_ours = |labels: &_| JobLabels::from_map(labels).is_some_and(|l| l.is_ok());
-            create(ports, &job.request, is_ours).await?;
+        Action::CreatePreDeploy(job) => {
+            let is_ours = |labels: &_| PreDeployLabels::from_map(labels).is_some_and(|l| l.is_ok());
+            create(adapters, &job.request, is_ours).await?;
         }
         Action::Start { id, .. } => runtime.start(id).await?,
         Action::Stop { id, signal, grace, .. } => runtime.stop(id, *signal, *grace).await?,
@@ -69,11 +69,11 @@ pub(super) async fn execute(
             }
             runtime.remove(id).await?;
         }
-        Action::Forget { app } => ports.store.forget(app).await?,
-        Action::Conclude { app, revision, verdict } => {
-            let now = ports.clock.now();
-            let mark = mark(ports, verdict, now).await;
-            ports.store.mark(app, *revision, &mark, now).await?;
+        Action::PurgeTombstone { app } => adapters.store.purge(app).await?,
+        Action::RecordRollout { app, revision, result } => {
+            let now = adapters.clock.now();
+            let update = update(adapters, result, now).await;
+            adapters.store.record_rollout(app, *revision, &update, now).await?;
         }
     }
     Ok(())
@@ -82,21 +82,21 @@ pub(super) async fn execute(
 /// Whoever goes back wants what ran then: an image that is gone is not replaced by another one that
 /// has its tag now.
 async fn refuse_another_image(
-    ports: &Ports,
+    adapters: &Adapters,
     app: &AppName,
     revision: u64,
     image: &ImageRef,
     found: &ImageId,
-) -> Result<(), Failed> {
-    let stored = ports.store.get(app).await?;
-    let goes_back = match stored.course.cause {
+) -> Result<(), ActionError> {
+    let stored = adapters.store.get(app).await?;
+    let goes_back = match stored.rollout.cause {
         RevisionCause::Undo { .. } | RevisionCause::RollBack { .. } => true,
         RevisionCause::Apply | RevisionCause::Retry { .. } | RevisionCause::Restart => false,
     };
     match &stored.image_id {
         Some(pinned) if goes_back && stored.revision == revision && pinned != found => {
-            Err(Failed {
-                kind: FailureKind::Lasting,
+            Err(ActionError {
+                kind: FailureKind::Permanent,
                 message: format!(
                     "the image of that time ({pinned:.19}) is gone, and `{image}` is another one now"
                 ),
@@ -106,29 +106,31 @@ async fn refuse_another_image(
     }
 }
 
-/// A verdict as the store keeps it, with the last lines of the container that shows it.
-async fn mark(ports: &Ports, verdict: &Verdict, now: Timestamp) -> Mark {
-    match verdict {
-        Verdict::PreDeployed { job } => Mark::PreDeployed { log: last_lines(ports, job).await },
-        Verdict::Complete => Mark::Complete,
-        Verdict::Stable => Mark::Stable,
-        Verdict::Failed { reason, shown_by, roll_back_to, newest_seen } => {
-            let (pod, log) = match shown_by {
-                Some((pod, id)) => (Some(pod.clone()), last_lines(ports, id).await),
+/// A result as the store keeps it, with the last lines of the container that shows it.
+async fn update(adapters: &Adapters, result: &RolloutResult, now: Timestamp) -> RolloutUpdate {
+    match result {
+        RolloutResult::PreDeployed { container } => {
+            RolloutUpdate::PreDeployed { log: last_lines(adapters, container).await }
+        }
+        RolloutResult::Complete => RolloutUpdate::Complete,
+        RolloutResult::Stable => RolloutUpdate::Stable,
+        RolloutResult::Failed { reason, evidence, roll_back_to, newest_seen } => {
+            let (pod, log) = match evidence {
+                Some((pod, id)) => (Some(pod.clone()), last_lines(adapters, id).await),
                 None => (None, Vec::new()),
             };
             let failure = RevisionFailure { at: now, reason: reason.clone(), pod, log };
             let (roll_back_to, newest_seen) = (*roll_back_to, *newest_seen);
-            Mark::Failed { failure, roll_back_to, newest_seen }
+            RolloutUpdate::Failed { failure, roll_back_to, newest_seen }
         }
     }
 }
 
-/// The last lines of a container's output. A verdict stands without them.
-async fn last_lines(ports: &Ports, id: &ContainerId) -> Vec<String> {
+/// The last lines of a container's output. A result stands without them.
+async fn last_lines(adapters: &Adapters, id: &ContainerId) -> Vec<String> {
     let options = LogOptions { tail: Some(LINES), ..LogOptions::default() };
     let read = async {
-        let lines = ports.runtime.logs(id, &options).await.ok()?;
+        let lines = adapters.runtime.logs(id, &options).await.ok()?;
         let lines: Vec<_> = lines.filter_map(async |line| line.ok()).collect().await;
         Some(lines.into_iter().map(|line| line.text.chars().take(LINE_LENGTH).collect()).collect())
     };
@@ -138,20 +140,20 @@ async fn last_lines(ports: &Ports, id: &ContainerId) -> Vec<String> {
 /// Creates a container. Its name is derived: where the name is taken, an earlier create whose answer
 /// was lost may have made just this one.
 async fn create(
-    ports: &Ports,
+    adapters: &Adapters,
     request: &ContainerRequest,
     is_ours: impl Fn(&BTreeMap<String, String>) -> bool,
-) -> Result<(), Failed> {
-    match ports.runtime.create(request).await {
+) -> Result<(), ActionError> {
+    match adapters.runtime.create(request).await {
         Ok(_) => Ok(()),
         Err(RuntimeError::NameTaken { name }) => {
-            let holder = ports.runtime.inspect(&ContainerId(name.clone())).await?;
+            let holder = adapters.runtime.inspect(&ContainerId(name.clone())).await?;
             let same = request.labels.iter().all(|(k, v)| holder.labels.get(k) == Some(v));
             if same && is_ours(&holder.labels) {
                 return Ok(());
             }
-            Err(Failed {
-                kind: FailureKind::Lasting,
+            Err(ActionError {
+                kind: FailureKind::Permanent,
                 message: format!(
                     "the name `{name}` is taken by container {:.12}, which is not ours",
                     holder.id
@@ -159,39 +161,39 @@ async fn create(
             })
         }
         Err(error @ RuntimeError::Image { .. }) => {
-            Err(Failed { kind: FailureKind::ImageGone, message: error::chain(&error) })
+            Err(ActionError { kind: FailureKind::ImageGone, message: error::chain(&error) })
         }
         Err(error) => Err(error.into()),
     }
 }
 
-impl Failed {
+impl ActionError {
     /// What kind of failure an error of the engine is.
-    pub(super) fn class(error: &RuntimeError) -> FailureKind {
+    pub(super) fn classify(error: &RuntimeError) -> FailureKind {
         match error {
             RuntimeError::Image { problem: ImageProblem::Missing, .. } => FailureKind::ImageMissing,
             RuntimeError::Image { problem: ImageProblem::Denied, .. } => FailureKind::ImageDenied,
             RuntimeError::Image { problem: ImageProblem::Unavailable, .. }
-            | RuntimeError::Rejected { .. } => FailureKind::Lasting,
+            | RuntimeError::Rejected { .. } => FailureKind::Permanent,
             RuntimeError::Unreachable { .. }
             | RuntimeError::Timeout { .. }
             | RuntimeError::NotFound { .. }
             | RuntimeError::NameTaken { .. }
-            | RuntimeError::OtherState { .. }
+            | RuntimeError::OwnedByOtherState { .. }
             | RuntimeError::NotConnected { .. }
-            | RuntimeError::Failed { .. } => FailureKind::Passing,
+            | RuntimeError::Failed { .. } => FailureKind::Transient,
         }
     }
 }
 
-impl From<RuntimeError> for Failed {
+impl From<RuntimeError> for ActionError {
     fn from(error: RuntimeError) -> Self {
-        Self { kind: Self::class(&error), message: error::chain(&error) }
+        Self { kind: Self::classify(&error), message: error::chain(&error) }
     }
 }
 
-impl From<StoreError> for Failed {
+impl From<StoreError> for ActionError {
     fn from(error: StoreError) -> Self {
-        Self { kind: FailureKind::Passing, message: error::chain(&error) }
+        Self { kind: FailureKind::Transient, message: error::chain(&error) }
     }
 }

@@ -1,4 +1,4 @@
-//! From the ports to one [`ObservedState`]. What cannot be seen now stays as it was last seen.
+//! From the adapters to one [`ObservedState`]. What cannot be seen now stays as it was last seen.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -6,24 +6,26 @@ use tokio::time::Instant;
 use crate::app::AppName;
 use crate::error;
 use crate::ingress::ObservedIngress;
-use crate::labels::{self, JobLabels, ReplicaLabels};
+use crate::labels::{self, PreDeployLabels, ReplicaLabels};
 use crate::runtime::{Container, EngineVersion, RuntimeError};
-use crate::state::{DesiredState, Engine, ObservedJob, ObservedReplica, ObservedState, Readiness};
+use crate::state::{
+    DesiredState, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState, Readiness,
+};
 use crate::store::StoreError;
 
-use super::memory::Memory;
-use super::question::{self, Question};
-use super::{Options, Ports};
+use super::cache::ControllerCache;
+use super::probe_spec::{self, ProbeSpec};
+use super::{Adapters, Options};
 
 /// What is desired, with the older revisions of apps that run one.
 pub(super) async fn desired(
-    ports: &Ports,
+    adapters: &Adapters,
     options: &Options,
-    memory: &Memory,
+    cache: &ControllerCache,
 ) -> Result<DesiredState, StoreError> {
-    let stored = ports.store.list().await?;
+    let stored = adapters.store.list().await?;
     let mut desired = DesiredState::new(options.instance.clone(), stored);
-    let outdated: std::collections::BTreeSet<AppName> = memory
+    let outdated: std::collections::BTreeSet<AppName> = cache
         .replicas
         .iter()
         .filter(|r| {
@@ -34,51 +36,56 @@ pub(super) async fn desired(
         .collect();
     for app in outdated {
         // An app that was deleted in between has no revisions to restart.
-        let revisions = ports.store.revisions(&app).await.unwrap_or_default();
+        let revisions = adapters.store.revisions(&app).await.unwrap_or_default();
         desired.revisions.insert(app, revisions);
     }
     Ok(desired)
 }
 
 /// Looks at the engine. What is desired is read afterwards, since it depends on what runs.
-pub(super) async fn engine(ports: &Ports, options: &Options, memory: &mut Memory, now: Timestamp) {
-    match look(ports, options, &mut memory.version).await {
+pub(super) async fn engine(
+    adapters: &Adapters,
+    options: &Options,
+    cache: &mut ControllerCache,
+    now: Timestamp,
+) {
+    match look(adapters, options, &mut cache.version).await {
         Ok((containers, network)) => {
-            if let Engine::Away { .. } = std::mem::take(&mut memory.engine) {
-                memory.acting_since = None;
+            if let EngineStatus::Unreachable { .. } = std::mem::take(&mut cache.engine) {
+                cache.active_since = None;
             }
-            memory.acting_since.get_or_insert(now);
-            memory.network = network;
-            sort(containers, memory, now);
+            cache.active_since.get_or_insert(now);
+            cache.network = network;
+            sort(containers, cache, now);
         }
         Err(error) => {
-            let since = match &memory.engine {
-                Engine::Away { since, .. } => *since,
-                Engine::Answering => now,
+            let since = match &cache.engine {
+                EngineStatus::Unreachable { since, .. } => *since,
+                EngineStatus::Reachable => now,
             };
-            memory.engine = Engine::Away { since, reason: error::chain(&error) };
-            memory.version = None;
+            cache.engine = EngineStatus::Unreachable { since, reason: error::chain(&error) };
+            cache.version = None;
         }
     }
 }
 
 /// Replicas, commands before revisions, and what cannot be read.
-fn sort(containers: Vec<Container>, memory: &mut Memory, now: Timestamp) {
-    memory.replicas.clear();
-    memory.jobs.clear();
-    memory.unreadable.clear();
+fn sort(containers: Vec<Container>, cache: &mut ControllerCache, now: Timestamp) {
+    cache.replicas.clear();
+    cache.pre_deploys.clear();
+    cache.unreadable.clear();
     for container in containers {
         if labels::is_ingress(&container.labels) {
             continue;
         }
-        match JobLabels::from_map(&container.labels) {
+        match PreDeployLabels::from_map(&container.labels) {
             Some(Ok(labels)) => {
                 let (id, state) = (container.id, container.state);
-                memory.jobs.push(ObservedJob { id, labels, state });
+                cache.pre_deploys.push(ObservedPreDeploy { id, labels, state });
                 continue;
             }
             Some(Err(reason)) => {
-                memory.unreadable.insert(container.id, reason);
+                cache.unreadable.insert(container.id, reason);
                 continue;
             }
             None => {}
@@ -86,81 +93,81 @@ fn sort(containers: Vec<Container>, memory: &mut Memory, now: Timestamp) {
         match ReplicaLabels::from_map(&container.labels) {
             Ok(labels) => {
                 let mut replica = replica(container, labels);
-                memory.ends.clamp(&mut replica, now);
-                memory.replicas.push(replica);
+                cache.ends.clamp(&mut replica, now);
+                cache.replicas.push(replica);
             }
-            Err(reason) => drop(memory.unreadable.insert(container.id, reason)),
+            Err(reason) => drop(cache.unreadable.insert(container.id, reason)),
         }
     }
 }
 
 /// Everything that is seen, with the engine as it was just looked at.
 pub(super) async fn observed(
-    ports: &Ports,
-    memory: &mut Memory,
+    adapters: &Adapters,
+    cache: &mut ControllerCache,
     desired: &DesiredState,
     now: Timestamp,
 ) -> ObservedState {
-    memory.prune(desired);
-    memory.ends.follow(&memory.replicas);
-    let asked = |replica: &ObservedReplica| question(desired, replica);
-    memory.probes.follow(&memory.replicas, asked, Instant::now());
-    for replica in &mut memory.replicas {
-        replica.readiness = memory.probes.readiness(&replica.id);
+    cache.prune(desired);
+    cache.ends.follow(&cache.replicas);
+    let asked = |replica: &ObservedReplica| probe_spec(desired, replica);
+    cache.probes.follow(&cache.replicas, asked, Instant::now());
+    for replica in &mut cache.replicas {
+        replica.readiness = cache.probes.readiness(&replica.id);
     }
-    let ingress = observed_ingress(ports, memory).await;
-    memory.follow_table(ingress.table(), now);
+    let ingress = observed_ingress(adapters, cache).await;
+    cache.follow_table(ingress.table(), now);
     ObservedState {
-        engine: memory.engine.clone(),
-        network: memory.network.clone(),
-        replicas: memory.replicas.clone(),
-        jobs: memory.jobs.clone(),
-        unreadable: memory.unreadable.clone(),
+        engine: cache.engine.clone(),
+        network: cache.network.clone(),
+        replicas: cache.replicas.clone(),
+        pre_deploys: cache.pre_deploys.clone(),
+        unreadable: cache.unreadable.clone(),
         ingress,
-        drains: memory.drains.clone(),
-        under_way: memory.under_way.clone(),
-        failures: memory.failures.clone(),
-        quarantined: memory.quarantined.clone(),
-        evicted: memory.evicted.clone(),
-        stopped_for: memory.stopped_for.clone(),
-        ready_until: memory.probes.ready_until(),
-        acting_since: memory.acting_since,
+        drains: cache.drains.clone(),
+        in_flight: cache.in_flight.clone(),
+        failures: cache.failures.clone(),
+        quarantined: cache.quarantined.clone(),
+        evicted: cache.evicted.clone(),
+        stop_reasons: cache.stop_reasons.clone(),
+        last_ready_at: cache.probes.last_ready_at(),
+        active_since: cache.active_since,
     }
 }
 
 /// What a replica is asked: what its own revision says; where that is not kept any more, what the
 /// present one says, whose content it has, or will have.
-pub(super) fn question(desired: &DesiredState, replica: &ObservedReplica) -> Option<Question> {
+pub(super) fn probe_spec(desired: &DesiredState, replica: &ObservedReplica) -> Option<ProbeSpec> {
     let stored = desired.apps.get(&replica.labels.app)?;
     let mut kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
     let own = kept.find(|kept| kept.revision == replica.labels.revision);
     let spec = own.map_or(&stored.spec, |kept| &kept.spec);
-    question::of(replica, spec, stored.spec.access.is_some())
+    probe_spec::of(replica, spec, stored.spec.access.is_some())
 }
 
 /// What is on the engine. One that was away may come back as another, so it is asked anew who it is.
 async fn look(
-    ports: &Ports,
+    adapters: &Adapters,
     options: &Options,
     version: &mut Option<EngineVersion>,
 ) -> Result<(Vec<Container>, Option<crate::runtime::Network>), RuntimeError> {
     if version.is_none() {
-        *version = Some(ports.runtime.version().await?);
+        *version = Some(adapters.runtime.version().await?);
     }
-    let containers = ports.runtime.list(&options.instance).await?;
-    let network = ports.runtime.find_network(&options.instance).await?;
+    let containers = adapters.runtime.list(&options.instance).await?;
+    let network = adapters.runtime.find_network(&options.instance).await?;
     Ok((containers, network))
 }
 
-async fn observed_ingress(ports: &Ports, memory: &Memory) -> ObservedIngress {
-    let last_seen = || match memory.served.clone() {
+async fn observed_ingress(adapters: &Adapters, cache: &ControllerCache) -> ObservedIngress {
+    let last_seen = || match cache.served.clone() {
         Some(table) => ObservedIngress::Serving { table },
         None => ObservedIngress::Absent,
     };
-    if let Engine::Away { .. } = memory.engine {
+    if let EngineStatus::Unreachable { .. } = cache.engine {
         return last_seen();
     }
-    match ports.ingress.observe().await {
+    match adapters.ingress.observe().await {
         Ok(ingress) => ingress,
         Err(error) => {
             tracing::warn!(error = %error::chain(&error), "the ingress could not be looked at");

@@ -1,4 +1,4 @@
-//! What runs beside the loop: calls to the ports. Their results come back as messages.
+//! What runs beside the loop: calls to the adapters. Their results come back as messages.
 
 use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
@@ -10,35 +10,35 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::error::{self, Cause};
-use crate::ingress::{Applied, IngressError, RouteTable};
-use crate::plan::{Action, CallKey, Planned};
+use crate::ingress::{ApplyOutcome, IngressError, RouteTable};
+use crate::plan::{Action, OperationKey, Planned};
 use crate::runtime::{
     ContainerId, ContainerRuntime, ProbeAnswer, RuntimeError, RuntimeEvent, exec_without_limit,
 };
 use crate::state::FailureKind;
 
-use super::execute::{self, Failed};
-use super::previous::Previous;
-use super::question::{Ask, Question};
-use super::step::{Approval, Approve, Step};
-use super::{Options, Ports};
+use super::approval::{Approval, Approver, PendingStep};
+use super::execute::{self, ActionError};
+use super::previous_logs::PreviousLogs;
+use super::probe_spec::{ProbeMethod, ProbeSpec};
+use super::{Adapters, Options};
 
 /// At most so many calls to the engine at a time; a wait for a pull or a stop is not counted.
 const PARALLEL_CALLS: usize = 8;
-/// The wait before the engine's events are asked for again.
+/// The wait before the engine's events are spec for again.
 const EVENTS_RETRY: Duration = Duration::from_secs(1);
 
 /// The result of something that ran beside the loop.
 #[derive(Debug)]
 pub(super) enum TaskResult {
     /// An action ended.
-    Acted(Planned, Result<(), Failed>),
+    Acted(Planned, Result<(), ActionError>),
     /// A table was applied, or was not.
-    Routed(RouteTable, Result<Applied, IngressError>),
+    Routed(RouteTable, Result<ApplyOutcome, IngressError>),
     /// The ingress looked whether its files are whole, and put back those that were not.
-    Mended(Result<bool, IngressError>),
+    Repaired(Result<bool, IngressError>),
     /// A probe came back, or could not be sent.
-    Probed(Question, Result<ProbeAnswer, RuntimeError>),
+    Probed(ProbeSpec, Result<ProbeAnswer, RuntimeError>),
     /// The ingress said whether requests to an address are under way.
     Drained(Ipv4Addr, Result<bool, IngressError>),
     /// Something happened on the engine.
@@ -46,16 +46,16 @@ pub(super) enum TaskResult {
     /// The stream of events ended or failed: some may be lost.
     EventsLost,
     /// Somebody agreed to a step.
-    Answered(CallKey, Approval),
+    Answered(OperationKey, Approval),
 }
 
 /// The calls that are under way. Dropped, they are all ended.
 #[derive(Debug)]
 pub(super) struct Tasks {
     results: mpsc::UnboundedSender<TaskResult>,
-    ports: Ports,
+    adapters: Adapters,
     options: Options,
-    previous: Previous,
+    previous: PreviousLogs,
     calls: Arc<Semaphore>,
     running: JoinSet<()>,
 }
@@ -63,15 +63,15 @@ pub(super) struct Tasks {
 impl Tasks {
     pub(super) fn new(
         results: mpsc::UnboundedSender<TaskResult>,
-        ports: Ports,
+        adapters: Adapters,
         options: Options,
-        previous: Previous,
+        previous: PreviousLogs,
     ) -> Self {
         let calls = Arc::new(Semaphore::new(PARALLEL_CALLS));
-        Self { results, ports, options, previous, calls, running: JoinSet::new() }
+        Self { results, adapters, options, previous, calls, running: JoinSet::new() }
     }
 
-    /// Ends everything that is under way.
+    /// FirstSeenExits everything that is under way.
     pub(super) fn stop(mut self) {
         self.running.abort_all();
     }
@@ -85,16 +85,16 @@ impl Tasks {
 
     /// Carries out an action.
     pub(super) fn act(&mut self, planned: Planned) {
-        let (ports, instance) = (self.ports.clone(), self.options.instance.clone());
+        let (adapters, instance) = (self.adapters.clone(), self.options.instance.clone());
         let (calls, previous) = (Arc::clone(&self.calls), self.previous.clone());
         self.spawn(async move {
             let is_long =
                 matches!(planned.action, Action::Stop { .. } | Action::EnsureImage { .. });
             // The semaphore is never closed.
             let permit = if is_long { None } else { calls.acquire_owned().await.ok() };
-            let call = execute::execute(&ports, &instance, &previous, &planned);
-            let failed = |message| Failed { kind: FailureKind::Passing, message };
-            let result = guarded(call).await.unwrap_or_else(|bug| Err(failed(bug)));
+            let call = execute::execute(&adapters, &instance, &previous, &planned);
+            let failed = |message| ActionError { kind: FailureKind::Transient, message };
+            let result = catch_panic(call).await.unwrap_or_else(|bug| Err(failed(bug)));
             drop(permit);
             TaskResult::Acted(planned, result)
         });
@@ -102,28 +102,28 @@ impl Tasks {
 
     /// Has the ingress serve a table.
     pub(super) fn route(&mut self, table: RouteTable) {
-        let ingress = Arc::clone(&self.ports.ingress);
+        let ingress = Arc::clone(&self.adapters.ingress);
         self.spawn(async move {
-            let result = guarded(ingress.apply(&table)).await;
+            let result = catch_panic(ingress.apply(&table)).await;
             TaskResult::Routed(table, result.unwrap_or_else(|bug| Err(broken(bug))))
         });
     }
 
     /// Has the ingress look whether its files are whole.
-    pub(super) fn mend(&mut self) {
-        let ingress = Arc::clone(&self.ports.ingress);
-        self.spawn(async move { TaskResult::Mended(ingress.mend().await) });
+    pub(super) fn repair(&mut self) {
+        let ingress = Arc::clone(&self.adapters.ingress);
+        self.spawn(async move { TaskResult::Repaired(ingress.repair().await) });
     }
 
     /// Sends a probe.
-    pub(super) fn probe(&mut self, question: Question) {
-        let runtime = Arc::clone(&self.ports.runtime);
+    pub(super) fn probe(&mut self, probe_spec: ProbeSpec) {
+        let runtime = Arc::clone(&self.adapters.runtime);
         self.spawn(async move {
-            let asked = async {
-                match &question.ask {
-                    Ask::Probe(target) => runtime.probe(target).await,
-                    Ask::Command { command, timeout } => {
-                        run(&*runtime, &question.id, command, timeout.to_std()).await
+            let spec = async {
+                match &probe_spec.method {
+                    ProbeMethod::Probe(target) => runtime.probe(target).await,
+                    ProbeMethod::Command { command, timeout } => {
+                        run(&*runtime, &probe_spec.id, command, timeout.to_std()).await
                     }
                 }
             };
@@ -131,36 +131,36 @@ impl Tasks {
                 let (operation, cause) = ("send a probe".to_owned(), Cause::text(bug));
                 RuntimeError::Failed { operation, cause }
             };
-            let result = guarded(asked).await.unwrap_or_else(|bug| Err(failed(bug)));
-            TaskResult::Probed(question, result)
+            let result = catch_panic(spec).await.unwrap_or_else(|bug| Err(failed(bug)));
+            TaskResult::Probed(probe_spec, result)
         });
     }
 
     /// Asks whether requests to an address are under way.
     pub(super) fn check_drain(&mut self, address: Ipv4Addr) {
-        let ingress = Arc::clone(&self.ports.ingress);
+        let ingress = Arc::clone(&self.adapters.ingress);
         self.spawn(async move {
-            let result = guarded(ingress.drained(address)).await;
+            let result = catch_panic(ingress.drained(address)).await;
             TaskResult::Drained(address, result.unwrap_or_else(|bug| Err(broken(bug))))
         });
     }
 
     /// Asks whether a step may be done.
-    pub(super) fn ask(&mut self, approve: Arc<dyn Approve>, step: Step) {
+    pub(super) fn ask(&mut self, approver: Arc<dyn Approver>, step: PendingStep) {
         self.spawn(async move {
             let key = step.next.key();
-            let approval = approve.approve(step).await;
+            let approval = approver.approve(step).await;
             TaskResult::Answered(key, approval)
         });
     }
 
     /// Follows the engine's events for ever.
     pub(super) fn follow_events(&mut self) {
-        let (ports, options) = (self.ports.clone(), self.options.clone());
+        let (adapters, options) = (self.adapters.clone(), self.options.clone());
         let results = self.results.clone();
         self.running.spawn(async move {
             loop {
-                match ports.runtime.events(&options.instance).await {
+                match adapters.runtime.events(&options.instance).await {
                     Ok(mut events) => {
                         while let Some(Ok(event)) = events.next().await {
                             if results.send(TaskResult::Event(event)).is_err() {
@@ -192,7 +192,7 @@ impl Tasks {
 }
 
 /// The end of a call, or what to say of one that panicked: else it would seem to be under way for ever.
-async fn guarded<T>(call: impl Future<Output = T>) -> Result<T, String> {
+async fn catch_panic<T>(call: impl Future<Output = T>) -> Result<T, String> {
     // Whatever the call left half changed is its own: the next pass looks at the world anew.
     AssertUnwindSafe(call).catch_unwind().await.map_err(|panic| {
         let text = panic.downcast_ref::<&str>().copied();

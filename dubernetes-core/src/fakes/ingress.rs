@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::error::Cause;
 use crate::ingress::{
-    Applied, Endpoint, Ingress, IngressError, ObservedIngress, Route, RouteTable,
+    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, Route, RouteTable,
 };
 
 /// The proxy. Clones are the same one.
@@ -100,18 +100,18 @@ impl FakeIngress {
 
 #[async_trait]
 impl Ingress for FakeIngress {
-    async fn apply(&self, table: &RouteTable) -> Result<Applied, IngressError> {
+    async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         let mut state = self.state();
         if let Some(text) = &state.failing {
             return Err(IngressError::Failed(Cause::text(text.clone())));
         }
         let served = ObservedIngress::Serving { table: table.clone() };
         if state.observed == served {
-            return Ok(Applied::default());
+            return Ok(ApplyOutcome::default());
         }
         state.observed = served;
         state.applied.push(table.clone());
-        Ok(Applied { changed: true, ..Applied::default() })
+        Ok(ApplyOutcome { changed: true, ..ApplyOutcome::default() })
     }
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
@@ -124,7 +124,7 @@ impl Ingress for FakeIngress {
         Ok(!held && !state.busy.contains(&address))
     }
 
-    async fn mend(&self) -> Result<bool, IngressError> {
+    async fn repair(&self) -> Result<bool, IngressError> {
         Ok(std::mem::take(&mut self.state().damaged))
     }
 

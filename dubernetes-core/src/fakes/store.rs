@@ -11,9 +11,9 @@ use crate::app::{AppName, AppSpec};
 use crate::event::{Event, NewEvent};
 use crate::runtime::ImageId;
 use crate::store::{
-    Before, Change, Decided, EventQuery, Mark, Put, PutApp, Revise, Revision, Store, StoreError,
-    StoredApp, StoredState, Tombstone, decide_mark, decide_put, decide_revise, record,
-    record_again,
+    Change, EventQuery, Existing, Put, PutApp, PutDecision, Revision, RolloutCommand,
+    RolloutUpdate, Store, StoreError, StoredApp, StoredState, Tombstone, apply_rollout_update,
+    decide_put, decide_rollout_command, merge, record,
 };
 
 /// Keeps everything in memory, and forgets it when it is dropped.
@@ -75,38 +75,38 @@ impl Content {
 
     fn put(&mut self, put: &PutApp) -> Result<Put, StoreError> {
         let before = match self.apps.get(&put.spec.name) {
-            None => Before::Absent,
-            Some(Kept { app, deleted: None, revisions }) => Before::Live { app, revisions },
+            None => Existing::Absent,
+            Some(Kept { app, deleted: None, revisions }) => Existing::Live { app, revisions },
             Some(Kept { app, deleted: Some(_), revisions }) => {
-                Before::Deleted { generation: app.generation, revision: app.revision, revisions }
+                Existing::Deleted { generation: app.generation, revision: app.revision, revisions }
             }
         };
         let decided = decide_put(before, self.specs(), put)?;
         Ok(self.keep(decided))
     }
 
-    fn revise(&mut self, revise: &Revise) -> Result<Put, StoreError> {
-        let kept = self.live(&revise.name)?;
-        let decided = decide_revise(&kept.app, &kept.revisions, revise)?;
+    fn update_rollout(&mut self, update_rollout: &RolloutCommand) -> Result<Put, StoreError> {
+        let kept = self.live(&update_rollout.name)?;
+        let decided = decide_rollout_command(&kept.app, &kept.revisions, update_rollout)?;
         Ok(self.keep(decided))
     }
 
-    fn mark(
+    fn record_rollout(
         &mut self,
         name: &AppName,
         revision: u64,
-        mark: &Mark,
+        update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let Ok(kept) = self.live(name) else { return Ok(false) };
-        let decided = decide_mark(&kept.app, &kept.revisions, revision, mark, now)?;
+        let decided = apply_rollout_update(&kept.app, &kept.revisions, revision, update, now)?;
         let changed = decided.is_some();
         decided.map(|decided| self.keep(decided));
         Ok(changed)
     }
 
-    fn keep(&mut self, decided: Decided) -> Put {
-        let Decided { put, written, dropped } = decided;
+    fn keep(&mut self, decided: PutDecision) -> Put {
+        let PutDecision { put, written, dropped } = decided;
         if put.change == Change::Unchanged {
             return put;
         }
@@ -148,7 +148,7 @@ impl Content {
             .iter()
             .enumerate()
             .rev()
-            .find_map(|(place, old)| record_again(old, new, id).map(|event| (place, event)));
+            .find_map(|(place, old)| merge(old, new, id).map(|event| (place, event)));
         let event = match folded {
             Some((place, event)) => {
                 self.events.remove(place);
@@ -170,22 +170,22 @@ impl Store for MemoryStore {
         Ok(put)
     }
 
-    async fn revise(&self, revise: Revise) -> Result<Put, StoreError> {
-        let put = self.content().revise(&revise)?;
+    async fn update_rollout(&self, update_rollout: RolloutCommand) -> Result<Put, StoreError> {
+        let put = self.content().update_rollout(&update_rollout)?;
         if put.change != Change::Unchanged {
             self.tell();
         }
         Ok(put)
     }
 
-    async fn mark(
+    async fn record_rollout(
         &self,
         name: &AppName,
         revision: u64,
-        mark: &Mark,
+        update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let changed = self.content().mark(name, revision, mark, now)?;
+        let changed = self.content().record_rollout(name, revision, update, now)?;
         if changed {
             self.tell();
         }
@@ -218,7 +218,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn forget(&self, name: &AppName) -> Result<(), StoreError> {
+    async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
         let mut content = self.content();
         if content.apps.get(name).is_none_or(|kept| kept.deleted.is_none()) {
             return Ok(());

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use super::fields::{Checker, Field, Fields, Read};
 use super::keys;
-use super::node::{Fault, Node, Place, Value};
-use crate::app::echo::quoted;
-use crate::app::rules::{self, Broken};
+use super::node::{Node, Place, RawDiagnostic, Value};
+use crate::app::escape::quoted;
+use crate::app::rules::{self, Violation};
 use crate::app::{
     Access, AppName, AppSpec, Cpu, Duration, HostName, ImageRef, MAX_REPLICAS, Memory, PullPolicy,
     Resources, RoutePath, Signal, Stop, Volume,
@@ -23,15 +23,15 @@ pub(super) struct Checked {
     /// Present exactly if there are no faults.
     pub(super) spec: Option<AppSpec>,
     /// Name and routes alone, where they are right: apps are compared even if the rest is wrong.
-    pub(super) outline: Outline,
-    pub(super) faults: Vec<Fault>,
+    pub(super) outline: RouteOutline,
+    pub(super) faults: Vec<RawDiagnostic>,
     /// What was accepted in another form than it was written, and where.
     pub(super) notes: Vec<(Place, String)>,
 }
 
 /// What must differ between apps.
 #[derive(Debug, Default)]
-pub(super) struct Outline {
+pub(super) struct RouteOutline {
     pub(super) name: Option<AppName>,
     pub(super) access: Option<Access>,
 }
@@ -39,14 +39,18 @@ pub(super) struct Outline {
 /// Checks one document. `reader` reads the files that it refers to; without one they are not.
 pub(super) fn check(root: &Node, reader: Option<&Read<'_>>) -> Checked {
     let mut checker = Checker::new(root, reader);
-    let mut outline = Outline::default();
+    let mut outline = RouteOutline::default();
     let read = app(&mut checker, root, &mut outline);
     let (faults, notes) = checker.done();
     let spec = if faults.is_empty() { read } else { None };
     Checked { spec, outline, faults, notes }
 }
 
-fn app<'n>(checker: &mut Checker<'n>, root: &'n Node, outline: &mut Outline) -> Option<AppSpec> {
+fn app<'n>(
+    checker: &mut Checker<'n>,
+    root: &'n Node,
+    outline: &mut RouteOutline,
+) -> Option<AppSpec> {
     let fields = checker.app_level(root)?;
     let name = checker.required(&fields, "name");
     let name = name.and_then(|field| checker.parsed(&field, AppName::parse));
@@ -242,13 +246,13 @@ fn parse_pull(text: &str) -> Result<PullPolicy, String> {
 
 impl Checker<'_> {
     /// Reports rules over whole lists, at the places of the entries that break them.
-    fn broken(&mut self, broken: Vec<Broken>) {
-        for Broken { problem, first } in broken {
+    fn broken(&mut self, broken: Vec<Violation>) {
+        for Violation { problem, first } in broken {
             let hint = problem
                 .hint
                 .unwrap_or_else(|| format!("for example `{}`", keys::example(&problem.path)));
             let place = self.place_of_rule(&problem.path);
-            let mut fault = Fault::new(place, problem.path, problem.message, hint);
+            let mut fault = RawDiagnostic::new(place, problem.path, problem.message, hint);
             if let Some(first) = first {
                 fault = fault.with_other(self.root.place_of(&first), "first given here");
             }

@@ -1,12 +1,12 @@
 //! Apps against each other: no name and no route may stand in two documents.
 
 use super::Document;
-use super::node::{Fault, Other, Place};
+use super::node::{Other, Place, RawDiagnostic};
 use crate::app::{Access, AppName, AppSpec, ImageRef};
 use crate::state::route_conflict;
 
 /// Every name and route that an earlier document has already, with the later one's source.
-pub(super) fn conflicts(documents: &[Document]) -> Vec<(usize, Fault)> {
+pub(super) fn conflicts(documents: &[Document]) -> Vec<(usize, RawDiagnostic)> {
     let mut found = Vec::new();
     for (index, later) in documents.iter().enumerate() {
         let earlier = documents.get(..index).unwrap_or_default();
@@ -17,10 +17,10 @@ pub(super) fn conflicts(documents: &[Document]) -> Vec<(usize, Fault)> {
     found
 }
 
-fn name_conflict(later: &Document, earlier: &[Document]) -> Option<Fault> {
+fn name_conflict(later: &Document, earlier: &[Document]) -> Option<RawDiagnostic> {
     let name = name(later)?;
     let first = earlier.iter().find(|first| self::name(first) == Some(name))?;
-    let fault = Fault::new(
+    let fault = RawDiagnostic::new(
         later.root.place_of("name"),
         "name",
         format!("the app `{name}` is there twice"),
@@ -30,7 +30,7 @@ fn name_conflict(later: &Document, earlier: &[Document]) -> Option<Fault> {
 }
 
 /// Each host is compared by itself, so that one conflict does not hide the next.
-fn route_conflicts(later: &Document, earlier: &[Document]) -> Vec<Fault> {
+fn route_conflicts(later: &Document, earlier: &[Document]) -> Vec<RawDiagnostic> {
     let Some((name, access)) = name(later).zip(later.checked.outline.access.as_ref()) else {
         return Vec::new();
     };
@@ -46,7 +46,7 @@ fn route_conflicts(later: &Document, earlier: &[Document]) -> Vec<Fault> {
         let position =
             theirs.access.iter().flat_map(|access| &access.hosts).position(|h| h == host);
         let path = format!("access.host.{index}");
-        let fault = Fault::new(
+        let fault = RawDiagnostic::new(
             later.root.place_of(&path),
             "access.host",
             conflict.to_string(),
@@ -68,7 +68,7 @@ fn sketch(name: &AppName, access: Access) -> Option<AppSpec> {
     Some(AppSpec { access: Some(access), ..AppSpec::new(name.clone(), image) })
 }
 
-fn with_other(mut fault: Fault, first: &Document, place: Place) -> Fault {
+fn with_other(mut fault: RawDiagnostic, first: &Document, place: Place) -> RawDiagnostic {
     let label = "first given here".into();
     fault.other = Some(Other { source: Some(first.source), place, label });
     fault

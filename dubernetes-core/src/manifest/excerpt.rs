@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::node::Place;
-use crate::app::echo::push_visible;
+use crate::app::escape::push_visible;
 
 /// How many characters of a line are shown before and after the token's first one.
 const BEFORE: usize = 60;

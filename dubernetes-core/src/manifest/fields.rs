@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::node::{Entry, Fault, Node, Place, Value};
+use super::node::{Entry, Node, Place, RawDiagnostic, Value};
 use super::syntax::not_allowed;
 use super::{keys, suggest};
-use crate::app::echo::{is_hidden, quoted, shown};
+use crate::app::escape::{is_hidden, quoted, shown};
 
 /// A field that was written.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub(super) type Read<'r> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'r;
 pub(super) struct Checker<'n> {
     pub(super) root: &'n Node,
     pub(super) reader: Option<&'n Read<'n>>,
-    faults: Vec<Fault>,
+    faults: Vec<RawDiagnostic>,
     notes: Vec<(Place, String)>,
 }
 
@@ -50,11 +50,11 @@ impl<'n> Checker<'n> {
         self.root.place.line == 0
     }
 
-    pub(super) fn done(self) -> (Vec<Fault>, Vec<(Place, String)>) {
+    pub(super) fn done(self) -> (Vec<RawDiagnostic>, Vec<(Place, String)>) {
         (self.faults, self.notes)
     }
 
-    pub(super) fn fault(&mut self, fault: Fault) {
+    pub(super) fn fault(&mut self, fault: RawDiagnostic) {
         self.faults.push(fault);
     }
 
@@ -80,7 +80,7 @@ impl<'n> Checker<'n> {
                     Value::Plain(text) => text.starts_with("name:") || text.starts_with("image:"),
                     _ => false,
                 };
-                self.fault(Fault::new(
+                self.fault(RawDiagnostic::new(
                     root.place,
                     "",
                     format!("an app is a mapping with `name` and `image`, not {}", root.found()),
@@ -115,7 +115,12 @@ impl<'n> Checker<'n> {
     ) -> Option<T> {
         if let Some(bad) = field.key.chars().find(|c| is_hidden(*c)) {
             let message = format!("{} in a key", not_allowed(bad));
-            self.fault(Fault::new(field.key_place, field.path.clone(), message, "delete it"));
+            self.fault(RawDiagnostic::new(
+                field.key_place,
+                field.path.clone(),
+                message,
+                "delete it",
+            ));
             return None;
         }
         let rule = match parse(field.key) {
@@ -123,7 +128,7 @@ impl<'n> Checker<'n> {
             Err(rule) => rule,
         };
         let hint = format!("for example `{}`", keys::example(&field.path));
-        self.fault(Fault::new(field.key_place, field.path.clone(), rule, hint));
+        self.fault(RawDiagnostic::new(field.key_place, field.path.clone(), rule, hint));
         None
     }
 
@@ -136,7 +141,7 @@ impl<'n> Checker<'n> {
     /// The field at `path`, which must have been written, with a value.
     pub(super) fn required(&mut self, fields: &Fields<'n>, path: &str) -> Option<Field<'n>> {
         if !fields.by_path.contains_key(path) && !fields.misspelt.contains(path) {
-            self.fault(Fault::new(
+            self.fault(RawDiagnostic::new(
                 fields.begin,
                 path,
                 format!("`{path}` is missing"),
@@ -160,7 +165,7 @@ impl<'n> Checker<'n> {
                 Err(rule) => (rule, suggest::instead(&field.path, text)),
             },
         };
-        self.fault(Fault::new(field.node.place, field.path.clone(), rule, hint));
+        self.fault(RawDiagnostic::new(field.node.place, field.path.clone(), rule, hint));
         None
     }
 
@@ -187,7 +192,7 @@ impl<'n> Checker<'n> {
         let message =
             format!("{} must be a whole number, not {}", field.subject, field.node.found());
         let hint = whole_hint(field);
-        self.fault(Fault::new(field.node.place, field.path.clone(), message, hint));
+        self.fault(RawDiagnostic::new(field.node.place, field.path.clone(), message, hint));
         None
     }
 
@@ -239,7 +244,7 @@ impl<'n> Checker<'n> {
             }
             _ => format!("for example `{}`", keys::example(&field.path)),
         };
-        self.fault(Fault::new(place, field.path.clone(), message, hint));
+        self.fault(RawDiagnostic::new(place, field.path.clone(), message, hint));
     }
 
     /// Whether there is anything to check; a key without a value is reported.
@@ -268,7 +273,7 @@ impl<'n> Checker<'n> {
         };
         let empty = field.node.place.start == field.node.place.end && !field.key.is_empty();
         let place = if empty { field.key_place } else { field.node.place };
-        self.fault(Fault::new(place, field.path.clone(), message, hint));
+        self.fault(RawDiagnostic::new(place, field.path.clone(), message, hint));
         false
     }
 
@@ -307,7 +312,7 @@ impl<'n> Checker<'n> {
                 (message, keys::advice(path, field.key))
             }
         };
-        self.fault(Fault::new(field.key_place, field.path.clone(), message, hint));
+        self.fault(RawDiagnostic::new(field.key_place, field.path.clone(), message, hint));
     }
 
     /// The first entry of each key; the others are reported.
@@ -318,8 +323,12 @@ impl<'n> Checker<'n> {
             let field = field(path, entry);
             if let Some(place) = first.get(entry.key.as_str()) {
                 let message = format!("the key {} is given twice", quoted(&entry.key));
-                let fault =
-                    Fault::new(entry.key_place, field.path, message, "delete one of the two");
+                let fault = RawDiagnostic::new(
+                    entry.key_place,
+                    field.path,
+                    message,
+                    "delete one of the two",
+                );
                 self.fault(fault.with_other(*place, "first given here"));
             } else {
                 first.insert(&entry.key, entry.key_place);

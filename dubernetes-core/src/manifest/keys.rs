@@ -3,7 +3,7 @@
 use strsim::osa_distance;
 
 use super::reference::{self, names};
-use crate::app::echo::quoted;
+use crate::app::escape::quoted;
 
 /// The keys of an app.
 pub(super) const APP: [&str; 18] = names(&reference::APP);

@@ -1,6 +1,6 @@
 //! One tree for YAML and JSON: what was written and where, before anything is known of keys.
 
-use crate::app::echo::{quoted, shown};
+use crate::app::escape::{quoted, shown};
 
 /// Where something stands in its text. All zero for JSON, which has paths only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) struct Entry {
 
 /// Something that is wrong, and where.
 #[derive(Debug, Clone)]
-pub(super) struct Fault {
+pub(super) struct RawDiagnostic {
     pub(super) place: Place,
     pub(super) path: String,
     pub(super) message: String,
@@ -75,7 +75,7 @@ pub(super) struct Other {
     pub(super) label: String,
 }
 
-impl Fault {
+impl RawDiagnostic {
     pub(super) fn new(
         place: Place,
         path: impl Into<String>,

@@ -16,7 +16,7 @@ pub use table::{
 };
 
 use super::keys;
-use crate::app::echo::quoted;
+use crate::app::escape::quoted;
 
 /// One key of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub enum Kind {
         max: u16,
     },
     /// A number of replicas within these limits, or a percentage of them.
-    Share {
+    CountOrPercent {
         /// The largest number.
         max: u16,
     },
@@ -134,7 +134,7 @@ impl Kind {
             Self::Map { value, .. } => value.children(),
             Self::Text(_)
             | Self::Whole { .. }
-            | Self::Share { .. }
+            | Self::CountOrPercent { .. }
             | Self::True
             | Self::Choice(_) => &[],
         }
@@ -146,7 +146,7 @@ impl Kind {
             Self::Text(grammar) => grammar.what.to_owned(),
             Self::TextOr(grammar, _) => format!("{} or mapping", grammar.what),
             Self::Whole { .. } => "whole number".to_owned(),
-            Self::Share { .. } => "whole number or percentage".to_owned(),
+            Self::CountOrPercent { .. } => "whole number or percentage".to_owned(),
             Self::True => "`true`".to_owned(),
             Self::Choice(_) => "word".to_owned(),
             Self::List(items) => format!("list of: {}", items.item.words()),
@@ -163,7 +163,7 @@ impl Kind {
                 (!grammar.rule.is_empty()).then(|| grammar.rule.to_owned())
             }
             Self::Whole { min, max } => Some(format!("{min} to {max}")),
-            Self::Share { max } => Some(format!("0 to {max}, or 0% to 100%")),
+            Self::CountOrPercent { max } => Some(format!("0 to {max}, or 0% to 100%")),
             Self::True => None,
             Self::Choice(words) => Some(words.join(", ")),
             Self::List(items) | Self::OneOrList(items) => {
@@ -219,7 +219,7 @@ pub fn find(path: &str) -> Result<Vec<&'static Key>, Unknown> {
                 Kind::Text(_)
                 | Kind::TextOr(..)
                 | Kind::Whole { .. }
-                | Kind::Share { .. }
+                | Kind::CountOrPercent { .. }
                 | Kind::True
                 | Kind::Choice(_),
             ) => {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::node::{Fault, Node, Place, Value};
+use super::node::{Node, Place, RawDiagnostic, Value};
 use super::{Diagnostics, Found, Source, keys, text, yaml};
 use crate::app::Problem;
-use crate::app::echo::{is_hidden, quoted, shown};
+use crate::app::escape::{is_hidden, quoted, shown};
 
 /// The settings in a file: each key with its value as text. An empty file has none.
 ///
@@ -43,14 +43,14 @@ struct Reader<'a, C> {
     known: &'a [&'a str],
     check: C,
     values: &'a mut BTreeMap<String, String>,
-    faults: Vec<Fault>,
+    faults: Vec<RawDiagnostic>,
 }
 
 impl<C: Fn(&str, &str) -> Result<(), Problem>> Reader<'_, C> {
-    fn read(mut self, roots: &[Node]) -> Vec<Fault> {
+    fn read(mut self, roots: &[Node]) -> Vec<RawDiagnostic> {
         if let Some(second) = roots.get(1) {
             let message = "a file with settings is one document, and here a second one begins";
-            self.faults.push(Fault::new(second.place, "", message, "delete the `---`"));
+            self.faults.push(RawDiagnostic::new(second.place, "", message, "delete the `---`"));
         }
         let Some(root) = roots.first() else { return self.faults };
         let entries = match &root.value {
@@ -64,7 +64,7 @@ impl<C: Fn(&str, &str) -> Result<(), Problem>> Reader<'_, C> {
             | Value::List(_) => {
                 let message =
                     format!("a file with settings is a mapping of keys, not {}", root.found());
-                self.faults.push(Fault::new(root.place, "", message, self.example()));
+                self.faults.push(RawDiagnostic::new(root.place, "", message, self.example()));
                 return self.faults;
             }
         };
@@ -73,7 +73,8 @@ impl<C: Fn(&str, &str) -> Result<(), Problem>> Reader<'_, C> {
             let key = entry.key.as_str();
             let fault = if let Some(place) = first.get(key) {
                 let message = format!("the key {} is given twice", quoted(key));
-                let fault = Fault::new(entry.key_place, shown(key), message, "delete one of them");
+                let fault =
+                    RawDiagnostic::new(entry.key_place, shown(key), message, "delete one of them");
                 Some(fault.with_other(*place, "first given here"))
             } else if self.known.contains(&key) {
                 self.value(key, entry.key_place, &entry.value)
@@ -83,7 +84,7 @@ impl<C: Fn(&str, &str) -> Result<(), Problem>> Reader<'_, C> {
                     Some((_, near)) => format!("did you mean `{near}`?"),
                     None => format!("there are: {}", self.known.join(", ")),
                 };
-                Some(Fault::new(entry.key_place, shown(key), message, hint))
+                Some(RawDiagnostic::new(entry.key_place, shown(key), message, hint))
             };
             first.entry(key).or_insert(entry.key_place);
             self.faults.extend(fault);
@@ -92,10 +93,10 @@ impl<C: Fn(&str, &str) -> Result<(), Problem>> Reader<'_, C> {
     }
 
     /// Takes a value, or says what is wrong with it.
-    fn value(&mut self, key: &str, key_place: Place, node: &Node) -> Option<Fault> {
+    fn value(&mut self, key: &str, key_place: Place, node: &Node) -> Option<RawDiagnostic> {
         if node.is_null() {
             let hint = "delete the key to get the default";
-            return Some(Fault::new(key_place, key, format!("`{key}` has no value"), hint));
+            return Some(RawDiagnostic::new(key_place, key, format!("`{key}` has no value"), hint));
         }
         if matches!(node.value, Value::Refused) {
             return None;
@@ -103,11 +104,11 @@ impl<C: Fn(&str, &str) -> Result<(), Problem>> Reader<'_, C> {
         let Some(text) = node.text() else {
             let message = format!("`{key}` must be a single value, not {}", node.found());
             let hint = format!("write it behind the key, as `{key}: …`");
-            return Some(Fault::new(node.place, key, message, hint));
+            return Some(RawDiagnostic::new(node.place, key, message, hint));
         };
         if text.chars().any(is_hidden) {
             let message = format!("`{key}` has a character that cannot be seen: {}", quoted(text));
-            return Some(Fault::new(node.place, key, message, "delete it"));
+            return Some(RawDiagnostic::new(node.place, key, message, "delete it"));
         }
         match (self.check)(key, text) {
             Ok(()) => {
@@ -116,7 +117,7 @@ impl<C: Fn(&str, &str) -> Result<(), Problem>> Reader<'_, C> {
             }
             Err(Problem { path: _, message, hint }) => {
                 let place = node.place;
-                Some(Fault { place, path: key.to_owned(), message, hint, other: None })
+                Some(RawDiagnostic { place, path: key.to_owned(), message, hint, other: None })
             }
         }
     }

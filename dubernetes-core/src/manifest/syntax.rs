@@ -3,13 +3,13 @@
 use serde_yaml::granit_parser::{ErrorKind, ScanError};
 
 use super::MAX_DEPTH;
-use super::node::{Fault, Place};
+use super::node::{Place, RawDiagnostic};
 
 pub(super) const NO_TAGS: &str = "tags (`!name`) are not supported";
 pub(super) const TAG_HINT: &str = "delete the tag; a text that begins with `!` needs quotes";
 
 /// The parser's error as a fault, at the place of the token that caused or opened it.
-pub(super) fn fault(error: &ScanError, text: &str) -> Fault {
+pub(super) fn fault(error: &ScanError, text: &str) -> RawDiagnostic {
     let marker = error.marker();
     let start = marker.byte_offset().unwrap_or(0).min(text.len());
     let place = Place {
@@ -22,15 +22,20 @@ pub(super) fn fault(error: &ScanError, text: &str) -> Fault {
     if let (ErrorKind::MappingValueNotAllowed, Some(place)) = (error.kind(), too_deep(text, place))
     {
         let message = "this line is indented further than the one above, which has a value already";
-        return Fault::new(place, "", message, "begin both lines in the same column");
+        return RawDiagnostic::new(place, "", message, "begin both lines in the same column");
     }
     let (message, hint) = explain(error.kind());
     let place = if message == NO_TABS { first_tab(text, place) } else { place };
-    Fault::new(place, "", message, hint)
+    RawDiagnostic::new(place, "", message, hint)
 }
 
 /// A bracket that was opened on an earlier line than that of the error is probably the cause.
-pub(super) fn unclosed(error: &ScanError, fault: Fault, open: Place, bracket: char) -> Fault {
+pub(super) fn unclosed(
+    error: &ScanError,
+    fault: RawDiagnostic,
+    open: Place,
+    bracket: char,
+) -> RawDiagnostic {
     let told = matches!(
         error.kind(),
         ErrorKind::UnexpectedCharacter { .. }
@@ -45,7 +50,7 @@ pub(super) fn unclosed(error: &ScanError, fault: Fault, open: Place, bracket: ch
     }
     let message = format!("`{bracket}` is never closed, or a `,` is missing");
     let hint = format!("add `{}`, or `,` between the entries", closing(bracket));
-    Fault::new(open, "", message, hint).with_other(fault.place, "this does not continue it")
+    RawDiagnostic::new(open, "", message, hint).with_other(fault.place, "this does not continue it")
 }
 
 /// The parser stops after the tabs.

@@ -1,13 +1,18 @@
 //! Bytes → text that a YAML parser may see, or why not.
 
 use super::MAX_FILE_BYTES;
-use super::node::{Fault, Place};
+use super::node::{Place, RawDiagnostic};
 
 /// The text without its byte order mark.
-pub(super) fn decode(bytes: &[u8]) -> Result<&str, Box<Fault>> {
+pub(super) fn decode(bytes: &[u8]) -> Result<&str, Box<RawDiagnostic>> {
     if bytes.len() > MAX_FILE_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
-        return Err(Box::new(Fault::new(Place::FILE, "", message, "split it into several files")));
+        return Err(Box::new(RawDiagnostic::new(
+            Place::FILE,
+            "",
+            message,
+            "split it into several files",
+        )));
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -20,7 +25,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<&str, Box<Fault>> {
                 [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is UTF-16: save it as UTF-8",
                 _ => "a manifest is a text file in YAML, saved as UTF-8",
             };
-            return Err(Box::new(Fault::new(place, "", message, hint)));
+            return Err(Box::new(RawDiagnostic::new(place, "", message, hint)));
         }
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -30,7 +35,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<&str, Box<Fault>> {
             let place = place_after(text.get(..at).unwrap_or_default());
             let message = format!("the file has a NUL character, at byte {}", at + 1);
             let hint = "a manifest is a text file in YAML, saved as UTF-8";
-            Err(Box::new(Fault::new(place, "", message, hint)))
+            Err(Box::new(RawDiagnostic::new(place, "", message, hint)))
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_yaml::granit_parser::{
     self, Event, Options, Parser, ScalarStyle, ScanError, Span, StructureStyle,
 };
 
-use super::node::{Entry, Fault, Node, Place, Value};
+use super::node::{Entry, Node, Place, RawDiagnostic, Value};
 use super::syntax;
 use super::{MAX_DEPTH, MAX_DOCUMENTS, MAX_NODES};
 use crate::app::AppSpec;
@@ -18,7 +18,7 @@ use crate::app::AppSpec;
 pub(super) struct Documents {
     /// The documents, without the empty ones.
     pub(super) roots: Vec<Node>,
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<RawDiagnostic>,
 }
 
 /// Reads all documents of `text`, which has no NUL character and no byte order mark.
@@ -103,12 +103,12 @@ impl Builder {
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.count(place)?;
                 if !self.under_merge_key() {
-                    self.done.faults.push(Fault::new(place, "", NO_ALIAS, ALIAS_HINT));
+                    self.done.faults.push(RawDiagnostic::new(place, "", NO_ALIAS, ALIAS_HINT));
                 }
                 self.finish(Node { value: Value::Refused, place });
             }
             Event::Anchor(..) => {
-                self.done.faults.push(Fault::new(place, "", NO_ANCHOR, ANCHOR_HINT));
+                self.done.faults.push(RawDiagnostic::new(place, "", NO_ANCHOR, ANCHOR_HINT));
             }
             Event::SequenceStart(style, _, tag) => {
                 self.count(place)?;
@@ -138,7 +138,7 @@ impl Builder {
         if self.documents <= MAX_DOCUMENTS {
             return ControlFlow::Continue(());
         }
-        self.done.faults.push(Fault::new(
+        self.done.faults.push(RawDiagnostic::new(
             place,
             "",
             format!("a file has at most {MAX_DOCUMENTS} documents"),
@@ -152,7 +152,7 @@ impl Builder {
         if self.nodes <= MAX_NODES {
             return ControlFlow::Continue(());
         }
-        self.done.faults.push(Fault::new(
+        self.done.faults.push(RawDiagnostic::new(
             place,
             "",
             format!("a file has at most {MAX_NODES} keys and values"),
@@ -163,7 +163,7 @@ impl Builder {
 
     fn refuse_tag(&mut self, span: &Span) {
         let at = span.tag_span().map_or_else(|| place(span), |tag| place(&tag));
-        self.done.faults.push(Fault::new(at, "", syntax::NO_TAGS, syntax::TAG_HINT));
+        self.done.faults.push(RawDiagnostic::new(at, "", syntax::NO_TAGS, syntax::TAG_HINT));
     }
 
     fn under_merge_key(&self) -> bool {
@@ -220,18 +220,18 @@ impl Builder {
     }
 }
 
-fn read_key(node: Node, faults: &mut Vec<Fault>) -> Key {
+fn read_key(node: Node, faults: &mut Vec<RawDiagnostic>) -> Key {
     let place = node.place;
     let refused = match node.value {
-        Value::Plain(text) if text == "<<" => Fault::new(place, "", NO_MERGE, ANCHOR_HINT),
+        Value::Plain(text) if text == "<<" => RawDiagnostic::new(place, "", NO_MERGE, ANCHOR_HINT),
         Value::Plain(text) if text.is_empty() => {
-            Fault::new(place, "", "there is no key before `:`", "write `key: value`")
+            RawDiagnostic::new(place, "", "there is no key before `:`", "write `key: value`")
         }
         Value::Plain(text) | Value::Text(text) => return Key { text: Some(text), place },
         Value::Refused => return Key { text: None, place },
         Value::List(_) | Value::Map(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {
             let hint = "a text that begins with `{` or `[` needs quotes";
-            Fault::new(place, "", format!("a key must be text, not {}", node.found()), hint)
+            RawDiagnostic::new(place, "", format!("a key must be text, not {}", node.found()), hint)
         }
     };
     faults.push(refused);

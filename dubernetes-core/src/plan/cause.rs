@@ -25,7 +25,7 @@ pub enum Cause {
     /// Something is waited for.
     Waits(Waiting),
     /// A replica that fails again and again is on its way once more.
-    Looping {
+    CrashLooping {
         /// Its pod.
         pod: String,
         /// How its last container ended, where that is known.
@@ -72,10 +72,10 @@ impl fmt::Display for Cause {
             Self::EngineAway { reason, .. } => f.write_str(reason),
             Self::Blocked(block) => block.fmt(f),
             Self::Waits(waiting) => f.write_str(&waiting.text()),
-            Self::Looping { pod, last: Some(last), restarts } => {
+            Self::CrashLooping { pod, last: Some(last), restarts } => {
                 write!(f, "{pod}: {last}, {}", counted(*restarts))
             }
-            Self::Looping { pod, last: None, restarts } => {
+            Self::CrashLooping { pod, last: None, restarts } => {
                 write!(f, "{pod} keeps failing, {}", counted(*restarts))
             }
             Self::Ingress { message } => f.write_str(message),

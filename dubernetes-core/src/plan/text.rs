@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::state::Failure;
+use crate::state::CallFailure;
 
-use super::{Action, Block, Blocked, Plan, Planned, Reason, Verdict, Wait, Waiting};
+use super::{Action, Block, Blocked, Plan, Planned, Reason, RolloutResult, Wait, Waiting};
 
 impl Action {
     /// The verb, such as `create`.
@@ -12,15 +12,17 @@ impl Action {
         match self {
             Self::EnsureNetwork => "network",
             Self::EnsureImage { .. } => "pull",
-            Self::Create(_) | Self::CreateJob(_) => "create",
+            Self::Create(_) | Self::CreatePreDeploy(_) => "create",
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
             Self::Remove { .. } => "remove",
-            Self::Forget { .. } => "forget",
-            Self::Conclude { verdict, .. } => match verdict {
-                Verdict::PreDeployed { .. } | Verdict::Complete | Verdict::Stable => "record",
-                Verdict::Failed { roll_back_to: Some(_), .. } => "rollback",
-                Verdict::Failed { roll_back_to: None, .. } => "fail",
+            Self::PurgeTombstone { .. } => "forget",
+            Self::RecordRollout { result, .. } => match result {
+                RolloutResult::PreDeployed { .. }
+                | RolloutResult::Complete
+                | RolloutResult::Stable => "record",
+                RolloutResult::Failed { roll_back_to: Some(_), .. } => "rollback",
+                RolloutResult::Failed { roll_back_to: None, .. } => "fail",
             },
         }
     }
@@ -31,11 +33,11 @@ impl Action {
             Self::EnsureNetwork => "network".to_owned(),
             Self::EnsureImage { image, .. } => image.to_string(),
             Self::Create(replica) => replica.pod.clone(),
-            Self::CreateJob(job) => job.pod.clone(),
+            Self::CreatePreDeploy(job) => job.pod.clone(),
             Self::Start { pod, .. } | Self::Stop { pod, .. } | Self::Remove { pod, .. } => {
                 pod.clone()
             }
-            Self::Forget { app } | Self::Conclude { app, .. } => app.to_string(),
+            Self::PurgeTombstone { app } | Self::RecordRollout { app, .. } => app.to_string(),
         }
     }
 
@@ -43,14 +45,14 @@ impl Action {
     pub fn pod(&self) -> Option<&str> {
         match self {
             Self::Create(replica) => Some(&replica.pod),
-            Self::CreateJob(job) => Some(&job.pod),
+            Self::CreatePreDeploy(job) => Some(&job.pod),
             Self::Start { pod, .. } | Self::Stop { pod, .. } | Self::Remove { pod, .. } => {
                 Some(pod)
             }
             Self::EnsureNetwork
             | Self::EnsureImage { .. }
-            | Self::Forget { .. }
-            | Self::Conclude { .. } => None,
+            | Self::PurgeTombstone { .. }
+            | Self::RecordRollout { .. } => None,
         }
     }
 }
@@ -67,11 +69,12 @@ impl fmt::Display for Reason {
             Self::NoNetwork => f.write_str("the instance has no network yet"),
             Self::ImageUnresolved => f.write_str("its image is not resolved yet"),
             Self::ImageGone => f.write_str("the engine no longer has the image"),
-            Self::BelowReplicas { want, have } | Self::AboveReplicas { want, have } => {
-                write!(f, "{want} wanted, {have} exist")
+            Self::BelowReplicas { desired, existing }
+            | Self::AboveReplicas { desired, existing } => {
+                write!(f, "{desired} wanted, {existing} exist")
             }
-            Self::NewRevision { revision, have, want } => {
-                write!(f, "revision {revision}: {have} of {want}")
+            Self::NewRevision { revision, existing, desired } => {
+                write!(f, "revision {revision}: {existing} of {desired}")
             }
             Self::Replaced { by } => write!(f, "replaced by revision {by}"),
             Self::Exited { out_of_memory: true, restart, .. } => {
@@ -85,9 +88,9 @@ impl fmt::Display for Reason {
             Self::Paused => f.write_str("somebody paused it"),
             Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
             Self::BeforeRevision { revision } => write!(f, "revision {revision}: pre_deploy"),
-            Self::TookTooLong { limit } => write!(f, "it took longer than {limit}"),
-            Self::JobOver => f.write_str("its command is over"),
-            Self::Concluded { revision, what } => write!(f, "revision {revision}: {what}"),
+            Self::TimedOut { limit } => write!(f, "it took longer than {limit}"),
+            Self::PreDeployDone => f.write_str("its command is over"),
+            Self::RolloutRecorded { revision, what } => write!(f, "revision {revision}: {what}"),
             Self::NotStarted => f.write_str("created, not started"),
             Self::Superseded => f.write_str("a newer container has its place"),
             Self::Evicted => f.write_str("a user asked for another one"),
@@ -117,12 +120,12 @@ impl fmt::Display for Waiting {
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnderWay => f.write_str("a call to the engine is under way"),
+            Self::InProgress => f.write_str("a call to the engine is under way"),
             Self::Ready { reason } => write!(f, "not ready: {reason}"),
-            Self::Unrouted => f.write_str("until the ingress has taken it out"),
+            Self::AwaitingUnroute => f.write_str("until the ingress has taken it out"),
             Self::Drained { .. } => f.write_str("requests under way"),
             Self::BackOff { cause, restarts } => write!(f, "{cause}, {}", counted(*restarts)),
-            Self::Retry(Failure { message, count, .. }) if *count > 1 => {
+            Self::Retry(CallFailure { message, count, .. }) if *count > 1 => {
                 write!(f, "{message} ({count} tries)")
             }
             Self::Retry(failure) => f.write_str(&failure.message),
@@ -132,8 +135,8 @@ impl fmt::Display for Wait {
             Self::MinReady => f.write_str("ready, and counts if it stays so"),
             Self::Deadline => f.write_str("the revision fails without progress until then"),
             Self::Stable => f.write_str("stable if no replica exits until then"),
-            Self::Held { paused: true } => f.write_str("the rollout is paused"),
-            Self::Held { paused: false } => f.write_str("the rollout has failed and is held"),
+            Self::Paused { by_user: true } => f.write_str("the rollout is paused"),
+            Self::Paused { by_user: false } => f.write_str("the rollout has failed and is held"),
         }
     }
 }

@@ -6,34 +6,34 @@ use crate::runtime::ContainerState;
 use crate::state::{ObservedReplica, Readiness, RouteConflict};
 use crate::store::{Outcome, StoredApp};
 
-use super::budget::Limits;
-use super::growth::Growth;
-use super::rollout::{self, Sorted};
-use super::view::World;
-use super::{gate, job, retire, routes, status, verdict};
+use super::classify::{self, Classified};
+use super::context::Context;
+use super::limits::Limits;
+use super::scale_up::ScaleUp;
+use super::{backoff, pre_deploy, rollout_status, routes, status, terminate};
 use crate::plan::{Action, Planned};
 
 /// Plans one app into `plan`.
 pub(super) fn plan(
-    world: &mut World<'_>,
+    context: &mut Context<'_>,
     stored: &StoredApp,
     conflict: Option<&RouteConflict>,
     plan: &mut Plan,
 ) {
-    let limits = Limits::of(&stored.spec);
+    let limits = Limits::new(&stored.spec);
     let mut own = Plan::default();
-    let replicas = world.of(&stored.spec.name);
+    let replicas = context.of(&stored.spec.name);
     let hash = stored.content_hash();
-    let sorted = match newer_than_store(stored, replicas, &hash) {
+    let classified = match newer_than_store(stored, replicas, &hash) {
         Some(running) => {
             let block = Block::NewerThanStore { stored: stored.revision, running };
             own.blocked.push(blocked(stored, block));
-            Sorted { outdated: replicas.to_vec(), ..Sorted::default() }
+            Classified { outdated: replicas.to_vec(), ..Classified::default() }
         }
         None => {
-            let sorted = rollout::sort(world, stored, limits, hash);
-            change(world, stored, limits, &sorted, &mut own);
-            sorted
+            let classified = classify::classify(context, stored, limits, hash);
+            plan_replicas(context, stored, limits, &classified, &mut own);
+            classified
         }
     };
     match conflict {
@@ -41,11 +41,11 @@ pub(super) fn plan(
             own.blocked.push(blocked(stored, Block::RouteTaken { conflict: conflict.to_string() }));
         }
         None => {
-            let serving = sorted.stay().filter(|r| world.is_ready(r));
+            let serving = classified.stay().filter(|r| context.is_ready(r));
             own.routes.routes = routes::of_app(stored, serving);
         }
     }
-    let status = status::of_app(world, stored, &sorted, &own);
+    let status = status::of_app(context, stored, &classified, &own);
     plan.statuses.insert(stored.spec.name.clone(), status);
     plan.actions.append(&mut own.actions);
     plan.waiting.append(&mut own.waiting);
@@ -54,50 +54,50 @@ pub(super) fn plan(
 }
 
 /// What every replica needs now: those that leave, those that stay, those that are missing.
-fn change(
-    world: &mut World<'_>,
+fn plan_replicas(
+    context: &mut Context<'_>,
     stored: &StoredApp,
     limits: Limits,
-    sorted: &Sorted<'_>,
+    classified: &Classified<'_>,
     plan: &mut Plan,
 ) {
-    for (replica, reason) in &sorted.leaving {
-        retire::step(world, replica, stop_of(world, stored, replica), reason.clone(), plan);
+    for (replica, reason) in &classified.terminating {
+        terminate::step(context, replica, stop_of(context, stored, replica), reason.clone(), plan);
     }
-    let mut growth = Growth::new(world, stored, limits, sorted);
-    growth.resolve_image(world, plan);
-    for replica in sorted.stay() {
+    let mut scale_up = ScaleUp::new(context, stored, limits, classified);
+    scale_up.resolve_image(context, plan);
+    for replica in classified.stay() {
         match &replica.state {
-            ContainerState::Created => start(world, replica, plan),
+            ContainerState::Created => start(context, replica, plan),
             ContainerState::Running { .. } | ContainerState::Paused => match why_stopped(replica) {
                 Some(reason) => {
-                    let stop = stop_of(world, stored, replica);
-                    retire::step(world, replica, stop, reason, plan);
+                    let stop = stop_of(context, stored, replica);
+                    terminate::step(context, replica, stop, reason, plan);
                 }
-                None => wait_for_ready(world, replica, plan),
+                None => wait_for_ready(context, replica, plan),
             },
             ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => {
-                growth.restart(world, replica, plan);
+                scale_up.restart(context, replica, plan);
             }
             ContainerState::Removing => {}
         }
     }
-    if stored.course.outcome == Outcome::Progressing || !sorted.outdated.is_empty() {
-        sorted.current.iter().for_each(|r| wait_for_min_ready(world, stored, r, plan));
+    if stored.rollout.outcome == Outcome::Progressing || !classified.outdated.is_empty() {
+        classified.updated.iter().for_each(|r| wait_for_min_ready(context, stored, r, plan));
     }
-    growth.add_missing(world, plan);
-    job::step(world, stored, plan);
-    verdict::conclude(world, stored, sorted, plan);
+    scale_up.add_missing(context, plan);
+    pre_deploy::step(context, stored, plan);
+    rollout_status::evaluate(context, stored, classified, plan);
 }
 
-fn start(world: &World<'_>, replica: &ObservedReplica, plan: &mut Plan) {
+fn start(context: &Context<'_>, replica: &ObservedReplica, plan: &mut Plan) {
     let pod = replica.pod();
     let planned = Planned {
         app: Some(replica.labels.app.clone()),
         action: Action::Start { id: replica.id.clone(), pod: pod.clone() },
         reason: Reason::NotStarted,
     };
-    gate::plan_or_wait(world, &replica.labels.app, Some(&pod), planned, plan);
+    backoff::plan_or_wait(context, &replica.labels.app, Some(&pod), planned, plan);
 }
 
 /// Why a live replica is stopped, to be restarted in its place: it does no good as it is.
@@ -109,8 +109,8 @@ fn why_stopped(replica: &ObservedReplica) -> Option<Reason> {
     }
 }
 
-fn wait_for_ready(world: &World<'_>, replica: &ObservedReplica, plan: &mut Plan) {
-    if world.is_ready(replica) {
+fn wait_for_ready(context: &Context<'_>, replica: &ObservedReplica, plan: &mut Plan) {
+    if context.is_ready(replica) {
         return;
     }
     let (reason, until) = match &replica.readiness {
@@ -128,21 +128,25 @@ fn wait_for_ready(world: &World<'_>, replica: &ObservedReplica, plan: &mut Plan)
 
 /// A new replica counts only once it has stayed ready for a moment.
 fn wait_for_min_ready(
-    world: &World<'_>,
+    context: &Context<'_>,
     stored: &StoredApp,
     replica: &ObservedReplica,
     plan: &mut Plan,
 ) {
-    let until = world.counts_from(stored, replica).filter(|until| *until > world.now);
-    if world.is_ready(replica) && until.is_some() {
+    let until = context.counts_from(stored, replica).filter(|until| *until > context.now);
+    if context.is_ready(replica) && until.is_some() {
         let (app, pod, wait) = (stored.spec.name.clone(), Some(replica.pod()), Wait::MinReady);
         plan.waiting.push(Waiting { app, pod, wait, until });
     }
 }
 
 /// How a replica is stopped: as its own revision says, where that is still known.
-fn stop_of<'a>(world: &World<'a>, stored: &'a StoredApp, replica: &ObservedReplica) -> &'a Stop {
-    let own = world.revision(&stored.spec.name, replica.labels.revision);
+fn stop_of<'a>(
+    context: &Context<'a>,
+    stored: &'a StoredApp,
+    replica: &ObservedReplica,
+) -> &'a Stop {
+    let own = context.revision(&stored.spec.name, replica.labels.revision);
     own.map_or(&stored.spec.stop, |revision| &revision.spec.stop)
 }
 

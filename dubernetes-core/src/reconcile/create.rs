@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use crate::app::{AppSpec, ConfigFile, FileTarget, InstanceName, Volume, VolumeSource};
 use crate::identity;
-use crate::labels::{JobLabels, ReplicaLabels};
-use crate::plan::{JobPlan, ReplicaPlan};
+use crate::labels::{PreDeployLabels, ReplicaLabels};
+use crate::plan::{PreDeployPlan, ReplicaPlan};
 use crate::runtime::{ContainerFile, ContainerRequest, ImageId};
 
 /// Who a new replica is.
@@ -15,7 +15,7 @@ pub(super) struct Identity<'a> {
     pub(super) ordinal: u32,
     pub(super) revision: u64,
     pub(super) restarts: u32,
-    pub(super) streak: u32,
+    pub(super) consecutive_restarts: u32,
     pub(super) address: Ipv4Addr,
     pub(super) spec_hash: String,
     /// How the container ended whose place it takes.
@@ -30,7 +30,15 @@ pub(super) fn replica(
     image: &ImageId,
     who: Identity<'_>,
 ) -> ReplicaPlan {
-    let Identity { ordinal, revision, restarts, streak, address, spec_hash, last_end } = who;
+    let Identity {
+        ordinal,
+        revision,
+        restarts,
+        consecutive_restarts,
+        address,
+        spec_hash,
+        last_end,
+    } = who;
     let pod = identity::pod_name(&spec.name, ordinal);
     let labels = ReplicaLabels {
         app: spec.name.clone(),
@@ -41,12 +49,12 @@ pub(super) fn replica(
         address,
         port: spec.port,
         restarts,
-        streak,
+        consecutive_restarts,
         last_end: last_end.map(str::to_owned),
     };
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
-    let env = identity::own_env(&spec.name, ordinal, revision);
+    let env = identity::injected_env(&spec.name, ordinal, revision);
     let request = ContainerRequest {
         name: identity::container_name(instance, &spec.name, ordinal, revision, restarts),
         hostname: hostname(&pod),
@@ -59,21 +67,21 @@ pub(super) fn replica(
 
 /// The container of the command before a revision: the app's image, environment, limits and
 /// volumes, and another command.
-pub(super) fn job(
+pub(super) fn pre_deploy(
     instance: &InstanceName,
     network: &str,
     spec: &AppSpec,
     image: &ImageId,
-    labels: JobLabels,
-) -> JobPlan {
-    let pod = identity::job_pod_name(&spec.name);
-    let (revision, tries) = (labels.revision, labels.tries);
+    labels: PreDeployLabels,
+) -> PreDeployPlan {
+    let pod = identity::pre_deploy_pod_name(&spec.name);
+    let (revision, attempts) = (labels.revision, labels.attempts);
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
-    let mut env = identity::own_env(&spec.name, 0, revision);
+    let mut env = identity::injected_env(&spec.name, 0, revision);
     env.insert("DUBERNETES_REPLICA".to_owned(), pod.clone());
     let request = ContainerRequest {
-        name: identity::job_name(instance, &spec.name, revision, tries),
+        name: identity::pre_deploy_name(instance, &spec.name, revision, attempts),
         hostname: hostname(&pod),
         labels: all_labels,
         env: with_own(env, spec),
@@ -81,7 +89,7 @@ pub(super) fn job(
         args: Vec::new(),
         ..request(instance, network, spec, image, labels.address)
     };
-    JobPlan { pod, labels, request }
+    PreDeployPlan { pod, labels, request }
 }
 
 /// What replicas and the command before them have in common.

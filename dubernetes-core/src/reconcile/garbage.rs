@@ -8,49 +8,54 @@ use crate::plan::{
 };
 use crate::store::Tombstone;
 
-use super::view::World;
-use super::{gate, job, retire, status};
+use super::context::Context;
+use super::{backoff, pre_deploy, status, terminate};
 
 /// A tombstone outlives the longest deadline of a create, so that a container which an engine
 /// makes late is still known as one of a deleted app.
 const TOMBSTONE_KEPT: SignedDuration = SignedDuration::from_mins(2);
 
 /// Every replica of a deleted app goes; then the memory of the deletion.
-pub(super) fn deleted(world: &World<'_>, name: &AppName, tombstone: &Tombstone, plan: &mut Plan) {
-    let replicas = world.of(name);
+pub(super) fn deleted(
+    context: &Context<'_>,
+    name: &AppName,
+    tombstone: &Tombstone,
+    plan: &mut Plan,
+) {
+    let replicas = context.of(name);
     for replica in replicas {
-        retire::step(world, replica, &tombstone.stop, Reason::AppDeleted, plan);
+        terminate::step(context, replica, &tombstone.stop, Reason::AppDeleted, plan);
     }
-    plan.statuses.insert(name.clone(), deleting(world, name));
-    for (ordinal, _) in world.creating(name) {
+    plan.statuses.insert(name.clone(), deleting(context, name));
+    for (ordinal, _) in context.creating(name) {
         let (app, pod) = (name.clone(), Some(crate::identity::pod_name(name, *ordinal)));
-        plan.waiting.push(Waiting { app, pod, wait: Wait::UnderWay, until: None });
+        plan.waiting.push(Waiting { app, pod, wait: Wait::InProgress, until: None });
     }
-    let has_job = job::has_job(world, name);
-    let coming = !world.creating(name).is_empty() || world.is_job_coming(name);
-    if !replicas.is_empty() || has_job || coming {
+    let has_pre_deploy = pre_deploy::has_pre_deploy(context, name);
+    let coming = !context.creating(name).is_empty() || context.is_creating_pre_deploy(name);
+    if !replicas.is_empty() || has_pre_deploy || coming {
         return;
     }
-    let until = tombstone.deleted_at.min(world.now).saturating_add(TOMBSTONE_KEPT).ok();
-    if until.is_some_and(|until| until > world.now) {
+    let until = tombstone.deleted_at.min(context.now).saturating_add(TOMBSTONE_KEPT).ok();
+    if until.is_some_and(|until| until > context.now) {
         plan.waiting.push(Waiting { app: name.clone(), pod: None, wait: Wait::Tombstone, until });
         return;
     }
     let planned = Planned {
         app: Some(name.clone()),
-        action: Action::Forget { app: name.clone() },
+        action: Action::PurgeTombstone { app: name.clone() },
         reason: Reason::NothingLeft,
     };
-    gate::plan_or_wait(world, name, None, planned, plan);
+    backoff::plan_or_wait(context, name, None, planned, plan);
 }
 
 /// Containers with our label that nobody asked for are reported, never removed: the store may be
 /// the one that is wrong.
-pub(super) fn orphans(world: &World<'_>, plan: &mut Plan) {
+pub(super) fn orphans(context: &Context<'_>, plan: &mut Plan) {
     let known = |app: &AppName| {
-        world.desired.apps.contains_key(app) || world.desired.tombstones.contains_key(app)
+        context.desired.apps.contains_key(app) || context.desired.tombstones.contains_key(app)
     };
-    for (app, replicas) in &world.replicas {
+    for (app, replicas) in &context.replicas {
         if !known(app) {
             let containers = replicas.iter().map(|replica| replica.name.clone()).collect();
             plan.blocked.push(Blocked {
@@ -60,7 +65,7 @@ pub(super) fn orphans(world: &World<'_>, plan: &mut Plan) {
             });
         }
     }
-    for (id, reason) in &world.observed.unreadable {
+    for (id, reason) in &context.observed.unreadable {
         plan.blocked.push(Blocked {
             app: None,
             pod: None,
@@ -69,13 +74,16 @@ pub(super) fn orphans(world: &World<'_>, plan: &mut Plan) {
     }
 }
 
-fn deleting(world: &World<'_>, name: &AppName) -> AppStatus {
-    let replicas = world.of(name);
-    let creating = world.creating(name);
+fn deleting(context: &Context<'_>, name: &AppName) -> AppStatus {
+    let replicas = context.of(name);
+    let creating = context.creating(name);
     let cause = Cause::Deleting { left: replicas.len() + creating.len() };
-    let mut pods: Vec<_> = replicas.iter().map(|replica| status::leaving(world, replica)).collect();
+    let mut pods: Vec<_> =
+        replicas.iter().map(|replica| status::pod_status_terminating(context, replica)).collect();
     pods.extend(
-        creating.iter().map(|(ordinal, revision)| status::pending(name, *ordinal, *revision)),
+        creating
+            .iter()
+            .map(|(ordinal, revision)| status::pod_status_pending(name, *ordinal, *revision)),
     );
     AppStatus {
         phase: Phase::Deleting,

@@ -8,17 +8,17 @@ use jiff::{SignedDuration, Timestamp};
 use crate::runtime::ContainerState;
 use crate::state::ObservedReplica;
 
-use super::view::World;
+use super::context::Context;
 
-/// A replica that ran this long was well: its next failure begins a new row.
+/// A replica that ran this long was well: its next failure begins a new consecutive.
 const RESET_AFTER: SignedDuration = SignedDuration::from_mins(10);
 /// The longest wait between two restarts.
 const LONGEST: u32 = 300;
 
-/// The wait before the restart that follows `streak` restarts in a row: none, then 1 s doubling
+/// The wait before the restart that follows `consecutive_restarts` restarts in a consecutive: none, then 1 s doubling
 /// up to 5 min.
-pub fn back_off(streak: u32) -> SignedDuration {
-    let seconds = match streak {
+pub fn back_off(consecutive_restarts: u32) -> SignedDuration {
+    let seconds = match consecutive_restarts {
         0 => 0,
         // Ten doublings are above the longest wait already.
         n => 1_u32.checked_shl((n - 1).min(10)).unwrap_or(LONGEST).min(LONGEST),
@@ -31,50 +31,56 @@ pub fn back_off(streak: u32) -> SignedDuration {
 pub(super) struct Restart {
     /// Not before then.
     pub(super) due: Timestamp,
-    /// The restarts in a row with this one.
-    pub(super) streak: u32,
+    /// The restarts in a consecutive with this one.
+    pub(super) consecutive_restarts: u32,
     /// All restarts with this one.
     pub(super) restarts: u32,
 }
 
 /// The restart that a failed replica is due; `None` for one that has not failed. What failed before
-/// `since` belongs to a row that is over.
+/// `since` belongs to a consecutive that is over.
 pub(super) fn next(replica: &ObservedReplica, since: Timestamp, now: Timestamp) -> Option<Restart> {
     let labels = &replica.labels;
-    let row = |failed_at: Timestamp| if failed_at < since { 0 } else { labels.streak };
-    let (failed_at, row) = match &replica.state {
+    let consecutive =
+        |failed_at: Timestamp| if failed_at < since { 0 } else { labels.consecutive_restarts };
+    let (failed_at, consecutive) = match &replica.state {
         ContainerState::Exited { started_at, finished_at, .. } => {
             let ran = finished_at.duration_since(*started_at);
-            (*finished_at, if ran >= RESET_AFTER { 0 } else { row(*finished_at) })
+            (*finished_at, if ran >= RESET_AFTER { 0 } else { consecutive(*finished_at) })
         }
-        ContainerState::StartFailed { .. } => (replica.created_at, row(replica.created_at)),
+        ContainerState::StartFailed { .. } => (replica.created_at, consecutive(replica.created_at)),
         ContainerState::Created
         | ContainerState::Running { .. }
         | ContainerState::Paused
         | ContainerState::Removing => return None,
     };
-    let wait = back_off(row);
+    let wait = back_off(consecutive);
     // The engine's clock may be ahead of ours, or have been set back: never wait longer than the
     // wait itself.
     let due = failed_at.min(now).saturating_add(wait).unwrap_or(now);
     Some(Restart {
         due,
-        streak: row.saturating_add(1),
+        consecutive_restarts: consecutive.saturating_add(1),
         restarts: labels.restarts.saturating_add(1),
     })
 }
 
-/// So many exits in a row call a revision failed.
-pub(super) const LOOPING: u32 = 3;
+/// So many exits in a consecutive call a revision failed.
+pub(super) const CRASH_LOOP_EXITS: u32 = 3;
 
-/// Whether a replica has failed often enough in a row to call its app failed: three exits, `since`
+/// Whether a replica has failed often enough in a consecutive to call its app failed: three exits, `since`
 /// its revision was given its chance.
-pub(super) fn is_looping(world: &World<'_>, replica: &ObservedReplica, since: Timestamp) -> bool {
-    match next(replica, since, world.now) {
-        Some(restart) => restart.streak >= LOOPING,
+pub(super) fn is_crash_looping(
+    context: &Context<'_>,
+    replica: &ObservedReplica,
+    since: Timestamp,
+) -> bool {
+    match next(replica, since, context.now) {
+        Some(restart) => restart.consecutive_restarts >= CRASH_LOOP_EXITS,
         None => {
-            let row = replica.labels.streak >= LOOPING && replica.created_at >= since;
-            row && !world.is_ready(replica)
+            let consecutive = replica.labels.consecutive_restarts >= CRASH_LOOP_EXITS
+                && replica.created_at >= since;
+            consecutive && !context.is_ready(replica)
         }
     }
 }
@@ -86,17 +92,17 @@ pub(crate) const KILLED: i64 = 128 + 9;
 
 /// What happened to a replica that is down, as a sentence fragment.
 pub(super) fn cause(
-    world: &World<'_>,
+    context: &Context<'_>,
     replica: &ObservedReplica,
     memory_limit: Option<&str>,
 ) -> String {
-    let stopped_for = world.observed.stopped_for.get(&replica.id);
+    let stop_reasons = context.observed.stop_reasons.get(&replica.id);
     match &replica.state {
         ContainerState::Exited { out_of_memory: true, .. } => match memory_limit {
             Some(limit) => format!("OOMKilled, limit {limit}"),
             None => "OOMKilled".to_owned(),
         },
-        ContainerState::Exited { code, started_at, finished_at, .. } => match stopped_for {
+        ContainerState::Exited { code, started_at, finished_at, .. } => match stop_reasons {
             Some(why) => why.clone(),
             None => {
                 let end = exit(*code, finished_at.duration_since(*started_at));
@@ -119,24 +125,24 @@ pub(super) fn cause(
 
 /// How a replica that keeps failing last ended: it may be on its next try already.
 pub(super) fn newest_end(
-    world: &World<'_>,
+    context: &Context<'_>,
     replica: &ObservedReplica,
     memory_limit: Option<&str>,
 ) -> Option<String> {
-    match next(replica, Timestamp::MIN, world.now) {
-        Some(_) => Some(cause(world, replica, memory_limit)),
+    match next(replica, Timestamp::MIN, context.now) {
+        Some(_) => Some(cause(context, replica, memory_limit)),
         None => replica.labels.last_end.clone(),
     }
 }
 
 /// The same as [`cause`] for the label of the container that follows. An engine's text may be long.
 pub(super) fn last_end(
-    world: &World<'_>,
+    context: &Context<'_>,
     replica: &ObservedReplica,
     memory_limit: Option<&str>,
 ) -> String {
     const LONGEST: usize = 300;
-    cause(world, replica, memory_limit).chars().take(LONGEST).collect()
+    cause(context, replica, memory_limit).chars().take(LONGEST).collect()
 }
 
 /// How a process ended, as a sentence fragment. The engine's init and every shell end with 126
@@ -170,8 +176,8 @@ mod tests {
         let first: Vec<_> = (0..11).map(|n| back_off(n).as_secs()).collect();
         assert_eq!(first, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
         let mut last = SignedDuration::ZERO;
-        for streak in 0..10_000 {
-            let next = back_off(streak);
+        for consecutive_restarts in 0..10_000 {
+            let next = back_off(consecutive_restarts);
             assert!(next >= last && next.as_secs() <= 300);
             last = next;
         }

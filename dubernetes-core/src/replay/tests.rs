@@ -5,7 +5,7 @@
 use super::*;
 
 use crate::app::EnvName;
-use crate::store::{Course, Revision, RevisionFailure};
+use crate::store::{Revision, RevisionFailure, RevisionRollout};
 use crate::testing::build::app_name;
 use crate::testing::notation;
 
@@ -87,15 +87,17 @@ fn masking_hides_every_value_and_decides_the_same() {
         pod: None,
         log: vec!["my token is hunter2".to_owned()],
     };
-    let course =
-        Course { outcome: Outcome::Failed(Box::new(failure.clone())), ..Course::default() };
-    stored.course.cause = RevisionCause::RollBack { from: 1, to: 1, failure: Box::new(failure) };
+    let rollout = RevisionRollout {
+        outcome: Outcome::Failed(Box::new(failure.clone())),
+        ..RevisionRollout::default()
+    };
+    stored.rollout.cause = RevisionCause::RollBack { from: 1, to: 1, failure: Box::new(failure) };
     let old = Revision {
         revision: 1,
         spec: specs[0].clone(),
         image_id: stored.image_id.clone(),
         created_at: decision.at,
-        course,
+        rollout,
     };
     decision.desired.revisions.insert(name, vec![old]);
     for (replica, spec) in decision.observed.replicas.iter_mut().zip(&specs) {

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::ingress::ObservedIngress;
-use crate::plan::CallKey;
+use crate::plan::OperationKey;
 use crate::reconcile::span;
 use crate::runtime::ContainerState;
-use crate::state::{Engine, ObservedReplica, Readiness};
+use crate::state::{EngineStatus, ObservedReplica, Readiness};
 use crate::store::StoredApp;
 
 use super::Decision;
@@ -23,17 +23,17 @@ impl Decision {
             lines.push(format!("tombstone {name} ago={}", self.ago(tombstone.deleted_at)));
         }
         lines.extend(self.observed.replicas.iter().map(|replica| self.replica(replica)));
-        for job in &self.observed.jobs {
+        for job in &self.observed.pre_deploys {
             let (app, revision) = (&job.labels.app, job.labels.revision);
             lines.push(format!(
-                "job {app} rev={revision} tries={} {:?}",
-                job.labels.tries, job.state
+                "job {app} rev={revision} attempts={} {:?}",
+                job.labels.attempts, job.state
             ));
         }
         for (id, reason) in &self.observed.unreadable {
             lines.push(format!("unreadable {id:.12} says={reason:?}"));
         }
-        for key in &self.observed.under_way {
+        for key in &self.observed.in_flight {
             lines.push(format!("under-way {}", self.call(key)));
         }
         for (key, failure) in &self.observed.failures {
@@ -45,10 +45,10 @@ impl Decision {
     }
 
     fn world(&self, lines: &mut Vec<String>) {
-        if let Engine::Away { since, reason } = &self.observed.engine {
+        if let EngineStatus::Unreachable { since, reason } = &self.observed.engine {
             lines.push(format!("engine away ago={} says={reason:?}", self.ago(*since)));
         }
-        if let Some(since) = self.observed.acting_since {
+        if let Some(since) = self.observed.active_since {
             lines.push(format!("acting ago={}", self.ago(since)));
         }
         for (app, text) in &self.observed.quarantined {
@@ -70,7 +70,11 @@ impl Decision {
         // Writing to a text cannot fail.
         let _ = write!(line, " {}", self.life(replica));
         if labels.restarts > 0 {
-            let _ = write!(line, " restarts={} streak={}", labels.restarts, labels.streak);
+            let _ = write!(
+                line,
+                " restarts={} streak={}",
+                labels.restarts, labels.consecutive_restarts
+            );
         }
         let _ = write!(line, " address={}", labels.address);
         let table = self.observed.ingress.table();
@@ -82,10 +86,10 @@ impl Decision {
             Some(drain) => drop(write!(line, " draining={}", self.ago(drain.since))),
             None => {}
         }
-        if let Some(why) = self.observed.stopped_for.get(&replica.id) {
+        if let Some(why) = self.observed.stop_reasons.get(&replica.id) {
             let _ = write!(line, " stopped={why:?}");
         }
-        if let Some(until) = self.observed.ready_until.get(&replica.id) {
+        if let Some(until) = self.observed.last_ready_at.get(&replica.id) {
             let _ = write!(line, " ready-until={}", self.ago(*until));
         }
         if self.observed.evicted.contains(&replica.id) {
@@ -121,14 +125,14 @@ impl Decision {
         }
     }
 
-    fn call(&self, key: &CallKey) -> String {
+    fn call(&self, key: &OperationKey) -> String {
         match key {
-            CallKey::Network => "network".to_owned(),
-            CallKey::Image { app, revision } => format!("image {app} {revision}"),
-            CallKey::Create { app, ordinal, revision, .. } => {
+            OperationKey::Network => "network".to_owned(),
+            OperationKey::Image { app, revision } => format!("image {app} {revision}"),
+            OperationKey::Create { app, ordinal, revision, .. } => {
                 format!("create {app}-{ordinal} {revision}")
             }
-            CallKey::Container(id) => {
+            OperationKey::Container(id) => {
                 let found = self.observed.replicas.iter().find(|replica| replica.id == *id);
                 match found {
                     Some(replica) => format!(
@@ -140,10 +144,12 @@ impl Decision {
                     None => format!("container {id:.12}"),
                 }
             }
-            CallKey::CreateJob { app, revision, .. } => format!("create-job {app} {revision}"),
-            CallKey::Conclude { app, .. } => format!("conclude {app}"),
-            CallKey::Forget(app) => format!("forget {app}"),
-            CallKey::Routes => "routes".to_owned(),
+            OperationKey::CreatePreDeploy { app, revision, .. } => {
+                format!("create-job {app} {revision}")
+            }
+            OperationKey::RecordRollout { app, .. } => format!("conclude {app}"),
+            OperationKey::PurgeTombstone(app) => format!("forget {app}"),
+            OperationKey::Routes => "routes".to_owned(),
         }
     }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Access, AppName, AppSpec, HostName, ImageRef, InstanceName, RoutePath};
 use crate::clock::Clock as _;
-use crate::controller::{Controller, ControllerHandle, Options, Ports, Snapshot};
+use crate::controller::{Adapters, Controller, ControllerHandle, Options, Snapshot};
 use crate::plan::Phase;
 use crate::store::{Put, PutApp, Store as _, StoreError};
 
@@ -48,7 +48,7 @@ pub fn worker(name: &str, image: &str, replicas: u16) -> AppSpec {
 
 /// An orchestrator on fakes: everything but the engine, the disk and the proxy is real.
 #[derive(Debug)]
-pub struct Bed {
+pub struct TestOrchestrator {
     /// The engine.
     pub runtime: FakeRuntime,
     /// The store.
@@ -62,7 +62,7 @@ pub struct Bed {
     stop: CancellationToken,
 }
 
-impl Bed {
+impl TestOrchestrator {
     /// Starts a controller on empty fakes. Call it in a tokio runtime, best with paused time.
     pub fn start() -> Self {
         let clock = TokioClock::new();
@@ -88,13 +88,13 @@ impl Bed {
         ingress: FakeIngress,
         clock: TokioClock,
     ) -> Self {
-        let ports = Ports {
+        let adapters = Adapters {
             runtime: Arc::new(runtime.clone()),
             store: Arc::<MemoryStore>::clone(&store),
             ingress: Arc::new(ingress.clone()),
             clock: Arc::new(clock),
         };
-        let (controller, handle) = Controller::new(options, ports);
+        let (controller, handle) = Controller::new(options, adapters);
         let stop = CancellationToken::new();
         tokio::spawn(controller.run(stop.clone()));
         Self { runtime, store, ingress, clock, controller: handle, stop }

@@ -16,7 +16,7 @@
 //!                            memory grace signal pull removed-through http drain pre-deploy, of the
 //!                            rollout surge unavailable min-ready deadline; words: unpinned stop-first
 //!                            start-first pause-on-failure. How its revision went: complete=5s
-//!                            fallback=1 since=1m salt=1 back-from=2 back-to=1 says="why"; words: progressing
+//!                            fallback=1 since=1m restart_nonce=1 back-from=2 back-to=1 says="why"; words: progressing
 //!                            failed paused pre-deployed; stable unless it is said
 //! revision web 1             how an older revision differs from the app; `lost`: not kept; `failed`
 //! tombstone web ago=10s      an app that was deleted, 0s ago unless given. Keys: grace signal
@@ -42,10 +42,10 @@
 //!   app's if left out), `forget web` or `container web-1` (with `rev=` and `restarts=` where a pod
 //!   has two of them).
 
+mod apps;
 mod calls;
 mod line;
 mod replicas;
-mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -57,13 +57,13 @@ use crate::app::{AppName, AppSpec, HostName, RoutePath};
 use crate::identity;
 use crate::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
 use crate::runtime::{ContainerId, Network};
-use crate::state::{DesiredState, Engine, ObservedState};
+use crate::state::{DesiredState, EngineStatus, ObservedState};
 use crate::store::StoredApp;
 use line::Line;
 
 /// The whole input of [`crate::reconcile()`].
 #[derive(Debug, Clone)]
-pub struct Given {
+pub struct Scenario {
     /// What is wanted.
     pub desired: DesiredState,
     /// What is seen.
@@ -77,7 +77,7 @@ pub struct Given {
 /// # Errors
 ///
 /// The first line that cannot be read, with what is wrong with it.
-pub fn parse(text: &str) -> Result<Given, String> {
+pub fn parse(text: &str) -> Result<Scenario, String> {
     let mut lines = Vec::new();
     for text in text.lines().map(str::trim).filter(|text| !text.is_empty()) {
         lines.push((text, Line::parse(text).map_err(|error| at(text, &error))?));
@@ -102,7 +102,7 @@ const NOW: Timestamp = Timestamp::constant(1_800_014_400, 0);
 /// What has been read so far.
 #[derive(Debug)]
 struct Reading {
-    given: Given,
+    given: Scenario,
     subnet: Ipv4Net,
     /// What revisions ran, where it is not what the app's name and the number say.
     specs: BTreeMap<(AppName, u64), AppSpec>,
@@ -120,7 +120,7 @@ impl Reading {
         let subnet = Ipv4Net::new_assert(Ipv4Addr::new(10, 9, 0, 0), 22);
         let (desired, observed) = (DesiredState::default(), ObservedState::default());
         Self {
-            given: Given { desired, observed, now: NOW },
+            given: Scenario { desired, observed, now: NOW },
             subnet,
             specs: BTreeMap::new(),
             lost: BTreeSet::new(),
@@ -142,10 +142,12 @@ impl Reading {
                 if !line.word("away") {
                     return Err("an engine that answers needs no line".to_owned());
                 }
-                observed.engine =
-                    Engine::Away { since: before(line.span("ago")?), reason: line.says()? };
+                observed.engine = EngineStatus::Unreachable {
+                    since: before(line.span("ago")?),
+                    reason: line.says()?,
+                };
             }
-            "acting" => observed.acting_since = Some(before(line.span("ago")?)),
+            "acting" => observed.active_since = Some(before(line.span("ago")?)),
             "quarantined" => {
                 let app = line.name_or("the app's name is missing")?;
                 observed.quarantined.insert(app, line.says()?);
@@ -164,7 +166,7 @@ impl Reading {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Given, String> {
+    fn finish(mut self) -> Result<Scenario, String> {
         self.keep_revisions();
         let routed = !self.routed.is_empty();
         let ingress = &self.given.observed.ingress;

@@ -4,10 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::app::OnFailure;
 use crate::event::{Event, EventKind};
-use crate::plan::{Block, CallKey, Cause, Planned, Wait, Waiting};
+use crate::plan::{Block, Cause, OperationKey, Planned, Wait, Waiting};
 use crate::reconcile::span;
 use crate::runtime::ContainerState;
-use crate::state::{Failure, ObservedReplica, Readiness};
+use crate::state::{CallFailure, ObservedReplica, Readiness};
 
 use super::{Known, Link, Step, Subject};
 
@@ -114,7 +114,7 @@ fn container(known: &Known<'_>, subject: &Subject<'_>, replica: &ObservedReplica
             let ran = span(finished_at.duration_since(*started_at));
             let ago = ago(known, *finished_at);
             let detail = format!("after {ran}, {ago}{restarts}");
-            match known.observed.stopped_for.get(&replica.id) {
+            match known.observed.stop_reasons.get(&replica.id) {
                 Some(why) if !out_of_memory => {
                     (format!("{pod} was stopped"), format!("{why}; {detail}"), Some(*finished_at))
                 }
@@ -142,7 +142,7 @@ fn rule(known: &Known<'_>, subject: &Subject<'_>) -> Said {
         }
         Cause::Blocked(block) => rule_of_block(block),
         Cause::Waits(waiting) => rule_of_wait(&waiting.wait),
-        Cause::Looping { .. } => RESTARTS,
+        Cause::CrashLooping { .. } => RESTARTS,
         Cause::Ingress { .. } => {
             ("a route table that failed is tried again", "after 1s, doubling up to 32s")
         }
@@ -182,9 +182,9 @@ fn rule_of_failed(known: &Known<'_>, subject: &Subject<'_>) -> (&'static str, &'
 
 fn rule_of_wait(wait: &Wait) -> (&'static str, &'static str) {
     match wait {
-        Wait::UnderWay => ("one call at a time for one thing", "its result is a reason to look"),
+        Wait::InProgress => ("one call at a time for one thing", "its result is a reason to look"),
         Wait::Ready { .. } => ("readiness", "no request is routed to a replica that is not ready"),
-        Wait::Unrouted => ("unrouted before stopped", "the ingress confirms each new table"),
+        Wait::AwaitingUnroute => ("unrouted before stopped", "the ingress confirms each new table"),
         Wait::Drained { .. } => ("drained before stopped", "for `stop.drain` at most"),
         Wait::BackOff { .. } => RESTARTS,
         Wait::Retry { .. } => ("a call that failed is tried again", "after 1s, doubling up to 5m"),
@@ -194,7 +194,7 @@ fn rule_of_wait(wait: &Wait) -> (&'static str, &'static str) {
         Wait::MinReady => ("a new replica has to stay ready", "for `rollout.min_ready`"),
         Wait::Deadline => FAILED,
         Wait::Stable => ("a revision is stable after a while without an exit", ""),
-        Wait::Held { .. } => HELD,
+        Wait::Paused { .. } => HELD,
     }
 }
 
@@ -235,7 +235,7 @@ fn decision(known: &Known<'_>, subject: &Subject<'_>) -> Said {
             }
         }
         Cause::Paused => nothing("replace nobody", "until it is resumed"),
-        Cause::Looping { .. } | Cause::NotRouted | Cause::Deleting { .. } | Cause::None => {
+        Cause::CrashLooping { .. } | Cause::NotRouted | Cause::Deleting { .. } | Cause::None => {
             match first_action(known, subject) {
                 Some(planned) => said_of(planned),
                 None if subject.cause == Cause::None => nothing("change nothing", ""),
@@ -269,9 +269,9 @@ fn next_try<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Waiting>
 fn decision_of_wait(known: &Known<'_>, waiting: &Waiting) -> Said {
     let object = waiting.pod.as_deref().unwrap_or(waiting.app.as_str());
     let text = match &waiting.wait {
-        Wait::UnderWay => "wait for the call to end".to_owned(),
+        Wait::InProgress => "wait for the call to end".to_owned(),
         Wait::Ready { .. } => format!("go on asking {object}, and route nothing to it"),
-        Wait::Unrouted | Wait::Drained { .. } => format!("wait, then stop {object}"),
+        Wait::AwaitingUnroute | Wait::Drained { .. } => format!("wait, then stop {object}"),
         Wait::BackOff { .. } => format!("wait, then restart {object}"),
         Wait::Retry { .. } => "wait, then try again".to_owned(),
         Wait::SurgeLimit { .. } => "wait until another replica is gone".to_owned(),
@@ -279,7 +279,7 @@ fn decision_of_wait(known: &Known<'_>, waiting: &Waiting) -> Said {
         Wait::PreDeploy => "wait for the command to end".to_owned(),
         Wait::MinReady => format!("wait until {object} counts"),
         Wait::Deadline | Wait::Stable => "go on, and look whether it stays so".to_owned(),
-        Wait::Held { .. } => "replace nobody".to_owned(),
+        Wait::Paused { .. } => "replace nobody".to_owned(),
     };
     let detail = waiting.until.map(|until| when(known, until)).unwrap_or_default();
     (text, detail, waiting.until)
@@ -304,10 +304,13 @@ fn result(known: &Known<'_>, subject: &Subject<'_>) -> Option<Said> {
 }
 
 /// The failed call that the cause speaks of.
-pub(super) fn failure<'k>(known: &'k Known<'_>, subject: &'k Subject<'_>) -> Option<&'k Failure> {
+pub(super) fn failure<'k>(
+    known: &'k Known<'_>,
+    subject: &'k Subject<'_>,
+) -> Option<&'k CallFailure> {
     let failures = &known.observed.failures;
     match &subject.cause {
-        Cause::Ingress { .. } => failures.get(&CallKey::Routes),
+        Cause::Ingress { .. } => failures.get(&OperationKey::Routes),
         Cause::Waits(Waiting { wait: Wait::Retry(failure), .. }) => Some(failure),
         Cause::RevisionFailed { reason, .. } => {
             let own = failures.iter().filter(|(call, _)| call.app() == Some(subject.app));
@@ -333,7 +336,7 @@ fn last_event<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Event>
 }
 
 fn next(known: &Known<'_>) -> Option<Said> {
-    let at = known.next_look.or_else(|| known.plan.next_look())?;
+    let at = known.requeue_at.or_else(|| known.plan.requeue_at())?;
     let left = span(at.duration_since(known.now).max(SignedDuration::ZERO));
     Some((format!("in {left} at the latest"), "at once if something changes".to_owned(), Some(at)))
 }

@@ -1,6 +1,6 @@
 //! The limits of a rollout, worked out from the file once more.
 
-use dubernetes_core::app::{AppSpec, Share};
+use dubernetes_core::app::{AppSpec, CountOrPercent};
 
 /// So many replicas too many there may be: what the file says, rounded up.
 pub(crate) fn surge(spec: &AppSpec) -> usize {
@@ -8,8 +8,8 @@ pub(crate) fn surge(spec: &AppSpec) -> usize {
     match spec.rollout.max_surge {
         _ if lone_writer => 0,
         None => 1,
-        Some(Share::Count(count)) => usize::from(count),
-        Some(Share::Percent(percent)) => {
+        Some(CountOrPercent::Count(count)) => usize::from(count),
+        Some(CountOrPercent::Percent(percent)) => {
             (usize::from(spec.replicas) * usize::from(percent)).div_ceil(100)
         }
     }
@@ -20,8 +20,8 @@ pub(crate) fn surge(spec: &AppSpec) -> usize {
 pub(crate) fn missing(spec: &AppSpec) -> usize {
     let most = usize::from(spec.replicas);
     let missing = match spec.rollout.max_unavailable {
-        Share::Count(count) => usize::from(count),
-        Share::Percent(percent) => most * usize::from(percent) / 100,
+        CountOrPercent::Count(count) => usize::from(count),
+        CountOrPercent::Percent(percent) => most * usize::from(percent) / 100,
     };
     if surge(spec) == 0 { missing.max(1).min(most) } else { missing.min(most) }
 }

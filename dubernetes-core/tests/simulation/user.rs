@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use crate::world::{Choices, World};
-use dubernetes_core::app::{AppName, AppSpec, EnvName, OnFailure, PreDeploy, Share, Volume};
+use dubernetes_core::app::{
+    AppName, AppSpec, CountOrPercent, EnvName, OnFailure, PreDeploy, Volume,
+};
 use dubernetes_core::store::{
-    Before, Decided, PutApp, Revise, StoreError, Tombstone, Wish, decide_put, decide_revise,
+    Existing, PutApp, PutDecision, RolloutAction, RolloutCommand, StoreError, Tombstone,
+    decide_put, decide_rollout_command,
 };
 use dubernetes_core::testing::build::{app, app_name, worker};
 
@@ -25,10 +28,10 @@ impl World {
                 self.apply(db);
             }
             3 => self.delete(&app_name(name)),
-            4 => self.wish(name, Wish::Undo { to: None }),
-            5 => self.wish(name, Wish::Restart),
-            6 => self.wish(name, Wish::Pause),
-            7 => self.wish(name, Wish::Resume),
+            4 => self.rollout_action(name, RolloutAction::Undo { to: None }),
+            5 => self.rollout_action(name, RolloutAction::Restart),
+            6 => self.rollout_action(name, RolloutAction::Pause),
+            7 => self.rollout_action(name, RolloutAction::Resume),
             8 => self.scale(name, replicas),
             _ => {}
         }
@@ -43,14 +46,19 @@ impl World {
 
     /// Applies a specification with some way of rolling it out.
     fn apply(&mut self, mut spec: AppSpec) {
-        let shares = [Share::Count(0), Share::Count(1), Share::Percent(50), Share::Percent(100)];
+        let shares = [
+            CountOrPercent::Count(0),
+            CountOrPercent::Count(1),
+            CountOrPercent::Percent(50),
+            CountOrPercent::Percent(100),
+        ];
         let share = |choices: &mut Choices| shares[usize::from(choices.below(4))];
         if self.choices.one_in(2) {
             spec.rollout.max_surge = Some(share(&mut self.choices));
             spec.rollout.max_unavailable = share(&mut self.choices);
             let both = [spec.rollout.max_surge.unwrap(), spec.rollout.max_unavailable];
-            if both.iter().all(Share::is_none) {
-                spec.rollout.max_unavailable = Share::Count(1);
+            if both.iter().all(CountOrPercent::is_none) {
+                spec.rollout.max_unavailable = CountOrPercent::Count(1);
             }
         }
         if self.choices.one_in(4) {
@@ -77,35 +85,36 @@ impl World {
         let revisions = self.desired.revisions.get(&name).cloned().unwrap_or_default();
         let stored = self.desired.apps.get(&name).cloned();
         let before = match (&stored, self.desired.tombstones.contains_key(&name)) {
-            (Some(app), _) => Before::Live { app, revisions: &revisions },
+            (Some(app), _) => Existing::Live { app, revisions: &revisions },
             (None, true) => {
                 let (generation, revision) = self.last[&name];
-                Before::Deleted { generation, revision, revisions: &revisions }
+                Existing::Deleted { generation, revision, revisions: &revisions }
             }
-            (None, false) => Before::Absent,
+            (None, false) => Existing::Absent,
         };
         let put = PutApp { newest_seen, retry, ..PutApp::new(spec, self.now) };
         match decide_put(before, [], &put) {
             Ok(decided) => self.keep(decided),
-            Err(StoreError::FailedBefore { .. }) => {}
+            Err(StoreError::PreviouslyFailed { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
 
-    pub(crate) fn wish(&mut self, name: &str, wish: Wish) {
+    pub(crate) fn rollout_action(&mut self, name: &str, action: RolloutAction) {
         let name = app_name(name);
         let Some(app) = self.desired.apps.get(&name) else { return };
         let newest_seen = self.newest_seen(&name);
-        let revise = Revise { name: name.clone(), wish, newest_seen, now: self.now };
-        match decide_revise(app, &self.desired.revisions[&name], &revise) {
+        let update_rollout =
+            RolloutCommand { name: name.clone(), action, newest_seen, now: self.now };
+        match decide_rollout_command(app, &self.desired.revisions[&name], &update_rollout) {
             Ok(decided) => self.keep(decided),
             Err(StoreError::NoRevision { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
 
-    pub(crate) fn keep(&mut self, decided: Decided) {
-        let Decided { put, written, dropped } = decided;
+    pub(crate) fn keep(&mut self, decided: PutDecision) {
+        let PutDecision { put, written, dropped } = decided;
         let name = put.app.spec.name.clone();
         let kept = self.desired.revisions.entry(name.clone()).or_default();
         kept.retain(|old| !dropped.contains(&old.revision));
@@ -128,8 +137,8 @@ impl World {
     pub(crate) fn user_resumes_everything(&mut self) {
         for name in ["a", "b", "c"] {
             // The first resume lets go what is paused, the second what has failed.
-            self.wish(name, Wish::Pause);
-            self.wish(name, Wish::Resume);
+            self.rollout_action(name, RolloutAction::Pause);
+            self.rollout_action(name, RolloutAction::Resume);
         }
     }
 }

@@ -8,14 +8,16 @@ use std::net::Ipv4Addr;
 use crate::limits;
 use dubernetes_core::app::{AppName, ImageRef};
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::{Action, CallKey, Phase, Plan, ReplicaPlan, Verdict, Wait};
+use dubernetes_core::plan::{Action, OperationKey, Phase, Plan, ReplicaPlan, RolloutResult, Wait};
 use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{
-    DesiredState, Drain, Failure, FailureKind, ObservedJob, ObservedReplica, ObservedState,
+    DesiredState, Drain, CallFailure, FailureKind, ObservedPreDeploy, ObservedReplica, ObservedState,
     Readiness,
 };
-use dubernetes_core::store::{Mark, Outcome, Revision, RevisionFailure, decide_mark};
+use dubernetes_core::store::{
+    Outcome, Revision, RevisionFailure, RolloutUpdate, apply_rollout_update,
+};
 use jiff::{SignedDuration, Timestamp};
 
 /// Bytes that decide what happens; zeros once they are used up.
@@ -96,10 +98,10 @@ impl World {
         }
         let minutes = i64::from(self.choices.below(40));
         self.now = self.now.checked_add(SignedDuration::from_mins(minutes)).unwrap();
-        self.observed.acting_since = Some(self.now);
+        self.observed.active_since = Some(self.now);
         self.observed.failures.clear();
         self.observed.drains.clear();
-        self.observed.stopped_for.clear();
+        self.observed.stop_reasons.clear();
         for replica in &mut self.observed.replicas {
             replica.readiness = Readiness::Unknown;
         }
@@ -175,15 +177,15 @@ impl World {
         self.observed.drains.retain(|address, drain| held.contains(address) || !drain.done);
     }
 
-    fn fail(&mut self, key: CallKey) {
+    fn fail(&mut self, key: OperationKey) {
         let count = self.observed.failures.get(&key).map_or(1, |f| f.count + 1);
         let kind = match key {
-            CallKey::Image { .. } if self.choices.one_in(4) => FailureKind::ImageMissing,
-            CallKey::Create { .. } if self.choices.one_in(4) => FailureKind::ImageGone,
-            _ if self.choices.one_in(4) => FailureKind::Lasting,
-            _ => FailureKind::Passing,
+            OperationKey::Image { .. } if self.choices.one_in(4) => FailureKind::ImageMissing,
+            OperationKey::Create { .. } if self.choices.one_in(4) => FailureKind::ImageGone,
+            _ if self.choices.one_in(4) => FailureKind::Permanent,
+            _ => FailureKind::Transient,
         };
-        let failure = Failure { count, at: self.now, message: "a fault".into(), kind };
+        let failure = CallFailure { count, at: self.now, message: "a fault".into(), kind };
         self.observed.failures.insert(key, failure);
     }
 
@@ -217,20 +219,22 @@ impl World {
                 pin(kept, *revision, &id);
             }
             Action::Create(replica) => self.create(replica),
-            Action::CreateJob(job) => {
-                let seen = |seen: &ObservedJob| seen.labels == job.labels;
-                if !self.observed.jobs.iter().any(seen) {
+            Action::CreatePreDeploy(job) => {
+                let seen = |seen: &ObservedPreDeploy| seen.labels == job.labels;
+                if !self.observed.pre_deploys.iter().any(seen) {
                     self.made += 1;
-                    self.observed.jobs.push(ObservedJob {
+                    self.observed.pre_deploys.push(ObservedPreDeploy {
                         id: ContainerId(format!("c{}", self.made)),
                         labels: job.labels.clone(),
                         state: ContainerState::Created,
                     });
                 }
             }
-            Action::Conclude { app, revision, verdict } => self.conclude(app, *revision, verdict),
+            Action::RecordRollout { app, revision, result } => {
+                self.conclude(app, *revision, result)
+            }
             Action::Start { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. }
-                if self.observed.jobs.iter().any(|job| job.id == *id) =>
+                if self.observed.pre_deploys.iter().any(|job| job.id == *id) =>
             {
                 self.change_job(action, id, storm);
             }
@@ -248,7 +252,7 @@ impl World {
             Action::Stop { id, .. } => {
                 if let Readiness::Unhealthy { reason } = &self.find(id).readiness {
                     let reason = reason.clone();
-                    self.observed.stopped_for.insert(id.clone(), reason);
+                    self.observed.stop_reasons.insert(id.clone(), reason);
                 }
                 let address = self.find(id).labels.address;
                 let table = self.observed.ingress.table();
@@ -263,7 +267,7 @@ impl World {
                 assert!(!self.find(id).is_running(), "{id} is removed while it runs");
                 self.observed.replicas.retain(|r| r.id != *id);
             }
-            Action::Forget { app } => {
+            Action::PurgeTombstone { app } => {
                 assert!(self.observed.replicas.iter().all(|r| r.labels.app != *app));
                 self.desired.tombstones.remove(app);
                 self.desired.revisions.remove(app);
@@ -274,7 +278,7 @@ impl World {
     /// A command ends as soon as it is started, most times well.
     fn change_job(&mut self, action: &Action, id: &ContainerId, storm: bool) {
         let (now, code) = (self.now, i64::from(storm && self.choices.one_in(3)));
-        let job = self.observed.jobs.iter_mut().find(|job| job.id == *id).unwrap();
+        let job = self.observed.pre_deploys.iter_mut().find(|job| job.id == *id).unwrap();
         job.state = ContainerState::Exited {
             code,
             out_of_memory: false,
@@ -282,28 +286,31 @@ impl World {
             finished_at: now,
         };
         if matches!(action, Action::Remove { .. }) {
-            self.observed.jobs.retain(|job| job.id != *id);
+            self.observed.pre_deploys.retain(|job| job.id != *id);
         }
     }
 
-    fn conclude(&mut self, name: &AppName, revision: u64, verdict: &Verdict) {
-        let mark = match verdict {
-            Verdict::PreDeployed { .. } => Mark::PreDeployed { log: Vec::new() },
-            Verdict::Complete => Mark::Complete,
-            Verdict::Stable => Mark::Stable,
-            Verdict::Failed { reason, roll_back_to, newest_seen, .. } => Mark::Failed {
-                failure: RevisionFailure {
-                    at: self.now,
-                    reason: reason.clone(),
-                    pod: None,
-                    log: Vec::new(),
-                },
-                roll_back_to: *roll_back_to,
-                newest_seen: *newest_seen,
-            },
+    fn conclude(&mut self, name: &AppName, revision: u64, result: &RolloutResult) {
+        let update = match result {
+            RolloutResult::PreDeployed { .. } => RolloutUpdate::PreDeployed { log: Vec::new() },
+            RolloutResult::Complete => RolloutUpdate::Complete,
+            RolloutResult::Stable => RolloutUpdate::Stable,
+            RolloutResult::Failed { reason, roll_back_to, newest_seen, .. } => {
+                RolloutUpdate::Failed {
+                    failure: RevisionFailure {
+                        at: self.now,
+                        reason: reason.clone(),
+                        pod: None,
+                        log: Vec::new(),
+                    },
+                    roll_back_to: *roll_back_to,
+                    newest_seen: *newest_seen,
+                }
+            }
         };
         let (app, kept) = (&self.desired.apps[name], &self.desired.revisions[name]);
-        if let Some(decided) = decide_mark(app, kept, revision, &mark, self.now).unwrap() {
+        if let Some(decided) = apply_rollout_update(app, kept, revision, &update, self.now).unwrap()
+        {
             self.keep(decided);
         }
     }
@@ -350,7 +357,7 @@ impl World {
                 &planned.action
             {
                 let replicas = self.observed.replicas.iter().map(|r| &r.id);
-                let mut seen = replicas.chain(self.observed.jobs.iter().map(|job| &job.id));
+                let mut seen = replicas.chain(self.observed.pre_deploys.iter().map(|job| &job.id));
                 assert!(seen.any(|seen| seen == id), "{id} was not seen");
             }
         }
@@ -374,7 +381,7 @@ impl World {
         let stored = &self.desired.apps[app];
         let ready = self.observed.replicas.iter().filter(|r| {
             r.labels.app == *app
-                && r.labels.revision > stored.removed_through
+                && r.labels.revision > stored.deleted_through
                 && r.is_running()
                 && matches!(r.readiness, Readiness::Ready { since } if since <= self.now)
         });
@@ -397,13 +404,13 @@ impl World {
         let known = |r: &&ObservedReplica| self.desired.apps.contains_key(&r.labels.app);
         assert_eq!(self.observed.replicas.iter().filter(|r| !known(r)).count(), 0);
         assert!(self.desired.tombstones.is_empty());
-        assert_eq!(self.observed.jobs, [], "commands are over");
+        assert_eq!(self.observed.pre_deploys, [], "commands are over");
     }
 
     /// Rollouts that have come to nothing: neither complete, nor failed, nor held.
     pub(crate) fn open_rollouts(&self) -> Vec<&AppName> {
         let open = self.desired.apps.iter().filter(|(_, stored)| {
-            let progressing = stored.course.outcome == Outcome::Progressing;
+            let progressing = stored.rollout.outcome == Outcome::Progressing;
             progressing && !stored.paused && stored.spec.replicas > 0
         });
         open.map(|(name, _)| name).collect()

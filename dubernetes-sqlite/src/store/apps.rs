@@ -3,8 +3,8 @@
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
-    Before, Change, Decided, Mark, Put, PutApp, Revise, Revision, StoreError, StoredApp,
-    StoredState, decide_mark, decide_put, decide_revise,
+    Change, Existing, Put, PutApp, PutDecision, Revision, RolloutCommand, RolloutUpdate,
+    StoreError, StoredApp, StoredState, apply_rollout_update, decide_put, decide_rollout_command,
 };
 use jiff::Timestamp;
 use rusqlite::{Transaction, named_params, params};
@@ -16,11 +16,13 @@ pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, Fa
     let present = find(transaction, &put.spec.name)?;
     let kept = all_revisions(transaction, &put.spec.name)?;
     let before = match &present {
-        None => Before::Absent,
-        Some(AppRow { app, deleted: None }) => Before::Live { app, revisions: &kept },
-        Some(AppRow { app, deleted: Some(_) }) => {
-            Before::Deleted { generation: app.generation, revision: app.revision, revisions: &kept }
-        }
+        None => Existing::Absent,
+        Some(AppRow { app, deleted: None }) => Existing::Live { app, revisions: &kept },
+        Some(AppRow { app, deleted: Some(_) }) => Existing::Deleted {
+            generation: app.generation,
+            revision: app.revision,
+            revisions: &kept,
+        },
     };
     let others = routed(transaction, &put.spec)?;
     let decided = decide_put(before, &others, put)?;
@@ -28,30 +30,39 @@ pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, Fa
     Ok(decided.put)
 }
 
-pub(super) fn revise(transaction: &Transaction<'_>, revise: &Revise) -> Result<Put, Failure> {
-    let app = live(transaction, &revise.name)?;
-    let decided = decide_revise(&app, &all_revisions(transaction, &revise.name)?, revise)?;
+pub(super) fn update_rollout(
+    transaction: &Transaction<'_>,
+    update_rollout: &RolloutCommand,
+) -> Result<Put, Failure> {
+    let app = live(transaction, &update_rollout.name)?;
+    let decided = decide_rollout_command(
+        &app,
+        &all_revisions(transaction, &update_rollout.name)?,
+        update_rollout,
+    )?;
     keep(transaction, &decided)?;
     Ok(decided.put)
 }
 
 /// Whether anything is different now.
-pub(super) fn mark(
+pub(super) fn record_rollout(
     transaction: &Transaction<'_>,
     name: &AppName,
     revision: u64,
-    mark: &Mark,
+    mark: &RolloutUpdate,
     now: Timestamp,
 ) -> Result<bool, Failure> {
     let Some(AppRow { app, deleted: None }) = find(transaction, name)? else { return Ok(false) };
     let kept = all_revisions(transaction, name)?;
-    let Some(decided) = decide_mark(&app, &kept, revision, mark, now)? else { return Ok(false) };
+    let Some(decided) = apply_rollout_update(&app, &kept, revision, mark, now)? else {
+        return Ok(false);
+    };
     keep(transaction, &decided)?;
     Ok(true)
 }
 
 /// Writes what was decided.
-fn keep(transaction: &Transaction<'_>, decided: &Decided) -> Result<(), Failure> {
+fn keep(transaction: &Transaction<'_>, decided: &PutDecision) -> Result<(), Failure> {
     if decided.put.change == Change::Unchanged {
         return Ok(());
     }
@@ -101,7 +112,7 @@ pub(super) fn delete(
 }
 
 /// Whether there was a tombstone.
-pub(super) fn forget(transaction: &Transaction<'_>, name: &AppName) -> Result<bool, Failure> {
+pub(super) fn purge(transaction: &Transaction<'_>, name: &AppName) -> Result<bool, Failure> {
     // The revisions go along with their app.
     let drop = "DELETE FROM apps WHERE name = ?1 AND deleted_at IS NOT NULL";
     Ok(transaction.prepare_cached(drop)?.execute([name.as_str()])? > 0)
@@ -170,21 +181,21 @@ fn routed(transaction: &Transaction<'_>, spec: &AppSpec) -> Result<Vec<AppSpec>,
 
 fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), Failure> {
     let write = "\
-        INSERT INTO apps (name, spec, generation, revision, removed_through, created_at, \
-        updated_at, deleted_at, course_since, paused, fallback) \
+        INSERT INTO apps (name, spec, generation, revision, deleted_through, created_at, \
+        updated_at, deleted_at, rollout_started_at, paused, fallback) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, ?9, ?10) \
         ON CONFLICT (name) DO UPDATE SET spec = ?2, generation = ?3, revision = ?4, \
-        removed_through = ?5, created_at = ?6, updated_at = ?7, deleted_at = NULL, \
-        course_since = ?8, paused = ?9, fallback = ?10";
+        deleted_through = ?5, created_at = ?6, updated_at = ?7, deleted_at = NULL, \
+        rollout_started_at = ?8, paused = ?9, fallback = ?10";
     transaction.prepare_cached(write)?.execute(params![
         app.spec.name.as_str(),
         row::spec_text(&app.spec)?,
         app.generation,
         app.revision,
-        app.removed_through,
+        app.deleted_through,
         row::nanos(app.created_at)?,
         row::nanos(app.updated_at)?,
-        row::nanos(app.course_since)?,
+        row::nanos(app.rollout_started_at)?,
         app.paused,
         app.fallback,
     ])?;
@@ -198,16 +209,16 @@ fn write_revision(
     revision: &Revision,
 ) -> Result<(), Failure> {
     let add = "\
-        INSERT INTO revisions (app, revision, spec, image_id, created_at, course) \
+        INSERT INTO revisions (app, revision, spec, image_id, created_at, rollout) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-        ON CONFLICT (app, revision) DO UPDATE SET course = ?6";
+        ON CONFLICT (app, revision) DO UPDATE SET rollout = ?6";
     transaction.prepare_cached(add)?.execute(params![
         name.as_str(),
         revision.revision,
         row::spec_text(&revision.spec)?,
         revision.image_id.as_ref().map(|image| &image.0),
         row::nanos(revision.created_at)?,
-        row::course_text(&revision.course)?,
+        row::rollout_text(&revision.rollout)?,
     ])?;
     Ok(())
 }

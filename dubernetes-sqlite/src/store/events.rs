@@ -2,7 +2,7 @@
 
 use dubernetes_core::app::{AppName, Duration};
 use dubernetes_core::event::{Event, EventKind, NewEvent};
-use dubernetes_core::store::{EventQuery, FOLD_WINDOW, record, record_again};
+use dubernetes_core::store::{DEDUP_WINDOW, EventQuery, merge, record};
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
@@ -113,7 +113,7 @@ fn append_one(transaction: &Transaction<'_>, new: &NewEvent) -> Result<u64, Fail
 /// The id of the event that `new` is counted to, and what takes its place.
 fn alike(transaction: &Transaction<'_>, new: &NewEvent) -> Result<Option<(u64, Event)>, Failure> {
     let time = row::nanos(new.time)?;
-    let window = i64::try_from(FOLD_WINDOW.as_nanos()).unwrap_or(i64::MAX);
+    let window = i64::try_from(DEDUP_WINDOW.as_nanos()).unwrap_or(i64::MAX);
     let values = params![
         new.app.as_ref().map(AppName::as_str),
         new.pod,
@@ -126,7 +126,7 @@ fn alike(transaction: &Transaction<'_>, new: &NewEvent) -> Result<Option<(u64, E
     ];
     let mut select = transaction.prepare_cached(&select_alike())?;
     let found = select.query_and_then(values, row::event)?.next().transpose()?;
-    Ok(found.and_then(|old| Some((old.id, record_again(&old, new, 0)?))))
+    Ok(found.and_then(|old| Some((old.id, merge(&old, new, 0)?))))
 }
 
 /// Selects the event that another may be counted to.

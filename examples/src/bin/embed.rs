@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::clock::Clock as _;
-use dubernetes_core::controller::{Controller, Options, Ports};
+use dubernetes_core::controller::{Adapters, Controller, Options};
 use dubernetes_core::manifest::{self, Source};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{PutApp, Store as _};
@@ -23,13 +23,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (runtime, store) = (FakeRuntime::new(clock), Arc::new(MemoryStore::new()));
     let ingress = FakeIngress::default();
     runtime.add_image("dubernetes-whoami:1", Behaviour::default());
-    let ports = Ports {
+    let adapters = Adapters {
         runtime: Arc::new(runtime.clone()),
         store: Arc::<MemoryStore>::clone(&store),
         ingress: Arc::new(ingress.clone()),
         clock: Arc::new(clock),
     };
-    let (controller, handle) = Controller::new(Options::new(InstanceName::default()), ports);
+    let (controller, handle) = Controller::new(Options::new(InstanceName::default()), adapters);
     let stop = CancellationToken::new();
     let running = tokio::spawn(controller.run(stop.clone()));
 

@@ -86,7 +86,7 @@ fn version_check(version: &Result<EngineVersion, RuntimeError>, place: &str) -> 
                 | RuntimeError::Timeout { .. }
                 | RuntimeError::NotFound { .. }
                 | RuntimeError::NameTaken { .. }
-                | RuntimeError::OtherState { .. }
+                | RuntimeError::OwnedByOtherState { .. }
                 | RuntimeError::NotConnected { .. }
                 | RuntimeError::Image { .. }
                 | RuntimeError::Failed { .. } => {

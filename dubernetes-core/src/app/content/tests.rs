@@ -65,13 +65,13 @@ fn what_is_written_with_contents_is_read_back_whole() {
 fn a_content_is_found_again_by_its_hash() {
     let spec = spec();
     let mut shown: AppSpec = serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
-    shown.adopt_contents(&spec);
+    shown.fill_contents_from(&spec);
     assert_eq!(shown, spec);
     let mut other = serde_json::to_value(&spec).unwrap();
     other["env"]["PASSWORD"]["sha256"] = "0123456789abcdef".into();
     let mut other: AppSpec = serde_json::from_value(other).unwrap();
-    other.adopt_contents(&spec);
-    assert_eq!(other.without_content(), ["env.PASSWORD"]);
+    other.fill_contents_from(&spec);
+    assert_eq!(other.missing_contents(), ["env.PASSWORD"]);
 }
 
 #[test]

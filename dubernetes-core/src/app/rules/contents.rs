@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Broken, LARGE_ENV, MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES};
+use super::{LARGE_ENV, MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, Violation};
 use crate::app::config_file::{describe, volume_above};
-use crate::app::echo::quoted;
 use crate::app::env::{environment, parse_env_file, value_text};
+use crate::app::escape::quoted;
 use crate::app::{
     AppSpec, ConfigFile, EnvValue, FileRef, FileTarget, MAX_CONTENT_BYTES, MAX_CONTENTS_BYTES,
     MAX_FILES, Volume,
@@ -16,11 +16,11 @@ use crate::app::{
 pub(crate) const MAX_ENV_FILES: usize = 16;
 
 /// The rules for `env_file`.
-pub(crate) fn env_files(files: &[FileRef], found: &mut Vec<Broken>) {
+pub(crate) fn env_files(files: &[FileRef], found: &mut Vec<Violation>) {
     if files.len() > MAX_ENV_FILES {
         let message =
             format!("`env_file` has at most {MAX_ENV_FILES} entries, not {}", files.len());
-        found.push(Broken::new("env_file", message).hint("put them together into fewer files"));
+        found.push(Violation::new("env_file", message).hint("put them together into fewer files"));
     }
 }
 
@@ -28,17 +28,17 @@ pub(crate) fn env_files(files: &[FileRef], found: &mut Vec<Broken>) {
 pub(crate) fn files(
     files: &BTreeMap<FileTarget, ConfigFile>,
     volumes: &[Volume],
-    found: &mut Vec<Broken>,
+    found: &mut Vec<Violation>,
 ) {
     if files.len() > MAX_FILES {
         let message = format!("`files` has at most {MAX_FILES} entries, not {}", files.len());
-        found.push(Broken::new("files", message).hint("mount a folder with `volumes`"));
+        found.push(Violation::new("files", message).hint("mount a folder with `volumes`"));
         return;
     }
     for target in files.keys() {
         if let Some(volume) = volume_above(target, volumes) {
             let message = format!("`{target}` lies in {}", describe(volume));
-            found.push(Broken::new(format!("files.{target}"), message).hint(
+            found.push(Violation::new(format!("files.{target}"), message).hint(
                 "choose a target outside of it: what is put there would outlive the replica",
             ));
         }
@@ -46,7 +46,7 @@ pub(crate) fn files(
 }
 
 /// The rules for contents, as far as they are known.
-pub(crate) fn contents(spec: &AppSpec, found: &mut Vec<Broken>) {
+pub(crate) fn contents(spec: &AppSpec, found: &mut Vec<Violation>) {
     let before = found.len();
     let mut total = 0;
     for (keys, reference) in spec.references() {
@@ -58,14 +58,14 @@ pub(crate) fn contents(spec: &AppSpec, found: &mut Vec<Broken>) {
                 "the file {} has more than {MAX_CONTENT_BYTES} bytes",
                 quoted(reference.file.as_str())
             );
-            found.push(Broken::new(keys.join("."), message).hint(LARGE_FILE));
+            found.push(Violation::new(keys.join("."), message).hint(LARGE_FILE));
         }
     }
     if total > MAX_CONTENTS_BYTES {
         let message = format!(
             "all files of an app have at most {MAX_CONTENTS_BYTES} bytes together, not {total}"
         );
-        found.push(Broken::new("", message).hint(LARGE_FILE));
+        found.push(Violation::new("", message).hint(LARGE_FILE));
     }
     values(spec, found);
     lines(spec, found);
@@ -77,7 +77,7 @@ pub(crate) fn contents(spec: &AppSpec, found: &mut Vec<Broken>) {
 const LARGE_FILE: &str = "mount its folder with `volumes`";
 
 /// Each file that is one value.
-fn values(spec: &AppSpec, found: &mut Vec<Broken>) {
+fn values(spec: &AppSpec, found: &mut Vec<Violation>) {
     for (name, value) in &spec.env {
         let EnvValue::File(reference) = value else { continue };
         let Some(secret) = reference.known() else { continue };
@@ -90,7 +90,7 @@ fn values(spec: &AppSpec, found: &mut Vec<Broken>) {
             ),
             Ok(_) => continue,
         };
-        found.push(Broken::new(format!("env.{name}"), wrong).hint(AS_FILE));
+        found.push(Violation::new(format!("env.{name}"), wrong).hint(AS_FILE));
     }
 }
 
@@ -98,14 +98,14 @@ const AS_FILE: &str =
     "give the replica the file itself: `files: { /etc/myapp/file: ./file }`, and its path in `env`";
 
 /// Each env file.
-fn lines(spec: &AppSpec, found: &mut Vec<Broken>) {
+fn lines(spec: &AppSpec, found: &mut Vec<Violation>) {
     for (index, reference) in spec.env_file.iter().enumerate() {
         let Some(secret) = reference.known() else { continue };
         if let Err(bad) = parse_env_file(secret.reveal()) {
             let file = quoted(reference.file.as_str());
             let message = format!("line {} of {file} {}", bad.line, bad.what);
             found.push(
-                Broken::new(format!("env_file.{index}"), message)
+                Violation::new(format!("env_file.{index}"), message)
                     .hint("write `KEY=VALUE`, one a line; a comment begins with `#`"),
             );
         }
@@ -113,7 +113,7 @@ fn lines(spec: &AppSpec, found: &mut Vec<Broken>) {
 }
 
 /// The environment as a whole.
-fn together(spec: &AppSpec, found: &mut Vec<Broken>) {
+fn together(spec: &AppSpec, found: &mut Vec<Violation>) {
     if spec.env_file.is_empty() {
         // `env` alone has rules of its own.
         if spec.env.values().all(|value| matches!(value, EnvValue::Text(_))) {
@@ -130,20 +130,20 @@ fn together(spec: &AppSpec, found: &mut Vec<Broken>) {
         let message = format!(
             "`env_file` and `env` have at most {MAX_ENV_ENTRIES} variables together, not {count}"
         );
-        found.push(Broken::new("env_file", message).hint(LARGE_ENV));
+        found.push(Violation::new("env_file", message).hint(LARGE_ENV));
     }
     if let Some((name, bytes)) = sizes.iter().find(|(_, bytes)| *bytes > MAX_ENV_VALUE_BYTES) {
         let message = format!(
             "the value of {} has {bytes} bytes, at most {MAX_ENV_VALUE_BYTES} are allowed",
             quoted(name)
         );
-        found.push(Broken::new("env_file", message).hint(LARGE_ENV));
+        found.push(Violation::new("env_file", message).hint(LARGE_ENV));
     }
     if total > MAX_ENV_BYTES {
         let message = format!(
             "`env_file` and `env` have {total} bytes together with their names, at most {MAX_ENV_BYTES} are allowed"
         );
         let at = if spec.env_file.is_empty() { "env" } else { "env_file" };
-        found.push(Broken::new(at, message).hint(LARGE_ENV));
+        found.push(Violation::new(at, message).hint(LARGE_ENV));
     }
 }

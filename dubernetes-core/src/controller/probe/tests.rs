@@ -14,20 +14,20 @@ fn readiness(health: &Health, answers: &str) -> String {
     let mut spec = given.desired.apps.values().next().unwrap().spec.clone();
     spec.health = Some(health.clone());
     let mut probes = Probes::default();
-    let asked = question::of(replica, &spec, true);
+    let asked = probe_spec::of(replica, &spec, true);
     let mut instant = Instant::now();
     probes.follow(&given.observed.replicas, |_| asked.clone(), instant);
     let mut now = given.now;
     let told = answers.chars().map(|answer| {
-        let sent = probes.take_due(instant + Duration::from_secs(60));
-        assert_eq!(sent.len(), 1);
+        let attempts = probes.take_due(instant + Duration::from_secs(60));
+        assert_eq!(attempts.len(), 1);
         now = now.saturating_add(SignedDuration::from_secs(1)).unwrap();
         instant += Duration::from_secs(1);
         let answer = match answer {
             '+' => ProbeAnswer::Connected,
             _ => ProbeAnswer::Failed { reason: "connection refused".to_owned() },
         };
-        probes.answered(&sent[0], &answer, now, instant);
+        probes.answered(&attempts[0], &answer, now, instant);
         match probes.readiness(&replica.id) {
             Readiness::Unknown => '?',
             Readiness::Ready { .. } => 'r',

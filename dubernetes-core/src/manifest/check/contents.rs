@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use crate::app::content::{ContentHash, decode};
-use crate::app::echo::quoted;
+use crate::app::escape::quoted;
 use crate::app::rules::{self};
 use crate::app::{
     ConfigFile, EnvName, EnvValue, FileMode, FilePath, FileRef, FileTarget, Secret, Volume,
 };
 use crate::manifest::fields::{Checker, Field, Fields};
 use crate::manifest::keys;
-use crate::manifest::node::{Fault, Value};
+use crate::manifest::node::{RawDiagnostic, Value};
 
 pub(super) fn env<'n>(
     checker: &mut Checker<'n>,
@@ -122,7 +122,7 @@ fn reference<'n>(
         Err(rule) => {
             let at = hash.as_ref().unwrap_or(field);
             let hint = "delete `sha256` to take the file as it is now";
-            checker.fault(Fault::new(at.node.place, at.path.clone(), rule, hint));
+            checker.fault(RawDiagnostic::new(at.node.place, at.path.clone(), rule, hint));
             None
         }
     }
@@ -141,7 +141,7 @@ fn content(checker: &mut Checker<'_>, field: &Field<'_>) -> Option<Secret> {
     decoded
         .map_err(|rule| {
             let hint = "for example `\"aGVsbG8=\"` for `hello`";
-            checker.fault(Fault::new(field.node.place, field.path.clone(), rule, hint));
+            checker.fault(RawDiagnostic::new(field.node.place, field.path.clone(), rule, hint));
         })
         .ok()
 }
@@ -157,7 +157,7 @@ impl Checker<'_> {
                 let shown = quoted(file.as_str());
                 let message = format!("the file {shown} cannot be read: {why}");
                 let hint = "a path begins at the folder of the file that it stands in, or with `/`";
-                self.fault(Fault::new(field.node.place, field.path.clone(), message, hint));
+                self.fault(RawDiagnostic::new(field.node.place, field.path.clone(), message, hint));
                 None
             }
         }

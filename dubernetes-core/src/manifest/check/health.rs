@@ -2,8 +2,8 @@
 
 use super::super::fields::{Checker, Field, Fields};
 use super::super::keys;
-use super::super::node::{Fault, Value};
-use crate::app::echo::quoted;
+use super::super::node::{RawDiagnostic, Value};
+use crate::app::escape::quoted;
 use crate::app::rules;
 use crate::app::{Check, Duration, Health, UrlPath};
 
@@ -57,13 +57,18 @@ fn check<'n>(checker: &mut Checker<'n>, whole: &Field<'n>, level: &Fields<'n>) -
         [] => {
             let message = "`health` has one of `http`, `tcp` and `exec`".to_owned();
             let hint = format!("for example `{}`", keys::example("health"));
-            checker.fault(Fault::new(whole.node.place, "health", message, hint));
+            checker.fault(RawDiagnostic::new(whole.node.place, "health", message, hint));
             return None;
         }
         [first, second, ..] => {
             let message = format!("`{}` stands beside `{}`", second.path, first.path);
             let hint = "write one of `http`, `tcp` and `exec`";
-            checker.fault(Fault::new(second.node.place, second.path.clone(), message, hint));
+            checker.fault(RawDiagnostic::new(
+                second.node.place,
+                second.path.clone(),
+                message,
+                hint,
+            ));
             return None;
         }
     };
@@ -95,7 +100,7 @@ fn tcp<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Check> {
     }
     let message = format!("`health.tcp` is `true`, not {}", field.node.found());
     let hint = "write `tcp: true`, or delete `health` to get what is right for most";
-    checker.fault(Fault::new(field.node.place, "health.tcp", message, hint));
+    checker.fault(RawDiagnostic::new(field.node.place, "health.tcp", message, hint));
     None
 }
 
@@ -105,7 +110,7 @@ fn port<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<u16> {
     if port.is_none() {
         let message = format!("`health.port` is a number from 1 to 65535, not {}", quoted(digits));
         let hint = format!("for example `{}`", keys::example("health.port"));
-        checker.fault(Fault::new(field.node.place, "health.port", message, hint));
+        checker.fault(RawDiagnostic::new(field.node.place, "health.port", message, hint));
     }
     port
 }
@@ -113,5 +118,5 @@ fn port<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<u16> {
 fn out_of_range(checker: &mut Checker<'_>, field: &Field<'_>, digits: &str) {
     let message = rules::count_range(&field.path, &quoted(digits));
     let hint = format!("for example `{}`", keys::example(&field.path));
-    checker.fault(Fault::new(field.node.place, field.path.clone(), message, hint));
+    checker.fault(RawDiagnostic::new(field.node.place, field.path.clone(), message, hint));
 }

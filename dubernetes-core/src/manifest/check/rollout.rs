@@ -3,9 +3,9 @@
 use super::super::fields::{Checker, Field, Fields};
 use super::super::keys;
 use super::super::node::Value;
-use crate::app::echo::quoted;
+use crate::app::escape::quoted;
 use crate::app::rules;
-use crate::app::{Duration, OnFailure, Order, PreDeploy, Rollout, Share};
+use crate::app::{CountOrPercent, Duration, OnFailure, Order, PreDeploy, Rollout};
 
 pub(super) fn read<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Rollout {
     let mut rollout = Rollout::default();
@@ -70,15 +70,15 @@ pub(super) fn pre_deploy<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> 
 }
 
 /// A percentage is text; a number is written like every other one.
-fn share<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Share> {
+fn share<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<CountOrPercent> {
     let nested = matches!(field.node.value, Value::List(_) | Value::Map(_));
     if !nested && field.node.text().is_none_or(|text| !text.ends_with('%')) {
-        let share = Share::parse(checker.whole(field)?);
+        let share = CountOrPercent::parse(checker.whole(field)?);
         if share.is_ok() {
             return share.ok();
         }
     }
-    checker.parsed(field, Share::parse)
+    checker.parsed(field, CountOrPercent::parse)
 }
 
 fn parse_order(text: &str) -> Result<Order, String> {

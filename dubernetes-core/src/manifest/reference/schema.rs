@@ -67,7 +67,7 @@ fn property(key: &Key, form: Form) -> Value {
 /// A default as JSON.
 fn value(kind: &Kind, text: &str) -> Value {
     match kind {
-        Kind::Whole { .. } | Kind::Share { .. } => {
+        Kind::Whole { .. } | Kind::CountOrPercent { .. } => {
             text.parse::<u16>().map_or_else(|_| json!(text), |number| json!(number))
         }
         Kind::Text(_)
@@ -90,7 +90,7 @@ fn kind(of: &Kind, form: Form) -> Map<String, Value> {
         Kind::Whole { min, max } => {
             object(json!({"type": "integer", "minimum": min, "maximum": max}))
         }
-        Kind::Share { max } => object(json!({"anyOf": [
+        Kind::CountOrPercent { max } => object(json!({"anyOf": [
             {"type": "integer", "minimum": 0, "maximum": max},
             {"type": "string", "pattern": "^(0|[1-9][0-9]?|100)%$"},
         ]})),

@@ -281,7 +281,7 @@ pub const ROLLOUT: [Key; 7] = [
         name: "max_surge",
         about: "So many replicas more than wanted may be live on the way. A percentage of replicas \
             is rounded up. Has no place beside order: stop-first.",
-        kind: Kind::Share { max: MAX_REPLICAS },
+        kind: Kind::CountOrPercent { max: MAX_REPLICAS },
         unless: Unless::Means("1"),
         example: "max_surge: 25%",
     },
@@ -289,7 +289,7 @@ pub const ROLLOUT: [Key; 7] = [
         name: "max_unavailable",
         about: "So many of the wanted replicas may be missing on the way. A percentage of replicas \
             is rounded down.",
-        kind: Kind::Share { max: MAX_REPLICAS },
+        kind: Kind::CountOrPercent { max: MAX_REPLICAS },
         unless: Unless::Value("0"),
         example: "max_unavailable: 1",
     },

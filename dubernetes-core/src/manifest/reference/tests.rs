@@ -135,7 +135,7 @@ fn the_limits_of_numbers_are_those_of_the_check() {
     for (path, above, key) in all() {
         let (min, max) = match key.kind {
             Kind::Whole { min, max } => (i64::from(min), i64::from(max)),
-            Kind::Share { max } => (0, i64::from(max)),
+            Kind::CountOrPercent { max } => (0, i64::from(max)),
             Kind::Text(_)
             | Kind::TextOr(..)
             | Kind::True

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use crate::app::{ImageRef, InstanceName};
 use crate::runtime::ContainerRuntime;
 
-use self::bench::Bench;
+use self::bench::ContractHarness;
 
 /// What the suite has to know about the runtime and may not find out by itself.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ async fn check_all(runtime: &dyn ContainerRuntime, facts: &Facts) {
     lifecycle::engine_names_itself(runtime).await;
     lifecycle::networks(runtime, facts).await;
     lifecycle::images(runtime, facts).await;
-    let bench = Bench::new(runtime, facts).await;
+    let bench = ContractHarness::new(runtime, facts).await;
     lifecycle::missing_containers(&bench).await;
     lifecycle::creating(&bench).await;
     lifecycle::starting_and_stopping(&bench).await;

@@ -1,10 +1,10 @@
 //! What every [`Store`] must do.
 
-mod course;
 mod delete;
 mod events;
 mod put;
 mod revisions;
+mod rollout;
 mod together;
 mod watch;
 
@@ -60,16 +60,16 @@ where
         revisions::an_image_is_pinned_once_unless_replaced,
         revisions::pinning_an_older_revision_leaves_the_app,
         revisions::pinning_what_is_gone_changes_nothing,
-        course::a_verdict_is_kept_with_the_app_and_its_revision,
-        course::a_verdict_on_another_revision_changes_nothing,
-        course::a_revision_that_is_overtaken_is_superseded,
-        course::a_failed_revision_gives_way_to_the_one_before,
-        course::what_has_failed_is_put_again_only_if_asked,
-        course::an_undo_goes_back_to_the_last_complete_one,
-        course::an_undo_needs_a_revision_to_go_back_to,
-        course::a_restart_is_a_revision_with_the_same_content,
-        course::a_pause_holds_until_it_is_resumed,
-        course::the_history_has_its_limit_and_keeps_the_way_back,
+        rollout::a_verdict_is_kept_with_the_app_and_its_revision,
+        rollout::a_verdict_on_another_revision_changes_nothing,
+        rollout::a_revision_that_is_overtaken_is_superseded,
+        rollout::a_failed_revision_gives_way_to_the_one_before,
+        rollout::what_has_failed_is_put_again_only_if_asked,
+        rollout::an_undo_goes_back_to_the_last_complete_one,
+        rollout::an_undo_needs_a_revision_to_go_back_to,
+        rollout::a_restart_is_a_revision_with_the_same_content,
+        rollout::a_pause_holds_until_it_is_resumed,
+        rollout::the_history_has_its_limit_and_keeps_the_way_back,
         events::events_come_back_in_order,
         events::an_equal_event_is_counted,
         events::equal_events_of_one_call_are_counted,
@@ -148,7 +148,7 @@ async fn delete(store: &Arc<dyn Store>, app: &str) {
 }
 
 async fn forget(store: &Arc<dyn Store>, app: &str) {
-    store.forget(&name(app)).await.expect("any name can be forgotten");
+    store.purge(&name(app)).await.expect("any name can be forgotten");
 }
 
 async fn pin(store: &Arc<dyn Store>, app: &str, revision: u64, id: &str, replace: bool) {

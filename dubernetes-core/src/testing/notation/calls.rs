@@ -1,9 +1,9 @@
 //! Calls to the engine that are under way, or that failed.
 
 use crate::app::AppName;
-use crate::plan::CallKey;
+use crate::plan::OperationKey;
 use crate::runtime::ContainerId;
-use crate::state::{Failure, FailureKind};
+use crate::state::{CallFailure, FailureKind};
 
 use super::line::Line;
 use super::replicas::pods;
@@ -14,7 +14,7 @@ impl Reading {
         let kind = if line.word("image-missing") {
             FailureKind::ImageMissing
         } else if line.word("lasting") {
-            FailureKind::Lasting
+            FailureKind::Permanent
         } else if line.word("image-gone") {
             FailureKind::ImageGone
         } else if line.word("image-missing") {
@@ -24,30 +24,32 @@ impl Reading {
         } else if line.word("port-taken") {
             FailureKind::PortTaken
         } else {
-            FailureKind::Passing
+            FailureKind::Transient
         };
         let key = self.key(line)?;
         if line.what == "under-way" {
-            self.given.observed.under_way.insert(key);
+            self.given.observed.in_flight.insert(key);
             return Ok(());
         }
         let count = line.value("times")?.unwrap_or(1);
         let at = before(line.span("ago")?);
-        let failure = Failure { count, at, message: line.says()?, kind };
+        let failure = CallFailure { count, at, message: line.says()?, kind };
         self.given.observed.failures.insert(key, failure);
         Ok(())
     }
 
-    fn key(&mut self, line: &mut Line) -> Result<CallKey, String> {
+    fn key(&mut self, line: &mut Line) -> Result<OperationKey, String> {
         let what: String = line.name_or("it is not said which call")?;
         match what.as_str() {
-            "network" => Ok(CallKey::Network),
-            "routes" => Ok(CallKey::Routes),
-            "forget" => Ok(CallKey::Forget(line.name_or("the app's name is missing")?)),
+            "network" => Ok(OperationKey::Network),
+            "routes" => Ok(OperationKey::Routes),
+            "forget" => {
+                Ok(OperationKey::PurgeTombstone(line.name_or("the app's name is missing")?))
+            }
             "image" => {
                 let app: AppName = line.name_or("the app's name is missing")?;
                 let revision = self.revision_of(line.name()?, &app)?;
-                Ok(CallKey::Image { app, revision })
+                Ok(OperationKey::Image { app, revision })
             }
             "create" => {
                 let (app, ordinal) = pod(line)?;
@@ -55,7 +57,7 @@ impl Reading {
                 let address = self.free_address(&app, ordinal);
                 let address = address.ok_or("the subnet has no address left")?;
                 self.taken.insert(address);
-                Ok(CallKey::Create { app, ordinal, revision, address })
+                Ok(OperationKey::Create { app, ordinal, revision, address })
             }
             "job" => {
                 let app: AppName = line.name_or("the app's name is missing")?;
@@ -63,9 +65,9 @@ impl Reading {
                 let address = self.free_address(&app, 0);
                 let address = address.ok_or("the subnet has no address left")?;
                 self.taken.insert(address);
-                Ok(CallKey::CreateJob { app, revision, address })
+                Ok(OperationKey::CreatePreDeploy { app, revision, address })
             }
-            "container" => self.container(line).map(CallKey::Container),
+            "container" => self.container(line).map(OperationKey::Container),
             _ => Err(format!("there is no call `{what}`")),
         }
     }

@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::app::{AppName, AppSpec};
 use crate::identity;
-use crate::labels::{JobLabels, ReplicaLabels};
+use crate::labels::{PreDeployLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerState};
-use crate::state::{Drain, ObservedJob, ObservedReplica, Readiness};
+use crate::state::{Drain, ObservedPreDeploy, ObservedReplica, Readiness};
 
+use super::apps::image_id;
 use super::line::Line;
-use super::wishes::image_id;
 use super::{NOW, Reading, before};
 
 /// What a line says of each of its replicas.
@@ -19,10 +19,10 @@ use super::{NOW, Reading, before};
 struct Shared {
     revision: u64,
     restarts: u32,
-    streak: u32,
+    consecutive_restarts: u32,
     last_end: Option<String>,
-    stopped_for: Option<String>,
-    ready_until: Option<Timestamp>,
+    stop_reasons: Option<String>,
+    last_ready_at: Option<Timestamp>,
     life: (ContainerState, Timestamp, Readiness),
     routed: bool,
     evicted: bool,
@@ -39,10 +39,10 @@ impl Reading {
         let shared = Shared {
             revision: line.value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1),
             restarts,
-            streak: line.value("streak")?.unwrap_or(restarts),
+            consecutive_restarts: line.value("streak")?.unwrap_or(restarts),
             last_end: line.value("last")?,
-            stopped_for: line.value("stopped")?,
-            ready_until: line.span("ready-until")?.map(|ago| before(Some(ago))),
+            stop_reasons: line.value("stopped")?,
+            last_ready_at: line.span("ready-until")?.map(|ago| before(Some(ago))),
             routed: line.word("routed"),
             evicted: line.word("evicted"),
             drain: drain(line)?,
@@ -56,8 +56,13 @@ impl Reading {
     }
 
     fn replica(&mut self, app: &AppName, ordinal: u32, shared: Shared) -> Result<(), String> {
-        let Shared { revision, restarts, streak, life: (state, created_at, readiness), .. } =
-            shared;
+        let Shared {
+            revision,
+            restarts,
+            consecutive_restarts,
+            life: (state, created_at, readiness),
+            ..
+        } = shared;
         let spec = self.spec(app, revision)?;
         let address = shared.address.or_else(|| self.free_address(app, ordinal));
         let address = address.ok_or("the subnet has no address left")?;
@@ -76,11 +81,11 @@ impl Reading {
         if shared.evicted {
             observed.evicted.insert(id.clone());
         }
-        if let Some(why) = shared.stopped_for {
-            observed.stopped_for.insert(id.clone(), why);
+        if let Some(why) = shared.stop_reasons {
+            observed.stop_reasons.insert(id.clone(), why);
         }
-        if let Some(until) = shared.ready_until {
-            observed.ready_until.insert(id.clone(), until);
+        if let Some(until) = shared.last_ready_at {
+            observed.last_ready_at.insert(id.clone(), until);
         }
         if let Some(drain) = shared.drain {
             observed.drains.insert(address, drain);
@@ -97,7 +102,7 @@ impl Reading {
                 address,
                 port: spec.port,
                 restarts,
-                streak,
+                consecutive_restarts,
                 last_end: shared.last_end,
             },
             state,
@@ -110,7 +115,7 @@ impl Reading {
 
     fn hash(&self, app: &AppName, revision: u64, spec: &AppSpec) -> String {
         let stored = self.given.desired.apps.get(app).filter(|s| s.revision == revision);
-        identity::content_hash(spec, stored.map_or(0, |stored| stored.course.salt))
+        identity::content_hash(spec, stored.map_or(0, |stored| stored.rollout.restart_nonce))
     }
 
     /// `job web exited code=0`: the container of the command before the app's revision.
@@ -118,8 +123,9 @@ impl Reading {
         let app: AppName = line.name_or("the app's name is missing")?;
         let stored = self.given.desired.apps.get(&app);
         let revision = line.value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1);
-        let tries = line.value("tries")?.unwrap_or(0);
-        let name = identity::job_name(&self.given.desired.instance, &app, revision, tries);
+        let attempts = line.value("attempts")?.unwrap_or(0);
+        let name =
+            identity::pre_deploy_name(&self.given.desired.instance, &app, revision, attempts);
         let address = self.free_address(&app, 0).ok_or("the subnet has no address left")?;
         self.taken.insert(address);
         let state = match line.word("running") {
@@ -127,8 +133,8 @@ impl Reading {
             false => life(line)?.0,
         };
         let id = ContainerId(format!("id-of-{name}"));
-        let labels = JobLabels { app, revision, tries, address };
-        self.given.observed.jobs.push(ObservedJob { id, labels, state });
+        let labels = PreDeployLabels { app, revision, attempts, address };
+        self.given.observed.pre_deploys.push(ObservedPreDeploy { id, labels, state });
         Ok(())
     }
 

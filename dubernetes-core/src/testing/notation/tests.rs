@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::app::Volume;
-use crate::plan::CallKey;
+use crate::plan::OperationKey;
 use crate::runtime::ContainerState;
 use crate::state::{FailureKind, Readiness};
 use crate::testing::build::app_name;
@@ -48,22 +48,22 @@ fn everything_can_be_said() {
     .unwrap();
     let stored = &given.desired.apps[&app_name("db")];
     assert_eq!(
-        (stored.generation, stored.removed_through, stored.image_id.is_some()),
+        (stored.generation, stored.deleted_through, stored.image_id.is_some()),
         (7, 1, false)
     );
     assert_eq!(stored.spec.volumes, [Volume::parse("data:/data").unwrap()]);
     assert!(given.desired.revisions.is_empty(), "revision 2 is lost");
     let labels = &given.observed.replicas[0].labels;
-    assert_eq!((labels.port, labels.restarts, labels.streak), (82, 4, 2));
+    assert_eq!((labels.port, labels.restarts, labels.consecutive_restarts), (82, 4, 2));
     assert_eq!(given.desired.tombstones.len(), 1);
     assert_eq!(given.observed.unreadable.len(), 1);
-    assert!(matches!(given.observed.engine, Engine::Away { .. }));
+    assert!(matches!(given.observed.engine, EngineStatus::Unreachable { .. }));
     assert!(matches!(given.observed.ingress, ObservedIngress::Down { .. }));
-    let under_way = given.observed.under_way.first().unwrap();
-    assert!(matches!(under_way, CallKey::Create { ordinal: 2, revision: 3, .. }));
+    let in_flight = given.observed.in_flight.first().unwrap();
+    assert!(matches!(in_flight, OperationKey::Create { ordinal: 2, revision: 3, .. }));
     let (key, failure) = given.observed.failures.first_key_value().unwrap();
-    assert!(matches!(key, CallKey::Container(_)));
-    assert_eq!((failure.count, failure.kind), (3, FailureKind::Lasting));
+    assert!(matches!(key, OperationKey::Container(_)));
+    assert_eq!((failure.count, failure.kind), (3, FailureKind::Permanent));
     assert_eq!(failure.message, "a fault");
 }
 

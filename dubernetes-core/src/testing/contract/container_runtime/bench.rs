@@ -20,7 +20,7 @@ use super::Facts;
 const PATIENCE: StdDuration = StdDuration::from_secs(30);
 
 /// A runtime with a network and an image, on which single promises are checked.
-pub(super) struct Bench<'a> {
+pub(super) struct ContractHarness<'a> {
     pub(super) runtime: &'a dyn ContainerRuntime,
     pub(super) facts: &'a Facts,
     pub(super) network: Network,
@@ -28,7 +28,7 @@ pub(super) struct Bench<'a> {
     next: AtomicU32,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> ContractHarness<'a> {
     pub(super) async fn new(runtime: &'a dyn ContainerRuntime, facts: &'a Facts) -> Self {
         let network = must("ensure a network", runtime.ensure_network(&facts.instance).await);
         let image = runtime.ensure_image(&facts.image, PullPolicy::Missing).await;

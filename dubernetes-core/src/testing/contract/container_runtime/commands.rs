@@ -11,11 +11,12 @@ use crate::runtime::{
 };
 
 use super::bench::{
-    Bench, in_time, is_exited, is_not_found, is_rejected, is_running, missing, must, must_fail,
+    ContractHarness, in_time, is_exited, is_not_found, is_rejected, is_running, missing, must,
+    must_fail,
 };
 use super::watching::words;
 
-pub(super) async fn refused_where_nothing_runs(bench: &Bench<'_>) {
+pub(super) async fn refused_where_nothing_runs(bench: &ContractHarness<'_>) {
     let runtime = bench.runtime;
     let id = bench.create(&bench.request("idle")).await;
     let request = ExecRequest { command: words(&["true"]), ..ExecRequest::default() };
@@ -30,7 +31,7 @@ pub(super) async fn refused_where_nothing_runs(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn files_into_a_created_container(bench: &Bench<'_>) {
+pub(super) async fn files_into_a_created_container(bench: &ContractHarness<'_>) {
     let id = bench.create(&bench.request("files")).await;
     let files = [file("/etc/contract/deep/a.txt", "a"), file("/b.txt", "b")];
     must("put files into a created container", bench.runtime.put_files(&id, &files).await);
@@ -44,7 +45,7 @@ pub(super) async fn files_into_a_created_container(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn created_with_files(bench: &Bench<'_>) {
+pub(super) async fn created_with_files(bench: &ContractHarness<'_>) {
     let mut request = bench.request("with-files");
     request.files = vec![first_file("/etc/contract/new/a.conf", "a", "0644")];
     let id = bench.create(&request).await;
@@ -61,7 +62,7 @@ pub(super) async fn created_with_files(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn first_files_are_there_at_the_start(bench: &Bench<'_>) {
+pub(super) async fn first_files_are_there_at_the_start(bench: &ContractHarness<'_>) {
     let mut request = bench.request("first-files");
     // The command itself needs them, so they are not late.
     request.command = words(&["sh", "-c", "cat /etc/contract/a /root/b >/all; exec sleep 86400"]);
@@ -86,7 +87,7 @@ pub(super) async fn first_files_are_there_at_the_start(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn files_are_read_back(bench: &Bench<'_>) {
+pub(super) async fn files_are_read_back(bench: &ContractHarness<'_>) {
     let id = bench.create(&bench.request("read-back")).await;
     let files =
         [file("/etc/contract/deep/a.txt", "first"), link("/etc/contract/live", "deep/a.txt")];
@@ -112,7 +113,7 @@ pub(super) async fn files_are_read_back(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn output_and_exit_codes(bench: &Bench<'_>) {
+pub(super) async fn output_and_exit_codes(bench: &ContractHarness<'_>) {
     let id = bench.running(&bench.request("commands")).await;
     let both = run(bench, &id, &["sh", "-c", "echo out; echo err >&2; exit 3"]).await;
     assert_eq!(both.code, 3, "the exit code is the command's own");
@@ -144,7 +145,7 @@ pub(super) async fn output_and_exit_codes(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn input(bench: &Bench<'_>) {
+pub(super) async fn input(bench: &ContractHarness<'_>) {
     let id = bench.running(&bench.request("input")).await;
     let request = ExecRequest { command: words(&["cat"]), stdin: true, tty: None, user: None };
     let echoed = talk(bench, &id, &request, b"typed").await;
@@ -155,7 +156,7 @@ pub(super) async fn input(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn failing_commands(bench: &Bench<'_>) {
+pub(super) async fn failing_commands(bench: &ContractHarness<'_>) {
     let mut request = bench.request("exits");
     request.command = words(&["sh", "-c"]);
     request.args = words(&["exit 7"]);
@@ -186,14 +187,14 @@ pub(super) async fn failing_commands(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-async fn run(bench: &Bench<'_>, id: &ContainerId, command: &[&str]) -> ExecResult {
+async fn run(bench: &ContractHarness<'_>, id: &ContainerId, command: &[&str]) -> ExecResult {
     let ran = in_time("a command to end", exec_to_end(bench.runtime, id, command)).await;
     must("run a command", ran)
 }
 
 /// Runs a command, writes `input` to it, and shuts its input down.
 async fn talk(
-    bench: &Bench<'_>,
+    bench: &ContractHarness<'_>,
     id: &ContainerId,
     request: &ExecRequest,
     input: &[u8],

@@ -6,8 +6,8 @@ use crate::runtime::{ContainerRuntime, ContainerState, Network, RuntimeError};
 
 use super::Facts;
 use super::bench::{
-    Bench, GRACE, has_room, is_exited, is_not_found, is_rejected, is_running, missing, must,
-    must_fail,
+    ContractHarness, GRACE, has_room, is_exited, is_not_found, is_rejected, is_running, missing,
+    must, must_fail,
 };
 
 pub(super) async fn engine_names_itself(runtime: &dyn ContainerRuntime) {
@@ -64,7 +64,7 @@ pub(super) async fn images(runtime: &dyn ContainerRuntime, facts: &Facts) {
     }
 }
 
-pub(super) async fn missing_containers(bench: &Bench<'_>) {
+pub(super) async fn missing_containers(bench: &ContractHarness<'_>) {
     let (runtime, missing) = (bench.runtime, missing());
     let inspected = runtime.inspect(&missing).await;
     must_fail("inspecting a missing container is `not found`", inspected, is_not_found);
@@ -80,7 +80,7 @@ pub(super) async fn missing_containers(bench: &Bench<'_>) {
     assert!(listed.is_empty(), "an instance without containers lists none, unlike {listed:?}");
 }
 
-pub(super) async fn creating(bench: &Bench<'_>) {
+pub(super) async fn creating(bench: &ContractHarness<'_>) {
     let runtime = bench.runtime;
     let request = bench.request("creating");
     let id = bench.create(&request).await;
@@ -110,7 +110,7 @@ pub(super) async fn creating(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn starting_and_stopping(bench: &Bench<'_>) {
+pub(super) async fn starting_and_stopping(bench: &ContractHarness<'_>) {
     let runtime = bench.runtime;
     let id = bench.running(&bench.request("life")).await;
     must("start what runs", runtime.start(&id).await);
@@ -151,7 +151,7 @@ pub(super) async fn starting_and_stopping(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn removing(bench: &Bench<'_>) {
+pub(super) async fn removing(bench: &ContractHarness<'_>) {
     let id = bench.running(&bench.request("removing")).await;
     must("remove what runs", bench.runtime.remove(&id).await);
     let inspected = bench.runtime.inspect(&id).await;
@@ -163,7 +163,7 @@ pub(super) async fn removing(bench: &Bench<'_>) {
     assert!(!bench.lists(&bench.facts.instance, &id).await, "a created container is removed, too");
 }
 
-pub(super) async fn foreign_containers(bench: &Bench<'_>) {
+pub(super) async fn foreign_containers(bench: &ContractHarness<'_>) {
     let (mine, other) = (&bench.facts.instance, &bench.facts.other_instance);
     let foreign = bench.request_of(other, "foreign", bench.next_address());
     let id = bench.create(&foreign).await;
@@ -175,7 +175,7 @@ pub(super) async fn foreign_containers(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn limits_and_settings(bench: &Bench<'_>) {
+pub(super) async fn limits_and_settings(bench: &ContractHarness<'_>) {
     let mut request = bench.request("limits");
     request.resources =
         Resources { cpu: legal(Cpu::parse("250m")), memory: legal(Memory::parse("32Mi")) };

@@ -13,9 +13,9 @@ use crate::runtime::{
     RuntimeError,
 };
 
-use super::bench::{Bench, GRACE, in_time, is_not_found, missing, must, must_fail};
+use super::bench::{ContractHarness, GRACE, in_time, is_not_found, missing, must, must_fail};
 
-pub(super) async fn events(bench: &Bench<'_>) {
+pub(super) async fn events(bench: &ContractHarness<'_>) {
     let (mine, other) = (&bench.facts.instance, &bench.facts.other_instance);
     let mut events = must("watch for events", bench.runtime.events(mine).await);
     let foreign = bench.request_of(other, "foreign-events", bench.next_address());
@@ -39,7 +39,7 @@ pub(super) async fn events(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-pub(super) async fn stats(bench: &Bench<'_>) {
+pub(super) async fn stats(bench: &ContractHarness<'_>) {
     let id = bench.running(&bench.request("stats")).await;
     let stats = must("ask what a container uses", bench.runtime.stats(&id).await);
     let later = must("ask what a container uses", bench.runtime.stats(&id).await);
@@ -54,7 +54,7 @@ pub(super) async fn stats(bench: &Bench<'_>) {
     must_fail("what a missing container uses is `not found`", gone, is_not_found);
 }
 
-pub(super) async fn probes_that_fail(bench: &Bench<'_>) {
+pub(super) async fn probes_that_fail(bench: &ContractHarness<'_>) {
     let nobody = bench.next_address();
     for probe in [Probe::Tcp { port: 80 }, Probe::Http { port: 80, path: "/".into() }] {
         let answer = send(bench, missing(), nobody, probe).await;
@@ -68,7 +68,7 @@ pub(super) async fn probes_that_fail(bench: &Bench<'_>) {
     must_fail("an address that nobody has takes no connection", connected, is_not_connected);
 }
 
-pub(super) async fn probes_that_pass(bench: &Bench<'_>) {
+pub(super) async fn probes_that_pass(bench: &ContractHarness<'_>) {
     let mut request = bench.request("probes");
     request.command =
         words(&["sh", "-c", "echo contract > /index.html && exec httpd -f -p 80 -h /"]);
@@ -101,7 +101,7 @@ pub(super) async fn probes_that_pass(bench: &Bench<'_>) {
     bench.remove(&id).await;
 }
 
-async fn connections(bench: &Bench<'_>, target: ConnectTarget) {
+async fn connections(bench: &ContractHarness<'_>, target: ConnectTarget) {
     let opened = must("open a connection", bench.runtime.connect(&target).await);
     let Connection { mut reader, mut writer } = opened;
     let asked = writer.write_all(b"GET /index.html HTTP/1.0\r\n\r\n").await;
@@ -124,12 +124,17 @@ fn is_not_connected(error: &RuntimeError) -> bool {
     matches!(error, RuntimeError::NotConnected { .. })
 }
 
-async fn send(bench: &Bench<'_>, id: ContainerId, address: Ipv4Addr, probe: Probe) -> ProbeAnswer {
+async fn send(
+    bench: &ContractHarness<'_>,
+    id: ContainerId,
+    address: Ipv4Addr,
+    probe: Probe,
+) -> ProbeAnswer {
     let target = ProbeTarget { id, address, probe, timeout: Duration::from_secs(2) };
     must("send a probe", bench.runtime.probe(&target).await)
 }
 
-pub(super) async fn logs(bench: &Bench<'_>) {
+pub(super) async fn logs(bench: &ContractHarness<'_>) {
     let mut request = bench.request("logs");
     let script = "echo one; echo two >&2; printf '%20000s\\n' x; echo last; exec sleep 600";
     request.command = words(&["sh", "-c", script]);
@@ -158,7 +163,7 @@ pub(super) async fn logs(bench: &Bench<'_>) {
     must_fail("the logs of a missing container are `not found`", gone, is_not_found);
 }
 
-async fn tail_and_since(bench: &Bench<'_>, id: &ContainerId, lines: &[LogLine]) {
+async fn tail_and_since(bench: &ContractHarness<'_>, id: &ContainerId, lines: &[LogLine]) {
     let all = read(bench, id, LogOptions::default()).await;
     assert_eq!(all.len(), lines.len(), "without following, the logs end after the last line");
     let tail = read(bench, id, LogOptions { tail: Some(1), ..LogOptions::default() }).await;
@@ -170,14 +175,14 @@ async fn tail_and_since(bench: &Bench<'_>, id: &ContainerId, lines: &[LogLine]) 
 }
 
 async fn follow(
-    bench: &Bench<'_>,
+    bench: &ContractHarness<'_>,
     id: &ContainerId,
 ) -> futures_util::stream::BoxStream<'static, Result<LogLine, RuntimeError>> {
     let options = LogOptions { follow: true, ..LogOptions::default() };
     must("follow the logs", bench.runtime.logs(id, &options).await)
 }
 
-async fn read(bench: &Bench<'_>, id: &ContainerId, options: LogOptions) -> Vec<LogLine> {
+async fn read(bench: &ContractHarness<'_>, id: &ContainerId, options: LogOptions) -> Vec<LogLine> {
     let stream = must("read the logs", bench.runtime.logs(id, &options).await);
     let lines = in_time("the end of the logs", stream.collect::<Vec<_>>()).await;
     lines.into_iter().map(|line| must("read a line", line)).collect()

@@ -49,7 +49,7 @@ pub(super) async fn a_new_life_inherits_nothing(store: &Arc<dyn Store>) {
     let new = again.app;
     assert_eq!(new.generation, old.generation + 1, "a new life goes on counting generations");
     assert_eq!(new.revision, old.revision + 1, "a new life has a revision above the old one's");
-    assert_eq!(new.removed_through, old.revision, "containers of the old life are not taken over");
+    assert_eq!(new.deleted_through, old.revision, "containers of the old life are not taken over");
     assert_eq!(new.image_id, None, "a new life resolves its image anew");
     assert_eq!((new.created_at, new.updated_at), (at(99), at(99)), "a new life begins now");
     assert!(list(store).await.tombstones.is_empty(), "a new life ends the tombstone");
@@ -66,11 +66,11 @@ pub(super) async fn each_life_goes_on_counting(store: &Arc<dyn Store>) {
         let new = store.put(seen).await.expect("a deleted name can be used again").app;
         assert_eq!(new.generation, old.generation + 1, "each life goes on counting");
         assert_eq!(new.revision, old.revision + 5, "a new life is above what runs");
-        assert!(new.removed_through > through, "each life ends all before it");
-        through = new.removed_through;
+        assert!(new.deleted_through > through, "each life ends all before it");
+        through = new.deleted_through;
     }
     let changed = put(store, with_image("web", 2)).await.app;
-    assert_eq!(changed.removed_through, through, "a change does not end a life");
+    assert_eq!(changed.deleted_through, through, "a change does not end a life");
 }
 
 pub(super) async fn forgetting_drops_the_tombstone_and_starts_anew(store: &Arc<dyn Store>) {
@@ -82,7 +82,7 @@ pub(super) async fn forgetting_drops_the_tombstone_and_starts_anew(store: &Arc<d
     assert_not_found(store.get(&name("web")).await, "web", "reading a forgotten app");
     let new = put(store, spec("web")).await.app;
     assert_eq!((new.generation, new.revision), (1, 1), "a forgotten name counts from 1");
-    assert_eq!(new.removed_through, 0, "a forgotten name has no earlier life");
+    assert_eq!(new.deleted_through, 0, "a forgotten name has no earlier life");
     assert_eq!(revisions(store, "web").await.len(), 1, "forgotten revisions are gone");
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn a_new_app_is_created(store: &Arc<dyn Store>) {
     assert_eq!(done.change, Change::Created, "a new name is created");
     let app = &done.app;
     assert_eq!((app.generation, app.revision), (1, 1), "a new app counts from 1");
-    assert_eq!(app.removed_through, 0, "a new name has no earlier life");
+    assert_eq!(app.deleted_through, 0, "a new name has no earlier life");
     assert_eq!(app.image_id, None, "a new revision has no image yet");
     assert_eq!((app.created_at, app.updated_at), (at(0), at(0)), "times are the caller's");
     assert_eq!(get(store, "web").await, *app, "`get` gives what `put` answered");
@@ -75,7 +75,7 @@ pub(super) async fn a_new_revision_is_above_what_runs(store: &Arc<dyn Store>) {
     let seen = |spec, newest_seen| PutApp { newest_seen, ..request(spec) };
     let new = store.put(seen(spec("web"), 6)).await.expect("a new app is accepted").app;
     assert_eq!((new.generation, new.revision), (1, 7), "a new app is above what runs");
-    assert_eq!(new.removed_through, 0, "what outlived a lost store may be taken over");
+    assert_eq!(new.deleted_through, 0, "what outlived a lost store may be taken over");
     let below = store.put(seen(with_image("web", 2), 3)).await.expect("a change is accepted").app;
     assert_eq!(below.revision, 8, "a revision is above the stored one");
     let above = store.put(seen(with_image("web", 3), 20)).await.expect("a change is accepted").app;

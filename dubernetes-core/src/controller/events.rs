@@ -7,12 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use crate::app::AppName;
 use crate::event::{EventKind, NewEvent};
 use crate::ingress::RouteTable;
-use crate::plan::{Action, Planned, Reason, Verdict};
+use crate::plan::{Action, Planned, Reason, RolloutResult};
 use crate::reconcile::{exit, span};
 use crate::runtime::{ContainerId, ContainerState};
-use crate::state::{Engine, ObservedReplica, ObservedState, Readiness};
+use crate::state::{EngineStatus, ObservedReplica, ObservedState, Readiness};
 
-use super::question::{self, Question};
+use super::probe_spec::{self, ProbeSpec};
 
 /// An event about an app or a pod of it.
 pub(super) fn event(
@@ -35,7 +35,7 @@ pub(super) fn event(
 }
 
 /// What a successful action is called, if it is worth an event.
-pub(super) fn done(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
+pub(super) fn action_succeeded(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
     let app = planned.app.as_ref();
     let (reason, message) = match &planned.action {
         Action::EnsureImage { image, .. } => {
@@ -48,37 +48,37 @@ pub(super) fn done(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
                 ("Created", format!("revision {revision}: {}", planned.reason))
             }
         },
-        Action::CreateJob(_) => ("Created", planned.reason.to_string()),
+        Action::CreatePreDeploy(_) => ("Created", planned.reason.to_string()),
         Action::Stop { .. } => ("Stopped", planned.reason.to_string()),
-        Action::Forget { .. } => ("Deleted", "nothing of it is left".to_owned()),
-        Action::Conclude { verdict, revision, .. } => {
-            return concluded(planned, verdict, *revision, now);
+        Action::PurgeTombstone { .. } => ("Deleted", "nothing of it is left".to_owned()),
+        Action::RecordRollout { result, revision, .. } => {
+            return concluded(planned, result, *revision, now);
         }
         Action::EnsureNetwork | Action::Start { .. } | Action::Remove { .. } => return None,
     };
     Some(event(now, EventKind::Normal, app, planned.action.pod(), reason, message))
 }
 
-/// A verdict on a revision, as far as it is news.
+/// A result on a revision, as far as it is news.
 fn concluded(
     planned: &Planned,
-    verdict: &Verdict,
+    result: &RolloutResult,
     revision: u64,
     now: Timestamp,
 ) -> Option<NewEvent> {
-    let (kind, reason, message) = match verdict {
-        Verdict::PreDeployed { .. } => {
+    let (kind, reason, message) = match result {
+        RolloutResult::PreDeployed { .. } => {
             (EventKind::Normal, "PreDeployed", format!("revision {revision}: pre_deploy succeeded"))
         }
-        Verdict::Complete => {
+        RolloutResult::Complete => {
             (EventKind::Normal, "Complete", format!("revision {revision} is complete"))
         }
         // Nothing happens to anybody.
-        Verdict::Stable => return None,
-        Verdict::Failed { reason, roll_back_to: None, .. } => {
+        RolloutResult::Stable => return None,
+        RolloutResult::Failed { reason, roll_back_to: None, .. } => {
             (EventKind::Warning, "RevisionFailed", format!("revision {revision} failed: {reason}"))
         }
-        Verdict::Failed { reason, roll_back_to: Some(to), .. } => (
+        RolloutResult::Failed { reason, roll_back_to: Some(to), .. } => (
             EventKind::Warning,
             "RolledBack",
             format!("revision {revision} failed: {reason}; back to revision {to}"),
@@ -88,16 +88,16 @@ fn concluded(
 }
 
 /// A failed action.
-pub(super) fn failed(planned: &Planned, message: &str, now: Timestamp) -> NewEvent {
+pub(super) fn action_failed(planned: &Planned, message: &str, now: Timestamp) -> NewEvent {
     let reason = match &planned.action {
         Action::EnsureNetwork => "NetworkFailed",
         Action::EnsureImage { .. } => "PullFailed",
-        Action::Create(_) | Action::CreateJob(_) => "CreateFailed",
+        Action::Create(_) | Action::CreatePreDeploy(_) => "CreateFailed",
         Action::Start { .. } => "StartFailed",
         Action::Stop { .. } => "StopFailed",
         Action::Remove { .. } => "RemoveFailed",
-        Action::Forget { .. } => "ForgetFailed",
-        Action::Conclude { .. } => "RecordFailed",
+        Action::PurgeTombstone { .. } => "ForgetFailed",
+        Action::RecordRollout { .. } => "RecordFailed",
     };
     event(now, EventKind::Warning, planned.app.as_ref(), planned.action.pod(), reason, message)
 }
@@ -105,56 +105,58 @@ pub(super) fn failed(planned: &Planned, message: &str, now: Timestamp) -> NewEve
 /// The revision that an action is about, if it is about one.
 pub(super) fn revision(action: &Action, replicas: &[ObservedReplica]) -> Option<u64> {
     match action {
-        Action::EnsureImage { revision, .. } | Action::Conclude { revision, .. } => Some(*revision),
-        Action::CreateJob(job) => Some(job.labels.revision),
+        Action::EnsureImage { revision, .. } | Action::RecordRollout { revision, .. } => {
+            Some(*revision)
+        }
+        Action::CreatePreDeploy(job) => Some(job.labels.revision),
         Action::Create(replica) => Some(replica.labels.revision),
         Action::Start { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. } => {
             let replica = replicas.iter().find(|replica| replica.id == *id)?;
             Some(replica.labels.revision)
         }
-        Action::EnsureNetwork | Action::Forget { .. } => None,
+        Action::EnsureNetwork | Action::PurgeTombstone { .. } => None,
     }
 }
 
 /// What changed between two looks at the world.
-pub(super) fn changes(
+pub(super) fn diff(
     before: &ObservedState,
     after: &ObservedState,
-    is_leaving: impl Fn(&ContainerId) -> bool,
-    question: impl Fn(&ObservedReplica) -> Option<Question>,
+    is_expected_exit: impl Fn(&ContainerId) -> bool,
+    probe_spec: impl Fn(&ObservedReplica) -> Option<ProbeSpec>,
     now: Timestamp,
 ) -> Vec<NewEvent> {
     let mut events = Vec::new();
     engine(before, after, now, &mut events);
-    if let Engine::Away { .. } = after.engine {
+    if let EngineStatus::Unreachable { .. } = after.engine {
         return events;
     }
     let old: BTreeMap<_, _> = before.replicas.iter().map(|r| (&r.id, r)).collect();
     for replica in &after.replicas {
-        if let Some(was) = old.get(&replica.id).filter(|_| !is_leaving(&replica.id)) {
+        if let Some(was) = old.get(&replica.id).filter(|_| !is_expected_exit(&replica.id)) {
             state(was, replica, now, &mut events);
             // A replica that an earlier orchestrator routed was ready all the time.
             let table = before.ingress.table();
             let adopted = was.readiness == Readiness::Unknown
                 && table.is_some_and(|table| table.holds(was.labels.address));
-            match question(replica) {
+            match probe_spec(replica) {
                 None => started(was, replica, now, &mut events),
                 Some(_) if adopted => {}
                 Some(asked) => readiness(was, replica, &asked, now, &mut events),
             }
         }
     }
-    for was in before.replicas.iter().filter(|r| r.is_running() && !is_leaving(&r.id)) {
+    for was in before.replicas.iter().filter(|r| r.is_running() && !is_expected_exit(&r.id)) {
         if !after.replicas.iter().any(|r| r.id == was.id) {
             let message = "its container was removed by somebody else";
-            events.push(about(was, now, EventKind::Warning, "Gone", message));
+            events.push(for_replica(was, now, EventKind::Warning, "Gone", message));
         }
     }
     events
 }
 
 /// Which routes an acknowledged table changed, each by the address that a user can open.
-pub(super) fn routed(
+pub(super) fn routes_changed(
     before: Option<&RouteTable>,
     after: &RouteTable,
     http_port: u16,
@@ -182,15 +184,16 @@ fn engine(
     events: &mut Vec<NewEvent>,
 ) {
     match (&before.engine, &after.engine) {
-        (Engine::Answering, Engine::Away { reason, .. }) => {
+        (EngineStatus::Reachable, EngineStatus::Unreachable { reason, .. }) => {
             events.push(event(now, EventKind::Warning, None, None, "EngineAway", reason.clone()));
         }
-        (Engine::Away { since, .. }, Engine::Answering) => {
+        (EngineStatus::Unreachable { since, .. }, EngineStatus::Reachable) => {
             let away = span(now.duration_since(*since));
             let message = format!("the engine answers again after {away}");
             events.push(event(now, EventKind::Normal, None, None, "EngineBack", message));
         }
-        (Engine::Answering, Engine::Answering) | (Engine::Away { .. }, Engine::Away { .. }) => {}
+        (EngineStatus::Reachable, EngineStatus::Reachable)
+        | (EngineStatus::Unreachable { .. }, EngineStatus::Unreachable { .. }) => {}
     }
 }
 
@@ -217,7 +220,7 @@ fn state(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp, events: &m
             return;
         }
     };
-    events.push(about(is, now, EventKind::Warning, reason, message));
+    events.push(for_replica(is, now, EventKind::Warning, reason, message));
 }
 
 /// Whether both are the end of one run. Its time may be told anew: by an engine whose clock was
@@ -233,21 +236,21 @@ fn is_same_end(was: &ContainerState, is: &ContainerState) -> bool {
 fn readiness(
     was: &ObservedReplica,
     is: &ObservedReplica,
-    asked: &Question,
+    asked: &ProbeSpec,
     now: Timestamp,
     events: &mut Vec<NewEvent>,
 ) {
     match (&was.readiness, &is.readiness) {
         (Readiness::Ready { .. }, Readiness::NotReady { reason }) if is.is_running() => {
-            events.push(about(is, now, EventKind::Warning, "NotReady", reason.clone()));
+            events.push(for_replica(is, now, EventKind::Warning, "NotReady", reason.clone()));
         }
         (before, Readiness::Unhealthy { reason })
             if is.is_running() && !matches!(before, Readiness::Unhealthy { .. }) =>
         {
-            events.push(about(is, now, EventKind::Warning, "Unhealthy", reason.clone()));
+            events.push(for_replica(is, now, EventKind::Warning, "Unhealthy", reason.clone()));
         }
         (Readiness::Unknown | Readiness::NotReady { .. }, Readiness::Ready { .. }) => {
-            events.push(about(is, now, EventKind::Normal, "Ready", question::ready(asked)));
+            events.push(for_replica(is, now, EventKind::Normal, "Ready", probe_spec::ready(asked)));
         }
         _ => {}
     }
@@ -261,11 +264,11 @@ fn started(
     events: &mut Vec<NewEvent>,
 ) {
     if is.is_running() && !was.is_running() {
-        events.push(about(is, now, EventKind::Normal, "Started", "its process runs"));
+        events.push(for_replica(is, now, EventKind::Normal, "Started", "its process runs"));
     }
 }
 
-fn about(
+fn for_replica(
     replica: &ObservedReplica,
     now: Timestamp,
     kind: EventKind,
@@ -289,7 +292,7 @@ mod tests {
 
     fn reasons(before: &ObservedState, after: &ObservedState) -> Vec<String> {
         let now = Timestamp::UNIX_EPOCH;
-        let events = changes(before, after, |_| false, |_| None, now);
+        let events = diff(before, after, |_| false, |_| None, now);
         events.into_iter().map(|event| event.reason).collect()
     }
 

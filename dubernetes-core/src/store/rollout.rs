@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a revision came to be, and what became of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Course {
+pub struct RevisionRollout {
     /// Why it was made.
     #[serde(default)]
     pub cause: RevisionCause,
@@ -15,10 +15,10 @@ pub struct Course {
     /// Tells it from revisions with the same specification that it shall replace all the same,
     /// such as those before a restart: part of the hash on labels.
     #[serde(default)]
-    pub salt: u64,
+    pub restart_nonce: u64,
     /// How often it was given another chance after it had failed.
     #[serde(default)]
-    pub tries: u32,
+    pub attempts: u32,
     /// Whether the command that goes before it, if there is one, has succeeded.
     #[serde(default)]
     pub pre_deployed: bool,
@@ -27,7 +27,7 @@ pub struct Course {
     pub pre_deploy_log: Vec<String>,
 }
 
-impl Course {
+impl RevisionRollout {
     /// The last failure that it tells of: its own, or the one that it came back for.
     pub fn last_failure(&self) -> Option<&RevisionFailure> {
         self.outcome.failure().or(match &self.cause {

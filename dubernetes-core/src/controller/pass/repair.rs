@@ -5,39 +5,39 @@ use tokio::time::Instant;
 use crate::error;
 use crate::event::EventKind;
 use crate::ingress::IngressError;
-use crate::plan::CallKey;
+use crate::plan::OperationKey;
 use crate::state::ObservedState;
 
-use super::super::record;
+use super::super::events;
 use super::super::tasks::Tasks;
 use super::Pass;
 
-const MENDED: &str = "somebody changed the configuration of the ingress; it is put back";
+const REPAIRED: &str = "somebody changed the configuration of the ingress; it is put back";
 
 impl Pass {
     /// Has the files looked at, once in a slow resync.
-    pub(super) fn mend(&mut self, observed: &ObservedState, tasks: &mut Tasks) {
+    pub(super) fn repair(&mut self, observed: &ObservedState, tasks: &mut Tasks) {
         let now = Instant::now();
-        let is_changing = self.memory.under_way.contains(&CallKey::Routes);
-        if self.mend_due <= now && !is_changing && observed.ingress.table().is_some() {
-            self.mend_due = now + self.options.resync.to_std();
-            tasks.mend();
+        let is_changing = self.cache.in_flight.contains(&OperationKey::Routes);
+        if self.repair_due <= now && !is_changing && observed.ingress.table().is_some() {
+            self.repair_due = now + self.options.resync.to_std();
+            tasks.repair();
         }
     }
 
     /// Tells what came of it.
-    pub(super) async fn mended(&mut self, result: Result<bool, IngressError>) {
+    pub(super) async fn on_repaired(&mut self, result: Result<bool, IngressError>) {
         let (reason, message) = match result {
             Ok(false) => return,
-            Ok(true) => ("IngressMended", MENDED.to_owned()),
+            Ok(true) => ("IngressMended", REPAIRED.to_owned()),
             Err(error @ IngressError::Runtime(_)) => {
                 tracing::debug!(error = %error::chain(&error), "the ingress was not looked at");
                 return;
             }
             Err(error) => ("IngressFailed", error::chain(&error)),
         };
-        let now = self.ports.clock.now();
-        let event = record::event(now, EventKind::Warning, None, None, reason, message);
+        let now = self.adapters.clock.now();
+        let event = events::event(now, EventKind::Warning, None, None, reason, message);
         self.record(vec![event]).await;
     }
 }

@@ -4,19 +4,19 @@
 //! It is the same function that decides in earnest, so what it tells is what happens, unless
 //! something fails on the way.
 
-mod imagined;
+mod predicted_state;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppName;
-use crate::plan::{Action, Phase, Plan, Planned, Verdict, Wait};
+use crate::plan::{Action, Phase, Plan, Planned, RolloutResult, Wait};
 use crate::state::{DesiredState, ObservedState};
-use imagined::Imagined;
+use predicted_state::PredictedState;
 
 /// What would happen to one app.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Foresight {
+pub struct Forecast {
     /// The steps in their order.
     pub steps: Vec<Step>,
     /// The smallest number of ready replicas on the way.
@@ -40,46 +40,46 @@ pub struct Step {
     pub ready: u32,
 }
 
-/// The most passes that are imagined: each replica takes about six, and 250 are the most.
+/// The most passes that are predicted_state: each replica takes about six, and 250 are the most.
 const PASSES: u32 = 4_000;
 
 /// The steps from `observed` to `desired`, for one app. What other apps need is left out.
-pub fn foresee(
+pub fn forecast(
     desired: &DesiredState,
     observed: &ObservedState,
     app: &AppName,
     now: Timestamp,
-) -> Foresight {
-    let mut world = Imagined::new(desired, observed, app, now);
-    let mut foresight =
-        Foresight { fewest_ready: world.ready(), most_live: world.live(), ..Foresight::default() };
+) -> Forecast {
+    let mut world = PredictedState::new(desired, observed, app, now);
+    let mut forecast =
+        Forecast { fewest_ready: world.ready(), most_live: world.live(), ..Forecast::default() };
     for _ in 0..PASSES {
         let plan = world.plan();
-        let mut happened = take_actions(&mut world, &plan, &mut foresight);
+        let mut happened = take_actions(&mut world, &plan, &mut forecast);
         if goes_back(&plan, app) {
             // What comes back is another specification, which nobody asked to have foretold.
             break;
         }
         if let Some(change) = world.take_routes(&plan) {
-            note(&mut foresight, &world, "route", None, change);
+            note(&mut forecast, &world, "route", None, change);
             happened = true;
         }
         if happened {
             continue;
         }
         let status = plan.statuses.get(app);
-        foresight.converges = status.is_none_or(|status| status.phase == Phase::Ready);
+        forecast.converges = status.is_none_or(|status| status.phase == Phase::Ready);
         // A tombstone has no status that is ready, and waits for nothing that could be told.
         let is_there = status.is_some_and(|status| status.phase == Phase::Ready);
-        if is_there || !take_waits(&mut world, &plan, &mut foresight) {
+        if is_there || !take_waits(&mut world, &plan, &mut forecast) {
             break;
         }
     }
-    foresight
+    forecast
 }
 
 /// Has the actions succeed; whether there was one.
-fn take_actions(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) -> bool {
+fn take_actions(world: &mut PredictedState<'_>, plan: &Plan, forecast: &mut Forecast) -> bool {
     let mut happened = false;
     for planned in &plan.actions {
         if world.concerns(planned) {
@@ -87,7 +87,7 @@ fn take_actions(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight
             world.take(&planned.action);
             let Some(reason) = told(planned) else { continue };
             let pod = planned.action.pod().map(str::to_owned);
-            note(foresight, world, planned.action.verb(), pod, reason);
+            note(forecast, world, planned.action.verb(), pod, reason);
         }
     }
     happened
@@ -96,40 +96,40 @@ fn take_actions(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight
 /// Whether the app's revision fails and an earlier one comes back.
 fn goes_back(plan: &Plan, app: &AppName) -> bool {
     plan.actions.iter().any(|planned| match &planned.action {
-        Action::Conclude { app: name, verdict, .. } => {
-            name == app && matches!(verdict, Verdict::Failed { roll_back_to: Some(_), .. })
+        Action::RecordRollout { app: name, result, .. } => {
+            name == app && matches!(result, RolloutResult::Failed { roll_back_to: Some(_), .. })
         }
         Action::EnsureNetwork
         | Action::EnsureImage { .. }
         | Action::Create(_)
-        | Action::CreateJob(_)
+        | Action::CreatePreDeploy(_)
         | Action::Start { .. }
         | Action::Stop { .. }
         | Action::Remove { .. }
-        | Action::Forget { .. } => false,
+        | Action::PurgeTombstone { .. } => false,
     })
 }
 
 /// The reason of a step that is worth telling: records of ours are not.
 fn told(planned: &Planned) -> Option<String> {
     match &planned.action {
-        Action::Conclude { verdict: Verdict::Failed { .. }, .. } => {
+        Action::RecordRollout { result: RolloutResult::Failed { .. }, .. } => {
             Some(planned.reason.to_string())
         }
-        Action::Conclude { .. } => None,
+        Action::RecordRollout { .. } => None,
         Action::EnsureNetwork
         | Action::EnsureImage { .. }
         | Action::Create(_)
-        | Action::CreateJob(_)
+        | Action::CreatePreDeploy(_)
         | Action::Start { .. }
         | Action::Stop { .. }
         | Action::Remove { .. }
-        | Action::Forget { .. } => Some(planned.reason.to_string()),
+        | Action::PurgeTombstone { .. } => Some(planned.reason.to_string()),
     }
 }
 
 /// Lets the time pass until what is waited for has happened; false if nothing more will.
-fn take_waits(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) -> bool {
+fn take_waits(world: &mut PredictedState<'_>, plan: &Plan, forecast: &mut Forecast) -> bool {
     let own: Vec<_> = plan.waiting.iter().filter(|w| w.app == *world.app).collect();
     let mut happened = false;
     for waiting in &own {
@@ -137,19 +137,19 @@ fn take_waits(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) 
             Wait::Ready { .. } => world.becomes_ready(waiting),
             Wait::Drained { address } => world.is_drained(*address),
             Wait::BackOff { .. } => world.passes_until(waiting),
-            Wait::UnderWay => world.is_removed(waiting),
+            Wait::InProgress => world.is_removed(waiting),
             Wait::PreDeploy => world.passes(),
             Wait::MinReady => world.stays_ready(waiting),
-            Wait::Unrouted
+            Wait::AwaitingUnroute
             | Wait::Retry { .. }
             | Wait::SurgeLimit { .. }
             | Wait::Tombstone
             | Wait::Deadline
             | Wait::Stable
-            | Wait::Held { .. } => None,
+            | Wait::Paused { .. } => None,
         };
         if let Some(text) = text {
-            note(foresight, world, "wait", waiting.pod.clone(), text);
+            note(forecast, world, "wait", waiting.pod.clone(), text);
             happened = true;
         }
     }
@@ -157,16 +157,16 @@ fn take_waits(world: &mut Imagined<'_>, plan: &Plan, foresight: &mut Foresight) 
 }
 
 fn note(
-    foresight: &mut Foresight,
-    world: &Imagined<'_>,
+    forecast: &mut Forecast,
+    world: &PredictedState<'_>,
     action: &str,
     pod: Option<String>,
     reason: String,
 ) {
     let ready = world.ready();
-    foresight.fewest_ready = foresight.fewest_ready.min(ready);
-    foresight.most_live = foresight.most_live.max(world.live());
-    foresight.steps.push(Step { action: action.to_owned(), pod, reason, ready });
+    forecast.fewest_ready = forecast.fewest_ready.min(ready);
+    forecast.most_live = forecast.most_live.max(world.live());
+    forecast.steps.push(Step { action: action.to_owned(), pod, reason, ready });
 }
 
 #[cfg(all(test, feature = "testing"))]

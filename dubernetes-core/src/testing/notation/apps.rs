@@ -1,12 +1,12 @@
 //! Apps, their revisions and tombstones.
 
 use crate::app::{
-    Access, AppName, AppSpec, Check, Health, ImageRef, OnFailure, Order, PreDeploy, PullPolicy,
-    Rollout, Share, Signal, Stop, Volume,
+    Access, AppName, AppSpec, Check, CountOrPercent, Health, ImageRef, OnFailure, Order, PreDeploy,
+    PullPolicy, Rollout, Signal, Stop, Volume,
 };
 use crate::runtime::ImageId;
 use crate::store::{
-    Course, Outcome, Revision, RevisionCause, RevisionFailure, StoredApp, Tombstone,
+    Outcome, Revision, RevisionCause, RevisionFailure, RevisionRollout, StoredApp, Tombstone,
 };
 
 use super::line::Line;
@@ -16,8 +16,8 @@ use super::{NOW, Reading, before};
 impl Reading {
     pub(super) fn app(&mut self, line: &mut Line) -> Result<(), String> {
         let unpinned = line.word("unpinned");
-        let (paused, course) = (line.word("paused"), course(line)?);
-        let course_since = before(line.span("since")?.or(Some(LONG)));
+        let (paused, rollout) = (line.word("paused"), revision_rollout(line)?);
+        let rollout_started_at = before(line.span("since")?.or(Some(LONG)));
         let fallback = line.value("fallback")?;
         let name: AppName = line.name_or("the app's name is missing")?;
         let revision = line.value("rev")?.unwrap_or(1);
@@ -27,12 +27,12 @@ impl Reading {
             generation: line.value("gen")?.unwrap_or(revision),
             revision,
             image_id: (!unpinned).then(|| image_id(&spec)),
-            removed_through: line.value("removed-through")?.unwrap_or(0),
+            deleted_through: line.value("removed-through")?.unwrap_or(0),
             created_at: NOW,
             updated_at: NOW,
             spec,
-            course,
-            course_since,
+            rollout,
+            rollout_started_at,
             paused,
             fallback,
         };
@@ -86,7 +86,7 @@ impl Reading {
             let labels = &replica.labels;
             let Some(stored) = self.given.desired.apps.get(&labels.app) else { continue };
             let place = (labels.app.clone(), labels.revision);
-            let known = stored.removed_through + 1..stored.revision;
+            let known = stored.deleted_through + 1..stored.revision;
             if !known.contains(&labels.revision) || self.lost.contains(&place) {
                 continue;
             }
@@ -97,8 +97,8 @@ impl Reading {
                 true => Outcome::Failed(Box::new(failure("it was bad".to_owned()))),
                 false => Outcome::Stable,
             };
-            let course = Course { outcome, ..Course::default() };
-            kept.insert(place, Revision { revision, spec, image_id, created_at: NOW, course });
+            let rollout = RevisionRollout { outcome, ..RevisionRollout::default() };
+            kept.insert(place, Revision { revision, spec, image_id, created_at: NOW, rollout });
         }
         for ((name, _), revision) in kept {
             self.given.desired.revisions.entry(name).or_default().push(revision);
@@ -107,7 +107,7 @@ impl Reading {
 }
 
 /// How the revision went: `stable` unless it is said.
-fn course(line: &mut Line) -> Result<Course, String> {
+fn revision_rollout(line: &mut Line) -> Result<RevisionRollout, String> {
     let outcome = if line.word("progressing") {
         Outcome::Progressing
     } else if let Some(ago) = line.span("complete")? {
@@ -125,9 +125,15 @@ fn course(line: &mut Line) -> Result<Course, String> {
         }
         None => RevisionCause::Apply,
     };
-    let salt = line.value("salt")?.unwrap_or(0);
+    let restart_nonce = line.value("nonce")?.unwrap_or(0);
     let pre_deployed = line.word("pre-deployed");
-    Ok(Course { cause, outcome, salt, pre_deployed, ..Course::default() })
+    Ok(RevisionRollout {
+        cause,
+        outcome,
+        restart_nonce,
+        pre_deployed,
+        ..RevisionRollout::default()
+    })
 }
 
 fn failure(reason: String) -> RevisionFailure {
@@ -191,7 +197,7 @@ fn change(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
 }
 
 fn rollout(rollout: &mut Rollout, line: &mut Line) -> Result<(), String> {
-    let share = |text: Option<String>| text.map(|text| Share::parse(&text)).transpose();
+    let share = |text: Option<String>| text.map(|text| CountOrPercent::parse(&text)).transpose();
     if let Some(surge) = share(line.value("surge")?)? {
         rollout.max_surge = Some(surge);
     }

@@ -20,9 +20,9 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 /// The last words of the container that each pod had before its present one. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Previous(Arc<Mutex<BTreeMap<String, Arc<[LogLine]>>>>);
+pub(super) struct PreviousLogs(Arc<Mutex<BTreeMap<String, Arc<[LogLine]>>>>);
 
-impl Previous {
+impl PreviousLogs {
     /// Keeps what a container that is about to go has said. What cannot be read is no reason to
     /// keep the container.
     pub(super) async fn keep(&self, runtime: &dyn ContainerRuntime, pod: &str, id: &ContainerId) {

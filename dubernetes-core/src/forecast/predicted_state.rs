@@ -7,23 +7,23 @@ use jiff::Timestamp;
 
 use crate::app::{AppName, Check, ImageRef, Stop};
 use crate::ingress::{ObservedIngress, RouteTable};
-use crate::plan::{Action, Plan, Planned, ReplicaPlan, Verdict, Waiting};
+use crate::plan::{Action, Plan, Planned, ReplicaPlan, RolloutResult, Waiting};
 use crate::reconcile::{conflicts, reconcile};
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
 use crate::state::{
-    DesiredState, Drain, Engine, ObservedJob, ObservedReplica, ObservedState, Readiness,
+    DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState, Readiness,
 };
 use crate::store::{Outcome, RevisionFailure};
 
-/// The imagined state of everything.
-pub(super) struct Imagined<'a> {
+/// The predicted_state state of everything.
+pub(super) struct PredictedState<'a> {
     pub(super) app: &'a AppName,
     desired: DesiredState,
     observed: ObservedState,
     now: Timestamp,
 }
 
-impl<'a> Imagined<'a> {
+impl<'a> PredictedState<'a> {
     pub(super) fn new(
         desired: &DesiredState,
         observed: &ObservedState,
@@ -31,8 +31,8 @@ impl<'a> Imagined<'a> {
         now: Timestamp,
     ) -> Self {
         let (mut desired, mut observed) = (desired.clone(), observed.clone());
-        observed.engine = Engine::Answering;
-        observed.under_way.clear();
+        observed.engine = EngineStatus::Reachable;
+        observed.in_flight.clear();
         observed.failures.clear();
         leave_out_others(&mut desired, &mut observed, app, now);
         Self { app, desired, observed, now }
@@ -45,7 +45,7 @@ impl<'a> Imagined<'a> {
     /// Whether an action is for the app, or for what it needs.
     pub(super) fn concerns(&self, planned: &Planned) -> bool {
         planned.app.as_ref().is_none_or(|app| app == self.app)
-            && !matches!(planned.action, Action::Forget { .. })
+            && !matches!(planned.action, Action::PurgeTombstone { .. })
     }
 
     /// Replicas of the app that take requests: those that are routed, if it is routed at all.
@@ -74,7 +74,7 @@ impl<'a> Imagined<'a> {
                 // Any subnet will do: addresses do not show in the steps.
                 let subnet =
                     ipnet::Ipv4Net::new(Ipv4Addr::new(10, 0, 0, 0), 22).unwrap_or_default();
-                self.observed.network = Some(Network { id: "imagined".to_owned(), subnet });
+                self.observed.network = Some(Network { id: "predicted".to_owned(), subnet });
             }
             Action::EnsureImage { app, image, .. } => {
                 if let Some(stored) = self.desired.apps.get_mut(app) {
@@ -111,15 +111,15 @@ impl<'a> Imagined<'a> {
             }
             Action::Remove { id, .. } => {
                 self.observed.replicas.retain(|r| r.id != *id);
-                self.observed.jobs.retain(|job| job.id != *id);
+                self.observed.pre_deploys.retain(|job| job.id != *id);
             }
-            Action::CreateJob(job) => self.observed.jobs.push(ObservedJob {
-                id: ContainerId(format!("imagined:{}", job.request.name)),
+            Action::CreatePreDeploy(job) => self.observed.pre_deploys.push(ObservedPreDeploy {
+                id: ContainerId(format!("predicted:{}", job.request.name)),
                 labels: job.labels.clone(),
                 state: ContainerState::Created,
             }),
-            Action::Conclude { app, verdict, .. } => self.conclude(app, verdict),
-            Action::Forget { .. } => {}
+            Action::RecordRollout { app, result, .. } => self.conclude(app, result),
+            Action::PurgeTombstone { .. } => {}
         }
     }
 
@@ -217,8 +217,8 @@ impl<'a> Imagined<'a> {
     /// Has the command before the revision succeed.
     pub(super) fn passes(&mut self) -> Option<String> {
         let now = self.now;
-        let own = |job: &&mut ObservedJob| job.labels.app == *self.app;
-        let job = self.observed.jobs.iter_mut().rfind(own)?;
+        let own = |job: &&mut ObservedPreDeploy| job.labels.app == *self.app;
+        let job = self.observed.pre_deploys.iter_mut().rfind(own)?;
         job.state = ContainerState::Exited {
             code: 0,
             out_of_memory: false,
@@ -228,22 +228,22 @@ impl<'a> Imagined<'a> {
         Some("until its command has succeeded".to_owned())
     }
 
-    /// What a verdict changes of what is desired. A revision that fails is as far as is told.
-    fn conclude(&mut self, app: &AppName, verdict: &Verdict) {
+    /// What a result changes of what is desired. A revision that fails is as far as is told.
+    fn conclude(&mut self, app: &AppName, result: &RolloutResult) {
         let now = self.now;
         let Some(stored) = self.desired.apps.get_mut(app) else { return };
-        match verdict {
-            Verdict::PreDeployed { .. } => stored.course.pre_deployed = true,
-            Verdict::Complete => stored.course.outcome = Outcome::Complete { at: now },
-            Verdict::Stable => stored.course.outcome = Outcome::Stable,
-            Verdict::Failed { reason, shown_by, .. } => {
+        match result {
+            RolloutResult::PreDeployed { .. } => stored.rollout.pre_deployed = true,
+            RolloutResult::Complete => stored.rollout.outcome = Outcome::Complete { at: now },
+            RolloutResult::Stable => stored.rollout.outcome = Outcome::Stable,
+            RolloutResult::Failed { reason, evidence, .. } => {
                 let failure = RevisionFailure {
                     at: now,
                     reason: reason.clone(),
-                    pod: shown_by.as_ref().map(|(pod, _)| pod.clone()),
+                    pod: evidence.as_ref().map(|(pod, _)| pod.clone()),
                     log: Vec::new(),
                 };
-                stored.course.outcome = Outcome::Failed(Box::new(failure));
+                stored.rollout.outcome = Outcome::Failed(Box::new(failure));
             }
         }
     }
@@ -255,7 +255,7 @@ impl<'a> Imagined<'a> {
 
     fn create(&mut self, plan: &ReplicaPlan) {
         self.observed.replicas.push(ObservedReplica {
-            id: ContainerId(format!("imagined:{}", plan.request.name)),
+            id: ContainerId(format!("predicted:{}", plan.request.name)),
             name: plan.request.name.clone(),
             labels: plan.labels.clone(),
             state: ContainerState::Created,
@@ -270,7 +270,7 @@ impl<'a> Imagined<'a> {
     }
 
     fn change_job(&mut self, id: &ContainerId, state: ContainerState) {
-        if let Some(job) = self.observed.jobs.iter_mut().find(|job| job.id == *id) {
+        if let Some(job) = self.observed.pre_deploys.iter_mut().find(|job| job.id == *id) {
             job.state = state;
         }
     }
@@ -300,15 +300,15 @@ fn leave_out_others(
     desired.revisions.retain(|name, _| counts(name));
     let taken = observed.replicas.extract_if(.., |r| !counts(&r.labels.app));
     let mut taken: Vec<_> = taken.map(|replica| replica.labels.address).collect();
-    let jobs = observed.jobs.extract_if(.., |job| !counts(&job.labels.app));
-    taken.extend(jobs.map(|job| job.labels.address));
+    let pre_deploys = observed.pre_deploys.extract_if(.., |job| !counts(&job.labels.app));
+    taken.extend(pre_deploys.map(|job| job.labels.address));
     observed
         .drains
         .extend(taken.into_iter().map(|address| (address, Drain { since: now, done: false })));
 }
 
 fn imagined_id(image: &ImageRef) -> ImageId {
-    ImageId(format!("imagined:{image}"))
+    ImageId(format!("predicted:{image}"))
 }
 
 fn count(n: usize) -> u32 {

@@ -15,12 +15,12 @@ const AT_ONCE: u32 = 2;
 
 /// The times of the tables that were handed out, as far as they matter for the next.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct ReloadLimiter {
     /// When all that was handed out would be, had each taken a whole period.
     spent_until: Option<Instant>,
 }
 
-impl Pace {
+impl ReloadLimiter {
     /// Takes the right to hand out a table now, or says when there is one.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
         let spent_until = self.spent_until.map_or(now, |until| until.max(now));
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn two_at_once_after_quiet_and_then_one_a_second() {
-        let mut pace = Pace::default();
+        let mut pace = ReloadLimiter::default();
         let start = Instant::now();
         let mut handed_out = Vec::new();
         for tick in 0..100_u32 {

@@ -12,14 +12,14 @@ use crate::runtime::{ContainerId, Probe, ProbeAnswer, ProbeTarget};
 use crate::state::ObservedReplica;
 
 /// So much of a body, or of a command's output, is told.
-const TOLD: usize = 200;
+const MAX_EXCERPT: usize = 200;
 
-/// A question to one replica, with the rules for its answers.
+/// A probe_spec to one replica, with the rules for its answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct ProbeSpec {
     /// The container that is asked.
     pub(super) id: ContainerId,
-    pub(super) ask: Ask,
+    pub(super) method: ProbeMethod,
     /// The time to the next one while the replica is ready.
     pub(super) interval: Duration,
     /// So many good answers make it ready.
@@ -34,7 +34,7 @@ pub(super) struct Question {
 
 /// How it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum ProbeMethod {
     /// By a connection or a request from here.
     Probe(ProbeTarget),
     /// By a command in the container.
@@ -46,8 +46,8 @@ pub(super) enum Ask {
     },
 }
 
-/// The question to a replica that runs `spec`, of an app that is routed or not.
-pub(super) fn of(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> Option<Question> {
+/// The probe_spec to a replica that runs `spec`, of an app that is routed or not.
+pub(super) fn of(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> Option<ProbeSpec> {
     let default = Health::new(Check::Tcp);
     let own = spec.health.as_ref();
     let health = match own {
@@ -58,16 +58,18 @@ pub(super) fn of(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> 
     let port = health.port.unwrap_or(replica.labels.port);
     let target = |probe| {
         let (id, address) = (replica.id.clone(), replica.labels.address);
-        Ask::Probe(ProbeTarget { id, address, probe, timeout: health.timeout })
+        ProbeMethod::Probe(ProbeTarget { id, address, probe, timeout: health.timeout })
     };
-    let ask = match &health.check {
+    let method = match &health.check {
         Check::Http(path) => target(Probe::Http { port, path: path.to_string() }),
         Check::Tcp => target(Probe::Tcp { port }),
-        Check::Exec(command) => Ask::Command { command: command.clone(), timeout: health.timeout },
+        Check::Exec(command) => {
+            ProbeMethod::Command { command: command.clone(), timeout: health.timeout }
+        }
     };
-    Some(Question {
+    Some(ProbeSpec {
         id: replica.id.clone(),
-        ask,
+        method,
         interval: health.interval.to_std(),
         success: u32::from(health.success),
         failures: u32::from(health.failures),
@@ -78,35 +80,37 @@ pub(super) fn of(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> 
 }
 
 /// What a replica that has become ready does, as a sentence fragment.
-pub(super) fn ready(question: &Question) -> String {
-    match &question.ask {
-        Ask::Probe(ProbeTarget { probe: Probe::Tcp { port }, .. }) => {
+pub(super) fn ready(probe_spec: &ProbeSpec) -> String {
+    match &probe_spec.method {
+        ProbeMethod::Probe(ProbeTarget { probe: Probe::Tcp { port }, .. }) => {
             format!("port {port} takes connections")
         }
-        Ask::Probe(_) => format!("{} is answered", asked(question)),
-        Ask::Command { .. } => format!("{} succeeds", asked(question)),
+        ProbeMethod::Probe(_) => format!("{} is answered", asked(probe_spec)),
+        ProbeMethod::Command { .. } => format!("{} succeeds", asked(probe_spec)),
     }
 }
 
 /// A good answer, as a sentence fragment.
-pub(super) fn success(question: &Question, answer: &ProbeAnswer) -> String {
+pub(super) fn success(probe_spec: &ProbeSpec, answer: &ProbeAnswer) -> String {
     match answer {
-        ProbeAnswer::Http { status, .. } => format!("{}: status {status}", asked(question)),
-        ProbeAnswer::Exited { code, .. } => format!("{}: exit code {code}", asked(question)),
+        ProbeAnswer::Http { status, .. } => format!("{}: status {status}", asked(probe_spec)),
+        ProbeAnswer::Exited { code, .. } => format!("{}: exit code {code}", asked(probe_spec)),
         ProbeAnswer::Connected | ProbeAnswer::Refused { .. } | ProbeAnswer::Failed { .. } => {
-            ready(question)
+            ready(probe_spec)
         }
     }
 }
 
 /// What is wrong with an answer, as a sentence fragment; `None` for a good one.
-pub(super) fn failure(question: &Question, answer: &ProbeAnswer) -> Option<String> {
-    let at = |reason: &str| match &question.ask {
-        Ask::Probe(ProbeTarget { probe: Probe::Tcp { .. }, .. }) => reason.to_owned(),
-        Ask::Probe(_) | Ask::Command { .. } => format!("{}: {reason}", asked(question)),
+pub(super) fn failure(probe_spec: &ProbeSpec, answer: &ProbeAnswer) -> Option<String> {
+    let at = |reason: &str| match &probe_spec.method {
+        ProbeMethod::Probe(ProbeTarget { probe: Probe::Tcp { .. }, .. }) => reason.to_owned(),
+        ProbeMethod::Probe(_) | ProbeMethod::Command { .. } => {
+            format!("{}: {reason}", asked(probe_spec))
+        }
     };
     let told = |start: String, text: &str| {
-        let end = text.char_indices().nth(TOLD).map_or(text.len(), |(index, _)| index);
+        let end = text.char_indices().nth(MAX_EXCERPT).map_or(text.len(), |(index, _)| index);
         let line = one_line(&text[..end]);
         if line.is_empty() { start } else { format!("{start}: {line}") }
     };
@@ -115,23 +119,25 @@ pub(super) fn failure(question: &Question, answer: &ProbeAnswer) -> Option<Strin
         | ProbeAnswer::Http { status: 200..=399, .. }
         | ProbeAnswer::Exited { code: 0, .. } => None,
         ProbeAnswer::Http { status, body } => {
-            Some(told(format!("{} answered with status {status}", asked(question)), body))
+            Some(told(format!("{} answered with status {status}", asked(probe_spec)), body))
         }
         ProbeAnswer::Exited { code, output } => {
-            Some(told(format!("{} ended with exit code {code}", asked(question)), output))
+            Some(told(format!("{} ended with exit code {code}", asked(probe_spec)), output))
         }
         ProbeAnswer::Refused { port, open } => Some(at(&open.instead_of(*port))),
         ProbeAnswer::Failed { reason } => Some(at(reason)),
     }
 }
 
-fn asked(question: &Question) -> String {
-    match &question.ask {
-        Ask::Probe(ProbeTarget { probe: Probe::Http { port, path }, .. }) => {
+fn asked(probe_spec: &ProbeSpec) -> String {
+    match &probe_spec.method {
+        ProbeMethod::Probe(ProbeTarget { probe: Probe::Http { port, path }, .. }) => {
             format!("GET :{port}{path}")
         }
-        Ask::Probe(ProbeTarget { probe: Probe::Tcp { port }, .. }) => format!("port {port}"),
-        Ask::Command { command, .. } => {
+        ProbeMethod::Probe(ProbeTarget { probe: Probe::Tcp { port }, .. }) => {
+            format!("port {port}")
+        }
+        ProbeMethod::Command { command, .. } => {
             let words = one_line(&command.join(" "));
             format!("`{}`", words.chars().take(80).collect::<String>())
         }

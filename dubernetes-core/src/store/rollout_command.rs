@@ -6,18 +6,19 @@ use jiff::Timestamp;
 use crate::app::{AppName, AppSpec};
 use crate::identity;
 
-use super::put::{self, Decided, Next};
+use super::put::{self, Next, PutDecision};
 use super::{
-    Change, Course, Outcome, Put, Revision, RevisionCause, RevisionFailure, StoreError, StoredApp,
+    Change, Outcome, Put, Revision, RevisionCause, RevisionFailure, RevisionRollout, StoreError,
+    StoredApp,
 };
 
 /// A user's wish for an app that is no new specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revise {
+pub struct RolloutCommand {
     /// The app.
     pub name: AppName,
     /// What is wished.
-    pub wish: Wish,
+    pub action: RolloutAction,
     /// The newest revision seen on containers of this app: a new revision is above it.
     pub newest_seen: u64,
     /// When.
@@ -26,7 +27,7 @@ pub struct Revise {
 
 /// What a user may wish for an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum RolloutAction {
     /// The content of an earlier revision; of the last complete one unless given.
     Undo {
         /// Which.
@@ -42,7 +43,7 @@ pub enum Wish {
 
 /// What the rollout of the present revision has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mark {
+pub enum RolloutUpdate {
     /// The command before it succeeded.
     PreDeployed {
         /// Its last lines.
@@ -68,48 +69,52 @@ pub enum Mark {
 /// # Errors
 ///
 /// [`StoreError::NoRevision`] if there is none to go back to.
-pub fn decide_revise(
+pub fn decide_rollout_command(
     app: &StoredApp,
     revisions: &[Revision],
-    revise: &Revise,
-) -> Result<Decided, StoreError> {
-    match revise.wish {
-        Wish::Undo { to } => {
+    update_rollout: &RolloutCommand,
+) -> Result<PutDecision, StoreError> {
+    match update_rollout.action {
+        RolloutAction::Undo { to } => {
             let target = undo_target(app, revisions, to)?;
-            if is_present(app, target, revise.newest_seen) {
-                return Ok(Decided::unchanged(app));
+            if is_present(app, target, update_rollout.newest_seen) {
+                return Ok(PutDecision::unchanged(app));
             }
             let cause = RevisionCause::Undo { to: target.revision };
-            go_back(app, revisions, target, cause, revise.newest_seen, revise.now)
+            go_back(app, revisions, target, cause, update_rollout.newest_seen, update_rollout.now)
         }
-        Wish::Restart => {
-            let course = Course {
+        RolloutAction::Restart => {
+            let rollout = RevisionRollout {
                 cause: RevisionCause::Restart,
-                salt: put::next_salt(app, revisions),
-                ..Course::default()
+                restart_nonce: put::next_restart_nonce(app, revisions),
+                ..RevisionRollout::default()
             };
-            let next = Next { spec: app.spec.clone(), image_id: None, course };
-            put::succeed(app, revisions, next, revise.newest_seen, revise.now)
+            let next = Next { spec: app.spec.clone(), image_id: None, rollout };
+            put::succeed(app, revisions, next, update_rollout.newest_seen, update_rollout.now)
         }
-        Wish::Pause | Wish::Resume => {
-            let paused = revise.wish == Wish::Pause;
-            let failed = app.course.outcome.failure().is_some();
+        RolloutAction::Pause | RolloutAction::Resume => {
+            let paused = update_rollout.action == RolloutAction::Pause;
+            let failed = app.rollout.outcome.failure().is_some();
             if app.paused == paused && (paused || !failed) {
-                return Ok(Decided::unchanged(app));
+                return Ok(PutDecision::unchanged(app));
             }
             let mut app = StoredApp { paused, ..app.clone() };
             let mut written = Vec::new();
             if !paused && failed {
                 // Whoever lets a failed rollout go on gives it another chance.
-                app.course.outcome = Outcome::Progressing;
-                app.course.tries = app.course.tries.saturating_add(1);
+                app.rollout.outcome = Outcome::Progressing;
+                app.rollout.attempts = app.rollout.attempts.saturating_add(1);
                 written = put::present(&app, revisions).into_iter().collect();
             }
             if !paused {
                 // The time that it was held is no time that it has taken.
-                app.course_since = revise.now;
+                app.rollout_started_at = update_rollout.now;
             }
-            Ok(Decided { put: Put { app, change: Change::Configured }, written, dropped: vec![] })
+            Ok(PutDecision {
+                put: Put { app, change: Change::Configured },
+                written,
+                dropped: vec![],
+            })
         }
     }
 }
@@ -120,29 +125,29 @@ pub fn decide_revise(
 /// # Errors
 ///
 /// [`StoreError::Failed`] if there is no higher revision.
-pub fn decide_mark(
+pub fn apply_rollout_update(
     app: &StoredApp,
     revisions: &[Revision],
     revision: u64,
-    mark: &Mark,
+    update: &RolloutUpdate,
     now: Timestamp,
-) -> Result<Option<Decided>, StoreError> {
+) -> Result<Option<PutDecision>, StoreError> {
     if app.revision != revision {
         return Ok(None);
     }
     let mut marked = app.clone();
-    let course = &mut marked.course;
-    match mark {
-        Mark::PreDeployed { log } => {
-            course.pre_deployed = true;
-            course.pre_deploy_log.clone_from(log);
-            marked.course_since = now;
+    let rollout = &mut marked.rollout;
+    match update {
+        RolloutUpdate::PreDeployed { log } => {
+            rollout.pre_deployed = true;
+            rollout.pre_deploy_log.clone_from(log);
+            marked.rollout_started_at = now;
         }
-        Mark::Complete if course.outcome.was_complete() => return Ok(None),
-        Mark::Complete => course.outcome = Outcome::Complete { at: now },
-        Mark::Stable => course.outcome = Outcome::Stable,
-        Mark::Failed { failure, .. } => {
-            course.outcome = Outcome::Failed(Box::new(failure.clone()));
+        RolloutUpdate::Complete if rollout.outcome.was_complete() => return Ok(None),
+        RolloutUpdate::Complete => rollout.outcome = Outcome::Complete { at: now },
+        RolloutUpdate::Stable => rollout.outcome = Outcome::Stable,
+        RolloutUpdate::Failed { failure, .. } => {
+            rollout.outcome = Outcome::Failed(Box::new(failure.clone()));
         }
     }
     if marked == *app {
@@ -151,7 +156,7 @@ pub fn decide_mark(
     let failed = put::present(&marked, revisions);
     // What has just this content would fail again, and so on for ever.
     let other = |kept: &&Revision| kept.content_hash() != app.content_hash();
-    if let Mark::Failed { failure, roll_back_to: Some(to), newest_seen } = mark
+    if let RolloutUpdate::Failed { failure, roll_back_to: Some(to), newest_seen } = update
         && let Some(target) = revisions.iter().find(|kept| kept.revision == *to).filter(other)
     {
         let failure = Box::new(failure.clone());
@@ -164,14 +169,14 @@ pub fn decide_mark(
         return Ok(Some(decided));
     }
     let put = Put { app: marked, change: Change::Configured };
-    Ok(Some(Decided { put, written: failed.into_iter().collect(), dropped: Vec::new() }))
+    Ok(Some(PutDecision { put, written: failed.into_iter().collect(), dropped: Vec::new() }))
 }
 
 /// Whether an app is what a revision was already, and has not failed with it.
 fn is_present(app: &StoredApp, target: &Revision, newest_seen: u64) -> bool {
     target.content_hash() == app.content_hash()
         && target.image_id == app.image_id
-        && app.course.outcome.failure().is_none()
+        && app.rollout.outcome.failure().is_none()
         && newest_seen <= app.revision
 }
 
@@ -192,8 +197,8 @@ fn undo_target<'a>(
     let present = app.content_hash();
     let others = || revisions.iter().rev().filter(|kept| kept.content_hash() != present);
     // Without one that was ever complete, the one before has to do, unless it has failed.
-    let complete = others().find(|kept| kept.course.outcome.was_complete());
-    let open = || others().find(|kept| kept.course.outcome.failure().is_none());
+    let complete = others().find(|kept| kept.rollout.outcome.was_complete());
+    let open = || others().find(|kept| kept.rollout.outcome.failure().is_none());
     complete.or_else(open).ok_or_else(none)
 }
 
@@ -206,12 +211,13 @@ fn go_back(
     cause: RevisionCause,
     newest_seen: u64,
     now: Timestamp,
-) -> Result<Decided, StoreError> {
+) -> Result<PutDecision, StoreError> {
     let mut spec: AppSpec = target.spec.clone();
-    identity::keep_unfrozen(&mut spec, &app.spec);
+    identity::copy_mutable_fields(&mut spec, &app.spec);
     // The command before it is not run twice, but it has to have succeeded once.
-    let Course { pre_deployed, salt, .. } = target.course;
-    let course = Course { cause, pre_deployed, salt, ..Course::default() };
-    let next = Next { spec, image_id: target.image_id.clone(), course };
+    let RevisionRollout { pre_deployed, restart_nonce, .. } = target.rollout;
+    let rollout =
+        RevisionRollout { cause, pre_deployed, restart_nonce, ..RevisionRollout::default() };
+    let next = Next { spec, image_id: target.image_id.clone(), rollout };
     put::succeed(app, revisions, next, newest_seen, now)
 }

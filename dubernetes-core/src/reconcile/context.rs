@@ -1,4 +1,4 @@
-//! The input, sorted and grouped for the decisions.
+//! The input, classified and grouped for the decisions.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use crate::app::{AppName, OnFailure};
 use crate::identity;
 use crate::ingress::Route;
-use crate::plan::CallKey;
+use crate::plan::OperationKey;
 use crate::runtime::{ContainerId, ContainerState};
-use crate::state::{DesiredState, Failure, ObservedReplica, ObservedState, Readiness};
+use crate::state::{CallFailure, DesiredState, ObservedReplica, ObservedState, Readiness};
 use crate::store::{Revision, StoredApp};
 
 /// The whole input of one pass, with the addresses that are in use.
-pub(super) struct World<'a> {
+pub(super) struct Context<'a> {
     pub(super) desired: &'a DesiredState,
     pub(super) observed: &'a ObservedState,
     pub(super) now: Timestamp,
@@ -27,9 +27,9 @@ pub(super) struct World<'a> {
     /// seen yet.
     creating: BTreeMap<&'a AppName, Vec<(u32, u64)>>,
     /// The apps for which a create of the command before a revision is under way.
-    coming_jobs: BTreeSet<&'a AppName>,
+    creating_pre_deploys: BTreeSet<&'a AppName>,
     /// The failures of each app's calls.
-    failures: BTreeMap<&'a AppName, Vec<(&'a CallKey, &'a Failure)>>,
+    failures: BTreeMap<&'a AppName, Vec<(&'a OperationKey, &'a CallFailure)>>,
     /// The acknowledged routes of each app.
     served: BTreeMap<&'a AppName, Vec<&'a Route>>,
     /// The addresses in them, once somebody asks.
@@ -48,7 +48,7 @@ struct Addresses {
     avoided: BTreeSet<Ipv4Addr>,
 }
 
-impl<'a> World<'a> {
+impl<'a> Context<'a> {
     pub(super) fn new(
         desired: &'a DesiredState,
         observed: &'a ObservedState,
@@ -72,38 +72,38 @@ impl<'a> World<'a> {
         for route in observed.ingress.table().iter().flat_map(|table| &table.routes) {
             served.entry(&route.app).or_default().push(route);
         }
-        let mut world = Self {
+        let mut context = Self {
             desired,
             observed,
             now,
             replicas,
             busy: BTreeSet::new(),
             creating: BTreeMap::new(),
-            coming_jobs: BTreeSet::new(),
+            creating_pre_deploys: BTreeSet::new(),
             failures,
             served,
             routed: OnceCell::new(),
             network_planned: false,
             addresses: None,
         };
-        observed.under_way.iter().for_each(|key| world.note_under_way(key));
-        world
+        observed.in_flight.iter().for_each(|key| context.note_in_flight(key));
+        context
     }
 
-    fn note_under_way(&mut self, key: &'a CallKey) {
+    fn note_in_flight(&mut self, key: &'a OperationKey) {
         match key {
-            CallKey::Container(id) => _ = self.busy.insert(id),
-            CallKey::CreateJob { app, .. } => _ = self.coming_jobs.insert(app),
-            CallKey::Create { app, ordinal, revision, address } => {
+            OperationKey::Container(id) => _ = self.busy.insert(id),
+            OperationKey::CreatePreDeploy { app, .. } => _ = self.creating_pre_deploys.insert(app),
+            OperationKey::Create { app, ordinal, revision, address } => {
                 if self.of(app).iter().all(|r| r.labels.address != *address) {
                     self.creating.entry(app).or_default().push((*ordinal, *revision));
                 }
             }
-            CallKey::Network
-            | CallKey::Image { .. }
-            | CallKey::Forget(_)
-            | CallKey::Conclude { .. }
-            | CallKey::Routes => {}
+            OperationKey::Network
+            | OperationKey::Image { .. }
+            | OperationKey::PurgeTombstone(_)
+            | OperationKey::RecordRollout { .. }
+            | OperationKey::Routes => {}
         }
     }
 
@@ -134,12 +134,12 @@ impl<'a> World<'a> {
     }
 
     /// Whether a create of the command before a revision of `app` is under way.
-    pub(super) fn is_job_coming(&self, app: &AppName) -> bool {
-        self.coming_jobs.contains(app)
+    pub(super) fn is_creating_pre_deploy(&self, app: &AppName) -> bool {
+        self.creating_pre_deploys.contains(app)
     }
 
     /// The calls for `app` that failed and have not succeeded since.
-    pub(super) fn failures_of(&self, app: &AppName) -> &[(&'a CallKey, &'a Failure)] {
+    pub(super) fn failures_of(&self, app: &AppName) -> &[(&'a OperationKey, &'a CallFailure)] {
         self.failures.get(app).map_or(&[], Vec::as_slice)
     }
 
@@ -202,9 +202,9 @@ impl<'a> World<'a> {
 
 /// Whether the app's rollout stands still: no replica is replaced by a newer revision. A revision
 /// that failed and that none was there to go back to goes on trying.
-pub(super) fn is_held(stored: &StoredApp) -> bool {
+pub(super) fn is_paused(stored: &StoredApp) -> bool {
     let pauses = stored.spec.rollout.on_failure == OnFailure::Pause;
-    stored.paused || (pauses && stored.course.outcome.failure().is_some())
+    stored.paused || (pauses && stored.rollout.outcome.failure().is_some())
 }
 
 /// Whether the container may run or be started: it holds memory, volumes and its address.
@@ -228,11 +228,12 @@ impl Addresses {
         if let Some(network) = &observed.network {
             held.insert(identity::ingress_address(network.subnet));
         }
-        held.extend(observed.under_way.iter().filter_map(|key| match key {
-            CallKey::Create { address, .. } | CallKey::CreateJob { address, .. } => Some(*address),
+        held.extend(observed.in_flight.iter().filter_map(|key| match key {
+            OperationKey::Create { address, .. }
+            | OperationKey::CreatePreDeploy { address, .. } => Some(*address),
             _ => None,
         }));
-        held.extend(observed.jobs.iter().map(|job| job.labels.address));
+        held.extend(observed.pre_deploys.iter().map(|hook| hook.labels.address));
         let avoided = held.iter().chain(observed.drains.keys()).copied().collect();
         Self { held, avoided }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::app::{AppSpec, ImageRef};
-use crate::state::Engine;
+use crate::state::EngineStatus;
 use crate::store::StoredApp;
 use crate::testing::build::{app, app_name};
 
@@ -13,19 +13,19 @@ fn desired(spec: AppSpec, revision: u64) -> DesiredState {
     DesiredState { apps, ..DesiredState::default() }
 }
 
-fn text(foresight: &Foresight) -> Vec<String> {
+fn text(forecast: &Forecast) -> Vec<String> {
     let pod = |step: &Step| step.pod.clone().unwrap_or_default();
-    foresight.steps.iter().map(|s| format!("{} {} {}", s.action, pod(s), s.ready)).collect()
+    forecast.steps.iter().map(|s| format!("{} {} {}", s.action, pod(s), s.ready)).collect()
 }
 
 #[test]
 fn a_first_apply_goes_from_nothing_to_ready() {
     let desired = desired(app("web", "web:1", 2), 1);
-    let foresight =
-        foresee(&desired, &ObservedState::default(), &app_name("web"), Timestamp::UNIX_EPOCH);
-    assert!(foresight.converges, "{foresight:#?}");
-    assert_eq!((foresight.fewest_ready, foresight.most_live), (0, 2));
-    let last = foresight.steps.last().unwrap();
+    let forecast =
+        forecast(&desired, &ObservedState::default(), &app_name("web"), Timestamp::UNIX_EPOCH);
+    assert!(forecast.converges, "{forecast:#?}");
+    assert_eq!((forecast.fewest_ready, forecast.most_live), (0, 2));
+    let last = forecast.steps.last().unwrap();
     assert_eq!((last.action.as_str(), last.ready), ("route", 2));
 }
 
@@ -33,8 +33,9 @@ fn a_first_apply_goes_from_nothing_to_ready() {
 fn an_update_keeps_all_ready_and_has_one_more() {
     let app = app_name("web");
     let first = desired(crate::testing::build::app("web", "web:1", 3), 1);
-    let mut world = Imagined::new(&first, &ObservedState::default(), &app, Timestamp::UNIX_EPOCH);
-    let mut scratch = Foresight::default();
+    let mut world =
+        PredictedState::new(&first, &ObservedState::default(), &app, Timestamp::UNIX_EPOCH);
+    let mut scratch = Forecast::default();
     for _ in 0..50 {
         let plan = world.plan();
         take_actions(&mut world, &plan, &mut scratch);
@@ -44,11 +45,11 @@ fn an_update_keeps_all_ready_and_has_one_more() {
     let mut spec = crate::testing::build::app("web", "web:2", 3);
     spec.image = ImageRef::parse("web:2").unwrap();
     let observed = world.into_observed();
-    assert_eq!(observed.engine, Engine::Answering);
-    let foresight = foresee(&desired(spec, 2), &observed, &app, Timestamp::UNIX_EPOCH);
-    assert!(foresight.converges, "{foresight:#?}");
-    assert_eq!((foresight.fewest_ready, foresight.most_live), (3, 4), "{:#?}", text(&foresight));
-    let steps = text(&foresight);
+    assert_eq!(observed.engine, EngineStatus::Reachable);
+    let forecast = forecast(&desired(spec, 2), &observed, &app, Timestamp::UNIX_EPOCH);
+    assert!(forecast.converges, "{forecast:#?}");
+    assert_eq!((forecast.fewest_ready, forecast.most_live), (3, 4), "{:#?}", text(&forecast));
+    let steps = text(&forecast);
     assert_eq!(
         steps[..10],
         [
@@ -63,7 +64,7 @@ fn an_update_keeps_all_ready_and_has_one_more() {
             "stop web-1 3",
             "remove web-1 3",
         ],
-        "{foresight:#?}"
+        "{forecast:#?}"
     );
 }
 
@@ -72,16 +73,16 @@ fn other_apps_do_not_show_but_for_the_route_and_the_addresses_that_they_have() {
     let mut both = desired(app("web", "web:1", 2), 1);
     both.apps.extend(desired(app("api", "api:1", 2), 1).apps);
     let (web, api, now) = (app_name("web"), app_name("api"), Timestamp::UNIX_EPOCH);
-    let alone = foresee(&desired(app("web", "web:1", 2), 1), &ObservedState::default(), &web, now);
-    assert_eq!(foresee(&both, &ObservedState::default(), &web, now), alone);
+    let alone = forecast(&desired(app("web", "web:1", 2), 1), &ObservedState::default(), &web, now);
+    assert_eq!(forecast(&both, &ObservedState::default(), &web, now), alone);
 
     let host = both.apps[&api].spec.access.clone();
     both.apps.get_mut(&web).unwrap().spec.access = host;
-    assert!(!foresee(&both, &ObservedState::default(), &web, now).converges);
+    assert!(!forecast(&both, &ObservedState::default(), &web, now).converges);
 
     // The smallest network has room for 48 replicas.
-    let mut world = Imagined::new(&both, &ObservedState::default(), &api, now);
-    let mut scratch = Foresight::default();
+    let mut world = PredictedState::new(&both, &ObservedState::default(), &api, now);
+    let mut scratch = Forecast::default();
     for _ in 0..4 {
         let plan = world.plan();
         take_actions(&mut world, &plan, &mut scratch);
@@ -98,7 +99,7 @@ fn other_apps_do_not_show_but_for_the_route_and_the_addresses_that_they_have() {
         })
         .collect();
     let alone = desired(app("web", "web:1", 2), 1);
-    assert!(!foresee(&alone, &full, &web, now).converges, "no address is left");
+    assert!(!forecast(&alone, &full, &web, now).converges, "no address is left");
     full.replicas.truncate(46);
-    assert!(foresee(&alone, &full, &web, now).converges, "two are");
+    assert!(forecast(&alone, &full, &web, now).converges, "two are");
 }

@@ -1,4 +1,4 @@
-//! Step by step: one action at a time, each after somebody has agreed, and each next one only
+//! PendingStep by step: one action at a time, each after somebody has agreed, and each next one only
 //! after its result and another look.
 
 use std::fmt;
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::ingress::RouteTable;
-use crate::plan::{CallKey, Plan, Planned};
+use crate::plan::{OperationKey, Plan, Planned};
 
 use super::{Options, Snapshot};
 
 /// What a controller that goes step by step is about to do, and why.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub struct PendingStep {
     /// What it knows and has decided.
     pub seen: Arc<Snapshot>,
     /// The first thing that it would do of that.
-    pub next: Next,
+    pub next: NextStep,
 }
 
 /// One step.
 #[derive(Debug, Clone)]
-pub enum Next {
+pub enum NextStep {
     /// An action on the engine or the store.
     Act(Box<Planned>),
     /// The ingress serves another table.
@@ -31,11 +31,11 @@ pub enum Next {
 
 /// Is asked before each step.
 #[async_trait]
-pub trait Approve: fmt::Debug + Send + Sync {
+pub trait Approver: fmt::Debug + Send + Sync {
     /// Returns once the step may be done. Meanwhile the controller goes on looking; where the
-    /// step is no longer in its plan then, it asks for another one instead. To refuse a step,
+    /// step is no longer in its plan then, it is_interactive for another one instead. To refuse a step,
     /// never return, and end the controller.
-    async fn approve(&self, step: Step) -> Approval;
+    async fn approve(&self, step: PendingStep) -> Approval;
 }
 
 /// The answer.
@@ -47,74 +47,74 @@ pub enum Approval {
     Always,
 }
 
-impl Next {
+impl NextStep {
     /// The identity of its call.
-    pub(super) fn key(&self) -> CallKey {
+    pub(super) fn key(&self) -> OperationKey {
         match self {
             Self::Act(planned) => planned.action.key(),
-            Self::Route(_) => CallKey::Routes,
+            Self::Route(_) => OperationKey::Routes,
         }
     }
 }
 
 /// Whose turn it is.
 #[derive(Debug)]
-pub(super) struct Steps {
+pub(super) struct ApprovalGate {
     /// None: nobody is asked any more.
-    approve: Option<Arc<dyn Approve>>,
+    approver: Option<Arc<dyn Approver>>,
     asked: bool,
-    approved: Option<CallKey>,
+    approved: Option<OperationKey>,
 }
 
 /// What is to be done now.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum GateDecision {
     /// This.
-    Do(Next),
-    /// Ask for this.
-    Ask(Next, Arc<dyn Approve>),
+    Do(NextStep),
+    /// ProbeMethod for this.
+    ProbeMethod(NextStep, Arc<dyn Approver>),
     /// Nothing: a call or a question is under way, or there is nothing to do.
     Wait,
 }
 
-impl Steps {
+impl ApprovalGate {
     pub(super) fn new(options: &Options) -> Self {
-        Self { approve: options.approve.clone(), asked: false, approved: None }
+        Self { approver: options.approver.clone(), asked: false, approved: None }
     }
 
     /// Whether somebody is asked.
-    pub(super) fn asks(&self) -> bool {
-        self.approve.is_some()
+    pub(super) fn is_interactive(&self) -> bool {
+        self.approver.is_some()
     }
 
     /// What to do of a plan; `busy` while a call is under way, `route` if the ingress is to serve
     /// the planned table.
-    pub(super) fn turn(&mut self, plan: &Plan, route: bool, busy: bool) -> Turn {
-        let Some(approve) = self.approve.as_ref().filter(|_| !busy && !self.asked) else {
-            return Turn::Wait;
+    pub(super) fn next_step(&mut self, plan: &Plan, route: bool, busy: bool) -> GateDecision {
+        let Some(approver) = self.approver.as_ref().filter(|_| !busy && !self.asked) else {
+            return GateDecision::Wait;
         };
-        let actions = plan.actions.iter().map(|planned| Next::Act(Box::new(planned.clone())));
-        let routes = route.then(|| Next::Route(plan.routes.clone()));
-        let mut steps: Vec<Next> = actions.chain(routes).collect();
+        let actions = plan.actions.iter().map(|planned| NextStep::Act(Box::new(planned.clone())));
+        let routes = route.then(|| NextStep::Route(plan.routes.clone()));
+        let mut steps: Vec<NextStep> = actions.chain(routes).collect();
         let approved = self.approved.take();
         if let Some(at) = steps.iter().position(|next| Some(next.key()) == approved) {
-            return Turn::Do(steps.swap_remove(at));
+            return GateDecision::Do(steps.swap_remove(at));
         }
         match steps.into_iter().next() {
             Some(next) => {
                 self.asked = true;
-                Turn::Ask(next, Arc::clone(approve))
+                GateDecision::ProbeMethod(next, Arc::clone(approver))
             }
-            None => Turn::Wait,
+            None => GateDecision::Wait,
         }
     }
 
     /// Takes an answer in.
-    pub(super) fn answered(&mut self, key: CallKey, approval: Approval) {
+    pub(super) fn answered(&mut self, key: OperationKey, approval: Approval) {
         self.asked = false;
         match approval {
             Approval::Once => self.approved = Some(key),
-            Approval::Always => self.approve = None,
+            Approval::Always => self.approver = None,
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
             of_failure(known, subject)
         }
         Cause::Waits(Waiting { wait: Wait::Ready { .. }, .. }) => vec![of_answer(known, subject)],
-        Cause::Waits(Waiting { wait: Wait::BackOff { .. }, .. }) | Cause::Looping { .. } => {
+        Cause::Waits(Waiting { wait: Wait::BackOff { .. }, .. }) | Cause::CrashLooping { .. } => {
             of_end(known, subject)
         }
         Cause::RevisionFailed { .. } if failure(known, subject).is_some() => {
@@ -44,8 +44,8 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         }
         Cause::Waits(Waiting {
             wait:
-                Wait::UnderWay
-                | Wait::Unrouted
+                Wait::InProgress
+                | Wait::AwaitingUnroute
                 | Wait::Drained { .. }
                 | Wait::SurgeLimit { .. }
                 | Wait::Tombstone
@@ -53,7 +53,7 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
                 | Wait::MinReady
                 | Wait::Deadline
                 | Wait::Stable
-                | Wait::Held { .. },
+                | Wait::Paused { .. },
             ..
         })
         | Cause::NotRouted
@@ -93,14 +93,14 @@ fn of_failure(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         FailureKind::PortTaken => {
             "free the port, or choose another one with `dubernetes serve --http-port`".to_owned()
         }
-        FailureKind::ImageGone | FailureKind::Lasting | FailureKind::Passing
+        FailureKind::ImageGone | FailureKind::Permanent | FailureKind::Transient
             if stored.is_some_and(|stored| stored.image_id.is_none()) =>
         {
             format!(
                 "correct `image`, or build `{image}` on this engine; its registry gave no answer"
             )
         }
-        FailureKind::ImageGone | FailureKind::Lasting | FailureKind::Passing => {
+        FailureKind::ImageGone | FailureKind::Permanent | FailureKind::Transient => {
             format!("`dubernetes events {}` shows what was tried", subject.app)
         }
     };
@@ -126,7 +126,7 @@ fn has_ended(known: &Known<'_>, subject: &Subject<'_>) -> bool {
         | ContainerState::Running { .. }
         | ContainerState::Paused
         | ContainerState::Removing => {
-            replica.labels.streak > 0 && replica.labels.last_end.is_some()
+            replica.labels.consecutive_restarts > 0 && replica.labels.last_end.is_some()
         }
     }
 }
@@ -156,7 +156,7 @@ fn of_end(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
     let pod = subject.troubled.map_or(app.as_str(), |pod| pod.name.as_str());
     let mut help = Vec::new();
     let container = subject.container(known);
-    if container.is_some_and(|replica| known.observed.stopped_for.contains_key(&replica.id)) {
+    if container.is_some_and(|replica| known.observed.stop_reasons.contains_key(&replica.id)) {
         return vec![of_answer(known, subject)];
     }
     let stored = known.desired.apps.get(app);

@@ -5,19 +5,19 @@ use jiff::SignedDuration;
 use crate::event::{Event, NewEvent};
 
 /// Equal events this far apart, and no further, are told as one.
-pub const FOLD_WINDOW: SignedDuration = SignedDuration::from_hours(1);
+pub const DEDUP_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
 /// The event that takes the place of `old` if `new` is the same once more, under the id `id`.
 ///
 /// Events may come a little out of order, so the later of the two times is kept.
-pub fn record_again(old: &Event, new: &NewEvent, id: u64) -> Option<Event> {
+pub fn merge(old: &Event, new: &NewEvent, id: u64) -> Option<Event> {
     let same = old.kind == new.kind
         && old.app == new.app
         && old.pod == new.pod
         && old.revision == new.revision
         && old.reason == new.reason
         && old.message == new.message;
-    let near = old.time.duration_since(new.time).abs() <= FOLD_WINDOW;
+    let near = old.time.duration_since(new.time).abs() <= DEDUP_WINDOW;
     (same && near).then(|| Event {
         id,
         time: old.time.max(new.time),
@@ -64,13 +64,13 @@ mod tests {
     fn equal_events_fold_up_to_an_hour_apart_and_the_time_never_goes_back() {
         let old = record(&event(10_000), 1);
         for (second, time) in [(10_000, 10_000), (13_600, 13_600), (9_000, 10_000)] {
-            let folded = record_again(&old, &event(second), 2).unwrap();
+            let folded = merge(&old, &event(second), 2).unwrap();
             assert_eq!((folded.id, folded.count), (2, 2));
             assert_eq!(folded.first_at, old.first_at);
             assert_eq!(folded.time, Timestamp::from_second(time).unwrap());
         }
         for second in [13_601, 6_399] {
-            assert_eq!(record_again(&old, &event(second), 2), None, "{second}");
+            assert_eq!(merge(&old, &event(second), 2), None, "{second}");
         }
     }
 }
