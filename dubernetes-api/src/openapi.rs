@@ -8,7 +8,7 @@ pub(crate) use schemas::{
 
 use std::sync::Arc;
 
-use dubernetes_core::manifest::reference;
+use dubernetes_manifest::reference;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 

@@ -10,9 +10,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dubernetes_core::app;
 use dubernetes_core::error::chain;
-use dubernetes_core::manifest::BodyProblem;
 use dubernetes_core::runtime::RuntimeError;
 use dubernetes_core::store::StoreError;
+use dubernetes_manifest::BodyProblem;
 
 use crate::wire::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
 

@@ -9,8 +9,8 @@ use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use dubernetes_core::error::Cause;
 use dubernetes_core::store::{StoreError, StoredState};
-use dubernetes_core::testing::MockStore;
-use dubernetes_core::testing::build::app_name;
+use dubernetes_testkit::MockStore;
+use dubernetes_testkit::build::app_name;
 
 const WEB: &str = r#"{"name":"web","image":"web:1","replicas":2,"access":{"host":"web.local"}}"#;
 const WEB2: &str = r#"{"name":"web","image":"web:2","replicas":2,"access":{"host":"web.local"}}"#;

@@ -13,8 +13,8 @@ use dubernetes_api::wire::{Change, ExecRequest, LogItem, ProblemKind, WatchKind}
 use dubernetes_api::{Client, ClientError};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::runtime::{ExecOutput, ExecSession, LogLine, RuntimeError};
-use dubernetes_core::testing::MockContainerRuntime;
-use dubernetes_core::testing::build::{app, app_name, worker};
+use dubernetes_testkit::MockContainerRuntime;
+use dubernetes_testkit::build::{app, app_name, worker};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

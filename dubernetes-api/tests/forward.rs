@@ -9,7 +9,7 @@ mod served;
 
 use dubernetes_api::Client;
 use dubernetes_api::wire::ProblemKind;
-use dubernetes_core::testing::build::{app, worker};
+use dubernetes_testkit::build::{app, worker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;

@@ -8,7 +8,7 @@ mod api;
 use std::time::Duration;
 
 use api::Api;
-use dubernetes_core::testing::build::app_name;
+use dubernetes_testkit::build::app_name;
 use serde_json::{Value, json};
 
 const WEB: &str = r#"{"name":"web","image":"web:1","replicas":2,"access":{"host":"web.local"}}"#;

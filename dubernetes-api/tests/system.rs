@@ -10,10 +10,10 @@ use api::Api;
 use axum::http::StatusCode;
 use dubernetes_api::path;
 use dubernetes_core::error::Cause;
-use dubernetes_core::manifest::reference::{self, Form};
 use dubernetes_core::runtime::RuntimeError;
-use dubernetes_core::testing::build::app_name;
-use dubernetes_core::testing::{Behaviour, MockContainerRuntime};
+use dubernetes_manifest::reference::{self, Form};
+use dubernetes_testkit::build::app_name;
+use dubernetes_testkit::{Behaviour, MockContainerRuntime};
 use serde_json::{Value, json};
 
 const WEB: &str = r#"{"name":"web","image":"web:1","replicas":2,"access":{"host":"web.local"}}"#;

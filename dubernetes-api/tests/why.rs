@@ -9,8 +9,8 @@ use api::Api;
 use axum::http::StatusCode;
 use dubernetes_core::plan::Phase;
 use dubernetes_core::runtime::ContainerId;
-use dubernetes_core::testing::Behaviour;
-use dubernetes_core::testing::build::app_name;
+use dubernetes_testkit::Behaviour;
+use dubernetes_testkit::build::app_name;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

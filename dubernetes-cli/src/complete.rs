@@ -11,7 +11,7 @@ use clap::ValueEnum as _;
 use clap_complete::env::{CompleteEnv, Shells};
 use clap_complete::{CompletionCandidate, Shell};
 use dubernetes_api::Client;
-use dubernetes_core::manifest::reference::{self, Key};
+use dubernetes_manifest::reference::{self, Key};
 
 use crate::args::{Cli, Condition, Kind};
 use crate::report::{Failure, Outcome};

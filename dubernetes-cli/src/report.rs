@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dubernetes_api::wire::Problem;
 use dubernetes_core::error::{chain, one_line};
-use dubernetes_core::manifest::Diagnostics;
+use dubernetes_manifest::Diagnostics;
 
 use crate::output::style;
 

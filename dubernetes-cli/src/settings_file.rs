@@ -17,7 +17,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory as _};
 use dubernetes_core::app::Problem;
 use dubernetes_core::error::chain;
-use dubernetes_core::manifest::{self, Source};
+use dubernetes_manifest::Source;
 use serde::Serialize;
 
 use crate::args::Cli;
@@ -79,7 +79,7 @@ impl SettingsFile {
             Some(flag) => flag.check(key, value),
             None => Ok(()),
         };
-        let values = manifest::settings(&source, &known, check)
+        let values = dubernetes_manifest::settings(&source, &known, check)
             .map_err(|found| Failure::from(found).exiting_with(USAGE))?;
         Ok(Self { path, values })
     }

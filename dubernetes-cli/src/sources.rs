@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use dubernetes_core::app::MAX_CONTENT_BYTES;
-use dubernetes_core::manifest::{self, Diagnostics, Located, Parsed, Source};
+use dubernetes_manifest::{Diagnostics, Located, Parsed, Source};
 
 use crate::report::{self, Failure, Outcome, USAGE};
 
@@ -16,7 +16,7 @@ use crate::report::{self, Failure, Outcome, USAGE};
 ///
 /// Everything that is wrong with any of them is told, all at once.
 pub(crate) fn read_apps(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
-    told(manifest::parse_reading(&read_sources(paths)?, &content))
+    told(dubernetes_manifest::parse_reading(&read_sources(paths)?, &content))
 }
 
 /// The same without any content: files that are referred to need not be there.
@@ -25,7 +25,7 @@ pub(crate) fn read_apps(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
 ///
 /// Those of [`read_apps`].
 pub(crate) fn read_apps_alone(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
-    told(manifest::parse(&read_sources(paths)?))
+    told(dubernetes_manifest::parse(&read_sources(paths)?))
 }
 
 fn told(parsed: Result<Parsed, Diagnostics>) -> Outcome<Vec<Located>> {
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn an_endless_file_is_read_only_up_to_the_limit() {
         let source = read("zeros", io::repeat(b'#')).unwrap();
-        assert!(manifest::parse(&[source]).unwrap_err().to_string().contains("1 MiB"));
+        assert!(dubernetes_manifest::parse(&[source]).unwrap_err().to_string().contains("1 MiB"));
     }
 
     #[test]

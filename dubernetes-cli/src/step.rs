@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use dubernetes_core::controller::{Approval, Approver, NextStep, PendingStep, Snapshot};
+use dubernetes_controller::{Approval, Approver, NextStep, PendingStep, Snapshot};
 use dubernetes_core::error::one_line;
 use dubernetes_core::forecast::forecast;
 use dubernetes_core::plan::Planned;

@@ -121,7 +121,7 @@ fn completions_exist_for_both_names() {
 
 #[test]
 fn the_schema_is_printed_whole() {
-    use dubernetes_core::manifest::reference::{Form, schema};
+    use dubernetes_manifest::reference::{Form, schema};
     let output = dubernetes(&["schema"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

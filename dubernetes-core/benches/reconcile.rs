@@ -11,7 +11,7 @@ use dubernetes_core::reconcile;
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{DesiredState, ObservedReplica, ObservedState, Readiness};
 use dubernetes_core::store::{Outcome, StoredApp};
-use dubernetes_core::testing::build::app;
+use dubernetes_testkit::build::app;
 use jiff::Timestamp;
 
 const REPLICAS: u16 = 10;

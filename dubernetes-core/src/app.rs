@@ -2,18 +2,18 @@
 //!
 //! A value of these types is legal by construction: the newtypes check their grammar when they
 //! are made, and [`AppSpec::problems`] holds the rules over several fields. Nothing here reads YAML; see
-//! [`crate::manifest`].
+//! [`dubernetes_manifest`].
 
 mod access;
 mod config_file;
-pub(crate) mod content;
-pub(crate) mod env;
-pub(crate) mod escape;
+pub mod content;
+pub mod env;
+pub mod escape;
 mod health;
 mod names;
 mod quantity;
 mod rollout;
-pub(crate) mod rules;
+pub mod rules;
 mod volume;
 
 pub use access::{Access, HostName, RoutePath};

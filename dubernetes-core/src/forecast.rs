@@ -168,6 +168,3 @@ fn note(
     forecast.most_live = forecast.most_live.max(world.live());
     forecast.steps.push(Step { action: action.to_owned(), pod, reason, ready });
 }
-
-#[cfg(all(test, feature = "testing"))]
-mod tests;

@@ -135,7 +135,7 @@ pub fn pick_address(
 }
 
 /// The environment that every replica gets beside its own.
-pub(crate) fn injected_env(app: &AppName, ordinal: u32, revision: u64) -> BTreeMap<String, String> {
+pub fn injected_env(app: &AppName, ordinal: u32, revision: u64) -> BTreeMap<String, String> {
     [
         ("DUBERNETES_APP", app.to_string()),
         ("DUBERNETES_REPLICA", pod_name(app, ordinal)),

@@ -21,7 +21,6 @@ use crate::runtime::RuntimeError;
 /// - The data plane outlives the caller: dropping the value stops nothing.
 /// - What serves is always a configuration that was checked; a table that cannot be served leaves
 ///   the last good one in place.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait Ingress: fmt::Debug + Send + Sync {
     /// Makes the proxy serve `table`, starting the proxy where it does not run.

@@ -3,16 +3,12 @@
 
 pub mod app;
 pub mod clock;
-pub mod controller;
 pub mod error;
 pub mod event;
-#[cfg(feature = "fakes")]
-pub mod fakes;
 pub mod forecast;
 pub mod identity;
 pub mod ingress;
 pub mod labels;
-pub mod manifest;
 pub mod plan;
 pub mod reconcile;
 pub mod replay;
@@ -21,8 +17,6 @@ pub mod selector;
 pub mod sockets;
 pub mod state;
 pub mod store;
-#[cfg(feature = "testing")]
-pub mod testing;
 pub mod why;
 
 pub use reconcile::reconcile;

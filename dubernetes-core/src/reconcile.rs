@@ -19,8 +19,9 @@ mod scale_up;
 mod status;
 mod terminate;
 
+pub(crate) use restart::KILLED;
 pub use restart::back_off;
-pub(crate) use restart::{KILLED, exit, span};
+pub use restart::{exit, span};
 pub(crate) use routes::conflicts;
 
 use jiff::Timestamp;

@@ -88,6 +88,3 @@ fn mask_spec(spec: &mut AppSpec, mask: impl Fn(&str) -> String) {
         }
     }
 }
-
-#[cfg(all(test, feature = "testing"))]
-mod tests;

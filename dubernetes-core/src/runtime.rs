@@ -33,7 +33,6 @@ use crate::error::Cause;
 /// - Operations that find their effect already there succeed: starting what runs, stopping what
 ///   is stopped, removing what is gone.
 /// - Errors are told apart by what the caller must do, see [`RuntimeError`].
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// Asks the engine who it is. Fails with [`RuntimeError::Unreachable`] if none answers.
@@ -167,7 +166,7 @@ pub async fn exec_to_end_as(
 }
 
 /// The same for a caller that has a limit of its own.
-pub(crate) async fn exec_without_limit(
+pub async fn exec_without_limit(
     runtime: &dyn ContainerRuntime,
     id: &ContainerId,
     command: &[&str],

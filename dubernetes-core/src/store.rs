@@ -37,7 +37,6 @@ use crate::state::RouteConflict;
 /// - Each method is one transaction: it happens wholly or not at all, one after the other.
 /// - What a changing method has answered survives a crash of the process and of the machine.
 /// - A failed read is an error, never an empty answer.
-#[cfg_attr(feature = "testing", mockall::automock)]
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
     /// Stores an app as its user wants it.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use dubernetes_core::app::{AppSpec, CountOrPercent, Order, PreDeploy, Volume};
 use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::store::{Change, Existing, PutApp, Store as _, decide_put};
-use dubernetes_core::testing::Behaviour;
-use dubernetes_core::testing::build::{TestOrchestrator, app, app_name, worker};
+use dubernetes_testkit::Behaviour;
+use dubernetes_testkit::build::{TestOrchestrator, app, app_name, worker};
 use proptest::prelude::*;
 
 /// Images that an app moves between, all of them good.

@@ -2,7 +2,7 @@
 //!
 //! A file is a story (`#`), then sections, each with its text indented:
 //!
-//! - `given:` in the words of [`dubernetes_core::testing::notation`].
+//! - `given:` in the words of [`dubernetes_testkit::notation`].
 //! - `ends:` with `stays NAME` for an app that does not come to what is wanted even if every call
 //!   succeeds and every replica becomes ready; all others must.
 //! - `plan:` exactly what is planned: the plan's own text, with the container of each action behind it,
@@ -23,7 +23,7 @@ use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::plan::{Action, AppStatus, Plan, PodState, PodStatus};
 use dubernetes_core::runtime::ContainerState;
 use dubernetes_core::state::ObservedReplica;
-use dubernetes_core::testing::notation::{self, Scenario};
+use dubernetes_testkit::notation::{self, Scenario};
 
 #[test]
 fn every_scenario_is_planned_as_it_says() {

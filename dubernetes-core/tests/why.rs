@@ -1,7 +1,7 @@
 //! Every file under `tests/whys`: what is given, and the chain that explains it; and what holds of
 //! every scenario, whatever it is about.
 //!
-//! A file is a story (`#`), `given:` in the words of [`dubernetes_core::testing::notation`], and a
+//! A file is a story (`#`), `given:` in the words of [`dubernetes_testkit::notation`], and a
 //! section `why NAME:` for an app or a pod. `DUBERNETES_UPDATE_GOLDEN=1` rewrites the latter.
 #![expect(clippy::unwrap_used, reason = "what cannot be read or written fails the test")]
 
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use dubernetes_core::app::AppName;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::plan::{Cause, Phase, Plan};
-use dubernetes_core::testing::notation::{self, Scenario};
 use dubernetes_core::why::{self, Known, LINE_LENGTH, Step, Why};
+use dubernetes_testkit::notation::{self, Scenario};
 
 /// The indentation of a section's text.
 const INDENT: &str = "       ";

@@ -16,7 +16,7 @@ use dubernetes_core::runtime::{
     ContainerRuntime as _, ContainerState, Probe, ProbeAnswer, ProbeTarget, PublishedPort,
     RuntimeError, exec_to_end,
 };
-use dubernetes_core::testing::contract::container_runtime::{Facts, run};
+use dubernetes_testkit::contract::container_runtime::{Facts, run};
 
 use self::bench::{Bench, docker, engine, instance};
 

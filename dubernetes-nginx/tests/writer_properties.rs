@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use dubernetes_core::app::{AppSpec, HostName};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
-use dubernetes_core::manifest::{self, Source};
+use dubernetes_manifest::Source;
 use dubernetes_nginx::config::{Generation, Site, write};
 use dubernetes_nginx::version::Version;
 use proptest::prelude::*;
@@ -279,8 +279,9 @@ fn files_of(app: &AppSpec) -> Generation {
 
 #[test]
 fn no_text_of_an_app_gets_into_the_files_by_another_way() {
-    let good = include_bytes!("../../dubernetes-core/tests/manifests/good/everything.yaml");
-    let read = |text: Vec<u8>| manifest::parse(&[Source { name: "app.yaml".into(), text }]);
+    let good = include_bytes!("../../dubernetes-manifest/tests/manifests/good/everything.yaml");
+    let read =
+        |text: Vec<u8>| dubernetes_manifest::parse(&[Source { name: "app.yaml".into(), text }]);
     let app = read(good.to_vec()).unwrap().apps.remove(0).spec;
     let (plain, whole) = (files_of(&app), serde_json::to_value(&app).unwrap());
     let mut places = Vec::new();

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use dubernetes_core::store::Store;
-use dubernetes_core::testing::contract;
 use dubernetes_sqlite::SqliteStore;
+use dubernetes_testkit::contract;
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -10,7 +10,7 @@ use dubernetes_core::reconcile;
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{DesiredState, ObservedReplica, ObservedState, Readiness};
 use dubernetes_core::store::{Outcome, StoredApp};
-use dubernetes_core::testing::build::worker;
+use dubernetes_testkit::build::worker;
 use jiff::Timestamp;
 
 const NOW: Timestamp = Timestamp::constant(1_767_225_600, 0);

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dubernetes_core::manifest::{self, Source};
 use dubernetes_examples::STORIES;
+use dubernetes_manifest::Source;
 
 /// The only image of the examples: it is built from this repository, so they need no registry.
 const IMAGE: &str = "dubernetes-whoami:1";
@@ -35,7 +35,7 @@ fn every_folder_with_a_manifest_is_listed() {
 #[test]
 fn every_manifest_is_valid_and_can_run_together_with_the_others() {
     let sources: Vec<Source> = STORIES.iter().map(|story| manifest_of(story.folder)).collect();
-    let parsed = match manifest::parse(&sources) {
+    let parsed = match dubernetes_manifest::parse(&sources) {
         Ok(parsed) => parsed,
         Err(problems) => panic!("{problems}"),
     };

@@ -3,16 +3,16 @@
 #![no_main]
 
 use dubernetes_core::app::with_contents;
-use dubernetes_core::manifest::{self, JsonError};
+use dubernetes_manifest::{JsonError};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
-    match manifest::from_json(body) {
+    match dubernetes_manifest::from_json(body) {
         Ok(spec) => {
             assert!(spec.problems().is_empty(), "accepted, and not valid");
             let Ok(written) = with_contents(&spec) else { panic!("accepted, and not writable") };
             let written = written.to_string();
-            assert_eq!(manifest::from_json(written.as_bytes()), Ok(spec), "{written}");
+            assert_eq!(dubernetes_manifest::from_json(written.as_bytes()), Ok(spec), "{written}");
         }
         Err(JsonError::Invalid(problems)) => assert!(!problems.is_empty()),
         Err(JsonError::Syntax { line, .. }) => assert!(line > 0 || body.is_empty()),

@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use dubernetes_core::manifest::{self, Source};
+use dubernetes_manifest::{Source};
 use libfuzzer_sys::fuzz_target;
 
-fn read(text: Vec<u8>) -> Result<manifest::Parsed, manifest::Diagnostics> {
-    manifest::parse(&[Source { name: "app.yaml".into(), text }])
+fn read(text: Vec<u8>) -> Result<dubernetes_manifest::Parsed, dubernetes_manifest::Diagnostics> {
+    dubernetes_manifest::parse(&[Source { name: "app.yaml".into(), text }])
 }
 
 fuzz_target!(|text: &[u8]| {
@@ -14,7 +14,7 @@ fuzz_target!(|text: &[u8]| {
         Ok(parsed) => {
             for app in parsed.apps {
                 assert!(app.spec.problems().is_empty(), "accepted, and not valid");
-                let yaml = manifest::to_yaml(&app.spec);
+                let yaml = dubernetes_manifest::to_yaml(&app.spec);
                 match read(yaml.clone().into_bytes()) {
                     Ok(again) => assert_eq!(again.apps[0].spec, app.spec, "{yaml}"),
                     Err(problems) => panic!("{problems}\n{yaml}"),

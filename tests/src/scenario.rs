@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 use dubernetes_core::runtime::ContainerRuntime as _;
-use dubernetes_core::testing::gate::engine_or_skip;
 use dubernetes_docker::DockerRuntime;
+use dubernetes_testkit::gate::engine_or_skip;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 use tokio::process::Command;

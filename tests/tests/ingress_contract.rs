@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dubernetes_core::ingress::{Ingress as _, IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::ContainerRuntime as _;
-use dubernetes_core::testing::contract::ingress;
+use dubernetes_testkit::contract::ingress;
 
 use crate::rig::{eventually, route, with_rig};
 

@@ -7,7 +7,7 @@
 use utoipa::ToSchema;
 
 /// Everything a user says about one app. In the document it is replaced by what
-/// [`dubernetes_core::manifest::reference::schema`] gives.
+/// [`dubernetes_manifest::reference::schema`] gives.
 #[derive(ToSchema)]
 pub(crate) struct AppSpec;
 

@@ -3,8 +3,8 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{AppName, AppSpec};
-use dubernetes_core::controller::Snapshot;
 use dubernetes_core::event::{EventKind, NewEvent, REFUSED};
 use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
 

@@ -9,7 +9,7 @@ use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use dubernetes_core::app::AppSpec;
 use dubernetes_core::error::one_line;
-use dubernetes_core::manifest::{self, JsonError};
+use dubernetes_manifest::JsonError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -79,7 +79,7 @@ impl Json {
 
 /// Reads a specification and checks every rule, those of its file included.
 pub(super) fn read_spec(bytes: &[u8]) -> Result<AppSpec, ApiError> {
-    manifest::from_json(bytes).map_err(|error| match error {
+    dubernetes_manifest::from_json(bytes).map_err(|error| match error {
         JsonError::Syntax { message, line, column } => not_json(FieldProblem {
             path: String::new(),
             pointer: None,

@@ -7,7 +7,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
-use dubernetes_core::controller::Snapshot;
+use dubernetes_controller::Snapshot;
 use dubernetes_core::runtime::{ConnectTarget, Connection, ContainerId};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
-use dubernetes_core::controller::Snapshot;
 use dubernetes_core::plan::{PodState, PodStatus};
 use dubernetes_core::runtime::{ContainerId, LogOptions};
 use dubernetes_core::state::EngineStatus;

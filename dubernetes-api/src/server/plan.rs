@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use axum::Json as Answer;
 use axum::extract::State;
+use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{AppName, AppSpec};
-use dubernetes_core::controller::Snapshot;
 use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::state::DesiredState;
 use dubernetes_core::store::{Change, Existing, PutApp, PutDecision, StoreError, decide_put};

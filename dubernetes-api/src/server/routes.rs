@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use axum::Json as Answer;
 use axum::extract::State;
+use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{HostName, RoutePath};
-use dubernetes_core::controller::Snapshot;
 use dubernetes_core::ingress::{self, Endpoint};
 
 use crate::path;

@@ -7,12 +7,12 @@ use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use dubernetes_core::controller::Snapshot;
+use dubernetes_controller::Snapshot;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::manifest::reference;
 use dubernetes_core::plan::{Blocked, OperationKey};
 use dubernetes_core::state;
+use dubernetes_manifest::reference;
 
 use crate::problem::ApiError;
 use crate::server::extract::{NoParams, Params};

@@ -1,7 +1,7 @@
 //! What callers see: stored apps and the controller's last look, put together. Pure.
 
+use dubernetes_controller::{ProbeResult, Snapshot};
 use dubernetes_core::app::AppName;
-use dubernetes_core::controller::{ProbeResult, Snapshot};
 use dubernetes_core::ingress;
 use dubernetes_core::plan::{self, Phase, PodStatus};
 use dubernetes_core::store::{self, RevisionCause, RevisionFailure, RevisionRollout, StoredApp};

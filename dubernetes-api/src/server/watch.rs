@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
-use dubernetes_core::controller::Snapshot;
 use dubernetes_core::plan::{OperationKey, Phase};
 use dubernetes_core::store::StoredState;
 use tokio::sync::watch;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::Json as Answer;
 use axum::extract::State;
+use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
-use dubernetes_core::controller::Snapshot;
 use dubernetes_core::event::Event;
 use dubernetes_core::runtime::{ContainerId, LogOptions, RuntimeError};
 use dubernetes_core::store::{EventQuery, StoredApp};

@@ -10,7 +10,7 @@ use dubernetes_api::Client;
 use dubernetes_api::server::{ApiState, router, serve_unix};
 use dubernetes_core::app::AppSpec;
 use dubernetes_core::runtime::ContainerRuntime;
-use dubernetes_core::testing::build::TestOrchestrator;
+use dubernetes_testkit::build::TestOrchestrator;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

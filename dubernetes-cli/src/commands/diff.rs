@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use dubernetes_api::Client;
 use dubernetes_core::error::is_unsafe;
-use dubernetes_core::manifest::{Located, to_yaml};
+use dubernetes_manifest::{Located, to_yaml};
 use similar::{ChangeTag, TextDiff};
 
 use crate::args::DiffArgs;

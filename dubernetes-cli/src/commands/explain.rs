@@ -1,6 +1,6 @@
 //! `explain`: what the keys of the file mean, out of the table that reads them.
 
-use dubernetes_core::manifest::reference::{self, APP, Key, Kind, Unless};
+use dubernetes_manifest::reference::{self, APP, Key, Kind, Unless};
 
 use crate::args::ExplainArgs;
 use crate::output::{self, Cell, Table, wrap};

@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use dubernetes_core::app::{AppName, ImageRef};
-use dubernetes_core::manifest::nearest_name;
-use dubernetes_core::manifest::reference::{APP, Key, Kind, Unless};
+use dubernetes_manifest::nearest_name;
+use dubernetes_manifest::reference::{APP, Key, Kind, Unless};
 
 use crate::args::InitArgs;
 use crate::output::{self, wrap};
@@ -104,7 +104,7 @@ fn below(key: &Key) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use dubernetes_core::manifest::{self, Parsed, Source};
+    use dubernetes_manifest::{Parsed, Source};
 
     use super::*;
 
@@ -114,7 +114,8 @@ mod tests {
 
     fn parse(text: &str) -> Parsed {
         let source = Source { name: "app.yaml".into(), text: text.as_bytes().to_vec() };
-        manifest::parse(&[source]).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+        dubernetes_manifest::parse(&[source])
+            .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
     }
 
     fn is_key(line: &str) -> bool {

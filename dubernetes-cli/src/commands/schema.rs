@@ -1,6 +1,6 @@
 //! `schema`: the JSON schema of the file, for editors.
 
-use dubernetes_core::manifest::reference::{Form, schema};
+use dubernetes_manifest::reference::{Form, schema};
 
 use crate::output;
 use crate::report::Outcome;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dubernetes_api::wire::Mode;
-use dubernetes_core::controller::Approver;
+use dubernetes_controller::Approver;
 
 use crate::args::{IngressArgs, LogFormat, ServeArgs};
 use crate::place::{self, Listening};

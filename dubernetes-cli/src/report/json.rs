@@ -1,7 +1,7 @@
 //! Failures of the program itself in the shape of the API's problems, for `-o json`.
 
 use dubernetes_api::wire::{Problem, ProblemKind};
-use dubernetes_core::manifest::{Diagnostic, Diagnostics};
+use dubernetes_manifest::{Diagnostic, Diagnostics};
 use serde_json::{Map, Value};
 
 use super::{INTERRUPTED, TIMED_OUT, UNREACHABLE, USAGE};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
-use dubernetes_core::controller::Snapshot;
 use dubernetes_core::event::Event;
 
 /// What happened.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dubernetes_core::app::{AppName, AppSpec, ImageRef};
-use dubernetes_core::fakes::Behaviour;
+use dubernetes_testkit::Behaviour;
 
 use crate::args::{At, SimulateArgs};
 use crate::report::Outcome;

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dubernetes_controller::{Adapters, Controller, ControllerHandle, Options, Snapshot};
 use dubernetes_core::app::{AppName, AppSpec, InstanceName};
 use dubernetes_core::clock::Clock as _;
-use dubernetes_core::controller::{Adapters, Controller, ControllerHandle, Options, Snapshot};
 use dubernetes_core::error::chain;
-use dubernetes_core::fakes::{FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{Container, ContainerId, ContainerState};
 use dubernetes_core::store::{EventQuery, PutApp, Store as _, StoreError};
+use dubernetes_testkit::{FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use dubernetes_api::server::{About, ApiState, router, serve_unix};
 use dubernetes_api::wire::Mode;
+use dubernetes_controller::{Adapters, Controller, Options};
 use dubernetes_core::app::InstanceName;
-use dubernetes_core::controller::{Adapters, Controller, Options};
-use dubernetes_core::testing::{Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
+use dubernetes_testkit::{Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;

@@ -131,7 +131,7 @@ impl TryFrom<Read> for ConfigFile {
 }
 
 /// The volume into which a file would be put: there it would be everybody's, and stay.
-pub(crate) fn volume_above<'v>(target: &FileTarget, volumes: &'v [Volume]) -> Option<&'v Volume> {
+pub(super) fn volume_above<'v>(target: &FileTarget, volumes: &'v [Volume]) -> Option<&'v Volume> {
     let under = |volume: &&Volume| {
         let rest = target.as_str().strip_prefix(volume.target.as_str());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -140,7 +140,7 @@ pub(crate) fn volume_above<'v>(target: &FileTarget, volumes: &'v [Volume]) -> Op
 }
 
 /// What a volume is, for a message.
-pub(crate) fn describe(volume: &Volume) -> String {
+pub(super) fn describe(volume: &Volume) -> String {
     match &volume.source {
         VolumeSource::Named(name) => format!("the volume `{name}`"),
         VolumeSource::Bind(path) => format!("the folder {} of the host", quoted(path)),

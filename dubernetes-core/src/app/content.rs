@@ -203,7 +203,7 @@ impl TryFrom<Read> for FileRef {
 
 impl FileRef {
     /// A reference with what is said of it. A content must have the hash that is said.
-    pub(crate) fn joined(
+    pub fn joined(
         file: FilePath,
         hash: Option<ContentHash>,
         content: Option<Secret>,
@@ -225,7 +225,7 @@ impl FileRef {
 }
 
 /// Reads a content from base64. The error says nothing of it.
-pub(crate) fn decode(text: &str) -> Result<Secret, String> {
+pub fn decode(text: &str) -> Result<Secret, String> {
     let decoded = STANDARD.decode(text).map(Secret::new);
     decoded.map_err(|_| "the `content` of a file is written in base64".to_owned())
 }
@@ -253,6 +253,3 @@ pub fn with_contents(spec: &AppSpec) -> Result<Value, serde_json::Error> {
     }
     Ok(value)
 }
-
-#[cfg(test)]
-mod tests;

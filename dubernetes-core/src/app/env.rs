@@ -42,7 +42,7 @@ pub struct Environment {
 
 /// What `env_file` and `env` give, the first overridden by the second and each file by the next.
 /// Contents that are not known, or that break a rule, give nothing.
-pub(crate) fn environment(spec: &AppSpec) -> Environment {
+pub fn environment(spec: &AppSpec) -> Environment {
     let mut found = Environment::default();
     for content in spec.env_file.iter().filter_map(FileRef::known) {
         for (name, value) in parse_env_file(content.reveal()).unwrap_or_default() {
@@ -68,7 +68,7 @@ pub(crate) fn environment(spec: &AppSpec) -> Environment {
 }
 
 /// The value in a file, or what is wrong with it; that says nothing of the content.
-pub(crate) fn value_text(secret: &Secret) -> Result<&str, &'static str> {
+pub fn value_text(secret: &Secret) -> Result<&str, &'static str> {
     let text = std::str::from_utf8(secret.reveal()).map_err(|_| "is not UTF-8")?;
     if text.contains('\0') {
         return Err("has a NUL character");
@@ -78,10 +78,11 @@ pub(crate) fn value_text(secret: &Secret) -> Result<&str, &'static str> {
 
 /// A line of an env file that cannot be read. It says nothing of what stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BadLine {
+pub struct BadLine {
     /// From 1.
-    pub(crate) line: usize,
-    pub(crate) what: &'static str,
+    pub line: usize,
+    /// What is wrong with the line, as a sentence fragment.
+    pub what: &'static str,
 }
 
 /// The variables of an env file: lines `KEY=VALUE`, with `export ` before them if wished, empty
@@ -89,7 +90,7 @@ pub(crate) struct BadLine {
 ///
 /// A value in single quotes is taken as it stands, one in double quotes with `\n`, `\t`, `\r`, `\"`, `\\` and
 /// `\$` replaced, one without quotes up to ` #`. Nothing is substituted. Of two equal keys the later one counts.
-pub(crate) fn parse_env_file(content: &[u8]) -> Result<BTreeMap<EnvName, String>, BadLine> {
+pub fn parse_env_file(content: &[u8]) -> Result<BTreeMap<EnvName, String>, BadLine> {
     let mut found = BTreeMap::new();
     let content = content.strip_prefix("\u{feff}".as_bytes()).unwrap_or(content);
     for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {

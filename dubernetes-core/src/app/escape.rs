@@ -7,12 +7,12 @@ use crate::error::is_unsafe;
 const MAX_SHOWN: usize = 80;
 
 /// `text` between backticks, as [`shown`].
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("`{}`", shown(text))
 }
 
 /// `text`, cut at 80 characters and with every hidden character escaped.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let mut out = String::new();
     for (index, c) in text.chars().enumerate() {
         if index == MAX_SHOWN {
@@ -25,7 +25,7 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// One character, escaped if it is hidden.
-pub(crate) fn push_visible(out: &mut String, c: char) {
+pub fn push_visible(out: &mut String, c: char) {
     match c {
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
@@ -38,7 +38,7 @@ pub(crate) fn push_visible(out: &mut String, c: char) {
 
 /// Whether a reader cannot see the character, or would take it for another one: controls,
 /// bidirectional and zero-width characters, and every space but the usual one.
-pub(crate) fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     is_unsafe(c)
         || (c.is_whitespace() && c != ' ')
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{206a}'..='\u{206f}')

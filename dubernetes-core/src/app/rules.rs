@@ -5,7 +5,7 @@
 
 mod contents;
 
-pub(crate) use contents::{MAX_ENV_FILES, contents, env_files, files};
+pub use contents::{MAX_ENV_FILES, contents, env_files, files};
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub const MAX_ENV_VALUE_BYTES: usize = 32 << 10;
 /// The longest `env` with all its names and values, in bytes.
 pub const MAX_ENV_BYTES: usize = 256 << 10;
 /// The largest number of entries in `command`, `args`, `labels`, `volumes` and `access.host`.
-pub(crate) const MAX_LIST: usize = 256;
+pub const MAX_LIST: usize = 256;
 
 /// A rule that a specification breaks, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +37,11 @@ pub struct Problem {
 
 /// A [`Problem`], and the entry that it stands against where there are two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) problem: Problem,
-    pub(crate) first: Option<String>,
+pub struct Violation {
+    /// What is wrong, and where.
+    pub problem: Problem,
+    /// Path of the earlier value that this one collides with.
+    pub first: Option<String>,
 }
 
 impl Violation {
@@ -60,7 +62,7 @@ impl Violation {
 }
 
 /// The sentence for a number of replicas above [`MAX_REPLICAS`].
-pub(crate) fn too_many_replicas(found: &str) -> Violation {
+pub fn too_many_replicas(found: &str) -> Violation {
     let message = format!("`replicas` is at most {MAX_REPLICAS}, not {found}");
     Violation::new("replicas", message).hint(
         "one machine's network bridge holds about 1000 ports, and a replica costs about 13 MB",
@@ -68,7 +70,7 @@ pub(crate) fn too_many_replicas(found: &str) -> Violation {
 }
 
 /// The sentence for a port that no socket has.
-pub(crate) fn no_port(found: &str) -> Violation {
+pub fn no_port(found: &str) -> Violation {
     Violation::new("port", format!("`port` is a number from 1 to 65535, not {found}"))
 }
 
@@ -102,7 +104,7 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
 }
 
 /// The rules for the hosts of one app.
-pub(crate) fn hosts(access: &Access, found: &mut Vec<Violation>) {
+pub fn hosts(access: &Access, found: &mut Vec<Violation>) {
     if access.hosts.is_empty() || access.hosts.len() > MAX_LIST {
         found.push(Violation::new(
             "access.host",
@@ -129,7 +131,7 @@ pub(crate) fn hosts(access: &Access, found: &mut Vec<Violation>) {
 }
 
 /// The rules for `command` and `args`.
-pub(crate) fn argv(key: &str, words: &[String], found: &mut Vec<Violation>) {
+pub fn argv(key: &str, words: &[String], found: &mut Vec<Violation>) {
     if words.len() > MAX_LIST {
         found.push(Violation::new(
             key,
@@ -148,7 +150,7 @@ pub(crate) fn argv(key: &str, words: &[String], found: &mut Vec<Violation>) {
 const NO_NUL: &str = "no program can be given that character: leave it out";
 
 /// The rules for environment variables that are written out.
-pub(crate) fn env(env: &BTreeMap<EnvName, EnvValue>, found: &mut Vec<Violation>) {
+pub fn env(env: &BTreeMap<EnvName, EnvValue>, found: &mut Vec<Violation>) {
     if env.len() > MAX_ENV_ENTRIES {
         found.push(Violation::new(
             "env",
@@ -183,7 +185,7 @@ pub(crate) fn env(env: &BTreeMap<EnvName, EnvValue>, found: &mut Vec<Violation>)
 const LARGE_ENV: &str = "put large values into a file, and mount its folder with `volumes`";
 
 /// The rules for the user's own labels.
-pub(crate) fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Violation>) {
+pub fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Violation>) {
     if labels.len() > MAX_LIST {
         found.push(Violation::new(
             "labels",
@@ -221,7 +223,7 @@ pub(crate) fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Violatio
 }
 
 /// The rules for the list of volumes.
-pub(crate) fn volumes(volumes: &[Volume], found: &mut Vec<Violation>) {
+pub fn volumes(volumes: &[Volume], found: &mut Vec<Violation>) {
     if volumes.len() > MAX_LIST {
         found.push(Violation::new(
             "volumes",
@@ -249,7 +251,7 @@ pub(crate) fn volumes(volumes: &[Volume], found: &mut Vec<Violation>) {
 }
 
 /// The rules for `health`.
-pub(crate) fn health(health: &Health, found: &mut Vec<Violation>) {
+pub fn health(health: &Health, found: &mut Vec<Violation>) {
     if health.port == Some(0) {
         found.push(Violation::new(
             "health.port",
@@ -302,12 +304,12 @@ pub(crate) fn health(health: &Health, found: &mut Vec<Violation>) {
 }
 
 /// The sentence for a number of answers that is out of range.
-pub(crate) fn count_range(path: &str, found: &str) -> String {
+pub fn count_range(path: &str, found: &str) -> String {
     format!("`{path}` is a number from 1 to {}, not {found}", Health::MAX_COUNT)
 }
 
 /// The rules for `rollout`.
-pub(crate) fn rollout(rollout: &Rollout, found: &mut Vec<Violation>) {
+pub fn rollout(rollout: &Rollout, found: &mut Vec<Violation>) {
     match (rollout.order, rollout.max_surge) {
         (Some(Order::StopFirst), Some(surge)) if !surge.is_none() => {
             found.push(
@@ -336,7 +338,7 @@ pub(crate) fn rollout(rollout: &Rollout, found: &mut Vec<Violation>) {
 }
 
 /// The sentence for a number of kept revisions that is out of range.
-pub(crate) fn history_range(found: &str) -> Violation {
+pub fn history_range(found: &str) -> Violation {
     let most = Rollout::MAX_HISTORY;
     Violation::new(
         "rollout.history",
@@ -345,7 +347,7 @@ pub(crate) fn history_range(found: &str) -> Violation {
 }
 
 /// The rules for `pre_deploy`.
-pub(crate) fn pre_deploy(pre_deploy: &PreDeploy, found: &mut Vec<Violation>) {
+pub fn pre_deploy(pre_deploy: &PreDeploy, found: &mut Vec<Violation>) {
     command("pre_deploy.command", &pre_deploy.command, found);
 }
 

@@ -248,11 +248,6 @@ impl<'a> PredictedState<'a> {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn into_observed(self) -> ObservedState {
-        self.observed
-    }
-
     fn create(&mut self, plan: &ReplicaPlan) {
         self.observed.replicas.push(ObservedReplica {
             id: ContainerId(format!("predicted:{}", plan.request.name)),

@@ -147,7 +147,7 @@ pub(super) fn last_end(
 
 /// How a process ended, as a sentence fragment. The engine's init and every shell end with 126
 /// and 127 where a command cannot be run.
-pub(crate) fn exit(code: i64, ran: SignedDuration) -> String {
+pub fn exit(code: i64, ran: SignedDuration) -> String {
     let ran = span(ran);
     match code {
         126 => format!("the command cannot be run: exit code 126 after {ran}"),
@@ -157,7 +157,7 @@ pub(crate) fn exit(code: i64, ran: SignedDuration) -> String {
 }
 
 /// A span for people: tenths of seconds below ten seconds, then whole units.
-pub(crate) fn span(span: SignedDuration) -> String {
+pub fn span(span: SignedDuration) -> String {
     let millis = span.as_millis().max(0);
     match millis {
         0..10_000 => format!("{}.{}s", millis / 1000, millis % 1000 / 100),

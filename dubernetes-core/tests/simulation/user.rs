@@ -10,7 +10,7 @@ use dubernetes_core::store::{
     Existing, PutApp, PutDecision, RolloutAction, RolloutCommand, StoreError, Tombstone,
     decide_put, decide_rollout_command,
 };
-use dubernetes_core::testing::build::{app, app_name, worker};
+use dubernetes_testkit::build::{app, app_name, worker};
 
 impl World {
     /// Applies, scales, updates or deletes one of three apps, or wishes something of it; often

@@ -12,8 +12,8 @@ use dubernetes_core::plan::{Action, OperationKey, Phase, Plan, ReplicaPlan, Roll
 use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{
-    DesiredState, Drain, CallFailure, FailureKind, ObservedPreDeploy, ObservedReplica, ObservedState,
-    Readiness,
+    CallFailure, DesiredState, Drain, FailureKind, ObservedPreDeploy, ObservedReplica,
+    ObservedState, Readiness,
 };
 use dubernetes_core::store::{
     Outcome, Revision, RevisionFailure, RolloutUpdate, apply_rollout_update,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use dubernetes_core::app::{InstanceName, Resources};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{ContainerId, ContainerRequest, ContainerRuntime as _, Network};
-use dubernetes_core::testing::gate::engine_or_skip;
 use dubernetes_docker::DockerRuntime;
+use dubernetes_testkit::gate::engine_or_skip;
 
 use super::image;
 

@@ -12,9 +12,9 @@ use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerState, ExecOutput, ExecRequest, ExecSession,
     FileEntry, ImageId, Network, ProbeAnswer, RuntimeError,
 };
-use dubernetes_core::testing::MockContainerRuntime;
 use dubernetes_nginx::config::ROOT;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
+use dubernetes_testkit::MockContainerRuntime;
 use futures_util::{StreamExt as _, stream};
 
 pub(crate) fn table(routes: &[Route]) -> RouteTable {

@@ -7,13 +7,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dubernetes_controller::{Adapters, Controller, Options};
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::clock::Clock as _;
-use dubernetes_core::controller::{Adapters, Controller, Options};
-use dubernetes_core::manifest::{self, Source};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{PutApp, Store as _};
-use dubernetes_core::testing::{Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
+use dubernetes_manifest::Source;
+use dubernetes_testkit::{Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 use tokio_util::sync::CancellationToken;
 
 // Time is virtual: what would take seconds on an engine takes none here.
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let running = tokio::spawn(controller.run(stop.clone()));
 
     let file = Source::read("app.yaml", &include_bytes!("../../whoami/app.yaml")[..])?;
-    let app = manifest::parse(&[file])?.apps.swap_remove(0).spec;
+    let app = dubernetes_manifest::parse(&[file])?.apps.swap_remove(0).spec;
     let name = app.name.clone();
     let put = PutApp::new(app, clock.now());
     println!("{name} is {}", store.put(put).await?.change.as_str());

@@ -17,11 +17,11 @@ use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerRuntime, Network, Probe, ProbeAnswer, ProbeTarget,
     exec_to_end,
 };
-use dubernetes_core::testing::contract::ingress::World;
-use dubernetes_core::testing::gate::engine_or_skip;
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
 use dubernetes_nginx::{NginxConfig, NginxIngress};
+use dubernetes_testkit::contract::ingress::World;
+use dubernetes_testkit::gate::engine_or_skip;
 use dubernetes_tests::port::Port;
 use dubernetes_tests::websocket::WebSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

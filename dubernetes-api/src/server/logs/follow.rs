@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use dubernetes_core::controller::Snapshot;
+use dubernetes_controller::Snapshot;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRuntime, LogLine as RuntimeLine, LogOptions, RuntimeError,
 };

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use dubernetes_api::wire::Revision;
 use dubernetes_core::error::{is_unsafe, one_line};
-use dubernetes_core::manifest::to_yaml;
+use dubernetes_manifest::to_yaml;
 use jiff::Timestamp;
 
 use crate::args::{Format, HistoryArgs};

@@ -13,10 +13,10 @@ use crate::app::{
 };
 
 /// The largest number of entries in `env_file`.
-pub(crate) const MAX_ENV_FILES: usize = 16;
+pub const MAX_ENV_FILES: usize = 16;
 
 /// The rules for `env_file`.
-pub(crate) fn env_files(files: &[FileRef], found: &mut Vec<Violation>) {
+pub fn env_files(files: &[FileRef], found: &mut Vec<Violation>) {
     if files.len() > MAX_ENV_FILES {
         let message =
             format!("`env_file` has at most {MAX_ENV_FILES} entries, not {}", files.len());
@@ -25,7 +25,7 @@ pub(crate) fn env_files(files: &[FileRef], found: &mut Vec<Violation>) {
 }
 
 /// The rules for `files`, beside the volumes.
-pub(crate) fn files(
+pub fn files(
     files: &BTreeMap<FileTarget, ConfigFile>,
     volumes: &[Volume],
     found: &mut Vec<Violation>,
@@ -46,7 +46,7 @@ pub(crate) fn files(
 }
 
 /// The rules for contents, as far as they are known.
-pub(crate) fn contents(spec: &AppSpec, found: &mut Vec<Violation>) {
+pub fn contents(spec: &AppSpec, found: &mut Vec<Violation>) {
     let before = found.len();
     let mut total = 0;
     for (keys, reference) in spec.references() {

@@ -1,0 +1,526 @@
+//! The controller on fakes and virtual time: what an app lives through.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use dubernetes_core::app::{Access, HostName, ImageRef, RoutePath, Volume};
+use dubernetes_core::event::EventKind;
+use dubernetes_core::plan::{Phase, PodState};
+use dubernetes_core::store::{EventQuery, Store as _};
+use dubernetes_testkit::build::{TestOrchestrator, app, app_name, worker};
+use dubernetes_testkit::{Answer, Behaviour};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const NOTHING: [String; 0] = [];
+
+async fn ready(orchestrator: &TestOrchestrator, image: &str, replicas: u16) {
+    orchestrator.runtime.add_image(image, Behaviour::default());
+    orchestrator.apply(&app("web", image, replicas)).await.unwrap();
+    orchestrator.until_ready("web").await;
+}
+
+fn names(orchestrator: &TestOrchestrator) -> Vec<String> {
+    orchestrator.runtime.containers().into_iter().map(|c| c.name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_applied_app_is_created_started_and_routed() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 3).await;
+    assert_eq!(
+        names(&orchestrator),
+        [
+            "dubernetes.default.web-1.r1",
+            "dubernetes.default.web-2.r1",
+            "dubernetes.default.web-3.r1"
+        ]
+    );
+    let mut pods: Vec<_> = (0..3).map(|_| orchestrator.ingress.request("web.local", "/")).collect();
+    pods.sort_by_key(|answer| format!("{answer:?}"));
+    pods.dedup();
+    assert_eq!(pods.len(), 3, "three requests reach three replicas: {pods:?}");
+    assert_eq!(orchestrator.ingress.request("other.local", "/"), Answer::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_converged_app_causes_no_call_that_changes_anything() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.runtime.take_journal();
+    let tables = orchestrator.ingress.applied().len();
+    let put = orchestrator.apply(&app("web", "web:1", 3)).await.unwrap();
+    assert_eq!(put.change.as_str(), "unchanged");
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(orchestrator.runtime.take_journal(), NOTHING);
+    assert_eq!(orchestrator.ingress.applied().len(), tables);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_replica_is_replaced_at_once_and_no_other_is_touched() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 3).await;
+    let before = orchestrator.runtime.containers();
+    orchestrator.runtime.kill("dubernetes.default.web-2.r1", 137);
+    orchestrator.until_ready("web").await;
+    orchestrator
+        .until("the killed one is gone", MINUTE, |seen| {
+            seen.observed
+                .replicas
+                .iter()
+                .filter(|r| r.labels.ordinal == 2)
+                .all(|r| r.labels.restarts == 1)
+        })
+        .await;
+    let after = orchestrator.runtime.containers();
+    assert_eq!(after[0], before[0]);
+    assert_eq!(after[2], before[2]);
+    assert_eq!(after[1].name, "dubernetes.default.web-2.r1.1");
+    let events = orchestrator
+        .store
+        .events(&EventQuery { limit: 100, ..EventQuery::default() })
+        .await
+        .unwrap();
+    let exited = events.iter().find(|e| e.reason == "Exited").expect("its end is recorded");
+    assert_eq!((exited.kind, exited.pod.as_deref()), (EventKind::Warning, Some("web-2")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_replica_is_made_anew() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.runtime.vanish("dubernetes.default.web-1.r1");
+    orchestrator
+        .until("two are there again", MINUTE, |seen| {
+            seen.observed.replicas.iter().filter(|r| r.is_running()).count() == 2
+                && seen.plan.statuses[&app_name("web")].phase == Phase::Ready
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_backs_off_and_leaves_its_neighbour_alone() {
+    let orchestrator = TestOrchestrator::start();
+    orchestrator.runtime.add_image("bad:1", Behaviour::exits(Duration::from_millis(10), 1));
+    orchestrator.apply(&worker("bad", "bad:1", 1)).await.unwrap();
+    ready(&orchestrator, "web:1", 1).await;
+    tokio::time::sleep(5 * MINUTE).await;
+    let starts = orchestrator
+        .runtime
+        .take_journal()
+        .iter()
+        .filter(|c| c.starts_with("start") && c.contains("bad"))
+        .count();
+    assert!((8..=10).contains(&starts), "0, 0, 1, 3, 7 … 255 s are ten starts, not {starts}");
+    let seen = orchestrator.controller.snapshot();
+    let status = &seen.plan.statuses[&app_name("bad")];
+    assert_eq!((status.phase, status.pods[0].state), (Phase::Failed, PodState::BackOff));
+    assert!(status.message.contains("exit code 1"), "{}", status.message);
+    assert_eq!(names(&orchestrator).len(), 2, "a crash loop leaves nothing lying about");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_replaces_one_at_a_time_and_never_falls_below_the_wanted_number() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.runtime.add_image("web:2", Behaviour::default());
+    orchestrator.apply(&app("web", "web:2", 3)).await.unwrap();
+    let mut snapshots = orchestrator.controller.snapshots();
+    loop {
+        let seen = std::sync::Arc::clone(&snapshots.borrow_and_update());
+        let status = &seen.plan.statuses[&app_name("web")];
+        assert!(status.ready >= 3, "{}", seen.plan);
+        let live = seen.observed.replicas.iter().filter(|r| r.is_running()).count();
+        assert!(live <= 4, "{}", seen.plan);
+        if status.revision == 2 && status.phase == Phase::Ready {
+            break;
+        }
+        tokio::time::timeout(MINUTE, snapshots.changed()).await.unwrap().unwrap();
+    }
+    assert!(
+        names(&orchestrator).iter().all(|name| name.ends_with(".r2")),
+        "{:?}",
+        names(&orchestrator)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_replica_is_not_stopped_before_its_requests_end() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 1).await;
+    let address = orchestrator.controller.snapshot().observed.replicas[0].labels.address;
+    orchestrator.ingress.set_busy(address, true);
+    orchestrator.runtime.add_image("web:2", Behaviour::default());
+    orchestrator.apply(&app("web", "web:2", 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(names(&orchestrator).contains(&"dubernetes.default.web-1.r1".to_owned()));
+    orchestrator.ingress.set_busy(address, false);
+    orchestrator.until_ready("web").await;
+    assert_eq!(names(&orchestrator), ["dubernetes.default.web-2.r2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_ends_at_its_limit() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 1).await;
+    orchestrator
+        .ingress
+        .set_busy(orchestrator.controller.snapshot().observed.replicas[0].labels.address, true);
+    orchestrator.runtime.add_image("web:2", Behaviour::default());
+    orchestrator.apply(&app("web", "web:2", 1)).await.unwrap();
+    orchestrator.until_ready("web").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_image_leaves_the_old_replicas_and_the_other_apps_serving() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    let before = orchestrator.runtime.containers();
+    orchestrator.apply(&app("web", "missing:1", 2)).await.unwrap();
+    tokio::time::sleep(5 * MINUTE).await;
+    assert_eq!(orchestrator.runtime.containers(), before);
+    let seen = orchestrator.controller.snapshot();
+    let status = &seen.plan.statuses[&app_name("web")];
+    // The first revision was complete as soon as it was ready, so there is one to go back to.
+    assert_eq!((status.phase, status.ready, status.updated), (Phase::Ready, 2, 2));
+    assert!(status.message.contains("missing:1"), "{}", status.message);
+    // An old replica that dies meanwhile is restarted as what it was.
+    orchestrator.runtime.kill("dubernetes.default.web-1.r1", 1);
+    orchestrator
+        .until("both old ones serve again", MINUTE, |seen| {
+            seen.plan.routes.routes[0].endpoints.len() == 2
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_never_gets_ready_stops_at_the_surge() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.runtime.add_image(
+        "web:2",
+        Behaviour { ready_after: None, ..Behaviour::exits(Duration::from_millis(200), 3) },
+    );
+    orchestrator.apply(&app("web", "web:2", 3)).await.unwrap();
+    tokio::time::sleep(5 * MINUTE).await;
+    assert!(names(&orchestrator).len() <= 4, "{:?}", names(&orchestrator));
+    assert_eq!(orchestrator.controller.snapshot().plan.statuses[&app_name("web")].ready, 3);
+    // Going back needs no new container.
+    orchestrator.apply(&app("web", "web:1", 3)).await.unwrap();
+    orchestrator.until_ready("web").await;
+    assert!(names(&orchestrator).iter().all(|n| n.ends_with("r1")), "{:?}", names(&orchestrator));
+}
+
+#[tokio::test(start_paused = true)]
+async fn scaling_to_zero_and_back_answers_503_in_between() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.apply(&app("web", "web:1", 0)).await.unwrap();
+    orchestrator.until_ready("web").await;
+    assert_eq!(names(&orchestrator), NOTHING);
+    assert_eq!(orchestrator.ingress.request("web.local", "/"), Answer::Unavailable);
+    orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
+    orchestrator.until_ready("web").await;
+    assert_eq!(names(&orchestrator).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scaling_down_keeps_the_lowest_ordinals() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 5).await;
+    orchestrator.apply(&app("web", "web:1", 1)).await.unwrap();
+    orchestrator.until_ready("web").await;
+    assert_eq!(names(&orchestrator), ["dubernetes.default.web-1.r1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_removes_everything_and_the_name_can_be_used_again_at_once() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 3).await;
+    let old = orchestrator.runtime.containers();
+    orchestrator.store.delete(&app_name("web"), jiff::Timestamp::UNIX_EPOCH).await.unwrap();
+    orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
+    orchestrator.until_ready("web").await;
+    let new = orchestrator.runtime.containers();
+    assert_eq!(new.len(), 2);
+    assert!(new.iter().all(|c| old.iter().all(|o| o.id != c.id)), "nothing is inherited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn delete_in_the_middle_of_a_create_leaves_nothing() {
+    for delay in 0..40 {
+        let orchestrator = TestOrchestrator::start();
+        orchestrator.runtime.add_image("web:1", Behaviour::default());
+        orchestrator.apply(&app("web", "web:1", 3)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(delay * 5)).await;
+        orchestrator
+            .store
+            .delete(&app_name("web"), dubernetes_core::clock::Clock::now(&orchestrator.clock))
+            .await
+            .unwrap();
+        orchestrator
+            .until("the tombstone is gone", 10 * MINUTE, |seen| {
+                seen.passes > 0
+                    && seen.desired.tombstones.is_empty()
+                    && seen.desired.apps.is_empty()
+            })
+            .await;
+        assert_eq!(names(&orchestrator), NOTHING, "after {delay} steps");
+        let answer = orchestrator.ingress.request("web.local", "/");
+        assert!(matches!(answer, Answer::NotFound | Answer::Refused), "{answer:?}");
+        orchestrator.stop();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_orchestrator_adopts_what_runs() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 3).await;
+    let before = orchestrator.runtime.containers();
+    orchestrator.runtime.take_journal();
+    let tables = orchestrator.ingress.applied().len();
+    let orchestrator = orchestrator.restart();
+    orchestrator.until_ready("web").await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(orchestrator.runtime.containers(), before);
+    assert_eq!(orchestrator.runtime.take_journal(), NOTHING);
+    assert_eq!(
+        orchestrator.ingress.applied().len(),
+        tables,
+        "no route is dropped while nothing is probed"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orchestrator_that_dies_at_any_moment_of_a_rollout_is_continued() {
+    for step in 0..60 {
+        let orchestrator = TestOrchestrator::start();
+        ready(&orchestrator, "web:1", 2).await;
+        orchestrator.runtime.add_image("web:2", Behaviour::default());
+        orchestrator.apply(&app("web", "web:2", 2)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(step * 17)).await;
+        let orchestrator = orchestrator.restart();
+        orchestrator.until_ready("web").await;
+        let names = names(&orchestrator);
+        assert!(names.len() == 2 && names.iter().all(|n| n.ends_with(".r2")), "{names:?}");
+        orchestrator.stop();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_is_no_reason_to_do_anything() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    let before = orchestrator.runtime.containers();
+    orchestrator.runtime.set_away(true);
+    orchestrator.controller.wake();
+    let seen = orchestrator
+        .until("the engine is seen to be away", MINUTE, |seen| {
+            seen.plan.statuses[&app_name("web")].pods.iter().all(|p| p.state == PodState::Unknown)
+        })
+        .await;
+    assert_eq!(seen.plan.actions, []);
+    tokio::time::sleep(10 * MINUTE).await;
+    orchestrator.runtime.set_away(false);
+    orchestrator.until_ready("web").await;
+    assert_eq!(orchestrator.runtime.containers(), before);
+    assert!(matches!(orchestrator.ingress.request("web.local", "/"), Answer::Endpoint(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn containers_that_the_store_does_not_know_are_reported_and_left_alone() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    let before = orchestrator.runtime.containers();
+    orchestrator.stop();
+    let orchestrator = TestOrchestrator::start_on(
+        orchestrator.runtime.clone(),
+        Default::default(),
+        orchestrator.ingress.clone(),
+        orchestrator.clock,
+    );
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(orchestrator.runtime.containers(), before);
+    assert_eq!(orchestrator.controller.snapshot().plan.blocked.len(), 1);
+    // Applying the file takes them over.
+    orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
+    orchestrator.until_ready("web").await;
+    assert_eq!(orchestrator.runtime.containers(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_writer_stops_before_its_successor_starts() {
+    let orchestrator = TestOrchestrator::start();
+    orchestrator.runtime.add_image("db:1", Behaviour::default());
+    let mut db = worker("db", "db:1", 1);
+    db.volumes = vec![Volume::parse("data:/var/lib/db").unwrap()];
+    orchestrator.apply(&db).await.unwrap();
+    orchestrator.until_ready("db").await;
+    orchestrator.runtime.add_image("db:2", Behaviour::default());
+    db.image = ImageRef::parse("db:2").unwrap();
+    orchestrator.apply(&db).await.unwrap();
+    let mut snapshots = orchestrator.controller.snapshots();
+    while orchestrator.controller.snapshot().plan.statuses[&app_name("db")].phase != Phase::Ready
+        || orchestrator.controller.snapshot().plan.statuses[&app_name("db")].revision != 2
+    {
+        let seen = std::sync::Arc::clone(&snapshots.borrow_and_update());
+        assert!(seen.observed.replicas.iter().filter(|r| r.is_running()).count() <= 1);
+        tokio::time::timeout(MINUTE, snapshots.changed()).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_calls_are_tried_again_and_leave_no_copies() {
+    for operation in ["create", "start", "stop", "remove", "list", "ensure image", "network"] {
+        let orchestrator = TestOrchestrator::start();
+        orchestrator.runtime.fail(operation, 3);
+        ready(&orchestrator, "web:1", 2).await;
+        orchestrator.runtime.fail(operation, 3);
+        orchestrator.runtime.add_image("web:2", Behaviour::default());
+        orchestrator.apply(&app("web", "web:2", 2)).await.unwrap();
+        orchestrator.until_ready("web").await;
+        assert_eq!(
+            names(&orchestrator).len(),
+            2,
+            "after failures of {operation}: {:?}",
+            names(&orchestrator)
+        );
+        orchestrator.stop();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_with_a_bug_fails_is_told_and_tried_again() {
+    let orchestrator = TestOrchestrator::start();
+    orchestrator.runtime.add_image("web:1", Behaviour::default());
+    orchestrator.runtime.panic("create");
+    orchestrator.runtime.panic("probe");
+    orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
+    orchestrator.until_ready("web").await;
+    let events = orchestrator
+        .store
+        .events(&EventQuery { limit: 100, ..EventQuery::default() })
+        .await
+        .unwrap();
+    let failed = events.iter().find(|event| event.reason == "CreateFailed").unwrap();
+    assert_eq!(failed.message, "bug: it was told to panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_replica_is_replaced_without_a_gap() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    let first = orchestrator.runtime.named("dubernetes.default.web-1.r1").id;
+    orchestrator.controller.evict(first.clone());
+    orchestrator
+        .until("the evicted one is gone", MINUTE, |seen| {
+            assert!(seen.plan.statuses[&app_name("web")].ready >= 2);
+            seen.observed.replicas.iter().all(|r| r.id != first)
+        })
+        .await;
+    orchestrator.until_ready("web").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_fails_is_named_and_its_return_is_enough() {
+    let orchestrator = TestOrchestrator::start();
+    orchestrator.ingress.set_failing(Some("no room"));
+    orchestrator.runtime.add_image("web:1", Behaviour::default());
+    orchestrator.apply(&app("web", "web:1", 1)).await.unwrap();
+    tokio::time::sleep(MINUTE).await;
+    let seen = orchestrator.controller.snapshot();
+    let status = &seen.plan.statuses[&app_name("web")];
+    assert_ne!(status.phase, Phase::Ready);
+    assert!(status.message.contains("no room"), "{}", status.message);
+    orchestrator.ingress.set_failing(None);
+    orchestrator.until_ready("web").await;
+    orchestrator.ingress.kill();
+    orchestrator.until_ready("web").await;
+    tokio::time::sleep(MINUTE).await;
+    assert!(matches!(orchestrator.ingress.request("web.local", "/"), Answer::Endpoint(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_configuration_of_a_quiet_proxy_is_put_back_and_told() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 1).await;
+    tokio::time::sleep(MINUTE).await;
+    orchestrator.ingress.damage();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let events = orchestrator
+        .store
+        .events(&EventQuery { limit: 100, ..EventQuery::default() })
+        .await
+        .unwrap();
+    let mended = events.iter().filter(|event| event.reason == "IngressMended");
+    assert_eq!(mended.map(|event| event.count).collect::<Vec<_>>(), [1], "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tear_down_leaves_nothing() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.controller.teardown().await.unwrap();
+    assert_eq!(names(&orchestrator), NOTHING);
+    assert_eq!(orchestrator.ingress.request("web.local", "/"), Answer::Refused);
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(names(&orchestrator), NOTHING);
+    ready(&orchestrator, "web:1", 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_left_the_routes_is_not_used_again_for_a_while() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 1).await;
+    let mut used = std::collections::BTreeSet::new();
+    for n in 0..20 {
+        let address = orchestrator.controller.snapshot().observed.replicas[0].labels.address;
+        assert!(used.insert(address), "{address} is used again after {n} rollouts");
+        let image = format!("web:{}", n + 2);
+        ready(&orchestrator, &image, 1).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn constant_change_reloads_once_a_second_and_the_last_state_wins() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    let slow = Behaviour { ready_after: Some(Duration::from_secs(3)), ..Behaviour::default() };
+    orchestrator.runtime.add_image("api:1", slow);
+    orchestrator.apply(&app("api", "api:1", 1)).await.unwrap();
+    orchestrator.until_ready("api").await;
+    tokio::time::sleep(MINUTE).await;
+    let before = orchestrator.ingress.applied().len();
+
+    // 200 changes in 10 s: each moves the app to another host, and none is worth a second reload.
+    let moved = |number: u32| {
+        let mut spec = app("web", "web:1", 2);
+        let host = HostName::parse(&format!("web-{number}.local")).unwrap();
+        spec.access = Some(Access { hosts: vec![host], path: RoutePath::default() });
+        spec
+    };
+    for number in 0..200 {
+        orchestrator.apply(&moved(number)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if number == 0 {
+            assert_eq!(
+                orchestrator.ingress.applied().len(),
+                before + 1,
+                "after quiet it is served at once"
+            );
+        }
+        if number == 100 {
+            orchestrator.runtime.kill("dubernetes.default.api-1.r1", 137);
+            tokio::time::sleep(Duration::from_millis(1050)).await;
+            let table = orchestrator.ingress.applied().pop().unwrap();
+            let api = table.routes.iter().find(|route| route.app.as_str() == "api").unwrap();
+            assert!(api.endpoints.is_empty(), "a dead one leaves within a second: {api:?}");
+        }
+    }
+    let during = orchestrator.ingress.applied().len() - before;
+    assert!((10..=13).contains(&during), "{during} reloads in 11 s");
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+    let answer = orchestrator.ingress.request("web-199.local", "/");
+    assert!(matches!(answer, Answer::Endpoint(_)), "{answer:?}");
+    assert_eq!(orchestrator.ingress.request("web-198.local", "/"), Answer::NotFound);
+}

@@ -1,0 +1,94 @@
+//! The forecast of ordinary changes.
+
+use dubernetes_core::app::AppSpec;
+use dubernetes_core::forecast::{Forecast, Step, forecast};
+use dubernetes_core::state::{DesiredState, ObservedState};
+use dubernetes_core::store::StoredApp;
+use dubernetes_testkit::build::{app, app_name};
+use dubernetes_testkit::notation;
+use jiff::Timestamp;
+
+fn desired(spec: AppSpec, revision: u64) -> DesiredState {
+    let first = StoredApp::first(spec, Timestamp::UNIX_EPOCH);
+    let stored = StoredApp { generation: revision, revision, ..first };
+    let apps = [(stored.spec.name.clone(), stored)].into();
+    DesiredState { apps, ..DesiredState::default() }
+}
+
+fn text(forecast: &Forecast) -> Vec<String> {
+    let pod = |step: &Step| step.pod.clone().unwrap_or_default();
+    forecast.steps.iter().map(|s| format!("{} {} {}", s.action, pod(s), s.ready)).collect()
+}
+
+#[test]
+fn a_first_apply_goes_from_nothing_to_ready() {
+    let desired = desired(app("web", "web:1", 2), 1);
+    let forecast =
+        forecast(&desired, &ObservedState::default(), &app_name("web"), Timestamp::UNIX_EPOCH);
+    assert!(forecast.converges, "{forecast:#?}");
+    assert_eq!((forecast.fewest_ready, forecast.most_live), (0, 2));
+    let last = forecast.steps.last().unwrap();
+    assert_eq!((last.action.as_str(), last.ready), ("route", 2));
+}
+
+#[test]
+fn update_keeps_all_replicas_ready_and_has_one_more() {
+    let scenario = notation::parse(
+        "network
+         app web rev=2 replicas=3 host=web.local unpinned
+         web-1..3 rev=1 ready routed",
+    );
+    let scenario = scenario.expect("the scenario is valid");
+    let web = app_name("web");
+    let forecast = forecast(&scenario.desired, &scenario.observed, &web, scenario.now);
+    assert!(forecast.converges, "{forecast:#?}");
+    assert_eq!((forecast.fewest_ready, forecast.most_live), (3, 4), "{:#?}", text(&forecast));
+    let steps = text(&forecast);
+    assert_eq!(
+        steps[..10],
+        [
+            "pull  3",
+            "create web-4 3",
+            "start web-4 3",
+            "wait web-4 3",
+            "route  4",
+            "wait web-4 4",
+            "route  3",
+            "wait web-1 3",
+            "stop web-1 3",
+            "remove web-1 3",
+        ],
+        "{forecast:#?}"
+    );
+}
+
+#[test]
+fn other_apps_matter_only_by_their_routes() {
+    let mut both = desired(app("web", "web:1", 2), 1);
+    both.apps.extend(desired(app("api", "api:1", 2), 1).apps);
+    let (web, api, now) = (app_name("web"), app_name("api"), Timestamp::UNIX_EPOCH);
+    let alone = forecast(&desired(app("web", "web:1", 2), 1), &ObservedState::default(), &web, now);
+    assert_eq!(forecast(&both, &ObservedState::default(), &web, now), alone);
+
+    let host = both.apps[&api].spec.access.clone();
+    both.apps.get_mut(&web).expect("web is there").spec.access = host;
+    assert!(!forecast(&both, &ObservedState::default(), &web, now).converges);
+}
+
+/// The smallest network has room for 48 replicas.
+#[test]
+fn addresses_of_other_apps_are_taken() {
+    let full = |others: u32| {
+        let text = format!(
+            "network 10.0.0.0/25
+             app web rev=1 replicas=2 host=web.local progressing
+             app api rev=1 replicas={others}
+             api-1..{others} rev=1 ready"
+        );
+        let scenario = notation::parse(&text).expect("the scenario is valid");
+        let web = app_name("web");
+        forecast(&scenario.desired, &scenario.observed, &web, scenario.now)
+    };
+    assert!(!full(48).converges, "no address is left");
+    assert!(full(46).converges, "two are left");
+}

@@ -1,0 +1,114 @@
+//! Decisions made again, and what is kept of their input.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use dubernetes_core::app::EnvName;
+use dubernetes_core::reconcile;
+use dubernetes_core::replay::Decision;
+use dubernetes_core::store::{Outcome, Revision, RevisionCause, RevisionFailure, RevisionRollout};
+use dubernetes_testkit::build::app_name;
+use dubernetes_testkit::notation;
+
+fn decision(text: &str) -> Decision {
+    let given = notation::parse(text).unwrap();
+    let plan = reconcile(&given.desired, &given.observed, given.now).to_string();
+    let (desired, observed, at) = (given.desired, given.observed, given.now);
+    Decision { at, desired, observed, plan }
+}
+
+const ROLLOUT: &str = "
+    network
+    app web rev=2 replicas=2 host=web.local
+    web-1 rev=1 ready routed
+    web-2 rev=1 exited code=3 ran=1.0s ago=10s restarts=2
+    web-3 unready says=\"connection refused\" ready-until=4s
+    quarantined web says=\"no\"
+    acting ago=7s
+    gone-1 rev=1 draining=5s ready
+    tombstone gone ago=10s
+    under-way container web-3
+    failed create web-4 2 says=\"no space\" times=2 ago=1s
+";
+
+#[test]
+fn a_decision_survives_its_way_through_text() {
+    let decision = decision(ROLLOUT);
+    let text = serde_json::to_string(&decision).unwrap();
+    let read: Decision = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, decision);
+    assert_eq!(read.again().to_string(), decision.plan);
+}
+
+#[test]
+fn the_input_is_told_in_the_words_of_the_tests() {
+    let expected = "\
+acting ago=7.0s
+quarantined web says=\"no\"
+network 10.9.0.0/22
+ingress serving
+app web rev=2 gen=2 image=web:2 replicas=2 host=web.local port=80
+tombstone gone ago=10s
+";
+    let input = decision(ROLLOUT).input();
+    assert!(input.starts_with(expected), "{input}");
+    for line in [
+        "web-1 rev=1 ready ago=1m0s address=",
+        "exited code=3 ran=1.0s ago=10s restarts=2 streak=2 address=",
+        "says=\"connection refused\"",
+        "draining=5.0s",
+        " ready-until=4.0s",
+        "under-way container web-3 rev=2 restarts=0\n",
+        "failed create web-4 2 times=2 ago=1.0s says=\"no space\"\n",
+    ] {
+        assert!(input.contains(line), "{line}\n{input}");
+    }
+}
+
+/// Two revisions that differ in nothing but a secret: one of each runs.
+#[test]
+fn masking_hides_every_value_and_decides_the_same() {
+    let mut decision = decision(
+        "network
+         app web rev=2 replicas=2
+         web-1 rev=1 ready
+         web-2 rev=2 ready",
+    );
+    let name = app_name("web");
+    let stored = decision.desired.apps.get_mut(&name).unwrap();
+    stored.spec.image = "web:1".parse().unwrap();
+    let mut specs = [stored.spec.clone(), stored.spec.clone()];
+    for (spec, secret) in specs.iter_mut().zip(["hunter2", "hunter3"]) {
+        spec.env.insert(EnvName::parse("TOKEN").unwrap(), secret.into());
+    }
+    stored.spec = specs[1].clone();
+    let failure = RevisionFailure {
+        at: decision.at,
+        reason: "exit code 3".to_owned(),
+        pod: None,
+        log: vec!["my token is hunter2".to_owned()],
+    };
+    let rollout = RevisionRollout {
+        outcome: Outcome::Failed(Box::new(failure.clone())),
+        ..RevisionRollout::default()
+    };
+    stored.rollout.cause = RevisionCause::RollBack { from: 1, to: 1, failure: Box::new(failure) };
+    let old = Revision {
+        revision: 1,
+        spec: specs[0].clone(),
+        image_id: stored.image_id.clone(),
+        created_at: decision.at,
+        rollout,
+    };
+    decision.desired.revisions.insert(name, vec![old]);
+    for (replica, spec) in decision.observed.replicas.iter_mut().zip(&specs) {
+        replica.labels.spec_hash = dubernetes_core::identity::spec_hash(spec);
+    }
+    decision.plan = decision.again().to_string();
+    assert!(decision.plan.contains("web-"), "one of them is outdated: {}", decision.plan);
+    decision.mask_environment(|value| {
+        format!("masked {}", value.len() + usize::from(value.ends_with('3')))
+    });
+    let text = serde_json::to_string(&decision).unwrap();
+    assert!(text.contains("masked 8") && !text.contains("hunter"), "{text}");
+    assert_eq!(decision.again().to_string(), decision.plan);
+}

@@ -1,0 +1,478 @@
+//! What holds for every manifest: damaged ones are accepted or refused with a place, and every
+//! valid specification survives being written and read again.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::path::Path;
+
+use dubernetes_core::app::{
+    Access, AppName, AppSpec, Check, ConfigFile, Content, ContentHash, CountOrPercent, Cpu,
+    Duration, EnvName, EnvValue, FileMode, FilePath, FileRef, FileTarget, Health, HostName,
+    ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, PreDeploy, PullPolicy, Resources, Rollout,
+    RoutePath, Signal, Stop, UrlPath, Volume,
+};
+use dubernetes_manifest::{JsonError, Source};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+/// A change to the bytes of a file; positions are fractions of its length.
+#[derive(Debug, Clone)]
+enum Mutation {
+    Flip(f64, u8),
+    Delete(f64, usize),
+    Double(f64, usize),
+    Splice(f64, Vec<u8>),
+    Move(f64, f64, usize),
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let at = 0.0..1.0;
+    let snippets: Vec<&[u8]> = vec![
+        b"\t",
+        b"\0",
+        b"\r",
+        b"\n",
+        b"---\n",
+        b"...\n",
+        b"- ",
+        b": ",
+        b"? ",
+        b"&a ",
+        b"*a",
+        b"!!int ",
+        b"<<: ",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"\"",
+        b"'",
+        b"|\n",
+        b">-\n",
+        b"#",
+        b"%YAML 1.2\n",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"\xe2\x80\xae",
+        b"99999999999999999999",
+        b"-1",
+        b"0x10",
+        b"~",
+        b"null",
+        b"\\u0000",
+    ];
+    prop_oneof![
+        (at.clone(), any::<u8>()).prop_map(|(at, mask)| Mutation::Flip(at, mask)),
+        (at.clone(), 1..20_usize).prop_map(|(at, count)| Mutation::Delete(at, count)),
+        (at.clone(), 1..40_usize).prop_map(|(at, count)| Mutation::Double(at, count)),
+        (at.clone(), prop::sample::select(snippets))
+            .prop_map(|(at, text)| Mutation::Splice(at, text.to_vec())),
+        (at.clone(), at, 1..40_usize).prop_map(|(from, to, count)| Mutation::Move(from, to, count)),
+    ]
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "a fraction of a small length has no other way back to a position"
+)]
+fn position(bytes: &[u8], fraction: f64) -> usize {
+    (fraction * bytes.len() as f64) as usize
+}
+
+fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
+    let piece = |bytes: &[u8], at: usize, count: usize| at..(at + count).min(bytes.len());
+    match mutation {
+        Mutation::Flip(at, mask) => {
+            let at = position(bytes, *at);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= mask;
+            }
+        }
+        Mutation::Delete(at, count) => {
+            let at = position(bytes, *at);
+            bytes.drain(piece(bytes, at, *count));
+        }
+        Mutation::Double(at, count) => {
+            let at = position(bytes, *at);
+            let copy = bytes[piece(bytes, at, *count)].to_vec();
+            bytes.splice(at..at, copy);
+        }
+        Mutation::Splice(at, text) => {
+            let at = position(bytes, *at);
+            bytes.splice(at..at, text.iter().copied());
+        }
+        Mutation::Move(from, to, count) => {
+            let from = position(bytes, *from);
+            let moved: Vec<u8> = bytes.drain(piece(bytes, from, *count)).collect();
+            let to = position(bytes, *to);
+            bytes.splice(to..to, moved);
+        }
+    }
+}
+
+fn good_files() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/good");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Refused with places that exist, in words that can be printed, each with something to do.
+fn located(text: &[u8], problems: &dubernetes_manifest::Diagnostics) {
+    assert!(!problems.list.is_empty());
+    let breaks = text.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
+    for problem in &problems.list {
+        assert!((1..=breaks + 1).contains(&problem.line), "{problem:?}");
+        assert!((1..=text.len() + 1).contains(&problem.column), "{problem:?}");
+        assert!(!problem.message.is_empty() && problem.hint.is_some(), "{problem:?}");
+    }
+    let shown = problems.to_string();
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    let last = shown.lines().last().unwrap();
+    assert!(last.starts_with("error: ") && last.ends_with("; nothing was changed"), "{shown}");
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let special = vec![
+        "",
+        "~",
+        "null",
+        "no",
+        "true",
+        "1.10",
+        "0777",
+        "0x1f",
+        "- a",
+        "a: b",
+        "#c",
+        "a #c",
+        " a ",
+        "'",
+        "\"",
+        "\\",
+        "{}",
+        "[a]",
+        "!x",
+        "&x",
+        "*x",
+        "|",
+        ">",
+        "%",
+        "@",
+        "`",
+        "---",
+        "...",
+        "a\nb",
+        "a\n",
+        "\na",
+        "\n",
+        "  a\n b\n\n",
+        "\t",
+        "a\tb",
+        "a\r\nb",
+        "\u{1b}[0m",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "\u{202e}",
+        "=",
+        "<<",
+        "?",
+        ":",
+        "-",
+        ".inf",
+        "2026-11-22",
+        "1:30",
+        "a\\nb",
+    ];
+    prop_oneof![
+        prop::sample::select(special).prop_map(str::to_owned),
+        "[a-z ]{0,200}",
+        any::<String>().prop_map(|text| text.replace('\0', "")),
+    ]
+}
+
+fn parsed<T>(parse: impl Fn(&str) -> Result<T, String>, text: &str) -> T {
+    parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
+}
+
+fn name() -> impl Strategy<Value = AppName> {
+    "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?".prop_map(|text| parsed(AppName::parse, &text))
+}
+
+fn image() -> impl Strategy<Value = ImageRef> {
+    "([a-z]{1,4}\\.test(:5000)?/)?[a-z0-9]{1,5}([._/-][a-z0-9]{1,5}){0,2}(:[A-Za-z0-9_][A-Za-z0-9._-]{0,9})?"
+        .prop_map(|text| parsed(ImageRef::parse, &text))
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    let host = "[a-z0-9]([a-z0-9-]{0,5}[a-z0-9])?(\\.[a-z]{1,4}){0,2}\\.[a-z]{2}"
+        .prop_map(|text| parsed(HostName::parse, &text));
+    let path = "(/[A-Za-z0-9_~-]{1,5}){0,3}"
+        .prop_map(|text| parsed(RoutePath::parse, if text.is_empty() { "/" } else { &text }));
+    (prop::collection::btree_set(host, 1..4), path)
+        .prop_map(|(hosts, path)| Access { hosts: hosts.into_iter().collect(), path })
+}
+
+fn volume() -> impl Strategy<Value = Volume> {
+    "([a-zA-Z0-9][a-zA-Z0-9_.-]{0,5}|/(srv|home|data)(/[a-z ]{1,4}){0,2}):(/[a-z]{4,6}){1,2}(:r[ow])?"
+        .prop_map(|text| parsed(Volume::parse, &text))
+}
+
+fn resources() -> impl Strategy<Value = Resources> {
+    let cpu = (1..=1_024_000_u32).prop_map(|milli| parsed(Cpu::parse, &format!("{milli}m")));
+    let memory =
+        (6 << 10..=16_u64 << 30).prop_map(|kibi| parsed(Memory::parse, &format!("{kibi}Ki")));
+    (prop::option::of(cpu), prop::option::of(memory))
+        .prop_map(|(cpu, memory)| Resources { cpu, memory })
+}
+
+fn stop() -> impl Strategy<Value = Stop> {
+    let signal = prop::option::of(prop::sample::select(Signal::ALL.to_vec()));
+    (signal, span(), span()).prop_map(|(signal, grace, drain)| Stop { signal, grace, drain })
+}
+
+fn span() -> impl Strategy<Value = Duration> {
+    (1..=3_600_000_u64).prop_map(Duration::from_millis)
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    let check = prop_oneof![
+        "/[!-\"$-~]{0,9}".prop_map(|text| Check::Http(parsed(UrlPath::parse, &text))),
+        Just(Check::Tcp),
+        prop::collection::vec(text(), 1..3).prop_map(Check::Exec),
+    ];
+    let counts = (1..=9_u16, 1..=9_u16, 1..=9_u16);
+    let port = prop::option::of(1..=u16::MAX);
+    (check, port, (span(), span(), span()), counts).prop_map(|(check, port, spans, counts)| {
+        Health {
+            check,
+            port,
+            interval: spans.0.max(spans.1),
+            timeout: spans.0.min(spans.1),
+            start_period: spans.2,
+            success: counts.0,
+            failures: counts.1.min(counts.2),
+            replace_after: counts.1.max(counts.2),
+        }
+    })
+}
+
+fn share() -> impl Strategy<Value = CountOrPercent> {
+    prop_oneof![
+        (0..=250_u16).prop_map(CountOrPercent::Count),
+        (0..=100_u8).prop_map(CountOrPercent::Percent)
+    ]
+}
+
+fn rollout() -> impl Strategy<Value = Rollout> {
+    let order = prop::option::of(prop::sample::select(Order::ALL.to_vec()));
+    let on_failure = prop::sample::select(OnFailure::ALL.to_vec());
+    let shares = (prop::option::of(share()), share());
+    (shares, span(), span(), order, on_failure, 1..=100_u16).prop_map(
+        |(
+            (max_surge, max_unavailable),
+            min_ready,
+            progress_deadline,
+            order,
+            on_failure,
+            history,
+        )| {
+            Rollout {
+                max_surge,
+                max_unavailable,
+                min_ready,
+                progress_deadline,
+                order,
+                on_failure,
+                history,
+            }
+        },
+    )
+}
+
+fn pre_deploy() -> impl Strategy<Value = PreDeploy> {
+    (prop::collection::vec(text(), 1..3), span())
+        .prop_map(|(command, timeout)| PreDeploy { command, timeout })
+}
+
+/// As answers show it: a content itself is never written.
+fn reference() -> impl Strategy<Value = FileRef> {
+    let content = prop_oneof![
+        Just(Content::Unread),
+        "[0-9a-f]{16}".prop_map(|text| Content::Hash(parsed(ContentHash::parse, &text))),
+    ];
+    ("[a-z./: #-]{1,9}", content)
+        .prop_map(|(path, content)| FileRef { file: parsed(FilePath::parse, &path), content })
+}
+
+fn config_file() -> impl Strategy<Value = ConfigFile> {
+    let mode = "0[0-7]{3}".prop_map(|text| parsed(FileMode::parse, &text));
+    (reference(), mode).prop_map(|(source, mode)| ConfigFile { source, mode })
+}
+
+fn env_value() -> impl Strategy<Value = EnvValue> {
+    prop_oneof![text().prop_map(EnvValue::Text), reference().prop_map(EnvValue::File)]
+}
+
+fn spec() -> impl Strategy<Value = AppSpec> {
+    let words = || prop::collection::vec(text(), 0..4);
+    let env_name = "[A-Za-z_][A-Za-z0-9_.-]{0,8}".prop_map(|text| parsed(EnvName::parse, &text));
+    let env = prop::collection::btree_map(env_name, env_value(), 0..4);
+    let env_file = prop::collection::vec(reference(), 0..3);
+    let target = "(/[a-z.]{1,3}x){1,3}".prop_map(|text| parsed(FileTarget::parse, &text));
+    let files = prop::collection::btree_map(target, config_file(), 0..3);
+    let labels = prop::collection::btree_map("[a-z0-9./_-]{1,9}", text(), 0..3);
+    let volumes = prop::collection::btree_map("[a-z]", volume(), 0..3)
+        .prop_map(|volumes| volumes.into_values().collect());
+    let pull =
+        prop::sample::select(vec![PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never]);
+    let scalars = (name(), image(), 0..=MAX_REPLICAS, 1..=u16::MAX, pull);
+    let lists = (words(), words(), env, env_file, files, labels, volumes);
+    let course = (prop::option::of(health()), rollout(), prop::option::of(pre_deploy()));
+    (scalars, lists, prop::option::of(access()), resources(), stop(), course)
+        .prop_map(|(scalars, lists, access, resources, stop, course)| {
+            let (health, rollout, pre_deploy) = course;
+            let (name, image, replicas, port, pull) = scalars;
+            let (command, args, env, env_file, files, labels, volumes) = lists;
+            AppSpec {
+                name,
+                image,
+                replicas,
+                access,
+                port,
+                command,
+                args,
+                env,
+                env_file,
+                files,
+                resources,
+                volumes,
+                labels,
+                stop,
+                pull,
+                health,
+                rollout,
+                pre_deploy,
+            }
+        })
+        .prop_filter("only valid specifications can be written", |spec| spec.problems().is_empty())
+}
+
+/// So many cases of every day; `PROPTEST_CASES` makes it as many as it says.
+fn config(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return default;
+    }
+    ProptestConfig { cases, ..default }
+}
+
+/// The time in ns that this thread has worked so far: what others do does not count. None where the
+/// kernel does not say.
+fn worked() -> Option<u64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok()
+}
+
+/// A line of what the kernel says of this process, in KiB, such as its memory or the most of it.
+fn memory(key: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim_start_matches([':', '\t', ' ']).trim_end_matches(" kB").parse().ok()
+}
+
+/// What no file may take: a second, and 64 MiB.
+const MOST_WORK: u64 = 1_000_000_000;
+const MOST_MEMORY: u64 = 64 << 10;
+
+/// `PROPTEST_CASES=10000` tries so many changes of each good file.
+#[test]
+fn damaged_files_are_accepted_or_refused_with_a_place() {
+    let files = good_files();
+    assert!(files.len() > 10, "the good files are gone");
+    let memory_before = memory("VmRSS");
+    for file in files {
+        let mut runner =
+            TestRunner::new(ProptestConfig { failure_persistence: None, ..config(1_000) });
+        let mutations = prop::collection::vec(mutation(), 1..5);
+        let result = runner.run(&mutations, |mutations| {
+            let mut text = file.clone();
+            mutations.iter().for_each(|mutation| mutate(&mut text, mutation));
+            let before = worked();
+            let read = dubernetes_manifest::parse(&[Source {
+                name: "app.yaml".into(),
+                text: text.clone(),
+            }]);
+            if let (Some(before), Some(after)) = (before, worked()) {
+                prop_assert!(after - before < MOST_WORK, "it took {} ns", after - before);
+            }
+            match read {
+                Ok(parsed) => {
+                    for located in parsed.apps {
+                        prop_assert_eq!(located.spec.problems(), []);
+                    }
+                }
+                Err(problems) => located(&text, &problems),
+            }
+            Ok(())
+        });
+        result.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&file)));
+    }
+    if let (Some(before), Some(most)) = (memory_before, memory("VmHWM")) {
+        assert!(most.saturating_sub(before) < MOST_MEMORY, "{before} KiB, and then {most}");
+    }
+}
+
+proptest! {
+    #![proptest_config(config(500))]
+
+    #[test]
+    fn any_bytes_are_accepted_or_refused_with_a_place(text in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Err(problems) = dubernetes_manifest::parse(&[Source { name: "x".into(), text: text.clone() }]) {
+            located(&text, &problems);
+        }
+    }
+
+    #[test]
+    fn any_text_is_accepted_or_refused_with_a_place(
+        text in "[a-z:\\-\\[\\]{}\"'|>&*!%@#?, \n\t\u{feff}\u{85}\u{2028}é🦀]{0,80}",
+    ) {
+        let text = text.into_bytes();
+        if let Err(problems) = dubernetes_manifest::parse(&[Source { name: "x".into(), text: text.clone() }]) {
+            located(&text, &problems);
+        }
+    }
+
+    #[test]
+    fn a_specification_survives_yaml(spec in spec()) {
+        let yaml = dubernetes_manifest::to_yaml(&spec);
+        let source = Source { name: "app.yaml".into(), text: yaml.clone().into_bytes() };
+        match dubernetes_manifest::parse(&[source]) {
+            Ok(parsed) => prop_assert_eq!(&parsed.apps[0].spec, &spec, "{}", yaml),
+            Err(problems) => prop_assert!(false, "{}\n{}", problems, yaml),
+        }
+    }
+
+    #[test]
+    fn a_specification_survives_json(spec in spec()) {
+        let json = serde_json::to_vec(&spec).unwrap();
+        prop_assert_eq!(dubernetes_manifest::from_json(&json), Ok(spec.clone()));
+        prop_assert_eq!(serde_json::from_slice::<AppSpec>(&json).unwrap(), spec);
+    }
+
+    #[test]
+    fn damaged_json_is_accepted_or_refused(
+        spec in spec(),
+        mutations in prop::collection::vec(mutation(), 1..5),
+    ) {
+        let mut body = serde_json::to_vec(&spec).unwrap();
+        mutations.iter().for_each(|mutation| mutate(&mut body, mutation));
+        match dubernetes_manifest::from_json(&body) {
+            Ok(spec) => prop_assert_eq!(spec.problems(), []),
+            Err(JsonError::Invalid(problems)) => prop_assert!(!problems.is_empty()),
+            Err(JsonError::Syntax { line, .. }) => prop_assert!(line >= 1),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Short ways to the values that tests need, and a whole orchestrator on fakes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use dubernetes_controller::{Adapters, Controller, ControllerHandle, Options, Snapshot};
+use dubernetes_core::app::{Access, AppName, AppSpec, HostName, ImageRef, InstanceName, RoutePath};
+use dubernetes_core::clock::Clock as _;
+use dubernetes_core::plan::Phase;
+use dubernetes_core::store::{Put, PutApp, Store as _, StoreError};
+
+use super::{FakeIngress, FakeRuntime, MemoryStore, TokioClock};
+
+/// An app's name.
+///
+/// # Panics
+///
+/// If it is no legal name.
+pub fn app_name(name: &str) -> AppName {
+    AppName::parse(name).unwrap_or_else(|rule| panic!("`{name}` is no app name: {rule}"))
+}
+
+/// An app with this image and number of replicas, under the host `NAME.local`.
+///
+/// # Panics
+///
+/// If the name or image is not legal.
+pub fn app(name: &str, image: &str, replicas: u16) -> AppSpec {
+    let host = HostName::parse(&format!("{name}.local"));
+    AppSpec {
+        access: host.ok().map(|host| Access { hosts: vec![host], path: RoutePath::default() }),
+        ..worker(name, image, replicas)
+    }
+}
+
+/// An app with this image and number of replicas that is not routed.
+///
+/// # Panics
+///
+/// If the name or image is not legal.
+pub fn worker(name: &str, image: &str, replicas: u16) -> AppSpec {
+    let image = ImageRef::parse(image)
+        .unwrap_or_else(|rule| panic!("`{image}` is no image reference: {rule}"));
+    AppSpec { replicas, ..AppSpec::new(app_name(name), image) }
+}
+
+/// An orchestrator on fakes: everything but the engine, the disk and the proxy is real.
+#[derive(Debug)]
+pub struct TestOrchestrator {
+    /// The engine.
+    pub runtime: FakeRuntime,
+    /// The store.
+    pub store: Arc<MemoryStore>,
+    /// The proxy.
+    pub ingress: FakeIngress,
+    /// The time.
+    pub clock: TokioClock,
+    /// The controller.
+    pub controller: ControllerHandle,
+    stop: CancellationToken,
+}
+
+impl TestOrchestrator {
+    /// Starts a controller on empty fakes. Call it in a tokio runtime, best with paused time.
+    pub fn start() -> Self {
+        let clock = TokioClock::new();
+        Self::start_on(FakeRuntime::new(clock), Arc::default(), FakeIngress::default(), clock)
+    }
+
+    /// Starts a controller on what another one left.
+    pub fn start_on(
+        runtime: FakeRuntime,
+        store: Arc<MemoryStore>,
+        ingress: FakeIngress,
+        clock: TokioClock,
+    ) -> Self {
+        let options = Options::new(InstanceName::default());
+        Self::start_with(options, runtime, store, ingress, clock)
+    }
+
+    /// The same, with these options.
+    pub fn start_with(
+        options: Options,
+        runtime: FakeRuntime,
+        store: Arc<MemoryStore>,
+        ingress: FakeIngress,
+        clock: TokioClock,
+    ) -> Self {
+        let adapters = Adapters {
+            runtime: Arc::new(runtime.clone()),
+            store: Arc::<MemoryStore>::clone(&store),
+            ingress: Arc::new(ingress.clone()),
+            clock: Arc::new(clock),
+        };
+        let (controller, handle) = Controller::new(options, adapters);
+        let stop = CancellationToken::new();
+        tokio::spawn(controller.run(stop.clone()));
+        Self { runtime, store, ingress, clock, controller: handle, stop }
+    }
+
+    /// Stops the controller as a crash would, and starts another one on the same world.
+    pub fn restart(self) -> Self {
+        self.stop.cancel();
+        let Self { runtime, store, ingress, clock, .. } = self;
+        Self::start_on(runtime, store, ingress, clock)
+    }
+
+    /// Ends the controller; the fakes stay as they are.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Stores an app, as the API does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`dubernetes_core::store::Store::put`].
+    pub async fn apply(&self, spec: &AppSpec) -> Result<Put, StoreError> {
+        let seen = self.controller.snapshot();
+        let own = seen.observed.replicas.iter().filter(|r| r.labels.app == spec.name);
+        let put = PutApp {
+            newest_seen: own.map(|r| r.labels.revision).max().unwrap_or(0),
+            ..PutApp::new(spec.clone(), self.clock.now())
+        };
+        self.store.put(put).await
+    }
+
+    /// Waits until a pass fulfils `wanted`, at most `limit` of the runtime's time.
+    ///
+    /// # Panics
+    ///
+    /// If it takes longer; the message holds the last plan.
+    pub async fn until(
+        &self,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&Snapshot) -> bool,
+    ) -> Arc<Snapshot> {
+        let mut snapshots = self.controller.snapshots();
+        let found = tokio::time::timeout(limit, snapshots.wait_for(|seen| wanted(seen))).await;
+        match found {
+            Ok(Ok(snapshot)) => Arc::clone(&snapshot),
+            Ok(Err(_)) => panic!("the controller ended before: {what}"),
+            Err(_) => {
+                let last = self.controller.snapshot();
+                panic!("not within {limit:?}: {what}\n{}\n{:#?}", last.plan, last.plan.statuses)
+            }
+        }
+    }
+
+    /// Waits until the app is ready as its present generation wants it.
+    ///
+    /// # Panics
+    ///
+    /// If it takes longer than a minute.
+    pub async fn until_ready(&self, name: &str) -> Arc<Snapshot> {
+        let name = app_name(name);
+        let generation = self.store.get(&name).await.map_or(0, |stored| stored.generation);
+        self.until(&format!("{name} is ready"), Duration::from_secs(60), |seen| {
+            seen.plan.statuses.get(&name).is_some_and(|status| {
+                status.phase == Phase::Ready && status.observed_generation == generation
+            })
+        })
+        .await
+    }
+}

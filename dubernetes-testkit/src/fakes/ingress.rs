@@ -1,0 +1,140 @@
+//! A reverse proxy in memory: it serves the table that it was given, and counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use dubernetes_core::error::Cause;
+use dubernetes_core::ingress::{
+    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, Route, RouteTable,
+};
+
+/// The proxy. Clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub struct FakeIngress {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    observed: ObservedIngress,
+    applied: Vec<RouteTable>,
+    busy: BTreeSet<Ipv4Addr>,
+    failing: Option<String>,
+    damaged: bool,
+    turns: BTreeMap<String, usize>,
+}
+
+/// What a request to the fake is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It goes to this endpoint.
+    Endpoint(Endpoint),
+    /// The host is known, and no replica is ready: 503.
+    Unavailable,
+    /// The host or path is not known: 404.
+    NotFound,
+    /// No proxy runs.
+    Refused,
+}
+
+impl FakeIngress {
+    /// The tables that changed something, oldest first.
+    pub fn applied(&self) -> Vec<RouteTable> {
+        self.state().applied.clone()
+    }
+
+    /// Requests to this address are under way, from now on or no longer.
+    pub fn set_busy(&self, address: Ipv4Addr, busy: bool) {
+        let mut state = self.state();
+        if busy {
+            state.busy.insert(address)
+        } else {
+            state.busy.remove(&address)
+        };
+    }
+
+    /// Every later apply fails with this text; `None`: it works again.
+    pub fn set_failing(&self, text: Option<&str>) {
+        self.state().failing = text.map(str::to_owned);
+    }
+
+    /// The proxy stops running, as if its container had been killed.
+    pub fn kill(&self) {
+        self.state().observed = ObservedIngress::Down { reason: "exit code 137".to_owned() };
+    }
+
+    /// Somebody changes the configuration behind the controller's back.
+    pub fn damage(&self) {
+        self.state().damaged = true;
+    }
+
+    /// Where a request goes: the longest path prefix wins, endpoints take turns.
+    pub fn request(&self, host: &str, path: &str) -> Answer {
+        let host = host.split_once(':').map_or(host, |(name, _port)| name);
+        let mut state = self.state();
+        let ObservedIngress::Serving { table } = &state.observed else { return Answer::Refused };
+        let matching = table
+            .routes
+            .iter()
+            .filter(|r| r.host.as_str().eq_ignore_ascii_case(host) && prefixes(r, path));
+        let Some(route) = matching.max_by_key(|r| r.path.as_str().len()).cloned() else {
+            return Answer::NotFound;
+        };
+        if route.endpoints.is_empty() {
+            return Answer::Unavailable;
+        }
+        let turn = state.turns.entry(format!("{host}{}", route.path)).or_default();
+        let endpoint = route.endpoints[*turn % route.endpoints.len()].clone();
+        *turn += 1;
+        Answer::Endpoint(endpoint)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A test that panicked while it held the lock has failed already.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Ingress for FakeIngress {
+    async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
+        let mut state = self.state();
+        if let Some(text) = &state.failing {
+            return Err(IngressError::Failed(Cause::text(text.clone())));
+        }
+        let served = ObservedIngress::Serving { table: table.clone() };
+        if state.observed == served {
+            return Ok(ApplyOutcome::default());
+        }
+        state.observed = served;
+        state.applied.push(table.clone());
+        Ok(ApplyOutcome { changed: true, ..ApplyOutcome::default() })
+    }
+
+    async fn observe(&self) -> Result<ObservedIngress, IngressError> {
+        Ok(self.state().observed.clone())
+    }
+
+    async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {
+        let state = self.state();
+        let held = state.observed.table().is_some_and(|table| table.holds(address));
+        Ok(!held && !state.busy.contains(&address))
+    }
+
+    async fn repair(&self) -> Result<bool, IngressError> {
+        Ok(std::mem::take(&mut self.state().damaged))
+    }
+
+    async fn remove(&self) -> Result<(), IngressError> {
+        self.state().observed = ObservedIngress::Absent;
+        Ok(())
+    }
+}
+
+fn prefixes(route: &Route, path: &str) -> bool {
+    let rest = path.strip_prefix(route.path.as_str());
+    route.path.is_root() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

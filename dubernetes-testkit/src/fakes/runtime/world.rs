@@ -1,0 +1,148 @@
+//! What happens in the fake's world: processes start, end, and are taken away.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use dubernetes_core::app::InstanceName;
+use dubernetes_core::clock::Clock as _;
+use dubernetes_core::labels;
+use dubernetes_core::runtime::{ContainerId, ContainerState, RuntimeError, RuntimeEvent};
+
+use super::{FakeRuntime, World};
+use dubernetes_core::error::Cause;
+
+impl FakeRuntime {
+    /// Starts a container's process; it ends by itself if its behaviour says so.
+    pub(super) fn begin(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let now = self.clock.now();
+        let exit = {
+            let mut world = self.world();
+            let clash = world.address_clash(id);
+            let Some(container) = world.containers.get_mut(id) else {
+                return Err(not_found(id));
+            };
+            if matches!(container.container.state, ContainerState::Running { .. }) {
+                return Ok(());
+            }
+            if let Some(error) = clash.or_else(|| container.behaviour.start_error.clone()) {
+                let state = ContainerState::StartFailed { error: error.clone(), code: 127 };
+                container.container.state = state;
+                let operation = format!("start {}", container.container.name);
+                return Err(RuntimeError::Rejected { operation, message: error });
+            }
+            container.container.state = ContainerState::Running { started_at: now };
+            container.behaviour.exit
+        };
+        self.tell(id, "start");
+        if let Some((after, code)) = exit {
+            self.end_later(id.clone(), now, after, code);
+        }
+        Ok(())
+    }
+
+    fn end_later(&self, id: ContainerId, started: Timestamp, after: Duration, code: i64) {
+        let fake = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            let same = fake.world().containers.get(&id).is_some_and(|c| {
+                c.container.state == ContainerState::Running { started_at: started }
+            });
+            if same {
+                fake.end(&id, code);
+            }
+        });
+    }
+
+    /// Ends a container's process.
+    pub(super) fn end(&self, id: &ContainerId, code: i64) {
+        let now = self.clock.now();
+        if let Some(container) = self.world().containers.get_mut(id) {
+            let started_at = match container.container.state {
+                ContainerState::Running { started_at } => started_at,
+                ContainerState::Paused => now,
+                _ => return,
+            };
+            container.container.state =
+                ContainerState::Exited { code, out_of_memory: false, started_at, finished_at: now };
+        }
+        self.tell(id, "die");
+    }
+
+    /// Removes a container.
+    pub(super) fn take_away(&self, id: &ContainerId) {
+        self.tell(id, "destroy");
+        let mut world = self.world();
+        world.containers.remove(id);
+        world.not_ready.remove(id);
+        world.logs.remove(id);
+    }
+
+    /// Sends an event to those who listen.
+    pub(super) fn tell(&self, id: &ContainerId, action: &str) {
+        let Some(container) = self.world().containers.get(id).cloned() else { return };
+        let labels = container.container.labels;
+        let owner = labels.get(labels::INSTANCE).and_then(|name| InstanceName::parse(name).ok());
+        let event = RuntimeEvent { id: id.clone(), action: action.to_owned(), labels };
+        if let Some(owner) = owner {
+            // Nobody has to listen.
+            let _ = self.events.send(Some((owner, event)));
+        }
+    }
+
+    /// Fails if the engine is away, or if the operation was told to fail; else notes it, if it changes something.
+    pub(super) fn enter(
+        &self,
+        operation: &'static str,
+        object: Option<&str>,
+    ) -> Result<(), RuntimeError> {
+        let mut world = self.world();
+        if world.away {
+            return Err(RuntimeError::Unreachable {
+                endpoint: "fake".to_owned(),
+                cause: Cause::text("it is away"),
+            });
+        }
+        assert!(!world.panicking.remove(operation), "it was told to panic");
+        if let Some(left) = world.failing.get_mut(operation).filter(|left| **left > 0) {
+            *left -= 1;
+            return Err(RuntimeError::Failed {
+                operation: operation.to_owned(),
+                cause: Cause::text("it was told to fail"),
+            });
+        }
+        if let Some(object) = object {
+            world.journal.push(format!("{operation} {object}"));
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    /// Whether a container takes connections at this address.
+    pub(super) fn listens(&self, id: &ContainerId, address: Ipv4Addr, now: Timestamp) -> bool {
+        self.containers.get(id).is_some_and(|c| {
+            let ContainerState::Running { started_at } = c.container.state else { return false };
+            let ready = c.behaviour.ready_after.and_then(|d| started_at.saturating_add(d).ok());
+            let refuses = self.not_ready.contains(id);
+            !refuses && c.request.address == address && ready.is_some_and(|at| at <= now)
+        })
+    }
+
+    /// The engine's text if another running container has the address.
+    fn address_clash(&self, id: &ContainerId) -> Option<String> {
+        let own = self.containers.get(id)?;
+        let clash = self.containers.values().any(|other| {
+            other.container.id != *id
+                && other.request.address == own.request.address
+                && other.request.network == own.request.network
+                && matches!(other.container.state, ContainerState::Running { .. })
+        });
+        clash.then(|| "Address already in use".to_owned())
+    }
+}
+
+pub(super) fn not_found(id: &ContainerId) -> RuntimeError {
+    RuntimeError::NotFound { kind: "container", name: id.to_string() }
+}

@@ -1,0 +1,279 @@
+//! A store in memory: every promise of [`Store`] but durability.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::event::{Event, NewEvent};
+use dubernetes_core::runtime::ImageId;
+use dubernetes_core::store::{
+    Change, EventQuery, Existing, Put, PutApp, PutDecision, Revision, RolloutCommand,
+    RolloutUpdate, Store, StoreError, StoredApp, StoredState, Tombstone, apply_rollout_update,
+    decide_put, decide_rollout_command, merge, record,
+};
+
+/// Keeps everything in memory, and forgets it when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    content: Mutex<Content>,
+    changes: watch::Sender<u64>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty store that keeps every event by itself: for those who want to see each.
+    pub fn unfolded() -> Self {
+        let store = Self::default();
+        store.content().unfolded = true;
+        store
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        // Each change is made at once at its end, so what a panic left behind is whole.
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    apps: BTreeMap<AppName, Kept>,
+    events: Vec<Event>,
+    last_event: u64,
+    unfolded: bool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    app: StoredApp,
+    deleted: Option<Tombstone>,
+    revisions: Vec<Revision>,
+}
+
+impl Content {
+    fn live(&self, name: &AppName) -> Result<&Kept, StoreError> {
+        self.apps
+            .get(name)
+            .filter(|kept| kept.deleted.is_none())
+            .ok_or_else(|| StoreError::NotFound { name: name.clone() })
+    }
+
+    fn specs(&self) -> impl Iterator<Item = &AppSpec> {
+        self.apps.values().filter(|kept| kept.deleted.is_none()).map(|kept| &kept.app.spec)
+    }
+
+    fn put(&mut self, put: &PutApp) -> Result<Put, StoreError> {
+        let before = match self.apps.get(&put.spec.name) {
+            None => Existing::Absent,
+            Some(Kept { app, deleted: None, revisions }) => Existing::Live { app, revisions },
+            Some(Kept { app, deleted: Some(_), revisions }) => {
+                Existing::Deleted { generation: app.generation, revision: app.revision, revisions }
+            }
+        };
+        let decided = decide_put(before, self.specs(), put)?;
+        Ok(self.keep(decided))
+    }
+
+    fn update_rollout(&mut self, update_rollout: &RolloutCommand) -> Result<Put, StoreError> {
+        let kept = self.live(&update_rollout.name)?;
+        let decided = decide_rollout_command(&kept.app, &kept.revisions, update_rollout)?;
+        Ok(self.keep(decided))
+    }
+
+    fn record_rollout(
+        &mut self,
+        name: &AppName,
+        revision: u64,
+        update: &RolloutUpdate,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Ok(kept) = self.live(name) else { return Ok(false) };
+        let decided = apply_rollout_update(&kept.app, &kept.revisions, revision, update, now)?;
+        let changed = decided.is_some();
+        decided.map(|decided| self.keep(decided));
+        Ok(changed)
+    }
+
+    fn keep(&mut self, decided: PutDecision) -> Put {
+        let PutDecision { put, written, dropped } = decided;
+        if put.change == Change::Unchanged {
+            return put;
+        }
+        let name = &put.app.spec.name;
+        let mut revisions = self.apps.remove(name).map(|kept| kept.revisions).unwrap_or_default();
+        let goes = |old: &Revision| {
+            dropped.contains(&old.revision) || written.iter().any(|w| w.revision == old.revision)
+        };
+        revisions.retain(|old| !goes(old));
+        revisions.extend(written);
+        revisions.sort_by_key(|kept| kept.revision);
+        let kept = Kept { app: put.app.clone(), deleted: None, revisions };
+        self.apps.insert(name.clone(), kept);
+        put
+    }
+
+    fn pin(&mut self, name: &AppName, revision: u64, image: &ImageId, replace: bool) -> bool {
+        let Some(kept) = self.apps.get_mut(name).filter(|kept| kept.deleted.is_none()) else {
+            return false;
+        };
+        let Some(pinned) = kept.revisions.iter_mut().find(|kept| kept.revision == revision) else {
+            return false;
+        };
+        if pinned.image_id.as_ref() == Some(image) || (pinned.image_id.is_some() && !replace) {
+            return false;
+        }
+        pinned.image_id = Some(image.clone());
+        if kept.app.revision == revision {
+            kept.app.image_id = Some(image.clone());
+        }
+        true
+    }
+
+    fn append(&mut self, new: &NewEvent) {
+        self.last_event += 1;
+        let id = self.last_event;
+        let old = if self.unfolded { &[] } else { self.events.as_slice() };
+        let folded = old
+            .iter()
+            .enumerate()
+            .rev()
+            .find_map(|(place, old)| merge(old, new, id).map(|event| (place, event)));
+        let event = match folded {
+            Some((place, event)) => {
+                self.events.remove(place);
+                event
+            }
+            None => record(new, id),
+        };
+        self.events.push(event);
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
+        let put = self.content().put(&put)?;
+        if put.change != Change::Unchanged {
+            self.tell();
+        }
+        Ok(put)
+    }
+
+    async fn update_rollout(&self, update_rollout: RolloutCommand) -> Result<Put, StoreError> {
+        let put = self.content().update_rollout(&update_rollout)?;
+        if put.change != Change::Unchanged {
+            self.tell();
+        }
+        Ok(put)
+    }
+
+    async fn record_rollout(
+        &self,
+        name: &AppName,
+        revision: u64,
+        update: &RolloutUpdate,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let changed = self.content().record_rollout(name, revision, update, now)?;
+        if changed {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError> {
+        self.content().live(name).map(|kept| kept.app.clone())
+    }
+
+    async fn list(&self) -> Result<StoredState, StoreError> {
+        let mut state = StoredState::default();
+        for (name, kept) in &self.content().apps {
+            match kept.deleted.clone() {
+                None => drop(state.apps.insert(name.clone(), kept.app.clone())),
+                Some(tombstone) => drop(state.tombstones.insert(name.clone(), tombstone)),
+            }
+        }
+        Ok(state)
+    }
+
+    async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError> {
+        let mut content = self.content();
+        content.live(name)?;
+        if let Some(kept) = content.apps.get_mut(name) {
+            kept.deleted = Some(Tombstone { deleted_at: now, stop: kept.app.spec.stop.clone() });
+        }
+        drop(content);
+        self.tell();
+        Ok(())
+    }
+
+    async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
+        let mut content = self.content();
+        if content.apps.get(name).is_none_or(|kept| kept.deleted.is_none()) {
+            return Ok(());
+        }
+        content.apps.remove(name);
+        drop(content);
+        self.tell();
+        Ok(())
+    }
+
+    async fn pin_image(
+        &self,
+        name: &AppName,
+        revision: u64,
+        image: &ImageId,
+        replace: bool,
+    ) -> Result<(), StoreError> {
+        let changed = self.content().pin(name, revision, image, replace);
+        if changed {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError> {
+        self.content().live(name).map(|kept| kept.revisions.clone())
+    }
+
+    async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut content = self.content();
+        events.iter().for_each(|event| content.append(event));
+        drop(content);
+        self.tell();
+        Ok(())
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError> {
+        let content = self.content();
+        let matching = content
+            .events
+            .iter()
+            .filter(|event| event.id > query.after)
+            .filter(|event| query.app.is_none() || query.app == event.app)
+            .filter(|event| query.kind.is_none_or(|kind| kind == event.kind))
+            .filter(|event| query.since.is_none_or(|since| event.time >= since));
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let mut newest: Vec<_> = matching.rev().take(limit).cloned().collect();
+        newest.reverse();
+        Ok(newest)
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}

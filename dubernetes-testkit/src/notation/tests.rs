@@ -1,0 +1,91 @@
+//! What the notation means, and that it refuses what means nothing.
+
+use super::*;
+use crate::build::app_name;
+use dubernetes_core::app::Volume;
+use dubernetes_core::plan::OperationKey;
+use dubernetes_core::runtime::ContainerState;
+use dubernetes_core::state::{FailureKind, Readiness};
+
+#[test]
+fn what_is_not_said_is_ordinary() {
+    let given =
+        parse("network\napp web rev=2 host=web.local\nweb-1..2 ready routed\nweb-3 rev=1 exited")
+            .unwrap();
+    let stored = &given.desired.apps[&app_name("web")];
+    assert_eq!((stored.spec.image.as_str(), stored.spec.replicas), ("web:2", 1));
+    assert!(stored.image_id.is_some());
+    let hash = identity::spec_hash(&stored.spec);
+    let [first, second, third] = &given.observed.replicas[..] else { panic!("{given:#?}") };
+    assert_eq!((first.labels.revision, &first.labels.spec_hash), (2, &hash));
+    assert_ne!(first.labels.address, second.labels.address);
+    assert!(matches!(first.readiness, Readiness::Ready { since } if since < NOW));
+    assert!(matches!(third.state, ContainerState::Exited { code: 1, .. }));
+    assert_ne!(third.labels.spec_hash, hash);
+    let kept = &given.desired.revisions[&app_name("web")];
+    assert_eq!((kept.len(), kept[0].spec.image.as_str()), (1, "web:1"));
+    assert_eq!(identity::spec_hash(&kept[0].spec), third.labels.spec_hash);
+    let table = given.observed.ingress.table().unwrap();
+    assert!(table.holds(first.labels.address) && table.holds(second.labels.address));
+    assert_eq!((table.routes.len(), table.routes[0].endpoints.len()), (1, 2));
+}
+
+#[test]
+fn everything_can_be_said() {
+    let given = parse(
+        r#"
+        app db rev=3 gen=7 image=other:9 port=81 volume=data:/data removed-through=1 unpinned
+        revision db 2 port=82 lost
+        db-1 rev=2 restarts=4 streak=2 oom ago=3s ran=2s
+        tombstone old ago=10s
+        unreadable abc says="the label is missing"
+        ingress down says="it was killed"
+        engine away says="no answer" ago=5s
+        under-way create db-2
+        failed container db-1 says="a fault" times=3 ago=4s lasting
+        "#,
+    )
+    .unwrap();
+    let stored = &given.desired.apps[&app_name("db")];
+    assert_eq!(
+        (stored.generation, stored.deleted_through, stored.image_id.is_some()),
+        (7, 1, false)
+    );
+    assert_eq!(stored.spec.volumes, [Volume::parse("data:/data").unwrap()]);
+    assert!(given.desired.revisions.is_empty(), "revision 2 is lost");
+    let labels = &given.observed.replicas[0].labels;
+    assert_eq!((labels.port, labels.restarts, labels.consecutive_restarts), (82, 4, 2));
+    assert_eq!(given.desired.tombstones.len(), 1);
+    assert_eq!(given.observed.unreadable.len(), 1);
+    assert!(matches!(given.observed.engine, EngineStatus::Unreachable { .. }));
+    assert!(matches!(given.observed.ingress, ObservedIngress::Down { .. }));
+    let in_flight = given.observed.in_flight.first().unwrap();
+    assert!(matches!(in_flight, OperationKey::Create { ordinal: 2, revision: 3, .. }));
+    let (key, failure) = given.observed.failures.first_key_value().unwrap();
+    assert!(matches!(key, OperationKey::Container(_)));
+    assert_eq!((failure.count, failure.kind), (3, FailureKind::Permanent));
+    assert_eq!(failure.message, "a fault");
+}
+
+#[test]
+fn what_means_nothing_is_an_error() {
+    let app = "app web\n";
+    for (line, says) in [
+        ("web-1 redy", "it is not said what it does"),
+        ("web-1 ready rooted", "`rooted` means nothing here"),
+        ("web-1 ready restart=1", "`restart` means nothing here"),
+        ("web-1 ready rev=one", "`one` is no value of `rev`"),
+        ("web-3..1 ready", "neither a word of the notation nor a pod"),
+        ("netwrk", "neither a word of the notation nor a pod"),
+        ("web-1..2 ready address=10.9.0.77 address=10.9.0.78", "`address` means nothing here"),
+        ("failed container web-1", "there is no such container"),
+        ("failed creation web-1", "there is no call `creation`"),
+        ("failed routes says=\"open", "a quote is not closed"),
+        ("ingress up", "an ingress is"),
+    ] {
+        let error = parse(&format!("{app}{line}")).unwrap_err();
+        assert!(error.contains(says) && error.contains(line), "{line}: {error}");
+    }
+    let twice = parse("app web\nweb-1 ready\nweb-1 created").unwrap_err();
+    assert!(twice.contains("there twice"), "{twice}");
+}
