@@ -10,7 +10,7 @@ use dubernetes_core::ingress::RouteTable;
 use dubernetes_core::plan::OperationKey;
 use dubernetes_core::runtime::{ContainerId, ContainerState, EngineVersion, Network};
 use dubernetes_core::state::{
-    CallFailure, Drain, EngineStatus, FailureKind, ObservedPreDeploy, ObservedReplica,
+    CallFailure, Drain, EngineStatus, FailureKind, InFlight, ObservedPreDeploy, ObservedReplica,
 };
 
 use super::probe::Probes;
@@ -22,7 +22,7 @@ const ADDRESS_COOLDOWN: SignedDuration = SignedDuration::from_mins(5);
 /// Everything that is remembered. All of it may be lost: the next pass sees what runs.
 #[derive(Debug, Default)]
 pub(super) struct ControllerCache {
-    pub(super) in_flight: BTreeSet<OperationKey>,
+    pub(super) in_flight: BTreeMap<OperationKey, InFlight>,
     pub(super) failures: BTreeMap<OperationKey, CallFailure>,
     pub(super) evicted: BTreeSet<ContainerId>,
     pub(super) drains: BTreeMap<Ipv4Addr, Drain>,
@@ -73,7 +73,7 @@ impl ControllerCache {
     /// A call succeeded: whatever failed before it is forgotten.
     pub(super) fn succeeded(&mut self, key: &OperationKey) {
         self.in_flight.remove(key);
-        self.failures.retain(|failed, _| !failed.is_same_call(key));
+        self.failures.remove(key);
     }
 
     /// A call failed once more.
@@ -85,10 +85,7 @@ impl ControllerCache {
         at: Timestamp,
     ) {
         self.in_flight.remove(&key);
-        let before =
-            self.failures.iter().filter(|(k, _)| k.is_same_call(&key)).map(|(_, f)| f.count).max();
-        self.failures.retain(|failed, _| !failed.is_same_call(&key));
-        let count = before.unwrap_or(0).saturating_add(1);
+        let count = self.failures.get(&key).map_or(1, |failure| failure.count.saturating_add(1));
         self.failures.insert(key, CallFailure { count, at, message, kind });
     }
 

@@ -19,7 +19,7 @@ use dubernetes_core::reconcile;
 use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::ContainerId;
 use dubernetes_core::state::{
-    DesiredState, Drain, EngineStatus, FailureKind, ObservedReplica, ObservedState,
+    DesiredState, Drain, EngineStatus, FailureKind, InFlight, ObservedReplica, ObservedState,
 };
 
 use super::approval::{ApprovalGate, GateDecision, NextStep, PendingStep};
@@ -378,9 +378,11 @@ impl Pass {
     }
 
     fn act(&mut self, planned: &Planned, tasks: &mut Tasks) {
-        if !self.cache.in_flight.insert(planned.action.key()) {
+        let (key, call) = (planned.action.key(), planned.action.in_flight());
+        if self.cache.in_flight.contains_key(&key) {
             return;
         }
+        self.cache.in_flight.insert(key, call);
         tracing::info!(app = planned.app.as_ref().map(|a| a.as_str()), "{planned}");
         if let Action::Stop { id, .. } | Action::Remove { id, .. } = &planned.action {
             self.expected_exits.insert(id.clone());
@@ -394,7 +396,7 @@ impl Pass {
     }
 
     fn route(&mut self, table: &RouteTable, tasks: &mut Tasks) {
-        self.cache.in_flight.insert(OperationKey::Routes);
+        self.cache.in_flight.insert(OperationKey::Routes, InFlight::default());
         self.table_before_apply.clone_from(&self.cache.served);
         tasks.route(table.clone());
     }
@@ -417,7 +419,7 @@ impl Pass {
         };
         let refused = self.cache.refused.as_ref() == Some(&plan.routes);
         wanted
-            && !self.cache.in_flight.contains(&OperationKey::Routes)
+            && !self.cache.in_flight.contains_key(&OperationKey::Routes)
             && !(refused && self.routes_retry().is_some())
     }
 

@@ -18,7 +18,7 @@ impl Pass {
     /// Has the files looked at, once in a slow resync.
     pub(super) fn repair(&mut self, observed: &ObservedState, tasks: &mut Tasks) {
         let now = Instant::now();
-        let is_changing = self.cache.in_flight.contains(&OperationKey::Routes);
+        let is_changing = self.cache.in_flight.contains_key(&OperationKey::Routes);
         if self.repair_due <= now && !is_changing && observed.ingress.table().is_some() {
             self.repair_due = now + self.options.resync.to_std();
             tasks.repair();

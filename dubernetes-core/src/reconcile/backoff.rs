@@ -2,7 +2,6 @@
 
 use crate::app::AppName;
 use crate::plan::{OperationKey, Plan, Planned, Wait, Waiting};
-use crate::state::CallFailure;
 
 use super::context::Context;
 use super::restart::back_off;
@@ -31,17 +30,10 @@ pub(super) fn blocked_until(
     context: &Context<'_>,
     key: &OperationKey,
 ) -> Option<(Wait, Option<jiff::Timestamp>)> {
-    if context.observed.in_flight.contains(key) {
+    if context.observed.in_flight.contains_key(key) {
         return Some((Wait::InProgress, None));
     }
-    let failure = failure(context, key)?;
+    let failure = context.observed.failures.get(key)?;
     let until = failure.at.min(context.now).saturating_add(back_off(failure.count)).ok()?;
     (until > context.now).then(|| (Wait::Retry(failure.clone()), Some(until)))
-}
-
-/// The failure of the same call.
-fn failure<'a>(context: &Context<'a>, key: &OperationKey) -> Option<&'a CallFailure> {
-    let Some(app) = key.app() else { return context.observed.failures.get(key) };
-    let failures = context.failures_of(app).iter();
-    failures.filter(|(other, _)| other.is_same_call(key)).map(|(_, f)| *f).max_by_key(|f| f.count)
 }

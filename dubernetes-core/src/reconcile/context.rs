@@ -11,7 +11,9 @@ use crate::identity;
 use crate::ingress::Route;
 use crate::plan::OperationKey;
 use crate::runtime::{ContainerId, ContainerState};
-use crate::state::{CallFailure, DesiredState, ObservedReplica, ObservedState, Readiness};
+use crate::state::{
+    CallFailure, DesiredState, InFlight, ObservedReplica, ObservedState, Readiness,
+};
 use crate::store::{Revision, StoredApp};
 
 /// The whole input of one pass, with the addresses that are in use.
@@ -86,16 +88,16 @@ impl<'a> Context<'a> {
             network_planned: false,
             addresses: None,
         };
-        observed.in_flight.iter().for_each(|key| context.note_in_flight(key));
+        observed.in_flight.iter().for_each(|(key, call)| context.note_in_flight(key, *call));
         context
     }
 
-    fn note_in_flight(&mut self, key: &'a OperationKey) {
+    fn note_in_flight(&mut self, key: &'a OperationKey, call: InFlight) {
         match key {
             OperationKey::Container(id) => _ = self.busy.insert(id),
             OperationKey::CreatePreDeploy { app, .. } => _ = self.creating_pre_deploys.insert(app),
-            OperationKey::Create { app, ordinal, revision, address } => {
-                if self.of(app).iter().all(|r| r.labels.address != *address) {
+            OperationKey::Create { app, ordinal, revision } => {
+                if self.of(app).iter().all(|r| Some(r.labels.address) != call.address) {
                     self.creating.entry(app).or_default().push((*ordinal, *revision));
                 }
             }
@@ -228,11 +230,7 @@ impl Addresses {
         if let Some(network) = &observed.network {
             held.insert(identity::ingress_address(network.subnet));
         }
-        held.extend(observed.in_flight.iter().filter_map(|key| match key {
-            OperationKey::Create { address, .. }
-            | OperationKey::CreatePreDeploy { address, .. } => Some(*address),
-            _ => None,
-        }));
+        held.extend(observed.in_flight.values().filter_map(|call| call.address));
         held.extend(observed.pre_deploys.iter().map(|hook| hook.labels.address));
         let avoided = held.iter().chain(observed.drains.keys()).copied().collect();
         Self { held, avoided }

@@ -121,7 +121,7 @@ fn is_failed(
     }
     let judged = |planned: &Planned| matches!(planned.action, Action::RecordRollout { .. });
     let written = |key: &OperationKey| matches!(key, OperationKey::RecordRollout { app, .. } if *app == stored.spec.name);
-    if own.actions.iter().any(judged) || context.observed.in_flight.iter().any(written) {
+    if own.actions.iter().any(judged) || context.observed.in_flight.keys().any(written) {
         return false;
     }
     // Of a revision on its way the verdict says so, as soon as it is one.
