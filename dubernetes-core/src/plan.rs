@@ -217,6 +217,11 @@ impl OperationKey {
             Self::Network | Self::Container(_) | Self::Routes => None,
         }
     }
+
+    /// The container that the call starts, stops or removes.
+    pub fn container(&self) -> Option<&ContainerId> {
+        if let Self::Container(id) = self { Some(id) } else { None }
+    }
 }
 
 impl Action {
