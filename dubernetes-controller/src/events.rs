@@ -7,10 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use dubernetes_core::app::AppName;
 use dubernetes_core::event::{EventKind, NewEvent};
 use dubernetes_core::ingress::RouteTable;
-use dubernetes_core::plan::{Action, Planned, Reason, RolloutResult};
+use dubernetes_core::plan::{Action, Planned, Reason};
 use dubernetes_core::reconcile::{exit, span};
 use dubernetes_core::runtime::{ContainerId, ContainerState};
 use dubernetes_core::state::{EngineStatus, ObservedReplica, ObservedState, Readiness};
+use dubernetes_core::store::RolloutUpdate;
 
 use super::probe_spec::{self, ProbeSpec};
 
@@ -34,88 +35,55 @@ pub(super) fn event(
     }
 }
 
-/// What a successful action is called, if it is worth an event.
+/// The event of a successful action, if it is worth one.
 pub(super) fn action_succeeded(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
-    let app = planned.app.as_ref();
-    let (reason, message) = match &planned.action {
-        Action::EnsureImage { image, .. } => {
-            ("Resolved", format!("image {image} is on the engine"))
-        }
-        Action::Create(replica) => match planned.reason {
-            Reason::NewRevision { .. } => ("Created", planned.reason.to_string()),
-            _ => {
-                let revision = replica.labels.revision;
-                ("Created", format!("revision {revision}: {}", planned.reason))
-            }
-        },
-        Action::CreatePreDeploy(_) => ("Created", planned.reason.to_string()),
-        Action::Stop { .. } => ("Stopped", planned.reason.to_string()),
-        Action::PurgeTombstone { .. } => ("Deleted", "nothing of it is left".to_owned()),
-        Action::RecordRollout { result, revision, .. } => {
-            return concluded(planned, result, *revision, now);
-        }
-        Action::EnsureNetwork | Action::Start { .. } | Action::Remove { .. } => return None,
-    };
-    Some(event(now, EventKind::Normal, app, planned.action.pod(), reason, message))
-}
-
-/// A result on a revision, as far as it is news.
-fn concluded(
-    planned: &Planned,
-    result: &RolloutResult,
-    revision: u64,
-    now: Timestamp,
-) -> Option<NewEvent> {
-    let (kind, reason, message) = match result {
-        RolloutResult::PreDeployed { .. } => {
-            (EventKind::Normal, "PreDeployed", format!("revision {revision}: pre_deploy succeeded"))
-        }
-        RolloutResult::Complete => {
-            (EventKind::Normal, "Complete", format!("revision {revision} is complete"))
-        }
-        // Nothing happens to anybody.
-        RolloutResult::Stable => return None,
-        RolloutResult::Failed { reason, roll_back_to: None, .. } => {
-            (EventKind::Warning, "RevisionFailed", format!("revision {revision} failed: {reason}"))
-        }
-        RolloutResult::Failed { reason, roll_back_to: Some(to), .. } => (
-            EventKind::Warning,
-            "RolledBack",
-            format!("revision {revision} failed: {reason}; back to revision {to}"),
-        ),
-    };
-    Some(event(now, kind, planned.app.as_ref(), None, reason, message))
-}
-
-/// A failed action.
-pub(super) fn action_failed(planned: &Planned, message: &str, now: Timestamp) -> NewEvent {
-    let reason = match &planned.action {
-        Action::EnsureNetwork => "NetworkFailed",
-        Action::EnsureImage { .. } => "PullFailed",
-        Action::Create(_) | Action::CreatePreDeploy(_) => "CreateFailed",
-        Action::Start { .. } => "StartFailed",
-        Action::Stop { .. } => "StopFailed",
-        Action::Remove { .. } => "RemoveFailed",
-        Action::PurgeTombstone { .. } => "ForgetFailed",
-        Action::RecordRollout { .. } => "RecordFailed",
-    };
-    event(now, EventKind::Warning, planned.app.as_ref(), planned.action.pod(), reason, message)
-}
-
-/// The revision that an action is about, if it is about one.
-pub(super) fn revision(action: &Action, replicas: &[ObservedReplica]) -> Option<u64> {
-    match action {
-        Action::EnsureImage { revision, .. } | Action::RecordRollout { revision, .. } => {
-            Some(*revision)
-        }
-        Action::CreatePreDeploy(job) => Some(job.labels.revision),
-        Action::Create(replica) => Some(replica.labels.revision),
-        Action::Start { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. } => {
-            let replica = replicas.iter().find(|replica| replica.id == *id)?;
-            Some(replica.labels.revision)
-        }
-        Action::EnsureNetwork | Action::PurgeTombstone { .. } => None,
+    let reason = planned.action.success_event()?;
+    let (mut kind, mut message) = (EventKind::Normal, planned.reason.to_string());
+    if let Some(update) = planned.action.rollout_update() {
+        let revision = planned.revision.unwrap_or_default();
+        (kind, message) = rollout_recorded(update, revision);
+    } else if let Some(image) = planned.action.image() {
+        message = format!("image {image} is on the engine");
+    } else if let (Action::Create(replica), false) =
+        (&planned.action, matches!(planned.reason, Reason::NewRevision { .. }))
+    {
+        message = format!("revision {}: {message}", replica.labels.revision);
+    } else if planned.reason == Reason::NothingLeft {
+        message = "nothing of it is left".to_owned();
     }
+    Some(for_planned(planned, now, kind, reason, message))
+}
+
+fn rollout_recorded(update: &RolloutUpdate, revision: u64) -> (EventKind, String) {
+    match update {
+        RolloutUpdate::PreDeployed { .. } => {
+            (EventKind::Normal, format!("revision {revision}: pre_deploy succeeded"))
+        }
+        RolloutUpdate::Complete => (EventKind::Normal, format!("revision {revision} is complete")),
+        RolloutUpdate::Stable => (EventKind::Normal, format!("revision {revision} is stable")),
+        RolloutUpdate::Failed { failure, roll_back_to, .. } => {
+            let message = format!("revision {revision} failed: {}", failure.reason);
+            let back = roll_back_to.map(|to| format!("; back to revision {to}"));
+            (EventKind::Warning, message + &back.unwrap_or_default())
+        }
+    }
+}
+
+/// The event of a failed action.
+pub(super) fn action_failed(planned: &Planned, message: &str, now: Timestamp) -> NewEvent {
+    for_planned(planned, now, EventKind::Warning, planned.action.failure_event(), message)
+}
+
+fn for_planned(
+    planned: &Planned,
+    now: Timestamp,
+    kind: EventKind,
+    reason: &str,
+    message: impl Into<String>,
+) -> NewEvent {
+    let (app, pod) = (planned.app.as_ref(), planned.pod.as_deref());
+    let event = event(now, kind, app, pod, reason, message);
+    NewEvent { revision: planned.revision, ..event }
 }
 
 /// What changed between two looks at the world.

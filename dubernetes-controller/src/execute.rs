@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use jiff::Timestamp;
 
 use dubernetes_core::app::{AppName, ImageRef};
 use dubernetes_core::error;
 use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
-use dubernetes_core::plan::{Action, Planned, Reason, RolloutResult};
+use dubernetes_core::plan::{Action, Planned, Reason};
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ImageId, ImageProblem, LogOptions, RuntimeError,
 };
 use dubernetes_core::state::FailureKind;
-use dubernetes_core::store::{RevisionCause, RevisionFailure, RolloutUpdate, StoreError};
+use dubernetes_core::store::{RevisionCause, StoreError};
 
 use super::Adapters;
 use super::previous_logs::PreviousLogs;
@@ -61,18 +60,21 @@ pub(super) async fn execute(
             let is_ours = |labels: &_| PreDeployLabels::from_map(labels).is_some_and(|l| l.is_ok());
             create(adapters, &job.request, is_ours).await?;
         }
-        Action::Start { id, .. } => runtime.start(id).await?,
-        Action::Stop { id, signal, grace, .. } => runtime.stop(id, *signal, *grace).await?,
-        Action::Remove { id, pod } => {
-            if planned.reason == Reason::Superseded {
+        Action::Start { id } => runtime.start(id).await?,
+        Action::Stop { id, signal, grace } => runtime.stop(id, *signal, *grace).await?,
+        Action::Remove { id } => {
+            if let (Reason::Superseded, Some(pod)) = (&planned.reason, &planned.pod) {
                 previous.keep(runtime.as_ref(), pod, id).await;
             }
             runtime.remove(id).await?;
         }
         Action::PurgeTombstone { app } => adapters.store.purge(app).await?,
-        Action::RecordRollout { app, revision, result } => {
-            let now = adapters.clock.now();
-            let update = update(adapters, result, now).await;
+        Action::RecordRollout { app, revision, update, log_of } => {
+            let log = match log_of {
+                Some(id) => last_lines(adapters, id).await,
+                None => Vec::new(),
+            };
+            let (update, now) = (update.clone().with_log(log), adapters.clock.now());
             adapters.store.record_rollout(app, *revision, &update, now).await?;
         }
     }
@@ -103,26 +105,6 @@ async fn refuse_another_image(
             })
         }
         _ => Ok(()),
-    }
-}
-
-/// A result as the store keeps it, with the last lines of the container that shows it.
-async fn update(adapters: &Adapters, result: &RolloutResult, now: Timestamp) -> RolloutUpdate {
-    match result {
-        RolloutResult::PreDeployed { container } => {
-            RolloutUpdate::PreDeployed { log: last_lines(adapters, container).await }
-        }
-        RolloutResult::Complete => RolloutUpdate::Complete,
-        RolloutResult::Stable => RolloutUpdate::Stable,
-        RolloutResult::Failed { reason, evidence, roll_back_to, newest_seen } => {
-            let (pod, log) = match evidence {
-                Some((pod, id)) => (Some(pod.clone()), last_lines(adapters, id).await),
-                None => (None, Vec::new()),
-            };
-            let failure = RevisionFailure { at: now, reason: reason.clone(), pod, log };
-            let (roll_back_to, newest_seen) = (*roll_back_to, *newest_seen);
-            RolloutUpdate::Failed { failure, roll_back_to, newest_seen }
-        }
     }
 }
 

@@ -191,8 +191,6 @@ impl Pass {
                 Some(event)
             }
         };
-        let revision = events::revision(&planned.action, &self.cache.replicas);
-        let event = event.map(|event| NewEvent { revision, ..event });
         self.record(event.into_iter().collect()).await;
     }
 
@@ -384,7 +382,7 @@ impl Pass {
         }
         self.cache.in_flight.insert(key, call);
         tracing::info!(app = planned.app.as_ref().map(|a| a.as_str()), "{planned}");
-        if let Action::Stop { id, .. } | Action::Remove { id, .. } = &planned.action {
+        if let Action::Stop { id, .. } | Action::Remove { id } = &planned.action {
             self.expected_exits.insert(id.clone());
         }
         if let (Action::Stop { id, .. }, Reason::Unhealthy { .. } | Reason::Paused) =
