@@ -113,7 +113,7 @@ pub(super) async fn observed(
     let asked = |replica: &ObservedReplica| probe_spec(desired, replica);
     cache.probes.follow(&cache.replicas, asked, Instant::now());
     for replica in &mut cache.replicas {
-        replica.readiness = cache.probes.readiness(&replica.id);
+        replica.readiness = cache.probes.readiness(&replica.id, now);
     }
     let ingress = observed_ingress(adapters, cache).await;
     cache.follow_table(ingress.table(), now);

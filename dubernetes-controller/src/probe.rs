@@ -113,8 +113,14 @@ impl Probes {
     }
 
     /// What the probes say of a replica.
-    pub(super) fn readiness(&self, id: &ContainerId) -> Readiness {
-        self.states.get(id).map(|state| state.readiness.clone()).unwrap_or_default()
+    pub(super) fn readiness(&self, id: &ContainerId, now: Timestamp) -> Readiness {
+        match self.states.get(id).map(|state| &state.readiness) {
+            Some(Readiness::Settling { until }) if *until <= now => {
+                Readiness::Ready { since: *until }
+            }
+            Some(readiness) => readiness.clone(),
+            None => Readiness::Unknown,
+        }
     }
 
     /// When those that are not ready any more were ready last.
@@ -186,8 +192,8 @@ impl ProbeState {
     fn new(started_at: Timestamp, probe_spec: Option<ProbeSpec>, due: Instant) -> Self {
         let readiness = match probe_spec {
             Some(_) => Readiness::Unknown,
-            None => Readiness::Ready {
-                since: started_at.saturating_add(SETTLE_TIME).unwrap_or(started_at),
+            None => Readiness::Settling {
+                until: started_at.saturating_add(SETTLE_TIME).unwrap_or(started_at),
             },
         };
         Self {
@@ -241,7 +247,10 @@ impl ProbeState {
             Readiness::Ready { .. } if self.failures > 0 => DOUBT_INTERVAL.min(probe_spec.interval),
             Readiness::Ready { .. } => probe_spec.interval,
             // 50 ms doubling: most programs listen within their first tenths of a second.
-            Readiness::NotReady { .. } | Readiness::Unhealthy { .. } | Readiness::Unknown => {
+            Readiness::NotReady { .. }
+            | Readiness::Unhealthy { .. }
+            | Readiness::Settling { .. }
+            | Readiness::Unknown => {
                 let doubled = Duration::from_millis(50 << self.attempts.min(5));
                 doubled.min(STARTING_INTERVAL).min(probe_spec.interval)
             }
