@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::app::AppName;
 use crate::ingress::RouteTable;
@@ -26,7 +27,7 @@ pub(crate) use wait::{Prediction, Remedy};
 
 /// The result of one pass. Every action is safe now, in any order, and whichever of the others
 /// fail or are left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// What to do.
     pub actions: Vec<Planned>,
@@ -48,13 +49,16 @@ impl Plan {
 }
 
 /// An action with its subject and its reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Planned {
     /// The app that it is for; `None` for the instance itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
     /// The pod that it is for, if it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
     /// The revision that it is for, if it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// What to do.
     pub action: Action,
@@ -106,15 +110,17 @@ impl Planned {
 }
 
 /// Something that is not done yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
     /// The app.
     pub app: AppName,
     /// The pod, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
     /// What for.
     pub wait: Wait,
     /// When it ends at the latest, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
@@ -134,9 +140,10 @@ impl Waiting {
 }
 
 /// Something that cannot be done until a person acts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Blocked {
     /// The app; `None` for the instance itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
     /// Why.
     pub block: Block,

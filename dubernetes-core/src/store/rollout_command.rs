@@ -44,7 +44,7 @@ pub enum RolloutAction {
 
 /// What the rollout of the present revision has come to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum RolloutUpdate {
     /// The command before it succeeded.
     PreDeployed {
