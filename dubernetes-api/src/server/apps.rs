@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{AppName, AppSpec};
-use dubernetes_core::event::{EventKind, NewEvent, REFUSED};
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
 
 use serde::Deserialize;
@@ -235,7 +235,7 @@ async fn remember_refusal(state: &ApiState, name: &AppName, message: String) {
         app: Some(name.clone()),
         pod: None,
         revision: None,
-        reason: REFUSED.to_owned(),
+        reason: EventReason::Refused,
         message,
     };
     // The refusal itself is the answer, whether or not it can be kept.

@@ -117,7 +117,7 @@ fn alike(transaction: &Transaction<'_>, new: &NewEvent) -> Result<Option<(u64, E
     let values = params![
         new.app.as_ref().map(AppName::as_str),
         new.pod,
-        new.reason,
+        new.reason.as_str(),
         new.message,
         new.kind.as_str(),
         time.saturating_sub(window),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch::Receiver;
 
 use super::{at, delete, forget, name, pin, put, request, spec, try_put, with_image, with_route};
-use dubernetes_core::event::{EventKind, NewEvent};
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{PutApp, Store};
 
 fn seen(watch: &mut Receiver<u64>) -> bool {
@@ -21,7 +21,7 @@ fn event() -> NewEvent {
         app: None,
         pod: None,
         revision: None,
-        reason: "Started".into(),
+        reason: EventReason::Started,
         message: "started".into(),
     }
 }

@@ -1,22 +1,19 @@
-//! Probes against listeners of this process.
+//! Probes of listeners in this process.
 
-use dubernetes_core::app;
-use dubernetes_core::runtime::ContainerId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+
+use std::net::Ipv4Addr;
 
 use super::*;
 
 const LOCAL: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-async fn probe(probe: Probe, millis: u64) -> ProbeAnswer {
-    let id = ContainerId("c".into());
-    let timeout = app::Duration::from_millis(millis);
-    let open = async || OpenPorts::Exposed([7].into());
-    send(&ProbeTarget { id, address: LOCAL, probe, timeout }, open).await
+async fn probe(port: u16, probe: Probe, millis: u64) -> ProbeAnswer {
+    TcpDialer.probe((LOCAL, port).into(), &probe, Span::from_millis(millis)).await
 }
 
-/// Answers one connection with these bytes once a request has come, and holds it open if told to.
+/// Answers one request with these bytes, and holds the connection open if `hold` is set.
 async fn serve(answer: &'static [u8], hold: bool) -> (u16, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -37,8 +34,8 @@ async fn serve(answer: &'static [u8], hold: bool) -> (u16, tokio::task::JoinHand
     (port, served)
 }
 
-fn http(port: u16) -> Probe {
-    Probe::Http { port, path: "/health?x=1".into() }
+fn http() -> Probe {
+    Probe::Http { path: "/health?x=1".into() }
 }
 
 #[track_caller]
@@ -47,20 +44,20 @@ fn check(answer: &ProbeAnswer, reason: &str) {
 }
 
 #[tokio::test]
-async fn a_listener_is_enough_for_a_connection() {
+async fn listener_accepts_tcp_probe() {
     let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    assert_eq!(probe(Probe::Tcp { port }, 2000).await, ProbeAnswer::Connected);
+    assert_eq!(probe(port, Probe::Tcp, 2000).await, ProbeAnswer::Connected);
     drop(listener);
-    let refused = ProbeAnswer::Refused { port, open: OpenPorts::Exposed([7].into()) };
-    assert_eq!(probe(Probe::Tcp { port }, 2000).await, refused);
-    assert_eq!(probe(http(port), 2000).await, refused);
+    let refused = ProbeAnswer::Refused { port, open: OpenPorts::Unknown };
+    assert_eq!(probe(port, Probe::Tcp, 2000).await, refused);
+    assert_eq!(probe(port, http(), 2000).await, refused);
 }
 
 #[tokio::test]
-async fn status_and_body_come_back_and_the_request_is_plain() {
+async fn http_probe_returns_status_and_body() {
     let (port, served) = serve(b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\ndown", true).await;
-    let answer = probe(http(port), 2000).await;
+    let answer = probe(port, http(), 2000).await;
     assert_eq!(answer, ProbeAnswer::Http { status: 503, body: "down".into() });
     let request = served.await.unwrap().to_lowercase();
     assert!(request.starts_with("get /health?x=1 http/1.1\r\n"), "{request}");
@@ -69,35 +66,35 @@ async fn status_and_body_come_back_and_the_request_is_plain() {
 }
 
 #[tokio::test]
-async fn a_body_in_chunks_is_put_together() {
+async fn chunked_body_is_joined() {
     let chunks =
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n";
     let (port, _served) = serve(chunks, false).await;
-    let answer = probe(http(port), 2000).await;
+    let answer = probe(port, http(), 2000).await;
     assert_eq!(answer, ProbeAnswer::Http { status: 200, body: "abc".into() });
 }
 
 #[tokio::test]
-async fn a_body_without_an_end_is_cut_and_still_an_answer() {
+async fn endless_body_is_truncated() {
     let (port, _served) = serve(b"HTTP/1.1 200 OK\r\n\r\nfirst", true).await;
-    let answer = probe(http(port), 2000).await;
+    let answer = probe(port, http(), 2000).await;
     assert_eq!(answer, ProbeAnswer::Http { status: 200, body: "first".into() });
 }
 
 #[tokio::test]
-async fn silence_is_told_from_nonsense_and_from_hanging_up() {
+async fn silence_nonsense_and_hang_up_have_their_own_reasons() {
     let (port, _served) = serve(b"", true).await;
     let silent = format!("port {port}: no answer within 100ms");
-    check(&probe(http(port), 100).await, &silent);
+    check(&probe(port, http(), 100).await, &silent);
     let (port, _served) = serve(b"SSH-2.0-whatever\r\n\r\n", false).await;
-    check(&probe(http(port), 2000).await, "the answer is not HTTP");
+    check(&probe(port, http(), 2000).await, "the answer is not HTTP");
     let (port, _served) = serve(b"", false).await;
-    check(&probe(http(port), 2000).await, "closed without an answer");
+    check(&probe(port, http(), 2000).await, "closed without an answer");
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_sent_is_not_sent() {
-    let bad = Probe::Http { port: 1, path: "/a b\r\nx: y".into() };
-    let ProbeAnswer::Failed { reason } = probe(bad, 2000).await else { panic!("it was sent") };
+async fn illegal_path_is_not_sent() {
+    let bad = Probe::Http { path: "/a b\r\nx: y".into() };
+    let ProbeAnswer::Failed { reason } = probe(1, bad, 2000).await else { panic!("it was sent") };
     assert!(reason.ends_with("is not a path"), "{reason}");
 }
