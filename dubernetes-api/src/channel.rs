@@ -1,6 +1,7 @@
 //! The frames of a session that runs a command: one byte for the channel, then the payload.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use dubernetes_core::runtime::TerminalSize;
 
 /// The largest part of input that one frame carries.
 pub(crate) const CHUNK: usize = 32 << 10;
@@ -19,7 +20,7 @@ pub(crate) enum Frame {
     /// Channel 4: its input ends.
     InputEnd,
     /// Channel 5: its terminal has another size now: columns and rows, as text.
-    Size(u16, u16),
+    Size(TerminalSize),
 }
 
 impl Frame {
@@ -34,7 +35,7 @@ impl Frame {
                 (3, text.as_bytes())
             }
             Self::InputEnd => (4, &[]),
-            Self::Size(columns, rows) => {
+            Self::Size(TerminalSize { columns, rows }) => {
                 text = format!("{columns} {rows}");
                 (5, text.as_bytes())
             }
@@ -56,7 +57,8 @@ impl Frame {
             4 if payload.is_empty() => Some(Self::InputEnd),
             5 => {
                 let (columns, rows) = std::str::from_utf8(&payload).ok()?.split_once(' ')?;
-                Some(Self::Size(columns.parse().ok()?, rows.parse().ok()?))
+                let (columns, rows) = (columns.parse().ok()?, rows.parse().ok()?);
+                Some(Self::Size(TerminalSize { columns, rows }))
             }
             _ => None,
         }
@@ -77,7 +79,7 @@ mod tests {
             Frame::Exit(-1),
             Frame::Exit(137),
             Frame::InputEnd,
-            Frame::Size(80, 24),
+            Frame::Size(TerminalSize { columns: 80, rows: 24 }),
         ] {
             assert_eq!(Frame::decode(&frame.encode()), Some(frame));
         }

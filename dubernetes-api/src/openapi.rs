@@ -3,7 +3,7 @@
 mod schemas;
 
 pub(crate) use schemas::{
-    AppSpec, Change, EngineVersion, Event, EventKind, Forecast, Phase, PodState, Why,
+    AppSpec, Change, Event, EventKind, Forecast, Phase, PodState, RuntimeInfo, Why,
 };
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dubernetes_core::app;
+use dubernetes_core::dial::DialError;
 use dubernetes_core::error::chain;
 use dubernetes_core::runtime::RuntimeError;
 use dubernetes_core::store::StoreError;
@@ -117,10 +118,17 @@ impl From<RuntimeError> for ApiError {
             | RuntimeError::Image { .. }
             | RuntimeError::Rejected { .. }
             | RuntimeError::OwnedByOtherState { .. } => ProblemKind::Rejected,
-            RuntimeError::NotConnected { .. } => ProblemKind::NotConnected,
-            RuntimeError::Failed { .. } => ProblemKind::EngineFailed,
+            RuntimeError::Unsupported { .. } => ProblemKind::Unsupported,
+            // Errors that a later version of the core adds, too.
+            RuntimeError::Failed { .. } | _ => ProblemKind::EngineFailed,
         };
         Self::new(kind, chain(&error))
+    }
+}
+
+impl From<DialError> for ApiError {
+    fn from(error: DialError) -> Self {
+        Self::new(ProblemKind::NotConnected, error.to_string())
     }
 }
 

@@ -33,9 +33,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension};
 use axum::middleware::from_fn;
-use dubernetes_controller::{ControllerHandle, Snapshot};
+use dubernetes_controller::{Handle, Snapshot};
 use dubernetes_core::app::{InstanceName, MAX_CONTENTS_BYTES};
 use dubernetes_core::clock::Clock;
+use dubernetes_core::dial::Dialer;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_core::store::Store;
 use tokio::net::UnixListener;
@@ -63,8 +64,10 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// The container engine, for output, commands and its version.
     pub runtime: Arc<dyn ContainerRuntime>,
-    /// The running controller.
-    pub controller: ControllerHandle,
+    /// The running orchestrator.
+    pub controller: Handle,
+    /// Connects to pods, for port forwarding.
+    pub dialer: Arc<dyn Dialer>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who answers.

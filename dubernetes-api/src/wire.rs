@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC; durations and sizes are text, as in an app's file.
 
 mod app;
+mod exec;
 mod plan;
 mod problem;
 mod stream;
@@ -12,6 +13,7 @@ pub use app::{
     App, AppStatus, Applied, EndpointState, Failure, Pod, PodStats, Probe, Revision, RolloutAction,
     RolloutWish, Route, RouteEndpoint, Scale,
 };
+pub use exec::ExecRequest;
 pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest, Refused};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
 pub(crate) use stream::LogJson;
@@ -23,7 +25,7 @@ pub use system::{
 
 pub use dubernetes_core::event::Event;
 pub use dubernetes_core::forecast::{Forecast, Step};
-pub use dubernetes_core::runtime::{EngineVersion, ExecRequest};
+pub use dubernetes_core::runtime::{RuntimeInfo, TerminalSize};
 pub use dubernetes_core::store::Change;
 pub use dubernetes_core::why::{
     Link as WhyLink, Output as WhyOutput, Step as WhyStep, SubjectKind, Why,

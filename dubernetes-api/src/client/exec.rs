@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use dubernetes_core::runtime::{ExecOutput, ExecRequest};
+use dubernetes_core::runtime::{ExecOutput, TerminalSize};
 use futures_util::stream::{BoxStream, SplitSink, SplitStream, StreamExt as _};
 use futures_util::{Sink, SinkExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, DuplexStream};
@@ -16,7 +16,10 @@ use crate::channel::{self, Frame};
 use crate::client::socket::{Socket, lost};
 use crate::client::{Client, ClientError, Endpoint};
 use crate::path;
-use crate::wire::ProblemLine;
+use crate::wire::{ExecRequest, ProblemLine};
+
+/// The size of a terminal that nobody has sized; it is never sent.
+const DEFAULT_SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
 
 /// A command that runs in a pod. Dropping the output lets go of it.
 pub struct ExecSession {
@@ -24,8 +27,8 @@ pub struct ExecSession {
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
     /// The output, and last the exit code.
     pub output: BoxStream<'static, Result<ExecOutput, ClientError>>,
-    /// The size of the command's terminal (columns, rows). A new value is passed on.
-    pub size: watch::Sender<(u16, u16)>,
+    /// The size of the command's terminal. A new value is passed on.
+    pub size: watch::Sender<TerminalSize>,
 }
 
 impl fmt::Debug for ExecSession {
@@ -48,7 +51,7 @@ impl Client {
         wait_for_start(&mut socket, &self.endpoint).await?;
         let (sink, stream) = socket.split();
         let (input, pipe) = tokio::io::duplex(channel::CHUNK);
-        let (size, sizes) = watch::channel(request.tty.unwrap_or_default());
+        let (size, sizes) = watch::channel(request.tty.unwrap_or(DEFAULT_SIZE));
         let stop = CancellationToken::new();
         tokio::spawn(send_input(pipe, sizes, sink, stop.clone()));
         let output = Output {
@@ -88,7 +91,7 @@ async fn wait_for_start(socket: &mut Socket, endpoint: &Endpoint) -> Result<(), 
 /// Copies the input until it ends or the output is dropped.
 async fn send_input(
     mut pipe: DuplexStream,
-    mut sizes: watch::Receiver<(u16, u16)>,
+    mut sizes: watch::Receiver<TerminalSize>,
     mut sink: SplitSink<Socket, Message>,
     stop: CancellationToken,
 ) {
@@ -103,7 +106,7 @@ async fn send_input(
 
 async fn copy_input(
     pipe: &mut (impl AsyncRead + Unpin),
-    sizes: &mut watch::Receiver<(u16, u16)>,
+    sizes: &mut watch::Receiver<TerminalSize>,
     sink: &mut (impl Sink<Message, Error = WsError> + Unpin),
 ) {
     let mut buffer = vec![0; channel::CHUNK];
@@ -112,8 +115,7 @@ async fn copy_input(
         // unseen. A sender that is gone changes no size any more.
         let frame = tokio::select! {
             Ok(()) = sizes.changed() => {
-                let (columns, rows) = *sizes.borrow_and_update();
-                Frame::Size(columns, rows)
+                Frame::Size(*sizes.borrow_and_update())
             }
             read = pipe.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => Frame::InputEnd,

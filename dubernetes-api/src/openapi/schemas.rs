@@ -81,7 +81,8 @@ pub(crate) enum EventKind {
 
 /// Who the engine is.
 #[derive(ToSchema)]
-pub(crate) struct EngineVersion {
+#[schema(as = EngineVersion)]
+pub(crate) struct RuntimeInfo {
     /// Its name.
     name: String,
     /// Its version.

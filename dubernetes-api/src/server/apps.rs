@@ -3,7 +3,6 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
@@ -134,7 +133,7 @@ pub(super) async fn delete(
     extract::App(name): extract::App,
     _: Params<NoParams>,
 ) -> Result<StatusCode, ApiError> {
-    state.store.delete(&name, state.clock.now()).await?;
+    state.controller.delete(&name).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -248,18 +247,10 @@ async fn put_app(
     expected_generation: Option<u64>,
     retry: bool,
 ) -> Result<Applied, StoreError> {
-    let snapshot = state.looked().await;
-    let newest_seen = newest_seen(&snapshot, &spec.name);
-    let now = state.clock.now();
-    let put = PutApp { spec, expected_generation, newest_seen, retry, now };
-    let put = state.store.put(put).await?;
+    // The handle raises the revision above those of observed replicas, so wait for the first pass.
+    state.looked().await;
+    let put = PutApp { expected_generation, retry, ..PutApp::new(spec, state.clock.now()) };
+    let put = state.controller.put(put).await?;
     let app = view::app(&state.about, &state.controller.snapshot(), &put.app);
     Ok(Applied { change: put.change, app })
-}
-
-/// The highest revision on containers of the app: a new one must be above it, or replicas of a
-/// store that was lost would be taken for those of the new revision.
-pub(super) fn newest_seen(snapshot: &Snapshot, app: &AppName) -> u64 {
-    let of_app = snapshot.observed.replicas.iter().filter(|replica| replica.labels.app == *app);
-    of_app.map(|replica| replica.labels.revision).max().unwrap_or(0)
 }

@@ -13,9 +13,9 @@ use dubernetes_core::app::AppName;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::store::{EventQuery, Store};
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::sync::watch;
 
 use crate::path;
 use crate::problem::ApiError;
@@ -105,7 +105,7 @@ fn server_sent(stop: Stop, events: Items<Event>) -> Response {
 
 struct Follow {
     store: Arc<dyn Store>,
-    changes: watch::Receiver<u64>,
+    changes: BoxStream<'static, ()>,
     query: EventQuery,
     read: VecDeque<Event>,
 }
@@ -113,7 +113,7 @@ struct Follow {
 /// The events of `query`, and then each new one. A reader that is more than 10,000 events late
 /// misses the oldest of them.
 fn follow(state: &ApiState, query: EventQuery) -> Items<Event> {
-    let changes = state.store.watch();
+    let changes = state.store.changes();
     let follow = Follow { store: Arc::clone(&state.store), changes, query, read: VecDeque::new() };
     stream::from_fn(follow, |mut follow| async move {
         let item = follow.next().await.transpose()?;
@@ -129,11 +129,9 @@ impl Follow {
                 self.query.after = event.id;
                 return Ok(Some(event));
             }
-            // Marked as seen before the read: what is recorded during it is a change again.
-            self.changes.borrow_and_update();
             self.read = self.store.events(&self.query).await?.into();
             self.query.limit = MAX_LIMIT;
-            if self.read.is_empty() && self.changes.changed().await.is_err() {
+            if self.read.is_empty() && self.changes.next().await.is_none() {
                 return Ok(None);
             }
         }

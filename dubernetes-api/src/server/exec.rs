@@ -4,7 +4,6 @@
 //! `{"started":true}` or `{"problem":…}`. After that, binary frames carry input and output; see
 //! [`Frame`].
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +12,13 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use dubernetes_core::runtime::{
-    ContainerId, ContainerRuntime, ExecOutput, ExecRequest, ExecSession, RuntimeError,
+    self, Capability, ContainerId, ContainerRuntime, ExecOutput, ExecSession, Resize, RuntimeError,
+    require,
 };
 use futures_util::stream::{BoxStream, SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::watch;
+use tokio_util::compat::FuturesAsyncWriteCompatExt as _;
 
 use crate::channel::{CHUNK, Frame};
 use crate::path;
@@ -26,7 +26,7 @@ use crate::problem::ApiError;
 use crate::server::extract::{Name, NoParams, Params};
 use crate::server::stream::Stop;
 use crate::server::{ApiState, pods};
-use crate::wire::{Problem, ProblemKind, ProblemLine};
+use crate::wire::{ExecRequest, Problem, ProblemKind, ProblemLine};
 
 /// The largest message that is taken: a command with all its arguments, or a part of input.
 const MAX_MESSAGE: usize = 1 << 20;
@@ -73,6 +73,7 @@ pub(super) async fn exec(
         let detail = format!("pod `{name}` does not run: it is {}", pod.state);
         return Err(ApiError::new(ProblemKind::NotRunning, detail));
     }
+    require(state.runtime.exec(), Capability::Exec)?;
     let runtime = Arc::clone(&state.runtime);
     Ok(upgrade
         .protocols([path::EXEC_PROTOCOL])
@@ -131,7 +132,8 @@ async fn run(
         return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
     };
     let Some(request) = request? else { return Ok(()) };
-    let ExecSession { input, output, size } = runtime.exec(&id, &request).await.map_err(failed)?;
+    let exec = require(runtime.exec(), Capability::Exec)?;
+    let ExecSession { input, output, resize } = exec.exec(&id, &request).await.map_err(failed)?;
     if sender.send(text(&serde_json::json!({ "started": true }))).await.is_err() {
         return Ok(());
     }
@@ -139,19 +141,19 @@ async fn run(
     // and when the caller has gone, nobody reads the output.
     tokio::select! {
         ended = send_output(output, sender) => ended,
-        () = receive_input(input, size, receiver) => Ok(()),
+        () = receive_input(input.compat_write(), &resize, receiver) => Ok(()),
     }
 }
 
 /// `None` if the caller has gone.
-async fn request(receiver: &mut Receiver) -> Result<Option<ExecRequest>, ApiError> {
+async fn request(receiver: &mut Receiver) -> Result<Option<runtime::ExecRequest>, ApiError> {
     let invalid = |detail: &str| Err(ApiError::new(ProblemKind::InvalidRequest, detail));
     loop {
         match receiver.next().await {
             Some(Ok(Message::Text(text))) => {
                 return match serde_json::from_str::<ExecRequest>(&text) {
                     Ok(request) if request.command.is_empty() => invalid("the command is empty"),
-                    Ok(request) => Ok(Some(request)),
+                    Ok(request) => Ok(Some(request.into())),
                     Err(_) => invalid("the first message is no command"),
                 };
             }
@@ -168,14 +170,7 @@ fn failed(error: RuntimeError) -> ApiError {
         RuntimeError::NotFound { .. } => {
             ApiError::new(ProblemKind::NotRunning, "the pod's container is gone")
         }
-        RuntimeError::Unreachable { .. }
-        | RuntimeError::Timeout { .. }
-        | RuntimeError::NameTaken { .. }
-        | RuntimeError::Image { .. }
-        | RuntimeError::Rejected { .. }
-        | RuntimeError::OwnedByOtherState { .. }
-        | RuntimeError::NotConnected { .. }
-        | RuntimeError::Failed { .. } => error.into(),
+        _ => error.into(),
     }
 }
 
@@ -213,8 +208,8 @@ fn frames(output: ExecOutput) -> Vec<Frame> {
 
 /// Returns once the caller has gone.
 async fn receive_input(
-    mut input: Pin<Box<dyn AsyncWrite + Send>>,
-    size: watch::Sender<(u16, u16)>,
+    mut input: impl AsyncWrite + Unpin,
+    resize: &Resize,
     receiver: &mut Receiver,
 ) {
     let mut open = true;
@@ -226,8 +221,8 @@ async fn receive_input(
                 open = false;
                 input.shutdown().await
             }
-            Some(Frame::Size(columns, rows)) => {
-                size.send_replace((columns, rows));
+            Some(Frame::Size(size)) => {
+                resize(size);
                 Ok(())
             }
             Some(_) => Ok(()),

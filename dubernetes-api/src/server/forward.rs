@@ -1,5 +1,6 @@
 //! Connections to a port of a pod over a WebSocket, one each; see [`crate::tunnel`].
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,10 +9,12 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
 use dubernetes_controller::Snapshot;
-use dubernetes_core::runtime::{ConnectTarget, Connection, ContainerId};
+use dubernetes_core::dial::Connection;
+use dubernetes_core::runtime::ContainerId;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::watch;
+use tokio_util::compat::{FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _};
 
 use crate::channel::CHUNK;
 use crate::path;
@@ -69,8 +72,7 @@ pub(super) async fn forward(
         let detail = format!("pod `{name}` does not run: it is {}", pod.state);
         return Err(ApiError::new(ProblemKind::NotRunning, detail));
     };
-    let target = ConnectTarget { id: id.clone(), address, port };
-    let connection = state.runtime.connect(&target).await?;
+    let connection = state.dialer.connect(SocketAddr::from((address, port))).await?;
     let snapshots = state.controller.snapshots();
     Ok(upgrade
         .protocols([path::FORWARD_PROTOCOL])
@@ -99,7 +101,7 @@ async fn serve(
     });
     // Each arm ends the connection, so nothing that is dropped here is missed.
     let ended = tokio::select! {
-        ended = relay(reader, writer, sink, stream) => ended,
+        ended = relay(reader.compat(), writer.compat_write(), sink, stream) => ended,
         () = gone(snapshots, &id) => Err(Broken),
         () = stop.0.cancelled() => Err(Broken),
     };

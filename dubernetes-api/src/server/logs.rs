@@ -11,7 +11,7 @@ use axum::response::Response;
 use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
 use dubernetes_core::plan::{PodState, PodStatus};
-use dubernetes_core::runtime::{ContainerId, LogOptions};
+use dubernetes_core::runtime::{Capability, ContainerId, LogOptions, require};
 use dubernetes_core::state::EngineStatus;
 use dubernetes_core::store::StoreError;
 use jiff::Timestamp;
@@ -114,6 +114,9 @@ async fn answer(
     {
         let detail = format!("the engine does not answer: {reason}");
         return Err(ApiError::new(ProblemKind::EngineUnreachable, detail));
+    }
+    if !wanted.previous {
+        require(state.runtime.logs(), Capability::Logs)?;
     }
     let items = if wanted.previous {
         previous::lines(state, &target, options)?

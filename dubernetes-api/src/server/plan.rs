@@ -18,7 +18,6 @@ use serde_json::value::RawValue;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
-use crate::server::apps::newest_seen;
 use crate::server::body::{Json, read_spec};
 use crate::server::extract::{NoParams, Params};
 use crate::wire::{AppPlan, FieldProblem, NO_DOWNTIME, PlanReport, PlanRequest, Problem, Refused};
@@ -168,6 +167,12 @@ fn apply(
         desired.apps.insert(name, decided.put.app.clone());
     }
     Ok((decided, refused))
+}
+
+/// The newest revision of the app among the observed replicas, as a real apply would find it.
+fn newest_seen(snapshot: &Snapshot, app: &AppName) -> u64 {
+    let replicas = snapshot.observed.replicas.iter().filter(|r| r.labels.app == *app);
+    replicas.map(|replica| replica.labels.revision).max().unwrap_or(0)
 }
 
 /// `none`, or why requests find no replica on the way.

@@ -2,11 +2,10 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
-use dubernetes_core::store::{self, RolloutCommand};
+use dubernetes_core::store;
 
 use crate::path;
 use crate::problem::ApiError;
-use crate::server::apps::newest_seen;
 use crate::server::body::Json;
 use crate::server::extract::{App, NoParams, Params};
 use crate::server::{ApiState, view};
@@ -49,9 +48,9 @@ pub(super) async fn wish(
             hint: Some("delete it".to_owned()),
         }]));
     }
-    let snapshot = state.looked().await;
-    let (newest_seen, now) = (newest_seen(&snapshot, &name), state.clock.now());
-    let put = state.store.update_rollout(RolloutCommand { name, action, newest_seen, now }).await?;
+    // The handle raises the revision above those of observed replicas, so wait for the first pass.
+    state.looked().await;
+    let put = state.controller.update_rollout(&name, action).await?;
     let app = view::app(&state.about, &state.controller.snapshot(), &put.app);
     Ok(Answer(Applied { change: put.change, app }))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json as Answer;
 use axum::extract::State;
 use dubernetes_core::plan::PodStatus;
-use dubernetes_core::runtime::{ContainerId, RuntimeError, Stats};
+use dubernetes_core::runtime::{Capability, ContainerId, RuntimeError, Stats, require};
 use futures_util::{StreamExt as _, stream};
 
 use crate::path;
@@ -84,7 +84,7 @@ async fn readings(
 
 async fn reading(state: &ApiState, id: Option<ContainerId>) -> Result<Option<Stats>, RuntimeError> {
     let Some(id) = id else { return Ok(None) };
-    match state.runtime.stats(&id).await {
+    match require(state.runtime.stats(), Capability::Stats)?.read(&id).await {
         Ok(stats) => Ok(Some(stats)),
         Err(RuntimeError::NotFound { .. } | RuntimeError::Rejected { .. }) => Ok(None),
         Err(error) => Err(error),

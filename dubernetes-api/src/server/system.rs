@@ -139,7 +139,7 @@ pub(super) async fn down(
 ) -> Result<StatusCode, ApiError> {
     match state.controller.teardown().await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(reason) => Err(ApiError::new(ProblemKind::Internal, reason)),
+        Err(error) => Err(ApiError::new(ProblemKind::Internal, error.to_string())),
     }
 }
 

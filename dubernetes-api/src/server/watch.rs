@@ -9,6 +9,8 @@ use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
 use dubernetes_core::plan::{OperationKey, Phase};
 use dubernetes_core::store::StoredState;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
 use crate::path;
@@ -37,7 +39,7 @@ pub(super) async fn watch(
 struct Watch {
     state: ApiState,
     only: Option<AppName>,
-    stored: watch::Receiver<u64>,
+    stored: BoxStream<'static, ()>,
     looked: watch::Receiver<Arc<Snapshot>>,
     told: BTreeMap<AppName, App>,
     queue: VecDeque<WatchEvent<App>>,
@@ -46,7 +48,7 @@ struct Watch {
 
 fn changes(state: ApiState, only: Option<AppName>) -> Items<WatchEvent<App>> {
     let watch = Watch {
-        stored: state.store.watch(),
+        stored: state.store.changes(),
         looked: state.controller.snapshots(),
         state,
         only,
@@ -78,15 +80,14 @@ impl Watch {
     async fn wait(&mut self) -> Result<(), ApiError> {
         // Both arms are cancel-safe: an unseen change stays unseen.
         let still_there = tokio::select! {
-            changed = self.looked.changed() => changed,
-            changed = self.stored.changed() => changed,
+            changed = self.looked.changed() => changed.is_ok(),
+            changed = self.stored.next() => changed.is_some(),
         };
-        still_there.map_err(|_| ApiError::stopping())
+        if still_there { Ok(()) } else { Err(ApiError::stopping()) }
     }
 
     async fn read(&mut self) -> Result<(), ApiError> {
         // Marked as seen before the read: what changes during it is a change again.
-        self.stored.borrow_and_update();
         let snapshot = Arc::clone(&self.looked.borrow_and_update());
         let stored = self.state.store.list().await?;
         let present = self.present(&stored, &snapshot);

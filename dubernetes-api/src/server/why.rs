@@ -7,7 +7,7 @@ use axum::extract::State;
 use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
 use dubernetes_core::event::Event;
-use dubernetes_core::runtime::{ContainerId, LogOptions, RuntimeError};
+use dubernetes_core::runtime::{Capability, ContainerId, LogOptions, RuntimeError, require};
 use dubernetes_core::store::{EventQuery, StoredApp};
 use dubernetes_core::why::{self, Known, OUTPUT_LINES, Why};
 use futures_util::TryStreamExt as _;
@@ -125,6 +125,6 @@ async fn explained(state: &ApiState, by: Option<(String, ContainerId)>, why: Why
 
 async fn last_lines(state: &ApiState, id: &ContainerId) -> Result<Vec<String>, RuntimeError> {
     let options = LogOptions { tail: Some(OUTPUT_LINES), ..LogOptions::default() };
-    let lines = state.runtime.logs(id, &options).await?;
+    let lines = require(state.runtime.logs(), Capability::Logs)?.read(id, &options).await?;
     lines.map_ok(|line| line.text).try_collect().await
 }

@@ -112,6 +112,8 @@ pub enum ProblemKind {
     Rejected,
     /// Something failed inside.
     Internal,
+    /// The runtime does not offer what the request needs.
+    Unsupported,
     /// The engine failed.
     EngineFailed,
     /// The pod takes no connection.
@@ -132,7 +134,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::InvalidJson,
         Self::InvalidQuery,
         Self::InvalidRequest,
@@ -151,6 +153,7 @@ impl ProblemKind {
         Self::HeadersTooLarge,
         Self::Rejected,
         Self::Internal,
+        Self::Unsupported,
         Self::EngineFailed,
         Self::NotConnected,
         Self::StoreBusy,
@@ -182,6 +185,7 @@ impl ProblemKind {
             Self::UpgradeRequired => ("upgrade-required", "a WebSocket is wanted here", 426),
             Self::HeadersTooLarge => ("headers-too-large", "the headers are too large", 431),
             Self::Internal => ("internal", "something failed", 500),
+            Self::Unsupported => ("unsupported", "the container runtime does not support it", 501),
             Self::EngineFailed => ("engine-failed", "the container engine failed", 502),
             Self::NotConnected => ("not-connected", "the pod takes no connection", 502),
             Self::StoreBusy => ("store-busy", "the store is busy", 503),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use dubernetes_core::app::InstanceName;
-use dubernetes_core::runtime::EngineVersion;
+use dubernetes_core::runtime::RuntimeInfo;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,8 +20,8 @@ pub struct Version {
     /// The API's version.
     pub api: String,
     /// The container engine; none while it does not answer.
-    #[schema(value_type = Option<openapi::EngineVersion>)]
-    pub engine: Option<EngineVersion>,
+    #[schema(value_type = Option<openapi::RuntimeInfo>)]
+    pub engine: Option<RuntimeInfo>,
     /// The instance.
     #[schema(value_type = String)]
     pub instance: InstanceName,
@@ -95,8 +95,8 @@ pub struct EngineStatus {
     /// Whether it answers.
     pub state: EngineState,
     /// Who it is, if it answers.
-    #[schema(value_type = Option<openapi::EngineVersion>)]
-    pub version: Option<EngineVersion>,
+    #[schema(value_type = Option<openapi::RuntimeInfo>)]
+    pub version: Option<RuntimeInfo>,
     /// Where it is, such as `unix:///var/run/docker.sock`; none for one in memory.
     #[serde(default)]
     pub place: Option<String>,

@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 use tokio::sync::watch;
 
-use super::merge::unreadable;
+use super::merge::{read, unreadable};
 use super::{Source, Target};
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -107,7 +107,7 @@ impl Follow {
     async fn join(&mut self, source: Source, options: &LogOptions) -> Result<(), ApiError> {
         let Source { pod, id, .. } = source;
         self.known.insert(id.clone());
-        let lines = match self.runtime.logs(&id, options).await {
+        let lines = match read(&*self.runtime, &id, options).await {
             Ok(lines) => lines,
             Err(error) if error.is_unreachable() => return Err(error.into()),
             Err(error) => {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use dubernetes_core::error::chain;
-use dubernetes_core::runtime::{ContainerRuntime, LogOptions, RuntimeError};
+use dubernetes_core::runtime::{
+    Capability, ContainerId, ContainerRuntime, LogOptions, RuntimeError, RuntimeStream, require,
+};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
@@ -32,7 +34,7 @@ pub(super) async fn merge(
 ) -> Result<Items<LogItem>, ApiError> {
     let mut merge = Merge { notes: Vec::new(), open: Vec::new() };
     for source in sources {
-        match runtime.logs(&source.id, options).await {
+        match read(&*runtime, &source.id, options).await {
             Ok(lines) => merge.open.push(Open { pod: source.pod, lines, head: None }),
             Err(error) if error.is_unreachable() => return Err(error.into()),
             Err(error) => merge.notes.push(unreadable(&source.pod, &error)),
@@ -43,6 +45,14 @@ pub(super) async fn merge(
         let item = merge.next().await.transpose()?;
         Some((item, merge))
     }))
+}
+
+pub(super) async fn read(
+    runtime: &dyn ContainerRuntime,
+    id: &ContainerId,
+    options: &LogOptions,
+) -> Result<RuntimeStream<dubernetes_core::runtime::LogLine>, RuntimeError> {
+    require(runtime.logs(), Capability::Logs)?.read(id, options).await
 }
 
 pub(super) fn unreadable(pod: &str, error: &RuntimeError) -> String {

@@ -26,7 +26,7 @@ pub(super) fn lines(
     let mut lines = Vec::new();
     let mut known = false;
     for pod in pods {
-        let Some(said) = state.controller.previous_output(pod) else { continue };
+        let Some(said) = state.controller.previous_logs(pod) else { continue };
         known = true;
         let said = said.iter().filter(|line| options.since.is_none_or(|since| line.time >= since));
         let said: Vec<_> = said.map(|line| LogLine::new(pod, line.clone())).collect();
