@@ -1,9 +1,9 @@
-//! The request of a session that runs a command in a pod.
+//! Request of an exec session.
 
 use dubernetes_core::runtime::{self, TerminalSize};
 use serde::{Deserialize, Serialize};
 
-/// A command to run in a pod: the first message of the session.
+/// Command to run in a pod; the first message of the session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecRequest {
     /// The command and its arguments, without a shell.
