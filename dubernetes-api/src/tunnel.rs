@@ -99,7 +99,7 @@ mod tests {
         side.far.write_all(b"question").await.unwrap();
         assert_eq!(side.out.recv().await.unwrap(), "question");
         side.far.shutdown().await.unwrap();
-        assert_eq!(side.out.recv().await.unwrap(), "", "the end is own_end");
+        assert_eq!(side.out.recv().await.unwrap(), "", "the end is passed on");
         side.into.send(Some(Bytes::from_static(b"answer"))).await.unwrap();
         side.into.send(Some(Bytes::new())).await.unwrap();
         let mut answer = String::new();
@@ -116,7 +116,7 @@ mod tests {
         let half = side();
         half.into.send(Some(Bytes::new())).await.unwrap();
         drop(half.into);
-        assert_eq!(half.relay.await.unwrap(), Err(TunnelBroken), "our side still speaks");
+        assert_eq!(half.relay.await.unwrap(), Err(TunnelBroken), "the other direction is open");
     }
 
     #[tokio::test]
