@@ -55,7 +55,7 @@ mod tests {
             app: None,
             pod: None,
             revision: None,
-            reason: EventReason::Exited,
+            reason: crate::event::EventReason::Exited,
             message: "exited with code 1".into(),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
+use super::faults::Faults;
 use dubernetes_core::error::Cause;
 use dubernetes_core::ingress::{
     ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, Route, RouteTable,
@@ -15,6 +16,7 @@ use dubernetes_core::ingress::{
 #[derive(Debug, Clone, Default)]
 pub struct FakeIngress {
     state: Arc<Mutex<State>>,
+    faults: Faults<IngressOperation>,
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +27,27 @@ struct State {
     failing: Option<String>,
     damaged: bool,
     turns: BTreeMap<String, usize>,
+}
+
+/// An operation of [`FakeIngress`], for faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IngressOperation {
+    /// `Ingress::apply`.
+    Apply,
+    /// `Ingress::observe`.
+    Observe,
+    /// `Ingress::drained`.
+    Drained,
+    /// `Ingress::repair`.
+    Repair,
+    /// `Ingress::remove`.
+    Remove,
+}
+
+impl IngressOperation {
+    /// Every operation.
+    pub const ALL: [Self; 5] =
+        [Self::Apply, Self::Observe, Self::Drained, Self::Repair, Self::Remove];
 }
 
 /// What a request to the fake is answered with.
@@ -92,6 +115,18 @@ impl FakeIngress {
         Answer::Endpoint(endpoint)
     }
 
+    /// Returns the faults of this proxy.
+    pub fn faults(&self) -> &Faults<IngressOperation> {
+        &self.faults
+    }
+
+    async fn enter(&self, operation: IngressOperation) -> Result<(), IngressError> {
+        if self.faults.strike(&operation).await {
+            return Err(IngressError::Failed(Cause::text("injected fault")));
+        }
+        Ok(())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A test that panicked while it held the lock has failed already.
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -101,6 +136,7 @@ impl FakeIngress {
 #[async_trait]
 impl Ingress for FakeIngress {
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
+        self.enter(IngressOperation::Apply).await?;
         let mut state = self.state();
         if let Some(text) = &state.failing {
             return Err(IngressError::Failed(Cause::text(text.clone())));
@@ -115,20 +151,24 @@ impl Ingress for FakeIngress {
     }
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
+        self.enter(IngressOperation::Observe).await?;
         Ok(self.state().observed.clone())
     }
 
     async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {
+        self.enter(IngressOperation::Drained).await?;
         let state = self.state();
         let held = state.observed.table().is_some_and(|table| table.holds(address));
         Ok(!held && !state.busy.contains(&address))
     }
 
     async fn repair(&self) -> Result<bool, IngressError> {
+        self.enter(IngressOperation::Repair).await?;
         Ok(std::mem::take(&mut self.state().damaged))
     }
 
     async fn remove(&self) -> Result<(), IngressError> {
+        self.enter(IngressOperation::Remove).await?;
         self.state().observed = ObservedIngress::Absent;
         Ok(())
     }

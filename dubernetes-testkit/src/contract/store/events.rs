@@ -51,7 +51,7 @@ pub(super) async fn events_come_back_in_order(store: &Arc<dyn Store>) {
         app: Some(name("web")),
         pod: Some("web-1".into()),
         revision: None,
-        reason: EventReason::Exited,
+        reason: "Exited".to_owned(),
         message: "a".into(),
         count: 1,
     };
