@@ -44,6 +44,7 @@ fuzz_target!(|text: &str| {
     if let Err(rule) = Selector::parse(text) {
         is_shown(&rule);
     }
-    // What the kernel writes is read as far as it is understood.
+    // Malformed lines of the kernel's tables are skipped.
     sockets::listeners(text);
+    sockets::connections(text);
 });

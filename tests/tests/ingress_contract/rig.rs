@@ -201,7 +201,11 @@ impl Rig {
             http_bind: Ipv4Addr::LOCALHOST.into(),
             http_port: self.port,
         };
-        NginxIngress::new(Arc::new(self.runtime.clone()), config)
+        NginxIngress::new(
+            Arc::new(self.runtime.clone()),
+            Arc::new(dubernetes_controller::TcpDialer),
+            config,
+        )
     }
 
     /// The name of nginx's container.
