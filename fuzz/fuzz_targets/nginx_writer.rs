@@ -6,11 +6,11 @@
 use std::net::Ipv4Addr;
 
 use dubernetes_core::ingress::RouteTable;
-use dubernetes_nginx::config::{Site, write};
+use dubernetes_nginx::config::{RenderContext, write};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-const SITE: Site = Site {
+const CONTEXT: RenderContext = RenderContext {
     address: Ipv4Addr::new(10, 89, 0, 2),
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     version: None,
@@ -24,7 +24,7 @@ fn table(host: &str, path: &str, app: &str, endpoints: &[Value]) -> Option<Route
 
 /// Counts the structural characters in nginx's files.
 fn count_structure(table: &RouteTable) -> Vec<usize> {
-    let Ok(generation) = write(table, &SITE) else { panic!("legal texts are refused") };
+    let Ok(generation) = write(table, &CONTEXT) else { panic!("legal texts are refused") };
     // nginx does not read this JSON file.
     let files = generation.files.iter().filter(|(name, _)| *name != "table.json");
     let text: String = files.map(|(_, file)| String::from_utf8_lossy(file).into_owned()).collect();

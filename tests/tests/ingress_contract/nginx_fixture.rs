@@ -209,7 +209,11 @@ impl NginxFixture {
             http_bind: Ipv4Addr::LOCALHOST.into(),
             http_port: self.port,
         };
-        NginxIngress::new(Arc::new(self.runtime.clone()), config)
+        NginxIngress::new(
+            Arc::new(self.runtime.clone()),
+            Arc::new(dubernetes_controller::TcpDialer),
+            config,
+        )
     }
 
     /// Returns the name of nginx's container.
