@@ -448,7 +448,7 @@ impl Pass {
         }
         self.cache.in_flight.insert(key, planned.action.in_flight());
         tracing::info!(app = planned.app.as_ref().map(|a| a.as_str()), "{planned}");
-        if let Action::Stop { id, .. } | Action::Remove { id, .. } = &planned.action {
+        if let Action::Stop { id, .. } | Action::Remove { id } = &planned.action {
             self.expected_exits.insert(id.clone());
         }
         if let (Action::Stop { id, .. }, Reason::Unhealthy { .. } | Reason::Paused) =

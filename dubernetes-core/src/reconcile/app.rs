@@ -1,8 +1,8 @@
 //! Plans one app, stage by stage.
 
-use crate::app::{AppName, OnFailure};
+use crate::app::{AppName, OnFailure, RouteConflict};
 use crate::plan::Block;
-use crate::state::{ObservedReplica, RouteConflict};
+use crate::state::ObservedReplica;
 use crate::store::{Outcome, StoredApp};
 
 use super::addresses::AddressPool;

@@ -7,7 +7,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::AppName;
-use crate::plan::{OperationKey, Planned, Wait};
+use crate::call::OperationKey;
+use crate::plan::{Planned, Wait};
 use crate::runtime::ContainerState;
 use crate::state::ObservedReplica;
 
@@ -76,10 +77,7 @@ pub(super) fn restart(
 pub(super) fn attempt(context: &Context<'_>, app: &AppName, planned: Planned) -> Step {
     match blocked_until(context, &planned.action.key()) {
         None => Step::Act(planned),
-        Some((wait, until)) => {
-            let pod = planned.action.pod().map(str::to_owned);
-            Step::wait(app, pod, wait, until)
-        }
+        Some((wait, until)) => Step::wait(app, planned.pod, wait, until),
     }
 }
 

@@ -6,13 +6,10 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 
 use crate::app::AppName;
+use crate::call::{CallFailure, InFlight, OperationKey};
 use crate::ingress::Route;
-use crate::plan::OperationKey;
 use crate::runtime::ContainerId;
-use crate::state::{
-    CallFailure, DesiredState, EngineStatus, InFlight, ObservedPreDeploy, ObservedReplica,
-    ObservedState,
-};
+use crate::state::{DesiredState, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState};
 use crate::store::Revision;
 
 /// The input of one pass. Read-only: the stages return what they decide.

@@ -86,8 +86,10 @@ pub(super) fn replica(
     };
     let instance = &context.desired.instance;
     let replica = replica_plan(instance, network, template.spec, image, labels);
+    let pod = identity::pod_name(app, new.slot.ordinal);
     let action = Action::Create(Box::new(replica));
-    Ok(backoff::attempt(context, app, Planned { app: Some(app.clone()), action, reason }))
+    let planned = Planned::for_pod(app, new.slot.revision, pod, action, reason);
+    Ok(backoff::attempt(context, app, planned))
 }
 
 /// Creates the container of the pre-deploy hook of the wanted revision.
@@ -107,9 +109,10 @@ pub(super) fn pre_deploy(
     let labels = PreDeployLabels { app: app.clone(), revision, attempts, address };
     let instance = &context.desired.instance;
     let hook = pre_deploy_plan(instance, network, &stored.spec, image, labels);
+    let pod = identity::pre_deploy_pod_name(app);
     let action = Action::CreatePreDeploy(Box::new(hook));
-    let reason = Reason::BeforeRevision { revision };
-    Ok(backoff::attempt(context, app, Planned { app: Some(app.clone()), action, reason }))
+    let planned = Planned::for_pod(app, revision, pod, action, Reason::BeforeRevision { revision });
+    Ok(backoff::attempt(context, app, planned))
 }
 
 impl Obstacle {
@@ -121,8 +124,8 @@ impl Obstacle {
             }
             Self::NoNetwork { is_requested } => is_requested,
         };
-        let (action, reason) = (Action::EnsureNetwork, Reason::NoNetwork);
-        match backoff::attempt(context, app, Planned { app: None, action, reason }) {
+        let planned = Planned::for_instance(Action::EnsureNetwork, Reason::NoNetwork);
+        match backoff::attempt(context, app, planned) {
             // The first app that needs the network creates it, the others wait.
             Step::Act(_) if is_requested => Step::wait(app, None, Wait::InProgress, None),
             step => step,
@@ -149,7 +152,7 @@ fn replica_plan(
         env: with_spec_env(env, spec),
         ..request(instance, network, spec, image, labels.address)
     };
-    ReplicaPlan { pod, labels, request }
+    ReplicaPlan { labels, request }
 }
 
 /// The hook has the app's image, environment, limits and volumes, and its own command.
@@ -175,7 +178,7 @@ fn pre_deploy_plan(
         args: Vec::new(),
         ..request(instance, network, spec, image, labels.address)
     };
-    PreDeployPlan { pod, labels, request }
+    PreDeployPlan { labels, request }
 }
 
 /// What replicas and pre-deploy hooks have in common.

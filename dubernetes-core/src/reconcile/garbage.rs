@@ -56,7 +56,7 @@ fn purge(
         return Some(Step::wait(name, None, Wait::Tombstone, until));
     }
     let action = Action::PurgeTombstone { app: name.clone() };
-    let planned = Planned { app: Some(name.clone()), action, reason: Reason::NothingLeft };
+    let planned = Planned::for_app(name, action, Reason::NothingLeft);
     Some(backoff::attempt(context, name, planned))
 }
 

@@ -3,9 +3,9 @@
 //!
 //! Nothing old is given up for a revision whose image may not exist.
 
-use crate::plan::{Action, OperationKey, Planned, Reason};
+use crate::call::{FailureKind, OperationKey};
+use crate::plan::{Action, Planned, Reason};
 use crate::runtime::ImageId;
-use crate::state::FailureKind;
 use crate::store::StoredApp;
 
 use super::app::App;
@@ -42,7 +42,7 @@ pub(super) fn plan(
         image: app.stored.spec.image.clone(),
         policy: app.stored.spec.pull,
     };
-    let planned = Planned { app: Some(app.name().clone()), action, reason };
+    let planned = Planned::for_revision(app.name(), app.stored.revision, action, reason);
     Some(backoff::attempt(context, app.name(), planned))
 }
 

@@ -126,39 +126,54 @@ fn run(
     timeout: Duration,
 ) -> Step {
     let name = &stored.spec.name;
-    let (id, pod) = (hook.id.clone(), pre_deploy_pod_name(name));
+    let id = hook.id.clone();
     let (action, reason) = match &hook.state {
-        ContainerState::Created => (Action::Start { id, pod }, Reason::NotStarted),
+        ContainerState::Created => (Action::Start { id }, Reason::NotStarted),
         ContainerState::Running { started_at } => {
             let until = started_at.min(&context.now).saturating_add(timeout.to_signed()).ok();
             if until.is_some_and(|until| until > context.now) {
+                let pod = pre_deploy_pod_name(name);
                 return Step::wait(name, Some(pod), Wait::PreDeploy, until);
             }
             let Stop { signal, grace, .. } = stored.spec.stop;
-            (Action::Stop { id, pod, signal, grace }, Reason::TimedOut { limit: timeout })
+            (Action::Stop { id, signal, grace }, Reason::TimedOut { limit: timeout })
         }
         ContainerState::Paused
         | ContainerState::Removing
         | ContainerState::Exited { .. }
         | ContainerState::StartFailed { .. } => return end(context, name, hook, Reason::Paused),
     };
-    backoff::attempt(context, name, Planned { app: Some(name.clone()), action, reason })
+    attempt(context, name, hook, action, reason)
 }
 
 /// Stops or removes the container of a hook. No request ever goes to it.
 fn end(context: &Context<'_>, name: &AppName, hook: &ObservedPreDeploy, reason: Reason) -> Step {
-    let (id, pod) = (hook.id.clone(), pre_deploy_pod_name(name));
+    let id = hook.id.clone();
     let action = match hook.state {
         ContainerState::Running { .. } | ContainerState::Paused => {
             let of_app = context.desired.apps.get(name).map(|stored| &stored.spec.stop);
             let of_deleted = context.desired.tombstones.get(name).map(|tombstone| &tombstone.stop);
             let Stop { signal, grace, .. } = of_app.or(of_deleted).cloned().unwrap_or_default();
-            Action::Stop { id, pod, signal, grace }
+            Action::Stop { id, signal, grace }
         }
-        ContainerState::Removing => return Step::wait(name, Some(pod), Wait::InProgress, None),
+        ContainerState::Removing => {
+            return Step::wait(name, Some(pre_deploy_pod_name(name)), Wait::InProgress, None);
+        }
         ContainerState::Created
         | ContainerState::StartFailed { .. }
-        | ContainerState::Exited { .. } => Action::Remove { id, pod },
+        | ContainerState::Exited { .. } => Action::Remove { id },
     };
-    backoff::attempt(context, name, Planned { app: Some(name.clone()), action, reason })
+    attempt(context, name, hook, action, reason)
+}
+
+fn attempt(
+    context: &Context<'_>,
+    name: &AppName,
+    hook: &ObservedPreDeploy,
+    action: Action,
+    reason: Reason,
+) -> Step {
+    let pod = pre_deploy_pod_name(name);
+    let planned = Planned::for_pod(name, hook.labels.revision, pod, action, reason);
+    backoff::attempt(context, name, planned)
 }

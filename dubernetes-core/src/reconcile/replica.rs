@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::app::{Memory, Stop};
 use crate::labels::ReplicaLabels;
-use crate::plan::Reason;
+use crate::plan::{Action, Planned, Reason, Wait};
 use crate::runtime::ContainerState;
 use crate::state::{Drain, ObservedReplica, Readiness};
 use crate::store::Revision;
@@ -12,6 +12,7 @@ use crate::store::Revision;
 use super::app::App;
 use super::backoff::{self, Restart};
 use super::context::{Context, Slot};
+use super::step::Step;
 
 /// An exit for the third time in a row makes a crash loop.
 const CRASH_LOOP_EXITS: u32 = 3;
@@ -144,6 +145,17 @@ impl<'a> Replica<'a> {
     pub(super) fn slot(&self) -> Slot {
         let labels = self.labels();
         Slot { ordinal: labels.ordinal, revision: labels.revision }
+    }
+
+    /// Returns an action on its container, or what that has to wait for.
+    pub(super) fn attempt(&self, context: &Context<'_>, action: Action, reason: Reason) -> Step {
+        let ReplicaLabels { app, revision, .. } = self.labels();
+        let planned = Planned::for_pod(app, *revision, self.pod(), action, reason);
+        backoff::attempt(context, app, planned)
+    }
+
+    pub(super) fn wait(&self, wait: Wait, until: Option<Timestamp>) -> Step {
+        Step::wait(&self.labels().app, Some(self.pod()), wait, until)
     }
 
     /// Says why a running replica is not ready.

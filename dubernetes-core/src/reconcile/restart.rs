@@ -1,7 +1,7 @@
 //! Keeps the kept replicas running: starts created ones, restarts failed ones, stops those that
 //! must be restarted, and waits for those that are not ready.
 
-use crate::plan::{Action, Planned, Reason, Wait};
+use crate::plan::{Action, Reason, Wait};
 use crate::runtime::ContainerState;
 use crate::state::Readiness;
 
@@ -14,7 +14,7 @@ use super::create::{self, NewReplica, Template};
 use super::limits::Capacity;
 use super::replica::Replica;
 use super::step::Step;
-use super::{backoff, exit, terminate};
+use super::{exit, terminate};
 
 /// Returns the next step of each kept replica that needs one.
 pub(super) fn plan(
@@ -28,10 +28,10 @@ pub(super) fn plan(
     let mut steps = Vec::new();
     for replica in replicas.kept() {
         let step = match &replica.restart {
-            Some(_) if replicas.is_creating(replica) => Some(wait(replica, Wait::InProgress, None)),
+            Some(_) if replicas.is_creating(replica) => Some(replica.wait(Wait::InProgress, None)),
             Some(restart) if restart.due > context.now => Some(back_off(replica, restart)),
             Some(_) if live == 0 => {
-                Some(wait(replica, Wait::SurgeLimit { limit: app.limits.max_live }, None))
+                Some(replica.wait(Wait::SurgeLimit { limit: app.limits.max_live }, None))
             }
             Some(next) => {
                 let step = restart(context, app, replica, next, addresses);
@@ -53,7 +53,7 @@ pub(super) fn settle(context: &Context<'_>, app: &App<'_>, replicas: &Replicas<'
     let settling = replicas.updated().filter(|replica| replica.ready);
     let settling = settling.filter_map(|replica| {
         let until = replica.available_from.filter(|from| *from > context.now)?;
-        Some(wait(replica, Wait::MinReady, Some(until)))
+        Some(replica.wait(Wait::MinReady, Some(until)))
     });
     settling.collect()
 }
@@ -81,10 +81,8 @@ fn keep_running(context: &Context<'_>, replica: &Replica<'_>) -> Option<Step> {
 }
 
 fn start(context: &Context<'_>, replica: &Replica<'_>) -> Step {
-    let app = &replica.labels().app;
-    let action = Action::Start { id: replica.observed.id.clone(), pod: replica.pod() };
-    let planned = Planned { app: Some(app.clone()), action, reason: Reason::NotStarted };
-    backoff::attempt(context, app, planned)
+    let action = Action::Start { id: replica.observed.id.clone() };
+    replica.attempt(context, action, Reason::NotStarted)
 }
 
 fn wait_for_ready(replica: &Replica<'_>) -> Option<Step> {
@@ -95,13 +93,13 @@ fn wait_for_ready(replica: &Replica<'_>) -> Option<Step> {
         Readiness::Ready { since } => Some(since),
         Readiness::Unknown | Readiness::NotReady { .. } | Readiness::Unhealthy { .. } => None,
     };
-    Some(wait(replica, Wait::Ready { reason: replica.not_ready_reason() }, until))
+    Some(replica.wait(Wait::Ready { reason: replica.not_ready_reason() }, until))
 }
 
 fn back_off(replica: &Replica<'_>, restart: &Restart) -> Step {
     let restarts = replica.labels().restarts;
     let cause = exit::cause(replica);
-    wait(replica, Wait::BackOff { cause, restarts }, Some(restart.due))
+    replica.wait(Wait::BackOff { cause, restarts }, Some(restart.due))
 }
 
 /// Creates the next container of a failed replica. Without an image there is nothing to create:
@@ -147,8 +145,4 @@ fn reason(failed: &Replica<'_>, restart: u32) -> Reason {
         | ContainerState::Paused
         | ContainerState::Removing => Reason::Superseded,
     }
-}
-
-fn wait(replica: &Replica<'_>, wait: Wait, until: Option<jiff::Timestamp>) -> Step {
-    Step::wait(&replica.labels().app, Some(replica.pod()), wait, until)
 }

@@ -6,11 +6,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::OnFailure;
+use crate::call::{CallFailure, FailureKind, OperationKey};
 use crate::identity::pre_deploy_pod_name;
-use crate::plan::{Action, OperationKey, Planned, Reason, RolloutResult, Wait, Waiting};
+use crate::plan::{Action, Planned, Reason, Wait, Waiting};
 use crate::runtime::{ContainerId, ContainerState};
-use crate::state::{CallFailure, FailureKind, Readiness};
-use crate::store::{Outcome, RevisionCause};
+use crate::state::Readiness;
+use crate::store::{Outcome, RevisionCause, RevisionFailure, RolloutUpdate};
 
 use super::app::App;
 use super::classify::Replicas;
@@ -58,8 +59,8 @@ pub(super) fn evaluate(
     before: &Steps,
 ) -> RolloutStatus {
     let steps = if let Hook::Succeeded(hook) = hook {
-        let result = RolloutResult::PreDeployed { container: hook.id.clone() };
-        vec![record(context, app, result, "pre_deploy succeeded")]
+        let update = RolloutUpdate::PreDeployed { log: Vec::new() };
+        vec![record(context, app, update, Some(hook.id.clone()), "pre_deploy succeeded")]
     } else {
         match progress(context, app, replicas, hook, before) {
             Progress::Failed(failure) => vec![record_failure(context, app, failure)],
@@ -179,21 +180,8 @@ fn deadline(
 
 /// Whether a wait keeps the wanted revision from being rolled out.
 fn blocks_progress(replicas: &Replicas<'_>, waiting: &Waiting) -> bool {
-    let is_hard = match &waiting.wait {
-        Wait::Ready { .. } | Wait::BackOff { .. } | Wait::Retry { .. } => true,
-        Wait::InProgress
-        | Wait::AwaitingUnroute
-        | Wait::Drained { .. }
-        | Wait::SurgeLimit { .. }
-        | Wait::Tombstone
-        | Wait::PreDeploy
-        | Wait::MinReady
-        | Wait::Deadline
-        | Wait::Stable
-        | Wait::Paused { .. } => false,
-    };
     let mut others = replicas.iter().filter(|replica| replica.role != Role::Updated);
-    is_hard && !others.any(|replica| Some(replica.pod()) == waiting.pod)
+    waiting.wait.row().blocks_progress && !others.any(|replica| Some(replica.pod()) == waiting.pod)
 }
 
 /// Returns when the rollout last made progress: it began, a new replica was created or became
@@ -225,12 +213,12 @@ fn completion(
     match &app.stored.rollout.outcome {
         Outcome::Progressing | Outcome::Failed(_) => {
             let is_complete = is_complete(app, replicas) && before.blocked.is_empty();
-            is_complete.then(|| record(context, app, RolloutResult::Complete, "complete"))
+            is_complete.then(|| record(context, app, RolloutUpdate::Complete, None, "complete"))
         }
         Outcome::Complete { at } => {
             let from = stable_from(app, replicas, *at)?;
             Some(if from <= context.now {
-                record(context, app, RolloutResult::Stable, "stable")
+                record(context, app, RolloutUpdate::Stable, None, "stable")
             } else {
                 Step::wait(app.name(), None, Wait::Stable, Some(from))
             })
@@ -286,15 +274,23 @@ fn record_failure(context: &Context<'_>, app: &App<'_>, failure: RolloutFailure)
         OnFailure::Rollback => app.stored.fallback.filter(|to| Some(*to) != rolled_back_from),
         OnFailure::Pause => None,
     };
+    let (pod, log_of) = evidence.unzip();
+    let failure = RevisionFailure { at: context.now, reason: reason.clone(), pod, log: Vec::new() };
     let newest_seen = revisions.max().unwrap_or(0);
-    let result =
-        RolloutResult::Failed { reason: reason.clone(), evidence, roll_back_to, newest_seen };
-    record(context, app, result, &reason)
+    let update = RolloutUpdate::Failed { failure, roll_back_to, newest_seen };
+    record(context, app, update, log_of, &reason)
 }
 
-fn record(context: &Context<'_>, app: &App<'_>, result: RolloutResult, what: &str) -> Step {
+fn record(
+    context: &Context<'_>,
+    app: &App<'_>,
+    update: RolloutUpdate,
+    log_of: Option<ContainerId>,
+    what: &str,
+) -> Step {
     let (name, revision) = (app.name(), app.stored.revision);
-    let action = Action::RecordRollout { app: name.clone(), revision, result };
+    let action = Action::RecordRollout { app: name.clone(), revision, update, log_of };
     let reason = Reason::RolloutRecorded { revision, what: what.to_owned() };
-    backoff::attempt(context, name, Planned { app: Some(name.clone()), action, reason })
+    let planned = Planned::for_revision(name, revision, action, reason);
+    backoff::attempt(context, name, planned)
 }

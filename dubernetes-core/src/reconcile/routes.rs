@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::AppName;
+use crate::app::{AppName, RouteConflict};
 use crate::ingress::{Endpoint, Route};
 use crate::plan::Block;
-use crate::state::{DesiredState, RouteConflict};
+use crate::state::DesiredState;
 
 use super::app::App;
 use super::classify::Replicas;

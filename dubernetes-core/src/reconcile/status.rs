@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use crate::app::AppName;
+use crate::call::{FailureKind, OperationKey};
 use crate::identity::pod_name;
 use crate::ingress::Route;
-use crate::plan::{AppStatus, Cause, OperationKey, Phase, PodState, PodStatus, Wait, Waiting};
+use crate::plan::{AppStatus, Cause, Phase, PodState, PodStatus, Wait, Waiting};
 use crate::runtime::ContainerState;
-use crate::state::{EngineStatus, FailureKind};
+use crate::state::EngineStatus;
 use crate::store::RevisionCause;
 
 use super::app::App;

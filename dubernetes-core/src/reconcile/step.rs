@@ -27,7 +27,7 @@ impl Step {
     }
 
     pub(super) fn block(app: Option<&AppName>, block: Block) -> Self {
-        Self::Block(Blocked { app: app.cloned(), pod: None, block })
+        Self::Block(Blocked { app: app.cloned(), block })
     }
 
     pub(super) fn is_action(&self) -> bool {

@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 
 use crate::ingress::ObservedIngress;
-use crate::plan::{Action, Planned, Reason, Wait};
+use crate::plan::{Action, Reason, Wait};
 use crate::runtime::ContainerState;
 
-use super::backoff;
 use super::classify::Replicas;
 use super::context::Context;
 use super::replica::Replica;
@@ -20,26 +19,24 @@ pub(super) fn plan(context: &Context<'_>, replicas: &Replicas<'_>) -> Vec<Step> 
 
 /// Returns the next step that stops a live replica, or removes a stopped one.
 pub(super) fn next_step(context: &Context<'_>, replica: &Replica<'_>, reason: Reason) -> Step {
-    let app = &replica.labels().app;
-    let pod = replica.pod();
     let id = replica.observed.id.clone();
     let action = match replica.observed.state {
         // The engine is removing it. Its event, or the next list, shows when it is gone.
         ContainerState::Removing => {
-            return Step::wait(app, Some(pod), Wait::InProgress, None);
+            return replica.wait(Wait::InProgress, None);
         }
         ContainerState::Created
         | ContainerState::StartFailed { .. }
-        | ContainerState::Exited { .. } => Action::Remove { id, pod },
+        | ContainerState::Exited { .. } => Action::Remove { id },
         ContainerState::Running { .. } | ContainerState::Paused => {
             if let Some((wait, until)) = still_serving(context, replica) {
-                return Step::wait(app, Some(pod), wait, until);
+                return replica.wait(wait, until);
             }
             let stop = replica.stop;
-            Action::Stop { id, pod, signal: stop.signal, grace: stop.grace }
+            Action::Stop { id, signal: stop.signal, grace: stop.grace }
         }
     };
-    backoff::attempt(context, app, Planned { app: Some(app.clone()), action, reason })
+    replica.attempt(context, action, reason)
 }
 
 /// Returns why a live replica may not be stopped yet: it may still get or handle requests.
