@@ -103,10 +103,10 @@ async fn read_listening(pid: i64, address: IpAddr) -> Option<OpenPorts> {
     let mut open = BTreeSet::new();
     let mut inside = BTreeSet::new();
     for socket in sockets {
-        match socket.ip().to_canonical() {
-            RESOLVER => {}
-            ip if ip.is_loopback() => _ = inside.insert(socket.port()),
-            _ => _ = open.insert(socket.port()),
+        let ip = socket.ip().to_canonical();
+        if ip != RESOLVER {
+            let ports = if ip.is_loopback() { &mut inside } else { &mut open };
+            ports.insert(socket.port());
         }
     }
     Some(OpenPorts::Listening { open, inside })

@@ -17,7 +17,8 @@ fn check(state: serde_json::Value, expected: ContainerState) {
 #[test]
 fn container_that_never_started_is_created() {
     check(
-        json!({"Status": "created", "ExitCode": 0, "Error": "", "StartedAt": "0001-01-01T00:00:00Z"}),
+        json!({"Status": "created", "ExitCode": 0, "Error": "",
+               "StartedAt": "0001-01-01T00:00:00Z"}),
         ContainerState::Created,
     );
 }
@@ -136,7 +137,8 @@ fn engine_name_is_read_from_platform_or_component() {
     let name = |answer: serde_json::Value| {
         parse_info(serde_json::from_value(answer).unwrap()).map(|info| info.name)
     };
-    let debian = json!({"Platform": {"Name": ""}, "Components": [{"Name": "Engine", "Version": "1"}],
+    let debian = json!({"Platform": {"Name": ""},
+                        "Components": [{"Name": "Engine", "Version": "1"}],
                         "Version": "1", "ApiVersion": "1.41"});
     assert_eq!(name(debian), Ok("Docker Engine".into()));
     let podman = json!({"Components": [{"Name": "Podman Engine", "Version": "1"}],
