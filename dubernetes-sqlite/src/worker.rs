@@ -28,10 +28,10 @@ impl Worker {
     /// Starts the thread.
     pub(crate) fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
-        let (life, alive) = watch::channel(());
+        let (alive_until_drop, alive) = watch::channel(());
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             // Dropped even if a job panics.
-            let _life = life;
+            let _alive = alive_until_drop;
             for job in queue {
                 job(&mut connection);
             }
@@ -54,15 +54,15 @@ impl Worker {
         E: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             // The receiver is gone if the caller was cancelled.
-            let _ = answer.send(work(connection));
+            let _ = sender.send(work(connection));
         });
         let ended = || StoreError::Failed(Cause::text("the thread of the store has ended"));
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(job).map_err(|_| ended())?;
-        answered.await.map_err(|_| ended())
+        receiver.await.map_err(|_| ended())
     }
 
     /// Runs a transaction on the thread, as [`Worker::run`] does, and classifies its error.
