@@ -18,7 +18,7 @@ use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
 use crate::ingress::RouteTable;
 use crate::labels::{PreDeployLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerRequest};
-use crate::state::CallFailure;
+use crate::state::{CallFailure, InFlight};
 
 /// The result of one pass. Every action in it is safe now, in any order and with any part of
 /// the others failed or left out.
@@ -182,8 +182,6 @@ pub enum OperationKey {
         ordinal: u32,
         /// The revision.
         revision: u64,
-        /// The address that was planned for it.
-        address: Ipv4Addr,
     },
     /// [`Action::CreatePreDeploy`].
     CreatePreDeploy {
@@ -191,8 +189,6 @@ pub enum OperationKey {
         app: AppName,
         /// The revision.
         revision: u64,
-        /// The address that was planned for it.
-        address: Ipv4Addr,
     },
     /// [`Action::Start`], [`Action::Stop`] and [`Action::Remove`].
     Container(ContainerId),
@@ -222,23 +218,29 @@ impl OperationKey {
         }
     }
 
-    /// Whether it is the same call: a create is, whatever address was picked for it.
-    pub fn is_same_call(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Create { app: a, ordinal: i, revision: r, .. },
-                Self::Create { app: b, ordinal: j, revision: s, .. },
-            ) => a == b && i == j && r == s,
-            (
-                Self::CreatePreDeploy { app: a, revision: r, .. },
-                Self::CreatePreDeploy { app: b, revision: s, .. },
-            ) => a == b && r == s,
-            _ => self == other,
-        }
+    /// The container that the call starts, stops or removes.
+    pub fn container(&self) -> Option<&ContainerId> {
+        if let Self::Container(id) = self { Some(id) } else { None }
     }
 }
 
 impl Action {
+    /// What to remember of the call while it is in flight.
+    pub fn in_flight(&self) -> InFlight {
+        let address = match self {
+            Self::Create(replica) => Some(replica.labels.address),
+            Self::CreatePreDeploy(job) => Some(job.labels.address),
+            Self::EnsureNetwork
+            | Self::EnsureImage { .. }
+            | Self::Start { .. }
+            | Self::Stop { .. }
+            | Self::Remove { .. }
+            | Self::PurgeTombstone { .. }
+            | Self::RecordRollout { .. } => None,
+        };
+        InFlight { address }
+    }
+
     /// The identity of the call that carries this out.
     pub fn key(&self) -> OperationKey {
         match self {
@@ -250,7 +252,6 @@ impl Action {
                 app: replica.labels.app.clone(),
                 ordinal: replica.labels.ordinal,
                 revision: replica.labels.revision,
-                address: replica.labels.address,
             },
             Self::Start { id, .. } | Self::Stop { id, .. } | Self::Remove { id, .. } => {
                 OperationKey::Container(id.clone())
@@ -258,7 +259,6 @@ impl Action {
             Self::CreatePreDeploy(job) => OperationKey::CreatePreDeploy {
                 app: job.labels.app.clone(),
                 revision: job.labels.revision,
-                address: job.labels.address,
             },
             Self::PurgeTombstone { app } => OperationKey::PurgeTombstone(app.clone()),
             Self::RecordRollout { app, revision, .. } => {

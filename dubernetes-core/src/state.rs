@@ -56,8 +56,9 @@ pub struct ObservedState {
     pub ingress: ObservedIngress,
     /// Addresses that have left the acknowledged table and may still have requests under way.
     pub drains: BTreeMap<Ipv4Addr, Drain>,
-    /// Calls that are under way now.
-    pub in_flight: BTreeSet<OperationKey>,
+    /// Calls in flight.
+    #[serde(with = "pairs")]
+    pub in_flight: BTreeMap<OperationKey, InFlight>,
     /// Calls that failed and have not succeeded since.
     #[serde(with = "pairs")]
     pub failures: BTreeMap<OperationKey, CallFailure>,
@@ -83,21 +84,21 @@ pub struct ObservedState {
 mod pairs {
     use std::collections::BTreeMap;
 
-    use serde::{Deserialize as _, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{CallFailure, OperationKey};
+    use super::OperationKey;
 
-    pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<OperationKey, CallFailure>,
+    pub(super) fn serialize<V: Serialize, S: Serializer>(
+        map: &BTreeMap<OperationKey, V>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(map)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(super) fn deserialize<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<BTreeMap<OperationKey, CallFailure>, D::Error> {
-        Ok(Vec::<(OperationKey, CallFailure)>::deserialize(deserializer)?.into_iter().collect())
+    ) -> Result<BTreeMap<OperationKey, V>, D::Error> {
+        Ok(Vec::<(OperationKey, V)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 
@@ -198,6 +199,13 @@ pub struct Drain {
     pub since: Timestamp,
     /// Whether the ingress says that no request to it is under way.
     pub done: bool,
+}
+
+/// A call in flight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InFlight {
+    /// Address of the container that the call creates.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// A call that failed.

@@ -1,7 +1,7 @@
 //! What a person can do about a cause.
 
 use crate::plan::{Block, Cause, Wait, Waiting};
-use crate::reconcile::KILLED;
+use crate::reconcile::SIGKILL_EXIT;
 use crate::runtime::ContainerState;
 use crate::state::FailureKind;
 
@@ -165,7 +165,7 @@ fn of_end(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         Some(ContainerState::Exited { out_of_memory: true, .. }) => {
             help.push(MORE_MEMORY.to_owned());
         }
-        Some(ContainerState::Exited { code: KILLED, .. }) if has_limit => {
+        Some(ContainerState::Exited { code: SIGKILL_EXIT, .. }) if has_limit => {
             help.push(MORE_MEMORY.to_owned());
         }
         Some(
