@@ -33,8 +33,9 @@ pub(crate) const MAX_OLD_WORKERS: usize = 64;
 /// Prints the children of nginx's master process, oldest first, and the container's table of TCP
 /// connections. Sockets in TIME-WAIT (state 06) are left out if `grep` is available: on a busy
 /// machine they are most of the table.
-const SNAPSHOT_CMD: &str = "p=$(cat /etc/nginx/dubernetes/nginx.pid); cat /proc/$p/task/$p/children; \
-     grep -v ' 06 ' /proc/net/tcp || cat /proc/net/tcp";
+const SNAPSHOT_CMD: &str = "\
+    p=$(cat /etc/nginx/dubernetes/nginx.pid); cat /proc/$p/task/$p/children; \
+    grep -v ' 06 ' /proc/net/tcp || cat /proc/net/tcp";
 
 /// The processes and connections of nginx at one moment.
 #[derive(Debug)]

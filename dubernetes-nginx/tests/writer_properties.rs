@@ -283,11 +283,13 @@ fn only_name_and_access_of_an_app_reach_the_files() {
     let read =
         |text: Vec<u8>| dubernetes_manifest::parse(&[Source { name: "app.yaml".into(), text }]);
     let app = read(good.to_vec()).unwrap().apps.remove(0).spec;
-    let (plain, whole) = (files_of(&app), serde_json::to_value(&app).unwrap());
+    let plain = files_of(&app);
+    let whole = serde_json::to_value(&app).unwrap();
     let mut places = Vec::new();
     texts(&whole, "", &mut places);
     assert!(places.len() > 30, "{places:?}");
-    let (mut refused, mut accepted) = (0, 0);
+    let mut refused = 0;
+    let mut accepted = 0;
     for (n, place) in places.iter().enumerate() {
         for (m, text) in HOSTILE.iter().enumerate() {
             let old = whole.pointer(place).unwrap().as_str().unwrap();
