@@ -4,7 +4,7 @@ use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, Pod};
 use dubernetes_api::{Client, ClientError};
 use dubernetes_core::app::AppName;
-use dubernetes_core::event::REFUSED;
+use dubernetes_core::event::EventReason;
 
 use crate::args::Named;
 use crate::report::{Failure, Outcome};
@@ -82,7 +82,7 @@ async fn refusal(client: &Client, name: &Named) -> Option<String> {
     let app = Some(AppName::parse(app).ok()?);
     let query = EventsQuery { app, limit: Some(1), ..EventsQuery::default() };
     let last = client.events(&query).await.ok()?.pop()?;
-    (last.reason == REFUSED).then_some(last.message)
+    (last.reason == EventReason::Refused.as_str()).then_some(last.message)
 }
 
 async fn apps(client: &Client) -> Result<Vec<String>, ClientError> {

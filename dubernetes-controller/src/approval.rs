@@ -1,22 +1,21 @@
-//! PendingStep by step: one action at a time, each after somebody has agreed, and each next one only
-//! after its result and another look.
+//! Step-by-step mode: one action at a time, each after an approval, and the next one only after
+//! its result and another observation.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-
 use dubernetes_core::ingress::RouteTable;
 use dubernetes_core::plan::{OperationKey, Plan, Planned};
 
-use super::{Options, Snapshot};
+use crate::snapshot::Snapshot;
 
-/// What a controller that goes step by step is about to do, and why.
+/// A step that waits for an approval.
 #[derive(Debug, Clone)]
 pub struct PendingStep {
-    /// What it knows and has decided.
+    /// The pass that planned the step.
     pub seen: Arc<Snapshot>,
-    /// The first thing that it would do of that.
+    /// The first step of its plan.
     pub next: NextStep,
 }
 
@@ -25,30 +24,30 @@ pub struct PendingStep {
 pub enum NextStep {
     /// An action on the engine or the store.
     Act(Box<Planned>),
-    /// The ingress serves another table.
+    /// Another route table for the ingress.
     Route(RouteTable),
 }
 
-/// Is asked before each step.
+/// Approves steps.
 #[async_trait]
 pub trait Approver: fmt::Debug + Send + Sync {
-    /// Returns once the step may be done. Meanwhile the controller goes on looking; where the
-    /// step is no longer in its plan then, it is_interactive for another one instead. To refuse a step,
-    /// never return, and end the controller.
+    /// Returns once the step is approved. Meanwhile the controller goes on observing; if the step
+    /// is no longer in its plan by then, it asks for another step instead. There is no rejection:
+    /// cancel the controller instead.
     async fn approve(&self, step: PendingStep) -> Approval;
 }
 
-/// The answer.
+/// An approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Approval {
-    /// This step may be done.
+    /// Approves this step.
     Once,
-    /// So may all that follow, without a question.
+    /// Approves this step and all that follow.
     Always,
 }
 
 impl NextStep {
-    /// The identity of its call.
+    /// Returns the key of the step's operation.
     pub(super) fn key(&self) -> OperationKey {
         match self {
             Self::Act(planned) => planned.action.key(),
@@ -57,44 +56,50 @@ impl NextStep {
     }
 }
 
-/// Whose turn it is.
+/// Lets one approved step through at a time.
 #[derive(Debug)]
 pub(super) struct ApprovalGate {
-    /// None: nobody is asked any more.
+    /// `None`: every step is approved.
     approver: Option<Arc<dyn Approver>>,
-    asked: bool,
+    /// Whether an approval is pending.
+    is_pending: bool,
     approved: Option<OperationKey>,
 }
 
-/// What is to be done now.
+/// What the gate decides about a plan.
 #[derive(Debug)]
 pub(super) enum GateDecision {
-    /// This.
+    /// Carry out this step.
     Do(NextStep),
-    /// ProbeMethod for this.
-    ProbeMethod(NextStep, Arc<dyn Approver>),
-    /// Nothing: a call or a question is under way, or there is nothing to do.
+    /// Ask for an approval of this step.
+    Ask(NextStep, Arc<dyn Approver>),
+    /// Wait: a call or an approval is pending, or there is no step.
     Wait,
 }
 
 impl ApprovalGate {
-    pub(super) fn new(options: &Options) -> Self {
-        Self { approver: options.approver.clone(), asked: false, approved: None }
+    pub(super) fn new(approver: Option<Arc<dyn Approver>>) -> Self {
+        Self { approver, is_pending: false, approved: None }
     }
 
-    /// Whether somebody is asked.
+    /// Returns whether steps need an approval.
     pub(super) fn is_interactive(&self) -> bool {
         self.approver.is_some()
     }
 
-    /// What to do of a plan; `busy` while a call is under way, `route` if the ingress is to serve
-    /// the planned table.
-    pub(super) fn next_step(&mut self, plan: &Plan, route: bool, busy: bool) -> GateDecision {
-        let Some(approver) = self.approver.as_ref().filter(|_| !busy && !self.asked) else {
+    /// Decides about the steps of a plan. `applies_routes` says whether the ingress needs the
+    /// planned table; `is_busy` whether a call is in flight.
+    pub(super) fn decide(
+        &mut self,
+        plan: &Plan,
+        applies_routes: bool,
+        is_busy: bool,
+    ) -> GateDecision {
+        let Some(approver) = self.approver.as_ref().filter(|_| !is_busy && !self.is_pending) else {
             return GateDecision::Wait;
         };
         let actions = plan.actions.iter().map(|planned| NextStep::Act(Box::new(planned.clone())));
-        let routes = route.then(|| NextStep::Route(plan.routes.clone()));
+        let routes = applies_routes.then(|| NextStep::Route(plan.routes.clone()));
         let mut steps: Vec<NextStep> = actions.chain(routes).collect();
         let approved = self.approved.take();
         if let Some(at) = steps.iter().position(|next| Some(next.key()) == approved) {
@@ -102,16 +107,16 @@ impl ApprovalGate {
         }
         match steps.into_iter().next() {
             Some(next) => {
-                self.asked = true;
-                GateDecision::ProbeMethod(next, Arc::clone(approver))
+                self.is_pending = true;
+                GateDecision::Ask(next, Arc::clone(approver))
             }
             None => GateDecision::Wait,
         }
     }
 
-    /// Takes an answer in.
-    pub(super) fn answered(&mut self, key: OperationKey, approval: Approval) {
-        self.asked = false;
+    /// Records an approval.
+    pub(super) fn on_approval(&mut self, key: OperationKey, approval: Approval) {
+        self.is_pending = false;
         match approval {
             Approval::Once => self.approved = Some(key),
             Approval::Always => self.approver = None,

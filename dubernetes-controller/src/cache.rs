@@ -1,61 +1,66 @@
-//! What the controller remembers between two passes: of its own calls, never of what should run.
+//! What the controller keeps between two passes: about its own calls, never about what should run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use jiff::{SignedDuration, Timestamp};
-
 use dubernetes_core::app::AppName;
 use dubernetes_core::ingress::RouteTable;
 use dubernetes_core::plan::OperationKey;
-use dubernetes_core::runtime::{ContainerId, ContainerState, EngineVersion, Network};
+use dubernetes_core::runtime::{ContainerId, ContainerState, Network, RuntimeInfo};
 use dubernetes_core::state::{
-    CallFailure, Drain, EngineStatus, FailureKind, InFlight, ObservedPreDeploy, ObservedReplica,
+    CallFailure, DesiredState, Drain, EngineStatus, FailureKind, InFlight, ObservedPreDeploy,
+    ObservedReplica,
 };
+use jiff::{SignedDuration, Timestamp};
 
 use super::probe::Probes;
 
-/// An address that left the table is not given to another replica for so long, as far as there are others:
-/// an old worker of the proxy that a slow request keeps alive may route one more request to it.
+/// How long an address that left the route table is not given to another replica, as long as there
+/// are others: an old worker of the proxy, kept alive by a slow request, may send it one more.
 const ADDRESS_COOLDOWN: SignedDuration = SignedDuration::from_mins(5);
 
-/// Everything that is remembered. All of it may be lost: the next pass sees what runs.
+/// How long a created container may be missing in the list before the create counts as failed.
+const LISTING_GRACE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Everything that is kept. All of it may be lost: the next pass observes what runs.
 #[derive(Debug, Default)]
 pub(super) struct ControllerCache {
     pub(super) in_flight: BTreeMap<OperationKey, InFlight>,
     pub(super) failures: BTreeMap<OperationKey, CallFailure>,
+    /// Containers that were created, and that no list has shown yet.
+    unlisted: BTreeMap<ContainerId, (OperationKey, Timestamp)>,
     pub(super) evicted: BTreeSet<ContainerId>,
     pub(super) drains: BTreeMap<Ipv4Addr, Drain>,
     pub(super) probes: Probes,
     pub(super) engine: EngineStatus,
-    /// Who the engine said that it is, at contact.
-    pub(super) version: Option<EngineVersion>,
+    /// The engine, as it described itself on first contact.
+    pub(super) info: Option<RuntimeInfo>,
     pub(super) network: Option<Network>,
     pub(super) replicas: Vec<ObservedReplica>,
     pub(super) pre_deploys: Vec<ObservedPreDeploy>,
     pub(super) unreadable: BTreeMap<ContainerId, String>,
     pub(super) active_since: Option<Timestamp>,
-    /// Why the ingress refused the routes of apps, each of which keeps its last good ones.
+    /// Why the ingress refused the routes of apps. Each keeps its last good routes.
     pub(super) quarantined: BTreeMap<AppName, String>,
-    /// Why replicas were stopped that are to come back.
+    /// Why replicas were stopped that are to be restarted.
     pub(super) stop_reasons: BTreeMap<ContainerId, String>,
-    pub(super) ends: FirstSeenExits,
-    /// The table that the ingress served when it was last looked at.
+    first_seen_exits: FirstSeenExits,
+    /// The table that the ingress served in the last observation.
     pub(super) served: Option<RouteTable>,
     /// The table that was last tried and failed.
     pub(super) refused: Option<RouteTable>,
 }
 
-/// When the end of a process was first seen. An engine whose clock is ahead of ours would
-/// else move the back-off that follows with every look.
+/// When each exit was first seen. An engine whose clock is ahead of ours would otherwise move the
+/// back-off that follows in every pass.
 #[derive(Debug, Default)]
-pub(super) struct FirstSeenExits {
+struct FirstSeenExits {
     seen: BTreeMap<ContainerId, Timestamp>,
 }
 
 impl FirstSeenExits {
-    /// Moves an end that lies in the future to the time when it was first seen.
-    pub(super) fn clamp(&mut self, replica: &mut ObservedReplica, now: Timestamp) {
+    /// Moves an exit in the future to the time at which it was first seen.
+    fn clamp(&mut self, replica: &mut ObservedReplica, now: Timestamp) {
         if let ContainerState::Exited { finished_at, .. } = &mut replica.state
             && *finished_at > now
         {
@@ -63,21 +68,25 @@ impl FirstSeenExits {
         }
     }
 
-    /// Forgets containers that are gone.
-    pub(super) fn follow(&mut self, replicas: &[ObservedReplica]) {
+    fn retain(&mut self, replicas: &[ObservedReplica]) {
         self.seen.retain(|id, _| replicas.iter().any(|replica| replica.id == *id));
     }
 }
 
 impl ControllerCache {
-    /// A call succeeded: whatever failed before it is forgotten.
-    pub(super) fn succeeded(&mut self, key: &OperationKey) {
+    /// Records a success, and drops the failures of the same operation.
+    pub(super) fn on_success(&mut self, key: &OperationKey) {
         self.in_flight.remove(key);
         self.failures.remove(key);
     }
 
-    /// A call failed once more.
-    pub(super) fn failed(
+    /// Records a create, which stays in flight until a list shows the container.
+    pub(super) fn on_created(&mut self, key: OperationKey, id: ContainerId, now: Timestamp) {
+        self.unlisted.insert(id, (key, now));
+    }
+
+    /// Records a failure.
+    pub(super) fn on_failure(
         &mut self,
         key: OperationKey,
         kind: FailureKind,
@@ -89,11 +98,70 @@ impl ControllerCache {
         self.failures.insert(key, CallFailure { count, at, message, kind });
     }
 
-    /// Forgets what is about containers that are gone and apps that are not desired any more.
-    pub(super) fn prune(&mut self, desired: &dubernetes_core::state::DesiredState) {
-        let pre_deploys = self.pre_deploys.iter().map(|job| &job.id);
-        let ids: BTreeSet<_> =
-            self.replicas.iter().map(|replica| &replica.id).chain(pre_deploys).collect();
+    /// Allows another try of creates that failed because the image was missing, also for replicas
+    /// that carry the number of an earlier revision with the same content.
+    pub(super) fn on_image_restored(&mut self, name: &AppName) {
+        self.failures.retain(|key, failure| {
+            let same = matches!(key, OperationKey::Create { app, .. } if app == name);
+            !(same && failure.kind == FailureKind::ImageGone)
+        });
+    }
+
+    /// Replaces the observed containers by those of a list, taken at `now`.
+    pub(super) fn on_listed(
+        &mut self,
+        mut replicas: Vec<ObservedReplica>,
+        pre_deploys: Vec<ObservedPreDeploy>,
+        unreadable: BTreeMap<ContainerId, String>,
+        now: Timestamp,
+    ) {
+        replicas.iter_mut().for_each(|replica| self.first_seen_exits.clamp(replica, now));
+        self.replicas = replicas;
+        self.pre_deploys = pre_deploys;
+        self.unreadable = unreadable;
+        self.settle_unlisted(now);
+    }
+
+    /// Ends the creates whose container is in the list, and fails those whose container is still
+    /// missing after a while: without that, an engine with a lagging list would get one create
+    /// after the other.
+    fn settle_unlisted(&mut self, now: Timestamp) {
+        let listed: BTreeSet<_> = self.replicas.iter().map(|replica| &replica.id).collect();
+        let listed_pre_deploys: BTreeSet<_> =
+            self.pre_deploys.iter().map(|hook| &hook.id).collect();
+        let mut done = Vec::new();
+        let mut missing = Vec::new();
+        self.unlisted.retain(|id, (key, created_at)| {
+            if listed.contains(id) || listed_pre_deploys.contains(id) {
+                done.push(key.clone());
+                return false;
+            }
+            if now.duration_since(*created_at) >= LISTING_GRACE {
+                missing.push(key.clone());
+                return false;
+            }
+            true
+        });
+        for key in &done {
+            self.on_success(key);
+        }
+        for key in missing {
+            let message = "the container was created, but the engine does not list it";
+            self.on_failure(key, FailureKind::Transient, message.to_owned(), now);
+        }
+    }
+
+    /// Returns when the wait for an unlisted container ends.
+    pub(super) fn unlisted_until(&self) -> Option<Timestamp> {
+        let ends = self.unlisted.values().filter_map(|(_, at)| at.checked_add(LISTING_GRACE).ok());
+        ends.min()
+    }
+
+    /// Drops what is about containers that are gone and apps that are not desired any more.
+    pub(super) fn prune(&mut self, desired: &DesiredState) {
+        self.first_seen_exits.retain(&self.replicas);
+        let hooks = self.pre_deploys.iter().map(|hook| &hook.id);
+        let ids: BTreeSet<_> = self.replicas.iter().map(|r| &r.id).chain(hooks).collect();
         self.evicted.retain(|id| ids.contains(id));
         self.stop_reasons.retain(|id, _| ids.contains(id));
         self.quarantined.retain(|app, _| desired.apps.contains_key(app));
@@ -114,8 +182,8 @@ impl ControllerCache {
         });
     }
 
-    /// Notes which addresses have left the table that the ingress serves, and forgets those that
-    /// came back or that nothing has any more.
+    /// Starts to drain the addresses that have left the served table, and drops those that came
+    /// back or that no replica has any more.
     pub(super) fn follow_table(&mut self, table: Option<&RouteTable>, now: Timestamp) {
         let before = std::mem::take(&mut self.served).unwrap_or_default();
         let endpoints = before.routes.iter().flat_map(|route| &route.endpoints);
@@ -126,8 +194,9 @@ impl ControllerCache {
         }
         let held: BTreeSet<_> = self.replicas.iter().map(|r| r.labels.address).collect();
         self.drains.retain(|address, drain| {
-            let back = table.is_some_and(|table| table.holds(*address));
-            !back && (held.contains(address) || now.duration_since(drain.since) <= ADDRESS_COOLDOWN)
+            let is_back = table.is_some_and(|table| table.holds(*address));
+            let cools = now.duration_since(drain.since) <= ADDRESS_COOLDOWN;
+            !is_back && (held.contains(address) || cools)
         });
         self.served = table.cloned();
     }

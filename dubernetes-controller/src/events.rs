@@ -1,57 +1,90 @@
-//! From what happened to the events that are kept: each says what, and why.
+//! Events: what is recorded of actions, and of differences between two observations.
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
-
 use dubernetes_core::app::AppName;
-use dubernetes_core::event::{EventKind, NewEvent};
-use dubernetes_core::ingress::RouteTable;
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
+use dubernetes_core::ingress::{Route, RouteTable};
 use dubernetes_core::plan::{Action, Planned, Reason};
 use dubernetes_core::reconcile::{exit, span};
 use dubernetes_core::runtime::{ContainerId, ContainerState};
 use dubernetes_core::state::{EngineStatus, ObservedReplica, ObservedState, Readiness};
 use dubernetes_core::store::RolloutUpdate;
+use jiff::{SignedDuration, Timestamp};
 
-use super::probe_spec::{self, ProbeSpec};
+use crate::probe_spec::ProbeSpec;
 
-/// An event about an app or a pod of it.
-pub(super) fn event(
+/// Returns an event of the instance.
+pub(crate) fn of_instance(
     time: Timestamp,
     kind: EventKind,
-    app: Option<&AppName>,
-    pod: Option<&str>,
-    reason: &str,
+    reason: EventReason,
+    message: impl Into<String>,
+) -> NewEvent {
+    let message = message.into();
+    NewEvent { time, kind, app: None, pod: None, revision: None, reason, message }
+}
+
+/// Returns an event of an app.
+pub(crate) fn of_app(
+    time: Timestamp,
+    kind: EventKind,
+    app: &AppName,
+    reason: EventReason,
+    message: impl Into<String>,
+) -> NewEvent {
+    NewEvent { app: Some(app.clone()), ..of_instance(time, kind, reason, message) }
+}
+
+fn of_replica(
+    replica: &ObservedReplica,
+    time: Timestamp,
+    kind: EventKind,
+    reason: EventReason,
     message: impl Into<String>,
 ) -> NewEvent {
     NewEvent {
-        time,
-        kind,
-        app: app.cloned(),
-        pod: pod.map(str::to_owned),
-        revision: None,
-        reason: reason.to_owned(),
-        message: message.into(),
+        pod: Some(replica.pod()),
+        revision: Some(replica.labels.revision),
+        ..of_app(time, kind, &replica.labels.app, reason, message)
     }
 }
 
-/// The event of a successful action, if it is worth one.
-pub(super) fn action_succeeded(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
-    let reason = planned.action.success_event()?;
-    let (mut kind, mut message) = (EventKind::Normal, planned.reason.to_string());
-    if let Some(update) = planned.action.rollout_update() {
-        let revision = planned.revision.unwrap_or_default();
-        (kind, message) = rollout_recorded(update, revision);
-    } else if let Some(image) = planned.action.image() {
-        message = format!("image {image} is on the engine");
-    } else if let (Action::Create(replica), false) =
-        (&planned.action, matches!(planned.reason, Reason::NewRevision { .. }))
-    {
-        message = format!("revision {}: {message}", replica.labels.revision);
-    } else if planned.reason == Reason::NothingLeft {
-        message = "nothing of it is left".to_owned();
+fn of_action(
+    planned: &Planned,
+    time: Timestamp,
+    kind: EventKind,
+    reason: EventReason,
+    message: impl Into<String>,
+) -> NewEvent {
+    NewEvent {
+        app: planned.app.clone(),
+        pod: planned.pod.clone(),
+        revision: planned.revision,
+        ..of_instance(time, kind, reason, message)
     }
-    Some(for_planned(planned, now, kind, reason, message))
+}
+
+/// Returns the event of a successful action, if the action is worth one.
+pub(crate) fn action_succeeded(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
+    let reason = planned.action.success_event()?;
+    if let Some(update) = planned.action.rollout_update() {
+        let (kind, message) = rollout_recorded(update, planned.revision.unwrap_or_default());
+        return Some(of_action(planned, now, kind, reason, message));
+    }
+    let message = match (&planned.action, &planned.reason) {
+        // This reason names the revision itself.
+        (Action::Create(_), Reason::NewRevision { .. }) => planned.reason.to_string(),
+        (Action::Create(replica), _) => {
+            format!("revision {}: {}", replica.labels.revision, planned.reason)
+        }
+        (_, Reason::NothingLeft) => "nothing of the app is left".to_owned(),
+        _ => match planned.action.image() {
+            Some(image) => format!("image {image} is on the engine"),
+            None => planned.reason.to_string(),
+        },
+    };
+    Some(of_action(planned, now, EventKind::Normal, reason, message))
 }
 
 fn rollout_recorded(update: &RolloutUpdate, revision: u64) -> (EventKind, String) {
@@ -62,217 +95,194 @@ fn rollout_recorded(update: &RolloutUpdate, revision: u64) -> (EventKind, String
         RolloutUpdate::Complete => (EventKind::Normal, format!("revision {revision} is complete")),
         RolloutUpdate::Stable => (EventKind::Normal, format!("revision {revision} is stable")),
         RolloutUpdate::Failed { failure, roll_back_to, .. } => {
-            let message = format!("revision {revision} failed: {}", failure.reason);
+            let failed = format!("revision {revision} failed: {}", failure.reason);
             let back = roll_back_to.map(|to| format!("; back to revision {to}"));
-            (EventKind::Warning, message + &back.unwrap_or_default())
+            (EventKind::Warning, failed + &back.unwrap_or_default())
         }
     }
 }
 
-/// The event of a failed action.
-pub(super) fn action_failed(planned: &Planned, message: &str, now: Timestamp) -> NewEvent {
-    for_planned(planned, now, EventKind::Warning, planned.action.failure_event(), message)
+/// Returns the event of a failed action.
+pub(crate) fn action_failed(planned: &Planned, message: &str, now: Timestamp) -> NewEvent {
+    of_action(planned, now, EventKind::Warning, planned.action.failure_event(), message)
 }
 
-fn for_planned(
-    planned: &Planned,
+/// Returns the events of an acknowledged table: the routes that it changed, as URLs.
+pub(crate) fn routes_changed(
+    before: Option<&RouteTable>,
+    after: &RouteTable,
+    http_port: u16,
     now: Timestamp,
-    kind: EventKind,
-    reason: &str,
-    message: impl Into<String>,
-) -> NewEvent {
-    let (app, pod) = (planned.app.as_ref(), planned.pod.as_deref());
-    let event = event(now, kind, app, pod, reason, message);
-    NewEvent { revision: planned.revision, ..event }
+) -> Vec<NewEvent> {
+    let is_new = |route: &&Route| before.is_none_or(|before| !before.routes.contains(route));
+    let event = |route: &Route| {
+        let url = route.url(http_port);
+        let message = match route.endpoints.len() {
+            0 => format!("{url} -> no ready replica"),
+            1 => format!("{url} -> 1 replica"),
+            n => format!("{url} -> {n} replicas"),
+        };
+        of_app(now, EventKind::Normal, &route.app, EventReason::Routed, message)
+    };
+    after.routes.iter().filter(is_new).map(event).collect()
 }
 
-/// What changed between two looks at the world.
-pub(super) fn diff(
+/// Returns the events of the differences between two observations.
+pub(crate) fn diff(
     before: &ObservedState,
     after: &ObservedState,
     is_expected_exit: impl Fn(&ContainerId) -> bool,
     probe_spec: impl Fn(&ObservedReplica) -> Option<ProbeSpec>,
     now: Timestamp,
 ) -> Vec<NewEvent> {
-    let mut events = Vec::new();
-    engine(before, after, now, &mut events);
+    let mut events: Vec<_> = engine_changed(before, after, now).into_iter().collect();
     if let EngineStatus::Unreachable { .. } = after.engine {
         return events;
     }
     let old: BTreeMap<_, _> = before.replicas.iter().map(|r| (&r.id, r)).collect();
     for replica in &after.replicas {
-        if let Some(was) = old.get(&replica.id).filter(|_| !is_expected_exit(&replica.id)) {
-            state(was, replica, now, &mut events);
-            // A replica that an earlier orchestrator routed was ready all the time.
-            let table = before.ingress.table();
-            let adopted = was.readiness == Readiness::Unknown
-                && table.is_some_and(|table| table.holds(was.labels.address));
-            match probe_spec(replica) {
-                None => started(was, replica, now, &mut events),
-                Some(_) if adopted => {}
-                Some(asked) => readiness(was, replica, &asked, now, &mut events),
-            }
+        let Some(was) = old.get(&replica.id) else { continue };
+        if is_expected_exit(&replica.id) {
+            continue;
         }
+        events.extend(state_changed(was, replica, now));
+        // A replica that the previous orchestrator routed was ready all the time.
+        let table = before.ingress.table();
+        let is_adopted = was.readiness == Readiness::Unknown
+            && table.is_some_and(|table| table.holds(was.labels.address));
+        events.extend(match probe_spec(replica) {
+            None => process_started(was, replica, now),
+            Some(_) if is_adopted => None,
+            Some(spec) => readiness_changed(was, replica, &spec, now),
+        });
     }
     for was in before.replicas.iter().filter(|r| r.is_running() && !is_expected_exit(&r.id)) {
         if !after.replicas.iter().any(|r| r.id == was.id) {
-            let message = "its container was removed by somebody else";
-            events.push(for_replica(was, now, EventKind::Warning, "Gone", message));
+            let message = "its container was removed outside Dubernetes";
+            events.push(of_replica(was, now, EventKind::Warning, EventReason::Gone, message));
         }
     }
     events
 }
 
-/// Which routes an acknowledged table changed, each by the address that a user can open.
-pub(super) fn routes_changed(
-    before: Option<&RouteTable>,
-    after: &RouteTable,
-    http_port: u16,
-    now: Timestamp,
-) -> Vec<NewEvent> {
-    let changed = after
-        .routes
-        .iter()
-        .filter(|route| before.is_none_or(|before| !before.routes.contains(route)));
-    let text = |route: &dubernetes_core::ingress::Route| {
-        let url = route.url(http_port);
-        match route.endpoints.len() {
-            0 => format!("{url} -> no ready replica"),
-            1 => format!("{url} -> 1 replica"),
-            n => format!("{url} -> {n} replicas"),
-        }
-    };
-    changed.map(|r| event(now, EventKind::Normal, Some(&r.app), None, "Routed", text(r))).collect()
-}
-
-fn engine(
+fn engine_changed(
     before: &ObservedState,
     after: &ObservedState,
     now: Timestamp,
-    events: &mut Vec<NewEvent>,
-) {
+) -> Option<NewEvent> {
     match (&before.engine, &after.engine) {
         (EngineStatus::Reachable, EngineStatus::Unreachable { reason, .. }) => {
-            events.push(event(now, EventKind::Warning, None, None, "EngineAway", reason.clone()));
+            let (kind, message) = (EventKind::Warning, reason.clone());
+            Some(of_instance(now, kind, EventReason::EngineUnreachable, message))
         }
         (EngineStatus::Unreachable { since, .. }, EngineStatus::Reachable) => {
-            let away = span(now.duration_since(*since));
-            let message = format!("the engine answers again after {away}");
-            events.push(event(now, EventKind::Normal, None, None, "EngineBack", message));
+            let message =
+                format!("the engine is reachable again after {}", span(now.duration_since(*since)));
+            Some(of_instance(now, EventKind::Normal, EventReason::EngineReachable, message))
         }
         (EngineStatus::Reachable, EngineStatus::Reachable)
-        | (EngineStatus::Unreachable { .. }, EngineStatus::Unreachable { .. }) => {}
+        | (EngineStatus::Unreachable { .. }, EngineStatus::Unreachable { .. }) => None,
     }
 }
 
-fn state(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp, events: &mut Vec<NewEvent>) {
-    if was.state == is.state || is_same_end(&was.state, &is.state) {
-        return;
+fn state_changed(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp) -> Option<NewEvent> {
+    if was.state == is.state || is_same_exit(&was.state, &is.state) {
+        return None;
     }
-    let ran =
-        |from: Timestamp, to: Timestamp| span(to.duration_since(from).max(SignedDuration::ZERO));
     let (reason, message) = match &is.state {
-        ContainerState::Exited { out_of_memory: true, started_at, finished_at, .. } => (
-            "OOMKilled",
-            format!(
-                "it needed more memory than its limit, after {}",
-                ran(*started_at, *finished_at)
-            ),
-        ),
+        ContainerState::Exited { out_of_memory: true, started_at, finished_at, .. } => {
+            let ran = finished_at.duration_since(*started_at).max(SignedDuration::ZERO);
+            (EventReason::OomKilled, format!("exceeded its memory limit after {}", span(ran)))
+        }
         ContainerState::Exited { code, started_at, finished_at, .. } => {
-            ("Exited", exit(*code, finished_at.duration_since(*started_at)))
+            (EventReason::Exited, exit(*code, finished_at.duration_since(*started_at)))
         }
-        ContainerState::StartFailed { error, .. } => ("StartFailed", error.clone()),
-        ContainerState::Paused => ("Paused", "somebody paused its container".to_owned()),
+        ContainerState::StartFailed { error, .. } => (EventReason::StartFailed, error.clone()),
+        ContainerState::Paused => {
+            (EventReason::Paused, "its container was paused outside Dubernetes".to_owned())
+        }
         ContainerState::Created | ContainerState::Running { .. } | ContainerState::Removing => {
-            return;
+            return None;
         }
     };
-    events.push(for_replica(is, now, EventKind::Warning, reason, message));
+    Some(of_replica(is, now, EventKind::Warning, reason, message))
 }
 
-/// Whether both are the end of one run. Its time may be told anew: by an engine whose clock was
-/// ahead, or that had not written all of it down at the first look.
-fn is_same_end(was: &ContainerState, is: &ContainerState) -> bool {
-    let begin = |state: &ContainerState| match state {
+/// Returns whether both states are the exit of one run. An engine may revise the time of an exit:
+/// its clock was ahead, or the first inspection came before all was written.
+fn is_same_exit(was: &ContainerState, is: &ContainerState) -> bool {
+    let start = |state: &ContainerState| match state {
         ContainerState::Exited { started_at, .. } => Some(*started_at),
-        _ => None,
+        ContainerState::Created
+        | ContainerState::StartFailed { .. }
+        | ContainerState::Running { .. }
+        | ContainerState::Paused
+        | ContainerState::Removing => None,
     };
-    begin(was).is_some_and(|began| begin(is) == Some(began))
+    start(was).is_some_and(|started| start(is) == Some(started))
 }
 
-fn readiness(
+fn readiness_changed(
     was: &ObservedReplica,
     is: &ObservedReplica,
-    asked: &ProbeSpec,
+    spec: &ProbeSpec,
     now: Timestamp,
-    events: &mut Vec<NewEvent>,
-) {
+) -> Option<NewEvent> {
+    let warning =
+        |reason, message: &str| Some(of_replica(is, now, EventKind::Warning, reason, message));
     match (&was.readiness, &is.readiness) {
-        (Readiness::Ready { .. }, Readiness::NotReady { reason }) if is.is_running() => {
-            events.push(for_replica(is, now, EventKind::Warning, "NotReady", reason.clone()));
+        (Readiness::Unhealthy { .. }, Readiness::Unhealthy { .. }) => None,
+        (_, Readiness::Unhealthy { reason }) if is.is_running() => {
+            warning(EventReason::Unhealthy, reason)
         }
-        (before, Readiness::Unhealthy { reason })
-            if is.is_running() && !matches!(before, Readiness::Unhealthy { .. }) =>
-        {
-            events.push(for_replica(is, now, EventKind::Warning, "Unhealthy", reason.clone()));
+        (Readiness::Ready { .. }, Readiness::NotReady { reason }) if is.is_running() => {
+            warning(EventReason::NotReady, reason)
         }
         (Readiness::Unknown | Readiness::NotReady { .. }, Readiness::Ready { .. }) => {
-            events.push(for_replica(is, now, EventKind::Normal, "Ready", probe_spec::ready(asked)));
+            let message = spec.describe_ready();
+            Some(of_replica(is, now, EventKind::Normal, EventReason::Ready, message))
         }
-        _ => {}
+        _ => None,
     }
 }
 
-/// Of an app that is not routed only the process is seen.
-fn started(
+/// Of a replica that is not probed only the start of its process is seen.
+fn process_started(
     was: &ObservedReplica,
     is: &ObservedReplica,
     now: Timestamp,
-    events: &mut Vec<NewEvent>,
-) {
-    if is.is_running() && !was.is_running() {
-        events.push(for_replica(is, now, EventKind::Normal, "Started", "its process runs"));
-    }
-}
-
-fn for_replica(
-    replica: &ObservedReplica,
-    now: Timestamp,
-    kind: EventKind,
-    reason: &str,
-    message: impl Into<String>,
-) -> NewEvent {
-    let pod = replica.pod();
-    let event = event(now, kind, Some(&replica.labels.app), Some(&pod), reason, message);
-    NewEvent { revision: Some(replica.labels.revision), ..event }
+) -> Option<NewEvent> {
+    let started = is.is_running() && !was.is_running();
+    let event = || of_replica(is, now, EventKind::Normal, EventReason::Started, "its process runs");
+    started.then(event)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use dubernetes_testkit::notation;
+
+    use super::*;
 
     fn observed(replica: &str) -> ObservedState {
         let text = format!("network\napp web replicas=1 host=a.test\n{replica}");
         notation::parse(&text).unwrap().observed
     }
 
-    fn reasons(before: &ObservedState, after: &ObservedState) -> Vec<String> {
+    fn reasons(before: &ObservedState, after: &ObservedState) -> Vec<EventReason> {
         let now = Timestamp::UNIX_EPOCH;
         let events = diff(before, after, |_| false, |_| None, now);
         events.into_iter().map(|event| event.reason).collect()
     }
 
     #[test]
-    fn an_end_whose_time_is_told_anew_is_one_event() {
+    fn exit_with_revised_time_emits_one_event() {
         let runs = observed("web-1 ready ago=9s");
-        let ended = observed("web-1 exited code=137 ran=9s ago=0s");
-        assert_eq!(reasons(&runs, &ended), ["Exited"]);
-        let told_anew = observed("web-1 exited code=137 ran=8s ago=1s");
-        assert_eq!(reasons(&ended, &told_anew), [""; 0]);
-        // It was started again meanwhile, by somebody else.
+        let exited = observed("web-1 exited code=137 ran=9s ago=0s");
+        assert_eq!(reasons(&runs, &exited), [EventReason::Exited]);
+        let revised = observed("web-1 exited code=137 ran=8s ago=1s");
+        assert_eq!(reasons(&exited, &revised), []);
+        // Meanwhile the container was started again, outside Dubernetes.
         let again = observed("web-1 exited code=137 ran=2s ago=0s");
-        assert_eq!(reasons(&ended, &again), ["Exited"]);
+        assert_eq!(reasons(&exited, &again), [EventReason::Exited]);
     }
 }

@@ -1,178 +1,156 @@
-//! From the adapters to one [`ObservedState`]. What cannot be seen now stays as it was last seen.
+//! Observation: reads the store, the engine and the ingress. It runs in a task beside the loop.
 
-use jiff::Timestamp;
-use tokio::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dubernetes_core::app::AppName;
 use dubernetes_core::error;
-use dubernetes_core::ingress::ObservedIngress;
+use dubernetes_core::ingress::{IngressError, ObservedIngress};
 use dubernetes_core::labels::{self, PreDeployLabels, ReplicaLabels};
-use dubernetes_core::runtime::{Container, EngineVersion, RuntimeError};
-use dubernetes_core::state::{
-    DesiredState, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState, Readiness,
-};
+use dubernetes_core::runtime::{Container, ContainerId, Network, RuntimeError, RuntimeInfo};
+use dubernetes_core::state::{DesiredState, ObservedPreDeploy, ObservedReplica, Readiness};
 use dubernetes_core::store::StoreError;
 
-use super::cache::ControllerCache;
-use super::probe_spec::{self, ProbeSpec};
-use super::{Adapters, Options};
+use crate::adapters::Adapters;
+use crate::orchestrator::Options;
 
-/// What is desired, with the older revisions of apps that run one.
-pub(super) async fn desired(
+/// What was read for one pass.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    pub(crate) engine: Result<EngineView, RuntimeError>,
+    pub(crate) desired: Result<DesiredState, StoreError>,
+    /// `None` if the engine is unreachable: the ingress is then taken as it was last seen.
+    pub(crate) ingress: Option<Result<ObservedIngress, IngressError>>,
+}
+
+/// What the engine holds of the instance.
+#[derive(Debug)]
+pub(crate) struct EngineView {
+    pub(crate) info: RuntimeInfo,
+    pub(crate) network: Option<Network>,
+    pub(crate) replicas: Vec<ObservedReplica>,
+    pub(crate) pre_deploys: Vec<ObservedPreDeploy>,
+    /// Containers whose labels cannot be read, with the reason.
+    pub(crate) unreadable: BTreeMap<ContainerId, String>,
+}
+
+/// What an observation needs to know of the last one.
+#[derive(Debug)]
+pub(crate) struct LastSeen {
+    /// `None` after a loss of contact: then the engine may be another one.
+    pub(crate) info: Option<RuntimeInfo>,
+    /// App and revision of each replica, for the case that the engine is unreachable.
+    pub(crate) revisions: BTreeSet<(AppName, u64)>,
+}
+
+/// Reads everything. The desired state is read after the engine, since the revisions that it
+/// includes depend on what runs.
+pub(crate) async fn observe(adapters: &Adapters, options: &Options, last: LastSeen) -> Observation {
+    let engine = observe_engine(adapters, options, last.info).await;
+    let (revisions, ingress) = match &engine {
+        Ok(view) => {
+            let labels = view.replicas.iter().map(|replica| &replica.labels);
+            let revisions = labels.map(|labels| (labels.app.clone(), labels.revision)).collect();
+            (revisions, Some(adapters.ingress.observe().await))
+        }
+        Err(_) => (last.revisions, None),
+    };
+    let desired = read_desired(adapters, options, &revisions).await;
+    Observation { engine, desired, ingress }
+}
+
+async fn observe_engine(
     adapters: &Adapters,
     options: &Options,
-    cache: &ControllerCache,
+    info: Option<RuntimeInfo>,
+) -> Result<EngineView, RuntimeError> {
+    let runtime = &adapters.runtime;
+    let info = match info {
+        Some(info) => info,
+        None => {
+            let info = runtime.info().await?;
+            if let Some(owner) = &options.owner {
+                runtime.claim(&options.instance, owner).await?;
+            }
+            info
+        }
+    };
+    let containers = runtime.list(&options.instance).await?;
+    let network = match runtime.networks() {
+        Some(networks) => networks.find(&options.instance).await?,
+        None => None,
+    };
+    let mut view = EngineView {
+        info,
+        network,
+        replicas: Vec::new(),
+        pre_deploys: Vec::new(),
+        unreadable: BTreeMap::new(),
+    };
+    let ours = containers.into_iter().filter(|container| !labels::is_ingress(&container.labels));
+    ours.for_each(|container| view.add(container));
+    Ok(view)
+}
+
+impl EngineView {
+    fn add(&mut self, container: Container) {
+        if let Some(labels) = PreDeployLabels::from_map(&container.labels) {
+            match labels {
+                Ok(labels) => {
+                    let Container { id, state, .. } = container;
+                    self.pre_deploys.push(ObservedPreDeploy { id, labels, state });
+                }
+                Err(reason) => {
+                    self.unreadable.insert(container.id, reason);
+                }
+            }
+            return;
+        }
+        match ReplicaLabels::from_map(&container.labels) {
+            Ok(labels) => self.replicas.push(replica(container, labels)),
+            Err(reason) => {
+                self.unreadable.insert(container.id, reason);
+            }
+        }
+    }
+}
+
+/// Reads the desired state, with the older revisions of apps that run one.
+async fn read_desired(
+    adapters: &Adapters,
+    options: &Options,
+    running: &BTreeSet<(AppName, u64)>,
 ) -> Result<DesiredState, StoreError> {
     let stored = adapters.store.list().await?;
     let mut desired = DesiredState::new(options.instance.clone(), stored);
-    let outdated: std::collections::BTreeSet<AppName> = cache
-        .replicas
-        .iter()
-        .filter(|r| {
-            let stored = desired.apps.get(&r.labels.app);
-            stored.is_some_and(|stored| stored.revision != r.labels.revision)
-        })
-        .map(|r| r.labels.app.clone())
-        .collect();
+    let is_outdated = |app: &AppName, revision: u64| {
+        desired.apps.get(app).is_some_and(|stored| stored.revision != revision)
+    };
+    let outdated = running.iter().filter(|(app, revision)| is_outdated(app, *revision));
+    let outdated: BTreeSet<AppName> = outdated.map(|(app, _)| app.clone()).collect();
     for app in outdated {
-        // An app that was deleted in between has no revisions to restart.
-        let revisions = adapters.store.revisions(&app).await.unwrap_or_default();
+        let revisions = match adapters.store.revisions(&app).await {
+            Ok(revisions) => revisions,
+            // Deleted in between: then there is no revision to restart.
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
         desired.revisions.insert(app, revisions);
     }
     Ok(desired)
 }
 
-/// Looks at the engine. What is desired is read afterwards, since it depends on what runs.
-pub(super) async fn engine(
-    adapters: &Adapters,
-    options: &Options,
-    cache: &mut ControllerCache,
-    now: Timestamp,
-) {
-    match look(adapters, options, &mut cache.version).await {
-        Ok((containers, network)) => {
-            if let EngineStatus::Unreachable { .. } = std::mem::take(&mut cache.engine) {
-                cache.active_since = None;
-            }
-            cache.active_since.get_or_insert(now);
-            cache.network = network;
-            sort(containers, cache, now);
-        }
-        Err(error) => {
-            let since = match &cache.engine {
-                EngineStatus::Unreachable { since, .. } => *since,
-                EngineStatus::Reachable => now,
-            };
-            cache.engine = EngineStatus::Unreachable { since, reason: error::chain(&error) };
-            cache.version = None;
-        }
-    }
-}
-
-/// Replicas, commands before revisions, and what cannot be read.
-fn sort(containers: Vec<Container>, cache: &mut ControllerCache, now: Timestamp) {
-    cache.replicas.clear();
-    cache.pre_deploys.clear();
-    cache.unreadable.clear();
-    for container in containers {
-        if labels::is_ingress(&container.labels) {
-            continue;
-        }
-        match PreDeployLabels::from_map(&container.labels) {
-            Some(Ok(labels)) => {
-                let (id, state) = (container.id, container.state);
-                cache.pre_deploys.push(ObservedPreDeploy { id, labels, state });
-                continue;
-            }
-            Some(Err(reason)) => {
-                cache.unreadable.insert(container.id, reason);
-                continue;
-            }
-            None => {}
-        }
-        match ReplicaLabels::from_map(&container.labels) {
-            Ok(labels) => {
-                let mut replica = replica(container, labels);
-                cache.ends.clamp(&mut replica, now);
-                cache.replicas.push(replica);
-            }
-            Err(reason) => drop(cache.unreadable.insert(container.id, reason)),
-        }
-    }
-}
-
-/// Everything that is seen, with the engine as it was just looked at.
-pub(super) async fn observed(
-    adapters: &Adapters,
-    cache: &mut ControllerCache,
-    desired: &DesiredState,
-    now: Timestamp,
-) -> ObservedState {
-    cache.prune(desired);
-    cache.ends.follow(&cache.replicas);
-    let asked = |replica: &ObservedReplica| probe_spec(desired, replica);
-    cache.probes.follow(&cache.replicas, asked, Instant::now());
-    for replica in &mut cache.replicas {
-        replica.readiness = cache.probes.readiness(&replica.id, now);
-    }
-    let ingress = observed_ingress(adapters, cache).await;
-    cache.follow_table(ingress.table(), now);
-    ObservedState {
-        engine: cache.engine.clone(),
-        network: cache.network.clone(),
-        replicas: cache.replicas.clone(),
-        pre_deploys: cache.pre_deploys.clone(),
-        unreadable: cache.unreadable.clone(),
-        ingress,
-        drains: cache.drains.clone(),
-        in_flight: cache.in_flight.clone(),
-        failures: cache.failures.clone(),
-        quarantined: cache.quarantined.clone(),
-        evicted: cache.evicted.clone(),
-        stop_reasons: cache.stop_reasons.clone(),
-        last_ready_at: cache.probes.last_ready_at(),
-        active_since: cache.active_since,
-    }
-}
-
-/// What a replica is asked: what its own revision says; where that is not kept any more, what the
-/// present one says, whose content it has, or will have.
-pub(super) fn probe_spec(desired: &DesiredState, replica: &ObservedReplica) -> Option<ProbeSpec> {
-    let stored = desired.apps.get(&replica.labels.app)?;
-    let mut kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
-    let own = kept.find(|kept| kept.revision == replica.labels.revision);
-    let spec = own.map_or(&stored.spec, |kept| &kept.spec);
-    probe_spec::of(replica, spec, stored.spec.access.is_some())
-}
-
-/// What is on the engine. One that was away may come back as another, so it is asked anew who it is.
-async fn look(
-    adapters: &Adapters,
-    options: &Options,
-    version: &mut Option<EngineVersion>,
-) -> Result<(Vec<Container>, Option<dubernetes_core::runtime::Network>), RuntimeError> {
-    if version.is_none() {
-        *version = Some(adapters.runtime.version().await?);
-    }
-    let containers = adapters.runtime.list(&options.instance).await?;
-    let network = adapters.runtime.find_network(&options.instance).await?;
-    Ok((containers, network))
-}
-
-async fn observed_ingress(adapters: &Adapters, cache: &ControllerCache) -> ObservedIngress {
-    let last_seen = || match cache.served.clone() {
-        Some(table) => ObservedIngress::Serving { table },
-        None => ObservedIngress::Absent,
-    };
-    if let EngineStatus::Unreachable { .. } = cache.engine {
-        return last_seen();
-    }
-    match adapters.ingress.observe().await {
-        Ok(ingress) => ingress,
-        Err(error) => {
-            tracing::warn!(error = %error::chain(&error), "the ingress could not be looked at");
+/// Returns the state of the ingress, or the last seen one if it could not be observed.
+pub(crate) fn ingress_or(
+    observed: Option<Result<ObservedIngress, IngressError>>,
+    last_seen: impl FnOnce() -> ObservedIngress,
+) -> ObservedIngress {
+    match observed {
+        Some(Ok(ingress)) => ingress,
+        Some(Err(error)) => {
+            tracing::warn!(error = %error::chain(&error), "the ingress could not be observed");
             last_seen()
         }
+        None => last_seen(),
     }
 }
 

@@ -1,295 +1,290 @@
-//! One pass: observe, reconcile, hand out the calls, record, publish.
+//! The state of the loop: takes triggers in, starts observations, and carries out plans.
 
-mod repair;
+mod record;
+mod routes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
-use tokio::time::Instant;
-
-use dubernetes_core::app::AppName;
+use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
-use dubernetes_core::event::{EventKind, NewEvent};
-use dubernetes_core::ingress::{ApplyOutcome, IngressError, ObservedIngress, RouteTable};
-use dubernetes_core::plan::{Action, OperationKey, Plan, Planned, Reason, Wait};
+use dubernetes_core::ingress::{ObservedIngress, RouteTable};
+use dubernetes_core::plan::{Action, Plan, Planned, Reason, Wait};
 use dubernetes_core::reconcile;
 use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::ContainerId;
-use dubernetes_core::state::{
-    DesiredState, Drain, EngineStatus, FailureKind, InFlight, ObservedReplica, ObservedState,
-};
+use dubernetes_core::state::{DesiredState, Drain, EngineStatus, ObservedReplica, ObservedState};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
-use super::approval::{ApprovalGate, GateDecision, NextStep, PendingStep};
-use super::cache::ControllerCache;
-use super::execute::ActionError;
-use super::probe::ProbeHistory;
-use super::rate_limit::ReloadLimiter;
-use super::tasks::{TaskResult, Tasks};
-use super::{Adapters, Command, Mode, Options, Snapshot, Trigger, events, observe, teardown};
+use crate::approval::{ApprovalGate, GateDecision, NextStep, PendingStep};
+use crate::cache::ControllerCache;
+use crate::event_writer::EventWriter;
+use crate::events;
+use crate::handle::{Command, TeardownError};
+use crate::observe::{EngineView, LastSeen, Observation, ingress_or};
+use crate::orchestrator::{Options, Trigger};
+use crate::probe::ProbeHistory;
+use crate::probe_spec::ProbeSpec;
+use crate::rate_limit::ReloadLimiter;
+use crate::snapshot::{Mode, Snapshot};
+use crate::tasks::{TaskResult, Tasks};
 
-/// The time between two questions whether an address is drained.
+/// Time between two checks whether an address is drained.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(250);
-/// The wait before the store or the engine is tried again.
+/// Time before the store or the engine is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// A look comes so much later than it was due only where nobody could look: this process was stopped,
-/// the machine slept, or its clock was put forward.
+/// Shortest time between two passes without another trigger.
+const MIN_REQUEUE: Duration = Duration::from_millis(5);
+/// A pass this late means that the process was suspended, the host slept, or the clock jumped.
 const SUSPEND_THRESHOLD: SignedDuration = SignedDuration::from_secs(5);
+
+type TeardownAnswer = oneshot::Sender<Result<(), TeardownError>>;
 
 /// The state of the loop.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(crate) struct Pass {
     options: Options,
-    adapters: Adapters,
+    clock: Arc<dyn Clock>,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    events: EventWriter,
     cache: ControllerCache,
     last: Arc<Snapshot>,
-    steps: ApprovalGate,
-    /// What the ingress served when the change that is under way began: a look in between may
-    /// see its result before it is told.
+    gate: ApprovalGate,
+    /// Whether a pass is due.
+    is_due: bool,
+    /// When the observation in flight began.
+    observing_since: Option<Timestamp>,
+    /// Results that came while an observation was in flight. It may not show their effect, so
+    /// they count only from the next one on.
+    deferred: Vec<TaskResult>,
+    teardown: Option<TeardownAnswer>,
+    is_tearing_down: bool,
+    /// The table that the ingress served before the apply in flight: an observation in between may
+    /// show the new table already.
     table_before_apply: Option<RouteTable>,
-    /// The decision that was kept last.
+    /// The last decision that was kept.
     kept: Option<Decision>,
-    /// Containers that are stopped or removed by us: their end is no news.
+    /// Containers that are being stopped or removed by an action: their exit is no event.
     expected_exits: BTreeSet<ContainerId>,
     drain_due: Instant,
-    draining: BTreeSet<std::net::Ipv4Addr>,
-    pace: ReloadLimiter,
-    /// When the planned table may be handed out, where it has to wait.
+    draining: BTreeSet<Ipv4Addr>,
+    reload_limiter: ReloadLimiter,
+    /// When a table that has to wait for the rate limit may be applied.
     route_due: Option<Instant>,
-    /// When the files of the ingress are looked at again.
+    /// When the files of the ingress are checked again.
     repair_due: Instant,
     pass_due: Instant,
-    /// The same by the clock, which goes on while this process stands still.
+    /// The same on the clock, which goes on while the process is suspended.
     pass_due_at: Option<Timestamp>,
 }
 
 impl Pass {
-    pub(super) fn new(
+    pub(crate) fn new(
         options: Options,
-        adapters: Adapters,
+        clock: Arc<dyn Clock>,
         snapshots: watch::Sender<Arc<Snapshot>>,
         probes: ProbeHistory,
+        events: EventWriter,
     ) -> Self {
         let now = Instant::now();
         let mut cache = ControllerCache::default();
         cache.probes.history = probes;
-        let (steps, resync) = (ApprovalGate::new(&options), options.resync.to_std());
+        let gate = ApprovalGate::new(options.approver.clone());
+        let repair_due = now + options.resync.to_std();
         Self {
             options,
-            adapters,
+            clock,
             snapshots,
+            events,
             cache,
             last: Arc::default(),
-            steps,
+            gate,
+            is_due: true,
+            observing_since: None,
+            deferred: Vec::new(),
+            teardown: None,
+            is_tearing_down: false,
             table_before_apply: None,
             kept: None,
             expected_exits: BTreeSet::new(),
             drain_due: now,
             draining: BTreeSet::new(),
-            pace: ReloadLimiter::default(),
+            reload_limiter: ReloadLimiter::default(),
             route_due: None,
-            repair_due: now + resync,
+            repair_due,
             pass_due: now,
             pass_due_at: None,
         }
     }
 
-    /// When to wake if nothing happens before.
-    pub(super) fn next_wake(&self) -> Instant {
-        let probe = self.cache.probes.next_due();
-        let acts = self.options.mode == Mode::Act;
-        let draining = acts && self.cache.drains.values().any(|d| !d.done);
-        let drain = draining.then_some(self.drain_due);
-        [probe, drain].into_iter().flatten().fold(self.pass_due, Instant::min)
+    /// Records the last events.
+    pub(crate) async fn close(self) {
+        self.events.close().await;
     }
 
-    /// Takes in why the loop woke; true if a pass is due.
-    pub(super) async fn handle_trigger(&mut self, trigger: Trigger, tasks: &mut Tasks) -> bool {
-        match trigger {
-            Trigger::StoreChanged | Trigger::Command(Command::RunPass) => true,
-            Trigger::Command(Command::Evict(id)) => self.cache.evicted.insert(id),
-            Trigger::Command(Command::TearDown(answer)) => {
-                // A create that ended after the list was made would be left behind.
-                tasks.calls_ended().await;
-                let result = teardown::teardown(&self.adapters, &self.options.instance).await;
-                let probes = self.cache.probes.history.clone();
-                self.cache = ControllerCache::default();
-                self.cache.probes.history = probes;
-                // A caller that went away does not want the answer.
-                let _ = answer.send(result);
-                true
-            }
-            Trigger::Time => {
-                self.send_probes(tasks);
-                self.check_drains(tasks);
-                Instant::now() >= self.pass_due
-            }
-            Trigger::Result(result) => self.handle_result(*result).await,
+    /// Returns when to wake up without a trigger.
+    pub(crate) fn next_wake(&self) -> Instant {
+        let probe = self.cache.probes.next_due();
+        let acts = self.options.mode == Mode::Act;
+        let is_draining = acts && self.cache.drains.values().any(|drain| !drain.done);
+        let drain = is_draining.then_some(self.drain_due);
+        // While an observation is in flight, its result is the next reason to do anything.
+        let pass = self.observing_since.is_none().then_some(self.pass_due);
+        let far = Instant::now() + self.options.resync.to_std();
+        [probe, drain, pass].into_iter().flatten().fold(far, Instant::min)
+    }
+
+    /// Starts what is due: an observation, or a teardown. `discard_changes` drops the
+    /// notifications of changes that the observation will see.
+    pub(crate) fn advance(&mut self, tasks: &mut Tasks, discard_changes: &mut dyn FnMut()) {
+        if self.observing_since.is_some() || self.is_tearing_down {
+            return;
+        }
+        if self.teardown.is_some() {
+            self.is_tearing_down = true;
+            tasks.teardown();
+        } else if self.is_due {
+            discard_changes();
+            self.start_observation(tasks);
         }
     }
 
-    async fn handle_result(&mut self, result: TaskResult) -> bool {
-        let now = self.adapters.clock.now();
+    fn start_observation(&mut self, tasks: &mut Tasks) {
+        let now = self.clock.now();
+        self.is_due = false;
+        for result in std::mem::take(&mut self.deferred) {
+            self.on_settled(result);
+        }
+        self.pass_due = Instant::now() + self.options.resync.to_std();
+        if self.pass_due_at.take().is_some_and(|due| now.duration_since(due) > SUSPEND_THRESHOLD) {
+            // Time without an active orchestrator does not count.
+            self.cache.active_since = Some(now);
+        }
+        self.observing_since = Some(now);
+        let revisions = self.cache.replicas.iter();
+        let revisions = revisions.map(|r| (r.labels.app.clone(), r.labels.revision)).collect();
+        tasks.observe(LastSeen { info: self.cache.info.clone(), revisions });
+    }
+
+    /// Takes in why the loop woke up.
+    pub(crate) fn handle_trigger(&mut self, trigger: Trigger, tasks: &mut Tasks) {
+        match trigger {
+            Trigger::StoreChanged | Trigger::Command(Command::RunPass) => self.is_due = true,
+            Trigger::Command(Command::Evict(id)) => {
+                self.cache.evicted.insert(id);
+                self.is_due = true;
+            }
+            Trigger::Command(Command::Teardown(answer)) => self.teardown = Some(answer),
+            Trigger::Timer => {
+                self.send_probes(tasks);
+                self.check_drains(tasks);
+                self.is_due |= Instant::now() >= self.pass_due;
+            }
+            Trigger::Result(result) => self.handle_result(*result, tasks),
+        }
+    }
+
+    fn handle_result(&mut self, result: TaskResult, tasks: &mut Tasks) {
         match result {
-            TaskResult::Acted(planned, result) => self.on_action_done(&planned, result).await,
-            TaskResult::Routed(table, result) => self.on_routes_applied(table, result).await,
-            TaskResult::Repaired(result) => {
-                self.on_repaired(result).await;
-                return false;
+            TaskResult::Observed(observation) => self.finish(*observation, tasks),
+            TaskResult::Acted(..) | TaskResult::Routed(..) => {
+                self.record_result(&result);
+                self.deferred.push(result);
+                self.is_due = true;
             }
-            TaskResult::Probed(asked, Ok(answer)) => {
-                return self.cache.probes.answered(&asked, &answer, now, Instant::now());
+            TaskResult::Repaired(result) => self.record_repair(result),
+            TaskResult::Probed(spec, Ok(answer)) => {
+                let now = self.clock.now();
+                self.is_due |= self.cache.probes.on_answer(&spec, &answer, now, Instant::now());
             }
-            TaskResult::Probed(asked, Err(error)) => {
+            TaskResult::Probed(spec, Err(error)) => {
                 let error = error::chain(&error);
-                tracing::debug!(container = %asked.id, error, "a probe could not be sent");
-                self.cache.probes.unanswered(&asked.id, Instant::now());
-                return false;
+                tracing::debug!(container = %spec.id, error, "a probe could not be sent");
+                self.cache.probes.on_not_sent(&spec.id, Instant::now());
             }
             TaskResult::Drained(address, result) => {
                 self.draining.remove(&address);
-                let done = result.unwrap_or(false);
+                let is_done = result.unwrap_or(false);
                 if let Some(drain) = self.cache.drains.get_mut(&address) {
-                    drain.done |= done;
+                    drain.done |= is_done;
                 }
-                return done;
+                self.is_due |= is_done;
             }
             TaskResult::Event(event) => {
                 tracing::debug!(container = %event.id, action = event.action, "engine event");
+                self.is_due = true;
             }
-            // What answers after that may be another engine.
-            TaskResult::EventsLost => self.cache.version = None,
-            TaskResult::Answered(key, approval) => {
-                self.steps.answered(key, approval);
-                // The time in which somebody thought is none that a rollout has taken.
-                self.cache.active_since = Some(now);
+            TaskResult::EventsLost => {
+                // The next engine that answers may be another one.
+                self.cache.info = None;
+                self.is_due = true;
             }
+            TaskResult::Approved(key, approval) => {
+                self.gate.on_approval(key, approval);
+                // Time without an approval does not count.
+                self.cache.active_since = Some(self.clock.now());
+                self.is_due = true;
+            }
+            TaskResult::TornDown(result) => self.on_torn_down(result),
         }
-        true
     }
 
-    async fn on_action_done(&mut self, planned: &Planned, result: Result<(), ActionError>) {
-        let (key, now) = (planned.action.key(), self.adapters.clock.now());
-        let event = match result {
-            Ok(()) => {
-                self.cache.succeeded(&key);
-                if let Action::EnsureImage { app, .. } = &planned.action {
-                    self.on_image_restored(app);
-                }
-                events::action_succeeded(planned, now)
+    /// Applies the result of a call to the cache, at the start of an observation that shows its
+    /// effect.
+    fn on_settled(&mut self, result: TaskResult) {
+        let now = self.clock.now();
+        match result {
+            TaskResult::Acted(planned, Ok(Some(id))) => {
+                self.cache.on_created(planned.action.key(), id, now);
             }
-            Err(ActionError { kind, message }) => {
+            TaskResult::Acted(planned, Ok(None)) => {
+                self.cache.on_success(&planned.action.key());
+                if let Action::EnsureImage { app, .. } = &planned.action {
+                    self.cache.on_image_restored(app);
+                }
+            }
+            TaskResult::Acted(planned, Err(error)) => {
                 if let Action::Stop { id, .. } = &planned.action {
                     self.cache.stop_reasons.remove(id);
                 }
-                let event = events::action_failed(planned, &message, now);
-                self.cache.failed(key, kind, message, now);
-                Some(event)
+                self.cache.on_failure(planned.action.key(), error.kind, error.message, now);
             }
-        };
-        self.record(event.into_iter().collect()).await;
-    }
-
-    /// Creates that failed for want of the image may be tried again: also of a replica that bears
-    /// the number of an earlier revision of the same content.
-    fn on_image_restored(&mut self, name: &AppName) {
-        self.cache.failures.retain(|key, failure| {
-            let same = matches!(key, OperationKey::Create { app, .. } if app == name);
-            !(same && failure.kind == FailureKind::ImageGone)
-        });
-    }
-
-    async fn on_routes_applied(
-        &mut self,
-        table: RouteTable,
-        result: Result<ApplyOutcome, IngressError>,
-    ) {
-        let now = self.adapters.clock.now();
-        match result {
-            Ok(applied) => {
-                let before = self.table_before_apply.take();
-                let mut events =
-                    events::routes_changed(before.as_ref(), &table, self.options.http_port, now);
-                for warning in applied.warnings {
-                    events.push(events::event(
-                        now,
-                        EventKind::Warning,
-                        None,
-                        None,
-                        "Ingress",
-                        warning,
-                    ));
-                }
-                self.quarantine(applied.quarantined, table, &mut events);
-                self.record(events).await;
-            }
-            Err(error) => {
-                let kind = match &error {
-                    IngressError::PortTaken { .. } => FailureKind::PortTaken,
-                    IngressError::Refused { .. } => FailureKind::Permanent,
-                    IngressError::Runtime(inner) => ActionError::classify(inner),
-                    IngressError::NotAcknowledged | IngressError::Failed(_) => {
-                        FailureKind::Transient
-                    }
-                };
-                let message = error::chain(&error);
-                let event = events::event(
-                    now,
-                    EventKind::Warning,
-                    None,
-                    None,
-                    "IngressFailed",
-                    message.clone(),
-                );
-                self.cache.failed(OperationKey::Routes, kind, message, now);
-                self.cache.refused = Some(table);
-                self.cache.quarantined.clear();
-                self.record(vec![event]).await;
-            }
+            TaskResult::Routed(table, result) => self.on_routed(table, result, now),
+            TaskResult::Observed(_)
+            | TaskResult::Repaired(_)
+            | TaskResult::Probed(..)
+            | TaskResult::Drained(..)
+            | TaskResult::Event(_)
+            | TaskResult::EventsLost
+            | TaskResult::Approved(..)
+            | TaskResult::TornDown(_) => {}
         }
     }
 
-    /// Takes in which apps' routes were refused: such a table is tried again as one that failed.
-    fn quarantine(
-        &mut self,
-        quarantined: BTreeMap<AppName, String>,
-        table: RouteTable,
-        events: &mut Vec<NewEvent>,
-    ) {
-        let now = self.adapters.clock.now();
-        events.retain(|e| e.app.as_ref().is_none_or(|app| !quarantined.contains_key(app)));
-        self.cache.quarantined.clear();
-        for (app, text) in quarantined {
-            let message = format!("its routes are quarantined: {text}");
-            let (kind, text) = (EventKind::Warning, message.clone());
-            events.push(events::event(now, kind, Some(&app), None, "Quarantined", text));
-            self.cache.quarantined.insert(app, message);
+    fn on_torn_down(&mut self, result: Result<(), TeardownError>) {
+        let probes = self.cache.probes.history.clone();
+        self.cache = ControllerCache::default();
+        self.cache.probes.history = probes;
+        self.deferred.clear();
+        self.is_tearing_down = false;
+        if let Some(answer) = self.teardown.take() {
+            // A caller that has gone needs no answer.
+            let _ = answer.send(result);
         }
-        let apps: Vec<_> = self.cache.quarantined.keys().map(|app| app.as_str()).collect();
-        if apps.is_empty() {
-            self.cache.succeeded(&OperationKey::Routes);
-            self.cache.refused = None;
-        } else {
-            let message = format!("routes are quarantined: {}", apps.join(", "));
-            self.cache.failed(OperationKey::Routes, FailureKind::Permanent, message, now);
-            self.cache.refused = Some(table);
-        }
+        self.is_due = true;
     }
 
-    /// Observes, plans and acts.
-    pub(super) async fn run(&mut self, tasks: &mut Tasks) {
-        let now = self.adapters.clock.now();
-        self.pass_due = Instant::now() + self.options.resync.to_std();
-        if self.pass_due_at.take().is_some_and(|due| now.duration_since(due) > SUSPEND_THRESHOLD) {
-            // The time in which nobody on_action_done is none that a rollout has taken.
-            self.cache.active_since = Some(now);
+    /// Turns an observation into a plan, and carries it out.
+    fn finish(&mut self, observation: Observation, tasks: &mut Tasks) {
+        let Some(now) = self.observing_since.take() else { return };
+        if self.is_tearing_down {
+            return;
         }
-        observe::engine(&self.adapters, &self.options, &mut self.cache, now).await;
-        let desired = match observe::desired(&self.adapters, &self.options, &self.cache).await {
+        let desired = match observation.desired {
             Ok(desired) => desired,
             Err(error) => {
                 let problem = error::chain(&error);
@@ -300,31 +295,93 @@ impl Pass {
                 return;
             }
         };
-        let observed = observe::observed(&self.adapters, &mut self.cache, &desired, now).await;
-        let plan = reconcile::reconcile(&desired, &observed, now);
-        let is_expected_exit = |id: &ContainerId| self.expected_exits.contains(id);
-        let probe_spec = |replica: &ObservedReplica| observe::probe_spec(&desired, replica);
-        let news = events::diff(&self.last.observed, &observed, is_expected_exit, probe_spec, now);
-        self.record(news).await;
-        self.prune(&observed);
+        let engine = observation.engine.map_err(|error| error::chain(&error));
+        self.on_engine_observed(engine, now);
+        let observed = self.observed_state(&desired, observation.ingress, now);
+        let plan = reconcile(&desired, &observed, now);
+        self.record_diff(&desired, &observed, now);
+        self.expected_exits.retain(|id| observed.replicas.iter().any(|r| r.id == *id));
         self.keep_decision(&desired, &observed, now, &plan);
         self.route_due = None;
-        let (passes, at) = (self.last.passes + 1, Some(now));
-        let (requeue_at, store_problem) = (None, None);
-        let engine = self.cache.version.clone();
-        let seen =
-            Snapshot { passes, at, requeue_at, desired, observed, plan, engine, store_problem };
-        let mut seen = Arc::new(seen);
-        if self.options.mode == Mode::Act && seen.observed.engine == EngineStatus::Reachable {
-            self.dispatch(&seen, tasks);
+        let mut snapshot = Arc::new(Snapshot {
+            passes: self.last.passes + 1,
+            at: Some(now),
+            requeue_at: None,
+            desired,
+            observed,
+            plan,
+            engine: self.cache.info.clone(),
+            store_problem: None,
+        });
+        if self.options.mode == Mode::Act && snapshot.observed.engine == EngineStatus::Reachable {
+            self.dispatch(&snapshot, tasks);
         }
-        let requeue_at = self.schedule_next_pass(&seen.plan, &seen.observed, now);
-        Arc::make_mut(&mut seen).requeue_at = requeue_at;
-        self.publish(seen);
+        let requeue_at = self.schedule_next_pass(&snapshot.plan, &snapshot.observed, now);
+        Arc::make_mut(&mut snapshot).requeue_at = requeue_at;
+        self.publish(snapshot);
         self.send_probes(tasks);
     }
 
-    /// Has the decision kept if its input or its plan is new: a quiet system keeps nothing.
+    fn on_engine_observed(&mut self, engine: Result<EngineView, String>, now: Timestamp) {
+        let cache = &mut self.cache;
+        match engine {
+            Ok(view) => {
+                if let EngineStatus::Unreachable { .. } = std::mem::take(&mut cache.engine) {
+                    cache.active_since = None;
+                }
+                cache.active_since.get_or_insert(now);
+                cache.info = Some(view.info);
+                cache.network = view.network;
+                cache.on_listed(view.replicas, view.pre_deploys, view.unreadable, now);
+            }
+            Err(reason) => {
+                let since = match &cache.engine {
+                    EngineStatus::Unreachable { since, .. } => *since,
+                    EngineStatus::Reachable => now,
+                };
+                cache.engine = EngineStatus::Unreachable { since, reason };
+                cache.info = None;
+            }
+        }
+    }
+
+    fn observed_state(
+        &mut self,
+        desired: &DesiredState,
+        ingress: Option<Result<ObservedIngress, dubernetes_core::ingress::IngressError>>,
+        now: Timestamp,
+    ) -> ObservedState {
+        let cache = &mut self.cache;
+        cache.prune(desired);
+        let probe = |replica: &ObservedReplica| probe_of(desired, replica);
+        cache.probes.follow(&cache.replicas, probe, Instant::now());
+        for replica in &mut cache.replicas {
+            replica.readiness = cache.probes.readiness(&replica.id, now);
+        }
+        let ingress = ingress_or(ingress, || match cache.served.clone() {
+            Some(table) => ObservedIngress::Serving { table },
+            None => ObservedIngress::Absent,
+        });
+        cache.follow_table(ingress.table(), now);
+        ObservedState {
+            engine: cache.engine.clone(),
+            network: cache.network.clone(),
+            replicas: cache.replicas.clone(),
+            pre_deploys: cache.pre_deploys.clone(),
+            unreadable: cache.unreadable.clone(),
+            ingress,
+            drains: cache.drains.clone(),
+            in_flight: cache.in_flight.clone(),
+            failures: cache.failures.clone(),
+            quarantined: cache.quarantined.clone(),
+            evicted: cache.evicted.clone(),
+            stop_reasons: cache.stop_reasons.clone(),
+            last_ready_at: cache.probes.last_ready_at(),
+            active_since: cache.active_since,
+        }
+    }
+
+    /// Keeps the decision if its input or its plan is new: a quiet system keeps nothing.
     fn keep_decision(
         &mut self,
         desired: &DesiredState,
@@ -333,27 +390,31 @@ impl Pass {
         plan: &Plan,
     ) {
         let Some(recorder) = &self.options.recorder else { return };
-        let (desired, observed) = (desired.clone(), observed.clone());
-        let decision = Decision { at, desired, observed, plan: plan.to_string() };
+        let decision = Decision {
+            at,
+            desired: desired.clone(),
+            observed: observed.clone(),
+            plan: plan.to_string(),
+        };
         if self.kept.as_ref().is_none_or(|kept| !kept.is_repeated_by(&decision)) {
             recorder.record(&decision);
             self.kept = Some(decision);
         }
     }
 
-    fn dispatch(&mut self, seen: &Arc<Snapshot>, tasks: &mut Tasks) {
-        let plan = &seen.plan;
-        let route = self.wants_route(plan, &seen.observed);
-        if self.steps.is_interactive() {
-            self.dispatch_next_step(seen, route, tasks);
+    fn dispatch(&mut self, snapshot: &Arc<Snapshot>, tasks: &mut Tasks) {
+        let plan = &snapshot.plan;
+        let applies_routes = self.needs_routes(plan, &snapshot.observed);
+        if self.gate.is_interactive() {
+            self.dispatch_next_step(snapshot, applies_routes, tasks);
         } else {
             plan.actions.iter().for_each(|planned| self.act(planned, tasks));
-            if route && self.may_route(&seen.observed) {
-                self.route(&plan.routes, tasks);
+            if applies_routes && self.may_apply_routes(&snapshot.observed) {
+                self.apply_routes(&plan.routes, tasks);
             }
-            self.repair(&seen.observed, tasks);
+            self.repair_ingress(&snapshot.observed, tasks);
         }
-        let now = self.adapters.clock.now();
+        let now = self.clock.now();
         for waiting in &plan.waiting {
             if let Wait::Drained { address } = waiting.wait {
                 self.cache.drains.entry(address).or_insert(Drain { since: now, done: false });
@@ -362,25 +423,30 @@ impl Pass {
         self.check_drains(tasks);
     }
 
-    /// Does the one step that was agreed to, or is_interactive for one.
-    fn dispatch_next_step(&mut self, seen: &Arc<Snapshot>, route: bool, tasks: &mut Tasks) {
-        let busy = !self.cache.in_flight.is_empty();
-        match self.steps.next_step(&seen.plan, route, busy) {
+    /// Carries out the step that was approved, or asks for an approval.
+    fn dispatch_next_step(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        applies_routes: bool,
+        tasks: &mut Tasks,
+    ) {
+        let is_busy = !self.cache.in_flight.is_empty();
+        match self.gate.decide(&snapshot.plan, applies_routes, is_busy) {
             GateDecision::Do(NextStep::Act(planned)) => self.act(&planned, tasks),
-            GateDecision::Do(NextStep::Route(table)) => self.route(&table, tasks),
-            GateDecision::ProbeMethod(next, approver) => {
-                tasks.ask(approver, PendingStep { seen: Arc::clone(seen), next })
+            GateDecision::Do(NextStep::Route(table)) => self.apply_routes(&table, tasks),
+            GateDecision::Ask(next, approver) => {
+                tasks.ask(approver, PendingStep { seen: Arc::clone(snapshot), next });
             }
             GateDecision::Wait => {}
         }
     }
 
     fn act(&mut self, planned: &Planned, tasks: &mut Tasks) {
-        let (key, call) = (planned.action.key(), planned.action.in_flight());
+        let key = planned.action.key();
         if self.cache.in_flight.contains_key(&key) {
             return;
         }
-        self.cache.in_flight.insert(key, call);
+        self.cache.in_flight.insert(key, planned.action.in_flight());
         tracing::info!(app = planned.app.as_ref().map(|a| a.as_str()), "{planned}");
         if let Action::Stop { id, .. } | Action::Remove { id } = &planned.action {
             self.expected_exits.insert(id.clone());
@@ -393,42 +459,7 @@ impl Pass {
         tasks.act(planned.clone());
     }
 
-    fn route(&mut self, table: &RouteTable, tasks: &mut Tasks) {
-        self.cache.in_flight.insert(OperationKey::Routes, InFlight::default());
-        self.table_before_apply.clone_from(&self.cache.served);
-        tasks.route(table.clone());
-    }
-
-    /// Whether the pace lets another table be handed out; a proxy that does not serve yet is started,
-    /// not reloaded.
-    fn may_route(&mut self, observed: &ObservedState) -> bool {
-        let serves = matches!(observed.ingress, ObservedIngress::Serving { .. });
-        self.route_due = if serves { self.pace.take(Instant::now()).err() } else { None };
-        self.route_due.is_none()
-    }
-
-    /// Whether the ingress is to serve the planned table: where it serves another one. A table that
-    /// failed is tried again after a back-off, another one as soon as the pace lets it.
-    fn wants_route(&self, plan: &Plan, observed: &ObservedState) -> bool {
-        let wanted = match &observed.ingress {
-            ObservedIngress::Serving { table } => *table != plan.routes,
-            ObservedIngress::Down { .. } => true,
-            ObservedIngress::Absent => !plan.routes.is_empty(),
-        };
-        let refused = self.cache.refused.as_ref() == Some(&plan.routes);
-        wanted
-            && !self.cache.in_flight.contains_key(&OperationKey::Routes)
-            && !(refused && self.routes_retry().is_some())
-    }
-
-    /// When the table that failed is tried again, if that is still to come.
-    fn routes_retry(&self) -> Option<Duration> {
-        let failure = self.cache.failures.get(&OperationKey::Routes)?;
-        let wait = reconcile::back_off(failure.count.min(6));
-        let left = wait - self.adapters.clock.now().duration_since(failure.at);
-        Duration::try_from(left).ok().filter(|left| !left.is_zero())
-    }
-
+    /// Returns when the next pass begins at the latest.
     fn schedule_next_pass(
         &mut self,
         plan: &Plan,
@@ -439,7 +470,7 @@ impl Pass {
         if observed.engine != EngineStatus::Reachable {
             wait = wait.min(RETRY);
         }
-        if let Some(at) = plan.requeue_at() {
+        for at in [plan.requeue_at(), self.cache.unlisted_until()].into_iter().flatten() {
             wait = wait.min(Duration::try_from(at.duration_since(now)).unwrap_or_default());
         }
         if let Some(left) = self.routes_retry() {
@@ -448,14 +479,14 @@ impl Pass {
         if let Some(due) = self.route_due {
             wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
-        self.pass_due = Instant::now() + wait.max(Duration::from_millis(5));
-        self.pass_due_at = self.adapters.clock.now().checked_add(wait).ok();
+        self.pass_due = Instant::now() + wait.max(MIN_REQUEUE);
+        self.pass_due_at = self.clock.now().checked_add(wait).ok();
         now.checked_add(wait).ok()
     }
 
     fn send_probes(&mut self, tasks: &mut Tasks) {
-        for probe_spec in self.cache.probes.take_due(Instant::now()) {
-            tasks.probe(probe_spec);
+        for spec in self.cache.probes.take_due(Instant::now()) {
+            tasks.probe(spec);
         }
     }
 
@@ -472,31 +503,25 @@ impl Pass {
         }
     }
 
-    fn prune(&mut self, observed: &ObservedState) {
-        let there: BTreeSet<_> = observed.replicas.iter().map(|r| &r.id).collect();
-        self.expected_exits.retain(|id| there.contains(id));
+    fn record_diff(&mut self, desired: &DesiredState, observed: &ObservedState, now: Timestamp) {
+        let is_expected_exit = |id: &ContainerId| self.expected_exits.contains(id);
+        let probe = |replica: &ObservedReplica| probe_of(desired, replica);
+        let news = events::diff(&self.last.observed, observed, is_expected_exit, probe, now);
+        self.record(news);
     }
 
     fn publish(&mut self, snapshot: Arc<Snapshot>) {
         self.last = Arc::clone(&snapshot);
         self.snapshots.send_replace(snapshot);
     }
+}
 
-    /// Keeps events, and says each once in the log.
-    async fn record(&mut self, events: Vec<NewEvent>) {
-        if events.is_empty() || self.options.mode == Mode::Observe {
-            return;
-        }
-        for event in &events {
-            let app = event.app.as_ref().map(|app| app.as_str());
-            let (pod, reason) = (event.pod.as_deref(), &event.reason);
-            match event.kind {
-                EventKind::Normal => tracing::info!(app, pod, reason, "{}", event.message),
-                EventKind::Warning => tracing::warn!(app, pod, reason, "{}", event.message),
-            }
-        }
-        if let Err(error) = self.adapters.store.append(&events).await {
-            tracing::error!(error = %error::chain(&error), "events could not be kept");
-        }
-    }
+/// Returns the probe of a replica: that of its own revision, or, if that is not kept any more, of
+/// the present one.
+fn probe_of(desired: &DesiredState, replica: &ObservedReplica) -> Option<ProbeSpec> {
+    let stored = desired.apps.get(&replica.labels.app)?;
+    let mut kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
+    let own = kept.find(|kept| kept.revision == replica.labels.revision);
+    let spec = own.map_or(&stored.spec, |kept| &kept.spec);
+    ProbeSpec::new(replica, spec, stored.spec.access.is_some())
 }

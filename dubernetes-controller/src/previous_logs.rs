@@ -1,47 +1,46 @@
-//! What crashed replicas said last: kept in memory, because their containers go as soon as their
-//! successors exist.
+//! The last output of crashed replicas, kept in memory because their containers are removed as
+//! soon as their successors exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-
 use dubernetes_core::error;
 use dubernetes_core::plan::Plan;
 use dubernetes_core::runtime::{ContainerId, ContainerRuntime, LogLine, LogOptions};
+use futures_util::StreamExt as _;
 
-/// So many of the last lines are kept.
+/// Lines kept of each container.
 const LINES: u32 = 200;
-/// So many bytes of them at most.
+/// Bytes kept of each container.
 const BYTES: usize = 256 << 10;
-/// A removal waits no longer than this for them.
+/// How long a removal waits for the output.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The last words of the container that each pod had before its present one. Clones share them.
+/// The last output of the container that each pod had before its present one. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PreviousLogs(Arc<Mutex<BTreeMap<String, Arc<[LogLine]>>>>);
 
 impl PreviousLogs {
-    /// Keeps what a container that is about to go has said. What cannot be read is no reason to
-    /// keep the container.
+    /// Keeps the output of a container that is about to be removed. Output that cannot be read
+    /// does not delay the removal.
     pub(super) async fn keep(&self, runtime: &dyn ContainerRuntime, pod: &str, id: &ContainerId) {
         match tokio::time::timeout(LIMIT, read(runtime, id)).await {
             Ok(Some(lines)) => {
                 self.lock().insert(pod.to_owned(), lines.into());
             }
             Ok(None) => {}
-            Err(_) => tracing::debug!(pod, "the output of a crashed replica comes too slowly"),
+            Err(_) => tracing::debug!(pod, "the output of a crashed replica is too slow to read"),
         }
     }
 
-    /// The last lines, oldest first; none if the pod has had no other container.
-    pub(super) fn of(&self, pod: &str) -> Option<Arc<[LogLine]>> {
+    /// Returns the kept lines of a pod, oldest first.
+    pub(super) fn lines(&self, pod: &str) -> Option<Arc<[LogLine]>> {
         self.lock().get(pod).map(Arc::clone)
     }
 
-    /// Forgets the pods that are gone.
-    pub(super) fn forget_all_but(&self, plan: &Plan) {
+    /// Drops the output of pods that are gone.
+    pub(super) fn retain_pods_of(&self, plan: &Plan) {
         let mut kept = self.lock();
         if kept.is_empty() {
             return;
@@ -52,7 +51,7 @@ impl PreviousLogs {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<[LogLine]>>> {
-        // Nothing is ever left half done in it.
+        // A panic cannot leave the map half changed: each change is one call on it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -60,9 +59,9 @@ impl PreviousLogs {
 async fn read(runtime: &dyn ContainerRuntime, id: &ContainerId) -> Option<Vec<LogLine>> {
     let options = LogOptions { tail: Some(LINES), ..LogOptions::default() };
     let unreadable = |error| {
-        tracing::debug!(container = %id, error = %error::chain(&error), "no last words");
+        tracing::debug!(container = %id, error = %error::chain(&error), "output not readable");
     };
-    let mut stream = runtime.logs(id, &options).await.map_err(unreadable).ok()?;
+    let mut stream = runtime.logs()?.read(id, &options).await.map_err(unreadable).ok()?;
     let mut lines = Vec::new();
     while let Some(line) = stream.next().await {
         lines.push(line.map_err(unreadable).ok()?);

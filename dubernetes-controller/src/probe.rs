@@ -1,53 +1,56 @@
-//! Probes: which replica is asked when, and what its answers mean.
+//! Probe scheduling: when each replica is probed, and what its results mean for readiness.
 //!
-//! What is asked stands in [`super::probe_spec`]; here is only how often, and how many answers count.
+//! What is sent is in [`super::probe_spec`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use dubernetes_core::dial::ProbeAnswer;
+use dubernetes_core::runtime::{ContainerId, ContainerState};
+use dubernetes_core::state::{ObservedReplica, Readiness};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
-use dubernetes_core::runtime::{ContainerId, ContainerState, ProbeAnswer};
-use dubernetes_core::state::{ObservedReplica, Readiness};
+use super::probe_spec::ProbeSpec;
 
-use super::probe_spec::{self, ProbeSpec};
-
-/// A process that has run this long counts as ready where nothing else can be asked.
+/// Running time after which a replica that is not probed counts as ready.
 const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(2);
-/// The longest time between probes of a replica that is not ready; the first ones follow faster.
+/// First interval between probes of a replica that is not ready; each next one is twice as long.
+/// Most programs listen within their first tenths of a second.
+const FIRST_INTERVAL: Duration = Duration::from_millis(50);
+/// Longest interval between probes of a replica that is not ready.
 const STARTING_INTERVAL: Duration = Duration::from_secs(1);
-/// The time from a failed probe of a ready replica to the one that decides.
-const DOUBT_INTERVAL: Duration = Duration::from_millis(500);
-/// So many of the last answers of each replica are kept.
+/// Time from a failed probe of a ready replica to the probe that decides.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Results kept of each replica.
 const KEPT_RESULTS: usize = 10;
 
-/// One answer of a replica.
+/// The result of one probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeResult {
-    /// When it came.
+    /// When the answer came.
     pub at: Timestamp,
-    /// Whether it was a good one.
+    /// Whether the probe succeeded.
     pub good: bool,
-    /// What was asked, and what the answer was, as a sentence fragment.
+    /// The probe and its answer, as a sentence fragment.
     pub text: String,
 }
 
-/// The last answers of all replicas, shared with those who want to see them.
+/// The last probe results of all replicas. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProbeHistory(Arc<Mutex<BTreeMap<ContainerId, VecDeque<ProbeResult>>>>);
 
 impl ProbeHistory {
-    /// The last answers of one replica, oldest first.
-    pub(super) fn of(&self, id: &ContainerId) -> Vec<ProbeResult> {
+    /// Returns the last results of one replica, oldest first.
+    pub(super) fn results(&self, id: &ContainerId) -> Vec<ProbeResult> {
         self.lock().get(id).map(|kept| kept.iter().cloned().collect()).unwrap_or_default()
     }
 
-    fn push(&self, id: &ContainerId, state: ProbeResult) {
+    fn push(&self, id: &ContainerId, result: ProbeResult) {
         let mut all = self.lock();
         let kept = all.entry(id.clone()).or_default();
-        kept.push_back(state);
+        kept.push_back(result);
         while kept.len() > KEPT_RESULTS {
             kept.pop_front();
         }
@@ -57,8 +60,8 @@ impl ProbeHistory {
         self.lock().retain(|id, _| keep(id));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ContainerId, VecDeque<ProbeResult>>> {
-        // Each change is whole in itself.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ContainerId, VecDeque<ProbeResult>>> {
+        // A panic cannot leave the map half changed: each change is one call on it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,21 +73,22 @@ pub(super) struct Probes {
     pub(super) history: ProbeHistory,
 }
 
+/// What the probes of one replica have shown since its start.
 #[derive(Debug)]
 struct ProbeState {
     started_at: Timestamp,
-    probe_spec: Option<ProbeSpec>,
+    spec: Option<ProbeSpec>,
     readiness: Readiness,
-    /// Good answers in a row.
+    /// Successes in a row.
     successes: u32,
-    /// Bad answers in a row.
+    /// Failures in a row.
     failures: u32,
-    /// Those of them that count for its replacement: at most one an interval, however often a
-    /// replica that is not ready is asked.
+    /// Failures in a row that count towards replacement: at most one in each interval, however
+    /// often a replica that is not ready is probed.
     replace_failures: u32,
     replace_failure_due: Instant,
     was_ready: bool,
-    /// When it was ready last, if it is so no more.
+    /// When the replica was last ready, if it is not ready now.
     last_ready_at: Option<Timestamp>,
     attempts: u32,
     in_flight: bool,
@@ -92,27 +96,28 @@ struct ProbeState {
 }
 
 impl Probes {
-    /// Follows the replicas: new ones get a state, those that are gone or restarted lose it.
+    /// Adds replicas that are new or whose probe has changed, and drops those that are gone or
+    /// were restarted.
     pub(super) fn follow(
         &mut self,
         replicas: &[ObservedReplica],
-        probe_spec: impl Fn(&ObservedReplica) -> Option<ProbeSpec>,
+        spec_of: impl Fn(&ObservedReplica) -> Option<ProbeSpec>,
         now: Instant,
     ) {
         let mut states = std::mem::take(&mut self.states);
         for replica in replicas {
             let ContainerState::Running { started_at } = replica.state else { continue };
-            let wanted = probe_spec(replica);
+            let spec = spec_of(replica);
             let kept = states
                 .remove(&replica.id)
-                .filter(|state| state.started_at == started_at && state.probe_spec == wanted);
-            let state = kept.unwrap_or_else(|| ProbeState::new(started_at, wanted, now));
+                .filter(|state| state.started_at == started_at && state.spec == spec);
+            let state = kept.unwrap_or_else(|| ProbeState::new(started_at, spec, now));
             self.states.insert(replica.id.clone(), state);
         }
         self.history.retain(|id| self.states.contains_key(id));
     }
 
-    /// What the probes say of a replica.
+    /// Returns what the probes say about a replica.
     pub(super) fn readiness(&self, id: &ContainerId, now: Timestamp) -> Readiness {
         match self.states.get(id).map(|state| &state.readiness) {
             Some(Readiness::Settling { until }) if *until <= now => {
@@ -123,64 +128,70 @@ impl Probes {
         }
     }
 
-    /// When those that are not ready any more were ready last.
+    /// Returns when each replica that is no longer ready was last ready.
     pub(super) fn last_ready_at(&self) -> BTreeMap<ContainerId, Timestamp> {
-        let lapsed = self.states.iter().filter_map(|(id, r)| Some((id.clone(), r.last_ready_at?)));
+        let lapsed = self.states.iter().filter_map(|(id, s)| Some((id.clone(), s.last_ready_at?)));
         lapsed.collect()
     }
 
-    /// The probes that are due; each is under way from now on.
+    /// Returns the probes that are due, and marks them as in flight.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<ProbeSpec> {
-        let due = self.states.values_mut().filter(|r| !r.in_flight && r.due <= now);
+        let due = self.states.values_mut().filter(|state| !state.in_flight && state.due <= now);
         due.filter_map(|state| {
-            let probe_spec = state.probe_spec.clone()?;
+            let spec = state.spec.clone()?;
             state.in_flight = true;
-            Some(probe_spec)
+            Some(spec)
         })
         .collect()
     }
 
-    /// When the next probe is due.
+    /// Returns when the next probe is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let waiting = self.states.values().filter(|r| !r.in_flight && r.probe_spec.is_some());
+        let waiting = self.states.values().filter(|s| !s.in_flight && s.spec.is_some());
         waiting.map(|state| state.due).min()
     }
 
-    /// Takes the answer to a probe_spec in; true if the readiness changed. The answer to a probe_spec
-    /// that is not asked any more says nothing.
-    pub(super) fn answered(
+    /// Records an answer, and returns whether the readiness changed. The answer to a probe that
+    /// has been replaced by another one is ignored.
+    pub(super) fn on_answer(
         &mut self,
-        probe_spec: &ProbeSpec,
+        spec: &ProbeSpec,
         answer: &ProbeAnswer,
         now: Timestamp,
         instant: Instant,
     ) -> bool {
-        let id = &probe_spec.id;
-        let Some(state) = self.states.get_mut(id) else { return false };
-        if state.probe_spec.as_ref() != Some(probe_spec) {
+        let Some(state) = self.states.get_mut(&spec.id) else { return false };
+        if state.spec.as_ref() != Some(spec) {
             return false;
         }
         state.in_flight = false;
         state.attempts = state.attempts.saturating_add(1);
         let before = state.readiness.clone();
-        let failure = probe_spec::failure(probe_spec, answer);
-        let text = failure.clone().unwrap_or_else(|| probe_spec::success(probe_spec, answer));
-        self.history.push(id, ProbeResult { at: now, good: failure.is_none(), text });
+        let failure = spec.failure(answer);
+        let text = failure.clone().unwrap_or_else(|| spec.describe_success(answer));
+        self.history.push(&spec.id, ProbeResult { at: now, good: failure.is_none(), text });
         match failure {
-            None => state.succeeded(probe_spec, now),
-            Some(reason) => state.failed(probe_spec, reason, now, instant),
+            None => state.on_success(spec, now),
+            Some(reason) => state.on_failure(spec, reason, now, instant),
         }
-        state.due = instant + state.interval(probe_spec);
+        state.due = instant + state.interval(spec);
         match (&before, state.is_ready()) {
             (_, true) => state.last_ready_at = None,
             (Readiness::Ready { .. }, false) => state.last_ready_at = Some(now),
-            _ => {}
+            (
+                Readiness::Unknown
+                | Readiness::Settling { .. }
+                | Readiness::NotReady { .. }
+                | Readiness::Unhealthy { .. },
+                _,
+            ) => {}
         }
         before != state.readiness
     }
 
-    /// The probe could not be attempts: it is tried again, and says nothing about the replica.
-    pub(super) fn unanswered(&mut self, id: &ContainerId, instant: Instant) {
+    /// Schedules another try of a probe that could not be sent, which says nothing about the
+    /// replica.
+    pub(super) fn on_not_sent(&mut self, id: &ContainerId, instant: Instant) {
         if let Some(state) = self.states.get_mut(id) {
             state.in_flight = false;
             state.due = instant + STARTING_INTERVAL;
@@ -189,16 +200,17 @@ impl Probes {
 }
 
 impl ProbeState {
-    fn new(started_at: Timestamp, probe_spec: Option<ProbeSpec>, due: Instant) -> Self {
-        let readiness = match probe_spec {
+    fn new(started_at: Timestamp, spec: Option<ProbeSpec>, due: Instant) -> Self {
+        let readiness = match spec {
             Some(_) => Readiness::Unknown,
-            None => Readiness::Settling {
-                until: started_at.saturating_add(SETTLE_TIME).unwrap_or(started_at),
-            },
+            None => {
+                let until = started_at.saturating_add(SETTLE_TIME).unwrap_or(started_at);
+                Readiness::Settling { until }
+            }
         };
         Self {
             started_at,
-            probe_spec,
+            spec,
             readiness,
             successes: 0,
             failures: 0,
@@ -212,28 +224,28 @@ impl ProbeState {
         }
     }
 
-    fn succeeded(&mut self, probe_spec: &ProbeSpec, now: Timestamp) {
+    fn on_success(&mut self, spec: &ProbeSpec, now: Timestamp) {
         self.failures = 0;
         self.replace_failures = 0;
         self.successes = self.successes.saturating_add(1);
-        if !self.is_ready() && self.successes >= probe_spec.success {
+        if !self.is_ready() && self.successes >= spec.success {
             self.readiness = Readiness::Ready { since: now };
             self.was_ready = true;
         }
     }
 
-    fn failed(&mut self, probe_spec: &ProbeSpec, reason: String, now: Timestamp, instant: Instant) {
+    fn on_failure(&mut self, spec: &ProbeSpec, reason: String, now: Timestamp, instant: Instant) {
         self.successes = 0;
         self.failures = self.failures.saturating_add(1);
         let ran = now.duration_since(self.started_at);
-        let counts = self.was_ready || ran > probe_spec.start_period;
+        let counts = self.was_ready || ran > spec.start_period;
         if counts && instant >= self.replace_failure_due {
             self.replace_failures = self.replace_failures.saturating_add(1);
-            self.replace_failure_due = instant + probe_spec.interval;
+            self.replace_failure_due = instant + spec.interval;
         }
-        if probe_spec.replace_after.is_some_and(|limit| self.replace_failures >= limit) {
+        if spec.replace_after.is_some_and(|limit| self.replace_failures >= limit) {
             self.readiness = Readiness::Unhealthy { reason };
-        } else if !self.is_ready() || self.failures >= probe_spec.failures {
+        } else if !self.is_ready() || self.failures >= spec.failures {
             self.readiness = Readiness::NotReady { reason };
         }
     }
@@ -242,17 +254,16 @@ impl ProbeState {
         matches!(self.readiness, Readiness::Ready { .. })
     }
 
-    fn interval(&self, probe_spec: &ProbeSpec) -> Duration {
+    fn interval(&self, spec: &ProbeSpec) -> Duration {
         match self.readiness {
-            Readiness::Ready { .. } if self.failures > 0 => DOUBT_INTERVAL.min(probe_spec.interval),
-            Readiness::Ready { .. } => probe_spec.interval,
-            // 50 ms doubling: most programs listen within their first tenths of a second.
+            Readiness::Ready { .. } if self.failures > 0 => RECHECK_INTERVAL.min(spec.interval),
+            Readiness::Ready { .. } => spec.interval,
             Readiness::NotReady { .. }
             | Readiness::Unhealthy { .. }
             | Readiness::Settling { .. }
             | Readiness::Unknown => {
-                let doubled = Duration::from_millis(50 << self.attempts.min(5));
-                doubled.min(STARTING_INTERVAL).min(probe_spec.interval)
+                let doubled = FIRST_INTERVAL * (1 << self.attempts.min(5));
+                doubled.min(STARTING_INTERVAL).min(spec.interval)
             }
         }
     }

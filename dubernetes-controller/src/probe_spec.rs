@@ -1,145 +1,171 @@
-//! What a replica is asked, and which answers are good ones.
+//! Probe specifications: what a replica is probed with, and which answers count as success.
 //!
-//! A file's `health` says what. Without it an app with `access` is asked for a connection, and of
-//! another one nothing is asked.
+//! The file's `health` decides. Without it an app with `access` is probed by a TCP connection to
+//! its port, and any other app is not probed.
 
+use std::net::SocketAddr;
+
+use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health};
+use dubernetes_core::dial::{Probe, ProbeAnswer};
+use dubernetes_core::error::one_line;
+use dubernetes_core::runtime::ContainerId;
+use dubernetes_core::state::ObservedReplica;
 use jiff::SignedDuration;
 use tokio::time::Duration;
 
-use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health};
-use dubernetes_core::error::one_line;
-use dubernetes_core::runtime::{ContainerId, Probe, ProbeAnswer, ProbeTarget};
-use dubernetes_core::state::ObservedReplica;
-
-/// So much of a body, or of a command's output, is told.
+/// Maximum characters shown of a response body or a command's output.
 const MAX_EXCERPT: usize = 200;
+/// Maximum characters shown of a command.
+const MAX_COMMAND: usize = 80;
 
-/// A probe_spec to one replica, with the rules for its answers.
+/// The probe of one replica, with the thresholds for its results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProbeSpec {
-    /// The container that is asked.
+    /// The container to probe.
     pub(super) id: ContainerId,
     pub(super) method: ProbeMethod,
-    /// The time to the next one while the replica is ready.
+    /// Time between two probes of a ready replica.
     pub(super) interval: Duration,
-    /// So many good answers make it ready.
+    /// Successes in a row after which the replica is ready.
     pub(super) success: u32,
-    /// So many bad ones make it not ready.
+    /// Failures in a row after which the replica is not ready.
     pub(super) failures: u32,
-    /// So many bad ones have it replaced; never, if `None`.
+    /// Failures after which the replica is replaced; `None` means never.
     pub(super) replace_after: Option<u32>,
-    /// Bad answers before it was ready count for that only after so long.
+    /// Time after the start in which failures of a replica that was never ready do not count
+    /// towards `replace_after`.
     pub(super) start_period: SignedDuration,
 }
 
-/// How it is asked.
+/// How a replica is probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ProbeMethod {
-    /// By a connection or a request from here.
-    Probe(ProbeTarget),
-    /// By a command in the container.
+    /// Dials the replica's endpoint from this process.
+    Dial {
+        /// The endpoint.
+        endpoint: SocketAddr,
+        /// What is sent.
+        probe: Probe,
+        /// Deadline of the answer.
+        timeout: Span,
+    },
+    /// Runs a command in the container.
     Command {
         /// The command and its arguments.
         command: Vec<String>,
-        /// How long it may take.
+        /// Deadline of the command.
         timeout: Span,
     },
 }
 
-/// The probe_spec to a replica that runs `spec`, of an app that is routed or not.
-pub(super) fn of(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> Option<ProbeSpec> {
-    let default = Health::new(Check::Tcp);
-    let own = spec.health.as_ref();
-    let health = match own {
-        Some(health) => health,
-        None if is_routed => &default,
-        None => return None,
-    };
-    let port = health.port.unwrap_or(replica.labels.port);
-    let target = |probe| {
-        let (id, address) = (replica.id.clone(), replica.labels.address);
-        ProbeMethod::Probe(ProbeTarget { id, address, probe, timeout: health.timeout })
-    };
-    let method = match &health.check {
-        Check::Http(path) => target(Probe::Http { port, path: path.to_string() }),
-        Check::Tcp => target(Probe::Tcp { port }),
-        Check::Exec(command) => {
-            ProbeMethod::Command { command: command.clone(), timeout: health.timeout }
-        }
-    };
-    Some(ProbeSpec {
-        id: replica.id.clone(),
-        method,
-        interval: health.interval.to_std(),
-        success: u32::from(health.success),
-        failures: u32::from(health.failures),
-        // What nobody asked to be watched is only taken out of the routes.
-        replace_after: own.map(|health| u32::from(health.replace_after)),
-        start_period: health.start_period.to_signed(),
-    })
-}
+impl ProbeSpec {
+    /// Returns the probe of a replica that runs `spec`, or `None` if it is not probed.
+    /// `is_routed` says whether the app has `access` now, whatever `spec` says.
+    pub(super) fn new(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> Option<Self> {
+        let default = Health::new(Check::Tcp);
+        let health = match &spec.health {
+            Some(health) => health,
+            None if is_routed => &default,
+            None => return None,
+        };
+        let port = health.port.unwrap_or(replica.labels.port);
+        let timeout = health.timeout;
+        let dial = |probe| {
+            let endpoint = SocketAddr::from((replica.labels.address, port));
+            ProbeMethod::Dial { endpoint, probe, timeout }
+        };
+        let method = match &health.check {
+            Check::Http(path) => dial(Probe::Http { path: path.to_string() }),
+            Check::Tcp => dial(Probe::Tcp),
+            Check::Exec(command) => ProbeMethod::Command { command: command.clone(), timeout },
+        };
+        Some(Self {
+            id: replica.id.clone(),
+            method,
+            interval: health.interval.to_std(),
+            success: u32::from(health.success),
+            failures: u32::from(health.failures),
+            // The default probe takes a replica out of the routes, and never replaces it.
+            replace_after: spec.health.as_ref().map(|health| u32::from(health.replace_after)),
+            start_period: health.start_period.to_signed(),
+        })
+    }
 
-/// What a replica that has become ready does, as a sentence fragment.
-pub(super) fn ready(probe_spec: &ProbeSpec) -> String {
-    match &probe_spec.method {
-        ProbeMethod::Probe(ProbeTarget { probe: Probe::Tcp { port }, .. }) => {
-            format!("port {port} takes connections")
+    /// Describes what a replica does that has become ready, as a sentence fragment.
+    pub(super) fn describe_ready(&self) -> String {
+        match &self.method {
+            ProbeMethod::Dial { endpoint, probe: Probe::Tcp, .. } => {
+                format!("port {} accepts connections", endpoint.port())
+            }
+            ProbeMethod::Dial { probe: Probe::Http { .. }, .. } => {
+                format!("{} succeeds", self.describe())
+            }
+            ProbeMethod::Command { .. } => format!("{} succeeds", self.describe()),
         }
-        ProbeMethod::Probe(_) => format!("{} is answered", asked(probe_spec)),
-        ProbeMethod::Command { .. } => format!("{} succeeds", asked(probe_spec)),
+    }
+
+    /// Describes a successful answer, as a sentence fragment.
+    pub(super) fn describe_success(&self, answer: &ProbeAnswer) -> String {
+        match answer {
+            ProbeAnswer::Http { status, .. } => format!("{}: status {status}", self.describe()),
+            ProbeAnswer::Exited { code, .. } => format!("{}: exit code {code}", self.describe()),
+            ProbeAnswer::Connected | ProbeAnswer::Refused { .. } | ProbeAnswer::Failed { .. } => {
+                self.describe_ready()
+            }
+        }
+    }
+
+    /// Describes what is wrong with an answer, as a sentence fragment; `None` for a success.
+    pub(super) fn failure(&self, answer: &ProbeAnswer) -> Option<String> {
+        match answer {
+            ProbeAnswer::Connected
+            | ProbeAnswer::Http { status: 200..=399, .. }
+            | ProbeAnswer::Exited { code: 0, .. } => None,
+            ProbeAnswer::Http { status, body } => {
+                let start = format!("{} returned status {status}", self.describe());
+                Some(with_excerpt(start, body))
+            }
+            ProbeAnswer::Exited { code, output } => {
+                let start = format!("{} exited with code {code}", self.describe());
+                Some(with_excerpt(start, output))
+            }
+            ProbeAnswer::Refused { port, open } => {
+                Some(self.failure_with_reason(&open.instead_of(*port)))
+            }
+            ProbeAnswer::Failed { reason } => Some(self.failure_with_reason(reason)),
+        }
+    }
+
+    fn failure_with_reason(&self, reason: &str) -> String {
+        match &self.method {
+            // The reason of a TCP probe names the port already.
+            ProbeMethod::Dial { probe: Probe::Tcp, .. } => reason.to_owned(),
+            ProbeMethod::Dial { probe: Probe::Http { .. }, .. } | ProbeMethod::Command { .. } => {
+                format!("{}: {reason}", self.describe())
+            }
+        }
+    }
+
+    /// Describes the probe, such as `GET :8080/healthz`.
+    fn describe(&self) -> String {
+        match &self.method {
+            ProbeMethod::Dial { endpoint, probe: Probe::Http { path }, .. } => {
+                format!("GET :{}{path}", endpoint.port())
+            }
+            ProbeMethod::Dial { endpoint, probe: Probe::Tcp, .. } => {
+                format!("port {}", endpoint.port())
+            }
+            ProbeMethod::Command { command, .. } => {
+                let line = one_line(&command.join(" "));
+                format!("`{}`", line.chars().take(MAX_COMMAND).collect::<String>())
+            }
+        }
     }
 }
 
-/// A good answer, as a sentence fragment.
-pub(super) fn success(probe_spec: &ProbeSpec, answer: &ProbeAnswer) -> String {
-    match answer {
-        ProbeAnswer::Http { status, .. } => format!("{}: status {status}", asked(probe_spec)),
-        ProbeAnswer::Exited { code, .. } => format!("{}: exit code {code}", asked(probe_spec)),
-        ProbeAnswer::Connected | ProbeAnswer::Refused { .. } | ProbeAnswer::Failed { .. } => {
-            ready(probe_spec)
-        }
-    }
-}
-
-/// What is wrong with an answer, as a sentence fragment; `None` for a good one.
-pub(super) fn failure(probe_spec: &ProbeSpec, answer: &ProbeAnswer) -> Option<String> {
-    let at = |reason: &str| match &probe_spec.method {
-        ProbeMethod::Probe(ProbeTarget { probe: Probe::Tcp { .. }, .. }) => reason.to_owned(),
-        ProbeMethod::Probe(_) | ProbeMethod::Command { .. } => {
-            format!("{}: {reason}", asked(probe_spec))
-        }
-    };
-    let told = |start: String, text: &str| {
-        let end = text.char_indices().nth(MAX_EXCERPT).map_or(text.len(), |(index, _)| index);
-        let line = one_line(&text[..end]);
-        if line.is_empty() { start } else { format!("{start}: {line}") }
-    };
-    match answer {
-        ProbeAnswer::Connected
-        | ProbeAnswer::Http { status: 200..=399, .. }
-        | ProbeAnswer::Exited { code: 0, .. } => None,
-        ProbeAnswer::Http { status, body } => {
-            Some(told(format!("{} answered with status {status}", asked(probe_spec)), body))
-        }
-        ProbeAnswer::Exited { code, output } => {
-            Some(told(format!("{} ended with exit code {code}", asked(probe_spec)), output))
-        }
-        ProbeAnswer::Refused { port, open } => Some(at(&open.instead_of(*port))),
-        ProbeAnswer::Failed { reason } => Some(at(reason)),
-    }
-}
-
-fn asked(probe_spec: &ProbeSpec) -> String {
-    match &probe_spec.method {
-        ProbeMethod::Probe(ProbeTarget { probe: Probe::Http { port, path }, .. }) => {
-            format!("GET :{port}{path}")
-        }
-        ProbeMethod::Probe(ProbeTarget { probe: Probe::Tcp { port }, .. }) => {
-            format!("port {port}")
-        }
-        ProbeMethod::Command { command, .. } => {
-            let words = one_line(&command.join(" "));
-            format!("`{}`", words.chars().take(80).collect::<String>())
-        }
-    }
+/// Appends the beginning of `text`, on one line, if there is any.
+fn with_excerpt(start: String, text: &str) -> String {
+    let end = text.char_indices().nth(MAX_EXCERPT).map_or(text.len(), |(index, _)| index);
+    let line = one_line(&text[..end]);
+    if line.is_empty() { start } else { format!("{start}: {line}") }
 }

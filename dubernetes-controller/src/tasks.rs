@@ -1,176 +1,210 @@
-//! What runs beside the loop: calls to the adapters. Their results come back as messages.
+//! The tasks beside the loop: calls to the adapters, whose results come back as messages.
 
-use std::net::Ipv4Addr;
-use std::panic::AssertUnwindSafe;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
-
-use dubernetes_core::error::{self, Cause};
+use dubernetes_core::dial::ProbeAnswer;
+use dubernetes_core::error;
 use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable};
 use dubernetes_core::plan::{Action, OperationKey, Planned};
 use dubernetes_core::runtime::{
-    ContainerId, ContainerRuntime, ProbeAnswer, RuntimeError, RuntimeEvent, exec_without_limit,
+    ContainerId, ContainerRuntime, RuntimeError, RuntimeEvent, run_command,
 };
 use dubernetes_core::state::FailureKind;
+use futures_util::StreamExt as _;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 
-use super::approval::{Approval, Approver, PendingStep};
-use super::execute::{self, ActionError};
-use super::previous_logs::PreviousLogs;
-use super::probe_spec::{ProbeMethod, ProbeSpec};
-use super::{Adapters, Options};
+use crate::adapters::Adapters;
+use crate::approval::{Approval, Approver, PendingStep};
+use crate::execute::{self, ActionError};
+use crate::guard::catch_panic;
+use crate::handle::TeardownError;
+use crate::observe::{self, LastSeen, Observation};
+use crate::orchestrator::Options;
+use crate::previous_logs::PreviousLogs;
+use crate::probe_spec::{ProbeMethod, ProbeSpec};
+use crate::teardown;
 
-/// At most so many calls to the engine at a time; a wait for a pull or a stop is not counted.
+/// Actions in flight at a time, without pulls and stops.
 const PARALLEL_CALLS: usize = 8;
-/// The wait before the engine's events are spec for again.
+/// Time before the engine's events are subscribed to again.
 const EVENTS_RETRY: Duration = Duration::from_secs(1);
 
-/// The result of something that ran beside the loop.
+/// The result of a task.
 #[derive(Debug)]
-pub(super) enum TaskResult {
-    /// An action ended.
-    Acted(Planned, Result<(), ActionError>),
-    /// A table was applied, or was not.
+pub(crate) enum TaskResult {
+    /// An observation for the next pass.
+    Observed(Box<Observation>),
+    /// An action ended; a create returns its container.
+    Acted(Planned, Result<Option<ContainerId>, ActionError>),
+    /// A route table was applied, or not.
     Routed(RouteTable, Result<ApplyOutcome, IngressError>),
-    /// The ingress looked whether its files are whole, and put back those that were not.
+    /// The ingress checked its files, and restored those that had drifted.
     Repaired(Result<bool, IngressError>),
-    /// A probe came back, or could not be sent.
+    /// A probe was answered, or could not be sent.
     Probed(ProbeSpec, Result<ProbeAnswer, RuntimeError>),
-    /// The ingress said whether requests to an address are under way.
+    /// The ingress said whether requests to an address are in flight.
     Drained(Ipv4Addr, Result<bool, IngressError>),
     /// Something happened on the engine.
     Event(RuntimeEvent),
-    /// The stream of events ended or failed: some may be lost.
+    /// The stream of events ended or failed, so some may be lost.
     EventsLost,
-    /// Somebody agreed to a step.
-    Answered(OperationKey, Approval),
+    /// A step was approved.
+    Approved(OperationKey, Approval),
+    /// A teardown ended.
+    TornDown(Result<(), TeardownError>),
 }
 
-/// The calls that are under way. Dropped, they are all ended.
+/// Starts tasks. When it is dropped, all of them end.
 #[derive(Debug)]
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     results: mpsc::UnboundedSender<TaskResult>,
     adapters: Adapters,
     options: Options,
-    previous: PreviousLogs,
+    previous_logs: PreviousLogs,
     calls: Arc<Semaphore>,
     running: JoinSet<()>,
 }
 
 impl Tasks {
-    pub(super) fn new(
+    pub(crate) fn new(
         results: mpsc::UnboundedSender<TaskResult>,
-        adapters: Adapters,
-        options: Options,
-        previous: PreviousLogs,
+        adapters: &Adapters,
+        options: &Options,
+        previous_logs: PreviousLogs,
     ) -> Self {
-        let calls = Arc::new(Semaphore::new(PARALLEL_CALLS));
-        Self { results, adapters, options, previous, calls, running: JoinSet::new() }
+        Self {
+            results,
+            adapters: adapters.clone(),
+            options: options.clone(),
+            previous_logs,
+            calls: Arc::new(Semaphore::new(PARALLEL_CALLS)),
+            running: JoinSet::new(),
+        }
     }
 
-    /// FirstSeenExits everything that is under way.
-    pub(super) fn stop(mut self) {
+    /// Ends every task.
+    pub(crate) fn abort(mut self) {
         self.running.abort_all();
     }
 
-    /// Waits until no call that makes or removes something is under way.
-    pub(super) async fn calls_ended(&self) {
-        let all = u32::try_from(PARALLEL_CALLS).unwrap_or(1);
-        // The semaphore is never closed.
-        drop(self.calls.acquire_many(all).await);
+    /// Observes everything for the next pass.
+    pub(crate) fn observe(&mut self, last: LastSeen) {
+        let adapters = self.adapters.clone();
+        let options = self.options.clone();
+        self.spawn(async move {
+            let observation = observe::observe(&adapters, &options, last).await;
+            TaskResult::Observed(Box::new(observation))
+        });
     }
 
-    /// Carries out an action.
-    pub(super) fn act(&mut self, planned: Planned) {
-        let (adapters, instance) = (self.adapters.clone(), self.options.instance.clone());
-        let (calls, previous) = (Arc::clone(&self.calls), self.previous.clone());
+    /// Executes an action.
+    pub(crate) fn act(&mut self, planned: Planned) {
+        let adapters = self.adapters.clone();
+        let instance = self.options.instance.clone();
+        let previous_logs = self.previous_logs.clone();
+        let calls = Arc::clone(&self.calls);
         self.spawn(async move {
             let is_long =
                 matches!(planned.action, Action::Stop { .. } | Action::EnsureImage { .. });
             // The semaphore is never closed.
             let permit = if is_long { None } else { calls.acquire_owned().await.ok() };
-            let call = execute::execute(&adapters, &instance, &previous, &planned);
+            let call = execute::execute(&adapters, &instance, &previous_logs, &planned);
             let failed = |message| ActionError { kind: FailureKind::Transient, message };
-            let result = catch_panic(call).await.unwrap_or_else(|bug| Err(failed(bug)));
+            let result = catch_panic(call).await.unwrap_or_else(|text| Err(failed(text)));
             drop(permit);
             TaskResult::Acted(planned, result)
         });
     }
 
-    /// Has the ingress serve a table.
-    pub(super) fn route(&mut self, table: RouteTable) {
+    /// Applies a route table.
+    pub(crate) fn apply_routes(&mut self, table: RouteTable) {
         let ingress = Arc::clone(&self.adapters.ingress);
         self.spawn(async move {
-            let result = catch_panic(ingress.apply(&table)).await;
-            TaskResult::Routed(table, result.unwrap_or_else(|bug| Err(broken(bug))))
+            let result = ingress.apply(&table).await;
+            TaskResult::Routed(table, result)
         });
     }
 
-    /// Has the ingress look whether its files are whole.
-    pub(super) fn repair(&mut self) {
+    /// Checks and restores the files of the ingress.
+    pub(crate) fn repair_ingress(&mut self) {
         let ingress = Arc::clone(&self.adapters.ingress);
         self.spawn(async move { TaskResult::Repaired(ingress.repair().await) });
     }
 
     /// Sends a probe.
-    pub(super) fn probe(&mut self, probe_spec: ProbeSpec) {
+    pub(crate) fn probe(&mut self, spec: ProbeSpec) {
         let runtime = Arc::clone(&self.adapters.runtime);
+        let dialer = Arc::clone(&self.adapters.dialer);
         self.spawn(async move {
-            let spec = async {
-                match &probe_spec.method {
-                    ProbeMethod::Probe(target) => runtime.probe(target).await,
-                    ProbeMethod::Command { command, timeout } => {
-                        run(&*runtime, &probe_spec.id, command, timeout.to_std()).await
-                    }
+            let result = match &spec.method {
+                ProbeMethod::Dial { endpoint, probe, timeout } => {
+                    let answer = dialer.probe(*endpoint, probe, *timeout).await;
+                    Ok(with_open_ports(&*runtime, &spec.id, *endpoint, answer).await)
+                }
+                ProbeMethod::Command { command, timeout } => {
+                    probe_by_command(&*runtime, &spec.id, command, timeout.to_std()).await
                 }
             };
-            let failed = |bug| {
-                let (operation, cause) = ("send a probe".to_owned(), Cause::text(bug));
-                RuntimeError::Failed { operation, cause }
-            };
-            let result = catch_panic(spec).await.unwrap_or_else(|bug| Err(failed(bug)));
-            TaskResult::Probed(probe_spec, result)
+            TaskResult::Probed(spec, result)
         });
     }
 
-    /// Asks whether requests to an address are under way.
-    pub(super) fn check_drain(&mut self, address: Ipv4Addr) {
+    /// Checks whether requests to an address are in flight.
+    pub(crate) fn check_drain(&mut self, address: Ipv4Addr) {
         let ingress = Arc::clone(&self.adapters.ingress);
-        self.spawn(async move {
-            let result = catch_panic(ingress.drained(address)).await;
-            TaskResult::Drained(address, result.unwrap_or_else(|bug| Err(broken(bug))))
-        });
+        self.spawn(async move { TaskResult::Drained(address, ingress.drained(address).await) });
     }
 
-    /// Asks whether a step may be done.
-    pub(super) fn ask(&mut self, approver: Arc<dyn Approver>, step: PendingStep) {
+    /// Asks for an approval.
+    pub(crate) fn ask(&mut self, approver: Arc<dyn Approver>, step: PendingStep) {
         self.spawn(async move {
             let key = step.next.key();
             let approval = approver.approve(step).await;
-            TaskResult::Answered(key, approval)
+            TaskResult::Approved(key, approval)
+        });
+    }
+
+    /// Tears the instance down, once no action is in flight: a create that ended after the list
+    /// was made would be left behind.
+    pub(crate) fn teardown(&mut self) {
+        let adapters = self.adapters.clone();
+        let instance = self.options.instance.clone();
+        let calls = Arc::clone(&self.calls);
+        let all = u32::try_from(PARALLEL_CALLS).unwrap_or(1);
+        self.spawn(async move {
+            // The semaphore is never closed.
+            let _permits = calls.acquire_many(all).await;
+            let torn_down = catch_panic(teardown::teardown(&adapters, &instance)).await;
+            let result = torn_down.unwrap_or_else(Err).map_err(TeardownError::Failed);
+            TaskResult::TornDown(result)
         });
     }
 
     /// Follows the engine's events for ever.
-    pub(super) fn follow_events(&mut self) {
-        let (adapters, options) = (self.adapters.clone(), self.options.clone());
+    pub(crate) fn follow_events(&mut self) {
+        let runtime = Arc::clone(&self.adapters.runtime);
+        let instance = self.options.instance.clone();
         let results = self.results.clone();
         self.running.spawn(async move {
             loop {
-                match adapters.runtime.events(&options.instance).await {
-                    Ok(mut events) => {
-                        while let Some(Ok(event)) = events.next().await {
-                            if results.send(TaskResult::Event(event)).is_err() {
-                                return;
-                            }
+                let followed = catch_panic(async {
+                    let mut events = runtime.events(&instance).await?;
+                    while let Some(event) = events.next().await {
+                        if results.send(TaskResult::Event(event?)).is_err() {
+                            break;
                         }
                     }
-                    Err(error) => {
+                    Ok::<(), RuntimeError>(())
+                });
+                match followed.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
                         tracing::debug!(error = %error::chain(&error), "no events from the engine");
                     }
+                    Err(error) => tracing::warn!(error, "the stream of engine events panicked"),
                 }
                 if results.send(TaskResult::EventsLost).is_err() {
                     return;
@@ -183,43 +217,47 @@ impl Tasks {
     fn spawn(&mut self, task: impl Future<Output = TaskResult> + Send + 'static) {
         let results = self.results.clone();
         self.running.spawn(async move {
-            // A loop that has ended wants no result.
+            // A loop that has ended needs no result.
             let _ = results.send(task.await);
         });
-        // Ended tasks are taken away now and then, so that their number stays bounded.
+        // Reaps ended tasks, so that their number stays bounded.
         while self.running.try_join_next().is_some() {}
     }
 }
 
-/// The end of a call, or what to say of one that panicked: else it would seem to be under way for ever.
-async fn catch_panic<T>(call: impl Future<Output = T>) -> Result<T, String> {
-    // Whatever the call left half changed is its own: the next pass looks at the world anew.
-    AssertUnwindSafe(call).catch_unwind().await.map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        format!("bug: {}", error::one_line(text.unwrap_or("it ended without a word")))
-    })
+/// Adds to a refused connection where the container listens instead.
+async fn with_open_ports(
+    runtime: &dyn ContainerRuntime,
+    id: &ContainerId,
+    endpoint: SocketAddr,
+    answer: ProbeAnswer,
+) -> ProbeAnswer {
+    match answer {
+        ProbeAnswer::Refused { port, .. } => {
+            ProbeAnswer::Refused { port, open: runtime.open_ports(id, endpoint).await }
+        }
+        ProbeAnswer::Connected
+        | ProbeAnswer::Http { .. }
+        | ProbeAnswer::Exited { .. }
+        | ProbeAnswer::Failed { .. } => answer,
+    }
 }
 
-fn broken(bug: String) -> IngressError {
-    IngressError::Failed(Cause::text(bug))
-}
-
-/// Asks by a command. One that takes too long is left to itself: an engine cannot end it alone.
-async fn run(
+/// Probes by a command. A command that takes too long is abandoned: an engine cannot end it alone.
+async fn probe_by_command(
     runtime: &dyn ContainerRuntime,
     id: &ContainerId,
     command: &[String],
     timeout: Duration,
 ) -> Result<ProbeAnswer, RuntimeError> {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    match tokio::time::timeout(timeout, exec_without_limit(runtime, id, &words, None)).await {
-        Ok(Ok(ended)) => {
-            let output = if ended.stdout.is_empty() { ended.stderr } else { ended.stdout };
+    match tokio::time::timeout(timeout, run_command(runtime, id, &words, None)).await {
+        Ok(Ok(result)) => {
+            let output = if result.stdout.is_empty() { result.stderr } else { result.stdout };
             let output = String::from_utf8_lossy(&output).into_owned();
-            Ok(ProbeAnswer::Exited { code: ended.code, output })
+            Ok(ProbeAnswer::Exited { code: result.code, output })
         }
         Ok(Err(error)) => Err(error),
-        Err(_) => Ok(ProbeAnswer::Failed { reason: format!("it took longer than {timeout:?}") }),
+        Err(_) => Ok(ProbeAnswer::Failed { reason: format!("no result within {timeout:?}") }),
     }
 }

@@ -1,42 +1,44 @@
-//! The end of an instance: everything that it owns goes, but named volumes and the store's events.
+//! Teardown of an instance: removes everything that it owns, except named volumes and events.
 
 use std::collections::BTreeMap;
-
-use futures_util::future::join_all;
 
 use dubernetes_core::app::{AppName, InstanceName, Stop};
 use dubernetes_core::error;
 use dubernetes_core::labels::ReplicaLabels;
 use dubernetes_core::runtime::{Container, ContainerState, RuntimeError};
+use futures_util::future::join_all;
 
-use super::Adapters;
+use crate::adapters::Adapters;
 
-/// Deletes every app, removes every container with the instance's label, the ingress and the
+/// How often the containers are listed: a create that was in flight may end late.
+const LISTS: u32 = 3;
+
+/// Deletes every app, and removes every container with the instance's label, the ingress and the
 /// network.
-pub(super) async fn teardown(adapters: &Adapters, instance: &InstanceName) -> Result<(), String> {
-    let say = |error: &dyn std::error::Error| error::chain(error);
-    let stored = adapters.store.list().await.map_err(|e| say(&e))?;
+pub(crate) async fn teardown(adapters: &Adapters, instance: &InstanceName) -> Result<(), String> {
+    let text = |error: &dyn std::error::Error| error::chain(error);
+    let stored = adapters.store.list().await.map_err(|e| text(&e))?;
     for name in stored.apps.keys() {
-        adapters.store.delete(name, adapters.clock.now()).await.map_err(|e| say(&e))?;
+        adapters.store.delete(name, adapters.clock.now()).await.map_err(|e| text(&e))?;
     }
     let of_apps = stored.apps.iter().map(|(name, app)| (name, &app.spec.stop));
     let of_deleted = stored.tombstones.iter().map(|(name, tombstone)| (name, &tombstone.stop));
     let stops: BTreeMap<_, _> = of_apps.chain(of_deleted).collect();
-    adapters.ingress.remove().await.map_err(|e| say(&e))?;
-    // A create that was under way may end late, so the list is made until it is empty.
-    for _ in 0..3 {
-        let containers = adapters.runtime.list(instance).await.map_err(|e| say(&e))?;
+    adapters.ingress.remove().await.map_err(|e| text(&e))?;
+    for _ in 0..LISTS {
+        let containers = adapters.runtime.list(instance).await.map_err(|e| text(&e))?;
         if containers.is_empty() {
             break;
         }
         for result in join_all(containers.iter().map(|c| remove(adapters, c, &stops))).await {
-            result.map_err(|e| say(&e))?;
+            result.map_err(|e| text(&e))?;
         }
     }
-    adapters.runtime.remove_network(instance).await.map_err(|e| say(&e))?;
-    let names = stored.apps.keys().chain(stored.tombstones.keys());
-    for name in names {
-        adapters.store.purge(name).await.map_err(|e| say(&e))?;
+    if let Some(networks) = adapters.runtime.networks() {
+        networks.remove(instance).await.map_err(|e| text(&e))?;
+    }
+    for name in stored.apps.keys().chain(stored.tombstones.keys()) {
+        adapters.store.purge(name).await.map_err(|e| text(&e))?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use dubernetes_core::event::EventKind;
 use dubernetes_core::plan::{Phase, PodState};
 use dubernetes_core::store::{EventQuery, Store as _};
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name, worker};
-use dubernetes_testkit::{Answer, Behaviour};
+use dubernetes_testkit::{Answer, Behaviour, Operation};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NOTHING: [String; 0] = [];
@@ -112,7 +112,7 @@ async fn a_crash_loop_backs_off_and_leaves_its_neighbour_alone() {
         .filter(|c| c.starts_with("start") && c.contains("bad"))
         .count();
     assert!((8..=10).contains(&starts), "0, 0, 1, 3, 7 … 255 s are ten starts, not {starts}");
-    let seen = orchestrator.controller.snapshot();
+    let seen = orchestrator.handle.snapshot();
     let status = &seen.plan.statuses[&app_name("bad")];
     assert_eq!((status.phase, status.pods[0].state), (Phase::Failed, PodState::BackOff));
     assert!(status.message.contains("exit code 1"), "{}", status.message);
@@ -125,7 +125,7 @@ async fn an_update_replaces_one_at_a_time_and_never_falls_below_the_wanted_numbe
     ready(&orchestrator, "web:1", 3).await;
     orchestrator.runtime.add_image("web:2", Behaviour::default());
     orchestrator.apply(&app("web", "web:2", 3)).await.unwrap();
-    let mut snapshots = orchestrator.controller.snapshots();
+    let mut snapshots = orchestrator.handle.snapshots();
     loop {
         let seen = std::sync::Arc::clone(&snapshots.borrow_and_update());
         let status = &seen.plan.statuses[&app_name("web")];
@@ -148,7 +148,7 @@ async fn an_update_replaces_one_at_a_time_and_never_falls_below_the_wanted_numbe
 async fn a_busy_replica_is_not_stopped_before_its_requests_end() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 1).await;
-    let address = orchestrator.controller.snapshot().observed.replicas[0].labels.address;
+    let address = orchestrator.handle.snapshot().observed.replicas[0].labels.address;
     orchestrator.ingress.set_busy(address, true);
     orchestrator.runtime.add_image("web:2", Behaviour::default());
     orchestrator.apply(&app("web", "web:2", 1)).await.unwrap();
@@ -165,7 +165,7 @@ async fn draining_ends_at_its_limit() {
     ready(&orchestrator, "web:1", 1).await;
     orchestrator
         .ingress
-        .set_busy(orchestrator.controller.snapshot().observed.replicas[0].labels.address, true);
+        .set_busy(orchestrator.handle.snapshot().observed.replicas[0].labels.address, true);
     orchestrator.runtime.add_image("web:2", Behaviour::default());
     orchestrator.apply(&app("web", "web:2", 1)).await.unwrap();
     orchestrator.until_ready("web").await;
@@ -179,7 +179,7 @@ async fn a_bad_image_leaves_the_old_replicas_and_the_other_apps_serving() {
     orchestrator.apply(&app("web", "missing:1", 2)).await.unwrap();
     tokio::time::sleep(5 * MINUTE).await;
     assert_eq!(orchestrator.runtime.containers(), before);
-    let seen = orchestrator.controller.snapshot();
+    let seen = orchestrator.handle.snapshot();
     let status = &seen.plan.statuses[&app_name("web")];
     // The first revision was complete as soon as it was ready, so there is one to go back to.
     assert_eq!((status.phase, status.ready, status.updated), (Phase::Ready, 2, 2));
@@ -204,7 +204,7 @@ async fn a_version_that_never_gets_ready_stops_at_the_surge() {
     orchestrator.apply(&app("web", "web:2", 3)).await.unwrap();
     tokio::time::sleep(5 * MINUTE).await;
     assert!(names(&orchestrator).len() <= 4, "{:?}", names(&orchestrator));
-    assert_eq!(orchestrator.controller.snapshot().plan.statuses[&app_name("web")].ready, 3);
+    assert_eq!(orchestrator.handle.snapshot().plan.statuses[&app_name("web")].ready, 3);
     // Going back needs no new container.
     orchestrator.apply(&app("web", "web:1", 3)).await.unwrap();
     orchestrator.until_ready("web").await;
@@ -313,7 +313,7 @@ async fn an_engine_that_is_away_is_no_reason_to_do_anything() {
     ready(&orchestrator, "web:1", 2).await;
     let before = orchestrator.runtime.containers();
     orchestrator.runtime.set_away(true);
-    orchestrator.controller.wake();
+    orchestrator.handle.run_pass();
     let seen = orchestrator
         .until("the engine is seen to be away", MINUTE, |seen| {
             seen.plan.statuses[&app_name("web")].pods.iter().all(|p| p.state == PodState::Unknown)
@@ -341,7 +341,7 @@ async fn containers_that_the_store_does_not_know_are_reported_and_left_alone() {
     );
     tokio::time::sleep(10 * MINUTE).await;
     assert_eq!(orchestrator.runtime.containers(), before);
-    assert_eq!(orchestrator.controller.snapshot().plan.blocked.len(), 1);
+    assert_eq!(orchestrator.handle.snapshot().plan.blocked.len(), 1);
     // Applying the file takes them over.
     orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
     orchestrator.until_ready("web").await;
@@ -359,9 +359,9 @@ async fn a_lone_writer_stops_before_its_successor_starts() {
     orchestrator.runtime.add_image("db:2", Behaviour::default());
     db.image = ImageRef::parse("db:2").unwrap();
     orchestrator.apply(&db).await.unwrap();
-    let mut snapshots = orchestrator.controller.snapshots();
-    while orchestrator.controller.snapshot().plan.statuses[&app_name("db")].phase != Phase::Ready
-        || orchestrator.controller.snapshot().plan.statuses[&app_name("db")].revision != 2
+    let mut snapshots = orchestrator.handle.snapshots();
+    while orchestrator.handle.snapshot().plan.statuses[&app_name("db")].phase != Phase::Ready
+        || orchestrator.handle.snapshot().plan.statuses[&app_name("db")].revision != 2
     {
         let seen = std::sync::Arc::clone(&snapshots.borrow_and_update());
         assert!(seen.observed.replicas.iter().filter(|r| r.is_running()).count() <= 1);
@@ -371,7 +371,15 @@ async fn a_lone_writer_stops_before_its_successor_starts() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_calls_are_tried_again_and_leave_no_copies() {
-    for operation in ["create", "start", "stop", "remove", "list", "ensure image", "network"] {
+    for operation in [
+        Operation::Create,
+        Operation::Start,
+        Operation::Stop,
+        Operation::Remove,
+        Operation::List,
+        Operation::Resolve,
+        Operation::EnsureNetwork,
+    ] {
         let orchestrator = TestOrchestrator::start();
         orchestrator.runtime.fail(operation, 3);
         ready(&orchestrator, "web:1", 2).await;
@@ -382,7 +390,7 @@ async fn failed_calls_are_tried_again_and_leave_no_copies() {
         assert_eq!(
             names(&orchestrator).len(),
             2,
-            "after failures of {operation}: {:?}",
+            "after failures of {operation:?}: {:?}",
             names(&orchestrator)
         );
         orchestrator.stop();
@@ -393,8 +401,8 @@ async fn failed_calls_are_tried_again_and_leave_no_copies() {
 async fn a_call_with_a_bug_fails_is_told_and_tried_again() {
     let orchestrator = TestOrchestrator::start();
     orchestrator.runtime.add_image("web:1", Behaviour::default());
-    orchestrator.runtime.panic("create");
-    orchestrator.runtime.panic("probe");
+    orchestrator.runtime.panic(Operation::Create);
+    orchestrator.runtime.panic(Operation::Probe);
     orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
     orchestrator.until_ready("web").await;
     let events = orchestrator
@@ -403,7 +411,10 @@ async fn a_call_with_a_bug_fails_is_told_and_tried_again() {
         .await
         .unwrap();
     let failed = events.iter().find(|event| event.reason == "CreateFailed").unwrap();
-    assert_eq!(failed.message, "bug: it was told to panic");
+    assert_eq!(
+        failed.message,
+        "the container engine failed to create a container: bug: injected panic"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -411,7 +422,7 @@ async fn an_evicted_replica_is_replaced_without_a_gap() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 2).await;
     let first = orchestrator.runtime.named("dubernetes.default.web-1.r1").id;
-    orchestrator.controller.evict(first.clone());
+    orchestrator.handle.evict(first.clone());
     orchestrator
         .until("the evicted one is gone", MINUTE, |seen| {
             assert!(seen.plan.statuses[&app_name("web")].ready >= 2);
@@ -428,7 +439,7 @@ async fn a_proxy_that_fails_is_named_and_its_return_is_enough() {
     orchestrator.runtime.add_image("web:1", Behaviour::default());
     orchestrator.apply(&app("web", "web:1", 1)).await.unwrap();
     tokio::time::sleep(MINUTE).await;
-    let seen = orchestrator.controller.snapshot();
+    let seen = orchestrator.handle.snapshot();
     let status = &seen.plan.statuses[&app_name("web")];
     assert_ne!(status.phase, Phase::Ready);
     assert!(status.message.contains("no room"), "{}", status.message);
@@ -452,7 +463,7 @@ async fn a_changed_configuration_of_a_quiet_proxy_is_put_back_and_told() {
         .events(&EventQuery { limit: 100, ..EventQuery::default() })
         .await
         .unwrap();
-    let mended = events.iter().filter(|event| event.reason == "IngressMended");
+    let mended = events.iter().filter(|event| event.reason == "IngressRepaired");
     assert_eq!(mended.map(|event| event.count).collect::<Vec<_>>(), [1], "once");
 }
 
@@ -460,7 +471,7 @@ async fn a_changed_configuration_of_a_quiet_proxy_is_put_back_and_told() {
 async fn tear_down_leaves_nothing() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
-    orchestrator.controller.teardown().await.unwrap();
+    orchestrator.handle.teardown().await.unwrap();
     assert_eq!(names(&orchestrator), NOTHING);
     assert_eq!(orchestrator.ingress.request("web.local", "/"), Answer::Refused);
     tokio::time::sleep(MINUTE).await;
@@ -474,7 +485,7 @@ async fn an_address_that_left_the_routes_is_not_used_again_for_a_while() {
     ready(&orchestrator, "web:1", 1).await;
     let mut used = std::collections::BTreeSet::new();
     for n in 0..20 {
-        let address = orchestrator.controller.snapshot().observed.replicas[0].labels.address;
+        let address = orchestrator.handle.snapshot().observed.replicas[0].labels.address;
         assert!(used.insert(address), "{address} is used again after {n} rollouts");
         let image = format!("web:{}", n + 2);
         ready(&orchestrator, &image, 1).await;

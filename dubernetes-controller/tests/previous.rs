@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use dubernetes_testkit::Behaviour;
 use dubernetes_testkit::build::{TestOrchestrator, worker};
+use dubernetes_testkit::{Behaviour, Operation};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn said(orchestrator: &TestOrchestrator, pod: &str) -> Option<Vec<String>> {
-    let lines = orchestrator.controller.previous_output(pod)?;
+    let lines = orchestrator.handle.previous_logs(pod)?;
     Some(lines.iter().map(|line| line.text.clone()).collect())
 }
 
@@ -50,7 +50,7 @@ async fn the_last_words_of_a_crashed_replica_are_kept_until_its_pod_goes() {
             seen.plan.statuses.values().all(|status| status.pods.is_empty())
         })
         .await;
-    orchestrator.controller.wake();
+    orchestrator.handle.run_pass();
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(said(&orchestrator, "job-1"), None, "it is forgotten with its pod");
 }
@@ -61,7 +61,7 @@ async fn output_that_cannot_be_read_keeps_no_container() {
     orchestrator.runtime.add_image("job:1", Behaviour::default());
     orchestrator.apply(&worker("job", "job:1", 1)).await.unwrap();
     orchestrator.until_ready("job").await;
-    orchestrator.runtime.fail("logs", 1000);
+    orchestrator.runtime.fail(Operation::Logs, 1000);
     orchestrator.runtime.kill("dubernetes.default.job-1.r1", 1);
     orchestrator
         .until("its successor runs", LIMIT, |seen| {

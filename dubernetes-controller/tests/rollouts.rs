@@ -73,7 +73,7 @@ fn ids(orchestrator: &TestOrchestrator) -> BTreeMap<String, String> {
 }
 
 fn status(orchestrator: &TestOrchestrator) -> (Phase, String) {
-    let seen = orchestrator.controller.snapshot();
+    let seen = orchestrator.handle.snapshot();
     let status = &seen.plan.statuses[&app_name("web")];
     (status.phase, status.message.clone())
 }
@@ -539,7 +539,7 @@ async fn going_back_never_runs_what_the_tag_means_by_now() {
     tokio::time::sleep(3 * MINUTE).await;
     let (phase, message) = status(&orchestrator);
     assert_ne!(phase, Phase::Ready);
-    let why = "is gone, and `web:1` is another one now";
+    let why = "is gone, and `web:1` is a different one now";
     assert!(message.contains(why), "{message}");
     assert_eq!(ids(&orchestrator).into_values().next(), kept, "the other one serves on");
     assert_eq!(ids(&orchestrator).len(), 1);

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dubernetes_controller::{Approval, Approver, NextStep, Options, PendingStep, Snapshot};
-use dubernetes_core::app::InstanceName;
+use dubernetes_controller::{Approval, Approver, Builder, NextStep, PendingStep, Snapshot};
 use dubernetes_core::replay::{Decision, Recorder};
 use dubernetes_core::store::Store as _;
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
@@ -41,14 +40,12 @@ impl Approver for Clerk {
     }
 }
 
-fn orchestrator(options: impl FnOnce(&mut Options)) -> TestOrchestrator {
+fn orchestrator(settings: impl FnOnce(Builder) -> Builder) -> TestOrchestrator {
     let clock = TokioClock::new();
     let runtime = FakeRuntime::new(clock);
     runtime.add_image("web:1", Behaviour::default());
     runtime.add_image("web:2", Behaviour::default());
-    let mut own = Options::new(InstanceName::default());
-    options(&mut own);
-    TestOrchestrator::start_with(own, runtime, Arc::default(), FakeIngress::default(), clock)
+    TestOrchestrator::start_with(runtime, Arc::default(), FakeIngress::default(), clock, settings)
 }
 
 /// A orchestrator on which each step is asked for, with the way to agree.
@@ -56,7 +53,7 @@ fn slow_bed() -> (TestOrchestrator, Arc<Clerk>, mpsc::UnboundedSender<Approval>)
     let (say, words) = mpsc::unbounded_channel();
     let words = tokio::sync::Mutex::new(words);
     let clerk = Arc::new(Clerk { words, steps: Mutex::default() });
-    let orchestrator = orchestrator(|options| options.approver = Some(Arc::<Clerk>::clone(&clerk)));
+    let orchestrator = orchestrator(|builder| builder.approver(Arc::<Clerk>::clone(&clerk)));
     (orchestrator, clerk, say)
 }
 
@@ -115,7 +112,7 @@ async fn the_time_in_which_somebody_thinks_is_none_that_a_rollout_has_taken() {
         status.is_some_and(|status| (status.updated, status.revision) == (2, 2))
     };
     let mut said = 0;
-    while !ready(&orchestrator.controller.snapshot()) {
+    while !ready(&orchestrator.handle.snapshot()) {
         tokio::time::sleep(3 * MINUTE).await;
         let asked = clerk.steps.lock().unwrap().len();
         if asked > said {
@@ -149,7 +146,7 @@ async fn from_every_abort_it_converges() {
             (0..words).for_each(|_| say.send(Approval::Once).unwrap());
             drop(left);
             tokio::time::sleep(2 * MINUTE).await;
-            let seen = orchestrator.controller.snapshot();
+            let seen = orchestrator.handle.snapshot();
             is_updated(&seen) && seen.observed.ingress.table() == Some(&seen.plan.routes)
         };
         let next = orchestrator.restart();
@@ -181,7 +178,7 @@ impl Recorder for Notes {
 #[tokio::test(start_paused = true)]
 async fn every_decision_is_kept_once_and_a_quiet_hour_keeps_none() {
     let notes = Arc::new(Notes::default());
-    let orchestrator = orchestrator(|options| options.recorder = Some(Arc::<Notes>::clone(&notes)));
+    let orchestrator = orchestrator(|builder| builder.recorder(Arc::<Notes>::clone(&notes)));
     for number in 0..20 {
         orchestrator.apply(&app(&format!("web{number}"), "web:1", 1)).await.unwrap();
     }

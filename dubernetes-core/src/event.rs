@@ -1,12 +1,13 @@
 //! What is recorded: one event says what happened to which app, and why.
 
+mod reason;
+
+pub use reason::EventReason;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppName;
-
-/// The reason of the event that an apply was refused.
-pub const REFUSED: &str = "Refused";
 
 /// An event to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub struct NewEvent {
     pub pod: Option<String>,
     /// The revision, if it is about one.
     pub revision: Option<u64>,
-    /// One word in upper camel case, such as `Exited`.
-    pub reason: String,
+    /// Why it is recorded.
+    pub reason: EventReason,
     /// What happened, as a sentence fragment on one line.
     pub message: String,
 }

@@ -4,6 +4,7 @@
 pub mod app;
 pub mod call;
 pub mod clock;
+pub mod dial;
 pub mod error;
 pub mod event;
 pub mod forecast;
@@ -20,4 +21,5 @@ pub mod state;
 pub mod store;
 pub mod why;
 
+pub use async_trait::async_trait;
 pub use reconcile::reconcile;

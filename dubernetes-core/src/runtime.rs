@@ -1,82 +1,97 @@
-//! What Dubernetes needs of a container engine: the trait [`ContainerRuntime`] and its values.
+//! The trait [`ContainerRuntime`]: what Dubernetes needs of a container engine, and its values.
 //!
-//! The trait is a thin layer over an engine: one method is one operation, and no method decides
-//! anything. Every method has a deadline of its own and returns [`RuntimeError::Timeout`] when it
-//! passes; none retries. A caller that got an error knows only that the effect *may* have happened, and lists again.
+//! The trait is a thin layer: one method is one operation, and no method decides anything. Eight
+//! methods are required. What an engine may lack is optional: events have a default, and
+//! networks, commands, files, logs and statistics are parts of their own, each behind a method
+//! that returns `None` by default.
 
 mod ports;
 mod values;
 
 pub use ports::OpenPorts;
 pub use values::{
-    ConnectTarget, Connection, Container, ContainerFile, ContainerId, ContainerRequest,
-    ContainerState, EngineVersion, ExecOutput, ExecRequest, ExecResult, ExecSession, FileEntry,
-    ImageId, LogLine, LogOptions, Network, Probe, ProbeAnswer, ProbeTarget, PublishedPort,
-    RuntimeEvent, Stats,
+    Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerState,
+    ExecOutput, ExecRequest, ExecResult, ExecSession, FileEntry, ImageId, LogLine, LogOptions,
+    Network, PublishedPort, Resize, RuntimeEvent, RuntimeInfo, Stats, TerminalSize,
 };
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::Poll;
 
 use async_trait::async_trait;
-use futures_util::stream::BoxStream;
+use futures_core::Stream;
+use futures_core::stream::BoxStream;
 use thiserror::Error;
 
 use crate::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use crate::error::Cause;
+use crate::state::FailureKind;
 
-/// A container engine.
+/// Items that a runtime produces over time; each may be an error that ends the stream.
+pub type RuntimeStream<T> = BoxStream<'static, Result<T, RuntimeError>>;
+
+/// A container engine, or anything else that runs replicas.
 ///
 /// # Guarantees that implementations give
 ///
 /// - Nothing without the instance's label is ever listed, and so never touched.
-/// - Operations that find their effect already there succeed: starting what runs, stopping what
-///   is stopped, removing what is gone.
-/// - Errors are told apart by what the caller must do, see [`RuntimeError`].
+/// - Operations whose effect is already there succeed: starting what runs, stopping what is
+///   stopped, removing what is gone.
+/// - Errors are classified by what the caller must do, see [`RuntimeError`].
+/// - No method retries. After an error the effect *may* have happened; the caller lists again.
+///
+/// # Deadlines and cancel safety
+///
+/// Callers bound every call and may drop it at any await point; the effect may still happen. An
+/// implementation should have deadlines of its own, shorter than the caller's, to give a better
+/// error.
+///
+/// # Signatures
+///
+/// The trait uses [`async_trait`](macro@async_trait), re-exported as
+/// [`dubernetes_core::async_trait`](crate::async_trait). Without the macro a method reads:
+///
+/// ```text
+/// async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError>;
+/// ```
 #[async_trait]
 pub trait ContainerRuntime: fmt::Debug + Send + Sync {
-    /// Asks the engine who it is. Fails with [`RuntimeError::Unreachable`] if none answers.
-    async fn version(&self) -> Result<EngineVersion, RuntimeError>;
+    /// Describes the engine. Fails with [`RuntimeError::Unreachable`] if none answers.
+    async fn info(&self) -> Result<RuntimeInfo, RuntimeError>;
 
-    /// Makes sure that the instance's network exists and returns it. Idempotent; a network of this
-    /// name and label that is already there is kept with its subnet.
-    async fn ensure_network(&self, instance: &InstanceName) -> Result<Network, RuntimeError>;
-
-    /// The instance's network, or `None` if it does not exist. One that was made from another state,
-    /// which is still there, is [`RuntimeError::OwnedByOtherState`].
-    async fn find_network(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError>;
-
-    /// Removes the instance's network. A missing one is success.
-    async fn remove_network(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
-
-    /// Every container with the instance's label, in any state, the ingress container included.
+    /// Lists every container with the instance's label, in any state, the ingress container
+    /// included.
     async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError>;
 
-    /// One container by id or name, whoever owns it. Missing: [`RuntimeError::NotFound`].
+    /// Returns one container by id or name, whoever owns it. Missing:
+    /// [`RuntimeError::NotFound`].
     async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError>;
 
-    /// Makes sure that the engine has `image`, pulling as `policy` says, and returns its id.
-    /// Idempotent. Fails with [`RuntimeError::Image`] if it cannot be had. A pull without any
-    /// progress for 60 s times out.
-    async fn ensure_image(
-        &self,
-        image: &ImageRef,
-        policy: PullPolicy,
-    ) -> Result<ImageId, RuntimeError>;
+    /// Ensures that `image` can be run, pulling it as `policy` says, and returns its immutable
+    /// id. Idempotent. Fails with [`RuntimeError::Image`] if the image is not available. A pull
+    /// without any progress for 60 s times out.
+    async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError>;
 
     /// Creates a container with its files, and does not start it. A name that is in use is
-    /// [`RuntimeError::NameTaken`]; an image that is not on the engine is [`RuntimeError::Image`].
+    /// [`RuntimeError::NameTaken`]; an image that is not on the engine is
+    /// [`RuntimeError::Image`]; a request that needs a missing capability is
+    /// [`RuntimeError::Unsupported`].
     ///
-    /// If a file cannot be put, there is no container afterwards. One that was left without its
-    /// files, by a process that ended half-way, is listed as [`ContainerState::StartFailed`].
+    /// If a file cannot be put, there is no container afterwards. A container that was left
+    /// without its files, by a process that ended half-way, is listed as
+    /// [`ContainerState::StartFailed`].
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
 
     /// Starts a created container. A running one is success. A failed start is
     /// [`RuntimeError::Rejected`] with the engine's text, and the container stays, not running.
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError>;
 
-    /// Sends `signal` (the image's own stop signal where `None`), and kills what still runs after
-    /// `grace`. Returns once it has stopped. A stopped or missing container is success.
+    /// Sends `signal` (the image's own stop signal if `None`), and kills what still runs after
+    /// `grace`. Returns once the container has stopped. A stopped or missing container is
+    /// success.
     async fn stop(
         &self,
         id: &ContainerId,
@@ -84,17 +99,98 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
         grace: Duration,
     ) -> Result<(), RuntimeError>;
 
-    /// Removes a container in any state, with its anonymous volumes; never a named volume.
-    /// A missing one is success.
+    /// Removes a container in any state, with its anonymous volumes; never a named volume. A
+    /// missing one is success.
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
 
-    /// Sends a signal to the container's first process. Not running: [`RuntimeError::Rejected`].
-    async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError>;
+    /// Returns what the engine offers beyond the required methods. A specification that needs
+    /// more is refused with the reason, never applied in part.
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        BTreeSet::new()
+    }
 
-    /// Puts files and links into a container, running or not, making missing folders. Replaces
-    /// what is there. Not atomic: the caller uses new names, reads back, then switches.
-    async fn put_files(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError>;
+    /// Claims the instance for the orchestrator whose state is `owner`, such as its state
+    /// directory, so that two orchestrators never work on one instance. Idempotent. Fails with
+    /// [`RuntimeError::OwnedByOtherState`] while another existing state owns the instance. The
+    /// claim ends with [`Networks::remove`], or when the owner's state is gone.
+    ///
+    /// By default every claim succeeds: two orchestrators would undo each other's work.
+    async fn claim(&self, instance: &InstanceName, owner: &str) -> Result<(), RuntimeError> {
+        let _ = (instance, owner);
+        Ok(())
+    }
 
+    /// Sends a signal to the container's first process. Not running:
+    /// [`RuntimeError::Rejected`].
+    async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
+        let _ = (id, signal);
+        Err(RuntimeError::Unsupported { what: "signals" })
+    }
+
+    /// Returns the ports on which the container's processes listen, to explain a refused
+    /// connection to `endpoint`. [`OpenPorts::Unknown`] where that cannot be read.
+    async fn open_ports(&self, id: &ContainerId, endpoint: SocketAddr) -> OpenPorts {
+        let _ = (id, endpoint);
+        OpenPorts::Unknown
+    }
+
+    /// Streams what happens to the instance's containers, from now on. Events may be lost: each
+    /// is a hint to list, never the truth. The stream ends or fails when the engine goes away.
+    ///
+    /// By default there are no events, and changes are seen by the periodic resync alone.
+    async fn events(
+        &self,
+        instance: &InstanceName,
+    ) -> Result<RuntimeStream<RuntimeEvent>, RuntimeError> {
+        let _ = instance;
+        Ok(Box::pin(NoEvents))
+    }
+
+    /// Networks on which the planner chooses addresses. `None`: the engine assigns an endpoint to
+    /// each container, see [`Container::endpoint`].
+    fn networks(&self) -> Option<&dyn Networks> {
+        None
+    }
+
+    /// Commands in running containers.
+    fn exec(&self) -> Option<&dyn Exec> {
+        None
+    }
+
+    /// Files in existing containers.
+    fn files(&self) -> Option<&dyn Files> {
+        None
+    }
+
+    /// Output of containers.
+    fn logs(&self) -> Option<&dyn Logs> {
+        None
+    }
+
+    /// Resource usage of containers.
+    fn stats(&self) -> Option<&dyn StatsReader> {
+        None
+    }
+}
+
+/// The part of a runtime that has a network of its own for each instance.
+#[async_trait]
+pub trait Networks: fmt::Debug + Send + Sync {
+    /// Ensures that the instance's network exists, and returns it. Idempotent; an existing
+    /// network of this name and label keeps its subnet.
+    async fn ensure(&self, instance: &InstanceName) -> Result<Network, RuntimeError>;
+
+    /// Returns the instance's network, or `None` if it does not exist. Fails with
+    /// [`RuntimeError::OwnedByOtherState`] if another existing state directory owns it.
+    async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError>;
+
+    /// Removes the instance's network. A missing one is success.
+    async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
+}
+
+/// The part of a runtime that runs commands in containers.
+#[async_trait]
+pub trait Exec: fmt::Debug + Send + Sync {
     /// Runs a command in a running container. Not running: [`RuntimeError::Rejected`]. A command
     /// that is not found exits with 126 or 127.
     async fn exec(
@@ -102,91 +198,92 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
         id: &ContainerId,
         request: &ExecRequest,
     ) -> Result<ExecSession, RuntimeError>;
+}
 
-    /// Sends one probe to a container of the instance's network, and says what came back. A
-    /// refused connection, a time-out or a bad answer is a [`ProbeAnswer`], not an error.
-    async fn probe(&self, target: &ProbeTarget) -> Result<ProbeAnswer, RuntimeError>;
+/// The part of a runtime that puts files into containers.
+#[async_trait]
+pub trait Files: fmt::Debug + Send + Sync {
+    /// Puts files and links into a container, running or not, and creates missing directories.
+    /// Replaces what is there. Not atomic: the caller uses new names, reads back, then switches.
+    async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError>;
+}
 
-    /// Opens a TCP connection to a port of a container of the instance's network. Where none can
-    /// be had: [`RuntimeError::NotConnected`], after 5 s at the latest.
-    async fn connect(&self, target: &ConnectTarget) -> Result<Connection, RuntimeError>;
-
-    /// The container's output, oldest first. Ends after the last line unless `follow` is set, and
-    /// else when the container stops. Missing: [`RuntimeError::NotFound`].
-    async fn logs(
+/// The part of a runtime that keeps the output of containers.
+#[async_trait]
+pub trait Logs: fmt::Debug + Send + Sync {
+    /// Streams the container's output, oldest first. Ends after the last line, or with `follow`
+    /// when the container stops. Missing: [`RuntimeError::NotFound`].
+    async fn read(
         &self,
         id: &ContainerId,
         options: &LogOptions,
-    ) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, RuntimeError>;
-
-    /// What a running container uses now.
-    async fn stats(&self, id: &ContainerId) -> Result<Stats, RuntimeError>;
-
-    /// What happens to the instance's containers, from now on. Events may be lost: each is a
-    /// reason to list, never the truth. The stream ends or fails when the engine goes away.
-    async fn events(
-        &self,
-        instance: &InstanceName,
-    ) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError>;
+    ) -> Result<RuntimeStream<LogLine>, RuntimeError>;
 }
 
-/// How long a command that is run to its end may take. Those that are take milliseconds; in a
-/// container that was paused meanwhile one never ends.
-const EXEC_LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+/// The part of a runtime that measures containers.
+#[async_trait]
+pub trait StatsReader: fmt::Debug + Send + Sync {
+    /// Returns what a running container uses now.
+    async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError>;
+}
 
-/// Runs a command without input to its end and collects its output, 8 MiB at most of each stream.
+/// Returns an optional part of a runtime, or the error that it is missing.
 ///
 /// # Errors
 ///
-/// Those of [`ContainerRuntime::exec`]; [`RuntimeError::Failed`] if the session ends without an exit code;
-/// [`RuntimeError::Timeout`] after 30 s, and the command may still run then.
-pub async fn exec_to_end(
-    runtime: &dyn ContainerRuntime,
-    id: &ContainerId,
-    command: &[&str],
-) -> Result<ExecResult, RuntimeError> {
-    exec_to_end_as(runtime, id, command, None).await
+/// [`RuntimeError::Unsupported`] for `None`.
+pub fn require<T: ?Sized>(part: Option<&T>, capability: Capability) -> Result<&T, RuntimeError> {
+    part.ok_or(RuntimeError::Unsupported { what: capability.as_str() })
 }
 
-/// The same as a user of this number, where one is given.
+/// A stream that never yields and never ends.
+struct NoEvents;
+
+impl Stream for NoEvents {
+    type Item = Result<RuntimeEvent, RuntimeError>;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Self::Item>> {
+        Poll::Pending
+    }
+}
+
+/// Runs a command without input to its end, as the container's user or as the given one, and
+/// collects its output, at most 8 MiB of each stream.
+///
+/// There is no deadline: a command in a paused container never ends, so the caller bounds the
+/// call.
 ///
 /// # Errors
 ///
-/// Those of [`exec_to_end`].
-pub async fn exec_to_end_as(
+/// Those of [`Exec::exec`]; [`RuntimeError::Unsupported`] if the runtime runs no commands;
+/// [`RuntimeError::Failed`] if the session ends without an exit code.
+pub async fn run_command(
     runtime: &dyn ContainerRuntime,
     id: &ContainerId,
     command: &[&str],
     user: Option<u32>,
 ) -> Result<ExecResult, RuntimeError> {
-    let ended = exec_without_limit(runtime, id, command, user);
-    tokio::time::timeout(EXEC_LIMIT, ended).await.unwrap_or_else(|_| {
-        Err(RuntimeError::Timeout { operation: format!("run `{}`", command.join(" ")) })
-    })
-}
-
-/// The same for a caller that has a limit of its own.
-pub async fn exec_without_limit(
-    runtime: &dyn ContainerRuntime,
-    id: &ContainerId,
-    command: &[&str],
-    user: Option<u32>,
-) -> Result<ExecResult, RuntimeError> {
-    use futures_util::StreamExt as _;
     const LIMIT: usize = 8 << 20;
     let request = ExecRequest {
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         user,
         ..ExecRequest::default()
     };
-    let mut session = runtime.exec(id, &request).await?;
-    let (mut stdout, mut stderr, mut cut) = (Vec::new(), Vec::new(), false);
-    while let Some(output) = session.output.next().await {
+    let mut session = require(runtime.exec(), Capability::Exec)?.exec(id, &request).await?;
+    let mut result = ExecResult::default();
+    while let Some(output) = poll_fn(|context| session.output.as_mut().poll_next(context)).await {
         match output? {
-            ExecOutput::Stdout(part) if stdout.len() < LIMIT => stdout.extend_from_slice(&part),
-            ExecOutput::Stderr(part) if stderr.len() < LIMIT => stderr.extend_from_slice(&part),
-            ExecOutput::Stdout(_) | ExecOutput::Stderr(_) => cut = true,
-            ExecOutput::Exit(code) => return Ok(ExecResult { code, stdout, stderr, cut }),
+            ExecOutput::Stdout(part) if result.stdout.len() < LIMIT => {
+                result.stdout.extend_from_slice(&part);
+            }
+            ExecOutput::Stderr(part) if result.stderr.len() < LIMIT => {
+                result.stderr.extend_from_slice(&part);
+            }
+            ExecOutput::Stdout(_) | ExecOutput::Stderr(_) => result.truncated = true,
+            ExecOutput::Exit(code) => return Ok(ExecResult { code, ..result }),
         }
     }
     Err(RuntimeError::Failed {
@@ -196,7 +293,8 @@ pub async fn exec_without_limit(
 }
 
 /// Why an operation on the engine failed, by what the caller must do.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
 pub enum RuntimeError {
     /// No engine answers. Nothing is known about anything: keep the last state, try later.
     #[error("the container engine at {endpoint} does not answer")]
@@ -256,15 +354,12 @@ pub enum RuntimeError {
         /// The other one's state folder.
         folder: String,
     },
-    /// A container took no connection: what runs in it does not listen there, or it is gone.
-    #[error("no connection to port {port} at {address}: {reason}")]
-    NotConnected {
-        /// The container's address.
-        address: Ipv4Addr,
-        /// The port.
-        port: u16,
-        /// Why, as a sentence fragment.
-        reason: String,
+    /// The runtime does not offer what the request needs. Do not retry; the specification has to
+    /// change.
+    #[error("this runtime does not support {what}")]
+    Unsupported {
+        /// What is missing, such as `volumes`.
+        what: &'static str,
     },
     /// The engine failed, or answered something that cannot be read. Retry.
     #[error("the container engine failed to {operation}")]
@@ -299,7 +394,24 @@ impl ImageProblem {
 }
 
 impl RuntimeError {
-    /// Whether no engine answers, so that nothing at all is known.
+    /// Classifies the error for the back-off and the status of what failed.
+    pub fn failure_kind(&self) -> FailureKind {
+        match self {
+            Self::Image { problem: ImageProblem::Missing, .. } => FailureKind::ImageMissing,
+            Self::Image { problem: ImageProblem::Denied, .. } => FailureKind::ImageDenied,
+            Self::Image { problem: ImageProblem::Unavailable, .. }
+            | Self::Rejected { .. }
+            | Self::Unsupported { .. } => FailureKind::Permanent,
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::NotFound { .. }
+            | Self::NameTaken { .. }
+            | Self::OwnedByOtherState { .. }
+            | Self::Failed { .. } => FailureKind::Transient,
+        }
+    }
+
+    /// Returns whether no engine answers, so that nothing at all is known.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }

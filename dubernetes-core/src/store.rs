@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
+use futures_core::stream::BoxStream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::watch;
 
 use crate::app::{AppName, AppSpec, RouteConflict, Stop};
 use crate::error::Cause;
@@ -106,8 +106,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Events in the order of their ids, the newest `limit` of those that match.
     async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError>;
 
-    /// Changes whenever apps or events change. The value only counts; it says nothing else.
-    fn watch(&self) -> watch::Receiver<u64>;
+    /// Yields an item after apps or events have changed since the last item, or since this call.
+    /// Several changes may be one item. The stream ends only when the store is closed.
+    fn changes(&self) -> BoxStream<'static, ()>;
 }
 
 /// A request to store an app.

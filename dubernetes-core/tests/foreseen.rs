@@ -104,7 +104,7 @@ fn made(journal: &[String]) -> Calls {
 /// What the plan of the API does: the store's decision and the function ahead, without an effect.
 async fn tell_ahead(orchestrator: &TestOrchestrator, spec: &AppSpec) -> Option<Forecast> {
     let name = app_name("web");
-    let snapshot = orchestrator.controller.snapshot();
+    let snapshot = orchestrator.handle.snapshot();
     let mut desired = snapshot.desired.clone();
     let present = orchestrator.store.get(&name).await.unwrap();
     let revisions = orchestrator.store.revisions(&name).await.unwrap();

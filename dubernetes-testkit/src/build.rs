@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use dubernetes_controller::{Adapters, Controller, ControllerHandle, Options, Snapshot};
+use dubernetes_controller::{Builder, Handle, Orchestrator, Snapshot};
 use dubernetes_core::app::{Access, AppName, AppSpec, HostName, ImageRef, InstanceName, RoutePath};
-use dubernetes_core::clock::Clock as _;
 use dubernetes_core::plan::Phase;
-use dubernetes_core::store::{Put, PutApp, Store as _, StoreError};
+use dubernetes_core::store::{Put, Store as _, StoreError};
 
 use super::{FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 
@@ -57,9 +57,10 @@ pub struct TestOrchestrator {
     pub ingress: FakeIngress,
     /// The time.
     pub clock: TokioClock,
-    /// The controller.
-    pub controller: ControllerHandle,
+    /// The handle of the orchestrator.
+    pub handle: Handle,
     stop: CancellationToken,
+    running: JoinHandle<()>,
 }
 
 impl TestOrchestrator {
@@ -76,28 +77,28 @@ impl TestOrchestrator {
         ingress: FakeIngress,
         clock: TokioClock,
     ) -> Self {
-        let options = Options::new(InstanceName::default());
-        Self::start_with(options, runtime, store, ingress, clock)
+        Self::start_with(runtime, store, ingress, clock, |builder| builder)
     }
 
-    /// The same, with these options.
+    /// Starts an orchestrator with other settings.
     pub fn start_with(
-        options: Options,
         runtime: FakeRuntime,
         store: Arc<MemoryStore>,
         ingress: FakeIngress,
         clock: TokioClock,
+        settings: impl FnOnce(Builder) -> Builder,
     ) -> Self {
-        let adapters = Adapters {
-            runtime: Arc::new(runtime.clone()),
-            store: Arc::<MemoryStore>::clone(&store),
-            ingress: Arc::new(ingress.clone()),
-            clock: Arc::new(clock),
-        };
-        let (controller, handle) = Controller::new(options, adapters);
+        let builder = Orchestrator::builder(InstanceName::default())
+            .runtime(Arc::new(runtime.clone()))
+            .store(Arc::<MemoryStore>::clone(&store))
+            .ingress(Arc::new(ingress.clone()))
+            .dialer(Arc::new(runtime.clone()))
+            .clock(Arc::new(clock));
+        let orchestrator = settings(builder).build();
+        let handle = orchestrator.handle();
         let stop = CancellationToken::new();
-        tokio::spawn(controller.run(stop.clone()));
-        Self { runtime, store, ingress, clock, controller: handle, stop }
+        let running = tokio::spawn(orchestrator.run(stop.clone()));
+        Self { runtime, store, ingress, clock, handle, stop, running }
     }
 
     /// Stops the controller as a crash would, and starts another one on the same world.
@@ -105,6 +106,17 @@ impl TestOrchestrator {
         self.stop.cancel();
         let Self { runtime, store, ingress, clock, .. } = self;
         Self::start_on(runtime, store, ingress, clock)
+    }
+
+    /// Ends the orchestrator, and waits until it has ended.
+    ///
+    /// # Panics
+    ///
+    /// If that takes longer than a second of the runtime's time, whatever the fakes do.
+    pub async fn shut_down(self) {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(1), self.running).await;
+        assert!(matches!(ended, Ok(Ok(()))), "the orchestrator did not end: {ended:?}");
     }
 
     /// Ends the controller; the fakes stay as they are.
@@ -118,13 +130,7 @@ impl TestOrchestrator {
     ///
     /// Those of [`dubernetes_core::store::Store::put`].
     pub async fn apply(&self, spec: &AppSpec) -> Result<Put, StoreError> {
-        let seen = self.controller.snapshot();
-        let own = seen.observed.replicas.iter().filter(|r| r.labels.app == spec.name);
-        let put = PutApp {
-            newest_seen: own.map(|r| r.labels.revision).max().unwrap_or(0),
-            ..PutApp::new(spec.clone(), self.clock.now())
-        };
-        self.store.put(put).await
+        self.handle.apply(spec).await
     }
 
     /// Waits until a pass fulfils `wanted`, at most `limit` of the runtime's time.
@@ -138,13 +144,13 @@ impl TestOrchestrator {
         limit: Duration,
         wanted: impl Fn(&Snapshot) -> bool,
     ) -> Arc<Snapshot> {
-        let mut snapshots = self.controller.snapshots();
+        let mut snapshots = self.handle.snapshots();
         let found = tokio::time::timeout(limit, snapshots.wait_for(|seen| wanted(seen))).await;
         match found {
             Ok(Ok(snapshot)) => Arc::clone(&snapshot),
             Ok(Err(_)) => panic!("the controller ended before: {what}"),
             Err(_) => {
-                let last = self.controller.snapshot();
+                let last = self.handle.snapshot();
                 panic!("not within {limit:?}: {what}\n{}\n{:#?}", last.plan, last.plan.statuses)
             }
         }

@@ -1,11 +1,13 @@
-//! Feature `fakes`: an outside world in memory, on virtual time, for tests and for `dubernetes simulate`.
+//! Fakes: a world in memory on virtual time, for tests and for `dubernetes simulate`.
 //!
 //! The fakes are deterministic, and pass the same contract suites as the real adapters.
 
+mod faults;
 mod ingress;
 mod runtime;
 mod store;
 
-pub use ingress::{Answer, FakeIngress};
-pub use runtime::{Behaviour, FakeRuntime, TokioClock};
-pub use store::MemoryStore;
+pub use faults::{FOREVER, Fault, Faults};
+pub use ingress::{Answer, FakeIngress, IngressOperation};
+pub use runtime::{Behaviour, FakeRuntime, Operation, TokioClock};
+pub use store::{MemoryStore, StoreOperation};

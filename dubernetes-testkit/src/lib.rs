@@ -16,5 +16,8 @@ pub mod gate;
 mod mocks;
 pub mod notation;
 
-pub use fakes::{Answer, Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
-pub use mocks::{MockContainerRuntime, MockIngress, MockStore};
+pub use fakes::{
+    Answer, Behaviour, FOREVER, FakeIngress, FakeRuntime, Fault, Faults, IngressOperation,
+    MemoryStore, Operation, StoreOperation, TokioClock,
+};
+pub use mocks::{MockContainerRuntime, MockDialer, MockIngress, MockStore};

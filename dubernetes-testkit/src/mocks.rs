@@ -1,15 +1,18 @@
 //! Mocks of the traits, by mockall: for tests that ask which calls were made, how often, and in which order.
 
-use std::net::Ipv4Addr;
+#![expect(missing_docs, reason = "the mocked traits document these methods")]
+
+use std::net::{Ipv4Addr, SocketAddr};
 
 use async_trait::async_trait;
 use dubernetes_core::app::{AppName, Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::ingress::{ApplyOutcome, Ingress, IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::{
-    ConnectTarget, Connection, Container, ContainerId, ContainerRequest, ContainerRuntime,
-    EngineVersion, ExecRequest, ExecSession, FileEntry, ImageId, LogLine, LogOptions, Network,
-    ProbeAnswer, ProbeTarget, RuntimeError, RuntimeEvent, Stats,
+    Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest, ExecSession,
+    FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks, RuntimeError,
+    RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader,
 };
 use dubernetes_core::store::{
     EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store, StoreError, StoredApp,
@@ -18,54 +21,197 @@ use dubernetes_core::store::{
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use mockall::mock;
-use tokio::sync::watch;
 
 mock! {
-    /// A mock of [`ContainerRuntime`].
+    /// A mock of [`ContainerRuntime`] and of all its parts, whose calls have names of their own.
     #[derive(Debug)]
-    pub ContainerRuntime {}
-
-    #[async_trait]
-    impl ContainerRuntime for ContainerRuntime {
-        async fn version(&self) -> Result<EngineVersion, RuntimeError>;
-        async fn ensure_network(&self, instance: &InstanceName) -> Result<Network, RuntimeError>;
-        async fn find_network(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError>;
-        async fn remove_network(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
-        async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError>;
-        async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError>;
-        async fn ensure_image(
+    pub ContainerRuntime {
+        pub async fn info(&self) -> Result<RuntimeInfo, RuntimeError>;
+        pub async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError>;
+        pub async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError>;
+        pub async fn resolve(
             &self,
             image: &ImageRef,
             policy: PullPolicy,
         ) -> Result<ImageId, RuntimeError>;
-        async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
-        async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError>;
-        async fn stop(
+        pub async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
+        pub async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+        pub async fn stop(
             &self,
             id: &ContainerId,
             signal: Option<Signal>,
             grace: Duration,
         ) -> Result<(), RuntimeError>;
-        async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
-        async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError>;
-        async fn put_files(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError>;
-        async fn exec(
+        pub async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+        pub async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError>;
+        pub async fn events(
+            &self,
+            instance: &InstanceName,
+        ) -> Result<RuntimeStream<RuntimeEvent>, RuntimeError>;
+        pub async fn ensure_network(
+            &self,
+            instance: &InstanceName,
+        ) -> Result<Network, RuntimeError>;
+        pub async fn find_network(
+            &self,
+            instance: &InstanceName,
+        ) -> Result<Option<Network>, RuntimeError>;
+        pub async fn remove_network(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
+        pub async fn run(
             &self,
             id: &ContainerId,
             request: &ExecRequest,
         ) -> Result<ExecSession, RuntimeError>;
-        async fn probe(&self, target: &ProbeTarget) -> Result<ProbeAnswer, RuntimeError>;
-        async fn connect(&self, target: &ConnectTarget) -> Result<Connection, RuntimeError>;
-        async fn logs(
+        pub async fn put_files(
+            &self,
+            id: &ContainerId,
+            files: &[FileEntry],
+        ) -> Result<(), RuntimeError>;
+        pub async fn read_logs(
             &self,
             id: &ContainerId,
             options: &LogOptions,
-        ) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, RuntimeError>;
-        async fn stats(&self, id: &ContainerId) -> Result<Stats, RuntimeError>;
-        async fn events(
+        ) -> Result<RuntimeStream<LogLine>, RuntimeError>;
+        pub async fn read_stats(&self, id: &ContainerId) -> Result<Stats, RuntimeError>;
+    }
+}
+
+#[async_trait]
+impl ContainerRuntime for MockContainerRuntime {
+    async fn info(&self) -> Result<RuntimeInfo, RuntimeError> {
+        self.info().await
+    }
+
+    async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError> {
+        self.list(instance).await
+    }
+
+    async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError> {
+        self.inspect(id).await
+    }
+
+    async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
+        self.resolve(image, policy).await
+    }
+
+    async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
+        self.create(request).await
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.start(id).await
+    }
+
+    async fn stop(
+        &self,
+        id: &ContainerId,
+        signal: Option<Signal>,
+        grace: Duration,
+    ) -> Result<(), RuntimeError> {
+        self.stop(id, signal, grace).await
+    }
+
+    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.remove(id).await
+    }
+
+    async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
+        self.signal(id, signal).await
+    }
+
+    async fn events(
+        &self,
+        instance: &InstanceName,
+    ) -> Result<RuntimeStream<RuntimeEvent>, RuntimeError> {
+        self.events(instance).await
+    }
+
+    fn networks(&self) -> Option<&dyn Networks> {
+        Some(self)
+    }
+
+    fn exec(&self) -> Option<&dyn Exec> {
+        Some(self)
+    }
+
+    fn files(&self) -> Option<&dyn Files> {
+        Some(self)
+    }
+
+    fn logs(&self) -> Option<&dyn Logs> {
+        Some(self)
+    }
+
+    fn stats(&self) -> Option<&dyn StatsReader> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Networks for MockContainerRuntime {
+    async fn ensure(&self, instance: &InstanceName) -> Result<Network, RuntimeError> {
+        self.ensure_network(instance).await
+    }
+
+    async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError> {
+        self.find_network(instance).await
+    }
+
+    async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
+        self.remove_network(instance).await
+    }
+}
+
+#[async_trait]
+impl Exec for MockContainerRuntime {
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        request: &ExecRequest,
+    ) -> Result<ExecSession, RuntimeError> {
+        self.run(id, request).await
+    }
+}
+
+#[async_trait]
+impl Files for MockContainerRuntime {
+    async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError> {
+        self.put_files(id, files).await
+    }
+}
+
+#[async_trait]
+impl Logs for MockContainerRuntime {
+    async fn read(
+        &self,
+        id: &ContainerId,
+        options: &LogOptions,
+    ) -> Result<RuntimeStream<LogLine>, RuntimeError> {
+        self.read_logs(id, options).await
+    }
+}
+
+#[async_trait]
+impl StatsReader for MockContainerRuntime {
+    async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError> {
+        self.read_stats(id).await
+    }
+}
+
+mock! {
+    /// A mock of [`Dialer`].
+    #[derive(Debug)]
+    pub Dialer {}
+
+    #[async_trait]
+    impl Dialer for Dialer {
+        async fn probe(
             &self,
-            instance: &InstanceName,
-        ) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError>;
+            endpoint: SocketAddr,
+            probe: &Probe,
+            timeout: Duration,
+        ) -> ProbeAnswer;
+        async fn connect(&self, endpoint: SocketAddr) -> Result<Connection, DialError>;
     }
 }
 
@@ -99,7 +245,7 @@ mock! {
         async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError>;
         async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError>;
         async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError>;
-        fn watch(&self) -> watch::Receiver<u64>;
+        fn changes(&self) -> BoxStream<'static, ()>;
     }
 }
 

@@ -14,9 +14,9 @@ fn readiness(health: &Health, answers: &str) -> String {
     let mut spec = given.desired.apps.values().next().unwrap().spec.clone();
     spec.health = Some(health.clone());
     let mut probes = Probes::default();
-    let asked = probe_spec::of(replica, &spec, true);
+    let probe = ProbeSpec::new(replica, &spec, true);
     let mut instant = Instant::now();
-    probes.follow(&given.observed.replicas, |_| asked.clone(), instant);
+    probes.follow(&given.observed.replicas, |_| probe.clone(), instant);
     let mut now = given.now;
     let told = answers.chars().map(|answer| {
         let attempts = probes.take_due(instant + Duration::from_secs(60));
@@ -27,7 +27,7 @@ fn readiness(health: &Health, answers: &str) -> String {
             '+' => ProbeAnswer::Connected,
             _ => ProbeAnswer::Failed { reason: "connection refused".to_owned() },
         };
-        probes.answered(&attempts[0], &answer, now, instant);
+        probes.on_answer(&attempts[0], &answer, now, instant);
         match probes.readiness(&replica.id, now) {
             Readiness::Unknown => '?',
             Readiness::Settling { .. } => 's',

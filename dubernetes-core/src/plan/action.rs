@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
 use crate::call::{InFlight, OperationKey};
+use crate::event::EventReason;
 use crate::labels::{PreDeployLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerRequest};
 use crate::store::RolloutUpdate;
@@ -100,17 +101,17 @@ fn container_name<S: Serializer>(
 struct ActionRow {
     verb: &'static str,
     /// Reason of the event that records the failure.
-    failed: &'static str,
+    failed: EventReason,
     /// Reason of the event that records the success, if it is worth one.
-    succeeded: Option<&'static str>,
+    succeeded: Option<EventReason>,
 }
 
 impl ActionRow {
-    const fn new(verb: &'static str, failed: &'static str) -> Self {
+    const fn new(verb: &'static str, failed: EventReason) -> Self {
         Self { verb, failed, succeeded: None }
     }
 
-    const fn succeeded(self, reason: &'static str) -> Self {
+    const fn succeeded(self, reason: EventReason) -> Self {
         Self { succeeded: Some(reason), ..self }
     }
 }
@@ -119,30 +120,36 @@ impl Action {
     /// One row per variant.
     const fn row(&self) -> ActionRow {
         match self {
-            Self::EnsureNetwork => ActionRow::new("network", "NetworkFailed"),
-            Self::EnsureImage { .. } => ActionRow::new("pull", "PullFailed").succeeded("Resolved"),
-            Self::Create(_) | Self::CreatePreDeploy(_) => {
-                ActionRow::new("create", "CreateFailed").succeeded("Created")
+            Self::EnsureNetwork => ActionRow::new("network", EventReason::NetworkFailed),
+            Self::EnsureImage { .. } => {
+                ActionRow::new("pull", EventReason::PullFailed).succeeded(EventReason::Resolved)
             }
-            Self::Start { .. } => ActionRow::new("start", "StartFailed"),
-            Self::Stop { .. } => ActionRow::new("stop", "StopFailed").succeeded("Stopped"),
-            Self::Remove { .. } => ActionRow::new("remove", "RemoveFailed"),
+            Self::Create(_) | Self::CreatePreDeploy(_) => {
+                ActionRow::new("create", EventReason::CreateFailed).succeeded(EventReason::Created)
+            }
+            Self::Start { .. } => ActionRow::new("start", EventReason::StartFailed),
+            Self::Stop { .. } => {
+                ActionRow::new("stop", EventReason::StopFailed).succeeded(EventReason::Stopped)
+            }
+            Self::Remove { .. } => ActionRow::new("remove", EventReason::RemoveFailed),
             Self::PurgeTombstone { .. } => {
-                ActionRow::new("forget", "ForgetFailed").succeeded("Deleted")
+                ActionRow::new("forget", EventReason::PurgeFailed).succeeded(EventReason::Deleted)
             }
             Self::RecordRollout { update, .. } => match update {
                 RolloutUpdate::PreDeployed { .. } => {
-                    ActionRow::new("record", "RecordFailed").succeeded("PreDeployed")
+                    ActionRow::new("record", EventReason::RecordFailed)
+                        .succeeded(EventReason::PreDeployed)
                 }
-                RolloutUpdate::Complete => {
-                    ActionRow::new("record", "RecordFailed").succeeded("Complete")
-                }
-                RolloutUpdate::Stable => ActionRow::new("record", "RecordFailed"),
+                RolloutUpdate::Complete => ActionRow::new("record", EventReason::RecordFailed)
+                    .succeeded(EventReason::Complete),
+                RolloutUpdate::Stable => ActionRow::new("record", EventReason::RecordFailed),
                 RolloutUpdate::Failed { roll_back_to: Some(_), .. } => {
-                    ActionRow::new("rollback", "RecordFailed").succeeded("RolledBack")
+                    ActionRow::new("rollback", EventReason::RecordFailed)
+                        .succeeded(EventReason::RolledBack)
                 }
                 RolloutUpdate::Failed { roll_back_to: None, .. } => {
-                    ActionRow::new("fail", "RecordFailed").succeeded("RevisionFailed")
+                    ActionRow::new("fail", EventReason::RecordFailed)
+                        .succeeded(EventReason::RevisionFailed)
                 }
             },
         }
@@ -180,12 +187,12 @@ impl Action {
     }
 
     /// Returns the reason of the event that records the success; `None` if it is worth none.
-    pub fn success_event(&self) -> Option<&'static str> {
+    pub fn success_event(&self) -> Option<EventReason> {
         self.row().succeeded
     }
 
     /// Returns the reason of the event that records the failure.
-    pub fn failure_event(&self) -> &'static str {
+    pub fn failure_event(&self) -> EventReason {
         self.row().failed
     }
 

@@ -6,20 +6,77 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_io::AsyncWrite;
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 
-use crate::app::{Duration, FileMode, FileTarget, Resources, Secret, Signal, Volume};
+use crate::app::{FileMode, FileTarget, Resources, Secret, Signal, Volume};
 
-use super::{OpenPorts, RuntimeError};
+use super::RuntimeStream;
 
-/// Who the engine is.
+/// What a runtime may offer beyond the required methods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Capability {
+    /// Named volumes and mounted directories.
+    Volumes,
+    /// Limits of processor and memory.
+    Limits,
+    /// Commands in running containers.
+    Exec,
+    /// Terminals for such commands.
+    Tty,
+    /// Files that are put into a container before it starts.
+    Files,
+    /// Output that can be read later.
+    Logs,
+    /// Resource usage.
+    Stats,
+    /// A stream of events.
+    Events,
+    /// Addresses that the planner chooses.
+    PlannedAddresses,
+    /// Containers on several hosts.
+    SeveralHosts,
+}
+
+impl Capability {
+    /// Every capability, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::Volumes,
+        Self::Limits,
+        Self::Exec,
+        Self::Tty,
+        Self::Files,
+        Self::Logs,
+        Self::Stats,
+        Self::Events,
+        Self::PlannedAddresses,
+        Self::SeveralHosts,
+    ];
+
+    /// Returns the capability as a noun, such as `volumes`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Volumes => "volumes",
+            Self::Limits => "resource limits",
+            Self::Exec => "commands in containers",
+            Self::Tty => "terminals",
+            Self::Files => "files in containers",
+            Self::Logs => "logs",
+            Self::Stats => "statistics",
+            Self::Events => "events",
+            Self::PlannedAddresses => "planned addresses",
+            Self::SeveralHosts => "several hosts",
+        }
+    }
+}
+
+/// Describes an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineVersion {
+pub struct RuntimeInfo {
     /// Its name, such as `Docker Engine`.
     pub name: String,
     /// Its version, such as `20.10.24`.
@@ -188,39 +245,46 @@ pub enum FileEntry {
     },
 }
 
+/// Size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Characters in a row.
+    pub columns: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
 /// A command to be run in a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecRequest {
     /// The command and its arguments; no shell.
     pub command: Vec<String>,
-    /// Whether the command gets the session's input; else it reads nothing.
+    /// Whether the command gets the session's input; otherwise it reads nothing.
     pub stdin: bool,
-    /// The size of the terminal that the command gets (columns, rows), or none.
-    pub tty: Option<(u16, u16)>,
-    /// The number of the user that it runs as, or none for the container's own. Not for callers of
-    /// the API.
+    /// The terminal that the command gets, if any.
+    pub tty: Option<TerminalSize>,
+    /// The numeric user, or `None` for the container's own. Not for callers of the API.
     #[serde(skip)]
     pub user: Option<u32>,
 }
 
 /// A command that runs in a container.
 pub struct ExecSession {
-    /// What is written here is the command's input. Shutting it down ends that input.
+    /// The command's standard input. Closing it ends that input.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
     /// The output, and last the exit code.
-    pub output: BoxStream<'static, Result<ExecOutput, RuntimeError>>,
-    /// The size of the command's terminal (columns, rows). A new value is passed on; nobody
-    /// listens where there is no terminal.
-    pub size: watch::Sender<(u16, u16)>,
+    pub output: RuntimeStream<ExecOutput>,
+    /// Resizes the command's terminal. Without a terminal it does nothing.
+    pub resize: Resize,
 }
 
+/// Resizes a terminal: returns at once, and the new size applies a moment later.
+pub type Resize = Box<dyn Fn(TerminalSize) + Send + Sync>;
+
 impl ExecSession {
-    /// A session without a terminal.
-    pub fn new(
-        input: Pin<Box<dyn AsyncWrite + Send>>,
-        output: BoxStream<'static, Result<ExecOutput, RuntimeError>>,
-    ) -> Self {
-        Self { input, output, size: watch::Sender::new((0, 0)) }
+    /// Creates a session without a terminal.
+    pub fn new(input: Pin<Box<dyn AsyncWrite + Send>>, output: RuntimeStream<ExecOutput>) -> Self {
+        Self { input, output, resize: Box::new(|_| {}) }
     }
 }
 
@@ -242,7 +306,7 @@ pub enum ExecOutput {
 }
 
 /// The result of a command that ran to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecResult {
     /// The exit code.
     pub code: i64,
@@ -250,96 +314,8 @@ pub struct ExecResult {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
-    /// Whether there was more of one of them than is kept.
-    pub cut: bool,
-}
-
-/// Where a probe goes, and what it is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ProbeTarget {
-    /// The container.
-    pub id: ContainerId,
-    /// Its address on the instance's network.
-    pub address: Ipv4Addr,
-    /// What is sent.
-    pub probe: Probe,
-    /// How long the answer may take.
-    pub timeout: Duration,
-}
-
-/// What a probe sends.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Probe {
-    /// Opens a connection and closes it.
-    Tcp {
-        /// The port.
-        port: u16,
-    },
-    /// Sends `GET path` and reads the status and the start of the body.
-    Http {
-        /// The port.
-        port: u16,
-        /// The path.
-        path: String,
-    },
-}
-
-/// What came back of a probe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ProbeAnswer {
-    /// The connection was made.
-    Connected,
-    /// An HTTP answer came.
-    Http {
-        /// The status.
-        status: u16,
-        /// At most the first 4 KiB of the body.
-        body: String,
-    },
-    /// A command was run instead, and ended.
-    Exited {
-        /// Its exit code.
-        code: i64,
-        /// The start of its output.
-        output: String,
-    },
-    /// Nobody listens at the port, or not at the container's address.
-    Refused {
-        /// The port that was asked.
-        port: u16,
-        /// Where the container's processes listen instead.
-        open: OpenPorts,
-    },
-    /// Nothing usable came: timed out, closed, or not HTTP.
-    Failed {
-        /// Why, as a sentence fragment.
-        reason: String,
-    },
-}
-
-/// Where a connection goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectTarget {
-    /// The container.
-    pub id: ContainerId,
-    /// Its address on the instance's network.
-    pub address: Ipv4Addr,
-    /// The port.
-    pub port: u16,
-}
-
-/// A connection to a port of a container.
-pub struct Connection {
-    /// What the container sends, up to the end that it says.
-    pub reader: Pin<Box<dyn AsyncRead + Send>>,
-    /// What is sent to it. Shutting it down says that nothing follows; the answer may still come.
-    pub writer: Pin<Box<dyn AsyncWrite + Send>>,
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").finish_non_exhaustive()
-    }
+    /// Whether either stream was longer than what is kept.
+    pub truncated: bool,
 }
 
 /// Which lines of a container's output are wanted.

@@ -15,7 +15,7 @@ pub fn merge(old: &Event, new: &NewEvent, id: u64) -> Option<Event> {
         && old.app == new.app
         && old.pod == new.pod
         && old.revision == new.revision
-        && old.reason == new.reason
+        && old.reason == new.reason.as_str()
         && old.message == new.message;
     let near = old.time.duration_since(new.time).abs() <= DEDUP_WINDOW;
     (same && near).then(|| Event {
@@ -36,7 +36,7 @@ pub fn record(new: &NewEvent, id: u64) -> Event {
         app: new.app.clone(),
         pod: new.pod.clone(),
         revision: new.revision,
-        reason: new.reason.clone(),
+        reason: new.reason.as_str().to_owned(),
         message: new.message.clone(),
         count: 1,
     }
@@ -55,7 +55,7 @@ mod tests {
             app: None,
             pod: None,
             revision: None,
-            reason: "Exited".into(),
+            reason: crate::event::EventReason::Exited,
             message: "exited with code 1".into(),
         }
     }

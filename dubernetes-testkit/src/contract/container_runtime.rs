@@ -3,6 +3,7 @@
 
 mod bench;
 mod commands;
+mod dialing;
 mod lifecycle;
 mod watching;
 
@@ -50,6 +51,7 @@ pub async fn run(runtime: &dyn ContainerRuntime, facts: &Facts) {
 async fn check_all(runtime: &dyn ContainerRuntime, facts: &Facts) {
     lifecycle::engine_names_itself(runtime).await;
     lifecycle::networks(runtime, facts).await;
+    lifecycle::claims(runtime, facts).await;
     lifecycle::images(runtime, facts).await;
     let bench = ContractHarness::new(runtime, facts).await;
     lifecycle::missing_containers(&bench).await;
@@ -60,7 +62,6 @@ async fn check_all(runtime: &dyn ContainerRuntime, facts: &Facts) {
     lifecycle::limits_and_settings(&bench).await;
     watching::events(&bench).await;
     watching::stats(&bench).await;
-    watching::probes_that_fail(&bench).await;
     commands::refused_where_nothing_runs(&bench).await;
     commands::files_into_a_created_container(&bench).await;
     commands::created_with_files(&bench).await;
@@ -71,6 +72,6 @@ async fn check_all(runtime: &dyn ContainerRuntime, facts: &Facts) {
         commands::first_files_are_there_at_the_start(&bench).await;
         commands::failing_commands(&bench).await;
         watching::logs(&bench).await;
-        watching::probes_that_pass(&bench).await;
+        dialing::reachable_endpoint(&bench).await;
     }
 }

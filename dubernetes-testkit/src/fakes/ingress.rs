@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
+use super::faults::Faults;
 use dubernetes_core::error::Cause;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, Route, RouteTable,
+    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, RouteTable,
 };
 
 /// The proxy. Clones are the same one.
 #[derive(Debug, Clone, Default)]
 pub struct FakeIngress {
     state: Arc<Mutex<State>>,
+    faults: Faults<IngressOperation>,
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +27,27 @@ struct State {
     failing: Option<String>,
     damaged: bool,
     turns: BTreeMap<String, usize>,
+}
+
+/// An operation of [`FakeIngress`], for faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IngressOperation {
+    /// `Ingress::apply`.
+    Apply,
+    /// `Ingress::observe`.
+    Observe,
+    /// `Ingress::drained`.
+    Drained,
+    /// `Ingress::repair`.
+    Repair,
+    /// `Ingress::remove`.
+    Remove,
+}
+
+impl IngressOperation {
+    /// Every operation.
+    pub const ALL: [Self; 5] =
+        [Self::Apply, Self::Observe, Self::Drained, Self::Repair, Self::Remove];
 }
 
 /// What a request to the fake is answered with.
@@ -73,23 +96,28 @@ impl FakeIngress {
 
     /// Where a request goes: the longest path prefix wins, endpoints take turns.
     pub fn request(&self, host: &str, path: &str) -> Answer {
-        let host = host.split_once(':').map_or(host, |(name, _port)| name);
         let mut state = self.state();
         let ObservedIngress::Serving { table } = &state.observed else { return Answer::Refused };
-        let matching = table
-            .routes
-            .iter()
-            .filter(|r| r.host.as_str().eq_ignore_ascii_case(host) && prefixes(r, path));
-        let Some(route) = matching.max_by_key(|r| r.path.as_str().len()).cloned() else {
-            return Answer::NotFound;
-        };
+        let Some(route) = table.find(host, path).cloned() else { return Answer::NotFound };
         if route.endpoints.is_empty() {
             return Answer::Unavailable;
         }
-        let turn = state.turns.entry(format!("{host}{}", route.path)).or_default();
+        let turn = state.turns.entry(format!("{}{}", route.host, route.path)).or_default();
         let endpoint = route.endpoints[*turn % route.endpoints.len()].clone();
         *turn += 1;
         Answer::Endpoint(endpoint)
+    }
+
+    /// Returns the faults of this proxy.
+    pub fn faults(&self) -> &Faults<IngressOperation> {
+        &self.faults
+    }
+
+    async fn enter(&self, operation: IngressOperation) -> Result<(), IngressError> {
+        if self.faults.strike(&operation).await {
+            return Err(IngressError::Failed(Cause::text("injected fault")));
+        }
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -101,6 +129,7 @@ impl FakeIngress {
 #[async_trait]
 impl Ingress for FakeIngress {
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
+        self.enter(IngressOperation::Apply).await?;
         let mut state = self.state();
         if let Some(text) = &state.failing {
             return Err(IngressError::Failed(Cause::text(text.clone())));
@@ -115,26 +144,25 @@ impl Ingress for FakeIngress {
     }
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
+        self.enter(IngressOperation::Observe).await?;
         Ok(self.state().observed.clone())
     }
 
     async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {
+        self.enter(IngressOperation::Drained).await?;
         let state = self.state();
         let held = state.observed.table().is_some_and(|table| table.holds(address));
         Ok(!held && !state.busy.contains(&address))
     }
 
     async fn repair(&self) -> Result<bool, IngressError> {
+        self.enter(IngressOperation::Repair).await?;
         Ok(std::mem::take(&mut self.state().damaged))
     }
 
     async fn remove(&self) -> Result<(), IngressError> {
+        self.enter(IngressOperation::Remove).await?;
         self.state().observed = ObservedIngress::Absent;
         Ok(())
     }
-}
-
-fn prefixes(route: &Route, path: &str) -> bool {
-    let rest = path.strip_prefix(route.path.as_str());
-    route.path.is_root() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -3,8 +3,11 @@
 //! With `tokio::time::pause` that time is virtual, so an hour of back-off takes no time at all. The
 //! fake keeps every promise of [`dubernetes_core::runtime::ContainerRuntime`], and nothing in it is random.
 
+mod operation;
 mod port;
 mod world;
+
+pub use operation::Operation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,6 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use super::faults::{Fault, Faults};
 use dubernetes_core::app::{AppName, ImageRef, InstanceName};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::runtime::{
@@ -82,6 +86,7 @@ impl Clock for TokioClock {
 pub struct FakeRuntime {
     clock: TokioClock,
     world: Arc<Mutex<World>>,
+    faults: Faults<Operation>,
     /// None: the streams end.
     events: broadcast::Sender<Option<(InstanceName, RuntimeEvent)>>,
 }
@@ -98,8 +103,9 @@ struct World {
     made: u64,
     away: bool,
     journal: Vec<String>,
-    failing: BTreeMap<&'static str, u32>,
-    panicking: BTreeSet<&'static str>,
+    /// Containers younger than this are missing in lists.
+    list_lag: Duration,
+    owners: BTreeMap<InstanceName, String>,
     not_ready: BTreeSet<ContainerId>,
     logs: BTreeMap<ContainerId, Vec<LogLine>>,
 }
@@ -115,7 +121,7 @@ impl FakeRuntime {
     /// An engine without images, networks and containers.
     pub fn new(clock: TokioClock) -> Self {
         let (events, _) = broadcast::channel(1024);
-        Self { clock, world: Arc::default(), events }
+        Self { clock, world: Arc::default(), faults: Faults::default(), events }
     }
 
     /// Puts an image on the engine, or changes what its later containers do.
@@ -231,15 +237,24 @@ impl FakeRuntime {
         }
     }
 
-    /// The next `times` calls of an operation (`create`, `start`, `stop`, `remove`, `list`, `ensure image`)
-    /// fail without an effect.
-    pub fn fail(&self, operation: &'static str, times: u32) {
-        self.world().failing.insert(operation, times);
+    /// Returns the faults of this engine.
+    pub fn faults(&self) -> &Faults<Operation> {
+        &self.faults
     }
 
-    /// The next call of an operation panics, as one with a bug does.
-    pub fn panic(&self, operation: &'static str) {
-        self.world().panicking.insert(operation);
+    /// Lets the next `times` calls of an operation fail without an effect.
+    pub fn fail(&self, operation: Operation, times: u32) {
+        self.faults.inject(operation, Fault::Error, times);
+    }
+
+    /// Lets the next call of an operation panic.
+    pub fn panic(&self, operation: Operation) {
+        self.faults.inject(operation, Fault::Panic, 1);
+    }
+
+    /// Lets lists show new containers only this long after their creation.
+    pub fn set_list_lag(&self, lag: Duration) {
+        self.world().list_lag = lag;
     }
 
     /// Adds a line to a container's output.

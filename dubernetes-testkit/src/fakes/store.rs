@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
 use tokio::sync::watch;
+
+use super::faults::Faults;
+use dubernetes_core::error::Cause;
 
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::event::{Event, NewEvent};
@@ -16,11 +21,56 @@ use dubernetes_core::store::{
     decide_put, decide_rollout_command, merge, record,
 };
 
+/// An operation of [`MemoryStore`], for faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StoreOperation {
+    /// `Store::put`.
+    Put,
+    /// `Store::update_rollout`.
+    UpdateRollout,
+    /// `Store::record_rollout`.
+    RecordRollout,
+    /// `Store::get`.
+    Get,
+    /// `Store::list`.
+    List,
+    /// `Store::delete`.
+    Delete,
+    /// `Store::purge`.
+    Purge,
+    /// `Store::pin_image`.
+    PinImage,
+    /// `Store::revisions`.
+    Revisions,
+    /// `Store::append`.
+    Append,
+    /// `Store::events`.
+    Events,
+}
+
+impl StoreOperation {
+    /// Every operation.
+    pub const ALL: [Self; 11] = [
+        Self::Put,
+        Self::UpdateRollout,
+        Self::RecordRollout,
+        Self::Get,
+        Self::List,
+        Self::Delete,
+        Self::Purge,
+        Self::PinImage,
+        Self::Revisions,
+        Self::Append,
+        Self::Events,
+    ];
+}
+
 /// Keeps everything in memory, and forgets it when it is dropped.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     content: Mutex<Content>,
     changes: watch::Sender<u64>,
+    faults: Faults<StoreOperation>,
 }
 
 impl MemoryStore {
@@ -34,6 +84,18 @@ impl MemoryStore {
         let store = Self::default();
         store.content().unfolded = true;
         store
+    }
+
+    /// Returns the faults of this store.
+    pub fn faults(&self) -> &Faults<StoreOperation> {
+        &self.faults
+    }
+
+    async fn enter(&self, operation: StoreOperation) -> Result<(), StoreError> {
+        if self.faults.strike(&operation).await {
+            return Err(StoreError::Failed(Cause::text("injected fault")));
+        }
+        Ok(())
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
@@ -163,6 +225,7 @@ impl Content {
 #[async_trait]
 impl Store for MemoryStore {
     async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
+        self.enter(StoreOperation::Put).await?;
         let put = self.content().put(&put)?;
         if put.change != Change::Unchanged {
             self.tell();
@@ -171,6 +234,7 @@ impl Store for MemoryStore {
     }
 
     async fn update_rollout(&self, update_rollout: RolloutCommand) -> Result<Put, StoreError> {
+        self.enter(StoreOperation::UpdateRollout).await?;
         let put = self.content().update_rollout(&update_rollout)?;
         if put.change != Change::Unchanged {
             self.tell();
@@ -185,6 +249,7 @@ impl Store for MemoryStore {
         update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        self.enter(StoreOperation::RecordRollout).await?;
         let changed = self.content().record_rollout(name, revision, update, now)?;
         if changed {
             self.tell();
@@ -193,10 +258,12 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError> {
+        self.enter(StoreOperation::Get).await?;
         self.content().live(name).map(|kept| kept.app.clone())
     }
 
     async fn list(&self) -> Result<StoredState, StoreError> {
+        self.enter(StoreOperation::List).await?;
         let mut state = StoredState::default();
         for (name, kept) in &self.content().apps {
             match kept.deleted.clone() {
@@ -208,6 +275,7 @@ impl Store for MemoryStore {
     }
 
     async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError> {
+        self.enter(StoreOperation::Delete).await?;
         let mut content = self.content();
         content.live(name)?;
         if let Some(kept) = content.apps.get_mut(name) {
@@ -219,6 +287,7 @@ impl Store for MemoryStore {
     }
 
     async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
+        self.enter(StoreOperation::Purge).await?;
         let mut content = self.content();
         if content.apps.get(name).is_none_or(|kept| kept.deleted.is_none()) {
             return Ok(());
@@ -236,6 +305,7 @@ impl Store for MemoryStore {
         image: &ImageId,
         replace: bool,
     ) -> Result<(), StoreError> {
+        self.enter(StoreOperation::PinImage).await?;
         let changed = self.content().pin(name, revision, image, replace);
         if changed {
             self.tell();
@@ -244,10 +314,12 @@ impl Store for MemoryStore {
     }
 
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError> {
+        self.enter(StoreOperation::Revisions).await?;
         self.content().live(name).map(|kept| kept.revisions.clone())
     }
 
     async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError> {
+        self.enter(StoreOperation::Append).await?;
         if events.is_empty() {
             return Ok(());
         }
@@ -259,6 +331,7 @@ impl Store for MemoryStore {
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError> {
+        self.enter(StoreOperation::Events).await?;
         let content = self.content();
         let matching = content
             .events
@@ -273,7 +346,12 @@ impl Store for MemoryStore {
         Ok(newest)
     }
 
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    fn changes(&self) -> BoxStream<'static, ()> {
+        let receiver = self.changes.subscribe();
+        let changes = stream::unfold(receiver, async |mut receiver| {
+            receiver.changed().await.ok()?;
+            Some(((), receiver))
+        });
+        changes.boxed()
     }
 }

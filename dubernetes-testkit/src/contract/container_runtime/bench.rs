@@ -10,8 +10,8 @@ use dubernetes_core::error::chain;
 use dubernetes_core::identity;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
-    Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, ImageId, Network,
-    RuntimeError,
+    Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
+    Files, ImageId, Logs, Network, Networks, RuntimeError, StatsReader, require,
 };
 
 use super::Facts;
@@ -30,8 +30,8 @@ pub(super) struct ContractHarness<'a> {
 
 impl<'a> ContractHarness<'a> {
     pub(super) async fn new(runtime: &'a dyn ContainerRuntime, facts: &'a Facts) -> Self {
-        let network = must("ensure a network", runtime.ensure_network(&facts.instance).await);
-        let image = runtime.ensure_image(&facts.image, PullPolicy::Missing).await;
+        let network = must("ensure a network", networks_of(runtime).ensure(&facts.instance).await);
+        let image = runtime.resolve(&facts.image, PullPolicy::Missing).await;
         let image = must("find an image that is there", image);
         Self { runtime, facts, network, image, next: AtomicU32::new(0) }
     }
@@ -83,6 +83,22 @@ impl<'a> ContractHarness<'a> {
         // The first 16 addresses are not for replicas, see `identity`.
         let offset = 16 + self.next.fetch_add(1, Ordering::Relaxed);
         Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset)
+    }
+
+    pub(super) fn exec(&self) -> &'a dyn Exec {
+        must("run commands", require(self.runtime.exec(), Capability::Exec))
+    }
+
+    pub(super) fn files(&self) -> &'a dyn Files {
+        must("put files", require(self.runtime.files(), Capability::Files))
+    }
+
+    pub(super) fn logs(&self) -> &'a dyn Logs {
+        must("read logs", require(self.runtime.logs(), Capability::Logs))
+    }
+
+    pub(super) fn stats(&self) -> &'a dyn StatsReader {
+        must("read statistics", require(self.runtime.stats(), Capability::Stats))
     }
 
     pub(super) async fn create(&self, request: &ContainerRequest) -> ContainerId {
@@ -145,6 +161,11 @@ pub(super) fn is_exited(state: &ContainerState) -> bool {
     matches!(state, ContainerState::Exited { .. })
 }
 
+/// The part of the runtime that has networks.
+pub(super) fn networks_of(runtime: &dyn ContainerRuntime) -> &dyn Networks {
+    must("have networks", require(runtime.networks(), Capability::PlannedAddresses))
+}
+
 /// The value, or a panic that names the promise and the whole error.
 #[track_caller]
 pub(super) fn must<T>(promise: &str, result: Result<T, RuntimeError>) -> T {
@@ -189,7 +210,9 @@ pub(super) async fn sweep(runtime: &dyn ContainerRuntime, facts: &Facts) {
         for container in runtime.list(instance).await.unwrap_or_default() {
             let _ = runtime.remove(&container.id).await;
         }
-        let _ = runtime.remove_network(instance).await;
+        if let Some(networks) = runtime.networks() {
+            let _ = networks.remove(instance).await;
+        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! Commands in a container, and files put into it.
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use tokio::io::AsyncWriteExt as _;
+use futures_util::{AsyncWriteExt as _, StreamExt as _};
 
 use dubernetes_core::app::{FileMode, FileTarget, Secret};
 use dubernetes_core::runtime::{
     ContainerFile, ContainerId, ContainerState, ExecOutput, ExecRequest, ExecResult, FileEntry,
-    LogOptions, RuntimeError, exec_to_end, exec_to_end_as,
+    LogOptions, RuntimeError, TerminalSize, run_command,
 };
 
 use super::bench::{
@@ -17,16 +16,15 @@ use super::bench::{
 use super::watching::words;
 
 pub(super) async fn refused_where_nothing_runs(bench: &ContractHarness<'_>) {
-    let runtime = bench.runtime;
     let id = bench.create(&bench.request("idle")).await;
     let request = ExecRequest { command: words(&["true"]), ..ExecRequest::default() };
-    let ran = runtime.exec(&id, &request).await;
+    let ran = bench.exec().exec(&id, &request).await;
     must_fail("a command where nothing runs is rejected", ran, is_rejected);
-    let ran = runtime.exec(&missing(), &request).await;
+    let ran = bench.exec().exec(&missing(), &request).await;
     must_fail("a command in a missing container is `not found`", ran, is_not_found);
-    let put = runtime.put_files(&missing(), &[file("/x", "x")]).await;
+    let put = bench.files().put(&missing(), &[file("/x", "x")]).await;
     must_fail("files for a missing container are `not found`", put, is_not_found);
-    let read = runtime.logs(&missing(), &LogOptions::default()).await;
+    let read = bench.logs().read(&missing(), &LogOptions::default()).await;
     must_fail("the logs of a missing container are `not found`", read, is_not_found);
     bench.remove(&id).await;
 }
@@ -34,9 +32,9 @@ pub(super) async fn refused_where_nothing_runs(bench: &ContractHarness<'_>) {
 pub(super) async fn files_into_a_created_container(bench: &ContractHarness<'_>) {
     let id = bench.create(&bench.request("files")).await;
     let files = [file("/etc/contract/deep/a.txt", "a"), file("/b.txt", "b")];
-    must("put files into a created container", bench.runtime.put_files(&id, &files).await);
-    must("put them again", bench.runtime.put_files(&id, &files).await);
-    must("put no file at all", bench.runtime.put_files(&id, &[]).await);
+    must("put files into a created container", bench.files().put(&id, &files).await);
+    must("put them again", bench.files().put(&id, &files).await);
+    must("put no file at all", bench.files().put(&id, &[]).await);
     assert_eq!(
         bench.inspect(&id).await.state,
         ContainerState::Created,
@@ -91,7 +89,7 @@ pub(super) async fn files_are_read_back(bench: &ContractHarness<'_>) {
     let id = bench.create(&bench.request("read-back")).await;
     let files =
         [file("/etc/contract/deep/a.txt", "first"), link("/etc/contract/live", "deep/a.txt")];
-    must("put files into a created container", bench.runtime.put_files(&id, &files).await);
+    must("put files into a created container", bench.files().put(&id, &files).await);
     must("start a container", bench.runtime.start(&id).await);
     bench.wait_for(&id, "it runs", is_running).await;
     let read = run(bench, &id, &["cat", "/etc/contract/live"]).await;
@@ -101,7 +99,7 @@ pub(super) async fn files_are_read_back(bench: &ContractHarness<'_>) {
         link("/etc/contract/live", "deep/b.txt"),
         file("/tmp/new/folder/c.txt", ""),
     ];
-    must("put files into a running container", bench.runtime.put_files(&id, &files).await);
+    must("put files into a running container", bench.files().put(&id, &files).await);
     let read = run(bench, &id, &["cat", "/etc/contract/live", "/tmp/new/folder/c.txt"]).await;
     assert_eq!(read.stdout, b"second", "a link that is put again leads to its new target");
     let kept = run(bench, &id, &["cat", "/etc/contract/deep/a.txt"]).await;
@@ -121,7 +119,7 @@ pub(super) async fn output_and_exit_codes(bench: &ContractHarness<'_>) {
     assert_eq!(both.stderr, b"err\n", "standard error comes as it is");
     let spaced = run(bench, &id, &["printf", "%s", "$HOME *"]).await;
     assert_eq!(spaced.stdout, b"$HOME *", "no shell reads the command");
-    let user = exec_to_end_as(bench.runtime, &id, &["id", "-u"], Some(1234)).await;
+    let user = run_command(bench.runtime, &id, &["id", "-u"], Some(1234)).await;
     assert_eq!(must("run as a user", user).stdout, b"1234\n", "a command runs as the user named");
     let many = run(bench, &id, &["head", "-c", "300000", "/dev/zero"]).await;
     assert_eq!(many.stdout.len(), 300_000, "long output comes whole");
@@ -137,7 +135,7 @@ pub(super) async fn output_and_exit_codes(bench: &ContractHarness<'_>) {
     let terminal = ExecRequest {
         command: words(&["sh", "-c", sized]),
         stdin: true,
-        tty: Some((91, 33)),
+        tty: Some(TerminalSize { columns: 91, rows: 33 }),
         user: None,
     };
     let shown = talk(bench, &id, &terminal, b"").await;
@@ -188,7 +186,7 @@ pub(super) async fn failing_commands(bench: &ContractHarness<'_>) {
 }
 
 async fn run(bench: &ContractHarness<'_>, id: &ContainerId, command: &[&str]) -> ExecResult {
-    let ran = in_time("a command to end", exec_to_end(bench.runtime, id, command)).await;
+    let ran = in_time("a command to end", run_command(bench.runtime, id, command, None)).await;
     must("run a command", ran)
 }
 
@@ -199,16 +197,17 @@ async fn talk(
     request: &ExecRequest,
     input: &[u8],
 ) -> ExecResult {
-    let session = in_time("a command to start", bench.runtime.exec(id, request)).await;
+    let session = in_time("a command to start", bench.exec().exec(id, request)).await;
     let mut session = must("run a command with input", session);
     let written = async {
         session.input.write_all(input).await?;
         session.input.flush().await?;
-        if request.tty.is_none() { session.input.shutdown().await } else { Ok(()) }
+        if request.tty.is_none() { session.input.close().await } else { Ok(()) }
     };
     let written: std::io::Result<()> = in_time("input to be taken", written).await;
     assert!(written.is_ok(), "input is taken, unlike {written:?}");
-    let mut result = ExecResult { code: -1, stdout: Vec::new(), stderr: Vec::new(), cut: false };
+    let mut result =
+        ExecResult { code: -1, stdout: Vec::new(), stderr: Vec::new(), truncated: false };
     let mut ends = 0;
     while let Some(output) = in_time("a command's output", session.output.next()).await {
         match must("read a command's output", output) {

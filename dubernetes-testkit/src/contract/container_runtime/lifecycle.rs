@@ -7,34 +7,36 @@ use dubernetes_core::runtime::{ContainerRuntime, ContainerState, Network, Runtim
 use super::Facts;
 use super::bench::{
     ContractHarness, GRACE, has_room, is_exited, is_not_found, is_rejected, is_running, missing,
-    must, must_fail,
+    must, must_fail, networks_of,
 };
 
 pub(super) async fn engine_names_itself(runtime: &dyn ContainerRuntime) {
-    let version = must("ask for the version", runtime.version().await);
+    let version = must("ask for the version", runtime.info().await);
     assert!(!version.name.is_empty(), "an engine has a name");
     assert!(!version.version.is_empty(), "an engine has a version");
     assert!(version.platform.contains('/'), "a platform is written as `system/architecture`");
 }
 
 pub(super) async fn networks(runtime: &dyn ContainerRuntime, facts: &Facts) {
-    let none = must("look for a missing network", runtime.find_network(&facts.instance).await);
+    let none = must("look for a missing network", networks_of(runtime).find(&facts.instance).await);
     assert_eq!(none, None, "a network that was never made is not found");
-    must("remove a missing network", runtime.remove_network(&facts.instance).await);
-    let first = must("make a network", runtime.ensure_network(&facts.instance).await);
-    let again = must("make a network again", runtime.ensure_network(&facts.instance).await);
+    must("remove a missing network", networks_of(runtime).remove(&facts.instance).await);
+    let first = must("make a network", networks_of(runtime).ensure(&facts.instance).await);
+    let again = must("make a network again", networks_of(runtime).ensure(&facts.instance).await);
     assert_eq!(first, again, "making a network that is there keeps its id and its subnet");
     assert!(has_room(&first), "a network has room for replicas, unlike {}", first.subnet);
-    let found = must("look for a network", runtime.find_network(&facts.instance).await);
+    let found = must("look for a network", networks_of(runtime).find(&facts.instance).await);
     assert_eq!(found, Some(first.clone()), "a network that was made is found");
-    let other = must("make a second network", runtime.ensure_network(&facts.other_instance).await);
+    let other =
+        must("make a second network", networks_of(runtime).ensure(&facts.other_instance).await);
     assert_apart(&first, &other);
-    must("remove a network", runtime.remove_network(&facts.instance).await);
-    let gone = must("look for a removed network", runtime.find_network(&facts.instance).await);
+    must("remove a network", networks_of(runtime).remove(&facts.instance).await);
+    let gone = must("look for a removed network", networks_of(runtime).find(&facts.instance).await);
     assert_eq!(gone, None, "a removed network is not found");
-    let kept = must("look for the other one", runtime.find_network(&facts.other_instance).await);
+    let kept =
+        must("look for the other one", networks_of(runtime).find(&facts.other_instance).await);
     assert_eq!(kept, Some(other), "removing a network leaves another instance's alone");
-    must("remove the other one", runtime.remove_network(&facts.other_instance).await);
+    must("remove the other one", networks_of(runtime).remove(&facts.other_instance).await);
 }
 
 fn assert_apart(one: &Network, other: &Network) {
@@ -46,10 +48,25 @@ fn assert_apart(one: &Network, other: &Network) {
     );
 }
 
+/// Two states never own one instance. Both owners are directories that exist.
+pub(super) async fn claims(runtime: &dyn ContainerRuntime, facts: &Facts) {
+    let instance = &facts.instance;
+    must("claim a free instance", runtime.claim(instance, "/").await);
+    must("make a network", networks_of(runtime).ensure(instance).await);
+    must("claim an instance again", runtime.claim(instance, "/").await);
+    let other = runtime.claim(instance, "/tmp").await;
+    must_fail("an instance has one owner", other, |error| {
+        matches!(error, RuntimeError::OwnedByOtherState { .. })
+    });
+    must("remove a network", networks_of(runtime).remove(instance).await);
+    must("claim an instance that was removed", runtime.claim(instance, "/tmp").await);
+    must("remove a missing network", networks_of(runtime).remove(instance).await);
+}
+
 pub(super) async fn images(runtime: &dyn ContainerRuntime, facts: &Facts) {
-    let id = runtime.ensure_image(&facts.image, PullPolicy::Missing).await;
+    let id = runtime.resolve(&facts.image, PullPolicy::Missing).await;
     let id = must("have an image that is on the engine", id);
-    let again = runtime.ensure_image(&facts.image, PullPolicy::Never).await;
+    let again = runtime.resolve(&facts.image, PullPolicy::Never).await;
     assert_eq!(
         must("have an image without a pull", again),
         id,
@@ -58,7 +75,7 @@ pub(super) async fn images(runtime: &dyn ContainerRuntime, facts: &Facts) {
     for policy in [PullPolicy::Never, PullPolicy::Missing] {
         must_fail(
             "an image that nobody has is an image error",
-            runtime.ensure_image(&facts.missing_image, policy).await,
+            runtime.resolve(&facts.missing_image, policy).await,
             |error| matches!(error, RuntimeError::Image { .. }),
         );
     }

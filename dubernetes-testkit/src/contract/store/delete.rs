@@ -7,7 +7,7 @@ use super::{
     with_image,
 };
 use dubernetes_core::app::Duration;
-use dubernetes_core::event::{EventKind, NewEvent};
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, EventQuery, PutApp, Store, Tombstone};
 
 pub(super) async fn a_missing_app_is_not_found(store: &Arc<dyn Store>) {
@@ -106,7 +106,7 @@ pub(super) async fn events_outlive_their_app(store: &Arc<dyn Store>) {
         app: Some(name("web")),
         pod: None,
         revision: None,
-        reason: "Deleted".into(),
+        reason: EventReason::Deleted,
         message: "deleted by a user".into(),
     };
     store.append(&[event]).await.expect("events are accepted");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{at, name};
-use dubernetes_core::event::{Event, EventKind, NewEvent};
+use dubernetes_core::event::{Event, EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{EventQuery, Store};
 
 fn event(second: i64, message: &str) -> NewEvent {
@@ -13,7 +13,7 @@ fn event(second: i64, message: &str) -> NewEvent {
         app: Some(name("web")),
         pod: Some("web-1".into()),
         revision: None,
-        reason: "Exited".into(),
+        reason: EventReason::Exited,
         message: message.into(),
     }
 }
@@ -51,7 +51,7 @@ pub(super) async fn events_come_back_in_order(store: &Arc<dyn Store>) {
         app: Some(name("web")),
         pod: Some("web-1".into()),
         revision: None,
-        reason: "Exited".into(),
+        reason: "Exited".to_owned(),
         message: "a".into(),
         count: 1,
     };
@@ -92,7 +92,7 @@ pub(super) async fn a_difference_in_any_field_is_another_event(store: &Arc<dyn S
         NewEvent { pod: Some("web-2".into()), ..base.clone() },
         NewEvent { pod: None, ..base.clone() },
         NewEvent { revision: Some(2), ..base.clone() },
-        NewEvent { reason: "Started".into(), ..base.clone() },
+        NewEvent { reason: EventReason::Started, ..base.clone() },
         NewEvent { message: "A".into(), ..base.clone() },
     ];
     append(store, &[base]).await;

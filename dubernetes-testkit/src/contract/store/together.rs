@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::{at, get, list, name, put, request, spec, try_put, with_image, with_route};
-use dubernetes_core::event::{EventKind, NewEvent};
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{EventQuery, PutApp, Store, StoreError};
 
 const CALLERS: u64 = 8;
@@ -56,7 +56,7 @@ pub(super) async fn no_event_is_lost(store: &Arc<dyn Store>) {
             app: Some(name("web")),
             pod: None,
             revision: None,
-            reason: "Started".into(),
+            reason: EventReason::Started,
             message: message.into(),
         };
         store.append(&[event("by all"), event(&format!("by {caller}"))]).await

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch::Receiver;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::{at, delete, forget, name, pin, put, request, spec, try_put, with_image, with_route};
-use dubernetes_core::event::{EventKind, NewEvent};
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{PutApp, Store};
 
-fn seen(watch: &mut Receiver<u64>) -> bool {
-    let changed = watch.has_changed().expect("the watch lives as long as the store");
-    watch.mark_unchanged();
-    changed
+/// Takes every notification that is there, and returns whether there was one.
+pub(super) fn seen(changes: &mut BoxStream<'static, ()>) -> bool {
+    let mut seen = false;
+    while let Some(Some(())) = changes.next().now_or_never() {
+        seen = true;
+    }
+    seen
 }
 
 fn event() -> NewEvent {
@@ -21,16 +25,16 @@ fn event() -> NewEvent {
         app: None,
         pod: None,
         revision: None,
-        reason: "Started".into(),
+        reason: EventReason::Started,
         message: "started".into(),
     }
 }
 
 pub(super) async fn every_change_is_seen(store: &Arc<dyn Store>) {
-    let mut watch = store.watch();
+    let mut watch = store.changes();
     assert!(!seen(&mut watch), "a new watch has seen all that was before");
-    let mut waiting = store.watch();
-    let woken = tokio::spawn(async move { waiting.changed().await.is_ok() });
+    let mut waiting = store.changes();
+    let woken = tokio::spawn(async move { waiting.next().await.is_some() });
     put(store, spec("web")).await;
     assert!(seen(&mut watch), "a created app is seen");
     assert!(woken.await.expect("the task ends"), "a change wakes who waits for one");
@@ -51,7 +55,7 @@ pub(super) async fn every_change_is_seen(store: &Arc<dyn Store>) {
 pub(super) async fn what_changes_nothing_is_not_seen(store: &Arc<dyn Store>) {
     put(store, with_route("web", "web.local", "/")).await;
     pin(store, "web", 1, "a", false).await;
-    let mut watch = store.watch();
+    let mut watch = store.changes();
     put(store, with_route("web", "web.local", "/")).await;
     assert!(!seen(&mut watch), "an unchanged app is not seen");
     let stale = PutApp { expected_generation: Some(0), ..request(spec("web")) };

@@ -1,30 +1,37 @@
-//! The trait, on the fake's world.
+//! The traits on the fake's world.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::compat::{TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt as _};
+
+use jiff::SignedDuration;
 
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::clock::Clock as _;
+use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::Cause;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
-    ConnectTarget, Connection, Container, ContainerId, ContainerRequest, ContainerRuntime,
-    ContainerState, EngineVersion, ExecOutput, ExecRequest, ExecSession, FileEntry, ImageId,
-    ImageProblem, LogLine, LogOptions, Network, OpenPorts, Probe, ProbeAnswer, ProbeTarget,
-    RuntimeError, RuntimeEvent, Stats,
+    Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
+    ExecOutput, ExecRequest, ExecSession, FileEntry, Files, ImageId, ImageProblem, LogLine,
+    LogOptions, Logs, Network, Networks, OpenPorts, RuntimeError, RuntimeEvent, RuntimeInfo,
+    RuntimeStream, Stats, StatsReader,
 };
 
 use super::world::not_found;
-use super::{FakeContainer, FakeRuntime};
+use super::{FakeContainer, FakeRuntime, Operation};
 
 #[async_trait]
 impl ContainerRuntime for FakeRuntime {
-    async fn version(&self) -> Result<EngineVersion, RuntimeError> {
-        self.enter("version", None)?;
-        Ok(EngineVersion {
+    async fn info(&self) -> Result<RuntimeInfo, RuntimeError> {
+        self.enter(Operation::Info, None).await?;
+        Ok(RuntimeInfo {
             name: "fake".to_owned(),
             version: "1.0".to_owned(),
             api_version: "1.0".to_owned(),
@@ -32,57 +39,31 @@ impl ContainerRuntime for FakeRuntime {
         })
     }
 
-    async fn ensure_network(&self, instance: &InstanceName) -> Result<Network, RuntimeError> {
-        if let Some(network) = self.find_network(instance).await? {
-            return Ok(network);
-        }
-        self.enter("network", Some(instance.as_str()))?;
-        let mut world = self.world();
-        let third = u8::try_from(world.networks.len() * 4 % 256).unwrap_or(0);
-        let failed = |error: &dyn std::fmt::Display| RuntimeError::Failed {
-            operation: "make a network".to_owned(),
-            cause: Cause::text(error.to_string()),
-        };
-        let address = std::net::Ipv4Addr::new(10, 1, third, 0);
-        let subnet = ipnet::Ipv4Net::new(address, 22).map_err(|e| failed(&e))?;
-        let network = Network { id: format!("net-{instance}"), subnet };
-        world.networks.insert(instance.clone(), network.clone());
-        Ok(network)
-    }
-
-    async fn find_network(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError> {
-        self.enter("find network", None)?;
-        Ok(self.world().networks.get(instance).cloned())
-    }
-
-    async fn remove_network(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
-        self.enter("remove network", Some(instance.as_str()))?;
-        self.world().networks.remove(instance);
-        Ok(())
-    }
-
     async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError> {
-        self.enter("list", None)?;
+        self.enter(Operation::List, None).await?;
         let owner = Some(instance.as_str());
         let world = self.world();
         let all = world.containers.values().map(|c| &c.container);
-        Ok(all
-            .filter(|c| c.labels.get(labels::INSTANCE).map(String::as_str) == owner)
-            .cloned()
-            .collect())
+        let now = self.clock.now();
+        let is_shown = |c: &&Container| {
+            let age = now.duration_since(c.created_at);
+            age >= SignedDuration::try_from(world.list_lag).unwrap_or_default()
+        };
+        let is_owned = |c: &&Container| c.labels.get(labels::INSTANCE).map(String::as_str) == owner;
+        Ok(all.filter(is_shown).filter(is_owned).cloned().collect())
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError> {
-        self.enter("inspect", None)?;
-        self.find(id)
+        self.enter(Operation::Inspect, None).await?;
+        self.container(id)
     }
 
-    async fn ensure_image(
+    async fn resolve(
         &self,
         image: &ImageRef,
         _policy: PullPolicy,
     ) -> Result<ImageId, RuntimeError> {
-        self.enter("ensure image", None)?;
+        self.enter(Operation::Resolve, None).await?;
         let world = self.world();
         let meant = world.tags.get(image).unwrap_or(image);
         if world.images.contains_key(meant) {
@@ -96,7 +77,7 @@ impl ContainerRuntime for FakeRuntime {
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
-        self.enter("create", Some(&request.name))?;
+        self.enter(Operation::Create, Some(&request.name)).await?;
         let now = self.clock.now();
         let mut world = self.world();
         if world.containers.values().any(|c| c.container.name == request.name) {
@@ -135,9 +116,9 @@ impl ContainerRuntime for FakeRuntime {
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        let name = self.find(id)?.name;
-        self.enter("start", Some(&name))?;
-        self.begin(&self.find(id)?.id)
+        let name = self.container(id)?.name;
+        self.enter(Operation::Start, Some(&name)).await?;
+        self.begin(&self.container(id)?.id)
     }
 
     async fn stop(
@@ -146,22 +127,58 @@ impl ContainerRuntime for FakeRuntime {
         _signal: Option<Signal>,
         _grace: Duration,
     ) -> Result<(), RuntimeError> {
-        let Ok(container) = self.find(id) else { return Ok(()) };
-        self.enter("stop", Some(&container.name))?;
+        let Ok(container) = self.container(id) else { return Ok(()) };
+        self.enter(Operation::Stop, Some(&container.name)).await?;
         self.end(&container.id, 143);
         Ok(())
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        let Ok(container) = self.find(id) else { return Ok(()) };
-        self.enter("remove", Some(&container.name))?;
+        let Ok(container) = self.container(id) else { return Ok(()) };
+        self.enter(Operation::Remove, Some(&container.name)).await?;
         self.take_away(&container.id);
         Ok(())
     }
 
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        let mut all = BTreeSet::from(Capability::ALL);
+        all.remove(&Capability::SeveralHosts);
+        all
+    }
+
+    async fn claim(&self, instance: &InstanceName, owner: &str) -> Result<(), RuntimeError> {
+        self.enter(Operation::Claim, None).await?;
+        let mut world = self.world();
+        let held = world.owners.entry(instance.clone()).or_insert_with(|| owner.to_owned());
+        if held == owner {
+            return Ok(());
+        }
+        Err(RuntimeError::OwnedByOtherState { instance: instance.clone(), folder: held.clone() })
+    }
+
+    fn networks(&self) -> Option<&dyn Networks> {
+        Some(self)
+    }
+
+    fn exec(&self) -> Option<&dyn Exec> {
+        Some(self)
+    }
+
+    fn files(&self) -> Option<&dyn Files> {
+        Some(self)
+    }
+
+    fn logs(&self) -> Option<&dyn Logs> {
+        Some(self)
+    }
+
+    fn stats(&self) -> Option<&dyn StatsReader> {
+        Some(self)
+    }
+
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
         let container = self.running(id, "signal it")?;
-        self.enter("signal", Some(&container.name))?;
+        self.enter(Operation::Signal, Some(&container.name)).await?;
         match signal {
             Signal::SigKill => self.end(&container.id, 137),
             Signal::SigTerm => self.end(&container.id, 143),
@@ -175,99 +192,11 @@ impl ContainerRuntime for FakeRuntime {
         Ok(())
     }
 
-    async fn put_files(&self, id: &ContainerId, _files: &[FileEntry]) -> Result<(), RuntimeError> {
-        let name = self.find(id)?.name;
-        self.enter("put files", Some(&name))
-    }
-
-    async fn exec(
-        &self,
-        id: &ContainerId,
-        _request: &ExecRequest,
-    ) -> Result<ExecSession, RuntimeError> {
-        self.enter("exec", None)?;
-        self.running(id, "run a command in it")?;
-        let output = stream::once(async { Ok(ExecOutput::Exit(0)) }).boxed();
-        Ok(ExecSession::new(Box::pin(tokio::io::sink()), output))
-    }
-
-    async fn probe(&self, target: &ProbeTarget) -> Result<ProbeAnswer, RuntimeError> {
-        self.enter("probe", None)?;
-        let now = self.clock.now();
-        let world = self.world();
-        let listens = world.containers.get(&target.id).and_then(|c| {
-            let ContainerState::Running { started_at } = c.container.state else { return None };
-            let ready = c.behaviour.ready_after.and_then(|d| started_at.saturating_add(d).ok());
-            let refuses = world.not_ready.contains(&target.id);
-            (c.request.address == target.address)
-                .then(|| !refuses && ready.is_some_and(|at| at <= now))
-        });
-        Ok(match (&target.probe, listens) {
-            (Probe::Tcp { .. }, Some(true)) => ProbeAnswer::Connected,
-            (Probe::Http { .. }, Some(true)) => {
-                ProbeAnswer::Http { status: 200, body: String::new() }
-            }
-            (Probe::Tcp { port } | Probe::Http { port, .. }, Some(false)) => {
-                ProbeAnswer::Refused { port: *port, open: OpenPorts::Unknown }
-            }
-            (_, None) => ProbeAnswer::Failed { reason: "nobody has this address".to_owned() },
-        })
-    }
-
-    /// What is sent comes back.
-    async fn connect(&self, target: &ConnectTarget) -> Result<Connection, RuntimeError> {
-        self.enter("connect", None)?;
-        let (address, port) = (target.address, target.port);
-        if !self.world().listens(&target.id, address, self.clock.now()) {
-            let reason = "connection refused".to_owned();
-            return Err(RuntimeError::NotConnected { address, port, reason });
-        }
-        let (ours, theirs) = tokio::io::duplex(1024);
-        tokio::spawn(async move {
-            let (mut said, mut echo) = tokio::io::split(theirs);
-            // Whoever has gone already needs no echo.
-            let _ = tokio::io::copy(&mut said, &mut echo).await;
-            let _ = echo.shutdown().await;
-        });
-        let (reader, writer) = tokio::io::split(ours);
-        Ok(Connection { reader: Box::pin(reader), writer: Box::pin(writer) })
-    }
-
-    async fn logs(
-        &self,
-        id: &ContainerId,
-        options: &LogOptions,
-    ) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, RuntimeError> {
-        self.enter("logs", None)?;
-        let container = self.find(id)?;
-        let mut lines = self.world().logs.get(&container.id).cloned().unwrap_or_default();
-        lines.retain(|line| options.since.is_none_or(|since| line.time >= since));
-        if let Some(tail) = options.tail.and_then(|tail| usize::try_from(tail).ok()) {
-            let start = lines.len().saturating_sub(tail);
-            lines.drain(..start);
-        }
-        Ok(stream::iter(lines.into_iter().map(Ok)).boxed())
-    }
-
-    async fn stats(&self, id: &ContainerId) -> Result<Stats, RuntimeError> {
-        self.enter("stats", None)?;
-        let container = self.running(id, "measure it")?;
-        let read_at = self.clock.now();
-        let since = match container.state {
-            ContainerState::Running { started_at } => started_at,
-            _ => read_at,
-        };
-        // A tenth of a core, as long as it runs.
-        let used = read_at.duration_since(since).as_nanos() / 10;
-        let cpu_nanos = u64::try_from(used).unwrap_or(0);
-        Ok(Stats { cpu_nanos, memory_bytes: 1 << 20, read_at })
-    }
-
     async fn events(
         &self,
         instance: &InstanceName,
-    ) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError> {
-        self.enter("events", None)?;
+    ) -> Result<RuntimeStream<RuntimeEvent>, RuntimeError> {
+        self.enter(Operation::Events, None).await?;
         let (receiver, instance) = (self.events.subscribe(), instance.clone());
         let events = stream::unfold(receiver, move |mut receiver| {
             let instance = instance.clone();
@@ -288,16 +217,150 @@ impl ContainerRuntime for FakeRuntime {
     }
 }
 
+#[async_trait]
+impl Networks for FakeRuntime {
+    async fn ensure(&self, instance: &InstanceName) -> Result<Network, RuntimeError> {
+        if let Some(network) = self.find(instance).await? {
+            return Ok(network);
+        }
+        self.enter(Operation::EnsureNetwork, Some(instance.as_str())).await?;
+        let mut world = self.world();
+        let third = u8::try_from(world.networks.len() * 4 % 256).unwrap_or(0);
+        let failed = |error: &dyn std::fmt::Display| RuntimeError::Failed {
+            operation: "make a network".to_owned(),
+            cause: Cause::text(error.to_string()),
+        };
+        let address = std::net::Ipv4Addr::new(10, 1, third, 0);
+        let subnet = ipnet::Ipv4Net::new(address, 22).map_err(|e| failed(&e))?;
+        let network = Network { id: format!("net-{instance}"), subnet };
+        world.networks.insert(instance.clone(), network.clone());
+        Ok(network)
+    }
+
+    async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError> {
+        self.enter(Operation::FindNetwork, None).await?;
+        Ok(self.world().networks.get(instance).cloned())
+    }
+
+    async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
+        self.enter(Operation::RemoveNetwork, Some(instance.as_str())).await?;
+        let mut world = self.world();
+        world.networks.remove(instance);
+        world.owners.remove(instance);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Files for FakeRuntime {
+    async fn put(&self, id: &ContainerId, _files: &[FileEntry]) -> Result<(), RuntimeError> {
+        let name = self.container(id)?.name;
+        self.enter(Operation::PutFiles, Some(&name)).await
+    }
+}
+
+#[async_trait]
+impl Exec for FakeRuntime {
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        _request: &ExecRequest,
+    ) -> Result<ExecSession, RuntimeError> {
+        self.enter(Operation::Exec, None).await?;
+        self.running(id, "run a command in it")?;
+        let output = stream::once(async { Ok(ExecOutput::Exit(0)) }).boxed();
+        Ok(ExecSession::new(Box::pin(futures_util::io::sink()), output))
+    }
+}
+
+#[async_trait]
+impl Logs for FakeRuntime {
+    async fn read(
+        &self,
+        id: &ContainerId,
+        options: &LogOptions,
+    ) -> Result<RuntimeStream<LogLine>, RuntimeError> {
+        self.enter(Operation::Logs, None).await?;
+        let container = self.container(id)?;
+        let mut lines = self.world().logs.get(&container.id).cloned().unwrap_or_default();
+        lines.retain(|line| options.since.is_none_or(|since| line.time >= since));
+        if let Some(tail) = options.tail.and_then(|tail| usize::try_from(tail).ok()) {
+            let start = lines.len().saturating_sub(tail);
+            lines.drain(..start);
+        }
+        Ok(stream::iter(lines.into_iter().map(Ok)).boxed())
+    }
+}
+
+#[async_trait]
+impl StatsReader for FakeRuntime {
+    async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError> {
+        self.enter(Operation::Stats, None).await?;
+        let container = self.running(id, "measure it")?;
+        let read_at = self.clock.now();
+        let since = match container.state {
+            ContainerState::Running { started_at } => started_at,
+            _ => read_at,
+        };
+        // A tenth of a core, as long as it runs.
+        let used = read_at.duration_since(since).as_nanos() / 10;
+        let cpu_nanos = u64::try_from(used).unwrap_or(0);
+        Ok(Stats { cpu_nanos, memory_bytes: 1 << 20, read_at })
+    }
+}
+
+#[async_trait]
+impl Dialer for FakeRuntime {
+    async fn probe(&self, endpoint: SocketAddr, probe: &Probe, _timeout: Duration) -> ProbeAnswer {
+        let failed = |reason: String| ProbeAnswer::Failed { reason };
+        if let Err(error) = self.enter(Operation::Probe, None).await {
+            return failed(error.to_string());
+        }
+        let accepts = self.world().accepts(endpoint.ip(), self.clock.now());
+        match (probe, accepts) {
+            (Probe::Tcp, Some(true)) => ProbeAnswer::Connected,
+            (Probe::Http { .. }, Some(true)) => {
+                ProbeAnswer::Http { status: 200, body: String::new() }
+            }
+            (_, Some(false)) => {
+                ProbeAnswer::Refused { port: endpoint.port(), open: OpenPorts::Unknown }
+            }
+            (_, None) => failed("no host has this address".to_owned()),
+        }
+    }
+
+    /// Opens a connection that echoes what is sent.
+    async fn connect(&self, endpoint: SocketAddr) -> Result<Connection, DialError> {
+        let error = |reason: String| DialError { endpoint, reason };
+        self.enter(Operation::Connect, None).await.map_err(|e| error(e.to_string()))?;
+        if self.world().accepts(endpoint.ip(), self.clock.now()) != Some(true) {
+            return Err(error("connection refused".to_owned()));
+        }
+        let (ours, theirs) = tokio::io::duplex(1024);
+        tokio::spawn(async move {
+            let (mut received, mut echo) = tokio::io::split(theirs);
+            // A caller that has gone needs no echo.
+            let _ = tokio::io::copy(&mut received, &mut echo).await;
+            let _ = echo.shutdown().await;
+        });
+        let (reader, writer) = tokio::io::split(ours);
+        Ok(Connection {
+            reader: Box::pin(reader.compat()),
+            writer: Box::pin(writer.compat_write()),
+        })
+    }
+}
+
 impl FakeRuntime {
     /// By id or by name.
-    fn find(&self, id: &ContainerId) -> Result<Container, RuntimeError> {
+    fn container(&self, id: &ContainerId) -> Result<Container, RuntimeError> {
         let world = self.world();
         let mut all = world.containers.values().map(|c| &c.container);
         all.find(|c| c.id == *id || c.name == id.0).cloned().ok_or_else(|| not_found(id))
     }
 
     fn running(&self, id: &ContainerId, operation: &str) -> Result<Container, RuntimeError> {
-        let container = self.find(id)?;
+        let container = self.container(id)?;
         if matches!(container.state, ContainerState::Running { .. }) {
             return Ok(container);
         }

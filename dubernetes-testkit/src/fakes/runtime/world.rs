@@ -1,6 +1,6 @@
 //! What happens in the fake's world: processes start, end, and are taken away.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use dubernetes_core::clock::Clock as _;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{ContainerId, ContainerState, RuntimeError, RuntimeEvent};
 
-use super::{FakeRuntime, World};
+use super::{FakeRuntime, Operation, World};
 use dubernetes_core::error::Cause;
 
 impl FakeRuntime {
@@ -91,42 +91,42 @@ impl FakeRuntime {
         }
     }
 
-    /// Fails if the engine is away, or if the operation was told to fail; else notes it, if it changes something.
-    pub(super) fn enter(
+    /// Fails if the engine is unreachable, or by an injected fault; otherwise notes the call if it
+    /// changes something.
+    pub(super) async fn enter(
         &self,
-        operation: &'static str,
+        operation: Operation,
         object: Option<&str>,
     ) -> Result<(), RuntimeError> {
-        let mut world = self.world();
-        if world.away {
+        if self.world().away {
             return Err(RuntimeError::Unreachable {
                 endpoint: "fake".to_owned(),
                 cause: Cause::text("it is away"),
             });
         }
-        assert!(!world.panicking.remove(operation), "it was told to panic");
-        if let Some(left) = world.failing.get_mut(operation).filter(|left| **left > 0) {
-            *left -= 1;
+        if self.faults.strike(&operation).await {
             return Err(RuntimeError::Failed {
-                operation: operation.to_owned(),
-                cause: Cause::text("it was told to fail"),
+                operation: operation.verb().to_owned(),
+                cause: Cause::text("injected fault"),
             });
         }
         if let Some(object) = object {
-            world.journal.push(format!("{operation} {object}"));
+            self.world().journal.push(format!("{} {object}", operation.verb()));
         }
         Ok(())
     }
 }
 
 impl World {
-    /// Whether a container takes connections at this address.
-    pub(super) fn listens(&self, id: &ContainerId, address: Ipv4Addr, now: Timestamp) -> bool {
-        self.containers.get(id).is_some_and(|c| {
-            let ContainerState::Running { started_at } = c.container.state else { return false };
+    /// Returns whether the container at an address accepts connections; `None` if no running
+    /// container has the address.
+    pub(super) fn accepts(&self, address: IpAddr, now: Timestamp) -> Option<bool> {
+        self.containers.values().find_map(|c| {
+            let ContainerState::Running { started_at } = c.container.state else { return None };
             let ready = c.behaviour.ready_after.and_then(|d| started_at.saturating_add(d).ok());
-            let refuses = self.not_ready.contains(id);
-            !refuses && c.request.address == address && ready.is_some_and(|at| at <= now)
+            let refuses = self.not_ready.contains(&c.container.id);
+            (IpAddr::from(c.request.address) == address)
+                .then(|| !refuses && ready.is_some_and(|at| at <= now))
         })
     }
 

@@ -1,0 +1,39 @@
+//! The adapters that a controller works with.
+
+use std::sync::Arc;
+
+use dubernetes_core::clock::Clock;
+use dubernetes_core::dial::Dialer;
+use dubernetes_core::ingress::Ingress;
+use dubernetes_core::runtime::ContainerRuntime;
+use dubernetes_core::store::Store;
+
+use crate::guard::{GuardedDialer, GuardedIngress, GuardedRuntime, GuardedStore};
+
+/// The world outside the controller. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Adapters {
+    /// Runs the containers.
+    pub(crate) runtime: Arc<dyn ContainerRuntime>,
+    /// Holds the desired state.
+    pub(crate) store: Arc<dyn Store>,
+    /// The reverse proxy.
+    pub(crate) ingress: Arc<dyn Ingress>,
+    /// Probes replicas.
+    pub(crate) dialer: Arc<dyn Dialer>,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Adapters {
+    /// Wraps every adapter so that each call has a deadline and a panic becomes an error.
+    pub(crate) fn guarded(self) -> Self {
+        Self {
+            runtime: Arc::new(GuardedRuntime(self.runtime)),
+            store: Arc::new(GuardedStore(self.store)),
+            ingress: Arc::new(GuardedIngress(self.ingress)),
+            dialer: Arc::new(GuardedDialer(self.dialer)),
+            clock: self.clock,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Guards around the adapters: every call has a deadline, and a panic becomes an error.
+//!
+//! An adapter that hangs or panics costs the action that called it, never the loop. Adapters
+//! should have shorter deadlines of their own, since their errors say more.
+
+mod dialer;
+mod ingress;
+mod runtime;
+mod store;
+
+pub(crate) use dialer::GuardedDialer;
+pub(crate) use ingress::GuardedIngress;
+pub(crate) use runtime::GuardedRuntime;
+pub(crate) use store::GuardedStore;
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use dubernetes_core::error::{Cause, one_line};
+use dubernetes_core::ingress::IngressError;
+use dubernetes_core::runtime::RuntimeError;
+use dubernetes_core::store::StoreError;
+use futures_util::FutureExt as _;
+
+/// Deadline of calls that only read. The Docker adapter gives up after 10 s.
+const READ: Duration = Duration::from_secs(30);
+/// Deadline of calls that change a container. Shorter than the life of a tombstone (2 min), so
+/// that a late create is still recognized as one of a deleted app.
+const WRITE: Duration = Duration::from_secs(100);
+/// Added to the grace period of a stop.
+const STOP_MARGIN: Duration = Duration::from_secs(60);
+/// Deadline of a pull. Adapters end a pull without progress after 60 s.
+const PULL: Duration = Duration::from_secs(60 * 60);
+/// Deadline of an ingress that starts, or takes over a table.
+const INGRESS: Duration = Duration::from_secs(3 * 60);
+
+/// An error that a guard can return in place of the adapter.
+pub(crate) trait GuardError {
+    /// The call did not return within its deadline.
+    fn timed_out(operation: &str, limit: Duration) -> Self;
+
+    /// The call panicked with this text.
+    fn panicked(operation: &str, text: String) -> Self;
+}
+
+impl GuardError for RuntimeError {
+    fn timed_out(operation: &str, _: Duration) -> Self {
+        Self::Timeout { operation: operation.to_owned() }
+    }
+
+    fn panicked(operation: &str, text: String) -> Self {
+        Self::Failed { operation: operation.to_owned(), cause: Cause::text(text) }
+    }
+}
+
+impl GuardError for StoreError {
+    fn timed_out(operation: &str, limit: Duration) -> Self {
+        Self::Failed(Cause::text(format!("no answer within {limit:?}: {operation}")))
+    }
+
+    fn panicked(operation: &str, text: String) -> Self {
+        Self::Failed(Cause::text(format!("{operation}: {text}")))
+    }
+}
+
+impl GuardError for IngressError {
+    fn timed_out(operation: &str, limit: Duration) -> Self {
+        Self::Failed(Cause::text(format!("no answer within {limit:?}: {operation}")))
+    }
+
+    fn panicked(operation: &str, text: String) -> Self {
+        Self::Failed(Cause::text(format!("{operation}: {text}")))
+    }
+}
+
+/// Runs a call of an adapter to its end, or until `limit` has passed or it has panicked.
+async fn guard<T, E: GuardError>(
+    operation: &str,
+    limit: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(limit, catch_panic(call)).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(text)) => Err(E::panicked(operation, text)),
+        Err(_) => Err(E::timed_out(operation, limit)),
+    }
+}
+
+/// Turns a panic of `call` into an error text.
+pub(crate) async fn catch_panic<T>(call: impl Future<Output = T>) -> Result<T, String> {
+    // What the call left half changed belongs to the adapter: the next pass observes again.
+    AssertUnwindSafe(call).catch_unwind().await.map_err(|panic| panic_text(panic.as_ref()))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("bug: {}", one_line(text.unwrap_or("panicked without a message")))
+}

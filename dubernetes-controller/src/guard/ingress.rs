@@ -1,0 +1,36 @@
+//! The guard of an [`Ingress`].
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dubernetes_core::ingress::{ApplyOutcome, Ingress, IngressError, ObservedIngress, RouteTable};
+
+use super::{INGRESS, READ, guard};
+
+/// An ingress whose calls have a deadline and do not panic.
+#[derive(Debug)]
+pub(crate) struct GuardedIngress(pub(crate) Arc<dyn Ingress>);
+
+#[async_trait]
+impl Ingress for GuardedIngress {
+    async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
+        guard("apply the routes", INGRESS, self.0.apply(table)).await
+    }
+
+    async fn observe(&self) -> Result<ObservedIngress, IngressError> {
+        guard("observe the ingress", READ, self.0.observe()).await
+    }
+
+    async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {
+        guard("check whether a replica is drained", READ, self.0.drained(address)).await
+    }
+
+    async fn repair(&self) -> Result<bool, IngressError> {
+        guard("repair the ingress", INGRESS, self.0.repair()).await
+    }
+
+    async fn remove(&self) -> Result<(), IngressError> {
+        guard("remove the ingress", INGRESS, self.0.remove()).await
+    }
+}

@@ -1,0 +1,169 @@
+//! The guard of a [`ContainerRuntime`] and of its parts.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dubernetes_core::app::{Duration as Span, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::runtime::{
+    Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
+    ExecSession, FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks,
+    OpenPorts, RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader, require,
+};
+
+use super::{PULL, READ, STOP_MARGIN, WRITE, catch_panic, guard};
+
+/// Deadline of the search for open ports, which only improves a message.
+const OPEN_PORTS: Duration = Duration::from_secs(5);
+
+/// A runtime whose calls have a deadline and do not panic. Streams are not guarded.
+#[derive(Debug)]
+pub(crate) struct GuardedRuntime(pub(crate) Arc<dyn ContainerRuntime>);
+
+#[async_trait]
+impl ContainerRuntime for GuardedRuntime {
+    async fn info(&self) -> Result<RuntimeInfo, RuntimeError> {
+        guard("read its version", READ, self.0.info()).await
+    }
+
+    async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError> {
+        guard("list containers", READ, self.0.list(instance)).await
+    }
+
+    async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError> {
+        guard("inspect a container", READ, self.0.inspect(id)).await
+    }
+
+    async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
+        guard("resolve an image", PULL, self.0.resolve(image, policy)).await
+    }
+
+    async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
+        guard("create a container", WRITE, self.0.create(request)).await
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        guard("start a container", WRITE, self.0.start(id)).await
+    }
+
+    async fn stop(
+        &self,
+        id: &ContainerId,
+        signal: Option<Signal>,
+        grace: Span,
+    ) -> Result<(), RuntimeError> {
+        let limit = grace.to_std() + STOP_MARGIN;
+        guard("stop a container", limit, self.0.stop(id, signal, grace)).await
+    }
+
+    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        guard("remove a container", WRITE, self.0.remove(id)).await
+    }
+
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        self.0.capabilities()
+    }
+
+    async fn claim(&self, instance: &InstanceName, owner: &str) -> Result<(), RuntimeError> {
+        guard("claim the instance", READ, self.0.claim(instance, owner)).await
+    }
+
+    async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
+        guard("send a signal", WRITE, self.0.signal(id, signal)).await
+    }
+
+    async fn open_ports(&self, id: &ContainerId, endpoint: SocketAddr) -> OpenPorts {
+        let call = catch_panic(self.0.open_ports(id, endpoint));
+        match tokio::time::timeout(OPEN_PORTS, call).await {
+            Ok(Ok(ports)) => ports,
+            Ok(Err(_)) | Err(_) => OpenPorts::Unknown,
+        }
+    }
+
+    async fn events(
+        &self,
+        instance: &InstanceName,
+    ) -> Result<RuntimeStream<RuntimeEvent>, RuntimeError> {
+        guard("subscribe to events", READ, self.0.events(instance)).await
+    }
+
+    fn networks(&self) -> Option<&dyn Networks> {
+        self.0.networks().map(|_| self as &dyn Networks)
+    }
+
+    fn exec(&self) -> Option<&dyn Exec> {
+        self.0.exec().map(|_| self as &dyn Exec)
+    }
+
+    fn files(&self) -> Option<&dyn Files> {
+        self.0.files().map(|_| self as &dyn Files)
+    }
+
+    fn logs(&self) -> Option<&dyn Logs> {
+        self.0.logs().map(|_| self as &dyn Logs)
+    }
+
+    fn stats(&self) -> Option<&dyn StatsReader> {
+        self.0.stats().map(|_| self as &dyn StatsReader)
+    }
+}
+
+#[async_trait]
+impl Networks for GuardedRuntime {
+    async fn ensure(&self, instance: &InstanceName) -> Result<Network, RuntimeError> {
+        let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
+        guard("create a network", WRITE, networks.ensure(instance)).await
+    }
+
+    async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError> {
+        let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
+        guard("inspect a network", READ, networks.find(instance)).await
+    }
+
+    async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
+        let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
+        guard("remove a network", WRITE, networks.remove(instance)).await
+    }
+}
+
+#[async_trait]
+impl Exec for GuardedRuntime {
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        request: &ExecRequest,
+    ) -> Result<ExecSession, RuntimeError> {
+        let exec = require(self.0.exec(), Capability::Exec)?;
+        guard("run a command in a container", WRITE, exec.exec(id, request)).await
+    }
+}
+
+#[async_trait]
+impl Files for GuardedRuntime {
+    async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError> {
+        let part = require(self.0.files(), Capability::Files)?;
+        guard("put files into a container", WRITE, part.put(id, files)).await
+    }
+}
+
+#[async_trait]
+impl Logs for GuardedRuntime {
+    async fn read(
+        &self,
+        id: &ContainerId,
+        options: &LogOptions,
+    ) -> Result<RuntimeStream<LogLine>, RuntimeError> {
+        let logs = require(self.0.logs(), Capability::Logs)?;
+        guard("read the logs of a container", READ, logs.read(id, options)).await
+    }
+}
+
+#[async_trait]
+impl StatsReader for GuardedRuntime {
+    async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError> {
+        let stats = require(self.0.stats(), Capability::Stats)?;
+        guard("measure a container", READ, stats.read(id)).await
+    }
+}

@@ -1,0 +1,84 @@
+//! The guard of a [`Store`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dubernetes_core::app::AppName;
+use dubernetes_core::event::{Event, NewEvent};
+use dubernetes_core::runtime::ImageId;
+use dubernetes_core::store::{
+    EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store, StoreError, StoredApp,
+    StoredState,
+};
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+
+use super::{READ, guard};
+
+/// A store whose calls have a deadline and do not panic.
+#[derive(Debug)]
+pub(crate) struct GuardedStore(pub(crate) Arc<dyn Store>);
+
+#[async_trait]
+impl Store for GuardedStore {
+    async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
+        guard("store an app", READ, self.0.put(put)).await
+    }
+
+    async fn update_rollout(&self, command: RolloutCommand) -> Result<Put, StoreError> {
+        guard("update a rollout", READ, self.0.update_rollout(command)).await
+    }
+
+    async fn record_rollout(
+        &self,
+        name: &AppName,
+        revision: u64,
+        update: &RolloutUpdate,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let call = self.0.record_rollout(name, revision, update, now);
+        guard("record a rollout", READ, call).await
+    }
+
+    async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError> {
+        guard("read an app", READ, self.0.get(name)).await
+    }
+
+    async fn list(&self) -> Result<StoredState, StoreError> {
+        guard("read all apps", READ, self.0.list()).await
+    }
+
+    async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError> {
+        guard("delete an app", READ, self.0.delete(name, now)).await
+    }
+
+    async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
+        guard("purge an app", READ, self.0.purge(name)).await
+    }
+
+    async fn pin_image(
+        &self,
+        name: &AppName,
+        revision: u64,
+        image: &ImageId,
+        replace: bool,
+    ) -> Result<(), StoreError> {
+        guard("record an image", READ, self.0.pin_image(name, revision, image, replace)).await
+    }
+
+    async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError> {
+        guard("read revisions", READ, self.0.revisions(name)).await
+    }
+
+    async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError> {
+        guard("record events", READ, self.0.append(events)).await
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError> {
+        guard("read events", READ, self.0.events(query)).await
+    }
+
+    fn changes(&self) -> BoxStream<'static, ()> {
+        self.0.changes()
+    }
+}

@@ -1,0 +1,99 @@
+//! What a pass records: events of results, once each, in the store and in the log.
+
+use dubernetes_core::error;
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
+use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable};
+
+use crate::events;
+use crate::snapshot::Mode;
+use crate::tasks::TaskResult;
+
+use super::Pass;
+
+impl Pass {
+    /// Records the event of a result, as soon as it comes.
+    pub(super) fn record_result(&mut self, result: &TaskResult) {
+        let now = self.clock.now();
+        match result {
+            TaskResult::Acted(planned, result) => {
+                let event = match result {
+                    Ok(_) => events::action_succeeded(planned, now),
+                    Err(error) => Some(events::action_failed(planned, &error.message, now)),
+                };
+                self.record(event.into_iter().collect());
+            }
+            TaskResult::Routed(table, Ok(outcome)) => self.record_routes(table, outcome),
+            TaskResult::Routed(_, Err(error)) => {
+                let reason = EventReason::IngressFailed;
+                let message = error::chain(error);
+                self.record(vec![events::of_instance(now, EventKind::Warning, reason, message)]);
+            }
+            TaskResult::Observed(_)
+            | TaskResult::Repaired(_)
+            | TaskResult::Probed(..)
+            | TaskResult::Drained(..)
+            | TaskResult::Event(_)
+            | TaskResult::EventsLost
+            | TaskResult::Approved(..)
+            | TaskResult::TornDown(_) => {}
+        }
+    }
+
+    fn record_routes(&mut self, table: &RouteTable, outcome: &ApplyOutcome) {
+        let now = self.clock.now();
+        let before = self.table_before_apply.take();
+        let mut news = events::routes_changed(before.as_ref(), table, self.options.http_port, now);
+        news.retain(|e| e.app.as_ref().is_none_or(|app| !outcome.quarantined.contains_key(app)));
+        let warnings = outcome.warnings.iter();
+        news.extend(warnings.map(|warning| {
+            let reason = EventReason::IngressWarning;
+            events::of_instance(now, EventKind::Warning, reason, warning.clone())
+        }));
+        news.extend(outcome.quarantined.iter().map(|(app, text)| {
+            let message = quarantine_message(text);
+            events::of_app(now, EventKind::Warning, app, EventReason::Quarantined, message)
+        }));
+        self.record(news);
+    }
+
+    /// Records that the ingress was repaired, or could not be.
+    pub(super) fn record_repair(&mut self, result: Result<bool, IngressError>) {
+        let (reason, message) = match result {
+            Ok(false) => return,
+            Ok(true) => (
+                EventReason::IngressRepaired,
+                "the configuration of the ingress was changed outside Dubernetes; it is restored"
+                    .to_owned(),
+            ),
+            Err(error @ IngressError::Runtime(_)) => {
+                tracing::debug!(error = %error::chain(&error), "the ingress was not checked");
+                return;
+            }
+            Err(error) => (EventReason::IngressFailed, error::chain(&error)),
+        };
+        let now = self.clock.now();
+        self.record(vec![events::of_instance(now, EventKind::Warning, reason, message)]);
+    }
+
+    /// Queues events for the store, and writes each to the log.
+    pub(super) fn record(&mut self, events: Vec<NewEvent>) {
+        if events.is_empty() || self.options.mode == Mode::Observe {
+            return;
+        }
+        for event in &events {
+            let app = event.app.as_ref().map(|app| app.as_str());
+            let pod = event.pod.as_deref();
+            let reason = event.reason.as_str();
+            match event.kind {
+                EventKind::Normal => tracing::info!(app, pod, reason, "{}", event.message),
+                EventKind::Warning => tracing::warn!(app, pod, reason, "{}", event.message),
+            }
+        }
+        self.events.write(events);
+    }
+}
+
+/// Describes why an app keeps its last good routes.
+pub(super) fn quarantine_message(text: &str) -> String {
+    format!("its routes are quarantined: {text}")
+}

@@ -1,0 +1,119 @@
+//! The reasons of events.
+
+use std::fmt;
+
+/// The reason of an event, as one word in upper camel case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum EventReason {
+    /// A revision has all its replicas.
+    Complete,
+    /// A container was created.
+    Created,
+    /// A container could not be created.
+    CreateFailed,
+    /// Nothing of a deleted app is left.
+    Deleted,
+    /// The engine is reachable again.
+    EngineReachable,
+    /// The engine is unreachable.
+    EngineUnreachable,
+    /// A replica's process exited.
+    Exited,
+    /// A container was removed outside Dubernetes.
+    Gone,
+    /// The ingress could not serve the routes.
+    IngressFailed,
+    /// The configuration of the ingress was changed outside Dubernetes, and restored.
+    IngressRepaired,
+    /// Advice from the ingress, such as an old proxy version.
+    IngressWarning,
+    /// The network could not be created.
+    NetworkFailed,
+    /// A ready replica is no longer ready.
+    NotReady,
+    /// A replica exceeded its memory limit.
+    OomKilled,
+    /// A container was paused outside Dubernetes.
+    Paused,
+    /// A pre-deploy hook succeeded.
+    PreDeployed,
+    /// An image could not be pulled.
+    PullFailed,
+    /// The memory of a deleted app could not be dropped.
+    PurgeFailed,
+    /// The ingress refused the routes of an app.
+    Quarantined,
+    /// A replica is ready.
+    Ready,
+    /// The result of a rollout could not be recorded.
+    RecordFailed,
+    /// An apply was refused.
+    Refused,
+    /// A container could not be removed.
+    RemoveFailed,
+    /// An image is available on the engine.
+    Resolved,
+    /// A revision failed.
+    RevisionFailed,
+    /// A revision failed, and an earlier one was restored.
+    RolledBack,
+    /// The ingress serves other endpoints.
+    Routed,
+    /// A replica's process runs.
+    Started,
+    /// A container could not be started.
+    StartFailed,
+    /// A container was stopped.
+    Stopped,
+    /// A container could not be stopped.
+    StopFailed,
+    /// A replica failed so many probes that it is replaced.
+    Unhealthy,
+}
+
+impl EventReason {
+    /// Returns the word, such as `PullFailed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "Complete",
+            Self::Created => "Created",
+            Self::CreateFailed => "CreateFailed",
+            Self::Deleted => "Deleted",
+            Self::EngineReachable => "EngineReachable",
+            Self::EngineUnreachable => "EngineUnreachable",
+            Self::Exited => "Exited",
+            Self::Gone => "Gone",
+            Self::IngressFailed => "IngressFailed",
+            Self::IngressRepaired => "IngressRepaired",
+            Self::IngressWarning => "IngressWarning",
+            Self::NetworkFailed => "NetworkFailed",
+            Self::NotReady => "NotReady",
+            Self::OomKilled => "OOMKilled",
+            Self::Paused => "Paused",
+            Self::PreDeployed => "PreDeployed",
+            Self::PullFailed => "PullFailed",
+            Self::PurgeFailed => "PurgeFailed",
+            Self::Quarantined => "Quarantined",
+            Self::Ready => "Ready",
+            Self::RecordFailed => "RecordFailed",
+            Self::Refused => "Refused",
+            Self::RemoveFailed => "RemoveFailed",
+            Self::Resolved => "Resolved",
+            Self::RevisionFailed => "RevisionFailed",
+            Self::RolledBack => "RolledBack",
+            Self::Routed => "Routed",
+            Self::Started => "Started",
+            Self::StartFailed => "StartFailed",
+            Self::Stopped => "Stopped",
+            Self::StopFailed => "StopFailed",
+            Self::Unhealthy => "Unhealthy",
+        }
+    }
+}
+
+impl fmt::Display for EventReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
