@@ -205,7 +205,7 @@ mod tests {
         desired.tombstones.insert(name, Tombstone { deleted_at, stop });
         let mut decision =
             Decision { at, desired, observed: ObservedState::default(), plan: String::new() };
-        decision.plan = decision.again().to_string();
+        decision.plan = decision.replay().to_string();
         decision
     }
 

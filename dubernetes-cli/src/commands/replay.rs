@@ -43,7 +43,7 @@ pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Outcome {
     }
     let mut others = 0;
     for decision in &found {
-        let again = decision.again().to_string();
+        let again = decision.replay().to_string();
         others += usize::from(again != decision.plan);
         output::print(&text(decision, &again, now))?;
     }
