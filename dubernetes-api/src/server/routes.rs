@@ -27,7 +27,7 @@ pub(super) async fn list(
 }
 
 fn routes(snapshot: &Snapshot) -> Vec<Route> {
-    let desired = &snapshot.plan.routes.routes;
+    let desired = &snapshot.plan.routes.table.routes;
     let served: &[ingress::Route] =
         snapshot.observed.ingress.table().map_or(&[], |table| &table.routes);
     let keys: BTreeSet<_> = desired.iter().chain(served).map(key).collect();

@@ -195,7 +195,7 @@ fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
     if snapshot.passes == 0 {
         return Some(NO_PASS_YET.to_owned());
     }
-    if snapshot.plan.routes.is_empty() {
+    if snapshot.plan.routes.table.is_empty() {
         return None;
     }
     match &snapshot.observed.ingress {
