@@ -55,7 +55,8 @@ pub(super) struct EventQuery {
 ///
 /// With `Accept: text/event-stream` or `application/x-ndjson` the response continues with new
 /// events; `Last-Event-ID` then replaces `after`.
-#[utoipa::path(get, path = path::EVENTS, tag = "events",
+#[utoipa::path(get, path = path::EVENTS, operation_id = "list_events",
+    tag = "events",
     params(
         EventQuery,
         ("Last-Event-ID" = Option<u64>, Header, description = "Id of the last known event"),

@@ -47,7 +47,8 @@ type Receiver = SplitStream<WebSocket>;
 /// or `{"problem":…}`. Binary frames with a leading channel byte follow: 0 standard input, 1
 /// standard output, 2 standard error, 3 the exit code as text, 4 end of input, 5 a new terminal
 /// size as `columns rows`.
-#[utoipa::path(get, path = path::POD_EXEC, tag = "pods",
+#[utoipa::path(get, path = path::POD_EXEC, operation_id = "exec",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 101, description = "The WebSocket"),

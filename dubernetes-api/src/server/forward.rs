@@ -41,7 +41,8 @@ pub(super) struct ForwardQuery {
 /// A WebSocket with the subprotocol `v1.forward.dubernetes`. It opens once the pod has accepted the
 /// connection. Each binary message is data of one direction; an empty message ends that direction.
 /// The image needs no support for it.
-#[utoipa::path(get, path = path::POD_FORWARD, tag = "pods",
+#[utoipa::path(get, path = path::POD_FORWARD, operation_id = "forward",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`"), ForwardQuery),
     responses(
         (status = 101, description = "The WebSocket"),

@@ -18,7 +18,8 @@ use crate::server::{ApiState, view};
 use crate::wire::{List, Pod, Problem, ProblemKind};
 
 /// List the pods of all or some apps, those of deleted apps included.
-#[utoipa::path(get, path = path::PODS, tag = "pods", params(PodQuery), responses(
+#[utoipa::path(get, path = path::PODS, operation_id = "list_pods",
+    tag = "pods", params(PodQuery), responses(
     (status = 200, body = List<Pod>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -36,7 +37,8 @@ pub(super) async fn list(
 }
 
 /// Get one pod.
-#[utoipa::path(get, path = path::POD, tag = "pods",
+#[utoipa::path(get, path = path::POD, operation_id = "get_pod",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 200, body = Pod),
@@ -61,7 +63,8 @@ fn pod_view(state: &ApiState, snapshot: &Snapshot, specs: &Specs, pod: &PodStatu
 }
 
 /// Delete a pod; a new one replaces it, by the rules of a rollout.
-#[utoipa::path(delete, path = path::POD, tag = "pods",
+#[utoipa::path(delete, path = path::POD, operation_id = "delete_pod",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 202, description = "Replacement requested"),

@@ -10,7 +10,8 @@ use crate::server::{ApiState, view};
 use crate::wire::{List, Problem, Revision};
 
 /// List the kept revisions of an app, oldest first.
-#[utoipa::path(get, path = path::APP_REVISIONS, tag = "apps",
+#[utoipa::path(get, path = path::APP_REVISIONS, operation_id = "list_revisions",
+    tag = "apps",
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = List<Revision>),

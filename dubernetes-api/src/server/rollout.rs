@@ -14,7 +14,8 @@ use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutRequest}
 /// Undo or restart an app, or pause or resume its rollout.
 ///
 /// Undo and restart create a new revision, which is rolled out like any other.
-#[utoipa::path(post, path = path::APP_ROLLOUT, tag = "apps",
+#[utoipa::path(post, path = path::APP_ROLLOUT, operation_id = "update_rollout",
+    tag = "apps",
     params(("name" = String, Path, description = "Name of the app")),
     request_body = RolloutRequest,
     responses(
@@ -40,12 +41,9 @@ pub(super) async fn update(
     };
     if to.is_some() && requested != RolloutAction::Undo {
         return Err(ApiError::invalid(vec![FieldProblem {
-            path: "to".to_owned(),
             pointer: Some("/to".to_owned()),
-            line: None,
-            column: None,
-            message: "`to` is only allowed with the action `undo`".to_owned(),
             hint: Some("remove it".to_owned()),
+            ..FieldProblem::new("to", "`to` is only allowed with the action `undo`")
         }]));
     }
     // The handle numbers revisions above the observed ones, so wait for the first pass.

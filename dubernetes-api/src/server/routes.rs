@@ -15,7 +15,8 @@ use crate::server::extract::{NoParams, Params};
 use crate::wire::{EndpointState, List, Problem, Route, RouteEndpoint};
 
 /// List routes, ordered by host and path.
-#[utoipa::path(get, path = path::ROUTES, tag = "system", responses(
+#[utoipa::path(get, path = path::ROUTES, operation_id = "list_routes",
+    tag = "system", responses(
     (status = 200, body = List<Route>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]

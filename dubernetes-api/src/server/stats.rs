@@ -25,7 +25,8 @@ const MAX_IN_FLIGHT: usize = 8;
 /// List the resource usage of the pods of all or some apps, ordered by name.
 ///
 /// Takes half a second: CPU usage is the difference between two readings.
-#[utoipa::path(get, path = path::STATS, tag = "pods", params(PodQuery), responses(
+#[utoipa::path(get, path = path::STATS, operation_id = "list_stats",
+    tag = "pods", params(PodQuery), responses(
     (status = 200, body = List<PodStats>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -24,7 +24,8 @@ use crate::wire::{App, Problem, WatchEvent, WatchKind};
 ///
 /// A slow reader may miss intermediate states, never the last one. A deleted app is first
 /// `MODIFIED` to the phase `Deleting`, and `DELETED` once all its replicas are gone.
-#[utoipa::path(get, path = path::WATCH, tag = "apps", params(AppQuery), responses(
+#[utoipa::path(get, path = path::WATCH, operation_id = "watch_apps",
+    tag = "apps", params(AppQuery), responses(
     (status = 200, body = WatchEvent<App>, content_type = "application/x-ndjson"),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
