@@ -106,7 +106,7 @@ fn last_failure(snapshot: &Snapshot) -> Option<String> {
 
 fn blocked_text(blocked: &Blocked) -> String {
     let app = blocked.app.as_ref().map(|app| app.as_str());
-    match blocked.pod.as_deref().or(app) {
+    match app {
         Some(object) => format!("{object}: {}", blocked.block),
         None => blocked.block.to_string(),
     }

@@ -119,7 +119,7 @@ fn is_gone(name: &AppName, snapshot: &Snapshot) -> bool {
     let creating = snapshot
         .observed
         .in_flight
-        .iter()
+        .keys()
         .any(|call| matches!(call, OperationKey::Create { app, .. } if app == name));
     snapshot.desired.tombstones.contains_key(name)
         && !creating
