@@ -10,6 +10,7 @@ use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
@@ -25,7 +26,7 @@ const SCALE_RETRIES: u32 = 8;
 #[utoipa::path(get, path = path::APPS, operation_id = "list_apps",
     tag = "apps", params(SelectorQuery), responses(
     (status = 200, body = List<App>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
@@ -48,7 +49,7 @@ pub(super) async fn list(
     responses(
         (status = 200, body = App),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn get(
@@ -88,7 +89,7 @@ pub(super) struct PutQuery {
         (status = 409, body = Problem, content_type = "application/problem+json",
             description = "Stale generation, taken route, or spec that has already failed"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn put(
@@ -129,7 +130,7 @@ pub(super) async fn put(
     responses(
         (status = 202, description = "Deletion requested"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn delete(
@@ -150,7 +151,7 @@ pub(super) async fn delete(
         (status = 200, body = Applied),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn scale(

@@ -21,6 +21,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio_util::compat::FuturesAsyncWriteCompatExt as _;
 
 use crate::channel::{CHUNK, Frame};
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{Name, NoParams, Params};
@@ -55,7 +56,7 @@ type Receiver = SplitStream<WebSocket>;
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json",
             description = "The pod is not running"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn exec(

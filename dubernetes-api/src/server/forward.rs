@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _};
 
 use crate::channel::CHUNK;
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::exec::{HANDSHAKE_LIMIT, require_subprotocol, upgrade_error};
@@ -51,7 +52,7 @@ pub(super) struct ForwardQuery {
             description = "The pod is not running"),
         (status = 502, body = Problem, content_type = "application/problem+json",
             description = "The pod refuses the connection"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn forward(

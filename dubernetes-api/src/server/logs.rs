@@ -17,6 +17,7 @@ use dubernetes_core::store::StoreError;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{App, Name, Params};
@@ -61,7 +62,7 @@ impl LogQuery {
     responses(
         (status = 200, body = LogJson, content_type = "application/x-ndjson"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn read_app(
@@ -90,7 +91,7 @@ pub(super) async fn read_app(
     responses(
         (status = 200, body = LogJson, content_type = "application/x-ndjson"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn read_pod(

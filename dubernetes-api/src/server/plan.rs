@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -29,7 +30,7 @@ use crate::wire::{AppPlan, FieldProblem, NO_DOWNTIME, PlanReport, PlanRequest, P
     (status = 409, body = Problem, content_type = "application/problem+json",
         description = "Another app owns a route"),
     (status = 422, body = Problem, content_type = "application/problem+json"),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn plan(
     State(state): State<ApiState>,

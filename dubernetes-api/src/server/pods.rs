@@ -11,6 +11,7 @@ use dubernetes_core::plan::{AppStatus, PodStatus};
 use dubernetes_core::runtime::ContainerId;
 use dubernetes_core::store::StoreError;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{Name, NoParams, Params, PodQuery};
@@ -21,7 +22,7 @@ use crate::wire::{List, Pod, Problem, ProblemKind};
 #[utoipa::path(get, path = path::PODS, operation_id = "list_pods",
     tag = "pods", params(PodQuery), responses(
     (status = 200, body = List<Pod>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
@@ -43,7 +44,7 @@ pub(super) async fn list(
     responses(
         (status = 200, body = Pod),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn get(
@@ -71,7 +72,7 @@ fn pod_view(state: &ApiState, snapshot: &Snapshot, specs: &Specs, pod: &PodStatu
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json",
             description = "The pod has no container"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn delete(

@@ -3,6 +3,7 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{App, NoParams, Params};
@@ -16,7 +17,7 @@ use crate::wire::{List, Problem, Revision};
     responses(
         (status = 200, body = List<Revision>),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn list(

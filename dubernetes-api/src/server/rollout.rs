@@ -4,6 +4,7 @@ use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_core::store;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
@@ -23,7 +24,7 @@ use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutRequest}
         (status = 404, body = Problem, content_type = "application/problem+json",
             description = "Unknown app or revision"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn update(

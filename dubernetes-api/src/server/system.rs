@@ -14,6 +14,7 @@ use dubernetes_core::plan::{Blocked, OperationKey};
 use dubernetes_core::state;
 use dubernetes_manifest::reference;
 
+use crate::openapi::ProblemResponse;
 use crate::problem::ApiError;
 use crate::server::extract::{NoParams, Params};
 use crate::server::{ApiState, OrchestratorInfo, view};
@@ -27,7 +28,7 @@ use crate::{openapi, path};
 #[utoipa::path(get, path = path::STATUS, operation_id = "get_status",
     tag = "system", responses(
     (status = 200, body = Status),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn status(
     State(state): State<ApiState>,
@@ -117,7 +118,7 @@ fn blocked_text(blocked: &Blocked) -> String {
 #[utoipa::path(get, path = path::VERSION, operation_id = "get_version",
     tag = "system", responses(
     (status = 200, body = Version),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn version(
     State(state): State<ApiState>,
@@ -136,7 +137,7 @@ pub(super) async fn version(
 #[utoipa::path(post, path = path::DOWN, operation_id = "tear_down",
     tag = "system", responses(
     (status = 204, description = "Everything is removed"),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn down(
     State(state): State<ApiState>,

@@ -13,12 +13,13 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{AppQuery, Params};
 use crate::server::stream::{self, Items, Stop};
 use crate::server::{ApiState, view};
-use crate::wire::{App, Problem, WatchEvent, WatchKind};
+use crate::wire::{App, WatchEvent, WatchKind};
 
 /// Watch apps: every app as `ADDED` first, then each change, one per line.
 ///
@@ -27,7 +28,7 @@ use crate::wire::{App, Problem, WatchEvent, WatchKind};
 #[utoipa::path(get, path = path::WATCH, operation_id = "watch_apps",
     tag = "apps", params(AppQuery), responses(
     (status = 200, body = WatchEvent<App>, content_type = "application/x-ndjson"),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn watch(
     State(state): State<ApiState>,

@@ -12,6 +12,7 @@ use dubernetes_core::store::{EventQuery, StoredApp};
 use dubernetes_core::why::{self, Known, OUTPUT_LINES, Why};
 use futures_util::TryStreamExt as _;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -32,7 +33,7 @@ const OUTPUT_LIMIT: Duration = Duration::from_secs(1);
     responses(
         (status = 200, body = crate::openapi::Why),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn explain_app(
@@ -64,7 +65,7 @@ pub(super) async fn explain_app(
     responses(
         (status = 200, body = crate::openapi::Why),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn explain_pod(
