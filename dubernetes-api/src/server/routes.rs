@@ -8,16 +8,18 @@ use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{HostName, RoutePath};
 use dubernetes_core::ingress::{self, Endpoint};
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
 use crate::server::extract::{NoParams, Params};
-use crate::wire::{EndpointState, List, Problem, Route, RouteEndpoint};
+use crate::wire::{EndpointState, List, Route, RouteEndpoint};
 
 /// List routes, ordered by host and path.
-#[utoipa::path(get, path = path::ROUTES, tag = "system", responses(
+#[utoipa::path(get, path = path::ROUTES, operation_id = "list_routes",
+    tag = "system", responses(
     (status = 200, body = List<Route>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
