@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dubernetes_testkit::{Behaviour, Operation};
 use dubernetes_testkit::build::{TestOrchestrator, worker};
+use dubernetes_testkit::{Behaviour, Operation};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
