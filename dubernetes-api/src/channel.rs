@@ -1,25 +1,26 @@
-//! The frames of a session that runs a command: one byte for the channel, then the payload.
+//! Frames of an exec session: one byte for the channel, then the payload.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use dubernetes_core::runtime::TerminalSize;
 
-/// The largest part of input that one frame carries.
+/// Largest part of the input in one frame.
 pub(crate) const CHUNK: usize = 32 << 10;
 
-/// A binary message of the session.
+/// A binary message of an exec session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// Channel 0: a part of the command's input.
+    /// Channel 0: part of the command's standard input.
     Input(Bytes),
-    /// Channel 1: a part of its standard output.
+    /// Channel 1: part of its standard output.
     Stdout(Bytes),
-    /// Channel 2: a part of its standard error.
+    /// Channel 2: part of its standard error.
     Stderr(Bytes),
-    /// Channel 3: it ended, with this exit code, as text.
+    /// Channel 3: the command exited with this code, sent as text.
     Exit(i64),
-    /// Channel 4: its input ends.
+    /// Channel 4: the standard input ends.
     InputEnd,
-    /// Channel 5: its terminal has another size now: columns and rows, as text.
-    Size(u16, u16),
+    /// Channel 5: the terminal was resized; columns and rows, sent as text.
+    Size(TerminalSize),
 }
 
 impl Frame {
@@ -34,7 +35,7 @@ impl Frame {
                 (3, text.as_bytes())
             }
             Self::InputEnd => (4, &[]),
-            Self::Size(columns, rows) => {
+            Self::Size(TerminalSize { columns, rows }) => {
                 text = format!("{columns} {rows}");
                 (5, text.as_bytes())
             }
@@ -45,7 +46,7 @@ impl Frame {
         out.freeze()
     }
 
-    /// `None` if it is no frame of this protocol.
+    /// Returns `None` for bytes that are not a frame of this protocol.
     pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
         let payload = bytes.slice(1.min(bytes.len())..);
         match bytes.first()? {
@@ -56,7 +57,9 @@ impl Frame {
             4 if payload.is_empty() => Some(Self::InputEnd),
             5 => {
                 let (columns, rows) = std::str::from_utf8(&payload).ok()?.split_once(' ')?;
-                Some(Self::Size(columns.parse().ok()?, rows.parse().ok()?))
+                let size =
+                    TerminalSize { columns: columns.parse().ok()?, rows: rows.parse().ok()? };
+                Some(Self::Size(size))
             }
             _ => None,
         }
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_survive_the_wire_and_others_are_refused() {
+    fn frames_round_trip_and_malformed_ones_are_rejected() {
         let part = Bytes::from_static(b"\x00ab\xff");
         for frame in [
             Frame::Input(part.clone()),
@@ -77,7 +80,7 @@ mod tests {
             Frame::Exit(-1),
             Frame::Exit(137),
             Frame::InputEnd,
-            Frame::Size(80, 24),
+            Frame::Size(TerminalSize { columns: 80, rows: 24 }),
         ] {
             assert_eq!(Frame::decode(&frame.encode()), Some(frame));
         }

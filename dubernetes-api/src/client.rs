@@ -1,6 +1,7 @@
-//! The typed client: one method for each endpoint, over a Unix socket or over HTTP on loopback.
+//! Typed client: one method for each endpoint, over a Unix socket or over HTTP on loopback.
 //!
-//! It retries nothing and decides nothing. An error says whether somebody answered at all.
+//! The client never retries. Its errors distinguish an orchestrator that does not answer from one
+//! that answers with a problem.
 
 mod error;
 mod exec;
@@ -20,19 +21,19 @@ pub use streams::{Items, LogQuery, LogTarget};
 use std::fmt;
 use std::path::PathBuf;
 
-/// Speaks with one orchestrator. Clones share their connections.
+/// Client of one orchestrator. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     endpoint: Endpoint,
 }
 
-/// Where an orchestrator is looked for.
+/// Address of an orchestrator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
-    /// At a Unix socket.
+    /// A Unix socket.
     Unix(PathBuf),
-    /// At `http://address:port`, without a slash at the end.
+    /// A URL `http://address:port`, without a trailing slash.
     Http(String),
 }
 
@@ -46,21 +47,21 @@ impl fmt::Display for Endpoint {
 }
 
 impl Client {
-    /// A client of the orchestrator at a Unix socket. Nothing is sent yet.
+    /// Creates a client for the orchestrator at a Unix socket. Does not connect yet.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Protocol`] if no client can be made.
+    /// [`ClientError::Protocol`] if the HTTP client cannot be set up.
     pub fn unix(path: impl Into<PathBuf>) -> Result<Self, ClientError> {
         Self::new(Endpoint::Unix(path.into()))
     }
 
-    /// A client of the orchestrator at an address such as `http://127.0.0.1:8080`. Nothing is
-    /// sent yet.
+    /// Creates a client for the orchestrator at a URL such as `http://127.0.0.1:8080`. Does not
+    /// connect yet.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Protocol`] if `url` is no such address.
+    /// [`ClientError::Protocol`] if `url` is not such a URL.
     pub fn http(url: &str) -> Result<Self, ClientError> {
         let trimmed = url.trim_end_matches('/');
         match trimmed.strip_prefix("http://") {
@@ -70,13 +71,13 @@ impl Client {
                 Self::new(Endpoint::Http(trimmed.to_owned()))
             }
             _ => Err(ClientError::protocol(format!(
-                "an address such as `http://127.0.0.1:8080` was expected, not `{}`",
+                "expected an address such as `http://127.0.0.1:8080`, found `{}`",
                 url.escape_debug()
             ))),
         }
     }
 
-    /// Where the orchestrator is looked for.
+    /// Returns the address of the orchestrator.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }

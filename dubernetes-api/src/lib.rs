@@ -1,8 +1,8 @@
-//! The HTTP API of Dubernetes: wire types, the router, and the typed client.
+//! HTTP API of Dubernetes: wire types, router, and typed client.
 //!
-//! One definition of each URL ([`path`]) and of each body ([`wire`]) serves both sides, so that
-//! the two cannot drift apart. This crate decides how a request becomes a call of a trait of
-//! [`dubernetes_core`] and how the answer is told; it never decides what an app should do.
+//! Server and client share one definition of each URL ([`path`]) and of each body ([`wire`]). The
+//! server maps requests to calls of the orchestrator's handle and of the traits of
+//! [`dubernetes_core`], and results to responses. It never decides what happens to an app.
 
 mod channel;
 pub mod client;

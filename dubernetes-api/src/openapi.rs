@@ -1,9 +1,9 @@
-//! The OpenAPI document: what it says beside the paths, which stand at the endpoints.
+//! The OpenAPI document, except for the paths, which are declared at the endpoints.
 
 mod schemas;
 
 pub(crate) use schemas::{
-    AppSpec, Change, EngineVersion, Event, EventKind, Forecast, Phase, PodState, Why,
+    AppSpec, Change, Event, EventKind, Forecast, Phase, PodState, RuntimeInfo, Why,
 };
 
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use utoipa::openapi::OpenApi;
 #[openapi(
     info(
         title = "Dubernetes",
-        description = "Keeps containers running as a specification says. \
+        description = "A declarative container orchestrator for one machine. \
             Every error is problem+json.",
         license(name = "MIT OR Apache-2.0"),
     ),
     tags(
-        (name = "apps", description = "What is wanted, and how it is"),
-        (name = "pods", description = "The replicas"),
-        (name = "events", description = "What happened"),
+        (name = "apps", description = "Specs and status of apps"),
+        (name = "pods", description = "Replicas of apps"),
+        (name = "events", description = "Recorded events"),
         (name = "system", description = "The orchestrator itself"),
     ),
 )]
 struct Base;
 
-/// The document without any path.
+/// Returns the document without paths.
 pub(crate) fn base() -> OpenApi {
     Base::openapi()
 }
 
 /// The document as text. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Text(Arc<str>);
+pub(crate) struct DocumentText(Arc<str>);
 
-impl Text {
+impl DocumentText {
     pub(crate) fn new(document: &OpenApi) -> Self {
-        // The document is made of this program's own types, which always serialize.
+        // The document consists of this program's own types, which always serialize.
         let mut document = serde_json::to_value(document).unwrap_or_default();
         let mut app = reference::schema(reference::Form::Json);
         if let Some(schema) = app.as_object_mut() {
-            // The dialect of OpenAPI 3.1 is this one by itself.
+            // OpenAPI 3.1 uses this dialect by default.
             schema.remove("$schema");
         }
         if let Some(described) = document.pointer_mut("/components/schemas/AppSpec") {

@@ -1,75 +1,73 @@
-//! Every URL of the API: the templates that the router serves, and the paths that the client asks
-//! for.
+//! URLs of the API: templates for the router, and paths for the client.
 
-/// The version of the API; it is in the path of every resource.
+/// Version of the API, part of the path of every resource.
 pub const API_VERSION: &str = "v1";
 
-/// The apps.
+/// All apps.
 pub const APPS: &str = "/v1/apps";
 /// One app.
 pub const APP: &str = "/v1/apps/{name}";
-/// Sets the number of an app's replicas.
+/// Number of replicas of an app.
 pub const APP_SCALE: &str = "/v1/apps/{name}/scale";
-/// Goes back, restarts, pauses or resumes the rollout of an app.
+/// Rollout of an app: undo, restart, pause, resume.
 pub const APP_ROLLOUT: &str = "/v1/apps/{name}/rollout";
-/// The revisions of an app.
+/// Revisions of an app.
 pub const APP_REVISIONS: &str = "/v1/apps/{name}/revisions";
-/// Why an app is as it is.
+/// Explanation of the state of an app.
 pub const APP_WHY: &str = "/v1/apps/{name}/why";
-/// The output of all replicas of an app.
+/// Logs of all replicas of an app.
 pub const APP_LOGS: &str = "/v1/apps/{name}/logs";
-/// The pods.
+/// All pods.
 pub const PODS: &str = "/v1/pods";
 /// One pod.
 pub const POD: &str = "/v1/pods/{name}";
-/// Why a pod is as it is.
+/// Explanation of the state of a pod.
 pub const POD_WHY: &str = "/v1/pods/{name}/why";
-/// The output of one pod.
+/// Logs of one pod.
 pub const POD_LOGS: &str = "/v1/pods/{name}/logs";
-/// Runs a command in a pod.
+/// Exec session in a pod.
 pub const POD_EXEC: &str = "/v1/pods/{name}/exec";
-/// Connects to a port of a pod.
+/// Connection to a port of a pod.
 pub const POD_FORWARD: &str = "/v1/pods/{name}/forward";
-/// What pods use.
+/// Resource usage of pods.
 pub const STATS: &str = "/v1/stats";
-/// The events.
+/// Events.
 pub const EVENTS: &str = "/v1/events";
-/// The changes of apps.
+/// Watch of apps.
 pub const WATCH: &str = "/v1/watch";
-/// What would happen.
+/// Dry run.
 pub const PLAN: &str = "/v1/plan";
-/// The routes.
+/// Routes.
 pub const ROUTES: &str = "/v1/routes";
-/// How the orchestrator is.
+/// State of the orchestrator.
 pub const STATUS: &str = "/v1/status";
-/// Who answers.
+/// Versions of the orchestrator, its API and its engine.
 pub const VERSION: &str = "/v1/version";
-/// Removes everything that the instance owns.
+/// Teardown of the instance.
 pub const DOWN: &str = "/v1/down";
-/// Whether the process is alive.
+/// Liveness.
 pub const HEALTHZ: &str = "/healthz";
-/// Whether store, engine and ingress answer.
+/// Readiness of store, engine and ingress.
 pub const READYZ: &str = "/readyz";
-/// The JSON schema of the file.
+/// JSON schema of the manifest.
 pub const SCHEMA: &str = "/v1/schema.json";
-/// The OpenAPI document.
+/// OpenAPI document.
 pub const OPENAPI: &str = "/openapi.json";
 
-/// The WebSocket subprotocol of [`POD_EXEC`].
+/// WebSocket subprotocol of [`POD_EXEC`].
 pub const EXEC_PROTOCOL: &str = "v1.exec.dubernetes";
-/// The WebSocket subprotocol of [`POD_FORWARD`].
+/// WebSocket subprotocol of [`POD_FORWARD`].
 pub const FORWARD_PROTOCOL: &str = "v1.forward.dubernetes";
 
-/// `template` with `name` in the place of `{name}`.
+/// Replaces `{name}` in `template` by `name`.
 ///
-/// Everything but unreserved characters is percent-encoded, so that no name can lead to another
-/// path.
+/// Percent-encodes everything but unreserved characters, so that no name changes the path.
 pub fn named(template: &str, name: &str) -> String {
     template.replace("{name}", &encode(name))
 }
 
 fn encode(name: &str) -> String {
-    // A segment of dots alone would be taken for a step in the path, even when it is encoded.
+    // A segment of dots alone would be taken for a relative segment, even if encoded.
     let dots = name.chars().all(|c| c == '.');
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -90,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_leads_to_another_path() {
+    fn names_cannot_change_the_path() {
         for (name, path) in [
             ("web", "/v1/apps/web"),
             ("a/b", "/v1/apps/a%2Fb"),

@@ -1,6 +1,6 @@
-//! Every error as problem+json: which failure is which kind of problem.
+//! Maps errors to problem+json responses.
 //!
-//! The kinds with their words and statuses are the one table of [`ProblemKind::row`].
+//! Words, titles and statuses of all kinds are in one table, [`ProblemKind::row`].
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dubernetes_core::app;
+use dubernetes_core::dial::DialError;
 use dubernetes_core::error::chain;
 use dubernetes_core::runtime::RuntimeError;
 use dubernetes_core::store::StoreError;
@@ -16,15 +17,15 @@ use dubernetes_manifest::BodyProblem;
 
 use crate::wire::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
 
-/// The seconds after which a caller may try again what was refused for the moment.
+/// Seconds after which a caller may repeat a request that failed temporarily.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// The longest path and query that is taken, in bytes.
+/// Longest accepted path and query, in bytes.
 const MAX_URL: usize = 8 << 10;
-/// The largest sum of all headers that is taken, in bytes.
+/// Largest accepted sum of all headers, in bytes.
 const MAX_HEADERS: usize = 32 << 10;
 
-/// The failure of a request.
+/// Error of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ApiError(Box<Problem>);
 
@@ -38,7 +39,7 @@ impl ApiError {
         Self::new(ProblemKind::NotFound, format!("{what} `{name}` not found"))
     }
 
-    /// The rules that a specification breaks.
+    /// Reports the rules that a specification violates.
     pub(crate) fn invalid(problems: Vec<FieldProblem>) -> Self {
         let detail = match &problems[..] {
             [one] if one.path.is_empty() => one.message.clone(),
@@ -117,22 +118,29 @@ impl From<RuntimeError> for ApiError {
             | RuntimeError::Image { .. }
             | RuntimeError::Rejected { .. }
             | RuntimeError::OwnedByOtherState { .. } => ProblemKind::Rejected,
-            RuntimeError::NotConnected { .. } => ProblemKind::NotConnected,
-            RuntimeError::Failed { .. } => ProblemKind::EngineFailed,
+            RuntimeError::Unsupported { .. } => ProblemKind::Unsupported,
+            // Covers variants that later versions of the core add.
+            RuntimeError::Failed { .. } | _ => ProblemKind::EngineFailed,
         };
         Self::new(kind, chain(&error))
     }
 }
 
-/// A problem on its way through the layers, which know the path of the request.
+impl From<DialError> for ApiError {
+    fn from(error: DialError) -> Self {
+        Self::new(ProblemKind::NotConnected, error.to_string())
+    }
+}
+
+/// A problem that has no request path yet; [`render_problem`] adds it.
 #[derive(Clone)]
-struct Told(Box<Problem>);
+struct PendingProblem(Box<Problem>);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Body::empty().into_response();
         *response.status_mut() = status_of(&self.0);
-        response.extensions_mut().insert(Told(self.0));
+        response.extensions_mut().insert(PendingProblem(self.0));
         response
     }
 }
@@ -141,56 +149,57 @@ fn status_of(problem: &Problem) -> StatusCode {
     StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The outermost layer: refuses what is too long, and gives every error its body.
-pub(crate) async fn finish(request: Request, next: Next) -> Response {
+/// Outermost layer: refuses oversized requests, and renders every error as problem+json.
+pub(crate) async fn render_problem(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let url = request.uri().path_and_query().map_or(0, |whole| whole.as_str().len());
     let mut response = if url > MAX_URL {
-        let detail = format!("the URL has at most {MAX_URL} bytes, not {url}");
-        return write(Response::default(), &ProblemKind::UrlTooLong.problem(detail));
+        let detail = format!("the URL has {url} bytes, more than {MAX_URL}");
+        return write_problem(Response::default(), &ProblemKind::UrlTooLong.problem(detail));
     } else if headers_size(request.headers()) > MAX_HEADERS {
-        let detail = format!("the headers have at most {MAX_HEADERS} bytes");
+        let detail = format!("the headers have more than {MAX_HEADERS} bytes");
         ApiError::new(ProblemKind::HeadersTooLarge, detail).into_response()
     } else {
         next.run(request).await
     };
-    let told = response.extensions_mut().remove::<Told>();
-    let mut problem = match told {
-        Some(Told(problem)) => *problem,
-        None if is_bare_error(&response) => of_status(response.status(), &path),
+    let pending = response.extensions_mut().remove::<PendingProblem>();
+    let mut problem = match pending {
+        Some(PendingProblem(problem)) => *problem,
+        None if is_bare_error(&response) => problem_for_status(response.status(), &path),
         None => return response,
     };
     problem.instance = path;
-    write(response, &problem)
+    write_problem(response, &problem)
 }
 
 fn headers_size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// An error that a library made, such as the router for a method that is not there.
+/// Returns whether the response is an error without a body from a library, such as the router's for
+/// an unknown method.
 fn is_bare_error(response: &Response) -> bool {
     let status = response.status();
     status.is_client_error() || status.is_server_error()
 }
 
-fn of_status(status: StatusCode, path: &str) -> Problem {
+fn problem_for_status(status: StatusCode, path: &str) -> Problem {
     let shown = path.escape_debug();
     match status {
         StatusCode::NOT_FOUND => ProblemKind::NotFound.problem(format!("`{shown}` not found")),
         StatusCode::METHOD_NOT_ALLOWED => {
-            ProblemKind::MethodNotAllowed.problem(format!("`{shown}` has no such method"))
+            ProblemKind::MethodNotAllowed.problem(format!("`{shown}` does not support this method"))
         }
         StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge.problem("the body is too large"),
         status if status.is_client_error() => {
-            ProblemKind::InvalidRequest.problem("the request cannot be read")
+            ProblemKind::InvalidRequest.problem("malformed request")
         }
-        _ => ProblemKind::Internal.problem("the answer could not be made"),
+        _ => ProblemKind::Internal.problem("the response could not be created"),
     }
 }
 
-/// Puts `problem` into `response`, whose other headers (`Allow`, say) are kept.
-fn write(mut response: Response, problem: &Problem) -> Response {
+/// Writes `problem` into `response`; other headers, such as `Allow`, are kept.
+fn write_problem(mut response: Response, problem: &Problem) -> Response {
     let status = status_of(problem);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -202,7 +211,7 @@ fn write(mut response: Response, problem: &Problem) -> Response {
     if status == StatusCode::UPGRADE_REQUIRED {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
-    // A problem has no map with keys that are not text, so it always serializes.
+    // All map keys of a problem are strings, so it always serializes.
     *response.body_mut() = Body::from(serde_json::to_vec(problem).unwrap_or_default());
     response
 }

@@ -1,7 +1,7 @@
-//! The HTTP server: one router over the store, the engine and the controller's snapshots.
+//! The HTTP server: one router over the orchestrator's handle, the store and the engine.
 //!
-//! It decides how a request becomes a call of a trait, and how the answer is told. It never
-//! decides what an app should do: that is the controller's, which it only asks and wakes.
+//! The server maps requests to calls and results to responses. It never decides what happens to an
+//! app: the orchestrator does.
 
 mod apps;
 mod body;
@@ -33,9 +33,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension};
 use axum::middleware::from_fn;
-use dubernetes_controller::{ControllerHandle, Snapshot};
+use dubernetes_controller::{Handle, Snapshot};
 use dubernetes_core::app::{InstanceName, MAX_CONTENTS_BYTES};
 use dubernetes_core::clock::Clock;
+use dubernetes_core::dial::Dialer;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_core::store::Store;
 use tokio::net::UnixListener;
@@ -47,99 +48,101 @@ use utoipa_axum::routes;
 use crate::wire::Mode;
 use crate::{openapi, problem};
 
-/// The largest body that is taken, in bytes: 1 MiB, and the contents of an app's files in base64.
+/// Largest accepted body, in bytes: 1 MiB plus the contents of an app's files in base64.
 const MAX_BODY: usize = (1 << 20) + MAX_CONTENTS_BYTES.div_ceil(3) * 4;
 
-/// How long a new orchestrator may take for its first look before a request is answered without.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// Longest wait for the first pass of an orchestrator that has just started.
+const FIRST_PASS_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long requests under way may go on once the server is told to stop.
-const LAST_REQUESTS: Duration = Duration::from_secs(5);
+/// How long requests in flight may continue after the server is asked to stop.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the router works on. Clones share it.
+/// Everything that the router needs. Clones share it.
 #[derive(Debug, Clone)]
 pub struct ApiState {
-    /// What is desired.
+    /// Holds the desired state, its revisions and events; for reading.
     pub store: Arc<dyn Store>,
-    /// The container engine, for output, commands and its version.
+    /// Runs the containers; for logs, commands and statistics.
     pub runtime: Arc<dyn ContainerRuntime>,
-    /// The running controller.
-    pub controller: ControllerHandle,
+    /// Handle of the running orchestrator; changes go through it.
+    pub controller: Handle,
+    /// Connects to pods, for port forwarding.
+    pub dialer: Arc<dyn Dialer>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Who answers.
-    pub about: About,
+    /// Identity of this orchestrator, for `/v1/status`.
+    pub info: OrchestratorInfo,
 }
 
-/// Who answers.
+/// Identity and settings of an orchestrator.
 #[derive(Debug, Clone)]
-pub struct About {
-    /// The instance.
+pub struct OrchestratorInfo {
+    /// Name of the instance.
     pub instance: InstanceName,
-    /// The program's version.
+    /// Version of the program.
     pub version: String,
-    /// The host's address on which the ingress listens.
+    /// Host address on which the ingress listens.
     pub http_bind: IpAddr,
-    /// The host's port on which the ingress listens.
+    /// Host port on which the ingress listens.
     pub http_port: u16,
-    /// Where the container engine is, such as `unix:///var/run/docker.sock`; none for one in memory.
+    /// Address of the container engine, such as `unix:///var/run/docker.sock`; `None` for one in
+    /// memory.
     pub engine: Option<String>,
-    /// Where the state is.
+    /// State directory.
     pub state_dir: PathBuf,
-    /// The process id.
+    /// Process id.
     pub pid: u32,
-    /// Whether the orchestrator stays.
+    /// Whether the orchestrator runs permanently or for one command.
     pub mode: Mode,
 }
 
 impl ApiState {
-    /// The last look of the controller; a controller that has just begun gets a moment for its
-    /// first.
-    async fn looked(&self) -> Arc<Snapshot> {
+    /// Returns the snapshot of the last pass; waits for the first pass if there is none yet.
+    async fn latest_snapshot(&self) -> Arc<Snapshot> {
         let mut snapshots = self.controller.snapshots();
         let first = snapshots.wait_for(|snapshot| snapshot.passes > 0);
-        match tokio::time::timeout(FIRST_LOOK, first).await {
+        match tokio::time::timeout(FIRST_PASS_LIMIT, first).await {
             Ok(Ok(snapshot)) => Arc::clone(&snapshot),
-            // The controller has ended, or is slow: what is known is better than nothing.
+            // The orchestrator has ended or is slow: return what is known.
             Ok(Err(_)) | Err(_) => self.controller.snapshot(),
         }
     }
 }
 
-/// The whole API. It knows no password or token: whoever reaches it may do everything, so serve it
-/// with [`serve_unix`], which looks who calls.
+/// Returns the router of the whole API. It has no authentication: every caller may do everything.
+/// Serve it with [`serve_unix`], which checks the user of each caller.
 ///
-/// Endless answers end when the token of [`serve_unix`] is cancelled.
+/// Streams end when the token of [`serve_unix`] is cancelled.
 pub fn router(state: ApiState) -> Router {
-    let (router, document) = described();
-    let document = openapi::Text::new(&document);
+    let (router, document) = routes_and_document();
+    let document = openapi::DocumentText::new(&document);
     router
         .with_state(state)
         .layer(Extension(document))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn(peer::refuse_strangers))
-        .layer(from_fn(problem::finish))
+        .layer(from_fn(peer::require_same_user))
+        .layer(from_fn(problem::render_problem))
         .layer(TraceLayer::new_for_http())
 }
 
-/// The OpenAPI document of [`router()`], as text.
+/// Returns the OpenAPI document of [`router()`] as text.
 pub fn openapi_json() -> String {
-    openapi::Text::new(&described().1).into_string()
+    openapi::DocumentText::new(&routes_and_document().1).into_string()
 }
 
-fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
+fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(apps::list))
         .routes(routes!(apps::get, apps::put, apps::delete))
         .routes(routes!(apps::scale))
-        .routes(routes!(rollout::wish))
+        .routes(routes!(rollout::update))
         .routes(routes!(revisions::list))
-        .routes(routes!(why::of_app))
-        .routes(routes!(logs::of_app))
+        .routes(routes!(why::explain_app))
+        .routes(routes!(logs::read_app))
         .routes(routes!(pods::list))
         .routes(routes!(pods::get, pods::delete))
-        .routes(routes!(why::of_pod))
-        .routes(routes!(logs::of_pod))
+        .routes(routes!(why::explain_pod))
+        .routes(routes!(logs::read_pod))
         .routes(routes!(exec::exec))
         .routes(routes!(forward::forward))
         .routes(routes!(stats::list))
@@ -157,16 +160,16 @@ fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// Serves `router` at a Unix socket until `stop` is cancelled: then endless answers end at once,
-/// and other requests under way get 5 s.
+/// Serves `router` on a Unix socket until `stop` is cancelled. Then streams end at once, and other
+/// requests in flight get 5 s to complete.
 ///
 /// Callers that are neither this process's user nor root are refused with 403. At most 256
-/// connections are open at a time, a stream of events being one; more wait until one ends. A
-/// request's head may take 10 s, and its body 30 s.
+/// connections are open at a time, streams included; further ones wait. A request's head may take
+/// 10 s, and its body 30 s.
 ///
 /// # Errors
 ///
-/// None while it can accept connections; failures of single ones are theirs.
+/// Never fails: errors of single connections are logged.
 pub async fn serve_unix(
     listener: UnixListener,
     router: Router,
@@ -174,9 +177,9 @@ pub async fn serve_unix(
 ) -> io::Result<()> {
     let router = router.layer(Extension(stream::Stop(stop.clone())));
     let open = connections::serve(&listener, router, &stop).await;
-    // From now on nobody is let in.
+    // Accept no further connections.
     drop(listener);
-    // Those that are still open are cut when this process ends.
-    let _ = tokio::time::timeout(LAST_REQUESTS, open.wait()).await;
+    // Connections that are still open are closed when the process exits.
+    let _ = tokio::time::timeout(SHUTDOWN_LIMIT, open.wait()).await;
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! A connection through a WebSocket: the same two copies on both sides of it.
+//! Copies a connection through a WebSocket, the same way on both sides.
 //!
-//! Each binary message is a part of what one side says, and an empty one is the end of it; the
-//! other direction goes on. A WebSocket that closes before both ends are said has broken.
+//! Each binary message is data of one direction; an empty message ends that direction while the
+//! other one continues. A WebSocket that closes before both directions have ended is broken.
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
@@ -10,34 +10,33 @@ use tokio_util::sync::CancellationToken;
 
 use crate::channel::CHUNK;
 
-/// The connection ended before both sides had said so.
+/// The WebSocket closed before both directions had ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Broken;
+pub(crate) struct TunnelBroken;
 
-/// Copies in both directions until both ends are said; nothing in `stream` is the end of the
-/// WebSocket. At most one part of each is held, so a
-/// slow reader slows its writer down.
+/// Copies both directions until both have ended. A `None` in `stream` means that the WebSocket has
+/// closed. Each direction buffers at most one message, so a slow reader slows down its writer.
 pub(crate) async fn relay(
     reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin,
     sink: impl Sink<Bytes> + Unpin,
     stream: impl Stream<Item = Option<Bytes>> + Unpin,
-) -> Result<(), Broken> {
-    let said = CancellationToken::new();
-    tokio::try_join!(send(reader, sink, &said), receive(writer, stream, &said)).map(drop)
+) -> Result<(), TunnelBroken> {
+    let own_end = CancellationToken::new();
+    tokio::try_join!(send(reader, sink, &own_end), receive(writer, stream, &own_end)).map(drop)
 }
 
 async fn send(
     mut reader: impl AsyncRead + Unpin,
     mut sink: impl Sink<Bytes> + Unpin,
-    said: &CancellationToken,
-) -> Result<(), Broken> {
+    own_end: &CancellationToken,
+) -> Result<(), TunnelBroken> {
     let mut buffer = vec![0; CHUNK];
     loop {
-        let size = reader.read(&mut buffer).await.map_err(|_| Broken)?;
-        sink.send(Bytes::copy_from_slice(&buffer[..size])).await.map_err(|_| Broken)?;
+        let size = reader.read(&mut buffer).await.map_err(|_| TunnelBroken)?;
+        sink.send(Bytes::copy_from_slice(&buffer[..size])).await.map_err(|_| TunnelBroken)?;
         if size == 0 {
-            said.cancel();
+            own_end.cancel();
             return Ok(());
         }
     }
@@ -46,22 +45,22 @@ async fn send(
 async fn receive(
     mut writer: impl AsyncWrite + Unpin,
     mut stream: impl Stream<Item = Option<Bytes>> + Unpin,
-    said: &CancellationToken,
-) -> Result<(), Broken> {
+    own_end: &CancellationToken,
+) -> Result<(), TunnelBroken> {
     while let Some(Some(part)) = stream.next().await {
         if part.is_empty() {
-            writer.shutdown().await.map_err(|_| Broken)?;
-            // Nothing more comes but the end of the WebSocket itself, which is too early as long
-            // as our own side still speaks. Both arms end the wait.
+            writer.shutdown().await.map_err(|_| TunnelBroken)?;
+            // Only the close of the WebSocket can follow, which is too early while our direction is
+            // open. Both arms end the wait.
             tokio::select! {
                 biased;
-                () = said.cancelled() => return Ok(()),
-                _ = stream.next() => return Err(Broken),
+                () = own_end.cancelled() => return Ok(()),
+                _ = stream.next() => return Err(TunnelBroken),
             }
         }
-        writer.write_all(&part).await.map_err(|_| Broken)?;
+        writer.write_all(&part).await.map_err(|_| TunnelBroken)?;
     }
-    Err(Broken)
+    Err(TunnelBroken)
 }
 
 #[cfg(test)]
@@ -75,7 +74,7 @@ mod tests {
         far: DuplexStream,
         out: mpsc::Receiver<Bytes>,
         into: mpsc::Sender<Option<Bytes>>,
-        relay: tokio::task::JoinHandle<Result<(), Broken>>,
+        relay: tokio::task::JoinHandle<Result<(), TunnelBroken>>,
     }
 
     fn side() -> Side {
@@ -95,12 +94,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_direction_ends_by_itself() {
+    async fn directions_end_independently() {
         let mut side = side();
         side.far.write_all(b"question").await.unwrap();
         assert_eq!(side.out.recv().await.unwrap(), "question");
         side.far.shutdown().await.unwrap();
-        assert_eq!(side.out.recv().await.unwrap(), "", "the end is said");
+        assert_eq!(side.out.recv().await.unwrap(), "", "the end is passed on");
         side.into.send(Some(Bytes::from_static(b"answer"))).await.unwrap();
         side.into.send(Some(Bytes::new())).await.unwrap();
         let mut answer = String::new();
@@ -110,22 +109,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_that_nobody_said_breaks_it() {
+    async fn close_before_both_ends_breaks_tunnel() {
         let whole = side();
         drop(whole.into);
-        assert_eq!(whole.relay.await.unwrap(), Err(Broken));
+        assert_eq!(whole.relay.await.unwrap(), Err(TunnelBroken));
         let half = side();
         half.into.send(Some(Bytes::new())).await.unwrap();
         drop(half.into);
-        assert_eq!(half.relay.await.unwrap(), Err(Broken), "our side still speaks");
+        assert_eq!(half.relay.await.unwrap(), Err(TunnelBroken), "the other direction is open");
     }
 
     #[tokio::test]
-    async fn a_slow_reader_slows_its_writer_down() {
+    async fn slow_reader_slows_down_writer() {
         let mut side = side();
         let flood = vec![7; 1 << 20];
         let writing = side.far.write_all(&flood);
         let slow = tokio::time::timeout(std::time::Duration::from_millis(100), writing).await;
-        assert!(slow.is_err(), "nobody reads, so not all of it is taken");
+        assert!(slow.is_err(), "not all of it is taken while nothing is read");
     }
 }

@@ -1,8 +1,9 @@
-//! The bodies that go over the wire, in the order in which their fields are written.
+//! Bodies of requests and responses. The order of fields is the order in JSON.
 //!
-//! Times are RFC 3339 in UTC; durations and sizes are text, as in an app's file.
+//! Times are RFC 3339 in UTC. Durations and sizes are text, as in the manifest.
 
 mod app;
+mod exec;
 mod plan;
 mod problem;
 mod stream;
@@ -10,24 +11,28 @@ mod system;
 
 pub use app::{
     App, AppStatus, Applied, EndpointState, Failure, Pod, PodStats, Probe, Revision, RolloutAction,
-    RolloutWish, Route, RouteEndpoint, Scale,
+    RolloutOutcome, RolloutRequest, Route, RouteEndpoint, Scale,
 };
+pub use exec::ExecRequest;
 pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest, Refused};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
 pub(crate) use stream::LogJson;
 pub use stream::{LogItem, LogLine, Note, ProblemLine, WatchEvent, WatchKind};
 pub use system::{
-    EngineState, EngineStatus, Health, IngressState, IngressStatus, Mode, Orchestrator, Status,
-    Version,
+    EngineState, EngineStatus, Health, HealthState, IngressState, IngressStatus, Mode,
+    Orchestrator, Status, Version,
 };
 
 pub use dubernetes_core::event::Event;
 pub use dubernetes_core::forecast::{Forecast, Step};
-pub use dubernetes_core::runtime::{EngineVersion, ExecRequest};
+pub use dubernetes_core::runtime::{RuntimeInfo, TerminalSize};
 pub use dubernetes_core::store::Change;
 pub use dubernetes_core::why::{
     Link as WhyLink, Output as WhyOutput, Step as WhyStep, SubjectKind, Why,
 };
+
+/// Former name of [`RolloutRequest`].
+pub use RolloutRequest as RolloutWish;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -37,20 +42,20 @@ use utoipa::ToSchema;
 pub struct List<T> {
     /// Always `List`.
     pub kind: ListKind,
-    /// The objects.
+    /// Objects.
     pub items: Vec<T>,
 }
 
-/// The kind of every list.
+/// Kind of every list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum ListKind {
-    /// The only one.
+    /// The only kind.
     #[default]
     List,
 }
 
 impl<T> List<T> {
-    /// A list of `items`.
+    /// Creates a list of `items`.
     pub fn new(items: Vec<T>) -> Self {
         Self { kind: ListKind::List, items }
     }

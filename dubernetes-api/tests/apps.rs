@@ -1,4 +1,4 @@
-//! Apps over HTTP: what is stored, what is answered, and what is refused.
+//! Apps over HTTP: applies, deletes, scales, and rejected requests.
 
 #[path = "support/api.rs"]
 mod api;
@@ -16,7 +16,7 @@ const WEB: &str = r#"{"name":"web","image":"web:1","replicas":2,"access":{"host"
 const WEB2: &str = r#"{"name":"web","image":"web:2","replicas":2,"access":{"host":"web.local"}}"#;
 
 #[tokio::test(start_paused = true)]
-async fn an_apply_says_what_it_changed() {
+async fn apply_reports_what_changed() {
     let api = Api::start();
     for (body, status, change, generation, revision) in [
         (WEB, StatusCode::CREATED, "created", 1, 1),
@@ -33,7 +33,7 @@ async fn an_apply_says_what_it_changed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_is_written_in_the_order_that_is_promised() {
+async fn app_json_has_documented_field_order() {
     let api = Api::start();
     api.ready(WEB).await;
     let reply = api.get("/v1/apps/web").await;
@@ -52,18 +52,18 @@ async fn an_app_is_written_in_the_order_that_is_promised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_of_an_older_generation_says_so() {
+async fn stale_status_reports_observed_generation() {
     let api = Api::start();
     api.ready(WEB).await;
     let app = &api.put("/v1/apps/web", WEB2).await.json()["app"];
     let status = &app["status"];
     assert_eq!((&status["phase"], &status["ready"]), (&"Progressing".into(), &2.into()));
     assert_eq!((&status["updated"], &status["observed_generation"]), (&0.into(), &1.into()));
-    assert_eq!(status["message"], "not looked at yet");
+    assert_eq!(status["message"], "the new spec is not observed yet");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_app_is_not_found_and_its_pods_go() {
+async fn deleted_app_is_not_found_and_loses_its_pods() {
     let api = Api::start();
     api.ready(WEB).await;
     assert_eq!(api.delete("/v1/apps/web").await.status, StatusCode::ACCEPTED);
@@ -71,7 +71,7 @@ async fn a_deleted_app_is_not_found_and_its_pods_go() {
     assert_eq!(api.delete("/v1/apps/web").await.error(), "404 not-found");
     assert_eq!(api.get("/v1/apps").await.json()["items"], serde_json::json!([]));
     let limit = std::time::Duration::from_secs(60);
-    let gone = api.bed.until("nothing is left", limit, |seen| {
+    let gone = api.orchestrator.until("nothing is left", limit, |seen| {
         let status = seen.plan.statuses.get(&app_name("web"));
         seen.desired.apps.is_empty() && status.is_none_or(|status| status.pods.is_empty())
     });
@@ -80,7 +80,7 @@ async fn a_deleted_app_is_not_found_and_its_pods_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scale_changes_the_number_and_no_revision() {
+async fn scale_changes_replicas_and_keeps_revision() {
     let api = Api::start();
     api.ready(WEB).await;
     let applied = api.post("/v1/apps/web/scale", r#"{"replicas":3}"#).await.json();
@@ -102,7 +102,7 @@ async fn a_scale_changes_the_number_and_no_revision() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expected_generation_must_be_the_present_one() {
+async fn if_match_must_equal_stored_generation() {
     let api = Api::start();
     let put = |expected: &str, body: &str| {
         api.send(json(Request::put("/v1/apps/web").header("if-match", expected), body))
@@ -128,7 +128,7 @@ async fn an_expected_generation_must_be_the_present_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_no_app_changes_nothing_and_says_where() {
+async fn invalid_body_is_rejected_with_position() {
     let api = Api::start();
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     for (body, error) in [
@@ -160,7 +160,7 @@ async fn a_body_that_is_no_app_changes_nothing_and_says_where() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_problem_of_an_app_is_told_at_once_with_its_place() {
+async fn all_problems_of_a_spec_are_reported_with_pointers() {
     let api = Api::start();
     let body = r#"{"name":"web","image":"web:1","replicas":251,"access":{"hots":"x"}}"#;
     let problem = api.put("/v1/apps/web", body).await.problem();
@@ -172,7 +172,7 @@ async fn every_problem_of_an_app_is_told_at_once_with_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_outside_the_grammar_is_invalid_on_put_and_else_not_found() {
+async fn invalid_app_name_is_422_on_put_and_404_elsewhere() {
     let api = Api::start();
     for name in ["Web", "we%20b", "%2e%2e%2fetc", "ingress", "%FF", "a".repeat(64).as_str()] {
         let uri = format!("/v1/apps/{name}");
@@ -185,7 +185,7 @@ async fn a_name_outside_the_grammar_is_invalid_on_put_and_else_not_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_json_without_an_encoding_is_taken() {
+async fn body_must_be_json_without_encoding() {
     let api = Api::start();
     for headers in [
         &[][..],
@@ -207,7 +207,7 @@ async fn only_json_without_an_encoding_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_large_is_refused() {
+async fn oversized_requests_are_rejected() {
     let api = Api::start();
     let large = format!("{{\"name\":\"{}\"}}", "a".repeat(3 << 20));
     assert_eq!(api.put("/v1/apps/web", &large).await.error(), "413 too-large");
@@ -229,7 +229,7 @@ async fn what_is_too_large_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_query_that_is_not_known_is_refused() {
+async fn unknown_and_invalid_query_parameters_are_rejected() {
     let api = Api::start();
     for uri in [
         "/v1/apps?x=1",
@@ -254,7 +254,7 @@ async fn a_query_that_is_not_known_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_route_that_is_taken_names_its_owner() {
+async fn taken_route_names_its_owner() {
     let api = Api::start();
     api.put("/v1/apps/web", WEB).await.json();
     let other = r#"{"name":"other","image":"web:1","access":{"host":"web.local"}}"#;
@@ -264,7 +264,7 @@ async fn a_route_that_is_taken_names_its_owner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_or_method_that_is_not_there_says_so() {
+async fn unknown_path_is_404_and_unknown_method_is_405() {
     let api = Api::start();
     for uri in ["/", "/v1", "/v1/", "/v1/app", "/v1/apps/", "/v1/apps/web/x", "/v2/apps", "//"] {
         assert_eq!(api.get(uri).await.error(), "404 not-found", "{uri}");
@@ -278,7 +278,7 @@ async fn a_path_or_method_that_is_not_there_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_is_told_apart_by_what_to_do() {
+async fn store_errors_map_to_distinct_problems() {
     let cause = || Cause::text("disk");
     type Failure = fn(Cause) -> StoreError;
     let failures: [(Failure, &str, bool); 3] = [
@@ -297,7 +297,7 @@ async fn a_store_that_fails_is_told_apart_by_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_problem_of_a_small_body_names_its_field() {
+async fn invalid_field_of_small_body_has_pointer() {
     let api = Api::start();
     api.ready(WEB).await;
     for (uri, body, pointer) in [
@@ -320,13 +320,14 @@ async fn a_problem_of_a_small_body_names_its_field() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scale_that_loses_a_race_reads_again() {
+async fn scale_retries_after_stale_generation() {
     let api = Api::start();
     api.put("/v1/apps/web", WEB).await.json();
-    let stored =
-        dubernetes_core::store::Store::get(&*api.bed.store, &app_name("web")).await.unwrap();
+    let stored = dubernetes_core::store::Store::get(&*api.orchestrator.store, &app_name("web"))
+        .await
+        .unwrap();
     let mut store = MockStore::new();
-    let mut calls = mockall_sequence(stored);
+    let mut calls = newer_generations(stored);
     store.expect_get().returning(move |_| Ok(calls()));
     store.expect_put().times(2).returning(|put| match put.expected_generation {
         Some(2) => {
@@ -348,8 +349,8 @@ async fn a_scale_that_loses_a_race_reads_again() {
     assert_eq!(reply.json()["app"]["spec"]["replicas"], 5);
 }
 
-/// The app as each read finds it: one generation newer each time.
-fn mockall_sequence(
+/// Returns the app for successive reads, one generation newer each time.
+fn newer_generations(
     first: dubernetes_core::store::StoredApp,
 ) -> impl FnMut() -> dubernetes_core::store::StoredApp + Send {
     let mut generation = first.generation - 1;

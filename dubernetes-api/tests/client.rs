@@ -9,28 +9,29 @@ mod served;
 use std::time::Duration;
 
 use dubernetes_api::client::{Endpoint, EventsQuery, LogQuery, LogTarget};
-use dubernetes_api::wire::{Change, ExecRequest, LogItem, ProblemKind, WatchKind};
+use dubernetes_api::wire::{Change, ExecRequest, HealthState, LogItem, ProblemKind, WatchKind};
 use dubernetes_api::{Client, ClientError};
 use dubernetes_core::plan::Phase;
-use dubernetes_core::runtime::{ExecOutput, ExecSession, LogLine, RuntimeError};
+use dubernetes_core::runtime::{ExecOutput, ExecSession, LogLine, RuntimeError, TerminalSize};
 use dubernetes_testkit::MockContainerRuntime;
 use dubernetes_testkit::build::{app, app_name, worker};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
+use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
 use served::{LIMIT, Served, soon};
 
 #[tokio::test]
-async fn every_call_finds_its_endpoint() {
+async fn every_client_call_reaches_its_endpoint() {
     let served = Served::start();
     let client = &served.client;
     let web = app("web", "web:1", 2);
     let applied = client.apply(&web, Some(0)).await.unwrap();
     assert_eq!((applied.change, applied.app.generation), (Change::Created, 1));
     assert_eq!(client.apply(&web, None).await.unwrap().change, Change::Unchanged);
-    served.bed.until_ready("web").await;
+    served.orchestrator.until_ready("web").await;
 
     assert_eq!(client.get_app("web").await.unwrap().status.phase, Phase::Ready);
     assert_eq!(client.list_apps().await.unwrap().len(), 1);
@@ -41,7 +42,7 @@ async fn every_call_finds_its_endpoint() {
     assert_eq!(client.routes().await.unwrap()[0].endpoints.len(), 2);
     assert_eq!(client.status().await.unwrap().apps["Ready"], 1);
     assert_eq!(client.version().await.unwrap().version, "1.2.3");
-    assert_eq!(client.health().await.unwrap().status, "ok");
+    assert_eq!(client.health().await.unwrap().status, HealthState::Ok);
     let plan = client.plan(&[app("web", "web:2", 2)]).await.unwrap();
     assert_eq!((plan.apps[0].revision_from, plan.apps[0].revision_to), (Some(1), 2));
     let query = EventsQuery {
@@ -58,11 +59,11 @@ async fn every_call_finds_its_endpoint() {
     client.delete_app("web").await.unwrap();
     assert!(client.get_app("web").await.unwrap_err().is_not_found());
     soon(client.down()).await.unwrap();
-    assert_eq!(served.bed.runtime.containers(), []);
+    assert_eq!(served.orchestrator.runtime.containers(), []);
 }
 
 #[tokio::test]
-async fn errors_say_who_failed() {
+async fn client_errors_distinguish_problem_and_unreachable() {
     let served = Served::start();
     let client = &served.client;
     client.apply(&app("web", "web:1", 1), None).await.unwrap();
@@ -74,19 +75,19 @@ async fn errors_say_who_failed() {
     assert!(odd.is_not_found(), "{odd:?}");
     assert!(client.get_pod("..").await.unwrap_err().is_not_found());
 
-    let nobody = Client::unix("/nowhere/socket").unwrap();
-    let error = nobody.version().await.unwrap_err();
+    let absent = Client::unix("/nowhere/socket").unwrap();
+    let error = absent.version().await.unwrap_err();
     assert_eq!(error.to_string(), "no orchestrator answers at unix:///nowhere/socket");
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(error.is_unreachable() && cause.starts_with("No such file"), "{cause}");
-    let lines = nobody.watch_apps(None).next().await.unwrap().unwrap_err();
+    let lines = absent.watch_apps(None).next().await.unwrap().unwrap_err();
     assert!(lines.is_unreachable());
     let request = ExecRequest { command: vec!["true".to_owned()], ..ExecRequest::default() };
-    assert!(nobody.exec("web-1", &request).await.unwrap_err().is_unreachable());
+    assert!(absent.exec("web-1", &request).await.unwrap_err().is_unreachable());
 }
 
 #[tokio::test]
-async fn only_an_address_of_http_is_taken() {
+async fn client_accepts_only_http_urls() {
     let client = Client::http("http://127.0.0.1:9/").unwrap();
     assert_eq!(*client.endpoint(), Endpoint::Http("http://127.0.0.1:9".to_owned()));
     assert!(client.version().await.unwrap_err().is_unreachable());
@@ -95,7 +96,7 @@ async fn only_an_address_of_http_is_taken() {
     }
 }
 
-/// Answers the first request of each connection with `answer` and closes it.
+/// Responds to the first request of each connection with `answer` and closes it.
 fn fake_server(answer: &'static str) -> (Client, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
@@ -112,7 +113,7 @@ fn fake_server(answer: &'static str) -> (Client, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn what_is_no_orchestrator_is_told_apart_from_one_that_vanishes() {
+async fn foreign_server_is_protocol_error_and_lost_connection_is_unreachable() {
     let (web_server, _folder) = fake_server("HTTP/1.1 404 x\r\ncontent-length: 2\r\n\r\nno");
     let error = web_server.version().await.unwrap_err();
     assert!(matches!(error, ClientError::Protocol { .. }), "{error:?}");
@@ -131,7 +132,7 @@ async fn what_is_no_orchestrator_is_told_apart_from_one_that_vanishes() {
 }
 
 #[tokio::test]
-async fn a_watch_goes_on_until_the_server_stops_at_once() {
+async fn watch_continues_until_server_stops() {
     let served = Served::start();
     served.ready(&worker("web", "web:1", 1)).await;
     let mut apps = served.client.watch_apps(Some("web"));
@@ -150,7 +151,7 @@ async fn a_watch_goes_on_until_the_server_stops_at_once() {
     let stopped = tokio::time::Instant::now();
     served.stop.cancel();
     soon(served.server).await.unwrap().unwrap();
-    // The server would wait so long for requests that do not end.
+    // The server waits this long for requests in flight.
     assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
     let last = loop {
         if let Err(error) = soon(apps.next()).await.unwrap() {
@@ -164,7 +165,7 @@ async fn a_watch_goes_on_until_the_server_stops_at_once() {
 }
 
 #[tokio::test]
-async fn events_are_followed_as_they_happen() {
+async fn client_follows_events() {
     let served = Served::start();
     let mut events = served
         .client
@@ -175,9 +176,9 @@ async fn events_are_followed_as_they_happen() {
 }
 
 #[tokio::test]
-async fn output_comes_as_lines_and_notes() {
+async fn client_reads_logs_as_lines_and_notes() {
     let mut runtime = MockContainerRuntime::new();
-    runtime.expect_logs().returning(|_, options| {
+    runtime.expect_read_logs().returning(|_, options| {
         let time = jiff::Timestamp::UNIX_EPOCH;
         let text = format!("{:?} {:?} \u{1b}[1m", options.tail, options.since.is_some());
         Ok(stream::iter([Ok(LogLine { time, stderr: false, text })]).boxed())
@@ -203,10 +204,10 @@ async fn output_comes_as_lines_and_notes() {
     assert!(error.is_not_found(), "{error:?}");
 }
 
-/// Commands: `cat` gives back its input and ends with it, anything else cannot be run.
+/// A runtime with a few commands, such as `cat`, which echoes its input. Others are rejected.
 fn shell() -> MockContainerRuntime {
     let mut runtime = MockContainerRuntime::new();
-    runtime.expect_exec().returning(|_, request| match request.command[0].as_str() {
+    runtime.expect_run().returning(|_, request| match request.command[0].as_str() {
         "cat" => {
             let (input, command) = tokio::io::duplex(1024);
             let output = stream::unfold(Some(command), |command| async move {
@@ -220,25 +221,34 @@ fn shell() -> MockContainerRuntime {
                     }
                 }
             });
-            Ok(ExecSession::new(Box::pin(input), output.boxed()))
+            Ok(ExecSession::new(Box::pin(input.compat_write()), output.boxed()))
         }
         "flood" => {
             let part = bytes::Bytes::from(vec![b'x'; 3 << 20]);
             let output = [Ok(ExecOutput::Stderr(part)), Ok(ExecOutput::Exit(0))];
-            Ok(ExecSession::new(Box::pin(tokio::io::sink()), stream::iter(output).boxed()))
+            Ok(ExecSession::new(
+                Box::pin(tokio::io::sink().compat_write()),
+                stream::iter(output).boxed(),
+            ))
         }
-        // It tells the new size of its terminal.
+        // Prints the new size of its terminal.
         "size" => {
-            let (size, mut sizes) = tokio::sync::watch::channel((80, 24));
+            let (size, mut sizes) = tokio::sync::watch::channel(SIZE);
             let output = stream::once(async move {
                 sizes.changed().await.unwrap();
-                let (columns, rows) = *sizes.borrow();
+                let TerminalSize { columns, rows } = *sizes.borrow();
                 Ok(ExecOutput::Stdout(format!("{columns} {rows}").into()))
             });
-            let input = Box::pin(tokio::io::sink());
-            Ok(ExecSession { input, output: output.boxed(), size })
+            let input = Box::pin(tokio::io::sink().compat_write());
+            let resize = Box::new(move |to| {
+                size.send_replace(to);
+            });
+            Ok(ExecSession { input, output: output.boxed(), resize })
         }
-        "hang" => Ok(ExecSession::new(Box::pin(tokio::io::sink()), stream::pending().boxed())),
+        "hang" => Ok(ExecSession::new(
+            Box::pin(tokio::io::sink().compat_write()),
+            stream::pending().boxed(),
+        )),
         command => Err(RuntimeError::Rejected {
             operation: format!("run {command}"),
             message: "the container is restarting".to_owned(),
@@ -247,12 +257,14 @@ fn shell() -> MockContainerRuntime {
     runtime
 }
 
+const SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
+
 fn command(word: &str) -> ExecRequest {
-    ExecRequest { command: vec![word.to_owned()], stdin: true, tty: Some((80, 24)), user: None }
+    ExecRequest { command: vec![word.to_owned()], stdin: true, tty: Some(SIZE) }
 }
 
 #[tokio::test]
-async fn a_command_gets_its_input_and_gives_back_output_and_exit_code() {
+async fn exec_passes_input_output_and_exit_code() {
     let served = Served::with_runtime(shell());
     served.ready(&worker("web", "web:1", 1)).await;
     let mut session = soon(served.client.exec("web-1", &command("cat"))).await.unwrap();
@@ -276,13 +288,13 @@ async fn a_command_gets_its_input_and_gives_back_output_and_exit_code() {
 }
 
 #[tokio::test]
-async fn a_lot_of_output_arrives_whole_although_nothing_is_typed() {
+async fn large_exec_output_arrives_complete() {
     let served = Served::with_runtime(shell());
     served.ready(&worker("web", "web:1", 1)).await;
     assert_eq!(run(&served.client, "flood").await, (3 << 20, 0));
 }
 
-/// The number of bytes that a command gives, and its exit code.
+/// Returns the number of bytes that a command prints, and its exit code.
 async fn run(client: &Client, word: &str) -> (usize, i64) {
     let mut session = soon(client.exec("web-1", &command(word))).await.unwrap();
     let mut size = 0;
@@ -295,17 +307,17 @@ async fn run(client: &Client, word: &str) -> (usize, i64) {
 }
 
 #[tokio::test]
-async fn a_terminal_that_changes_its_size_tells_the_command() {
+async fn terminal_resize_reaches_the_command() {
     let served = Served::with_runtime(shell());
     served.ready(&worker("web", "web:1", 1)).await;
     let mut session = soon(served.client.exec("web-1", &command("size"))).await.unwrap();
-    session.size.send_replace((132, 43));
-    let told = soon(session.output.next()).await.unwrap().unwrap();
-    assert_eq!(told, ExecOutput::Stdout("132 43".into()));
+    session.size.send_replace(TerminalSize { columns: 132, rows: 43 });
+    let shown = soon(session.output.next()).await.unwrap().unwrap();
+    assert_eq!(shown, ExecOutput::Stdout("132 43".into()));
 }
 
 #[tokio::test]
-async fn a_command_that_cannot_run_says_why() {
+async fn failed_exec_reports_reason() {
     let served = Served::with_runtime(shell());
     served.ready(&worker("web", "web:1", 1)).await;
     let refused = soon(served.client.exec("web-1", &command("x"))).await.unwrap_err();
@@ -319,10 +331,10 @@ async fn a_command_that_cannot_run_says_why() {
 }
 
 #[tokio::test]
-async fn a_pod_that_does_not_run_takes_no_command() {
+async fn exec_in_stopped_pod_is_not_running() {
     let served = Served::with_runtime(shell());
     served.client.apply(&worker("bad", "crash:1", 1), None).await.unwrap();
-    let down = served.bed.until("it waits for a restart", LIMIT, |seen| {
+    let down = served.orchestrator.until("it waits for a restart", LIMIT, |seen| {
         let pods = seen.plan.statuses.values().flat_map(|status| &status.pods);
         pods.into_iter().any(|pod| pod.state == dubernetes_core::plan::PodState::BackOff)
     });
@@ -332,7 +344,7 @@ async fn a_pod_that_does_not_run_takes_no_command() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_the_server_stops() {
+async fn exec_session_ends_when_server_stops() {
     let served = Served::with_runtime(shell());
     served.ready(&worker("web", "web:1", 1)).await;
     let mut session = soon(served.client.exec("web-1", &command("hang"))).await.unwrap();
@@ -342,7 +354,7 @@ async fn a_session_ends_when_the_server_stops() {
 }
 
 #[tokio::test]
-async fn exec_without_its_protocol_is_refused() {
+async fn exec_without_subprotocol_is_rejected() {
     let served = Served::with_runtime(shell());
     served.ready(&worker("web", "web:1", 1)).await;
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
@@ -360,7 +372,7 @@ async fn exec_without_its_protocol_is_refused() {
 }
 
 #[tokio::test]
-async fn hostile_heads_end_the_connection_and_nothing_else() {
+async fn malformed_heads_end_only_their_connection() {
     let served = Served::start();
     let many = "x: y\r\n".repeat(1_000);
     let long = "a".repeat(64 << 10);
@@ -371,7 +383,7 @@ async fn hostile_heads_end_the_connection_and_nothing_else() {
         ("\u{0}\u{1}garbage\r\n\r\n".to_owned(), ["400", "400"]),
     ] {
         let mut socket = UnixStream::connect(&served.socket).await.unwrap();
-        // The server may answer and hang up before it has read everything.
+        // The server may respond and close before it has read everything.
         let _ = socket.write_all(request.as_bytes()).await;
         let mut answer = [0; 64];
         let size = soon(socket.read(&mut answer)).await.unwrap_or(0);
@@ -379,12 +391,12 @@ async fn hostile_heads_end_the_connection_and_nothing_else() {
         let status = answer.get(9..12).unwrap_or_default();
         assert!(statuses.contains(&status), "{answer}");
     }
-    assert_eq!(served.client.health().await.unwrap().status, "ok");
+    assert_eq!(served.client.health().await.unwrap().status, HealthState::Ok);
 }
 
-/// A request with a body that goes on for ever is answered with 413, and nobody reads on.
+/// The server responds with 413 and stops reading.
 #[tokio::test]
-async fn a_body_without_an_end_is_refused_and_not_kept() {
+async fn endless_body_is_rejected_without_buffering() {
     let served = Served::start();
     let head = "PUT /v1/apps/web HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
     let blank = " ".repeat(64 << 10);
@@ -405,7 +417,7 @@ async fn a_body_without_an_end_is_refused_and_not_kept() {
             sent
         };
         let mut answer = Vec::new();
-        // That it is cut off while it still sends is no news.
+        // The server closes the connection while the client still sends.
         let (sent, _) =
             soon(async { tokio::join!(sending, reader.read_to_end(&mut answer)) }).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -414,31 +426,31 @@ async fn a_body_without_an_end_is_refused_and_not_kept() {
         let grown = memory().saturating_sub(before);
         assert!(grown < 64 << 10, "{grown} KiB more memory after {sent} bytes");
     }
-    assert_eq!(served.client.health().await.unwrap().status, "ok");
+    assert_eq!(served.client.health().await.unwrap().status, HealthState::Ok);
 }
 
-/// The memory of this process, in KiB.
+/// Returns the memory of this process in KiB.
 fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Two who have seen the same generation change an app at once: one of them wins, and what is
-/// stored is all of it.
 #[tokio::test]
-async fn of_two_changes_of_one_generation_one_wins_whole() {
+async fn concurrent_applies_of_same_generation_have_one_winner() {
     let served = Served::start();
-    let (one, other) = (&served.client, Client::unix(&served.socket).unwrap());
+    let one = &served.client;
+    let other = Client::unix(&served.socket).unwrap();
     served.client.apply(&app("web", "web:1", 1), Some(0)).await.unwrap();
     for generation in 1..=20 {
         let port = u16::try_from(generation).unwrap();
-        let wish = |image: &str, replicas| {
+        let spec = |image: &str, replicas| {
             let mut spec = app("web", image, replicas);
             spec.port = 1000 + port;
             spec
         };
-        let (first, second) = (wish("web:1", 1), wish("web:2", 2));
+        let first = spec("web:1", 1);
+        let second = spec("web:2", 2);
         let (one, other) = tokio::join!(
             one.apply(&first, Some(generation)),
             other.apply(&second, Some(generation)),
@@ -446,7 +458,7 @@ async fn of_two_changes_of_one_generation_one_wins_whole() {
         let (won, lost) = match (one, other) {
             (Ok(_), Err(lost)) => (first, lost),
             (Err(lost), Ok(_)) => (second, lost),
-            both => panic!("not one of them won: {both:?}"),
+            both => panic!("not exactly one won: {both:?}"),
         };
         assert_eq!(lost.problem().map(|problem| problem.status), Some(409), "{lost}");
         let stored = served.client.get_app("web").await.unwrap();

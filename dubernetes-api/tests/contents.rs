@@ -1,4 +1,4 @@
-//! Contents of files over HTTP: they come in, and never out.
+//! File contents over HTTP: accepted in requests, never sent in responses.
 
 #[path = "support/api.rs"]
 mod api;
@@ -10,7 +10,7 @@ use dubernetes_core::app::{MAX_CONTENT_BYTES, Secret};
 use serde_json::{Value, json};
 
 const CANARY: &str = "canary-4711";
-/// The same in base64, and with `KEY=` before it.
+/// The canary in base64, alone and prefixed with `KEY=`.
 const CODED: [&str; 2] = ["Y2FuYXJ5LTQ3MTE=", "S0VZPWNhbmFyeS00NzEx"];
 
 fn app(image: &str) -> Value {
@@ -29,11 +29,11 @@ fn hidden(shown: &[u8]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_content_reaches_the_container_and_no_answer() {
+async fn file_content_reaches_container_but_no_response() {
     let api = Api::start();
     api.ready(&app("web:1").to_string()).await;
-    let id = api.bed.runtime.named("dubernetes.default.web-1.r1").id;
-    let request = api.bed.runtime.request(&id).unwrap();
+    let id = api.orchestrator.runtime.named("dubernetes.default.web-1.r1").id;
+    let request = api.orchestrator.runtime.request(&id).unwrap();
     assert_eq!(request.env["PLAIN"], "seen");
     for name in ["PASSWORD", "KEY"] {
         assert_eq!(request.secret_env[name].reveal(), CANARY.as_bytes(), "{name}");
@@ -65,7 +65,7 @@ async fn a_content_reaches_the_container_and_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_that_was_read_can_be_put_back() {
+async fn app_can_be_written_back_as_read() {
     let api = Api::start();
     api.put("/v1/apps/web", &app("web:1").to_string()).await;
     let mut spec = api.get("/v1/apps/web").await.json()["spec"].clone();
@@ -74,9 +74,9 @@ async fn an_app_that_was_read_can_be_put_back() {
     spec["image"] = "web:2".into();
     let other = api.put("/v1/apps/web", &spec.to_string()).await;
     assert_eq!(other.json()["app"]["status"]["revision"], 2);
-    api.bed.until_ready("web").await;
-    let id = api.bed.runtime.named("dubernetes.default.web-1.r2").id;
-    let request = api.bed.runtime.request(&id).unwrap();
+    api.orchestrator.until_ready("web").await;
+    let id = api.orchestrator.runtime.named("dubernetes.default.web-1.r2").id;
+    let request = api.orchestrator.runtime.request(&id).unwrap();
     assert_eq!(request.secret_env["PASSWORD"].reveal(), CANARY.as_bytes());
     spec["name"] = "other".into();
     let elsewhere = api.put("/v1/apps/other", &spec.to_string()).await;
@@ -84,7 +84,7 @@ async fn an_app_that_was_read_can_be_put_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_contents_no_app_is_stored() {
+async fn app_without_file_contents_is_rejected() {
     let api = Api::start();
     let body = json!({
         "name": "web", "image": "web:1", "env_file": ".env",
@@ -99,22 +99,22 @@ async fn without_its_contents_no_app_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_content_is_a_change_and_the_same_is_none() {
+async fn content_change_is_a_new_revision() {
     let api = Api::start();
     api.ready(&app("web:1").to_string()).await;
-    // A plan needs no more than hashes.
+    // Hashes are sufficient for a plan.
     let hash = |content: &str| Secret::new(content.to_owned()).hash().to_string();
     let mut spec = api.get("/v1/apps/web").await.json()["spec"].clone();
     let plan = api.post("/v1/plan", &json!({"apps": [spec]}).to_string()).await.json();
     assert_eq!(plan["apps"][0]["change"], "unchanged");
     spec["env"]["PASSWORD"]["sha256"] = hash("new").into();
     let plan = api.post("/v1/plan", &json!({"apps": [spec]}).to_string()).await.json();
-    let told = json!({
+    let change = json!({
         "path": "env.PASSWORD",
         "old": format!("sha256:{}", hash(CANARY)),
         "new": format!("sha256:{}", hash("new")),
     });
-    assert_eq!(plan["apps"][0]["changes"], json!([told]));
+    assert_eq!(plan["apps"][0]["changes"], json!([change]));
     assert_eq!(plan["apps"][0]["revision_to"], 2);
     let mut changed = app("web:1");
     changed["env"]["PASSWORD"]["content"] = "bmV3".into();
@@ -126,7 +126,7 @@ async fn another_content_is_a_change_and_the_same_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_is_told_without_the_content() {
+async fn errors_never_contain_file_contents() {
     let api = Api::start();
     for (path, value) in [
         ("/env/PASSWORD/content", json!(CANARY)),
@@ -155,9 +155,9 @@ async fn what_is_wrong_is_told_without_the_content() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_bytes_as_an_app_may_have_are_taken() {
+async fn contents_up_to_the_limit_are_accepted() {
     let api = Api::start();
-    // Three bytes are four characters of base64; two of the half MiB stay over.
+    // Three bytes are four characters of base64; half a MiB leaves two over.
     let half = "AAAA".repeat(MAX_CONTENT_BYTES / 3) + "AAA=";
     let file = json!({"file": "a", "content": half});
     let mut body =

@@ -1,5 +1,4 @@
-//! Connections to pods through the API, over a real Unix socket; the pods of the fake engine send
-//! back what they get.
+//! Port forwarding over a real Unix socket. The pods of the fake engine echo what they receive.
 #![expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 #[path = "support/api.rs"]
@@ -9,6 +8,7 @@ mod served;
 
 use dubernetes_api::Client;
 use dubernetes_api::wire::ProblemKind;
+use dubernetes_testkit::Operation;
 use dubernetes_testkit::build::{app, worker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::UnixStream;
@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 
 use served::{Served, soon};
 
-/// Our end of a connection to a pod, and how it ended: `true` if both sides had said so.
+/// Opens a connection to a pod. Returns its local end, and a task that returns whether both
+/// directions ended.
 async fn open(client: &Client, pod: &str) -> (DuplexStream, JoinHandle<bool>) {
     let tunnel = soon(client.forward(pod, 80)).await.unwrap();
     let (far, mut near) = duplex(1024);
@@ -24,7 +25,7 @@ async fn open(client: &Client, pod: &str) -> (DuplexStream, JoinHandle<bool>) {
 }
 
 #[tokio::test]
-async fn every_byte_comes_back_and_either_side_may_end_first() {
+async fn forward_echoes_all_bytes_and_half_closes() {
     let served = Served::start();
     served.ready(&app("web", "web:1", 1)).await;
     let (far, joined) = open(&served.client, "web-1").await;
@@ -38,11 +39,11 @@ async fn every_byte_comes_back_and_either_side_may_end_first() {
     let mut received = Vec::new();
     soon(answers.read_to_end(&mut received)).await.unwrap();
     assert!(received == sent, "{} bytes", received.len());
-    assert!(soon(joined).await.unwrap(), "both ends were said");
+    assert!(soon(joined).await.unwrap(), "both directions ended");
 }
 
 #[tokio::test]
-async fn many_connections_do_not_mix() {
+async fn concurrent_forwards_do_not_mix() {
     let served = Served::start();
     served.ready(&app("web", "web:1", 1)).await;
     let mut all = Vec::new();
@@ -60,7 +61,7 @@ async fn many_connections_do_not_mix() {
 }
 
 #[tokio::test]
-async fn a_pod_that_takes_no_connection_says_why() {
+async fn failed_forward_reports_reason() {
     let served = Served::start();
     let client = &served.client;
     served.ready(&app("web", "web:1", 1)).await;
@@ -68,13 +69,13 @@ async fn a_pod_that_takes_no_connection_says_why() {
     assert!(missing.is_not_found(), "{missing:?}");
     let nothing = soon(client.forward("web-1", 0)).await.unwrap_err();
     assert!(nothing.is(ProblemKind::InvalidQuery), "{nothing:?}");
-    served.bed.runtime.set_ready("dubernetes.default.web-1.r1", false);
+    served.orchestrator.runtime.set_ready("dubernetes.default.web-1.r1", false);
     let refused = soon(client.forward("web-1", 80)).await.unwrap_err();
     assert!(refused.is(ProblemKind::NotConnected), "{refused:?}");
     assert!(refused.to_string().ends_with("connection refused"), "{refused}");
-    served.bed.runtime.fail("start", 1000);
+    served.orchestrator.runtime.fail(Operation::Start, 1000);
     client.apply(&worker("bad", "web:2", 1), None).await.unwrap();
-    let created = served.bed.until("it is created", served::LIMIT, |seen| {
+    let created = served.orchestrator.until("it is created", served::LIMIT, |seen| {
         let mut pods = seen.plan.statuses.values().flat_map(|status| &status.pods);
         pods.any(|pod| pod.name == "bad-1" && pod.container_id.is_some())
     });
@@ -84,12 +85,12 @@ async fn a_pod_that_takes_no_connection_says_why() {
 }
 
 #[tokio::test]
-async fn a_pod_that_goes_away_ends_its_connections() {
+async fn forward_ends_when_pod_exits() {
     let served = Served::start();
     served.ready(&app("web", "web:1", 2)).await;
     let (mut gone, joined) = open(&served.client, "web-1").await;
     let (mut stays, _other) = open(&served.client, "web-2").await;
-    served.bed.runtime.kill("dubernetes.default.web-1.r1", 137);
+    served.orchestrator.runtime.kill("dubernetes.default.web-1.r1", 137);
     assert!(!soon(joined).await.unwrap(), "it broke");
     assert_eq!(soon(gone.read(&mut [0; 8])).await.unwrap(), 0);
     stays.write_all(b"still").await.unwrap();
@@ -99,7 +100,7 @@ async fn a_pod_that_goes_away_ends_its_connections() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_ends_all_connections() {
+async fn forward_ends_when_server_stops() {
     let served = Served::start();
     served.ready(&app("web", "web:1", 1)).await;
     let (_far, joined) = open(&served.client, "web-1").await;
@@ -109,7 +110,7 @@ async fn a_server_that_stops_ends_all_connections() {
 }
 
 #[tokio::test]
-async fn what_does_not_speak_the_protocol_is_refused() {
+async fn forward_without_subprotocol_is_rejected() {
     let served = Served::start();
     served.ready(&app("web", "web:1", 1)).await;
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\

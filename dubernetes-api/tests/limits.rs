@@ -1,4 +1,4 @@
-//! What callers may take of the socket: so many connections, and so much time.
+//! Limits of the socket: number of connections, and time of a request.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -16,13 +16,13 @@ use tokio::time::Instant;
 
 const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 
-async fn said(stream: &mut UnixStream) -> String {
+async fn read(stream: &mut UnixStream) -> String {
     let mut buffer = [0; 4096];
     let read = soon(stream.read(&mut buffer)).await.unwrap();
     String::from_utf8_lossy(&buffer[..read]).into_owned()
 }
 
-/// What comes of a request that is begun with `text` and not ended, and after how long.
+/// Sends the start of a request, and returns the response with the time until it came.
 async fn unfinished(text: &str) -> (String, Duration) {
     let served = Served::start();
     let mut stream = UnixStream::connect(&served.socket).await.unwrap();
@@ -34,14 +34,14 @@ async fn unfinished(text: &str) -> (String, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_end_is_waited_for_ten_seconds() {
+async fn incomplete_head_times_out_after_10_s() {
     let (answer, after) = unfinished("GET /healthz HTTP/1.1\r\nHost: x\r\n").await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!((10..15).contains(&after.as_secs()), "{after:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_end_is_waited_for_thirty_seconds() {
+async fn incomplete_body_times_out_after_30_s() {
     let head = "PUT /v1/apps/web HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
                 Content-Length: 100\r\nConnection: close\r\n\r\n{";
     let (answer, after) = unfinished(head).await;
@@ -51,19 +51,19 @@ async fn a_body_that_does_not_end_is_waited_for_thirty_seconds() {
 }
 
 #[tokio::test]
-async fn more_connections_than_there_are_places_wait_for_one() {
+async fn connections_above_limit_wait_for_a_permit() {
     let served = Served::start();
     let mut open = Vec::new();
     for _ in 0..256 {
         let mut stream = UnixStream::connect(&served.socket).await.unwrap();
         stream.write_all(HEALTH).await.unwrap();
-        assert!(said(&mut stream).await.starts_with("HTTP/1.1 200"));
+        assert!(read(&mut stream).await.starts_with("HTTP/1.1 200"));
         open.push(stream);
     }
     let mut late = UnixStream::connect(&served.socket).await.unwrap();
     late.write_all(HEALTH).await.unwrap();
     let none = tokio::time::timeout(Duration::from_millis(300), late.readable()).await;
-    assert!(none.is_err(), "there is no place for it");
+    assert!(none.is_err(), "no permit is free");
     open.pop();
-    assert!(said(&mut late).await.contains(" 200"), "a place is free");
+    assert!(read(&mut late).await.contains(" 200"), "a permit is free");
 }

@@ -1,4 +1,4 @@
-//! Rollouts over HTTP: going back, restarting, pausing, what failed, and what is kept of it.
+//! Rollouts over HTTP: undo, restart, pause, failures, and kept revisions.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -16,17 +16,17 @@ const WEB2: &str = r#"{"name":"web","image":"web:2","replicas":2,"access":{"host
 const CRASH: &str =
     r#"{"name":"web","image":"crash:1","replicas":2,"access":{"host":"web.local"}}"#;
 
-/// Applies, and waits until the wanted revision has this outcome.
+/// Waits until the desired revision has this outcome.
 async fn becomes(api: &Api, outcome: &str) {
-    let what = format!("the wanted revision is {outcome}");
-    let reached = api.bed.until(&what, Duration::from_secs(600), |seen| {
+    let what = format!("the desired revision is {outcome}");
+    let reached = api.orchestrator.until(&what, Duration::from_secs(600), |seen| {
         let app = &seen.desired.apps[&app_name("web")];
         app.rollout.outcome.as_str() == outcome
     });
     reached.await;
 }
 
-async fn wish(api: &Api, body: &str) -> Value {
+async fn post(api: &Api, body: &str) -> Value {
     api.post("/v1/apps/web/rollout", body).await.json()
 }
 
@@ -35,21 +35,21 @@ async fn revisions(api: &Api) -> Vec<Value> {
     list["items"].as_array().unwrap().clone()
 }
 
-/// Number, cause and outcome of each.
-fn courses(revisions: &[Value]) -> Vec<String> {
-    let text = |of: &Value, key: &str| of[key].as_str().unwrap().to_owned();
+/// Returns number, cause and outcome of each revision.
+fn summaries(revisions: &[Value]) -> Vec<String> {
+    let text = |revision: &Value, key: &str| revision[key].as_str().unwrap().to_owned();
     let rollout =
         |r: &Value| format!("{}: {}, {}", r["revision"], text(r, "cause"), text(r, "outcome"));
     revisions.iter().map(rollout).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_revision_says_why_and_what_came_back() {
+async fn failed_revision_reports_reason_and_rollback() {
     let api = Api::start();
     api.ready(WEB).await;
     becomes(&api, "complete").await;
     assert_eq!(api.put("/v1/apps/web", CRASH).await.json()["app"]["status"]["revision"], 2);
-    let back = api.bed.until("revision 3 is there", Duration::from_secs(600), |seen| {
+    let back = api.orchestrator.until("revision 3 is there", Duration::from_secs(600), |seen| {
         seen.desired.apps[&app_name("web")].revision == 3
     });
     back.await;
@@ -64,19 +64,19 @@ async fn a_failed_revision_says_why_and_what_came_back() {
 
     let kept = revisions(&api).await;
     let expected = ["1: apply, complete", "2: apply, failed", "3: rollback from 2 to 1, complete"];
-    assert_eq!(courses(&kept), expected);
+    assert_eq!(summaries(&kept), expected);
     assert_eq!(kept[1]["failure"]["reason"], failure["reason"]);
     assert_eq!(kept[1]["failure"]["back_to"], Value::Null);
     assert_eq!((&kept[0]["failure"], &kept[2]["current"]), (&Value::Null, &json!(true)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_before_is_tried_again_only_if_asked() {
+async fn failed_spec_is_retried_only_on_request() {
     let api = Api::start();
     api.ready(WEB).await;
     becomes(&api, "complete").await;
     api.put("/v1/apps/web", CRASH).await.json();
-    let back = api.bed.until("revision 3 is there", Duration::from_secs(600), |seen| {
+    let back = api.orchestrator.until("revision 3 is there", Duration::from_secs(600), |seen| {
         seen.desired.apps[&app_name("web")].revision == 3
     });
     back.await;
@@ -96,24 +96,24 @@ async fn what_failed_before_is_tried_again_only_if_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wishes_go_back_restart_pause_and_resume() {
+async fn rollout_actions_undo_restart_pause_and_resume() {
     let api = Api::start();
     api.ready(WEB).await;
     becomes(&api, "complete").await;
     api.ready(WEB2).await;
     becomes(&api, "complete").await;
-    let undone = wish(&api, r#"{"action":"undo"}"#).await;
+    let undone = post(&api, r#"{"action":"undo"}"#).await;
     assert_eq!(undone["app"]["spec"]["image"], "web:1");
-    let restarted = wish(&api, r#"{"action":"restart"}"#).await;
+    let restarted = post(&api, r#"{"action":"restart"}"#).await;
     assert_eq!(restarted["app"]["status"]["revision"], 4);
-    let undone = wish(&api, r#"{"action":"undo","to":2}"#).await;
+    let undone = post(&api, r#"{"action":"undo","to":2}"#).await;
     assert_eq!(undone["app"]["spec"]["image"], "web:2");
     for (action, change, paused) in [
         ("pause", "configured", true),
         ("pause", "unchanged", true),
         ("resume", "configured", false),
     ] {
-        let answer = wish(&api, &format!(r#"{{"action":"{action}"}}"#)).await;
+        let answer = post(&api, &format!(r#"{{"action":"{action}"}}"#)).await;
         assert_eq!(
             (&answer["change"], &answer["app"]["status"]["paused"]),
             (&json!(change), &json!(paused))
@@ -127,7 +127,7 @@ async fn wishes_go_back_restart_pause_and_resume() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wish_that_cannot_be_is_refused() {
+async fn invalid_rollout_requests_are_rejected() {
     let api = Api::start();
     api.ready(WEB).await;
     for (uri, body, error) in [

@@ -1,10 +1,11 @@
-//! What pods use, and lists of apps by their labels.
+//! Resource usage of pods, and label selectors.
 #![expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 #[path = "support/api.rs"]
 mod api;
 
 use api::Api;
+use dubernetes_testkit::Operation;
 use serde_json::{Value, json};
 
 fn names(list: &Value) -> Vec<&str> {
@@ -12,15 +13,15 @@ fn names(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pods_use_what_two_readings_say() {
+async fn stats_are_computed_from_two_readings() {
     let api = Api::start();
     api.ready(
         r#"{"name":"web","image":"web:1","replicas":2,"resources":{"memory":"64Mi","cpu":"0.5"}}"#,
     )
     .await;
-    api.bed.runtime.fail("start", 1000);
+    api.orchestrator.runtime.fail(Operation::Start, 1000);
     api.put("/v1/apps/bad", r#"{"name":"bad","image":"web:2"}"#).await;
-    api.bed
+    api.orchestrator
         .until("it is seen", std::time::Duration::from_secs(20), |seen| {
             seen.plan.statuses.values().any(|status| status.pods.iter().any(|p| p.name == "bad-1"))
         })
@@ -34,12 +35,12 @@ async fn pods_use_what_two_readings_say() {
         "memory": 1 << 20, "memory_limit": 64 << 20});
     assert_eq!(stats["items"][1], web);
     assert_eq!(names(&api.get("/v1/stats?app=web").await.json()), ["web-1", "web-2"]);
-    api.bed.runtime.set_away(true);
+    api.orchestrator.runtime.set_away(true);
     assert_eq!(api.get("/v1/stats").await.error(), "503 engine-unreachable");
 }
 
 #[tokio::test(start_paused = true)]
-async fn lists_can_be_asked_for_by_labels() {
+async fn lists_are_filtered_by_label_selector() {
     let api = Api::start();
     for (name, labels) in [("a", r#"{"tier":"web"}"#), ("b", r#"{"tier":"api"}"#), ("c", "{}")] {
         api.ready(&format!(r#"{{"name":"{name}","image":"web:1","labels":{labels}}}"#)).await;

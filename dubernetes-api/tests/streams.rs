@@ -1,4 +1,4 @@
-//! Answers that go on: events, watches and output over HTTP.
+//! Streams over HTTP: events, watches and logs.
 #![expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
 #[path = "support/api.rs"]
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use api::Api;
 use axum::http::StatusCode;
-use dubernetes_core::event::{EventKind, NewEvent};
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::runtime::{LogLine, LogOptions, RuntimeError};
 use dubernetes_core::store::Store as _;
 use dubernetes_testkit::MockContainerRuntime;
@@ -32,7 +32,7 @@ fn event(app: &str, message: &str) -> NewEvent {
         app: Some(app_name(app)),
         pod: None,
         revision: None,
-        reason: "Tested".to_owned(),
+        reason: EventReason::Created,
         message: message.to_owned(),
     }
 }
@@ -42,10 +42,10 @@ fn messages(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_listed_by_app_id_and_number() {
+async fn events_are_filtered_by_query() {
     let api = Api::start();
     let events = [event("a", "one"), event("b", "two"), event("a", "three")];
-    api.bed.store.append(&events).await.unwrap();
+    api.orchestrator.store.append(&events).await.unwrap();
     let all = api.get("/v1/events").await.json();
     assert_eq!(messages(&all), ["one", "two", "three"]);
     let first = all["items"][0].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -65,19 +65,19 @@ async fn events_are_listed_by_app_id_and_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_followed_as_lines() {
+async fn events_are_followed_as_ndjson() {
     let api = Api::start();
-    api.bed.store.append(&[event("a", "one"), event("b", "two")]).await.unwrap();
+    api.orchestrator.store.append(&[event("a", "one"), event("b", "two")]).await.unwrap();
     let mut lines = api.lines("/v1/events?app=a", NDJSON).await;
     assert_eq!(lines.json().await["message"], "one");
-    api.bed.store.append(&[event("b", "three"), event("a", "four")]).await.unwrap();
+    api.orchestrator.store.append(&[event("b", "three"), event("a", "four")]).await.unwrap();
     assert_eq!(lines.json().await["message"], "four");
 }
 
 #[tokio::test(start_paused = true)]
-async fn server_sent_events_carry_ids_and_are_resumed() {
+async fn server_sent_events_have_ids_and_resume() {
     let api = Api::start();
-    api.bed.store.append(&[event("a", "one"), event("a", "two")]).await.unwrap();
+    api.orchestrator.store.append(&[event("a", "one"), event("a", "two")]).await.unwrap();
     let mut lines = api.lines("/v1/events?after=1", "text/html, text/event-stream;q=0.9").await;
     assert_eq!(lines.next().await.unwrap(), "id: 2");
     let data = lines.next().await.unwrap();
@@ -93,7 +93,7 @@ async fn server_sent_events_carry_ids_and_are_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_tells_all_apps_first_and_then_each_change_until_they_are_gone() {
+async fn watch_lists_apps_then_reports_changes_until_deletion() {
     let api = Api::start();
     api.ready(WEB).await;
     let mut lines = api.lines("/v1/watch", NDJSON).await;
@@ -113,18 +113,18 @@ async fn a_watch_tells_all_apps_first_and_then_each_change_until_they_are_gone()
 
     let begun = tokio::time::Instant::now();
     assert_eq!(api.delete("/v1/apps/new").await.status, StatusCode::ACCEPTED);
-    let mut told = lines.json().await;
-    while told["type"] == "MODIFIED" {
-        assert_eq!(told["object"]["status"]["phase"], "Deleting");
-        told = lines.json().await;
+    let mut shown = lines.json().await;
+    while shown["type"] == "MODIFIED" {
+        assert_eq!(shown["object"]["status"]["phase"], "Deleting");
+        shown = lines.json().await;
     }
-    assert_eq!(json!([told["type"], told["object"]["name"]]), json!(["DELETED", "new"]));
-    // The store remembers the deletion for much longer; nobody has to wait for that.
+    assert_eq!(json!([shown["type"], shown["object"]["name"]]), json!(["DELETED", "new"]));
+    // The tombstone stays in the store much longer.
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_of_one_app_leaves_out_the_others() {
+async fn watch_of_one_app_omits_others() {
     let api = Api::start();
     api.ready(WEB).await;
     let mut lines = api.lines("/v1/watch?app=new", NDJSON).await;
@@ -133,28 +133,29 @@ async fn a_watch_of_one_app_leaves_out_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_watch_misses_states_in_between_but_never_the_last() {
+async fn slow_watch_skips_to_last_state() {
     let api = Api::start();
     let mut lines = api.lines("/v1/watch", NDJSON).await;
     for replicas in 1..=20 {
         let body = format!(r#"{{"name":"web","image":"web:1","replicas":{replicas}}}"#);
         api.put("/v1/apps/web", &body).await.json();
     }
-    let (mut told, mut last) = (0, 0);
+    let mut count = 0;
+    let mut last = 0;
     while last != 20 {
         last = lines.json().await["object"]["generation"].as_u64().unwrap();
-        told += 1;
+        count += 1;
     }
-    assert!(told < 20, "{told}");
+    assert!(count < 20, "{count}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_ends_with_a_reason_when_the_controller_does() {
+async fn watch_ends_with_problem_when_orchestrator_stops() {
     let api = Api::start();
     api.ready(WEB).await;
     let mut lines = api.lines("/v1/watch", NDJSON).await;
     lines.json().await;
-    api.bed.stop();
+    api.orchestrator.stop();
     let last = loop {
         let line = lines.json().await;
         if line.get("problem").is_some() {
@@ -165,7 +166,7 @@ async fn a_watch_ends_with_a_reason_when_the_controller_does() {
     assert_eq!(lines.next().await, None);
 }
 
-/// Output that tests write to, by container.
+/// Logs that tests write to, by container.
 #[derive(Debug, Clone, Default)]
 struct Outputs(Arc<Mutex<BTreeMap<String, mpsc::UnboundedSender<&'static str>>>>);
 
@@ -173,11 +174,11 @@ impl Outputs {
     fn runtime(&self) -> MockContainerRuntime {
         let mut runtime = MockContainerRuntime::new();
         let outputs = self.clone();
-        runtime.expect_logs().returning(move |id, options| Ok(outputs.open(&id.0, options)));
+        runtime.expect_read_logs().returning(move |id, options| Ok(outputs.open(&id.0, options)));
         runtime
     }
 
-    /// Two old lines, and then what is written.
+    /// Returns two old lines, followed by those that are written.
     fn open(
         &self,
         id: &str,
@@ -221,10 +222,10 @@ async fn container(api: &Api, pod: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn output_of_all_replicas_is_merged_in_the_order_of_time() {
+async fn logs_of_replicas_are_merged_by_time() {
     let api = Api::with_runtime(Outputs::default().runtime());
     api.ready(WEB).await;
-    let told = |reply: api::Reply| -> Vec<String> {
+    let shown = |reply: api::Reply| -> Vec<String> {
         let text = String::from_utf8(reply.body.to_vec()).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines
@@ -232,15 +233,15 @@ async fn output_of_all_replicas_is_merged_in_the_order_of_time() {
             .collect()
     };
     assert_eq!(
-        told(api.get("/v1/apps/web/logs").await),
+        shown(api.get("/v1/apps/web/logs").await),
         ["web-1 false first", "web-2 false first", "web-1 true second", "web-2 true second"]
     );
     assert_eq!(
-        told(api.get("/v1/apps/web/logs?tail=1&follow=false").await),
+        shown(api.get("/v1/apps/web/logs?tail=1&follow=false").await),
         ["web-1 true second", "web-2 true second"]
     );
     assert_eq!(
-        told(api.get("/v1/pods/web-2/logs?since=1970-01-01T00:00:05Z").await),
+        shown(api.get("/v1/pods/web-2/logs?since=1970-01-01T00:00:05Z").await),
         ["web-2 true second"]
     );
     assert_eq!(api.get("/v1/apps/nope/logs").await.error(), "404 not-found");
@@ -248,16 +249,16 @@ async fn output_of_all_replicas_is_merged_in_the_order_of_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_comes_later_joins_what_is_followed() {
+async fn new_replica_joins_followed_logs() {
     let outputs = Outputs::default();
     let api = Api::with_runtime(outputs.runtime());
     api.ready(WEB).await;
     let mut lines = api.lines("/v1/apps/web/logs?follow=true&tail=0", NDJSON).await;
     let first = container(&api, "web-1").await;
-    // The lines are read only once somebody waits for them; this one makes sure.
+    // Lines are read only on demand; this one ensures that the stream has started.
     outputs.write(&first, "hello");
-    let told = lines.json().await;
-    assert_eq!(json!([told["pod"], told["text"]]), json!(["web-1", "hello"]));
+    let shown = lines.json().await;
+    assert_eq!(json!([shown["pod"], shown["text"]]), json!(["web-1", "hello"]));
 
     api.post("/v1/apps/web/scale", r#"{"replicas":3}"#).await.json();
     assert_eq!(lines.json().await["note"], "following web-3 (revision 1)");
@@ -268,14 +269,14 @@ async fn a_replica_that_comes_later_joins_what_is_followed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn following_ends_when_nothing_is_left_that_could_write() {
+async fn followed_logs_end_after_last_container() {
     let outputs = Outputs::default();
     let api = Api::with_runtime(outputs.runtime());
     api.ready(r#"{"name":"web","image":"web:1"}"#).await;
     let mut lines = api.lines("/v1/pods/web-1/logs?follow=true&tail=0", NDJSON).await;
     let id = container(&api, "web-1").await;
     api.delete("/v1/apps/web").await;
-    let gone = api.bed.until("its pod is gone", LIMIT, |seen| {
+    let gone = api.orchestrator.until("its pod is gone", LIMIT, |seen| {
         let status = seen.plan.statuses.get(&app_name("web"));
         seen.desired.apps.is_empty() && status.is_none_or(|status| status.pods.is_empty())
     });
@@ -286,9 +287,9 @@ async fn following_ends_when_nothing_is_left_that_could_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_goes_away_ends_the_output_with_a_problem() {
+async fn unreachable_engine_ends_logs_with_problem() {
     let mut runtime = MockContainerRuntime::new();
-    runtime.expect_logs().returning(|_, _| {
+    runtime.expect_read_logs().returning(|_, _| {
         let gone = RuntimeError::Unreachable {
             endpoint: "unix:///run/x.sock".to_owned(),
             cause: dubernetes_core::error::Cause::text("connection refused"),

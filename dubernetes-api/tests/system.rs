@@ -9,8 +9,11 @@ use std::time::Duration;
 use api::Api;
 use axum::http::StatusCode;
 use dubernetes_api::path;
+use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::Cause;
-use dubernetes_core::runtime::RuntimeError;
+use dubernetes_core::runtime::{
+    Container, ContainerId, ContainerRequest, ContainerRuntime, ImageId, RuntimeError, RuntimeInfo,
+};
 use dubernetes_manifest::reference::{self, Form};
 use dubernetes_testkit::build::app_name;
 use dubernetes_testkit::{Behaviour, MockContainerRuntime};
@@ -21,7 +24,7 @@ const WEB2: &str = r#"{"name":"web","image":"web:2","replicas":2,"access":{"host
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test(start_paused = true)]
-async fn pods_are_listed_with_their_image() {
+async fn pods_are_listed_with_image() {
     let api = Api::start();
     api.ready(WEB).await;
     let other = r#"{"name":"api","image":"web:2"}"#;
@@ -47,12 +50,12 @@ async fn pods_are_listed_with_their_image() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_of_an_older_revision_keeps_the_name_of_its_image() {
+async fn pod_of_older_revision_shows_its_own_image() {
     let api = Api::start();
     api.ready(WEB).await;
-    api.bed.runtime.add_image("web:2", Behaviour::never_ready());
+    api.orchestrator.runtime.add_image("web:2", Behaviour::never_ready());
     api.put("/v1/apps/web", WEB2).await.json();
-    let mixed = api.bed.until("both revisions run", LIMIT, |seen| {
+    let mixed = api.orchestrator.until("both revisions run", LIMIT, |seen| {
         let pods = seen.plan.statuses.get(&app_name("web")).map(|status| &status.pods);
         let revisions: Option<BTreeSet<_>> = pods.map(|p| p.iter().map(|p| p.revision).collect());
         revisions.is_some_and(|revisions| revisions.len() == 2)
@@ -65,12 +68,12 @@ async fn a_pod_of_an_older_revision_keeps_the_name_of_its_image() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_pod_is_replaced() {
+async fn deleted_pod_is_replaced() {
     let api = Api::start();
     api.ready(WEB).await;
     let old = api.get("/v1/pods/web-1").await.json()["container_id"].as_str().unwrap().to_owned();
     assert_eq!(api.delete("/v1/pods/web-1").await.status, StatusCode::ACCEPTED);
-    let replaced = api.bed.until("web-1 is another container", LIMIT, |seen| {
+    let replaced = api.orchestrator.until("web-1 is another container", LIMIT, |seen| {
         let status = seen.plan.statuses.get(&app_name("web"));
         status.is_some_and(|status| {
             let others = status
@@ -84,17 +87,17 @@ async fn a_deleted_pod_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn revisions_are_told_oldest_first() {
+async fn revisions_are_listed_oldest_first() {
     let api = Api::start();
     api.ready(WEB).await;
     api.ready(WEB2).await;
     let list = api.get("/v1/apps/web/revisions").await.json();
-    let told = list["items"].as_array().unwrap().iter().map(|r| {
+    let shown = list["items"].as_array().unwrap().iter().map(|r| {
         json!([r["app"], r["revision"], r["image"], r["digest"], r["current"], r["spec"]["image"]])
     });
-    let told: Vec<_> = told.collect();
+    let shown: Vec<_> = shown.collect();
     assert_eq!(
-        told,
+        shown,
         [
             json!(["web", 1, "web:1", "sha256:web:1", false, "web:1"]),
             json!(["web", 2, "web:2", "sha256:web:2", true, "web:2"]),
@@ -104,22 +107,22 @@ async fn revisions_are_told_oldest_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_changes_nothing() {
+async fn plan_reports_changes_without_applying() {
     let api = Api::start();
     api.ready(WEB).await;
-    let journal = api.bed.runtime.take_journal();
+    let journal = api.orchestrator.runtime.take_journal();
     assert!(!journal.is_empty());
     let new = r#"{"name":"new","image":"web:1"}"#;
     let body = format!(r#"{{"apps":[{WEB2},{new},{WEB}]}}"#);
     assert_eq!(api.post("/v1/plan", &body).await.error(), "422 invalid-spec");
     let report = api.post("/v1/plan", &format!(r#"{{"apps":[{WEB2},{new}]}}"#)).await.json();
     let apps = report["apps"].as_array().unwrap();
-    let told = |app: &Value| {
+    let shown = |app: &Value| {
         json!([app["app"], app["change"], app["changes"], app["revision_from"], app["revision_to"]])
     };
     let change = json!({"path": "image", "old": "web:1", "new": "web:2"});
-    assert_eq!(told(&apps[0]), json!(["web", "configured", [change], 1, 2]));
-    assert_eq!(told(&apps[1]), json!(["new", "created", [], null, 1]));
+    assert_eq!(shown(&apps[0]), json!(["web", "configured", [change], 1, 2]));
+    assert_eq!(shown(&apps[1]), json!(["new", "created", [], null, 1]));
     assert_eq!(apps[1]["downtime"], "none");
     let steps = apps[0]["forecast"]["steps"].as_array().unwrap();
     assert!(steps.iter().any(|step| step["action"] == "create"), "{steps:?}");
@@ -130,17 +133,17 @@ async fn a_plan_changes_nothing() {
 
     let none = r#"{"apps":[{"name":"web","image":"web:1","replicas":0}]}"#;
     let none = api.post("/v1/plan", none).await.json();
-    assert_eq!(none["apps"][0]["downtime"], "no replica is wanted any more");
+    assert_eq!(none["apps"][0]["downtime"], "the app is scaled to zero");
 
     let same = api.post("/v1/plan", &format!(r#"{{"apps":[{WEB}]}}"#)).await.json();
-    assert_eq!(told(&same["apps"][0]), json!(["web", "unchanged", [], 1, 1]));
+    assert_eq!(shown(&same["apps"][0]), json!(["web", "unchanged", [], 1, 1]));
     assert_eq!(api.get("/v1/apps/web").await.json()["generation"], 1);
     assert_eq!(api.get("/v1/apps/new").await.error(), "404 not-found");
-    assert_eq!(api.bed.runtime.take_journal(), [""; 0]);
+    assert_eq!(api.orchestrator.runtime.take_journal(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plan_is_as_strict_as_an_apply() {
+async fn plan_rejects_what_apply_rejects() {
     let api = Api::start();
     api.put("/v1/apps/web", WEB).await.json();
     let taken = r#"{"name":"other","image":"web:1","access":{"host":"web.local"}}"#;
@@ -166,10 +169,10 @@ async fn a_plan_is_as_strict_as_an_apply() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn routes_tell_which_replicas_get_requests() {
+async fn routes_list_endpoints_with_state() {
     let api = Api::start();
     api.ready(WEB).await;
-    let served = api.bed.until("both are routed", LIMIT, |seen| {
+    let served = api.orchestrator.until("both are routed", LIMIT, |seen| {
         let table = seen.observed.ingress.table();
         table.is_some_and(|table| table.routes.iter().any(|route| route.endpoints.len() == 2))
     });
@@ -181,12 +184,13 @@ async fn routes_tell_which_replicas_get_requests() {
         json!(["web.local", "/", "web", 80])
     );
     let endpoints = route["endpoints"].as_array().unwrap();
-    let told: Vec<_> = endpoints.iter().map(|e| json!([e["pod"], e["port"], e["state"]])).collect();
-    assert_eq!(told, [json!(["web-1", 80, "active"]), json!(["web-2", 80, "active"])]);
+    let shown: Vec<_> =
+        endpoints.iter().map(|e| json!([e["pod"], e["port"], e["state"]])).collect();
+    assert_eq!(shown, [json!(["web-1", 80, "active"]), json!(["web-2", 80, "active"])]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_tells_how_everything_is() {
+async fn status_reports_orchestrator_engine_and_ingress() {
     let api = Api::start();
     api.ready(WEB).await;
     let status = api.get("/v1/status").await.json();
@@ -210,18 +214,18 @@ async fn the_status_tells_how_everything_is() {
     assert!(status["engine"]["reason"].is_string());
 }
 
-/// The engine goes, and the controller sees it.
+/// Makes the engine unreachable, and waits until a pass has seen it.
 async fn away(api: &Api) {
-    api.bed.runtime.set_away(true);
-    let away = api.bed.until("the engine is away", LIMIT, |seen| {
+    api.orchestrator.runtime.set_away(true);
+    let away = api.orchestrator.until("the engine is away", LIMIT, |seen| {
         matches!(seen.observed.engine, dubernetes_core::state::EngineStatus::Unreachable { .. })
     });
     away.await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_everything_is_is_told_without_a_call_to_the_engine() {
-    // It fails the test if it is called.
+async fn status_requests_do_not_call_the_engine() {
+    // Any call fails the test.
     let api = Api::with_runtime(MockContainerRuntime::new());
     api.ready(WEB).await;
     for uri in ["/v1/version", "/v1/status", "/readyz", "/v1/apps/web", "/v1/apps/web/why"] {
@@ -232,7 +236,7 @@ async fn how_everything_is_is_told_without_a_call_to_the_engine() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn health_is_told_apart_from_readiness() {
+async fn liveness_differs_from_readiness() {
     let api = Api::start();
     api.ready(WEB).await;
     let ready = api.get("/readyz").await.json();
@@ -256,7 +260,7 @@ async fn down_removes_everything() {
     let api = Api::start();
     api.ready(WEB).await;
     assert_eq!(api.send(post("/v1/down")).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(api.bed.runtime.containers(), []);
+    assert_eq!(api.orchestrator.runtime.containers(), []);
     assert_eq!(api.get("/v1/apps").await.json()["items"], json!([]));
 }
 
@@ -266,17 +270,17 @@ fn post(uri: &str) -> axum::http::Request<axum::body::Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn down_without_a_controller_fails() {
+async fn down_fails_after_orchestrator_stopped() {
     let api = Api::start();
     api.ready(WEB).await;
-    api.bed.stop();
-    let mut snapshots = api.bed.controller.snapshots();
+    api.orchestrator.stop();
+    let mut snapshots = api.orchestrator.handle.snapshots();
     while snapshots.changed().await.is_ok() {}
     assert_eq!(api.send(post("/v1/down")).await.error(), "500 internal");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_fails_is_told_apart_by_what_to_do() {
+async fn engine_errors_map_to_problem_or_note() {
     type Failure = fn() -> RuntimeError;
     let failures: [(Failure, &str); 4] = [
         (
@@ -295,13 +299,13 @@ async fn an_engine_that_fails_is_told_apart_by_what_to_do() {
     ];
     for (failure, expected) in failures {
         let mut runtime = MockContainerRuntime::new();
-        runtime.expect_logs().returning(move |_, _| Err(failure()));
+        runtime.expect_read_logs().returning(move |_, _| Err(failure()));
         let api = Api::with_runtime(runtime);
         api.ready(WEB).await;
         let reply = api.get("/v1/apps/web/logs").await;
         if expected == "200" {
             let text = std::str::from_utf8(&reply.body).unwrap();
-            assert!(text.starts_with(r#"{"note":"the output of web-1 cannot be read: "#), "{text}");
+            assert!(text.starts_with(r#"{"note":"cannot read the logs of web-1: "#), "{text}");
         } else {
             assert_eq!(reply.error(), expected);
             assert!(reply.headers.contains_key("retry-after"));
@@ -310,7 +314,7 @@ async fn an_engine_that_fails_is_told_apart_by_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_endpoint_is_in_the_document() {
+async fn openapi_lists_every_endpoint() {
     let api = Api::start();
     let document = api.get("/openapi.json").await.json();
     assert_eq!(document["info"]["title"], "Dubernetes");
@@ -347,7 +351,7 @@ async fn every_endpoint_is_in_the_document() {
     for (template, item) in document["paths"].as_object().unwrap() {
         let uri = path::named(template, "x");
         let methods = item.as_object().unwrap();
-        // A method that no path has: each path answers which ones it has.
+        // No path has this method; the response lists those that it has.
         let request = axum::http::Request::patch(&uri).body(axum::body::Body::empty()).unwrap();
         let reply = api.send(request).await;
         assert_eq!(reply.error(), "405 method-not-allowed", "{uri}");
@@ -363,9 +367,9 @@ async fn every_endpoint_is_in_the_document() {
     }
 }
 
-/// The document describes the core's types once more; here both are held together.
+/// The schemas mirror types of the core.
 #[test]
-fn the_document_knows_every_field_of_the_core() {
+fn openapi_schemas_match_core_types() {
     let document: Value = serde_json::from_str(&dubernetes_api::server::openapi_json()).unwrap();
     let schemas = &document["components"]["schemas"];
     let fields = |schema: &str| -> BTreeSet<String> {
@@ -373,7 +377,7 @@ fn the_document_knows_every_field_of_the_core() {
         properties.unwrap_or_else(|| panic!("{schema}")).keys().cloned().collect()
     };
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
-    let engine = dubernetes_core::runtime::EngineVersion {
+    let engine = RuntimeInfo {
         name: String::new(),
         version: String::new(),
         api_version: String::new(),
@@ -423,7 +427,7 @@ fn the_document_knows_every_field_of_the_core() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_schema_of_the_file_is_served_and_that_of_the_body_is_in_the_document() {
+async fn manifest_schema_is_served_and_body_schema_is_in_openapi() {
     let api = Api::start();
     let reply = api.get("/v1/schema.json").await;
     assert_eq!(reply.headers["content-type"], "application/schema+json");
@@ -434,4 +438,59 @@ async fn the_schema_of_the_file_is_served_and_that_of_the_body_is_in_the_documen
     assert_eq!(document["components"]["schemas"]["AppSpec"], body);
     let put = &document["paths"]["/v1/apps/{name}"]["put"]["requestBody"]["content"];
     assert_eq!(put["application/json"]["schema"]["$ref"], "#/components/schemas/AppSpec");
+}
+
+/// A runtime without optional parts.
+#[derive(Debug)]
+struct MinimalRuntime;
+
+#[dubernetes_core::async_trait]
+impl ContainerRuntime for MinimalRuntime {
+    async fn info(&self) -> Result<RuntimeInfo, RuntimeError> {
+        Err(UNUSED)
+    }
+    async fn list(&self, _: &InstanceName) -> Result<Vec<Container>, RuntimeError> {
+        Err(UNUSED)
+    }
+    async fn inspect(&self, _: &ContainerId) -> Result<Container, RuntimeError> {
+        Err(UNUSED)
+    }
+    async fn resolve(&self, _: &ImageRef, _: PullPolicy) -> Result<ImageId, RuntimeError> {
+        Err(UNUSED)
+    }
+    async fn create(&self, _: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
+        Err(UNUSED)
+    }
+    async fn start(&self, _: &ContainerId) -> Result<(), RuntimeError> {
+        Err(UNUSED)
+    }
+    async fn stop(
+        &self,
+        _: &ContainerId,
+        _: Option<Signal>,
+        _: dubernetes_core::app::Duration,
+    ) -> Result<(), RuntimeError> {
+        Err(UNUSED)
+    }
+    async fn remove(&self, _: &ContainerId) -> Result<(), RuntimeError> {
+        Err(UNUSED)
+    }
+}
+
+const UNUSED: RuntimeError = RuntimeError::Unsupported { what: "calls" };
+
+#[tokio::test(start_paused = true)]
+async fn missing_part_of_runtime_is_unsupported() {
+    let api = Api::with_runtime(MinimalRuntime);
+    api.ready(WEB).await;
+    for (uri, missing) in [
+        ("/v1/apps/web/logs", "logs"),
+        ("/v1/pods/web-1/logs?follow=true", "logs"),
+        ("/v1/stats", "statistics"),
+    ] {
+        let reply = api.get(uri).await;
+        assert_eq!(reply.error(), "501 unsupported", "{uri}");
+        assert_eq!(reply.problem().detail, format!("this runtime does not support {missing}"));
+    }
+    assert_eq!(api.get("/v1/apps/web/why").await.status, StatusCode::OK);
 }

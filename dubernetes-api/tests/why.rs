@@ -1,4 +1,4 @@
-//! Why apps and pods are as they are, over HTTP.
+//! Explanations of the state of apps and pods over HTTP.
 
 #[path = "support/api.rs"]
 mod api;
@@ -15,19 +15,19 @@ use dubernetes_testkit::build::app_name;
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_loop_is_explained_with_its_last_lines() {
+async fn why_explains_crash_loop_with_last_lines() {
     let api = Api::start();
     api.put("/v1/apps/loop", r#"{"name":"loop","image":"crash:1"}"#).await.json();
-    let failed = api.bed.until("it has failed and waits", LIMIT, |seen| {
+    let failed = api.orchestrator.until("it has failed and waits", LIMIT, |seen| {
         let status = seen.plan.statuses.get(&app_name("loop"));
         status.is_some_and(|status| status.phase == Phase::Failed && status.next_try.is_some())
     });
     let seen = failed.await;
     let pod = &seen.plan.statuses[&app_name("loop")].pods[0];
     let id: ContainerId = pod.container_id.clone().unwrap();
-    let containers = api.bed.runtime.containers();
+    let containers = api.orchestrator.runtime.containers();
     let name = &containers.iter().find(|container| container.id == id).unwrap().name;
-    (0..30).for_each(|n| api.bed.runtime.write_log(name, &format!("line {n}")));
+    (0..30).for_each(|n| api.orchestrator.runtime.write_log(name, &format!("line {n}")));
 
     let why = api.get("/v1/apps/loop/why").await.json();
     let text = |key: &str| why[key].as_str().unwrap().to_owned();
@@ -53,7 +53,7 @@ async fn a_crash_loop_is_explained_with_its_last_lines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_well_needs_no_cause_and_no_output() {
+async fn why_of_ready_app_has_no_cause_and_no_output() {
     let api = Api::start();
     api.ready(r#"{"name":"web","image":"web:1","replicas":2}"#).await;
     for path in ["/v1/apps/web/why", "/v1/pods/web-2/why"] {
@@ -63,17 +63,17 @@ async fn what_is_well_needs_no_cause_and_no_output() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_that_was_just_applied_is_explained_as_it_is_wanted_now() {
+async fn why_covers_spec_that_was_just_applied() {
     let api = Api::start();
     api.ready(r#"{"name":"web","image":"web:1"}"#).await;
-    api.bed.runtime.add_image("web:2", Behaviour::default());
+    api.orchestrator.runtime.add_image("web:2", Behaviour::default());
     api.put("/v1/apps/web", r#"{"name":"web","image":"web:2"}"#).await.json();
     let why = api.get("/v1/apps/web/why").await.json();
     assert!(why["chain"][0]["text"].as_str().unwrap().contains("web:2"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_exist_has_no_cause_and_a_refusal_is_remembered() {
+async fn why_of_unknown_object_is_404_and_refusal_is_an_event() {
     let api = Api::start();
     for path in ["/v1/apps/nope/why", "/v1/pods/nope-1/why", "/v1/apps/N%2F/why"] {
         assert_eq!(api.get(path).await.error(), "404 not-found");

@@ -76,10 +76,9 @@ impl Approver for Prompt {
 fn text(step: &PendingStep, number: u32, http_port: u16) -> String {
     let seen = &step.seen;
     let (reason, action) = match &step.next {
-        NextStep::Act(planned) => (
-            planned.reason.to_string(),
-            format!("{} {}", planned.action.verb(), planned.action.object()),
-        ),
+        NextStep::Act(planned) => {
+            (planned.reason.to_string(), format!("{} {}", planned.action.verb(), planned.object()))
+        }
         NextStep::Route(_) => {
             let routes = routes(seen, http_port);
             ("the ingress serves other routes".to_owned(), format!("route {routes}"))
@@ -169,7 +168,7 @@ fn then(step: &PendingStep) -> Vec<String> {
 fn follows(seen: &Snapshot, planned: &Planned) -> Vec<String> {
     let (Some(app), Some(at)) = (&planned.app, seen.at) else { return Vec::new() };
     let foreseen = forecast(&seen.desired, &seen.observed, app, at);
-    let (verb, pod) = (planned.action.verb(), planned.action.pod());
+    let (verb, pod) = (planned.action.verb(), planned.pod.as_deref());
     let mut steps = foreseen.steps.iter();
     let found = steps.any(|step| step.action == verb && step.pod.as_deref() == pod);
     let shown = steps.filter(|_| found).take(AHEAD).map(|step| {

@@ -8,7 +8,8 @@ use dubernetes_core::ingress::RouteTable;
 use dubernetes_core::plan::OperationKey;
 use dubernetes_core::runtime::{ContainerId, ContainerState, Network, RuntimeInfo};
 use dubernetes_core::state::{
-    CallFailure, DesiredState, Drain, EngineStatus, FailureKind, ObservedPreDeploy, ObservedReplica,
+    CallFailure, DesiredState, Drain, EngineStatus, FailureKind, InFlight, ObservedPreDeploy,
+    ObservedReplica,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -24,7 +25,7 @@ const LISTING_GRACE: SignedDuration = SignedDuration::from_secs(10);
 /// Everything that is kept. All of it may be lost: the next pass observes what runs.
 #[derive(Debug, Default)]
 pub(super) struct ControllerCache {
-    pub(super) in_flight: BTreeSet<OperationKey>,
+    pub(super) in_flight: BTreeMap<OperationKey, InFlight>,
     pub(super) failures: BTreeMap<OperationKey, CallFailure>,
     /// Containers that were created, and that no list has shown yet.
     unlisted: BTreeMap<ContainerId, (OperationKey, Timestamp)>,
@@ -76,7 +77,7 @@ impl ControllerCache {
     /// Records a success, and drops the failures of the same operation.
     pub(super) fn on_success(&mut self, key: &OperationKey) {
         self.in_flight.remove(key);
-        self.failures.retain(|failed, _| !failed.is_same_call(key));
+        self.failures.remove(key);
     }
 
     /// Records a create, which stays in flight until a list shows the container.
@@ -93,10 +94,7 @@ impl ControllerCache {
         at: Timestamp,
     ) {
         self.in_flight.remove(&key);
-        let same = self.failures.iter().filter(|(failed, _)| failed.is_same_call(&key));
-        let before = same.map(|(_, failure)| failure.count).max();
-        self.failures.retain(|failed, _| !failed.is_same_call(&key));
-        let count = before.unwrap_or(0).saturating_add(1);
+        let count = self.failures.get(&key).map_or(1, |failure| failure.count.saturating_add(1));
         self.failures.insert(key, CallFailure { count, at, message, kind });
     }
 

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use dubernetes_core::app::AppName;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::ingress::{Route, RouteTable};
-use dubernetes_core::plan::{Action, Planned, Reason, RolloutResult};
+use dubernetes_core::plan::{Action, Planned, Reason};
 use dubernetes_core::reconcile::{exit, span};
 use dubernetes_core::runtime::{ContainerId, ContainerState};
 use dubernetes_core::state::{EngineStatus, ObservedReplica, ObservedState, Readiness};
+use dubernetes_core::store::RolloutUpdate;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::probe_spec::ProbeSpec;
@@ -58,99 +59,52 @@ fn of_action(
 ) -> NewEvent {
     NewEvent {
         app: planned.app.clone(),
-        pod: planned.action.pod().map(str::to_owned),
+        pod: planned.pod.clone(),
+        revision: planned.revision,
         ..of_instance(time, kind, reason, message)
     }
 }
 
 /// Returns the event of a successful action, if the action is worth one.
 pub(crate) fn action_succeeded(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
-    let why = || planned.reason.to_string();
-    let (reason, message) = match &planned.action {
-        Action::EnsureImage { image, .. } => {
-            (EventReason::Resolved, format!("image {image} is on the engine"))
+    let reason = planned.action.success_event()?;
+    if let Some(update) = planned.action.rollout_update() {
+        let (kind, message) = rollout_recorded(update, planned.revision.unwrap_or_default());
+        return Some(of_action(planned, now, kind, reason, message));
+    }
+    let message = match (&planned.action, &planned.reason) {
+        // This reason names the revision itself.
+        (Action::Create(_), Reason::NewRevision { .. }) => planned.reason.to_string(),
+        (Action::Create(replica), _) => {
+            format!("revision {}: {}", replica.labels.revision, planned.reason)
         }
-        Action::Create(replica) => {
-            let message = match planned.reason {
-                // This reason names the revision itself.
-                Reason::NewRevision { .. } => why(),
-                _ => format!("revision {}: {}", replica.labels.revision, planned.reason),
-            };
-            (EventReason::Created, message)
-        }
-        Action::CreatePreDeploy(_) => (EventReason::Created, why()),
-        Action::Stop { .. } => (EventReason::Stopped, why()),
-        Action::PurgeTombstone { .. } => {
-            (EventReason::Deleted, "nothing of the app is left".to_owned())
-        }
-        Action::RecordRollout { result, revision, .. } => {
-            return rollout_recorded(planned, result, *revision, now);
-        }
-        Action::EnsureNetwork | Action::Start { .. } | Action::Remove { .. } => return None,
+        (_, Reason::NothingLeft) => "nothing of the app is left".to_owned(),
+        _ => match planned.action.image() {
+            Some(image) => format!("image {image} is on the engine"),
+            None => planned.reason.to_string(),
+        },
     };
     Some(of_action(planned, now, EventKind::Normal, reason, message))
 }
 
-/// Returns the event of a recorded rollout result. Becoming stable is no event.
-fn rollout_recorded(
-    planned: &Planned,
-    result: &RolloutResult,
-    revision: u64,
-    now: Timestamp,
-) -> Option<NewEvent> {
-    let (kind, reason, message) = match result {
-        RolloutResult::PreDeployed { .. } => (
-            EventKind::Normal,
-            EventReason::PreDeployed,
-            format!("revision {revision}: pre_deploy succeeded"),
-        ),
-        RolloutResult::Complete => {
-            (EventKind::Normal, EventReason::Complete, format!("revision {revision} is complete"))
+fn rollout_recorded(update: &RolloutUpdate, revision: u64) -> (EventKind, String) {
+    match update {
+        RolloutUpdate::PreDeployed { .. } => {
+            (EventKind::Normal, format!("revision {revision}: pre_deploy succeeded"))
         }
-        RolloutResult::Stable => return None,
-        RolloutResult::Failed { reason, roll_back_to: None, .. } => (
-            EventKind::Warning,
-            EventReason::RevisionFailed,
-            format!("revision {revision} failed: {reason}"),
-        ),
-        RolloutResult::Failed { reason, roll_back_to: Some(to), .. } => (
-            EventKind::Warning,
-            EventReason::RolledBack,
-            format!("revision {revision} failed: {reason}; back to revision {to}"),
-        ),
-    };
-    Some(of_action(planned, now, kind, reason, message))
+        RolloutUpdate::Complete => (EventKind::Normal, format!("revision {revision} is complete")),
+        RolloutUpdate::Stable => (EventKind::Normal, format!("revision {revision} is stable")),
+        RolloutUpdate::Failed { failure, roll_back_to, .. } => {
+            let failed = format!("revision {revision} failed: {}", failure.reason);
+            let back = roll_back_to.map(|to| format!("; back to revision {to}"));
+            (EventKind::Warning, failed + &back.unwrap_or_default())
+        }
+    }
 }
 
 /// Returns the event of a failed action.
 pub(crate) fn action_failed(planned: &Planned, message: &str, now: Timestamp) -> NewEvent {
-    let reason = match &planned.action {
-        Action::EnsureNetwork => EventReason::NetworkFailed,
-        Action::EnsureImage { .. } => EventReason::PullFailed,
-        Action::Create(_) | Action::CreatePreDeploy(_) => EventReason::CreateFailed,
-        Action::Start { .. } => EventReason::StartFailed,
-        Action::Stop { .. } => EventReason::StopFailed,
-        Action::Remove { .. } => EventReason::RemoveFailed,
-        Action::PurgeTombstone { .. } => EventReason::PurgeFailed,
-        Action::RecordRollout { .. } => EventReason::RecordFailed,
-    };
-    of_action(planned, now, EventKind::Warning, reason, message)
-}
-
-/// Returns the revision that an action is about, if any.
-pub(crate) fn revision(action: &Action, replicas: &[ObservedReplica]) -> Option<u64> {
-    match action {
-        Action::EnsureImage { revision, .. } | Action::RecordRollout { revision, .. } => {
-            Some(*revision)
-        }
-        Action::CreatePreDeploy(hook) => Some(hook.labels.revision),
-        Action::Create(replica) => Some(replica.labels.revision),
-        Action::Start { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. } => {
-            let replica = replicas.iter().find(|replica| replica.id == *id)?;
-            Some(replica.labels.revision)
-        }
-        Action::EnsureNetwork | Action::PurgeTombstone { .. } => None,
-    }
+    of_action(planned, now, EventKind::Warning, planned.action.failure_event(), message)
 }
 
 /// Returns the events of an acknowledged table: the routes that it changed, as URLs.

@@ -6,14 +6,13 @@ use std::time::Duration;
 use dubernetes_core::app::{AppName, ImageRef, InstanceName};
 use dubernetes_core::error;
 use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
-use dubernetes_core::plan::{Action, Planned, Reason, RolloutResult};
+use dubernetes_core::plan::{Action, Planned, Reason};
 use dubernetes_core::runtime::{
     Capability, ContainerId, ContainerRequest, ImageId, LogOptions, RuntimeError, require,
 };
 use dubernetes_core::state::FailureKind;
-use dubernetes_core::store::{RevisionCause, RevisionFailure, RolloutUpdate, StoreError};
+use dubernetes_core::store::{RevisionCause, StoreError};
 use futures_util::StreamExt as _;
-use jiff::Timestamp;
 
 use crate::adapters::Adapters;
 use crate::previous_logs::PreviousLogs;
@@ -62,19 +61,22 @@ pub(crate) async fn execute(
             let is_ours = |labels: &_| PreDeployLabels::from_map(labels).is_some_and(|l| l.is_ok());
             return create(adapters, &hook.request, is_ours).await.map(Some);
         }
-        Action::Start { id, .. } => runtime.start(id).await?,
-        Action::Stop { id, signal, grace, .. } => runtime.stop(id, *signal, *grace).await?,
-        Action::Remove { id, pod } => {
-            if planned.reason == Reason::Superseded {
+        Action::Start { id } => runtime.start(id).await?,
+        Action::Stop { id, signal, grace } => runtime.stop(id, *signal, *grace).await?,
+        Action::Remove { id } => {
+            if let (Reason::Superseded, Some(pod)) = (&planned.reason, &planned.pod) {
                 previous_logs.keep(runtime.as_ref(), pod, id).await;
             }
             runtime.remove(id).await?;
         }
         Action::PurgeTombstone { app } => adapters.store.purge(app).await?,
-        Action::RecordRollout { app, revision, result } => {
-            let now = adapters.clock.now();
-            let update = rollout_update(adapters, result, now).await;
-            adapters.store.record_rollout(app, *revision, &update, now).await?;
+        Action::RecordRollout { app, revision, update, log_of } => {
+            let log = match log_of {
+                Some(id) => last_lines(adapters, id).await,
+                None => Vec::new(),
+            };
+            let update = update.clone().with_log(log);
+            adapters.store.record_rollout(app, *revision, &update, adapters.clock.now()).await?;
         }
     }
     Ok(None)
@@ -103,33 +105,6 @@ async fn refuse_other_image(
             })
         }
         _ => Ok(()),
-    }
-}
-
-/// Converts a result to what the store keeps, with the last lines of the container that is the
-/// evidence.
-async fn rollout_update(
-    adapters: &Adapters,
-    result: &RolloutResult,
-    now: Timestamp,
-) -> RolloutUpdate {
-    match result {
-        RolloutResult::PreDeployed { container } => {
-            RolloutUpdate::PreDeployed { log: last_lines(adapters, container).await }
-        }
-        RolloutResult::Complete => RolloutUpdate::Complete,
-        RolloutResult::Stable => RolloutUpdate::Stable,
-        RolloutResult::Failed { reason, evidence, roll_back_to, newest_seen } => {
-            let (pod, log) = match evidence {
-                Some((pod, id)) => (Some(pod.clone()), last_lines(adapters, id).await),
-                None => (None, Vec::new()),
-            };
-            RolloutUpdate::Failed {
-                failure: RevisionFailure { at: now, reason: reason.clone(), pod, log },
-                roll_back_to: *roll_back_to,
-                newest_seen: *newest_seen,
-            }
-        }
     }
 }
 

@@ -442,11 +442,13 @@ impl Pass {
     }
 
     fn act(&mut self, planned: &Planned, tasks: &mut Tasks) {
-        if !self.cache.in_flight.insert(planned.action.key()) {
+        let key = planned.action.key();
+        if self.cache.in_flight.contains_key(&key) {
             return;
         }
+        self.cache.in_flight.insert(key, planned.action.in_flight());
         tracing::info!(app = planned.app.as_ref().map(|a| a.as_str()), "{planned}");
-        if let Action::Stop { id, .. } | Action::Remove { id, .. } = &planned.action {
+        if let Action::Stop { id, .. } | Action::Remove { id } = &planned.action {
             self.expected_exits.insert(id.clone());
         }
         if let (Action::Stop { id, .. }, Reason::Unhealthy { .. } | Reason::Paused) =

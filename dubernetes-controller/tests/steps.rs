@@ -27,7 +27,7 @@ impl Approver for Clerk {
     async fn approve(&self, step: PendingStep) -> Approval {
         let text = match &step.next {
             NextStep::Act(planned) => {
-                format!("{} {}", planned.action.verb(), planned.action.object())
+                format!("{} {}", planned.action.verb(), planned.object())
             }
             NextStep::Route(_) => "route".to_owned(),
         };

@@ -13,6 +13,7 @@ mod health;
 mod names;
 mod quantity;
 mod rollout;
+mod route_conflict;
 pub mod rules;
 mod volume;
 
@@ -27,6 +28,7 @@ pub use health::{Check, Health, UrlPath};
 pub use names::{AppName, EnvName, ImageRef, InstanceName};
 pub use quantity::{Cpu, Duration, Memory};
 pub use rollout::{CountOrPercent, OnFailure, Order, PreDeploy, Rollout};
+pub use route_conflict::{RouteConflict, route_conflict};
 pub use rules::{MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, MAX_REPLICAS, Problem};
 pub use volume::{Volume, VolumeSource, system_folder};
 

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppName;
-use crate::plan::{Action, Phase, Plan, Planned, RolloutResult, Wait};
+use crate::plan::{Phase, Plan, Planned};
 use crate::state::{DesiredState, ObservedState};
+use crate::store::RolloutUpdate;
 use predicted_state::PredictedState;
 
 /// What would happen to one app.
@@ -86,8 +87,7 @@ fn take_actions(world: &mut PredictedState<'_>, plan: &Plan, forecast: &mut Fore
             happened = true;
             world.take(&planned.action);
             let Some(reason) = told(planned) else { continue };
-            let pod = planned.action.pod().map(str::to_owned);
-            note(forecast, world, planned.action.verb(), pod, reason);
+            note(forecast, world, planned.action.verb(), planned.pod.clone(), reason);
         }
     }
     happened
@@ -95,36 +95,21 @@ fn take_actions(world: &mut PredictedState<'_>, plan: &Plan, forecast: &mut Fore
 
 /// Whether the app's revision fails and an earlier one comes back.
 fn goes_back(plan: &Plan, app: &AppName) -> bool {
-    plan.actions.iter().any(|planned| match &planned.action {
-        Action::RecordRollout { app: name, result, .. } => {
-            name == app && matches!(result, RolloutResult::Failed { roll_back_to: Some(_), .. })
-        }
-        Action::EnsureNetwork
-        | Action::EnsureImage { .. }
-        | Action::Create(_)
-        | Action::CreatePreDeploy(_)
-        | Action::Start { .. }
-        | Action::Stop { .. }
-        | Action::Remove { .. }
-        | Action::PurgeTombstone { .. } => false,
+    plan.actions.iter().any(|planned| {
+        let update = planned.action.rollout_update();
+        let is_rollback =
+            matches!(update, Some(RolloutUpdate::Failed { roll_back_to: Some(_), .. }));
+        is_rollback && planned.app.as_ref() == Some(app)
     })
 }
 
 /// The reason of a step that is worth telling: records of ours are not.
 fn told(planned: &Planned) -> Option<String> {
-    match &planned.action {
-        Action::RecordRollout { result: RolloutResult::Failed { .. }, .. } => {
-            Some(planned.reason.to_string())
-        }
-        Action::RecordRollout { .. } => None,
-        Action::EnsureNetwork
-        | Action::EnsureImage { .. }
-        | Action::Create(_)
-        | Action::CreatePreDeploy(_)
-        | Action::Start { .. }
-        | Action::Stop { .. }
-        | Action::Remove { .. }
-        | Action::PurgeTombstone { .. } => Some(planned.reason.to_string()),
+    match planned.action.rollout_update() {
+        None | Some(RolloutUpdate::Failed { .. }) => Some(planned.reason.to_string()),
+        Some(
+            RolloutUpdate::PreDeployed { .. } | RolloutUpdate::Complete | RolloutUpdate::Stable,
+        ) => None,
     }
 }
 
@@ -133,21 +118,7 @@ fn take_waits(world: &mut PredictedState<'_>, plan: &Plan, forecast: &mut Foreca
     let own: Vec<_> = plan.waiting.iter().filter(|w| w.app == *world.app).collect();
     let mut happened = false;
     for waiting in &own {
-        let text = match &waiting.wait {
-            Wait::Ready { .. } => world.becomes_ready(waiting),
-            Wait::Drained { address } => world.is_drained(*address),
-            Wait::BackOff { .. } => world.passes_until(waiting),
-            Wait::InProgress => world.is_removed(waiting),
-            Wait::PreDeploy => world.passes(),
-            Wait::MinReady => world.stays_ready(waiting),
-            Wait::AwaitingUnroute
-            | Wait::Retry { .. }
-            | Wait::SurgeLimit { .. }
-            | Wait::Tombstone
-            | Wait::Deadline
-            | Wait::Stable
-            | Wait::Paused { .. } => None,
-        };
+        let text = world.predict(waiting);
         if let Some(text) = text {
             note(forecast, world, "wait", waiting.pod.clone(), text);
             happened = true;

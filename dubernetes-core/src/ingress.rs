@@ -1,10 +1,13 @@
-//! What Dubernetes needs of a reverse proxy: the trait [`Ingress`] and its values.
+//! The trait [`Ingress`]: what Dubernetes needs of a reverse proxy, and its values.
 //!
-//! A route table is a whole value: there is no "add one route" that could get out of step.
+//! A route table is replaced as a whole. There is no operation that adds one route, so the proxy
+//! cannot drift from the table route by route.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -19,111 +22,179 @@ use crate::runtime::RuntimeError;
 /// # Guarantees that implementations give
 ///
 /// - The data plane outlives the caller: dropping the value stops nothing.
-/// - What serves is always a configuration that was checked; a table that cannot be served leaves
+/// - The proxy serves only configuration that was checked. A table that cannot be served leaves
 ///   the last good one in place.
+///
+/// # Deadlines and cancel safety
+///
+/// Callers bound every call and may drop it at any await point; the effect may still happen. The
+/// next [`Ingress::apply`] brings the proxy to the requested table from any state.
 #[async_trait]
 pub trait Ingress: fmt::Debug + Send + Sync {
-    /// Makes the proxy serve `table`, starting the proxy where it does not run.
+    /// Serves `table`, and starts the proxy if it does not run. Idempotent: a table that is
+    /// already served changes nothing.
     ///
-    /// Returns once new connections are served by this table ("acknowledged"). Requests under way, and one
-    /// more request on a kept connection, may still follow the former table: see
-    /// [`Ingress::drained`]. Idempotent: a table that is served already changes nothing.
+    /// Returns once new connections are served by this table ("acknowledged"). Requests in
+    /// flight, and one more request on each kept connection, may still follow the former table;
+    /// see [`Ingress::drained`].
     ///
     /// # Errors
     ///
-    /// Those of [`IngressError`]; the last good table is still served wherever the proxy runs.
+    /// Those of [`IngressError`]. A running proxy still serves the last good table.
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError>;
 
-    /// What the proxy serves now, read from the proxy itself, so that a restarted caller knows.
+    /// Returns what the proxy serves now. Read from the proxy itself, so that a restarted caller
+    /// finds the truth.
     async fn observe(&self) -> Result<ObservedIngress, IngressError>;
 
-    /// Whether no request to `address`, which the acknowledged table does not hold, is under way
-    /// or can still come by a former table.
+    /// Returns true if no request to `address` is in flight and none can still arrive through a
+    /// former table. False while the acknowledged table contains the address.
     async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError>;
 
-    /// Puts back what somebody else changed in the configuration of a running proxy, and has the proxy
-    /// read it again; whether there was anything. Cheap where there is not: for now and then.
+    /// Restores configuration of a running proxy that was changed outside Dubernetes, and
+    /// reloads the proxy. Returns true if the configuration had drifted. Cheap otherwise; call
+    /// periodically.
     async fn repair(&self) -> Result<bool, IngressError>;
 
-    /// Takes the proxy away. A missing one is success.
+    /// Removes the proxy. A missing one is success.
     async fn remove(&self) -> Result<(), IngressError>;
+
+    /// Returns how often the caller may apply a changed table.
+    ///
+    /// A proxy that keeps its former workers after a reload limits the pace, so that a series of
+    /// changes does not become a series of reloads. By default there is no limit.
+    fn pace(&self) -> Pace {
+        Pace::IMMEDIATE
+    }
 }
 
-/// Which requests go where. A host that is not in it answers 404.
+/// A rate limit for changed route tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Number of tables in quick succession after a quiet period; at least 1.
+    pub burst: u32,
+    /// Time between two tables under constant change. Zero: no limit.
+    pub period: Duration,
+}
+
+impl Pace {
+    /// No limit.
+    pub const IMMEDIATE: Self = Self { burst: 1, period: Duration::ZERO };
+}
+
+/// Maps hosts and path prefixes to apps. A host without a route answers 404.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTable {
-    /// One entry for each host and path prefix, in order; at most one app answers under each.
+    /// The routes, in a stable order. At most one app answers for each host and path prefix.
     pub routes: Vec<Route>,
 }
 
-/// Where requests with one host and path prefix go.
+impl RouteTable {
+    /// Returns the route for a request with this `Host` header and request target.
+    ///
+    /// The host must be equal, ignoring case and an optional port. Of the routes of the host, the
+    /// one with the longest path prefix wins; a prefix ends at a `/` or at the end of the path.
+    /// The query string is ignored. The caller normalizes the path (`..`, `%2e`) if its proxy
+    /// does. If two routes have the same host and path, the first wins.
+    ///
+    /// ```
+    /// use dubernetes_core::ingress::RouteTable;
+    ///
+    /// let table: RouteTable = serde_json::from_str(
+    ///     r#"{"routes": [
+    ///         {"host": "shop.test", "path": "/", "app": "web", "endpoints": []},
+    ///         {"host": "shop.test", "path": "/api", "app": "api", "endpoints": []}
+    ///     ]}"#,
+    /// )?;
+    /// let app = |host, target| table.find(host, target).map(|route| route.app.as_str());
+    /// assert_eq!(app("shop.test", "/api/items?page=2"), Some("api"));
+    /// assert_eq!(app("Shop.Test:8080", "/apix"), Some("web"));
+    /// assert_eq!(app("other.test", "/api"), None);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn find(&self, host: &str, target: &str) -> Option<&Route> {
+        let host = host.split_once(':').map_or(host, |(name, _port)| name);
+        let path = target.split_once('?').map_or(target, |(path, _query)| path);
+        let matching = self.routes.iter().filter(|route| route.matches(host, path));
+        matching.min_by_key(|route| Reverse(route.path.as_str().len()))
+    }
+
+    /// Returns true if any route leads to `address`.
+    pub fn holds(&self, address: Ipv4Addr) -> bool {
+        self.routes.iter().any(|r| r.endpoints.iter().any(|e| e.address == address))
+    }
+
+    /// Returns true if there is no route at all.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+}
+
+/// The destination of requests with one host and path prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// The host.
     pub host: HostName,
-    /// The path prefix; the longest that matches on segment boundaries wins.
+    /// The path prefix. The longest match on segment boundaries wins.
     pub path: RoutePath,
-    /// Whose route it is.
+    /// The app that owns the route.
     pub app: AppName,
-    /// Ready replicas, in the order of their names. Empty: 503.
+    /// The app's ready replicas, sorted by name. Empty: 503.
     pub endpoints: Vec<Endpoint>,
 }
 
 impl Route {
-    /// The same as [`url`] of its host and path.
+    /// Returns the [`url`] of the route.
     pub fn url(&self, http_port: u16) -> String {
         url(&self.host, &self.path, http_port)
     }
+
+    fn matches(&self, host: &str, path: &str) -> bool {
+        let is_below = || {
+            let rest = path.strip_prefix(self.path.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.host.as_str().eq_ignore_ascii_case(host) && (self.path.is_root() || is_below())
+    }
 }
 
-/// The address that a user can open, where the ingress listens on this port of the host.
+/// Returns the URL that a user can open if the ingress listens on `http_port` of the host.
 pub fn url(host: &HostName, path: &RoutePath, http_port: u16) -> String {
     let port = if http_port == 80 { String::new() } else { format!(":{http_port}") };
     let path = if path.is_root() { "" } else { path.as_str() };
     format!("http://{host}{port}{path}")
 }
 
-/// A replica that gets requests.
+/// A replica that receives requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Its pod name.
+    /// The pod name.
     pub pod: String,
-    /// Its address on the instance's network.
+    /// The address on the instance's network.
     pub address: Ipv4Addr,
-    /// The port on which it listens; replicas of two revisions may differ.
+    /// The port that the replica listens on. Replicas of two revisions may differ.
     pub port: u16,
 }
 
-impl RouteTable {
-    /// Whether any route leads to `address`.
-    pub fn holds(&self, address: Ipv4Addr) -> bool {
-        self.routes.iter().any(|r| r.endpoints.iter().any(|e| e.address == address))
-    }
-
-    /// Whether it has no route at all.
-    pub fn is_empty(&self) -> bool {
-        self.routes.is_empty()
-    }
-}
-
-/// What [`Ingress::apply`] did.
+/// The result of [`Ingress::apply`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApplyOutcome {
-    /// Whether anything had to be changed in the proxy.
+    /// Whether the proxy had to be changed.
     pub changed: bool,
-    /// Apps whose routes the proxy refused, with its text; their last good routes are served on.
+    /// Apps whose routes the proxy refused, with its message. Their last good routes are still
+    /// served.
     pub quarantined: BTreeMap<AppName, String>,
-    /// What a person should know, such as an old proxy version.
+    /// Advice for the operator, such as an old proxy version.
     pub warnings: Vec<String>,
 }
 
 /// What the proxy serves now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObservedIngress {
-    /// There is no proxy; no request is routed.
+    /// There is no proxy. No request is routed.
     #[default]
     Absent,
-    /// The proxy is there and does not run; no request is routed.
+    /// The proxy exists but does not run. No request is routed.
     Down {
         /// Why.
         reason: String,
@@ -136,7 +207,7 @@ pub enum ObservedIngress {
 }
 
 impl ObservedIngress {
-    /// The acknowledged table, if the proxy runs.
+    /// Returns the acknowledged table, if the proxy runs.
     pub fn table(&self) -> Option<&RouteTable> {
         match self {
             Self::Serving { table } => Some(table),
@@ -145,36 +216,118 @@ impl ObservedIngress {
     }
 }
 
-/// Why an operation on the proxy failed, by what the caller must do.
+/// Why an operation on the proxy failed, classified by what the caller must do.
 #[derive(Debug, Error)]
 pub enum IngressError {
-    /// The proxy's port on the host cannot be bound. Retry slowly; a person has to act.
-    #[error("port {port} on {address}, which the ingress needs, is taken{}", by(holder.as_deref()))]
+    /// The proxy's port on the host is in use. Retry slowly; the operator has to act.
+    #[error("port {port} on {address}, which the ingress needs, is taken{}", by(owner.as_deref()))]
     PortTaken {
         /// The port.
         port: u16,
         /// The host's address.
         address: String,
-        /// Who has it, as far as that can be seen.
-        holder: Option<String>,
+        /// The process that listens on the port, if this user may see it.
+        owner: Option<String>,
     },
-    /// The proxy refuses the whole table. Retry when it changes; a person has to look.
+    /// The proxy refuses the whole table. Retry when the table changes; the operator has to act.
     #[error("the ingress refused its configuration: {message}")]
     Refused {
-        /// The proxy's text, one line.
+        /// The proxy's message, one line.
         message: String,
     },
-    /// The proxy did not take over the table in time. Retry.
+    /// The proxy did not serve the new table in time. Retry.
     #[error("the ingress did not acknowledge the new routes in time")]
     NotAcknowledged,
-    /// The engine under the proxy failed. Do as [`RuntimeError`] says.
+    /// The engine under the proxy failed. Act as [`RuntimeError`] says.
     #[error("the ingress container failed")]
     Runtime(#[from] RuntimeError),
-    /// Anything else. Retry.
+    /// Any other failure. Retry.
     #[error("the ingress failed")]
     Failed(#[source] Cause),
 }
 
-fn by(holder: Option<&str>) -> String {
-    holder.map_or_else(String::new, |holder| format!(" by {holder}"))
+fn by(owner: Option<&str>) -> String {
+    owner.map_or_else(String::new, |owner| format!(" by {owner}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(routes: &[(&str, &str, &str)]) -> RouteTable {
+        let route = |(host, path, app): &(&str, &str, &str)| Route {
+            host: HostName::parse(host).unwrap(),
+            path: RoutePath::parse(path).unwrap(),
+            app: AppName::parse(app).unwrap(),
+            endpoints: Vec::new(),
+        };
+        RouteTable { routes: routes.iter().map(route).collect() }
+    }
+
+    fn check(table: &RouteTable, cases: &[(&str, &str, Option<&str>)]) {
+        for (host, target, expected) in cases {
+            let found = table.find(host, target).map(|route| route.app.as_str());
+            assert_eq!(found, *expected, "{host}{target}");
+        }
+    }
+
+    #[test]
+    fn find_matches_prefixes_on_segment_boundaries() {
+        let table = table(&[("a.test", "/api", "api")]);
+        check(
+            &table,
+            &[
+                ("a.test", "/api", Some("api")),
+                ("a.test", "/api/", Some("api")),
+                ("a.test", "/api/x", Some("api")),
+                ("a.test", "/api?x", Some("api")),
+                ("a.test", "/api/?/x", Some("api")),
+                ("a.test", "/apix", None),
+                ("a.test", "/ap", None),
+                ("a.test", "/API", None),
+                ("a.test", "/x?/api", None),
+                ("a.test", "/", None),
+                ("a.test", "", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn find_prefers_longest_prefix_and_first_of_equals() {
+        let table = table(&[
+            ("a.test", "/", "web"),
+            ("a.test", "/api/v2", "next"),
+            ("a.test", "/api", "api"),
+            ("a.test", "/api", "late"),
+        ]);
+        check(
+            &table,
+            &[
+                ("a.test", "/", Some("web")),
+                ("a.test", "", Some("web")),
+                ("a.test", "*", Some("web")),
+                ("a.test", "/apix", Some("web")),
+                ("a.test", "/api/v1", Some("api")),
+                ("a.test", "/api/v2/x", Some("next")),
+                ("a.test", "/api/v20", Some("api")),
+            ],
+        );
+    }
+
+    #[test]
+    fn find_ignores_case_and_port_of_host() {
+        let table = table(&[("a.test", "/", "a"), ("www.a.test", "/", "www")]);
+        check(
+            &table,
+            &[
+                ("A.Test", "/", Some("a")),
+                ("a.test:8080", "/", Some("a")),
+                ("www.a.test", "/", Some("www")),
+                ("b.a.test", "/", None),
+                ("test", "/", None),
+                ("[::1]:80", "/", None),
+                ("", "/", None),
+            ],
+        );
+    }
 }

@@ -2,6 +2,7 @@
 //! specification, the pure [`reconcile()`] function, the traits of the outside world, and the controller that joins them.
 
 pub mod app;
+pub mod call;
 pub mod clock;
 pub mod dial;
 pub mod error;

@@ -1,27 +1,31 @@
-//! What is to be done now, what is waited for, and why: the whole output of [`crate::reconcile()`].
+//! The output of [`crate::reconcile()`]: what to do now, what to wait for, and why.
 
+mod action;
+mod block;
 mod cause;
+mod reason;
 mod status;
-mod text;
-
-pub use cause::Cause;
-pub use status::{AppStatus, Phase, PodState, PodStatus};
+mod wait;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::fmt;
 
 use jiff::Timestamp;
 
-use serde::{Deserialize, Serialize};
-
-use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
+use crate::app::AppName;
 use crate::ingress::RouteTable;
-use crate::labels::{PreDeployLabels, ReplicaLabels};
-use crate::runtime::{ContainerId, ContainerRequest};
-use crate::state::CallFailure;
 
-/// The result of one pass. Every action in it is safe now, in any order and with any part of
-/// the others failed or left out.
+pub use crate::call::OperationKey;
+pub use action::{Action, PreDeployPlan, ReplicaPlan};
+pub use block::Block;
+pub use cause::Cause;
+pub use reason::Reason;
+pub use status::{AppStatus, Phase, PodState, PodStatus};
+pub use wait::Wait;
+pub(crate) use wait::{Prediction, Remedy};
+
+/// The result of one pass. Every action is safe now, in any order, and whichever of the others
+/// fail or are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// What to do.
@@ -30,340 +34,75 @@ pub struct Plan {
     pub waiting: Vec<Waiting>,
     /// What cannot be done until a person acts.
     pub blocked: Vec<Blocked>,
-    /// What the ingress should serve, whole.
+    /// What the ingress should serve: the whole table.
     pub routes: RouteTable,
-    /// How each app is, whole.
+    /// The status of each app.
     pub statuses: BTreeMap<AppName, AppStatus>,
 }
 
 impl Plan {
-    /// When to look again if nothing happens before: the earliest time that anything waits for.
+    /// Returns when the next pass is due if nothing happens before: the earliest end of a wait.
     pub fn requeue_at(&self) -> Option<Timestamp> {
         self.waiting.iter().filter_map(|waiting| waiting.until).min()
     }
 }
 
-/// An action with its reason.
+/// An action with its subject and its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// The app that it is for; `None` for the instance itself.
     pub app: Option<AppName>,
+    /// The pod that it is for, if it is for one.
+    pub pod: Option<String>,
+    /// The revision that it is for, if it is for one.
+    pub revision: Option<u64>,
     /// What to do.
     pub action: Action,
     /// Why.
     pub reason: Reason,
 }
 
-/// One operation on the engine, or on the store's memory of a deleted app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Make sure that the instance's network exists.
-    EnsureNetwork,
-    /// Make sure that the engine has the image of a revision, and record its id.
-    EnsureImage {
-        /// The app.
-        app: AppName,
-        /// The revision.
-        revision: u64,
-        /// The image.
-        image: ImageRef,
-        /// When to pull.
-        policy: PullPolicy,
-    },
-    /// Create a replica's container.
-    Create(Box<ReplicaPlan>),
-    /// Create the container of the command before a revision.
-    CreatePreDeploy(Box<PreDeployPlan>),
-    /// Start a container that was created.
-    Start {
-        /// The container.
-        id: ContainerId,
-        /// Its pod's name.
-        pod: String,
-    },
-    /// Stop a running container: signal, grace, kill.
-    Stop {
-        /// The container.
-        id: ContainerId,
-        /// Its pod's name.
-        pod: String,
-        /// The signal, where it is not the image's own.
-        signal: Option<Signal>,
-        /// The time between signal and kill.
-        grace: Duration,
-    },
-    /// Remove a container that does not run.
-    Remove {
-        /// The container.
-        id: ContainerId,
-        /// Its pod's name.
-        pod: String,
-    },
-    /// Drop the tombstone of an app of which nothing is left.
-    PurgeTombstone {
-        /// The app.
-        app: AppName,
-    },
-    /// Record what the rollout of an app's present revision has come to.
-    RecordRollout {
-        /// The app.
-        app: AppName,
-        /// The revision.
-        revision: u64,
-        /// What it has come to.
-        result: RolloutResult,
-    },
-}
-
-/// What a rollout has come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RolloutResult {
-    /// The command before it succeeded.
-    PreDeployed {
-        /// Its container, of which the last lines are kept.
-        container: ContainerId,
-    },
-    /// All wanted replicas are ready, and no older one is left.
-    Complete,
-    /// It ran for a minute without an exit.
-    Stable,
-    /// It failed.
-    Failed {
-        /// Why, as a sentence fragment.
-        reason: String,
-        /// The pod that shows it, and its container, of which the last lines are kept.
-        evidence: Option<(String, ContainerId)>,
-        /// The revision that takes its place again, if one does.
-        roll_back_to: Option<u64>,
-        /// The newest revision seen on containers.
-        newest_seen: u64,
-    },
-}
-
-/// The command before a revision, as a container to be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreDeployPlan {
-    /// How it is shown, such as `web-pre-deploy`.
-    pub pod: String,
-    /// Whose it is.
-    pub labels: PreDeployLabels,
-    /// The container to create, labels included.
-    pub request: ContainerRequest,
-}
-
-/// A replica to be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaPlan {
-    /// Its pod's name, such as `web-1`.
-    pub pod: String,
-    /// Who it is.
-    pub labels: ReplicaLabels,
-    /// The container to create, labels included.
-    pub request: ContainerRequest,
-}
-
-/// The identity of a call, for the memory of what is under way and what failed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum OperationKey {
-    /// [`Action::EnsureNetwork`].
-    Network,
-    /// [`Action::EnsureImage`].
-    Image {
-        /// The app.
-        app: AppName,
-        /// The revision.
-        revision: u64,
-    },
-    /// [`Action::Create`].
-    Create {
-        /// The app.
-        app: AppName,
-        /// The ordinal.
-        ordinal: u32,
-        /// The revision.
-        revision: u64,
-        /// The address that was planned for it.
-        address: Ipv4Addr,
-    },
-    /// [`Action::CreatePreDeploy`].
-    CreatePreDeploy {
-        /// The app.
-        app: AppName,
-        /// The revision.
-        revision: u64,
-        /// The address that was planned for it.
-        address: Ipv4Addr,
-    },
-    /// [`Action::Start`], [`Action::Stop`] and [`Action::Remove`].
-    Container(ContainerId),
-    /// [`Action::PurgeTombstone`].
-    PurgeTombstone(AppName),
-    /// [`Action::RecordRollout`].
-    RecordRollout {
-        /// The app.
-        app: AppName,
-        /// The revision.
-        revision: u64,
-    },
-    /// Applying the route table.
-    Routes,
-}
-
-impl OperationKey {
-    /// The app that the call is for; `None` where the key does not say.
-    pub fn app(&self) -> Option<&AppName> {
-        match self {
-            Self::Image { app, .. }
-            | Self::Create { app, .. }
-            | Self::CreatePreDeploy { app, .. }
-            | Self::PurgeTombstone(app)
-            | Self::RecordRollout { app, .. } => Some(app),
-            Self::Network | Self::Container(_) | Self::Routes => None,
-        }
+impl Planned {
+    /// Plans an action for the instance itself.
+    pub(crate) fn for_instance(action: Action, reason: Reason) -> Self {
+        Self { app: None, pod: None, revision: None, action, reason }
     }
 
-    /// Whether it is the same call: a create is, whatever address was picked for it.
-    pub fn is_same_call(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Create { app: a, ordinal: i, revision: r, .. },
-                Self::Create { app: b, ordinal: j, revision: s, .. },
-            ) => a == b && i == j && r == s,
-            (
-                Self::CreatePreDeploy { app: a, revision: r, .. },
-                Self::CreatePreDeploy { app: b, revision: s, .. },
-            ) => a == b && r == s,
-            _ => self == other,
+    /// Plans an action for an app.
+    pub(crate) fn for_app(app: &AppName, action: Action, reason: Reason) -> Self {
+        Self { app: Some(app.clone()), ..Self::for_instance(action, reason) }
+    }
+
+    /// Plans an action for a revision of an app.
+    pub(crate) fn for_revision(
+        app: &AppName,
+        revision: u64,
+        action: Action,
+        reason: Reason,
+    ) -> Self {
+        Self { revision: Some(revision), ..Self::for_app(app, action, reason) }
+    }
+
+    /// Plans an action for a pod, which runs a revision of an app.
+    pub(crate) fn for_pod(
+        app: &AppName,
+        revision: u64,
+        pod: String,
+        action: Action,
+        reason: Reason,
+    ) -> Self {
+        Self { pod: Some(pod), ..Self::for_revision(app, revision, action, reason) }
+    }
+
+    /// Returns what the action is done to: a pod, an image, an app, or the network.
+    pub fn object(&self) -> String {
+        match (&self.pod, self.action.image(), &self.app) {
+            (Some(pod), _, _) => pod.clone(),
+            (None, Some(image), _) => image.to_string(),
+            (None, None, Some(app)) => app.to_string(),
+            (None, None, None) => "network".to_owned(),
         }
     }
-}
-
-impl Action {
-    /// The identity of the call that carries this out.
-    pub fn key(&self) -> OperationKey {
-        match self {
-            Self::EnsureNetwork => OperationKey::Network,
-            Self::EnsureImage { app, revision, .. } => {
-                OperationKey::Image { app: app.clone(), revision: *revision }
-            }
-            Self::Create(replica) => OperationKey::Create {
-                app: replica.labels.app.clone(),
-                ordinal: replica.labels.ordinal,
-                revision: replica.labels.revision,
-                address: replica.labels.address,
-            },
-            Self::Start { id, .. } | Self::Stop { id, .. } | Self::Remove { id, .. } => {
-                OperationKey::Container(id.clone())
-            }
-            Self::CreatePreDeploy(job) => OperationKey::CreatePreDeploy {
-                app: job.labels.app.clone(),
-                revision: job.labels.revision,
-                address: job.labels.address,
-            },
-            Self::PurgeTombstone { app } => OperationKey::PurgeTombstone(app.clone()),
-            Self::RecordRollout { app, revision, .. } => {
-                OperationKey::RecordRollout { app: app.clone(), revision: *revision }
-            }
-        }
-    }
-}
-
-/// Why an action is taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// A container is to be created, and there is no network for it.
-    NoNetwork,
-    /// The revision's image is not resolved yet.
-    ImageUnresolved,
-    /// The engine no longer has the image that the revision was resolved to.
-    ImageGone,
-    /// Fewer replicas exist than are wanted.
-    BelowReplicas {
-        /// So many are wanted.
-        desired: u32,
-        /// So many exist.
-        existing: u32,
-    },
-    /// More replicas exist than are wanted.
-    AboveReplicas {
-        /// So many are wanted.
-        desired: u32,
-        /// So many exist.
-        existing: u32,
-    },
-    /// Replicas of an older revision exist.
-    NewRevision {
-        /// The revision that is wanted.
-        revision: u64,
-        /// So many of it exist.
-        existing: u32,
-        /// So many are wanted.
-        desired: u32,
-    },
-    /// A replica of the wanted revision takes its place.
-    Replaced {
-        /// The revision that replaces it.
-        by: u64,
-    },
-    /// The replica's process ended.
-    Exited {
-        /// The exit code.
-        code: i64,
-        /// Whether it needed more memory than its limit.
-        out_of_memory: bool,
-        /// The restart that follows is the n-th, from 1.
-        restart: u32,
-    },
-    /// The replica did no good and was stopped.
-    Stopped {
-        /// Why it was.
-        why: String,
-        /// The restart that follows is the n-th, from 1.
-        restart: u32,
-    },
-    /// The replica's container could not be started.
-    StartFailed {
-        /// The engine's text.
-        error: String,
-        /// The try that follows is the n-th restart, from 1.
-        restart: u32,
-    },
-    /// Somebody froze the replica.
-    Paused,
-    /// So many probes of the replica failed in a row that it is replaced.
-    Unhealthy {
-        /// What the last one got.
-        reason: String,
-    },
-    /// A command has to succeed before the revision replaces anything.
-    BeforeRevision {
-        /// The revision.
-        revision: u64,
-    },
-    /// The command before a revision has had its time.
-    TimedOut {
-        /// So much.
-        limit: Duration,
-    },
-    /// The command before a revision has ended, or is not needed any more.
-    PreDeployDone,
-    /// A rollout has come to this.
-    RolloutRecorded {
-        /// The revision.
-        revision: u64,
-        /// As a sentence fragment.
-        what: String,
-    },
-    /// A container was created and not started yet.
-    NotStarted,
-    /// A newer container has the replica's ordinal.
-    Superseded,
-    /// A user asked for another one in its place.
-    Evicted,
-    /// The app was deleted.
-    AppDeleted,
-    /// Nothing of the deleted app is left.
-    NothingLeft,
 }
 
 /// Something that is not done yet.
@@ -375,62 +114,22 @@ pub struct Waiting {
     pub pod: Option<String>,
     /// What for.
     pub wait: Wait,
-    /// When it ends at the latest, where that is known.
+    /// When it ends at the latest, if that is known.
     pub until: Option<Timestamp>,
 }
 
-/// What is waited for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wait {
-    /// A call for it is under way.
-    InProgress,
-    /// A running replica is not ready.
-    Ready {
-        /// What the last probe got.
-        reason: String,
-    },
-    /// The ingress has not acknowledged a table without this replica.
-    AwaitingUnroute,
-    /// Requests to the replica may be under way.
-    Drained {
-        /// Its address; the caller finds out and tells by [`crate::state::ObservedState::drains`].
-        address: Ipv4Addr,
-    },
-    /// The next restart, after the replica failed.
-    BackOff {
-        /// What happened.
-        cause: String,
-        /// So many restarts have been made.
-        restarts: u32,
-    },
-    /// The next try of a call that failed.
-    Retry(CallFailure),
-    /// As many replicas are up as are allowed at one time.
-    SurgeLimit {
-        /// So many.
-        limit: u32,
-    },
-    /// A late container of a deleted app may still appear.
-    Tombstone,
-    /// The command before the revision runs.
-    PreDeploy,
-    /// A new replica is ready, and counts if it stays so for a moment.
-    MinReady,
-    /// The revision fails if it makes no progress until then.
-    Deadline,
-    /// The revision counts as stable if no replica exits until then.
-    Stable,
-    /// The rollout is paused, or has failed: no replica is replaced by a newer revision.
-    Paused {
-        /// Whether a user paused the rollout; otherwise it failed with `on_failure: pause`.
-        by_user: bool,
-    },
-}
+impl Waiting {
+    /// Returns what is waited for, after the name of the pod if it is about one.
+    pub fn text(&self) -> String {
+        match &self.pod {
+            Some(pod) => format!("{pod}: {}", self.wait),
+            None => self.wait.to_string(),
+        }
+    }
 
-impl Wait {
-    /// Whether nothing is missing while it lasts.
-    pub fn is_steady(&self) -> bool {
-        matches!(self, Self::Deadline | Self::Stable)
+    /// Returns the pod, or the app if it is about no pod.
+    pub fn object(&self) -> &str {
+        self.pod.as_deref().unwrap_or(self.app.as_str())
     }
 }
 
@@ -439,42 +138,74 @@ impl Wait {
 pub struct Blocked {
     /// The app; `None` for the instance itself.
     pub app: Option<AppName>,
-    /// The pod, if it is about one.
-    pub pod: Option<String>,
     /// Why.
     pub block: Block,
 }
 
-/// Why something is blocked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Block {
-    /// Containers of an app that the store does not hold; they are left alone.
-    Orphans {
-        /// The containers' names.
-        containers: Vec<String>,
-    },
-    /// A container with our label whose other labels make no sense; it is left alone.
-    Unreadable {
-        /// The container.
-        id: ContainerId,
-        /// What is wrong.
-        reason: String,
-    },
-    /// Containers of a revision above the stored one, with other content: the store is older.
-    NewerThanStore {
-        /// The stored revision.
-        stored: u64,
-        /// The revision that runs.
-        running: u64,
-    },
-    /// Another app has the host and path.
-    RouteTaken {
-        /// The conflict as a sentence fragment.
-        conflict: String,
-    },
-    /// The network has no free address.
-    NoAddress {
-        /// So many addresses it has for replicas.
-        capacity: u32,
-    },
+/// A rule of the planner, as `why` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) text: &'static str,
+    /// More about it; may be empty.
+    pub(crate) detail: &'static str,
+}
+
+impl Rule {
+    pub(crate) const FAILED: Self = Self::new(
+        "a failed revision takes nobody's place",
+        "`rollout.on_failure` says what follows",
+    );
+    pub(crate) const PAUSED: Self =
+        Self::new("a rollout that is held replaces nobody", "until it is resumed");
+    pub(crate) const RESTART: Self =
+        Self::new("restart back-off", "at once, then 1s doubling up to 5m");
+
+    pub(crate) const fn new(text: &'static str, detail: &'static str) -> Self {
+        Self { text, detail }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for planned in &self.actions {
+            writeln!(f, "{planned}")?;
+        }
+        for waiting in &self.waiting {
+            writeln!(f, "{waiting}")?;
+        }
+        for blocked in &self.blocked {
+            writeln!(f, "{blocked}")?;
+        }
+        for route in &self.routes.routes {
+            let path = if route.path.is_root() { "" } else { route.path.as_str() };
+            let pods: Vec<_> = route.endpoints.iter().map(|e| e.pod.as_str()).collect();
+            let pods = if pods.is_empty() { "503".to_owned() } else { pods.join(" ") };
+            writeln!(f, "{:<8} {}{path} {pods}", "route", route.host)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<8} {:<12} {}", self.action.verb(), self.object(), self.reason)
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<8} {:<12} {}", "wait", self.object(), self.wait)
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let object = self.app.as_ref().map_or("instance", |app| app.as_str());
+        write!(f, "{:<8} {object:<12} {}", "blocked", self.block)
+    }
+}
+
+/// Formats a number of restarts: `1 restart`, `2 restarts`.
+fn restarts(count: u32) -> String {
+    if count == 1 { "1 restart".to_owned() } else { format!("{count} restarts") }
 }

@@ -1,40 +1,79 @@
-//! The kernel's tables of sockets, `/proc/net/tcp` and `/proc/net/tcp6`, as values. Pure: it reads
-//! a text, and no file.
+//! Parser for the kernel's socket tables, `/proc/net/tcp` and `/proc/net/tcp6`.
+//!
+//! Pure: the functions take a table's text and open no file. Lines that cannot be parsed are
+//! skipped, so a table that was read in part still gives what it contains.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A socket that takes connections.
+/// A listening TCP socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listener {
-    /// Its address; unspecified where it takes them on all of them.
+    /// The local address; unspecified if the socket listens on all addresses.
     pub address: IpAddr,
-    /// Its port.
+    /// The local port.
     pub port: u16,
-    /// The kernel's number of it.
+    /// The socket's inode.
     pub inode: u64,
 }
 
-/// The listening sockets of a table. Lines that cannot be read are left out.
+/// A TCP connection on which data may still arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// The local end.
+    pub local: SocketAddr,
+    /// The remote end.
+    pub remote: SocketAddr,
+    /// The socket's inode.
+    pub inode: u64,
+}
+
+/// Returns the listening sockets of a table.
 pub fn listeners(table: &str) -> Vec<Listener> {
-    table.lines().skip(1).filter_map(listener).collect()
+    let listening = rows(table).filter(|row| row.state == "0A");
+    listening
+        .map(|row| Listener { address: row.local.ip(), port: row.local.port(), inode: row.inode })
+        .collect()
 }
 
-/// A line: its number, the local and the remote address, the state, two pairs of queues and timers,
-/// retransmits, user, time-out, inode.
-fn listener(line: &str) -> Option<Listener> {
-    /// The kernel's number for `LISTEN`.
-    const LISTEN: &str = "0A";
-    let fields: Vec<_> = line.split_whitespace().collect();
-    if *fields.get(3)? != LISTEN {
-        return None;
-    }
-    let (address, port) = fields.get(1)?.split_once(':')?;
-    let (address, port) = (address_of(address)?, u16::from_str_radix(port, 16).ok()?);
-    Some(Listener { address, port, inode: fields.get(9)?.parse().ok()? })
+/// Returns the connections of a table that this end has not closed: established, being
+/// established, or closed by the remote end only.
+pub fn connections(table: &str) -> Vec<Connection> {
+    let open = rows(table).filter(|row| matches!(row.state, "01" | "02" | "03" | "08"));
+    open.map(|row| Connection { local: row.local, remote: row.remote, inode: row.inode }).collect()
 }
 
-/// The kernel prints an address as numbers of 32 bits in the machine's own byte order.
-fn address_of(text: &str) -> Option<IpAddr> {
+/// One line of a table.
+struct Row<'a> {
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// The kernel's number of the TCP state, two hexadecimal digits.
+    state: &'a str,
+    inode: u64,
+}
+
+fn rows(table: &str) -> impl Iterator<Item = Row<'_>> {
+    table.lines().skip(1).filter_map(parse_row)
+}
+
+/// Parses a line: slot, local address, remote address, state, queues, timer, retransmits, user,
+/// timeout, inode, and fields that are not used.
+fn parse_row(line: &str) -> Option<Row<'_>> {
+    let mut fields = line.split_whitespace().skip(1);
+    Some(Row {
+        local: parse_address(fields.next()?)?,
+        remote: parse_address(fields.next()?)?,
+        state: fields.next()?,
+        inode: fields.nth(5)?.parse().ok()?,
+    })
+}
+
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    Some(SocketAddr::new(parse_ip(ip)?, u16::from_str_radix(port, 16).ok()?))
+}
+
+/// Parses an IP address, which the kernel prints as 32-bit words in the machine's byte order.
+fn parse_ip(text: &str) -> Option<IpAddr> {
     let word = |at: usize| {
         let word = u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?;
         Some(word.to_ne_bytes())
@@ -53,30 +92,57 @@ fn address_of(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
+    fn table(local: &str, remote: &str, state: &str) -> String {
+        format!(
+            "head\n   0: {local} {remote} {state} 00000000:00000000 00:00000000 00000000     0 \
+             0 26503 1 00000000aa929d83 100 0 0 10 0\n"
+        )
+    }
+
+    fn hex(octets: [u8; 4]) -> String {
+        format!("{:08X}", u32::from_ne_bytes(octets))
+    }
+
     #[test]
-    fn listeners_are_read_and_connections_are_not() {
-        let line = |address: &str, state: &str| {
-            format!(
-                "head\n   0: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 \
-                 00000000     0        0 26503 1 00000000aa929d83 100 0 0 10 0\n"
-            )
-        };
-        let v4 = |octets: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(octets));
-        let mapped = format!("{}{}", v4([0, 0, 0xff, 0xff]), v4([127, 0, 0, 1]));
+    fn listeners_returns_listening_sockets_only() {
+        let mapped = format!("{}{}", hex([0, 0, 0xff, 0xff]), hex([127, 0, 0, 1]));
         for (address, expected) in [
-            (v4([127, 0, 0, 11]), "127.0.0.11"),
-            (v4([0; 4]), "0.0.0.0"),
+            (hex([127, 0, 0, 11]), "127.0.0.11"),
+            (hex([0; 4]), "0.0.0.0"),
             ("0".repeat(32), "::"),
             (format!("{:0>16}{mapped}", ""), "127.0.0.1"),
         ] {
-            let found = listeners(&line(&format!("{address}:1F90"), "0A"));
+            let local = format!("{address}:1F90");
+            let remote = format!("{}:0000", "0".repeat(address.len()));
             let expected =
                 Listener { address: expected.parse().unwrap(), port: 8080, inode: 26503 };
-            assert_eq!(found, [expected]);
-            assert_eq!(listeners(&line(&format!("{address}:1F90"), "01")), []);
+            assert_eq!(listeners(&table(&local, &remote, "0A")), [expected]);
+            assert_eq!(listeners(&table(&local, &remote, "01")), []);
         }
+    }
+
+    #[test]
+    fn connections_returns_sockets_that_this_end_keeps_open() {
+        let local = format!("{}:C350", hex([10, 89, 0, 2]));
+        let remote = format!("{}:0050", hex([10, 89, 0, 5]));
+        let expected = Connection {
+            local: "10.89.0.2:50000".parse().unwrap(),
+            remote: "10.89.0.5:80".parse().unwrap(),
+            inode: 26503,
+        };
+        for state in ["01", "02", "03", "08"] {
+            assert_eq!(connections(&table(&local, &remote, state)), [expected], "{state}");
+        }
+        for state in ["04", "05", "06", "07", "09", "0A", "0B"] {
+            assert_eq!(connections(&table(&local, &remote, state)), [], "{state}");
+        }
+    }
+
+    #[test]
+    fn malformed_lines_are_skipped() {
         for text in ["", "head", "head\nnonsense", "head\n 0: 00:00 x 0A"] {
             assert_eq!(listeners(text), []);
+            assert_eq!(connections(text), []);
         }
     }
 }

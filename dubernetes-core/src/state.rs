@@ -1,18 +1,20 @@
 //! Desired and observed state: plain data, the whole input of [`crate::reconcile()`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, AppSpec, HostName, InstanceName, RoutePath};
+use crate::app::{AppName, InstanceName};
+use crate::call::{self, OperationKey};
 use crate::ingress::ObservedIngress;
 use crate::labels::{PreDeployLabels, ReplicaLabels};
-use crate::plan::OperationKey;
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
 use crate::store::{Revision, StoredApp, StoredState, Tombstone};
+
+pub use crate::app::{RouteConflict, route_conflict};
+pub use crate::call::{CallFailure, FailureKind, InFlight};
 
 /// What users asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,10 +58,11 @@ pub struct ObservedState {
     pub ingress: ObservedIngress,
     /// Addresses that have left the acknowledged table and may still have requests under way.
     pub drains: BTreeMap<Ipv4Addr, Drain>,
-    /// Calls that are under way now.
-    pub in_flight: BTreeSet<OperationKey>,
+    /// Calls in flight.
+    #[serde(with = "call::pairs")]
+    pub in_flight: BTreeMap<OperationKey, InFlight>,
     /// Calls that failed and have not succeeded since.
-    #[serde(with = "pairs")]
+    #[serde(with = "call::pairs")]
     pub failures: BTreeMap<OperationKey, CallFailure>,
     /// Apps whose routes the ingress refused, and why: it serves their last good ones.
     #[serde(default)]
@@ -77,28 +80,6 @@ pub struct ObservedState {
     /// earliest; `None` is as good as long ago.
     #[serde(default)]
     pub active_since: Option<Timestamp>,
-}
-
-/// A map as a list of pairs, for formats whose keys are text.
-mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    use super::{CallFailure, OperationKey};
-
-    pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<OperationKey, CallFailure>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<OperationKey, CallFailure>, D::Error> {
-        Ok(Vec::<(OperationKey, CallFailure)>::deserialize(deserializer)?.into_iter().collect())
-    }
 }
 
 /// Whether the engine answers.
@@ -198,73 +179,4 @@ pub struct Drain {
     pub since: Timestamp,
     /// Whether the ingress says that no request to it is under way.
     pub done: bool,
-}
-
-/// A call that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallFailure {
-    /// How often in a row.
-    pub count: u32,
-    /// When it failed last.
-    pub at: Timestamp,
-    /// The error with its causes, on one line.
-    pub message: String,
-    /// What kind of failure it is.
-    pub kind: FailureKind,
-}
-
-/// What kind of failure a call had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FailureKind {
-    /// It may go away by itself.
-    Transient,
-    /// A person has to act.
-    Permanent,
-    /// The image that the revision was resolved to is no longer on the engine.
-    ImageGone,
-    /// A person has to act: neither the engine nor the registry has the image.
-    ImageMissing,
-    /// A person has to act: the registry gives no right to pull the image.
-    ImageDenied,
-    /// A person has to act: somebody else listens on the ingress' port.
-    PortTaken,
-}
-
-/// Two apps that want the same host and path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RouteConflict {
-    /// The app that has the route.
-    pub owner: AppName,
-    /// The host.
-    pub host: HostName,
-    /// The path prefix.
-    pub path: RoutePath,
-}
-
-impl fmt::Display for RouteConflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { owner, host, path } = self;
-        if path.is_root() {
-            write!(f, "the host `{host}` is taken by app `{owner}`")
-        } else {
-            write!(f, "the host `{host}` with the path `{path}` is taken by app `{owner}`")
-        }
-    }
-}
-
-/// The first route of `spec` that one of `others` has already; `spec` itself may be among them.
-pub fn route_conflict<'a>(
-    spec: &AppSpec,
-    others: impl IntoIterator<Item = &'a AppSpec>,
-) -> Option<RouteConflict> {
-    let access = spec.access.as_ref()?;
-    others.into_iter().filter(|other| other.name != spec.name).find_map(|other| {
-        let theirs = other.access.as_ref()?;
-        let host = access.hosts.iter().find(|host| theirs.hosts.contains(host))?;
-        (theirs.path == access.path).then(|| RouteConflict {
-            owner: other.name.clone(),
-            host: host.clone(),
-            path: access.path.clone(),
-        })
-    })
 }

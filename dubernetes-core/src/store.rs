@@ -24,11 +24,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::app::{AppName, AppSpec, Stop};
+use crate::app::{AppName, AppSpec, RouteConflict, Stop};
 use crate::error::Cause;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::ImageId;
-use crate::state::RouteConflict;
 
 /// Stores apps, their revisions, and events.
 ///

@@ -215,7 +215,7 @@ impl ScenarioFile {
                     revision_and_restarts(&replica.request.name)
                 ));
             }
-            Action::Start { id, .. } | Action::Remove { id, .. } => (id, String::new()),
+            Action::Start { id } | Action::Remove { id } => (id, String::new()),
             Action::Stop { id, signal, grace, .. } => {
                 let signal = signal.map(|signal| format!(" {}", signal.as_str()));
                 (id, format!("{} {grace}", signal.unwrap_or_default()))

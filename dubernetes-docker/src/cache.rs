@@ -1,8 +1,7 @@
-//! What inspections showed, kept so that a quiet round lists once and inspects nothing.
+//! Cache of inspections, so that a pass without changes lists once and inspects nothing.
 //!
-//! An entry is used only while the list shows the same state, for a while, and never again once an
-//! event or a call of ours has touched the container. The list stays the truth about which
-//! containers there are.
+//! An entry is valid for a limited time, while the list shows the same state, and until an event or
+//! a call of ours affects the container. The list alone decides which containers exist.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,80 +10,84 @@ use std::time::Duration;
 use dubernetes_core::runtime::Container;
 use tokio::time::Instant;
 
-/// How long an entry is used while nobody follows the engine's events: a container that ended and
-/// was started again by hand between two lists is seen with the controller's resync of 15 s.
-const VALID: Duration = Duration::from_secs(15);
-/// How long while somebody does: only events that the engine lost on the way are missed then.
-const VALID_FOLLOWED: Duration = Duration::from_secs(5 * 60);
+/// Lifetime of an entry without an event stream. A container that exited and was restarted by hand
+/// between two lists is noticed at the controller's resync of 15 s.
+const TTL: Duration = Duration::from_secs(15);
+/// Lifetime of an entry with an event stream, where only changes with a lost event are missed.
+const TTL_WITH_EVENTS: Duration = Duration::from_secs(5 * 60);
 
-/// Containers as they were inspected, by id.
+/// Inspected containers, by id.
 #[derive(Debug, Default)]
-pub(crate) struct Cache {
+pub(crate) struct InspectCache {
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     entries: BTreeMap<String, Entry>,
-    /// Counts what was forgotten: an inspection that began before is not kept.
+    /// Number of invalidations. An inspection that began before the last one is not kept.
     epoch: u64,
-    /// So many follow the engine's events.
-    followers: u32,
+    /// Number of open event streams.
+    event_streams: u32,
 }
 
 #[derive(Debug)]
 struct Entry {
-    listed_as: String,
-    at: Instant,
+    listed_state: String,
+    inspected_at: Instant,
     container: Container,
 }
 
-impl Cache {
-    /// The moment before an inspection, for [`Cache::keep`].
+impl InspectCache {
+    /// Returns the epoch before an inspection, for [`InspectCache::insert`].
     pub(crate) fn epoch(&self) -> u64 {
         self.lock().epoch
     }
 
-    /// The container, if it was inspected lately in the state that the list shows.
-    pub(crate) fn get(&self, id: &str, listed_as: &str) -> Option<Container> {
+    /// Returns the container if its entry is valid for the listed state.
+    pub(crate) fn get(&self, id: &str, listed_state: &str) -> Option<Container> {
         let inner = self.lock();
         let entry = inner.entries.get(id)?;
-        let fresh = entry.listed_as == listed_as && entry.at.elapsed() < inner.valid();
-        fresh.then(|| entry.container.clone())
+        let is_valid =
+            entry.listed_state == listed_state && entry.inspected_at.elapsed() < inner.ttl();
+        is_valid.then(|| entry.container.clone())
     }
 
-    /// Keeps an inspection, unless something was forgotten since `epoch`.
-    pub(crate) fn keep(&self, epoch: u64, listed_as: &str, container: &Container) {
+    /// Inserts an inspection, unless an entry was invalidated since `epoch`.
+    pub(crate) fn insert(&self, epoch: u64, listed_state: &str, container: &Container) {
         let mut inner = self.lock();
         if inner.epoch == epoch {
-            let listed_as = listed_as.to_owned();
-            let entry = Entry { listed_as, at: Instant::now(), container: container.clone() };
+            let entry = Entry {
+                listed_state: listed_state.to_owned(),
+                inspected_at: Instant::now(),
+                container: container.clone(),
+            };
             inner.entries.insert(container.id.0.clone(), entry);
         }
     }
 
-    /// Forgets one container, given by id or name.
-    pub(crate) fn forget(&self, id: &str) {
+    /// Removes the entry of a container, given by id or name.
+    pub(crate) fn invalidate(&self, id: &str) {
         let mut inner = self.lock();
         inner.epoch += 1;
         inner.entries.retain(|key, entry| key != id && entry.container.name != id);
     }
 
-    /// Forgets what is too old to be used.
+    /// Removes expired entries.
     pub(crate) fn prune(&self) {
         let mut inner = self.lock();
-        let valid = inner.valid();
-        inner.entries.retain(|_, entry| entry.at.elapsed() < valid);
+        let ttl = inner.ttl();
+        inner.entries.retain(|_, entry| entry.inspected_at.elapsed() < ttl);
     }
 
-    /// From now on all events are told by [`Cache::forget`], until the answer is dropped. What came
-    /// before was told to nobody, so everything is forgotten.
-    pub(crate) fn follow(self: &Arc<Self>) -> Following {
+    /// Registers an event stream, whose reader calls [`InspectCache::invalidate`] for each event
+    /// until the guard is dropped. Events before this point were missed, so the cache is cleared.
+    pub(crate) fn register_events(self: &Arc<Self>) -> EventsGuard {
         let mut inner = self.lock();
         inner.entries.clear();
         inner.epoch += 1;
-        inner.followers += 1;
-        Following { cache: Arc::clone(self) }
+        inner.event_streams += 1;
+        EventsGuard { cache: Arc::clone(self) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -94,39 +97,39 @@ impl Cache {
 }
 
 impl Inner {
-    fn valid(&self) -> Duration {
-        if self.followers > 0 { VALID_FOLLOWED } else { VALID }
+    fn ttl(&self) -> Duration {
+        if self.event_streams > 0 { TTL_WITH_EVENTS } else { TTL }
     }
 }
 
-/// Somebody follows the engine's events, as long as this is there.
+/// Counts an event stream as open until dropped.
 #[derive(Debug)]
-pub(crate) struct Following {
-    cache: Arc<Cache>,
+pub(crate) struct EventsGuard {
+    cache: Arc<InspectCache>,
 }
 
-impl Drop for Following {
+impl Drop for EventsGuard {
     fn drop(&mut self) {
-        self.cache.lock().followers -= 1;
+        self.cache.lock().event_streams -= 1;
     }
 }
 
-/// Forgets a container when a call on it ends, even one that was cancelled half-way.
+/// Invalidates a container when a call on it ends, also if the call is cancelled.
 #[derive(Debug)]
-pub(crate) struct ForgetOnDrop<'a> {
-    cache: &'a Cache,
+pub(crate) struct InvalidateOnDrop<'a> {
+    cache: &'a InspectCache,
     id: &'a str,
 }
 
-impl<'a> ForgetOnDrop<'a> {
-    pub(crate) fn new(cache: &'a Cache, id: &'a str) -> Self {
+impl<'a> InvalidateOnDrop<'a> {
+    pub(crate) fn new(cache: &'a InspectCache, id: &'a str) -> Self {
         Self { cache, id }
     }
 }
 
-impl Drop for ForgetOnDrop<'_> {
+impl Drop for InvalidateOnDrop<'_> {
     fn drop(&mut self) {
-        self.cache.forget(self.id);
+        self.cache.invalidate(self.id);
     }
 }
 
@@ -149,46 +152,46 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_is_used_for_a_while_in_the_same_state() {
-        let cache = Cache::default();
-        cache.keep(cache.epoch(), "running", &container("a"));
+    async fn entry_expires_and_is_bound_to_the_listed_state() {
+        let cache = InspectCache::default();
+        cache.insert(cache.epoch(), "running", &container("a"));
         assert!(cache.get("id-a", "running").is_some());
         assert!(cache.get("id-a", "exited").is_none());
-        tokio::time::advance(VALID).await;
+        tokio::time::advance(TTL).await;
         assert!(cache.get("id-a", "running").is_none());
         cache.prune();
         assert!(cache.lock().entries.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_entry_is_used_for_longer_while_events_are_followed() {
-        let cache = Arc::new(Cache::default());
-        cache.keep(cache.epoch(), "running", &container("a"));
+    async fn entry_lives_longer_with_an_event_stream() {
+        let cache = Arc::new(InspectCache::default());
+        cache.insert(cache.epoch(), "running", &container("a"));
         let before = cache.epoch();
-        let following = cache.follow();
-        assert!(cache.get("id-a", "running").is_none(), "what happened before is not known");
-        cache.keep(before, "running", &container("a"));
-        assert!(cache.get("id-a", "running").is_none(), "the inspection began before");
-        cache.keep(cache.epoch(), "running", &container("a"));
-        tokio::time::advance(4 * VALID).await;
+        let guard = cache.register_events();
+        assert!(cache.get("id-a", "running").is_none(), "events before the stream are missed");
+        cache.insert(before, "running", &container("a"));
+        assert!(cache.get("id-a", "running").is_none(), "the inspection began earlier");
+        cache.insert(cache.epoch(), "running", &container("a"));
+        tokio::time::advance(4 * TTL).await;
         cache.prune();
         assert!(cache.get("id-a", "running").is_some());
-        drop(following);
-        assert!(cache.get("id-a", "running").is_none(), "nobody tells any more");
-        let _following = cache.follow();
-        cache.keep(cache.epoch(), "running", &container("a"));
-        tokio::time::advance(VALID_FOLLOWED).await;
+        drop(guard);
+        assert!(cache.get("id-a", "running").is_none(), "the stream has ended");
+        let _guard = cache.register_events();
+        cache.insert(cache.epoch(), "running", &container("a"));
+        tokio::time::advance(TTL_WITH_EVENTS).await;
         assert!(cache.get("id-a", "running").is_none());
     }
 
     #[tokio::test]
-    async fn what_was_touched_is_forgotten_even_while_it_is_inspected() {
-        let cache = Cache::default();
-        cache.keep(cache.epoch(), "running", &container("a"));
+    async fn invalidation_discards_entries_and_running_inspections() {
+        let cache = InspectCache::default();
+        cache.insert(cache.epoch(), "running", &container("a"));
         let before = cache.epoch();
-        drop(ForgetOnDrop::new(&cache, "a"));
-        assert!(cache.get("id-a", "running").is_none(), "forgotten by its name");
-        cache.keep(before, "running", &container("a"));
-        assert!(cache.get("id-a", "running").is_none(), "the inspection began before");
+        drop(InvalidateOnDrop::new(&cache, "a"));
+        assert!(cache.get("id-a", "running").is_none(), "invalidated by name");
+        cache.insert(before, "running", &container("a"));
+        assert!(cache.get("id-a", "running").is_none(), "the inspection began earlier");
     }
 }

@@ -1,7 +1,6 @@
-//! Credentials for private registries: those that the user's own engine client has.
+//! Credentials for private registries, taken from the configuration of the user's Docker client.
 //!
-//! They are read from its configuration at each pull, so that a new log-in counts at once, and
-//! kept nowhere. A public image needs none.
+//! The configuration is read at each pull, so that a new log-in applies at once. Nothing is cached.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,14 +17,15 @@ use tokio::process::Command;
 
 use crate::engine::{Engine, READ};
 
-/// A helper may ask a key chain, which answers at once, or a person, who cannot be here.
-const HELPER_LIMIT: Duration = Duration::from_secs(10);
+/// Deadline of a credential helper. A key chain answers at once; a prompt is never answered.
+const HELPER_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A helper says so instead of a name where the secret is a token.
+/// User name by which a helper marks the secret as a token.
 const TOKEN_USER: &str = "<token>";
 
-/// The credentials for an image, if the user has any; the error says why they cannot be read.
-pub(crate) async fn of(
+/// Returns the credentials for an image, if the user has any. The error is the reason why they
+/// cannot be read.
+pub(crate) async fn find(
     engine: &Engine,
     reference: &str,
 ) -> Result<Option<DockerCredentials>, String> {
@@ -34,10 +34,10 @@ pub(crate) async fn of(
     if config.is_empty() {
         return Ok(None);
     }
-    // Only the engine knows which registry an image without one comes from.
-    let index = index_server(engine).await.unwrap_or_default();
-    let server = server_of(reference, &index);
-    match config.source(&server) {
+    // The default registry of images without one is a setting of the engine.
+    let index = read_default_registry(engine).await.unwrap_or_default();
+    let server = find_server(reference, &index);
+    match config.find_source(&server) {
         Source::None => Ok(None),
         Source::Stored(credentials) => Ok(Some(credentials)),
         Source::Helper(helper) => ask_helper(&helper, &server).await,
@@ -56,30 +56,30 @@ async fn read_config(path: &Path) -> Result<Option<Config>, String> {
     match tokio::fs::read(path).await {
         Ok(text) => match serde_json::from_slice(&text) {
             Ok(config) => Ok(Some(config)),
-            Err(error) => Err(format!("`{}` cannot be read: {error}", path.display())),
+            Err(error) => Err(format!("cannot parse `{}`: {error}", path.display())),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("`{}` cannot be read: {error}", path.display())),
+        Err(error) => Err(format!("cannot read `{}`: {error}", path.display())),
     }
 }
 
-async fn index_server(engine: &Engine) -> Option<String> {
+async fn read_default_registry(engine: &Engine) -> Option<String> {
     let call = engine.docker().ok()?.info();
-    engine.call(READ, "ask for the default registry", call).await.ok()?.index_server_address
+    engine.call(READ, "report its default registry", call).await.ok()?.index_server_address
 }
 
-/// The part of the client's configuration that is about credentials.
+/// The parts of the client's configuration that concern credentials.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Config {
-    auths: BTreeMap<String, Stored>,
+    auths: BTreeMap<String, StoredCredentials>,
     creds_store: Option<String>,
     cred_helpers: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct Stored {
+struct StoredCredentials {
     auth: Option<String>,
     username: Option<String>,
     password: Option<String>,
@@ -87,7 +87,7 @@ struct Stored {
     registrytoken: Option<String>,
 }
 
-/// Where the credentials for one registry are.
+/// Where the credentials for a registry come from.
 #[derive(Debug, PartialEq)]
 enum Source {
     None,
@@ -100,22 +100,23 @@ impl Config {
         self.auths.is_empty() && self.cred_helpers.is_empty() && self.creds_store.is_none()
     }
 
-    /// A helper for this registry wins over the one for all, and that over stored credentials.
-    fn source(&self, server: &str) -> Source {
-        let is_ours = |key: &String| host(key) == host(server);
-        let own = self.cred_helpers.iter().find(|(key, _)| is_ours(key)).map(|(_, helper)| helper);
+    /// Returns the source for a registry. As in the client, a helper for this registry takes
+    /// precedence over the helper for all, and that one over stored credentials.
+    fn find_source(&self, server: &str) -> Source {
+        let matches = |key: &String| parse_host(key) == parse_host(server);
+        let own = self.cred_helpers.iter().find(|(key, _)| matches(key)).map(|(_, helper)| helper);
         if let Some(helper) = own.or(self.creds_store.as_ref()).filter(|helper| !helper.is_empty())
         {
             return Source::Helper(helper.clone());
         }
-        let stored = self.auths.iter().find(|(key, _)| is_ours(key)).map(|(_, stored)| stored);
-        stored.and_then(|stored| stored.read(server)).map_or(Source::None, Source::Stored)
+        let stored = self.auths.iter().find(|(key, _)| matches(key)).map(|(_, stored)| stored);
+        stored.and_then(|stored| stored.decode(server)).map_or(Source::None, Source::Stored)
     }
 }
 
-impl Stored {
-    fn read(&self, server: &str) -> Option<DockerCredentials> {
-        let pair = self.auth.as_deref().and_then(decode);
+impl StoredCredentials {
+    fn decode(&self, server: &str) -> Option<DockerCredentials> {
+        let pair = self.auth.as_deref().and_then(decode_auth);
         let (username, password) = match pair {
             Some((username, password)) => (Some(username), Some(password)),
             None => (self.username.clone(), self.password.clone()),
@@ -128,32 +129,32 @@ impl Stored {
             serveraddress: Some(server.to_owned()),
             ..DockerCredentials::default()
         };
-        let any = credentials.username.is_some()
+        let has_any = credentials.username.is_some()
             || credentials.identitytoken.is_some()
             || credentials.registrytoken.is_some();
-        any.then_some(credentials)
+        has_any.then_some(credentials)
     }
 }
 
-/// `NAME:PASSWORD`, in base 64; the password may have colons.
-fn decode(auth: &str) -> Option<(String, String)> {
+/// Decodes `NAME:PASSWORD` from base 64. The password may contain colons.
+fn decode_auth(auth: &str) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(auth.trim()).ok()?).ok()?;
     let (username, password) = text.split_once(':')?;
     Some((username.to_owned(), password.trim_end_matches('\0').to_owned()))
 }
 
-/// The registry that a reference names, or the engine's default one, as credentials are kept
-/// under it.
-fn server_of(reference: &str, index: &str) -> String {
+/// Returns the registry of a reference as the configuration names it: the registry in the
+/// reference, or else the default registry `index`.
+fn find_server(reference: &str, index: &str) -> String {
     let named = reference
         .split_once('/')
         .map(|(first, _)| first)
         .filter(|first| first.contains(['.', ':']) || *first == "localhost");
     match named {
-        // The default registry is also known without its first label.
+        // The default registry may also be named without its first label.
         Some(named)
-            if host(index) != named
-                && host(index).split_once('.').map(|(_, rest)| rest) != Some(named) =>
+            if parse_host(index) != named
+                && parse_host(index).split_once('.').map(|(_, rest)| rest) != Some(named) =>
         {
             named.to_owned()
         }
@@ -161,49 +162,52 @@ fn server_of(reference: &str, index: &str) -> String {
     }
 }
 
-/// The host and port of a key, which may be written with a scheme and a path.
-fn host(key: &str) -> &str {
+/// Returns the host and port of a key, which may have a scheme and a path.
+fn parse_host(key: &str) -> &str {
     let rest = key.split_once("://").map_or(key, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
 }
 
-/// What a helper prints.
+/// The response of a helper.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct HelperResponse {
     username: String,
     secret: String,
 }
 
 async fn ask_helper(helper: &str, server: &str) -> Result<Option<DockerCredentials>, String> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !helper.chars().all(legal) {
-        return Err(format!("`{}` is not the name of a helper", helper.escape_debug()));
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !helper.chars().all(is_legal) {
+        return Err(format!("invalid name of a credential helper: `{}`", helper.escape_debug()));
     }
     let program = format!("docker-credential-{helper}");
-    let asked = tokio::time::timeout(HELPER_LIMIT, run_helper(&program, server)).await;
-    let output = match asked {
-        Err(_) => return Err(format!("`{program}` did not answer within 10s")),
-        Ok(Err(error)) => return Err(format!("`{program}` cannot be run: {error}")),
+    let result = tokio::time::timeout(HELPER_DEADLINE, run_helper(&program, server)).await;
+    let output = match result {
+        Err(_) => {
+            let seconds = HELPER_DEADLINE.as_secs();
+            return Err(format!("`{program}` timed out after {seconds}s"));
+        }
+        Ok(Err(error)) => return Err(format!("cannot run `{program}`: {error}")),
         Ok(Ok(output)) => output,
     };
     if !output.status.success() {
-        // Also where it has none for this registry, which is the usual case for public images;
-        // the text tells the two apart, for a person.
+        // Includes the common case that there are no credentials for this registry; the text
+        // shows which it is.
         let text = String::from_utf8_lossy(&output.stdout);
-        return Err(format!("`{program}` says: {}", one_line(&text)));
+        return Err(format!("`{program}` failed: {}", one_line(&text)));
     }
-    let answer: Answer = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("`{program}` answered no credentials: {error}"))?;
+    let response: HelperResponse = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("cannot parse the output of `{program}`: {error}"))?;
     let mut credentials = DockerCredentials {
         serveraddress: Some(server.to_owned()),
         ..DockerCredentials::default()
     };
-    if answer.username == TOKEN_USER {
-        credentials.identitytoken = Some(answer.secret);
+    if response.username == TOKEN_USER {
+        credentials.identitytoken = Some(response.secret);
     } else {
-        credentials.username = Some(answer.username);
-        credentials.password = Some(answer.secret);
+        credentials.username = Some(response.username);
+        credentials.password = Some(response.secret);
     }
     Ok(Some(credentials))
 }
@@ -217,7 +221,7 @@ async fn run_helper(program: &str, server: &str) -> std::io::Result<std::process
         .kill_on_drop(true)
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
-        // A helper that does not read its input may have ended already; its answer tells.
+        // A helper that ignores its input may have exited already; its output decides.
         let _ = input.write_all(server.as_bytes()).await;
     }
     child.wait_with_output().await

@@ -1,28 +1,30 @@
-//! The connection: where the engine is, and that every call to it has a deadline.
+//! Connection to the container engine: its socket, and a deadline for every call.
 //!
-//! Nothing is kept open between calls, so an engine that comes back is found by the next call.
+//! No connection stays open between calls, so the next call reaches an engine that was restarted.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
-use dubernetes_core::error::{Cause, one_line};
+use dubernetes_core::app::InstanceName;
+use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::RuntimeError;
 use tokio::sync::Mutex;
 
-use crate::error::{Failure, unreachable};
+use crate::error::{CallError, unreachable};
+use crate::owners::Owners;
 
-/// Reads: the engine answers in 20 ms; ten seconds are for a machine that is swapping.
+/// Deadline of reads. The engine answers in 20 ms; ten seconds allow for a host that is swapping.
 pub(crate) const READ: Duration = Duration::from_secs(10);
-/// Calls that change something: a start takes 0.4 s, and a slow disk many times that.
+/// Deadline of changes. A start takes 0.4 s, and many times that on a slow disk.
 pub(crate) const WRITE: Duration = Duration::from_secs(30);
-/// What the engine may need beside the grace to stop a container.
+/// Time that the engine gets to stop a container, in addition to the grace period.
 pub(crate) const STOP_MARGIN: Duration = Duration::from_secs(15);
 
-/// The client's own limit is one for all calls; ours are per call and shorter, but for a stop
-/// with the longest grace (an hour), so this one only has to be out of their way.
-const CLIENT_LIMIT_SECONDS: u64 = 2 * 3600;
+/// Timeout of the client library, the same for all calls. It must exceed our own deadlines, of
+/// which the longest is that of a stop with the maximum grace period of one hour.
+const CLIENT_TIMEOUT_SECONDS: u64 = 2 * 3600;
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
@@ -31,76 +33,92 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 pub(crate) struct Engine {
     socket: String,
     docker: OnceLock<Docker>,
-    /// The state of the orchestrator, which no container gets to see.
+    /// State directory of the orchestrator, which no container may mount.
     pub(crate) state_dir: OnceLock<PathBuf>,
-    /// Held while a network is made. An engine lets two networks have one name, and as long as
-    /// they do, starts no container on either.
-    pub(crate) making_network: Mutex<()>,
+    /// Claims made by this process.
+    pub(crate) owners: Owners,
+    /// Held while a network is created. Some engines allow two networks with the same name, and
+    /// then start no container on either.
+    pub(crate) network_creation: Mutex<()>,
 }
 
 impl Engine {
-    /// Names an engine, and calls nobody.
+    /// Creates the value without calling the engine.
     pub(crate) fn new(host: Option<&str>) -> Result<Self, RuntimeError> {
         let environment = std::env::var("DOCKER_HOST").ok();
-        let socket = socket_path(host, environment.as_deref())?;
+        let socket = resolve_socket(host, environment.as_deref())?;
         Ok(Self {
             socket,
             docker: OnceLock::new(),
             state_dir: OnceLock::new(),
-            making_network: Mutex::default(),
+            owners: Owners::default(),
+            network_creation: Mutex::default(),
         })
     }
 
-    /// Where the engine is, as a person would write it.
+    /// Returns the address of the engine as a URL.
     pub(crate) fn endpoint(&self) -> String {
         format!("unix://{}", self.socket)
     }
 
-    /// The client, made at the first call: making it fails while the socket does not exist.
+    /// Returns the owner of the instance on whose behalf this process works: the last successful
+    /// claim, or else the state directory.
+    pub(crate) fn owner(&self, instance: &InstanceName) -> Option<String> {
+        let state_dir = || self.state_dir.get().map(|folder| folder.display().to_string());
+        self.owners.find(instance).or_else(state_dir)
+    }
+
+    /// Returns the client. The first call creates it, since that fails while the socket does not
+    /// exist.
     pub(crate) fn docker(&self) -> Result<&Docker, RuntimeError> {
         if let Some(docker) = self.docker.get() {
             return Ok(docker);
         }
         let docker =
-            Docker::connect_with_unix(&self.socket, CLIENT_LIMIT_SECONDS, API_DEFAULT_VERSION)
-                .map_err(|error| unreachable(self, Cause::new(error)))?
+            Docker::connect_with_unix(&self.socket, CLIENT_TIMEOUT_SECONDS, API_DEFAULT_VERSION)
+                .map_err(|error| unreachable(self.endpoint(), &error))?
                 .with_request_modifier(|mut request| {
-                    mend_credentials(&mut request);
+                    fix_credentials_alphabet(&mut request);
                     request
                 });
         Ok(self.docker.get_or_init(|| docker))
     }
 
-    /// Waits for one call, `limit` at most.
+    /// Awaits one call, until `deadline` at most.
     pub(crate) async fn call<T>(
         &self,
-        limit: Duration,
+        deadline: Duration,
         operation: &str,
         call: impl Future<Output = Result<T, bollard::errors::Error>>,
-    ) -> Result<T, Failure> {
-        match tokio::time::timeout(limit, call).await {
-            Ok(answer) => answer.map_err(|error| Failure::new(self, operation, error)),
-            Err(_) => Err(Failure::timeout(operation)),
+    ) -> Result<T, CallError> {
+        match tokio::time::timeout(deadline, call).await {
+            Ok(answer) => answer.map_err(|error| self.call_error(operation, error)),
+            Err(_) => Err(CallError::timeout(operation)),
         }
+    }
+
+    /// Converts an error of the client.
+    pub(crate) fn call_error(&self, operation: &str, error: bollard::errors::Error) -> CallError {
+        CallError::new(self.endpoint(), operation, error)
     }
 }
 
-/// The engine reads credentials in the URL-safe alphabet, and takes those it cannot read for none
-/// at all; the client writes the standard one.
-fn mend_credentials(request: &mut bollard::BollardRequest) {
+/// Rewrites credentials in the URL-safe alphabet. The client writes the standard alphabet; the
+/// engine expects the URL-safe one and silently ignores credentials that it cannot decode.
+fn fix_credentials_alphabet(request: &mut bollard::BollardRequest) {
     if let Some(value) = request.headers_mut().get_mut("x-registry-auth")
-        && let Some(mended) = value
+        && let Some(fixed) = value
             .to_str()
             .ok()
             .and_then(|text| text.replace('+', "-").replace('/', "_").parse().ok())
     {
-        *value = mended;
+        *value = fixed;
         value.set_sensitive(true);
     }
 }
 
-/// The socket's path: `host`, else `DOCKER_HOST`, else the usual place.
-fn socket_path(host: Option<&str>, environment: Option<&str>) -> Result<String, RuntimeError> {
+/// Returns the path of the socket: `host`, else `DOCKER_HOST`, else the default.
+fn resolve_socket(host: Option<&str>, environment: Option<&str>) -> Result<String, RuntimeError> {
     let named = host.or(environment).map(str::trim).filter(|host| !host.is_empty());
     let Some(named) = named else { return Ok(DEFAULT_SOCKET.to_owned()) };
     let path = named.strip_prefix("unix://").unwrap_or(named);
@@ -110,9 +128,7 @@ fn socket_path(host: Option<&str>, environment: Option<&str>) -> Result<String, 
     let named = one_line(named);
     Err(RuntimeError::Rejected {
         operation: format!("connect to `{named}`"),
-        message: "an engine is reached by a Unix socket on this machine, written as \
-                  `unix:///path/to/docker.sock`"
-            .to_owned(),
+        message: format!("use a Unix socket on this host, such as `unix://{DEFAULT_SOCKET}`"),
     })
 }
 
@@ -122,11 +138,11 @@ mod tests {
 
     #[track_caller]
     fn check(host: Option<&str>, environment: Option<&str>, socket: Option<&str>) {
-        assert_eq!(socket_path(host, environment).ok().as_deref(), socket);
+        assert_eq!(resolve_socket(host, environment).ok().as_deref(), socket);
     }
 
     #[test]
-    fn a_named_host_wins_over_the_environment_and_that_over_the_usual_place() {
+    fn host_takes_precedence_over_environment_and_default() {
         check(Some("unix:///a.sock"), Some("unix:///b.sock"), Some("/a.sock"));
         check(None, Some("unix:///b.sock"), Some("/b.sock"));
         check(Some("/c.sock"), None, Some("/c.sock"));
@@ -135,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_are_refused_rather_than_ignored() {
+    fn unsupported_schemes_are_rejected() {
         for host in ["tcp://127.0.0.1:2375", "ssh://box", "unix://relative.sock", "docker.sock"] {
             check(Some(host), None, None);
             check(None, Some(host), None);
@@ -143,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_socket_is_no_error_until_a_call_is_made() {
+    fn missing_socket_fails_at_the_first_call_only() {
         let engine = Engine::new(Some("unix:///nonexistent/engine.sock")).unwrap();
         let error = engine.docker().unwrap_err();
         assert!(error.is_unreachable(), "{error:?}");
@@ -151,12 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_written_in_the_alphabet_that_the_engine_reads() {
-        let mut request = hyper::Request::post("/images/create")
-            .header("X-Registry-Auth", "ab+/cd==")
-            .body(bollard::body_full(bytes::Bytes::new()))
-            .unwrap();
-        mend_credentials(&mut request);
+    fn credentials_are_sent_in_the_url_safe_alphabet() {
+        let body = bollard::body_full(bytes::Bytes::new());
+        let mut request = bollard::BollardRequest::new(body);
+        request.headers_mut().insert("x-registry-auth", "ab+/cd==".parse().unwrap());
+        fix_credentials_alphabet(&mut request);
         assert_eq!(request.headers()["x-registry-auth"], "ab-_cd==");
     }
 }

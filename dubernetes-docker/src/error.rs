@@ -1,154 +1,202 @@
-//! What a failed call means for the caller, told by the status code. Messages are never matched,
-//! since engines word them differently; they are only passed on, on one line.
+//! Classification of failed calls by status code.
+//!
+//! Messages are passed on as one line and never matched, since engines word them differently.
+
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
 
 use bollard::errors::Error;
 use dubernetes_core::error::{Cause, one_line};
 use dubernetes_core::runtime::RuntimeError;
 
-use crate::engine::Engine;
-
-/// A call that failed, before it is known what its status code means for this operation.
+/// A failed call, before its status code is interpreted for the operation.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CallError {
     operation: String,
-    endpoint: String,
-    kind: Kind,
+    kind: CallErrorKind,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum CallErrorKind {
+    /// No response within the deadline.
     Timeout,
-    Client(Error),
+    /// The connection was not opened, or closed before the response.
+    Unreachable(RuntimeError),
+    /// An error response.
+    Status { code: u16, message: String },
+    /// An error in the stream of a successful response.
+    Stream { message: String },
+    /// Anything else, such as a response that cannot be parsed.
+    Other(Cause),
 }
 
-impl Failure {
-    pub(crate) fn new(engine: &Engine, operation: &str, error: Error) -> Self {
-        Self {
-            operation: operation.to_owned(),
-            endpoint: engine.endpoint(),
-            kind: Kind::Client(error),
-        }
+impl CallError {
+    pub(crate) fn new(endpoint: String, operation: &str, error: Error) -> Self {
+        let kind = match error {
+            Error::RequestTimeoutError => CallErrorKind::Timeout,
+            // The client opens a connection for each call.
+            Error::HyperLegacyError { .. } | Error::SocketNotFoundError(_) => {
+                CallErrorKind::Unreachable(unreachable(endpoint, &error))
+            }
+            Error::DockerResponseServerError { status_code: code, message } => {
+                let message = one_line(&message);
+                let message = if message.is_empty() { format!("status {code}") } else { message };
+                CallErrorKind::Status { code, message }
+            }
+            Error::DockerStreamError { error } => {
+                CallErrorKind::Stream { message: one_line(&error) }
+            }
+            other => CallErrorKind::Other(Cause::new(other)),
+        };
+        Self { operation: operation.to_owned(), kind }
     }
 
     pub(crate) fn timeout(operation: &str) -> Self {
-        Self { operation: operation.to_owned(), endpoint: String::new(), kind: Kind::Timeout }
+        Self { operation: operation.to_owned(), kind: CallErrorKind::Timeout }
     }
 
-    /// The status code, if the engine answered with one.
+    /// Returns the status code of an error response.
     pub(crate) fn status(&self) -> Option<u16> {
         match self.kind {
-            Kind::Client(Error::DockerResponseServerError { status_code, .. }) => Some(status_code),
-            Kind::Client(_) | Kind::Timeout => None,
+            CallErrorKind::Status { code, .. } => Some(code),
+            CallErrorKind::Timeout
+            | CallErrorKind::Unreachable(_)
+            | CallErrorKind::Stream { .. }
+            | CallErrorKind::Other(_) => None,
         }
     }
 
-    /// The engine's or the registry's own text, if it gave one.
-    pub(crate) fn message(&self) -> Option<String> {
+    /// Returns the text of the engine or of the registry, if there is one.
+    pub(crate) fn message(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Client(Error::DockerResponseServerError { status_code, message }) => {
-                let message = one_line(message);
-                Some(if message.is_empty() { format!("status {status_code}") } else { message })
+            CallErrorKind::Status { message, .. } | CallErrorKind::Stream { message } => {
+                Some(message)
             }
-            Kind::Client(Error::DockerStreamError { error }) => Some(one_line(error)),
-            Kind::Client(_) | Kind::Timeout => None,
+            CallErrorKind::Timeout | CallErrorKind::Unreachable(_) | CallErrorKind::Other(_) => {
+                None
+            }
         }
     }
 
-    /// The error where a missing object is `kind` `name`.
-    pub(crate) fn of(self, kind: &'static str, name: &str) -> RuntimeError {
+    /// Converts the error of an operation on the object `kind` `name`: 404 means it is missing.
+    pub(crate) fn into_not_found(self, kind: &'static str, name: &str) -> RuntimeError {
         if self.status() == Some(404) {
             return RuntimeError::NotFound { kind, name: name.to_owned() };
         }
-        self.general()
+        self.into_runtime_error()
     }
 
-    /// The refusal of a request as it is, whatever the status.
-    pub(crate) fn rejected(self) -> RuntimeError {
-        match self.message() {
-            Some(message) => RuntimeError::Rejected { operation: self.operation, message },
-            None => self.general(),
+    /// Converts the error of an operation where every error response is a rejection.
+    pub(crate) fn into_rejected(self) -> RuntimeError {
+        match self.kind {
+            CallErrorKind::Status { message, .. } | CallErrorKind::Stream { message } => {
+                RuntimeError::Rejected { operation: self.operation, message }
+            }
+            CallErrorKind::Timeout | CallErrorKind::Unreachable(_) | CallErrorKind::Other(_) => {
+                self.into_runtime_error()
+            }
         }
     }
 
-    /// The error where no status code has a meaning of its own.
-    pub(crate) fn general(self) -> RuntimeError {
-        let message = self.message();
-        let Self { operation, endpoint, kind } = self;
-        match (kind, message) {
-            (Kind::Timeout, _) | (Kind::Client(Error::RequestTimeoutError), _) => {
-                RuntimeError::Timeout { operation }
-            }
-            // The client opens a connection per call; what fails there is that nobody answers, or
-            // that the one who did went away before the answer.
-            (
-                Kind::Client(
-                    error @ (Error::HyperLegacyError { .. } | Error::SocketNotFoundError(_)),
-                ),
-                _,
-            ) => RuntimeError::Unreachable { endpoint, cause: Cause::new(error) },
-            // 429 asks for patience, and passes by itself like what begins with a 5.
-            (Kind::Client(Error::DockerResponseServerError { status_code, .. }), Some(message))
-                if status_code < 500 && status_code != 429 =>
-            {
+    /// Converts the error of an operation where no status code has a meaning of its own.
+    pub(crate) fn into_runtime_error(self) -> RuntimeError {
+        let operation = self.operation;
+        match self.kind {
+            CallErrorKind::Timeout => RuntimeError::Timeout { operation },
+            CallErrorKind::Unreachable(error) => error,
+            // 429 is as transient as the 5xx codes.
+            CallErrorKind::Status { code, message } if code < 500 && code != 429 => {
                 RuntimeError::Rejected { operation, message }
             }
-            (Kind::Client(_), Some(message)) => {
+            CallErrorKind::Status { message, .. } | CallErrorKind::Stream { message } => {
                 RuntimeError::Failed { operation, cause: Cause::text(message) }
             }
-            (Kind::Client(error), None) => {
-                RuntimeError::Failed { operation, cause: Cause::new(error) }
-            }
+            CallErrorKind::Other(cause) => RuntimeError::Failed { operation, cause },
         }
     }
 }
 
-/// Nobody answers where the engine should be.
-pub(crate) fn unreachable(engine: &Engine, cause: Cause) -> RuntimeError {
-    RuntimeError::Unreachable { endpoint: engine.endpoint(), cause }
+/// Returns the error for an engine that does not answer.
+pub(crate) fn unreachable(endpoint: String, error: &Error) -> RuntimeError {
+    RuntimeError::Unreachable { endpoint, cause: Cause::text(describe_connection_error(error)) }
 }
 
-/// An answer that cannot be read.
+/// Returns the error for a response that cannot be parsed.
 pub(crate) fn unreadable(operation: &str, what: impl Into<String>) -> RuntimeError {
     RuntimeError::Failed { operation: operation.to_owned(), cause: Cause::text(what) }
+}
+
+/// Describes why there was no connection or no response, without the names of client libraries.
+fn describe_connection_error(error: &Error) -> String {
+    if let Error::SocketNotFoundError(_) = error {
+        return "the socket does not exist".to_owned();
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return describe_io_error(error);
+        }
+        text = cause.to_string();
+        source = cause.source();
+    }
+    one_line(&text)
+}
+
+fn describe_io_error(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::NotFound => "the socket does not exist".to_owned(),
+        ErrorKind::PermissionDenied => {
+            "permission denied; run as a user who may use the socket".to_owned()
+        }
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
+            "connection closed before the response".to_owned()
+        }
+        _ => one_line(&error.to_string()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn failure(status_code: u16) -> Failure {
-        let engine = Engine::new(Some("/engine.sock")).unwrap();
+    fn call_error(error: Error) -> CallError {
+        CallError::new("unix:///engine.sock".into(), "test", error)
+    }
+
+    fn status_error(status_code: u16) -> CallError {
         let message = "no\nway".to_owned();
-        Failure::new(&engine, "test", Error::DockerResponseServerError { status_code, message })
+        call_error(Error::DockerResponseServerError { status_code, message })
     }
 
     #[test]
-    fn a_status_code_tells_what_the_caller_must_do() {
-        let class = |status| match failure(status).of("container", "x") {
-            RuntimeError::NotFound { .. } => "look again",
+    fn status_code_decides_the_class_of_the_error() {
+        let class = |status| match status_error(status).into_not_found("container", "x") {
+            RuntimeError::NotFound { .. } => "list again",
             RuntimeError::Rejected { .. } => "report",
             RuntimeError::Failed { .. } => "retry",
             other => panic!("{other:?}"),
         };
         assert_eq!([400, 403, 409].map(class), ["report"; 3]);
         assert_eq!([429, 500, 503].map(class), ["retry"; 3]);
-        assert_eq!(class(404), "look again");
+        assert_eq!(class(404), "list again");
     }
 
     #[test]
-    fn the_engines_text_is_kept_on_one_line() {
-        let RuntimeError::Rejected { message, operation } = failure(500).rejected() else {
-            panic!("a refusal is a rejection")
+    fn engine_message_is_kept_on_one_line() {
+        let RuntimeError::Rejected { message, operation } = status_error(500).into_rejected()
+        else {
+            panic!("expected a rejection")
         };
         assert_eq!((message.as_str(), operation.as_str()), ("no way", "test"));
     }
 
     #[test]
-    fn an_engine_that_takes_too_long_is_told_from_one_that_is_away() {
-        let error = Failure::timeout("start").rejected();
+    fn timeout_and_unreachable_are_distinct() {
+        let error = CallError::timeout("start").into_rejected();
         assert!(matches!(error, RuntimeError::Timeout { .. }), "{error:?}");
-        let engine = Engine::new(Some("/engine.sock")).unwrap();
-        let gone = Error::SocketNotFoundError("/engine.sock".into());
-        assert!(Failure::new(&engine, "list", gone).general().is_unreachable());
+        let gone = call_error(Error::SocketNotFoundError("/engine.sock".into()));
+        assert!(gone.into_runtime_error().is_unreachable());
     }
 }

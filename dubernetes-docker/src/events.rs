@@ -1,47 +1,48 @@
-//! The engine's events as ours. Each also makes the cache forget its container.
+//! The engine's events. Each event also invalidates its container's cache entry.
 
 use std::sync::Arc;
 
 use bollard::query_parameters::EventsOptionsBuilder;
 use dubernetes_core::app::InstanceName;
-use dubernetes_core::runtime::{RuntimeError, RuntimeEvent};
+use dubernetes_core::runtime::{RuntimeError, RuntimeEvent, RuntimeStream};
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
-use crate::cache::Cache;
+use crate::cache::InspectCache;
 use crate::engine::{Engine, READ};
-use crate::error::Failure;
+use crate::error::CallError;
 use crate::{from_docker, to_docker};
 
-/// What happens to the instance's containers from now on.
-pub(crate) async fn watch(
+const OPERATION: &str = "stream events";
+
+/// Streams the events of the instance's containers, from now on.
+pub(crate) async fn stream(
     engine: &Arc<Engine>,
-    cache: &Arc<Cache>,
+    cache: &Arc<InspectCache>,
     instance: &InstanceName,
-) -> Result<BoxStream<'static, Result<RuntimeEvent, RuntimeError>>, RuntimeError> {
+) -> Result<RuntimeStream<RuntimeEvent>, RuntimeError> {
     let now = Timestamp::now();
-    let following = cache.follow();
-    // The stream below calls nobody until it is read, so this tells whether an engine answers,
-    // and `since` covers what happens until then.
+    let guard = cache.register_events();
+    // The client sends the request at the first poll only. The ping shows whether the engine
+    // answers, and `since` covers the time until that poll.
     let docker = engine.docker()?.clone();
-    engine.call(READ, "watch for events", docker.ping()).await.map_err(Failure::general)?;
+    let answered = engine.call(READ, OPERATION, docker.ping()).await;
+    answered.map_err(CallError::into_runtime_error)?;
     let options = EventsOptionsBuilder::default()
         .since(&format!("{}.{:09}", now.as_second(), now.subsec_nanosecond()))
-        .filters(&to_docker::filters(instance, &[("type", "container")]))
+        .filters(&to_docker::build_filters(instance, &[("type", "container")]))
         .build();
-    let (engine, cache) = (Arc::clone(engine), Arc::clone(cache));
+    let engine = Arc::clone(engine);
+    let cache = Arc::clone(cache);
     let events = docker.events(Some(options)).filter_map(move |message| {
-        // It goes with the stream.
-        let _ = &following;
+        // The stream owns the guard.
+        let _ = &guard;
         let event = match message {
-            Ok(message) => from_docker::event(message).map(Ok),
-            Err(error) => {
-                Some(Err(Failure::new(&engine, "read the engine's events", error).general()))
-            }
+            Ok(message) => from_docker::parse_event(message).map(Ok),
+            Err(error) => Some(Err(engine.call_error(OPERATION, error).into_runtime_error())),
         };
         if let Some(Ok(event)) = &event {
-            cache.forget(&event.id.0);
+            cache.invalidate(&event.id.0);
         }
         std::future::ready(event)
     });

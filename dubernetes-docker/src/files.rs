@@ -1,7 +1,7 @@
-//! Files and links as the archive that the engine unpacks into a container.
+//! Files and links, sent as an archive that the engine unpacks in a container.
 //!
-//! The engine makes missing folders by itself, but so that only root may enter them; so they are
-//! put into the archive. Folders that are there are not, since that would change their mode.
+//! The engine creates missing directories, but readable by root only. The archive therefore
+//! contains the missing directories, and not the existing ones, whose mode it would change.
 
 use std::collections::BTreeSet;
 
@@ -16,52 +16,52 @@ use jiff::Timestamp;
 use tar::{Builder, EntryType, Header};
 
 use crate::engine::{Engine, READ, WRITE};
-use crate::error::Failure;
-use crate::to_docker::path_part;
+use crate::error::CallError;
+use crate::to_docker::path_segment;
 
-/// One entry of an archive.
+/// An entry of an archive.
 #[derive(Clone, Copy)]
 struct Entry<'a> {
     path: &'a str,
-    what: What<'a>,
+    kind: EntryKind<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum What<'a> {
+enum EntryKind<'a> {
     File { contents: &'a [u8], mode: u32 },
     Link { target: &'a str },
 }
 
-/// Puts files and links into a container, with the folders that are missing.
+/// Puts files and links into a container, and creates missing directories.
 pub(crate) async fn put(
     engine: &Engine,
     id: &ContainerId,
     files: &[FileEntry],
 ) -> Result<(), RuntimeError> {
-    let entries: Vec<Entry<'_>> = files.iter().map(entry).collect();
+    let entries: Vec<Entry<'_>> = files.iter().map(to_entry).collect();
     put_entries(engine, id, &entries).await
 }
 
-/// Puts the files that a container is created with into it.
-pub(crate) async fn put_first(
+/// Puts the files of its request into a new container.
+pub(crate) async fn put_initial_files(
     engine: &Engine,
     id: &ContainerId,
     files: &[ContainerFile],
 ) -> Result<(), RuntimeError> {
     let entries = files.iter().map(|file| Entry {
         path: file.target.as_str(),
-        what: What::File { contents: file.content.reveal(), mode: file.mode.bits() },
+        kind: EntryKind::File { contents: file.content.reveal(), mode: file.mode.bits() },
     });
     let entries: Vec<Entry<'_>> = entries.collect();
     put_entries(engine, id, &entries).await
 }
 
-fn entry(file: &FileEntry) -> Entry<'_> {
+fn to_entry(file: &FileEntry) -> Entry<'_> {
     match file {
         FileEntry::File { path, contents } => {
-            Entry { path, what: What::File { contents, mode: 0o644 } }
+            Entry { path, kind: EntryKind::File { contents, mode: 0o644 } }
         }
-        FileEntry::Symlink { path, target } => Entry { path, what: What::Link { target } },
+        FileEntry::Symlink { path, target } => Entry { path, kind: EntryKind::Link { target } },
     }
 }
 
@@ -70,86 +70,88 @@ async fn put_entries(
     id: &ContainerId,
     files: &[Entry<'_>],
 ) -> Result<(), RuntimeError> {
-    let name = path_part(id)?;
+    let name = path_segment(id)?;
     let operation = format!("put files into container `{id}`");
     check_paths(&operation, files)?;
     let put = async {
-        let missing = missing_folders(engine, id, files).await?;
-        let archive = archive(&missing, files, Timestamp::now()).map_err(|error| {
+        let missing = find_missing_directories(engine, id, files).await?;
+        let archive = build_archive(&missing, files, Timestamp::now()).map_err(|error| {
             RuntimeError::Failed { operation: operation.clone(), cause: Cause::new(error) }
         })?;
         let options = UploadToContainerOptionsBuilder::default()
             .path("/")
-            // A file never takes the place of a whole folder.
+            // A file must not replace a directory.
             .no_overwrite_dir_non_dir("true")
             .build();
         let call = engine.docker()?.upload_to_container(name, Some(options), body_full(archive));
-        engine.call(WRITE, &operation, call).await.map_err(|failure| failure.of("container", name))
+        let uploaded = engine.call(WRITE, &operation, call).await;
+        uploaded.map_err(|error| error.into_not_found("container", name))
     };
     match tokio::time::timeout(WRITE, put).await {
         Ok(done) => done,
-        Err(_) => Err(Failure::timeout(&operation).general()),
+        Err(_) => Err(CallError::timeout(&operation).into_runtime_error()),
     }
 }
 
 fn check_paths(operation: &str, files: &[Entry<'_>]) -> Result<(), RuntimeError> {
-    let legal = |path: &str| {
+    let is_normal = |path: &str| {
         path.strip_prefix('/').is_some_and(|rest| {
             rest.split('/').all(|part| !matches!(part, "" | "." | "..")) && !rest.contains('\0')
         })
     };
-    match files.iter().map(|file| file.path).find(|path| !legal(path)) {
+    match files.iter().map(|file| file.path).find(|path| !is_normal(path)) {
         None => Ok(()),
         Some(path) => Err(RuntimeError::Rejected {
             operation: operation.to_owned(),
-            message: format!("`{}` is not an absolute path in its plain form", path.escape_debug()),
+            message: format!("`{}` is not a normalized absolute path", path.escape_debug()),
         }),
     }
 }
 
-/// The folders above the files that the container does not have, outermost first.
-async fn missing_folders(
+/// Returns the parent directories of the files that the container lacks, outermost first.
+async fn find_missing_directories(
     engine: &Engine,
     id: &ContainerId,
     files: &[Entry<'_>],
 ) -> Result<BTreeSet<String>, RuntimeError> {
-    let name = path_part(id)?;
-    let (mut missing, mut known) = (BTreeSet::new(), BTreeSet::new());
+    let name = path_segment(id)?;
+    let mut missing = BTreeSet::new();
+    let mut existing = BTreeSet::new();
     for file in files {
-        for folder in folders_above(file.path) {
+        for folder in parent_directories(file.path) {
             if missing.contains(folder) {
                 continue;
             }
-            if known.contains(folder) {
+            if existing.contains(folder) {
                 break;
             }
+            let operation = format!("check `{folder}` in container `{id}`");
             let options = ContainerArchiveInfoOptionsBuilder::default().path(folder).build();
             let call = engine.docker()?.get_container_archive_info(name, Some(options));
-            match engine.call(READ, &format!("look for `{folder}` in container `{id}`"), call).await
-            {
+            match engine.call(READ, &operation, call).await {
                 Ok(_) => {
-                    known.insert(folder.to_owned());
+                    existing.insert(folder.to_owned());
                     break;
                 }
-                // The container or the folder: if it is the container, the upload will tell.
-                Err(failure) if failure.status() == Some(404) => {
+                // The directory or the container is missing; in the second case the upload fails.
+                Err(error) if error.status() == Some(404) => {
                     missing.insert(folder.to_owned());
                 }
-                Err(failure) => return Err(failure.general()),
+                Err(error) => return Err(error.into_runtime_error()),
             }
         }
     }
     Ok(missing)
 }
 
-/// `/a/b` and `/a` for `/a/b/c`.
-fn folders_above(path: &str) -> impl Iterator<Item = &str> {
+/// Returns `/a/b` and `/a` for `/a/b/c`.
+fn parent_directories(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/'))
         .map(|(above, _)| above)
         .filter(|above| !above.is_empty())
 }
 
-fn archive(
+fn build_archive(
     folders: &BTreeSet<String>,
     files: &[Entry<'_>],
     now: Timestamp,
@@ -157,26 +159,26 @@ fn archive(
     let time = u64::try_from(now.as_second()).unwrap_or_default();
     let mut archive = Builder::new(Vec::new());
     for folder in folders {
-        let mut header = header(EntryType::Directory, 0o755, 0, time);
-        archive.append_data(&mut header, relative(folder), std::io::empty())?;
+        let mut header = build_header(EntryType::Directory, 0o755, 0, time);
+        archive.append_data(&mut header, relative_path(folder), std::io::empty())?;
     }
     for file in files {
-        match file.what {
-            What::File { contents, mode } => {
+        match file.kind {
+            EntryKind::File { contents, mode } => {
                 let size = u64::try_from(contents.len()).unwrap_or(u64::MAX);
-                let mut header = header(EntryType::Regular, mode, size, time);
-                archive.append_data(&mut header, relative(file.path), contents)?;
+                let mut header = build_header(EntryType::Regular, mode, size, time);
+                archive.append_data(&mut header, relative_path(file.path), contents)?;
             }
-            What::Link { target } => {
-                let mut header = header(EntryType::Symlink, 0o777, 0, time);
-                archive.append_link(&mut header, relative(file.path), target)?;
+            EntryKind::Link { target } => {
+                let mut header = build_header(EntryType::Symlink, 0o777, 0, time);
+                archive.append_link(&mut header, relative_path(file.path), target)?;
             }
         }
     }
     Ok(archive.into_inner()?.into())
 }
 
-fn header(kind: EntryType, mode: u32, size: u64, time: u64) -> Header {
+fn build_header(kind: EntryType, mode: u32, size: u64, time: u64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
@@ -187,7 +189,7 @@ fn header(kind: EntryType, mode: u32, size: u64, time: u64) -> Header {
     header
 }
 
-fn relative(path: &str) -> &str {
+fn relative_path(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
@@ -196,14 +198,15 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> Entry<'_> {
-        Entry { path, what: What::File { contents: b"text", mode: 0o640 } }
+        Entry { path, kind: EntryKind::File { contents: b"text", mode: 0o640 } }
     }
 
     #[test]
-    fn the_archive_holds_folders_first_and_modes_as_they_are_asked_for() {
+    fn archive_has_directories_first_and_the_requested_modes() {
         let long = format!("/a/{}", "n".repeat(180));
-        let link = Entry { path: "/a/live", what: What::Link { target: "/a/b" } };
-        let bytes = archive(&BTreeSet::from(["/a".into()]), &[file(&long), link], Timestamp::now());
+        let link = Entry { path: "/a/live", kind: EntryKind::Link { target: "/a/b" } };
+        let bytes =
+            build_archive(&BTreeSet::from(["/a".into()]), &[file(&long), link], Timestamp::now());
         let mut archive = tar::Archive::new(std::io::Cursor::new(bytes.unwrap()));
         let seen: Vec<(String, u32, Option<String>)> = archive
             .entries()
@@ -226,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_looked_for_from_the_inside_out() {
-        assert_eq!(folders_above("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a"]);
-        assert_eq!(folders_above("/c").count(), 0);
+    fn parent_directories_start_with_the_innermost() {
+        assert_eq!(parent_directories("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a"]);
+        assert_eq!(parent_directories("/c").count(), 0);
     }
 
     #[test]
-    fn paths_that_could_lead_elsewhere_are_refused() {
+    fn paths_that_are_not_normalized_are_rejected() {
         for path in ["x", "/a/../b", "//a", "/a/", "/", "/a/./b", "/a\0"] {
             assert!(check_paths("test", &[file(path)]).is_err(), "{path:?}");
         }

@@ -1,4 +1,4 @@
-//! Makes sure that an image is on the engine, and says in one line why it is not.
+//! Images: lookup and pull, with the reason for a failed pull in one line.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use futures_util::StreamExt as _;
 
 use crate::credentials;
 use crate::engine::{Engine, READ};
-use crate::error::{Failure, unreadable};
+use crate::error::{CallError, unreadable};
 
-/// A pull that shows no progress for so long is stuck: the engine itself retries a broken layer
-/// for 75 s in five tries, and shows each of them.
-const STALLED: Duration = Duration::from_secs(60);
+/// Time without progress after which a pull fails. The engine itself retries a broken layer five
+/// times within 75 s, and reports each try as progress.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The one text of an engine that is looked at: a registry wants a name and a password, and the
-/// user has none. The request is not even sent then, so there is no status that would tell.
+/// The only engine message that is matched: the registry requires a log-in, and the user has no
+/// credentials. The engine does not send the request then, so there is no status code.
 const NO_CREDENTIALS: &str = "no basic auth credentials";
 
-/// The image's id, after a pull where `policy` wants one.
-pub(crate) async fn ensure(
+/// Returns the image's id, after a pull if `policy` requires one.
+pub(crate) async fn resolve(
     engine: &Engine,
     image: &ImageRef,
     policy: PullPolicy,
 ) -> Result<ImageId, RuntimeError> {
-    let reference = with_tag(image.as_str());
+    let reference = with_default_tag(image.as_str());
     let present = match policy {
         PullPolicy::Always => None,
         PullPolicy::Missing | PullPolicy::Never => find(engine, &reference).await?,
@@ -36,79 +36,74 @@ pub(crate) async fn ensure(
         (None, PullPolicy::Never) => Err(image_error(
             image,
             ImageProblem::Missing,
-            "it is not on this engine, and `pull: never` forbids to pull it".to_owned(),
+            "not on this engine, and `pull: never` forbids a pull".to_owned(),
         )),
-        (None, PullPolicy::Missing) => {
-            pull(engine, image, &reference, "it is not on this engine, and cannot be pulled").await
-        }
-        (None, PullPolicy::Always) => pull(engine, image, &reference, "it cannot be pulled").await,
+        (None, PullPolicy::Missing | PullPolicy::Always) => pull(engine, image, &reference).await,
     }
 }
 
-/// The id of an image, or `None` if the engine does not have it.
+/// Returns the id of an image, or `None` if the engine does not have it.
 pub(crate) async fn find(engine: &Engine, name: &str) -> Result<Option<ImageId>, RuntimeError> {
     let operation = format!("inspect image `{name}`");
     match engine.call(READ, &operation, engine.docker()?.inspect_image(name)).await {
         Ok(answer) => match answer.id {
             Some(id) => Ok(Some(ImageId(id))),
-            None => Err(unreadable(&operation, "the answer has no `Id`")),
+            None => Err(unreadable(&operation, "the response has no `Id`")),
         },
-        Err(failure) if failure.status() == Some(404) => Ok(None),
-        Err(failure) => Err(failure.general()),
+        Err(error) if error.status() == Some(404) => Ok(None),
+        Err(error) => Err(error.into_runtime_error()),
     }
 }
 
-async fn pull(
-    engine: &Engine,
-    image: &ImageRef,
-    reference: &str,
-    failed: &str,
-) -> Result<ImageId, RuntimeError> {
+async fn pull(engine: &Engine, image: &ImageRef, reference: &str) -> Result<ImageId, RuntimeError> {
     let operation = format!("pull image `{reference}`");
-    // A public image can be pulled although the user's credentials cannot be read, so that is
-    // told only if the pull fails.
-    let (credentials, trouble) = match credentials::of(engine, reference).await {
+    // A public image needs no credentials, so the reason for their absence matters only if the
+    // pull fails.
+    let (credentials, note) = match credentials::find(engine, reference).await {
         Ok(credentials) => (credentials, String::new()),
-        Err(why) => (None, format!("; it was tried without credentials, since {why}")),
+        Err(reason) => (None, format!("; pulled without credentials: {reason}")),
     };
     let options = CreateImageOptionsBuilder::default().from_image(reference).build();
     let pull = engine.docker()?.create_image(Some(options), None, credentials.clone());
     let mut progress = pull.boxed();
     loop {
-        match tokio::time::timeout(STALLED, progress.next()).await {
-            Err(_) => return Err(Failure::timeout(&operation).general()),
+        match tokio::time::timeout(STALL_TIMEOUT, progress.next()).await {
+            Err(_) => return Err(CallError::timeout(&operation).into_runtime_error()),
             Ok(None) => break,
             Ok(Some(Ok(_))) => {}
             Ok(Some(Err(error))) => {
-                let failure = Failure::new(engine, &operation, error);
-                let Some(message) = failure.message() else { return Err(failure.general()) };
-                let problem = problem(engine, reference, credentials, &message).await;
-                return Err(image_error(image, problem, format!("{failed}: {message}{trouble}")));
+                let error = engine.call_error(&operation, error);
+                let Some(message) = error.message() else {
+                    return Err(error.into_runtime_error());
+                };
+                let problem = classify_failed_pull(engine, reference, credentials, message).await;
+                return Err(image_error(image, problem, format!("pull failed: {message}{note}")));
             }
         }
     }
     find(engine, reference).await?.ok_or_else(|| {
-        let message = "it is not on this engine after its pull".to_owned();
+        let message = "the pull succeeded, but the image is not on this engine".to_owned();
         image_error(image, ImageProblem::Unavailable, message)
     })
 }
 
-/// Why a pull failed. The engine answers every failed pull alike, with a status of its own or in
-/// the stream; asked about the same image, it passes on the registry's.
-async fn problem(
+/// Classifies a failed pull. The engine reports every failed pull alike, but passes on the
+/// registry's status code when asked about the image.
+async fn classify_failed_pull(
     engine: &Engine,
     reference: &str,
     credentials: Option<DockerCredentials>,
     message: &str,
 ) -> ImageProblem {
     let Ok(docker) = engine.docker() else { return ImageProblem::Unavailable };
-    let asked = docker.inspect_registry_image(reference, credentials);
-    let asked = engine.call(READ, "ask the registry about an image", asked).await;
-    match asked.err().and_then(|failure| failure.status()) {
+    let operation = format!("look up image `{reference}` in its registry");
+    let lookup = docker.inspect_registry_image(reference, credentials);
+    let lookup = engine.call(READ, &operation, lookup).await;
+    match lookup.err().and_then(|error| error.status()) {
         Some(404) => ImageProblem::Missing,
         Some(401 | 403) => ImageProblem::Denied,
-        _ if message.ends_with(NO_CREDENTIALS) => ImageProblem::Denied,
-        _ => ImageProblem::Unavailable,
+        Some(_) | None if message.ends_with(NO_CREDENTIALS) => ImageProblem::Denied,
+        Some(_) | None => ImageProblem::Unavailable,
     }
 }
 
@@ -116,8 +111,8 @@ fn image_error(image: &ImageRef, problem: ImageProblem, message: String) -> Runt
     RuntimeError::Image { image: image.to_string(), problem, message }
 }
 
-/// The reference with the tag that it means: without one, an engine would pull every tag.
-pub(crate) fn with_tag(reference: &str) -> String {
+/// Returns the reference with an explicit tag. Without one, an engine would pull every tag.
+pub(crate) fn with_default_tag(reference: &str) -> String {
     let last = reference.rsplit('/').next().unwrap_or(reference);
     if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }
@@ -127,11 +122,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_without_a_tag_means_the_latest() {
-        assert_eq!(with_tag("web"), "web:latest");
-        assert_eq!(with_tag("localhost:5000/team/web"), "localhost:5000/team/web:latest");
-        assert_eq!(with_tag("localhost:5000/web:1"), "localhost:5000/web:1");
+    fn reference_without_tag_gets_latest() {
+        assert_eq!(with_default_tag("web"), "web:latest");
+        assert_eq!(with_default_tag("localhost:5000/team/web"), "localhost:5000/team/web:latest");
+        assert_eq!(with_default_tag("localhost:5000/web:1"), "localhost:5000/web:1");
         let digest = format!("web@sha256:{}", "0".repeat(64));
-        assert_eq!(with_tag(&digest), digest);
+        assert_eq!(with_default_tag(&digest), digest);
     }
 }

@@ -1,31 +1,38 @@
-//! Runs Dubernetes' containers on the Docker API: [`DockerRuntime`], a [`ContainerRuntime`].
+//! Docker runtime for Dubernetes: [`DockerRuntime`] implements [`ContainerRuntime`] on the Docker
+//! API.
 //!
-//! # What is supported
+//! # Supported engines
 //!
-//! Docker Engine 20.10 (API 1.41) and later, over a Unix socket, on this machine: probes go from
-//! this process straight to the addresses of containers. Engines with a compatible API may work.
+//! Docker Engine 20.10 (API 1.41) and later, over a Unix socket on this host. Other engines with a
+//! compatible API may work.
 //!
-//! # What is decided here
+//! # What this crate decides
 //!
-//! Nothing about apps or replicas. Here is decided how a request is written for the engine
-//! (`to_docker`), how its answers are read (`from_docker`), how long each call may take, and what
-//! a failure means for the caller (`error`): by status codes, and in one place (`image`) by a text.
+//! Nothing about apps or replicas. This crate decides how to write requests for the engine
+//! (`to_docker`) and read its responses (`from_docker`), how long a call may take (`engine`), and
+//! what a failure means for the caller (`error`). Failures are classified by status code; only
+//! `image` also matches one message.
 //!
 //! [`ContainerRuntime`]: dubernetes_core::runtime::ContainerRuntime
+
+mod runtime;
+
+mod diagnostics;
+mod events;
+mod files;
+mod image;
+mod network;
+mod ports;
+mod streams;
+
+mod from_docker;
+mod to_docker;
 
 mod cache;
 mod credentials;
 mod engine;
 mod error;
-mod events;
-mod files;
-mod from_docker;
-mod image;
-mod network;
-mod ports;
-mod probe;
-mod runtime;
-mod streams;
-mod to_docker;
+mod owners;
 
-pub use runtime::{DockerRuntime, EngineMachine};
+pub use diagnostics::HostInfo;
+pub use runtime::DockerRuntime;

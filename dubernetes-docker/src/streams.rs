@@ -1,8 +1,8 @@
-//! What flows for a while: logs, and commands in a container.
+//! Streams: logs, and commands in a container.
 
 mod exec;
 mod lines;
 mod logs;
 
 pub(crate) use exec::exec;
-pub(crate) use logs::logs;
+pub(crate) use logs::read_logs;

@@ -1,7 +1,6 @@
-//! Requests of the core as the engine wants them. Pure, but for [`resolve_mounts`].
+//! Conversion of the core's requests into the engine's. Pure, except [`resolve_mounts`].
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -16,47 +15,49 @@ use dubernetes_core::labels;
 use dubernetes_core::runtime::{ContainerId, ContainerRequest, RuntimeError};
 use ipnet::Ipv4Net;
 
-/// Three files of 10 MB per container: enough for a look back, and no full disk.
+/// Log rotation: three files of 10 MB per container, so that logs cannot fill the disk.
 const LOG_LIMITS: [(&str, &str); 2] = [("max-size", "10m"), ("max-file", "3")];
 
-/// A container to be created, but for its name and its files.
-pub(crate) fn container(request: &ContainerRequest) -> ContainerCreateBody {
+/// Builds the request for a container, without its name and its files.
+pub(crate) fn build_container(request: &ContainerRequest) -> ContainerCreateBody {
     ContainerCreateBody {
         hostname: Some(request.hostname.clone()),
         image: Some(request.image.clone()),
         labels: Some(request.labels.clone().into_iter().collect()),
-        entrypoint: given(&request.command),
-        cmd: given(&request.args),
-        env: Some(environment(request)),
+        entrypoint: non_empty(&request.command),
+        cmd: non_empty(&request.args),
+        env: Some(build_environment(request)),
         stop_signal: request.stop_signal.map(|signal| signal.as_str().to_owned()),
-        // With bindings alone the engine publishes nothing, and says that all is well.
-        exposed_ports: Some(request.ports.iter().map(|p| tcp(p.container_port)).collect()),
-        host_config: Some(host_config(request)),
-        networking_config: Some(networking(request)),
+        // With bindings alone the engine publishes nothing and reports success.
+        exposed_ports: Some(
+            request.ports.iter().map(|port| tcp_port(port.container_port)).collect(),
+        ),
+        host_config: Some(build_host_config(request)),
+        networking_config: Some(build_networking(request)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn environment(request: &ContainerRequest) -> Vec<String> {
+fn build_environment(request: &ContainerRequest) -> Vec<String> {
     let plain = request.env.iter().map(|(name, value)| format!("{name}={value}"));
-    // Values are checked to be UTF-8 where they are put together.
+    // The controller has checked that the values are UTF-8.
     let text = |secret: &Secret| String::from_utf8_lossy(secret.reveal()).into_owned();
     let secret = request.secret_env.iter().map(|(name, value)| format!("{name}={}", text(value)));
     plain.chain(secret).collect()
 }
 
-fn host_config(request: &ContainerRequest) -> HostConfig {
-    let memory = request.resources.memory.map(|memory| clamp(memory.bytes()));
+fn build_host_config(request: &ContainerRequest) -> HostConfig {
+    let memory = request.resources.memory.map(|memory| clamp_to_i64(memory.bytes()));
     let cpu = request.resources.cpu.map(|cpu| i64::from(cpu.millis()) * 1_000_000);
     let log_limits = LOG_LIMITS.map(|(key, value)| (key.to_owned(), value.to_owned()));
     HostConfig {
         network_mode: Some(request.network.clone()),
-        // Restarting is the controller's: the engine would do it behind the ingress's back.
+        // The controller restarts replicas. The engine would do so without updating the routes.
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
         }),
-        // A first process that collects orphans, and on which signals work without a handler.
+        // An init process reaps orphans, and signals work on programs without a handler.
         init: Some(true),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
@@ -64,16 +65,16 @@ fn host_config(request: &ContainerRequest) -> HostConfig {
         }),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         memory,
-        // As much again of swap would be the default, and the limit would not be one.
+        // By default the engine adds as much swap again, which would double the limit.
         memory_swap: memory,
         nano_cpus: cpu,
-        mounts: Some(request.volumes.iter().map(|volume| mount(request, volume)).collect()),
-        port_bindings: Some(port_bindings(request)),
+        mounts: Some(request.volumes.iter().map(|volume| build_mount(request, volume)).collect()),
+        port_bindings: Some(build_port_bindings(request)),
         ..HostConfig::default()
     }
 }
 
-fn mount(request: &ContainerRequest, volume: &Volume) -> Mount {
+fn build_mount(request: &ContainerRequest, volume: &Volume) -> Mount {
     let (typ, source, volume_options) = match &volume.source {
         VolumeSource::Named(name) => {
             let owner = request.labels.get(labels::INSTANCE).cloned().unwrap_or_default();
@@ -93,19 +94,23 @@ fn mount(request: &ContainerRequest, volume: &Volume) -> Mount {
     }
 }
 
-fn port_bindings(request: &ContainerRequest) -> PortMap {
+fn build_port_bindings(request: &ContainerRequest) -> PortMap {
     let mut bindings = PortMap::new();
     for port in &request.ports {
         let binding = PortBinding {
             host_ip: Some(port.host_ip.to_string()),
             host_port: Some(port.host_port.to_string()),
         };
-        bindings.entry(tcp(port.container_port)).or_default().get_or_insert_default().push(binding);
+        bindings
+            .entry(tcp_port(port.container_port))
+            .or_default()
+            .get_or_insert_default()
+            .push(binding);
     }
     bindings
 }
 
-fn networking(request: &ContainerRequest) -> NetworkingConfig {
+fn build_networking(request: &ContainerRequest) -> NetworkingConfig {
     let address = EndpointIpamConfig {
         ipv4_address: Some(request.address.to_string()),
         ..EndpointIpamConfig::default()
@@ -116,14 +121,14 @@ fn networking(request: &ContainerRequest) -> NetworkingConfig {
     }
 }
 
-/// The instance's network on `subnet`, made from the state in `state`.
-pub(crate) fn network(
+/// Builds the request for the instance's network, labelled with the owner of the instance.
+pub(crate) fn build_network(
     instance: &InstanceName,
     subnet: Ipv4Net,
-    state: Option<&Path>,
+    owner: Option<&str>,
 ) -> NetworkCreateRequest {
-    let owner = (labels::INSTANCE.to_owned(), instance.to_string());
-    let state = state.map(|state| (labels::STATE_DIR.to_owned(), state.display().to_string()));
+    let instance_label = (labels::INSTANCE.to_owned(), instance.to_string());
+    let owner_label = owner.map(|owner| (labels::STATE_DIR.to_owned(), owner.to_owned()));
     let pool = IpamConfig {
         subnet: Some(subnet.to_string()),
         gateway: subnet.hosts().next().map(|address| address.to_string()),
@@ -134,13 +139,13 @@ pub(crate) fn network(
         name: identity::network_name(instance),
         driver: Some("bridge".to_owned()),
         ipam: Some(Ipam { config: Some(vec![pool]), ..Ipam::default() }),
-        labels: Some(std::iter::once(owner).chain(state).collect()),
+        labels: Some(std::iter::once(instance_label).chain(owner_label).collect()),
         ..NetworkCreateRequest::default()
     }
 }
 
-/// A filter on the instance's label, with `others` beside it.
-pub(crate) fn filters(
+/// Builds a filter on the instance's label and on `others`.
+pub(crate) fn build_filters(
     instance: &InstanceName,
     others: &[(&str, &str)],
 ) -> HashMap<String, Vec<String>> {
@@ -149,68 +154,68 @@ pub(crate) fn filters(
     std::iter::once(label).chain(others).collect()
 }
 
-/// An id or name as a part of the request's path. One that no engine would give out names nothing.
-pub(crate) fn path_part(id: &ContainerId) -> Result<&str, RuntimeError> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    let first = id.0.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
-    if first && id.0.chars().all(legal) {
+/// Returns the id or name as a segment of a request path. An id that no engine would assign is
+/// [`RuntimeError::NotFound`].
+pub(crate) fn path_segment(id: &ContainerId) -> Result<&str, RuntimeError> {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let is_legal_start = id.0.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    if is_legal_start && id.0.chars().all(is_legal) {
         return Ok(&id.0);
     }
     Err(RuntimeError::NotFound { kind: "container", name: id.0.escape_debug().to_string() })
 }
 
-/// The request with every folder of the host in its resolved form; refused where that is a folder
-/// of the system or `own`, or cannot be told. A folder that does not exist is left to the engine,
-/// which refuses it.
+/// Returns the request with the canonical path of each mounted host directory.
+///
+/// Rejects system directories, directories that overlap `state_dir`, and paths that cannot be
+/// resolved. A directory that does not exist is left to the engine, which rejects it.
 pub(crate) async fn resolve_mounts(
     request: &ContainerRequest,
-    own: Option<&Path>,
+    state_dir: Option<&Path>,
 ) -> Result<ContainerRequest, RuntimeError> {
-    let own = match own {
-        Some(own) => Some(tokio::fs::canonicalize(own).await.unwrap_or_else(|_| own.to_owned())),
+    let state_dir = match state_dir {
+        Some(folder) => {
+            Some(tokio::fs::canonicalize(folder).await.unwrap_or_else(|_| folder.to_owned()))
+        }
         None => None,
     };
     let mut resolved = request.clone();
     for volume in &mut resolved.volumes {
         let VolumeSource::Bind(path) = &mut volume.source else { continue };
-        let refuse = |why: String| RuntimeError::Rejected {
+        let reject = |reason: String| RuntimeError::Rejected {
             operation: format!("create container `{}`", request.name),
-            message: format!("`{path}` cannot be mounted: {why}"),
+            message: format!("`{path}` cannot be mounted: {reason}"),
         };
         let real = match tokio::fs::canonicalize(path.as_str()).await {
             Ok(real) => real,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(refuse(format!("it cannot be looked at: {error}"))),
+            Err(error) => return Err(reject(format!("its path cannot be resolved: {error}"))),
         };
-        if let Some(own) = own.as_deref()
-            && (own.starts_with(&real) || real.starts_with(own))
+        if let Some(folder) = state_dir.as_deref()
+            && (folder.starts_with(&real) || real.starts_with(folder))
         {
-            let own = own.display();
-            return Err(refuse(format!("it holds or lies in `{own}`, the state of Dubernetes")));
+            let folder = folder.display();
+            return Err(reject(format!("it overlaps `{folder}`, the state of Dubernetes")));
         }
-        let real = real.to_str().ok_or_else(|| refuse("its path is not UTF-8".to_owned()))?;
+        let real = real.to_str().ok_or_else(|| reject("its path is not UTF-8".to_owned()))?;
         if let Some(folder) = system_folder(real) {
-            let mut why = format!("it holds or lies in `{folder}`, which belongs to the system");
-            if real != path {
-                // Writing into a string cannot fail.
-                let _ = write!(why, ", since it leads to `{real}`");
-            }
-            return Err(refuse(why));
+            let link = if real == path { String::new() } else { format!("links to `{real}` and ") };
+            return Err(reject(format!("it {link}overlaps the system directory `{folder}`")));
         }
         *path = real.to_owned();
     }
     Ok(resolved)
 }
 
-fn given(words: &[String]) -> Option<Vec<String>> {
+fn non_empty(words: &[String]) -> Option<Vec<String>> {
     (!words.is_empty()).then(|| words.to_vec())
 }
 
-fn tcp(port: u16) -> String {
+fn tcp_port(port: u16) -> String {
     format!("{port}/tcp")
 }
 
-fn clamp(bytes: u64) -> i64 {
+fn clamp_to_i64(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 

@@ -1,9 +1,13 @@
-//! From a route table to configuration files. Pure: the same input gives the same bytes.
+//! Renders a route table into configuration files. Pure: the same input gives the same bytes.
 //!
-//! Each generation is a folder of its own: `nginx.conf` with all that never changes,
-//! `apps/APP.conf` with the upstreams of one app, `hosts/HOST.conf` with the routes of one host (a host that
-//! occurs in two server blocks would silently be served by the first), `generation.conf` with the private
-//! listener that says which generation serves, and `table.json`, the table that it was made of.
+//! Each generation is a directory of its own:
+//!
+//! - `nginx.conf`: everything that does not depend on the table.
+//! - `apps/APP.conf`: the upstreams of one app.
+//! - `hosts/HOST.conf`: the routes of one host. One server block holds all routes of a host: if
+//!   two blocks named the same host, nginx would silently ignore the second.
+//! - `generation.conf`: the private listener that names the generation being served.
+//! - `table.json`: the table that the files were rendered from.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -15,51 +19,52 @@ use dubernetes_core::runtime::FileEntry;
 use sha2::{Digest as _, Sha256};
 
 use crate::directive::Token::{
-    Address, Below, Host, Kibibytes, Number, Path, Socket, Text, Upstream, UpstreamUrl, Word,
+    Address, Host, Kibibytes, Number, Path, PathBelow, Socket, Text, Upstream, UpstreamUrl, Word,
 };
 use crate::directive::{Conf, Token};
 pub use crate::directive::{Digest, IllegalToken};
 use crate::version::Version;
 
-/// The folder of all generations, in the nginx container.
+/// Directory of all generations, in the nginx container.
 pub const ROOT: &str = "/etc/nginx/dubernetes";
-/// The port of the private listener on the container's address; never published.
+/// Port of the private listener on the container's address. Never published.
 pub const PRIVATE_PORT: u16 = 8079;
-/// How many processes answer requests. Each reload leaves as many for as long as they have connections,
-/// so there are only few; and two, so that one that crashes takes not all connections with it.
-pub(crate) const WORKERS: usize = 2;
-/// The path on it that answers with the generation's digest.
+/// Path on the private listener that answers with the generation's digest.
 pub const GENERATION_PATH: &str = "/generation";
+/// Number of worker processes. Few, because each reload leaves this number of old workers until
+/// their connections end; more than one, so that a crash does not end every connection.
+pub(crate) const WORKERS: usize = 2;
 
-/// Where the configuration will be served.
+/// The container and network that a configuration is rendered for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Site {
-    /// The nginx container's address.
+pub struct RenderContext {
+    /// Address of the nginx container.
     pub address: Ipv4Addr,
-    /// The network's gateway, from which the private listener is asked.
+    /// Gateway of the network: the orchestrator's address as the private listener sees it.
     pub gateway: Ipv4Addr,
-    /// Which nginx it is; while that is not known, only what each version understands is written.
+    /// Version of nginx. While it is unknown, only directives that every version accepts are
+    /// written.
     pub version: Option<Version>,
 }
 
 /// The files that serve one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
-    /// The name, derived from every byte of the files.
+    /// The name, a digest of all files.
     pub digest: Digest,
-    /// The table that they serve.
+    /// The table that the files serve.
     pub table: RouteTable,
-    /// The contents by path, relative to the generation's folder.
+    /// The contents by path, relative to the generation's directory.
     pub files: BTreeMap<String, Bytes>,
 }
 
 impl Generation {
-    /// The folder of a generation.
+    /// Returns the directory of a generation.
     pub fn folder(digest: &Digest) -> String {
         format!("{ROOT}/gen-{digest}")
     }
 
-    /// The files, to be put into the container.
+    /// Returns the files to be put into the container.
     pub fn entries(&self) -> Vec<FileEntry> {
         let folder = Self::folder(&self.digest);
         let file = |(path, contents): (&String, &Bytes)| FileEntry::File {
@@ -69,7 +74,8 @@ impl Generation {
         self.files.iter().map(file).collect()
     }
 
-    /// The link that makes this generation the one that nginx reads at its next reload or start.
+    /// Returns the symbolic link that makes nginx read this generation at its next reload or
+    /// start.
     pub fn link(&self) -> FileEntry {
         FileEntry::Symlink {
             path: format!("{ROOT}/current"),
@@ -78,41 +84,41 @@ impl Generation {
     }
 }
 
-/// Writes the files for `table`. Of two routes with one host and path the first counts.
+/// Renders the files for `table`. Of two routes with the same host and path, the first counts.
 ///
 /// # Errors
 ///
-/// A value of the table that is not on the writer's allow-list.
-pub fn write(table: &RouteTable, site: &Site) -> Result<Generation, IllegalToken> {
+/// [`IllegalToken`] if a value of the table has a character that is not allowed in its place.
+pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, IllegalToken> {
     let mut files = BTreeMap::new();
-    files.insert("nginx.conf".to_owned(), main(site)?);
-    let upstreams = Upstreams::of(table);
+    files.insert("nginx.conf".to_owned(), main_file(context)?);
+    let upstreams = Upstreams::collect(table);
     for (app, pools) in &upstreams.0 {
-        files.insert(format!("apps/{app}.conf"), app_file(app, pools, site)?);
+        files.insert(format!("apps/{app}.conf"), app_file(app, pools, context)?);
     }
-    for (host, routes) in by_host(table) {
+    for (host, routes) in routes_by_host(table) {
         files.insert(host_file_name(host), host_file(host, &routes, &upstreams)?);
     }
     // A table has only text, numbers and lists, so it always serializes.
     files.insert("table.json".to_owned(), serde_json::to_string(table).unwrap_or_default());
-    let digest = digest(&files, site);
-    files.insert("generation.conf".to_owned(), private_listener(&digest, site)?);
+    let digest = digest_files(&files, context);
+    files.insert("generation.conf".to_owned(), private_listener(&digest, context)?);
     let files = files.into_iter().map(|(path, text)| (path, Bytes::from(text))).collect();
     Ok(Generation { digest, table: table.clone(), files })
 }
 
-/// Where the requests of an upstream go, in order.
+/// The endpoints of one upstream, in order.
 type Pool = Vec<(Ipv4Addr, u16)>;
 
-/// The distinct upstreams of each app, in the order of its routes.
+/// The distinct upstreams of each app, in the order of the app's routes.
 struct Upstreams<'a>(BTreeMap<&'a AppName, Vec<Pool>>);
 
 impl<'a> Upstreams<'a> {
-    fn of(table: &'a RouteTable) -> Self {
+    fn collect(table: &'a RouteTable) -> Self {
         let mut apps: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for route in table.routes.iter().filter(|route| !route.endpoints.is_empty()) {
             let pools = apps.entry(&route.app).or_default();
-            let pool = pool(route);
+            let pool = pool_of(route);
             if !pools.contains(&pool) {
                 pools.push(pool);
             }
@@ -120,18 +126,18 @@ impl<'a> Upstreams<'a> {
         Self(apps)
     }
 
-    /// The number of the route's upstream, from 1; `None` where it has no endpoint.
-    fn number(&self, route: &Route) -> Option<usize> {
-        let wanted = pool(route);
-        Some(self.0.get(&route.app)?.iter().position(|pool| *pool == wanted)? + 1)
+    /// Returns the number of the route's upstream, from 1, or `None` without endpoints.
+    fn number_of(&self, route: &Route) -> Option<usize> {
+        let pool = pool_of(route);
+        Some(self.0.get(&route.app)?.iter().position(|known| *known == pool)? + 1)
     }
 }
 
-fn pool(route: &Route) -> Pool {
+fn pool_of(route: &Route) -> Pool {
     route.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.port)).collect()
 }
 
-fn by_host(table: &RouteTable) -> BTreeMap<&HostName, BTreeMap<&RoutePath, &Route>> {
+fn routes_by_host(table: &RouteTable) -> BTreeMap<&HostName, BTreeMap<&RoutePath, &Route>> {
     let mut hosts: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for route in &table.routes {
         hosts.entry(&route.host).or_default().entry(&route.path).or_insert(route);
@@ -139,36 +145,43 @@ fn by_host(table: &RouteTable) -> BTreeMap<&HostName, BTreeMap<&RoutePath, &Rout
     hosts
 }
 
-/// File systems end a name at 255 bytes, and a host may have 253; so a long one is cut, and
-/// its hash keeps it apart.
+/// Returns the file name for a host. File systems limit names to 255 bytes and a host may have
+/// 253, so a long host is cut, and its hash makes the name unique.
 fn host_file_name(host: &HostName) -> String {
     match host.as_str().get(..200) {
-        Some(head) => format!("hosts/{head}-{}.conf", Digest::of(&Sha256::digest(host.as_str()))),
+        Some(head) => {
+            let hash = Digest::from_hash(&Sha256::digest(host.as_str()));
+            format!("hosts/{head}-{hash}.conf")
+        }
         None => format!("hosts/{host}.conf"),
     }
 }
 
-fn digest(files: &BTreeMap<String, String>, site: &Site) -> Digest {
+fn digest_files(files: &BTreeMap<String, String>, context: &RenderContext) -> Digest {
     let mut hash = Sha256::new();
     for (path, text) in files {
-        // Lengths keep a file's end apart from the next one's start.
+        // The length separates the end of a file from the start of the next one.
         hash.update(format!("{path} {}\n{text}", text.len()));
     }
-    hash.update(format!("{} {}", site.address, site.gateway));
-    Digest::of(&hash.finalize())
+    hash.update(format!("{} {}", context.address, context.gateway));
+    Digest::from_hash(&hash.finalize())
 }
 
-fn main(site: &Site) -> Result<String, IllegalToken> {
+fn main_file(context: &RenderContext) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     conf.line("worker_processes", &[Number(WORKERS)])?;
+    // A fixed path: the snapshot of the workers reads the file.
     conf.words("pid", &["/etc/nginx/dubernetes/nginx.pid"])?;
+    // Errors belong to the container's log.
     conf.words("error_log", &["stderr", "error"])?;
-    // Each connection is an open file, and some engines allow 1024 of these.
+    // Each connection is an open file, and some engines allow only 1024.
     conf.words("worker_rlimit_nofile", &["8192"])?;
+    // Below the limit of open files. A proxied request takes two connections.
     conf.block("events", &[], |conf| conf.words("worker_connections", &["4096"]))?;
     conf.block("http", &[], |conf| {
-        client_settings(conf, site)?;
+        client_settings(conf, context)?;
         proxy_settings(conf)?;
+        // Answers requests for hosts that no app has.
         conf.block("server", &[], |conf| {
             conf.words("listen", &["80", "default_server"])?;
             conf.line("return", &[Word("404"), Text("no app answers under this host")])
@@ -180,36 +193,43 @@ fn main(site: &Site) -> Result<String, IllegalToken> {
     Ok(conf.finish())
 }
 
-fn client_settings(conf: &mut Conf, site: &Site) -> Result<(), IllegalToken> {
+fn client_settings(conf: &mut Conf, context: &RenderContext) -> Result<(), IllegalToken> {
+    // Logging requests is up to the apps.
     conf.words("access_log", &["off"])?;
+    // Clients do not need to know the version of nginx.
     conf.words("server_tokens", &["off"])?;
+    // The type of the texts that nginx itself returns.
     conf.words("default_type", &["text/plain"])?;
-    // A host may have 253 characters, the default bucket takes about 50.
+    // A host may have 253 characters; the default bucket holds about 50.
     conf.words("server_names_hash_bucket_size", &["512"])?;
     conf.words("server_names_hash_max_size", &["8192"])?;
+    // The headers set below need more than the default tables, and nginx would warn.
     conf.words("proxy_headers_hash_max_size", &["1024"])?;
     conf.words("proxy_headers_hash_bucket_size", &["128"])?;
-    // The folders of the build may be missing in a small image; this one is ours.
+    // A small image may lack the directories that nginx was built with; this one exists.
     conf.words("client_body_temp_path", &["/etc/nginx/dubernetes/tmp-body"])?;
     conf.words("proxy_temp_path", &["/etc/nginx/dubernetes/tmp-proxy"])?;
     conf.words("fastcgi_temp_path", &["/etc/nginx/dubernetes/tmp-fastcgi"])?;
     conf.words("uwsgi_temp_path", &["/etc/nginx/dubernetes/tmp-uwsgi"])?;
     conf.words("scgi_temp_path", &["/etc/nginx/dubernetes/tmp-scgi"])?;
-    // How much may be uploaded is the app's business.
+    // Limiting uploads is up to the apps.
     conf.words("client_max_body_size", &["0"])?;
+    // Twice the default of 8 KiB, for long cookies.
     conf.words("large_client_header_buffers", &["4", "16k"])?;
-    // A connection without a request holds up what drains, so it ends before the limit of that.
+    // A connection without a request delays draining, so it must end before `stop.drain` does.
     conf.words("client_header_timeout", &["20s"])?;
+    // nginx's default.
     conf.words("keepalive_timeout", &["75s"])?;
-    if site.version.is_some_and(Version::has_min_timeout) {
-        // A reload leaves kept connections this long, so no request meets a connection that closes.
+    if context.version.is_some_and(Version::has_keepalive_min_timeout) {
+        // A reload keeps idle connections open this long, so that a request that the client has
+        // already sent does not meet a closed connection.
         conf.words("keepalive_min_timeout", &["1s"])?;
     }
     Ok(())
 }
 
 fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
-    // Websockets are passed on and nothing else is: `h2c` would carry requests past the routes.
+    // Only websocket upgrades are passed on: `h2c` would carry requests past the routes.
     conf.block("map", &[Word("$http_upgrade"), Word("$dubernetes_connection")], |conf| {
         conf.words("default", &["close"])?;
         conf.words("websocket", &["upgrade"])
@@ -218,51 +238,59 @@ fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
         conf.line("default", &[Text("")])?;
         conf.words("websocket", &["websocket"])
     })?;
+    // Websockets and streamed bodies need HTTP/1.1.
     conf.words("proxy_http_version", &["1.1"])?;
     for (name, value) in [
         ("Host", Word("$http_host")),
         ("Connection", Word("$dubernetes_connection")),
         ("Upgrade", Word("$dubernetes_upgrade")),
         ("X-Real-IP", Word("$remote_addr")),
-        // The client is not trusted: what it claims of itself is replaced or dropped.
+        // The client is not trusted: what it claims about itself is replaced or dropped.
         ("X-Forwarded-For", Word("$remote_addr")),
         ("X-Forwarded-Host", Word("$http_host")),
         ("X-Forwarded-Proto", Word("$scheme")),
         ("X-Forwarded-Port", Text("")),
         ("X-Forwarded-Prefix", Text("")),
         ("Forwarded", Text("")),
+        // A CGI app would read this header as the variable `HTTP_PROXY` ("httpoxy").
         ("Proxy", Text("")),
     ] {
         conf.line("proxy_set_header", &[Word(name), value])?;
     }
-    // No answer of an app steers nginx itself.
+    // A response of an app must not control nginx itself.
     conf.words("proxy_ignore_headers", &["X-Accel-Redirect", "X-Accel-Charset"])?;
+    // Apps know the public host, so their redirects are right as they are.
     conf.words("proxy_redirect", &["off"])?;
-    // A body is passed on as it comes: an upload that is under way is a connection to its replica
-    // then, and not a request that some worker will send at some time.
+    // Request bodies are streamed. So an upload in flight is a connection to its replica, which
+    // draining sees, and not a request that a worker has yet to send.
     conf.words("proxy_request_buffering", &["off"])?;
     // Event streams arrive as they are written.
     conf.words("proxy_buffering", &["off"])?;
-    // Only the head of an answer has to fit; nginx wants the two in proportion all the same.
+    // Only the head of a response has to fit, but nginx requires both sizes in proportion.
     conf.words("proxy_buffer_size", &["16k"])?;
     conf.words("proxy_buffers", &["8", "16k"])?;
+    // A replica is on this host: it accepts at once, or it is overloaded or gone.
     conf.words("proxy_connect_timeout", &["2s"])?;
+    // Websockets and event streams may be silent for long.
     conf.words("proxy_read_timeout", &["1h"])?;
     conf.words("proxy_send_timeout", &["1h"])?;
-    // What could not be connected goes to the next one; what was sent only if it is idempotent.
+    // A failed connection is retried on the next endpoint; a request that was already sent, only
+    // if its method is idempotent.
     conf.words("proxy_next_upstream", &["error", "timeout"])?;
+    // A client waits for at most three endpoints.
     conf.words("proxy_next_upstream_tries", &["3"])
 }
 
-/// Answers with the generation, for the orchestrator alone. `return` would come before the
-/// check of the address, hence the way over `try_files`, which comes after it.
-fn private_listener(digest: &Digest, site: &Site) -> Result<String, IllegalToken> {
+/// Renders the listener that names the generation, for the orchestrator alone.
+fn private_listener(digest: &Digest, context: &RenderContext) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     conf.block("server", &[], |conf| {
-        conf.line("listen", &[Socket(site.address, PRIVATE_PORT)])?;
-        conf.line("allow", &[Address(site.gateway)])?;
-        conf.line("allow", &[Address(site.address)])?;
+        conf.line("listen", &[Socket(context.address, PRIVATE_PORT)])?;
+        // The orchestrator, as seen through the network's gateway; and the container itself.
+        conf.line("allow", &[Address(context.gateway)])?;
+        conf.line("allow", &[Address(context.address)])?;
         conf.words("deny", &["all"])?;
+        // nginx evaluates `return` before `deny`, but `try_files` after it.
         conf.block("location", &[Word("="), Word(GENERATION_PATH)], |conf| {
             conf.words("try_files", &["/none", "@generation"])
         })?;
@@ -273,20 +301,24 @@ fn private_listener(digest: &Digest, site: &Site) -> Result<String, IllegalToken
     Ok(conf.finish())
 }
 
-fn app_file(app: &AppName, pools: &[Pool], site: &Site) -> Result<String, IllegalToken> {
+fn app_file(
+    app: &AppName,
+    pools: &[Pool],
+    context: &RenderContext,
+) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     for (index, pool) in pools.iter().enumerate() {
         let number = index + 1;
         conf.block("upstream", &[Upstream(app, number)], |conf| {
-            // Shared by all workers, so that requests go round evenly; 32 endpoints fit in 64 KiB.
+            // Shared by all workers, so that requests are spread evenly. 64 KiB hold 32 endpoints.
             let size = Kibibytes(64 * (1 + pool.len() / 32));
             conf.line("zone", &[Upstream(app, number), size])?;
             for (address, port) in pool {
-                // One slip must not keep requests from an only replica for 10 s.
+                // By default, one failure would keep requests from an only replica for 10 s.
                 conf.line("server", &[Socket(*address, *port), Word("max_fails=0")])?;
             }
-            if site.version.is_some_and(Version::keeps_upstreams) {
-                // A kept connection can outlive its route, and a POST on a stale one fails.
+            if context.version.is_some_and(Version::keeps_upstream_connections) {
+                // A kept connection may outlive its route, and a POST on a stale one fails.
                 conf.words("keepalive", &["0"])?;
             }
             Ok(())
@@ -305,13 +337,14 @@ fn host_file(
         conf.words("listen", &["80"])?;
         conf.line("server_name", &[Host(host)])?;
         for (path, route) in routes {
-            let number = upstreams.number(route);
+            let number = upstreams.number_of(route);
+            // nginx matches `/api/` as a prefix and `/api` exactly, and so not `/apix`.
             if !path.is_root() {
                 conf.block("location", &[Word("="), Path(path)], |conf| {
-                    pass(conf, &route.app, number)
+                    proxy_to(conf, &route.app, number)
                 })?;
             }
-            conf.block("location", &[Below(path)], |conf| pass(conf, &route.app, number))?;
+            conf.block("location", &[PathBelow(path)], |conf| proxy_to(conf, &route.app, number))?;
         }
         if routes.keys().all(|path| !path.is_root()) {
             conf.block("location", &[Word("/")], |conf| {
@@ -323,7 +356,7 @@ fn host_file(
     Ok(conf.finish())
 }
 
-fn pass(conf: &mut Conf, app: &AppName, upstream: Option<usize>) -> Result<(), IllegalToken> {
+fn proxy_to(conf: &mut Conf, app: &AppName, upstream: Option<usize>) -> Result<(), IllegalToken> {
     match upstream {
         Some(number) => conf.line("proxy_pass", &[UpstreamUrl(app, number)]),
         None => {

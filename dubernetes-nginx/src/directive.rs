@@ -1,9 +1,9 @@
-//! The only way to write nginx configuration: directives made of typed tokens.
+//! Writes nginx configuration from typed tokens; there is no other way to write a directive.
 //!
-//! There is no token for raw text. What can be written is a name or path that was parsed by the
-//! core's grammar, an address, a number, or a word of our own source code; each is checked once more
-//! against an allow-list before it is written, so that a grammar which is widened one day
-//! cannot reach nginx unnoticed. Comments are words of our own, never a user's.
+//! No token holds raw text of a user. A token is a name or path that the core's grammar parsed, an
+//! address, a number, or a word of this crate's source code. Each is checked once more against an
+//! allow-list when it is written, so that a grammar that is extended later cannot reach nginx
+//! unnoticed.
 
 use std::fmt::{self, Write as _};
 use std::net::Ipv4Addr;
@@ -14,19 +14,19 @@ use thiserror::Error;
 /// One argument of a directive.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Token<'a> {
-    /// A word of our own, written bare; variables are allowed.
+    /// A word of this crate, written bare. Variables are allowed.
     Word(&'static str),
-    /// Text of our own, written in quotes; may be empty, has no variables.
+    /// Text of this crate, written in quotes. May be empty; has no variables.
     Text(&'static str),
     /// A host.
     Host(&'a HostName),
-    /// A path, matched exactly or as a prefix.
+    /// A path.
     Path(&'a RoutePath),
-    /// What lies below a path: the path and a slash.
-    Below(&'a RoutePath),
-    /// The name of the app's n-th upstream.
+    /// The prefix of all paths below a path: the path and a slash.
+    PathBelow(&'a RoutePath),
+    /// The name of the n-th upstream of an app.
     Upstream(&'a AppName, usize),
-    /// The same as the target of `proxy_pass`.
+    /// An upstream as the target of `proxy_pass`.
     UpstreamUrl(&'a AppName, usize),
     /// An address.
     Address(Ipv4Addr),
@@ -34,31 +34,31 @@ pub(crate) enum Token<'a> {
     Socket(Ipv4Addr, u16),
     /// A number.
     Number(usize),
-    /// A size in units of 1024 bytes.
+    /// A size in KiB.
     Kibibytes(usize),
     /// The name of a generation.
     Digest(&'a Digest),
 }
 
-/// The name of a generation: half a SHA-256, in hexadecimal digits.
+/// The name of a generation: the first half of a SHA-256 hash, in hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest(String);
 
 impl Digest {
-    /// How many digits it has.
+    /// Number of digits.
     const DIGITS: usize = 32;
 
-    /// The digest of a whole hash.
-    pub(crate) fn of(hash: &[u8]) -> Self {
+    /// Creates a digest from a SHA-256 hash.
+    pub(crate) fn from_hash(hash: &[u8]) -> Self {
         let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         Self(digits.take(Self::DIGITS).filter_map(|d| char::from_digit(d.into(), 16)).collect())
     }
 
-    /// Reads what nginx answered; `None` if it is not a digest.
+    /// Parses a response of nginx. Returns `None` if it is not a digest.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-        (text.len() == Self::DIGITS && text.chars().all(hex)).then(|| Self(text.to_owned()))
+        let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        (text.len() == Self::DIGITS && text.chars().all(is_hex)).then(|| Self(text.to_owned()))
     }
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// A token with a character that is not on its allow-list.
+/// A token with a character that its allow-list does not contain.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{}` cannot be written into the configuration", .0.escape_debug())]
 pub struct IllegalToken(String);
@@ -81,7 +81,7 @@ pub(crate) struct Conf {
 }
 
 impl Conf {
-    /// An empty file that says where it comes from.
+    /// Creates a file with a comment that names its author.
     pub(crate) fn new() -> Self {
         let text = "# Written by Dubernetes, which overwrites any change.\n".to_owned();
         Self { text, depth: 0 }
@@ -98,7 +98,7 @@ impl Conf {
         Ok(())
     }
 
-    /// Writes a line whose arguments are all words of our own.
+    /// Writes a line whose arguments are all words of this crate.
     pub(crate) fn words(
         &mut self,
         name: &'static str,
@@ -108,7 +108,7 @@ impl Conf {
         self.line(name, &tokens)
     }
 
-    /// Writes `name argument... {`, what `inside` writes, and `}`.
+    /// Writes `name argument... {`, the directives of `inside`, and `}`.
     pub(crate) fn block(
         &mut self,
         name: &'static str,
@@ -125,17 +125,17 @@ impl Conf {
         Ok(())
     }
 
-    /// The whole file.
+    /// Returns the whole file.
     pub(crate) fn finish(self) -> String {
         self.text
     }
 
     fn head(&mut self, name: &'static str, arguments: &[Token<'_>]) -> Result<(), IllegalToken> {
         self.indent();
-        self.text.push_str(&checked(name.to_owned(), is_word)?);
+        self.text.push_str(&check(name.to_owned(), is_word)?);
         for token in arguments {
             self.text.push(' ');
-            self.text.push_str(&written(*token)?);
+            self.text.push_str(&render(*token)?);
         }
         Ok(())
     }
@@ -146,32 +146,34 @@ impl Conf {
     }
 }
 
-fn written(token: Token<'_>) -> Result<String, IllegalToken> {
+fn render(token: Token<'_>) -> Result<String, IllegalToken> {
     match token {
-        Token::Word(word) => checked(word.to_owned(), is_word),
-        Token::Text(text) => checked_text(text),
-        Token::Host(host) => checked(host.to_string(), is_name),
-        Token::Path(path) => checked(path.to_string(), is_path),
-        Token::Below(path) => checked(format!("{}/", path.as_str().trim_end_matches('/')), is_path),
-        Token::Upstream(app, n) => checked(format!("{app}.{n}"), is_name),
+        Token::Word(word) => check(word.to_owned(), is_word),
+        Token::Text(text) => quote(text),
+        Token::Host(host) => check(host.to_string(), is_name),
+        Token::Path(path) => check(path.to_string(), is_path),
+        Token::PathBelow(path) => {
+            check(format!("{}/", path.as_str().trim_end_matches('/')), is_path)
+        }
+        Token::Upstream(app, n) => check(format!("{app}.{n}"), is_name),
         Token::UpstreamUrl(app, n) => {
-            Ok(format!("http://{}", checked(format!("{app}.{n}"), is_name)?))
+            Ok(format!("http://{}", check(format!("{app}.{n}"), is_name)?))
         }
         Token::Address(address) => Ok(address.to_string()),
         Token::Socket(address, port) => Ok(format!("{address}:{port}")),
         Token::Number(number) => Ok(number.to_string()),
         Token::Kibibytes(size) => Ok(format!("{size}k")),
-        Token::Digest(digest) => checked(digest.to_string(), is_name),
+        Token::Digest(digest) => check(digest.to_string(), is_name),
     }
 }
 
-fn checked(text: String, legal: fn(char) -> bool) -> Result<String, IllegalToken> {
-    if !text.is_empty() && text.chars().all(legal) { Ok(text) } else { Err(IllegalToken(text)) }
+fn check(text: String, is_legal: fn(char) -> bool) -> Result<String, IllegalToken> {
+    if !text.is_empty() && text.chars().all(is_legal) { Ok(text) } else { Err(IllegalToken(text)) }
 }
 
-fn checked_text(text: &str) -> Result<String, IllegalToken> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | ',' | '.' | '-');
-    if text.chars().all(legal) {
+fn quote(text: &str) -> Result<String, IllegalToken> {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | ',' | '.' | '-');
+    if text.chars().all(is_legal) {
         Ok(format!("\"{text}\""))
     } else {
         Err(IllegalToken(text.to_owned()))
@@ -195,22 +197,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_token_can_end_its_directive() {
+    fn token_cannot_end_its_directive() {
         for bad in ["", "a;b", "a b", "a{", "a}", "a\n", "a#", "a\"", "a'", "a\\", "~a b", "é"] {
             for legal in [is_name, is_path, is_word] {
-                assert!(checked(bad.to_owned(), legal).is_err(), "{bad:?}");
+                assert!(check(bad.to_owned(), legal).is_err(), "{bad:?}");
             }
         }
         for bad in ["$host", "a\"", "a\\", "a\n"] {
-            assert!(checked_text(bad).is_err(), "{bad:?}");
+            assert!(quote(bad).is_err(), "{bad:?}");
         }
-        assert!(checked("$host".to_owned(), is_path).is_err());
-        assert!(checked("*.a".to_owned(), is_name).is_err());
+        assert!(check("$host".to_owned(), is_path).is_err());
+        assert!(check("*.a".to_owned(), is_name).is_err());
     }
 
     #[test]
-    fn a_digest_is_read_back() {
-        let digest = Digest::of(&[0xab; 32]);
+    fn digest_round_trips_through_text() {
+        let digest = Digest::from_hash(&[0xab; 32]);
         assert_eq!(Digest::parse(&format!("{digest}\n")), Some(digest));
         assert_eq!(Digest::parse("../../etc"), None);
     }

@@ -1,7 +1,7 @@
-//! The steps of one change: find the files → put and check them → switch the link → reload →
-//! acknowledge; and what is remembered between changes.
+//! Applies a route table: render the files, put and check them, switch the link, reload, wait for
+//! the acknowledgement.
 //!
-//! What is remembered only spares questions: the truth about what is served is asked of nginx.
+//! The cache only saves queries: nginx itself is the source of truth about what is being served.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -10,242 +10,326 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::Signal;
+use dubernetes_core::dial::Dialer;
 use dubernetes_core::error::chain;
-use dubernetes_core::ingress::{ApplyOutcome, Ingress, IngressError, ObservedIngress, RouteTable};
-use dubernetes_core::runtime::{ContainerId, ContainerRuntime, Network, exec_to_end};
+use dubernetes_core::ingress::{
+    ApplyOutcome, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
+};
+use dubernetes_core::runtime::{
+    Capability, ContainerId, ContainerRuntime, Network, RuntimeError, require,
+};
 use tokio::time::Instant;
 
-use crate::config::{self, Digest, Generation, ROOT, Site};
-use crate::error::failed;
-use crate::proxy::{ANSWER_LIMIT, Nginx, NginxConfig, POLL, Run};
+use crate::config::{self, Digest, Generation, ROOT, RenderContext};
+use crate::error::failure;
+use crate::proxy::{ANSWER_LIMIT, Nginx, NginxConfig, POLL, RunningNginx};
 use crate::quarantine::Candidate;
 use crate::version::Version;
-use crate::workers::{Look, OLD_WORKERS, WINDOW};
+use crate::workers::{DRAIN_WINDOW, MAX_OLD_WORKERS, WorkerSnapshot};
 
-/// So many fresh connections in a row, [`POLL`] apart, must be answered by the new generation.
-/// Older workers take new connections for 100 ms beside the new ones, and longer on a busy
-/// machine; this spans more than that, and as long as they do, they would have answered one of these.
-const ANSWERS: u32 = 8;
-/// How often the files of the served generation are compared with what they should be.
-const VERIFY_EVERY: Duration = Duration::from_secs(15);
-/// A look at nginx's processes may be so old.
-const LOOK_AGE: Duration = Duration::from_millis(200);
-/// Old generations are removed once in so many changes: a few small folders harm nobody.
-const SWEEP_EVERY: u32 = 8;
+/// Number of consecutive new connections, [`POLL`] apart, that the new generation has to answer.
+/// Old workers accept connections beside the new ones for 100 ms, and longer on a busy machine.
+/// This number spans more time than that, so an old worker would have answered one of them.
+const REQUIRED_ANSWERS: u32 = 8;
+/// Time between two comparisons of the served files with what they should be.
+const VERIFY_INTERVAL: Duration = Duration::from_secs(15);
+/// Maximum age of a snapshot of nginx's processes.
+const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(200);
+/// Number of changes between two removals of old generations. A few small directories do no harm.
+const GC_EVERY: u32 = 8;
+/// Limit of reloads. Each reload leaves old workers for a while, so a series of changes must not
+/// become a series of reloads. A replaced replica makes two changes, one for the new replica and a
+/// moment later one for the old one, hence a burst of two.
+const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 
 /// An nginx container as an [`Ingress`].
+///
+/// ```
+/// # use std::net::Ipv4Addr;
+/// # use std::sync::Arc;
+/// # use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
+/// # use dubernetes_core::dial::Dialer;
+/// # use dubernetes_core::ingress::{Ingress, IngressError, RouteTable};
+/// # use dubernetes_core::runtime::ContainerRuntime;
+/// # use dubernetes_nginx::{NginxConfig, NginxIngress};
+/// async fn serve(
+///     runtime: Arc<dyn ContainerRuntime>,
+///     dialer: Arc<dyn Dialer>,
+///     table: &RouteTable,
+/// ) -> Result<(), IngressError> {
+///     let config = NginxConfig {
+///         instance: InstanceName::default(),
+///         image: ImageRef::parse("nginx:stable-alpine").expect("a valid reference"),
+///         pull: PullPolicy::Missing,
+///         http_bind: Ipv4Addr::LOCALHOST.into(),
+///         http_port: 8080,
+///     };
+///     let ingress = NginxIngress::new(runtime, dialer, config);
+///     let outcome = ingress.apply(table).await?;
+///     for (app, reason) in outcome.quarantined {
+///         eprintln!("{app}: {reason}");
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct NginxIngress {
     nginx: Nginx,
-    /// One change at a time.
-    turn: tokio::sync::Mutex<()>,
-    memory: Mutex<Memory>,
-    /// What nginx's processes held at a time: many addresses that drain are one question.
-    last_look: tokio::sync::Mutex<Option<(Run, Instant, Look)>>,
+    /// Held during a change, so that changes happen one at a time.
+    apply_lock: tokio::sync::Mutex<()>,
+    cache: Mutex<Cache>,
+    /// The last snapshot of nginx's processes: addresses that drain at the same time share it.
+    last_snapshot: tokio::sync::Mutex<Option<(RunningNginx, Instant, WorkerSnapshot)>>,
 }
 
 #[derive(Debug, Default)]
-struct Memory {
-    /// The table that a run of nginx serves under a digest.
-    served: Option<(Run, Digest, RouteTable)>,
-    /// The last table that was asked for, and what became of it.
-    outcome: Option<(RouteTable, Site, Candidate)>,
-    /// Which nginx is in a container.
+struct Cache {
+    /// The acknowledged table.
+    served: Option<Served>,
+    /// The last successful apply.
+    last_apply: Option<LastApply>,
+    /// The version of nginx in a container.
     version: Option<(ContainerId, Version)>,
-    /// When the files of the served generation were last seen to be whole.
-    verified: Option<Instant>,
+    /// When the files of the served generation were last found intact.
+    verified_at: Option<Instant>,
     /// When addresses left the acknowledged table.
-    unrouted: BTreeMap<Ipv4Addr, Instant>,
-    /// When nginx was first seen by this value: nothing is known of what left before.
-    first_seen: Option<Instant>,
-    /// How many changes were made.
+    unrouted_at: BTreeMap<Ipv4Addr, Instant>,
+    /// When this value first saw nginx. Addresses may have left the table right before.
+    first_seen_at: Option<Instant>,
+    /// Number of changes.
     changes: u32,
 }
 
+/// The table that a run of nginx serves, and the generation that it is part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Served {
+    nginx: RunningNginx,
+    digest: Digest,
+    table: RouteTable,
+}
+
+/// A requested table, and the generation that serves it.
+#[derive(Debug)]
+struct LastApply {
+    requested: RouteTable,
+    context: RenderContext,
+    candidate: Candidate,
+}
+
 impl NginxIngress {
-    /// An ingress with these settings. Calls nothing yet.
-    pub fn new(runtime: Arc<dyn ContainerRuntime>, config: NginxConfig) -> Self {
+    /// Creates an ingress with these settings. Makes no call yet.
+    ///
+    /// The `dialer` queries nginx's private port on the instance's network.
+    pub fn new(
+        runtime: Arc<dyn ContainerRuntime>,
+        dialer: Arc<dyn Dialer>,
+        config: NginxConfig,
+    ) -> Self {
         Self {
-            nginx: Nginx { runtime, config },
-            turn: tokio::sync::Mutex::default(),
-            memory: Mutex::default(),
-            last_look: tokio::sync::Mutex::default(),
+            nginx: Nginx { runtime, dialer, config },
+            apply_lock: tokio::sync::Mutex::default(),
+            cache: Mutex::default(),
+            last_snapshot: tokio::sync::Mutex::default(),
         }
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        // Each change of the memory is one assignment, so a panic elsewhere leaves it whole.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        // Each change of the cache is one assignment, so a panic elsewhere leaves it consistent.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn network(&self) -> Result<Network, IngressError> {
+    async fn network(&self) -> Result<Network, RuntimeError> {
         let instance = &self.nginx.config.instance;
-        Ok(match self.nginx.runtime.find_network(instance).await? {
-            Some(network) => network,
-            None => self.nginx.runtime.ensure_network(instance).await?,
-        })
+        let networks = require(self.nginx.runtime.networks(), Capability::PlannedAddresses)?;
+        match networks.find(instance).await? {
+            Some(network) => Ok(network),
+            None => networks.ensure(instance).await,
+        }
     }
 
-    /// Makes nginx run, with the last good files where it has to be made anew.
-    async fn run(&self, network: &Network) -> Result<(Run, Site, bool), IngressError> {
-        let unknown = site(network);
-        let base = config::write(&RouteTable::default(), &unknown)
-            .map_err(|illegal| failed(illegal.to_string()))?;
-        let last = self.memory().outcome.as_ref().map(|(_, _, last)| last.generation.clone());
-        let starts: Vec<_> = last.iter().chain([&base]).collect();
-        let (run, changed) = self.nginx.ensure_running(network, &starts).await?;
-        let version = self.version(&run.id).await?;
-        Ok((run, Site { version: Some(version), ..unknown }, changed))
+    /// Ensures that nginx runs. A container that has to be created gets the last good files.
+    async fn ensure_running(
+        &self,
+        network: &Network,
+    ) -> Result<(RunningNginx, RenderContext, bool), IngressError> {
+        let unknown = render_context(network, None);
+        let empty = config::write(&RouteTable::default(), &unknown)
+            .map_err(|illegal| failure(illegal.to_string()))?;
+        let last = self.cache().last_apply.as_ref().map(|last| last.candidate.generation.clone());
+        let starts: Vec<_> = last.iter().chain([&empty]).collect();
+        let (nginx, changed) = self.nginx.ensure_running(network, &starts).await?;
+        let version = self.version(&nginx.id).await?;
+        Ok((nginx, render_context(network, Some(version)), changed))
     }
 
     async fn version(&self, id: &ContainerId) -> Result<Version, IngressError> {
-        if let Some((known, version)) = &self.memory().version
+        if let Some((known, version)) = &self.cache().version
             && known == id
         {
             return Ok(*version);
         }
-        let result = exec_to_end(&*self.nginx.runtime, id, &["nginx", "-v"]).await?;
-        let said = String::from_utf8_lossy(&result.stderr);
-        let version = Version::parse(&said)
-            .ok_or_else(|| failed("the image has no nginx that tells its version"))?;
-        self.memory().version = Some((id.clone(), version));
+        let result = self.nginx.run_command(id, &["nginx", "-v"], None).await?;
+        let version = Version::parse(&String::from_utf8_lossy(&result.stderr))
+            .ok_or_else(|| failure("`nginx -v` in the image does not print a version"))?;
+        self.cache().version = Some((id.clone(), version));
         Ok(version)
     }
 
-    /// The table that a run serves under `digest`, from memory or from its folder.
-    async fn table(&self, run: &Run, digest: &Digest) -> Result<RouteTable, IngressError> {
-        let known = self.memory().served.clone();
-        if let Some((of, under, table)) = &known
-            && (of, under) == (run, digest)
+    /// Returns the table that nginx serves under `digest`, from the cache or its directory.
+    async fn served_table(
+        &self,
+        nginx: &RunningNginx,
+        digest: &Digest,
+    ) -> Result<RouteTable, IngressError> {
+        let known = self.cache().served.clone();
+        if let Some(served) = &known
+            && (&served.nginx, &served.digest) == (nginx, digest)
         {
-            return Ok(table.clone());
+            return Ok(served.table.clone());
         }
         let path = format!("{}/table.json", Generation::folder(digest));
-        let result = exec_to_end(&*self.nginx.runtime, &run.id, &["cat", &path]).await?;
+        let result = self.nginx.run_command(&nginx.id, &["cat", &path], None).await?;
         let table: RouteTable = serde_json::from_slice(&result.stdout)
-            .map_err(|_| failed(format!("`{path}` in nginx is missing or damaged")))?;
-        // A change that was acknowledged meanwhile is newer than what was read.
-        if self.memory().served == known {
-            self.acknowledge(run, digest, &table);
+            .map_err(|_| failure(format!("`{path}` in nginx is missing or damaged")))?;
+        // A change that was acknowledged in the meantime is newer than what was read.
+        if self.cache().served == known {
+            self.acknowledge(nginx, digest, &table);
         }
         Ok(table)
     }
 
-    /// The table that was acknowledged last, while a change of this run is under way: then one
-    /// answer says nothing, since older and newer workers take turns.
-    fn before_the_change(&self, run: &Run) -> Option<RouteTable> {
-        if self.turn.try_lock().is_ok() {
+    /// Returns the table that was acknowledged last while a change of this run is in progress.
+    /// During a change, a single answer proves nothing, since old and new workers take turns.
+    fn table_before_change(&self, nginx: &RunningNginx) -> Option<RouteTable> {
+        if self.apply_lock.try_lock().is_ok() {
             return None;
         }
-        let memory = self.memory();
-        let (_, _, table) = memory.served.as_ref().filter(|(of, _, _)| of == run)?;
-        Some(table.clone())
+        let cache = self.cache();
+        let served = cache.served.as_ref().filter(|served| served.nginx == *nginx)?;
+        Some(served.table.clone())
     }
 
-    /// Notes that new connections are served by `table`.
-    fn acknowledge(&self, run: &Run, digest: &Digest, table: &RouteTable) {
+    /// Records that new connections are served by `table`.
+    fn acknowledge(&self, nginx: &RunningNginx, digest: &Digest, table: &RouteTable) {
         let now = Instant::now();
-        let mut memory = self.memory();
-        memory.first_seen.get_or_insert(now);
-        if let Some((_, _, former)) = &memory.served {
-            let former: Vec<_> = former.routes.iter().flat_map(|r| &r.endpoints).cloned().collect();
-            for endpoint in former {
-                memory.unrouted.entry(endpoint.address).or_insert(now);
+        let mut cache = self.cache();
+        cache.first_seen_at.get_or_insert(now);
+        let served = Served { nginx: nginx.clone(), digest: digest.clone(), table: table.clone() };
+        if let Some(former) = cache.served.replace(served) {
+            for endpoint in former.table.routes.iter().flat_map(|route| &route.endpoints) {
+                cache.unrouted_at.entry(endpoint.address).or_insert(now);
             }
         }
-        memory.unrouted.retain(|address, _| !table.holds(*address));
-        memory.served = Some((run.clone(), digest.clone(), table.clone()));
+        cache.unrouted_at.retain(|address, _| !table.holds(*address));
     }
 
-    /// The files for `wanted`: known already, or found and checked now. The flag says which.
-    async fn candidate(
+    /// Returns files for `requested`: known ones, or files that are checked now. The flag is true
+    /// for the latter.
+    async fn find_candidate(
         &self,
-        run: &Run,
-        site: &Site,
-        wanted: &RouteTable,
+        nginx: &RunningNginx,
+        context: &RenderContext,
+        requested: &RouteTable,
         serving: Option<&Digest>,
     ) -> Result<(Candidate, bool), IngressError> {
-        if let Some((asked, at, candidate)) = &self.memory().outcome
-            && (asked, at) == (wanted, site)
-            && serving == Some(&candidate.generation.digest)
+        if let Some(last) = &self.cache().last_apply
+            && (&last.requested, &last.context) == (requested, context)
+            && serving == Some(&last.candidate.generation.digest)
         {
-            return Ok((candidate.clone(), false));
+            return Ok((last.candidate.clone(), false));
         }
-        if let Ok(generation) = config::write(wanted, site)
+        if let Ok(generation) = config::write(requested, context)
             && serving == Some(&generation.digest)
         {
-            // Served by a former life of this program: it was checked then.
-            let (quarantined, warnings) = (BTreeMap::new(), Vec::new());
-            return Ok((Candidate { generation, quarantined, warnings }, false));
+            // A previous orchestrator checked these files before it activated them.
+            let candidate =
+                Candidate { generation, quarantined: BTreeMap::new(), warnings: Vec::new() };
+            return Ok((candidate, false));
         }
         let served = match serving {
-            // Without its table, a served generation gives no last good routes.
-            Some(digest) => self.table(run, digest).await.unwrap_or_default(),
+            // Without its table, a served generation provides no last good routes.
+            Some(digest) => self.served_table(nginx, digest).await.unwrap_or_default(),
             None => RouteTable::default(),
         };
-        Ok((self.nginx.candidate(run, site, wanted, &served).await?, true))
+        Ok((self.nginx.find_candidate(nginx, context, requested, &served).await?, true))
     }
 
-    /// The files of the generation that a run serves, where it is one that this program writes.
-    async fn served(&self, run: &Run, digest: &Digest) -> Result<Option<Generation>, IngressError> {
-        if let Some((_, _, last)) = &self.memory().outcome
-            && last.generation.digest == *digest
-        {
-            return Ok(Some(last.generation.clone()));
-        }
-        let table = self.table(run, digest).await?;
-        let version = Some(self.version(&run.id).await?);
-        let site = Site { version, ..site(&self.network().await?) };
-        let written = config::write(&table, &site).ok();
-        Ok(written.filter(|generation| generation.digest == *digest))
-    }
-
-    /// The same as [`NginxIngress::put_back`], unless the files were looked at lately.
-    async fn put_back_sometimes(
+    /// Returns the files of the served generation, or `None` if this program would render them
+    /// differently.
+    async fn served_generation(
         &self,
-        run: &Run,
+        nginx: &RunningNginx,
+        digest: &Digest,
+    ) -> Result<Option<Generation>, IngressError> {
+        if let Some(last) = &self.cache().last_apply
+            && last.candidate.generation.digest == *digest
+        {
+            return Ok(Some(last.candidate.generation.clone()));
+        }
+        let table = self.served_table(nginx, digest).await?;
+        let version = self.version(&nginx.id).await?;
+        let context = render_context(&self.network().await?, Some(version));
+        let rendered = config::write(&table, &context).ok();
+        Ok(rendered.filter(|generation| generation.digest == *digest))
+    }
+
+    /// Calls [`NginxIngress::restore_files`], unless the files were verified recently.
+    async fn restore_files_if_due(
+        &self,
+        nginx: &RunningNginx,
         generation: &Generation,
     ) -> Result<bool, IngressError> {
-        let due = |at: Instant| at.elapsed() >= VERIFY_EVERY;
-        if !self.memory().verified.is_none_or(due) {
+        let is_due = |at: Instant| at.elapsed() >= VERIFY_INTERVAL;
+        if !self.cache().verified_at.is_none_or(is_due) {
             return Ok(false);
         }
-        self.put_back(run, generation).await
+        self.restore_files(nginx, generation).await
     }
 
-    /// Puts back files of the served generation that somebody changed; whether there were any. nginx
-    /// may have read them, so it reads those that are put back.
-    async fn put_back(&self, run: &Run, generation: &Generation) -> Result<bool, IngressError> {
-        let whole = self.is_whole(run, generation).await?;
-        if !whole {
-            self.nginx.runtime.put_files(&run.id, &generation.entries()).await?;
-            self.nginx.runtime.put_files(&run.id, &[generation.link()]).await?;
-            if !self.is_whole(run, generation).await? {
-                return Err(failed("the files of the ingress do not stay as they are put"));
+    /// Restores files of the served generation that were changed outside Dubernetes, and reloads
+    /// nginx, which may have read them. Returns true if files had been changed.
+    async fn restore_files(
+        &self,
+        nginx: &RunningNginx,
+        generation: &Generation,
+    ) -> Result<bool, IngressError> {
+        let matches = self.files_match(nginx, generation).await?;
+        if !matches {
+            self.nginx.put_files(&nginx.id, &generation.entries()).await?;
+            self.nginx.put_files(&nginx.id, &[generation.link()]).await?;
+            if !self.files_match(nginx, generation).await? {
+                return Err(failure("the restored files of the ingress changed again"));
             }
-            self.nginx.runtime.signal(&run.id, Signal::SigHup).await?;
+            self.nginx.runtime.signal(&nginx.id, Signal::SigHup).await?;
         }
-        self.memory().verified = Some(Instant::now());
-        Ok(!whole)
+        self.cache().verified_at = Some(Instant::now());
+        Ok(!matches)
     }
 
-    async fn is_whole(&self, run: &Run, generation: &Generation) -> Result<bool, IngressError> {
+    async fn files_match(
+        &self,
+        nginx: &RunningNginx,
+        generation: &Generation,
+    ) -> Result<bool, IngressError> {
         let paths = generation.files.keys().map(|path| format!("{ROOT}/current/{path}"));
-        let paths: Vec<_> = std::iter::once("cat".to_owned()).chain(paths).collect();
-        let command: Vec<_> = paths.iter().map(String::as_str).collect();
-        let result = exec_to_end(&*self.nginx.runtime, &run.id, &command).await?;
+        let command: Vec<_> = std::iter::once("cat".to_owned()).chain(paths).collect();
+        let result = self.nginx.run_command(&nginx.id, &command, None).await?;
         let expected: Vec<u8> = generation.files.values().flatten().copied().collect();
         Ok(result.code == 0 && result.stdout == expected)
     }
 
-    /// Makes nginx take over a checked generation.
-    async fn activate(&self, run: &Run, generation: &Generation) -> Result<(), IngressError> {
-        self.nginx.runtime.put_files(&run.id, &[generation.link()]).await?;
-        self.nginx.runtime.signal(&run.id, Signal::SigHup).await?;
+    /// Switches nginx to a checked generation, and waits until new connections are served by it.
+    async fn activate(
+        &self,
+        nginx: &RunningNginx,
+        generation: &Generation,
+    ) -> Result<(), IngressError> {
+        self.nginx.put_files(&nginx.id, &[generation.link()]).await?;
+        self.nginx.runtime.signal(&nginx.id, Signal::SigHup).await?;
         let deadline = Instant::now() + ANSWER_LIMIT;
         let mut answers = 0;
-        while answers < ANSWERS {
-            let answer = self.nginx.ask(run).await?;
+        while answers < REQUIRED_ANSWERS {
+            let answer = self.nginx.query_generation(nginx).await;
             let is_new = answer.as_ref() == Ok(&generation.digest);
             answers = if is_new { answers + 1 } else { 0 };
             if !is_new && Instant::now() >= deadline {
@@ -256,87 +340,91 @@ impl NginxIngress {
         Ok(())
     }
 
-    /// Whether a look at nginx, made at `since` or later, shows that no request can reach `address`.
-    async fn is_free(
+    /// Returns true if a snapshot of nginx, taken at `since` or later, shows that no request can
+    /// reach `address`.
+    async fn is_unreachable(
         &self,
-        run: &Run,
+        nginx: &RunningNginx,
         address: Ipv4Addr,
         since: Instant,
     ) -> Result<bool, IngressError> {
-        let mut last = self.last_look.lock().await;
-        if let Some((of, at, look)) = &*last
-            && of == run
-            && *at >= since
-            && at.elapsed() < LOOK_AGE
+        let mut last = self.last_snapshot.lock().await;
+        if let Some((known, taken_at, snapshot)) = &*last
+            && known == nginx
+            && *taken_at >= since
+            && taken_at.elapsed() < SNAPSHOT_MAX_AGE
         {
-            return Ok(!look.may_reach(address));
+            return Ok(!snapshot.can_reach(address));
         }
-        let at = Instant::now();
-        let look = self.nginx.look(run).await?;
-        let is_free = !look.may_reach(address);
-        *last = Some((run.clone(), at, look));
-        Ok(is_free)
+        let taken_at = Instant::now();
+        let snapshot = self.nginx.snapshot(nginx).await?;
+        let can_reach = snapshot.can_reach(address);
+        *last = Some((nginx.clone(), taken_at, snapshot));
+        Ok(!can_reach)
     }
 
-    /// Keeps the number of older workers bounded. A failure harms nothing: the next change tries it again.
-    async fn bound(&self, run: &Run) {
-        match self.nginx.end_excess(run).await {
+    /// Bounds the number of old workers. A failure is harmless: the next change tries again.
+    async fn limit_old_workers(&self, nginx: &RunningNginx) {
+        match self.nginx.terminate_excess(nginx).await {
             Ok(0) => {}
-            Ok(ended) => tracing::warn!(
-                ended,
-                "more than {OLD_WORKERS} older nginx workers have connections: those with the fewest end"
+            Ok(terminated) => tracing::warn!(
+                terminated,
+                "more than {MAX_OLD_WORKERS} old nginx workers have open connections: terminating \
+                 those with the fewest"
             ),
-            Err(error) => tracing::debug!(error = chain(&error), "older workers were not counted"),
+            Err(error) => tracing::debug!(error = chain(&error), "old workers not counted"),
         }
     }
 
-    /// Removes generations that neither serve nor did so last. A failure harms nothing.
-    async fn sweep(&self, run: &Run, keep: &[Option<&Digest>]) {
-        let turn = self.memory().changes % SWEEP_EVERY;
-        self.memory().changes += 1;
-        if turn != 0 {
+    /// Removes generations other than the served and the former one, every [`GC_EVERY`] changes.
+    /// A failure is harmless: a later change tries again.
+    async fn gc_generations(&self, nginx: &RunningNginx, keep: &[Option<&Digest>]) {
+        let is_due = self.cache().changes.is_multiple_of(GC_EVERY);
+        self.cache().changes += 1;
+        if !is_due {
             return;
         }
-        let runtime = &*self.nginx.runtime;
-        let Ok(listed) = exec_to_end(runtime, &run.id, &["ls", ROOT]).await else { return };
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let listed = self.nginx.run_command(&nginx.id, &["ls", ROOT], None).await;
+        let Ok(listed) = listed else { return };
+        let listed = String::from_utf8_lossy(&listed.stdout);
         let old = listed.lines().filter_map(|name| {
             let digest = Digest::parse(name.strip_prefix("gen-")?)?;
             (!keep.contains(&Some(&digest))).then(|| Generation::folder(&digest))
         });
         let command: Vec<_> = ["rm", "-rf"].map(str::to_owned).into_iter().chain(old).collect();
         if command.len() > 2 {
-            let command: Vec<_> = command.iter().map(String::as_str).collect();
-            let _ = exec_to_end(runtime, &run.id, &command).await;
+            let _ = self.nginx.run_command(&nginx.id, &command, None).await;
         }
     }
 }
 
 #[async_trait]
 impl Ingress for NginxIngress {
-    async fn apply(&self, wanted: &RouteTable) -> Result<ApplyOutcome, IngressError> {
-        let _turn = self.turn.lock().await;
+    async fn apply(&self, requested: &RouteTable) -> Result<ApplyOutcome, IngressError> {
+        let _lock = self.apply_lock.lock().await;
         let network = self.network().await?;
-        let (run, site, started) = self.run(&network).await?;
-        let serving = self.nginx.ask(&run).await?.ok();
-        let (candidate, new) = self.candidate(&run, &site, wanted, serving.as_ref()).await?;
+        let (nginx, context, started) = self.ensure_running(&network).await?;
+        let serving = self.nginx.query_generation(&nginx).await.ok();
+        let (candidate, is_new) =
+            self.find_candidate(&nginx, &context, requested, serving.as_ref()).await?;
         let generation = &candidate.generation;
         let mut changed = started;
-        if !new || serving.as_ref() == Some(&generation.digest) {
-            changed |= self.put_back_sometimes(&run, generation).await?;
-            self.acknowledge(&run, &generation.digest, &generation.table);
+        if !is_new || serving.as_ref() == Some(&generation.digest) {
+            changed |= self.restore_files_if_due(&nginx, generation).await?;
+            self.acknowledge(&nginx, &generation.digest, &generation.table);
         } else {
-            self.activate(&run, generation).await?;
+            self.activate(&nginx, generation).await?;
             changed = true;
-            self.acknowledge(&run, &generation.digest, &generation.table);
-            self.memory().verified = Some(Instant::now());
-            self.sweep(&run, &[Some(&generation.digest), serving.as_ref()]).await;
-            self.bound(&run).await;
+            self.acknowledge(&nginx, &generation.digest, &generation.table);
+            self.cache().verified_at = Some(Instant::now());
+            self.gc_generations(&nginx, &[Some(&generation.digest), serving.as_ref()]).await;
+            self.limit_old_workers(&nginx).await;
         }
-        let mut warnings: Vec<_> = site.version.and_then(Version::warning).into_iter().collect();
+        let mut warnings = Vec::from_iter(context.version.and_then(Version::warning));
         warnings.extend(candidate.warnings.iter().cloned());
         let quarantined = candidate.quarantined.clone();
-        self.memory().outcome = Some((wanted.clone(), site, candidate));
+        self.cache().last_apply =
+            Some(LastApply { requested: requested.clone(), context, candidate });
         Ok(ApplyOutcome { changed, quarantined, warnings })
     }
 
@@ -344,18 +432,18 @@ impl Ingress for NginxIngress {
         let Some(container) = self.nginx.find().await? else {
             return Ok(ObservedIngress::Absent);
         };
-        let run = match Run::of(&container) {
-            Ok(run) => run,
+        let nginx = match RunningNginx::from_container(&container) {
+            Ok(nginx) => nginx,
             Err(reason) => return Ok(ObservedIngress::Down { reason }),
         };
-        let digest = match self.nginx.ask(&run).await? {
+        let digest = match self.nginx.query_generation(&nginx).await {
             Ok(digest) => digest,
             Err(reason) => return Ok(ObservedIngress::Down { reason }),
         };
-        if let Some(table) = self.before_the_change(&run) {
+        if let Some(table) = self.table_before_change(&nginx) {
             return Ok(ObservedIngress::Serving { table });
         }
-        match self.table(&run, &digest).await {
+        match self.served_table(&nginx, &digest).await {
             Ok(table) => Ok(ObservedIngress::Serving { table }),
             Err(IngressError::Failed(cause)) => {
                 Ok(ObservedIngress::Down { reason: cause.to_string() })
@@ -366,43 +454,48 @@ impl Ingress for NginxIngress {
 
     async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {
         let Some(container) = self.nginx.find().await? else { return Ok(true) };
-        let Ok(run) = Run::of(&container) else { return Ok(true) };
-        let since = {
-            let mut memory = self.memory();
-            if memory.served.as_ref().is_some_and(|(_, _, table)| table.holds(address)) {
+        let Ok(nginx) = RunningNginx::from_container(&container) else { return Ok(true) };
+        let unrouted_at = {
+            let mut cache = self.cache();
+            if cache.served.as_ref().is_some_and(|served| served.table.holds(address)) {
                 return Ok(false);
             }
-            let first_seen = *memory.first_seen.get_or_insert_with(Instant::now);
-            memory.unrouted.get(&address).copied().unwrap_or(first_seen)
+            let first_seen_at = *cache.first_seen_at.get_or_insert_with(Instant::now);
+            cache.unrouted_at.get(&address).copied().unwrap_or(first_seen_at)
         };
-        if since.elapsed() < WINDOW {
+        if unrouted_at.elapsed() < DRAIN_WINDOW {
             return Ok(false);
         }
-        self.is_free(&run, address, since + WINDOW).await
+        self.is_unreachable(&nginx, address, unrouted_at + DRAIN_WINDOW).await
     }
 
     async fn repair(&self) -> Result<bool, IngressError> {
-        let _turn = self.turn.lock().await;
+        let _lock = self.apply_lock.lock().await;
         let Some(container) = self.nginx.find().await? else { return Ok(false) };
-        let Ok(run) = Run::of(&container) else { return Ok(false) };
-        let Ok(digest) = self.nginx.ask(&run).await? else { return Ok(false) };
-        match self.served(&run, &digest).await? {
-            Some(generation) => self.put_back(&run, &generation).await,
+        let Ok(nginx) = RunningNginx::from_container(&container) else { return Ok(false) };
+        let Ok(digest) = self.nginx.query_generation(&nginx).await else { return Ok(false) };
+        match self.served_generation(&nginx, &digest).await? {
+            Some(generation) => self.restore_files(&nginx, &generation).await,
             None => Ok(false),
         }
     }
 
     async fn remove(&self) -> Result<(), IngressError> {
-        let _turn = self.turn.lock().await;
+        let _lock = self.apply_lock.lock().await;
         self.nginx.remove().await?;
-        *self.memory() = Memory::default();
+        *self.cache() = Cache::default();
         Ok(())
+    }
+
+    fn pace(&self) -> Pace {
+        PACE
     }
 }
 
-/// Where the files on a network will be served, by an nginx that is not known yet.
-fn site(network: &Network) -> Site {
-    let gateway = Ipv4Addr::from(u32::from(network.subnet.network()) + 1);
-    let address = dubernetes_core::identity::ingress_address(network.subnet);
-    Site { address, gateway, version: None }
+fn render_context(network: &Network, version: Option<Version>) -> RenderContext {
+    RenderContext {
+        address: dubernetes_core::identity::ingress_address(network.subnet),
+        gateway: Ipv4Addr::from(u32::from(network.subnet.network()) + 1),
+        version,
+    }
 }

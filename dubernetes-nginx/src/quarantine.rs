@@ -1,119 +1,120 @@
-//! Files on their way in: put, read back, checked; and what is done with an app whose files
-//! nginx refuses.
+//! Puts the files of a generation into the container, checks them, and quarantines apps whose
+//! files nginx refuses.
 //!
-//! Nothing here activates a generation.
+//! Never activates a generation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dubernetes_core::app::AppName;
 use dubernetes_core::ingress::{IngressError, Route, RouteTable};
-use dubernetes_core::runtime::exec_to_end;
 
-use crate::config::{self, Generation, Site};
-use crate::error::{failed, refusal, warnings};
-use crate::proxy::{Nginx, Run};
+use crate::config::{self, Generation, RenderContext};
+use crate::error::{failure, parse_refusal, parse_warnings};
+use crate::proxy::{Nginx, RunningNginx};
 
 /// A generation whose files are in the container and passed nginx's own check.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     /// The files.
     pub(crate) generation: Generation,
-    /// Apps whose routes are not, or not as wanted, in it, and why.
+    /// Apps whose requested routes are not in the generation, and why.
     pub(crate) quarantined: BTreeMap<AppName, String>,
-    /// What nginx warned of.
+    /// nginx's warnings.
     pub(crate) warnings: Vec<String>,
 }
 
-/// `Err` is the text with which the table was refused.
-type Checked = Result<(Generation, Vec<String>), String>;
+/// The checked files of a table, with nginx's warnings; or nginx's refusal of the table.
+type CheckResult = Result<(Generation, Vec<String>), String>;
 
 impl Nginx {
-    /// Finds the files that serve `wanted` as far as nginx accepts it. An app that it refuses
-    /// keeps its routes of `served`, or has none.
-    pub(crate) async fn candidate(
+    /// Returns checked files that serve `table`, as far as nginx accepts it. An app that nginx
+    /// refuses keeps its routes of `served`, or has none.
+    pub(crate) async fn find_candidate(
         &self,
-        run: &Run,
-        site: &Site,
-        wanted: &RouteTable,
+        nginx: &RunningNginx,
+        context: &RenderContext,
+        table: &RouteTable,
         served: &RouteTable,
     ) -> Result<Candidate, IngressError> {
-        let (single, mut quarantined) = without_duplicates(wanted);
-        let message = match self.check(run, site, &single).await? {
+        let (table, mut quarantined) = remove_duplicates(table);
+        let message = match self.check(nginx, context, &table).await? {
             Ok((generation, warnings)) => {
                 return Ok(Candidate { generation, quarantined, warnings });
             }
             Err(message) => message,
         };
-        let mut bad = BTreeMap::new();
-        for app in apps(&single) {
-            let alone = only(&single, |route| route.app == app);
-            if let Err(message) = self.check(run, site, &alone).await? {
-                bad.insert(app, message);
+        let mut refused = BTreeMap::new();
+        for app in app_names(&table) {
+            let alone = filter_routes(&table, |route| route.app == app);
+            if let Err(message) = self.check(nginx, context, &alone).await? {
+                refused.insert(app, message);
             }
         }
-        if bad.is_empty() {
+        if refused.is_empty() {
             return Err(IngressError::Refused { message });
         }
-        let good = only(&single, |route| !bad.contains_key(&route.app));
-        let with_last = with_last_good(&good, served, &bad);
-        quarantined.extend(bad);
-        for table in [with_last, good] {
-            if let Ok((generation, warnings)) = self.check(run, site, &table).await? {
+        let accepted = filter_routes(&table, |route| !refused.contains_key(&route.app));
+        let with_last_good = add_last_good(&accepted, served, &refused);
+        quarantined.extend(refused);
+        for table in [with_last_good, accepted] {
+            if let Ok((generation, warnings)) = self.check(nginx, context, &table).await? {
                 return Ok(Candidate { generation, quarantined, warnings });
             }
         }
         Err(IngressError::Refused { message })
     }
 
-    /// Puts the files of one table into a folder of their own and lets nginx read them.
+    /// Puts the files of a table into a directory of their own, and has nginx check them.
     async fn check(
         &self,
-        run: &Run,
-        site: &Site,
+        nginx: &RunningNginx,
+        context: &RenderContext,
         table: &RouteTable,
-    ) -> Result<Checked, IngressError> {
-        let generation = match config::write(table, site) {
+    ) -> Result<CheckResult, IngressError> {
+        let generation = match config::write(table, context) {
             Ok(generation) => generation,
             Err(illegal) => return Ok(Err(illegal.to_string())),
         };
-        self.runtime.put_files(&run.id, &generation.entries()).await?;
+        self.put_files(&nginx.id, &generation.entries()).await?;
         let folder = Generation::folder(&generation.digest);
         let main = format!("{folder}/nginx.conf");
-        // Also prints every file as nginx read it: a file that was cut short can still be legal.
-        let result = exec_to_end(&*self.runtime, &run.id, &["nginx", "-T", "-c", &main]).await?;
-        let said = String::from_utf8_lossy(&result.stderr);
+        // `-T` also prints each file as nginx read it: a truncated file may still be valid.
+        let command = ["nginx", "-T", "-c", &main];
+        let result = self.run_command(&nginx.id, &command, None).await?;
+        let messages = String::from_utf8_lossy(&result.stderr);
         if matches!(result.code, 126 | 127) {
-            return Err(failed("the image has no program `nginx`"));
+            return Err(failure("the image has no program `nginx`"));
         }
         if result.code != 0 {
-            return Ok(Err(refusal(&said)));
+            return Ok(Err(parse_refusal(&messages)));
         }
-        if let Some(path) = first_unread(&generation, &folder, &result.stdout) {
-            return Err(failed(format!("`{path}` is not in the container as it was put there")));
+        if let Some(path) = first_mismatch(&generation, &folder, &result.stdout) {
+            return Err(failure(format!("`{path}` in the container differs from what was put")));
         }
-        Ok(Ok((generation, warnings(&said))))
+        Ok(Ok((generation, parse_warnings(&messages))))
     }
 }
 
-/// The first configuration file that nginx did not read exactly as it was written.
-fn first_unread<'a>(generation: &'a Generation, folder: &str, dump: &[u8]) -> Option<&'a str> {
+/// Returns the first configuration file that nginx did not read exactly as it was rendered.
+fn first_mismatch<'a>(generation: &'a Generation, folder: &str, dump: &[u8]) -> Option<&'a str> {
     let dump = String::from_utf8_lossy(dump);
-    let read = |path: &str, contents: &[u8]| {
+    let was_read = |path: &str, contents: &[u8]| {
         let contents = String::from_utf8_lossy(contents);
         dump.contains(&format!("# configuration file {folder}/{path}:\n{contents}\n"))
     };
     let mut files = generation.files.iter().filter(|(path, _)| path.ends_with(".conf"));
-    files.find(|(path, contents)| !read(path, contents)).map(|(path, _)| path.as_str())
+    files.find(|(path, contents)| !was_read(path, contents)).map(|(path, _)| path.as_str())
 }
 
-/// Of several routes with one host and path the first stays; the others' apps are named.
-fn without_duplicates(table: &RouteTable) -> (RouteTable, BTreeMap<AppName, String>) {
+/// Keeps the first of several routes with the same host and path, and returns the apps of the
+/// others.
+fn remove_duplicates(table: &RouteTable) -> (RouteTable, BTreeMap<AppName, String>) {
     let mut owners = BTreeMap::new();
     let mut losers = BTreeMap::new();
     let mut routes = Vec::new();
     for route in &table.routes {
         let owner = owners.entry((&route.host, &route.path)).or_insert(&route.app);
-        if routes.iter().any(|kept| same_place(kept, route)) {
+        if routes.iter().any(|kept| is_same_place(kept, route)) {
             let text = format!("`{}{}` belongs to app `{owner}`", route.host, route.path);
             losers.entry(route.app.clone()).or_insert(text);
         } else {
@@ -123,27 +124,27 @@ fn without_duplicates(table: &RouteTable) -> (RouteTable, BTreeMap<AppName, Stri
     (RouteTable { routes }, losers)
 }
 
-/// The good apps' routes, and those that the bad apps had and nobody else has now.
-fn with_last_good(
-    good: &RouteTable,
+/// Adds the served routes of refused apps, unless an accepted app has their place now.
+fn add_last_good(
+    accepted: &RouteTable,
     served: &RouteTable,
-    bad: &BTreeMap<AppName, String>,
+    refused: &BTreeMap<AppName, String>,
 ) -> RouteTable {
-    let free = |route: &Route| !good.routes.iter().any(|kept| same_place(kept, route));
-    let last = only(served, |route| bad.contains_key(&route.app) && free(route));
-    let mut routes = good.routes.clone();
+    let is_free = |route: &Route| !accepted.routes.iter().any(|kept| is_same_place(kept, route));
+    let last = filter_routes(served, |route| refused.contains_key(&route.app) && is_free(route));
+    let mut routes = accepted.routes.clone();
     routes.extend(last.routes);
     RouteTable { routes }
 }
 
-fn same_place(a: &Route, b: &Route) -> bool {
+fn is_same_place(a: &Route, b: &Route) -> bool {
     (&a.host, &a.path) == (&b.host, &b.path)
 }
 
-fn apps(table: &RouteTable) -> BTreeSet<AppName> {
+fn app_names(table: &RouteTable) -> BTreeSet<AppName> {
     table.routes.iter().map(|route| route.app.clone()).collect()
 }
 
-fn only(table: &RouteTable, keep: impl Fn(&Route) -> bool) -> RouteTable {
+fn filter_routes(table: &RouteTable, keep: impl Fn(&Route) -> bool) -> RouteTable {
     RouteTable { routes: table.routes.iter().filter(|route| keep(route)).cloned().collect() }
 }

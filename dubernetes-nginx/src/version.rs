@@ -1,4 +1,4 @@
-//! Which nginx runs, and what follows from it for the configuration.
+//! The version of nginx, and the features that depend on it.
 
 use std::fmt;
 
@@ -14,17 +14,17 @@ pub struct Version {
 }
 
 impl Version {
-    /// The first with `keepalive_min_timeout`.
+    /// The first version with `keepalive_min_timeout`.
     const MIN_TIMEOUT: Self = Self::new(1, 27, 4);
-    /// The first that keeps idle connections to upstreams unless told otherwise.
+    /// The first version that keeps idle connections to upstreams by default.
     const KEEPS_UPSTREAMS: Self = Self::new(1, 29, 7);
 
-    /// A version.
+    /// Creates a version.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
         Self { major, minor, patch }
     }
 
-    /// Reads the output of `nginx -v`, such as `nginx version: nginx/1.30.6 (Debian)`.
+    /// Parses the output of `nginx -v`, such as `nginx version: nginx/1.30.6 (Debian)`.
     pub fn parse(output: &str) -> Option<Self> {
         let rest = output.split_once("nginx/")?.1;
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
@@ -33,21 +33,22 @@ impl Version {
         Some(Self::new(next()?, next()?, next()?))
     }
 
-    /// Whether a reload can leave kept client connections their time.
-    pub fn has_min_timeout(self) -> bool {
+    /// Returns true if a reload can leave kept client connections open for a minimum time.
+    pub fn has_keepalive_min_timeout(self) -> bool {
         self >= Self::MIN_TIMEOUT
     }
 
-    /// Whether kept connections to upstreams have to be switched off, and can be.
-    pub fn keeps_upstreams(self) -> bool {
+    /// Returns true if idle connections to upstreams are kept unless they are turned off.
+    pub fn keeps_upstream_connections(self) -> bool {
         self >= Self::KEEPS_UPSTREAMS
     }
 
-    /// What a person should know of this version.
+    /// Returns the warning for the operator about an old version.
     pub fn warning(self) -> Option<String> {
-        (!self.has_min_timeout()).then(|| {
+        (!self.has_keepalive_min_timeout()).then(|| {
             format!(
-                "nginx {self} is older than {}: a change of routes may break a kept idle connection",
+                "nginx {self} is older than {}: a change of routes may break idle keep-alive \
+                 connections",
                 Self::MIN_TIMEOUT
             )
         })
@@ -65,12 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_and_compared() {
-        let read = Version::parse("nginx version: nginx/1.30.6 (Debian)\n");
-        assert_eq!(read, Some(Version::new(1, 30, 6)));
-        assert!(read.is_some_and(|v| v.has_min_timeout() && v.keeps_upstreams()));
+    fn version_is_parsed_and_compared() {
+        let new = Version::parse("nginx version: nginx/1.30.6 (Debian)\n");
+        assert_eq!(new, Some(Version::new(1, 30, 6)));
+        assert!(
+            new.is_some_and(|v| v.has_keepalive_min_timeout() && v.keeps_upstream_connections())
+        );
         let old = Version::parse("nginx version: nginx/1.22.1");
-        assert!(old.is_some_and(|v| v.warning().is_some() && !v.keeps_upstreams()));
+        assert!(old.is_some_and(|v| v.warning().is_some() && !v.keeps_upstream_connections()));
         assert_eq!(Version::parse("nginx: not found"), None);
         assert_eq!(Version::parse("nginx/1.x"), None);
     }

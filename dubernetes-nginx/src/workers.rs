@@ -1,169 +1,165 @@
-//! Whether a former generation's workers may still send requests to an address, and how many such
-//! workers there may be.
+//! Decides when an address is drained, and bounds the number of draining workers.
 //!
-//! After a reload the older workers answer the requests that they have, and for the time of
-//! `keepalive_min_timeout` one more on each kept connection. So an address is drained when that window
-//! has passed since a table without it was acknowledged, nginx holds no connection to it, and no
-//! older worker has a client whose request is yet to come: a connection that was opened and not
-//! used so far, or a head that arrives slowly. `client_header_timeout` ends these.
+//! After a reload, an old worker answers the requests that it has, and for the time of
+//! `keepalive_min_timeout` one more request on each kept connection. An address is drained when
+//! all of these hold:
 //!
-//! A websocket keeps its worker alive, too, and its request has long come: nobody waits for it.
+//! - That time has passed since a table without the address was acknowledged.
+//! - nginx has no connection to the address.
+//! - No old worker has a client whose request has not arrived yet: a connection that was opened
+//!   and not used, or a request head that arrives slowly. `client_header_timeout` ends these.
+//!
+//! A websocket also keeps its worker alive, but its request arrived long ago, so it does not
+//! delay draining.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use dubernetes_core::ingress::IngressError;
-use dubernetes_core::runtime::{ExecResult, exec_to_end, exec_to_end_as};
+use dubernetes_core::runtime::ExecResult;
+use dubernetes_core::sockets::{Connection, connections};
 
 use crate::config::{PRIVATE_PORT, WORKERS};
-use crate::error::failed;
-use crate::proxy::{HTTP_PORT, Nginx, Run};
+use crate::error::failure;
+use crate::proxy::{HTTP_PORT, Nginx, RunningNginx};
 
+/// Time during which an old worker may accept one more request on a kept connection:
 /// `keepalive_min_timeout` is 1 s; the rest is for timers that fire late.
-pub(crate) const WINDOW: Duration = Duration::from_millis(1500);
-/// So many older workers may live on for connections that do not end. Each takes about 2.5 MiB.
-pub(crate) const OLD_WORKERS: usize = 64;
+pub(crate) const DRAIN_WINDOW: Duration = Duration::from_millis(1500);
+/// Maximum number of old workers that are kept for open connections. Each uses about 2.5 MiB.
+pub(crate) const MAX_OLD_WORKERS: usize = 64;
 
-/// Shows the processes that nginx's first one made, in the order of their making, and the kernel's table
-/// of connections, as a container sees its own. Those that only wait for their number to be free
-/// again (state 06) are left out where that is possible: on a busy machine they are most of it.
-const LOOK: &str = "p=$(cat /etc/nginx/dubernetes/nginx.pid); cat /proc/$p/task/$p/children; \
-                    grep -v ' 06 ' /proc/net/tcp || cat /proc/net/tcp";
+/// Prints the children of nginx's master process, oldest first, and the container's table of TCP
+/// connections. Sockets in TIME-WAIT (state 06) are left out if `grep` is available: on a busy
+/// machine they are most of the table.
+const SNAPSHOT_CMD: &str = "\
+    p=$(cat /etc/nginx/dubernetes/nginx.pid); cat /proc/$p/task/$p/children; \
+    grep -v ' 06 ' /proc/net/tcp || cat /proc/net/tcp";
 
-/// What the kernel says about nginx in one moment.
+/// The processes and connections of nginx at one moment.
 #[derive(Debug)]
-pub(crate) struct Look {
-    /// The processes, in the order of their making.
+pub(crate) struct WorkerSnapshot {
+    /// Process ids of the workers, oldest first.
     children: Vec<u32>,
     connections: Vec<Connection>,
-    old: Sockets,
+    old_workers: SocketsByPid,
 }
 
-/// A connection that a request may be on.
-#[derive(Debug, PartialEq, Eq)]
-struct Connection {
-    local_port: u16,
-    remote: Ipv4Addr,
-    inode: u64,
-}
+/// The inodes of the sockets of each process.
+type SocketsByPid = BTreeMap<u32, BTreeSet<u64>>;
 
-/// The sockets of each older worker.
-type Sockets = BTreeMap<u32, BTreeSet<u64>>;
+/// An old worker: its process id and its user.
+type OldWorker = (u32, u32);
 
 impl Nginx {
-    /// Looks at nginx's processes and their connections.
-    pub(crate) async fn look(&self, run: &Run) -> Result<Look, IngressError> {
-        let result = whole(exec_to_end(&*self.runtime, &run.id, &["sh", "-c", LOOK]).await?)?;
+    /// Takes a snapshot of nginx's processes and their connections.
+    pub(crate) async fn snapshot(
+        &self,
+        nginx: &RunningNginx,
+    ) -> Result<WorkerSnapshot, IngressError> {
+        let result = self.run_command(&nginx.id, &["sh", "-c", SNAPSHOT_CMD], None).await?;
+        let result = require_complete(result)?;
         let text = String::from_utf8_lossy(&result.stdout);
-        // A kernel may lack the list of processes; then no worker counts as an older one.
-        let mut look = Look::read(&text).ok_or_else(|| {
-            failed(format!("nginx's connections cannot be read, code {}", result.code))
+        // A kernel may lack the list of children; then no worker counts as old.
+        let mut snapshot = WorkerSnapshot::parse(&text).ok_or_else(|| {
+            failure(format!("nginx's connections cannot be read: exit code {}", result.code))
         })?;
-        if look.children.len() > WORKERS {
-            look.old = self.sockets(run, &look.children).await?;
+        if snapshot.children.len() > WORKERS {
+            snapshot.old_workers = self.old_worker_sockets(nginx, &snapshot.children).await?;
         }
-        Ok(look)
+        Ok(snapshot)
     }
 
-    /// Ends older workers where there are too many, those with the fewest connections first; their
-    /// number.
-    pub(crate) async fn end_excess(&self, run: &Run) -> Result<usize, IngressError> {
-        let excess = self.look(run).await?.excess();
+    /// Terminates the old workers above [`MAX_OLD_WORKERS`], those with the fewest connections
+    /// first, and returns their number.
+    pub(crate) async fn terminate_excess(
+        &self,
+        nginx: &RunningNginx,
+    ) -> Result<usize, IngressError> {
+        let excess = self.snapshot(nginx).await?.excess();
         if !excess.is_empty() {
             let pids: Vec<_> = excess.iter().map(u32::to_string).collect();
             let command = format!("kill -TERM {}", pids.join(" "));
-            // One that has ended by itself meanwhile is as good.
-            exec_to_end(&*self.runtime, &run.id, &["sh", "-c", &command]).await?;
+            // A worker may have exited in the meantime, so the exit code does not matter.
+            self.run_command(&nginx.id, &["sh", "-c", &command], None).await?;
         }
         Ok(excess.len())
     }
 
-    /// The sockets of those processes that are older workers.
-    async fn sockets(&self, run: &Run, children: &[u32]) -> Result<Sockets, IngressError> {
+    /// Returns the sockets of those children that are old workers.
+    async fn old_worker_sockets(
+        &self,
+        nginx: &RunningNginx,
+        children: &[u32],
+    ) -> Result<SocketsByPid, IngressError> {
         let files = |pid: &u32| [format!("/proc/{pid}/status"), format!("/proc/{pid}/cmdline")];
         let mut command = vec!["cat".to_owned()];
         command.extend(children.iter().flat_map(files));
-        let command: Vec<_> = command.iter().map(String::as_str).collect();
-        // Of a process that has ended, the command says so and reads on.
-        let said = whole(exec_to_end(&*self.runtime, &run.id, &command).await?)?;
-        let old = old_workers(&String::from_utf8_lossy(&said.stdout));
-        let Some((_, user)) = old.first() else { return Ok(Sockets::new()) };
-        // The kernel lets only a process's own user see these.
+        // `cat` skips a process that has exited, and reads the others.
+        let result = require_complete(self.run_command(&nginx.id, &command, None).await?)?;
+        let old_workers = parse_old_workers(&String::from_utf8_lossy(&result.stdout));
+        let Some((_, user)) = old_workers.first() else { return Ok(SocketsByPid::new()) };
+        // The kernel shows a process's open files only to the process's own user.
         let mut command = vec!["ls".to_owned(), "-l".to_owned(), "/proc/self/fd".to_owned()];
-        command.extend(old.iter().map(|(pid, _)| format!("/proc/{pid}/fd")));
-        let command: Vec<_> = command.iter().map(String::as_str).collect();
-        let said = exec_to_end_as(&*self.runtime, &run.id, &command, Some(*user)).await?;
-        let said = whole(said)?;
-        Ok(sockets_by_process(&String::from_utf8_lossy(&said.stdout)))
+        command.extend(old_workers.iter().map(|(pid, _)| format!("/proc/{pid}/fd")));
+        let result = self.run_command(&nginx.id, &command, Some(*user)).await?;
+        let result = require_complete(result)?;
+        Ok(parse_sockets_by_pid(&String::from_utf8_lossy(&result.stdout)))
     }
 }
 
-impl Look {
-    /// Whether a request to `address` is under way, or can still come by an older worker.
-    pub(crate) fn may_reach(&self, address: Ipv4Addr) -> bool {
-        self.connections.iter().any(|connection| connection.remote == address)
-            || self.old.values().any(|inodes| self.awaits_a_request(inodes))
+impl WorkerSnapshot {
+    /// Returns true if a request to `address` is in flight, or can still arrive through an old
+    /// worker.
+    pub(crate) fn can_reach(&self, address: Ipv4Addr) -> bool {
+        self.connections.iter().any(|connection| connection.remote.ip() == address)
+            || self.old_workers.values().any(|inodes| self.awaits_request(inodes))
     }
 
-    /// Reads the children's numbers and the table of connections that follows them.
-    fn read(text: &str) -> Option<Self> {
-        let children = text.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    /// Parses the process ids of the children, and the table of connections that follows.
+    fn parse(text: &str) -> Option<Self> {
         let (_, table) = text.split_once("local_address")?;
-        let connections = table.lines().skip(1).filter_map(Connection::read).collect();
-        Some(Self { children, connections, old: Sockets::new() })
+        Some(Self {
+            children: text.split_whitespace().map_while(|word| word.parse().ok()).collect(),
+            connections: connections(table),
+            old_workers: SocketsByPid::new(),
+        })
     }
 
-    /// Whether a worker with these sockets has more clients than requests under way.
-    fn awaits_a_request(&self, inodes: &BTreeSet<u64>) -> bool {
-        let own = || self.connections.iter().filter(|c| inodes.contains(&c.inode));
-        let clients = own().filter(|c| c.local_port == HTTP_PORT).count();
-        let requests = own().filter(|c| ![HTTP_PORT, PRIVATE_PORT].contains(&c.local_port)).count();
+    /// Returns true if a worker with these sockets has more clients than requests in flight.
+    fn awaits_request(&self, inodes: &BTreeSet<u64>) -> bool {
+        let ports = || {
+            let own = self.connections.iter().filter(|c| inodes.contains(&c.inode));
+            own.map(|connection| connection.local.port())
+        };
+        let clients = ports().filter(|port| *port == HTTP_PORT).count();
+        let requests = ports().filter(|port| ![HTTP_PORT, PRIVATE_PORT].contains(port)).count();
         clients > requests
     }
 
-    /// The older workers that are too many.
+    /// Returns the old workers above the limit: those with the fewest connections, and of these
+    /// the oldest.
     fn excess(&self) -> Vec<u32> {
         let age = |pid: &u32| self.children.iter().position(|child| child == pid);
-        let use_of = |(pid, inodes): (&u32, &BTreeSet<u64>)| (inodes.len(), age(pid), *pid);
-        let mut by_use: Vec<_> = self.old.iter().map(use_of).collect();
-        by_use.sort_unstable();
-        by_use.truncate(self.old.len().saturating_sub(OLD_WORKERS));
-        by_use.into_iter().map(|(_, _, pid)| pid).collect()
+        let rank = |(pid, inodes): (&u32, &BTreeSet<u64>)| (inodes.len(), age(pid), *pid);
+        let mut ranked: Vec<_> = self.old_workers.iter().map(rank).collect();
+        ranked.sort_unstable();
+        ranked.truncate(self.old_workers.len().saturating_sub(MAX_OLD_WORKERS));
+        ranked.into_iter().map(|(_, _, pid)| pid).collect()
     }
 }
 
-impl Connection {
-    /// Reads a line of the kernel's table; `None` if no request can be on it.
-    fn read(line: &str) -> Option<Self> {
-        let mut fields = line.split_whitespace().skip(1);
-        let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
-        let inode = fields.nth(5)?.parse().ok()?;
-        let (_, port) = local.split_once(':')?;
-        let local_port = u16::from_str_radix(port, 16).ok()?;
-        let (remote, _) = remote.split_once(':')?;
-        // The kernel prints the address as a number of the machine's own byte order.
-        let remote = Ipv4Addr::from(u32::from_str_radix(remote, 16).ok()?.to_ne_bytes());
-        is_in_use(state).then_some(Self { local_port, remote, inode })
-    }
-}
-
-/// What was cut shows too little: the connection that matters may be in the rest.
-fn whole(result: ExecResult) -> Result<ExecResult, IngressError> {
-    if result.cut {
-        return Err(failed("nginx has more connections than can be looked at"));
+/// Refuses truncated output: the connection that matters may be in the missing part.
+fn require_complete(result: ExecResult) -> Result<ExecResult, IngressError> {
+    if result.truncated {
+        return Err(failure("nginx has too many connections to list"));
     }
     Ok(result)
 }
 
-/// Established, being established, or closed by the other end alone. In the other states nginx
-/// itself has closed: it is done with the request.
-fn is_in_use(state: &str) -> bool {
-    matches!(state, "01" | "02" | "03" | "08")
-}
-
-/// The processes that are older workers, and their users, from `status` and `cmdline` of each.
-fn old_workers(text: &str) -> Vec<(u32, u32)> {
+/// Parses the concatenated `status` and `cmdline` of processes into the old workers among them.
+fn parse_old_workers(text: &str) -> Vec<OldWorker> {
     let worker = |part: &str| {
         let value = |key: &str| {
             let line = part.lines().find_map(|line| line.strip_prefix(key))?;
@@ -175,16 +171,16 @@ fn old_workers(text: &str) -> Vec<(u32, u32)> {
     text.split("Name:\t").filter_map(worker).collect()
 }
 
-/// Reads a long list of several folders of open files.
-fn sockets_by_process(text: &str) -> Sockets {
-    let mut sockets = Sockets::new();
-    let mut of = None;
+/// Parses `ls -l` of several `/proc/PID/fd` directories.
+fn parse_sockets_by_pid(text: &str) -> SocketsByPid {
+    let mut sockets = SocketsByPid::new();
+    let mut current = None;
     for line in text.lines() {
-        if let Some(folder) = line.strip_prefix("/proc/") {
-            of = folder.strip_suffix("/fd:").and_then(|pid| pid.parse::<u32>().ok());
-            sockets.extend(of.map(|pid| (pid, BTreeSet::new())));
+        if let Some(directory) = line.strip_prefix("/proc/") {
+            current = directory.strip_suffix("/fd:").and_then(|pid| pid.parse::<u32>().ok());
+            sockets.extend(current.map(|pid| (pid, BTreeSet::new())));
         } else if let Some((_, rest)) = line.split_once("-> socket:[")
-            && let Some(inodes) = of.and_then(|pid| sockets.get_mut(&pid))
+            && let Some(inodes) = current.and_then(|pid| sockets.get_mut(&pid))
         {
             inodes.extend(rest.strip_suffix(']').and_then(|inode| inode.parse::<u64>().ok()));
         }

@@ -1,37 +1,39 @@
-//! Which calls of the engine are made for a change, for none, for a bad app, and when things fail.
+//! The engine calls of `NginxIngress` for a change, no change, a refused app, and failures.
 
 #![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
 #[path = "calls/engine.rs"]
 mod engine;
 
-use dubernetes_core::ingress::{Ingress as _, IngressError, ObservedIngress};
+use std::time::Duration;
+
+use dubernetes_core::ingress::{Ingress as _, IngressError, ObservedIngress, Pace};
 
 use crate::engine::{Engine, endpoint, route, table};
 
 const START: &[&str] = &["image", "create", "put gen", "start", "exec nginx -v"];
 const CHANGE: &[&str] = &["put gen", "exec nginx -T", "put link", "signal SIGHUP"];
-/// After a change: old generations, now and then, and how many workers there are.
-const AFTER: &[&str] = &["exec ls", "exec cat tcp"];
+/// After a change: list the generations (periodically), and count the workers.
+const AFTER: &[&str] = &["exec ls", "exec snapshot"];
 
 fn joined(parts: &[&[&str]]) -> Vec<String> {
     parts.iter().flat_map(|part| part.iter().map(|call| (*call).to_owned())).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_table_makes_a_container_then_checks_before_it_reloads() {
+async fn first_table_creates_container_and_checks_before_reload() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
     let applied = ingress.apply(&wanted).await.unwrap();
     assert!(applied.changed && applied.quarantined.is_empty() && applied.warnings.is_empty());
-    let former = &["exec cat table"];
-    assert_eq!(engine.take_calls(), joined(&[START, former, CHANGE, AFTER]));
+    let read_former = &["exec cat table"];
+    assert_eq!(engine.take_calls(), joined(&[START, read_former, CHANGE, AFTER]));
     assert_eq!(engine.served(), wanted);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unchanged_table_makes_no_changing_call() {
+async fn unchanged_table_makes_no_changing_call() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
@@ -42,11 +44,15 @@ async fn an_unchanged_table_makes_no_changing_call() {
         let observed = ingress.observe().await.unwrap();
         assert_eq!(observed, ObservedIngress::Serving { table: wanted.clone() });
     }
-    assert_eq!(engine.take_calls(), Vec::<String>::new(), "a quiet round runs nothing in nginx");
+    assert_eq!(
+        engine.take_calls(),
+        Vec::<String>::new(),
+        "an unchanged pass runs nothing in nginx"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_life_of_the_program_adopts_what_is_served() {
+async fn new_orchestrator_adopts_served_table() {
     let engine = Engine::default();
     let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
     engine.ingress().apply(&wanted).await.unwrap();
@@ -59,7 +65,7 @@ async fn another_life_of_the_program_adopts_what_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_app_keeps_its_last_good_routes_and_the_rest_is_served() {
+async fn refused_app_keeps_last_good_routes_and_others_change() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let good = route("a.test", "/", "web", &[endpoint(20, 80)]);
@@ -75,20 +81,20 @@ async fn a_bad_app_keeps_its_last_good_routes_and_the_rest_is_served() {
     assert_eq!((app.as_str(), reason.as_str()), ("bad", "no such port in apps/bad.conf:4"));
     assert_eq!(engine.served(), table(&[moved, last]));
     let check = ["put gen", "exec nginx -T"];
-    // All, each of the two alone, and then what is left.
+    // All apps, each of the two alone, and the combination that is served.
     let checks = [check, check, check, check].concat();
     assert_eq!(
         engine.take_calls(),
-        joined(&[&checks, &["put link", "signal SIGHUP", "exec cat tcp"]])
+        joined(&[&checks, &["put link", "signal SIGHUP", "exec snapshot"]])
     );
 
     let again = ingress.apply(&wanted).await.unwrap();
     assert_eq!((again.changed, again.quarantined), (false, applied.quarantined));
-    assert_eq!(engine.take_calls(), Vec::<String>::new(), "a known bad app is not checked again");
+    assert_eq!(engine.take_calls(), Vec::<String>::new(), "a refused app is not checked again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_only_fails_as_a_whole_is_refused_and_nothing_is_activated() {
+async fn table_refused_only_as_a_whole_activates_nothing() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let first = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
@@ -102,7 +108,7 @@ async fn a_table_that_only_fails_as_a_whole_is_refused_and_nothing_is_activated(
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_apps_in_one_place_leave_it_to_the_first() {
+async fn first_of_two_apps_with_same_route_keeps_it() {
     let engine = Engine::default();
     let first = route("a.test", "/", "web", &[endpoint(20, 80)]);
     let second = route("a.test", "/", "late", &[endpoint(30, 80)]);
@@ -113,7 +119,7 @@ async fn two_apps_in_one_place_leave_it_to_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_was_cut_on_the_way_is_never_activated() {
+async fn truncated_file_is_never_activated() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let first = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
@@ -127,7 +133,7 @@ async fn a_file_that_was_cut_on_the_way_is_never_activated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_nginx_is_started_with_the_files_that_it_has() {
+async fn killed_nginx_restarts_with_its_files() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
@@ -135,7 +141,7 @@ async fn a_killed_nginx_is_started_with_the_files_that_it_has() {
     engine.take_calls();
     engine.exit(137);
     let down = ingress.observe().await.unwrap();
-    assert_eq!(down, ObservedIngress::Down { reason: "its container ended with code 137".into() });
+    assert_eq!(down, ObservedIngress::Down { reason: "its container exited with code 137".into() });
     assert!(ingress.apply(&wanted).await.unwrap().changed);
     assert_eq!(engine.take_calls(), ["start"]);
 
@@ -145,7 +151,7 @@ async fn a_killed_nginx_is_started_with_the_files_that_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_nginx_comes_back_with_its_last_good_files() {
+async fn removed_nginx_is_created_with_last_good_files() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
@@ -159,14 +165,14 @@ async fn a_removed_nginx_comes_back_with_its_last_good_files() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_that_somebody_changed_are_put_back_and_read_again() {
+async fn changed_files_are_restored_and_reloaded() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
     ingress.apply(&wanted).await.unwrap();
     engine.take_calls();
     engine.damage("apps/web.conf");
-    tokio::time::advance(std::time::Duration::from_secs(16)).await;
+    tokio::time::advance(Duration::from_secs(16)).await;
     assert!(ingress.apply(&wanted).await.unwrap().changed);
     assert_eq!(
         engine.take_calls(),
@@ -177,40 +183,40 @@ async fn files_that_somebody_changed_are_put_back_and_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_at_whole_files_is_one_command_and_damage_is_mended() {
+async fn repair_runs_one_command_for_intact_files_and_restores_damaged_ones() {
     let engine = Engine::default();
     let ingress = engine.ingress();
-    assert!(!ingress.repair().await.unwrap(), "nothing is there");
+    assert!(!ingress.repair().await.unwrap(), "there is no container");
     ingress.apply(&table(&[route("a.test", "/", "web", &[endpoint(20, 80)])])).await.unwrap();
     engine.take_calls();
     assert!(!ingress.repair().await.unwrap());
     assert_eq!(engine.take_calls(), ["exec cat files"]);
-    // Another life of the program, which was never asked to change anything, does the same.
-    for life in [ingress, engine.ingress()] {
-        life.observe().await.unwrap();
+    // A new orchestrator that has not applied anything does the same.
+    for ingress in [ingress, engine.ingress()] {
+        ingress.observe().await.unwrap();
         engine.damage("hosts/a.test.conf");
-        assert!(life.repair().await.unwrap());
+        assert!(ingress.repair().await.unwrap());
         assert_eq!(engine.take_calls().pop().as_deref(), Some("signal SIGHUP"));
-        assert!(!life.repair().await.unwrap() && !engine.reads("damaged"));
+        assert!(!ingress.repair().await.unwrap() && !engine.reads("damaged"));
         engine.take_calls();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_never_ends_fails_the_change_after_a_while() {
+async fn hanging_command_times_out_after_30_s() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     ingress.apply(&table(&[])).await.unwrap();
     engine.hang();
     let start = tokio::time::Instant::now();
     let late = ingress.apply(&table(&[route("a.test", "/", "web", &[])])).await;
-    let is_timeout = matches!(&late, Err(IngressError::Runtime(error)) if error.to_string().contains("nginx -T"));
-    assert!(is_timeout, "{late:?}");
-    assert_eq!(start.elapsed(), std::time::Duration::from_secs(30));
+    let Err(IngressError::Runtime(error)) = late else { panic!("{late:?}") };
+    assert!(error.to_string().contains("nginx -T"), "{error}");
+    assert_eq!(start.elapsed(), Duration::from_secs(30));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_that_never_shows_is_not_acknowledged() {
+async fn reload_without_effect_is_not_acknowledged() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let first = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
@@ -222,7 +228,7 @@ async fn a_reload_that_never_shows_is_not_acknowledged() {
     assert_eq!(
         ingress.observe().await.unwrap(),
         ObservedIngress::Serving { table: first },
-        "what serves is what was acknowledged"
+        "the acknowledged table is still served"
     );
     engine.ignore_reloads(false);
     assert!(ingress.apply(&second).await.unwrap().changed);
@@ -230,29 +236,29 @@ async fn a_reload_that_never_shows_is_not_acknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn until_a_change_is_acknowledged_the_last_table_is_what_is_seen() {
+async fn observe_returns_former_table_until_acknowledged() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let first = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
     ingress.apply(&first).await.unwrap();
     let second = table(&[route("b.test", "/", "web", &[endpoint(20, 80)])]);
-    let look = async {
-        // A new worker answers already, and an older one may still do so, too.
+    let observe = async {
+        // A new worker answers already, and an old one may still answer.
         while engine.served() != second {
             tokio::task::yield_now().await;
         }
         ingress.observe().await.unwrap()
     };
-    let (applied, seen) = tokio::join!(ingress.apply(&second), look);
+    let (applied, observed) = tokio::join!(ingress.apply(&second), observe);
     assert!(applied.unwrap().changed);
-    assert_eq!(seen, ObservedIngress::Serving { table: first });
+    assert_eq!(observed, ObservedIngress::Serving { table: first });
     assert_eq!(ingress.observe().await.unwrap(), ObservedIngress::Serving { table: second });
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_is_refused_leaves_nothing_and_names_a_taken_port() {
-    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = holder.local_addr().unwrap().port();
+async fn rejected_start_removes_container_and_reports_taken_port() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
     let engine = Engine::default();
     engine.refuse_start(true);
     let ingress = engine.ingress_at(port);
@@ -262,14 +268,14 @@ async fn a_start_that_is_refused_leaves_nothing_and_names_a_taken_port() {
         "{taken:?}"
     );
     assert_eq!(engine.take_calls(), ["image", "create", "put gen", "start", "remove"]);
-    drop(holder);
+    drop(listener);
     let other = ingress.apply(&table(&[])).await;
     assert!(matches!(other, Err(IngressError::Runtime(_))), "the port is free: {other:?}");
     assert_eq!(engine.take_calls(), ["image", "create", "put gen", "start", "remove"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_setting_replaces_the_container() {
+async fn changed_setting_replaces_container() {
     let engine = Engine::default();
     engine.ingress_at(8080).apply(&table(&[])).await.unwrap();
     engine.take_calls();
@@ -279,7 +285,7 @@ async fn a_changed_setting_replaces_the_container() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_nginx_is_warned_of_and_gets_no_unknown_directive() {
+async fn old_nginx_causes_warning_and_gets_no_unknown_directive() {
     let engine = Engine::default();
     engine.set_version("nginx version: nginx/1.22.1");
     let ingress = engine.ingress();
@@ -292,41 +298,42 @@ async fn an_old_nginx_is_warned_of_and_gets_no_unknown_directive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_is_drained_after_the_window_and_its_last_connection() {
+async fn address_drains_after_window_and_last_connection() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let both = [endpoint(20, 80), endpoint(21, 80)];
-    let (left, kept) = (both[0].address, both[1].address);
+    let left = both[0].address;
+    let kept = both[1].address;
     ingress.apply(&table(&[route("a.test", "/", "web", &both)])).await.unwrap();
     ingress.apply(&table(&[route("a.test", "/", "web", &both[1..])])).await.unwrap();
-    assert!(!ingress.drained(left).await.unwrap(), "a kept connection may bring one request more");
-    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    assert!(!ingress.drained(left).await.unwrap(), "a kept connection may send one more request");
+    tokio::time::advance(Duration::from_secs(2)).await;
     engine.connect(left);
-    assert!(!ingress.drained(left).await.unwrap(), "a request is under way");
+    assert!(!ingress.drained(left).await.unwrap(), "a request is in flight");
     engine.disconnect();
-    tokio::time::advance(std::time::Duration::from_millis(250)).await;
+    tokio::time::advance(Duration::from_millis(250)).await;
     engine.flood(true);
-    assert!(ingress.drained(left).await.is_err(), "what was cut says nothing");
+    assert!(ingress.drained(left).await.is_err(), "a truncated snapshot proves nothing");
     engine.flood(false);
     assert!(ingress.drained(left).await.unwrap());
-    assert!(!ingress.drained(kept).await.unwrap(), "an address of the table gets requests");
+    assert!(!ingress.drained(kept).await.unwrap(), "a routed address receives requests");
     engine.lose();
-    assert!(ingress.drained(kept).await.unwrap(), "nothing routes to anywhere");
+    assert!(ingress.drained(kept).await.unwrap(), "nothing is routed");
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_life_of_the_program_waits_the_whole_window_again() {
+async fn new_orchestrator_waits_whole_drain_window() {
     let engine = Engine::default();
     engine.ingress().apply(&table(&[])).await.unwrap();
     let next = engine.ingress();
     next.observe().await.unwrap();
     assert!(!next.drained(endpoint(20, 80).address).await.unwrap());
-    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     assert!(next.drained(endpoint(20, 80).address).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_generations_are_removed_but_the_last_one() {
+async fn old_generations_are_removed_except_the_former_one() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     for last in 20..60 {
@@ -337,7 +344,7 @@ async fn old_generations_are_removed_but_the_last_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removing_stops_gently_and_is_idempotent() {
+async fn remove_stops_gracefully_and_is_idempotent() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     ingress.apply(&table(&[])).await.unwrap();
@@ -345,4 +352,10 @@ async fn removing_stops_gently_and_is_idempotent() {
     ingress.remove().await.unwrap();
     ingress.remove().await.unwrap();
     assert_eq!(engine.take_calls(), ["stop", "remove"]);
+}
+
+#[test]
+fn reloads_are_limited_to_one_per_second_after_a_burst_of_two() {
+    let pace = Engine::default().ingress().pace();
+    assert_eq!(pace, Pace { burst: 2, period: Duration::from_secs(1) });
 }

@@ -1,6 +1,6 @@
-//! What is written for a table, byte for byte: one file of `golden/` for each case.
+//! The rendered files of several tables, byte for byte: one file of `golden/` for each case.
 //!
-//! `DUBERNETES_UPDATE_GOLDEN=1` writes them anew; the difference is reviewed like code.
+//! `DUBERNETES_UPDATE_GOLDEN=1` rewrites the files; the difference is reviewed like code.
 
 #![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dubernetes_core::app::{AppName, HostName, RoutePath};
 use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
-use dubernetes_nginx::config::{Generation, Site, write};
+use dubernetes_nginx::config::{Generation, RenderContext, write};
 use dubernetes_nginx::version::Version;
 
 fn route(host: &str, path: &str, app: &str, endpoints: &[(u8, u16)]) -> Route {
@@ -38,20 +38,23 @@ fn several() -> RouteTable {
     }
 }
 
-fn site(version: Option<Version>) -> Site {
-    let (address, gateway) = (Ipv4Addr::new(10, 89, 0, 2), Ipv4Addr::new(10, 89, 0, 1));
-    Site { address, gateway, version }
+fn context(version: Option<Version>) -> RenderContext {
+    RenderContext {
+        address: Ipv4Addr::new(10, 89, 0, 2),
+        gateway: Ipv4Addr::new(10, 89, 0, 1),
+        version,
+    }
 }
 
-fn check(name: &str, table: &RouteTable, site: &Site) {
-    let generation = write(table, site).unwrap();
-    let written = show(&generation);
+fn check(name: &str, table: &RouteTable, context: &RenderContext) {
+    let generation = write(table, context).unwrap();
+    let rendered = show(&generation);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var("DUBERNETES_UPDATE_GOLDEN").is_ok_and(|v| v == "1") {
-        std::fs::write(&path, &written).unwrap();
+        std::fs::write(&path, &rendered).unwrap();
     }
     let golden = std::fs::read_to_string(&path).unwrap();
-    assert!(written == golden, "{name} differs; this was written:\n{written}");
+    assert!(rendered == golden, "{name} differs; rendered:\n{rendered}");
 }
 
 fn show(generation: &Generation) -> String {
@@ -62,48 +65,48 @@ fn show(generation: &Generation) -> String {
 }
 
 #[test]
-fn no_route_at_all() {
-    check("empty.conf", &RouteTable::default(), &site(Some(Version::new(1, 30, 6))));
+fn empty_table_renders_as_golden() {
+    check("empty.conf", &RouteTable::default(), &context(Some(Version::new(1, 30, 6))));
 }
 
 #[test]
-fn several_apps_hosts_and_paths() {
-    check("several.conf", &several(), &site(Some(Version::new(1, 30, 6))));
+fn several_apps_hosts_and_paths_render_as_golden() {
+    check("several.conf", &several(), &context(Some(Version::new(1, 30, 6))));
 }
 
 #[test]
-fn an_old_nginx_gets_only_what_it_knows() {
-    check("old_nginx.conf", &several(), &site(Some(Version::new(1, 22, 1))));
+fn old_nginx_gets_only_known_directives() {
+    check("old_nginx.conf", &several(), &context(Some(Version::new(1, 22, 1))));
 }
 
 #[test]
-fn an_nginx_of_unknown_version_gets_what_every_nginx_knows() {
-    let old = write(&several(), &site(Some(Version::new(1, 22, 1)))).unwrap();
-    let unknown = write(&several(), &site(None)).unwrap();
+fn unknown_nginx_version_gets_directives_of_every_version() {
+    let old = write(&several(), &context(Some(Version::new(1, 22, 1)))).unwrap();
+    let unknown = write(&several(), &context(None)).unwrap();
     assert_eq!(unknown.files, old.files);
 }
 
 #[test]
-fn each_difference_is_a_generation_of_its_own() {
+fn any_difference_changes_digest() {
     let version = Some(Version::new(1, 30, 6));
-    let base = write(&several(), &site(version)).unwrap();
-    assert_eq!(write(&several(), &site(version)).unwrap(), base);
+    let base = write(&several(), &context(version)).unwrap();
+    assert_eq!(write(&several(), &context(version)).unwrap(), base);
     let mut renamed = several();
     renamed.routes[0].endpoints[0].pod = "web-9".into();
-    let mut moved = site(version);
+    let mut moved = context(version);
     moved.gateway = Ipv4Addr::new(10, 89, 0, 254);
     for other in [
-        write(&renamed, &site(version)).unwrap(),
+        write(&renamed, &context(version)).unwrap(),
         write(&several(), &moved).unwrap(),
-        write(&several(), &site(Some(Version::new(1, 27, 4)))).unwrap(),
-        write(&RouteTable::default(), &site(version)).unwrap(),
+        write(&several(), &context(Some(Version::new(1, 27, 4)))).unwrap(),
+        write(&RouteTable::default(), &context(version)).unwrap(),
     ] {
         assert_ne!(other.digest, base.digest);
     }
 }
 
 #[test]
-fn hosts_of_any_length_have_files_of_their_own() {
+fn long_hosts_have_distinct_file_names() {
     let host = |last: &str| {
         let label = "a".repeat(60);
         format!("{label}.{label}.{label}.{}.{last}", "b".repeat(60))
@@ -114,7 +117,7 @@ fn hosts_of_any_length_have_files_of_their_own() {
             route(&host("testtwo"), "/", "web", &[(20, 80)]),
         ],
     };
-    let generation = write(&table, &site(None)).unwrap();
+    let generation = write(&table, &context(None)).unwrap();
     let files: Vec<_> = generation.files.keys().filter(|f| f.starts_with("hosts/")).collect();
     assert_eq!(files.len(), 2);
     assert!(files.iter().all(|file| file.len() <= 255), "{files:?}");

@@ -1,7 +1,7 @@
-//! Whatever text comes in through serde: it is refused, or what nginx reads is exactly the routes.
+//! Any text that comes in through serde is refused, or nginx reads exactly the routes.
 //!
-//! The files are read by a tokenizer of this test's own, written after nginx's rules and not
-//! after the writer, so that text which breaks out of its place shows as another tree.
+//! The files are parsed by a tokenizer of this test, which follows nginx's rules and not the
+//! writer, so that text that breaks out of its place shows as a different tree.
 
 #![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
@@ -12,12 +12,12 @@ use dubernetes_core::app::{AppSpec, HostName};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
 use dubernetes_manifest::Source;
-use dubernetes_nginx::config::{Generation, Site, write};
+use dubernetes_nginx::config::{Generation, RenderContext, write};
 use dubernetes_nginx::version::Version;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Texts that would do harm if they reached a configuration file as they are.
+/// Texts that would do harm if they reached a configuration file unchanged.
 const HOSTILE: &[&str] = &[
     "a.test; return 200 \"pwned\"",
     "x} server { listen 81; location / { alias /etc/; } }",
@@ -66,13 +66,13 @@ const HOSTILE: &[&str] = &[
     "\u{202e}test.a",
 ];
 
-const SITE: Site = Site {
+const CONTEXT: RenderContext = RenderContext {
     address: Ipv4Addr::new(10, 89, 0, 2),
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     version: Some(Version::new(1, 30, 6)),
 };
 
-/// A directive as nginx would read it.
+/// A directive as nginx reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Directive {
     words: Vec<String>,
@@ -87,8 +87,8 @@ fn block(words: &[&str], inside: Vec<Directive>) -> Directive {
     Directive { block: Some(inside), ..line(words) }
 }
 
-/// Reads a file: words are parted by white space, `;`, `{` and `}`; quotes at the start of a
-/// word hold it together, a backslash takes the next character as it is, `#` begins a comment.
+/// Parses a file. Words end at white space, `;`, `{` and `}`; a quote at the start of a word
+/// encloses it, a backslash escapes the next character, `#` starts a comment.
 fn read(text: &str) -> Result<Vec<Directive>, String> {
     let mut open: Vec<(Vec<String>, Vec<Directive>)> = vec![(Vec::new(), Vec::new())];
     let mut words: Vec<String> = Vec::new();
@@ -99,18 +99,18 @@ fn read(text: &str) -> Result<Vec<Directive>, String> {
             '#' => while chars.next().is_some_and(|c| c != '\n') {},
             ';' => {
                 let words = std::mem::take(&mut words);
-                open.last_mut().ok_or("closed too often")?.1.push(Directive { words, block: None });
+                open.last_mut().ok_or("unmatched `}`")?.1.push(Directive { words, block: None });
             }
             '{' => open.push((std::mem::take(&mut words), Vec::new())),
             '}' => {
-                let (words, inside) = open.pop().ok_or("closed too often")?;
+                let (words, inside) = open.pop().ok_or("unmatched `}`")?;
                 let directive = Directive { words, block: Some(inside) };
-                open.last_mut().ok_or("closed too often")?.1.push(directive);
+                open.last_mut().ok_or("unmatched `}`")?.1.push(directive);
             }
             quote @ ('"' | '\'') => {
                 let mut word = String::new();
                 loop {
-                    match chars.next().ok_or("an open quote")? {
+                    match chars.next().ok_or("unclosed quote")? {
                         '\\' => word.extend(chars.next()),
                         c if c == quote => break,
                         c => word.push(c),
@@ -131,11 +131,11 @@ fn read(text: &str) -> Result<Vec<Directive>, String> {
     }
     match (open.pop(), open.is_empty() && words.is_empty()) {
         (Some((_, top)), true) => Ok(top),
-        _ => Err("an open block or directive".into()),
+        _ => Err("unclosed block or directive".into()),
     }
 }
 
-/// What the file of one host must be, made of the texts as they came in.
+/// Returns the expected file of one host, built from the texts as they came in.
 fn expected_host(routes: &BTreeMap<String, &Route>, generation: &Generation) -> Vec<Directive> {
     let mut inside = vec![line(&["listen", "80"])];
     let (_, any) = routes.first_key_value().unwrap();
@@ -163,7 +163,7 @@ fn expected_host(routes: &BTreeMap<String, &Route>, generation: &Generation) -> 
     vec![block(&["server"], inside)]
 }
 
-/// The name of the one upstream of the route's app that has the route's endpoints.
+/// Returns the name of the only upstream of the route's app that has the route's endpoints.
 fn pool(route: &Route, generation: &Generation) -> String {
     let file = &generation.files[&format!("apps/{}.conf", route.app)];
     let pools = read(&String::from_utf8_lossy(file)).unwrap();
@@ -180,8 +180,8 @@ fn pool(route: &Route, generation: &Generation) -> String {
 }
 
 fn check(table: &RouteTable) {
-    let generation = write(table, &SITE).unwrap();
-    let empty = write(&RouteTable::default(), &SITE).unwrap();
+    let generation = write(table, &CONTEXT).unwrap();
+    let empty = write(&RouteTable::default(), &CONTEXT).unwrap();
     let mut hosts: BTreeMap<&str, BTreeMap<String, &Route>> = BTreeMap::new();
     for route in &table.routes {
         let paths = hosts.entry(route.host.as_str()).or_default();
@@ -213,18 +213,18 @@ fn check(table: &RouteTable) {
     }
     assert_eq!(generation.files["nginx.conf"], empty.files["nginx.conf"]);
     let fixed = ["generation.conf", "nginx.conf", "table.json"].map(str::to_owned);
-    assert_eq!(left, BTreeSet::from(fixed), "no file without a cause");
+    assert_eq!(left, BTreeSet::from(fixed), "there is no other file");
     let back: RouteTable = serde_json::from_slice(&generation.files["table.json"]).unwrap();
     assert_eq!(&back, table);
 }
 
 #[test]
-fn hostile_texts_do_not_get_past_serde() {
+fn hostile_texts_are_refused_by_serde() {
     for text in HOSTILE {
         let good = json!({"host": "a.test", "path": "/", "app": "web", "endpoints": []});
         serde_json::from_value::<Route>(good.clone()).unwrap();
         for field in ["host", "path", "app"] {
-            // One dot or slash at the end of a path is a legal way to write it.
+            // `/` is a legal path.
             let mut route = good.clone();
             route[field] = json!(text);
             let read = serde_json::from_value::<Route>(route);
@@ -235,10 +235,10 @@ fn hostile_texts_do_not_get_past_serde() {
         route["endpoints"] = json!([{"pod": text, "address": "10.89.0.9", "port": 80}]);
         let table = RouteTable { routes: vec![serde_json::from_value(route).unwrap()] };
         check(&table);
-        let generation = write(&table, &SITE).unwrap();
+        let generation = write(&table, &CONTEXT).unwrap();
         let mut plain = table.clone();
         plain.routes[0].endpoints[0].pod = "web-1".into();
-        let plain = write(&plain, &SITE).unwrap();
+        let plain = write(&plain, &CONTEXT).unwrap();
         for file in ["nginx.conf", "apps/web.conf", "hosts/a.test.conf"] {
             assert_eq!(generation.files[file], plain.files[file], "{text:?} reached {file}");
         }
@@ -274,24 +274,26 @@ fn files_of(app: &AppSpec) -> Generation {
         app: app.name.clone(),
         endpoints: vec![endpoint.clone()],
     };
-    write(&RouteTable { routes: access.hosts.iter().map(route).collect() }, &SITE).unwrap()
+    write(&RouteTable { routes: access.hosts.iter().map(route).collect() }, &CONTEXT).unwrap()
 }
 
 #[test]
-fn no_text_of_an_app_gets_into_the_files_by_another_way() {
+fn only_name_and_access_of_an_app_reach_the_files() {
     let good = include_bytes!("../../dubernetes-manifest/tests/manifests/good/everything.yaml");
     let read =
         |text: Vec<u8>| dubernetes_manifest::parse(&[Source { name: "app.yaml".into(), text }]);
     let app = read(good.to_vec()).unwrap().apps.remove(0).spec;
-    let (plain, whole) = (files_of(&app), serde_json::to_value(&app).unwrap());
+    let plain = files_of(&app);
+    let whole = serde_json::to_value(&app).unwrap();
     let mut places = Vec::new();
     texts(&whole, "", &mut places);
     assert!(places.len() > 30, "{places:?}");
-    let (mut refused, mut accepted) = (0, 0);
+    let mut refused = 0;
+    let mut accepted = 0;
     for (n, place) in places.iter().enumerate() {
         for (m, text) in HOSTILE.iter().enumerate() {
             let old = whole.pointer(place).unwrap().as_str().unwrap();
-            // Instead of the text, behind it and before it, in turn.
+            // Replaces the text, appends to it or prepends to it, in turn.
             let new = match (n + m) % 3 {
                 0 => (*text).to_owned(),
                 1 => format!("{old}{text}"),
@@ -299,13 +301,13 @@ fn no_text_of_an_app_gets_into_the_files_by_another_way() {
             };
             let mut changed = whole.clone();
             *changed.pointer_mut(place).unwrap() = json!(new);
-            // JSON is YAML as well.
+            // JSON is valid YAML.
             match read(changed.to_string().into_bytes()) {
                 Ok(parsed) => {
                     accepted += 1;
                     let files = files_of(&parsed.apps[0].spec);
                     if place == "/name" || place.starts_with("/access/") {
-                        // Another legal name, such as one with `.test` behind it.
+                        // Another legal name, such as the old one with `.test` appended.
                         check(&files.table);
                     } else {
                         assert!(files == plain, "{place}: {new:?} reached nginx");
@@ -324,7 +326,7 @@ fn no_text_of_an_app_gets_into_the_files_by_another_way() {
 }
 
 #[test]
-fn the_tokenizer_sees_a_break_out() {
+fn tokenizer_detects_break_out() {
     let text = "server { listen 80; server_name a.test; return 200 \"pwned\"; }";
     let expected = line(&["server_name", "a.test"]);
     let top = read(text).unwrap();
@@ -333,7 +335,7 @@ fn the_tokenizer_sees_a_break_out() {
     assert!(read("server {").is_err() && read("}").is_err() && read("a \"b").is_err());
 }
 
-/// Legal and hostile text, and mixtures of them.
+/// Generates legal text, hostile text, and mixtures.
 fn text(legal: &'static str) -> impl Strategy<Value = String> {
     let hostile = proptest::sample::select(HOSTILE);
     prop_oneof![
@@ -363,7 +365,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn what_is_read_is_exactly_the_routes(
+    fn parsed_files_are_exactly_the_routes(
         raw in proptest::collection::vec(raw_route(), 0..12),
     ) {
         let accepted = raw.into_iter().filter_map(|route| serde_json::from_value(route).ok());

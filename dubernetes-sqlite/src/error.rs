@@ -1,7 +1,7 @@
-//! Which class of error a result code of SQLite is, and why a store cannot be opened or copied.
+//! The errors of opening and copying a store, and the classification of SQLite errors.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dubernetes_core::error::Cause;
 use dubernetes_core::store::StoreError;
@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use thiserror::Error;
 
-/// Why a store was not opened. Whatever it was, the database is as it was before.
+/// Why a store was not opened. The database is left unchanged in every case.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process has the store open.
@@ -20,71 +20,71 @@ pub enum OpenError {
         .pid.map(|pid| format!(", process {pid}")).unwrap_or_default(),
     )]
     Locked {
-        /// The state folder.
+        /// The state directory.
         folder: PathBuf,
-        /// The process, if it has written its number already.
+        /// The process, if it has already written its id.
         pid: Option<u32>,
     },
-    /// The path of the state folder is something else.
+    /// The path of the state directory is not a directory.
     #[error("`{}` is not a folder; move it away, or choose another folder", .folder.display())]
     NotADirectory {
         /// The path.
         folder: PathBuf,
     },
-    /// Other users could change the state.
+    /// Other users may change the state.
     #[error(
         "the folder `{}` can be written by others (mode {mode:04o}); run `chmod go-w` on it",
         .folder.display()
     )]
     WritableByOthers {
-        /// The state folder.
+        /// The state directory.
         folder: PathBuf,
-        /// Its permission bits.
+        /// The directory's permission bits.
         mode: u32,
     },
-    /// This user cannot change the state.
+    /// This user cannot read or change the state.
     #[error(
-        "`{}` cannot be written; give this user the right to write it, or choose another folder",
+        "`{}` is not writable; give this user write permission, or choose another folder",
         .path.display()
     )]
     NotWritable {
-        /// The folder or file.
+        /// The directory or file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         #[source]
         source: Cause,
     },
-    /// The file is there and was never ours.
+    /// The file exists, and was never a database of Dubernetes.
     #[error("`{}` is not a database of Dubernetes; move it away", .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// A later version of Dubernetes has written the database.
+    /// A later version of Dubernetes wrote the database.
     #[error(
-        "`{}` has the schema {found}, and this version reads up to {supported}; use the version \
+        "`{}` has the schema {found}, but this version reads up to {supported}; use the version \
          of Dubernetes that wrote it{}",
         .path.display(),
-        way_back(.path, .snapshot.as_ref()),
+        restore_hint(.path, .snapshot.as_ref()),
     )]
     Newer {
         /// The database.
         path: PathBuf,
-        /// Its schema.
+        /// The version of its schema.
         found: u32,
-        /// The newest schema that is understood.
+        /// The newest version that is supported.
         supported: u32,
         /// The newest snapshot, if there is one.
         snapshot: Option<PathBuf>,
     },
-    /// The database has lost some of its content.
-    #[error("`{}` is damaged{}", .path.display(), way_back(.path, .snapshot.as_ref()))]
+    /// The database is corrupt or truncated.
+    #[error("`{}` is damaged{}", .path.display(), restore_hint(.path, .snapshot.as_ref()))]
     Damaged {
         /// The database.
         path: PathBuf,
         /// The newest snapshot, if there is one.
         snapshot: Option<PathBuf>,
-        /// What is wrong.
+        /// The cause.
         #[source]
         source: Cause,
     },
@@ -93,95 +93,95 @@ pub enum OpenError {
     Sqlite {
         /// The database.
         path: PathBuf,
-        /// What SQLite said.
+        /// The cause.
         #[source]
         source: rusqlite::Error,
     },
-    /// The snapshot that is due before a migration failed.
-    #[error("no snapshot can be made before the schema is changed")]
+    /// The snapshot before a migration failed.
+    #[error("the snapshot before the schema migration failed")]
     Snapshot(#[source] BackupError),
 }
 
-fn way_back(path: &std::path::Path, snapshot: Option<&PathBuf>) -> String {
+fn restore_hint(path: &Path, snapshot: Option<&PathBuf>) -> String {
     match snapshot {
         Some(snapshot) => format!(
-            "; to go back to the newest snapshot, move `{0}`, `{0}-wal` and `{0}-shm` away and \
+            "; to restore the newest snapshot, move `{0}`, `{0}-wal` and `{0}-shm` away and \
              copy `{1}` to `{0}`",
             path.display(),
             snapshot.display()
         ),
-        None => String::from("; there is no snapshot to go back to"),
+        None => String::from("; there is no snapshot to restore"),
     }
 }
 
 /// Why a copy was not made.
 #[derive(Debug, Error)]
 pub enum BackupError {
-    /// Nothing is overwritten.
-    #[error("`{}` exists already; choose another name", .path.display())]
+    /// The target exists. A copy never overwrites a file.
+    #[error("`{}` already exists; choose another name", .path.display())]
     Exists {
         /// The target.
         path: PathBuf,
     },
-    /// The file or folder cannot be written.
+    /// The file or directory cannot be written.
     #[error("`{}` cannot be written", .path.display())]
     Io {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         #[source]
         source: io::Error,
     },
     /// SQLite failed.
-    #[error("`{}` cannot be made", .path.display())]
+    #[error("`{}` cannot be created", .path.display())]
     Sqlite {
         /// The target.
         path: PathBuf,
-        /// What SQLite said.
+        /// The cause.
         #[source]
         source: rusqlite::Error,
     },
-    /// The store answers no more.
+    /// The store does not answer.
     #[error("the store cannot be read")]
     Store(#[source] StoreError),
 }
 
-/// Why a transaction failed: SQLite, or a decision.
+/// Why a transaction failed: SQLite failed, or the store refused the operation.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum TransactionError {
     Sqlite(rusqlite::Error),
     Store(StoreError),
 }
 
-impl Failure {
-    /// A stored value that makes no sense.
-    pub(crate) fn unreadable(what: impl Into<String>) -> Self {
-        Self::Store(StoreError::Failed(Cause::text(what)))
+impl TransactionError {
+    /// Creates the error for a stored value that cannot be read.
+    pub(crate) fn unreadable(why: impl Into<String>) -> Self {
+        Self::Store(StoreError::Failed(Cause::text(why)))
     }
 }
 
-impl From<rusqlite::Error> for Failure {
+impl From<rusqlite::Error> for TransactionError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for TransactionError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Store(error) => error,
-            Failure::Sqlite(error) => classify(error),
+impl From<TransactionError> for StoreError {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Store(error) => error,
+            TransactionError::Sqlite(error) => classify(error),
         }
     }
 }
 
-/// The class of an error, by what the caller must do.
+/// Classifies an error by what the caller must do.
 fn classify(error: rusqlite::Error) -> StoreError {
     let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
@@ -189,7 +189,7 @@ fn classify(error: rusqlite::Error) -> StoreError {
             StoreError::Busy(Cause::new(error))
         }
         Some(ErrorCode::DiskFull) => StoreError::Full(Cause::new(error)),
-        // The shared index could not grow: only space is missing then.
+        // The shared index could not grow, which happens only without space.
         _ if extended == Some(SQLITE_IOERR_SHMSIZE) => StoreError::Full(Cause::new(error)),
         _ => StoreError::Failed(Cause::new(error)),
     }

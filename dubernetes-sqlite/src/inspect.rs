@@ -1,60 +1,53 @@
-//! Decides whether a database can be trusted, without changing a byte of it.
+//! Decides whether a database can be trusted, and never changes it.
 //!
-//! SQLite itself takes an empty file for a new database, and reads on in a cut one; here both
-//! are damage.
+//! SQLite takes an empty file for a new database, and reads on in a truncated one. Here, both
+//! count as damage.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dubernetes_core::error::Cause;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::OpenError;
+use crate::files::{not_writable, sibling};
 use crate::{schema, snapshot};
 
-/// What every database begins with.
+/// The first bytes of every database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
-/// The size of the part before the first page's content.
+/// Size of the header before the content of the first page.
 const HEADER: usize = 100;
 
-/// The schema of the database; `None` if there is no database yet.
-pub(crate) fn inspect(path: &Path, supported: u32) -> Result<Option<u32>, OpenError> {
-    let Some(size) = size(path)? else {
+/// Returns the version of the database's schema, or `None` if there is no database.
+pub(crate) fn inspect_database(path: &Path, supported: u32) -> Result<Option<u32>, OpenError> {
+    let Some(size) = file_size(path)? else {
         return if has_log(path) {
-            Err(damaged(path, "it is missing, and its `-wal` is there"))
+            Err(damaged(path, "it is missing, but its `-wal` exists"))
         } else {
             Ok(None)
         };
     };
     check_header(path, size)?;
-    let connection = look_only(path).map_err(|error| refused(path, error))?;
+    let connection = open_unchanged(path).map_err(|error| classify(path, error))?;
     let found = check_content(&connection, path, supported)?;
     Ok(Some(found))
 }
 
-/// The path of a file that SQLite keeps beside the database, such as `-wal`.
-pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(ending);
-    name.into()
-}
-
-fn size(path: &Path) -> Result<Option<u64>, OpenError> {
+fn file_size(path: &Path) -> Result<Option<u64>, OpenError> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(Some(found.len())),
         Ok(_) => Err(OpenError::Foreign { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unreadable(path, error)),
+        Err(error) => Err(not_writable(path, error)),
     }
 }
 
-/// Whether changes wait in the log to be moved into the database.
+/// Returns true if the write-ahead log holds changes that are not in the database yet.
 fn has_log(path: &Path) -> bool {
-    fs::metadata(beside(path, "-wal")).is_ok_and(|found| found.len() > 0)
+    fs::metadata(sibling(path, "-wal")).is_ok_and(|found| found.len() > 0)
 }
 
 fn check_header(path: &Path, size: u64) -> Result<(), OpenError> {
@@ -64,51 +57,51 @@ fn check_header(path: &Path, size: u64) -> Result<(), OpenError> {
     let mut header = Vec::with_capacity(HEADER);
     File::open(path)
         .and_then(|file| file.take(u64::try_from(HEADER).unwrap_or(0)).read_to_end(&mut header))
-        .map_err(|error| unreadable(path, error))?;
+        .map_err(|error| not_writable(path, error))?;
     if header.len() < HEADER || !header.starts_with(MAGIC) {
         let was_ours = has_log(path) || snapshot::newest(path).is_some();
         return Err(if was_ours {
-            damaged(path, "it does not begin as a database does")
+            damaged(path, "it does not start with a database header")
         } else {
             OpenError::Foreign { path: path.to_owned() }
         });
     }
-    let written = u64::from(number(&header, 28)) * page_size(&header);
-    // The count is valid if it was written along with the last change, and while a log is there,
-    // the file may still be about to grow.
-    if number(&header, 24) == number(&header, 92) && !has_log(path) && size < written {
-        let text = format!("it is cut: {size} bytes of {written}");
-        return Err(damaged(path, &text));
+    let written = u64::from(header_number(&header, 28)) * page_size(&header);
+    // The page count is valid only if it was written together with the last change. While there
+    // is a log, the file may still grow.
+    let is_count_valid = header_number(&header, 24) == header_number(&header, 92);
+    if is_count_valid && !has_log(path) && size < written {
+        return Err(damaged(path, &format!("it is truncated: {size} bytes of {written}")));
     }
     Ok(())
 }
 
-fn number(header: &[u8], at: usize) -> u32 {
+fn header_number(header: &[u8], at: usize) -> u32 {
     header.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_be_bytes)
 }
 
 fn page_size(header: &[u8]) -> u64 {
-    match u64::from(number(header, 16) >> 16) {
-        // 65536 does not fit into the two bytes.
+    match u64::from(header_number(header, 16) >> 16) {
+        // 65536 does not fit into the field of two bytes.
         1 => 65_536,
         size => size,
     }
 }
 
-/// Opens the database so that nothing is written: neither a page nor, if there is none, a log.
-fn look_only(path: &Path) -> rusqlite::Result<Connection> {
+/// Opens the database without writing anything: neither a page nor a log.
+fn open_unchanged(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = if has_log(path) {
         Connection::open_with_flags(path, flags)?
     } else {
-        Connection::open_with_flags(immutable(path), flags | OpenFlags::SQLITE_OPEN_URI)?
+        Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)?
     };
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection)
 }
 
-/// The path as a URI that says that nobody writes the file: the folder is locked.
-fn immutable(path: &Path) -> String {
+/// Returns a URI that promises that the file does not change: the state directory is locked.
+fn immutable_uri(path: &Path) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
         if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
@@ -122,13 +115,14 @@ fn immutable(path: &Path) -> String {
 }
 
 fn check_content(connection: &Connection, path: &Path, supported: u32) -> Result<u32, OpenError> {
-    let refused = |error| refused(path, error);
-    let id: i32 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(refused)?;
+    let classify = |error| classify(path, error);
+    let id: i32 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(classify)?;
     if id != schema::APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
-    let found = schema::version(connection).map_err(refused)?;
+    let found = schema::version(connection).map_err(classify)?;
     if found > supported {
         let snapshot = snapshot::newest(path);
         return Err(OpenError::Newer { path: path.to_owned(), found, supported, snapshot });
@@ -136,12 +130,12 @@ fn check_content(connection: &Connection, path: &Path, supported: u32) -> Result
     if found == 0 {
         return Err(damaged(path, "it has no schema"));
     }
-    let verdict: String =
-        connection.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(refused)?;
-    if verdict == "ok" { Ok(found) } else { Err(damaged(path, &verdict)) }
+    let result: String =
+        connection.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(classify)?;
+    if result == "ok" { Ok(found) } else { Err(damaged(path, &result)) }
 }
 
-fn refused(path: &Path, error: rusqlite::Error) -> OpenError {
+fn classify(path: &Path, error: rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::Damaged {
             path: path.to_owned(),
@@ -152,14 +146,10 @@ fn refused(path: &Path, error: rusqlite::Error) -> OpenError {
     }
 }
 
-fn damaged(path: &Path, what: &str) -> OpenError {
+fn damaged(path: &Path, why: &str) -> OpenError {
     OpenError::Damaged {
         path: path.to_owned(),
         snapshot: snapshot::newest(path),
-        source: Cause::text(what),
+        source: Cause::text(why),
     }
-}
-
-fn unreadable(path: &Path, error: io::Error) -> OpenError {
-    OpenError::NotWritable { path: path.to_owned(), source: Cause::new(error) }
 }

@@ -1,20 +1,43 @@
-//! Keeps what users asked for, its revisions, and events in one SQLite file.
+//! Stores desired state, revisions and events in one SQLite file.
 //!
-//! [`SqliteStore`] implements [`dubernetes_core::store::Store`]. Its folder holds:
+//! [`SqliteStore`] implements [`dubernetes_core::store::Store`]. Its state directory holds:
 //!
-//! - `dubernetes.db`, with `-wal` and `-shm` beside it while it is open. What was answered is in
-//!   `-wal` first, so a copy of the main file alone loses it: use [`SqliteStore::backup`].
-//! - `orchestrator.lock`, locked by the one process that has the store open; it holds its number.
+//! - `dubernetes.db`, with `-wal` and `-shm` beside it while the store is open. Acknowledged
+//!   writes are in `-wal` first, so a copy of the main file alone loses them: use
+//!   [`SqliteStore::backup`].
+//! - `orchestrator.lock`, locked by the process that has the store open, with its process id.
 //! - `snapshots/`, copies made before a migration and by [`SqliteStore::snapshot`].
 //!
 //! # Invariants
 //!
-//! - A store that cannot be trusted is refused and left as it is. An empty or cut file never
-//!   passes for a store without apps: *empty* would mean *remove all containers*.
-//! - All changes are made by one thread, on one connection, each in one immediate transaction.
+//! - A store that cannot be trusted is refused and left unchanged. An empty or truncated file
+//!   never passes for a store without apps: *empty* would mean *remove all containers*.
+//! - One thread makes all changes, on one connection, each in one immediate transaction.
+//!
+//! # Example
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use dubernetes_core::app::{AppName, AppSpec, ImageRef};
+//! use dubernetes_core::store::{PutApp, Store as _};
+//! use dubernetes_sqlite::SqliteStore;
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let state_dir = directory.path();
+//! let store = SqliteStore::open(state_dir)?;
+//! let spec = AppSpec::new(AppName::parse("web")?, ImageRef::parse("nginx:1")?);
+//! store.put(PutApp::new(spec, jiff::Timestamp::now())).await?;
+//! drop(store);
+//!
+//! let reopened = SqliteStore::open(state_dir)?;
+//! assert_eq!(reopened.list().await?.apps.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 
 mod error;
-mod folder;
+mod files;
 mod inspect;
 mod lock;
 mod open;
@@ -25,4 +48,4 @@ mod store;
 mod worker;
 
 pub use error::{BackupError, OpenError};
-pub use store::{KeepEvents, SqliteStore};
+pub use store::{EventRetention, SqliteStore};

@@ -1,73 +1,68 @@
-//! One orchestrator per folder: a lock that ends with the process that holds it.
+//! The lock file that gives a state directory to one orchestrator. The lock ends with its process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use dubernetes_core::error::Cause;
-
 use crate::error::OpenError;
+use crate::files::not_writable;
 
-/// The file's name in the state folder.
+/// Name of the file in the state directory.
 const FILE: &str = "orchestrator.lock";
 
-/// Holds the folder until it is dropped. The file stays: removing it would let a third process
-/// lock a new file of that name beside the second, which waits for the old one.
+/// Locks the state directory until it is dropped.
+///
+/// The file is never removed: a second process may wait for the old file while a third one locks
+/// a new file of the same name.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
-    /// Takes the lock at once, or says which process has it.
-    pub(crate) fn take(folder: &Path) -> Result<Self, OpenError> {
+    /// Acquires the lock without waiting, and writes this process's id into the file.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Locked`] with the process that holds the lock.
+    pub(crate) fn acquire(folder: &Path) -> Result<Self, OpenError> {
         let path = folder.join(FILE);
-        let not_writable = |source: io::Error| OpenError::NotWritable {
-            path: path.clone(),
-            source: Cause::new(source),
-        };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(not_writable)?;
-        match file.try_lock() {
-            Ok(()) => {
-                write_pid(&mut file).map_err(not_writable)?;
-                Ok(Self { _file: file })
-            }
-            Err(TryLockError::WouldBlock) => {
-                Err(OpenError::Locked { folder: folder.to_owned(), pid: read_pid(&mut file) })
-            }
-            Err(TryLockError::Error(error)) => Err(not_writable(error)),
+            .map_err(|error| not_writable(&path, error))?;
+        let mut lock = Self::try_lock(folder, file)?;
+        write_pid(&mut lock.file).map_err(|error| not_writable(&path, error))?;
+        Ok(lock)
+    }
+
+    /// Acquires the lock for a check, and does not write to the file. Returns `None` if there is
+    /// no file: then no orchestrator has ever used the directory.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Locked`] with the process that holds the lock.
+    pub(crate) fn acquire_existing(folder: &Path) -> Result<Option<Self>, OpenError> {
+        let path = folder.join(FILE);
+        match File::open(&path) {
+            Ok(file) => Self::try_lock(folder, file).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(not_writable(&path, error)),
         }
     }
-}
 
-impl Lock {
-    /// Takes the lock for a look: without a word of its own in the file. Where there is no file,
-    /// nobody has ever worked in the folder.
-    pub(crate) fn borrow(folder: &Path) -> Result<Option<Self>, OpenError> {
-        let path = folder.join(FILE);
-        let not_readable = |source: io::Error| OpenError::NotWritable {
-            path: path.clone(),
-            source: Cause::new(source),
-        };
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(not_readable(error)),
-        };
+    fn try_lock(folder: &Path, mut file: File) -> Result<Self, OpenError> {
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => {
                 Err(OpenError::Locked { folder: folder.to_owned(), pid: read_pid(&mut file) })
             }
-            Err(TryLockError::Error(error)) => Err(not_readable(error)),
+            Err(TryLockError::Error(error)) => Err(not_writable(&folder.join(FILE), error)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Rows to values of the core, and back.
+//! Converts rows to values of the core, and back.
 
 use dubernetes_core::app::{AppName, AppSpec, with_contents};
 use dubernetes_core::error::Cause;
@@ -8,13 +8,13 @@ use dubernetes_core::store::{Revision, RevisionRollout, StoreError, StoredApp, T
 use jiff::Timestamp;
 use rusqlite::Row;
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 
 /// A row of `apps`, with the image of its revision.
 #[derive(Debug)]
 pub(crate) struct AppRow {
     pub(crate) app: StoredApp,
-    /// Set if the row is a tombstone.
+    /// Present if the row is a tombstone.
     pub(crate) deleted: Option<Tombstone>,
 }
 
@@ -25,59 +25,64 @@ pub(crate) const SELECT_APP: &str = "\
     FROM apps AS a LEFT JOIN revisions AS r ON r.app = a.name AND r.revision = a.revision";
 
 /// Reads a row of [`SELECT_APP`].
-pub(crate) fn app(row: &Row<'_>) -> Result<AppRow, Failure> {
+pub(crate) fn read_app(row: &Row<'_>) -> Result<AppRow, TransactionError> {
     let deleted: Option<i64> = row.get(6)?;
     let app = StoredApp {
-        spec: spec(&row.get::<_, String>(0)?)?,
+        spec: parse_spec(&row.get::<_, String>(0)?)?,
         generation: row.get(1)?,
         revision: row.get(2)?,
         deleted_through: row.get(3)?,
-        created_at: time(row.get(4)?)?,
-        updated_at: time(row.get(5)?)?,
+        created_at: parse_time(row.get(4)?)?,
+        updated_at: parse_time(row.get(5)?)?,
         image_id: row.get::<_, Option<String>>(7)?.map(ImageId),
-        rollout: rollout(row.get::<_, Option<String>>(8)?.as_deref())?,
-        rollout_started_at: time(row.get(9)?)?,
+        rollout: parse_rollout(row.get::<_, Option<String>>(8)?.as_deref())?,
+        rollout_started_at: parse_time(row.get(9)?)?,
         paused: row.get(10)?,
         fallback: row.get(11)?,
     };
     let stop = &app.spec.stop;
-    let deleted = deleted.map(time).transpose()?;
+    let deleted = deleted.map(parse_time).transpose()?;
     let deleted = deleted.map(|deleted_at| Tombstone { deleted_at, stop: stop.clone() });
     Ok(AppRow { app, deleted })
 }
 
-/// The columns of [`revision`].
+/// The columns of [`read_revision`].
 pub(crate) const REVISION: &str = "revision, spec, image_id, created_at, rollout";
 
 /// Reads a row of [`REVISION`].
-pub(crate) fn revision(row: &Row<'_>) -> Result<Revision, Failure> {
+pub(crate) fn read_revision(row: &Row<'_>) -> Result<Revision, TransactionError> {
     Ok(Revision {
         revision: row.get(0)?,
-        spec: spec(&row.get::<_, String>(1)?)?,
+        spec: parse_spec(&row.get::<_, String>(1)?)?,
         image_id: row.get::<_, Option<String>>(2)?.map(ImageId),
-        created_at: time(row.get(3)?)?,
-        rollout: rollout(row.get::<_, Option<String>>(4)?.as_deref())?,
+        created_at: parse_time(row.get(3)?)?,
+        rollout: parse_rollout(row.get::<_, Option<String>>(4)?.as_deref())?,
     })
 }
 
-/// The columns of [`event`].
+/// The columns of [`read_event`].
 pub(crate) const EVENT: &str =
     "id, time, first_at, kind, app, pod, reason, message, count, revision";
 
 /// Reads a row of [`EVENT`].
-pub(crate) fn event(row: &Row<'_>) -> Result<Event, Failure> {
+pub(crate) fn read_event(row: &Row<'_>) -> Result<Event, TransactionError> {
     let app: Option<String> = row.get(4)?;
-    let app = app.map(|name| AppName::parse(&name)).transpose().map_err(Failure::unreadable)?;
+    let app =
+        app.map(|name| AppName::parse(&name)).transpose().map_err(TransactionError::unreadable)?;
     let kind: String = row.get(3)?;
     let kind = match kind.as_str() {
         "Normal" => EventKind::Normal,
         "Warning" => EventKind::Warning,
-        _ => return Err(Failure::unreadable(format!("an event has the type `{kind}`"))),
+        _ => {
+            return Err(TransactionError::unreadable(format!(
+                "an event has the unknown type `{kind}`"
+            )));
+        }
     };
     Ok(Event {
         id: row.get(0)?,
-        time: time(row.get(1)?)?,
-        first_at: time(row.get(2)?)?,
+        time: parse_time(row.get(1)?)?,
+        first_at: parse_time(row.get(2)?)?,
         kind,
         app,
         pod: row.get(5)?,
@@ -88,45 +93,51 @@ pub(crate) fn event(row: &Row<'_>) -> Result<Event, Failure> {
     })
 }
 
-/// Reads a stored specification.
-pub(crate) fn spec(text: &str) -> Result<AppSpec, Failure> {
+/// Parses a stored specification.
+pub(crate) fn parse_spec(text: &str) -> Result<AppSpec, TransactionError> {
     serde_json::from_str(text).map_err(failed)
 }
 
-/// Writes a specification with the contents of its files. One that could not be read back is refused: stored, it would make
-/// every later read of the state fail.
-pub(crate) fn spec_text(written: &AppSpec) -> Result<String, Failure> {
+/// Formats a specification with the contents of its files.
+///
+/// # Errors
+///
+/// The specification cannot be read back. Stored, it would make every later read of the state
+/// fail.
+pub(crate) fn format_spec(written: &AppSpec) -> Result<String, TransactionError> {
     let text = with_contents(written).map_err(failed)?.to_string();
-    if spec(&text)? != *written {
+    if parse_spec(&text)? != *written {
         let name = &written.name;
-        return Err(Failure::unreadable(format!("the specification of `{name}` is not legal")));
+        return Err(TransactionError::unreadable(format!(
+            "the specification of `{name}` is invalid"
+        )));
     }
     Ok(text)
 }
 
-/// Reads how a revision went; an app whose revision has no row is at its beginning.
-fn rollout(text: Option<&str>) -> Result<RevisionRollout, Failure> {
+/// Parses the rollout of a revision. Without a row, the rollout has not begun.
+fn parse_rollout(text: Option<&str>) -> Result<RevisionRollout, TransactionError> {
     text.map_or_else(
         || Ok(RevisionRollout::default()),
         |text| serde_json::from_str(text).map_err(failed),
     )
 }
 
-/// Writes how a revision went.
-pub(crate) fn rollout_text(rollout: &RevisionRollout) -> Result<String, Failure> {
+/// Formats the rollout of a revision.
+pub(crate) fn format_rollout(rollout: &RevisionRollout) -> Result<String, TransactionError> {
     serde_json::to_string(rollout).map_err(failed)
 }
 
-/// Reads a stored time.
-pub(crate) fn time(nanos: i64) -> Result<Timestamp, Failure> {
+/// Parses a stored time.
+pub(crate) fn parse_time(nanos: i64) -> Result<Timestamp, TransactionError> {
     Timestamp::from_nanosecond(i128::from(nanos)).map_err(failed)
 }
 
-/// Writes a time: nanoseconds since 1970, which reach from 1677 to 2262.
-pub(crate) fn nanos(time: Timestamp) -> Result<i64, Failure> {
+/// Formats a time as nanoseconds since 1970, which reach from 1677 to 2262.
+pub(crate) fn format_time(time: Timestamp) -> Result<i64, TransactionError> {
     i64::try_from(time.as_nanosecond()).map_err(failed)
 }
 
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
-    Failure::Store(StoreError::Failed(Cause::new(error)))
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> TransactionError {
+    TransactionError::Store(StoreError::Failed(Cause::new(error)))
 }

@@ -1,11 +1,11 @@
-//! The schema, as the steps that lead to it. The database's `user_version` counts those taken.
+//! The schema, as a list of migrations. The database's `user_version` counts the applied ones.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-/// Marks a database as ours: `Dube`.
+/// Marks a database of Dubernetes: `Dube` in ASCII.
 pub(crate) const APPLICATION_ID: i32 = 0x4475_6265;
 
-/// Every step, in order. A step that was released is never changed.
+/// All migrations, in order. A released migration is never changed.
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_init.sql"),
     include_str!("../migrations/0002_rollouts.sql"),
@@ -13,26 +13,26 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_names.sql"),
 ];
 
-/// The schema that these steps lead to.
+/// Returns the version of the schema after all migrations.
 pub(crate) fn newest(migrations: &[&str]) -> u32 {
     u32::try_from(migrations.len()).unwrap_or(u32::MAX)
 }
 
-/// How many steps the database has taken.
+/// Returns the version of a database's schema.
 pub(crate) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Takes the steps that are missing, each in a transaction of its own.
+/// Applies the missing migrations, each in a transaction of its own.
 pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
-    let taken = usize::try_from(version(connection)?).unwrap_or(usize::MAX);
-    for (step, to) in migrations.iter().zip(1_u32..).skip(taken) {
+    let applied = usize::try_from(version(connection)?).unwrap_or(usize::MAX);
+    for (migration, to) in migrations.iter().zip(1_u32..).skip(applied) {
         let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
+        transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", to)?;
         transaction.commit()?;
-        tracing::info!(schema = to, "schema changed");
+        tracing::info!(schema = to, "schema migrated");
     }
     Ok(())
 }
@@ -42,10 +42,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_that_fails_leaves_nothing() {
+    fn failed_migration_leaves_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let steps = ["CREATE TABLE a (x) ", "CREATE TABLE b (x); CREATE TABLE a (x)"];
-        assert!(migrate(&mut connection, &steps).is_err());
+        let migrations = ["CREATE TABLE a (x) ", "CREATE TABLE b (x); CREATE TABLE a (x)"];
+        assert!(migrate(&mut connection, &migrations).is_err());
         assert_eq!(version(&connection).unwrap(), 1);
         assert!(!connection.table_exists(None, "b").unwrap());
         migrate(&mut connection, &["", "CREATE TABLE b (x)"]).unwrap();

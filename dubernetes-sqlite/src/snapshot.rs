@@ -1,8 +1,8 @@
-//! Whole copies of the database, and which of them are kept.
+//! Copies the whole database, and keeps the newest copies.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,40 +11,41 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use crate::error::BackupError;
-use crate::{folder, inspect};
+use crate::files;
 
-/// The folder beside the database.
+/// Directory beside the database.
 const FOLDER: &str = "snapshots";
-/// So many snapshots are kept, the newest.
+/// Number of snapshots that are kept, the newest.
 const KEPT: usize = 5;
 
-/// Copies the database to `target`, which must not exist. The copy is one moment's state, whole
-/// in one file, and has its name only once it is complete and on disk.
+/// Copies the database to `target`, which must not exist. The copy is a consistent state in one
+/// file, and has its name only once it is complete and on disk.
 pub(crate) fn copy(source: &Connection, target: &Path) -> Result<(), BackupError> {
     if target.try_exists().map_err(|source| failed(target, source))? {
         return Err(BackupError::Exists { path: target.to_owned() });
     }
-    let part = inspect::beside(target, ".part");
+    let part = files::sibling(target, ".part");
     let copied = copy_part(source, &part).and_then(|()| {
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         fs::rename(&part, target)
-            .and_then(|()| folder::sync(parent.unwrap_or(Path::new("."))))
+            .and_then(|()| files::sync_dir(parent.unwrap_or(Path::new("."))))
             .map_err(|source| failed(target, source))
     });
     if copied.is_err() {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = fs::remove_file(&part);
     }
     copied
 }
 
-/// Copies the database into the folder of snapshots beside it, and drops the oldest ones.
+/// Copies the database into its directory of snapshots, removes the oldest snapshots, and returns
+/// the path of the copy.
 pub(crate) fn take(
     source: &Connection,
     database: &Path,
     now: Timestamp,
 ) -> Result<PathBuf, BackupError> {
-    let folder = folder_of(database);
+    let folder = snapshot_dir(database);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -59,48 +60,42 @@ pub(crate) fn take(
     Ok(target)
 }
 
-/// The newest snapshot of the database, by its name.
+/// Returns the newest snapshot of the database, by name.
 pub(crate) fn newest(database: &Path) -> Option<PathBuf> {
     list(database).pop()
 }
 
 fn list(database: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder_of(database)).into_iter().flatten().flatten();
-    let ours = |path: &PathBuf| {
+    let entries = fs::read_dir(snapshot_dir(database)).into_iter().flatten().flatten();
+    let is_snapshot = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.starts_with("dubernetes-") && name.ends_with(".db")
     };
-    let mut found: Vec<_> = entries.map(|entry| entry.path()).filter(ours).collect();
+    let mut found: Vec<_> = entries.map(|entry| entry.path()).filter(is_snapshot).collect();
     found.sort();
     found
 }
 
-fn folder_of(database: &Path) -> PathBuf {
+fn snapshot_dir(database: &Path) -> PathBuf {
     database.with_file_name(FOLDER)
 }
 
 fn copy_part(source: &Connection, part: &Path) -> Result<(), BackupError> {
     let sqlite = |source| BackupError::Sqlite { path: part.to_owned(), source };
-    // What an earlier try left behind is of no use to anybody.
-    match fs::remove_file(part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(part, error)),
-        _ => create_private(part).map_err(|source| failed(part, source))?,
-    }
+    // An interrupted copy may have left a file.
+    files::remove_if_exists(part)
+        .and_then(|()| files::create_private(part))
+        .map_err(|source| failed(part, source))?;
     let mut copy = Connection::open(part).map_err(sqlite)?;
     {
-        // All pages in one step: the copy is of one moment, and writers need not wait for it.
+        // All pages in one step: the copy is consistent, and writers do not wait for it.
         let backup = Backup::new(source, &mut copy).map_err(sqlite)?;
         backup.run_to_completion(i32::MAX, Duration::from_millis(50), None).map_err(sqlite)?;
     }
-    // A file that needs no other beside it.
+    // Without a log, the copy is one file.
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(sqlite)?;
     copy.close().map_err(|(_, error)| sqlite(error))?;
     File::open(part).and_then(|file| file.sync_all()).map_err(|source| failed(part, source))
-}
-
-/// Makes an empty file that only its owner can read.
-pub(crate) fn create_private(path: &Path) -> io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
 }
 
 fn failed(path: &Path, source: io::Error) -> BackupError {

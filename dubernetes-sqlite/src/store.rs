@@ -1,4 +1,4 @@
-//! The store: each method is one transaction on one of two threads.
+//! [`SqliteStore`]: each method is one transaction on one of two threads.
 
 mod apps;
 mod events;
@@ -15,66 +15,68 @@ use dubernetes_core::store::{
     Change, EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store, StoreError,
     StoredApp, StoredState,
 };
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 
-use crate::error::{BackupError, Failure, OpenError};
+use crate::error::{BackupError, OpenError, TransactionError};
 use crate::lock::Lock;
-use crate::open::{self, Opened};
+use crate::open::{self, OpenedStore};
 use crate::worker::Worker;
-use crate::{folder, schema, snapshot};
+use crate::{files, schema, snapshot};
 
-pub use self::events::KeepEvents;
+pub use self::events::EventRetention;
 
-/// Desired state and events in a SQLite file, open in this process alone.
+/// Desired state and events in a SQLite file that only this process has open.
 ///
-/// Dropped, it finishes what was asked for, closes the file and frees the folder.
+/// Dropping the store finishes queued operations, closes the file and unlocks the directory.
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    changes: watch::Sender<u64>,
-    keep: KeepEvents,
-    // The order matters: the connection that can write closes last and tidies up the log, and the
-    // lock is freed once nothing is open any more.
+    changes: watch::Sender<()>,
+    retention: EventRetention,
+    // The order of drop matters: the writing connection closes last and truncates the log, and the
+    // lock is released once everything is closed.
     reader: Worker,
     writer: Worker,
     _lock: Lock,
 }
 
 impl SqliteStore {
-    /// Opens the store in `state_dir`. Makes the folder and a new store where they are missing,
-    /// and moves a store of an earlier version to the present schema, after a snapshot.
+    /// Opens the store in `state_dir`. Creates the directory and the store if they are missing. A
+    /// store of an earlier version is migrated, after a snapshot.
     ///
     /// # Errors
     ///
-    /// The store is in use, not ours, of a later version, damaged, or cannot be written. It is
-    /// left as it is then.
+    /// The store is in use, foreign, of a later version, damaged, or not writable. It is left
+    /// unchanged.
     pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
         Self::open_with(state_dir, schema::MIGRATIONS)
     }
 
-    /// The same store, keeping so many events from the next one on.
+    /// Sets the retention of events. Applies with the next event.
     #[must_use]
-    pub fn keeping(self, keep: KeepEvents) -> Self {
-        Self { keep, ..self }
+    pub fn with_event_retention(self, retention: EventRetention) -> Self {
+        Self { retention, ..self }
     }
 
-    /// Looks whether a store in `state_dir` could be opened, and changes nothing. `None` if there
-    /// is no store yet; else the version of its schema.
+    /// Checks whether the store in `state_dir` can be opened, and changes nothing. Returns the
+    /// version of its schema, or `None` if there is no store.
     ///
     /// # Errors
     ///
-    /// Those of [`SqliteStore::open`], as far as a look can tell.
-    pub fn look(state_dir: &Path) -> Result<Option<u32>, OpenError> {
-        if !folder::exists(state_dir)? {
+    /// Those of [`SqliteStore::open`] that can be found without writing.
+    pub fn check(state_dir: &Path) -> Result<Option<u32>, OpenError> {
+        if !files::state_dir_exists(state_dir)? {
             return Ok(None);
         }
-        open::look(state_dir, schema::MIGRATIONS)
+        open::check(state_dir, schema::MIGRATIONS)
     }
 
     pub(crate) fn open_with(state_dir: &Path, migrations: &[&str]) -> Result<Self, OpenError> {
-        let Opened { path, writer, reader, lock } = open::open(state_dir, migrations)?;
+        let OpenedStore { path, writer, reader, lock } = open::open(state_dir, migrations)?;
         let start = |name, connection| {
             Worker::start(name, connection).map_err(|error| OpenError::NotWritable {
                 path: path.clone(),
@@ -83,25 +85,31 @@ impl SqliteStore {
         };
         let writer = start("store-writer", writer)?;
         let reader = start("store-reader", reader)?;
-        let (changes, keep) = (watch::Sender::new(0), KeepEvents::default());
-        Ok(Self { changes, keep, reader, writer, _lock: lock, path })
+        Ok(Self {
+            path,
+            changes: watch::Sender::new(()),
+            retention: EventRetention::default(),
+            reader,
+            writer,
+            _lock: lock,
+        })
     }
 
-    /// The database's path.
+    /// Returns the path of the database.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns once the store can do nothing any more, which only a bug in it brings about.
+    /// Resolves if a worker thread panicked. The store is unusable then.
     pub async fn broken(&self) {
-        // Both arms are cancel-safe: a thread that has ended stays so.
+        // Both arms are cancel-safe: a thread that has ended stays ended.
         tokio::select! {
             () = self.writer.ended() => {}
             () = self.reader.ended() => {}
         }
     }
 
-    /// Copies the whole store, as it is at one moment, to the file `target`. Writes go on.
+    /// Copies the whole store, in a consistent state, to the file `target`. Does not block writes.
     ///
     /// # Errors
     ///
@@ -112,9 +120,11 @@ impl SqliteStore {
         copied.map_err(BackupError::Store)?
     }
 
-    /// Copies the whole store into the folder `snapshots` beside it, under a name made of `now`,
-    /// and drops all but the newest 5 of these. Returns the copy's path; `None` if the newest copy
-    /// has the same apps, so that good copies are not pushed out by equal ones.
+    /// Copies the whole store into the directory `snapshots` beside it, under a name with the time
+    /// `now`, and removes all but the newest 5 snapshots. Returns the path of the copy.
+    ///
+    /// Returns `None` if the newest snapshot has the same apps, so that equal snapshots do not
+    /// displace older ones.
     ///
     /// # Errors
     ///
@@ -122,41 +132,41 @@ impl SqliteStore {
     pub async fn snapshot(&self, now: Timestamp) -> Result<Option<PathBuf>, BackupError> {
         let path = self.path.clone();
         let take = move |connection: &mut Connection| {
-            if wanted(connection, snapshot::newest(&path))? {
-                return snapshot::take(connection, &path, now).map(Some);
+            if has_same_apps(connection, snapshot::newest(&path))? {
+                return Ok(None);
             }
-            Ok(None)
+            snapshot::take(connection, &path, now).map(Some)
         };
         self.reader.run(take).await.map_err(BackupError::Store)?
     }
 
-    /// Reads at one moment.
+    /// Reads in one transaction.
     async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, Failure> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, TransactionError> + Send + 'static,
     {
         self.reader.transact(move |connection| work(&connection.transaction()?)).await
     }
 
-    /// Changes in one transaction, and tells those who watch, if `work` says that it changed
-    /// something, before the caller has the answer.
+    /// Writes in one transaction. If `work` returns true, subscribers are notified before the
+    /// caller gets the answer.
     async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<(T, bool), Failure> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<(T, bool), TransactionError> + Send + 'static,
     {
         let changes = self.changes.clone();
         self.writer
             .transact(move |connection| {
-                // A transaction that begins by reading could not go on to write once another
-                // process has written.
+                // A transaction that starts with a read cannot write once another process has
+                // written.
                 let immediate = TransactionBehavior::Immediate;
                 let transaction = connection.transaction_with_behavior(immediate)?;
                 let (answer, changed) = work(&transaction)?;
                 transaction.commit()?;
                 if changed {
-                    changes.send_modify(|count| *count = count.wrapping_add(1));
+                    changes.send_replace(());
                 }
                 Ok(answer)
             })
@@ -164,19 +174,23 @@ impl SqliteStore {
     }
 }
 
-/// Whether a snapshot would have other apps than the newest one.
-fn wanted(connection: &mut Connection, newest: Option<PathBuf>) -> Result<bool, BackupError> {
+/// Returns true if the newest snapshot has the same apps as the store.
+fn has_same_apps(
+    connection: &mut Connection,
+    newest: Option<PathBuf>,
+) -> Result<bool, BackupError> {
     let apps = |connection: &mut Connection| {
-        let listed = connection.transaction().map_err(Failure::from).and_then(|t| apps::list(&t));
+        let listed =
+            connection.transaction().map_err(TransactionError::from).and_then(|t| apps::list(&t));
         listed.map(|state| state.apps).map_err(StoreError::from)
     };
-    let present = apps(connection).map_err(BackupError::Store)?;
+    let stored = apps(connection).map_err(BackupError::Store)?;
     let kept = match newest {
         None => Some(BTreeMap::new()),
-        // One that cannot be read, or is of an older schema, is as good as none.
-        Some(newest) => open::read_only(&newest).ok().and_then(|mut old| apps(&mut old).ok()),
+        // A snapshot that cannot be read, or has an older schema, counts as different.
+        Some(newest) => open::open_read_only(&newest).ok().and_then(|mut old| apps(&mut old).ok()),
     };
-    Ok(kept.as_ref() != Some(&present))
+    Ok(kept.as_ref() == Some(&stored))
 }
 
 #[async_trait]
@@ -190,9 +204,9 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn update_rollout(&self, update_rollout: RolloutCommand) -> Result<Put, StoreError> {
+    async fn update_rollout(&self, command: RolloutCommand) -> Result<Put, StoreError> {
         self.change(move |transaction| {
-            let put = apps::update_rollout(transaction, &update_rollout)?;
+            let put = apps::update_rollout(transaction, &command)?;
             let changed = put.change != Change::Unchanged;
             Ok((put, changed))
         })
@@ -206,7 +220,8 @@ impl Store for SqliteStore {
         update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (name, update) = (name.clone(), update.clone());
+        let name = name.clone();
+        let update = update.clone();
         self.change(move |transaction| {
             Ok(((), apps::record_rollout(transaction, &name, revision, &update, now)?))
         })
@@ -215,7 +230,7 @@ impl Store for SqliteStore {
 
     async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError> {
         let name = name.clone();
-        self.read(move |transaction| apps::live(transaction, &name)).await
+        self.read(move |transaction| apps::get(transaction, &name)).await
     }
 
     async fn list(&self) -> Result<StoredState, StoreError> {
@@ -239,7 +254,8 @@ impl Store for SqliteStore {
         image: &ImageId,
         replace: bool,
     ) -> Result<(), StoreError> {
-        let (name, image) = (name.clone(), image.clone());
+        let name = name.clone();
+        let image = image.clone();
         self.change(move |transaction| {
             Ok(((), apps::pin_image(transaction, &name, revision, &image, replace)?))
         })
@@ -255,8 +271,9 @@ impl Store for SqliteStore {
         if events.is_empty() {
             return Ok(());
         }
-        let (events, keep) = (events.to_vec(), self.keep);
-        self.change(move |transaction| Ok((events::append(transaction, &events, keep)?, true)))
+        let events = events.to_vec();
+        let retention = self.retention;
+        self.change(move |transaction| Ok((events::append(transaction, &events, retention)?, true)))
             .await
     }
 
@@ -265,8 +282,11 @@ impl Store for SqliteStore {
         self.read(move |transaction| events::query(transaction, &query)).await
     }
 
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    fn changes(&self) -> BoxStream<'static, ()> {
+        let next = |mut changes: watch::Receiver<()>| async move {
+            changes.changed().await.ok().map(|()| ((), changes))
+        };
+        stream::unfold(self.changes.subscribe(), next).boxed()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A thread that owns a connection and does one thing after the other with it.
+//! A thread that owns a connection and runs jobs on it, one at a time.
 
 use std::io;
 use std::sync::mpsc;
@@ -9,66 +9,67 @@ use dubernetes_core::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// A connection on a thread of its own. Dropped, it finishes what was asked for, and closes.
+/// A connection on a thread of its own. Dropping it finishes the queued jobs and closes it.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// `None` while it is dropped.
+    /// `None` during drop.
     jobs: Option<mpsc::Sender<Job>>,
-    /// `None` once it is joined.
+    /// `None` once the thread is joined.
     thread: Option<JoinHandle<()>>,
-    /// Its other end goes with the thread.
+    /// Closed when the thread ends.
     alive: watch::Receiver<()>,
 }
 
 impl Worker {
     /// Starts the thread.
     pub(crate) fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
-        let (jobs, waiting) = mpsc::channel::<Job>();
-        let (life, alive) = watch::channel(());
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let (alive_until_drop, alive) = watch::channel(());
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             // Dropped even if a job panics.
-            let _life = life;
-            for job in waiting {
+            let _alive = alive_until_drop;
+            for job in queue {
                 job(&mut connection);
             }
         })?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), alive })
     }
 
-    /// Returns once the thread has ended: then nothing is done any more.
+    /// Resolves once the thread has ended. Later jobs fail.
     pub(crate) async fn ended(&self) {
         let mut alive = self.alive.clone();
         while alive.changed().await.is_ok() {}
     }
 
-    /// Does `work` on the thread. Once asked for, it is done, whether or not the answer is
-    /// waited for.
+    /// Runs `work` on the thread.
+    ///
+    /// Not cancelled by dropping the future: once queued, the job runs.
     pub(crate) async fn run<T, E, F>(&self, work: F) -> Result<Result<T, E>, StoreError>
     where
         T: Send + 'static,
         E: Send + 'static,
         F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // Nobody waits for the answer if the caller was cancelled.
-            let _ = answer.send(work(connection));
+            // The receiver is gone if the caller was cancelled.
+            let _ = sender.send(work(connection));
         });
         let ended = || StoreError::Failed(Cause::text("the thread of the store has ended"));
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(job).map_err(|_| ended())?;
-        answered.await.map_err(|_| ended())
+        receiver.await.map_err(|_| ended())
     }
 
-    /// As [`Worker::run`], with the errors of a transaction.
+    /// Runs a transaction on the thread, as [`Worker::run`] does, and classifies its error.
     pub(crate) async fn transact<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, TransactionError> + Send + 'static,
     {
         Ok(self.run(work).await??)
     }
@@ -78,7 +79,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // The connection is closed when the thread has ended, even by a panic.
+            // The connection is closed once the thread has ended, even after a panic.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! The store on SQLite keeps every promise of the trait.
+//! `SqliteStore` passes the contract suite of the trait.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use dubernetes_testkit::contract;
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_store_on_sqlite_keeps_every_promise() {
+async fn sqlite_store_passes_contract() {
     let folders: Mutex<Vec<TempDir>> = Mutex::default();
     contract::store::run(|| async {
         let folder = tempfile::tempdir().unwrap();

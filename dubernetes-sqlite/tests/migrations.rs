@@ -1,4 +1,4 @@
-//! Every older schema opens, and what is not to be trusted is refused and left as it is.
+//! Every older schema opens, and an untrusted database is refused and left unchanged.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 use dubernetes_core::app::AppName;
 use dubernetes_core::error::chain;
-use dubernetes_core::event::NewEvent;
+use dubernetes_core::event::{EventReason, NewEvent};
 use dubernetes_core::store::{EventQuery, Store as _};
 use dubernetes_sqlite::{OpenError, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-/// A database as the first version wrote it: never change it.
+/// A database of the first version. Never change it.
 const SCHEMA_1: &str = include_str!("fixtures/schema_1.sql");
 
-/// A folder with a database of that content, and the database's path.
+/// Creates a state directory with a database of this content, and returns the database's path.
 fn database(sql: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dubernetes.db");
@@ -25,36 +25,36 @@ fn database(sql: &str) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// A closed store with enough in it to be more than a page.
+/// Creates a closed store with more than one page of content.
 fn store() -> (TempDir, PathBuf) {
     let (folder, path) = database(SCHEMA_1);
     drop(SqliteStore::open(folder.path()).unwrap());
-    // What was kept of it before it got its present schema is no part of these tests.
+    // The snapshot before the migration is not part of these tests.
     fs::remove_dir_all(folder.path().join("snapshots")).unwrap();
     (folder, path)
 }
 
-/// All files but the lock, whole; the index of the log holds nothing of its own.
+/// Reads all files but the lock and the index of the log, which holds no content of its own.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let counts = |path: &PathBuf| {
+    let is_content = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
         path.is_file() && name != "orchestrator.lock" && name != "dubernetes.db-shm"
     };
-    entries.filter(counts).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    entries.filter(is_content).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-/// Opening is refused for a reason that names the path, and no byte changes.
+/// Checks that opening is refused with an error that names the path, and that no byte changes.
 #[track_caller]
-fn check_refused(folder: &Path, is_right: fn(&OpenError) -> bool, needle: &str) {
+fn check_refused(folder: &Path, is_expected: fn(&OpenError) -> bool, needle: &str) {
     let before = files(folder);
     for _ in 0..2 {
         let refused = SqliteStore::open(folder).unwrap_err();
         let text = chain(&refused);
-        assert!(is_right(&refused), "{text}");
+        assert!(is_expected(&refused), "{text}");
         assert!(text.contains(&folder.join("dubernetes.db").display().to_string()), "{text}");
         assert!(text.contains(needle), "{text}");
-        assert_eq!(files(folder), before, "a refused store is left as it is");
+        assert_eq!(files(folder), before, "a refused store is left unchanged");
     }
 }
 
@@ -67,7 +67,7 @@ fn is_foreign(error: &OpenError) -> bool {
 }
 
 #[tokio::test]
-async fn schema_1_opens() {
+async fn store_of_schema_1_opens() {
     let (folder, _) = database(SCHEMA_1);
     let store = SqliteStore::open(folder.path()).unwrap();
     let state = store.list().await.unwrap();
@@ -84,26 +84,26 @@ async fn schema_1_opens() {
     let query = EventQuery { limit: 9, ..EventQuery::default() };
     let events = store.events(&query).await.unwrap();
     assert_eq!((events.len(), events[0].id, events[0].count), (1, 7, 3));
-    assert_eq!(events[0].revision, None, "nobody knows which one it was");
-    // The same once more has a revision now, so it is told apart.
+    assert_eq!(events[0].revision, None, "schema 1 has no revision of an event");
+    // The same event with a revision is a different one.
     let event = &events[0];
-    let again = NewEvent {
+    let repeated = NewEvent {
         time: event.time,
         kind: event.kind,
         app: event.app.clone(),
         pod: event.pod.clone(),
         revision: Some(3),
-        reason: event.reason.clone(),
+        reason: EventReason::Started,
         message: event.message.clone(),
     };
-    store.append(&[again.clone(), again]).await.unwrap();
+    store.append(&[repeated.clone(), repeated]).await.unwrap();
     let events = store.events(&query).await.unwrap();
-    let told: Vec<_> = events.iter().map(|event| (event.revision, event.count)).collect();
-    assert_eq!(told, [(None, 3), (Some(3), 2)]);
+    let counts: Vec<_> = events.iter().map(|event| (event.revision, event.count)).collect();
+    assert_eq!(counts, [(None, 3), (Some(3), 2)]);
 }
 
 #[test]
-fn a_new_store_has_the_schema_of_one_that_was_migrated() {
+fn new_store_has_same_schema_as_migrated_store() {
     let (old, fixture) = database(SCHEMA_1);
     drop(SqliteStore::open(old.path()).unwrap());
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +127,7 @@ fn a_new_store_has_the_schema_of_one_that_was_migrated() {
 }
 
 #[test]
-fn a_newer_schema_is_refused() {
+fn newer_schema_is_refused() {
     let (folder, path) = store();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let newer = |error: &OpenError| matches!(error, OpenError::Newer { found: 99, .. });
@@ -135,7 +135,7 @@ fn a_newer_schema_is_refused() {
 }
 
 #[test]
-fn a_newer_schema_that_is_in_the_log_alone_is_refused() {
+fn newer_schema_only_in_the_log_is_refused() {
     let (source, path) = store();
     let open = Connection::open(&path).unwrap();
     open.pragma_update(None, "user_version", 99).unwrap();
@@ -149,7 +149,7 @@ fn a_newer_schema_that_is_in_the_log_alone_is_refused() {
 }
 
 #[test]
-fn what_is_not_ours_is_refused() {
+fn foreign_file_is_refused() {
     let (folder, _path) = database("CREATE TABLE songs (title TEXT); PRAGMA user_version = 1");
     check_refused(folder.path(), is_foreign, "is not a database of Dubernetes");
     for content in [&b"some text"[..], &[0x5a; 9_000]] {
@@ -163,14 +163,14 @@ fn what_is_not_ours_is_refused() {
 }
 
 #[test]
-fn an_empty_file_is_not_an_empty_store() {
+fn empty_file_is_refused_as_damaged() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("dubernetes.db"), "").unwrap();
     check_refused(folder.path(), is_damaged, "0 bytes");
 }
 
 #[test]
-fn a_log_without_its_database_is_not_a_new_store() {
+fn log_without_database_is_refused_as_damaged() {
     let (source, path) = store();
     let open = Connection::open(&path).unwrap();
     open.execute("DELETE FROM events", []).unwrap();
@@ -181,14 +181,14 @@ fn a_log_without_its_database_is_not_a_new_store() {
 }
 
 #[test]
-fn a_cut_file_is_refused_wherever_it_is_cut() {
+fn truncated_file_is_refused_at_any_length() {
     let (folder, path) = store();
     let whole = fs::read(&path).unwrap();
     assert!(whole.len() > 4 * 4096);
     for length in [1, 99, 100, 4096, 4097, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();
         if length < 100 {
-            // So little of it does not even show that it was a database.
+            // Less than the header does not identify a database.
             check_refused(folder.path(), is_foreign, "is not a database of Dubernetes");
         } else {
             check_refused(folder.path(), is_damaged, "is damaged");
@@ -197,7 +197,7 @@ fn a_cut_file_is_refused_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_cut_file_whose_header_agrees_is_refused() {
+fn truncated_file_with_matching_header_is_refused() {
     let (folder, path) = store();
     let mut bytes = fs::read(&path).unwrap();
     let pages = u32::try_from(bytes.len() / 4096).unwrap() - 1;
@@ -208,16 +208,16 @@ fn a_cut_file_whose_header_agrees_is_refused() {
 }
 
 #[test]
-fn a_page_of_garbage_is_refused() {
+fn page_of_garbage_is_refused() {
     let (folder, path) = store();
     let mut bytes = fs::read(&path).unwrap();
     bytes[4096..8192].fill(0x5a);
     fs::write(&path, bytes).unwrap();
-    check_refused(folder.path(), is_damaged, "there is no snapshot to go back to");
+    check_refused(folder.path(), is_damaged, "there is no snapshot to restore");
 }
 
 #[test]
-fn a_damaged_header_is_refused_and_the_newest_snapshot_named() {
+fn damaged_header_is_refused_with_newest_snapshot() {
     let (folder, path) = store();
     let snapshots = folder.path().join("snapshots");
     fs::create_dir(&snapshots).unwrap();

@@ -1,4 +1,4 @@
-//! What a store holds over the end of its process, and who may open it.
+//! State survives closing and reopening, and only one process may open a store.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use dubernetes_core::app::{AppName, AppSpec, ImageRef};
-use dubernetes_core::event::{EventKind, NewEvent};
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
     EventQuery, PutApp, RevisionFailure, RolloutAction, RolloutCommand, RolloutUpdate, Store as _,
@@ -36,7 +36,7 @@ fn event(message: &str) -> NewEvent {
         app: None,
         pod: None,
         revision: None,
-        reason: "Started".into(),
+        reason: EventReason::Started,
         message: message.into(),
     }
 }
@@ -46,7 +46,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn everything_is_there_after_closing_and_opening() {
+async fn state_and_events_survive_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
     let query = EventQuery { limit: 9, ..EventQuery::default() };
@@ -71,11 +71,13 @@ async fn everything_is_there_after_closing_and_opening() {
 }
 
 #[tokio::test]
-async fn the_course_of_a_rollout_outlives_a_kill() {
-    let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+async fn rollout_survives_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let killed = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
-    let (web, now) = (name("web"), Timestamp::UNIX_EPOCH);
-    let update_rollout = |action| RolloutCommand { name: web.clone(), action, newest_seen: 0, now };
+    let web = name("web");
+    let now = Timestamp::UNIX_EPOCH;
+    let command = |action| RolloutCommand { name: web.clone(), action, newest_seen: 0, now };
     let image = |tag: &str| AppSpec::new(web.clone(), ImageRef::parse(tag).unwrap());
     store.put(request("web")).await.unwrap();
     store.record_rollout(&web, 1, &RolloutUpdate::Complete, now).await.unwrap();
@@ -84,16 +86,17 @@ async fn the_course_of_a_rollout_outlives_a_kill() {
         .record_rollout(&web, 2, &RolloutUpdate::PreDeployed { log: vec!["done".into()] }, now)
         .await
         .unwrap();
-    store.update_rollout(update_rollout(RolloutAction::Restart)).await.unwrap();
-    store.update_rollout(update_rollout(RolloutAction::Pause)).await.unwrap();
+    store.update_rollout(command(RolloutAction::Restart)).await.unwrap();
+    store.update_rollout(command(RolloutAction::Pause)).await.unwrap();
     let log = vec!["last".to_owned()];
     let failure = RevisionFailure { at: now, reason: "it crashes".into(), pod: None, log };
     let failed = RolloutUpdate::Failed { failure, roll_back_to: None, newest_seen: 0 };
     store.record_rollout(&web, 3, &failed, now).await.unwrap();
-    let (app, revisions) = (store.get(&web).await.unwrap(), store.revisions(&web).await.unwrap());
+    let app = store.get(&web).await.unwrap();
+    let revisions = store.revisions(&web).await.unwrap();
     assert_eq!((app.fallback, app.paused, revisions.len()), (Some(1), true, 3));
 
-    // What lies on the disk is all that a killed process leaves.
+    // A killed process leaves only the files.
     for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
         if entry.file_name().to_string_lossy().starts_with("dubernetes.db") {
             fs::copy(entry.path(), killed.path().join(entry.file_name())).unwrap();
@@ -105,7 +108,7 @@ async fn the_course_of_a_rollout_outlives_a_kill() {
 }
 
 #[tokio::test]
-async fn a_second_opening_is_refused_with_the_process_that_has_it() {
+async fn second_open_is_refused_with_process_id() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
     let refused = SqliteStore::open(folder.path()).unwrap_err();
@@ -122,11 +125,11 @@ async fn a_second_opening_is_refused_with_the_process_that_has_it() {
 }
 
 #[tokio::test]
-async fn an_equal_event_is_counted_by_the_next_process() {
+async fn equal_event_is_merged_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..3 {
         let store = SqliteStore::open(folder.path()).unwrap();
-        store.append(&[event("again")]).await.unwrap();
+        store.append(&[event("repeated")]).await.unwrap();
     }
     let store = SqliteStore::open(folder.path()).unwrap();
     let query = EventQuery { limit: 9, ..EventQuery::default() };
@@ -135,7 +138,7 @@ async fn an_equal_event_is_counted_by_the_next_process() {
 }
 
 #[tokio::test]
-async fn a_creation_that_was_cut_off_is_begun_anew() {
+async fn interrupted_creation_is_restarted() {
     let folder = tempfile::tempdir().unwrap();
     for left_over in ["dubernetes.db.new", "dubernetes.db.new-journal"] {
         fs::write(folder.path().join(left_over), "half of something").unwrap();
@@ -143,12 +146,12 @@ async fn a_creation_that_was_cut_off_is_begun_anew() {
     let store = SqliteStore::open(folder.path()).unwrap();
     store.put(request("web")).await.unwrap();
     drop(store);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no partial file is left");
     assert_eq!(SqliteStore::open(folder.path()).unwrap().list().await.unwrap().apps.len(), 1);
 }
 
 #[test]
-fn a_closed_store_is_one_file() {
+fn closed_store_is_one_file() {
     let folder = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(folder.path()).unwrap());
     let mut names: Vec<_> =
@@ -158,20 +161,20 @@ fn a_closed_store_is_one_file() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_made_and_others_can_read_nothing() {
-    let above = tempfile::tempdir().unwrap();
-    let folder = above.path().join("new/state");
+async fn missing_directory_is_created_and_private() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("new/state");
     let store = SqliteStore::open(&folder).unwrap();
     store.put(request("web")).await.unwrap();
     assert_eq!(mode(&folder) & 0o027, 0, "{:o}", mode(&folder));
     assert_eq!(mode(store.path()), 0o600);
-    for beside in ["dubernetes.db-wal", "dubernetes.db-shm", "orchestrator.lock"] {
-        assert_eq!(mode(&folder.join(beside)), 0o600, "{beside}");
+    for name in ["dubernetes.db-wal", "dubernetes.db-shm", "orchestrator.lock"] {
+        assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
     }
 }
 
 #[test]
-fn a_folder_that_others_can_write_is_refused() {
+fn directory_writable_by_others_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (bits, legal) in [(0o770, false), (0o702, false), (0o1777, false), (0o755, true)] {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(bits)).unwrap();
@@ -181,14 +184,14 @@ fn a_folder_that_others_can_write_is_refused() {
                 let shared =
                     matches!(error, OpenError::WritableByOthers { mode, .. } if mode == bits);
                 assert!(shared && !legal, "{bits:o}: {error:?}");
-                assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
+                assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is created");
             }
         }
     }
 }
 
 #[test]
-fn a_file_in_the_folder_s_place_is_refused() {
+fn file_instead_of_directory_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state");
     fs::write(&file, "mine").unwrap();
@@ -200,15 +203,15 @@ fn a_file_in_the_folder_s_place_is_refused() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
-    // No user can make a folder there, not even the one who may do everything.
+fn unwritable_directory_is_named_in_error() {
+    // No user can create a directory there, not even root.
     let refused = SqliteStore::open(Path::new("/proc/dubernetes-state")).unwrap_err();
     assert!(matches!(refused, OpenError::NotWritable { .. }), "{refused:?}");
     assert!(refused.to_string().contains("`/proc/dubernetes-state`"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_backup_is_whole_and_overwrites_nothing() {
+async fn backup_is_complete_and_overwrites_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
     store.put(request("web")).await.unwrap();
@@ -221,8 +224,8 @@ async fn a_backup_is_whole_and_overwrites_nothing() {
     assert_eq!(mode(&target), 0o600);
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1, "a backup is one file");
     let bytes = fs::read(&target).unwrap();
-    let again = store.backup(&target).await.unwrap_err();
-    assert!(matches!(again, BackupError::Exists { .. }), "{again:?}");
+    let existing = store.backup(&target).await.unwrap_err();
+    assert!(matches!(existing, BackupError::Exists { .. }), "{existing:?}");
     assert_eq!(fs::read(&target).unwrap(), bytes);
 
     let restored = SqliteStore::open(other.path()).unwrap();
@@ -233,7 +236,7 @@ async fn a_backup_is_whole_and_overwrites_nothing() {
 }
 
 #[tokio::test]
-async fn the_newest_five_snapshots_are_kept() {
+async fn newest_five_snapshots_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
     let mut taken = Vec::new();
@@ -241,8 +244,8 @@ async fn the_newest_five_snapshots_are_kept() {
         let now = Timestamp::from_second(second).unwrap();
         store.put(request(&format!("web-{second}"))).await.unwrap();
         taken.push(store.snapshot(now).await.unwrap().unwrap());
-        // What is not news about the apps makes no copy.
-        store.append(&[event("nothing new")]).await.unwrap();
+        // Events do not cause a snapshot.
+        store.append(&[event("no change")]).await.unwrap();
         let later = Timestamp::from_second(second + 100).unwrap();
         assert_eq!(store.snapshot(later).await.unwrap(), None);
     }
@@ -253,8 +256,9 @@ async fn the_newest_five_snapshots_are_kept() {
     kept.sort();
     assert_eq!(kept, taken[2..]);
 
-    // The way back that a damaged store is told with.
-    let (state, path) = (store.list().await.unwrap(), store.path().to_owned());
+    // The error of a damaged store says how to restore the newest snapshot.
+    let state = store.list().await.unwrap();
+    let path = store.path().to_owned();
     drop(store);
     fs::write(&path, "no database").unwrap();
     let damaged = SqliteStore::open(folder.path()).unwrap_err().to_string();
@@ -267,14 +271,14 @@ async fn the_newest_five_snapshots_are_kept() {
 }
 
 #[tokio::test]
-async fn a_look_finds_what_opening_would_and_changes_nothing() {
+async fn check_finds_errors_of_open_and_changes_nothing() {
     let outer = tempfile::tempdir().unwrap();
     let folder = outer.path().join("state");
-    assert_eq!(SqliteStore::look(&folder).unwrap(), None);
+    assert_eq!(SqliteStore::check(&folder).unwrap(), None);
     assert!(!folder.exists());
     let store = SqliteStore::open(&folder).unwrap();
     store.put(request("web")).await.unwrap();
-    let error = SqliteStore::look(&folder).unwrap_err();
+    let error = SqliteStore::check(&folder).unwrap_err();
     let me = std::process::id();
     assert!(matches!(error, OpenError::Locked { pid: Some(pid), .. } if pid == me), "{error}");
     drop(store);
@@ -289,12 +293,12 @@ async fn a_look_finds_what_opening_would_and_changes_nothing() {
         files
     };
     let before = content();
-    assert_eq!(SqliteStore::look(&folder).unwrap(), Some(4));
+    assert_eq!(SqliteStore::check(&folder).unwrap(), Some(4));
     assert_eq!(content(), before);
     fs::write(folder.join("dubernetes.db"), "").unwrap();
-    let error = SqliteStore::look(&folder).unwrap_err();
+    let error = SqliteStore::check(&folder).unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-    let error = SqliteStore::look(&folder).unwrap_err();
+    let error = SqliteStore::check(&folder).unwrap_err();
     assert!(matches!(error, OpenError::WritableByOthers { mode: 0o777, .. }), "{error}");
 }

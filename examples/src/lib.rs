@@ -1,22 +1,23 @@
-//! The examples: a folder each, with a manifest and a story, and programs that use the core as a library.
+//! The examples: a folder for each, with a manifest and a README, and programs that embed
+//! Dubernetes.
 //!
 //! - `src/bin/embed.rs` runs a whole orchestrator inside a program, on fakes.
-//! - `tests/decide.rs` tests single decisions of the pure part.
+//! - `tests/decide.rs` tests single decisions of the planner.
 
-/// One example.
+/// An example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Story {
-    /// Its folder beside this crate's manifest.
+pub struct Example {
+    /// Folder beside this crate's manifest.
     pub folder: &'static str,
-    /// What it shows.
+    /// What the example shows.
     pub shows: &'static str,
 }
 
-/// Every example, the simplest first.
-pub const STORIES: [Story; 5] = [
-    Story { folder: "whoami", shows: "three replicas share the requests of one host" },
-    Story { folder: "worker", shows: "replicas that nobody sends requests to" },
-    Story { folder: "two-paths", shows: "two apps on one host, told apart by path" },
-    Story { folder: "env-and-volume", shows: "what a replica is told, and what outlives it" },
-    Story { folder: "config-and-secret", shows: "passwords and configuration that nothing shows" },
+/// All examples, the simplest first.
+pub const EXAMPLES: [Example; 5] = [
+    Example { folder: "whoami", shows: "three replicas share the requests for one host" },
+    Example { folder: "worker", shows: "replicas without requests" },
+    Example { folder: "two-paths", shows: "two apps on one host with different paths" },
+    Example { folder: "env-and-volume", shows: "environment variables and persistent volumes" },
+    Example { folder: "config-and-secret", shows: "configuration and secrets from files" },
 ];

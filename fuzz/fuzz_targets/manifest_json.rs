@@ -1,16 +1,19 @@
-//! Any bytes as a body: a valid app that survives being written again, or problems.
+//! Parses arbitrary bytes as a request body: the result is either problems, or a valid app that is
+//! equal after a round trip.
 
 #![no_main]
 
 use dubernetes_core::app::with_contents;
-use dubernetes_manifest::{JsonError};
+use dubernetes_manifest::JsonError;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
     match dubernetes_manifest::from_json(body) {
         Ok(spec) => {
-            assert!(spec.problems().is_empty(), "accepted, and not valid");
-            let Ok(written) = with_contents(&spec) else { panic!("accepted, and not writable") };
+            assert!(spec.problems().is_empty(), "an invalid app was accepted");
+            let Ok(written) = with_contents(&spec) else {
+                panic!("an accepted app cannot be written")
+            };
             let written = written.to_string();
             assert_eq!(dubernetes_manifest::from_json(written.as_bytes()), Ok(spec), "{written}");
         }

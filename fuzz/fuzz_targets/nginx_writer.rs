@@ -1,31 +1,31 @@
-//! Routes out of any bytes: refused by their types, or written with no character in the files that
-//! the allow-lists do not have.
+//! Builds routes from arbitrary texts: they are either refused by their types, or add no structural
+//! character to nginx's files.
 
 #![no_main]
 
 use std::net::Ipv4Addr;
 
 use dubernetes_core::ingress::RouteTable;
-use dubernetes_nginx::config::{Site, write};
+use dubernetes_nginx::config::{RenderContext, write};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-const SITE: Site = Site {
+const CONTEXT: RenderContext = RenderContext {
     address: Ipv4Addr::new(10, 89, 0, 2),
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     version: None,
 };
 
-/// The table with one route, if its texts are legal.
+/// Returns a table with one route, if its texts are legal.
 fn table(host: &str, path: &str, app: &str, endpoints: &[Value]) -> Option<RouteTable> {
     let route = json!({"app": app, "host": host, "path": path, "endpoints": endpoints});
     serde_json::from_value(json!({"routes": [route]})).ok()
 }
 
-/// How many of these characters make structure in nginx's own files.
-fn structure(table: &RouteTable) -> Vec<usize> {
-    let Ok(generation) = write(table, &SITE) else { panic!("legal texts are refused") };
-    // This one is JSON, and nginx does not read it.
+/// Counts the structural characters in nginx's files.
+fn count_structure(table: &RouteTable) -> Vec<usize> {
+    let Ok(generation) = write(table, &CONTEXT) else { panic!("legal texts are refused") };
+    // nginx does not read this JSON file.
     let files = generation.files.iter().filter(|(name, _)| *name != "table.json");
     let text: String = files.map(|(_, file)| String::from_utf8_lossy(file).into_owned()).collect();
     ['{', '}', ';', '"', '\'', '\\', '$', '#', '\n', '\r', '\0', ' ']
@@ -45,8 +45,8 @@ fuzz_target!(|input: (&str, &str, &str, Pods)| {
         pods.iter().map(endpoint).collect()
     };
     let plain = table("a.test", if *path == "/" { "/" } else { "/x" }, "a", &endpoints(false));
-    let Some(plain) = plain else { panic!("the shape of a table has changed") };
+    let Some(plain) = plain else { panic!("the JSON form of a table has changed") };
     if let Some(table) = table(host, path, app, &endpoints(true)) {
-        assert_eq!(structure(&table), structure(&plain), "{input:?}");
+        assert_eq!(count_structure(&table), count_structure(&plain), "{input:?}");
     }
 });

@@ -1,49 +1,52 @@
-//! Any text as a value with a grammar of its own: refused in one line without control characters,
-//! or what it is written as means the same.
+//! Parses arbitrary text as each type with a grammar: the result is either an error of one line
+//! without control characters, or a value that is equal after a round trip.
 
 #![no_main]
 
 use std::fmt::{Debug, Display};
 
 use dubernetes_core::app::{
-    AppName, ContentHash, Cpu, Duration, EnvName, FileMode, FilePath, FileTarget, HostName,
-    ImageRef, InstanceName, Memory, RoutePath, Share, UrlPath, Volume,
+    AppName, ContentHash, CountOrPercent, Cpu, Duration, EnvName, FileMode, FilePath, FileTarget,
+    HostName, ImageRef, InstanceName, Memory, RoutePath, UrlPath, Volume,
 };
 use dubernetes_core::selector::Selector;
 use dubernetes_core::sockets;
 use libfuzzer_sys::fuzz_target;
 
-fn check<T: Debug + Display + PartialEq>(text: &str, parse: impl Fn(&str) -> Result<T, String>) {
+fn check_round_trip<T: Debug + Display + PartialEq>(
+    text: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) {
     match parse(text) {
         Ok(value) => assert_eq!(parse(&value.to_string()).as_ref(), Ok(&value), "{text:?}"),
-        Err(rule) => is_shown(&rule),
+        Err(error) => check_message(&error),
     }
 }
 
-fn is_shown(rule: &str) {
-    assert!(!rule.is_empty() && !rule.contains(char::is_control), "{rule:?}");
+fn check_message(message: &str) {
+    assert!(!message.is_empty() && !message.contains(char::is_control), "{message:?}");
 }
 
 fuzz_target!(|text: &str| {
-    check(text, AppName::parse);
-    check(text, InstanceName::parse);
-    check(text, ImageRef::parse);
-    check(text, HostName::parse);
-    check(text, RoutePath::parse);
-    check(text, UrlPath::parse);
-    check(text, EnvName::parse);
-    check(text, FilePath::parse);
-    check(text, FileTarget::parse);
-    check(text, FileMode::parse);
-    check(text, ContentHash::parse);
-    check(text, Volume::parse);
-    check(text, Duration::parse);
-    check(text, Cpu::parse);
-    check(text, Memory::parse);
-    check(text, Share::parse);
-    if let Err(rule) = Selector::parse(text) {
-        is_shown(&rule);
+    check_round_trip(text, AppName::parse);
+    check_round_trip(text, InstanceName::parse);
+    check_round_trip(text, ImageRef::parse);
+    check_round_trip(text, HostName::parse);
+    check_round_trip(text, RoutePath::parse);
+    check_round_trip(text, UrlPath::parse);
+    check_round_trip(text, EnvName::parse);
+    check_round_trip(text, FilePath::parse);
+    check_round_trip(text, FileTarget::parse);
+    check_round_trip(text, FileMode::parse);
+    check_round_trip(text, ContentHash::parse);
+    check_round_trip(text, Volume::parse);
+    check_round_trip(text, Duration::parse);
+    check_round_trip(text, Cpu::parse);
+    check_round_trip(text, Memory::parse);
+    check_round_trip(text, CountOrPercent::parse);
+    if let Err(error) = Selector::parse(text) {
+        check_message(&error);
     }
-    // What the kernel writes is read as far as it is understood.
+    // Must not panic: reads the kernel's tables as far as possible.
     sockets::listeners(text);
 });

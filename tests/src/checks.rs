@@ -1,4 +1,4 @@
-//! What can be seen from outside: answers, containers, and what the program says of itself.
+//! Checks on observable behaviour: HTTP answers, containers, and the program's own output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use crate::http::{Answer, Request, once};
 use crate::program::docker;
 use crate::scenario::Scenario;
 
-/// What should come soon, on a slow machine that does other things as well.
+/// Time limit for anything that should happen soon, on a slow machine under other load.
 pub const SOON: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(30);
 
-/// Waits until `check` gives a value, and gives that.
+/// Polls `check` until it succeeds, and returns its value.
 ///
 /// # Panics
 ///
-/// If it does not within `limit`, with the last thing that was wrong.
+/// If `check` does not succeed within `limit`. The message contains its last error.
 pub async fn eventually<T>(
     what: &str,
     limit: Duration,
@@ -30,244 +30,248 @@ pub async fn eventually<T>(
     loop {
         match check().await {
             Ok(value) => return value,
-            Err(wrong) => {
-                assert!(start.elapsed() < limit, "not within {limit:?}: {what}; last: {wrong}");
+            Err(error) => {
+                assert!(start.elapsed() < limit, "not within {limit:?}: {what}; last: {error}");
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// `Ok` if `holds`, else what is seen instead.
+/// Turns a condition into a result for [`eventually`].
 ///
 /// # Errors
 ///
-/// The value in debug form.
-pub fn expect(holds: bool, seen: impl std::fmt::Debug) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(format!("{seen:?}")) }
+/// The observed value in debug form, if `condition` is false.
+pub fn ensure(condition: bool, observed: impl std::fmt::Debug) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(format!("{observed:?}")) }
 }
 
-/// nginx as it runs: equal before and after means that it was neither restarted nor reloaded.
+/// Identity of the running nginx. Two equal values mean neither a restart nor a reload in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nginx {
-    /// Its container.
+pub struct NginxState {
+    /// Container id.
     pub container: String,
-    /// Its processes: a reload makes new workers.
+    /// Process ids; a reload starts new workers.
     pub pids: BTreeSet<String>,
 }
 
 impl Scenario {
-    /// One answer to `GET path`, over a connection of its own.
+    /// Sends `GET path` over a fresh connection.
     ///
     /// # Errors
     ///
-    /// What went wrong, as text.
-    pub async fn ask(&self, host: &str, path: &str) -> Result<Answer, String> {
+    /// A description of the failure.
+    pub async fn get(&self, host: &str, path: &str) -> Result<Answer, String> {
         once(self.port, Request::get(host, path)).await
     }
 
-    /// The status of one answer.
+    /// Sends `GET /` and returns the status code.
     ///
     /// # Panics
     ///
     /// If there is no answer.
-    pub async fn status(&self, host: &str) -> u16 {
-        self.ask(host, "/").await.unwrap().status
+    pub async fn status_code(&self, host: &str) -> u16 {
+        self.get(host, "/").await.unwrap().status
     }
 
-    /// `app` answers under the host, at once.
+    /// Asserts that `app` answers the next request for `host`.
     ///
     /// # Panics
     ///
-    /// If it does not.
-    pub async fn answers(&self, host: &str, app: &str) -> Answer {
-        let answer = self.ask(host, "/").await.unwrap();
+    /// If the answer is missing, not 200, or from another app.
+    pub async fn assert_served_by(&self, host: &str, app: &str) -> Answer {
+        let answer = self.get(host, "/").await.unwrap();
         assert_eq!(answer.status, 200, "{host}: {}", answer.text());
-        assert_eq!(answer.says("App").as_deref(), Some(app), "{host}: {}", answer.text());
+        assert_eq!(answer.field("App").as_deref(), Some(app), "{host}: {}", answer.text());
         answer
     }
 
-    /// The host gets this status within the limit, and meanwhile some answer or other.
-    pub async fn becomes(&self, host: &str, status: u16, limit: Duration) {
+    /// Waits until `host` answers with this status code.
+    pub async fn wait_for_status_code(&self, host: &str, status: u16, limit: Duration) {
         eventually(&format!("{host} answers with {status}"), limit, async || {
-            let answer = self.ask(host, "/").await?;
-            expect(answer.status == status, answer.status)
+            let answer = self.get(host, "/").await?;
+            ensure(answer.status == status, answer.status)
         })
         .await;
     }
 
-    /// Who answers so many requests, and how often.
+    /// Sends `requests` requests and counts the answers by replica.
     ///
     /// # Panics
     ///
     /// If a request is not answered with 200.
-    pub async fn answered_by(&self, host: &str, requests: u32) -> BTreeMap<String, u32> {
+    pub async fn count_answers(&self, host: &str, requests: u32) -> BTreeMap<String, u32> {
         let mut counts = BTreeMap::new();
         for _ in 0..requests {
-            let answer = self.ask(host, "/").await.unwrap();
+            let answer = self.get(host, "/").await.unwrap();
             assert_eq!(answer.status, 200, "{host}: {}", answer.text());
-            *counts.entry(answer.says("Replica").unwrap()).or_insert(0) += 1;
+            *counts.entry(answer.field("Replica").unwrap()).or_insert(0) += 1;
         }
         counts
     }
 
-    /// Replicas 1 to `replicas` of `app` answer equally often soon, give or take two in ten.
+    /// Waits until replicas 1 to `replicas` of `app` share the requests for `host` evenly.
     ///
     /// # Panics
     ///
-    /// If they do not, or if a request is not answered with 200 meanwhile.
-    pub async fn answers_evenly(&self, host: &str, app: &str, replicas: u32) {
-        let wanted: BTreeSet<_> = (1..=replicas).map(|n| format!("{app}-{n}")).collect();
-        assert_eq!(self.share_evenly(host, replicas).await, wanted, "who answers under {host}");
+    /// If they do not within [`SOON`], or if a request is not answered with 200.
+    pub async fn wait_for_balance_over(&self, host: &str, app: &str, replicas: u32) {
+        let expected: BTreeSet<_> = (1..=replicas).map(|n| format!("{app}-{n}")).collect();
+        assert_eq!(self.wait_for_balance(host, replicas).await, expected, "replicas of {host}");
     }
 
-    /// So many replicas, whatever their names, answer equally often soon: a reload on the way begins
-    /// the round anew. Their names.
+    /// Waits until exactly `replicas` replicas share the requests for `host` evenly, each with 8 to
+    /// 12 of every 10 × `replicas` requests. Returns their names.
+    ///
+    /// Polls, because an nginx reload restarts the round robin.
     ///
     /// # Panics
     ///
-    /// If they do not, or if a request is not answered with 200 meanwhile.
-    pub async fn share_evenly(&self, host: &str, replicas: u32) -> BTreeSet<String> {
-        eventually(&format!("{replicas} share what comes for {host}"), SOON, async || {
-            let counts = self.answered_by(host, 10 * replicas).await;
+    /// If they do not within [`SOON`], or if a request is not answered with 200.
+    pub async fn wait_for_balance(&self, host: &str, replicas: u32) -> BTreeSet<String> {
+        eventually(&format!("{replicas} replicas share requests for {host}"), SOON, async || {
+            let counts = self.count_answers(host, 10 * replicas).await;
             let is_even = counts.values().all(|n| (8..=12).contains(n));
-            expect(u32::try_from(counts.len()) == Ok(replicas) && is_even, &counts)?;
+            ensure(u32::try_from(counts.len()) == Ok(replicas) && is_even, &counts)?;
             Ok(counts.into_keys().collect())
         })
         .await
     }
 
-    /// All containers of the instance, nginx too.
+    /// Lists all containers of the instance, including nginx.
     ///
     /// # Panics
     ///
-    /// If the engine does not say.
+    /// If the engine call fails.
     pub async fn containers(&self) -> Vec<Container> {
         self.runtime.list(&self.instance).await.unwrap()
     }
 
-    /// The containers of an app, in whatever state.
-    pub async fn replicas(&self, app: &str) -> Vec<Container> {
+    /// Lists the containers of an app in any state, sorted by name.
+    pub async fn containers_of(&self, app: &str) -> Vec<Container> {
         let mut all = self.containers().await;
         all.retain(|container| container.labels.get(labels::APP).is_some_and(|name| name == app));
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
 
-    /// The ids of an app's running containers, by pod.
-    pub async fn running(&self, app: &str) -> BTreeMap<String, String> {
-        let all = self.replicas(app).await.into_iter();
+    /// Returns the container ids of an app's running pods, by pod name.
+    pub async fn running_pods(&self, app: &str) -> BTreeMap<String, String> {
+        let all = self.containers_of(app).await.into_iter();
         all.filter(is_running)
-            .map(|container| (pod(&container), container.id.to_string()))
+            .map(|container| (pod_name(&container), container.id.to_string()))
             .collect()
     }
 
-    /// The ids of an app's containers, in whatever state.
-    pub async fn ids(&self, app: &str) -> BTreeSet<String> {
-        self.replicas(app).await.into_iter().map(|container| container.id.to_string()).collect()
+    /// Returns the ids of an app's containers in any state.
+    pub async fn container_ids(&self, app: &str) -> BTreeSet<String> {
+        let all = self.containers_of(app).await.into_iter();
+        all.map(|container| container.id.to_string()).collect()
     }
 
-    /// Looks at the app's containers again and again, and never ends: between `floor` and
-    /// `ceiling` of them run, and no more than `ceiling` are anything but ended or going.
+    /// Polls forever and asserts that at least `min_running` containers of the app run and at most
+    /// `max_live` are neither exited nor being removed.
     ///
     /// # Panics
     ///
-    /// If it is otherwise once.
-    pub async fn stays_between(&self, app: &str, floor: usize, ceiling: usize) -> ! {
+    /// At the first violation.
+    pub async fn assert_always_between(&self, app: &str, min_running: usize, max_live: usize) -> ! {
         loop {
-            let all = self.replicas(app).await;
+            let all = self.containers_of(app).await;
             let states: Vec<_> = all.iter().map(|c| (&c.name, &c.state)).collect();
             let running = all.iter().filter(|c| is_running(c)).count();
             let ended = |c: &&Container| {
                 matches!(c.state, ContainerState::Exited { .. } | ContainerState::Removing)
             };
             let live = all.len() - all.iter().filter(ended).count();
-            assert!(running >= floor, "fewer than {floor} of {app} run: {states:#?}");
-            assert!(live <= ceiling, "more than {ceiling} of {app}: {states:#?}");
-            tokio::time::sleep(PAUSE).await;
+            assert!(running >= min_running, "fewer than {min_running} of {app} run: {states:#?}");
+            assert!(live <= max_live, "more than {max_live} of {app} are live: {states:#?}");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Exactly `count` containers of the app run, and no other one is there, within the limit.
-    pub async fn settles(&self, app: &str, count: usize, limit: Duration) {
+    /// Waits until the app has exactly `count` containers, all running.
+    pub async fn wait_for_replicas(&self, app: &str, count: usize, limit: Duration) {
         eventually(&format!("{app} has {count} containers, all running"), limit, async || {
-            let all = self.replicas(app).await;
+            let all = self.containers_of(app).await;
             let states: Vec<_> = all.iter().map(|c| (&c.name, &c.state)).collect();
-            expect(all.len() == count && all.iter().all(is_running), states)
+            ensure(all.len() == count && all.iter().all(is_running), states)
         })
         .await;
     }
 
-    /// An app as the program shows it.
-    pub async fn app(&self, name: &str) -> Value {
-        self.run(&["get", "app", name, "-o", "json"]).await.succeeds().json()
+    /// Returns an app as `get app -o json` prints it.
+    pub async fn get_app(&self, name: &str) -> Value {
+        self.run(&["get", "app", name, "-o", "json"]).await.assert_success().json()
     }
 
-    /// The pods of an app as the program shows them, or of all apps.
+    /// Returns the pods of one app or of all apps, as `get pods -o json` prints them.
     ///
     /// # Panics
     ///
-    /// If there is no list.
-    pub async fn pods(&self, app: Option<&str>) -> Vec<Value> {
-        let list = self.run(&["get", "pods", "-o", "json"]).await.succeeds().json();
+    /// If the output is not a list.
+    pub async fn get_pods(&self, app: Option<&str>) -> Vec<Value> {
+        let list = self.run(&["get", "pods", "-o", "json"]).await.assert_success().json();
         let mut pods = list["items"].as_array().unwrap().clone();
         pods.retain(|pod| app.is_none_or(|app| pod["app"] == app));
         pods
     }
 
-    /// The app is in this phase within the limit; how it is then.
-    pub async fn is_in(&self, phase: &str, app: &str, limit: Duration) -> Value {
+    /// Waits until the app is in this phase, and returns it.
+    pub async fn wait_for_phase(&self, app: &str, phase: &str, limit: Duration) -> Value {
         eventually(&format!("{app} is {phase}"), limit, async || {
-            let app = self.app(app).await;
-            expect(app["status"]["phase"] == phase, &app["status"])?;
+            let app = self.get_app(app).await;
+            ensure(app["status"]["phase"] == phase, &app["status"])?;
             Ok(app)
         })
         .await
     }
 
-    /// The events so far, the oldest first.
+    /// Returns all recorded events, oldest first.
     ///
     /// # Panics
     ///
-    /// If there is no list.
-    pub async fn recorded(&self) -> Vec<Event> {
-        let list = self.run(&["get", "events", "-o", "json"]).await.succeeds().json();
+    /// If the output is not a list of events.
+    pub async fn get_events(&self) -> Vec<Event> {
+        let list = self.run(&["get", "events", "-o", "json"]).await.assert_success().json();
         let mut events: Vec<Event> = serde_json::from_value(list["items"].clone()).unwrap();
         events.reverse();
         events
     }
 
-    /// The reasons and messages of the events so far, the oldest first.
-    pub async fn events(&self) -> Vec<(String, String)> {
-        let events = self.recorded().await.into_iter();
+    /// Returns reason and message of all recorded events, oldest first.
+    pub async fn event_messages(&self) -> Vec<(String, String)> {
+        let events = self.get_events().await.into_iter();
         events.map(|event| (event.reason, event.message)).collect()
     }
 
-    /// nginx as it runs now.
-    pub async fn nginx(&self) -> Nginx {
+    /// Returns the container and processes of the running nginx.
+    pub async fn nginx_state(&self) -> NginxState {
         let name = self.ingress();
         let container = docker(&["inspect", "--format", "{{.Id}}", &name]).await;
         let top = docker(&["top", &name, "-eo", "pid"]).await;
-        Nginx { container, pids: top.lines().skip(1).map(|pid| pid.trim().to_owned()).collect() }
+        let pids = top.lines().skip(1).map(|pid| pid.trim().to_owned()).collect();
+        NginxState { container, pids }
     }
 
-    /// Everything that nginx serves now, as its own files.
-    pub async fn nginx_files(&self) -> String {
+    /// Returns the configuration that nginx serves, as `nginx -T` prints it.
+    pub async fn nginx_config(&self) -> String {
         let conf = "/etc/nginx/dubernetes/current/nginx.conf";
         docker(&["exec", &self.ingress(), "nginx", "-T", "-c", conf]).await
     }
 
-    /// The networks with the instance's label.
+    /// Lists the networks with the instance's label.
     pub async fn networks(&self) -> Vec<String> {
-        self.labelled(&["network", "ls"]).await
+        self.list_labelled(&["network", "ls"]).await
     }
 
-    /// The volumes with the instance's label.
+    /// Lists the volumes with the instance's label.
     pub async fn volumes(&self) -> Vec<String> {
-        self.labelled(&["volume", "ls"]).await
+        self.list_labelled(&["volume", "ls"]).await
     }
 
-    async fn labelled(&self, list: &[&str]) -> Vec<String> {
+    async fn list_labelled(&self, list: &[&str]) -> Vec<String> {
         let filter = format!("label={}={}", labels::INSTANCE, self.instance);
         let words = [list, &["--filter", &filter, "--format", "{{.Name}}"]].concat();
         docker(&words).await.lines().map(str::to_owned).collect()
@@ -278,8 +282,8 @@ fn is_running(container: &Container) -> bool {
     matches!(container.state, ContainerState::Running { .. })
 }
 
-/// The pod of a replica's container, such as `web-1`.
-pub fn pod(container: &Container) -> String {
+/// Returns the pod name of a replica's container, such as `web-1`.
+fn pod_name(container: &Container) -> String {
     let label = |key| container.labels.get(key).map(String::as_str).unwrap_or_default();
     format!("{}-{}", label(labels::APP), label(labels::REPLICA))
 }

@@ -1,5 +1,4 @@
-//! HTTP as a strict client speaks it: every byte that is missing is an error, and nothing is
-//! ever sent twice.
+//! A strict HTTP/1.1 client: a missing byte is an error, and no request is sent twice.
 
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long an answer may take; no test expects one that takes as long.
+/// Time limit for an answer, longer than any answer that a test expects.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A request.
@@ -15,64 +14,64 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Request<'a> {
     /// `GET`, `POST`, …
     pub method: &'a str,
-    /// The host that is asked for.
+    /// Value of the `Host` header.
     pub host: &'a str,
-    /// The path, with the query.
+    /// Path and query.
     pub path: &'a str,
-    /// Further headers.
+    /// Additional headers.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The body.
+    /// Request body.
     pub body: &'a [u8],
 }
 
 impl<'a> Request<'a> {
-    /// `GET path`.
+    /// Returns a `GET` request.
     pub fn get(host: &'a str, path: &'a str) -> Self {
         Self { method: "GET", host, path, headers: &[], body: &[] }
     }
 
-    /// `POST path` with a body.
+    /// Returns a `POST` request with a body.
     pub fn post(host: &'a str, path: &'a str, body: &'a [u8]) -> Self {
         Self { method: "POST", host, path, headers: &[], body }
     }
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The status code.
+    /// Status code.
     pub status: u16,
-    /// The headers as they came, names in lower case.
+    /// Headers in order, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// Response body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// What a line `key: value` of the body says.
-    pub fn says(&self, key: &str) -> Option<String> {
+    /// Returns the value of the body's first line `key: value`.
+    pub fn field(&self, key: &str) -> Option<String> {
         let text = self.text();
         let value = |line: &str| line.strip_prefix(key)?.strip_prefix(": ").map(str::to_owned);
         text.lines().find_map(value)
     }
 
-    /// The value of a header.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether the connection ends with this answer.
-    pub fn is_last(&self) -> bool {
+    /// Whether the server closes the connection after this answer.
+    pub fn closes_connection(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 }
 
-/// A connection that is kept.
+/// A keep-alive connection.
 #[derive(Debug)]
 pub struct Connection {
     stream: BufReader<TcpStream>,
@@ -83,7 +82,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What went wrong, as text.
+    /// A description of the failure.
     pub async fn open(port: u16) -> Result<Self, String> {
         let connecting = timeout(LIMIT, TcpStream::connect(("127.0.0.1", port))).await;
         let stream = connecting
@@ -92,18 +91,18 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    /// Whether the other end is known to have closed it.
+    /// Whether the connection can take no further request: the server closed it, or sent bytes
+    /// that no request asked for.
     pub fn is_closed(&self) -> bool {
-        use std::io::ErrorKind::WouldBlock;
-        // Nothing is due: whatever comes, an end or bytes, makes it unfit for a request.
-        !matches!(self.stream.get_ref().try_read(&mut [0]), Err(error) if error.kind() == WouldBlock)
+        let read = self.stream.get_ref().try_read(&mut [0]);
+        !read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors
     ///
-    /// What went wrong, as text.
+    /// A description of the failure.
     pub async fn send(&mut self, request: Request<'_>) -> Result<Answer, String> {
         match timeout(LIMIT, self.exchange(request)).await {
             Ok(answer) => answer,
@@ -124,7 +123,7 @@ impl Connection {
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body);
         let sent = self.stream.write_all(&bytes).await;
-        sent.map_err(|error| format!("the request could not be sent: {error}"))?;
+        sent.map_err(|error| format!("cannot send the request: {error}"))?;
         self.answer().await
     }
 
@@ -143,7 +142,7 @@ impl Connection {
         }
         let mut answer = Answer { status, headers, body: Vec::new() };
         let length = answer.header("content-length").and_then(|length| length.parse().ok());
-        let length: usize = length.ok_or_else(|| format!("an answer without length: {first}"))?;
+        let length: usize = length.ok_or_else(|| format!("no content length: {first}"))?;
         answer.body.resize(length, 0);
         let read = self.stream.read_exact(&mut answer.body).await;
         read.map_err(|error| format!("the answer is cut off: {error}"))?;
@@ -153,24 +152,24 @@ impl Connection {
     async fn line(&mut self) -> Result<String, String> {
         let mut line = String::new();
         let read = self.stream.read_line(&mut line).await;
-        match read.map_err(|error| format!("the answer cannot be read: {error}"))? {
+        match read.map_err(|error| format!("cannot read the answer: {error}"))? {
             0 => Err("closed without an answer".to_owned()),
             _ if line.ends_with("\r\n") => Ok(line.trim_end().to_owned()),
             _ => Err(format!("closed after {line:?}")),
         }
     }
 
-    /// The bare stream, for what is no longer HTTP.
+    /// Returns the underlying stream, for bytes that are not an HTTP exchange.
     pub fn stream(&mut self) -> &mut BufReader<TcpStream> {
         &mut self.stream
     }
 }
 
-/// Sends one request over a connection of its own.
+/// Sends one request over a fresh connection.
 ///
 /// # Errors
 ///
-/// What went wrong, as text.
+/// A description of the failure.
 pub async fn once(port: u16, request: Request<'_>) -> Result<Answer, String> {
     Connection::open(port).await?.send(request).await
 }

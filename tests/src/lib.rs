@@ -1,15 +1,15 @@
-//! What the end-to-end tests are made of: a [`scenario`] with an instance of its own, the
-//! program as users run it ([`program`]), what can be seen from outside ([`checks`]), requests
-//! ([`http`]), a stream of them ([`load`]), and websockets ([`websocket`]).
+//! Test kit of the end-to-end tests: a [`scenario`] with an instance of its own, the program as
+//! users run it ([`program`]), [`checks`] on observable behaviour, requests ([`http`]), load
+//! ([`load`]) and websockets ([`websocket`]).
 //!
-//! A test is one story about the built program, a real engine and a real nginx; what a lower
-//! level can show is shown there.
+//! A test drives the built program on a real engine with a real nginx. It shows only what no
+//! lower test level can show.
 
-#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 pub mod checks;
 pub mod document;
-pub mod door;
+pub mod engine_proxy;
 pub mod http;
 pub mod load;
 pub mod manifest;
@@ -26,13 +26,14 @@ pub use checks::eventually;
 pub use manifest::{app, busybox, whoami};
 pub use scenario::Scenario;
 
-/// The test that this stands in: its name, and the program that was built along with it.
+/// Returns an [`E2eTest`](scenario::E2eTest) with the name of the calling test function and the
+/// program built along with the tests.
 #[macro_export]
-macro_rules! here {
+macro_rules! e2e {
     () => {{
-        fn place() {}
-        $crate::scenario::Test::new(
-            std::any::type_name_of_val(&place),
+        fn marker() {}
+        $crate::scenario::E2eTest::new(
+            std::any::type_name_of_val(&marker),
             env!("CARGO_BIN_EXE_dubernetes-under-test"),
         )
     }};

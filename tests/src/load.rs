@@ -1,6 +1,6 @@
-//! A stream of requests as impatient clients send them: GET and POST, over kept connections and
-//! fresh ones, with and without time to think, some with slow answers. Every request that is not
-//! answered by the right app is a failure.
+//! Load generator with different kinds of clients: GET and POST, over kept and fresh connections,
+//! with and without think time, some with slow answers. A request fails unless the expected app
+//! answers it.
 
 mod client;
 mod tally;
@@ -11,25 +11,25 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::checks::{SOON, eventually, expect};
+use crate::checks::{SOON, ensure, eventually};
 use crate::scenario::Scenario;
 
-use client::{Client, Habit};
+use client::{Client, ClientKind};
 pub use tally::{Failure, Tally};
 
-/// So many clients share the rate of the steady ones: each sends often enough that its connection
-/// never idles long.
-const CLIENTS: u32 = 10;
-/// The clients of [`Load::mixed`] beside the steady ones.
-const OTHERS: [(Habit, u32); 5] = [
-    (Habit::Fresh, 12),
-    (Habit::Thinks, 12),
-    (Habit::Idles, 6),
-    (Habit::OpensAhead, 6),
-    (Habit::Slow, 24),
+/// Number of steady clients that share the request rate. Few enough that no connection stays idle
+/// for long.
+const STEADY_CLIENTS: u32 = 10;
+/// Clients of [`Load::start_mixed`] besides the steady ones, with their number.
+const OTHER_CLIENTS: [(ClientKind, u32); 5] = [
+    (ClientKind::FreshConnection, 12),
+    (ClientKind::ThinkTime, 12),
+    (ClientKind::Idle, 6),
+    (ClientKind::Preconnect, 6),
+    (ClientKind::SlowAnswer, 24),
 ];
 
-/// A load under way.
+/// A running load.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
@@ -44,83 +44,77 @@ struct Shared {
 }
 
 impl Load {
-    /// Begins to send `rate` requests per second for `host`, which `app` should answer: GET and POST
-    /// in turn, over connections that are kept.
+    /// Sends `rate` requests per second for `host` and expects answers from `app`. GET and POST
+    /// alternate, over kept connections.
     pub fn start(scenario: &Scenario, host: &str, app: &str, rate: u32) -> Self {
-        let mut load = Self::idle();
-        load.add(
-            scenario,
-            host,
-            app,
-            Habit::Steady,
-            CLIENTS,
-            Duration::from_secs(1) * CLIENTS / rate,
-        );
+        let mut load = Self::without_clients();
+        let period = Duration::from_secs(1) * STEADY_CLIENTS / rate;
+        load.add_clients(scenario, host, app, ClientKind::Steady, STEADY_CLIENTS, period);
         load
     }
 
-    /// The same rate from clients of all kinds.
-    pub fn mixed(scenario: &Scenario, host: &str, app: &str, rate: u32) -> Self {
-        let mut load = Self::idle();
+    /// Sends `rate` requests per second from clients of all kinds.
+    pub fn start_mixed(scenario: &Scenario, host: &str, app: &str, rate: u32) -> Self {
+        let mut load = Self::without_clients();
         let mut left = f64::from(rate);
-        for (habit, count) in OTHERS {
-            let period = habit.period();
-            load.add(scenario, host, app, habit, count, period);
+        for (kind, count) in OTHER_CLIENTS {
+            let period = kind.period();
+            load.add_clients(scenario, host, app, kind, count, period);
             left -= f64::from(count) / period.as_secs_f64();
         }
-        let period = Duration::from_secs_f64(f64::from(CLIENTS) / left.max(1.0));
-        load.add(scenario, host, app, Habit::Steady, CLIENTS, period);
+        let period = Duration::from_secs_f64(f64::from(STEADY_CLIENTS) / left.max(1.0));
+        load.add_clients(scenario, host, app, ClientKind::Steady, STEADY_CLIENTS, period);
         load
     }
 
-    fn idle() -> Self {
+    fn without_clients() -> Self {
         Self { shared: Arc::default(), start: Instant::now(), clients: JoinSet::new() }
     }
 
-    fn add(
+    fn add_clients(
         &mut self,
         scenario: &Scenario,
         host: &str,
         app: &str,
-        habit: Habit,
+        kind: ClientKind,
         count: u32,
         period: Duration,
     ) {
         for number in 0..count {
-            let client = Client::new(scenario.port, host, app, habit, self.start);
+            let client = Client::new(scenario.port, host, app, kind, self.start);
             let offset = period * number / count;
             self.clients.spawn(client.run(Arc::clone(&self.shared), period, offset));
         }
     }
 
-    /// The time since the load began, by which its failures are dated.
-    pub fn now(&self) -> Duration {
+    /// Returns the time since the start of the load, the time base of [`Failure::at`].
+    pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// How many requests were sent so far.
+    /// Returns the number of requests sent so far.
     pub fn sent(&self) -> u32 {
         self.shared.sent.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more requests were sent.
-    pub async fn goes_on(&self, requests: u32) {
-        let wanted = self.sent() + requests;
-        eventually(&format!("{wanted} requests are sent"), 3 * SOON, async || {
+    /// Waits until `requests` more requests are sent.
+    pub async fn wait_for_requests(&self, requests: u32) {
+        let target = self.sent() + requests;
+        eventually(&format!("{target} requests are sent"), 3 * SOON, async || {
             let sent = self.sent();
-            expect(sent >= wanted, sent)
+            ensure(sent >= target, sent)
         })
         .await;
     }
 
-    /// Ends it when the requests under way are answered, and gives what came of it.
+    /// Stops the load, waits for the requests in flight and returns the results.
     pub async fn stop(self) -> Tally {
         self.shared.stop.store(true, Ordering::Relaxed);
         let mut sum = Tally::default();
         for tally in self.clients.join_all().await {
-            sum.add(tally);
+            sum.merge(tally);
         }
-        sum.finish();
+        sum.sort();
         sum
     }
 }

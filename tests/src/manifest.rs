@@ -1,32 +1,32 @@
-//! The files that the tests apply.
+//! Manifests that the tests apply.
 
 use std::fmt;
 
-/// Made by `cargo xtask images`, as is [`BUSYBOX`].
+/// Image of the example program, built by `cargo xtask images`.
 pub const WHOAMI: &str = "dubernetes-whoami:1";
-/// A shell and its tools.
+/// Image with a shell and its tools, built by `cargo xtask images`.
 pub const BUSYBOX: &str = "dubernetes-test-busybox:1";
 
 /// A document with one app.
 #[derive(Debug, Clone)]
 pub struct Manifest {
-    /// The app's name.
+    /// Name of the app.
     pub name: String,
     text: String,
 }
 
-/// The app `name` of this image.
+/// Returns an app that runs `image`.
 pub fn app(name: &str, image: &str, replicas: u32) -> Manifest {
     let text = format!("name: {name}\nimage: {image}\nreplicas: {replicas}\n");
     Manifest { name: name.to_owned(), text }
 }
 
-/// The app `name` that says who answers.
+/// Returns an app whose replicas answer requests with their identity.
 pub fn whoami(name: &str, replicas: u32) -> Manifest {
     app(name, WHOAMI, replicas)
 }
 
-/// The app `name` that runs a script.
+/// Returns an app that runs a shell script.
 pub fn busybox(name: &str, replicas: u32, script: &str) -> Manifest {
     let script = serde_json::Value::from(script);
     let command = format!("command: [/bin/sh, -c, {script}]");
@@ -34,12 +34,12 @@ pub fn busybox(name: &str, replicas: u32, script: &str) -> Manifest {
 }
 
 impl Manifest {
-    /// The same, reached under a host.
+    /// Adds `access` with this host.
     pub fn host(self, host: &str) -> Self {
         self.with(&format!("access: {{ host: {host} }}"))
     }
 
-    /// The same with more lines.
+    /// Appends lines of YAML.
     pub fn with(mut self, lines: &str) -> Self {
         self.text.push_str(lines);
         self.text.push('\n');

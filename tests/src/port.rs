@@ -1,28 +1,28 @@
-//! Ports of this machine for nginx, each for one test alone.
+//! Host ports for nginx, each reserved for one test.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
-/// Below those that the kernel gives to clients (from 32768): a request that another test has under
-/// way holds none of these.
+/// First port of the range. The range lies below the kernel's ephemeral ports (from 32768), so no
+/// outgoing connection of another test occupies one of its ports.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
 
-/// A port on which nobody listens, and that no other test takes as long as this lives.
+/// A free port, reserved until drop.
 #[derive(Debug)]
 pub struct Port {
-    /// Its number.
+    /// Port number.
     pub number: u16,
-    /// The UDP port of the same number is nobody's need, so it tells other tests that this one is
-    /// taken; the kernel frees it also if the process is killed.
+    /// Bound UDP port of the same number. It marks the TCP port as taken for other tests, is
+    /// otherwise unused, and is released by the kernel even if the process is killed.
     _mark: UdpSocket,
 }
 
 impl Port {
-    /// Takes one. Each process begins to look at another place.
+    /// Reserves a port. Each process starts its search at a different number.
     ///
     /// # Panics
     ///
-    /// If none is free.
+    /// If no port is free.
     pub fn take() -> Self {
         let begin = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
         let mut numbers = (begin..COUNT).chain(0..begin).map(|offset| FIRST + offset);
@@ -31,7 +31,7 @@ impl Port {
 
     fn try_take(number: u16) -> Option<Self> {
         let mark = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
-        // On all addresses: where anybody listens on any of them, this fails.
+        // A wildcard bind fails if any address of the machine already listens on the port.
         TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).ok()?;
         Some(Self { number, _mark: mark })
     }
@@ -42,12 +42,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_have_the_same_and_what_is_listened_on_is_left_out() {
+    fn taken_and_listening_ports_are_skipped() {
         let one = Port::take();
         assert!((FIRST..FIRST + COUNT).contains(&one.number));
-        assert!(Port::try_take(one.number).is_none(), "it is taken");
+        assert!(Port::try_take(one.number).is_none(), "reserved by another `Port`");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let number = listener.local_addr().unwrap().port();
-        assert!(Port::try_take(number).is_none(), "somebody listens");
+        assert!(Port::try_take(number).is_none(), "in use by a listener");
     }
 }

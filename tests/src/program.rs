@@ -1,4 +1,4 @@
-//! The program and the engine's command, run as people run them.
+//! Runs the program and the engine's command line, as users run them.
 
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
@@ -7,44 +7,44 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// No command of a test takes as long.
+/// Time limit for a command, longer than any command that a test runs.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A command that has ended.
+/// Result of a finished command.
 #[derive(Debug)]
-pub struct Ran {
-    /// What was typed.
+pub struct CommandResult {
+    /// Command line.
     pub line: String,
-    /// The exit code; none if a signal ended it.
+    /// Exit code; `None` if a signal ended the command.
     pub code: Option<i32>,
-    /// What it wrote to standard output.
+    /// Standard output.
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// Standard error.
     pub stderr: String,
-    /// How long it took.
+    /// Duration of the run.
     pub took: Duration,
 }
 
-impl Ran {
-    /// It succeeded.
+impl CommandResult {
+    /// Asserts exit code 0.
     ///
     /// # Panics
     ///
-    /// If it did not.
+    /// If the command failed.
     #[track_caller]
-    #[must_use = "what it wrote may be of interest; `let _ =` says that it is not"]
-    pub fn succeeds(self) -> Self {
-        self.fails(0)
+    #[must_use = "inspect the output, or discard it with `let _ =`"]
+    pub fn assert_success(self) -> Self {
+        self.assert_code(0)
     }
 
-    /// It ended with this code.
+    /// Asserts this exit code.
     ///
     /// # Panics
     ///
-    /// If it did not.
+    /// If the exit code differs.
     #[track_caller]
-    #[must_use = "what it wrote may be of interest; `let _ =` says that it is not"]
-    pub fn fails(self, code: i32) -> Self {
+    #[must_use = "inspect the output, or discard it with `let _ =`"]
+    pub fn assert_code(self, code: i32) -> Self {
         let Self { line, stdout, stderr, took, .. } = &self;
         let found = self.code;
         assert!(
@@ -54,11 +54,11 @@ impl Ran {
         self
     }
 
-    /// What it wrote is JSON.
+    /// Parses standard output as JSON.
     ///
     /// # Panics
     ///
-    /// If it is not.
+    /// If the output is not JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         match serde_json::from_str(&self.stdout) {
@@ -67,40 +67,41 @@ impl Ran {
         }
     }
 
-    /// The words of each line on standard output.
+    /// Returns the words of each line of standard output.
     pub fn table(&self) -> Vec<Vec<&str>> {
         self.stdout.lines().map(|line| line.split_whitespace().collect()).collect()
     }
 }
 
-/// Runs a command to its end, with `input` on its standard input.
-pub(crate) async fn run(mut command: Command, line: String, input: &str) -> Ran {
+/// Runs a command to completion, with `input` on its standard input.
+pub(crate) async fn run(mut command: Command, line: String, input: &str) -> CommandResult {
     let start = Instant::now();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let write = async move {
-        // A command that does not read it is free to end before.
+        // The command may exit without reading its input.
         let _ = stdin.write_all(input.as_bytes()).await;
     };
-    let both = async { tokio::join!(write, child.wait_with_output()).1 };
-    let Ok(output) = tokio::time::timeout(LIMIT, both).await else {
+    let completed = async { tokio::join!(write, child.wait_with_output()).1 };
+    let Ok(output) = tokio::time::timeout(LIMIT, completed).await else {
         panic!("`{line}` did not end within {LIMIT:?}");
     };
     let Output { status, stdout, stderr } = output.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let (stdout, stderr) = (text(stdout), text(stderr));
-    Ran { line, code: status.code(), stdout, stderr, took: start.elapsed() }
+    let stdout = text(stdout);
+    let stderr = text(stderr);
+    CommandResult { line, code: status.code(), stdout, stderr, took: start.elapsed() }
 }
 
-/// Runs the engine's own command; it succeeds.
+/// Runs the engine's own command and returns its output.
 ///
 /// # Panics
 ///
-/// If it does not.
+/// If the command fails.
 pub async fn docker(arguments: &[&str]) -> String {
     let mut command = Command::new("docker");
     command.args(arguments);
     let ran = run(command, format!("docker {}", arguments.join(" ")), "").await;
-    ran.succeeds().stdout.trim_end().to_owned()
+    ran.assert_success().stdout.trim_end().to_owned()
 }

@@ -1,5 +1,6 @@
-//! A registry that has one image, or nothing to give and says why. An engine takes one on the
-//! loopback address without TLS.
+//! A fake image registry that serves one image or a fixed error.
+//!
+//! It speaks plain HTTP: engines accept that from a registry on the loopback address.
 
 mod image;
 
@@ -11,79 +12,81 @@ use tokio::task::JoinHandle;
 
 pub use image::Image;
 
-/// Ends when it is dropped.
+/// A running registry; stops on drop.
 #[derive(Debug)]
 pub struct Registry {
     port: u16,
     state: Arc<Mutex<State>>,
-    keeper: JoinHandle<()>,
+    accept_task: JoinHandle<()>,
 }
 
-/// What it answers.
+/// What the registry answers to requests for images.
 #[derive(Debug, Clone)]
-pub enum Says {
-    /// It knows no such image.
-    NoSuchImage,
-    /// It wants to know who asks.
-    WhoAsks,
-    /// It knows who asks, and does not let them.
+pub enum Reply {
+    /// 404, no such image.
+    NotFound,
+    /// 401, credentials required.
+    Unauthorized,
+    /// 403, access denied.
     Forbidden,
-    /// It was asked too often.
-    TooOften,
-    /// It has something else to do.
-    Busy,
-    /// It has this image under whatever name, and cuts the first so many answers with its layer.
-    Has(Arc<Image>, u32),
+    /// 429, rate limited.
+    TooManyRequests,
+    /// 503, overloaded.
+    Unavailable,
+    /// This image under any name, with the first N layer downloads cut off midway.
+    Serve(Arc<Image>, u32),
 }
 
 #[derive(Debug)]
 struct State {
-    says: Says,
-    /// How often it was asked which image it has.
-    asked: u32,
-    /// How often it was asked for a layer.
-    layers: u32,
+    reply: Reply,
+    manifest_requests: u32,
+    layer_requests: u32,
 }
 
 impl Registry {
-    /// Starts it.
-    pub async fn start(says: Says) -> Self {
+    /// Starts a registry on a free port.
+    pub async fn start(reply: Reply) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Mutex::new(State { says, asked: 0, layers: 0 }));
+        let state = Arc::new(Mutex::new(State { reply, manifest_requests: 0, layer_requests: 0 }));
         let shared = Arc::clone(&state);
-        let keeper = tokio::spawn(async move {
+        let accept_task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(answer(stream, Arc::clone(&shared)));
             }
         });
-        Self { port, state, keeper }
+        Self { port, state, accept_task }
     }
 
-    /// An image of it.
-    pub fn image(&self, name: &str) -> String {
+    /// Returns the reference of an image in this registry.
+    pub fn image_ref(&self, name: &str) -> String {
         format!("127.0.0.1:{}/{name}:1", self.port)
     }
 
-    /// From now on it answers otherwise.
-    pub fn set(&self, says: Says) {
-        self.state.lock().unwrap().says = says;
+    /// Changes the answer to further requests.
+    pub fn set_reply(&self, reply: Reply) {
+        self.state.lock().unwrap().reply = reply;
     }
 
-    /// How often it was asked which image it has, and how often for a layer.
-    pub fn asked(&self) -> (u32, u32) {
-        let state = self.state.lock().unwrap();
-        (state.asked, state.layers)
+    /// Returns the number of requests for manifests.
+    pub fn manifest_requests(&self) -> u32 {
+        self.state.lock().unwrap().manifest_requests
+    }
+
+    /// Returns the number of requests for layers.
+    pub fn layer_requests(&self) -> u32 {
+        self.state.lock().unwrap().layer_requests
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.accept_task.abort();
     }
 }
 
-/// A whole answer, and how much of it is sent.
+/// A head with the full content length, and a body that may be cut.
 struct Answer {
     head: String,
     body: Vec<u8>,
@@ -92,7 +95,8 @@ struct Answer {
 async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
     let mut request = Vec::new();
     let mut part = [0; 1024];
-    // A greeting of TLS never ends as a request does; whatever comes then is no TLS.
+    // The engine tries TLS first. A TLS hello is not ASCII and has no empty line, so reading stops
+    // at once; the plain answer makes the engine fall back to HTTP.
     while !request.ends_with(b"\r\n\r\n") && (request.is_empty() || request.is_ascii()) {
         match stream.read(&mut part).await {
             Ok(0) | Err(_) => return,
@@ -101,27 +105,29 @@ async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
     }
     let request = String::from_utf8_lossy(&request);
     let mut words = request.split_whitespace();
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let method = words.next().unwrap_or_default();
+    let path = words.next().unwrap_or_default();
     let Answer { head, body } = state.lock().unwrap().answer(path, &request);
     let body = if method == "HEAD" { &[] } else { &body[..] };
-    // Who asked may have gone.
+    // The client may have disconnected.
     let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
 }
 
 impl State {
     fn answer(&mut self, path: &str, request: &str) -> Answer {
-        self.asked += u32::from(path.contains("/manifests/"));
-        let (status, code) = match (&self.says, path) {
+        self.manifest_requests += u32::from(path.contains("/manifests/"));
+        let (status, code) = match (&self.reply, path) {
             _ if !path.starts_with("/v2/") => ("400 Bad Request", "UNSUPPORTED"),
-            (Says::WhoAsks, _) => ("401 Unauthorized", "UNAUTHORIZED"),
+            (Reply::Unauthorized, _) => ("401 Unauthorized", "UNAUTHORIZED"),
             (_, "/v2/") => ("200 OK", ""),
-            (Says::NoSuchImage, _) => ("404 Not Found", "MANIFEST_UNKNOWN"),
-            (Says::Forbidden, _) => ("403 Forbidden", "DENIED"),
-            (Says::TooOften, _) => ("429 Too Many Requests", "TOOMANYREQUESTS"),
-            (Says::Busy, _) => ("503 Service Unavailable", "UNAVAILABLE"),
-            (Says::Has(image, cuts), _) => {
-                let (image, cuts) = (Arc::clone(image), *cuts);
-                return self.part(&image, cuts, path, request);
+            (Reply::NotFound, _) => ("404 Not Found", "MANIFEST_UNKNOWN"),
+            (Reply::Forbidden, _) => ("403 Forbidden", "DENIED"),
+            (Reply::TooManyRequests, _) => ("429 Too Many Requests", "TOOMANYREQUESTS"),
+            (Reply::Unavailable, _) => ("503 Service Unavailable", "UNAVAILABLE"),
+            (Reply::Serve(image, cuts), _) => {
+                let image = Arc::clone(image);
+                let cuts = *cuts;
+                return self.answer_part(&image, cuts, path, request);
             }
         };
         let body =
@@ -134,17 +140,18 @@ impl State {
         Answer { head, body: body.into_bytes() }
     }
 
-    /// A part of the image.
-    fn part(&mut self, image: &Image, cuts: u32, path: &str, request: &str) -> Answer {
+    /// Answers with a manifest, configuration or layer of the image.
+    fn answer_part(&mut self, image: &Image, cuts: u32, path: &str, request: &str) -> Answer {
         let (kind, digest, content) = image.part(path);
         let is_layer = digest == image.layer.0;
-        self.layers += u32::from(is_layer);
+        self.layer_requests += u32::from(is_layer);
         let range = request.lines().find_map(|line| {
             let (name, value) = line.split_once(": ")?;
             let from = value.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok()?;
             (name.eq_ignore_ascii_case("range") && from < content.len()).then_some(from)
         });
-        let (first, last) = (range.unwrap_or(0), content.len() - 1);
+        let first = range.unwrap_or(0);
+        let last = content.len() - 1;
         let status = match range {
             Some(_) => format!(
                 "206 Partial Content\r\nContent-Range: bytes {first}-{last}/{}",
@@ -157,7 +164,7 @@ impl State {
              Docker-Content-Digest: {digest}\r\nConnection: close\r\n\r\n",
             content.len() - first
         );
-        let is_cut = is_layer && self.layers <= cuts;
+        let is_cut = is_layer && self.layer_requests <= cuts;
         let end = if is_cut { first + (content.len() - first) / 2 } else { content.len() };
         Answer { head, body: content[first..end].to_vec() }
     }

@@ -1,6 +1,6 @@
-//! The end of a scenario: what is told of a failed one, and how everything of it goes.
+//! Diagnostics of a failed scenario, and cleanup.
 //!
-//! Nothing here panics: it runs while a failed test unwinds.
+//! Nothing here panics, because it runs while a failed test unwinds.
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -10,13 +10,13 @@ use dubernetes_core::labels::INSTANCE;
 
 use crate::scenario::{SCENARIO, Scenario};
 
-/// So many of the last lines of a log are shown.
-const LINES: usize = 60;
+/// Number of log lines to print.
+const LOG_LINES: usize = 60;
 
-/// Tells all that may explain a failure. The test runner shows it with the failed test.
-#[expect(clippy::print_stderr, reason = "only this way the test runner takes it for the test's")]
-pub(crate) fn failure(scenario: &Scenario) {
-    let mut text = format!("\n=== the instance {} when it failed\n", scenario.instance);
+/// Prints everything that may explain a failure. The test runner shows it with the failed test.
+#[expect(clippy::print_stderr, reason = "the test runner captures only the print macros")]
+pub(crate) fn print_failure(scenario: &Scenario) {
+    let mut text = format!("\n=== instance {} at the time of the failure\n", scenario.instance);
     for arguments in [
         &["status"][..],
         &["get", "apps"],
@@ -24,35 +24,35 @@ pub(crate) fn failure(scenario: &Scenario) {
         &["get", "routes", "-o", "wide"],
         &["get", "events", "-o", "wide"],
     ] {
-        section(&mut text, scenario.command("dubernetes", arguments));
+        append_output(&mut text, scenario.command("dubernetes", arguments));
     }
     let plan = scenario.folder().join("files");
     let plan = plan.to_string_lossy();
-    section(&mut text, scenario.command("dubernetes", &["plan", &plan]));
+    append_output(&mut text, scenario.command("dubernetes", &["plan", &plan]));
     let filter = format!("label={INSTANCE}={}", scenario.instance);
-    section(&mut text, docker(&["ps", "-a", "--no-trunc", "--filter", &filter]));
-    for name in lines(docker(&["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"])) {
-        section(&mut text, docker(&["logs", "--tail", "10", &name]));
+    append_output(&mut text, docker(&["ps", "-a", "--no-trunc", "--filter", &filter]));
+    for name in output_lines(docker(&["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"])) {
+        append_output(&mut text, docker(&["logs", "--tail", "10", &name]));
     }
     let conf = "/etc/nginx/dubernetes/current/nginx.conf";
-    section(&mut text, docker(&["exec", &scenario.ingress(), "nginx", "-T", "-c", conf]));
+    append_output(&mut text, docker(&["exec", &scenario.ingress(), "nginx", "-T", "-c", conf]));
     let log = std::fs::read_to_string(scenario.log()).unwrap_or_default();
     let log: Vec<_> = log.lines().collect();
-    let tail = &log[log.len().saturating_sub(LINES)..];
+    let tail = &log[log.len().saturating_sub(LOG_LINES)..];
     let _ = writeln!(text, "--- serve.log\n{}", tail.join("\n"));
     eprintln!("{text}");
 }
 
-/// Removes every container, network and volume of an instance, and what was made beside it.
+/// Removes every container, network and volume of an instance, and what the test created besides.
 pub(crate) fn clean_up(instance: &InstanceName) {
-    let own = format!("label={INSTANCE}={instance}");
-    let beside = format!("label={SCENARIO}={instance}");
-    for filter in [&own, &beside] {
+    let owned = format!("label={INSTANCE}={instance}");
+    let created_by_test = format!("label={SCENARIO}={instance}");
+    for filter in [&owned, &created_by_test] {
         remove(&["ps", "-aq", "--filter", filter], &["rm", "-f"]);
     }
-    remove(&["network", "ls", "-q", "--filter", &own], &["network", "rm"]);
-    remove(&["volume", "ls", "-q", "--filter", &own], &["volume", "rm", "-f"]);
-    // Only the name goes, of an image that has another one.
+    remove(&["network", "ls", "-q", "--filter", &owned], &["network", "rm"]);
+    remove(&["volume", "ls", "-q", "--filter", &owned], &["volume", "rm", "-f"]);
+    // This only removes the tag if the image has another one.
     for tag in [format!("dubernetes-tests:{instance}"), format!("*/{instance}")] {
         let names = ["images", "--format", "{{.Repository}}:{{.Tag}}", &tag];
         remove(&names, &["rmi", "--no-prune"]);
@@ -60,10 +60,10 @@ pub(crate) fn clean_up(instance: &InstanceName) {
 }
 
 fn remove(list: &[&str], remove: &[&str]) {
-    let found = lines(docker(list));
+    let found = output_lines(docker(list));
     if !found.is_empty() {
         let mut command = docker(remove);
-        // What cannot be removed is seen on the engine; a failed test has said enough.
+        // Errors are ignored: CI reports what is left on the engine.
         let _ = command.args(found).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
@@ -74,14 +74,14 @@ fn docker(arguments: &[&str]) -> Command {
     command
 }
 
-fn lines(mut command: Command) -> Vec<String> {
+fn output_lines(mut command: Command) -> Vec<String> {
     let output = command.stderr(Stdio::null()).output();
     let output = output.map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()
 }
 
-/// What a command says, under its own line.
-fn section(text: &mut String, mut command: Command) {
+/// Appends a command line and its output.
+fn append_output(text: &mut String, mut command: Command) {
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
     let _ = writeln!(text, "--- {}", words.join(" "));
     match command.stdin(Stdio::null()).output() {
@@ -90,7 +90,7 @@ fn section(text: &mut String, mut command: Command) {
             text.push_str(&String::from_utf8_lossy(&output.stderr));
         }
         Err(error) => {
-            let _ = writeln!(text, "cannot be run: {error}");
+            let _ = writeln!(text, "cannot run: {error}");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A test's own instance: state folder, port, orchestrator, and all that it makes on the engine.
+//! A test's own instance: state directory, port, orchestrator, and everything it creates on the
+//! engine.
 //!
-//! Nothing outlives it: when it is dropped, also by a failed test, its processes end and what
-//! carries its label goes. Nothing else is touched.
+//! Dropping a [`Scenario`], also in a failed test, kills its processes and removes everything with
+//! its label, and nothing else.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,48 +19,48 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::door::Door;
+use crate::engine_proxy::EngineProxy;
 use crate::eventually;
 use crate::manifest::{BUSYBOX, Manifest, WHOAMI};
 use crate::port::Port;
-use crate::program::{Ran, docker, run};
+use crate::program::{CommandResult, docker, run};
 use crate::{report, slots};
 
-/// Marks what a test makes besides its instance, so that it goes with it.
+/// Label of objects that a test creates outside its instance, for cleanup.
 pub const SCENARIO: &str = "dubernetes-tests.scenario";
-/// How long an orchestrator may take until it answers; how fast it is, one test says.
+/// Time limit for the orchestrator to start. A separate test asserts how long it takes.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// How long an orchestrator may take to end; how fast it is, one test says.
+/// Time limit for the orchestrator to exit. A separate test asserts how long it takes.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
-/// A test, of which [`here`](crate::here) makes one.
+/// An end-to-end test, created by [`e2e`](crate::e2e).
 #[derive(Debug)]
-pub struct Test {
+pub struct E2eTest {
     name: &'static str,
     program: &'static str,
 }
 
-impl Test {
-    /// The test in which a function of this path stands.
-    pub fn new(place: &'static str, program: &'static str) -> Self {
-        let name = place.strip_suffix("::place").unwrap_or(place);
+impl E2eTest {
+    /// Creates a test named after the function that contains `marker`.
+    pub fn new(marker: &'static str, program: &'static str) -> Self {
+        let name = marker.strip_suffix("::marker").unwrap_or(marker);
         Self { name, program }
     }
 
-    /// Tells the story with a scenario of its own, or says why it cannot be told here.
-    pub fn run(self, story: impl AsyncFnOnce(&Scenario)) {
+    /// Runs the test body with a new scenario, or skips the test if no engine answers.
+    pub fn run(self, body: impl AsyncFnOnce(&Scenario)) {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         runtime.worker_threads(2).enable_all().build().unwrap().block_on(async {
-            let Some(engine) = engine(self.name).await else { return };
+            let Some(engine) = connect_engine(self.name).await else { return };
             let _slot = slots::take().await;
             let scenario = Scenario::new(self.name, self.program, engine);
-            story(&scenario).await;
+            body(&scenario).await;
         });
     }
 }
 
-/// The engine with the images that the stories need.
-async fn engine(test: &str) -> Option<(DockerRuntime, String)> {
+/// Returns the engine and the nginx image, once all images that the tests need exist.
+async fn connect_engine(test: &str) -> Option<(DockerRuntime, String)> {
     let runtime = engine_or_skip(test, DockerRuntime::connect(None).await)?;
     let nginx = std::env::var("DUBERNETES_INGRESS_IMAGE");
     let nginx = nginx.unwrap_or_else(|_| "dubernetes-nginx:1.30".to_owned());
@@ -70,22 +71,22 @@ async fn engine(test: &str) -> Option<(DockerRuntime, String)> {
     Some((runtime, nginx))
 }
 
-/// See the module.
+/// An instance under test. See the module documentation.
 #[derive(Debug)]
 pub struct Scenario {
-    /// The instance's name.
+    /// Name of the instance.
     pub instance: InstanceName,
-    /// The port of this machine on which its ingress listens.
+    /// Host port of the ingress.
     pub port: u16,
-    /// The engine.
+    /// Connection to the engine.
     pub runtime: DockerRuntime,
     test: &'static str,
     program: &'static str,
     ingress_image: String,
     folder: TempDir,
     serve: Mutex<Option<Child>>,
-    /// The engine's socket as the program is told it, if not the usual one.
-    socket: Mutex<Option<PathBuf>>,
+    /// Engine socket passed to the program, if not the default.
+    engine_socket: Mutex<Option<PathBuf>>,
     _port: Port,
 }
 
@@ -99,48 +100,45 @@ impl Scenario {
         let (runtime, ingress_image) = engine;
         let folder = tempfile::Builder::new().prefix("dubernetes-e2e-").tempdir().unwrap();
         std::fs::create_dir(folder.path().join("state")).unwrap();
-        let taken = Port::take();
-        let port = taken.number;
-        let serve = Mutex::new(None);
-        let socket = Mutex::new(None);
+        let port = Port::take();
         Self {
             instance,
-            port,
+            port: port.number,
             runtime,
             test,
             program,
             ingress_image,
             folder,
-            serve,
-            socket,
-            _port: taken,
+            serve: Mutex::new(None),
+            engine_socket: Mutex::new(None),
+            _port: port,
         }
     }
 
-    /// A second instance beside this one.
-    pub fn another(&self) -> Self {
+    /// Creates a second instance on the same engine.
+    pub fn second_instance(&self) -> Self {
         Self::new(self.test, self.program, (self.runtime.clone(), self.ingress_image.clone()))
     }
 
-    /// The folder of the state.
+    /// Returns the state directory.
     pub fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
-    /// The name of nginx's container.
+    /// Returns the name of nginx's container.
     pub fn ingress(&self) -> String {
         dubernetes_core::identity::ingress_name(&self.instance)
     }
 
-    /// Writes a file and gives its path.
-    pub fn file(&self, name: &str, text: &str) -> String {
+    /// Writes a file and returns its path.
+    pub fn write_file(&self, name: &str, text: &str) -> String {
         let path = self.folder.path().join("files").join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    /// The program with the instance's settings, under the name `name`.
+    /// Returns a command of the program, called as `name`, with the instance's settings.
     pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(self.program);
         std::os::unix::process::CommandExt::arg0(&mut command, name);
@@ -155,69 +153,69 @@ impl Scenario {
             .env("DUBERNETES_INSTANCE", self.instance.as_str())
             .env("DUBERNETES_HTTP_PORT", self.port.to_string())
             .env("DUBERNETES_INGRESS_IMAGE", &self.ingress_image);
-        if let Some(socket) = &*self.socket.lock().unwrap() {
+        if let Some(socket) = &*self.engine_socket.lock().unwrap() {
             command.env("DUBERNETES_ENGINE", socket);
         }
         command
     }
 
-    /// From now on the program reaches the engine through a door that can be shut.
-    pub async fn through_a_door(&self) -> Door {
+    /// Makes the program connect to the engine through a proxy, and opens it.
+    pub async fn use_engine_proxy(&self) -> EngineProxy {
         let path = self.folder.path().join("engine.sock");
-        *self.socket.lock().unwrap() = Some(path.clone());
+        *self.engine_socket.lock().unwrap() = Some(path.clone());
         let engine = self.runtime.endpoint();
-        let mut door = Door::new(path, engine.strip_prefix("unix://").unwrap().into());
-        door.open().await;
-        door
+        let mut proxy = EngineProxy::new(path, engine.strip_prefix("unix://").unwrap().into());
+        proxy.open().await;
+        proxy
     }
 
-    /// Runs a command of the program to its end.
-    pub async fn run(&self, arguments: &[&str]) -> Ran {
+    /// Runs a command of the program to completion.
+    pub async fn run(&self, arguments: &[&str]) -> CommandResult {
         self.run_with(arguments, "").await
     }
 
-    /// The same with text on standard input.
-    pub async fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
+    /// Runs a command of the program with text on standard input.
+    pub async fn run_with(&self, arguments: &[&str], input: &str) -> CommandResult {
         let line = format!("dubernetes {}", arguments.join(" "));
         run(Command::from(self.command("dubernetes", arguments)), line, input).await
     }
 
-    /// The same, by the program's other name.
-    pub async fn dubectl(&self, arguments: &[&str]) -> Ran {
+    /// Runs a command of the program under its other name.
+    pub async fn dubectl(&self, arguments: &[&str]) -> CommandResult {
         let line = format!("dubectl {}", arguments.join(" "));
         run(Command::from(self.command("dubectl", arguments)), line, "").await
     }
 
-    /// A command of the program that goes on beside the test.
+    /// Starts a command of the program in the background.
     pub fn spawn(&self, arguments: &[&str]) -> tokio::process::Child {
         let mut command = Command::from(self.command("dubernetes", arguments));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.kill_on_drop(true).spawn().unwrap()
     }
 
-    /// Applies a document and waits until the app is ready.
-    pub async fn apply(&self, manifest: &Manifest) -> Ran {
-        self.try_apply(manifest).await.succeeds()
+    /// Applies a manifest and waits until the app is ready.
+    pub async fn apply(&self, manifest: &Manifest) -> CommandResult {
+        self.try_apply(manifest).await.assert_success()
     }
 
-    /// Applies a document and waits for what comes of it.
-    pub async fn try_apply(&self, manifest: &Manifest) -> Ran {
-        let path = self.file(&format!("{}.yaml", manifest.name), &manifest.to_string());
+    /// Applies a manifest, waits for the result and returns it, success or failure.
+    pub async fn try_apply(&self, manifest: &Manifest) -> CommandResult {
+        let path = self.write_file(&format!("{}.yaml", manifest.name), &manifest.to_string());
         self.run(&["apply", &path]).await
     }
 
-    /// Applies a document and does not wait.
-    pub async fn apply_detached(&self, manifest: &Manifest) -> Ran {
-        let path = self.file(&format!("{}.yaml", manifest.name), &manifest.to_string());
-        self.run(&["apply", "--detach", &path]).await.succeeds()
+    /// Applies a manifest without waiting for the app.
+    pub async fn apply_detached(&self, manifest: &Manifest) -> CommandResult {
+        let path = self.write_file(&format!("{}.yaml", manifest.name), &manifest.to_string());
+        self.run(&["apply", "--detach", &path]).await.assert_success()
     }
 
-    /// Starts an orchestrator and waits until it answers; how long that took.
+    /// Starts an orchestrator, waits until it listens, and returns how long that took.
     pub async fn serve(&self) -> Duration {
         self.serve_with(&[]).await
     }
 
-    /// The same with more variables in its environment.
+    /// Like [`Self::serve`], with additional environment variables.
     pub async fn serve_with(&self, variables: &[(&str, &str)]) -> Duration {
         let start = Instant::now();
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
@@ -237,46 +235,46 @@ impl Scenario {
         start.elapsed()
     }
 
-    /// The process id of the orchestrator.
+    /// Returns the process id of the orchestrator.
     pub fn pid(&self) -> u32 {
         self.serve.lock().unwrap().as_ref().unwrap().id()
     }
 
-    /// Ends the orchestrator as a crash does: by SIGKILL.
+    /// Kills the orchestrator with SIGKILL, like a crash.
     pub async fn kill(&self) {
         self.signal(Signal::KILL);
-        self.ended(END_LIMIT).await;
+        self.wait_for_exit(END_LIMIT).await;
     }
 
-    /// Ends the orchestrator by SIGTERM, which it answers with exit code 0; how long it took.
+    /// Stops the orchestrator with SIGTERM, asserts exit code 0, and returns how long it took.
     pub async fn terminate(&self) -> Duration {
         let start = Instant::now();
         self.signal(Signal::TERM);
-        let code = self.ended(END_LIMIT).await;
+        let code = self.wait_for_exit(END_LIMIT).await;
         assert_eq!(code, Some(0), "the orchestrator's exit code");
         start.elapsed()
     }
 
-    /// Sends the orchestrator a signal, such as SIGSTOP, which it cannot refuse.
+    /// Sends the orchestrator a signal.
     pub fn signal(&self, signal: Signal) {
-        send(self.pid(), signal);
+        send_signal(self.pid(), signal);
     }
 
-    /// From now on the orchestrator opens no file beyond so many; what is open stays so.
-    pub fn limit_files(&self, number: u64) {
-        let limit = Rlimit { current: Some(number), maximum: Some(number) };
-        prlimit(Some(process(self.pid())), Resource::Nofile, limit).unwrap();
+    /// Limits the orchestrator's file descriptors. Open files above the limit stay open.
+    pub fn limit_files(&self, count: u64) {
+        let limit = Rlimit { current: Some(count), maximum: Some(count) };
+        prlimit(Some(to_pid(self.pid())), Resource::Nofile, limit).unwrap();
     }
 
-    /// How much memory the orchestrator has, in KiB.
-    pub fn memory(&self) -> u64 {
+    /// Returns the resident memory of the orchestrator in KiB.
+    pub fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    async fn ended(&self, limit: Duration) -> Option<i32> {
-        let status = eventually("the orchestrator ends", limit, async || {
+    async fn wait_for_exit(&self, limit: Duration) -> Option<i32> {
+        let status = eventually("the orchestrator exits", limit, async || {
             let status = self.serve.lock().unwrap().as_mut().unwrap().try_wait().unwrap();
             status.ok_or_else(|| "it still runs".to_owned())
         })
@@ -285,20 +283,21 @@ impl Scenario {
         status.code()
     }
 
-    /// The file with all that the orchestrators have said.
+    /// Returns the path of the log of all orchestrators of this scenario.
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("serve.log")
     }
 
-    /// Another name for an image, which goes with this scenario.
+    /// Adds a tag to an image. The tag is removed with the scenario.
     pub async fn tag(&self, image: &str) -> String {
         let tag = format!("dubernetes-tests:{}", self.instance);
         docker(&["tag", image, &tag]).await;
         tag
     }
 
-    /// A container made behind the orchestrator's back, which goes with this scenario; its id.
-    pub async fn foreign(&self, arguments: &[&str]) -> String {
+    /// Creates a container outside the instance and returns its id. The container is removed with
+    /// the scenario.
+    pub async fn create_container(&self, arguments: &[&str]) -> String {
         let mark = format!("{SCENARIO}={}", self.instance);
         docker(&[&["create", "--label", &mark], arguments].concat()).await
     }
@@ -312,30 +311,30 @@ impl Scenario {
     }
 }
 
-/// What Ctrl-C does to a command that goes on beside the test.
+/// Sends SIGINT to a background command, as Ctrl-C does.
 ///
 /// # Panics
 ///
-/// If it has ended.
+/// If the command has exited.
 pub fn interrupt(child: &tokio::process::Child) {
-    send(child.id().unwrap(), Signal::INT);
+    send_signal(child.id().unwrap(), Signal::INT);
 }
 
-fn send(pid: u32, signal: Signal) {
-    kill_process(process(pid), signal).unwrap();
+fn send_signal(pid: u32, signal: Signal) {
+    kill_process(to_pid(pid), signal).unwrap();
 }
 
-fn process(pid: u32) -> Pid {
+fn to_pid(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
 }
 
 impl Drop for Scenario {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            report::failure(self);
+            report::print_failure(self);
         }
         if let Some(mut serve) = self.serve.lock().ok().and_then(|mut serve| serve.take()) {
-            // One that has ended already is as good.
+            // The process may have exited already.
             let _ = serve.kill();
             let _ = serve.wait();
         }

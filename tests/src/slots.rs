@@ -1,19 +1,21 @@
-//! At most two scenarios at a time on one machine, whatever the test runner does: each has
-//! several containers, and limits of time are meant for a machine that is not flooded.
+//! Limits concurrent scenarios to two per machine, whatever test runner is used.
+//!
+//! Each scenario runs several containers, and the time limits assume a machine that is not
+//! overloaded.
 
 use std::fs::{File, TryLockError};
 use std::time::Duration;
 
 const SLOTS: u32 = 2;
-const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The right to run; it ends with its holder, also if that is killed.
+/// Permission to run a scenario. Released on drop, and by the kernel if the process is killed.
 #[derive(Debug)]
 pub(crate) struct Slot {
     _locked: File,
 }
 
-/// Waits for a free slot.
+/// Waits for a free slot and takes it.
 pub(crate) async fn take() -> Slot {
     let folder = std::env::temp_dir();
     let user = rustix::process::geteuid().as_raw();
@@ -24,9 +26,9 @@ pub(crate) async fn take() -> Slot {
             match file.try_lock() {
                 Ok(()) => return Slot { _locked: file },
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => panic!("no lock can be taken: {error}"),
+                Err(TryLockError::Error(error)) => panic!("cannot lock the slot file: {error}"),
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A terminal with the program on it, as a person's own would be.
+//! A pseudo terminal on which the program runs.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -13,88 +13,90 @@ use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 use crate::checks::{SOON, eventually};
 use crate::scenario::Scenario;
 
-/// Both ends of a terminal: the keyboard and screen, and what a program sees.
+/// Both ends of a pseudo terminal.
 #[derive(Debug)]
 pub struct Terminal {
-    person: File,
-    program: File,
+    /// Keyboard and screen.
+    controller: File,
+    /// End that the program sees.
+    tty: File,
     screen: Arc<Mutex<String>>,
-    before: Termios,
+    initial: Termios,
 }
 
 impl Terminal {
-    /// A terminal of this many columns and rows, on which nothing runs.
+    /// Opens a terminal of this size.
     ///
     /// # Panics
     ///
-    /// If the system gives none.
+    /// If the system provides none.
     pub fn new(columns: u16, rows: u16) -> Self {
-        let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&person).unwrap();
-        unlockpt(&person).unwrap();
-        let path = ptsname(&person, Vec::new()).unwrap().into_string().unwrap();
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let path = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
         let flags = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
-        let program =
-            File::options().read(true).write(true).custom_flags(flags).open(path).unwrap();
-        let before = tcgetattr(&program).unwrap();
-        let person = File::from(person);
-        let terminal = Self { person, program, screen: Arc::default(), before };
+        let tty = File::options().read(true).write(true).custom_flags(flags).open(path).unwrap();
+        let initial = tcgetattr(&tty).unwrap();
+        let controller = File::from(controller);
+        let terminal = Self { controller, tty, screen: Arc::default(), initial };
         terminal.resize(columns, rows);
-        terminal.show();
+        terminal.record_screen();
         terminal
     }
 
-    /// Gathers what appears, until the test's process ends.
-    fn show(&self) {
-        let (mut person, screen) = (self.person.try_clone().unwrap(), Arc::clone(&self.screen));
+    /// Records all output, until the test process exits.
+    fn record_screen(&self) {
+        let mut controller = self.controller.try_clone().unwrap();
+        let screen = Arc::clone(&self.screen);
         std::thread::spawn(move || {
             let mut part = [0; 4096];
-            while let Ok(size) = person.read(&mut part) {
+            while let Ok(size) = controller.read(&mut part) {
                 screen.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..size]));
             }
         });
     }
 
-    /// Starts a command of the program on it, in a session of its own.
+    /// Starts a command of the program on the terminal, in a session of its own.
     ///
     /// # Panics
     ///
-    /// If it cannot be started.
+    /// If the command does not start.
     pub fn start(&self, scenario: &Scenario, arguments: &[&str]) -> Child {
-        let plain = scenario.command("dubernetes", arguments);
+        let inner = scenario.command("dubernetes", arguments);
         let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).arg(plain.get_program()).args(plain.get_args());
-        for (key, value) in plain.get_envs() {
+        command.args(["--ctty", "--wait"]).arg(inner.get_program()).args(inner.get_args());
+        for (key, value) in inner.get_envs() {
             match value {
                 Some(value) => command.env(key, value),
                 None => command.env_remove(key),
             };
         }
-        let end = || self.program.try_clone().unwrap();
-        command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap()
+        let tty = || self.tty.try_clone().unwrap();
+        command.stdin(tty()).stdout(tty()).stderr(tty()).spawn().unwrap()
     }
 
-    /// Presses keys.
+    /// Types keys.
     ///
     /// # Panics
     ///
-    /// If the terminal is broken.
-    pub fn press(&self, keys: &str) {
-        (&self.person).write_all(keys.as_bytes()).unwrap();
+    /// If the terminal is closed.
+    pub fn type_keys(&self, keys: &str) {
+        (&self.controller).write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Pulls the window to another size.
+    /// Changes the window size.
     ///
     /// # Panics
     ///
-    /// If the terminal is broken.
+    /// If the terminal is closed.
     pub fn resize(&self, columns: u16, rows: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&self.person, size).unwrap();
+        tcsetwinsize(&self.controller, size).unwrap();
     }
 
-    /// Waits until a text has appeared.
-    pub async fn shows(&self, text: &str) {
+    /// Waits until a text appears.
+    pub async fn wait_for_text(&self, text: &str) {
         eventually(&format!("the terminal shows {text:?}"), SOON, async || {
             let screen = self.screen.lock().unwrap().clone();
             if screen.contains(text) { Ok(()) } else { Err(screen) }
@@ -102,40 +104,40 @@ impl Terminal {
         .await;
     }
 
-    /// Waits until every key is passed on as it is pressed.
-    pub async fn is_raw(&self) {
+    /// Waits until the terminal is in raw mode.
+    pub async fn wait_for_raw_mode(&self) {
         eventually("the terminal is raw", SOON, async || {
-            let raw = !self.now().local_modes.contains(LocalModes::ICANON);
+            let raw = !self.modes().local_modes.contains(LocalModes::ICANON);
             if raw { Ok(()) } else { Err(self.screen.lock().unwrap().clone()) }
         })
         .await;
     }
 
-    /// Whether it is set as it was before anything ran on it.
+    /// Whether the terminal has its initial modes.
     ///
     /// # Panics
     ///
-    /// If the terminal is broken.
-    pub fn is_as_before(&self) -> bool {
-        let modes = |t: &Termios| (t.input_modes, t.output_modes, t.control_modes, t.local_modes);
-        modes(&self.now()) == modes(&self.before)
+    /// If the terminal is closed.
+    pub fn is_restored(&self) -> bool {
+        let flags = |t: &Termios| (t.input_modes, t.output_modes, t.control_modes, t.local_modes);
+        flags(&self.modes()) == flags(&self.initial)
     }
 
-    fn now(&self) -> Termios {
-        tcgetattr(&self.program).unwrap()
+    fn modes(&self) -> Termios {
+        tcgetattr(&self.tty).unwrap()
     }
 }
 
-/// Waits until a command has ended, and gives its exit code.
+/// Waits for a command to exit, and returns its exit code.
 ///
 /// # Panics
 ///
-/// If it goes on for too long.
+/// If the command does not exit within [`SOON`].
 pub async fn exit_code(child: Child) -> Option<i32> {
     let child = Mutex::new(child);
-    let status = eventually("the command ends", SOON, async || {
-        let ended = child.lock().unwrap().try_wait().unwrap();
-        ended.ok_or_else(|| "it still runs".to_owned())
+    let status = eventually("the command exits", SOON, async || {
+        let exited = child.lock().unwrap().try_wait().unwrap();
+        exited.ok_or_else(|| "it still runs".to_owned())
     });
     status.await.code()
 }

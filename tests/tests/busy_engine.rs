@@ -1,29 +1,30 @@
-//! An engine that takes its time, or has much to tell.
+//! The orchestrator's calls to an engine that is slow, floods it with events, or is idle.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dubernetes_core::labels;
-use dubernetes_tests::checks::{SOON, expect};
-use dubernetes_tests::door::Call;
+use dubernetes_tests::checks::{SOON, ensure};
+use dubernetes_tests::engine_proxy::Call;
 use dubernetes_tests::manifest::BUSYBOX;
 use dubernetes_tests::program::docker;
-use dubernetes_tests::{Scenario, eventually, here, whoami};
+use dubernetes_tests::{Scenario, e2e, eventually, whoami};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-/// How long each call takes, at least.
+/// Minimum duration of each call.
 const DELAY: Duration = Duration::from_millis(300);
-/// Together more events than an engine keeps for one who comes late.
-const STORMS: usize = 4;
+/// Containers that emit events at the same time, and events of each. Together these are more events
+/// than an engine buffers for a slow subscriber.
+const FLOODS: usize = 4;
 const EVENTS: usize = 750;
-/// Apps of one replica.
+/// Number of apps, with one replica each.
 const APPS: usize = 12;
 
-/// The most of these calls that were under way at one time: each is, as long as it is held back.
-fn most_at_once(calls: &[Call]) -> usize {
+/// Returns the maximum number of calls in flight at one time. Each call is in flight for [`DELAY`].
+fn max_concurrent(calls: &[Call]) -> usize {
     let in_flight = |at: &Call| {
         let is_open = |call: &&Call| (call.began..call.began + DELAY).contains(&at.began);
         calls.iter().filter(is_open).count()
@@ -32,17 +33,17 @@ fn most_at_once(calls: &[Call]) -> usize {
 }
 
 #[test]
-fn an_engine_that_takes_long_for_each_call_gets_eight_at_a_time() {
-    here!().run(async |s| {
-        let door = s.through_a_door().await;
+fn slow_engine_gets_at_most_eight_concurrent_calls() {
+    e2e!().run(async |s| {
+        let proxy = s.use_engine_proxy().await;
         s.serve().await;
-        door.set_delay(DELAY);
+        proxy.set_delay(DELAY);
         s.apply(&whoami("web", 12)).await;
-        s.settles("web", 12, SOON).await;
-        let mut calls = door.calls();
-        calls.retain(Call::is_change);
-        let most = most_at_once(&calls);
-        assert!((2..=8).contains(&most), "{most} calls at once: {calls:#?}");
+        s.wait_for_replicas("web", 12, SOON).await;
+        let mut calls = proxy.calls();
+        calls.retain(Call::is_mutation);
+        let max = max_concurrent(&calls);
+        assert!((2..=8).contains(&max), "{max} concurrent calls: {calls:#?}");
         let creates = calls.iter().filter(|call| call.path == "/containers/create").count();
         let starts: Vec<_> = calls.iter().filter(|call| call.path.ends_with("/start")).collect();
         let started: BTreeSet<_> = starts.iter().map(|call| &call.path).collect();
@@ -50,8 +51,8 @@ fn an_engine_that_takes_long_for_each_call_gets_eight_at_a_time() {
     });
 }
 
-/// Renames a container again and again: each is an event.
-async fn storm(s: &Scenario, container: &str) {
+/// Renames a container repeatedly; each rename emits an event.
+async fn emit_events(s: &Scenario, container: &str) {
     let engine = s.runtime.endpoint();
     let mut engine = UnixStream::connect(engine.strip_prefix("unix://").unwrap()).await.unwrap();
     for n in 0..EVENTS {
@@ -70,68 +71,71 @@ async fn storm(s: &Scenario, container: &str) {
 }
 
 #[test]
-fn a_storm_of_events_is_no_storm_of_looks() {
-    here!().run(async |s| {
-        let door = s.through_a_door().await;
+fn event_flood_is_coalesced_into_few_list_calls() {
+    e2e!().run(async |s| {
+        let proxy = s.use_engine_proxy().await;
         s.serve().await;
         s.apply(&whoami("web", 2).host("web.test")).await;
         let orphan = format!("{}={}", labels::INSTANCE, s.instance);
         let mut orphans = Vec::new();
-        for _ in 0..STORMS {
-            orphans.push(s.foreign(&["--label", &orphan, BUSYBOX]).await);
+        for _ in 0..FLOODS {
+            orphans.push(s.create_container(&["--label", &orphan, BUSYBOX]).await);
         }
-        let (ids, memory, before) = (s.running("web").await, s.memory(), door.calls().len());
-        let killed = async {
+        let ids = s.running_pods("web").await;
+        let memory = s.memory_kib();
+        let calls_before = proxy.calls().len();
+        let kill_replica = async {
             docker(&["kill", &ids["web-2"]]).await;
-            eventually("another one comes in the middle", SOON, async || {
-                let running = s.running("web").await;
-                expect(running.len() == 2 && running["web-2"] != ids["web-2"], running)
+            eventually("the killed replica is replaced during the flood", SOON, async || {
+                let running = s.running_pods("web").await;
+                ensure(running.len() == 2 && running["web-2"] != ids["web-2"], running)
             })
             .await;
         };
-        let storms = futures_util::future::join_all(orphans.iter().map(|orphan| storm(s, orphan)));
-        tokio::join!(storms, killed);
-        s.is_in("Ready", "web", SOON).await;
-        s.settles("web", 2, SOON).await;
-        let looks = door.calls()[before..].iter().filter(|call| call.is_list()).count();
-        let grown = s.memory().saturating_sub(memory);
-        let events = STORMS * EVENTS;
-        report(&format!("{looks} looks at {events} events, {grown} KiB more"));
-        assert!(looks < events / 2, "{looks} looks at {events} events");
-        assert!(grown < 64 << 10, "{grown} KiB more");
-        assert_eq!(s.running("web").await["web-1"], ids["web-1"]);
+        let floods = orphans.iter().map(|orphan| emit_events(s, orphan));
+        tokio::join!(futures_util::future::join_all(floods), kill_replica);
+        s.wait_for_phase("web", "Ready", SOON).await;
+        s.wait_for_replicas("web", 2, SOON).await;
+        let lists = proxy.calls()[calls_before..].iter().filter(|call| call.is_list()).count();
+        let growth = s.memory_kib().saturating_sub(memory);
+        let events = FLOODS * EVENTS;
+        report(&format!("{lists} list calls for {events} events, memory grew by {growth} KiB"));
+        assert!(lists < events / 2, "{lists} list calls for {events} events");
+        assert!(growth < 64 << 10, "memory grew by {growth} KiB");
+        assert_eq!(s.running_pods("web").await["web-1"], ids["web-1"]);
     });
 }
 
 #[test]
-fn a_quiet_round_lists_once_and_inspects_nothing_that_is_as_it_was() {
-    here!().run(async |s| {
-        let door = s.through_a_door().await;
+fn idle_pass_lists_once_and_inspects_no_unchanged_container() {
+    e2e!().run(async |s| {
+        let proxy = s.use_engine_proxy().await;
         s.serve().await;
         let apps: Vec<_> = (0..APPS).map(|n| format!("app-{n}")).collect();
-        let of = |name: &String| whoami(name, 1).host(&format!("{name}.test")).to_string();
-        let file: Vec<_> = apps.iter().map(of).collect();
-        let file = s.file("apps.yaml", &file.join("---\n"));
-        let applied = s.run(&["apply", &file]).await.succeeds();
+        let manifest = |name: &String| whoami(name, 1).host(&format!("{name}.test")).to_string();
+        let documents: Vec<_> = apps.iter().map(manifest).collect();
+        let file = s.write_file("apps.yaml", &documents.join("---\n"));
+        let applied = s.run(&["apply", &file]).await.assert_success();
         report(&format!("{APPS} apps are ready after {:?}", applied.took));
-        // Whatever the last change has caused is over by the first list of those.
-        let lists = || door.calls().iter().filter(|call| call.is_list()).count();
-        let begin = lists();
-        eventually("three rounds", 5 * SOON, async || expect(lists() > begin + 3, lists())).await;
-        let calls = door.calls();
-        let rounds: Vec<_> = calls.split(Call::is_list).collect();
-        let quiet = &rounds[rounds.len() - 4..rounds.len() - 1];
-        let count = |is: fn(&Call) -> bool| -> Vec<_> {
-            quiet.iter().map(|round| round.iter().filter(|call| is(call)).count()).collect()
+        // The effects of the apply end before the first of these lists.
+        let lists = || proxy.calls().iter().filter(|call| call.is_list()).count();
+        let first = lists();
+        eventually("three passes", 5 * SOON, async || ensure(lists() > first + 3, lists())).await;
+        let calls = proxy.calls();
+        let passes: Vec<_> = calls.split(Call::is_list).collect();
+        let idle = &passes[passes.len() - 4..passes.len() - 1];
+        let count = |matches: fn(&Call) -> bool| -> Vec<_> {
+            idle.iter().map(|pass| pass.iter().filter(|call| matches(call)).count()).collect()
         };
-        let (inspected, changed) = (count(Call::is_inspection), count(Call::is_change));
+        let inspected = count(Call::is_inspect);
+        let changed = count(Call::is_mutation);
         report(&format!("inspected {inspected:?}, changed {changed:?}"));
-        assert_eq!((inspected, changed), (vec![0; 3], vec![0; 3]), "{quiet:#?}");
+        assert_eq!((inspected, changed), (vec![0; 3], vec![0; 3]), "{idle:#?}");
     });
 }
 
-/// A measurement is worth nothing if nobody sees it.
-#[expect(clippy::print_stderr, reason = "the test runner shows it with the test")]
+/// Prints a measurement.
+#[expect(clippy::print_stderr, reason = "the test runner captures only the print macros")]
 fn report(text: &str) {
     eprintln!("{text}");
 }

@@ -1,93 +1,103 @@
-//! What the documents show is what happens: their commands run here in the order of the text,
-//! and what stands below a command is what it says.
+//! The commands of the README files print the output that the files show.
 
-use dubernetes_tests::checks::{SOON, expect};
-use dubernetes_tests::document::{self, Reader, Shown};
-use dubernetes_tests::{Scenario, eventually, here};
+use dubernetes_tests::checks::{SOON, ensure};
+use dubernetes_tests::document::{self, DocumentedCommand, Session};
+use dubernetes_tests::{Scenario, e2e, eventually};
 
-/// Goes through a document from its first command to its last.
-async fn follow(s: &Scenario, name: &str, before: impl AsyncFn(&Reader<'_>, &Shown)) {
+/// Runs all commands of a document in order, with `before` ahead of each command.
+async fn run_document(
+    s: &Scenario,
+    name: &str,
+    before: impl AsyncFn(&Session<'_>, &DocumentedCommand),
+) {
     let text = document::read(name);
-    let reader = Reader::new(s);
+    let session = Session::new(s);
     if let Some(first) = document::blocks(&text, "yaml").first() {
-        reader.writes("app.yaml", first);
+        session.write_file("app.yaml", first);
     }
     let commands = document::commands(&text);
     assert!(commands.len() > 3, "{name}: {commands:?}");
-    for shown in &commands {
-        before(&reader, shown).await;
-        reader.types(shown).await;
+    for command in &commands {
+        before(&session, command).await;
+        session.run(command).await;
     }
 }
 
-async fn as_it_stands(_: &Reader<'_>, _: &Shown) {}
+async fn no_preparation(_: &Session<'_>, _: &DocumentedCommand) {}
 
 #[test]
-fn readme() {
-    here!().run(async |s| {
+fn readme_shows_actual_output() {
+    e2e!().run(async |s| {
         let text = document::read("README.md");
         let app = document::blocks(&text, "yaml")[0].to_owned();
-        follow(s, "README.md", async |reader, shown| match shown.command.as_str() {
-            "dubernetes events whoami-2" => {
-                eventually("the killed one is back", SOON, async || {
-                    let pods = s.pods(Some("whoami")).await;
-                    let back = pods.iter().any(|pod| pod["restarts"] == 1 && pod["ready"] == true);
-                    expect(back, pods)
-                })
-                .await;
-                s.settles("whoami", 5, SOON).await;
+        run_document(s, "README.md", async |session, documented| {
+            match documented.command.as_str() {
+                "dubernetes events whoami-2" => {
+                    eventually("the killed replica is ready again", SOON, async || {
+                        let pods = s.get_pods(Some("whoami")).await;
+                        let is_back =
+                            pods.iter().any(|pod| pod["restarts"] == 1 && pod["ready"] == true);
+                        ensure(is_back, pods)
+                    })
+                    .await;
+                    s.wait_for_replicas("whoami", 5, SOON).await;
+                }
+                "dubernetes plan app.yaml" => {
+                    let scaled = s.run(&["scale", "whoami", "2"]).await.assert_success();
+                    assert!(scaled.stderr.contains("is ready"), "{}", scaled.stderr);
+                    let changed = app.replace("replicas: 3", "replicas: 2");
+                    session
+                        .write_file("app.yaml", &format!("{changed}env: {{ GREETING: hello }}\n"));
+                }
+                "dubernetes apply bad.yaml" => {
+                    let bad = app.replace("replicas: 3", "replicas: 2");
+                    session.write_file("bad.yaml", &format!("{bad}env: {{ WHOAMI_EXIT: '3' }}\n"));
+                }
+                "dubernetes validate typo.yaml" => {
+                    session.write_file("typo.yaml", &app.replace("host:", "hots:"));
+                }
+                _ => {}
             }
-            "dubernetes plan app.yaml" => {
-                let scaled = s.run(&["scale", "whoami", "2"]).await.succeeds();
-                assert!(scaled.stderr.contains("is ready"), "{}", scaled.stderr);
-                let changed = app.replace("replicas: 3", "replicas: 2");
-                reader.writes("app.yaml", &format!("{changed}env: {{ GREETING: hello }}\n"));
-            }
-            "dubernetes apply bad.yaml" => {
-                let bad = app.replace("replicas: 3", "replicas: 2");
-                reader.writes("bad.yaml", &format!("{bad}env: {{ WHOAMI_EXIT: '3' }}\n"));
-            }
-            "dubernetes validate typo.yaml" => {
-                reader.writes("typo.yaml", &app.replace("host:", "hots:"));
-            }
-            _ => {}
         })
         .await;
     });
 }
 
 #[test]
-fn example_whoami() {
-    here!().run(async |s| {
-        follow(s, "examples/whoami/README.md", as_it_stands).await;
-        // The killed one is being replaced: a create under way would outlive the test.
-        s.settles("whoami", 3, SOON).await;
+fn example_whoami_shows_actual_output() {
+    e2e!().run(async |s| {
+        run_document(s, "examples/whoami/README.md", no_preparation).await;
+        // Wait for the replacement: a create in flight would outlive the test.
+        s.wait_for_replicas("whoami", 3, SOON).await;
     });
 }
 
 #[test]
-fn example_worker() {
-    here!().run(async |s| {
+fn example_worker_shows_actual_output() {
+    e2e!().run(async |s| {
         let text = document::read("examples/worker/README.md");
         let changed = document::blocks(&text, "yaml")[0].to_owned();
-        follow(s, "examples/worker/README.md", async |reader, _| {
-            reader.writes("worker.yaml", &changed);
+        run_document(s, "examples/worker/README.md", async |session, _| {
+            session.write_file("worker.yaml", &changed);
         })
         .await;
     });
 }
 
 #[test]
-fn example_two_paths() {
-    here!().run(async |s| follow(s, "examples/two-paths/README.md", as_it_stands).await);
+fn example_two_paths_shows_actual_output() {
+    e2e!().run(async |s| run_document(s, "examples/two-paths/README.md", no_preparation).await);
 }
 
 #[test]
-fn example_env_and_volume() {
-    here!().run(async |s| follow(s, "examples/env-and-volume/README.md", as_it_stands).await);
+fn example_env_and_volume_shows_actual_output() {
+    e2e!()
+        .run(async |s| run_document(s, "examples/env-and-volume/README.md", no_preparation).await);
 }
 
 #[test]
-fn example_config_and_secret() {
-    here!().run(async |s| follow(s, "examples/config-and-secret/README.md", as_it_stands).await);
+fn example_config_and_secret_shows_actual_output() {
+    e2e!().run(async |s| {
+        run_document(s, "examples/config-and-secret/README.md", no_preparation).await;
+    });
 }

@@ -1,105 +1,107 @@
-//! What an apply does, with and without an orchestrator.
+//! `apply` of new apps, with and without an orchestrator.
 
-use dubernetes_tests::{app, here, whoami};
+use dubernetes_tests::{app, e2e, whoami};
 
 #[test]
-fn three_replicas_answer_evenly_and_an_unknown_host_does_not() {
-    here!().run(async |s| {
+fn three_replicas_share_requests_and_unknown_host_gets_404() {
+    e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("web", 3).host("web.test")).await;
-        s.answers_evenly("web.test", "web", 3).await;
-        assert_eq!(s.status("other.test").await, 404);
-        assert_eq!(s.status("127.0.0.1").await, 404);
-        // The address that is told is one that can be opened.
+        s.wait_for_balance_over("web.test", "web", 3).await;
+        assert_eq!(s.status_code("other.test").await, 404);
+        assert_eq!(s.status_code("127.0.0.1").await, 404);
+        // The URL in the output includes the ingress port.
         let url = format!("http://web.test:{} -> 3 replicas", s.port);
         for command in ["events", "describe"] {
-            let told = s.run(&[command, "web"]).await.succeeds().stdout;
-            assert!(told.contains(&url), "{url} is not in {told}");
+            let output = s.run(&[command, "web"]).await.assert_success().stdout;
+            assert!(output.contains(&url), "{url} is not in {output}");
         }
     });
 }
 
 #[test]
-fn the_same_file_again_changes_nothing() {
-    here!().run(async |s| {
+fn reapplying_same_file_changes_nothing() {
+    e2e!().run(async |s| {
         s.serve().await;
         let web = whoami("web", 2).host("web.test");
         s.apply(&web).await;
-        let (ids, nginx, before) = (s.ids("web").await, s.nginx().await, s.app("web").await);
+        let ids = s.container_ids("web").await;
+        let nginx = s.nginx_state().await;
+        let before = s.get_app("web").await;
         let again = s.apply(&web).await;
         assert_eq!(again.stdout, "app/web unchanged\n");
-        assert_eq!(s.ids("web").await, ids);
-        assert_eq!(s.nginx().await, nginx);
-        assert_eq!(s.app("web").await["generation"], before["generation"]);
+        assert_eq!(s.container_ids("web").await, ids);
+        assert_eq!(s.nginx_state().await, nginx);
+        assert_eq!(s.get_app("web").await["generation"], before["generation"]);
     });
 }
 
 #[test]
-fn several_documents_a_folder_and_standard_input() {
-    here!().run(async |s| {
+fn apply_reads_documents_folders_and_stdin() {
+    e2e!().run(async |s| {
         s.serve().await;
-        // Two apps share a host by path, in one file.
+        // Two apps in one file, on one host with different paths.
         let shop = format!(
             "{}---\n{}",
             whoami("shop", 1).host("shop.test"),
             whoami("cart", 1).with("access: { host: shop.test, path: /cart }")
         );
-        let shop = s.file("shop.yaml", &shop);
-        let applied = s.run(&["apply", &shop]).await.succeeds();
+        let shop = s.write_file("shop.yaml", &shop);
+        let applied = s.run(&["apply", &shop]).await.assert_success();
         assert_eq!(applied.stdout, "app/shop created\napp/cart created\n");
         for (path, app) in
             [("/", "shop"), ("/cart", "cart"), ("/cart/items", "cart"), ("/cartoon", "shop")]
         {
-            let answer = s.ask("shop.test", path).await.unwrap();
-            assert_eq!(answer.says("App").as_deref(), Some(app), "{path}");
+            let answer = s.get("shop.test", path).await.unwrap();
+            assert_eq!(answer.field("App").as_deref(), Some(app), "{path}");
         }
 
-        // Every file of a folder, and nothing else that lies there.
-        s.file("folder/one.yaml", &whoami("one", 1).to_string());
-        s.file("folder/two.yml", &whoami("two", 1).to_string());
-        let note = s.file("folder/note.txt", "not: [yaml");
+        // All YAML files of a folder, and no other files.
+        s.write_file("folder/one.yaml", &whoami("one", 1).to_string());
+        s.write_file("folder/two.yml", &whoami("two", 1).to_string());
+        let note = s.write_file("folder/note.txt", "not: [yaml");
         let folder = note.strip_suffix("/note.txt").unwrap();
-        let applied = s.run(&["apply", "-f", folder]).await.succeeds();
+        let applied = s.run(&["apply", "-f", folder]).await.assert_success();
         assert_eq!(applied.stdout, "app/one created\napp/two created\n");
 
         let three = whoami("three", 1).to_string();
-        let applied = s.run_with(&["apply", "-f", "-"], &three).await.succeeds();
+        let applied = s.run_with(&["apply", "-f", "-"], &three).await.assert_success();
         assert_eq!(applied.stdout, "app/three created\n");
-        let names: Vec<_> = s.pods(None).await.iter().map(|pod| pod["name"].clone()).collect();
+        let names: Vec<_> = s.get_pods(None).await.iter().map(|pod| pod["name"].clone()).collect();
         assert_eq!(names, ["cart-1", "one-1", "shop-1", "three-1", "two-1"]);
     });
 }
 
 #[test]
-fn without_an_orchestrator_it_works_and_says_what_is_missing() {
-    here!().run(async |s| {
+fn apply_without_orchestrator_works_and_warns() {
+    e2e!().run(async |s| {
         let applied = s.apply(&whoami("web", 2).host("web.test")).await;
         assert_eq!(applied.stdout, "app/web created\n");
         let warning = "warning: no orchestrator is running, so from now on nothing replaces a \
                        replica that dies";
         assert!(applied.stderr.contains(warning), "{}", applied.stderr);
         assert!(applied.stderr.contains("`dubernetes serve`"), "{}", applied.stderr);
-        s.answers_evenly("web.test", "web", 2).await;
+        s.wait_for_balance_over("web.test", "web", 2).await;
 
-        // Looking needs none either, and the next orchestrator takes over what runs.
-        let pods = s.run(&["get", "pods"]).await.succeeds();
+        // `get` works without an orchestrator too, and the next orchestrator adopts the containers.
+        let pods = s.run(&["get", "pods"]).await.assert_success();
         assert_eq!(pods.table().len(), 3, "{}", pods.stdout);
         assert!(pods.stderr.contains("no orchestrator is running"), "{}", pods.stderr);
-        let ids = s.ids("web").await;
+        let ids = s.container_ids("web").await;
         let again = s.apply(&whoami("web", 2).host("web.test")).await;
         assert_eq!(again.stdout, "app/web unchanged\n");
         s.serve().await;
-        s.is_in("Ready", "web", dubernetes_tests::checks::SOON).await;
-        assert_eq!(s.ids("web").await, ids);
+        s.wait_for_phase("web", "Ready", dubernetes_tests::checks::SOON).await;
+        assert_eq!(s.container_ids("web").await, ids);
     });
 }
 
 #[test]
-fn json_has_the_shape_that_is_promised() {
-    here!().run(async |s| {
+fn json_output_has_documented_shape() {
+    e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("web", 2).host("web.test")).await;
-        let apps = s.run(&["get", "apps", "-o", "json"]).await.succeeds().json();
+        let apps = s.run(&["get", "apps", "-o", "json"]).await.assert_success().json();
         assert_eq!(apps["kind"], "List");
         let web = &apps["items"][0];
         assert_eq!((&web["name"], &web["generation"]), (&"web".into(), &1.into()));
@@ -110,8 +112,8 @@ fn json_has_the_shape_that_is_promised() {
         assert_eq!(counts, [2, 2, 2, 1].map(serde_json::Value::from).each_ref());
         assert_eq!((&status["phase"], &status["message"]), (&"Ready".into(), &"".into()));
 
-        let running = s.running("web").await;
-        let pods = s.pods(Some("web")).await;
+        let running = s.running_pods("web").await;
+        let pods = s.get_pods(Some("web")).await;
         assert_eq!(pods.len(), 2);
         for (pod, (name, id)) in pods.iter().zip(&running) {
             assert_eq!((&pod["name"], &pod["app"]), (&name.as_str().into(), &"web".into()));
@@ -125,34 +127,34 @@ fn json_has_the_shape_that_is_promised() {
 }
 
 #[test]
-fn an_app_without_access_runs_and_is_not_routed() {
-    here!().run(async |s| {
+fn app_without_access_runs_unrouted() {
+    e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("worker", 2)).await;
-        s.settles("worker", 2, dubernetes_tests::checks::SOON).await;
-        let routes = s.run(&["get", "routes", "-o", "json"]).await.succeeds().json();
+        s.wait_for_replicas("worker", 2, dubernetes_tests::checks::SOON).await;
+        let routes = s.run(&["get", "routes", "-o", "json"]).await.assert_success().json();
         assert_eq!(routes["items"].as_array().unwrap().len(), 0);
-        // Nobody needs nginx, so the port of the machine stays free.
+        // No app needs nginx, so the host port stays free.
         assert_eq!(s.containers().await.len(), 2);
         std::net::TcpListener::bind(("127.0.0.1", s.port)).unwrap();
     });
 }
 
 #[test]
-fn ten_replicas_and_an_app_that_cannot_come_up_beside_them() {
-    here!().run(async |s| {
+fn failing_app_does_not_block_ten_replicas_beside_it() {
+    e2e!().run(async |s| {
         s.serve().await;
         let file = format!(
             "{}---\n{}",
             app("broken", "dubernetes-no-such-image:1", 2).with("pull: never"),
             whoami("web", 10).host("web.test")
         );
-        let file = s.file("both.yaml", &file);
-        let applied = s.run(&["apply", &file]).await.fails(1);
+        let file = s.write_file("both.yaml", &file);
+        let applied = s.run(&["apply", &file]).await.assert_code(1);
         assert_eq!(applied.stdout, "app/broken created\napp/web created\n");
         assert!(applied.stderr.contains("app/web is ready: 10/10"), "{}", applied.stderr);
         assert!(applied.stderr.contains("dubernetes-no-such-image:1"), "{}", applied.stderr);
-        s.answers_evenly("web.test", "web", 10).await;
-        assert!(s.replicas("broken").await.is_empty());
+        s.wait_for_balance_over("web.test", "web", 10).await;
+        assert!(s.containers_of("broken").await.is_empty());
     });
 }

@@ -1,110 +1,111 @@
-//! Replicas are asked how they are, all the time, and what they answer has consequences.
+//! Health probes decide about readiness, routing and replacement of replicas.
 
-#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::time::Duration;
 
-use dubernetes_tests::checks::{SOON, expect};
-use dubernetes_tests::{Scenario, busybox, eventually, here, whoami};
+use dubernetes_tests::checks::{SOON, ensure};
+use dubernetes_tests::{Scenario, busybox, e2e, eventually, whoami};
 use serde_json::Value;
 
-const ASKED: &str = "health: { http: /health, interval: 1s, timeout: 1s, replace_after: 500 }";
+const HEALTH: &str = "health: { http: /health, interval: 1s, timeout: 1s, replace_after: 500 }";
 
-async fn pod(s: &Scenario, name: &str) -> Value {
-    s.pods(None).await.into_iter().find(|pod| pod["name"] == name).unwrap()
+async fn get_pod(s: &Scenario, name: &str) -> Value {
+    s.get_pods(None).await.into_iter().find(|pod| pod["name"] == name).unwrap()
 }
 
-/// Sets what a replica says of itself.
-async fn says(s: &Scenario, name: &str, status: u16) {
-    let address = pod(s, name).await["address"].as_str().unwrap().to_owned();
+/// Sets the status that a replica's `/health` answers.
+async fn set_health(s: &Scenario, name: &str, status: u16) {
+    let address = get_pod(s, name).await["address"].as_str().unwrap().to_owned();
     let url = format!("http://{address}/health");
     let set = reqwest::Client::new().post(url).body(status.to_string()).send().await.unwrap();
     assert!(set.status().is_success(), "{set:?}");
 }
 
-async fn is_ready(s: &Scenario, name: &str, ready: bool, limit: Duration) {
+async fn wait_for_readiness(s: &Scenario, name: &str, ready: bool, limit: Duration) {
     eventually(&format!("{name} is ready: {ready}"), limit, async || {
-        let pod = pod(s, name).await;
-        expect(pod["ready"] == ready, pod)
+        let pod = get_pod(s, name).await;
+        ensure(pod["ready"] == ready, pod)
     })
     .await;
 }
 
 #[test]
-fn a_replica_that_answers_badly_leaves_the_route_and_comes_back() {
-    here!().run(async |s| {
+fn unhealthy_replica_is_unrouted_and_routed_again_on_recovery() {
+    e2e!().run(async |s| {
         s.serve().await;
-        s.apply(&whoami("web", 2).host("web.test").with(ASKED)).await;
-        let ids = s.running("web").await;
-        says(s, "web-1", 503).await;
-        is_ready(s, "web-1", false, SOON).await;
-        let bad = pod(s, "web-1").await;
+        s.apply(&whoami("web", 2).host("web.test").with(HEALTH)).await;
+        let ids = s.running_pods("web").await;
+        set_health(s, "web-1", 503).await;
+        wait_for_readiness(s, "web-1", false, SOON).await;
+        let bad = get_pod(s, "web-1").await;
         let probes = bad["probes"].as_array().unwrap().clone();
-        let turned = probes.iter().position(|probe| probe["good"] == false).unwrap();
-        let text = probes[turned]["text"].as_str().unwrap();
+        let failed = probes.iter().find(|probe| probe["good"] == false).unwrap();
+        let text = failed["text"].as_str().unwrap();
         assert!(text.contains("503") && text.contains("/health"), "{text}");
-        let told = s.run(&["describe", "web"]).await.succeeds().stdout;
-        assert!(told.contains("Health:      GET :80/health every 1s"), "{told}");
-        assert!(told.contains("Probes:") && told.contains(text), "{told}");
-        eventually("web-2 alone answers", SOON, async || {
-            let by = s.answered_by("web.test", 6).await;
-            expect(by.len() == 1 && by.contains_key("web-2"), by)
+        let described = s.run(&["describe", "web"]).await.assert_success().stdout;
+        assert!(described.contains("Health:      GET :80/health every 1s"), "{described}");
+        assert!(described.contains("Probes:") && described.contains(text), "{described}");
+        eventually("only web-2 answers", SOON, async || {
+            let by = s.count_answers("web.test", 6).await;
+            ensure(by.len() == 1 && by.contains_key("web-2"), by)
         })
         .await;
 
-        says(s, "web-1", 204).await;
-        is_ready(s, "web-1", true, SOON).await;
+        set_health(s, "web-1", 204).await;
+        wait_for_readiness(s, "web-1", true, SOON).await;
         eventually("both answer", SOON, async || {
-            let by = s.answered_by("web.test", 6).await;
-            expect(by.len() == 2, by)
+            let by = s.count_answers("web.test", 6).await;
+            ensure(by.len() == 2, by)
         })
         .await;
-        assert_eq!(s.running("web").await, ids, "nothing was replaced");
+        assert_eq!(s.running_pods("web").await, ids, "a replica was replaced");
     });
 }
 
 #[test]
-fn a_replica_that_stays_bad_is_replaced_and_the_others_are_not() {
-    here!().run(async |s| {
+fn replica_that_stays_unhealthy_is_replaced_alone() {
+    e2e!().run(async |s| {
         s.serve().await;
         let health = "health: { http: /health, interval: 1s, timeout: 500ms, replace_after: 3 }";
         s.apply(&whoami("web", 2).host("web.test").with(health)).await;
-        let before = s.running("web").await;
-        says(s, "web-1", 500).await;
-        eventually("web-1 is another container", 2 * SOON, async || {
-            let now = s.running("web").await;
-            expect(now.get("web-1").is_some_and(|id| *id != before["web-1"]), now)
+        let before = s.running_pods("web").await;
+        set_health(s, "web-1", 500).await;
+        eventually("web-1 has a new container", 2 * SOON, async || {
+            let now = s.running_pods("web").await;
+            ensure(now.get("web-1").is_some_and(|id| *id != before["web-1"]), now)
         })
         .await;
-        is_ready(s, "web-1", true, SOON).await;
-        assert_eq!(s.running("web").await["web-2"], before["web-2"]);
-        assert_eq!(pod(s, "web-1").await["restarts"], 1);
-        let events = s.events().await;
+        wait_for_readiness(s, "web-1", true, SOON).await;
+        assert_eq!(s.running_pods("web").await["web-2"], before["web-2"]);
+        assert_eq!(get_pod(s, "web-1").await["restarts"], 1);
+        let events = s.event_messages().await;
         assert!(events.iter().any(|(_, message)| message.contains("500")), "{events:?}");
     });
 }
 
 #[test]
-fn a_command_and_a_connection_are_questions_as_well() {
-    here!().run(async |s| {
+fn exec_and_tcp_probes_set_readiness() {
+    e2e!().run(async |s| {
         s.serve().await;
         let script = "touch /tmp/well; sleep 1000";
-        let ask = "health: { exec: [/bin/sh, -c, 'echo looked; test -f /tmp/well'], interval: 1s, timeout: 1s }";
-        s.apply(&busybox("job", 1, script).with(ask)).await;
-        let id = s.running("job").await["job-1"].clone();
+        let health = "health: { exec: [/bin/sh, -c, 'echo looked; test -f /tmp/well'], \
+                      interval: 1s, timeout: 1s }";
+        s.apply(&busybox("job", 1, script).with(health)).await;
+        let id = s.running_pods("job").await["job-1"].clone();
         dubernetes_tests::program::docker(&["exec", &id, "rm", "/tmp/well"]).await;
-        is_ready(s, "job-1", false, SOON).await;
-        let bad = pod(s, "job-1").await;
+        wait_for_readiness(s, "job-1", false, SOON).await;
+        let bad = get_pod(s, "job-1").await;
         let text = bad["message"].as_str().unwrap();
         assert!(text.contains("looked") && text.contains('1'), "{text}");
 
-        // The port of the question is not that of the app.
-        let listens =
+        // The probe may use another port than the app.
+        let listening =
             whoami("tcp", 1).with("health: { tcp: true, port: 8080 }\nargs: [--port, '8080']");
-        s.apply(&listens).await;
-        let deaf = whoami("deaf", 1)
+        s.apply(&listening).await;
+        let closed = whoami("deaf", 1)
             .with("health: { tcp: true, port: 81 }\nrollout: { progress_deadline: 3s }");
-        let failed = s.try_apply(&deaf).await.fails(1);
+        let failed = s.try_apply(&closed).await.assert_code(1);
         assert!(failed.stderr.contains("no progress within 3s"), "{}", failed.stderr);
     });
 }

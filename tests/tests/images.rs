@@ -1,87 +1,87 @@
-//! Images that come late, in parts, or under a tag that means another one by then.
+//! Images under a moved tag, with interrupted pulls, and from an overloaded registry.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dubernetes_tests::checks::{SOON, expect};
+use dubernetes_tests::checks::{SOON, ensure};
 use dubernetes_tests::manifest::WHOAMI;
 use dubernetes_tests::program::docker;
-use dubernetes_tests::registry::{Image, Registry, Says};
-use dubernetes_tests::{Scenario, app, eventually, here};
+use dubernetes_tests::registry::{Image, Registry, Reply};
+use dubernetes_tests::{Scenario, app, e2e, eventually};
 
-/// The images that the containers of `web` run.
-async fn run_by(s: &Scenario) -> BTreeSet<String> {
-    s.replicas("web").await.into_iter().map(|replica| replica.image_id.to_string()).collect()
+/// Returns the image ids of the containers of `web`.
+async fn image_ids(s: &Scenario) -> BTreeSet<String> {
+    s.containers_of("web").await.into_iter().map(|replica| replica.image_id.to_string()).collect()
 }
 
 #[test]
-fn a_tag_that_moves_in_the_middle_of_a_scale_changes_no_replica() {
-    here!().run(async |s| {
+fn moved_tag_during_scale_changes_no_replica_image() {
+    e2e!().run(async |s| {
         s.serve().await;
         let tag = s.tag(WHOAMI).await;
         let web = |replicas| app("web", &tag, replicas).host("web.test");
         s.apply(&web(1)).await;
-        let (image, first) = (run_by(s).await, s.ids("web").await);
+        let image = image_ids(s).await;
+        let first = s.container_ids("web").await;
         s.apply_detached(&web(4)).await;
-        eventually("the scale has begun", SOON, async || {
-            let ids = s.ids("web").await;
-            expect(ids.len() > 1, ids)
+        eventually("scaling is in progress", SOON, async || {
+            let ids = s.container_ids("web").await;
+            ensure(ids.len() > 1, ids)
         })
         .await;
-        let container = s.foreign(&[WHOAMI]).await;
+        let container = s.create_container(&[WHOAMI]).await;
         docker(&["commit", "--change", "LABEL other=yes", &container, &tag]).await;
-        s.settles("web", 4, SOON).await;
-        assert_eq!(run_by(s).await, image);
-        let app = s.is_in("Ready", "web", SOON).await;
+        s.wait_for_replicas("web", 4, SOON).await;
+        assert_eq!(image_ids(s).await, image);
+        let app = s.wait_for_phase("web", "Ready", SOON).await;
         assert_eq!(app["status"]["revision"], 1, "{app}");
-        // Nor does a replica that comes in place of another, or the same file once more.
-        docker(&["kill", &s.running("web").await["web-2"]]).await;
-        s.settles("web", 4, SOON).await;
+        // Neither does a replacement replica or a second apply of the same file.
+        docker(&["kill", &s.running_pods("web").await["web-2"]]).await;
+        s.wait_for_replicas("web", 4, SOON).await;
         let same = s.apply(&web(4)).await;
         assert_eq!(same.stdout, "app/web unchanged\n");
-        assert_eq!(run_by(s).await, image);
-        assert!(s.ids("web").await.is_superset(&first));
+        assert_eq!(image_ids(s).await, image);
+        assert!(s.container_ids("web").await.is_superset(&first));
     });
 }
 
 #[test]
-fn a_pull_that_is_cut_midway_goes_on_once_the_registry_does() {
-    here!().run(async |s| {
+fn interrupted_pull_is_retried() {
+    e2e!().run(async |s| {
         s.serve().await;
-        let image = Arc::new(Image::of(&s.foreign(&[WHOAMI]).await));
-        let registry = Registry::start(Says::Has(image, 1)).await;
-        let web = app("web", &registry.image(s.instance.as_str()), 2).host("web.test");
+        let image = Arc::new(Image::from_container(&s.create_container(&[WHOAMI]).await));
+        let registry = Registry::start(Reply::Serve(image, 1)).await;
+        let web = app("web", &registry.image_ref(s.instance.as_str()), 2).host("web.test");
         s.apply(&web).await;
-        s.answers("web.test", "web").await;
-        let (_, layers) = registry.asked();
-        assert!(layers > 1, "it was not cut");
-        assert_eq!(run_by(s).await.len(), 1);
+        s.assert_served_by("web.test", "web").await;
+        assert!(registry.layer_requests() > 1, "the download was not interrupted");
+        assert_eq!(image_ids(s).await.len(), 1);
     });
 }
 
 #[test]
-fn a_registry_that_has_no_time_is_asked_a_few_times_and_its_words_are_kept() {
-    here!().run(async |s| {
+fn overloaded_registry_gets_few_retries_and_its_error_is_shown() {
+    e2e!().run(async |s| {
         s.serve().await;
-        let image = Arc::new(Image::of(&s.foreign(&[WHOAMI]).await));
-        // Of the second an engine keeps the status alone.
-        for (says, said) in [
-            (Says::TooOften, "toomanyrequests: come back later"),
-            (Says::Busy, "503 Service Unavailable"),
+        let image = Arc::new(Image::from_container(&s.create_container(&[WHOAMI]).await));
+        // The engine passes on the registry's message for 429, and only the status for 503.
+        for (reply, message) in [
+            (Reply::TooManyRequests, "toomanyrequests: come back later"),
+            (Reply::Unavailable, "503 Service Unavailable"),
         ] {
-            let registry = Registry::start(says).await;
-            let web = app("web", &registry.image(s.instance.as_str()), 1).host("web.test");
-            let failed = s.try_apply(&web).await.fails(1);
-            assert!(failed.stderr.contains(said), "{}", failed.stderr);
-            let why = s.run(&["why", "web"]).await.succeeds().stdout;
-            assert!(why.lines().next().is_some_and(|line| line.contains(said)), "{why}");
-            let (asked, _) = registry.asked();
-            assert!(asked <= 30, "asked {asked} times");
-            registry.set(Says::Has(Arc::clone(&image), 0));
-            let file = s.file("web.yaml", &web.to_string());
-            let _ = s.run(&["apply", "--retry", &file]).await.succeeds();
-            s.answers("web.test", "web").await;
-            let _ = s.run(&["delete", "web"]).await.succeeds();
+            let registry = Registry::start(reply).await;
+            let web = app("web", &registry.image_ref(s.instance.as_str()), 1).host("web.test");
+            let failed = s.try_apply(&web).await.assert_code(1);
+            assert!(failed.stderr.contains(message), "{}", failed.stderr);
+            let why = s.run(&["why", "web"]).await.assert_success().stdout;
+            assert!(why.lines().next().is_some_and(|line| line.contains(message)), "{why}");
+            let requests = registry.manifest_requests();
+            assert!(requests <= 30, "{requests} requests");
+            registry.set_reply(Reply::Serve(Arc::clone(&image), 0));
+            let file = s.write_file("web.yaml", &web.to_string());
+            let _ = s.run(&["apply", "--retry", &file]).await.assert_success();
+            s.assert_served_by("web.test", "web").await;
+            let _ = s.run(&["delete", "web"]).await.assert_success();
         }
     });
 }

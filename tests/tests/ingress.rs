@@ -1,4 +1,4 @@
-//! What lies between a client and the replicas: headers, bodies, time, and the port itself.
+//! nginx between clients and replicas: headers, bodies, streaming, and the host port.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use dubernetes_tests::checks::SOON;
 use dubernetes_tests::http::{Connection, Request, once};
 use dubernetes_tests::websocket::WebSocket;
-use dubernetes_tests::{Scenario, busybox, eventually, here, whoami};
+use dubernetes_tests::{Scenario, busybox, e2e, eventually, whoami};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
 #[test]
-fn replicas_learn_who_asks_and_nobody_can_pretend() {
-    here!().run(async |s| {
+fn forwarded_headers_name_client_and_cannot_be_forged() {
+    e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("web", 1).host("web.test")).await;
         let forged = [
@@ -28,7 +28,7 @@ fn replicas_learn_who_asks_and_nobody_can_pretend() {
         let text = answer.text();
         assert!(text.contains("GET /some/path?a=b%20c HTTP/1.1\n"), "{text}");
         assert!(!text.contains("6.6.6.6") && !text.contains("evil.test"), "{text}");
-        let client = answer.says("X-Real-Ip").unwrap();
+        let client = answer.field("X-Real-Ip").unwrap();
         assert!(client.parse::<std::net::Ipv4Addr>().is_ok(), "{text}");
         for (header, value) in [
             ("X-Forwarded-For", client.as_str()),
@@ -37,37 +37,37 @@ fn replicas_learn_who_asks_and_nobody_can_pretend() {
             ("Host", "web.test"),
             ("X-Own", "kept"),
         ] {
-            assert_eq!(answer.says(header).as_deref(), Some(value), "{header}: {text}");
+            assert_eq!(answer.field(header).as_deref(), Some(value), "{header}: {text}");
         }
     });
 }
 
 #[test]
-fn big_bodies_pass_both_ways_and_slow_answers_are_waited_for() {
-    here!().run(async |s| {
+fn large_bodies_and_slow_answers_pass_through() {
+    e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("web", 1).host("web.test")).await;
         let upload = vec![b'x'; 20 << 20];
         let answer = once(s.port, Request::post("web.test", "/", &upload)).await.unwrap();
-        assert_eq!((answer.status, answer.says("BodyLength")), (200, Some("20971520".into())));
-        let answer = s.ask("web.test", "/data?size=20&unit=MB").await.unwrap();
+        assert_eq!((answer.status, answer.field("BodyLength")), (200, Some("20971520".into())));
+        let answer = s.get("web.test", "/data?size=20&unit=MB").await.unwrap();
         assert_eq!((answer.status, answer.body.len()), (200, 20 << 20));
         let start = Instant::now();
-        assert_eq!(s.ask("web.test", "/?wait=3s").await.unwrap().status, 200);
+        assert_eq!(s.get("web.test", "/?wait=3s").await.unwrap().status, 200);
         assert!(start.elapsed() >= Duration::from_secs(3));
     });
 }
 
 #[test]
-fn a_websocket_outlives_the_deploy_of_another_app() {
-    here!().run(async |s| {
+fn websocket_survives_deploy_of_another_app() {
+    e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("chat", 1).host("chat.test")).await;
         let mut socket = WebSocket::open(s.port, "chat.test").await.unwrap();
         for round in ["before", "deploy", "scale", "after"] {
             match round {
                 "deploy" => drop(s.apply(&whoami("web", 2).host("web.test")).await),
-                "scale" => drop(s.run(&["scale", "web", "1"]).await.succeeds()),
+                "scale" => drop(s.run(&["scale", "web", "1"]).await.assert_success()),
                 _ => {}
             }
             socket.echo(round).await.unwrap();
@@ -76,22 +76,24 @@ fn a_websocket_outlives_the_deploy_of_another_app() {
 }
 
 #[test]
-fn events_of_a_server_arrive_as_they_are_sent() {
-    here!().run(async |s| {
+fn server_sent_events_arrive_unbuffered() {
+    e2e!().run(async |s| {
         s.serve().await;
-        // The second event comes once the first one was seen.
+        // The app sends the second event after the client has received the first one.
         let cgi = "#!/bin/sh\nprintf 'Content-Type: text/event-stream\\r\\n\\r\\ndata: 1\\n\\n'\n\
                    while ! [ -e /tmp/seen ]; do sleep 0.1; done\nprintf 'data: 2\\n\\n'\n";
         let script = format!(
             "mkdir -p /www/cgi-bin; cat > /www/cgi-bin/events <<'END'\n{cgi}END\n\
              echo '#!/bin/sh' > /www/cgi-bin/seen\n\
-             echo 'touch /tmp/seen; printf \"Content-Length: 0\\r\\n\\r\\n\"' >> /www/cgi-bin/seen\n\
+             echo 'touch /tmp/seen; printf \"Content-Length: 0\\r\\n\\r\\n\"' \
+             >> /www/cgi-bin/seen\n\
              chmod +x /www/cgi-bin/*; exec httpd -f -p 80 -h /www"
         );
         s.apply(&busybox("feed", 1, &script).host("feed.test")).await;
         let mut connection = Connection::open(s.port).await.unwrap();
         let stream = connection.stream();
-        let request = "GET /cgi-bin/events HTTP/1.1\r\nHost: feed.test\r\nConnection: close\r\n\r\n";
+        let request =
+            "GET /cgi-bin/events HTTP/1.1\r\nHost: feed.test\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         let first = async {
@@ -109,55 +111,56 @@ fn events_of_a_server_arrive_as_they_are_sent() {
 }
 
 #[test]
-fn a_taken_port_is_named_and_used_once_it_is_free() {
-    here!().run(async |s| {
+fn taken_port_is_named_and_used_once_free() {
+    e2e!().run(async |s| {
         let other = TcpListener::bind(("127.0.0.1", s.port)).unwrap();
         s.serve().await;
-        let failed = s.try_apply(&whoami("web", 2).host("web.test")).await.fails(1);
+        let failed = s.try_apply(&whoami("web", 2).host("web.test")).await.assert_code(1);
         let port = s.port.to_string();
         assert!(failed.stderr.contains(&port), "{}", failed.stderr);
-        let status = s.run(&["status"]).await.succeeds();
+        let status = s.run(&["status"]).await.assert_success();
         let line = status.stdout.lines().find(|line| line.starts_with("Ingress:")).unwrap();
         assert!(line.contains(&port), "{}", status.stdout);
-        // The replicas have nothing to do with it.
-        s.settles("web", 2, SOON).await;
-        let ids = s.ids("web").await;
+        // The replicas start anyway.
+        s.wait_for_replicas("web", 2, SOON).await;
+        let ids = s.container_ids("web").await;
 
         drop(other);
         let limit = Duration::from_secs(60);
-        eventually("it answers once the port is free", limit, async || {
-            s.ask("web.test", "/").await.map(drop)
+        eventually("the host answers once the port is free", limit, async || {
+            s.get("web.test", "/").await.map(drop)
         })
         .await;
-        s.is_in("Ready", "web", SOON).await;
-        s.answers_evenly("web.test", "web", 2).await;
-        assert_eq!(s.ids("web").await, ids);
+        s.wait_for_phase("web", "Ready", SOON).await;
+        s.wait_for_balance_over("web.test", "web", 2).await;
+        assert_eq!(s.container_ids("web").await, ids);
     });
 }
 
 #[test]
-fn two_instances_with_the_same_apps_are_apart() {
-    here!().run(async |s| {
-        let other = s.another();
+fn two_instances_with_same_apps_are_isolated() {
+    e2e!().run(async |s| {
+        let other = s.second_instance();
         s.serve().await;
         other.serve().await;
         let web = |name: &str| {
             whoami("web", 2).host("web.test").with(&format!("env: {{ WHOAMI_NAME: {name} }}"))
         };
-        let (one, two) = (web("one"), web("two"));
+        let one = web("one");
+        let two = web("two");
         tokio::join!(s.apply(&one), other.apply(&two));
-        let says = async |s: &Scenario| s.answers("web.test", "web").await.says("Name");
+        let name = async |s: &Scenario| s.assert_served_by("web.test", "web").await.field("Name");
         for _ in 0..4 {
-            assert_eq!(says(s).await.as_deref(), Some("one"));
-            assert_eq!(says(&other).await.as_deref(), Some("two"));
+            assert_eq!(name(s).await.as_deref(), Some("one"));
+            assert_eq!(name(&other).await.as_deref(), Some("two"));
         }
-        assert!(s.ids("web").await.is_disjoint(&other.ids("web").await));
+        assert!(s.container_ids("web").await.is_disjoint(&other.container_ids("web").await));
         assert_ne!(s.networks().await, other.networks().await);
 
-        let left = other.containers().await;
-        let _ = s.run(&["down", "--yes"]).await.succeeds();
+        let containers = other.containers().await;
+        let _ = s.run(&["down", "--yes"]).await.assert_success();
         assert!(s.containers().await.is_empty());
-        assert_eq!(other.containers().await, left);
-        assert_eq!(says(&other).await.as_deref(), Some("two"));
+        assert_eq!(other.containers().await, containers);
+        assert_eq!(name(&other).await.as_deref(), Some("two"));
     });
 }

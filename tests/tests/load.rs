@@ -1,139 +1,147 @@
-//! Everything that is done to an app, under a load of impatient clients: no request fails.
+//! All operations on an app under load, without a failed request.
 //!
-//! `DUBERNETES_LOAD_REQUESTS=100000` goes round until so many were sent, and
-//! `DUBERNETES_LOAD_RATE` is how many a second; what came of it is written to standard error.
+//! `DUBERNETES_LOAD_REQUESTS` sets the number of requests and `DUBERNETES_LOAD_RATE` the requests
+//! per second. The test repeats the operations until all requests are sent, and prints the results
+//! to standard error.
 
-#![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io::Write as _;
 use std::time::Duration;
 
-use dubernetes_tests::checks::{SOON, expect};
+use dubernetes_tests::checks::{SOON, ensure};
 use dubernetes_tests::load::Load;
 use dubernetes_tests::manifest::{Manifest, WHOAMI};
 use dubernetes_tests::program::docker;
-use dubernetes_tests::{Scenario, app, eventually, here, whoami};
+use dubernetes_tests::{Scenario, app, e2e, eventually, whoami};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-/// What is the number of requests, or the rate, of the test command.
+/// Default number of requests, and default rate.
 const REQUESTS: u32 = 10_000;
 const RATE: u32 = 300;
-/// Another app beside it, so that an answer by the wrong one could be noticed.
+/// Rate of requests to a second app, which could receive misrouted requests.
 const OTHER_RATE: u32 = 20;
 const REPLICAS: u32 = 5;
-/// A replica that was killed is routed to until that is noticed, and the slow answers that it owes are
-/// missed at once; so long after its successor runs nobody may fail any more.
+/// Time after the replacement of a killed replica runs during which requests may still fail.
+///
+/// nginx routes to a killed replica until its death is observed, and the slow answers of that
+/// replica are lost.
 const KILL_WINDOW: Duration = Duration::from_secs(1);
 
-/// The app, the load on it, and what was done so far.
-struct Story<'a> {
+/// App under load.
+struct LoadTest<'a> {
     s: &'a Scenario,
     images: [String; 2],
     load: Load,
-    changes: u32,
+    /// Number of image updates so far.
+    updates: u32,
+    /// Periods in which a killed replica may fail requests.
     kills: Vec<(Duration, Duration)>,
 }
 
 #[test]
-fn no_request_fails_whatever_is_done_to_the_app() {
-    here!().run(async |s| {
-        let (requests, rate) = (setting("REQUESTS", REQUESTS), setting("RATE", RATE));
+fn no_request_fails_during_any_operation() {
+    e2e!().run(async |s| {
+        let requests = setting("REQUESTS", REQUESTS);
+        let rate = setting("RATE", RATE);
         s.serve().await;
         let images = [WHOAMI.to_owned(), s.tag(WHOAMI).await];
         s.apply(&web(&images[0], 0)).await;
         s.apply(&whoami("shop", 2).host("shop.test")).await;
         let other = Load::start(s, "shop.test", "shop", OTHER_RATE);
-        let load = Load::mixed(s, "web.test", "web", rate);
-        let mut story = Story { s, images, load, changes: 0, kills: Vec::new() };
+        let load = Load::start_mixed(s, "web.test", "web", rate);
+        let mut test = LoadTest { s, images, load, updates: 0, kills: Vec::new() };
         loop {
-            story.round().await;
-            if story.load.sent() >= requests {
+            test.run_all_operations().await;
+            if test.load.sent() >= requests {
                 break;
             }
         }
-        let Story { load, kills, changes, .. } = story;
-        let (web, shop) = (load.stop().await, other.stop().await);
+        let LoadTest { load, kills, updates, .. } = test;
+        let web = load.stop().await;
+        let shop = other.stop().await;
         let cut = web.cut_posts(&kills);
-        say(&format!(
-            "load of {rate}/s over {changes} image updates and as many of all else: {web}; \
-             {cut} of these POSTs in a replica that was killed\nbeside it: {shop}"
+        print_line(&format!(
+            "{rate} requests/s over {updates} rounds: {web}; \
+             {cut} POST requests cut off by a kill\n\
+             second app: {shop}"
         ));
         assert_eq!((web.wrong_app, shop.wrong_app), (0, 0), "{web:#?}");
-        web.is_flawless_but(requests, &kills);
-        shop.is_flawless(OTHER_RATE);
+        web.assert_no_failures_except(requests, &kills);
+        shop.assert_no_failures(OTHER_RATE);
     });
 }
 
-impl Story<'_> {
-    /// Everything once.
-    async fn round(&mut self) {
+impl LoadTest<'_> {
+    /// Runs each operation once.
+    async fn run_all_operations(&mut self) {
         self.update().await;
         self.scale().await;
         self.kill_a_replica().await;
-        self.bad_version().await;
-        self.undo_with_restarts_on_the_way().await;
+        self.apply_bad_version().await;
+        self.undo_with_orchestrator_restarts().await;
     }
 
-    /// A new image replaces all replicas, one at a time.
+    /// Replaces all replicas by a new image, one at a time.
     async fn update(&mut self) {
         let s = self.s;
-        let next = self.next();
+        let next = self.next_update();
         tokio::select! {
             ran = s.apply(&next) => assert_eq!(ran.stdout, "app/web configured\n"),
-            never = s.stays_between("web", 5, 6) => never,
+            never = s.assert_always_between("web", 5, 6) => never,
         }
-        self.done("an image update").await;
+        self.settle("image update").await;
     }
 
     async fn scale(&self) {
         for replicas in ["1", "5"] {
-            let _ = self.s.run(&["scale", "web", replicas]).await.succeeds();
-            self.s.settles("web", replicas.parse().unwrap(), 2 * SOON).await;
+            let _ = self.s.run(&["scale", "web", replicas]).await.assert_success();
+            self.s.wait_for_replicas("web", replicas.parse().unwrap(), 2 * SOON).await;
         }
-        self.done("scale 5, 1, 5").await;
+        self.settle("scale 5, 1, 5").await;
     }
 
     async fn kill_a_replica(&mut self) {
-        let running = self.s.running("web").await;
+        let running = self.s.running_pods("web").await;
         let id = &running["web-2"];
-        let from = self.load.now();
+        let from = self.load.elapsed();
         docker(&["kill", id]).await;
-        eventually("another one takes its place", 2 * SOON, async || {
-            let now = self.s.running("web").await;
-            expect(now.len() == 5 && now.get("web-2").is_some_and(|new| new != id), now)
+        eventually("the killed replica is replaced", 2 * SOON, async || {
+            let now = self.s.running_pods("web").await;
+            ensure(now.len() == 5 && now.get("web-2").is_some_and(|new| new != id), now)
         })
         .await;
-        self.kills.push((from, self.load.now() + KILL_WINDOW));
-        self.s.is_in("Ready", "web", 2 * SOON).await;
-        self.done("a killed replica").await;
+        self.kills.push((from, self.load.elapsed() + KILL_WINDOW));
+        self.s.wait_for_phase("web", "Ready", 2 * SOON).await;
+        self.settle("replica killed").await;
     }
 
-    /// A version that crashes is given up, and the replicas that serve are not touched.
-    async fn bad_version(&self) {
+    /// Applies a crashing version, which rolls back without touching the old replicas.
+    async fn apply_bad_version(&self) {
         let s = self.s;
-        let before = s.ids("web").await;
+        let before = s.container_ids("web").await;
         let crashes = "env: { WHOAMI_EXIT: '9' }\nrollout: { progress_deadline: 10s }";
-        let ran = s.try_apply(&app("web", WHOAMI, REPLICAS).host("web.test").with(crashes)).await;
-        assert_ne!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-        eventually("only the replicas from before are there", 2 * SOON, async || {
-            let now = s.ids("web").await;
-            expect(now == before, now)
+        let web = app("web", WHOAMI, REPLICAS).host("web.test").with(crashes);
+        let applied = s.try_apply(&web).await;
+        assert_ne!(applied.code, Some(0), "{}{}", applied.stdout, applied.stderr);
+        eventually("only the old replicas exist", 2 * SOON, async || {
+            let now = s.container_ids("web").await;
+            ensure(now == before, now)
         })
         .await;
-        self.done("a bad version, rolled back").await;
+        self.settle("bad version rolled back").await;
     }
 
-    /// Back to the image before, while the orchestrator ends twice: once as it is told to, and once
-    /// as a crash ends it.
-    async fn undo_with_restarts_on_the_way(&self) {
+    /// Undoes the last update, while the orchestrator is stopped once and killed once.
+    async fn undo_with_orchestrator_restarts(&self) {
         let s = self.s;
-        let old = s.ids("web").await;
-        self.undo().await;
+        let old = s.container_ids("web").await;
+        self.request_undo().await;
         for (replaced, is_crash) in [(1, false), (3, true)] {
-            eventually(&format!("{replaced} of 5 are replaced"), 3 * SOON, async || {
-                let left = s.ids("web").await.intersection(&old).count();
-                expect(left <= 5 - replaced, left)
+            eventually(&format!("{replaced} of 5 replicas are replaced"), 3 * SOON, async || {
+                let left = s.container_ids("web").await.intersection(&old).count();
+                ensure(left <= 5 - replaced, left)
             })
             .await;
             if is_crash {
@@ -141,20 +149,20 @@ impl Story<'_> {
             } else {
                 s.terminate().await;
             }
-            self.load.goes_on(300).await;
+            self.load.wait_for_requests(300).await;
             s.serve().await;
         }
-        eventually("all five are new", 3 * SOON, async || {
-            let now = s.ids("web").await;
-            expect(now.len() == 5 && now.is_disjoint(&old), now)
+        eventually("all five replicas are new", 3 * SOON, async || {
+            let now = s.container_ids("web").await;
+            ensure(now.len() == 5 && now.is_disjoint(&old), now)
         })
         .await;
-        s.is_in("Ready", "web", SOON).await;
-        self.done("an undo with two restarts of the orchestrator").await;
+        s.wait_for_phase("web", "Ready", SOON).await;
+        self.settle("undo with two restarts of the orchestrator").await;
     }
 
-    /// Wishes an undo, by the API itself.
-    async fn undo(&self) {
+    /// Requests an undo through the API, without waiting for the rollout.
+    async fn request_undo(&self) {
         let body = r#"{"action":"undo"}"#;
         let request = format!(
             "POST /v1/apps/web/rollout HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
@@ -169,17 +177,20 @@ impl Story<'_> {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
-    /// The app with another image than before.
-    fn next(&mut self) -> Manifest {
-        self.changes += 1;
-        let image = &self.images[usize::from(!self.changes.is_multiple_of(2))];
-        web(image, self.changes)
+    /// Returns the app with the other of the two images.
+    fn next_update(&mut self) -> Manifest {
+        self.updates += 1;
+        let image = &self.images[usize::from(!self.updates.is_multiple_of(2))];
+        web(image, self.updates)
     }
 
-    /// A moment of quiet, so that what an event leads to is seen as its own.
-    async fn done(&self, what: &str) {
-        self.load.goes_on(100).await;
-        say(&format!("{:>4.0?} s, {} sent: {what}", self.load.now().as_secs(), self.load.sent()));
+    /// Waits for 100 more requests, so that failures are attributed to the right operation, and
+    /// prints the progress.
+    async fn settle(&self, operation: &str) {
+        self.load.wait_for_requests(100).await;
+        let seconds = self.load.elapsed().as_secs();
+        let sent = self.load.sent();
+        print_line(&format!("{seconds:>4} s, {sent} sent: {operation}"));
     }
 }
 
@@ -193,7 +204,7 @@ fn setting(name: &str, default: u32) -> u32 {
     value.map_or(default, |value| value.parse().unwrap())
 }
 
-/// A line beside the test's own output, which the runner does not hold back.
-fn say(line: &str) {
+/// Prints a line to standard error, past the output capture of the test runner.
+fn print_line(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

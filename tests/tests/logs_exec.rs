@@ -1,31 +1,31 @@
-//! What replicas print, and commands inside them.
+//! `logs` and `exec`.
 
 use std::collections::BTreeSet;
 
-use dubernetes_tests::checks::{SOON, expect};
-use dubernetes_tests::{busybox, eventually, here};
+use dubernetes_tests::checks::{SOON, ensure};
+use dubernetes_tests::{busybox, e2e, eventually};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-/// Greets, and then says what is put into a file.
+/// Prints a greeting, then the contents of `/tmp/say` whenever that file appears.
 const SCRIPT: &str = "echo hello from $DUBERNETES_REPLICA; \
                       while sleep 0.1; do [ -e /tmp/say ] && cat /tmp/say && rm /tmp/say; done";
 
 #[test]
-fn logs_of_all_replicas_carry_their_names_and_new_lines_follow() {
-    here!().run(async |s| {
+fn logs_prefix_lines_with_pod_and_stream_new_lines() {
+    e2e!().run(async |s| {
         s.serve().await;
         s.apply(&busybox("tool", 3, SCRIPT)).await;
-        let logs = s.run(&["logs", "tool"]).await.succeeds().stdout;
+        let logs = s.run(&["logs", "tool"]).await.assert_success().stdout;
         let lines: BTreeSet<_> = logs.lines().collect();
         let wanted = ["tool-1", "tool-2", "tool-3"].map(|pod| format!("{pod} | hello from {pod}"));
         assert_eq!(lines, wanted.iter().map(String::as_str).collect());
-        let one = s.run(&["logs", "tool-2"]).await.succeeds().stdout;
+        let one = s.run(&["logs", "tool-2"]).await.assert_success().stdout;
         assert_eq!(one, "hello from tool-2\n");
 
         let mut follow = s.spawn(&["logs", "-f", "--tail", "1", "tool"]);
-        let mut said = BufReader::new(follow.stdout.take().unwrap()).lines();
+        let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
         let mut next = async || {
-            let line = tokio::time::timeout(SOON, said.next_line()).await;
+            let line = tokio::time::timeout(SOON, lines.next_line()).await;
             line.expect("a line in time").unwrap().expect("the stream goes on")
         };
         let mut seen = BTreeSet::new();
@@ -34,8 +34,8 @@ fn logs_of_all_replicas_carry_their_names_and_new_lines_follow() {
         }
         assert_eq!(seen, wanted.into());
         for pod in ["tool-1", "tool-3"] {
-            let say = format!("echo news of {pod} > /tmp/new; mv /tmp/new /tmp/say");
-            let _ = s.run(&["exec", pod, "--", "sh", "-c", &say]).await.succeeds();
+            let script = format!("echo news of {pod} > /tmp/new; mv /tmp/new /tmp/say");
+            let _ = s.run(&["exec", pod, "--", "sh", "-c", &script]).await.assert_success();
             assert_eq!(next().await, format!("{pod} | news of {pod}"));
         }
         follow.kill().await.unwrap();
@@ -43,24 +43,24 @@ fn logs_of_all_replicas_carry_their_names_and_new_lines_follow() {
 }
 
 #[test]
-fn exec_passes_on_input_output_and_the_exit_code() {
-    here!().run(async |s| {
+fn exec_passes_stdin_output_and_exit_code() {
+    e2e!().run(async |s| {
         s.serve().await;
         s.apply(&busybox("tool", 2, SCRIPT)).await;
-        let both = s.run(&["exec", "tool-2", "--", "sh", "-c", "echo out; echo err >&2; exit 42"]);
-        let both = both.await.fails(42);
-        assert_eq!((both.stdout.as_str(), both.stderr.as_str()), ("out\n", "err\n"));
+        let script = "echo out; echo err >&2; exit 42";
+        let exited = s.run(&["exec", "tool-2", "--", "sh", "-c", script]).await.assert_code(42);
+        assert_eq!((exited.stdout.as_str(), exited.stderr.as_str()), ("out\n", "err\n"));
         let env = s.run(&["exec", "tool-2", "--", "sh", "-c", "echo $DUBERNETES_REPLICA"]).await;
-        assert_eq!(env.succeeds().stdout, "tool-2\n");
+        assert_eq!(env.assert_success().stdout, "tool-2\n");
 
-        // The arguments arrive as they are; no shell has a look at them.
+        // Arguments are passed unchanged, without a shell.
         let words = ["exec", "tool", "--", "echo", "a  b", "$HOME", "*", "--", "-n"];
-        assert_eq!(s.run(&words).await.succeeds().stdout, "a  b $HOME * -- -n\n");
+        assert_eq!(s.run(&words).await.assert_success().stdout, "a  b $HOME * -- -n\n");
         let typed = s.run_with(&["exec", "-i", "tool", "--", "tr", "a-z", "A-Z"], "typed\n").await;
-        assert_eq!(typed.succeeds().stdout, "TYPED\n");
+        assert_eq!(typed.assert_success().stdout, "TYPED\n");
         let big = "0123456789abcdef".repeat(16 * 1024);
         let counted = s.run_with(&["exec", "-i", "tool", "--", "wc", "-c"], &big).await;
-        assert_eq!(counted.succeeds().stdout.trim(), big.len().to_string());
+        assert_eq!(counted.assert_success().stdout.trim(), big.len().to_string());
 
         let missing = s.run(&["exec", "tool", "--", "/nosuch"]).await;
         assert_eq!((missing.code, missing.stdout.as_str()), (Some(127), ""), "{missing:?}");
@@ -72,37 +72,42 @@ fn exec_passes_on_input_output_and_the_exit_code() {
 }
 
 #[test]
-fn exec_and_logs_work_without_an_orchestrator() {
-    here!().run(async |s| {
+fn exec_and_logs_work_without_orchestrator() {
+    e2e!().run(async |s| {
         s.apply(&busybox("tool", 1, SCRIPT)).await;
-        let said = s.run(&["exec", "tool", "--", "echo", "inside"]).await.succeeds();
-        assert_eq!(said.stdout, "inside\n");
-        let logs = s.run(&["logs", "tool-1"]).await.succeeds();
+        let echoed = s.run(&["exec", "tool", "--", "echo", "inside"]).await.assert_success();
+        assert_eq!(echoed.stdout, "inside\n");
+        let logs = s.run(&["logs", "tool-1"]).await.assert_success();
         assert_eq!(logs.stdout, "hello from tool-1\n");
     });
 }
 
-/// So many bytes are in the line, and so many of them are shown.
-const LONG: usize = 10 << 20;
-const SHOWN: usize = 1 << 20;
+/// Length of the line, and of the part that `logs` prints.
+const LINE_LENGTH: usize = 10 << 20;
+const SHOWN_LENGTH: usize = 1 << 20;
 
 #[test]
-fn a_line_of_ten_megabytes_is_cut_and_the_next_one_follows() {
-    here!().run(async |s| {
+fn ten_megabyte_line_is_truncated_and_next_line_follows() {
+    e2e!().run(async |s| {
         s.serve().await;
-        let script = format!("head -c {LONG} /dev/zero | tr '\\0' x; echo; echo after; sleep 1000");
+        let script =
+            format!("head -c {LINE_LENGTH} /dev/zero | tr '\\0' x; echo; echo after; sleep 1000");
         s.apply(&busybox("tool", 1, &script)).await;
-        eventually("both lines are there", 3 * SOON, async || {
-            let logs = s.run(&["logs", "tool"]).await.succeeds().stdout;
+        eventually("both lines are in the log", 3 * SOON, async || {
+            let logs = s.run(&["logs", "tool"]).await.assert_success().stdout;
             let lines: Vec<_> = logs.lines().collect();
-            expect(lines.last() == Some(&"tool-1 | after"), lines.len())?;
+            ensure(lines.last() == Some(&"tool-1 | after"), lines.len())?;
             assert_eq!(lines.len(), 2);
             assert!(lines[0].starts_with("tool-1 | xxx"), "{:.60}", lines[0]);
-            assert!((SHOWN..SHOWN + 100).contains(&lines[0].len()), "{}", lines[0].len());
+            assert!(
+                (SHOWN_LENGTH..SHOWN_LENGTH + 100).contains(&lines[0].len()),
+                "{}",
+                lines[0].len()
+            );
             Ok(())
         })
         .await;
-        // Nothing holds the whole line.
+        // The orchestrator does not hold the whole line in memory.
         let status = std::fs::read_to_string(format!("/proc/{}/status", s.pid())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();

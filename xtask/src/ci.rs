@@ -1,4 +1,4 @@
-//! The steps of CI, one to one: what passes here passes there.
+//! All steps of CI, as CI runs them.
 
 use std::process::{Command, ExitCode};
 
@@ -7,9 +7,12 @@ use anyhow::Result;
 use crate::engine::Engine;
 use crate::{demo, run, test, tidy};
 
-/// Runs every step, even after one has failed, so that one run shows all that is wrong.
+/// Runs all steps, also after a failure, so that one run shows everything that is wrong.
+///
+/// Tests come last, and with them the doc tests: the last line of the output is their summary.
 pub(crate) fn ci() -> Result<ExitCode> {
-    let (mut failed, mut skipped) = (Vec::new(), Vec::new());
+    let mut failed = Vec::new();
+    let mut skipped = Vec::new();
     for (name, mut command) in commands() {
         println!("\n== {name}");
         if let Err(error) = run::show(&mut command) {
@@ -17,7 +20,7 @@ pub(crate) fn ci() -> Result<ExitCode> {
             failed.push(name);
         }
     }
-    println!("\n== licences, sources and doubled dependencies");
+    println!("\n== licences, sources and duplicate dependencies");
     if run::succeeds(&mut run::cargo(["deny", "--version"])) {
         let check = ["deny", "--all-features", "check", "bans", "licenses", "sources"];
         if let Err(error) = run::show(&mut run::cargo(check)) {
@@ -25,22 +28,21 @@ pub(crate) fn ci() -> Result<ExitCode> {
             failed.push("deny");
         }
     } else {
-        println!("not checked: cargo-deny is not installed, and building it takes minutes");
-        skipped.push("licences, sources and doubled dependencies: cargo-deny is not installed");
+        println!("skipped: cargo-deny is not installed, and building it takes minutes");
+        skipped.push("licences, sources and duplicate dependencies: cargo-deny is not installed");
     }
     println!("\n== repository rules");
     if tidy::tidy()? != ExitCode::SUCCESS {
         failed.push("tidy");
     }
-    println!("\n== the demo");
+    println!("\n== demo");
     if Engine::find().is_err() {
-        println!("not shown: no engine answers");
+        println!("skipped: no engine answers");
     } else if let Err(error) = demo::demo(false) {
         println!("{error:#}");
         failed.push("demo");
     }
     if !failed.is_empty() {
-        // Here, because the last line belongs to the tests.
         println!("\nfailed steps before the tests: {}", failed.join(", "));
     }
     println!("\n== tests");
@@ -48,7 +50,7 @@ pub(crate) fn ci() -> Result<ExitCode> {
     Ok(if failed.is_empty() { tested } else { ExitCode::FAILURE })
 }
 
-/// The steps that are one command. They share their builds: the same features everywhere.
+/// Returns the steps that are a single command. All use the same features, to share their builds.
 fn commands() -> Vec<(&'static str, Command)> {
     let clippy =
         ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
@@ -61,12 +63,13 @@ fn commands() -> Vec<(&'static str, Command)> {
     ]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     let mut fuzz = run::cargo(["check", "--manifest-path", "fuzz/Cargo.toml"]);
-    // A check links nothing, so libFuzzer itself is not built: it would want a C++ compiler.
+    // `cargo check` links nothing. A custom path keeps libFuzzer, which needs a C++ compiler, from
+    // being built.
     fuzz.args(["--target-dir", "target"]).env("CUSTOM_LIBFUZZER_PATH", "/nowhere/libfuzzer.a");
     vec![
         ("format", run::cargo(["fmt", "--all", "--check"])),
         ("lints", run::cargo(clippy)),
-        ("the core alone", run::cargo(["check", "--package", "dubernetes-core"])),
+        ("core alone", run::cargo(["check", "--package", "dubernetes-core"])),
         ("documentation", docs),
         ("fuzz targets", fuzz),
     ]

@@ -1,5 +1,6 @@
-//! The demo: an orchestrator of its own, three replicas behind nginx, and a request to each of
-//! them. Afterwards nothing of it is left, whether it ends well, badly, or by Ctrl-C.
+//! The demo: an orchestrator with three replicas behind nginx, and a request to each of them.
+//!
+//! Removes everything afterwards, also after a failure or Ctrl-C.
 
 mod http;
 mod interrupt;
@@ -22,20 +23,20 @@ const INSTANCE: &str = "demo";
 const HOST: &str = "whoami.local";
 const MANIFEST: &str = "examples/whoami/app.yaml";
 const REPLICAS: usize = 3;
-/// How long the orchestrator may take until it answers, and nginx until each replica has answered.
+/// Time limit for the orchestrator to answer, and for each replica to answer through nginx.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long an orchestrator that was asked to end may take.
-const END_LIMIT: Duration = Duration::from_secs(20);
+/// Time limit for the orchestrator to exit after SIGTERM.
+const EXIT_LIMIT: Duration = Duration::from_secs(20);
 
-/// The chore. With `keep` the orchestrator and its replicas go on.
+/// Runs the demo. With `keep` the orchestrator and its replicas keep running.
 pub(crate) fn demo(keep: bool) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let engine = Engine::find()?;
-    let left = owned(engine)?;
+    let existing = list_owned(engine)?;
     ensure!(
-        left.is_empty(),
-        "an instance called {INSTANCE} is there already: {}; end it first, or remove what is left",
-        left.join(", ")
+        existing.is_empty(),
+        "instance {INSTANCE} already exists: {}; stop it or remove these first",
+        existing.join(", ")
     );
     let images = images::ensure(engine)?;
     println!("building the program");
@@ -50,24 +51,24 @@ pub(crate) fn demo(keep: bool) -> Result<()> {
     interrupt.check()?;
 
     let mut demo = Demo::new(engine, images.ingress, interrupt)?;
-    let shown = demo.start().and_then(|()| demo.show());
-    if let (Ok(()), true) = (&shown, keep) {
-        demo.explain();
+    let result = demo.start().and_then(|()| demo.show());
+    if result.is_ok() && keep {
+        demo.print_next_steps();
         return Ok(());
     }
-    if let Err(error) = &shown {
+    if let Err(error) = &result {
         eprintln!("the demo failed: {error:#}");
-        // Who has interrupted it knows why it ended.
+        // The log does not explain an interruption.
         if demo.interrupt.check().is_ok() {
             demo.print_log();
         }
     }
     let removed = demo.remove();
-    shown.and(removed)
+    result.and(removed)
 }
 
-/// The containers and networks of the instance, by name.
-fn owned(engine: Engine) -> Result<Vec<String>> {
+/// Lists the containers and networks of the instance by name.
+fn list_owned(engine: Engine) -> Result<Vec<String>> {
     let filter = format!("label=dubernetes.instance={INSTANCE}");
     let containers = ["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"];
     let networks = ["network", "ls", "--filter", &filter, "--format", "{{.Name}}"];
@@ -76,7 +77,7 @@ fn owned(engine: Engine) -> Result<Vec<String>> {
     Ok(names.lines().map(str::to_owned).collect())
 }
 
-/// A demo under way.
+/// A running demo.
 struct Demo {
     engine: Engine,
     interrupt: Interrupt,
@@ -91,16 +92,16 @@ impl Demo {
     fn new(engine: Engine, ingress: String, interrupt: Interrupt) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("dubernetes-demo-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        // Free now, and taken by nobody within the next second or two, most probably.
+        // The port is free now, and most probably still free when nginx binds it.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let target = run::target_folder()?;
         let program = target.join("release").join("dubernetes");
         Ok(Self { engine, interrupt, program, folder, ingress, port, serve: None })
     }
 
-    /// The program with the demo's own settings. Ctrl-C reaches this chore alone, which then ends
-    /// the others in order.
-    fn program(&self, args: &[&str]) -> Command {
+    /// Returns a command of the program with the demo's settings, in a process group of its own:
+    /// Ctrl-C must reach only this chore, which then stops the others in order.
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = run::command(&self.program, args);
         command.env("DUBERNETES_STATE_DIR", &self.folder).env("DUBERNETES_INSTANCE", INSTANCE);
         command.env("DUBERNETES_HTTP_PORT", self.port.to_string());
@@ -110,11 +111,11 @@ impl Demo {
         command
     }
 
-    /// Starts the orchestrator, and returns once it answers.
+    /// Starts the orchestrator and waits until it answers.
     fn start(&mut self) -> Result<()> {
         println!("$ dubernetes serve --http-port {} &", self.port);
         let log = File::create(self.log())?;
-        let mut serve = self.program(&["serve"]);
+        let mut serve = self.command(&["serve"]);
         serve.stdout(log.try_clone()?).stderr(log);
         let serve = self.serve.insert(serve.spawn().context("cannot start the orchestrator")?);
         let pid = serve.id();
@@ -122,9 +123,9 @@ impl Demo {
         let end = Instant::now() + LIMIT;
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             self.interrupt.check()?;
-            let ended = self.serve.as_mut().map(Child::try_wait).transpose()?.flatten();
-            if let Some(status) = ended {
-                bail!("the orchestrator (process {pid}) has ended: {status}");
+            let exited = self.serve.as_mut().map(Child::try_wait).transpose()?.flatten();
+            if let Some(status) = exited {
+                bail!("the orchestrator (process {pid}) exited: {status}");
             }
             ensure!(Instant::now() < end, "the orchestrator does not answer");
             std::thread::sleep(Duration::from_millis(50));
@@ -132,45 +133,46 @@ impl Demo {
         Ok(())
     }
 
-    /// Applies the example, asks until each replica has answered, and shows what there is.
+    /// Applies the example, sends requests until each replica has answered, and lists apps and
+    /// pods.
     fn show(&self) -> Result<()> {
         self.run(&["apply", MANIFEST])?;
         println!("\n$ curl -H 'Host: {HOST}' http://127.0.0.1:{}/", self.port);
-        for (name, answer) in self.answers()? {
+        for (name, answer) in self.collect_answers()? {
             println!("-- {name}\n{}", answer.trim_end());
         }
         self.run(&["get", "apps"])?;
         self.run(&["get", "pods"])
     }
 
-    /// One answer of each replica, by its host name.
-    fn answers(&self) -> Result<BTreeMap<String, String>> {
+    /// Returns one answer of each replica by its host name.
+    fn collect_answers(&self) -> Result<BTreeMap<String, String>> {
         let mut answers = BTreeMap::new();
-        let mut problem = String::new();
+        let mut last_error = String::new();
         let end = Instant::now() + LIMIT;
         while answers.len() < REPLICAS {
             self.interrupt.check()?;
             ensure!(
                 Instant::now() < end,
-                "{} of {REPLICAS} replicas answered; the last problem: {problem:?}",
+                "{} of {REPLICAS} replicas answered; last error: {last_error:?}",
                 answers.len()
             );
             match http::get(self.port, HOST) {
                 Ok(answer) => match answer.lines().find_map(|l| l.strip_prefix("Hostname: ")) {
                     Some(name) => drop(answers.insert(name.to_owned(), answer)),
-                    None => problem = answer,
+                    None => last_error = answer,
                 },
-                Err(error) => problem = format!("{error:#}"),
+                Err(error) => last_error = format!("{error:#}"),
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(answers)
     }
 
-    /// Runs one command of the program and shows it, as if it had been typed.
+    /// Prints and runs a command of the program, as a shell would.
     fn run(&self, args: &[&str]) -> Result<()> {
         println!("\n$ dubernetes {}", args.join(" "));
-        let mut child = self.program(args).spawn()?;
+        let mut child = self.command(args).spawn()?;
         loop {
             if let Some(status) = child.try_wait()? {
                 ensure!(status.success(), "`dubernetes {}` failed: {status}", args.join(" "));
@@ -184,36 +186,37 @@ impl Demo {
         }
     }
 
-    /// Removes all that the demo has made, even if the program itself cannot.
+    /// Removes everything that the demo has created, even if `dubernetes down` fails.
     fn remove(&mut self) -> Result<()> {
         println!("\n$ dubernetes down --yes");
-        let down = self.program(&["down", "--yes"]).status();
+        let down = self.command(&["down", "--yes"]).status();
         if !down.as_ref().is_ok_and(std::process::ExitStatus::success) {
-            println!("`dubernetes down` did not work ({down:?}), so the engine is asked instead");
+            println!("`dubernetes down` failed ({down:?}), removing through the engine");
         }
         if let Some(mut serve) = self.serve.take() {
             terminate(&mut serve)?;
         }
-        for name in owned(self.engine)? {
+        for name in list_owned(self.engine)? {
             println!("removing {name}");
             let is_container = run::succeeds(&mut self.engine.command(["rm", "-f", &name]));
             let _ =
                 is_container || run::succeeds(&mut self.engine.command(["network", "rm", &name]));
         }
-        let left = owned(self.engine)?;
-        ensure!(left.is_empty(), "these could not be removed: {}", left.join(", "));
+        let left = list_owned(self.engine)?;
+        ensure!(left.is_empty(), "cannot remove {}", left.join(", "));
         std::fs::remove_dir_all(&self.folder).context("cannot remove the demo's folder")?;
         println!("nothing of the demo is left");
         Ok(())
     }
 
-    /// How to go on with what was kept, and how to end it.
-    fn explain(&self) {
-        let (folder, program) = (self.folder.display(), self.program.display());
-        println!("\nThe demo goes on. In this or another terminal:\n");
+    /// Prints how to use the running demo and how to stop it.
+    fn print_next_steps(&self) {
+        let folder = self.folder.display();
+        let program = self.program.display();
+        println!("\nThe demo keeps running. In this or another terminal:\n");
         println!("  export DUBERNETES_STATE_DIR={folder} DUBERNETES_INSTANCE={INSTANCE}");
         println!("  curl -H 'Host: {HOST}' http://127.0.0.1:{}/", self.port);
-        println!("  {program} get pods\n\nTo end it:\n");
+        println!("  {program} get pods\n\nTo stop it:\n");
         let pid = self.serve.as_ref().map_or(0, Child::id);
         println!("  {program} down --yes; kill {pid}; rm -r {folder}");
     }
@@ -222,7 +225,7 @@ impl Demo {
         self.folder.join("serve.log")
     }
 
-    /// The last lines of what the orchestrator has said.
+    /// Prints the last lines of the orchestrator's log.
     fn print_log(&self) {
         let text = std::fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
@@ -232,15 +235,15 @@ impl Demo {
     }
 }
 
-/// Asks a process to end, and ends it if it does not.
+/// Sends SIGTERM to a process, and SIGKILL if it does not exit in time.
 fn terminate(child: &mut Child) -> Result<()> {
     if child.try_wait()?.is_none() {
         run::succeeds(&mut run::command("kill", ["-TERM", &child.id().to_string()]));
     }
-    let end = Instant::now() + END_LIMIT;
+    let end = Instant::now() + EXIT_LIMIT;
     while child.try_wait()?.is_none() {
         if Instant::now() > end {
-            println!("process {} does not end when asked to, so it is killed", child.id());
+            println!("process {} ignores SIGTERM, killing it", child.id());
             child.kill()?;
         }
         std::thread::sleep(Duration::from_millis(20));

@@ -1,4 +1,4 @@
-//! The container engine, through its command line.
+//! The container engine's command line.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,17 +7,17 @@ use anyhow::{Result, bail};
 
 use crate::run;
 
-/// The label of every image that a chore builds.
+/// Label of every image that a chore builds.
 const BUILD_LABEL: &str = "dubernetes.build=xtask";
 
-/// An engine that answers.
+/// An engine that is known to answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Engine {
     program: &'static str,
 }
 
 impl Engine {
-    /// The first command line that is installed and reaches an engine.
+    /// Returns the first of `docker` and `podman` that is installed and reaches an engine.
     pub(crate) fn find() -> Result<Self> {
         let mut causes = Vec::new();
         for program in ["docker", "podman"] {
@@ -33,7 +33,7 @@ impl Engine {
         bail!("no container engine answers: {}", causes.join("; "))
     }
 
-    /// A command of the engine.
+    /// Returns a command of the engine.
     pub(crate) fn command<const N: usize>(self, args: [&str; N]) -> Command {
         run::command(self.program, args)
     }
@@ -43,7 +43,7 @@ impl Engine {
         run::succeeds(&mut self.command(["image", "inspect", image]))
     }
 
-    /// The value of a label of an image; `None` if either is missing.
+    /// Returns the value of an image's label; `None` if the image or the label is missing.
     pub(crate) fn label(self, image: &str, key: &str) -> Option<String> {
         let format = format!("{{{{ index .Config.Labels {key:?} }}}}");
         let value =
@@ -52,19 +52,20 @@ impl Engine {
         (!value.is_empty() && value != "<no value>").then(|| value.to_owned())
     }
 
-    /// The images of one name that a chore has built, the newest first.
-    pub(crate) fn built(self, name: &str) -> Result<Vec<String>> {
-        let (name, label) = (format!("reference={name}"), format!("label={BUILD_LABEL}"));
+    /// Returns the images of this name that a chore has built, newest first.
+    pub(crate) fn built_images(self, name: &str) -> Result<Vec<String>> {
+        let name = format!("reference={name}");
+        let label = format!("label={BUILD_LABEL}");
         let format = "{{.Repository}}:{{.Tag}}";
         let list = ["images", "--format", format, "--filter", &name, "--filter", &label];
         let list = run::read(&mut self.command(list))?;
-        // Podman writes the place `localhost/` before the name of an image of its own.
+        // Podman prefixes local images with `localhost/`.
         Ok(list.lines().map(|line| line.trim_start_matches("localhost/").to_owned()).collect())
     }
 
-    /// Makes an image of one layer from a folder. The files become root's, whoever has built them.
+    /// Builds a one-layer image from a folder. All files belong to root.
     ///
-    /// An import would do without a builder, but cannot set the stop signal.
+    /// `docker import` needs no builder, but cannot set the stop signal.
     pub(crate) fn build(self, root: &Path, image: &str, instructions: &[String]) -> Result<()> {
         let context = root.with_extension("context");
         std::fs::create_dir_all(&context)?;
@@ -80,7 +81,7 @@ impl Engine {
         std::fs::write(context.join("Dockerfile"), file)?;
         let mut build = self.command(["build", "--label", BUILD_LABEL, "--tag", image]);
         let built = run::read(build.arg(&context));
-        // The layer is as large as the image, and the engine has it now.
+        // Delete the copy of the layer, which is as large as the image.
         let _ = std::fs::remove_dir_all(&context);
         built.map(drop)
     }

@@ -1,7 +1,7 @@
-//! Which images the examples and tests need, and whether what is there still fits.
+//! Images that the examples and tests need.
 //!
-//! None of them needs a registry: they are built from this repository and, where no image of nginx
-//! can be had, from the packages of the Linux distribution.
+//! None of them needs a registry: they are built from this repository and, where no nginx image can
+//! be pulled, from the packages of the Linux distribution.
 
 mod apt;
 mod busybox;
@@ -16,23 +16,23 @@ use anyhow::{Context as _, Result};
 use crate::engine::Engine;
 use crate::run;
 
-/// The images, each of which the engine has.
+/// Images that exist on the engine.
 #[derive(Debug)]
 pub(crate) struct Images {
-    /// The program of the examples.
+    /// Program of the examples.
     pub(crate) whoami: &'static str,
-    /// A shell and small tools.
+    /// Shell and tools.
     pub(crate) busybox: &'static str,
-    /// The nginx that receives the requests.
+    /// nginx.
     pub(crate) ingress: String,
 }
 
-/// Builds what is missing or out of date. Only one chore at a time does so.
+/// Builds images that are missing or out of date. A lock file excludes other chores meanwhile.
 pub(crate) fn ensure(engine: Engine) -> Result<Images> {
     let folder = run::image_target();
     std::fs::create_dir_all(&folder)?;
     let lock = File::create(folder.join("lock"))?;
-    lock.lock().context("cannot lock the folder of the images")?;
+    lock.lock().context("cannot lock the image folder")?;
     Ok(Images {
         whoami: whoami::ensure(engine)?,
         busybox: busybox::ensure(engine)?,
@@ -40,7 +40,7 @@ pub(crate) fn ensure(engine: Engine) -> Result<Images> {
     })
 }
 
-/// The chore: builds, and says what there is.
+/// Builds the images and prints their names.
 pub(crate) fn print() -> Result<()> {
     let images = ensure(Engine::find()?)?;
     println!("example image: {}", images.whoami);

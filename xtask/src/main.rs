@@ -3,7 +3,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a chore is run by a person or by CI, who read what it prints"
+    reason = "chores print for people and CI logs"
 )]
 
 mod ci;
@@ -22,12 +22,12 @@ const HELP: &str = "\
 usage: cargo xtask CHORE
 
 chores:
-  images        build the images that the examples and tests need, and say which nginx is used
-  demo [--keep] run the example `whoami` behind nginx and show its answers; then take all away again
-  test [ARGS]   run every test, also those that need an engine, and say which were skipped and why;
-                ARGS choose tests, in the words of cargo nextest (or of cargo test without it)
-  tidy          check the rules about this repository that no compiler checks
-  ci            run the steps of CI, one to one
+  images        build the images that the examples and tests need
+  demo [--keep] run the example `whoami` behind nginx, show its answers, and clean up
+  test [ARGS]   run all tests, and list the skipped ones with the reason; ARGS are passed to
+                cargo nextest, or to cargo test where nextest is not installed
+  tidy          check the repository rules that no compiler checks
+  ci            run all steps of CI
 ";
 
 fn main() -> ExitCode {
@@ -57,6 +57,6 @@ fn chore(args: &[String]) -> Result<ExitCode> {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)
         }
-        _ => bail!("no chore is called like this: {}\n\n{HELP}", args.join(" ")),
+        _ => bail!("unknown chore: {}\n\n{HELP}", args.join(" ")),
     }
 }

@@ -1,4 +1,4 @@
-//! How other programs are run: with their output shown, captured or dropped, and within a time.
+//! Runs other programs, with their output shown, captured or discarded.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-/// The folder of everything that chores build: images and what they are made of.
+/// Returns the folder for images and the files they are built from.
 pub(crate) fn image_target() -> PathBuf {
     root().join("target").join("image")
 }
 
-/// A command of `program` that is run in the repository's root.
+/// Returns a command that runs in the repository root.
 pub(crate) fn command<S: AsRef<OsStr>>(
     program: impl AsRef<OsStr>,
     args: impl IntoIterator<Item = S>,
@@ -28,45 +28,46 @@ pub(crate) fn command<S: AsRef<OsStr>>(
     command
 }
 
-/// The cargo that runs this chore.
+/// Returns a command of the cargo that runs this chore.
 pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
 }
 
-/// The packages of the workspace and their places, as cargo knows them.
+/// Returns the output of `cargo metadata` for the workspace.
 pub(crate) fn metadata() -> Result<serde_json::Value> {
     let text = read(&mut cargo(["metadata", "--no-deps", "--format-version", "1", "--offline"]))?;
-    serde_json::from_str(&text).context("cannot read what cargo says of the packages")
+    serde_json::from_str(&text).context("cannot parse the output of cargo metadata")
 }
 
-/// Where cargo puts what it builds.
+/// Returns cargo's target folder.
 pub(crate) fn target_folder() -> Result<PathBuf> {
     let metadata = metadata()?;
-    let folder = metadata["target_directory"].as_str().context("cargo names no target folder")?;
+    let folder =
+        metadata["target_directory"].as_str().context("cargo metadata lacks `target_directory`")?;
     Ok(folder.into())
 }
 
-/// Runs with the output shown; anything but success is an error.
+/// Runs a command with its output shown. Anything but success is an error.
 pub(crate) fn show(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {}", line(command)))?;
+    let status = command.status().with_context(|| format!("cannot run {}", display(command)))?;
     check(status, command, "")
 }
 
-/// Runs, and returns what was written to standard output; on failure the error carries the rest.
+/// Runs a command and returns its standard output. The error contains its standard error.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     command.stdin(Stdio::null());
-    let output = command.output().with_context(|| format!("cannot run {}", line(command)))?;
+    let output = command.output().with_context(|| format!("cannot run {}", display(command)))?;
     check(output.status, command, &String::from_utf8_lossy(&output.stderr))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether it could be run and succeeded. Its output is dropped.
+/// Runs a command without output, and returns whether it succeeded.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Whether it succeeded within `limit`; after that it is killed.
+/// Like [`succeeds`], but kills the command after `limit`.
 pub(crate) fn succeeds_within(limit: Duration, command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let Ok(mut child) = command.spawn() else { return false };
@@ -84,24 +85,24 @@ pub(crate) fn succeeds_within(limit: Duration, command: &mut Command) -> bool {
     }
 }
 
-/// Whether a program of this name can be found.
+/// Whether `PATH` has a program of this name.
 pub(crate) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// The command as a person would type it.
-fn line(command: &Command) -> String {
+/// Formats a command as typed in a shell.
+fn display(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     format!("`{}`", words.join(" "))
 }
 
-fn check(status: ExitStatus, command: &Command, said: &str) -> Result<()> {
+fn check(status: ExitStatus, command: &Command, stderr: &str) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    let said = said.trim_end();
-    let said = if said.is_empty() { String::new() } else { format!(":\n{said}") };
-    bail!("{} failed ({status}){said}", line(command))
+    let stderr = stderr.trim_end();
+    let stderr = if stderr.is_empty() { String::new() } else { format!(":\n{stderr}") };
+    bail!("{} failed ({status}){stderr}", display(command))
 }

@@ -1,4 +1,4 @@
-//! Why a call of the client failed: nobody answered, somebody said no, or the answer is unusable.
+//! Errors of the client, by what the caller must do.
 
 use dubernetes_core::error::{Cause, one_line};
 use thiserror::Error;
@@ -6,31 +6,31 @@ use thiserror::Error;
 use crate::client::Endpoint;
 use crate::wire::{Problem, ProblemKind};
 
-/// Why a call of the client failed, by what the caller must do.
+/// Why a call of the client failed.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// No orchestrator answers, or it went away before it had answered in full.
+    /// No orchestrator answers, or the connection ended before the response was complete.
     #[error("no orchestrator answers at {endpoint}")]
     Unreachable {
-        /// Where it was looked for.
+        /// Address of the orchestrator.
         endpoint: Endpoint,
-        /// Why.
+        /// Reason.
         #[source]
         cause: Cause,
     },
-    /// The orchestrator answered with an error.
+    /// The orchestrator answered with a problem.
     #[error("{0}")]
     Problem(Box<Problem>),
-    /// What answered does not speak this API, or the request cannot be made.
+    /// The response does not follow this API, or the request cannot be sent.
     #[error("{message}")]
     Protocol {
-        /// What is wrong, as a sentence fragment on one line.
+        /// Sentence fragment on one line.
         message: String,
     },
 }
 
 impl ClientError {
-    /// The orchestrator's answer, if it gave one.
+    /// Returns the problem, if the orchestrator answered with one.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Problem(problem) => Some(problem),
@@ -38,17 +38,17 @@ impl ClientError {
         }
     }
 
-    /// Whether the orchestrator answered with a problem of this kind.
+    /// Returns whether the orchestrator answered with a problem of this kind.
     pub fn is(&self, kind: ProblemKind) -> bool {
         self.problem().is_some_and(|problem| problem.is(kind))
     }
 
-    /// Whether the object does not exist.
+    /// Returns whether the object does not exist.
     pub fn is_not_found(&self) -> bool {
         self.is(ProblemKind::NotFound)
     }
 
-    /// Whether nobody answers.
+    /// Returns whether no orchestrator answers.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
@@ -57,7 +57,7 @@ impl ClientError {
         Self::Protocol { message: one_line(message.as_ref()) }
     }
 
-    /// An orchestrator that is about to end is as good as none.
+    /// An orchestrator that is stopping counts as unreachable.
     pub(super) fn from_problem(endpoint: &Endpoint, problem: Problem) -> Self {
         if problem.is(ProblemKind::Stopping) {
             let cause = Cause::text(problem.to_string());
@@ -66,7 +66,7 @@ impl ClientError {
         Self::Problem(Box::new(problem))
     }
 
-    pub(super) fn gone(endpoint: &Endpoint, reason: &str) -> Self {
+    pub(super) fn unreachable(endpoint: &Endpoint, reason: &str) -> Self {
         Self::Unreachable { endpoint: endpoint.clone(), cause: Cause::text(reason) }
     }
 }

@@ -1,10 +1,10 @@
-//! Runs a command in a pod: a WebSocket, seen as input and output of the command.
+//! Exec sessions: a WebSocket as the input and output of a command.
 
 use std::fmt;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use dubernetes_core::runtime::{ExecOutput, ExecRequest};
+use dubernetes_core::runtime::{ExecOutput, TerminalSize};
 use futures_util::stream::{BoxStream, SplitSink, SplitStream, StreamExt as _};
 use futures_util::{Sink, SinkExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, DuplexStream};
@@ -13,19 +13,22 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::channel::{self, Frame};
-use crate::client::socket::{Socket, lost};
+use crate::client::socket::{Socket, session_lost};
 use crate::client::{Client, ClientError, Endpoint};
 use crate::path;
-use crate::wire::ProblemLine;
+use crate::wire::{ExecRequest, ProblemLine};
 
-/// A command that runs in a pod. Dropping the output lets go of it.
+/// Initial value of a session without a terminal. It is never sent.
+const INITIAL_SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
+
+/// A command that runs in a pod. Dropping the output detaches from it.
 pub struct ExecSession {
-    /// What is written here is the command's input. Shutting it down ends that input.
+    /// Standard input of the command. Shutting it down ends that input.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
-    /// The output, and last the exit code.
+    /// Output, followed by the exit code.
     pub output: BoxStream<'static, Result<ExecOutput, ClientError>>,
-    /// The size of the command's terminal (columns, rows). A new value is passed on.
-    pub size: watch::Sender<(u16, u16)>,
+    /// Size of the command's terminal. Sending a value resizes the terminal.
+    pub size: watch::Sender<TerminalSize>,
 }
 
 impl fmt::Debug for ExecSession {
@@ -35,20 +38,23 @@ impl fmt::Debug for ExecSession {
 }
 
 impl Client {
-    /// Runs a command in a pod, and answers once it has started.
+    /// Runs a command in a pod. Returns once it has started.
     ///
     /// # Errors
     ///
-    /// As every call; a problem `not-running` if the pod does not run.
+    /// Those of every call; a problem `not-running` if the pod is not running.
     pub async fn exec(&self, pod: &str, request: &ExecRequest) -> Result<ExecSession, ClientError> {
         let mut socket = self.open(&path::named(path::POD_EXEC, pod), path::EXEC_PROTOCOL).await?;
         let text = serde_json::to_string(request)
             .map_err(|error| ClientError::protocol(error.to_string()))?;
-        socket.send(Message::text(text)).await.map_err(|error| lost(&self.endpoint, &error))?;
+        socket
+            .send(Message::text(text))
+            .await
+            .map_err(|error| session_lost(&self.endpoint, &error))?;
         wait_for_start(&mut socket, &self.endpoint).await?;
         let (sink, stream) = socket.split();
         let (input, pipe) = tokio::io::duplex(channel::CHUNK);
-        let (size, sizes) = watch::channel(request.tty.unwrap_or_default());
+        let (size, sizes) = watch::channel(request.tty.unwrap_or(INITIAL_SIZE));
         let stop = CancellationToken::new();
         tokio::spawn(send_input(pipe, sizes, sink, stop.clone()));
         let output = Output {
@@ -61,7 +67,7 @@ impl Client {
     }
 }
 
-/// The orchestrator says in a text message whether the command has started.
+/// Waits for the text message that says whether the command has started.
 async fn wait_for_start(socket: &mut Socket, endpoint: &Endpoint) -> Result<(), ClientError> {
     loop {
         match socket.next().await {
@@ -75,11 +81,16 @@ async fn wait_for_start(socket: &mut Socket, endpoint: &Endpoint) -> Result<(), 
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Ok(Message::Binary(_))) => {
-                return Err(ClientError::protocol("output came before the command had started"));
+                return Err(ClientError::protocol(
+                    "unexpected binary message before the command started",
+                ));
             }
-            Some(Err(error)) => return Err(lost(endpoint, &error)),
+            Some(Err(error)) => return Err(session_lost(endpoint, &error)),
             Some(Ok(Message::Close(_))) | None => {
-                return Err(ClientError::gone(endpoint, "it closed the session"));
+                return Err(ClientError::unreachable(
+                    endpoint,
+                    "the orchestrator closed the session",
+                ));
             }
         }
     }
@@ -88,32 +99,31 @@ async fn wait_for_start(socket: &mut Socket, endpoint: &Endpoint) -> Result<(), 
 /// Copies the input until it ends or the output is dropped.
 async fn send_input(
     mut pipe: DuplexStream,
-    mut sizes: watch::Receiver<(u16, u16)>,
+    mut sizes: watch::Receiver<TerminalSize>,
     mut sink: SplitSink<Socket, Message>,
     stop: CancellationToken,
 ) {
-    // Both arms can be cancelled: what is lost then, nobody waits for any more.
+    // Cancelling either arm loses only input that the session no longer needs.
     tokio::select! {
         () = stop.cancelled() => {}
         () = copy_input(&mut pipe, &mut sizes, &mut sink) => stop.cancelled().await,
     }
-    // The orchestrator may have gone already; then there is nobody to say good-bye to.
+    // The orchestrator may have closed the connection already.
     let _ = sink.close().await;
 }
 
 async fn copy_input(
     pipe: &mut (impl AsyncRead + Unpin),
-    sizes: &mut watch::Receiver<(u16, u16)>,
+    sizes: &mut watch::Receiver<TerminalSize>,
     sink: &mut (impl Sink<Message, Error = WsError> + Unpin),
 ) {
     let mut buffer = vec![0; channel::CHUNK];
     loop {
-        // Both arms are cancel-safe: what was not read stays in the pipe, and an unseen size stays
-        // unseen. A sender that is gone changes no size any more.
+        // Both arms are cancel-safe: unread input stays in the pipe, and an unseen size stays
+        // unseen. A dropped sender disables the first arm.
         let frame = tokio::select! {
             Ok(()) = sizes.changed() => {
-                let (columns, rows) = *sizes.borrow_and_update();
-                Frame::Size(columns, rows)
+                Frame::Size(*sizes.borrow_and_update())
             }
             read = pipe.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => Frame::InputEnd,
@@ -156,13 +166,16 @@ impl Output {
                         Ok(ProblemLine { problem }) => {
                             ClientError::from_problem(&self.endpoint, problem)
                         }
-                        Err(_) => ClientError::protocol("a message of the session is unknown"),
+                        Err(_) => ClientError::protocol("unknown message in the session"),
                     });
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Err(error)) => return Err(lost(&self.endpoint, &error)),
+                Some(Err(error)) => return Err(session_lost(&self.endpoint, &error)),
                 Some(Ok(Message::Close(_))) | None => {
-                    return Err(ClientError::gone(&self.endpoint, "it closed the session"));
+                    return Err(ClientError::unreachable(
+                        &self.endpoint,
+                        "the orchestrator closed the session",
+                    ));
                 }
             }
         }
@@ -174,7 +187,7 @@ impl Output {
             Some(Frame::Stderr(part)) => Ok(ExecOutput::Stderr(part)),
             Some(Frame::Exit(code)) => Ok(ExecOutput::Exit(code)),
             Some(Frame::Input(_) | Frame::InputEnd | Frame::Size(..)) | None => {
-                Err(ClientError::protocol("a frame of the session is unknown"))
+                Err(ClientError::protocol("unknown frame in the session"))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A connection to a port of a pod, through a WebSocket.
+//! Port forwarding: a connection to a port of a pod, over a WebSocket.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use crate::client::socket::Socket;
 use crate::client::{Client, ClientError};
 use crate::path;
-use crate::tunnel::{self, Broken};
+use crate::tunnel::{self, TunnelBroken};
 
-/// A connection that a pod has taken.
+/// An open connection to a pod.
 pub struct Tunnel {
     socket: Socket,
 }
@@ -28,8 +28,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As every call; a problem `not-connected` if the pod does not take the connection, and
-    /// `not-running` if it does not run.
+    /// Those of every call; a problem `not-connected` if the pod refuses the connection, and
+    /// `not-running` if it is not running.
     pub async fn forward(&self, pod: &str, port: u16) -> Result<Tunnel, ClientError> {
         let path = format!("{}?port={port}", path::named(path::POD_FORWARD, pod));
         let socket = self.open(&path, path::FORWARD_PROTOCOL).await?;
@@ -38,8 +38,8 @@ impl Client {
 }
 
 impl Tunnel {
-    /// Joins it with a connection of this side until both ends have said their last word. Gives
-    /// `false` if it broke before that.
+    /// Copies data between the tunnel and a local connection until both directions have ended.
+    /// Returns `false` if the tunnel broke before that.
     pub async fn join(self, connection: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
         let (reader, writer) = tokio::io::split(connection);
         let (mut sink, mut stream) = self.socket.split();
@@ -53,8 +53,8 @@ impl Tunnel {
             })
         });
         let joined = tunnel::relay(reader, writer, parts, answers).await;
-        // The orchestrator may have gone already; then there is nobody to say good-bye to.
+        // The orchestrator may have closed the connection already.
         let _ = sink.close().await;
-        joined != Err(Broken)
+        joined != Err(TunnelBroken)
     }
 }

@@ -1,4 +1,4 @@
-//! One request and its answer: sends, tells errors apart, and reads what came.
+//! Sends one request, maps errors, and reads the response.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use serde::de::DeserializeOwned;
 use crate::client::{Client, ClientError, Endpoint};
 use crate::wire::Problem;
 
-/// A plain call reads or writes a few rows, or asks the engine once: the orchestrator itself
-/// gives the engine less time than this.
+/// Deadline of a plain call. Such a call reads or writes a few rows or asks the engine once, and
+/// the orchestrator's own deadline for the engine is shorter.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// The largest answer that is read whole.
+/// Largest response body that is read into memory.
 const ANSWER_LIMIT: usize = 64 << 20;
 
 impl Client {
     pub(super) fn new(endpoint: Endpoint) -> Result<Self, ClientError> {
-        // A proxy of the environment must never see what is meant for this machine.
+        // A proxy from the environment must not see requests to this machine.
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -30,7 +30,7 @@ impl Client {
         Ok(Self { http, endpoint })
     }
 
-    /// A request without a time limit, for endless answers.
+    /// Starts a request without a deadline, for streams.
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let base = match &self.endpoint {
             Endpoint::Unix(_) => "http://localhost",
@@ -58,26 +58,26 @@ impl Client {
         let response = self.send(request).await?;
         let body = self.read(response).await?;
         serde_json::from_slice(&body)
-            .map_err(|error| ClientError::protocol(format!("the answer cannot be read: {error}")))
+            .map_err(|error| ClientError::protocol(format!("invalid response: {error}")))
     }
 
-    /// Sends; the answer is one of success.
+    /// Sends the request and returns the response if it is a success.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.failed(&error))?;
+        let response = request.send().await.map_err(|error| self.transport_error(&error))?;
         let status = response.status();
         if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
         }
         let body = self.read(response).await?;
-        Err(self.refused(status.as_u16(), &body))
+        Err(self.response_error(status.as_u16(), &body))
     }
 
-    /// The error behind an answer that is none of success.
-    pub(super) fn refused(&self, status: u16, body: &[u8]) -> ClientError {
+    /// Returns the error for a response that is not a success.
+    pub(super) fn response_error(&self, status: u16, body: &[u8]) -> ClientError {
         match serde_json::from_slice::<Problem>(body) {
             Ok(problem) => ClientError::from_problem(&self.endpoint, problem),
             Err(_) => ClientError::protocol(format!(
-                "what answers at {} is no orchestrator: status {status} without a problem",
+                "the server at {} is not an orchestrator: HTTP {status} without problem details",
                 self.endpoint
             )),
         }
@@ -85,29 +85,31 @@ impl Client {
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
         let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| self.failed(&error))? {
+        while let Some(part) =
+            response.chunk().await.map_err(|error| self.transport_error(&error))?
+        {
             body.extend_from_slice(&part);
             if body.len() > ANSWER_LIMIT {
-                return Err(ClientError::protocol("the answer is too large"));
+                return Err(ClientError::protocol("the response is too large"));
             }
         }
         Ok(body)
     }
 
-    /// Whatever fails between connecting and the last byte means that nobody answers.
-    pub(super) fn failed(&self, error: &reqwest::Error) -> ClientError {
+    /// Any failure between connecting and the last byte means that the orchestrator is unreachable.
+    pub(super) fn transport_error(&self, error: &reqwest::Error) -> ClientError {
         if error.is_builder() {
             return ClientError::protocol(chain(error));
         }
         let endpoint = self.endpoint.clone();
-        ClientError::Unreachable { endpoint, cause: Cause::text(reason(error)) }
+        ClientError::Unreachable { endpoint, cause: Cause::text(innermost_cause(error)) }
     }
 }
 
-/// The last cause says it; the ones before it name the URL that stands for the socket.
-fn reason(error: &reqwest::Error) -> String {
+/// Returns the innermost cause: outer ones name the placeholder URL of the socket.
+fn innermost_cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return "it did not answer in time".to_owned();
+        return "timed out".to_owned();
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {

@@ -1,4 +1,4 @@
-//! Reads an endless answer line by line.
+//! Reads a stream line by line.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt as _};
@@ -11,25 +11,25 @@ use crate::wire::ProblemLine;
 
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
-/// A line of output has at most 1 MiB, and JSON writes a control character as six.
+/// Longest line: a line of output has at most 1 MiB, and JSON may escape one byte as six.
 const LINE_LIMIT: usize = 8 << 20;
 
-/// Whether an answer may end without an error.
+/// Whether a stream may end without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ends {
-    /// Its end means that the orchestrator has gone.
-    Never,
-    /// It ends when everything is said.
-    AtItsEnd,
+pub(super) enum StreamEnd {
+    /// The end means that the orchestrator has gone.
+    Unexpected,
+    /// The stream end after its last item.
+    Expected,
 }
 
-/// Sends `request` at the first poll, and brings its lines. Nothing follows an error.
+/// Sends `request` at the first poll and yields its lines. StreamEnd after an error.
 pub(super) fn lines<T: DeserializeOwned + Send + 'static>(
     client: &Client,
     request: RequestBuilder,
-    ends: Ends,
+    end: StreamEnd,
 ) -> BoxStream<'static, Result<T, ClientError>> {
-    let reader = Reader { client: client.clone(), ends, state: State::Unsent(Box::new(request)) };
+    let reader = Reader { client: client.clone(), end, state: State::Unsent(Box::new(request)) };
     futures_util::stream::unfold(reader, |mut reader| async move {
         let item = reader.next().await.transpose()?;
         if item.is_err() {
@@ -42,7 +42,7 @@ pub(super) fn lines<T: DeserializeOwned + Send + 'static>(
 
 struct Reader {
     client: Client,
-    ends: Ends,
+    end: StreamEnd,
     state: State,
 }
 
@@ -73,7 +73,7 @@ impl Reader {
         }
     }
 
-    /// The next line, without its end.
+    /// Reads the next line, without its line end.
     async fn line(&mut self) -> Result<Option<Bytes>, ClientError> {
         let State::Open { response, buffer } = &mut self.state else { return Ok(None) };
         let mut searched = 0;
@@ -84,20 +84,20 @@ impl Reader {
             }
             searched = buffer.len();
             if searched > LINE_LIMIT {
-                return Err(ClientError::protocol("a line of the answer is too long"));
+                return Err(ClientError::protocol("a line of the response is too long"));
             }
-            match response.chunk().await.map_err(|error| self.client.failed(&error))? {
+            match response.chunk().await.map_err(|error| self.client.transport_error(&error))? {
                 Some(part) => buffer.extend_from_slice(&part),
-                None if self.ends == Ends::Never || !buffer.is_empty() => {
-                    let reason = "it ended the answer";
-                    return Err(ClientError::gone(&self.client.endpoint, reason));
+                None if self.end == StreamEnd::Unexpected || !buffer.is_empty() => {
+                    let reason = "the orchestrator ended the response";
+                    return Err(ClientError::unreachable(&self.client.endpoint, reason));
                 }
                 None => return Ok(None),
             }
         }
     }
 
-    /// An item; none for a note that such a stream has no room for.
+    /// Parses an item; `None` for a note in a stream whose items are not notes.
     fn read<T: DeserializeOwned>(&self, line: &[u8]) -> Result<Option<T>, ClientError> {
         if let Ok(item) = serde_json::from_slice(line) {
             return Ok(Some(item));
@@ -107,7 +107,7 @@ impl Reader {
         }
         match serde_json::from_slice::<Value>(line) {
             Ok(value) if value.get("note").is_some() => Ok(None),
-            _ => Err(ClientError::protocol("a line of the answer cannot be read")),
+            _ => Err(ClientError::protocol("invalid line in the response")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The calls with one answer.
+//! Calls with a single response.
 
 use dubernetes_core::app::{AppName, AppSpec, with_contents};
 use dubernetes_core::event::EventKind;
@@ -11,22 +11,22 @@ use serde::Serialize;
 use crate::client::{Client, ClientError};
 use crate::path;
 use crate::wire::{
-    App, Applied, Event, Health, List, PlanReport, Pod, PodStats, Revision, RolloutWish, Route,
+    App, Applied, Event, Health, List, PlanReport, Pod, PodStats, Revision, RolloutRequest, Route,
     Scale, Status, Version, Why,
 };
 
-/// Which events are wanted.
+/// Selects events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventsQuery {
-    /// Only of this app.
+    /// Only events of this app.
     pub app: Option<AppName>,
-    /// Only of this kind.
+    /// Only events of this kind.
     pub kind: Option<EventKind>,
-    /// Only what happened then or later.
+    /// Only events at or after this time.
     pub since: Option<Timestamp>,
-    /// Only with an id above this.
+    /// Only events with a higher id.
     pub after: Option<u64>,
-    /// At most so many, the newest; the orchestrator's default unless given.
+    /// At most this many, the newest; by default the orchestrator's limit.
     pub limit: Option<u32>,
 }
 
@@ -43,41 +43,41 @@ impl EventsQuery {
 
 #[expect(
     clippy::missing_errors_doc,
-    reason = "every call fails alike: see ClientError and the endpoint's problems in the OpenAPI document"
+    reason = "all calls fail alike: see ClientError, and the OpenAPI document for problems"
 )]
 impl Client {
-    /// Who answers.
+    /// Returns the versions of the orchestrator, its API and its engine.
     pub async fn version(&self) -> Result<Version, ClientError> {
         self.get(path::VERSION, &[]).await
     }
 
-    /// Whether the orchestrator and all that it needs answer.
+    /// Checks whether the orchestrator and everything it depends on are ready.
     pub async fn health(&self) -> Result<Health, ClientError> {
         self.get(path::READYZ, &[]).await
     }
 
-    /// How the orchestrator is.
+    /// Returns the state of the orchestrator, its engine and its ingress.
     pub async fn status(&self) -> Result<Status, ClientError> {
         self.get(path::STATUS, &[]).await
     }
 
-    /// The apps, in the order of their names.
+    /// Lists the apps, ordered by name.
     pub async fn list_apps(&self) -> Result<Vec<App>, ClientError> {
         self.list(path::APPS, &[]).await
     }
 
-    /// The apps with these labels, in the order of their names.
+    /// Lists the apps whose labels match, ordered by name.
     pub async fn select_apps(&self, selector: &Selector) -> Result<Vec<App>, ClientError> {
         self.list(path::APPS, &[("selector", selector.to_string())]).await
     }
 
-    /// One app.
+    /// Returns one app.
     pub async fn get_app(&self, name: &str) -> Result<App, ClientError> {
         self.get(&path::named(path::APP, name), &[]).await
     }
 
-    /// Stores an app as it is wanted, with the contents of its files; with `expected`, only if that is its present generation
-    /// (0: only if it does not exist).
+    /// Stores an app with the contents of its files. With `expected`, only if that is the app's
+    /// stored generation (0: only if the app does not exist).
     pub async fn apply(
         &self,
         spec: &AppSpec,
@@ -87,83 +87,89 @@ impl Client {
         if let Some(generation) = expected {
             request = request.header(IF_MATCH, format!("\"{generation}\""));
         }
-        let body = with_contents(spec).map_err(|_| ClientError::protocol("the app is no JSON"))?;
+        let body = with_contents(spec)
+            .map_err(|_| ClientError::protocol("the app cannot be serialized"))?;
         self.json(request.json(&body)).await
     }
 
-    /// Stores an app as it is wanted, even if a revision with just this content has failed.
+    /// Stores an app even if a revision with this spec has already failed.
     pub async fn apply_again(&self, spec: &AppSpec) -> Result<Applied, ClientError> {
         let request = self.call(Method::PUT, &path::named(path::APP, spec.name.as_str()));
-        let body = with_contents(spec).map_err(|_| ClientError::protocol("the app is no JSON"))?;
+        let body = with_contents(spec)
+            .map_err(|_| ClientError::protocol("the app cannot be serialized"))?;
         self.json(request.query(&[("retry", "true")]).json(&body)).await
     }
 
-    /// Deletes an app. It answers once the wish is stored; the replicas go after that.
+    /// Deletes an app. Returns once the request is stored; the replicas are terminated after that.
     pub async fn delete_app(&self, name: &str) -> Result<(), ClientError> {
         self.send(self.call(Method::DELETE, &path::named(path::APP, name))).await.map(drop)
     }
 
-    /// Sets the number of an app's replicas.
+    /// Sets the number of replicas of an app.
     pub async fn scale(&self, name: &str, replicas: u16) -> Result<Applied, ClientError> {
         let request = self.call(Method::POST, &path::named(path::APP_SCALE, name));
         self.json(request.json(&Scale { replicas })).await
     }
 
-    /// Goes back, restarts, pauses or resumes the rollout of an app.
-    pub async fn rollout(&self, name: &str, wish: RolloutWish) -> Result<Applied, ClientError> {
+    /// Undoes, restarts, pauses or resumes the rollout of an app.
+    pub async fn rollout(
+        &self,
+        name: &str,
+        rollout: RolloutRequest,
+    ) -> Result<Applied, ClientError> {
         let request = self.call(Method::POST, &path::named(path::APP_ROLLOUT, name));
-        self.json(request.json(&wish)).await
+        self.json(request.json(&rollout)).await
     }
 
-    /// The pods of all apps or of one, in the order of their names.
+    /// Lists the pods of all apps or of one, ordered by name.
     pub async fn pods(&self, app: Option<&str>) -> Result<Vec<Pod>, ClientError> {
         self.list(path::PODS, &app_pair(app)).await
     }
 
-    /// The pods of the apps with these labels, in the order of their names.
+    /// Lists the pods of the apps whose labels match, ordered by name.
     pub async fn select_pods(&self, selector: &Selector) -> Result<Vec<Pod>, ClientError> {
         self.list(path::PODS, &[("selector", selector.to_string())]).await
     }
 
-    /// What the pods of all apps use, or those of the apps with these labels. It takes half a
-    /// second.
+    /// Returns the resource usage of all pods, or of the pods of the apps whose labels match. Takes
+    /// half a second.
     pub async fn stats(&self, selector: Option<&Selector>) -> Result<Vec<PodStats>, ClientError> {
         let selector = selector.map(|selector| ("selector", selector.to_string()));
         self.list(path::STATS, &Vec::from_iter(selector)).await
     }
 
-    /// One pod.
+    /// Returns one pod.
     pub async fn get_pod(&self, name: &str) -> Result<Pod, ClientError> {
         self.get(&path::named(path::POD, name), &[]).await
     }
 
-    /// Has a pod replaced by another one.
+    /// Deletes a pod; a new one replaces it.
     pub async fn delete_pod(&self, name: &str) -> Result<(), ClientError> {
         self.send(self.call(Method::DELETE, &path::named(path::POD, name))).await.map(drop)
     }
 
-    /// Why an app is as it is.
+    /// Explains the state of an app.
     pub async fn why_app(&self, name: &str) -> Result<Why, ClientError> {
         self.get(&path::named(path::APP_WHY, name), &[]).await
     }
 
-    /// Why a pod is as it is.
+    /// Explains the state of a pod.
     pub async fn why_pod(&self, name: &str) -> Result<Why, ClientError> {
         self.get(&path::named(path::POD_WHY, name), &[]).await
     }
 
-    /// The revisions of an app that are kept, oldest first.
+    /// Lists the kept revisions of an app, oldest first.
     pub async fn revisions(&self, app: &str) -> Result<Vec<Revision>, ClientError> {
         self.list(&path::named(path::APP_REVISIONS, app), &[]).await
     }
 
-    /// Events, oldest first.
+    /// Lists events, oldest first.
     pub async fn events(&self, query: &EventsQuery) -> Result<Vec<Event>, ClientError> {
         self.list(path::EVENTS, &query.pairs()).await
     }
 
-    /// What would happen if these specifications were applied. Nothing is changed, and of the
-    /// contents of files only the hashes are sent.
+    /// Returns the effect of applying these specs, without applying them. Of file contents only the
+    /// hashes are sent.
     pub async fn plan(&self, specs: &[AppSpec]) -> Result<PlanReport, ClientError> {
         #[derive(Serialize)]
         struct Body<'a> {
@@ -172,14 +178,14 @@ impl Client {
         self.json(self.call(Method::POST, path::PLAN).json(&Body { apps: specs })).await
     }
 
-    /// The routes, in the order of host and path.
+    /// Lists the routes, ordered by host and path.
     pub async fn routes(&self) -> Result<Vec<Route>, ClientError> {
         self.list(path::ROUTES, &[]).await
     }
 
-    /// Removes everything that the instance owns, and answers once it is gone. Named volumes stay.
+    /// Removes everything that the instance owns, and returns once it is gone. Named volumes stay.
     pub async fn down(&self) -> Result<(), ClientError> {
-        // Every replica may use up its whole grace: no limit of our own.
+        // Every replica may use its whole grace period, so this call has no deadline.
         self.send(self.request(Method::POST, path::DOWN)).await.map(drop)
     }
 

@@ -14,7 +14,7 @@ use crate::client::{Client, ClientError, Endpoint};
 pub(super) trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
 
-/// A WebSocket over whichever way leads to the orchestrator.
+/// A WebSocket over a Unix or TCP connection.
 pub(super) type Socket = WebSocketStream<Box<dyn Pipe>>;
 
 impl Client {
@@ -40,9 +40,9 @@ impl Client {
             Ok((socket, _)) => Ok(socket),
             Err(WsError::Http(response)) => {
                 let body = response.body().as_deref().unwrap_or_default();
-                Err(self.refused(response.status().as_u16(), body))
+                Err(self.response_error(response.status().as_u16(), body))
             }
-            Err(error) => Err(lost(&self.endpoint, &error)),
+            Err(error) => Err(session_lost(&self.endpoint, &error)),
         }
     }
 
@@ -61,7 +61,7 @@ fn with_port(host: &str) -> String {
     }
 }
 
-/// That the orchestrator has gone in the middle of a session.
-pub(super) fn lost(endpoint: &Endpoint, error: &WsError) -> ClientError {
-    ClientError::gone(endpoint, &chain(error))
+/// Returns the error for a session that the orchestrator left.
+pub(super) fn session_lost(endpoint: &Endpoint, error: &WsError) -> ClientError {
+    ClientError::unreachable(endpoint, &chain(error))
 }

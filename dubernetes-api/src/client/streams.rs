@@ -1,4 +1,4 @@
-//! The calls whose answer goes on: events, watches, output.
+//! Streaming calls: events, watches, logs.
 
 use dubernetes_core::app::AppName;
 use futures_util::stream::BoxStream;
@@ -6,58 +6,57 @@ use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::ACCEPT;
 
-use crate::client::lines::{Ends, NDJSON, lines};
+use crate::client::lines::{NDJSON, StreamEnd, lines};
 use crate::client::requests::app_pair;
 use crate::client::{Client, ClientError, EventsQuery};
 use crate::path;
 use crate::wire::{App, Event, LogItem, WatchEvent};
 
-/// Whose output is wanted.
+/// Whose logs to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTarget {
-    /// That of all replicas of an app.
+    /// All replicas of an app.
     App(AppName),
-    /// That of one pod.
+    /// One pod.
     Pod(String),
 }
 
-/// Which output is wanted.
+/// Selects lines of output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogQuery {
-    /// Go on with new lines.
+    /// Continue with new lines.
     pub follow: bool,
-    /// Only the last so many lines of each pod.
+    /// Only the last lines, at most this many of each pod.
     pub tail: Option<u32>,
-    /// Only lines written since then.
+    /// Only lines at or after this time.
     pub since: Option<Timestamp>,
-    /// Of the container that crashed before the present one of each pod; not with `follow`.
+    /// Lines of the container that crashed before each pod's present one; excludes `follow`.
     pub previous: bool,
 }
 
-/// What an endless answer brings, or why it ended too early.
+/// Items of a stream, or the error that ended it.
 pub type Items<T> = BoxStream<'static, Result<T, ClientError>>;
 
 impl Client {
-    /// Events as they are recorded, beginning with those that `query` asks for. Ends only with an
-    /// error.
+    /// Follows events, starting with those that `query` selects. StreamEnd only with an error.
     pub fn follow_events(&self, query: &EventsQuery) -> Items<Event> {
         let request =
             self.request(Method::GET, path::EVENTS).query(&query.pairs()).header(ACCEPT, NDJSON);
-        lines(self, request, Ends::Never)
+        lines(self, request, StreamEnd::Unexpected)
     }
 
-    /// First every app that exists, as added, then each change. A slow reader misses states in
-    /// between, never the last one. Ends only with an error.
+    /// Watches apps: yields every existing app as added, then each change. A slow reader may miss
+    /// intermediate states, never the last one. StreamEnd only with an error.
     ///
-    /// A deleted app is modified to the phase `Deleting` first, and deleted once nothing of it is
-    /// left.
+    /// A deleted app is first modified to the phase `Deleting`, and deleted once all its replicas
+    /// are gone.
     pub fn watch_apps(&self, app: Option<&str>) -> Items<WatchEvent<App>> {
         let request = self.request(Method::GET, path::WATCH).query(&app_pair(app));
-        lines(self, request, Ends::Never)
+        lines(self, request, StreamEnd::Unexpected)
     }
 
-    /// The output of a pod, or of all replicas of an app. With `follow`, it ends once nothing is
-    /// left that could write; replicas that come later join.
+    /// Reads the logs of a pod, or of all replicas of an app. With `follow`, new replicas join, and
+    /// the stream end once no container is left that could write.
     pub fn logs(&self, target: &LogTarget, query: &LogQuery) -> Items<LogItem> {
         let path = match target {
             LogTarget::App(app) => path::named(path::APP_LOGS, app.as_str()),
@@ -72,6 +71,6 @@ impl Client {
         }
         pairs.extend(query.tail.map(|tail| ("tail", tail.to_string())));
         pairs.extend(query.since.map(|since| ("since", since.to_string())));
-        lines(self, self.request(Method::GET, &path).query(&pairs), Ends::AtItsEnd)
+        lines(self, self.request(Method::GET, &path).query(&pairs), StreamEnd::Expected)
     }
 }

@@ -1,17 +1,16 @@
-//! How the values of the core look in the OpenAPI document.
+//! Schemas of the core's types for the OpenAPI document.
 //!
-//! The core knows nothing of HTTP, so its types are described here once more; a test holds both
-//! descriptions together. Nothing is ever made of these types. An app alone is described in the core.
+//! The core does not depend on utoipa, so its types are mirrored here; a test compares the fields.
+//! The types are never instantiated.
 #![expect(dead_code, reason = "these types are read by the derive macro only")]
 
 use utoipa::ToSchema;
 
-/// Everything a user says about one app. In the document it is replaced by what
-/// [`dubernetes_manifest::reference::schema`] gives.
+/// Spec of an app. The document replaces this schema by [`dubernetes_manifest::reference::schema`].
 #[derive(ToSchema)]
 pub(crate) struct AppSpec;
 
-/// How an app is, in one word.
+/// Phase of an app.
 #[derive(ToSchema)]
 pub(crate) enum Phase {
     Pending,
@@ -22,7 +21,7 @@ pub(crate) enum Phase {
     Deleting,
 }
 
-/// How a pod is, in one word.
+/// State of a pod.
 #[derive(ToSchema)]
 pub(crate) enum PodState {
     Pending,
@@ -47,97 +46,98 @@ pub(crate) enum Change {
 /// A recorded event.
 #[derive(ToSchema)]
 pub(crate) struct Event {
-    /// Rises with every record.
+    /// Increases with every record.
     id: u64,
-    /// When it last happened.
+    /// Time of the last occurrence.
     #[schema(format = DateTime)]
     time: String,
-    /// When it first happened, in a row of equal ones.
+    /// Time of the first occurrence in a series of equal events.
     #[schema(format = DateTime)]
     first_at: String,
-    /// Whether a person should look.
+    /// Whether the event needs attention.
     #[schema(rename = "type")]
     kind: EventKind,
-    /// The app; none for the instance itself.
+    /// App that the event is about; null for the instance itself.
     app: Option<String>,
-    /// The pod, if it is about one.
+    /// Pod that the event is about, if any.
     pod: Option<String>,
-    /// The revision, if it is about one.
+    /// Revision that the event is about, if any.
     revision: Option<u64>,
-    /// One word in upper camel case.
+    /// Reason in upper camel case, such as `PullFailed`.
     reason: String,
-    /// What happened.
+    /// Human-readable description.
     message: String,
-    /// How often, in a row of equal ones.
+    /// Number of occurrences in a series of equal events.
     count: u64,
 }
 
-/// Whether a person should look.
+/// Whether an event needs attention.
 #[derive(ToSchema)]
 pub(crate) enum EventKind {
     Normal,
     Warning,
 }
 
-/// Who the engine is.
+/// Name and version of the container engine.
 #[derive(ToSchema)]
-pub(crate) struct EngineVersion {
-    /// Its name.
+#[schema(as = EngineVersion)]
+pub(crate) struct RuntimeInfo {
+    /// Name, such as `Docker Engine`.
     name: String,
-    /// Its version.
+    /// Version, such as `20.10.24`.
     version: String,
-    /// The version of the API that is spoken with it.
+    /// Version of the engine's API in use.
     api_version: String,
-    /// Operating system and architecture.
+    /// Operating system and architecture, such as `linux/amd64`.
     platform: String,
 }
 
-/// What would happen to one app.
+/// Predicted steps of one app.
 #[derive(ToSchema)]
 pub(crate) struct Forecast {
-    /// The steps in their order.
+    /// Steps in order.
     steps: Vec<Step>,
-    /// The smallest number of ready replicas on the way.
+    /// Lowest number of ready replicas during the steps.
     fewest_ready: u32,
-    /// The largest number of live replicas on the way.
+    /// Highest number of live replicas during the steps.
     most_live: u32,
-    /// Whether the wanted state is reached at the end of the steps.
+    /// Whether the desired state is reached after the steps.
     converges: bool,
 }
 
-/// One step.
+/// One predicted step.
 #[derive(ToSchema)]
 pub(crate) struct Step {
-    /// What is done: `create`, `start`, `stop`, `remove`, `route`, `wait`, …
+    /// Action: `create`, `start`, `stop`, `remove`, `route`, `wait`, …
     action: String,
-    /// To which pod.
+    /// Pod that the step acts on.
     pod: Option<String>,
-    /// Why, or for what.
+    /// Reason for the action, or what is waited for.
     reason: String,
-    /// So many replicas are ready after it.
+    /// Number of ready replicas after the step.
     ready: u32,
 }
 
-/// Why an app or a pod is as it is.
+/// Explanation of the state of an app or a pod.
 #[derive(ToSchema)]
 pub(crate) struct Why {
-    /// What it is about.
+    /// Kind of the explained object.
     kind: SubjectKind,
-    /// Its name.
+    /// Name of the explained object.
     name: String,
-    /// How it is, in one word: that of its phase or state.
+    /// Its phase or state.
     state: String,
-    /// The true cause; empty if all is well.
+    /// Root cause; empty if there is no problem.
     cause: String,
-    /// From what is wanted to what comes next.
+    /// Causal chain, from the desired state to the next action.
     chain: Vec<WhyLink>,
-    /// The last output of the container that explains it.
+    /// Last output of the container that explains the state.
     output: Option<WhyOutput>,
-    /// What a person can do.
+    /// Suggested remedies.
     help: Vec<String>,
 }
 
-/// What a question is about.
+/// Kind of an explained object.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(crate) enum SubjectKind {
@@ -145,21 +145,21 @@ pub(crate) enum SubjectKind {
     Pod,
 }
 
-/// One step of a causal chain.
+/// One link of a causal chain.
 #[derive(ToSchema)]
 pub(crate) struct WhyLink {
-    /// Which step it is.
+    /// Kind of the link.
     step: WhyStep,
-    /// What is so.
+    /// Statement.
     text: String,
-    /// More about it; may be empty.
+    /// Further details; may be empty.
     detail: String,
-    /// When it was or will be so, where that is known.
+    /// Time of the statement, if known.
     #[schema(format = DateTime)]
     at: Option<String>,
 }
 
-/// The steps of a causal chain, in their order.
+/// Kinds of links, in the order of the chain.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(crate) enum WhyStep {
@@ -171,12 +171,12 @@ pub(crate) enum WhyStep {
     Next,
 }
 
-/// The last output of a container.
+/// Last output of a container.
 #[derive(ToSchema)]
 pub(crate) struct WhyOutput {
-    /// Its pod.
+    /// Pod of the container.
     pod: String,
-    /// The lines, oldest first.
+    /// Lines, oldest first.
     #[schema(max_items = 20)]
     lines: Vec<String>,
 }

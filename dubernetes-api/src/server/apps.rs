@@ -1,9 +1,8 @@
-//! Apps: what users want.
+//! Endpoints for apps.
 
-use axum::Json as Answer;
+use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
@@ -14,36 +13,36 @@ use utoipa::IntoParams;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
-use crate::server::extract::{self, Name, NoParams, Params, Selected};
+use crate::server::extract::{self, Name, NoParams, Params, SelectorQuery};
 use crate::server::{ApiState, view};
 use crate::wire::{App, Applied, FieldProblem, List, Problem, ProblemKind, Scale};
 
-/// A scale competes with applies of the same app only, and each lost race is one that somebody
-/// else has won.
-const SCALE_TRIES: u32 = 8;
+/// A scale competes with other writes of the same app only, and each lost race means that another
+/// write succeeded.
+const SCALE_RETRIES: u32 = 8;
 
-/// The apps, in the order of their names.
-#[utoipa::path(get, path = path::APPS, tag = "apps", params(Selected), responses(
+/// List apps, ordered by name.
+#[utoipa::path(get, path = path::APPS, tag = "apps", params(SelectorQuery), responses(
     (status = 200, body = List<App>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    Params(Selected { selector }): Params<Selected>,
-) -> Result<Answer<List<App>>, ApiError> {
+    Params(SelectorQuery { selector }): Params<SelectorQuery>,
+) -> Result<JsonResponse<List<App>>, ApiError> {
     let stored = state.store.list().await?;
-    let snapshot = state.looked().await;
-    let wanted = |app: &&StoredApp| {
+    let snapshot = state.latest_snapshot().await;
+    let selected = |app: &&StoredApp| {
         selector.as_ref().is_none_or(|selector| selector.matches(&app.spec.labels))
     };
     let apps =
-        stored.apps.values().filter(wanted).map(|app| view::app(&state.about, &snapshot, app));
-    Ok(Answer(List::new(apps.collect())))
+        stored.apps.values().filter(selected).map(|app| view::app(&state.info, &snapshot, app));
+    Ok(JsonResponse(List::new(apps.collect())))
 }
 
-/// One app.
+/// Get one app.
 #[utoipa::path(get, path = path::APP, tag = "apps",
-    params(("name" = String, Path, description = "The app")),
+    params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = App),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -54,38 +53,37 @@ pub(super) async fn get(
     State(state): State<ApiState>,
     extract::App(name): extract::App,
     _: Params<NoParams>,
-) -> Result<Answer<App>, ApiError> {
+) -> Result<JsonResponse<App>, ApiError> {
     let stored = state.store.get(&name).await?;
-    let snapshot = state.looked().await;
-    Ok(Answer(view::app(&state.about, &snapshot, &stored)))
+    let snapshot = state.latest_snapshot().await;
+    Ok(JsonResponse(view::app(&state.info, &snapshot, &stored)))
 }
 
-/// How a specification is applied.
+/// Options of an apply.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct OfPut {
-    /// Whether a revision with just this content that has failed is tried again.
+pub(super) struct PutQuery {
+    /// Retry a spec whose revision has already failed.
     #[serde(default)]
     retry: bool,
 }
 
-/// Stores an app as it is wanted.
+/// Create or update an app.
 ///
-/// With `If-Match: "N"` only if N is its present generation; 0 stands for an app that does not
-/// exist.
+/// With `If-Match: "N"`, only if the stored generation is N; 0 means that the app does not exist.
 #[utoipa::path(put, path = path::APP, tag = "apps",
     params(
-        ("name" = String, Path, description = "The app; the body's name is the same"),
-        OfPut,
+        ("name" = String, Path, description = "Name of the app, the same as in the body"),
+        PutQuery,
         ("If-Match" = Option<String>, Header, description = "The expected generation, in quotes"),
     ),
     request_body = crate::openapi::AppSpec,
     responses(
-        (status = 200, body = Applied, description = "It was there: configured or unchanged"),
-        (status = 201, body = Applied, description = "It is new"),
+        (status = 200, body = Applied, description = "Configured or unchanged"),
+        (status = 201, body = Applied, description = "Created"),
         (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "Another generation is present, the route is taken, or it has failed before"),
+            description = "Stale generation, taken route, or spec that has already failed"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
@@ -93,38 +91,42 @@ pub(super) struct OfPut {
 pub(super) async fn put(
     State(state): State<ApiState>,
     Name(name): Name,
-    Params(OfPut { retry }): Params<OfPut>,
+    Params(PutQuery { retry }): Params<PutQuery>,
     headers: HeaderMap,
     body: Json,
-) -> Result<(StatusCode, Answer<Applied>), ApiError> {
+) -> Result<(StatusCode, JsonResponse<Applied>), ApiError> {
     let expected = extract::expected_generation(&headers)?;
     let mut spec = body.spec()?;
     if spec.name.as_str() != name {
-        let message =
-            format!("the path says `{}`, and the body `{}`", name.escape_debug(), spec.name);
+        let message = format!(
+            "the path names app `{}`, but the body names `{}`",
+            name.escape_debug(),
+            spec.name
+        );
         return Err(ApiError::invalid(vec![FieldProblem {
             path: "name".to_owned(),
             pointer: Some("/name".to_owned()),
             line: None,
             column: None,
             message,
-            hint: Some("write the same name in both".to_owned()),
+            hint: Some("use the same name in both".to_owned()),
         }]));
     }
-    complete(&state, &mut spec).await?;
-    let applied = store(&state, spec, expected, retry).await?;
+    fill_contents(&state, &mut spec).await?;
+    let applied = put_and_record(&state, spec, expected, retry).await?;
     let status = match applied.change {
         Change::Created => StatusCode::CREATED,
         Change::Configured | Change::Unchanged => StatusCode::OK,
     };
-    Ok((status, Answer(applied)))
+    Ok((status, JsonResponse(applied)))
 }
 
-/// Deletes an app. The answer comes once the wish is stored; the replicas go after that.
+/// Delete an app. The response is sent once the request is stored; the replicas are terminated
+/// after that.
 #[utoipa::path(delete, path = path::APP, tag = "apps",
-    params(("name" = String, Path, description = "The app")),
+    params(("name" = String, Path, description = "Name of the app")),
     responses(
-        (status = 202, description = "It will be removed"),
+        (status = 202, description = "Deletion requested"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
@@ -134,13 +136,13 @@ pub(super) async fn delete(
     extract::App(name): extract::App,
     _: Params<NoParams>,
 ) -> Result<StatusCode, ApiError> {
-    state.store.delete(&name, state.clock.now()).await?;
+    state.controller.delete(&name).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Sets the number of an app's replicas, whatever else is stored at that time.
+/// Set the number of replicas of an app. The rest of its spec stays as stored.
 #[utoipa::path(post, path = path::APP_SCALE, tag = "apps",
-    params(("name" = String, Path, description = "The app")),
+    params(("name" = String, Path, description = "Name of the app")),
     request_body = Scale,
     responses(
         (status = 200, body = Applied),
@@ -154,7 +156,7 @@ pub(super) async fn scale(
     extract::App(name): extract::App,
     _: Params<NoParams>,
     body: Json,
-) -> Result<Answer<Applied>, ApiError> {
+) -> Result<JsonResponse<Applied>, ApiError> {
     let Scale { replicas } = body.read()?;
     let mut lost = 0;
     loop {
@@ -162,23 +164,23 @@ pub(super) async fn scale(
         let spec = AppSpec { replicas, ..stored.spec };
         let problems = spec.problems();
         if !problems.is_empty() {
-            // Whatever it is, the number brought it about.
+            // Only the new number can have caused a violation.
             let pointer = Some("/replicas".to_owned());
             let problems = problems.into_iter().map(FieldProblem::from);
             let problems = problems.map(|p| FieldProblem { pointer: pointer.clone(), ..p });
             return Err(ApiError::invalid(problems.collect()));
         }
         match put_app(&state, spec, Some(stored.generation), false).await {
-            Ok(applied) => return Ok(Answer(applied)),
-            Err(StoreError::StaleGeneration { .. }) if lost < SCALE_TRIES => lost += 1,
+            Ok(applied) => return Ok(JsonResponse(applied)),
+            Err(StoreError::StaleGeneration { .. }) if lost < SCALE_RETRIES => lost += 1,
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Takes contents that the body leaves out from what is stored: an app that was read can be put
-/// back. Without its contents no app is stored.
-async fn complete(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiError> {
+/// Fills in file contents that the body omits from the stored app, so that an app that was read can
+/// be written back. Contents that remain missing are an error.
+async fn fill_contents(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiError> {
     if spec.missing_contents().is_empty() {
         return Ok(());
     }
@@ -190,14 +192,14 @@ async fn complete(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiError> 
     let problem = |path: String| FieldProblem {
         message: format!("the content of the file in `{path}` is missing"),
         pointer: path.split_once('.').map(|(key, entry)| {
-            // The entry's own name may have any character.
+            // The name of an entry may contain any character.
             format!("/{key}/{}", entry.replace('~', "~0").replace('/', "~1"))
         }),
         path,
         line: None,
         column: None,
         hint: Some(
-            "add it as `content`, in base64; the program does when it reads the file".into(),
+            "add it as `content` in base64; the command line does so when it reads the file".into(),
         ),
     };
     match spec.missing_contents() {
@@ -206,7 +208,7 @@ async fn complete(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiError> 
     }
 }
 
-async fn store(
+async fn put_and_record(
     state: &ApiState,
     spec: AppSpec,
     expected: Option<u64>,
@@ -215,20 +217,20 @@ async fn store(
     let name = spec.name.clone();
     let put = put_app(state, spec, expected, retry).await;
     if let Err(StoreError::RouteTaken(conflict)) = &put {
-        remember_refusal(state, &name, conflict.to_string()).await;
+        record_refusal(state, &name, conflict.to_string()).await;
     }
     put.map_err(|error| match error {
         StoreError::StaleGeneration { present: 0, .. } => ApiError::new(
             ProblemKind::StaleGeneration,
-            format!("app `{name}` does not exist, but a generation of it was expected"),
+            format!("app `{name}` does not exist, but a generation was expected"),
         )
         .with("generation", 0),
         error => error.into(),
     })
 }
 
-/// Whoever looks for the app later is told why it is not as its file says.
-async fn remember_refusal(state: &ApiState, name: &AppName, message: String) {
+/// Records the refusal, so that `why` and `events` can show it later.
+async fn record_refusal(state: &ApiState, name: &AppName, message: String) {
     let event = NewEvent {
         time: state.clock.now(),
         kind: EventKind::Warning,
@@ -238,7 +240,7 @@ async fn remember_refusal(state: &ApiState, name: &AppName, message: String) {
         reason: EventReason::Refused,
         message,
     };
-    // The refusal itself is the answer, whether or not it can be kept.
+    // The caller gets the refusal even if the event cannot be stored.
     let _ = state.store.append(&[event]).await;
 }
 
@@ -248,18 +250,10 @@ async fn put_app(
     expected_generation: Option<u64>,
     retry: bool,
 ) -> Result<Applied, StoreError> {
-    let snapshot = state.looked().await;
-    let newest_seen = newest_seen(&snapshot, &spec.name);
-    let now = state.clock.now();
-    let put = PutApp { spec, expected_generation, newest_seen, retry, now };
-    let put = state.store.put(put).await?;
-    let app = view::app(&state.about, &state.controller.snapshot(), &put.app);
+    // The handle numbers revisions above the observed ones, so wait for the first pass.
+    state.latest_snapshot().await;
+    let put = PutApp { expected_generation, retry, ..PutApp::new(spec, state.clock.now()) };
+    let put = state.controller.put(put).await?;
+    let app = view::app(&state.info, &state.controller.snapshot(), &put.app);
     Ok(Applied { change: put.change, app })
-}
-
-/// The highest revision on containers of the app: a new one must be above it, or replicas of a
-/// store that was lost would be taken for those of the new revision.
-pub(super) fn newest_seen(snapshot: &Snapshot, app: &AppName) -> u64 {
-    let of_app = snapshot.observed.replicas.iter().filter(|replica| replica.labels.app == *app);
-    of_app.map(|replica| replica.labels.revision).max().unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! A request's body: JSON within limits of size and time, with its type said and without an encoding.
+//! Request bodies: JSON of declared type, without an encoding, limited in size and time.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::problem::ApiError;
 use crate::server::MAX_BODY;
 use crate::wire::{FieldProblem, ProblemKind};
 
-/// How long a body may take; the largest takes a moment over a socket of this machine.
+/// Deadline for reading a body; the largest takes a moment over a local socket.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
 
-/// The bytes of a body that says to be JSON.
+/// A body that is declared as JSON.
 pub(super) struct Json(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Json {
@@ -40,23 +40,23 @@ impl<S: Send + Sync> FromRequest<S> for Json {
                 let detail = format!("the body has more than {MAX_BODY} bytes");
                 ApiError::new(ProblemKind::TooLarge, detail)
             }
-            _ => ApiError::new(ProblemKind::InvalidRequest, "the body ended too early"),
+            _ => ApiError::new(ProblemKind::InvalidRequest, "the body ended early"),
         })
     }
 }
 
 impl Json {
-    /// Reads a body of a few fields. What is JSON and not such a body breaks a rule.
+    /// Parses a small body. JSON of another shape is reported as a violated rule.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         self.read_borrowed()
     }
 
-    /// The same, with parts that are left as they stand in the body.
+    /// Parses a body, some parts of which stay borrowed raw JSON.
     pub(super) fn read_borrowed<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
         let mut json = serde_json::Deserializer::from_slice(&self.0);
         let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let (path, pointer) = (dotted(error.path()), pointer(error.path()));
-            (Some((path, pointer)), error.into_inner())
+            let field = (dotted(error.path()), pointer(error.path()));
+            (Some(field), error.into_inner())
         });
         let whole = read.and_then(|read| match json.end() {
             Ok(()) => Ok(read),
@@ -65,22 +65,22 @@ impl Json {
         whole.map_err(|(at, error)| match (error.classify(), at) {
             (Category::Data, Some((path, pointer))) => {
                 let pointer = Some(pointer);
-                ApiError::invalid(vec![FieldProblem { path, pointer, ..place(&error) }])
+                ApiError::invalid(vec![FieldProblem { path, pointer, ..position(&error) }])
             }
-            (_, _) => not_json(place(&error)),
+            (_, _) => invalid_json(position(&error)),
         })
     }
 
-    /// Reads a specification and checks every rule.
+    /// Parses a spec and checks every rule.
     pub(super) fn spec(&self) -> Result<AppSpec, ApiError> {
         read_spec(&self.0)
     }
 }
 
-/// Reads a specification and checks every rule, those of its file included.
+/// Parses a spec and checks every rule, those of the manifest included.
 pub(super) fn read_spec(bytes: &[u8]) -> Result<AppSpec, ApiError> {
     dubernetes_manifest::from_json(bytes).map_err(|error| match error {
-        JsonError::Syntax { message, line, column } => not_json(FieldProblem {
+        JsonError::Syntax { message, line, column } => invalid_json(FieldProblem {
             path: String::new(),
             pointer: None,
             line: Some(line),
@@ -94,7 +94,7 @@ pub(super) fn read_spec(bytes: &[u8]) -> Result<AppSpec, ApiError> {
     })
 }
 
-/// The steps to a field, as far as they have names.
+/// Returns the named segments of a path.
 fn steps(path: &Path) -> impl Iterator<Item = String> {
     path.iter().filter_map(|segment| match segment {
         Segment::Seq { index } => Some(index.to_string()),
@@ -107,23 +107,23 @@ fn dotted(path: &Path) -> String {
     steps(path).collect::<Vec<_>>().join(".")
 }
 
-/// The JSON pointer (RFC 6901).
+/// Returns the JSON pointer (RFC 6901) of a path.
 fn pointer(path: &Path) -> String {
     steps(path).map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
-fn not_json(problem: FieldProblem) -> ApiError {
-    let place = match (problem.line, problem.column) {
+fn invalid_json(problem: FieldProblem) -> ApiError {
+    let position = match (problem.line, problem.column) {
         (Some(line), Some(column)) => format!("line {line}, column {column}: "),
         _ => String::new(),
     };
-    let detail = format!("{place}{}", problem.message);
+    let detail = format!("{position}{}", problem.message);
     ApiError::new(ProblemKind::InvalidJson, detail).with_errors(vec![problem])
 }
 
-fn place(error: &serde_json::Error) -> FieldProblem {
+fn position(error: &serde_json::Error) -> FieldProblem {
     let text = one_line(&error.to_string());
-    // The library ends its text with the place, which has fields of its own here.
+    // The library appends the position, which has its own fields here.
     let message = text.rsplit_once(" at line ").map_or(&*text, |(message, _)| message);
     FieldProblem {
         path: String::new(),
@@ -139,11 +139,13 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let refused = |detail: String| Err(ApiError::new(ProblemKind::UnsupportedType, detail));
     if let Some(encoding) = headers.get(CONTENT_ENCODING) {
         let encoding = encoding.to_str().unwrap_or_default().escape_debug();
-        return refused(format!("a body without encoding is wanted, not `{encoding}`"));
+        return refused(format!("content encoding `{encoding}` is not supported"));
     }
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (types.next(), types.next()) else {
-        return refused("the body's type must be said once: `application/json`".to_owned());
+        return refused(
+            "expected exactly one `content-type` header: `application/json`".to_owned(),
+        );
     };
     let value = value.to_str().unwrap_or_default();
     let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
@@ -151,5 +153,5 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if json && parts.all(|part| part == "charset=utf-8" || part == "charset=\"utf-8\"") {
         return Ok(());
     }
-    refused(format!("`application/json` is wanted, not `{}`", value.escape_debug()))
+    refused(format!("expected content type `application/json`, found `{}`", value.escape_debug()))
 }

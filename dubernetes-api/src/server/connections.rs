@@ -1,4 +1,4 @@
-//! The connections of a Unix socket: how many there may be, and how long a request's head may take.
+//! Connections of the Unix socket, limited in number and in the time of a request's head.
 
 use std::io;
 use std::pin::Pin;
@@ -20,26 +20,26 @@ use tokio_util::task::TaskTracker;
 
 use super::peer::Peer;
 
-/// So many connections may be open, whatever they are used for.
-const OPEN: usize = 256;
-/// How long the head of a request may take, and how long a connection may wait for the next one.
+/// Maximum number of open connections, of any kind.
+const MAX_CONNECTIONS: usize = 256;
+/// Deadline for the head of a request, also while an idle connection waits for the next one.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
-/// The pause after a failure to accept: this process has too many open files, most probably.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Pause after a failed accept, most likely caused by too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` is cancelled, and gives back what is still open then.
+/// Serves until `stop` is cancelled. Returns the connections that are still open.
 pub(super) async fn serve(
     listener: &UnixListener,
     router: Router,
     stop: &CancellationToken,
 ) -> TaskTracker {
     let open = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(OPEN));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        // Cancel-safe: a connection that is not accepted yet stays with the kernel.
+        // Cancel-safe: a connection that is not accepted yet stays in the kernel's queue.
         let stream = tokio::select! {
             () = stop.cancelled() => break,
-            stream = accept(listener, &places) => stream,
+            stream = accept(listener, &permits) => stream,
         };
         open.spawn(connection(stream, router.clone(), stop.clone()));
     }
@@ -47,30 +47,30 @@ pub(super) async fn serve(
     open
 }
 
-/// The next connection, once there is a place for it.
-async fn accept(listener: &UnixListener, places: &Arc<Semaphore>) -> Counted {
+/// Accepts the next connection once a permit is free.
+async fn accept(listener: &UnixListener, permits: &Arc<Semaphore>) -> PermittedStream {
     // The semaphore is never closed.
-    let place = Arc::clone(places).acquire_owned().await.ok();
+    let permit = Arc::clone(permits).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Counted { stream, _place: place },
+            Ok((stream, _)) => return PermittedStream { stream, _permit: permit },
             Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(PAUSE).await;
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-async fn connection(stream: Counted, router: Router, stop: CancellationToken) {
-    let router = router.layer(Extension(ConnectInfo(Peer::of(&stream.stream))));
+async fn connection(stream: PermittedStream, router: Router, stop: CancellationToken) {
+    let router = router.layer(Extension(ConnectInfo(Peer::from_stream(&stream.stream))));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
     tokio::pin!(connection);
-    // Cancel-safe: the connection is kept and goes on below.
+    // Cancel-safe: the connection is kept and continues below.
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
@@ -79,18 +79,18 @@ async fn connection(stream: Counted, router: Router, stop: CancellationToken) {
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(%error, "connection closed with an error");
     }
 }
 
-/// A connection with its place, which is free again when the last user of it is gone: one that was
-/// upgraded, too, is open.
-struct Counted {
+/// A connection with its permit. The permit is returned when the connection is dropped; an upgraded
+/// connection keeps it.
+struct PermittedStream {
     stream: UnixStream,
-    _place: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl AsyncRead for Counted {
+impl AsyncRead for PermittedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,7 +100,7 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for PermittedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

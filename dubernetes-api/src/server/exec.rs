@@ -1,10 +1,9 @@
-//! Runs a command in a pod over a WebSocket.
+//! Exec sessions: commands in pods over a WebSocket.
 //!
-//! The first message is the request as JSON text. The answer to it is a JSON text, either
+//! The first message is the request as JSON text. The response is JSON text, either
 //! `{"started":true}` or `{"problem":…}`. After that, binary frames carry input and output; see
 //! [`Frame`].
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +12,13 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use dubernetes_core::runtime::{
-    ContainerId, ContainerRuntime, ExecOutput, ExecRequest, ExecSession, RuntimeError,
+    self, Capability, ContainerId, ContainerRuntime, ExecOutput, ExecSession, Resize, RuntimeError,
+    require,
 };
 use futures_util::stream::{BoxStream, SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::watch;
+use tokio_util::compat::FuturesAsyncWriteCompatExt as _;
 
 use crate::channel::{CHUNK, Frame};
 use crate::path;
@@ -26,34 +26,34 @@ use crate::problem::ApiError;
 use crate::server::extract::{Name, NoParams, Params};
 use crate::server::stream::Stop;
 use crate::server::{ApiState, pods};
-use crate::wire::{Problem, ProblemKind, ProblemLine};
+use crate::wire::{ExecRequest, Problem, ProblemKind, ProblemLine};
 
-/// The largest message that is taken: a command with all its arguments, or a part of input.
+/// Largest accepted message: a command with all its arguments, or a part of its input.
 const MAX_MESSAGE: usize = 1 << 20;
 
-/// How long a caller may take to say what to run, or to say good-bye.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// Deadline for the first message, and for closing the connection.
+pub(super) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// The payload of an output frame. A larger part of output is cut into several.
+/// Payload of an output frame. Larger parts of output are split.
 const MAX_OUTPUT: usize = CHUNK;
 
 type Sender = SplitSink<WebSocket, Message>;
 type Receiver = SplitStream<WebSocket>;
 
-/// Runs a command in a pod.
+/// Run a command in a pod.
 ///
-/// A WebSocket of the subprotocol `v1.exec.dubernetes`. First the caller sends
-/// `{"command":[…],"stdin":bool,"tty":[columns,rows]|null}` as text and gets `{"started":true}`
-/// or `{"problem":…}`; then binary frames with a leading channel byte follow: 0 input, 1 output,
-/// 2 error output, 3 the exit code as text, 4 the end of the input, 5 a new size of the terminal
-/// as `columns rows`.
+/// A WebSocket with the subprotocol `v1.exec.dubernetes`. The client first sends
+/// `{"command":[…],"stdin":bool,"tty":[columns,rows]|null}` as text and receives `{"started":true}`
+/// or `{"problem":…}`. Binary frames with a leading channel byte follow: 0 standard input, 1
+/// standard output, 2 standard error, 3 the exit code as text, 4 end of input, 5 a new terminal
+/// size as `columns rows`.
 #[utoipa::path(get, path = path::POD_EXEC, tag = "pods",
-    params(("name" = String, Path, description = "The pod, such as `web-1`")),
+    params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 101, description = "The WebSocket"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "It does not run"),
+            description = "The pod is not running"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -64,15 +64,16 @@ pub(super) async fn exec(
     stop: Stop,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|rejection| not_upgraded(&rejection, path::EXEC_PROTOCOL))?;
-    speaks(&upgrade, path::EXEC_PROTOCOL)?;
-    let snapshot = state.looked().await;
+    let upgrade = upgrade.map_err(|rejection| upgrade_error(&rejection, path::EXEC_PROTOCOL))?;
+    require_subprotocol(&upgrade, path::EXEC_PROTOCOL)?;
+    let snapshot = state.latest_snapshot().await;
     let (_, pod) = pods::find(&snapshot, &name)?;
-    let id = pods::container(pod)?;
+    let id = pods::container_id(pod)?;
     if pod.started_at.is_none() {
-        let detail = format!("pod `{name}` does not run: it is {}", pod.state);
+        let detail = format!("pod `{name}` is not running: it is {}", pod.state);
         return Err(ApiError::new(ProblemKind::NotRunning, detail));
     }
+    require(state.runtime.exec(), Capability::Exec)?;
     let runtime = Arc::clone(&state.runtime);
     Ok(upgrade
         .protocols([path::EXEC_PROTOCOL])
@@ -81,17 +82,20 @@ pub(super) async fn exec(
         .on_upgrade(move |socket| serve(socket, runtime, id, stop)))
 }
 
-/// Whether the caller speaks this subprotocol.
-pub(super) fn speaks(upgrade: &WebSocketUpgrade, protocol: &str) -> Result<(), ApiError> {
+/// Checks that the client offers this subprotocol.
+pub(super) fn require_subprotocol(
+    upgrade: &WebSocketUpgrade,
+    protocol: &str,
+) -> Result<(), ApiError> {
     if upgrade.requested_protocols().any(|offered| offered == protocol) {
         return Ok(());
     }
-    let detail = format!("the subprotocol `{protocol}` is wanted");
+    let detail = format!("expected the subprotocol `{protocol}`");
     Err(ApiError::new(ProblemKind::InvalidRequest, detail))
 }
 
-/// That a request is no WebSocket.
-pub(super) fn not_upgraded(rejection: &WebSocketUpgradeRejection, protocol: &str) -> ApiError {
+/// Returns the problem for a request that is not a WebSocket upgrade.
+pub(super) fn upgrade_error(rejection: &WebSocketUpgradeRejection, protocol: &str) -> ApiError {
     let kind = match rejection {
         WebSocketUpgradeRejection::InvalidConnectionHeader(_)
         | WebSocketUpgradeRejection::InvalidUpgradeHeader(_)
@@ -99,83 +103,78 @@ pub(super) fn not_upgraded(rejection: &WebSocketUpgradeRejection, protocol: &str
         | WebSocketUpgradeRejection::WebSocketKeyHeaderMissing(_) => ProblemKind::UpgradeRequired,
         _ => ProblemKind::InvalidRequest,
     };
-    ApiError::new(kind, format!("a WebSocket of the subprotocol `{protocol}` is wanted here"))
+    ApiError::new(kind, format!("expected a WebSocket with the subprotocol `{protocol}`"))
 }
 
 async fn serve(socket: WebSocket, runtime: Arc<dyn ContainerRuntime>, id: ContainerId, stop: Stop) {
     let (mut sender, mut receiver) = socket.split();
-    // Both arms end the session, so nothing that is dropped here is missed.
+    // Both arms end the session, so losing the other one's progress does no harm.
     let ended = tokio::select! {
-        ended = run(&mut sender, &mut receiver, runtime, id) => ended,
+        ended = run_session(&mut sender, &mut receiver, runtime, id) => ended,
         () = stop.0.cancelled() => Err(ApiError::stopping()),
     };
     if let Err(error) = ended {
         let line = ProblemLine { problem: error.into_problem() };
-        // Whoever has gone already needs no reason.
-        let _ = sender.send(text(&line)).await;
+        // The caller may have disconnected already.
+        let _ = sender.send(json_message(&line)).await;
     }
     let _ = sender.close().await;
-    // What the caller has sent meanwhile is read, or it would lose the last frames of ours.
-    let farewell = async { while let Some(Ok(_)) = receiver.next().await {} };
-    let _ = tokio::time::timeout(PATIENCE, farewell).await;
+    // Read what the caller has sent meanwhile, or the kernel discards our last frames.
+    let drain = async { while let Some(Ok(_)) = receiver.next().await {} };
+    let _ = tokio::time::timeout(HANDSHAKE_LIMIT, drain).await;
 }
 
-async fn run(
+async fn run_session(
     sender: &mut Sender,
     receiver: &mut Receiver,
     runtime: Arc<dyn ContainerRuntime>,
     id: ContainerId,
 ) -> Result<(), ApiError> {
-    let Ok(request) = tokio::time::timeout(PATIENCE, request(receiver)).await else {
-        let detail = "no command came in time";
+    let Ok(request) = tokio::time::timeout(HANDSHAKE_LIMIT, read_request(receiver)).await else {
+        let detail = "no command was received in time";
         return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
     };
     let Some(request) = request? else { return Ok(()) };
-    let ExecSession { input, output, size } = runtime.exec(&id, &request).await.map_err(failed)?;
-    if sender.send(text(&serde_json::json!({ "started": true }))).await.is_err() {
+    let exec = require(runtime.exec(), Capability::Exec)?;
+    let ExecSession { input, output, resize } =
+        exec.exec(&id, &request).await.map_err(exec_error)?;
+    if sender.send(json_message(&serde_json::json!({ "started": true }))).await.is_err() {
         return Ok(());
     }
-    // Both arms end the session: when the command has ended, its input means nothing any more,
-    // and when the caller has gone, nobody reads the output.
+    // Both arms end the session: input is useless after the command has exited, and output after
+    // the caller has disconnected.
     tokio::select! {
         ended = send_output(output, sender) => ended,
-        () = receive_input(input, size, receiver) => Ok(()),
+        () = receive_input(input.compat_write(), &resize, receiver) => Ok(()),
     }
 }
 
-/// `None` if the caller has gone.
-async fn request(receiver: &mut Receiver) -> Result<Option<ExecRequest>, ApiError> {
+/// Returns `None` if the caller has disconnected.
+async fn read_request(receiver: &mut Receiver) -> Result<Option<runtime::ExecRequest>, ApiError> {
     let invalid = |detail: &str| Err(ApiError::new(ProblemKind::InvalidRequest, detail));
     loop {
         match receiver.next().await {
             Some(Ok(Message::Text(text))) => {
                 return match serde_json::from_str::<ExecRequest>(&text) {
                     Ok(request) if request.command.is_empty() => invalid("the command is empty"),
-                    Ok(request) => Ok(Some(request)),
-                    Err(_) => invalid("the first message is no command"),
+                    Ok(request) => Ok(Some(request.into())),
+                    Err(_) => invalid("the first message is not a command"),
                 };
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Binary(_))) => return invalid("the first message is no text"),
+            Some(Ok(Message::Binary(_))) => return invalid("the first message is not text"),
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(None),
         }
     }
 }
 
-/// A command in a container that has ended meanwhile is refused by the engine.
-fn failed(error: RuntimeError) -> ApiError {
+/// A container that has gone meanwhile means that the pod is not running.
+fn exec_error(error: RuntimeError) -> ApiError {
     match &error {
         RuntimeError::NotFound { .. } => {
             ApiError::new(ProblemKind::NotRunning, "the pod's container is gone")
         }
-        RuntimeError::Unreachable { .. }
-        | RuntimeError::Timeout { .. }
-        | RuntimeError::NameTaken { .. }
-        | RuntimeError::Image { .. }
-        | RuntimeError::Rejected { .. }
-        | RuntimeError::OwnedByOtherState { .. }
-        | RuntimeError::NotConnected { .. }
-        | RuntimeError::Failed { .. } => error.into(),
+        _ => error.into(),
     }
 }
 
@@ -185,7 +184,7 @@ async fn send_output(
 ) -> Result<(), ApiError> {
     while let Some(item) = output.next().await {
         let last = matches!(item, Ok(ExecOutput::Exit(_)));
-        for frame in frames(item.map_err(failed)?) {
+        for frame in frames(item.map_err(exec_error)?) {
             if sender.send(Message::Binary(frame.encode())).await.is_err() {
                 return Ok(());
             }
@@ -211,10 +210,10 @@ fn frames(output: ExecOutput) -> Vec<Frame> {
     frames
 }
 
-/// Returns once the caller has gone.
+/// Returns once the caller has disconnected.
 async fn receive_input(
-    mut input: Pin<Box<dyn AsyncWrite + Send>>,
-    size: watch::Sender<(u16, u16)>,
+    mut input: impl AsyncWrite + Unpin,
+    resize: &Resize,
     receiver: &mut Receiver,
 ) {
     let mut open = true;
@@ -226,19 +225,26 @@ async fn receive_input(
                 open = false;
                 input.shutdown().await
             }
-            Some(Frame::Size(columns, rows)) => {
-                size.send_replace((columns, rows));
+            Some(Frame::Size(size)) => {
+                resize(size);
                 Ok(())
             }
-            Some(_) => Ok(()),
+            // Input after its end, and frames that only the server sends, are ignored.
+            Some(
+                Frame::Input(_)
+                | Frame::InputEnd
+                | Frame::Stdout(_)
+                | Frame::Stderr(_)
+                | Frame::Exit(_),
+            ) => Ok(()),
             None => return,
         };
-        // A command may close its input and go on: the rest of it is for nobody.
+        // A command may close its input and continue; the rest of the input is discarded.
         open &= taken.is_ok();
     }
 }
 
-fn text(value: &impl serde::Serialize) -> Message {
-    // Wire types have no map with keys that are not text, so they always serialize.
+fn json_message(value: &impl serde::Serialize) -> Message {
+    // All map keys of wire types are strings, so they always serialize.
     Message::text(serde_json::to_string(value).unwrap_or_default())
 }

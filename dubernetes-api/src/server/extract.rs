@@ -1,4 +1,4 @@
-//! What a request says beside its body: names in the path, keys of the query, headers.
+//! Extractors: names in the path, query parameters, headers.
 
 use axum::extract::{FromRequestParts, Path, Query, RawPathParams};
 use axum::http::header::{ACCEPT, IF_MATCH};
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::problem::ApiError;
 use crate::wire::ProblemKind;
 
-/// The query, with unknown and repeated keys refused; its type denies unknown fields.
+/// Query parameters. Unknown and repeated keys are refused; `T` denies unknown fields.
 pub(super) struct Params<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
@@ -31,46 +31,46 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// No query at all.
+/// No query parameters.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoParams {}
 
-/// Only of one app.
+/// Query that selects one app.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct OfApp {
-    /// Only of this app.
+pub(super) struct AppQuery {
+    /// Only this app.
     #[param(value_type = Option<String>)]
     pub(super) app: Option<AppName>,
 }
 
-/// Only of some apps.
+/// Query that selects pods.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Of {
-    /// Only of this app.
+pub(super) struct PodQuery {
+    /// Only pods of this app.
     #[param(value_type = Option<String>)]
     pub(super) app: Option<AppName>,
-    /// Only of apps with these labels: `key=value`, `key!=value`, `key` and `!key`, joined by
+    /// Only pods of apps with these labels: `key=value`, `key!=value`, `key` and `!key`, joined by
     /// commas.
     #[param(value_type = Option<String>)]
     pub(super) selector: Option<Selector>,
 }
 
-/// Only apps with these labels.
+/// Query that selects apps by labels.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Selected {
-    /// `key=value`, `key!=value`, `key` and `!key`, joined by commas.
+pub(super) struct SelectorQuery {
+    /// Only apps with these labels: `key=value`, `key!=value`, `key` and `!key`, joined by commas.
     #[param(value_type = Option<String>)]
     pub(super) selector: Option<Selector>,
 }
 
-/// The `{name}` of the path, as it was written. A name that is no text is that of nothing.
+/// The `{name}` in the path, decoded. A name that is not UTF-8 is not found.
 pub(super) struct Name(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Name {
@@ -86,7 +86,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
-/// The `{name}` of the path, as that of an app. A name that no app can have is not found.
+/// The `{name}` in the path as an app name. An invalid app name is not found.
 pub(super) struct App(pub(super) AppName);
 
 impl<S: Send + Sync> FromRequestParts<S> for App {
@@ -98,24 +98,24 @@ impl<S: Send + Sync> FromRequestParts<S> for App {
     }
 }
 
-/// The generation that the caller expects, from `If-Match: "N"`.
+/// Returns the generation that the caller expects, from `If-Match: "N"`.
 pub(super) fn expected_generation(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
-    let Some(text) = one(headers, &IF_MATCH)? else { return Ok(None) };
+    let Some(text) = single_header(headers, &IF_MATCH)? else { return Ok(None) };
     let number = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match number.and_then(whole) {
+    match number.and_then(parse_digits) {
         Some(generation) => Ok(Some(generation)),
-        None => Err(malformed(&IF_MATCH, "a generation in quotes, such as `\"3\"`,", text)),
+        None => Err(malformed_header(&IF_MATCH, "a generation in quotes, such as `\"3\"`,", text)),
     }
 }
 
-/// The last event that the caller has, from `Last-Event-ID`.
+/// Returns the last event that the caller knows, from `Last-Event-ID`.
 pub(super) fn last_event(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let name = HeaderName::from_static("last-event-id");
-    let Some(text) = one(headers, &name)? else { return Ok(None) };
-    whole(text).map(Some).ok_or_else(|| malformed(&name, "the id of an event", text))
+    let Some(text) = single_header(headers, &name)? else { return Ok(None) };
+    parse_digits(text).map(Some).ok_or_else(|| malformed_header(&name, "the id of an event", text))
 }
 
-/// Whether the caller wants this media type.
+/// Returns whether the caller accepts this media type.
 pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     headers
         .get_all(ACCEPT)
@@ -125,26 +125,29 @@ pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
         .any(|one| one.split(';').next().is_some_and(|one| one.trim() == media_type))
 }
 
-/// Digits alone: `parse` would take a sign as well.
-fn whole(text: &str) -> Option<u64> {
+/// Parses digits only: `parse` would accept a sign, too.
+fn parse_digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
+fn single_header<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        let detail = format!("the header `{name}` stands there twice");
+        let detail = format!("the header `{name}` is repeated");
         return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
     }
     match value.to_str() {
         Ok(text) => Ok(Some(text.trim())),
-        Err(_) => Err(malformed(name, "text", "other bytes")),
+        Err(_) => Err(malformed_header(name, "text", "other bytes")),
     }
 }
 
-fn malformed(name: &HeaderName, expected: &str, found: &str) -> ApiError {
+fn malformed_header(name: &HeaderName, expected: &str, found: &str) -> ApiError {
     let found = found.escape_debug();
-    let detail = format!("{expected} was expected in the header `{name}`, not `{found}`");
+    let detail = format!("expected {expected} in the header `{name}`, found `{found}`");
     ApiError::new(ProblemKind::InvalidRequest, detail)
 }

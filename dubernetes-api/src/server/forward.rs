@@ -1,5 +1,6 @@
-//! Connections to a port of a pod over a WebSocket, one each; see [`crate::tunnel`].
+//! Port forwarding over WebSockets, one connection each; see [`crate::tunnel`].
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,69 +9,70 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use bytes::Bytes;
 use dubernetes_controller::Snapshot;
-use dubernetes_core::runtime::{ConnectTarget, Connection, ContainerId};
+use dubernetes_core::dial::Connection;
+use dubernetes_core::runtime::ContainerId;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::watch;
+use tokio_util::compat::{FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _};
 
 use crate::channel::CHUNK;
 use crate::path;
 use crate::problem::ApiError;
-use crate::server::exec::{PATIENCE, not_upgraded, speaks};
+use crate::server::exec::{HANDSHAKE_LIMIT, require_subprotocol, upgrade_error};
 use crate::server::extract::{Name, Params};
 use crate::server::stream::Stop;
 use crate::server::{ApiState, pods};
-use crate::tunnel::{Broken, relay};
+use crate::tunnel::{TunnelBroken, relay};
 use crate::wire::{Problem, ProblemKind};
 
-/// Which port is wanted.
+/// Query of a port forwarding.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
-    /// The port in the pod.
+pub(super) struct ForwardQuery {
+    /// Port in the pod.
     #[param(minimum = 1, maximum = 65535)]
     port: u16,
 }
 
-/// Connects to a port of a pod.
+/// Connect to a port of a pod.
 ///
-/// A WebSocket of the subprotocol `v1.forward.dubernetes`: it opens once the pod has taken the
-/// connection. Each binary message is a part of what one side says, and an empty one is the end
-/// of it. The image needs nothing for it.
+/// A WebSocket with the subprotocol `v1.forward.dubernetes`. It opens once the pod has accepted the
+/// connection. Each binary message is data of one direction; an empty message ends that direction.
+/// The image needs no support for it.
 #[utoipa::path(get, path = path::POD_FORWARD, tag = "pods",
-    params(("name" = String, Path, description = "The pod, such as `web-1`"), Wanted),
+    params(("name" = String, Path, description = "Name of the pod, such as `web-1`"), ForwardQuery),
     responses(
         (status = 101, description = "The WebSocket"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "It does not run"),
+            description = "The pod is not running"),
         (status = 502, body = Problem, content_type = "application/problem+json",
-            description = "It takes no connection"),
+            description = "The pod refuses the connection"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn forward(
     State(state): State<ApiState>,
     Name(name): Name,
-    Params(Wanted { port }): Params<Wanted>,
+    Params(ForwardQuery { port }): Params<ForwardQuery>,
     stop: Stop,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|rejection| not_upgraded(&rejection, path::FORWARD_PROTOCOL))?;
-    speaks(&upgrade, path::FORWARD_PROTOCOL)?;
+    let upgrade = upgrade.map_err(|rejection| upgrade_error(&rejection, path::FORWARD_PROTOCOL))?;
+    require_subprotocol(&upgrade, path::FORWARD_PROTOCOL)?;
     if port == 0 {
-        return Err(ApiError::new(ProblemKind::InvalidQuery, "`port` is a number from 1 to 65535"));
+        return Err(ApiError::new(ProblemKind::InvalidQuery, "`port` must be between 1 and 65535"));
     }
-    let snapshot = state.looked().await;
+    let snapshot = state.latest_snapshot().await;
     let (_, pod) = pods::find(&snapshot, &name)?;
-    let id = pods::container(pod)?;
+    let id = pods::container_id(pod)?;
     let (Some(address), Some(_)) = (pod.address, pod.started_at) else {
-        let detail = format!("pod `{name}` does not run: it is {}", pod.state);
+        let detail = format!("pod `{name}` is not running: it is {}", pod.state);
         return Err(ApiError::new(ProblemKind::NotRunning, detail));
     };
-    let target = ConnectTarget { id: id.clone(), address, port };
-    let connection = state.runtime.connect(&target).await?;
+    let connection = state.dialer.connect(SocketAddr::from((address, port))).await?;
     let snapshots = state.controller.snapshots();
     Ok(upgrade
         .protocols([path::FORWARD_PROTOCOL])
@@ -97,27 +99,27 @@ async fn serve(
             Ok(Message::Text(_) | Message::Close(_)) | Err(_) => Some(None),
         })
     });
-    // Each arm ends the connection, so nothing that is dropped here is missed.
+    // Each arm ends the connection, so losing the progress of the others does no harm.
     let ended = tokio::select! {
-        ended = relay(reader, writer, sink, stream) => ended,
-        () = gone(snapshots, &id) => Err(Broken),
-        () = stop.0.cancelled() => Err(Broken),
+        ended = relay(reader.compat(), writer.compat_write(), sink, stream) => ended,
+        () = container_stopped(snapshots, &id) => Err(TunnelBroken),
+        () = stop.0.cancelled() => Err(TunnelBroken),
     };
-    tracing::debug!(container = %id, whole = ended.is_ok(), "a forwarded connection has ended");
+    tracing::debug!(container = %id, whole = ended.is_ok(), "forwarded connection ended");
     let _ = sender.close().await;
-    // What the caller has sent meanwhile is read, or it would lose the last parts of ours.
-    let farewell = async { while let Some(Ok(_)) = receiver.next().await {} };
-    let _ = tokio::time::timeout(PATIENCE, farewell).await;
+    // Read what the caller has sent meanwhile, or the kernel discards our last messages.
+    let drain = async { while let Some(Ok(_)) = receiver.next().await {} };
+    let _ = tokio::time::timeout(HANDSHAKE_LIMIT, drain).await;
 }
 
-/// Returns once the container is seen not to run any more: what held its end of the connection
-/// may have gone without a word.
-async fn gone(mut snapshots: watch::Receiver<Arc<Snapshot>>, id: &ContainerId) {
+/// Returns once the container is not running any more: its end of the connection may have vanished
+/// without closing it.
+async fn container_stopped(mut snapshots: watch::Receiver<Arc<Snapshot>>, id: &ContainerId) {
     let runs = |snapshot: &Arc<Snapshot>| {
         let mut pods = snapshot.plan.statuses.values().flat_map(|status| &status.pods);
         pods.any(|pod| pod.container_id.as_ref() == Some(id) && pod.started_at.is_some())
     };
-    // A controller that has ended sees nothing; the server ends with it.
+    // After the orchestrator has ended there are no snapshots; the server stops with it.
     if snapshots.wait_for(|snapshot| !runs(snapshot)).await.is_err() {
         std::future::pending::<()>().await;
     }

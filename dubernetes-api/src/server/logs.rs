@@ -1,4 +1,4 @@
-//! Output: that of one pod, or of all replicas of an app, merged.
+//! Logs of one pod, or of all replicas of an app, merged.
 
 mod follow;
 mod merge;
@@ -11,7 +11,7 @@ use axum::response::Response;
 use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
 use dubernetes_core::plan::{PodState, PodStatus};
-use dubernetes_core::runtime::{ContainerId, LogOptions};
+use dubernetes_core::runtime::{Capability, ContainerId, LogOptions, require};
 use dubernetes_core::state::EngineStatus;
 use dubernetes_core::store::StoreError;
 use jiff::Timestamp;
@@ -24,116 +24,118 @@ use crate::server::stream::{self, Stop};
 use crate::server::{ApiState, pods};
 use crate::wire::{LogJson, Problem, ProblemKind};
 
-/// Which output is wanted.
+/// Selects lines of output.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
-    /// Go on with new lines.
+pub(super) struct LogQuery {
+    /// Continue with new lines.
     #[serde(default)]
     #[param(required = false)]
     follow: bool,
-    /// Only the last so many lines of each pod.
+    /// Only the last lines of each pod, at most this many.
     tail: Option<u32>,
-    /// Only lines written since then.
+    /// Only lines at or after this time.
     #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
-    /// Of the container that crashed before the present one of each pod: its last 200 lines, as
-    /// far as this orchestrator has seen it. Not with `follow`.
+    /// The last 200 lines of the container that crashed before each pod's present one, if this
+    /// orchestrator has seen the crash. Excludes `follow`.
     #[serde(default)]
     #[param(required = false)]
     previous: bool,
 }
 
-impl Wanted {
+impl LogQuery {
     fn options(&self) -> LogOptions {
         LogOptions { follow: self.follow, tail: self.tail, since: self.since }
     }
 }
 
-/// The output of all replicas of an app, in the order of time.
+/// Read the logs of all replicas of an app, ordered by time.
 ///
-/// With `follow` new lines come as they are written, replicas that come later join, and a note
-/// tells of it.
+/// With `follow` the response continues with new lines. New replicas join, and a note announces
+/// each.
 #[utoipa::path(get, path = path::APP_LOGS, tag = "apps",
-    params(("name" = String, Path, description = "The app"), Wanted),
+    params(("name" = String, Path, description = "Name of the app"), LogQuery),
     responses(
         (status = 200, body = LogJson, content_type = "application/x-ndjson"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn of_app(
+pub(super) async fn read_app(
     State(state): State<ApiState>,
     App(name): App,
-    Params(wanted): Params<Wanted>,
+    Params(query): Params<LogQuery>,
     stop: Stop,
 ) -> Result<Response, ApiError> {
-    let snapshot = state.looked().await;
+    let snapshot = state.latest_snapshot().await;
     match state.store.get(&name).await {
         Ok(_) => {}
-        // The replicas of a deleted app may still have something to say.
+        // Replicas of a deleted app may still write.
         Err(StoreError::NotFound { .. }) if snapshot.plan.statuses.contains_key(&name) => {}
         Err(error) => return Err(error.into()),
     }
-    answer(&state, Target::App(name), &wanted, stop).await
+    respond(&state, Target::App(name), &query, stop).await
 }
 
-/// The output of one pod.
+/// Read the logs of one pod.
 ///
-/// With `follow` new lines come as they are written, and those of the container that takes its
-/// place after a restart as well.
+/// With `follow` the response continues with new lines, also those of the container that replaces
+/// the present one after a restart.
 #[utoipa::path(get, path = path::POD_LOGS, tag = "pods",
-    params(("name" = String, Path, description = "The pod, such as `web-1`"), Wanted),
+    params(("name" = String, Path, description = "Name of the pod, such as `web-1`"), LogQuery),
     responses(
         (status = 200, body = LogJson, content_type = "application/x-ndjson"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn of_pod(
+pub(super) async fn read_pod(
     State(state): State<ApiState>,
     Name(name): Name,
-    Params(wanted): Params<Wanted>,
+    Params(query): Params<LogQuery>,
     stop: Stop,
 ) -> Result<Response, ApiError> {
-    let snapshot = state.looked().await;
+    let snapshot = state.latest_snapshot().await;
     pods::find(&snapshot, &name)?;
-    answer(&state, Target::Pod(name), &wanted, stop).await
+    respond(&state, Target::Pod(name), &query, stop).await
 }
 
-async fn answer(
+async fn respond(
     state: &ApiState,
     target: Target,
-    wanted: &Wanted,
+    query: &LogQuery,
     stop: Stop,
 ) -> Result<Response, ApiError> {
-    let options = &wanted.options();
-    if let (false, EngineStatus::Unreachable { reason, .. }) =
-        (wanted.previous, &state.controller.snapshot().observed.engine)
-    {
-        let detail = format!("the engine does not answer: {reason}");
-        return Err(ApiError::new(ProblemKind::EngineUnreachable, detail));
+    let options = &query.options();
+    let snapshot = state.controller.snapshot();
+    if !query.previous {
+        require(state.runtime.logs(), Capability::Logs)?;
+        if let EngineStatus::Unreachable { reason, .. } = &snapshot.observed.engine {
+            let detail = format!("the container engine is unreachable: {reason}");
+            return Err(ApiError::new(ProblemKind::EngineUnreachable, detail));
+        }
     }
-    let items = if wanted.previous {
+    let items = if query.previous {
         previous::lines(state, &target, options)?
     } else if options.follow {
         follow::follow(state, target, options).await?
     } else {
-        let sources = target.sources(&state.controller.snapshot());
+        let sources = target.sources(&snapshot);
         merge::merge(Arc::clone(&state.runtime), sources, options).await?
     };
     Ok(stream::ndjson(stop, items))
 }
 
-/// Whose output is wanted.
+/// Whose logs to read.
 #[derive(Debug, Clone)]
 enum Target {
     App(AppName),
     Pod(String),
 }
 
-/// A container that has written, or may write.
+/// A container that has written output, or may write some.
 #[derive(Debug, Clone)]
 struct Source {
     pod: String,
@@ -150,8 +152,8 @@ impl Target {
         })
     }
 
-    /// The containers that were started: one that was only created has written nothing, and
-    /// following it would end before it begins.
+    /// Returns the containers that were started. A container that was only created has no output,
+    /// and following it would end at once.
     fn sources(&self, snapshot: &Snapshot) -> Vec<Source> {
         let started = self.pods(snapshot).filter(|pod| {
             pod.started_at.is_some() || matches!(pod.state, PodState::Exited | PodState::BackOff)
@@ -163,12 +165,12 @@ impl Target {
         started.filter_map(source).collect()
     }
 
-    /// Whether nothing of it is there or wanted any more.
+    /// Returns whether the target is neither desired nor has any pod left.
     fn is_gone(&self, snapshot: &Snapshot) -> bool {
-        let wanted = match self {
+        let desired = match self {
             Self::App(app) => snapshot.desired.apps.contains_key(app),
             Self::Pod(_) => false,
         };
-        !wanted && self.pods(snapshot).next().is_none()
+        !desired && self.pods(snapshot).next().is_none()
     }
 }

@@ -1,4 +1,4 @@
-//! Who may speak with the orchestrator over its socket: its own user, and root.
+//! Access control of the socket: the orchestrator's own user, and root.
 
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{FromRequestParts as _, Request};
@@ -9,28 +9,28 @@ use tokio::net::UnixStream;
 use crate::problem::ApiError;
 use crate::wire::ProblemKind;
 
-/// The user at the other end of a Unix socket; `None` if the kernel does not tell.
+/// User at the other end of a Unix socket; `None` if the kernel does not report it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer {
     uid: Option<u32>,
 }
 
 impl Peer {
-    pub(super) fn of(stream: &UnixStream) -> Self {
+    pub(super) fn from_stream(stream: &UnixStream) -> Self {
         Self { uid: stream.peer_cred().ok().map(|peer| peer.uid()) }
     }
 }
 
-/// A layer that refuses everybody else. A request that came over no socket has no peer.
-pub(super) async fn refuse_strangers(request: Request, next: Next) -> Response {
+/// Layer that refuses all other users. A request that did not come over a socket has no peer.
+pub(super) async fn require_same_user(request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let peer = ConnectInfo::<Peer>::from_request_parts(&mut parts, &()).await;
     if let Ok(ConnectInfo(peer)) = peer
         && !is_allowed(peer.uid, rustix::process::geteuid().as_raw())
     {
-        let who = peer.uid.map_or_else(|| "unknown".to_owned(), |uid| uid.to_string());
-        tracing::warn!(uid = %who, path = parts.uri.path(), "refused a caller of another user");
-        let detail = format!("the user {who} may not speak with this orchestrator");
+        let user = peer.uid.map_or_else(|| "unknown".to_owned(), |uid| uid.to_string());
+        tracing::warn!(uid = %user, path = parts.uri.path(), "refused a request of another user");
+        let detail = format!("user {user} is not allowed to access this orchestrator");
         return ApiError::new(ProblemKind::Forbidden, detail).into_response();
     }
     next.run(Request::from_parts(parts, body)).await
@@ -52,12 +52,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stranger_is_told_so_and_reaches_nothing() {
+    async fn request_of_other_user_is_forbidden() {
         let own = rustix::process::geteuid().as_raw();
         for (peer, status) in [(own, 200), (0, 200), (own + 1, 403)] {
             let router = Router::new()
                 .route("/", get(|| async { "reached" }))
-                .layer(from_fn(refuse_strangers))
+                .layer(from_fn(require_same_user))
                 .layer(MockConnectInfo(Peer { uid: Some(peer) }));
             let request = Request::get("/").body(Body::empty()).unwrap();
             let response = router.oneshot(request).await.unwrap();
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_own_user_and_root_may_speak() {
+    fn own_user_and_root_are_allowed() {
         for (uid, own, allowed) in [
             (Some(1000), 1000, true),
             (Some(0), 1000, true),

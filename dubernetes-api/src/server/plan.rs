@@ -1,10 +1,10 @@
-//! What would happen if specifications were applied. Nothing is changed.
+//! Dry run: the effect of applying specs. Changes nothing.
 
 mod changes;
 
 use std::collections::BTreeSet;
 
-use axum::Json as Answer;
+use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{AppName, AppSpec};
@@ -18,17 +18,15 @@ use serde_json::value::RawValue;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
-use crate::server::apps::newest_seen;
 use crate::server::body::{Json, read_spec};
 use crate::server::extract::{NoParams, Params};
 use crate::wire::{AppPlan, FieldProblem, NO_DOWNTIME, PlanReport, PlanRequest, Problem, Refused};
 
-/// What would happen if these specifications were applied, one after the other. Nothing is
-/// changed.
+/// Predict the effect of applying these specs, one after the other. Nothing is changed.
 #[utoipa::path(post, path = path::PLAN, tag = "apps", request_body = PlanRequest, responses(
     (status = 200, body = PlanReport),
     (status = 409, body = Problem, content_type = "application/problem+json",
-        description = "A route is taken"),
+        description = "Another app owns a route"),
     (status = 422, body = Problem, content_type = "application/problem+json"),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -36,26 +34,26 @@ pub(super) async fn plan(
     State(state): State<ApiState>,
     _: Params<NoParams>,
     body: Json,
-) -> Result<Answer<PlanReport>, ApiError> {
+) -> Result<JsonResponse<PlanReport>, ApiError> {
     let specs = specs(&body)?;
     let stored = state.store.list().await?;
-    let mut desired = DesiredState::new(state.about.instance.clone(), stored);
+    let mut desired = DesiredState::new(state.info.instance.clone(), stored);
     for spec in &specs {
-        // An app that does not exist has none.
+        // An app that does not exist has no revisions.
         let kept = state.store.revisions(&spec.name).await.unwrap_or_default();
         desired.revisions.insert(spec.name.clone(), kept);
     }
-    let snapshot = state.looked().await;
+    let snapshot = state.latest_snapshot().await;
     let now = state.clock.now();
-    // Running ahead over many replicas takes a while, and other requests must not wait for it.
+    // A forecast for many replicas takes a while, and must not block other requests.
     let report = tokio::task::spawn_blocking(move || report(&desired, &snapshot, specs, now));
     match report.await {
-        Ok(report) => report.map(Answer),
+        Ok(report) => report.map(JsonResponse),
         Err(_) => Err(ApiError::stopping()),
     }
 }
 
-/// Every problem of every specification, each with its place in the list.
+/// Collects every problem of every spec, each with its position in the list.
 fn specs(body: &Json) -> Result<Vec<AppSpec>, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -63,29 +61,31 @@ fn specs(body: &Json) -> Result<Vec<AppSpec>, ApiError> {
         #[serde(borrow)]
         apps: Vec<&'a RawValue>,
     }
-    // Read in two steps, so that each specification is checked as strictly as alone.
+    // Parse in two steps, so that each spec is checked as strictly as on its own.
     let Request { apps } = body.read_borrowed()?;
-    let (mut specs, mut problems, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut specs = Vec::new();
+    let mut problems = Vec::new();
+    let mut names = BTreeSet::new();
     for (index, raw) in apps.into_iter().enumerate() {
         match read_spec(raw.get().as_bytes()) {
             Ok(spec) if names.insert(spec.name.clone()) => specs.push(spec),
             Ok(spec) => {
-                let message = format!("app `{}` stands here twice", spec.name);
+                let message = format!("app `{}` is defined twice", spec.name);
                 let pointer = Some(format!("/apps/{index}/name"));
-                problems.push(FieldProblem { pointer, message, ..at(index, "name") });
+                problems.push(FieldProblem { pointer, message, ..list_problem(index, "name") });
             }
             Err(error) => problems.extend(error.into_problem().errors.into_iter().map(|problem| {
                 let FieldProblem { path, pointer, message, hint, .. } = problem;
                 let pointer = pointer.map(|within| format!("/apps/{index}{within}"));
-                FieldProblem { pointer, message, hint, ..at(index, &path) }
+                FieldProblem { pointer, message, hint, ..list_problem(index, &path) }
             })),
         }
     }
     if problems.is_empty() { Ok(specs) } else { Err(ApiError::invalid(problems)) }
 }
 
-/// A problem at a place in the list; the line within one specification would mislead.
-fn at(index: usize, path: &str) -> FieldProblem {
+/// A problem at a position in the list. Lines are omitted: they would count within one spec.
+fn list_problem(index: usize, path: &str) -> FieldProblem {
     let dot = if path.is_empty() { "" } else { "." };
     let path = format!("apps.{index}{dot}{path}");
     FieldProblem {
@@ -108,19 +108,20 @@ fn report(
     let mut changes = Vec::new();
     for spec in specs {
         let name = spec.name.clone();
-        let (decided, refused) = apply(&mut after, snapshot, spec, now)?;
+        let (decided, refused) = apply_in_memory(&mut after, snapshot, spec, now)?;
         changes.push((name, decided.put.change, refused));
     }
     let apps = changes.into_iter().filter_map(|(name, change, refused)| {
         let forecast = forecast(&after, &snapshot.observed, &name, now);
-        let (old, new) = (before.apps.get(&name), after.apps.get(&name)?);
+        let old = before.apps.get(&name);
+        let new = after.apps.get(&name)?;
         Some(AppPlan {
             change,
             refused,
-            changes: old.map_or_else(Vec::new, |old| changes::of(&old.spec, &new.spec)),
+            changes: old.map_or_else(Vec::new, |old| changes::field_changes(&old.spec, &new.spec)),
             revision_from: old.map(|old| old.revision),
             revision_to: new.revision,
-            downtime: downtime(snapshot, &name, &new.spec, &forecast),
+            downtime: downtime_text(snapshot, &name, &new.spec, &forecast),
             most_memory: new
                 .spec
                 .resources
@@ -133,9 +134,9 @@ fn report(
     Ok(PlanReport { apps: apps.collect() })
 }
 
-/// Does in memory what the store would do; what it would refuse, since it has failed before, is done
-/// all the same, and said.
-fn apply(
+/// Applies a spec in memory as the store would. A spec that has already failed is applied all the
+/// same, and reported as refused.
+fn apply_in_memory(
     desired: &mut DesiredState,
     snapshot: &Snapshot,
     mut spec: AppSpec,
@@ -143,14 +144,14 @@ fn apply(
 ) -> Result<(StoreDecision, Option<Refused>), ApiError> {
     let name = spec.name.clone();
     if let Some(app) = desired.apps.get(&name) {
-        // Only hashes are sent: equal ones are equal contents.
+        // Only hashes are sent: equal hashes mean equal contents.
         spec.fill_contents_from(&app.spec);
     }
-    let newest_seen = newest_seen(snapshot, &name);
+    let newest_seen = newest_revision_seen(snapshot, &name);
     let revisions = desired.revisions.get(&name).map_or(&[][..], Vec::as_slice);
     let before = match (desired.apps.get(&name), desired.tombstones.get(&name)) {
         (Some(app), _) => ExistingApp::Live { app, revisions },
-        // The store alone knows the last numbers; what runs is a lower bound for them.
+        // Only the store knows the last numbers; observed revisions are a lower bound.
         (None, Some(_)) => ExistingApp::Deleted { generation: 0, revision: newest_seen, revisions },
         (None, None) => ExistingApp::Absent,
     };
@@ -170,21 +171,33 @@ fn apply(
     Ok((decided, refused))
 }
 
-/// `none`, or why requests find no replica on the way.
-fn downtime(snapshot: &Snapshot, app: &AppName, spec: &AppSpec, forecast: &Forecast) -> String {
+/// Returns the newest observed revision of the app, as the handle does for a real apply.
+fn newest_revision_seen(snapshot: &Snapshot, app: &AppName) -> u64 {
+    let replicas = snapshot.observed.replicas.iter().filter(|r| r.labels.app == *app);
+    replicas.map(|replica| replica.labels.revision).max().unwrap_or(0)
+}
+
+/// Returns `none`, or when and why no replica is ready.
+fn downtime_text(
+    snapshot: &Snapshot,
+    app: &AppName,
+    spec: &AppSpec,
+    forecast: &Forecast,
+) -> String {
     let ready = snapshot.plan.statuses.get(app).map_or(0, |status| status.ready);
     if ready == 0 || forecast.fewest_ready > 0 {
         return NO_DOWNTIME.to_owned();
     }
     if spec.replicas == 0 {
-        return "no replica is wanted any more".to_owned();
+        return "the app is scaled to zero".to_owned();
     }
     if spec.stops_first() {
-        return match spec.rollout.order {
-            Some(_) => "`rollout.order` is stop-first: the old replica stops first",
-            None => "one replica writes to a volume: it stops first",
-        }
-        .to_owned();
+        let reason = if spec.rollout.order.is_some() {
+            "`rollout.order` is stop-first: the old replica stops first"
+        } else {
+            "a single replica writes to a volume: the old one stops first"
+        };
+        return reason.to_owned();
     }
     let gap = forecast.steps.iter().enumerate().find(|(_, step)| step.ready == 0);
     match gap {
@@ -196,6 +209,6 @@ fn downtime(snapshot: &Snapshot, app: &AppName, spec: &AppSpec, forecast: &Forec
                 step.action, step.reason
             )
         }
-        None => "no replica is ready on the way".to_owned(),
+        None => "no replica is ready during the rollout".to_owned(),
     }
 }

@@ -1,6 +1,6 @@
-//! Revisions: what a rollout moves between.
+//! Endpoint for revisions.
 
-use axum::Json as Answer;
+use axum::Json as JsonResponse;
 use axum::extract::State;
 
 use crate::path;
@@ -9,9 +9,9 @@ use crate::server::extract::{App, NoParams, Params};
 use crate::server::{ApiState, view};
 use crate::wire::{List, Problem, Revision};
 
-/// The revisions of an app that are kept, oldest first.
+/// List the kept revisions of an app, oldest first.
 #[utoipa::path(get, path = path::APP_REVISIONS, tag = "apps",
-    params(("name" = String, Path, description = "The app")),
+    params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = List<Revision>),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -22,9 +22,9 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     App(name): App,
     _: Params<NoParams>,
-) -> Result<Answer<List<Revision>>, ApiError> {
-    let wanted = state.store.get(&name).await?.revision;
+) -> Result<JsonResponse<List<Revision>>, ApiError> {
+    let desired = state.store.get(&name).await?.revision;
     let revisions = state.store.revisions(&name).await?.into_iter();
-    let revisions = revisions.map(|kept| view::revision(&name, wanted, kept));
-    Ok(Answer(List::new(revisions.collect())))
+    let revisions = revisions.map(|kept| view::revision(&name, desired, kept));
+    Ok(JsonResponse(List::new(revisions.collect())))
 }

@@ -1,38 +1,37 @@
-//! Wishes for the rollout of an app.
+//! Endpoint for the rollout of an app.
 
-use axum::Json as Answer;
+use axum::Json as JsonResponse;
 use axum::extract::State;
-use dubernetes_core::store::{self, RolloutCommand};
+use dubernetes_core::store;
 
 use crate::path;
 use crate::problem::ApiError;
-use crate::server::apps::newest_seen;
 use crate::server::body::Json;
 use crate::server::extract::{App, NoParams, Params};
 use crate::server::{ApiState, view};
-use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutWish};
+use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutRequest};
 
-/// Goes back to an earlier revision, restarts all replicas, or pauses or resumes the rollout.
+/// Undo or restart an app, or pause or resume its rollout.
 ///
-/// Going back and restarting make a new revision, and go the way of every rollout.
+/// Undo and restart create a new revision, which is rolled out like any other.
 #[utoipa::path(post, path = path::APP_ROLLOUT, tag = "apps",
-    params(("name" = String, Path, description = "The app")),
-    request_body = RolloutWish,
+    params(("name" = String, Path, description = "Name of the app")),
+    request_body = RolloutRequest,
     responses(
         (status = 200, body = Applied),
         (status = 404, body = Problem, content_type = "application/problem+json",
-            description = "There is no such app, or no such revision"),
+            description = "Unknown app or revision"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn wish(
+pub(super) async fn update(
     State(state): State<ApiState>,
     App(name): App,
     _: Params<NoParams>,
     body: Json,
-) -> Result<Answer<Applied>, ApiError> {
-    let RolloutWish { action: requested, to } = body.read()?;
+) -> Result<JsonResponse<Applied>, ApiError> {
+    let RolloutRequest { action: requested, to } = body.read()?;
     let action = match requested {
         RolloutAction::Undo => store::RolloutAction::Undo { to },
         RolloutAction::Restart => store::RolloutAction::Restart,
@@ -45,13 +44,13 @@ pub(super) async fn wish(
             pointer: Some("/to".to_owned()),
             line: None,
             column: None,
-            message: "`to` stands only beside the action `undo`".to_owned(),
-            hint: Some("delete it".to_owned()),
+            message: "`to` is only allowed with the action `undo`".to_owned(),
+            hint: Some("remove it".to_owned()),
         }]));
     }
-    let snapshot = state.looked().await;
-    let (newest_seen, now) = (newest_seen(&snapshot, &name), state.clock.now());
-    let put = state.store.update_rollout(RolloutCommand { name, action, newest_seen, now }).await?;
-    let app = view::app(&state.about, &state.controller.snapshot(), &put.app);
-    Ok(Answer(Applied { change: put.change, app }))
+    // The handle numbers revisions above the observed ones, so wait for the first pass.
+    state.latest_snapshot().await;
+    let put = state.controller.update_rollout(&name, action).await?;
+    let app = view::app(&state.info, &state.controller.snapshot(), &put.app);
+    Ok(JsonResponse(Applied { change: put.change, app }))
 }

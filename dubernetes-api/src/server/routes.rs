@@ -1,8 +1,8 @@
-//! Routes: which requests go where.
+//! Endpoint for routes.
 
 use std::collections::BTreeSet;
 
-use axum::Json as Answer;
+use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{HostName, RoutePath};
@@ -14,7 +14,7 @@ use crate::server::ApiState;
 use crate::server::extract::{NoParams, Params};
 use crate::wire::{EndpointState, List, Problem, Route, RouteEndpoint};
 
-/// The routes, in the order of host and path.
+/// List routes, ordered by host and path.
 #[utoipa::path(get, path = path::ROUTES, tag = "system", responses(
     (status = 200, body = List<Route>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -22,20 +22,20 @@ use crate::wire::{EndpointState, List, Problem, Route, RouteEndpoint};
 pub(super) async fn list(
     State(state): State<ApiState>,
     _: Params<NoParams>,
-) -> Result<Answer<List<Route>>, ApiError> {
-    Ok(Answer(List::new(routes(&*state.looked().await))))
+) -> Result<JsonResponse<List<Route>>, ApiError> {
+    Ok(JsonResponse(List::new(routes(&*state.latest_snapshot().await))))
 }
 
 fn routes(snapshot: &Snapshot) -> Vec<Route> {
-    let wanted = &snapshot.plan.routes.routes;
+    let desired = &snapshot.plan.routes.routes;
     let served: &[ingress::Route] =
         snapshot.observed.ingress.table().map_or(&[], |table| &table.routes);
-    let keys: BTreeSet<_> = wanted.iter().chain(served).map(key).collect();
+    let keys: BTreeSet<_> = desired.iter().chain(served).map(key).collect();
     let both = keys.into_iter().filter_map(|at| {
         let find = |routes: &'_ [ingress::Route]| routes.iter().position(|route| key(route) == at);
-        let wanted = find(wanted).map(|index| &wanted[index]);
+        let desired = find(desired).map(|index| &desired[index]);
         let served = find(served).map(|index| &served[index]);
-        joined(snapshot, wanted.or(served)?, wanted, served)
+        merge_route(snapshot, desired.or(served)?, desired, served)
     });
     both.collect()
 }
@@ -44,23 +44,24 @@ fn key(route: &ingress::Route) -> (&HostName, &RoutePath) {
     (&route.host, &route.path)
 }
 
-/// One route as it is wanted and as it is served. `None` if it is the empty rest of an app that
-/// is gone.
-fn joined(
+/// Merges the desired and the served form of a route. Returns `None` for an empty route of an app
+/// that is gone.
+fn merge_route(
     snapshot: &Snapshot,
     shown: &ingress::Route,
-    wanted: Option<&ingress::Route>,
+    desired: Option<&ingress::Route>,
     served: Option<&ingress::Route>,
 ) -> Option<Route> {
-    let of = |route: Option<&ingress::Route>| -> BTreeSet<Endpoint> {
+    let endpoints_of = |route: Option<&ingress::Route>| -> BTreeSet<Endpoint> {
         route.into_iter().flat_map(|route| route.endpoints.iter().cloned()).collect()
     };
-    let (wanted, served) = (of(wanted), of(served));
-    let endpoints = wanted.union(&served).map(|endpoint| RouteEndpoint {
+    let desired = endpoints_of(desired);
+    let served = endpoints_of(served);
+    let endpoints = desired.union(&served).map(|endpoint| RouteEndpoint {
         pod: endpoint.pod.clone(),
         address: endpoint.address,
         port: endpoint.port,
-        state: match (wanted.contains(endpoint), served.contains(endpoint)) {
+        state: match (desired.contains(endpoint), served.contains(endpoint)) {
             (_, false) => EndpointState::Pending,
             (true, true) => EndpointState::Active,
             (false, true) => EndpointState::Leaving,

@@ -1,64 +1,64 @@
-//! What pods use now: processor time between two readings, and memory.
+//! Resource usage of pods: CPU time between two readings, and memory.
 
 use std::time::Duration;
 
-use axum::Json as Answer;
+use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_core::plan::PodStatus;
-use dubernetes_core::runtime::{ContainerId, RuntimeError, Stats};
+use dubernetes_core::runtime::{Capability, ContainerId, RuntimeError, Stats, require};
 use futures_util::{StreamExt as _, stream};
 
 use crate::path;
 use crate::problem::ApiError;
-use crate::server::extract::{Of, Params};
+use crate::server::extract::{Params, PodQuery};
 use crate::server::pods::Specs;
 use crate::server::{ApiState, pods};
 use crate::wire::{List, PodStats, Problem};
 
-/// The time between two readings. Processor time is counted in small steps, so a shorter one says
-/// less.
-const BETWEEN: Duration = Duration::from_millis(500);
+/// Time between two readings. CPU time is counted in small steps, so a shorter time is less
+/// precise.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Readings under way at once: an engine needs some milliseconds for each.
-const PARALLEL: usize = 8;
+/// Readings in flight at a time; an engine needs some milliseconds for each.
+const MAX_IN_FLIGHT: usize = 8;
 
-/// What the pods use, of all apps or of some, in the order of their names.
+/// List the resource usage of the pods of all or some apps, ordered by name.
 ///
-/// It takes half a second: processor time is what is used between two readings.
-#[utoipa::path(get, path = path::STATS, tag = "pods", params(Of), responses(
+/// Takes half a second: CPU usage is the difference between two readings.
+#[utoipa::path(get, path = path::STATS, tag = "pods", params(PodQuery), responses(
     (status = 200, body = List<PodStats>),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    Params(of): Params<Of>,
-) -> Result<Answer<List<PodStats>>, ApiError> {
-    let snapshot = state.looked().await;
+    Params(query): Params<PodQuery>,
+) -> Result<JsonResponse<List<PodStats>>, ApiError> {
+    let snapshot = state.latest_snapshot().await;
     let mut rows = Vec::new();
-    for (name, status) in pods::chosen(&snapshot, &of) {
+    for (name, status) in pods::selected_apps(&snapshot, &query) {
         let specs = Specs::read(&state, &snapshot, name, status).await?;
         rows.extend(status.pods.iter().map(|pod| (pod, row(pod, &specs))));
     }
     let first = readings(&state, &rows).await?;
     if first.iter().any(Option::is_some) {
-        tokio::time::sleep(BETWEEN).await;
+        tokio::time::sleep(SAMPLE_INTERVAL).await;
     }
     let second = readings(&state, &rows).await?;
     let mut items: Vec<_> = rows
         .into_iter()
         .zip(first.into_iter().zip(second))
         .map(|((_, row), (first, second))| PodStats {
-            cpu: first.zip(second).and_then(|(first, second)| millis(first, second)),
+            cpu: first.zip(second).and_then(|(first, second)| millicores(first, second)),
             memory: second.map(|stats| stats.memory_bytes),
             ..row
         })
         .collect();
     items.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Answer(List::new(items)))
+    Ok(JsonResponse(List::new(items)))
 }
 
 fn row(pod: &PodStatus, specs: &Specs) -> PodStats {
-    let limits = specs.of(pod).map(|spec| &spec.resources);
+    let limits = specs.for_pod(pod).map(|spec| &spec.resources);
     PodStats {
         name: pod.name.clone(),
         app: pod.app.clone(),
@@ -69,8 +69,8 @@ fn row(pod: &PodStatus, specs: &Specs) -> PodStats {
     }
 }
 
-/// A reading of each pod that runs. One that has ended meanwhile uses nothing that could be told;
-/// an engine that does not answer is an error.
+/// Reads each running pod. A pod that has exited meanwhile has no reading; an unreachable engine is
+/// an error.
 async fn readings(
     state: &ApiState,
     rows: &[(&PodStatus, PodStats)],
@@ -78,21 +78,21 @@ async fn readings(
     let running = |pod: &PodStatus| pod.started_at.and(pod.container_id.clone());
     let ids: Vec<_> = rows.iter().map(|(pod, _)| running(pod)).collect();
     let read: Vec<_> =
-        stream::iter(ids).map(|id| reading(state, id)).buffered(PARALLEL).collect().await;
+        stream::iter(ids).map(|id| reading(state, id)).buffered(MAX_IN_FLIGHT).collect().await;
     Ok(read.into_iter().collect::<Result<_, RuntimeError>>()?)
 }
 
 async fn reading(state: &ApiState, id: Option<ContainerId>) -> Result<Option<Stats>, RuntimeError> {
     let Some(id) = id else { return Ok(None) };
-    match state.runtime.stats(&id).await {
+    match require(state.runtime.stats(), Capability::Stats)?.read(&id).await {
         Ok(stats) => Ok(Some(stats)),
         Err(RuntimeError::NotFound { .. } | RuntimeError::Rejected { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Thousandths of a core between two readings; none if no time lies between them.
-fn millis(first: Stats, second: Stats) -> Option<u64> {
+/// Returns the CPU usage between two readings in millicores; `None` if no time has passed.
+fn millicores(first: Stats, second: Stats) -> Option<u64> {
     let span = second.read_at.duration_since(first.read_at).as_nanos();
     let span = u128::try_from(span).ok().filter(|span| *span > 0)?;
     let used = u128::from(second.cpu_nanos.saturating_sub(first.cpu_nanos));
@@ -106,16 +106,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processor_time_is_what_is_used_between_two_readings() {
+    fn cpu_usage_is_difference_of_two_readings() {
         let at = |millis, cpu_nanos| Stats {
             cpu_nanos,
             memory_bytes: 0,
             read_at: Timestamp::from_millisecond(millis).unwrap(),
         };
-        assert_eq!(millis(at(0, 0), at(500, 500_000_000)), Some(1000), "a whole core");
-        assert_eq!(millis(at(0, 0), at(400, 50_000_000)), Some(125));
-        assert_eq!(millis(at(0, 7), at(500, 7)), Some(0));
-        assert_eq!(millis(at(5, 0), at(5, 1)), None, "no time has passed");
-        assert_eq!(millis(at(0, 9), at(500, 0)), Some(0), "it was started again");
+        assert_eq!(millicores(at(0, 0), at(500, 500_000_000)), Some(1000), "a whole core");
+        assert_eq!(millicores(at(0, 0), at(400, 50_000_000)), Some(125));
+        assert_eq!(millicores(at(0, 7), at(500, 7)), Some(0));
+        assert_eq!(millicores(at(5, 0), at(5, 1)), None, "no time has passed");
+        assert_eq!(millicores(at(0, 9), at(500, 0)), Some(0), "it was started again");
     }
 }

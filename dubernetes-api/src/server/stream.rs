@@ -1,4 +1,4 @@
-//! Endless answers: lines of JSON that end with the server, and tell why if they end too early.
+//! Streaming responses: NDJSON that ends with the server, with a problem as the last line on error.
 
 use std::convert::Infallible;
 
@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use crate::problem::ApiError;
 use crate::wire::ProblemLine;
 
-/// The media type of lines of JSON.
+/// Media type of NDJSON.
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
-/// What an endless answer is made of.
+/// Items of a streaming response.
 pub(super) type Items<T> = BoxStream<'static, Result<T, ApiError>>;
 
-/// Cancelled when the server stops; never, where nothing serves the router.
+/// Cancelled when the server stops; never cancelled without a server.
 #[derive(Debug, Clone)]
 pub(super) struct Stop(pub(super) CancellationToken);
 
@@ -37,8 +37,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Stop {
     }
 }
 
-/// `items` until the first error, which is the last item; `stop` is such an error.
-pub(super) fn until<T: Send + 'static>(stop: Stop, items: Items<T>) -> Items<T> {
+/// Yields `items` up to and including the first error; `stop` is such an error.
+pub(super) fn until_stopped<T: Send + 'static>(stop: Stop, items: Items<T>) -> Items<T> {
     futures_util::stream::unfold(Some((items, stop)), |state| async move {
         let (mut items, stop) = state?;
         // Both arms are cancel-safe: the token stays cancelled, and an item that was not taken
@@ -54,9 +54,9 @@ pub(super) fn until<T: Send + 'static>(stop: Stop, items: Items<T>) -> Items<T> 
     .boxed()
 }
 
-/// An answer of one line for each item, the error included.
+/// Returns a response with one line for each item, the error included.
 pub(super) fn ndjson<T: Serialize + Send + 'static>(stop: Stop, items: Items<T>) -> Response {
-    let lines = until(stop, items).map(|item| {
+    let lines = until_stopped(stop, items).map(|item| {
         Ok::<_, Infallible>(match item {
             Ok(item) => line(&item),
             Err(error) => line(&ProblemLine { problem: error.into_problem() }),
@@ -70,13 +70,13 @@ fn headers() -> [(axum::http::HeaderName, &'static str); 2] {
 }
 
 fn line(item: &impl Serialize) -> Bytes {
-    // Wire types have no map with keys that are not text, so they always serialize.
+    // All map keys of wire types are strings, so they always serialize.
     let mut line = serde_json::to_vec(item).unwrap_or_default();
     line.push(b'\n');
     line.into()
 }
 
-/// An endless answer whose items are made by `next` out of its state, until `None`.
+/// Returns a stream whose items `next` produces from its state, until `None`.
 pub(super) fn from_fn<S, T, F>(state: S, next: impl Fn(S) -> F + Send + 'static) -> Items<T>
 where
     S: Send + 'static,

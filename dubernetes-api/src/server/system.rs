@@ -1,8 +1,8 @@
-//! The orchestrator itself: who it is, how it is, and how everything goes.
+//! Endpoints for the orchestrator itself: status, version, teardown, health, documents.
 
 use std::collections::BTreeMap;
 
-use axum::Json as Answer;
+use axum::Json as JsonResponse;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -16,14 +16,14 @@ use dubernetes_manifest::reference;
 
 use crate::problem::ApiError;
 use crate::server::extract::{NoParams, Params};
-use crate::server::{About, ApiState, view};
+use crate::server::{ApiState, OrchestratorInfo, view};
 use crate::wire::{
-    EngineState, EngineStatus, FieldProblem, Health, IngressState, IngressStatus, Orchestrator,
-    Problem, ProblemKind, Status, Version,
+    EngineState, EngineStatus, FieldProblem, Health, HealthState, IngressState, IngressStatus,
+    Orchestrator, Problem, ProblemKind, Status, Version,
 };
 use crate::{openapi, path};
 
-/// How the orchestrator is.
+/// Get the status of the orchestrator, its engine and its ingress.
 #[utoipa::path(get, path = path::STATUS, tag = "system", responses(
     (status = 200, body = Status),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -31,36 +31,36 @@ use crate::{openapi, path};
 pub(super) async fn status(
     State(state): State<ApiState>,
     _: Params<NoParams>,
-) -> Result<Answer<Status>, ApiError> {
-    let snapshot = state.looked().await;
+) -> Result<JsonResponse<Status>, ApiError> {
+    let snapshot = state.latest_snapshot().await;
     let (apps, store_problem) = match state.store.list().await {
         Ok(stored) => {
-            let apps = stored.apps.values().map(|app| view::app(&state.about, &snapshot, app));
+            let apps = stored.apps.values().map(|app| view::app(&state.info, &snapshot, app));
             let mut phases = BTreeMap::new();
             for app in apps {
                 *phases.entry(app.status.phase.to_string()).or_insert(0) += 1;
             }
             (phases, snapshot.store_problem.clone())
         }
-        // This is where a person looks when something is wrong: it answers all the same.
+        // People read the status when something is wrong, so it never fails.
         Err(error) => (BTreeMap::new(), Some(chain(&error))),
     };
-    let About { instance, version: own, pid, mode, state_dir, .. } = state.about.clone();
-    Ok(Answer(Status {
+    let OrchestratorInfo { instance, version: own, pid, mode, state_dir, .. } = state.info.clone();
+    Ok(JsonResponse(Status {
         instance,
         orchestrator: Orchestrator { version: own, pid, mode, state_dir },
-        engine: EngineStatus { place: state.about.engine.clone(), ..engine(&snapshot) },
-        ingress: ingress(&state.about, &snapshot),
+        engine: EngineStatus { place: state.info.engine.clone(), ..engine_status(&snapshot) },
+        ingress: ingress_status(&state.info, &snapshot),
         network: snapshot.observed.network.is_some(),
         apps,
-        blocked: snapshot.plan.blocked.iter().map(blocked).collect(),
+        blocked: snapshot.plan.blocked.iter().map(blocked_text).collect(),
         store_problem,
         last_round: snapshot.at,
         passes: snapshot.passes,
     }))
 }
 
-fn engine(snapshot: &Snapshot) -> EngineStatus {
+fn engine_status(snapshot: &Snapshot) -> EngineStatus {
     let version = snapshot.engine.clone();
     match &snapshot.observed.engine {
         state::EngineStatus::Unreachable { since, reason } => EngineStatus {
@@ -75,7 +75,7 @@ fn engine(snapshot: &Snapshot) -> EngineStatus {
             version,
             place: None,
             since: None,
-            reason: Some(NOT_LOOKED.to_owned()),
+            reason: Some(NO_PASS_YET.to_owned()),
         },
         state::EngineStatus::Reachable => {
             let state = EngineState::Answering;
@@ -84,7 +84,7 @@ fn engine(snapshot: &Snapshot) -> EngineStatus {
     }
 }
 
-fn ingress(about: &About, snapshot: &Snapshot) -> IngressStatus {
+fn ingress_status(info: &OrchestratorInfo, snapshot: &Snapshot) -> IngressStatus {
     let observed = &snapshot.observed.ingress;
     let (state, reason) = match observed {
         ObservedIngress::Absent => (IngressState::Absent, last_failure(snapshot)),
@@ -95,23 +95,24 @@ fn ingress(about: &About, snapshot: &Snapshot) -> IngressStatus {
         ObservedIngress::Serving { .. } => (IngressState::Serving, None),
     };
     let routes = observed.table().map_or(0, |table| table.routes.len());
-    IngressStatus { state, reason, address: about.http_bind, port: about.http_port, routes }
+    IngressStatus { state, reason, address: info.http_bind, port: info.http_port, routes }
 }
 
-/// Why the ingress could not be made to serve, if the last try failed: a taken port, for instance.
+/// Returns why the last attempt to start the ingress failed, such as a port in use.
 fn last_failure(snapshot: &Snapshot) -> Option<String> {
     Some(snapshot.observed.failures.get(&OperationKey::Routes)?.message.clone())
 }
 
-fn blocked(blocked: &Blocked) -> String {
+fn blocked_text(blocked: &Blocked) -> String {
     let app = blocked.app.as_ref().map(|app| app.as_str());
-    match blocked.pod.as_deref().or(app) {
+    match app {
         Some(object) => format!("{object}: {}", blocked.block),
         None => blocked.block.to_string(),
     }
 }
 
-/// Who answers. Every command asks this first, so it waits for nobody.
+/// Get the versions of the orchestrator, its API and its engine. Never waits: every command asks
+/// this first.
 #[utoipa::path(get, path = path::VERSION, tag = "system", responses(
     (status = 200, body = Version),
     (status = "default", body = Problem, content_type = "application/problem+json"),
@@ -119,18 +120,19 @@ fn blocked(blocked: &Blocked) -> String {
 pub(super) async fn version(
     State(state): State<ApiState>,
     _: Params<NoParams>,
-) -> Result<Answer<Version>, ApiError> {
-    Ok(Answer(Version {
-        version: state.about.version.clone(),
+) -> Result<JsonResponse<Version>, ApiError> {
+    Ok(JsonResponse(Version {
+        version: state.info.version.clone(),
         api: path::API_VERSION.to_owned(),
         engine: state.controller.snapshot().engine.clone(),
-        instance: state.about.instance.clone(),
+        instance: state.info.instance.clone(),
     }))
 }
 
-/// Removes everything that the instance owns, and answers once it is gone. Named volumes stay.
+/// Tear down the instance: remove everything that it owns. Responds once all is gone. Named volumes
+/// stay.
 #[utoipa::path(post, path = path::DOWN, tag = "system", responses(
-    (status = 204, description = "Everything is gone"),
+    (status = 204, description = "Everything is removed"),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn down(
@@ -139,21 +141,19 @@ pub(super) async fn down(
 ) -> Result<StatusCode, ApiError> {
     match state.controller.teardown().await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(reason) => Err(ApiError::new(ProblemKind::Internal, reason)),
+        Err(error) => Err(ApiError::new(ProblemKind::Internal, error.to_string())),
     }
 }
 
-/// Whether the process is alive.
+/// Check whether the process is alive.
 #[utoipa::path(get, path = path::HEALTHZ, tag = "system", responses(
     (status = 200, body = Health),
 ))]
-pub(super) async fn healthz(_: Params<NoParams>) -> Answer<Health> {
-    Answer(Health { status: OK.to_owned(), checks: BTreeMap::new() })
+pub(super) async fn healthz(_: Params<NoParams>) -> JsonResponse<Health> {
+    JsonResponse(Health { status: HealthState::Ok, checks: BTreeMap::new() })
 }
 
-const OK: &str = "ok";
-
-/// Whether store, engine and ingress answer, as the controller saw the latter two last.
+/// Check whether store, engine and ingress are ready, the latter two as of the last pass.
 #[utoipa::path(get, path = path::READYZ, tag = "system", responses(
     (status = 200, body = Health),
     (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -161,11 +161,11 @@ const OK: &str = "ok";
 pub(super) async fn readyz(
     State(state): State<ApiState>,
     _: Params<NoParams>,
-) -> Result<Answer<Health>, ApiError> {
+) -> Result<JsonResponse<Health>, ApiError> {
     let snapshot = state.controller.snapshot();
     let checks = [
         ("store", state.store.list().await.err().map(|error| chain(&error))),
-        ("engine", engine(&snapshot).reason),
+        ("engine", engine_status(&snapshot).reason),
         ("ingress", ingress_problem(&snapshot)),
     ];
     let problems = checks.iter().filter_map(|(name, problem)| {
@@ -180,24 +180,26 @@ pub(super) async fn readyz(
     });
     let problems: Vec<_> = problems.collect();
     if problems.is_empty() {
-        let checks = checks.into_iter().map(|(name, _)| (name.to_owned(), OK.to_owned()));
-        return Ok(Answer(Health { status: OK.to_owned(), checks: checks.collect() }));
+        let checks = checks.into_iter().map(|(name, _)| (name.to_owned(), HealthState::Ok));
+        return Ok(JsonResponse(Health { status: HealthState::Ok, checks: checks.collect() }));
     }
     let names: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
     let detail = format!("not ready: {}", names.join(", "));
     Err(ApiError::new(ProblemKind::NotReady, detail).with_errors(problems))
 }
 
-const NOT_LOOKED: &str = "the controller has not looked yet";
+const NO_PASS_YET: &str = "the orchestrator has not completed its first pass yet";
 
-/// An ingress that nobody needs may be absent.
+/// An ingress that no app needs may be absent.
 fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
     if snapshot.passes == 0 {
-        return Some(NOT_LOOKED.to_owned());
+        return Some(NO_PASS_YET.to_owned());
+    }
+    if snapshot.plan.routes.is_empty() {
+        return None;
     }
     match &snapshot.observed.ingress {
         ObservedIngress::Serving { .. } => None,
-        _ if snapshot.plan.routes.is_empty() => None,
         ObservedIngress::Down { reason } => {
             Some(last_failure(snapshot).unwrap_or_else(|| reason.clone()))
         }
@@ -208,7 +210,8 @@ fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
     }
 }
 
-/// The JSON schema of the file, for editors: what a body may be says the document.
+/// Get the JSON schema of the manifest, for editors. The schema of request bodies is in the OpenAPI
+/// document.
 #[utoipa::path(get, path = path::SCHEMA, tag = "system", responses(
     (status = 200, body = Object, content_type = "application/schema+json",
         description = "JSON schema, draft 2020-12"),
@@ -220,12 +223,12 @@ pub(super) async fn schema(_: Params<NoParams>) -> Response {
 
 const SCHEMA_JSON: &str = "application/schema+json";
 
-/// This document.
+/// Get this document.
 #[utoipa::path(get, path = path::OPENAPI, tag = "system", responses(
     (status = 200, body = Object, description = "OpenAPI 3.1"),
 ))]
 pub(super) async fn document(
-    Extension(document): Extension<openapi::Text>,
+    Extension(document): Extension<openapi::DocumentText>,
     _: Params<NoParams>,
 ) -> Response {
     ([(CONTENT_TYPE, "application/json")], document.into_string()).into_response()

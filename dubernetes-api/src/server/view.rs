@@ -1,59 +1,95 @@
-//! What callers see: stored apps and the controller's last look, put together. Pure.
+//! Wire values from stored apps and the last snapshot. Pure.
 
 use dubernetes_controller::{ProbeResult, Snapshot};
 use dubernetes_core::app::AppName;
 use dubernetes_core::ingress;
 use dubernetes_core::plan::{self, Phase, PodStatus};
-use dubernetes_core::store::{self, RevisionCause, RevisionFailure, RevisionRollout, StoredApp};
+use dubernetes_core::store::{
+    self, Outcome, RevisionCause, RevisionFailure, RevisionRollout, StoredApp,
+};
 
-use crate::server::About;
-use crate::wire::{App, AppStatus, Failure, Pod, Probe, Revision};
+use crate::server::OrchestratorInfo;
+use crate::wire::{App, AppStatus, Failure, Pod, Probe, Revision, RolloutOutcome};
 
-/// The message of a status that does not speak of the present specification.
-const NOT_LOOKED_AT: &str = "not looked at yet";
+/// Message of a status that is older than the stored spec.
+const NOT_OBSERVED: &str = "the new spec is not observed yet";
 
-/// A stored app, and how it is.
-pub(super) fn app(about: &About, snapshot: &Snapshot, stored: &StoredApp) -> App {
-    let looked = snapshot.plan.statuses.get(&stored.spec.name);
+/// Returns a stored app with its status.
+pub(super) fn app(info: &OrchestratorInfo, snapshot: &Snapshot, stored: &StoredApp) -> App {
+    let observed = snapshot.plan.statuses.get(&stored.spec.name);
     App {
         name: stored.spec.name.clone(),
         generation: stored.generation,
         spec: stored.spec.clone(),
-        status: AppStatus {
-            rollout: stored.rollout.outcome.as_str().to_owned(),
-            paused: stored.paused,
-            failure: app_failure(stored),
-            ..match looked {
-                Some(looked) if looked.observed_generation >= stored.generation => status(looked),
-                Some(looked) => overtaken(stored, looked),
-                None => unseen(stored),
+        status: match observed {
+            Some(observed) if observed.observed_generation >= stored.generation => {
+                with_observed(unobserved_status(stored), observed)
             }
+            Some(observed) => stale_status(stored, observed),
+            None => unobserved_status(stored),
         },
         created_at: stored.created_at,
         updated_at: stored.updated_at,
         image_id: stored.image_id.clone(),
-        urls: urls(about, stored),
+        urls: urls(info, stored),
     }
 }
 
-/// The status of an app, without its pods.
-pub(super) fn status(looked: &plan::AppStatus) -> AppStatus {
+/// Returns the status of an app that no pass has seen yet.
+fn unobserved_status(stored: &StoredApp) -> AppStatus {
     AppStatus {
-        phase: looked.phase,
-        desired: looked.desired,
-        ready: looked.ready,
-        updated: looked.updated,
-        revision: looked.revision,
-        message: looked.message.clone(),
-        observed_generation: looked.observed_generation,
-        next_try: looked.next_try,
-        rollout: String::new(),
-        paused: false,
-        failure: None,
+        phase: Phase::Pending,
+        desired: u32::from(stored.spec.replicas),
+        ready: 0,
+        updated: 0,
+        revision: stored.revision,
+        message: NOT_OBSERVED.to_owned(),
+        observed_generation: 0,
+        next_try: None,
+        rollout: rollout_outcome(&stored.rollout.outcome),
+        paused: stored.paused,
+        failure: app_failure(stored),
     }
 }
 
-/// Why the present revision, or the one that it has come back from by itself, has failed.
+/// Returns the status of an app whose spec is newer than the last pass. The number of ready
+/// replicas is still that of the last pass.
+fn stale_status(stored: &StoredApp, observed: &plan::AppStatus) -> AppStatus {
+    AppStatus {
+        phase: Phase::Progressing,
+        ready: observed.ready,
+        updated: if observed.revision == stored.revision { observed.updated } else { 0 },
+        observed_generation: observed.observed_generation,
+        ..unobserved_status(stored)
+    }
+}
+
+/// Returns `status` with what the last pass observed.
+pub(super) fn with_observed(status: AppStatus, observed: &plan::AppStatus) -> AppStatus {
+    AppStatus {
+        phase: observed.phase,
+        desired: observed.desired,
+        ready: observed.ready,
+        updated: observed.updated,
+        revision: observed.revision,
+        message: observed.message.clone(),
+        observed_generation: observed.observed_generation,
+        next_try: observed.next_try,
+        ..status
+    }
+}
+
+fn rollout_outcome(outcome: &Outcome) -> RolloutOutcome {
+    match outcome {
+        Outcome::Progressing => RolloutOutcome::Progressing,
+        Outcome::Complete { .. } => RolloutOutcome::Complete,
+        Outcome::Stable => RolloutOutcome::Stable,
+        Outcome::Failed(_) => RolloutOutcome::Failed,
+        Outcome::Superseded => RolloutOutcome::Superseded,
+    }
+}
+
+/// Returns why the stored revision failed, or the revision that it rolled back from.
 fn app_failure(stored: &StoredApp) -> Option<Failure> {
     match &stored.rollout.cause {
         RevisionCause::RollBack { from, to, failure: why } => {
@@ -72,8 +108,8 @@ fn failure(revision: u64, why: &RevisionFailure) -> Failure {
     Failure { revision, at, reason, pod, log, back_to: None }
 }
 
-/// A kept revision of an app whose wanted one is `wanted`.
-pub(super) fn revision(app: &AppName, wanted: u64, kept: store::Revision) -> Revision {
+/// Returns a kept revision of an app whose desired revision is `desired`.
+pub(super) fn revision(app: &AppName, desired: u64, kept: store::Revision) -> Revision {
     let RevisionRollout { cause, outcome, pre_deploy_log, .. } = kept.rollout;
     Revision {
         app: app.clone(),
@@ -81,7 +117,7 @@ pub(super) fn revision(app: &AppName, wanted: u64, kept: store::Revision) -> Rev
         created_at: kept.created_at,
         image: kept.spec.image.to_string(),
         digest: kept.image_id,
-        current: kept.revision == wanted,
+        current: kept.revision == desired,
         cause: match cause {
             RevisionCause::Apply => "apply".to_owned(),
             RevisionCause::Retry { of } => format!("retry of {of}"),
@@ -90,52 +126,19 @@ pub(super) fn revision(app: &AppName, wanted: u64, kept: store::Revision) -> Rev
             RevisionCause::RollBack { from, to, .. } => format!("rollback from {from} to {to}"),
         },
         failure: outcome.failure().map(|why| failure(kept.revision, why)),
-        outcome: outcome.as_str().to_owned(),
+        outcome: rollout_outcome(&outcome),
         pre_deploy_log,
         spec: kept.spec,
     }
 }
 
-/// The specification has changed since the last look: the replicas are as they were seen.
-fn overtaken(stored: &StoredApp, looked: &plan::AppStatus) -> AppStatus {
-    AppStatus {
-        phase: Phase::Progressing,
-        desired: u32::from(stored.spec.replicas),
-        ready: looked.ready,
-        updated: if looked.revision == stored.revision { looked.updated } else { 0 },
-        revision: stored.revision,
-        message: NOT_LOOKED_AT.to_owned(),
-        observed_generation: looked.observed_generation,
-        next_try: None,
-        rollout: String::new(),
-        paused: false,
-        failure: None,
-    }
-}
-
-fn unseen(stored: &StoredApp) -> AppStatus {
-    AppStatus {
-        phase: Phase::Pending,
-        desired: u32::from(stored.spec.replicas),
-        ready: 0,
-        updated: 0,
-        revision: stored.revision,
-        message: NOT_LOOKED_AT.to_owned(),
-        observed_generation: 0,
-        next_try: None,
-        rollout: String::new(),
-        paused: false,
-        failure: None,
-    }
-}
-
-fn urls(about: &About, stored: &StoredApp) -> Vec<String> {
+fn urls(info: &OrchestratorInfo, stored: &StoredApp) -> Vec<String> {
     let Some(access) = &stored.spec.access else { return Vec::new() };
-    let url = |host| ingress::url(host, &access.path, about.http_port);
+    let url = |host| ingress::url(host, &access.path, info.http_port);
     access.hosts.iter().map(url).collect()
 }
 
-/// A pod that runs `image`, with its last answers to probes.
+/// Returns a pod that runs `image`, with its last probe results.
 pub(super) fn pod(status: &PodStatus, image: Option<String>, probes: Vec<ProbeResult>) -> Pod {
     let probe = |ProbeResult { at, good, text }| Probe { at, good, text };
     Pod {

@@ -1,4 +1,4 @@
-//! A watch of apps: first all of them, then each change.
+//! Watch of apps: first all of them, then each change.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,26 +9,28 @@ use dubernetes_controller::Snapshot;
 use dubernetes_core::app::AppName;
 use dubernetes_core::plan::{OperationKey, Phase};
 use dubernetes_core::store::StoredState;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
 use crate::path;
 use crate::problem::ApiError;
-use crate::server::extract::{OfApp, Params};
+use crate::server::extract::{AppQuery, Params};
 use crate::server::stream::{self, Items, Stop};
 use crate::server::{ApiState, view};
 use crate::wire::{App, Problem, WatchEvent, WatchKind};
 
-/// First every app as `ADDED`, then each change, a line each.
+/// Watch apps: every app as `ADDED` first, then each change, one per line.
 ///
-/// A slow reader misses states in between, never the last one. A deleted app is `MODIFIED` to the
-/// phase `Deleting` first, and `DELETED` once nothing of it is left.
-#[utoipa::path(get, path = path::WATCH, tag = "apps", params(OfApp), responses(
+/// A slow reader may miss intermediate states, never the last one. A deleted app is first
+/// `MODIFIED` to the phase `Deleting`, and `DELETED` once all its replicas are gone.
+#[utoipa::path(get, path = path::WATCH, tag = "apps", params(AppQuery), responses(
     (status = 200, body = WatchEvent<App>, content_type = "application/x-ndjson"),
     (status = "default", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn watch(
     State(state): State<ApiState>,
-    Params(OfApp { app }): Params<OfApp>,
+    Params(AppQuery { app }): Params<AppQuery>,
     stop: Stop,
 ) -> Response {
     stream::ndjson(stop, changes(state, app))
@@ -37,22 +39,22 @@ pub(super) async fn watch(
 struct Watch {
     state: ApiState,
     only: Option<AppName>,
-    stored: watch::Receiver<u64>,
-    looked: watch::Receiver<Arc<Snapshot>>,
-    told: BTreeMap<AppName, App>,
+    changes: BoxStream<'static, ()>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    sent: BTreeMap<AppName, App>,
     queue: VecDeque<WatchEvent<App>>,
-    begun: bool,
+    started: bool,
 }
 
 fn changes(state: ApiState, only: Option<AppName>) -> Items<WatchEvent<App>> {
     let watch = Watch {
-        stored: state.store.watch(),
-        looked: state.controller.snapshots(),
+        changes: state.store.changes(),
+        snapshots: state.controller.snapshots(),
         state,
         only,
-        told: BTreeMap::new(),
+        sent: BTreeMap::new(),
         queue: VecDeque::new(),
-        begun: false,
+        started: false,
     };
     stream::from_fn(watch, |mut watch| async move {
         let item = watch.next().await;
@@ -66,10 +68,10 @@ impl Watch {
             if let Some(event) = self.queue.pop_front() {
                 return Ok(event);
             }
-            if self.begun {
+            if self.started {
                 self.wait().await?;
             }
-            self.begun = true;
+            self.started = true;
             self.read().await?;
         }
     }
@@ -77,58 +79,59 @@ impl Watch {
     /// Returns once anything may have changed.
     async fn wait(&mut self) -> Result<(), ApiError> {
         // Both arms are cancel-safe: an unseen change stays unseen.
-        let still_there = tokio::select! {
-            changed = self.looked.changed() => changed,
-            changed = self.stored.changed() => changed,
+        let is_open = tokio::select! {
+            changed = self.snapshots.changed() => changed.is_ok(),
+            changed = self.changes.next() => changed.is_some(),
         };
-        still_there.map_err(|_| ApiError::stopping())
+        if is_open { Ok(()) } else { Err(ApiError::stopping()) }
     }
 
     async fn read(&mut self) -> Result<(), ApiError> {
-        // Marked as seen before the read: what changes during it is a change again.
-        self.stored.borrow_and_update();
-        let snapshot = Arc::clone(&self.looked.borrow_and_update());
+        // Marked as seen before the read, so that a change during the read triggers another one.
+        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
         let stored = self.state.store.list().await?;
-        let present = self.present(&stored, &snapshot);
-        self.queue = differences(&self.told, &present).into();
-        self.told = present;
+        let current = self.current_apps(&stored, &snapshot);
+        self.queue = differences(&self.sent, &current).into();
+        self.sent = current;
         Ok(())
     }
 
-    /// The apps as they are now: those that are wanted, and those known ones that are not quite
-    /// gone.
-    fn present(&self, stored: &StoredState, snapshot: &Snapshot) -> BTreeMap<AppName, App> {
-        let about = &self.state.about;
-        let wanted =
-            stored.apps.iter().map(|(name, app)| (name.clone(), view::app(about, snapshot, app)));
-        let going = stored.tombstones.keys().filter(|name| !is_gone(name, snapshot));
-        let going = going.filter_map(|name| {
-            let last = self.told.get(name)?;
+    /// Returns the apps as of now: the desired ones, and known deleted ones that still have
+    /// replicas.
+    fn current_apps(&self, stored: &StoredState, snapshot: &Snapshot) -> BTreeMap<AppName, App> {
+        let info = &self.state.info;
+        let desired =
+            stored.apps.iter().map(|(name, app)| (name.clone(), view::app(info, snapshot, app)));
+        let deleted = stored.tombstones.keys().filter(|name| !is_gone(name, snapshot));
+        let deleted = deleted.filter_map(|name| {
+            let last = self.sent.get(name)?;
             Some((name.clone(), deleting(last, snapshot)))
         });
-        let all = wanted.chain(going);
+        let all = desired.chain(deleted);
         all.filter(|(name, _)| self.only.as_ref().is_none_or(|only| only == name)).collect()
     }
 }
 
-/// Whether a look after the deletion has found nothing of it. The store remembers it for longer,
-/// but that is for late answers of the engine only.
+/// Returns whether a pass after the deletion found no replica. The store keeps the tombstone
+/// longer, for late results of the engine only.
 fn is_gone(name: &AppName, snapshot: &Snapshot) -> bool {
     let creating = snapshot
         .observed
         .in_flight
-        .iter()
+        .keys()
         .any(|call| matches!(call, OperationKey::Create { app, .. } if app == name));
     snapshot.desired.tombstones.contains_key(name)
         && !creating
         && snapshot.plan.statuses.get(name).is_none_or(|status| status.pods.is_empty())
 }
 
-/// A deleted app as it was last, with what is left of it.
+/// Returns the last state of a deleted app, updated to its remaining replicas.
 fn deleting(last: &App, snapshot: &Snapshot) -> App {
     let mut app = last.clone();
     match snapshot.plan.statuses.get(&app.name) {
-        Some(looked) if looked.phase == Phase::Deleting => app.status = view::status(looked),
+        Some(observed) if observed.phase == Phase::Deleting => {
+            app.status = view::with_observed(app.status, observed);
+        }
         Some(_) | None => {
             app.status.phase = Phase::Deleting;
             app.status.desired = 0;

@@ -1,5 +1,6 @@
-//! Apps and what belongs to one: status, pods, revisions, routes.
+//! Apps and their parts: status, pods, revisions, routes.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use dubernetes_core::app::{AppName, AppSpec, HostName, RoutePath};
@@ -12,81 +13,121 @@ use utoipa::ToSchema;
 
 use crate::openapi;
 
-/// An app: what is wanted, and how it is.
+/// An app: its spec and its status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct App {
-    /// Its name.
+    /// Name.
     #[schema(value_type = String)]
     pub name: AppName,
-    /// Counts the changes of the specification, from 1.
+    /// Number of changes to the spec, starting at 1.
     pub generation: u64,
-    /// What is wanted.
+    /// Desired state.
     #[schema(value_type = openapi::AppSpec)]
     pub spec: AppSpec,
-    /// How it is.
+    /// Observed state.
     pub status: AppStatus,
-    /// When this life of the name began.
+    /// Time of creation.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When the specification last changed.
+    /// Time of the last change to the spec.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// The image that the wanted revision runs, once it is resolved.
+    /// Image of the desired revision, once resolved.
     #[schema(value_type = Option<String>)]
     pub image_id: Option<ImageId>,
-    /// Under which URLs it answers.
+    /// URLs that the ingress serves for the app.
     pub urls: Vec<String>,
 }
 
-/// How an app is.
+/// Status of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AppStatus {
-    /// In one word.
+    /// Summary in one word.
     #[schema(value_type = openapi::Phase)]
     pub phase: Phase,
-    /// So many replicas are wanted.
+    /// Desired number of replicas.
     pub desired: u32,
-    /// So many are ready, of any revision.
+    /// Number of ready replicas, of any revision.
     pub ready: u32,
-    /// So many of the wanted revision are ready.
+    /// Number of ready replicas of the desired revision.
     pub updated: u32,
-    /// The wanted revision.
+    /// Desired revision.
     pub revision: u64,
-    /// The most important reason; empty if there is nothing to say.
+    /// Most important reason for the phase; empty if there is none.
     pub message: String,
-    /// The generation that this was computed for. A lower one than the app's own: not looked at
-    /// yet.
+    /// Generation that this status describes. If lower than the app's generation, no pass has seen
+    /// the new spec yet.
     pub observed_generation: u64,
-    /// When the next try is, if one is waited for.
+    /// Time of the next retry, if one is pending.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_try: Option<Timestamp>,
-    /// How the rollout of the wanted revision goes: `progressing`, `complete`, `stable`, `failed`
-    /// or `superseded`.
+    /// Result of the desired revision's rollout.
     #[serde(default)]
-    pub rollout: String,
+    pub rollout: RolloutOutcome,
     /// Whether the rollout is paused.
     #[serde(default)]
     pub paused: bool,
-    /// Why the wanted revision, or the one that it has come back from by itself, has failed.
+    /// Why the desired revision failed, or the revision that it automatically rolled back from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }
 
-/// Why a revision has failed.
+/// Result of a revision's rollout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RolloutOutcome {
+    /// The rollout is in progress.
+    #[default]
+    Progressing,
+    /// All replicas were ready at the same time, and no older ones were left.
+    Complete,
+    /// The revision was complete and has run without an exit since.
+    Stable,
+    /// The rollout failed.
+    Failed,
+    /// A newer revision replaced this one before it was complete.
+    Superseded,
+}
+
+impl RolloutOutcome {
+    /// Returns the word used in JSON, such as `complete`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Progressing => "progressing",
+            Self::Complete => "complete",
+            Self::Stable => "stable",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    /// Returns whether the revision was complete at some time.
+    pub fn was_complete(self) -> bool {
+        matches!(self, Self::Complete | Self::Stable)
+    }
+}
+
+impl fmt::Display for RolloutOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a revision failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
-    /// The revision.
+    /// Revision that failed.
     pub revision: u64,
-    /// When.
+    /// Time of the failure.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// Why.
+    /// Reason.
     pub reason: String,
-    /// The pod that shows it, if one does.
+    /// Pod that shows the failure, if any.
     pub pod: Option<String>,
-    /// The last lines of its output.
+    /// Last lines of that pod's output.
     pub log: Vec<String>,
-    /// The revision that came back for it by itself; only in the status of an app.
+    /// Revision that was automatically rolled back to; only in the status of an app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back_to: Option<u64>,
 }
@@ -94,190 +135,191 @@ pub struct Failure {
 /// One replica of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pod {
-    /// Its name, such as `web-1`.
+    /// Name, such as `web-1`.
     pub name: String,
-    /// Its app.
+    /// App of the pod.
     #[schema(value_type = String)]
     pub app: AppName,
-    /// The revision that it runs.
+    /// Revision that the pod runs.
     pub revision: u64,
-    /// In one word.
+    /// Summary in one word.
     #[schema(value_type = openapi::PodState)]
     pub state: PodState,
-    /// Whether it takes requests.
+    /// Whether the pod is ready to receive requests.
     pub ready: bool,
-    /// How often it was restarted.
+    /// Number of restarts.
     pub restarts: u32,
-    /// Its address on the instance's network.
+    /// Address on the instance's network.
     #[schema(value_type = Option<String>, format = Ipv4)]
     pub address: Option<Ipv4Addr>,
-    /// The engine's id of its container.
+    /// The engine's id of the container.
     #[schema(value_type = Option<String>)]
     pub container_id: Option<ContainerId>,
-    /// Since when its process runs.
+    /// Time at which the process started; null if it is not running.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub started_at: Option<Timestamp>,
-    /// When its container was created.
+    /// Time at which the container was created.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub created_at: Option<Timestamp>,
-    /// The image that its revision names; else the id of the image that it runs.
+    /// Image in the spec of the pod's revision, or else the id of the image that it runs.
     pub image: Option<String>,
-    /// Why it is not ready; empty if there is nothing to say.
+    /// Why the pod is not ready; empty if there is no reason.
     pub message: String,
-    /// When it is restarted, if it waits for that.
+    /// Time of the next restart, if one is pending.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_try: Option<Timestamp>,
-    /// Its last answers to probes, oldest first.
+    /// Last probe results, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<Probe>,
 }
 
-/// An answer to a probe.
+/// Result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Probe {
-    /// When it came.
+    /// Time of the result.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// Whether it was a good one.
+    /// Whether the probe succeeded.
     pub good: bool,
-    /// What was asked, and what the answer was.
+    /// What was probed, and the response.
     pub text: String,
 }
 
-/// What one replica uses now. What does not run uses nothing that could be told.
+/// Resource usage of one replica. Null values mean that it is not running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PodStats {
-    /// Its name, such as `web-1`.
+    /// Name, such as `web-1`.
     pub name: String,
-    /// Its app.
+    /// App of the pod.
     #[schema(value_type = String)]
     pub app: AppName,
-    /// Processor time, in thousandths of a core.
+    /// CPU usage in millicores.
     pub cpu: Option<u64>,
-    /// The limit of that, if there is one.
+    /// CPU limit in millicores, if any.
     pub cpu_limit: Option<u64>,
-    /// Memory without the page cache, in bytes.
+    /// Memory usage in bytes, without the page cache.
     pub memory: Option<u64>,
-    /// The limit of that, if there is one.
+    /// Memory limit in bytes, if any.
     pub memory_limit: Option<u64>,
 }
 
-/// A frozen specification: what a rollout moves between.
+/// A frozen spec: what a rollout moves between.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Revision {
-    /// The app.
+    /// App of the revision.
     #[schema(value_type = String)]
     pub app: AppName,
-    /// Its number.
+    /// Number.
     pub revision: u64,
-    /// When it was made.
+    /// Time of creation.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// The image that it names.
+    /// Image in the spec.
     pub image: String,
-    /// The image that it runs, once it is resolved.
+    /// Image that the revision runs, once resolved.
     #[schema(value_type = Option<String>)]
     pub digest: Option<ImageId>,
-    /// Whether it is the wanted one.
+    /// Whether this is the desired revision.
     pub current: bool,
-    /// Why it was made: `apply`, `retry of 2`, `restart`, `undo to 1`, or `rollback from 2 to 1`.
+    /// Why the revision was created: `apply`, `retry of 2`, `restart`, `undo to 1`, or `rollback
+    /// from 2 to 1`.
     pub cause: String,
-    /// What became of it: `progressing`, `complete`, `stable`, `failed` or `superseded`.
-    pub outcome: String,
-    /// Why it has failed, if it has.
+    /// Result of the rollout.
+    pub outcome: RolloutOutcome,
+    /// Why the revision failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// The last lines of the command before it.
+    /// Last lines of the pre-deploy hook.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pre_deploy_log: Vec<String>,
-    /// The specification as it was when the revision was made.
+    /// Spec of the revision.
     #[schema(value_type = openapi::AppSpec)]
     pub spec: AppSpec,
 }
 
-/// Where requests with one host and path prefix go.
+/// Destination of requests with a host and path prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Route {
-    /// The host.
+    /// Host.
     #[schema(value_type = String)]
     pub host: HostName,
-    /// The path prefix.
+    /// Path prefix.
     #[schema(value_type = String)]
     pub path: RoutePath,
-    /// Whose route it is.
+    /// App that owns the route.
     #[schema(value_type = String)]
     pub app: AppName,
-    /// The port of the wanted revision.
+    /// Port of the desired revision.
     pub port: u16,
-    /// The replicas, in the order of their names.
+    /// Replicas, ordered by name.
     pub endpoints: Vec<RouteEndpoint>,
 }
 
 /// A replica in a route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RouteEndpoint {
-    /// Its name.
+    /// Name of the pod.
     pub pod: String,
-    /// Its address on the instance's network.
+    /// Address on the instance's network.
     #[schema(value_type = String, format = Ipv4)]
     pub address: Ipv4Addr,
-    /// The port on which it listens; replicas of two revisions may differ.
+    /// Port on which the replica listens; revisions may differ.
     pub port: u16,
-    /// Whether it gets requests.
+    /// Whether the replica receives requests.
     pub state: EndpointState,
 }
 
-/// Whether a replica gets requests.
+/// Whether a replica receives requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EndpointState {
-    /// It does: the ingress has acknowledged it.
+    /// Receives requests: the ingress has acknowledged it.
     Active,
-    /// Not yet: the ingress has not acknowledged it.
+    /// Does not receive requests until the ingress acknowledges it.
     Pending,
-    /// It should get no new request; the ingress has not acknowledged that.
+    /// Receives no new requests once the ingress has acknowledged the removal.
     Leaving,
 }
 
-/// The answer to an apply.
+/// Response to an apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Applied {
-    /// What it changed.
+    /// What the apply changed.
     #[schema(value_type = openapi::Change)]
     pub change: Change,
-    /// The app as it is stored now.
+    /// App as stored now.
     pub app: App,
 }
 
-/// A wish for the rollout of an app.
+/// Request to change the rollout of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RolloutWish {
-    /// What is wished.
+pub struct RolloutRequest {
+    /// Action to take.
     pub action: RolloutAction,
-    /// The revision to go back to; the last complete one unless given. Only with `undo`.
+    /// Revision to go back to; by default the last complete one. Only with `undo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
 }
 
-/// What may be wished for a rollout.
+/// Actions on a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RolloutAction {
-    /// The content of an earlier revision, as a new one.
+    /// Create a new revision with the spec of an earlier one.
     Undo,
-    /// All replicas replaced, with the image resolved anew.
+    /// Replace all replicas, and resolve the image again.
     Restart,
-    /// No replica replaced by a newer revision until resumed.
+    /// Stop replacing replicas until resumed.
     Pause,
-    /// The rollout goes on; a revision that has failed gets another chance.
+    /// Continue the rollout; a failed revision is retried.
     Resume,
 }
 
-/// How many replicas are wanted.
+/// Request to change the number of replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scale {
-    /// So many.
+    /// Desired number of replicas.
     pub replicas: u16,
 }

@@ -1,4 +1,4 @@
-//! What would happen if specifications were applied.
+//! Dry run of an apply.
 
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::forecast::Forecast;
@@ -8,69 +8,69 @@ use utoipa::ToSchema;
 
 use crate::openapi;
 
-/// The text of [`AppPlan::downtime`] where there is none.
+/// Value of [`AppPlan::downtime`] if there is no downtime.
 pub const NO_DOWNTIME: &str = "none";
 
-/// The specifications that would be applied.
+/// Specs to apply in a dry run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanRequest {
-    /// One or several, with different names.
+    /// One or several specs with different names.
     #[schema(value_type = Vec<openapi::AppSpec>)]
     pub apps: Vec<AppSpec>,
 }
 
-/// What would happen, app by app, in the order of the request.
+/// Result of a dry run, one entry per app in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanReport {
-    /// The apps.
+    /// Predicted changes of the apps.
     pub apps: Vec<AppPlan>,
 }
 
-/// What would happen to one app.
+/// Predicted change of one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AppPlan {
-    /// Its name.
+    /// Name.
     #[schema(value_type = String)]
     pub app: AppName,
-    /// What an apply would answer.
+    /// What an apply would change.
     #[schema(value_type = openapi::Change)]
     pub change: Change,
-    /// Why an apply would refuse it, and only one with `retry` would do this.
+    /// Why an apply would be refused; the rest of this plan is that of an apply with `retry`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
-    /// The fields that would change; empty for a new app.
+    /// Fields that would change; empty for a new app.
     pub changes: Vec<FieldChange>,
-    /// The revision that is wanted now; none if the app does not exist.
+    /// Revision that is desired now; null if the app does not exist.
     pub revision_from: Option<u64>,
-    /// The revision that would be wanted then.
+    /// Revision that would be desired.
     pub revision_to: u64,
-    /// The steps.
+    /// Predicted steps.
     #[schema(value_type = openapi::Forecast)]
     pub forecast: Forecast,
-    /// `none`, or when and why no replica is ready on the way.
+    /// `none`, or when and why no replica is ready.
     pub downtime: String,
-    /// The memory that the largest number of live replicas may use, where it is limited.
+    /// Memory limit of the highest number of live replicas together, if there is a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most_memory: Option<String>,
 }
 
-/// A revision with just this content that has failed.
+/// A revision with the same spec that has already failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Refused {
-    /// Its number.
+    /// Number.
     pub revision: u64,
-    /// Why it failed.
+    /// Reason of the failure.
     pub reason: String,
 }
 
 /// A field that would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldChange {
-    /// The field: keys joined by dots, such as `resources.memory`.
+    /// Keys joined by dots, such as `resources.memory`.
     pub path: String,
-    /// Its value now; none where it is not set.
+    /// Present value; null if not set.
     pub old: Option<String>,
-    /// Its value then; none where it would not be set.
+    /// New value; null if not set.
     pub new: Option<String>,
 }

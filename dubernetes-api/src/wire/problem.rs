@@ -1,4 +1,4 @@
-//! The body of every error: problem details as RFC 9457 has them.
+//! Body of every error: problem details of RFC 9457.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,40 +6,40 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The media type of [`Problem`].
+/// Media type of [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem it is, for programs: `urn:dubernetes:error:…`.
+    /// Kind, for programs: `urn:dubernetes:error:…`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What kind of problem it is, for people.
+    /// Kind, for people.
     pub title: String,
-    /// The HTTP status.
+    /// HTTP status.
     pub status: u16,
-    /// What happened this time.
+    /// Description of this occurrence.
     pub detail: String,
-    /// The path of the request; not in the lines of a stream.
+    /// Path of the request; omitted in the lines of a stream.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instance: String,
-    /// What is wrong with which part of the request.
+    /// Problems of parts of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
-    /// What else a program may want to know, such as the present `generation`.
+    /// Further values for programs, such as the stored `generation`.
     #[serde(flatten)]
     #[schema(additional_properties)]
     pub extra: BTreeMap<String, serde_json::Value>,
 }
 
 impl Problem {
-    /// Whether it is of this kind.
+    /// Returns whether the problem is of this kind.
     pub fn is(&self, kind: ProblemKind) -> bool {
         self.kind == kind.urn()
     }
 
-    /// The present generation, where the request expected another one.
+    /// Returns the stored generation, if the request expected another one.
     pub fn generation(&self) -> Option<u64> {
         self.extra.get("generation")?.as_u64()
     }
@@ -51,80 +51,82 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What is wrong with one part of a request.
+/// Problem of one part of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldProblem {
-    /// The field: keys and list positions joined by dots; empty for the whole.
+    /// Keys and list positions joined by dots; empty for the whole request.
     pub path: String,
-    /// The field of the body as a JSON pointer (RFC 6901); empty for the whole body. Not where the
-    /// problem is none of a body.
+    /// JSON pointer (RFC 6901) to the field of the body; empty for the whole body. Omitted if the
+    /// problem is not in the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// The line of the body, where it is known.
+    /// Line of the body, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// The column of the body, where it is known.
+    /// Column of the body, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
-    /// What was expected and what was found.
+    /// What was expected, and what was found.
     pub message: String,
-    /// What to do.
+    /// Suggested remedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// The kinds of problems, each with its word, title and HTTP status.
+/// Kinds of problems, each with its word, title and HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemKind {
     /// The body is not JSON.
     InvalidJson,
-    /// The query has an unknown key, a key twice, or a value that cannot be read.
+    /// The query has an unknown key, a repeated key, or an invalid value.
     InvalidQuery,
-    /// A header cannot be read, or the request breaks the protocol.
+    /// A header is invalid, or the request violates the protocol.
     InvalidRequest,
-    /// The caller's user may not speak with this orchestrator.
+    /// The caller's user is not allowed.
     Forbidden,
-    /// There is no such object or path.
+    /// The object or path does not exist.
     NotFound,
-    /// The path has no such method.
+    /// The path does not support the method.
     MethodNotAllowed,
-    /// The caller's view of the app is old.
+    /// The app has another generation than the caller expects.
     StaleGeneration,
-    /// Another app answers under the same host and path.
+    /// Another app owns this host and path.
     RouteTaken,
-    /// A revision with just this content has failed.
+    /// A revision with this spec has already failed.
     PreviouslyFailed,
-    /// The pod has no container, or one that does not run.
+    /// The pod has no container, or its container is not running.
     NotRunning,
     /// The body is too large.
     TooLarge,
     /// The URL is too long.
     UrlTooLong,
-    /// The body's type or encoding is not the one that is wanted.
+    /// The content type or encoding of the body is not supported.
     UnsupportedType,
-    /// The body is JSON, and not what is wanted.
+    /// The body is JSON of another shape, or violates a rule.
     InvalidSpec,
-    /// The request is no WebSocket upgrade.
+    /// The request is not a WebSocket upgrade.
     UpgradeRequired,
     /// The headers are too large.
     HeadersTooLarge,
-    /// The engine refused what was asked, or the image cannot be had.
+    /// The engine rejected the operation, or the image is not available.
     Rejected,
-    /// Something failed inside.
+    /// An internal error.
     Internal,
+    /// The container runtime does not support the operation.
+    Unsupported,
     /// The engine failed.
     EngineFailed,
-    /// The pod takes no connection.
+    /// The pod refuses connections on this port.
     NotConnected,
-    /// Somebody else holds the store.
+    /// Another process is using the store.
     StoreBusy,
-    /// The engine does not answer.
+    /// The engine is unreachable.
     EngineUnreachable,
-    /// Not everything that is needed answers.
+    /// A component that the orchestrator depends on is not ready.
     NotReady,
-    /// The orchestrator is about to end.
+    /// The orchestrator is stopping.
     Stopping,
-    /// The engine did not finish in time.
+    /// The engine did not answer in time.
     EngineTimeout,
     /// The store has no space left.
     StoreFull,
@@ -132,7 +134,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::InvalidJson,
         Self::InvalidQuery,
         Self::InvalidRequest,
@@ -151,6 +153,7 @@ impl ProblemKind {
         Self::HeadersTooLarge,
         Self::Rejected,
         Self::Internal,
+        Self::Unsupported,
         Self::EngineFailed,
         Self::NotConnected,
         Self::StoreBusy,
@@ -161,48 +164,49 @@ impl ProblemKind {
         Self::StoreFull,
     ];
 
-    /// The one table of all problems: word, title, HTTP status.
+    /// Returns the word, the title and the HTTP status of the kind.
     pub fn row(self) -> (&'static str, &'static str, u16) {
         match self {
             Self::InvalidJson => ("invalid-json", "the body is not valid JSON", 400),
             Self::InvalidQuery => ("invalid-query", "the query is not valid", 400),
             Self::InvalidRequest => ("invalid-request", "the request is not valid", 400),
-            Self::Forbidden => ("forbidden", "this user may not speak with it", 403),
+            Self::Forbidden => ("forbidden", "the user is not allowed", 403),
             Self::NotFound => ("not-found", "not found", 404),
-            Self::MethodNotAllowed => ("method-not-allowed", "no such method here", 405),
-            Self::StaleGeneration => ("stale-generation", "the app has changed meanwhile", 409),
-            Self::RouteTaken => ("route-taken", "another app has this host and path", 409),
-            Self::PreviouslyFailed => ("failed-before", "just this has failed before", 409),
-            Self::NotRunning => ("not-running", "the pod does not run", 409),
+            Self::MethodNotAllowed => ("method-not-allowed", "method not allowed", 405),
+            Self::StaleGeneration => ("stale-generation", "the app was changed meanwhile", 409),
+            Self::RouteTaken => ("route-taken", "another app owns this host and path", 409),
+            Self::PreviouslyFailed => ("failed-before", "this spec has already failed", 409),
+            Self::NotRunning => ("not-running", "the pod is not running", 409),
             Self::TooLarge => ("too-large", "the body is too large", 413),
             Self::UrlTooLong => ("url-too-long", "the URL is too long", 414),
-            Self::UnsupportedType => ("unsupported-type", "the body has the wrong type", 415),
+            Self::UnsupportedType => ("unsupported-type", "the content type is not supported", 415),
             Self::InvalidSpec => ("invalid-spec", "the specification is not valid", 422),
-            Self::Rejected => ("rejected", "the container engine refused it", 422),
-            Self::UpgradeRequired => ("upgrade-required", "a WebSocket is wanted here", 426),
+            Self::Rejected => ("rejected", "the container engine rejected the operation", 422),
+            Self::UpgradeRequired => ("upgrade-required", "a WebSocket is required", 426),
             Self::HeadersTooLarge => ("headers-too-large", "the headers are too large", 431),
-            Self::Internal => ("internal", "something failed", 500),
+            Self::Internal => ("internal", "internal error", 500),
+            Self::Unsupported => ("unsupported", "not supported by the container runtime", 501),
             Self::EngineFailed => ("engine-failed", "the container engine failed", 502),
-            Self::NotConnected => ("not-connected", "the pod takes no connection", 502),
+            Self::NotConnected => ("not-connected", "the pod refuses the connection", 502),
             Self::StoreBusy => ("store-busy", "the store is busy", 503),
             Self::EngineUnreachable => {
-                ("engine-unreachable", "the container engine does not answer", 503)
+                ("engine-unreachable", "the container engine is unreachable", 503)
             }
-            Self::NotReady => ("not-ready", "not everything answers", 503),
+            Self::NotReady => ("not-ready", "not ready", 503),
             Self::Stopping => ("stopping", "the orchestrator is stopping", 503),
             Self::EngineTimeout => {
-                ("engine-timeout", "the container engine did not finish in time", 504)
+                ("engine-timeout", "the container engine did not answer in time", 504)
             }
             Self::StoreFull => ("store-full", "the store is full", 507),
         }
     }
 
-    /// The value of [`Problem::kind`].
+    /// Returns the value of [`Problem::kind`].
     pub fn urn(self) -> String {
         format!("urn:dubernetes:error:{}", self.row().0)
     }
 
-    /// A problem of this kind.
+    /// Creates a problem of this kind.
     pub fn problem(self, detail: impl Into<String>) -> Problem {
         let (_, title, status) = self.row();
         Problem {
@@ -224,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_word_of_its_own_and_an_error_status() {
+    fn kinds_have_unique_words_and_error_statuses() {
         let words: BTreeSet<_> = ProblemKind::ALL.iter().map(|kind| kind.row().0).collect();
         assert_eq!(words.len(), ProblemKind::ALL.len());
         for kind in ProblemKind::ALL {

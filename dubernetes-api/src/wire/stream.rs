@@ -1,4 +1,4 @@
-//! The lines of the endless answers. One line is one JSON object.
+//! Lines of streaming responses. One line is one JSON object.
 
 use dubernetes_core::runtime;
 use jiff::Timestamp;
@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 
 use super::Problem;
 
-/// A change of an object.
+/// Change of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WatchEvent<T> {
-    /// What happened to it.
+    /// What happened.
     #[serde(rename = "type")]
     pub kind: WatchKind,
-    /// The object as it is now; for [`WatchKind::Deleted`], as it was last.
+    /// The object as of now; for [`WatchKind::Deleted`], its last state.
     pub object: T,
 }
 
@@ -21,51 +21,51 @@ pub struct WatchEvent<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum WatchKind {
-    /// It is there, seen for the first time.
+    /// The object exists, and is reported for the first time.
     Added,
-    /// It is different.
+    /// The object has changed.
     Modified,
-    /// It is gone.
+    /// The object is gone.
     Deleted,
 }
 
 /// One line of a pod's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
-    /// The pod.
+    /// Name of the pod.
     pub pod: String,
-    /// When it was written.
+    /// Time of writing.
     #[schema(value_type = String, format = DateTime)]
     pub time: Timestamp,
-    /// Whether it came on standard error.
+    /// Whether the line was written to standard error.
     pub stderr: bool,
-    /// The text, without its line end.
+    /// Text without its line end.
     pub text: String,
 }
 
 impl LogLine {
-    /// A line of `pod`.
+    /// Creates a line of `pod`.
     pub fn new(pod: impl Into<String>, line: runtime::LogLine) -> Self {
         let runtime::LogLine { time, stderr, text } = line;
         Self { pod: pod.into(), time, stderr, text }
     }
 }
 
-/// What a stream tells about itself.
+/// Note about the stream itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Note {
-    /// The text.
+    /// Text.
     pub note: String,
 }
 
-/// The last line of a stream that failed.
+/// Last line of a stream that failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemLine {
-    /// Why.
+    /// Reason.
     pub problem: Problem,
 }
 
-/// What a stream of output brings.
+/// Item of a stream of logs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "LogJson", into = "LogJson")]
 pub enum LogItem {
@@ -75,7 +75,7 @@ pub enum LogItem {
     Note(String),
 }
 
-/// [`LogItem`] as it is written.
+/// JSON form of [`LogItem`].
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = LogItem)]

@@ -1,146 +1,154 @@
-//! How the orchestrator and what it stands on are.
+//! Status and version of the orchestrator.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use dubernetes_core::app::InstanceName;
-use dubernetes_core::runtime::EngineVersion;
+use dubernetes_core::runtime::RuntimeInfo;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::openapi;
 
-/// Who answers.
+/// Versions of the orchestrator, its API and its engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Version {
-    /// The program's version.
+    /// Version of the program.
     pub version: String,
-    /// The API's version.
+    /// Version of the API.
     pub api: String,
-    /// The container engine; none while it does not answer.
-    #[schema(value_type = Option<openapi::EngineVersion>)]
-    pub engine: Option<EngineVersion>,
-    /// The instance.
+    /// Container engine; null while it is unreachable.
+    #[schema(value_type = Option<openapi::RuntimeInfo>)]
+    pub engine: Option<RuntimeInfo>,
+    /// Name of the instance.
     #[schema(value_type = String)]
     pub instance: InstanceName,
 }
 
-/// That everything which was asked about is well.
+/// Result of a successful health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// Always `ok`; what is not well is a problem.
-    pub status: String,
-    /// What was asked about, each with `ok`.
+    /// Always `ok`; otherwise the response is a problem.
+    pub status: HealthState,
+    /// Checked components, each with `ok`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub checks: BTreeMap<String, String>,
+    pub checks: BTreeMap<String, HealthState>,
 }
 
-/// How the orchestrator is.
+/// Result of a health check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthState {
+    /// The only result; a failed check is a problem.
+    Ok,
+}
+
+/// Status of the orchestrator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
-    /// The instance.
+    /// Name of the instance.
     #[schema(value_type = String)]
     pub instance: InstanceName,
-    /// The process that answers.
+    /// Process that answers.
     pub orchestrator: Orchestrator,
-    /// The container engine.
+    /// Container engine.
     pub engine: EngineStatus,
-    /// The reverse proxy.
+    /// Reverse proxy.
     pub ingress: IngressStatus,
-    /// Whether the instance's network is there.
+    /// Whether the instance's network exists.
     #[serde(default)]
     pub network: bool,
-    /// How many apps there are of each phase.
+    /// Number of apps in each phase.
     pub apps: BTreeMap<String, u32>,
-    /// What cannot be done until a person acts.
+    /// What cannot proceed until a person acts.
     pub blocked: Vec<String>,
-    /// Why the store could not be read, if it could not.
+    /// Why the store cannot be read, if so.
     pub store_problem: Option<String>,
-    /// When the last round of the controller began.
+    /// Time at which the last pass started.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_round: Option<Timestamp>,
-    /// How many passes there were.
+    /// Number of passes so far.
     pub passes: u64,
 }
 
-/// The process that answers.
+/// Process of the orchestrator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Orchestrator {
-    /// Its version.
+    /// Version.
     pub version: String,
-    /// Its process id.
+    /// Process id.
     pub pid: u32,
-    /// Whether it stays.
+    /// Whether it runs permanently or for one command.
     pub mode: Mode,
-    /// Where its state is.
+    /// State directory.
     #[schema(value_type = String)]
     pub state_dir: PathBuf,
 }
 
-/// Whether an orchestrator stays.
+/// Lifetime of an orchestrator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// It stays.
+    /// Runs until it is stopped.
     Serve,
-    /// It serves one command, in that command's process.
+    /// Runs within one command, in that command's process.
     InProcess,
 }
 
-/// The container engine.
+/// Status of the container engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EngineStatus {
-    /// Whether it answers.
+    /// Whether the engine is reachable.
     pub state: EngineState,
-    /// Who it is, if it answers.
-    #[schema(value_type = Option<openapi::EngineVersion>)]
-    pub version: Option<EngineVersion>,
-    /// Where it is, such as `unix:///var/run/docker.sock`; none for one in memory.
+    /// Name and version; null while the engine is unreachable.
+    #[schema(value_type = Option<openapi::RuntimeInfo>)]
+    pub version: Option<RuntimeInfo>,
+    /// Address, such as `unix:///var/run/docker.sock`; null for an engine in memory.
     #[serde(default)]
     pub place: Option<String>,
-    /// Since when it does not answer.
+    /// Time since which the engine is unreachable.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Timestamp>,
-    /// Why it does not answer.
+    /// Why the engine is unreachable.
     pub reason: Option<String>,
 }
 
-/// Whether the engine answers.
+/// Whether the engine is reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineState {
-    /// It does.
+    /// Reachable.
     Answering,
-    /// It does not.
+    /// Unreachable.
     Away,
 }
 
-/// The reverse proxy.
+/// Status of the reverse proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IngressStatus {
-    /// Whether it serves.
+    /// Whether the ingress serves requests.
     pub state: IngressState,
-    /// Why it does not serve.
+    /// Why the ingress does not serve requests.
     pub reason: Option<String>,
-    /// The host's address on which it listens.
+    /// Host address on which it listens.
     #[schema(value_type = String)]
     pub address: IpAddr,
-    /// The host's port on which it listens.
+    /// Host port on which it listens.
     pub port: u16,
-    /// How many routes it has acknowledged.
+    /// Number of acknowledged routes.
     pub routes: usize,
 }
 
-/// Whether the ingress serves.
+/// Whether the ingress serves requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IngressState {
-    /// There is none; no app needs one, or none could be made.
+    /// Does not exist: no app needs it, or it could not be created.
     Absent,
-    /// It is there and does not run.
+    /// Exists, but is not running.
     Down,
-    /// It serves.
+    /// Serves requests.
     Serving,
 }

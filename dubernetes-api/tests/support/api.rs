@@ -1,4 +1,4 @@
-//! The router over an orchestrator on fakes, and short ways to ask it.
+//! The router of an orchestrator on fakes, with shortcuts for requests.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
@@ -9,8 +9,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use dubernetes_api::server::{About, ApiState, router};
+use dubernetes_api::server::{ApiState, OrchestratorInfo, router};
 use dubernetes_api::wire::{Mode, PROBLEM_JSON, Problem};
+use dubernetes_controller::Orchestrator;
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_core::store::Store;
@@ -21,17 +22,18 @@ use futures_util::stream::BoxStream;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-/// A running orchestrator with the images `web:1`, `web:2` and `crash:1`.
-pub(crate) fn bed() -> TestOrchestrator {
-    let bed = TestOrchestrator::start();
-    bed.runtime.add_image("web:1", Behaviour::default());
-    bed.runtime.add_image("web:2", Behaviour::default());
-    bed.runtime.add_image("crash:1", Behaviour::exits(std::time::Duration::from_millis(100), 1));
-    bed
+/// Starts an orchestrator with the images `web:1`, `web:2` and `crash:1`.
+pub(crate) fn orchestrator() -> TestOrchestrator {
+    let orchestrator = TestOrchestrator::start();
+    let crash = Behaviour::exits(std::time::Duration::from_millis(100), 1);
+    orchestrator.runtime.add_image("web:1", Behaviour::default());
+    orchestrator.runtime.add_image("web:2", Behaviour::default());
+    orchestrator.runtime.add_image("crash:1", crash);
+    orchestrator
 }
 
-pub(crate) fn about() -> About {
-    About {
+fn info() -> OrchestratorInfo {
+    OrchestratorInfo {
         instance: InstanceName::default(),
         version: "1.2.3".to_owned(),
         http_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -43,39 +45,50 @@ pub(crate) fn about() -> About {
     }
 }
 
-pub(crate) fn state(bed: &TestOrchestrator) -> ApiState {
+pub(crate) fn state(orchestrator: &TestOrchestrator) -> ApiState {
     ApiState {
-        store: Arc::<MemoryStore>::clone(&bed.store),
-        runtime: Arc::new(bed.runtime.clone()),
-        controller: bed.controller.clone(),
-        clock: Arc::new(bed.clock),
-        about: about(),
+        store: Arc::<MemoryStore>::clone(&orchestrator.store),
+        runtime: Arc::new(orchestrator.runtime.clone()),
+        controller: orchestrator.handle.clone(),
+        dialer: Arc::new(orchestrator.runtime.clone()),
+        clock: Arc::new(orchestrator.clock),
+        info: info(),
     }
 }
 
-/// The router, and the orchestrator behind it.
+/// The router and its orchestrator.
 pub(crate) struct Api {
-    pub(crate) bed: TestOrchestrator,
+    pub(crate) orchestrator: TestOrchestrator,
     pub(crate) router: Router,
 }
 
 impl Api {
     pub(crate) fn start() -> Self {
-        let bed = bed();
-        let router = router(state(&bed));
-        Self { bed, router }
+        let orchestrator = orchestrator();
+        let router = router(state(&orchestrator));
+        Self { orchestrator, router }
     }
 
+    /// Serves another store than that of the running orchestrator. Changes go through the handle
+    /// of an orchestrator on that store, which is never run.
     pub(crate) fn with_store(store: impl Store + 'static) -> Self {
-        let bed = bed();
-        let router = router(ApiState { store: Arc::new(store), ..state(&bed) });
-        Self { bed, router }
+        let orchestrator = orchestrator();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let idle = Orchestrator::builder(InstanceName::default())
+            .runtime(Arc::new(orchestrator.runtime.clone()))
+            .store(Arc::clone(&store))
+            .ingress(Arc::new(orchestrator.ingress.clone()))
+            .clock(Arc::new(orchestrator.clock))
+            .build();
+        let controller = idle.handle();
+        let router = router(ApiState { store, controller, ..state(&orchestrator) });
+        Self { orchestrator, router }
     }
 
     pub(crate) fn with_runtime(runtime: impl ContainerRuntime + 'static) -> Self {
-        let bed = bed();
-        let router = router(ApiState { runtime: Arc::new(runtime), ..state(&bed) });
-        Self { bed, router }
+        let orchestrator = orchestrator();
+        let router = router(ApiState { runtime: Arc::new(runtime), ..state(&orchestrator) });
+        Self { orchestrator, router }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
@@ -101,16 +114,16 @@ impl Api {
         self.send(json(Request::post(uri), body)).await
     }
 
-    /// An app that is ready.
+    /// Applies an app and waits until it is ready.
     pub(crate) async fn ready(&self, json: &str) {
         let name: Value = serde_json::from_str(json).unwrap();
         let name = name["name"].as_str().unwrap().to_owned();
         let reply = self.put(&format!("/v1/apps/{name}"), json).await;
         assert!(reply.status.is_success(), "{reply:?}");
-        self.bed.until_ready(&name).await;
+        self.orchestrator.until_ready(&name).await;
     }
 
-    /// The lines of an endless answer.
+    /// Requests a stream, and returns its lines.
     pub(crate) async fn lines(&self, uri: &str, accept: &str) -> Lines {
         let request = Request::get(uri).header("accept", accept).body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
@@ -132,13 +145,13 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The body of a success.
+    /// Returns the body of a success.
     pub(crate) fn json(&self) -> Value {
         assert!(self.status.is_success(), "{self:?}");
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The body of an error, which must be a whole problem.
+    /// Returns the body of an error, which must be a complete problem.
     pub(crate) fn problem(&self) -> Problem {
         assert_eq!(self.headers["content-type"], PROBLEM_JSON, "{self:?}");
         let problem: Problem = serde_json::from_slice(&self.body).unwrap();
@@ -148,7 +161,7 @@ impl Reply {
         problem
     }
 
-    /// Status and kind of an error, such as `404 not-found`.
+    /// Returns status and kind of an error, such as `404 not-found`.
     pub(crate) fn error(&self) -> String {
         let problem = self.problem();
         let kind = problem.kind.strip_prefix("urn:dubernetes:error:").unwrap();
@@ -162,12 +175,12 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The next line that is not empty; `None` at the end.
+    /// Returns the next non-empty line, or `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((line, rest)) = self.buffer.split_once('\n') {
-                let (line, rest) = (line.to_owned(), rest.to_owned());
-                self.buffer = rest;
+                let line = line.to_owned();
+                self.buffer = rest.to_owned();
                 if !line.is_empty() {
                     return Some(line);
                 }

@@ -1,4 +1,4 @@
-//! An orchestrator on fakes behind a real Unix socket, and a client of it.
+//! An orchestrator on fakes behind a real Unix socket, with a client.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 
@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api;
 
-/// No test waits longer than this for anything.
+/// Longest wait of any test.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Served {
-    pub(crate) bed: TestOrchestrator,
+    pub(crate) orchestrator: TestOrchestrator,
     pub(crate) client: Client,
     pub(crate) socket: PathBuf,
     pub(crate) stop: CancellationToken,
@@ -31,29 +31,29 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start() -> Self {
-        let bed = api::bed();
-        let runtime = Arc::new(bed.runtime.clone());
-        Self::on(bed, runtime)
+        let orchestrator = api::orchestrator();
+        let runtime = Arc::new(orchestrator.runtime.clone());
+        Self::serve(orchestrator, runtime)
     }
 
     pub(crate) fn with_runtime(runtime: impl ContainerRuntime + 'static) -> Self {
-        Self::on(api::bed(), Arc::new(runtime))
+        Self::serve(api::orchestrator(), Arc::new(runtime))
     }
 
-    fn on(bed: TestOrchestrator, runtime: Arc<dyn ContainerRuntime>) -> Self {
+    fn serve(orchestrator: TestOrchestrator, runtime: Arc<dyn ContainerRuntime>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
-        let router = router(ApiState { runtime, ..api::state(&bed) });
+        let router = router(ApiState { runtime, ..api::state(&orchestrator) });
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve_unix(listener, router, stop.clone()));
         let client = Client::unix(&socket).unwrap();
-        Self { bed, client, socket, stop, server, _folder: folder }
+        Self { orchestrator, client, socket, stop, server, _folder: folder }
     }
 
     pub(crate) async fn ready(&self, spec: &AppSpec) {
         self.client.apply(spec, None).await.unwrap();
-        self.bed.until_ready(spec.name.as_str()).await;
+        self.orchestrator.until_ready(spec.name.as_str()).await;
     }
 }
 

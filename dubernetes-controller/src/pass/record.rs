@@ -20,8 +20,6 @@ impl Pass {
                     Ok(_) => events::action_succeeded(planned, now),
                     Err(error) => Some(events::action_failed(planned, &error.message, now)),
                 };
-                let revision = events::revision(&planned.action, &self.cache.replicas);
-                let event = event.map(|event| NewEvent { revision, ..event });
                 self.record(event.into_iter().collect());
             }
             TaskResult::Routed(table, Ok(outcome)) => self.record_routes(table, outcome),

@@ -6,7 +6,7 @@ use dubernetes_core::error;
 use dubernetes_core::ingress::{ApplyOutcome, IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::plan::{OperationKey, Plan};
 use dubernetes_core::reconcile;
-use dubernetes_core::state::{FailureKind, ObservedState};
+use dubernetes_core::state::{FailureKind, InFlight, ObservedState};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ impl Pass {
         };
         let is_refused = self.cache.refused.as_ref() == Some(&plan.routes);
         differs
-            && !self.cache.in_flight.contains(&OperationKey::Routes)
+            && !self.cache.in_flight.contains_key(&OperationKey::Routes)
             && !(is_refused && self.routes_retry().is_some())
     }
 
@@ -42,7 +42,7 @@ impl Pass {
     }
 
     pub(super) fn apply_routes(&mut self, table: &RouteTable, tasks: &mut Tasks) {
-        self.cache.in_flight.insert(OperationKey::Routes);
+        self.cache.in_flight.insert(OperationKey::Routes, InFlight::default());
         self.table_before_apply.clone_from(&self.cache.served);
         tasks.apply_routes(table.clone());
     }
@@ -87,7 +87,7 @@ impl Pass {
     /// Checks the files of a running ingress once in each resync.
     pub(super) fn repair_ingress(&mut self, observed: &ObservedState, tasks: &mut Tasks) {
         let now = Instant::now();
-        let is_changing = self.cache.in_flight.contains(&OperationKey::Routes);
+        let is_changing = self.cache.in_flight.contains_key(&OperationKey::Routes);
         if self.repair_due <= now && !is_changing && observed.ingress.table().is_some() {
             self.repair_due = now + self.options.resync.to_std();
             tasks.repair_ingress();

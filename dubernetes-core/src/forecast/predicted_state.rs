@@ -7,13 +7,13 @@ use jiff::Timestamp;
 
 use crate::app::{AppName, Check, ImageRef, Stop};
 use crate::ingress::{ObservedIngress, RouteTable};
-use crate::plan::{Action, Plan, Planned, ReplicaPlan, RolloutResult, Waiting};
+use crate::plan::{Action, Plan, Planned, Prediction, ReplicaPlan, Wait, Waiting};
 use crate::reconcile::{conflicts, reconcile};
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
 use crate::state::{
     DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState, Readiness,
 };
-use crate::store::{Outcome, RevisionFailure};
+use crate::store::{Outcome, RolloutUpdate};
 
 /// The predicted_state state of everything.
 pub(super) struct PredictedState<'a> {
@@ -118,7 +118,7 @@ impl<'a> PredictedState<'a> {
                 labels: job.labels.clone(),
                 state: ContainerState::Created,
             }),
-            Action::RecordRollout { app, result, .. } => self.conclude(app, result),
+            Action::RecordRollout { app, update, .. } => self.conclude(app, update),
             Action::PurgeTombstone { .. } => {}
         }
     }
@@ -156,8 +156,21 @@ impl<'a> PredictedState<'a> {
         })
     }
 
+    /// Ends a wait as everything that succeeds would; what for, if it can end.
+    pub(super) fn predict(&mut self, waiting: &Waiting) -> Option<String> {
+        match waiting.wait.row().prediction {
+            Prediction::None => None,
+            Prediction::BecomesReady => self.becomes_ready(waiting),
+            Prediction::StaysReady => self.stays_ready(waiting),
+            Prediction::Drains => self.is_drained(waiting),
+            Prediction::IsRemoved => self.is_removed(waiting),
+            Prediction::HookSucceeds => self.passes(),
+            Prediction::TimePasses => self.passes_until(waiting),
+        }
+    }
+
     /// Has a starting replica become ready.
-    pub(super) fn becomes_ready(&mut self, waiting: &Waiting) -> Option<String> {
+    fn becomes_ready(&mut self, waiting: &Waiting) -> Option<String> {
         let (pod, now) = (waiting.pod.clone()?, self.now);
         let until = self.until_ready()?;
         for replica in &mut self.observed.replicas {
@@ -184,14 +197,15 @@ impl<'a> PredictedState<'a> {
     }
 
     /// Has the requests to an address end.
-    pub(super) fn is_drained(&mut self, address: Ipv4Addr) -> Option<String> {
+    fn is_drained(&mut self, waiting: &Waiting) -> Option<String> {
+        let Wait::Drained { address } = waiting.wait else { return None };
         self.observed.drains.insert(address, Drain { since: self.now, done: true });
         let limit = self.desired.apps.get(self.app).map(|stored| stored.spec.stop.drain);
         Some(format!("requests under way, at most {}", limit.unwrap_or(Stop::default().drain)))
     }
 
     /// Has the engine finish a removal that is under way.
-    pub(super) fn is_removed(&mut self, waiting: &Waiting) -> Option<String> {
+    fn is_removed(&mut self, waiting: &Waiting) -> Option<String> {
         let before = self.observed.replicas.len();
         let goes = |r: &ObservedReplica| {
             r.state == ContainerState::Removing && Some(r.pod()) == waiting.pod
@@ -202,20 +216,20 @@ impl<'a> PredictedState<'a> {
     }
 
     /// Has a replica stay ready until it counts.
-    pub(super) fn stays_ready(&mut self, waiting: &Waiting) -> Option<String> {
+    fn stays_ready(&mut self, waiting: &Waiting) -> Option<String> {
         let min_ready = self.desired.apps.get(self.app)?.spec.rollout.min_ready;
         self.now = waiting.until?.max(self.now);
         Some(format!("until it has been ready for {min_ready}"))
     }
 
     /// Lets the time pass.
-    pub(super) fn passes_until(&mut self, waiting: &Waiting) -> Option<String> {
+    fn passes_until(&mut self, waiting: &Waiting) -> Option<String> {
         self.now = waiting.until?.max(self.now);
         Some(waiting.wait.to_string())
     }
 
     /// Has the command before the revision succeed.
-    pub(super) fn passes(&mut self) -> Option<String> {
+    fn passes(&mut self) -> Option<String> {
         let now = self.now;
         let own = |job: &&mut ObservedPreDeploy| job.labels.app == *self.app;
         let job = self.observed.pre_deploys.iter_mut().rfind(own)?;
@@ -229,21 +243,15 @@ impl<'a> PredictedState<'a> {
     }
 
     /// What a result changes of what is desired. A revision that fails is as far as is told.
-    fn conclude(&mut self, app: &AppName, result: &RolloutResult) {
+    fn conclude(&mut self, app: &AppName, update: &RolloutUpdate) {
         let now = self.now;
         let Some(stored) = self.desired.apps.get_mut(app) else { return };
-        match result {
-            RolloutResult::PreDeployed { .. } => stored.rollout.pre_deployed = true,
-            RolloutResult::Complete => stored.rollout.outcome = Outcome::Complete { at: now },
-            RolloutResult::Stable => stored.rollout.outcome = Outcome::Stable,
-            RolloutResult::Failed { reason, evidence, .. } => {
-                let failure = RevisionFailure {
-                    at: now,
-                    reason: reason.clone(),
-                    pod: evidence.as_ref().map(|(pod, _)| pod.clone()),
-                    log: Vec::new(),
-                };
-                stored.rollout.outcome = Outcome::Failed(Box::new(failure));
+        match update {
+            RolloutUpdate::PreDeployed { .. } => stored.rollout.pre_deployed = true,
+            RolloutUpdate::Complete => stored.rollout.outcome = Outcome::Complete { at: now },
+            RolloutUpdate::Stable => stored.rollout.outcome = Outcome::Stable,
+            RolloutUpdate::Failed { failure, .. } => {
+                stored.rollout.outcome = Outcome::Failed(Box::new(failure.clone()));
             }
         }
     }

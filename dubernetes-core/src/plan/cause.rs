@@ -4,8 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::text::counted;
-use super::{Block, Waiting};
+use super::{Block, Waiting, restarts};
 
 /// What everything else waits for. Its text is the app's message wherever that is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,11 +71,11 @@ impl fmt::Display for Cause {
             Self::EngineAway { reason, .. } => f.write_str(reason),
             Self::Blocked(block) => block.fmt(f),
             Self::Waits(waiting) => f.write_str(&waiting.text()),
-            Self::CrashLooping { pod, last: Some(last), restarts } => {
-                write!(f, "{pod}: {last}, {}", counted(*restarts))
+            Self::CrashLooping { pod, last: Some(last), restarts: count } => {
+                write!(f, "{pod}: {last}, {}", restarts(*count))
             }
-            Self::CrashLooping { pod, last: None, restarts } => {
-                write!(f, "{pod} keeps failing, {}", counted(*restarts))
+            Self::CrashLooping { pod, last: None, restarts: count } => {
+                write!(f, "{pod} keeps failing, {}", restarts(*count))
             }
             Self::Ingress { message } => f.write_str(message),
             Self::RevisionFailed { revision, reason } => {

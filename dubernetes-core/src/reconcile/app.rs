@@ -1,165 +1,132 @@
-//! One app: what its replicas need now, and its routes and status.
+//! Plans one app, stage by stage.
 
-use crate::app::Stop;
-use crate::plan::{Block, Blocked, Plan, Reason, Wait, Waiting};
-use crate::runtime::ContainerState;
-use crate::state::{ObservedReplica, Readiness, RouteConflict};
+use crate::app::{AppName, OnFailure, RouteConflict};
+use crate::plan::Block;
+use crate::state::ObservedReplica;
 use crate::store::{Outcome, StoredApp};
 
-use super::classify::{self, Classified};
-use super::context::Context;
-use super::limits::Limits;
-use super::scale_up::ScaleUp;
-use super::{backoff, pre_deploy, rollout_status, routes, status, terminate};
-use crate::plan::{Action, Planned};
+use super::addresses::AddressPool;
+use super::classify::{Replicas, classify, keep_all};
+use super::context::{Context, Observed};
+use super::create::Template;
+use super::limits::{Capacity, Limits};
+use super::pre_deploy::Hook;
+use super::rollout_status::RolloutStatus;
+use super::step::{AppPlan, Step, Steps};
+use super::{image, pre_deploy, restart, rollout_status, routes, scale_up, status, terminate};
 
-/// Plans one app into `plan`.
+/// One app: what is wanted of it, and what is observed.
+pub(super) struct App<'a> {
+    pub(super) stored: &'a StoredApp,
+    pub(super) observed: &'a Observed<'a>,
+    pub(super) limits: Limits,
+    /// What replicas of the wanted revision are created from.
+    pub(super) template: Template<'a>,
+    /// No replica is replaced by one of a newer revision.
+    pub(super) paused: bool,
+}
+
+impl<'a> App<'a> {
+    fn new(context: &'a Context<'a>, stored: &'a StoredApp) -> Self {
+        let observed = context.observed_of(&stored.spec.name);
+        Self {
+            stored,
+            observed,
+            limits: Limits::new(&stored.spec),
+            template: Template::wanted(stored, observed),
+            paused: is_paused(stored),
+        }
+    }
+
+    pub(super) fn name(&self) -> &'a AppName {
+        &self.stored.spec.name
+    }
+
+    /// Whether the wanted revision is being rolled out.
+    pub(super) fn is_progressing(&self) -> bool {
+        self.stored.rollout.outcome == Outcome::Progressing
+    }
+
+    /// Whether a replica runs the specification of the wanted revision, whatever the number of
+    /// its own.
+    pub(super) fn has_wanted_spec(&self, replica: &ObservedReplica) -> bool {
+        replica.labels.spec_hash == self.template.hash
+    }
+
+    /// Whether a replica runs the specification and the image of the wanted revision.
+    pub(super) fn is_wanted(&self, replica: &ObservedReplica) -> bool {
+        // A tag may have moved between two revisions of the same specification.
+        let is_other_image = match (&replica.labels.image, &self.stored.image_id) {
+            (Some(runs), Some(wanted)) => runs != wanted,
+            (None, _) | (_, None) => false,
+        };
+        self.has_wanted_spec(replica) && !is_other_image
+    }
+}
+
+/// Whether the rollout of an app is paused: by its user, or because it failed with
+/// `on_failure: pause`. A failed revision without an earlier one to go back to is still tried.
+pub(super) fn is_paused(stored: &StoredApp) -> bool {
+    let pauses = stored.spec.rollout.on_failure == OnFailure::Pause;
+    stored.paused || (pauses && stored.rollout.outcome.failure().is_some())
+}
+
+/// Plans one app: its steps, its routes and its status.
 pub(super) fn plan(
-    context: &mut Context<'_>,
-    stored: &StoredApp,
-    conflict: Option<&RouteConflict>,
-    plan: &mut Plan,
-) {
-    let limits = Limits::new(&stored.spec);
-    let mut own = Plan::default();
-    let replicas = context.of(&stored.spec.name);
-    let hash = stored.content_hash();
-    let classified = match newer_than_store(stored, replicas, &hash) {
-        Some(running) => {
-            let block = Block::NewerThanStore { stored: stored.revision, running };
-            own.blocked.push(blocked(stored, block));
-            Classified { outdated: replicas.to_vec(), ..Classified::default() }
-        }
-        None => {
-            let classified = classify::classify(context, stored, limits, hash);
-            plan_replicas(context, stored, limits, &classified, &mut own);
-            classified
-        }
-    };
-    match conflict {
-        Some(conflict) => {
-            own.blocked.push(blocked(stored, Block::RouteTaken { conflict: conflict.to_string() }));
-        }
-        None => {
-            let serving = classified.stay().filter(|r| context.is_ready(r));
-            own.routes.routes = routes::of_app(stored, serving);
-        }
-    }
-    let status = status::of_app(context, stored, &classified, &own);
-    plan.statuses.insert(stored.spec.name.clone(), status);
-    plan.actions.append(&mut own.actions);
-    plan.waiting.append(&mut own.waiting);
-    plan.blocked.append(&mut own.blocked);
-    plan.routes.routes.append(&mut own.routes.routes);
-}
-
-/// What every replica needs now: those that leave, those that stay, those that are missing.
-fn plan_replicas(
-    context: &mut Context<'_>,
-    stored: &StoredApp,
-    limits: Limits,
-    classified: &Classified<'_>,
-    plan: &mut Plan,
-) {
-    for (replica, reason) in &classified.terminating {
-        terminate::step(context, replica, stop_of(context, stored, replica), reason.clone(), plan);
-    }
-    let mut scale_up = ScaleUp::new(context, stored, limits, classified);
-    scale_up.resolve_image(context, plan);
-    for replica in classified.stay() {
-        match &replica.state {
-            ContainerState::Created => start(context, replica, plan),
-            ContainerState::Running { .. } | ContainerState::Paused => match why_stopped(replica) {
-                Some(reason) => {
-                    let stop = stop_of(context, stored, replica);
-                    terminate::step(context, replica, stop, reason, plan);
-                }
-                None => wait_for_ready(context, replica, plan),
-            },
-            ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => {
-                scale_up.restart(context, replica, plan);
-            }
-            ContainerState::Removing => {}
-        }
-    }
-    if stored.rollout.outcome == Outcome::Progressing || !classified.outdated.is_empty() {
-        classified.updated.iter().for_each(|r| wait_for_min_ready(context, stored, r, plan));
-    }
-    scale_up.add_missing(context, plan);
-    pre_deploy::step(context, stored, plan);
-    rollout_status::evaluate(context, stored, classified, plan);
-}
-
-fn start(context: &Context<'_>, replica: &ObservedReplica, plan: &mut Plan) {
-    let pod = replica.pod();
-    let planned = Planned {
-        app: Some(replica.labels.app.clone()),
-        action: Action::Start { id: replica.id.clone(), pod: pod.clone() },
-        reason: Reason::NotStarted,
-    };
-    backoff::plan_or_wait(context, &replica.labels.app, Some(&pod), planned, plan);
-}
-
-/// Why a live replica is stopped, to be restarted in its place: it does no good as it is.
-fn why_stopped(replica: &ObservedReplica) -> Option<Reason> {
-    match (&replica.state, &replica.readiness) {
-        (ContainerState::Paused, _) => Some(Reason::Paused),
-        (_, Readiness::Unhealthy { reason }) => Some(Reason::Unhealthy { reason: reason.clone() }),
-        (_, Readiness::Unknown | Readiness::Ready { .. } | Readiness::NotReady { .. }) => None,
-    }
-}
-
-fn wait_for_ready(context: &Context<'_>, replica: &ObservedReplica, plan: &mut Plan) {
-    if context.is_ready(replica) {
-        return;
-    }
-    let (reason, until) = match &replica.readiness {
-        Readiness::Ready { since } => ("it has only just started".to_owned(), Some(*since)),
-        Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => (reason.clone(), None),
-        Readiness::Unknown => ("no probe has come back yet".to_owned(), None),
-    };
-    plan.waiting.push(Waiting {
-        app: replica.labels.app.clone(),
-        pod: Some(replica.pod()),
-        wait: Wait::Ready { reason },
-        until,
-    });
-}
-
-/// A new replica counts only once it has stayed ready for a moment.
-fn wait_for_min_ready(
     context: &Context<'_>,
     stored: &StoredApp,
-    replica: &ObservedReplica,
-    plan: &mut Plan,
-) {
-    let until = context.counts_from(stored, replica).filter(|until| *until > context.now);
-    if context.is_ready(replica) && until.is_some() {
-        let (app, pod, wait) = (stored.spec.name.clone(), Some(replica.pod()), Wait::MinReady);
-        plan.waiting.push(Waiting { app, pod, wait, until });
-    }
+    conflict: Option<&RouteConflict>,
+    addresses: &mut AddressPool<'_>,
+) -> AppPlan {
+    let app = App::new(context, stored);
+    let (replicas, steps, rollout) = match newer_than_store(&app) {
+        Some(block) => {
+            let steps = Steps::default().and([block]);
+            (keep_all(context, &app), steps, RolloutStatus::default())
+        }
+        None => {
+            let replicas = classify(context, &app);
+            let (steps, rollout) = plan_replicas(context, &app, &replicas, addresses);
+            (replicas, steps, rollout)
+        }
+    };
+    let is_recorded = rollout.is_recorded;
+    let (routes, conflict) = routes::plan(&app, &replicas, conflict);
+    let steps = steps.and(rollout.steps).and(conflict);
+    let status = status::evaluate(context, &app, &replicas, &steps, &routes, is_recorded);
+    AppPlan { name: app.name().clone(), steps, routes, status }
 }
 
-/// How a replica is stopped: as its own revision says, where that is still known.
-fn stop_of<'a>(
-    context: &Context<'a>,
-    stored: &'a StoredApp,
-    replica: &ObservedReplica,
-) -> &'a Stop {
-    let own = context.revision(&stored.spec.name, replica.labels.revision);
-    own.map_or(&stored.spec.stop, |revision| &revision.spec.stop)
+/// Plans what the replicas of an app need now, and evaluates its rollout.
+fn plan_replicas(
+    context: &Context<'_>,
+    app: &App<'_>,
+    replicas: &Replicas<'_>,
+    addresses: &mut AddressPool<'_>,
+) -> (Steps, RolloutStatus) {
+    let capacity = Capacity::new(app, replicas);
+    let hook = Hook::new(app);
+    let steps = Steps::default()
+        .and(terminate::plan(context, replicas))
+        .and(image::plan(context, app, replicas, capacity))
+        .and(restart::plan(context, app, replicas, capacity, addresses))
+        .and(restart::settle(context, app, replicas))
+        .and(scale_up::plan(context, app, replicas, capacity, addresses))
+        .and(pre_deploy::plan(context, app, &hook, addresses));
+    let rollout = rollout_status::evaluate(context, app, replicas, &hook, &steps);
+    (steps, rollout)
 }
 
-/// The newest revision that runs, if it is above the stored one and differs from it: then the
-/// store is an old copy, and nothing is changed on its word.
-fn newer_than_store(stored: &StoredApp, replicas: &[&ObservedReplica], hash: &str) -> Option<u64> {
-    let newer = replicas
+/// Blocks an app of which a newer revision than the stored one runs, with other content: the store
+/// is an old copy, and changes nothing by itself.
+fn newer_than_store(app: &App<'_>) -> Option<Step> {
+    let stored = app.stored.revision;
+    let newer = app
+        .observed
+        .replicas
         .iter()
-        .filter(|r| r.labels.revision > stored.revision && r.labels.spec_hash != hash)
-        .map(|r| r.labels.revision);
-    newer.max()
-}
-
-fn blocked(stored: &StoredApp, block: Block) -> Blocked {
-    Blocked { app: Some(stored.spec.name.clone()), pod: None, block }
+        .map(|replica| &replica.labels)
+        .filter(|labels| labels.revision > stored && labels.spec_hash != app.template.hash);
+    let running = newer.map(|labels| labels.revision).max()?;
+    Some(Step::block(Some(app.name()), Block::NewerThanStore { stored, running }))
 }

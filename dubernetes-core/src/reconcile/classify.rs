@@ -1,202 +1,220 @@
-//! Which replicas stay and which go: the order of every replacement, by arithmetic alone.
+//! Classifies the replicas of an app: which run the wanted revision, which are outdated, and which
+//! terminate.
 //!
-//! There is no memory of a rollout. What is ready now says how many may go now, and what is live
-//! now says how many may come, so every state in between is a place to begin from.
+//! The order of every replacement follows from arithmetic alone, without a memory of the rollout:
+//! the replicas that are ready now limit how many may go now. Every state in between is a state to
+//! begin from.
+
+use std::cmp::Reverse;
 
 use crate::plan::Reason;
 use crate::runtime::ContainerState;
 use crate::state::ObservedReplica;
-use crate::store::StoredApp;
 
-use super::context::{Context, is_live, is_paused};
-use super::limits::Limits;
+use super::app::App;
+use super::context::{Context, Slot};
+use super::limits::count;
+use super::replica::{Replica, Role};
 
-/// The replicas of one app, classified by what becomes of them.
-#[derive(Debug, Default)]
-pub(super) struct Classified<'a> {
-    /// The hash of the wanted revision.
-    pub(super) hash: String,
-    /// They stay, or are restarted in their place: of the wanted revision.
-    pub(super) updated: Vec<&'a ObservedReplica>,
-    /// They stay until they are replaced: of an older revision.
-    pub(super) outdated: Vec<&'a ObservedReplica>,
-    /// They go, each for a reason.
-    pub(super) terminating: Vec<(&'a ObservedReplica, Reason)>,
+/// The replicas of one app: updated, then outdated, then terminating ones.
+#[derive(Debug)]
+pub(super) struct Replicas<'a> {
+    all: Vec<Replica<'a>>,
+    /// Creates in flight whose container is not observed yet.
+    pub(super) creating: Vec<Slot>,
 }
 
-impl<'a> Classified<'a> {
-    /// Those that stay.
-    pub(super) fn stay(&self) -> impl Iterator<Item = &'a ObservedReplica> {
-        self.updated.iter().chain(&self.outdated).copied()
+impl<'a> Replicas<'a> {
+    pub(super) fn new(all: Vec<Replica<'a>>, creating: Vec<Slot>) -> Self {
+        Self { all, creating }
     }
 
-    /// All.
-    pub(super) fn all(&self) -> impl Iterator<Item = &'a ObservedReplica> {
-        self.stay().chain(self.terminating.iter().map(|(replica, _)| *replica))
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Replica<'a>> + Clone {
+        self.all.iter()
+    }
+
+    pub(super) fn updated(&self) -> impl Iterator<Item = &Replica<'a>> + Clone {
+        self.iter().filter(|replica| replica.role == Role::Updated)
+    }
+
+    pub(super) fn outdated(&self) -> impl Iterator<Item = &Replica<'a>> + Clone {
+        self.iter().filter(|replica| replica.role == Role::Outdated)
+    }
+
+    /// Updated and outdated replicas.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Replica<'a>> + Clone {
+        self.iter().filter(|replica| !matches!(replica.role, Role::Terminating(_)))
+    }
+
+    pub(super) fn terminating(&self) -> impl Iterator<Item = (&Replica<'a>, &Reason)> + Clone {
+        self.iter().filter_map(|replica| match &replica.role {
+            Role::Terminating(reason) => Some((replica, reason)),
+            Role::Updated | Role::Outdated => None,
+        })
+    }
+
+    pub(super) fn has_outdated(&self) -> bool {
+        self.outdated().next().is_some()
+    }
+
+    /// Whether a create in flight restarts the replica.
+    pub(super) fn is_creating(&self, replica: &Replica<'_>) -> bool {
+        self.creating.contains(&replica.slot())
+    }
+
+    /// Creates in flight that restart no kept replica.
+    pub(super) fn pending(&self) -> impl Iterator<Item = Slot> {
+        let is_restart = |slot: &Slot| self.kept().any(|replica| replica.slot() == *slot);
+        self.creating.iter().copied().filter(move |slot| !is_restart(slot))
     }
 }
 
-/// Sorts the replicas of an app whose store is not behind.
-pub(super) fn classify<'a>(
-    context: &Context<'a>,
-    stored: &StoredApp,
-    limits: Limits,
-    hash: String,
-) -> Classified<'a> {
-    let mut classified = Classified { hash, ..Classified::default() };
+/// Classifies the replicas of an app.
+pub(super) fn classify<'a>(context: &Context<'a>, app: &App<'a>) -> Replicas<'a> {
+    let roles = initial_roles(context, app);
+    let replicas = roles.into_iter().map(|(r, role)| Replica::of_app(context, app, r, role));
+    let (mut updated, mut outdated, mut terminating) = (Vec::new(), Vec::new(), Vec::new());
+    for replica in replicas {
+        match replica.role {
+            Role::Updated => updated.push(replica),
+            Role::Outdated => outdated.push(replica),
+            Role::Terminating(_) => terminating.push(replica),
+        }
+    }
+    let (updated, surplus) = split_surplus(app, updated);
+    let (outdated, replaced) = split_replaced(app, &updated, outdated);
+    terminating.extend(surplus);
+    terminating.extend(replaced);
+    let kept: Vec<_> = updated.into_iter().chain(outdated).collect();
+    let (mut all, surplus) = if app.paused { split_paused(app, kept) } else { (kept, Vec::new()) };
+    all.extend(terminating);
+    all.extend(surplus);
+    Replicas::new(all, app.observed.creating())
+}
+
+/// Classifies the replicas of an app of which nothing may be changed.
+pub(super) fn keep_all<'a>(context: &Context<'a>, app: &App<'a>) -> Replicas<'a> {
+    let replicas = app.observed.replicas.iter();
+    let all = replicas.map(|replica| Replica::of_app(context, app, replica, Role::Outdated));
+    Replicas::new(all.collect(), app.observed.creating())
+}
+
+/// Assigns the roles that do not depend on how many replicas are wanted or ready.
+fn initial_roles<'a>(context: &Context<'a>, app: &App<'a>) -> Vec<(&'a ObservedReplica, Role)> {
+    let mut roles = Vec::new();
     let mut rest = Vec::new();
-    for &replica in context.of(&stored.spec.name) {
-        if replica.labels.revision <= stored.deleted_through {
-            classified.terminating.push((replica, Reason::AppDeleted));
+    for &replica in &app.observed.replicas {
+        if replica.labels.revision <= app.stored.deleted_through {
+            roles.push((replica, Role::Terminating(Reason::AppDeleted)));
         } else if replica.state == ContainerState::Removing {
-            classified.terminating.push((replica, Reason::Superseded));
+            roles.push((replica, Role::Terminating(Reason::Superseded)));
         } else {
             rest.push(replica);
         }
     }
-    let place = |r: &ObservedReplica| (r.labels.ordinal, r.labels.revision);
-    for same_place in rest.chunk_by(|a, b| place(a) == place(b)) {
+    let slot = |r: &ObservedReplica| (r.labels.ordinal, r.labels.revision);
+    for same_slot in rest.chunk_by(|a, b| slot(a) == slot(b)) {
         // The list is in the order of restarts: the last one is the newest.
-        let Some((&newest, older)) = same_place.split_last() else { continue };
-        classified.terminating.extend(older.iter().map(|older| (*older, Reason::Superseded)));
-        // A tag may have moved between two revisions of the same content.
-        let same_image = match (&newest.labels.image, &stored.image_id) {
-            (Some(runs), Some(wanted)) => runs == wanted,
-            (None, _) | (_, None) => true,
-        };
-        let same = newest.labels.spec_hash == classified.hash && same_image;
-        let wanted = same && !context.observed.evicted.contains(&newest.id);
-        if wanted { classified.updated.push(newest) } else { classified.outdated.push(newest) }
+        let Some((&newest, older)) = same_slot.split_last() else { continue };
+        let superseded = || Role::Terminating(Reason::Superseded);
+        roles.extend(older.iter().map(|&older| (older, superseded())));
+        let is_evicted = context.observed.evicted.contains(&newest.id);
+        let is_updated = app.is_wanted(newest) && !is_evicted;
+        roles.push((newest, if is_updated { Role::Updated } else { Role::Outdated }));
     }
-    terminate_surplus(context, limits, &mut classified);
-    terminate_outdated(context, stored, limits, &mut classified);
-    if is_paused(stored) {
-        terminate_paused(context, limits, &mut classified);
-    }
-    classified
+    roles
 }
 
-/// While a rollout is held, replicas of both revisions stay as far as the max_live lets them, and as
-/// many as are wanted where there are those of one only: those that are not ready go first, then the
-/// highest ordinals.
-fn terminate_paused(context: &Context<'_>, limits: Limits, classified: &mut Classified<'_>) {
-    let mixed = !classified.updated.is_empty() && !classified.outdated.is_empty();
-    let most = if mixed && limits.desired > 0 { limits.max_live } else { limits.desired };
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let have =
-        u32::try_from(classified.updated.len() + classified.outdated.len()).unwrap_or(u32::MAX);
-    while classified.updated.len() + classified.outdated.len() > most {
-        let goes_last = |r: &&ObservedReplica| {
-            (
-                is_live(r),
-                context.is_ready(r),
-                !is_leaving(context, r),
-                std::cmp::Reverse(r.labels.ordinal),
-            )
-        };
-        let Some(goes) = classified.stay().min_by_key(goes_last) else { return };
-        classified.updated.retain(|r| r.id != goes.id);
-        classified.outdated.retain(|r| r.id != goes.id);
-        classified
-            .terminating
-            .push((goes, Reason::AboveReplicas { desired: limits.desired, existing: have }));
+/// Splits off the updated replicas above the wanted number: failed ones first, then the highest
+/// ordinals.
+fn split_surplus<'a>(
+    app: &App<'a>,
+    mut updated: Vec<Replica<'a>>,
+) -> (Vec<Replica<'a>>, Vec<Replica<'a>>) {
+    let desired = usize::try_from(app.limits.desired).unwrap_or(usize::MAX);
+    if updated.len() <= desired {
+        return (updated, Vec::new());
     }
+    let existing = count(updated.len());
+    updated.sort_by_key(|r| (!r.live, !r.ready, r.is_leaving(), r.labels().ordinal));
+    let surplus = updated.split_off(desired).into_iter().rev();
+    let reason = Reason::AboveReplicas { desired: app.limits.desired, existing };
+    let surplus = surplus.map(|replica| replica.terminate(reason.clone())).collect();
+    updated.sort_by_key(|r| r.labels().ordinal);
+    (updated, surplus)
 }
 
-/// Too many of the wanted revision: those that fail go first, then the highest ordinals.
-fn terminate_surplus(context: &Context<'_>, limits: Limits, classified: &mut Classified<'_>) {
-    let want = usize::try_from(limits.desired).unwrap_or(usize::MAX);
-    if classified.updated.len() <= want {
-        return;
+/// Splits off the outdated replicas that may go now.
+///
+/// A ready replica may go as long as enough others stay ready; a replica that is not ready, as long
+/// as enough others are kept. A replica that cannot recover goes at once: its revision is no longer
+/// stored, or has failed, and it would only fail once more.
+fn split_replaced<'a>(
+    app: &App<'a>,
+    updated: &[Replica<'a>],
+    mut outdated: Vec<Replica<'a>>,
+) -> (Vec<Replica<'a>>, Vec<Replica<'a>>) {
+    // Without possible successors nothing is given up.
+    if !app.stored.is_deployable() && app.limits.desired > 0 {
+        return (outdated, Vec::new());
     }
-    let have = u32::try_from(classified.updated.len()).unwrap_or(u32::MAX);
-    classified.updated.sort_by_key(|r| {
-        let leaves_first = (!is_live(r), !context.is_ready(r), is_leaving(context, r));
-        (leaves_first, r.labels.ordinal)
+    let available = count(updated.iter().filter(|r| r.available).count());
+    let mut ready = count(outdated.iter().filter(|r| r.ready).count());
+    let mut kept = count(outdated.len());
+    outdated.sort_by_key(|r| {
+        (r.live, r.ready, !r.is_leaving(), r.labels().ordinal, r.labels().revision)
     });
-    let reason = Reason::AboveReplicas { desired: limits.desired, existing: have };
-    while classified.updated.len() > want {
-        let Some(last) = classified.updated.pop() else { break };
-        classified.terminating.push((last, reason.clone()));
-    }
-    classified.updated.sort_by_key(|r| r.labels.ordinal);
-}
-
-/// Older replicas go as far as enough others are ready, or, where they are not ready themselves,
-/// as far as enough others are there. One of a revision that has failed goes as soon as it is not
-/// ready: it would only fail once more.
-fn terminate_outdated(
-    context: &Context<'_>,
-    stored: &StoredApp,
-    limits: Limits,
-    classified: &mut Classified<'_>,
-) {
-    // Without successors that could be made nothing is given up.
-    if classified.outdated.is_empty() || (!stored.is_deployable() && limits.desired > 0) {
-        return;
-    }
-    let is_kept =
-        |r: &ObservedReplica| is_paused(stored) && !context.observed.evicted.contains(&r.id);
-    let ready = |list: &[&ObservedReplica]| {
-        u32::try_from(list.iter().filter(|r| context.is_ready(r)).count()).unwrap_or(u32::MAX)
-    };
-    let available = classified.updated.iter().filter(|r| context.is_available(stored, r));
-    let current_ready = u32::try_from(available.count()).unwrap_or(u32::MAX);
-    classified.outdated.sort_by_key(|r| {
-        let goes_first = (is_live(r), context.is_ready(r), !is_leaving(context, r));
-        (goes_first, r.labels.ordinal, r.labels.revision)
-    });
-    let mut stays = Vec::new();
-    let mut rest = std::mem::take(&mut classified.outdated);
-    let mut outdated_ready = ready(&rest);
-    let mut kept = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-    for replica in rest.drain(..) {
-        let is_ready = context.is_ready(replica);
-        let unrecoverable = !is_live(replica) && !can_restart(context, stored, replica)
-            || !is_ready && is_of_failed(context, stored, replica);
-        let enough = if unrecoverable {
+    let (mut stay, mut replaced) = (Vec::new(), Vec::new());
+    for replica in outdated {
+        let may_go = if is_unrecoverable(app, &replica) {
             true
-        } else if is_kept(replica) {
+        } else if app.paused && !replica.evicted {
             false
-        } else if is_ready {
-            current_ready + outdated_ready > limits.min_available
+        } else if replica.ready {
+            available + ready > app.limits.min_available
         } else {
-            current_ready + kept > limits.min_available
+            available + kept > app.limits.min_available
         };
-        if enough {
-            outdated_ready -= u32::from(is_ready);
+        if may_go {
+            ready -= u32::from(replica.ready);
             kept -= 1;
-            classified.terminating.push((replica, reason(context, replica, stored)));
+            let by = Reason::Replaced { by: app.stored.revision };
+            let reason = if replica.evicted { Reason::Evicted } else { by };
+            replaced.push(replica.terminate(reason));
         } else {
-            stays.push(replica);
+            stay.push(replica);
         }
     }
-    classified.outdated = stays;
+    (stay, replaced)
 }
 
-/// Whether what a failed replica ran is still known.
-fn can_restart(context: &Context<'_>, stored: &StoredApp, replica: &ObservedReplica) -> bool {
-    let revision = replica.labels.revision;
-    revision == stored.revision || context.revision(&stored.spec.name, revision).is_some()
+fn is_unrecoverable(app: &App<'_>, replica: &Replica<'_>) -> bool {
+    let is_stored = replica.labels().revision == app.stored.revision || replica.kept.is_some();
+    let has_failed = replica.kept.is_some_and(|kept| kept.rollout.outcome.failure().is_some());
+    !replica.live && !is_stored || !replica.ready && has_failed
 }
 
-/// Whether the older revision that it runs has failed.
-fn is_of_failed(context: &Context<'_>, stored: &StoredApp, replica: &ObservedReplica) -> bool {
-    let own = context.revision(&stored.spec.name, replica.labels.revision);
-    own.is_some_and(|kept| kept.rollout.outcome.failure().is_some())
-}
-
-/// Whether the replica is on its way out already: among equals it is preferred, so that a choice
-/// once made stays made.
-fn is_leaving(context: &Context<'_>, replica: &ObservedReplica) -> bool {
-    let draining = context.observed.drains.contains_key(&replica.labels.address);
-    replica.is_running() && draining && !context.is_routed(replica)
-}
-
-fn reason(context: &Context<'_>, replica: &ObservedReplica, stored: &StoredApp) -> Reason {
-    if context.observed.evicted.contains(&replica.id) {
-        Reason::Evicted
-    } else {
-        Reason::Replaced { by: stored.revision }
+/// Splits off the replicas above the number that a paused rollout keeps: replicas that are not
+/// ready first, then the highest ordinals.
+///
+/// While two revisions run, both keep theirs as far as `max_surge` allows; once only one is left,
+/// it keeps the wanted number.
+fn split_paused<'a>(
+    app: &App<'a>,
+    mut kept: Vec<Replica<'a>>,
+) -> (Vec<Replica<'a>>, Vec<Replica<'a>>) {
+    let has = |role: &Role| kept.iter().any(|replica| replica.role == *role);
+    let is_mixed = has(&Role::Updated) && has(&Role::Outdated) && app.limits.desired > 0;
+    let most = if is_mixed { app.limits.max_live } else { app.limits.desired };
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let reason = Reason::AboveReplicas { desired: app.limits.desired, existing: count(kept.len()) };
+    let mut surplus = Vec::new();
+    while kept.len() > most {
+        let goes_last =
+            |r: &Replica<'_>| (r.live, r.ready, !r.is_leaving(), Reverse(r.labels().ordinal));
+        let first = kept.iter().enumerate().min_by_key(|(_, replica)| goes_last(replica));
+        let Some((first, _)) = first else { break };
+        surplus.push(kept.remove(first).terminate(reason.clone()));
     }
+    (kept, surplus)
 }

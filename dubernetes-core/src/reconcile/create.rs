@@ -1,57 +1,147 @@
-//! The container of a replica, from its specification and identity.
+//! Creates the containers of replicas and pre-deploy hooks.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use crate::app::{AppSpec, ConfigFile, FileTarget, InstanceName, Volume, VolumeSource};
+use crate::app::{AppName, AppSpec, ConfigFile, FileTarget, InstanceName, Volume, VolumeSource};
 use crate::identity;
 use crate::labels::{PreDeployLabels, ReplicaLabels};
-use crate::plan::{PreDeployPlan, ReplicaPlan};
-use crate::runtime::{ContainerFile, ContainerRequest, ImageId};
+use crate::plan::{Action, Block, Planned, PreDeployPlan, Reason, ReplicaPlan, Wait};
+use crate::runtime::{ContainerFile, ContainerRequest, ImageId, Network};
+use crate::store::{Revision, StoredApp};
 
-/// Who a new replica is.
+use super::addresses::{AddressPool, Obstacle};
+use super::backoff;
+use super::context::{Context, Observed, Slot};
+use super::exit;
+use super::image;
+use super::replica::Replica;
+use super::step::Step;
+
+/// What the replicas of one revision are created from.
 #[derive(Debug, Clone)]
-pub(super) struct Identity<'a> {
-    pub(super) ordinal: u32,
+pub(super) struct Template<'a> {
     pub(super) revision: u64,
-    pub(super) restarts: u32,
-    pub(super) consecutive_restarts: u32,
-    pub(super) address: Ipv4Addr,
-    pub(super) spec_hash: String,
-    /// How the container ended whose place it takes.
-    pub(super) last_end: Option<&'a str>,
+    pub(super) spec: &'a AppSpec,
+    /// The image, if it is resolved and still on the engine.
+    pub(super) image: Option<&'a ImageId>,
+    pub(super) hash: String,
 }
 
-/// The whole request for one replica of `spec`.
+impl<'a> Template<'a> {
+    pub(super) fn wanted(stored: &'a StoredApp, observed: &Observed<'_>) -> Self {
+        Self {
+            revision: stored.revision,
+            spec: &stored.spec,
+            image: image::available(stored, observed),
+            hash: stored.content_hash(),
+        }
+    }
+
+    pub(super) fn kept(revision: &'a Revision) -> Self {
+        Self {
+            revision: revision.revision,
+            spec: &revision.spec,
+            image: revision.image_id.as_ref(),
+            hash: revision.content_hash(),
+        }
+    }
+}
+
+/// The replica that a container is created for.
+pub(super) struct NewReplica<'a> {
+    pub(super) slot: Slot,
+    pub(super) restarts: u32,
+    pub(super) consecutive_restarts: u32,
+    /// The failed replica that it restarts.
+    pub(super) restarts_from: Option<&'a Replica<'a>>,
+}
+
+/// Creates a replica, once the image is resolved.
+///
+/// # Errors
+///
+/// What every other replica of the app lacks as well: the network, or a free address.
 pub(super) fn replica(
-    instance: &InstanceName,
-    network: &str,
-    spec: &AppSpec,
+    context: &Context<'_>,
+    template: &Template<'_>,
     image: &ImageId,
-    who: Identity<'_>,
-) -> ReplicaPlan {
-    let Identity {
-        ordinal,
-        revision,
-        restarts,
-        consecutive_restarts,
-        address,
-        spec_hash,
-        last_end,
-    } = who;
-    let pod = identity::pod_name(&spec.name, ordinal);
+    new: &NewReplica<'_>,
+    reason: Reason,
+    addresses: &mut AddressPool<'_>,
+) -> Result<Step, Obstacle> {
+    let app = &template.spec.name;
+    let (network, address) = addresses.lease(app, new.slot.ordinal)?;
     let labels = ReplicaLabels {
-        app: spec.name.clone(),
-        revision,
-        ordinal,
-        spec_hash,
+        app: app.clone(),
+        revision: new.slot.revision,
+        ordinal: new.slot.ordinal,
+        spec_hash: template.hash.clone(),
         image: Some(image.clone()),
         address,
-        port: spec.port,
-        restarts,
-        consecutive_restarts,
-        last_end: last_end.map(str::to_owned),
+        port: template.spec.port,
+        restarts: new.restarts,
+        consecutive_restarts: new.consecutive_restarts,
+        last_end: new.restarts_from.map(exit::cause_label),
     };
+    let instance = &context.desired.instance;
+    let replica = replica_plan(instance, network, template.spec, image, labels);
+    let pod = identity::pod_name(app, new.slot.ordinal);
+    let action = Action::Create(Box::new(replica));
+    let planned = Planned::for_pod(app, new.slot.revision, pod, action, reason);
+    Ok(backoff::attempt(context, app, planned))
+}
+
+/// Creates the container of the pre-deploy hook of the wanted revision.
+///
+/// # Errors
+///
+/// What it lacks: the network, or a free address.
+pub(super) fn pre_deploy(
+    context: &Context<'_>,
+    stored: &StoredApp,
+    image: &ImageId,
+    addresses: &mut AddressPool<'_>,
+) -> Result<Step, Obstacle> {
+    let app = &stored.spec.name;
+    let (network, address) = addresses.lease(app, 0)?;
+    let (revision, attempts) = (stored.revision, stored.rollout.attempts);
+    let labels = PreDeployLabels { app: app.clone(), revision, attempts, address };
+    let instance = &context.desired.instance;
+    let hook = pre_deploy_plan(instance, network, &stored.spec, image, labels);
+    let pod = identity::pre_deploy_pod_name(app);
+    let action = Action::CreatePreDeploy(Box::new(hook));
+    let planned = Planned::for_pod(app, revision, pod, action, Reason::BeforeRevision { revision });
+    Ok(backoff::attempt(context, app, planned))
+}
+
+impl Obstacle {
+    /// Returns the step past the obstacle, or the block that it is.
+    pub(super) fn step(self, context: &Context<'_>, app: &AppName) -> Step {
+        let is_requested = match self {
+            Self::Exhausted { capacity } => {
+                return Step::block(Some(app), Block::NoAddress { capacity });
+            }
+            Self::NoNetwork { is_requested } => is_requested,
+        };
+        let planned = Planned::for_instance(Action::EnsureNetwork, Reason::NoNetwork);
+        match backoff::attempt(context, app, planned) {
+            // The first app that needs the network creates it, the others wait.
+            Step::Act(_) if is_requested => Step::wait(app, None, Wait::InProgress, None),
+            step => step,
+        }
+    }
+}
+
+fn replica_plan(
+    instance: &InstanceName,
+    network: &Network,
+    spec: &AppSpec,
+    image: &ImageId,
+    labels: ReplicaLabels,
+) -> ReplicaPlan {
+    let ReplicaLabels { ordinal, revision, restarts, .. } = labels;
+    let pod = identity::pod_name(&spec.name, ordinal);
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
     let env = identity::injected_env(&spec.name, ordinal, revision);
@@ -59,17 +149,16 @@ pub(super) fn replica(
         name: identity::container_name(instance, &spec.name, ordinal, revision, restarts),
         hostname: hostname(&pod),
         labels: all_labels,
-        env: with_own(env, spec),
-        ..request(instance, network, spec, image, address)
+        env: with_spec_env(env, spec),
+        ..request(instance, network, spec, image, labels.address)
     };
-    ReplicaPlan { pod, labels, request }
+    ReplicaPlan { labels, request }
 }
 
-/// The container of the command before a revision: the app's image, environment, limits and
-/// volumes, and another command.
-pub(super) fn pre_deploy(
+/// The hook has the app's image, environment, limits and volumes, and its own command.
+fn pre_deploy_plan(
     instance: &InstanceName,
-    network: &str,
+    network: &Network,
     spec: &AppSpec,
     image: &ImageId,
     labels: PreDeployLabels,
@@ -84,18 +173,18 @@ pub(super) fn pre_deploy(
         name: identity::pre_deploy_name(instance, &spec.name, revision, attempts),
         hostname: hostname(&pod),
         labels: all_labels,
-        env: with_own(env, spec),
-        command: spec.pre_deploy.as_ref().map(|before| before.command.clone()).unwrap_or_default(),
+        env: with_spec_env(env, spec),
+        command: spec.pre_deploy.as_ref().map(|hook| hook.command.clone()).unwrap_or_default(),
         args: Vec::new(),
         ..request(instance, network, spec, image, labels.address)
     };
-    PreDeployPlan { pod, labels, request }
+    PreDeployPlan { labels, request }
 }
 
-/// What replicas and the command before them have in common.
+/// What replicas and pre-deploy hooks have in common.
 fn request(
     instance: &InstanceName,
-    network: &str,
+    network: &Network,
     spec: &AppSpec,
     image: &ImageId,
     address: Ipv4Addr,
@@ -111,7 +200,7 @@ fn request(
         env: BTreeMap::new(),
         secret_env: environment.secret,
         files: spec.files.iter().filter_map(file).collect(),
-        network: network.to_owned(),
+        network: network.id.clone(),
         address,
         resources: spec.resources.clone(),
         volumes: spec.volumes.iter().map(|volume| full_name(instance, spec, volume)).collect(),
@@ -120,15 +209,15 @@ fn request(
     }
 }
 
-/// The file's own variables win, secret ones too.
-fn with_own(mut env: BTreeMap<String, String>, spec: &AppSpec) -> BTreeMap<String, String> {
+/// Adds the variables of the specification. They win over injected ones, secret ones too.
+fn with_spec_env(mut env: BTreeMap<String, String>, spec: &AppSpec) -> BTreeMap<String, String> {
     let environment = spec.environment();
     env.retain(|name, _| !environment.secret.contains_key(name));
     env.extend(environment.plain);
     env
 }
 
-/// A host name has at most 63 characters: of a longer pod name the end counts, with the ordinal.
+/// A host name has at most 63 characters: a longer pod name keeps its end, with the ordinal.
 fn hostname(pod: &str) -> String {
     let start = pod.len().saturating_sub(63);
     pod[start..].trim_start_matches('-').to_owned()

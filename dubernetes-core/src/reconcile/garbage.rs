@@ -3,98 +3,98 @@
 use jiff::SignedDuration;
 
 use crate::app::AppName;
-use crate::plan::{
-    Action, AppStatus, Block, Blocked, Cause, Phase, Plan, Planned, Reason, Wait, Waiting,
-};
+use crate::identity::pod_name;
+use crate::plan::{Action, AppStatus, Block, Cause, Phase, Planned, Reason, Wait};
 use crate::store::Tombstone;
 
-use super::context::Context;
-use super::{backoff, pre_deploy, status, terminate};
+use super::classify::Replicas;
+use super::context::{Context, Observed};
+use super::replica::{Replica, Role};
+use super::step::{AppPlan, Step, Steps};
+use super::{backoff, status, terminate};
 
-/// A tombstone outlives the longest deadline of a create, so that a container which an engine
-/// makes late is still known as one of a deleted app.
+/// A tombstone outlives the longest deadline of a create, so that a container that an engine
+/// creates late is still known as one of a deleted app.
 const TOMBSTONE_KEPT: SignedDuration = SignedDuration::from_mins(2);
 
-/// Every replica of a deleted app goes; then the memory of the deletion.
-pub(super) fn deleted(
+/// Terminates every replica of a deleted app, then purges its tombstone.
+pub(super) fn deleted(context: &Context<'_>, name: &AppName, tombstone: &Tombstone) -> AppPlan {
+    let observed = context.observed_of(name);
+    let role = || Role::Terminating(Reason::AppDeleted);
+    let replicas = observed.replicas.iter();
+    let replicas = replicas.map(|r| Replica::observe(context, r, &tombstone.stop, role()));
+    let replicas = Replicas::new(replicas.collect(), observed.creating());
+    let creating = replicas
+        .creating
+        .iter()
+        .map(|slot| Step::wait(name, Some(pod_name(name, slot.ordinal)), Wait::InProgress, None));
+    let steps = Steps::default()
+        .and(terminate::plan(context, &replicas))
+        .and(creating)
+        .and(purge(context, name, tombstone, observed));
+    AppPlan {
+        name: name.clone(),
+        steps,
+        routes: Vec::new(),
+        status: status(context, name, &replicas),
+    }
+}
+
+/// Purges the tombstone once nothing is left of the app.
+fn purge(
     context: &Context<'_>,
     name: &AppName,
     tombstone: &Tombstone,
-    plan: &mut Plan,
-) {
-    let replicas = context.of(name);
-    for replica in replicas {
-        terminate::step(context, replica, &tombstone.stop, Reason::AppDeleted, plan);
-    }
-    plan.statuses.insert(name.clone(), deleting(context, name));
-    for (ordinal, _) in context.creating(name) {
-        let (app, pod) = (name.clone(), Some(crate::identity::pod_name(name, *ordinal)));
-        plan.waiting.push(Waiting { app, pod, wait: Wait::InProgress, until: None });
-    }
-    let has_pre_deploy = pre_deploy::has_pre_deploy(context, name);
-    let coming = !context.creating(name).is_empty() || context.is_creating_pre_deploy(name);
-    if !replicas.is_empty() || has_pre_deploy || coming {
-        return;
+    observed: &Observed<'_>,
+) -> Option<Step> {
+    let has_replica = !observed.replicas.is_empty() || !observed.creating().is_empty();
+    if has_replica || observed.has_pre_deploy() {
+        return None;
     }
     let until = tombstone.deleted_at.min(context.now).saturating_add(TOMBSTONE_KEPT).ok();
     if until.is_some_and(|until| until > context.now) {
-        plan.waiting.push(Waiting { app: name.clone(), pod: None, wait: Wait::Tombstone, until });
-        return;
+        return Some(Step::wait(name, None, Wait::Tombstone, until));
     }
-    let planned = Planned {
-        app: Some(name.clone()),
-        action: Action::PurgeTombstone { app: name.clone() },
-        reason: Reason::NothingLeft,
-    };
-    backoff::plan_or_wait(context, name, None, planned, plan);
+    let action = Action::PurgeTombstone { app: name.clone() };
+    let planned = Planned::for_app(name, action, Reason::NothingLeft);
+    Some(backoff::attempt(context, name, planned))
 }
 
-/// Containers with our label that nobody asked for are reported, never removed: the store may be
-/// the one that is wrong.
-pub(super) fn orphans(context: &Context<'_>, plan: &mut Plan) {
-    let known = |app: &AppName| {
+/// Reports containers with our label that belong to no app. They are never removed: the store may
+/// be wrong.
+pub(super) fn orphans(context: &Context<'_>) -> Vec<Step> {
+    let is_known = |app: &AppName| {
         context.desired.apps.contains_key(app) || context.desired.tombstones.contains_key(app)
     };
-    for (app, replicas) in &context.replicas {
-        if !known(app) {
-            let containers = replicas.iter().map(|replica| replica.name.clone()).collect();
-            plan.blocked.push(Blocked {
-                app: Some((*app).clone()),
-                pod: None,
-                block: Block::Orphans { containers },
-            });
-        }
-    }
-    for (id, reason) in &context.observed.unreadable {
-        plan.blocked.push(Blocked {
-            app: None,
-            pod: None,
-            block: Block::Unreadable { id: id.clone(), reason: reason.clone() },
-        });
-    }
+    let orphans = context
+        .apps
+        .iter()
+        .filter(|(name, observed)| !observed.replicas.is_empty() && !is_known(name));
+    let orphans = orphans.map(|(name, observed)| {
+        let containers = observed.replicas.iter().map(|replica| replica.name.clone());
+        Step::block(Some(name), Block::Orphans { containers: containers.collect() })
+    });
+    let unreadable = context.observed.unreadable.iter().map(|(id, reason)| {
+        Step::block(None, Block::Unreadable { id: id.clone(), reason: reason.clone() })
+    });
+    orphans.chain(unreadable).collect()
 }
 
-fn deleting(context: &Context<'_>, name: &AppName) -> AppStatus {
-    let replicas = context.of(name);
-    let creating = context.creating(name);
-    let cause = Cause::Deleting { left: replicas.len() + creating.len() };
-    let mut pods: Vec<_> =
-        replicas.iter().map(|replica| status::pod_status_terminating(context, replica)).collect();
-    pods.extend(
-        creating
-            .iter()
-            .map(|(ordinal, revision)| status::pod_status_pending(name, *ordinal, *revision)),
-    );
+fn status(context: &Context<'_>, name: &AppName, replicas: &Replicas<'_>) -> AppStatus {
+    let cause = Cause::Deleting { left: replicas.iter().count() + replicas.creating.len() };
+    let terminating = replicas.iter().map(|r| status::pod_status_terminating(context, r));
+    let creating = replicas.creating.iter().map(|slot| status::pod_status_pending(name, *slot));
+    let revisions = replicas.iter().map(|replica| replica.labels().revision);
     AppStatus {
         phase: Phase::Deleting,
         desired: 0,
         ready: 0,
         updated: 0,
-        revision: replicas.iter().map(|r| r.labels.revision).max().unwrap_or(0),
+        revision: revisions.max().unwrap_or(0),
         observed_generation: 0,
         next_try: None,
         message: cause.to_string(),
+        pods: terminating.chain(creating).collect(),
         cause,
-        pods,
     }
 }

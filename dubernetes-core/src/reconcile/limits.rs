@@ -1,22 +1,26 @@
 //! How many replicas may be live, and how many must stay ready.
 
 use crate::app::AppSpec;
+use crate::plan::Reason;
 
-/// The limits of one app's changes.
+use super::app::App;
+use super::classify::Replicas;
+
+/// The limits on the replicas of one app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// So many replicas are wanted.
+    /// Wanted replicas.
     pub(super) desired: u32,
-    /// So many may be live at one time.
+    /// Replicas that may be live at one time.
     pub(super) max_live: u32,
-    /// So many must stay ready while we act.
+    /// Replicas that a rollout keeps ready.
     pub(super) min_available: u32,
 }
 
 impl Limits {
-    /// What `rollout` says. Where the old replica stops first there is never one too many, and
-    /// at least one may be missing. Percentages that come to nothing on both sides would let nothing happen,
-    /// so that one may be missing then.
+    /// Returns what `rollout` sets. Where the old replica stops first there is no surge, and at
+    /// least one replica may be missing. Percentages that round to zero on both sides would forbid
+    /// every change, so one replica may be missing then.
     pub(super) fn new(spec: &AppSpec) -> Self {
         let (desired, rollout) = (u32::from(spec.replicas), &spec.rollout);
         let missing = rollout.max_unavailable.of_rounded_down(desired);
@@ -30,13 +34,63 @@ impl Limits {
     }
 }
 
+/// How many replicas of one app exist, and how many may be added now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Capacity {
+    /// Replicas that count towards the wanted number, failed and pending ones included: those of
+    /// the wanted revision; of any revision while the rollout is paused.
+    pub(super) existing: u32,
+    /// Containers that may still become live. A failed replica keeps its slot, and needs one of
+    /// these to be restarted.
+    pub(super) live: u32,
+    /// Slots for new replicas. Kept, pending, and terminating-but-live replicas occupy one each.
+    pub(super) slots: u32,
+    /// New replicas replace those of an older revision.
+    pub(super) is_rollout: bool,
+    /// The outdated revision that new replicas run while the rollout is paused, if any of its
+    /// replicas is left.
+    pub(super) paused_at: Option<u64>,
+}
+
+impl Capacity {
+    pub(super) fn new(app: &App<'_>, replicas: &Replicas<'_>) -> Self {
+        let retained = replicas.outdated().filter(|r| app.paused && !r.evicted);
+        let paused_at = retained.clone().filter(|r| r.kept.is_some());
+        let pending = replicas.pending();
+        let pending = pending.filter(|slot| app.paused || slot.revision == app.stored.revision);
+        let live = replicas.iter().filter(|r| r.live).count() + replicas.creating.len();
+        let terminating = replicas.terminating().filter(|(r, _)| r.live).count();
+        let occupied = replicas.kept().count() + replicas.pending().count() + terminating;
+        let is_replaced = |reason: &Reason| matches!(reason, Reason::Replaced { .. });
+        Self {
+            existing: count(replicas.updated().count() + retained.count() + pending.count()),
+            live: app.limits.max_live.saturating_sub(count(live)),
+            // A create in flight may belong to a kept replica that is live again.
+            slots: app.limits.max_live.saturating_sub(count(occupied.max(live))),
+            is_rollout: !app.paused && replicas.has_outdated()
+                || replicas.terminating().any(|(_, reason)| is_replaced(reason)),
+            paused_at: paused_at.map(|replica| replica.labels().revision).max(),
+        }
+    }
+
+    /// Wanted replicas that do not exist.
+    pub(super) fn missing(self, limits: Limits) -> u32 {
+        limits.desired.saturating_sub(self.existing)
+    }
+}
+
+/// Converts a number of replicas.
+pub(super) fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::app::{AppName, CountOrPercent, ImageRef, Order};
 
     #[test]
-    fn limits_follow_the_file_and_never_let_nothing_happen() {
+    fn limits_follow_the_file_and_never_forbid_every_change() {
         let mut spec = AppSpec::new(AppName::parse("a").unwrap(), ImageRef::parse("a:1").unwrap());
         spec.replicas = 5;
         let cases = [

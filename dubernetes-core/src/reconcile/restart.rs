@@ -1,186 +1,148 @@
-//! Back-off: when a replica that failed is started again, as a function of its history and now.
-//!
-//! The history rides on the labels of its container, so it survives a crash of ours. The next
-//! container is created before the failed one is removed, so there is no moment without it.
+//! Keeps the kept replicas running: starts created ones, restarts failed ones, stops those that
+//! must be restarted, and waits for those that are not ready.
 
-use jiff::{SignedDuration, Timestamp};
-
+use crate::plan::{Action, Reason, Wait};
 use crate::runtime::ContainerState;
-use crate::state::ObservedReplica;
+use crate::state::Readiness;
 
+use super::addresses::AddressPool;
+use super::app::App;
+use super::backoff::Restart;
+use super::classify::Replicas;
 use super::context::Context;
+use super::create::{self, NewReplica, Template};
+use super::limits::Capacity;
+use super::replica::Replica;
+use super::step::Step;
+use super::{exit, terminate};
 
-/// A replica that ran this long was well: its next failure begins a new consecutive.
-const RESET_AFTER: SignedDuration = SignedDuration::from_mins(10);
-/// The longest wait between two restarts.
-const LONGEST: u32 = 300;
-
-/// The wait before the restart that follows `consecutive_restarts` restarts in a consecutive: none, then 1 s doubling
-/// up to 5 min.
-pub fn back_off(consecutive_restarts: u32) -> SignedDuration {
-    let seconds = match consecutive_restarts {
-        0 => 0,
-        // Ten doublings are above the longest wait already.
-        n => 1_u32.checked_shl((n - 1).min(10)).unwrap_or(LONGEST).min(LONGEST),
-    };
-    SignedDuration::from_secs(i64::from(seconds))
+/// Returns the next step of each kept replica that needs one.
+pub(super) fn plan(
+    context: &Context<'_>,
+    app: &App<'_>,
+    replicas: &Replicas<'_>,
+    capacity: Capacity,
+    addresses: &mut AddressPool<'_>,
+) -> Vec<Step> {
+    let mut live = capacity.live;
+    let mut steps = Vec::new();
+    for replica in replicas.kept() {
+        let step = match &replica.restart {
+            Some(_) if replicas.is_creating(replica) => Some(replica.wait(Wait::InProgress, None)),
+            Some(restart) if restart.due > context.now => Some(back_off(replica, restart)),
+            Some(_) if live == 0 => {
+                Some(replica.wait(Wait::SurgeLimit { limit: app.limits.max_live }, None))
+            }
+            Some(next) => {
+                let step = restart(context, app, replica, next, addresses);
+                live -= u32::from(step.as_ref().is_some_and(Step::is_create));
+                step
+            }
+            None => keep_running(context, replica),
+        };
+        steps.extend(step);
+    }
+    steps
 }
 
-/// Why a replica is down, when it may be restarted, and which restart that is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Restart {
-    /// Not before then.
-    pub(super) due: Timestamp,
-    /// The restarts in a consecutive with this one.
-    pub(super) consecutive_restarts: u32,
-    /// All restarts with this one.
-    pub(super) restarts: u32,
+/// Waits until new replicas are available: ready for `min_ready` without a break.
+pub(super) fn settle(context: &Context<'_>, app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Step> {
+    if !app.is_progressing() && !replicas.has_outdated() {
+        return Vec::new();
+    }
+    let settling = replicas.updated().filter(|replica| replica.ready);
+    let settling = settling.filter_map(|replica| {
+        let until = replica.available_from.filter(|from| *from > context.now)?;
+        Some(replica.wait(Wait::MinReady, Some(until)))
+    });
+    settling.collect()
 }
 
-/// The restart that a failed replica is due; `None` for one that has not failed. What failed before
-/// `since` belongs to a consecutive that is over.
-pub(super) fn next(replica: &ObservedReplica, since: Timestamp, now: Timestamp) -> Option<Restart> {
-    let labels = &replica.labels;
-    let consecutive =
-        |failed_at: Timestamp| if failed_at < since { 0 } else { labels.consecutive_restarts };
-    let (failed_at, consecutive) = match &replica.state {
-        ContainerState::Exited { started_at, finished_at, .. } => {
-            let ran = finished_at.duration_since(*started_at);
-            (*finished_at, if ran >= RESET_AFTER { 0 } else { consecutive(*finished_at) })
+/// The next step of a kept replica that has not failed.
+fn keep_running(context: &Context<'_>, replica: &Replica<'_>) -> Option<Step> {
+    match (&replica.observed.state, &replica.observed.readiness) {
+        (ContainerState::Created, _) => Some(start(context, replica)),
+        (ContainerState::Paused, _) => Some(terminate::next_step(context, replica, Reason::Paused)),
+        (ContainerState::Running { .. }, Readiness::Unhealthy { reason }) => {
+            let reason = Reason::Unhealthy { reason: reason.clone() };
+            Some(terminate::next_step(context, replica, reason))
         }
-        ContainerState::StartFailed { .. } => (replica.created_at, consecutive(replica.created_at)),
+        (
+            ContainerState::Running { .. },
+            Readiness::Unknown | Readiness::Ready { .. } | Readiness::NotReady { .. },
+        ) => wait_for_ready(replica),
+        (
+            ContainerState::Exited { .. }
+            | ContainerState::StartFailed { .. }
+            | ContainerState::Removing,
+            _,
+        ) => None,
+    }
+}
+
+fn start(context: &Context<'_>, replica: &Replica<'_>) -> Step {
+    let action = Action::Start { id: replica.observed.id.clone() };
+    replica.attempt(context, action, Reason::NotStarted)
+}
+
+fn wait_for_ready(replica: &Replica<'_>) -> Option<Step> {
+    if replica.ready {
+        return None;
+    }
+    let until = match replica.observed.readiness {
+        Readiness::Ready { since } => Some(since),
+        Readiness::Unknown | Readiness::NotReady { .. } | Readiness::Unhealthy { .. } => None,
+    };
+    Some(replica.wait(Wait::Ready { reason: replica.not_ready_reason() }, until))
+}
+
+fn back_off(replica: &Replica<'_>, restart: &Restart) -> Step {
+    let restarts = replica.labels().restarts;
+    let cause = exit::cause(replica);
+    replica.wait(Wait::BackOff { cause, restarts }, Some(restart.due))
+}
+
+/// Creates the next container of a failed replica. Without an image there is nothing to create:
+/// [`super::image`] resolves it.
+fn restart(
+    context: &Context<'_>,
+    app: &App<'_>,
+    failed: &Replica<'_>,
+    restart: &Restart,
+    addresses: &mut AddressPool<'_>,
+) -> Option<Step> {
+    let kept;
+    let template = if app.has_wanted_spec(failed.observed) {
+        &app.template
+    } else {
+        kept = Template::kept(failed.kept?);
+        &kept
+    };
+    let new = NewReplica {
+        slot: failed.slot(),
+        restarts: restart.restarts,
+        consecutive_restarts: restart.consecutive_restarts,
+        restarts_from: Some(failed),
+    };
+    let reason = reason(failed, restart.restarts);
+    let created = create::replica(context, template, template.image?, &new, reason, addresses);
+    Some(created.unwrap_or_else(|obstacle| obstacle.step(context, app.name())))
+}
+
+fn reason(failed: &Replica<'_>, restart: u32) -> Reason {
+    match &failed.observed.state {
+        ContainerState::StartFailed { error, .. } => {
+            Reason::StartFailed { error: error.clone(), restart }
+        }
+        ContainerState::Exited { code, out_of_memory, .. } => match failed.stop_reason {
+            Some(why) if !out_of_memory => Reason::Stopped { why: why.to_owned(), restart },
+            Some(_) | None => {
+                Reason::Exited { code: *code, out_of_memory: *out_of_memory, restart }
+            }
+        },
         ContainerState::Created
         | ContainerState::Running { .. }
         | ContainerState::Paused
-        | ContainerState::Removing => return None,
-    };
-    let wait = back_off(consecutive);
-    // The engine's clock may be ahead of ours, or have been set back: never wait longer than the
-    // wait itself.
-    let due = failed_at.min(now).saturating_add(wait).unwrap_or(now);
-    Some(Restart {
-        due,
-        consecutive_restarts: consecutive.saturating_add(1),
-        restarts: labels.restarts.saturating_add(1),
-    })
-}
-
-/// So many exits in a consecutive call a revision failed.
-pub(super) const CRASH_LOOP_EXITS: u32 = 3;
-
-/// Whether a replica has failed often enough in a consecutive to call its app failed: three exits, `since`
-/// its revision was given its chance.
-pub(super) fn is_crash_looping(
-    context: &Context<'_>,
-    replica: &ObservedReplica,
-    since: Timestamp,
-) -> bool {
-    match next(replica, since, context.now) {
-        Some(restart) => restart.consecutive_restarts >= CRASH_LOOP_EXITS,
-        None => {
-            let consecutive = replica.labels.consecutive_restarts >= CRASH_LOOP_EXITS
-                && replica.created_at >= since;
-            consecutive && !context.is_ready(replica)
-        }
-    }
-}
-
-/// The exit code of a process that SIGKILL ended. A busy engine sees now and then the end before
-/// the kernel's word that memory was the reason, and then never tells that it was, as Docker 20.10
-/// does. So where there is a limit, it is the first thing to look at.
-pub(crate) const KILLED: i64 = 128 + 9;
-
-/// What happened to a replica that is down, as a sentence fragment.
-pub(super) fn cause(
-    context: &Context<'_>,
-    replica: &ObservedReplica,
-    memory_limit: Option<&str>,
-) -> String {
-    let stop_reasons = context.observed.stop_reasons.get(&replica.id);
-    match &replica.state {
-        ContainerState::Exited { out_of_memory: true, .. } => match memory_limit {
-            Some(limit) => format!("OOMKilled, limit {limit}"),
-            None => "OOMKilled".to_owned(),
-        },
-        ContainerState::Exited { code, started_at, finished_at, .. } => match stop_reasons {
-            Some(why) => why.clone(),
-            None => {
-                let end = exit(*code, finished_at.duration_since(*started_at));
-                match memory_limit.filter(|_| *code == KILLED) {
-                    Some(limit) => format!("{end}: killed, likely for memory, limit {limit}"),
-                    None => end,
-                }
-            }
-        },
-        ContainerState::StartFailed { error, code } if error.is_empty() => {
-            format!("it could not be started (code {code})")
-        }
-        ContainerState::StartFailed { error, .. } => error.clone(),
-        ContainerState::Paused => "somebody paused it".to_owned(),
-        ContainerState::Created => "it is not started yet".to_owned(),
-        ContainerState::Running { .. } => String::new(),
-        ContainerState::Removing => "it is being removed".to_owned(),
-    }
-}
-
-/// How a replica that keeps failing last ended: it may be on its next try already.
-pub(super) fn newest_end(
-    context: &Context<'_>,
-    replica: &ObservedReplica,
-    memory_limit: Option<&str>,
-) -> Option<String> {
-    match next(replica, Timestamp::MIN, context.now) {
-        Some(_) => Some(cause(context, replica, memory_limit)),
-        None => replica.labels.last_end.clone(),
-    }
-}
-
-/// The same as [`cause`] for the label of the container that follows. An engine's text may be long.
-pub(super) fn last_end(
-    context: &Context<'_>,
-    replica: &ObservedReplica,
-    memory_limit: Option<&str>,
-) -> String {
-    const LONGEST: usize = 300;
-    cause(context, replica, memory_limit).chars().take(LONGEST).collect()
-}
-
-/// How a process ended, as a sentence fragment. The engine's init and every shell end with 126
-/// and 127 where a command cannot be run.
-pub fn exit(code: i64, ran: SignedDuration) -> String {
-    let ran = span(ran);
-    match code {
-        126 => format!("the command cannot be run: exit code 126 after {ran}"),
-        127 => format!("command not found: exit code 127 after {ran}"),
-        _ => format!("exit code {code} after {ran}"),
-    }
-}
-
-/// A span for people: tenths of seconds below ten seconds, then whole units.
-pub fn span(span: SignedDuration) -> String {
-    let millis = span.as_millis().max(0);
-    match millis {
-        0..10_000 => format!("{}.{}s", millis / 1000, millis % 1000 / 100),
-        10_000..60_000 => format!("{}s", millis / 1000),
-        60_000..3_600_000 => format!("{}m{}s", millis / 60_000, millis / 1000 % 60),
-        _ => format!("{}h{}m", millis / 3_600_000, millis / 60_000 % 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn back_off_doubles_up_to_five_minutes_and_never_falls() {
-        let first: Vec<_> = (0..11).map(|n| back_off(n).as_secs()).collect();
-        assert_eq!(first, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
-        let mut last = SignedDuration::ZERO;
-        for consecutive_restarts in 0..10_000 {
-            let next = back_off(consecutive_restarts);
-            assert!(next >= last && next.as_secs() <= 300);
-            last = next;
-        }
-        assert_eq!(back_off(u32::MAX).as_secs(), 300);
+        | ContainerState::Removing => Reason::Superseded,
     }
 }

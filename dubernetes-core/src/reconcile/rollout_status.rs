@@ -1,299 +1,296 @@
-//! What the rollout of a revision has come to: complete, stable, or failed and why.
+//! Whether the rollout of a revision is complete, stable, or failed, and why.
 //!
-//! The only decisions that are remembered, since a revision that has failed must not be tried again after
-//! a restart of ours. All else follows from what is seen.
+//! These results are the only decisions that are stored: a failed revision must not be tried again
+//! after a restart of the orchestrator. Everything else follows from what is observed.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::OnFailure;
-use crate::identity;
-use crate::plan::{Action, OperationKey, Plan, Planned, Reason, RolloutResult, Wait, Waiting};
+use crate::call::{CallFailure, FailureKind, OperationKey};
+use crate::identity::pre_deploy_pod_name;
+use crate::plan::{Action, Planned, Reason, Wait, Waiting};
 use crate::runtime::{ContainerId, ContainerState};
-use crate::state::{self, FailureKind, ObservedReplica, Readiness};
-use crate::store::{Outcome, RevisionCause, StoredApp};
+use crate::state::Readiness;
+use crate::store::{Outcome, RevisionCause, RevisionFailure, RolloutUpdate};
 
-use super::classify::Classified;
-use super::context::{Context, is_paused};
-use super::{backoff, pre_deploy, restart};
+use super::app::App;
+use super::classify::Replicas;
+use super::context::Context;
+use super::limits::count;
+use super::pre_deploy::Hook;
+use super::replica::{Replica, Role};
+use super::step::{Step, Steps};
+use super::{backoff, exit, pre_deploy};
 
-/// A complete revision whose replicas run for so long without an exit is stable.
+/// A complete revision whose replicas run this long without an exit is stable.
 const STABLE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
-/// A registry that does not answer is asked so often: a hiccup is over by then.
+/// Pulls of an image before an unreachable registry fails the revision: a hiccup is over by then.
 const PULLS: u32 = 3;
 
-/// Why a revision has failed, and what shows it.
+/// What is to be recorded of a rollout, or waited for.
+#[derive(Debug, Default)]
+pub(super) struct RolloutStatus {
+    pub(super) steps: Vec<Step>,
+    /// A result is recorded now, or its record is in flight.
+    pub(super) is_recorded: bool,
+}
+
+/// Why a revision has failed, and the container that shows it.
 struct RolloutFailure {
     reason: String,
     evidence: Option<(String, ContainerId)>,
 }
 
-/// Adds the result to the app's part of the plan, or the time to look for it again.
+/// Whether the rollout makes progress.
+enum Progress {
+    Failed(RolloutFailure),
+    /// Something blocks progress: the revision fails if that lasts until then.
+    Blocked(Timestamp),
+    Unblocked,
+}
+
+/// Evaluates the rollout of the wanted revision, after the steps of the other stages.
 pub(super) fn evaluate(
     context: &Context<'_>,
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-    plan: &mut Plan,
-) {
-    let concludes = |planned: &Planned| matches!(planned.action, Action::RecordRollout { .. });
-    if plan.actions.iter().any(concludes) {
-        // The command before it has just succeeded. That is recorded first.
-        return;
-    }
-    let outcome = &stored.rollout.outcome;
-    let open = matches!(outcome, Outcome::Progressing | Outcome::Complete { .. });
-    if open
-        && !stored.paused
-        && let Some(failure) = failure(context, stored, classified, plan)
-    {
-        record(context, stored, failed(context, stored, failure), plan);
-        return;
-    }
-    if matches!(outcome, Outcome::Progressing | Outcome::Failed(_))
-        && is_complete(context, stored, classified, plan)
-    {
-        record(context, stored, (RolloutResult::Complete, "complete".to_owned()), plan);
-    } else if let Outcome::Complete { at } = outcome
-        && let Some(from) = stable_from(stored, classified, *at)
-    {
-        if from <= context.now {
-            record(context, stored, (RolloutResult::Stable, "stable".to_owned()), plan);
-        } else {
-            wait(stored, Wait::Stable, from, plan);
+    app: &App<'_>,
+    replicas: &Replicas<'_>,
+    hook: &Hook<'_>,
+    before: &Steps,
+) -> RolloutStatus {
+    let steps = if let Hook::Succeeded(hook) = hook {
+        let update = RolloutUpdate::PreDeployed { log: Vec::new() };
+        vec![record(context, app, update, Some(hook.id.clone()), "pre_deploy succeeded")]
+    } else {
+        match progress(context, app, replicas, hook, before) {
+            Progress::Failed(failure) => vec![record_failure(context, app, failure)],
+            Progress::Blocked(until) => {
+                let deadline = Step::wait(app.name(), None, Wait::Deadline, Some(until));
+                let result = completion(context, app, replicas, before);
+                [Some(deadline), result, paused(app, replicas)].into_iter().flatten().collect()
+            }
+            Progress::Unblocked => {
+                let result = completion(context, app, replicas, before);
+                [result, paused(app, replicas)].into_iter().flatten().collect()
+            }
         }
-    }
-    if is_paused(stored) && !classified.outdated.is_empty() {
-        let (app, paused) = (stored.spec.name.clone(), stored.paused);
-        plan.waiting.push(Waiting {
-            app,
-            pod: None,
-            wait: Wait::Paused { by_user: paused },
-            until: None,
-        });
-    }
-}
-
-fn failure(
-    context: &Context<'_>,
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-    plan: &mut Plan,
-) -> Option<RolloutFailure> {
-    if let Some(reason) = pre_deploy::failure(context, stored) {
-        let hook = pre_deploy::of(context, stored)?;
-        let pod = identity::pre_deploy_pod_name(&stored.spec.name);
-        return Some(RolloutFailure { reason, evidence: Some((pod, hook.id.clone())) });
-    }
-    if let Some(reason) = permanent_failure(context, stored) {
-        return Some(RolloutFailure { reason, evidence: None });
-    }
-    let looping = |r: &&&ObservedReplica| {
-        r.labels.revision == stored.revision
-            && restart::is_crash_looping(context, r, stored.rollout_started_at)
     };
-    if let Some(looping) = classified.updated.iter().find(looping) {
-        return Some(keeps_failing(context, stored, looping));
-    }
-    if stored.rollout.outcome != Outcome::Progressing {
-        return None;
-    }
-    deadline_exceeded(context, stored, classified, plan)
+    let is_recorded = steps.iter().any(Step::is_action) || app.observed.is_recording_rollout();
+    RolloutStatus { steps, is_recorded }
 }
 
-/// A call for the revision that a person would have to mend: the image cannot be had, or the
-/// engine refuses its containers.
-fn permanent_failure(context: &Context<'_>, stored: &StoredApp) -> Option<String> {
-    if stored.rollout.outcome != Outcome::Progressing {
-        return None;
-    }
-    // What failed before it was given another chance shows nothing.
-    let since = |failure: &state::CallFailure| failure.at >= stored.rollout_started_at;
-    let failures = context.failures_of(&stored.spec.name).iter();
-    let failed = failures.filter(|(_, failure)| since(failure)).find(|(key, failure)| {
-        let missing = [FailureKind::ImageMissing, FailureKind::ImageDenied];
-        match key {
-            OperationKey::Image { revision, .. } => {
-                let own = *revision == stored.revision;
-                let lasts = failure.kind == FailureKind::Permanent && failure.count >= PULLS;
-                own && stored.image_id.is_none() && (missing.contains(&failure.kind) || lasts)
-            }
-            OperationKey::Create { revision, .. } => {
-                *revision == stored.revision && failure.kind == FailureKind::Permanent
-            }
-            // Where the container is there, or is needed no more, only the answer was lost.
-            OperationKey::CreatePreDeploy { revision, .. } => {
-                let missing =
-                    !stored.rollout.pre_deployed && pre_deploy::of(context, stored).is_none();
-                let own = *revision == stored.revision;
-                own && missing && failure.kind == FailureKind::Permanent
-            }
-            OperationKey::Network
-            | OperationKey::Container(_)
-            | OperationKey::PurgeTombstone(_)
-            | OperationKey::RecordRollout { .. }
-            | OperationKey::Routes => false,
-        }
-    });
-    failed.map(|(_, failure)| failure.message.clone())
-}
-
-fn keeps_failing(
+fn progress(
     context: &Context<'_>,
-    stored: &StoredApp,
-    replica: &ObservedReplica,
-) -> RolloutFailure {
+    app: &App<'_>,
+    replicas: &Replicas<'_>,
+    hook: &Hook<'_>,
+    before: &Steps,
+) -> Progress {
+    let outcome = &app.stored.rollout.outcome;
+    let is_open = app.is_progressing() || matches!(outcome, Outcome::Complete { .. });
+    if !is_open || app.stored.paused {
+        return Progress::Unblocked;
+    }
+    if let Hook::Failed { hook, reason } = hook {
+        let evidence = (pre_deploy_pod_name(app.name()), hook.id.clone());
+        let reason = reason.clone();
+        return Progress::Failed(RolloutFailure { reason, evidence: Some(evidence) });
+    }
+    let failed_call = app
+        .observed
+        .failures
+        .iter()
+        .find(|(key, failure)| app.is_progressing() && is_permanent_failure(app, key, failure));
+    if let Some((_, failure)) = failed_call {
+        let reason = failure.message.clone();
+        return Progress::Failed(RolloutFailure { reason, evidence: None });
+    }
+    let is_own = |r: &Replica<'_>| r.labels().revision == app.stored.revision;
+    if let Some(looping) = replicas.updated().find(|r| r.crash_looping && is_own(r)) {
+        return Progress::Failed(keeps_failing(looping));
+    }
+    if !app.is_progressing() {
+        return Progress::Unblocked;
+    }
+    deadline(context, app, replicas, before)
+}
+
+/// Whether a failed call shows that the revision cannot be rolled out unless a person acts: its
+/// image cannot be pulled, or the engine refuses its containers.
+fn is_permanent_failure(app: &App<'_>, key: &OperationKey, failure: &CallFailure) -> bool {
+    let is_permanent = failure.kind == FailureKind::Permanent;
+    // What failed before the revision got another chance shows nothing.
+    let is_current = |revision: u64| {
+        revision == app.stored.revision && failure.at >= app.stored.rollout_started_at
+    };
+    match key {
+        OperationKey::Image { revision, .. } => {
+            let is_missing =
+                matches!(failure.kind, FailureKind::ImageMissing | FailureKind::ImageDenied);
+            let is_given_up = is_permanent && failure.count >= PULLS;
+            is_current(*revision) && app.stored.image_id.is_none() && (is_missing || is_given_up)
+        }
+        OperationKey::Create { revision, .. } => is_current(*revision) && is_permanent,
+        // If the container exists, or is not needed any more, only the answer was lost.
+        OperationKey::CreatePreDeploy { revision, .. } => {
+            let is_needed = !app.stored.rollout.pre_deployed;
+            let is_missing = pre_deploy::container(app).is_none();
+            is_current(*revision) && is_permanent && is_needed && is_missing
+        }
+        OperationKey::Network
+        | OperationKey::Container(_)
+        | OperationKey::PurgeTombstone(_)
+        | OperationKey::RecordRollout { .. }
+        | OperationKey::Routes => false,
+    }
+}
+
+fn keeps_failing(replica: &Replica<'_>) -> RolloutFailure {
     let pod = replica.pod();
-    let limit = stored.spec.resources.memory.map(|limit| limit.to_string());
-    let end = restart::newest_end(context, replica, limit.as_deref());
-    let cause = end.or_else(|| replica.readiness.failure().map(str::to_owned));
-    let reason = match cause {
+    let not_ready = || replica.observed.readiness.failure().map(str::to_owned);
+    let reason = match exit::last_failure(replica).or_else(not_ready) {
         Some(cause) => format!("{pod} keeps failing: {cause}"),
         None => format!("{pod} keeps failing"),
     };
-    RolloutFailure { reason, evidence: Some((pod, replica.id.clone())) }
+    RolloutFailure { reason, evidence: Some((pod, replica.observed.id.clone())) }
 }
 
-/// Whether the deadline for progress is over; else the time to look again, where something
-/// stands in the way.
-fn deadline_exceeded(
+/// Checks the progress deadline, which runs while something blocks progress.
+fn deadline(
     context: &Context<'_>,
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-    plan: &mut Plan,
-) -> Option<RolloutFailure> {
-    let obstacle = plan.waiting.iter().find(|waiting| blocks_progress(classified, waiting))?;
-    let shows = |r: &&&ObservedReplica| Some(r.pod()) == obstacle.pod;
-    let replica = classified.updated.iter().find(shows);
-    let deadline = stored.spec.rollout.progress_deadline;
-    let until =
-        last_progress(context, stored, classified).saturating_add(deadline.to_signed()).ok()?;
+    app: &App<'_>,
+    replicas: &Replicas<'_>,
+    before: &Steps,
+) -> Progress {
+    let obstacle = before.waiting.iter().find(|waiting| blocks_progress(replicas, waiting));
+    let Some(obstacle) = obstacle else { return Progress::Unblocked };
+    let deadline = app.stored.spec.rollout.progress_deadline;
+    let started_at = last_progress(context, app, replicas);
+    let Ok(until) = started_at.saturating_add(deadline.to_signed()) else {
+        return Progress::Unblocked;
+    };
     if until > context.now {
-        wait(stored, Wait::Deadline, until, plan);
-        return None;
+        return Progress::Blocked(until);
     }
     let reason = format!("no progress within {deadline}: {}", obstacle.text());
-    Some(RolloutFailure { reason, evidence: replica.map(|r| (r.pod(), r.id.clone())) })
+    let shown_by = replicas.updated().find(|r| Some(r.pod()) == obstacle.pod);
+    let evidence = shown_by.map(|r| (r.pod(), r.observed.id.clone()));
+    Progress::Failed(RolloutFailure { reason, evidence })
 }
 
-/// Whether what is waited for keeps the wanted revision from getting on.
-fn blocks_progress(classified: &Classified<'_>, waiting: &Waiting) -> bool {
-    let is_hard = match &waiting.wait {
-        Wait::Ready { .. } | Wait::BackOff { .. } | Wait::Retry { .. } => true,
-        Wait::InProgress
-        | Wait::AwaitingUnroute
-        | Wait::Drained { .. }
-        | Wait::SurgeLimit { .. }
-        | Wait::Tombstone
-        | Wait::PreDeploy
-        | Wait::MinReady
-        | Wait::Deadline
-        | Wait::Stable
-        | Wait::Paused { .. } => false,
-    };
-    let leaving = classified.terminating.iter().map(|(replica, _)| *replica);
-    let mut old = classified.outdated.iter().copied().chain(leaving);
-    is_hard && !old.any(|r| Some(r.pod()) == waiting.pod)
+/// Whether a wait keeps the wanted revision from being rolled out.
+fn blocks_progress(replicas: &Replicas<'_>, waiting: &Waiting) -> bool {
+    let mut others = replicas.iter().filter(|replica| replica.role != Role::Updated);
+    waiting.wait.row().blocks_progress && !others.any(|replica| Some(replica.pod()) == waiting.pod)
 }
 
-/// When the rollout last got on: it began, a new replica was made, or one became ready for good, or
-/// was so until then. The time in which nobody acted is none that it has taken.
-fn last_progress(
-    context: &Context<'_>,
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-) -> Timestamp {
-    let own = classified.updated.iter().filter(|r| r.labels.revision == stored.revision);
+/// Returns when the rollout last made progress: it began, a new replica was created or became
+/// available, or a replica stopped being ready. Time without an active orchestrator does not count.
+fn last_progress(context: &Context<'_>, app: &App<'_>, replicas: &Replicas<'_>) -> Timestamp {
+    let own = replicas.updated().filter(|r| r.labels().revision == app.stored.revision);
     let steps = own.flat_map(|replica| {
-        let made = (replica.labels.restarts == 0).then_some(replica.created_at);
-        let ready = match replica.readiness {
-            Readiness::Ready { since } if context.is_available(stored, replica) => Some(since),
-            _ => None,
+        let observed = replica.observed;
+        let created_at = (observed.labels.restarts == 0).then_some(observed.created_at);
+        let available_since = match observed.readiness {
+            Readiness::Ready { since } => replica.available.then_some(since),
+            Readiness::Unknown | Readiness::NotReady { .. } | Readiness::Unhealthy { .. } => None,
         };
-        let until = context.observed.last_ready_at.get(&replica.id).copied();
-        [made, ready, until].into_iter().flatten()
+        let last_ready_at = context.observed.last_ready_at.get(&observed.id).copied();
+        [created_at, available_since, last_ready_at].into_iter().flatten()
     });
-    let begin =
-        context.observed.active_since.into_iter().fold(stored.rollout_started_at, Timestamp::max);
+    let begin = context.observed.active_since.into_iter();
+    let begin = begin.fold(app.stored.rollout_started_at, Timestamp::max);
     steps.fold(begin, Timestamp::max).min(context.now)
 }
 
-fn is_complete(
+/// Returns the next result of a rollout that has not failed, or the wait for that.
+fn completion(
     context: &Context<'_>,
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-    plan: &Plan,
-) -> bool {
-    let want = usize::from(stored.spec.replicas);
-    // A first revision replaces nobody who would be missed, so being ready and routed is enough.
-    let serves = |r: &ObservedReplica| {
-        context.is_ready(r) && (stored.spec.access.is_none() || context.is_routed(r))
-    };
-    let counts = |r: &ObservedReplica| {
-        context.is_available(stored, r) || (stored.fallback.is_none() && serves(r))
-    };
-    want > 0
-        && classified.updated.len() == want
-        && classified.updated.iter().all(|replica| counts(replica))
-        && classified.outdated.is_empty()
-        && classified.terminating.is_empty()
-        && plan.blocked.is_empty()
+    app: &App<'_>,
+    replicas: &Replicas<'_>,
+    before: &Steps,
+) -> Option<Step> {
+    match &app.stored.rollout.outcome {
+        Outcome::Progressing | Outcome::Failed(_) => {
+            let is_complete = is_complete(app, replicas) && before.blocked.is_empty();
+            is_complete.then(|| record(context, app, RolloutUpdate::Complete, None, "complete"))
+        }
+        Outcome::Complete { at } => {
+            let from = stable_from(app, replicas, *at)?;
+            Some(if from <= context.now {
+                record(context, app, RolloutUpdate::Stable, None, "stable")
+            } else {
+                Step::wait(app.name(), None, Wait::Stable, Some(from))
+            })
+        }
+        Outcome::Stable | Outcome::Superseded => None,
+    }
 }
 
-/// From when on a complete revision counts as stable, if all goes on as it does.
-fn stable_from(
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-    at: Timestamp,
-) -> Option<Timestamp> {
-    if classified.updated.len() < usize::from(stored.spec.replicas) {
+fn is_complete(app: &App<'_>, replicas: &Replicas<'_>) -> bool {
+    // A first revision replaces nothing, so being ready and routed is enough.
+    let is_first = app.stored.fallback.is_none();
+    let is_done = |replica: &Replica<'_>| {
+        let serves = replica.ready && (app.stored.spec.access.is_none() || replica.routed);
+        replica.role == Role::Updated && (replica.available || is_first && serves)
+    };
+    app.limits.desired > 0
+        && count(replicas.iter().count()) == app.limits.desired
+        && replicas.iter().all(is_done)
+}
+
+/// Returns when a complete revision becomes stable if no replica exits.
+fn stable_from(app: &App<'_>, replicas: &Replicas<'_>, at: Timestamp) -> Option<Timestamp> {
+    if count(replicas.updated().count()) < app.limits.desired {
         return None;
     }
-    let mut from = at;
-    for replica in &classified.updated {
-        let ContainerState::Running { started_at } = replica.state else { return None };
-        from = from.max(started_at);
-    }
+    let started_at = |replica: &Replica<'_>| match replica.observed.state {
+        ContainerState::Running { started_at } => Some(started_at),
+        ContainerState::Created
+        | ContainerState::StartFailed { .. }
+        | ContainerState::Paused
+        | ContainerState::Exited { .. }
+        | ContainerState::Removing => None,
+    };
+    let started: Option<Vec<_>> = replicas.updated().map(started_at).collect();
+    let from = started?.into_iter().fold(at, Timestamp::max);
     from.saturating_add(STABLE_AFTER).ok()
 }
 
-fn failed(
-    context: &Context<'_>,
-    stored: &StoredApp,
-    failure: RolloutFailure,
-) -> (RolloutResult, String) {
+fn paused(app: &App<'_>, replicas: &Replicas<'_>) -> Option<Step> {
+    let wait = Wait::Paused { by_user: app.stored.paused };
+    (app.paused && replicas.has_outdated()).then(|| Step::wait(app.name(), None, wait, None))
+}
+
+fn record_failure(context: &Context<'_>, app: &App<'_>, failure: RolloutFailure) -> Step {
     let RolloutFailure { reason, evidence } = failure;
-    let of_app = context.of(&stored.spec.name).iter();
-    let newest_seen = of_app.map(|replica| replica.labels.revision).max().unwrap_or(0);
-    // What has just come back is not gone back to once more.
-    let rolled_back_from = match stored.rollout.cause {
+    let revisions = app.observed.replicas.iter().map(|replica| replica.labels.revision);
+    // An app does not go back to what it has just come back from.
+    let rolled_back_from = match app.stored.rollout.cause {
         RevisionCause::RollBack { to, .. } | RevisionCause::Undo { to } => Some(to),
         RevisionCause::Apply | RevisionCause::Retry { .. } | RevisionCause::Restart => None,
     };
-    let roll_back_to = match stored.spec.rollout.on_failure {
-        OnFailure::Rollback => stored.fallback.filter(|to| Some(*to) != rolled_back_from),
+    let roll_back_to = match app.stored.spec.rollout.on_failure {
+        OnFailure::Rollback => app.stored.fallback.filter(|to| Some(*to) != rolled_back_from),
         OnFailure::Pause => None,
     };
-    let result =
-        RolloutResult::Failed { reason: reason.clone(), evidence, roll_back_to, newest_seen };
-    (result, reason)
+    let (pod, log_of) = evidence.unzip();
+    let failure = RevisionFailure { at: context.now, reason: reason.clone(), pod, log: Vec::new() };
+    let newest_seen = revisions.max().unwrap_or(0);
+    let update = RolloutUpdate::Failed { failure, roll_back_to, newest_seen };
+    record(context, app, update, log_of, &reason)
 }
 
 fn record(
     context: &Context<'_>,
-    stored: &StoredApp,
-    (result, what): (RolloutResult, String),
-    plan: &mut Plan,
-) {
-    let (app, revision) = (stored.spec.name.clone(), stored.revision);
-    let planned = Planned {
-        app: Some(app.clone()),
-        action: Action::RecordRollout { app: app.clone(), revision, result },
-        reason: Reason::RolloutRecorded { revision, what },
-    };
-    backoff::plan_or_wait(context, &app, None, planned, plan);
-}
-
-fn wait(stored: &StoredApp, wait: Wait, until: Timestamp, plan: &mut Plan) {
-    let app = stored.spec.name.clone();
-    plan.waiting.push(Waiting { app, pod: None, wait, until: Some(until) });
+    app: &App<'_>,
+    update: RolloutUpdate,
+    log_of: Option<ContainerId>,
+    what: &str,
+) -> Step {
+    let (name, revision) = (app.name(), app.stored.revision);
+    let action = Action::RecordRollout { app: name.clone(), revision, update, log_of };
+    let reason = Reason::RolloutRecorded { revision, what: what.to_owned() };
+    let planned = Planned::for_revision(name, revision, action, reason);
+    backoff::attempt(context, name, planned)
 }

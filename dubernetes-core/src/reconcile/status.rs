@@ -1,264 +1,263 @@
-//! How each app and pod is: computed from what is desired and observed, never stored.
+//! The status of each app and pod: computed in each pass, never stored.
+
+use jiff::Timestamp;
 
 use crate::app::AppName;
-use crate::plan::{
-    Action, AppStatus, Cause, OperationKey, Phase, Plan, Planned, PodState, PodStatus, Wait,
-    Waiting,
-};
+use crate::call::{FailureKind, OperationKey};
+use crate::identity::pod_name;
+use crate::ingress::Route;
+use crate::plan::{AppStatus, Cause, Phase, PodState, PodStatus, Wait, Waiting};
 use crate::runtime::ContainerState;
-use crate::state::{EngineStatus, FailureKind, ObservedReplica, Readiness};
-use crate::store::{Outcome, RevisionCause, StoredApp};
+use crate::state::EngineStatus;
+use crate::store::RevisionCause;
 
-use super::classify::Classified;
-use super::context::Context;
-use super::restart;
+use super::app::App;
+use super::classify::Replicas;
+use super::context::{Context, Slot};
+use super::exit;
+use super::limits::count;
+use super::replica::{Replica, Role};
+use super::step::Steps;
 
-/// The status of one app, of which `own` is the part of the plan.
-pub(super) fn of_app(
+/// What the status of an app follows from.
+struct StatusInputs<'a> {
+    context: &'a Context<'a>,
+    app: &'a App<'a>,
+    replicas: &'a Replicas<'a>,
+    /// The steps of all stages.
+    steps: &'a Steps,
+    /// Ready replicas of the wanted revision.
+    updated: u32,
+    /// Whether the app has a route.
+    has_routes: bool,
+    /// Whether the ingress serves just the planned routes.
+    is_routed: bool,
+    /// Whether a result of the rollout is being recorded.
+    is_recorded: bool,
+}
+
+/// Evaluates the status of an app from the steps and routes that its stages returned.
+pub(super) fn evaluate(
     context: &Context<'_>,
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-    own: &Plan,
+    app: &App<'_>,
+    replicas: &Replicas<'_>,
+    steps: &Steps,
+    routes: &[Route],
+    is_recorded: bool,
 ) -> AppStatus {
-    let want = u32::from(stored.spec.replicas);
-    let stay = || classified.stay();
-    let ready = count(stay().filter(|r| context.is_ready(r)).count());
-    let updated = count(classified.updated.iter().filter(|r| context.is_ready(r)).count());
+    let served = &app.observed.served;
     let inputs = StatusInputs {
-        want,
-        updated,
-        routed: context.serves(&stored.spec.name, &own.routes.routes),
+        context,
+        app,
+        replicas,
+        steps,
+        updated: count(replicas.updated().filter(|r| r.ready).count()),
+        has_routes: !routes.is_empty(),
+        is_routed: served.len() == routes.len() && routes.iter().all(|r| served.contains(&r)),
+        is_recorded,
     };
-    let memory = stored.spec.resources.memory.map(|limit| limit.to_string());
-    let mut pods: Vec<_> =
-        stay().map(|replica| pod_status_kept(context, replica, memory.as_deref(), own)).collect();
-    // A failed container beside its successor is no pod of its own.
-    let goes = || classified.terminating.iter().map(|(replica, _)| replica);
-    let superseded = |r: &ObservedReplica| {
-        let newer =
-            |n: &ObservedReplica| n.pod() == r.pod() && n.labels.restarts > r.labels.restarts;
-        !r.is_running() && (stay().any(|s| s.pod() == r.pod()) || goes().any(|n| newer(n)))
-    };
-    let leave = classified.terminating.iter().filter(|(replica, _)| !superseded(replica));
-    pods.extend(leave.map(|(replica, _)| pod_status_terminating(context, replica)));
-    let name = &stored.spec.name;
-    let creating = context.creating(name).iter();
-    let coming = creating.map(|(ordinal, revision)| pod_status_pending(name, *ordinal, *revision));
-    let new: Vec<_> = coming.filter(|new| pods.iter().all(|pod| pod.name != new.name)).collect();
-    pods.extend(new);
-    pods.sort_by(|a, b| {
-        (a.name.len(), &a.name, a.revision).cmp(&(b.name.len(), &b.name, b.revision))
-    });
-    let phase = phase(context, stored, classified, own, &inputs);
+    let phase = inputs.phase();
     let (cause, next_try) = match phase {
-        Phase::Ready => (rolled_back_from(stored).unwrap_or_default(), None),
-        _ => cause(context, stored, classified, own, &inputs, memory.as_deref()),
+        Phase::Ready => (inputs.rolled_back_from().unwrap_or_default(), None),
+        Phase::Pending | Phase::Progressing | Phase::Degraded | Phase::Failed | Phase::Deleting => {
+            inputs.cause()
+        }
     };
     AppStatus {
         phase,
-        desired: want,
-        ready,
-        updated,
-        revision: stored.revision,
-        observed_generation: stored.generation,
+        desired: app.limits.desired,
+        ready: count(replicas.kept().filter(|r| r.ready).count()),
+        updated: inputs.updated,
+        revision: app.stored.revision,
+        observed_generation: app.stored.generation,
         message: cause.to_string(),
         cause,
         next_try,
-        pods,
+        pods: inputs.pods(),
     }
 }
 
-struct StatusInputs {
-    want: u32,
-    updated: u32,
-    routed: bool,
-}
-
-fn phase(
-    context: &Context<'_>,
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-    own: &Plan,
-    inputs: &StatusInputs,
-) -> Phase {
-    let complete = inputs.updated == inputs.want
-        && classified.outdated.is_empty()
-        && classified.terminating.is_empty()
-        && own.blocked.is_empty();
-    if let EngineStatus::Unreachable { .. } = context.observed.engine {
-        return Phase::Degraded;
-    }
-    if complete && inputs.routed {
-        return Phase::Ready;
-    }
-    if !own.blocked.is_empty() || is_failed(context, stored, classified, own) {
-        return Phase::Failed;
-    }
-    let restarted = classified.updated.iter().any(|r| r.labels.restarts > 0 || is_down(r));
-    let nothing = classified.updated.is_empty() && classified.outdated.is_empty();
-    if (restarted && classified.outdated.is_empty())
-        || (complete && ingress_failure(context, stored).is_some())
-    {
-        Phase::Degraded
-    } else if nothing && inputs.want > 0 && classified.terminating.is_empty() {
-        Phase::Pending
-    } else {
-        Phase::Progressing
-    }
-}
-
-/// Whether it does not get on by itself: a call failed that a person has to mend, or a replica
-/// of the wanted revision fails again and again. As long as a verdict on the revision is still to
-/// come, that says so.
-fn is_failed(
-    context: &Context<'_>,
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-    own: &Plan,
-) -> bool {
-    if stored.rollout.outcome.failure().is_some() {
-        return true;
-    }
-    let judged = |planned: &Planned| matches!(planned.action, Action::RecordRollout { .. });
-    let written = |key: &OperationKey| matches!(key, OperationKey::RecordRollout { app, .. } if *app == stored.spec.name);
-    if own.actions.iter().any(judged) || context.observed.in_flight.iter().any(written) {
-        return false;
-    }
-    // Of a revision on its way the verdict says so, as soon as it is one.
-    let open = stored.rollout.outcome == Outcome::Progressing && !stored.paused;
-    let lasting = !open && own.waiting.iter().any(is_permanent);
-    let looping = !open
-        && classified
-            .updated
-            .iter()
-            .any(|r| restart::is_crash_looping(context, r, stored.rollout_started_at));
-    let unroutable = !own.routes.is_empty()
-        && ingress_failure(context, stored).is_some_and(|(_, kind)| kind != FailureKind::Transient);
-    lasting || looping || unroutable
-}
-
-fn is_permanent(waiting: &Waiting) -> bool {
-    matches!(&waiting.wait, Wait::Retry(failure) if failure.kind != FailureKind::Transient)
-}
-
-/// Why the ingress does not serve the app: its own routes are refused, or it serves no new table
-/// at all.
-fn ingress_failure<'a>(
-    context: &Context<'a>,
-    stored: &StoredApp,
-) -> Option<(&'a str, FailureKind)> {
-    let quarantined = &context.observed.quarantined;
-    if !quarantined.is_empty() {
-        let text = quarantined.get(&stored.spec.name)?;
-        return Some((text, FailureKind::Permanent));
-    }
-    let failure = context.observed.failures.get(&OperationKey::Routes)?;
-    Some((&failure.message, failure.kind))
-}
-
-fn is_down(replica: &ObservedReplica) -> bool {
-    matches!(replica.state, ContainerState::Exited { .. } | ContainerState::StartFailed { .. })
-}
-
-/// The most important thing to say, and when the next try is.
-fn cause(
-    context: &Context<'_>,
-    stored: &StoredApp,
-    classified: &Classified<'_>,
-    own: &Plan,
-    inputs: &StatusInputs,
-    memory: Option<&str>,
-) -> (Cause, Option<jiff::Timestamp>) {
-    if let EngineStatus::Unreachable { reason, since } = &context.observed.engine {
-        return (Cause::EngineAway { since: *since, reason: reason.clone() }, None);
-    }
-    if let Some(blocked) = own.blocked.first() {
-        return (Cause::Blocked(blocked.block.clone()), None);
-    }
-    let waiting = |wanted: fn(&Wait) -> bool| own.waiting.iter().find(|w| wanted(&w.wait));
-    if let Some(failure) = stored.rollout.outcome.failure() {
-        let next = waiting(|w| matches!(w, Wait::Retry { .. } | Wait::BackOff { .. }));
-        let (revision, reason) = (stored.revision, failure.reason.clone());
-        return (Cause::RevisionFailed { revision, reason }, next.and_then(|w| w.until));
-    }
-    let urgent = waiting(|w| matches!(w, Wait::Retry { .. }))
-        .or_else(|| waiting(|w| matches!(w, Wait::BackOff { .. })));
-    if let Some(waiting) = urgent {
-        return (Cause::Waits(waiting.clone()), waiting.until);
-    }
-    if let Some(looping) = classified
-        .updated
-        .iter()
-        .find(|r| restart::is_crash_looping(context, r, stored.rollout_started_at))
-    {
-        let last = restart::newest_end(context, looping, memory);
-        let (pod, restarts) = (looping.pod(), looping.labels.restarts);
-        return (Cause::CrashLooping { pod, last, restarts }, None);
-    }
-    if let (false, Some((message, _))) = (inputs.routed, ingress_failure(context, stored)) {
-        return (Cause::Ingress { message: message.to_owned() }, None);
-    }
-    if stored.paused && !classified.outdated.is_empty() {
-        return (Cause::Paused, None);
-    }
-    if let Some(cause) = rolled_back_from(stored) {
-        return (cause, None);
-    }
-    let next = waiting(|w| matches!(w, Wait::Ready { .. })).or_else(|| waiting(|w| !w.is_steady()));
-    match next {
-        Some(waiting) => (Cause::Waits(waiting.clone()), None),
-        None if !inputs.routed => (Cause::NotRouted, None),
-        None => (Cause::None, None),
-    }
-}
-
-/// Which revision failed, where the present one has come back for it by itself.
-fn rolled_back_from(stored: &StoredApp) -> Option<Cause> {
-    let RevisionCause::RollBack { from, to, failure } = &stored.rollout.cause else { return None };
-    Some(Cause::RolledBack { from: *from, to: *to, reason: failure.reason.clone() })
-}
-
-/// A pod that stays.
-fn pod_status_kept(
-    context: &Context<'_>,
-    replica: &ObservedReplica,
-    memory: Option<&str>,
-    own: &Plan,
-) -> PodStatus {
-    let name = replica.pod();
-    let wait = own.waiting.iter().find(|w| w.pod.as_deref() == Some(&name));
-    let (state, message) = match &replica.state {
-        ContainerState::Created => (PodState::Starting, String::new()),
-        ContainerState::Running { .. } => (PodState::Running, not_ready(context, replica)),
-        ContainerState::Paused => (PodState::Stopping, restart::cause(context, replica, memory)),
-        ContainerState::Removing => (PodState::Stopping, String::new()),
-        ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => {
-            let waits = wait.is_some_and(|w| matches!(w.wait, Wait::BackOff { .. }));
-            let state = if waits { PodState::BackOff } else { PodState::Exited };
-            (state, restart::cause(context, replica, memory))
+impl<'a> StatusInputs<'a> {
+    fn phase(&self) -> Phase {
+        let is_complete = self.updated == self.app.limits.desired
+            && self.replicas.iter().all(|replica| replica.role == Role::Updated)
+            && self.steps.blocked.is_empty();
+        if self.context.is_engine_unreachable() {
+            return Phase::Degraded;
         }
-    };
-    let next_try = wait.and_then(|w| w.until);
-    PodStatus { next_try, ..pod(context, replica, name, state, message) }
+        if is_complete && self.is_routed {
+            return Phase::Ready;
+        }
+        if !self.steps.blocked.is_empty() || self.is_failed() {
+            return Phase::Failed;
+        }
+        let has_restarted = self.replicas.updated().any(|r| r.labels().restarts > 0 || r.is_down());
+        let is_broken = has_restarted && !self.replicas.has_outdated();
+        let is_empty = self.replicas.iter().next().is_none();
+        if is_broken || (is_complete && self.ingress_failure().is_some()) {
+            Phase::Degraded
+        } else if is_empty && self.app.limits.desired > 0 {
+            Phase::Pending
+        } else {
+            Phase::Progressing
+        }
+    }
+
+    /// Whether a person has to act: a call failed permanently, or a replica of the wanted revision
+    /// is crash looping. While the rollout is open, its result says so instead.
+    fn is_failed(&self) -> bool {
+        if self.app.stored.rollout.outcome.failure().is_some() {
+            return true;
+        }
+        if self.is_recorded {
+            return false;
+        }
+        let is_open = self.app.is_progressing() && !self.app.stored.paused;
+        let is_permanent = |kind: FailureKind| kind != FailureKind::Transient;
+        let has_failed_call = self.steps.waiting.iter().any(|waiting| {
+            let Wait::Retry(call) = &waiting.wait else { return false };
+            is_permanent(call.kind)
+        });
+        let is_unroutable = self.ingress_failure().is_some_and(|(_, kind)| is_permanent(kind));
+        !is_open && (has_failed_call || self.crash_looping().is_some())
+            || self.has_routes && is_unroutable
+    }
+
+    fn crash_looping(&self) -> Option<&Replica<'a>> {
+        self.replicas.updated().find(|replica| replica.crash_looping)
+    }
+
+    /// Why the ingress does not serve the app: it refused the app's routes, or serves no new table
+    /// at all.
+    fn ingress_failure(&self) -> Option<(&'a str, FailureKind)> {
+        let observed = self.context.observed;
+        if !observed.quarantined.is_empty() {
+            let message = observed.quarantined.get(self.app.name())?;
+            return Some((message, FailureKind::Permanent));
+        }
+        let failure = observed.failures.get(&OperationKey::Routes)?;
+        Some((&failure.message, failure.kind))
+    }
+
+    /// The most important thing to say, and when the next try is.
+    fn cause(&self) -> (Cause, Option<Timestamp>) {
+        if let EngineStatus::Unreachable { reason, since } = &self.context.observed.engine {
+            return (Cause::EngineAway { since: *since, reason: reason.clone() }, None);
+        }
+        if let Some(blocked) = self.steps.blocked.first() {
+            return (Cause::Blocked(blocked.block.clone()), None);
+        }
+        let retry = self.first_wait(|wait| matches!(wait, Wait::Retry { .. }));
+        let back_off = self.first_wait(|wait| matches!(wait, Wait::BackOff { .. }));
+        if let Some(failure) = self.app.stored.rollout.outcome.failure() {
+            let next =
+                self.first_wait(|wait| matches!(wait, Wait::Retry { .. } | Wait::BackOff { .. }));
+            let (revision, reason) = (self.app.stored.revision, failure.reason.clone());
+            return (Cause::RevisionFailed { revision, reason }, next.and_then(|w| w.until));
+        }
+        if let Some(waiting) = retry.or(back_off) {
+            return (Cause::Waits(waiting.clone()), waiting.until);
+        }
+        (self.cause_without_failed_call(), None)
+    }
+
+    fn cause_without_failed_call(&self) -> Cause {
+        if let Some(looping) = self.crash_looping() {
+            let last = exit::last_failure(looping);
+            let (pod, restarts) = (looping.pod(), looping.labels().restarts);
+            return Cause::CrashLooping { pod, last, restarts };
+        }
+        if let (false, Some((message, _))) = (self.is_routed, self.ingress_failure()) {
+            return Cause::Ingress { message: message.to_owned() };
+        }
+        if self.app.stored.paused && self.replicas.has_outdated() {
+            return Cause::Paused;
+        }
+        if let Some(cause) = self.rolled_back_from() {
+            return cause;
+        }
+        let not_ready = self.first_wait(|wait| matches!(wait, Wait::Ready { .. }));
+        match not_ready.or_else(|| self.first_wait(|wait| !wait.is_steady())) {
+            Some(waiting) => Cause::Waits(waiting.clone()),
+            None if !self.is_routed => Cause::NotRouted,
+            None => Cause::None,
+        }
+    }
+
+    fn first_wait(&self, is_meant: impl Fn(&Wait) -> bool) -> Option<&'a Waiting> {
+        self.steps.waiting.iter().find(|waiting| is_meant(&waiting.wait))
+    }
+
+    /// Which revision failed, if the wanted one is a rollback from it.
+    fn rolled_back_from(&self) -> Option<Cause> {
+        let cause = &self.app.stored.rollout.cause;
+        let RevisionCause::RollBack { from, to, failure } = cause else { return None };
+        Some(Cause::RolledBack { from: *from, to: *to, reason: failure.reason.clone() })
+    }
+
+    /// The pods in the order of their ordinals.
+    fn pods(&self) -> Vec<PodStatus> {
+        let kept = self.replicas.kept().map(|replica| self.pod_status_kept(replica));
+        let terminating = self.replicas.terminating().map(|(replica, _)| replica);
+        let terminating = terminating.filter(|replica| !self.is_superseded(replica));
+        let terminating = terminating.map(|r| pod_status_terminating(self.context, r));
+        let mut pods: Vec<_> = kept.chain(terminating).collect();
+        let creating = self.replicas.creating.iter();
+        let pending = creating.map(|slot| pod_status_pending(self.app.name(), *slot));
+        let is_new = |new: &PodStatus| pods.iter().all(|pod| pod.name != new.name);
+        let pending: Vec<_> = pending.filter(is_new).collect();
+        pods.extend(pending);
+        pods.sort_by(|a, b| {
+            (a.name.len(), &a.name, a.revision).cmp(&(b.name.len(), &b.name, b.revision))
+        });
+        pods
+    }
+
+    /// Whether a container that is down is only the predecessor of another one of the same pod.
+    fn is_superseded(&self, replica: &Replica<'_>) -> bool {
+        let is_successor = |other: &Replica<'_>| {
+            let is_newer = match other.role {
+                Role::Updated | Role::Outdated => true,
+                Role::Terminating(_) => other.labels().restarts > replica.labels().restarts,
+            };
+            is_newer && other.labels().ordinal == replica.labels().ordinal
+        };
+        !replica.observed.is_running() && self.replicas.iter().any(is_successor)
+    }
+
+    fn pod_status_kept(&self, replica: &Replica<'_>) -> PodStatus {
+        let pod = replica.pod();
+        let wait = self.steps.waiting.iter().find(|w| w.pod.as_deref() == Some(&pod));
+        let (state, message) = match &replica.observed.state {
+            ContainerState::Created => (PodState::Starting, String::new()),
+            ContainerState::Running { .. } if replica.ready => (PodState::Running, String::new()),
+            ContainerState::Running { .. } => (PodState::Running, replica.not_ready_reason()),
+            ContainerState::Paused => (PodState::Stopping, exit::cause(replica)),
+            ContainerState::Removing => (PodState::Stopping, String::new()),
+            ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => {
+                let is_waiting = wait.is_some_and(|w| matches!(w.wait, Wait::BackOff { .. }));
+                let state = if is_waiting { PodState::BackOff } else { PodState::Exited };
+                (state, exit::cause(replica))
+            }
+        };
+        let next_try = wait.and_then(|w| w.until);
+        PodStatus { next_try, ..pod_status(self.context, replica, state, message) }
+    }
 }
 
-/// A pod that leaves.
-pub(super) fn pod_status_terminating(
-    context: &Context<'_>,
-    replica: &ObservedReplica,
-) -> PodStatus {
-    let stopping = context.is_busy(&replica.id);
-    let state =
-        if replica.is_running() && !stopping { PodState::Draining } else { PodState::Stopping };
-    PodStatus { ready: false, ..pod(context, replica, replica.pod(), state, String::new()) }
+/// Returns the status of a pod that leaves.
+pub(super) fn pod_status_terminating(context: &Context<'_>, replica: &Replica<'_>) -> PodStatus {
+    let is_draining = replica.observed.is_running() && !replica.in_flight;
+    let state = if is_draining { PodState::Draining } else { PodState::Stopping };
+    PodStatus { ready: false, ..pod_status(context, replica, state, String::new()) }
 }
 
-/// A pod whose container is being created.
-pub(super) fn pod_status_pending(app: &AppName, ordinal: u32, revision: u64) -> PodStatus {
+/// Returns the status of a pod whose container is being created.
+pub(super) fn pod_status_pending(app: &AppName, slot: Slot) -> PodStatus {
     PodStatus {
-        name: crate::identity::pod_name(app, ordinal),
+        name: pod_name(app, slot.ordinal),
         app: app.clone(),
-        revision,
+        revision: slot.revision,
         state: PodState::Pending,
         ready: false,
         restarts: 0,
@@ -271,43 +270,34 @@ pub(super) fn pod_status_pending(app: &AppName, ordinal: u32, revision: u64) -> 
     }
 }
 
-fn pod(
+fn pod_status(
     context: &Context<'_>,
-    replica: &ObservedReplica,
-    name: String,
+    replica: &Replica<'_>,
     state: PodState,
     message: String,
 ) -> PodStatus {
-    let away = matches!(context.observed.engine, EngineStatus::Unreachable { .. });
-    let started_at = match replica.state {
+    let is_unreachable = context.is_engine_unreachable();
+    let labels = replica.labels();
+    let started_at = match replica.observed.state {
         ContainerState::Running { started_at } => Some(started_at),
-        _ => None,
+        ContainerState::Created
+        | ContainerState::StartFailed { .. }
+        | ContainerState::Paused
+        | ContainerState::Exited { .. }
+        | ContainerState::Removing => None,
     };
     PodStatus {
-        name,
-        app: replica.labels.app.clone(),
-        revision: replica.labels.revision,
-        state: if away { PodState::Unknown } else { state },
-        ready: !away && context.is_ready(replica),
-        restarts: replica.labels.restarts,
-        address: Some(replica.labels.address),
-        container_id: Some(replica.id.clone()),
+        name: replica.pod(),
+        app: labels.app.clone(),
+        revision: labels.revision,
+        state: if is_unreachable { PodState::Unknown } else { state },
+        ready: !is_unreachable && replica.ready,
+        restarts: labels.restarts,
+        address: Some(labels.address),
+        container_id: Some(replica.observed.id.clone()),
         started_at,
-        created_at: Some(replica.created_at),
+        created_at: Some(replica.observed.created_at),
         message,
         next_try: None,
     }
-}
-
-fn not_ready(context: &Context<'_>, replica: &ObservedReplica) -> String {
-    match &replica.readiness {
-        _ if context.is_ready(replica) => String::new(),
-        Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => reason.clone(),
-        Readiness::Unknown => "no probe has come back yet".to_owned(),
-        Readiness::Ready { .. } => "it has only just started".to_owned(),
-    }
-}
-
-fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }

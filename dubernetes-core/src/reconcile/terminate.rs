@@ -1,70 +1,60 @@
-//! How a replica goes: unrouted and acknowledged, drained, stopped, removed. One step a pass.
+//! How a replica leaves: unrouted and acknowledged, drained, stopped, removed. One step per pass.
 
-use crate::app::Stop;
+use jiff::Timestamp;
+
 use crate::ingress::ObservedIngress;
-use crate::plan::{Action, Plan, Planned, Reason, Wait, Waiting};
+use crate::plan::{Action, Reason, Wait};
 use crate::runtime::ContainerState;
-use crate::state::ObservedReplica;
 
-use super::backoff;
+use super::classify::Replicas;
 use super::context::Context;
+use super::replica::Replica;
+use super::step::Step;
 
-/// The next step on the way out of one replica.
-pub(super) fn step(
-    context: &Context<'_>,
-    replica: &ObservedReplica,
-    stop: &Stop,
-    reason: Reason,
-    plan: &mut Plan,
-) {
-    let app = &replica.labels.app;
-    let pod = replica.pod();
-    let id = replica.id.clone();
-    let action = match replica.state {
+/// Returns the next step of each terminating replica.
+pub(super) fn plan(context: &Context<'_>, replicas: &Replicas<'_>) -> Vec<Step> {
+    let terminating = replicas.terminating();
+    terminating.map(|(replica, reason)| next_step(context, replica, reason.clone())).collect()
+}
+
+/// Returns the next step that stops a live replica, or removes a stopped one.
+pub(super) fn next_step(context: &Context<'_>, replica: &Replica<'_>, reason: Reason) -> Step {
+    let id = replica.observed.id.clone();
+    let action = match replica.observed.state {
+        // The engine is removing it. Its event, or the next list, shows when it is gone.
         ContainerState::Removing => {
-            // The engine is at it already, and its event or the next list will tell.
-            let (app, pod) = (app.clone(), Some(pod));
-            plan.waiting.push(Waiting { app, pod, wait: Wait::InProgress, until: None });
-            return;
+            return replica.wait(Wait::InProgress, None);
         }
         ContainerState::Created
         | ContainerState::StartFailed { .. }
-        | ContainerState::Exited { .. } => Action::Remove { id, pod: pod.clone() },
+        | ContainerState::Exited { .. } => Action::Remove { id },
         ContainerState::Running { .. } | ContainerState::Paused => {
-            if let Some(waiting) = still_serving(context, replica, stop) {
-                plan.waiting.push(waiting);
-                return;
+            if let Some((wait, until)) = still_serving(context, replica) {
+                return replica.wait(wait, until);
             }
-            Action::Stop { id, pod: pod.clone(), signal: stop.signal, grace: stop.grace }
+            let stop = replica.stop;
+            Action::Stop { id, signal: stop.signal, grace: stop.grace }
         }
     };
-    let planned = Planned { app: Some(app.clone()), action, reason };
-    backoff::plan_or_wait(context, app, Some(&pod), planned, plan);
+    replica.attempt(context, action, reason)
 }
 
-/// Why a running replica may not be stopped yet.
-fn still_serving(context: &Context<'_>, replica: &ObservedReplica, stop: &Stop) -> Option<Waiting> {
-    let limit = stop.drain.to_signed();
-    let address = replica.labels.address;
-    let waiting = |wait, until| {
-        Some(Waiting { app: replica.labels.app.clone(), pod: Some(replica.pod()), wait, until })
-    };
+/// Returns why a live replica may not be stopped yet: it may still get or handle requests.
+fn still_serving(
+    context: &Context<'_>,
+    replica: &Replica<'_>,
+) -> Option<(Wait, Option<Timestamp>)> {
     match context.observed.ingress {
         // No proxy runs, so no request comes.
-        ObservedIngress::Absent | ObservedIngress::Down { .. } => None,
-        ObservedIngress::Serving { .. } if context.is_routed(replica) => {
-            waiting(Wait::AwaitingUnroute, None)
+        ObservedIngress::Absent | ObservedIngress::Down { .. } => return None,
+        ObservedIngress::Serving { .. } if replica.routed => {
+            return Some((Wait::AwaitingUnroute, None));
         }
-        ObservedIngress::Serving { .. } => match context.observed.drains.get(&address) {
-            Some(drain) if drain.done => None,
-            Some(drain) => {
-                let until = drain.since.min(context.now).saturating_add(limit).ok()?;
-                if until <= context.now {
-                    return None;
-                }
-                waiting(Wait::Drained { address }, Some(until))
-            }
-            None => waiting(Wait::Drained { address }, None),
-        },
+        ObservedIngress::Serving { .. } => {}
     }
+    let wait = Wait::Drained { address: replica.labels().address };
+    let Some(drain) = replica.drain else { return Some((wait, None)) };
+    let limit = replica.stop.drain.to_signed();
+    let until = drain.since.min(context.now).saturating_add(limit).ok()?;
+    (!drain.done && until > context.now).then_some((wait, Some(until)))
 }

@@ -33,7 +33,7 @@ impl Decision {
         for (id, reason) in &self.observed.unreadable {
             lines.push(format!("unreadable {id:.12} says={reason:?}"));
         }
-        for key in &self.observed.in_flight {
+        for key in self.observed.in_flight.keys() {
             lines.push(format!("under-way {}", self.call(key)));
         }
         for (key, failure) in &self.observed.failures {
@@ -129,7 +129,7 @@ impl Decision {
         match key {
             OperationKey::Network => "network".to_owned(),
             OperationKey::Image { app, revision } => format!("image {app} {revision}"),
-            OperationKey::Create { app, ordinal, revision, .. } => {
+            OperationKey::Create { app, ordinal, revision } => {
                 format!("create {app}-{ordinal} {revision}")
             }
             OperationKey::Container(id) => {
@@ -144,7 +144,7 @@ impl Decision {
                     None => format!("container {id:.12}"),
                 }
             }
-            OperationKey::CreatePreDeploy { app, revision, .. } => {
+            OperationKey::CreatePreDeploy { app, revision } => {
                 format!("create-job {app} {revision}")
             }
             OperationKey::RecordRollout { app, .. } => format!("conclude {app}"),

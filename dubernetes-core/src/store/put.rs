@@ -3,11 +3,10 @@
 
 use jiff::Timestamp;
 
-use crate::app::AppSpec;
+use crate::app::{AppSpec, route_conflict};
 use crate::error::Cause;
 use crate::identity::spec_hash;
 use crate::runtime::ImageId;
-use crate::state::route_conflict;
 use crate::store::{
     Change, Outcome, Put, PutApp, Revision, RevisionCause, RevisionRollout, StoreError, StoredApp,
 };

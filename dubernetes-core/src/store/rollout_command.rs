@@ -2,6 +2,7 @@
 //! restart, pause, resume; complete, stable, failed. Pure, like [`super::decide_put`].
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::app::{AppName, AppSpec};
 use crate::identity;
@@ -42,7 +43,8 @@ pub enum RolloutAction {
 }
 
 /// A result of the rollout of the current revision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RolloutUpdate {
     /// The pre-deploy hook succeeded.
     PreDeployed {
@@ -62,6 +64,19 @@ pub enum RolloutUpdate {
         /// The newest revision observed on containers of this app.
         newest_seen: u64,
     },
+}
+
+impl RolloutUpdate {
+    /// Adds the last lines of the container that shows the result.
+    #[must_use]
+    pub fn with_log(mut self, lines: Vec<String>) -> Self {
+        match &mut self {
+            Self::PreDeployed { log } => *log = lines,
+            Self::Failed { failure, .. } => failure.log = lines,
+            Self::Complete | Self::Stable => {}
+        }
+        self
+    }
 }
 
 /// Decides what a rollout command does to a live app with these revisions.

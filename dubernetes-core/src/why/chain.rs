@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::app::OnFailure;
 use crate::event::{Event, EventKind};
-use crate::plan::{Block, Cause, OperationKey, Planned, Wait, Waiting};
+use crate::plan::{Cause, OperationKey, Planned, Rule, Wait, Waiting};
 use crate::reconcile::span;
 use crate::runtime::ContainerState;
 use crate::state::{CallFailure, ObservedReplica, Readiness};
@@ -140,9 +140,9 @@ fn rule(known: &Known<'_>, subject: &Subject<'_>) -> Said {
         Cause::EngineAway { .. } => {
             ("a failed look is no empty look", "while the engine is away nothing is changed")
         }
-        Cause::Blocked(block) => rule_of_block(block),
-        Cause::Waits(waiting) => rule_of_wait(&waiting.wait),
-        Cause::CrashLooping { .. } => RESTARTS,
+        Cause::Blocked(block) => pair(block.row().0),
+        Cause::Waits(waiting) => pair(waiting.wait.row().rule),
+        Cause::CrashLooping { .. } => pair(Rule::RESTART),
         Cause::Ingress { .. } => {
             ("a route table that failed is tried again", "after 1s, doubling up to 32s")
         }
@@ -150,8 +150,8 @@ fn rule(known: &Known<'_>, subject: &Subject<'_>) -> Said {
             ("ready means reachable", "once the ingress serves just the routes of the app")
         }
         Cause::RevisionFailed { .. } => rule_of_failed(known, subject),
-        Cause::RolledBack { .. } => FAILED,
-        Cause::Paused => HELD,
+        Cause::RolledBack { .. } => pair(Rule::FAILED),
+        Cause::Paused => pair(Rule::PAUSED),
         Cause::Deleting { .. } => ("a deleted app goes", "unrouted, drained, stopped, removed"),
         Cause::None => match first_action(known, subject) {
             Some(planned) => return (planned.reason.to_string(), String::new(), None),
@@ -161,14 +161,13 @@ fn rule(known: &Known<'_>, subject: &Subject<'_>) -> Said {
     (text.to_owned(), detail.to_owned(), None)
 }
 
-const FAILED: (&str, &str) =
-    ("a failed revision takes nobody's place", "`rollout.on_failure` says what follows");
-const HELD: (&str, &str) = ("a rollout that is held replaces nobody", "until it is resumed");
-const RESTARTS: (&str, &str) = ("restart back-off", "at once, then 1s doubling up to 5m");
+fn pair(rule: Rule) -> (&'static str, &'static str) {
+    (rule.text, rule.detail)
+}
 
 /// What holds of a revision that failed and is still the wanted one.
 fn rule_of_failed(known: &Known<'_>, subject: &Subject<'_>) -> (&'static str, &'static str) {
-    let Some(stored) = known.desired.apps.get(subject.app) else { return FAILED };
+    let Some(stored) = known.desired.apps.get(subject.app) else { return pair(Rule::FAILED) };
     if stored.spec.rollout.on_failure == OnFailure::Pause {
         return ("a rollout that failed is held", "`rollout.on_failure: pause`");
     }
@@ -176,38 +175,7 @@ fn rule_of_failed(known: &Known<'_>, subject: &Subject<'_>) -> (&'static str, &'
         None => {
             ("there is no earlier revision to go back to", "replicas are restarted as they are")
         }
-        Some(_) => FAILED,
-    }
-}
-
-fn rule_of_wait(wait: &Wait) -> (&'static str, &'static str) {
-    match wait {
-        Wait::InProgress => ("one call at a time for one thing", "its result is a reason to look"),
-        Wait::Ready { .. } => ("readiness", "no request is routed to a replica that is not ready"),
-        Wait::AwaitingUnroute => ("unrouted before stopped", "the ingress confirms each new table"),
-        Wait::Drained { .. } => ("drained before stopped", "for `stop.drain` at most"),
-        Wait::BackOff { .. } => RESTARTS,
-        Wait::Retry { .. } => ("a call that failed is tried again", "after 1s, doubling up to 5m"),
-        Wait::SurgeLimit { .. } => ("surge limit", "so many replicas at most at one time"),
-        Wait::Tombstone => ("a late container is still known", "for 2m after the deletion"),
-        Wait::PreDeploy => ("`pre_deploy` comes first", "nothing is replaced before it succeeds"),
-        Wait::MinReady => ("a new replica has to stay ready", "for `rollout.min_ready`"),
-        Wait::Deadline => FAILED,
-        Wait::Stable => ("a revision is stable after a while without an exit", ""),
-        Wait::Paused { .. } => HELD,
-    }
-}
-
-fn rule_of_block(block: &Block) -> (&'static str, &'static str) {
-    match block {
-        Block::Orphans { .. } | Block::Unreadable { .. } => {
-            ("what nobody asked for is left alone", "the store may be the one that is wrong")
-        }
-        Block::NewerThanStore { .. } => {
-            ("an old copy of the store changes nothing", "until its user applies the file again")
-        }
-        Block::RouteTaken { .. } => ("a host and path belong to one app", "the first one keeps it"),
-        Block::NoAddress { .. } => ("each replica has an address of its own", ""),
+        Some(_) => pair(Rule::FAILED),
     }
 }
 
@@ -246,7 +214,7 @@ fn decision(known: &Known<'_>, subject: &Subject<'_>) -> Said {
 }
 
 fn said_of(planned: &Planned) -> Said {
-    let text = format!("{} {}", planned.action.verb(), planned.action.object());
+    let text = format!("{} {}", planned.action.verb(), planned.object());
     (text, planned.reason.to_string(), None)
 }
 
@@ -267,20 +235,7 @@ fn next_try<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Waiting>
 }
 
 fn decision_of_wait(known: &Known<'_>, waiting: &Waiting) -> Said {
-    let object = waiting.pod.as_deref().unwrap_or(waiting.app.as_str());
-    let text = match &waiting.wait {
-        Wait::InProgress => "wait for the call to end".to_owned(),
-        Wait::Ready { .. } => format!("go on asking {object}, and route nothing to it"),
-        Wait::AwaitingUnroute | Wait::Drained { .. } => format!("wait, then stop {object}"),
-        Wait::BackOff { .. } => format!("wait, then restart {object}"),
-        Wait::Retry { .. } => "wait, then try again".to_owned(),
-        Wait::SurgeLimit { .. } => "wait until another replica is gone".to_owned(),
-        Wait::Tombstone => format!("wait, then forget {object}"),
-        Wait::PreDeploy => "wait for the command to end".to_owned(),
-        Wait::MinReady => format!("wait until {object} counts"),
-        Wait::Deadline | Wait::Stable => "go on, and look whether it stays so".to_owned(),
-        Wait::Paused { .. } => "replace nobody".to_owned(),
-    };
+    let text = waiting.wait.row().decision.replace("{}", waiting.object());
     let detail = waiting.until.map(|until| when(known, until)).unwrap_or_default();
     (text, detail, waiting.until)
 }
@@ -344,7 +299,7 @@ fn next(known: &Known<'_>) -> Option<Said> {
 /// The first action of the plan for the app, or for the pod if one is asked about.
 fn first_action<'k>(known: &Known<'k>, subject: &Subject<'_>) -> Option<&'k Planned> {
     known.plan.actions.iter().find(|planned| match subject.pod {
-        Some(pod) => planned.action.pod() == Some(&pod.name),
+        Some(pod) => planned.pod.as_ref() == Some(&pod.name),
         None => planned.app.as_ref() == Some(subject.app),
     })
 }

@@ -1,7 +1,7 @@
 //! What a person can do about a cause.
 
-use crate::plan::{Block, Cause, Wait, Waiting};
-use crate::reconcile::KILLED;
+use crate::plan::{Cause, Remedy};
+use crate::reconcile::SIGKILL_EXIT;
 use crate::runtime::ContainerState;
 use crate::state::FailureKind;
 
@@ -15,15 +15,16 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         Cause::EngineAway { .. } => {
             vec!["start the engine; the orchestrator goes on by itself once it answers".to_owned()]
         }
-        Cause::Blocked(block) => of_block(block, subject),
+        Cause::Blocked(block) => vec![block.row().1.replace("{}", app.as_str())],
         Cause::Paused => vec![format!("`dubernetes rollout resume {app}` lets it go on")],
-        Cause::Ingress { .. } | Cause::Waits(Waiting { wait: Wait::Retry { .. }, .. }) => {
-            of_failure(known, subject)
-        }
-        Cause::Waits(Waiting { wait: Wait::Ready { .. }, .. }) => vec![of_answer(known, subject)],
-        Cause::Waits(Waiting { wait: Wait::BackOff { .. }, .. }) | Cause::CrashLooping { .. } => {
-            of_end(known, subject)
-        }
+        Cause::Ingress { .. } => of_failure(known, subject),
+        Cause::CrashLooping { .. } => of_end(known, subject),
+        Cause::Waits(waiting) => match waiting.wait.row().remedy {
+            Remedy::None => Vec::new(),
+            Remedy::FailedCall => of_failure(known, subject),
+            Remedy::NotReady => vec![of_answer(known, subject)],
+            Remedy::Exit => of_end(known, subject),
+        },
         Cause::RevisionFailed { .. } if failure(known, subject).is_some() => {
             of_failure(known, subject)
         }
@@ -42,38 +43,8 @@ pub(super) fn of(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
                 "or mend what it needs, then `dubernetes apply FILE --retry`".to_owned(),
             ]
         }
-        Cause::Waits(Waiting {
-            wait:
-                Wait::InProgress
-                | Wait::AwaitingUnroute
-                | Wait::Drained { .. }
-                | Wait::SurgeLimit { .. }
-                | Wait::Tombstone
-                | Wait::PreDeploy
-                | Wait::MinReady
-                | Wait::Deadline
-                | Wait::Stable
-                | Wait::Paused { .. },
-            ..
-        })
-        | Cause::NotRouted
-        | Cause::Deleting { .. }
-        | Cause::None => Vec::new(),
+        Cause::NotRouted | Cause::Deleting { .. } | Cause::None => Vec::new(),
     }
-}
-
-fn of_block(block: &Block, subject: &Subject<'_>) -> Vec<String> {
-    let app = subject.app;
-    let help = match block {
-        Block::Orphans { .. } => format!("apply the file of `{app}` to take them over"),
-        Block::Unreadable { id, .. } => {
-            format!("remove it with the engine's own tools: `docker rm {id:.12}`")
-        }
-        Block::NewerThanStore { .. } => format!("apply the newest file of `{app}` again"),
-        Block::RouteTaken { .. } => format!("give `{app}` another host or path in `access`"),
-        Block::NoAddress { .. } => "ask for fewer replicas, or use a second instance".to_owned(),
-    };
-    vec![help]
 }
 
 fn of_failure(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
@@ -165,7 +136,7 @@ fn of_end(known: &Known<'_>, subject: &Subject<'_>) -> Vec<String> {
         Some(ContainerState::Exited { out_of_memory: true, .. }) => {
             help.push(MORE_MEMORY.to_owned());
         }
-        Some(ContainerState::Exited { code: KILLED, .. }) if has_limit => {
+        Some(ContainerState::Exited { code: SIGKILL_EXIT, .. }) if has_limit => {
             help.push(MORE_MEMORY.to_owned());
         }
         Some(

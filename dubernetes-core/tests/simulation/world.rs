@@ -8,16 +8,14 @@ use std::net::Ipv4Addr;
 use crate::limits;
 use dubernetes_core::app::{AppName, ImageRef};
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::{Action, OperationKey, Phase, Plan, ReplicaPlan, RolloutResult, Wait};
+use dubernetes_core::plan::{Action, OperationKey, Phase, Plan, ReplicaPlan, Wait};
 use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{
     CallFailure, DesiredState, Drain, FailureKind, ObservedPreDeploy, ObservedReplica,
     ObservedState, Readiness,
 };
-use dubernetes_core::store::{
-    Outcome, Revision, RevisionFailure, RolloutUpdate, apply_rollout_update,
-};
+use dubernetes_core::store::{Outcome, Revision, RolloutUpdate, apply_rollout_update};
 use jiff::{SignedDuration, Timestamp};
 
 /// Bytes that decide what happens; zeros once they are used up.
@@ -230,15 +228,15 @@ impl World {
                     });
                 }
             }
-            Action::RecordRollout { app, revision, result } => {
-                self.conclude(app, *revision, result)
+            Action::RecordRollout { app, revision, update, .. } => {
+                self.record_rollout(app, *revision, update);
             }
-            Action::Start { id, .. } | Action::Stop { id, .. } | Action::Remove { id, .. }
+            Action::Start { id } | Action::Stop { id, .. } | Action::Remove { id }
                 if self.observed.pre_deploys.iter().any(|job| job.id == *id) =>
             {
                 self.change_job(action, id, storm);
             }
-            Action::Start { id, .. } => {
+            Action::Start { id } => {
                 let fails = storm && self.choices.one_in(5);
                 let replica = self.find(id);
                 assert_eq!(replica.state, ContainerState::Created, "only created ones are started");
@@ -263,7 +261,7 @@ impl World {
                 );
                 end(self.find(id), now);
             }
-            Action::Remove { id, .. } => {
+            Action::Remove { id } => {
                 assert!(!self.find(id).is_running(), "{id} is removed while it runs");
                 self.observed.replicas.retain(|r| r.id != *id);
             }
@@ -290,26 +288,9 @@ impl World {
         }
     }
 
-    fn conclude(&mut self, name: &AppName, revision: u64, result: &RolloutResult) {
-        let update = match result {
-            RolloutResult::PreDeployed { .. } => RolloutUpdate::PreDeployed { log: Vec::new() },
-            RolloutResult::Complete => RolloutUpdate::Complete,
-            RolloutResult::Stable => RolloutUpdate::Stable,
-            RolloutResult::Failed { reason, roll_back_to, newest_seen, .. } => {
-                RolloutUpdate::Failed {
-                    failure: RevisionFailure {
-                        at: self.now,
-                        reason: reason.clone(),
-                        pod: None,
-                        log: Vec::new(),
-                    },
-                    roll_back_to: *roll_back_to,
-                    newest_seen: *newest_seen,
-                }
-            }
-        };
+    fn record_rollout(&mut self, name: &AppName, revision: u64, update: &RolloutUpdate) {
         let (app, kept) = (&self.desired.apps[name], &self.desired.revisions[name]);
-        if let Some(decided) = apply_rollout_update(app, kept, revision, &update, self.now).unwrap()
+        if let Some(decided) = apply_rollout_update(app, kept, revision, update, self.now).unwrap()
         {
             self.keep(decided);
         }
@@ -353,7 +334,7 @@ impl World {
         let mut keys = std::collections::BTreeSet::new();
         for planned in &plan.actions {
             assert!(keys.insert(planned.action.key()), "one call, twice\n{plan}");
-            if let Action::Stop { id, .. } | Action::Remove { id, .. } | Action::Start { id, .. } =
+            if let Action::Stop { id, .. } | Action::Remove { id } | Action::Start { id } =
                 &planned.action
             {
                 let replicas = self.observed.replicas.iter().map(|r| &r.id);

@@ -1,7 +1,7 @@
-//! Making, starting, stopping and removing containers.
+//! Creation, start, stop and removal of containers.
 //!
-//! What is so already is success: 304 on start and stop, 404 on stop and remove, and 409 on
-//! remove, where another removal is under way.
+//! An effect that is already there is success: 304 on start and stop, 404 on stop and remove, and
+//! 409 on remove, where another removal is in progress.
 
 use std::path::PathBuf;
 use std::time::Duration as StdDuration;
@@ -16,17 +16,16 @@ use dubernetes_core::runtime::{
 };
 use tokio::time::{Instant, sleep};
 
+use super::inspect::inspect;
 use crate::engine::{Engine, READ, STOP_MARGIN, WRITE};
-use crate::error::Failure;
+use crate::error::CallError;
 use crate::image;
-use crate::to_docker::{self, path_part, resolve_mounts};
+use crate::to_docker::{self, path_segment, resolve_mounts};
 
-use super::containers::inspect;
+/// Interval between checks whether a signal has ended a container.
+const POLL_INTERVAL: StdDuration = StdDuration::from_millis(100);
 
-/// How often it is looked whether a signal has ended a container.
-const LOOK: StdDuration = StdDuration::from_millis(100);
-
-/// Makes a container under a name; files are another matter, see [`super::unfinished`].
+/// Creates a container named `name`, without its files, see [`super::staging`].
 pub(super) async fn create(
     engine: &Engine,
     request: &ContainerRequest,
@@ -35,118 +34,127 @@ pub(super) async fn create(
     let request = &resolve_mounts(request, engine.state_dir.get().map(PathBuf::as_path)).await?;
     let operation = format!("create container `{name}`");
     let options = CreateContainerOptionsBuilder::default().name(name).build();
-    let call = engine.docker()?.create_container(Some(options), to_docker::container(request));
+    let body = to_docker::build_container(request);
+    let call = engine.docker()?.create_container(Some(options), body);
     match engine.call(WRITE, &operation, call).await {
         Ok(answer) => Ok(ContainerId(answer.id)),
-        Err(failure) if failure.status() == Some(409) => {
+        Err(error) if error.status() == Some(409) => {
             Err(RuntimeError::NameTaken { name: name.to_owned() })
         }
-        Err(failure) if failure.status() == Some(404) => {
-            Err(missing(engine, request, failure).await?)
+        Err(error) if error.status() == Some(404) => {
+            Err(find_missing(engine, request, error).await?)
         }
-        Err(failure) => Err(failure.general()),
+        Err(error) => Err(error.into_runtime_error()),
     }
 }
 
-/// Gives a container another name, which must be free.
+/// Renames a container. A name that is in use is [`RuntimeError::NameTaken`].
 pub(super) async fn rename(
     engine: &Engine,
     id: &ContainerId,
     name: &str,
 ) -> Result<(), RuntimeError> {
-    let operation = format!("name container `{name}`");
+    let operation = format!("rename container `{id}` to `{name}`");
     let options = RenameContainerOptionsBuilder::default().name(name).build();
-    let call = engine.docker()?.rename_container(path_part(id)?, options);
+    let call = engine.docker()?.rename_container(path_segment(id)?, options);
     match engine.call(READ, &operation, call).await {
-        Err(failure) if failure.status() == Some(409) => {
+        Err(error) if error.status() == Some(409) => {
             Err(RuntimeError::NameTaken { name: name.to_owned() })
         }
-        Err(failure) => Err(failure.of("container", &id.0)),
+        Err(error) => Err(error.into_not_found("container", &id.0)),
         Ok(()) => Ok(()),
     }
 }
 
-/// Which of the things that a request names is missing.
-async fn missing(
+/// Returns the error for a creation that failed with 404: the image or the network is missing.
+async fn find_missing(
     engine: &Engine,
     request: &ContainerRequest,
-    failure: Failure,
+    error: CallError,
 ) -> Result<RuntimeError, RuntimeError> {
     if image::find(engine, &request.image).await?.is_none() {
-        let message = "it is not on this engine".to_owned();
-        let problem = ImageProblem::Missing;
-        return Ok(RuntimeError::Image { image: request.image.clone(), problem, message });
+        return Ok(RuntimeError::Image {
+            image: request.image.clone(),
+            problem: ImageProblem::Missing,
+            message: "not on this engine".to_owned(),
+        });
     }
+    let operation = format!("inspect network `{}`", request.network);
     let network = engine.docker()?.inspect_network(&request.network, None);
-    match engine.call(READ, "inspect a network", network).await {
-        Err(failure) if failure.status() == Some(404) => {
+    match engine.call(READ, &operation, network).await {
+        Err(error) if error.status() == Some(404) => {
             Ok(RuntimeError::NotFound { kind: "network", name: request.network.clone() })
         }
-        Ok(_) | Err(_) => Ok(failure.rejected()),
+        Ok(_) | Err(_) => Ok(error.into_rejected()),
     }
 }
 
 pub(super) async fn start(engine: &Engine, id: &ContainerId) -> Result<(), RuntimeError> {
-    let name = path_part(id)?;
+    let name = path_segment(id)?;
     let operation = format!("start container `{id}`");
     let call = engine.docker()?.start_container(name, None);
-    let Err(failure) = engine.call(WRITE, &operation, call).await else { return Ok(()) };
-    if failure.status().is_none() {
-        return Err(failure.general());
+    let Err(error) = engine.call(WRITE, &operation, call).await else { return Ok(()) };
+    if error.status().is_none() {
+        return Err(error.into_runtime_error());
     }
-    // The code alone tells neither whether the container is missing or something that it needs,
-    // nor whether its start was tried at all: then the engine has noted why it failed.
+    // The code does not show whether the container itself or something that it needs is missing,
+    // nor whether the start was attempted. After an attempt the engine records why it failed.
     let call = engine.docker()?.inspect_container(name, None);
-    let seen = engine.call(READ, &operation, call).await;
-    let state = seen.map_err(|failure| failure.of("container", name))?.state.unwrap_or_default();
+    let inspected = engine.call(READ, &operation, call).await;
+    let inspected = inspected.map_err(|error| error.into_not_found("container", name))?;
+    let state = inspected.state.unwrap_or_default();
     if state.running == Some(true) {
         return Ok(());
     }
-    let tried = state.error.is_some_and(|error| !error.is_empty());
-    Err(if tried || failure.status() == Some(404) { failure.rejected() } else { failure.general() })
+    let attempted = state.error.is_some_and(|error| !error.is_empty());
+    Err(if attempted || error.status() == Some(404) {
+        error.into_rejected()
+    } else {
+        error.into_runtime_error()
+    })
 }
 
-/// Stops by the signal that the container was created with, or its image's.
+/// Stops a container by the stop signal of the container or of its image.
 pub(super) async fn stop(
     engine: &Engine,
     id: &ContainerId,
     grace: Duration,
 ) -> Result<(), RuntimeError> {
-    let name = path_part(id)?;
+    let name = path_segment(id)?;
     let operation = format!("stop container `{id}`");
-    // The engine counts in whole seconds; a little more grace does no harm, and less might.
+    // The engine counts whole seconds; rounded up, so that the grace period is never shorter.
     let seconds = i32::try_from(grace.millis().div_ceil(1000)).unwrap_or(i32::MAX);
     let options = StopContainerOptionsBuilder::default().t(seconds).build();
     let call = engine.docker()?.stop_container(name, Some(options));
     match engine.call(grace.to_std() + STOP_MARGIN, &operation, call).await {
-        Err(failure) if failure.status() != Some(404) => Err(failure.general()),
+        Err(error) if error.status() != Some(404) => Err(error.into_runtime_error()),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-/// Stops by a signal of the caller's choice. The engine takes one with the stop only since API
-/// 1.42, and older ones ignore it, so it is sent by itself.
-pub(super) async fn stop_by(
+/// Stops a container by `signal`. The stop call takes a signal since API 1.42, and older engines
+/// ignore it, so the signal is sent separately.
+pub(super) async fn stop_with_signal(
     engine: &Engine,
     id: &ContainerId,
-    signal_name: Signal,
+    signal: Signal,
     grace: Duration,
 ) -> Result<(), RuntimeError> {
-    match signal(engine, id, signal_name).await {
+    match send_signal(engine, id, signal).await {
         Ok(()) => {}
         Err(RuntimeError::NotFound { .. }) => return Ok(()),
         Err(error @ RuntimeError::Rejected { .. }) => {
-            // Not running, which is what is wanted; or refused for another reason.
+            // Either the container has stopped, which is success, or the signal was refused.
             return if is_running(engine, id).await? { Err(error) } else { Ok(()) };
         }
         Err(error) => return Err(error),
     }
-    let limit = Instant::now() + grace.to_std();
+    let deadline = Instant::now() + grace.to_std();
     while is_running(engine, id).await? {
-        if Instant::now() >= limit {
+        if Instant::now() >= deadline {
             return stop(engine, id, Duration::from_millis(0)).await;
         }
-        sleep(LOOK.min(limit.saturating_duration_since(Instant::now()))).await;
+        sleep(POLL_INTERVAL.min(deadline.saturating_duration_since(Instant::now()))).await;
     }
     Ok(())
 }
@@ -165,26 +173,27 @@ async fn is_running(engine: &Engine, id: &ContainerId) -> Result<bool, RuntimeEr
     }
 }
 
-pub(super) async fn signal(
+pub(super) async fn send_signal(
     engine: &Engine,
     id: &ContainerId,
     signal: Signal,
 ) -> Result<(), RuntimeError> {
-    let name = path_part(id)?;
+    let name = path_segment(id)?;
     let operation = format!("send {} to container `{id}`", signal.as_str());
     let options = KillContainerOptionsBuilder::default().signal(signal.as_str()).build();
     let call = engine.docker()?.kill_container(name, Some(options));
-    engine.call(READ, &operation, call).await.map_err(|failure| failure.of("container", name))
+    let sent = engine.call(READ, &operation, call).await;
+    sent.map_err(|error| error.into_not_found("container", name))
 }
 
 pub(super) async fn remove(engine: &Engine, id: &ContainerId) -> Result<(), RuntimeError> {
-    let name = path_part(id)?;
+    let name = path_segment(id)?;
     let operation = format!("remove container `{id}`");
-    // `v` takes the anonymous volumes along, and no named one.
+    // `v` also removes anonymous volumes, but no named ones.
     let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
     let call = engine.docker()?.remove_container(name, Some(options));
     match engine.call(WRITE, &operation, call).await {
-        Err(failure) if !matches!(failure.status(), Some(404 | 409)) => Err(failure.general()),
+        Err(error) if !matches!(error.status(), Some(404 | 409)) => Err(error.into_runtime_error()),
         Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -1,54 +1,51 @@
-//! A container's output as lines with their times.
+//! Logs of a container as lines with their times.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bollard::container::LogOutput;
 use bollard::query_parameters::{LogsOptions, LogsOptionsBuilder};
-use dubernetes_core::runtime::{ContainerId, LogLine, LogOptions, RuntimeError};
+use dubernetes_core::runtime::{ContainerId, LogLine, LogOptions, RuntimeError, RuntimeStream};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
 use crate::engine::{Engine, READ};
-use crate::error::Failure;
-use crate::to_docker::path_part;
+use crate::to_docker::path_segment;
 
-use super::lines::Lines;
+use super::lines::LineAssembler;
 
-type Pieces = BoxStream<'static, Result<LogOutput, bollard::errors::Error>>;
-
-/// The container's output, oldest first.
-pub(crate) async fn logs(
+/// Streams the container's output, oldest first.
+pub(crate) async fn read_logs(
     engine: &Arc<Engine>,
     id: &ContainerId,
     options: &LogOptions,
-) -> Result<BoxStream<'static, Result<LogLine, RuntimeError>>, RuntimeError> {
-    let name = path_part(id)?;
+) -> Result<RuntimeStream<LogLine>, RuntimeError> {
+    let name = path_segment(id)?;
     let docker = engine.docker()?;
-    // The stream below calls nobody until it is read; this tells whether there is a container.
-    let found = docker.inspect_container(name, None);
-    let found = engine.call(READ, &format!("read the logs of container `{id}`"), found).await;
-    found.map_err(|failure| failure.of("container", name))?;
-    let reader = Reader {
+    // The client sends the request at the first poll only; this shows whether the container exists.
+    let inspected = docker.inspect_container(name, None);
+    let inspected = engine.call(READ, &describe_operation(id), inspected).await;
+    inspected.map_err(|error| error.into_not_found("container", name))?;
+    let reader = LogReader {
         engine: Arc::clone(engine),
-        pieces: Some(docker.logs(name, Some(query(options))).boxed()),
-        lines: Lines::default(),
+        chunks: Some(docker.logs(name, Some(build_query(options))).boxed()),
+        assembler: LineAssembler::default(),
         ready: VecDeque::new(),
         id: id.clone(),
     };
     let since = options.since;
-    let lines = stream::unfold(reader, Reader::next).filter(move |line| {
-        // The engine is asked in whole seconds.
-        let wanted = match (line, since) {
+    let lines = stream::unfold(reader, LogReader::next).filter(move |line| {
+        // The query has whole seconds.
+        let is_wanted = match (line, since) {
             (Ok(line), Some(since)) => line.time >= since,
             (Ok(_), None) | (Err(_), _) => true,
         };
-        std::future::ready(wanted)
+        std::future::ready(is_wanted)
     });
     Ok(lines.boxed())
 }
 
-fn query(options: &LogOptions) -> LogsOptions {
+fn build_query(options: &LogOptions) -> LogsOptions {
     let since = options.since.map_or(0, |since| since.as_second().max(0));
     LogsOptionsBuilder::default()
         .stdout(true)
@@ -56,52 +53,50 @@ fn query(options: &LogOptions) -> LogsOptions {
         .timestamps(true)
         .follow(options.follow)
         .tail(&options.tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string()))
-        // Past what the client can write, everything is asked for, and filtered here.
+        // A time that the client cannot express requests all lines, which are filtered here.
         .since(i32::try_from(since).unwrap_or_default())
         .build()
 }
 
-struct Reader {
+fn describe_operation(id: &ContainerId) -> String {
+    format!("read the logs of container `{id}`")
+}
+
+struct LogReader {
     engine: Arc<Engine>,
-    /// `None` once nothing follows.
-    pieces: Option<Pieces>,
-    lines: Lines,
+    /// `None` after the end of the stream.
+    chunks: Option<BoxStream<'static, Result<LogOutput, bollard::errors::Error>>>,
+    assembler: LineAssembler,
     ready: VecDeque<LogLine>,
     id: ContainerId,
 }
 
-impl Reader {
+impl LogReader {
     async fn next(mut self) -> Option<(Result<LogLine, RuntimeError>, Self)> {
         loop {
             if let Some(line) = self.ready.pop_front() {
                 return Some((Ok(line), self));
             }
-            match self.pieces.as_mut()?.next().await {
-                Some(Ok(piece)) => self.take(&piece),
+            match self.chunks.as_mut()?.next().await {
+                Some(Ok(chunk)) => self.push(&chunk),
                 Some(Err(error)) => {
-                    self.pieces = None;
-                    let operation = format!("read the logs of container `{}`", self.id);
-                    let failure = Failure::new(&self.engine, &operation, error);
-                    let error = failure.of("container", &self.id.0);
-                    return Some((Err(error), self));
+                    self.chunks = None;
+                    let error = self.engine.call_error(&describe_operation(&self.id), error);
+                    return Some((Err(error.into_not_found("container", &self.id.0)), self));
                 }
                 None => {
-                    self.pieces = None;
-                    self.ready = self.lines.rest().into();
-                    // The last turn: `pieces` is gone, so the next one without a line ends it.
-                    if self.ready.is_empty() {
-                        return None;
-                    }
+                    self.chunks = None;
+                    self.ready = self.assembler.finish().into();
                 }
             }
         }
     }
 
-    fn take(&mut self, piece: &LogOutput) {
-        let stderr = match piece {
+    fn push(&mut self, chunk: &LogOutput) {
+        let stderr = match chunk {
             LogOutput::StdErr { .. } => true,
             LogOutput::StdOut { .. } | LogOutput::Console { .. } | LogOutput::StdIn { .. } => false,
         };
-        self.ready.extend(self.lines.push(stderr, piece.as_ref()));
+        self.ready.extend(self.assembler.push(stderr, chunk.as_ref()));
     }
 }

@@ -1,4 +1,4 @@
-//! What the engine is asked for, as the JSON that it reads.
+//! Requests as the JSON that the engine receives.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn request() -> ContainerRequest {
+fn default_request() -> ContainerRequest {
     ContainerRequest {
         name: "dubernetes.i.web-1.r1".into(),
         hostname: "web-1".into(),
@@ -29,19 +29,19 @@ fn request() -> ContainerRequest {
     }
 }
 
-/// Compares the value at each pointer of the written request.
+/// Compares the value at each pointer of the request.
 #[track_caller]
 fn check(request: &ContainerRequest, expected: &[(&str, Value)]) {
-    let written = serde_json::to_value(container(request)).unwrap();
+    let written = serde_json::to_value(build_container(request)).unwrap();
     for (pointer, value) in expected {
         assert_eq!(written.pointer(pointer).unwrap_or(&Value::Null), value, "{pointer}");
     }
 }
 
 #[test]
-fn a_replica_is_restarted_by_nobody_else_and_cannot_gain_privileges() {
+fn replica_has_no_restart_policy_and_no_new_privileges() {
     check(
-        &request(),
+        &default_request(),
         &[
             ("/HostConfig/RestartPolicy/Name", json!("no")),
             ("/HostConfig/Init", json!(true)),
@@ -56,9 +56,9 @@ fn a_replica_is_restarted_by_nobody_else_and_cannot_gain_privileges() {
 }
 
 #[test]
-fn the_network_goes_by_id_and_the_address_is_fixed() {
+fn network_is_named_by_id_and_address_is_fixed() {
     check(
-        &request(),
+        &default_request(),
         &[
             ("/HostConfig/NetworkMode", json!("net-id")),
             (
@@ -70,24 +70,24 @@ fn the_network_goes_by_id_and_the_address_is_fixed() {
 }
 
 #[test]
-fn what_is_not_asked_for_is_left_to_the_image() {
+fn unset_fields_keep_the_images_values() {
     let unset =
         ["/Entrypoint", "/Cmd", "/StopSignal", "/HostConfig/Memory", "/HostConfig/NanoCpus"];
-    check(&request(), &unset.map(|pointer| (pointer, Value::Null)));
+    check(&default_request(), &unset.map(|pointer| (pointer, Value::Null)));
 }
 
 #[test]
-fn commands_limits_and_the_environment_are_passed_as_they_are() {
-    let mut asked = request();
-    asked.command = vec!["/bin/app".into()];
-    asked.args = vec!["$HOME".into()];
-    asked.env.insert("A".into(), "b=c\n".into());
-    asked.secret_env.insert("B".into(), Secret::new("d=e"));
-    asked.stop_signal = Some(Signal::SigQuit);
-    asked.resources.cpu = Cpu::parse("1500m").ok();
-    asked.resources.memory = Memory::parse("64Mi").ok();
+fn command_limits_and_environment_are_passed_unchanged() {
+    let mut request = default_request();
+    request.command = vec!["/bin/app".into()];
+    request.args = vec!["$HOME".into()];
+    request.env.insert("A".into(), "b=c\n".into());
+    request.secret_env.insert("B".into(), Secret::new("d=e"));
+    request.stop_signal = Some(Signal::SigQuit);
+    request.resources.cpu = Cpu::parse("1500m").ok();
+    request.resources.memory = Memory::parse("64Mi").ok();
     check(
-        &asked,
+        &request,
         &[
             ("/Entrypoint", json!(["/bin/app"])),
             ("/Cmd", json!(["$HOME"])),
@@ -101,30 +101,30 @@ fn commands_limits_and_the_environment_are_passed_as_they_are() {
 }
 
 #[test]
-fn a_published_port_is_exposed_as_well_as_bound() {
-    let mut asked = request();
+fn published_port_is_exposed_and_bound() {
+    let mut request = default_request();
     let port = |host: [u8; 4]| PublishedPort {
         host_ip: IpAddr::from(host),
         host_port: 8080,
         container_port: 80,
     };
-    asked.ports = vec![port([127, 0, 0, 1]), port([127, 0, 0, 2])];
+    request.ports = vec![port([127, 0, 0, 1]), port([127, 0, 0, 2])];
     let bound = json!([
         {"HostIp": "127.0.0.1", "HostPort": "8080"},
         {"HostIp": "127.0.0.2", "HostPort": "8080"},
     ]);
-    let written = serde_json::to_value(container(&asked)).unwrap();
+    let written = serde_json::to_value(build_container(&request)).unwrap();
     assert!(written.pointer("/ExposedPorts/80~1tcp").is_some(), "{written}");
-    check(&asked, &[("/HostConfig/PortBindings/80~1tcp", bound)]);
+    check(&request, &[("/HostConfig/PortBindings/80~1tcp", bound)]);
 }
 
 #[test]
-fn mounts_name_their_owner_and_keep_their_mode() {
-    let mut asked = request();
-    asked.volumes =
+fn mounts_carry_the_instance_label_and_their_mode() {
+    let mut request = default_request();
+    request.volumes =
         ["data:/data", "/srv/files:/files:ro"].map(|v| Volume::parse(v).unwrap()).into();
     check(
-        &asked,
+        &request,
         &[
             ("/HostConfig/Mounts/0/Type", json!("volume")),
             ("/HostConfig/Mounts/0/Source", json!("data")),
@@ -139,9 +139,9 @@ fn mounts_name_their_owner_and_keep_their_mode() {
 }
 
 #[test]
-fn the_network_leaves_the_replicas_addresses_to_the_planner() {
-    let state = Some(Path::new("/srv/state"));
-    let written = network(&InstanceName::default(), "10.201.4.0/22".parse().unwrap(), state);
+fn network_reserves_replica_addresses_for_the_planner() {
+    let subnet = "10.201.4.0/22".parse().unwrap();
+    let written = build_network(&InstanceName::default(), subnet, Some("/srv/state"));
     let written = serde_json::to_value(written).unwrap();
     let pool = &written["IPAM"]["Config"][0];
     assert_eq!(pool["Subnet"], "10.201.4.0/22");
@@ -151,44 +151,45 @@ fn the_network_leaves_the_replicas_addresses_to_the_planner() {
 }
 
 #[test]
-fn an_id_cannot_lead_the_request_elsewhere() {
+fn malformed_id_is_not_found() {
     for id in ["", "../images", "a/b", "a?force=1", "a b", "-x", "é"] {
-        let error = path_part(&ContainerId(id.into())).unwrap_err();
+        let error = path_segment(&ContainerId(id.into())).unwrap_err();
         assert!(matches!(error, RuntimeError::NotFound { .. }), "{id}");
     }
-    assert!(path_part(&ContainerId("dubernetes.i.web-1.r1".into())).is_ok());
+    assert!(path_segment(&ContainerId("dubernetes.i.web-1.r1".into())).is_ok());
 }
 
 #[tokio::test]
-async fn a_link_into_the_system_is_not_mounted() {
+async fn link_to_system_directory_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("link");
     std::os::unix::fs::symlink("/etc", &link).unwrap();
-    let mut asked = request();
-    asked.volumes = vec![Volume::parse(&format!("{}:/data", link.display())).unwrap()];
-    let error = resolve_mounts(&asked, None).await.unwrap_err();
+    let mut request = default_request();
+    request.volumes = vec![Volume::parse(&format!("{}:/data", link.display())).unwrap()];
+    let error = resolve_mounts(&request, None).await.unwrap_err();
     assert!(error.to_string().contains("/etc"), "{error}");
     let plain = folder.path().join("plain");
     std::fs::create_dir(&plain).unwrap();
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&plain, &link).unwrap();
-    let resolved = resolve_mounts(&asked, None).await.unwrap();
+    let resolved = resolve_mounts(&request, None).await.unwrap();
     let real = std::fs::canonicalize(&plain).unwrap();
     assert_eq!(resolved.volumes[0].source, VolumeSource::Bind(real.to_str().unwrap().into()));
 }
 
 #[tokio::test]
-async fn what_holds_our_own_state_or_cannot_be_looked_at_is_not_mounted() {
+async fn overlap_with_state_dir_and_unresolvable_path_are_rejected() {
     let outer = tempfile::tempdir().unwrap();
     let outer = std::fs::canonicalize(outer.path()).unwrap();
-    let (state, link) = (outer.join("state"), outer.join("link"));
+    let state = outer.join("state");
+    let link = outer.join("link");
     std::fs::create_dir_all(state.join("snapshots")).unwrap();
     std::os::unix::fs::symlink(&state, &link).unwrap();
     std::fs::write(outer.join("file"), "").unwrap();
     let check = async |path: &Path, own: &Path| {
-        let mut asked = request();
-        asked.volumes = vec![Volume::parse(&format!("{}:/data", path.display())).unwrap()];
-        resolve_mounts(&asked, Some(own)).await.map(drop).map_err(|error| error.to_string())
+        let mut request = default_request();
+        request.volumes = vec![Volume::parse(&format!("{}:/data", path.display())).unwrap()];
+        resolve_mounts(&request, Some(own)).await.map(drop).map_err(|error| error.to_string())
     };
     for path in [&state, &outer, &state.join("snapshots"), &link] {
         for own in [&state, &link] {
@@ -198,5 +199,5 @@ async fn what_holds_our_own_state_or_cannot_be_looked_at_is_not_mounted() {
     }
     assert_eq!(check(&outer.join("state-2"), &state).await, Ok(()), "the engine refuses it");
     let refused = check(&outer.join("file/below"), &state).await.unwrap_err();
-    assert!(refused.contains("cannot be looked at"), "{refused}");
+    assert!(refused.contains("cannot be resolved"), "{refused}");
 }

@@ -1,4 +1,4 @@
-//! The test image: made of the host's busybox, kept, and shared with other tests.
+//! The test image: built from the host's busybox, kept, and shared with other tests.
 
 use std::error::Error;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 /// Its name on the engine.
 pub(crate) const NAME: &str = "dubernetes-test-busybox:1";
 
-/// Makes the image if it is missing; whoever comes second waits and finds it.
+/// Builds the image if it is missing. A lock makes tests that run in parallel build it once.
 pub(crate) fn ensure() -> Result<(), Box<dyn Error + Send + Sync>> {
     // Closing the file unlocks it.
     let lock = std::fs::File::create(std::env::temp_dir().join("dubernetes-test-image.lock"))?;
@@ -21,14 +21,15 @@ pub(crate) fn ensure() -> Result<(), Box<dyn Error + Send + Sync>> {
         return Ok(());
     }
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
-    let busybox = busybox.ok_or("the test image is made of a static busybox, which is missing")?;
+    let busybox =
+        busybox.ok_or("the test image needs a static busybox, which is missing on this host")?;
     let mut import = docker()
         .args(["import", "--change", r#"CMD ["sh"]"#, "-", NAME])
         .stdin(Stdio::piped())
         .spawn()?;
     let input = import.stdin.take().ok_or("no input")?;
     image_archive(busybox, input)?;
-    if import.wait()?.success() { Ok(()) } else { Err("the test image cannot be imported".into()) }
+    if import.wait()?.success() { Ok(()) } else { Err("cannot import the test image".into()) }
 }
 
 fn image_archive(

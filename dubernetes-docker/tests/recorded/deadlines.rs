@@ -1,12 +1,12 @@
-//! An engine that says nothing, or no more, is not waited for without end.
+//! Deadlines of calls to an engine that does not answer, or stalls.
 
 use dubernetes_core::app::{Duration, ImageRef, PullPolicy};
-use dubernetes_core::runtime::{ContainerRuntime as _, RuntimeError};
+use dubernetes_core::runtime::{ContainerRuntime, Networks, RuntimeError};
 
 use super::server::{Answer, RecordedEngine};
 use super::{id, instance};
 
-// Time is paused and moves on when everybody waits, so a deadline passes at once.
+// Paused time advances when all tasks are idle, so deadlines pass at once.
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_call_has_a_deadline() {
     let engine = RecordedEngine::start(&[
@@ -22,30 +22,31 @@ async fn every_kind_of_call_has_a_deadline() {
     check_timeout(runtime.list(&instance()).await);
     check_timeout(runtime.start(&id("x")).await);
     check_timeout(runtime.stop(&id("x"), None, Duration::from_secs(200)).await);
-    check_timeout(runtime.remove(&id("x")).await);
-    check_timeout(runtime.version().await);
-    check_timeout(runtime.ensure_network(&instance()).await);
+    check_timeout(ContainerRuntime::remove(&runtime, &id("x")).await);
+    check_timeout(runtime.info().await);
+    check_timeout(Networks::ensure(&runtime, &instance()).await);
     let waited = started.elapsed().as_secs();
     // 10 + 30 + (200 + 15) + 30 + 10 + 10
-    assert_eq!(waited, 305, "the stop's grace is longer than the client's own limit would allow");
+    assert_eq!(waited, 305, "the deadline of a stop includes the grace period");
 }
 
 #[tokio::test]
-async fn a_pull_without_progress_times_out() {
+async fn pull_without_progress_times_out() {
     let progress = r#"{"status":"Downloading","id":"1"}"#.to_owned();
     let engine = RecordedEngine::start(&[("POST /images/create", Answer::Stalled(progress))]);
-    let (runtime, image) = (engine.runtime(), ImageRef::parse("web:1").unwrap());
-    let asked = async {
+    let runtime = engine.runtime();
+    let image = ImageRef::parse("web:1").unwrap();
+    let pause = async {
         while engine.count("POST /images/create") == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
-        // Only now: paused time does not wait for a socket.
+        // Not earlier, since paused time does not wait for a socket.
         tokio::time::pause();
         tokio::time::Instant::now()
     };
-    let (answer, asked) = tokio::join!(runtime.ensure_image(&image, PullPolicy::Always), asked);
+    let (answer, paused_at) = tokio::join!(runtime.resolve(&image, PullPolicy::Always), pause);
     check_timeout(answer);
-    let waited = asked.elapsed().as_secs();
+    let waited = paused_at.elapsed().as_secs();
     assert!((55..=60).contains(&waited), "{waited} s without progress");
 }
 

@@ -1,4 +1,4 @@
-//! An engine that gives prepared answers on a Unix socket, and notes what it was asked.
+//! An engine on a Unix socket that replays recorded answers and records the requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -7,31 +7,31 @@ use dubernetes_docker::DockerRuntime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
-/// What comes back for one request.
+/// The answer to one request.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     /// A status and a body.
     Whole(u16, String),
-    /// Status 200 and a part of a body, and then nothing for ever.
+    /// Status 200 and a part of a body, and then nothing.
     Stalled(String),
-    /// Nothing for ever.
+    /// No answer.
     Silence,
-    /// The end of the connection.
+    /// A closed connection.
     HangUp,
 }
 
-/// An engine of prepared answers. Its socket goes when it is dropped.
+/// An engine with recorded answers. Its socket is deleted on drop.
 #[derive(Debug)]
 pub(crate) struct RecordedEngine {
     folder: tempfile::TempDir,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 type Answers = Arc<Mutex<BTreeMap<String, VecDeque<Answer>>>>;
 
 impl RecordedEngine {
-    /// Answers each `METHOD /path` (without its query) in the given order; the last answer stays,
-    /// and what is not named is missing.
+    /// Answers each `METHOD /path` (without its query) in the given order, and repeats the last
+    /// answer. Other requests are answered with 404.
     pub(crate) fn start(answers: &[(&str, Answer)]) -> Self {
         let mut queues: BTreeMap<String, VecDeque<Answer>> = BTreeMap::new();
         for (request, answer) in answers {
@@ -39,14 +39,15 @@ impl RecordedEngine {
         }
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("engine.sock")).unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (answers, noted) = (Arc::new(Mutex::new(queues)), Arc::clone(&asked));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let answers = Arc::new(Mutex::new(queues));
+        let recorded = Arc::clone(&requests);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&answers), Arc::clone(&noted)));
+                tokio::spawn(serve(stream, Arc::clone(&answers), Arc::clone(&recorded)));
             }
         });
-        Self { folder, asked }
+        Self { folder, requests }
     }
 
     pub(crate) fn runtime(&self) -> DockerRuntime {
@@ -54,23 +55,23 @@ impl RecordedEngine {
         DockerRuntime::new(Some(socket.to_str().unwrap())).unwrap()
     }
 
-    /// How often something beginning with `request` was asked.
+    /// Returns the number of requests that begin with `request`.
     pub(crate) fn count(&self, request: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| asked.starts_with(request)).count()
+        self.requests.lock().unwrap().iter().filter(|sent| sent.starts_with(request)).count()
     }
 
-    /// The body or query of the last request that begins so.
+    /// Returns the last request that begins with `request`, with its query and body.
     pub(crate) fn last(&self, request: &str) -> String {
-        let asked = self.asked.lock().unwrap();
-        asked.iter().rev().find(|asked| asked.starts_with(request)).cloned().unwrap_or_default()
+        let requests = self.requests.lock().unwrap();
+        requests.iter().rev().find(|sent| sent.starts_with(request)).cloned().unwrap_or_default()
     }
 }
 
-async fn serve(mut stream: UnixStream, answers: Answers, noted: Arc<Mutex<Vec<String>>>) {
+async fn serve(mut stream: UnixStream, answers: Answers, recorded: Arc<Mutex<Vec<String>>>) {
     let Some((line, body)) = read_request(&mut stream).await else { return };
     let target = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
     let name = target.split('?').next().unwrap_or_default().to_owned();
-    noted.lock().unwrap().push(format!("{target} {body}"));
+    recorded.lock().unwrap().push(format!("{target} {body}"));
     match next(&answers, &name) {
         Answer::HangUp => {}
         Answer::Silence => std::future::pending().await,
@@ -84,13 +85,13 @@ async fn serve(mut stream: UnixStream, answers: Answers, noted: Arc<Mutex<Vec<St
             let head = format!(
                 "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Type: application/json\r\n"
             );
-            // These two have no body, whatever their length says.
+            // These two have no body.
             let length = if matches!(status, 204 | 304) {
                 String::new()
             } else {
                 format!("Content-Length: {length}\r\n")
             };
-            // A client that has read what it wanted may be gone.
+            // The client may close the connection early.
             let _ = stream.write_all(format!("{head}{length}\r\n{body}").as_bytes()).await;
         }
     }

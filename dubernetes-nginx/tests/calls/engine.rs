@@ -1,5 +1,6 @@
-//! An engine with one container in which a pretended nginx reads the files that are put there.
-//! Calls that change something, or run something in the container, are noted.
+//! A mock engine with one container, in which a simulated nginx reads the files that are put there.
+//!
+//! Records the calls that change something or run a command in the container.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -7,15 +8,16 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use dubernetes_core::app::{AppName, HostName, ImageRef, InstanceName, PullPolicy, RoutePath};
+use dubernetes_core::dial::ProbeAnswer;
 use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerState, ExecOutput, ExecRequest, ExecSession,
-    FileEntry, ImageId, Network, ProbeAnswer, RuntimeError,
+    FileEntry, ImageId, Network, RuntimeError,
 };
 use dubernetes_nginx::config::ROOT;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
-use dubernetes_testkit::MockContainerRuntime;
-use futures_util::{StreamExt as _, stream};
+use dubernetes_testkit::{MockContainerRuntime, MockDialer};
+use futures_util::{StreamExt as _, io, stream};
 
 pub(crate) fn table(routes: &[Route]) -> RouteTable {
     RouteTable { routes: routes.to_vec() }
@@ -35,17 +37,17 @@ pub(crate) fn endpoint(last: u8, port: u16) -> Endpoint {
 }
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Engine(Arc<Mutex<Inside>>);
+pub(crate) struct Engine(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
-struct Inside {
+struct State {
     calls: Vec<String>,
     container: Option<Container>,
     made: u32,
     starts: u32,
     files: BTreeMap<String, String>,
     current: String,
-    /// The folder that nginx read at its start or last reload.
+    /// The directory that nginx read at its start or last reload.
     serving: Option<String>,
     version: Option<String>,
     refused: Option<String>,
@@ -71,31 +73,31 @@ impl Engine {
             http_bind: [127, 0, 0, 1].into(),
             http_port,
         };
-        NginxIngress::new(Arc::new(self.runtime()), config)
+        NginxIngress::new(Arc::new(self.runtime()), Arc::new(self.dialer()), config)
     }
 
     pub(crate) fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().calls)
     }
 
-    /// The table of the generation that nginx serves.
+    /// Returns the table of the generation that nginx serves.
     pub(crate) fn served(&self) -> RouteTable {
-        let inside = self.0.lock().unwrap();
-        let path = format!("{ROOT}/{}/table.json", inside.serving.as_ref().unwrap());
-        serde_json::from_str(&inside.files[&path]).unwrap()
+        let state = self.0.lock().unwrap();
+        let path = format!("{ROOT}/{}/table.json", state.serving.as_ref().unwrap());
+        serde_json::from_str(&state.files[&path]).unwrap()
     }
 
     pub(crate) fn generations(&self) -> usize {
-        let inside = self.0.lock().unwrap();
+        let state = self.0.lock().unwrap();
         let folder = |path: &String| path.split('/').nth(4).unwrap_or_default().to_owned();
-        inside.files.keys().map(folder).collect::<BTreeSet<_>>().len()
+        state.files.keys().map(folder).collect::<BTreeSet<_>>().len()
     }
 
-    /// Whether the configuration that nginx serves has this text in it.
+    /// Returns true if the configuration that nginx serves contains this text.
     pub(crate) fn reads(&self, text: &str) -> bool {
-        let inside = self.0.lock().unwrap();
-        let folder = format!("{ROOT}/{}/", inside.serving.as_ref().unwrap());
-        inside.files.iter().any(|(path, file)| path.starts_with(&folder) && file.contains(text))
+        let state = self.0.lock().unwrap();
+        let folder = format!("{ROOT}/{}/", state.serving.as_ref().unwrap());
+        state.files.iter().any(|(path, file)| path.starts_with(&folder) && file.contains(text))
     }
 
     pub(crate) fn refuse(&self, text: &str) {
@@ -130,20 +132,20 @@ impl Engine {
         self.0.lock().unwrap().connection = None;
     }
 
-    /// Commands say more than anybody can take.
+    /// Makes commands print more than the output limit.
     pub(crate) fn flood(&self, flood: bool) {
         self.0.lock().unwrap().floods = flood;
     }
 
-    /// Commands begin and never end, as in a container that is paused meanwhile.
+    /// Makes commands hang, as in a paused container.
     pub(crate) fn hang(&self) {
         self.0.lock().unwrap().hangs = true;
     }
 
     pub(crate) fn damage(&self, file: &str) {
-        let mut inside = self.0.lock().unwrap();
-        let path = format!("{ROOT}/{}/{file}", inside.current);
-        *inside.files.get_mut(&path).unwrap() = "damaged".into();
+        let mut state = self.0.lock().unwrap();
+        let path = format!("{ROOT}/{}/{file}", state.current);
+        *state.files.get_mut(&path).unwrap() = "damaged".into();
     }
 
     pub(crate) fn exit(&self, code: i64) {
@@ -160,63 +162,68 @@ impl Engine {
         self.0.lock().unwrap().end(ContainerState::Paused);
     }
 
-    /// Somebody removes the container, and its files with it.
+    /// Removes the container and its files, as a user would.
     pub(crate) fn lose(&self) {
         self.0.lock().unwrap().lose();
     }
 
+    fn dialer(&self) -> MockDialer {
+        let mut mock = MockDialer::new();
+        let state = Arc::clone(&self.0);
+        mock.expect_probe().returning(move |_, _, _| state.lock().unwrap().answer());
+        mock
+    }
+
     fn runtime(&self) -> MockContainerRuntime {
         let mut mock = MockContainerRuntime::new();
-        let on = || Arc::clone(&self.0);
+        let shared = || Arc::clone(&self.0);
         let network = || Network { id: "net".into(), subnet: "10.89.0.0/24".parse().unwrap() };
         mock.expect_find_network().returning(move |_| Ok(Some(network())));
-        let inside = on();
+        let state = shared();
         mock.expect_list()
-            .returning(move |_| Ok(inside.lock().unwrap().container.iter().cloned().collect()));
-        let inside = on();
-        mock.expect_inspect().returning(move |_| Ok(inside.lock().unwrap().existing()));
-        let inside = on();
-        mock.expect_probe().returning(move |_| Ok(inside.lock().unwrap().answer()));
-        let inside = on();
-        mock.expect_ensure_image().returning(move |_, _| {
-            inside.lock().unwrap().note("image");
+            .returning(move |_| Ok(state.lock().unwrap().container.iter().cloned().collect()));
+        let state = shared();
+        mock.expect_inspect().returning(move |_| Ok(state.lock().unwrap().existing()));
+        let state = shared();
+        mock.expect_resolve().returning(move |_, _| {
+            state.lock().unwrap().note("image");
             Ok(ImageId("sha256:1".into()))
         });
-        let inside = on();
-        mock.expect_create().returning(move |request| Ok(inside.lock().unwrap().create(request)));
-        let inside = on();
-        mock.expect_start().returning(move |_| inside.lock().unwrap().start());
-        let inside = on();
+        let state = shared();
+        mock.expect_create().returning(move |request| Ok(state.lock().unwrap().create(request)));
+        let state = shared();
+        mock.expect_start().returning(move |_| state.lock().unwrap().start());
+        let state = shared();
         mock.expect_stop().returning(move |_, _, _| {
-            let mut inside = inside.lock().unwrap();
-            inside.note("stop");
-            inside.end(ContainerState::Created);
+            let mut state = state.lock().unwrap();
+            state.note("stop");
+            state.end(ContainerState::Created);
             Ok(())
         });
-        let inside = on();
+        let state = shared();
         mock.expect_remove().returning(move |_| {
-            let mut inside = inside.lock().unwrap();
-            inside.note("remove");
-            inside.lose();
+            let mut state = state.lock().unwrap();
+            state.note("remove");
+            state.lose();
             Ok(())
         });
-        let inside = on();
+        let state = shared();
         mock.expect_signal().returning(move |_, signal| {
-            inside.lock().unwrap().reload(signal.as_str());
+            state.lock().unwrap().reload(signal.as_str());
             Ok(())
         });
-        let inside = on();
+        let state = shared();
         mock.expect_put_files().returning(move |_, files| {
-            inside.lock().unwrap().put(files);
+            state.lock().unwrap().put(files);
             Ok(())
         });
-        let inside = on();
-        mock.expect_exec().returning(move |_, request| Ok(inside.lock().unwrap().exec(request)));
+        let state = shared();
+        mock.expect_run().returning(move |_, request| Ok(state.lock().unwrap().exec(request)));
         mock
     }
 }
 
-impl Inside {
+impl State {
     fn note(&mut self, call: &str) {
         self.calls.push(call.to_owned());
     }
@@ -245,8 +252,10 @@ impl Inside {
     fn start(&mut self) -> Result<(), RuntimeError> {
         self.note("start");
         if self.refuses_start {
-            let (operation, message) = ("start it".to_owned(), "it may not".to_owned());
-            return Err(RuntimeError::Rejected { operation, message });
+            return Err(RuntimeError::Rejected {
+                operation: "start it".to_owned(),
+                message: "address in use".to_owned(),
+            });
         }
         self.starts += 1;
         let at = format!("2026-01-01T00:01:{:02}Z", self.starts);
@@ -311,9 +320,9 @@ impl Inside {
                 ("exec nginx -v", String::new(), text, 0)
             }
             ["nginx", "-T", "-c", main] => self.check(main),
-            ["sh", "-c", look] => {
-                assert!(look.contains("children; grep"), "{look}");
-                ("exec cat tcp", self.connections(), String::new(), 0)
+            ["sh", "-c", script] => {
+                assert!(script.contains("children; grep"), "{script}");
+                ("exec snapshot", self.connections(), String::new(), 0)
             }
             ["cat", path] => ("exec cat table", self.files[path].clone(), String::new(), 0),
             ["cat", ref paths @ ..] => {
@@ -331,11 +340,11 @@ impl Inside {
                 self.files.retain(|path, _| !folders.iter().any(|f| path.starts_with(f)));
                 ("exec rm", String::new(), String::new(), 0)
             }
-            _ => panic!("nobody runs {command:?}"),
+            _ => panic!("unexpected command {command:?}"),
         };
         self.note(name);
         if self.hangs {
-            return ExecSession::new(Box::pin(tokio::io::sink()), stream::pending().boxed());
+            return ExecSession::new(Box::pin(io::sink()), stream::pending().boxed());
         }
         let mut output = vec![
             Ok(ExecOutput::Stdout(Bytes::from(stdout))),
@@ -346,7 +355,7 @@ impl Inside {
             let part = Bytes::from(vec![b'\n'; 1 << 20]);
             output.splice(1..1, (0..9).map(|_| Ok(ExecOutput::Stdout(part.clone()))));
         }
-        ExecSession::new(Box::pin(tokio::io::sink()), stream::iter(output).boxed())
+        ExecSession::new(Box::pin(io::sink()), stream::iter(output).boxed())
     }
 
     fn check(&self, main: &str) -> (&'static str, String, String, i64) {
@@ -360,8 +369,9 @@ impl Inside {
         let refused = configuration.iter().find(|(_, file)| self.refuses_all || bad(file));
         match refused {
             Some((path, _)) => {
-                let said = format!("2026/01/01 00:00:00 [emerg] 9#9: no such port in {path}:4\n");
-                ("exec nginx -T", String::new(), said, 1)
+                let message =
+                    format!("2026/01/01 00:00:00 [emerg] 9#9: no such port in {path}:4\n");
+                ("exec nginx -T", String::new(), message, 1)
             }
             None => {
                 let show = |(path, file)| format!("# configuration file {path}:\n{file}\n");

@@ -1,4 +1,4 @@
-//! Apps and their revisions, as statements inside a transaction.
+//! Apps and their revisions: statements inside a transaction.
 
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::runtime::ImageId;
@@ -9,13 +9,13 @@ use dubernetes_core::store::{
 use jiff::Timestamp;
 use rusqlite::{Transaction, named_params, params};
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 use crate::row::{self, AppRow};
 
-pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, Failure> {
-    let present = find(transaction, &put.spec.name)?;
+pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, TransactionError> {
+    let found = find(transaction, &put.spec.name)?;
     let kept = all_revisions(transaction, &put.spec.name)?;
-    let before = match &present {
+    let existing = match &found {
         None => ExistingApp::Absent,
         Some(AppRow { app, deleted: None }) => ExistingApp::Live { app, revisions: &kept },
         Some(AppRow { app, deleted: Some(_) }) => ExistingApp::Deleted {
@@ -24,69 +24,74 @@ pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, Fa
             revisions: &kept,
         },
     };
-    let others = routed(transaction, &put.spec)?;
-    let decided = decide_put(before, &others, put)?;
-    keep(transaction, &decided)?;
-    Ok(decided.put)
+    let others = routed_apps(transaction, &put.spec)?;
+    let decision = decide_put(existing, &others, put)?;
+    write_decision(transaction, &decision)?;
+    Ok(decision.put)
 }
 
 pub(super) fn update_rollout(
     transaction: &Transaction<'_>,
-    update_rollout: &RolloutCommand,
-) -> Result<Put, Failure> {
-    let app = live(transaction, &update_rollout.name)?;
-    let decided = decide_rollout_command(
-        &app,
-        &all_revisions(transaction, &update_rollout.name)?,
-        update_rollout,
-    )?;
-    keep(transaction, &decided)?;
-    Ok(decided.put)
+    command: &RolloutCommand,
+) -> Result<Put, TransactionError> {
+    let app = get(transaction, &command.name)?;
+    let decision =
+        decide_rollout_command(&app, &all_revisions(transaction, &command.name)?, command)?;
+    write_decision(transaction, &decision)?;
+    Ok(decision.put)
 }
 
-/// Whether anything is different now.
+/// Returns true if anything changed.
 pub(super) fn record_rollout(
     transaction: &Transaction<'_>,
     name: &AppName,
     revision: u64,
-    mark: &RolloutUpdate,
+    update: &RolloutUpdate,
     now: Timestamp,
-) -> Result<bool, Failure> {
+) -> Result<bool, TransactionError> {
     let Some(AppRow { app, deleted: None }) = find(transaction, name)? else { return Ok(false) };
     let kept = all_revisions(transaction, name)?;
-    let Some(decided) = apply_rollout_update(&app, &kept, revision, mark, now)? else {
+    let Some(decision) = apply_rollout_update(&app, &kept, revision, update, now)? else {
         return Ok(false);
     };
-    keep(transaction, &decided)?;
+    write_decision(transaction, &decision)?;
     Ok(true)
 }
 
-/// Writes what was decided.
-fn keep(transaction: &Transaction<'_>, decided: &StoreDecision) -> Result<(), Failure> {
-    if decided.put.change == Change::Unchanged {
+/// Writes the rows of a decision.
+fn write_decision(
+    transaction: &Transaction<'_>,
+    decision: &StoreDecision,
+) -> Result<(), TransactionError> {
+    if decision.put.change == Change::Unchanged {
         return Ok(());
     }
-    let app = &decided.put.app;
+    let app = &decision.put.app;
     write_app(transaction, app)?;
-    for revision in &decided.dropped {
-        let gone = "DELETE FROM revisions WHERE app = ?1 AND revision = ?2";
-        transaction.prepare_cached(gone)?.execute(params![app.spec.name.as_str(), revision])?;
+    for revision in &decision.dropped {
+        let delete = "DELETE FROM revisions WHERE app = ?1 AND revision = ?2";
+        transaction.prepare_cached(delete)?.execute(params![app.spec.name.as_str(), revision])?;
     }
-    decided.written.iter().try_for_each(|kept| write_revision(transaction, &app.spec.name, kept))
+    decision.written.iter().try_for_each(|kept| write_revision(transaction, &app.spec.name, kept))
 }
 
-/// The app, unless it is missing or being deleted.
-pub(super) fn live(transaction: &Transaction<'_>, name: &AppName) -> Result<StoredApp, Failure> {
+/// Returns an app that is not being deleted.
+pub(super) fn get(
+    transaction: &Transaction<'_>,
+    name: &AppName,
+) -> Result<StoredApp, TransactionError> {
     match find(transaction, name)? {
         Some(AppRow { app, deleted: None }) => Ok(app),
-        _ => Err(Failure::Store(StoreError::NotFound { name: name.clone() })),
+        Some(AppRow { deleted: Some(_), .. }) | None => {
+            Err(TransactionError::Store(StoreError::NotFound { name: name.clone() }))
+        }
     }
 }
 
-pub(super) fn list(transaction: &Transaction<'_>) -> Result<StoredState, Failure> {
+pub(super) fn list(transaction: &Transaction<'_>) -> Result<StoredState, TransactionError> {
     let mut state = StoredState::default();
     let mut select = transaction.prepare_cached(row::SELECT_APP)?;
-    for found in select.query_and_then([], row::app)? {
+    for found in select.query_and_then([], row::read_app)? {
         let AppRow { app, deleted } = found?;
         let name = app.spec.name.clone();
         match deleted {
@@ -101,31 +106,35 @@ pub(super) fn delete(
     transaction: &Transaction<'_>,
     name: &AppName,
     now: Timestamp,
-) -> Result<(), Failure> {
-    let mark = "UPDATE apps SET deleted_at = ?2 WHERE name = ?1 AND deleted_at IS NULL";
-    let marked =
-        transaction.prepare_cached(mark)?.execute(params![name.as_str(), row::nanos(now)?])?;
-    if marked == 0 {
-        return Err(Failure::Store(StoreError::NotFound { name: name.clone() }));
+) -> Result<(), TransactionError> {
+    let update = "UPDATE apps SET deleted_at = ?2 WHERE name = ?1 AND deleted_at IS NULL";
+    let updated = transaction
+        .prepare_cached(update)?
+        .execute(params![name.as_str(), row::format_time(now)?])?;
+    if updated == 0 {
+        return Err(TransactionError::Store(StoreError::NotFound { name: name.clone() }));
     }
     Ok(())
 }
 
-/// Whether there was a tombstone.
-pub(super) fn purge(transaction: &Transaction<'_>, name: &AppName) -> Result<bool, Failure> {
-    // The revisions go along with their app.
-    let drop = "DELETE FROM apps WHERE name = ?1 AND deleted_at IS NOT NULL";
-    Ok(transaction.prepare_cached(drop)?.execute([name.as_str()])? > 0)
+/// Returns true if there was a tombstone.
+pub(super) fn purge(
+    transaction: &Transaction<'_>,
+    name: &AppName,
+) -> Result<bool, TransactionError> {
+    // The revisions are deleted by cascade.
+    let delete = "DELETE FROM apps WHERE name = ?1 AND deleted_at IS NOT NULL";
+    Ok(transaction.prepare_cached(delete)?.execute([name.as_str()])? > 0)
 }
 
-/// Whether the image is another one now.
+/// Returns true if the image changed.
 pub(super) fn pin_image(
     transaction: &Transaction<'_>,
     name: &AppName,
     revision: u64,
     image: &ImageId,
     replace: bool,
-) -> Result<bool, Failure> {
+) -> Result<bool, TransactionError> {
     let Ok(revision) = i64::try_from(revision) else {
         return Ok(false);
     };
@@ -146,27 +155,36 @@ pub(super) fn pin_image(
 pub(super) fn revisions(
     transaction: &Transaction<'_>,
     name: &AppName,
-) -> Result<Vec<Revision>, Failure> {
-    live(transaction, name)?;
+) -> Result<Vec<Revision>, TransactionError> {
+    get(transaction, name)?;
     all_revisions(transaction, name)
 }
 
-/// The revisions of an app, also of one that is being deleted.
-fn all_revisions(transaction: &Transaction<'_>, name: &AppName) -> Result<Vec<Revision>, Failure> {
+/// Returns the revisions of an app, even if it is being deleted.
+fn all_revisions(
+    transaction: &Transaction<'_>,
+    name: &AppName,
+) -> Result<Vec<Revision>, TransactionError> {
     let select =
         format!("SELECT {} FROM revisions WHERE app = ?1 ORDER BY revision", row::REVISION);
-    transaction.prepare_cached(&select)?.query_and_then([name.as_str()], row::revision)?.collect()
+    transaction
+        .prepare_cached(&select)?
+        .query_and_then([name.as_str()], row::read_revision)?
+        .collect()
 }
 
-fn find(transaction: &Transaction<'_>, name: &AppName) -> Result<Option<AppRow>, Failure> {
+fn find(transaction: &Transaction<'_>, name: &AppName) -> Result<Option<AppRow>, TransactionError> {
     let select = format!("{} WHERE a.name = ?1", row::SELECT_APP);
     let mut select = transaction.prepare_cached(&select)?;
-    let mut found = select.query_and_then([name.as_str()], row::app)?;
+    let mut found = select.query_and_then([name.as_str()], row::read_app)?;
     found.next().transpose()
 }
 
-/// The other live apps that have routes, in the order of their names.
-fn routed(transaction: &Transaction<'_>, spec: &AppSpec) -> Result<Vec<AppSpec>, Failure> {
+/// Returns the other apps with routes that are not being deleted, sorted by name.
+fn routed_apps(
+    transaction: &Transaction<'_>,
+    spec: &AppSpec,
+) -> Result<Vec<AppSpec>, TransactionError> {
     if spec.access.is_none() {
         return Ok(Vec::new());
     }
@@ -175,11 +193,11 @@ fn routed(transaction: &Transaction<'_>, spec: &AppSpec) -> Result<Vec<AppSpec>,
         AND json_extract(spec, '$.access') IS NOT NULL ORDER BY name";
     transaction
         .prepare_cached(select)?
-        .query_and_then([spec.name.as_str()], |found| row::spec(&found.get::<_, String>(0)?))?
+        .query_and_then([spec.name.as_str()], |found| row::parse_spec(&found.get::<_, String>(0)?))?
         .collect()
 }
 
-fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), Failure> {
+fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), TransactionError> {
     let write = "\
         INSERT INTO apps (name, spec, generation, revision, deleted_through, created_at, \
         updated_at, deleted_at, rollout_started_at, paused, fallback) \
@@ -189,25 +207,25 @@ fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), Failu
         rollout_started_at = ?8, paused = ?9, fallback = ?10";
     transaction.prepare_cached(write)?.execute(params![
         app.spec.name.as_str(),
-        row::spec_text(&app.spec)?,
+        row::format_spec(&app.spec)?,
         app.generation,
         app.revision,
         app.deleted_through,
-        row::nanos(app.created_at)?,
-        row::nanos(app.updated_at)?,
-        row::nanos(app.rollout_started_at)?,
+        row::format_time(app.created_at)?,
+        row::format_time(app.updated_at)?,
+        row::format_time(app.rollout_started_at)?,
         app.paused,
         app.fallback,
     ])?;
     Ok(())
 }
 
-/// Adds a revision, or writes down how a known one goes: what it is made of never changes.
+/// Inserts a revision, or updates the rollout of a known one, whose content never changes.
 fn write_revision(
     transaction: &Transaction<'_>,
     name: &AppName,
     revision: &Revision,
-) -> Result<(), Failure> {
+) -> Result<(), TransactionError> {
     let add = "\
         INSERT INTO revisions (app, revision, spec, image_id, created_at, rollout) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -215,10 +233,10 @@ fn write_revision(
     transaction.prepare_cached(add)?.execute(params![
         name.as_str(),
         revision.revision,
-        row::spec_text(&revision.spec)?,
+        row::format_spec(&revision.spec)?,
         revision.image_id.as_ref().map(|image| &image.0),
-        row::nanos(revision.created_at)?,
-        row::rollout_text(&revision.rollout)?,
+        row::format_time(revision.created_at)?,
+        row::format_rollout(&revision.rollout)?,
     ])?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Events, as statements inside a transaction; and how many are kept, and for how long.
+//! Events and their retention: statements inside a transaction.
 
 use dubernetes_core::app::{AppName, Duration};
 use dubernetes_core::event::{Event, EventKind, NewEvent};
@@ -6,55 +6,54 @@ use dubernetes_core::store::{DEDUP_WINDOW, EventQuery, merge, record};
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use crate::error::Failure;
+use crate::error::TransactionError;
 use crate::row;
 
-/// The kept events are counted after so many records at most, since counting walks over all that
-/// is kept.
-const COUNT_EACH: u64 = 1_000;
+/// Maximum number of new events between two counts, since counting scans all events.
+const COUNT_EVERY: u64 = 1_000;
 
-/// With each new event so many that are too old are dropped. A quiet time's worth goes soon all
-/// the same, and a clock that is wrong for a moment takes no history with it.
-const DROP_EACH: usize = 4;
+/// Maximum number of expired events that are dropped with each new one. Expired events still go
+/// soon, and a clock that is wrong for a moment does not erase the history.
+const DROPS_PER_EVENT: usize = 4;
 
-/// How many events are kept, and for how long.
+/// How many events are kept, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeepEvents {
-    /// The newest so many, and up to a tenth or 1,000 more.
+pub struct EventRetention {
+    /// Maximum number of events. Up to a tenth, at most 1,000, more are kept for a while.
     pub count: u64,
-    /// Only those that happened in the last so much time; of those before, the oldest go first, up
-    /// to 4 with each new event.
+    /// Maximum age. Each new event drops up to 4 older events, the oldest first.
     pub age: Duration,
 }
 
-impl Default for KeepEvents {
-    /// 100,000 of the last 30 days.
+impl Default for EventRetention {
+    /// Returns 100,000 events of the last 30 days.
     fn default() -> Self {
         Self { count: 100_000, age: Duration::from_secs(30 * 24 * 3600) }
     }
 }
 
-impl KeepEvents {
-    fn count_each(self) -> u64 {
-        (self.count / 10).clamp(1, COUNT_EACH)
+impl EventRetention {
+    /// Returns the number of new events between two counts.
+    fn count_every(self) -> u64 {
+        (self.count / 10).clamp(1, COUNT_EVERY)
     }
 }
 
 pub(super) fn append(
     transaction: &Transaction<'_>,
     events: &[NewEvent],
-    keep: KeepEvents,
-) -> Result<(), Failure> {
+    retention: EventRetention,
+) -> Result<(), TransactionError> {
     let mut last = 0;
     for event in events {
         last = append_one(transaction, event)?;
     }
     if let Some(newest) = events.iter().map(|event| event.time).max() {
-        drop_old(transaction, newest, keep.age, events.len() * DROP_EACH)?;
+        drop_expired(transaction, newest, retention.age, events.len() * DROPS_PER_EVENT)?;
     }
     let before = last.saturating_sub(u64::try_from(events.len()).unwrap_or(u64::MAX));
-    if before / keep.count_each() != last / keep.count_each() {
-        drop_surplus(transaction, keep.count)?;
+    if before / retention.count_every() != last / retention.count_every() {
+        drop_surplus(transaction, retention.count)?;
     }
     Ok(())
 }
@@ -62,43 +61,43 @@ pub(super) fn append(
 pub(super) fn query(
     transaction: &Transaction<'_>,
     query: &EventQuery,
-) -> Result<Vec<Event>, Failure> {
-    // No id is above the largest number that a row can hold.
+) -> Result<Vec<Event>, TransactionError> {
+    // No id exceeds the largest number of a row.
     let after = i64::try_from(query.after).unwrap_or(i64::MAX);
-    let of_app = if query.app.is_some() { "app = ?3" } else { "?3 IS NULL" };
+    let app_filter = if query.app.is_some() { "app = ?3" } else { "?3 IS NULL" };
     let select = format!(
-        "SELECT {} FROM events WHERE id > ?1 AND {of_app} AND (?4 IS NULL OR kind = ?4) \
+        "SELECT {} FROM events WHERE id > ?1 AND {app_filter} AND (?4 IS NULL OR kind = ?4) \
          AND (?5 IS NULL OR time >= ?5) ORDER BY id DESC LIMIT ?2",
         row::EVENT
     );
     let app = query.app.as_ref().map(AppName::as_str);
     let kind = query.kind.map(EventKind::as_str);
-    // A time before all that can be stored leaves nothing out.
-    let since = query.since.map(|since| row::nanos(since).unwrap_or(i64::MIN));
+    // A time before the first that can be stored excludes nothing.
+    let since = query.since.map(|since| row::format_time(since).unwrap_or(i64::MIN));
     let mut newest = transaction
         .prepare_cached(&select)?
-        .query_and_then(params![after, query.limit, app, kind, since], row::event)?
+        .query_and_then(params![after, query.limit, app, kind, since], row::read_event)?
         .collect::<Result<Vec<_>, _>>()?;
     newest.reverse();
     Ok(newest)
 }
 
-/// Records an event, or counts it to an equal one, and returns its id.
-fn append_one(transaction: &Transaction<'_>, new: &NewEvent) -> Result<u64, Failure> {
-    // The database gives the id.
-    let event = match alike(transaction, new)? {
+/// Inserts an event, or merges it into an equal one, and returns its id.
+fn append_one(transaction: &Transaction<'_>, new: &NewEvent) -> Result<u64, TransactionError> {
+    // The database assigns the id.
+    let event = match find_duplicate(transaction, new)? {
         None => record(new, 0),
-        Some((old, again)) => {
+        Some((old, merged)) => {
             transaction.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([old])?;
-            again
+            merged
         }
     };
     let add = "\
         INSERT INTO events (time, first_at, kind, app, pod, reason, message, count, revision) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id";
     let values = params![
-        row::nanos(event.time)?,
-        row::nanos(event.first_at)?,
+        row::format_time(event.time)?,
+        row::format_time(event.first_at)?,
         event.kind.as_str(),
         event.app.as_ref().map(AppName::as_str),
         event.pod,
@@ -110,9 +109,12 @@ fn append_one(transaction: &Transaction<'_>, new: &NewEvent) -> Result<u64, Fail
     Ok(transaction.prepare_cached(add)?.query_row(values, |row| row.get(0))?)
 }
 
-/// The id of the event that `new` is counted to, and what takes its place.
-fn alike(transaction: &Transaction<'_>, new: &NewEvent) -> Result<Option<(u64, Event)>, Failure> {
-    let time = row::nanos(new.time)?;
+/// Returns the id of the event that `new` repeats, and the merged event that replaces it.
+fn find_duplicate(
+    transaction: &Transaction<'_>,
+    new: &NewEvent,
+) -> Result<Option<(u64, Event)>, TransactionError> {
+    let time = row::format_time(new.time)?;
     let window = i64::try_from(DEDUP_WINDOW.as_nanos()).unwrap_or(i64::MAX);
     let values = params![
         new.app.as_ref().map(AppName::as_str),
@@ -124,13 +126,13 @@ fn alike(transaction: &Transaction<'_>, new: &NewEvent) -> Result<Option<(u64, E
         time.saturating_add(window),
         new.revision,
     ];
-    let mut select = transaction.prepare_cached(&select_alike())?;
-    let found = select.query_and_then(values, row::event)?.next().transpose()?;
+    let mut select = transaction.prepare_cached(&select_duplicate())?;
+    let found = select.query_and_then(values, row::read_event)?.next().transpose()?;
     Ok(found.and_then(|old| Some((old.id, merge(&old, new, 0)?))))
 }
 
-/// Selects the event that another may be counted to.
-pub(super) fn select_alike() -> String {
+/// Selects the event that a new one may repeat.
+pub(super) fn select_duplicate() -> String {
     format!(
         "SELECT {} FROM events WHERE app IS ?1 AND pod IS ?2 AND reason = ?3 AND message = ?4 \
          AND kind = ?5 AND time BETWEEN ?6 AND ?7 AND revision IS ?8 ORDER BY id DESC LIMIT 1",
@@ -138,24 +140,24 @@ pub(super) fn select_alike() -> String {
     )
 }
 
-fn drop_old(
+fn drop_expired(
     transaction: &Transaction<'_>,
     newest: Timestamp,
     age: Duration,
-    most: usize,
-) -> Result<(), Failure> {
+    limit: usize,
+) -> Result<(), TransactionError> {
     let oldest = newest.saturating_sub(age.to_std()).unwrap_or(Timestamp::MIN);
-    // A time before all that can be stored drops nothing.
-    let oldest = row::nanos(oldest).unwrap_or(i64::MIN);
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    // A time before the first that can be stored drops nothing.
+    let oldest = row::format_time(oldest).unwrap_or(i64::MIN);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let old = "\
         DELETE FROM events \
         WHERE id IN (SELECT id FROM events WHERE time < ?1 ORDER BY time LIMIT ?2)";
-    transaction.prepare_cached(old)?.execute([oldest, most])?;
+    transaction.prepare_cached(old)?.execute([oldest, limit])?;
     Ok(())
 }
 
-fn drop_surplus(transaction: &Transaction<'_>, kept: u64) -> Result<(), Failure> {
+fn drop_surplus(transaction: &Transaction<'_>, kept: u64) -> Result<(), TransactionError> {
     let surplus = "\
         DELETE FROM events \
         WHERE id <= (SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?1)";

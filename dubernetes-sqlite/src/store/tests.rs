@@ -1,10 +1,11 @@
-//! What only the inside of the store can bring about: no space, another writer, a new schema.
+//! Tests that need private access: a full disk, a second writer, a new schema.
 
 use std::fs;
 use std::time::Duration;
 
 use dubernetes_core::app::{AppSpec, ImageRef, Volume, VolumeSource};
-use dubernetes_core::event::EventKind;
+use dubernetes_core::event::{EventKind, EventReason};
+use futures_util::FutureExt as _;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -27,14 +28,13 @@ fn request(app: &str) -> PutApp {
 }
 
 fn event(time: Timestamp, message: String) -> NewEvent {
-    let reason = "Started".into();
     NewEvent {
         time,
         kind: EventKind::Normal,
         app: None,
         pod: None,
         revision: None,
-        reason,
+        reason: EventReason::Started,
         message,
     }
 }
@@ -44,7 +44,7 @@ async fn all_events(store: &SqliteStore) -> Vec<Event> {
 }
 
 #[tokio::test]
-async fn without_space_nothing_is_half_stored_and_reads_go_on() {
+async fn full_disk_stores_nothing_and_reads_continue() {
     let (_folder, store) = store();
     store.put(request("web")).await.unwrap();
     let before = store.list().await.unwrap();
@@ -54,7 +54,7 @@ async fn without_space_nothing_is_half_stored_and_reads_go_on() {
             Ok(set?)
         })
     };
-    // The limit is never below what is there already.
+    // SQLite raises the limit to the current size.
     limit(1).await.unwrap();
     let mut large = request("large");
     large.spec.args = vec!["x".repeat(100_000)];
@@ -66,7 +66,7 @@ async fn without_space_nothing_is_half_stored_and_reads_go_on() {
 }
 
 #[tokio::test]
-async fn another_writer_makes_writes_busy_and_leaves_reads() {
+async fn second_writer_makes_writes_busy_and_reads_continue() {
     let (_folder, store) = store();
     store.put(request("web")).await.unwrap();
     let other = Connection::open(store.path()).unwrap();
@@ -84,7 +84,7 @@ async fn another_writer_makes_writes_busy_and_leaves_reads() {
 }
 
 #[tokio::test]
-async fn the_settings_that_durability_needs_are_on() {
+async fn durability_settings_are_on() {
     let (_folder, store) = store();
     let settings = |connection: &mut Connection| {
         let one = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -96,7 +96,7 @@ async fn the_settings_that_durability_needs_are_on() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_an_error_and_not_an_empty_answer() {
+async fn unreadable_row_is_an_error_and_not_an_empty_result() {
     let (_folder, store) = store();
     store.put(request("web")).await.unwrap();
     let spoil = "UPDATE apps SET spec = '{}'";
@@ -107,7 +107,7 @@ async fn what_cannot_be_read_is_an_error_and_not_an_empty_answer() {
 }
 
 #[tokio::test]
-async fn a_job_that_panics_ends_the_writer_with_an_error() {
+async fn panicking_job_ends_writer_with_error() {
     let (_folder, store) = store();
     store.put(request("web")).await.unwrap();
     let ended = store.writer.transact::<(), _>(|_| panic!("on purpose")).await;
@@ -119,20 +119,20 @@ async fn a_job_that_panics_ends_the_writer_with_an_error() {
 }
 
 #[tokio::test]
-async fn events_are_dropped_after_thirty_days() {
+async fn events_expire_after_thirty_days() {
     let (_folder, store) = store();
     let day = |day: i64| Timestamp::from_second(day * 86_400).unwrap();
     for (time, message) in [(day(0), "a"), (day(1), "b"), (day(30), "c")] {
         store.append(&[event(time, message.into())]).await.unwrap();
     }
-    assert_eq!(all_events(&store).await.len(), 3, "thirty days are kept");
+    assert_eq!(all_events(&store).await.len(), 3, "events of thirty days are kept");
     store.append(&[event(day(31), "d".into())]).await.unwrap();
     let messages: Vec<_> = all_events(&store).await.into_iter().map(|e| e.message).collect();
     assert_eq!(messages, ["b", "c", "d"]);
 }
 
 #[tokio::test]
-async fn a_clock_that_is_wrong_for_a_moment_drops_no_history() {
+async fn wrong_clock_for_a_moment_keeps_history() {
     let (_folder, store) = store();
     let minute = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
     let all: Vec<_> = (0..1000).map(|n| event(minute(n), n.to_string())).collect();
@@ -143,15 +143,16 @@ async fn a_clock_that_is_wrong_for_a_moment_drops_no_history() {
 }
 
 #[tokio::test]
-async fn the_newest_events_are_kept_and_counted_now_and_then() {
+async fn newest_events_are_kept_with_periodic_counts() {
     let (_folder, store) = store();
-    let store = store.keeping(KeepEvents { count: 100, ..KeepEvents::default() });
+    let store =
+        store.with_event_retention(EventRetention { count: 100, ..EventRetention::default() });
     let mut most = 0;
     for n in 0..160 {
         store.append(&[event(Timestamp::UNIX_EPOCH, n.to_string())]).await.unwrap();
         most = most.max(all_events(&store).await.len());
     }
-    assert_eq!(most, 109, "nine more than are kept, until they are counted again");
+    assert_eq!(most, 109, "up to nine more, until the next count");
     let kept = all_events(&store).await;
     assert_eq!((kept.len(), kept[0].message.as_str()), (100, "60"));
     let many: Vec<_> = (200..320).map(|n| event(Timestamp::UNIX_EPOCH, n.to_string())).collect();
@@ -161,10 +162,10 @@ async fn the_newest_events_are_kept_and_counted_now_and_then() {
 }
 
 #[tokio::test]
-async fn events_are_kept_for_as_long_as_is_said() {
+async fn events_expire_after_configured_age() {
     let (_folder, store) = store();
     let age = dubernetes_core::app::Duration::from_secs(60);
-    let store = store.keeping(KeepEvents { age, ..KeepEvents::default() });
+    let store = store.with_event_retention(EventRetention { age, ..EventRetention::default() });
     for second in [0, 60, 61] {
         let time = Timestamp::from_second(second).unwrap();
         store.append(&[event(time, second.to_string())]).await.unwrap();
@@ -174,10 +175,10 @@ async fn events_are_kept_for_as_long_as_is_said() {
 }
 
 #[tokio::test]
-async fn an_equal_event_is_found_by_index() {
+async fn equal_event_is_found_by_index() {
     let (_folder, store) = store();
     let explain = |connection: &mut Connection| {
-        let plan = format!("EXPLAIN QUERY PLAN {}", events::select_alike());
+        let plan = format!("EXPLAIN QUERY PLAN {}", events::select_duplicate());
         let mut plan = connection.prepare(&plan)?;
         let lines = plan.query_map([1, 2, 3, 4, 5, 6, 7, 8], |row| row.get::<_, String>(3))?;
         Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
@@ -187,7 +188,7 @@ async fn an_equal_event_is_found_by_index() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_read_back_is_not_stored() {
+async fn spec_that_cannot_be_read_back_is_not_stored() {
     let (_folder, store) = store();
     let mut odd = request("web");
     odd.spec.volumes = vec![Volume {
@@ -201,7 +202,7 @@ async fn what_could_not_be_read_back_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_migration_is_made_after_a_snapshot_and_keeps_everything() {
+async fn migration_takes_snapshot_and_keeps_state() {
     let (folder, store) = store();
     store.put(request("web")).await.unwrap();
     let before = store.list().await.unwrap();
@@ -223,7 +224,7 @@ async fn a_migration_is_made_after_a_snapshot_and_keeps_everything() {
 }
 
 #[tokio::test]
-async fn a_migration_that_fails_leaves_the_old_schema() {
+async fn failed_migration_keeps_old_schema() {
     let (folder, store) = store();
     store.put(request("web")).await.unwrap();
     drop(store);
@@ -233,4 +234,20 @@ async fn a_migration_that_fails_leaves_the_old_schema() {
     assert!(matches!(failed, OpenError::Sqlite { .. }), "{failed:?}");
     let store = SqliteStore::open(folder.path()).unwrap();
     assert_eq!(store.list().await.unwrap().apps.len(), 1);
+}
+
+#[tokio::test]
+async fn changes_yields_after_later_changes_and_ends_with_the_store() {
+    let (_folder, store) = store();
+    store.put(request("before")).await.unwrap();
+    let mut changes = store.changes();
+    assert_eq!(changes.next().now_or_never(), None, "nothing changed since the call");
+    store.put(request("web")).await.unwrap();
+    store.put(request("api")).await.unwrap();
+    assert_eq!(changes.next().await, Some(()));
+    assert_eq!(changes.next().now_or_never(), None, "several changes may be one item");
+    store.put(request("web")).await.unwrap();
+    assert_eq!(changes.next().now_or_never(), None, "an unchanged put is no change");
+    drop(store);
+    assert_eq!(changes.next().await, None);
 }

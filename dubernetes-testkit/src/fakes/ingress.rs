@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::faults::Faults;
 use dubernetes_core::error::Cause;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, Route, RouteTable,
+    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, RouteTable,
 };
 
 /// The proxy. Clones are the same one.
@@ -96,20 +96,13 @@ impl FakeIngress {
 
     /// Where a request goes: the longest path prefix wins, endpoints take turns.
     pub fn request(&self, host: &str, path: &str) -> Answer {
-        let host = host.split_once(':').map_or(host, |(name, _port)| name);
         let mut state = self.state();
         let ObservedIngress::Serving { table } = &state.observed else { return Answer::Refused };
-        let matching = table
-            .routes
-            .iter()
-            .filter(|r| r.host.as_str().eq_ignore_ascii_case(host) && prefixes(r, path));
-        let Some(route) = matching.max_by_key(|r| r.path.as_str().len()).cloned() else {
-            return Answer::NotFound;
-        };
+        let Some(route) = table.find(host, path).cloned() else { return Answer::NotFound };
         if route.endpoints.is_empty() {
             return Answer::Unavailable;
         }
-        let turn = state.turns.entry(format!("{host}{}", route.path)).or_default();
+        let turn = state.turns.entry(format!("{}{}", route.host, route.path)).or_default();
         let endpoint = route.endpoints[*turn % route.endpoints.len()].clone();
         *turn += 1;
         Answer::Endpoint(endpoint)
@@ -172,9 +165,4 @@ impl Ingress for FakeIngress {
         self.state().observed = ObservedIngress::Absent;
         Ok(())
     }
-}
-
-fn prefixes(route: &Route, path: &str) -> bool {
-    let rest = path.strip_prefix(route.path.as_str());
-    route.path.is_root() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -1,9 +1,11 @@
 //! Calls to the engine that are under way, or that failed.
 
+use std::net::Ipv4Addr;
+
 use dubernetes_core::app::AppName;
 use dubernetes_core::plan::OperationKey;
 use dubernetes_core::runtime::ContainerId;
-use dubernetes_core::state::{CallFailure, FailureKind};
+use dubernetes_core::state::{CallFailure, FailureKind, InFlight};
 
 use super::line::Line;
 use super::replicas::pods;
@@ -26,9 +28,9 @@ impl Reading {
         } else {
             FailureKind::Transient
         };
-        let key = self.key(line)?;
+        let (key, address) = self.key(line)?;
         if line.what == "under-way" {
-            self.given.observed.in_flight.insert(key);
+            self.given.observed.in_flight.insert(key, InFlight { address });
             return Ok(());
         }
         let count = line.value("times")?.unwrap_or(1);
@@ -38,38 +40,40 @@ impl Reading {
         Ok(())
     }
 
-    fn key(&mut self, line: &mut Line) -> Result<OperationKey, String> {
+    /// The call, and the address that a create has reserved.
+    fn key(&mut self, line: &mut Line) -> Result<(OperationKey, Option<Ipv4Addr>), String> {
         let what: String = line.name_or("it is not said which call")?;
-        match what.as_str() {
-            "network" => Ok(OperationKey::Network),
-            "routes" => Ok(OperationKey::Routes),
-            "forget" => {
-                Ok(OperationKey::PurgeTombstone(line.name_or("the app's name is missing")?))
-            }
+        let key = match what.as_str() {
+            "network" => OperationKey::Network,
+            "routes" => OperationKey::Routes,
+            "forget" => OperationKey::PurgeTombstone(line.name_or("the app's name is missing")?),
             "image" => {
                 let app: AppName = line.name_or("the app's name is missing")?;
                 let revision = self.revision_of(line.name()?, &app)?;
-                Ok(OperationKey::Image { app, revision })
+                OperationKey::Image { app, revision }
             }
             "create" => {
                 let (app, ordinal) = pod(line)?;
                 let revision = self.revision_of(line.name()?, &app)?;
-                let address = self.free_address(&app, ordinal);
-                let address = address.ok_or("the subnet has no address left")?;
-                self.taken.insert(address);
-                Ok(OperationKey::Create { app, ordinal, revision, address })
+                let address = self.reserve_address(&app, ordinal)?;
+                return Ok((OperationKey::Create { app, ordinal, revision }, Some(address)));
             }
             "job" => {
                 let app: AppName = line.name_or("the app's name is missing")?;
                 let revision = self.revision_of(line.name()?, &app)?;
-                let address = self.free_address(&app, 0);
-                let address = address.ok_or("the subnet has no address left")?;
-                self.taken.insert(address);
-                Ok(OperationKey::CreatePreDeploy { app, revision, address })
+                let address = self.reserve_address(&app, 0)?;
+                return Ok((OperationKey::CreatePreDeploy { app, revision }, Some(address)));
             }
-            "container" => self.container(line).map(OperationKey::Container),
-            _ => Err(format!("there is no call `{what}`")),
-        }
+            "container" => OperationKey::Container(self.container(line)?),
+            _ => return Err(format!("there is no call `{what}`")),
+        };
+        Ok((key, None))
+    }
+
+    fn reserve_address(&mut self, app: &AppName, ordinal: u32) -> Result<Ipv4Addr, String> {
+        let address = self.free_address(app, ordinal).ok_or("the subnet has no address left")?;
+        self.taken.insert(address);
+        Ok(address)
     }
 
     /// The revision that is named, or the app's.

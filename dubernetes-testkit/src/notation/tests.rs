@@ -59,7 +59,7 @@ fn everything_can_be_said() {
     assert_eq!(given.observed.unreadable.len(), 1);
     assert!(matches!(given.observed.engine, EngineStatus::Unreachable { .. }));
     assert!(matches!(given.observed.ingress, ObservedIngress::Down { .. }));
-    let in_flight = given.observed.in_flight.first().unwrap();
+    let in_flight = given.observed.in_flight.first_key_value().unwrap().0;
     assert!(matches!(in_flight, OperationKey::Create { ordinal: 2, revision: 3, .. }));
     let (key, failure) = given.observed.failures.first_key_value().unwrap();
     assert!(matches!(key, OperationKey::Container(_)));

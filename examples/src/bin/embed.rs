@@ -1,7 +1,9 @@
-//! A whole orchestrator inside a program. The controller is the real one; engine, store and proxy are
-//! fakes here, and your own implementations of the same three traits would go into their places.
+//! Runs a whole orchestrator inside a program.
+//!
+//! The controller is the real one. Engine, store and ingress are fakes; an embedding program passes
+//! its own implementations of these three traits instead.
 
-#![expect(clippy::print_stdout, reason = "it tells its story")]
+#![expect(clippy::print_stdout, reason = "the example prints what happens")]
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,11 +18,12 @@ use dubernetes_manifest::Source;
 use dubernetes_testkit::{Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 use tokio_util::sync::CancellationToken;
 
-// Time is virtual: what would take seconds on an engine takes none here.
+// Time is virtual, so waiting for a probe or a back-off takes no time.
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Box<dyn Error>> {
     let clock = TokioClock::new();
-    let (runtime, store) = (FakeRuntime::new(clock), Arc::new(MemoryStore::new()));
+    let runtime = FakeRuntime::new(clock);
+    let store = Arc::new(MemoryStore::new());
     let ingress = FakeIngress::default();
     runtime.add_image("dubernetes-whoami:1", Behaviour::default());
     let adapters = Adapters {
@@ -40,11 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{name} is {}", store.put(put).await?.change.as_str());
 
     let is_ready = |phase| phase == Some(Phase::Ready);
-    for round in ["first", "after one was killed"] {
+    for moment in ["at first", "after a crash"] {
         let mut snapshots = handle.snapshots();
         let wait = snapshots.wait_for(|s| is_ready(s.plan.statuses.get(&name).map(|a| a.phase)));
         drop(tokio::time::timeout(Duration::from_secs(60), wait).await??);
-        println!("{round}: {} containers, one request goes to", runtime.containers().len());
+        println!("{moment}: {} containers, a request goes to", runtime.containers().len());
         println!("  {:?}", ingress.request("whoami.local", "/"));
         runtime.kill(&runtime.containers()[0].name, 137);
         let mut snapshots = handle.snapshots();

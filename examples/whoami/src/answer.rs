@@ -1,4 +1,4 @@
-//! What is said about this replica and the request: as lines of text, and as JSON.
+//! The answer: facts about the replica and the request, as text and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::addresses;
 use crate::settings::Identity;
 
-/// A request and who answers it.
+/// A request, and the identity of the replica that answers it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     identity: Identity,
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Gathers what there is to say now. `body` is the number of bytes that came with the request.
+    /// Collects the facts. `body` is the number of bytes in the request body.
     pub(crate) fn new(
         identity: &Identity,
         remote: SocketAddr,
@@ -39,24 +39,24 @@ impl Answer {
             identity: identity.clone(),
             host_name: addresses::host_name(),
             addresses: addresses::addresses().into_iter().collect(),
-            // A client of IPv4 is shown as such, though the socket is one of IPv6.
+            // Show IPv4 clients of the IPv6 socket with their IPv4 address.
             remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
             method,
             uri,
             version,
-            headers: by_written_name(headers),
+            headers: by_canonical_name(headers),
             body: (reads_body || body > 0).then_some(body),
             count: None,
         }
     }
 
-    /// Says also which request this is, of all that were counted.
+    /// Adds the number of this request.
     pub(crate) fn set_count(&mut self, count: u64) {
         self.count = Some(count);
     }
 
-    /// One fact per line, then the request line and the headers in alphabetical order.
-    pub(crate) fn text(&self) -> String {
+    /// Formats one fact per line, then the request line and the headers in alphabetical order.
+    pub(crate) fn to_text(&self) -> String {
         let mut out = String::new();
         let mut line = |key: &str, value: &str| {
             // Writing to a string cannot fail.
@@ -84,8 +84,8 @@ impl Answer {
         out
     }
 
-    /// The same facts as an object.
-    pub(crate) fn json(&self) -> Value {
+    /// Formats the facts as a JSON object.
+    pub(crate) fn to_json(&self) -> Value {
         json!({
             "hostname": self.host_name,
             "ip": self.addresses,
@@ -111,22 +111,23 @@ impl Answer {
     }
 }
 
-/// Header names are read in lower case; people know them as `User-Agent`.
-fn by_written_name(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
+/// Groups headers by their canonical names, such as `User-Agent`. The library has them in lower
+/// case.
+fn by_canonical_name(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
     let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        by_name.entry(written(name.as_str())).or_default().push(value);
+        by_name.entry(canonical(name.as_str())).or_default().push(value);
     }
     by_name
 }
 
-fn written(name: &str) -> String {
-    let capital = |part: &str| {
+fn canonical(name: &str) -> String {
+    let capitalize = |part: &str| {
         let (first, rest) = part.split_at(usize::from(!part.is_empty()));
         first.to_ascii_uppercase() + rest
     };
-    name.split('-').map(capital).collect::<Vec<_>>().join("-")
+    name.split('-').map(capitalize).collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]
@@ -146,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn the_request_follows_the_facts_with_its_headers_in_order() {
-        let text = answer(&Identity::default(), Method::GET, 0).text();
+    fn text_ends_with_request_and_sorted_headers() {
+        let text = answer(&Identity::default(), Method::GET, 0).to_text();
         let end = "RemoteAddr: 10.0.0.9:1234\nGET /x?y=1 HTTP/1.1\nAccept: a\nAccept: b\n\
                    Host: whoami.local\nUser-Agent: test\n";
         assert!(text.ends_with(end), "{text}");
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_says_its_name_app_and_revision() {
+    fn answer_has_identity_of_replica() {
         let identity = Identity {
             name: Some("n".into()),
             app: Some("web".into()),
@@ -163,24 +164,24 @@ mod tests {
             revision: Some("r7".into()),
         };
         let answer = answer(&identity, Method::GET, 0);
-        assert!(answer.text().starts_with("Name: n\nApp: web\nReplica: 2\nRevision: r7\n"));
-        assert_eq!(answer.json()["revision"], "r7");
-        assert_eq!(answer.json()["host"], "whoami.local");
+        assert!(answer.to_text().starts_with("Name: n\nApp: web\nReplica: 2\nRevision: r7\n"));
+        assert_eq!(answer.to_json()["revision"], "r7");
+        assert_eq!(answer.to_json()["host"], "whoami.local");
     }
 
     #[test]
-    fn a_client_of_ipv4_is_shown_as_one() {
+    fn ipv4_client_has_ipv4_address() {
         let remote: SocketAddr = "[::ffff:10.0.0.9]:80".parse().unwrap();
         let request = (Method::GET, Uri::from_static("/"), Version::HTTP_11);
         let answer = Answer::new(&Identity::default(), remote, request, &HeaderMap::new(), 0);
-        assert!(answer.text().contains("RemoteAddr: 10.0.0.9:80\n"), "{}", answer.text());
+        assert!(answer.to_text().contains("RemoteAddr: 10.0.0.9:80\n"), "{}", answer.to_text());
     }
 
     #[test]
-    fn the_length_of_a_body_is_said_even_if_it_is_empty() {
+    fn body_length_is_shown_for_empty_body() {
         let identity = Identity::default();
-        assert!(answer(&identity, Method::POST, 0).text().contains("\nBodyLength: 0\n"));
-        assert!(answer(&identity, Method::GET, 5).text().contains("\nBodyLength: 5\n"));
-        assert!(!answer(&identity, Method::GET, 0).text().contains("BodyLength"));
+        assert!(answer(&identity, Method::POST, 0).to_text().contains("\nBodyLength: 0\n"));
+        assert!(answer(&identity, Method::GET, 5).to_text().contains("\nBodyLength: 5\n"));
+        assert!(!answer(&identity, Method::GET, 0).to_text().contains("BodyLength"));
     }
 }

@@ -1,12 +1,12 @@
-//! A number in a file that every replica on the same volume raises: what outlives a replica.
+//! A counter in a file, shared by all replicas on the same volume.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 
-/// Raises the number by one and returns it. The file is locked meanwhile, so that no replica
-/// loses what another one has counted.
-pub(crate) fn raise(path: &Path) -> std::io::Result<u64> {
+/// Increments the counter and returns it. Locks the file, so that concurrent increments are not
+/// lost.
+pub(crate) fn increment(path: &Path) -> std::io::Result<u64> {
     let mut file =
         File::options().read(true).write(true).create(true).truncate(false).open(path)?;
     file.lock()?;
@@ -14,7 +14,7 @@ pub(crate) fn raise(path: &Path) -> std::io::Result<u64> {
     file.read_to_string(&mut text)?;
     let count = text.trim().parse().unwrap_or(0_u64).saturating_add(1);
     file.rewind()?;
-    // The number never gets shorter, so nothing of the old one stays behind it.
+    // The number never gets shorter, so it overwrites the old one completely.
     writeln!(file, "{count}")?;
     Ok(count)
 }
@@ -24,9 +24,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_count_goes_on_where_it_was() {
+    fn counter_continues() {
         let path = std::env::temp_dir().join(format!("whoami-count-{}", std::process::id()));
-        let counts: Vec<_> = (0..11).map(|_| raise(&path).unwrap()).collect();
+        let counts: Vec<_> = (0..11).map(|_| increment(&path).unwrap()).collect();
         let kept = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(counts, (1..=11).collect::<Vec<_>>());

@@ -1,5 +1,7 @@
-//! A tiny HTTP server that says who answers. The examples and the end-to-end tests run it, so it
-//! has switches that make it start late, answer slowly, or end with a chosen code.
+//! A small HTTP server that answers with its identity.
+//!
+//! The examples and end-to-end tests run it, so it has settings to start late, to answer slowly,
+//! and to exit with a chosen code.
 
 mod addresses;
 mod answer;
@@ -20,37 +22,37 @@ async fn main() -> ExitCode {
     let settings = match Settings::read(std::env::args().skip(1), |name| std::env::var(name).ok()) {
         Ok(settings) => settings,
         Err(why) => {
-            say(&format!("error: {why}"));
+            log(&format!("error: {why}"));
             return ExitCode::from(2);
         }
     };
     match run(settings).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            say(&format!("error: {error}"));
+            log(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Serves until a signal ends it, or until the time that the settings name has passed.
+/// Serves until a signal arrives or the time `WHOAMI_EXIT_AFTER` has passed. Returns the exit code.
 async fn run(settings: Settings) -> std::io::Result<u8> {
-    // The first process of a container is deaf to every signal that it does not ask for, so this
-    // comes before the first delay.
+    // The kernel ignores signals without a handler for the first process of a container, so install
+    // the handlers before the start delay.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let deaf = settings.ignore_term;
+    let ignore_term = settings.ignore_term;
     let stopped = async move {
         loop {
             tokio::select! {
-                // Both only wait for a signal, so nothing is lost if the other one comes first.
-                _ = terminate.recv() => if !deaf { break },
+                // Cancel safe: both arms only wait for a signal.
+                _ = terminate.recv() => if !ignore_term { break },
                 _ = interrupt.recv() => break,
             }
         }
-        say("stopping: requests under way are finished first");
+        log("stopping: waiting for requests in flight");
     };
-    let ended = async move {
+    let exit = async move {
         match settings.exit {
             Some((code, after)) => {
                 tokio::time::sleep(after).await;
@@ -60,34 +62,35 @@ async fn run(settings: Settings) -> std::io::Result<u8> {
         }
     };
     tokio::select! {
-        // Serving is given up at once when the time to end has come: that is what the switch is for.
+        // `WHOAMI_EXIT` simulates a crash, so it drops requests in flight.
         served = serve(&settings, stopped) => served.map(|()| 0),
-        code = ended => {
-            say(&format!("ending with code {code}, as WHOAMI_EXIT says"));
+        code = exit => {
+            log(&format!("ending with code {code}, as WHOAMI_EXIT says"));
             Ok(code)
         }
     }
 }
 
-/// Listens after the start delay, and returns when `stopped` has come and the requests under way are answered.
+/// Listens after the start delay. Returns once `stopped` has completed and the requests in flight
+/// are answered.
 async fn serve(
     settings: &Settings,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let mut stopped = Box::pin(stopped);
     tokio::select! {
-        // A stop during the delay ends it; the delay has nothing to lose.
+        // Cancel safe: neither arm has side effects.
         () = &mut stopped => return Ok(()),
         () = tokio::time::sleep(settings.start_delay) => {}
     }
     let listener = listen(settings.port).await?;
-    say(&format!("listening on {}", listener.local_addr()?));
+    log(&format!("listening on {}", listener.local_addr()?));
     let app = routes::router(settings.identity.clone(), settings.count_file.clone());
     let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stopped).await
 }
 
-/// All addresses of both families where the machine has IPv6, else those of IPv4.
+/// Listens on all IPv6 and IPv4 addresses, or only on IPv4 if the machine has no IPv6.
 async fn listen(port: u16) -> std::io::Result<TcpListener> {
     match TcpListener::bind(("::", port)).await {
         Ok(listener) => Ok(listener),
@@ -95,7 +98,8 @@ async fn listen(port: u16) -> std::io::Result<TcpListener> {
     }
 }
 
-/// One line to standard error. Where nobody reads it any more, serving goes on.
-fn say(line: &str) {
+/// Writes a line to standard error. Ignores errors: a closed standard error must not stop the
+/// server.
+fn log(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! The paths that are answered.
+//! HTTP endpoints.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,11 +17,11 @@ use futures_util::StreamExt as _;
 
 use crate::answer::Answer;
 use crate::count;
-use crate::settings::{Identity, duration};
+use crate::settings::{Identity, parse_duration};
 
-/// The largest answer of `/data`: enough for a download test, too little to fill a machine.
+/// Maximum size of `/data`, enough for a download test.
 const MAX_DATA: u64 = 1 << 30;
-/// The size of one chunk of `/data`.
+/// Size of one chunk of `/data`.
 const CHUNK: usize = 16 * 1024;
 static FILLING: [u8; CHUNK] = [b'-'; CHUNK];
 
@@ -29,13 +29,13 @@ static FILLING: [u8; CHUNK] = [b'-'; CHUNK];
 struct Shared {
     identity: Identity,
     count_file: Option<PathBuf>,
-    /// The status of `GET /health`, set by `POST /health`.
+    /// Status of `GET /health`, set by `POST /health`.
     health: AtomicU16,
 }
 
 type Parameters = Query<BTreeMap<String, String>>;
 
-/// Every path; one that is not listed answers like `/`, so that any prefix can be routed here.
+/// Returns the router. Any other path answers like `/`, so that any prefix can be routed here.
 pub(crate) fn router(identity: Identity, count_file: Option<PathBuf>) -> Router {
     let shared = Shared { identity, count_file, health: AtomicU16::new(StatusCode::OK.as_u16()) };
     Router::new()
@@ -44,17 +44,17 @@ pub(crate) fn router(identity: Identity, count_file: Option<PathBuf>) -> Router 
         .route("/data", get(data))
         .route("/echo", get(echo))
         .route("/api", any(api))
-        .fallback(who)
+        .fallback(show_identity)
         .with_state(Arc::new(shared))
 }
 
-async fn who(
+async fn show_identity(
     State(shared): State<Arc<Shared>>,
     remote: ConnectInfo<SocketAddr>,
     query: Parameters,
     request: Request,
 ) -> Result<String, Response> {
-    Ok(answer(&shared, remote, &query, request).await?.text())
+    Ok(answer(&shared, remote, &query, request).await?.to_text())
 }
 
 async fn api(
@@ -63,10 +63,10 @@ async fn api(
     query: Parameters,
     request: Request,
 ) -> Result<Response, Response> {
-    Ok(Json(answer(&shared, remote, &query, request).await?.json()).into_response())
+    Ok(Json(answer(&shared, remote, &query, request).await?.to_json()).into_response())
 }
 
-/// Reads the whole body, waits as long as `?wait=` says, and then looks at the machine.
+/// Reads the whole body, waits for `?wait=`, and then collects the facts.
 async fn answer(
     shared: &Shared,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
@@ -74,9 +74,9 @@ async fn answer(
     request: Request,
 ) -> Result<Answer, Response> {
     let (head, body) = request.into_parts();
-    let length = length(body).await.map_err(|why| bad_request(&why))?;
+    let length = body_length(body).await.map_err(|why| bad_request(&why))?;
     if let Some(wait) = query.get("wait") {
-        tokio::time::sleep(duration(wait).map_err(|why| bad_request(&why))?).await;
+        tokio::time::sleep(parse_duration(wait).map_err(|why| bad_request(&why))?).await;
     }
     let line = (head.method, head.uri, head.version);
     let mut answer = Answer::new(&shared.identity, remote, line, &head.headers, length);
@@ -85,13 +85,13 @@ async fn answer(
             let why = format!("cannot count in {}: {error}\n", file.display());
             (StatusCode::INTERNAL_SERVER_ERROR, why).into_response()
         };
-        answer.set_count(count::raise(file).map_err(failed)?);
+        answer.set_count(count::increment(file).map_err(failed)?);
     }
     Ok(answer)
 }
 
-/// Counts a body without keeping it.
-async fn length(body: Body) -> Result<u64, axum::Error> {
+/// Counts the bytes of a body without buffering them.
+async fn body_length(body: Body) -> Result<u64, axum::Error> {
     let mut stream = body.into_data_stream();
     let mut length = 0;
     while let Some(chunk) = stream.next().await {
@@ -104,14 +104,14 @@ async fn health(State(shared): State<Arc<Shared>>) -> StatusCode {
     StatusCode::from_u16(shared.health.load(Ordering::Relaxed)).unwrap_or_default()
 }
 
-/// Takes the status that `GET /health` answers from now on, such as `503`.
+/// Sets the status that `GET /health` answers, such as `503`.
 async fn set_health(State(shared): State<Arc<Shared>>, status: String) -> Result<(), Response> {
     let status: StatusCode = status.trim().parse().map_err(|why| bad_request(&why))?;
     shared.health.store(status.as_u16(), Ordering::Relaxed);
     Ok(())
 }
 
-/// Answers `size` bytes; `unit` is `KB`, `MB` or `GB`.
+/// Answers with `size` bytes; `unit` is `KB`, `MB` or `GB`.
 async fn data(query: Parameters) -> Result<Response, Response> {
     let text = query.get("size").map_or("1", String::as_str);
     let size: u64 = text.parse().map_err(|why| bad_request(&why))?;
@@ -135,16 +135,16 @@ async fn data(query: Parameters) -> Result<Response, Response> {
     Ok((length, Body::from_stream(chunks)).into_response())
 }
 
-/// Sends each message of a WebSocket back.
+/// Echoes the messages of a WebSocket.
 async fn echo(upgrade: WebSocketUpgrade) -> Response {
-    upgrade.on_upgrade(send_back)
+    upgrade.on_upgrade(echo_messages)
 }
 
-async fn send_back(mut socket: WebSocket) {
+async fn echo_messages(mut socket: WebSocket) {
     while let Some(Ok(message)) = socket.recv().await {
         let sent = match message {
             Message::Text(_) | Message::Binary(_) => socket.send(message).await,
-            // The library answers pings and closes by itself.
+            // The library answers these itself.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),
         };
         if sent.is_err() {

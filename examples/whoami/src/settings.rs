@@ -1,40 +1,40 @@
-//! What the environment and the arguments ask for.
+//! Settings from environment variables and arguments.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
-    /// Where to listen; 0 means any free port.
+    /// Port to listen on; 0 means any free port.
     pub(crate) port: u16,
-    /// How long to wait before listening.
+    /// Time to wait before listening.
     pub(crate) start_delay: Duration,
-    /// End with this code after this time.
+    /// Exit code, and the time after which to exit.
     pub(crate) exit: Option<(u8, Duration)>,
-    /// Whether SIGTERM is ignored.
+    /// Whether to ignore SIGTERM.
     pub(crate) ignore_term: bool,
-    /// Where requests are counted, if they are.
+    /// File in which to count requests.
     pub(crate) count_file: Option<PathBuf>,
-    /// What is said of this replica.
+    /// Identity of this replica.
     pub(crate) identity: Identity,
 }
 
-/// The lines about this replica that come from its environment.
+/// Identity of this replica, from its environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// A name of the user's choice.
+    /// Name chosen by the user.
     pub(crate) name: Option<String>,
-    /// The app that this is a replica of.
+    /// Name of the app.
     pub(crate) app: Option<String>,
-    /// Which replica this is.
+    /// Name of the replica.
     pub(crate) replica: Option<String>,
-    /// The app's revision.
+    /// Revision of the app.
     pub(crate) revision: Option<String>,
 }
 
 impl Settings {
-    /// Reads the arguments, and what they do not say from the environment.
+    /// Reads arguments and environment variables. Arguments win.
     pub(crate) fn read(
         mut args: impl Iterator<Item = String>,
         env: impl Fn(&str) -> Option<String>,
@@ -50,16 +50,18 @@ impl Settings {
             match flag.as_str() {
                 "--port" | "-port" => port = Some(value),
                 "--name" | "-name" => name = Some(value),
-                _ => return Err(format!("unknown argument `{flag}`; there are --port and --name")),
+                _ => return Err(format!("unknown argument `{flag}`; expected --port or --name")),
             }
         }
         let exit = match env("WHOAMI_EXIT") {
-            Some(code) => Some((number(&code)?, optional_duration(env("WHOAMI_EXIT_AFTER"))?)),
+            Some(code) => {
+                Some((parse_number(&code)?, parse_optional_duration(env("WHOAMI_EXIT_AFTER"))?))
+            }
             None => None,
         };
         Ok(Self {
-            port: port.map_or(Ok(80), |text| number(&text))?,
-            start_delay: optional_duration(env("WHOAMI_START_DELAY"))?,
+            port: port.map_or(Ok(80), |text| parse_number(&text))?,
+            start_delay: parse_optional_duration(env("WHOAMI_START_DELAY"))?,
             exit,
             ignore_term: env("WHOAMI_IGNORE_TERM").is_some_and(|value| value == "1"),
             count_file: env("WHOAMI_COUNT_FILE").map(PathBuf::from),
@@ -73,11 +75,11 @@ impl Settings {
     }
 }
 
-/// A duration such as `500ms`, `2s` or `1m`; a bare number means seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+/// Parses a duration such as `500ms`, `2s` or `1m`. A number without unit means seconds.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(unit);
-    let bad = || format!("`{text}` is no duration such as `500ms`, `2s` or `1m`");
+    let bad = || format!("`{text}` is not a duration, such as `500ms`, `2s` or `1m`");
     let amount: u32 = digits.parse().map_err(|_| bad())?;
     let one = match unit {
         "ms" => Duration::from_millis(1),
@@ -88,12 +90,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(one * amount)
 }
 
-fn optional_duration(text: Option<String>) -> Result<Duration, String> {
-    text.map_or(Ok(Duration::ZERO), |text| duration(&text))
+fn parse_optional_duration(text: Option<String>) -> Result<Duration, String> {
+    text.map_or(Ok(Duration::ZERO), |text| parse_duration(&text))
 }
 
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is no number of the legal range"))
+fn parse_number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a number in range"))
 }
 
 #[cfg(test)]
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn port_80_unless_the_environment_or_an_argument_says_otherwise() {
+    fn argument_overrides_variable_and_default_port_is_80() {
         assert_eq!(read(&[], &[]).unwrap().port, 80);
         assert_eq!(read(&[], &[("WHOAMI_PORT", "81")]).unwrap().port, 81);
         assert_eq!(read(&["--port", "82"], &[("WHOAMI_PORT", "81")]).unwrap().port, 82);
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn invalid_settings_are_refused() {
         assert!(read(&["--prot", "1"], &[]).is_err());
         assert!(read(&["--port"], &[]).is_err());
         assert!(read(&[], &[("WHOAMI_PORT", "65536")]).is_err());
@@ -123,12 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_a_unit_or_mean_seconds() {
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
-        assert_eq!(duration("3"), Ok(Duration::from_secs(3)));
-        assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
-        assert!(duration("s").is_err());
-        assert!(duration("1h").is_err());
+    fn duration_without_unit_means_seconds() {
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(parse_duration("3"), Ok(Duration::from_secs(3)));
+        assert_eq!(parse_duration("1m"), Ok(Duration::from_secs(60)));
+        assert!(parse_duration("s").is_err());
+        assert!(parse_duration("1h").is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! The program, built along with its tests. Called by the name `dubectl`, it is that.
+//! The program under test. Behaves as `dubectl` when called by that name.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let dubectl = std::env::args_os().next().is_some_and(|name| name == "dubectl");
-    dubernetes_cli::run(if dubectl { "dubectl" } else { "dubernetes" })
+    let is_dubectl = std::env::args_os().next().is_some_and(|name| name == "dubectl");
+    dubernetes_cli::run(if is_dubectl { "dubectl" } else { "dubernetes" })
 }

@@ -1,4 +1,4 @@
-//! An image of one layer that no engine has: it is whoami, and a file that was never there before.
+//! A one-layer image that no engine has: the whoami program and a file with unique content.
 
 use std::io::Read as _;
 use std::process::Command;
@@ -6,23 +6,22 @@ use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
-/// Its parts, each with its digest.
+/// Layer, configuration and manifest, each with its digest.
 #[derive(Debug)]
 pub struct Image {
-    /// The only layer.
     pub(super) layer: (String, Vec<u8>),
     config: (String, Vec<u8>),
     manifest: (String, Vec<u8>),
 }
 
 impl Image {
-    /// Makes it of a container of whoami, whether that runs or not.
+    /// Builds an image from the program in a whoami container, running or not.
     ///
     /// # Panics
     ///
-    /// If the engine does not give its program.
-    pub fn of(container: &str) -> Self {
-        let layer = digested(layer(&program(container)));
+    /// If the program cannot be copied from the container.
+    pub fn from_container(container: &str) -> Self {
+        let layer = with_digest(build_layer(&copy_program(container)));
         let arch = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -35,7 +34,7 @@ impl Image {
             "rootfs": { "type": "layers", "diff_ids": [layer.0] },
             "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "a test" }],
         });
-        let config = digested(config.to_string().into_bytes());
+        let config = with_digest(config.to_string().into_bytes());
         let manifest = serde_json::json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -50,10 +49,10 @@ impl Image {
                 "digest": layer.0,
             }],
         });
-        Self { layer, config, manifest: digested(manifest.to_string().into_bytes()) }
+        Self { layer, config, manifest: with_digest(manifest.to_string().into_bytes()) }
     }
 
-    /// The kind, digest and content of what has this path.
+    /// Returns media type, digest and content of the part at this path.
     pub(super) fn part(&self, path: &str) -> (&str, &str, &[u8]) {
         let blob = |digest: &str| path.ends_with(&format!("/blobs/{digest}"));
         let (kind, part) = match path {
@@ -67,14 +66,14 @@ impl Image {
 
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
-fn digested(content: Vec<u8>) -> (String, Vec<u8>) {
+fn with_digest(content: Vec<u8>) -> (String, Vec<u8>) {
     let digest: String =
         Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
     (format!("sha256:{digest}"), content)
 }
 
-/// The program in the container.
-fn program(container: &str) -> Vec<u8> {
+/// Copies `/whoami` from the container.
+fn copy_program(container: &str) -> Vec<u8> {
     let copy = Command::new("docker").args(["cp", &format!("{container}:/whoami"), "-"]).output();
     let copy = copy.unwrap();
     assert!(copy.status.success(), "{}", String::from_utf8_lossy(&copy.stderr));
@@ -85,7 +84,7 @@ fn program(container: &str) -> Vec<u8> {
     program
 }
 
-fn layer(program: &[u8]) -> Vec<u8> {
+fn build_layer(program: &[u8]) -> Vec<u8> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let unique = format!("{} {now:?}\n", std::process::id());
     let mut layer = tar::Builder::new(Vec::new());

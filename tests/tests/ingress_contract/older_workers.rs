@@ -1,4 +1,4 @@
-//! What older workers of a real nginx still do, and how many of them there are.
+//! Old workers of a real nginx after reloads: what they still serve, and how many there are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,68 +8,70 @@ use dubernetes_tests::websocket::WebSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::rig::{Rig, eventually, route, with_rig};
+use crate::nginx_fixture::{NginxFixture, eventually, route, with_fixture};
 use crate::table;
 
-/// Longer than an address without any request takes to be drained, at which it was not.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Time during which a busy address must stay undrained. An idle address drains faster.
+const BUSY_PERIOD: Duration = Duration::from_secs(4);
 
-/// `a.test` is answered by one upstream or the other, `ws.test` by the third all the time.
-fn tables(rig: &Rig) -> [RouteTable; 2] {
-    let ws = route("ws.test", "/", "ws", &rig.upstreams[2..3]);
-    [0, 1].map(|at| table(&[&route("a.test", "/", "web", &rig.upstreams[at..=at]), &ws]))
+/// Returns two tables that route `a.test` to the first or second upstream, and `ws.test` to the
+/// third.
+fn two_tables(fixture: &NginxFixture) -> [RouteTable; 2] {
+    let ws = route("ws.test", "/", "ws", &fixture.upstreams[2..3]);
+    [0, 1].map(|at| table(&[&route("a.test", "/", "web", &fixture.upstreams[at..=at]), &ws]))
 }
 
-async fn answer(mut stream: TcpStream) -> String {
+async fn read_answer(mut stream: TcpStream) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     text
 }
 
 #[tokio::test]
-async fn a_connection_whose_request_is_yet_to_come_holds_up_the_drain_and_no_websocket_does() {
-    with_rig("a_connection_whose_request_is_yet_to_come_holds_up_the_drain", |rig| async move {
-        let ingress = rig.ingress();
-        let [first, second] = tables(&rig);
+async fn pending_connection_delays_drain_and_websocket_does_not() {
+    with_fixture("pending_connection_delays_drain_and_websocket_does_not", |fixture| async move {
+        let ingress = fixture.ingress();
+        let [first, second] = two_tables(&fixture);
         ingress.apply(&first).await.unwrap();
-        let mut socket = rig.websocket("ws.test").await;
-        // Opened ahead, as browsers do, and a head that takes its time.
-        let mut unused = rig.connect().await;
-        let mut slow = rig.connect().await;
+        let mut socket = fixture.websocket("ws.test").await;
+        // A connection opened in advance, as browsers do, and one with an incomplete head.
+        let mut unused = fixture.connect().await;
+        let mut slow = fixture.connect().await;
         slow.write_all(b"GET / HTTP/1.1\r\nHost: a.").await.unwrap();
-        // Both have been accepted once a later one was answered by each worker.
+        // Once every worker has answered a later connection, it has accepted these two.
         for _ in 0..20 {
-            rig.answers("a.test", &rig.upstreams[0]).await;
+            fixture.assert_served_by("a.test", &fixture.upstreams[0]).await;
         }
         ingress.apply(&second).await.unwrap();
-        let left = rig.upstreams[0].address;
+        let removed = fixture.upstreams[0].address;
         let start = tokio::time::Instant::now();
-        while start.elapsed() < PATIENCE {
-            assert!(!ingress.drained(left).await.unwrap(), "after {:?}", start.elapsed());
+        while start.elapsed() < BUSY_PERIOD {
+            assert!(!ingress.drained(removed).await.unwrap(), "after {:?}", start.elapsed());
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         unused.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
         slow.write_all(b"test\r\n\r\n").await.unwrap();
-        let by = format!("Name: {}", rig.upstreams[0].pod);
+        let by = format!("Name: {}", fixture.upstreams[0].pod);
         for stream in [unused, slow] {
-            let answer = answer(stream).await;
-            assert!(answer.contains(&by), "it goes where it was always going: {answer}");
+            let answer = read_answer(stream).await;
+            assert!(answer.contains(&by), "another upstream answered: {answer}");
         }
-        eventually("it is drained", || async { ingress.drained(left).await.unwrap() }).await;
-        socket.echo("the websocket is still there").await.unwrap();
-        assert!(rig.workers().await > 2, "and so is its worker");
+        eventually("the address is drained", || async { ingress.drained(removed).await.unwrap() })
+            .await;
+        socket.echo("still open").await.unwrap();
+        assert!(fixture.count_workers().await > 2, "no old worker is left");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_slow_upload_holds_up_its_own_replica_alone() {
-    with_rig("a_slow_upload_holds_up_its_own_replica_alone", |rig| async move {
-        let ingress = rig.ingress();
-        let [first, second] = tables(&rig);
+async fn slow_upload_delays_drain_of_its_own_upstream_only() {
+    with_fixture("slow_upload_delays_drain_of_its_own_upstream_only", |fixture| async move {
+        let ingress = fixture.ingress();
+        let [first, second] = two_tables(&fixture);
         ingress.apply(&first).await.unwrap();
         let upload = async |host: &str| {
-            let mut stream = rig.connect().await;
+            let mut stream = fixture.connect().await;
             let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\n");
             stream.write_all(head.as_bytes()).await.unwrap();
             stream.write_all(&[b'x'; 400]).await.unwrap();
@@ -77,58 +79,61 @@ async fn a_slow_upload_holds_up_its_own_replica_alone() {
         };
         let mut own = upload("a.test").await;
         let mut other = upload("ws.test").await;
-        let [left, next, busy] = [0, 1, 2].map(|at| rig.upstreams[at].address);
-        for address in [left, busy] {
-            eventually("the upload is passed on", || rig.is_connected(address)).await;
+        let [removed, next, busy] = [0, 1, 2].map(|at| fixture.upstreams[at].address);
+        for address in [removed, busy] {
+            eventually("the upload reaches the upstream", || fixture.is_connected(address)).await;
         }
         ingress.apply(&second).await.unwrap();
         let start = tokio::time::Instant::now();
-        while start.elapsed() < PATIENCE {
-            assert!(!ingress.drained(left).await.unwrap(), "after {:?}", start.elapsed());
+        while start.elapsed() < BUSY_PERIOD {
+            assert!(!ingress.drained(removed).await.unwrap(), "after {:?}", start.elapsed());
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         own.write_all(&[b'x'; 600]).await.unwrap();
-        let said = answer(own).await;
-        assert!(
-            said.contains("BodyLength: 1000") && said.contains(&rig.upstreams[0].pod),
-            "{said}"
-        );
-        eventually("it is drained", || async { ingress.drained(left).await.unwrap() }).await;
+        let answer = read_answer(own).await;
+        assert!(answer.contains("BodyLength: 1000"), "{answer}");
+        assert!(answer.contains(&fixture.upstreams[0].pod), "{answer}");
+        eventually("the address is drained", || async { ingress.drained(removed).await.unwrap() })
+            .await;
 
-        // The other app's upload goes on and makes nobody wait.
+        // The upload to the other app is still in flight and delays no other drain.
         ingress.apply(&first).await.unwrap();
-        eventually("it is drained", || async { ingress.drained(next).await.unwrap() }).await;
-        assert!(rig.is_connected(busy).await);
+        eventually("the next address is drained", || async {
+            ingress.drained(next).await.unwrap()
+        })
+        .await;
+        assert!(fixture.is_connected(busy).await);
         other.write_all(&[b'x'; 600]).await.unwrap();
-        assert!(answer(other).await.contains("BodyLength: 1000"));
+        assert!(read_answer(other).await.contains("BodyLength: 1000"));
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_upload_whose_first_upstream_refuses_goes_to_the_next() {
-    with_rig("an_upload_whose_first_upstream_refuses_goes_to_the_next", |rig| async move {
-        let ingress = rig.ingress();
-        let mut endpoints = rig.upstreams[..2].to_vec();
-        endpoints[0].port = 9; // Nobody listens there.
+async fn upload_is_retried_on_next_upstream_when_first_refuses() {
+    with_fixture("upload_is_retried_on_next_upstream_when_first_refuses", |fixture| async move {
+        let ingress = fixture.ingress();
+        let mut endpoints = fixture.upstreams[..2].to_vec();
+        endpoints[0].port = 9; // Closed port.
         ingress.apply(&table(&[&route("a.test", "/", "web", &endpoints)])).await.unwrap();
         for _ in 0..6 {
-            let mut stream = rig.connect().await;
-            let head = b"POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 8\r\n\r\nhalf";
+            let mut stream = fixture.connect().await;
+            let head = b"POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\
+                Content-Length: 8\r\n\r\nhalf";
             stream.write_all(head).await.unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
             stream.write_all(b"half").await.unwrap();
-            let said = answer(stream).await;
-            assert!(said.contains("BodyLength: 8"), "{said}");
+            let answer = read_answer(stream).await;
+            assert!(answer.contains("BodyLength: 8"), "{answer}");
         }
     })
     .await;
 }
 
-/// So many websockets are opened before the first change and stay.
+/// Number of websockets opened before the first reload.
 const EARLY: usize = 20;
 
-async fn all_echo(sockets: &mut [WebSocket]) -> usize {
+async fn count_echoing(sockets: &mut [WebSocket]) -> usize {
     let mut alive = 0;
     for socket in sockets {
         alive += usize::from(socket.echo("alive?").await.is_ok());
@@ -137,47 +142,59 @@ async fn all_echo(sockets: &mut [WebSocket]) -> usize {
 }
 
 #[tokio::test]
-async fn websockets_outlive_a_hundred_changes_and_the_memory_is_bounded() {
-    with_rig("websockets_outlive_a_hundred_changes", |rig| async move {
-        let ingress = Arc::new(rig.ingress());
-        let tables = tables(&rig);
+async fn websockets_survive_hundred_reloads_within_memory_limit() {
+    with_fixture("websockets_survive_hundred_reloads_within_memory_limit", |fixture| async move {
+        let ingress = Arc::new(fixture.ingress());
+        let tables = two_tables(&fixture);
         ingress.apply(&tables[1]).await.unwrap();
-        eventually("older workers are gone", || async { rig.workers().await == 2 }).await;
-        let alone = rig.memory().await;
+        eventually("old workers have exited", || async { fixture.count_workers().await == 2 })
+            .await;
+        let baseline = fixture.memory_bytes().await;
         let mut early = Vec::new();
         for _ in 0..EARLY {
-            early.push(rig.websocket("ws.test").await);
+            early.push(fixture.websocket("ws.test").await);
         }
-        let change = async |number: usize| {
+        let reload = async |number: usize| {
             assert!(ingress.apply(&tables[number % 2]).await.unwrap().changed);
         };
-        // What is there before a row of changes is in one generation of workers.
+        // All early websockets are in the same generation of workers.
         for number in 0..20 {
-            change(number).await;
+            reload(number).await;
         }
-        assert_eq!(all_echo(&mut early).await, EARLY);
-        eventually("one older generation lives", || async { rig.workers().await <= 4 }).await;
-        let with_early = rig.memory().await;
-        // One that comes between two changes keeps a worker of its own.
+        assert_eq!(count_echoing(&mut early).await, EARLY);
+        eventually("one old generation of workers is left", || async {
+            fixture.count_workers().await <= 4
+        })
+        .await;
+        let with_early = fixture.memory_bytes().await;
+        // A websocket opened between two reloads keeps a worker of its own.
         let mut late = Vec::new();
         for number in 20..100 {
-            late.push(rig.websocket("ws.test").await);
-            change(number).await;
+            late.push(fixture.websocket("ws.test").await);
+            reload(number).await;
         }
-        assert_eq!(all_echo(&mut early).await, EARLY, "those with most connections end last");
-        // 64 older workers, two of them with the early ones, and the two that serve; fewer if one
-        // worker got two of the late ones.
-        eventually("the oldest are gone", || async { rig.workers().await <= 66 }).await;
-        let late_alive = all_echo(&mut late).await;
-        let (workers, with_late) = (rig.workers().await, rig.memory().await);
-        let seen = format!(
-            " {alone} alone, {with_early} with {EARLY} websockets and 20 changes, \
-             {with_late} with {late_alive} late ones in {workers} workers"
+        assert_eq!(
+            count_echoing(&mut early).await,
+            EARLY,
+            "workers with most connections must be ended last"
         );
-        rig.report(&seen).await;
-        assert!(with_early <= 2 * alone, "{seen}");
-        assert!((50..=66).contains(&workers) && (50..80).contains(&late_alive), "{seen}");
-        assert!(with_late <= 256 << 20, "{seen}");
+        // 64 old workers, two of them with the early websockets, and two current workers. Fewer, if
+        // one worker has two of the late websockets.
+        eventually("the oldest workers have exited", || async {
+            fixture.count_workers().await <= 66
+        })
+        .await;
+        let late_alive = count_echoing(&mut late).await;
+        let workers = fixture.count_workers().await;
+        let with_late = fixture.memory_bytes().await;
+        let measured = format!(
+            "bytes of memory: {baseline} baseline, {with_early} with {EARLY} websockets and 20 \
+             reloads, {with_late} with {late_alive} late websockets in {workers} workers"
+        );
+        fixture.print_line(&measured).await;
+        assert!(with_early <= 2 * baseline, "{measured}");
+        assert!((50..=66).contains(&workers) && (50..80).contains(&late_alive), "{measured}");
+        assert!(with_late <= 256 << 20, "{measured}");
     })
     .await;
 }

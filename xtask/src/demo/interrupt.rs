@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM as a flag, so that what was made can be removed before the chore ends.
+//! Turns Ctrl-C and SIGTERM into a flag, so that the chore can clean up before it exits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Whether somebody wants this to end.
+/// Set once SIGINT or SIGTERM has arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on the signals are noted, and no longer end this process.
+    /// Starts to catch the signals, which then no longer end this process.
     pub(super) fn watch() -> Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         let raised = Arc::clone(&flag);
@@ -23,7 +23,7 @@ impl Interrupt {
         let wait = move || {
             runtime.block_on(async move {
                 tokio::select! {
-                    // Both only wait for a signal, so nothing is lost if the other one comes first.
+                    // Cancel safe: both arms only wait for a signal.
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
@@ -34,7 +34,7 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
-    /// An error once a signal has come.
+    /// Fails once a signal has arrived.
     pub(super) fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) {
             bail!("interrupted");

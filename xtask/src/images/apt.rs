@@ -1,5 +1,7 @@
-//! Debian's packages, without installing any: own lists, own cache and an empty list of installed
-//! packages, so that the resolver brings every library along. Needs no root.
+//! Downloads and unpacks Debian packages without installing them and without root.
+//!
+//! Uses its own package lists and cache, and an empty list of installed packages, so that apt
+//! resolves every library.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,49 +13,48 @@ use anyhow::{Context as _, Result, bail};
 use super::sources;
 use crate::run;
 
-/// The suite with the newest packages.
+/// Suite with the newest packages.
 const NEWEST: &str = "sid";
-/// Enough for a slow mirror; a mirror that does not answer is given up much earlier.
+/// Time limit for `apt-get update`, enough for a slow mirror. A mirror that does not answer fails
+/// earlier, by `Acquire::http::Timeout`.
 const UPDATE_LIMIT: Duration = Duration::from_secs(300);
 
-/// One suite of packages, and what has been downloaded of it.
+/// A package suite with its own lists and cache.
 #[derive(Debug)]
 pub(super) struct Apt {
     folder: PathBuf,
-    /// Whether only the sources that were written here count.
+    /// Whether to ignore the machine's own sources.
     own_sources: bool,
 }
 
 impl Apt {
-    /// Whether this machine has Debian's tools.
+    /// Whether this machine has Debian's package tools.
     pub(super) fn is_installed() -> bool {
         run::is_installed("apt-get") && run::is_installed("dpkg-deb")
     }
 
-    /// The newest suite from the mirror that this machine uses, else the machine's own suite.
+    /// Returns the newest suite of the machine's mirror, or the machine's own suite as a fallback.
     pub(super) fn newest() -> Result<Self> {
         let newest = Self::prepare(&run::image_target().join("apt-newest"), true)?;
-        if let Some(archive) = sources::archive(Path::new("/etc/apt")) {
-            std::fs::write(newest.sources().join("newest.sources"), archive.stanza(NEWEST))?;
+        if let Some(archive) = sources::find_archive(Path::new("/etc/apt")) {
+            std::fs::write(newest.sources().join("newest.sources"), archive.to_stanza(NEWEST))?;
             if newest.update() {
                 return Ok(newest);
             }
         }
-        println!(
-            "note: packages of {NEWEST} cannot be had here, so the machine's own suite is used"
-        );
+        println!("note: packages of {NEWEST} are not available; using the machine's own suite");
         let own = Self::prepare(&run::image_target().join("apt-own"), false)?;
         if own.update() {
             return Ok(own);
         }
-        bail!("cannot read the lists of packages: `apt-get update` fails")
+        bail!("cannot read the package lists: `apt-get update` failed")
     }
 
-    /// Downloads packages with all that they depend on, and unpacks them into `root`.
+    /// Downloads packages with all dependencies, and unpacks them into `root`.
     pub(super) fn extract(&self, packages: &[&str], root: &Path) -> Result<()> {
         let download = ["install", "--yes", "--download-only", "--no-install-recommends"];
         run::read(self.command("apt-get").args(download).args(packages))?;
-        // The archive's own layout: one tree, with the old names as links into it.
+        // Merged /usr, as on a Debian system: /bin, /sbin and /lib are links.
         for name in ["bin", "sbin", "lib", "lib64"] {
             std::fs::create_dir_all(root.join("usr").join(name))?;
             let link = root.join(name);
@@ -70,18 +71,19 @@ impl Apt {
         Ok(())
     }
 
-    /// The first three numbers of the version that [`Self::extract`] takes.
+    /// Returns the version of the package that [`Self::extract`] unpacks.
     pub(super) fn version(&self, package: &str) -> Result<(u32, u32, u32)> {
         let shown =
             run::read(self.command("apt-cache").args(["show", "--no-all-versions", package]))?;
         let version = shown.lines().find_map(|line| line.strip_prefix("Version: "));
         let version = version.with_context(|| format!("{package} has no version"))?;
-        parse_version(version).with_context(|| format!("{package} has the odd version {version}"))
+        parse_version(version)
+            .with_context(|| format!("cannot parse version `{version}` of {package}"))
     }
 
     fn prepare(folder: &Path, own_sources: bool) -> Result<Self> {
         let apt = Self { folder: folder.to_path_buf(), own_sources };
-        // What was downloaded for an earlier image must not get into the next one.
+        // Packages downloaded for an earlier image must not get into this one.
         let _ = std::fs::remove_dir_all(folder.join("cache"));
         for sub in ["state/lists/partial", "cache/archives/partial", "sources"] {
             std::fs::create_dir_all(folder.join(sub))?;
@@ -99,15 +101,15 @@ impl Apt {
         self.folder.join("sources")
     }
 
-    /// A command of apt that reads and writes nothing of the machine's own packages.
+    /// Returns an apt command that does not read or write the machine's own package state.
     fn command(&self, program: &str) -> Command {
-        let place = |sub: &str| self.folder.join(sub).display().to_string();
+        let path = |sub: &str| self.folder.join(sub).display().to_string();
         let mut options = vec![
-            format!("Dir::State={}", place("state")),
-            format!("Dir::State::status={}", place("installed")),
-            format!("Dir::Cache={}", place("cache")),
+            format!("Dir::State={}", path("state")),
+            format!("Dir::State::status={}", path("installed")),
+            format!("Dir::Cache={}", path("cache")),
             "Dir::Cache::archives=archives/".to_owned(),
-            // Downloads are done by whoever runs this: the usual account may not see the folder.
+            // Download as the current user: the account `_apt` may not have access to the folder.
             "APT::Sandbox::User=root".to_owned(),
             "Acquire::Languages=none".to_owned(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
@@ -129,7 +131,7 @@ impl Apt {
     }
 }
 
-/// Unpacks one package, through the links that [`Apt::extract`] has made.
+/// Unpacks a package. Follows the links that [`Apt::extract`] has created.
 fn unpack(package: &Path, root: &Path) -> Result<()> {
     let archive = package.with_extension("tar");
     let mut read = Command::new("dpkg-deb");
@@ -142,7 +144,7 @@ fn unpack(package: &Path, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `1.30.6-2` and `1:1.38.0-3` to their first three numbers.
+/// Parses the first three numbers of versions such as `1.30.6-2` and `1:1.38.0-3`.
 fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
     let upstream = text.split_once(':').map_or(text, |(_, rest)| rest);
     let mut numbers = upstream.split(|c: char| !c.is_ascii_digit()).map(str::parse);
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_its_first_three_numbers() {
+    fn version_has_first_three_numbers() {
         assert_eq!(parse_version("1.30.6-2"), Some((1, 30, 6)));
         assert_eq!(parse_version("1:1.38.0-3+b1"), Some((1, 38, 0)));
         assert_eq!(parse_version("1.30"), None);

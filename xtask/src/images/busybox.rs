@@ -1,4 +1,4 @@
-//! The image with a shell and small tools, for tests and for the example without HTTP.
+//! Image with a shell and tools, for the tests.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::run;
 
 const IMAGE: &str = "dubernetes-test-busybox:1";
-/// What is pulled where the machine has no packages of Debian's kind.
+/// Image to pull where there is no apt.
 const PULLED: &str = "busybox:stable";
 
 /// Builds the image if it is missing.
@@ -20,7 +20,7 @@ pub(super) fn ensure(engine: Engine) -> Result<&'static str> {
         return Ok(IMAGE);
     }
     println!("building {IMAGE}");
-    let Some(program) = static_busybox()? else {
+    let Some(program) = find_static_busybox()? else {
         let pull = &mut engine.command(["pull", "--quiet", PULLED]);
         if !run::succeeds_within(Duration::from_secs(60), pull) {
             bail!("this machine has no apt-get; run `docker pull {PULLED}` and try again");
@@ -34,16 +34,17 @@ pub(super) fn ensure(engine: Engine) -> Result<&'static str> {
     std::fs::copy(program, folder.join("bin").join("busybox"))?;
     link_applets(&folder.join("bin"))?;
     write_accounts(&folder)?;
-    super::nginx::make_temporary_folder(&folder.join("tmp"))?;
+    super::nginx::create_temporary_folder(&folder.join("tmp"))?;
     let instructions = [r#"CMD ["sh"]"#.to_owned(), "ENV PATH=/bin".to_owned()];
     engine.build(&folder, IMAGE, &instructions)?;
     Ok(IMAGE)
 }
 
-/// The machine's own static busybox, or one from its packages; `None` where there are none.
-fn static_busybox() -> Result<Option<PathBuf>> {
+/// Returns the path of a static busybox: the machine's own, or one from a package. `None` where
+/// there is no apt.
+fn find_static_busybox() -> Result<Option<PathBuf>> {
     for installed in ["/bin/busybox", "/usr/bin/busybox"] {
-        // A program that is linked dynamically says so to `ldd`, with success.
+        // `ldd` fails for a statically linked program.
         let exists = Path::new(installed).is_file();
         if exists && !run::succeeds(&mut run::command("ldd", [installed])) {
             return Ok(Some(installed.into()));
@@ -58,7 +59,7 @@ fn static_busybox() -> Result<Option<PathBuf>> {
     Ok(Some(folder.join("usr").join("bin").join("busybox")))
 }
 
-/// Makes each tool of the busybox in `bin` callable by its name, where no other program has it.
+/// Links each applet of `bin/busybox` under its name, unless another program has that name.
 pub(super) fn link_applets(bin: &Path) -> Result<()> {
     let applets = run::read(&mut run::command(bin.join("busybox"), ["--list"]))?;
     for applet in applets.lines().filter(|applet| *applet != "busybox") {
@@ -70,7 +71,7 @@ pub(super) fn link_applets(bin: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The accounts that an image needs: root, nobody, and nginx under both of its usual names.
+/// Writes the accounts that an image needs: root, `nobody`, and nginx under both usual names.
 pub(super) fn write_accounts(root: &Path) -> Result<()> {
     let etc = root.join("etc");
     std::fs::create_dir_all(&etc)?;

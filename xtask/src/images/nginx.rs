@@ -1,4 +1,4 @@
-//! The image of nginx: one that is there or can be pulled, else one built from Debian's packages.
+//! nginx image: an existing one, a pulled one, or one built from Debian packages.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -12,17 +12,17 @@ use super::busybox::{link_applets, write_accounts};
 use crate::engine::Engine;
 use crate::run;
 
-/// The image that is used by default, everywhere.
+/// Default ingress image.
 const PULLED: &str = "nginx:stable-alpine";
-/// The name of the image that is built here; its tag is the version.
+/// Name of the image that is built here. Its tag is the version.
 const BUILT: &str = "dubernetes-nginx";
-/// How long a pull may take before the image is built instead. Where a registry can be reached it
-/// takes a few seconds, and where not, the engine tries for more than a minute.
+/// Time limit for a pull; afterwards the image is built. A pull takes a few seconds, and the engine
+/// tries an unreachable registry for more than a minute.
 const PULL_LIMIT: Duration = Duration::from_secs(30);
-/// From this version on a reload drops no idle connection.
-const GOOD_SINCE: (u32, u32, u32) = (1, 27, 4);
+/// First version whose reload drops no idle connection.
+const MIN_VERSION: (u32, u32, u32) = (1, 27, 4);
 
-/// What packages bring and a container does not need.
+/// Files of the packages that a container does not need.
 const UNUSED: [&str; 14] = [
     "usr/share/bash-completion",
     "usr/share/bug",
@@ -40,7 +40,7 @@ const UNUSED: [&str; 14] = [
     "etc/nginx/sites-enabled",
 ];
 
-/// Tables of character sets, and ciphers that nobody offers any more.
+/// Character set tables and obsolete ciphers.
 const UNUSED_LIBRARIES: [&str; 3] = ["gconv", "ossl-modules", "engines-3"];
 
 const CONFIGURATION: &str = "\
@@ -67,12 +67,12 @@ server {
 }
 ";
 
-/// The image to use, which the engine has afterwards.
+/// Returns the image to use, pulled or built if necessary.
 pub(super) fn ensure(engine: Engine) -> Result<String> {
     if engine.has(PULLED) {
         return Ok(PULLED.to_owned());
     }
-    if let Some(built) = engine.built(BUILT)?.into_iter().next() {
+    if let Some(built) = engine.built_images(BUILT)?.into_iter().next() {
         return Ok(built);
     }
     println!("pulling {PULLED}");
@@ -81,11 +81,11 @@ pub(super) fn ensure(engine: Engine) -> Result<String> {
     }
     if !Apt::is_installed() {
         bail!(
-            "no image of nginx: {PULLED} cannot be pulled, and without apt-get none can be built; \
-             run `docker pull {PULLED}`, or `docker load` one, and try again"
+            "no nginx image: cannot pull {PULLED}, and cannot build one without apt-get; \
+             run `docker pull {PULLED}` or `docker load`, and try again"
         );
     }
-    println!("it cannot be pulled, so nginx is taken from packages");
+    println!("cannot pull {PULLED}, building nginx from packages");
     build(engine, &Apt::newest()?)
 }
 
@@ -94,12 +94,10 @@ fn build(engine: Engine, apt: &Apt) -> Result<String> {
     let _ = std::fs::remove_dir_all(&root);
     apt.extract(&["nginx", "busybox-static"], &root)?;
     let version = apt.version("nginx")?;
-    if version < GOOD_SINCE {
-        println!(
-            "note: before nginx 1.27.4 a reload may drop idle connections; this is {version:?}"
-        );
+    if version < MIN_VERSION {
+        println!("note: nginx {version:?} may drop idle connections on reload; 1.27.4 does not");
     }
-    fill(&root)?;
+    prepare_root(&root)?;
     let (major, minor, patch) = version;
     let image = format!("{BUILT}:{major}.{minor}");
     let instructions = [
@@ -110,7 +108,7 @@ fn build(engine: Engine, apt: &Apt) -> Result<String> {
         "STOPSIGNAL SIGQUIT".to_owned(),
     ];
     engine.build(&root, &image, &instructions)?;
-    try_out(engine, &image).inspect_err(|_| {
+    check_image(engine, &image).inspect_err(|_| {
         let _ = run::succeeds(&mut engine.command(["rmi", &image]));
     })?;
     println!("built {image}");
@@ -118,11 +116,11 @@ fn build(engine: Engine, apt: &Apt) -> Result<String> {
 }
 
 /// Turns the unpacked packages into the file system of an image.
-fn fill(root: &Path) -> Result<()> {
+fn prepare_root(root: &Path) -> Result<()> {
     for unused in UNUSED {
         let _ = std::fs::remove_dir_all(root.join(unused));
     }
-    // The libraries lie in one folder more, named after the processor.
+    // Libraries are in a subfolder named after the architecture.
     for entry in std::fs::read_dir(root.join("usr").join("lib"))?.flatten() {
         for unused in UNUSED_LIBRARIES {
             let _ = std::fs::remove_dir_all(entry.path().join(unused));
@@ -134,10 +132,10 @@ fn fill(root: &Path) -> Result<()> {
     {
         std::fs::create_dir_all(root.join(folder))?;
     }
-    make_temporary_folder(&root.join("tmp"))?;
+    create_temporary_folder(&root.join("tmp"))?;
     let _ = std::fs::remove_dir(root.join("var/run"));
     symlink("/run", root.join("var/run")).context("cannot link /var/run")?;
-    // The engine keeps what is written to the container's own output.
+    // The engine logs standard output and standard error.
     symlink("/dev/stdout", root.join("var/log/nginx/access.log"))?;
     symlink("/dev/stderr", root.join("var/log/nginx/error.log"))?;
     let nginx = root.join("etc").join("nginx");
@@ -147,18 +145,19 @@ fn fill(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A folder in which everybody may write.
-pub(super) fn make_temporary_folder(folder: &Path) -> Result<()> {
+/// Creates a folder that all users may write, like `/tmp`.
+pub(super) fn create_temporary_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::set_permissions(folder, Permissions::from_mode(0o1777))?;
     Ok(())
 }
 
-/// An image of which nginx does not start, or that misses a tool, is not worth keeping.
-fn try_out(engine: Engine, image: &str) -> Result<()> {
-    let script = "nginx -t && for tool in cat ls rm ln ps wget; do command -v $tool >/dev/null || exit 9; done";
+/// Checks that nginx accepts its configuration and that all tools exist.
+fn check_image(engine: Engine, image: &str) -> Result<()> {
+    let script = "nginx -t && \
+                  for tool in cat ls rm ln ps wget; do command -v $tool >/dev/null || exit 9; done";
     let name = format!("dubernetes-image-check-{}", std::process::id());
     let run = ["run", "--rm", "--name", &name, "--network", "none", image, "sh", "-c", script];
-    run::read(&mut engine.command(run)).context("the image of nginx does not work")?;
+    run::read(&mut engine.command(run)).context("the built nginx image does not work")?;
     Ok(())
 }

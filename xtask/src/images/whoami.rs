@@ -1,4 +1,4 @@
-//! The image of the examples: the program `whoami`, linked statically, and nothing else.
+//! Image of the examples, with only the statically linked program `whoami`.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -10,19 +10,19 @@ use crate::engine::Engine;
 use crate::run;
 
 const IMAGE: &str = "dubernetes-whoami:1";
-/// The label that says from which sources the image was built.
+/// Label with the hash of the sources that the image was built from.
 const SOURCE_LABEL: &str = "dubernetes.source";
 
-/// Builds the image if it is missing or its sources have changed.
+/// Builds the image if it is missing or the sources have changed.
 pub(super) fn ensure(engine: Engine) -> Result<&'static str> {
-    let hash = source_hash(&run::root().join("examples").join("whoami"))?;
+    let hash = hash_sources(&run::root().join("examples").join("whoami"))?;
     if engine.label(IMAGE, SOURCE_LABEL).is_some_and(|label| label == hash) {
         return Ok(IMAGE);
     }
     println!("building {IMAGE}");
     let target = linux_target()?;
     let build = ["build", "--release", "--package", "whoami", "--target", &target];
-    // A folder of its own, so that these flags do not throw away what other builds have left.
+    // A separate target folder, so that these flags do not invalidate other builds.
     let mut build = run::cargo(build);
     build.env("RUSTFLAGS", "-C target-feature=+crt-static");
     build.env("CARGO_TARGET_DIR", run::image_target());
@@ -42,23 +42,23 @@ pub(super) fn ensure(engine: Engine) -> Result<&'static str> {
     Ok(IMAGE)
 }
 
-/// The target of this machine, which must be a Linux for its programs to run in a container.
+/// Returns the target triple of this machine. Only a Linux program runs in a container.
 fn linux_target() -> Result<String> {
     let version = run::read(&mut run::command("rustc", ["-vV"]))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     match host {
         Some(host) if host.contains("-linux-") => Ok(host.to_owned()),
         Some(host) => bail!(
-            "{IMAGE} can be built on Linux only, and this is {host}; build it in a virtual machine \
-             or take it over with `docker save` and `docker load`"
+            "{IMAGE} can be built on Linux only, not on {host}; build it in a virtual machine, \
+             or copy it with `docker save` and `docker load`"
         ),
-        None => bail!("`rustc -vV` names no host"),
+        None => bail!("`rustc -vV` prints no host"),
     }
 }
 
-/// Changes whenever a file of the program changes. It only tells two states of this checkout
-/// apart, so it need not be the same on another machine.
-fn source_hash(folder: &Path) -> Result<String> {
+/// Hashes the program's sources. The hash is compared on this machine only, so `DefaultHasher` need
+/// not be stable across Rust versions.
+fn hash_sources(folder: &Path) -> Result<String> {
     let mut files = BTreeMap::new();
     files.insert("Cargo.toml".into(), std::fs::read(folder.join("Cargo.toml"))?);
     for entry in std::fs::read_dir(folder.join("src"))? {
@@ -75,16 +75,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_changes_with_the_sources_and_only_with_them() {
+    fn hash_changes_only_with_sources() {
         let folder = std::env::temp_dir().join(format!("xtask-hash-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("src")).unwrap();
         std::fs::write(folder.join("Cargo.toml"), "a").unwrap();
         std::fs::write(folder.join("src/main.rs"), "b").unwrap();
-        let first = source_hash(&folder).unwrap();
+        let first = hash_sources(&folder).unwrap();
         std::fs::write(folder.join("README.md"), "c").unwrap();
-        let same = source_hash(&folder).unwrap();
+        let same = hash_sources(&folder).unwrap();
         std::fs::write(folder.join("src/main.rs"), "d").unwrap();
-        let other = source_hash(&folder).unwrap();
+        let other = hash_sources(&folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(first, same);
         assert_ne!(first, other);

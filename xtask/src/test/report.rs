@@ -1,12 +1,12 @@
-//! What the runners say, as numbers and as the reasons of what was skipped.
+//! Test results: counts, failed tests, and skipped tests with the reason.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// How a test says that it could not run, as a line of its own on standard error.
+/// Prefix of the line on standard error with which a test reports that it was skipped.
 const SKIPPED: &str = "skipped ";
 
-/// The results of all tests so far.
+/// Results of one or several test runs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
     passed: usize,
@@ -15,28 +15,28 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Reads the file that nextest leaves.
-    pub(super) fn of_junit(text: &str) -> Self {
+    /// Reads nextest's JUnit file.
+    pub(super) fn from_junit(text: &str) -> Self {
         let mut report = Self::default();
         for case in text.split("<testcase ").skip(1) {
             let name = format!("{} {}", attribute(case, "classname"), attribute(case, "name"));
-            let said = case.split_once("<system-err>").map_or("", |(_, said)| said);
+            let stderr = case.split_once("<system-err>").map_or("", |(_, stderr)| stderr);
             if case.contains("<failure") || case.contains("<error") {
                 report.failed.insert(name);
-            } else if !report.take_skipped(said.lines().map(unescaped)) {
+            } else if !report.add_skipped(stderr.lines().map(unescape)) {
                 report.passed += 1;
             }
         }
         report
     }
 
-    /// Reads the lines of the standard runner. A test that is skipped passes there.
-    pub(super) fn of_lines(lines: &[String]) -> Self {
+    /// Reads the output of `cargo test`, which counts skipped tests as passed.
+    pub(super) fn from_lines(lines: &[String]) -> Self {
         let mut report = Self::default();
-        report.take_skipped(lines.iter().cloned());
+        report.add_skipped(lines.iter().cloned());
         for line in lines {
             if let Some(counts) = line.trim().strip_prefix("test result: ") {
-                report.passed += count(counts, "passed");
+                report.passed += parse_count(counts, "passed");
             } else if let Some(test) = line.strip_prefix("test ")
                 && let Some(name) = test.strip_suffix(" ... FAILED")
             {
@@ -47,7 +47,7 @@ impl Report {
         report
     }
 
-    /// A runner that fails without a failed test has not run them all; that is a failure too.
+    /// Adds a failure if the runner failed without a failed test, for example in the build.
     pub(super) fn or_failed(mut self, succeeded: bool, step: &str) -> Self {
         if !succeeded && self.failed.is_empty() {
             self.failed.insert(format!("{step} (see above)"));
@@ -62,22 +62,22 @@ impl Report {
         self.skipped.extend(other.skipped);
     }
 
-    /// Counts what could not be checked, with its reason.
-    pub(super) fn skip(&mut self, what: &str) {
-        self.skipped.insert(what.to_owned());
+    /// Adds a skipped check with its reason.
+    pub(super) fn skip(&mut self, check: &str) {
+        self.skipped.insert(check.to_owned());
     }
 
-    /// Whether nothing failed.
-    pub(super) fn is_good(&self) -> bool {
+    /// Whether no test failed.
+    pub(super) fn is_success(&self) -> bool {
         self.failed.is_empty()
     }
 
-    /// Keeps the lines that say that something was skipped, and says whether there was one.
-    fn take_skipped(&mut self, lines: impl Iterator<Item = String>) -> bool {
+    /// Adds all skipped tests in these lines, and returns whether there was one.
+    fn add_skipped(&mut self, lines: impl Iterator<Item = String>) -> bool {
         let mut found = false;
         for line in lines {
-            if let Some(what) = line.trim().strip_prefix(SKIPPED) {
-                self.skipped.insert(what.to_owned());
+            if let Some(test) = line.trim().strip_prefix(SKIPPED) {
+                self.skipped.insert(test.to_owned());
                 found = true;
             }
         }
@@ -93,23 +93,24 @@ impl fmt::Display for Report {
         for skipped in &self.skipped {
             writeln!(f, "{SKIPPED}{skipped}")?;
         }
-        let (failed, skipped) = (self.failed.len(), self.skipped.len());
+        let failed = self.failed.len();
+        let skipped = self.skipped.len();
         writeln!(f, "{} passed, {failed} failed, {skipped} skipped", self.passed)
     }
 }
 
 fn attribute(case: &str, name: &str) -> String {
     let value = case.split_once(&format!("{name}=\"")).map_or("", |(_, rest)| rest);
-    unescaped(value.split('"').next().unwrap_or_default())
+    unescape(value.split('"').next().unwrap_or_default())
 }
 
-fn unescaped(text: &str) -> String {
+fn unescape(text: &str) -> String {
     let plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
     plain.replace("&apos;", "'").replace("&amp;", "&")
 }
 
-/// The number in front of a word, as in `5 passed; 0 failed`.
-fn count(counts: &str, word: &str) -> usize {
+/// Returns the number in front of a word, as in `5 passed; 0 failed`.
+fn parse_count(counts: &str, word: &str) -> usize {
     let part = counts.split(['.', ';']).find_map(|part| part.trim().strip_suffix(word));
     part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
 }
@@ -123,32 +124,35 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_nextest_is_counted_test_by_test() {
+    fn junit_file_is_counted_by_test() {
         let text = r#"<testsuites name="nextest-run" tests="3" failures="1">
 <testsuite name="a">
-<testcase name="good" classname="a"><system-out>running 1 test</system-out><system-err></system-err></testcase>
-<testcase name="bad" classname="a"><failure message="x"/><system-err>skipped nothing: it failed</system-err></testcase>
-<testcase name="away" classname="a"><system-out></system-out><system-err>skipped away: no engine (&quot;gone&quot;)
+<testcase name="good" classname="a">
+<system-out>running 1 test</system-out><system-err></system-err></testcase>
+<testcase name="bad" classname="a">
+<failure message="x"/><system-err>skipped nothing: it failed</system-err></testcase>
+<testcase name="away" classname="a">
+<system-out></system-out><system-err>skipped away: no engine (&quot;gone&quot;)
 more</system-err></testcase>
 </testsuite>
 </testsuites>"#;
-        let said =
+        let report =
             "failed a bad\nskipped away: no engine (\"gone\")\n1 passed, 1 failed, 1 skipped\n";
-        assert_eq!(Report::of_junit(text).to_string(), said);
+        assert_eq!(Report::from_junit(text).to_string(), report);
     }
 
     #[test]
-    fn the_lines_of_the_standard_runner_are_counted() {
+    fn cargo_test_output_is_counted() {
         let text = "skipped away: no engine\ntest a ... ok\ntest b ... FAILED\n\
                     test result: FAILED. 3 passed; 1 failed; 0 ignored\n\
                     test result: ok. 2 passed; 0 failed; 0 ignored";
-        let said = "failed b\nskipped away: no engine\n4 passed, 1 failed, 1 skipped\n";
-        assert_eq!(Report::of_lines(&lines(text)).to_string(), said);
+        let report = "failed b\nskipped away: no engine\n4 passed, 1 failed, 1 skipped\n";
+        assert_eq!(Report::from_lines(&lines(text)).to_string(), report);
     }
 
     #[test]
-    fn a_runner_that_fails_is_never_good() {
-        assert!(!Report::default().or_failed(false, "building").is_good());
-        assert!(Report::default().or_failed(true, "building").is_good());
+    fn failed_runner_without_failed_test_is_reported() {
+        assert!(!Report::default().or_failed(false, "building").is_success());
+        assert!(Report::default().or_failed(true, "building").is_success());
     }
 }

@@ -1,4 +1,4 @@
-//! Output from now on: containers join as they start, and a note tells who comes and goes.
+//! Followed logs: containers join as they start, and notes announce those that join and stop.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, SelectAll};
 use tokio::sync::watch;
 
-use super::merge::unreadable;
+use super::merge::{read_logs, unreadable_note};
 use super::{Source, Target};
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -22,20 +22,20 @@ struct Follow {
     runtime: Arc<dyn ContainerRuntime>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     target: Target,
-    open: SelectAll<BoxStream<'static, FromPod>>,
+    open: SelectAll<BoxStream<'static, PodOutput>>,
     known: BTreeSet<ContainerId>,
     queue: VecDeque<LogItem>,
-    /// The target was there in some look: before that, its absence means nothing.
+    /// Whether the target existed in a snapshot. Before that, its absence means nothing.
     seen: bool,
 }
 
-enum FromPod {
+enum PodOutput {
     Line(LogLine),
     Failed { pod: String, error: RuntimeError },
     End { pod: String, id: ContainerId },
 }
 
-/// The output of `target` until nothing of it is there any more.
+/// Yields the output of `target` until nothing of the target is left.
 pub(super) async fn follow(
     state: &ApiState,
     target: Target,
@@ -50,7 +50,7 @@ pub(super) async fn follow(
         queue: VecDeque::new(),
         seen: false,
     };
-    for source in follow.look() {
+    for source in follow.new_sources() {
         follow.join(source, options).await?;
     }
     Ok(stream::from_fn(follow, |mut follow| async move {
@@ -68,10 +68,10 @@ impl Follow {
             if self.open.is_empty() && self.is_over() {
                 return Ok(None);
             }
-            // Both arms are cancel-safe: a line that was not taken stays in its stream, and an
-            // unseen change stays unseen.
+            // Both arms are cancel-safe: an unread line stays in its stream, and an unseen change
+            // stays unseen.
             tokio::select! {
-                Some(from) = self.open.next() => self.take(from)?,
+                Some(output) = self.open.next() => self.handle(output)?,
                 changed = self.snapshots.changed() => {
                     changed.map_err(|_| ApiError::stopping())?;
                     self.join_new().await?;
@@ -84,8 +84,8 @@ impl Follow {
         self.seen && self.target.is_gone(&self.snapshots.borrow())
     }
 
-    /// The containers that are not followed yet.
-    fn look(&mut self) -> Vec<Source> {
+    /// Returns the containers that are not followed yet.
+    fn new_sources(&mut self) -> Vec<Source> {
         let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
         self.seen |= !self.target.is_gone(&snapshot);
         let mut sources = self.target.sources(&snapshot);
@@ -93,10 +93,10 @@ impl Follow {
         sources
     }
 
-    /// A container that comes later is followed from its first line on.
+    /// Follows new containers from their first line on.
     async fn join_new(&mut self) -> Result<(), ApiError> {
         let options = LogOptions { follow: true, tail: None, since: None };
-        for source in self.look() {
+        for source in self.new_sources() {
             let note = format!("following {} (revision {})", source.pod, source.revision);
             self.queue.push_back(LogItem::Note(note));
             self.join(source, &options).await?;
@@ -107,33 +107,33 @@ impl Follow {
     async fn join(&mut self, source: Source, options: &LogOptions) -> Result<(), ApiError> {
         let Source { pod, id, .. } = source;
         self.known.insert(id.clone());
-        let lines = match self.runtime.logs(&id, options).await {
+        let lines = match read_logs(&*self.runtime, &id, options).await {
             Ok(lines) => lines,
             Err(error) if error.is_unreachable() => return Err(error.into()),
             Err(error) => {
-                self.queue.push_back(LogItem::Note(unreadable(&pod, &error)));
+                self.queue.push_back(LogItem::Note(unreadable_note(&pod, &error)));
                 return Ok(());
             }
         };
-        let end = FromPod::End { pod: pod.clone(), id };
-        let items = lines.map(move |line| from_pod(&pod, line));
+        let end = PodOutput::End { pod: pod.clone(), id };
+        let items = lines.map(move |line| pod_output(&pod, line));
         let end = futures_util::stream::once(std::future::ready(end));
         self.open.push(items.chain(end).boxed());
         Ok(())
     }
 
-    fn take(&mut self, from: FromPod) -> Result<(), ApiError> {
-        let item = match from {
-            FromPod::Line(line) => LogItem::Line(line),
-            FromPod::Failed { error, .. } if error.is_unreachable() => return Err(error.into()),
-            FromPod::Failed { pod, error } => LogItem::Note(unreadable(&pod, &error)),
-            FromPod::End { pod, id } => LogItem::Note(self.farewell(&pod, &id)),
+    fn handle(&mut self, output: PodOutput) -> Result<(), ApiError> {
+        let item = match output {
+            PodOutput::Line(line) => LogItem::Line(line),
+            PodOutput::Failed { error, .. } if error.is_unreachable() => return Err(error.into()),
+            PodOutput::Failed { pod, error } => LogItem::Note(unreadable_note(&pod, &error)),
+            PodOutput::End { pod, id } => LogItem::Note(self.stop_note(&pod, &id)),
         };
         self.queue.push_back(item);
         Ok(())
     }
 
-    fn farewell(&self, pod: &str, id: &ContainerId) -> String {
+    fn stop_note(&self, pod: &str, id: &ContainerId) -> String {
         let snapshot = self.snapshots.borrow();
         let last = self.target.pods(&snapshot).find(|pod| pod.container_id.as_ref() == Some(id));
         match last {
@@ -143,9 +143,9 @@ impl Follow {
     }
 }
 
-fn from_pod(pod: &str, line: Result<RuntimeLine, RuntimeError>) -> FromPod {
+fn pod_output(pod: &str, line: Result<RuntimeLine, RuntimeError>) -> PodOutput {
     match line {
-        Ok(line) => FromPod::Line(LogLine::new(pod, line)),
-        Err(error) => FromPod::Failed { pod: pod.to_owned(), error },
+        Ok(line) => PodOutput::Line(LogLine::new(pod, line)),
+        Err(error) => PodOutput::Failed { pod: pod.to_owned(), error },
     }
 }

@@ -1,9 +1,11 @@
-//! Output up to now: that of several containers in the order of time.
+//! Logs up to now: the output of several containers, ordered by time.
 
 use std::sync::Arc;
 
 use dubernetes_core::error::chain;
-use dubernetes_core::runtime::{ContainerRuntime, LogOptions, RuntimeError};
+use dubernetes_core::runtime::{
+    Capability, ContainerId, ContainerRuntime, LogOptions, RuntimeError, RuntimeStream, require,
+};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
@@ -14,17 +16,17 @@ use crate::wire::{LogItem, LogLine};
 
 struct Merge {
     notes: Vec<String>,
-    open: Vec<Open>,
+    open: Vec<OpenLog>,
 }
 
-struct Open {
+struct OpenLog {
     pod: String,
     lines: BoxStream<'static, Result<dubernetes_core::runtime::LogLine, RuntimeError>>,
     head: Option<dubernetes_core::runtime::LogLine>,
 }
 
-/// The lines of all `sources`, oldest first. What cannot be read is a note, so that one broken
-/// container does not hide the others; an engine that does not answer is an error.
+/// Yields the lines of all `sources`, oldest first. An unreadable container becomes a note, so that
+/// it does not hide the others; an unreachable engine is an error.
 pub(super) async fn merge(
     runtime: Arc<dyn ContainerRuntime>,
     sources: Vec<Source>,
@@ -32,10 +34,10 @@ pub(super) async fn merge(
 ) -> Result<Items<LogItem>, ApiError> {
     let mut merge = Merge { notes: Vec::new(), open: Vec::new() };
     for source in sources {
-        match runtime.logs(&source.id, options).await {
-            Ok(lines) => merge.open.push(Open { pod: source.pod, lines, head: None }),
+        match read_logs(&*runtime, &source.id, options).await {
+            Ok(lines) => merge.open.push(OpenLog { pod: source.pod, lines, head: None }),
             Err(error) if error.is_unreachable() => return Err(error.into()),
-            Err(error) => merge.notes.push(unreadable(&source.pod, &error)),
+            Err(error) => merge.notes.push(unreadable_note(&source.pod, &error)),
         }
     }
     merge.notes.reverse();
@@ -45,8 +47,16 @@ pub(super) async fn merge(
     }))
 }
 
-pub(super) fn unreadable(pod: &str, error: &RuntimeError) -> String {
-    format!("the output of {pod} cannot be read: {}", chain(error))
+pub(super) async fn read_logs(
+    runtime: &dyn ContainerRuntime,
+    id: &ContainerId,
+    options: &LogOptions,
+) -> Result<RuntimeStream<dubernetes_core::runtime::LogLine>, RuntimeError> {
+    require(runtime.logs(), Capability::Logs)?.read(id, options).await
+}
+
+pub(super) fn unreadable_note(pod: &str, error: &RuntimeError) -> String {
+    format!("cannot read the logs of {pod}: {}", chain(error))
 }
 
 impl Merge {
@@ -63,7 +73,7 @@ impl Merge {
         }))
     }
 
-    /// Reads the next line of each container, and lets go of those that have none.
+    /// Reads the next line of each container, and drops those that have none.
     async fn fill(&mut self) -> Result<(), ApiError> {
         for open in &mut self.open {
             if open.head.is_some() {
@@ -72,7 +82,7 @@ impl Merge {
             match open.lines.next().await {
                 Some(Ok(line)) => open.head = Some(line),
                 Some(Err(error)) if error.is_unreachable() => return Err(error.into()),
-                Some(Err(error)) => self.notes.push(unreadable(&open.pod, &error)),
+                Some(Err(error)) => self.notes.push(unreadable_note(&open.pod, &error)),
                 None => {}
             }
         }

@@ -1,4 +1,4 @@
-//! What the containers said that crashed before the present ones.
+//! Logs of the containers that crashed before the present ones.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use crate::server::ApiState;
 use crate::server::stream::Items;
 use crate::wire::{LogItem, LogLine, ProblemKind};
 
-/// The last lines of all of them, oldest first.
+/// Yields the last lines of all crashed containers, oldest first.
 pub(super) fn lines(
     state: &ApiState,
     target: &Target,
     options: &LogOptions,
 ) -> Result<Items<LogItem>, ApiError> {
     if options.follow {
-        let detail = "`previous` and `follow` exclude each other: what crashed says nothing more";
+        let detail = "`previous` cannot be combined with `follow`";
         return Err(ApiError::new(ProblemKind::InvalidQuery, detail));
     }
     let snapshot = state.controller.snapshot();
@@ -26,20 +26,20 @@ pub(super) fn lines(
     let mut lines = Vec::new();
     let mut known = false;
     for pod in pods {
-        let Some(said) = state.controller.previous_output(pod) else { continue };
+        let Some(log) = state.controller.previous_logs(pod) else { continue };
         known = true;
-        let said = said.iter().filter(|line| options.since.is_none_or(|since| line.time >= since));
-        let said: Vec<_> = said.map(|line| LogLine::new(pod, line.clone())).collect();
+        let log = log.iter().filter(|line| options.since.is_none_or(|since| line.time >= since));
+        let log: Vec<_> = log.map(|line| LogLine::new(pod, line.clone())).collect();
         let tail = options.tail.and_then(|tail| usize::try_from(tail).ok());
-        let skipped = tail.map_or(0, |tail| said.len().saturating_sub(tail));
-        lines.extend(said.into_iter().skip(skipped));
+        let skipped = tail.map_or(0, |tail| log.len().saturating_sub(tail));
+        lines.extend(log.into_iter().skip(skipped));
     }
     if !known {
         let whose = match target {
             Target::App(app) => format!("no pod of app `{app}`"),
             Target::Pod(pod) => format!("no container of pod `{pod}`"),
         };
-        let detail = format!("{whose} has crashed since this orchestrator looks after it");
+        let detail = format!("{whose} has crashed since this orchestrator started");
         return Err(ApiError::new(ProblemKind::NotFound, detail));
     }
     lines.sort_by_key(|line| line.time);

@@ -1,4 +1,4 @@
-//! The fields in which two specifications differ.
+//! Fields in which two specs differ.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use crate::wire::FieldChange;
 
-/// Every field that differs, in the order of the paths. A list of texts is one field.
-pub(super) fn of(old: &AppSpec, new: &AppSpec) -> Vec<FieldChange> {
-    let (mut old, mut new) = (flat(old), flat(new));
+/// Returns every field that differs, ordered by path. A list of strings is one field.
+pub(super) fn field_changes(old: &AppSpec, new: &AppSpec) -> Vec<FieldChange> {
+    let mut old = flatten(old);
+    let mut new = flatten(new);
     old.retain(|path, value| {
         let same = new.get(path) == Some(value);
         if same {
@@ -29,31 +30,31 @@ pub(super) fn of(old: &AppSpec, new: &AppSpec) -> Vec<FieldChange> {
     changes.into_values().collect()
 }
 
-fn flat(spec: &AppSpec) -> BTreeMap<String, String> {
+fn flatten(spec: &AppSpec) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
-    // A specification has no map with keys that are not text, so it always serializes.
-    walk(String::new(), serde_json::to_value(spec).unwrap_or_default(), &mut fields);
+    // All map keys of a spec are strings, so it always serializes.
+    flatten_into(String::new(), serde_json::to_value(spec).unwrap_or_default(), &mut fields);
     fields
 }
 
-fn walk(path: String, value: Value, fields: &mut BTreeMap<String, String>) {
+fn flatten_into(path: String, value: Value, fields: &mut BTreeMap<String, String>) {
     match value {
-        // A file that is referred to: its hash stands for it.
+        // The hash of a referenced file represents its content.
         Value::Object(mut object) if object.get("sha256").is_some_and(Value::is_string) => {
             if let Some(Value::String(hash)) = object.remove("sha256") {
                 fields.insert(path.clone(), format!("sha256:{hash}"));
             }
-            walk(path, Value::Object(object), fields);
+            flatten_into(path, Value::Object(object), fields);
         }
         Value::Object(object) => {
             for (key, value) in object {
                 let dot = if path.is_empty() { "" } else { "." };
-                walk(format!("{path}{dot}{key}"), value, fields);
+                flatten_into(format!("{path}{dot}{key}"), value, fields);
             }
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
             for (at, item) in items.into_iter().enumerate() {
-                walk(format!("{path}.{at}"), item, fields);
+                flatten_into(format!("{path}.{at}"), item, fields);
             }
         }
         Value::String(text) => drop(fields.insert(path, text)),
@@ -72,19 +73,20 @@ mod tests {
     }
 
     #[test]
-    fn each_field_that_differs_is_told_with_both_values() {
+    fn changed_fields_are_listed_with_both_values() {
         let old = spec(
             r#"{"name":"web","image":"web:1","replicas":2,"env":{"A":"1","B":"x"},"args":["a"]}"#,
         );
         let new = spec(
-            r#"{"name":"web","image":"web:2","replicas":2,"env":{"A":"1","C":"y"},"args":["a","b"]}"#,
+            r#"{"name":"web","image":"web:2","replicas":2,
+                "env":{"A":"1","C":"y"},"args":["a","b"]}"#,
         );
-        let told: Vec<_> = of(&old, &new)
+        let changes: Vec<_> = field_changes(&old, &new)
             .into_iter()
             .map(|c| format!("{}: {:?} {:?}", c.path, c.old, c.new))
             .collect();
         assert_eq!(
-            told,
+            changes,
             [
                 r#"args: Some("[\"a\"]") Some("[\"a\",\"b\"]")"#,
                 r#"env.B: Some("x") None"#,
@@ -92,27 +94,28 @@ mod tests {
                 r#"image: Some("web:1") Some("web:2")"#,
             ]
         );
-        assert_eq!(of(&old, &old), []);
+        assert_eq!(field_changes(&old, &old), []);
     }
 
     #[test]
-    fn a_file_is_told_by_its_hash() {
+    fn file_content_is_shown_by_hash() {
         let with = |content: &str, file: &str| {
             let text = format!(
-                r#"{{"name":"web","image":"web:1","env":{{"A":{{"file":"{file}","content":"{content}"}}}},
+                r#"{{"name":"web","image":"web:1",
+                "env":{{"A":{{"file":"{file}","content":"{content}"}}}},
                 "env_file":[{{"file":".env","content":"{content}"}}]}}"#
             );
-            of(
+            field_changes(
                 &spec(&text),
                 &spec(r#"{"name":"web","image":"web:1","env":{"A":{"file":"b","content":""}}}"#),
             )
         };
-        let told: Vec<_> = with("YQ==", "a")
+        let changes: Vec<_> = with("YQ==", "a")
             .into_iter()
             .map(|c| format!("{}: {:?} {:?}", c.path, c.old, c.new))
             .collect();
         assert_eq!(
-            told,
+            changes,
             [
                 r#"env.A: Some("sha256:ca978112ca1bbdca") Some("sha256:e3b0c44298fc1c14")"#,
                 r#"env.A.file: Some("a") Some("b")"#,

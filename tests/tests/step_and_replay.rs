@@ -1,18 +1,18 @@
-//! `--step` shows one action at a time, and `replay` makes the decisions of it again.
+//! `up --step` asks before each action, and `replay` repeats the recorded decisions.
 
 use dubernetes_tests::checks::SOON;
-use dubernetes_tests::{here, whoami};
+use dubernetes_tests::{e2e, whoami};
 
-/// An update of two replicas, left after some of its steps: a plain apply brings it to its end.
 #[test]
-fn each_step_is_explained_and_from_every_abort_an_apply_converges() {
-    here!().run(async |s| {
+fn step_mode_explains_each_step_and_apply_finishes_after_abort() {
+    e2e!().run(async |s| {
         for (number, steps) in [0, 1, 4, 9].into_iter().enumerate() {
             let web = whoami("web", 2).host("web.test");
             let web = web.with(&format!("env: {{ TOKEN: hunter{number} }}"));
-            let path = s.file("web.yaml", &web.to_string());
+            let path = s.write_file("web.yaml", &web.to_string());
+            // Confirm this many steps of an update of two replicas; then end of input aborts it.
             let input = "\n".repeat(steps);
-            let stepped = s.run_with(&["up", "--step", &path], &input).await.succeeds();
+            let stepped = s.run_with(&["up", "--step", &path], &input).await.assert_success();
             let shown = &stepped.stderr;
             assert!(!shown.contains(&format!("--- step {}\n", steps + 2)), "{shown}");
             for part in ["--- step 1\n", "desired   web: revision ", "\nrule      ", "\naction    "]
@@ -21,20 +21,20 @@ fn each_step_is_explained_and_from_every_abort_an_apply_converges() {
             }
             assert!(shown.contains(&format!("--- step {}\n", steps + 1)), "{shown}");
             s.apply(&web).await;
-            s.settles("web", 2, SOON).await;
-            s.share_evenly("web.test", 2).await;
+            s.wait_for_replicas("web", 2, SOON).await;
+            s.wait_for_balance("web.test", 2).await;
         }
 
-        let replayed = s.run(&["replay", "--last", "500"]).await.succeeds();
+        let replayed = s.run(&["replay", "--last", "500"]).await.assert_success();
         let decisions = replayed.stdout.matches("the same as then\n").count();
         assert!(decisions > 20, "{}", replayed.stdout);
         for part in ["app web rev=4", "stop     web-", "create   web-", "route    web.test web-"] {
             assert!(replayed.stdout.contains(part), "{part:?}: {}", replayed.stdout);
         }
-        let kept = std::fs::read_to_string(s.state_dir().join("decisions.ndjson")).unwrap();
-        assert!(kept.contains("\"TOKEN\":\"masked "), "{kept}");
-        assert!(!kept.contains("hunter") && !replayed.stdout.contains("hunter"), "{kept}");
-        let last = s.run(&["replay", "--at", "0s"]).await.succeeds();
+        let journal = std::fs::read_to_string(s.state_dir().join("decisions.ndjson")).unwrap();
+        assert!(journal.contains("\"TOKEN\":\"masked "), "{journal}");
+        assert!(!journal.contains("hunter") && !replayed.stdout.contains("hunter"), "{journal}");
+        let last = s.run(&["replay", "--at", "0s"]).await.assert_success();
         assert!(replayed.stdout.ends_with(last.stdout.split_once('\n').unwrap().1));
     });
 }

@@ -1,4 +1,4 @@
-//! What the tests of this engine share: an instance of their own, and that it is cleaned up.
+//! Fixture of these tests: an instance of its own on the engine, and its cleanup.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use dubernetes_core::app::{InstanceName, Resources};
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{ContainerId, ContainerRequest, ContainerRuntime as _, Network};
+use dubernetes_core::runtime::{
+    ContainerId, ContainerRequest, ContainerRuntime, ExecResult, Network, Networks, run_command,
+};
 use dubernetes_docker::DockerRuntime;
 use dubernetes_testkit::gate::engine_or_skip;
 
 use super::image;
 
-/// An instance with a network, of which nothing stays.
-pub(crate) struct Bench {
+/// An instance with a network. Nothing of it is left after the test.
+pub(crate) struct EngineFixture {
     pub(crate) runtime: DockerRuntime,
     pub(crate) instance: InstanceName,
     pub(crate) network: Network,
-    cleaned: bool,
+    is_clean: bool,
 }
 
-/// An engine and the test image on it, or a line that says what is missing.
+/// Returns an engine with the test image, or prints what is missing and returns `None`.
 pub(crate) async fn engine() -> Option<DockerRuntime> {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
@@ -30,27 +32,31 @@ pub(crate) async fn engine() -> Option<DockerRuntime> {
     Some(runtime)
 }
 
-/// An instance that nothing else uses.
+/// Returns the name of an instance that nothing else uses.
 pub(crate) fn instance(name: &str) -> InstanceName {
     InstanceName::parse(&format!("t-docker-{}-{name}", std::process::id())).unwrap()
 }
 
-/// Runs the engine's own client, and says whether it succeeded.
+/// Runs the engine's own client, and returns whether it succeeded.
 pub(crate) fn docker(words: &[&str]) -> bool {
     let mut docker = Command::new("docker");
     docker.args(words).stdout(Stdio::null()).stderr(Stdio::null());
     docker.status().is_ok_and(|status| status.success())
 }
 
-impl Bench {
+impl EngineFixture {
     pub(crate) async fn new(name: &str) -> Option<Self> {
         let runtime = engine().await?;
         let instance = instance(name);
-        let network = runtime.ensure_network(&instance).await.unwrap();
-        Some(Self { runtime, instance, network, cleaned: false })
+        let network = Networks::ensure(&runtime, &instance).await.unwrap();
+        Some(Self { runtime, instance, network, is_clean: false })
     }
 
-    /// A request with the address of this offset.
+    pub(crate) fn networks(&self) -> &dyn Networks {
+        &self.runtime
+    }
+
+    /// Returns a request with the address at `offset` in the network.
     pub(crate) fn request(&self, name: &str, offset: u32) -> ContainerRequest {
         let owner = (labels::INSTANCE.to_owned(), self.instance.to_string());
         ContainerRequest {
@@ -76,30 +82,36 @@ impl Bench {
         self.runtime.create(request).await.unwrap()
     }
 
-    /// Waits until `holds`, 30 s at most.
+    /// Runs a command to its end, within 30 s.
+    pub(crate) async fn run(&self, id: &ContainerId, command: &[&str]) -> ExecResult {
+        let ran = run_command(&self.runtime, id, command, None);
+        tokio::time::timeout(Duration::from_secs(30), ran).await.unwrap().unwrap()
+    }
+
+    /// Waits until `holds` returns true, for 30 s at most.
     pub(crate) async fn eventually(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let limit = tokio::time::Instant::now() + Duration::from_secs(30);
         while !holds().await {
-            assert!(tokio::time::Instant::now() < limit, "waited in vain until {what}");
+            assert!(tokio::time::Instant::now() < limit, "timed out waiting until {what}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Removes all that the instance owns, and checks that nothing is left.
+    /// Removes everything that the instance owns, and checks that nothing is left.
     pub(crate) async fn clean(mut self) {
         for container in self.runtime.list(&self.instance).await.unwrap() {
-            self.runtime.remove(&container.id).await.unwrap();
+            ContainerRuntime::remove(&self.runtime, &container.id).await.unwrap();
         }
-        self.runtime.remove_network(&self.instance).await.unwrap();
+        self.networks().remove(&self.instance).await.unwrap();
         assert_eq!(self.runtime.list(&self.instance).await.unwrap(), []);
-        self.cleaned = true;
+        self.is_clean = true;
     }
 }
 
-impl Drop for Bench {
-    /// After a failure, by the engine's own client, since nothing can be awaited here.
+impl Drop for EngineFixture {
+    /// Cleans up after a failed test. Uses the engine's own client, since `drop` cannot await.
     fn drop(&mut self) {
-        if self.cleaned {
+        if self.is_clean {
             return;
         }
         let label = format!("label={}={}", labels::INSTANCE, self.instance);

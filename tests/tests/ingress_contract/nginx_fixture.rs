@@ -1,4 +1,5 @@
-//! A network with three upstreams on it, an ingress that does not run yet, and clients outside.
+//! Fixture for tests of nginx: a network with three upstreams, an ingress that is not started yet,
+//! and clients on the host.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -27,46 +28,51 @@ use dubernetes_tests::websocket::WebSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Both are made by `cargo xtask images`.
+// Images built by `cargo xtask images`.
 const UPSTREAM: &str = "dubernetes-whoami:1";
 const TOOLS: &str = "dubernetes-test-busybox:1";
 const NGINX: &str = "dubernetes-nginx:1.30";
-const PORT: u16 = 8080;
+/// Port of the first upstream minus one; each upstream has a port of its own.
+const BASE_PORT: u16 = 8080;
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// Network and upstreams of one test.
 #[derive(Debug)]
-pub(crate) struct Rig {
+pub(crate) struct NginxFixture {
     pub(crate) runtime: DockerRuntime,
     pub(crate) instance: InstanceName,
     pub(crate) upstreams: Vec<Endpoint>,
-    /// The host's port on which the ingress listens.
+    /// Host port of the ingress.
     pub(crate) port: u16,
     network: Network,
     nginx: ImageRef,
-    posting: AtomicBool,
+    is_posting: AtomicBool,
     _port: Port,
 }
 
-/// Runs `test` with a rig of its own and takes everything away afterwards, also when it fails.
-pub(crate) async fn with_rig<F: Future<Output = ()> + Send + 'static>(
+/// Runs `test` with a new fixture, and removes all containers and the network afterwards, also if
+/// the test fails.
+pub(crate) async fn with_fixture<F: Future<Output = ()> + Send + 'static>(
     name: &str,
-    test: impl FnOnce(Arc<Rig>) -> F,
+    test: impl FnOnce(Arc<NginxFixture>) -> F,
 ) {
-    let Some((runtime, nginx)) = engine(name).await else { return };
+    let Some((runtime, nginx)) = connect_engine(name).await else { return };
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let instance = format!("t-ingress-{}-{number}", std::process::id());
     let instance = InstanceName::parse(&instance).unwrap();
-    let made = {
-        let (runtime, instance) = (runtime.clone(), instance.clone());
-        tokio::spawn(async move { Arc::new(Rig::make(runtime, instance, nginx).await) }).await
+    let created = {
+        let runtime = runtime.clone();
+        let instance = instance.clone();
+        let create = NginxFixture::create(runtime, instance, nginx);
+        tokio::spawn(async move { Arc::new(create.await) }).await
     };
-    let outcome = match made {
-        Ok(rig) => tokio::spawn(test(rig)).await,
+    let outcome = match created {
+        Ok(fixture) => tokio::spawn(test(fixture)).await,
         Err(failed) => Err(failed),
     };
     if outcome.is_err() {
-        report(&runtime, &instance).await;
+        print_logs(&runtime, &instance).await;
     }
     for container in runtime.list(&instance).await.unwrap() {
         runtime.remove(&container.id).await.unwrap();
@@ -77,8 +83,8 @@ pub(crate) async fn with_rig<F: Future<Output = ()> + Send + 'static>(
     }
 }
 
-/// The engine and nginx's image, or a line that says what is missing.
-async fn engine(test: &str) -> Option<(DockerRuntime, ImageRef)> {
+/// Returns the engine and the nginx image, or prints why the test is skipped.
+async fn connect_engine(test: &str) -> Option<(DockerRuntime, ImageRef)> {
     let runtime = engine_or_skip(test, DockerRuntime::connect(None).await)?;
     let nginx = std::env::var("DUBERNETES_INGRESS_IMAGE").unwrap_or_else(|_| NGINX.to_owned());
     let nginx = ImageRef::parse(&nginx).unwrap();
@@ -88,8 +94,8 @@ async fn engine(test: &str) -> Option<(DockerRuntime, ImageRef)> {
     Some((runtime, nginx))
 }
 
-/// What nginx last wrote.
-async fn report(runtime: &DockerRuntime, instance: &InstanceName) {
+/// Prints state and last log lines of all containers.
+async fn print_logs(runtime: &DockerRuntime, instance: &InstanceName) {
     for container in runtime.list(instance).await.unwrap_or_default() {
         let state = &container.state;
         let logs = docker(&format!("logs --tail 20 {}", container.name)).await;
@@ -98,6 +104,7 @@ async fn report(runtime: &DockerRuntime, instance: &InstanceName) {
     }
 }
 
+/// Runs a command of the engine and returns both of its outputs.
 async fn docker(arguments: &str) -> String {
     let run = tokio::process::Command::new("docker").args(arguments.split(' ')).output().await;
     let run = run.unwrap();
@@ -122,45 +129,46 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl
     }
 }
 
-impl Rig {
-    async fn make(runtime: DockerRuntime, instance: InstanceName, nginx: ImageRef) -> Self {
+impl NginxFixture {
+    async fn create(runtime: DockerRuntime, instance: InstanceName, nginx: ImageRef) -> Self {
         let network = runtime.ensure_network(&instance).await.unwrap();
-        let taken = Port::take();
-        let mut rig = Self {
+        let port = Port::take();
+        let mut fixture = Self {
             runtime,
             instance,
             upstreams: Vec::new(),
-            port: taken.number,
+            port: port.number,
             network,
             nginx,
-            posting: AtomicBool::new(true),
-            _port: taken,
+            is_posting: AtomicBool::new(true),
+            _port: port,
         };
         for ordinal in 1..=3 {
-            let endpoint = rig.upstream(ordinal).await;
-            rig.upstreams.push(endpoint);
+            let endpoint = fixture.start_upstream(ordinal).await;
+            fixture.upstreams.push(endpoint);
         }
-        rig
+        fixture
     }
 
-    async fn upstream(&self, ordinal: u8) -> Endpoint {
+    async fn start_upstream(&self, ordinal: u8) -> Endpoint {
         let app = AppName::parse("who").unwrap();
         let pod = identity::pod_name(&app, ordinal.into());
         let address = self.address(20 + u32::from(ordinal));
-        let port = PORT + u16::from(ordinal);
+        let port = BASE_PORT + u16::from(ordinal);
         let env = [("WHOAMI_NAME", pod.clone()), ("WHOAMI_PORT", port.to_string())];
-        let id = self.create(&pod, UPSTREAM, address, env, &[]).await;
+        let id = self.create_container(&pod, UPSTREAM, address, env, &[]).await;
         self.runtime.start(&id).await.unwrap();
-        let (probe, timeout) = (Probe::Tcp { port }, app::Duration::from_secs(1));
+        let probe = Probe::Tcp { port };
+        let timeout = app::Duration::from_secs(1);
         let target = ProbeTarget { id, address, probe, timeout };
-        eventually("an upstream listens", || async {
+        eventually("the upstream listens", || async {
             self.runtime.probe(&target).await.unwrap() == ProbeAnswer::Connected
         })
         .await;
         Endpoint { pod, address, port }
     }
 
-    async fn create<const N: usize>(
+    async fn create_container<const N: usize>(
         &self,
         name: &str,
         image: &str,
@@ -192,7 +200,7 @@ impl Rig {
         Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset)
     }
 
-    /// A new life of the program: it remembers nothing.
+    /// Returns a new ingress without cached state, as after a restart of the orchestrator.
     pub(crate) fn ingress(&self) -> NginxIngress {
         let config = NginxConfig {
             instance: self.instance.clone(),
@@ -201,10 +209,14 @@ impl Rig {
             http_bind: Ipv4Addr::LOCALHOST.into(),
             http_port: self.port,
         };
-        NginxIngress::new(Arc::new(self.runtime.clone()), config)
+        NginxIngress::new(
+            Arc::new(self.runtime.clone()),
+            Arc::new(dubernetes_controller::TcpDialer),
+            config,
+        )
     }
 
-    /// The name of nginx's container.
+    /// Returns the name of nginx's container.
     pub(crate) fn container(&self) -> String {
         identity::ingress_name(&self.instance)
     }
@@ -221,36 +233,40 @@ impl Rig {
         String::from_utf8_lossy(&table.stdout).contains(&remote)
     }
 
-    /// Asks for the generation as any replica could.
-    pub(crate) async fn ask_from_another_container(&self) -> String {
+    /// Requests nginx's private generation endpoint from another container, and returns the output.
+    pub(crate) async fn request_generation_from_container(&self) -> String {
         let url = format!("http://{}:{PRIVATE_PORT}{GENERATION_PATH}", self.address(2));
-        let id = self.create("asks", TOOLS, self.address(40), [], &["sleep", "600"]).await;
+        let id =
+            self.create_container("asks", TOOLS, self.address(40), [], &["sleep", "600"]).await;
         self.runtime.start(&id).await.unwrap();
-        let said = exec_to_end(&self.runtime, &id, &["wget", "-q", "-O", "-", &url]).await.unwrap();
+        let output =
+            exec_to_end(&self.runtime, &id, &["wget", "-q", "-O", "-", &url]).await.unwrap();
         format!(
             "{}{}",
-            String::from_utf8_lossy(&said.stdout),
-            String::from_utf8_lossy(&said.stderr)
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
         )
     }
 
-    /// Sends `GET path` with more headers over a fresh connection; the whole answer.
+    /// Sends `GET path` with additional headers over a fresh connection, and returns the raw
+    /// answer.
     pub(crate) async fn request(
         &self,
         host: &str,
         path: &str,
-        more: &str,
+        headers: &str,
     ) -> Result<String, String> {
         let head =
-            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n");
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n");
         self.exchange(&head).await.map_err(|error| error.to_string())
     }
 
-    /// Sends `POST /` with a body over a fresh connection; the whole answer.
+    /// Sends `POST /` with a body over a fresh connection, and returns the raw answer.
     pub(crate) async fn post(&self, host: &str, body: &str) -> Result<String, String> {
         let length = body.len();
         let head = format!(
-            "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n{body}"
         );
         self.exchange(&head).await.map_err(|error| error.to_string())
     }
@@ -266,26 +282,27 @@ impl Rig {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// A GET for this host is answered by this upstream.
-    pub(crate) async fn answers(&self, host: &str, upstream: &Endpoint) {
+    /// Asserts that this upstream answers the next GET for `host`.
+    pub(crate) async fn assert_served_by(&self, host: &str, upstream: &Endpoint) {
         let answer = self.request(host, "/", "").await.unwrap();
         let by = format!("Name: {}", upstream.pod);
-        assert!(answer.lines().any(|line| line == by), "{host} is not answered by {by}: {answer}");
+        assert!(answer.lines().any(|line| line == by), "expected `{by}` from {host}: {answer}");
     }
 
-    /// Sends one POST after another over a kept connection, with some time to think between them,
-    /// until it is told to stop; how many there were.
+    /// Sends POST requests over a kept connection, with think time between them, until
+    /// [`Self::stop_posts`] is called. Returns their number.
+    ///
+    /// Opens a new connection only after an answer with `Connection: close`, as any client does.
     ///
     /// # Panics
     ///
-    /// At the first one without the right answer. A connection that nginx closed with the last
-    /// answer's announcement is replaced, as any client does.
-    pub(crate) async fn posts(self: Arc<Self>) -> u32 {
+    /// At the first request without the expected answer.
+    pub(crate) async fn send_posts(self: Arc<Self>) -> u32 {
         let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(1);
         let client = client.build().unwrap();
         let url = format!("http://127.0.0.1:{}/", self.port);
         let mut sent = 0;
-        while self.posting.load(Ordering::Relaxed) {
+        while self.is_posting.load(Ordering::Relaxed) {
             let request = client.post(&url).header("Host", "a.test").body("text");
             let answer = request.send().await.unwrap();
             assert_eq!(answer.status(), 200, "request {sent}");
@@ -296,39 +313,40 @@ impl Rig {
         sent
     }
 
-    pub(crate) fn stop_posting(&self) {
-        self.posting.store(false, Ordering::Relaxed);
+    /// Ends all [`Self::send_posts`].
+    pub(crate) fn stop_posts(&self) {
+        self.is_posting.store(false, Ordering::Relaxed);
     }
 
-    /// A connection to the ingress on which nothing was sent so far.
+    /// Opens a connection to the ingress without sending anything.
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
     }
 
-    /// Opens a websocket to the upstream's echo.
+    /// Opens a websocket to an upstream's `/echo`.
     pub(crate) async fn websocket(&self, host: &str) -> WebSocket {
         WebSocket::open(self.port, host).await.unwrap()
     }
 
-    /// The number of nginx's worker processes, older ones too.
-    pub(crate) async fn workers(&self) -> usize {
+    /// Returns the number of nginx's worker processes, including old ones.
+    pub(crate) async fn count_workers(&self) -> usize {
         docker(&format!("top {} -eo pid,args", self.container())).await.matches("worker").count()
     }
 
-    /// Shows what was measured, beside the test's own output.
-    pub(crate) async fn report(&self, text: &str) {
+    /// Prints a line to standard error, past the output capture of the test runner.
+    pub(crate) async fn print_line(&self, text: &str) {
         let _ = tokio::io::stderr().write_all(format!("{text}\n").as_bytes()).await;
     }
 
-    /// What nginx's container uses of memory, in bytes.
-    pub(crate) async fn memory(&self) -> u64 {
+    /// Returns the memory use of nginx's container.
+    pub(crate) async fn memory_bytes(&self) -> u64 {
         let id = ContainerId(self.container());
         self.runtime.stats(&id).await.unwrap().memory_bytes
     }
 }
 
 #[async_trait]
-impl World for Rig {
+impl World for NginxFixture {
     fn upstreams(&self) -> Vec<Endpoint> {
         self.upstreams.clone()
     }

@@ -1,0 +1,206 @@
+//! Actions: one operation on the engine or the store each.
+
+use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
+use crate::call::{InFlight, OperationKey};
+use crate::event::EventReason;
+use crate::labels::{PreDeployLabels, ReplicaLabels};
+use crate::runtime::{ContainerId, ContainerRequest};
+use crate::store::RolloutUpdate;
+
+/// One operation on the engine or the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Creates the instance's network, if it does not exist.
+    EnsureNetwork,
+    /// Pulls the image of a revision, if the engine does not have it, and records its id.
+    EnsureImage {
+        /// The app.
+        app: AppName,
+        /// The revision.
+        revision: u64,
+        /// The image.
+        image: ImageRef,
+        /// When to pull.
+        policy: PullPolicy,
+    },
+    /// Creates the container of a replica.
+    Create(Box<ReplicaPlan>),
+    /// Creates the container of a pre-deploy hook.
+    CreatePreDeploy(Box<PreDeployPlan>),
+    /// Starts a created container.
+    Start {
+        /// The container.
+        id: ContainerId,
+    },
+    /// Stops a running container: signal, grace, kill.
+    Stop {
+        /// The container.
+        id: ContainerId,
+        /// The signal, if it is not the image's own.
+        signal: Option<Signal>,
+        /// Grace period before SIGKILL.
+        grace: Duration,
+    },
+    /// Removes a container that does not run.
+    Remove {
+        /// The container.
+        id: ContainerId,
+    },
+    /// Removes the tombstone of a deleted app of which nothing is left.
+    PurgeTombstone {
+        /// The app.
+        app: AppName,
+    },
+    /// Records the result of the rollout of an app's present revision.
+    RecordRollout {
+        /// The app.
+        app: AppName,
+        /// The revision.
+        revision: u64,
+        /// The result, without a log.
+        update: RolloutUpdate,
+        /// The container whose last lines are recorded with the result.
+        log_of: Option<ContainerId>,
+    },
+}
+
+/// A replica to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaPlan {
+    /// Identity of the replica.
+    pub labels: ReplicaLabels,
+    /// The container to create, labels included.
+    pub request: ContainerRequest,
+}
+
+/// The container of a pre-deploy hook to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreDeployPlan {
+    /// Identity of the hook.
+    pub labels: PreDeployLabels,
+    /// The container to create, labels included.
+    pub request: ContainerRequest,
+}
+
+/// The names of an action in texts and events.
+#[derive(Debug, Clone, Copy)]
+struct ActionRow {
+    verb: &'static str,
+    /// Reason of the event that records the failure.
+    failed: EventReason,
+    /// Reason of the event that records the success, if it is worth one.
+    succeeded: Option<EventReason>,
+}
+
+impl ActionRow {
+    const fn new(verb: &'static str, failed: EventReason) -> Self {
+        Self { verb, failed, succeeded: None }
+    }
+
+    const fn succeeded(self, reason: EventReason) -> Self {
+        Self { succeeded: Some(reason), ..self }
+    }
+}
+
+impl Action {
+    /// One row per variant.
+    const fn row(&self) -> ActionRow {
+        match self {
+            Self::EnsureNetwork => ActionRow::new("network", EventReason::NetworkFailed),
+            Self::EnsureImage { .. } => {
+                ActionRow::new("pull", EventReason::PullFailed).succeeded(EventReason::Resolved)
+            }
+            Self::Create(_) | Self::CreatePreDeploy(_) => {
+                ActionRow::new("create", EventReason::CreateFailed).succeeded(EventReason::Created)
+            }
+            Self::Start { .. } => ActionRow::new("start", EventReason::StartFailed),
+            Self::Stop { .. } => {
+                ActionRow::new("stop", EventReason::StopFailed).succeeded(EventReason::Stopped)
+            }
+            Self::Remove { .. } => ActionRow::new("remove", EventReason::RemoveFailed),
+            Self::PurgeTombstone { .. } => {
+                ActionRow::new("forget", EventReason::PurgeFailed).succeeded(EventReason::Deleted)
+            }
+            Self::RecordRollout { update, .. } => match update {
+                RolloutUpdate::PreDeployed { .. } => {
+                    ActionRow::new("record", EventReason::RecordFailed)
+                        .succeeded(EventReason::PreDeployed)
+                }
+                RolloutUpdate::Complete => ActionRow::new("record", EventReason::RecordFailed)
+                    .succeeded(EventReason::Complete),
+                RolloutUpdate::Stable => ActionRow::new("record", EventReason::RecordFailed),
+                RolloutUpdate::Failed { roll_back_to: Some(_), .. } => {
+                    ActionRow::new("rollback", EventReason::RecordFailed)
+                        .succeeded(EventReason::RolledBack)
+                }
+                RolloutUpdate::Failed { roll_back_to: None, .. } => {
+                    ActionRow::new("fail", EventReason::RecordFailed)
+                        .succeeded(EventReason::RevisionFailed)
+                }
+            },
+        }
+    }
+
+    /// Returns the identity of the call that carries the action out.
+    pub fn key(&self) -> OperationKey {
+        match self {
+            Self::EnsureNetwork => OperationKey::Network,
+            Self::EnsureImage { app, revision, .. } => {
+                OperationKey::Image { app: app.clone(), revision: *revision }
+            }
+            Self::Create(replica) => OperationKey::Create {
+                app: replica.labels.app.clone(),
+                ordinal: replica.labels.ordinal,
+                revision: replica.labels.revision,
+            },
+            Self::CreatePreDeploy(hook) => OperationKey::CreatePreDeploy {
+                app: hook.labels.app.clone(),
+                revision: hook.labels.revision,
+            },
+            Self::Start { id } | Self::Stop { id, .. } | Self::Remove { id } => {
+                OperationKey::Container(id.clone())
+            }
+            Self::PurgeTombstone { app } => OperationKey::PurgeTombstone(app.clone()),
+            Self::RecordRollout { app, revision, .. } => {
+                OperationKey::RecordRollout { app: app.clone(), revision: *revision }
+            }
+        }
+    }
+
+    /// Returns the verb, such as `create`.
+    pub fn verb(&self) -> &'static str {
+        self.row().verb
+    }
+
+    /// Returns the reason of the event that records the success; `None` if it is worth none.
+    pub fn success_event(&self) -> Option<EventReason> {
+        self.row().succeeded
+    }
+
+    /// Returns the reason of the event that records the failure.
+    pub fn failure_event(&self) -> EventReason {
+        self.row().failed
+    }
+
+    /// Returns what to remember of the call while it is in flight.
+    pub fn in_flight(&self) -> InFlight {
+        let address = if let Self::Create(replica) = self {
+            Some(replica.labels.address)
+        } else if let Self::CreatePreDeploy(hook) = self {
+            Some(hook.labels.address)
+        } else {
+            None
+        };
+        InFlight { address }
+    }
+
+    /// Returns the result of a rollout that is recorded.
+    pub fn rollout_update(&self) -> Option<&RolloutUpdate> {
+        if let Self::RecordRollout { update, .. } = self { Some(update) } else { None }
+    }
+
+    /// Returns the image that is pulled.
+    pub fn image(&self) -> Option<&ImageRef> {
+        if let Self::EnsureImage { image, .. } = self { Some(image) } else { None }
+    }
+}

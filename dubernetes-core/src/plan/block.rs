@@ -1,0 +1,99 @@
+//! Blocks: what cannot be done until a person acts.
+
+use std::fmt;
+
+use crate::runtime::ContainerId;
+
+use super::Rule;
+
+/// Why something is blocked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Block {
+    /// Containers of an app that the store does not know. They are left alone.
+    Orphans {
+        /// Their names.
+        containers: Vec<String>,
+    },
+    /// A container with our label whose other labels cannot be read. It is left alone.
+    Unreadable {
+        /// The container.
+        id: ContainerId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A newer revision than the stored one runs, with other content: the store is an old copy.
+    NewerThanStore {
+        /// The stored revision.
+        stored: u64,
+        /// The running revision.
+        running: u64,
+    },
+    /// Another app has the host and path.
+    RouteTaken {
+        /// The conflict as a sentence fragment.
+        conflict: String,
+    },
+    /// The network has no free address.
+    NoAddress {
+        /// Number of addresses for replicas.
+        capacity: u32,
+    },
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Orphans { containers } => write!(
+                f,
+                "the store knows no such app, but these run: {}; apply its file to take them over",
+                containers.join(", ")
+            ),
+            Self::Unreadable { id, reason } => {
+                write!(f, "container {id:.12} has our label, but {reason}; it is left alone")
+            }
+            Self::NewerThanStore { stored, running } => write!(
+                f,
+                "revision {running} runs, but the store knows only {stored}: it is an old copy; \
+                 apply the file again"
+            ),
+            Self::RouteTaken { conflict } => f.write_str(conflict),
+            Self::NoAddress { capacity } => {
+                write!(f, "all {capacity} addresses of the instance's network are in use")
+            }
+        }
+    }
+}
+
+impl Block {
+    /// Returns the rule that `why` shows, and what a person can do; `{}` stands for the app.
+    pub(crate) fn row(&self) -> (Rule, String) {
+        const LEFT_ALONE: Rule = Rule::new(
+            "what nobody asked for is left alone",
+            "the store may be the one that is wrong",
+        );
+        match self {
+            Self::Orphans { .. } => {
+                (LEFT_ALONE, "apply the file of `{}` to take them over".to_owned())
+            }
+            Self::Unreadable { id, .. } => {
+                let help = format!("remove it with the engine's own tools: `docker rm {id:.12}`");
+                (LEFT_ALONE, help)
+            }
+            Self::NewerThanStore { .. } => (
+                Rule::new(
+                    "an old copy of the store changes nothing",
+                    "until its user applies the file again",
+                ),
+                "apply the newest file of `{}` again".to_owned(),
+            ),
+            Self::RouteTaken { .. } => (
+                Rule::new("a host and path belong to one app", "the first one keeps it"),
+                "give `{}` another host or path in `access`".to_owned(),
+            ),
+            Self::NoAddress { .. } => (
+                Rule::new("each replica has an address of its own", ""),
+                "ask for fewer replicas, or use a second instance".to_owned(),
+            ),
+        }
+    }
+}

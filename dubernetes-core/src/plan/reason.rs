@@ -1,0 +1,140 @@
+//! Why an action is taken.
+
+use std::fmt;
+
+use crate::app::Duration;
+
+/// Why an action is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// A container is to be created, and its network does not exist.
+    NoNetwork,
+    /// The image of the revision is not resolved yet.
+    ImageUnresolved,
+    /// The engine no longer has the image that the revision was resolved to.
+    ImageGone,
+    /// Fewer replicas exist than are wanted.
+    BelowReplicas {
+        /// Wanted replicas.
+        desired: u32,
+        /// Existing replicas.
+        existing: u32,
+    },
+    /// More replicas exist than are wanted.
+    AboveReplicas {
+        /// Wanted replicas.
+        desired: u32,
+        /// Existing replicas.
+        existing: u32,
+    },
+    /// Replicas of an older revision exist.
+    NewRevision {
+        /// The wanted revision.
+        revision: u64,
+        /// Its existing replicas.
+        existing: u32,
+        /// Wanted replicas.
+        desired: u32,
+    },
+    /// A replica of another revision replaces the replica.
+    Replaced {
+        /// That revision.
+        by: u64,
+    },
+    /// The process of the replica exited.
+    Exited {
+        /// Exit code.
+        code: i64,
+        /// Whether it was killed for exceeding its memory limit.
+        out_of_memory: bool,
+        /// Number of the restart that follows, from 1.
+        restart: u32,
+    },
+    /// The orchestrator stopped the replica in order to restart it.
+    Stopped {
+        /// Why.
+        why: String,
+        /// Number of the restart that follows, from 1.
+        restart: u32,
+    },
+    /// The container of the replica could not be started.
+    StartFailed {
+        /// The engine's error.
+        error: String,
+        /// Number of the restart that follows, from 1.
+        restart: u32,
+    },
+    /// The container of the replica was paused outside Dubernetes.
+    Paused,
+    /// The replica failed too many probes in a row.
+    Unhealthy {
+        /// Result of the last probe.
+        reason: String,
+    },
+    /// The pre-deploy hook has to succeed before the revision replaces anything.
+    BeforeRevision {
+        /// The revision.
+        revision: u64,
+    },
+    /// The pre-deploy hook exceeded its time limit.
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The pre-deploy hook has ended, or is no longer needed.
+    PreDeployDone,
+    /// The rollout has a result.
+    RolloutRecorded {
+        /// The revision.
+        revision: u64,
+        /// The result, as a sentence fragment.
+        what: String,
+    },
+    /// A container was created and not started yet.
+    NotStarted,
+    /// A newer container has the slot of the replica.
+    Superseded,
+    /// A user asked for another replica in its place.
+    Evicted,
+    /// The app was deleted.
+    AppDeleted,
+    /// Nothing of the deleted app is left.
+    NothingLeft,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNetwork => f.write_str("the instance has no network yet"),
+            Self::ImageUnresolved => f.write_str("its image is not resolved yet"),
+            Self::ImageGone => f.write_str("the engine no longer has the image"),
+            Self::BelowReplicas { desired, existing }
+            | Self::AboveReplicas { desired, existing } => {
+                write!(f, "{desired} wanted, {existing} exist")
+            }
+            Self::NewRevision { revision, existing, desired } => {
+                write!(f, "revision {revision}: {existing} of {desired}")
+            }
+            Self::Replaced { by } => write!(f, "replaced by revision {by}"),
+            Self::Exited { out_of_memory: true, restart, .. } => {
+                write!(f, "it ran out of memory; restart {restart}")
+            }
+            Self::Exited { code, restart, .. } => write!(f, "exit code {code}; restart {restart}"),
+            Self::Stopped { why, restart } => write!(f, "{why}; restart {restart}"),
+            Self::StartFailed { error, restart } => {
+                write!(f, "its start failed: {error}; restart {restart}")
+            }
+            Self::Paused => f.write_str("somebody paused it"),
+            Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
+            Self::BeforeRevision { revision } => write!(f, "revision {revision}: pre_deploy"),
+            Self::TimedOut { limit } => write!(f, "it took longer than {limit}"),
+            Self::PreDeployDone => f.write_str("its command is over"),
+            Self::RolloutRecorded { revision, what } => write!(f, "revision {revision}: {what}"),
+            Self::NotStarted => f.write_str("created, not started"),
+            Self::Superseded => f.write_str("a newer container has its place"),
+            Self::Evicted => f.write_str("a user asked for another one"),
+            Self::AppDeleted => f.write_str("the app was deleted"),
+            Self::NothingLeft => f.write_str("nothing of the deleted app is left"),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Reads of one container: its details and its resource usage.
+
+use bollard::query_parameters::StatsOptionsBuilder;
+use dubernetes_core::runtime::{Container, ContainerId, RuntimeError, Stats};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use crate::engine::{Engine, READ};
+use crate::error::unreadable;
+use crate::from_docker;
+use crate::to_docker::path_segment;
+
+/// Returns one container, of any instance or none.
+pub(super) async fn inspect(engine: &Engine, id: &ContainerId) -> Result<Container, RuntimeError> {
+    let name = path_segment(id)?;
+    let operation = format!("inspect container `{id}`");
+    let call = engine.docker()?.inspect_container(name, None);
+    let answer = engine.call(READ, &operation, call).await;
+    let answer = answer.map_err(|error| error.into_not_found("container", name))?;
+    from_docker::parse_container(answer).map_err(|what| unreadable(&operation, what))
+}
+
+/// Returns the resource usage of a running container.
+pub(super) async fn read_stats(engine: &Engine, id: &ContainerId) -> Result<Stats, RuntimeError> {
+    let name = path_segment(id)?;
+    let operation = format!("read the resource usage of container `{id}`");
+    let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+    let mut stream = engine.docker()?.stats(name, Some(options)).boxed();
+    let answer = engine.call(READ, &operation, async { stream.try_next().await }).await;
+    let answer = answer.map_err(|error| error.into_not_found("container", name))?;
+    let answer = answer.ok_or_else(|| unreadable(&operation, "the response is empty"))?;
+    from_docker::parse_stats(&answer).ok_or_else(|| RuntimeError::Rejected {
+        operation,
+        message: "the container is not running".to_owned(),
+    })
+}

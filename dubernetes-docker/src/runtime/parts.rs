@@ -1,0 +1,62 @@
+//! The optional parts of the runtime.
+
+use async_trait::async_trait;
+use dubernetes_core::app::InstanceName;
+use dubernetes_core::runtime::{
+    ContainerId, Exec, ExecRequest, ExecSession, FileEntry, Files, LogLine, LogOptions, Logs,
+    Network, Networks, RuntimeError, RuntimeStream, Stats, StatsReader,
+};
+
+use super::{DockerRuntime, inspect};
+use crate::{files, network, streams};
+
+#[async_trait]
+impl Networks for DockerRuntime {
+    async fn ensure(&self, instance: &InstanceName) -> Result<Network, RuntimeError> {
+        network::ensure(&self.engine, instance).await
+    }
+
+    async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError> {
+        network::find(&self.engine, instance).await
+    }
+
+    async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
+        network::remove(&self.engine, instance).await
+    }
+}
+
+#[async_trait]
+impl Exec for DockerRuntime {
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        request: &ExecRequest,
+    ) -> Result<ExecSession, RuntimeError> {
+        streams::exec(&self.engine, id, request).await
+    }
+}
+
+#[async_trait]
+impl Files for DockerRuntime {
+    async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError> {
+        files::put(&self.engine, id, files).await
+    }
+}
+
+#[async_trait]
+impl Logs for DockerRuntime {
+    async fn read(
+        &self,
+        id: &ContainerId,
+        options: &LogOptions,
+    ) -> Result<RuntimeStream<LogLine>, RuntimeError> {
+        streams::read_logs(&self.engine, id, options).await
+    }
+}
+
+#[async_trait]
+impl StatsReader for DockerRuntime {
+    async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError> {
+        inspect::read_stats(&self.engine, id).await
+    }
+}

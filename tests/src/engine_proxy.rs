@@ -1,0 +1,183 @@
+//! A Unix socket in front of the engine's own, for fault injection and call recording.
+//!
+//! - Closed: connections are refused, as by a stopped engine.
+//! - Hung: connections are accepted and never answered.
+//! - Delayed: each call is held back before it reaches the engine.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// A call of the program to the engine. The program opens one connection per call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Path without API version and query.
+    pub path: String,
+    /// Time of arrival.
+    pub began: Instant,
+}
+
+impl Call {
+    /// Whether the call lists containers.
+    pub fn is_list(&self) -> bool {
+        self.path == "/containers/json"
+    }
+
+    /// Whether the call inspects a container.
+    pub fn is_inspect(&self) -> bool {
+        self.method == "GET"
+            && self.path.starts_with("/containers/")
+            && self.path.ends_with("/json")
+            && !self.is_list()
+    }
+
+    /// Whether the call changes a container.
+    pub fn is_mutation(&self) -> bool {
+        self.method != "GET"
+            && self.path.starts_with("/containers/")
+            && !self.path.ends_with("/exec")
+    }
+}
+
+/// Proxy between the program and the engine; closes on drop. See the module documentation.
+#[derive(Debug)]
+pub struct EngineProxy {
+    path: PathBuf,
+    engine: PathBuf,
+    accept_task: Option<JoinHandle<()>>,
+    hung: watch::Sender<bool>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    delay: Mutex<Duration>,
+    calls: Mutex<Vec<Call>>,
+}
+
+impl EngineProxy {
+    /// Creates a closed proxy at `path` for the engine socket `engine`.
+    pub(crate) fn new(path: PathBuf, engine: PathBuf) -> Self {
+        Self {
+            path,
+            engine,
+            accept_task: None,
+            hung: watch::Sender::new(false),
+            shared: Arc::default(),
+        }
+    }
+
+    /// Starts to accept connections.
+    pub async fn open(&mut self) {
+        self.close().await;
+        let listener = UnixListener::bind(&self.path).unwrap();
+        let engine = self.engine.clone();
+        let hung = self.hung.subscribe();
+        let shared = Arc::clone(&self.shared);
+        self.accept_task = Some(tokio::spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let engine = engine.clone();
+                let hung = hung.clone();
+                let shared = Arc::clone(&shared);
+                open.spawn(async move { forward(client, &engine, hung, &shared).await });
+                while open.try_join_next().is_some() {}
+            }
+        }));
+    }
+
+    /// Cuts open connections and refuses new ones.
+    pub async fn close(&mut self) {
+        if let Some(accept_task) = self.accept_task.take() {
+            accept_task.abort();
+            // The connections are tasks of this task, and end with it.
+            let _ = accept_task.await;
+            std::fs::remove_file(&self.path).unwrap();
+        }
+    }
+
+    /// Stops or resumes all traffic. Held-back traffic continues on resume.
+    pub fn set_hung(&self, hung: bool) {
+        self.hung.send_replace(hung);
+    }
+
+    /// Sets the delay of each further call.
+    pub fn set_delay(&self, delay: Duration) {
+        *self.shared.delay.lock().unwrap() = delay;
+    }
+
+    /// Returns all calls so far, in order of arrival.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().unwrap().clone()
+    }
+}
+
+/// Forwards one connection, except while the proxy is hung.
+async fn forward(
+    client: UnixStream,
+    engine: &Path,
+    mut hung: watch::Receiver<bool>,
+    shared: &Shared,
+) {
+    let exchange = exchange(client, engine, shared);
+    tokio::pin!(exchange);
+    // The sender is dropped with the proxy, which ends the loop.
+    while hung.wait_for(|hung| !hung).await.is_ok() {
+        tokio::select! {
+            () = &mut exchange => return,
+            _ = hung.wait_for(|hung| *hung) => {}
+        }
+    }
+}
+
+/// Copies bytes between client and engine until either closes its end.
+async fn exchange(mut client: UnixStream, engine: &Path, shared: &Shared) {
+    let mut head = Vec::new();
+    while !head.contains(&b'\n') {
+        if client.read_buf(&mut head).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    shared.record(&head);
+    let delay = *shared.delay.lock().unwrap();
+    tokio::time::sleep(delay).await;
+    if let Ok(mut server) = UnixStream::connect(engine).await
+        && server.write_all(&head).await.is_ok()
+    {
+        // Either end may hang up.
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    }
+}
+
+impl Shared {
+    /// Records the call from its request line.
+    fn record(&self, head: &[u8]) {
+        let head = String::from_utf8_lossy(head);
+        let mut words = head.split_whitespace().map(str::to_owned);
+        let method = words.next().unwrap_or_default();
+        let target = words.next().unwrap_or_default();
+        let path = target.split('?').next().unwrap_or_default();
+        let versioned = path.strip_prefix("/v").and_then(|rest| rest.split_once('/'));
+        let path = match versioned {
+            Some((v, rest)) if v.starts_with(|c: char| c.is_ascii_digit()) => format!("/{rest}"),
+            _ => path.to_owned(),
+        };
+        let mut calls = self.calls.lock().unwrap();
+        calls.push(Call { method, path, began: Instant::now() });
+    }
+}
+
+impl Drop for EngineProxy {
+    fn drop(&mut self) {
+        if let Some(accept_task) = self.accept_task.take() {
+            accept_task.abort();
+        }
+    }
+}
