@@ -10,7 +10,7 @@ use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::state::DesiredState;
-use dubernetes_core::store::{Change, Existing, PutApp, PutDecision, StoreError, decide_put};
+use dubernetes_core::store::{Change, ExistingApp, PutApp, StoreDecision, StoreError, decide_put};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -135,7 +135,7 @@ fn apply_in_memory(
     snapshot: &Snapshot,
     mut spec: AppSpec,
     now: Timestamp,
-) -> Result<(PutDecision, Option<Refused>), ApiError> {
+) -> Result<(StoreDecision, Option<Refused>), ApiError> {
     let name = spec.name.clone();
     if let Some(app) = desired.apps.get(&name) {
         // Only hashes are sent: equal hashes mean equal contents.
@@ -144,10 +144,10 @@ fn apply_in_memory(
     let newest_seen = newest_revision_seen(snapshot, &name);
     let revisions = desired.revisions.get(&name).map_or(&[][..], Vec::as_slice);
     let before = match (desired.apps.get(&name), desired.tombstones.get(&name)) {
-        (Some(app), _) => Existing::Live { app, revisions },
+        (Some(app), _) => ExistingApp::Live { app, revisions },
         // Only the store knows the last numbers; observed revisions are a lower bound.
-        (None, Some(_)) => Existing::Deleted { generation: 0, revision: newest_seen, revisions },
-        (None, None) => Existing::Absent,
+        (None, Some(_)) => ExistingApp::Deleted { generation: 0, revision: newest_seen, revisions },
+        (None, None) => ExistingApp::Absent,
     };
     let others = || desired.apps.values().map(|app| &app.spec);
     let put = PutApp { newest_seen, ..PutApp::new(spec, now) };

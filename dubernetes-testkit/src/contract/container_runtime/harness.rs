@@ -1,13 +1,14 @@
-//! What the checks share: a network, an image, requests with defaults, and waiting with a limit.
+//! What the checks share: a network, an image, requests with defaults, and bounded waits.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration as StdDuration;
 
+use ipnet::Ipv4Net;
+
 use dubernetes_core::app::{Duration, InstanceName, PullPolicy, Resources};
 use dubernetes_core::error::chain;
-use dubernetes_core::identity;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
@@ -16,39 +17,43 @@ use dubernetes_core::runtime::{
 
 use super::Facts;
 
-/// How long an engine may take to show something: a start takes 0.4 s on a busy machine.
-const PATIENCE: StdDuration = StdDuration::from_secs(30);
+/// How long an engine may take to show a change: a start takes 0.4 s on a busy machine.
+pub(super) const PATIENCE: StdDuration = StdDuration::from_secs(30);
 
-/// A runtime with a network and an image, on which single promises are checked.
+/// How often a wait asks again.
+pub(super) const POLL_INTERVAL: StdDuration = StdDuration::from_millis(50);
+
+/// The grace period of a stop: the suite's processes end on SIGTERM.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// A runtime with a network and an image, on which one promise is checked.
 pub(super) struct ContractHarness<'a> {
     pub(super) runtime: &'a dyn ContainerRuntime,
     pub(super) facts: &'a Facts,
-    pub(super) network: Network,
     pub(super) image: ImageId,
+    network: Network,
     next: AtomicU32,
 }
 
 impl<'a> ContractHarness<'a> {
     pub(super) async fn new(runtime: &'a dyn ContainerRuntime, facts: &'a Facts) -> Self {
-        let network = must("ensure a network", networks_of(runtime).ensure(&facts.instance).await);
+        let network = match runtime.networks() {
+            Some(networks) => must("ensure a network", networks.ensure(&facts.instance).await),
+            // The addresses mean nothing to such a runtime.
+            None => Network { id: String::new(), subnet: Ipv4Net::new_assert(NO_NETWORK, 22) },
+        };
         let image = runtime.resolve(&facts.image, PullPolicy::Missing).await;
-        let image = must("find an image that is there", image);
+        let image = must("resolve the image of the suite", image);
         Self { runtime, facts, network, image, next: AtomicU32::new(0) }
     }
 
-    /// A request with a name and an address of its own.
+    /// Returns a request with a name and an address of its own.
     pub(super) fn request(&self, name: &str) -> ContainerRequest {
-        let address = self.next_address();
-        self.request_of(&self.facts.instance, name, address)
+        self.request_for(&self.facts.instance, name)
     }
 
-    /// The same for any instance.
-    pub(super) fn request_of(
-        &self,
-        instance: &InstanceName,
-        name: &str,
-        address: Ipv4Addr,
-    ) -> ContainerRequest {
+    /// Returns a request for a container of `instance`.
+    pub(super) fn request_for(&self, instance: &InstanceName, name: &str) -> ContainerRequest {
         let labels = [
             (labels::INSTANCE.to_owned(), instance.to_string()),
             ("test.contract".to_owned(), name.to_owned()),
@@ -58,13 +63,13 @@ impl<'a> ContractHarness<'a> {
             hostname: name.to_owned(),
             image: self.image.to_string(),
             labels: BTreeMap::from(labels),
-            command: self.lasting_command(),
+            command: self.idle_command(),
             args: Vec::new(),
             env: BTreeMap::new(),
             secret_env: BTreeMap::new(),
             files: Vec::new(),
             network: self.network.id.clone(),
-            address,
+            address: self.next_address(),
             resources: Resources::default(),
             volumes: Vec::new(),
             ports: Vec::new(),
@@ -72,33 +77,31 @@ impl<'a> ContractHarness<'a> {
         }
     }
 
-    /// What runs until a signal ends it; a fake's containers do so without a command.
-    fn lasting_command(&self) -> Vec<String> {
-        let words: &[&str] = if self.facts.real_commands { &["sleep", "86400"] } else { &[] };
-        words.iter().map(|word| (*word).to_owned()).collect()
+    /// Returns a command that runs until a signal. Containers of a fake run so without one.
+    fn idle_command(&self) -> Vec<String> {
+        if self.facts.real_commands { words(&["sleep", "86400"]) } else { Vec::new() }
     }
 
-    /// An address that no other container of this bench has.
-    pub(super) fn next_address(&self) -> Ipv4Addr {
+    fn next_address(&self) -> Ipv4Addr {
         // The first 16 addresses are not for replicas, see `identity`.
         let offset = 16 + self.next.fetch_add(1, Ordering::Relaxed);
         Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset)
     }
 
     pub(super) fn exec(&self) -> &'a dyn Exec {
-        must("run commands", require(self.runtime.exec(), Capability::Exec))
+        must("get the part for commands", require(self.runtime.exec(), Capability::Exec))
     }
 
     pub(super) fn files(&self) -> &'a dyn Files {
-        must("put files", require(self.runtime.files(), Capability::Files))
+        must("get the part for files", require(self.runtime.files(), Capability::Files))
     }
 
     pub(super) fn logs(&self) -> &'a dyn Logs {
-        must("read logs", require(self.runtime.logs(), Capability::Logs))
+        must("get the part for logs", require(self.runtime.logs(), Capability::Logs))
     }
 
     pub(super) fn stats(&self) -> &'a dyn StatsReader {
-        must("read statistics", require(self.runtime.stats(), Capability::Stats))
+        must("get the part for statistics", require(self.runtime.stats(), Capability::Stats))
     }
 
     pub(super) async fn create(&self, request: &ContainerRequest) -> ContainerId {
@@ -106,10 +109,10 @@ impl<'a> ContractHarness<'a> {
     }
 
     /// Creates and starts a container, and waits until it runs.
-    pub(super) async fn running(&self, request: &ContainerRequest) -> ContainerId {
+    pub(super) async fn start(&self, request: &ContainerRequest) -> ContainerId {
         let id = self.create(request).await;
         must("start a container", self.runtime.start(&id).await);
-        self.wait_for(&id, "it runs", is_running).await;
+        self.wait_for(&id, "is running", is_running).await;
         id
     }
 
@@ -117,7 +120,11 @@ impl<'a> ContractHarness<'a> {
         must("inspect a container", self.runtime.inspect(id).await)
     }
 
-    /// Inspects until `holds`, and fails after [`PATIENCE`].
+    pub(super) async fn list(&self) -> Vec<Container> {
+        must("list containers", self.runtime.list(&self.facts.instance).await)
+    }
+
+    /// Inspects a container until `holds`, and fails after [`PATIENCE`].
     pub(super) async fn wait_for(
         &self,
         id: &ContainerId,
@@ -132,14 +139,14 @@ impl<'a> ContractHarness<'a> {
             }
             assert!(
                 tokio::time::Instant::now() < limit,
-                "waited in vain for a container until {what}; it is {:?}",
+                "timed out after {PATIENCE:?} waiting until the container {what}; seen: {:?}",
                 container.state
             );
-            tokio::time::sleep(StdDuration::from_millis(50)).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Whether the instance's list has a container of this id.
+    /// Returns whether the instance's list contains a container.
     pub(super) async fn lists(&self, instance: &InstanceName, id: &ContainerId) -> bool {
         let listed = must("list containers", self.runtime.list(instance).await);
         listed.iter().any(|container| container.id == *id)
@@ -150,8 +157,8 @@ impl<'a> ContractHarness<'a> {
     }
 }
 
-/// The longest that a stop in this suite may need: the image ends on SIGTERM.
-pub(super) const GRACE: Duration = Duration::from_secs(5);
+/// A loopback network, for a runtime without networks.
+const NO_NETWORK: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 0);
 
 pub(super) fn is_running(state: &ContainerState) -> bool {
     matches!(state, ContainerState::Running { .. })
@@ -161,21 +168,21 @@ pub(super) fn is_exited(state: &ContainerState) -> bool {
     matches!(state, ContainerState::Exited { .. })
 }
 
-/// The part of the runtime that has networks.
+/// Returns the part of the runtime that has networks.
 pub(super) fn networks_of(runtime: &dyn ContainerRuntime) -> &dyn Networks {
-    must("have networks", require(runtime.networks(), Capability::PlannedAddresses))
+    must("get the part for networks", require(runtime.networks(), Capability::PlannedAddresses))
 }
 
-/// The value, or a panic that names the promise and the whole error.
+/// Returns the value, or panics with the operation and the whole error.
 #[track_caller]
-pub(super) fn must<T>(promise: &str, result: Result<T, RuntimeError>) -> T {
+pub(super) fn must<T>(operation: &str, result: Result<T, RuntimeError>) -> T {
     match result {
         Ok(value) => value,
-        Err(error) => panic!("could not {promise}: {}", chain(&error)),
+        Err(error) => panic!("could not {operation}: {}", chain(&error)),
     }
 }
 
-/// The error, which must be of the class that `matches` knows.
+/// Panics unless the result is an error of the class that `matches` selects.
 #[track_caller]
 pub(super) fn must_fail<T>(
     promise: &str,
@@ -183,8 +190,8 @@ pub(super) fn must_fail<T>(
     matches: fn(&RuntimeError) -> bool,
 ) {
     match result {
-        Ok(_) => panic!("{promise}, but it succeeded"),
-        Err(error) => assert!(matches(&error), "{promise}, but it gave {error:?}"),
+        Ok(_) => panic!("{promise}, but the call succeeded"),
+        Err(error) => assert!(matches(&error), "{promise}, but the error was {error:?}"),
     }
 }
 
@@ -196,16 +203,28 @@ pub(super) fn is_rejected(error: &RuntimeError) -> bool {
     matches!(error, RuntimeError::Rejected { .. })
 }
 
-/// What `future` gives, if it does so in time.
-pub(super) async fn in_time<F: Future>(what: &str, future: F) -> F::Output {
+pub(super) fn is_name_taken(error: &RuntimeError) -> bool {
+    matches!(error, RuntimeError::NameTaken { .. })
+}
+
+pub(super) fn is_image_error(error: &RuntimeError) -> bool {
+    matches!(error, RuntimeError::Image { .. })
+}
+
+/// Waits for `future`, and fails after [`PATIENCE`]. `seen` describes what was seen so far.
+pub(super) async fn within_patience<F: Future>(
+    what: &str,
+    future: F,
+    seen: impl FnOnce() -> String,
+) -> F::Output {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(output) => output,
-        Err(_) => panic!("waited in vain for {what}"),
+        Err(_) => panic!("timed out after {PATIENCE:?} waiting for {what}; seen: {}", seen()),
     }
 }
 
-/// Removes all that the suite's instances own. What fails here fails in a check as well, with its reason.
-pub(super) async fn sweep(runtime: &dyn ContainerRuntime, facts: &Facts) {
+/// Removes everything that the suite's instances own. An error here shows in a check as well.
+pub(super) async fn remove_all(runtime: &dyn ContainerRuntime, facts: &Facts) {
     for instance in [&facts.instance, &facts.other_instance] {
         for container in runtime.list(instance).await.unwrap_or_default() {
             let _ = runtime.remove(&container.id).await;
@@ -216,12 +235,11 @@ pub(super) async fn sweep(runtime: &dyn ContainerRuntime, facts: &Facts) {
     }
 }
 
-/// Names that nothing has.
+/// Returns an id that no container has.
 pub(super) fn missing() -> ContainerId {
     ContainerId("0123456789abcdef".repeat(4))
 }
 
-/// Whether an address of the network can be the planner's.
-pub(super) fn has_room(network: &Network) -> bool {
-    identity::capacity(network.subnet) >= 64
+pub(super) fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
