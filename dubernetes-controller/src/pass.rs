@@ -345,7 +345,7 @@ impl Pass {
         let probe = |replica: &ObservedReplica| probe_of(desired, replica);
         cache.probes.follow(&cache.replicas, probe, Instant::now());
         for replica in &mut cache.replicas {
-            replica.readiness = cache.probes.readiness(&replica.id);
+            replica.readiness = cache.probes.readiness(&replica.id, now);
         }
         let ingress = ingress_or(ingress, || match cache.acknowledged.clone() {
             Some(table) => ObservedIngress::Serving { table },

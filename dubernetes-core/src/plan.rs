@@ -13,6 +13,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::app::AppName;
 
@@ -28,7 +29,7 @@ pub(crate) use wait::{Prediction, Remedy};
 
 /// The result of one pass. Every action is safe now, in any order, and whichever of the others
 /// fail or are left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// What to do.
     pub actions: Vec<Planned>,
@@ -55,13 +56,16 @@ impl Plan {
 }
 
 /// An action with its subject and its reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Planned {
     /// The app that it is for; `None` for the instance itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
     /// The pod that it is for, if it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
     /// The revision that it is for, if it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// What to do.
     pub action: Action,
@@ -113,15 +117,17 @@ impl Planned {
 }
 
 /// Something that is not done yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
     /// The app.
     pub app: AppName,
     /// The pod, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
     /// What for.
     pub wait: Wait,
     /// When it ends at the latest, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
@@ -141,9 +147,10 @@ impl Waiting {
 }
 
 /// Something that cannot be done until a person acts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Blocked {
     /// The app; `None` for the instance itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
     /// Why.
     pub block: Block,

@@ -156,6 +156,11 @@ pub enum Readiness {
         /// Since when.
         since: Timestamp,
     },
+    /// It has just started and is not probed: it is ready if it runs until then.
+    Settling {
+        /// Until when.
+        until: Timestamp,
+    },
     /// It does not.
     NotReady {
         /// What the last probe got, as a sentence fragment.
@@ -173,7 +178,7 @@ impl Readiness {
     pub fn failure(&self) -> Option<&str> {
         match self {
             Self::NotReady { reason } | Self::Unhealthy { reason } => Some(reason),
-            Self::Unknown | Self::Ready { .. } => None,
+            Self::Unknown | Self::Ready { .. } | Self::Settling { .. } => None,
         }
     }
 }

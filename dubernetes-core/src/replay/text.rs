@@ -108,7 +108,7 @@ impl Decision {
                 let ago = self.ago(*started_at);
                 match &replica.readiness {
                     Readiness::Unknown => format!("unknown ago={ago}"),
-                    Readiness::Ready { since } if *since > self.at => format!("settling ago={ago}"),
+                    Readiness::Settling { .. } => format!("settling ago={ago}"),
                     Readiness::Ready { .. } => format!("ready ago={ago}"),
                     Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => {
                         format!("unready ago={ago} says={reason:?}")

@@ -194,8 +194,8 @@ fn readiness(line: &mut Line) -> Result<Option<Readiness>, String> {
         let since = line.span("ready-for")?.unwrap_or(LONG);
         Readiness::Ready { since: before(Some(since)) }
     } else if line.word("settling") {
-        let since = NOW.saturating_add(SignedDuration::from_secs(1)).unwrap_or(NOW);
-        Readiness::Ready { since }
+        let until = NOW.saturating_add(SignedDuration::from_secs(1)).unwrap_or(NOW);
+        Readiness::Settling { until }
     } else if line.word("starting") {
         Readiness::NotReady { reason: "nothing listens on its port".to_owned() }
     } else if line.word("unready") {
