@@ -1,11 +1,12 @@
 //! The planned route table, and what to do about it now.
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::ingress::RouteTable;
 
 /// The planned route table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RoutePlan {
     /// What the ingress should serve: the whole table.
     pub table: RouteTable,
@@ -14,7 +15,8 @@ pub struct RoutePlan {
 }
 
 /// What to do about the route table now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RouteStep {
     /// Nothing: the ingress serves the table, or there is no table to serve.
     #[default]
