@@ -129,8 +129,8 @@ impl AppSpec {
     }
 
     /// Returns whether the old replica must be gone before the new one may start: if
-    /// `rollout.order` says so, or if it says nothing and the only replica writes to a volume, whose
-    /// data two writers could corrupt.
+    /// `rollout.order` requires it, or if it is not set and the only replica writes to a volume.
+    /// Two writers could corrupt its data.
     pub fn stops_first(&self) -> bool {
         match self.rollout.order {
             Some(Order::StopFirst) => true,

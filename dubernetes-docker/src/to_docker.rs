@@ -10,7 +10,7 @@ use bollard::models::{
     Ipam, IpamConfig, Mount, MountType, MountVolumeOptions, NetworkCreateRequest, NetworkingConfig,
     PortBinding, PortMap, RestartPolicy, RestartPolicyNameEnum,
 };
-use dubernetes_core::app::{InstanceName, Secret, Volume, VolumeSource, system_folder};
+use dubernetes_core::app::{InstanceName, Secret, Volume, VolumeSource, find_system_folder};
 use dubernetes_core::identity;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{ContainerId, ContainerRequest, RuntimeError};
@@ -189,7 +189,7 @@ pub(crate) async fn resolve_mounts(
             return Err(refuse(format!("it holds or lies in `{own}`, the state of Dubernetes")));
         }
         let real = real.to_str().ok_or_else(|| refuse("its path is not UTF-8".to_owned()))?;
-        if let Some(folder) = system_folder(real) {
+        if let Some(folder) = find_system_folder(real) {
             let mut why = format!("it holds or lies in `{folder}`, which belongs to the system");
             if real != path {
                 // Writing into a string cannot fail.

@@ -1,21 +1,13 @@
 //! The documents of all sources of one call, and what is wrong with them.
 
-use super::check::{self, Checked};
+use super::check::{self, Document};
 use super::compare;
 use super::diagnostic::OtherPlace;
 use super::excerpt::Excerpt;
-use super::node::{Node, Place};
+use super::node::Place;
 use super::raw_diagnostic::RawDiagnostic;
 use super::{Diagnostic, Diagnostics, Located, Parsed, ReadFile, Source, decode, yaml};
 use dubernetes_core::error::one_line;
-
-/// A document and the index of its source.
-#[derive(Debug)]
-pub(super) struct Document {
-    pub(super) source: usize,
-    pub(super) root: Node,
-    pub(super) checked: Checked,
-}
 
 /// The documents of several sources, and all diagnostics with the index of their source.
 #[derive(Debug, Default)]

@@ -17,7 +17,15 @@ use dubernetes_core::app::{
     Resources, RoutePath, Signal, Stop, Volume,
 };
 
-/// A document after the check.
+/// A checked document and the index of its source.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) source: usize,
+    pub(super) root: Node,
+    pub(super) checked: Checked,
+}
+
+/// The result of a check.
 #[derive(Debug)]
 pub(super) struct Checked {
     /// `None` if there are diagnostics.

@@ -1,6 +1,6 @@
 //! Comparison of the apps of all documents: names and routes must be unique.
 
-use super::batch::Document;
+use super::check::Document;
 use super::fields::FIRST;
 use super::node::Place;
 use super::raw_diagnostic::{Other, RawDiagnostic};

@@ -1,5 +1,7 @@
 //! Syntax errors of YAML in our own words.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the parser may get more kinds of errors")]
+
 use serde_yaml::granit_parser::{ErrorKind, ScanError};
 
 use super::MAX_DEPTH;
@@ -120,7 +122,6 @@ fn explain(kind: &ErrorKind) -> (String, String) {
     (message.into(), hint.into())
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the parser may get more kinds")]
 fn explain_group(kind: &ErrorKind) -> (&'static str, &'static str) {
     use ErrorKind as E;
     match kind {

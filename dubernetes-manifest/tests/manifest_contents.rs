@@ -161,7 +161,8 @@ fn invalid_body_is_reported_without_its_content() {
         r#"{"file": "a", "content": "Y2FuYXJ5LTQ3MTE="#,
     ] {
         let body = format!(
-            r#"{{"name": "web", "image": "web:1", "env": {{"A": {reference}}}, "env_file": [{reference}]}}"#
+            r#"{{"name": "web", "image": "web:1",
+                "env": {{"A": {reference}}}, "env_file": [{reference}]}}"#
         );
         let error = dubernetes_manifest::from_json(body.as_bytes()).unwrap_err();
         let text = match &error {

@@ -202,7 +202,8 @@ fn name() -> impl Strategy<Value = AppName> {
 }
 
 fn image() -> impl Strategy<Value = ImageRef> {
-    "([a-z]{1,4}\\.test(:5000)?/)?[a-z0-9]{1,5}([._/-][a-z0-9]{1,5}){0,2}(:[A-Za-z0-9_][A-Za-z0-9._-]{0,9})?"
+    "([a-z]{1,4}\\.test(:5000)?/)?[a-z0-9]{1,5}([._/-][a-z0-9]{1,5}){0,2}\
+        (:[A-Za-z0-9_][A-Za-z0-9._-]{0,9})?"
         .prop_map(|text| parsed(ImageRef::parse, &text))
 }
 
@@ -216,7 +217,8 @@ fn access() -> impl Strategy<Value = Access> {
 }
 
 fn volume() -> impl Strategy<Value = Volume> {
-    "([a-zA-Z0-9][a-zA-Z0-9_.-]{0,5}|/(srv|home|data)(/[a-z ]{1,4}){0,2}):(/[a-z]{4,6}){1,2}(:r[ow])?"
+    "([a-zA-Z0-9][a-zA-Z0-9_.-]{0,5}|/(srv|home|data)(/[a-z ]{1,4}){0,2})\
+        :(/[a-z]{4,6}){1,2}(:r[ow])?"
         .prop_map(|text| parsed(Volume::parse, &text))
 }
 
@@ -427,24 +429,28 @@ fn damaged_files_are_accepted_or_refused_with_a_place() {
     }
 }
 
+fn check_refused_with_places(text: &[u8]) {
+    let source = Source { name: "x".into(), text: text.to_owned() };
+    if let Err(problems) = dubernetes_manifest::parse(&[source]) {
+        check_located(text, &problems);
+    }
+}
+
 proptest! {
     #![proptest_config(config(500))]
 
     #[test]
-    fn bytes_are_accepted_or_refused_with_a_place(text in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Err(problems) = dubernetes_manifest::parse(&[Source { name: "x".into(), text: text.clone() }]) {
-            check_located(&text, &problems);
-        }
+    fn bytes_are_accepted_or_refused_with_a_place(
+        text in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        check_refused_with_places(&text);
     }
 
     #[test]
     fn text_is_accepted_or_refused_with_a_place(
         text in "[a-z:\\-\\[\\]{}\"'|>&*!%@#?, \n\t\u{feff}\u{85}\u{2028}é🦀]{0,80}",
     ) {
-        let text = text.into_bytes();
-        if let Err(problems) = dubernetes_manifest::parse(&[Source { name: "x".into(), text: text.clone() }]) {
-            check_located(&text, &problems);
-        }
+        check_refused_with_places(text.as_bytes());
     }
 
     #[test]

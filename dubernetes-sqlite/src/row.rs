@@ -1,6 +1,6 @@
 //! Rows to values of the core, and back.
 
-use dubernetes_core::app::{AppName, AppSpec, with_contents};
+use dubernetes_core::app::{AppName, AppSpec, to_json_with_contents};
 use dubernetes_core::error::Cause;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::runtime::ImageId;
@@ -96,7 +96,7 @@ pub(crate) fn spec(text: &str) -> Result<AppSpec, Failure> {
 /// Writes a specification with the contents of its files. One that could not be read back is refused: stored, it would make
 /// every later read of the state fail.
 pub(crate) fn spec_text(written: &AppSpec) -> Result<String, Failure> {
-    let text = with_contents(written).map_err(failed)?.to_string();
+    let text = to_json_with_contents(written).map_err(failed)?.to_string();
     if spec(&text)? != *written {
         let name = &written.name;
         return Err(Failure::unreadable(format!("the specification of `{name}` is not legal")));

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use dubernetes_core::app::with_contents;
+use dubernetes_core::app::to_json_with_contents;
 use dubernetes_manifest::{JsonError};
 use libfuzzer_sys::fuzz_target;
 
@@ -10,7 +10,7 @@ fuzz_target!(|body: &[u8]| {
     match dubernetes_manifest::from_json(body) {
         Ok(spec) => {
             assert!(spec.problems().is_empty(), "accepted, and not valid");
-            let Ok(written) = with_contents(&spec) else { panic!("accepted, and not writable") };
+            let Ok(written) = to_json_with_contents(&spec) else { panic!("accepted, and not writable") };
             let written = written.to_string();
             assert_eq!(dubernetes_manifest::from_json(written.as_bytes()), Ok(spec), "{written}");
         }

@@ -6,17 +6,20 @@
 use std::fmt::{Debug, Display};
 
 use dubernetes_core::app::{
-    AppName, ContentHash, Cpu, Duration, EnvName, FileMode, FilePath, FileTarget, HostName,
-    ImageRef, InstanceName, Memory, RoutePath, Share, UrlPath, Volume,
+    AppName, ContentHash, CountOrPercent, Cpu, Duration, EnvName, FileMode, FilePath, FileTarget,
+    HostName, ImageRef, InstanceName, Memory, ParseError, RoutePath, UrlPath, Volume,
 };
 use dubernetes_core::selector::Selector;
 use dubernetes_core::sockets;
 use libfuzzer_sys::fuzz_target;
 
-fn check<T: Debug + Display + PartialEq>(text: &str, parse: impl Fn(&str) -> Result<T, String>) {
+fn check<T: Debug + Display + PartialEq>(
+    text: &str,
+    parse: impl Fn(&str) -> Result<T, ParseError>,
+) {
     match parse(text) {
         Ok(value) => assert_eq!(parse(&value.to_string()).as_ref(), Ok(&value), "{text:?}"),
-        Err(rule) => is_shown(&rule),
+        Err(rule) => is_shown(&rule.to_string()),
     }
 }
 
@@ -40,9 +43,9 @@ fuzz_target!(|text: &str| {
     check(text, Duration::parse);
     check(text, Cpu::parse);
     check(text, Memory::parse);
-    check(text, Share::parse);
+    check(text, CountOrPercent::parse);
     if let Err(rule) = Selector::parse(text) {
-        is_shown(&rule);
+        is_shown(&rule.to_string());
     }
     // What the kernel writes is read as far as it is understood.
     sockets::listeners(text);

@@ -9,6 +9,7 @@
 mod ci;
 mod demo;
 mod engine;
+mod generate;
 mod images;
 mod run;
 mod test;
@@ -26,6 +27,7 @@ chores:
   demo [--keep] run the example `whoami` behind nginx and show its answers; then take all away again
   test [ARGS]   run every test, also those that need an engine, and say which were skipped and why;
                 ARGS choose tests, in the words of cargo nextest (or of cargo test without it)
+  generate      write the table of keys in README.md
   tidy          check the rules about this repository that no compiler checks
   ci            run the steps of CI, one to one
 ";
@@ -51,6 +53,7 @@ fn chore(args: &[String]) -> Result<ExitCode> {
         ("demo", []) => demo::demo(false).map(|()| ExitCode::SUCCESS),
         ("demo", [flag]) if flag == "--keep" => demo::demo(true).map(|()| ExitCode::SUCCESS),
         ("test", _) => test::test(rest, &[]),
+        ("generate", []) => generate::generate().map(|()| ExitCode::SUCCESS),
         ("tidy", []) => tidy::tidy(),
         ("ci", []) => ci::ci(),
         ("help" | "--help" | "-h", _) => {

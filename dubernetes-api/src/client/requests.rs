@@ -1,6 +1,6 @@
 //! The calls with one answer.
 
-use dubernetes_core::app::{AppName, AppSpec, with_contents};
+use dubernetes_core::app::{AppName, AppSpec, to_json_with_contents};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
@@ -87,14 +87,16 @@ impl Client {
         if let Some(generation) = expected {
             request = request.header(IF_MATCH, format!("\"{generation}\""));
         }
-        let body = with_contents(spec).map_err(|_| ClientError::protocol("the app is no JSON"))?;
+        let body =
+            to_json_with_contents(spec).map_err(|_| ClientError::protocol("the app is no JSON"))?;
         self.json(request.json(&body)).await
     }
 
     /// Stores an app as it is wanted, even if a revision with just this content has failed.
     pub async fn apply_again(&self, spec: &AppSpec) -> Result<Applied, ClientError> {
         let request = self.call(Method::PUT, &path::named(path::APP, spec.name.as_str()));
-        let body = with_contents(spec).map_err(|_| ClientError::protocol("the app is no JSON"))?;
+        let body =
+            to_json_with_contents(spec).map_err(|_| ClientError::protocol("the app is no JSON"))?;
         self.json(request.query(&[("retry", "true")]).json(&body)).await
     }
 

@@ -151,17 +151,16 @@ impl TryFrom<RawHealth> for Health {
 
 impl From<Health> for RawHealth {
     fn from(health: Health) -> Self {
-        fn unless_default<T: PartialEq>(value: T, default: T) -> Option<T> {
-            (value != default).then_some(value)
-        }
         let mut raw = Self {
             port: health.port,
-            interval: unless_default(health.interval, Health::INTERVAL),
-            timeout: unless_default(health.timeout, Health::TIMEOUT),
-            start_period: unless_default(health.start_period, Health::START_PERIOD),
-            success: unless_default(health.success, Health::SUCCESS),
-            failures: unless_default(health.failures, Health::FAILURES),
-            replace_after: unless_default(health.replace_after, Health::REPLACE_AFTER),
+            interval: (health.interval != Health::INTERVAL).then_some(health.interval),
+            timeout: (health.timeout != Health::TIMEOUT).then_some(health.timeout),
+            start_period: (health.start_period != Health::START_PERIOD)
+                .then_some(health.start_period),
+            success: (health.success != Health::SUCCESS).then_some(health.success),
+            failures: (health.failures != Health::FAILURES).then_some(health.failures),
+            replace_after: (health.replace_after != Health::REPLACE_AFTER)
+                .then_some(health.replace_after),
             ..Self::default()
         };
         match health.check {

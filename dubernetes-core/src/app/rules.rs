@@ -308,8 +308,9 @@ pub fn check_health(health: &Health) -> Vec<Violation> {
              {replace_after}"
         );
         found.push(
-            Violation::new("health.replace_after", message)
-                .with_hint("a replica leaves the routes first, and is replaced if it stays bad"),
+            Violation::new("health.replace_after", message).with_hint(
+                "a replica leaves the routes first, and is replaced if it keeps failing",
+            ),
         );
     }
     found

@@ -78,9 +78,8 @@ macro_rules! text_traits {
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $check:path) => {
         $(#[$doc])*
-        #[derive(
-            Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-        )]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
@@ -158,7 +157,7 @@ macro_rules! word_enum {
 
         impl $name {
             /// All values.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
+            pub const ALL: [Self; Self::WORDS.len()] = [$(Self::$variant),+];
             /// The words of [`Self::ALL`], in the same order.
             pub const WORDS: &[&str] = &[$($word),+];
 

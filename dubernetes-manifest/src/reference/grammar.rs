@@ -89,7 +89,7 @@ pub(super) const ENV_VALUE: Grammar =
     Grammar { scalars: Scalars::All, ..text("text", "at most 32 KiB", "", 32 << 10) };
 pub(super) const LABEL_KEY: Grammar = text(
     "key",
-    "1 to 128 letters, digits, . _ - and /, not starting with dubernetes.",
+    "1 to 128 letters, digits, . _ - and /, not starting with dubernetes",
     "^[A-Za-z0-9._/-]+$",
     128,
 );
@@ -107,13 +107,13 @@ pub(super) const CPU: Grammar = Grammar {
 };
 pub(super) const MEMORY: Grammar = text(
     "size",
-    "6Mi to 16Ti, with a unit: Ki, Mi, Gi, Ti, or k, m, g",
+    "6Mi to 16Ti, such as 64Mi or 1Gi; k, m and g mean Ki, Mi and Gi",
     "^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|m|g)$",
     24,
 );
 pub(super) const DURATION: Grammar = text(
     "duration",
-    "1ms to 1h, with a unit: 500ms, 10s, 2m, 1h, 1m30s",
+    "1ms to 1h, such as 500ms, 10s or 1m30s",
     "^((0|[1-9][0-9]*)(ms|s|m|h))+$",
     1024,
 );

@@ -158,7 +158,9 @@ impl Kind {
             Self::OneOrList(list) => {
                 format!("{}, or list of {}", list.item.type_name(), list.item.plural())
             }
-            Self::Map { key, value, .. } => format!("{}s with {}", key.noun, value.plural()),
+            Self::Map { key, value, .. } => {
+                format!("mapping of {}s to {}", key.noun, value.plural())
+            }
             Self::Object(_) => "mapping".to_owned(),
         }
     }
@@ -188,17 +190,22 @@ impl Kind {
             Self::CountOrPercent { max } => Some(format!("0 to {max}, or 0% to 100%")),
             Self::True => None,
             Self::Choice(words) => Some(words.join(", ")),
-            Self::List(list) | Self::OneOrList(list) => {
-                let each = list.item.values().map(|each| format!("; each: {each}"));
-                let (min, max) = (list.min, list.max);
-                Some(format!("{min} to {max} entries{}", each.unwrap_or_default()))
-            }
+            Self::List(list) => Some(list.values("")),
+            Self::OneOrList(list) => Some(list.values("one entry, or a list of ")),
             Self::Map { key, max, .. } => {
                 Some(format!("at most {max} entries; each {}: {}", key.noun, key.rule))
             }
             Self::Object(object) if object.one_of.is_empty() => None,
             Self::Object(object) => Some(format!("exactly one of {}", object.one_of.join(", "))),
         }
+    }
+}
+
+impl ListKind {
+    fn values(&self, prefix: &str) -> String {
+        let Self { item, min, max } = self;
+        let each = item.values().map(|each| format!("; each: {each}")).unwrap_or_default();
+        format!("{prefix}{min} to {max} entries{each}")
     }
 }
 

@@ -287,7 +287,7 @@ pub const HEALTH: &[Key] = &[
 pub const ROLLOUT: &[Key] = &[
     Key {
         name: "max_surge",
-        description: "Number of live replicas above replicas during a rollout. A percentage is \
+        description: "Number of extra replicas that may be live during a rollout. A percentage is \
             rounded up. Must be 0 with order: stop-first.",
         kind: Kind::CountOrPercent { max: MAX_REPLICAS },
         default: DefaultValue::Described("1"),

@@ -187,9 +187,8 @@ fn find_returns_the_key_or_a_hint() {
         ),
         (
             "rollout.",
-            Err(
-                "unknown key `` in `rollout`: the keys here are `max_surge`, `max_unavailable`, `min_ready`, `progress_deadline`, `order`, `on_failure`, `history`",
-            ),
+            Err("unknown key `` in `rollout`: the keys here are `max_surge`, `max_unavailable`, \
+                `min_ready`, `progress_deadline`, `order`, `on_failure`, `history`"),
         ),
     ] {
         assert_eq!(

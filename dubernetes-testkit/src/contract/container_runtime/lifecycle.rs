@@ -1,6 +1,6 @@
 //! Networks, images, and a container from its creation to its removal.
 
-use dubernetes_core::app::{Cpu, Memory, PullPolicy, Resources, Signal};
+use dubernetes_core::app::{Cpu, Memory, ParseError, PullPolicy, Resources, Signal};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{ContainerRuntime, ContainerState, Network, RuntimeError};
 
@@ -192,7 +192,7 @@ pub(super) async fn limits_and_settings(bench: &ContractHarness<'_>) {
     bench.remove(&id).await;
 }
 
-fn legal<T>(parsed: Result<T, String>) -> Option<T> {
+fn legal<T>(parsed: Result<T, ParseError>) -> Option<T> {
     match parsed {
         Ok(value) => Some(value),
         Err(rule) => panic!("the suite uses a legal value: {rule}"),
