@@ -120,7 +120,7 @@ fn report(
                 .spec
                 .resources
                 .memory
-                .map(|limit| limit.times(forecast.most_live).to_string()),
+                .map(|limit| limit.saturating_mul(forecast.most_live).to_string()),
             forecast,
             app: name,
         })
