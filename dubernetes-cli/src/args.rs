@@ -2,39 +2,39 @@
 //! suggestions are clap's work; nothing here does anything.
 
 mod basic;
-mod foreign;
-mod format;
+mod error_format;
 mod inspect;
-mod learn;
 mod manifest;
 mod orchestrate;
-mod reference;
+mod resource;
 mod rollout;
 mod shared;
-mod tools;
+mod simulate;
+mod suggestions;
+mod top;
 
 pub(crate) use basic::{
     ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs, VerifyArgs,
 };
-pub(crate) use foreign::explained;
-pub(crate) use format::ask_for_json;
+pub(crate) use error_format::ask_for_json;
 pub(crate) use inspect::{
     DescribeArgs, DoctorArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs,
     VersionArgs, WhyArgs,
 };
-pub(crate) use learn::{At, HelpArgs, Moment, ReplayArgs, SimulateArgs};
 pub(crate) use manifest::{ExplainArgs, InitArgs};
 pub(crate) use orchestrate::{
     CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
 };
-pub(crate) use reference::{Kind, Named, Reference};
+pub(crate) use resource::{Kind, ObjectName, Resource};
 pub(crate) use rollout::{
-    ChangeArgs, HistoryArgs, PauseArgs, RolloutArgs, RolloutVerb, StatusOfArgs, UndoArgs,
+    ChangeArgs, HistoryArgs, PauseArgs, RolloutArgs, RolloutStatusArgs, RolloutVerb, UndoArgs,
 };
 pub(crate) use shared::{
     ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, SelectorArgs, WaitArgs,
 };
-pub(crate) use tools::{
+pub(crate) use simulate::{At, HelpArgs, Moment, ReplayArgs, SimulateArgs};
+pub(crate) use suggestions::explained;
+pub(crate) use top::{
     Condition, ForwardFormat, PortForwardArgs, PortPair, SortBy, TopArgs, WaitForArgs,
 };
 

@@ -37,11 +37,11 @@ pub(crate) use version::VERSION;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Command;
-use crate::report::{Failure, INTERRUPTED, Outcome};
+use crate::report::{CliError, INTERRUPTED, Result};
 use crate::settings::Settings;
 
 /// Does what was typed.
-pub(crate) async fn run(command: Command, settings: &Settings, program: &'static str) -> Outcome {
+pub(crate) async fn run(command: Command, settings: &Settings, program: &'static str) -> Result {
     match command {
         // These say themselves what an interrupt leaves behind.
         Command::Apply(args) => apply::run(&args, settings).await,
@@ -78,13 +78,13 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
     }
 }
 
-async fn interruptible(work: impl Future<Output = Outcome>) -> Outcome {
+async fn interruptible(work: impl Future<Output = Result>) -> Result {
     let interrupted = interrupt();
     // Dropping the work at any point is fine: it only looks, or the orchestrator goes on alone.
     tokio::select! {
         result = work => result,
         // Whoever interrupts a command that only shows something knows what happened.
-        () = interrupted => Err(Failure::told(INTERRUPTED)),
+        () = interrupted => Err(CliError::already_reported(INTERRUPTED)),
     }
 }
 

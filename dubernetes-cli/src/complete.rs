@@ -14,7 +14,7 @@ use dubernetes_api::Client;
 use dubernetes_manifest::reference::{self, Key};
 
 use crate::args::{Cli, Condition, Kind};
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 use crate::settings::Settings;
 use crate::target::running;
 
@@ -26,22 +26,22 @@ const LIMIT: Duration = Duration::from_millis(100);
 const WHERE: [&str; 4] = ["--host", "--state-dir", "--instance", "--config"];
 
 /// Answers the shell, if it is the one who asks.
-pub(crate) fn answer(program: &'static str) -> Outcome<bool> {
+pub(crate) fn answer(program: &'static str) -> Result<bool> {
     let folder = std::env::current_dir().ok();
     CompleteEnv::with_factory(|| Cli::named(program))
         .var(VARIABLE)
         .bin(program)
         .completer(program)
         .try_complete(std::env::args_os(), folder.as_deref().map(Path::new))
-        .map_err(Failure::from)
+        .map_err(CliError::from)
 }
 
 /// The script that makes a shell ask.
-pub(crate) fn script(shell: Shell, program: &str) -> Outcome<Vec<u8>> {
+pub(crate) fn script(shell: Shell, program: &str) -> Result<Vec<u8>> {
     let name = shell.to_string();
     let shells = Shells::builtins();
     let Some(completer) = shells.completer(&name) else {
-        return Err(Failure::new(format!("there is no completion for {name}")));
+        return Err(CliError::new(format!("there is no completion for {name}")));
     };
     let mut script = Vec::new();
     completer.write_registration(VARIABLE, program, program, program, &mut script)?;

@@ -1,8 +1,8 @@
 //! Waits until what was asked for is so: apps ready, gone, or complete again. Tells what happens
 //! on the way, and why it ends when it ends badly.
 
-mod stream;
-mod verdict;
+mod messages;
+mod updates;
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use jiff::Timestamp;
 
 use crate::args::{ProgressStyle, WaitArgs};
 use crate::progress::Progress;
-use crate::report::{FAILED, Failure, Outcome, TIMED_OUT};
+use crate::report::{CliError, FAILED, Result, TIMED_OUT};
 use crate::target::Target;
-use stream::{Step, Stream};
-use verdict::State;
+use messages::State;
+use updates::{Update, UpdateStream};
 
 /// The event that says that the command before a revision has succeeded.
 const PRE_DEPLOYED: &str = "PreDeployed";
@@ -25,7 +25,7 @@ const PRE_DEPLOYED: &str = "PreDeployed";
 /// Waits for what one command has asked for.
 pub(crate) struct Follower<'a> {
     target: &'a Target,
-    stream: Stream,
+    updates: UpdateStream,
     progress: Progress,
     style: ProgressStyle,
     timeout: String,
@@ -57,12 +57,12 @@ type Open = BTreeMap<AppName, (Goal, Option<App>)>;
 
 impl<'a> Follower<'a> {
     /// Begins before anything is asked for, so that nothing is missed.
-    pub(crate) async fn new(target: &'a Target, wait: &WaitArgs) -> Outcome<Self> {
+    pub(crate) async fn new(target: &'a Target, wait: &WaitArgs) -> Result<Self> {
         let query = EventsQuery { limit: Some(1), ..EventsQuery::default() };
         let seen = target.client.events(&query).await?.last().map_or(0, |event| event.id);
         Ok(Self {
             target,
-            stream: Stream::new(&target.client, seen, wait.timeout.to_std()),
+            updates: UpdateStream::new(&target.client, seen, wait.timeout.to_std()),
             progress: Progress::new(wait.progress),
             style: wait.progress,
             timeout: wait.timeout.to_string(),
@@ -77,7 +77,7 @@ impl<'a> Follower<'a> {
 
     /// Waits until each of these apps is ready, paused, or has failed. One that fails stops no
     /// other.
-    pub(crate) async fn until_ready(&mut self, goals: Vec<Goal>) -> Outcome {
+    pub(crate) async fn until_ready(&mut self, goals: Vec<Goal>) -> Result {
         let open = goals.into_iter().map(|goal| (goal.app.clone(), (goal, None)));
         let mut open: Open = open.collect();
         let mut worst = None;
@@ -85,10 +85,10 @@ impl<'a> Follower<'a> {
             self.progress.expect(app);
         }
         while !open.is_empty() {
-            match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |app| open.contains_key(app)).await,
-                Step::Look => self.progress.tick(),
-                Step::Change(change) => {
+            match self.updates.next().await? {
+                Update::Event(event) => self.tell(&event, |app| open.contains_key(app)).await,
+                Update::Tick => self.progress.tick(),
+                Update::App(change) => {
                     let app = change.object.name.clone();
                     if let Some(failure) = self.settle(*change, &mut open).await? {
                         self.progress.failed(Some(&app), || {
@@ -97,21 +97,21 @@ impl<'a> Follower<'a> {
                         worst = Some(FAILED);
                     }
                 }
-                Step::Interrupted => {
+                Update::Interrupted => {
                     let goals = open.values().map(|(goal, _)| goal);
-                    return Err(verdict::interrupted(self.target, goals));
+                    return Err(messages::interrupted(self.target, goals));
                 }
-                Step::TimedOut => {
+                Update::TimedOut => {
                     self.progress.failed(None, || {
                         for (name, (_, last)) in &open {
-                            verdict::timed_out(name, last.as_ref(), &self.timeout).report();
+                            messages::timed_out(name, last.as_ref(), &self.timeout).report();
                         }
                     });
-                    return Err(Failure::told(worst.unwrap_or(TIMED_OUT)));
+                    return Err(CliError::already_reported(worst.unwrap_or(TIMED_OUT)));
                 }
             }
         }
-        worst.map_or(Ok(()), |exit| Err(Failure::told(exit)))
+        worst.map_or(Ok(()), |exit| Err(CliError::already_reported(exit)))
     }
 
     /// Takes an app off the list if there is nothing more to wait for.
@@ -119,29 +119,29 @@ impl<'a> Follower<'a> {
         &mut self,
         change: WatchEvent<App>,
         open: &mut Open,
-    ) -> Outcome<Option<Failure>> {
+    ) -> Result<Option<CliError>> {
         let app = change.object;
         let Some((goal, last)) = open.get_mut(&app.name) else { return Ok(None) };
         if change.kind == WatchKind::Deleted || app.status.phase == Phase::Deleting {
             open.remove(&app.name);
-            return Ok(Some(Failure::new(format!("app `{}` was deleted meanwhile", app.name))));
+            return Ok(Some(CliError::new(format!("app `{}` was deleted meanwhile", app.name))));
         }
-        let state = verdict::state(&app, goal);
+        let state = messages::state(&app, goal);
         let failure = match state {
             State::Open => {
                 *last = Some(app);
                 return Ok(None);
             }
-            State::Failed => Some(verdict::failed(self.target, &app, goal.revision).await),
+            State::Failed => Some(messages::failed(self.target, &app, goal.revision).await),
             State::Ready | State::Paused => None,
         };
         self.catch_up(|name| open.contains_key(name)).await?;
         open.remove(&app.name);
         if failure.is_none() {
             let text = match state {
-                State::Paused => verdict::paused(&app),
+                State::Paused => messages::paused(&app),
                 State::Ready | State::Open | State::Failed => {
-                    verdict::ready(&app, self.progress.start().elapsed())
+                    messages::ready(&app, self.progress.start().elapsed())
                 }
             };
             self.progress.done(Some(&app.name), &text);
@@ -150,14 +150,14 @@ impl<'a> Follower<'a> {
     }
 
     /// Waits until nothing is left of these apps, each deleted at the time beside it.
-    pub(crate) async fn until_gone(&mut self, mut apps: BTreeMap<AppName, Timestamp>) -> Outcome {
+    pub(crate) async fn until_gone(&mut self, mut apps: BTreeMap<AppName, Timestamp>) -> Result {
         for app in apps.keys() {
             self.progress.expect(app);
         }
         while !apps.is_empty() {
-            match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |app| apps.contains_key(app)).await,
-                Step::Look | Step::Change(_) => {
+            match self.updates.next().await? {
+                Update::Event(event) => self.tell(&event, |app| apps.contains_key(app)).await,
+                Update::Tick | Update::App(_) => {
                     self.progress.tick();
                     for name in gone(self.target, &apps).await? {
                         self.catch_up(|app| apps.contains_key(app)).await?;
@@ -165,13 +165,13 @@ impl<'a> Follower<'a> {
                         self.done(&name, &format!("app/{name} is gone"));
                     }
                 }
-                Step::Interrupted => {
-                    return Err(verdict::interrupted_waiting(self.target, "all was gone"));
+                Update::Interrupted => {
+                    return Err(messages::interrupted_waiting(self.target, "all was gone"));
                 }
-                Step::TimedOut => {
+                Update::TimedOut => {
                     let names: Vec<_> = apps.keys().map(|name| format!("app/{name}")).collect();
                     let what = format!("for {} to go", names.join(", "));
-                    return Err(verdict::too_long(&what, &self.timeout, apps.keys().next()));
+                    return Err(messages::too_long(&what, &self.timeout, apps.keys().next()));
                 }
             }
         }
@@ -183,12 +183,12 @@ impl<'a> Follower<'a> {
         &mut self,
         app: &AppName,
         what: &str,
-        is_done: impl AsyncFn(&Target) -> Outcome<bool>,
-    ) -> Outcome {
+        is_done: impl AsyncFn(&Target) -> Result<bool>,
+    ) -> Result {
         loop {
-            match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |name| name == app).await,
-                Step::Look | Step::Change(_) => {
+            match self.updates.next().await? {
+                Update::Event(event) => self.tell(&event, |name| name == app).await,
+                Update::Tick | Update::App(_) => {
                     self.progress.tick();
                     if is_done(self.target).await? {
                         self.catch_up(|name| name == app).await?;
@@ -196,24 +196,24 @@ impl<'a> Follower<'a> {
                         return Ok(());
                     }
                 }
-                Step::Interrupted => {
-                    return Err(verdict::interrupted_waiting(self.target, what));
+                Update::Interrupted => {
+                    return Err(messages::interrupted_waiting(self.target, what));
                 }
-                Step::TimedOut => {
+                Update::TimedOut => {
                     let what = format!("until {what}");
-                    return Err(verdict::too_long(&what, &self.timeout, Some(app)));
+                    return Err(messages::too_long(&what, &self.timeout, Some(app)));
                 }
             }
         }
     }
 
     /// Tells what happens to anything, until the command is interrupted.
-    pub(crate) async fn forever(&mut self) -> Outcome {
+    pub(crate) async fn forever(&mut self) -> Result {
         loop {
-            match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |_| true).await,
-                Step::Look | Step::Change(_) | Step::TimedOut => {}
-                Step::Interrupted => return Ok(()),
+            match self.updates.next().await? {
+                Update::Event(event) => self.tell(&event, |_| true).await,
+                Update::Tick | Update::App(_) | Update::TimedOut => {}
+                Update::Interrupted => return Ok(()),
             }
         }
     }
@@ -232,13 +232,13 @@ impl<'a> Follower<'a> {
         if event.app.as_ref().is_none_or(wanted) {
             self.progress.event(event);
             if let (PRE_DEPLOYED, Some(app)) = (event.reason.as_str(), &event.app) {
-                self.progress.output(&verdict::pre_deploy_log(self.target, app).await);
+                self.progress.output(&messages::pre_deploy_log(self.target, app).await);
             }
         }
     }
 
     /// Tells what the stream has not brought yet, so that the last line comes last.
-    async fn catch_up(&mut self, wanted: impl Fn(&AppName) -> bool) -> Outcome {
+    async fn catch_up(&mut self, wanted: impl Fn(&AppName) -> bool) -> Result {
         let query = EventsQuery { after: Some(self.seen), ..EventsQuery::default() };
         for event in self.target.client.events(&query).await? {
             self.tell(&event, &wanted).await;
@@ -248,7 +248,7 @@ impl<'a> Follower<'a> {
 }
 
 /// Those that no pod is left of, in the eyes of a controller that has looked since the deletion.
-async fn gone(target: &Target, apps: &BTreeMap<AppName, Timestamp>) -> Outcome<Vec<AppName>> {
+async fn gone(target: &Target, apps: &BTreeMap<AppName, Timestamp>) -> Result<Vec<AppName>> {
     let looked = target.client.status().await?.last_round;
     let pods = target.client.pods(None).await?;
     let is_gone = |(name, deleted): &(&AppName, &Timestamp)| {

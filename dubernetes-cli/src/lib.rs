@@ -5,15 +5,15 @@
 //! themselves (`commands`) know one way only. Results go to standard output, everything else to
 //! standard error, and each kind of failure has its exit code (`report`).
 
+mod approval;
 mod args;
 mod commands;
 mod complete;
-mod crash;
-mod decisions;
 mod follow;
+mod journal;
 mod logging;
 mod output;
-mod place;
+mod panic;
 mod progress;
 mod report;
 mod resolve;
@@ -21,7 +21,7 @@ mod settings;
 mod settings_file;
 mod simulate;
 mod sources;
-mod step;
+mod state_dir;
 mod target;
 mod verify;
 mod wiring;
@@ -35,7 +35,7 @@ use anstream::ColorChoice;
 use clap::{ArgMatches, FromArgMatches as _};
 
 use args::{Cli, ColorWhen, Command};
-use report::{Failure, Outcome};
+use report::{CliError, Result};
 use settings::{Settings, User};
 use settings_file::SettingsFile;
 
@@ -44,7 +44,7 @@ const LAST_CALLS: Duration = Duration::from_millis(500);
 
 /// Does what the process's arguments say, under the name `program`, and gives the exit code.
 pub fn run(program: &'static str) -> ExitCode {
-    crash::guarded(|| match complete::answer(program) {
+    panic::guarded(|| match complete::answer(program) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => run_command(program),
         Err(failure) => failure.report(),
@@ -55,14 +55,14 @@ fn run_command(program: &'static str) -> ExitCode {
     if std::env::args_os().len() < 2 {
         // clap would not see this where the environment holds a flag.
         let help = Cli::named(program).render_help();
-        report::say(help.ansi().to_string().trim_end());
+        report::print_line(help.ansi().to_string().trim_end());
         return ExitCode::from(report::USAGE);
     }
     let (cli, file, matches) = match parse(program, std::env::args_os()) {
         Ok(parsed) => parsed,
         // Help that was asked for comes this way, too.
         Err(failure) => {
-            report::tell_failures_as_json(args::ask_for_json(std::env::args_os()));
+            report::report_errors_as_json(args::ask_for_json(std::env::args_os()));
             return failure.report();
         }
     };
@@ -72,7 +72,7 @@ fn run_command(program: &'static str) -> ExitCode {
         ColorWhen::Never => ColorChoice::Never,
     };
     choice.write_global();
-    report::tell_failures_as_json(cli.command.wants_json());
+    report::report_errors_as_json(cli.command.wants_json());
     match work(cli, file, &matches, program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
@@ -83,7 +83,7 @@ fn run_command(program: &'static str) -> ExitCode {
 fn parse(
     program: &'static str,
     words: impl IntoIterator<Item = OsString>,
-) -> Outcome<(Cli, SettingsFile, ArgMatches)> {
+) -> Result<(Cli, SettingsFile, ArgMatches)> {
     let words: Vec<OsString> = words.into_iter().collect();
     let wrong = |error| args::explained(error, program, &words);
     let mut matches = Cli::named(program).try_get_matches_from(&words).map_err(wrong)?;
@@ -95,7 +95,7 @@ fn parse(
     Ok((Cli::from_arg_matches(&matches)?, file, matches))
 }
 
-fn work(cli: Cli, file: SettingsFile, matches: &ArgMatches, program: &'static str) -> Outcome {
+fn work(cli: Cli, file: SettingsFile, matches: &ArgMatches, program: &'static str) -> Result {
     let shown = match &cli.command {
         Command::Status(_) => file.settings(matches)?,
         _ => Vec::new(),
@@ -105,7 +105,7 @@ fn work(cli: Cli, file: SettingsFile, matches: &ArgMatches, program: &'static st
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::because("the program cannot start its threads", &error))?;
+        .map_err(|error| CliError::with_source("the program cannot start its threads", &error))?;
     let outcome = runtime.block_on(commands::run(cli.command, &settings, program));
     // Standard input may be waited for without end.
     runtime.shutdown_timeout(LAST_CALLS);

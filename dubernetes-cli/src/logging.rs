@@ -8,13 +8,13 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{Cli, ColorWhen, Command, LogFormat};
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 
 /// Holds a filter of its own making, such as `dubernetes_core=debug,info`.
 const VARIABLE: &str = "DUBERNETES_LOG";
 
 /// Begins to log. `-v` wins over the environment.
-pub(crate) fn start(cli: &Cli) -> Outcome {
+pub(crate) fn start(cli: &Cli) -> Result {
     let (serves, format) = match &cli.command {
         Command::Serve(args) => (true, args.log_format),
         _ => (false, LogFormat::Text),
@@ -23,7 +23,7 @@ pub(crate) fn start(cli: &Cli) -> Outcome {
         (0, Ok(filter)) => EnvFilter::try_new(&filter).map_err(|error| {
             let error: &dyn std::error::Error = &error;
             let text = dubernetes_core::error::chain(error);
-            Failure::with_exit(USAGE, format!("{VARIABLE} makes no sense: {text}"))
+            CliError::with_exit(USAGE, format!("{VARIABLE} makes no sense: {text}"))
                 .help(format!("for example `{VARIABLE}=debug`"))
         })?,
         (verbose, _) => EnvFilter::new(usual(serves, verbose)),

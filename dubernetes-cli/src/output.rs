@@ -20,10 +20,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::Format;
-use crate::report::Outcome;
+use crate::report::Result;
 
 /// Writes text with styles, which a pipe does not get.
-pub(crate) fn print(text: &str) -> Outcome {
+pub(crate) fn print(text: &str) -> Result {
     let mut out = anstream::stdout();
     out.write_all(text.as_bytes())?;
     out.flush()?;
@@ -31,7 +31,7 @@ pub(crate) fn print(text: &str) -> Outcome {
 }
 
 /// Writes bytes as they are.
-pub(crate) fn print_raw(bytes: &[u8]) -> Outcome {
+pub(crate) fn print_raw(bytes: &[u8]) -> Result {
     let mut out = io::stdout().lock();
     out.write_all(bytes)?;
     out.flush()?;
@@ -65,7 +65,7 @@ pub(crate) struct ListStyle {
 }
 
 /// `items` in the format that was asked for. A table of nothing is empty.
-pub(crate) fn list<T: Row>(items: &[T], style: ListStyle, now: Timestamp) -> Outcome<String> {
+pub(crate) fn list<T: Row>(items: &[T], style: ListStyle, now: Timestamp) -> Result<String> {
     Ok(match style.format {
         Format::Table | Format::Wide => {
             if items.is_empty() {
@@ -91,7 +91,7 @@ pub(crate) fn table<T: Row>(items: &[T], wide: bool, now: Timestamp) -> Table {
 }
 
 /// One value as JSON or YAML; with any other format as JSON.
-pub(crate) fn value<T: Serialize>(value: &T, format: Format) -> Outcome<String> {
+pub(crate) fn value<T: Serialize>(value: &T, format: Format) -> Result<String> {
     match format {
         Format::Yaml => yaml::to_text(value),
         Format::Table | Format::Wide | Format::Json | Format::Name => json::to_text(value),
@@ -99,6 +99,6 @@ pub(crate) fn value<T: Serialize>(value: &T, format: Format) -> Outcome<String> 
 }
 
 /// A change of an object, as one line of JSON.
-pub(crate) fn change<T: Serialize>(kind: &str, object: &T) -> Outcome<String> {
+pub(crate) fn change<T: Serialize>(kind: &str, object: &T) -> Result<String> {
     json::change(kind, object)
 }

@@ -1,7 +1,7 @@
 //! What is told while a command waits, on standard error: one line for each thing that happened,
 //! with the seconds since the start; or on a terminal one line for each app, drawn anew.
 
-mod lines;
+mod live_lines;
 
 use std::time::Instant;
 
@@ -13,18 +13,18 @@ use dubernetes_core::event::EventKind;
 use crate::args::ProgressStyle;
 use crate::output::seconds;
 use crate::report;
-use lines::Lines;
+use live_lines::LiveLines;
 
 /// Tells progress.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    teller: Teller,
+    renderer: ProgressRenderer,
     start: Instant,
 }
 
 /// How it is told.
 #[derive(Debug)]
-enum Teller {
+enum ProgressRenderer {
     /// Not at all.
     Quiet,
     /// One event for each line, as JSON.
@@ -32,22 +32,23 @@ enum Teller {
     /// One line for each event.
     Plain,
     /// One line for each app.
-    Lines(Lines),
+    Live(LiveLines),
 }
 
 impl Progress {
     /// Begins now.
     pub(crate) fn new(style: ProgressStyle) -> Self {
-        let lines = || Lines::on_terminal().map_or(Teller::Plain, Teller::Lines);
-        let teller = match style {
-            ProgressStyle::Quiet => Teller::Quiet,
-            ProgressStyle::Json => Teller::Json,
-            ProgressStyle::Plain => Teller::Plain,
+        let lines =
+            || LiveLines::on_terminal().map_or(ProgressRenderer::Plain, ProgressRenderer::Live);
+        let renderer = match style {
+            ProgressStyle::Quiet => ProgressRenderer::Quiet,
+            ProgressStyle::Json => ProgressRenderer::Json,
+            ProgressStyle::Plain => ProgressRenderer::Plain,
             // Whoever reads the log wants to read it, and nothing else on its lines.
-            ProgressStyle::Auto if logs() => Teller::Plain,
+            ProgressStyle::Auto if logs() => ProgressRenderer::Plain,
             ProgressStyle::Tty | ProgressStyle::Auto => lines(),
         };
-        Self { teller, start: Instant::now() }
+        Self { renderer, start: Instant::now() }
     }
 
     /// Since when it tells.
@@ -57,7 +58,7 @@ impl Progress {
 
     /// An app is waited for from now on.
     pub(crate) fn expect(&mut self, app: &AppName) {
-        if let Teller::Lines(lines) = &mut self.teller {
+        if let ProgressRenderer::Live(lines) = &mut self.renderer {
             lines.set(app.as_str(), format!("app/{app}  waiting"));
             lines.draw(self.start.elapsed());
         }
@@ -65,24 +66,24 @@ impl Progress {
 
     /// Time has passed.
     pub(crate) fn tick(&self) {
-        if let Teller::Lines(lines) = &self.teller {
+        if let ProgressRenderer::Live(lines) = &self.renderer {
             lines.draw(self.start.elapsed());
         }
     }
 
     /// Something happened.
     pub(crate) fn event(&mut self, event: &Event) {
-        match &mut self.teller {
-            Teller::Quiet => {}
-            Teller::Json => {
+        match &mut self.renderer {
+            ProgressRenderer::Quiet => {}
+            ProgressRenderer::Json => {
                 if let Ok(line) = serde_json::to_string(event) {
-                    report::say(&line);
+                    report::print_line(&line);
                 }
             }
-            Teller::Plain => {
-                report::say(&format!("{}  {}", seconds(self.start.elapsed()), line(event)));
+            ProgressRenderer::Plain => {
+                report::print_line(&format!("{}  {}", seconds(self.start.elapsed()), line(event)));
             }
-            Teller::Lines(lines) => {
+            ProgressRenderer::Live(lines) => {
                 // What concerns the instance has a line of its own, without a name.
                 let app = event.app.as_ref().map_or("", |app| app.as_str());
                 lines.set(app, short(event));
@@ -91,37 +92,38 @@ impl Progress {
         }
     }
 
-    /// Lines that a command has printed.
+    /// LiveLines that a command has printed.
     pub(crate) fn output(&self, lines: &[String]) {
-        let say = || lines.iter().for_each(|line| report::say(&format!("  | {}", one_line(line))));
-        match &self.teller {
-            Teller::Quiet | Teller::Json => {}
-            Teller::Plain => say(),
-            Teller::Lines(lines) => lines.beside(say),
+        let say =
+            || lines.iter().for_each(|line| report::print_line(&format!("  | {}", one_line(line))));
+        match &self.renderer {
+            ProgressRenderer::Quiet | ProgressRenderer::Json => {}
+            ProgressRenderer::Plain => say(),
+            ProgressRenderer::Live(lines) => lines.suspend(say),
         }
     }
 
     /// What was wanted of an app is reached, or of all that is waited for.
     pub(crate) fn done(&mut self, app: Option<&AppName>, text: &str) {
         self.leave(app);
-        match &self.teller {
-            Teller::Quiet | Teller::Json => {}
-            Teller::Plain => report::say(&one_line(text)),
-            Teller::Lines(lines) => lines.beside(|| report::say(&one_line(text))),
+        match &self.renderer {
+            ProgressRenderer::Quiet | ProgressRenderer::Json => {}
+            ProgressRenderer::Plain => report::print_line(&one_line(text)),
+            ProgressRenderer::Live(lines) => lines.suspend(|| report::print_line(&one_line(text))),
         }
     }
 
     /// An app is waited for no longer, and why is told by `tell`.
     pub(crate) fn failed(&mut self, app: Option<&AppName>, tell: impl FnOnce()) {
         self.leave(app);
-        match &self.teller {
-            Teller::Quiet | Teller::Json | Teller::Plain => tell(),
-            Teller::Lines(lines) => lines.beside(tell),
+        match &self.renderer {
+            ProgressRenderer::Quiet | ProgressRenderer::Json | ProgressRenderer::Plain => tell(),
+            ProgressRenderer::Live(lines) => lines.suspend(tell),
         }
     }
 
     fn leave(&mut self, app: Option<&AppName>) {
-        if let Teller::Lines(lines) = &mut self.teller {
+        if let ProgressRenderer::Live(lines) = &mut self.renderer {
             match app {
                 Some(app) => lines.remove(app.as_str()),
                 None => lines.clear(),

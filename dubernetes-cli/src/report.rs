@@ -1,4 +1,4 @@
-//! How a command fails: one [`Failure`] carries the exit code and everything that a person or a
+//! How a command fails: one [`CliError`] carries the exit code and everything that a person or a
 //! program is told, and is told once, on standard error. This is the only place that forms errors.
 
 mod json;
@@ -16,7 +16,7 @@ use crate::output::style;
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CliError {
     exit: u8,
     /// Empty if everything was told already.
     message: String,
@@ -33,12 +33,12 @@ pub(crate) struct Failure {
 static AS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// Failures of this process are told as JSON from now on, or as text.
-pub(crate) fn tell_failures_as_json(json: bool) {
+pub(crate) fn report_errors_as_json(json: bool) {
     AS_JSON.store(json, Ordering::Relaxed);
 }
 
 /// The result of a command.
-pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+pub(crate) type Result<T = (), E = CliError> = std::result::Result<T, E>;
 
 /// Rejected, not found, or a rollout failed.
 pub(crate) const FAILED: u8 = 1;
@@ -52,9 +52,9 @@ pub(crate) const TIMED_OUT: u8 = 4;
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What to do about a revision that has failed and may get well.
-pub(crate) const RETRY: &str = "`dubernetes apply FILE --retry` tries it once more";
+pub(crate) const RETRY_HELP: &str = "`dubernetes apply FILE --retry` tries it once more";
 
-impl Failure {
+impl CliError {
     /// A failure with exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self::with_exit(FAILED, message)
@@ -67,17 +67,17 @@ impl Failure {
     }
 
     /// A failure of which everything is told already.
-    pub(crate) fn told(exit: u8) -> Self {
+    pub(crate) fn already_reported(exit: u8) -> Self {
         Self::with_exit(exit, "")
     }
 
     /// A failure with exit code 1: what could not be done, and the error behind it.
-    pub(crate) fn because(what: &str, cause: &dyn std::error::Error) -> Self {
+    pub(crate) fn with_source(what: &str, cause: &dyn std::error::Error) -> Self {
         Self::new(format!("{what}: {}", chain(cause)))
     }
 
     /// The same for an error of the system, in the words of people.
-    pub(crate) fn because_io(what: &str, error: &io::Error) -> Self {
+    pub(crate) fn with_io_source(what: &str, error: &io::Error) -> Self {
         Self::new(format!("{what}: {}", io_reason(error)))
     }
 
@@ -100,7 +100,7 @@ impl Failure {
     }
 
     /// The same, said of `object`.
-    pub(crate) fn of(mut self, object: &str) -> Self {
+    pub(crate) fn context(mut self, object: &str) -> Self {
         self.message = format!("{object}: {}", self.message);
         self
     }
@@ -112,7 +112,7 @@ impl Failure {
     }
 
     /// The exit code.
-    pub(crate) fn exit(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         self.exit
     }
 
@@ -168,22 +168,22 @@ impl Failure {
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for CliError {
     /// An error in writing the result: a reader that has gone is no failure.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self::told(0);
+            return Self::already_reported(0);
         }
-        Self::because("the result cannot be written", &error)
+        Self::with_source("the result cannot be written", &error)
     }
 }
 
-impl From<clap::Error> for Failure {
+impl From<clap::Error> for CliError {
     fn from(error: clap::Error) -> Self {
         if !error.use_stderr() {
             // Help or the version was asked for, and is the result.
             let _ = error.print();
-            return Self::told(0);
+            return Self::already_reported(0);
         }
         let problem = json::usage(&error.render().to_string());
         let failure = Self::with_exit(USAGE, problem.detail.clone()).problem(problem);
@@ -191,7 +191,7 @@ impl From<clap::Error> for Failure {
     }
 }
 
-impl From<Diagnostics> for Failure {
+impl From<Diagnostics> for CliError {
     fn from(found: Diagnostics) -> Self {
         let failure = Self::new(found.summary());
         let problem = json::diagnostics(&found);
@@ -199,9 +199,9 @@ impl From<Diagnostics> for Failure {
     }
 }
 
-impl From<serde_json::Error> for Failure {
+impl From<serde_json::Error> for CliError {
     fn from(error: serde_json::Error) -> Self {
-        Self::because("the result cannot be written as JSON", &error)
+        Self::with_source("the result cannot be written as JSON", &error)
     }
 }
 
@@ -217,51 +217,51 @@ pub(crate) fn io_reason(error: &io::Error) -> String {
 
 /// Tells something that is not an error, on standard error.
 pub(crate) fn note(text: &str) {
-    tell(style::NOTE, "note", text);
+    print_labeled(style::NOTE, "note", text);
 }
 
 /// Tells something that a person should act on, on standard error.
 pub(crate) fn warn(text: &str) {
-    tell(style::WARNING, "warning", text);
+    print_labeled(style::WARNING, "warning", text);
 }
 
 /// Tells what to do, on standard error.
 pub(crate) fn help(text: &str) {
-    tell(style::HELP, "help", text);
+    print_labeled(style::HELP, "help", text);
 }
 
 /// Writes a line to standard error. That it is gone is nobody's business.
-pub(crate) fn say(line: &str) {
+pub(crate) fn print_line(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-fn tell(style: anstyle::Style, label: &str, text: &str) {
-    say(&format!("{}{label}:{} {}", style.render(), style.render_reset(), one_line(text)));
+fn print_labeled(style: anstyle::Style, label: &str, text: &str) {
+    print_line(&format!("{}{label}:{} {}", style.render(), style.render_reset(), one_line(text)));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plain(failure: &Failure) -> String {
+    fn plain(failure: &CliError) -> String {
         anstream::adapter::strip_str(&failure.text()).to_string()
     }
 
     #[test]
     fn a_failure_says_what_and_what_to_do() {
-        let failure = Failure::new("it broke").line("why: no space").help("make room");
+        let failure = CliError::new("it broke").line("why: no space").help("make room");
         assert_eq!(plain(&failure), "error: it broke\n  why: no space\nhelp: make room\n");
     }
 
     #[test]
     fn text_from_outside_cannot_act_on_the_terminal() {
-        let failure = Failure::new("a\u{1b}[2J\nerror: b");
+        let failure = CliError::new("a\u{1b}[2J\nerror: b");
         assert_eq!(plain(&failure), "error: a\\u{1b}[2J error: b\n");
     }
 
     #[test]
     fn a_reader_that_has_gone_is_no_failure() {
-        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        let failure = CliError::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!((failure.exit, failure.message.as_str()), (0, ""));
     }
 }

@@ -6,8 +6,8 @@ use dubernetes_api::{Client, ClientError};
 use dubernetes_core::app::AppName;
 use dubernetes_core::event::REFUSED;
 
-use crate::args::Named;
-use crate::report::{Failure, Outcome};
+use crate::args::ObjectName;
+use crate::report::{CliError, Result};
 
 /// What a name means.
 #[derive(Debug)]
@@ -19,17 +19,17 @@ pub(crate) enum Found {
 }
 
 /// An app, else a pod.
-pub(crate) async fn find(client: &Client, name: &Named) -> Outcome<Found> {
+pub(crate) async fn find(client: &Client, name: &ObjectName) -> Result<Found> {
     let app = match name {
-        Named::App(name) | Named::Either(name) => existing(client.get_app(name).await)?,
-        Named::Pod(_) => None,
+        ObjectName::App(name) | ObjectName::Either(name) => existing(client.get_app(name).await)?,
+        ObjectName::Pod(_) => None,
     };
     if let Some(app) = app {
         return Ok(Found::App(Box::new(app)));
     }
     let pod = match name {
-        Named::Pod(name) | Named::Either(name) => existing(client.get_pod(name).await)?,
-        Named::App(_) => None,
+        ObjectName::Pod(name) | ObjectName::Either(name) => existing(client.get_pod(name).await)?,
+        ObjectName::App(_) => None,
     };
     match pod {
         Some(pod) => Ok(Found::Pod(Box::new(pod))),
@@ -38,17 +38,17 @@ pub(crate) async fn find(client: &Client, name: &Named) -> Outcome<Found> {
 }
 
 /// An app.
-pub(crate) async fn find_app(client: &Client, name: &Named) -> Outcome<App> {
-    let only_app = Named::App(name.name().to_owned());
-    match find(client, if matches!(name, Named::Pod(_)) { name } else { &only_app }).await? {
+pub(crate) async fn find_app(client: &Client, name: &ObjectName) -> Result<App> {
+    let only_app = ObjectName::App(name.name().to_owned());
+    match find(client, if matches!(name, ObjectName::Pod(_)) { name } else { &only_app }).await? {
         Found::App(app) => Ok(*app),
-        Found::Pod(pod) => Err(Failure::new(format!("`{}` is a pod, not an app", pod.name))
+        Found::Pod(pod) => Err(CliError::new(format!("`{}` is a pod, not an app", pod.name))
             .help(format!("its app is `{}`", pod.app))),
     }
 }
 
 /// `None` if it does not exist.
-pub(crate) fn existing<T>(answer: Result<T, ClientError>) -> Outcome<Option<T>> {
+pub(crate) fn existing<T>(answer: Result<T, ClientError>) -> Result<Option<T>> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -57,11 +57,13 @@ pub(crate) fn existing<T>(answer: Result<T, ClientError>) -> Outcome<Option<T>> 
 }
 
 /// That a name means nothing, and what there is.
-pub(crate) async fn missing(client: &Client, name: &Named) -> Failure {
+pub(crate) async fn missing(client: &Client, name: &ObjectName) -> CliError {
     let (what, there_are) = match name {
-        Named::App(name) => (format!("app `{name}` not found"), apps(client).await),
-        Named::Pod(name) => (format!("pod `{name}` not found"), pods(client).await),
-        Named::Either(name) => (format!("no app and no pod is named `{name}`"), apps(client).await),
+        ObjectName::App(name) => (format!("app `{name}` not found"), apps(client).await),
+        ObjectName::Pod(name) => (format!("pod `{name}` not found"), pods(client).await),
+        ObjectName::Either(name) => {
+            (format!("no app and no pod is named `{name}`"), apps(client).await)
+        }
     };
     let what = match refusal(client, name).await {
         Some(refused) => format!("{what}: its apply was refused: {refused}"),
@@ -71,14 +73,14 @@ pub(crate) async fn missing(client: &Client, name: &Named) -> Failure {
     let help = match there_are {
         Ok(names) if names.is_empty() => "there are none".to_owned(),
         Ok(names) => format!("there are: {}", names.join(", ")),
-        Err(_) => return Failure::new(what),
+        Err(_) => return CliError::new(what),
     };
-    Failure::new(what).help(help)
+    CliError::new(what).help(help)
 }
 
 /// Why the last apply of an app was refused, if nothing else has happened to it since.
-async fn refusal(client: &Client, name: &Named) -> Option<String> {
-    let (Named::App(app) | Named::Either(app)) = name else { return None };
+async fn refusal(client: &Client, name: &ObjectName) -> Option<String> {
+    let (ObjectName::App(app) | ObjectName::Either(app)) = name else { return None };
     let app = Some(AppName::parse(app).ok()?);
     let query = EventsQuery { app, limit: Some(1), ..EventsQuery::default() };
     let last = client.events(&query).await.ok()?.pop()?;

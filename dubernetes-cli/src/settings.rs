@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use dubernetes_core::app::InstanceName;
 
 use crate::args::GlobalArgs;
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 use crate::settings_file::{Setting, SettingsFile};
 
 /// The longest path that the kernel takes for a Unix socket.
@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     /// The instance.
     pub(crate) instance: InstanceName,
     /// Where its state and its sockets are.
-    pub(crate) places: Places,
+    pub(crate) paths: Paths,
     /// What the settings file says, for flags that this command does not have.
     pub(crate) file: SettingsFile,
     /// Every setting and who set it, for the command that shows them.
@@ -31,10 +31,10 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// The settings of these flags for this user.
-    pub(crate) fn new(global: &GlobalArgs, user: &User, file: SettingsFile) -> Outcome<Self> {
-        let places = Places::find(user, global.state_dir.as_deref(), &global.instance)?;
+    pub(crate) fn new(global: &GlobalArgs, user: &User, file: SettingsFile) -> Result<Self> {
+        let paths = Paths::find(user, global.state_dir.as_deref(), &global.instance)?;
         let (host, instance) = (global.host.clone(), global.instance.clone());
-        Ok(Self { host, instance, places, file, shown: Vec::new() })
+        Ok(Self { host, instance, paths, file, shown: Vec::new() })
     }
 
     /// The same, with all settings to be shown.
@@ -44,7 +44,7 @@ impl Settings {
     }
 }
 
-/// The user who asks, as far as places depend on it.
+/// The user who asks, as far as paths depend on it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct User {
     /// Whether it is root.
@@ -88,7 +88,7 @@ impl User {
 
 /// Where an instance's state and sockets are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Places {
+pub(crate) struct Paths {
     /// The folder of the state.
     pub(crate) state_dir: PathBuf,
     /// The socket on which `serve` listens, and where an orchestrator is looked for first.
@@ -97,18 +97,19 @@ pub(crate) struct Places {
     pub(crate) system_socket: Option<PathBuf>,
 }
 
-impl Places {
-    /// The places of an instance. A folder that was named is taken as it is; elsewhere each
+impl Paths {
+    /// The paths of an instance. A folder that was named is taken as it is; elsewhere each
     /// instance but the default one has a folder of its own.
     pub(crate) fn find(
         user: &User,
         state_dir: Option<&Path>,
         instance: &InstanceName,
-    ) -> Outcome<Self> {
-        let places = match state_dir {
+    ) -> Result<Self> {
+        let paths = match state_dir {
             Some(folder) => {
-                let folder = std::path::absolute(folder)
-                    .map_err(|error| Failure::because("the state folder cannot be used", &error))?;
+                let folder = std::path::absolute(folder).map_err(|error| {
+                    CliError::with_source("the state folder cannot be used", &error)
+                })?;
                 let socket = folder.join("dubernetes.sock");
                 Self { state_dir: folder, socket, system_socket: None }
             }
@@ -117,16 +118,16 @@ impl Places {
             }
             None => Self::of_user(user, instance)?,
         };
-        let length = places.socket.as_os_str().len();
+        let length = paths.socket.as_os_str().len();
         if length > SOCKET_PATH_MAX {
-            return Err(Failure::new(format!(
+            return Err(CliError::new(format!(
                 "the path of the socket `{}` has {length} bytes, and a socket's may have \
                  {SOCKET_PATH_MAX}",
-                places.socket.display()
+                paths.socket.display()
             ))
             .help("choose a shorter folder with `--state-dir`"));
         }
-        Ok(places)
+        Ok(paths)
     }
 
     fn system(instance: &InstanceName) -> Self {
@@ -134,12 +135,12 @@ impl Places {
         Self { state_dir: PathBuf::new(), socket, system_socket: None }
     }
 
-    fn of_user(user: &User, instance: &InstanceName) -> Outcome<Self> {
+    fn of_user(user: &User, instance: &InstanceName) -> Result<Self> {
         let base = match (&user.state_home, &user.home) {
             (Some(state), _) => state.join("dubernetes"),
             (None, Some(home)) => home.join(".local/state/dubernetes"),
             (None, None) => {
-                return Err(Failure::with_exit(
+                return Err(CliError::with_exit(
                     USAGE,
                     "there is no folder for the state: neither XDG_STATE_HOME nor HOME is set",
                 )
@@ -192,13 +193,13 @@ mod tests {
     fn check(user: &User, flags: &[&str], state: &str, socket: &str, system: Option<&str>) {
         let typed = ["dubernetes"].iter().chain(flags).chain(&["status"]);
         let cli = Cli::try_parse_from(typed).unwrap();
-        let places = Settings::new(&cli.global, user, SettingsFile::default()).unwrap().places;
-        let expected = Places {
+        let paths = Settings::new(&cli.global, user, SettingsFile::default()).unwrap().paths;
+        let expected = Paths {
             state_dir: state.into(),
             socket: socket.into(),
             system_socket: system.map(PathBuf::from),
         };
-        assert_eq!(places, expected);
+        assert_eq!(paths, expected);
     }
 
     #[test]
@@ -247,9 +248,9 @@ mod tests {
     #[test]
     fn what_the_kernel_would_cut_is_refused() {
         let long = PathBuf::from(format!("/{}", "x".repeat(120)));
-        let failure = Places::find(&user(), Some(&long), &InstanceName::default()).unwrap_err();
+        let failure = Paths::find(&user(), Some(&long), &InstanceName::default()).unwrap_err();
         assert!(failure.text().contains("107"), "{}", failure.text());
-        let nowhere = Places::find(&User::default(), None, &InstanceName::default()).unwrap_err();
-        assert_eq!(nowhere.exit(), USAGE);
+        let nowhere = Paths::find(&User::default(), None, &InstanceName::default()).unwrap_err();
+        assert_eq!(nowhere.exit_code(), USAGE);
     }
 }

@@ -21,7 +21,7 @@ use dubernetes_manifest::Source;
 use serde::Serialize;
 
 use crate::args::Cli;
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 
 /// What all variables begin with.
 const PREFIX: &str = "DUBERNETES_";
@@ -60,7 +60,7 @@ impl SettingsFile {
     /// # Errors
     ///
     /// Everything that is wrong with it is told, all at once.
-    pub(crate) fn read(named: Option<&Path>, usual: Option<PathBuf>) -> Outcome<Self> {
+    pub(crate) fn read(named: Option<&Path>, usual: Option<PathBuf>) -> Result<Self> {
         let Some(path) = named.map(Path::to_owned).or(usual) else { return Ok(Self::default()) };
         let name = path.display().to_string();
         let source = match File::open(&path).and_then(|file| Source::read(&name, file)) {
@@ -68,7 +68,7 @@ impl SettingsFile {
             Err(error) if named.is_none() && is_absent(&error) => return Ok(Self::default()),
             Err(error) => {
                 let what = format!("the settings file `{name}` cannot be read");
-                return Err(Failure::because_io(&what, &error)
+                return Err(CliError::with_io_source(&what, &error)
                     .exiting_with(USAGE)
                     .help("name another one with `--config` or DUBERNETES_CONFIG, or none"));
             }
@@ -80,7 +80,7 @@ impl SettingsFile {
             None => Ok(()),
         };
         let values = dubernetes_manifest::settings(&source, &known, check)
-            .map_err(|found| Failure::from(found).exiting_with(USAGE))?;
+            .map_err(|found| CliError::from(found).exiting_with(USAGE))?;
         Ok(Self { path, values })
     }
 
@@ -109,7 +109,7 @@ impl SettingsFile {
     /// # Errors
     ///
     /// A variable makes no sense.
-    pub(crate) fn settings(&self, matches: &ArgMatches) -> Outcome<Vec<Setting>> {
+    pub(crate) fn settings(&self, matches: &ArgMatches) -> Result<Vec<Setting>> {
         let typed = matches.subcommand().map_or(matches, |(_, matches)| matches);
         let mut settings = Vec::new();
         for (name, Flag { arg, .. }) in flags() {

@@ -2,14 +2,14 @@
 //! wait: what it does here it does in earnest, for it is the same code.
 
 pub(crate) mod chart;
-mod course;
 mod script;
+mod timeline;
 mod world;
 
-pub(crate) use course::{Course, Entry};
+pub(crate) use timeline::{Entry, Timeline};
 
 use crate::args::SimulateArgs;
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 use crate::settings::Settings;
 use script::Script;
 
@@ -18,7 +18,7 @@ use script::Script;
 /// # Errors
 ///
 /// A file that cannot be read, or a step that makes no sense when its time has come.
-pub(crate) async fn simulate(args: &SimulateArgs, settings: &Settings) -> Outcome<Course> {
+pub(crate) async fn simulate(args: &SimulateArgs, settings: &Settings) -> Result<Timeline> {
     let script = Script::read(args)?;
     let instance = settings.instance.clone();
     // Time can be virtual only in a runtime with one thread, so it gets one of its own.
@@ -27,8 +27,8 @@ pub(crate) async fn simulate(args: &SimulateArgs, settings: &Settings) -> Outcom
             .enable_time()
             .start_paused(true)
             .build()
-            .map_err(|error| Failure::because("the simulation cannot start", &error))?;
-        runtime.block_on(world::live(script, instance))
+            .map_err(|error| CliError::with_source("the simulation cannot start", &error))?;
+        runtime.block_on(world::run(script, instance))
     });
-    simulated.await.map_err(|error| Failure::because("the simulation crashed", &error))?
+    simulated.await.map_err(|error| CliError::with_source("the simulation crashed", &error))?
 }

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use dubernetes_core::app::MAX_CONTENT_BYTES;
 use dubernetes_manifest::{Diagnostics, Located, Parsed, Source};
 
-use crate::report::{self, Failure, Outcome, USAGE};
+use crate::report::{self, CliError, Result, USAGE};
 
 /// The apps in all of `paths`, in their order, with the contents of the files that they refer to.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with any of them is told, all at once.
-pub(crate) fn read_apps(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
+pub(crate) fn read_apps(paths: &[PathBuf]) -> Result<Vec<Located>> {
     told(dubernetes_manifest::parse_reading(&read_sources(paths)?, &content))
 }
 
@@ -24,11 +24,11 @@ pub(crate) fn read_apps(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
 /// # Errors
 ///
 /// Those of [`read_apps`].
-pub(crate) fn read_apps_alone(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
+pub(crate) fn read_apps_alone(paths: &[PathBuf]) -> Result<Vec<Located>> {
     told(dubernetes_manifest::parse(&read_sources(paths)?))
 }
 
-fn told(parsed: Result<Parsed, Diagnostics>) -> Outcome<Vec<Located>> {
+fn told(parsed: Result<Parsed, Diagnostics>) -> Result<Vec<Located>> {
     let parsed = parsed?;
     for note in &parsed.notes {
         report::note(note);
@@ -52,10 +52,10 @@ fn content(source: &Source, path: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn read_sources(paths: &[PathBuf]) -> Outcome<Vec<Source>> {
+fn read_sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
     let stdin = Path::new("-");
     if paths.iter().filter(|path| *path == stdin).count() > 1 {
-        return Err(Failure::with_exit(USAGE, "`-` can be named only once")
+        return Err(CliError::with_exit(USAGE, "`-` can be named only once")
             .help("standard input can be read only once"));
     }
     let mut sources = Vec::new();
@@ -66,7 +66,7 @@ fn read_sources(paths: &[PathBuf]) -> Outcome<Vec<Source>> {
         }
         let name = path.display().to_string();
         let cannot =
-            |error: io::Error| Failure::because_io(&format!("cannot read `{name}`"), &error);
+            |error: io::Error| CliError::with_io_source(&format!("cannot read `{name}`"), &error);
         if fs::metadata(path).map_err(cannot)?.is_dir() {
             for file in files_in(path)? {
                 sources.push(read_file(&file)?);
@@ -79,9 +79,9 @@ fn read_sources(paths: &[PathBuf]) -> Outcome<Vec<Source>> {
 }
 
 /// The YAML files of a folder, by name; not of the folders in it.
-fn files_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let cannot = |error: io::Error| {
-        Failure::because_io(&format!("cannot read the folder `{}`", folder.display()), &error)
+        CliError::with_io_source(&format!("cannot read the folder `{}`", folder.display()), &error)
     };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(cannot)? {
@@ -93,7 +93,7 @@ fn files_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(Failure::new(format!(
+        return Err(CliError::new(format!(
             "the folder `{}` has no file `*.yaml` or `*.yml`",
             folder.display()
         ))
@@ -102,16 +102,16 @@ fn files_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read_file(path: &Path) -> Outcome<Source> {
+fn read_file(path: &Path) -> Result<Source> {
     let name = path.display().to_string();
     let file = File::open(path)
-        .map_err(|error| Failure::because_io(&format!("cannot read `{name}`"), &error))?;
+        .map_err(|error| CliError::with_io_source(&format!("cannot read `{name}`"), &error))?;
     read(&name, file)
 }
 
-fn read(name: &str, from: impl Read) -> Outcome<Source> {
+fn read(name: &str, from: impl Read) -> Result<Source> {
     Source::read(name, from)
-        .map_err(|error| Failure::because_io(&format!("cannot read `{name}`"), &error))
+        .map_err(|error| CliError::with_io_source(&format!("cannot read `{name}`"), &error))
 }
 
 #[cfg(test)]
@@ -162,6 +162,6 @@ mod tests {
     #[test]
     fn standard_input_is_read_once() {
         let failure = read_sources(&["-".into(), "-".into()]).err().unwrap();
-        assert_eq!(failure.exit(), USAGE);
+        assert_eq!(failure.exit_code(), USAGE);
     }
 }

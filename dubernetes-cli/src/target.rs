@@ -13,21 +13,14 @@ use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::chain;
 
 use crate::args::{IngressArgs, WaitArgs};
-use crate::report::{self, Failure, Outcome, RETRY, UNREACHABLE, USAGE, io_reason};
+use crate::report::{self, CliError, RETRY_HELP, Result, UNREACHABLE, USAGE, io_reason};
 use crate::settings::Settings;
-use crate::wiring::{InProcess, Work};
+use crate::wiring::InProcess;
+
+pub(crate) use dubernetes_controller::Mode;
 
 /// How long an orchestrator that took the connection may take to say who it is.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
-
-/// What a command wants to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Intent {
-    /// Look.
-    Read,
-    /// Change something.
-    Change,
-}
 
 /// An orchestrator to speak with.
 #[derive(Debug)]
@@ -51,12 +44,12 @@ impl Target {
     /// Finds or makes one, does the work, and lets go of it.
     pub(crate) async fn with<T>(
         settings: &Settings,
-        intent: Intent,
-        work: impl AsyncFnOnce(&Self) -> Outcome<T>,
-    ) -> Outcome<T> {
+        mode: Mode,
+        work: impl AsyncFnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
         let target = match running(settings).await? {
             Some(client) => Self::of(client),
-            None => Self::in_process(settings, intent).await?,
+            None => Self::in_process(settings, mode).await?,
         };
         let result = work(&target).await;
         if let Some(in_process) = target.in_process {
@@ -69,25 +62,21 @@ impl Target {
     pub(crate) async fn with_wait<T>(
         settings: &Settings,
         wait: &WaitArgs,
-        work: impl AsyncFnOnce(&Self) -> Outcome<T>,
-    ) -> Outcome<T> {
+        work: impl AsyncFnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
         if wait.detach && running(settings).await?.is_none() {
-            return Err(Failure::with_exit(
+            return Err(CliError::with_exit(
                 UNREACHABLE,
                 "`--detach` leaves the work to an orchestrator, and none is running",
             )
             .help("start one with `dubernetes serve`, or leave out `--detach`"));
         }
-        Self::with(settings, Intent::Change, work).await
+        Self::with(settings, Mode::Act, work).await
     }
 
-    async fn in_process(settings: &Settings, intent: Intent) -> Outcome<Self> {
-        let work = match intent {
-            Intent::Read => Work::Observe,
-            Intent::Change => Work::Act,
-        };
-        let in_process = InProcess::start(settings, &without_flags(settings)?, work).await?;
-        if intent == Intent::Read {
+    async fn in_process(settings: &Settings, mode: Mode) -> Result<Self> {
+        let in_process = InProcess::start(settings, &without_flags(settings)?, mode).await?;
+        if mode == Mode::Observe {
             report::note("no orchestrator is running; this command works by itself");
         }
         Ok(Self { client: in_process.client(), in_process: Some(in_process) })
@@ -95,25 +84,25 @@ impl Target {
 }
 
 /// The settings of an orchestrator that no flag of this command names.
-pub(crate) fn without_flags(settings: &Settings) -> Outcome<IngressArgs> {
+pub(crate) fn without_flags(settings: &Settings) -> Result<IngressArgs> {
     IngressArgs::without_flags(&settings.file).map_err(|error| {
-        Failure::from(error)
+        CliError::from(error)
             .help("this flag of `dubernetes serve` was read from its variable `DUBERNETES_…`")
     })
 }
 
 /// The client of the orchestrator that runs, if one does. One that was named must answer.
-pub(crate) async fn running(settings: &Settings) -> Outcome<Option<Client>> {
+pub(crate) async fn running(settings: &Settings) -> Result<Option<Client>> {
     if let Some(host) = &settings.host {
         let client = named(host)?;
         let help = "start it with `dubernetes serve`, or leave out `--host`";
         reach(&client, settings).await.map_err(|failure| {
-            if failure.exit() == UNREACHABLE { failure.help(help) } else { failure }
+            if failure.exit_code() == UNREACHABLE { failure.help(help) } else { failure }
         })?;
         return Ok(Some(client));
     }
-    let places = &settings.places;
-    for socket in [Some(&places.socket), places.system_socket.as_ref()].into_iter().flatten() {
+    let paths = &settings.paths;
+    for socket in [Some(&paths.socket), paths.system_socket.as_ref()].into_iter().flatten() {
         if is_served(socket)? {
             let client = Client::unix(socket)?;
             hello(&client, settings).await?;
@@ -123,9 +112,9 @@ pub(crate) async fn running(settings: &Settings) -> Outcome<Option<Client>> {
     Ok(None)
 }
 
-fn named(host: &str) -> Outcome<Client> {
+fn named(host: &str) -> Result<Client> {
     let usage = |what: String| {
-        Failure::with_exit(USAGE, what)
+        CliError::with_exit(USAGE, what)
             .help("for example `--host unix:///run/dubernetes/dubernetes.sock`")
     };
     if let Some(path) = host.strip_prefix("unix://") {
@@ -144,11 +133,11 @@ fn named(host: &str) -> Outcome<Client> {
 }
 
 /// Whether somebody listens at a socket.
-fn is_served(socket: &Path) -> Outcome<bool> {
+fn is_served(socket: &Path) -> Result<bool> {
     match UnixStream::connect(socket) {
         Ok(_) => Ok(true),
         Err(error) => match error.kind() {
-            io::ErrorKind::PermissionDenied => Err(Failure::with_exit(
+            io::ErrorKind::PermissionDenied => Err(CliError::with_exit(
                 UNREACHABLE,
                 format!("this user may not speak with the orchestrator at `{}`", socket.display()),
             )
@@ -159,25 +148,25 @@ fn is_served(socket: &Path) -> Outcome<bool> {
 }
 
 /// A named orchestrator must answer. What the system says of its socket is the best reason.
-async fn reach(client: &Client, settings: &Settings) -> Outcome {
+async fn reach(client: &Client, settings: &Settings) -> Result {
     if let Endpoint::Unix(socket) = client.endpoint()
         && let Err(error) = UnixStream::connect(socket)
     {
         let endpoint = client.endpoint();
         let what = format!("no orchestrator answers at {endpoint}: {}", io_reason(&error));
-        return Err(Failure::with_exit(UNREACHABLE, what));
+        return Err(CliError::with_exit(UNREACHABLE, what));
     }
     hello(client, settings).await
 }
 
-async fn hello(client: &Client, settings: &Settings) -> Outcome {
+async fn hello(client: &Client, settings: &Settings) -> Result {
     match tokio::time::timeout(HELLO_LIMIT, client.version()).await {
         // Who did not name an instance means whichever is there.
         Ok(Ok(version))
             if settings.instance != InstanceName::default()
                 && version.instance != settings.instance =>
         {
-            Err(Failure::new(format!(
+            Err(CliError::new(format!(
                 "the orchestrator at {} runs the instance `{}`, not `{}`",
                 client.endpoint(),
                 version.instance,
@@ -186,14 +175,14 @@ async fn hello(client: &Client, settings: &Settings) -> Outcome {
         }
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(Failure::with_exit(
+        Err(_) => Err(CliError::with_exit(
             UNREACHABLE,
             format!("no orchestrator answers at {}: it is silent", client.endpoint()),
         )),
     }
 }
 
-impl From<ClientError> for Failure {
+impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Unreachable { .. } => Self::with_exit(UNREACHABLE, chain(&error)),
@@ -220,7 +209,7 @@ impl From<ClientError> for Failure {
 /// What can be done about a problem that says no more than what it is.
 fn ways_out(problem: &Problem) -> Vec<String> {
     if problem.is(ProblemKind::PreviouslyFailed) {
-        return vec![RETRY.to_owned()];
+        return vec![RETRY_HELP.to_owned()];
     }
     if problem.is(ProblemKind::RouteTaken) {
         return vec!["give it another host or path in `access`".to_owned()];

@@ -11,17 +11,17 @@ use futures_util::future::select_all;
 
 use crate::args::{ProgressStyle, VerifyArgs};
 use crate::follow::{Follower, Goal};
-use crate::report::{self, Failure, Outcome, USAGE};
+use crate::report::{self, CliError, Result, USAGE};
 use crate::resolve::existing;
 use crate::target::Target;
 use requests::{Question, Requests, Tally};
 
 /// Refuses apps that cannot be asked through the ingress.
-pub(crate) fn check(args: &VerifyArgs, specs: &[AppSpec]) -> Outcome {
+pub(crate) fn check(args: &VerifyArgs, specs: &[AppSpec]) -> Result {
     let closed = specs.iter().find(|spec| args.verify && spec.access.is_none());
     closed.map_or(Ok(()), |spec| {
         let what = format!("app `{}` has no `access`, so `--verify` cannot ask it", spec.name);
-        Err(Failure::with_exit(USAGE, what)
+        Err(CliError::with_exit(USAGE, what)
             .help("add `access: { host: NAME }` to its file, or leave out `--verify`"))
     })
 }
@@ -46,7 +46,7 @@ impl Verifiers {
         args: &VerifyArgs,
         specs: &[AppSpec],
         target: &Target,
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         let mut all = Vec::new();
         if args.verify {
             let ingress = target.client.status().await?.ingress;
@@ -63,12 +63,12 @@ impl Verifiers {
 
     /// Waits until the apps are ready, and tells in the end what became of the requests. Too many
     /// that fail end the waiting, and the app goes back.
-    pub(crate) async fn beside(
+    pub(crate) async fn run_alongside(
         &mut self,
         target: &Target,
         follower: &mut Follower<'_>,
         sent: &[App],
-    ) -> Outcome {
+    ) -> Result {
         let goals = sent.iter().map(Goal::of).collect();
         let waited = tokio::select! {
             result = follower.until_ready(goals) => result.map(|()| None),
@@ -95,14 +95,14 @@ impl Verifiers {
         target: &Target,
         follower: &mut Follower<'_>,
         sent: &[App],
-    ) -> Outcome {
+    ) -> Result {
         let Some(Verifier { app, requests, before }) = self.all.get(index) else { return Ok(()) };
         let (budget, tally) = (self.budget.unwrap_or_default(), requests.tally());
         let what = format!(
             "{} of {} requests to app/{app} failed, more than {budget}",
             tally.failed, tally.requests
         );
-        let failure = Failure::new(what).line(format!("the last one: {}", tally.last));
+        let failure = CliError::new(what).line(format!("the last one: {}", tally.last));
         let applied = sent.iter().find(|sent| sent.name == *app);
         let moved = |before: &&App| {
             applied.is_some_and(|app| app.status.revision != before.status.revision)
@@ -121,7 +121,7 @@ impl Verifiers {
         failure.line(format!("back to what revision {} was", before.status.revision)).report();
         // However the way back ends, the apply has failed.
         match follower.until_ready(vec![Goal::of(&undone)]).await {
-            Ok(()) => Err(Failure::told(report::FAILED)),
+            Ok(()) => Err(CliError::already_reported(report::FAILED)),
             Err(failure) => Err(failure),
         }
     }
@@ -140,11 +140,11 @@ async fn over_budget(all: &mut [Verifier], budget: Option<u64>) -> usize {
 
 fn tell(app: &AppName, tally: &Tally, single: bool, style: ProgressStyle) {
     if style == ProgressStyle::Json {
-        report::say(&tally.json(app));
+        report::print_line(&tally.json(app));
         return;
     }
     let name = if single { String::new() } else { format!("app/{app}: ") };
-    report::say(&format!("verify: {name}{}", tally.text()));
+    report::print_line(&format!("verify: {name}{}", tally.text()));
     if tally.requests == 0 {
         report::help("`--verify-path` names a path that the app answers with a status below 400");
     }

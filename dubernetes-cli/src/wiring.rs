@@ -1,6 +1,6 @@
-//! Puts the parts together: the only file that knows every adapter.
+//! Puts the adapters together: the only file that knows every adapter.
 
-pub(crate) mod examine;
+pub(crate) mod diagnostics;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use dubernetes_api::Client;
 use dubernetes_api::server::{About, ApiState, router, serve_unix};
-use dubernetes_api::wire::Mode as Stays;
-use dubernetes_controller::{Adapters, Approver, Controller, Mode, Options};
+use dubernetes_api::wire::Mode as Lifetime;
+use dubernetes_controller::{Approver, Controller, Mode, Options};
 use dubernetes_core::app::{InstanceName, PullPolicy};
 use dubernetes_core::clock::SystemClock;
 use dubernetes_core::error::chain;
@@ -26,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::IngressArgs;
 use crate::commands::VERSION;
-use crate::decisions::Decisions;
-use crate::place;
-use crate::report::{Failure, Outcome};
+use crate::journal::DecisionJournal;
+use crate::report::{CliError, Result};
 use crate::settings::Settings;
+use crate::state_dir;
 
 /// How long the last requests and calls may take once the orchestrator is to end. A serving
 /// socket gives up by itself before.
@@ -45,44 +45,35 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(3600);
 const LOCK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Where the engine is that these settings mean. It is not called.
-pub(crate) fn engine_place(args: &IngressArgs) -> Outcome<String> {
-    Ok(Parts::runtime(args)?.endpoint())
+pub(crate) fn engine_place(args: &IngressArgs) -> Result<String> {
+    Ok(Adapters::runtime(args)?.endpoint())
 }
 
-/// Whether a controller carries out what it decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// It does.
-    Act,
-    /// It only looks.
-    Observe,
-}
-
-/// The parts of an orchestrator, at rest.
+/// The adapters of an orchestrator, at rest.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct Adapters {
     store: Arc<SqliteStore>,
     runtime: Arc<DockerRuntime>,
     ingress: Arc<NginxIngress>,
     approve: Option<Arc<dyn Approver>>,
 }
 
-impl Parts {
+impl Adapters {
     /// Takes the lock of the state folder and opens what is in it. No engine is called.
     ///
     /// # Errors
     ///
     /// The lock is held, or a setting or the folder makes no sense.
-    pub(crate) fn open(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
+    pub(crate) fn open(settings: &Settings, args: &IngressArgs) -> Result<Self> {
         Self::runtime(args).and_then(|runtime| {
             let store = open_store(settings, args)?
-                .map_err(|error| Failure::because("the state cannot be opened", &error))?;
+                .map_err(|error| CliError::with_source("the state cannot be opened", &error))?;
             Ok(Self::with(settings, args, runtime, store))
         })
     }
 
     /// The same, and waits a moment for the lock.
-    async fn open_soon(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
+    async fn open_soon(settings: &Settings, args: &IngressArgs) -> Result<Self> {
         let runtime = Self::runtime(args)?;
         let start = tokio::time::Instant::now();
         let store = loop {
@@ -93,24 +84,24 @@ impl Parts {
                 }
                 Err(OpenError::Locked { folder, pid }) => {
                     let who = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
-                    let place = settings.places.socket.display();
-                    return Err(Failure::new(format!(
+                    let place = settings.paths.socket.display();
+                    return Err(CliError::new(format!(
                         "another command{who} works on `{}`, and none answers at `{place}`",
                         folder.display()
                     ))
                     .help("wait until it has ended, or let `dubernetes serve` run for all"));
                 }
                 Err(error) => {
-                    return Err(Failure::because("the state cannot be opened", &error));
+                    return Err(CliError::with_source("the state cannot be opened", &error));
                 }
             }
         };
         Ok(Self::with(settings, args, runtime, store))
     }
 
-    fn runtime(args: &IngressArgs) -> Outcome<DockerRuntime> {
+    fn runtime(args: &IngressArgs) -> Result<DockerRuntime> {
         DockerRuntime::new(args.engine.as_deref())
-            .map_err(|error| Failure::because("no container engine can be used", &error))
+            .map_err(|error| CliError::with_source("no container engine can be used", &error))
     }
 
     fn with(
@@ -119,7 +110,7 @@ impl Parts {
         runtime: DockerRuntime,
         store: SqliteStore,
     ) -> Self {
-        let folder = &settings.places.state_dir;
+        let folder = &settings.paths.state_dir;
         // It exists since the store is open.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let runtime = Arc::new(runtime.working_from(&folder));
@@ -142,14 +133,14 @@ impl Parts {
 
     /// Refuses an engine that answers and is too old, or on which the instance belongs to another
     /// state. One that is away is waited for later on.
-    pub(crate) async fn check_engine(&self, instance: &InstanceName) -> Outcome {
+    pub(crate) async fn check_engine(&self, instance: &InstanceName) -> Result {
         let asked = async {
             self.runtime.version().await?;
             self.runtime.find_network(instance).await
         };
         match tokio::time::timeout(ENGINE_LIMIT, asked).await {
             Ok(Err(error @ RuntimeError::Rejected { .. })) => {
-                Err(Failure::because("this engine cannot be used", &error)
+                Err(CliError::with_source("this engine cannot be used", &error)
                     .help("update it, or name another one with DOCKER_HOST or DUBERNETES_ENGINE"))
             }
             Ok(Err(error @ RuntimeError::OwnedByOtherState { .. })) => {
@@ -164,23 +155,20 @@ impl Parts {
         self,
         settings: &Settings,
         args: &IngressArgs,
-        work: Work,
-        stays: Stays,
+        mode: Mode,
+        lifetime: Lifetime,
         listener: UnixListener,
-    ) -> Running {
+    ) -> RunningOrchestrator {
         let Self { store, runtime, ingress, approve } = self;
         let clock = Arc::new(SystemClock);
         let mut options = Options::new(settings.instance.clone());
         options.approver = approve;
         options.http_port = args.http_port;
-        options.mode = match work {
-            Work::Act => Mode::Act,
-            Work::Observe => Mode::Observe,
-        };
-        if work == Work::Act {
-            options.recorder = recorder(&settings.places.state_dir);
+        options.mode = mode;
+        if mode == Mode::Act {
+            options.recorder = recorder(&settings.paths.state_dir);
         }
-        let adapters = Adapters {
+        let adapters = dubernetes_controller::Adapters {
             runtime: Arc::<DockerRuntime>::clone(&runtime),
             store: Arc::<SqliteStore>::clone(&store),
             ingress,
@@ -193,17 +181,17 @@ impl Parts {
             http_bind: args.http_bind,
             http_port: args.http_port,
             engine: Some(runtime.endpoint()),
-            state_dir: settings.places.state_dir.clone(),
+            state_dir: settings.paths.state_dir.clone(),
             pid: std::process::id(),
-            mode: stays,
+            mode: lifetime,
         };
         let stop = CancellationToken::new();
-        if stays == Stays::Serve {
+        if lifetime == Lifetime::Serve {
             tokio::spawn(take_snapshots(Arc::clone(&store), stop.clone()));
         }
         let kept = Arc::clone(&store);
         let router = router(ApiState { store, runtime, controller: handle, clock, about });
-        Running {
+        RunningOrchestrator {
             store: kept,
             controller: tokio::spawn(controller.run(stop.clone())),
             server: tokio::spawn(serve_unix(listener, router, stop.clone())),
@@ -212,16 +200,16 @@ impl Parts {
     }
 }
 
-fn of_another_state(error: &RuntimeError) -> Failure {
-    Failure::new(error.to_string()).help(
-        "work with that one by its `--state-dir`, or choose another `--instance`; to go on with \
+fn of_another_state(error: &RuntimeError) -> CliError {
+    CliError::new(error.to_string()).help(
+        "mode with that one by its `--state-dir`, or choose another `--instance`; to go on with \
          this state instead, end that orchestrator and move its folder away",
     )
 }
 
 /// Who keeps the decisions. Without one everything works, but for `replay`.
 fn recorder(folder: &Path) -> Option<Arc<dyn Recorder>> {
-    match Decisions::open(folder) {
+    match DecisionJournal::open(folder) {
         Ok(decisions) => Some(Arc::new(decisions)),
         Err(error) => {
             tracing::warn!(%error, "decisions cannot be kept");
@@ -230,12 +218,12 @@ fn recorder(folder: &Path) -> Option<Arc<dyn Recorder>> {
     }
 }
 
-fn open_store(settings: &Settings, args: &IngressArgs) -> Outcome<Result<SqliteStore, OpenError>> {
-    let folder = &settings.places.state_dir;
-    place::check_owner(folder)?;
+fn open_store(settings: &Settings, args: &IngressArgs) -> Result<Result<SqliteStore, OpenError>> {
+    let folder = &settings.paths.state_dir;
+    state_dir::check_owner(folder)?;
     let store = SqliteStore::open(folder);
     if store.is_ok() {
-        place::claim(folder, &settings.instance)?;
+        state_dir::claim(folder, &settings.instance)?;
     }
     let keep = KeepEvents { count: args.events_keep, age: args.events_age };
     Ok(store.map(|store| store.keeping(keep)))
@@ -247,7 +235,7 @@ async fn take_snapshots(store: Arc<SqliteStore>, stop: CancellationToken) {
         if let Err(error) = store.snapshot(Timestamp::now()).await {
             tracing::warn!(error = chain(&error), "no snapshot of the state could be made");
         }
-        // Both arms are cancel-safe: the token stays cancelled, and time passes anyway.
+        // Both arms are cancel-safe: the token lifetime cancelled, and time passes anyway.
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SNAPSHOT_EVERY) => {}
@@ -255,31 +243,31 @@ async fn take_snapshots(store: Arc<SqliteStore>, stop: CancellationToken) {
     }
 }
 
-/// An orchestrator at work.
+/// An orchestrator at mode.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningOrchestrator {
     store: Arc<SqliteStore>,
     controller: JoinHandle<()>,
     server: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
 }
 
-impl Running {
+impl RunningOrchestrator {
     /// Returns if a part ends that should not.
-    pub(crate) async fn broken(&mut self) -> Failure {
-        let crashed = |error: JoinError| Failure::because("the orchestrator crashed", &error);
-        // All arms are cancel-safe: what has ended stays so.
+    pub(crate) async fn broken(&mut self) -> CliError {
+        let crashed = |error: JoinError| CliError::with_source("the orchestrator crashed", &error);
+        // All arms are cancel-safe: what has ended lifetime so.
         tokio::select! {
             ended = &mut self.controller => match ended {
                 Err(error) => crashed(error),
-                Ok(()) => Failure::new("the controller ended by itself"),
+                Ok(()) => CliError::new("the controller ended by itself"),
             },
             ended = &mut self.server => match ended {
                 Err(error) => crashed(error),
-                Ok(Err(error)) => Failure::because("the API cannot be served", &error),
-                Ok(Ok(())) => Failure::new("the API's server ended by itself"),
+                Ok(Err(error)) => CliError::with_source("the API cannot be served", &error),
+                Ok(Ok(())) => CliError::new("the API's server ended by itself"),
             },
-            () = self.store.broken() => Failure::new("the store crashed")
+            () = self.store.broken() => CliError::new("the store crashed")
                 .help("its data is as it was; start the orchestrator again"),
         }
     }
@@ -287,11 +275,11 @@ impl Running {
     /// Ends it. Pods and ingress go on.
     pub(crate) async fn end(self) {
         self.stop.cancel();
-        let parts = async {
+        let adapters = async {
             // Whatever they end with, they have ended.
             let _ = tokio::join!(self.server, self.controller);
         };
-        if tokio::time::timeout(END_LIMIT, parts).await.is_err() {
+        if tokio::time::timeout(END_LIMIT, adapters).await.is_err() {
             tracing::warn!("some calls were still under way at the end");
         }
     }
@@ -300,7 +288,7 @@ impl Running {
 /// An orchestrator that serves one command, in that command's process.
 #[derive(Debug)]
 pub(crate) struct InProcess {
-    running: Running,
+    running: RunningOrchestrator,
     client: Client,
     /// Holds the socket; private to this user, and removed when this is dropped.
     _folder: TempDir,
@@ -308,26 +296,22 @@ pub(crate) struct InProcess {
 
 impl InProcess {
     /// Starts it. One that is to act needs an engine that answers.
-    pub(crate) async fn start(
-        settings: &Settings,
-        args: &IngressArgs,
-        work: Work,
-    ) -> Outcome<Self> {
-        let parts = Parts::open_soon(settings, args).await?;
-        if work == Work::Act {
-            parts.runtime.version().await.map_err(|error| {
-                Failure::because("nothing can be done", &error)
+    pub(crate) async fn start(settings: &Settings, args: &IngressArgs, mode: Mode) -> Result<Self> {
+        let adapters = Adapters::open_soon(settings, args).await?;
+        if mode == Mode::Act {
+            adapters.runtime.version().await.map_err(|error| {
+                CliError::with_source("nothing can be done", &error)
                     .help("start the engine, or name it with DOCKER_HOST or DUBERNETES_ENGINE")
             })?;
-            parts.check_engine(&settings.instance).await?;
+            adapters.check_engine(&settings.instance).await?;
         }
         let cannot =
-            |error: std::io::Error| Failure::because("no private socket can be made", &error);
+            |error: std::io::Error| CliError::with_source("no private socket can be made", &error);
         let folder = tempfile::Builder::new().prefix("dubernetes-").tempdir().map_err(cannot)?;
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).map_err(cannot)?;
         let client = Client::unix(socket)?;
-        let running = parts.start(settings, args, work, Stays::InProcess, listener);
+        let running = adapters.start(settings, args, mode, Lifetime::InProcess, listener);
         Ok(Self { running, client, _folder: folder })
     }
 

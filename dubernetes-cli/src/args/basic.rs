@@ -4,7 +4,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::{MAX_REPLICAS, UrlPath};
 
-use super::{FileArgs, FormatArgs, Named, SelectorArgs, WaitArgs};
+use super::{FileArgs, FormatArgs, ObjectName, SelectorArgs, WaitArgs};
 use crate::complete;
 
 /// `apply`.
@@ -61,9 +61,9 @@ pub(crate) struct DeleteArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ScaleArgs {
     /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
           add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
+    pub(crate) name: ObjectName,
     /// How many replicas it shall have.
     #[arg(value_name = "N", value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_REPLICAS)))]
     pub(crate) replicas: u16,

@@ -5,17 +5,17 @@ use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::{AppName, Duration};
 
 use super::orchestrate::long_time;
-use super::reference::ReferenceParser;
-use super::{FormatArgs, Named, Reference, SelectorArgs};
+use super::resource::ResourceParser;
+use super::{FormatArgs, ObjectName, Resource, SelectorArgs};
 use crate::complete;
 
 /// `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// What: `apps`, `pods`, `revisions`, `events` or `routes`; or one thing, as `app/NAME`.
-    #[arg(value_name = "KIND", value_parser = ReferenceParser,
+    #[arg(value_name = "KIND", value_parser = ResourceParser,
           add = ArgValueCompleter::new(complete::kinds))]
-    pub(crate) reference: Reference,
+    pub(crate) resource: Resource,
     /// Only these.
     #[arg(value_name = "NAME", conflicts_with = "selector",
           add = ArgValueCompleter::new(complete::of_typed_kind))]
@@ -55,9 +55,9 @@ pub(crate) struct WhyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
     /// Only those of this app or pod.
-    #[arg(value_name = "NAME", value_parser = Named::parse, conflicts_with = "selector",
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse, conflicts_with = "selector",
           add = ArgValueCompleter::new(complete::apps_and_pods))]
-    pub(crate) name: Option<Named>,
+    pub(crate) name: Option<ObjectName>,
     /// Only those of this app, its pods included.
     #[arg(long, value_name = "NAME", value_parser = AppName::parse,
           conflicts_with_all = ["name", "selector"],
@@ -95,10 +95,10 @@ pub(crate) enum EventType {
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
     /// An app (all its pods) or a pod.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
           required_unless_present = "selector", conflicts_with = "selector",
           add = ArgValueCompleter::new(complete::apps_and_pods))]
-    pub(crate) name: Option<Named>,
+    pub(crate) name: Option<ObjectName>,
     #[command(flatten)]
     pub(crate) selector: SelectorArgs,
     /// Of the container that crashed before the present one of each pod: its last 200 lines, as
@@ -123,9 +123,9 @@ pub(crate) struct LogsArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
     /// A pod, or an app (one of its ready pods).
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
           add = ArgValueCompleter::new(complete::apps_and_pods))]
-    pub(crate) name: Named,
+    pub(crate) name: ObjectName,
     /// Pass standard input on.
     #[arg(short = 'i', long)]
     pub(crate) stdin: bool,

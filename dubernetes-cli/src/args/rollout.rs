@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 
-use super::{EXIT_CODES, FormatArgs, Named, WaitArgs};
+use super::{EXIT_CODES, FormatArgs, ObjectName, WaitArgs};
 use crate::complete;
 
 /// `rollout`.
@@ -26,7 +26,7 @@ Examples:
   dubernetes rollout status web
   dubernetes rollout status web --timeout 30s --progress quiet"
     )]
-    Status(StatusOfArgs),
+    Status(RolloutStatusArgs),
     /// Show the revisions of an app that are kept, and what became of them.
     #[command(
         after_long_help = EXIT_CODES,
@@ -85,11 +85,11 @@ Examples:
 
 /// `rollout status`.
 #[derive(Debug, Args)]
-pub(crate) struct StatusOfArgs {
+pub(crate) struct RolloutStatusArgs {
     /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
           add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
+    pub(crate) name: ObjectName,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }
@@ -98,9 +98,9 @@ pub(crate) struct StatusOfArgs {
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
     /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
           add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
+    pub(crate) name: ObjectName,
     /// Only this one, with all that is known of it.
     #[arg(long, value_name = "N", add = ArgValueCompleter::new(complete::revisions))]
     pub(crate) revision: Option<u64>,
@@ -115,9 +115,9 @@ pub(crate) struct HistoryArgs {
 #[derive(Debug, Args)]
 pub(crate) struct UndoArgs {
     /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
           add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
+    pub(crate) name: ObjectName,
     /// The revision to go back to; the last complete one unless given.
     #[arg(long, value_name = "N", visible_alias = "to-revision",
           add = ArgValueCompleter::new(complete::revisions))]
@@ -130,9 +130,9 @@ pub(crate) struct UndoArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
     /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
           add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
+    pub(crate) name: ObjectName,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }
@@ -141,7 +141,7 @@ pub(crate) struct ChangeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PauseArgs {
     /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
           add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
+    pub(crate) name: ObjectName,
 }

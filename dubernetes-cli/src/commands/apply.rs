@@ -6,13 +6,13 @@ use dubernetes_core::app::AppSpec;
 use crate::args::{ApplyArgs, Format};
 use crate::follow::{Follower, Goal};
 use crate::output::{self, ListStyle};
-use crate::report::{self, FAILED, Failure, Outcome, RETRY, UNREACHABLE};
+use crate::report::{self, CliError, FAILED, RETRY_HELP, Result, UNREACHABLE};
 use crate::settings::Settings;
 use crate::sources::read_apps;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 use crate::verify::{self, Verifiers};
 
-pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
     let paths = args.files.paths();
     let apps = read_apps(&paths)?;
     let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
@@ -23,15 +23,15 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Outcome {
     let files: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let result = send_and_wait(args, &specs, target).await;
-        if target.is_in_process() && result.as_ref().err().is_none_or(|f| f.exit() <= FAILED) {
-            warn_of_the_end(&files.join(" "));
+        if target.is_in_process() && result.as_ref().err().is_none_or(|f| f.exit_code() <= FAILED) {
+            warn_unsupervised(&files.join(" "));
         }
         result
     })
     .await
 }
 
-async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> Outcome {
+async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> Result {
     let mut follower = Follower::new(target, &args.wait).await?;
     let format = args.format.format();
     let mut verifiers = Verifiers::start(&args.verify, specs, target).await?;
@@ -49,11 +49,11 @@ async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> 
             }
             Err(error) => {
                 let name = spec.name.as_str();
-                let failure = Failure::from(error);
-                if failure.exit() == UNREACHABLE {
+                let failure = CliError::from(error);
+                if failure.exit_code() == UNREACHABLE {
                     return Err(failure);
                 }
-                let failure = failure.of(&format!("app/{name} was not applied"));
+                let failure = failure.context(&format!("app/{name} was not applied"));
                 failure.report();
                 failed = true;
             }
@@ -65,10 +65,10 @@ async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> 
     let waited = if args.wait.detach {
         Ok(())
     } else {
-        verifiers.beside(target, &mut follower, &sent).await
+        verifiers.run_alongside(target, &mut follower, &sent).await
     };
     match waited {
-        Ok(()) if failed => Err(Failure::told(FAILED)),
+        Ok(()) if failed => Err(CliError::already_reported(FAILED)),
         result => result,
     }
 }
@@ -78,7 +78,7 @@ pub(super) fn goals(apps: &[App]) -> Vec<Goal> {
     apps.iter().map(Goal::of).collect()
 }
 
-fn accepted(applied: &Applied, format: Format) -> Outcome {
+fn accepted(applied: &Applied, format: Format) -> Result {
     let name = &applied.app.name;
     match format {
         Format::Table | Format::Wide => {
@@ -89,13 +89,13 @@ fn accepted(applied: &Applied, format: Format) -> Outcome {
     }
 }
 
-fn print_objects(apps: &[App], format: Format, single: bool) -> Outcome {
+fn print_objects(apps: &[App], format: Format, single: bool) -> Result {
     let style = ListStyle { format, headers: true, single };
     output::print(&output::list(apps, style, jiff::Timestamp::now())?)
 }
 
 /// What a command says that leaves apps without an orchestrator.
-pub(super) fn warn_of_the_end(files: &str) {
+pub(super) fn warn_unsupervised(files: &str) {
     report::warn("no orchestrator is running, so from now on nothing replaces a replica that dies");
     let foreground = match files {
         "" | "-" => String::new(),
@@ -104,8 +104,8 @@ pub(super) fn warn_of_the_end(files: &str) {
     report::help(&format!("keep it running with `dubernetes serve`{foreground}"));
 }
 
-async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Outcome {
-    let report = Target::with(settings, Intent::Read, async |target: &Target| {
+async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Result {
+    let report = Target::with(settings, Mode::Observe, async |target: &Target| {
         Ok(target.client.plan(specs).await?)
     })
     .await?;
@@ -124,9 +124,9 @@ async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Ou
         refused.filter_map(|plan| Some((&plan.app, plan.refused.as_ref()?))).collect();
     for (app, why) in &refused {
         let text = format!("app/{app} would not be applied: {}", super::plan::failed_before(why));
-        Failure::new(text).help(RETRY).report();
+        CliError::new(text).help(RETRY_HELP).report();
     }
-    if refused.is_empty() { Ok(()) } else { Err(Failure::told(FAILED)) }
+    if refused.is_empty() { Ok(()) } else { Err(CliError::already_reported(FAILED)) }
 }
 
 fn would_change(plan: &AppPlan) -> String {

@@ -3,8 +3,8 @@
 use crate::args::CompletionArgs;
 use crate::complete;
 use crate::output;
-use crate::report::Outcome;
+use crate::report::Result;
 
-pub(super) fn run(args: &CompletionArgs, program: &str) -> Outcome {
+pub(super) fn run(args: &CompletionArgs, program: &str) -> Result {
     output::print_raw(&complete::script(args.shell, program)?)
 }

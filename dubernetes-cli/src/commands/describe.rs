@@ -10,21 +10,22 @@ use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 
 use super::get::concerns;
-use crate::args::{DescribeArgs, Named};
+use crate::args::{DescribeArgs, ObjectName};
 use crate::output::{self, Cell, Table, age, or_none, short_id};
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 use crate::resolve::{Found, find};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
 /// So many of the last events are shown.
 const EVENTS: usize = 10;
 /// So many of the last answers of each pod are shown.
 const PROBES: usize = 5;
 
-pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Outcome {
-    let name = Named::of_words(&args.name).map_err(|text| Failure::with_exit(USAGE, text))?;
-    let text = Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Result {
+    let name =
+        ObjectName::parse_words(&args.name).map_err(|text| CliError::with_exit(USAGE, text))?;
+    let text = Target::with(settings, Mode::Observe, async |target: &Target| {
         let client = &target.client;
         let now = Timestamp::now();
         Ok(match find(client, &name).await? {
@@ -49,7 +50,7 @@ async fn events(
     client: &Client,
     app: &dubernetes_core::app::AppName,
     name: &str,
-) -> Outcome<Vec<Event>> {
+) -> Result<Vec<Event>> {
     let query = EventsQuery { app: Some(app.clone()), ..EventsQuery::default() };
     let mut events = client.events(&query).await?;
     events.retain(|event| concerns(event, name));

@@ -9,31 +9,31 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::args::DiffArgs;
 use crate::output::{self, style};
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 use crate::resolve::existing;
 use crate::settings::Settings;
 use crate::sources::read_apps;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
 /// The exit code that says that something differs; errors have higher ones.
 const DIFFERS: u8 = 1;
 
-pub(super) async fn run(args: &DiffArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &DiffArgs, settings: &Settings) -> Result {
     let text = compare(args, settings).await.map_err(above_differs)?;
     if text.is_empty() {
         return Ok(());
     }
     output::print(&text)?;
-    Err(Failure::told(DIFFERS))
+    Err(CliError::already_reported(DIFFERS))
 }
 
-fn above_differs(failure: Failure) -> Failure {
-    if failure.exit() == DIFFERS { failure.exiting_with(USAGE) } else { failure }
+fn above_differs(failure: CliError) -> CliError {
+    if failure.exit_code() == DIFFERS { failure.exiting_with(USAGE) } else { failure }
 }
 
-async fn compare(args: &DiffArgs, settings: &Settings) -> Outcome<String> {
+async fn compare(args: &DiffArgs, settings: &Settings) -> Result<String> {
     let apps = read_apps(&args.files.paths())?;
-    Target::with(settings, Intent::Read, async |target: &Target| {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let mut text = String::new();
         for app in &apps {
             text.push_str(&compare_app(app, &target.client).await?);
@@ -43,7 +43,7 @@ async fn compare(args: &DiffArgs, settings: &Settings) -> Outcome<String> {
     .await
 }
 
-async fn compare_app(located: &Located, client: &Client) -> Outcome<String> {
+async fn compare_app(located: &Located, client: &Client) -> Result<String> {
     let name = &located.spec.name;
     let stored = existing(client.get_app(name.as_str()).await)?;
     let (old, old_name) = match &stored {

@@ -3,7 +3,7 @@
 mod check;
 mod engine;
 mod orchestrator;
-mod places;
+mod paths;
 mod port;
 
 use std::fmt::Write as _;
@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::args::{DoctorArgs, Format};
 use crate::output::{self, style};
-use crate::report::{FAILED, Failure, Outcome};
+use crate::report::{CliError, FAILED, Result};
 use crate::settings::Settings;
 use crate::target::without_flags;
-use check::{Check, Verdict};
+use check::{Check, CheckResult};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -24,9 +24,9 @@ struct Report<'a> {
     items: &'a [Check],
 }
 
-pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Result {
     let mut ingress = without_flags(settings)?;
-    let (mut checks, running) = orchestrator::examine(settings).await;
+    let (mut checks, running) = orchestrator::run_checks(settings).await;
     if let Some(status) = &running {
         // What counts is what the one that runs was told.
         ingress.http_bind = status.ingress.address;
@@ -35,25 +35,25 @@ pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Outcome {
             ingress.engine = Some(place.clone());
         }
     }
-    checks.extend(places::examine(settings, running.as_ref()));
-    checks.extend(engine::examine(settings, &ingress).await);
+    checks.extend(paths::run_checks(settings, running.as_ref()));
+    checks.extend(engine::run_checks(settings, &ingress).await);
     show(&checks, args.format.format())
 }
 
-fn show(checks: &[Check], format: Format) -> Outcome {
-    let failed = checks.iter().filter(|check| check.result == Verdict::Fail).count();
+fn show(checks: &[Check], format: Format) -> Result {
+    let failed = checks.iter().filter(|check| check.result == CheckResult::Fail).count();
     let (out, failure) = match format {
         Format::Table | Format::Wide => {
-            let failure = Failure::new(format!("{failed} of {} checks failed", checks.len()));
+            let failure = CliError::new(format!("{failed} of {} checks failed", checks.len()));
             (text(checks), failure)
         }
         Format::Name => {
             let names = checks.iter().map(|check| format!("check/{}\n", check.check));
-            (names.collect(), Failure::told(FAILED))
+            (names.collect(), CliError::already_reported(FAILED))
         }
         Format::Json | Format::Yaml => {
             let report = Report { kind: "List", items: checks };
-            (output::value(&report, format)?, Failure::told(FAILED))
+            (output::value(&report, format)?, CliError::already_reported(FAILED))
         }
     };
     output::print(&out)?;
@@ -64,9 +64,9 @@ fn text(checks: &[Check]) -> String {
     let mut out = String::new();
     for Check { check, result, message, help } in checks {
         let style = match result {
-            Verdict::Ok => style::ADDED,
-            Verdict::Warn => style::WARNING,
-            Verdict::Fail => style::ERROR,
+            CheckResult::Ok => style::ADDED,
+            CheckResult::Warn => style::WARNING,
+            CheckResult::Fail => style::ERROR,
         };
         let (begin, end) = (style.render(), style.render_reset());
         let (word, message) = (result.as_str(), one_line(message));

@@ -14,12 +14,12 @@ use jiff::Timestamp;
 use super::get::{EVENTS, concerns, events_about};
 use crate::args::{EventType, EventsArgs, Format};
 use crate::output::{self, ListStyle};
-use crate::report::{self, Outcome};
+use crate::report::{self, Result};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Outcome {
-    Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Result {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let client = &target.client;
         // What is recorded between the two questions has a higher id, and so is not missed.
         let last = EventsQuery { limit: Some(1), ..EventsQuery::default() };
@@ -43,7 +43,7 @@ pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Outcome {
         let format = args.format.format();
         let lines = watch && format == Format::Json;
         if events.is_empty() && !watch && matches!(format, Format::Table | Format::Wide) {
-            report::say("No events found.");
+            report::print_line("No events found.");
         }
         if lines {
             for event in &events {
@@ -83,14 +83,14 @@ struct Chosen<'a> {
 }
 
 impl<'a> Chosen<'a> {
-    async fn of(args: &'a EventsArgs, client: &Client) -> Outcome<Option<Self>> {
+    async fn of(args: &'a EventsArgs, client: &Client) -> Result<Option<Self>> {
         let Some(selector) = &args.selector.selector else { return Ok(None) };
         let mut chosen = Self { selector, apps: BTreeSet::new() };
         chosen.look(client).await?;
         Ok(Some(chosen))
     }
 
-    async fn look(&mut self, client: &Client) -> Outcome {
+    async fn look(&mut self, client: &Client) -> Result {
         let apps = client.select_apps(self.selector).await?;
         // Events go on after an app has gone or changed its labels.
         self.apps.extend(apps.into_iter().map(|app| app.name));
@@ -98,7 +98,7 @@ impl<'a> Chosen<'a> {
     }
 
     /// The newest events of all of them, oldest first.
-    async fn events(&self, client: &Client, query: &EventsQuery) -> Outcome<Vec<Event>> {
+    async fn events(&self, client: &Client, query: &EventsQuery) -> Result<Vec<Event>> {
         let mut found = Vec::new();
         for app in &self.apps {
             let query = EventsQuery { app: Some(app.clone()), ..query.clone() };
@@ -110,7 +110,7 @@ impl<'a> Chosen<'a> {
     }
 
     /// Whether an event is of one of them, or of one that has come since.
-    async fn has(&mut self, event: &Event, client: &Client) -> Outcome<bool> {
+    async fn has(&mut self, event: &Event, client: &Client) -> Result<bool> {
         let Some(app) = &event.app else { return Ok(false) };
         if !self.apps.contains(app) {
             self.look(client).await?;
@@ -125,7 +125,7 @@ async fn follow(
     newest: Option<u64>,
     shown: &[Event],
     mut chosen: Option<&mut Chosen<'_>>,
-) -> Outcome {
+) -> Result {
     let format = args.format.format();
     let wide = format == Format::Wide;
     let mut widths = output::table(shown, wide, Timestamp::now()).widths().to_vec();

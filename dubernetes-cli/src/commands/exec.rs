@@ -1,6 +1,6 @@
 //! `exec`: runs a command in a pod and passes on its output and its exit code.
 
-mod refused;
+mod refusal;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -17,20 +17,23 @@ use tokio::sync::watch;
 
 use crate::args::ExecArgs;
 use crate::output;
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 use crate::resolve::{Found, find};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
 /// The terminal that a command gets where the size of ours is not known.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
-pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Result {
     if args.tty && !std::io::stdin().is_terminal() {
-        return Err(Failure::with_exit(USAGE, "`-t` needs a terminal, and standard input is none")
-            .help("leave out `-t`"));
+        return Err(CliError::with_exit(
+            USAGE,
+            "`-t` needs a terminal, and standard input is none",
+        )
+        .help("leave out `-t`"));
     }
-    Target::with(settings, Intent::Read, async |target: &Target| {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let pod = pod(&target.client, args).await?;
         let request = ExecRequest {
             command: args.command.clone(),
@@ -45,34 +48,34 @@ pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Outcome {
         match code? {
             0 => Ok(()),
             // A code that no process can end with is a failure of some kind.
-            code => Err(Failure::told(u8::try_from(code).unwrap_or(1))),
+            code => Err(CliError::already_reported(u8::try_from(code).unwrap_or(1))),
         }
     })
     .await
 }
 
 /// The pod that was named, or a ready one of the app.
-async fn pod(client: &Client, args: &ExecArgs) -> Outcome<String> {
+async fn pod(client: &Client, args: &ExecArgs) -> Result<String> {
     let app = match find(client, &args.name).await? {
         Found::Pod(pod) => return Ok(pod.name),
         Found::App(app) => app,
     };
     let pods = client.pods(Some(app.name.as_str())).await?;
     if pods.iter().any(|pod| pod.state == PodState::Unknown) {
-        return Err(Failure::new("the engine does not answer, so no pod can be reached")
+        return Err(CliError::new("the engine does not answer, so no pod can be reached")
             .help("`dubernetes doctor` looks for the cause"));
     }
     let running = || pods.iter().find(|pod| pod.state == PodState::Running);
     pods.iter().find(|pod| pod.ready).or_else(running).map(|pod| pod.name.clone()).ok_or_else(
         || {
-            Failure::new(format!("no pod of app `{}` runs", app.name))
+            CliError::new(format!("no pod of app `{}` runs", app.name))
                 .help(format!("`dubernetes describe {}` says why", app.name))
         },
     )
 }
 
 /// Copies input and output until the command ends.
-async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Outcome<i64> {
+async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Result<i64> {
     let ExecSession { mut input, mut output, size: sizes } = session;
     let copy = async {
         if args.stdin {
@@ -87,14 +90,14 @@ async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Outcome<i64> 
         let mut held = Vec::new();
         while let Some(part) = output.next().await {
             match part? {
-                ExecOutput::Exit(code) => match refused::why(&held, code) {
-                    Some(refused) => return Err(refused.told(&args.command, pod)),
+                ExecOutput::Exit(code) => match refusal::why(&held, code) {
+                    Some(refusal) => return Err(refusal.told(&args.command, pod)),
                     None => {
                         output::print_raw(&held)?;
                         return Ok(code);
                     }
                 },
-                ExecOutput::Stdout(bytes) if held.is_empty() && refused::may_be(&bytes) => {
+                ExecOutput::Stdout(bytes) if held.is_empty() && refusal::may_be(&bytes) => {
                     held.extend_from_slice(&bytes);
                 }
                 ExecOutput::Stdout(bytes) => {
@@ -108,7 +111,7 @@ async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Outcome<i64> 
                 }
             }
         }
-        Err(Failure::new("the session ended without an exit code"))
+        Err(CliError::new("the session ended without an exit code"))
     };
     let resize = async {
         if args.tty {
@@ -119,8 +122,8 @@ async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Outcome<i64> 
     // Neither of the others ends by itself; what they hold when the command ends, nobody reads.
     tokio::select! {
         code = read => code,
-        () = copy => Err(Failure::new("the session ended without an exit code")),
-        () = resize => Err(Failure::new("the session ended without an exit code")),
+        () = copy => Err(CliError::new("the session ended without an exit code")),
+        () = resize => Err(CliError::new("the session ended without an exit code")),
     }
 }
 
@@ -147,9 +150,9 @@ struct RawTerminal {
 }
 
 impl RawTerminal {
-    fn enter() -> Outcome<Self> {
+    fn enter() -> Result<Self> {
         let cannot = |error: rustix::io::Errno| {
-            Failure::because("the terminal cannot be set up", &std::io::Error::from(error))
+            CliError::with_source("the terminal cannot be set up", &std::io::Error::from(error))
         };
         let before = tcgetattr(std::io::stdin()).map_err(cannot)?;
         let mut raw = before.clone();

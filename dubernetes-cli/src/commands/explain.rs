@@ -4,12 +4,12 @@ use dubernetes_manifest::reference::{self, APP, Key, Kind, Unless};
 
 use crate::args::ExplainArgs;
 use crate::output::{self, Cell, Table, wrap};
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
 /// How wide sentences are written.
 const WIDTH: usize = 88;
 
-pub(super) fn run(args: &ExplainArgs) -> Outcome {
+pub(super) fn run(args: &ExplainArgs) -> Result {
     let text = match &args.key {
         Some(path) => one(path)?,
         None => {
@@ -22,9 +22,9 @@ pub(super) fn run(args: &ExplainArgs) -> Outcome {
 }
 
 /// All that is known of one key, and a line for each key below it.
-fn one(path: &str) -> Outcome<String> {
+fn one(path: &str) -> Result<String> {
     let trail = reference::find(path)
-        .map_err(|unknown| Failure::new(unknown.message).help(unknown.hint))?;
+        .map_err(|unknown| CliError::new(unknown.message).help(unknown.hint))?;
     let Some(key) = trail.last() else { return Ok(String::new()) };
     let names: Vec<&str> = steps(&trail).into_iter().map(|(name, _)| name).collect();
     let mut text = format!("Key:       {}\nType:      {}\n", names.join("."), key.kind.words());

@@ -10,12 +10,12 @@ use dubernetes_core::app::AppName;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
 
-use crate::args::{Format, GetArgs, Kind, Named};
+use crate::args::{Format, GetArgs, Kind, ObjectName};
 use crate::output::{self, ListStyle, Row};
-use crate::report::{self, FAILED, Failure, Outcome, USAGE};
+use crate::report::{self, CliError, FAILED, Result, USAGE};
 use crate::resolve::{existing, missing};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
 /// How often `-w` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -23,21 +23,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So many events are listed.
 pub(super) const EVENTS: u32 = 500;
 
-pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Result {
     let which = Which::of(args)?;
     let names = if let Which::Named(names) = &which { names.len() } else { 0 };
     let query = Query {
         style: ListStyle {
             format: args.format.format(),
             headers: !args.no_headers,
-            single: names == 1 && matches!(args.reference.kind, Kind::Apps | Kind::Pods),
+            single: names == 1 && matches!(args.resource.kind, Kind::Apps | Kind::Pods),
         },
         watch: args.watch,
         which,
     };
-    Target::with(settings, Intent::Read, async |target: &Target| {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let client = &target.client;
-        match args.reference.kind {
+        match args.resource.kind {
             Kind::Apps => query.run::<App>(client).await,
             Kind::Pods => query.run::<Pod>(client).await,
             Kind::Revisions => query.run::<Revision>(client).await,
@@ -58,12 +58,12 @@ enum Which {
 }
 
 impl Which {
-    fn of(args: &GetArgs) -> Outcome<Self> {
-        let names: Vec<_> = args.reference.name.iter().chain(&args.names).cloned().collect();
+    fn of(args: &GetArgs) -> Result<Self> {
+        let names: Vec<_> = args.resource.name.iter().chain(&args.names).cloned().collect();
         match &args.selector.selector {
             Some(_) if !names.is_empty() => {
                 let what = "names and a selector exclude each other";
-                Err(Failure::with_exit(USAGE, what).help("leave out one of the two"))
+                Err(CliError::with_exit(USAGE, what).help("leave out one of the two"))
             }
             Some(selector) => Ok(Self::Selected(selector.clone())),
             None if names.is_empty() => Ok(Self::All),
@@ -75,7 +75,7 @@ impl Which {
     async fn filter(
         &self,
         client: &Client,
-    ) -> Outcome<Box<dyn Fn(Option<&AppName>, &dyn Fn(&str) -> bool) -> bool + '_>> {
+    ) -> Result<Box<dyn Fn(Option<&AppName>, &dyn Fn(&str) -> bool) -> bool + '_>> {
         Ok(match self {
             Self::All => Box::new(|_, _| true),
             Self::Named(names) => Box::new(move |_, fits| names.iter().any(|name| fits(name))),
@@ -98,7 +98,7 @@ struct Query {
 /// What was found.
 struct Listing<T> {
     items: Vec<T>,
-    missing: Vec<Failure>,
+    missing: Vec<CliError>,
 }
 
 impl<T> Listing<T> {
@@ -112,11 +112,11 @@ trait Listed: Row + Clone {
     const PLURAL: &'static str;
 
     /// Those that are asked for.
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>>;
+    async fn fetch(client: &Client, which: &Which) -> Result<Listing<Self>>;
 }
 
 impl Query {
-    async fn run<T: Listed>(&self, client: &Client) -> Outcome {
+    async fn run<T: Listed>(&self, client: &Client) -> Result {
         let found = T::fetch(client, &self.which).await?;
         if found.items.is_empty() && found.missing.is_empty() {
             self.say_none::<T>()?;
@@ -131,12 +131,12 @@ impl Query {
             failure.report();
         }
         if !found.missing.is_empty() {
-            return Err(Failure::told(FAILED));
+            return Err(CliError::already_reported(FAILED));
         }
         if self.watch { self.watch(client, found.items).await } else { Ok(()) }
     }
 
-    fn say_none<T: Listed>(&self) -> Outcome {
+    fn say_none<T: Listed>(&self) -> Result {
         match self.style.format {
             Format::Json if self.watch => Ok(()),
             Format::Json | Format::Yaml => {
@@ -144,14 +144,14 @@ impl Query {
                 output::print(&output::list::<T>(&[], style, Timestamp::now())?)
             }
             Format::Table | Format::Wide | Format::Name => {
-                report::say(&format!("No {} found.", T::PLURAL));
+                report::print_line(&format!("No {} found.", T::PLURAL));
                 Ok(())
             }
         }
     }
 
     /// Prints what changes, until the command is interrupted.
-    async fn watch<T: Listed>(&self, client: &Client, first: Vec<T>) -> Outcome {
+    async fn watch<T: Listed>(&self, client: &Client, first: Vec<T>) -> Result {
         let wide = self.style.format == Format::Wide;
         let mut widths = output::table(&first, wide, Timestamp::now()).widths().to_vec();
         let mut known = by_name(first);
@@ -177,7 +177,7 @@ impl Query {
         }
     }
 
-    fn changed<T: Listed>(&self, kind: &str, item: &T, widths: &mut Vec<usize>) -> Outcome<String> {
+    fn changed<T: Listed>(&self, kind: &str, item: &T, widths: &mut Vec<usize>) -> Result<String> {
         let wide = self.style.format == Format::Wide;
         Ok(match self.style.format {
             Format::Table | Format::Wide => {
@@ -200,7 +200,7 @@ fn by_name<T: Row>(items: Vec<T>) -> BTreeMap<String, T> {
 impl Listed for App {
     const PLURAL: &'static str = "apps";
 
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
+    async fn fetch(client: &Client, which: &Which) -> Result<Listing<Self>> {
         let names = match which {
             Which::All => return Ok(Listing::of(client.list_apps().await?)),
             Which::Selected(selector) => {
@@ -212,7 +212,7 @@ impl Listed for App {
         for name in names {
             match existing(client.get_app(name).await)? {
                 Some(app) => found.items.push(app),
-                None => found.missing.push(missing(client, &Named::App(name.clone())).await),
+                None => found.missing.push(missing(client, &ObjectName::App(name.clone())).await),
             }
         }
         Ok(found)
@@ -223,7 +223,7 @@ impl Listed for Pod {
     const PLURAL: &'static str = "pods";
 
     /// An app's name stands for all its pods.
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
+    async fn fetch(client: &Client, which: &Which) -> Result<Listing<Self>> {
         let names = match which {
             Which::All => return Ok(Listing::of(client.pods(None).await?)),
             Which::Selected(selector) => {
@@ -238,7 +238,7 @@ impl Listed for Pod {
             } else if existing(client.get_app(name).await)?.is_some() {
                 found.items.extend(client.pods(Some(name)).await?);
             } else {
-                found.missing.push(missing(client, &Named::Pod(name.clone())).await);
+                found.missing.push(missing(client, &ObjectName::Pod(name.clone())).await);
             }
         }
         Ok(found)
@@ -248,7 +248,7 @@ impl Listed for Pod {
 impl Listed for Revision {
     const PLURAL: &'static str = "revisions";
 
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
+    async fn fetch(client: &Client, which: &Which) -> Result<Listing<Self>> {
         let apps = Box::pin(<App as Listed>::fetch(client, which)).await?;
         let mut found = Listing { items: Vec::new(), missing: apps.missing };
         for app in apps.items {
@@ -265,7 +265,7 @@ impl Listed for Event {
     const PLURAL: &'static str = "events";
 
     /// The newest first; of apps and pods that may be gone, so a name without any is no error.
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
+    async fn fetch(client: &Client, which: &Which) -> Result<Listing<Self>> {
         let query = EventsQuery { limit: Some(EVENTS), ..EventsQuery::default() };
         let mut items = Vec::new();
         match which {
@@ -291,7 +291,7 @@ pub(super) async fn events_about(
     client: &Client,
     query: &EventsQuery,
     name: &str,
-) -> Outcome<Vec<Event>> {
+) -> Result<Vec<Event>> {
     let of_pod = name.rsplit_once('-').filter(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
     let apps = [Some(name), of_pod.map(|(app, _)| app)].into_iter().flatten();
     let mut found = Vec::new();
@@ -313,7 +313,7 @@ impl Listed for Route {
     const PLURAL: &'static str = "routes";
 
     /// A name is an app's or a host.
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
+    async fn fetch(client: &Client, which: &Which) -> Result<Listing<Self>> {
         let mut items = client.routes().await?;
         let fits =
             |route: &Self, name: &str| route.app.as_str() == name || route.host.as_str() == name;
@@ -321,7 +321,7 @@ impl Listed for Route {
         let missing = names
             .iter()
             .filter(|name| !items.iter().any(|route| fits(route, name)))
-            .map(|name| Failure::new(format!("no route belongs to `{name}`")))
+            .map(|name| CliError::new(format!("no route belongs to `{name}`")))
             .collect();
         let wanted = which.filter(client).await?;
         items.retain(|route| wanted(Some(&route.app), &|name| fits(route, name)));

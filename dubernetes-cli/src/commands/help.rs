@@ -3,9 +3,9 @@
 use std::iter::once;
 
 use crate::args::{Cli, HelpArgs, explained};
-use crate::report::Outcome;
+use crate::report::Result;
 
-pub(super) fn run(args: &HelpArgs, program: &'static str) -> Outcome {
+pub(super) fn run(args: &HelpArgs, program: &'static str) -> Result {
     let words = args.command.iter().map(String::as_str);
     let words: Vec<_> = once(program).chain(words).chain(once("--help")).collect();
     match Cli::named(program).try_get_matches_from(&words) {

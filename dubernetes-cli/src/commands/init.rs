@@ -10,19 +10,19 @@ use dubernetes_manifest::reference::{APP, Key, Kind, Unless};
 
 use crate::args::InitArgs;
 use crate::output::{self, wrap};
-use crate::report::{self, Failure, Outcome};
+use crate::report::{self, CliError, Result};
 
 /// How wide a comment is.
 const WIDTH: usize = 88;
 
-pub(super) fn run(args: &InitArgs) -> Outcome {
+pub(super) fn run(args: &InitArgs) -> Result {
     let name = match &args.name {
         Some(name) => name.clone(),
         None => name_of_folder()?,
     };
     let image = match &args.image {
         Some(image) => image.clone(),
-        None => ImageRef::parse(&format!("{name}:latest")).map_err(Failure::new)?,
+        None => ImageRef::parse(&format!("{name}:latest")).map_err(CliError::new)?,
     };
     let path = &args.output;
     let text = file(&name, &image);
@@ -39,17 +39,17 @@ pub(super) fn run(args: &InitArgs) -> Outcome {
 }
 
 /// The nearest legal name to that of the present folder.
-fn name_of_folder() -> Outcome<AppName> {
+fn name_of_folder() -> Result<AppName> {
     let folder = std::env::current_dir()
-        .map_err(|error| Failure::because_io("the present folder cannot be found", &error))?;
+        .map_err(|error| CliError::with_io_source("the present folder cannot be found", &error))?;
     let folder = folder.file_name().unwrap_or_default().to_string_lossy();
     nearest_name(&folder).ok_or_else(|| {
-        Failure::new("the name of this folder makes no name of an app")
+        CliError::new("the name of this folder makes no name of an app")
             .help("name the app: `dubernetes init myapp`")
     })
 }
 
-fn write(path: &Path, text: &str, force: bool) -> Outcome {
+fn write(path: &Path, text: &str, force: bool) -> Result {
     let mut options = OpenOptions::new();
     if force {
         options.create(true).truncate(true);
@@ -62,9 +62,9 @@ fn write(path: &Path, text: &str, force: bool) -> Outcome {
         file.flush()
     });
     written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::new(format!("`{shown}` exists already"))
+        io::ErrorKind::AlreadyExists => CliError::new(format!("`{shown}` exists already"))
             .help("`--force` writes it anew, `-o FILE` writes another one"),
-        _ => Failure::because_io(&format!("`{shown}` cannot be written"), &error),
+        _ => CliError::with_io_source(&format!("`{shown}` cannot be written"), &error),
     })
 }
 

@@ -8,19 +8,19 @@ use jiff::Timestamp;
 
 use crate::args::LogsArgs;
 use crate::output::{self, style};
-use crate::report::{self, Failure, Outcome};
+use crate::report::{self, CliError, Result};
 use crate::resolve::{Found, find};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &LogsArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &LogsArgs, settings: &Settings) -> Result {
     let query = LogQuery {
         follow: args.follow,
         tail: Some(args.tail),
         since: since(args, Timestamp::now())?,
         previous: args.previous,
     };
-    Target::with(settings, Intent::Read, async |target: &Target| {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let mut printer = Printer::new(args.raw);
         match (&args.name, &args.selector.selector) {
             (Some(name), _) => {
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &LogsArgs, settings: &Settings) -> Outcome {
             (None, Some(selector)) => {
                 let apps = target.client.select_apps(selector).await?;
                 if apps.is_empty() {
-                    report::say("No apps found.");
+                    report::print_line("No apps found.");
                 }
                 let apps = apps.into_iter().map(|app| LogTarget::App(app.name));
                 let streams = apps.map(|app| target.client.logs(&app, &query)).collect();
@@ -97,7 +97,7 @@ impl Printer {
         Self { raw, named: true, colored: choice != anstream::ColorChoice::Never, pods: Vec::new() }
     }
 
-    fn print(&mut self, item: LogItem) -> Outcome {
+    fn print(&mut self, item: LogItem) -> Result {
         match item {
             LogItem::Line(line) => {
                 let text = if self.raw { line.text } else { safe(&line.text) };
@@ -128,11 +128,11 @@ impl Printer {
     }
 }
 
-fn since(args: &LogsArgs, now: Timestamp) -> Outcome<Option<Timestamp>> {
+fn since(args: &LogsArgs, now: Timestamp) -> Result<Option<Timestamp>> {
     let Some(since) = args.since else { return Ok(None) };
     let back = now
         .checked_sub(since.to_signed())
-        .map_err(|error| Failure::because("`--since` is too long ago", &error))?;
+        .map_err(|error| CliError::with_source("`--since` is too long ago", &error))?;
     Ok(Some(back))
 }
 

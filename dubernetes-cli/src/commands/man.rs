@@ -6,9 +6,9 @@ use clap_mangen::Man;
 
 use crate::args::{Cli, ManArgs};
 use crate::output;
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
-pub(super) fn run(args: &ManArgs, program: &'static str) -> Outcome {
+pub(super) fn run(args: &ManArgs, program: &'static str) -> Result {
     let command = Cli::named(program).disable_help_subcommand(true);
     let Some(folder) = &args.out else {
         let mut page = Vec::new();
@@ -18,5 +18,5 @@ pub(super) fn run(args: &ManArgs, program: &'static str) -> Outcome {
     let what = format!("the manual cannot be written to `{}`", folder.display());
     fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(command, folder))
-        .map_err(|error| Failure::because_io(&what, &error))
+        .map_err(|error| CliError::with_io_source(&what, &error))
 }

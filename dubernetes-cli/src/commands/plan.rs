@@ -5,15 +5,15 @@ use dubernetes_core::app::AppSpec;
 
 use crate::args::{Format, PlanArgs};
 use crate::output::{self, Cell, Table};
-use crate::report::Outcome;
+use crate::report::Result;
 use crate::settings::Settings;
 use crate::sources::read_apps;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &PlanArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &PlanArgs, settings: &Settings) -> Result {
     let apps = read_apps(&args.files.paths())?;
     let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
-    let report = Target::with(settings, Intent::Read, async |target: &Target| {
+    let report = Target::with(settings, Mode::Observe, async |target: &Target| {
         Ok(target.client.plan(&specs).await?)
     })
     .await?;

@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 
 use crate::args::{ForwardFormat, PortForwardArgs, PortPair};
 use crate::output;
-use crate::report::{self, Failure, Outcome};
+use crate::report::{self, CliError, Result};
 use crate::resolve::{Found, find};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
 /// At most so many connections at a time; more wait until one has ended.
 const CONNECTIONS: usize = 512;
@@ -27,8 +27,8 @@ const CONNECTIONS: usize = 512;
 /// The wait after a connection could not be taken, such as for a lack of file descriptors.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
-pub(super) async fn run(args: &PortForwardArgs, settings: &Settings) -> Outcome {
-    Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &PortForwardArgs, settings: &Settings) -> Result {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let goal = Arc::new(Goal::find(&target.client, args).await?);
         let mut listeners = Vec::new();
         for ports in &args.ports {
@@ -40,10 +40,10 @@ pub(super) async fn run(args: &PortForwardArgs, settings: &Settings) -> Outcome 
         for (listener, remote) in &listeners {
             tell(args.output, &goal, listener, *remote)?;
         }
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
         let mut serving = JoinSet::new();
         for (listener, remote) in listeners {
-            serving.spawn(serve(listener, remote, Arc::clone(&goal), Arc::clone(&places)));
+            serving.spawn(serve(listener, remote, Arc::clone(&goal), Arc::clone(&permits)));
         }
         // It ends by an interrupt, which drops this and with it all connections.
         while serving.join_next().await.is_some() {}
@@ -52,10 +52,10 @@ pub(super) async fn run(args: &PortForwardArgs, settings: &Settings) -> Outcome 
     .await
 }
 
-async fn listen(address: IpAddr, ports: PortPair) -> Outcome<TcpListener> {
+async fn listen(address: IpAddr, ports: PortPair) -> Result<TcpListener> {
     let wanted = SocketAddr::new(address, ports.local);
     TcpListener::bind(wanted).await.map_err(|error| {
-        let failure = Failure::because_io(&format!("cannot listen on {wanted}"), &error);
+        let failure = CliError::with_io_source(&format!("cannot listen on {wanted}"), &error);
         match error.kind() {
             std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied => {
                 failure.help(format!("`:{}` takes a free port", ports.remote))
@@ -73,7 +73,7 @@ struct Listening<'a> {
     remote_port: u16,
 }
 
-fn tell(format: ForwardFormat, goal: &Goal, listener: &TcpListener, remote: u16) -> Outcome {
+fn tell(format: ForwardFormat, goal: &Goal, listener: &TcpListener, remote: u16) -> Result {
     let local = listener.local_addr()?;
     let name = goal.name();
     match format {
@@ -89,11 +89,11 @@ fn tell(format: ForwardFormat, goal: &Goal, listener: &TcpListener, remote: u16)
 }
 
 /// Takes connections for ever.
-async fn serve(listener: TcpListener, remote: u16, goal: Arc<Goal>, places: Arc<Semaphore>) {
+async fn serve(listener: TcpListener, remote: u16, goal: Arc<Goal>, permits: Arc<Semaphore>) {
     let mut open = JoinSet::new();
     loop {
         // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -105,7 +105,7 @@ async fn serve(listener: TcpListener, remote: u16, goal: Arc<Goal>, places: Arc<
         let goal = Arc::clone(&goal);
         open.spawn(async move {
             forward(stream, remote, &goal).await;
-            drop(place);
+            drop(permit);
         });
         while open.try_join_next().is_some() {}
     }
@@ -142,18 +142,18 @@ enum Goal {
 }
 
 impl Goal {
-    async fn find(client: &Client, args: &PortForwardArgs) -> Outcome<Self> {
+    async fn find(client: &Client, args: &PortForwardArgs) -> Result<Self> {
         let client = client.clone();
         match find(&client, &args.name).await? {
             Found::Pod(pod) if pod.started_at.is_none() => {
-                Err(Failure::new(format!("pod `{}` does not run: it is {}", pod.name, pod.state))
+                Err(CliError::new(format!("pod `{}` does not run: it is {}", pod.name, pod.state))
                     .help(format!("`dubernetes describe {}` says why", pod.name)))
             }
             Found::Pod(pod) => Ok(Self::Pod { client, name: pod.name }),
             Found::App(app) => {
                 let ready = ready(&client, &app.name).await?;
                 let Some(first) = ready.into_iter().next() else {
-                    return Err(Failure::new(format!("no pod of app `{}` is ready", app.name))
+                    return Err(CliError::new(format!("no pod of app `{}` is ready", app.name))
                         .help(format!("`dubernetes describe {}` says why", app.name)));
                 };
                 report::note(&format!("connections to app `{}` go to {first}", app.name));

@@ -7,13 +7,13 @@ use dubernetes_core::replay::Decision;
 use jiff::Timestamp;
 
 use crate::args::{Moment, ReplayArgs};
-use crate::decisions;
+use crate::journal;
 use crate::output;
-use crate::report::{self, Failure, Outcome};
+use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
 
-pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Outcome {
-    let folder = &settings.places.state_dir;
+pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Result {
+    let folder = &settings.paths.state_dir;
     let now = Timestamp::now();
     let until = match args.at {
         Some(Moment::Time(time)) => time,
@@ -22,7 +22,7 @@ pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Outcome {
     };
     let count = usize::from(args.last.unwrap_or(1));
     let mut found: VecDeque<Decision> = VecDeque::new();
-    let unread = decisions::read(folder, |decision| {
+    let unread = journal::read(folder, |decision| {
         if decision.at <= until {
             found.push_back(decision);
         }
@@ -38,7 +38,7 @@ pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Outcome {
     if found.is_empty() {
         let when = if args.at.is_some() { " of that time or before" } else { "" };
         let what = format!("no decision{when} is kept in `{}`", folder.display());
-        return Err(Failure::new(what)
+        return Err(CliError::new(what)
             .help("what acts keeps them: `serve`, `up`, and commands without an orchestrator"));
     }
     let mut others = 0;
@@ -49,7 +49,7 @@ pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Outcome {
     }
     if others > 0 {
         let what = format!("{others} of {} decisions are other ones now", found.len());
-        return Err(Failure::new(what).help("another version of the program has made them"));
+        return Err(CliError::new(what).help("another version of the program has made them"));
     }
     Ok(())
 }

@@ -6,19 +6,20 @@ use dubernetes_api::wire::{App, RolloutAction, RolloutWish};
 use dubernetes_core::plan::Phase;
 
 use crate::args::{
-    ChangeArgs, Named, PauseArgs, RolloutArgs, RolloutVerb, StatusOfArgs, UndoArgs, WaitArgs,
+    ChangeArgs, ObjectName, PauseArgs, RolloutArgs, RolloutStatusArgs, RolloutVerb, UndoArgs,
+    WaitArgs,
 };
 use crate::follow::{Follower, Goal};
 use crate::output;
-use crate::report::{self, FAILED, Failure, Outcome};
+use crate::report::{self, CliError, FAILED, Result};
 use crate::resolve::find_app;
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-use super::apply::warn_of_the_end;
+use super::apply::warn_unsupervised;
 use super::interruptible;
 
-pub(super) async fn run(args: &RolloutArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &RolloutArgs, settings: &Settings) -> Result {
     match &args.verb {
         RolloutVerb::Status(args) => status(args, settings).await,
         RolloutVerb::History(args) => interruptible(history::run(args, settings)).await,
@@ -29,21 +30,21 @@ pub(super) async fn run(args: &RolloutArgs, settings: &Settings) -> Outcome {
     }
 }
 
-pub(super) async fn undo(args: &UndoArgs, settings: &Settings) -> Outcome {
+pub(super) async fn undo(args: &UndoArgs, settings: &Settings) -> Result {
     let wish = RolloutWish { action: RolloutAction::Undo, to: args.to };
     wish_and_wait(&args.name, wish, &args.wait, settings).await
 }
 
-async fn change(args: &ChangeArgs, action: RolloutAction, settings: &Settings) -> Outcome {
+async fn change(args: &ChangeArgs, action: RolloutAction, settings: &Settings) -> Result {
     wish_and_wait(&args.name, RolloutWish { action, to: None }, &args.wait, settings).await
 }
 
 async fn wish_and_wait(
-    name: &Named,
+    name: &ObjectName,
     wish: RolloutWish,
     wait: &WaitArgs,
     settings: &Settings,
-) -> Outcome {
+) -> Result {
     Target::with_wait(settings, wait, async |target: &Target| {
         let app = find_app(&target.client, name).await?;
         let mut follower = Follower::new(target, wait).await?;
@@ -60,7 +61,7 @@ async fn wish_and_wait(
             follower.until_ready(vec![Goal::of(&applied.app)]).await
         };
         if target.is_in_process() {
-            warn_of_the_end("");
+            warn_unsupervised("");
         }
         result
     })
@@ -85,8 +86,8 @@ fn told(wish: RolloutWish, before: &App, changed: bool, app: &App) -> String {
     }
 }
 
-async fn pause(args: &PauseArgs, settings: &Settings) -> Outcome {
-    Target::with(settings, Intent::Change, async |target: &Target| {
+async fn pause(args: &PauseArgs, settings: &Settings) -> Result {
+    Target::with(settings, Mode::Act, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
         let wish = RolloutWish { action: RolloutAction::Pause, to: None };
         let paused = target.client.rollout(app.name.as_str(), wish).await?.app;
@@ -98,7 +99,7 @@ async fn pause(args: &PauseArgs, settings: &Settings) -> Outcome {
     .await
 }
 
-async fn status(args: &StatusOfArgs, settings: &Settings) -> Outcome {
+async fn status(args: &RolloutStatusArgs, settings: &Settings) -> Result {
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
         let mut follower = Follower::new(target, &args.wait).await?;
@@ -118,7 +119,7 @@ async fn status(args: &StatusOfArgs, settings: &Settings) -> Outcome {
         // It has said so. A rollout that is paused is not done.
         let now = target.client.get_app(name.as_str()).await?;
         if now.status.paused && now.status.phase != Phase::Ready {
-            return Err(Failure::told(FAILED));
+            return Err(CliError::already_reported(FAILED));
         }
         Ok(())
     })

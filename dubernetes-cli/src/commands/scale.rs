@@ -3,14 +3,14 @@
 use crate::args::ScaleArgs;
 use crate::follow::Follower;
 use crate::output;
-use crate::report::{self, Outcome};
+use crate::report::{self, Result};
 use crate::resolve::find_app;
 use crate::settings::Settings;
 use crate::target::Target;
 
-use super::apply::{goals, warn_of_the_end};
+use super::apply::{goals, warn_unsupervised};
 
-pub(super) async fn run(args: &ScaleArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &ScaleArgs, settings: &Settings) -> Result {
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
         let mut follower = Follower::new(target, &args.wait).await?;
@@ -26,7 +26,7 @@ pub(super) async fn run(args: &ScaleArgs, settings: &Settings) -> Outcome {
             follower.until_ready(goals(&[scaled.app])).await?;
         }
         if target.is_in_process() {
-            warn_of_the_end("");
+            warn_unsupervised("");
         }
         Ok(())
     })

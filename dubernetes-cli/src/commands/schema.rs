@@ -3,8 +3,8 @@
 use dubernetes_manifest::reference::{Form, schema};
 
 use crate::output;
-use crate::report::Outcome;
+use crate::report::Result;
 
-pub(super) fn run() -> Outcome {
+pub(super) fn run() -> Result {
     output::print(&format!("{:#}\n", schema(Form::File)))
 }

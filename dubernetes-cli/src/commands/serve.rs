@@ -3,24 +3,25 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dubernetes_api::wire::Mode;
+use dubernetes_api::wire::Mode as Lifetime;
 use dubernetes_controller::Approver;
 
+use crate::approval::Prompt;
 use crate::args::{IngressArgs, LogFormat, ServeArgs};
-use crate::place::{self, Listening};
-use crate::report::{self, Failure, Outcome, USAGE};
+use crate::report::{self, CliError, Result, USAGE};
 use crate::settings::Settings;
-use crate::step::Prompt;
-use crate::wiring::{Parts, Running, Work};
+use crate::state_dir::{self, SocketGuard};
+use crate::target::Mode;
+use crate::wiring::{Adapters, RunningOrchestrator};
 
-pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
     let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.http_port)));
     let (mut running, listening) = start(settings, &args.ingress, prompt.as_ref()).await?;
     let ready = ready(settings, &args.ingress);
     // Whoever reads that it is ready may end it at once.
     let interrupted = super::interrupt();
     match args.log_format {
-        LogFormat::Text => report::say(&ready),
+        LogFormat::Text => report::print_line(&ready),
         LogFormat::Json => tracing::info!("{ready}"),
     }
     // All arms are cancel-safe: a part that has ended stays so, and so does a signal and a word.
@@ -42,24 +43,24 @@ pub(super) async fn start(
     settings: &Settings,
     args: &IngressArgs,
     prompt: Option<&Arc<Prompt>>,
-) -> Outcome<(Running, Listening)> {
+) -> Result<(RunningOrchestrator, SocketGuard)> {
     if settings.host.is_some() {
         let what = "`--host` names an orchestrator that runs, and this starts one";
-        return Err(Failure::with_exit(USAGE, what).help(
+        return Err(CliError::with_exit(USAGE, what).help(
             "leave out `--host`, and unset DUBERNETES_HOST; `--state-dir` moves the socket",
         ));
     }
     let approve = prompt.map(|prompt| -> Arc<dyn Approver> { Arc::<Prompt>::clone(prompt) });
-    let parts = Parts::open(settings, args)?.asking(approve);
-    parts.check_engine(&settings.instance).await?;
-    let (listener, listening) = place::listen(&settings.places.socket)?;
-    Ok((parts.start(settings, args, Work::Act, Mode::Serve, listener), listening))
+    let adapters = Adapters::open(settings, args)?.asking(approve);
+    adapters.check_engine(&settings.instance).await?;
+    let (listener, listening) = state_dir::listen(&settings.paths.socket)?;
+    Ok((adapters.start(settings, args, Mode::Act, Lifetime::Serve, listener), listening))
 }
 
 /// Returns once the user who is asked before each step wants to leave.
 pub(super) async fn left(prompt: Option<&Prompt>) {
     match prompt {
-        Some(prompt) => prompt.left().await,
+        Some(prompt) => prompt.quit_requested().await,
         None => std::future::pending().await,
     }
 }
@@ -69,7 +70,7 @@ pub(super) fn ready(settings: &Settings, args: &IngressArgs) -> String {
     format!(
         "dubernetes is ready: instance {}, socket {}, ingress http://{}",
         settings.instance,
-        settings.places.socket.display(),
+        settings.paths.socket.display(),
         SocketAddr::new(args.http_bind, args.http_port),
     )
 }

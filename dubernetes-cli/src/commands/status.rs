@@ -3,17 +3,17 @@
 
 use std::fmt::Write as _;
 
-use dubernetes_api::wire::{EngineState, EngineVersion, IngressState, Mode, Status};
+use dubernetes_api::wire::{EngineState, EngineVersion, IngressState, Mode as Lifetime, Status};
 use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Format, StatusArgs};
 use crate::output::{self, Cell, Table, age};
-use crate::report::Outcome;
+use crate::report::Result;
 use crate::settings::Settings;
 use crate::settings_file::Setting;
-use crate::target::{Intent, Target, without_flags};
+use crate::target::{Mode, Target, without_flags};
 use crate::wiring;
 
 /// What the orchestrator says, and who has decided what is asked.
@@ -24,8 +24,8 @@ struct Report<'a> {
     settings: Vec<Setting>,
 }
 
-pub(super) async fn run(args: &StatusArgs, settings: &Settings) -> Outcome {
-    let status = Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &StatusArgs, settings: &Settings) -> Result {
+    let status = Target::with(settings, Mode::Observe, async |target: &Target| {
         Ok(target.client.status().await?)
     })
     .await?;
@@ -44,13 +44,13 @@ pub(super) async fn run(args: &StatusArgs, settings: &Settings) -> Outcome {
 }
 
 /// The settings, with the values that depend on the user where nobody has set one.
-fn counting(settings: &Settings) -> Outcome<Vec<Setting>> {
-    let places = &settings.places;
+fn counting(settings: &Settings) -> Result<Vec<Setting>> {
+    let paths = &settings.paths;
     let mut shown = settings.shown.clone();
     for setting in shown.iter_mut().filter(|setting| setting.value.is_none()) {
         match setting.name.as_str() {
-            "host" => setting.value = Some(format!("unix://{}", places.socket.display())),
-            "state_dir" => setting.value = Some(places.state_dir.display().to_string()),
+            "host" => setting.value = Some(format!("unix://{}", paths.socket.display())),
+            "state_dir" => setting.value = Some(paths.state_dir.display().to_string()),
             "engine" => {
                 setting.value = Some(wiring::engine_place(&without_flags(settings)?)?);
                 if std::env::var_os("DOCKER_HOST").is_some_and(|host| !host.is_empty()) {
@@ -96,8 +96,8 @@ fn text(status: &Status, now: Timestamp) -> String {
 fn orchestrator(status: &Status) -> String {
     let who = &status.orchestrator;
     match who.mode {
-        Mode::Serve => format!("running, process {}, version {}", who.pid, who.version),
-        Mode::InProcess => "none is running".to_owned(),
+        Lifetime::Serve => format!("running, process {}, version {}", who.pid, who.version),
+        Lifetime::InProcess => "none is running".to_owned(),
     }
 }
 

@@ -8,16 +8,16 @@ use dubernetes_core::app::AppName;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::args::{Format, Named, SortBy, TopArgs};
+use crate::args::{Format, ObjectName, SortBy, TopArgs};
 use crate::output::{self, Cell, ListStyle, Row, or_none};
-use crate::report::{self, FAILED, Failure, Outcome, USAGE};
+use crate::report::{self, CliError, FAILED, Result, USAGE};
 use crate::resolve::missing;
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &TopArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &TopArgs, settings: &Settings) -> Result {
     let view = View::of(args)?;
-    Target::with(settings, Intent::Read, async |target: &Target| {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let client = &target.client;
         let stats = client.stats(args.selector.selector.as_ref()).await?;
         let (pods, unknown) = view.choose(stats);
@@ -27,7 +27,7 @@ pub(super) async fn run(args: &TopArgs, settings: &Settings) -> Outcome {
         for name in &unknown {
             nothing_of(client, &view, name).await.report();
         }
-        if unknown.is_empty() { Ok(()) } else { Err(Failure::told(FAILED)) }
+        if unknown.is_empty() { Ok(()) } else { Err(CliError::already_reported(FAILED)) }
     })
     .await
 }
@@ -41,7 +41,7 @@ struct View {
 
 impl View {
     /// `apps NAME…`, `pods NAME…`, or names, whose pods are shown; without a word, all apps.
-    fn of(args: &TopArgs) -> Outcome<Self> {
+    fn of(args: &TopArgs) -> Result<Self> {
         let words = args.words.as_slice();
         let (apps, names) = match words.split_first() {
             None => (true, words),
@@ -53,13 +53,13 @@ impl View {
         };
         if args.selector.selector.is_some() && !names.is_empty() {
             let what = "names and a selector exclude each other";
-            return Err(Failure::with_exit(USAGE, what).help("leave out one of the two"));
+            return Err(CliError::with_exit(USAGE, what).help("leave out one of the two"));
         }
         let parse = |name: &String| {
-            let named = Named::parse(name).map_err(|text| Failure::with_exit(USAGE, text))?;
+            let named = ObjectName::parse(name).map_err(|text| CliError::with_exit(USAGE, text))?;
             Ok(named.name().to_owned())
         };
-        Ok(Self { apps, names: names.iter().map(parse).collect::<Outcome<_>>()? })
+        Ok(Self { apps, names: names.iter().map(parse).collect::<Result<_>>()? })
     }
 
     /// Those that are asked for, and the names that mean nothing here.
@@ -77,18 +77,21 @@ impl View {
 }
 
 /// An app without pods uses nothing; any other name means nothing.
-async fn nothing_of(client: &Client, view: &View, name: &str) -> Failure {
+async fn nothing_of(client: &Client, view: &View, name: &str) -> CliError {
     let exists = matches!(client.get_app(name).await, Ok(app) if app.name.as_str() == name);
     if exists {
-        return Failure::new(format!("app `{name}` has no pod"))
+        return CliError::new(format!("app `{name}` has no pod"))
             .help(format!("`dubernetes describe {name}` says why"));
     }
-    let named =
-        if view.apps { Named::App(name.to_owned()) } else { Named::Either(name.to_owned()) };
+    let named = if view.apps {
+        ObjectName::App(name.to_owned())
+    } else {
+        ObjectName::Either(name.to_owned())
+    };
     missing(client, &named).await
 }
 
-fn show<T: Usage>(args: &TopArgs, mut items: Vec<T>) -> Outcome {
+fn show<T: Usage>(args: &TopArgs, mut items: Vec<T>) -> Result {
     match args.sort_by {
         None => {}
         Some(SortBy::Cpu) => items.sort_by_key(|item| std::cmp::Reverse(item.cpu())),
@@ -96,7 +99,7 @@ fn show<T: Usage>(args: &TopArgs, mut items: Vec<T>) -> Outcome {
     }
     let format = args.format.format();
     if items.is_empty() && matches!(format, Format::Table | Format::Wide) {
-        report::say("No pods found.");
+        report::print_line("No pods found.");
         return Ok(());
     }
     let style = ListStyle { format, headers: !args.no_headers, single: false };

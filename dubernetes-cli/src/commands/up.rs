@@ -2,37 +2,37 @@
 
 use std::sync::Arc;
 
+use crate::approval::Prompt;
 use crate::args::{UpArgs, WaitArgs};
 use crate::follow::Follower;
 use crate::output;
-use crate::report::{self, FAILED, Failure, INTERRUPTED, Outcome};
+use crate::report::{self, CliError, FAILED, INTERRUPTED, Result};
 use crate::settings::Settings;
 use crate::sources::read_apps;
-use crate::step::Prompt;
 use crate::target::{Target, running};
-use crate::wiring::Running;
+use crate::wiring::RunningOrchestrator;
 
 use super::apply::goals;
 use super::serve;
 
-pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
     let apps = read_apps(&args.files.paths())?;
     if running(settings).await?.is_some() {
         let files = args.files.paths();
         let files: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
         let help = format!("`dubernetes apply {}` hands them to it", files.join(" "));
-        return Err(Failure::new("an orchestrator of this instance runs already").help(help));
+        return Err(CliError::new("an orchestrator of this instance runs already").help(help));
     }
     let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.http_port)));
     let (mut orchestrator, listening) =
         serve::start(settings, &args.ingress, prompt.as_ref()).await?;
     // Whoever reads that it is ready may end it at once.
     let interrupted = super::interrupt();
-    report::say(&serve::ready(settings, &args.ingress));
+    report::print_line(&serve::ready(settings, &args.ingress));
     let outcome = {
         let work = async {
             let client = running(settings).await?;
-            let client = client.ok_or_else(|| Failure::new("the orchestrator did not start"))?;
+            let client = client.ok_or_else(|| CliError::new("the orchestrator did not start"))?;
             let target = Target::of(client);
             let mut follower = Follower::new(&target, &WaitArgs::endless(args.progress)).await?;
             let mut sent = Vec::new();
@@ -43,7 +43,7 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
             }
             match follower.until_ready(goals(&sent)).await {
                 // Whatever failed may heal: that is what an orchestrator is for.
-                Err(failure) if failure.exit() == FAILED => {}
+                Err(failure) if failure.exit_code() == FAILED => {}
                 other => other?,
             }
             follower.forever().await
@@ -54,11 +54,12 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
         tokio::select! {
             biased;
             outcome = work => outcome,
-            () = interrupted => Err(Failure::told(INTERRUPTED)),
+            () = interrupted => Err(CliError::already_reported(INTERRUPTED)),
             () = serve::left(prompt.as_deref()) => Ok(()),
         }
     };
-    let interrupted = outcome.as_ref().err().is_none_or(|failure| failure.exit() == INTERRUPTED);
+    let interrupted =
+        outcome.as_ref().err().is_none_or(|failure| failure.exit_code() == INTERRUPTED);
     if interrupted {
         report::note("pods and ingress go on, and nothing replaces a pod that dies");
         report::help("`dubernetes serve` goes on with them, `dubernetes down` removes them");
@@ -68,7 +69,10 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
     if interrupted { Ok(()) } else { outcome }
 }
 
-async fn until_broken(work: impl Future<Output = Outcome>, orchestrator: &mut Running) -> Outcome {
+async fn until_broken(
+    work: impl Future<Output = Result>,
+    orchestrator: &mut RunningOrchestrator,
+) -> Result {
     // Dropping the work only ends its streams; a part that has ended stays so.
     tokio::select! {
         outcome = work => outcome,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::args::{Format, VersionArgs};
 use crate::output;
-use crate::report::Outcome;
+use crate::report::Result;
 use crate::settings::Settings;
 use crate::target::running;
 
@@ -18,7 +18,7 @@ struct Versions {
     orchestrator: Option<Version>,
 }
 
-pub(super) async fn run(args: &VersionArgs, settings: &Settings, program: &str) -> Outcome {
+pub(super) async fn run(args: &VersionArgs, settings: &Settings, program: &str) -> Result {
     let orchestrator = match running(settings).await? {
         Some(client) => Some(client.version().await?),
         None => None,

@@ -9,20 +9,20 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::args::{Condition, Format, Named, WaitForArgs};
+use crate::args::{Condition, Format, ObjectName, WaitForArgs};
 use crate::output::{self, Cell, ListStyle, Row};
-use crate::report::{FAILED, Failure, Outcome, TIMED_OUT, USAGE};
+use crate::report::{CliError, FAILED, Result, TIMED_OUT, USAGE};
 use crate::resolve::{Found, existing, find};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-pub(super) async fn run(args: &WaitForArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &WaitForArgs, settings: &Settings) -> Result {
     // None if it lies beyond what the clock can say.
     let deadline = Instant::now().checked_add(args.timeout.to_std());
-    Target::with(settings, Intent::Read, async |target: &Target| {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let client = &target.client;
         let goals = goals(client, args).await?;
         let (mut met, mut worst) = (Vec::new(), None);
@@ -36,9 +36,9 @@ pub(super) async fn run(args: &WaitForArgs, settings: &Settings) -> Outcome {
                     met.push(Met { object });
                 }
                 // The others are looked at all the same.
-                Err(failure) if matches!(failure.exit(), FAILED | TIMED_OUT) => {
+                Err(failure) if matches!(failure.exit_code(), FAILED | TIMED_OUT) => {
                     failure.report();
-                    worst = Some(worst.unwrap_or(failure.exit()));
+                    worst = Some(worst.unwrap_or(failure.exit_code()));
                 }
                 Err(failure) => return Err(failure),
             }
@@ -50,7 +50,7 @@ pub(super) async fn run(args: &WaitForArgs, settings: &Settings) -> Outcome {
                 output::print(&output::list(&met, style, Timestamp::now())?)?;
             }
         }
-        worst.map_or(Ok(()), |exit| Err(Failure::told(exit)))
+        worst.map_or(Ok(()), |exit| Err(CliError::already_reported(exit)))
     })
     .await
 }
@@ -94,11 +94,11 @@ impl Goal {
     }
 }
 
-async fn goals(client: &Client, args: &WaitForArgs) -> Outcome<Vec<Goal>> {
+async fn goals(client: &Client, args: &WaitForArgs) -> Result<Vec<Goal>> {
     if let Some(selector) = &args.selector.selector {
         let apps = client.select_apps(selector).await?;
         if apps.is_empty() && args.condition != Condition::Deleted {
-            return Err(Failure::new(format!("no app has the labels `{selector}`"))
+            return Err(CliError::new(format!("no app has the labels `{selector}`"))
                 .help("`dubernetes get apps -o yaml` shows their labels"));
         }
         return Ok(apps.into_iter().map(|app| Goal::App(app.name.to_string())).collect());
@@ -110,7 +110,7 @@ async fn goals(client: &Client, args: &WaitForArgs) -> Outcome<Vec<Goal>> {
     Ok(goals)
 }
 
-async fn goal(client: &Client, name: &Named, condition: Condition) -> Outcome<Goal> {
+async fn goal(client: &Client, name: &ObjectName, condition: Condition) -> Result<Goal> {
     if condition != Condition::Deleted {
         return Ok(match find(client, name).await? {
             Found::App(app) => Goal::App(app.name.to_string()),
@@ -119,18 +119,18 @@ async fn goal(client: &Client, name: &Named, condition: Condition) -> Outcome<Go
     }
     // An app that is deleted already may still have pods.
     Ok(match name {
-        Named::App(name) => Goal::App(name.clone()),
-        Named::Pod(name) => Goal::Pod(name.clone()),
-        Named::Either(name) if existing(client.get_app(name).await)?.is_some() => {
+        ObjectName::App(name) => Goal::App(name.clone()),
+        ObjectName::Pod(name) => Goal::Pod(name.clone()),
+        ObjectName::Either(name) if existing(client.get_app(name).await)?.is_some() => {
             Goal::App(name.clone())
         }
-        Named::Either(name) if !client.pods(Some(name)).await?.is_empty() => {
+        ObjectName::Either(name) if !client.pods(Some(name)).await?.is_empty() => {
             Goal::App(name.clone())
         }
-        Named::Either(name) if existing(client.get_pod(name).await)?.is_some() => {
+        ObjectName::Either(name) if existing(client.get_pod(name).await)?.is_some() => {
             Goal::Pod(name.clone())
         }
-        Named::Either(name) => Goal::Nothing(name.clone()),
+        ObjectName::Either(name) => Goal::Nothing(name.clone()),
     })
 }
 
@@ -139,13 +139,13 @@ async fn until(
     goal: &Goal,
     args: &WaitForArgs,
     deadline: Option<Instant>,
-) -> Outcome {
+) -> Result {
     loop {
         let state = look(client, goal, args.condition).await?;
         let State::NotYet(now) = state else { return Ok(()) };
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             let what = format!("timed out after {} waiting for {}", args.timeout, goal.name());
-            return Err(Failure::with_exit(TIMED_OUT, what).line(format!("now: {now}")));
+            return Err(CliError::with_exit(TIMED_OUT, what).line(format!("now: {now}")));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -158,7 +158,7 @@ enum State {
     NotYet(String),
 }
 
-async fn look(client: &Client, goal: &Goal, condition: Condition) -> Outcome<State> {
+async fn look(client: &Client, goal: &Goal, condition: Condition) -> Result<State> {
     match goal {
         Goal::Nothing(_) => Ok(State::Met),
         Goal::App(name) => {
@@ -168,7 +168,7 @@ async fn look(client: &Client, goal: &Goal, condition: Condition) -> Outcome<Sta
                 (Condition::Deleted, _) if gone => Ok(State::Met),
                 (Condition::Deleted, Some(app)) => Ok(State::NotYet(how(&app))),
                 (Condition::Deleted, None) => Ok(State::NotYet("its pods are going".to_owned())),
-                (_, None) => Err(Failure::new(format!("app/{name} was deleted meanwhile"))),
+                (_, None) => Err(CliError::new(format!("app/{name} was deleted meanwhile"))),
                 (Condition::Ready, Some(app)) => Ok(met(is_ready(&app), || how(&app))),
                 (Condition::Phase { app: Some(phase), .. }, Some(app)) => {
                     Ok(met(app.status.phase == phase, || how(&app)))
@@ -181,7 +181,7 @@ async fn look(client: &Client, goal: &Goal, condition: Condition) -> Outcome<Sta
         Goal::Pod(name) => match (condition, existing(client.get_pod(name).await)?) {
             (Condition::Deleted, None) => Ok(State::Met),
             (Condition::Deleted, Some(pod)) => Ok(State::NotYet(how_is_pod(&pod))),
-            (_, None) => Err(Failure::new(format!("pod/{name} is gone"))),
+            (_, None) => Err(CliError::new(format!("pod/{name} is gone"))),
             (Condition::Ready, Some(pod)) => Ok(met(pod.ready, || how_is_pod(&pod))),
             (Condition::Phase { pod: Some(state), .. }, Some(pod)) => {
                 Ok(met(pod.state == state, || how_is_pod(&pod)))
@@ -217,7 +217,7 @@ fn with_reason(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-fn wrong_word(what: &str, column: &str, command: &str) -> Failure {
-    Failure::with_exit(USAGE, format!("{what} is never in this phase"))
+fn wrong_word(what: &str, column: &str, command: &str) -> CliError {
+    CliError::with_exit(USAGE, format!("{what} is never in this phase"))
         .help(format!("the words are those of the column {column} of `dubernetes {command}`"))
 }

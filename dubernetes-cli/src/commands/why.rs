@@ -6,19 +6,20 @@ use dubernetes_api::Client;
 use dubernetes_api::wire::{Why, WhyLink};
 use dubernetes_core::error::one_line;
 
-use crate::args::{Format, Named, WhyArgs};
+use crate::args::{Format, ObjectName, WhyArgs};
 use crate::output::{self, style};
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 use crate::resolve::{existing, missing};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
 /// The longest text that its detail stands beside; behind a longer one it follows at once.
 const TEXT_WIDTH: usize = 44;
 
-pub(super) async fn run(args: &WhyArgs, settings: &Settings) -> Outcome {
-    let name = Named::of_words(&args.name).map_err(|text| Failure::with_exit(USAGE, text))?;
-    let why = Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &WhyArgs, settings: &Settings) -> Result {
+    let name =
+        ObjectName::parse_words(&args.name).map_err(|text| CliError::with_exit(USAGE, text))?;
+    let why = Target::with(settings, Mode::Observe, async |target: &Target| {
         find(&target.client, &name).await
     })
     .await?;
@@ -30,17 +31,17 @@ pub(super) async fn run(args: &WhyArgs, settings: &Settings) -> Outcome {
 }
 
 /// Of an app, else of a pod.
-async fn find(client: &Client, name: &Named) -> Outcome<Why> {
+async fn find(client: &Client, name: &ObjectName) -> Result<Why> {
     let app = match name {
-        Named::App(name) | Named::Either(name) => existing(client.why_app(name).await)?,
-        Named::Pod(_) => None,
+        ObjectName::App(name) | ObjectName::Either(name) => existing(client.why_app(name).await)?,
+        ObjectName::Pod(_) => None,
     };
     if let Some(why) = app {
         return Ok(why);
     }
     let pod = match name {
-        Named::Pod(name) | Named::Either(name) => existing(client.why_pod(name).await)?,
-        Named::App(_) => None,
+        ObjectName::Pod(name) | ObjectName::Either(name) => existing(client.why_pod(name).await)?,
+        ObjectName::App(_) => None,
     };
     match pod {
         Some(why) => Ok(why),

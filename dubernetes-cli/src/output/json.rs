@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::Outcome;
+use crate::report::Result;
 
 #[derive(Serialize)]
 pub(super) struct List<'a, T> {
@@ -22,14 +22,14 @@ pub(super) fn list<T>(items: &[T]) -> List<'_, T> {
 }
 
 /// Indented, with a line end.
-pub(super) fn to_text<T: Serialize>(value: &T) -> Outcome<String> {
+pub(super) fn to_text<T: Serialize>(value: &T) -> Result<String> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     Ok(text)
 }
 
 /// `{"type":…,"object":…}` on one line.
-pub(super) fn change<T: Serialize>(kind: &str, object: &T) -> Outcome<String> {
+pub(super) fn change<T: Serialize>(kind: &str, object: &T) -> Result<String> {
     let mut text = serde_json::to_string(&Change { r#type: kind, object })?;
     text.push('\n');
     Ok(text)

@@ -6,10 +6,10 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::report::Outcome;
+use crate::report::Result;
 
 /// `value` as a YAML document.
-pub(super) fn to_text<T: Serialize>(value: &T) -> Outcome<String> {
+pub(super) fn to_text<T: Serialize>(value: &T) -> Result<String> {
     // By way of text: a JSON value would not keep the order of keys.
     let node: Node = serde_json::from_str(&serde_json::to_string(value)?)?;
     let mut out = String::new();

@@ -2,8 +2,8 @@
 
 use dubernetes_core::app::AppName;
 
-use super::Course;
-use super::course::Availability;
+use super::Timeline;
+use super::timeline::Availability;
 use crate::output;
 
 /// The columns of a chart where there is no terminal.
@@ -14,16 +14,16 @@ const FEWEST: usize = 20;
 
 /// What a column looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signs {
+pub(crate) enum Glyphs {
     /// Bars.
     Unicode,
     /// The number itself: `0` to `9`, and `+` above.
     Ascii,
 }
 
-impl Signs {
+impl Glyphs {
     /// What the user's terminal can show, as the environment says.
-    pub(crate) fn of_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
         let utf8 = |locale: String| {
@@ -50,22 +50,22 @@ impl Signs {
 }
 
 /// The chart and one line of sums for each app.
-pub(crate) fn chart(course: &Course, signs: Signs, width: Option<usize>) -> String {
-    let names = course.apps.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+pub(crate) fn chart(timeline: &Timeline, glyphs: Glyphs, width: Option<usize>) -> String {
+    let names = timeline.apps.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
     let room = width.map_or(COLUMNS, |width| width.saturating_sub(names + 2));
     let columns = room.clamp(FEWEST, MOST);
-    let end = output::span(course.took);
-    let slot = course.took / u32::try_from(columns).unwrap_or(1);
+    let end = output::span(timeline.took);
+    let slot = timeline.took / u32::try_from(columns).unwrap_or(1);
     let mut out = format!("ready replicas from 0.0s to {end}, {}ms a column\n", slot.as_millis());
-    for (name, app) in &course.apps {
+    for (name, app) in &timeline.apps {
         let row: String = (0..u32::try_from(columns).unwrap_or(0))
             .map(|column| {
-                signs.of(app.fewest_between(slot * column, slot * (column + 1)), app.wanted)
+                glyphs.of(app.fewest_between(slot * column, slot * (column + 1)), app.wanted)
             })
             .collect();
         out.push_str(&format!("{:<names$}  {}\n", name.as_str(), row.trim_end()));
     }
-    for (name, app) in &course.apps {
+    for (name, app) in &timeline.apps {
         out.push_str(&sums(name, app));
     }
     out
@@ -88,21 +88,21 @@ mod tests {
 
     #[test]
     fn a_bar_is_full_where_all_are_ready_and_one_is_not_nothing() {
-        let bar = |ready| Signs::Unicode.of(Some(ready), 16);
+        let bar = |ready| Glyphs::Unicode.of(Some(ready), 16);
         assert_eq!([0, 1, 8, 15, 16, 17].map(bar), ['·', '▁', '▄', '▇', '█', '█']);
-        assert_eq!([0, 9, 10].map(|n| Signs::Ascii.of(Some(n), 3)), ['0', '9', '+']);
-        assert_eq!(Signs::Ascii.of(None, 3), ' ');
+        assert_eq!([0, 9, 10].map(|n| Glyphs::Ascii.of(Some(n), 3)), ['0', '9', '+']);
+        assert_eq!(Glyphs::Ascii.of(None, 3), ' ');
     }
 
     #[test]
     fn a_row_shows_the_worst_of_each_column() {
-        let mut course = Course { took: Duration::from_secs(60), ..Course::default() };
+        let mut timeline = Timeline { took: Duration::from_secs(60), ..Timeline::default() };
         let ready = vec![(Duration::ZERO, 0), (Duration::from_secs(10), 2)];
         let dip = [(Duration::from_millis(30_100), 1), (Duration::from_millis(30_200), 2)];
         let ready = ready.into_iter().chain(dip).collect();
-        let app = course.apps.entry(AppName::parse("web").unwrap()).or_default();
+        let app = timeline.apps.entry(AppName::parse("web").unwrap()).or_default();
         (app.ready, app.wanted) = (ready, 2);
-        let text = chart(&course, Signs::Ascii, None);
+        let text = chart(&timeline, Glyphs::Ascii, None);
         let row = format!("web  {}{}1{}\n", "0".repeat(10), "2".repeat(20), "2".repeat(29));
         assert!(text.contains(&row), "{text}");
     }

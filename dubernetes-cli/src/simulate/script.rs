@@ -7,7 +7,7 @@ use dubernetes_core::app::{AppName, AppSpec, ImageRef};
 use dubernetes_testkit::Behaviour;
 
 use crate::args::{At, SimulateArgs};
-use crate::report::Outcome;
+use crate::report::Result;
 use crate::sources::read_apps;
 
 /// How long the processes of a crash loop run.
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) struct Script {
     /// What is done and what breaks, in the order of time.
-    pub(super) steps: Vec<Timed>,
+    pub(super) steps: Vec<TimedStep>,
     /// Every image that can be had.
     pub(super) images: Vec<ImageRef>,
     /// What containers do.
@@ -34,14 +34,14 @@ pub(super) struct Script {
 
 /// A step and its time.
 #[derive(Debug, Clone)]
-pub(super) struct Timed {
+pub(super) struct TimedStep {
     pub(super) time: Duration,
-    pub(super) step: Step,
+    pub(super) step: ScriptStep,
 }
 
 /// Something that a user does, or that breaks.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
+pub(super) enum ScriptStep {
     /// Files are applied.
     Apply(Vec<AppSpec>),
     /// An app is scaled.
@@ -64,36 +64,36 @@ pub(super) enum Step {
 
 impl Script {
     /// Reads the options and the files that they name.
-    pub(super) fn read(args: &SimulateArgs) -> Outcome<Self> {
+    pub(super) fn read(args: &SimulateArgs) -> Result<Self> {
         let mut steps = Vec::new();
-        let mut add = |time: Duration, step| steps.push(Timed { time, step });
+        let mut add = |time: Duration, step| steps.push(TimedStep { time, step });
         // What breaks at some time has broken before anything is asked for then.
         if let Some(time) = args.bad_image {
-            add(time.to_std(), Step::BadImages);
+            add(time.to_std(), ScriptStep::BadImages);
         }
         for At { time, what } in &args.engine_away {
-            add(time.to_std(), Step::EngineAway);
-            add(time.to_std() + what.to_std(), Step::EngineBack);
+            add(time.to_std(), ScriptStep::EngineAway);
+            add(time.to_std() + what.to_std(), ScriptStep::EngineBack);
         }
         for At { time, what } in &args.kill {
-            add(time.to_std(), Step::End(what.clone(), 137));
+            add(time.to_std(), ScriptStep::End(what.clone(), 137));
         }
         for At { time, what: (pod, code) } in &args.exit {
-            add(time.to_std(), Step::End(pod.clone(), *code));
+            add(time.to_std(), ScriptStep::End(pod.clone(), *code));
         }
         for At { time, what: (pod, span) } in &args.unready {
-            add(time.to_std(), Step::Unready(pod.clone()));
-            add(time.to_std() + span.to_std(), Step::ReadyAgain(pod.clone()));
+            add(time.to_std(), ScriptStep::Unready(pod.clone()));
+            add(time.to_std() + span.to_std(), ScriptStep::ReadyAgain(pod.clone()));
         }
-        add(Duration::ZERO, Step::Apply(specs(&args.files.paths())?));
+        add(Duration::ZERO, ScriptStep::Apply(specs(&args.files.paths())?));
         for At { time, what } in &args.apply {
-            add(time.to_std(), Step::Apply(specs(std::slice::from_ref(what))?));
+            add(time.to_std(), ScriptStep::Apply(specs(std::slice::from_ref(what))?));
         }
         for At { time, what: (app, replicas) } in &args.scale {
-            add(time.to_std(), Step::Scale(app.clone(), *replicas));
+            add(time.to_std(), ScriptStep::Scale(app.clone(), *replicas));
         }
         for At { time, what } in &args.delete {
-            add(time.to_std(), Step::Delete(what.clone()));
+            add(time.to_std(), ScriptStep::Delete(what.clone()));
         }
         // The sort is stable: what is above comes first at one time.
         steps.sort_by_key(|timed| timed.time);
@@ -109,21 +109,21 @@ impl Script {
     }
 }
 
-fn specs(paths: &[PathBuf]) -> Outcome<Vec<AppSpec>> {
+fn specs(paths: &[PathBuf]) -> Result<Vec<AppSpec>> {
     Ok(read_apps(paths)?.into_iter().map(|located| located.spec).collect())
 }
 
-fn images(steps: &[Timed]) -> Vec<ImageRef> {
+fn images(steps: &[TimedStep]) -> Vec<ImageRef> {
     let specs = steps.iter().flat_map(|timed| match &timed.step {
-        Step::Apply(specs) => specs.as_slice(),
-        Step::Scale(..)
-        | Step::Delete(_)
-        | Step::End(..)
-        | Step::Unready(_)
-        | Step::ReadyAgain(_)
-        | Step::BadImages
-        | Step::EngineAway
-        | Step::EngineBack => &[],
+        ScriptStep::Apply(specs) => specs.as_slice(),
+        ScriptStep::Scale(..)
+        | ScriptStep::Delete(_)
+        | ScriptStep::End(..)
+        | ScriptStep::Unready(_)
+        | ScriptStep::ReadyAgain(_)
+        | ScriptStep::BadImages
+        | ScriptStep::EngineAway
+        | ScriptStep::EngineBack => &[],
     });
     specs.map(|spec| spec.image.clone()).collect()
 }

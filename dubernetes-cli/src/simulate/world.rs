@@ -17,16 +17,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::course::{Course, Entry};
-use super::script::{Script, Step, Timed};
+use super::script::{Script, ScriptStep, TimedStep};
+use super::timeline::{Entry, Timeline};
 use crate::output;
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
 /// So long nothing is left to do before a simulation ends by itself.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Lives through the script.
-pub(super) async fn live(script: Script, instance: InstanceName) -> Outcome<Course> {
+pub(super) async fn run(script: Script, instance: InstanceName) -> Result<Timeline> {
     let mut world = World::new(&script, instance);
     let mut snapshots = world.controller.snapshots();
     let mut changes = world.store.watch();
@@ -43,7 +43,7 @@ pub(super) async fn live(script: Script, instance: InstanceName) -> Outcome<Cour
         quiet_since = if quiet { quiet_since.or(Some(now)) } else { None };
         let ends = quiet_since.map_or(script.limit, |since| since + QUIET).min(script.limit);
         if now >= ends {
-            world.course.converged = is_steady(&seen);
+            world.timeline.converged = is_steady(&seen);
             break;
         }
         let next = steps.peek().map_or(ends, |timed| timed.time.min(ends));
@@ -56,8 +56,8 @@ pub(super) async fn live(script: Script, instance: InstanceName) -> Outcome<Cour
         }
     }
     world.stop.cancel();
-    world.course.end(world.start.elapsed());
-    Ok(world.course)
+    world.timeline.end(world.start.elapsed());
+    Ok(world.timeline)
 }
 
 fn is_steady(seen: &Snapshot) -> bool {
@@ -81,7 +81,7 @@ struct World {
     seen: u64,
     /// The containers that take no connections for some time, by pod.
     unready: BTreeMap<String, ContainerId>,
-    course: Course,
+    timeline: Timeline,
 }
 
 impl World {
@@ -104,53 +104,53 @@ impl World {
         let (controller, handle) = Controller::new(Options::new(instance), adapters);
         let stop = CancellationToken::new();
         tokio::spawn(controller.run(stop.clone()));
-        let (unready, course) = (BTreeMap::new(), Course::default());
-        Self { runtime, store, clock, controller: handle, stop, start, seen: 0, unready, course }
+        let (unready, timeline) = (BTreeMap::new(), Timeline::default());
+        Self { runtime, store, clock, controller: handle, stop, start, seen: 0, unready, timeline }
     }
 
     /// Notes what has happened by now.
-    async fn look(&mut self, now: Duration) -> Outcome {
+    async fn look(&mut self, now: Duration) -> Result {
         let query = EventQuery { after: self.seen, limit: u32::MAX, ..EventQuery::default() };
         let events = self.store.events(&query).await.map_err(|e| cannot(&e))?;
         let begin = self.clock.now().saturating_sub(now).unwrap_or(Timestamp::UNIX_EPOCH);
         for event in events {
             self.seen = event.id;
             let time = Duration::try_from(event.time.duration_since(begin)).unwrap_or_default();
-            self.course.entries.push((time, Entry::Event(Box::new(event))));
+            self.timeline.entries.push((time, Entry::Event(Box::new(event))));
         }
         let seen = self.controller.snapshot();
         if seen.passes > 0 {
-            self.course.note(now, &seen);
+            self.timeline.note(now, &seen);
         }
         Ok(())
     }
 
-    async fn take(&mut self, timed: &Timed) -> Outcome {
-        let at = |failure: Failure| failure.of(&format!("at {}", output::span(timed.time)));
+    async fn take(&mut self, timed: &TimedStep) -> Result {
+        let at = |failure: CliError| failure.context(&format!("at {}", output::span(timed.time)));
         let result = match &timed.step {
-            Step::Apply(specs) => self.apply(timed.time, specs).await,
-            Step::Scale(app, replicas) => self.scale(timed.time, app, *replicas).await,
-            Step::Delete(app) => self.delete(timed.time, app).await,
-            Step::End(pod, code) => self.container(pod).map(|container| {
+            ScriptStep::Apply(specs) => self.apply(timed.time, specs).await,
+            ScriptStep::Scale(app, replicas) => self.scale(timed.time, app, *replicas).await,
+            ScriptStep::Delete(app) => self.delete(timed.time, app).await,
+            ScriptStep::End(pod, code) => self.container(pod).map(|container| {
                 self.say(timed.time, pod, "end", format!("its process ends with code {code}"));
                 self.runtime.kill(&container.name, i64::from(*code));
             }),
-            Step::Unready(pod) => self.container(pod).map(|container| {
+            ScriptStep::Unready(pod) => self.container(pod).map(|container| {
                 self.say(timed.time, pod, "unready", "it takes no connections".to_owned());
                 self.runtime.set_ready(&container.name, false);
                 self.unready.insert(pod.clone(), container.id);
             }),
-            Step::ReadyAgain(pod) => {
+            ScriptStep::ReadyAgain(pod) => {
                 self.ready_again(timed.time, pod);
                 Ok(())
             }
-            Step::BadImages => self.withhold_images(timed.time).await,
-            Step::EngineAway => {
+            ScriptStep::BadImages => self.withhold_images(timed.time).await,
+            ScriptStep::EngineAway => {
                 self.say(timed.time, "engine", "away", "it does not answer".to_owned());
                 self.runtime.set_away(true);
                 Ok(())
             }
-            Step::EngineBack => {
+            ScriptStep::EngineBack => {
                 self.say(timed.time, "engine", "back", "it answers".to_owned());
                 self.runtime.set_away(false);
                 Ok(())
@@ -159,7 +159,7 @@ impl World {
         result.map_err(at)
     }
 
-    async fn apply(&mut self, time: Duration, specs: &[AppSpec]) -> Outcome {
+    async fn apply(&mut self, time: Duration, specs: &[AppSpec]) -> Result {
         for spec in specs {
             let change = self.put(spec.clone()).await?;
             self.say(time, spec.name.as_str(), "apply", change.to_owned());
@@ -167,7 +167,7 @@ impl World {
         Ok(())
     }
 
-    async fn put(&self, spec: AppSpec) -> Outcome<&'static str> {
+    async fn put(&self, spec: AppSpec) -> Result<&'static str> {
         let seen = self.controller.snapshot();
         let own = seen.observed.replicas.iter().filter(|r| r.labels.app == spec.name);
         let newest_seen = own.map(|r| r.labels.revision).max().unwrap_or(0);
@@ -175,14 +175,14 @@ impl World {
         Ok(self.store.put(put).await.map_err(|e| cannot(&e))?.change.as_str())
     }
 
-    async fn scale(&mut self, time: Duration, app: &AppName, replicas: u16) -> Outcome {
+    async fn scale(&mut self, time: Duration, app: &AppName, replicas: u16) -> Result {
         let stored = self.store.get(app).await.map_err(|e| cannot(&e))?;
         self.say(time, app.as_str(), "scale", format!("{} -> {replicas}", stored.spec.replicas));
         self.put(AppSpec { replicas, ..stored.spec }).await?;
         Ok(())
     }
 
-    async fn delete(&mut self, time: Duration, app: &AppName) -> Outcome {
+    async fn delete(&mut self, time: Duration, app: &AppName) -> Result {
         self.store.delete(app, self.clock.now()).await.map_err(|e| cannot(&e))?;
         self.say(time, app.as_str(), "delete", "with all its pods".to_owned());
         Ok(())
@@ -200,7 +200,7 @@ impl World {
     }
 
     /// Takes away every image that no app was resolved to.
-    async fn withhold_images(&mut self, time: Duration) -> Outcome {
+    async fn withhold_images(&mut self, time: Duration) -> Result {
         self.say(time, "images", "gone", "no new image can be had".to_owned());
         let stored = self.store.list().await.map_err(|e| cannot(&e))?;
         let used = stored.apps.into_values().filter(|app| app.image_id.is_some());
@@ -210,7 +210,7 @@ impl World {
     }
 
     /// The pod's container that runs.
-    fn container(&self, pod: &str) -> Outcome<Container> {
+    fn container(&self, pod: &str) -> Result<Container> {
         let all = self.runtime.containers();
         let running = all.into_iter().filter_map(|container| {
             let runs = matches!(container.state, ContainerState::Running { .. });
@@ -224,18 +224,18 @@ impl World {
             None => {
                 let names: Vec<_> = running.iter().map(|(name, _)| name.as_str()).collect();
                 let running = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-                Err(Failure::new(format!("the pod `{pod}` does not run"))
+                Err(CliError::new(format!("the pod `{pod}` does not run"))
                     .help(format!("those that do: {running}")))
             }
         }
     }
 
     fn say(&mut self, time: Duration, object: &str, word: &'static str, text: String) {
-        let entry = Entry::Step { object: object.to_owned(), word, text };
-        self.course.entries.push((time, entry));
+        let entry = Entry::Injected { object: object.to_owned(), word, text };
+        self.timeline.entries.push((time, entry));
     }
 }
 
-fn cannot(error: &StoreError) -> Failure {
-    Failure::new(chain(error))
+fn cannot(error: &StoreError) -> CliError {
+    CliError::new(chain(error))
 }

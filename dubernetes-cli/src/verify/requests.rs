@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
 /// The time between two requests.
 const EVERY: Duration = Duration::from_millis(50);
@@ -101,13 +101,13 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Begins to ask.
-    pub(super) fn start(question: Question) -> Outcome<Self> {
+    pub(super) fn start(question: Question) -> Result<Self> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(LIMIT)
             .build()
-            .map_err(|error| Failure::because("no requests can be sent", &error))?;
+            .map_err(|error| CliError::with_source("no requests can be sent", &error))?;
         let (send, tally) = watch::channel(Tally::default());
         let stop = CancellationToken::new();
         let task = tokio::spawn(ask(client, question, send, stop.clone()));

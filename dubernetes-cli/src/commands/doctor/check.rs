@@ -8,7 +8,7 @@ pub(super) struct Check {
     /// What was looked at.
     pub(super) check: &'static str,
     /// How it is.
-    pub(super) result: Verdict,
+    pub(super) result: CheckResult,
     /// What was found.
     pub(super) message: String,
     /// The way out.
@@ -18,7 +18,7 @@ pub(super) struct Check {
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(super) enum CheckResult {
     /// As it should be.
     Ok,
     /// Not as it should be, and an orchestrator works all the same.
@@ -27,7 +27,7 @@ pub(super) enum Verdict {
     Fail,
 }
 
-impl Verdict {
+impl CheckResult {
     /// The word.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl Verdict {
 impl Check {
     /// All is well.
     pub(super) fn ok(check: &'static str, message: impl Into<String>) -> Self {
-        Self { check, result: Verdict::Ok, message: message.into(), help: None }
+        Self { check, result: CheckResult::Ok, message: message.into(), help: None }
     }
 
     /// Something should be better.
@@ -51,7 +51,7 @@ impl Check {
         help: impl Into<String>,
     ) -> Self {
         let help = Some(help.into());
-        Self { check, result: Verdict::Warn, message: message.into(), help }
+        Self { check, result: CheckResult::Warn, message: message.into(), help }
     }
 
     /// Something has to be mended.
@@ -61,6 +61,6 @@ impl Check {
         help: impl Into<String>,
     ) -> Self {
         let help = Some(help.into());
-        Self { check, result: Verdict::Fail, message: message.into(), help }
+        Self { check, result: CheckResult::Fail, message: message.into(), help }
     }
 }

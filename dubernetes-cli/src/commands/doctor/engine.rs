@@ -11,13 +11,13 @@ use dubernetes_core::runtime::{EngineVersion, RuntimeError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
-use super::port::Port;
-use super::{places, port};
+use super::port::PortOwner;
+use super::{paths, port};
 use crate::args::IngressArgs;
 use crate::commands::status;
 use crate::output::span;
 use crate::settings::Settings;
-use crate::wiring::examine::{Engine, Image, Subnet, port_holder};
+use crate::wiring::diagnostics::{Engine, Image, Subnet, port_holder};
 
 /// Clocks of one machine do not differ by more; with more, ages are wrong.
 const SKEW: Duration = Duration::from_secs(2);
@@ -25,9 +25,9 @@ const SKEW: Duration = Duration::from_secs(2);
 const NOT_CHECKED: &str = "not checked: the engine does not answer";
 
 /// Asks the engine.
-pub(super) async fn examine(settings: &Settings, ingress: &IngressArgs) -> Vec<Check> {
+pub(super) async fn run_checks(settings: &Settings, ingress: &IngressArgs) -> Vec<Check> {
     let place = SocketAddr::new(ingress.http_bind, ingress.http_port);
-    let reach = port::reach(ingress.http_bind);
+    let reach = port::check_exposure(ingress.http_bind);
     let engine = match Engine::new(ingress) {
         Ok(engine) => engine,
         Err(failure) => {
@@ -57,7 +57,7 @@ pub(super) async fn examine(settings: &Settings, ingress: &IngressArgs) -> Vec<C
     }
     checks.push(network(engine.subnet(&settings.instance).await));
     checks.push(image(ingress, engine.image(&ingress.ingress_image).await));
-    checks.push(port::judge(place, port::look(place, seen, &own, holder)));
+    checks.push(port::check_owner(place, port::find_owner(place, seen, &own, holder)));
     checks.push(reach);
     checks
 }
@@ -66,10 +66,10 @@ pub(super) async fn examine(settings: &Settings, ingress: &IngressArgs) -> Vec<C
 fn without(engine: Check, place: SocketAddr, reach: Check) -> Vec<Check> {
     let holder = || port_holder(place.ip(), place.port());
     let later = |name| Check::warn(name, NOT_CHECKED, "first mend what fails");
-    let port = match port::look(place, None, "", holder) {
+    let port = match port::find_owner(place, None, "", holder) {
         // It may be our own proxy: only the engine can say.
-        Port::Taken(_) => later("port"),
-        port => port::judge(place, port),
+        PortOwner::Other(_) => later("port"),
+        port => port::check_owner(place, port),
     };
     let others = ["clock", "engine-disk", "network", "image"].map(later);
     std::iter::once(engine).chain(others).chain([port, reach]).collect()
@@ -119,7 +119,7 @@ fn clock(time: Option<Timestamp>, asked: Timestamp, answered: Timestamp) -> Chec
 fn engine_disk(root: Option<PathBuf>) -> Check {
     const NAME: &str = "engine-disk";
     match root {
-        Some(root) if root.exists() => places::disk(NAME, &root),
+        Some(root) if root.exists() => paths::disk(NAME, &root),
         Some(root) => {
             let message = format!("`{}` of the engine cannot be seen from here", root.display());
             Check::warn(NAME, message, "look at its disk with `docker system df`")

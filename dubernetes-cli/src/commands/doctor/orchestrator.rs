@@ -4,27 +4,27 @@ use dubernetes_api::wire::{EngineState, Status};
 
 use super::check::Check;
 use crate::commands::VERSION;
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 use crate::settings::Settings;
 use crate::target::running;
 
 const NAME: &str = "orchestrator";
 
 /// Looks for one, and asks it how it is.
-pub(super) async fn examine(settings: &Settings) -> (Vec<Check>, Option<Status>) {
+pub(super) async fn run_checks(settings: &Settings) -> (Vec<Check>, Option<Status>) {
     let found = ask(settings).await;
-    let check = judge(&found);
+    let check = check_status(&found);
     (vec![check], found.ok().flatten())
 }
 
-async fn ask(settings: &Settings) -> Outcome<Option<Status>> {
+async fn ask(settings: &Settings) -> Result<Option<Status>> {
     match running(settings).await? {
         Some(client) => Ok(Some(client.status().await?)),
         None => Ok(None),
     }
 }
 
-fn judge(found: &Result<Option<Status>, Failure>) -> Check {
+fn check_status(found: &Result<Option<Status>, CliError>) -> Check {
     let status = match found {
         Ok(Some(status)) => status,
         Ok(None) => {
@@ -53,13 +53,13 @@ fn judge(found: &Result<Option<Status>, Failure>) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Verdict;
+    use super::super::check::CheckResult;
     use super::*;
 
     #[test]
     fn one_that_does_not_answer_is_a_failure_and_none_is_a_warning() {
-        let check = judge(&Err(Failure::new("it is silent").help("wake it")));
+        let check = check_status(&Err(CliError::new("it is silent").help("wake it")));
         assert_eq!(check, Check::fail(NAME, "it is silent", "wake it"));
-        assert_eq!(judge(&Ok(None)).result, Verdict::Warn);
+        assert_eq!(check_status(&Ok(None)).result, CheckResult::Warn);
     }
 }

@@ -9,51 +9,51 @@ const NAME: &str = "port";
 
 /// Who has the port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Port {
+pub(super) enum PortOwner {
     /// Nobody.
     Free,
     /// Our own nginx.
-    Own,
+    Ingress,
     /// Somebody else, as far as that can be seen.
-    Taken(Option<String>),
+    Other(Option<String>),
     /// The address belongs to no interface of this machine.
-    NoAddress,
+    NotLocal,
 }
 
 /// Looks who has the port. `publisher` is the container that publishes it, `own` our nginx's, and
 /// `holder` finds the process that listens there.
-pub(super) fn look(
+pub(super) fn find_owner(
     place: SocketAddr,
     publisher: Option<&str>,
     own: &str,
     holder: impl FnOnce() -> Option<String>,
-) -> Port {
+) -> PortOwner {
     match publisher {
-        Some(name) if name == own => return Port::Own,
-        Some(name) => return Port::Taken(Some(format!("the container `{name}`"))),
+        Some(name) if name == own => return PortOwner::Ingress,
+        Some(name) => return PortOwner::Other(Some(format!("the container `{name}`"))),
         None => {}
     }
     match TcpListener::bind(place) {
-        Ok(_) => Port::Free,
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Port::Taken(holder()),
-        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => Port::NoAddress,
+        Ok(_) => PortOwner::Free,
+        Err(error) if error.kind() == ErrorKind::AddrInUse => PortOwner::Other(holder()),
+        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => PortOwner::NotLocal,
         // This user may not try a low port, which the engine may take all the same.
-        Err(_) => holder().map_or(Port::Free, |who| Port::Taken(Some(who))),
+        Err(_) => holder().map_or(PortOwner::Free, |who| PortOwner::Other(Some(who))),
     }
 }
 
 /// What follows from who has the port.
-pub(super) fn judge(place: SocketAddr, port: Port) -> Check {
+pub(super) fn check_owner(place: SocketAddr, port: PortOwner) -> Check {
     match port {
-        Port::Free => Check::ok(NAME, format!("{place} is free")),
-        Port::Own => Check::ok(NAME, format!("the ingress of this instance has {place}")),
-        Port::Taken(who) => {
+        PortOwner::Free => Check::ok(NAME, format!("{place} is free")),
+        PortOwner::Ingress => Check::ok(NAME, format!("the ingress of this instance has {place}")),
+        PortOwner::Other(who) => {
             let who = who.unwrap_or_else(|| "a process that this user cannot see".to_owned());
             let help = "end it, or choose another port with DUBERNETES_HTTP_PORT or \
                         `serve --http-port`";
             Check::fail(NAME, format!("{who} has {place}"), help)
         }
-        Port::NoAddress => {
+        PortOwner::NotLocal => {
             let message = format!("{} is no address of this machine", place.ip());
             Check::fail(NAME, message, "choose another one with `serve --http-bind`")
         }
@@ -61,7 +61,7 @@ pub(super) fn judge(place: SocketAddr, port: Port) -> Check {
 }
 
 /// Who reaches the port.
-pub(super) fn reach(bind: IpAddr) -> Check {
+pub(super) fn check_exposure(bind: IpAddr) -> Check {
     const NAME: &str = "exposure";
     if bind.is_loopback() {
         return Check::ok(NAME, "only this machine reaches the ingress");
@@ -73,12 +73,12 @@ pub(super) fn reach(bind: IpAddr) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Verdict;
+    use super::super::check::CheckResult;
     use super::*;
 
     fn found(place: SocketAddr, publisher: Option<&str>, holder: Option<&str>) -> Check {
         let holder = holder.map(str::to_owned);
-        judge(place, look(place, publisher, "dubernetes.ingress", || holder))
+        check_owner(place, find_owner(place, publisher, "dubernetes.ingress", || holder))
     }
 
     #[test]
@@ -86,31 +86,31 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let place = listener.local_addr().unwrap();
         let own = found(place, Some("dubernetes.ingress"), None);
-        assert_eq!((own.result, own.help), (Verdict::Ok, None));
+        assert_eq!((own.result, own.help), (CheckResult::Ok, None));
         for (publisher, holder, who) in [
             (Some("web"), None, "the container `web` has"),
             (None, Some("`nginx` (process 7)"), "`nginx` (process 7) has"),
             (None, None, "a process that this user cannot see has"),
         ] {
             let check = found(place, publisher, holder);
-            assert_eq!(check.result, Verdict::Fail);
+            assert_eq!(check.result, CheckResult::Fail);
             assert!(check.message.starts_with(who) && check.help.is_some(), "{check:?}");
         }
         drop(listener);
-        assert_eq!(found(place, None, None).result, Verdict::Ok);
+        assert_eq!(found(place, None, None).result, CheckResult::Ok);
     }
 
     #[test]
     fn an_address_of_another_machine_is_told() {
         let check = found("192.0.2.1:8080".parse().unwrap(), None, None);
-        assert_eq!(check.result, Verdict::Fail);
+        assert_eq!(check.result, CheckResult::Fail);
         assert!(check.message.contains("192.0.2.1 is no address"), "{check:?}");
     }
 
     #[test]
     fn an_open_ingress_is_a_warning() {
-        let result = |bind: &str| reach(bind.parse().unwrap()).result;
-        assert_eq!(["127.0.0.1", "::1"].map(result), [Verdict::Ok; 2]);
-        assert_eq!(["0.0.0.0", "::", "192.0.2.1"].map(result), [Verdict::Warn; 3]);
+        let result = |bind: &str| check_exposure(bind.parse().unwrap()).result;
+        assert_eq!(["127.0.0.1", "::1"].map(result), [CheckResult::Ok; 2]);
+        assert_eq!(["0.0.0.0", "::", "192.0.2.1"].map(result), [CheckResult::Warn; 3]);
     }
 }

@@ -9,13 +9,13 @@ use jiff::Timestamp;
 
 use crate::args::{Format, HistoryArgs};
 use crate::output::{self, Cell, ListStyle, Table, age, or_none, short_id};
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 use crate::resolve::find_app;
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &HistoryArgs, settings: &Settings) -> Outcome {
-    let (app, mut revisions) = Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &HistoryArgs, settings: &Settings) -> Result {
+    let (app, mut revisions) = Target::with(settings, Mode::Observe, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
         let revisions = target.client.revisions(app.name.as_str()).await?;
         Ok((app.name, revisions))
@@ -26,7 +26,7 @@ pub(super) async fn run(args: &HistoryArgs, settings: &Settings) -> Outcome {
         let there: Vec<_> = revisions.iter().map(|kept| kept.revision.to_string()).collect();
         revisions.retain(|kept| kept.revision == wanted);
         if revisions.is_empty() {
-            return Err(Failure::new(format!("app `{app}` has no revision {wanted}"))
+            return Err(CliError::new(format!("app `{app}` has no revision {wanted}"))
                 .help(format!("there are: {}", there.join(", "))));
         }
     }

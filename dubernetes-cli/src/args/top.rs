@@ -8,7 +8,7 @@ use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::Duration;
 use dubernetes_core::plan::{Phase, PodState};
 
-use super::{FormatArgs, Named, SelectorArgs};
+use super::{FormatArgs, ObjectName, SelectorArgs};
 use crate::complete;
 
 /// `top`.
@@ -42,9 +42,9 @@ pub(crate) enum SortBy {
 #[derive(Debug, Args)]
 pub(crate) struct PortForwardArgs {
     /// A pod, or an app (one of its ready pods).
-    #[arg(value_name = "NAME", value_parser = Named::parse,
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
           add = ArgValueCompleter::new(complete::apps_and_pods))]
-    pub(crate) name: Named,
+    pub(crate) name: ObjectName,
     /// `LOCAL:REMOTE`; `PORT` for the same on both sides; `:REMOTE` for a free port.
     #[arg(value_name = "PORTS", required = true, value_parser = PortPair::parse)]
     pub(crate) ports: Vec<PortPair>,
@@ -95,9 +95,9 @@ impl PortPair {
 #[derive(Debug, Args)]
 pub(crate) struct WaitForArgs {
     /// Apps and pods.
-    #[arg(value_name = "NAME", value_parser = Named::parse, required_unless_present = "selector",
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse, required_unless_present = "selector",
           conflicts_with = "selector", add = ArgValueCompleter::new(complete::apps_and_pods))]
-    pub(crate) names: Vec<Named>,
+    pub(crate) names: Vec<ObjectName>,
     /// What to wait for: `ready`, `deleted`, or `phase=WORD` with a word of the column STATUS of
     /// apps or STATE of pods.
     #[arg(long = "for", value_name = "CONDITION", value_parser = Condition::parse,

@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use dubernetes_core::app::InstanceName;
 use tokio::net::UnixListener;
 
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
 /// Names the instance whose state a folder holds.
 const INSTANCE_FILE: &str = "instance";
 
 /// Refuses a state folder that belongs to somebody else: who owns it can change what it holds.
-pub(crate) fn check_owner(state_dir: &Path) -> Outcome {
+pub(crate) fn check_owner(state_dir: &Path) -> Result {
     let me = rustix::process::geteuid().as_raw();
     match fs::metadata(state_dir) {
-        Ok(found) if found.is_dir() && found.uid() != me => Err(Failure::new(format!(
+        Ok(found) if found.is_dir() && found.uid() != me => Err(CliError::new(format!(
             "the folder `{}` belongs to the user {}, not to {me}",
             state_dir.display(),
             found.uid()
@@ -31,27 +31,27 @@ pub(crate) fn check_owner(state_dir: &Path) -> Outcome {
 }
 
 /// Refuses a folder that others could change: they could put their own socket there.
-pub(crate) fn check_folder(folder: &Path) -> Outcome {
+pub(crate) fn check_folder(folder: &Path) -> Result {
     check_owner(folder)?;
     let mode = fs::metadata(folder).map_or(0, |found| found.mode() & 0o7777);
     if mode & 0o022 == 0 {
         return Ok(());
     }
     let folder = folder.display();
-    Err(Failure::new(format!("the folder `{folder}` can be written by others (mode {mode:04o})"))
+    Err(CliError::new(format!("the folder `{folder}` can be written by others (mode {mode:04o})"))
         .help(format!("run `chmod go-w {folder}`, or choose another one with `--state-dir`")))
 }
 
 /// Notes whose state the folder holds, or refuses that of another instance: its apps would be
 /// run a second time.
-pub(crate) fn claim(state_dir: &Path, instance: &InstanceName) -> Outcome {
+pub(crate) fn claim(state_dir: &Path, instance: &InstanceName) -> Result {
     let path = state_dir.join(INSTANCE_FILE);
     let cannot = |error: io::Error| {
-        Failure::because(&format!("`{}` cannot be read or written", path.display()), &error)
+        CliError::with_source(&format!("`{}` cannot be read or written", path.display()), &error)
     };
     match fs::read_to_string(&path) {
         Ok(text) if text.trim() == instance.as_str() => Ok(()),
-        Ok(text) => Err(Failure::new(format!(
+        Ok(text) => Err(CliError::new(format!(
             "the folder `{}` holds the state of the instance `{}`, not of `{instance}`",
             state_dir.display(),
             text.trim().escape_debug()
@@ -65,16 +65,16 @@ pub(crate) fn claim(state_dir: &Path, instance: &InstanceName) -> Outcome {
 }
 
 /// Whether a socket is there already; an error if something else is.
-pub(crate) fn check_free(path: &Path) -> Outcome<bool> {
+pub(crate) fn check_free(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => Ok(true),
         Ok(_) => {
             let what = format!("`{}` is in the way: it is no socket", path.display());
-            Err(Failure::new(what).help("move it away"))
+            Err(CliError::new(what).help("move it away"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => {
-            Err(Failure::because(&format!("cannot look at `{}`", path.display()), &error)
+            Err(CliError::with_source(&format!("cannot look at `{}`", path.display()), &error)
                 .help("choose another folder with `--state-dir`"))
         }
     }
@@ -82,15 +82,15 @@ pub(crate) fn check_free(path: &Path) -> Outcome<bool> {
 
 /// A socket that listens; its file goes when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Listening {
+pub(crate) struct SocketGuard {
     path: PathBuf,
 }
 
 /// Listens at `path`. The caller holds the lock of the state folder, so a socket that is there
 /// already is left over.
-pub(crate) fn listen(path: &Path) -> Outcome<(UnixListener, Listening)> {
+pub(crate) fn listen(path: &Path) -> Result<(UnixListener, SocketGuard)> {
     let cannot = |error: io::Error| {
-        Failure::because(&format!("cannot listen at `{}`", path.display()), &error)
+        CliError::with_source(&format!("cannot listen at `{}`", path.display()), &error)
             .help("choose another folder with `--state-dir`")
     };
     if let Some(folder) = path.parent() {
@@ -101,12 +101,12 @@ pub(crate) fn listen(path: &Path) -> Outcome<(UnixListener, Listening)> {
         fs::remove_file(path).map_err(cannot)?;
     }
     let listener = UnixListener::bind(path).map_err(cannot)?;
-    let listening = Listening { path: path.to_owned() };
+    let listening = SocketGuard { path: path.to_owned() };
     fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(cannot)?;
     Ok((listener, listening))
 }
 
-impl Drop for Listening {
+impl Drop for SocketGuard {
     fn drop(&mut self) {
         // Left over, it does no harm: the next start replaces it.
         let _ = fs::remove_file(&self.path);

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Cli;
-use crate::report::{Failure, USAGE};
+use crate::report::{CliError, USAGE};
 
 /// Commands of docker and kubectl, each with the command that does the same here. A word without
 /// one is not listed.
@@ -86,19 +86,19 @@ pub(crate) fn explained<T: Clone + Into<OsString>>(
     mut error: clap::Error,
     program: &'static str,
     words: &[T],
-) -> Failure {
+) -> CliError {
     if error.kind() == ErrorKind::InvalidSubcommand
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
         && let Some(hint) = command(word)
     {
         let what = format!("unrecognized subcommand '{}'", word.escape_debug());
-        return Failure::with_exit(USAGE, what).help(hint);
+        return CliError::with_exit(USAGE, what).help(hint);
     }
     if error.get(ContextKind::Usage).is_some() {
         let usage = usage(program, words);
         error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
     }
-    Failure::from(error)
+    CliError::from(error)
 }
 
 fn command(word: &str) -> Option<&'static str> {

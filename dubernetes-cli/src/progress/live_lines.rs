@@ -1,4 +1,4 @@
-//! Lines at the end of a terminal that are drawn anew: one for each app that is waited for.
+//! LiveLines at the end of a terminal that are drawn anew: one for each app that is waited for.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
@@ -13,12 +13,12 @@ const RATE: u8 = 10;
 
 /// The lines. They go when this is dropped.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct LiveLines {
     all: MultiProgress,
     lines: BTreeMap<String, (ProgressBar, String)>,
 }
 
-impl Lines {
+impl LiveLines {
     /// No lines yet; `None` where standard error is no terminal that can draw over a line.
     pub(super) fn on_terminal() -> Option<Self> {
         let plain = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
@@ -66,12 +66,12 @@ impl Lines {
     }
 
     /// Writes something else that stays, above the lines.
-    pub(super) fn beside(&self, write: impl FnOnce()) {
+    pub(super) fn suspend(&self, write: impl FnOnce()) {
         self.all.suspend(write);
     }
 }
 
-impl Drop for Lines {
+impl Drop for LiveLines {
     fn drop(&mut self) {
         self.clear();
     }

@@ -1,4 +1,4 @@
-//! The course of a simulation: what happened when, and how many replicas were ready.
+//! The timeline of a simulation: what happened when, and how many replicas were ready.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use dubernetes_core::event::Event;
 
 /// What happened.
 #[derive(Debug, Default)]
-pub(crate) struct Course {
+pub(crate) struct Timeline {
     /// In its order.
     pub(crate) entries: Vec<(Duration, Entry)>,
     /// How each app was.
@@ -26,7 +26,7 @@ pub(crate) enum Entry {
     /// The controller recorded it.
     Event(Box<Event>),
     /// The options asked for it.
-    Step {
+    Injected {
         /// Of what.
         object: String,
         /// In one word.
@@ -84,7 +84,7 @@ impl Availability {
     }
 }
 
-impl Course {
+impl Timeline {
     /// Takes in how everything was at a time.
     pub(super) fn note(&mut self, time: Duration, seen: &Snapshot) {
         for (name, status) in &seen.plan.statuses {

@@ -6,10 +6,10 @@ use dubernetes_api::wire::Status;
 use rustix::fs::{Access, access, statvfs};
 
 use super::check::Check;
-use crate::place;
-use crate::report::Failure;
+use crate::report::CliError;
 use crate::settings::Settings;
-use crate::wiring::examine::{StoreLook, store};
+use crate::state_dir;
+use crate::wiring::diagnostics::{StoreLook, store};
 
 /// With less than this a write may fail any moment.
 const FULL: u64 = 64 << 20;
@@ -17,15 +17,15 @@ const FULL: u64 = 64 << 20;
 const NARROW: u64 = 1 << 30;
 
 /// Looks at the folders and the store.
-pub(super) fn examine(settings: &Settings, running: Option<&Status>) -> Vec<Check> {
+pub(super) fn run_checks(settings: &Settings, running: Option<&Status>) -> Vec<Check> {
     let (folder, problem) = match running {
         Some(status) => (&status.orchestrator.state_dir, status.store_problem.as_deref()),
-        None => (&settings.places.state_dir, None),
+        None => (&settings.paths.state_dir, None),
     };
     vec![
         state(folder, running.is_some(), problem),
         disk("state-disk", folder),
-        socket(&settings.places.socket, running.is_some()),
+        socket(&settings.paths.socket, running.is_some()),
     ]
 }
 
@@ -42,7 +42,7 @@ fn state(folder: &Path, runs: bool, problem: Option<&str>) -> Check {
             ),
         };
     }
-    if let Err(failure) = place::check_owner(folder) {
+    if let Err(failure) = state_dir::check_owner(folder) {
         return refused(NAME, &failure);
     }
     let look = store(folder);
@@ -70,11 +70,11 @@ fn socket(path: &Path, runs: bool) -> Check {
     if runs {
         return Check::ok(NAME, "the orchestrator answers at its own");
     }
-    if let Err(failure) = place::check_free(path) {
+    if let Err(failure) = state_dir::check_free(path) {
         return refused(NAME, &failure);
     }
     let folder = path.parent().unwrap_or(path);
-    if let Err(failure) = place::check_folder(folder) {
+    if let Err(failure) = state_dir::check_folder(folder) {
         return refused(NAME, &failure);
     }
     match writable(folder) {
@@ -127,7 +127,7 @@ fn writable(folder: &Path) -> Result<(), String> {
         .map_err(|error| format!("`{}` cannot be written: {error}", there.display()))
 }
 
-fn refused(name: &'static str, failure: &Failure) -> Check {
+fn refused(name: &'static str, failure: &CliError) -> Check {
     let help = failure.first_help().unwrap_or("choose another folder with `--state-dir`");
     Check::fail(name, failure.message(), help)
 }
@@ -137,31 +137,35 @@ mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::super::check::Verdict;
+    use super::super::check::CheckResult;
     use super::*;
 
     #[track_caller]
-    fn check(found: &Check, result: Verdict, part: &str) {
+    fn check(found: &Check, result: CheckResult, part: &str) {
         assert_eq!(found.result, result, "{found:?}");
         assert!(found.message.contains(part), "{found:?}");
-        assert_eq!(found.help.is_some(), result != Verdict::Ok, "{found:?}");
+        assert_eq!(found.help.is_some(), result != CheckResult::Ok, "{found:?}");
     }
 
     #[test]
     fn a_state_folder_is_well_missing_shared_a_file_or_damaged() {
         let outer = tempfile::tempdir().unwrap();
         let folder = outer.path().join("state");
-        check(&state(&folder, false, None), Verdict::Ok, "no apps yet");
+        check(&state(&folder, false, None), CheckResult::Ok, "no apps yet");
         assert!(!folder.exists());
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
-        check(&state(&folder, false, None), Verdict::Fail, "can be written by others (mode 0777)");
+        check(
+            &state(&folder, false, None),
+            CheckResult::Fail,
+            "can be written by others (mode 0777)",
+        );
         fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
         fs::write(folder.join("dubernetes.db"), "").unwrap();
-        check(&state(&folder, false, None), Verdict::Fail, "is damaged");
-        check(&state(Path::new("/dev/null"), false, None), Verdict::Fail, "is not a folder");
-        check(&state(&folder, true, Some("disk I/O error")), Verdict::Fail, "disk I/O error");
-        check(&state(&folder, true, None), Verdict::Ok, "has `");
+        check(&state(&folder, false, None), CheckResult::Fail, "is damaged");
+        check(&state(Path::new("/dev/null"), false, None), CheckResult::Fail, "is not a folder");
+        check(&state(&folder, true, Some("disk I/O error")), CheckResult::Fail, "disk I/O error");
+        check(&state(&folder, true, None), CheckResult::Ok, "has `");
     }
 
     #[test]
@@ -172,7 +176,7 @@ mod tests {
         fs::write(&file, "text").unwrap();
         let why = writable(&file.join("state")).unwrap_err();
         assert!(why.contains("cannot be written: "), "{why}");
-        check(&socket(&file.join("d.sock"), false), Verdict::Fail, "cannot look at");
+        check(&socket(&file.join("d.sock"), false), CheckResult::Fail, "cannot look at");
         assert_eq!(writable(&folder.path().join("a/b/c")), Ok(()));
     }
 
@@ -180,20 +184,20 @@ mod tests {
     fn a_socket_needs_a_folder_of_its_own_and_a_free_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d.sock");
-        check(&socket(&path, false), Verdict::Ok, "can be made");
-        check(&socket(&path, true), Verdict::Ok, "answers");
+        check(&socket(&path, false), CheckResult::Ok, "can be made");
+        check(&socket(&path, true), CheckResult::Ok, "answers");
         fs::write(&path, "text").unwrap();
-        check(&socket(&path, false), Verdict::Fail, "is no socket");
+        check(&socket(&path, false), CheckResult::Fail, "is no socket");
         fs::remove_file(&path).unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
-        check(&socket(&path, false), Verdict::Fail, "can be written by others");
+        check(&socket(&path, false), CheckResult::Fail, "can be written by others");
     }
 
     #[test]
     fn a_disk_has_room_a_little_or_none() {
         let folder = Path::new("/");
-        check(&room("disk", folder, 5 << 30), Verdict::Ok, "5 GiB free");
-        check(&room("disk", folder, 500 << 20), Verdict::Warn, "500 MiB free");
-        check(&room("disk", folder, 10 << 20), Verdict::Fail, "10 MiB free");
+        check(&room("disk", folder, 5 << 30), CheckResult::Ok, "5 GiB free");
+        check(&room("disk", folder, 500 << 20), CheckResult::Warn, "500 MiB free");
+        check(&room("disk", folder, 10 << 20), CheckResult::Fail, "10 MiB free");
     }
 }

@@ -6,7 +6,7 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::process::ExitCode;
 
 use crate::commands::VERSION;
-use crate::report::{FAILED, Failure, say};
+use crate::report::{CliError, FAILED, print_line};
 
 /// Does the work of the process. A panic in it is told, and ends it with exit code 1; one in
 /// another thread is told as well.
@@ -22,9 +22,9 @@ fn tell(panic: &PanicHookInfo<'_>) {
     let place = place.unwrap_or_default();
     let message = format!("this is a bug in dubernetes {VERSION}: {what}{place}");
     let help = "report this line and what you did; RUST_BACKTRACE=1 shows how it came to it";
-    Failure::new(message).help(help).report();
+    CliError::new(message).help(help).report();
     if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| !value.is_empty() && value != "0") {
-        say(&Backtrace::force_capture().to_string());
+        print_line(&Backtrace::force_capture().to_string());
     }
 }
 

@@ -6,7 +6,7 @@ use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, ValueEnum};
 
-use super::foreign;
+use super::suggestions;
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 
 /// `pods`, or `pod/web-1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reference {
+pub(crate) struct Resource {
     /// What it is.
     pub(crate) kind: Kind,
     /// Its name, if one was given.
@@ -39,23 +39,23 @@ pub(crate) struct Reference {
 
 /// Reads a [`Reference`], with clap's own suggestions for the kind.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ReferenceParser;
+pub(crate) struct ResourceParser;
 
-impl TypedValueParser for ReferenceParser {
-    type Value = Reference;
+impl TypedValueParser for ResourceParser {
+    type Value = Resource;
 
     fn parse_ref(
         &self,
         command: &Command,
         arg: Option<&Arg>,
         value: &OsStr,
-    ) -> Result<Reference, clap::Error> {
+    ) -> Result<Resource, clap::Error> {
         let text = value.to_string_lossy();
         let (kind, name) = match text.split_once('/') {
             Some((kind, name)) => (kind, Some(name)),
             None => (&*text, None),
         };
-        if let Some(here) = foreign::kind(kind) {
+        if let Some(here) = suggestions::kind(kind) {
             let what = format!("`{kind}` of other tools are `{here}s` here: `get {here}s`\n");
             return Err(clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command));
         }
@@ -64,7 +64,7 @@ impl TypedValueParser for ReferenceParser {
             let what = "a name is missing behind the `/`\n";
             return Err(clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command));
         }
-        Ok(Reference { kind, name: name.map(str::to_owned) })
+        Ok(Resource { kind, name: name.map(str::to_owned) })
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
@@ -75,7 +75,7 @@ impl TypedValueParser for ReferenceParser {
 
 /// An app or a pod: `app/web`, `pod/web-1`, or a bare name, which is an app's, else a pod's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Named {
+pub(crate) enum ObjectName {
     /// An app.
     App(String),
     /// A pod.
@@ -84,7 +84,7 @@ pub(crate) enum Named {
     Either(String),
 }
 
-impl Named {
+impl ObjectName {
     /// Reads one.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Named {
             None => Ok(Self::Either(name(text)?)),
             Some(("app" | "apps", app)) => Ok(Self::App(name(app)?)),
             Some(("pod" | "pods" | "po", pod)) => Ok(Self::Pod(name(pod)?)),
-            Some((kind, app)) => Err(match foreign::kind(kind) {
+            Some((kind, app)) => Err(match suggestions::kind(kind) {
                 Some(here) if here != "route" => {
                     format!("NAME, app/NAME or pod/NAME was expected, as `{here}/{app}`")
                 }
@@ -113,7 +113,7 @@ impl Named {
     /// # Errors
     ///
     /// What was expected.
-    pub(crate) fn of_words(words: &[String]) -> Result<Self, String> {
+    pub(crate) fn parse_words(words: &[String]) -> Result<Self, String> {
         match words {
             [kind, name] => Self::parse(&format!("{kind}/{name}")),
             words => Self::parse(words.first().map_or("", String::as_str)),
@@ -134,23 +134,20 @@ mod tests {
 
     #[test]
     fn names_may_carry_their_kind() {
-        assert_eq!(Named::parse("web"), Ok(Named::Either("web".into())));
-        assert_eq!(Named::parse("app/web"), Ok(Named::App("web".into())));
-        assert_eq!(Named::parse("po/web-1"), Ok(Named::Pod("web-1".into())));
-        assert!(Named::parse("node/web").is_err());
-        assert!(Named::parse("").is_err() && Named::parse("app/").is_err());
+        assert_eq!(ObjectName::parse("web"), Ok(ObjectName::Either("web".into())));
+        assert_eq!(ObjectName::parse("app/web"), Ok(ObjectName::App("web".into())));
+        assert_eq!(ObjectName::parse("po/web-1"), Ok(ObjectName::Pod("web-1".into())));
+        assert!(ObjectName::parse("node/web").is_err());
+        assert!(ObjectName::parse("").is_err() && ObjectName::parse("app/").is_err());
     }
 
     #[test]
     fn kinds_have_the_short_forms_of_kubectl() {
         let parse = |text: &str| {
-            ReferenceParser.parse_ref(&Command::new("get"), None, OsStr::new(text)).ok()
+            ResourceParser.parse_ref(&Command::new("get"), None, OsStr::new(text)).ok()
         };
-        assert_eq!(parse("po"), Some(Reference { kind: Kind::Pods, name: None }));
-        assert_eq!(
-            parse("app/web"),
-            Some(Reference { kind: Kind::Apps, name: Some("web".into()) })
-        );
+        assert_eq!(parse("po"), Some(Resource { kind: Kind::Pods, name: None }));
+        assert_eq!(parse("app/web"), Some(Resource { kind: Kind::Apps, name: Some("web".into()) }));
         assert_eq!(parse("frobs"), None);
         assert_eq!(parse("app/"), None);
     }

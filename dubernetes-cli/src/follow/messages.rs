@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 
 use super::Goal;
 use crate::output::span;
-use crate::report::{Failure, INTERRUPTED, RETRY, TIMED_OUT};
+use crate::report::{CliError, INTERRUPTED, RETRY_HELP, TIMED_OUT};
 use crate::target::Target;
 
 /// So many of the last lines of a failing pod are shown.
@@ -79,13 +79,13 @@ pub(super) async fn pre_deploy_log(target: &Target, app: &AppName) -> Vec<String
 }
 
 /// Why `revision` or a later one did not get there, with the last output of a pod that shows it.
-pub(super) async fn failed(target: &Target, app: &App, revision: u64) -> Failure {
+pub(super) async fn failed(target: &Target, app: &App, revision: u64) -> CliError {
     let (name, status) = (&app.name, &app.status);
     let known = status.failure.as_ref().filter(|failure| failure.revision >= revision);
     let reason = known.map_or(status.message.as_str(), |failure| failure.reason.as_str());
     let reason = if reason.is_empty() { "no reason is known" } else { reason };
-    let mut failure = Failure::new(format!("the rollout of app/{name} failed: {reason}"));
-    // The verdict stands without the details: whatever cannot be had is left out.
+    let mut failure = CliError::new(format!("the rollout of app/{name} failed: {reason}"));
+    // The messages stands without the details: whatever cannot be had is left out.
     let pods = target.client.pods(Some(name.as_str())).await.unwrap_or_default();
     let failed = known.map_or(status.revision, |failure| failure.revision);
     match known {
@@ -113,9 +113,9 @@ pub(super) async fn failed(target: &Target, app: &App, revision: u64) -> Failure
             failure.line(format!("still serving: revision {revision}, {count} of {desired} ready"));
     }
     failure = match known.and_then(|failure| failure.back_to) {
-        Some(back) => failure.line(format!("back to revision {back}")).help(RETRY),
+        Some(back) => failure.line(format!("back to revision {back}")).help(RETRY_HELP),
         None if known.is_some() && !serving.is_empty() => failure
-            .help(format!("`dubernetes rollback {name}` gives revision {failed} up; {RETRY}")),
+            .help(format!("`dubernetes rollback {name}` gives revision {failed} up; {RETRY_HELP}")),
         None => failure,
     };
     failure.help(format!(
@@ -123,7 +123,7 @@ pub(super) async fn failed(target: &Target, app: &App, revision: u64) -> Failure
     ))
 }
 
-fn with_output(mut failure: Failure, pod: &str, lines: &[String]) -> Failure {
+fn with_output(mut failure: CliError, pod: &str, lines: &[String]) -> CliError {
     if !lines.is_empty() {
         failure = failure.line(format!("last lines of {pod}:"));
     }
@@ -149,7 +149,7 @@ async fn last_lines(target: &Target, pod: &Pod) -> Vec<String> {
 }
 
 /// That an app took too long.
-pub(super) fn timed_out(name: &AppName, last: Option<&App>, timeout: &str) -> Failure {
+pub(super) fn timed_out(name: &AppName, last: Option<&App>, timeout: &str) -> CliError {
     let state = last.map(|app| {
         let status = &app.status;
         let reason = match status.message.as_str() {
@@ -159,13 +159,13 @@ pub(super) fn timed_out(name: &AppName, last: Option<&App>, timeout: &str) -> Fa
         format!("{}, {}/{} ready{reason}", status.phase, status.ready, status.desired)
     });
     let state = state.unwrap_or_else(|| "nobody has looked at it yet".to_owned());
-    Failure::with_exit(TIMED_OUT, format!("app/{name} was not ready within {timeout}"))
+    CliError::with_exit(TIMED_OUT, format!("app/{name} was not ready within {timeout}"))
         .line(format!("now: {state}"))
         .help(format!("it stays applied; `dubernetes why {name}` shows what it waits for"))
 }
 
 /// That the user went away while apps were on their way.
-pub(super) fn interrupted<'a>(target: &Target, open: impl Iterator<Item = &'a Goal>) -> Failure {
+pub(super) fn interrupted<'a>(target: &Target, open: impl Iterator<Item = &'a Goal>) -> CliError {
     let goals: Vec<_> = open.collect();
     let names: Vec<_> = goals.iter().map(|goal| format!("app/{}", goal.app)).collect();
     let names = names.join(", ");
@@ -174,7 +174,7 @@ pub(super) fn interrupted<'a>(target: &Target, open: impl Iterator<Item = &'a Go
         _ => format!("`dubernetes rollback {}`", goal.app),
     });
     let undo = undo.collect::<Vec<_>>().join(", ");
-    let failure = Failure::with_exit(INTERRUPTED, format!("interrupted; {names}: stays applied"));
+    let failure = CliError::with_exit(INTERRUPTED, format!("interrupted; {names}: stays applied"));
     if target.is_in_process() {
         failure
             .line("no orchestrator is running, so nothing goes on from now on")
@@ -185,8 +185,8 @@ pub(super) fn interrupted<'a>(target: &Target, open: impl Iterator<Item = &'a Go
 }
 
 /// That the user went away while something else was waited for.
-pub(super) fn interrupted_waiting(target: &Target, what: &str) -> Failure {
-    let failure = Failure::with_exit(INTERRUPTED, format!("interrupted before {what}"));
+pub(super) fn interrupted_waiting(target: &Target, what: &str) -> CliError {
+    let failure = CliError::with_exit(INTERRUPTED, format!("interrupted before {what}"));
     if target.is_in_process() {
         failure.help("no orchestrator is running; `dubernetes serve` goes on with it")
     } else {
@@ -195,9 +195,9 @@ pub(super) fn interrupted_waiting(target: &Target, what: &str) -> Failure {
 }
 
 /// That something else took too long.
-pub(super) fn too_long(what: &str, timeout: &str, app: Option<&AppName>) -> Failure {
+pub(super) fn too_long(what: &str, timeout: &str, app: Option<&AppName>) -> CliError {
     let failure =
-        Failure::with_exit(TIMED_OUT, format!("timed out after {timeout} waiting {what}"));
+        CliError::with_exit(TIMED_OUT, format!("timed out after {timeout} waiting {what}"));
     let Some(app) = app else { return failure };
     failure.help(format!("`dubernetes events {app}` says what it waits for"))
 }

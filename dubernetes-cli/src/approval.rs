@@ -46,7 +46,7 @@ impl Prompt {
     }
 
     /// Returns once the user wants to leave.
-    pub(crate) async fn left(&self) {
+    pub(crate) async fn quit_requested(&self) {
         self.quit.cancelled().await;
     }
 }
@@ -55,9 +55,9 @@ impl Prompt {
 impl Approver for Prompt {
     async fn approve(&self, step: PendingStep) -> Approval {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        report::say(&text(&step, number, self.http_port));
+        report::print_line(&text(&step, number, self.http_port));
         if io::stdin().is_terminal() {
-            report::say(
+            report::print_line(
                 "Enter: do it   c: go on without stopping   q: quit and leave all as it is",
             );
         }

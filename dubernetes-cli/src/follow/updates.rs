@@ -10,19 +10,19 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::commands::interrupt;
-use crate::report::{Failure, Outcome, UNREACHABLE};
+use crate::report::{CliError, Result, UNREACHABLE};
 
 /// How often it is looked at what no stream tells.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What happened.
-pub(super) enum Step {
+pub(super) enum Update {
     /// An event was recorded.
-    News(Box<Event>),
+    Event(Box<Event>),
     /// An app changed, or is told for the first time.
-    Change(Box<WatchEvent<App>>),
+    App(Box<WatchEvent<App>>),
     /// Some time has passed.
-    Look,
+    Tick,
     /// The time is over.
     TimedOut,
     /// The user wants to leave.
@@ -30,40 +30,40 @@ pub(super) enum Step {
 }
 
 /// The steps.
-pub(super) struct Stream {
-    news: Items<Event>,
+pub(super) struct UpdateStream {
+    events: Items<Event>,
     changes: Items<WatchEvent<App>>,
-    look: Interval,
+    tick: Interval,
     /// None if it lies beyond what the clock can say.
     deadline: Option<Instant>,
     interrupt: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-impl Stream {
+impl UpdateStream {
     /// Steps from now on, with events after `seen`.
     pub(super) fn new(client: &Client, seen: u64, timeout: Duration) -> Self {
         let query = EventsQuery { after: Some(seen), ..EventsQuery::default() };
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            news: client.follow_events(&query),
+            events: client.follow_events(&query),
             changes: client.watch_apps(None),
-            look,
+            tick,
             deadline: Instant::now().checked_add(timeout),
             interrupt: Box::pin(interrupt()),
         }
     }
 
     /// The next step.
-    pub(super) async fn step(&mut self) -> Outcome<Step> {
+    pub(super) async fn next(&mut self) -> Result<Update> {
         // Every arm is cancel-safe: streams keep what was not taken, and time passes anyway.
         Ok(tokio::select! {
             biased;
-            () = &mut self.interrupt => Step::Interrupted,
-            event = self.news.next() => Step::News(Box::new(event.ok_or_else(ended)??)),
-            change = self.changes.next() => Step::Change(Box::new(change.ok_or_else(ended)??)),
-            () = until(self.deadline) => Step::TimedOut,
-            _ = self.look.tick() => Step::Look,
+            () = &mut self.interrupt => Update::Interrupted,
+            event = self.events.next() => Update::Event(Box::new(event.ok_or_else(ended)??)),
+            change = self.changes.next() => Update::App(Box::new(change.ok_or_else(ended)??)),
+            () = until(self.deadline) => Update::TimedOut,
+            _ = self.tick.tick() => Update::Tick,
         })
     }
 }
@@ -75,6 +75,6 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-fn ended() -> Failure {
-    Failure::with_exit(UNREACHABLE, "the orchestrator has ended")
+fn ended() -> CliError {
+    CliError::with_exit(UNREACHABLE, "the orchestrator has ended")
 }

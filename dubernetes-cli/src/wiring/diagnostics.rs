@@ -13,9 +13,9 @@ use dubernetes_nginx::version::Version;
 use dubernetes_sqlite::{OpenError, SqliteStore};
 use jiff::Timestamp;
 
-use super::Parts;
+use super::Adapters;
 use crate::args::IngressArgs;
-use crate::report::Outcome;
+use crate::report::Result;
 
 /// The engine, as far as it is asked.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ pub(crate) enum Image {
 
 impl Engine {
     /// The engine that these settings mean. It is not called.
-    pub(crate) fn new(args: &IngressArgs) -> Outcome<Self> {
-        Ok(Self { runtime: Parts::runtime(args)? })
+    pub(crate) fn new(args: &IngressArgs) -> Result<Self> {
+        Ok(Self { runtime: Adapters::runtime(args)? })
     }
 
     /// Where it is.

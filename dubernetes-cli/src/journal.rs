@@ -17,7 +17,7 @@ use dubernetes_core::state::{DesiredState, ObservedState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
 /// The most bytes and lines of each of the two files.
 const MAX_BYTES: u64 = 4 << 20;
@@ -38,15 +38,15 @@ struct Line {
 
 /// Keeps decisions. Dropped, it writes what it still has.
 #[derive(Debug)]
-pub(crate) struct Decisions {
+pub(crate) struct DecisionJournal {
     queue: Option<SyncSender<Decision>>,
     writer: Option<JoinHandle<()>>,
 }
 
-impl Decisions {
+impl DecisionJournal {
     /// Goes on with what is in the folder, which is locked by this process.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        let mut journal = Journal::open(folder, MAX_BYTES)?;
+        let mut journal = JournalFiles::open(folder, MAX_BYTES)?;
         let (queue, decisions): (_, Receiver<Decision>) = sync_channel(QUEUE);
         let writer = thread::Builder::new().name("decisions".to_owned()).spawn(move || {
             let mut told = false;
@@ -62,7 +62,7 @@ impl Decisions {
     }
 }
 
-impl Recorder for Decisions {
+impl Recorder for DecisionJournal {
     fn record(&self, decision: &Decision) {
         let Some(queue) = &self.queue else { return };
         if queue.try_send(decision.clone()).is_err() {
@@ -71,7 +71,7 @@ impl Recorder for Decisions {
     }
 }
 
-impl Drop for Decisions {
+impl Drop for DecisionJournal {
     fn drop(&mut self) {
         drop(self.queue.take());
         if let Some(writer) = self.writer.take() {
@@ -83,7 +83,7 @@ impl Drop for Decisions {
 
 /// The files, as they are written.
 #[derive(Debug)]
-struct Journal {
+struct JournalFiles {
     folder: PathBuf,
     file: File,
     max_bytes: u64,
@@ -93,7 +93,7 @@ struct Journal {
     key: RandomState,
 }
 
-impl Journal {
+impl JournalFiles {
     fn open(folder: &Path, max_bytes: u64) -> io::Result<Self> {
         let mut file = append(&folder.join(NEWER))?;
         let before = fs::read(folder.join(NEWER))?;
@@ -155,12 +155,12 @@ fn append(path: &Path) -> io::Result<File> {
 }
 
 /// Gives every decision that is kept to `take`, the oldest first; how many lines could not be read.
-pub(crate) fn read(folder: &Path, mut take: impl FnMut(Decision)) -> Outcome<usize> {
+pub(crate) fn read(folder: &Path, mut take: impl FnMut(Decision)) -> Result<usize> {
     let mut unread = 0;
     for name in [OLDER, NEWER] {
         let path = folder.join(name);
         let cannot = |error: io::Error| {
-            Failure::because_io(&format!("cannot read `{}`", path.display()), &error)
+            CliError::with_io_source(&format!("cannot read `{}`", path.display()), &error)
         };
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -219,7 +219,7 @@ mod tests {
     fn what_is_kept_is_read_and_the_next_process_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         for numbers in [0..15, 15..31] {
-            let decisions = Decisions::open(folder.path()).unwrap();
+            let decisions = DecisionJournal::open(folder.path()).unwrap();
             numbers.for_each(|number| decisions.record(&decision(number)));
         }
         let (found, unread) = all(folder.path());
@@ -230,7 +230,7 @@ mod tests {
     fn a_line_that_was_cut_takes_no_other_one_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let keep = |numbers: std::ops::Range<i64>| {
-            let mut journal = Journal::open(folder.path(), MAX_BYTES).unwrap();
+            let mut journal = JournalFiles::open(folder.path(), MAX_BYTES).unwrap();
             numbers.for_each(|number| journal.write(decision(number)).unwrap());
         };
         keep(0..3);
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn two_files_are_kept_and_each_stands_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(folder.path(), 10_000).unwrap();
+        let mut journal = JournalFiles::open(folder.path(), 10_000).unwrap();
         (0..500).for_each(|number| journal.write(decision(number)).unwrap());
         for name in [OLDER, NEWER] {
             assert!(fs::metadata(folder.path().join(name)).unwrap().len() <= 10_000);
