@@ -1,4 +1,4 @@
-//! How things are named: `pods`, `app/web`, `web-1`.
+//! How objects are named on the command line: `pods`, `app/web`, `web-1`.
 
 use std::ffi::OsStr;
 
@@ -6,9 +6,7 @@ use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, ValueEnum};
 
-use super::suggestions;
-
-/// What can be listed.
+/// Kind of object that `get` lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// Apps.
@@ -28,18 +26,18 @@ pub(crate) enum Kind {
     Routes,
 }
 
-/// `pods`, or `pod/web-1`.
+/// A kind, or one object of it: `pods`, `pod/web-1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Resource {
-    /// What it is.
+    /// Kind.
     pub(crate) kind: Kind,
-    /// Its name, if one was given.
+    /// Name, if one was given.
     pub(crate) name: Option<String>,
 }
 
-/// Reads a [`Reference`], with clap's own suggestions for the kind.
+/// Parses a [`Resource`], with clap's suggestions for the kind.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ResourceParser;
+pub(super) struct ResourceParser;
 
 impl TypedValueParser for ResourceParser {
     type Value = Resource;
@@ -55,13 +53,13 @@ impl TypedValueParser for ResourceParser {
             Some((kind, name)) => (kind, Some(name)),
             None => (&*text, None),
         };
-        if let Some(here) = suggestions::kind(kind) {
-            let what = format!("`{kind}` of other tools are `{here}s` here: `get {here}s`\n");
+        if let Some(ours) = equivalent_kind(kind) {
+            let what = format!("`{kind}` are called `{ours}s` here: use `get {ours}s`\n");
             return Err(clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command));
         }
         let kind = EnumValueParser::<Kind>::new().parse_ref(command, arg, OsStr::new(kind))?;
         if name == Some("") {
-            let what = "a name is missing behind the `/`\n";
+            let what = "expected a name after `/`\n";
             return Err(clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command));
         }
         Ok(Resource { kind, name: name.map(str::to_owned) })
@@ -73,46 +71,46 @@ impl TypedValueParser for ResourceParser {
     }
 }
 
-/// An app or a pod: `app/web`, `pod/web-1`, or a bare name, which is an app's, else a pod's.
+/// Name of an app or a pod: `app/web`, `pod/web-1`, or a bare name (an app, else a pod).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ObjectName {
     /// An app.
     App(String),
     /// A pod.
     Pod(String),
-    /// Whichever exists.
+    /// The app of that name, else the pod.
     Either(String),
 }
 
 impl ObjectName {
-    /// Reads one.
+    /// Parses `web`, `app/web` or `pod/web-1`.
     ///
     /// # Errors
     ///
-    /// What was expected.
+    /// Says what was expected.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let name = |name: &str| match name {
-            "" => Err("a name cannot be empty".to_owned()),
+        let non_empty = |name: &str| match name {
+            "" => Err("a name must not be empty".to_owned()),
             name => Ok(name.to_owned()),
         };
         match text.split_once('/') {
-            None => Ok(Self::Either(name(text)?)),
-            Some(("app" | "apps", app)) => Ok(Self::App(name(app)?)),
-            Some(("pod" | "pods" | "po", pod)) => Ok(Self::Pod(name(pod)?)),
-            Some((kind, app)) => Err(match suggestions::kind(kind) {
-                Some(here) if here != "route" => {
-                    format!("NAME, app/NAME or pod/NAME was expected, as `{here}/{app}`")
+            None => Ok(Self::Either(non_empty(text)?)),
+            Some(("app" | "apps", app)) => Ok(Self::App(non_empty(app)?)),
+            Some(("pod" | "pods" | "po", pod)) => Ok(Self::Pod(non_empty(pod)?)),
+            Some((kind, name)) => Err(match equivalent_kind(kind) {
+                Some(ours) if ours != "route" => {
+                    format!("expected NAME, app/NAME or pod/NAME, here `{ours}/{name}`")
                 }
-                Some(_) | None => "NAME, app/NAME or pod/NAME was expected".to_owned(),
+                Some(_) | None => "expected NAME, app/NAME or pod/NAME".to_owned(),
             }),
         }
     }
 
-    /// `web`, `app/web`, or `app web`.
+    /// Parses `web`, `app/web`, or the two words `app web`.
     ///
     /// # Errors
     ///
-    /// What was expected.
+    /// Says what was expected.
     pub(crate) fn parse_words(words: &[String]) -> Result<Self, String> {
         match words {
             [kind, name] => Self::parse(&format!("{kind}/{name}")),
@@ -120,11 +118,37 @@ impl ObjectName {
         }
     }
 
-    /// The name alone.
+    /// Returns the name without its kind.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::App(name) | Self::Pod(name) | Self::Either(name) => name,
         }
+    }
+}
+
+/// Kinds of kubectl whose counterpart is an app.
+const APP_KINDS: &[&str] = &[
+    "deployment",
+    "deployments",
+    "deploy",
+    "service",
+    "services",
+    "svc",
+    "replicaset",
+    "replicasets",
+    "rs",
+    "statefulset",
+    "statefulsets",
+    "sts",
+];
+
+/// Returns our counterpart of a kind that other tools have.
+fn equivalent_kind(word: &str) -> Option<&'static str> {
+    match word {
+        word if APP_KINDS.contains(&word) => Some("app"),
+        "container" | "containers" => Some("pod"),
+        "ingress" | "ingresses" | "ing" => Some("route"),
+        _ => None,
     }
 }
 
@@ -133,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_may_carry_their_kind() {
+    fn object_name_accepts_optional_kind() {
         assert_eq!(ObjectName::parse("web"), Ok(ObjectName::Either("web".into())));
         assert_eq!(ObjectName::parse("app/web"), Ok(ObjectName::App("web".into())));
         assert_eq!(ObjectName::parse("po/web-1"), Ok(ObjectName::Pod("web-1".into())));
@@ -142,12 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn kinds_have_the_short_forms_of_kubectl() {
+    fn kind_accepts_short_forms_of_kubectl() {
         let parse = |text: &str| {
             ResourceParser.parse_ref(&Command::new("get"), None, OsStr::new(text)).ok()
         };
         assert_eq!(parse("po"), Some(Resource { kind: Kind::Pods, name: None }));
-        assert_eq!(parse("app/web"), Some(Resource { kind: Kind::Apps, name: Some("web".into()) }));
+        let app = Resource { kind: Kind::Apps, name: Some("web".into()) };
+        assert_eq!(parse("app/web"), Some(app));
         assert_eq!(parse("frobs"), None);
         assert_eq!(parse("app/"), None);
     }

@@ -1,4 +1,4 @@
-//! Words that other tools have taught, and what they are here; and usage errors that say so.
+//! Usage errors with a suggestion for commands of docker and kubectl.
 
 use std::ffi::OsString;
 
@@ -7,110 +7,82 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::Cli;
 use crate::report::{CliError, USAGE};
 
-/// Commands of docker and kubectl, each with the command that does the same here. A word without
-/// one is not listed.
+/// Commands of docker and kubectl, each with our equivalent.
 const COMMANDS: &[(&[&str], &str)] = &[
     (
         &["ps", "ls", "list", "pods", "apps", "container"],
-        "`dubernetes get pods` and `dubernetes get apps` list what runs",
+        "`dubernetes get pods` and `dubernetes get apps` list what is running",
     ),
     (&["run", "create", "new"], "`dubernetes init` writes a file, `dubernetes apply FILE` runs it"),
     (
         &["compose", "stack"],
-        "`dubernetes apply FILE` runs the apps of files, `dubernetes up FILE` in the foreground",
+        "`dubernetes apply FILE` runs the apps in a file, `dubernetes up FILE` in the foreground",
     ),
     (
         &["set", "edit", "patch", "replace", "update", "deploy"],
-        "change the file, then `dubernetes apply FILE`; `dubernetes diff FILE` shows what differs",
+        "edit the file, then `dubernetes apply FILE`; `dubernetes diff FILE` shows the changes",
     ),
     (
         &["label", "annotate"],
-        "write `labels` into the file, then `dubernetes apply FILE`; \
-         `dubernetes explain labels` says how",
+        "add `labels` to the file, then `dubernetes apply FILE`; \
+         `dubernetes explain labels` describes them",
     ),
     (
         &["expose", "port"],
-        "write `port` and `access` into the file: `dubernetes explain access` says how; \
-         `dubernetes port-forward NAME LOCAL:REMOTE` leads to it from this machine alone",
+        "add `port` and `access` to the file (see `dubernetes explain access`); \
+         `dubernetes port-forward NAME LOCAL:REMOTE` forwards a local port",
     ),
     (&["rm", "remove"], "`dubernetes delete NAME` deletes an app, `dubernetes down` everything"),
-    (&["destroy", "prune"], "`dubernetes down` removes everything of this instance"),
+    (&["destroy", "prune"], "`dubernetes down` removes everything that this instance owns"),
     (&["stop"], "`dubernetes scale NAME 0` stops an app, `dubernetes delete NAME` deletes it"),
     (&["start"], "`dubernetes scale NAME N` starts an app, `dubernetes serve` the orchestrator"),
     (&["restart"], "`dubernetes rollout restart NAME` restarts an app"),
-    (&["kill"], "`dubernetes delete pods NAME` has a pod replaced"),
-    (&["pause"], "`dubernetes rollout pause NAME` holds a rollout"),
-    (&["resume", "unpause"], "`dubernetes rollout resume NAME` lets a rollout go on"),
-    (&["undo"], "`dubernetes rollback NAME` goes back to an earlier revision"),
+    (&["kill"], "`dubernetes delete pods NAME` replaces a pod"),
+    (&["pause"], "`dubernetes rollout pause NAME` pauses a rollout"),
+    (&["resume", "unpause"], "`dubernetes rollout resume NAME` resumes a rollout"),
+    (&["undo"], "`dubernetes rollback NAME` rolls back to an earlier revision"),
     (&["history"], "`dubernetes rollout history NAME` lists the revisions"),
     (
         &["inspect"],
-        "`dubernetes describe NAME` shows all, `dubernetes get apps NAME -o json` as JSON",
+        "`dubernetes describe NAME` shows the details, `dubernetes get apps NAME -o json` as JSON",
     ),
-    (&["stats"], "`dubernetes top` shows processor time and memory"),
+    (&["stats"], "`dubernetes top` shows CPU and memory usage"),
     (&["attach"], "`dubernetes logs NAME -f` follows the output"),
-    (&["watch"], "`dubernetes get apps -w` goes on with each change"),
-    (&["info", "cluster-info"], "`dubernetes status` shows how everything is"),
+    (&["watch"], "`dubernetes get apps -w` shows each change"),
+    (&["info", "cluster-info"], "`dubernetes status` shows the status of all parts"),
     (&["daemon", "server"], "`dubernetes serve` runs the orchestrator"),
 ];
 
-/// Kinds of kubectl that are apps here.
-const APPS: &[&str] = &[
-    "deployment",
-    "deployments",
-    "deploy",
-    "service",
-    "services",
-    "svc",
-    "replicaset",
-    "replicasets",
-    "rs",
-    "statefulset",
-    "statefulsets",
-    "sts",
-];
-
-/// What a kind of other tools is here.
-pub(super) fn kind(word: &str) -> Option<&'static str> {
-    match word {
-        word if APPS.contains(&word) => Some("app"),
-        "container" | "containers" => Some("pod"),
-        "ingress" | "ingresses" | "ing" => Some("route"),
-        _ => None,
-    }
-}
-
-/// A usage error with the right word for one that other tools know, and with a line of usage that
-/// does not take what the environment gives for what must be typed.
-pub(crate) fn explained<T: Clone + Into<OsString>>(
+/// Converts clap's usage error. Adds our equivalent of a command of other tools, and renders the
+/// usage line anew: clap's would list flags that the environment sets as required.
+pub(crate) fn usage_error(
     mut error: clap::Error,
     program: &'static str,
-    words: &[T],
+    words: &[OsString],
 ) -> CliError {
     if error.kind() == ErrorKind::InvalidSubcommand
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
-        && let Some(hint) = command(word)
+        && let Some(hint) = hint_for(word)
     {
         let what = format!("unrecognized subcommand '{}'", word.escape_debug());
         return CliError::with_exit(USAGE, what).help(hint);
     }
     if error.get(ContextKind::Usage).is_some() {
-        let usage = usage(program, words);
+        let usage = render_usage(program, words);
         error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
     }
     CliError::from(error)
 }
 
-fn command(word: &str) -> Option<&'static str> {
+fn hint_for(word: &str) -> Option<&'static str> {
     COMMANDS.iter().find(|(words, _)| words.contains(&word)).map(|(_, hint)| *hint)
 }
 
-/// The usage of the command that these words lead to.
-fn usage<T: Clone + Into<OsString>>(
-    program: &'static str,
-    words: &[T],
-) -> clap::builder::StyledStr {
-    let whole = Cli::named(program).ignore_errors(true).try_get_matches_from(words.iter().cloned());
+/// Renders the usage of the command that `words` name.
+fn render_usage(program: &'static str, words: &[OsString]) -> clap::builder::StyledStr {
+    // `help rollout` is about `rollout`.
+    let words = words.iter().filter(|word| *word != "help");
+    let whole = Cli::named(program).ignore_errors(true).try_get_matches_from(words);
     let mut names = Vec::new();
     let mut level = whole.as_ref().ok();
     while let Some((name, below)) = level.and_then(clap::ArgMatches::subcommand) {
@@ -134,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_hint_names_commands_that_exist_for_a_word_that_is_none() {
+    fn hints_name_existing_commands_for_unknown_words() {
         let cli = Cli::command();
         for (words, hint) in COMMANDS {
             for word in *words {
@@ -144,11 +116,11 @@ mod tests {
             let named: Vec<_> = named.map(|part| part.split(' ').next().unwrap()).collect();
             assert!(!named.is_empty(), "{hint}");
             for verb in named {
-                assert!(cli.find_subcommand(verb).is_some(), "{verb} is no command: {hint}");
+                assert!(cli.find_subcommand(verb).is_some(), "{verb} is not a command: {hint}");
             }
         }
         let all: Vec<_> = COMMANDS.iter().flat_map(|(words, _)| *words).collect();
-        let different: std::collections::BTreeSet<_> = all.iter().collect();
-        assert_eq!(all.len(), different.len(), "a word is there twice");
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(all.len(), distinct.len(), "a word is listed twice");
     }
 }

@@ -1,4 +1,4 @@
-//! `completion`: the script that makes a shell ask this program.
+//! `completion`: prints the script that makes a shell complete commands.
 
 use crate::args::CompletionArgs;
 use crate::complete;

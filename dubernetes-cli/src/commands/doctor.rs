@@ -1,4 +1,4 @@
-//! `doctor`: whether all that an orchestrator needs is there. Looks, and changes nothing.
+//! `doctor`: checks what an orchestrator needs. Changes nothing.
 
 mod check;
 mod engine;
@@ -12,10 +12,11 @@ use dubernetes_core::error::one_line;
 use serde::Serialize;
 
 use crate::args::{DoctorArgs, Format};
-use crate::output::{self, style};
-use crate::report::{CliError, FAILED, Result};
+use crate::output;
+use crate::report::{self, CliError, FAILED, Result};
 use crate::settings::Settings;
-use crate::target::without_flags;
+use crate::style;
+use crate::target::ingress_args;
 use check::{Check, CheckResult};
 
 #[derive(Serialize)]
@@ -25,10 +26,11 @@ struct Report<'a> {
 }
 
 pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Result {
-    let mut ingress = without_flags(settings)?;
-    let (mut checks, running) = orchestrator::run_checks(settings).await;
+    let mut ingress = ingress_args(settings)?;
+    let (check, running) = orchestrator::run_check(settings).await;
+    let mut checks = vec![check];
     if let Some(status) = &running {
-        // What counts is what the one that runs was told.
+        // The settings of a running orchestrator are those that count.
         ingress.http_bind = status.ingress.address;
         ingress.http_port = status.ingress.port;
         if let Some(place) = &status.engine.place {
@@ -37,15 +39,15 @@ pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Result {
     }
     checks.extend(paths::run_checks(settings, running.as_ref()));
     checks.extend(engine::run_checks(settings, &ingress).await);
-    show(&checks, args.format.format())
+    print_checks(&checks, args.format.format())
 }
 
-fn show(checks: &[Check], format: Format) -> Result {
+fn print_checks(checks: &[Check], format: Format) -> Result {
     let failed = checks.iter().filter(|check| check.result == CheckResult::Fail).count();
-    let (out, failure) = match format {
+    let (text, error) = match format {
         Format::Table | Format::Wide => {
-            let failure = CliError::new(format!("{failed} of {} checks failed", checks.len()));
-            (text(checks), failure)
+            let error = CliError::new(format!("{failed} of {} checks failed", checks.len()));
+            (checks_text(checks), error)
         }
         Format::Name => {
             let names = checks.iter().map(|check| format!("check/{}\n", check.check));
@@ -56,11 +58,11 @@ fn show(checks: &[Check], format: Format) -> Result {
             (output::value(&report, format)?, CliError::already_reported(FAILED))
         }
     };
-    output::print(&out)?;
-    if failed == 0 { Ok(()) } else { Err(failure) }
+    output::print(&text)?;
+    if failed == 0 { Ok(()) } else { Err(error) }
 }
 
-fn text(checks: &[Check]) -> String {
+fn checks_text(checks: &[Check]) -> String {
     let mut out = String::new();
     for Check { check, result, message, help } in checks {
         let style = match result {
@@ -68,13 +70,11 @@ fn text(checks: &[Check]) -> String {
             CheckResult::Warn => style::WARNING,
             CheckResult::Fail => style::ERROR,
         };
-        let (begin, end) = (style.render(), style.render_reset());
-        let (word, message) = (result.as_str(), one_line(message));
-        // Writing to a text cannot fail.
-        let _ = writeln!(out, "{begin}{word:<4}{end}   {check:<12}   {message}");
+        let word = result.as_str();
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{style}{word:<4}{style:#}   {check:<12}   {}", one_line(message));
         if let Some(help) = help {
-            let label = (style::HELP.render(), style::HELP.render_reset());
-            let _ = writeln!(out, "{:22}{}help:{} {}", "", label.0, label.1, one_line(help));
+            let _ = write!(out, "{:22}{}", "", report::labeled(style::HELP, "help", help));
         }
     }
     out

@@ -1,4 +1,4 @@
-//! `down`: removes all that the instance owns, after asking.
+//! `down`: removes everything that the instance owns, after confirmation.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -16,9 +16,9 @@ pub(super) async fn run(args: &DownArgs, settings: &Settings) -> Result {
         let client = &target.client;
         let summary = summarize_teardown(client).await?;
         if summary.objects.is_empty() {
-            report::note(&format!("there is nothing of the instance `{}`", summary.instance));
+            report::note(&format!("the instance `{}` owns nothing", summary.instance));
         } else if !args.yes {
-            ask(&summary).await?;
+            confirm(&summary).await?;
         }
         client.down().await?;
         for object in &summary.objects {
@@ -30,7 +30,7 @@ pub(super) async fn run(args: &DownArgs, settings: &Settings) -> Result {
     .await
 }
 
-/// What would go.
+/// What the teardown removes.
 struct TeardownSummary {
     instance: String,
     objects: Vec<String>,
@@ -41,34 +41,35 @@ async fn summarize_teardown(client: &Client) -> Result<TeardownSummary> {
     let apps = client.list_apps().await?.into_iter().map(|app| format!("app/{}", app.name));
     let pods = client.pods(None).await?.into_iter().map(|pod| format!("pod/{}", pod.name));
     let instance = status.instance.to_string();
-    let own =
+    let shared =
         [("ingress", status.ingress.state != IngressState::Absent), ("network", status.network)];
-    let own = own.into_iter().filter(|(_, there)| *there);
-    let own = own.map(|(object, _)| format!("{object}/{instance}"));
-    Ok(TeardownSummary { objects: apps.chain(pods).chain(own).collect(), instance })
+    let shared = shared.into_iter().filter(|(_, exists)| *exists);
+    let shared = shared.map(|(object, _)| format!("{object}/{instance}"));
+    Ok(TeardownSummary { objects: apps.chain(pods).chain(shared).collect(), instance })
 }
 
-async fn ask(summary: &TeardownSummary) -> Result {
-    report::print_line(&format!("This removes everything of the instance `{}`:", summary.instance));
+async fn confirm(summary: &TeardownSummary) -> Result {
+    report::print_line(&format!(
+        "This removes everything that the instance `{}` owns:",
+        summary.instance
+    ));
     for object in &summary.objects {
         report::print_line(&format!("  {object}"));
     }
-    report::print_line("ObjectName volumes are kept.");
+    report::print_line("Named volumes are kept.");
     if !io::stdin().is_terminal() {
-        return Err(CliError::with_exit(
-            USAGE,
-            "nothing was removed: there is no terminal to ask on",
-        )
-        .help("`dubernetes down --yes` does not ask"));
+        let what = "nothing was removed: confirmation needs a terminal";
+        return Err(CliError::with_exit(USAGE, what)
+            .help("`dubernetes down --yes` removes without confirmation"));
     }
-    let _ = write!(anstream::stderr(), "Go on? [y/N] ");
-    // Reading from a terminal blocks, and an interrupt must be noticed meanwhile.
+    let _ = write!(anstream::stderr(), "Continue? [y/N] ");
+    // A read from a terminal blocks, and an interrupt must still be noticed.
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
     });
     let answer =
-        answer.await.map_err(|error| CliError::with_source("no answer was read", &error))??;
+        answer.await.map_err(|error| CliError::with_source("cannot read the answer", &error))??;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(CliError::with_exit(FAILED, "nothing was removed")),

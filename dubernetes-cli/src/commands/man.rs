@@ -1,4 +1,4 @@
-//! `man`: the manual, made of the definitions of the command line.
+//! `man`: manual pages from the definitions of the command line.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ pub(super) fn run(args: &ManArgs, program: &'static str) -> Result {
         Man::new(command).render(&mut page)?;
         return output::print_raw(&page);
     };
-    let what = format!("the manual cannot be written to `{}`", folder.display());
+    let what = format!("cannot write the manual to `{}`", folder.display());
     fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(command, folder))
         .map_err(|error| CliError::with_io_source(&what, &error))

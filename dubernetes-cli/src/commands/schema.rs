@@ -1,4 +1,4 @@
-//! `schema`: the JSON schema of the file, for editors.
+//! `schema`: prints the JSON schema of the manifest.
 
 use dubernetes_manifest::reference::{Form, schema};
 

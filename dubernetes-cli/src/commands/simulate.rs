@@ -1,43 +1,41 @@
-//! `simulate`: what would become of files' apps, as a timeline and a chart. Nothing is touched.
-
-use crate::args::{Format, SimulateArgs};
-use crate::output::{self, Cell, Table, style};
-use crate::report::{self, Result};
-use crate::settings::Settings;
-use crate::simulate::chart::{Glyphs, chart};
-use crate::simulate::{Entry, Timeline, simulate};
+//! `simulate`: simulates apps, and shows a timeline and a chart. Touches nothing outside.
 
 use dubernetes_core::event::{Event, EventKind};
 
+use crate::args::{Format, SimulateArgs};
+use crate::output::{self, Cell, Table};
+use crate::report::{self, Result};
+use crate::settings::Settings;
+use crate::simulate::chart::{Glyphs, chart};
+use crate::simulate::simulate;
+use crate::simulate::timeline::{Entry, Timeline};
+use crate::style;
+
 pub(super) async fn run(args: &SimulateArgs, settings: &Settings) -> Result {
     let timeline = simulate(args, settings).await?;
-    let events = timeline.entries.iter().filter_map(|(_, entry)| match entry {
-        Entry::Event(event) => Some(&**event),
-        Entry::Injected { .. } => None,
-    });
     match args.format.format() {
         Format::Table | Format::Wide => {
             let chart = chart(&timeline, Glyphs::from_environment(), output::width());
             output::print(&format!("{}\n{chart}", timeline_table(&timeline)))?;
         }
         format @ (Format::Json | Format::Yaml | Format::Name) => {
-            for event in events {
-                output::print(&line(event, format)?)?;
+            for (_, entry) in &timeline.entries {
+                match entry {
+                    Entry::Event(event) => output::print(&event_text(event, format)?)?,
+                    Entry::Injected { .. } => {}
+                }
             }
         }
     }
     if args.time.is_none() && !timeline.converged {
-        report::note(&format!(
-            "something is still to be done after {}",
-            output::span(timeline.took)
-        ));
-        report::help("`--for TIME` goes on longer");
+        report::note(&format!("not converged after {}", output::span(timeline.took)));
+        report::help("`--for TIME` simulates longer");
     }
     Ok(())
 }
 
-/// An event as `events -w` writes it.
-fn line(event: &Event, format: Format) -> Result<String> {
+/// Returns an event as `events -w` prints it.
+fn event_text(event: &Event, format: Format) -> Result<String> {
     Ok(match format {
         Format::Yaml => format!("---\n{}", output::value(event, Format::Yaml)?),
         Format::Name => format!("event/{}\n", event.id),

@@ -1,4 +1,4 @@
-//! `validate`: checks files, and needs nothing but the files.
+//! `validate`: checks files, without an orchestrator or an engine.
 
 use crate::args::ValidateArgs;
 use crate::output;

@@ -1,142 +1,109 @@
-//! How waiting ends, in words.
+//! Messages about how a wait ended.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dubernetes_api::client::{LogQuery, LogTarget};
-use dubernetes_api::wire::{self, App, LogItem, Pod};
+use dubernetes_api::wire::{App, Failure, LogItem, Pod};
 use dubernetes_core::app::AppName;
-use dubernetes_core::plan::Phase;
 use futures_util::StreamExt as _;
 
-use super::Goal;
+use super::wait_state::Goal;
 use crate::output::span;
 use crate::report::{CliError, INTERRUPTED, RETRY_HELP, TIMED_OUT};
 use crate::target::Target;
 
-/// So many of the last lines of a failing pod are shown.
+/// Number of last log lines of a failing pod to show.
 const LAST_LINES: u32 = 20;
 
-/// The line that says that an app is as it should be.
-pub(super) fn ready(app: &App, took: Duration) -> String {
+/// Returns the line for an app that is ready.
+pub(super) fn ready(app: &App, elapsed: Duration) -> String {
     let status = &app.status;
-    let (ready, desired, revision) = (status.ready, status.desired, status.revision);
     let urls: String = app.urls.iter().map(|url| format!(", {url}")).collect();
-    let took = span(took);
     format!(
-        "app/{} is ready: {ready}/{desired} replicas, revision {revision}{urls} ({took})",
-        app.name
+        "app/{} is ready: {}/{} replicas, revision {}{urls} ({})",
+        app.name,
+        status.ready,
+        status.desired,
+        status.revision,
+        span(elapsed)
     )
 }
 
-/// How an app stands to what is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// It is on its way.
-    Open,
-    /// It is as it should be.
-    Ready,
-    /// It stays as it is until somebody resumes the rollout.
-    Paused,
-    /// The revision has failed, and if another one came back for it, that has got somewhere.
-    Failed,
-}
-
-/// How `app` stands to `goal`. It is ready once it is remembered that the revision is complete:
-/// only such a one comes back if the next one fails, whoever applies that at once.
-pub(super) fn state(app: &App, goal: &Goal) -> State {
-    let status = &app.status;
-    if status.observed_generation < goal.generation.max(app.generation) {
-        return State::Open;
-    }
-    let came_back =
-        |failure: &wire::Failure| failure.revision >= goal.revision && failure.back_to.is_some();
-    let concluded = status.desired == 0 || !matches!(&*status.rollout, "progressing" | "failed");
-    match status.phase {
-        Phase::Ready if status.failure.as_ref().is_some_and(came_back) => State::Failed,
-        Phase::Ready if !concluded => State::Open,
-        Phase::Ready => State::Ready,
-        Phase::Failed => State::Failed,
-        Phase::Pending | Phase::Progressing | Phase::Degraded if status.paused => State::Paused,
-        Phase::Pending | Phase::Progressing | Phase::Degraded | Phase::Deleting => State::Open,
-    }
-}
-
-/// The line that says that a rollout is paused.
+/// Returns the line for an app whose rollout is paused.
 pub(super) fn paused(app: &App) -> String {
     let (name, revision) = (&app.name, app.status.revision);
     format!(
-        "app/{name} is paused: `dubernetes rollout resume {name}` goes on to revision {revision}"
+        "app/{name} is paused: `dubernetes rollout resume {name}` continues to revision {revision}"
     )
 }
 
-/// The last lines of the command before the present revision.
+/// Returns the last lines of the pre-deploy hook of the current revision.
 pub(super) async fn pre_deploy_log(target: &Target, app: &AppName) -> Vec<String> {
-    // It goes on without them.
+    // Progress continues without these lines.
     let revisions = target.client.revisions(app.as_str()).await.unwrap_or_default();
-    let present = revisions.into_iter().find(|revision| revision.current);
-    present.map(|revision| revision.pre_deploy_log).unwrap_or_default()
+    let current = revisions.into_iter().find(|revision| revision.current);
+    current.map(|revision| revision.pre_deploy_log).unwrap_or_default()
 }
 
-/// Why `revision` or a later one did not get there, with the last output of a pod that shows it.
-pub(super) async fn failed(target: &Target, app: &App, revision: u64) -> CliError {
+/// Creates the error for a failed rollout: why `revision` or a later one failed, with the last
+/// output of a failing pod.
+pub(super) async fn rollout_failed(target: &Target, app: &App, revision: u64) -> CliError {
     let (name, status) = (&app.name, &app.status);
-    let known = status.failure.as_ref().filter(|failure| failure.revision >= revision);
-    let reason = known.map_or(status.message.as_str(), |failure| failure.reason.as_str());
-    let reason = if reason.is_empty() { "no reason is known" } else { reason };
-    let mut failure = CliError::new(format!("the rollout of app/{name} failed: {reason}"));
-    // The messages stands without the details: whatever cannot be had is left out.
+    let failure = status.failure.as_ref().filter(|failure| failure.revision >= revision);
+    let reason = failure.map_or(status.message.as_str(), |failure| failure.reason.as_str());
+    let reason = if reason.is_empty() { "unknown reason" } else { reason };
+    let mut error = CliError::new(format!("the rollout of app/{name} failed: {reason}"));
+    // The result is known without the details: those that cannot be fetched are left out.
     let pods = target.client.pods(Some(name.as_str())).await.unwrap_or_default();
-    let failed = known.map_or(status.revision, |failure| failure.revision);
-    match known {
-        Some(wire::Failure { pod: Some(pod), log, .. }) if !log.is_empty() => {
-            failure = with_output(failure, pod, log);
+    let failed = failure.map_or(status.revision, |failure| failure.revision);
+    match failure {
+        Some(Failure { pod: Some(pod), log, .. }) if !log.is_empty() => {
+            error = with_output(error, pod, log);
         }
         Some(_) | None => {
-            // Only of a pod that the reason speaks of.
-            let shows = |pod: &&Pod| {
+            // Only the output of a pod that the reason names.
+            let is_evidence = |pod: &&Pod| {
                 pod.revision == failed && !pod.ready && reason.contains(&format!("{}:", pod.name))
             };
-            if let Some(pod) = pods.iter().find(shows) {
-                failure = with_output(failure, &pod.name, &last_lines(target, pod).await);
+            if let Some(pod) = pods.iter().find(is_evidence) {
+                error = with_output(error, &pod.name, &last_lines(target, pod).await);
             }
         }
     }
-    let old = pods.iter().filter(|pod| pod.revision != failed && pod.ready);
-    let serving: BTreeMap<u64, u32> = old.fold(BTreeMap::new(), |mut counts, pod| {
-        *counts.entry(pod.revision).or_default() += 1;
-        counts
-    });
+    let mut serving: BTreeMap<u64, u32> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| pod.revision != failed && pod.ready) {
+        *serving.entry(pod.revision).or_default() += 1;
+    }
     for (revision, count) in &serving {
         let desired = status.desired;
-        failure =
-            failure.line(format!("still serving: revision {revision}, {count} of {desired} ready"));
+        error =
+            error.line(format!("still serving: revision {revision}, {count} of {desired} ready"));
     }
-    failure = match known.and_then(|failure| failure.back_to) {
-        Some(back) => failure.line(format!("back to revision {back}")).help(RETRY_HELP),
-        None if known.is_some() && !serving.is_empty() => failure
-            .help(format!("`dubernetes rollback {name}` gives revision {failed} up; {RETRY_HELP}")),
-        None => failure,
+    error = match failure.and_then(|failure| failure.back_to) {
+        Some(back) => error.line(format!("rolled back to revision {back}")).help(RETRY_HELP),
+        None if failure.is_some() && !serving.is_empty() => error
+            .help(format!("`dubernetes rollback {name}` abandons revision {failed}; {RETRY_HELP}")),
+        None => error,
     };
-    failure.help(format!(
-        "`dubernetes why {name}` shows the whole chain, `dubernetes describe {name}` the whole app"
+    error.help(format!(
+        "`dubernetes why {name}` explains the cause, `dubernetes describe {name}` shows the app"
     ))
 }
 
-fn with_output(mut failure: CliError, pod: &str, lines: &[String]) -> CliError {
+fn with_output(mut error: CliError, pod: &str, lines: &[String]) -> CliError {
     if !lines.is_empty() {
-        failure = failure.line(format!("last lines of {pod}:"));
+        error = error.line(format!("last lines of {pod}:"));
     }
     for line in lines {
-        failure = failure.line(format!("  | {line}"));
+        error = error.line(format!("  | {line}"));
     }
-    failure
+    error
 }
 
 async fn last_lines(target: &Target, pod: &Pod) -> Vec<String> {
     let query = LogQuery { tail: Some(LAST_LINES), ..LogQuery::default() };
-    let whose = LogTarget::Pod(pod.name.clone());
-    let items = target.client.logs(&whose, &query);
+    let items = target.client.logs(&LogTarget::Pod(pod.name.clone()), &query);
     items
         .filter_map(|item| async {
             match item {
@@ -148,8 +115,8 @@ async fn last_lines(target: &Target, pod: &Pod) -> Vec<String> {
         .await
 }
 
-/// That an app took too long.
-pub(super) fn timed_out(name: &AppName, last: Option<&App>, timeout: &str) -> CliError {
+/// Creates the error for an app that was not ready in time.
+pub(super) fn not_ready_in_time(name: &AppName, last: Option<&App>, timeout: &str) -> CliError {
     let state = last.map(|app| {
         let status = &app.status;
         let reason = match status.message.as_str() {
@@ -158,46 +125,50 @@ pub(super) fn timed_out(name: &AppName, last: Option<&App>, timeout: &str) -> Cl
         };
         format!("{}, {}/{} ready{reason}", status.phase, status.ready, status.desired)
     });
-    let state = state.unwrap_or_else(|| "nobody has looked at it yet".to_owned());
+    let state = state.unwrap_or_else(|| "not observed yet".to_owned());
     CliError::with_exit(TIMED_OUT, format!("app/{name} was not ready within {timeout}"))
         .line(format!("now: {state}"))
-        .help(format!("it stays applied; `dubernetes why {name}` shows what it waits for"))
+        .help(format!(
+            "the app stays applied; `dubernetes why {name}` shows what it is waiting for"
+        ))
 }
 
-/// That the user went away while apps were on their way.
+/// Creates the error for an interrupt while apps were changing.
 pub(super) fn interrupted<'a>(target: &Target, open: impl Iterator<Item = &'a Goal>) -> CliError {
     let goals: Vec<_> = open.collect();
     let names: Vec<_> = goals.iter().map(|goal| format!("app/{}", goal.app)).collect();
     let names = names.join(", ");
+    let (stay, rollouts) =
+        if goals.len() == 1 { ("stays", "rollout goes") } else { ("stay", "rollouts go") };
     let undo = goals.iter().map(|goal| match goal.revision {
         1 => format!("`dubernetes delete {}`", goal.app),
         _ => format!("`dubernetes rollback {}`", goal.app),
     });
     let undo = undo.collect::<Vec<_>>().join(", ");
-    let failure = CliError::with_exit(INTERRUPTED, format!("interrupted; {names}: stays applied"));
     if target.is_in_process() {
-        failure
-            .line("no orchestrator is running, so nothing goes on from now on")
-            .help(format!("`dubernetes serve` goes on with it, {undo} takes it back"))
+        let what = format!("interrupted: {names} {stay} applied, but no orchestrator is running");
+        CliError::with_exit(INTERRUPTED, what)
+            .help(format!("continue with `dubernetes serve`, undo with {undo}"))
     } else {
-        failure.help(format!("`dubernetes get apps -w` follows it, {undo} takes it back"))
+        let what = format!("interrupted: {names} {stay} applied and the {rollouts} on");
+        CliError::with_exit(INTERRUPTED, what)
+            .help(format!("follow with `dubernetes get apps -w`, undo with {undo}"))
     }
 }
 
-/// That the user went away while something else was waited for.
-pub(super) fn interrupted_waiting(target: &Target, what: &str) -> CliError {
-    let failure = CliError::with_exit(INTERRUPTED, format!("interrupted before {what}"));
+/// Creates the error for an interrupt before something else was done.
+pub(super) fn interrupted_before(target: &Target, what: &str) -> CliError {
+    let error = CliError::with_exit(INTERRUPTED, format!("interrupted before {what}"));
     if target.is_in_process() {
-        failure.help("no orchestrator is running; `dubernetes serve` goes on with it")
+        error.help("no orchestrator is running; continue with `dubernetes serve`")
     } else {
-        failure.help("the orchestrator goes on with it")
+        error.help("the orchestrator continues with it")
     }
 }
 
-/// That something else took too long.
-pub(super) fn too_long(what: &str, timeout: &str, app: Option<&AppName>) -> CliError {
-    let failure =
-        CliError::with_exit(TIMED_OUT, format!("timed out after {timeout} waiting {what}"));
-    let Some(app) = app else { return failure };
-    failure.help(format!("`dubernetes events {app}` says what it waits for"))
+/// Creates the error for something else that was not done in time.
+pub(super) fn timed_out(what: &str, timeout: &str, app: Option<&AppName>) -> CliError {
+    let error = CliError::with_exit(TIMED_OUT, format!("timed out after {timeout} waiting {what}"));
+    let Some(app) = app else { return error };
+    error.help(format!("`dubernetes events {app}` shows what happened"))
 }

@@ -1,4 +1,4 @@
-//! Everything that can happen to a command that waits, as one stream of steps.
+//! Everything that can happen to a waiting command, as one stream.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -9,66 +9,66 @@ use dubernetes_api::wire::{App, Event, WatchEvent};
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::commands::interrupt;
+use crate::interrupt::interrupted;
 use crate::report::{CliError, Result, UNREACHABLE};
 
-/// How often it is looked at what no stream tells.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Interval for conditions that no stream reports.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What happened.
 pub(super) enum Update {
     /// An event was recorded.
     Event(Box<Event>),
-    /// An app changed, or is told for the first time.
+    /// An app changed, or is reported for the first time.
     App(Box<WatchEvent<App>>),
-    /// Some time has passed.
+    /// The poll interval passed.
     Tick,
-    /// The time is over.
+    /// The timeout passed.
     TimedOut,
-    /// The user wants to leave.
+    /// The process was asked to end.
     Interrupted,
 }
 
-/// The steps.
-pub(super) struct UpdateStream {
+/// The stream of updates.
+pub(super) struct Updates {
     events: Items<Event>,
-    changes: Items<WatchEvent<App>>,
-    tick: Interval,
-    /// None if it lies beyond what the clock can say.
+    apps: Items<WatchEvent<App>>,
+    ticks: Interval,
+    /// `None` if the deadline lies beyond the range of the clock.
     deadline: Option<Instant>,
-    interrupt: Pin<Box<dyn Future<Output = ()>>>,
+    interrupted: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-impl UpdateStream {
-    /// Steps from now on, with events after `seen`.
+impl Updates {
+    /// Starts the stream, with events after the id `seen`.
     pub(super) fn new(client: &Client, seen: u64, timeout: Duration) -> Self {
         let query = EventsQuery { after: Some(seen), ..EventsQuery::default() };
-        let mut tick = tokio::time::interval(LOOK_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = tokio::time::interval(POLL_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             events: client.follow_events(&query),
-            changes: client.watch_apps(None),
-            tick,
+            apps: client.watch_apps(None),
+            ticks,
             deadline: Instant::now().checked_add(timeout),
-            interrupt: Box::pin(interrupt()),
+            interrupted: Box::pin(interrupted()),
         }
     }
 
-    /// The next step.
+    /// Returns the next update.
     pub(super) async fn next(&mut self) -> Result<Update> {
-        // Every arm is cancel-safe: streams keep what was not taken, and time passes anyway.
+        // Every arm is cancel-safe: a stream keeps its next item, and timers keep their deadline.
         Ok(tokio::select! {
             biased;
-            () = &mut self.interrupt => Update::Interrupted,
+            () = &mut self.interrupted => Update::Interrupted,
             event = self.events.next() => Update::Event(Box::new(event.ok_or_else(ended)??)),
-            change = self.changes.next() => Update::App(Box::new(change.ok_or_else(ended)??)),
-            () = until(self.deadline) => Update::TimedOut,
-            _ = self.tick.tick() => Update::Tick,
+            change = self.apps.next() => Update::App(Box::new(change.ok_or_else(ended)??)),
+            () = sleep_until(self.deadline) => Update::TimedOut,
+            _ = self.ticks.tick() => Update::Tick,
         })
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
@@ -76,5 +76,5 @@ async fn until(deadline: Option<Instant>) {
 }
 
 fn ended() -> CliError {
-    CliError::with_exit(UNREACHABLE, "the orchestrator has ended")
+    CliError::with_exit(UNREACHABLE, "the orchestrator has exited")
 }

@@ -1,4 +1,4 @@
-//! Results as JSON, in the API's own shape.
+//! Results as JSON, in the shape of the API.
 
 use serde::Serialize;
 
@@ -16,19 +16,19 @@ struct Change<'a, T> {
     object: &'a T,
 }
 
-/// A list of `items`.
+/// Returns the API's list of `items`.
 pub(super) fn list<T>(items: &[T]) -> List<'_, T> {
     List { kind: "List", items }
 }
 
-/// Indented, with a line end.
+/// Returns indented JSON and a line end.
 pub(super) fn to_text<T: Serialize>(value: &T) -> Result<String> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     Ok(text)
 }
 
-/// `{"type":…,"object":…}` on one line.
+/// Returns `{"type":…,"object":…}` on one line.
 pub(super) fn change<T: Serialize>(kind: &str, object: &T) -> Result<String> {
     let mut text = serde_json::to_string(&Change { r#type: kind, object })?;
     text.push('\n');

@@ -1,5 +1,4 @@
-//! Questions to the engine, the store and the machine, for the one who looks for trouble.
-//! None of them changes anything.
+//! Read-only questions to engine, store and machine, for `doctor`.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,68 +12,68 @@ use dubernetes_nginx::version::Version;
 use dubernetes_sqlite::{OpenError, SqliteStore};
 use jiff::Timestamp;
 
-use super::Adapters;
+use super::adapters::docker_runtime;
 use crate::args::IngressArgs;
 use crate::report::Result;
 
-/// The engine, as far as it is asked.
+/// An engine to ask.
 #[derive(Debug)]
 pub(crate) struct Engine {
     runtime: DockerRuntime,
 }
 
-/// The subnet of an instance's network.
+/// Subnet of an instance's network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subnet {
-    /// The network exists and has this one.
+    /// The network exists and has this subnet.
     Own(String),
-    /// It would get this one.
+    /// The network would get this subnet.
     Free(String),
-    /// None is left.
+    /// No subnet is left.
     AllTaken,
 }
 
-/// What is to be known of nginx's image.
+/// State of the ingress image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Image {
-    /// The engine has it, with nginx of this version, and what a person should know of that one.
-    Here {
-        /// The version, if the image says it.
+    /// The image is on the engine.
+    Present {
+        /// Version of nginx, if the image reports one.
         version: Option<String>,
-        /// What is wrong with it.
+        /// Problem with that version.
         warning: Option<String>,
     },
-    /// The engine can pull it.
+    /// The engine can pull the image.
     Pullable,
-    /// It cannot be had, for this reason.
+    /// The image cannot be pulled, for this reason.
     Missing(String),
 }
 
 impl Engine {
-    /// The engine that these settings mean. It is not called.
+    /// Creates a client for the engine in these settings, without calling the engine.
     pub(crate) fn new(args: &IngressArgs) -> Result<Self> {
-        Ok(Self { runtime: Adapters::runtime(args)? })
+        Ok(Self { runtime: docker_runtime(args)? })
     }
 
-    /// Where it is.
-    pub(crate) fn place(&self) -> String {
+    /// Returns the engine's endpoint.
+    pub(crate) fn endpoint(&self) -> String {
         self.runtime.endpoint()
     }
 
-    /// Who it is; an error if it does not answer or is too old.
+    /// Returns the engine's version. Fails if the engine does not answer or is too old.
     pub(crate) async fn version(&self) -> Result<EngineVersion, RuntimeError> {
         self.runtime.version().await
     }
 
-    /// Where it keeps its data, and what its clock says.
-    pub(crate) async fn machine(
+    /// Returns the engine's data folder and the time on its clock.
+    pub(crate) async fn host_info(
         &self,
     ) -> Result<(Option<PathBuf>, Option<Timestamp>), RuntimeError> {
         let machine = self.runtime.machine().await?;
         Ok((machine.data_root, machine.time))
     }
 
-    /// The subnet of the instance's network.
+    /// Returns the subnet of the instance's network.
     pub(crate) async fn subnet(&self, instance: &InstanceName) -> Result<Subnet, RuntimeError> {
         if let Some(network) = self.runtime.find_network(instance).await? {
             return Ok(Subnet::Own(network.subnet.to_string()));
@@ -83,7 +82,7 @@ impl Engine {
         Ok(free.map_or(Subnet::AllTaken, |subnet| Subnet::Free(subnet.to_string())))
     }
 
-    /// What is to be known of nginx's image.
+    /// Returns the state of the ingress image.
     pub(crate) async fn image(&self, image: &ImageRef) -> Result<Image, RuntimeError> {
         let Some(env) = self.runtime.image_env(image).await? else {
             return Ok(match self.runtime.can_pull(image).await {
@@ -91,14 +90,16 @@ impl Engine {
                 Err(error) => Image::Missing(chain(&error)),
             });
         };
-        // Every official image of nginx has this variable.
+        // Every official image of nginx sets this variable.
         let version = env.iter().find_map(|line| line.strip_prefix("NGINX_VERSION="));
-        let parsed = version.and_then(|version| Version::parse(&format!("nginx/{version}")));
-        let (version, warning) = (parsed.map(|v| v.to_string()), parsed.and_then(Version::warning));
-        Ok(Image::Here { version, warning })
+        let version = version.and_then(|version| Version::parse(&format!("nginx/{version}")));
+        Ok(Image::Present {
+            version: version.map(|version| version.to_string()),
+            warning: version.and_then(Version::warning),
+        })
     }
 
-    /// The name of the container that publishes a port.
+    /// Returns the name of the container that publishes a port.
     pub(crate) async fn publisher(
         &self,
         bind: IpAddr,
@@ -108,30 +109,30 @@ impl Engine {
     }
 }
 
-/// The process of this machine that listens on a port, as far as this user may see it.
-pub(crate) fn port_holder(bind: IpAddr, port: u16) -> Option<String> {
+/// Finds the process of this machine that listens on a port, if this user can see it.
+pub(crate) fn find_listener(bind: IpAddr, port: u16) -> Option<String> {
     holder::of(bind, port)
 }
 
 /// Whether the store can be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum StoreLook {
-    /// There is none yet.
-    None,
-    /// It can.
+pub(crate) enum StoreCheck {
+    /// There is no store yet.
+    Missing,
+    /// The store can be opened.
     Readable,
-    /// A process has it open.
+    /// A process has the store open.
     Locked(Option<u32>),
-    /// It cannot, for this reason, which names a way out.
+    /// The store cannot be opened, for this reason.
     Refused(String),
 }
 
-/// Looks at the store in a folder.
-pub(crate) fn store(state_dir: &Path) -> StoreLook {
+/// Checks the store in a folder.
+pub(crate) fn check_store(state_dir: &Path) -> StoreCheck {
     match SqliteStore::look(state_dir) {
-        Ok(None) => StoreLook::None,
-        Ok(Some(_)) => StoreLook::Readable,
-        Err(OpenError::Locked { pid, .. }) => StoreLook::Locked(pid),
-        Err(error) => StoreLook::Refused(chain(&error)),
+        Ok(None) => StoreCheck::Missing,
+        Ok(Some(_)) => StoreCheck::Readable,
+        Err(OpenError::Locked { pid, .. }) => StoreCheck::Locked(pid),
+        Err(error) => StoreCheck::Refused(chain(&error)),
     }
 }

@@ -1,6 +1,6 @@
-//! An orchestrator as `serve` runs it, on an engine, an ingress and a store in memory.
+//! An orchestrator like that of `serve`, on an engine, an ingress and a store in memory.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-/// Ends when it is dropped.
+/// A running orchestrator, stopped when dropped.
 pub(crate) struct Orchestrator {
     folder: TempDir,
     _runtime: Runtime,
 }
 
 impl Orchestrator {
-    /// Starts one whose engine has the images `web:1`, `web:2`, `crash:1`, which ends at once, and
-    /// `slow:1`, which never takes a connection.
+    /// Starts an orchestrator whose engine has the images `web:1`, `web:2`, `crash:1` (exits at
+    /// once) and `slow:1` (never accepts a connection).
     pub(crate) fn start() -> Self {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -34,13 +34,13 @@ impl Orchestrator {
         Self { folder, _runtime: runtime }
     }
 
-    /// Its state folder, with its socket.
+    /// Returns the state folder with the socket.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// Call it inside a tokio runtime.
+/// Must be called inside a tokio runtime.
 fn start(folder: &Path) {
     let crash = Behaviour { ready_after: None, ..Behaviour::exits(Duration::ZERO, 3) };
     // The program compares ages with its own clock.

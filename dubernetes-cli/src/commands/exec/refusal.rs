@@ -1,69 +1,70 @@
-//! A command that could not be run at all: the engine says so in its own words, in the place of the
-//! command's output. Pure.
+//! Recognizes the engine's message for a command that it could not run. The engine sends the
+//! message as if it were the command's output.
 
 use crate::report::CliError;
 
-/// How the engine's word begins.
-const BEGIN: &[u8] = b"OCI runtime exec failed: ";
-/// What shells give for a command that cannot be run, and for one that is not there.
+/// Start of the engine's message.
+const PREFIX: &[u8] = b"OCI runtime exec failed: ";
+/// Exit code of shells for a command that cannot be run.
 const NOT_RUNNABLE: u8 = 126;
+/// Exit code of shells for a command that does not exist.
 const NOT_FOUND: u8 = 127;
 
 /// Why the engine did not run a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// There is no such file, or none of that name where commands are looked for.
+    /// No such file, or no such name in `$PATH`.
     NotFound,
-    /// It is no program, or not this user's.
+    /// Not executable for this user.
     Forbidden,
-    /// Something else, in the engine's words.
+    /// Another reason, in the engine's words.
     Other(String),
 }
 
-/// Whether output may be the engine's word.
+/// Returns whether output may be the engine's message.
 pub(super) fn may_be(output: &[u8]) -> bool {
-    output.starts_with(BEGIN)
-}
-
-/// Why a command was not run that has ended with this code, and whose whole output this is.
-pub(super) fn why(output: &[u8], code: i64) -> Option<Refusal> {
-    if !may_be(output) || !matches!(code, 126..=128) {
-        return None;
-    }
-    let text = String::from_utf8_lossy(output);
-    let text = text.trim().trim_end_matches(": unknown");
-    Some(if text.contains("no such file") || text.contains("not found in $PATH") {
-        Refusal::NotFound
-    } else if text.contains("permission denied") {
-        Refusal::Forbidden
-    } else {
-        let begins = "unable to start container process: ";
-        let reason = text.rsplit_once(begins).map_or(text, |(_, reason)| reason);
-        Refusal::Other(reason.to_owned())
-    })
+    output.starts_with(PREFIX)
 }
 
 impl Refusal {
-    /// What a user is told of it.
-    pub(super) fn told(&self, command: &[String], pod: &str) -> CliError {
+    /// Parses the whole output of a command that ended with this code. Returns `None` if the
+    /// command itself wrote it.
+    pub(super) fn parse(output: &[u8], code: i64) -> Option<Self> {
+        if !may_be(output) || !matches!(code, 126..=128) {
+            return None;
+        }
+        let text = String::from_utf8_lossy(output);
+        let text = text.trim().trim_end_matches(": unknown");
+        Some(if text.contains("no such file") || text.contains("not found in $PATH") {
+            Self::NotFound
+        } else if text.contains("permission denied") {
+            Self::Forbidden
+        } else {
+            let marker = "unable to start container process: ";
+            let reason = text.rsplit_once(marker).map_or(text, |(_, reason)| reason);
+            Self::Other(reason.to_owned())
+        })
+    }
+
+    /// Converts the refusal to an error, with the exit code that a shell would use.
+    pub(super) fn into_error(self, command: &[String], pod: &str) -> CliError {
         let name = command.first().map_or("", String::as_str).escape_debug();
         match self {
-            Self::NotFound => CliError::with_exit(
-                NOT_FOUND,
-                format!("there is no command `{name}` in pod `{pod}`"),
-            )
-            .help(format!(
-                "name one that its image has; `dubernetes exec {pod} -- ls /bin` may list them"
-            )),
+            Self::NotFound => {
+                let what = format!("command `{name}` not found in pod `{pod}`");
+                CliError::with_exit(NOT_FOUND, what).help(format!(
+                    "use a command of its image; `dubernetes exec {pod} -- ls /bin` may list them"
+                ))
+            }
             Self::Forbidden => {
-                let what = format!("`{name}` in pod `{pod}` may not be run: permission denied");
+                let what = format!("cannot run `{name}` in pod `{pod}`: permission denied");
                 CliError::with_exit(NOT_RUNNABLE, what)
-                    .help("it is no program, or not one of this user's; `ls -l` shows its mode")
+                    .help("it is not a program, or not executable for this user; see `ls -l`")
             }
             Self::Other(reason) => {
-                let what = format!("`{name}` cannot be run in pod `{pod}`: {reason}");
+                let what = format!("cannot run `{name}` in pod `{pod}`: {reason}");
                 CliError::with_exit(NOT_RUNNABLE, what)
-                    .help(format!("`dubernetes describe {pod}` shows how the pod is"))
+                    .help(format!("`dubernetes describe {pod}` shows the state of the pod"))
             }
         }
     }
@@ -74,21 +75,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engines_word_is_told_from_the_output_of_a_command() {
-        let of = |reason: &str, code| {
+    fn engine_message_is_distinguished_from_command_output() {
+        let parse = |reason: &str, code| {
             let process = "exec failed: unable to start container process";
-            why(
-                format!("OCI runtime exec failed: {process}: {reason}: unknown\r\n").as_bytes(),
-                code,
-            )
+            let text = format!("OCI runtime exec failed: {process}: {reason}: unknown\r\n");
+            Refusal::parse(text.as_bytes(), code)
         };
         let file = r#"exec: "/nosuch": stat /nosuch: no such file or directory"#;
-        assert_eq!(of(file, 126), Some(Refusal::NotFound));
+        assert_eq!(parse(file, 126), Some(Refusal::NotFound));
         let name = r#"exec: "nosuch": executable file not found in $PATH"#;
-        assert_eq!(of(name, 127), Some(Refusal::NotFound));
-        assert_eq!(of(r#"exec: "/etc": permission denied"#, 126), Some(Refusal::Forbidden));
-        assert_eq!(of("no space left", 126), Some(Refusal::Other("no space left".into())));
-        assert_eq!(of(file, 1), None, "a command that prints such a text and goes on");
-        assert_eq!(why(b"permission denied", 126), None, "a shell's own word");
+        assert_eq!(parse(name, 127), Some(Refusal::NotFound));
+        assert_eq!(parse(r#"exec: "/etc": permission denied"#, 126), Some(Refusal::Forbidden));
+        assert_eq!(parse("no space left", 126), Some(Refusal::Other("no space left".into())));
+        assert_eq!(parse(file, 1), None, "a command that prints this text and continues");
+        assert_eq!(Refusal::parse(b"permission denied", 126), None, "the message of a shell");
     }
 }
