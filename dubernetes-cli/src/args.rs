@@ -1,7 +1,7 @@
 //! The command line as types. clap writes help, usage errors and suggestions; nothing here acts.
 
 mod basic;
-mod error_format;
+pub(crate) mod error_format;
 mod inspect;
 mod manifest;
 mod orchestrate;
@@ -18,7 +18,6 @@ mod wait;
 pub(crate) use basic::{
     ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs, VerifyArgs,
 };
-pub(crate) use error_format::asks_for_json;
 pub(crate) use inspect::{
     DescribeArgs, DoctorArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs,
     VersionArgs, WhyArgs,

@@ -67,7 +67,7 @@ fn run_command(program: &'static str) -> ExitCode {
         Ok(parsed) => parsed,
         // `--help` and `--version` arrive here, too.
         Err(error) => {
-            report::report_errors_as_json(args::asks_for_json(std::env::args_os()));
+            report::report_errors_as_json(args::error_format::asks_for_json(std::env::args_os()));
             return error.report();
         }
     };

@@ -185,6 +185,15 @@ pub fn to_yaml(spec: &AppSpec) -> String {
     yaml::write(spec)
 }
 
+/// Returns any value as a YAML document, with the keys in the order of its type.
+///
+/// # Errors
+///
+/// Returns the reason if the value cannot be represented, for example because of a non-text key.
+pub fn to_yaml_value<T: serde::Serialize>(value: &T) -> Result<String, String> {
+    yaml::write_value(value)
+}
+
 /// Gives the content of a file that a source refers to by this path, or a few words on why it
 /// cannot. It need not read more than [`MAX_CONTENT_BYTES`](dubernetes_core::app::MAX_CONTENT_BYTES) and one byte.
 pub type ReadFile<'r> = dyn Fn(&Source, &str) -> Result<Vec<u8>, String> + 'r;

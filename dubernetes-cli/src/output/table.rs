@@ -1,14 +1,19 @@
-//! Tables without borders: upper-case headers, three spaces between columns.
+//! Tables without borders, as in kubectl: upper-case headers, three spaces between columns.
+//!
+//! A table crate cannot replace this: on a narrow terminal rows are truncated at the end rather than
+//! every column being squeezed, the last cell may move to a line of its own, and rows that are
+//! printed later keep the columns of earlier ones.
 
 use anstyle::Style;
 use dubernetes_core::error::one_line;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Spaces between columns.
 const GAP: usize = 3;
 /// Indent of a last cell on a line of its own.
 const INDENT: &str = "  ";
 /// Marks truncated text.
-const ELLIPSIS: &str = "…";
+const ELLIPSIS: char = '…';
 
 /// A table cell.
 #[derive(Debug, Clone)]
@@ -33,10 +38,6 @@ impl Cell {
     pub(crate) fn exact(text: impl Into<String>) -> Self {
         Self { text: text.into(), style: Style::new() }
     }
-
-    fn len(&self) -> usize {
-        self.text.chars().count()
-    }
 }
 
 /// A table.
@@ -52,7 +53,7 @@ pub(crate) struct Table {
 impl Table {
     /// Creates an empty table with these columns.
     pub(crate) fn new(header: &[&'static str]) -> Self {
-        let widths = header.iter().map(|name| name.chars().count()).collect();
+        let widths = header.iter().map(|name| name.width()).collect();
         Self { header: header.to_vec(), rows: Vec::new(), widths, keeps_last: false }
     }
 
@@ -64,7 +65,7 @@ impl Table {
     /// Adds a row.
     pub(crate) fn push(&mut self, row: Vec<Cell>) {
         for (width, cell) in self.widths.iter_mut().zip(&row) {
-            *width = cell.len().max(*width);
+            *width = cell.text.width().max(*width);
         }
         self.rows.push(row);
     }
@@ -103,20 +104,19 @@ impl Table {
     fn render_row(&self, out: &mut String, row: &[Cell], width: Option<usize>) {
         let mut room = width.unwrap_or(usize::MAX);
         let own_line = width.map_or(0, |width| width.saturating_sub(INDENT.len()));
-        for (at, (cell, column)) in row.iter().zip(&self.widths).enumerate() {
-            let last = at + 1 == row.len();
-            if last && self.keeps_last && cell.len() > room && own_line > room {
+        for (index, (cell, column)) in row.iter().zip(&self.widths).enumerate() {
+            let is_last = index + 1 == row.len();
+            if is_last && self.keeps_last && cell.text.width() > room && own_line > room {
                 out.truncate(out.trim_end_matches(' ').len());
                 out.push('\n');
                 out.push_str(INDENT);
                 room = own_line;
             }
             let text = truncate(&cell.text, room);
-            let shown = text.chars().count();
             out.push_str(&format!("{0}{text}{0:#}", cell.style));
-            room -= shown;
-            if !last {
-                let gap = (column.saturating_sub(shown) + GAP).min(room);
+            room -= text.width();
+            if !is_last {
+                let gap = (column.saturating_sub(text.width()) + GAP).min(room);
                 out.push_str(&" ".repeat(gap));
                 room -= gap;
             }
@@ -126,18 +126,22 @@ impl Table {
     }
 }
 
-/// Truncates a text to `room` characters, with an ellipsis; at a word if half of the room is used.
+/// Truncates a text to `room` columns, with an ellipsis; at a word if half of the room is used.
 fn truncate(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
+    if text.width() <= room {
         return text.to_owned();
     }
-    let Some(room) = room.checked_sub(ELLIPSIS.chars().count()) else {
-        return text.chars().take(room).collect();
+    let Some(mut left) = room.checked_sub(1) else { return String::new() };
+    let fits = |c: &char| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= left;
+        left = if fits { left - width } else { 0 };
+        fits
     };
-    let start: String = text.chars().take(room).collect();
-    let begins_word = text.chars().nth(room).is_some_and(|next| next == ' ');
+    let start: String = text.chars().take_while(fits).collect();
+    let ends_at_word = text[start.len()..].starts_with(' ');
     let kept = match start.rsplit_once(' ') {
-        Some((words, _)) if !begins_word && words.chars().count() * 2 >= room => words,
+        Some((words, _)) if !ends_at_word && words.width() * 2 >= room - 1 => words,
         Some(_) | None => start.as_str(),
     };
     format!("{}{ELLIPSIS}", kept.trim_end_matches([' ', ',', ';', ':']))
@@ -165,6 +169,15 @@ worker   Failed        exit\\u{1b} code 1
     }
 
     #[test]
+    fn wide_characters_count_as_two_columns() {
+        let mut table = Table::new(&["NAME", "REASON"]);
+        table.push(vec![Cell::new("部署"), Cell::new("部署失敗")]);
+        table.push(vec![Cell::new("worker"), Cell::new("no")]);
+        let expected = "NAME     REASON\n部署     部署失…\nworker   no\n";
+        assert_eq!(table.render(true, Some(16)), expected);
+    }
+
+    #[test]
     fn text_is_truncated_at_words_with_ellipsis() {
         let text = "exit code 1, 11 restarts";
         assert_eq!(truncate(text, 24), text);
@@ -187,7 +200,7 @@ worker   Failed
         assert!(sample().render(true, Some(30)).contains("exit"));
         for width in [1, 2, 3, 9, 20] {
             let text = sample().keep_last(true).render(true, Some(width));
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert!(text.lines().all(|line| line.width() <= width), "{text}");
         }
     }
 
@@ -195,7 +208,7 @@ worker   Failed
     fn lines_fit_any_width() {
         for width in [1, 2, 9, 20, 40] {
             let text = sample().render(false, Some(width));
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert!(text.lines().all(|line| line.width() <= width), "{text}");
         }
     }
 }
