@@ -255,3 +255,12 @@ pub fn suggest_name(text: &str) -> Option<AppName> {
 pub fn to_yaml(spec: &AppSpec) -> String {
     yaml::write(spec)
 }
+
+/// Returns any value as a YAML document, with the keys in the order of its type.
+///
+/// # Errors
+///
+/// Returns the reason if the value cannot be represented, for example because of a non-text key.
+pub fn to_yaml_value<T: serde::Serialize>(value: &T) -> Result<String, String> {
+    yaml::write_value(value)
+}

@@ -52,6 +52,11 @@ pub(super) fn write(spec: &AppSpec) -> String {
     serde_yaml::to_string(spec).or_else(|_| serde_json::to_string_pretty(spec)).unwrap_or_default()
 }
 
+/// Returns any value as YAML.
+pub(super) fn write_value<T: serde::Serialize>(value: &T) -> Result<String, String> {
+    serde_yaml::to_string(value).map_err(|error| error.to_string())
+}
+
 fn options() -> Options {
     granit_parser::options! {
         disallow_directives: true,

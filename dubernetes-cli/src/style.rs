@@ -1,24 +1,24 @@
-//! Colours. None of them is the only sign of anything: the word always stands beside it.
+//! Colours. No colour is the only sign of anything: a word always stands beside it.
 
 use anstyle::{AnsiColor, Style};
 use dubernetes_core::plan::{Phase, PodState};
 
-/// The word `error:`.
+/// Label `error:`.
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// The word `warning:`.
+/// Label `warning:`.
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
-/// The word `note:`.
+/// Label `note:`.
 pub(crate) const NOTE: Style = AnsiColor::Blue.on_default().bold();
-/// The word `help:`.
+/// Label `help:`.
 pub(crate) const HELP: Style = AnsiColor::Cyan.on_default().bold();
 
-/// A line that a change adds.
+/// Line that a change adds.
 pub(crate) const ADDED: Style = AnsiColor::Green.on_default();
-/// A line that a change removes.
+/// Line that a change removes.
 pub(crate) const REMOVED: Style = AnsiColor::Red.on_default();
 
-/// Colours of names that stand beside each other.
-const NAMES: [Style; 6] = [
+/// Colours that tell pods in a log apart.
+const POD_NAMES: [Style; 6] = [
     AnsiColor::Cyan.on_default(),
     AnsiColor::Yellow.on_default(),
     AnsiColor::Green.on_default(),
@@ -27,16 +27,16 @@ const NAMES: [Style; 6] = [
     AnsiColor::BrightRed.on_default(),
 ];
 
-/// The colour of the pod that was met as number `at`.
-pub(crate) fn pod_name(at: usize) -> Style {
-    NAMES[at % NAMES.len()]
+/// Returns the colour of the pod number `index` of a log.
+pub(crate) fn pod_name(index: usize) -> Style {
+    POD_NAMES[index % POD_NAMES.len()]
 }
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const CHANGING: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 
-/// The colour of an app's phase.
+/// Returns the colour of an app's phase.
 pub(crate) fn phase(phase: Phase) -> Style {
     match phase {
         Phase::Ready => GOOD,
@@ -45,8 +45,8 @@ pub(crate) fn phase(phase: Phase) -> Style {
     }
 }
 
-/// The colour of a pod's state.
-pub(crate) fn pod(state: PodState, ready: bool) -> Style {
+/// Returns the colour of a pod's state.
+pub(crate) fn pod_state(state: PodState, ready: bool) -> Style {
     match state {
         PodState::Running if ready => GOOD,
         PodState::Running

@@ -1,4 +1,4 @@
-//! Lines at the end of a terminal that are drawn anew: one for each app that is waited for.
+//! Lines at the end of a terminal that are redrawn in place: one per app.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
@@ -8,48 +8,48 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::seconds;
 
-/// How often they are drawn at most, in a second.
-const RATE: u8 = 10;
+/// Redraws per second at most.
+const REFRESH_RATE: u8 = 10;
 
-/// The lines. They go when this is dropped.
+/// The lines. Dropping them removes them from the terminal.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct LiveLines {
     all: MultiProgress,
     lines: BTreeMap<String, (ProgressBar, String)>,
 }
 
-impl Lines {
-    /// No lines yet; `None` where standard error is no terminal that can draw over a line.
+impl LiveLines {
+    /// Creates no lines yet. Returns `None` if standard error is not a terminal that can redraw.
     pub(super) fn on_terminal() -> Option<Self> {
-        let plain = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-        if plain || !io::stderr().is_terminal() {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        if is_dumb || !io::stderr().is_terminal() {
             return None;
         }
-        let target = ProgressDrawTarget::stderr_with_hz(RATE);
+        let target = ProgressDrawTarget::stderr_with_hz(REFRESH_RATE);
         Some(Self { all: MultiProgress::with_draw_target(target), lines: BTreeMap::new() })
     }
 
-    /// Sets the text of a line, and makes it if it is new.
+    /// Sets the text of a line, and creates the line if it is new.
     pub(super) fn set(&mut self, name: &str, text: String) {
         if let Some((_, old)) = self.lines.get_mut(name) {
             *old = text;
             return;
         }
-        // The template is cut to the width of the terminal.
+        // The template truncates to the width of the terminal.
         let style = ProgressStyle::with_template("{wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         let line = self.all.add(ProgressBar::new_spinner().with_style(style));
         self.lines.insert(name.to_owned(), (line, text));
     }
 
-    /// Draws all of them, with the time since the start.
-    pub(super) fn draw(&self, since: Duration) {
+    /// Draws all lines with the elapsed time.
+    pub(super) fn draw(&self, elapsed: Duration) {
         for (line, text) in self.lines.values() {
-            line.set_message(format!("{}  {text}", seconds(since)));
+            line.set_message(format!("{}  {text}", seconds(elapsed)));
         }
     }
 
-    /// Takes a line away.
+    /// Removes a line.
     pub(super) fn remove(&mut self, name: &str) {
         if let Some((line, _)) = self.lines.remove(name) {
             line.finish_and_clear();
@@ -57,7 +57,7 @@ impl Lines {
         }
     }
 
-    /// Takes all lines away.
+    /// Removes all lines.
     pub(super) fn clear(&mut self) {
         while let Some((name, _)) = self.lines.first_key_value() {
             let name = name.clone();
@@ -65,13 +65,13 @@ impl Lines {
         }
     }
 
-    /// Writes something else that stays, above the lines.
-    pub(super) fn beside(&self, write: impl FnOnce()) {
+    /// Hides the lines while `write` prints text that stays above them.
+    pub(super) fn suspend(&self, write: impl FnOnce()) {
         self.all.suspend(write);
     }
 }
 
-impl Drop for Lines {
+impl Drop for LiveLines {
     fn drop(&mut self) {
         self.clear();
     }

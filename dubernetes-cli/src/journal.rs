@@ -1,8 +1,8 @@
-//! The decisions of the controller, kept in the state folder so that `replay` can make them again.
+//! Journal of the controller's decisions in the state folder, for `replay`.
 //!
-//! Two files of lines, the older of which goes when the newer one is full. A line is one decision,
-//! without what is desired where that is as in the line before. Values of environments are not in
-//! them: a hash stands there whose key nobody knows.
+//! The journal is two files of lines. When the newer file is full it replaces the older one. A line
+//! is one decision; it omits the desired state if that equals the line before. Values of
+//! environments are replaced by hashes whose key is never stored.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,13 +17,14 @@ use dubernetes_core::state::{DesiredState, ObservedState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
-/// The most bytes and lines of each of the two files.
+/// Size limit of each file.
 const MAX_BYTES: u64 = 4 << 20;
+/// Line limit of each file.
 const MAX_LINES: u32 = 10_000;
-/// So many decisions may wait for the disk; more are lost.
-const QUEUE: usize = 64;
+/// Decisions that may wait for the disk; further ones are dropped.
+const QUEUE_SIZE: usize = 64;
 const NEWER: &str = "decisions.ndjson";
 const OLDER: &str = "decisions.1.ndjson";
 
@@ -36,54 +37,54 @@ struct Line {
     plan: String,
 }
 
-/// Keeps decisions. Dropped, it writes what it still has.
+/// Records decisions. Writes all queued decisions when dropped.
 #[derive(Debug)]
-pub(crate) struct Decisions {
+pub(crate) struct DecisionJournal {
     queue: Option<SyncSender<Decision>>,
     writer: Option<JoinHandle<()>>,
 }
 
-impl Decisions {
-    /// Goes on with what is in the folder, which is locked by this process.
+impl DecisionJournal {
+    /// Continues the journal in the folder, which this process has locked.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        let mut journal = Journal::open(folder, MAX_BYTES)?;
-        let (queue, decisions): (_, Receiver<Decision>) = sync_channel(QUEUE);
-        let writer = thread::Builder::new().name("decisions".to_owned()).spawn(move || {
-            let mut told = false;
+        let mut files = JournalFiles::open(folder, MAX_BYTES)?;
+        let (queue, decisions): (_, Receiver<Decision>) = sync_channel(QUEUE_SIZE);
+        let writer = thread::Builder::new().name("journal".to_owned()).spawn(move || {
+            let mut warned = false;
             for decision in decisions {
-                let written = journal.write(decision);
-                if let (Err(error), false) = (&written, told) {
-                    tracing::warn!(%error, "decisions cannot be kept");
+                let written = files.write(decision);
+                if let (Err(error), false) = (&written, warned) {
+                    tracing::warn!(%error, "cannot record decisions");
                 }
-                told = written.is_err();
+                warned = written.is_err();
             }
         })?;
         Ok(Self { queue: Some(queue), writer: Some(writer) })
     }
 }
 
-impl Recorder for Decisions {
+impl Recorder for DecisionJournal {
     fn record(&self, decision: &Decision) {
         let Some(queue) = &self.queue else { return };
         if queue.try_send(decision.clone()).is_err() {
-            tracing::debug!("a decision was not kept: the disk is slow");
+            tracing::debug!("dropped a decision: the disk is slow");
         }
     }
 }
 
-impl Drop for Decisions {
+impl Drop for DecisionJournal {
     fn drop(&mut self) {
         drop(self.queue.take());
         if let Some(writer) = self.writer.take() {
-            // One that panicked has said so.
+            // The panic hook has reported a panic.
             let _ = writer.join();
         }
     }
 }
 
-/// The files, as they are written.
+/// Writes the files.
 #[derive(Debug)]
-struct Journal {
+struct JournalFiles {
     folder: PathBuf,
     file: File,
     max_bytes: u64,
@@ -93,12 +94,12 @@ struct Journal {
     key: RandomState,
 }
 
-impl Journal {
+impl JournalFiles {
     fn open(folder: &Path, max_bytes: u64) -> io::Result<Self> {
-        let mut file = append(&folder.join(NEWER))?;
+        let mut file = open_for_append(&folder.join(NEWER))?;
         let before = fs::read(folder.join(NEWER))?;
         if before.last().is_some_and(|byte| *byte != b'\n') {
-            // The last line was cut by a crash.
+            // A crash cut the last line.
             file.write_all(b"\n")?;
         }
         let lines = before.iter().filter(|byte| **byte == b'\n').count();
@@ -124,13 +125,13 @@ impl Journal {
         let mut text = serde_json::to_string(&line)?;
         let full = self.bytes.saturating_add(length(&text)) > self.max_bytes;
         if self.lines > 0 && (full || self.lines >= MAX_LINES) {
-            self.begin_anew()?;
-            // Each file can be read by itself.
+            self.rotate()?;
+            // Each file can be read on its own.
             line.desired = Some(desired.clone());
             text = serde_json::to_string(&line)?;
         }
         text.push('\n');
-        // One call, so that a crash cuts the last line at most.
+        // A single call, so a crash cuts at most the last line.
         self.file.write_all(text.as_bytes())?;
         self.bytes = self.bytes.saturating_add(length(&text));
         self.lines += 1;
@@ -138,10 +139,11 @@ impl Journal {
         Ok(())
     }
 
-    fn begin_anew(&mut self) -> io::Result<()> {
+    fn rotate(&mut self) -> io::Result<()> {
         fs::rename(self.folder.join(NEWER), self.folder.join(OLDER))?;
-        self.file = append(&self.folder.join(NEWER))?;
-        (self.bytes, self.lines) = (0, 0);
+        self.file = open_for_append(&self.folder.join(NEWER))?;
+        self.bytes = 0;
+        self.lines = 0;
         Ok(())
     }
 }
@@ -150,32 +152,33 @@ fn length(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX)
 }
 
-fn append(path: &Path) -> io::Result<File> {
+fn open_for_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-/// Gives every decision that is kept to `take`, the oldest first; how many lines could not be read.
-pub(crate) fn read(folder: &Path, mut take: impl FnMut(Decision)) -> Outcome<usize> {
+/// Passes every recorded decision to `take`, oldest first. Returns the number of unreadable lines.
+pub(crate) fn read(folder: &Path, mut take: impl FnMut(Decision)) -> Result<usize> {
     let mut unread = 0;
     for name in [OLDER, NEWER] {
         let path = folder.join(name);
-        let cannot = |error: io::Error| {
-            Failure::because_io(&format!("cannot read `{}`", path.display()), &error)
+        let failed = |error: io::Error| {
+            CliError::with_io_source(&format!("cannot read `{}`", path.display()), &error)
         };
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(cannot(error)),
+            Err(error) => return Err(failed(error)),
         };
         let mut last = None;
         for line in BufReader::new(file).split(b'\n') {
-            let line = line.map_err(cannot)?;
+            let line = line.map_err(failed)?;
             if line.is_empty() {
                 continue;
             }
-            // What another version wrote, or a crash has cut, is passed over, and what builds on it.
+            // Skips a line that another version wrote or a crash cut, and lines that build on it.
             let Ok(Line { at, desired, observed, plan }) = serde_json::from_slice(&line) else {
-                (unread, last) = (unread + 1, None);
+                unread += 1;
+                last = None;
                 continue;
             };
             last = desired.or(last);
@@ -197,61 +200,58 @@ mod tests {
 
     fn decision(number: i64) -> Decision {
         let at = Timestamp::from_second(number).unwrap();
-        // What is desired changes with every tenth one.
+        // The desired state changes with every tenth decision.
         let instance = InstanceName::parse(&format!("i{}", number / 10)).unwrap();
         let mut desired = DesiredState { instance, ..DesiredState::default() };
         let name = AppName::parse("gone").unwrap();
-        let (deleted_at, stop) = (Timestamp::UNIX_EPOCH, Stop::default());
-        desired.tombstones.insert(name, Tombstone { deleted_at, stop });
+        let tombstone = Tombstone { deleted_at: Timestamp::UNIX_EPOCH, stop: Stop::default() };
+        desired.tombstones.insert(name, tombstone);
         let mut decision =
             Decision { at, desired, observed: ObservedState::default(), plan: String::new() };
         decision.plan = decision.again().to_string();
         decision
     }
 
-    fn all(folder: &Path) -> (Vec<Decision>, usize) {
+    fn read_all(folder: &Path) -> (Vec<Decision>, usize) {
         let mut found = Vec::new();
         let unread = read(folder, |decision| found.push(decision)).unwrap();
         (found, unread)
     }
 
     #[test]
-    fn what_is_kept_is_read_and_the_next_process_goes_on() {
+    fn next_process_continues_journal() {
         let folder = tempfile::tempdir().unwrap();
         for numbers in [0..15, 15..31] {
-            let decisions = Decisions::open(folder.path()).unwrap();
-            numbers.for_each(|number| decisions.record(&decision(number)));
+            let journal = DecisionJournal::open(folder.path()).unwrap();
+            numbers.for_each(|number| journal.record(&decision(number)));
         }
-        let (found, unread) = all(folder.path());
-        assert_eq!((found, unread), ((0..31).map(decision).collect(), 0));
+        assert_eq!(read_all(folder.path()), ((0..31).map(decision).collect(), 0));
     }
 
     #[test]
-    fn a_line_that_was_cut_takes_no_other_one_with_it() {
+    fn cut_line_is_skipped_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let keep = |numbers: std::ops::Range<i64>| {
-            let mut journal = Journal::open(folder.path(), MAX_BYTES).unwrap();
-            numbers.for_each(|number| journal.write(decision(number)).unwrap());
+        let write = |numbers: std::ops::Range<i64>| {
+            let mut files = JournalFiles::open(folder.path(), MAX_BYTES).unwrap();
+            numbers.for_each(|number| files.write(decision(number)).unwrap());
         };
-        keep(0..3);
+        write(0..3);
         let path = folder.path().join(NEWER);
         let text = fs::read(&path).unwrap();
         fs::write(&path, &text[..text.len() - 9]).unwrap();
-        keep(3..5);
-        let (found, unread) = all(folder.path());
-        let wanted = [0, 1, 3, 4].map(decision).to_vec();
-        assert_eq!((found, unread), (wanted, 1));
+        write(3..5);
+        assert_eq!(read_all(folder.path()), ([0, 1, 3, 4].map(decision).to_vec(), 1));
     }
 
     #[test]
-    fn two_files_are_kept_and_each_stands_alone() {
+    fn full_journal_keeps_two_independent_files() {
         let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(folder.path(), 10_000).unwrap();
-        (0..500).for_each(|number| journal.write(decision(number)).unwrap());
+        let mut files = JournalFiles::open(folder.path(), 10_000).unwrap();
+        (0..500).for_each(|number| files.write(decision(number)).unwrap());
         for name in [OLDER, NEWER] {
             assert!(fs::metadata(folder.path().join(name)).unwrap().len() <= 10_000);
         }
-        let (found, unread) = all(folder.path());
+        let (found, unread) = read_all(folder.path());
         assert_eq!((found.last(), unread), (Some(&decision(499)), 0));
         assert!((20..500).contains(&found.len()), "{}", found.len());
     }

@@ -1,11 +1,14 @@
-//! Whether a program reads what is told: of a command that was read, and of words that are none.
+//! Whether errors are printed as JSON, also for words that are not a valid command.
 
 use std::ffi::OsString;
 
-use super::{Command, Format, ForwardFormat, RolloutVerb};
+use super::Command;
+use super::port_forward::ForwardFormat;
+use super::rollout::RolloutVerb;
+use super::shared::Format;
 
 impl Command {
-    /// Whether errors are to be read by a program.
+    /// Returns whether errors of this command are printed as JSON.
     pub(crate) fn wants_json(&self) -> bool {
         let format = match self {
             Self::Rollout(args) => match &args.verb {
@@ -14,7 +17,7 @@ impl Command {
                 | RolloutVerb::Undo(_)
                 | RolloutVerb::Restart(_)
                 | RolloutVerb::Pause(_)
-                | RolloutVerb::Resume(_) => return variable_says_json(),
+                | RolloutVerb::Resume(_) => return variable_asks_for_json(),
             },
             Self::PortForward(args) => return args.output == ForwardFormat::Json,
             Self::Apply(args) => &args.format,
@@ -44,19 +47,18 @@ impl Command {
             | Self::Explain(_)
             | Self::Schema
             | Self::Completion(_)
-            | Self::Man(_)
-            | Self::Help(_) => return variable_says_json(),
+            | Self::Man(_) => return variable_asks_for_json(),
         };
         format.format() == Format::Json
     }
 }
 
-/// Whether words that could not be read as a command ask for JSON, or the environment does.
-pub(crate) fn ask_for_json(words: impl IntoIterator<Item = OsString>) -> bool {
-    last_format(words).map_or_else(variable_says_json, |format| format == "json")
+/// Returns whether words that are not a valid command, or else the environment, ask for JSON.
+pub(crate) fn asks_for_json(words: impl IntoIterator<Item = OsString>) -> bool {
+    last_format(words).map_or_else(variable_asks_for_json, |format| format == "json")
 }
 
-/// What the last `-o` of these words says. What stands behind `--` is for another program.
+/// Returns the value of the last `-o`. Words after `--` are for another program.
 fn last_format(words: impl IntoIterator<Item = OsString>) -> Option<String> {
     let mut last = None;
     let mut words = words.into_iter().map(|word| word.to_string_lossy().into_owned());
@@ -72,8 +74,8 @@ fn last_format(words: impl IntoIterator<Item = OsString>) -> Option<String> {
     last
 }
 
-/// Errors of commands without `-o` follow the variable that stands for it.
-fn variable_says_json() -> bool {
+/// Returns whether the environment asks for JSON, which counts for commands without `-o`, too.
+fn variable_asks_for_json() -> bool {
     std::env::var_os("DUBERNETES_OUTPUT").is_some_and(|format| format == "json")
 }
 
@@ -82,14 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_format_is_found_in_words_that_are_no_command() {
-        let of = |words: &str| last_format(words.split(' ').map(OsString::from));
+    fn format_is_found_in_invalid_command() {
+        let find = |words: &str| last_format(words.split(' ').map(OsString::from));
         for words in ["get frobs -o json", "get -ojson x", "-o=json get", "get --output json"] {
-            assert_eq!(of(words).as_deref(), Some("json"), "{words}");
+            assert_eq!(find(words).as_deref(), Some("json"), "{words}");
         }
-        assert_eq!(of("get --output=json -o yaml").as_deref(), Some("yaml"));
+        assert_eq!(find("get --output=json -o yaml").as_deref(), Some("yaml"));
         for words in ["get json", "exec web -- ls -o json", "get -o"] {
-            assert_eq!(of(words), None, "{words}");
+            assert_eq!(find(words), None, "{words}");
         }
     }
 }
