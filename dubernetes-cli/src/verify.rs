@@ -53,8 +53,11 @@ impl Verifiers {
             let address = SocketAddr::new(reachable(ingress.address), ingress.port);
             for spec in specs {
                 let before = none_if_missing(target.client.get_app(spec.name.as_str()).await)?;
-                let (host, path) = (request_host(spec), request_path(args, spec));
-                let requests = RequestLoop::start(RequestTarget { address, host, path })?;
+                let requests = RequestLoop::start(RequestTarget {
+                    address,
+                    host: request_host(spec),
+                    path: request_path(args, spec),
+                })?;
                 all.push(Verifier { app: spec.name.clone(), requests, before });
             }
         }
@@ -96,10 +99,12 @@ impl Verifiers {
         sent: &[App],
     ) -> Result {
         let Some(Verifier { app, requests, before }) = self.all.get(index) else { return Ok(()) };
-        let (budget, tally) = (self.budget.unwrap_or_default(), requests.tally());
+        let tally = requests.tally();
         let what = format!(
-            "{} of {} requests to app/{app} failed; the budget is {budget}",
-            tally.failed, tally.requests
+            "{} of {} requests to app/{app} failed; the budget is {}",
+            tally.failed,
+            tally.requests,
+            self.budget.unwrap_or_default()
         );
         let error = CliError::new(what).line(format!("last failure: {}", tally.last));
         let applied = sent.iter().find(|sent| sent.name == *app);

@@ -208,7 +208,7 @@ async fn take_snapshots(store: Arc<dyn OwnedStore>, stop: CancellationToken) {
         if let Err(error) = store.take_snapshot().await {
             tracing::warn!(error, "cannot take a snapshot of the state");
         }
-        // Both arms are cancel-safe: the token stays cancelled, and the timer is set anew.
+        // Both arms are cancel-safe: the token stays cancelled, and the interval restarts.
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SNAPSHOT_INTERVAL) => {}

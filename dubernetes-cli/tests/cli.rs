@@ -98,7 +98,8 @@ fn simulation_is_deterministic() {
         let mut command = dubernetes(&["simulate", file, "-o", "json", "--unready", "web-1@9s+8s"]);
         command.args(faults).output().unwrap()
     };
-    let (first, second) = (run(), run());
+    let first = run();
+    let second = run();
     let text = String::from_utf8_lossy(&first.stdout);
     assert!(first.status.success() && text.contains("NotReady"), "{first:?}");
     assert_eq!(text, String::from_utf8_lossy(&second.stdout));
@@ -188,7 +189,9 @@ fn unreadable_file_is_named_with_reason() {
     let folder = tempfile::tempdir().unwrap();
     set_mode(folder.path(), 0o755);
     let named = |name: &str| folder.path().join(name).display().to_string();
-    let (file, closed, inside) = (named("app.yaml"), named("closed"), named("closed/app.yaml"));
+    let file = named("app.yaml");
+    let closed = named("closed");
+    let inside = named("closed/app.yaml");
     std::fs::create_dir(&closed).unwrap();
     for path in [&file, &inside] {
         std::fs::write(path, "name: web\nimage: web:1\n").unwrap();

@@ -292,8 +292,8 @@ fn every_command_accepts_verbose() {
 fn each_outcome_has_its_exit_code() {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
-    let (web, slow) = (file(&orchestrator, "w.yaml", WEB), file(&orchestrator, "s.yaml", SLOW));
-    let (web, slow) = (web.display(), slow.display());
+    let web = file(&orchestrator, "w.yaml", WEB).display().to_string();
+    let slow = file(&orchestrator, "s.yaml", SLOW).display().to_string();
     let code = |words: &str| sh(&format!("$dubernetes {words}"), folder).status.code();
     assert_eq!(code(&format!("diff {web}")), Some(1), "differences");
     assert_eq!(code(&format!("apply --progress quiet {web}")), Some(0));
@@ -305,7 +305,7 @@ fn each_outcome_has_its_exit_code() {
     assert_eq!(code(&format!("apply --timeout 300ms {slow}")), Some(4), "timed out");
 
     let mut apply = bare(PROGRAM, folder);
-    apply.args(["apply", &slow.to_string()]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    apply.args(["apply", &slow]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = apply.spawn().unwrap();
     // From its first line on the command handles an interrupt. The app was applied before, so no
     // other line may follow for long.

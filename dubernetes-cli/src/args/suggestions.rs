@@ -54,7 +54,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
 ];
 
 /// Converts clap's usage error. Adds our equivalent of a command of other tools, and renders the
-/// usage line anew: clap's would list flags that the environment sets as required.
+/// usage line again: that of clap lists flags that the environment sets as required.
 pub(crate) fn usage_error(
     mut error: clap::Error,
     program: &'static str,

@@ -88,9 +88,8 @@ impl Condition {
         let app = PHASES.into_iter().find(|phase| phase.as_str().eq_ignore_ascii_case(word));
         let pod = STATES.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(word));
         if app.is_none() && pod.is_none() {
-            let phases: Vec<_> = PHASES.iter().map(|phase| phase.as_str()).collect();
-            let states: Vec<_> = STATES.iter().map(|state| state.as_str()).collect();
-            let (phases, states) = (phases.join(", "), states.join(", "));
+            let phases = PHASES.map(|phase| phase.as_str()).join(", ");
+            let states = STATES.map(|state| state.as_str()).join(", ");
             return Err(format!("phases of apps are {phases}; states of pods are {states}"));
         }
         Ok(Self::Phase { app, pod })

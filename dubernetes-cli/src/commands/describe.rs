@@ -195,8 +195,7 @@ fn status_text(app: &App, now: Timestamp) -> String {
         "" => String::new(),
         reason => format!("; {reason}"),
     };
-    let (ready, desired) = (status.ready, status.desired);
-    format!("{}: {ready} of {desired} ready, {updated}{reason}", status.phase)
+    format!("{}: {} of {} ready, {updated}{reason}", status.phase, status.ready, status.desired)
 }
 
 fn route_text(app: &App, route: &Route) -> String {

@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn pods_have_different_colours() {
         let mut printer = Printer { raw: false, prefixes: true, colored: true, pods: Vec::new() };
-        let (one, two) = (printer.prefix("web-1"), printer.prefix("web-2"));
+        let one = printer.prefix("web-1");
+        let two = printer.prefix("web-2");
         assert_ne!(one.replace("web-1", ""), two.replace("web-2", ""));
         assert_eq!(printer.prefix("web-1"), one, "a pod keeps its colour");
         assert_eq!(anstream::adapter::strip_str(&one).to_string(), "web-1 | ");

@@ -32,9 +32,9 @@ pub(super) fn ready(app: &App, elapsed: Duration) -> String {
 
 /// Returns the line for an app whose rollout is paused.
 pub(super) fn paused(app: &App) -> String {
-    let (name, revision) = (&app.name, app.status.revision);
     format!(
-        "app/{name} is paused: `dubernetes rollout resume {name}` continues to revision {revision}"
+        "app/{0} is paused: `dubernetes rollout resume {0}` continues to revision {1}",
+        app.name, app.status.revision
     )
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn pre_deploy_log(target: &Target, app: &AppName) -> Vec<String
 /// Creates the error for a failed rollout: why `revision` or a later one failed, with the last
 /// output of a failing pod.
 pub(super) async fn rollout_failed(target: &Target, app: &App, revision: u64) -> CliError {
-    let (name, status) = (&app.name, &app.status);
+    let App { name, status, .. } = app;
     let failure = status.failure.as_ref().filter(|failure| failure.revision >= revision);
     let reason = failure.map_or(status.message.as_str(), |failure| failure.reason.as_str());
     let reason = if reason.is_empty() { "unknown reason" } else { reason };

@@ -97,7 +97,8 @@ fn check_clock(time: Option<Timestamp>, asked: Timestamp, answered: Timestamp) -
         return Check::warn(NAME, "the engine does not report its time", "compare it with `date`");
     };
     // The engine read its clock at some moment between the two.
-    let (ahead, behind) = (time.duration_since(answered), asked.duration_since(time));
+    let ahead = time.duration_since(answered);
+    let behind = asked.duration_since(time);
     let skew = ahead.max(behind).max(SignedDuration::ZERO).unsigned_abs();
     if skew <= MAX_SKEW {
         return Check::ok(NAME, "the clocks of the engine and of this machine agree");

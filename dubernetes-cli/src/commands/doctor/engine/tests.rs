@@ -80,8 +80,11 @@ fn network_check_needs_free_subnet() {
 #[test]
 fn image_check_needs_recent_or_pullable_image() {
     let present = |version: Option<&str>, warning: Option<&str>| {
-        let (version, warning) = (version.map(str::to_owned), warning.map(str::to_owned));
-        check_image(&ingress(), Ok(Image::Present { version, warning }))
+        let image = Image::Present {
+            version: version.map(str::to_owned),
+            warning: warning.map(str::to_owned),
+        };
+        check_image(&ingress(), Ok(image))
     };
     check(&present(Some("1.30.6"), None), CheckResult::Ok, "`nginx:1` is nginx 1.30.6");
     let old = present(Some("1.22.1"), Some("older than 1.27.4"));
