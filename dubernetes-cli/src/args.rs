@@ -1,68 +1,60 @@
-//! What may be typed: the whole command line as types. Help, exit codes of usage errors and
-//! suggestions are clap's work; nothing here does anything.
+//! The command line as types. clap writes help, usage errors and suggestions; nothing here acts.
 
 mod basic;
-mod foreign;
-mod format;
+pub(crate) mod error_format;
 mod inspect;
-mod learn;
 mod manifest;
 mod orchestrate;
-mod reference;
+mod port_forward;
+mod replay;
+mod resource;
 mod rollout;
 mod shared;
-mod tools;
+mod simulate;
+pub(crate) mod suggestions;
+mod top;
+mod wait;
 
 pub(crate) use basic::{
     ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs, VerifyArgs,
 };
-pub(crate) use foreign::explained;
-pub(crate) use format::ask_for_json;
 pub(crate) use inspect::{
     DescribeArgs, DoctorArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs,
     VersionArgs, WhyArgs,
 };
-pub(crate) use learn::{At, HelpArgs, Moment, ReplayArgs, SimulateArgs};
 pub(crate) use manifest::{ExplainArgs, InitArgs};
 pub(crate) use orchestrate::{
     CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
 };
-pub(crate) use reference::{Kind, Named, Reference};
+pub(crate) use port_forward::{ForwardFormat, PortForwardArgs, PortPair};
+pub(crate) use replay::{Moment, ReplayArgs};
+pub(crate) use resource::{Kind, ObjectName};
 pub(crate) use rollout::{
-    ChangeArgs, HistoryArgs, PauseArgs, RolloutArgs, RolloutVerb, StatusOfArgs, UndoArgs,
+    HistoryArgs, RolloutArgs, RolloutChangeArgs, RolloutPauseArgs, RolloutStatusArgs, RolloutVerb,
+    UndoArgs,
 };
-pub(crate) use shared::{
-    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, SelectorArgs, WaitArgs,
-};
-pub(crate) use tools::{
-    Condition, ForwardFormat, PortForwardArgs, PortPair, SortBy, TopArgs, WaitForArgs,
-};
+pub(crate) use shared::{ColorWhen, Format, GlobalArgs, ProgressStyle, WaitArgs};
+pub(crate) use simulate::{Scheduled, SimulateArgs};
+pub(crate) use top::{SortBy, TopArgs};
+pub(crate) use wait::{Condition, WaitForArgs};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-/// Exit codes, at the end of every `--help`.
-pub(crate) const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    failed: rejected, not found, or a rollout failed
-  2    wrong usage
-  3    no orchestrator answers
-  4    timed out waiting
-  130  interrupted";
+use shared::EXIT_CODES;
 
-/// Keeps containers running as small files say.
+/// A declarative container orchestrator for one machine.
 #[derive(Debug, Parser)]
 #[command(
     version,
     propagate_version = false,
-    disable_help_subcommand = true,
     after_long_help = EXIT_CODES,
-    long_about = "Keeps containers running as small files say.
+    long_about = "\
+A declarative container orchestrator for one machine.
 
 Examples:
-  dubernetes apply app.yaml     make it so, with or without a running orchestrator
-  dubernetes get pods           see what runs
-  dubernetes serve              keep it so from now on"
+  dubernetes apply app.yaml     run the apps in a file, with or without a running orchestrator
+  dubernetes get pods           list what is running
+  dubernetes serve              run the orchestrator, which keeps apps running"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -72,7 +64,7 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// The command line under the name `program`.
+    /// Returns the command line under the name `program`.
     pub(crate) fn named(program: &'static str) -> clap::Command {
         Self::command().name(program).bin_name(program)
     }
@@ -81,12 +73,13 @@ impl Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make apps run as files say.
+    /// Create or update the apps in files, and wait until they are ready.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Make apps run as files say, and wait until they do.
+        long_about = "\
+Create or update the apps in files, and wait until they are ready.
 
-All files are checked before anything is sent: one bad document, and nothing is changed.
+All files are checked before anything is sent. If one document is invalid, nothing changes.
 
 Examples:
   dubernetes apply app.yaml
@@ -95,10 +88,11 @@ Examples:
   cat app.yaml | dubernetes apply -"
     )]
     Apply(ApplyArgs),
-    /// Delete apps, or have single pods replaced.
+    /// Delete apps, or replace single pods.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Delete apps, or have single pods replaced. Volumes are kept.
+        long_about = "\
+Delete apps, or replace single pods. Volumes are kept.
 
 Examples:
   dubernetes delete web
@@ -106,33 +100,37 @@ Examples:
   dubernetes delete pods web-2      a new pod takes its place"
     )]
     Delete(DeleteArgs),
-    /// Change how many replicas an app has.
+    /// Set the number of replicas of an app.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Change how many replicas an app has.
+        long_about = "\
+Set the number of replicas of an app.
 
 Examples:
   dubernetes scale web 5
   dubernetes scale web 0"
     )]
     Scale(ScaleArgs),
-    /// Show what applying files would change in the specifications.
+    /// Show what an apply would change in the specs.
     #[command(
-        after_long_help = "Exit codes:
-  0  nothing differs
-  1  something differs
-  2  an error, or more",
-        long_about = "Show what applying files would change in the specifications.
+        after_long_help = "\
+Exit codes:
+  0  no differences
+  1  differences
+  2  or higher: an error",
+        long_about = "\
+Show what an apply would change in the specs, as a unified diff.
 
 Examples:
   dubernetes diff app.yaml
   dubernetes diff app.yaml && echo nothing to do"
     )]
     Diff(DiffArgs),
-    /// Show what applying files would do, step by step.
+    /// Show the steps that an apply would take.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show what applying files would do, step by step. Nothing is carried out.
+        long_about = "\
+Show the steps that an apply would take. Nothing is carried out.
 
 Examples:
   dubernetes plan app.yaml
@@ -142,28 +140,31 @@ Examples:
     /// Check files without sending them.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Check files without sending them. Needs no orchestrator and no engine.
+        long_about = "\
+Check files without sending them. Needs no orchestrator and no engine.
 
 Examples:
   dubernetes validate app.yaml
   dubernetes validate apps/"
     )]
     Validate(ValidateArgs),
-    /// Serve in the foreground with these apps.
+    /// Run the orchestrator with the apps in files, and show their events.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Serve in the foreground with these apps: `serve`, `apply`, and their events.
+        long_about = "\
+Run the orchestrator in the foreground, apply files, and show the events of their apps.
 
 Examples:
   dubernetes up app.yaml
   dubernetes up app.yaml --http-port 8080
-  dubernetes up app.yaml --step       one action at a time, each explained before"
+  dubernetes up app.yaml --step       one action at a time, each explained first"
     )]
     Up(UpArgs),
-    /// Remove all that this instance owns.
+    /// Remove everything that this instance owns.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Remove all that this instance owns: apps, pods, ingress and network.
+        long_about = "\
+Remove everything that this instance owns: apps, pods, ingress and network.
 Volumes are kept.
 
 Examples:
@@ -174,7 +175,8 @@ Examples:
     /// List apps, pods, revisions, events or routes.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "List apps, pods, revisions, events or routes.
+        long_about = "\
+List apps, pods, revisions, events or routes.
 
 Examples:
   dubernetes get pods
@@ -182,32 +184,35 @@ Examples:
   dubernetes get apps -l tier=web -w"
     )]
     Get(GetArgs),
-    /// Show an app or a pod with all that belongs to it.
+    /// Show the details of an app or a pod.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show an app or a pod with all that belongs to it.
+        long_about = "\
+Show the details of an app or a pod, with its pods, probe results and last events.
 
 Examples:
   dubernetes describe web
   dubernetes describe pod/web-1"
     )]
     Describe(DescribeArgs),
-    /// Show why an app or a pod is as it is.
+    /// Explain the state of an app or a pod.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show why an app or a pod is as it is. The first line is the cause; then follow what is
-wanted, what is there, the rule that fired, what it decided, what came of it, and when
-it is looked at next.
+        long_about = "\
+Explain the state of an app or a pod. The first line is the cause. The lines below it show
+the desired and the observed state, the rule that applied, the decision, its result, and
+the time of the next pass.
 
 Examples:
   dubernetes why web
   dubernetes why pod/web-1 -o json"
     )]
     Why(WhyArgs),
-    /// Show what happened.
+    /// Show events.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show what happened.
+        long_about = "\
+Show events, newest first.
 
 Examples:
   dubernetes events web -w
@@ -215,10 +220,11 @@ Examples:
   dubernetes events --app web --type Warning --since 10m"
     )]
     Events(EventsArgs),
-    /// Show what pods print.
+    /// Print logs.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show what pods print: of one pod, or of all pods of an app, in the order of time.
+        long_about = "\
+Print the logs of a pod, or of all pods of an app, ordered by time.
 
 Examples:
   dubernetes logs web -f
@@ -228,31 +234,35 @@ Examples:
     Logs(LogsArgs),
     /// Run a command in a pod.
     #[command(
-        after_long_help = "Exit codes: the command's own; 127 where the pod has no such command, 126 where it
-may not be run; 1 and above also where the pod cannot be reached.",
-        long_about = "Run a command in a pod. An app's name picks one of its ready pods.
+        after_long_help = "\
+Exit codes: the command's own; 127 if the pod has no such command, 126 if the command
+cannot be run; 1 or above if the pod cannot be reached.",
+        long_about = "\
+Run a command in a pod. The name of an app picks one of its ready pods.
 
 Examples:
   dubernetes exec web-1 -- cat /etc/hostname
   dubernetes exec -it web -- sh"
     )]
     Exec(ExecArgs),
-    /// Show what apps and pods use: processor time and memory.
+    /// Show CPU and memory usage of apps and pods.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show what apps and pods use: processor time in thousandths of a core (`250m`), over half a
-second, and memory without the page cache.
+        long_about = "\
+Show CPU and memory usage of apps and pods. CPU is in millicores (`250m`), measured over
+half a second; memory is without the page cache.
 
 Examples:
   dubernetes top
   dubernetes top pods web --sort-by memory"
     )]
     Top(TopArgs),
-    /// Lead ports of this machine to a pod.
+    /// Forward local ports to a pod.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Lead ports of this machine to a pod, until it is interrupted. An app's name picks one of its
-ready pods, and another one once that is not ready any more. The image needs nothing for it.
+        long_about = "\
+Forward local ports to a pod until interrupted. The name of an app picks one of its ready
+pods, and another one when that pod is no longer ready. The image needs nothing for it.
 
 Examples:
   dubernetes port-forward web 8080:80
@@ -262,50 +272,55 @@ Examples:
     /// Wait until apps or pods are ready, deleted, or in a phase.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Wait until apps or pods are ready, deleted, or in a phase.
+        long_about = "\
+Wait until apps or pods are ready, deleted, or in a phase.
 
 Examples:
   dubernetes wait web --for ready
   dubernetes wait -l tier=test --for deleted --timeout 30s"
     )]
     Wait(WaitForArgs),
-    /// Show whether the orchestrator, the engine and the apps are well.
+    /// Show the status of orchestrator, engine, ingress and apps.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show whether the orchestrator, the engine and the apps are well.
+        long_about = "\
+Show the status of orchestrator, engine, ingress and apps. `-o wide` adds every setting
+and its origin.
 
 Examples:
   dubernetes status
   dubernetes status -o json"
     )]
     Status(StatusArgs),
-    /// Check whether all that an orchestrator needs is there.
+    /// Check what an orchestrator needs.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Check whether all that an orchestrator needs is there: engine, image, network, port,
-folders, disks and clocks. Each line is `ok`, `warn` or `fail`, with a way out. Nothing is changed.
+        long_about = "\
+Check what an orchestrator needs: engine, image, network, port, folders, disks and clocks.
+Each line is `ok`, `warn` or `fail`, with what to do. Nothing is changed.
 
 Examples:
   dubernetes doctor
   dubernetes doctor -o json"
     )]
     Doctor(DoctorArgs),
-    /// See to rollouts: status, history, undo, restart, pause and resume.
+    /// Manage rollouts: status, history, undo, restart, pause and resume.
     #[command(
         disable_help_subcommand = true,
         after_long_help = EXIT_CODES,
-        long_about = "See to rollouts: how one goes, the revisions that are kept, going back, restarting, pausing.
+        long_about = "\
+Manage rollouts: show status and history, undo, restart, pause and resume.
 
 Examples:
   dubernetes rollout history web
   dubernetes rollout undo web --to 3"
     )]
     Rollout(RolloutArgs),
-    /// Go back to an earlier revision: `rollout undo`.
+    /// Roll back to an earlier revision: `rollout undo`.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Go back to an earlier revision: to the last one that was complete, or to the one that is
-named. The same as `rollout undo`.
+        long_about = "\
+Roll back to the last complete revision, or to the given one. The same as `rollout undo`.
 
 Examples:
   dubernetes rollback web
@@ -315,24 +330,26 @@ Examples:
     /// Run the orchestrator.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Run the orchestrator until SIGTERM or SIGINT. Ending it stops no pod and not the
-ingress; the next start takes over what runs.
+        long_about = "\
+Run the orchestrator until SIGTERM or SIGINT. Pods and ingress keep running when it exits;
+the next start takes them over.
 
 Examples:
   dubernetes serve
   dubernetes serve --http-port 8080 --log-format json
-  dubernetes serve --step             one action at a time, each explained before"
+  dubernetes serve --step             one action at a time, each explained first"
     )]
     Serve(ServeArgs),
-    /// Play through what would become of files' apps, in memory.
+    /// Simulate apps in memory.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Play through what would become of files' apps: the same controller on an engine in
-memory, from nothing on, and on a clock that does not wait. Nothing is touched.
+        long_about = "\
+Simulate the apps in files: the same controller, on an engine in memory that starts empty,
+with a virtual clock. Nothing outside is touched.
 
-Every TIME counts from the beginning. All options but `--for`, `--slow-start` and
-`--bad-image` can be given several times. Of the ready replicas the chart shows the
-fewest in each column: a full bar is all that are wanted, a dot none.
+Every TIME counts from the start. All options except `--for`, `--slow-start` and
+`--bad-image` can be repeated. Each column of the chart shows the fewest ready replicas
+in that span: a full bar is the desired number, a dot none.
 `-o json` writes the events as `events -w -o json` does.
 
 Examples:
@@ -342,12 +359,13 @@ Examples:
   dubernetes simulate app.yaml --crash-loop web=3 --for 1h"
     )]
     Simulate(SimulateArgs),
-    /// Make decisions of the orchestrator again, and show what they were made of.
+    /// Replay recorded decisions.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Make decisions of the orchestrator again, by the same function, and show what they
-were made of: each is kept in the state folder where anything in it is new, the last
-8 MB of them. Values of environments are not in it. Needs no orchestrator and no engine.
+        long_about = "\
+Replay recorded decisions of the orchestrator with the same function, and show their inputs.
+The journal in the state folder holds each decision that differs from the one before, up
+to 8 MB, without the values of environments. Needs no orchestrator and no engine.
 
 Examples:
   dubernetes replay
@@ -356,53 +374,58 @@ Examples:
   dubernetes replay --at 2026-11-26T13:00:00Z --last 3"
     )]
     Replay(ReplayArgs),
-    /// Write a file to begin with.
+    /// Create a manifest to start from.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Write a file to begin with: name and image, and every other key as a comment.
+        long_about = "\
+Create a manifest to start from, with name and image, and every other key as a comment.
 
 Examples:
   dubernetes init
   dubernetes init web --image web:1.5 -o web.yaml"
     )]
     Init(InitArgs),
-    /// Say what a key of the file means.
+    /// Explain a manifest key.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Say what a key of the file means: its type, its values, its default and an example.
+        long_about = "\
+Explain a manifest key: its type, its values, its default and an example.
 
 Examples:
   dubernetes explain
   dubernetes explain rollout.max_surge"
     )]
     Explain(ExplainArgs),
-    /// Print the JSON schema of the file.
+    /// Print the JSON schema of the manifest.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Print the JSON schema of the file (draft 2020-12), with which editors complete and check it.
-The program itself checks more.
+        long_about = "\
+Print the JSON schema (draft 2020-12) of the manifest, for completion and checks in editors.
+`validate` checks more.
 
 Examples:
   dubernetes schema
   dubernetes schema > app.schema.json"
     )]
     Schema,
-    /// Print a script that completes commands in a shell.
+    /// Print a shell completion script.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Print a script that completes commands in a shell, and the names of apps and pods
-of a running orchestrator.
+        long_about = "\
+Print a shell completion script. It also completes names of apps and pods of a running
+orchestrator.
 
 Examples:
   dubernetes completion bash > /etc/bash_completion.d/dubernetes
   dubernetes completion fish > ~/.config/fish/completions/dubernetes.fish"
     )]
     Completion(CompletionArgs),
-    /// Print the manual, or write a page for each command.
+    /// Print the manual page, or write one page per command.
     #[command(
         hide = true,
         after_long_help = EXIT_CODES,
-        long_about = "Print the manual, or write a page for each command.
+        long_about = "\
+Print the manual page, or write one page per command.
 
 Examples:
   dubernetes man | man -l -
@@ -412,23 +435,14 @@ Examples:
     /// Show the versions of program, orchestrator and engine.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show the versions of program, orchestrator and engine.
+        long_about = "\
+Show the versions of program, orchestrator and engine.
 
 Examples:
   dubernetes version
   dubernetes version -o json"
     )]
     Version(VersionArgs),
-    /// Show the help of a command.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "Show the help of a command: the same as `--help` behind it.
-
-Examples:
-  dubernetes help
-  dubernetes help rollout undo"
-    )]
-    Help(HelpArgs),
 }
 
 #[cfg(test)]

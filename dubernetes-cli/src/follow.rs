@@ -1,8 +1,10 @@
-//! Waits until what was asked for is so: apps ready, gone, or complete again. Tells what happens
-//! on the way, and why it ends when it ends badly.
+//! Follows apps until they are ready, deleted, or in another state, and shows progress meanwhile.
 
-mod stream;
-mod verdict;
+mod messages;
+mod updates;
+mod wait_state;
+
+pub(crate) use wait_state::Goal;
 
 use std::collections::BTreeMap;
 
@@ -13,56 +15,49 @@ use dubernetes_core::plan::Phase;
 use jiff::Timestamp;
 
 use crate::args::{ProgressStyle, WaitArgs};
+use crate::output::span;
 use crate::progress::Progress;
-use crate::report::{FAILED, Failure, Outcome, TIMED_OUT};
+use crate::report::{CliError, FAILED, Result, TIMED_OUT};
 use crate::target::Target;
-use stream::{Step, Stream};
-use verdict::State;
+use updates::{Update, Updates};
+use wait_state::{WaitState, evaluate};
 
-/// The event that says that the command before a revision has succeeded.
+/// Reason of the event for a pre-deploy hook that succeeded.
 const PRE_DEPLOYED: &str = "PreDeployed";
 
-/// Waits for what one command has asked for.
+/// Waits on behalf of one command.
 pub(crate) struct Follower<'a> {
     target: &'a Target,
-    stream: Stream,
+    updates: Updates,
     progress: Progress,
     style: ProgressStyle,
     timeout: String,
-    /// The newest event that was told, or that was there before.
+    /// Id of the newest event that was shown or existed before.
     seen: u64,
 }
 
-/// What is waited for: an app as it was when something was asked of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Goal {
-    /// The app.
-    pub(crate) app: AppName,
-    /// The generation that has to be looked at.
-    pub(crate) generation: u64,
-    /// The revision whose failure is a failure.
-    pub(crate) revision: u64,
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// The condition holds.
+    Done,
+    /// The timeout passed.
+    TimedOut,
+    /// The process was asked to end.
+    Interrupted,
 }
 
-impl Goal {
-    /// The app as it is stored now.
-    pub(crate) fn of(app: &App) -> Self {
-        let (generation, revision) = (app.generation, app.status.revision);
-        Self { app: app.name.clone(), generation, revision }
-    }
-}
-
-/// An app that is not ready yet: what is waited for, and how it was last.
+/// Apps that are not ready yet: the goal, and the app as last seen.
 type Open = BTreeMap<AppName, (Goal, Option<App>)>;
 
 impl<'a> Follower<'a> {
-    /// Begins before anything is asked for, so that nothing is missed.
-    pub(crate) async fn new(target: &'a Target, wait: &WaitArgs) -> Outcome<Self> {
+    /// Starts to follow. Must be called before the change, so that no event is missed.
+    pub(crate) async fn new(target: &'a Target, wait: &WaitArgs) -> Result<Self> {
         let query = EventsQuery { limit: Some(1), ..EventsQuery::default() };
         let seen = target.client.events(&query).await?.last().map_or(0, |event| event.id);
         Ok(Self {
             target,
-            stream: Stream::new(&target.client, seen, wait.timeout.to_std()),
+            updates: Updates::new(&target.client, seen, wait.timeout.to_std()),
             progress: Progress::new(wait.progress),
             style: wait.progress,
             timeout: wait.timeout.to_string(),
@@ -70,189 +65,210 @@ impl<'a> Follower<'a> {
         })
     }
 
-    /// How progress is told.
+    /// Returns how progress is shown.
     pub(crate) fn style(&self) -> ProgressStyle {
         self.style
     }
 
-    /// Waits until each of these apps is ready, paused, or has failed. One that fails stops no
-    /// other.
-    pub(crate) async fn until_ready(&mut self, goals: Vec<Goal>) -> Outcome {
+    /// Waits until each app is ready, paused, or has failed. An app that fails does not end the
+    /// wait for the others.
+    pub(crate) async fn until_ready(&mut self, goals: Vec<Goal>) -> Result {
         let open = goals.into_iter().map(|goal| (goal.app.clone(), (goal, None)));
         let mut open: Open = open.collect();
-        let mut worst = None;
+        let mut exit = None;
         for app in open.keys() {
             self.progress.expect(app);
         }
         while !open.is_empty() {
-            match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |app| open.contains_key(app)).await,
-                Step::Look => self.progress.tick(),
-                Step::Change(change) => {
+            match self.updates.next().await? {
+                Update::Event(event) => self.show(&event, |app| open.contains_key(app)).await,
+                Update::Tick => self.progress.tick(),
+                Update::App(change) => {
                     let app = change.object.name.clone();
-                    if let Some(failure) = self.settle(*change, &mut open).await? {
+                    if let Some(error) = self.settle(*change, &mut open).await? {
                         self.progress.failed(Some(&app), || {
-                            failure.report();
+                            error.report();
                         });
-                        worst = Some(FAILED);
+                        exit = Some(FAILED);
                     }
                 }
-                Step::Interrupted => {
+                Update::Interrupted => {
                     let goals = open.values().map(|(goal, _)| goal);
-                    return Err(verdict::interrupted(self.target, goals));
+                    return Err(messages::interrupted(self.target, goals));
                 }
-                Step::TimedOut => {
+                Update::TimedOut => {
                     self.progress.failed(None, || {
                         for (name, (_, last)) in &open {
-                            verdict::timed_out(name, last.as_ref(), &self.timeout).report();
+                            messages::not_ready_in_time(name, last.as_ref(), &self.timeout)
+                                .report();
                         }
                     });
-                    return Err(Failure::told(worst.unwrap_or(TIMED_OUT)));
+                    return Err(CliError::already_reported(exit.unwrap_or(TIMED_OUT)));
                 }
             }
         }
-        worst.map_or(Ok(()), |exit| Err(Failure::told(exit)))
+        exit.map_or(Ok(()), |exit| Err(CliError::already_reported(exit)))
     }
 
-    /// Takes an app off the list if there is nothing more to wait for.
+    /// Removes an app from `open` if its wait is over. Returns the error if the app failed.
     async fn settle(
         &mut self,
         change: WatchEvent<App>,
         open: &mut Open,
-    ) -> Outcome<Option<Failure>> {
+    ) -> Result<Option<CliError>> {
         let app = change.object;
         let Some((goal, last)) = open.get_mut(&app.name) else { return Ok(None) };
         if change.kind == WatchKind::Deleted || app.status.phase == Phase::Deleting {
             open.remove(&app.name);
-            return Ok(Some(Failure::new(format!("app `{}` was deleted meanwhile", app.name))));
+            let what = format!("app `{}` was deleted while waiting", app.name);
+            return Ok(Some(CliError::new(what)));
         }
-        let state = verdict::state(&app, goal);
-        let failure = match state {
-            State::Open => {
+        let outcome = match evaluate(&app, goal) {
+            WaitState::InProgress => {
                 *last = Some(app);
                 return Ok(None);
             }
-            State::Failed => Some(verdict::failed(self.target, &app, goal.revision).await),
-            State::Ready | State::Paused => None,
+            WaitState::Failed => {
+                Err(messages::rollout_failed(self.target, &app, goal.revision).await)
+            }
+            WaitState::Ready => Ok(messages::ready(&app, self.progress.start().elapsed())),
+            WaitState::Paused => Ok(messages::paused(&app)),
         };
         self.catch_up(|name| open.contains_key(name)).await?;
         open.remove(&app.name);
-        if failure.is_none() {
-            let text = match state {
-                State::Paused => verdict::paused(&app),
-                State::Ready | State::Open | State::Failed => {
-                    verdict::ready(&app, self.progress.start().elapsed())
-                }
-            };
-            self.progress.done(Some(&app.name), &text);
+        match outcome {
+            Ok(text) => {
+                self.progress.done(Some(&app.name), &text);
+                Ok(None)
+            }
+            Err(error) => Ok(Some(error)),
         }
-        Ok(failure)
     }
 
-    /// Waits until nothing is left of these apps, each deleted at the time beside it.
-    pub(crate) async fn until_gone(&mut self, mut apps: BTreeMap<AppName, Timestamp>) -> Outcome {
+    /// Waits until nothing is left of these apps, each with the time of its deletion.
+    pub(crate) async fn until_deleted(&mut self, mut apps: BTreeMap<AppName, Timestamp>) -> Result {
         for app in apps.keys() {
             self.progress.expect(app);
         }
         while !apps.is_empty() {
-            match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |app| apps.contains_key(app)).await,
-                Step::Look | Step::Change(_) => {
+            match self.updates.next().await? {
+                Update::Event(event) => self.show(&event, |app| apps.contains_key(app)).await,
+                Update::Tick | Update::App(_) => {
                     self.progress.tick();
-                    for name in gone(self.target, &apps).await? {
+                    for name in find_removed(self.target, &apps).await? {
                         self.catch_up(|app| apps.contains_key(app)).await?;
                         apps.remove(&name);
-                        self.done(&name, &format!("app/{name} is gone"));
+                        self.done(&name, &format!("app/{name} is deleted"));
                     }
                 }
-                Step::Interrupted => {
-                    return Err(verdict::interrupted_waiting(self.target, "all was gone"));
+                Update::Interrupted => {
+                    return Err(messages::interrupted_before(self.target, "the deletion finished"));
                 }
-                Step::TimedOut => {
+                Update::TimedOut => {
                     let names: Vec<_> = apps.keys().map(|name| format!("app/{name}")).collect();
-                    let what = format!("for {} to go", names.join(", "));
-                    return Err(verdict::too_long(&what, &self.timeout, apps.keys().next()));
+                    let what = format!("for {} to be deleted", names.join(", "));
+                    return Err(messages::timed_out(&what, &self.timeout, apps.keys().next()));
                 }
             }
         }
         Ok(())
     }
 
-    /// Waits until `is_done` says so, and tells meanwhile what happens to `app`.
-    pub(crate) async fn until(
+    /// Waits until `is_done` returns true, and shows what happens to `app` meanwhile. `what` says
+    /// what is done then, such as "pod/web-1 is replaced".
+    pub(crate) async fn until_done(
         &mut self,
         app: &AppName,
         what: &str,
-        is_done: impl AsyncFn(&Target) -> Outcome<bool>,
-    ) -> Outcome {
-        loop {
-            match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |name| name == app).await,
-                Step::Look | Step::Change(_) => {
-                    self.progress.tick();
-                    if is_done(self.target).await? {
-                        self.catch_up(|name| name == app).await?;
-                        self.done(app, what);
-                        return Ok(());
-                    }
-                }
-                Step::Interrupted => {
-                    return Err(verdict::interrupted_waiting(self.target, what));
-                }
-                Step::TimedOut => {
-                    let what = format!("until {what}");
-                    return Err(verdict::too_long(&what, &self.timeout, Some(app)));
-                }
+        is_done: impl AsyncFn(&Target) -> Result<bool>,
+    ) -> Result {
+        let target = self.target;
+        match self.poll(|name| name == app, async || is_done(target).await).await? {
+            Waited::Done => {
+                self.catch_up(|name| name == app).await?;
+                self.done(app, what);
+                Ok(())
+            }
+            Waited::Interrupted => Err(messages::interrupted_before(target, what)),
+            Waited::TimedOut => {
+                Err(messages::timed_out(&format!("until {what}"), &self.timeout, Some(app)))
             }
         }
     }
 
-    /// Tells what happens to anything, until the command is interrupted.
-    pub(crate) async fn forever(&mut self) -> Outcome {
+    /// Waits until `check` returns true, and shows events of the apps in `shown` meanwhile.
+    pub(crate) async fn poll(
+        &mut self,
+        shown: impl Fn(&AppName) -> bool,
+        mut check: impl AsyncFnMut() -> Result<bool>,
+    ) -> Result<Waited> {
+        if check().await? {
+            return Ok(Waited::Done);
+        }
         loop {
-            match self.stream.step().await? {
-                Step::News(event) => self.tell(&event, |_| true).await,
-                Step::Look | Step::Change(_) | Step::TimedOut => {}
-                Step::Interrupted => return Ok(()),
+            match self.updates.next().await? {
+                Update::Event(event) => self.show(&event, &shown).await,
+                Update::Tick | Update::App(_) => {
+                    self.progress.tick();
+                    if check().await? {
+                        return Ok(Waited::Done);
+                    }
+                }
+                Update::Interrupted => return Ok(Waited::Interrupted),
+                Update::TimedOut => return Ok(Waited::TimedOut),
+            }
+        }
+    }
+
+    /// Shows all events until the command is interrupted.
+    pub(crate) async fn show_events(&mut self) -> Result {
+        loop {
+            match self.updates.next().await? {
+                Update::Event(event) => self.show(&event, |_| true).await,
+                Update::Tick | Update::App(_) | Update::TimedOut => {}
+                Update::Interrupted => return Ok(()),
             }
         }
     }
 
     fn done(&mut self, app: &AppName, text: &str) {
-        let span = crate::output::span(self.progress.start().elapsed());
-        self.progress.done(Some(app), &format!("{text} ({span})"));
+        let elapsed = span(self.progress.start().elapsed());
+        self.progress.done(Some(app), &format!("{text} ({elapsed})"));
     }
 
-    async fn tell(&mut self, event: &Event, wanted: impl Fn(&AppName) -> bool) {
+    async fn show(&mut self, event: &Event, is_shown: impl Fn(&AppName) -> bool) {
         if event.id <= self.seen {
             return;
         }
         self.seen = event.id;
-        // What concerns the instance concerns every app.
-        if event.app.as_ref().is_none_or(wanted) {
+        // An event of the instance concerns every app.
+        if event.app.as_ref().is_none_or(is_shown) {
             self.progress.event(event);
             if let (PRE_DEPLOYED, Some(app)) = (event.reason.as_str(), &event.app) {
-                self.progress.output(&verdict::pre_deploy_log(self.target, app).await);
+                self.progress.output(&messages::pre_deploy_log(self.target, app).await);
             }
         }
     }
 
-    /// Tells what the stream has not brought yet, so that the last line comes last.
-    async fn catch_up(&mut self, wanted: impl Fn(&AppName) -> bool) -> Outcome {
+    /// Shows events that the stream has not delivered yet, so that the final line comes last.
+    async fn catch_up(&mut self, is_shown: impl Fn(&AppName) -> bool) -> Result {
         let query = EventsQuery { after: Some(self.seen), ..EventsQuery::default() };
         for event in self.target.client.events(&query).await? {
-            self.tell(&event, &wanted).await;
+            self.show(&event, &is_shown).await;
         }
         Ok(())
     }
 }
 
-/// Those that no pod is left of, in the eyes of a controller that has looked since the deletion.
-async fn gone(target: &Target, apps: &BTreeMap<AppName, Timestamp>) -> Outcome<Vec<AppName>> {
-    let looked = target.client.status().await?.last_round;
+/// Returns the apps without pods, as observed by a pass after the deletion.
+async fn find_removed(
+    target: &Target,
+    apps: &BTreeMap<AppName, Timestamp>,
+) -> Result<Vec<AppName>> {
+    let last_pass = target.client.status().await?.last_round;
     let pods = target.client.pods(None).await?;
-    let is_gone = |(name, deleted): &(&AppName, &Timestamp)| {
-        looked.is_some_and(|looked| looked > **deleted) && !pods.iter().any(|p| p.app == **name)
+    let is_removed = |(name, deleted): &(&AppName, &Timestamp)| {
+        last_pass.is_some_and(|pass| pass > **deleted) && !pods.iter().any(|p| p.app == **name)
     };
-    Ok(apps.iter().filter(is_gone).map(|(name, _)| name.clone()).collect())
+    Ok(apps.iter().filter(is_removed).map(|(name, _)| name.clone()).collect())
 }

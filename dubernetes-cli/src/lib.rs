@@ -1,19 +1,23 @@
-//! The command line of Dubernetes: `dubernetes` and `dubectl` are one program with two names.
+//! The command line of Dubernetes: `dubernetes`, and the same program under the name `dubectl`.
 //!
-//! A command speaks with a running orchestrator over its socket. Where none runs, it runs the
-//! same router and controller inside its own process (`wiring`), so that the commands
-//! themselves (`commands`) know one way only. Results go to standard output, everything else to
-//! standard error, and each kind of failure has its exit code (`report`).
+//! A command talks to a running orchestrator over its socket. If none is running, the command runs
+//! the same router and controller in its own process (`wiring`), so each verb in `commands` has
+//! one code path. Results go to standard output and everything else to standard error. Each kind of
+//! failure has its exit code (`report`).
 
+mod approval;
 mod args;
 mod commands;
 mod complete;
-mod crash;
-mod decisions;
+mod event_query;
 mod follow;
+mod interrupt;
+mod journal;
 mod logging;
+mod orchestrator;
 mod output;
-mod place;
+mod panic;
+mod parse;
 mod progress;
 mod report;
 mod resolve;
@@ -21,49 +25,50 @@ mod settings;
 mod settings_file;
 mod simulate;
 mod sources;
-mod step;
+mod state_dir;
+mod style;
 mod target;
 mod verify;
+mod version;
 mod wiring;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anstream::ColorChoice;
-use clap::{ArgMatches, FromArgMatches as _};
+use clap::ArgMatches;
 
 use args::{Cli, ColorWhen, Command};
-use report::{Failure, Outcome};
+use parse::parse;
+use report::{CliError, Result};
 use settings::{Settings, User};
 use settings_file::SettingsFile;
 
-/// How long threads that are in a system call may keep the process from ending.
-const LAST_CALLS: Duration = Duration::from_millis(500);
+/// How long threads in a system call may delay the exit of the process.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Does what the process's arguments say, under the name `program`, and gives the exit code.
+/// Runs the command in the process's arguments, under the name `program`.
 pub fn run(program: &'static str) -> ExitCode {
-    crash::guarded(|| match complete::answer(program) {
+    panic::report_panics(|| match complete::answer_shell(program) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => run_command(program),
-        Err(failure) => failure.report(),
+        Err(error) => error.report(),
     })
 }
 
 fn run_command(program: &'static str) -> ExitCode {
     if std::env::args_os().len() < 2 {
-        // clap would not see this where the environment holds a flag.
+        // clap does not notice missing arguments if the environment sets a flag.
         let help = Cli::named(program).render_help();
-        report::say(help.ansi().to_string().trim_end());
+        report::print_line(help.ansi().to_string().trim_end());
         return ExitCode::from(report::USAGE);
     }
     let (cli, file, matches) = match parse(program, std::env::args_os()) {
         Ok(parsed) => parsed,
-        // Help that was asked for comes this way, too.
-        Err(failure) => {
-            report::tell_failures_as_json(args::ask_for_json(std::env::args_os()));
-            return failure.report();
+        // `--help` and `--version` arrive here, too.
+        Err(error) => {
+            report::report_errors_as_json(args::error_format::asks_for_json(std::env::args_os()));
+            return error.report();
         }
     };
     let choice = match cli.global.color {
@@ -72,42 +77,27 @@ fn run_command(program: &'static str) -> ExitCode {
         ColorWhen::Never => ColorChoice::Never,
     };
     choice.write_global();
-    report::tell_failures_as_json(cli.command.wants_json());
-    match work(cli, file, &matches, program) {
+    report::report_errors_as_json(cli.command.wants_json());
+    match execute(cli, file, &matches, program) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(error) => error.report(),
     }
 }
 
-/// Reads the words, and the settings file that they or the environment name.
-fn parse(
-    program: &'static str,
-    words: impl IntoIterator<Item = OsString>,
-) -> Outcome<(Cli, SettingsFile, ArgMatches)> {
-    let words: Vec<OsString> = words.into_iter().collect();
-    let wrong = |error| args::explained(error, program, &words);
-    let mut matches = Cli::named(program).try_get_matches_from(&words).map_err(wrong)?;
-    let named = matches.get_one::<PathBuf>("config");
-    let file = SettingsFile::read(named.map(PathBuf::as_path), User::present().settings_file())?;
-    if !file.is_empty() {
-        matches = file.defaults(Cli::named(program)).try_get_matches_from(&words).map_err(wrong)?;
-    }
-    Ok((Cli::from_arg_matches(&matches)?, file, matches))
-}
-
-fn work(cli: Cli, file: SettingsFile, matches: &ArgMatches, program: &'static str) -> Outcome {
-    let shown = match &cli.command {
-        Command::Status(_) => file.settings(matches)?,
-        _ => Vec::new(),
+fn execute(cli: Cli, file: SettingsFile, matches: &ArgMatches, program: &'static str) -> Result {
+    let shown = if matches!(cli.command, Command::Status(_)) {
+        file.effective_settings(matches)?
+    } else {
+        Vec::new()
     };
-    let settings = Settings::new(&cli.global, &User::present(), file)?.showing(shown);
+    let settings = Settings::new(&cli.global, &User::current(), file)?.with_shown(shown);
     logging::start(&cli)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::because("the program cannot start its threads", &error))?;
-    let outcome = runtime.block_on(commands::run(cli.command, &settings, program));
-    // Standard input may be waited for without end.
-    runtime.shutdown_timeout(LAST_CALLS);
-    outcome
+        .map_err(|error| CliError::with_source("cannot start the program's threads", &error))?;
+    let result = runtime.block_on(commands::run(cli.command, &settings, program));
+    // A read of standard input may never return.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    result
 }

@@ -1,4 +1,4 @@
-//! What is logged, how much, and how: to standard error, by everything below the commands.
+//! Log output of everything below the commands, on standard error.
 
 use std::io::{self, IsTerminal as _};
 
@@ -8,57 +8,57 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{Cli, ColorWhen, Command, LogFormat};
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 
-/// Holds a filter of its own making, such as `dubernetes_core=debug,info`.
+/// Environment variable with a log filter, such as `dubernetes_core=debug,info`.
 const VARIABLE: &str = "DUBERNETES_LOG";
 
-/// Begins to log. `-v` wins over the environment.
-pub(crate) fn start(cli: &Cli) -> Outcome {
-    let (serves, format) = match &cli.command {
-        Command::Serve(args) => (true, args.log_format),
-        _ => (false, LogFormat::Text),
+/// Installs the log subscriber. `-v` wins over the environment.
+pub(crate) fn start(cli: &Cli) -> Result {
+    let (serves, format) = if let Command::Serve(args) = &cli.command {
+        (true, args.log_format)
+    } else {
+        (false, LogFormat::Text)
     };
     let filter = match (cli.global.verbose, std::env::var(VARIABLE)) {
         (0, Ok(filter)) => EnvFilter::try_new(&filter).map_err(|error| {
-            let error: &dyn std::error::Error = &error;
-            let text = dubernetes_core::error::chain(error);
-            Failure::with_exit(USAGE, format!("{VARIABLE} makes no sense: {text}"))
+            CliError::with_source(&format!("invalid {VARIABLE}"), &error)
+                .exiting_with(USAGE)
                 .help(format!("for example `{VARIABLE}=debug`"))
         })?,
-        (verbose, _) => EnvFilter::new(usual(serves, verbose)),
+        (verbose, _) => EnvFilter::new(default_filter(serves, verbose)),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        // Else a standard error that is gone would end the process.
+        // Otherwise a closed standard error would end the process.
         .log_internal_errors(false)
-        .with_ansi(colored(cli.global.color));
+        .with_ansi(is_colored(cli.global.color));
     let started = match format {
-        LogFormat::Text => builder.finish().with(discreet()).try_init(),
-        LogFormat::Json => builder.json().finish().with(discreet()).try_init(),
+        LogFormat::Text => builder.finish().with(secret_filter()).try_init(),
+        LogFormat::Json => builder.json().finish().with(secret_filter()).try_init(),
     };
-    // Whoever embeds this program may log already.
+    // A program that embeds this one may have installed its own subscriber.
     started.or(Ok(()))
 }
 
-/// The program's own messages; those of libraries from two steps above.
-fn usual(serves: bool, verbose: u8) -> &'static str {
-    match (serves, verbose) {
-        (false, 0) => "error",
-        (false, 1) | (true, 0) => "warn,dubernetes=info",
-        (false, 2) | (true, 1) => "info,dubernetes=debug",
-        _ => "debug,dubernetes=trace",
+/// Returns the filter for a verbosity. Libraries log two levels later than this program.
+fn default_filter(serves: bool, verbose: u8) -> &'static str {
+    match verbose.saturating_add(u8::from(serves)) {
+        0 => "error",
+        1 => "warn,dubernetes=info",
+        2 => "info,dubernetes=debug",
+        3.. => "debug,dubernetes=trace",
     }
 }
 
-/// The engine's client writes whole requests into its debug messages, and with them the
-/// environment of every container: those are for nobody, whatever the filter says.
-fn discreet() -> Targets {
+/// Hides debug messages of the engine's client under any filter: they hold whole requests, and
+/// with them the environment of every container.
+fn secret_filter() -> Targets {
     Targets::new().with_default(LevelFilter::TRACE).with_target("bollard", LevelFilter::INFO)
 }
 
-fn colored(when: ColorWhen) -> bool {
+fn is_colored(when: ColorWhen) -> bool {
     match when {
         ColorWhen::Always => true,
         ColorWhen::Never => false,

@@ -1,17 +1,18 @@
-//! How results look: tables for people, JSON and YAML for programs, names for scripts. Results go
-//! to standard output and nothing else does.
+//! Output formats of results: tables for people, JSON and YAML for programs, names for scripts.
+//! Only results go to standard output.
 
 mod age;
 mod json;
 mod rows;
-pub(crate) mod style;
 mod table;
+mod text;
 mod wrap;
 mod yaml;
 
 pub(crate) use age::{age, seconds, span};
 pub(crate) use rows::{Row, or_none, reason, short_id};
 pub(crate) use table::{Cell, Table};
+pub(crate) use text::{changed_fields, engine, refusal, replicas};
 pub(crate) use wrap::wrap;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -20,25 +21,25 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::Format;
-use crate::report::Outcome;
+use crate::report::Result;
 
-/// Writes text with styles, which a pipe does not get.
-pub(crate) fn print(text: &str) -> Outcome {
+/// Writes styled text to standard output; styles are removed for a pipe.
+pub(crate) fn print(text: &str) -> Result {
     let mut out = anstream::stdout();
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
 }
 
-/// Writes bytes as they are.
-pub(crate) fn print_raw(bytes: &[u8]) -> Outcome {
+/// Writes bytes unchanged to standard output.
+pub(crate) fn print_raw(bytes: &[u8]) -> Result {
     let mut out = io::stdout().lock();
     out.write_all(bytes)?;
     out.flush()?;
     Ok(())
 }
 
-/// The width of the terminal behind standard output; none for a pipe or a file.
+/// Returns the width of the terminal at standard output, or `None` for a pipe or a file.
 pub(crate) fn width() -> Option<usize> {
     let out = io::stdout();
     if !out.is_terminal() {
@@ -48,24 +49,19 @@ pub(crate) fn width() -> Option<usize> {
     (columns > 0).then(|| usize::from(columns))
 }
 
-/// `1 replica`, `2 replicas`.
-pub(crate) fn replicas(count: usize) -> String {
-    if count == 1 { "1 replica".to_owned() } else { format!("{count} replicas") }
-}
-
-/// How a list is asked for.
+/// How to format a list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListStyle {
-    /// The format.
+    /// Format.
     pub(crate) format: Format,
-    /// Whether a table has a line with the columns' names.
+    /// Whether a table has a header line.
     pub(crate) headers: bool,
-    /// Whether exactly one object was asked for: JSON and YAML then show it alone.
+    /// Whether exactly one object was asked for: JSON and YAML then show it without a list.
     pub(crate) single: bool,
 }
 
-/// `items` in the format that was asked for. A table of nothing is empty.
-pub(crate) fn list<T: Row>(items: &[T], style: ListStyle, now: Timestamp) -> Outcome<String> {
+/// Formats `items`. A table without rows is empty.
+pub(crate) fn list<T: Row>(items: &[T], style: ListStyle, now: Timestamp) -> Result<String> {
     Ok(match style.format {
         Format::Table | Format::Wide => {
             if items.is_empty() {
@@ -81,24 +77,24 @@ pub(crate) fn list<T: Row>(items: &[T], style: ListStyle, now: Timestamp) -> Out
     })
 }
 
-/// The table of `items`.
+/// Returns the table of `items`.
 pub(crate) fn table<T: Row>(items: &[T], wide: bool, now: Timestamp) -> Table {
-    let mut table = Table::new(&T::columns(wide)).keeping_last(T::ENDS_WITH_CAUSE);
+    let mut table = Table::new(&T::columns(wide)).keep_last(T::ENDS_WITH_CAUSE);
     for item in items {
         table.push(item.cells(wide, now));
     }
     table
 }
 
-/// One value as JSON or YAML; with any other format as JSON.
-pub(crate) fn value<T: Serialize>(value: &T, format: Format) -> Outcome<String> {
+/// Formats one value as YAML, or as JSON with any other format.
+pub(crate) fn value<T: Serialize>(value: &T, format: Format) -> Result<String> {
     match format {
         Format::Yaml => yaml::to_text(value),
         Format::Table | Format::Wide | Format::Json | Format::Name => json::to_text(value),
     }
 }
 
-/// A change of an object, as one line of JSON.
-pub(crate) fn change<T: Serialize>(kind: &str, object: &T) -> Outcome<String> {
+/// Formats a change of an object as one line of JSON.
+pub(crate) fn change<T: Serialize>(kind: &str, object: &T) -> Result<String> {
     json::change(kind, object)
 }

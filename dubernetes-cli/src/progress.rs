@@ -1,7 +1,7 @@
-//! What is told while a command waits, on standard error: one line for each thing that happened,
-//! with the seconds since the start; or on a terminal one line for each app, drawn anew.
+//! Progress on standard error while a command waits: one line per event with the seconds since the
+//! start, or on a terminal one line per app that is redrawn.
 
-mod lines;
+mod live_lines;
 
 use std::time::Instant;
 
@@ -13,115 +13,119 @@ use dubernetes_core::event::EventKind;
 use crate::args::ProgressStyle;
 use crate::output::seconds;
 use crate::report;
-use lines::Lines;
+use live_lines::LiveLines;
 
-/// Tells progress.
+/// Shows the progress of one command.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    teller: Teller,
+    renderer: ProgressRenderer,
     start: Instant,
 }
 
-/// How it is told.
+/// How progress is shown.
 #[derive(Debug)]
-enum Teller {
+enum ProgressRenderer {
     /// Not at all.
     Quiet,
-    /// One event for each line, as JSON.
+    /// One event per line, as JSON.
     Json,
-    /// One line for each event.
+    /// One line per event.
     Plain,
-    /// One line for each app.
-    Lines(Lines),
+    /// One line per app, redrawn.
+    Live(LiveLines),
 }
 
 impl Progress {
-    /// Begins now.
+    /// Starts now.
     pub(crate) fn new(style: ProgressStyle) -> Self {
-        let lines = || Lines::on_terminal().map_or(Teller::Plain, Teller::Lines);
-        let teller = match style {
-            ProgressStyle::Quiet => Teller::Quiet,
-            ProgressStyle::Json => Teller::Json,
-            ProgressStyle::Plain => Teller::Plain,
-            // Whoever reads the log wants to read it, and nothing else on its lines.
-            ProgressStyle::Auto if logs() => Teller::Plain,
-            ProgressStyle::Tty | ProgressStyle::Auto => lines(),
+        let live =
+            || LiveLines::on_terminal().map_or(ProgressRenderer::Plain, ProgressRenderer::Live);
+        let renderer = match style {
+            ProgressStyle::Quiet => ProgressRenderer::Quiet,
+            ProgressStyle::Json => ProgressRenderer::Json,
+            ProgressStyle::Plain => ProgressRenderer::Plain,
+            // Redrawn lines and log lines on one terminal would overwrite each other.
+            ProgressStyle::Auto if is_logging() => ProgressRenderer::Plain,
+            ProgressStyle::Tty | ProgressStyle::Auto => live(),
         };
-        Self { teller, start: Instant::now() }
+        Self { renderer, start: Instant::now() }
     }
 
-    /// Since when it tells.
+    /// Returns when the command started.
     pub(crate) fn start(&self) -> Instant {
         self.start
     }
 
-    /// An app is waited for from now on.
+    /// Announces an app that the command waits for.
     pub(crate) fn expect(&mut self, app: &AppName) {
-        if let Teller::Lines(lines) = &mut self.teller {
+        if let ProgressRenderer::Live(lines) = &mut self.renderer {
             lines.set(app.as_str(), format!("app/{app}  waiting"));
             lines.draw(self.start.elapsed());
         }
     }
 
-    /// Time has passed.
+    /// Redraws the elapsed time.
     pub(crate) fn tick(&self) {
-        if let Teller::Lines(lines) = &self.teller {
+        if let ProgressRenderer::Live(lines) = &self.renderer {
             lines.draw(self.start.elapsed());
         }
     }
 
-    /// Something happened.
+    /// Shows an event.
     pub(crate) fn event(&mut self, event: &Event) {
-        match &mut self.teller {
-            Teller::Quiet => {}
-            Teller::Json => {
+        match &mut self.renderer {
+            ProgressRenderer::Quiet => {}
+            ProgressRenderer::Json => {
                 if let Ok(line) = serde_json::to_string(event) {
-                    report::say(&line);
+                    report::print_line(&line);
                 }
             }
-            Teller::Plain => {
-                report::say(&format!("{}  {}", seconds(self.start.elapsed()), line(event)));
+            ProgressRenderer::Plain => {
+                let elapsed = seconds(self.start.elapsed());
+                report::print_line(&format!("{elapsed}  {}", plain_line(event)));
             }
-            Teller::Lines(lines) => {
-                // What concerns the instance has a line of its own, without a name.
+            ProgressRenderer::Live(lines) => {
+                // Events of the instance share one line without a name.
                 let app = event.app.as_ref().map_or("", |app| app.as_str());
-                lines.set(app, short(event));
+                lines.set(app, live_line(event));
                 lines.draw(self.start.elapsed());
             }
         }
     }
 
-    /// Lines that a command has printed.
+    /// Shows lines that a command in a container printed.
     pub(crate) fn output(&self, lines: &[String]) {
-        let say = || lines.iter().for_each(|line| report::say(&format!("  | {}", one_line(line))));
-        match &self.teller {
-            Teller::Quiet | Teller::Json => {}
-            Teller::Plain => say(),
-            Teller::Lines(lines) => lines.beside(say),
+        let print = || {
+            lines.iter().for_each(|line| report::print_line(&format!("  | {}", one_line(line))));
+        };
+        match &self.renderer {
+            ProgressRenderer::Quiet | ProgressRenderer::Json => {}
+            ProgressRenderer::Plain => print(),
+            ProgressRenderer::Live(lines) => lines.suspend(print),
         }
     }
 
-    /// What was wanted of an app is reached, or of all that is waited for.
+    /// Ends the wait for one app, or for all, with a line of success.
     pub(crate) fn done(&mut self, app: Option<&AppName>, text: &str) {
-        self.leave(app);
-        match &self.teller {
-            Teller::Quiet | Teller::Json => {}
-            Teller::Plain => report::say(&one_line(text)),
-            Teller::Lines(lines) => lines.beside(|| report::say(&one_line(text))),
+        self.remove(app);
+        match &self.renderer {
+            ProgressRenderer::Quiet | ProgressRenderer::Json => {}
+            ProgressRenderer::Plain => report::print_line(&one_line(text)),
+            ProgressRenderer::Live(lines) => lines.suspend(|| report::print_line(&one_line(text))),
         }
     }
 
-    /// An app is waited for no longer, and why is told by `tell`.
-    pub(crate) fn failed(&mut self, app: Option<&AppName>, tell: impl FnOnce()) {
-        self.leave(app);
-        match &self.teller {
-            Teller::Quiet | Teller::Json | Teller::Plain => tell(),
-            Teller::Lines(lines) => lines.beside(tell),
+    /// Ends the wait for one app, or for all, with an error that `report` prints.
+    pub(crate) fn failed(&mut self, app: Option<&AppName>, report: impl FnOnce()) {
+        self.remove(app);
+        match &self.renderer {
+            ProgressRenderer::Quiet | ProgressRenderer::Json | ProgressRenderer::Plain => report(),
+            ProgressRenderer::Live(lines) => lines.suspend(report),
         }
     }
 
-    fn leave(&mut self, app: Option<&AppName>) {
-        if let Teller::Lines(lines) = &mut self.teller {
+    fn remove(&mut self, app: Option<&AppName>) {
+        if let ProgressRenderer::Live(lines) = &mut self.renderer {
             match app {
                 Some(app) => lines.remove(app.as_str()),
                 None => lines.clear(),
@@ -130,32 +134,40 @@ impl Progress {
     }
 }
 
-/// Whether more than errors is logged, to the same place.
-fn logs() -> bool {
+/// Returns whether more than errors is logged to standard error.
+fn is_logging() -> bool {
     tracing::enabled!(tracing::Level::WARN)
 }
 
-/// The same without columns, for a line that may have to be cut.
-fn short(event: &Event) -> String {
+/// Returns an event for a line that may be truncated, without columns.
+fn live_line(event: &Event) -> String {
     let app = event.app.as_ref().map(|app| format!("app/{app}"));
-    let reason = one_line(&event.reason).to_lowercase();
     let pod = event.pod.as_deref().map(one_line);
-    let parts = [app, Some(reason), pod, Some(one_line(&event.message))];
+    let parts = [app, Some(reason_words(event)), pod, Some(one_line(&event.message))];
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }
 
-fn line(event: &Event) -> String {
+fn plain_line(event: &Event) -> String {
     let app = event.app.as_ref().map(|app| app.as_str());
     let object = event.pod.as_deref().or(app).unwrap_or("-");
-    // How often something ordinary happened in the last hour, nobody wants to know here.
-    let often = event.kind == EventKind::Warning && event.count > 1;
-    let times = if often { format!(" ({} times)", event.count) } else { String::new() };
-    format!(
-        "{:<14} {:<16} {}{times}",
-        one_line(&event.reason).to_lowercase(),
-        one_line(object),
-        one_line(&event.message),
-    )
+    // The count covers the last hour, which matters for warnings only.
+    let repeated = event.kind == EventKind::Warning && event.count > 1;
+    let times = if repeated { format!(" ({} times)", event.count) } else { String::new() };
+    let (reason, object, message) =
+        (reason_words(event), one_line(object), one_line(&event.message));
+    format!("{reason:<14} {object:<16} {message}{times}")
+}
+
+/// Returns the reason of an event in words: `RevisionFailed` becomes `revision failed`.
+fn reason_words(event: &Event) -> String {
+    let mut words = String::new();
+    for c in one_line(&event.reason).chars() {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
 }
 
 #[cfg(test)]
@@ -165,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_what_and_to_whom() {
+    fn lines_show_reason_object_and_message() {
         let event = Event {
             id: 7,
             time: Timestamp::UNIX_EPOCH,
@@ -174,14 +186,15 @@ mod tests {
             app: None,
             pod: Some("web-1".into()),
             revision: None,
-            reason: "Exited".into(),
-            message: "exit code 1".into(),
+            reason: "StartFailed".into(),
+            message: "no such file".into(),
             count: 3,
         };
-        let expected = "exited         web-1            exit code 1 (3 times)";
-        assert_eq!(line(&event), expected);
-        assert_eq!(short(&event), "exited  web-1  exit code 1");
+        let expected = "start failed   web-1            no such file (3 times)";
+        assert_eq!(plain_line(&event), expected);
+        assert_eq!(live_line(&event), "start failed  web-1  no such file");
         let app = AppName::parse("web").ok();
-        assert_eq!(short(&Event { app, ..event }), "app/web  exited  web-1  exit code 1");
+        let with_app = Event { app, ..event };
+        assert_eq!(live_line(&with_app), "app/web  start failed  web-1  no such file");
     }
 }

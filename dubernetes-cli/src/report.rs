@@ -1,5 +1,6 @@
-//! How a command fails: one [`Failure`] carries the exit code and everything that a person or a
-//! program is told, and is told once, on standard error. This is the only place that forms errors.
+//! Errors of the command line: exit code, message and help, reported once on standard error.
+//!
+//! No other module formats errors.
 
 mod json;
 
@@ -12,73 +13,79 @@ use dubernetes_api::wire::Problem;
 use dubernetes_core::error::{chain, one_line};
 use dubernetes_manifest::Diagnostics;
 
-use crate::output::style;
+use crate::style;
 
-/// Why a command did not do what was asked.
+/// Result of a command.
+pub(crate) type Result<T = (), E = CliError> = std::result::Result<T, E>;
+
+/// Exit code: rejected, not found, or a rollout failed.
+pub(crate) const FAILED: u8 = 1;
+/// Exit code: wrong usage.
+pub(crate) const USAGE: u8 = 2;
+/// Exit code: no orchestrator answers.
+pub(crate) const UNREACHABLE: u8 = 3;
+/// Exit code: timed out waiting.
+pub(crate) const TIMED_OUT: u8 = 4;
+/// Exit code: interrupted by SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Help for a revision that failed but may succeed if retried.
+pub(crate) const RETRY_HELP: &str = "`dubernetes apply FILE --retry` tries again";
+
+/// Whether errors are reported as JSON.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Makes this process report errors as JSON from now on, or as text.
+pub(crate) fn report_errors_as_json(json: bool) {
+    AS_JSON.store(json, Ordering::Relaxed);
+}
+
+/// Why a command failed.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CliError {
     exit: u8,
-    /// Empty if everything was told already.
+    /// Empty if everything was reported already.
     message: String,
     /// Lines below the message, indented by two.
     lines: Vec<String>,
     help: Vec<String>,
-    /// What a person reads instead of all this, where it has a form of its own.
+    /// Rendering that replaces the text above, such as a snippet of a file.
     drawn: Option<String>,
-    /// What a program reads instead.
+    /// JSON that replaces the text above under `-o json`.
     problem: Option<Box<Problem>>,
 }
 
-/// Whether failures are told as JSON.
-static AS_JSON: AtomicBool = AtomicBool::new(false);
-
-/// Failures of this process are told as JSON from now on, or as text.
-pub(crate) fn tell_failures_as_json(json: bool) {
-    AS_JSON.store(json, Ordering::Relaxed);
-}
-
-/// The result of a command.
-pub(crate) type Outcome<T = ()> = Result<T, Failure>;
-
-/// Rejected, not found, or a rollout failed.
-pub(crate) const FAILED: u8 = 1;
-/// Wrong usage.
-pub(crate) const USAGE: u8 = 2;
-/// No orchestrator answers.
-pub(crate) const UNREACHABLE: u8 = 3;
-/// Timed out waiting.
-pub(crate) const TIMED_OUT: u8 = 4;
-/// Interrupted by SIGINT.
-pub(crate) const INTERRUPTED: u8 = 130;
-
-/// What to do about a revision that has failed and may get well.
-pub(crate) const RETRY: &str = "`dubernetes apply FILE --retry` tries it once more";
-
-impl Failure {
-    /// A failure with exit code 1.
+impl CliError {
+    /// Creates an error with exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self::with_exit(FAILED, message)
     }
 
-    /// A failure with this exit code.
+    /// Creates an error with this exit code.
     pub(crate) fn with_exit(exit: u8, message: impl Into<String>) -> Self {
-        let (message, lines, help) = (message.into(), Vec::new(), Vec::new());
-        Self { exit, message, lines, help, drawn: None, problem: None }
+        Self {
+            exit,
+            message: message.into(),
+            lines: Vec::new(),
+            help: Vec::new(),
+            drawn: None,
+            problem: None,
+        }
     }
 
-    /// A failure of which everything is told already.
-    pub(crate) fn told(exit: u8) -> Self {
+    /// Creates an error that prints nothing: everything was reported already.
+    pub(crate) fn already_reported(exit: u8) -> Self {
         Self::with_exit(exit, "")
     }
 
-    /// A failure with exit code 1: what could not be done, and the error behind it.
-    pub(crate) fn because(what: &str, cause: &dyn std::error::Error) -> Self {
-        Self::new(format!("{what}: {}", chain(cause)))
+    /// Creates an error with exit code 1: what failed, and the errors that caused it.
+    pub(crate) fn with_source(what: &str, source: &dyn std::error::Error) -> Self {
+        Self::new(format!("{what}: {}", chain(source)))
     }
 
-    /// The same for an error of the system, in the words of people.
-    pub(crate) fn because_io(what: &str, error: &io::Error) -> Self {
-        Self::new(format!("{what}: {}", io_reason(error)))
+    /// Like [`CliError::with_source`], with the reason of a system call in plain words.
+    pub(crate) fn with_io_source(what: &str, source: &io::Error) -> Self {
+        Self::new(format!("{what}: {}", io_reason(source)))
     }
 
     /// Adds a line below the message.
@@ -87,7 +94,7 @@ impl Failure {
         self
     }
 
-    /// Adds what to do.
+    /// Adds a line that says what to do.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
@@ -99,65 +106,64 @@ impl Failure {
         self
     }
 
-    /// The same, said of `object`.
-    pub(crate) fn of(mut self, object: &str) -> Self {
-        self.message = format!("{object}: {}", self.message);
+    /// Puts `context` in front of the message.
+    pub(crate) fn context(mut self, context: &str) -> Self {
+        self.message = format!("{context}: {}", self.message);
         self
     }
 
-    /// The same with another exit code.
+    /// Replaces the exit code.
     pub(crate) fn exiting_with(mut self, exit: u8) -> Self {
         self.exit = exit;
         self
     }
 
-    /// The exit code.
-    pub(crate) fn exit(&self) -> u8 {
+    /// Returns the exit code.
+    pub(crate) fn exit_code(&self) -> u8 {
         self.exit
     }
 
-    /// What went wrong.
+    /// Returns the message.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do first.
+    /// Returns the first line of help.
     pub(crate) fn first_help(&self) -> Option<&str> {
         self.help.first().map(String::as_str)
     }
 
-    /// Tells it, unless that was done, and gives the exit code.
+    /// Prints the error, unless that was done already, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
             let text = if AS_JSON.load(Ordering::Relaxed) { self.json() } else { self.text() };
-            // Nobody is left to tell that standard error is gone.
+            // A closed standard error leaves nowhere to report this.
             let _ = anstream::stderr().write_all(text.as_bytes());
         }
         ExitCode::from(self.exit)
     }
 
-    /// What a person reads.
+    /// Returns the text for people.
     pub(crate) fn text(&self) -> String {
-        let label = (style::ERROR.render(), style::ERROR.render_reset());
         let mut text = match &self.drawn {
             Some(drawn) => format!("{}\n", drawn.trim_end_matches('\n')),
-            None => format!("{}error:{} {}\n", label.0, label.1, one_line(&self.message)),
+            None => labeled(style::ERROR, "error", &self.message),
         };
-        // Writing to a text cannot fail.
         for line in &self.lines {
+            // Writing to a string cannot fail.
             let _ = writeln!(text, "  {}", one_line(line));
         }
         for help in &self.help {
-            let label = (style::HELP.render(), style::HELP.render_reset());
-            let _ = writeln!(text, "{}help:{} {}", label.0, label.1, one_line(help));
+            text += &labeled(style::HELP, "help", help);
         }
         text
     }
 
-    /// What a program reads: the problem that the orchestrator answered, or one of the same shape.
+    /// Returns the JSON for programs: the problem that the orchestrator answered, or one of the
+    /// same shape.
     fn json(&self) -> String {
         let problem = match &self.problem {
-            // What the orchestrator answered has its hints already.
+            // The orchestrator's own answer already holds its hints.
             Some(problem) if self.drawn.is_none() => (**problem).clone(),
             Some(problem) => json::with_help((**problem).clone(), &self.help),
             None => json::problem(self.exit, &self.message, &self.lines, &self.help),
@@ -168,100 +174,105 @@ impl Failure {
     }
 }
 
-impl From<io::Error> for Failure {
-    /// An error in writing the result: a reader that has gone is no failure.
+impl From<io::Error> for CliError {
+    /// Converts an error in writing the result. A reader that closed the pipe is not an error.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self::told(0);
+            return Self::already_reported(0);
         }
-        Self::because("the result cannot be written", &error)
+        Self::with_source("cannot write the result", &error)
     }
 }
 
-impl From<clap::Error> for Failure {
+impl From<clap::Error> for CliError {
     fn from(error: clap::Error) -> Self {
         if !error.use_stderr() {
-            // Help or the version was asked for, and is the result.
+            // The help or the version is the result.
             let _ = error.print();
-            return Self::told(0);
+            return Self::already_reported(0);
         }
         let problem = json::usage(&error.render().to_string());
-        let failure = Self::with_exit(USAGE, problem.detail.clone()).problem(problem);
-        Self { drawn: Some(error.render().ansi().to_string()), ..failure }
+        let base = Self::with_exit(USAGE, problem.detail.clone()).problem(problem);
+        Self { drawn: Some(error.render().ansi().to_string()), ..base }
     }
 }
 
-impl From<Diagnostics> for Failure {
-    fn from(found: Diagnostics) -> Self {
-        let failure = Self::new(found.summary());
-        let problem = json::diagnostics(&found);
-        Self { drawn: Some(found.render(true)), ..failure.problem(problem) }
+impl From<Diagnostics> for CliError {
+    fn from(diagnostics: Diagnostics) -> Self {
+        let base = Self::new(diagnostics.summary()).problem(json::diagnostics(&diagnostics));
+        Self { drawn: Some(diagnostics.render(true)), ..base }
     }
 }
 
-impl From<serde_json::Error> for Failure {
+impl From<serde_json::Error> for CliError {
     fn from(error: serde_json::Error) -> Self {
-        Self::because("the result cannot be written as JSON", &error)
+        Self::with_source("cannot write the result as JSON", &error)
     }
 }
 
-/// Why a call of the system failed, without its number where it has a plain name.
+/// Returns why a system call failed, in plain words for the common reasons.
 pub(crate) fn io_reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         _ => error.to_string(),
     }
 }
 
-/// Tells something that is not an error, on standard error.
+/// Prints a note to standard error.
 pub(crate) fn note(text: &str) {
-    tell(style::NOTE, "note", text);
+    print_text(&labeled(style::NOTE, "note", text));
 }
 
-/// Tells something that a person should act on, on standard error.
+/// Prints a warning to standard error.
 pub(crate) fn warn(text: &str) {
-    tell(style::WARNING, "warning", text);
+    print_text(&labeled(style::WARNING, "warning", text));
 }
 
-/// Tells what to do, on standard error.
+/// Prints to standard error what to do.
 pub(crate) fn help(text: &str) {
-    tell(style::HELP, "help", text);
+    print_text(&labeled(style::HELP, "help", text));
 }
 
-/// Writes a line to standard error. That it is gone is nobody's business.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+/// Prints a line to standard error.
+pub(crate) fn print_line(line: &str) {
+    print_text(&format!("{line}\n"));
 }
 
-fn tell(style: anstyle::Style, label: &str, text: &str) {
-    say(&format!("{}{label}:{} {}", style.render(), style.render_reset(), one_line(text)));
+fn print_text(text: &str) {
+    // A closed standard error must not end the command.
+    let _ = anstream::stderr().write_all(text.as_bytes());
+}
+
+/// Returns `label: text` as one line, with the label in colour.
+pub(crate) fn labeled(style: anstyle::Style, label: &str, text: &str) -> String {
+    format!("{style}{label}:{style:#} {}\n", one_line(text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plain(failure: &Failure) -> String {
-        anstream::adapter::strip_str(&failure.text()).to_string()
+    fn plain(error: &CliError) -> String {
+        anstream::adapter::strip_str(&error.text()).to_string()
     }
 
     #[test]
-    fn a_failure_says_what_and_what_to_do() {
-        let failure = Failure::new("it broke").line("why: no space").help("make room");
-        assert_eq!(plain(&failure), "error: it broke\n  why: no space\nhelp: make room\n");
+    fn error_text_shows_message_lines_and_help() {
+        let error = CliError::new("it broke").line("why: no space").help("make room");
+        assert_eq!(plain(&error), "error: it broke\n  why: no space\nhelp: make room\n");
     }
 
     #[test]
-    fn text_from_outside_cannot_act_on_the_terminal() {
-        let failure = Failure::new("a\u{1b}[2J\nerror: b");
-        assert_eq!(plain(&failure), "error: a\\u{1b}[2J error: b\n");
+    fn error_text_escapes_control_characters() {
+        let error = CliError::new("a\u{1b}[2J\nerror: b");
+        assert_eq!(plain(&error), "error: a\\u{1b}[2J error: b\n");
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_no_failure() {
-        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert_eq!((failure.exit, failure.message.as_str()), (0, ""));
+    fn broken_pipe_is_not_an_error() {
+        let error = CliError::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((error.exit, error.message.as_str()), (0, ""));
     }
 }

@@ -1,4 +1,4 @@
-//! From a name on the command line to the app or pod that it means.
+//! From a name on the command line to the app or pod with that name.
 
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, Pod};
@@ -6,10 +6,10 @@ use dubernetes_api::{Client, ClientError};
 use dubernetes_core::app::AppName;
 use dubernetes_core::event::EventReason;
 
-use crate::args::Named;
-use crate::report::{Failure, Outcome};
+use crate::args::ObjectName;
+use crate::report::{CliError, Result};
 
-/// What a name means.
+/// An object that was found by name.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// An app.
@@ -18,37 +18,41 @@ pub(crate) enum Found {
     Pod(Box<Pod>),
 }
 
-/// An app, else a pod.
-pub(crate) async fn find(client: &Client, name: &Named) -> Outcome<Found> {
+/// Finds an app, else a pod.
+pub(crate) async fn find(client: &Client, name: &ObjectName) -> Result<Found> {
     let app = match name {
-        Named::App(name) | Named::Either(name) => existing(client.get_app(name).await)?,
-        Named::Pod(_) => None,
+        ObjectName::App(name) | ObjectName::Either(name) => {
+            none_if_missing(client.get_app(name).await)?
+        }
+        ObjectName::Pod(_) => None,
     };
     if let Some(app) = app {
         return Ok(Found::App(Box::new(app)));
     }
     let pod = match name {
-        Named::Pod(name) | Named::Either(name) => existing(client.get_pod(name).await)?,
-        Named::App(_) => None,
+        ObjectName::Pod(name) | ObjectName::Either(name) => {
+            none_if_missing(client.get_pod(name).await)?
+        }
+        ObjectName::App(_) => None,
     };
     match pod {
         Some(pod) => Ok(Found::Pod(Box::new(pod))),
-        None => Err(missing(client, name).await),
+        None => Err(not_found(client, name).await),
     }
 }
 
-/// An app.
-pub(crate) async fn find_app(client: &Client, name: &Named) -> Outcome<App> {
-    let only_app = Named::App(name.name().to_owned());
-    match find(client, if matches!(name, Named::Pod(_)) { name } else { &only_app }).await? {
+/// Finds an app. Says so if the name is a pod's.
+pub(crate) async fn find_app(client: &Client, name: &ObjectName) -> Result<App> {
+    let app_only = ObjectName::App(name.name().to_owned());
+    match find(client, if matches!(name, ObjectName::Pod(_)) { name } else { &app_only }).await? {
         Found::App(app) => Ok(*app),
-        Found::Pod(pod) => Err(Failure::new(format!("`{}` is a pod, not an app", pod.name))
+        Found::Pod(pod) => Err(CliError::new(format!("`{}` is a pod, not an app", pod.name))
             .help(format!("its app is `{}`", pod.app))),
     }
 }
 
-/// `None` if it does not exist.
-pub(crate) fn existing<T>(answer: Result<T, ClientError>) -> Outcome<Option<T>> {
+/// Turns "not found" into `None`.
+pub(crate) fn none_if_missing<T>(answer: Result<T, ClientError>) -> Result<Option<T>> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -56,39 +60,42 @@ pub(crate) fn existing<T>(answer: Result<T, ClientError>) -> Outcome<Option<T>> 
     }
 }
 
-/// That a name means nothing, and what there is.
-pub(crate) async fn missing(client: &Client, name: &Named) -> Failure {
-    let (what, there_are) = match name {
-        Named::App(name) => (format!("app `{name}` not found"), apps(client).await),
-        Named::Pod(name) => (format!("pod `{name}` not found"), pods(client).await),
-        Named::Either(name) => (format!("no app and no pod is named `{name}`"), apps(client).await),
+/// Creates the error for a name that nothing has; lists the names that exist.
+pub(crate) async fn not_found(client: &Client, name: &ObjectName) -> CliError {
+    let (what, kind) = match name {
+        ObjectName::App(name) => (format!("app `{name}` not found"), "apps"),
+        ObjectName::Pod(name) => (format!("pod `{name}` not found"), "pods"),
+        ObjectName::Either(name) => (format!("no app or pod is named `{name}`"), "apps"),
     };
-    let what = match refusal(client, name).await {
-        Some(refused) => format!("{what}: its apply was refused: {refused}"),
+    let what = match last_refusal(client, name).await {
+        Some(refusal) => format!("{what}: its last apply was refused: {refusal}"),
         None => what,
     };
-    // Whoever cannot list what there is has said so in the first place.
-    let help = match there_are {
-        Ok(names) if names.is_empty() => "there are none".to_owned(),
-        Ok(names) => format!("there are: {}", names.join(", ")),
-        Err(_) => return Failure::new(what),
+    let existing = match name {
+        ObjectName::App(_) | ObjectName::Either(_) => app_names(client).await,
+        ObjectName::Pod(_) => pod_names(client).await,
     };
-    Failure::new(what).help(help)
+    match existing {
+        Ok(names) if names.is_empty() => CliError::new(what).help(format!("there are no {kind}")),
+        Ok(names) => CliError::new(what).help(format!("existing {kind}: {}", names.join(", "))),
+        // The request that led here has failed in the same way, and was reported.
+        Err(_) => CliError::new(what),
+    }
 }
 
-/// Why the last apply of an app was refused, if nothing else has happened to it since.
-async fn refusal(client: &Client, name: &Named) -> Option<String> {
-    let (Named::App(app) | Named::Either(app)) = name else { return None };
+/// Returns why the last apply of an app was refused, if no event has followed.
+async fn last_refusal(client: &Client, name: &ObjectName) -> Option<String> {
+    let (ObjectName::App(app) | ObjectName::Either(app)) = name else { return None };
     let app = Some(AppName::parse(app).ok()?);
     let query = EventsQuery { app, limit: Some(1), ..EventsQuery::default() };
     let last = client.events(&query).await.ok()?.pop()?;
     (last.reason == EventReason::Refused.as_str()).then_some(last.message)
 }
 
-async fn apps(client: &Client) -> Result<Vec<String>, ClientError> {
+async fn app_names(client: &Client) -> Result<Vec<String>, ClientError> {
     Ok(client.list_apps().await?.iter().map(|app| app.name.to_string()).collect())
 }
 
-async fn pods(client: &Client) -> Result<Vec<String>, ClientError> {
+async fn pod_names(client: &Client) -> Result<Vec<String>, ClientError> {
     Ok(client.pods(None).await?.into_iter().map(|pod| pod.name).collect())
 }

@@ -1,53 +1,57 @@
-//! Where things are: the state folder and the sockets, for the user who asks.
+//! Settings that every command needs: host, instance, state folder and sockets.
 //!
-//! Flags win over the environment, that over the settings file, and that over defaults; clap has
-//! decided that already. What is left are defaults that depend on the user.
+//! clap has already resolved flags over environment over settings file over defaults. This module
+//! adds the defaults that depend on the user.
 
 use std::path::{Path, PathBuf};
 
 use dubernetes_core::app::InstanceName;
 
 use crate::args::GlobalArgs;
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 use crate::settings_file::{Setting, SettingsFile};
 
-/// The longest path that the kernel takes for a Unix socket.
+/// Longest path of a Unix socket that the kernel accepts.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// Everything that the global flags decide.
+/// Settings from the global flags.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The orchestrator that was named; none other is tried then.
+    /// Orchestrator named by `--host`; no other one is tried then.
     pub(crate) host: Option<String>,
-    /// The instance.
+    /// Instance.
     pub(crate) instance: InstanceName,
-    /// Where its state and its sockets are.
-    pub(crate) places: Places,
-    /// What the settings file says, for flags that this command does not have.
+    /// Paths of its state folder and sockets.
+    pub(crate) paths: Paths,
+    /// Settings file, for flags that this command does not have.
     pub(crate) file: SettingsFile,
-    /// Every setting and who set it, for the command that shows them.
+    /// Every setting and its origin, for `status`.
     pub(crate) shown: Vec<Setting>,
 }
 
 impl Settings {
-    /// The settings of these flags for this user.
-    pub(crate) fn new(global: &GlobalArgs, user: &User, file: SettingsFile) -> Outcome<Self> {
-        let places = Places::find(user, global.state_dir.as_deref(), &global.instance)?;
-        let (host, instance) = (global.host.clone(), global.instance.clone());
-        Ok(Self { host, instance, places, file, shown: Vec::new() })
+    /// Resolves the global flags for this user.
+    pub(crate) fn new(global: &GlobalArgs, user: &User, file: SettingsFile) -> Result<Self> {
+        let paths = Paths::find(user, global.state_dir.as_deref(), &global.instance)?;
+        Ok(Self {
+            host: global.host.clone(),
+            instance: global.instance.clone(),
+            paths,
+            file,
+            shown: Vec::new(),
+        })
     }
 
-    /// The same, with all settings to be shown.
-    pub(crate) fn showing(mut self, shown: Vec<Setting>) -> Self {
-        self.shown = shown;
-        self
+    /// Adds the settings that `status` shows.
+    pub(crate) fn with_shown(self, shown: Vec<Setting>) -> Self {
+        Self { shown, ..self }
     }
 }
 
-/// The user who asks, as far as places depend on it.
+/// Properties of the calling user that decide default paths.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct User {
-    /// Whether it is root.
+    /// Whether the user is root.
     pub(crate) root: bool,
     /// `$HOME`.
     pub(crate) home: Option<PathBuf>,
@@ -60,10 +64,9 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// The user of this process.
-    pub(crate) fn present() -> Self {
-        // A relative path in these variables is to be ignored: it would mean something else in
-        // each folder.
+    /// Returns the user of this process.
+    pub(crate) fn current() -> Self {
+        // The XDG specification says to ignore relative paths.
         let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
         Self {
             root: rustix::process::geteuid().is_root(),
@@ -74,7 +77,7 @@ impl User {
         }
     }
 
-    /// Where the settings file is, if none is named.
+    /// Returns the default path of the settings file.
     pub(crate) fn settings_file(&self) -> Option<PathBuf> {
         let folder = match (&self.config_home, &self.home) {
             _ if self.root => PathBuf::from("/etc"),
@@ -86,76 +89,77 @@ impl User {
     }
 }
 
-/// Where an instance's state and sockets are.
+/// Paths of an instance's state folder and sockets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Places {
-    /// The folder of the state.
+pub(crate) struct Paths {
+    /// State folder.
     pub(crate) state_dir: PathBuf,
-    /// The socket on which `serve` listens, and where an orchestrator is looked for first.
+    /// Socket on which `serve` listens, and the first one that commands try.
     pub(crate) socket: PathBuf,
-    /// Where it is looked for then.
+    /// Socket that commands try next.
     pub(crate) system_socket: Option<PathBuf>,
 }
 
-impl Places {
-    /// The places of an instance. A folder that was named is taken as it is; elsewhere each
-    /// instance but the default one has a folder of its own.
+impl Paths {
+    /// Finds the paths of an instance. A state folder that the user named is used as it is;
+    /// otherwise every instance except the default one gets a subfolder.
     pub(crate) fn find(
         user: &User,
         state_dir: Option<&Path>,
         instance: &InstanceName,
-    ) -> Outcome<Self> {
-        let places = match state_dir {
+    ) -> Result<Self> {
+        let paths = match state_dir {
             Some(folder) => {
-                let folder = std::path::absolute(folder)
-                    .map_err(|error| Failure::because("the state folder cannot be used", &error))?;
+                let folder = std::path::absolute(folder).map_err(|error| {
+                    CliError::with_source("cannot use the state folder", &error)
+                })?;
                 let socket = folder.join("dubernetes.sock");
                 Self { state_dir: folder, socket, system_socket: None }
             }
             None if user.root => {
-                Self { state_dir: below("/var/lib/dubernetes", instance), ..Self::system(instance) }
+                let state_dir = instance_folder("/var/lib/dubernetes", instance);
+                Self { state_dir, ..Self::of_system(instance) }
             }
             None => Self::of_user(user, instance)?,
         };
-        let length = places.socket.as_os_str().len();
+        let length = paths.socket.as_os_str().len();
         if length > SOCKET_PATH_MAX {
-            return Err(Failure::new(format!(
-                "the path of the socket `{}` has {length} bytes, and a socket's may have \
-                 {SOCKET_PATH_MAX}",
-                places.socket.display()
+            return Err(CliError::new(format!(
+                "the socket path `{}` is {length} bytes long; the limit is {SOCKET_PATH_MAX}",
+                paths.socket.display()
             ))
             .help("choose a shorter folder with `--state-dir`"));
         }
-        Ok(places)
+        Ok(paths)
     }
 
-    fn system(instance: &InstanceName) -> Self {
+    fn of_system(instance: &InstanceName) -> Self {
         let socket = Path::new("/run/dubernetes").join(socket_name(instance));
         Self { state_dir: PathBuf::new(), socket, system_socket: None }
     }
 
-    fn of_user(user: &User, instance: &InstanceName) -> Outcome<Self> {
+    fn of_user(user: &User, instance: &InstanceName) -> Result<Self> {
         let base = match (&user.state_home, &user.home) {
             (Some(state), _) => state.join("dubernetes"),
             (None, Some(home)) => home.join(".local/state/dubernetes"),
             (None, None) => {
-                return Err(Failure::with_exit(
+                return Err(CliError::with_exit(
                     USAGE,
-                    "there is no folder for the state: neither XDG_STATE_HOME nor HOME is set",
+                    "no state folder: neither XDG_STATE_HOME nor HOME is set",
                 )
                 .help("name one with `--state-dir`"));
             }
         };
-        let state_dir = below(base, instance);
+        let state_dir = instance_folder(base, instance);
         let socket = match &user.runtime_dir {
             Some(folder) => folder.join("dubernetes").join(socket_name(instance)),
             None => state_dir.join("dubernetes.sock"),
         };
-        Ok(Self { state_dir, socket, system_socket: Some(Self::system(instance).socket) })
+        Ok(Self { state_dir, socket, system_socket: Some(Self::of_system(instance).socket) })
     }
 }
 
-fn below(base: impl AsRef<Path>, instance: &InstanceName) -> PathBuf {
+fn instance_folder(base: impl AsRef<Path>, instance: &InstanceName) -> PathBuf {
     let base = base.as_ref();
     if *instance == InstanceName::default() {
         base.to_owned()
@@ -190,19 +194,19 @@ mod tests {
     }
 
     fn check(user: &User, flags: &[&str], state: &str, socket: &str, system: Option<&str>) {
-        let typed = ["dubernetes"].iter().chain(flags).chain(&["status"]);
-        let cli = Cli::try_parse_from(typed).unwrap();
-        let places = Settings::new(&cli.global, user, SettingsFile::default()).unwrap().places;
-        let expected = Places {
+        let words = ["dubernetes"].iter().chain(flags).chain(&["status"]);
+        let cli = Cli::try_parse_from(words).unwrap();
+        let paths = Settings::new(&cli.global, user, SettingsFile::default()).unwrap().paths;
+        let expected = Paths {
             state_dir: state.into(),
             socket: socket.into(),
             system_socket: system.map(PathBuf::from),
         };
-        assert_eq!(places, expected);
+        assert_eq!(paths, expected);
     }
 
     #[test]
-    fn root_has_the_folders_of_the_system() {
+    fn root_gets_system_paths() {
         let root = User { root: true, ..user() };
         check(&root, &[], "/var/lib/dubernetes", "/run/dubernetes/dubernetes.sock", None);
         check(
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn users_have_their_own_and_know_the_systems_socket() {
+    fn user_gets_own_paths_and_system_socket() {
         let system = Some("/run/dubernetes/dubernetes.sock");
         let socket = "/run/user/1000/dubernetes/dubernetes.sock";
         check(&user(), &[], "/home/ada/.local/state/dubernetes", socket, system);
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_moves_state_and_socket() {
+    fn state_dir_flag_moves_state_and_socket() {
         let root = User { root: true, ..user() };
         for user in [user(), root] {
             check(&user, &["--state-dir", "/srv/d"], "/srv/d", "/srv/d/dubernetes.sock", None);
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_file_is_the_systems_for_root_and_the_users_own_else() {
+    fn settings_file_depends_on_user() {
         let file = |user: User| user.settings_file();
         assert_eq!(file(User { root: true, ..user() }), Some("/etc/dubernetes/config.yaml".into()));
         assert_eq!(file(user()), Some("/home/ada/.config/dubernetes/config.yaml".into()));
@@ -245,11 +249,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_would_cut_is_refused() {
+    fn socket_path_over_kernel_limit_is_refused() {
         let long = PathBuf::from(format!("/{}", "x".repeat(120)));
-        let failure = Places::find(&user(), Some(&long), &InstanceName::default()).unwrap_err();
-        assert!(failure.text().contains("107"), "{}", failure.text());
-        let nowhere = Places::find(&User::default(), None, &InstanceName::default()).unwrap_err();
-        assert_eq!(nowhere.exit(), USAGE);
+        let error = Paths::find(&user(), Some(&long), &InstanceName::default()).unwrap_err();
+        assert!(error.text().contains("107"), "{}", error.text());
+        let nowhere = Paths::find(&User::default(), None, &InstanceName::default()).unwrap_err();
+        assert_eq!(nowhere.exit_code(), USAGE);
     }
 }

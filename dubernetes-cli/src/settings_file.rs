@@ -1,8 +1,9 @@
-//! The settings file: what counts where neither a flag nor the environment says anything.
+//! The settings file: values for flags that neither the command line nor the environment sets.
 //!
-//! Its keys are the flags that have a variable, named as the variable is: `DUBERNETES_HTTP_PORT` is
-//! `http_port`. They come from the definitions of the command line, so none can be forgotten, and
-//! their values become the defaults of these definitions, so the order of the sources is clap's.
+//! Every flag with an environment variable is a key, named after the variable:
+//! `DUBERNETES_HTTP_PORT` is `http_port`. The keys come from the definitions of the command line,
+//! so none can be missing. The values become defaults in these definitions, so clap resolves the
+//! order of the sources.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -14,63 +15,63 @@ use std::path::{Path, PathBuf};
 use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command, CommandFactory as _};
+use clap::{Arg, ArgMatches, Args as _, Command, CommandFactory as _, FromArgMatches as _};
 use dubernetes_core::app::Problem;
 use dubernetes_core::error::chain;
 use dubernetes_manifest::Source;
 use serde::Serialize;
 
-use crate::args::Cli;
-use crate::report::{Failure, Outcome, USAGE};
+use crate::args::{Cli, IngressArgs};
+use crate::report::{CliError, Result, USAGE};
 
-/// What all variables begin with.
+/// Prefix of all environment variables.
 const PREFIX: &str = "DUBERNETES_";
-/// The flag that names the file.
+/// Flag that names the file.
 const CONFIG: &str = "config";
 
-/// What a settings file says; nothing if there is none.
+/// A parsed settings file; empty if there is none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SettingsFile {
     path: PathBuf,
     values: BTreeMap<String, String>,
 }
 
-/// One setting as it counts for a command.
+/// Effective value of one setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Setting {
-    /// Its key in the file.
+    /// Key in the settings file.
     pub(crate) name: String,
-    /// What it is; none if it has no value.
+    /// Value, if the setting has one.
     pub(crate) value: Option<String>,
-    /// Who says so.
+    /// Source of the value: flag, environment, file or default.
     pub(crate) origin: String,
 }
 
-/// A flag that the file may set.
+/// A flag that the file can set.
 #[derive(Debug)]
 struct Flag {
     arg: Arg,
-    /// Whose help describes it: nothing, or a subcommand and a space.
+    /// Subcommand whose help describes the flag, followed by a space; empty for global flags.
     command: String,
 }
 
 impl SettingsFile {
-    /// Reads the file that was named, which must be there, or else the usual one, if it is.
+    /// Reads the named file, which must exist, or else the default one if it exists.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it is told, all at once.
-    pub(crate) fn read(named: Option<&Path>, usual: Option<PathBuf>) -> Outcome<Self> {
-        let Some(path) = named.map(Path::to_owned).or(usual) else { return Ok(Self::default()) };
+    /// Lists every problem in the file at once.
+    pub(crate) fn read(named: Option<&Path>, default: Option<PathBuf>) -> Result<Self> {
+        let Some(path) = named.map(Path::to_owned).or(default) else { return Ok(Self::default()) };
         let name = path.display().to_string();
         let source = match File::open(&path).and_then(|file| Source::read(&name, file)) {
             Ok(source) => source,
             Err(error) if named.is_none() && is_absent(&error) => return Ok(Self::default()),
             Err(error) => {
-                let what = format!("the settings file `{name}` cannot be read");
-                return Err(Failure::because_io(&what, &error)
+                let what = format!("cannot read the settings file `{name}`");
+                return Err(CliError::with_io_source(&what, &error)
                     .exiting_with(USAGE)
-                    .help("name another one with `--config` or DUBERNETES_CONFIG, or none"));
+                    .help("name another file with `--config` or DUBERNETES_CONFIG, or none"));
             }
         };
         let flags = flags();
@@ -79,17 +80,17 @@ impl SettingsFile {
             Some(flag) => flag.check(key, value),
             None => Ok(()),
         };
-        let values = dubernetes_manifest::settings(&source, &known, check)
-            .map_err(|found| Failure::from(found).exiting_with(USAGE))?;
+        let values = dubernetes_manifest::parse_settings(&source, &known, check)
+            .map_err(|found| CliError::from(found).exiting_with(USAGE))?;
         Ok(Self { path, values })
     }
 
-    /// Whether it sets nothing.
+    /// Returns whether the file sets nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The command with the file's values as defaults.
+    /// Returns `command` with the file's values as defaults.
     pub(crate) fn defaults(&self, command: Command) -> Command {
         if self.is_empty() {
             return command;
@@ -103,13 +104,24 @@ impl SettingsFile {
             .mut_subcommands(|subcommand| self.defaults(subcommand))
     }
 
-    /// What counts for the command of `matches`, of every flag with a variable. A flag that this
-    /// command does not have counts for the orchestrator that it may run by itself.
+    /// Returns the ingress settings for commands without these flags, from environment and file.
     ///
     /// # Errors
     ///
-    /// A variable makes no sense.
-    pub(crate) fn settings(&self, matches: &ArgMatches) -> Outcome<Vec<Setting>> {
+    /// clap's own, naming the flag whose variable is invalid.
+    pub(crate) fn ingress_args(&self) -> Result<IngressArgs, clap::Error> {
+        let command = IngressArgs::augment_args(Command::new("dubernetes"));
+        let matches = self.defaults(command).try_get_matches_from(["dubernetes"])?;
+        IngressArgs::from_arg_matches(&matches)
+    }
+
+    /// Returns the effective value of every setting for the command of `matches`. Settings that
+    /// this command has no flag for apply to the orchestrator that it may run in its own process.
+    ///
+    /// # Errors
+    ///
+    /// A variable is invalid.
+    pub(crate) fn effective_settings(&self, matches: &ArgMatches) -> Result<Vec<Setting>> {
         let typed = matches.subcommand().map_or(matches, |(_, matches)| matches);
         let mut settings = Vec::new();
         for (name, Flag { arg, .. }) in flags() {
@@ -145,12 +157,12 @@ impl SettingsFile {
     }
 }
 
-/// Whether an error of opening means that there is no such file.
+/// Returns whether an error of opening a file means that the file does not exist.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// All flags with a variable, by their keys.
+/// Returns all flags with an environment variable, by key.
 fn flags() -> BTreeMap<String, Flag> {
     let root = Cli::command();
     let mut flags = BTreeMap::new();
@@ -166,20 +178,20 @@ fn flags() -> BTreeMap<String, Flag> {
     flags
 }
 
-/// The key of a flag, if it has a variable of ours.
+/// Returns the key of a flag, if the flag has one of our environment variables.
 fn key_of(arg: &Arg) -> Option<String> {
     let key = arg.get_env()?.to_str()?.strip_prefix(PREFIX)?.to_lowercase();
     (key != CONFIG).then_some(key)
 }
 
 impl Flag {
-    /// What the flag itself makes of a value. A path must be a whole one: another one would mean
-    /// something else in each folder.
+    /// Validates a value with the flag's own parser. A path must be absolute: a relative one would
+    /// depend on the current folder.
     fn check(&self, key: &str, value: &str) -> Result<(), Problem> {
         let parser = self.arg.get_value_parser();
         let is_path = parser.type_id() == ValueParser::path_buf().type_id();
         let why = if is_path && !Path::new(value).is_absolute() {
-            "it must begin with `/`".to_owned()
+            "expected an absolute path".to_owned()
         } else {
             let arg = Arg::new("value").long("value").value_parser(parser.clone());
             let command = Command::new(CONFIG).no_binary_name(true).arg(arg);
@@ -191,7 +203,7 @@ impl Flag {
         let long = self.arg.get_long().unwrap_or_default();
         Err(Problem {
             path: String::new(),
-            message: format!("`{key}` cannot be `{}`: {why}", value.escape_debug()),
+            message: format!("invalid value `{}` for `{key}`: {why}", value.escape_debug()),
             hint: Some(format!("`dubernetes {}--help` describes `--{long}`", self.command)),
         })
     }
@@ -202,9 +214,9 @@ fn reason(error: &clap::Error) -> String {
         (Some(source), _) => chain(source),
         (None, Some(ContextValue::Strings(values))) => {
             let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
-            format!("it is one of {}", values.join(", "))
+            format!("expected one of {}", values.join(", "))
         }
-        (None, _) => "it has no value".to_owned(),
+        (None, _) => "expected a value".to_owned(),
     }
 }
 
@@ -213,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_flag_with_a_variable_has_a_key_of_that_name() {
+    fn every_flag_with_variable_has_key_of_same_name() {
         let flags = flags();
         for (key, Flag { arg, .. }) in &flags {
             assert_eq!(arg.get_long().map(|long| long.replace('-', "_")), Some(key.clone()));
@@ -225,12 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    fn flag_wins_over_file_and_file_over_default() {
         let values = BTreeMap::from([("http_port".to_owned(), "8080".to_owned())]);
         let file = SettingsFile { path: "/c.yaml".into(), values };
         let origin = |words: &[&str]| {
             let matches = file.defaults(Cli::command()).try_get_matches_from(words).unwrap();
-            let settings = file.settings(&matches).unwrap();
+            let settings = file.effective_settings(&matches).unwrap();
             let found = |name| settings.iter().find(|setting| setting.name == name).unwrap();
             let http_port = found("http_port").clone();
             (http_port.value.unwrap(), http_port.origin, found("http_bind").origin.clone())

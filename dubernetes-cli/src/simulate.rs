@@ -1,34 +1,33 @@
-//! The controller on an engine, a store and an ingress in memory, and on a clock that does not
-//! wait: what it does here it does in earnest, for it is the same code.
+//! Simulation: the real controller on an engine, a store and an ingress in memory, with a virtual
+//! clock.
 
 pub(crate) mod chart;
-mod course;
 mod script;
+pub(crate) mod timeline;
 mod world;
 
-pub(crate) use course::{Course, Entry};
-
 use crate::args::SimulateArgs;
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 use crate::settings::Settings;
 use script::Script;
+use timeline::Timeline;
 
-/// What becomes of the files' apps, from an empty engine on.
+/// Simulates the apps in the files, starting with an empty engine.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, or a step that makes no sense when its time has come.
-pub(crate) async fn simulate(args: &SimulateArgs, settings: &Settings) -> Outcome<Course> {
+/// A file cannot be read, or a step is invalid at its time.
+pub(crate) async fn simulate(args: &SimulateArgs, settings: &Settings) -> Result<Timeline> {
     let script = Script::read(args)?;
     let instance = settings.instance.clone();
-    // Time can be virtual only in a runtime with one thread, so it gets one of its own.
+    // tokio can pause time only in a runtime with one thread, so the simulation gets its own.
     let simulated = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
-            .map_err(|error| Failure::because("the simulation cannot start", &error))?;
-        runtime.block_on(world::live(script, instance))
+            .map_err(|error| CliError::with_source("cannot start the simulation", &error))?;
+        runtime.block_on(world::run(script, instance))
     });
-    simulated.await.map_err(|error| Failure::because("the simulation crashed", &error))?
+    simulated.await.map_err(|error| CliError::with_source("the simulation crashed", &error))?
 }

@@ -1,5 +1,5 @@
-//! Reads what was named on the command line as files with apps: files, folders, standard input,
-//! and the files that those refer to. Everything is read and checked before anything is done with any of it.
+//! Reads manifests named on the command line: files, folders, standard input, and the files that
+//! they refer to. Everything is read and checked before a command acts on any of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -8,27 +8,27 @@ use std::path::{Path, PathBuf};
 use dubernetes_core::app::MAX_CONTENT_BYTES;
 use dubernetes_manifest::{Diagnostics, Located, Parsed, Source};
 
-use crate::report::{self, Failure, Outcome, USAGE};
+use crate::report::{self, CliError, Result, USAGE};
 
-/// The apps in all of `paths`, in their order, with the contents of the files that they refer to.
+/// Reads the apps in `paths`, in order, with the contents of the files that they refer to.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with any of them is told, all at once.
-pub(crate) fn read_apps(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
-    told(dubernetes_manifest::parse_reading(&read_sources(paths)?, &content))
+/// Lists every problem in every file at once.
+pub(crate) fn read_apps(paths: &[PathBuf]) -> Result<Vec<Located>> {
+    print_notes(dubernetes_manifest::parse_reading(&read_sources(paths)?, &read_content))
 }
 
-/// The same without any content: files that are referred to need not be there.
+/// Reads the apps in `paths` without the contents of other files, which need not exist.
 ///
 /// # Errors
 ///
 /// Those of [`read_apps`].
-pub(crate) fn read_apps_alone(paths: &[PathBuf]) -> Outcome<Vec<Located>> {
-    told(dubernetes_manifest::parse(&read_sources(paths)?))
+pub(crate) fn read_apps_without_contents(paths: &[PathBuf]) -> Result<Vec<Located>> {
+    print_notes(dubernetes_manifest::parse(&read_sources(paths)?))
 }
 
-fn told(parsed: Result<Parsed, Diagnostics>) -> Outcome<Vec<Located>> {
+fn print_notes(parsed: Result<Parsed, Diagnostics>) -> Result<Vec<Located>> {
     let parsed = parsed?;
     for note in &parsed.notes {
         report::note(note);
@@ -36,15 +36,15 @@ fn told(parsed: Result<Parsed, Diagnostics>) -> Outcome<Vec<Located>> {
     Ok(parsed.apps)
 }
 
-/// The content of a file that a source refers to, but no more of it than tells that it is too
-/// large. A relative path begins at the source's folder, or at the present one for standard input.
-fn content(source: &Source, path: &str) -> Result<Vec<u8>, String> {
+/// Reads a file that a source refers to, up to one byte over the limit. A relative path begins at
+/// the source's folder, or at the current folder for standard input.
+fn read_content(source: &Source, path: &str) -> Result<Vec<u8>, String> {
     let beside = Path::new(&source.name).parent().filter(|_| source.name != "-");
     let path = beside.unwrap_or(Path::new("")).join(path);
     let why = |error: io::Error| report::io_reason(&error);
-    // What is no file, such as a pipe, could give no end, or never begin.
+    // A pipe or device may block, or never end.
     if !fs::metadata(&path).map_err(why)?.is_file() {
-        return Err("it is no file".to_owned());
+        return Err("not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
     let limit = u64::try_from(MAX_CONTENT_BYTES).unwrap_or(u64::MAX).saturating_add(1);
@@ -52,22 +52,19 @@ fn content(source: &Source, path: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn read_sources(paths: &[PathBuf]) -> Outcome<Vec<Source>> {
+fn read_sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
     let stdin = Path::new("-");
     if paths.iter().filter(|path| *path == stdin).count() > 1 {
-        return Err(Failure::with_exit(USAGE, "`-` can be named only once")
+        return Err(CliError::with_exit(USAGE, "`-` can be given only once")
             .help("standard input can be read only once"));
     }
     let mut sources = Vec::new();
     for path in paths {
         if path == stdin {
-            sources.push(read("-", io::stdin().lock())?);
+            sources.push(read_source(stdin, io::stdin().lock())?);
             continue;
         }
-        let name = path.display().to_string();
-        let cannot =
-            |error: io::Error| Failure::because_io(&format!("cannot read `{name}`"), &error);
-        if fs::metadata(path).map_err(cannot)?.is_dir() {
+        if fs::metadata(path).map_err(|error| cannot_read(path, &error))?.is_dir() {
             for file in files_in(path)? {
                 sources.push(read_file(&file)?);
             }
@@ -78,14 +75,14 @@ fn read_sources(paths: &[PathBuf]) -> Outcome<Vec<Source>> {
     Ok(sources)
 }
 
-/// The YAML files of a folder, by name; not of the folders in it.
-fn files_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
-    let cannot = |error: io::Error| {
-        Failure::because_io(&format!("cannot read the folder `{}`", folder.display()), &error)
+/// Lists the YAML files of a folder by name. Subfolders are not searched.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error: io::Error| {
+        CliError::with_io_source(&format!("cannot read the folder `{}`", folder.display()), &error)
     };
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(cannot)? {
-        let path = entry.map_err(cannot)?.path();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
         let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
         if yaml && !path.is_dir() {
             files.push(path);
@@ -93,25 +90,23 @@ fn files_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(Failure::new(format!(
-            "the folder `{}` has no file `*.yaml` or `*.yml`",
-            folder.display()
-        ))
-        .help("folders inside it are not looked into; name them"));
+        let what = format!("no `*.yaml` or `*.yml` file in the folder `{}`", folder.display());
+        return Err(CliError::new(what).help("subfolders are not searched; name them"));
     }
     Ok(files)
 }
 
-fn read_file(path: &Path) -> Outcome<Source> {
-    let name = path.display().to_string();
-    let file = File::open(path)
-        .map_err(|error| Failure::because_io(&format!("cannot read `{name}`"), &error))?;
-    read(&name, file)
+fn read_file(path: &Path) -> Result<Source> {
+    read_source(path, File::open(path).map_err(|error| cannot_read(path, &error))?)
 }
 
-fn read(name: &str, from: impl Read) -> Outcome<Source> {
-    Source::read(name, from)
-        .map_err(|error| Failure::because_io(&format!("cannot read `{name}`"), &error))
+fn read_source(path: &Path, from: impl Read) -> Result<Source> {
+    let name = path.display().to_string();
+    Source::read(&name, from).map_err(|error| cannot_read(path, &error))
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> CliError {
+    CliError::with_io_source(&format!("cannot read `{}`", path.display()), error)
 }
 
 #[cfg(test)]
@@ -119,13 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endless_file_is_read_only_up_to_the_limit() {
-        let source = read("zeros", io::repeat(b'#')).unwrap();
+    fn endless_file_is_read_up_to_limit() {
+        let source = read_source(Path::new("zeros"), io::repeat(b'#')).unwrap();
         assert!(dubernetes_manifest::parse(&[source]).unwrap_err().to_string().contains("1 MiB"));
     }
 
     #[test]
-    fn a_folder_is_its_yaml_files_by_name() {
+    fn folder_yields_yaml_files_sorted_by_name() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["b.yml", "a.yaml", "c.txt", "d.yaml.bak"] {
             fs::write(folder.path().join(name), name).unwrap();
@@ -139,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_content_is_looked_for_beside_its_manifest_and_cut_at_its_limit() {
+    fn content_is_found_beside_manifest_and_cut_at_limit() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
@@ -147,21 +142,22 @@ mod tests {
         fs::write(folder.path().join("large"), vec![0; MAX_CONTENT_BYTES + 9]).unwrap();
         let source = |name: &Path| Source { name: name.display().to_string(), text: Vec::new() };
         let beside = source(&inner.join("app.yaml"));
-        assert_eq!(content(&beside, "./key").as_deref(), Ok(&b"text"[..]));
-        assert_eq!(content(&beside, "../large").map(|read| read.len()), Ok(MAX_CONTENT_BYTES + 1));
+        assert_eq!(read_content(&beside, "./key").as_deref(), Ok(&b"text"[..]));
+        let large = read_content(&beside, "../large").unwrap();
+        assert_eq!(large.len(), MAX_CONTENT_BYTES + 1);
         let absolute = inner.join("key").display().to_string();
-        assert_eq!(content(&source(Path::new("-")), &absolute).as_deref(), Ok(&b"text"[..]));
-        // Standard input and a bare name: beside nothing, so in the present folder.
+        assert_eq!(read_content(&source(Path::new("-")), &absolute).as_deref(), Ok(&b"text"[..]));
+        // Standard input and a bare name have no folder, so the current one counts.
         for name in ["-", "app.yaml"] {
-            assert!(content(&source(Path::new(name)), "Cargo.toml").is_ok(), "{name}");
+            assert!(read_content(&source(Path::new(name)), "Cargo.toml").is_ok(), "{name}");
         }
-        assert_eq!(content(&beside, "none").unwrap_err(), "no such file");
-        assert_eq!(content(&beside, "../inner").unwrap_err(), "it is no file");
+        assert_eq!(read_content(&beside, "none").unwrap_err(), "no such file");
+        assert_eq!(read_content(&beside, "../inner").unwrap_err(), "not a regular file");
     }
 
     #[test]
-    fn standard_input_is_read_once() {
-        let failure = read_sources(&["-".into(), "-".into()]).err().unwrap();
-        assert_eq!(failure.exit(), USAGE);
+    fn standard_input_given_twice_is_refused() {
+        let error = read_sources(&["-".into(), "-".into()]).err().unwrap();
+        assert_eq!(error.exit_code(), USAGE);
     }
 }

@@ -1,5 +1,5 @@
-//! With whom a command speaks: a running orchestrator, or, where none runs, the same router and
-//! controller inside this process. The commands cannot tell the two apart but by asking.
+//! The orchestrator that a command talks to: a running one, or the same router and controller in
+//! this process. Commands use both in the same way.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -13,172 +13,179 @@ use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::chain;
 
 use crate::args::{IngressArgs, WaitArgs};
-use crate::report::{self, Failure, Outcome, RETRY, UNREACHABLE, USAGE, io_reason};
+use crate::report::{self, CliError, RETRY_HELP, Result, UNREACHABLE, USAGE, io_reason};
 use crate::settings::Settings;
-use crate::wiring::{InProcess, Work};
+use crate::wiring::InProcess;
 
-/// How long an orchestrator that took the connection may take to say who it is.
-const HELLO_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) use dubernetes_controller::Mode;
 
-/// What a command wants to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Intent {
-    /// Look.
-    Read,
-    /// Change something.
-    Change,
-}
+/// How long an orchestrator that accepted the connection may take to report its version.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An orchestrator to speak with.
+/// An orchestrator to talk to.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// Speaks with it.
+    /// Client of the orchestrator.
     pub(crate) client: Client,
     in_process: Option<InProcess>,
 }
 
 impl Target {
-    /// One that runs.
-    pub(crate) fn of(client: Client) -> Self {
+    /// Returns the target for a running orchestrator.
+    pub(crate) fn running(client: Client) -> Self {
         Self { client, in_process: None }
     }
 
-    /// Whether it ends with this command.
+    /// Returns whether the orchestrator ends with this command.
     pub(crate) fn is_in_process(&self) -> bool {
         self.in_process.is_some()
     }
 
-    /// Finds or makes one, does the work, and lets go of it.
+    /// Warns, if the orchestrator ends with this command, that nothing replaces replicas from now
+    /// on. `files` are the files of the command, for the suggested `up`.
+    pub(crate) fn warn_unsupervised(&self, files: &str) {
+        if !self.is_in_process() {
+            return;
+        }
+        report::warn(
+            "no orchestrator is running, so from now on nothing replaces a replica that dies",
+        );
+        let foreground = match files {
+            "" | "-" => String::new(),
+            files => format!(", or in the foreground with `dubernetes up {files}`"),
+        };
+        report::help(&format!("keep it running with `dubernetes serve`{foreground}"));
+    }
+
+    /// Runs `work` with a running orchestrator, or with one in this process in the given mode.
     pub(crate) async fn with<T>(
         settings: &Settings,
-        intent: Intent,
-        work: impl AsyncFnOnce(&Self) -> Outcome<T>,
-    ) -> Outcome<T> {
-        let target = match running(settings).await? {
-            Some(client) => Self::of(client),
-            None => Self::in_process(settings, intent).await?,
+        mode: Mode,
+        work: impl AsyncFnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
+        let target = match find_running(settings).await? {
+            Some(client) => Self::running(client),
+            None => Self::start_in_process(settings, mode).await?,
         };
         let result = work(&target).await;
         if let Some(in_process) = target.in_process {
-            in_process.close().await;
+            in_process.shut_down().await;
         }
         result
     }
 
-    /// The same for a command that may leave before the work is done.
+    /// Runs `work` for a command that changes something. Fails if the command shall not wait and
+    /// no orchestrator is running that could do the work.
     pub(crate) async fn with_wait<T>(
         settings: &Settings,
         wait: &WaitArgs,
-        work: impl AsyncFnOnce(&Self) -> Outcome<T>,
-    ) -> Outcome<T> {
-        if wait.detach && running(settings).await?.is_none() {
-            return Err(Failure::with_exit(
-                UNREACHABLE,
-                "`--detach` leaves the work to an orchestrator, and none is running",
-            )
-            .help("start one with `dubernetes serve`, or leave out `--detach`"));
+        work: impl AsyncFnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
+        if wait.detach && find_running(settings).await?.is_none() {
+            let what = "`--detach` needs a running orchestrator, and none is running";
+            return Err(CliError::with_exit(UNREACHABLE, what)
+                .help("start one with `dubernetes serve`, or omit `--detach`"));
         }
-        Self::with(settings, Intent::Change, work).await
+        Self::with(settings, Mode::Act, work).await
     }
 
-    async fn in_process(settings: &Settings, intent: Intent) -> Outcome<Self> {
-        let work = match intent {
-            Intent::Read => Work::Observe,
-            Intent::Change => Work::Act,
-        };
-        let in_process = InProcess::start(settings, &without_flags(settings)?, work).await?;
-        if intent == Intent::Read {
-            report::note("no orchestrator is running; this command works by itself");
+    async fn start_in_process(settings: &Settings, mode: Mode) -> Result<Self> {
+        let in_process = InProcess::start(settings, &ingress_args(settings)?, mode).await?;
+        if mode == Mode::Observe {
+            report::note("no orchestrator is running; this command runs in its own process");
         }
         Ok(Self { client: in_process.client(), in_process: Some(in_process) })
     }
 }
 
-/// The settings of an orchestrator that no flag of this command names.
-pub(crate) fn without_flags(settings: &Settings) -> Outcome<IngressArgs> {
-    IngressArgs::without_flags(&settings.file).map_err(|error| {
-        Failure::from(error)
-            .help("this flag of `dubernetes serve` was read from its variable `DUBERNETES_…`")
+/// Returns the settings of an orchestrator in this process, from environment and settings file.
+pub(crate) fn ingress_args(settings: &Settings) -> Result<IngressArgs> {
+    settings.file.ingress_args().map_err(|error| {
+        let help = "the value of this flag of `dubernetes serve` comes from the environment or \
+                    the settings file";
+        CliError::from(error).help(help)
     })
 }
 
-/// The client of the orchestrator that runs, if one does. One that was named must answer.
-pub(crate) async fn running(settings: &Settings) -> Outcome<Option<Client>> {
+/// Returns a client of the running orchestrator, if one is running. One named by `--host` must
+/// answer.
+pub(crate) async fn find_running(settings: &Settings) -> Result<Option<Client>> {
     if let Some(host) = &settings.host {
-        let client = named(host)?;
-        let help = "start it with `dubernetes serve`, or leave out `--host`";
-        reach(&client, settings).await.map_err(|failure| {
-            if failure.exit() == UNREACHABLE { failure.help(help) } else { failure }
+        let client = client_for(host)?;
+        let help = "start it with `dubernetes serve`, or omit `--host`";
+        check_named(&client, settings).await.map_err(|error| {
+            if error.exit_code() == UNREACHABLE { error.help(help) } else { error }
         })?;
         return Ok(Some(client));
     }
-    let places = &settings.places;
-    for socket in [Some(&places.socket), places.system_socket.as_ref()].into_iter().flatten() {
+    let paths = &settings.paths;
+    for socket in [Some(&paths.socket), paths.system_socket.as_ref()].into_iter().flatten() {
         if is_served(socket)? {
             let client = Client::unix(socket)?;
-            hello(&client, settings).await?;
+            check_instance(&client, settings).await?;
             return Ok(Some(client));
         }
     }
     Ok(None)
 }
 
-fn named(host: &str) -> Outcome<Client> {
+fn client_for(host: &str) -> Result<Client> {
     let usage = |what: String| {
-        Failure::with_exit(USAGE, what)
+        CliError::with_exit(USAGE, what)
             .help("for example `--host unix:///run/dubernetes/dubernetes.sock`")
     };
     if let Some(path) = host.strip_prefix("unix://") {
         if !path.starts_with('/') {
-            let what = "the path of the socket in `--host` must begin with `/`, not";
+            let what = "`--host` expects an absolute socket path, not";
             return Err(usage(format!("{what} `{}`", path.escape_debug())));
         }
         return Ok(Client::unix(path)?);
     }
     Client::http(host).map_err(|_| {
         usage(format!(
-            "`--host` is `unix:///path` or `http://address:port`, not `{}`",
+            "`--host` expects `unix:///path` or `http://address:port`, not `{}`",
             host.escape_debug()
         ))
     })
 }
 
-/// Whether somebody listens at a socket.
-fn is_served(socket: &Path) -> Outcome<bool> {
+/// Returns whether a process listens at a socket.
+fn is_served(socket: &Path) -> Result<bool> {
     match UnixStream::connect(socket) {
         Ok(_) => Ok(true),
         Err(error) => match error.kind() {
-            io::ErrorKind::PermissionDenied => Err(Failure::with_exit(
+            io::ErrorKind::PermissionDenied => Err(CliError::with_exit(
                 UNREACHABLE,
-                format!("this user may not speak with the orchestrator at `{}`", socket.display()),
+                format!("cannot connect to `{}`: permission denied", socket.display()),
             )
-            .help("run it as the orchestrator's user, or choose your own `--state-dir`")),
+            .help("run the command as the orchestrator's user, or use your own `--state-dir`")),
             _ => Ok(false),
         },
     }
 }
 
-/// A named orchestrator must answer. What the system says of its socket is the best reason.
-async fn reach(client: &Client, settings: &Settings) -> Outcome {
+/// Checks that a named orchestrator answers. The system's error for its socket is the best reason.
+async fn check_named(client: &Client, settings: &Settings) -> Result {
     if let Endpoint::Unix(socket) = client.endpoint()
         && let Err(error) = UnixStream::connect(socket)
     {
         let endpoint = client.endpoint();
         let what = format!("no orchestrator answers at {endpoint}: {}", io_reason(&error));
-        return Err(Failure::with_exit(UNREACHABLE, what));
+        return Err(CliError::with_exit(UNREACHABLE, what));
     }
-    hello(client, settings).await
+    check_instance(client, settings).await
 }
 
-async fn hello(client: &Client, settings: &Settings) -> Outcome {
-    match tokio::time::timeout(HELLO_LIMIT, client.version()).await {
-        // Who did not name an instance means whichever is there.
+/// Checks that the orchestrator answers and serves the instance that was named.
+async fn check_instance(client: &Client, settings: &Settings) -> Result {
+    match tokio::time::timeout(HELLO_TIMEOUT, client.version()).await {
+        // Without `--instance` any instance will do.
         Ok(Ok(version))
             if settings.instance != InstanceName::default()
                 && version.instance != settings.instance =>
         {
-            Err(Failure::new(format!(
-                "the orchestrator at {} runs the instance `{}`, not `{}`",
+            Err(CliError::new(format!(
+                "the orchestrator at {} serves instance `{}`, not `{}`",
                 client.endpoint(),
                 version.instance,
                 settings.instance
@@ -186,50 +193,46 @@ async fn hello(client: &Client, settings: &Settings) -> Outcome {
         }
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(Failure::with_exit(
+        Err(_) => Err(CliError::with_exit(
             UNREACHABLE,
-            format!("no orchestrator answers at {}: it is silent", client.endpoint()),
+            format!("no orchestrator answers at {}: connection timed out", client.endpoint()),
         )),
     }
 }
 
-impl From<ClientError> for Failure {
+impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Unreachable { .. } => Self::with_exit(UNREACHABLE, chain(&error)),
             ClientError::Problem(problem) => {
-                let mut failure = Self::new(problem.to_string());
+                let mut cli_error = Self::new(problem.to_string());
                 for field in &problem.errors {
                     let path =
                         if field.path.is_empty() { "" } else { &format!("{}: ", field.path) };
-                    failure = failure.line(format!("{path}{}", field.message));
+                    cli_error = cli_error.line(format!("{path}{}", field.message));
                 }
                 for hint in problem.errors.iter().filter_map(|field| field.hint.clone()) {
-                    failure = failure.help(hint);
+                    cli_error = cli_error.help(hint);
                 }
-                for help in ways_out(&problem) {
-                    failure = failure.help(help);
+                if let Some(help) = help_for(&problem) {
+                    cli_error = cli_error.help(help);
                 }
-                failure.problem(*problem)
+                cli_error.problem(*problem)
             }
             ClientError::Protocol { message } => Self::new(message),
         }
     }
 }
 
-/// What can be done about a problem that says no more than what it is.
-fn ways_out(problem: &Problem) -> Vec<String> {
+/// Returns what to do about a problem without a hint of its own.
+fn help_for(problem: &Problem) -> Option<String> {
     if problem.is(ProblemKind::PreviouslyFailed) {
-        return vec![RETRY.to_owned()];
+        return Some(RETRY_HELP.to_owned());
     }
     if problem.is(ProblemKind::RouteTaken) {
-        return vec!["give it another host or path in `access`".to_owned()];
+        return Some("use another host or path in `access`".to_owned());
     }
-    match problem.extra.get("revisions").and_then(serde_json::Value::as_array) {
-        Some(kept) => {
-            let kept: Vec<_> = kept.iter().map(ToString::to_string).collect();
-            vec![format!("there are: {}", kept.join(", "))]
-        }
-        None => Vec::new(),
-    }
+    let revisions = problem.extra.get("revisions")?.as_array()?;
+    let revisions: Vec<_> = revisions.iter().map(ToString::to_string).collect();
+    Some(format!("existing revisions: {}", revisions.join(", ")))
 }

@@ -1,5 +1,5 @@
-//! Requests of our own through the ingress while an apply waits, and what became of them: GET
-//! only, 20 a second, on kept connections.
+//! `apply --verify`: sends GET requests through the ingress during a rollout, 20 per second on
+//! persistent connections, and rolls back if too many fail.
 
 mod requests;
 
@@ -11,146 +11,148 @@ use futures_util::future::select_all;
 
 use crate::args::{ProgressStyle, VerifyArgs};
 use crate::follow::{Follower, Goal};
-use crate::report::{self, Failure, Outcome, USAGE};
-use crate::resolve::existing;
+use crate::report::{self, CliError, Result, USAGE};
+use crate::resolve::none_if_missing;
 use crate::target::Target;
-use requests::{Question, Requests, Tally};
+use requests::{RequestLoop, RequestTarget, Tally};
 
-/// Refuses apps that cannot be asked through the ingress.
-pub(crate) fn check(args: &VerifyArgs, specs: &[AppSpec]) -> Outcome {
-    let closed = specs.iter().find(|spec| args.verify && spec.access.is_none());
-    closed.map_or(Ok(()), |spec| {
-        let what = format!("app `{}` has no `access`, so `--verify` cannot ask it", spec.name);
-        Err(Failure::with_exit(USAGE, what)
-            .help("add `access: { host: NAME }` to its file, or leave out `--verify`"))
+/// Refuses apps that the ingress does not route.
+pub(crate) fn check_access(args: &VerifyArgs, specs: &[AppSpec]) -> Result {
+    let unrouted = specs.iter().find(|spec| args.verify && spec.access.is_none());
+    unrouted.map_or(Ok(()), |spec| {
+        let what = format!("`--verify` needs `access`, and app `{}` has none", spec.name);
+        Err(CliError::with_exit(USAGE, what)
+            .help("add `access: { host: NAME }` to its file, or omit `--verify`"))
     })
 }
 
-/// The requests to all apps of one apply; none if nobody wants them.
+/// Request loops of all apps of one apply; empty without `--verify`.
 pub(crate) struct Verifiers {
     all: Vec<Verifier>,
     budget: Option<u64>,
 }
 
-/// The requests to one app.
+/// Request loop of one app.
 struct Verifier {
     app: AppName,
-    requests: Requests,
-    /// The app before the apply, if it was there.
+    requests: RequestLoop,
+    /// App before the apply, if it existed.
     before: Option<App>,
 }
 
 impl Verifiers {
-    /// Begins to ask, before anything is changed.
+    /// Starts to send requests. Must be called before the change.
     pub(crate) async fn start(
         args: &VerifyArgs,
         specs: &[AppSpec],
         target: &Target,
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         let mut all = Vec::new();
         if args.verify {
             let ingress = target.client.status().await?.ingress;
             let address = SocketAddr::new(reachable(ingress.address), ingress.port);
             for spec in specs {
-                let question = Question { address, host: host(spec), path: path(args, spec) };
-                let before = existing(target.client.get_app(spec.name.as_str()).await)?;
-                let requests = Requests::start(question)?;
+                let before = none_if_missing(target.client.get_app(spec.name.as_str()).await)?;
+                let requests = RequestLoop::start(RequestTarget {
+                    address,
+                    host: request_host(spec),
+                    path: request_path(args, spec),
+                })?;
                 all.push(Verifier { app: spec.name.clone(), requests, before });
             }
         }
         Ok(Self { all, budget: args.verify_budget })
     }
 
-    /// Waits until the apps are ready, and tells in the end what became of the requests. Too many
-    /// that fail end the waiting, and the app goes back.
-    pub(crate) async fn beside(
+    /// Waits until the apps are ready, then reports the requests. Rolls an app back as soon as
+    /// more of its requests have failed than the budget allows.
+    pub(crate) async fn run_alongside(
         &mut self,
         target: &Target,
         follower: &mut Follower<'_>,
         sent: &[App],
-    ) -> Outcome {
-        let goals = sent.iter().map(Goal::of).collect();
+    ) -> Result {
         let waited = tokio::select! {
-            result = follower.until_ready(goals) => result.map(|()| None),
-            // Nothing is lost: the tallies are kept, and the follower goes on from where it was.
+            result = follower.until_ready(Goal::for_apps(sent)) => result.map(|()| None),
+            // Cancel-safe: the tallies are kept, and the follower keeps its position.
             index = over_budget(&mut self.all, self.budget) => Ok(Some(index)),
         };
         let result = match waited {
             Ok(None) => Ok(()),
-            Ok(Some(index)) => self.give_up(index, target, follower, sent).await,
-            Err(failure) => Err(failure),
+            Ok(Some(index)) => self.roll_back(index, target, follower, sent).await,
+            Err(error) => Err(error),
         };
         let single = self.all.len() == 1;
         for Verifier { app, requests, .. } in self.all.drain(..) {
-            let tally = requests.end().await;
-            tell(&app, &tally, single, follower.style());
+            let tally = requests.finish().await;
+            report_tally(&app, &tally, single, follower.style());
         }
         result
     }
 
-    /// Takes the app whose requests failed back to where it was.
-    async fn give_up(
+    /// Rolls back the app whose requests failed.
+    async fn roll_back(
         &self,
         index: usize,
         target: &Target,
         follower: &mut Follower<'_>,
         sent: &[App],
-    ) -> Outcome {
+    ) -> Result {
         let Some(Verifier { app, requests, before }) = self.all.get(index) else { return Ok(()) };
-        let (budget, tally) = (self.budget.unwrap_or_default(), requests.tally());
+        let tally = requests.tally();
         let what = format!(
-            "{} of {} requests to app/{app} failed, more than {budget}",
-            tally.failed, tally.requests
+            "{} of {} requests to app/{app} failed; the budget is {}",
+            tally.failed,
+            tally.requests,
+            self.budget.unwrap_or_default()
         );
-        let failure = Failure::new(what).line(format!("the last one: {}", tally.last));
+        let error = CliError::new(what).line(format!("last failure: {}", tally.last));
         let applied = sent.iter().find(|sent| sent.name == *app);
-        let moved = |before: &&App| {
+        let is_new_revision = |before: &&App| {
             applied.is_some_and(|app| app.status.revision != before.status.revision)
         };
-        let Some(before) = before.as_ref().filter(moved) else {
-            return Err(failure.help("nothing was rolled out, so there is nothing to go back to"));
+        let Some(before) = before.as_ref().filter(is_new_revision) else {
+            return Err(error.help("there is no rollout to roll back"));
         };
-        let present = target.client.get_app(app.as_str()).await?.status.revision;
-        if applied.is_some_and(|applied| applied.status.revision != present) {
-            return Err(failure.line(format!("revision {present} has taken its place already")));
+        let current = target.client.get_app(app.as_str()).await?.status.revision;
+        if applied.is_some_and(|applied| applied.status.revision != current) {
+            return Err(error.line(format!("revision {current} has already replaced it")));
         }
-        let complete = matches!(before.status.rollout.as_str(), "complete" | "stable");
+        let complete = before.status.rollout.was_complete();
         let to = complete.then_some(before.status.revision);
         let wish = RolloutWish { action: RolloutAction::Undo, to };
         let undone = target.client.rollout(app.as_str(), wish).await?.app;
-        failure.line(format!("back to what revision {} was", before.status.revision)).report();
-        // However the way back ends, the apply has failed.
-        match follower.until_ready(vec![Goal::of(&undone)]).await {
-            Ok(()) => Err(Failure::told(report::FAILED)),
-            Err(failure) => Err(failure),
-        }
+        error.line(format!("rolling back to revision {}", before.status.revision)).report();
+        follower.until_ready(vec![Goal::for_app(&undone)]).await?;
+        // The apply has failed even if the rollback succeeds.
+        Err(CliError::already_reported(report::FAILED))
     }
 }
 
-/// The first app of whose requests more have failed than is allowed.
+/// Returns the first app with more failed requests than the budget allows.
 async fn over_budget(all: &mut [Verifier], budget: Option<u64>) -> usize {
     match budget {
         Some(budget) if !all.is_empty() => {
-            let each = all.iter_mut().map(|one| Box::pin(one.requests.fail_more_than(budget)));
+            let each = all.iter_mut().map(|one| Box::pin(one.requests.exceed_budget(budget)));
             select_all(each).await.1
         }
         Some(_) | None => std::future::pending().await,
     }
 }
 
-fn tell(app: &AppName, tally: &Tally, single: bool, style: ProgressStyle) {
+fn report_tally(app: &AppName, tally: &Tally, single: bool, style: ProgressStyle) {
     if style == ProgressStyle::Json {
-        report::say(&tally.json(app));
+        report::print_line(&tally.json(app));
         return;
     }
     let name = if single { String::new() } else { format!("app/{app}: ") };
-    report::say(&format!("verify: {name}{}", tally.text()));
+    report::print_line(&format!("verify: {name}{}", tally.text()));
     if tally.requests == 0 {
-        report::help("`--verify-path` names a path that the app answers with a status below 400");
+        report::help("set `--verify-path` to a path that the app answers with a status below 400");
     }
 }
 
-/// An ingress that listens on all addresses is asked on this machine's own.
+/// Returns an address of this machine for an ingress that listens on all addresses.
 fn reachable(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -159,12 +161,12 @@ fn reachable(address: IpAddr) -> IpAddr {
     }
 }
 
-fn host(spec: &AppSpec) -> String {
+fn request_host(spec: &AppSpec) -> String {
     let hosts = spec.access.as_ref().map(|access| access.hosts.as_slice()).unwrap_or_default();
     hosts.first().map(ToString::to_string).unwrap_or_default()
 }
 
-fn path(args: &VerifyArgs, spec: &AppSpec) -> String {
+fn request_path(args: &VerifyArgs, spec: &AppSpec) -> String {
     if let Some(path) = &args.verify_path {
         return path.to_string();
     }

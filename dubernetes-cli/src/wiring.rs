@@ -1,344 +1,301 @@
-//! Puts the parts together: the only file that knows every adapter.
+//! Assembles an orchestrator from its adapters. Only this module and its submodules name adapters.
 
-pub(crate) mod examine;
+mod adapters;
+pub(crate) mod diagnostics;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_api::Client;
-use dubernetes_api::server::{About, ApiState, router, serve_unix};
-use dubernetes_api::wire::Mode as Stays;
-use dubernetes_controller::{Adapters, Approver, Controller, Mode, Options};
-use dubernetes_core::app::{InstanceName, PullPolicy};
+use dubernetes_api::server::{ApiState, OrchestratorInfo, router, serve_unix};
+use dubernetes_api::wire::Mode as Lifetime;
+use dubernetes_controller::{Approver, Mode, Orchestrator, TcpDialer};
+use dubernetes_core::app::InstanceName;
 use dubernetes_core::clock::SystemClock;
 use dubernetes_core::error::chain;
+use dubernetes_core::ingress::Ingress;
 use dubernetes_core::replay::Recorder;
-use dubernetes_core::runtime::{ContainerRuntime, RuntimeError};
-use dubernetes_docker::DockerRuntime;
-use dubernetes_nginx::{NginxConfig, NginxIngress};
-use dubernetes_sqlite::{KeepEvents, OpenError, SqliteStore};
-use jiff::Timestamp;
+use dubernetes_core::runtime::RuntimeError;
+use dubernetes_core::store::Store;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::IngressArgs;
-use crate::commands::VERSION;
-use crate::decisions::Decisions;
-use crate::place;
-use crate::report::{Failure, Outcome};
+use crate::journal::DecisionJournal;
+use crate::report::{CliError, Result};
 use crate::settings::Settings;
+use crate::version::VERSION;
+use adapters::{Engine, EngineKind, IngressKind, Opened, OwnedStore, StoreKind};
 
-/// How long the last requests and calls may take once the orchestrator is to end. A serving
-/// socket gives up by itself before.
-const END_LIMIT: Duration = Duration::from_secs(8);
+/// How long calls and requests in flight may delay the shutdown. The API server gives up earlier.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long an engine may take to say who it is before it counts as away.
-const ENGINE_LIMIT: Duration = Duration::from_secs(1);
+/// How long an engine may take to answer before it counts as unreachable.
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often the state is copied, where its apps have changed.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(3600);
+/// Interval of state snapshots.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// How long a command waits for another one to let go of the state folder.
-const LOCK_LIMIT: Duration = Duration::from_secs(3);
+/// How long a command waits for another one to release the state folder.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where the engine is that these settings mean. It is not called.
-pub(crate) fn engine_place(args: &IngressArgs) -> Outcome<String> {
-    Ok(Parts::runtime(args)?.endpoint())
+/// Returns the endpoint of the engine in these settings. Does not call the engine.
+pub(crate) fn engine_endpoint(args: &IngressArgs) -> Result<String> {
+    EngineKind::default().endpoint(args)
 }
 
-/// Whether a controller carries out what it decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// It does.
-    Act,
-    /// It only looks.
-    Observe,
-}
-
-/// The parts of an orchestrator, at rest.
+/// The adapters of an orchestrator that is not running yet.
 #[derive(Debug)]
-pub(crate) struct Parts {
-    store: Arc<SqliteStore>,
-    runtime: Arc<DockerRuntime>,
-    ingress: Arc<NginxIngress>,
-    approve: Option<Arc<dyn Approver>>,
+pub(crate) struct Adapters {
+    store: Arc<dyn OwnedStore>,
+    engine: Engine,
+    ingress: Arc<dyn Ingress>,
+    approver: Option<Arc<dyn Approver>>,
 }
 
-impl Parts {
-    /// Takes the lock of the state folder and opens what is in it. No engine is called.
+impl Adapters {
+    /// Locks the state folder and opens the adapters. Does not call the engine.
     ///
     /// # Errors
     ///
-    /// The lock is held, or a setting or the folder makes no sense.
-    pub(crate) fn open(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
-        Self::runtime(args).and_then(|runtime| {
-            let store = open_store(settings, args)?
-                .map_err(|error| Failure::because("the state cannot be opened", &error))?;
-            Ok(Self::with(settings, args, runtime, store))
-        })
+    /// The folder is locked, or a setting or the folder is invalid.
+    pub(crate) fn open(settings: &Settings, args: &IngressArgs) -> Result<Self> {
+        engine_endpoint(args)?;
+        match StoreKind::default().open(settings, args)? {
+            Opened::Store(store) => Self::with_store(settings, args, store),
+            Opened::Locked { error, .. } => Err(error),
+        }
     }
 
-    /// The same, and waits a moment for the lock.
-    async fn open_soon(settings: &Settings, args: &IngressArgs) -> Outcome<Self> {
-        let runtime = Self::runtime(args)?;
+    /// Opens the adapters, waiting a moment for the lock of the state folder.
+    async fn open_when_unlocked(settings: &Settings, args: &IngressArgs) -> Result<Self> {
+        engine_endpoint(args)?;
         let start = tokio::time::Instant::now();
-        let store = loop {
-            match open_store(settings, args)? {
-                Ok(store) => break store,
-                Err(OpenError::Locked { .. }) if start.elapsed() < LOCK_LIMIT => {
+        loop {
+            match StoreKind::default().open(settings, args)? {
+                Opened::Store(store) => return Self::with_store(settings, args, store),
+                Opened::Locked { .. } if start.elapsed() < LOCK_TIMEOUT => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
-                Err(OpenError::Locked { folder, pid }) => {
-                    let who = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
-                    let place = settings.places.socket.display();
-                    return Err(Failure::new(format!(
-                        "another command{who} works on `{}`, and none answers at `{place}`",
-                        folder.display()
+                Opened::Locked { folder, pid, .. } => {
+                    let pid = pid.map_or_else(String::new, |pid| format!(" ({pid})"));
+                    return Err(CliError::new(format!(
+                        "another process{pid} uses `{}`, but no orchestrator answers at `{}`",
+                        folder.display(),
+                        settings.paths.socket.display()
                     ))
-                    .help("wait until it has ended, or let `dubernetes serve` run for all"));
-                }
-                Err(error) => {
-                    return Err(Failure::because("the state cannot be opened", &error));
+                    .help("wait until it exits, or run `dubernetes serve` for all commands"));
                 }
             }
-        };
-        Ok(Self::with(settings, args, runtime, store))
+        }
     }
 
-    fn runtime(args: &IngressArgs) -> Outcome<DockerRuntime> {
-        DockerRuntime::new(args.engine.as_deref())
-            .map_err(|error| Failure::because("no container engine can be used", &error))
-    }
-
-    fn with(
+    fn with_store(
         settings: &Settings,
         args: &IngressArgs,
-        runtime: DockerRuntime,
-        store: SqliteStore,
-    ) -> Self {
-        let folder = &settings.places.state_dir;
-        // It exists since the store is open.
+        store: Arc<dyn OwnedStore>,
+    ) -> Result<Self> {
+        let folder = &settings.paths.state_dir;
+        // The open store has created the folder.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-        let runtime = Arc::new(runtime.working_from(&folder));
-        let config = NginxConfig {
-            instance: settings.instance.clone(),
-            image: args.ingress_image.clone(),
-            pull: PullPolicy::Missing,
-            http_bind: args.http_bind,
-            http_port: args.http_port,
-        };
-        let engine: Arc<dyn ContainerRuntime> = Arc::<DockerRuntime>::clone(&runtime);
-        let ingress = Arc::new(NginxIngress::new(engine, config));
-        Self { store: Arc::new(store), runtime, ingress, approve: None }
+        let engine = EngineKind::default().open(args, &folder)?;
+        let ingress = IngressKind::default().open(settings, args, &engine);
+        Ok(Self { store, engine, ingress, approver: None })
     }
 
-    /// Has somebody asked before each step.
-    pub(crate) fn asking(self, approve: Option<Arc<dyn Approver>>) -> Self {
-        Self { approve, ..self }
+    /// Sets who approves each step.
+    pub(crate) fn with_approver(self, approver: Option<Arc<dyn Approver>>) -> Self {
+        Self { approver, ..self }
     }
 
-    /// Refuses an engine that answers and is too old, or on which the instance belongs to another
-    /// state. One that is away is waited for later on.
-    pub(crate) async fn check_engine(&self, instance: &InstanceName) -> Outcome {
-        let asked = async {
-            self.runtime.version().await?;
-            self.runtime.find_network(instance).await
+    /// Refuses an engine that answers but is too old, or on which another state owns the instance.
+    /// The controller waits for an engine that does not answer.
+    pub(crate) async fn check_engine(&self, instance: &InstanceName) -> Result {
+        let checked = async {
+            self.engine.runtime.info().await?;
+            self.engine.runtime.claim(instance, &self.engine.owner).await
         };
-        match tokio::time::timeout(ENGINE_LIMIT, asked).await {
+        match tokio::time::timeout(ENGINE_TIMEOUT, checked).await {
             Ok(Err(error @ RuntimeError::Rejected { .. })) => {
-                Err(Failure::because("this engine cannot be used", &error)
+                Err(CliError::with_source("cannot use this container engine", &error)
                     .help("update it, or name another one with DOCKER_HOST or DUBERNETES_ENGINE"))
             }
             Ok(Err(error @ RuntimeError::OwnedByOtherState { .. })) => {
-                Err(of_another_state(&error))
+                Err(CliError::new(error.to_string()).help(
+                    "use that state with `--state-dir`, or choose another `--instance`; to \
+                     continue with this state, stop that orchestrator and move its folder away",
+                ))
             }
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    /// Starts the controller, and serves the API at `listener`.
+    /// Starts the controller and serves the API at `listener`.
     pub(crate) fn start(
         self,
         settings: &Settings,
         args: &IngressArgs,
-        work: Work,
-        stays: Stays,
+        mode: Mode,
+        lifetime: Lifetime,
         listener: UnixListener,
-    ) -> Running {
-        let Self { store, runtime, ingress, approve } = self;
-        let clock = Arc::new(SystemClock);
-        let mut options = Options::new(settings.instance.clone());
-        options.approver = approve;
-        options.http_port = args.http_port;
-        options.mode = match work {
-            Work::Act => Mode::Act,
-            Work::Observe => Mode::Observe,
-        };
-        if work == Work::Act {
-            options.recorder = recorder(&settings.places.state_dir);
+    ) -> RunningOrchestrator {
+        let Self { store, engine: Engine { runtime, endpoint, owner }, ingress, approver } = self;
+        let desired: Arc<dyn Store> = Arc::<dyn OwnedStore>::clone(&store);
+        let mut builder = Orchestrator::builder(settings.instance.clone())
+            .runtime(Arc::clone(&runtime))
+            .store(Arc::clone(&desired))
+            .ingress(ingress)
+            .owner(owner)
+            .http_port(args.http_port)
+            .mode(mode);
+        if let Some(approver) = approver {
+            builder = builder.approver(approver);
         }
-        let adapters = Adapters {
-            runtime: Arc::<DockerRuntime>::clone(&runtime),
-            store: Arc::<SqliteStore>::clone(&store),
-            ingress,
-            clock: Arc::<SystemClock>::clone(&clock),
-        };
-        let (controller, handle) = Controller::new(options, adapters);
-        let about = About {
+        if mode == Mode::Act
+            && let Some(journal) = open_journal(&settings.paths.state_dir)
+        {
+            builder = builder.recorder(journal);
+        }
+        let orchestrator = builder.build();
+        let info = OrchestratorInfo {
             instance: settings.instance.clone(),
             version: VERSION.to_owned(),
             http_bind: args.http_bind,
             http_port: args.http_port,
-            engine: Some(runtime.endpoint()),
-            state_dir: settings.places.state_dir.clone(),
+            engine: Some(endpoint),
+            state_dir: settings.paths.state_dir.clone(),
             pid: std::process::id(),
-            mode: stays,
+            mode: lifetime,
         };
         let stop = CancellationToken::new();
-        if stays == Stays::Serve {
+        if lifetime == Lifetime::Serve {
             tokio::spawn(take_snapshots(Arc::clone(&store), stop.clone()));
         }
-        let kept = Arc::clone(&store);
-        let router = router(ApiState { store, runtime, controller: handle, clock, about });
-        Running {
-            store: kept,
-            controller: tokio::spawn(controller.run(stop.clone())),
-            server: tokio::spawn(serve_unix(listener, router, stop.clone())),
+        let state = ApiState {
+            store: desired,
+            runtime,
+            controller: orchestrator.handle(),
+            dialer: Arc::new(TcpDialer),
+            clock: Arc::new(SystemClock),
+            info,
+        };
+        RunningOrchestrator {
+            store,
+            controller: tokio::spawn(orchestrator.run(stop.clone())),
+            server: tokio::spawn(serve_unix(listener, router(state), stop.clone())),
             stop,
         }
     }
 }
 
-fn of_another_state(error: &RuntimeError) -> Failure {
-    Failure::new(error.to_string()).help(
-        "work with that one by its `--state-dir`, or choose another `--instance`; to go on with \
-         this state instead, end that orchestrator and move its folder away",
-    )
-}
-
-/// Who keeps the decisions. Without one everything works, but for `replay`.
-fn recorder(folder: &Path) -> Option<Arc<dyn Recorder>> {
-    match Decisions::open(folder) {
-        Ok(decisions) => Some(Arc::new(decisions)),
+/// Opens the journal of decisions. Without it everything but `replay` works.
+fn open_journal(folder: &Path) -> Option<Arc<dyn Recorder>> {
+    match DecisionJournal::open(folder) {
+        Ok(journal) => Some(Arc::new(journal)),
         Err(error) => {
-            tracing::warn!(%error, "decisions cannot be kept");
+            tracing::warn!(%error, "cannot record decisions");
             None
         }
     }
 }
 
-fn open_store(settings: &Settings, args: &IngressArgs) -> Outcome<Result<SqliteStore, OpenError>> {
-    let folder = &settings.places.state_dir;
-    place::check_owner(folder)?;
-    let store = SqliteStore::open(folder);
-    if store.is_ok() {
-        place::claim(folder, &settings.instance)?;
-    }
-    let keep = KeepEvents { count: args.events_keep, age: args.events_age };
-    Ok(store.map(|store| store.keeping(keep)))
-}
-
-/// Keeps copies of the store for the day on which it is damaged.
-async fn take_snapshots(store: Arc<SqliteStore>, stop: CancellationToken) {
+/// Takes snapshots of the store, in case its file is damaged.
+async fn take_snapshots(store: Arc<dyn OwnedStore>, stop: CancellationToken) {
     loop {
-        if let Err(error) = store.snapshot(Timestamp::now()).await {
-            tracing::warn!(error = chain(&error), "no snapshot of the state could be made");
+        if let Err(error) = store.take_snapshot().await {
+            tracing::warn!(error, "cannot take a snapshot of the state");
         }
-        // Both arms are cancel-safe: the token stays cancelled, and time passes anyway.
+        // Both arms are cancel-safe: the token stays cancelled, and the interval restarts.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(SNAPSHOT_EVERY) => {}
+            () = tokio::time::sleep(SNAPSHOT_INTERVAL) => {}
         }
     }
 }
 
-/// An orchestrator at work.
+/// A running orchestrator.
 #[derive(Debug)]
-pub(crate) struct Running {
-    store: Arc<SqliteStore>,
+pub(crate) struct RunningOrchestrator {
+    store: Arc<dyn OwnedStore>,
     controller: JoinHandle<()>,
     server: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
 }
 
-impl Running {
-    /// Returns if a part ends that should not.
-    pub(crate) async fn broken(&mut self) -> Failure {
-        let crashed = |error: JoinError| Failure::because("the orchestrator crashed", &error);
-        // All arms are cancel-safe: what has ended stays so.
+impl RunningOrchestrator {
+    /// Resolves if a part of the orchestrator ends unexpectedly.
+    pub(crate) async fn failed(&mut self) -> CliError {
+        let crashed = |error: JoinError| CliError::with_source("the orchestrator crashed", &error);
+        // All arms are cancel-safe: a task that has ended stays so.
         tokio::select! {
             ended = &mut self.controller => match ended {
                 Err(error) => crashed(error),
-                Ok(()) => Failure::new("the controller ended by itself"),
+                Ok(()) => CliError::new("the controller exited unexpectedly"),
             },
             ended = &mut self.server => match ended {
                 Err(error) => crashed(error),
-                Ok(Err(error)) => Failure::because("the API cannot be served", &error),
-                Ok(Ok(())) => Failure::new("the API's server ended by itself"),
+                Ok(Err(error)) => CliError::with_source("cannot serve the API", &error),
+                Ok(Ok(())) => CliError::new("the API server exited unexpectedly"),
             },
-            () = self.store.broken() => Failure::new("the store crashed")
-                .help("its data is as it was; start the orchestrator again"),
+            () = self.store.failed() => CliError::new("the store crashed")
+                .help("its data is intact; start the orchestrator again"),
         }
     }
 
-    /// Ends it. Pods and ingress go on.
-    pub(crate) async fn end(self) {
+    /// Stops the orchestrator. Pods and ingress keep running.
+    pub(crate) async fn shut_down(self) {
         self.stop.cancel();
-        let parts = async {
-            // Whatever they end with, they have ended.
+        let ended = async {
+            // How they end does not matter here.
             let _ = tokio::join!(self.server, self.controller);
         };
-        if tokio::time::timeout(END_LIMIT, parts).await.is_err() {
-            tracing::warn!("some calls were still under way at the end");
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
+            tracing::warn!("some calls were still in flight at the end of the shutdown");
         }
     }
 }
 
-/// An orchestrator that serves one command, in that command's process.
+/// An orchestrator in the process of one command, for that command only.
 #[derive(Debug)]
 pub(crate) struct InProcess {
-    running: Running,
+    running: RunningOrchestrator,
     client: Client,
-    /// Holds the socket; private to this user, and removed when this is dropped.
+    /// Holds the socket; private to this user, and removed when dropped.
     _folder: TempDir,
 }
 
 impl InProcess {
-    /// Starts it. One that is to act needs an engine that answers.
-    pub(crate) async fn start(
-        settings: &Settings,
-        args: &IngressArgs,
-        work: Work,
-    ) -> Outcome<Self> {
-        let parts = Parts::open_soon(settings, args).await?;
-        if work == Work::Act {
-            parts.runtime.version().await.map_err(|error| {
-                Failure::because("nothing can be done", &error)
+    /// Starts the orchestrator. In [`Mode::Act`] the engine must answer.
+    pub(crate) async fn start(settings: &Settings, args: &IngressArgs, mode: Mode) -> Result<Self> {
+        let adapters = Adapters::open_when_unlocked(settings, args).await?;
+        if mode == Mode::Act {
+            adapters.engine.runtime.info().await.map_err(|error| {
+                CliError::new(chain(&error))
                     .help("start the engine, or name it with DOCKER_HOST or DUBERNETES_ENGINE")
             })?;
-            parts.check_engine(&settings.instance).await?;
+            adapters.check_engine(&settings.instance).await?;
         }
-        let cannot =
-            |error: std::io::Error| Failure::because("no private socket can be made", &error);
-        let folder = tempfile::Builder::new().prefix("dubernetes-").tempdir().map_err(cannot)?;
+        let failed =
+            |error: std::io::Error| CliError::with_source("cannot create a private socket", &error);
+        let folder = tempfile::Builder::new().prefix("dubernetes-").tempdir().map_err(failed)?;
         let socket = folder.path().join("socket");
-        let listener = UnixListener::bind(&socket).map_err(cannot)?;
+        let listener = UnixListener::bind(&socket).map_err(failed)?;
         let client = Client::unix(socket)?;
-        let running = parts.start(settings, args, work, Stays::InProcess, listener);
+        let running = adapters.start(settings, args, mode, Lifetime::InProcess, listener);
         Ok(Self { running, client, _folder: folder })
     }
 
-    /// Speaks with it.
+    /// Returns a client of the orchestrator.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Ends it. Pods and ingress go on.
-    pub(crate) async fn close(self) {
+    /// Stops the orchestrator. Pods and ingress keep running.
+    pub(crate) async fn shut_down(self) {
         drop(self.client);
-        self.running.end().await;
+        self.running.shut_down().await;
     }
 }

@@ -1,5 +1,4 @@
-//! What the program prints and how it ends, as transcripts: alone, without any engine, and with
-//! an orchestrator on an engine in memory.
+//! Transcripts of commands: without an engine, and with an orchestrator on an engine in memory.
 
 #[path = "cli/lists.rs"]
 mod lists;
@@ -13,7 +12,7 @@ use std::process::{Command, Stdio};
 use orchestrator::Orchestrator;
 use trycmd::TestCases;
 
-/// Everything from outside that could change what is printed.
+/// Returns test cases with everything set that could change the output.
 fn cases() -> TestCases {
     let cases = TestCases::new();
     cases
@@ -25,7 +24,7 @@ fn cases() -> TestCases {
     cases
 }
 
-#[expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#[expect(clippy::unwrap_used, reason = "a failure here fails the test")]
 fn transcripts(folder: &str) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> =
@@ -39,21 +38,21 @@ fn run(path: &Path, state_dir: &Path) {
 }
 
 #[test]
-fn usage() {
+fn usage_transcripts_match() {
     cases().case("tests/cli/usage/*.trycmd").run();
 }
 
 #[test]
-fn alone() {
+fn transcripts_without_orchestrator_match() {
     for path in transcripts("tests/cli/alone") {
-        // A state of its own for each: commands without an orchestrator take its lock.
+        // Commands without an orchestrator lock the state folder, so each file gets its own.
         let state = tempfile::tempdir().unwrap();
         run(&path, state.path());
     }
 }
 
 #[test]
-fn with_an_orchestrator() {
+fn transcripts_with_orchestrator_match() {
     for path in transcripts("tests/cli/running") {
         let orchestrator = Orchestrator::start();
         run(&path, orchestrator.folder());
@@ -67,7 +66,7 @@ fn dubernetes(words: &[&str]) -> Command {
 }
 
 #[test]
-fn a_reader_that_goes_early_ends_it_quietly() {
+fn closed_pipe_ends_command_quietly() {
     let mut child = dubernetes(&["completion", "bash"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -80,7 +79,7 @@ fn a_reader_that_goes_early_ends_it_quietly() {
 }
 
 #[test]
-fn a_pipe_gets_no_colours_unless_asked() {
+fn pipe_gets_colours_only_if_asked() {
     let plain = dubernetes(&["get", "frobs"]).output().unwrap().stderr;
     assert!(!plain.contains(&0x1b), "{}", String::from_utf8_lossy(&plain));
     let host = ["--host", "unix:///nonexistent/socket", "status"];
@@ -92,21 +91,22 @@ fn a_pipe_gets_no_colours_unless_asked() {
 }
 
 #[test]
-fn equal_simulations_are_equal() {
+fn simulation_is_deterministic() {
     let file = "tests/cli/alone/simulate.in/web.yaml";
     let faults = ["--kill", "web-2@3s", "--scale", "web=5@4s", "--engine-away", "5s+3s"];
     let run = || {
         let mut command = dubernetes(&["simulate", file, "-o", "json", "--unready", "web-1@9s+8s"]);
         command.args(faults).output().unwrap()
     };
-    let (first, second) = (run(), run());
+    let first = run();
+    let second = run();
     let text = String::from_utf8_lossy(&first.stdout);
     assert!(first.status.success() && text.contains("NotReady"), "{first:?}");
     assert_eq!(text, String::from_utf8_lossy(&second.stdout));
 }
 
 #[test]
-fn completions_exist_for_both_names() {
+fn completion_script_exists_for_both_program_names() {
     for (program, path) in [
         ("dubernetes", env!("CARGO_BIN_EXE_dubernetes")),
         ("dubectl", env!("CARGO_BIN_EXE_dubectl")),
@@ -120,7 +120,7 @@ fn completions_exist_for_both_names() {
 }
 
 #[test]
-fn the_schema_is_printed_whole() {
+fn schema_prints_whole_schema() {
     use dubernetes_manifest::reference::{Form, schema};
     let output = dubernetes(&["schema"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -129,7 +129,7 @@ fn the_schema_is_printed_whole() {
 }
 
 #[test]
-fn a_file_to_begin_with_is_valid_and_overwrites_nothing_unasked() {
+fn init_creates_valid_file_and_overwrites_only_with_force() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("My_Shop.2");
     std::fs::create_dir(&folder).unwrap();
@@ -138,35 +138,35 @@ fn a_file_to_begin_with_is_valid_and_overwrites_nothing_unasked() {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     };
-    let (code, out, told) = run(&["init"]);
-    assert_eq!((code, out.as_str()), (Some(0), ""), "{told}");
-    assert!(told.contains("app.yaml is written, with the app `my-shop-2`"), "{told}");
-    assert!(told.contains("help: edit it, then `dubernetes validate app.yaml`"), "{told}");
-    let (code, out, told) = run(&["validate", "app.yaml"]);
-    assert_eq!((code, out.as_str()), (Some(0), "app/my-shop-2 is valid\n"), "{told}");
+    let (code, out, err) = run(&["init"]);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
+    assert!(err.contains("created app.yaml with app `my-shop-2`"), "{err}");
+    assert!(err.contains("help: edit it, check it with `dubernetes validate app.yaml`"), "{err}");
+    let (code, out, err) = run(&["validate", "app.yaml"]);
+    assert_eq!((code, out.as_str()), (Some(0), "app/my-shop-2 is valid\n"), "{err}");
     let first = std::fs::read(folder.join("app.yaml")).unwrap();
-    let (code, _, told) = run(&["init", "web"]);
+    let (code, _, err) = run(&["init", "web"]);
     assert_eq!(code, Some(1));
-    assert!(told.starts_with("error: `app.yaml` exists already\nhelp: `--force`"), "{told}");
+    assert!(err.starts_with("error: `app.yaml` already exists\nhelp: `--force`"), "{err}");
     assert_eq!(std::fs::read(folder.join("app.yaml")).unwrap(), first);
     assert_eq!(run(&["init", "web", "--image", "web:1.5", "--force"]).0, Some(0));
     let second = std::fs::read_to_string(folder.join("app.yaml")).unwrap();
     assert!(second.contains("\nname: web\n") && second.contains("\nimage: web:1.5\n"), "{second}");
-    let (code, out, told) = run(&["init", "web", "--image", "web:1.5", "-o", "-"]);
-    assert_eq!((code, out, told.as_str()), (Some(0), second, ""));
-    assert_eq!(run(&["init", "Web"]).0, Some(2), "no name of an app");
+    let (code, out, err) = run(&["init", "web", "--image", "web:1.5", "-o", "-"]);
+    assert_eq!((code, out, err.as_str()), (Some(0), second, ""));
+    assert_eq!(run(&["init", "Web"]).0, Some(2), "invalid name");
 }
 
-/// Makes the command of a user who is not root, whoever runs the tests: root may read everything.
-#[expect(clippy::unwrap_used, reason = "what fails here fails the test")]
-fn user(folder: &Path) -> impl Fn(&[&str]) -> Command {
+/// Returns a function that creates commands of an unprivileged user: root can read every file.
+#[expect(clippy::unwrap_used, reason = "a failure here fails the test")]
+fn unprivileged(folder: &Path) -> impl Fn(&[&str]) -> Command {
     use std::os::unix::fs::MetadataExt as _;
     use std::os::unix::process::CommandExt as _;
     const NOBODY: u32 = 65_534;
     let is_root = std::fs::metadata(folder).unwrap().uid() == 0;
     let program = folder.join("dubernetes");
     if is_root {
-        // The way to the one that was built may be root's alone.
+        // The path to the built program may be accessible to root only.
         std::fs::copy(env!("CARGO_BIN_EXE_dubernetes"), &program).unwrap();
     }
     move |words| {
@@ -181,22 +181,25 @@ fn user(folder: &Path) -> impl Fn(&[&str]) -> Command {
 }
 
 #[test]
-fn a_file_that_one_may_not_read_is_named_with_the_reason() {
+fn unreadable_file_is_named_with_reason() {
     use std::os::unix::fs::PermissionsExt as _;
-    let allow = |path: &Path, mode| {
+    let set_mode = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
     let folder = tempfile::tempdir().unwrap();
-    allow(folder.path(), 0o755);
+    set_mode(folder.path(), 0o755);
     let named = |name: &str| folder.path().join(name).display().to_string();
-    let (file, closed, inside) = (named("app.yaml"), named("closed"), named("closed/app.yaml"));
+    let file = named("app.yaml");
+    let closed = named("closed");
+    let inside = named("closed/app.yaml");
     std::fs::create_dir(&closed).unwrap();
     for path in [&file, &inside] {
         std::fs::write(path, "name: web\nimage: web:1\n").unwrap();
     }
-    allow(file.as_ref(), 0);
-    allow(closed.as_ref(), 0);
-    let (below, user) = (format!("{file}/app.yaml"), user(folder.path()));
+    set_mode(file.as_ref(), 0);
+    set_mode(closed.as_ref(), 0);
+    let below = format!("{file}/app.yaml");
+    let user = unprivileged(folder.path());
     let cases = [
         (&file, format!("cannot read `{file}`: permission denied")),
         (&closed, format!("cannot read the folder `{closed}`: permission denied")),
@@ -205,9 +208,9 @@ fn a_file_that_one_may_not_read_is_named_with_the_reason() {
     ];
     for (path, reason) in cases {
         let output = user(&["validate", path]).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert_eq!(told, format!("error: {reason}\n"));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(stderr, format!("error: {reason}\n"));
     }
-    allow(closed.as_ref(), 0o700);
+    set_mode(closed.as_ref(), 0o700);
 }

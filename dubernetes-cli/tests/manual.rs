@@ -1,6 +1,6 @@
-//! What other programs are told about this one: the shell, and the manual.
+//! Shell completion and manual pages.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 #[path = "cli/orchestrator.rs"]
 mod orchestrator;
@@ -25,7 +25,7 @@ fn stdout(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Asks as the script for bash does, with the last word begun. Flags are left out.
+/// Asks for completions of the last word like the script for bash. Leaves out flags.
 fn complete(state_dir: Option<&Path>, words: &[&str]) -> BTreeSet<String> {
     let mut command = dubernetes(&[]);
     command.arg("--").arg("dubernetes").args(words).env("DUBERNETES_COMPLETE", "bash");
@@ -42,7 +42,7 @@ fn set(words: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn names_that_exist_are_offered() {
+fn completion_offers_existing_names() {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
     let file = folder.join("apps.yaml");
@@ -72,7 +72,7 @@ fn names_that_exist_are_offered() {
 }
 
 #[test]
-fn without_an_orchestrator_nothing_is_offered_or_said_or_made() {
+fn completion_without_orchestrator_offers_and_creates_nothing() {
     let outer = tempfile::tempdir().unwrap();
     let folder = outer.path().join("state");
     let start = Instant::now();
@@ -89,7 +89,7 @@ fn without_an_orchestrator_nothing_is_offered_or_said_or_made() {
 }
 
 #[test]
-fn an_orchestrator_that_is_silent_is_not_waited_for() {
+fn completion_does_not_wait_for_hanging_orchestrator() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dubernetes.sock");
     let _silent = std::os::unix::net::UnixListener::bind(path).unwrap();
@@ -98,20 +98,20 @@ fn an_orchestrator_that_is_silent_is_not_waited_for() {
         assert_eq!(complete(Some(folder.path()), &["scale", ""]), set(&[]));
         start.elapsed()
     };
-    // An answer would be waited for 5 s elsewhere. The best of three: a machine may be slow once.
+    // Other commands wait 5 s. The best of three counts: the machine may be busy.
     let took = [took(), took(), took()];
     assert!(took.iter().any(|took| *took < Duration::from_secs(4)), "{took:?}");
 }
 
 #[test]
-fn a_shell_that_is_unknown_is_told() {
+fn completion_for_unknown_shell_fails() {
     let output = dubernetes(&["--", "x"]).env("DUBERNETES_COMPLETE", "nosuch").output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("nosuch"), "{output:?}");
 }
 
 #[test]
-fn the_script_of_each_shell_asks_this_program() {
+fn completion_script_calls_this_program() {
     for (program, path) in [
         ("dubernetes", env!("CARGO_BIN_EXE_dubernetes")),
         ("dubectl", env!("CARGO_BIN_EXE_dubectl")),
@@ -125,17 +125,17 @@ fn the_script_of_each_shell_asks_this_program() {
     }
 }
 
-/// The commands that the help lists.
-fn commands() -> BTreeSet<String> {
+/// Returns the commands that the help lists, without clap's own `help`.
+fn listed_commands() -> BTreeSet<String> {
     let help = stdout(&mut dubernetes(&["-h"]));
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let listed = listed.take_while(|line| !line.is_empty());
     let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
-    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    names.filter(|name| !name.is_empty() && *name != "help").map(str::to_owned).collect()
 }
 
 #[test]
-fn the_manual_has_a_page_for_every_command() {
+fn manual_has_page_for_every_command() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("man1");
     assert_eq!(stdout(dubernetes(&["man", "--out"]).arg(&out)), "");
@@ -143,8 +143,8 @@ fn the_manual_has_a_page_for_every_command() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert!(commands().contains("apply") && commands().contains("version"));
-    for name in commands() {
+    assert!(listed_commands().contains("apply") && listed_commands().contains("version"));
+    for name in listed_commands() {
         let page = format!("dubernetes-{name}.1");
         assert!(pages.contains(&page), "{page} is not in {pages:?}");
     }

@@ -1,7 +1,6 @@
-//! Four ways to give each setting, and which of them counts: the flag, its variable, the settings
-//! file, the default.
+//! Precedence of settings: flag, environment variable, settings file, default.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 #[path = "cli/orchestrator.rs"]
 mod orchestrator;
@@ -14,16 +13,16 @@ use std::process::{Command, Output, Stdio};
 use orchestrator::Orchestrator;
 use serde_json::Value;
 
-/// What a command is told, and where.
+/// Values of one setting, by source.
 #[derive(Default, Clone, Copy)]
-struct Told<'a> {
+struct Sources<'a> {
     file: Option<&'a str>,
     variable: Option<&'a str>,
     flag: Option<&'a str>,
 }
 
-/// Runs a command of a user who has nothing but what is `told` of the setting `key`.
-fn run(folder: &Path, words: &[&str], key: &str, told: Told<'_>) -> Output {
+/// Runs a command with the setting `key` from `sources`, and no other settings.
+fn run(folder: &Path, words: &[&str], key: &str, sources: Sources<'_>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dubernetes"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("DUBERNETES_") {
@@ -32,7 +31,7 @@ fn run(folder: &Path, words: &[&str], key: &str, told: Told<'_>) -> Output {
     }
     command.env("DOCKER_HOST", "unix:///nonexistent/engine.sock").stdin(Stdio::null());
     command.env("DUBERNETES_STATE_DIR", folder.join("state"));
-    if let Some(value) = told.file {
+    if let Some(value) = sources.file {
         let path = folder.join("config.yaml");
         std::fs::write(&path, format!("{key}: {value}\n")).unwrap();
         command.env("DUBERNETES_CONFIG", path);
@@ -40,34 +39,34 @@ fn run(folder: &Path, words: &[&str], key: &str, told: Told<'_>) -> Output {
     if key == "state_dir" {
         command.env_remove("DUBERNETES_STATE_DIR");
     }
-    if let Some(value) = told.variable {
+    if let Some(value) = sources.variable {
         command.env(format!("DUBERNETES_{}", key.to_uppercase()), value);
     }
     command.args(words);
-    if let Some(value) = told.flag {
+    if let Some(value) = sources.flag {
         command.arg(format!("--{}", key.replace('_', "-"))).arg(value);
     }
     command.output().unwrap()
 }
 
-/// All settings as `status` shows them.
-fn settings(folder: &Path, key: &str, told: Told<'_>) -> Vec<Value> {
-    let json = if key == "output" { &["status"][..] } else { &["status", "-o", "json"] };
-    let output = run(folder, json, key, told);
+/// Returns all settings as `status` shows them.
+fn settings(folder: &Path, key: &str, sources: Sources<'_>) -> Vec<Value> {
+    let words = if key == "output" { &["status"][..] } else { &["status", "-o", "json"] };
+    let output = run(folder, words, key, sources);
     assert!(output.status.success(), "{key}: {output:?}");
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     status["settings"].as_array().unwrap().clone()
 }
 
-fn setting(folder: &Path, key: &str, told: Told<'_>) -> (String, String) {
-    let all = settings(folder, key, told);
+fn setting(folder: &Path, key: &str, sources: Sources<'_>) -> (String, String) {
+    let all = settings(folder, key, sources);
     let found = all.iter().find(|setting| setting["name"] == key).unwrap();
     let text = |field: &str| found[field].as_str().unwrap().to_owned();
     (text("value"), text("origin"))
 }
 
-/// Sample values of each setting: for the file, the variable and the flag. Those of `serve` alone
-/// have no flag here.
+/// Returns sample values of each setting for file, variable and flag, and whether `status` has the
+/// flag.
 fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
     let all = |values: [&str; 3]| values.map(str::to_owned);
     let paths = |prefix: &str, ending: &str| {
@@ -90,7 +89,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
 }
 
 #[test]
-fn the_flag_wins_over_the_variable_that_over_the_file_and_that_over_the_default() {
+fn flag_wins_over_variable_over_file_over_default() {
     let orchestrator = Orchestrator::start();
     let socket = orchestrator.folder().join("dubernetes.sock");
     let mut seen = BTreeSet::new();
@@ -109,41 +108,41 @@ fn the_flag_wins_over_the_variable_that_over_the_file_and_that_over_the_default(
             std::fs::create_dir(&folder).unwrap();
             folder
         };
-        let mut told = Told { file: Some(&file), ..Told::default() };
-        let place = fresh("f");
-        let from_file = setting(&place, key, told);
-        let path = place.join("config.yaml");
+        let mut sources = Sources { file: Some(&file), ..Sources::default() };
+        let file_folder = fresh("f");
+        let from_file = setting(&file_folder, key, sources);
+        let path = file_folder.join("config.yaml");
         assert_eq!(from_file, (file.clone(), format!("file {}", path.display())), "{key}");
-        told.variable = Some(&variable);
-        let from_variable = setting(&fresh("v"), key, told);
+        sources.variable = Some(&variable);
+        let from_variable = setting(&fresh("v"), key, sources);
         let name = format!("environment DUBERNETES_{}", key.to_uppercase());
         assert_eq!(from_variable, (variable.clone(), name), "{key}");
         if has_flag {
-            told.flag = Some(&flag);
-            let from_flag = setting(&fresh("o"), key, told);
+            sources.flag = Some(&flag);
+            let from_flag = setting(&fresh("o"), key, sources);
             let name = format!("flag --{}", key.replace('_', "-"));
             assert_eq!(from_flag, (flag.clone(), name), "{key}");
         }
         if !["state_dir", "output", "engine"].contains(&key) {
-            assert_eq!(setting(&fresh("d"), key, Told::default()).1, "default", "{key}");
+            assert_eq!(setting(&fresh("d"), key, Sources::default()).1, "default", "{key}");
         }
         seen.insert(key.to_owned());
     }
-    let all = settings(&outer.path().join("engine"), "", Told::default());
+    let all = settings(&outer.path().join("engine"), "", Sources::default());
     let all: BTreeSet<_> =
         all.iter().map(|setting| setting["name"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(seen, all, "each setting has its samples");
+    assert_eq!(seen, all, "every setting needs samples");
 }
 
 #[test]
-fn the_file_counts_for_the_orchestrator_as_well() {
+fn file_applies_to_serve() {
     let folder = tempfile::tempdir().unwrap();
-    let host = Told { file: Some("unix:///run/x.sock"), ..Told::default() };
+    let host = Sources { file: Some("unix:///run/x.sock"), ..Sources::default() };
     let output = run(folder.path(), &["serve"], "host", host);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let engine = Told { file: Some("tcp://127.0.0.1:1"), ..Told::default() };
+    let engine = Sources { file: Some("tcp://127.0.0.1:1"), ..Sources::default() };
     let output = run(folder.path(), &["serve"], "engine", engine);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("tcp://127.0.0.1:1"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("tcp://127.0.0.1:1"), "{stderr}");
 }

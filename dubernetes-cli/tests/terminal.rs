@@ -1,7 +1,6 @@
-//! How the program behaves on a terminal, and where there is none: on real pseudo-terminals, with
-//! an orchestrator on an engine in memory.
+//! Behaviour on real pseudo-terminals and in pipes, with an orchestrator on an engine in memory.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 #[path = "cli/orchestrator.rs"]
 mod orchestrator;
@@ -17,10 +16,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_dubernetes");
 const WEB: &str = "name: web\nimage: web:1\nreplicas: 3\naccess: { host: web.local }\n";
 const SLOW: &str = "name: slow\nimage: slow:1\naccess: { host: slow.local }\n";
 
-/// A command with nothing of the tests' own surroundings in it.
+/// Returns a command without the environment of the test.
 fn bare(program: &str, state_dir: &Path) -> Command {
     let mut command = Command::new(program);
-    // Where `CI` is set, a terminal that calls itself dumb counts as one with colours.
+    // With `CI` set, a dumb terminal counts as one with colours.
     for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "COLUMNS"] {
         command.env_remove(name);
     }
@@ -34,7 +33,7 @@ fn sh(script: &str, state_dir: &Path) -> Output {
     command.args(["-c", script]).env("dubernetes", PROGRAM).output().unwrap()
 }
 
-/// The same on a terminal of that many columns.
+/// Returns a command that runs a script on a terminal of that width.
 fn on_terminal(columns: u16, script: &str, state_dir: &Path) -> Command {
     let mut command = bare("script", state_dir);
     let script = format!("stty cols {columns} rows 24; {script}");
@@ -53,7 +52,7 @@ fn file(orchestrator: &Orchestrator, name: &str, content: &str) -> PathBuf {
     path
 }
 
-/// The text without what moves the cursor or colours it, one piece for each stroke of drawing.
+/// Splits output at cursor movements and removes colours.
 fn strokes(output: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut chars = output.chars().peekable();
@@ -74,43 +73,43 @@ fn strokes(output: &str) -> Vec<String> {
 }
 
 #[test]
-fn on_a_terminal_each_app_has_one_line_that_is_drawn_anew() {
+fn terminal_shows_one_redrawn_line_per_app() {
     for columns in [40, 100] {
         let orchestrator = Orchestrator::start();
         let app = file(&orchestrator, "app.yaml", WEB);
         let script = format!("exec $dubernetes apply {}", app.display());
         let output = on_terminal(columns, &script, orchestrator.folder()).output().unwrap();
-        let told = text(&output.stdout);
-        assert!(output.status.success(), "{told}");
-        let strokes = strokes(&told);
-        assert!(told.contains('\u{1b}') && strokes.len() > 3, "{told:?}");
+        let screen = text(&output.stdout);
+        assert!(output.status.success(), "{screen}");
+        let strokes = strokes(&screen);
+        assert!(screen.contains('\u{1b}') && strokes.len() > 3, "{screen:?}");
         let drawn: Vec<_> = strokes.iter().filter(|s| s.contains("s  app/web  ")).collect();
         assert!(drawn.len() > 1, "{strokes:?}");
         for line in &drawn {
             assert!(line.chars().count() <= usize::from(columns), "{line:?}");
         }
         let last = strokes.last().unwrap();
-        assert!(last.starts_with("app/web is ready: 3/3 replicas, revision 1, "), "{told:?}");
-        assert_eq!(told.matches("is ready:").count(), 1, "{told:?}");
+        assert!(last.starts_with("app/web is ready: 3/3 replicas, revision 1, "), "{screen:?}");
+        assert_eq!(screen.matches("is ready:").count(), 1, "{screen:?}");
     }
 }
 
 #[test]
-fn a_terminal_that_cannot_draw_and_one_that_was_told_so_get_lines() {
+fn dumb_terminal_and_plain_progress_get_lines() {
     for (term, progress) in [("dumb", "auto"), ("dumb", "tty"), ("", "auto"), ("xterm", "plain")] {
         let orchestrator = Orchestrator::start();
         let app = file(&orchestrator, "app.yaml", WEB);
         let script = format!("exec $dubernetes apply --progress {progress} {}", app.display());
         let mut command = on_terminal(80, &script, orchestrator.folder());
         let output = command.env("TERM", term).output().unwrap();
-        let told = text(&output.stdout);
-        assert!(output.status.success() && !told.contains('\u{1b}'), "{told:?}");
-        assert!(told.lines().any(|line| line.contains("s  created ")), "{told}");
+        let screen = text(&output.stdout);
+        assert!(output.status.success() && !screen.contains('\u{1b}'), "{screen:?}");
+        assert!(screen.lines().any(|line| line.contains("s  created ")), "{screen}");
     }
 }
 
 #[test]
-fn an_interrupt_leaves_the_terminal_as_it_was_and_says_what_stays() {
+fn interrupt_restores_terminal_and_reports_state() {
     let orchestrator = Orchestrator::start();
     let app = file(&orchestrator, "app.yaml", SLOW);
     let script = format!(
@@ -119,28 +118,30 @@ fn an_interrupt_leaves_the_terminal_as_it_was_and_says_what_stays() {
     );
     let mut command = on_terminal(60, &script, orchestrator.folder());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let (mut told, mut part) = (Vec::new(), [0; 4096]);
+    let mut keyboard = child.stdin.take().unwrap();
+    let mut terminal = child.stdout.take().unwrap();
+    let mut screen = Vec::new();
+    let mut part = [0; 4096];
     let deadline = Instant::now() + Duration::from_secs(30);
-    while !text(&told).contains("s  app/slow  ") {
-        assert!(Instant::now() < deadline, "{}", text(&told));
-        let read = screen.read(&mut part).unwrap();
-        assert!(read > 0, "{}", text(&told));
-        told.extend_from_slice(&part[..read]);
+    while !text(&screen).contains("s  app/slow  ") {
+        assert!(Instant::now() < deadline, "{}", text(&screen));
+        let read = terminal.read(&mut part).unwrap();
+        assert!(read > 0, "{}", text(&screen));
+        screen.extend_from_slice(&part[..read]);
     }
-    keys.write_all(b"\x03").unwrap();
-    screen.read_to_end(&mut told).unwrap();
-    let told = text(&told);
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{told}");
-    let strokes = strokes(&told);
-    assert_eq!(strokes.first(), strokes.last(), "the terminal is not as it was: {told:?}");
-    assert!(told.contains("interrupted; app/slow: stays applied"), "{told}");
-    // Nothing hides the cursor for good.
-    assert_eq!(told.matches("\u{1b}[?25l").count(), told.matches("\u{1b}[?25h").count());
+    keyboard.write_all(b"\x03").unwrap();
+    terminal.read_to_end(&mut screen).unwrap();
+    let screen = text(&screen);
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{screen}");
+    let strokes = strokes(&screen);
+    assert_eq!(strokes.first(), strokes.last(), "terminal settings changed: {screen:?}");
+    assert!(screen.contains("interrupted: app/slow stays applied"), "{screen}");
+    // The cursor is visible again.
+    assert_eq!(screen.matches("\u{1b}[?25l").count(), screen.matches("\u{1b}[?25h").count());
 }
 
-/// Commands that only show something.
-const SHOWING: [&str; 9] = [
+/// Commands that change nothing.
+const READ_COMMANDS: [&str; 9] = [
     "get apps",
     "get pods -o wide",
     "get routes",
@@ -153,13 +154,13 @@ const SHOWING: [&str; 9] = [
 ];
 
 #[test]
-fn surroundings_change_no_result_and_bring_no_colour_into_a_pipe() {
+fn environment_changes_no_result_and_adds_no_colour_to_pipe() {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
     let app = file(&orchestrator, "app.yaml", WEB);
     let applied = sh(&format!("$dubernetes apply --progress quiet {}", app.display()), folder);
     assert!(applied.status.success(), "{applied:?}");
-    let surroundings = [
+    let environments = [
         "",
         "NO_COLOR=1",
         "TERM=dumb",
@@ -170,14 +171,14 @@ fn surroundings_change_no_result_and_bring_no_colour_into_a_pipe() {
         "LC_ALL=tr_TR.UTF-8",
         "LANG=ar_EG.UTF-8",
     ];
-    for command in SHOWING {
+    for command in READ_COMMANDS {
         let mut results = Vec::new();
-        for surrounding in surroundings {
-            let output = sh(&format!("{surrounding} $dubernetes {command}"), folder);
-            assert_eq!(output.status.code(), Some(0), "{surrounding} {command}: {output:?}");
+        for environment in environments {
+            let output = sh(&format!("{environment} $dubernetes {command}"), folder);
+            assert_eq!(output.status.code(), Some(0), "{environment} {command}: {output:?}");
             let all = [output.stdout.clone(), output.stderr].concat();
-            assert!(!all.contains(&0x1b), "{surrounding} {command}: {}", text(&all));
-            // Help is wrapped for the columns that were named; ages go on.
+            assert!(!all.contains(&0x1b), "{environment} {command}: {}", text(&all));
+            // Help wraps at COLUMNS, and ages grow.
             if !(command == "--help" || command.contains("event") || command.contains("describe")) {
                 let words = text(&output.stdout);
                 let words = words.split_whitespace().filter(|w| !is_age(w)).map(str::to_owned);
@@ -195,21 +196,21 @@ fn is_age(word: &str) -> bool {
 }
 
 #[test]
-fn no_width_is_too_small() {
+fn every_terminal_width_works() {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
     let app = file(&orchestrator, "app.yaml", WEB);
     sh(&format!("$dubernetes apply --progress quiet {}", app.display()), folder);
     for (columns, replicas) in [(0, 1), (1, 2), (40, 3)] {
-        // This one waits, and draws.
+        // `scale` redraws lines while it waits.
         let scale = format!("$dubernetes scale web {replicas}");
-        let commands = SHOWING.map(|command| format!("$dubernetes {command}"));
+        let commands = READ_COMMANDS.map(|command| format!("$dubernetes {command}"));
         for command in commands.iter().chain([&scale]) {
             let output = on_terminal(columns, command, folder).output().unwrap();
-            let told = text(&output.stdout);
-            assert_eq!(output.status.code(), Some(0), "{columns} {command}: {told}");
+            let screen = text(&output.stdout);
+            assert_eq!(output.status.code(), Some(0), "{columns} {command}: {screen}");
             if columns == 40 && command.contains(" get ") {
-                let long = strokes(&told).into_iter().find(|line| line.chars().count() > 40);
+                let long = strokes(&screen).into_iter().find(|line| line.chars().count() > 40);
                 assert_eq!(long, None, "{command}");
             }
         }
@@ -217,7 +218,7 @@ fn no_width_is_too_small() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_for_who_asks() {
+fn colours_appear_on_terminals_and_on_request() {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
     let app = file(&orchestrator, "app.yaml", WEB);
@@ -236,40 +237,41 @@ fn colours_are_for_terminals_and_for_who_asks() {
 }
 
 #[test]
-fn closed_files_and_readers_that_go_early_end_nothing_badly() {
+fn closed_descriptors_and_pipes_are_no_errors() {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
     let app = file(&orchestrator, "app.yaml", WEB);
     sh(&format!("$dubernetes apply --progress quiet {}", app.display()), folder);
-    for command in SHOWING {
+    for command in READ_COMMANDS {
         for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
             let output = sh(&format!("$dubernetes {command} {closed}"), folder);
             assert_eq!(output.status.code(), Some(0), "{command} {closed}: {output:?}");
         }
-        // `head` reads nothing, and then nobody is left.
+        // The reader exits without reading.
         let script = format!("($dubernetes {command}; echo code $? >&2) | (exec <&-; sleep 0.2)");
         let output = sh(&script, folder);
         assert_eq!(text(&output.stderr), "code 0\n", "{command}");
     }
     for command in ["events -w", "get apps -w", "completion zsh", "man"] {
-        // By itself: `timeout` would end it with 124.
+        // `timeout` would end the command with 124.
         let ends = format!("timeout 60 $dubernetes {command}; echo code $? >&2");
         let output = sh(&format!("({ends}) | (exec <&-; sleep 0.2)"), folder);
         assert_eq!(text(&output.stderr), "code 0\n", "{command}");
     }
     let full = sh("$dubernetes get apps > /dev/full", folder);
     assert_eq!(full.status.code(), Some(1), "{full:?}");
-    assert!(text(&full.stderr).starts_with("error: the result cannot be written"), "{full:?}");
+    assert!(text(&full.stderr).starts_with("error: cannot write the result"), "{full:?}");
 }
 
 #[test]
-fn every_command_takes_a_wish_for_more_to_read() {
+fn every_command_accepts_verbose() {
     let help = sh("$dubernetes -h", Path::new("/nonexistent"));
     let help = text(&help.stdout);
     let names = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let names: Vec<_> = names
         .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|n| !n.is_empty()))
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help")
         .collect();
     assert!(names.len() > 15, "{help}");
     for name in names {
@@ -281,59 +283,62 @@ fn every_command_takes_a_wish_for_more_to_read() {
     let orchestrator = Orchestrator::start();
     let quiet = sh("$dubernetes get apps", orchestrator.folder());
     let state = tempfile::tempdir().unwrap();
-    let talking =
+    let verbose =
         sh("DOCKER_HOST=unix:///nonexistent/engine.sock $dubernetes -vvv get apps", state.path());
-    assert!(quiet.stderr.len() < talking.stderr.len(), "{talking:?}");
+    assert!(quiet.stderr.len() < verbose.stderr.len(), "{verbose:?}");
 }
 
 #[test]
-fn each_kind_of_ending_has_its_code() {
+fn each_outcome_has_its_exit_code() {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
-    let (web, slow) = (file(&orchestrator, "w.yaml", WEB), file(&orchestrator, "s.yaml", SLOW));
-    let (web, slow) = (web.display(), slow.display());
+    let web = file(&orchestrator, "w.yaml", WEB).display().to_string();
+    let slow = file(&orchestrator, "s.yaml", SLOW).display().to_string();
     let code = |words: &str| sh(&format!("$dubernetes {words}"), folder).status.code();
-    assert_eq!(code(&format!("diff {web}")), Some(1), "something differs");
+    assert_eq!(code(&format!("diff {web}")), Some(1), "differences");
     assert_eq!(code(&format!("apply --progress quiet {web}")), Some(0));
-    assert_eq!(code(&format!("diff {web}")), Some(0), "nothing differs");
-    assert_eq!(code("diff /nonexistent.yaml"), Some(2), "no comparison");
+    assert_eq!(code(&format!("diff {web}")), Some(0), "no differences");
+    assert_eq!(code("diff /nonexistent.yaml"), Some(2), "error of diff");
     assert_eq!(code("get app/nosuch"), Some(1), "not found");
     assert_eq!(code("get frobs"), Some(2), "usage");
     assert_eq!(code("--host unix:///nonexistent/socket get apps"), Some(3), "unreachable");
     assert_eq!(code(&format!("apply --timeout 300ms {slow}")), Some(4), "timed out");
 
     let mut apply = bare(PROGRAM, folder);
-    apply.args(["apply", &slow.to_string()]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    apply.args(["apply", &slow]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = apply.spawn().unwrap();
-    // From its first line on it is ready to be interrupted. Nothing else may be told for long: the
-    // app was applied before.
+    // From its first line on the command handles an interrupt. The app was applied before, so no
+    // other line may follow for long.
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     sh(&format!("kill -INT {}", child.id()), folder);
-    // One that the signal had killed would have no code of its own.
+    // A process killed by the signal would have no exit code.
     assert_eq!(child.wait().unwrap().code(), Some(130), "interrupted");
 }
 
 #[test]
-fn an_endless_file_is_refused_at_once() {
+fn endless_file_is_refused_quickly() {
     let folder = tempfile::tempdir().unwrap();
     for script in ["yes | $dubernetes validate -", "$dubernetes validate - < /dev/zero"] {
         let start = Instant::now();
         let output = sh(script, folder.path());
-        let told = text(&output.stderr);
-        assert!(output.status.code() == Some(1) && told.contains("larger than 1 MiB"), "{told}");
+        let stderr = text(&output.stderr);
+        assert!(
+            output.status.code() == Some(1) && stderr.contains("larger than 1 MiB"),
+            "{stderr}"
+        );
         assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     }
 }
 
 #[test]
-fn a_state_folder_of_others_is_refused_with_a_way_out() {
+fn unsafe_state_folder_is_refused_with_help() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |state_dir: &Path, parts: [&str; 2]| {
         for command in ["status", "get apps", "serve"] {
             let output = sh(&format!("$dubernetes {command}"), state_dir);
-            let told = text(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{command}: {told}");
-            assert!(parts.iter().all(|part| told.contains(part)), "{command}: {told}");
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{command}: {stderr}");
+            assert!(parts.iter().all(|part| stderr.contains(part)), "{command}: {stderr}");
         }
     };
     for mode in ["777", "770", "1777"] {
@@ -342,7 +347,7 @@ fn a_state_folder_of_others_is_refused_with_a_way_out() {
     }
     sh("chmod 700 \"$DUBERNETES_STATE_DIR\"", folder.path());
     refused(&file_in(&folder), ["is not a folder", "choose another folder"]);
-    // Root gives it away; who is not root has not got what is root's.
+    // Root can give the folder away; for other users `/` belongs to another user.
     let given = sh("chown 12345 \"$DUBERNETES_STATE_DIR\"", folder.path()).status.success();
     let foreign = if given { folder.path() } else { Path::new("/") };
     refused(foreign, ["belongs to the user", "--state-dir"]);
@@ -355,19 +360,19 @@ fn file_in(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 #[test]
-fn what_would_go_is_listed_before_anybody_is_asked() {
+fn down_lists_objects_before_confirmation() {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
     let empty = sh("$dubernetes down", folder);
     assert_eq!((empty.status.code(), text(&empty.stdout).as_str()), (Some(0), ""), "{empty:?}");
-    assert!(text(&empty.stderr).contains("there is nothing of the instance"), "{empty:?}");
+    assert!(text(&empty.stderr).contains("the instance `default` owns nothing"), "{empty:?}");
     let app = file(&orchestrator, "app.yaml", WEB);
     sh(&format!("$dubernetes apply --progress quiet {}", app.display()), folder);
     let output = sh("$dubernetes down", folder);
-    let told = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("web") && told.contains("--yes"), "{told}");
-    assert!(told.contains("network/default") && told.contains("ingress/default"), "{told}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("web") && stderr.contains("--yes"), "{stderr}");
+    assert!(stderr.contains("network/default") && stderr.contains("ingress/default"), "{stderr}");
     let kept = sh("$dubernetes get apps -o name", folder);
     assert_eq!(text(&kept.stdout), "app/web\n");
 }

@@ -130,7 +130,7 @@ impl ProbeSpec {
                 Some(with_excerpt(start, output))
             }
             ProbeAnswer::Refused { port, open } => {
-                Some(self.failure_with_reason(&open.instead_of(*port)))
+                Some(self.failure_with_reason(&open.explain_refused(*port)))
             }
             ProbeAnswer::Failed { reason } => Some(self.failure_with_reason(reason)),
         }

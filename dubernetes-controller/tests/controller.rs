@@ -188,7 +188,7 @@ async fn a_bad_image_leaves_the_old_replicas_and_the_other_apps_serving() {
     orchestrator.runtime.kill("dubernetes.default.web-1.r1", 1);
     orchestrator
         .until("both old ones serve again", MINUTE, |seen| {
-            seen.plan.routes.routes[0].endpoints.len() == 2
+            seen.plan.routes.table.routes[0].endpoints.len() == 2
         })
         .await;
 }

@@ -382,8 +382,8 @@ async fn the_command_before_a_revision_runs_once_before_anything_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_command_that_fails_or_takes_too_long_replaces_nothing() {
     for (behaviour, why) in [
-        (Behaviour::exits(SECOND, 4), "pre_deploy: exit code 4"),
-        (Behaviour::default(), "pre_deploy took longer than 30s"),
+        (Behaviour::exits(SECOND, 4), "pre-deploy hook: exit code 4"),
+        (Behaviour::default(), "pre-deploy hook exceeded its time limit of 30s"),
     ] {
         let orchestrator = good().await;
         orchestrator.runtime.set_command("migrate", behaviour);

@@ -147,7 +147,7 @@ async fn from_every_abort_it_converges() {
             drop(left);
             tokio::time::sleep(2 * MINUTE).await;
             let seen = orchestrator.handle.snapshot();
-            is_updated(&seen) && seen.observed.ingress.table() == Some(&seen.plan.routes)
+            is_updated(&seen) && seen.observed.ingress.table() == Some(&seen.plan.routes.table)
         };
         let next = orchestrator.restart();
         next.until_ready("web").await;

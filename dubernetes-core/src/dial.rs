@@ -12,13 +12,13 @@ use thiserror::Error;
 use crate::app::Duration;
 use crate::runtime::OpenPorts;
 
-/// Opens connections to endpoints and probes them.
+/// Opens connections to endpoints, and probes endpoints.
 ///
-/// The controller and the API come with an implementation for TCP; a test replaces it by a fake.
+/// `dubernetes_controller::TcpDialer` is the implementation for TCP; tests use a fake.
 #[async_trait]
 pub trait Dialer: fmt::Debug + Send + Sync {
-    /// Sends one probe and returns what came back, within `timeout`. A refused connection, a
-    /// timeout or a malformed response is an answer, not an error.
+    /// Sends one probe and returns the answer within `timeout`. A refused connection, a timeout or
+    /// a malformed response is an answer, not an error.
     async fn probe(&self, endpoint: SocketAddr, probe: &Probe, timeout: Duration) -> ProbeAnswer;
 
     /// Opens a TCP connection.
@@ -29,10 +29,10 @@ pub trait Dialer: fmt::Debug + Send + Sync {
     async fn connect(&self, endpoint: SocketAddr) -> Result<Connection, DialError>;
 }
 
-/// What a probe sends.
+/// The kind of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Probe {
-    /// Opens a connection and closes it.
+    /// Opens a TCP connection and closes it.
     Tcp,
     /// Sends `GET path` and reads the status and the start of the body.
     Http {
@@ -41,10 +41,10 @@ pub enum Probe {
     },
 }
 
-/// What came back from a probe.
+/// The answer to a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProbeAnswer {
-    /// The connection was made.
+    /// The connection was opened.
     Connected,
     /// An HTTP response.
     Http {
@@ -53,7 +53,7 @@ pub enum ProbeAnswer {
         /// At most the first 4 KiB of the body.
         body: String,
     },
-    /// A command was run instead, and exited.
+    /// A command probe exited.
     Exited {
         /// Its exit code.
         code: i64,
@@ -64,10 +64,10 @@ pub enum ProbeAnswer {
     Refused {
         /// The port that was probed.
         port: u16,
-        /// Where the container's processes listen instead.
+        /// The ports on which the container's processes do listen.
         open: OpenPorts,
     },
-    /// Nothing usable: timed out, closed, or not HTTP.
+    /// No usable answer: timed out, closed, or not HTTP.
     Failed {
         /// Why, as a sentence fragment.
         reason: String,
@@ -76,9 +76,9 @@ pub enum ProbeAnswer {
 
 /// A TCP connection to an endpoint.
 pub struct Connection {
-    /// What the container sends, up to its end of stream.
+    /// Reads what the container sends.
     pub reader: Pin<Box<dyn AsyncRead + Send>>,
-    /// What is sent to the container. Closing it ends that direction only.
+    /// Writes to the container. Closing the writer ends this direction only.
     pub writer: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
@@ -88,11 +88,11 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A connection that could not be opened: nothing listens there, or the container is gone.
+/// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("no connection to port {} at {}: {reason}", endpoint.port(), endpoint.ip())]
 pub struct DialError {
-    /// Where the connection should have gone.
+    /// The endpoint.
     pub endpoint: SocketAddr,
     /// Why, as a sentence fragment.
     pub reason: String,

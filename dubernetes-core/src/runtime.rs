@@ -1,7 +1,7 @@
-//! The trait [`ContainerRuntime`]: what Dubernetes needs of a container engine, and its values.
+//! The trait [`ContainerRuntime`]: a container engine or another runtime, and its values.
 //!
 //! The trait is a thin layer: one method is one operation, and no method decides anything. Eight
-//! methods are required. What an engine may lack is optional: events have a default, and
+//! methods are required. Features that an engine may lack are optional: events have a default, and
 //! networks, commands, files, logs and statistics are parts of their own, each behind a method
 //! that returns `None` by default.
 
@@ -30,16 +30,15 @@ use crate::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use crate::error::Cause;
 use crate::state::FailureKind;
 
-/// Items that a runtime produces over time; each may be an error that ends the stream.
+/// A stream of items from a runtime. An error ends the stream.
 pub type RuntimeStream<T> = BoxStream<'static, Result<T, RuntimeError>>;
 
-/// A container engine, or anything else that runs replicas.
+/// Runs containers: a container engine, or another runtime.
 ///
 /// # Guarantees that implementations give
 ///
-/// - Nothing without the instance's label is ever listed, and so never touched.
-/// - Operations whose effect is already there succeed: starting what runs, stopping what is
-///   stopped, removing what is gone.
+/// - Containers without the instance's label are never listed, and so never touched.
+/// - Idempotent: starting a running, stopping a stopped, and removing a missing container succeed.
 /// - Errors are classified by what the caller must do, see [`RuntimeError`].
 /// - No method retries. After an error the effect *may* have happened; the caller lists again.
 ///
@@ -66,7 +65,7 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// included.
     async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError>;
 
-    /// Returns one container by id or name, whoever owns it. Missing:
+    /// Returns one container by id or name, of any owner. Missing:
     /// [`RuntimeError::NotFound`].
     async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError>;
 
@@ -80,18 +79,17 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// [`RuntimeError::Image`]; a request that needs a missing capability is
     /// [`RuntimeError::Unsupported`].
     ///
-    /// If a file cannot be put, there is no container afterwards. A container that was left
-    /// without its files, by a process that ended half-way, is listed as
-    /// [`ContainerState::StartFailed`].
+    /// If a file cannot be put, no container is left. A container without its files, left by a
+    /// process that ended half-way, is listed as [`ContainerState::StartFailed`].
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
 
     /// Starts a created container. A running one is success. A failed start is
     /// [`RuntimeError::Rejected`] with the engine's text, and the container stays, not running.
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError>;
 
-    /// Sends `signal` (the image's own stop signal if `None`), and kills what still runs after
-    /// `grace`. Returns once the container has stopped. A stopped or missing container is
-    /// success.
+    /// Sends `signal` (the image's own stop signal if `None`), and SIGKILL if the container still
+    /// runs after `grace`. Returns once the container has stopped. A stopped or missing container
+    /// is success.
     async fn stop(
         &self,
         id: &ContainerId,
@@ -103,8 +101,8 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// missing one is success.
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
 
-    /// Returns what the engine offers beyond the required methods. A specification that needs
-    /// more is refused with the reason, never applied in part.
+    /// Returns the capabilities beyond the required methods. A specification that needs more is
+    /// refused with a reason, never applied in part.
     fn capabilities(&self) -> BTreeSet<Capability> {
         BTreeSet::new()
     }
@@ -134,10 +132,10 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
         OpenPorts::Unknown
     }
 
-    /// Streams what happens to the instance's containers, from now on. Events may be lost: each
-    /// is a hint to list, never the truth. The stream ends or fails when the engine goes away.
+    /// Streams changes of the instance's containers, from now on. An event is a hint to list again;
+    /// events may be lost or repeated. The stream ends or fails when the engine goes away.
     ///
-    /// By default there are no events, and changes are seen by the periodic resync alone.
+    /// By default there are no events, and only the periodic resync notices changes.
     async fn events(
         &self,
         instance: &InstanceName,
@@ -146,28 +144,28 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
         Ok(Box::pin(NoEvents))
     }
 
-    /// Networks on which the planner chooses addresses. `None`: the engine assigns an endpoint to
-    /// each container, see [`Container::endpoint`].
+    /// Returns the networks on which the planner chooses addresses; `None` without
+    /// [`Capability::PlannedAddresses`].
     fn networks(&self) -> Option<&dyn Networks> {
         None
     }
 
-    /// Commands in running containers.
+    /// Returns the part that runs commands in containers; `None` without [`Capability::Exec`].
     fn exec(&self) -> Option<&dyn Exec> {
         None
     }
 
-    /// Files in existing containers.
+    /// Returns the part that puts files into containers; `None` without [`Capability::Files`].
     fn files(&self) -> Option<&dyn Files> {
         None
     }
 
-    /// Output of containers.
+    /// Returns the part that reads output of containers; `None` without [`Capability::Logs`].
     fn logs(&self) -> Option<&dyn Logs> {
         None
     }
 
-    /// Resource usage of containers.
+    /// Returns the part that measures containers; `None` without [`Capability::Stats`].
     fn stats(&self) -> Option<&dyn StatsReader> {
         None
     }
@@ -204,7 +202,7 @@ pub trait Exec: fmt::Debug + Send + Sync {
 #[async_trait]
 pub trait Files: fmt::Debug + Send + Sync {
     /// Puts files and links into a container, running or not, and creates missing directories.
-    /// Replaces what is there. Not atomic: the caller uses new names, reads back, then switches.
+    /// Replaces existing files. Not atomic: callers write new names, read back, then switch a link.
     async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError>;
 }
 
@@ -223,7 +221,7 @@ pub trait Logs: fmt::Debug + Send + Sync {
 /// The part of a runtime that measures containers.
 #[async_trait]
 pub trait StatsReader: fmt::Debug + Send + Sync {
-    /// Returns what a running container uses now.
+    /// Returns the resource usage of a running container. Missing: [`RuntimeError::NotFound`].
     async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError>;
 }
 
@@ -292,79 +290,79 @@ pub async fn run_command(
     })
 }
 
-/// Why an operation on the engine failed, by what the caller must do.
+/// Why an operation on the engine failed, classified by what the caller must do.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum RuntimeError {
-    /// No engine answers. Nothing is known about anything: keep the last state, try later.
+    /// No engine answers. Nothing is known: keep the last state and retry later.
     #[error("the container engine at {endpoint} does not answer")]
     Unreachable {
-        /// Where it was looked for.
+        /// The engine's address.
         endpoint: String,
         /// Why.
         #[source]
         cause: Cause,
     },
-    /// The engine took longer than the operation's deadline. The effect may come later: list again.
-    #[error("the container engine did not finish in time: {operation}")]
+    /// The operation exceeded its deadline. The effect may still happen: list again.
+    #[error("the container engine timed out: {operation}")]
     Timeout {
-        /// What was asked.
+        /// The operation, as a verb and its object.
         operation: String,
     },
-    /// The object is not there.
+    /// The object does not exist.
     #[error("no such {kind}: {name}")]
     NotFound {
         /// `container`, `image` or `network`.
         kind: &'static str,
-        /// Its id or name.
+        /// The id or name.
         name: String,
     },
-    /// Another container has the name. The caller looks whether it is its own.
-    #[error("the container name `{name}` is taken")]
+    /// Another container has the name. The caller checks whether it owns that container.
+    #[error("container name `{name}` is already in use")]
     NameTaken {
         /// The name.
         name: String,
     },
-    /// The image cannot be had. Retry slowly; a person has to act.
-    #[error("{}: {message}", problem.of(image))]
+    /// The image is not available. Retry slowly; a person has to act.
+    #[error("{}: {message}", problem.describe(image))]
     Image {
         /// The image.
         image: String,
-        /// What stands in the way.
+        /// The class of the problem.
         problem: ImageProblem,
         /// The engine's or the registry's text, one line.
         message: String,
     },
-    /// The engine refuses this request as it is. Retry slowly; a person has to act.
+    /// The engine refuses this request. Retry slowly; a person has to act.
     #[error("the container engine refused to {operation}: {message}")]
     Rejected {
-        /// What was asked.
+        /// The operation, as a verb and its object.
         operation: String,
         /// The engine's text, one line.
         message: String,
     },
-    /// Another orchestrator works for this instance, from another state. A person has to choose.
+    /// An orchestrator with another state directory owns this instance. A person has to choose.
     #[error(
-        "the instance `{instance}` on this engine belongs to the orchestrator whose state is in \
+        "instance `{instance}` on this engine belongs to the orchestrator whose state is in \
          `{folder}`"
     )]
     OwnedByOtherState {
         /// The instance.
         instance: InstanceName,
-        /// The other one's state folder.
+        /// The state directory of the owner.
         folder: String,
     },
-    /// The runtime does not offer what the request needs. Do not retry; the specification has to
-    /// change.
+    /// The request needs a capability that the runtime lacks. Do not retry; the specification has
+    /// to change.
     #[error("this runtime does not support {what}")]
     Unsupported {
-        /// What is missing, such as `volumes`.
+        /// The missing capability, such as `volumes`.
         what: &'static str,
     },
-    /// The engine failed, or answered something that cannot be read. Retry.
+    /// The engine failed, or its answer is malformed. Retry.
     #[error("the container engine failed to {operation}")]
     Failed {
-        /// What was asked.
+        /// The operation, as a verb and its object.
         operation: String,
         /// Why.
         #[source]
@@ -372,29 +370,29 @@ pub enum RuntimeError {
     },
 }
 
-/// What stands between the engine and an image.
+/// Why an image is not available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageProblem {
-    /// The engine does not have it, nor does its registry, where that was asked.
+    /// Neither the engine nor the registry, where asked, has the image.
     Missing,
-    /// Its registry gives no right to pull it. Some say so of what they do not have, too.
+    /// The registry denies access. Some registries also answer so for images that do not exist.
     Denied,
-    /// Anything else, such as a registry that does not answer.
+    /// Another problem, such as a registry that does not answer.
     Unavailable,
 }
 
 impl ImageProblem {
-    fn of(self, image: &str) -> String {
+    fn describe(self, image: &str) -> String {
         match self {
             Self::Missing => format!("image `{image}` not found"),
             Self::Denied => format!("no rights to pull image `{image}`"),
-            Self::Unavailable => format!("image `{image}` cannot be had"),
+            Self::Unavailable => format!("image `{image}` is not available"),
         }
     }
 }
 
 impl RuntimeError {
-    /// Classifies the error for the back-off and the status of what failed.
+    /// Classifies the error, for the back-off and the status.
     pub fn failure_kind(&self) -> FailureKind {
         match self {
             Self::Image { problem: ImageProblem::Missing, .. } => FailureKind::ImageMissing,
@@ -411,7 +409,7 @@ impl RuntimeError {
         }
     }
 
-    /// Returns whether no engine answers, so that nothing at all is known.
+    /// Returns whether the engine is unreachable.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }

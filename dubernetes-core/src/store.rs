@@ -1,7 +1,7 @@
-//! What Dubernetes needs of a store for the desired state: the trait [`Store`] and its values.
+//! The trait [`Store`]: durable storage for desired state, and its values.
 //!
-//! The store holds what users asked for, its revisions, and events. It holds nothing about
-//! containers: the engine and its labels are the truth about what runs.
+//! A store holds the specifications of apps, their revisions, and events. A store holds nothing
+//! about containers: the engine and the labels there are the truth about what runs.
 
 mod dedup;
 mod put;
@@ -9,7 +9,7 @@ mod rollout;
 mod rollout_command;
 
 pub use dedup::{DEDUP_WINDOW, merge, record};
-pub use put::{Existing, PutDecision, decide_put};
+pub use put::{ExistingApp, StoreDecision, decide_put};
 pub use rollout::{Outcome, RevisionCause, RevisionFailure, RevisionRollout};
 pub use rollout_command::{
     RolloutAction, RolloutCommand, RolloutUpdate, apply_rollout_update, decide_rollout_command,
@@ -29,39 +29,64 @@ use crate::error::Cause;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::ImageId;
 
-/// A store for desired apps, their revisions, and events.
+/// Stores apps, their revisions, and events.
 ///
 /// # Guarantees that implementations give
 ///
-/// - Each method is one transaction: it happens wholly or not at all, one after the other.
-/// - What a changing method has answered survives a crash of the process and of the machine.
+/// - Each method is one transaction: atomic, and serialized with all others.
+/// - A change survives a crash of the process and of the machine once its method has returned.
 /// - A failed read is an error, never an empty answer.
+/// - Contents of files survive a restart, see below.
+///
+/// # Writing an implementation
+///
+/// The rules are pure functions, shared by all stores: a method reads the rows of one app, calls a
+/// function, and writes its [`StoreDecision`] in the same transaction.
+///
+/// | Method | Function |
+/// |---|---|
+/// | [`put`](Store::put) | [`decide_put`] |
+/// | [`update_rollout`](Store::update_rollout) | [`decide_rollout_command`] |
+/// | [`record_rollout`](Store::record_rollout) | [`apply_rollout_update`] |
+/// | [`append`](Store::append) | [`merge`] with a repeated event, else [`record`] |
+///
+/// [`AppSpec`] serializes the contents of files as hashes, because they may be secrets. A store
+/// that serializes specifications writes the value that
+/// [`with_contents`](crate::app::with_contents) returns, reads it back as an [`AppSpec`], and
+/// protects what it has written. With the plain serializer, an app loses its files at the next
+/// start of the orchestrator.
+///
+/// `dubernetes_testkit::contract::store` checks every promise of this trait.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Stores an app as its user wants it.
+    /// Creates or updates an app.
     ///
-    /// - New name, or one that is being deleted: [`Change::Created`]. A new life of a name goes on
-    ///   counting generations and revisions, so that nothing is inherited from the old one.
-    /// - Same specification: [`Change::Unchanged`], same generation, nothing is written; but where
-    ///   a newer revision was seen running, the store is an old copy, and the word of its user makes a new revision.
-    /// - Else [`Change::Configured`]: the generation rises by one, and the revision as well if
-    ///   anything differs but `replicas` and `access`.
+    /// - Unknown name, or an app that is being deleted: [`Change::Created`]. Generations and
+    ///   revisions continue after those of the deleted app, so that nothing is inherited.
+    /// - Same specification: [`Change::Unchanged`]; nothing is written. Unless a newer revision is
+    ///   running (store restored from backup): then a new revision is made.
+    /// - Otherwise [`Change::Configured`]: the generation rises by one, and so does the revision
+    ///   if a field other than `replicas`, `access`, `rollout` or `stop.drain` differs.
     ///
     /// # Errors
     ///
-    /// [`StoreError::StaleGeneration`] if `expected_generation` is given and is not the present
-    /// one (0 means: must not exist); [`StoreError::RouteTaken`] if another app answers under the
-    /// same host and path; [`StoreError::PreviouslyFailed`] if the specification makes up the content of
-    /// a revision that has failed, and `retry` is not set.
+    /// [`StoreError::StaleGeneration`] if `expected_generation` is set and is not the current one
+    /// (0 means: must not exist); [`StoreError::RouteTaken`] if another app has the same host and
+    /// path; [`StoreError::PreviouslyFailed`] if a revision with this content has failed, and
+    /// `retry` is not set.
     async fn put(&self, put: PutApp) -> Result<Put, StoreError>;
 
-    /// Does what a user wishes for an app beside a new specification. A wish that is fulfilled
-    /// already is [`Change::Unchanged`]. Missing or being deleted: [`StoreError::NotFound`]; without a revision to
-    /// go back to: [`StoreError::NoRevision`].
-    async fn update_rollout(&self, update_rollout: RolloutCommand) -> Result<Put, StoreError>;
+    /// Pauses, resumes, restarts or undoes the rollout of an app. Without an effect:
+    /// [`Change::Unchanged`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotFound`] if the app is missing or being deleted; [`StoreError::NoRevision`]
+    /// if the revision to restore does not exist.
+    async fn update_rollout(&self, command: RolloutCommand) -> Result<Put, StoreError>;
 
-    /// Records what the rollout of the present revision has come to. About a revision that is not
-    /// the present one, or a missing app, nothing is recorded.
+    /// Records a result of the rollout of the current revision. A result about another revision,
+    /// or about a missing app, is ignored.
     async fn record_rollout(
         &self,
         name: &AppName,
@@ -70,22 +95,22 @@ pub trait Store: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// One app. Missing or being deleted: [`StoreError::NotFound`].
+    /// Returns one app. Missing or being deleted: [`StoreError::NotFound`].
     async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError>;
 
-    /// Everything that is desired, at one moment.
+    /// Returns all apps and tombstones, as of one moment.
     async fn list(&self) -> Result<StoredState, StoreError>;
 
-    /// Marks an app as deleted; a tombstone stays until [`Store::purge`]. Missing or already
+    /// Replaces an app by a tombstone, which stays until [`Store::purge`]. Missing or already
     /// being deleted: [`StoreError::NotFound`].
     async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Drops a tombstone and all rows of that app but its events. Without a tombstone of that
-    /// name, nothing happens.
+    /// Drops a tombstone and the revisions of that app; its events stay. Without a tombstone of
+    /// that name, nothing happens.
     async fn purge(&self, name: &AppName) -> Result<(), StoreError>;
 
-    /// Records which image a revision runs. A revision that has one already, or that is gone,
-    /// is left as it is unless `replace` is set.
+    /// Records the image of a revision. A recorded image is kept unless `replace` is set. A
+    /// missing revision is ignored.
     async fn pin_image(
         &self,
         name: &AppName,
@@ -94,68 +119,68 @@ pub trait Store: fmt::Debug + Send + Sync {
         replace: bool,
     ) -> Result<(), StoreError>;
 
-    /// The revisions of an app that are kept, oldest first: the newest of its present life, as many
-    /// as `rollout.history` says, and the last complete one.
-    /// Missing or being deleted: [`StoreError::NotFound`].
+    /// Returns the kept revisions of an app, oldest first: the newest `rollout.history` since the
+    /// app was created, and the last complete one. Missing or being deleted:
+    /// [`StoreError::NotFound`].
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError>;
 
-    /// Appends events in one transaction. An event equal to one of the last hour in all but its
-    /// time takes that one's place: same `first_at`, `count` one higher, a new id.
+    /// Appends events. An event that differs only in time from an event of the last hour replaces
+    /// it: same `first_at`, `count` plus one, a new id.
     async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError>;
 
-    /// Events in the order of their ids, the newest `limit` of those that match.
+    /// Returns the newest `limit` matching events, in the order of their ids.
     async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError>;
 
-    /// Yields an item after apps or events have changed since the last item, or since this call.
-    /// Several changes may be one item. The stream ends only when the store is closed.
+    /// Streams an item after each change of apps or events from now on. Several changes may be one
+    /// item. The stream ends when the store is closed.
     fn changes(&self) -> BoxStream<'static, ()>;
 }
 
 /// A request to store an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutApp {
-    /// What is wanted.
+    /// The specification.
     pub spec: AppSpec,
-    /// The generation that the caller saw; 0 if the app must not exist; `None` for any.
+    /// The generation that the caller read; 0 if the app must not exist; `None` for any.
     pub expected_generation: Option<u64>,
-    /// The newest revision seen on containers of this app: a new revision is above it.
+    /// The newest revision observed on containers of this app: a new revision is above it.
     pub newest_seen: u64,
-    /// Whether a revision that has failed is tried again.
+    /// Whether to retry a revision that has failed.
     pub retry: bool,
-    /// When.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
 impl PutApp {
-    /// This specification, whatever is stored and whatever runs.
+    /// Creates a request without conditions.
     pub fn new(spec: AppSpec, now: Timestamp) -> Self {
         Self { spec, expected_generation: None, newest_seen: 0, retry: false, now }
     }
 }
 
-/// What [`Store::put`] did.
+/// The result of [`Store::put`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
-    /// The app as it is stored now.
+    /// The stored app.
     pub app: StoredApp,
     /// What changed.
     pub change: Change,
 }
 
-/// What an apply changed.
+/// What a request changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// The app is new.
     Created,
-    /// The app was there and is different now.
+    /// The app existed and differs now.
     Configured,
     /// Nothing.
     Unchanged,
 }
 
 impl Change {
-    /// `created`, `configured` or `unchanged`.
+    /// Returns `created`, `configured` or `unchanged`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -165,36 +190,35 @@ impl Change {
     }
 }
 
-/// An app as it is stored.
+/// A stored app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredApp {
-    /// What is wanted.
+    /// The specification.
     pub spec: AppSpec,
     /// Counts the changes of the specification, from 1.
     pub generation: u64,
-    /// The revision that the specification makes up, from 1.
+    /// The current revision, from 1.
     pub revision: u64,
-    /// The image that this revision runs, once it is resolved.
+    /// The resolved image of the current revision.
     pub image_id: Option<ImageId>,
-    /// Containers of this and lower revisions belong to a life of the name that was deleted.
+    /// Containers of this and lower revisions belong to a deleted app of the same name.
     pub deleted_through: u64,
-    /// When this life of the name began.
+    /// When the app was created.
     pub created_at: Timestamp,
     /// When the specification last changed.
     pub updated_at: Timestamp,
-    /// How the revision came to be, and what became of it.
+    /// The rollout of the current revision.
     pub rollout: RevisionRollout,
-    /// Since when the rollout of the revision is under way: when it was made, or when it last
-    /// got another chance.
+    /// The start of the rollout: when the revision was created, or when its last attempt began.
     pub rollout_started_at: Timestamp,
-    /// Whether no replica is to be replaced by a newer revision for now.
+    /// Whether the rollout is paused.
     pub paused: bool,
-    /// The last revision before this one that was complete: the one to go back to.
+    /// The last complete revision before this one, restored by a rollback.
     pub fallback: Option<u64>,
 }
 
 impl StoredApp {
-    /// The first revision of an app, as it is stored by the first put.
+    /// Creates the app that the first put of a name stores.
     pub fn first(spec: AppSpec, now: Timestamp) -> Self {
         Self {
             spec,
@@ -211,29 +235,29 @@ impl StoredApp {
         }
     }
 
-    /// The hash of its revision, as it stands on the labels of replicas.
+    /// Returns the hash of the current revision, a label of its replicas.
     pub fn content_hash(&self) -> String {
         crate::identity::content_hash(&self.spec, self.rollout.restart_nonce)
     }
 
-    /// Whether replicas of its revision may be made: its image is resolved, and the command that
-    /// goes before it has succeeded.
+    /// Returns whether replicas of the current revision may be created: its image is resolved and
+    /// its pre-deploy hook, if any, has succeeded.
     pub fn is_deployable(&self) -> bool {
         self.image_id.is_some() && (self.spec.pre_deploy.is_none() || self.rollout.pre_deployed)
     }
 }
 
-/// The update that an app was deleted, kept until nothing of it is left.
+/// Marks a deleted app until all its containers are removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
-    /// When it was deleted.
+    /// When the app was deleted.
     pub deleted_at: Timestamp,
-    /// How its replicas are stopped.
+    /// How its replicas are terminated.
     #[serde(default)]
     pub stop: Stop,
 }
 
-/// Everything that is desired, at one moment.
+/// All apps and tombstones, as of one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredState {
     /// The apps.
@@ -242,68 +266,67 @@ pub struct StoredState {
     pub tombstones: BTreeMap<AppName, Tombstone>,
 }
 
-/// A frozen specification: what a rollout moves between.
+/// A frozen specification. A rollout replaces the replicas of one revision by those of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
-    /// Its number.
+    /// The number, from 1.
     pub revision: u64,
-    /// The specification as it was when the revision was made.
+    /// The specification at the time of the revision.
     pub spec: AppSpec,
-    /// The image it runs, once it is resolved.
+    /// The resolved image.
     pub image_id: Option<ImageId>,
-    /// When it was made.
+    /// When the revision was created.
     pub created_at: Timestamp,
-    /// How it came to be, and what became of it.
+    /// The rollout of the revision.
     pub rollout: RevisionRollout,
 }
 
 impl Revision {
-    /// Its hash, as it stands on the labels of replicas.
+    /// Returns the hash of the revision, a label of its replicas.
     pub fn content_hash(&self) -> String {
         crate::identity::content_hash(&self.spec, self.rollout.restart_nonce)
     }
 }
 
-/// Which events are wanted.
+/// Selects events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventQuery {
-    /// Only of this app.
+    /// Only events of this app.
     pub app: Option<AppName>,
-    /// Only of this kind.
+    /// Only events of this kind.
     pub kind: Option<EventKind>,
-    /// Only what happened then or later.
+    /// Only events at or after this time.
     pub since: Option<Timestamp>,
-    /// Only with an id above this.
+    /// Only events with an id above this.
     pub after: u64,
-    /// At most so many, the newest.
+    /// At most this number of events, the newest.
     pub limit: u32,
 }
 
-/// Why an operation on the store failed, by what the caller must do.
+/// Why an operation on the store failed, classified by what the caller must do.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// There is no such app.
+    /// The app does not exist.
     #[error("app `{name}` not found")]
     NotFound {
         /// The name.
         name: AppName,
     },
-    /// The caller's view is old: read again, decide again.
+    /// The caller's view is stale: read and decide again.
     #[error("app `{name}` has generation {present}, not {expected}")]
     StaleGeneration {
         /// The app.
         name: AppName,
-        /// What the caller expected.
+        /// The generation that the caller expected.
         expected: u64,
-        /// What is stored; 0 if it does not exist.
+        /// The stored generation; 0 if the app does not exist.
         present: u64,
     },
-    /// Another app answers under the same host and path.
+    /// Another app has the same host and path.
     #[error("{0}")]
     RouteTaken(RouteConflict),
-    /// The specification makes up the content of a revision that has failed. Apply something else,
-    /// or set `retry`.
-    #[error("revision {revision} of app `{name}` with just this content has failed: {reason}")]
+    /// A revision with this content has failed. Apply another specification, or set `retry`.
+    #[error("revision {revision} of app `{name}` already failed with this spec: {reason}")]
     PreviouslyFailed {
         /// The app.
         name: AppName,
@@ -312,20 +335,20 @@ pub enum StoreError {
         /// Why it failed.
         reason: String,
     },
-    /// There is no such revision, or none to go back to.
+    /// The revision does not exist, or there is no earlier one.
     #[error("{}", no_revision(name, *revision))]
     NoRevision {
         /// The app.
         name: AppName,
-        /// The revision that was asked for.
+        /// The requested revision.
         revision: Option<u64>,
-        /// Those that are kept.
+        /// The kept revisions.
         kept: Vec<u64>,
     },
-    /// Somebody else holds the store. Try again in a moment.
+    /// Another process holds the store. Retry.
     #[error("the store is busy")]
     Busy(#[source] Cause),
-    /// No space is left. Reads go on; a person has to act.
+    /// No space is left. Reads still work; a person has to act.
     #[error("the store is full")]
     Full(#[source] Cause),
     /// The store cannot be read or written. A person has to act.
@@ -336,6 +359,6 @@ pub enum StoreError {
 fn no_revision(name: &AppName, revision: Option<u64>) -> String {
     match revision {
         Some(revision) => format!("app `{name}` has no revision {revision}"),
-        None => format!("app `{name}` has no earlier revision to go back to"),
+        None => format!("app `{name}` has no earlier revision to roll back to"),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dubernetes_core::app::{AppSpec, CountOrPercent, Order, PreDeploy, Volume};
 use dubernetes_core::forecast::{Forecast, forecast};
-use dubernetes_core::store::{Change, Existing, PutApp, Store as _, decide_put};
+use dubernetes_core::store::{Change, ExistingApp, PutApp, Store as _, decide_put};
 use dubernetes_testkit::Behaviour;
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name, worker};
 use proptest::prelude::*;
@@ -108,7 +108,7 @@ async fn tell_ahead(orchestrator: &TestOrchestrator, spec: &AppSpec) -> Option<F
     let mut desired = snapshot.desired.clone();
     let present = orchestrator.store.get(&name).await.unwrap();
     let revisions = orchestrator.store.revisions(&name).await.unwrap();
-    let before = Existing::Live { app: &present, revisions: &revisions };
+    let before = ExistingApp::Live { app: &present, revisions: &revisions };
     let now = snapshot.at.unwrap();
     let decided = decide_put(before, [], &PutApp::new(spec.clone(), now)).unwrap();
     if decided.put.change == Change::Unchanged {

@@ -66,7 +66,7 @@ async fn connect_engine(test: &str) -> Option<(DockerRuntime, String)> {
     let nginx = nginx.unwrap_or_else(|_| "dubernetes-nginx:1.30".to_owned());
     for image in [&nginx, WHOAMI, BUSYBOX] {
         let image = ImageRef::parse(image).unwrap();
-        engine_or_skip(test, runtime.ensure_image(&image, PullPolicy::Never).await)?;
+        engine_or_skip(test, runtime.resolve(&image, PullPolicy::Never).await)?;
     }
     Some((runtime, nginx))
 }

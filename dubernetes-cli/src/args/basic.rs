@@ -1,13 +1,14 @@
-//! Commands that change apps, or say what a change would do.
+//! Commands that change apps or show what a change would do.
 
-use clap::Args;
-use clap_complete::ArgValueCompleter;
+use std::path::PathBuf;
+
+use clap::{Args, value_parser};
 use dubernetes_core::app::{MAX_REPLICAS, UrlPath};
 
-use super::{FileArgs, FormatArgs, Named, SelectorArgs, WaitArgs};
-use crate::complete;
+use super::resource::ObjectName;
+use super::shared::{FileArgs, FormatArgs, SelectorArgs, WaitArgs};
 
-/// `apply`.
+/// Arguments of `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
@@ -16,69 +17,72 @@ pub(crate) struct ApplyArgs {
     pub(crate) format: FormatArgs,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
-    /// Check the files and show what would be done, and change nothing.
+    /// Check the files and show what would change, without changing anything.
     #[arg(long, conflicts_with_all = ["detach", "timeout", "progress"])]
     pub(crate) dry_run: bool,
-    /// Apply what has failed before once more.
+    /// Retry a spec that failed before.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) retry: bool,
     #[command(flatten)]
     pub(crate) verify: VerifyArgs,
 }
 
-/// Whether requests are sent while an apply waits.
+/// Flags for sending requests during an apply.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VerifyArgs {
-    /// Send requests through the ingress meanwhile, 20 a second, and say what became of them.
+    /// Send 20 requests per second through the ingress during the rollout, and report the results.
     #[arg(long, conflicts_with_all = ["dry_run", "detach"])]
     pub(crate) verify: bool,
-    /// The path that is asked; that of `health.http` unless given, else `/`.
-    #[arg(long, value_name = "PATH", requires = "verify", conflicts_with_all = ["dry_run", "detach"],
-          value_parser = UrlPath::parse)]
+    /// Path of these requests; defaults to `health.http`, else `/`.
+    #[arg(
+        long,
+        value_name = "PATH",
+        requires = "verify",
+        conflicts_with_all = ["dry_run", "detach"],
+        value_parser = UrlPath::parse
+    )]
     pub(crate) verify_path: Option<UrlPath>,
-    /// More failures than this take the app back to where it was.
+    /// Roll back after more than N failed requests.
     #[arg(long, value_name = "N", requires = "verify", conflicts_with_all = ["dry_run", "detach"])]
     pub(crate) verify_budget: Option<u64>,
 }
 
-/// `delete`.
+/// Arguments of `delete`.
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// Apps; or `pods` and then pods; each may be written as `app/NAME` or `pod/NAME`.
-    #[arg(value_name = "NAME", required_unless_present_any = ["filename", "selector"],
-          add = ArgValueCompleter::new(complete::of_typed_kind))]
+    /// Apps, or `pods` followed by pods; `app/NAME` and `pod/NAME` work, too.
+    #[arg(value_name = "NAME", required_unless_present_any = ["filename", "selector"])]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) selector: SelectorArgs,
-    /// Files or folders whose apps are deleted: repeatable, or a list with commas.
+    /// Files or folders that define the apps to delete; can be repeated or a list with commas.
     #[arg(short, long, value_name = "FILE", value_delimiter = ',')]
-    pub(crate) filename: Vec<std::path::PathBuf>,
+    pub(crate) filename: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }
 
-/// `scale`.
+/// Arguments of `scale`.
 #[derive(Debug, Args)]
 pub(crate) struct ScaleArgs {
-    /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
-          add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
-    /// How many replicas it shall have.
-    #[arg(value_name = "N", value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_REPLICAS)))]
+    /// App.
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
+    pub(crate) name: ObjectName,
+    /// Number of replicas.
+    #[arg(value_name = "N", value_parser = value_parser!(u16).range(0..=i64::from(MAX_REPLICAS)))]
     pub(crate) replicas: u16,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }
 
-/// `diff`.
+/// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
     #[command(flatten)]
     pub(crate) files: FileArgs,
 }
 
-/// `plan`.
+/// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
@@ -87,7 +91,7 @@ pub(crate) struct PlanArgs {
     pub(crate) format: FormatArgs,
 }
 
-/// `validate`.
+/// Arguments of `validate`.
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
     #[command(flatten)]

@@ -1,157 +1,148 @@
-//! Commands that look at what there is.
+//! Commands that show state, logs and events.
 
 use clap::{Args, ValueEnum};
-use clap_complete::ArgValueCompleter;
 use dubernetes_core::app::{AppName, Duration};
 
-use super::orchestrate::long_time;
-use super::reference::ReferenceParser;
-use super::{FormatArgs, Named, Reference, SelectorArgs};
-use crate::complete;
+use super::orchestrate::long_duration;
+use super::resource::{ObjectName, Resource, ResourceParser};
+use super::shared::{FormatArgs, SelectorArgs};
 
-/// `get`.
+/// Arguments of `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// What: `apps`, `pods`, `revisions`, `events` or `routes`; or one thing, as `app/NAME`.
-    #[arg(value_name = "KIND", value_parser = ReferenceParser,
-          add = ArgValueCompleter::new(complete::kinds))]
-    pub(crate) reference: Reference,
-    /// Only these.
-    #[arg(value_name = "NAME", conflicts_with = "selector",
-          add = ArgValueCompleter::new(complete::of_typed_kind))]
+    /// `apps`, `pods`, `revisions`, `events` or `routes`; or one object, such as `app/NAME`.
+    #[arg(value_name = "KIND", value_parser = ResourceParser)]
+    pub(crate) resource: Resource,
+    /// Only objects with these names.
+    #[arg(value_name = "NAME", conflicts_with = "selector")]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) selector: SelectorArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-    /// Leave out the line with the columns' names.
+    /// Omit the header line.
     #[arg(long)]
     pub(crate) no_headers: bool,
-    /// Go on with each change.
+    /// Watch for changes.
     #[arg(short, long)]
     pub(crate) watch: bool,
 }
 
-/// `describe`.
+/// Arguments of `describe`.
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
-    /// An app or a pod. `app NAME` and `pod NAME` work as well.
-    #[arg(value_name = "NAME", required = true, num_args = 1..=2,
-          add = ArgValueCompleter::new(complete::of_typed_kind))]
+    /// App or pod; `app NAME` and `pod NAME` work, too.
+    #[arg(value_name = "NAME", required = true, num_args = 1..=2)]
     pub(crate) name: Vec<String>,
 }
 
-/// `why`.
+/// Arguments of `why`.
 #[derive(Debug, Args)]
 pub(crate) struct WhyArgs {
-    /// An app or a pod. `app NAME` and `pod NAME` work as well.
+    /// App or pod; `app NAME` and `pod NAME` work, too.
     #[arg(value_name = "NAME", required = true, num_args = 1..=2)]
     pub(crate) name: Vec<String>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 }
 
-/// `events`.
+/// Arguments of `events`.
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
-    /// Only those of this app or pod.
-    #[arg(value_name = "NAME", value_parser = Named::parse, conflicts_with = "selector",
-          add = ArgValueCompleter::new(complete::apps_and_pods))]
-    pub(crate) name: Option<Named>,
-    /// Only those of this app, its pods included.
+    /// Only events of this app or pod.
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse, conflicts_with = "selector")]
+    pub(crate) name: Option<ObjectName>,
+    /// Only events of this app and its pods.
     #[arg(long, value_name = "NAME", value_parser = AppName::parse,
-          conflicts_with_all = ["name", "selector"],
-          add = ArgValueCompleter::new(complete::apps))]
+          conflicts_with_all = ["name", "selector"])]
     pub(crate) app: Option<AppName>,
     #[command(flatten)]
     pub(crate) selector: SelectorArgs,
-    /// Only those of the last so much time, such as `10m` or `2d`.
-    #[arg(long, value_name = "TIME", value_parser = long_time)]
+    /// Only events newer than this, such as `10m` or `2d`.
+    #[arg(long, value_name = "TIME", value_parser = long_duration)]
     pub(crate) since: Option<Duration>,
-    /// Only those of this type.
+    /// Only events of this type.
     #[arg(long = "type", value_name = "TYPE", ignore_case = true)]
     pub(crate) kind: Option<EventType>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-    /// Leave out the line with the columns' names.
+    /// Omit the header line.
     #[arg(long)]
     pub(crate) no_headers: bool,
-    /// Go on with new ones.
+    /// Watch for new events.
     #[arg(short, long)]
     pub(crate) watch: bool,
 }
 
-/// Whether a person should look.
+/// Type of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "PascalCase")]
 pub(crate) enum EventType {
-    /// The ordinary course of things.
+    /// Normal operation.
     Normal,
     /// Something went wrong.
     Warning,
 }
 
-/// `logs`.
+/// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// An app (all its pods) or a pod.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
-          required_unless_present = "selector", conflicts_with = "selector",
-          add = ArgValueCompleter::new(complete::apps_and_pods))]
-    pub(crate) name: Option<Named>,
+    /// App (all its pods) or pod.
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse,
+          required_unless_present = "selector", conflicts_with = "selector")]
+    pub(crate) name: Option<ObjectName>,
     #[command(flatten)]
     pub(crate) selector: SelectorArgs,
-    /// Of the container that crashed before the present one of each pod: its last 200 lines, as
-    /// far as the orchestrator that runs has seen it.
+    /// Print the last 200 lines of the container of each pod that crashed last, if the running
+    /// orchestrator saw the crash.
     #[arg(short, long, conflicts_with = "follow")]
     pub(crate) previous: bool,
-    /// Go on with new lines.
+    /// Follow new lines.
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// How many of the last lines of each pod to show.
+    /// Number of last lines per pod.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) tail: u32,
-    /// Only lines of the last so much time, such as `5m`.
+    /// Only lines newer than this, such as `5m`.
     #[arg(long, value_name = "TIME", value_parser = Duration::parse)]
     pub(crate) since: Option<Duration>,
-    /// Pass control characters on as they are.
+    /// Print control characters unchanged.
     #[arg(long)]
     pub(crate) raw: bool,
 }
 
-/// `exec`.
+/// Arguments of `exec`.
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
-    /// A pod, or an app (one of its ready pods).
-    #[arg(value_name = "NAME", value_parser = Named::parse,
-          add = ArgValueCompleter::new(complete::apps_and_pods))]
-    pub(crate) name: Named,
-    /// Pass standard input on.
+    /// Pod, or app (one of its ready pods).
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
+    pub(crate) name: ObjectName,
+    /// Pass standard input to the command.
     #[arg(short = 'i', long)]
     pub(crate) stdin: bool,
     /// Give the command a terminal.
     #[arg(short, long, requires = "stdin")]
     pub(crate) tty: bool,
-    /// The command and its arguments, behind `--`.
+    /// Command and arguments, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }
 
-/// `status`.
+/// Arguments of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 }
 
-/// `doctor`.
+/// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 }
 
-/// `version`.
+/// Arguments of `version`.
 #[derive(Debug, Args)]
 pub(crate) struct VersionArgs {
     #[command(flatten)]

@@ -1,147 +1,145 @@
-//! Commands about rollouts and the revisions between which they move.
+//! Commands about rollouts and revisions.
 
 use clap::{Args, Subcommand};
-use clap_complete::ArgValueCompleter;
 
-use super::{EXIT_CODES, FormatArgs, Named, WaitArgs};
-use crate::complete;
+use super::resource::ObjectName;
+use super::shared::{EXIT_CODES, FormatArgs, WaitArgs};
 
-/// `rollout`.
+/// Arguments of `rollout`.
 #[derive(Debug, Args)]
 pub(crate) struct RolloutArgs {
     #[command(subcommand)]
     pub(crate) verb: RolloutVerb,
 }
 
-/// What can be done about a rollout.
+/// The verbs of `rollout`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RolloutVerb {
-    /// Wait until the rollout of an app is done, or has failed.
+    /// Wait until the rollout of an app is complete or has failed.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Wait until the rollout of an app is done, or has failed. A rollout that has come back to
-an earlier revision by itself has failed, and one that is paused is not done: exit code 1.
+        long_about = "\
+Wait until the rollout of an app is complete or has failed. Exit code 1 if the rollout
+was rolled back or is paused.
 
 Examples:
   dubernetes rollout status web
   dubernetes rollout status web --timeout 30s --progress quiet"
     )]
-    Status(StatusOfArgs),
-    /// Show the revisions of an app that are kept, and what became of them.
+    Status(RolloutStatusArgs),
+    /// List the revisions of an app and their outcomes.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Show the revisions of an app that are kept, and what became of them; or one of them with
-all that is known of it.
+        long_about = "\
+List the revisions of an app and their outcomes, or show the details of one revision.
 
 Examples:
   dubernetes rollout history web
   dubernetes rollout history web --revision 2"
     )]
     History(HistoryArgs),
-    /// Go back to an earlier revision.
+    /// Roll back to an earlier revision.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Go back to an earlier revision: to the last one that was complete, or to the one that is
-named. Its content becomes a new revision; its image is not resolved anew.
+        long_about = "\
+Roll back to the last complete revision, or to the given one. Its spec becomes a new
+revision; its image is not resolved again.
 
 Examples:
   dubernetes rollout undo web
   dubernetes rollout undo web --to 3"
     )]
     Undo(UndoArgs),
-    /// Replace all replicas of an app, one after the other.
+    /// Replace all replicas of an app one by one.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Replace all replicas of an app, one after the other, by such with the same content. Its
-image is resolved anew: one that was built again under the same name is taken.
+        long_about = "\
+Replace all replicas of an app one by one, with the same spec. The image is resolved
+again, so an image rebuilt under the same name is used.
 
 Examples:
   dubernetes rollout restart web
   dubernetes rollout restart web --detach"
     )]
-    Restart(ChangeArgs),
-    /// Let no replica be replaced by a newer revision.
+    Restart(RolloutChangeArgs),
+    /// Pause the rollout of an app.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Let no replica be replaced by a newer revision until the rollout is resumed. What fails is
-restarted all the same, and `scale` works.
+        long_about = "\
+Pause the rollout of an app: no replica is replaced by a newer revision until the rollout
+is resumed. Replicas that fail are still restarted, and `scale` works.
 
 Examples:
   dubernetes rollout pause web
   dubernetes rollout pause app/web"
     )]
-    Pause(PauseArgs),
-    /// Let a paused rollout go on.
+    Pause(RolloutPauseArgs),
+    /// Resume a paused rollout.
     #[command(
         after_long_help = EXIT_CODES,
-        long_about = "Let a paused rollout go on. A revision that had failed gets another chance.
+        long_about = "\
+Resume a paused rollout. A revision that failed is tried again.
 
 Examples:
   dubernetes rollout resume web
   dubernetes rollout resume web --detach"
     )]
-    Resume(ChangeArgs),
+    Resume(RolloutChangeArgs),
 }
 
-/// `rollout status`.
+/// Arguments of `rollout status`.
 #[derive(Debug, Args)]
-pub(crate) struct StatusOfArgs {
-    /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
-          add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
+pub(crate) struct RolloutStatusArgs {
+    /// App.
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
+    pub(crate) name: ObjectName,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }
 
-/// `rollout history`.
+/// Arguments of `rollout history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
-          add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
-    /// Only this one, with all that is known of it.
-    #[arg(long, value_name = "N", add = ArgValueCompleter::new(complete::revisions))]
+    /// App.
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
+    pub(crate) name: ObjectName,
+    /// Show the details of this revision.
+    #[arg(long, value_name = "N")]
     pub(crate) revision: Option<u64>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-    /// Leave out the line with the columns' names.
+    /// Omit the header line.
     #[arg(long)]
     pub(crate) no_headers: bool,
 }
 
-/// `rollout undo`, and `rollback`.
+/// Arguments of `rollout undo` and `rollback`.
 #[derive(Debug, Args)]
 pub(crate) struct UndoArgs {
-    /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
-          add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
-    /// The revision to go back to; the last complete one unless given.
-    #[arg(long, value_name = "N", visible_alias = "to-revision",
-          add = ArgValueCompleter::new(complete::revisions))]
+    /// App.
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
+    pub(crate) name: ObjectName,
+    /// Revision to roll back to; defaults to the last complete one.
+    #[arg(long, value_name = "N", visible_alias = "to-revision")]
     pub(crate) to: Option<u64>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }
 
-/// `rollout restart` and `rollout resume`.
+/// Arguments of `rollout restart` and `rollout resume`.
 #[derive(Debug, Args)]
-pub(crate) struct ChangeArgs {
-    /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
-          add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
+pub(crate) struct RolloutChangeArgs {
+    /// App.
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
+    pub(crate) name: ObjectName,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }
 
-/// `rollout pause`.
+/// Arguments of `rollout pause`.
 #[derive(Debug, Args)]
-pub(crate) struct PauseArgs {
-    /// The app.
-    #[arg(value_name = "NAME", value_parser = Named::parse,
-          add = ArgValueCompleter::new(complete::apps))]
-    pub(crate) name: Named,
+pub(crate) struct RolloutPauseArgs {
+    /// App.
+    #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
+    pub(crate) name: ObjectName,
 }

@@ -1,4 +1,4 @@
-//! Flags that several commands have.
+//! Flags that several commands share.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,21 @@ use clap::{Args, ValueEnum};
 use dubernetes_core::app::{Duration, InstanceName};
 use dubernetes_core::selector::Selector;
 
-/// Which orchestrator is meant, and how the program behaves on the terminal.
+/// Exit codes, at the end of every `--help`.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0    success
+  1    failure: rejected, not found, or a rollout failed
+  2    wrong usage
+  3    orchestrator unreachable
+  4    timed out waiting
+  130  interrupted";
+
+/// Flags of every command: the orchestrator, and the behaviour on the terminal.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// The orchestrator: `unix:///path/to/socket` or `http://127.0.0.1:PORT`.
+    /// Orchestrator: `unix:///path/to/socket` or `http://127.0.0.1:PORT`.
     #[arg(
         long,
         global = true,
@@ -19,7 +29,7 @@ pub(crate) struct GlobalArgs {
         value_name = "URL"
     )]
     pub(crate) host: Option<String>,
-    /// The folder of the state, and of the socket as well.
+    /// Folder of the state and of the socket.
     #[arg(
         long,
         global = true,
@@ -28,12 +38,19 @@ pub(crate) struct GlobalArgs {
         value_name = "DIR"
     )]
     pub(crate) state_dir: Option<PathBuf>,
-    /// The instance: one orchestrator and all that it owns on the engine.
-    #[arg(long, global = true, env = "DUBERNETES_INSTANCE", hide_env_values = true, value_name = "NAME",
-          default_value = "default", value_parser = InstanceName::parse)]
+    /// Instance: one orchestrator and everything it owns on the engine.
+    #[arg(
+        long,
+        global = true,
+        env = "DUBERNETES_INSTANCE",
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = "default",
+        value_parser = InstanceName::parse
+    )]
     pub(crate) instance: InstanceName,
-    /// The settings file; else `/etc/dubernetes/config.yaml` for root, and for others
-    /// `~/.config/dubernetes/config.yaml`.
+    /// Settings file; defaults to `/etc/dubernetes/config.yaml` for root and to
+    /// `~/.config/dubernetes/config.yaml` for other users.
     #[arg(
         long,
         global = true,
@@ -45,7 +62,7 @@ pub(crate) struct GlobalArgs {
     /// When to use colour.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorWhen,
-    /// Say more about what is done; twice for even more.
+    /// Log more; repeat for even more.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -61,10 +78,10 @@ pub(crate) enum ColorWhen {
     Never,
 }
 
-/// How results are written.
+/// Flags for the output format.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct FormatArgs {
-    /// How the result is written.
+    /// Output format.
     #[arg(
         short,
         long,
@@ -74,34 +91,34 @@ pub(crate) struct FormatArgs {
         default_value = "table"
     )]
     output: Format,
-    /// Names alone, as with `-o name`; wins over any other format.
+    /// Print names only, like `-o name`; overrides `--output`.
     #[arg(short, long)]
     quiet: bool,
 }
 
 impl FormatArgs {
-    /// The format that was asked for.
+    /// Returns the output format.
     pub(crate) fn format(self) -> Format {
         if self.quiet { Format::Name } else { self.output }
     }
 }
 
-/// How results are written.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// Table.
     Table,
-    /// For people with more columns.
+    /// Table with more columns.
     Wide,
-    /// JSON, as the API gives it.
+    /// JSON, in the shape of the API.
     Json,
-    /// The same as YAML.
+    /// YAML, in the shape of the API.
     Yaml,
-    /// `kind/name`, one on each line.
+    /// One `kind/name` per line.
     Name,
 }
 
-/// Which apps are meant, by their labels.
+/// Flag that selects apps by label.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SelectorArgs {
     /// Only apps with these labels: `key=value`, `key!=value`, `key`, `!key`, joined by commas.
@@ -109,62 +126,66 @@ pub(crate) struct SelectorArgs {
     pub(crate) selector: Option<Selector>,
 }
 
-/// How long to wait, and what is told meanwhile.
+/// Flags for waiting and its progress output.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct WaitArgs {
-    /// Do not wait until it is done.
+    /// Return at once instead of waiting.
     #[arg(long)]
     pub(crate) detach: bool,
-    /// How long to wait at most.
+    /// Longest time to wait.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = Duration::parse,
           conflicts_with = "detach")]
     pub(crate) timeout: Duration,
-    /// How progress is told on standard error.
+    /// How to show progress on standard error.
     #[arg(long, value_name = "STYLE", default_value = "auto", conflicts_with = "detach")]
     pub(crate) progress: ProgressStyle,
 }
 
 impl WaitArgs {
-    /// Waits as long as the clock runs.
-    pub(crate) fn endless(progress: ProgressStyle) -> Self {
-        // Everything that happens is told, and stays to be read.
-        let progress = match progress {
-            ProgressStyle::Auto => ProgressStyle::Plain,
-            other => other,
-        };
+    /// Returns flags for waiting without a timeout.
+    pub(crate) fn without_timeout(progress: ProgressStyle) -> Self {
+        // Redrawn lines would not keep the events readable.
+        let progress =
+            if progress == ProgressStyle::Auto { ProgressStyle::Plain } else { progress };
         Self { detach: false, timeout: Duration::from_millis(u64::MAX), progress }
     }
 }
 
-/// How progress is told.
+/// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressStyle {
-    /// As `tty` on a terminal, else as `plain`.
+    /// `tty` on a terminal, else `plain`.
     Auto,
-    /// One line for each app, drawn anew with each change; as `plain` where no terminal can.
+    /// One line per app, redrawn with each change; `plain` if the terminal cannot redraw.
     Tty,
-    /// One line for each change.
+    /// One line per change.
     Plain,
-    /// One event for each line, as JSON.
+    /// One event per line, as JSON.
     Json,
     /// Nothing.
     Quiet,
 }
 
-/// Files with apps.
+/// Files that define apps.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FileArgs {
     /// Files, folders with `*.yaml` files, or `-` for standard input.
     #[arg(value_name = "FILE", required_unless_present = "filename")]
     files: Vec<PathBuf>,
-    /// The same, as kubectl has it: repeatable, or a list with commas.
+    /// Same as FILE, as in kubectl; can be repeated or a list with commas.
     #[arg(short, long, value_name = "FILE", value_delimiter = ',')]
     filename: Vec<PathBuf>,
 }
 
 impl FileArgs {
-    /// All that were named.
+    /// Returns all given paths.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.files.iter().chain(&self.filename).cloned().collect()
+    }
+
+    /// Returns all given paths as text, as they were typed.
+    pub(crate) fn joined(&self) -> String {
+        let paths = self.files.iter().chain(&self.filename);
+        paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")
     }
 }

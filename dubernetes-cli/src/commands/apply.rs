@@ -1,37 +1,35 @@
-//! `apply`: reads everything, checks everything, sends everything, and waits.
+//! `apply`: reads and checks all files, sends all apps, and waits.
 
-use dubernetes_api::wire::{App, AppPlan, Applied, Change};
+use dubernetes_api::wire::{AppPlan, Applied, Change};
 use dubernetes_core::app::AppSpec;
 
 use crate::args::{ApplyArgs, Format};
-use crate::follow::{Follower, Goal};
+use crate::follow::Follower;
 use crate::output::{self, ListStyle};
-use crate::report::{self, FAILED, Failure, Outcome, RETRY, UNREACHABLE};
+use crate::report::{CliError, FAILED, RETRY_HELP, Result, UNREACHABLE};
 use crate::settings::Settings;
 use crate::sources::read_apps;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 use crate::verify::{self, Verifiers};
 
-pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Outcome {
-    let paths = args.files.paths();
-    let apps = read_apps(&paths)?;
+pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
+    let apps = read_apps(&args.files.paths())?;
     let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
-    verify::check(&args.verify, &specs)?;
+    verify::check_access(&args.verify, &specs)?;
     if args.dry_run {
         return Box::pin(dry_run(args, &specs, settings)).await;
     }
-    let files: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let result = send_and_wait(args, &specs, target).await;
-        if target.is_in_process() && result.as_ref().err().is_none_or(|f| f.exit() <= FAILED) {
-            warn_of_the_end(&files.join(" "));
+        if result.as_ref().err().is_none_or(|error| error.exit_code() <= FAILED) {
+            target.warn_unsupervised(&args.files.joined());
         }
         result
     })
     .await
 }
 
-async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> Outcome {
+async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> Result {
     let mut follower = Follower::new(target, &args.wait).await?;
     let format = args.format.format();
     let mut verifiers = Verifiers::start(&args.verify, specs, target).await?;
@@ -44,41 +42,35 @@ async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> 
         };
         match answer {
             Ok(applied) => {
-                accepted(&applied, format)?;
+                print_accepted(&applied, format)?;
                 sent.push(applied.app);
             }
             Err(error) => {
-                let name = spec.name.as_str();
-                let failure = Failure::from(error);
-                if failure.exit() == UNREACHABLE {
-                    return Err(failure);
+                let error = CliError::from(error);
+                if error.exit_code() == UNREACHABLE {
+                    return Err(error);
                 }
-                let failure = failure.of(&format!("app/{name} was not applied"));
-                failure.report();
+                error.context(&format!("app/{} was not applied", spec.name)).report();
                 failed = true;
             }
         }
     }
     if matches!(format, Format::Json | Format::Yaml) && !sent.is_empty() {
-        print_objects(&sent, format, specs.len() == 1)?;
+        let style = ListStyle { format, headers: true, single: specs.len() == 1 };
+        output::print(&output::list(&sent, style, jiff::Timestamp::now())?)?;
     }
     let waited = if args.wait.detach {
         Ok(())
     } else {
-        verifiers.beside(target, &mut follower, &sent).await
+        verifiers.run_alongside(target, &mut follower, &sent).await
     };
     match waited {
-        Ok(()) if failed => Err(Failure::told(FAILED)),
+        Ok(()) if failed => Err(CliError::already_reported(FAILED)),
         result => result,
     }
 }
 
-/// What is waited for: each app with the generation that it has now.
-pub(super) fn goals(apps: &[App]) -> Vec<Goal> {
-    apps.iter().map(Goal::of).collect()
-}
-
-fn accepted(applied: &Applied, format: Format) -> Outcome {
+fn print_accepted(applied: &Applied, format: Format) -> Result {
     let name = &applied.app.name;
     match format {
         Format::Table | Format::Wide => {
@@ -89,29 +81,14 @@ fn accepted(applied: &Applied, format: Format) -> Outcome {
     }
 }
 
-fn print_objects(apps: &[App], format: Format, single: bool) -> Outcome {
-    let style = ListStyle { format, headers: true, single };
-    output::print(&output::list(apps, style, jiff::Timestamp::now())?)
-}
-
-/// What a command says that leaves apps without an orchestrator.
-pub(super) fn warn_of_the_end(files: &str) {
-    report::warn("no orchestrator is running, so from now on nothing replaces a replica that dies");
-    let foreground = match files {
-        "" | "-" => String::new(),
-        files => format!(", or in the foreground with `dubernetes up {files}`"),
-    };
-    report::help(&format!("keep it running with `dubernetes serve`{foreground}"));
-}
-
-async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Outcome {
-    let report = Target::with(settings, Intent::Read, async |target: &Target| {
+async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Result {
+    let report = Target::with(settings, Mode::Observe, async |target: &Target| {
         Ok(target.client.plan(specs).await?)
     })
     .await?;
     match args.format.format() {
         Format::Table | Format::Wide => {
-            output::print(&report.apps.iter().map(would_change).collect::<String>())
+            output::print(&report.apps.iter().map(dry_run_text).collect::<String>())
         }
         Format::Name => {
             let names = report.apps.iter().map(|plan| format!("app/{}\n", plan.app));
@@ -122,17 +99,17 @@ async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Ou
     let refused = report.apps.iter().filter(|_| !args.retry);
     let refused: Vec<_> =
         refused.filter_map(|plan| Some((&plan.app, plan.refused.as_ref()?))).collect();
-    for (app, why) in &refused {
-        let text = format!("app/{app} would not be applied: {}", super::plan::failed_before(why));
-        Failure::new(text).help(RETRY).report();
+    for (app, refused) in &refused {
+        let text = format!("app/{app} would not be applied: {}", output::refusal(refused));
+        CliError::new(text).help(RETRY_HELP).report();
     }
-    if refused.is_empty() { Ok(()) } else { Err(Failure::told(FAILED)) }
+    if refused.is_empty() { Ok(()) } else { Err(CliError::already_reported(FAILED)) }
 }
 
-fn would_change(plan: &AppPlan) -> String {
+fn dry_run_text(plan: &AppPlan) -> String {
     let mut text = format!("app/{} {} (dry run)\n", plan.app, plan.change.as_str());
     if plan.change == Change::Configured {
-        for line in super::plan::changes(plan) {
+        for line in output::changed_fields(plan) {
             text.push_str(&format!("  {line}\n"));
         }
     }

@@ -1,10 +1,10 @@
-//! `completion`: the script that makes a shell ask this program.
+//! `completion`: prints the script that makes a shell complete commands.
 
 use crate::args::CompletionArgs;
 use crate::complete;
 use crate::output;
-use crate::report::Outcome;
+use crate::report::Result;
 
-pub(super) fn run(args: &CompletionArgs, program: &str) -> Outcome {
+pub(super) fn run(args: &CompletionArgs, program: &str) -> Result {
     output::print_raw(&complete::script(args.shell, program)?)
 }

@@ -1,4 +1,4 @@
-//! `delete`: takes apps away, or has pods replaced, and waits until they are gone.
+//! `delete`: deletes apps or replaces pods, and waits until they are gone.
 
 use std::collections::BTreeMap;
 
@@ -9,101 +9,106 @@ use dubernetes_core::plan::Phase;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
 
-use crate::args::{DeleteArgs, Named};
+use crate::args::{DeleteArgs, ObjectName};
 use crate::follow::Follower;
 use crate::output;
-use crate::report::{self, FAILED, Failure, Outcome, USAGE};
-use crate::resolve::{Found, existing, find, missing};
+use crate::report::{self, CliError, FAILED, Result, USAGE};
+use crate::resolve::{Found, find, none_if_missing, not_found};
 use crate::settings::Settings;
-use crate::sources::read_apps_alone;
+use crate::sources::read_apps_without_contents;
 use crate::target::Target;
 
-pub(super) async fn run(args: &DeleteArgs, settings: &Settings) -> Outcome {
-    let (mut victims, selected) = match &args.selector.selector {
-        None => (victims(&args.names)?, None),
-        Some(selector) => (Vec::new(), Some((selected_kind(args)?, selector))),
+pub(super) async fn run(args: &DeleteArgs, settings: &Settings) -> Result {
+    let (mut delete_targets, selected) = match &args.selector.selector {
+        None => (parse_targets(&args.names)?, None),
+        Some(selector) => (Vec::new(), Some((parse_selected_kind(args)?, selector))),
     };
     if !args.filename.is_empty() {
-        let apps = read_apps_alone(&args.filename)?;
-        victims.extend(apps.into_iter().map(|app| Victim::App(app.spec.name.to_string())));
+        let apps = read_apps_without_contents(&args.filename)?;
+        let names = apps.into_iter().map(|app| DeleteTarget::App(app.spec.name.to_string()));
+        delete_targets.extend(names);
     }
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let mut follower = Follower::new(target, &args.wait).await?;
-        let mut victims = victims;
+        let mut delete_targets = delete_targets;
         if let Some((kind, selector)) = selected {
-            victims.extend(select(&target.client, kind, selector).await?);
+            delete_targets.extend(select(&target.client, kind, selector).await?);
         }
-        let mut going = BTreeMap::new();
+        let mut deleted_apps = BTreeMap::new();
         let mut failed = false;
-        for victim in &victims {
-            match delete(args, victim, target, &mut follower).await {
-                Ok(app) => going.extend(app),
+        for delete_target in &delete_targets {
+            match delete(args, delete_target, target, &mut follower).await {
+                Ok(app) => deleted_apps.extend(app),
                 // The others do not depend on it.
-                Err(failure) if failure.exit() == FAILED => {
-                    failure.report();
+                Err(error) if error.exit_code() == FAILED => {
+                    error.report();
                     failed = true;
                 }
-                Err(failure) => return Err(failure),
+                Err(error) => return Err(error),
             }
         }
         if !args.wait.detach {
-            follower.until_gone(going).await?;
+            follower.until_deleted(deleted_apps).await?;
         }
-        if failed { Err(Failure::told(FAILED)) } else { Ok(()) }
+        if failed { Err(CliError::already_reported(FAILED)) } else { Ok(()) }
     })
     .await
 }
 
-/// What is to go.
+/// An object to delete.
 #[derive(Debug, PartialEq, Eq)]
-enum Victim {
+enum DeleteTarget {
     /// An app.
     App(String),
-    /// A pod; else the app of that name, with all its pods.
+    /// A pod, or else all pods of the app of that name, with the app.
     Pod(String),
-    /// An app; else a pod of that name.
+    /// An app, or else a pod of that name.
     Either(String),
 }
 
-/// What a selector selects.
+/// Kind of object that a selector selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Selected {
+enum SelectedKind {
     Apps,
     Pods,
 }
 
-/// With a selector there may stand a kind, and no name.
-fn selected_kind(args: &DeleteArgs) -> Outcome<Selected> {
+/// Parses the words beside a selector: an optional kind, and no names.
+fn parse_selected_kind(args: &DeleteArgs) -> Result<SelectedKind> {
     match args.names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] | ["app" | "apps"] => Ok(Selected::Apps),
-        ["pod" | "pods" | "po"] => Ok(Selected::Pods),
-        _ => Err(Failure::with_exit(USAGE, "names and a selector exclude each other")
-            .help("leave out one of the two")),
+        [] | ["app" | "apps"] => Ok(SelectedKind::Apps),
+        ["pod" | "pods" | "po"] => Ok(SelectedKind::Pods),
+        _ => Err(CliError::with_exit(USAGE, "names cannot be combined with a selector")
+            .help("use either names or `--selector`")),
     }
 }
 
-async fn select(client: &Client, kind: Selected, selector: &Selector) -> Outcome<Vec<Victim>> {
-    let victims: Vec<_> = match kind {
-        Selected::Apps => {
+async fn select(
+    client: &Client,
+    kind: SelectedKind,
+    selector: &Selector,
+) -> Result<Vec<DeleteTarget>> {
+    let selected: Vec<_> = match kind {
+        SelectedKind::Apps => {
             let apps = client.select_apps(selector).await?.into_iter();
-            apps.map(|app| Victim::App(app.name.to_string())).collect()
+            apps.map(|app| DeleteTarget::App(app.name.to_string())).collect()
         }
-        Selected::Pods => {
+        SelectedKind::Pods => {
             let pods = client.select_pods(selector).await?.into_iter();
-            pods.map(|pod| Victim::Pod(pod.name)).collect()
+            pods.map(|pod| DeleteTarget::Pod(pod.name)).collect()
         }
     };
-    if victims.is_empty() {
-        report::say(match kind {
-            Selected::Apps => "No apps found.",
-            Selected::Pods => "No pods found.",
+    if selected.is_empty() {
+        report::print_line(match kind {
+            SelectedKind::Apps => "No apps found.",
+            SelectedKind::Pods => "No pods found.",
         });
     }
-    Ok(victims)
+    Ok(selected)
 }
 
-/// `NAME…`, `pods NAME…` or `apps NAME…`.
-fn victims(words: &[String]) -> Outcome<Vec<Victim>> {
+/// Parses `NAME…`, `pods NAME…` or `apps NAME…`.
+fn parse_targets(words: &[String]) -> Result<Vec<DeleteTarget>> {
     let (kind, names): (Option<&str>, _) = match words {
         [kind, names @ ..] => match kind.as_str() {
             "pod" | "pods" | "po" => (Some("pods"), names),
@@ -113,46 +118,50 @@ fn victims(words: &[String]) -> Outcome<Vec<Victim>> {
         [] => (None, words),
     };
     if let (Some(kind), []) = (kind, names) {
-        return Err(Failure::with_exit(USAGE, format!("the names of the {kind} are missing"))
+        return Err(CliError::with_exit(USAGE, format!("expected names of {kind}"))
             .help(format!("`dubernetes get {kind}` lists them")));
     }
-    let usage = |text: String| Failure::with_exit(USAGE, text);
+    let usage = |text: String| CliError::with_exit(USAGE, text);
     names
         .iter()
-        .map(|name| match (kind, Named::parse(name).map_err(usage)?) {
-            (Some("pods"), Named::Either(name)) | (_, Named::Pod(name)) => Ok(Victim::Pod(name)),
-            (Some(_), Named::Either(name)) | (_, Named::App(name)) => Ok(Victim::App(name)),
-            (None, Named::Either(name)) => Ok(Victim::Either(name)),
+        .map(|name| match (kind, ObjectName::parse(name).map_err(usage)?) {
+            (Some("pods"), ObjectName::Either(name)) | (_, ObjectName::Pod(name)) => {
+                Ok(DeleteTarget::Pod(name))
+            }
+            (Some(_), ObjectName::Either(name)) | (_, ObjectName::App(name)) => {
+                Ok(DeleteTarget::App(name))
+            }
+            (None, ObjectName::Either(name)) => Ok(DeleteTarget::Either(name)),
         })
         .collect()
 }
 
-/// Deletes, and gives the app whose end is to be waited for, with the time.
+/// Deletes an object. For an app, returns its name and the time, to wait for its end.
 async fn delete(
     args: &DeleteArgs,
-    victim: &Victim,
+    delete_target: &DeleteTarget,
     target: &Target,
     follower: &mut Follower<'_>,
-) -> Outcome<Option<(AppName, Timestamp)>> {
+) -> Result<Option<(AppName, Timestamp)>> {
     let client = &target.client;
-    let found = match victim {
-        Victim::App(name) => find(client, &Named::App(name.clone())).await?,
-        Victim::Either(name) => find(client, &Named::Either(name.clone())).await?,
-        Victim::Pod(name) => match existing(client.get_pod(name).await)? {
+    let found = match delete_target {
+        DeleteTarget::App(name) => find(client, &ObjectName::App(name.clone())).await?,
+        DeleteTarget::Either(name) => find(client, &ObjectName::Either(name.clone())).await?,
+        DeleteTarget::Pod(name) => match none_if_missing(client.get_pod(name).await)? {
             Some(pod) => Found::Pod(Box::new(pod)),
-            None => match existing(client.get_app(name).await)? {
+            None => match none_if_missing(client.get_app(name).await)? {
                 Some(app) => {
-                    report::note(&format!("`{name}` is an app: all its pods go with it"));
+                    report::note(&format!("`{name}` is an app: deleting it with all its pods"));
                     Found::App(Box::new(app))
                 }
-                None => return Err(missing(client, &Named::Pod(name.clone())).await),
+                None => return Err(not_found(client, &ObjectName::Pod(name.clone())).await),
             },
         },
     };
     match found {
         Found::App(app) => {
             client.delete_app(app.name.as_str()).await?;
-            output::print(&format!("app/{} deleted\n", app.name))?;
+            output::print(&format!("app/{} deleting\n", app.name))?;
             Ok(Some((app.name, Timestamp::now())))
         }
         Found::Pod(pod) => replace_pod(args, &pod, target, follower).await.map(|()| None),
@@ -164,29 +173,31 @@ async fn replace_pod(
     pod: &Pod,
     target: &Target,
     follower: &mut Follower<'_>,
-) -> Outcome {
+) -> Result {
     target.client.delete_pod(&pod.name).await?;
-    output::print(&format!("pod/{} deleted\n", pod.name))?;
+    output::print(&format!("pod/{} deleting\n", pod.name))?;
     report::note(&format!(
-        "app `{0}` gets a new pod in its place; `dubernetes delete {0}` deletes the app",
+        "app `{0}` replaces the pod; `dubernetes delete {0}` deletes the app",
         pod.app
     ));
     if args.wait.detach {
         return Ok(());
     }
     let what = format!("pod/{} is replaced", pod.name);
-    follower.until(&pod.app, &what, async |target: &Target| is_replaced(target, pod).await).await
+    let is_done = async |target: &Target| is_replaced(target, pod).await;
+    follower.until_done(&pod.app, &what, is_done).await
 }
 
-/// Whether the pod's container is gone and its app complete again.
-async fn is_replaced(target: &Target, pod: &Pod) -> Outcome<bool> {
+/// Returns whether the pod's container is gone and its app is ready again.
+async fn is_replaced(target: &Target, pod: &Pod) -> Result<bool> {
     let pods = target.client.pods(Some(pod.app.as_str())).await?;
     if pods.iter().any(|other| other.container_id == pod.container_id) {
         return Ok(false);
     }
     match target.client.get_app(pod.app.as_str()).await {
         Ok(app) if app.status.phase == Phase::Failed => {
-            Err(Failure::new(format!("app/{} does not get on: {}", app.name, app.status.message)))
+            let what = format!("app/{} is not making progress: {}", app.name, app.status.message);
+            Err(CliError::new(what))
         }
         Ok(app) => Ok(app.status.phase == Phase::Ready),
         Err(error) if error.is_not_found() => Ok(true),
@@ -198,18 +209,21 @@ async fn is_replaced(target: &Target, pod: &Pod) -> Outcome<bool> {
 mod tests {
     use super::*;
 
-    fn check(words: &[&str], expected: &[Victim]) {
+    fn check(words: &[&str], expected: &[DeleteTarget]) {
         let words: Vec<_> = words.iter().map(ToString::to_string).collect();
-        assert_eq!(victims(&words).unwrap(), expected);
+        assert_eq!(parse_targets(&words).unwrap(), expected);
     }
 
     #[test]
-    fn the_first_word_may_be_a_kind() {
-        check(&["web"], &[Victim::Either("web".into())]);
-        check(&["pods", "web-1", "app/x"], &[Victim::Pod("web-1".into()), Victim::App("x".into())]);
-        check(&["app", "pods"], &[Victim::App("pods".into())]);
-        check(&["app/pods"], &[Victim::App("pods".into())]);
-        assert_eq!(victims(&["pods".into()]).unwrap_err().exit(), USAGE);
-        assert_eq!(victims(&[String::new()]).unwrap_err().exit(), USAGE);
+    fn first_word_can_be_a_kind() {
+        check(&["web"], &[DeleteTarget::Either("web".into())]);
+        check(
+            &["pods", "web-1", "app/x"],
+            &[DeleteTarget::Pod("web-1".into()), DeleteTarget::App("x".into())],
+        );
+        check(&["app", "pods"], &[DeleteTarget::App("pods".into())]);
+        check(&["app/pods"], &[DeleteTarget::App("pods".into())]);
+        assert_eq!(parse_targets(&["pods".into()]).unwrap_err().exit_code(), USAGE);
+        assert_eq!(parse_targets(&[String::new()]).unwrap_err().exit_code(), USAGE);
     }
 }

@@ -1,30 +1,32 @@
-//! `describe`: an app or a pod with all that belongs to it.
+//! `describe`: shows the details of an app or a pod.
 
 use std::fmt::Write as _;
 
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, EndpointState, Event, Pod, Route};
-use dubernetes_core::app::{Check, EnvValue, Health};
+use dubernetes_core::app::{AppName, Check, EnvValue, Health};
 use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 
-use super::get::concerns;
-use crate::args::{DescribeArgs, Named};
+use crate::args::{DescribeArgs, ObjectName};
+use crate::event_query::is_about;
 use crate::output::{self, Cell, Table, age, or_none, short_id};
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 use crate::resolve::{Found, find};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::style;
+use crate::target::{Mode, Target};
 
-/// So many of the last events are shown.
+/// Number of last events to show.
 const EVENTS: usize = 10;
-/// So many of the last answers of each pod are shown.
+/// Number of last probe results per pod to show.
 const PROBES: usize = 5;
 
-pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Outcome {
-    let name = Named::of_words(&args.name).map_err(|text| Failure::with_exit(USAGE, text))?;
-    let text = Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Result {
+    let name =
+        ObjectName::parse_words(&args.name).map_err(|text| CliError::with_exit(USAGE, text))?;
+    let text = Target::with(settings, Mode::Observe, async |target: &Target| {
         let client = &target.client;
         let now = Timestamp::now();
         Ok(match find(client, &name).await? {
@@ -32,11 +34,11 @@ pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Outcome {
                 let pods = client.pods(Some(app.name.as_str())).await?;
                 let mut routes = client.routes().await?;
                 routes.retain(|route| route.app == app.name);
-                let events = events(client, &app.name, app.name.as_str()).await?;
+                let events = last_events(client, &app.name, app.name.as_str()).await?;
                 describe_app(&app, &pods, &routes, now) + &events_text(&events, now)
             }
             Found::Pod(pod) => {
-                let events = events(client, &pod.app, &pod.name).await?;
+                let events = last_events(client, &pod.app, &pod.name).await?;
                 describe_pod(&pod, now) + &events_text(&events, now)
             }
         })
@@ -45,44 +47,36 @@ pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Outcome {
     output::print(&text)
 }
 
-async fn events(
-    client: &Client,
-    app: &dubernetes_core::app::AppName,
-    name: &str,
-) -> Outcome<Vec<Event>> {
+async fn last_events(client: &Client, app: &AppName, name: &str) -> Result<Vec<Event>> {
     let query = EventsQuery { app: Some(app.clone()), ..EventsQuery::default() };
     let mut events = client.events(&query).await?;
-    events.retain(|event| concerns(event, name));
+    events.retain(|event| is_about(event, name));
     events.reverse();
     events.truncate(EVENTS);
     Ok(events)
 }
 
 /// Lines of label and value.
-struct Lines {
+#[derive(Default)]
+struct Fields {
     text: String,
-    width: usize,
 }
 
-impl Lines {
-    fn new(width: usize) -> Self {
-        Self { text: String::new(), width }
-    }
-
+impl Fields {
     fn add(&mut self, label: &str, value: impl AsRef<str>) {
         let value = one_line(value.as_ref());
         let value = if value.is_empty() { "<none>" } else { &value };
-        // Writing to a text cannot fail.
-        let _ = writeln!(self.text, "{:<width$}{value}", format!("{label}:"), width = self.width);
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{:<13}{value}", format!("{label}:"));
     }
 }
 
 fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> String {
     let spec = &app.spec;
-    let mut lines = Lines::new(13);
+    let mut lines = Fields::default();
     lines.add("Name", app.name.as_str());
-    lines.add("Status", status(app, now));
-    if let Some(text) = rollout(app) {
+    lines.add("Status", status_text(app, now));
+    if let Some(text) = rollout_text(app) {
         lines.add("Rollout", text);
     }
     let image_id = app.image_id.as_ref().map(|id| format!(" ({})", short_id(&id.0)));
@@ -132,8 +126,8 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
     lines.text + &failure_text(app) + &pods_text(pods, now)
 }
 
-/// How the rollout goes, unless it is long over.
-fn rollout(app: &App) -> Option<String> {
+/// Returns the state of the rollout, unless it completed long ago.
+fn rollout_text(app: &App) -> Option<String> {
     let status = &app.status;
     let paused = if status.paused { ", paused" } else { "" };
     match status.rollout.as_str() {
@@ -143,7 +137,7 @@ fn rollout(app: &App) -> Option<String> {
     }
 }
 
-/// The output of what made a revision fail.
+/// Returns the output of the pod that made a revision fail.
 fn failure_text(app: &App) -> String {
     let Some(failure) = app.status.failure.as_ref().filter(|failure| !failure.log.is_empty())
     else {
@@ -155,27 +149,27 @@ fn failure_text(app: &App) -> String {
     lines.fold(head, |text, line| text + &line)
 }
 
-/// What a replica is asked, and how often.
+/// Returns the probe, its interval and its limits.
 fn health_text(health: &Health, port: u16) -> String {
     let port = health.port.unwrap_or(port);
-    let question = match &health.check {
+    let probe = match &health.check {
         Check::Http(path) => format!("GET :{port}{path}"),
-        Check::Tcp => format!("a connection to :{port}"),
+        Check::Tcp => format!("TCP connect to :{port}"),
         Check::Exec(command) => format!("`{}`", command.join(" ")),
     };
-    let (interval, failures, bad) = (health.interval, health.failures, health.replace_after);
     format!(
-        "{question} every {interval}; not ready after {failures} bad answers, replaced after {bad}"
+        "{probe} every {}; not ready after {} failures, replaced after {}",
+        health.interval, health.failures, health.replace_after
     )
 }
 
-/// The last answers of the pods to probes.
+/// Returns the last probe results of the pods.
 fn probes_text(pods: &[Pod], now: Timestamp) -> String {
-    let mut table = Table::new(&["POD", "AGE", "GOOD", "ANSWER"]);
-    let mut some = false;
+    let mut table = Table::new(&["POD", "AGE", "OK", "RESULT"]);
+    let mut is_empty = true;
     for pod in pods {
         for probe in pod.probes.iter().rev().take(PROBES) {
-            some = true;
+            is_empty = false;
             table.push(vec![
                 Cell::new(&pod.name),
                 Cell::new(age(probe.at, now)),
@@ -184,14 +178,13 @@ fn probes_text(pods: &[Pod], now: Timestamp) -> String {
             ]);
         }
     }
-    if some {
-        format!("Probes:\n{}", table.render_indented(output::width()))
-    } else {
-        String::new()
+    if is_empty {
+        return String::new();
     }
+    format!("Probes:\n{}", table.render_indented(output::width()))
 }
 
-fn status(app: &App, now: Timestamp) -> String {
+fn status_text(app: &App, now: Timestamp) -> String {
     let status = &app.status;
     let updated = if status.updated == status.desired {
         format!("all on revision {}", status.revision)
@@ -202,18 +195,17 @@ fn status(app: &App, now: Timestamp) -> String {
         "" => String::new(),
         reason => format!("; {reason}"),
     };
-    let (phase, ready, desired) = (status.phase, status.ready, status.desired);
-    format!("{phase}: {ready} of {desired} ready, {updated}{reason}")
+    format!("{}: {} of {} ready, {updated}{reason}", status.phase, status.ready, status.desired)
 }
 
 fn route_text(app: &App, route: &Route) -> String {
     let active = route.endpoints.iter().filter(|e| e.state == EndpointState::Active).count();
-    // The port of the ingress is in the addresses that the app tells, host by host.
+    // The URLs of the app, one per host, hold the port of the ingress.
     let hosts = app.spec.access.as_ref().map_or(&[][..], |access| access.hosts.as_slice());
-    let told = hosts.iter().zip(&app.urls).find(|(host, _)| **host == route.host);
-    let url = match told {
+    let known = hosts.iter().zip(&app.urls).find(|(host, _)| **host == route.host);
+    let url = match known {
         Some((_, url)) => url.clone(),
-        // It has lost that host, and the ingress does not know yet.
+        // The spec no longer has this host, and the ingress still routes it.
         None => format!("http://{}", route.host),
     };
     format!("{url} -> {}, port {}", output::replicas(active), route.port)
@@ -228,7 +220,7 @@ fn pods_text(pods: &[Pod], now: Timestamp) -> String {
     for pod in pods {
         table.push(vec![
             Cell::new(&pod.name),
-            Cell::styled(pod.state.as_str(), output::style::pod(pod.state, pod.ready)),
+            Cell::styled(pod.state.as_str(), style::pod_state(pod.state, pod.ready)),
             Cell::new(if pod.ready { "yes" } else { "no" }),
             Cell::new(pod.restarts.to_string()),
             Cell::new(pod.revision.to_string()),
@@ -241,7 +233,7 @@ fn pods_text(pods: &[Pod], now: Timestamp) -> String {
 }
 
 fn describe_pod(pod: &Pod, now: Timestamp) -> String {
-    let mut lines = Lines::new(13);
+    let mut lines = Fields::default();
     lines.add("Name", &pod.name);
     lines.add("App", pod.app.as_str());
     let ready = if pod.ready { "ready" } else { "not ready" };

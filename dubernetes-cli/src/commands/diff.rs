@@ -1,4 +1,4 @@
-//! `diff`: the specifications that are stored against those in files, as a unified diff.
+//! `diff`: compares stored specs with those in files, as a unified diff.
 
 use std::fmt::Write as _;
 
@@ -8,32 +8,33 @@ use dubernetes_manifest::{Located, to_yaml};
 use similar::{ChangeTag, TextDiff};
 
 use crate::args::DiffArgs;
-use crate::output::{self, style};
-use crate::report::{Failure, Outcome, USAGE};
-use crate::resolve::existing;
+use crate::output;
+use crate::report::{CliError, Result, USAGE};
+use crate::resolve::none_if_missing;
 use crate::settings::Settings;
 use crate::sources::read_apps;
-use crate::target::{Intent, Target};
+use crate::style;
+use crate::target::{Mode, Target};
 
-/// The exit code that says that something differs; errors have higher ones.
+/// Exit code for differences. Errors have higher codes.
 const DIFFERS: u8 = 1;
 
-pub(super) async fn run(args: &DiffArgs, settings: &Settings) -> Outcome {
-    let text = compare(args, settings).await.map_err(above_differs)?;
+pub(super) async fn run(args: &DiffArgs, settings: &Settings) -> Result {
+    let text = compare(args, settings).await.map_err(raise_exit_code)?;
     if text.is_empty() {
         return Ok(());
     }
     output::print(&text)?;
-    Err(Failure::told(DIFFERS))
+    Err(CliError::already_reported(DIFFERS))
 }
 
-fn above_differs(failure: Failure) -> Failure {
-    if failure.exit() == DIFFERS { failure.exiting_with(USAGE) } else { failure }
+fn raise_exit_code(error: CliError) -> CliError {
+    if error.exit_code() == DIFFERS { error.exiting_with(USAGE) } else { error }
 }
 
-async fn compare(args: &DiffArgs, settings: &Settings) -> Outcome<String> {
+async fn compare(args: &DiffArgs, settings: &Settings) -> Result<String> {
     let apps = read_apps(&args.files.paths())?;
-    Target::with(settings, Intent::Read, async |target: &Target| {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let mut text = String::new();
         for app in &apps {
             text.push_str(&compare_app(app, &target.client).await?);
@@ -43,26 +44,26 @@ async fn compare(args: &DiffArgs, settings: &Settings) -> Outcome<String> {
     .await
 }
 
-async fn compare_app(located: &Located, client: &Client) -> Outcome<String> {
+async fn compare_app(located: &Located, client: &Client) -> Result<String> {
     let name = &located.spec.name;
-    let stored = existing(client.get_app(name.as_str()).await)?;
+    let stored = none_if_missing(client.get_app(name.as_str()).await)?;
     let (old, old_name) = match &stored {
         Some(app) => (to_yaml(&app.spec), format!("app/{name} (revision {})", app.status.revision)),
         None => (String::new(), format!("app/{name} (does not exist)")),
     };
     let new_name = format!("app/{name} ({})", located.source);
-    Ok(unified(&old, &to_yaml(&located.spec), &old_name, &new_name))
+    Ok(unified_diff(&old, &to_yaml(&located.spec), &old_name, &new_name))
 }
 
-/// Nothing if both are equal.
-fn unified(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
+/// Returns a unified diff, or an empty text if both are equal.
+fn unified_diff(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
     let diff = TextDiff::from_lines(old, new);
     let mut out = String::new();
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
         if out.is_empty() {
             out = format!("--- {old_name}\n+++ {new_name}\n");
         }
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(out, "{}", hunk.header());
         for change in hunk.iter_changes() {
             let (sign, style) = match change.tag() {
@@ -71,7 +72,7 @@ fn unified(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
                 ChangeTag::Equal => (' ', anstyle::Style::new()),
             };
             let line: String = change.value().chars().filter(|c| !is_unsafe(*c)).collect();
-            let _ = writeln!(out, "{}{sign}{line}{}", style.render(), style.render_reset());
+            let _ = writeln!(out, "{style}{sign}{line}{style:#}");
         }
     }
     out
@@ -82,9 +83,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_stands_in_its_surroundings() {
+    fn diff_shows_changed_lines_with_context() {
         let old = "name: web\nimage: web:1\nreplicas: 3\n";
-        let text = unified(old, &old.replace("web:1", "web:2"), "app/web (revision 1)", "new");
+        let new = old.replace("web:1", "web:2");
+        let text = unified_diff(old, &new, "app/web (revision 1)", "new");
         let expected = "\
 --- app/web (revision 1)
 +++ new
@@ -95,6 +97,6 @@ mod tests {
  replicas: 3
 ";
         assert_eq!(anstream::adapter::strip_str(&text).to_string(), expected);
-        assert_eq!(unified(old, old, "a", "b"), "");
+        assert_eq!(unified_diff(old, old, "a", "b"), "");
     }
 }

@@ -1,9 +1,9 @@
-//! `doctor`: whether all that an orchestrator needs is there. Looks, and changes nothing.
+//! `doctor`: checks what an orchestrator needs. Changes nothing.
 
 mod check;
 mod engine;
 mod orchestrator;
-mod places;
+mod paths;
 mod port;
 
 use std::fmt::Write as _;
@@ -12,11 +12,12 @@ use dubernetes_core::error::one_line;
 use serde::Serialize;
 
 use crate::args::{DoctorArgs, Format};
-use crate::output::{self, style};
-use crate::report::{FAILED, Failure, Outcome};
+use crate::output;
+use crate::report::{self, CliError, FAILED, Result};
 use crate::settings::Settings;
-use crate::target::without_flags;
-use check::{Check, Verdict};
+use crate::style;
+use crate::target::ingress_args;
+use check::{Check, CheckResult};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -24,57 +25,56 @@ struct Report<'a> {
     items: &'a [Check],
 }
 
-pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Outcome {
-    let mut ingress = without_flags(settings)?;
-    let (mut checks, running) = orchestrator::examine(settings).await;
+pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Result {
+    let mut ingress = ingress_args(settings)?;
+    let (check, running) = orchestrator::run_check(settings).await;
+    let mut checks = vec![check];
     if let Some(status) = &running {
-        // What counts is what the one that runs was told.
+        // The settings of a running orchestrator are those that count.
         ingress.http_bind = status.ingress.address;
         ingress.http_port = status.ingress.port;
         if let Some(place) = &status.engine.place {
             ingress.engine = Some(place.clone());
         }
     }
-    checks.extend(places::examine(settings, running.as_ref()));
-    checks.extend(engine::examine(settings, &ingress).await);
-    show(&checks, args.format.format())
+    checks.extend(paths::run_checks(settings, running.as_ref()));
+    checks.extend(engine::run_checks(settings, &ingress).await);
+    print_checks(&checks, args.format.format())
 }
 
-fn show(checks: &[Check], format: Format) -> Outcome {
-    let failed = checks.iter().filter(|check| check.result == Verdict::Fail).count();
-    let (out, failure) = match format {
+fn print_checks(checks: &[Check], format: Format) -> Result {
+    let failed = checks.iter().filter(|check| check.result == CheckResult::Fail).count();
+    let (text, error) = match format {
         Format::Table | Format::Wide => {
-            let failure = Failure::new(format!("{failed} of {} checks failed", checks.len()));
-            (text(checks), failure)
+            let error = CliError::new(format!("{failed} of {} checks failed", checks.len()));
+            (checks_text(checks), error)
         }
         Format::Name => {
             let names = checks.iter().map(|check| format!("check/{}\n", check.check));
-            (names.collect(), Failure::told(FAILED))
+            (names.collect(), CliError::already_reported(FAILED))
         }
         Format::Json | Format::Yaml => {
             let report = Report { kind: "List", items: checks };
-            (output::value(&report, format)?, Failure::told(FAILED))
+            (output::value(&report, format)?, CliError::already_reported(FAILED))
         }
     };
-    output::print(&out)?;
-    if failed == 0 { Ok(()) } else { Err(failure) }
+    output::print(&text)?;
+    if failed == 0 { Ok(()) } else { Err(error) }
 }
 
-fn text(checks: &[Check]) -> String {
+fn checks_text(checks: &[Check]) -> String {
     let mut out = String::new();
     for Check { check, result, message, help } in checks {
         let style = match result {
-            Verdict::Ok => style::ADDED,
-            Verdict::Warn => style::WARNING,
-            Verdict::Fail => style::ERROR,
+            CheckResult::Ok => style::ADDED,
+            CheckResult::Warn => style::WARNING,
+            CheckResult::Fail => style::ERROR,
         };
-        let (begin, end) = (style.render(), style.render_reset());
-        let (word, message) = (result.as_str(), one_line(message));
-        // Writing to a text cannot fail.
-        let _ = writeln!(out, "{begin}{word:<4}{end}   {check:<12}   {message}");
+        let word = result.as_str();
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{style}{word:<4}{style:#}   {check:<12}   {}", one_line(message));
         if let Some(help) = help {
-            let label = (style::HELP.render(), style::HELP.render_reset());
-            let _ = writeln!(out, "{:22}{}help:{} {}", "", label.0, label.1, one_line(help));
+            let _ = write!(out, "{:22}{}", "", report::labeled(style::HELP, "help", help));
         }
     }
     out

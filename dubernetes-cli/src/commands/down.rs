@@ -1,4 +1,4 @@
-//! `down`: removes all that the instance owns, after asking.
+//! `down`: removes everything that the instance owns, after confirmation.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -7,22 +7,22 @@ use dubernetes_api::wire::IngressState;
 
 use crate::args::DownArgs;
 use crate::output;
-use crate::report::{self, FAILED, Failure, Outcome, USAGE};
+use crate::report::{self, CliError, FAILED, Result, USAGE};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &DownArgs, settings: &Settings) -> Outcome {
-    Target::with(settings, Intent::Change, async |target: &Target| {
+pub(super) async fn run(args: &DownArgs, settings: &Settings) -> Result {
+    Target::with(settings, Mode::Act, async |target: &Target| {
         let client = &target.client;
-        let going = going(client).await?;
-        if going.things.is_empty() {
-            report::note(&format!("there is nothing of the instance `{}`", going.instance));
+        let summary = summarize_teardown(client).await?;
+        if summary.objects.is_empty() {
+            report::note(&format!("the instance `{}` owns nothing", summary.instance));
         } else if !args.yes {
-            ask(&going).await?;
+            confirm(&summary).await?;
         }
         client.down().await?;
-        for thing in &going.things {
-            output::print(&format!("{thing} removed\n"))?;
+        for object in &summary.objects {
+            output::print(&format!("{object} removed\n"))?;
         }
         report::note("named volumes are kept");
         Ok(())
@@ -30,46 +30,48 @@ pub(super) async fn run(args: &DownArgs, settings: &Settings) -> Outcome {
     .await
 }
 
-/// What would go.
-struct Going {
+/// What the teardown removes.
+struct TeardownSummary {
     instance: String,
-    things: Vec<String>,
+    objects: Vec<String>,
 }
 
-async fn going(client: &Client) -> Outcome<Going> {
+async fn summarize_teardown(client: &Client) -> Result<TeardownSummary> {
     let status = client.status().await?;
     let apps = client.list_apps().await?.into_iter().map(|app| format!("app/{}", app.name));
     let pods = client.pods(None).await?.into_iter().map(|pod| format!("pod/{}", pod.name));
     let instance = status.instance.to_string();
-    let own =
+    let shared =
         [("ingress", status.ingress.state != IngressState::Absent), ("network", status.network)];
-    let own = own.into_iter().filter(|(_, there)| *there);
-    let own = own.map(|(thing, _)| format!("{thing}/{instance}"));
-    Ok(Going { things: apps.chain(pods).chain(own).collect(), instance })
+    let shared = shared.into_iter().filter(|(_, exists)| *exists);
+    let shared = shared.map(|(object, _)| format!("{object}/{instance}"));
+    Ok(TeardownSummary { objects: apps.chain(pods).chain(shared).collect(), instance })
 }
 
-async fn ask(going: &Going) -> Outcome {
-    report::say(&format!("This removes everything of the instance `{}`:", going.instance));
-    for thing in &going.things {
-        report::say(&format!("  {thing}"));
+async fn confirm(summary: &TeardownSummary) -> Result {
+    report::print_line(&format!(
+        "This removes everything that the instance `{}` owns:",
+        summary.instance
+    ));
+    for object in &summary.objects {
+        report::print_line(&format!("  {object}"));
     }
-    report::say("Named volumes are kept.");
+    report::print_line("Named volumes are kept.");
     if !io::stdin().is_terminal() {
-        return Err(Failure::with_exit(
-            USAGE,
-            "nothing was removed: there is no terminal to ask on",
-        )
-        .help("`dubernetes down --yes` does not ask"));
+        let what = "nothing was removed: confirmation needs a terminal";
+        return Err(CliError::with_exit(USAGE, what)
+            .help("`dubernetes down --yes` removes without confirmation"));
     }
-    let _ = write!(anstream::stderr(), "Go on? [y/N] ");
-    // Reading from a terminal blocks, and an interrupt must be noticed meanwhile.
+    let _ = write!(anstream::stderr(), "Continue? [y/N] ");
+    // A read from a terminal blocks, and an interrupt must still be noticed.
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
     });
-    let answer = answer.await.map_err(|error| Failure::because("no answer was read", &error))??;
+    let answer =
+        answer.await.map_err(|error| CliError::with_source("cannot read the answer", &error))??;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::with_exit(FAILED, "nothing was removed")),
+        _ => Err(CliError::with_exit(FAILED, "nothing was removed")),
     }
 }

@@ -1,4 +1,4 @@
-//! `events`: what happened, newest first; with `-w` oldest first, and on with new ones.
+//! `events`: shows events, newest first; with `-w` oldest first, followed by new ones.
 
 use std::collections::BTreeSet;
 
@@ -11,54 +11,57 @@ use dubernetes_core::selector::Selector;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
-use super::get::{EVENTS, concerns, events_about};
 use crate::args::{EventType, EventsArgs, Format};
+use crate::event_query::{MAX_EVENTS, events_about, is_about};
 use crate::output::{self, ListStyle};
-use crate::report::{self, Outcome};
+use crate::report::{self, Result};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Outcome {
-    Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &EventsArgs, settings: &Settings) -> Result {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let client = &target.client;
-        // What is recorded between the two questions has a higher id, and so is not missed.
+        // An event recorded between the two requests has a higher id, so the watch shows it.
         let last = EventsQuery { limit: Some(1), ..EventsQuery::default() };
         let newest = client.events(&last).await?.last().map(|event| event.id);
-        let mut chosen = Chosen::of(args, client).await?;
-        let mut events = match (&args.name, &chosen) {
+        let mut selected = SelectedApps::find(args, client).await?;
+        let mut events = match (&args.name, &selected) {
             (Some(name), _) => events_about(client, &query(args), name.name()).await?,
-            (None, Some(chosen)) => chosen.events(client, &query(args)).await?,
+            (None, Some(selected)) => selected.events(client, &query(args)).await?,
             (None, None) => client.events(&query(args)).await?,
         };
         let newest = events.last().map(|event| event.id).max(newest);
-        if events.len() >= EVENTS.try_into().unwrap_or(usize::MAX) {
+        if events.len() >= MAX_EVENTS.try_into().unwrap_or(usize::MAX) {
             report::note(&format!(
-                "these are the newest {EVENTS}; `--since`, `--type` or a name leads further back"
+                "showing the newest {MAX_EVENTS} events; `--since`, `--type` or a name narrows them"
             ));
         }
-        let watch = args.watch;
-        if !watch {
+        if !args.watch {
             events.reverse();
         }
-        let format = args.format.format();
-        let lines = watch && format == Format::Json;
-        if events.is_empty() && !watch && matches!(format, Format::Table | Format::Wide) {
-            report::say("No events found.");
-        }
-        if lines {
-            for event in &events {
-                output::print(&output::change("ADDED", event)?)?;
-            }
+        print_events(args, &events)?;
+        if args.watch {
+            follow(args, client, newest, &events, selected.as_mut()).await
         } else {
-            let style = ListStyle { format, headers: !args.no_headers, single: false };
-            output::print(&output::list(&events, style, Timestamp::now())?)?;
+            Ok(())
         }
-        if watch { follow(args, client, newest, &events, chosen.as_mut()).await } else { Ok(()) }
     })
     .await
 }
 
-/// What is asked for, as far as the orchestrator can tell it apart.
+fn print_events(args: &EventsArgs, events: &[Event]) -> Result {
+    let format = args.format.format();
+    if events.is_empty() && !args.watch && matches!(format, Format::Table | Format::Wide) {
+        report::print_line("No events found.");
+    }
+    if args.watch && format == Format::Json {
+        return events.iter().try_for_each(|event| output::print(&output::change("ADDED", event)?));
+    }
+    let style = ListStyle { format, headers: !args.no_headers, single: false };
+    output::print(&output::list(events, style, Timestamp::now())?)
+}
+
+/// Returns the part of the request that the orchestrator can filter.
 fn query(args: &EventsArgs) -> EventsQuery {
     EventsQuery {
         app: args.app.clone(),
@@ -67,53 +70,53 @@ fn query(args: &EventsArgs) -> EventsQuery {
             EventType::Warning => EventKind::Warning,
         }),
         since: args.since.and_then(|since| Timestamp::now().checked_sub(since.to_std()).ok()),
-        limit: Some(EVENTS),
+        limit: Some(MAX_EVENTS),
         after: None,
     }
 }
 
-fn wanted(args: &EventsArgs, event: &Event) -> bool {
-    args.name.as_ref().is_none_or(|name| concerns(event, name.name()))
+fn matches_name(args: &EventsArgs, event: &Event) -> bool {
+    args.name.as_ref().is_none_or(|name| is_about(event, name.name()))
 }
 
-/// The apps that a selector chooses, as far as they were seen.
-struct Chosen<'a> {
+/// Apps that a selector has selected so far.
+struct SelectedApps<'a> {
     selector: &'a Selector,
     apps: BTreeSet<AppName>,
 }
 
-impl<'a> Chosen<'a> {
-    async fn of(args: &'a EventsArgs, client: &Client) -> Outcome<Option<Self>> {
+impl<'a> SelectedApps<'a> {
+    async fn find(args: &'a EventsArgs, client: &Client) -> Result<Option<Self>> {
         let Some(selector) = &args.selector.selector else { return Ok(None) };
-        let mut chosen = Self { selector, apps: BTreeSet::new() };
-        chosen.look(client).await?;
-        Ok(Some(chosen))
+        let mut selected = Self { selector, apps: BTreeSet::new() };
+        selected.refresh(client).await?;
+        Ok(Some(selected))
     }
 
-    async fn look(&mut self, client: &Client) -> Outcome {
+    async fn refresh(&mut self, client: &Client) -> Result {
         let apps = client.select_apps(self.selector).await?;
-        // Events go on after an app has gone or changed its labels.
+        // Events of an app continue after the app was deleted or its labels changed.
         self.apps.extend(apps.into_iter().map(|app| app.name));
         Ok(())
     }
 
-    /// The newest events of all of them, oldest first.
-    async fn events(&self, client: &Client, query: &EventsQuery) -> Outcome<Vec<Event>> {
+    /// Returns the newest events of all selected apps, oldest first.
+    async fn events(&self, client: &Client, query: &EventsQuery) -> Result<Vec<Event>> {
         let mut found = Vec::new();
         for app in &self.apps {
             let query = EventsQuery { app: Some(app.clone()), ..query.clone() };
             found.extend(client.events(&query).await?);
         }
         found.sort_by_key(|event| event.id);
-        let most = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        Ok(found.split_off(found.len().saturating_sub(most)))
+        let limit = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        Ok(found.split_off(found.len().saturating_sub(limit)))
     }
 
-    /// Whether an event is of one of them, or of one that has come since.
-    async fn has(&mut self, event: &Event, client: &Client) -> Outcome<bool> {
+    /// Returns whether an event is about a selected app, also one that is new.
+    async fn contains(&mut self, event: &Event, client: &Client) -> Result<bool> {
         let Some(app) = &event.app else { return Ok(false) };
         if !self.apps.contains(app) {
-            self.look(client).await?;
+            self.refresh(client).await?;
         }
         Ok(self.apps.contains(app))
     }
@@ -124,28 +127,28 @@ async fn follow(
     client: &Client,
     newest: Option<u64>,
     shown: &[Event],
-    mut chosen: Option<&mut Chosen<'_>>,
-) -> Outcome {
+    mut selected: Option<&mut SelectedApps<'_>>,
+) -> Result {
     let format = args.format.format();
     let wide = format == Format::Wide;
     let mut widths = output::table(shown, wide, Timestamp::now()).widths().to_vec();
     let mut headers = shown.is_empty() && !args.no_headers;
     let query = EventsQuery { after: Some(newest.unwrap_or(0)), limit: None, ..query(args) };
-    let mut news = client.follow_events(&query);
-    while let Some(event) = news.next().await {
+    let mut events = client.follow_events(&query);
+    while let Some(event) = events.next().await {
         let event = event?;
-        if !wanted(args, &event) {
+        if !matches_name(args, &event) {
             continue;
         }
-        if let Some(chosen) = &mut chosen
-            && !chosen.has(&event, client).await?
+        if let Some(selected) = &mut selected
+            && !selected.contains(&event, client).await?
         {
             continue;
         }
         let text = match format {
             Format::Table | Format::Wide => {
                 let mut table = output::table(std::slice::from_ref(&event), wide, Timestamp::now());
-                table.at_least(&widths);
+                table.widen_to(&widths);
                 widths = table.widths().to_vec();
                 table.render(std::mem::take(&mut headers), output::width())
             }

@@ -1,12 +1,12 @@
-//! `exec`: runs a command in a pod and passes on its output and its exit code.
+//! `exec`: runs a command in a pod, and passes on its output and exit code.
 
-mod refused;
+mod refusal;
 
 use std::io::{IsTerminal as _, Write as _};
 
 use dubernetes_api::Client;
 use dubernetes_api::client::ExecSession;
-use dubernetes_api::wire::ExecRequest;
+use dubernetes_api::wire::{ExecRequest, TerminalSize};
 use dubernetes_core::plan::PodState;
 use dubernetes_core::runtime::ExecOutput;
 use futures_util::StreamExt as _;
@@ -17,26 +17,26 @@ use tokio::sync::watch;
 
 use crate::args::ExecArgs;
 use crate::output;
-use crate::report::{Failure, Outcome, USAGE};
+use crate::report::{CliError, Result, USAGE};
 use crate::resolve::{Found, find};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
+use refusal::Refusal;
 
-/// The terminal that a command gets where the size of ours is not known.
-const USUAL_SIZE: (u16, u16) = (80, 24);
+/// Terminal size if ours is unknown.
+const DEFAULT_SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
 
-pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Result {
     if args.tty && !std::io::stdin().is_terminal() {
-        return Err(Failure::with_exit(USAGE, "`-t` needs a terminal, and standard input is none")
-            .help("leave out `-t`"));
+        let what = "`-t` needs a terminal, but standard input is not one";
+        return Err(CliError::with_exit(USAGE, what).help("omit `-t`"));
     }
-    Target::with(settings, Intent::Read, async |target: &Target| {
-        let pod = pod(&target.client, args).await?;
+    Target::with(settings, Mode::Observe, async |target: &Target| {
+        let pod = find_pod(&target.client, args).await?;
         let request = ExecRequest {
             command: args.command.clone(),
             stdin: args.stdin,
-            tty: args.tty.then(size),
-            user: None,
+            tty: args.tty.then(terminal_size),
         };
         let session = target.client.exec(&pod, &request).await?;
         let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };
@@ -44,57 +44,57 @@ pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Outcome {
         drop(raw);
         match code? {
             0 => Ok(()),
-            // A code that no process can end with is a failure of some kind.
-            code => Err(Failure::told(u8::try_from(code).unwrap_or(1))),
+            // A code outside the range of processes is reported as a failure.
+            code => Err(CliError::already_reported(u8::try_from(code).unwrap_or(1))),
         }
     })
     .await
 }
 
-/// The pod that was named, or a ready one of the app.
-async fn pod(client: &Client, args: &ExecArgs) -> Outcome<String> {
+/// Returns the named pod, or a ready pod of the named app.
+async fn find_pod(client: &Client, args: &ExecArgs) -> Result<String> {
     let app = match find(client, &args.name).await? {
         Found::Pod(pod) => return Ok(pod.name),
         Found::App(app) => app,
     };
     let pods = client.pods(Some(app.name.as_str())).await?;
     if pods.iter().any(|pod| pod.state == PodState::Unknown) {
-        return Err(Failure::new("the engine does not answer, so no pod can be reached")
+        return Err(CliError::new("cannot reach any pod: the engine does not answer")
             .help("`dubernetes doctor` looks for the cause"));
     }
     let running = || pods.iter().find(|pod| pod.state == PodState::Running);
-    pods.iter().find(|pod| pod.ready).or_else(running).map(|pod| pod.name.clone()).ok_or_else(
-        || {
-            Failure::new(format!("no pod of app `{}` runs", app.name))
-                .help(format!("`dubernetes describe {}` says why", app.name))
-        },
-    )
+    let pod = pods.iter().find(|pod| pod.ready).or_else(running);
+    pod.map(|pod| pod.name.clone()).ok_or_else(|| {
+        CliError::new(format!("app `{}` has no running pod", app.name))
+            .help(format!("`dubernetes why {}` explains the cause", app.name))
+    })
 }
 
-/// Copies input and output until the command ends.
-async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Outcome<i64> {
+/// Copies input and output until the command ends. Returns the exit code.
+async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Result<i64> {
     let ExecSession { mut input, mut output, size: sizes } = session;
     let copy = async {
         if args.stdin {
-            // A command that has closed its input is not interested, and its output says the rest.
+            // The command may close its input early; its output reports any problem.
             let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut input).await;
         }
         let _ = input.shutdown().await;
         std::future::pending::<()>().await;
     };
     let read = async {
-        // What may be the engine's own word is held back until it is known whether more comes.
+        // Holds back output that may be the engine's refusal, until it is known to be the
+        // command's.
         let mut held = Vec::new();
         while let Some(part) = output.next().await {
             match part? {
-                ExecOutput::Exit(code) => match refused::why(&held, code) {
-                    Some(refused) => return Err(refused.told(&args.command, pod)),
+                ExecOutput::Exit(code) => match Refusal::parse(&held, code) {
+                    Some(refusal) => return Err(refusal.into_error(&args.command, pod)),
                     None => {
                         output::print_raw(&held)?;
                         return Ok(code);
                     }
                 },
-                ExecOutput::Stdout(bytes) if held.is_empty() && refused::may_be(&bytes) => {
+                ExecOutput::Stdout(bytes) if held.is_empty() && refusal::may_be(&bytes) => {
                     held.extend_from_slice(&bytes);
                 }
                 ExecOutput::Stdout(bytes) => {
@@ -103,65 +103,71 @@ async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Outcome<i64> 
                 }
                 ExecOutput::Stderr(bytes) => {
                     output::print_raw(&std::mem::take(&mut held))?;
-                    // Without a standard error there is nowhere to put it.
+                    // A closed standard error must not end the command.
                     let _ = std::io::stderr().write_all(&bytes);
                 }
             }
         }
-        Err(Failure::new("the session ended without an exit code"))
+        Err(no_exit_code())
     };
     let resize = async {
         if args.tty {
-            pass_on_sizes(&sizes).await;
+            forward_resizes(&sizes).await;
         }
         std::future::pending::<()>().await;
     };
-    // Neither of the others ends by itself; what they hold when the command ends, nobody reads.
+    // The other two arms never end. Input that they hold when the command ends has no reader.
     tokio::select! {
         code = read => code,
-        () = copy => Err(Failure::new("the session ended without an exit code")),
-        () = resize => Err(Failure::new("the session ended without an exit code")),
+        () = copy => Err(no_exit_code()),
+        () = resize => Err(no_exit_code()),
     }
 }
 
-/// Tells the command whenever our terminal has another size.
-async fn pass_on_sizes(sizes: &watch::Sender<(u16, u16)>) {
-    // Without a handler the command keeps the size that it has.
+fn no_exit_code() -> CliError {
+    CliError::new("the session ended without an exit code")
+}
+
+/// Forwards each new size of our terminal to the command.
+async fn forward_resizes(sizes: &watch::Sender<TerminalSize>) {
+    // Without a handler the command keeps its size.
     let Ok(mut changed) = signal(SignalKind::window_change()) else { return };
     while changed.recv().await.is_some() {
-        sizes.send_replace(size());
+        sizes.send_replace(terminal_size());
     }
 }
 
-/// Columns and rows of the terminal.
-fn size() -> (u16, u16) {
+/// Returns the size of the terminal.
+fn terminal_size() -> TerminalSize {
     match tcgetwinsize(std::io::stdin()) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
-        Ok(_) | Err(_) => USUAL_SIZE,
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            TerminalSize { columns: size.ws_col, rows: size.ws_row }
+        }
+        Ok(_) | Err(_) => DEFAULT_SIZE,
     }
 }
 
-/// A terminal that passes every key on, until this is dropped.
+/// Keeps the terminal in raw mode until dropped.
 struct RawTerminal {
     before: Termios,
 }
 
 impl RawTerminal {
-    fn enter() -> Outcome<Self> {
-        let cannot = |error: rustix::io::Errno| {
-            Failure::because("the terminal cannot be set up", &std::io::Error::from(error))
+    fn enter() -> Result<Self> {
+        let failed = |error: rustix::io::Errno| {
+            CliError::with_source("cannot set up the terminal", &std::io::Error::from(error))
         };
-        let before = tcgetattr(std::io::stdin()).map_err(cannot)?;
+        let before = tcgetattr(std::io::stdin()).map_err(failed)?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).map_err(cannot)?;
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).map_err(failed)?;
         Ok(Self { before })
     }
 }
 
 impl Drop for RawTerminal {
     fn drop(&mut self) {
-        // A terminal that is gone needs no repair.
+        // A closed terminal needs no repair.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
     }
 }

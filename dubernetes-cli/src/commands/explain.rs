@@ -1,60 +1,57 @@
-//! `explain`: what the keys of the file mean, out of the table that reads them.
+//! `explain`: explains manifest keys, from the table of keys that the parser uses.
 
-use dubernetes_manifest::reference::{self, APP, Key, Kind, Unless};
+use dubernetes_manifest::reference::{self, APP, DefaultValue, Key, Kind};
 
 use crate::args::ExplainArgs;
 use crate::output::{self, Cell, Table, wrap};
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
-/// How wide sentences are written.
+/// Width of sentences.
 const WIDTH: usize = 88;
 
-pub(super) fn run(args: &ExplainArgs) -> Outcome {
+pub(super) fn run(args: &ExplainArgs) -> Result {
     let text = match &args.key {
-        Some(path) => one(path)?,
+        Some(path) => explain_key(path)?,
         None => {
             let mut rows = Vec::new();
-            collect("", &APP, true, &mut rows);
-            table(rows).render(true, output::width())
+            collect_keys("", APP, true, &mut rows);
+            keys_table(rows).render(true, output::width())
         }
     };
     output::print(&text)
 }
 
-/// All that is known of one key, and a line for each key below it.
-fn one(path: &str) -> Outcome<String> {
+/// Returns everything about one key, and a line for each key below it.
+fn explain_key(path: &str) -> Result<String> {
     let trail = reference::find(path)
-        .map_err(|unknown| Failure::new(unknown.message).help(unknown.hint))?;
+        .map_err(|unknown| CliError::new(unknown.message).help(unknown.hint))?;
     let Some(key) = trail.last() else { return Ok(String::new()) };
-    let names: Vec<&str> = steps(&trail).into_iter().map(|(name, _)| name).collect();
-    let mut text = format!("Key:       {}\nType:      {}\n", names.join("."), key.kind.words());
-    if let Some(range) = key.kind.range() {
+    let names: Vec<&str> = path_steps(&trail).into_iter().map(|(name, _)| name).collect();
+    let mut text = format!("Key:       {}\nType:      {}\n", names.join("."), key.kind.type_name());
+    if let Some(range) = key.kind.values() {
         text += &format!("Values:    {range}\n");
     }
-    text += &format!("Default:   {}\n", default(key));
+    let default = match key.default {
+        DefaultValue::Required => "none (required)",
+        DefaultValue::Value(text) | DefaultValue::Described(text) => text,
+    };
+    text += &format!("Default:   {default}\n");
     text += &format!("Example:\n{}\n", example(&trail));
-    for line in wrap(key.about, WIDTH) {
+    for line in wrap(key.description, WIDTH) {
         text += &format!("{line}\n");
     }
     if !key.children().is_empty() {
         let mut rows = Vec::new();
-        collect("", key.children(), false, &mut rows);
-        let of = if matches!(key.kind, Kind::Mapping(_)) { "" } else { " of an entry" };
-        text += &format!("\nKeys{of}:\n{}", table(rows).render_indented(output::width()));
+        collect_keys("", key.children(), false, &mut rows);
+        let of = if matches!(key.kind, Kind::Object(_)) { "" } else { " of an entry" };
+        text += &format!("\nKeys{of}:\n{}", keys_table(rows).render_indented(output::width()));
     }
     Ok(text)
 }
 
-fn default(key: &Key) -> String {
-    match key.unless {
-        Unless::Required => "none, it must be given".to_owned(),
-        Unless::Value(text) | Unless::Means(text) => text.to_owned(),
-    }
-}
-
-/// The way to the last key: names as they stand in a path, and lines as they stand in a file.
-/// Below a mapping with names of the user's own stands such a name.
-fn steps(trail: &[&'static Key]) -> Vec<(&'static str, String)> {
+/// Returns the path to the last key: each name in a path, and each line in a file. Below a mapping
+/// with user-defined names stands `NAME`.
+fn path_steps(trail: &[&'static Key]) -> Vec<(&'static str, String)> {
     let mut steps = Vec::new();
     let last = trail.len().saturating_sub(1);
     for (index, key) in trail.iter().enumerate() {
@@ -67,38 +64,43 @@ fn steps(trail: &[&'static Key]) -> Vec<(&'static str, String)> {
     steps
 }
 
-/// The key as it stands in a file, below the keys above it.
+/// Returns the key as in a file, below its parent keys.
 fn example(trail: &[&'static Key]) -> String {
     let mut text = String::new();
     let mut indent = "  ".to_owned();
-    for (_, line) in steps(trail) {
+    for (_, line) in path_steps(trail) {
         text += &format!("{indent}{line}\n");
         indent += "  ";
     }
     text
 }
 
-/// Each key with its path; those below it as well, if `deep`.
-fn collect(above: &str, keys: &'static [Key], deep: bool, rows: &mut Vec<(String, &'static Key)>) {
+/// Collects keys with their paths; nested keys, too, if `deep`.
+fn collect_keys(
+    above: &str,
+    keys: &'static [Key],
+    deep: bool,
+    rows: &mut Vec<(String, &'static Key)>,
+) {
     for key in keys {
         let path = format!("{above}{}", key.name);
         rows.push((path.clone(), key));
-        if deep && let Kind::Mapping(level) = key.kind {
-            collect(&format!("{path}."), level.keys, deep, rows);
+        if deep && let Kind::Object(level) = key.kind {
+            collect_keys(&format!("{path}."), level.keys, deep, rows);
         }
     }
 }
 
-fn table(rows: Vec<(String, &'static Key)>) -> Table {
-    let mut table = Table::new(&["KEY", "TYPE", "DEFAULT", "WHAT FOR"]);
+fn keys_table(rows: Vec<(String, &'static Key)>) -> Table {
+    let mut table = Table::new(&["KEY", "TYPE", "DEFAULT", "DESCRIPTION"]);
     for (path, key) in rows {
-        let default = match key.unless {
-            Unless::Required => "required",
-            Unless::Value(text) | Unless::Means(text) => text,
+        let default = match key.default {
+            DefaultValue::Required => "required",
+            DefaultValue::Value(text) | DefaultValue::Described(text) => text,
         };
         table.push(vec![
             Cell::new(path),
-            Cell::new(key.kind.words()),
+            Cell::new(key.kind.type_name()),
             Cell::new(default),
             Cell::new(key.summary()),
         ]);

@@ -10,34 +10,32 @@ use dubernetes_core::app::AppName;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
 
-use crate::args::{Format, GetArgs, Kind, Named};
+use crate::args::{Format, GetArgs, Kind, ObjectName};
+use crate::event_query::{MAX_EVENTS, events_about, is_about};
 use crate::output::{self, ListStyle, Row};
-use crate::report::{self, FAILED, Failure, Outcome, USAGE};
-use crate::resolve::{existing, missing};
+use crate::report::{self, CliError, FAILED, Result, USAGE};
+use crate::resolve::{none_if_missing, not_found};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-/// How often `-w` looks.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Poll interval of `-w`.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// So many events are listed.
-pub(super) const EVENTS: u32 = 500;
-
-pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Outcome {
-    let which = Which::of(args)?;
-    let names = if let Which::Named(names) = &which { names.len() } else { 0 };
+pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Result {
+    let selection = Selection::parse(args)?;
+    let names = if let Selection::Named(names) = &selection { names.len() } else { 0 };
     let query = Query {
         style: ListStyle {
             format: args.format.format(),
             headers: !args.no_headers,
-            single: names == 1 && matches!(args.reference.kind, Kind::Apps | Kind::Pods),
+            single: names == 1 && matches!(args.resource.kind, Kind::Apps | Kind::Pods),
         },
         watch: args.watch,
-        which,
+        selection,
     };
-    Target::with(settings, Intent::Read, async |target: &Target| {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let client = &target.client;
-        match args.reference.kind {
+        match args.resource.kind {
             Kind::Apps => query.run::<App>(client).await,
             Kind::Pods => query.run::<Pod>(client).await,
             Kind::Revisions => query.run::<Revision>(client).await,
@@ -48,22 +46,25 @@ pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Outcome {
     .await
 }
 
-/// Which objects of a kind are asked for.
-enum Which {
+/// Which objects of a kind to list.
+enum Selection {
     All,
-    /// Those with these names, given as `app/web`, as `app web`, or both.
+    /// Objects with these names, given as `app/web`, as `app web`, or both.
     Named(Vec<String>),
-    /// Those of the apps with these labels.
+    /// Objects of the apps with these labels.
     Selected(Selector),
 }
 
-impl Which {
-    fn of(args: &GetArgs) -> Outcome<Self> {
-        let names: Vec<_> = args.reference.name.iter().chain(&args.names).cloned().collect();
+/// Decides by the app of an object, and by whether the object has a given name.
+type Filter<'a> = Box<dyn Fn(Option<&AppName>, &dyn Fn(&str) -> bool) -> bool + 'a>;
+
+impl Selection {
+    fn parse(args: &GetArgs) -> Result<Self> {
+        let names: Vec<_> = args.resource.name.iter().chain(&args.names).cloned().collect();
         match &args.selector.selector {
             Some(_) if !names.is_empty() => {
-                let what = "names and a selector exclude each other";
-                Err(Failure::with_exit(USAGE, what).help("leave out one of the two"))
+                let what = "names cannot be combined with a selector";
+                Err(CliError::with_exit(USAGE, what).help("use either names or `--selector`"))
             }
             Some(selector) => Ok(Self::Selected(selector.clone())),
             None if names.is_empty() => Ok(Self::All),
@@ -71,14 +72,13 @@ impl Which {
         }
     }
 
-    /// Whether something is asked for that belongs to this app, by the names that `fits` knows.
-    async fn filter(
-        &self,
-        client: &Client,
-    ) -> Outcome<Box<dyn Fn(Option<&AppName>, &dyn Fn(&str) -> bool) -> bool + '_>> {
+    /// Returns a filter for objects that were listed as a whole.
+    async fn filter(&self, client: &Client) -> Result<Filter<'_>> {
         Ok(match self {
             Self::All => Box::new(|_, _| true),
-            Self::Named(names) => Box::new(move |_, fits| names.iter().any(|name| fits(name))),
+            Self::Named(names) => {
+                Box::new(move |_, has_name| names.iter().any(|name| has_name(name)))
+            }
             Self::Selected(selector) => {
                 let apps = client.select_apps(selector).await?;
                 let apps: BTreeSet<_> = apps.into_iter().map(|app| app.name).collect();
@@ -88,21 +88,21 @@ impl Which {
     }
 }
 
-/// What was asked for, of any kind.
+/// A request for objects of any kind.
 struct Query {
-    which: Which,
+    selection: Selection,
     style: ListStyle,
     watch: bool,
 }
 
-/// What was found.
+/// Objects that were found, and an error for each missing name.
 struct Listing<T> {
     items: Vec<T>,
-    missing: Vec<Failure>,
+    missing: Vec<CliError>,
 }
 
 impl<T> Listing<T> {
-    fn of(items: Vec<T>) -> Self {
+    fn complete(items: Vec<T>) -> Self {
         Self { items, missing: Vec::new() }
     }
 }
@@ -111,15 +111,15 @@ impl<T> Listing<T> {
 trait Listed: Row + Clone {
     const PLURAL: &'static str;
 
-    /// Those that are asked for.
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>>;
+    /// Fetches the selected objects.
+    async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>>;
 }
 
 impl Query {
-    async fn run<T: Listed>(&self, client: &Client) -> Outcome {
-        let found = T::fetch(client, &self.which).await?;
+    async fn run<T: Listed>(&self, client: &Client) -> Result {
+        let found = T::fetch(client, &self.selection).await?;
         if found.items.is_empty() && found.missing.is_empty() {
-            self.say_none::<T>()?;
+            self.print_none_found::<T>()?;
         } else if self.watch && self.style.format == Format::Json {
             for item in &found.items {
                 output::print(&output::change("ADDED", item)?)?;
@@ -127,16 +127,16 @@ impl Query {
         } else if !found.items.is_empty() {
             output::print(&output::list(&found.items, self.style, Timestamp::now())?)?;
         }
-        for failure in &found.missing {
-            failure.report();
+        for error in &found.missing {
+            error.report();
         }
         if !found.missing.is_empty() {
-            return Err(Failure::told(FAILED));
+            return Err(CliError::already_reported(FAILED));
         }
         if self.watch { self.watch(client, found.items).await } else { Ok(()) }
     }
 
-    fn say_none<T: Listed>(&self) -> Outcome {
+    fn print_none_found<T: Listed>(&self) -> Result {
         match self.style.format {
             Format::Json if self.watch => Ok(()),
             Format::Json | Format::Yaml => {
@@ -144,45 +144,50 @@ impl Query {
                 output::print(&output::list::<T>(&[], style, Timestamp::now())?)
             }
             Format::Table | Format::Wide | Format::Name => {
-                report::say(&format!("No {} found.", T::PLURAL));
+                report::print_line(&format!("No {} found.", T::PLURAL));
                 Ok(())
             }
         }
     }
 
-    /// Prints what changes, until the command is interrupted.
-    async fn watch<T: Listed>(&self, client: &Client, first: Vec<T>) -> Outcome {
+    /// Prints changes until the command is interrupted.
+    async fn watch<T: Listed>(&self, client: &Client, first: Vec<T>) -> Result {
         let wide = self.style.format == Format::Wide;
         let mut widths = output::table(&first, wide, Timestamp::now()).widths().to_vec();
         let mut known = by_name(first);
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let seen = by_name(T::fetch(client, &self.which).await?.items);
-            for (name, item) in &seen {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            let current = by_name(T::fetch(client, &self.selection).await?.items);
+            for (name, item) in &current {
                 let kind = match known.get(name) {
                     None => "ADDED",
                     Some(old) if old != item => "MODIFIED",
                     Some(_) => continue,
                 };
-                output::print(&self.changed(kind, item, &mut widths)?)?;
+                output::print(&self.changed_text(kind, item, &mut widths)?)?;
             }
-            for (name, item) in known.iter().filter(|(name, _)| !seen.contains_key(*name)) {
+            for (name, item) in known.iter().filter(|(name, _)| !current.contains_key(*name)) {
                 if self.style.format == Format::Json {
                     output::print(&output::change("DELETED", item)?)?;
                 } else {
-                    report::note(&format!("{name} is gone"));
+                    report::note(&format!("{name} was deleted"));
                 }
             }
-            known = seen;
+            known = current;
         }
     }
 
-    fn changed<T: Listed>(&self, kind: &str, item: &T, widths: &mut Vec<usize>) -> Outcome<String> {
+    fn changed_text<T: Listed>(
+        &self,
+        kind: &str,
+        item: &T,
+        widths: &mut Vec<usize>,
+    ) -> Result<String> {
         let wide = self.style.format == Format::Wide;
         Ok(match self.style.format {
             Format::Table | Format::Wide => {
                 let mut table = output::table(std::slice::from_ref(item), wide, Timestamp::now());
-                table.at_least(widths);
+                table.widen_to(widths);
                 *widths = table.widths().to_vec();
                 table.render(false, output::width())
             }
@@ -200,19 +205,22 @@ fn by_name<T: Row>(items: Vec<T>) -> BTreeMap<String, T> {
 impl Listed for App {
     const PLURAL: &'static str = "apps";
 
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
-        let names = match which {
-            Which::All => return Ok(Listing::of(client.list_apps().await?)),
-            Which::Selected(selector) => {
-                return Ok(Listing::of(client.select_apps(selector).await?));
+    async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
+        let names = match selection {
+            Selection::All => return Ok(Listing::complete(client.list_apps().await?)),
+            Selection::Selected(selector) => {
+                return Ok(Listing::complete(client.select_apps(selector).await?));
             }
-            Which::Named(names) => names,
+            Selection::Named(names) => names,
         };
-        let mut found = Listing::of(Vec::new());
+        let mut found = Listing::complete(Vec::new());
         for name in names {
-            match existing(client.get_app(name).await)? {
+            match none_if_missing(client.get_app(name).await)? {
                 Some(app) => found.items.push(app),
-                None => found.missing.push(missing(client, &Named::App(name.clone())).await),
+                None => {
+                    let error = not_found(client, &ObjectName::App(name.clone())).await;
+                    found.missing.push(error);
+                }
             }
         }
         Ok(found)
@@ -222,23 +230,23 @@ impl Listed for App {
 impl Listed for Pod {
     const PLURAL: &'static str = "pods";
 
-    /// An app's name stands for all its pods.
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
-        let names = match which {
-            Which::All => return Ok(Listing::of(client.pods(None).await?)),
-            Which::Selected(selector) => {
-                return Ok(Listing::of(client.select_pods(selector).await?));
+    /// The name of an app stands for all its pods.
+    async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
+        let names = match selection {
+            Selection::All => return Ok(Listing::complete(client.pods(None).await?)),
+            Selection::Selected(selector) => {
+                return Ok(Listing::complete(client.select_pods(selector).await?));
             }
-            Which::Named(names) => names,
+            Selection::Named(names) => names,
         };
-        let mut found = Listing::of(Vec::new());
+        let mut found = Listing::complete(Vec::new());
         for name in names {
-            if let Some(pod) = existing(client.get_pod(name).await)? {
+            if let Some(pod) = none_if_missing(client.get_pod(name).await)? {
                 found.items.push(pod);
-            } else if existing(client.get_app(name).await)?.is_some() {
+            } else if none_if_missing(client.get_app(name).await)?.is_some() {
                 found.items.extend(client.pods(Some(name)).await?);
             } else {
-                found.missing.push(missing(client, &Named::Pod(name.clone())).await);
+                found.missing.push(not_found(client, &ObjectName::Pod(name.clone())).await);
             }
         }
         Ok(found)
@@ -248,14 +256,13 @@ impl Listed for Pod {
 impl Listed for Revision {
     const PLURAL: &'static str = "revisions";
 
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
-        let apps = Box::pin(<App as Listed>::fetch(client, which)).await?;
+    async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
+        let apps = Box::pin(<App as Listed>::fetch(client, selection)).await?;
         let mut found = Listing { items: Vec::new(), missing: apps.missing };
         for app in apps.items {
-            // It may have been deleted since.
-            found
-                .items
-                .extend(existing(client.revisions(app.name.as_str()).await)?.into_iter().flatten());
+            // The app may have been deleted meanwhile.
+            let revisions = none_if_missing(client.revisions(app.name.as_str()).await)?;
+            found.items.extend(revisions.into_iter().flatten());
         }
         Ok(found)
     }
@@ -264,67 +271,43 @@ impl Listed for Revision {
 impl Listed for Event {
     const PLURAL: &'static str = "events";
 
-    /// The newest first; of apps and pods that may be gone, so a name without any is no error.
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
-        let query = EventsQuery { limit: Some(EVENTS), ..EventsQuery::default() };
+    /// Newest first. A name without events is not an error: events outlive apps and pods.
+    async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
+        let query = EventsQuery { limit: Some(MAX_EVENTS), ..EventsQuery::default() };
         let mut items = Vec::new();
-        match which {
-            Which::Named(names) => {
+        match selection {
+            Selection::Named(names) => {
                 for name in names {
                     items.extend(events_about(client, &query, name).await?);
                 }
                 items.sort_by_key(|event| event.id);
                 items.dedup_by_key(|event| event.id);
             }
-            _ => items = client.events(&query).await?,
+            Selection::All | Selection::Selected(_) => items = client.events(&query).await?,
         }
-        let wanted = which.filter(client).await?;
-        items.retain(|event| wanted(event.app.as_ref(), &|name| concerns(event, name)));
+        let filter = selection.filter(client).await?;
+        items.retain(|event| filter(event.app.as_ref(), &|name| is_about(event, name)));
         items.reverse();
-        Ok(Listing::of(items))
+        Ok(Listing::complete(items))
     }
-}
-
-/// Events about this app or pod, oldest first: those of the app of that name, and of the app whose
-/// pod has it. Only the orchestrator sees all there are.
-pub(super) async fn events_about(
-    client: &Client,
-    query: &EventsQuery,
-    name: &str,
-) -> Outcome<Vec<Event>> {
-    let of_pod = name.rsplit_once('-').filter(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
-    let apps = [Some(name), of_pod.map(|(app, _)| app)].into_iter().flatten();
-    let mut found = Vec::new();
-    for app in apps.filter_map(|app| AppName::parse(app).ok()) {
-        let query = EventsQuery { app: Some(app), ..query.clone() };
-        found.extend(client.events(&query).await?);
-    }
-    found.retain(|event| concerns(event, name));
-    found.sort_by_key(|event| event.id);
-    Ok(found)
-}
-
-/// Whether an event is about this app or pod.
-pub(super) fn concerns(event: &Event, name: &str) -> bool {
-    event.pod.as_deref() == Some(name) || event.app.as_ref().is_some_and(|app| app.as_str() == name)
 }
 
 impl Listed for Route {
     const PLURAL: &'static str = "routes";
 
-    /// A name is an app's or a host.
-    async fn fetch(client: &Client, which: &Which) -> Outcome<Listing<Self>> {
+    /// A name is that of an app or a host.
+    async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
         let mut items = client.routes().await?;
-        let fits =
+        let has_name =
             |route: &Self, name: &str| route.app.as_str() == name || route.host.as_str() == name;
-        let names = if let Which::Named(names) = which { names.as_slice() } else { &[] };
+        let names = if let Selection::Named(names) = selection { names.as_slice() } else { &[] };
         let missing = names
             .iter()
-            .filter(|name| !items.iter().any(|route| fits(route, name)))
-            .map(|name| Failure::new(format!("no route belongs to `{name}`")))
+            .filter(|name| !items.iter().any(|route| has_name(route, name)))
+            .map(|name| CliError::new(format!("no route of `{name}` found")))
             .collect();
-        let wanted = which.filter(client).await?;
-        items.retain(|route| wanted(Some(&route.app), &|name| fits(route, name)));
+        let filter = selection.filter(client).await?;
+        items.retain(|route| filter(Some(&route.app), &|name| has_name(route, name)));
         Ok(Listing { items, missing })
     }
 }

@@ -1,55 +1,56 @@
-//! `init`: writes a file to begin with, out of the table that reads it.
+//! `init`: creates a manifest to start from, from the table of keys that the parser uses.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
 
 use dubernetes_core::app::{AppName, ImageRef};
-use dubernetes_manifest::nearest_name;
-use dubernetes_manifest::reference::{APP, Key, Kind, Unless};
+use dubernetes_manifest::reference::{APP, DefaultValue, Key, Kind};
+use dubernetes_manifest::suggest_name;
 
 use crate::args::InitArgs;
 use crate::output::{self, wrap};
-use crate::report::{self, Failure, Outcome};
+use crate::report::{self, CliError, Result};
 
-/// How wide a comment is.
+/// Width of comments.
 const WIDTH: usize = 88;
 
-pub(super) fn run(args: &InitArgs) -> Outcome {
+pub(super) fn run(args: &InitArgs) -> Result {
     let name = match &args.name {
         Some(name) => name.clone(),
-        None => name_of_folder()?,
+        None => name_from_folder()?,
     };
     let image = match &args.image {
         Some(image) => image.clone(),
-        None => ImageRef::parse(&format!("{name}:latest")).map_err(Failure::new)?,
+        None => ImageRef::parse(&format!("{name}:latest")).map_err(CliError::new)?,
     };
     let path = &args.output;
-    let text = file(&name, &image);
+    let text = manifest(&name, &image);
     if path == Path::new("-") {
         return output::print(&text);
     }
     write(path, &text, args.force)?;
     let shown = path.display();
-    report::note(&format!("{shown} is written, with the app `{name}` of the image `{image}`"));
+    report::note(&format!("created {shown} with app `{name}`, image `{image}`"));
     report::help(&format!(
-        "edit it, then `dubernetes validate {shown}` checks it and `dubernetes apply {shown}` runs it"
+        "edit it, check it with `dubernetes validate {shown}`, run it with \
+         `dubernetes apply {shown}`"
     ));
     Ok(())
 }
 
-/// The nearest legal name to that of the present folder.
-fn name_of_folder() -> Outcome<AppName> {
+/// Returns the valid app name nearest to the name of the current folder.
+fn name_from_folder() -> Result<AppName> {
     let folder = std::env::current_dir()
-        .map_err(|error| Failure::because_io("the present folder cannot be found", &error))?;
+        .map_err(|error| CliError::with_io_source("cannot find the current folder", &error))?;
     let folder = folder.file_name().unwrap_or_default().to_string_lossy();
-    nearest_name(&folder).ok_or_else(|| {
-        Failure::new("the name of this folder makes no name of an app")
+    suggest_name(&folder).ok_or_else(|| {
+        CliError::new("cannot derive the name of an app from the name of this folder")
             .help("name the app: `dubernetes init myapp`")
     })
 }
 
-fn write(path: &Path, text: &str, force: bool) -> Outcome {
+fn write(path: &Path, text: &str, force: bool) -> Result {
     let mut options = OpenOptions::new();
     if force {
         options.create(true).truncate(true);
@@ -62,28 +63,28 @@ fn write(path: &Path, text: &str, force: bool) -> Outcome {
         file.flush()
     });
     written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::new(format!("`{shown}` exists already"))
-            .help("`--force` writes it anew, `-o FILE` writes another one"),
-        _ => Failure::because_io(&format!("`{shown}` cannot be written"), &error),
+        io::ErrorKind::AlreadyExists => CliError::new(format!("`{shown}` already exists"))
+            .help("`--force` overwrites it, `-o FILE` writes another file"),
+        _ => CliError::with_io_source(&format!("cannot write `{shown}`"), &error),
     })
 }
 
-/// The file: what must be there as it is, and everything else as comments that begin with `#key`.
-fn file(name: &AppName, image: &ImageRef) -> String {
+/// Returns the manifest: required keys as they are, all others as comments that begin with `#key`.
+fn manifest(name: &AppName, image: &ImageRef) -> String {
     let mut text = String::from(
-        "# What `dubernetes apply` makes run, and keeps running.\n\
-         # A key behind `#` is left out: delete the `#` to use it.\n\
-         # `dubernetes explain KEY` says more of each.\n",
+        "# An app for `dubernetes apply`.\n\
+         # Optional keys are commented out: remove the `#` to use one.\n\
+         # `dubernetes explain KEY` explains each key.\n",
     );
-    for key in &APP {
+    for key in APP {
         text.push('\n');
-        let about = match key.unless {
-            Unless::Required => key.about.to_owned(),
-            Unless::Value(words) | Unless::Means(words) => {
-                format!("{} Unless given: {words}.", key.about)
+        let about = match key.default {
+            DefaultValue::Required => key.description.to_owned(),
+            DefaultValue::Value(words) | DefaultValue::Described(words) => {
+                format!("{} Default: {words}.", key.description)
             }
         };
-        for line in wrap(&about, WIDTH).into_iter().chain(below(key)) {
+        for line in wrap(&about, WIDTH).into_iter().chain(nested_keys(key)) {
             text += &format!("# {line}\n");
         }
         text += &match key.name {
@@ -95,9 +96,9 @@ fn file(name: &AppName, image: &ImageRef) -> String {
     text
 }
 
-/// The names of the keys below `key`.
-fn below(key: &Key) -> Vec<String> {
-    let Kind::Mapping(level) = key.kind else { return Vec::new() };
+/// Returns lines with the names of the keys below `key`.
+fn nested_keys(key: &Key) -> Vec<String> {
+    let Kind::Object(level) = key.kind else { return Vec::new() };
     let names: Vec<&str> = level.keys.iter().map(|key| key.name).collect();
     wrap(&format!("Keys: {}.", names.join(", ")), WIDTH)
 }
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     fn example() -> String {
-        file(&AppName::parse("web").unwrap(), &ImageRef::parse("web:1").unwrap())
+        manifest(&AppName::parse("web").unwrap(), &ImageRef::parse("web:1").unwrap())
     }
 
     fn parse(text: &str) -> Parsed {
@@ -123,18 +124,18 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_valid_as_it_is_and_says_no_more_than_it_must() {
+    fn manifest_is_valid_and_sets_required_keys_only() {
         let parsed = parse(&example());
-        let least = parse("name: web\nimage: web:1\n");
-        assert_eq!(parsed.apps[0].spec, least.apps[0].spec);
+        let minimal = parse("name: web\nimage: web:1\n");
+        assert_eq!(parsed.apps[0].spec, minimal.apps[0].spec);
         assert!(example().lines().all(|line| line.len() <= 100), "{}", example());
     }
 
     #[test]
-    fn each_comment_can_be_used_alone_and_all_of_them_together() {
+    fn comments_are_valid_alone_and_together() {
         let text = example();
         let optional: Vec<&str> = text.lines().filter(|line| is_key(line)).collect();
-        let others = APP.iter().filter(|key| key.unless != Unless::Required).count();
+        let others = APP.iter().filter(|key| key.default != DefaultValue::Required).count();
         assert_eq!(optional.len(), others);
         let plain = parse(&text);
         for line in &optional {

@@ -1,4 +1,4 @@
-//! `logs`: what pods print. Lines are data and go to standard output; notes about the stream do not.
+//! `logs`: prints the logs of pods. Lines go to standard output, notes to standard error.
 
 use dubernetes_api::client::{Items, LogQuery, LogTarget};
 use dubernetes_api::wire::LogItem;
@@ -7,46 +7,40 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
 use crate::args::LogsArgs;
-use crate::output::{self, style};
-use crate::report::{self, Failure, Outcome};
+use crate::output;
+use crate::report::{self, CliError, Result};
 use crate::resolve::{Found, find};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::style;
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &LogsArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &LogsArgs, settings: &Settings) -> Result {
     let query = LogQuery {
         follow: args.follow,
         tail: Some(args.tail),
         since: since(args, Timestamp::now())?,
         previous: args.previous,
     };
-    Target::with(settings, Intent::Read, async |target: &Target| {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let mut printer = Printer::new(args.raw);
         match (&args.name, &args.selector.selector) {
             (Some(name), _) => {
-                let (whose, named) = match find(&target.client, name).await? {
-                    Found::App(app) => (LogTarget::App(app.name), true),
-                    Found::Pod(pod) => (LogTarget::Pod(pod.name), false),
+                let log_target = match find(&target.client, name).await? {
+                    Found::App(app) => LogTarget::App(app.name),
+                    Found::Pod(pod) => LogTarget::Pod(pod.name),
                 };
-                printer.named = named;
-                let mut items = target.client.logs(&whose, &query);
-                while let Some(item) = items.next().await {
-                    printer.print(item?)?;
-                }
-                Ok(())
+                printer.prefixes = matches!(log_target, LogTarget::App(_));
+                printer.print_all(target.client.logs(&log_target, &query)).await
             }
             (None, Some(selector)) => {
                 let apps = target.client.select_apps(selector).await?;
                 if apps.is_empty() {
-                    report::say("No apps found.");
+                    report::print_line("No apps found.");
                 }
                 let apps = apps.into_iter().map(|app| LogTarget::App(app.name));
                 let streams = apps.map(|app| target.client.logs(&app, &query)).collect();
-                let mut items = if args.follow { any(streams) } else { by_time(streams) };
-                while let Some(item) = items.next().await {
-                    printer.print(item?)?;
-                }
-                Ok(())
+                let items = if args.follow { merge(streams) } else { merge_by_time(streams) };
+                printer.print_all(items).await
             }
             (None, None) => Ok(()),
         }
@@ -54,53 +48,61 @@ pub(super) async fn run(args: &LogsArgs, settings: &Settings) -> Outcome {
     .await
 }
 
-/// Items of several apps as they come.
-fn any(streams: Vec<Items<LogItem>>) -> Items<LogItem> {
+/// Merges the items of several apps as they arrive.
+fn merge(streams: Vec<Items<LogItem>>) -> Items<LogItem> {
     futures_util::stream::select_all(streams).boxed()
 }
 
-/// Items of several apps in the order of time; each stream has that order already. Notes come as
-/// soon as they are met.
-fn by_time(streams: Vec<Items<LogItem>>) -> Items<LogItem> {
+/// Merges the items of several apps by time; each stream is already ordered. Notes come as soon as
+/// they are read.
+fn merge_by_time(streams: Vec<Items<LogItem>>) -> Items<LogItem> {
     let streams: Vec<_> = streams.into_iter().map(|stream| Box::pin(stream.peekable())).collect();
     futures_util::stream::unfold(streams, |mut streams| async move {
         let mut oldest: Option<(usize, Option<Timestamp>)> = None;
-        for (at, stream) in streams.iter_mut().enumerate() {
+        for (index, stream) in streams.iter_mut().enumerate() {
             let time = match stream.as_mut().peek().await {
                 None => continue,
                 Some(Ok(LogItem::Line(line))) => Some(line.time),
                 Some(Ok(LogItem::Note(_)) | Err(_)) => None,
             };
             if oldest.is_none_or(|(_, before)| time < before) {
-                oldest = Some((at, time));
+                oldest = Some((index, time));
             }
         }
-        let (at, _) = oldest?;
-        let item = streams.get_mut(at)?.next().await?;
+        let (index, _) = oldest?;
+        let item = streams.get_mut(index)?.next().await?;
         Some((item, streams))
     })
     .boxed()
 }
 
-/// Writes lines, each behind the name of its pod where there may be several.
+/// Prints lines, with the name of the pod in front if there may be several.
 struct Printer {
     raw: bool,
-    named: bool,
+    prefixes: bool,
     colored: bool,
-    /// The pods in the order in which they were met: each has a colour of its own.
+    /// Pods in order of appearance, which decides their colours.
     pods: Vec<String>,
 }
 
 impl Printer {
     fn new(raw: bool) -> Self {
         let choice = anstream::AutoStream::choice(&std::io::stdout());
-        Self { raw, named: true, colored: choice != anstream::ColorChoice::Never, pods: Vec::new() }
+        let colored = choice != anstream::ColorChoice::Never;
+        Self { raw, prefixes: true, colored, pods: Vec::new() }
     }
 
-    fn print(&mut self, item: LogItem) -> Outcome {
+    async fn print_all(&mut self, mut items: Items<LogItem>) -> Result {
+        while let Some(item) = items.next().await {
+            self.print(item?)?;
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, item: LogItem) -> Result {
         match item {
             LogItem::Line(line) => {
-                let text = if self.raw { line.text } else { safe(&line.text) };
+                let text = if self.raw { line.text } else { strip_controls(&line.text) };
                 let pod = self.prefix(&line.pod);
                 output::print_raw(format!("{pod}{text}\n").as_bytes())
             }
@@ -112,32 +114,31 @@ impl Printer {
     }
 
     fn prefix(&mut self, pod: &str) -> String {
-        if !self.named {
+        if !self.prefixes {
             return String::new();
         }
         let known = self.pods.iter().position(|known| known == pod);
-        let at = known.unwrap_or_else(|| {
+        let index = known.unwrap_or_else(|| {
             self.pods.push(pod.to_owned());
             self.pods.len() - 1
         });
         if !self.colored {
             return format!("{pod} | ");
         }
-        let style = style::pod_name(at);
-        format!("{}{pod} |{} ", style.render(), style.render_reset())
+        format!("{0}{pod} |{0:#} ", style::pod_name(index))
     }
 }
 
-fn since(args: &LogsArgs, now: Timestamp) -> Outcome<Option<Timestamp>> {
+fn since(args: &LogsArgs, now: Timestamp) -> Result<Option<Timestamp>> {
     let Some(since) = args.since else { return Ok(None) };
     let back = now
         .checked_sub(since.to_signed())
-        .map_err(|error| Failure::because("`--since` is too long ago", &error))?;
+        .map_err(|error| CliError::with_source("`--since` is out of range", &error))?;
     Ok(Some(back))
 }
 
-/// The text without what could act on a terminal. A tab is only a wide space.
-pub(super) fn safe(text: &str) -> String {
+/// Removes characters that could control a terminal. Tabs are harmless.
+fn strip_controls(text: &str) -> String {
     text.chars().filter(|c| *c == '\t' || !is_unsafe(*c)).collect()
 }
 
@@ -146,9 +147,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_pod_has_a_colour_of_its_own_where_there_are_colours() {
-        let mut printer = Printer { raw: false, named: true, colored: true, pods: Vec::new() };
-        let (one, two) = (printer.prefix("web-1"), printer.prefix("web-2"));
+    fn pods_have_different_colours() {
+        let mut printer = Printer { raw: false, prefixes: true, colored: true, pods: Vec::new() };
+        let one = printer.prefix("web-1");
+        let two = printer.prefix("web-2");
         assert_ne!(one.replace("web-1", ""), two.replace("web-2", ""));
         assert_eq!(printer.prefix("web-1"), one, "a pod keeps its colour");
         assert_eq!(anstream::adapter::strip_str(&one).to_string(), "web-1 | ");
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_of_several_apps_come_in_the_order_of_time() {
+    async fn lines_of_several_apps_are_ordered_by_time() {
         let line = |pod: &str, second| {
             Ok(LogItem::Line(dubernetes_api::wire::LogLine {
                 pod: pod.to_owned(),
@@ -169,19 +171,19 @@ mod tests {
         let stream = |items: Vec<_>| futures_util::stream::iter(items).boxed();
         let a = stream(vec![line("a-1", 1), line("a-1", 4), line("a-1", 5)]);
         let b = stream(vec![line("b-1", 2), Ok(LogItem::Note("n".into())), line("b-1", 3)]);
-        let all: Vec<_> = by_time(vec![a, b, stream(Vec::new())]).collect().await;
-        let told: Vec<_> = all
+        let all: Vec<_> = merge_by_time(vec![a, b, stream(Vec::new())]).collect().await;
+        let texts: Vec<_> = all
             .into_iter()
             .map(|item| match item.unwrap() {
                 LogItem::Line(line) => line.text,
                 LogItem::Note(note) => note,
             })
             .collect();
-        assert_eq!(told, ["1", "2", "n", "3", "4", "5"]);
+        assert_eq!(texts, ["1", "2", "n", "3", "4", "5"]);
     }
 
     #[test]
-    fn output_of_containers_cannot_act_on_the_terminal() {
-        assert_eq!(safe("a\tb\u{1b}[31mc\u{202e}\r"), "a\tb[31mc");
+    fn control_characters_are_removed() {
+        assert_eq!(strip_controls("a\tb\u{1b}[31mc\u{202e}\r"), "a\tb[31mc");
     }
 }

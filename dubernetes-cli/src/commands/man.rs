@@ -1,4 +1,4 @@
-//! `man`: the manual, made of the definitions of the command line.
+//! `man`: manual pages from the definitions of the command line.
 
 use std::fs;
 
@@ -6,17 +6,17 @@ use clap_mangen::Man;
 
 use crate::args::{Cli, ManArgs};
 use crate::output;
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
-pub(super) fn run(args: &ManArgs, program: &'static str) -> Outcome {
+pub(super) fn run(args: &ManArgs, program: &'static str) -> Result {
     let command = Cli::named(program).disable_help_subcommand(true);
     let Some(folder) = &args.out else {
         let mut page = Vec::new();
         Man::new(command).render(&mut page)?;
         return output::print_raw(&page);
     };
-    let what = format!("the manual cannot be written to `{}`", folder.display());
+    let what = format!("cannot write the manual to `{}`", folder.display());
     fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(command, folder))
-        .map_err(|error| Failure::because_io(&what, &error))
+        .map_err(|error| CliError::with_io_source(&what, &error))
 }

@@ -1,5 +1,5 @@
-//! `port-forward`: ports of this machine that lead to a pod. Each connection is one through the
-//! API to a pod that takes it now.
+//! `port-forward`: forwards local ports to a pod. Each connection is a tunnel through the API to a
+//! pod that is ready at that moment.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,51 +16,52 @@ use tokio::task::JoinSet;
 
 use crate::args::{ForwardFormat, PortForwardArgs, PortPair};
 use crate::output;
-use crate::report::{self, Failure, Outcome};
+use crate::report::{self, CliError, Result};
 use crate::resolve::{Found, find};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-/// At most so many connections at a time; more wait until one has ended.
-const CONNECTIONS: usize = 512;
+/// Connections at a time; further ones wait until one ends.
+const MAX_CONNECTIONS: usize = 512;
 
-/// The wait after a connection could not be taken, such as for a lack of file descriptors.
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// Pause after a failed accept, for example if file descriptors ran out.
+const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 
-pub(super) async fn run(args: &PortForwardArgs, settings: &Settings) -> Outcome {
-    Target::with(settings, Intent::Read, async |target: &Target| {
-        let goal = Arc::new(Goal::find(&target.client, args).await?);
+pub(super) async fn run(args: &PortForwardArgs, settings: &Settings) -> Result {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
+        let backend = Arc::new(Backend::find(&target.client, args).await?);
         let mut listeners = Vec::new();
         for ports in &args.ports {
             listeners.push((listen(args.address, *ports).await?, ports.remote));
         }
         if !args.address.is_loopback() {
-            report::warn(&format!("everybody who reaches {} gets in", args.address));
+            let what = format!("anyone who can reach {} can connect to the pod", args.address);
+            report::warn(&what);
         }
         for (listener, remote) in &listeners {
-            tell(args.output, &goal, listener, *remote)?;
+            print_listener(args.output, &backend, listener, *remote)?;
         }
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut serving = JoinSet::new();
         for (listener, remote) in listeners {
-            serving.spawn(serve(listener, remote, Arc::clone(&goal), Arc::clone(&places)));
+            serving.spawn(serve(listener, remote, Arc::clone(&backend), Arc::clone(&permits)));
         }
-        // It ends by an interrupt, which drops this and with it all connections.
+        // Runs until an interrupt drops this future, and with it all connections.
         while serving.join_next().await.is_some() {}
         Ok(())
     })
     .await
 }
 
-async fn listen(address: IpAddr, ports: PortPair) -> Outcome<TcpListener> {
-    let wanted = SocketAddr::new(address, ports.local);
-    TcpListener::bind(wanted).await.map_err(|error| {
-        let failure = Failure::because_io(&format!("cannot listen on {wanted}"), &error);
+async fn listen(address: IpAddr, ports: PortPair) -> Result<TcpListener> {
+    let local = SocketAddr::new(address, ports.local);
+    TcpListener::bind(local).await.map_err(|error| {
+        let cli_error = CliError::with_io_source(&format!("cannot listen on {local}"), &error);
         match error.kind() {
             std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied => {
-                failure.help(format!("`:{}` takes a free port", ports.remote))
+                cli_error.help(format!("`:{}` uses a free port", ports.remote))
             }
-            _ => failure,
+            _ => cli_error,
         }
     })
 }
@@ -73,51 +74,60 @@ struct Listening<'a> {
     remote_port: u16,
 }
 
-fn tell(format: ForwardFormat, goal: &Goal, listener: &TcpListener, remote: u16) -> Outcome {
+fn print_listener(
+    format: ForwardFormat,
+    backend: &Backend,
+    listener: &TcpListener,
+    remote: u16,
+) -> Result {
     let local = listener.local_addr()?;
-    let name = goal.name();
+    let name = backend.name();
     match format {
         ForwardFormat::Text => {
             output::print(&format!("Forwarding from {local} -> {name}:{remote}\n"))
         }
         ForwardFormat::Json => {
-            let (address, local_port) = (local.ip(), local.port());
-            let line = Listening { name: &name, address, local_port, remote_port: remote };
+            let line = Listening {
+                name: &name,
+                address: local.ip(),
+                local_port: local.port(),
+                remote_port: remote,
+            };
             output::print(&format!("{}\n", serde_json::to_string(&line)?))
         }
     }
 }
 
-/// Takes connections for ever.
-async fn serve(listener: TcpListener, remote: u16, goal: Arc<Goal>, places: Arc<Semaphore>) {
+/// Accepts and forwards connections until dropped.
+async fn serve(listener: TcpListener, remote: u16, backend: Arc<Backend>, permits: Arc<Semaphore>) {
     let mut open = JoinSet::new();
     loop {
         // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                report::note(&format!("a connection was not taken: {error}"));
-                tokio::time::sleep(TRY_AGAIN).await;
+                report::note(&format!("cannot accept a connection: {error}"));
+                tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
-        let goal = Arc::clone(&goal);
+        let backend = Arc::clone(&backend);
         open.spawn(async move {
-            forward(stream, remote, &goal).await;
-            drop(place);
+            forward(stream, remote, &backend).await;
+            drop(permit);
         });
         while open.try_join_next().is_some() {}
     }
 }
 
-async fn forward(mut stream: TcpStream, remote: u16, goal: &Goal) {
-    // What is sent comes in whole parts already; that this fails costs only time.
+async fn forward(mut stream: TcpStream, remote: u16, backend: &Backend) {
+    // The tunnel delivers whole writes. A failure here only costs time.
     let _ = stream.set_nodelay(true);
-    let tunnel = match goal.connect(remote).await {
+    let tunnel = match backend.connect(remote).await {
         Ok(tunnel) => tunnel,
-        Err(failure) => {
-            report::note(&format!("a connection was refused: {failure}"));
+        Err(reason) => {
+            report::note(&format!("cannot forward a connection: {reason}"));
             return reset(&stream);
         }
     };
@@ -126,35 +136,35 @@ async fn forward(mut stream: TcpStream, remote: u16, goal: &Goal) {
     }
 }
 
-/// Has the other side see that something broke rather than an end.
+/// Makes the peer see a reset instead of an orderly end.
 fn reset(stream: &TcpStream) {
-    // Whoever has gone already needs no hint.
+    // A peer that has already closed needs no reset.
     let _ = stream.set_zero_linger();
 }
 
 /// Where connections go.
 #[derive(Debug)]
-enum Goal {
-    /// To just this pod.
+enum Backend {
+    /// To this pod.
     Pod { client: Client, name: String },
-    /// To a ready pod of this app: the one that was taken last, as long as it is ready.
+    /// To a ready pod of this app: the last one as long as it is ready.
     App { client: Client, name: AppName, last: Mutex<String> },
 }
 
-impl Goal {
-    async fn find(client: &Client, args: &PortForwardArgs) -> Outcome<Self> {
+impl Backend {
+    async fn find(client: &Client, args: &PortForwardArgs) -> Result<Self> {
         let client = client.clone();
         match find(&client, &args.name).await? {
             Found::Pod(pod) if pod.started_at.is_none() => {
-                Err(Failure::new(format!("pod `{}` does not run: it is {}", pod.name, pod.state))
-                    .help(format!("`dubernetes describe {}` says why", pod.name)))
+                Err(CliError::new(format!("pod `{}` is not running: {}", pod.name, pod.state))
+                    .help(format!("`dubernetes why pod {}` explains the cause", pod.name)))
             }
             Found::Pod(pod) => Ok(Self::Pod { client, name: pod.name }),
             Found::App(app) => {
-                let ready = ready(&client, &app.name).await?;
+                let ready = ready_pods(&client, &app.name).await?;
                 let Some(first) = ready.into_iter().next() else {
-                    return Err(Failure::new(format!("no pod of app `{}` is ready", app.name))
-                        .help(format!("`dubernetes describe {}` says why", app.name)));
+                    return Err(CliError::new(format!("app `{}` has no ready pod", app.name))
+                        .help(format!("`dubernetes why {}` explains the cause", app.name)));
                 };
                 report::note(&format!("connections to app `{}` go to {first}", app.name));
                 Ok(Self::App { client, name: app.name, last: Mutex::new(first) })
@@ -169,47 +179,51 @@ impl Goal {
         }
     }
 
-    /// A connection; why there is none, as a sentence.
+    /// Opens a tunnel.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason as text.
     async fn connect(&self, port: u16) -> Result<Tunnel, String> {
         match self {
             Self::Pod { client, name } => {
-                client.forward(name, port).await.map_err(|error| reason(name, &error))
+                client.forward(name, port).await.map_err(|error| pod_reason(name, &error))
             }
             Self::App { client, name, last } => {
-                let mut pods = ready(client, name).await.map_err(|error| chain(&error))?;
-                let before = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                pods.sort_by_key(|pod| *pod != before);
-                let mut failed = format!("no pod of app `{name}` is ready");
+                let mut pods = ready_pods(client, name).await.map_err(|error| chain(&error))?;
+                let preferred = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                pods.sort_by_key(|pod| *pod != preferred);
+                let mut reason = format!("app `{name}` has no ready pod");
                 for pod in pods {
                     match client.forward(&pod, port).await {
                         Ok(tunnel) => {
-                            prefer(last, &pod);
+                            remember(last, &pod);
                             return Ok(tunnel);
                         }
-                        Err(error) => failed = reason(&pod, &error),
+                        Err(error) => reason = pod_reason(&pod, &error),
                     }
                 }
-                Err(failed)
+                Err(reason)
             }
         }
     }
 }
 
-/// Remembers the pod, and says so if it is another one.
-fn prefer(last: &Mutex<String>, pod: &str) {
+/// Remembers the pod, and prints a note if it is a different one.
+fn remember(last: &Mutex<String>, pod: &str) {
     let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
     if *last != pod {
-        report::note(&format!("connections go to {pod} now, no longer to {last}"));
+        report::note(&format!("connections now go to {pod} instead of {last}"));
         pod.clone_into(&mut last);
     }
 }
 
-fn reason(pod: &str, error: &ClientError) -> String {
+fn pod_reason(pod: &str, error: &ClientError) -> String {
     format!("{pod}: {}", chain(error))
 }
 
-/// The names of the ready pods of an app.
-async fn ready(client: &Client, app: &AppName) -> Result<Vec<String>, ClientError> {
+/// Returns the names of the ready pods of an app.
+async fn ready_pods(client: &Client, app: &AppName) -> Result<Vec<String>, ClientError> {
     let pods = client.pods(Some(app.as_str())).await?;
     Ok(pods.into_iter().filter(|pod| pod.ready).map(|pod| pod.name).collect())
 }

@@ -1,4 +1,4 @@
-//! `replay`: decisions that the controller has made, made again by the same function.
+//! `replay`: repeats recorded decisions of the controller with the same function.
 
 use std::collections::VecDeque;
 
@@ -7,13 +7,13 @@ use dubernetes_core::replay::Decision;
 use jiff::Timestamp;
 
 use crate::args::{Moment, ReplayArgs};
-use crate::decisions;
+use crate::journal;
 use crate::output;
-use crate::report::{self, Failure, Outcome};
+use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
 
-pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Outcome {
-    let folder = &settings.places.state_dir;
+pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Result {
+    let folder = &settings.paths.state_dir;
     let now = Timestamp::now();
     let until = match args.at {
         Some(Moment::Time(time)) => time,
@@ -22,7 +22,7 @@ pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Outcome {
     };
     let count = usize::from(args.last.unwrap_or(1));
     let mut found: VecDeque<Decision> = VecDeque::new();
-    let unread = decisions::read(folder, |decision| {
+    let unread = journal::read(folder, |decision| {
         if decision.at <= until {
             found.push_back(decision);
         }
@@ -31,44 +31,42 @@ pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Outcome {
         }
     })?;
     if unread > 0 {
-        report::note(&format!(
-            "{unread} lines were written by another version, or cut, and left out"
-        ));
+        report::note(&format!("skipped {unread} lines that are cut or from another version"));
     }
     if found.is_empty() {
-        let when = if args.at.is_some() { " of that time or before" } else { "" };
-        let what = format!("no decision{when} is kept in `{}`", folder.display());
-        return Err(Failure::new(what)
-            .help("what acts keeps them: `serve`, `up`, and commands without an orchestrator"));
+        let when = if args.at.is_some() { " up to that time" } else { "" };
+        let what = format!("no decision{when} is recorded in `{}`", folder.display());
+        return Err(CliError::new(what)
+            .help("`serve`, `up` and commands without an orchestrator record decisions"));
     }
-    let mut others = 0;
+    let mut different = 0;
     for decision in &found {
-        let again = decision.replay().to_string();
-        others += usize::from(again != decision.plan);
-        output::print(&text(decision, &again, now))?;
+        let replayed = decision.replay().to_string();
+        different += usize::from(replayed != decision.plan);
+        output::print(&decision_text(decision, &replayed, now))?;
     }
-    if others > 0 {
-        let what = format!("{others} of {} decisions are other ones now", found.len());
-        return Err(Failure::new(what).help("another version of the program has made them"));
+    if different > 0 {
+        let what = format!("{different} of {} decisions differ", found.len());
+        return Err(CliError::new(what).help("another version of the program recorded them"));
     }
     Ok(())
 }
 
-fn text(decision: &Decision, again: &str, now: Timestamp) -> String {
+fn decision_text(decision: &Decision, replayed: &str, now: Timestamp) -> String {
     let mut out = format!("{}, {} ago\n", decision.at, output::age(decision.at, now));
-    let mut block = |title: &str, text: &str| {
+    let mut push_block = |title: &str, text: &str| {
         out.push_str(&format!("{title}:\n"));
+        let text = if text.is_empty() { "nothing to do" } else { text };
         for line in text.lines() {
             out.push_str(&format!("  {}\n", one_line(line)));
         }
     };
-    block("given", &decision.input());
-    let or_nothing = |text: &str| if text.is_empty() { "nothing to do\n" } else { text }.to_owned();
-    block("plan", &or_nothing(again));
-    if again == decision.plan {
-        out.push_str("the same as then\n\n");
+    push_block("given", &decision.input());
+    push_block("plan", replayed);
+    if replayed == decision.plan {
+        out.push_str("same as recorded\n\n");
     } else {
-        block("but then it was", &or_nothing(&decision.plan));
+        push_block("recorded plan", &decision.plan);
         out.push('\n');
     }
     out

@@ -1,4 +1,4 @@
-//! `rollout` and `rollback`: how a rollout goes, going back, restarting, pausing.
+//! `rollout` and `rollback`: shows, undoes, restarts, pauses and resumes rollouts.
 
 mod history;
 
@@ -6,141 +6,136 @@ use dubernetes_api::wire::{App, RolloutAction, RolloutWish};
 use dubernetes_core::plan::Phase;
 
 use crate::args::{
-    ChangeArgs, Named, PauseArgs, RolloutArgs, RolloutVerb, StatusOfArgs, UndoArgs, WaitArgs,
+    ObjectName, RolloutArgs, RolloutChangeArgs, RolloutPauseArgs, RolloutStatusArgs, RolloutVerb,
+    UndoArgs, WaitArgs,
 };
 use crate::follow::{Follower, Goal};
+use crate::interrupt::until_interrupted;
 use crate::output;
-use crate::report::{self, FAILED, Failure, Outcome};
+use crate::report::{self, CliError, FAILED, Result};
 use crate::resolve::find_app;
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-use super::apply::warn_of_the_end;
-use super::interruptible;
-
-pub(super) async fn run(args: &RolloutArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &RolloutArgs, settings: &Settings) -> Result {
     match &args.verb {
-        RolloutVerb::Status(args) => status(args, settings).await,
-        RolloutVerb::History(args) => interruptible(history::run(args, settings)).await,
+        RolloutVerb::Status(args) => show_status(args, settings).await,
+        RolloutVerb::History(args) => until_interrupted(history::run(args, settings)).await,
         RolloutVerb::Undo(args) => undo(args, settings).await,
         RolloutVerb::Restart(args) => change(args, RolloutAction::Restart, settings).await,
-        RolloutVerb::Pause(args) => interruptible(pause(args, settings)).await,
+        RolloutVerb::Pause(args) => until_interrupted(pause(args, settings)).await,
         RolloutVerb::Resume(args) => change(args, RolloutAction::Resume, settings).await,
     }
 }
 
-pub(super) async fn undo(args: &UndoArgs, settings: &Settings) -> Outcome {
-    let wish = RolloutWish { action: RolloutAction::Undo, to: args.to };
-    wish_and_wait(&args.name, wish, &args.wait, settings).await
+pub(super) async fn undo(args: &UndoArgs, settings: &Settings) -> Result {
+    let request = RolloutWish { action: RolloutAction::Undo, to: args.to };
+    request_and_wait(&args.name, request, &args.wait, settings).await
 }
 
-async fn change(args: &ChangeArgs, action: RolloutAction, settings: &Settings) -> Outcome {
-    wish_and_wait(&args.name, RolloutWish { action, to: None }, &args.wait, settings).await
+async fn change(args: &RolloutChangeArgs, action: RolloutAction, settings: &Settings) -> Result {
+    request_and_wait(&args.name, RolloutWish { action, to: None }, &args.wait, settings).await
 }
 
-async fn wish_and_wait(
-    name: &Named,
-    wish: RolloutWish,
+async fn request_and_wait(
+    name: &ObjectName,
+    request: RolloutWish,
     wait: &WaitArgs,
     settings: &Settings,
-) -> Outcome {
+) -> Result {
     Target::with_wait(settings, wait, async |target: &Target| {
         let app = find_app(&target.client, name).await?;
         let mut follower = Follower::new(target, wait).await?;
-        let applied = target.client.rollout(app.name.as_str(), wish).await?;
+        let applied = target.client.rollout(app.name.as_str(), request).await?;
         let changed = applied.app.generation != app.generation;
-        let told = told(wish, &app, changed, &applied.app);
-        output::print(&format!("app/{} {told}\n", app.name))?;
-        if wish.action == RolloutAction::Undo && changed {
-            report::note("the next `apply` brings back what its file says");
+        let text = accepted_text(request, &app, changed, &applied.app);
+        output::print(&format!("app/{} {text}\n", app.name))?;
+        if request.action == RolloutAction::Undo && changed {
+            report::note("the next `apply` restores the spec in its file");
         }
         let result = if wait.detach {
             Ok(())
         } else {
-            follower.until_ready(vec![Goal::of(&applied.app)]).await
+            follower.until_ready(vec![Goal::for_app(&applied.app)]).await
         };
-        if target.is_in_process() {
-            warn_of_the_end("");
-        }
+        target.warn_unsupervised("");
         result
     })
     .await
 }
 
-/// What came of a wish.
-fn told(wish: RolloutWish, before: &App, changed: bool, app: &App) -> String {
+/// Returns what an accepted request does.
+fn accepted_text(request: RolloutWish, before: &App, changed: bool, app: &App) -> String {
     let revision = app.status.revision;
-    match wish.action {
-        RolloutAction::Undo if changed => match wish.to {
-            Some(to) => format!("goes back to revision {to}, as revision {revision}"),
-            None => format!("goes back, as revision {revision}"),
+    match request.action {
+        RolloutAction::Undo if changed => match request.to {
+            Some(to) => format!("rolling back to revision {to} as revision {revision}"),
+            None => format!("rolling back as revision {revision}"),
         },
         RolloutAction::Undo => format!("unchanged: revision {revision}"),
-        RolloutAction::Restart => format!("restarts: revision {revision}"),
+        RolloutAction::Restart => format!("restarting as revision {revision}"),
         RolloutAction::Pause => "paused".to_owned(),
         RolloutAction::Resume if before.status.paused || before.status.failure.is_some() => {
             "resumed".to_owned()
         }
-        RolloutAction::Resume => "unchanged: its rollout was not paused".to_owned(),
+        RolloutAction::Resume => "unchanged: the rollout is not paused".to_owned(),
     }
 }
 
-async fn pause(args: &PauseArgs, settings: &Settings) -> Outcome {
-    Target::with(settings, Intent::Change, async |target: &Target| {
+async fn pause(args: &RolloutPauseArgs, settings: &Settings) -> Result {
+    Target::with(settings, Mode::Act, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
-        let wish = RolloutWish { action: RolloutAction::Pause, to: None };
-        let paused = target.client.rollout(app.name.as_str(), wish).await?.app;
-        let told = told(wish, &app, true, &paused);
-        output::print(&format!("app/{} {told}\n", app.name))?;
-        report::help(&format!("`dubernetes rollout resume {}` lets it go on", app.name));
+        let request = RolloutWish { action: RolloutAction::Pause, to: None };
+        let paused = target.client.rollout(app.name.as_str(), request).await?.app;
+        let text = accepted_text(request, &app, true, &paused);
+        output::print(&format!("app/{} {text}\n", app.name))?;
+        report::help(&format!("`dubernetes rollout resume {}` resumes the rollout", app.name));
         Ok(())
     })
     .await
 }
 
-async fn status(args: &StatusOfArgs, settings: &Settings) -> Outcome {
+async fn show_status(args: &RolloutStatusArgs, settings: &Settings) -> Result {
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
         let mut follower = Follower::new(target, &args.wait).await?;
-        output::print(&state(&app))?;
+        output::print(&status_line(&app))?;
         if args.wait.detach {
             return Ok(());
         }
         if target.is_in_process() {
-            report::note("no orchestrator is running, so this command goes on with the rollout");
+            report::note("no orchestrator is running; this command continues the rollout");
         }
-        // One that has come back by itself has failed, however well it is now.
+        // A rollout that was rolled back has failed, even if the app is ready now.
         let failed = app.status.failure.as_ref().map(|failure| failure.revision);
-        let goal = Goal::of(&app);
+        let goal = Goal::for_app(&app);
         let revision = failed.map_or(goal.revision, |failed| failed.min(goal.revision));
-        let name = goal.app.clone();
         follower.until_ready(vec![Goal { revision, ..goal }]).await?;
-        // It has said so. A rollout that is paused is not done.
-        let now = target.client.get_app(name.as_str()).await?;
+        // The follower also ends at a paused rollout, which it has reported.
+        let now = target.client.get_app(app.name.as_str()).await?;
         if now.status.paused && now.status.phase != Phase::Ready {
-            return Err(Failure::told(FAILED));
+            return Err(CliError::already_reported(FAILED));
         }
         Ok(())
     })
     .await
 }
 
-/// How the rollout goes, in a line.
-fn state(app: &App) -> String {
-    let (name, status) = (&app.name, &app.status);
-    let word = match status.rollout.as_str() {
+/// Returns the state of the rollout, in one line.
+fn status_line(app: &App) -> String {
+    let status = &app.status;
+    let state = match status.rollout.as_str() {
         "" => status.phase.as_str(),
-        word => word,
+        state => state,
     };
     let paused = if status.paused { ", paused" } else { "" };
     let reason = match status.message.as_str() {
         "" => String::new(),
         message => format!("; {message}"),
     };
-    let (revision, updated, desired) = (status.revision, status.updated, status.desired);
     let line = format!(
-        "app/{name} revision {revision} is {word}{paused}: {updated} of {desired} updated, {} ready{reason}",
-        status.ready
+        "app/{} revision {} is {state}{paused}: {} of {} updated, {} ready{reason}",
+        app.name, status.revision, status.updated, status.desired, status.ready
     );
     format!("{}\n", dubernetes_core::error::one_line(&line))
 }

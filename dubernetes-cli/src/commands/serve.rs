@@ -1,75 +1,34 @@
-//! `serve`: the orchestrator, in the foreground, until a signal ends it. Pods and ingress go on.
+//! `serve`: runs the orchestrator in the foreground until a signal. Pods and ingress keep running.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dubernetes_api::wire::Mode;
-use dubernetes_controller::Approver;
-
-use crate::args::{IngressArgs, LogFormat, ServeArgs};
-use crate::place::{self, Listening};
-use crate::report::{self, Failure, Outcome, USAGE};
+use crate::approval::Prompt;
+use crate::args::{LogFormat, ServeArgs};
+use crate::interrupt::interrupted;
+use crate::orchestrator::{quit_requested, ready_line, start};
+use crate::report::{self, Result};
 use crate::settings::Settings;
-use crate::step::Prompt;
-use crate::wiring::{Parts, Running, Work};
 
-pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
     let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.http_port)));
-    let (mut running, listening) = start(settings, &args.ingress, prompt.as_ref()).await?;
-    let ready = ready(settings, &args.ingress);
-    // Whoever reads that it is ready may end it at once.
-    let interrupted = super::interrupt();
+    let (mut running, guard) = start(settings, &args.ingress, prompt.as_ref()).await?;
+    let ready = ready_line(settings, &args.ingress);
+    // A program that reads the ready line may send a signal at once.
+    let interrupted = interrupted();
     match args.log_format {
-        LogFormat::Text => report::say(&ready),
+        LogFormat::Text => report::print_line(&ready),
         LogFormat::Json => tracing::info!("{ready}"),
     }
-    // All arms are cancel-safe: a part that has ended stays so, and so does a signal and a word.
-    let outcome = tokio::select! {
+    // All arms are cancel-safe: a signal, a quit and the end of a task are not lost.
+    let result = tokio::select! {
         () = interrupted => Ok(()),
-        () = left(prompt.as_deref()) => Ok(()),
-        failure = running.broken() => Err(failure),
+        () = quit_requested(prompt.as_deref()) => Ok(()),
+        error = running.failed() => Err(error),
     };
-    if outcome.is_ok() {
-        tracing::info!("ending; pods and ingress go on");
-        running.end().await;
+    if result.is_ok() {
+        tracing::info!("shutting down; pods and ingress keep running");
+        running.shut_down().await;
     }
-    drop(listening);
-    outcome
-}
-
-/// Takes the state folder and listens; from then on commands are answered.
-pub(super) async fn start(
-    settings: &Settings,
-    args: &IngressArgs,
-    prompt: Option<&Arc<Prompt>>,
-) -> Outcome<(Running, Listening)> {
-    if settings.host.is_some() {
-        let what = "`--host` names an orchestrator that runs, and this starts one";
-        return Err(Failure::with_exit(USAGE, what).help(
-            "leave out `--host`, and unset DUBERNETES_HOST; `--state-dir` moves the socket",
-        ));
-    }
-    let approve = prompt.map(|prompt| -> Arc<dyn Approver> { Arc::<Prompt>::clone(prompt) });
-    let parts = Parts::open(settings, args)?.asking(approve);
-    parts.check_engine(&settings.instance).await?;
-    let (listener, listening) = place::listen(&settings.places.socket)?;
-    Ok((parts.start(settings, args, Work::Act, Mode::Serve, listener), listening))
-}
-
-/// Returns once the user who is asked before each step wants to leave.
-pub(super) async fn left(prompt: Option<&Prompt>) {
-    match prompt {
-        Some(prompt) => prompt.left().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The line that says where it is.
-pub(super) fn ready(settings: &Settings, args: &IngressArgs) -> String {
-    format!(
-        "dubernetes is ready: instance {}, socket {}, ingress http://{}",
-        settings.instance,
-        settings.places.socket.display(),
-        SocketAddr::new(args.http_bind, args.http_port),
-    )
+    drop(guard);
+    result
 }

@@ -1,40 +1,41 @@
-//! `simulate`: what would become of files' apps, as a timeline and a chart. Nothing is touched.
-
-use crate::args::{Format, SimulateArgs};
-use crate::output::{self, Cell, Table, style};
-use crate::report::{self, Outcome};
-use crate::settings::Settings;
-use crate::simulate::chart::{Signs, chart};
-use crate::simulate::{Course, Entry, simulate};
+//! `simulate`: simulates apps, and shows a timeline and a chart. Touches nothing outside.
 
 use dubernetes_core::event::{Event, EventKind};
 
-pub(super) async fn run(args: &SimulateArgs, settings: &Settings) -> Outcome {
-    let course = simulate(args, settings).await?;
-    let events = course.entries.iter().filter_map(|(_, entry)| match entry {
-        Entry::Event(event) => Some(&**event),
-        Entry::Step { .. } => None,
-    });
+use crate::args::{Format, SimulateArgs};
+use crate::output::{self, Cell, Table};
+use crate::report::{self, Result};
+use crate::settings::Settings;
+use crate::simulate::chart::{Glyphs, chart};
+use crate::simulate::simulate;
+use crate::simulate::timeline::{Entry, Timeline};
+use crate::style;
+
+pub(super) async fn run(args: &SimulateArgs, settings: &Settings) -> Result {
+    let timeline = simulate(args, settings).await?;
     match args.format.format() {
         Format::Table | Format::Wide => {
-            let chart = chart(&course, Signs::of_environment(), output::width());
-            output::print(&format!("{}\n{chart}", timeline(&course)))?;
+            let chart = chart(&timeline, Glyphs::from_environment(), output::width());
+            output::print(&format!("{}\n{chart}", timeline_table(&timeline)))?;
         }
         format @ (Format::Json | Format::Yaml | Format::Name) => {
-            for event in events {
-                output::print(&line(event, format)?)?;
+            for (_, entry) in &timeline.entries {
+                match entry {
+                    Entry::Event(event) => output::print(&event_text(event, format)?)?,
+                    Entry::Injected { .. } => {}
+                }
             }
         }
     }
-    if args.time.is_none() && !course.converged {
-        report::note(&format!("something is still to be done after {}", output::span(course.took)));
-        report::help("`--for TIME` goes on longer");
+    if args.time.is_none() && !timeline.converged {
+        report::note(&format!("not converged after {}", output::span(timeline.took)));
+        report::help("`--for TIME` simulates longer");
     }
     Ok(())
 }
 
-/// An event as `events -w` writes it.
-fn line(event: &Event, format: Format) -> Outcome<String> {
+/// Returns an event as `events -w` prints it.
+fn event_text(event: &Event, format: Format) -> Result<String> {
     Ok(match format {
         Format::Yaml => format!("---\n{}", output::value(event, Format::Yaml)?),
         Format::Name => format!("event/{}\n", event.id),
@@ -42,9 +43,9 @@ fn line(event: &Event, format: Format) -> Outcome<String> {
     })
 }
 
-fn timeline(course: &Course) -> String {
+fn timeline_table(timeline: &Timeline) -> String {
     let mut table = Table::new(&["TIME", "OBJECT", "WHAT", "MESSAGE"]);
-    for (time, entry) in &course.entries {
+    for (time, entry) in &timeline.entries {
         let mut row = vec![Cell::exact(output::seconds(*time))];
         match entry {
             Entry::Event(event) => {
@@ -56,7 +57,7 @@ fn timeline(course: &Course) -> String {
                 });
                 row.push(Cell::new(&event.message));
             }
-            Entry::Step { object, word, text } => {
+            Entry::Injected { object, word, text } => {
                 row.push(Cell::new(object));
                 row.push(Cell::styled(format!("> {word}"), style::NOTE));
                 row.push(Cell::new(text));

@@ -1,22 +1,22 @@
-//! `status`: whether the orchestrator, the engine, the ingress and the apps are well; and with
-//! which settings it was asked.
+//! `status`: shows the status of orchestrator, engine, ingress and apps, and the settings.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
-use dubernetes_api::wire::{EngineState, EngineVersion, IngressState, Mode, Status};
+use dubernetes_api::wire::{EngineState, IngressState, Mode as Lifetime, Status};
 use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Format, StatusArgs};
 use crate::output::{self, Cell, Table, age};
-use crate::report::Outcome;
+use crate::report::Result;
 use crate::settings::Settings;
 use crate::settings_file::Setting;
-use crate::target::{Intent, Target, without_flags};
+use crate::target::{Mode, Target, ingress_args};
 use crate::wiring;
 
-/// What the orchestrator says, and who has decided what is asked.
+/// Status of the orchestrator, and the settings of this command.
 #[derive(Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
@@ -24,35 +24,35 @@ struct Report<'a> {
     settings: Vec<Setting>,
 }
 
-pub(super) async fn run(args: &StatusArgs, settings: &Settings) -> Outcome {
-    let status = Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &StatusArgs, settings: &Settings) -> Result {
+    let status = Target::with(settings, Mode::Observe, async |target: &Target| {
         Ok(target.client.status().await?)
     })
     .await?;
     match args.format.format() {
-        Format::Table => output::print(&text(&status, Timestamp::now())),
+        Format::Table => output::print(&status_text(&status, Timestamp::now())),
         Format::Wide => {
-            let settings = settings_table(&counting(settings)?);
-            output::print(&format!("{}{settings}", text(&status, Timestamp::now())))
+            let settings = settings_table(&with_defaults(settings)?);
+            output::print(&format!("{}{settings}", status_text(&status, Timestamp::now())))
         }
         Format::Name => output::print(&format!("instance/{}\n", status.instance)),
         format @ (Format::Json | Format::Yaml) => {
-            let report = Report { status: &status, settings: counting(settings)? };
+            let report = Report { status: &status, settings: with_defaults(settings)? };
             output::print(&output::value(&report, format)?)
         }
     }
 }
 
-/// The settings, with the values that depend on the user where nobody has set one.
-fn counting(settings: &Settings) -> Outcome<Vec<Setting>> {
-    let places = &settings.places;
+/// Returns the settings, with defaults that depend on the user.
+fn with_defaults(settings: &Settings) -> Result<Vec<Setting>> {
+    let paths = &settings.paths;
     let mut shown = settings.shown.clone();
     for setting in shown.iter_mut().filter(|setting| setting.value.is_none()) {
         match setting.name.as_str() {
-            "host" => setting.value = Some(format!("unix://{}", places.socket.display())),
-            "state_dir" => setting.value = Some(places.state_dir.display().to_string()),
+            "host" => setting.value = Some(format!("unix://{}", paths.socket.display())),
+            "state_dir" => setting.value = Some(paths.state_dir.display().to_string()),
             "engine" => {
-                setting.value = Some(wiring::engine_place(&without_flags(settings)?)?);
+                setting.value = Some(wiring::engine_endpoint(&ingress_args(settings)?)?);
                 if std::env::var_os("DOCKER_HOST").is_some_and(|host| !host.is_empty()) {
                     setting.origin = "environment DOCKER_HOST".to_owned();
                 }
@@ -72,61 +72,61 @@ fn settings_table(settings: &[Setting]) -> String {
     format!("Settings:\n{}", table.render_indented(output::width()))
 }
 
-fn text(status: &Status, now: Timestamp) -> String {
+fn status_text(status: &Status, now: Timestamp) -> String {
     let mut out = String::new();
-    let mut line = |label: &str, value: &str| {
-        // Writing to a text cannot fail.
+    let mut add = |label: &str, value: &str| {
+        // Writing to a string cannot fail.
         let _ = writeln!(out, "{:<14}{}", format!("{label}:"), one_line(value));
     };
-    line("Orchestrator", &orchestrator(status));
-    line("Instance", status.instance.as_str());
-    line("State", &status.orchestrator.state_dir.display().to_string());
+    add("Orchestrator", &orchestrator_text(status));
+    add("Instance", status.instance.as_str());
+    add("State", &status.orchestrator.state_dir.display().to_string());
     if let Some(problem) = &status.store_problem {
-        line("Store", &format!("cannot be read: {problem}"));
+        add("Store", &format!("unreadable: {problem}"));
     }
-    line("Engine", &engine_state(status, now));
-    line("Ingress", &ingress(status));
-    line("Apps", &apps(status));
+    add("Engine", &engine_text(status, now));
+    add("Ingress", &ingress_text(status));
+    add("Apps", &apps_text(status));
     for blocked in &status.blocked {
-        line("Blocked", blocked);
+        add("Blocked", blocked);
     }
     out
 }
 
-fn orchestrator(status: &Status) -> String {
-    let who = &status.orchestrator;
-    match who.mode {
-        Mode::Serve => format!("running, process {}, version {}", who.pid, who.version),
-        Mode::InProcess => "none is running".to_owned(),
+fn orchestrator_text(status: &Status) -> String {
+    let info = &status.orchestrator;
+    match info.mode {
+        Lifetime::Serve => format!("running, process {}, version {}", info.pid, info.version),
+        Lifetime::InProcess => "not running".to_owned(),
     }
 }
 
-fn engine_state(status: &Status, now: Timestamp) -> String {
+fn engine_text(status: &Status, now: Timestamp) -> String {
     match (status.engine.state, &status.engine.version) {
-        (EngineState::Answering, Some(version)) => engine(version),
-        (EngineState::Answering, None) => "answers".to_owned(),
+        (EngineState::Answering, Some(version)) => output::engine(version),
+        (EngineState::Answering, None) => "answering".to_owned(),
         (EngineState::Away, _) => {
-            let since = status.engine.since.map(|since| format!(" since {}", age(since, now)));
-            let reason = status.engine.reason.as_deref().unwrap_or("no reason is known");
-            format!("does not answer{}: {reason}", since.unwrap_or_default())
+            let time = status.engine.since.map(|since| format!(" for {}", age(since, now)));
+            let reason = status.engine.reason.as_deref().unwrap_or("unknown reason");
+            format!("not answering{}: {reason}", time.unwrap_or_default())
         }
     }
 }
 
-/// Who the engine is, on one line.
-pub(super) fn engine(engine: &EngineVersion) -> String {
-    let EngineVersion { name, version, api_version, platform } = engine;
-    format!("{name} {version} (API {api_version}, {platform})")
-}
-
-fn ingress(status: &Status) -> String {
+fn ingress_text(status: &Status) -> String {
     let ingress = &status.ingress;
-    let place = std::net::SocketAddr::new(ingress.address, ingress.port);
     match ingress.state {
-        IngressState::Serving => format!("serves {} routes at http://{place}", ingress.routes),
+        IngressState::Serving => {
+            let routes = match ingress.routes {
+                1 => "1 route".to_owned(),
+                routes => format!("{routes} routes"),
+            };
+            let address = SocketAddr::new(ingress.address, ingress.port);
+            format!("serving {routes} at http://{address}")
+        }
         IngressState::Down => {
-            let reason = ingress.reason.as_deref().unwrap_or("no reason is known");
-            format!("does not run: {reason}")
+            let reason = ingress.reason.as_deref().unwrap_or("unknown reason");
+            format!("not running: {reason}")
         }
         IngressState::Absent => match &ingress.reason {
             Some(reason) => format!("none: {reason}"),
@@ -135,7 +135,7 @@ fn ingress(status: &Status) -> String {
     }
 }
 
-fn apps(status: &Status) -> String {
+fn apps_text(status: &Status) -> String {
     let counts = status.apps.iter().filter(|(_, count)| **count > 0);
     let counts: Vec<_> = counts.map(|(phase, count)| format!("{count} {phase}")).collect();
     if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }

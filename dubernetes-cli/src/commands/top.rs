@@ -1,4 +1,4 @@
-//! `top`: what apps and pods use now.
+//! `top`: shows CPU and memory usage of apps and pods.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,31 @@ use dubernetes_core::app::AppName;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::args::{Format, Named, SortBy, TopArgs};
+use crate::args::{Format, ObjectName, SortBy, TopArgs};
 use crate::output::{self, Cell, ListStyle, Row, or_none};
-use crate::report::{self, FAILED, Failure, Outcome, USAGE};
-use crate::resolve::missing;
+use crate::report::{self, CliError, FAILED, Result, USAGE};
+use crate::resolve::not_found;
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &TopArgs, settings: &Settings) -> Outcome {
-    let view = View::of(args)?;
-    Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &TopArgs, settings: &Settings) -> Result {
+    let view = View::parse(args)?;
+    Target::with(settings, Mode::Observe, async |target: &Target| {
         let client = &target.client;
         let stats = client.stats(args.selector.selector.as_ref()).await?;
-        let (pods, unknown) = view.choose(stats);
+        let (pods, unknown) = view.select(stats);
         if unknown.is_empty() || !pods.is_empty() {
-            if view.apps { show(args, apps(&pods))? } else { show(args, pods)? }
+            if view.apps { print_usage(args, app_usages(&pods))? } else { print_usage(args, pods)? }
         }
         for name in &unknown {
-            nothing_of(client, &view, name).await.report();
+            unknown_name(client, &view, name).await.report();
         }
-        if unknown.is_empty() { Ok(()) } else { Err(Failure::told(FAILED)) }
+        if unknown.is_empty() { Ok(()) } else { Err(CliError::already_reported(FAILED)) }
     })
     .await
 }
 
-/// What is shown, and of whom.
+/// What to show.
 #[derive(Debug, PartialEq, Eq)]
 struct View {
     apps: bool,
@@ -40,8 +40,8 @@ struct View {
 }
 
 impl View {
-    /// `apps NAME…`, `pods NAME…`, or names, whose pods are shown; without a word, all apps.
-    fn of(args: &TopArgs) -> Outcome<Self> {
+    /// Parses `apps NAME…`, `pods NAME…`, names (their pods), or nothing (all apps).
+    fn parse(args: &TopArgs) -> Result<Self> {
         let words = args.words.as_slice();
         let (apps, names) = match words.split_first() {
             None => (true, words),
@@ -52,43 +52,42 @@ impl View {
             },
         };
         if args.selector.selector.is_some() && !names.is_empty() {
-            let what = "names and a selector exclude each other";
-            return Err(Failure::with_exit(USAGE, what).help("leave out one of the two"));
+            let what = "names cannot be combined with a selector";
+            return Err(CliError::with_exit(USAGE, what).help("use either names or `--selector`"));
         }
         let parse = |name: &String| {
-            let named = Named::parse(name).map_err(|text| Failure::with_exit(USAGE, text))?;
+            let named = ObjectName::parse(name).map_err(|text| CliError::with_exit(USAGE, text))?;
             Ok(named.name().to_owned())
         };
-        Ok(Self { apps, names: names.iter().map(parse).collect::<Outcome<_>>()? })
+        Ok(Self { apps, names: names.iter().map(parse).collect::<Result<_>>()? })
     }
 
-    /// Those that are asked for, and the names that mean nothing here.
-    fn choose(&self, mut stats: Vec<PodStats>) -> (Vec<PodStats>, Vec<String>) {
-        let fits = |pod: &PodStats, name: &str| {
+    /// Returns the stats of the named pods, and the names without a pod.
+    fn select(&self, mut stats: Vec<PodStats>) -> (Vec<PodStats>, Vec<String>) {
+        let has_name = |pod: &PodStats, name: &str| {
             pod.app.as_str() == name || (!self.apps && pod.name == name)
         };
-        let unknown = self.names.iter().filter(|name| !stats.iter().any(|pod| fits(pod, name)));
+        let unknown = self.names.iter().filter(|name| !stats.iter().any(|pod| has_name(pod, name)));
         let unknown = unknown.cloned().collect();
         if !self.names.is_empty() {
-            stats.retain(|pod| self.names.iter().any(|name| fits(pod, name)));
+            stats.retain(|pod| self.names.iter().any(|name| has_name(pod, name)));
         }
         (stats, unknown)
     }
 }
 
-/// An app without pods uses nothing; any other name means nothing.
-async fn nothing_of(client: &Client, view: &View, name: &str) -> Failure {
+/// Creates the error for a name without a pod: an app without pods, or an unknown name.
+async fn unknown_name(client: &Client, view: &View, name: &str) -> CliError {
     let exists = matches!(client.get_app(name).await, Ok(app) if app.name.as_str() == name);
     if exists {
-        return Failure::new(format!("app `{name}` has no pod"))
-            .help(format!("`dubernetes describe {name}` says why"));
+        return CliError::new(format!("app `{name}` has no pod"))
+            .help(format!("`dubernetes why {name}` explains the cause"));
     }
-    let named =
-        if view.apps { Named::App(name.to_owned()) } else { Named::Either(name.to_owned()) };
-    missing(client, &named).await
+    let kind = if view.apps { ObjectName::App } else { ObjectName::Either };
+    not_found(client, &kind(name.to_owned())).await
 }
 
-fn show<T: Usage>(args: &TopArgs, mut items: Vec<T>) -> Outcome {
+fn print_usage<T: Usage>(args: &TopArgs, mut items: Vec<T>) -> Result {
     match args.sort_by {
         None => {}
         Some(SortBy::Cpu) => items.sort_by_key(|item| std::cmp::Reverse(item.cpu())),
@@ -96,15 +95,15 @@ fn show<T: Usage>(args: &TopArgs, mut items: Vec<T>) -> Outcome {
     }
     let format = args.format.format();
     if items.is_empty() && matches!(format, Format::Table | Format::Wide) {
-        report::say("No pods found.");
+        report::print_line("No pods found.");
         return Ok(());
     }
     let style = ListStyle { format, headers: !args.no_headers, single: false };
     output::print(&output::list(&items, style, Timestamp::now())?)
 }
 
-/// What all pods of an app use together. A sum is missing where no pod has a part of it; a limit,
-/// where one has none.
+/// Usage of all pods of an app. A sum is `None` if no pod reports a value; a sum of limits, if one
+/// pod has no limit.
 #[derive(Debug, PartialEq, Serialize)]
 struct AppUsage {
     name: AppName,
@@ -115,31 +114,31 @@ struct AppUsage {
     memory_limit: Option<u64>,
 }
 
-fn apps(pods: &[PodStats]) -> Vec<AppUsage> {
+fn app_usages(pods: &[PodStats]) -> Vec<AppUsage> {
     let mut by_app: BTreeMap<&AppName, Vec<&PodStats>> = BTreeMap::new();
     for pod in pods {
         by_app.entry(&pod.app).or_default().push(pod);
     }
-    let known = |pods: &[&PodStats], part: fn(&PodStats) -> Option<u64>| {
-        pods.iter().filter_map(|pod| part(pod)).reduce(u64::saturating_add)
+    let sum_known = |pods: &[&PodStats], value: fn(&PodStats) -> Option<u64>| {
+        pods.iter().filter_map(|pod| value(pod)).reduce(u64::saturating_add)
     };
-    let all = |pods: &[&PodStats], part: fn(&PodStats) -> Option<u64>| {
-        pods.iter().map(|pod| part(pod)).sum::<Option<u64>>()
+    let sum_all = |pods: &[&PodStats], value: fn(&PodStats) -> Option<u64>| {
+        pods.iter().map(|pod| value(pod)).sum::<Option<u64>>()
     };
     by_app
         .into_iter()
         .map(|(name, pods)| AppUsage {
             name: name.clone(),
             pods: pods.len(),
-            cpu: known(&pods, |pod| pod.cpu),
-            cpu_limit: all(&pods, |pod| pod.cpu_limit),
-            memory: known(&pods, |pod| pod.memory),
-            memory_limit: all(&pods, |pod| pod.memory_limit),
+            cpu: sum_known(&pods, |pod| pod.cpu),
+            cpu_limit: sum_all(&pods, |pod| pod.cpu_limit),
+            memory: sum_known(&pods, |pod| pod.memory),
+            memory_limit: sum_all(&pods, |pod| pod.memory_limit),
         })
         .collect()
 }
 
-/// What can be sorted by use.
+/// Rows that can be sorted by usage.
 trait Usage: Row {
     fn cpu(&self) -> Option<u64>;
     fn memory(&self) -> Option<u64>;
@@ -165,15 +164,25 @@ impl Usage for AppUsage {
     }
 }
 
+/// A value and its limit.
+#[derive(Debug, Clone, Copy)]
+struct Limited {
+    value: Option<u64>,
+    limit: Option<u64>,
+}
+
 impl Row for PodStats {
     fn columns(wide: bool) -> Vec<&'static str> {
-        columns("APP", wide)
+        usage_columns("APP", wide)
     }
 
     fn cells(&self, wide: bool, _: Timestamp) -> Vec<Cell> {
-        let app = wide.then(|| self.app.to_string());
-        let (cpu, memory) = ((self.cpu, self.cpu_limit), (self.memory, self.memory_limit));
-        cells(&self.name, app, cpu, memory)
+        usage_cells(
+            &self.name,
+            wide.then(|| self.app.to_string()),
+            Limited { value: self.cpu, limit: self.cpu_limit },
+            Limited { value: self.memory, limit: self.memory_limit },
+        )
     }
 
     fn full_name(&self) -> String {
@@ -183,13 +192,16 @@ impl Row for PodStats {
 
 impl Row for AppUsage {
     fn columns(wide: bool) -> Vec<&'static str> {
-        columns("PODS", wide)
+        usage_columns("PODS", wide)
     }
 
     fn cells(&self, wide: bool, _: Timestamp) -> Vec<Cell> {
-        let pods = wide.then(|| self.pods.to_string());
-        let (cpu, memory) = ((self.cpu, self.cpu_limit), (self.memory, self.memory_limit));
-        cells(self.name.as_str(), pods, cpu, memory)
+        usage_cells(
+            self.name.as_str(),
+            wide.then(|| self.pods.to_string()),
+            Limited { value: self.cpu, limit: self.cpu_limit },
+            Limited { value: self.memory, limit: self.memory_limit },
+        )
     }
 
     fn full_name(&self) -> String {
@@ -197,7 +209,7 @@ impl Row for AppUsage {
     }
 }
 
-fn columns(second: &'static str, wide: bool) -> Vec<&'static str> {
+fn usage_columns(second: &'static str, wide: bool) -> Vec<&'static str> {
     if wide {
         vec!["NAME", second, "CPU", "CPU LIMIT", "MEMORY", "MEMORY LIMIT", "MEMORY USED"]
     } else {
@@ -205,33 +217,28 @@ fn columns(second: &'static str, wide: bool) -> Vec<&'static str> {
     }
 }
 
-/// The second cell stands in a wide table only.
-fn cells(
-    name: &str,
-    second: Option<String>,
-    cpu: (Option<u64>, Option<u64>),
-    memory: (Option<u64>, Option<u64>),
-) -> Vec<Cell> {
+/// Returns the cells of a row. The second column exists in a wide table only.
+fn usage_cells(name: &str, second: Option<String>, cpu: Limited, memory: Limited) -> Vec<Cell> {
     let millis = |value: Option<u64>| Cell::new(or_none(value.map(|value| format!("{value}m"))));
-    let size = |value: Option<u64>| Cell::new(or_none(value.map(size)));
+    let size = |value: Option<u64>| Cell::new(or_none(value.map(size_text)));
     let Some(second) = second else {
-        return vec![Cell::new(name), millis(cpu.0), size(memory.0), size(memory.1)];
+        return vec![Cell::new(name), millis(cpu.value), size(memory.value), size(memory.limit)];
     };
-    let used = memory.0.zip(memory.1.filter(|limit| *limit > 0));
+    let used = memory.value.zip(memory.limit.filter(|limit| *limit > 0));
     let used = used.map(|(used, limit)| format!("{}%", used.saturating_mul(100) / limit));
     vec![
         Cell::new(name),
         Cell::new(second),
-        millis(cpu.0),
-        millis(cpu.1),
-        size(memory.0),
-        size(memory.1),
+        millis(cpu.value),
+        millis(cpu.limit),
+        size(memory.value),
+        size(memory.limit),
         Cell::new(or_none(used)),
     ]
 }
 
-/// `3.4Mi`, `64Mi`, `12.5Gi`: a tenth below ten and above a thousand of the smaller unit.
-fn size(bytes: u64) -> String {
+/// Returns `3.4Mi`, `64Mi`, `12.5Gi`: with one decimal below 10Mi and from 1Gi on.
+fn size_text(bytes: u64) -> String {
     let tenths = |shift: u32| {
         let tenths = (u128::from(bytes) * 10) >> shift;
         format!("{}.{}", tenths / 10, tenths % 10)
@@ -259,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_uses_what_its_pods_use() {
+    fn app_usage_sums_pods() {
         let pods = [
             pod("web-1", "web", Some(10), Some(64)),
             pod("web-2", "web", Some(15), Some(64)),
@@ -267,7 +274,7 @@ mod tests {
             pod("api-2", "api", Some(7), None),
             pod("idle-1", "idle", None, None),
         ];
-        let sums: Vec<_> = apps(&pods)
+        let sums: Vec<_> = app_usages(&pods)
             .into_iter()
             .map(|app| (app.name.to_string(), app.pods, app.cpu, app.memory_limit))
             .collect();
@@ -280,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_three_digits_or_so() {
+    fn size_text_has_decimals_for_small_numbers() {
         for (bytes, text) in [
             (0, "0.0Mi"),
             (1 << 20, "1.0Mi"),
@@ -290,7 +297,7 @@ mod tests {
             (1 << 30, "1.0Gi"),
             (u64::MAX, "17179869183.9Gi"),
         ] {
-            assert_eq!(size(bytes), text);
+            assert_eq!(size_text(bytes), text);
         }
     }
 }

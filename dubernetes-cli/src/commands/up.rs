@@ -1,77 +1,66 @@
-//! `up`: `serve` and `apply` in one, with everything that happens, in the foreground.
+//! `up`: runs the orchestrator in the foreground, applies files, and shows all events.
 
 use std::sync::Arc;
 
+use dubernetes_manifest::Located;
+
+use crate::approval::Prompt;
 use crate::args::{UpArgs, WaitArgs};
-use crate::follow::Follower;
+use crate::follow::{Follower, Goal};
+use crate::interrupt::interrupted;
+use crate::orchestrator::{quit_requested, ready_line, start};
 use crate::output;
-use crate::report::{self, FAILED, Failure, INTERRUPTED, Outcome};
+use crate::report::{self, CliError, FAILED, INTERRUPTED, Result};
 use crate::settings::Settings;
 use crate::sources::read_apps;
-use crate::step::Prompt;
-use crate::target::{Target, running};
-use crate::wiring::Running;
+use crate::target::{Target, find_running};
 
-use super::apply::goals;
-use super::serve;
-
-pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Outcome {
+pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
     let apps = read_apps(&args.files.paths())?;
-    if running(settings).await?.is_some() {
-        let files = args.files.paths();
-        let files: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
-        let help = format!("`dubernetes apply {}` hands them to it", files.join(" "));
-        return Err(Failure::new("an orchestrator of this instance runs already").help(help));
+    if find_running(settings).await?.is_some() {
+        let help = format!("`dubernetes apply {}` applies the files to it", args.files.joined());
+        let what = "an orchestrator of this instance is already running";
+        return Err(CliError::new(what).help(help));
     }
     let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.http_port)));
-    let (mut orchestrator, listening) =
-        serve::start(settings, &args.ingress, prompt.as_ref()).await?;
-    // Whoever reads that it is ready may end it at once.
-    let interrupted = super::interrupt();
-    report::say(&serve::ready(settings, &args.ingress));
-    let outcome = {
-        let work = async {
-            let client = running(settings).await?;
-            let client = client.ok_or_else(|| Failure::new("the orchestrator did not start"))?;
-            let target = Target::of(client);
-            let mut follower = Follower::new(&target, &WaitArgs::endless(args.progress)).await?;
-            let mut sent = Vec::new();
-            for app in &apps {
-                let applied = target.client.apply(&app.spec, None).await?;
-                output::print(&format!("app/{} {}\n", app.spec.name, applied.change.as_str()))?;
-                sent.push(applied.app);
-            }
-            match follower.until_ready(goals(&sent)).await {
-                // Whatever failed may heal: that is what an orchestrator is for.
-                Err(failure) if failure.exit() == FAILED => {}
-                other => other?,
-            }
-            follower.forever().await
-        };
-        let work = until_broken(work, &mut orchestrator);
-        // All arms are cancel-safe: dropping the work only ends its streams. It is the first to
-        // be asked, for what it shows on an interrupt.
-        tokio::select! {
-            biased;
-            outcome = work => outcome,
-            () = interrupted => Err(Failure::told(INTERRUPTED)),
-            () = serve::left(prompt.as_deref()) => Ok(()),
-        }
+    let (mut orchestrator, guard) = start(settings, &args.ingress, prompt.as_ref()).await?;
+    // A program that reads the ready line may send a signal at once.
+    let interrupted = interrupted();
+    report::print_line(&ready_line(settings, &args.ingress));
+    // All arms are cancel-safe: dropping the second one only ends its streams. The first one knows
+    // the cause when those streams end.
+    let result = tokio::select! {
+        biased;
+        error = orchestrator.failed() => Err(error),
+        result = apply_and_show_events(args, settings, &apps) => result,
+        () = interrupted => Err(CliError::already_reported(INTERRUPTED)),
+        () = quit_requested(prompt.as_deref()) => Ok(()),
     };
-    let interrupted = outcome.as_ref().err().is_none_or(|failure| failure.exit() == INTERRUPTED);
-    if interrupted {
-        report::note("pods and ingress go on, and nothing replaces a pod that dies");
-        report::help("`dubernetes serve` goes on with them, `dubernetes down` removes them");
+    let by_user = result.as_ref().err().is_none_or(|error| error.exit_code() == INTERRUPTED);
+    if by_user {
+        report::note("pods and ingress keep running, but nothing replaces a pod that dies");
+        report::help("`dubernetes serve` takes them over, `dubernetes down` removes them");
     }
-    orchestrator.end().await;
-    drop(listening);
-    if interrupted { Ok(()) } else { outcome }
+    orchestrator.shut_down().await;
+    drop(guard);
+    if by_user { Ok(()) } else { result }
 }
 
-async fn until_broken(work: impl Future<Output = Outcome>, orchestrator: &mut Running) -> Outcome {
-    // Dropping the work only ends its streams; a part that has ended stays so.
-    tokio::select! {
-        outcome = work => outcome,
-        failure = orchestrator.broken() => Err(failure),
+async fn apply_and_show_events(args: &UpArgs, settings: &Settings, apps: &[Located]) -> Result {
+    let client = find_running(settings).await?;
+    let client = client.ok_or_else(|| CliError::new("the orchestrator did not start"))?;
+    let target = Target::running(client);
+    let mut follower = Follower::new(&target, &WaitArgs::without_timeout(args.progress)).await?;
+    let mut sent = Vec::new();
+    for app in apps {
+        let applied = target.client.apply(&app.spec, None).await?;
+        output::print(&format!("app/{} {}\n", app.spec.name, applied.change.as_str()))?;
+        sent.push(applied.app);
     }
+    match follower.until_ready(Goal::for_apps(&sent)).await {
+        // The orchestrator keeps trying to repair an app that failed.
+        Err(error) if error.exit_code() == FAILED => {}
+        other => other?,
+    }
+    follower.show_events().await
 }

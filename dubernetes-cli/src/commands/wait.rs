@@ -1,61 +1,57 @@
-//! `wait`: until apps or pods are ready, gone, or in a phase.
-
-use std::time::Duration;
+//! `wait`: waits until apps or pods are ready, deleted, or in a phase.
 
 use dubernetes_api::Client;
 use dubernetes_api::wire::{App, Pod};
 use dubernetes_core::plan::Phase;
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::time::Instant;
 
-use crate::args::{Condition, Format, Named, WaitForArgs};
+use crate::args::{Condition, Format, ObjectName, ProgressStyle, WaitArgs, WaitForArgs};
+use crate::follow::{Follower, Waited};
 use crate::output::{self, Cell, ListStyle, Row};
-use crate::report::{FAILED, Failure, Outcome, TIMED_OUT, USAGE};
-use crate::resolve::{Found, existing, find};
+use crate::report::{CliError, FAILED, INTERRUPTED, Result, TIMED_OUT, USAGE};
+use crate::resolve::{Found, find, none_if_missing};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-/// How often it is looked.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-pub(super) async fn run(args: &WaitForArgs, settings: &Settings) -> Outcome {
-    // None if it lies beyond what the clock can say.
-    let deadline = Instant::now().checked_add(args.timeout.to_std());
-    Target::with(settings, Intent::Read, async |target: &Target| {
-        let client = &target.client;
-        let goals = goals(client, args).await?;
-        let (mut met, mut worst) = (Vec::new(), None);
-        for goal in &goals {
-            match until(client, goal, args, deadline).await {
+pub(super) async fn run(args: &WaitForArgs, settings: &Settings) -> Result {
+    Target::with(settings, Mode::Observe, async |target: &Target| {
+        let quiet =
+            WaitArgs { detach: false, timeout: args.timeout, progress: ProgressStyle::Quiet };
+        let mut follower = Follower::new(target, &quiet).await?;
+        let format = args.format.format();
+        let mut met = Vec::new();
+        let mut exit = None;
+        for subject in &find_subjects(&target.client, args).await? {
+            match wait_for(subject, args, target, &mut follower).await {
                 Ok(()) => {
-                    let object = goal.name();
-                    if matches!(args.format.format(), Format::Table | Format::Wide) {
+                    let object = subject.name();
+                    if matches!(format, Format::Table | Format::Wide) {
                         output::print(&format!("{object} condition met\n"))?;
                     }
                     met.push(Met { object });
                 }
-                // The others are looked at all the same.
-                Err(failure) if matches!(failure.exit(), FAILED | TIMED_OUT) => {
-                    failure.report();
-                    worst = Some(worst.unwrap_or(failure.exit()));
+                // The others are checked nevertheless.
+                Err(error) if matches!(error.exit_code(), FAILED | TIMED_OUT) => {
+                    error.report();
+                    exit = exit.or(Some(error.exit_code()));
                 }
-                Err(failure) => return Err(failure),
+                Err(error) => return Err(error),
             }
         }
-        match args.format.format() {
+        match format {
             Format::Table | Format::Wide => {}
-            format @ (Format::Json | Format::Yaml | Format::Name) => {
+            Format::Json | Format::Yaml | Format::Name => {
                 let style = ListStyle { format, headers: false, single: false };
                 output::print(&output::list(&met, style, Timestamp::now())?)?;
             }
         }
-        worst.map_or(Ok(()), |exit| Err(Failure::told(exit)))
+        exit.map_or(Ok(()), |exit| Err(CliError::already_reported(exit)))
     })
     .await
 }
 
-/// Something that is as it was waited for.
+/// An object whose condition is met.
 #[derive(Debug, PartialEq, Serialize)]
 struct Met {
     object: String,
@@ -75,116 +71,128 @@ impl Row for Met {
     }
 }
 
-/// What is looked at.
+/// What to wait for.
 #[derive(Debug)]
-enum Goal {
+enum Subject {
     App(String),
     Pod(String),
-    /// It did not exist in the first place.
-    Nothing(String),
+    /// An object that did not exist from the start.
+    Missing(String),
 }
 
-impl Goal {
+impl Subject {
     fn name(&self) -> String {
         match self {
             Self::App(name) => format!("app/{name}"),
             Self::Pod(name) => format!("pod/{name}"),
-            Self::Nothing(name) => name.clone(),
+            Self::Missing(name) => name.clone(),
         }
     }
 }
 
-async fn goals(client: &Client, args: &WaitForArgs) -> Outcome<Vec<Goal>> {
+async fn find_subjects(client: &Client, args: &WaitForArgs) -> Result<Vec<Subject>> {
     if let Some(selector) = &args.selector.selector {
         let apps = client.select_apps(selector).await?;
         if apps.is_empty() && args.condition != Condition::Deleted {
-            return Err(Failure::new(format!("no app has the labels `{selector}`"))
-                .help("`dubernetes get apps -o yaml` shows their labels"));
+            return Err(CliError::new(format!("no app matches the selector `{selector}`"))
+                .help("`dubernetes get apps -o yaml` shows the labels"));
         }
-        return Ok(apps.into_iter().map(|app| Goal::App(app.name.to_string())).collect());
+        return Ok(apps.into_iter().map(|app| Subject::App(app.name.to_string())).collect());
     }
-    let mut goals = Vec::new();
+    let mut subjects = Vec::new();
     for name in &args.names {
-        goals.push(goal(client, name, args.condition).await?);
+        subjects.push(find_subject(client, name, args.condition).await?);
     }
-    Ok(goals)
+    Ok(subjects)
 }
 
-async fn goal(client: &Client, name: &Named, condition: Condition) -> Outcome<Goal> {
+async fn find_subject(client: &Client, name: &ObjectName, condition: Condition) -> Result<Subject> {
     if condition != Condition::Deleted {
         return Ok(match find(client, name).await? {
-            Found::App(app) => Goal::App(app.name.to_string()),
-            Found::Pod(pod) => Goal::Pod(pod.name),
+            Found::App(app) => Subject::App(app.name.to_string()),
+            Found::Pod(pod) => Subject::Pod(pod.name),
         });
     }
-    // An app that is deleted already may still have pods.
-    Ok(match name {
-        Named::App(name) => Goal::App(name.clone()),
-        Named::Pod(name) => Goal::Pod(name.clone()),
-        Named::Either(name) if existing(client.get_app(name).await)?.is_some() => {
-            Goal::App(name.clone())
-        }
-        Named::Either(name) if !client.pods(Some(name)).await?.is_empty() => {
-            Goal::App(name.clone())
-        }
-        Named::Either(name) if existing(client.get_pod(name).await)?.is_some() => {
-            Goal::Pod(name.clone())
-        }
-        Named::Either(name) => Goal::Nothing(name.clone()),
-    })
-}
-
-async fn until(
-    client: &Client,
-    goal: &Goal,
-    args: &WaitForArgs,
-    deadline: Option<Instant>,
-) -> Outcome {
-    loop {
-        let state = look(client, goal, args.condition).await?;
-        let State::NotYet(now) = state else { return Ok(()) };
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            let what = format!("timed out after {} waiting for {}", args.timeout, goal.name());
-            return Err(Failure::with_exit(TIMED_OUT, what).line(format!("now: {now}")));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
+    let name = match name {
+        ObjectName::App(name) => return Ok(Subject::App(name.clone())),
+        ObjectName::Pod(name) => return Ok(Subject::Pod(name.clone())),
+        ObjectName::Either(name) => name.clone(),
+    };
+    // An app that is already deleted may still have pods.
+    if none_if_missing(client.get_app(&name).await)?.is_some()
+        || !client.pods(Some(&name)).await?.is_empty()
+    {
+        return Ok(Subject::App(name));
+    }
+    match none_if_missing(client.get_pod(&name).await)? {
+        Some(_) => Ok(Subject::Pod(name)),
+        None => Ok(Subject::Missing(name)),
     }
 }
 
-/// How far something is.
+async fn wait_for(
+    subject: &Subject,
+    args: &WaitForArgs,
+    target: &Target,
+    follower: &mut Follower<'_>,
+) -> Result {
+    let mut now = String::new();
+    let is_met = async || match check(&target.client, subject, args.condition).await? {
+        State::Met => Ok(true),
+        State::NotYet(state) => {
+            now = state;
+            Ok(false)
+        }
+    };
+    match follower.poll(|_| false, is_met).await? {
+        Waited::Done => Ok(()),
+        Waited::Interrupted => Err(CliError::already_reported(INTERRUPTED)),
+        Waited::TimedOut => {
+            let what = format!("timed out after {} waiting for {}", args.timeout, subject.name());
+            Err(CliError::with_exit(TIMED_OUT, what).line(format!("now: {now}")))
+        }
+    }
+}
+
+/// Whether a condition is met.
 enum State {
     Met,
-    /// How it is, for people.
+    /// The current state, for people.
     NotYet(String),
 }
 
-async fn look(client: &Client, goal: &Goal, condition: Condition) -> Outcome<State> {
-    match goal {
-        Goal::Nothing(_) => Ok(State::Met),
-        Goal::App(name) => {
-            let app = existing(client.get_app(name).await)?;
-            let gone = app.is_none() && client.pods(Some(name)).await?.is_empty();
-            match (condition, app) {
-                (Condition::Deleted, _) if gone => Ok(State::Met),
-                (Condition::Deleted, Some(app)) => Ok(State::NotYet(how(&app))),
-                (Condition::Deleted, None) => Ok(State::NotYet("its pods are going".to_owned())),
-                (_, None) => Err(Failure::new(format!("app/{name} was deleted meanwhile"))),
-                (Condition::Ready, Some(app)) => Ok(met(is_ready(&app), || how(&app))),
-                (Condition::Phase { app: Some(phase), .. }, Some(app)) => {
-                    Ok(met(app.status.phase == phase, || how(&app)))
+async fn check(client: &Client, subject: &Subject, condition: Condition) -> Result<State> {
+    match subject {
+        Subject::Missing(_) => Ok(State::Met),
+        Subject::App(name) => {
+            let app = none_if_missing(client.get_app(name).await)?;
+            if let (Condition::Deleted, None) = (condition, &app) {
+                let is_gone = client.pods(Some(name)).await?.is_empty();
+                return Ok(met_if(is_gone, || "its pods are being deleted".to_owned()));
+            }
+            let Some(app) = app else {
+                return Err(CliError::new(format!("app/{name} was deleted while waiting")));
+            };
+            match condition {
+                Condition::Deleted => Ok(State::NotYet(app_state(&app))),
+                Condition::Ready => Ok(met_if(is_ready(&app), || app_state(&app))),
+                Condition::Phase { app: Some(phase), .. } => {
+                    Ok(met_if(app.status.phase == phase, || app_state(&app)))
                 }
-                (Condition::Phase { app: None, .. }, Some(_)) => {
+                Condition::Phase { app: None, .. } => {
                     Err(wrong_word("an app", "STATUS", "get apps"))
                 }
             }
         }
-        Goal::Pod(name) => match (condition, existing(client.get_pod(name).await)?) {
+        Subject::Pod(name) => match (condition, none_if_missing(client.get_pod(name).await)?) {
             (Condition::Deleted, None) => Ok(State::Met),
-            (Condition::Deleted, Some(pod)) => Ok(State::NotYet(how_is_pod(&pod))),
-            (_, None) => Err(Failure::new(format!("pod/{name} is gone"))),
-            (Condition::Ready, Some(pod)) => Ok(met(pod.ready, || how_is_pod(&pod))),
+            (Condition::Deleted, Some(pod)) => Ok(State::NotYet(pod_state(&pod))),
+            (Condition::Ready | Condition::Phase { .. }, None) => {
+                Err(CliError::new(format!("pod/{name} was deleted while waiting")))
+            }
+            (Condition::Ready, Some(pod)) => Ok(met_if(pod.ready, || pod_state(&pod))),
             (Condition::Phase { pod: Some(state), .. }, Some(pod)) => {
-                Ok(met(pod.state == state, || how_is_pod(&pod)))
+                Ok(met_if(pod.state == state, || pod_state(&pod)))
             }
             (Condition::Phase { pod: None, .. }, Some(_)) => {
                 Err(wrong_word("a pod", "STATE", "get pods"))
@@ -193,31 +201,31 @@ async fn look(client: &Client, goal: &Goal, condition: Condition) -> Outcome<Sta
     }
 }
 
-fn met(is: bool, how: impl FnOnce() -> String) -> State {
-    if is { State::Met } else { State::NotYet(how()) }
+fn met_if(is_met: bool, state: impl FnOnce() -> String) -> State {
+    if is_met { State::Met } else { State::NotYet(state()) }
 }
 
-/// Whether the present specification is carried out.
+/// Returns whether the app runs its current spec.
 fn is_ready(app: &App) -> bool {
     app.status.phase == Phase::Ready && app.status.observed_generation >= app.generation
 }
 
-fn how(app: &App) -> String {
+fn app_state(app: &App) -> String {
     let status = &app.status;
-    let reason = with_reason(&status.message);
+    let reason = reason_suffix(&status.message);
     format!("{}, {}/{} ready{reason}", status.phase, status.ready, status.desired)
 }
 
-fn how_is_pod(pod: &Pod) -> String {
+fn pod_state(pod: &Pod) -> String {
     let ready = if pod.ready { "ready" } else { "not ready" };
-    format!("{}, {ready}{}", pod.state, with_reason(&pod.message))
+    format!("{}, {ready}{}", pod.state, reason_suffix(&pod.message))
 }
 
-fn with_reason(message: &str) -> String {
+fn reason_suffix(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-fn wrong_word(what: &str, column: &str, command: &str) -> Failure {
-    Failure::with_exit(USAGE, format!("{what} is never in this phase"))
-        .help(format!("the words are those of the column {column} of `dubernetes {command}`"))
+fn wrong_word(what: &str, column: &str, command: &str) -> CliError {
+    CliError::with_exit(USAGE, format!("{what} never has this phase"))
+        .help(format!("use a word from the column {column} of `dubernetes {command}`"))
 }

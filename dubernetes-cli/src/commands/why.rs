@@ -1,4 +1,4 @@
-//! `why`: the cause of how an app or a pod is, and the chain that leads to it.
+//! `why`: explains the state of an app or a pod: the cause, and the chain that leads to it.
 
 use std::fmt::Write as _;
 
@@ -6,74 +6,79 @@ use dubernetes_api::Client;
 use dubernetes_api::wire::{Why, WhyLink};
 use dubernetes_core::error::one_line;
 
-use crate::args::{Format, Named, WhyArgs};
-use crate::output::{self, style};
-use crate::report::{Failure, Outcome, USAGE};
-use crate::resolve::{existing, missing};
+use crate::args::{Format, ObjectName, WhyArgs};
+use crate::output;
+use crate::report::{self, CliError, Result, USAGE};
+use crate::resolve::{none_if_missing, not_found};
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::style;
+use crate::target::{Mode, Target};
 
-/// The longest text that its detail stands beside; behind a longer one it follows at once.
+/// Longest text whose detail is aligned in a column.
 const TEXT_WIDTH: usize = 44;
 
-pub(super) async fn run(args: &WhyArgs, settings: &Settings) -> Outcome {
-    let name = Named::of_words(&args.name).map_err(|text| Failure::with_exit(USAGE, text))?;
-    let why = Target::with(settings, Intent::Read, async |target: &Target| {
-        find(&target.client, &name).await
+pub(super) async fn run(args: &WhyArgs, settings: &Settings) -> Result {
+    let name =
+        ObjectName::parse_words(&args.name).map_err(|text| CliError::with_exit(USAGE, text))?;
+    let why = Target::with(settings, Mode::Observe, async |target: &Target| {
+        fetch_why(&target.client, &name).await
     })
     .await?;
     match args.format.format() {
-        Format::Table | Format::Wide => output::print(&text(&why)),
+        Format::Table | Format::Wide => output::print(&why_text(&why)),
         format @ (Format::Json | Format::Yaml) => output::print(&output::value(&why, format)?),
         Format::Name => output::print(&format!("{}/{}\n", why.kind.as_str(), one_line(&why.name))),
     }
 }
 
-/// Of an app, else of a pod.
-async fn find(client: &Client, name: &Named) -> Outcome<Why> {
+/// Fetches the explanation of an app, else of a pod.
+async fn fetch_why(client: &Client, name: &ObjectName) -> Result<Why> {
     let app = match name {
-        Named::App(name) | Named::Either(name) => existing(client.why_app(name).await)?,
-        Named::Pod(_) => None,
+        ObjectName::App(name) | ObjectName::Either(name) => {
+            none_if_missing(client.why_app(name).await)?
+        }
+        ObjectName::Pod(_) => None,
     };
     if let Some(why) = app {
         return Ok(why);
     }
     let pod = match name {
-        Named::Pod(name) | Named::Either(name) => existing(client.why_pod(name).await)?,
-        Named::App(_) => None,
+        ObjectName::Pod(name) | ObjectName::Either(name) => {
+            none_if_missing(client.why_pod(name).await)?
+        }
+        ObjectName::App(_) => None,
     };
     match pod {
         Some(why) => Ok(why),
-        None => Err(missing(client, name).await),
+        None => Err(not_found(client, name).await),
     }
 }
 
-fn text(why: &Why) -> String {
+fn why_text(why: &Why) -> String {
     let mut text = format!("{}\n", one_line(&why.headline()));
     let width = why.chain.iter().map(|link| link.text.chars().count()).filter(|n| *n <= TEXT_WIDTH);
     let width = width.max().unwrap_or(0);
     for link in &why.chain {
-        text.push_str(&line(link, width));
+        text.push_str(&link_line(link, width));
     }
     if let Some(output) = &why.output {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "  {:<8}  {}", "output", one_line(&output.pod));
         for line in &output.lines {
             let _ = writeln!(text, "    | {}", one_line(line));
         }
     }
     for help in &why.help {
-        let (label, end) = (style::HELP.render(), style::HELP.render_reset());
-        let _ = writeln!(text, "{label}help:{end} {}", one_line(help));
+        text += &report::labeled(style::HELP, "help", help);
     }
     text
 }
 
-fn line(link: &WhyLink, width: usize) -> String {
-    let (said, detail) = (one_line(&link.text), one_line(&link.detail));
-    let line = match detail.as_str() {
-        "" => format!("  {:<8}  {said}", link.step),
-        detail => format!("  {:<8}  {said:<width$}   {detail}", link.step),
+fn link_line(link: &WhyLink, width: usize) -> String {
+    let text = one_line(&link.text);
+    let line = match one_line(&link.detail).as_str() {
+        "" => format!("  {:<8}  {text}", link.step),
+        detail => format!("  {:<8}  {text:<width$}   {detail}", link.step),
     };
     format!("{}\n", line.trim_end())
 }

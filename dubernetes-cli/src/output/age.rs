@@ -1,8 +1,8 @@
-//! Times as people say them: `12s`, `14m`, `5h`, `2d`.
+//! Durations as text: ages such as `12s`, `14m`, `5h`, `2d`, and times of commands.
 
 use jiff::Timestamp;
 
-/// How long ago `then` was, in one unit. A time to come is `0s`: clocks differ.
+/// Returns the age of `then` in one unit. A time in the future is `0s`: clocks differ.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second().saturating_sub(then.as_second()).max(0);
     match seconds {
@@ -13,7 +13,7 @@ pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A time span with tenths of a second below a minute: `5.5s`, `2m10s`.
+/// Returns a duration, with tenths of a second below a minute: `5.5s`, `2m10s`.
 pub(crate) fn span(span: std::time::Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -22,7 +22,7 @@ pub(crate) fn span(span: std::time::Duration) -> String {
     }
 }
 
-/// Seconds since the start of a command, in a column of six characters.
+/// Returns seconds since the start of a command, padded to six characters.
 pub(crate) fn seconds(since: std::time::Duration) -> String {
     format!("{:>6}", format!("{}.{}s", since.as_secs(), since.subsec_millis() / 100))
 }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_have_one_unit() {
+    fn age_has_one_unit() {
         let at = |second| Timestamp::from_second(second).unwrap();
         for (seconds, text) in [
             (-5, "0s"),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_keep_tenths_below_a_minute() {
+    fn span_has_tenths_below_a_minute() {
         assert_eq!(span(Duration::from_millis(5_580)), "5.5s");
         assert_eq!(span(Duration::from_secs(130)), "2m10s");
         assert_eq!(seconds(Duration::from_millis(90)), "  0.0s");

@@ -1,8 +1,8 @@
-//! Results as JSON, in the API's own shape.
+//! Results as JSON, in the shape of the API.
 
 use serde::Serialize;
 
-use crate::report::Outcome;
+use crate::report::Result;
 
 #[derive(Serialize)]
 pub(super) struct List<'a, T> {
@@ -16,20 +16,20 @@ struct Change<'a, T> {
     object: &'a T,
 }
 
-/// A list of `items`.
+/// Returns the API's list of `items`.
 pub(super) fn list<T>(items: &[T]) -> List<'_, T> {
     List { kind: "List", items }
 }
 
-/// Indented, with a line end.
-pub(super) fn to_text<T: Serialize>(value: &T) -> Outcome<String> {
+/// Returns indented JSON and a line end.
+pub(super) fn to_text<T: Serialize>(value: &T) -> Result<String> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     Ok(text)
 }
 
-/// `{"type":…,"object":…}` on one line.
-pub(super) fn change<T: Serialize>(kind: &str, object: &T) -> Outcome<String> {
+/// Returns `{"type":…,"object":…}` on one line.
+pub(super) fn change<T: Serialize>(kind: &str, object: &T) -> Result<String> {
     let mut text = serde_json::to_string(&Change { r#type: kind, object })?;
     text.push('\n');
     Ok(text)

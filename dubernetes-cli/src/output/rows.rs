@@ -1,23 +1,25 @@
-//! The columns of each kind of object.
+//! Table columns of each kind of object.
 
 use dubernetes_api::wire::{App, AppStatus, EndpointState, Event, Pod, Revision, Route};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Cell, age, style};
+use super::age::age;
+use super::table::Cell;
+use crate::style;
 
 /// An object that can be listed.
 pub(crate) trait Row: Serialize + PartialEq {
-    /// Whether the last column says why the object is as it is, and so is shown at any width.
+    /// Whether the last column explains the object's state, and so is shown at any width.
     const ENDS_WITH_CAUSE: bool = false;
 
-    /// The columns' names.
+    /// Returns the column names.
     fn columns(wide: bool) -> Vec<&'static str>;
 
-    /// The fields, as many as there are columns.
+    /// Returns one cell per column.
     fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell>;
 
-    /// `kind/name`; it tells one object of a kind from another.
+    /// Returns `kind/name`, which is unique among objects of a kind.
     fn full_name(&self) -> String;
 }
 
@@ -71,7 +73,7 @@ impl Row for Pod {
         let mut cells = vec![
             Cell::new(&self.name),
             Cell::new(self.app.as_str()),
-            Cell::styled(self.state.as_str(), style::pod(self.state, self.ready)),
+            Cell::styled(self.state.as_str(), style::pod_state(self.state, self.ready)),
             Cell::new(if self.ready { "yes" } else { "no" }),
             Cell::new(self.restarts.to_string()),
             Cell::new(self.revision.to_string()),
@@ -109,7 +111,7 @@ impl Row for Revision {
             Cell::new(if self.current { "yes" } else { "no" }),
             Cell::new(&self.image),
             Cell::new(&self.cause),
-            Cell::new(&self.outcome),
+            Cell::new(self.outcome.as_str()),
             Cell::new(age(self.created_at, now)),
         ];
         if wide {
@@ -191,24 +193,24 @@ impl Row for Route {
     }
 }
 
-/// Why an app is as it is, and when the next try is.
+/// Returns the reason of an app's state, and the time until the next try.
 pub(crate) fn reason(status: &AppStatus, now: Timestamp) -> String {
     let left = status.next_try.map(|at| at.as_second().saturating_sub(now.as_second()).max(0));
     match left.and_then(|left| u64::try_from(left).ok()) {
         Some(left) if !status.message.is_empty() => {
             let left = dubernetes_core::app::Duration::from_secs(left);
-            format!("{}, next in {left}", status.message)
+            format!("{}, next try in {left}", status.message)
         }
         Some(_) | None => status.message.clone(),
     }
 }
 
-/// The value's text, or nothing, which a table shows as `<none>`.
+/// Returns the value's text, or an empty text, which a table shows as `<none>`.
 pub(crate) fn or_none<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// The first 12 characters of an engine's id, as the engine's own tools show it.
+/// Returns the first 12 characters of an id, as the engine's own tools do.
 pub(crate) fn short_id(id: &str) -> String {
     id.trim_start_matches("sha256:").chars().take(12).collect()
 }

@@ -1,15 +1,21 @@
-//! Tables without borders: upper-case columns' names, three spaces between columns.
+//! Tables without borders, as in kubectl: upper-case headers, three spaces between columns.
+//!
+//! A table crate cannot replace this: on a narrow terminal rows are truncated at the end rather than
+//! every column being squeezed, the last cell may move to a line of its own, and rows that are
+//! printed later keep the columns of earlier ones.
 
 use anstyle::Style;
 use dubernetes_core::error::one_line;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+/// Spaces between columns.
 const GAP: usize = 3;
-/// Before what stands on a line of its own.
+/// Indent of a last cell on a line of its own.
 const INDENT: &str = "  ";
-/// Stands where a text goes on beyond the width.
-const MORE: &str = "…";
+/// Marks truncated text.
+const ELLIPSIS: char = '…';
 
-/// One field of a table.
+/// A table cell.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     text: String,
@@ -17,24 +23,20 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Text, made safe to show; nothing is `<none>`.
+    /// Creates a cell with control characters escaped; empty text becomes `<none>`.
     pub(crate) fn new(text: impl AsRef<str>) -> Self {
         Self::styled(text, Style::new())
     }
 
-    /// Text with a colour.
+    /// Creates a cell in a colour.
     pub(crate) fn styled(text: impl AsRef<str>, style: Style) -> Self {
         let text = one_line(text.as_ref());
         Self { text: if text.is_empty() { "<none>".to_owned() } else { text }, style }
     }
 
-    /// Text that stays empty if it is.
+    /// Creates a cell with this text, even if it is empty.
     pub(crate) fn exact(text: impl Into<String>) -> Self {
         Self { text: text.into(), style: Style::new() }
-    }
-
-    fn len(&self) -> usize {
-        self.text.chars().count()
     }
 }
 
@@ -44,79 +46,77 @@ pub(crate) struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
     widths: Vec<usize>,
-    /// Whether the last field gets a line of its own where it does not fit.
+    /// Whether the last cell moves to a line of its own if it does not fit.
     keeps_last: bool,
 }
 
 impl Table {
-    /// An empty table with these columns.
+    /// Creates an empty table with these columns.
     pub(crate) fn new(header: &[&'static str]) -> Self {
-        let widths = header.iter().map(|name| name.chars().count()).collect();
+        let widths = header.iter().map(|name| name.width()).collect();
         Self { header: header.to_vec(), rows: Vec::new(), widths, keeps_last: false }
     }
 
-    /// The same, where the last field may get a line of its own: it says what matters most.
-    pub(crate) fn keeping_last(mut self, keeps_last: bool) -> Self {
-        self.keeps_last = keeps_last;
-        self
+    /// Moves the last cell of a row to a line of its own if it does not fit.
+    pub(crate) fn keep_last(self, keeps_last: bool) -> Self {
+        Self { keeps_last, ..self }
     }
 
     /// Adds a row.
     pub(crate) fn push(&mut self, row: Vec<Cell>) {
         for (width, cell) in self.widths.iter_mut().zip(&row) {
-            *width = cell.len().max(*width);
+            *width = cell.text.width().max(*width);
         }
         self.rows.push(row);
     }
 
-    /// Makes the columns at least as wide as those of `other`, so that rows printed later line up.
-    pub(crate) fn at_least(&mut self, widths: &[usize]) {
+    /// Widens the columns to at least `widths`, so that rows printed later line up.
+    pub(crate) fn widen_to(&mut self, widths: &[usize]) {
         for (width, least) in self.widths.iter_mut().zip(widths) {
             *width = (*width).max(*least);
         }
     }
 
-    /// The widths of the columns.
+    /// Returns the widths of the columns.
     pub(crate) fn widths(&self) -> &[usize] {
         &self.widths
     }
 
-    /// The text, each line cut to `width` if there is one.
+    /// Renders the table, with lines truncated to `width`.
     pub(crate) fn render(&self, headers: bool, width: Option<usize>) -> String {
         let mut out = String::new();
         if headers {
             let cells: Vec<Cell> = self.header.iter().map(Cell::new).collect();
-            self.line(&mut out, &cells, width);
+            self.render_row(&mut out, &cells, width);
         }
         for row in &self.rows {
-            self.line(&mut out, row, width);
+            self.render_row(&mut out, row, width);
         }
         out
     }
 
-    /// The same, with names and indented by two.
+    /// Renders the table with headers, indented by two.
     pub(crate) fn render_indented(&self, width: Option<usize>) -> String {
         let text = self.render(true, width.map(|width| width.saturating_sub(2).max(1)));
         text.lines().map(|line| format!("  {line}\n")).collect()
     }
 
-    fn line(&self, out: &mut String, row: &[Cell], width: Option<usize>) {
+    fn render_row(&self, out: &mut String, row: &[Cell], width: Option<usize>) {
         let mut room = width.unwrap_or(usize::MAX);
         let own_line = width.map_or(0, |width| width.saturating_sub(INDENT.len()));
-        for (at, (cell, column)) in row.iter().zip(&self.widths).enumerate() {
-            let last = at + 1 == row.len();
-            if last && self.keeps_last && cell.len() > room && own_line > room {
+        for (index, (cell, column)) in row.iter().zip(&self.widths).enumerate() {
+            let is_last = index + 1 == row.len();
+            if is_last && self.keeps_last && cell.text.width() > room && own_line > room {
                 out.truncate(out.trim_end_matches(' ').len());
                 out.push('\n');
                 out.push_str(INDENT);
                 room = own_line;
             }
-            let text = cut(&cell.text, room);
-            let shown = text.chars().count();
-            out.push_str(&format!("{}{text}{}", cell.style.render(), cell.style.render_reset()));
-            room -= shown;
-            if !last {
-                let gap = (column.saturating_sub(shown) + GAP).min(room);
+            let text = truncate(&cell.text, room);
+            out.push_str(&format!("{0}{text}{0:#}", cell.style));
+            room -= text.width();
+            if !is_last {
+                let gap = (column.saturating_sub(text.width()) + GAP).min(room);
                 out.push_str(&" ".repeat(gap));
                 room -= gap;
             }
@@ -126,21 +126,25 @@ impl Table {
     }
 }
 
-/// As much of a text as fits, with a mark where there is more: whole words if that is most of it.
-fn cut(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
+/// Truncates a text to `room` columns, with an ellipsis; at a word if half of the room is used.
+fn truncate(text: &str, room: usize) -> String {
+    if text.width() <= room {
         return text.to_owned();
     }
-    let Some(room) = room.checked_sub(MORE.chars().count()) else {
-        return text.chars().take(room).collect();
+    let Some(mut left) = room.checked_sub(1) else { return String::new() };
+    let fits = |c: &char| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= left;
+        left = if fits { left - width } else { 0 };
+        fits
     };
-    let start: String = text.chars().take(room).collect();
-    let begins_word = text.chars().nth(room).is_some_and(|next| next == ' ');
+    let start: String = text.chars().take_while(fits).collect();
+    let ends_at_word = text[start.len()..].starts_with(' ');
     let kept = match start.rsplit_once(' ') {
-        Some((words, _)) if !begins_word && words.chars().count() * 2 >= room => words,
+        Some((words, _)) if !ends_at_word && words.width() * 2 >= room - 1 => words,
         Some(_) | None => start.as_str(),
     };
-    format!("{}{MORE}", kept.trim_end_matches([' ', ',', ';', ':']))
+    format!("{}{ELLIPSIS}", kept.trim_end_matches([' ', ',', ';', ':']))
 }
 
 #[cfg(test)]
@@ -155,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_and_nothing_is_none() {
+    fn columns_line_up_and_empty_cells_show_none() {
         let expected = "\
 NAME     STATUS        REASON
 api      Progressing   <none>
@@ -165,37 +169,46 @@ worker   Failed        exit\\u{1b} code 1
     }
 
     #[test]
-    fn a_text_is_cut_between_words_and_says_so() {
-        let text = "exit code 1, 11 restarts";
-        assert_eq!(cut(text, 24), text);
-        assert_eq!(cut(text, 23), "exit code 1, 11…");
-        assert_eq!(cut(text, 13), "exit code 1…");
-        assert_eq!(cut(text, 10), "exit code…");
-        assert_eq!(cut("registry.example/image", 9), "registry…");
-        assert_eq!((cut(text, 1).as_str(), cut(text, 0).as_str()), ("…", ""));
+    fn wide_characters_count_as_two_columns() {
+        let mut table = Table::new(&["NAME", "REASON"]);
+        table.push(vec![Cell::new("部署"), Cell::new("部署失敗")]);
+        table.push(vec![Cell::new("worker"), Cell::new("no")]);
+        let expected = "NAME     REASON\n部署     部署失…\nworker   no\n";
+        assert_eq!(table.render(true, Some(16)), expected);
     }
 
     #[test]
-    fn what_matters_most_gets_a_line_of_its_own_where_it_does_not_fit() {
+    fn text_is_truncated_at_words_with_ellipsis() {
+        let text = "exit code 1, 11 restarts";
+        assert_eq!(truncate(text, 24), text);
+        assert_eq!(truncate(text, 23), "exit code 1, 11…");
+        assert_eq!(truncate(text, 13), "exit code 1…");
+        assert_eq!(truncate(text, 10), "exit code…");
+        assert_eq!(truncate("registry.example/image", 9), "registry…");
+        assert_eq!((truncate(text, 1).as_str(), truncate(text, 0).as_str()), ("…", ""));
+    }
+
+    #[test]
+    fn last_cell_moves_to_own_line_if_it_does_not_fit() {
         let expected = "\
 NAME     STATUS        REASON
 api      Progressing   <none>
 worker   Failed
   exit\\u{1b} code 1
 ";
-        assert_eq!(sample().keeping_last(true).render(true, Some(30)), expected);
+        assert_eq!(sample().keep_last(true).render(true, Some(30)), expected);
         assert!(sample().render(true, Some(30)).contains("exit"));
         for width in [1, 2, 3, 9, 20] {
-            let text = sample().keeping_last(true).render(true, Some(width));
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            let text = sample().keep_last(true).render(true, Some(width));
+            assert!(text.lines().all(|line| line.width() <= width), "{text}");
         }
     }
 
     #[test]
-    fn a_terminal_gets_no_longer_lines_than_it_has_columns() {
+    fn lines_fit_any_width() {
         for width in [1, 2, 9, 20, 40] {
             let text = sample().render(false, Some(width));
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert!(text.lines().all(|line| line.width() <= width), "{text}");
         }
     }
 }

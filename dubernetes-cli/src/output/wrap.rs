@@ -1,6 +1,6 @@
-//! Sentences in lines.
+//! Line wrapping.
 
-/// `text` in lines of at most `width` characters, but for a word that is longer by itself.
+/// Wraps `text` to lines of at most `width` characters. A longer word gets a line of its own.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_end_before_the_width_and_long_words_stand_alone() {
+    fn lines_fit_width_and_long_words_stand_alone() {
         assert_eq!(wrap("a bb  ccc dddddddd e", 6), ["a bb", "ccc", "dddddddd", "e"]);
         assert_eq!(wrap("", 6), [""; 0]);
     }

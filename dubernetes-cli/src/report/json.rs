@@ -1,4 +1,4 @@
-//! Failures of the program itself in the shape of the API's problems, for `-o json`.
+//! The program's own errors in the shape of the API's problems, for `-o json`.
 
 use dubernetes_api::wire::{Problem, ProblemKind};
 use dubernetes_manifest::{Diagnostic, Diagnostics};
@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use super::{INTERRUPTED, TIMED_OUT, UNREACHABLE, USAGE};
 
-/// A failure with this exit code: `details` are the lines below the message, `help` what to do.
+/// Converts an error: the lines below the message become `details`.
 pub(super) fn problem(exit: u8, message: &str, lines: &[String], help: &[String]) -> Problem {
-    let word = word(exit);
+    let word = kind_word(exit);
     let mut problem = ProblemKind::Internal.problem(message);
     problem.kind = format!("urn:dubernetes:error:{word}");
     problem.title = word.replace('-', " ");
-    // No request was made, or none is to blame.
+    // No HTTP response is behind it.
     problem.status = 0;
     if !lines.is_empty() {
         problem.extra.insert("details".to_owned(), lines.into());
@@ -20,7 +20,7 @@ pub(super) fn problem(exit: u8, message: &str, lines: &[String], help: &[String]
     with_help(problem, help)
 }
 
-/// A problem with more that can be done about it.
+/// Adds lines of help to a problem.
 pub(super) fn with_help(mut problem: Problem, help: &[String]) -> Problem {
     if !help.is_empty() {
         let known =
@@ -32,25 +32,25 @@ pub(super) fn with_help(mut problem: Problem, help: &[String]) -> Problem {
     problem
 }
 
-/// Wrong usage, as clap tells it: what, and in paragraphs of their own what to do.
-pub(super) fn usage(told: &str) -> Problem {
-    let paragraphs = told.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>());
+/// Converts clap's text for wrong usage: the first paragraph is the message, the others are help.
+pub(super) fn usage(text: &str) -> Problem {
+    let paragraphs = text.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>());
     let mut texts = paragraphs.map(|words| words.join(" ")).filter(|text| !text.is_empty());
     let what = texts.next().unwrap_or_default();
     let help: Vec<_> = texts.map(|text| text.trim_start_matches("tip: ").to_owned()).collect();
     problem(USAGE, what.trim_start_matches("error: "), &[], &help)
 }
 
-/// What is wrong with files: as the API says it of a body, and which file it is.
-pub(super) fn diagnostics(found: &Diagnostics) -> Problem {
-    let mut problem = ProblemKind::InvalidSpec.problem(found.summary());
-    let errors: Vec<Value> = found.shown().map(error).collect();
+/// Converts diagnostics of files to the API's shape for an invalid body, with the file of each.
+pub(super) fn diagnostics(diagnostics: &Diagnostics) -> Problem {
+    let mut problem = ProblemKind::InvalidSpec.problem(diagnostics.summary());
+    let errors: Vec<Value> = diagnostics.printed().map(error).collect();
     problem.extra.insert("errors".to_owned(), errors.into());
     problem
 }
 
-fn error(found: &Diagnostic) -> Value {
-    let Diagnostic { source, line, column, path, message, hint, .. } = found;
+fn error(diagnostic: &Diagnostic) -> Value {
+    let Diagnostic { source, line, column, path, message, hint, .. } = diagnostic;
     let mut error = Map::new();
     error.insert("file".to_owned(), source.as_str().into());
     error.insert("path".to_owned(), path.as_str().into());
@@ -63,7 +63,7 @@ fn error(found: &Diagnostic) -> Value {
     error.into()
 }
 
-fn word(exit: u8) -> &'static str {
+fn kind_word(exit: u8) -> &'static str {
     match exit {
         USAGE => "usage",
         UNREACHABLE => "orchestrator-unreachable",

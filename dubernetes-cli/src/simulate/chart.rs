@@ -1,29 +1,29 @@
-//! The availability chart: one row an app, ready replicas over time.
+//! Availability chart: ready replicas over time, one row per app.
 
 use dubernetes_core::app::AppName;
 
-use super::Course;
-use super::course::Availability;
+use super::timeline::{Availability, Timeline};
 use crate::output;
 
-/// The columns of a chart where there is no terminal.
-const COLUMNS: usize = 60;
-/// The most and the fewest columns of one on a terminal.
-const MOST: usize = 120;
-const FEWEST: usize = 20;
+/// Columns of a chart without a terminal.
+const DEFAULT_COLUMNS: usize = 60;
+/// Most columns on a terminal.
+const MAX_COLUMNS: usize = 120;
+/// Fewest columns on a terminal.
+const MIN_COLUMNS: usize = 20;
 
-/// What a column looks like.
+/// Characters that show a number of replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signs {
+pub(crate) enum Glyphs {
     /// Bars.
     Unicode,
-    /// The number itself: `0` to `9`, and `+` above.
+    /// Digits, and `+` above 9.
     Ascii,
 }
 
-impl Signs {
-    /// What the user's terminal can show, as the environment says.
-    pub(crate) fn of_environment() -> Self {
+impl Glyphs {
+    /// Returns the glyphs that the user's locale can show.
+    pub(crate) fn from_environment() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
         let utf8 = |locale: String| {
@@ -33,48 +33,49 @@ impl Signs {
         if locale.is_some_and(utf8) { Self::Unicode } else { Self::Ascii }
     }
 
-    fn of(self, ready: Option<u32>, wanted: u32) -> char {
+    fn glyph(self, ready: Option<u32>, desired: u32) -> char {
         const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         match (self, ready) {
             (_, None) => ' ',
             (Self::Ascii, Some(ready)) => char::from_digit(ready, 10).unwrap_or('+'),
             (Self::Unicode, Some(0)) => '·',
             (Self::Unicode, Some(ready)) => {
-                // All that are wanted are a full bar, and one is never none.
-                let eighths = u64::from(ready) * 8 / u64::from(wanted.max(1));
-                let at = usize::try_from(eighths.clamp(1, 8)).unwrap_or(8);
-                BARS[at - 1]
+                // All desired replicas are a full bar; a single one is never empty.
+                let eighths = u64::from(ready) * 8 / u64::from(desired.max(1));
+                let eighths = usize::try_from(eighths.clamp(1, 8)).unwrap_or(8);
+                BARS[eighths - 1]
             }
         }
     }
 }
 
-/// The chart and one line of sums for each app.
-pub(crate) fn chart(course: &Course, signs: Signs, width: Option<usize>) -> String {
-    let names = course.apps.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
-    let room = width.map_or(COLUMNS, |width| width.saturating_sub(names + 2));
-    let columns = room.clamp(FEWEST, MOST);
-    let end = output::span(course.took);
-    let slot = course.took / u32::try_from(columns).unwrap_or(1);
-    let mut out = format!("ready replicas from 0.0s to {end}, {}ms a column\n", slot.as_millis());
-    for (name, app) in &course.apps {
+/// Returns the chart, and one line of totals per app.
+pub(crate) fn chart(timeline: &Timeline, glyphs: Glyphs, width: Option<usize>) -> String {
+    let names = timeline.apps.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+    let room = width.map_or(DEFAULT_COLUMNS, |width| width.saturating_sub(names + 2));
+    let columns = room.clamp(MIN_COLUMNS, MAX_COLUMNS);
+    let end = output::span(timeline.took);
+    let slot = timeline.took / u32::try_from(columns).unwrap_or(1);
+    let mut out = format!("ready replicas from 0.0s to {end}, {}ms per column\n", slot.as_millis());
+    for (name, app) in &timeline.apps {
         let row: String = (0..u32::try_from(columns).unwrap_or(0))
             .map(|column| {
-                signs.of(app.fewest_between(slot * column, slot * (column + 1)), app.wanted)
+                let fewest = app.fewest_between(slot * column, slot * (column + 1));
+                glyphs.glyph(fewest, app.desired)
             })
             .collect();
         out.push_str(&format!("{:<names$}  {}\n", name.as_str(), row.trim_end()));
     }
-    for (name, app) in &course.apps {
-        out.push_str(&sums(name, app));
+    for (name, app) in &timeline.apps {
+        out.push_str(&totals(name, app));
     }
     out
 }
 
-fn sums(name: &AppName, app: &Availability) -> String {
+fn totals(name: &AppName, app: &Availability) -> String {
     let fewest = match app.fewest {
-        Some(fewest) => format!("fewest ready once complete {fewest} of {}", app.wanted),
-        None => format!("never complete, {} wanted", app.wanted),
+        Some(fewest) => format!("fewest ready {fewest} of {} once complete", app.desired),
+        None => format!("never complete, {} desired", app.desired),
     };
     let downtime = output::span(app.downtime);
     format!("{name}: {fewest}; downtime {downtime}; restarts {}\n", app.restarts())
@@ -87,22 +88,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_full_where_all_are_ready_and_one_is_not_nothing() {
-        let bar = |ready| Signs::Unicode.of(Some(ready), 16);
+    fn bar_is_full_if_all_are_ready_and_visible_if_one_is() {
+        let bar = |ready| Glyphs::Unicode.glyph(Some(ready), 16);
         assert_eq!([0, 1, 8, 15, 16, 17].map(bar), ['·', '▁', '▄', '▇', '█', '█']);
-        assert_eq!([0, 9, 10].map(|n| Signs::Ascii.of(Some(n), 3)), ['0', '9', '+']);
-        assert_eq!(Signs::Ascii.of(None, 3), ' ');
+        assert_eq!([0, 9, 10].map(|n| Glyphs::Ascii.glyph(Some(n), 3)), ['0', '9', '+']);
+        assert_eq!(Glyphs::Ascii.glyph(None, 3), ' ');
     }
 
     #[test]
-    fn a_row_shows_the_worst_of_each_column() {
-        let mut course = Course { took: Duration::from_secs(60), ..Course::default() };
+    fn column_shows_fewest_ready_replicas() {
+        let mut timeline = Timeline { took: Duration::from_secs(60), ..Timeline::default() };
         let ready = vec![(Duration::ZERO, 0), (Duration::from_secs(10), 2)];
         let dip = [(Duration::from_millis(30_100), 1), (Duration::from_millis(30_200), 2)];
         let ready = ready.into_iter().chain(dip).collect();
-        let app = course.apps.entry(AppName::parse("web").unwrap()).or_default();
-        (app.ready, app.wanted) = (ready, 2);
-        let text = chart(&course, Signs::Ascii, None);
+        let app = timeline.apps.entry(AppName::parse("web").unwrap()).or_default();
+        app.ready = ready;
+        app.desired = 2;
+        let text = chart(&timeline, Glyphs::Ascii, None);
         let row = format!("web  {}{}1{}\n", "0".repeat(10), "2".repeat(20), "2".repeat(29));
         assert!(text.contains(&row), "{text}");
     }

@@ -1,4 +1,4 @@
-//! What happens in a simulation, and when: the options of the command as one list.
+//! Script of a simulation: the options of the command as one list of timed steps.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,135 +6,138 @@ use std::time::Duration;
 use dubernetes_core::app::{AppName, AppSpec, ImageRef};
 use dubernetes_testkit::Behaviour;
 
-use crate::args::{At, SimulateArgs};
-use crate::report::Outcome;
+use crate::args::{Scheduled, SimulateArgs};
+use crate::report::Result;
 use crate::sources::read_apps;
 
-/// How long the processes of a crash loop run.
+/// Exit code of a process that SIGKILL ended.
+pub(super) const SIGKILL_CODE: u8 = 137;
+/// How long processes in a crash loop run.
 const CRASH_AFTER: Duration = Duration::from_millis(100);
-/// The longest simulation whose end was not said.
+/// Time limit after the last step without `--for`.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Everything that is known before it begins.
+/// A script, complete before the simulation starts.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// What is done and what breaks, in the order of time.
-    pub(super) steps: Vec<Timed>,
-    /// Every image that can be had.
+    /// Steps, sorted by time.
+    pub(super) steps: Vec<TimedStep>,
+    /// Available images.
     pub(super) images: Vec<ImageRef>,
-    /// What containers do.
+    /// Behaviour of containers.
     pub(super) behaviour: Behaviour,
-    /// What those of some apps do instead.
+    /// Behaviour of the containers of some apps.
     pub(super) apps: Vec<(AppName, Behaviour)>,
-    /// When it ends at the latest.
+    /// Latest end of the simulation.
     pub(super) limit: Duration,
-    /// Whether it ends before, once nothing is left to do.
-    pub(super) until_quiet: bool,
+    /// Whether to end earlier, when converged.
+    pub(super) until_converged: bool,
 }
 
 /// A step and its time.
 #[derive(Debug, Clone)]
-pub(super) struct Timed {
+pub(super) struct TimedStep {
     pub(super) time: Duration,
-    pub(super) step: Step,
+    pub(super) step: ScriptStep,
 }
 
-/// Something that a user does, or that breaks.
+/// An action of the user, or an injected fault.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
-    /// Files are applied.
+pub(super) enum ScriptStep {
+    /// Apply files.
     Apply(Vec<AppSpec>),
-    /// An app is scaled.
+    /// Scale an app.
     Scale(AppName, u16),
-    /// An app is deleted.
+    /// Delete an app.
     Delete(AppName),
-    /// A process ends with this code.
-    End(String, u8),
-    /// A pod takes no connections.
+    /// End the process of a pod with this code.
+    Exit(String, u8),
+    /// Make a pod refuse connections.
     Unready(String),
-    /// It takes them again.
+    /// Make the pod accept connections again.
     ReadyAgain(String),
-    /// New images cannot be had.
+    /// Make images unavailable that no app has used yet.
     BadImages,
-    /// The engine does not answer.
+    /// Make the engine unreachable.
     EngineAway,
-    /// It answers again.
+    /// Make the engine reachable again.
     EngineBack,
 }
 
 impl Script {
-    /// Reads the options and the files that they name.
-    pub(super) fn read(args: &SimulateArgs) -> Outcome<Self> {
+    /// Builds the script from the options and the files that they name.
+    pub(super) fn read(args: &SimulateArgs) -> Result<Self> {
         let mut steps = Vec::new();
-        let mut add = |time: Duration, step| steps.push(Timed { time, step });
-        // What breaks at some time has broken before anything is asked for then.
+        let mut add = |time: Duration, step| steps.push(TimedStep { time, step });
+        // Faults come before actions of the same time.
         if let Some(time) = args.bad_image {
-            add(time.to_std(), Step::BadImages);
+            add(time.to_std(), ScriptStep::BadImages);
         }
-        for At { time, what } in &args.engine_away {
-            add(time.to_std(), Step::EngineAway);
-            add(time.to_std() + what.to_std(), Step::EngineBack);
+        for Scheduled { time, what } in &args.engine_away {
+            add(time.to_std(), ScriptStep::EngineAway);
+            add(time.to_std() + what.to_std(), ScriptStep::EngineBack);
         }
-        for At { time, what } in &args.kill {
-            add(time.to_std(), Step::End(what.clone(), 137));
+        for Scheduled { time, what } in &args.kill {
+            add(time.to_std(), ScriptStep::Exit(what.clone(), SIGKILL_CODE));
         }
-        for At { time, what: (pod, code) } in &args.exit {
-            add(time.to_std(), Step::End(pod.clone(), *code));
+        for Scheduled { time, what: (pod, code) } in &args.exit {
+            add(time.to_std(), ScriptStep::Exit(pod.clone(), *code));
         }
-        for At { time, what: (pod, span) } in &args.unready {
-            add(time.to_std(), Step::Unready(pod.clone()));
-            add(time.to_std() + span.to_std(), Step::ReadyAgain(pod.clone()));
+        for Scheduled { time, what: (pod, span) } in &args.unready {
+            add(time.to_std(), ScriptStep::Unready(pod.clone()));
+            add(time.to_std() + span.to_std(), ScriptStep::ReadyAgain(pod.clone()));
         }
-        add(Duration::ZERO, Step::Apply(specs(&args.files.paths())?));
-        for At { time, what } in &args.apply {
-            add(time.to_std(), Step::Apply(specs(std::slice::from_ref(what))?));
+        add(Duration::ZERO, ScriptStep::Apply(read_specs(&args.files.paths())?));
+        for Scheduled { time, what } in &args.apply {
+            add(time.to_std(), ScriptStep::Apply(read_specs(std::slice::from_ref(what))?));
         }
-        for At { time, what: (app, replicas) } in &args.scale {
-            add(time.to_std(), Step::Scale(app.clone(), *replicas));
+        for Scheduled { time, what: (app, replicas) } in &args.scale {
+            add(time.to_std(), ScriptStep::Scale(app.clone(), *replicas));
         }
-        for At { time, what } in &args.delete {
-            add(time.to_std(), Step::Delete(what.clone()));
+        for Scheduled { time, what } in &args.delete {
+            add(time.to_std(), ScriptStep::Delete(what.clone()));
         }
-        // The sort is stable: what is above comes first at one time.
+        // A stable sort keeps the order above for steps of the same time.
         steps.sort_by_key(|timed| timed.time);
         let last = steps.last().map_or(Duration::ZERO, |timed| timed.time);
-        let (limit, until_quiet) = match args.time {
-            Some(time) => (time.to_std(), false),
-            None => (last + LIMIT, true),
-        };
-        let (images, apps) = (images(&steps), behaviours(args));
         let ready_after = Some(args.slow_start.to_std());
-        let behaviour = Behaviour { ready_after, ..Behaviour::default() };
-        Ok(Self { steps, images, behaviour, apps, limit, until_quiet })
+        Ok(Self {
+            images: used_images(&steps),
+            steps,
+            behaviour: Behaviour { ready_after, ..Behaviour::default() },
+            apps: app_behaviours(args),
+            limit: args.time.map_or(last + LIMIT, |time| time.to_std()),
+            until_converged: args.time.is_none(),
+        })
     }
 }
 
-fn specs(paths: &[PathBuf]) -> Outcome<Vec<AppSpec>> {
+fn read_specs(paths: &[PathBuf]) -> Result<Vec<AppSpec>> {
     Ok(read_apps(paths)?.into_iter().map(|located| located.spec).collect())
 }
 
-fn images(steps: &[Timed]) -> Vec<ImageRef> {
+fn used_images(steps: &[TimedStep]) -> Vec<ImageRef> {
     let specs = steps.iter().flat_map(|timed| match &timed.step {
-        Step::Apply(specs) => specs.as_slice(),
-        Step::Scale(..)
-        | Step::Delete(_)
-        | Step::End(..)
-        | Step::Unready(_)
-        | Step::ReadyAgain(_)
-        | Step::BadImages
-        | Step::EngineAway
-        | Step::EngineBack => &[],
+        ScriptStep::Apply(specs) => specs.as_slice(),
+        ScriptStep::Scale(..)
+        | ScriptStep::Delete(_)
+        | ScriptStep::Exit(..)
+        | ScriptStep::Unready(_)
+        | ScriptStep::ReadyAgain(_)
+        | ScriptStep::BadImages
+        | ScriptStep::EngineAway
+        | ScriptStep::EngineBack => &[],
     });
     specs.map(|spec| spec.image.clone()).collect()
 }
 
-fn behaviours(args: &SimulateArgs) -> Vec<(AppName, Behaviour)> {
+fn app_behaviours(args: &SimulateArgs) -> Vec<(AppName, Behaviour)> {
     let crashes = args.crash_loop.iter().map(|(app, code)| {
         let exits = Behaviour::exits(CRASH_AFTER, i64::from(*code));
         (app.clone(), Behaviour { ready_after: None, ..exits })
     });
     let fails = args.start_fails.iter().map(|app| {
-        let error = "it was told to fail".to_owned();
+        let error = "failure injected by --start-fails".to_owned();
         (app.clone(), Behaviour { start_error: Some(error), ..Behaviour::default() })
     });
     crashes.chain(fails).collect()

@@ -1,4 +1,4 @@
-//! One stream of requests, and its tally.
+//! Sends requests at a fixed rate and counts the results.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,59 +12,58 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 
-/// The time between two requests.
-const EVERY: Duration = Duration::from_millis(50);
-/// How long an answer may take.
-const LIMIT: Duration = Duration::from_secs(10);
-/// So many requests are under way at most.
-const AT_ONCE: usize = 64;
-/// For so long it is asked at least, so that an apply that changes nothing is asked as well.
-const AT_LEAST: Duration = Duration::from_secs(1);
+/// Time between two requests.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Timeout of one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests in flight at most.
+const MAX_IN_FLIGHT: usize = 64;
+/// Minimum duration of the loop, so that an apply that changes nothing is verified, too.
+const MIN_DURATION: Duration = Duration::from_secs(1);
+/// How long to wait for the last responses; later ones do not count.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long the last answers may take; what has not come by then does not count.
-const LAST: Duration = Duration::from_secs(3);
-
-/// What is asked, and where.
+/// Where requests go.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
-    /// The ingress.
+pub(super) struct RequestTarget {
+    /// Address of the ingress.
     pub(super) address: SocketAddr,
-    /// The host that is meant.
+    /// Value of the `Host` header.
     pub(super) host: String,
-    /// The path.
+    /// Path.
     pub(super) path: String,
 }
 
-/// What became of the requests.
+/// Counts of requests and failures. Counting starts with the first success.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
-    /// So many were sent, from the first one on with a good answer.
+    /// Counted requests.
     pub(super) requests: u64,
-    /// So many of them got no answer, or one from 500 on.
+    /// Counted requests without a response, or with a status of 500 or above.
     pub(super) failed: u64,
-    /// The longest time that an answer took.
+    /// Longest response time.
     pub(super) slowest: Duration,
-    /// The last failure; before the first good answer whatever was the last.
+    /// Last failure; before the first success, the last result.
     pub(super) last: String,
 }
 
 impl Tally {
-    /// In words.
+    /// Returns the counts as text.
     pub(super) fn text(&self) -> String {
         if self.requests == 0 {
-            return format!("no good answer came; the last one: {}", one_line(&self.last));
+            return format!("no request succeeded; last result: {}", one_line(&self.last));
         }
         let last = match self.failed {
             0 => String::new(),
-            _ => format!(" (the last one: {})", one_line(&self.last)),
+            _ => format!(" (last: {})", one_line(&self.last)),
         };
-        let (requests, failed, slowest) = (self.requests, self.failed, self.slowest.as_millis());
-        format!("{requests} requests, {failed} failed{last}, slowest {slowest}ms")
+        let slowest = self.slowest.as_millis();
+        format!("{} requests, {} failed{last}, slowest {slowest}ms", self.requests, self.failed)
     }
 
-    /// For programs, on one line.
+    /// Returns the counts as one line of JSON.
     pub(super) fn json(&self, app: &AppName) -> String {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -81,64 +80,64 @@ impl Tally {
         serde_json::to_string(&line).unwrap_or_default()
     }
 
-    fn count(&mut self, answer: Answer) {
+    fn count(&mut self, sample: Sample) {
         self.requests += 1;
-        self.slowest = self.slowest.max(answer.took);
-        if !answer.is_answered() {
+        self.slowest = self.slowest.max(sample.took);
+        if sample.is_failure() {
             self.failed += 1;
-            self.last = answer.text();
+            self.last = sample.text();
         }
     }
 }
 
-/// A stream of requests. It ends when this is dropped.
-pub(super) struct Requests {
+/// A running loop of requests. Dropping it stops the loop.
+pub(super) struct RequestLoop {
     tally: watch::Receiver<Tally>,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
-    begun: Instant,
+    started: Instant,
 }
 
-impl Requests {
-    /// Begins to ask.
-    pub(super) fn start(question: Question) -> Outcome<Self> {
+impl RequestLoop {
+    /// Starts to send requests.
+    pub(super) fn start(target: RequestTarget) -> Result<Self> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .timeout(LIMIT)
+            .timeout(REQUEST_TIMEOUT)
             .build()
-            .map_err(|error| Failure::because("no requests can be sent", &error))?;
-        let (send, tally) = watch::channel(Tally::default());
+            .map_err(|error| CliError::with_source("cannot send requests", &error))?;
+        let (sender, tally) = watch::channel(Tally::default());
         let stop = CancellationToken::new();
-        let task = tokio::spawn(ask(client, question, send, stop.clone()));
-        Ok(Self { tally, stop, task: Some(task), begun: Instant::now() })
+        let task = tokio::spawn(send_requests(client, target, sender, stop.clone()));
+        Ok(Self { tally, stop, task: Some(task), started: Instant::now() })
     }
 
-    /// What became of them so far.
+    /// Returns the counts so far.
     pub(super) fn tally(&self) -> Tally {
         self.tally.borrow().clone()
     }
 
-    /// Returns once more than `budget` have failed.
-    pub(super) async fn fail_more_than(&mut self, budget: u64) {
+    /// Resolves when more than `budget` requests have failed.
+    pub(super) async fn exceed_budget(&mut self, budget: u64) {
         if self.tally.wait_for(|tally| tally.failed > budget).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Ends once the last answers have come; what became of all.
-    pub(super) async fn end(mut self) -> Tally {
-        tokio::time::sleep_until(self.begun + AT_LEAST).await;
+    /// Stops the loop, waits for the last responses, and returns the final counts.
+    pub(super) async fn finish(mut self) -> Tally {
+        tokio::time::sleep_until(self.started + MIN_DURATION).await;
         self.stop.cancel();
         if let Some(task) = self.task.take() {
-            // One that broke has told all that it knows.
+            // The counts stay valid if the task panicked.
             let _ = task.await;
         }
         self.tally()
     }
 }
 
-impl Drop for Requests {
+impl Drop for RequestLoop {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
@@ -146,18 +145,18 @@ impl Drop for Requests {
     }
 }
 
-/// What came of one request.
-struct Answer {
+/// Result of one request.
+struct Sample {
     status: Result<u16, String>,
     took: Duration,
 }
 
-impl Answer {
-    fn is_answered(&self) -> bool {
-        self.status.as_ref().is_ok_and(|status| *status < 500)
+impl Sample {
+    fn is_failure(&self) -> bool {
+        !self.status.as_ref().is_ok_and(|status| *status < 500)
     }
 
-    fn is_good(&self) -> bool {
+    fn is_success(&self) -> bool {
         self.status.as_ref().is_ok_and(|status| *status < 400)
     }
 
@@ -166,76 +165,76 @@ impl Answer {
     }
 }
 
-async fn ask(
+async fn send_requests(
     client: reqwest::Client,
-    question: Question,
+    target: RequestTarget,
     tally: watch::Sender<Tally>,
     stop: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(EVERY);
+    let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut in_flight = JoinSet::new();
-    let mut begun = false;
+    let mut counting = false;
     loop {
-        // Every arm is cancel-safe: what was not taken is there in the next turn.
+        // Every arm is cancel-safe: a finished task stays in the set, and ticks are not lost.
         tokio::select! {
-            Some(answer) = in_flight.join_next() => take(answer.ok(), &mut begun, &tally),
+            Some(sample) = in_flight.join_next() => record(sample.ok(), &mut counting, &tally),
             () = stop.cancelled() => break,
             _ = ticks.tick() => {
-                // Until the first good answer one at a time, to tell what is counted.
-                if in_flight.len() < if begun { AT_ONCE } else { 1 } {
-                    in_flight.spawn(once(client.clone(), question.clone()));
+                // One at a time until the first success, so that it is clear which ones count.
+                if in_flight.len() < if counting { MAX_IN_FLIGHT } else { 1 } {
+                    in_flight.spawn(send_request(client.clone(), target.clone()));
                 }
             }
         }
     }
-    let last = async {
-        while let Some(answer) = in_flight.join_next().await {
-            take(answer.ok(), &mut begun, &tally);
+    let drain = async {
+        while let Some(sample) = in_flight.join_next().await {
+            record(sample.ok(), &mut counting, &tally);
         }
     };
-    // Whoever waits in vain for the end of a command has waited long enough.
-    let _ = tokio::time::timeout(LAST, last).await;
+    // A hanging app must not delay the end of the command any longer.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain).await;
 }
 
-fn take(answer: Option<Answer>, begun: &mut bool, tally: &watch::Sender<Tally>) {
-    let Some(answer) = answer else { return };
-    *begun |= answer.is_good();
+fn record(sample: Option<Sample>, counting: &mut bool, tally: &watch::Sender<Tally>) {
+    let Some(sample) = sample else { return };
+    *counting |= sample.is_success();
     tally.send_modify(|tally| {
-        if *begun {
-            tally.count(answer);
+        if *counting {
+            tally.count(sample);
         } else {
-            tally.last = answer.text();
+            tally.last = sample.text();
         }
     });
 }
 
-async fn once(client: reqwest::Client, question: Question) -> Answer {
+async fn send_request(client: reqwest::Client, target: RequestTarget) -> Sample {
     let start = Instant::now();
-    let Question { address, host, path } = question;
+    let RequestTarget { address, host, path } = target;
     let sent = client.get(format!("http://{address}{path}")).header(HOST, host).send();
     let status = async {
-        let answer = sent.await?;
-        let status = answer.status().as_u16();
-        // An answer that breaks off is none.
-        answer.bytes().await.map(|_| status)
+        let response = sent.await?;
+        let status = response.status().as_u16();
+        // A body that breaks off is a failure.
+        response.bytes().await.map(|_| status)
     };
     let status = status.await.map_err(|error: reqwest::Error| chain(&error.without_url()));
-    Answer { status, took: start.elapsed() }
+    Sample { status, took: start.elapsed() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(status: Result<u16, &str>, millis: u64) -> Answer {
-        Answer { status: status.map_err(str::to_owned), took: Duration::from_millis(millis) }
+    fn sample(status: Result<u16, &str>, millis: u64) -> Sample {
+        Sample { status: status.map_err(str::to_owned), took: Duration::from_millis(millis) }
     }
 
     #[test]
-    fn counting_begins_with_the_first_good_answer() {
-        let (send, tally) = watch::channel(Tally::default());
-        let mut begun = false;
+    fn counting_starts_with_first_success() {
+        let (sender, tally) = watch::channel(Tally::default());
+        let mut counting = false;
         for (status, millis) in [
             (Ok(503), 9),
             (Ok(404), 9),
@@ -244,16 +243,16 @@ mod tests {
             (Ok(502), 5),
             (Err("reset"), 2),
         ] {
-            take(Some(answer(status, millis)), &mut begun, &send);
+            record(Some(sample(status, millis)), &mut counting, &sender);
         }
-        let text = "4 requests, 2 failed (the last one: reset), slowest 5ms";
+        let text = "4 requests, 2 failed (last: reset), slowest 5ms";
         assert_eq!(tally.borrow().text(), text);
     }
 
     #[test]
-    fn no_good_answer_says_what_came_instead() {
-        let (send, tally) = watch::channel(Tally::default());
-        take(Some(answer(Ok(404), 1)), &mut false, &send);
-        assert_eq!(tally.borrow().text(), "no good answer came; the last one: status 404");
+    fn text_without_success_shows_last_result() {
+        let (sender, tally) = watch::channel(Tally::default());
+        record(Some(sample(Ok(404), 1)), &mut false, &sender);
+        assert_eq!(tally.borrow().text(), "no request succeeded; last result: status 404");
     }
 }

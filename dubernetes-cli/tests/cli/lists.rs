@@ -1,6 +1,6 @@
-//! Every kind in every format, by all its names, once and with changes.
+//! `get` for every kind in every format, by all names of the kind, once and with `-w`.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::orchestrator::Orchestrator;
 
-/// Each kind by all its names, with the word of `-o name` and the first column.
+/// All names of each kind, its prefix under `-o name`, and its first column.
 const KINDS: [(&[&str], &str, &str); 5] = [
     (&["apps", "app"], "app/", "NAME"),
     (&["pods", "pod", "po"], "pod/", "NAME"),
@@ -33,7 +33,7 @@ fn run(folder: &Path, words: &[&str]) -> Output {
     command(folder, words).output().unwrap()
 }
 
-/// The output of a command that succeeds and has nothing else to say.
+/// Returns the output of a command that succeeds without writing to standard error.
 fn text(folder: &Path, words: &[&str]) -> String {
     let Output { status, stdout, stderr } = run(folder, words);
     let errors = String::from_utf8_lossy(&stderr).into_owned();
@@ -41,14 +41,14 @@ fn text(folder: &Path, words: &[&str]) -> String {
     String::from_utf8(stdout).unwrap()
 }
 
-fn with_an_app() -> Orchestrator {
+fn start_with_app() -> Orchestrator {
     let orchestrator = Orchestrator::start();
     let folder = orchestrator.folder();
     let file = folder.join("app.yaml");
     std::fs::write(&file, APP).unwrap();
     let applied = run(folder, &["apply", file.to_str().unwrap()]);
     assert!(applied.status.success(), "{applied:?}");
-    // Two seconds later its revision counts as complete, which is the last event for a while.
+    // `Complete`, two seconds later, is the last event for a while.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while !text(folder, &["events", "web"]).contains("Complete") {
         assert!(std::time::Instant::now() < deadline, "the revision is not complete");
@@ -58,8 +58,8 @@ fn with_an_app() -> Orchestrator {
 }
 
 #[test]
-fn every_kind_is_listed_in_every_format_by_all_its_names() {
-    let orchestrator = with_an_app();
+fn get_lists_every_kind_in_every_format() {
+    let orchestrator = start_with_app();
     let folder = orchestrator.folder();
     for (names, prefix, column) in KINDS {
         for kind in names {
@@ -94,8 +94,8 @@ fn every_kind_is_listed_in_every_format_by_all_its_names() {
 }
 
 #[test]
-fn every_kind_is_watched_in_every_format() {
-    let orchestrator = with_an_app();
+fn get_watches_every_kind_in_every_format() {
+    let orchestrator = start_with_app();
     let folder = orchestrator.folder();
     for (names, prefix, column) in KINDS {
         for (format, begin) in [
@@ -109,18 +109,18 @@ fn every_kind_is_watched_in_every_format() {
                 command(folder, &["get", names[0], "-w", "-o", format]).spawn().unwrap();
             let mut line = String::new();
             BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-            let still_there = child.try_wait().unwrap().is_none();
+            let is_running = child.try_wait().unwrap().is_none();
             child.kill().unwrap();
             child.wait().unwrap();
             assert!(line.starts_with(begin), "{names:?} as {format}: {line}");
-            assert!(still_there, "{names:?} as {format}: it goes on");
+            assert!(is_running, "{names:?} as {format}");
         }
     }
 }
 
 #[test]
-fn a_list_whose_reader_has_gone_ends_quietly() {
-    let orchestrator = with_an_app();
+fn closed_pipe_ends_lists_quietly() {
+    let orchestrator = start_with_app();
     for words in [
         &["get", "pods"][..],
         &["get", "apps", "-o", "json"],
@@ -141,8 +141,8 @@ fn a_list_whose_reader_has_gone_ends_quietly() {
 }
 
 #[test]
-fn events_are_chosen_by_the_labels_of_their_apps() {
-    let orchestrator = with_an_app();
+fn events_are_selected_by_labels_of_their_apps() {
+    let orchestrator = start_with_app();
     let folder = orchestrator.folder();
     let file = folder.join("api.yaml");
     std::fs::write(&file, "name: api\nimage: web:1\n").unwrap();
@@ -154,7 +154,7 @@ fn events_are_chosen_by_the_labels_of_their_apps() {
         assert!(!items.is_empty(), "no event of {selector}");
         assert!(items.iter().all(|event| event["app"] == app), "{list}");
     }
-    // What happens later is told of the chosen ones alone, also of one that comes later.
+    // The watch shows later events of selected apps only, also of new apps.
     let mut child =
         command(folder, &["events", "-w", "-l", "!tier", "-o", "json"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -1,30 +1,30 @@
-//! An orchestrator as `serve` runs it, on an engine, an ingress and a store in memory.
+//! An orchestrator like that of `serve`, on an engine, an ingress and a store in memory.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_api::server::{About, ApiState, router, serve_unix};
+use dubernetes_api::server::{ApiState, OrchestratorInfo, router, serve_unix};
 use dubernetes_api::wire::Mode;
-use dubernetes_controller::{Adapters, Controller, Options};
 use dubernetes_core::app::InstanceName;
+use dubernetes_core::store::Store;
 use dubernetes_testkit::{Behaviour, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-/// Ends when it is dropped.
+/// A running orchestrator, stopped when dropped.
 pub(crate) struct Orchestrator {
     folder: TempDir,
     _runtime: Runtime,
 }
 
 impl Orchestrator {
-    /// Starts one whose engine has the images `web:1`, `web:2`, `crash:1`, which ends at once, and
-    /// `slow:1`, which never takes a connection.
+    /// Starts an orchestrator whose engine has the images `web:1`, `web:2`, `crash:1` (exits at
+    /// once) and `slow:1` (never accepts a connection).
     pub(crate) fn start() -> Self {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -34,13 +34,13 @@ impl Orchestrator {
         Self { folder, _runtime: runtime }
     }
 
-    /// Its state folder, with its socket.
+    /// Returns the state folder with the socket.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// Call it inside a tokio runtime.
+/// Must be called inside a tokio runtime.
 fn start(folder: &Path) {
     let crash = Behaviour { ready_after: None, ..Behaviour::exits(Duration::ZERO, 3) };
     // The program compares ages with its own clock.
@@ -50,15 +50,16 @@ fn start(folder: &Path) {
     engine.add_image("web:2", Behaviour::default());
     engine.add_image("crash:1", crash);
     engine.add_image("slow:1", Behaviour::never_ready());
-    let adapters = Adapters {
-        runtime: Arc::new(engine.clone()),
-        store: Arc::new(MemoryStore::new()),
-        ingress: Arc::new(FakeIngress::default()),
-        clock: Arc::new(clock),
-    };
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let instance = InstanceName::default();
-    let (controller, handle) = Controller::new(Options::new(instance.clone()), adapters.clone());
-    let about = About {
+    let orchestrator = dubernetes_controller::Orchestrator::builder(instance.clone())
+        .runtime(Arc::new(engine.clone()))
+        .store(Arc::clone(&store))
+        .ingress(Arc::new(FakeIngress::default()))
+        .dialer(Arc::new(engine.clone()))
+        .clock(Arc::new(clock))
+        .build();
+    let info = OrchestratorInfo {
         instance,
         version: "0.0.0".to_owned(),
         http_bind: std::net::Ipv4Addr::LOCALHOST.into(),
@@ -68,10 +69,16 @@ fn start(folder: &Path) {
         pid: 1,
         mode: Mode::Serve,
     };
-    let Adapters { runtime, store, clock, .. } = adapters;
-    let router = router(ApiState { store, runtime, controller: handle, clock, about });
+    let router = router(ApiState {
+        store,
+        runtime: Arc::new(engine.clone()),
+        controller: orchestrator.handle(),
+        dialer: Arc::new(engine),
+        clock: Arc::new(clock),
+        info,
+    });
     let listener = UnixListener::bind(folder.join("dubernetes.sock")).unwrap();
     let stop = CancellationToken::new();
-    tokio::spawn(controller.run(stop.clone()));
+    tokio::spawn(orchestrator.run(stop.clone()));
     tokio::spawn(serve_unix(listener, router, stop));
 }

@@ -142,7 +142,8 @@ fn is_permanent_failure(app: &App<'_>, key: &OperationKey, failure: &CallFailure
         | OperationKey::Container(_)
         | OperationKey::PurgeTombstone(_)
         | OperationKey::RecordRollout { .. }
-        | OperationKey::Routes => false,
+        | OperationKey::Routes
+        | OperationKey::DrainCheck(_) => false,
     }
 }
 

@@ -1,46 +1,46 @@
-//! Where a container's processes listen, for the one who asked at another port.
+//! The ports on which a container's processes listen, to explain a refused connection.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a container's processes listen, as far as that can be seen.
+/// The ports on which a container's processes listen, as far as known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpenPorts {
-    /// The kernel's own table was read.
+    /// Read from the kernel's socket table.
     Listening {
-        /// Ports that take connections from outside the container.
+        /// Ports reachable from outside the container.
         open: BTreeSet<u16>,
-        /// Ports that take them from inside it alone.
+        /// Ports reachable only from inside, on 127.0.0.1.
         inside: BTreeSet<u16>,
     },
-    /// That could not be read; these are the ports that the image says it listens on.
+    /// The table could not be read; these are the ports that the image exposes.
     Exposed(BTreeSet<u16>),
-    /// Neither is known.
+    /// Nothing is known.
     #[default]
     Unknown,
 }
 
 impl OpenPorts {
-    /// What somebody should know who found nobody at `port`, as a sentence fragment.
-    pub fn instead_of(&self, port: u16) -> String {
-        let nobody = format!("nothing listens on port {port}");
+    /// Explains a refused connection to `port`, as a sentence fragment.
+    pub fn explain_refused(&self, port: u16) -> String {
+        let nothing = format!("nothing listens on port {port}");
         match self {
             Self::Listening { inside, .. } if inside.contains(&port) => format!(
-                "the process listens on port {port} of 127.0.0.1 only, where nobody outside its \
-                 container reaches it"
+                "the process listens on port {port} of 127.0.0.1 only, which is not reachable from \
+                 outside its container"
             ),
             Self::Listening { open, .. } if !open.is_empty() => {
-                format!("{nobody}; the process listens on {}", list(open))
+                format!("{nothing}; the process listens on {}", list(open))
             }
             Self::Listening { inside, .. } if !inside.is_empty() => {
-                format!("{nobody}; the process listens on {} of 127.0.0.1 only", list(inside))
+                format!("{nothing}; the process listens on {} of 127.0.0.1 only", list(inside))
             }
-            Self::Listening { .. } => format!("{nobody}; the process listens on no port"),
+            Self::Listening { .. } => format!("{nothing}; the process listens on no port"),
             Self::Exposed(ports) if !ports.is_empty() => {
-                format!("{nobody}; its image exposes {}", list(ports))
+                format!("{nothing}; its image exposes {}", list(ports))
             }
-            Self::Exposed(_) | Self::Unknown => nobody,
+            Self::Exposed(_) | Self::Unknown => nothing,
         }
     }
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_finds_nobody_is_told_where_somebody_is() {
+    fn refused_connection_names_open_ports() {
         let ports = |ports: &[u16]| ports.iter().copied().collect::<BTreeSet<_>>();
         let seen = |open: &[u16], inside: &[u16]| OpenPorts::Listening {
             open: ports(open),
@@ -75,8 +75,8 @@ mod tests {
             (OpenPorts::Exposed(ports(&[])), "nothing listens on port 81"),
             (OpenPorts::Unknown, "nothing listens on port 81"),
         ] {
-            assert_eq!(open.instead_of(81), text);
+            assert_eq!(open.explain_refused(81), text);
         }
-        assert!(seen(&[80], &[81]).instead_of(81).contains("127.0.0.1 only"));
+        assert!(seen(&[80], &[81]).explain_refused(81).contains("127.0.0.1 only"));
     }
 }

@@ -1,4 +1,4 @@
-//! The values that go to an engine and come back from it.
+//! The values of [`ContainerRuntime`](super::ContainerRuntime).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,22 +15,22 @@ use crate::app::{FileMode, FileTarget, Resources, Secret, Signal, Volume};
 
 use super::RuntimeStream;
 
-/// What a runtime may offer beyond the required methods.
+/// A feature that a runtime may offer beyond the required methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Capability {
     /// Named volumes and mounted directories.
     Volumes,
-    /// Limits of processor and memory.
+    /// CPU and memory limits.
     Limits,
     /// Commands in running containers.
     Exec,
-    /// Terminals for such commands.
+    /// Terminals for commands.
     Tty,
-    /// Files that are put into a container before it starts.
+    /// Files in containers, before the start and later.
     Files,
-    /// Output that can be read later.
+    /// Output of containers, readable at any time.
     Logs,
     /// Resource usage.
     Stats,
@@ -43,7 +43,7 @@ pub enum Capability {
 }
 
 impl Capability {
-    /// Every capability, in the order of their declaration.
+    /// Every capability, in declaration order.
     pub const ALL: [Self; 10] = [
         Self::Volumes,
         Self::Limits,
@@ -77,26 +77,26 @@ impl Capability {
 /// Describes an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuntimeInfo {
-    /// Its name, such as `Docker Engine`.
+    /// The name, such as `Docker Engine`.
     pub name: String,
-    /// Its version, such as `20.10.24`.
+    /// The version, such as `20.10.24`.
     pub version: String,
-    /// The version of the API that is spoken with it.
+    /// The version of the API in use.
     pub api_version: String,
     /// Operating system and architecture, such as `linux/amd64`.
     pub platform: String,
 }
 
-/// The instance's own network.
+/// The network of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// The engine's id.
     pub id: String,
-    /// Its addresses. The first is the gateway; see [`crate::identity`] for the others.
+    /// The addresses. The first is the gateway; [`crate::identity`] assigns the others.
     pub subnet: Ipv4Net,
 }
 
-/// The engine's id of a container (or its name, where a method takes both).
+/// The engine's id of a container, or the name where a method takes both.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ContainerId(pub String);
@@ -107,7 +107,7 @@ impl fmt::Display for ContainerId {
     }
 }
 
-/// The engine's id of an image, `sha256:…`: what a tag meant when a revision was resolved.
+/// The engine's immutable id of an image, such as `sha256:…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ImageId(pub String);
@@ -118,77 +118,77 @@ impl fmt::Display for ImageId {
     }
 }
 
-/// A container as the engine shows it.
+/// A container as the engine reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// The engine's id.
     pub id: ContainerId,
-    /// Its name, without a leading slash.
+    /// The name, without a leading slash.
     pub name: String,
-    /// The id of the image it was made of.
+    /// The id of the image that the container was created from.
     pub image_id: ImageId,
-    /// All its labels, ours and others.
+    /// All labels, those of Dubernetes and others.
     pub labels: BTreeMap<String, String>,
-    /// What it does now.
+    /// The state.
     pub state: ContainerState,
-    /// When it was created.
+    /// When the container was created.
     pub created_at: Timestamp,
 }
 
-/// What a container does now.
+/// The state of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContainerState {
     /// Created and never started.
     Created,
-    /// Created, and its start failed with this text.
+    /// Created, and the start failed.
     StartFailed {
-        /// The engine's text.
+        /// The engine's message.
         error: String,
-        /// The exit code that the engine noted, such as 127 for a command that was not found.
+        /// The exit code that the engine recorded, such as 127 for a command that was not found.
         code: i64,
     },
-    /// Its first process runs.
+    /// The main process is running.
     Running {
-        /// Since when.
+        /// When the process was started.
         started_at: Timestamp,
     },
-    /// Frozen by someone.
+    /// The processes are frozen.
     Paused,
-    /// Its first process ended.
+    /// The main process has exited.
     Exited {
-        /// The exit code; 128 and the signal's number where a signal ended it.
+        /// The exit code; 128 plus the signal number after a signal.
         code: i64,
-        /// Whether it was killed because it needed more memory than its limit.
+        /// Whether the kernel killed a process that exceeded the memory limit.
         out_of_memory: bool,
-        /// When it was last started.
+        /// When the process was started.
         started_at: Timestamp,
-        /// When it ended.
+        /// When the process exited.
         finished_at: Timestamp,
     },
-    /// The engine is taking it away, or failed to.
+    /// The engine is removing the container, or failed to.
     Removing,
 }
 
 /// A container to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerRequest {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its host name.
+    /// The host name.
     pub hostname: String,
     /// The image: an id, or a reference.
     pub image: String,
-    /// Labels, the instance's among them.
+    /// The labels, including the instance's.
     pub labels: BTreeMap<String, String>,
     /// Replaces the entry point where not empty.
     pub command: Vec<String>,
     /// Replaces the arguments where not empty.
     pub args: Vec<String>,
-    /// The environment, beside the image's own.
+    /// Environment variables, added to those of the image.
     pub env: BTreeMap<String, String>,
-    /// More of it, with values that nothing shows. No name is in both.
+    /// More environment variables, whose values are never shown. No name is in both maps.
     pub secret_env: BTreeMap<String, Secret>,
-    /// Files that are in it before it starts.
+    /// Files put into the container before the start.
     pub files: Vec<ContainerFile>,
     /// The network's id.
     pub network: String,
@@ -200,22 +200,22 @@ pub struct ContainerRequest {
     pub volumes: Vec<Volume>,
     /// Ports published on the host. Replicas have none.
     pub ports: Vec<PublishedPort>,
-    /// The signal that stops it, where it is not the image's own.
+    /// The stop signal; that of the image if `None`.
     pub stop_signal: Option<Signal>,
 }
 
-/// A file that a container gets before it starts. Its owner is root.
+/// A file put into a container before the start, owned by root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerFile {
-    /// Where it is put; missing folders are made.
+    /// The path in the container; missing directories are created.
     pub target: FileTarget,
-    /// Its content.
+    /// The content.
     pub content: Secret,
-    /// Who may read it.
+    /// The permissions.
     pub mode: FileMode,
 }
 
-/// A port of the host that leads to a port of a container.
+/// A host port forwarded to a container port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedPort {
     /// The host's address.
@@ -226,51 +226,51 @@ pub struct PublishedPort {
     pub container_port: u16,
 }
 
-/// A file or a link to be put into a container.
+/// A file or symbolic link to put into a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileEntry {
-    /// A file that everybody may read.
+    /// A file with mode 0644.
     File {
         /// Absolute path.
         path: String,
         /// Content.
         contents: Bytes,
     },
-    /// A symbolic link, replacing what is there.
+    /// A symbolic link, which replaces an existing file.
     Symlink {
         /// Absolute path of the link.
         path: String,
-        /// Where it leads.
+        /// The target of the link.
         target: String,
     },
 }
 
-/// Size of a terminal, in characters.
+/// The size of a terminal, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalSize {
-    /// Characters in a row.
+    /// Characters per row.
     pub columns: u16,
     /// Rows.
     pub rows: u16,
 }
 
-/// A command to be run in a container.
+/// A command to run in a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecRequest {
     /// The command and its arguments; no shell.
     pub command: Vec<String>,
-    /// Whether the command gets the session's input; otherwise it reads nothing.
+    /// Whether the command reads the session's input; otherwise its input is empty.
     pub stdin: bool,
-    /// The terminal that the command gets, if any.
+    /// The command's terminal, if any.
     pub tty: Option<TerminalSize>,
-    /// The numeric user, or `None` for the container's own. Not for callers of the API.
+    /// The numeric user; that of the container if `None`. API clients cannot set this field.
     #[serde(skip)]
     pub user: Option<u32>,
 }
 
-/// A command that runs in a container.
+/// A command running in a container.
 pub struct ExecSession {
-    /// The command's standard input. Closing it ends that input.
+    /// The command's standard input. Closing the writer ends the input.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
     /// The output, and last the exit code.
     pub output: RuntimeStream<ExecOutput>,
@@ -294,14 +294,14 @@ impl fmt::Debug for ExecSession {
     }
 }
 
-/// What comes out of a command.
+/// Output of a command, or its exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExecOutput {
-    /// Standard output; with a terminal, everything.
+    /// Standard output; with a terminal, all output.
     Stdout(Bytes),
     /// Standard error.
     Stderr(Bytes),
-    /// It ended. Nothing follows.
+    /// The exit code, the last item.
     Exit(i64),
 }
 
@@ -314,50 +314,51 @@ pub struct ExecResult {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
-    /// Whether either stream was longer than what is kept.
+    /// Whether output beyond the limit was dropped.
     pub truncated: bool,
 }
 
-/// Which lines of a container's output are wanted.
+/// Selects lines of a container's output.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogOptions {
-    /// Go on with new lines.
+    /// Continue with new lines.
     pub follow: bool,
-    /// Only the last so many lines.
+    /// Only this number of lines, the last.
     pub tail: Option<u32>,
-    /// Only lines written since then.
+    /// Only lines written at or after this time.
     pub since: Option<Timestamp>,
 }
 
-/// One line of a container's output, without its line end; at most 1 MiB, the rest is cut.
+/// One line of a container's output, without the line end; cut after 1 MiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// When it was written.
+    /// When the line was written.
     pub time: Timestamp,
-    /// Whether it came on standard error.
+    /// Whether the line was written to standard error.
     pub stderr: bool,
-    /// The text, invalid UTF-8 replaced.
+    /// The text, with invalid UTF-8 replaced.
     pub text: String,
 }
 
-/// What a running container uses now.
+/// Resource usage of a running container.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
-    /// Processor time used since its start, in nanoseconds.
+    /// CPU time since the start, in nanoseconds.
     pub cpu_nanos: u64,
     /// Memory in use, in bytes, without the page cache.
     pub memory_bytes: u64,
-    /// When the engine read it: how much of the processor is used, two readings tell.
+    /// When the engine took the reading; CPU usage is the difference of two readings.
     pub read_at: Timestamp,
 }
 
-/// Something happened to a container of the instance.
+/// A change of a container of the instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuntimeEvent {
     /// The container.
     pub id: ContainerId,
-    /// The engine's word for it, such as `die`.
+    /// The engine's own word for the change, such as `die` in Docker. Only for people: no
+    /// decision depends on it, and a runtime may choose any words.
     pub action: String,
-    /// Its labels at that time.
+    /// The container's labels at that time.
     pub labels: BTreeMap<String, String>,
 }

@@ -1,15 +1,16 @@
-//! Decides which events are told as one with a count.
+//! Merges repeated events into one event with a count.
 
 use jiff::SignedDuration;
 
 use crate::event::{Event, NewEvent};
 
-/// Equal events this far apart, and no further, are told as one.
+/// Equal events at most this far apart are merged.
 pub const DEDUP_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
-/// The event that takes the place of `old` if `new` is the same once more, under the id `id`.
+/// Returns the event that replaces `old`, with the id `id`, if `new` repeats it; `None` if the two
+/// are different events.
 ///
-/// Events may come a little out of order, so the later of the two times is kept.
+/// Events may arrive slightly out of order, so the later of the two times is kept.
 pub fn merge(old: &Event, new: &NewEvent, id: u64) -> Option<Event> {
     let same = old.kind == new.kind
         && old.app == new.app
@@ -26,7 +27,7 @@ pub fn merge(old: &Event, new: &NewEvent, id: u64) -> Option<Event> {
     })
 }
 
-/// The record of an event that is told for the first time.
+/// Returns the record of an event that repeats no other.
 pub fn record(new: &NewEvent, id: u64) -> Event {
     Event {
         id,
@@ -61,13 +62,13 @@ mod tests {
     }
 
     #[test]
-    fn equal_events_fold_up_to_an_hour_apart_and_the_time_never_goes_back() {
+    fn equal_events_merge_within_an_hour_and_keep_latest_time() {
         let old = record(&event(10_000), 1);
         for (second, time) in [(10_000, 10_000), (13_600, 13_600), (9_000, 10_000)] {
-            let folded = merge(&old, &event(second), 2).unwrap();
-            assert_eq!((folded.id, folded.count), (2, 2));
-            assert_eq!(folded.first_at, old.first_at);
-            assert_eq!(folded.time, Timestamp::from_second(time).unwrap());
+            let merged = merge(&old, &event(second), 2).unwrap();
+            assert_eq!((merged.id, merged.count), (2, 2));
+            assert_eq!(merged.first_at, old.first_at);
+            assert_eq!(merged.time, Timestamp::from_second(time).unwrap());
         }
         for second in [13_601, 6_399] {
             assert_eq!(merge(&old, &event(second), 2), None, "{second}");

@@ -1,5 +1,5 @@
-//! Decides what a put makes of an app. Pure, and the only place where generations and revisions
-//! are counted, so that every store counts alike.
+//! Decides what a put does to an app. Pure, and the only place that assigns generations and
+//! revisions, so that every store numbers alike.
 
 use jiff::Timestamp;
 
@@ -11,91 +11,93 @@ use crate::store::{
     Change, Outcome, Put, PutApp, Revision, RevisionCause, RevisionRollout, StoreError, StoredApp,
 };
 
-/// The highest revision that can be given: the largest whole number that databases hold.
+/// The highest revision number: the largest integer of common databases.
 const LAST_REVISION: u64 = i64::MAX.unsigned_abs();
 
-/// What the store holds under a name before a put.
+/// The rows of one app before a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing<'a> {
-    /// Nothing.
+pub enum ExistingApp<'a> {
+    /// The name is unknown.
     Absent,
-    /// The app.
+    /// The app exists.
     Live {
-        /// As it is stored.
+        /// The stored app.
         app: &'a StoredApp,
         /// Its revisions, oldest first.
         revisions: &'a [Revision],
     },
-    /// A tombstone, and the app's last numbers.
+    /// The app is being deleted: a tombstone is stored.
     Deleted {
-        /// The generation that it had.
+        /// Its last generation.
         generation: u64,
-        /// The revision that it had.
+        /// Its last revision.
         revision: u64,
-        /// Revisions of that life.
+        /// Its revisions, oldest first.
         revisions: &'a [Revision],
     },
 }
 
-/// What becomes of an app.
+/// The rows that a store writes and drops in the transaction of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PutDecision {
-    /// The answer; its app takes the place of what was there, unless nothing changed.
+pub struct StoreDecision {
+    /// The answer to the caller. Unless it is [`Change::Unchanged`], its app replaces the stored
+    /// one and a tombstone.
     pub put: Put,
-    /// Revisions to write: new ones, and those of which something changed.
+    /// Revisions to insert or replace, by number.
     pub written: Vec<Revision>,
-    /// Revisions that are not kept any more.
+    /// Revisions to drop, by number.
     pub dropped: Vec<u64>,
 }
 
-impl PutDecision {
+impl StoreDecision {
     pub(super) fn unchanged(app: &StoredApp) -> Self {
         let put = Put { app: app.clone(), change: Change::Unchanged };
         Self { put, written: Vec::new(), dropped: Vec::new() }
     }
 }
 
-/// What a new revision is made of.
-pub(super) struct Next {
+/// The content of a revision to be created.
+pub(super) struct NextRevision {
     pub(super) spec: AppSpec,
     pub(super) image_id: Option<ImageId>,
     pub(super) rollout: RevisionRollout,
 }
 
-/// What `put` makes of what was there `before`, beside the specifications of the other live apps.
+/// Decides what a put writes. `others` are the specifications of the other live apps, for route
+/// conflicts.
 ///
 /// # Errors
 ///
-/// Those of [`crate::store::Store::put`]; [`StoreError::Failed`] if there is no higher revision.
+/// Those of [`crate::store::Store::put`]; [`StoreError::Failed`] if revision numbers are used up.
 pub fn decide_put<'a>(
-    before: Existing<'_>,
+    existing: ExistingApp<'_>,
     others: impl IntoIterator<Item = &'a AppSpec>,
     put: &PutApp,
-) -> Result<PutDecision, StoreError> {
-    refuse_stale(before, put)?;
-    if let Existing::Live { app, .. } = before
+) -> Result<StoreDecision, StoreError> {
+    check_generation(existing, put)?;
+    if let ExistingApp::Live { app, .. } = existing
         && app.spec == put.spec
         && put.newest_seen <= app.revision
         && app.rollout.outcome.failure().is_none()
     {
-        return Ok(PutDecision::unchanged(app));
+        return Ok(StoreDecision::unchanged(app));
     }
     if let Some(conflict) = route_conflict(&put.spec, others) {
         return Err(StoreError::RouteTaken(conflict));
     }
-    match before {
-        Existing::Absent => created(put, 0, 0, &[]),
-        Existing::Deleted { generation, revision, revisions } => {
-            created(put, generation, revision, revisions)
+    match existing {
+        ExistingApp::Absent => create(put, 0, 0, &[]),
+        ExistingApp::Deleted { generation, revision, revisions } => {
+            create(put, generation, revision, revisions)
         }
-        Existing::Live { app, revisions } => configured(put, app, revisions),
+        ExistingApp::Live { app, revisions } => configure(put, app, revisions),
     }
 }
 
-fn refuse_stale(before: Existing<'_>, put: &PutApp) -> Result<(), StoreError> {
-    let present = match before {
-        Existing::Live { app, .. } => app.generation,
-        Existing::Absent | Existing::Deleted { .. } => 0,
+fn check_generation(existing: ExistingApp<'_>, put: &PutApp) -> Result<(), StoreError> {
+    let present = match existing {
+        ExistingApp::Live { app, .. } => app.generation,
+        ExistingApp::Absent | ExistingApp::Deleted { .. } => 0,
     };
     match put.expected_generation {
         Some(expected) if expected != present => {
@@ -105,61 +107,46 @@ fn refuse_stale(before: Existing<'_>, put: &PutApp) -> Result<(), StoreError> {
     }
 }
 
-/// A new life of the name, after one that ended with these numbers; 0 if there was none.
+/// Creates an app, or re-creates a deleted one; numbering continues after `generation` and
+/// `revision`, which are 0 for an unknown name.
 ///
-/// Containers that were seen before this life began belong to the one that ended, even those of
-/// a store that was put back. Without a life that is known to have ended, `deleted_through` is 0: containers that outlived
-/// a lost store may then be taken over.
-fn created(
+/// Containers seen before a re-creation belong to the deleted app, even if the store was restored
+/// from a backup. For an unknown name `deleted_through` is 0: containers that outlived a lost
+/// store may be adopted.
+fn create(
     put: &PutApp,
     generation: u64,
     revision: u64,
     old: &[Revision],
-) -> Result<PutDecision, StoreError> {
+) -> Result<StoreDecision, StoreError> {
     let app = StoredApp {
         generation: generation + 1,
         revision: revision_above(&put.spec, revision, put.newest_seen)?,
         deleted_through: if generation == 0 { 0 } else { revision.max(put.newest_seen) },
         ..StoredApp::first(put.spec.clone(), put.now)
     };
-    let written = vec![revision_of(&app)];
+    let written = vec![to_revision(&app)];
     let dropped = old.iter().map(|old| old.revision).collect();
-    Ok(PutDecision { put: Put { app, change: Change::Created }, written, dropped })
+    Ok(StoreDecision { put: Put { app, change: Change::Created }, written, dropped })
 }
 
-fn configured(
+fn configure(
     put: &PutApp,
-    present: &StoredApp,
+    current: &StoredApp,
     revisions: &[Revision],
-) -> Result<PutDecision, StoreError> {
-    let same_again = put.spec == present.spec;
+) -> Result<StoreDecision, StoreError> {
     let hash = spec_hash(&put.spec);
-    let same_content = hash == spec_hash(&present.spec);
-    if same_content && !same_again {
-        // Nothing differs but what is no part of a revision.
-        let app = StoredApp {
-            spec: put.spec.clone(),
-            generation: present.generation + 1,
-            updated_at: put.now,
-            rollout_started_at: match present.spec.replicas {
-                // Without replicas nothing was under way.
-                0 => put.now,
-                _ => present.rollout_started_at,
-            },
-            ..present.clone()
-        };
-        let dropped = dropped(&app, revisions);
-        let put = Put { app, change: Change::Configured };
-        return Ok(PutDecision { put, written: Vec::new(), dropped });
+    if hash == spec_hash(&current.spec) && put.spec != current.spec {
+        return Ok(keep_revision(put, current, revisions));
     }
     let mut rollout = RevisionRollout {
-        restart_nonce: present.rollout.restart_nonce,
+        restart_nonce: current.rollout.restart_nonce,
         ..RevisionRollout::default()
     };
     let newest = revisions.iter().rev().find(|kept| spec_hash(&kept.spec) == hash);
     if let Some((failed, failure)) = newest.and_then(|r| Some((r, r.rollout.outcome.failure()?))) {
-        // A store that was put back knows less than what runs: then the user's word counts.
-        if !put.retry && put.newest_seen <= present.revision {
+        // A store restored from a backup knows less than what runs: the user's request counts.
+        if !put.retry && put.newest_seen <= current.revision {
             return Err(StoreError::PreviouslyFailed {
                 name: put.spec.name.clone(),
                 revision: failed.revision,
@@ -167,62 +154,79 @@ fn configured(
             });
         }
         rollout.cause = RevisionCause::Retry { of: failed.revision };
-        // What is left of the try that failed is not taken for the new one.
-        rollout.restart_nonce = next_restart_nonce(present, revisions);
+        // Replicas left by the failed attempt must not count as replicas of this one.
+        rollout.restart_nonce = next_restart_nonce(current, revisions);
     }
-    // The same specification comes here also where containers of a higher revision run, since an
-    // old copy of the store was put back: the user's word makes this content the newest again.
-    let next = Next { spec: put.spec.clone(), image_id: None, rollout };
-    succeed(present, revisions, next, put.newest_seen, put.now)
+    // An equal specification gets here if a newer revision runs (store restored from a backup):
+    // the user's request makes this content the newest again.
+    let next = NextRevision { spec: put.spec.clone(), image_id: None, rollout };
+    supersede(current, revisions, next, put.newest_seen, put.now)
 }
 
-/// A new revision in the place of the present one.
-pub(super) fn succeed(
-    present: &StoredApp,
+/// Changes only fields that are not part of a revision, such as `replicas`.
+fn keep_revision(put: &PutApp, current: &StoredApp, revisions: &[Revision]) -> StoreDecision {
+    let app = StoredApp {
+        spec: put.spec.clone(),
+        generation: current.generation + 1,
+        updated_at: put.now,
+        rollout_started_at: match current.spec.replicas {
+            // Without replicas nothing was in progress.
+            0 => put.now,
+            _ => current.rollout_started_at,
+        },
+        ..current.clone()
+    };
+    let dropped = revisions_to_drop(&app, revisions);
+    let put = Put { app, change: Change::Configured };
+    StoreDecision { put, written: Vec::new(), dropped }
+}
+
+/// Creates a revision that replaces the current one.
+pub(super) fn supersede(
+    current: &StoredApp,
     revisions: &[Revision],
-    next: Next,
+    next: NextRevision,
     newest_seen: u64,
     now: Timestamp,
-) -> Result<PutDecision, StoreError> {
-    let Next { spec, image_id, rollout } = next;
-    let was_complete = present.rollout.outcome.was_complete();
+) -> Result<StoreDecision, StoreError> {
+    let NextRevision { spec, image_id, rollout } = next;
+    let was_complete = current.rollout.outcome.was_complete();
     let app = StoredApp {
-        generation: present.generation + 1,
-        revision: revision_above(&spec, present.revision, newest_seen)?,
+        generation: current.generation + 1,
+        revision: revision_above(&spec, current.revision, newest_seen)?,
         spec,
         image_id,
         updated_at: now,
         rollout,
         rollout_started_at: now,
-        fallback: if was_complete { Some(present.revision) } else { present.fallback },
-        ..present.clone()
+        fallback: if was_complete { Some(current.revision) } else { current.fallback },
+        ..current.clone()
     };
-    let mut written = vec![revision_of(&app)];
-    if present.rollout.outcome == Outcome::Progressing {
-        let mut superseded = present.clone();
+    let mut written = vec![to_revision(&app)];
+    if current.rollout.outcome == Outcome::Progressing {
+        let mut superseded = current.clone();
         superseded.rollout.outcome = Outcome::Superseded;
-        written.extend(self::present(&superseded, revisions));
+        written.extend(current_revision(&superseded, revisions));
     }
-    let dropped = dropped(&app, revisions);
+    let dropped = revisions_to_drop(&app, revisions);
     written.retain(|kept| !dropped.contains(&kept.revision));
-    Ok(PutDecision { put: Put { app, change: Change::Configured }, written, dropped })
+    Ok(StoreDecision { put: Put { app, change: Change::Configured }, written, dropped })
 }
 
-/// A restart_nonce that no kept revision has.
-pub(super) fn next_restart_nonce(present: &StoredApp, revisions: &[Revision]) -> u64 {
+/// Returns a restart nonce that no kept revision has.
+pub(super) fn next_restart_nonce(current: &StoredApp, revisions: &[Revision]) -> u64 {
     let kept = revisions.iter().map(|kept| kept.rollout.restart_nonce);
-    kept.fold(present.rollout.restart_nonce, u64::max).saturating_add(1)
+    kept.fold(current.rollout.restart_nonce, u64::max).saturating_add(1)
 }
 
-/// The kept revision that is the present one, with the app's own rollout.
-pub(super) fn present(app: &StoredApp, revisions: &[Revision]) -> Option<Revision> {
+/// Returns the app's current revision as kept, with the rollout of `app`.
+pub(super) fn current_revision(app: &StoredApp, revisions: &[Revision]) -> Option<Revision> {
     let kept = revisions.iter().find(|kept| kept.revision == app.revision)?;
     Some(Revision { rollout: app.rollout.clone(), ..kept.clone() })
 }
 
-/// The revisions that the app's history has no room for: the oldest, but never the one to go
-/// back to.
-fn dropped(app: &StoredApp, revisions: &[Revision]) -> Vec<u64> {
+/// Returns the oldest revisions beyond the app's history limit, but never the fallback.
+fn revisions_to_drop(app: &StoredApp, revisions: &[Revision]) -> Vec<u64> {
     let others = revisions.iter().filter(|kept| kept.revision != app.revision);
     let room = usize::from(app.spec.rollout.history).saturating_sub(1);
     let too_old = others.rev().skip(room).map(|kept| kept.revision);
@@ -233,13 +237,13 @@ fn revision_above(spec: &AppSpec, old: u64, newest_seen: u64) -> Result<u64, Sto
     let highest = old.max(newest_seen);
     if highest >= LAST_REVISION {
         let name = &spec.name;
-        let text = format!("app `{name}` has the revision {highest}, and there is none above it");
+        let text = format!("app `{name}` has no revision number above {highest}");
         return Err(StoreError::Failed(Cause::text(text)));
     }
     Ok(highest + 1)
 }
 
-fn revision_of(app: &StoredApp) -> Revision {
+fn to_revision(app: &StoredApp) -> Revision {
     Revision {
         revision: app.revision,
         spec: app.spec.clone(),
@@ -259,33 +263,33 @@ mod tests {
         PutApp { newest_seen, ..PutApp::new(spec, Timestamp::UNIX_EPOCH) }
     }
 
-    fn live(app: &StoredApp) -> Existing<'_> {
-        Existing::Live { app, revisions: &[] }
+    fn live(app: &StoredApp) -> ExistingApp<'_> {
+        ExistingApp::Live { app, revisions: &[] }
     }
 
     #[test]
-    fn a_revision_that_nothing_can_follow_is_an_error_and_not_given_twice() {
+    fn exhausted_revision_numbers_are_an_error() {
         for seen in [LAST_REVISION, u64::MAX] {
-            let decided = decide_put(Existing::Absent, [], &put(seen));
+            let decided = decide_put(ExistingApp::Absent, [], &put(seen));
             assert!(matches!(decided, Err(StoreError::Failed(_))), "{decided:?}");
         }
-        let decided = decide_put(Existing::Absent, [], &put(LAST_REVISION - 1)).unwrap();
+        let decided = decide_put(ExistingApp::Absent, [], &put(LAST_REVISION - 1)).unwrap();
         assert_eq!(decided.put.app.revision, LAST_REVISION);
     }
 
     #[test]
-    fn a_new_life_is_above_the_old_one_and_above_what_runs() {
+    fn recreated_app_numbers_above_old_and_observed_revisions() {
         for (revision, seen, above) in [(4, 0, 5), (4, 9, 10), (4, 4, 5)] {
-            let before = Existing::Deleted { generation: 7, revision, revisions: &[] };
-            let app = decide_put(before, [], &put(seen)).unwrap().put.app;
+            let deleted = ExistingApp::Deleted { generation: 7, revision, revisions: &[] };
+            let app = decide_put(deleted, [], &put(seen)).unwrap().put.app;
             let through = above - 1;
             assert_eq!((app.generation, app.revision, app.deleted_through), (8, above, through));
         }
     }
 
     #[test]
-    fn applying_the_same_file_over_an_old_copy_of_the_store_makes_it_the_newest() {
-        let old = decide_put(Existing::Absent, [], &put(0)).unwrap().put.app;
+    fn reapplying_over_restored_store_makes_newest_revision() {
+        let old = decide_put(ExistingApp::Absent, [], &put(0)).unwrap().put.app;
         let same = decide_put(live(&old), [], &put(1)).unwrap().put;
         assert_eq!((same.change, same.app.revision), (Change::Unchanged, 1));
         let newest = decide_put(live(&old), [], &put(6)).unwrap().put;

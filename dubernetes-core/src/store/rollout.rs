@@ -1,36 +1,36 @@
-//! How a revision came to be, and what became of it.
+//! The rollout of one revision: its cause, its progress and its outcome.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::call::OperationKey;
 
-/// How a revision came to be, and what became of it.
+/// The cause, progress and outcome of the rollout of one revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevisionRollout {
-    /// Why it was made.
+    /// Why the revision was created.
     #[serde(default)]
     pub cause: RevisionCause,
-    /// What became of it so far.
+    /// The state of the rollout.
     #[serde(default)]
     pub outcome: Outcome,
-    /// Tells it from revisions with the same specification that it shall replace all the same,
-    /// such as those before a restart: part of the hash on labels.
+    /// Nonce hashed with the specification, so that a restart replaces replicas of an unchanged
+    /// specification.
     #[serde(default)]
     pub restart_nonce: u64,
-    /// How often it was given another chance after it had failed.
+    /// Number of attempts after the first failure.
     #[serde(default)]
     pub attempts: u32,
-    /// Whether the command that goes before it, if there is one, has succeeded.
+    /// Whether the pre-deploy hook, if any, has succeeded.
     #[serde(default)]
     pub pre_deployed: bool,
-    /// The last lines of that command.
+    /// The last lines of the output of the pre-deploy hook.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pre_deploy_log: Vec<String>,
 }
 
 impl RevisionRollout {
-    /// The last failure that it tells of: its own, or the one that it came back for.
+    /// Returns the revision's own failure, or the failure that this revision rolled back.
     pub fn last_failure(&self) -> Option<&RevisionFailure> {
         self.outcome.failure().or(match &self.cause {
             RevisionCause::RollBack { failure, .. } => Some(failure),
@@ -42,58 +42,58 @@ impl RevisionRollout {
     }
 }
 
-/// Why a revision was made.
+/// Why a revision was created.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevisionCause {
     /// A user applied another specification.
     #[default]
     Apply,
-    /// A user wants a revision tried again that has failed.
+    /// A user retried a failed revision.
     Retry {
         /// The revision that failed.
         of: u64,
     },
-    /// A user wants all replicas replaced.
+    /// A user restarted all replicas.
     Restart,
-    /// A user wants the content of an earlier revision back.
+    /// A user restored the content of an earlier revision.
     Undo {
         /// The earlier revision.
         to: u64,
     },
-    /// A revision failed, and the last complete one came back by itself.
+    /// A revision failed, and the last complete one was restored automatically.
     RollBack {
         /// The revision that failed.
         from: u64,
-        /// The revision that came back.
+        /// The revision that was restored.
         to: u64,
         /// Why it failed.
         failure: Box<RevisionFailure>,
     },
 }
 
-/// What became of a revision.
+/// The state of the rollout of a revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It is being rolled out.
+    /// The rollout is in progress.
     #[default]
     Progressing,
-    /// All wanted replicas were ready at one time, and no older one was left.
+    /// All desired replicas were ready at the same time, and no older one was left.
     Complete {
-        /// Since when.
+        /// Since when the rollout is complete.
         at: Timestamp,
     },
-    /// It was complete and then ran for a minute without an exit.
+    /// A complete revision ran for a minute without an exit.
     Stable,
-    /// It failed.
+    /// The rollout failed.
     Failed(Box<RevisionFailure>),
-    /// Another revision took its place before it was complete.
+    /// Another revision replaced this one before it was complete.
     Superseded,
 }
 
 impl Outcome {
-    /// One word: `progressing`, `complete`, `stable`, `failed` or `superseded`.
+    /// Returns one word: `progressing`, `complete`, `stable`, `failed` or `superseded`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Progressing => "progressing",
@@ -104,12 +104,12 @@ impl Outcome {
         }
     }
 
-    /// Whether it is a revision to go back to.
+    /// Returns whether a rollback may restore this revision.
     pub fn was_complete(&self) -> bool {
         matches!(self, Self::Complete { .. } | Self::Stable)
     }
 
-    /// Why it failed, if it did.
+    /// Returns the failure of a failed rollout.
     pub fn failure(&self) -> Option<&RevisionFailure> {
         match self {
             Self::Failed(failure) => Some(failure),
@@ -121,13 +121,13 @@ impl Outcome {
 /// Why a revision failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevisionFailure {
-    /// When.
+    /// The time of the failure.
     pub at: Timestamp,
     /// Why, as a sentence fragment.
     pub reason: String,
-    /// The pod that shows it, if one does.
+    /// The pod that shows the failure, if any.
     pub pod: Option<String>,
-    /// The last lines of its output.
+    /// The last lines of that pod's output.
     #[serde(default)]
     pub log: Vec<String>,
     /// The call that failed, if that is why.

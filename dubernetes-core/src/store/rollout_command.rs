@@ -1,5 +1,5 @@
-//! Decides what becomes of an app and its revisions where no new specification is put: going
-//! back, restarting, pausing, and the verdicts of the rollout. Pure, as [`super::decide_put`].
+//! Decides what rollout commands and rollout results do to an app and its revisions: undo,
+//! restart, pause, resume; complete, stable, failed. Pure, like [`super::decide_put`].
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -7,61 +7,61 @@ use serde::Serialize;
 use crate::app::{AppName, AppSpec};
 use crate::identity;
 
-use super::put::{self, Next, PutDecision};
+use super::put::{self, NextRevision, StoreDecision};
 use super::{
     Change, Outcome, Put, Revision, RevisionCause, RevisionFailure, RevisionRollout, StoreError,
     StoredApp,
 };
 
-/// A user's wish for an app that is no new specification.
+/// A user's request that changes an app's rollout without a new specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutCommand {
     /// The app.
     pub name: AppName,
-    /// What is wished.
+    /// What to do.
     pub action: RolloutAction,
-    /// The newest revision seen on containers of this app: a new revision is above it.
+    /// The newest revision observed on containers of this app: a new revision is above it.
     pub newest_seen: u64,
-    /// When.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
-/// What a user may wish for an app.
+/// What a rollout command does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RolloutAction {
-    /// The content of an earlier revision; of the last complete one unless given.
+    /// Restores the content of an earlier revision.
     Undo {
-        /// Which.
+        /// The revision; the last complete one if `None`.
         to: Option<u64>,
     },
-    /// All replicas replaced, with the image resolved anew.
+    /// Replaces all replicas, and resolves the image again.
     Restart,
-    /// No replica replaced by a newer revision until resumed.
+    /// Replaces no more replicas until the rollout is resumed.
     Pause,
-    /// The rollout goes on.
+    /// Continues a paused rollout, or gives a failed one another attempt.
     Resume,
 }
 
-/// What the rollout of the present revision has come to.
+/// A result of the rollout of the current revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RolloutUpdate {
-    /// The command before it succeeded.
+    /// The pre-deploy hook succeeded.
     PreDeployed {
-        /// Its last lines.
+        /// The last lines of its output.
         log: Vec<String>,
     },
-    /// All wanted replicas are ready, and no older one is left.
+    /// All desired replicas are ready, and no older one is left.
     Complete,
-    /// It ran for a minute without an exit.
+    /// A complete revision ran for a minute without an exit.
     Stable,
-    /// It failed.
+    /// The revision failed.
     Failed {
         /// Why.
         failure: RevisionFailure,
-        /// The revision that takes its place again, if one does.
+        /// The revision to restore, if any.
         roll_back_to: Option<u64>,
-        /// The newest revision seen on containers.
+        /// The newest revision observed on containers of this app.
         newest_seen: u64,
     },
 }
@@ -79,24 +79,25 @@ impl RolloutUpdate {
     }
 }
 
-/// What a wish makes of a live app with these revisions.
+/// Decides what a rollout command does to a live app with these revisions.
 ///
 /// # Errors
 ///
-/// [`StoreError::NoRevision`] if there is none to go back to.
+/// [`StoreError::NoRevision`] if the revision to restore does not exist; [`StoreError::Failed`] if
+/// revision numbers are used up.
 pub fn decide_rollout_command(
     app: &StoredApp,
     revisions: &[Revision],
-    update_rollout: &RolloutCommand,
-) -> Result<PutDecision, StoreError> {
-    match update_rollout.action {
+    command: &RolloutCommand,
+) -> Result<StoreDecision, StoreError> {
+    match command.action {
         RolloutAction::Undo { to } => {
             let target = undo_target(app, revisions, to)?;
-            if is_present(app, target, update_rollout.newest_seen) {
-                return Ok(PutDecision::unchanged(app));
+            if is_current(app, target, command.newest_seen) {
+                return Ok(StoreDecision::unchanged(app));
             }
             let cause = RevisionCause::Undo { to: target.revision };
-            go_back(app, revisions, target, cause, update_rollout.newest_seen, update_rollout.now)
+            restore(app, revisions, target, cause, command.newest_seen, command.now)
         }
         RolloutAction::Restart => {
             let rollout = RevisionRollout {
@@ -104,59 +105,63 @@ pub fn decide_rollout_command(
                 restart_nonce: put::next_restart_nonce(app, revisions),
                 ..RevisionRollout::default()
             };
-            let next = Next { spec: app.spec.clone(), image_id: None, rollout };
-            put::succeed(app, revisions, next, update_rollout.newest_seen, update_rollout.now)
+            let next = NextRevision { spec: app.spec.clone(), image_id: None, rollout };
+            put::supersede(app, revisions, next, command.newest_seen, command.now)
         }
-        RolloutAction::Pause | RolloutAction::Resume => {
-            let paused = update_rollout.action == RolloutAction::Pause;
-            let failed = app.rollout.outcome.failure().is_some();
-            if app.paused == paused && (paused || !failed) {
-                return Ok(PutDecision::unchanged(app));
-            }
-            let mut app = StoredApp { paused, ..app.clone() };
-            let mut written = Vec::new();
-            if !paused && failed {
-                // Whoever lets a failed rollout go on gives it another chance.
-                app.rollout.outcome = Outcome::Progressing;
-                app.rollout.attempts = app.rollout.attempts.saturating_add(1);
-                written = put::present(&app, revisions).into_iter().collect();
-            }
-            if !paused {
-                // The time that it was held is no time that it has taken.
-                app.rollout_started_at = update_rollout.now;
-            }
-            Ok(PutDecision {
-                put: Put { app, change: Change::Configured },
-                written,
-                dropped: vec![],
-            })
-        }
+        RolloutAction::Pause => Ok(pause(app)),
+        RolloutAction::Resume => Ok(resume(app, revisions, command.now)),
     }
 }
 
-/// What a verdict makes of a live app; `None` if it is about another revision, or says nothing
-/// new.
+fn pause(app: &StoredApp) -> StoreDecision {
+    if app.paused {
+        return StoreDecision::unchanged(app);
+    }
+    let app = StoredApp { paused: true, ..app.clone() };
+    let put = Put { app, change: Change::Configured };
+    StoreDecision { put, written: Vec::new(), dropped: Vec::new() }
+}
+
+fn resume(app: &StoredApp, revisions: &[Revision], now: Timestamp) -> StoreDecision {
+    let has_failed = app.rollout.outcome.failure().is_some();
+    if !app.paused && !has_failed {
+        return StoreDecision::unchanged(app);
+    }
+    // Time spent paused does not count towards the progress deadline.
+    let mut app = StoredApp { paused: false, rollout_started_at: now, ..app.clone() };
+    let mut written = Vec::new();
+    if has_failed {
+        app.rollout.outcome = Outcome::Progressing;
+        app.rollout.attempts = app.rollout.attempts.saturating_add(1);
+        written.extend(put::current_revision(&app, revisions));
+    }
+    let put = Put { app, change: Change::Configured };
+    StoreDecision { put, written, dropped: Vec::new() }
+}
+
+/// Decides what a rollout result does to a live app. Returns `None` if the result is about another
+/// revision or already recorded.
 ///
 /// # Errors
 ///
-/// [`StoreError::Failed`] if there is no higher revision.
+/// [`StoreError::Failed`] if revision numbers are used up.
 pub fn apply_rollout_update(
     app: &StoredApp,
     revisions: &[Revision],
     revision: u64,
     update: &RolloutUpdate,
     now: Timestamp,
-) -> Result<Option<PutDecision>, StoreError> {
+) -> Result<Option<StoreDecision>, StoreError> {
     if app.revision != revision {
         return Ok(None);
     }
-    let mut marked = app.clone();
-    let rollout = &mut marked.rollout;
+    let mut updated = app.clone();
+    let rollout = &mut updated.rollout;
     match update {
         RolloutUpdate::PreDeployed { log } => {
             rollout.pre_deployed = true;
             rollout.pre_deploy_log.clone_from(log);
-            marked.rollout_started_at = now;
+            updated.rollout_started_at = now;
         }
         RolloutUpdate::Complete if rollout.outcome.was_complete() => return Ok(None),
         RolloutUpdate::Complete => rollout.outcome = Outcome::Complete { at: now },
@@ -165,74 +170,75 @@ pub fn apply_rollout_update(
             rollout.outcome = Outcome::Failed(Box::new(failure.clone()));
         }
     }
-    if marked == *app {
+    if updated == *app {
         return Ok(None);
     }
-    let failed = put::present(&marked, revisions);
-    // What has just this content would fail again, and so on for ever.
-    let other = |kept: &&Revision| kept.content_hash() != app.content_hash();
+    let recorded = put::current_revision(&updated, revisions);
+    // A target with the content that failed would fail again, and roll back again, without end.
+    let differs = |kept: &&Revision| kept.content_hash() != app.content_hash();
     if let RolloutUpdate::Failed { failure, roll_back_to: Some(to), newest_seen } = update
-        && let Some(target) = revisions.iter().find(|kept| kept.revision == *to).filter(other)
+        && let Some(target) = revisions.iter().find(|kept| kept.revision == *to).filter(differs)
     {
         let failure = Box::new(failure.clone());
         let cause = RevisionCause::RollBack { from: revision, to: *to, failure };
-        let mut decided = go_back(&marked, revisions, target, cause, *newest_seen, now)?;
-        // The failed one may have been dropped from the history by the one that follows it.
-        let failed = failed.filter(|failed| !decided.dropped.contains(&failed.revision));
-        decided.written.retain(|kept| kept.revision != revision);
-        decided.written.extend(failed);
-        return Ok(Some(decided));
+        let mut decision = restore(&updated, revisions, target, cause, *newest_seen, now)?;
+        // The new revision may have pushed the failed one out of the history.
+        let recorded = recorded.filter(|kept| !decision.dropped.contains(&kept.revision));
+        decision.written.retain(|kept| kept.revision != revision);
+        decision.written.extend(recorded);
+        return Ok(Some(decision));
     }
-    let put = Put { app: marked, change: Change::Configured };
-    Ok(Some(PutDecision { put, written: failed.into_iter().collect(), dropped: Vec::new() }))
+    let put = Put { app: updated, change: Change::Configured };
+    let written = recorded.into_iter().collect();
+    Ok(Some(StoreDecision { put, written, dropped: Vec::new() }))
 }
 
-/// Whether an app is what a revision was already, and has not failed with it.
-fn is_present(app: &StoredApp, target: &Revision, newest_seen: u64) -> bool {
+/// Returns whether the app already is what a revision was, and has not failed as such.
+fn is_current(app: &StoredApp, target: &Revision, newest_seen: u64) -> bool {
     target.content_hash() == app.content_hash()
         && target.image_id == app.image_id
         && app.rollout.outcome.failure().is_none()
         && newest_seen <= app.revision
 }
 
-/// The revision that an undo goes back to.
+/// Returns the revision that an undo restores.
 fn undo_target<'a>(
     app: &StoredApp,
     revisions: &'a [Revision],
     to: Option<u64>,
 ) -> Result<&'a Revision, StoreError> {
-    let none = || StoreError::NoRevision {
+    let missing = || StoreError::NoRevision {
         name: app.spec.name.clone(),
         revision: to,
         kept: revisions.iter().map(|kept| kept.revision).collect(),
     };
     if let Some(number) = to {
-        return revisions.iter().find(|kept| kept.revision == number).ok_or_else(none);
+        return revisions.iter().find(|kept| kept.revision == number).ok_or_else(missing);
     }
-    let present = app.content_hash();
-    let others = || revisions.iter().rev().filter(|kept| kept.content_hash() != present);
-    // Without one that was ever complete, the one before has to do, unless it has failed.
+    let current = app.content_hash();
+    let others = || revisions.iter().rev().filter(|kept| kept.content_hash() != current);
+    // Without a complete revision, the newest that has not failed is used.
     let complete = others().find(|kept| kept.rollout.outcome.was_complete());
-    let open = || others().find(|kept| kept.rollout.outcome.failure().is_none());
-    complete.or_else(open).ok_or_else(none)
+    let unfailed = || others().find(|kept| kept.rollout.outcome.failure().is_none());
+    complete.or_else(unfailed).ok_or_else(missing)
 }
 
-/// A new revision with the content and the image of an earlier one. What is no part of a revision
-/// stays as it is.
-fn go_back(
+/// Creates a revision with the content and image of an earlier one. Fields that are not part of a
+/// revision keep their values.
+fn restore(
     app: &StoredApp,
     revisions: &[Revision],
     target: &Revision,
     cause: RevisionCause,
     newest_seen: u64,
     now: Timestamp,
-) -> Result<PutDecision, StoreError> {
+) -> Result<StoreDecision, StoreError> {
     let mut spec: AppSpec = target.spec.clone();
     identity::copy_mutable_fields(&mut spec, &app.spec);
-    // The command before it is not run twice, but it has to have succeeded once.
+    // The pre-deploy hook runs again only if it never succeeded for this content.
     let RevisionRollout { pre_deployed, restart_nonce, .. } = target.rollout;
     let rollout =
         RevisionRollout { cause, pre_deployed, restart_nonce, ..RevisionRollout::default() };
-    let next = Next { spec, image_id: target.image_id.clone(), rollout };
-    put::succeed(app, revisions, next, newest_seen, now)
+    let next = NextRevision { spec, image_id: target.image_id.clone(), rollout };
+    put::supersede(app, revisions, next, newest_seen, now)
 }

@@ -7,7 +7,7 @@ use dubernetes_core::app::{
     AppName, AppSpec, CountOrPercent, EnvName, OnFailure, PreDeploy, Volume,
 };
 use dubernetes_core::store::{
-    Existing, PutApp, PutDecision, RolloutAction, RolloutCommand, StoreError, Tombstone,
+    ExistingApp, PutApp, RolloutAction, RolloutCommand, StoreDecision, StoreError, Tombstone,
     decide_put, decide_rollout_command,
 };
 use dubernetes_testkit::build::{app, app_name, worker};
@@ -57,7 +57,7 @@ impl World {
             spec.rollout.max_surge = Some(share(&mut self.choices));
             spec.rollout.max_unavailable = share(&mut self.choices);
             let both = [spec.rollout.max_surge.unwrap(), spec.rollout.max_unavailable];
-            if both.iter().all(CountOrPercent::is_none) {
+            if both.iter().all(CountOrPercent::is_zero) {
                 spec.rollout.max_unavailable = CountOrPercent::Count(1);
             }
         }
@@ -85,12 +85,12 @@ impl World {
         let revisions = self.desired.revisions.get(&name).cloned().unwrap_or_default();
         let stored = self.desired.apps.get(&name).cloned();
         let before = match (&stored, self.desired.tombstones.contains_key(&name)) {
-            (Some(app), _) => Existing::Live { app, revisions: &revisions },
+            (Some(app), _) => ExistingApp::Live { app, revisions: &revisions },
             (None, true) => {
                 let (generation, revision) = self.last[&name];
-                Existing::Deleted { generation, revision, revisions: &revisions }
+                ExistingApp::Deleted { generation, revision, revisions: &revisions }
             }
-            (None, false) => Existing::Absent,
+            (None, false) => ExistingApp::Absent,
         };
         let put = PutApp { newest_seen, retry, ..PutApp::new(spec, self.now) };
         match decide_put(before, [], &put) {
@@ -113,8 +113,8 @@ impl World {
         }
     }
 
-    pub(crate) fn keep(&mut self, decided: PutDecision) {
-        let PutDecision { put, written, dropped } = decided;
+    pub(crate) fn keep(&mut self, decided: StoreDecision) {
+        let StoreDecision { put, written, dropped } = decided;
         let name = put.app.spec.name.clone();
         let kept = self.desired.revisions.entry(name.clone()).or_default();
         kept.retain(|old| !dropped.contains(&old.revision));

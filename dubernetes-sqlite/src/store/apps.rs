@@ -3,7 +3,7 @@
 use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
-    Change, Existing, Put, PutApp, PutDecision, Revision, RolloutCommand, RolloutUpdate,
+    Change, ExistingApp, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, StoreDecision,
     StoreError, StoredApp, StoredState, apply_rollout_update, decide_put, decide_rollout_command,
 };
 use jiff::Timestamp;
@@ -16,9 +16,9 @@ pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, Tr
     let found = find(transaction, &put.spec.name)?;
     let kept = all_revisions(transaction, &put.spec.name)?;
     let existing = match &found {
-        None => Existing::Absent,
-        Some(AppRow { app, deleted: None }) => Existing::Live { app, revisions: &kept },
-        Some(AppRow { app, deleted: Some(_) }) => Existing::Deleted {
+        None => ExistingApp::Absent,
+        Some(AppRow { app, deleted: None }) => ExistingApp::Live { app, revisions: &kept },
+        Some(AppRow { app, deleted: Some(_) }) => ExistingApp::Deleted {
             generation: app.generation,
             revision: app.revision,
             revisions: &kept,
@@ -61,7 +61,7 @@ pub(super) fn record_rollout(
 /// Writes the rows of a decision.
 fn write_decision(
     transaction: &Transaction<'_>,
-    decision: &PutDecision,
+    decision: &StoreDecision,
 ) -> Result<(), TransactionError> {
     if decision.put.change == Change::Unchanged {
         return Ok(());

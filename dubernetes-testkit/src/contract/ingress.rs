@@ -1,4 +1,5 @@
-//! What every [`Ingress`] must do, checked through the trait and through requests.
+//! The contract of [`Ingress`]: the promises of its documentation, checked through the trait and
+//! through requests.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,57 +7,115 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use dubernetes_core::app::{AppName, HostName, RoutePath};
 use dubernetes_core::ingress::{Endpoint, Ingress, ObservedIngress, Route, RouteTable};
 
-/// What the suite needs beside the ingress: upstreams, and a client outside.
+use super::report::Report;
+
+/// The answer to a request: status and body, or why there is no answer.
+pub type Answer = Result<(u16, String), String>;
+
+/// The surroundings of an ingress: upstreams, and a client outside.
 #[async_trait]
 pub trait World: fmt::Debug + Send + Sync {
-    /// Three upstreams at different addresses. Each answers every path with 200 and a body that
-    /// holds its pod's name.
+    /// Returns three upstreams at different addresses. Each answers every path with 200 and a body
+    /// that contains its pod's name.
     fn upstreams(&self) -> Vec<Endpoint>;
 
-    /// Sends `GET path` with this host to the ingress over a fresh connection. Status and body, or
-    /// why nothing came back.
-    async fn get(&self, host: &str, path: &str) -> Result<(u16, String), String>;
+    /// Sends `GET path` with this host to the ingress over a fresh connection.
+    async fn get(&self, host: &str, path: &str) -> Answer;
+
+    /// Sends a request with this host that its upstream answers after some seconds, and returns
+    /// once the upstream has received the request. The future returned waits for the answer.
+    ///
+    /// `None`, the default, skips the checks of requests in flight.
+    async fn begin_slow_request(&self, host: &str) -> Option<BoxFuture<'static, Answer>> {
+        let _ = host;
+        None
+    }
 }
 
-/// The longest that an address may take to be drained when no request is under way.
+/// The longest that an address without requests in flight may take to be drained.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs the whole suite on an ingress that is not there yet, and leaves it removed.
+/// How often a wait asks again.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs every check, also after a failure, on an ingress that does not run yet, and removes the
+/// ingress.
 ///
 /// # Panics
 ///
-/// At the first broken promise, with the promise in the message.
-pub async fn run(ingress: &dyn Ingress, world: &dyn World) {
+/// If the world has fewer than three upstreams.
+pub async fn run_all(ingress: &dyn Ingress, world: &dyn World) -> Report {
     let upstreams = world.upstreams();
     assert!(upstreams.len() >= 3, "the suite needs three upstreams");
-    is_absent_before_the_first_table(ingress).await;
-    routes_by_host_and_longest_prefix(ingress, world, &upstreams).await;
-    shares_requests_among_all_endpoints(ingress, world, &upstreams).await;
-    changes_nothing_for_the_same_table(ingress, &upstreams).await;
-    forgets_an_address_and_drains_it(ingress, world, &upstreams).await;
-    serves_the_empty_table(ingress, world, &upstreams).await;
-    is_removed_and_comes_back(ingress, world, &upstreams).await;
+    let mut report = Report::new("ingress");
+    macro_rules! check {
+        ($name:ident($($argument:expr),*), $promise:literal) => {
+            if !report.run_check(stringify!($name), $promise, $name($($argument),*)).await {
+                // What a failed check has left would fail the next ones.
+                let _ = ingress.remove().await;
+            }
+        };
+    }
+    let endpoints = &upstreams;
+    check!(unapplied_ingress_is_absent(ingress), "an ingress is absent before the first table");
+    check!(
+        longest_prefix_wins(ingress, world, endpoints),
+        "requests are routed by host and longest path prefix"
+    );
+    check!(
+        endpoints_share_requests(ingress, world, endpoints),
+        "the endpoints of a route share its requests"
+    );
+    check!(same_table_changes_nothing(ingress, endpoints), "applying is idempotent");
+    check!(
+        removed_address_is_drained(ingress, world, endpoints),
+        "an address that left the table gets no new requests, and is drained after a while"
+    );
+    match begin_request_in_flight(ingress, world, endpoints).await {
+        Some(request) => check!(
+            request_in_flight_delays_drain(ingress, endpoints, request),
+            "an address is not drained while a request to it is in flight"
+        ),
+        None => report.skip(
+            "request_in_flight_delays_drain",
+            "an address is not drained while a request to it is in flight",
+            "the world has no slow requests (`World::begin_slow_request`)".to_owned(),
+        ),
+    }
+    check!(empty_table_is_served(ingress, world, endpoints), "an empty table answers 404");
+    check!(
+        removed_ingress_can_return(ingress, world, endpoints),
+        "a removed ingress is absent, and can be applied again"
+    );
+    let _ = ingress.remove().await;
+    report
 }
 
-async fn is_absent_before_the_first_table(ingress: &dyn Ingress) {
+/// Runs every check on an ingress that does not run yet, and removes the ingress.
+///
+/// # Panics
+///
+/// With the whole report, if a promise is broken.
+pub async fn run(ingress: &dyn Ingress, world: &dyn World) {
+    run_all(ingress, world).await.assert_passed();
+}
+
+async fn unapplied_ingress_is_absent(ingress: &dyn Ingress) {
     let observed = ingress.observe().await;
     assert!(
         matches!(observed, Ok(ObservedIngress::Absent)),
-        "an ingress that was never applied is absent, not {observed:?}"
+        "an ingress that was never applied is absent; seen: {observed:?}"
     );
     let gone = ingress.remove().await;
-    assert!(gone.is_ok(), "removing an ingress that is not there is success: {gone:?}");
+    assert!(gone.is_ok(), "removing a missing ingress is success; seen: {gone:?}");
 }
 
-async fn routes_by_host_and_longest_prefix(
-    ingress: &dyn Ingress,
-    world: &dyn World,
-    upstreams: &[Endpoint],
-) {
+async fn longest_prefix_wins(ingress: &dyn Ingress, world: &dyn World, upstreams: &[Endpoint]) {
     let table = RouteTable {
         routes: vec![
             route("a.test", "/", "root", &upstreams[..1]),
@@ -75,10 +134,13 @@ async fn routes_by_host_and_longest_prefix(
         ("a.test", "/apis", Some(0)),
         ("a.test", "/api", Some(1)),
         ("a.test", "/api/", Some(1)),
+        ("a.test", "/api?x=1", Some(1)),
+        ("a.test", "/apis?x=/api", Some(0)),
         ("a.test", "/api/v1?x=/api/v2", Some(1)),
         ("a.test", "/api/v2", Some(2)),
         ("a.test", "/api/v2/x", Some(2)),
         ("b.test", "/only/x", Some(1)),
+        ("b.test", "/only?x", Some(1)),
         ("b.test", "/", None),
         ("b.test", "/onlyx", None),
         ("sub.a.test", "/", None),
@@ -88,19 +150,19 @@ async fn routes_by_host_and_longest_prefix(
         match (expected, &answer) {
             (Some(at), Ok((200, body))) => assert!(
                 body.contains(&upstreams[at].pod),
-                "{host}{path} is answered by {}, not with {body:?}",
+                "{host}{path} is answered by {}; seen: {body:?}",
                 upstreams[at].pod
             ),
             (None, Ok((404, _))) => {}
-            (Some(_), _) => panic!("{host}{path} is routed, but the answer was {answer:?}"),
-            (None, _) => panic!("{host}{path} has no route and answers 404, not {answer:?}"),
+            (Some(_), _) => panic!("{host}{path} is routed; seen: {answer:?}"),
+            (None, _) => panic!("{host}{path} has no route and answers 404; seen: {answer:?}"),
         }
     }
     let none = world.get("c.test", "/x").await;
-    assert!(matches!(none, Ok((503, _))), "a route without endpoints answers 503, not {none:?}");
+    assert!(matches!(none, Ok((503, _))), "a route without endpoints answers 503; seen: {none:?}");
 }
 
-async fn shares_requests_among_all_endpoints(
+async fn endpoints_share_requests(
     ingress: &dyn Ingress,
     world: &dyn World,
     upstreams: &[Endpoint],
@@ -108,22 +170,24 @@ async fn shares_requests_among_all_endpoints(
     let table = single(&upstreams[..3]);
     apply(ingress, &table, true).await;
     let reached = reached(world, upstreams, 12).await;
-    let wanted = upstreams[..3].iter().map(|e| e.address).collect();
-    assert_eq!(reached, wanted, "a dozen requests reach each of three endpoints");
+    let expected = upstreams[..3].iter().map(|e| e.address).collect();
+    assert_eq!(reached, expected, "twelve requests reach each of three endpoints");
     let former = world.get("c.test", "/").await;
     assert!(
         matches!(former, Ok((404, _))),
-        "a host that left the table answers 404, not {former:?}"
+        "a host that left the table answers 404; seen: {former:?}"
     );
 }
 
-async fn changes_nothing_for_the_same_table(ingress: &dyn Ingress, upstreams: &[Endpoint]) {
+async fn same_table_changes_nothing(ingress: &dyn Ingress, upstreams: &[Endpoint]) {
     let table = single(&upstreams[..3]);
+    // The check before may have left this table, or none.
+    let _ = ingress.apply(&table).await;
     apply(ingress, &table, false).await;
     apply(ingress, &table, false).await;
 }
 
-async fn forgets_an_address_and_drains_it(
+async fn removed_address_is_drained(
     ingress: &dyn Ingress,
     world: &dyn World,
     upstreams: &[Endpoint],
@@ -135,92 +199,122 @@ async fn forgets_an_address_and_drains_it(
         !reached.contains(&left),
         "an address that left the acknowledged table gets no new connection's request"
     );
+    wait_for_drain(ingress, left).await;
+    let routed = ingress.drained(upstreams[1].address).await;
+    assert!(matches!(routed, Ok(false)), "a routed address is not drained; seen: {routed:?}");
+}
+
+/// Routes to the first upstream, and sends a slow request to it if the world can.
+async fn begin_request_in_flight(
+    ingress: &dyn Ingress,
+    world: &dyn World,
+    upstreams: &[Endpoint],
+) -> Option<BoxFuture<'static, Answer>> {
+    ingress.apply(&single(&upstreams[..1])).await.ok()?;
+    world.begin_slow_request("a.test").await
+}
+
+async fn request_in_flight_delays_drain(
+    ingress: &dyn Ingress,
+    upstreams: &[Endpoint],
+    request: BoxFuture<'static, Answer>,
+) {
+    let request = tokio::spawn(request);
+    let left = upstreams[0].address;
+    apply(ingress, &single(&upstreams[1..2]), true).await;
+    let mut asked = 0;
+    while !request.is_finished() {
+        let drained = ingress.drained(left).await;
+        let is_early = matches!(drained, Ok(true)) && !request.is_finished();
+        assert!(!is_early, "an address with a request in flight is not drained");
+        asked += 1;
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    assert!(asked > 0, "the slow request outlives the apply: let its upstream answer later");
+    let answer = request.await;
+    assert!(matches!(answer, Ok(Ok((200, _)))), "the request is answered; seen: {answer:?}");
+    wait_for_drain(ingress, left).await;
+}
+
+async fn wait_for_drain(ingress: &dyn Ingress, address: Ipv4Addr) {
     let deadline = tokio::time::Instant::now() + DRAIN_LIMIT;
     loop {
-        let drained = ingress.drained(left).await;
+        let drained = ingress.drained(address).await;
         match drained {
-            Ok(true) => break,
+            Ok(true) => return,
             Ok(false) => {}
-            Err(_) => panic!("drained answers while the ingress runs, not {drained:?}"),
+            Err(_) => panic!("`drained` answers while the ingress runs; seen: {drained:?}"),
         }
         assert!(
             tokio::time::Instant::now() < deadline,
-            "an address without requests under way is drained within {DRAIN_LIMIT:?}"
+            "an address without requests in flight is drained within {DRAIN_LIMIT:?}"
         );
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    let held = ingress.drained(upstreams[1].address).await;
-    assert!(
-        matches!(held, Ok(false)),
-        "an address that the table holds is not drained, it gets requests: {held:?}"
-    );
 }
 
-async fn serves_the_empty_table(ingress: &dyn Ingress, world: &dyn World, upstreams: &[Endpoint]) {
+async fn empty_table_is_served(ingress: &dyn Ingress, world: &dyn World, upstreams: &[Endpoint]) {
     apply(ingress, &RouteTable::default(), true).await;
     let answer = world.get("a.test", "/").await;
-    assert!(matches!(answer, Ok((404, _))), "no route is 404, not {answer:?}");
+    assert!(matches!(answer, Ok((404, _))), "an empty table answers 404; seen: {answer:?}");
     apply(ingress, &single(&upstreams[..1]), true).await;
 }
 
-async fn is_removed_and_comes_back(
+async fn removed_ingress_can_return(
     ingress: &dyn Ingress,
     world: &dyn World,
     upstreams: &[Endpoint],
 ) {
     for _ in 0..2 {
         let gone = ingress.remove().await;
-        assert!(gone.is_ok(), "removing is idempotent: {gone:?}");
+        assert!(gone.is_ok(), "removing is idempotent; seen: {gone:?}");
         let observed = ingress.observe().await;
         assert!(
             matches!(observed, Ok(ObservedIngress::Absent)),
-            "a removed ingress is absent, not {observed:?}"
+            "a removed ingress is absent; seen: {observed:?}"
         );
     }
     let answer = world.get("a.test", "/").await;
-    assert!(answer.is_err(), "a removed ingress answers nothing, not {answer:?}");
+    assert!(answer.is_err(), "a removed ingress does not answer; seen: {answer:?}");
     let drained = ingress.drained(upstreams[0].address).await;
     assert!(
         matches!(drained, Ok(true)),
-        "without an ingress every address is drained, not {drained:?}"
+        "without an ingress every address is drained; seen: {drained:?}"
     );
     apply(ingress, &single(&upstreams[..1]), true).await;
     let reached = reached(world, upstreams, 2).await;
     assert!(reached.contains(&upstreams[0].address), "an ingress can be applied after removal");
     let gone = ingress.remove().await;
-    assert!(gone.is_ok(), "removing works: {gone:?}");
+    assert!(gone.is_ok(), "an applied ingress is removed; seen: {gone:?}");
 }
 
-/// Applies `table`, checks what is promised of the answer, and that it is observed afterwards.
+/// Applies `table`, and checks the answer and the observed table.
 async fn apply(ingress: &dyn Ingress, table: &RouteTable, changed: bool) {
     let applied = match ingress.apply(table).await {
         Ok(applied) => applied,
-        Err(error) => panic!("a good table is applied: {}", dubernetes_core::error::chain(&error)),
+        Err(error) => panic!("a table is applied: {}", dubernetes_core::error::chain(&error)),
     };
-    assert_eq!(
-        applied.changed, changed,
-        "a new table changes the proxy, and the same one changes nothing"
-    );
-    assert!(applied.quarantined.is_empty(), "no good app is quarantined: {applied:?}");
+    assert_eq!(applied.changed, changed, "`changed` says whether the table is a new one");
+    assert!(applied.quarantined.is_empty(), "no app is quarantined; seen: {applied:?}");
     let observed = ingress.observe().await;
     match &observed {
         Ok(ObservedIngress::Serving { table: served }) => {
-            assert_eq!(served, table, "what was applied is observed");
+            assert_eq!(served, table, "the applied table is observed");
         }
-        _ => panic!("an applied table is served, but {observed:?} was observed"),
+        _ => panic!("an applied table is served; seen: {observed:?}"),
     }
 }
 
-/// The addresses that answered some requests for `a.test`.
+/// Sends requests to `a.test`, and returns the addresses that answered.
 async fn reached(world: &dyn World, upstreams: &[Endpoint], requests: u32) -> BTreeSet<Ipv4Addr> {
     let mut reached = BTreeSet::new();
     for _ in 0..requests {
         let answer = world.get("a.test", "/").await;
         let Ok((200, body)) = &answer else {
-            panic!("a routed host is answered, not {answer:?}");
+            panic!("a routed host is answered; seen: {answer:?}");
         };
         let by = upstreams.iter().find(|endpoint| body.contains(&endpoint.pod));
-        let Some(by) = by else { panic!("only an upstream answers, not {body:?}") };
+        let Some(by) = by else { panic!("an upstream answers; seen: {body:?}") };
         reached.insert(by.address);
     }
     reached
@@ -233,7 +327,7 @@ fn single(endpoints: &[Endpoint]) -> RouteTable {
 fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
     let parsed = (HostName::parse(host), RoutePath::parse(path), AppName::parse(app));
     let (Ok(host), Ok(path), Ok(app)) = parsed else {
-        panic!("the suite's own routes are legal");
+        panic!("the routes of the suite are legal");
     };
     Route { host, path, app, endpoints: endpoints.to_vec() }
 }

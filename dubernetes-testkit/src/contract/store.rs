@@ -1,11 +1,12 @@
-//! What every [`Store`] must do.
+//! The contract of [`Store`]: the promises of its documentation, checked through the trait.
 
+mod concurrency;
 mod delete;
+mod durability;
 mod events;
 mod put;
 mod revisions;
 mod rollout;
-mod together;
 mod watch;
 
 use std::sync::Arc;
@@ -16,79 +17,138 @@ use dubernetes_core::app::{Access, AppName, AppSpec, HostName, ImageRef, RoutePa
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{Put, PutApp, Revision, Store, StoreError, StoredApp, StoredState};
 
-/// Checks every promise, each on a fresh and empty store that `make` gives.
+use super::report::Report;
+
+/// Runs every check, each on a new and empty store that `create` returns. The checks of durability
+/// are skipped: they need [`run_durable`].
 ///
 /// # Panics
 ///
-/// At the first broken promise.
-pub async fn run<F, Fut>(make: F)
+/// With the whole report, if a promise is broken.
+pub async fn run<F, Fut>(create: F)
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Arc<dyn Store>>,
 {
+    let mut report = run_checks(&create).await;
+    for (name, promise) in DURABILITY {
+        report.skip(name, promise, "no store can be reopened (`run_durable`)".to_owned());
+    }
+    report.assert_passed();
+}
+
+/// Runs every check, including those of durability.
+///
+/// # Panics
+///
+/// With the whole report, if a promise is broken.
+pub async fn run_durable<F, Fut, R, RFut>(create: F, reopen: R)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Arc<dyn Store>>,
+    R: Fn(Arc<dyn Store>) -> RFut,
+    RFut: Future<Output = Arc<dyn Store>>,
+{
+    run_all(create, reopen).await.assert_passed();
+}
+
+/// Runs every check, also after a failure. `reopen` closes the store that `create` returned last,
+/// which is its argument, and opens the same data again, as a restart of the process does.
+pub async fn run_all<F, Fut, R, RFut>(create: F, reopen: R) -> Report
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Arc<dyn Store>>,
+    R: Fn(Arc<dyn Store>) -> RFut,
+    RFut: Future<Output = Arc<dyn Store>>,
+{
+    let mut report = run_checks(&create).await;
+    let [(every, every_promise), (numbers, numbers_promise)] = DURABILITY;
+    let check = async { durability::every_change_survives(create().await, &reopen).await };
+    report.run_check(every, every_promise, check).await;
+    let check = async { durability::numbers_continue(create().await, &reopen).await };
+    report.run_check(numbers, numbers_promise, check).await;
+    report
+}
+
+/// The checks of durability, with their promises.
+const DURABILITY: [(&str, &str); 2] = [
+    ("every_change_survives", "what a method has answered survives a restart"),
+    ("numbers_continue", "numbers and ids continue after a restart"),
+];
+
+async fn run_checks<F, Fut>(create: &F) -> Report
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Arc<dyn Store>>,
+{
+    let mut report = Report::new("store");
     macro_rules! check {
-        ($($group:ident::$promise:ident),* $(,)?) => {
-            $($group::$promise(&make().await).await;)*
+        ($($group:ident::$name:ident),* $(,)?) => {
+            $({
+                let check = async { $group::$name(&create().await).await };
+                report.run_check(stringify!($name), $group::PROMISE, check).await;
+            })*
         };
     }
     check! {
-        put::a_new_app_is_created,
-        put::the_same_specification_changes_nothing,
-        put::another_specification_is_another_generation_and_revision,
-        put::scaling_and_access_keep_the_revision_and_its_image,
-        put::a_new_revision_is_above_what_runs,
-        put::a_revision_that_nothing_can_follow_is_not_given,
-        put::the_expected_generation_must_be_the_present_one,
-        put::expecting_nothing_refuses_an_app_that_exists,
-        put::a_deleted_app_counts_as_missing,
-        put::a_taken_route_is_refused_and_nothing_is_stored,
-        put::only_the_same_host_and_path_conflict,
-        put::a_deleted_app_gives_its_route_free,
-        put::every_field_comes_back_as_it_was_put,
-        put::contents_come_back_with_every_revision,
-        put::apps_are_apart,
-        delete::a_missing_app_is_not_found,
-        delete::a_deleted_app_leaves_a_tombstone,
-        delete::a_new_life_inherits_nothing,
-        delete::each_life_goes_on_counting,
-        delete::forgetting_drops_the_tombstone_and_starts_anew,
-        delete::forgetting_touches_nothing_but_tombstones,
+        put::new_app_is_created,
+        put::same_specification_changes_nothing,
+        put::other_specification_counts_generation_and_revision,
+        put::scaling_and_access_keep_revision_and_image,
+        put::new_revision_is_above_observed_ones,
+        put::exhausted_revision_numbers_are_refused,
+        put::stale_generation_is_refused,
+        put::generation_zero_refuses_existing_app,
+        put::deleted_app_counts_as_missing,
+        put::taken_route_is_refused_and_nothing_is_stored,
+        put::only_same_host_and_path_conflict,
+        put::deleted_app_frees_its_route,
+        put::every_field_is_kept,
+        put::contents_are_kept_with_every_revision,
+        put::apps_are_separate,
+        delete::missing_app_is_not_found,
+        delete::deleted_app_leaves_a_tombstone,
+        delete::recreated_app_inherits_nothing,
+        delete::recreated_app_continues_numbers,
+        delete::purge_drops_tombstone_and_numbers,
+        delete::purge_changes_only_tombstones,
         delete::events_outlive_their_app,
-        revisions::each_revision_is_kept_as_it_was_made,
-        revisions::the_newest_ten_are_kept,
-        revisions::a_new_life_has_its_own,
-        revisions::an_image_is_pinned_once_unless_replaced,
-        revisions::pinning_an_older_revision_leaves_the_app,
-        revisions::pinning_what_is_gone_changes_nothing,
-        rollout::a_verdict_is_kept_with_the_app_and_its_revision,
-        rollout::a_verdict_on_another_revision_changes_nothing,
-        rollout::a_revision_that_is_overtaken_is_superseded,
-        rollout::a_failed_revision_gives_way_to_the_one_before,
-        rollout::what_has_failed_is_put_again_only_if_asked,
-        rollout::an_undo_goes_back_to_the_last_complete_one,
-        rollout::an_undo_needs_a_revision_to_go_back_to,
-        rollout::a_restart_is_a_revision_with_the_same_content,
-        rollout::a_pause_holds_until_it_is_resumed,
-        rollout::the_history_has_its_limit_and_keeps_the_way_back,
+        revisions::each_revision_is_kept_as_made,
+        revisions::newest_ten_revisions_are_kept,
+        revisions::recreated_app_has_own_revisions,
+        revisions::image_is_pinned_once_unless_replaced,
+        revisions::pinning_older_revision_leaves_the_app,
+        revisions::pinning_missing_revision_changes_nothing,
+        rollout::result_is_kept_with_app_and_revision,
+        rollout::result_of_other_revision_changes_nothing,
+        rollout::overtaken_revision_is_superseded,
+        rollout::failed_revision_rolls_back,
+        rollout::failed_spec_is_refused_without_retry,
+        rollout::undo_restores_last_complete_revision,
+        rollout::undo_needs_an_earlier_revision,
+        rollout::restart_is_a_revision_with_same_content,
+        rollout::pause_lasts_until_resume,
+        rollout::history_is_limited_and_keeps_fallback,
         events::events_come_back_in_order,
-        events::an_equal_event_is_counted,
-        events::equal_events_of_one_call_are_counted,
-        events::a_difference_in_any_field_is_another_event,
-        events::after_an_hour_it_is_another_event,
-        events::ids_are_never_given_twice,
-        events::a_query_takes_the_newest_that_match,
-        events::a_query_for_an_app_leaves_out_the_rest,
-        events::a_query_for_a_time_or_kind_leaves_out_the_rest,
-        watch::every_change_is_seen,
-        watch::what_changes_nothing_is_not_seen,
-        together::one_of_several_with_the_same_view_wins,
-        together::one_of_several_gets_a_route,
-        together::no_event_is_lost,
-        together::a_list_is_of_one_moment,
+        events::repeated_event_is_counted,
+        events::repeated_events_of_one_call_are_counted,
+        events::difference_in_any_field_is_another_event,
+        events::repeat_after_an_hour_is_another_event,
+        events::event_ids_are_never_reused,
+        events::query_returns_newest_matches,
+        events::query_selects_by_app,
+        events::query_selects_by_time_and_kind,
+        watch::every_change_is_streamed,
+        watch::call_without_effect_is_not_streamed,
+        concurrency::one_of_several_puts_wins,
+        concurrency::one_of_several_apps_gets_a_route,
+        concurrency::concurrent_events_are_all_kept,
+        concurrency::list_shows_one_moment,
     }
+    report
 }
 
-/// `second` seconds and some nanoseconds after a moment that means nothing.
+/// Returns a time `second` seconds after an arbitrary moment, with nanoseconds.
 fn at(second: i64) -> Timestamp {
     Timestamp::new(1_700_000_000 + second, 123_456_789).expect("a legal time")
 }
@@ -147,15 +207,15 @@ async fn delete(store: &Arc<dyn Store>, app: &str) {
     store.delete(&name(app), at(50)).await.expect("a stored app can be deleted");
 }
 
-async fn forget(store: &Arc<dyn Store>, app: &str) {
-    store.purge(&name(app)).await.expect("any name can be forgotten");
+async fn purge(store: &Arc<dyn Store>, app: &str) {
+    store.purge(&name(app)).await.expect("any name can be purged");
 }
 
 async fn pin(store: &Arc<dyn Store>, app: &str, revision: u64, id: &str, replace: bool) {
     store
         .pin_image(&name(app), revision, &image_id(id), replace)
         .await
-        .expect("pinning an image succeeds, whatever is there");
+        .expect("pinning an image never fails");
 }
 
 fn assert_not_found<T: std::fmt::Debug>(got: Result<T, StoreError>, app: &str, what: &str) {
@@ -163,15 +223,21 @@ fn assert_not_found<T: std::fmt::Debug>(got: Result<T, StoreError>, app: &str, w
         Err(StoreError::NotFound { name }) => {
             assert_eq!(name.as_str(), app, "{what}: the error names the app");
         }
-        other => panic!("{what} is not found; got {other:?}"),
+        other => panic!("{what} is `not found`; seen: {other:?}"),
     }
 }
 
-fn assert_stale<T: std::fmt::Debug>(got: Result<T, StoreError>, of: u64, is: u64, what: &str) {
+fn assert_stale<T: std::fmt::Debug>(
+    got: Result<T, StoreError>,
+    expected_by_caller: u64,
+    stored: u64,
+    what: &str,
+) {
     match got {
         Err(StoreError::StaleGeneration { expected, present, .. }) => {
-            assert_eq!((expected, present), (of, is), "{what}: both generations are named");
+            let expectation = (expected_by_caller, stored);
+            assert_eq!((expected, present), expectation, "{what}: both generations are named");
         }
-        other => panic!("{what} is refused as stale; got {other:?}"),
+        other => panic!("{what} is refused as stale; seen: {other:?}"),
     }
 }

@@ -16,9 +16,9 @@ use dubernetes_core::app::{AppName, AppSpec};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
-    Change, EventQuery, Existing, Put, PutApp, PutDecision, Revision, RolloutCommand,
-    RolloutUpdate, Store, StoreError, StoredApp, StoredState, Tombstone, apply_rollout_update,
-    decide_put, decide_rollout_command, merge, record,
+    Change, EventQuery, ExistingApp, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store,
+    StoreDecision, StoreError, StoredApp, StoredState, Tombstone, apply_rollout_update, decide_put,
+    decide_rollout_command, merge, record,
 };
 
 /// An operation of [`MemoryStore`], for faults.
@@ -137,11 +137,13 @@ impl Content {
 
     fn put(&mut self, put: &PutApp) -> Result<Put, StoreError> {
         let before = match self.apps.get(&put.spec.name) {
-            None => Existing::Absent,
-            Some(Kept { app, deleted: None, revisions }) => Existing::Live { app, revisions },
-            Some(Kept { app, deleted: Some(_), revisions }) => {
-                Existing::Deleted { generation: app.generation, revision: app.revision, revisions }
-            }
+            None => ExistingApp::Absent,
+            Some(Kept { app, deleted: None, revisions }) => ExistingApp::Live { app, revisions },
+            Some(Kept { app, deleted: Some(_), revisions }) => ExistingApp::Deleted {
+                generation: app.generation,
+                revision: app.revision,
+                revisions,
+            },
         };
         let decided = decide_put(before, self.specs(), put)?;
         Ok(self.keep(decided))
@@ -167,8 +169,8 @@ impl Content {
         Ok(changed)
     }
 
-    fn keep(&mut self, decided: PutDecision) -> Put {
-        let PutDecision { put, written, dropped } = decided;
+    fn keep(&mut self, decided: StoreDecision) -> Put {
+        let StoreDecision { put, written, dropped } = decided;
         if put.change == Change::Unchanged {
             return put;
         }

@@ -215,8 +215,8 @@ pub(super) const LONG: SignedDuration = SignedDuration::from_secs(60);
 
 fn drain(line: &mut Line) -> Result<Option<Drain>, String> {
     if line.word("drained") {
-        return Ok(Some(Drain { since: before(Some(LONG)), done: true }));
+        return Ok(Some(Drain { done: true, ..Drain::new(before(Some(LONG))) }));
     }
     let span = line.span("draining")?;
-    Ok(span.map(|span| Drain { since: before(Some(span)), done: false }))
+    Ok(span.map(|span| Drain::new(before(Some(span)))))
 }

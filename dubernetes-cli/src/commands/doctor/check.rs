@@ -1,34 +1,34 @@
-//! What one look has found.
+//! Result of one check.
 
 use serde::Serialize;
 
-/// One line of the result.
+/// A check and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
-    /// What was looked at.
+    /// Name of the check.
     pub(super) check: &'static str,
-    /// How it is.
-    pub(super) result: Verdict,
+    /// Result.
+    pub(super) result: CheckResult,
     /// What was found.
     pub(super) message: String,
-    /// The way out.
+    /// What to do.
     pub(super) help: Option<String>,
 }
 
-/// How something is.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
-    /// As it should be.
+pub(super) enum CheckResult {
+    /// Passed.
     Ok,
-    /// Not as it should be, and an orchestrator works all the same.
+    /// A problem that does not keep an orchestrator from working.
     Warn,
-    /// No orchestrator works like this.
+    /// A problem with which no orchestrator works.
     Fail,
 }
 
-impl Verdict {
-    /// The word.
+impl CheckResult {
+    /// Returns the result as a word.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -39,28 +39,28 @@ impl Verdict {
 }
 
 impl Check {
-    /// All is well.
+    /// Creates a check that passed.
     pub(super) fn ok(check: &'static str, message: impl Into<String>) -> Self {
-        Self { check, result: Verdict::Ok, message: message.into(), help: None }
+        Self { check, result: CheckResult::Ok, message: message.into(), help: None }
     }
 
-    /// Something should be better.
+    /// Creates a check with a warning.
     pub(super) fn warn(
         check: &'static str,
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
         let help = Some(help.into());
-        Self { check, result: Verdict::Warn, message: message.into(), help }
+        Self { check, result: CheckResult::Warn, message: message.into(), help }
     }
 
-    /// Something has to be mended.
+    /// Creates a check that failed.
     pub(super) fn fail(
         check: &'static str,
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
         let help = Some(help.into());
-        Self { check, result: Verdict::Fail, message: message.into(), help }
+        Self { check, result: CheckResult::Fail, message: message.into(), help }
     }
 }

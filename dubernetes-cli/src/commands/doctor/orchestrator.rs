@@ -1,65 +1,64 @@
-//! Whether an orchestrator runs, and which.
+//! Check of the running orchestrator.
 
 use dubernetes_api::wire::{EngineState, Status};
 
 use super::check::Check;
-use crate::commands::VERSION;
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 use crate::settings::Settings;
-use crate::target::running;
+use crate::target::find_running;
+use crate::version::VERSION;
 
 const NAME: &str = "orchestrator";
 
-/// Looks for one, and asks it how it is.
-pub(super) async fn examine(settings: &Settings) -> (Vec<Check>, Option<Status>) {
-    let found = ask(settings).await;
-    let check = judge(&found);
-    (vec![check], found.ok().flatten())
+/// Checks the running orchestrator. Returns its status, if one is running.
+pub(super) async fn run_check(settings: &Settings) -> (Check, Option<Status>) {
+    let status = fetch_status(settings).await;
+    (check_status(&status), status.ok().flatten())
 }
 
-async fn ask(settings: &Settings) -> Outcome<Option<Status>> {
-    match running(settings).await? {
+async fn fetch_status(settings: &Settings) -> Result<Option<Status>> {
+    match find_running(settings).await? {
         Some(client) => Ok(Some(client.status().await?)),
         None => Ok(None),
     }
 }
 
-fn judge(found: &Result<Option<Status>, Failure>) -> Check {
+fn check_status(found: &Result<Option<Status>, CliError>) -> Check {
     let status = match found {
         Ok(Some(status)) => status,
         Ok(None) => {
-            let message = "none is running, so nothing replaces a replica that dies";
-            return Check::warn(NAME, message, "start one with `dubernetes serve`");
+            let message = "not running, so nothing replaces a replica that dies";
+            return Check::warn(NAME, message, "start it with `dubernetes serve`");
         }
-        Err(failure) => {
-            let help = failure.first_help().unwrap_or("look at the log of `dubernetes serve`");
-            return Check::fail(NAME, failure.message(), help);
+        Err(error) => {
+            let help = error.first_help().unwrap_or("check the log of `dubernetes serve`");
+            return Check::fail(NAME, error.message(), help);
         }
     };
-    let who = &status.orchestrator;
-    let message = format!("process {}, version {}", who.pid, who.version);
+    let info = &status.orchestrator;
+    let message = format!("running, process {}, version {}", info.pid, info.version);
     if status.engine.state == EngineState::Away {
-        let reason = status.engine.reason.as_deref().unwrap_or("no reason is known");
+        let reason = status.engine.reason.as_deref().unwrap_or("unknown reason");
         let message = format!("{message}; its engine does not answer: {reason}");
-        return Check::fail(NAME, message, "start that engine, or name another one to `serve`");
+        return Check::fail(NAME, message, "start the engine, or run `serve` with another one");
     }
-    if who.version == VERSION {
+    if info.version == VERSION {
         Check::ok(NAME, message)
     } else {
-        let message = format!("{message}, and this program is version {VERSION}");
-        Check::warn(NAME, message, "end it and start it anew; pods and ingress go on meanwhile")
+        let message = format!("{message}, but this program is version {VERSION}");
+        Check::warn(NAME, message, "restart it; pods and ingress keep running meanwhile")
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Verdict;
+    use super::super::check::CheckResult;
     use super::*;
 
     #[test]
-    fn one_that_does_not_answer_is_a_failure_and_none_is_a_warning() {
-        let check = judge(&Err(Failure::new("it is silent").help("wake it")));
-        assert_eq!(check, Check::fail(NAME, "it is silent", "wake it"));
-        assert_eq!(judge(&Ok(None)).result, Verdict::Warn);
+    fn unreachable_orchestrator_fails_and_missing_one_warns() {
+        let check = check_status(&Err(CliError::new("timed out").help("restart it")));
+        assert_eq!(check, Check::fail(NAME, "timed out", "restart it"));
+        assert_eq!(check_status(&Ok(None)).result, CheckResult::Warn);
     }
 }

@@ -1,116 +1,117 @@
-//! The ingress's port: whether it can be had, else who has it, and who reaches it.
+//! Checks of the ingress port: whether it is free, who uses it, and who can reach it.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use super::check::Check;
 
-const NAME: &str = "port";
-
-/// Who has the port.
+/// Owner of the port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Port {
-    /// Nobody.
+pub(super) enum PortOwner {
+    /// The port is free.
     Free,
     /// Our own nginx.
-    Own,
-    /// Somebody else, as far as that can be seen.
-    Taken(Option<String>),
+    Ingress,
+    /// Another process or container, if this user can see which.
+    Other(Option<String>),
     /// The address belongs to no interface of this machine.
-    NoAddress,
+    NotLocal,
 }
 
-/// Looks who has the port. `publisher` is the container that publishes it, `own` our nginx's, and
-/// `holder` finds the process that listens there.
-pub(super) fn look(
-    place: SocketAddr,
+/// Finds the owner of the port. `publisher` is the container that publishes the port, `own` the
+/// name of our nginx, and `find_process` finds the process that listens.
+pub(super) fn find_owner(
+    address: SocketAddr,
     publisher: Option<&str>,
     own: &str,
-    holder: impl FnOnce() -> Option<String>,
-) -> Port {
+    find_process: impl FnOnce() -> Option<String>,
+) -> PortOwner {
     match publisher {
-        Some(name) if name == own => return Port::Own,
-        Some(name) => return Port::Taken(Some(format!("the container `{name}`"))),
+        Some(name) if name == own => return PortOwner::Ingress,
+        Some(name) => return PortOwner::Other(Some(format!("the container `{name}`"))),
         None => {}
     }
-    match TcpListener::bind(place) {
-        Ok(_) => Port::Free,
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Port::Taken(holder()),
-        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => Port::NoAddress,
-        // This user may not try a low port, which the engine may take all the same.
-        Err(_) => holder().map_or(Port::Free, |who| Port::Taken(Some(who))),
+    match TcpListener::bind(address) {
+        Ok(_) => PortOwner::Free,
+        Err(error) if error.kind() == ErrorKind::AddrInUse => PortOwner::Other(find_process()),
+        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => PortOwner::NotLocal,
+        // This user may not bind a low port, but the engine may.
+        Err(_) => find_process().map_or(PortOwner::Free, |name| PortOwner::Other(Some(name))),
     }
 }
 
-/// What follows from who has the port.
-pub(super) fn judge(place: SocketAddr, port: Port) -> Check {
-    match port {
-        Port::Free => Check::ok(NAME, format!("{place} is free")),
-        Port::Own => Check::ok(NAME, format!("the ingress of this instance has {place}")),
-        Port::Taken(who) => {
-            let who = who.unwrap_or_else(|| "a process that this user cannot see".to_owned());
-            let help = "end it, or choose another port with DUBERNETES_HTTP_PORT or \
-                        `serve --http-port`";
-            Check::fail(NAME, format!("{who} has {place}"), help)
+/// Checks that the ingress can have the port.
+pub(super) fn check_owner(address: SocketAddr, owner: PortOwner) -> Check {
+    const NAME: &str = "port";
+    match owner {
+        PortOwner::Free => Check::ok(NAME, format!("{address} is free")),
+        PortOwner::Ingress => {
+            Check::ok(NAME, format!("the ingress of this instance has {address}"))
         }
-        Port::NoAddress => {
-            let message = format!("{} is no address of this machine", place.ip());
-            Check::fail(NAME, message, "choose another one with `serve --http-bind`")
+        PortOwner::Other(name) => {
+            let name = name.unwrap_or_else(|| "a process that this user cannot see".to_owned());
+            let help =
+                "stop it, or choose another port with DUBERNETES_HTTP_PORT or `serve --http-port`";
+            Check::fail(NAME, format!("{name} uses {address}"), help)
+        }
+        PortOwner::NotLocal => {
+            let message = format!("{} is not an address of this machine", address.ip());
+            Check::fail(NAME, message, "choose another address with `serve --http-bind`")
         }
     }
 }
 
-/// Who reaches the port.
-pub(super) fn reach(bind: IpAddr) -> Check {
+/// Checks who can reach the port.
+pub(super) fn check_exposure(bind: IpAddr) -> Check {
     const NAME: &str = "exposure";
     if bind.is_loopback() {
-        return Check::ok(NAME, "only this machine reaches the ingress");
+        return Check::ok(NAME, "only this machine can reach the ingress");
     }
-    let whose = if bind.is_unspecified() { "every network" } else { "the network" };
-    let message = format!("{whose} of this machine reaches the ingress, without TLS, at {bind}");
+    let network = if bind.is_unspecified() { "every network" } else { "the network" };
+    let message = format!("{network} of this machine can reach the ingress at {bind}, without TLS");
     Check::warn(NAME, message, "`serve --http-bind 127.0.0.1` keeps it on this machine")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Verdict;
+    use super::super::check::CheckResult;
     use super::*;
 
-    fn found(place: SocketAddr, publisher: Option<&str>, holder: Option<&str>) -> Check {
-        let holder = holder.map(str::to_owned);
-        judge(place, look(place, publisher, "dubernetes.ingress", || holder))
+    fn check(address: SocketAddr, publisher: Option<&str>, process: Option<&str>) -> Check {
+        let process = process.map(str::to_owned);
+        check_owner(address, find_owner(address, publisher, "dubernetes.ingress", || process))
     }
 
     #[test]
-    fn a_port_is_free_our_own_or_somebodys() {
+    fn port_used_by_others_fails() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let place = listener.local_addr().unwrap();
-        let own = found(place, Some("dubernetes.ingress"), None);
-        assert_eq!((own.result, own.help), (Verdict::Ok, None));
-        for (publisher, holder, who) in [
-            (Some("web"), None, "the container `web` has"),
-            (None, Some("`nginx` (process 7)"), "`nginx` (process 7) has"),
-            (None, None, "a process that this user cannot see has"),
+        let address = listener.local_addr().unwrap();
+        let own = check(address, Some("dubernetes.ingress"), None);
+        assert_eq!((own.result, own.help), (CheckResult::Ok, None));
+        for (publisher, process, owner) in [
+            (Some("web"), None, "the container `web` uses"),
+            (None, Some("`nginx` (process 7)"), "`nginx` (process 7) uses"),
+            (None, None, "a process that this user cannot see uses"),
         ] {
-            let check = found(place, publisher, holder);
-            assert_eq!(check.result, Verdict::Fail);
-            assert!(check.message.starts_with(who) && check.help.is_some(), "{check:?}");
+            let check = check(address, publisher, process);
+            assert_eq!(check.result, CheckResult::Fail);
+            assert!(check.message.starts_with(owner) && check.help.is_some(), "{check:?}");
         }
         drop(listener);
-        assert_eq!(found(place, None, None).result, Verdict::Ok);
+        assert_eq!(check(address, None, None).result, CheckResult::Ok);
     }
 
     #[test]
-    fn an_address_of_another_machine_is_told() {
-        let check = found("192.0.2.1:8080".parse().unwrap(), None, None);
-        assert_eq!(check.result, Verdict::Fail);
-        assert!(check.message.contains("192.0.2.1 is no address"), "{check:?}");
+    fn address_of_another_machine_fails() {
+        let check = check("192.0.2.1:8080".parse().unwrap(), None, None);
+        assert_eq!(check.result, CheckResult::Fail);
+        assert!(check.message.contains("192.0.2.1 is not an address"), "{check:?}");
     }
 
     #[test]
-    fn an_open_ingress_is_a_warning() {
-        let result = |bind: &str| reach(bind.parse().unwrap()).result;
-        assert_eq!(["127.0.0.1", "::1"].map(result), [Verdict::Ok; 2]);
-        assert_eq!(["0.0.0.0", "::", "192.0.2.1"].map(result), [Verdict::Warn; 3]);
+    fn exposed_ingress_warns() {
+        let result = |bind: &str| check_exposure(bind.parse().unwrap()).result;
+        assert_eq!(["127.0.0.1", "::1"].map(result), [CheckResult::Ok; 2]);
+        assert_eq!(["0.0.0.0", "::", "192.0.2.1"].map(result), [CheckResult::Warn; 3]);
     }
 }

@@ -1,4 +1,4 @@
-//! `rollout history`: the revisions that are kept, or one with all that is known of it.
+//! `rollout history`: lists the stored revisions, or shows the details of one.
 
 use std::fmt::Write as _;
 
@@ -9,42 +9,43 @@ use jiff::Timestamp;
 
 use crate::args::{Format, HistoryArgs};
 use crate::output::{self, Cell, ListStyle, Table, age, or_none, short_id};
-use crate::report::{Failure, Outcome};
+use crate::report::{CliError, Result};
 use crate::resolve::find_app;
 use crate::settings::Settings;
-use crate::target::{Intent, Target};
+use crate::target::{Mode, Target};
 
-pub(super) async fn run(args: &HistoryArgs, settings: &Settings) -> Outcome {
-    let (app, mut revisions) = Target::with(settings, Intent::Read, async |target: &Target| {
+pub(super) async fn run(args: &HistoryArgs, settings: &Settings) -> Result {
+    let (app, mut revisions) = Target::with(settings, Mode::Observe, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
         let revisions = target.client.revisions(app.name.as_str()).await?;
         Ok((app.name, revisions))
     })
     .await?;
-    let (format, now) = (args.format.format(), Timestamp::now());
-    if let Some(wanted) = args.revision {
-        let there: Vec<_> = revisions.iter().map(|kept| kept.revision.to_string()).collect();
-        revisions.retain(|kept| kept.revision == wanted);
+    let format = args.format.format();
+    let now = Timestamp::now();
+    if let Some(number) = args.revision {
+        let existing: Vec<_> = revisions.iter().map(|item| item.revision.to_string()).collect();
+        revisions.retain(|item| item.revision == number);
         if revisions.is_empty() {
-            return Err(Failure::new(format!("app `{app}` has no revision {wanted}"))
-                .help(format!("there are: {}", there.join(", "))));
+            return Err(CliError::new(format!("app `{app}` has no revision {number}"))
+                .help(format!("existing revisions: {}", existing.join(", "))));
         }
     }
     let text = match (format, args.revision, &revisions[..]) {
-        (Format::Table | Format::Wide, Some(_), [revision]) => details(revision, now),
+        (Format::Table | Format::Wide, Some(_), [revision]) => details_text(revision, now),
         (Format::Table | Format::Wide, _, _) => {
             let wide = format == Format::Wide;
-            table(&revisions, wide, now).render(!args.no_headers, output::width())
+            revisions_table(&revisions, wide, now).render(!args.no_headers, output::width())
         }
-        (Format::Json | Format::Yaml | Format::Name, wanted, _) => {
-            let style = ListStyle { format, headers: true, single: wanted.is_some() };
+        (Format::Json | Format::Yaml | Format::Name, number, _) => {
+            let style = ListStyle { format, headers: true, single: number.is_some() };
             output::list(&revisions, style, now)?
         }
     };
     output::print(&text)
 }
 
-fn table(revisions: &[Revision], wide: bool, now: Timestamp) -> Table {
+fn revisions_table(revisions: &[Revision], wide: bool, now: Timestamp) -> Table {
     let mut table = Table::new(&["REVISION", "IMAGE", "DIGEST", "CAUSE", "OUTCOME", "AGE"]);
     for revision in revisions {
         let digest = revision.digest.as_ref();
@@ -54,18 +55,18 @@ fn table(revisions: &[Revision], wide: bool, now: Timestamp) -> Table {
             Cell::new(&revision.image),
             Cell::new(or_none(short)),
             Cell::new(&revision.cause),
-            Cell::new(&revision.outcome),
+            Cell::new(revision.outcome.as_str()),
             Cell::new(age(revision.created_at, now)),
         ]);
     }
     table
 }
 
-fn details(revision: &Revision, now: Timestamp) -> String {
-    let current = if revision.current { ", the wanted one" } else { "" };
+fn details_text(revision: &Revision, now: Timestamp) -> String {
+    let current = if revision.current { " (current)" } else { "" };
     let mut text = String::new();
     let mut add = |label: &str, value: &str| {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{:<10}{}", format!("{label}:"), one_line(value));
     };
     add("App", revision.app.as_str());
@@ -78,21 +79,19 @@ fn details(revision: &Revision, now: Timestamp) -> String {
     add("Outcome", &format!("{}{}", revision.outcome, reason.unwrap_or_default()));
     if let Some(failure) = revision.failure.as_ref().filter(|failure| !failure.log.is_empty()) {
         let pod = failure.pod.as_deref().unwrap_or("a pod");
-        lines(&mut text, &format!("Last lines of {pod}"), &failure.log);
+        push_lines(&mut text, &format!("Last lines of {pod}"), &failure.log);
     }
     if !revision.pre_deploy_log.is_empty() {
-        lines(&mut text, "Last lines of pre_deploy", &revision.pre_deploy_log);
+        push_lines(&mut text, "Last lines of pre_deploy", &revision.pre_deploy_log);
     }
-    let spec = to_yaml(&revision.spec);
-    let spec: Vec<_> = spec.lines().map(|l| l.replace(is_unsafe, "")).collect();
-    let _ = writeln!(text, "Specification:");
-    for line in spec {
-        let _ = writeln!(text, "  {line}");
+    let _ = writeln!(text, "Spec:");
+    for line in to_yaml(&revision.spec).lines() {
+        let _ = writeln!(text, "  {}", line.replace(is_unsafe, ""));
     }
     text
 }
 
-fn lines(text: &mut String, label: &str, lines: &[String]) {
+fn push_lines(text: &mut String, label: &str, lines: &[String]) {
     let _ = writeln!(text, "{label}:");
     for line in lines {
         let _ = writeln!(text, "  | {}", one_line(line));

@@ -111,14 +111,14 @@ impl<'a> PredictedState<'a> {
             routes.flat_map(|r| &r.endpoints).map(|e| (e.pod.clone(), e.address)).collect()
         };
         let has_route = |table: &RouteTable| table.routes.iter().any(|r| r.app == *self.app);
-        let (old, new) = (endpoints(&before), endpoints(&plan.routes));
-        if old == new && has_route(&before) == has_route(&plan.routes) {
+        let (old, new) = (endpoints(&before), endpoints(&plan.routes.table));
+        if old == new && has_route(&before) == has_route(&plan.routes.table) {
             return None;
         }
         for (_, address) in old.difference(&new) {
-            self.observed.drains.insert(*address, Drain { since: self.now, done: false });
+            self.observed.drains.insert(*address, Drain::new(self.now));
         }
-        self.observed.ingress = ObservedIngress::Serving { table: plan.routes.clone() };
+        self.observed.ingress = ObservedIngress::Serving { table: plan.routes.table.clone() };
         let names = |verb: &str, pods: Vec<&(String, Ipv4Addr)>| {
             let names: Vec<_> = pods.iter().map(|(pod, _)| pod.as_str()).collect();
             (!names.is_empty()).then(|| format!("{verb} {}", names.join(", ")))
@@ -183,7 +183,7 @@ impl<'a> PredictedState<'a> {
 
     fn drain(&mut self, waiting: &Waiting) -> Option<String> {
         let Wait::Drained { address } = waiting.wait else { return None };
-        self.observed.drains.insert(address, Drain { since: self.now, done: true });
+        self.observed.drains.insert(address, Drain { done: true, ..Drain::new(self.now) });
         let limit = self.desired.apps.get(self.app).map(|stored| stored.spec.stop.drain);
         Some(format!("requests in progress, at most {}", limit.unwrap_or(Stop::default().drain)))
     }
@@ -268,8 +268,7 @@ fn remove_others(
     let mut taken: Vec<_> = replicas.map(|replica| replica.labels.address).collect();
     let hooks = observed.pre_deploys.extract_if(.., |hook| !is_kept(&hook.labels.app));
     taken.extend(hooks.map(|hook| hook.labels.address));
-    let drain = Drain { since: now, done: false };
-    observed.drains.extend(taken.into_iter().map(|address| (address, drain)));
+    observed.drains.extend(taken.into_iter().map(|address| (address, Drain::new(now))));
 }
 
 fn exited(at: Timestamp) -> ContainerState {

@@ -150,6 +150,7 @@ impl Decision {
             OperationKey::RecordRollout { app, .. } => format!("conclude {app}"),
             OperationKey::PurgeTombstone(app) => format!("forget {app}"),
             OperationKey::Routes => "routes".to_owned(),
+            OperationKey::DrainCheck(address) => format!("drain {address}"),
         }
     }
 

@@ -1,217 +1,203 @@
-//! Networks, images, and a container from its creation to its removal.
+//! Containers from creation to removal.
 
-use dubernetes_core::app::{Cpu, Memory, PullPolicy, Resources, Signal};
+use dubernetes_core::app::{Cpu, Duration, Memory, Resources, Signal, Volume};
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{ContainerRuntime, ContainerState, Network, RuntimeError};
+use dubernetes_core::runtime::{Capability, ContainerId, ContainerState, RuntimeError};
 
-use super::Facts;
-use super::bench::{
-    ContractHarness, GRACE, has_room, is_exited, is_not_found, is_rejected, is_running, missing,
-    must, must_fail, networks_of,
+use super::harness::{
+    ContractHarness, GRACE, is_exited, is_image_error, is_name_taken, is_not_found, is_rejected,
+    is_running, missing, must, must_fail, words,
 };
+use super::watching::wait_for_line;
 
-pub(super) async fn engine_names_itself(runtime: &dyn ContainerRuntime) {
-    let version = must("ask for the version", runtime.info().await);
-    assert!(!version.name.is_empty(), "an engine has a name");
-    assert!(!version.version.is_empty(), "an engine has a version");
-    assert!(version.platform.contains('/'), "a platform is written as `system/architecture`");
-}
-
-pub(super) async fn networks(runtime: &dyn ContainerRuntime, facts: &Facts) {
-    let none = must("look for a missing network", networks_of(runtime).find(&facts.instance).await);
-    assert_eq!(none, None, "a network that was never made is not found");
-    must("remove a missing network", networks_of(runtime).remove(&facts.instance).await);
-    let first = must("make a network", networks_of(runtime).ensure(&facts.instance).await);
-    let again = must("make a network again", networks_of(runtime).ensure(&facts.instance).await);
-    assert_eq!(first, again, "making a network that is there keeps its id and its subnet");
-    assert!(has_room(&first), "a network has room for replicas, unlike {}", first.subnet);
-    let found = must("look for a network", networks_of(runtime).find(&facts.instance).await);
-    assert_eq!(found, Some(first.clone()), "a network that was made is found");
-    let other =
-        must("make a second network", networks_of(runtime).ensure(&facts.other_instance).await);
-    assert_apart(&first, &other);
-    must("remove a network", networks_of(runtime).remove(&facts.instance).await);
-    let gone = must("look for a removed network", networks_of(runtime).find(&facts.instance).await);
-    assert_eq!(gone, None, "a removed network is not found");
-    let kept =
-        must("look for the other one", networks_of(runtime).find(&facts.other_instance).await);
-    assert_eq!(kept, Some(other), "removing a network leaves another instance's alone");
-    must("remove the other one", networks_of(runtime).remove(&facts.other_instance).await);
-}
-
-fn assert_apart(one: &Network, other: &Network) {
-    assert_ne!(one.id, other.id, "two instances have two networks");
-    let (a, b) = (one.subnet, other.subnet);
-    assert!(
-        !a.contains(&b.network()) && !b.contains(&a.network()),
-        "the subnets of two instances do not overlap, unlike {a} and {b}"
-    );
-}
-
-/// Two states never own one instance. Both owners are directories that exist.
-pub(super) async fn claims(runtime: &dyn ContainerRuntime, facts: &Facts) {
-    let instance = &facts.instance;
-    must("claim a free instance", runtime.claim(instance, "/").await);
-    must("make a network", networks_of(runtime).ensure(instance).await);
-    must("claim an instance again", runtime.claim(instance, "/").await);
-    let other = runtime.claim(instance, "/tmp").await;
-    must_fail("an instance has one owner", other, |error| {
-        matches!(error, RuntimeError::OwnedByOtherState { .. })
-    });
-    must("remove a network", networks_of(runtime).remove(instance).await);
-    must("claim an instance that was removed", runtime.claim(instance, "/tmp").await);
-    must("remove a missing network", networks_of(runtime).remove(instance).await);
-}
-
-pub(super) async fn images(runtime: &dyn ContainerRuntime, facts: &Facts) {
-    let id = runtime.resolve(&facts.image, PullPolicy::Missing).await;
-    let id = must("have an image that is on the engine", id);
-    let again = runtime.resolve(&facts.image, PullPolicy::Never).await;
-    assert_eq!(
-        must("have an image without a pull", again),
-        id,
-        "a reference keeps meaning the same image"
-    );
-    for policy in [PullPolicy::Never, PullPolicy::Missing] {
-        must_fail(
-            "an image that nobody has is an image error",
-            runtime.resolve(&facts.missing_image, policy).await,
-            |error| matches!(error, RuntimeError::Image { .. }),
-        );
-    }
-}
-
-pub(super) async fn missing_containers(bench: &ContractHarness<'_>) {
-    let (runtime, missing) = (bench.runtime, missing());
+pub(super) async fn missing_container_is_not_found(harness: &ContractHarness<'_>) {
+    let (runtime, missing) = (harness.runtime, missing());
     let inspected = runtime.inspect(&missing).await;
     must_fail("inspecting a missing container is `not found`", inspected, is_not_found);
     let started = runtime.start(&missing).await;
     must_fail("starting a missing container is `not found`", started, is_not_found);
-    let signalled = runtime.signal(&missing, Signal::SigHup).await;
-    must_fail("a signal to a missing container is `not found`", signalled, is_not_found);
     must("stop a missing container", runtime.stop(&missing, None, GRACE).await);
     let signal = Some(Signal::SigTerm);
     must("stop a missing container by a signal", runtime.stop(&missing, signal, GRACE).await);
     must("remove a missing container", runtime.remove(&missing).await);
-    let listed = must("list an instance", runtime.list(&bench.facts.instance).await);
-    assert!(listed.is_empty(), "an instance without containers lists none, unlike {listed:?}");
+    let listed = harness.list().await;
+    assert!(listed.is_empty(), "an instance without containers lists none; seen: {listed:?}");
 }
 
-pub(super) async fn creating(bench: &ContractHarness<'_>) {
-    let runtime = bench.runtime;
-    let request = bench.request("creating");
-    let id = bench.create(&request).await;
-    let container = bench.inspect(&id).await;
-    assert_eq!(container.id, id, "inspecting by id gives the same id");
-    assert_eq!(container.name, request.name, "a name is kept, without a slash");
-    assert_eq!(container.image_id, bench.image, "a container shows the image that it was made of");
+pub(super) async fn create_keeps_name_labels_and_image(harness: &ContractHarness<'_>) {
+    let request = harness.request("create");
+    let id = harness.create(&request).await;
+    let container = harness.inspect(&id).await;
+    assert_eq!(container.id, id, "inspection by id returns the same id");
+    assert_eq!(container.name, request.name, "the name is kept, without a slash");
+    assert_eq!(container.image_id, harness.image, "the image is that of the request");
     assert_eq!(container.state, ContainerState::Created, "a created container does not run");
     for (key, value) in &request.labels {
         assert_eq!(container.labels.get(key), Some(value), "the label `{key}` is kept");
     }
-    let by_name = dubernetes_core::runtime::ContainerId(request.name.clone());
-    assert_eq!(bench.inspect(&by_name).await.id, id, "a container is found by its name");
-    let listed = must("list containers", runtime.list(&bench.facts.instance).await);
-    assert_eq!(listed, [container], "a list and an inspection show the same");
-    must_fail("a name is given only once", runtime.create(&request).await, |error| {
-        matches!(error, RuntimeError::NameTaken { .. })
-    });
-    let mut unknown = bench.request("unknown-image");
-    unknown.image = format!("sha256:{}", "0".repeat(64));
-    must_fail(
-        "creating from an image that is not on the engine is an image error",
-        runtime.create(&unknown).await,
-        |error| matches!(error, RuntimeError::Image { .. }),
-    );
-    assert!(
-        !bench
-            .lists(&bench.facts.instance, &dubernetes_core::runtime::ContainerId(unknown.name))
-            .await
-    );
-    bench.remove(&id).await;
+    let by_name = ContainerId(request.name.clone());
+    assert_eq!(harness.inspect(&by_name).await.id, id, "a container is found by its name");
+    assert_eq!(harness.list().await, [container], "list and inspection show the same");
+    harness.remove(&id).await;
 }
 
-pub(super) async fn starting_and_stopping(bench: &ContractHarness<'_>) {
-    let runtime = bench.runtime;
-    let id = bench.running(&bench.request("life")).await;
-    must("start what runs", runtime.start(&id).await);
-    let running = bench.inspect(&id).await;
-    assert!(is_running(&running.state), "starting what runs leaves it running");
-    let listed = must("list containers", runtime.list(&bench.facts.instance).await);
-    assert_eq!(
-        listed,
-        std::slice::from_ref(&running),
-        "a list shows a running container as inspection does"
-    );
-    must("send a signal", runtime.signal(&id, Signal::SigWinch).await);
+pub(super) async fn name_is_given_once(harness: &ContractHarness<'_>) {
+    let request = harness.request("name");
+    let id = harness.create(&request).await;
+    let again = harness.runtime.create(&request).await;
+    must_fail("a name is given once", again, is_name_taken);
+    let listed = harness.list().await;
+    assert_eq!(listed.len(), 1, "a refused create leaves nothing; seen: {listed:?}");
+    harness.remove(&id).await;
+}
+
+pub(super) async fn unknown_image_is_an_image_error(harness: &ContractHarness<'_>) {
+    let mut request = harness.request("unknown-image");
+    request.image = format!("sha256:{}", "0".repeat(64));
+    let created = harness.runtime.create(&request).await;
+    must_fail("an image that is not on the engine is an image error", created, is_image_error);
+    let listed = harness.list().await;
+    assert!(listed.is_empty(), "a refused create leaves nothing; seen: {listed:?}");
+}
+
+/// Requests what the runtime does not offer; passes where the runtime offers everything.
+pub(super) async fn missing_capability_is_refused(harness: &ContractHarness<'_>) {
+    let volume = legal("volume", Volume::parse("contract:/data").ok());
+    let mut with_volume = harness.request("volume");
+    with_volume.volumes.push(volume);
+    let mut with_limit = harness.request("limit");
+    with_limit.resources.memory = Some(legal("limit", Memory::parse("32Mi").ok()));
+    for (capability, request) in
+        [(Capability::Volumes, with_volume), (Capability::Limits, with_limit)]
+    {
+        if harness.runtime.capabilities().contains(&capability) {
+            continue;
+        }
+        let created = harness.runtime.create(&request).await;
+        let promise = format!("a request that needs {} is refused", capability.as_str());
+        must_fail(&promise, created, |error| matches!(error, RuntimeError::Unsupported { .. }));
+    }
+}
+
+pub(super) async fn stop_ends_a_started_container(harness: &ContractHarness<'_>) {
+    let runtime = harness.runtime;
+    let id = harness.start(&harness.request("life")).await;
+    must("start a running container", runtime.start(&id).await);
+    let running = harness.inspect(&id).await;
+    assert!(is_running(&running.state), "a second start changes nothing; seen: {running:?}");
+    let listed = harness.list().await;
+    assert_eq!(listed, std::slice::from_ref(&running), "list and inspection show the same");
     must("stop a container", runtime.stop(&id, None, GRACE).await);
-    let stopped = bench.inspect(&id).await;
+    let stopped = harness.inspect(&id).await;
     let ContainerState::Exited { out_of_memory, started_at, finished_at, .. } = stopped.state
     else {
-        panic!("a stopped container has exited when the stop returns, unlike {:?}", stopped.state);
+        panic!("a container has exited when stop returns; seen: {:?}", stopped.state);
     };
-    assert!(!out_of_memory, "a stop is not taken for a lack of memory");
-    assert!(finished_at >= started_at, "a container ends after its start");
+    assert!(!out_of_memory, "a stop is not reported as a lack of memory");
+    assert!(finished_at >= started_at, "a container exits after its start");
     assert!(started_at >= running.created_at, "a container starts after its creation");
-    must("stop what is stopped", runtime.stop(&id, None, GRACE).await);
+    must("stop a stopped container", runtime.stop(&id, None, GRACE).await);
     let again = runtime.stop(&id, Some(Signal::SigInt), GRACE).await;
-    must("stop by a signal what is stopped", again);
-    let listed = must("list containers", runtime.list(&bench.facts.instance).await);
-    assert_eq!(listed, [stopped], "a list shows a stopped container as inspection does");
-    let signalled = runtime.signal(&id, Signal::SigTerm).await;
-    must_fail("a signal to what does not run is rejected", signalled, is_rejected);
-    must("start what was stopped", runtime.start(&id).await);
-    bench.wait_for(&id, "it runs again", is_running).await;
+    must("stop a stopped container by a signal", again);
+    assert_eq!(harness.list().await, [stopped], "list and inspection show the same");
+    harness.remove(&id).await;
+}
+
+pub(super) async fn stopped_container_starts_again(harness: &ContractHarness<'_>) {
+    let runtime = harness.runtime;
+    let id = harness.start(&harness.request("again")).await;
+    must("stop a container", runtime.stop(&id, None, GRACE).await);
+    must("start a stopped container", runtime.start(&id).await);
+    harness.wait_for(&id, "is running again", is_running).await;
     must("stop by another signal", runtime.stop(&id, Some(Signal::SigKill), GRACE).await);
-    let killed = bench.inspect(&id).await;
-    assert!(
-        is_exited(&killed.state),
-        "a stop by a named signal ends it, unlike {:?}",
-        killed.state
-    );
-    bench.remove(&id).await;
+    let killed = harness.inspect(&id).await.state;
+    assert!(is_exited(&killed), "a stop by another signal ends a container; seen: {killed:?}");
+    harness.remove(&id).await;
 }
 
-pub(super) async fn removing(bench: &ContractHarness<'_>) {
-    let id = bench.running(&bench.request("removing")).await;
-    must("remove what runs", bench.runtime.remove(&id).await);
-    let inspected = bench.runtime.inspect(&id).await;
+pub(super) async fn remove_ends_any_state(harness: &ContractHarness<'_>) {
+    let id = harness.start(&harness.request("removed")).await;
+    must("remove a running container", harness.runtime.remove(&id).await);
+    let inspected = harness.runtime.inspect(&id).await;
     must_fail("a removed container is gone", inspected, is_not_found);
-    must("remove what is gone", bench.runtime.remove(&id).await);
-    assert!(!bench.lists(&bench.facts.instance, &id).await, "a removed container is not listed");
-    let id = bench.create(&bench.request("removing")).await;
-    bench.remove(&id).await;
-    assert!(!bench.lists(&bench.facts.instance, &id).await, "a created container is removed, too");
+    must("remove a removed container", harness.runtime.remove(&id).await);
+    assert!(!harness.lists(&harness.facts.instance, &id).await, "a removed one is not listed");
+    let id = harness.create(&harness.request("removed")).await;
+    harness.remove(&id).await;
+    assert!(!harness.lists(&harness.facts.instance, &id).await, "a created one is removed too");
 }
 
-pub(super) async fn foreign_containers(bench: &ContractHarness<'_>) {
-    let (mine, other) = (&bench.facts.instance, &bench.facts.other_instance);
-    let foreign = bench.request_of(other, "foreign", bench.next_address());
-    let id = bench.create(&foreign).await;
-    assert!(!bench.lists(mine, &id).await, "another instance's container is not listed");
-    assert!(bench.lists(other, &id).await, "its own instance lists it");
-    let seen = bench.inspect(&id).await;
-    let owner = seen.labels.get(labels::INSTANCE);
-    assert_eq!(owner, Some(&other.to_string()), "inspection shows whose it is");
-    bench.remove(&id).await;
+pub(super) async fn list_shows_own_instance(harness: &ContractHarness<'_>) {
+    let (mine, other) = (&harness.facts.instance, &harness.facts.other_instance);
+    let id = harness.create(&harness.request_for(other, "foreign")).await;
+    assert!(!harness.lists(mine, &id).await, "another instance's container is not listed");
+    assert!(harness.lists(other, &id).await, "its own instance lists the container");
+    let owner = harness.inspect(&id).await.labels.get(labels::INSTANCE).cloned();
+    assert_eq!(owner, Some(other.to_string()), "inspection shows the owner");
+    harness.remove(&id).await;
 }
 
-pub(super) async fn limits_and_settings(bench: &ContractHarness<'_>) {
-    let mut request = bench.request("limits");
-    request.resources =
-        Resources { cpu: legal(Cpu::parse("250m")), memory: legal(Memory::parse("32Mi")) };
+/// Passes where the runtime has no signals.
+pub(super) async fn signal_needs_a_running_container(harness: &ContractHarness<'_>) {
+    let runtime = harness.runtime;
+    let id = harness.start(&harness.request("signal")).await;
+    let sent = runtime.signal(&id, Signal::SigWinch).await;
+    if !matches!(sent, Err(RuntimeError::Unsupported { .. })) {
+        must("send a signal", sent);
+        must("stop a container", runtime.stop(&id, None, GRACE).await);
+        let stopped = runtime.signal(&id, Signal::SigTerm).await;
+        must_fail("a signal to a stopped container is rejected", stopped, is_rejected);
+        let missing = runtime.signal(&missing(), Signal::SigHup).await;
+        must_fail("a signal to a missing container is `not found`", missing, is_not_found);
+    }
+    harness.remove(&id).await;
+}
+
+pub(super) async fn stop_uses_requested_signal(harness: &ContractHarness<'_>) {
+    let mut request = harness.request("stop-signal");
     request.env.insert("EMPTY".into(), String::new());
     request.env.insert("LINES".into(), "a=b\nc".into());
     request.stop_signal = Some(Signal::SigKill);
-    let id = bench.running(&request).await;
-    must("stop by its own signal", bench.runtime.stop(&id, None, GRACE).await);
-    assert!(is_exited(&bench.inspect(&id).await.state), "limits do not keep a container running");
-    bench.remove(&id).await;
+    let id = harness.start(&request).await;
+    must("stop by its own signal", harness.runtime.stop(&id, None, GRACE).await);
+    let state = harness.inspect(&id).await.state;
+    assert!(is_exited(&state), "a container stops by its own signal; seen: {state:?}");
+    harness.remove(&id).await;
 }
 
-fn legal<T>(parsed: Result<T, String>) -> Option<T> {
+pub(super) async fn stop_signals_then_kills(harness: &ContractHarness<'_>) {
+    for (name, trap, grace, expected) in
+        [("polite", "exit 9", GRACE, 9), ("stubborn", "", Duration::from_secs(1), 137)]
+    {
+        let mut request = harness.request(name);
+        let script = format!("trap '{trap}' TERM; echo trapped; while :; do sleep 0.1; done");
+        request.command = words(&["sh", "-c", &script]);
+        let id = harness.start(&request).await;
+        wait_for_line(harness, &id, "trapped").await;
+        let stopped = harness.runtime.stop(&id, Some(Signal::SigTerm), grace).await;
+        must("stop a container that traps its signal", stopped);
+        let state = harness.inspect(&id).await.state;
+        let is_expected = matches!(state, ContainerState::Exited { code, .. } if code == expected);
+        assert!(is_expected, "a {name} process exits with code {expected}; seen: {state:?}");
+        harness.remove(&id).await;
+    }
+}
+
+pub(super) async fn limited_container_runs(harness: &ContractHarness<'_>) {
+    let mut request = harness.request("limits");
+    let cpu = Some(legal("limit", Cpu::parse("250m").ok()));
+    let memory = Some(legal("limit", Memory::parse("32Mi").ok()));
+    request.resources = Resources { cpu, memory };
+    let id = harness.start(&request).await;
+    must("stop a container with limits", harness.runtime.stop(&id, None, GRACE).await);
+    let state = harness.inspect(&id).await.state;
+    assert!(is_exited(&state), "a container with limits stops; seen: {state:?}");
+    harness.remove(&id).await;
+}
+
+fn legal<T>(what: &str, parsed: Option<T>) -> T {
     match parsed {
-        Ok(value) => Some(value),
-        Err(rule) => panic!("the suite uses a legal value: {rule}"),
+        Some(value) => value,
+        None => panic!("the {what} of the suite is legal"),
     }
 }

@@ -1,4 +1,4 @@
-//! What storing an app promises.
+//! Checks of [`Store::put`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,96 +13,112 @@ use dubernetes_core::app::{
 };
 use dubernetes_core::store::{Change, PutApp, Store, StoreError};
 
-pub(super) async fn a_new_app_is_created(store: &Arc<dyn Store>) {
+pub(super) const PROMISE: &str =
+    "a put numbers generations and revisions by the rules, or changes nothing";
+
+pub(super) async fn new_app_is_created(store: &Arc<dyn Store>) {
     let done = put(store, spec("web")).await;
     assert_eq!(done.change, Change::Created, "a new name is created");
     let app = &done.app;
     assert_eq!((app.generation, app.revision), (1, 1), "a new app counts from 1");
-    assert_eq!(app.deleted_through, 0, "a new name has no earlier life");
+    assert_eq!(app.deleted_through, 0, "a new name was never deleted");
     assert_eq!(app.image_id, None, "a new revision has no image yet");
     assert_eq!((app.created_at, app.updated_at), (at(0), at(0)), "times are the caller's");
-    assert_eq!(get(store, "web").await, *app, "`get` gives what `put` answered");
-    assert_eq!(list(store).await.apps[&name("web")], *app, "`list` gives what `put` answered");
+    assert_eq!(get(store, "web").await, *app, "`get` returns what `put` answered");
+    assert_eq!(list(store).await.apps[&name("web")], *app, "`list` returns what `put` answered");
 }
 
-pub(super) async fn the_same_specification_changes_nothing(store: &Arc<dyn Store>) {
+pub(super) async fn same_specification_changes_nothing(store: &Arc<dyn Store>) {
     let first = put(store, spec("web")).await;
     pin(store, "web", 1, "a", false).await;
-    let again = PutApp { now: at(9), newest_seen: 1, ..request(spec("web")) };
-    let again = store.put(again).await.expect("the same specification is accepted");
+    let repeated = PutApp { now: at(9), newest_seen: 1, ..request(spec("web")) };
+    let again = store.put(repeated).await.expect("the same specification is accepted");
     assert_eq!(again.change, Change::Unchanged, "the same specification is unchanged");
-    assert_eq!(again.app.updated_at, first.app.updated_at, "nothing is written for no change");
-    assert_eq!((again.app.generation, again.app.revision), (1, 1), "no change counts nothing");
-    assert_eq!(again.app.image_id, Some(image_id("a")), "the answer is what is stored");
-    assert_eq!(get(store, "web").await, again.app, "nothing is written for no change");
-    let behind = PutApp { newest_seen: 7, ..request(spec("web")) };
-    let newest = store.put(behind).await.expect("it is accepted over an old copy of the store");
-    assert_eq!(newest.change, Change::Configured, "an old copy of the store is brought up to date");
-    assert_eq!(newest.app.revision, 8, "a new revision is above all that were seen running");
+    assert_eq!(again.app.updated_at, first.app.updated_at, "nothing is written without a change");
+    assert_eq!(
+        (again.app.generation, again.app.revision),
+        (1, 1),
+        "without a change, nothing is counted"
+    );
+    assert_eq!(again.app.image_id, Some(image_id("a")), "the answer is the stored app");
+    assert_eq!(get(store, "web").await, again.app, "nothing is written without a change");
+    let restored = PutApp { newest_seen: 7, ..request(spec("web")) };
+    let newest = store.put(restored).await.expect("a put over a restored store is accepted");
+    assert_eq!(newest.change, Change::Configured, "a restored store gets a new revision");
+    assert_eq!(newest.app.revision, 8, "a new revision is above observed ones");
 }
 
-pub(super) async fn another_specification_is_another_generation_and_revision(
-    store: &Arc<dyn Store>,
-) {
+pub(super) async fn other_specification_counts_generation_and_revision(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     pin(store, "web", 1, "a", false).await;
     let changed = PutApp { now: at(9), ..request(with_image("web", 2)) };
     let done = store.put(changed).await.expect("a change is accepted");
-    assert_eq!(done.change, Change::Configured, "a change configures");
-    assert_eq!((done.app.generation, done.app.revision), (2, 2), "a change counts both");
+    assert_eq!(done.change, Change::Configured, "another specification configures");
+    assert_eq!((done.app.generation, done.app.revision), (2, 2), "both numbers rise");
     assert_eq!(done.app.image_id, None, "a new revision does not inherit the image");
-    assert_eq!((done.app.created_at, done.app.updated_at), (at(0), at(9)), "times are kept apart");
-    assert_eq!(get(store, "web").await, done.app, "`get` gives what `put` answered");
+    assert_eq!(
+        (done.app.created_at, done.app.updated_at),
+        (at(0), at(9)),
+        "only the update time changes"
+    );
+    assert_eq!(get(store, "web").await, done.app, "`get` returns what `put` answered");
 
     let back = put(store, spec("web")).await.app;
-    assert_eq!((back.generation, back.revision), (3, 3), "going back is a change like any other");
-    assert_eq!(back.image_id, None, "going back resolves the image anew");
+    assert_eq!(
+        (back.generation, back.revision),
+        (3, 3),
+        "an earlier specification is a new revision"
+    );
+    assert_eq!(back.image_id, None, "the image is resolved again");
 }
 
-pub(super) async fn scaling_and_access_keep_the_revision_and_its_image(store: &Arc<dyn Store>) {
+pub(super) async fn scaling_and_access_keep_revision_and_image(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     pin(store, "web", 1, "a", false).await;
     let scaled = put(store, AppSpec { replicas: 5, ..spec("web") }).await;
     assert_eq!(scaled.change, Change::Configured, "scaling configures");
-    assert_eq!((scaled.app.generation, scaled.app.revision), (2, 1), "scaling is no revision");
+    assert_eq!((scaled.app.generation, scaled.app.revision), (2, 1), "scaling makes no revision");
     assert_eq!(scaled.app.image_id, Some(image_id("a")), "scaling keeps the image");
     let routed = put(store, with_route("web", "web.local", "/")).await;
-    assert_eq!((routed.app.generation, routed.app.revision), (3, 1), "access is no revision");
+    assert_eq!((routed.app.generation, routed.app.revision), (3, 1), "access makes no revision");
     assert_eq!(get(store, "web").await, routed.app, "scaling and access are stored");
 }
 
-pub(super) async fn a_new_revision_is_above_what_runs(store: &Arc<dyn Store>) {
+pub(super) async fn new_revision_is_above_observed_ones(store: &Arc<dyn Store>) {
     let seen = |spec, newest_seen| PutApp { newest_seen, ..request(spec) };
     let new = store.put(seen(spec("web"), 6)).await.expect("a new app is accepted").app;
-    assert_eq!((new.generation, new.revision), (1, 7), "a new app is above what runs");
-    assert_eq!(new.deleted_through, 0, "what outlived a lost store may be taken over");
+    assert_eq!((new.generation, new.revision), (1, 7), "a new app is above observed revisions");
+    assert_eq!(new.deleted_through, 0, "containers that outlived a lost store may be adopted");
     let below = store.put(seen(with_image("web", 2), 3)).await.expect("a change is accepted").app;
     assert_eq!(below.revision, 8, "a revision is above the stored one");
     let above = store.put(seen(with_image("web", 3), 20)).await.expect("a change is accepted").app;
-    assert_eq!(above.revision, 21, "a revision is above what runs");
+    assert_eq!(above.revision, 21, "a revision is above observed ones");
     let scaled = AppSpec { replicas: 2, ..with_image("web", 3) };
     let scaled = store.put(seen(scaled, 40)).await.expect("scaling is accepted").app;
-    assert_eq!(scaled.revision, 21, "scaling is no revision, whatever runs");
+    assert_eq!(scaled.revision, 21, "scaling makes no revision");
 }
 
-pub(super) async fn a_revision_that_nothing_can_follow_is_not_given(store: &Arc<dyn Store>) {
+pub(super) async fn exhausted_revision_numbers_are_refused(store: &Arc<dyn Store>) {
     let before = put(store, spec("web")).await.app;
     let impossible = PutApp { newest_seen: u64::MAX, ..request(with_image("web", 2)) };
     let got = store.put(impossible).await;
-    assert!(matches!(got, Err(StoreError::Failed(_))), "no revision is given twice; got {got:?}");
+    assert!(
+        matches!(got, Err(StoreError::Failed(_))),
+        "no revision number is used twice; seen: {got:?}"
+    );
     assert_eq!(get(store, "web").await, before, "a refused put stores nothing");
 }
 
-pub(super) async fn the_expected_generation_must_be_the_present_one(store: &Arc<dyn Store>) {
+pub(super) async fn stale_generation_is_refused(store: &Arc<dyn Store>) {
     let expecting =
         |spec, generation| PutApp { expected_generation: Some(generation), ..request(spec) };
     let got = store.put(expecting(spec("web"), 1)).await;
-    assert_stale(got, 1, 0, "expecting an app that does not exist");
+    assert_stale(got, 1, 0, "expecting a missing app");
     assert!(list(store).await.apps.is_empty(), "a refused put stores nothing");
 
     put(store, spec("web")).await;
     let second = store.put(expecting(with_image("web", 2), 1)).await;
-    let second = second.expect("the present generation is accepted").app;
+    let second = second.expect("the current generation is accepted").app;
     for stale in [0, 1, 3, u64::MAX] {
         let got = store.put(expecting(with_image("web", 3), stale)).await;
         assert_stale(got, stale, 2, "another generation");
@@ -112,31 +128,31 @@ pub(super) async fn the_expected_generation_must_be_the_present_one(store: &Arc<
     assert_eq!(get(store, "web").await, second, "a refused put stores nothing");
 }
 
-pub(super) async fn expecting_nothing_refuses_an_app_that_exists(store: &Arc<dyn Store>) {
+pub(super) async fn generation_zero_refuses_existing_app(store: &Arc<dyn Store>) {
     let create = PutApp { expected_generation: Some(0), ..request(spec("web")) };
     let done = store.put(create.clone()).await.expect("0 accepts a name that is free");
     assert_eq!(done.change, Change::Created, "0 creates");
-    assert_stale(store.put(create).await, 0, 1, "creating what exists");
+    assert_stale(store.put(create).await, 0, 1, "creating an existing app");
 }
 
-pub(super) async fn a_deleted_app_counts_as_missing(store: &Arc<dyn Store>) {
+pub(super) async fn deleted_app_counts_as_missing(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     delete(store, "web").await;
     let old = PutApp { expected_generation: Some(1), ..request(spec("web")) };
     assert_stale(store.put(old).await, 1, 0, "expecting a deleted app");
     let create = PutApp { expected_generation: Some(0), ..request(spec("web")) };
     let done = store.put(create).await.expect("0 accepts a name that is being deleted");
-    assert_eq!(done.change, Change::Created, "a new life is created");
+    assert_eq!(done.change, Change::Created, "a deleted app is created again");
 }
 
-pub(super) async fn a_taken_route_is_refused_and_nothing_is_stored(store: &Arc<dyn Store>) {
+pub(super) async fn taken_route_is_refused_and_nothing_is_stored(store: &Arc<dyn Store>) {
     put(store, with_route("web", "web.local", "/api")).await;
     put(store, spec("other")).await;
     let before = list(store).await;
     for app in ["other", "new"] {
         let got = try_put(store, with_route(app, "web.local", "/api")).await;
         let Err(StoreError::RouteTaken(conflict)) = got else {
-            panic!("a taken route is refused; got {got:?}");
+            panic!("a taken route is refused; seen: {got:?}");
         };
         assert_eq!(conflict.owner, name("web"), "the refusal names the owner");
         assert_eq!(conflict.host.as_str(), "web.local", "the refusal names the host");
@@ -145,29 +161,29 @@ pub(super) async fn a_taken_route_is_refused_and_nothing_is_stored(store: &Arc<d
     assert_eq!(list(store).await, before, "a refused put stores nothing");
 }
 
-pub(super) async fn only_the_same_host_and_path_conflict(store: &Arc<dyn Store>) {
+pub(super) async fn only_same_host_and_path_conflict(store: &Arc<dyn Store>) {
     put(store, with_route("web", "web.local", "/")).await;
     put(store, with_route("api", "web.local", "/api")).await;
     put(store, with_route("shop", "shop.local", "/")).await;
     let own = AppSpec { replicas: 3, ..with_route("web", "web.local", "/") };
-    assert_eq!(put(store, own).await.change, Change::Configured, "an app's own route is its own");
+    assert_eq!(put(store, own).await.change, Change::Configured, "an app keeps its own route");
     assert_eq!(list(store).await.apps.len(), 3, "other hosts and other paths are free");
 }
 
-pub(super) async fn a_deleted_app_gives_its_route_free(store: &Arc<dyn Store>) {
+pub(super) async fn deleted_app_frees_its_route(store: &Arc<dyn Store>) {
     put(store, with_route("web", "web.local", "/")).await;
     delete(store, "web").await;
     put(store, with_route("other", "web.local", "/")).await;
     let got = try_put(store, with_route("web", "web.local", "/")).await;
     assert!(
         matches!(got, Err(StoreError::RouteTaken(_))),
-        "a new life must ask again; got {got:?}"
+        "a re-created app has no claim on its route; seen: {got:?}"
     );
     assert!(list(store).await.tombstones.contains_key(&name("web")), "the tombstone stays");
 }
 
-pub(super) async fn contents_come_back_with_every_revision(store: &Arc<dyn Store>) {
-    let with = |content: &[u8]| {
+pub(super) async fn contents_are_kept_with_every_revision(store: &Arc<dyn Store>) {
+    let spec_with = |content: &[u8]| {
         let content = Content::Known(Secret::new(content.to_vec()));
         let file = FilePath::parse("./file").expect("a legal path");
         let source = FileRef { file, content };
@@ -180,21 +196,21 @@ pub(super) async fn contents_come_back_with_every_revision(store: &Arc<dyn Store
             ..with_route("web", "web.local", "/")
         }
     };
-    let (first, second) = (with(b"A=1\n"), with(b"A=2\n"));
+    let (first, second) = (spec_with(b"A=1\n"), spec_with(b"A=2\n"));
     put(store, first.clone()).await;
     let again = put(store, first.clone()).await;
-    assert_eq!(again.change, Change::Unchanged, "equal contents are the same app");
+    assert_eq!(again.change, Change::Unchanged, "equal contents are no change");
     let changed = put(store, second.clone()).await;
-    assert_eq!(changed.change, Change::Configured, "another content is a change");
-    assert_eq!(changed.app.revision, 2, "and a new revision");
-    assert_eq!(get(store, "web").await.spec, second, "contents are stored");
-    assert_eq!(list(store).await.apps[&name("web")].spec, second, "and listed");
+    assert_eq!(changed.change, Change::Configured, "other contents are a change");
+    assert_eq!(changed.app.revision, 2, "other contents make a revision");
+    assert_eq!(get(store, "web").await.spec, second, "`get` returns contents");
+    assert_eq!(list(store).await.apps[&name("web")].spec, second, "`list` returns contents");
     let revisions = store.revisions(&name("web")).await.expect("the app is there");
     let kept: Vec<_> = revisions.into_iter().map(|revision| revision.spec).collect();
-    assert_eq!(kept, [first, second], "each revision keeps its own");
+    assert_eq!(kept, [first, second], "each revision keeps its contents");
 }
 
-pub(super) async fn every_field_comes_back_as_it_was_put(store: &Arc<dyn Store>) {
+pub(super) async fn every_field_is_kept(store: &Arc<dyn Store>) {
     let text = "a \"quoted\" line\nand 'another' with \\ and ü";
     let full = AppSpec {
         image: image("images.test:5000/team/web:1.2"),
@@ -231,16 +247,20 @@ pub(super) async fn every_field_comes_back_as_it_was_put(store: &Arc<dyn Store>)
     let done = put(store, full.clone()).await;
     assert_eq!(done.app.spec, full, "the answer has every field");
     assert_eq!(get(store, "web").await.spec, full, "every field is stored");
-    assert_eq!(put(store, full).await.change, Change::Unchanged, "a full app equals itself");
+    assert_eq!(
+        put(store, full).await.change,
+        Change::Unchanged,
+        "the same specification is unchanged"
+    );
 }
 
-pub(super) async fn apps_are_apart(store: &Arc<dyn Store>) {
+pub(super) async fn apps_are_separate(store: &Arc<dyn Store>) {
     let api = put(store, spec("api")).await.app;
     for tag in 2..5 {
         put(store, with_image("web", tag)).await;
     }
     delete(store, "web").await;
-    assert_eq!(get(store, "api").await, api, "one app's changes leave the others");
+    assert_eq!(get(store, "api").await, api, "changes of one app leave the others");
     let state = list(store).await;
-    assert_eq!(state.apps.keys().collect::<Vec<_>>(), [&name("api")], "the list has what is live");
+    assert_eq!(state.apps.keys().collect::<Vec<_>>(), [&name("api")], "the list has live apps");
 }

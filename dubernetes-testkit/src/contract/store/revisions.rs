@@ -1,4 +1,4 @@
-//! What revisions and their images promise.
+//! Checks of revisions and their images.
 
 use std::sync::Arc;
 
@@ -8,7 +8,9 @@ use super::{
 use dubernetes_core::app::AppSpec;
 use dubernetes_core::store::{PutApp, Store};
 
-pub(super) async fn each_revision_is_kept_as_it_was_made(store: &Arc<dyn Store>) {
+pub(super) const PROMISE: &str = "revisions are kept as made, with the image that each runs";
+
+pub(super) async fn each_revision_is_kept_as_made(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     put(store, AppSpec { replicas: 4, ..spec("web") }).await;
     let second = PutApp { now: at(9), ..request(with_image("web", 2)) };
@@ -18,45 +20,49 @@ pub(super) async fn each_revision_is_kept_as_it_was_made(store: &Arc<dyn Store>)
     assert_eq!(numbers, [1, 2], "revisions come oldest first, and scaling makes none");
     assert_eq!(kept[0].spec, spec("web"), "a revision is kept as it was made");
     assert_eq!(kept[1].spec, with_image("web", 2), "a revision is kept as it was made");
-    assert_eq!((kept[0].created_at, kept[1].created_at), (at(0), at(9)), "each has its time");
-    assert!(kept.iter().all(|kept| kept.image_id.is_none()), "no image is made up");
+    assert_eq!(
+        (kept[0].created_at, kept[1].created_at),
+        (at(0), at(9)),
+        "each revision has its time"
+    );
+    assert!(kept.iter().all(|kept| kept.image_id.is_none()), "a new revision has no image");
 }
 
-pub(super) async fn the_newest_ten_are_kept(store: &Arc<dyn Store>) {
+pub(super) async fn newest_ten_revisions_are_kept(store: &Arc<dyn Store>) {
     put(store, spec("other")).await;
     for tag in 1..=13 {
         put(store, with_image("web", tag)).await;
     }
     let numbers: Vec<_> = revisions(store, "web").await.iter().map(|kept| kept.revision).collect();
     assert_eq!(numbers, (4..=13).collect::<Vec<_>>(), "the newest ten are kept");
-    assert_eq!(revisions(store, "other").await.len(), 1, "each app has its own ten");
+    assert_eq!(revisions(store, "other").await.len(), 1, "the limit counts per app");
 }
 
-pub(super) async fn a_new_life_has_its_own(store: &Arc<dyn Store>) {
+pub(super) async fn recreated_app_has_own_revisions(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     put(store, with_image("web", 2)).await;
     delete(store, "web").await;
     put(store, with_image("web", 3)).await;
     let kept = revisions(store, "web").await;
     let numbers: Vec<_> = kept.iter().map(|kept| kept.revision).collect();
-    assert_eq!(numbers, [3], "a new life does not show the old one's revisions");
+    assert_eq!(numbers, [3], "revisions of the deleted app are gone");
 }
 
-pub(super) async fn an_image_is_pinned_once_unless_replaced(store: &Arc<dyn Store>) {
+pub(super) async fn image_is_pinned_once_unless_replaced(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     for (id, replace, stored) in [("a", false, "a"), ("b", false, "a"), ("b", true, "b")] {
         pin(store, "web", 1, id, replace).await;
         let stored = Some(image_id(stored));
         assert_eq!(get(store, "web").await.image_id, stored, "the app has its revision's image");
-        assert_eq!(revisions(store, "web").await[0].image_id, stored, "so has the revision");
+        assert_eq!(revisions(store, "web").await[0].image_id, stored, "the revision has the image");
         let listed = list(store).await.apps[&name("web")].image_id.clone();
-        assert_eq!(listed, stored, "so has the list");
+        assert_eq!(listed, stored, "the list has the image");
     }
     let app = get(store, "web").await;
-    assert_eq!((app.generation, app.updated_at), (1, at(0)), "pinning is no change of the app");
+    assert_eq!((app.generation, app.updated_at), (1, at(0)), "pinning changes no number or time");
 }
 
-pub(super) async fn pinning_an_older_revision_leaves_the_app(store: &Arc<dyn Store>) {
+pub(super) async fn pinning_older_revision_leaves_the_app(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     put(store, with_image("web", 2)).await;
     pin(store, "web", 1, "a", false).await;
@@ -65,7 +71,7 @@ pub(super) async fn pinning_an_older_revision_leaves_the_app(store: &Arc<dyn Sto
     assert_eq!(images, [Some(image_id("a")), None], "each revision has an image of its own");
 }
 
-pub(super) async fn pinning_what_is_gone_changes_nothing(store: &Arc<dyn Store>) {
+pub(super) async fn pinning_missing_revision_changes_nothing(store: &Arc<dyn Store>) {
     pin(store, "web", 1, "a", true).await;
     assert!(list(store).await.apps.is_empty(), "pinning creates no app");
     put(store, spec("web")).await;
@@ -77,6 +83,6 @@ pub(super) async fn pinning_what_is_gone_changes_nothing(store: &Arc<dyn Store>)
     pin(store, "web", 1, "a", true).await;
     put(store, spec("web")).await;
     pin(store, "web", 1, "a", true).await;
-    assert_eq!(get(store, "web").await.image_id, None, "an old life's image is not inherited");
-    assert_eq!(revisions(store, "web").await.len(), 1, "an old life's revision stays gone");
+    assert_eq!(get(store, "web").await.image_id, None, "an image is not inherited");
+    assert_eq!(revisions(store, "web").await.len(), 1, "a revision is not inherited");
 }

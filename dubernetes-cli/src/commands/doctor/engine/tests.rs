@@ -1,96 +1,104 @@
 use clap::Parser as _;
 use dubernetes_core::error::Cause;
 
-use super::super::check::Verdict;
+use super::super::check::CheckResult;
 use super::*;
 use crate::args::{Cli, Command};
 
 #[track_caller]
-fn check(found: &Check, result: Verdict, part: &str) {
+fn check(found: &Check, result: CheckResult, part: &str) {
     assert_eq!(found.result, result, "{found:?}");
     assert!(found.message.contains(part), "{found:?}");
-    assert_eq!(found.help.is_some(), result != Verdict::Ok, "{found:?}");
+    assert_eq!(found.help.is_some(), result != CheckResult::Ok, "{found:?}");
 }
 
 fn ingress() -> IngressArgs {
     let words = ["dubernetes", "serve", "--ingress-image", "nginx:1"];
-    match Cli::try_parse_from(words).unwrap().command {
-        Command::Serve(args) => args.ingress,
-        other => panic!("{other:?}"),
-    }
+    let Command::Serve(args) = Cli::try_parse_from(words).unwrap().command else {
+        panic!("not `serve`");
+    };
+    args.ingress
 }
 
-fn broken() -> RuntimeError {
+fn failed() -> RuntimeError {
     RuntimeError::Failed { operation: "list networks".into(), cause: Cause::text("no space") }
 }
 
 #[test]
-fn an_engine_answers_is_away_or_too_old() {
-    let version = EngineVersion {
+fn unreachable_or_old_engine_fails() {
+    let version = RuntimeInfo {
         name: "Docker Engine".into(),
         version: "29.1".into(),
         api_version: "1.52".into(),
         platform: "linux/amd64".into(),
     };
-    check(&version_check(&Ok(version), "unix:///e.sock"), Verdict::Ok, "29.1 (API 1.52");
-    let away = RuntimeError::Unreachable {
+    check(&check_version(&Ok(version), "unix:///e.sock"), CheckResult::Ok, "29.1 (API 1.52");
+    let unreachable = RuntimeError::Unreachable {
         endpoint: "unix:///e.sock".into(),
         cause: Cause::text("no such file"),
     };
-    let found = version_check(&Err(away), "unix:///e.sock");
-    check(&found, Verdict::Fail, "unix:///e.sock does not answer: no such file");
+    let found = check_version(&Err(unreachable), "unix:///e.sock");
+    check(&found, CheckResult::Fail, "unix:///e.sock does not answer: no such file");
     assert!(found.help.unwrap().contains("DOCKER_HOST"));
     let old = RuntimeError::Rejected { operation: "x".into(), message: "API 1.24".into() };
-    let found = version_check(&Err(old), "unix:///e.sock");
-    check(&found, Verdict::Fail, "API 1.24");
+    let found = check_version(&Err(old), "unix:///e.sock");
+    check(&found, CheckResult::Fail, "API 1.24");
     assert!(found.help.unwrap().contains("20.10"));
 }
 
 #[test]
-fn without_an_engine_everything_else_is_looked_at_and_told() {
-    let place = "127.0.0.1:1".parse().unwrap();
-    let checks = without(Check::fail("engine", "x", "y"), place, port::reach(place.ip()));
+fn every_check_is_reported_without_engine() {
+    let address = "127.0.0.1:1".parse().unwrap();
+    let checks = checks_without_engine(Check::fail("engine", "x", "y"), address);
     let names: Vec<_> = checks.iter().map(|check| check.check).collect();
     let expected = ["engine", "clock", "engine-disk", "network", "image", "port", "exposure"];
     assert_eq!(names, expected);
 }
 
 #[test]
-fn clocks_agree_as_far_as_the_question_took() {
+fn clock_skew_warns_beyond_request_time() {
     let at = |seconds| Timestamp::from_second(seconds).unwrap();
     for time in [98, 100, 105, 110, 112] {
-        check(&clock(Some(at(time)), at(100), at(110)), Verdict::Ok, "agree");
+        check(&check_clock(Some(at(time)), at(100), at(110)), CheckResult::Ok, "agree");
     }
-    check(&clock(Some(at(115)), at(100), at(110)), Verdict::Warn, "5.0s ahead of");
-    check(&clock(Some(at(40)), at(100), at(110)), Verdict::Warn, "1m00s behind");
-    check(&clock(None, at(100), at(110)), Verdict::Warn, "does not say");
+    let ahead = check_clock(Some(at(115)), at(100), at(110));
+    check(&ahead, CheckResult::Warn, "5.0s ahead of");
+    let behind = check_clock(Some(at(40)), at(100), at(110));
+    check(&behind, CheckResult::Warn, "1m00s behind");
+    check(&check_clock(None, at(100), at(110)), CheckResult::Warn, "does not report");
 }
 
 #[test]
-fn a_network_is_there_can_be_made_or_not() {
-    check(&network(Ok(Subnet::Own("10.201.0.0/22".into()))), Verdict::Ok, "has 10.201.0.0/22");
-    check(&network(Ok(Subnet::Free("10.201.0.0/22".into()))), Verdict::Ok, "is free");
-    check(&network(Ok(Subnet::AllTaken)), Verdict::Fail, "take every subnet");
-    check(&network(Err(broken())), Verdict::Fail, "no space");
+fn network_check_needs_free_subnet() {
+    let subnet = || "10.201.0.0/22".to_owned();
+    check(&check_network(Ok(Subnet::Own(subnet()))), CheckResult::Ok, "has 10.201.0.0/22");
+    check(&check_network(Ok(Subnet::Free(subnet()))), CheckResult::Ok, "is free");
+    check(&check_network(Ok(Subnet::AllTaken)), CheckResult::Fail, "use every subnet");
+    check(&check_network(Err(failed())), CheckResult::Fail, "no space");
 }
 
 #[test]
-fn an_image_is_there_old_unknown_pullable_or_missing() {
-    let here = |version: Option<&str>, warning: Option<&str>| {
-        let (version, warning) = (version.map(str::to_owned), warning.map(str::to_owned));
-        image(&ingress(), Ok(Image::Here { version, warning }))
+fn image_check_needs_recent_or_pullable_image() {
+    let present = |version: Option<&str>, warning: Option<&str>| {
+        let image = Image::Present {
+            version: version.map(str::to_owned),
+            warning: warning.map(str::to_owned),
+        };
+        check_image(&ingress(), Ok(image))
     };
-    check(&here(Some("1.30.6"), None), Verdict::Ok, "`nginx:1` is nginx 1.30.6");
-    check(&here(Some("1.22.1"), Some("older than 1.27.4")), Verdict::Warn, "older than 1.27.4");
-    check(&here(None, None), Verdict::Warn, "does not say");
-    check(&image(&ingress(), Ok(Image::Pullable)), Verdict::Ok, "can be pulled");
-    let missing = Image::Missing("no such host".into());
-    check(&image(&ingress(), Ok(missing)), Verdict::Fail, "cannot be pulled: no such host");
-    check(&image(&ingress(), Err(broken())), Verdict::Fail, "no space");
+    check(&present(Some("1.30.6"), None), CheckResult::Ok, "`nginx:1` is nginx 1.30.6");
+    let old = present(Some("1.22.1"), Some("older than 1.27.4"));
+    check(&old, CheckResult::Warn, "older than 1.27.4");
+    check(&present(None, None), CheckResult::Warn, "does not report");
+    check(&check_image(&ingress(), Ok(Image::Pullable)), CheckResult::Ok, "can be pulled");
+    let missing = check_image(&ingress(), Ok(Image::Missing("no such host".into())));
+    check(&missing, CheckResult::Fail, "cannot be pulled: no such host");
+    check(&check_image(&ingress(), Err(failed())), CheckResult::Fail, "no space");
 }
 
 #[test]
-fn a_disk_that_cannot_be_seen_is_told() {
-    check(&engine_disk(Some("/nonexistent/docker".into())), Verdict::Warn, "cannot be seen");
-    check(&engine_disk(None), Verdict::Warn, "does not say");
+fn invisible_engine_disk_warns() {
+    let invisible = check_engine_disk(Some("/nonexistent/docker".into()));
+    check(&invisible, CheckResult::Warn, "is not visible");
+    check(&check_engine_disk(None), CheckResult::Warn, "does not report");
 }

@@ -1,0 +1,51 @@
+//! Starts an orchestrator in the foreground, for `serve` and `up`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use dubernetes_api::wire::Mode as Lifetime;
+use dubernetes_controller::Approver;
+
+use crate::approval::Prompt;
+use crate::args::IngressArgs;
+use crate::report::{CliError, Result, USAGE};
+use crate::settings::Settings;
+use crate::state_dir::{self, SocketGuard};
+use crate::target::Mode;
+use crate::wiring::{Adapters, RunningOrchestrator};
+
+/// Locks the state folder, starts the controller and listens for commands.
+pub(crate) async fn start(
+    settings: &Settings,
+    args: &IngressArgs,
+    prompt: Option<&Arc<Prompt>>,
+) -> Result<(RunningOrchestrator, SocketGuard)> {
+    if settings.host.is_some() {
+        let what = "this command starts an orchestrator, so `--host` cannot be used";
+        return Err(CliError::with_exit(USAGE, what)
+            .help("omit `--host` and unset DUBERNETES_HOST; `--state-dir` moves the socket"));
+    }
+    let approver = prompt.map(|prompt| -> Arc<dyn Approver> { Arc::<Prompt>::clone(prompt) });
+    let adapters = Adapters::open(settings, args)?.with_approver(approver);
+    adapters.check_engine(&settings.instance).await?;
+    let (listener, guard) = state_dir::listen(&settings.paths.socket)?;
+    Ok((adapters.start(settings, args, Mode::Act, Lifetime::Serve, listener), guard))
+}
+
+/// Returns the line that says that the orchestrator is ready, and where.
+pub(crate) fn ready_line(settings: &Settings, args: &IngressArgs) -> String {
+    format!(
+        "dubernetes is ready: instance {}, socket {}, ingress http://{}",
+        settings.instance,
+        settings.paths.socket.display(),
+        SocketAddr::new(args.http_bind, args.http_port),
+    )
+}
+
+/// Resolves when the user quits at the prompt of `--step`.
+pub(crate) async fn quit_requested(prompt: Option<&Prompt>) {
+    match prompt {
+        Some(prompt) => prompt.quit_requested().await,
+        None => std::future::pending().await,
+    }
+}

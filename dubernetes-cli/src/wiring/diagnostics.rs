@@ -1,0 +1,138 @@
+//! Read-only questions to engine, store and machine, for `doctor`.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use dubernetes_core::app::{ImageRef, InstanceName};
+use dubernetes_core::error::chain;
+use dubernetes_core::runtime::{ContainerRuntime as _, Networks, RuntimeError, RuntimeInfo};
+use dubernetes_docker::DockerRuntime;
+use dubernetes_nginx::port_owner;
+use dubernetes_nginx::version::Version;
+use dubernetes_sqlite::{OpenError, SqliteStore};
+use jiff::Timestamp;
+
+use super::adapters::docker_runtime;
+use crate::args::IngressArgs;
+use crate::report::Result;
+
+/// An engine to ask.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    runtime: DockerRuntime,
+}
+
+/// Subnet of an instance's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subnet {
+    /// The network exists and has this subnet.
+    Own(String),
+    /// The network would get this subnet.
+    Free(String),
+    /// No subnet is left.
+    AllTaken,
+}
+
+/// State of the ingress image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Image {
+    /// The image is on the engine.
+    Present {
+        /// Version of nginx, if the image reports one.
+        version: Option<String>,
+        /// Problem with that version.
+        warning: Option<String>,
+    },
+    /// The engine can pull the image.
+    Pullable,
+    /// The image cannot be pulled, for this reason.
+    Missing(String),
+}
+
+impl Engine {
+    /// Creates a client for the engine in these settings, without calling the engine.
+    pub(crate) fn new(args: &IngressArgs) -> Result<Self> {
+        Ok(Self { runtime: docker_runtime(args)? })
+    }
+
+    /// Returns the engine's endpoint.
+    pub(crate) fn endpoint(&self) -> String {
+        self.runtime.endpoint()
+    }
+
+    /// Returns the engine's version. Fails if the engine does not answer or is too old.
+    pub(crate) async fn version(&self) -> Result<RuntimeInfo, RuntimeError> {
+        self.runtime.info().await
+    }
+
+    /// Returns the engine's data folder and the time on its clock.
+    pub(crate) async fn host_info(
+        &self,
+    ) -> Result<(Option<PathBuf>, Option<Timestamp>), RuntimeError> {
+        let machine = self.runtime.host_info().await?;
+        Ok((machine.data_root, machine.time))
+    }
+
+    /// Returns the subnet of the instance's network.
+    pub(crate) async fn subnet(&self, instance: &InstanceName) -> Result<Subnet, RuntimeError> {
+        if let Some(network) = Networks::find(&self.runtime, instance).await? {
+            return Ok(Subnet::Own(network.subnet.to_string()));
+        }
+        let free = self.runtime.free_subnet(instance).await?;
+        Ok(free.map_or(Subnet::AllTaken, |subnet| Subnet::Free(subnet.to_string())))
+    }
+
+    /// Returns the state of the ingress image.
+    pub(crate) async fn image(&self, image: &ImageRef) -> Result<Image, RuntimeError> {
+        let Some(env) = self.runtime.image_env(image).await? else {
+            return Ok(match self.runtime.can_pull(image).await {
+                Ok(()) => Image::Pullable,
+                Err(error) => Image::Missing(chain(&error)),
+            });
+        };
+        // Every official image of nginx sets this variable.
+        let version = env.iter().find_map(|line| line.strip_prefix("NGINX_VERSION="));
+        let version = version.and_then(|version| Version::parse(&format!("nginx/{version}")));
+        Ok(Image::Present {
+            version: version.map(|version| version.to_string()),
+            warning: version.and_then(Version::warning),
+        })
+    }
+
+    /// Returns the name of the container that publishes a port.
+    pub(crate) async fn publisher(
+        &self,
+        bind: IpAddr,
+        port: u16,
+    ) -> Result<Option<String>, RuntimeError> {
+        self.runtime.publisher(bind, port).await
+    }
+}
+
+/// Finds the process of this machine that listens on a port, if this user can see it.
+pub(crate) fn find_listener(bind: IpAddr, port: u16) -> Option<String> {
+    port_owner::find(bind, port)
+}
+
+/// Whether the store can be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoreCheck {
+    /// There is no store yet.
+    Missing,
+    /// The store can be opened.
+    Readable,
+    /// A process has the store open.
+    Locked(Option<u32>),
+    /// The store cannot be opened, for this reason.
+    Refused(String),
+}
+
+/// Checks the store in a folder.
+pub(crate) fn check_store(state_dir: &Path) -> StoreCheck {
+    match SqliteStore::check(state_dir) {
+        Ok(None) => StoreCheck::Missing,
+        Ok(Some(_)) => StoreCheck::Readable,
+        Err(OpenError::Locked { pid, .. }) => StoreCheck::Locked(pid),
+        Err(error) => StoreCheck::Refused(chain(&error)),
+    }
+}

@@ -1,0 +1,95 @@
+//! Checks of concurrent callers.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::{at, get, list, name, put, request, spec, try_put, with_image, with_route};
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
+use dubernetes_core::store::{EventQuery, PutApp, Store, StoreError};
+
+pub(super) const PROMISE: &str = "each method is one transaction";
+
+const CALLERS: u64 = 8;
+
+/// Runs `call` for several callers at once, each in a task.
+async fn at_once<T, F, Fut>(store: &Arc<dyn Store>, call: F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Fn(Arc<dyn Store>, u64) -> Fut,
+    Fut: Future<Output = T> + Send + 'static,
+{
+    let tasks = (1..=CALLERS).map(|caller| tokio::spawn(call(Arc::clone(store), caller)));
+    let tasks: Vec<_> = tasks.collect();
+    join_all(tasks).await.into_iter().map(|done| done.expect("the task ends")).collect()
+}
+
+pub(super) async fn one_of_several_puts_wins(store: &Arc<dyn Store>) {
+    put(store, spec("web")).await;
+    let answers = at_once(store, |store, caller| async move {
+        let put = request(with_image("web", 100 + caller));
+        store.put(PutApp { expected_generation: Some(1), ..put }).await
+    })
+    .await;
+    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(won.len(), 1, "exactly one of several puts of one generation wins");
+    for lost in lost {
+        let stale = matches!(lost, Err(StoreError::StaleGeneration { present: 2, .. }));
+        assert!(stale, "the others get the new generation; seen: {lost:?}");
+    }
+    let winner = won.into_iter().flatten().next().map(|put| put.app);
+    assert_eq!(Some(get(store, "web").await), winner, "the stored app is the winner's");
+}
+
+pub(super) async fn one_of_several_apps_gets_a_route(store: &Arc<dyn Store>) {
+    let answers = at_once(store, |store, caller| async move {
+        try_put(&store, with_route(&format!("app-{caller}"), "web.local", "/")).await
+    })
+    .await;
+    assert_eq!(answers.iter().flatten().count(), 1, "one of several apps gets the route");
+    assert_eq!(list(store).await.apps.len(), 1, "only that app is stored");
+}
+
+pub(super) async fn concurrent_events_are_all_kept(store: &Arc<dyn Store>) {
+    let answers = at_once(store, |store, caller| async move {
+        let event = |message: &str| NewEvent {
+            time: at(0),
+            kind: EventKind::Normal,
+            app: Some(name("web")),
+            pod: None,
+            revision: None,
+            reason: EventReason::Started,
+            message: message.into(),
+        };
+        store.append(&[event("by all"), event(&format!("by {caller}"))]).await
+    })
+    .await;
+    assert!(answers.iter().all(Result::is_ok), "events are accepted; seen: {answers:?}");
+    let query = EventQuery { limit: u32::MAX, ..EventQuery::default() };
+    let events = store.events(&query).await.expect("events can be read");
+    let count = |message: &str| {
+        events.iter().filter(|event| event.message == message).map(|event| event.count).sum::<u64>()
+    };
+    assert_eq!(count("by all"), CALLERS, "every repeated event is counted");
+    for caller in 1..=CALLERS {
+        assert_eq!(count(&format!("by {caller}")), 1, "every event is kept");
+    }
+}
+
+pub(super) async fn list_shows_one_moment(store: &Arc<dyn Store>) {
+    put(store, spec("web")).await;
+    let writer = Arc::clone(store);
+    let turns = tokio::spawn(async move {
+        for _ in 0..20 {
+            writer.delete(&name("web"), at(1)).await.expect("a stored app can be deleted");
+            put(&writer, spec("web")).await;
+        }
+    });
+    while !turns.is_finished() {
+        let state = list(store).await;
+        let entries = state.apps.len() + state.tombstones.len();
+        assert_eq!(entries, 1, "an app is either live or being deleted");
+        tokio::task::yield_now().await;
+    }
+    turns.await.expect("the task ends");
+}

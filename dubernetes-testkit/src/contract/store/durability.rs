@@ -1,0 +1,118 @@
+//! Checks of durability: a store is closed and opened again, as a restart of the process does.
+
+use std::sync::Arc;
+
+use dubernetes_core::app::{
+    AppSpec, ConfigFile, Content, FileMode, FilePath, FileRef, FileTarget, Secret,
+};
+use dubernetes_core::event::{Event, EventKind, EventReason, NewEvent};
+use dubernetes_core::store::{
+    EventQuery, PutApp, Revision, RolloutAction, RolloutCommand, RolloutUpdate, Store, StoredState,
+};
+
+use super::{
+    at, delete, get, list, name, pin, purge, put, request, revisions, spec, with_image, with_route,
+};
+
+/// Everything that a store shows.
+type Contents = (StoredState, Vec<Revision>, Vec<Event>);
+
+async fn contents(store: &Arc<dyn Store>) -> Contents {
+    let query = EventQuery { limit: u32::MAX, ..EventQuery::default() };
+    let events = store.events(&query).await.expect("events can be read");
+    (list(store).await, store.revisions(&name("web")).await.unwrap_or_default(), events)
+}
+
+fn event(second: i64) -> NewEvent {
+    NewEvent {
+        time: at(second),
+        kind: EventKind::Normal,
+        app: Some(name("web")),
+        pod: Some("web-1".into()),
+        revision: Some(1),
+        reason: EventReason::Started,
+        message: "started".into(),
+    }
+}
+
+/// Returns an app with a file, whose content a store must not lose.
+fn with_file() -> AppSpec {
+    let file = FilePath::parse("./web.conf").expect("a legal path");
+    let content = Content::Known(Secret::new(&b"canary-4711"[..]));
+    let source = FileRef { file, content };
+    let target = FileTarget::parse("/etc/web.conf").expect("a legal target");
+    let files = [(target, ConfigFile { source, mode: FileMode::default() })].into();
+    AppSpec { files, ..with_route("web", "web.local", "/") }
+}
+
+/// Reopens the store after each change, and compares everything that it shows.
+pub(super) async fn every_change_survives<R, Fut>(mut store: Arc<dyn Store>, reopen: &R)
+where
+    R: Fn(Arc<dyn Store>) -> Fut,
+    Fut: Future<Output = Arc<dyn Store>>,
+{
+    for step in 0..STEPS.len() {
+        change(&store, step).await;
+        let before = contents(&store).await;
+        store = reopen(store).await;
+        let after = contents(&store).await;
+        assert_eq!(after, before, "the effect of `{}` survives a restart", STEPS[step]);
+    }
+}
+
+const STEPS: [&str; 10] = [
+    "put with a file",
+    "pin_image",
+    "record_rollout",
+    "append",
+    "append of a repeated event",
+    "put of a new revision",
+    "update_rollout",
+    "put of another app",
+    "delete",
+    "purge",
+];
+
+async fn change(store: &Arc<dyn Store>, step: usize) {
+    let web = name("web");
+    match step {
+        0 => drop(put(store, with_file()).await),
+        1 => pin(store, "web", 1, "a", false).await,
+        2 => {
+            let recorded = store.record_rollout(&web, 1, &RolloutUpdate::Complete, at(60)).await;
+            recorded.expect("a rollout result is recorded");
+        }
+        3 => store.append(&[event(1)]).await.expect("events are accepted"),
+        4 => store.append(&[event(2)]).await.expect("events are accepted"),
+        5 => drop(put(store, with_image("web", 2)).await),
+        6 => {
+            let action = RolloutAction::Pause;
+            let command = RolloutCommand { name: web, action, newest_seen: 0, now: at(70) };
+            store.update_rollout(command).await.expect("a rollout can be paused");
+        }
+        7 => drop(put(store, spec("other")).await),
+        8 => delete(store, "other").await,
+        _ => purge(store, "other").await,
+    }
+}
+
+pub(super) async fn numbers_continue<R, Fut>(store: Arc<dyn Store>, reopen: &R)
+where
+    R: Fn(Arc<dyn Store>) -> Fut,
+    Fut: Future<Output = Arc<dyn Store>>,
+{
+    put(&store, spec("web")).await;
+    store.append(&[event(1)]).await.expect("events are accepted");
+    let last = contents(&store).await.2[0].id;
+    delete(&store, "web").await;
+    let store = reopen(store).await;
+    let web = PutApp { expected_generation: Some(0), ..request(spec("web")) };
+    store.put(web).await.expect("a deleted name can be used again");
+    let app = get(&store, "web").await;
+    assert_eq!((app.generation, app.revision), (2, 2), "numbers continue after a restart");
+    assert_eq!(revisions(&store, "web").await.len(), 1, "old revisions stay gone");
+    store.append(&[event(9_000)]).await.expect("events are accepted");
+    let events = contents(&store).await.2;
+    let newest = events.last().expect("the new event is kept");
+    assert!(newest.id > last, "event ids rise after a restart; seen: {events:?}");
+}
