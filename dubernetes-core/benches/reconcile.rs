@@ -1,5 +1,5 @@
-//! How long one pass takes over converged apps of 10 replicas each, as a ratio to copying the same
-//! observed state, and how it grows with their number. `cargo bench -p dubernetes-core`.
+//! Duration of one pass over converged apps of 10 replicas each, relative to cloning the observed
+//! state, and how it grows with the number of apps. Run it with `cargo bench -p dubernetes-core`.
 
 use std::hint::black_box;
 use std::io::Write as _;

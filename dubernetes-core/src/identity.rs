@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn scaling_does_not_change_the_hash_and_an_image_does() {
+    fn scaling_keeps_the_hash_and_a_new_image_changes_it() {
         let (mut scaled, mut updated) = (spec(), spec());
         scaled.replicas = 7;
         updated.image = ImageRef::parse("web:2").unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_distinct_and_stay_in_their_part() {
+    fn addresses_are_distinct_and_within_capacity() {
         let subnet: Ipv4Net = "10.89.0.0/22".parse().unwrap();
         let app = AppName::parse("web").unwrap();
         let mut taken = BTreeSet::new();

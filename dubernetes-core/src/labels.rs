@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_survive_the_engine() {
+    fn labels_round_trip() {
         let labels = ReplicaLabels {
             app: AppName::parse("web").unwrap(),
             revision: 3,

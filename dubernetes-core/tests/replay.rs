@@ -1,4 +1,4 @@
-//! Decisions made again, and what is kept of their input.
+//! Replays of recorded decisions, and the text of their input.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -31,7 +31,7 @@ const ROLLOUT: &str = "
 ";
 
 #[test]
-fn a_decision_survives_its_way_through_text() {
+fn decision_round_trips_through_json() {
     let decision = decision(ROLLOUT);
     let text = serde_json::to_string(&decision).unwrap();
     let read: Decision = serde_json::from_str(&text).unwrap();
@@ -40,7 +40,7 @@ fn a_decision_survives_its_way_through_text() {
 }
 
 #[test]
-fn the_input_is_told_in_the_words_of_the_tests() {
+fn decision_input_uses_scenario_notation() {
     let expected = "\
 acting ago=7.0s
 quarantined web says=\"no\"
@@ -64,9 +64,9 @@ tombstone gone ago=10s
     }
 }
 
-/// Two revisions that differ in nothing but a secret: one of each runs.
+/// Two revisions differ only in a secret, and one replica of each runs.
 #[test]
-fn masking_hides_every_value_and_decides_the_same() {
+fn masking_hides_values_and_keeps_the_plan() {
     let mut decision = decision(
         "network
          app web rev=2 replicas=2

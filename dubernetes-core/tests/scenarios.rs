@@ -1,14 +1,13 @@
-//! Every file under `tests/scenarios`: one behaviour of the rules, as what is given and what they plan.
+//! Scenario files: each file under `tests/scenarios` is one behaviour of the planner.
 //!
-//! A file is a story (`#`), then sections, each with its text indented:
+//! A file is a story (`#`) and then sections, with their text indented:
 //!
-//! - `given:` in the words of [`dubernetes_testkit::notation`].
-//! - `ends:` with `stays NAME` for an app that does not come to what is wanted even if every call
-//!   succeeds and every replica becomes ready; all others must.
-//! - `plan:` exactly what is planned: the plan's own text, with the container of each action behind it,
-//!   when to look again, and the status and pods of each app.
-//! - `then:`, if it is there, the steps that follow until nothing is left to do, and how many replicas
-//!   are ready after each.
+//! - `given:` the input, in the notation of [`dubernetes_testkit::notation`].
+//! - `ends:` with `stays NAME` for an app that does not converge even if every call succeeds and
+//!   every replica becomes ready. All other apps must converge.
+//! - `plan:` the exact plan as text, with the container of each action, the time of the next pass,
+//!   and the status and pods of each app.
+//! - `then:` optional: the forecast, with the number of ready replicas after each step.
 //!
 //! `DUBERNETES_UPDATE_GOLDEN=1` rewrites the last two.
 #![expect(clippy::unwrap_used, reason = "what cannot be read or written fails the test")]
@@ -26,18 +25,18 @@ use dubernetes_core::state::ObservedReplica;
 use dubernetes_testkit::notation::{self, Scenario};
 
 #[test]
-fn every_scenario_is_planned_as_it_says() {
+fn every_scenario_yields_its_plan() {
     let update = std::env::var_os("DUBERNETES_UPDATE_GOLDEN").is_some();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut files: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() > 25, "the scenarios are gone");
+    assert!(files.len() > 25, "the scenarios are missing");
     let failed: Vec<_> = files.iter().filter_map(|file| check(file, update)).collect();
     assert!(failed.is_empty(), "\n\n{}", failed.join("\n\n"));
 }
 
-/// What is wrong with one scenario.
+/// Returns what is wrong with one scenario, if anything.
 fn check(file: &PathBuf, update: bool) -> Option<String> {
     let text = fs::read_to_string(file).unwrap();
     let name = file.file_name().unwrap().to_str().unwrap();
@@ -48,7 +47,7 @@ fn check(file: &PathBuf, update: bool) -> Option<String> {
     match found {
         Ok(found) if update => fs::write(file, found).unwrap(),
         Ok(found) if found == text && name.ends_with(".txt") => {}
-        Ok(found) => return Some(format!("{name} is not what is planned:\n{found}")),
+        Ok(found) => return Some(format!("{name} differs from the plan:\n{found}")),
         Err(error) => return Some(format!("{name}: {error}")),
     }
     None
@@ -85,36 +84,36 @@ impl ScenarioFile {
             writeln!(sections.entry(section.clone()).or_default(), "{line}").unwrap();
         }
         if story.is_empty() {
-            return Err("it tells no story".to_owned());
+            return Err("it has no story".to_owned());
         }
-        let given = notation::parse(sections.get("given").ok_or("nothing is given")?)?;
+        let given = notation::parse(sections.get("given").ok_or("it has no `given:` section")?)?;
         let plan = dubernetes_core::reconcile(&given.desired, &given.observed, given.now);
         let ends = sections.get("ends").map_or("", String::as_str);
         let stays = ends
             .lines()
-            .map(|line| line.strip_prefix("stays ").ok_or(format!("`{line}` is no end")))
+            .map(|line| line.strip_prefix("stays ").ok_or(format!("`{line}` is not an end")))
             .map(|name| name?.parse::<AppName>())
             .collect::<Result<_, ParseError>>()?;
         Ok(Self { story, sections, given, plan, stays })
     }
 
-    /// What holds of every scenario.
+    /// Checks what holds of every scenario.
     fn check(&self) -> Result<(), String> {
         let Scenario { desired, observed, now } = &self.given;
-        let mut turned = observed.clone();
-        turned.replicas.reverse();
-        if dubernetes_core::reconcile(desired, &turned, *now) != self.plan {
-            return Err("the order of the replicas matters".to_owned());
+        let mut reversed = observed.clone();
+        reversed.replicas.reverse();
+        if dubernetes_core::reconcile(desired, &reversed, *now) != self.plan {
+            return Err("the plan depends on the order of the replicas".to_owned());
         }
         if self.plan.requeue_at().is_some_and(|at| at <= *now) {
-            return Err("it is to be looked at again at once".to_owned());
+            return Err("the next pass is due at once".to_owned());
         }
         desired.apps.keys().try_for_each(|name| self.check_end(name))?;
         for name in desired.tombstones.keys().filter(|name| !desired.apps.contains_key(*name)) {
             let steps = forecast(desired, observed, name, *now).steps;
             let removed = steps.iter().filter(|step| step.action == "remove").count();
             if removed != self.of(name).count() {
-                return Err(format!("`{name}` does not go: {steps:#?}"));
+                return Err(format!("`{name}` is not removed: {steps:#?}"));
             }
         }
         Ok(())
@@ -123,7 +122,7 @@ impl ScenarioFile {
     fn check_end(&self, name: &AppName) -> Result<(), String> {
         let end = self.forecast(name);
         if end.converges == self.stays.contains(name) {
-            return Err(format!("`{name}` ends otherwise: {:#?}", end.steps));
+            return Err(format!("`{name}` does not end as stated: {:#?}", end.steps));
         }
         let stored = &self.given.desired.apps[name];
         let want = u32::from(stored.spec.replicas);
@@ -137,7 +136,7 @@ impl ScenarioFile {
                 .filter(|r| r.labels.revision > stored.deleted_through && self.is_serving(r)),
         );
         if end.fewest_ready < ready.min(want.saturating_sub(missing)) {
-            return Err(format!("`{name}` falls to {} ready replicas", end.fewest_ready));
+            return Err(format!("`{name}` drops to {} ready replicas", end.fewest_ready));
         }
         Ok(())
     }
@@ -157,7 +156,7 @@ impl ScenarioFile {
             && table.is_some_and(|table| table.holds(replica.labels.address))
     }
 
-    /// The file as it should be.
+    /// The file with its golden sections rewritten.
     fn rewritten(&self) -> String {
         let mut text = self.story.clone();
         for name in SECTIONS {
@@ -194,7 +193,7 @@ impl ScenarioFile {
         text
     }
 
-    /// What the plan's text does not say of the container that an action is for.
+    /// Describes the container of an action, as far as the text of the plan does not.
     fn container(&self, action: &Action) -> Option<String> {
         let (id, more) = match action {
             Action::Create(replica) => {
@@ -244,7 +243,7 @@ impl ScenarioFile {
     }
 }
 
-/// So many replicas too many, and so many missing, there may be.
+/// Replicas that may be live above the wanted number, and replicas that may be missing.
 fn limits(spec: &AppSpec) -> (u32, u32) {
     let rollout = &spec.rollout;
     let share = |share: CountOrPercent, up: u32| match share {

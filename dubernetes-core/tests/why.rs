@@ -1,7 +1,7 @@
-//! Every file under `tests/whys`: what is given, and the chain that explains it; and what holds of
-//! every scenario, whatever it is about.
+//! Explanations: each file under `tests/whys` is one cause; and what holds of the explanation of
+//! every scenario.
 //!
-//! A file is a story (`#`), `given:` in the words of [`dubernetes_testkit::notation`], and a
+//! A file is a story (`#`), `given:` in the notation of [`dubernetes_testkit::notation`], and a
 //! section `why NAME:` for an app or a pod. `DUBERNETES_UPDATE_GOLDEN=1` rewrites the latter.
 #![expect(clippy::unwrap_used, reason = "what cannot be read or written fails the test")]
 
@@ -10,8 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dubernetes_core::app::AppName;
+use dubernetes_core::call::OperationKey;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::plan::{Cause, Phase, Plan};
+use dubernetes_core::store::Outcome;
 use dubernetes_core::why::{self, ChainStep, ExplainInput, LINE_LENGTH, Why};
 use dubernetes_testkit::notation::{self, Scenario};
 
@@ -26,7 +28,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// What follows `given:` up to the next section.
+/// The text from `given:` up to the next section.
 fn given(text: &str) -> Scenario {
     let lines = text.lines().skip_while(|line| !line.starts_with("given:"));
     let first = lines.clone().take(1).map(|line| line.trim_start_matches("given:"));
@@ -78,10 +80,10 @@ fn text(why: &Why) -> String {
 }
 
 #[test]
-fn every_cause_is_explained_as_it_says() {
+fn every_cause_yields_its_explanation() {
     let update = std::env::var_os("DUBERNETES_UPDATE_GOLDEN").is_some();
     let files = files("whys");
-    assert!(files.len() > 10, "the stories are gone");
+    assert!(files.len() > 10, "the stories are missing");
     for file in files {
         let written = fs::read_to_string(&file).unwrap();
         let case = Case::new(given(&written));
@@ -107,9 +109,9 @@ fn every_cause_is_explained_as_it_says() {
 }
 
 #[test]
-fn every_scenario_has_its_cause_in_the_first_line_and_a_whole_chain() {
+fn every_scenario_has_a_full_explanation() {
     let files = files("scenarios");
-    assert!(files.len() > 25, "the scenarios are gone");
+    assert!(files.len() > 25, "the scenarios are missing");
     for file in files {
         let case = Case::new(given(&fs::read_to_string(&file).unwrap()));
         for (name, status) in &case.plan.statuses {
@@ -136,7 +138,7 @@ fn every_scenario_has_its_cause_in_the_first_line_and_a_whole_chain() {
 }
 
 #[test]
-fn the_result_is_the_newest_warning_about_what_is_in_trouble() {
+fn result_is_the_newest_warning_about_the_culprit() {
     let mut case = Case::new(
         notation::parse("network\napp web host=web.local\nweb-1 exited code=1 ago=0s restarts=3")
             .unwrap(),
@@ -171,7 +173,7 @@ fn the_result_is_the_newest_warning_about_what_is_in_trouble() {
 }
 
 #[test]
-fn output_cannot_act_on_the_terminal_and_is_cut() {
+fn output_is_escaped_and_truncated() {
     let case = Case::new(notation::parse("network\napp web\nweb-1 exited restarts=1").unwrap());
     let lines = ["\u{1b}[2Jred".to_owned(), "x".repeat(LINE_LENGTH + 1)];
     let why = case.why("web").unwrap().with_output("web-1".to_owned(), &lines);
@@ -183,8 +185,25 @@ fn output_cannot_act_on_the_terminal_and_is_cut() {
 }
 
 #[test]
-fn nothing_is_explained_that_is_not_known() {
+fn unknown_names_have_no_explanation() {
     let case = Case::new(notation::parse("network\napp web\nweb-1 ready").unwrap());
     assert_eq!(case.why("nobody"), None);
     assert_eq!(case.why("web-7"), None);
+}
+
+/// The remedy follows from the failed call, whatever the texts say.
+#[test]
+fn failed_revision_is_explained_by_its_failed_call() {
+    let given = "network
+        app web rev=2 unpinned host=web.local failed says=\"registry denies access\"
+        failed image web says=\"denied\" times=3 ago=1s image-denied";
+    let mut given = notation::parse(given).unwrap();
+    let name = AppName::parse("web").unwrap();
+    let help = |given: &Scenario| Case::new(given.clone()).why("web").unwrap().help;
+    assert!(help(&given)[0].starts_with("correct the file of `web`"), "{:?}", help(&given));
+    let stored = given.desired.apps.get_mut(&name).unwrap();
+    if let Outcome::Failed(failure) = &mut stored.rollout.outcome {
+        failure.call = Some(OperationKey::Image { app: name, revision: 2 });
+    }
+    assert!(help(&given)[0].starts_with("run `docker login`"), "{:?}", help(&given));
 }

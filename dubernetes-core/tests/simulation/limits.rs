@@ -1,8 +1,8 @@
-//! The limits of a rollout, worked out from the file once more.
+//! The limits of a rollout, computed a second time for the checks.
 
 use dubernetes_core::app::{AppSpec, CountOrPercent};
 
-/// So many replicas too many there may be: what the file says, rounded up.
+/// Replicas above the wanted number that may be live: `max_surge`, rounded up.
 pub(crate) fn surge(spec: &AppSpec) -> usize {
     let lone_writer = spec.replicas == 1 && !spec.volumes.is_empty();
     match spec.rollout.max_surge {
@@ -15,8 +15,7 @@ pub(crate) fn surge(spec: &AppSpec) -> usize {
     }
 }
 
-/// So many replicas may be missing: what the file says, rounded down, and one where nothing could
-/// happen else.
+/// Replicas that may be missing: `max_unavailable`, rounded down; one if there is no surge.
 pub(crate) fn missing(spec: &AppSpec) -> usize {
     let most = usize::from(spec.replicas);
     let missing = match spec.rollout.max_unavailable {

@@ -1,4 +1,4 @@
-//! What users do to the world: apply, delete, go back, restart, pause and resume.
+//! User changes: apply, scale, delete, undo, restart, pause and resume.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -13,19 +13,19 @@ use dubernetes_core::store::{
 use dubernetes_testkit::build::{app, app_name, worker};
 
 impl World {
-    /// Applies, scales, updates or deletes one of three apps, or wishes something of it; often
+    /// Applies, scales, updates or deletes one of three apps, or changes its rollout; often does
     /// nothing.
-    pub(crate) fn user_changes_something(&mut self) {
+    pub(crate) fn change_something(&mut self) {
         let name = ["a", "b", "c"][usize::from(self.choices.below(3))];
         let replicas = u16::from(self.choices.below(5));
         let image = format!("{name}:{}", self.choices.below(3));
         match self.choices.below(13) {
-            0 => self.apply(app(name, &image, replicas)),
-            1 => self.apply(worker(name, &image, replicas)),
+            0 => self.apply_spec(app(name, &image, replicas)),
+            1 => self.apply_spec(worker(name, &image, replicas)),
             2 => {
                 let mut db = worker(name, &image, 1);
                 db.volumes = vec![Volume::parse("data:/data").unwrap()];
-                self.apply(db);
+                self.apply_spec(db);
             }
             3 => self.delete(&app_name(name)),
             4 => self.rollout_action(name, RolloutAction::Undo { to: None }),
@@ -37,15 +37,15 @@ impl World {
         }
     }
 
-    /// Applies what is stored with another number of replicas, whatever its rollout is at.
+    /// Applies the stored specification with another number of replicas.
     fn scale(&mut self, name: &str, replicas: u16) {
         let Some(stored) = self.desired.apps.get(&app_name(name)) else { return };
         let spec = AppSpec { replicas, ..stored.spec.clone() };
         self.put(spec, false);
     }
 
-    /// Applies a specification with some way of rolling it out.
-    fn apply(&mut self, mut spec: AppSpec) {
+    /// Applies a specification with random rollout settings.
+    fn apply_spec(&mut self, mut spec: AppSpec) {
         let shares = [
             CountOrPercent::Count(0),
             CountOrPercent::Count(1),
@@ -94,7 +94,7 @@ impl World {
         };
         let put = PutApp { newest_seen, retry, ..PutApp::new(spec, self.now) };
         match decide_put(before, [], &put) {
-            Ok(decided) => self.keep(decided),
+            Ok(decided) => self.store(decided),
             Err(StoreError::PreviouslyFailed { .. }) => {}
             Err(error) => panic!("{error}"),
         }
@@ -107,13 +107,13 @@ impl World {
         let update_rollout =
             RolloutCommand { name: name.clone(), action, newest_seen, now: self.now };
         match decide_rollout_command(app, &self.desired.revisions[&name], &update_rollout) {
-            Ok(decided) => self.keep(decided),
+            Ok(decided) => self.store(decided),
             Err(StoreError::NoRevision { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
 
-    pub(crate) fn keep(&mut self, decided: StoreDecision) {
+    pub(crate) fn store(&mut self, decided: StoreDecision) {
         let StoreDecision { put, written, dropped } = decided;
         let name = put.app.spec.name.clone();
         let kept = self.desired.revisions.entry(name.clone()).or_default();
@@ -133,10 +133,10 @@ impl World {
         }
     }
 
-    /// What has failed or is paused gets its chance.
-    pub(crate) fn user_resumes_everything(&mut self) {
+    /// Resumes paused and failed rollouts.
+    pub(crate) fn resume_everything(&mut self) {
         for name in ["a", "b", "c"] {
-            // The first resume lets go what is paused, the second what has failed.
+            // Resume has an effect on a paused rollout only.
             self.rollout_action(name, RolloutAction::Pause);
             self.rollout_action(name, RolloutAction::Resume);
         }

@@ -1,4 +1,4 @@
-//! A world of containers that does what plans say, or fails to, and checks each step.
+//! A simulated engine, store and ingress that apply plans, inject faults, and check each plan.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use crate::limits;
 use dubernetes_core::app::{AppName, ImageRef};
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::{Action, OperationKey, Phase, Plan, ReplicaPlan, Wait};
+use dubernetes_core::plan::{Action, OperationKey, Phase, Plan, PreDeployPlan, ReplicaPlan, Wait};
 use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
 use dubernetes_core::state::{
@@ -18,7 +18,7 @@ use dubernetes_core::state::{
 use dubernetes_core::store::{Outcome, Revision, RolloutUpdate, apply_rollout_update};
 use jiff::{SignedDuration, Timestamp};
 
-/// Bytes that decide what happens; zeros once they are used up.
+/// Random choices: bytes, then zeros once the bytes are used up.
 #[derive(Debug, Clone)]
 pub(crate) struct Choices {
     bytes: std::vec::IntoIter<u8>,
@@ -44,7 +44,7 @@ pub(crate) struct World {
     pub(crate) observed: ObservedState,
     pub(crate) now: Timestamp,
     pub(crate) last_plan: String,
-    /// Every decision, if they are to be kept.
+    /// Every decision, if they are recorded.
     pub(crate) decisions: Option<Vec<Decision>>,
     pub(crate) choices: Choices,
     pub(crate) last: BTreeMap<AppName, (u64, u64)>,
@@ -66,8 +66,9 @@ impl World {
         }
     }
 
-    /// A process ends, a container vanishes, is paused, or a replica stops answering.
-    pub(crate) fn something_breaks(&mut self) {
+    /// Ends a process, removes or pauses a container, makes a replica unready, or stops the
+    /// ingress.
+    pub(crate) fn break_something(&mut self) {
         let count = self.observed.replicas.len();
         if count == 0 || !self.choices.one_in(3) {
             return;
@@ -89,8 +90,8 @@ impl World {
         }
     }
 
-    /// Sometimes nobody acts for a while; who comes then remembers nothing.
-    pub(crate) fn nobody_acts(&mut self) {
+    /// Sometimes replaces the orchestrator after a while, which clears all that it remembered.
+    pub(crate) fn orchestrator_down(&mut self) {
         if !self.choices.one_in(12) {
             return;
         }
@@ -105,14 +106,14 @@ impl World {
         }
     }
 
-    pub(crate) fn faults_end(&mut self) {
+    pub(crate) fn end_faults(&mut self) {
         self.observed.failures.clear();
         self.now = self.now.checked_add(SignedDuration::from_mins(20)).unwrap();
     }
 
-    /// One pass and its effects; true if there was nothing to do.
-    pub(crate) fn round(&mut self, storm: bool) -> bool {
-        self.time_passes(storm);
+    /// Plans and applies one pass, with faults if `storm`; true if there was nothing to do.
+    pub(crate) fn pass(&mut self, storm: bool) -> bool {
+        self.advance_time(storm);
         let plan = dubernetes_core::reconcile(&self.desired, &self.observed, self.now);
         self.last_plan = plan.to_string();
         if let Some(decisions) = &mut self.decisions {
@@ -127,18 +128,18 @@ impl World {
         for planned in &plan.actions {
             let fault = if storm { self.choices.below(8) } else { 0 };
             match fault {
-                // The call fails and does nothing.
+                // The call fails without effect.
                 5 => self.fail(planned.action.key()),
-                // We die here: the rest of the plan is not carried out.
+                // The orchestrator crashes before the rest of the plan.
                 6 => break,
-                // It is done, and the answer is lost.
+                // The call takes effect, and its answer is lost.
                 7 => {
-                    self.carry_out(&planned.action, storm);
+                    self.apply(&planned.action, storm);
                     self.fail(planned.action.key());
                 }
                 _ => {
                     self.observed.failures.remove(&planned.action.key());
-                    self.carry_out(&planned.action, storm);
+                    self.apply(&planned.action, storm);
                 }
             }
         }
@@ -155,7 +156,7 @@ impl World {
         plan.actions.is_empty() && !routes_differ && plan.waiting.is_empty()
     }
 
-    fn time_passes(&mut self, storm: bool) {
+    fn advance_time(&mut self, storm: bool) {
         let seconds = if storm { i64::from(self.choices.below(20)) } else { 30 };
         self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
         for i in 0..self.observed.replicas.len() {
@@ -199,7 +200,7 @@ impl World {
         self.observed.ingress = ObservedIngress::Serving { table: plan.routes.table.clone() };
     }
 
-    fn carry_out(&mut self, action: &Action, storm: bool) {
+    fn apply(&mut self, action: &Action, storm: bool) {
         let now = self.now;
         match action {
             Action::EnsureNetwork => {
@@ -217,24 +218,14 @@ impl World {
                 pin(kept, *revision, &id);
             }
             Action::Create(replica) => self.create(replica),
-            Action::CreatePreDeploy(job) => {
-                let seen = |seen: &ObservedPreDeploy| seen.labels == job.labels;
-                if !self.observed.pre_deploys.iter().any(seen) {
-                    self.made += 1;
-                    self.observed.pre_deploys.push(ObservedPreDeploy {
-                        id: ContainerId(format!("c{}", self.made)),
-                        labels: job.labels.clone(),
-                        state: ContainerState::Created,
-                    });
-                }
-            }
+            Action::CreatePreDeploy(hook) => self.create_hook(hook),
             Action::RecordRollout { app, revision, update, .. } => {
                 self.record_rollout(app, *revision, update);
             }
             Action::Start { id } | Action::Stop { id, .. } | Action::Remove { id }
-                if self.observed.pre_deploys.iter().any(|job| job.id == *id) =>
+                if self.observed.pre_deploys.iter().any(|hook| hook.id == *id) =>
             {
-                self.change_job(action, id, storm);
+                self.apply_to_hook(action, id, storm);
             }
             Action::Start { id } => {
                 let fails = storm && self.choices.one_in(5);
@@ -273,18 +264,30 @@ impl World {
         }
     }
 
-    /// A command ends as soon as it is started, most times well.
-    fn change_job(&mut self, action: &Action, id: &ContainerId, storm: bool) {
+    fn create_hook(&mut self, plan: &PreDeployPlan) {
+        // An earlier call whose answer was lost may have created it.
+        if self.observed.pre_deploys.iter().all(|hook| hook.labels != plan.labels) {
+            self.made += 1;
+            self.observed.pre_deploys.push(ObservedPreDeploy {
+                id: ContainerId(format!("c{}", self.made)),
+                labels: plan.labels.clone(),
+                state: ContainerState::Created,
+            });
+        }
+    }
+
+    /// Ends a pre-deploy hook as soon as it is started, usually with success.
+    fn apply_to_hook(&mut self, action: &Action, id: &ContainerId, storm: bool) {
         let (now, code) = (self.now, i64::from(storm && self.choices.one_in(3)));
-        let job = self.observed.pre_deploys.iter_mut().find(|job| job.id == *id).unwrap();
-        job.state = ContainerState::Exited {
+        let hook = self.observed.pre_deploys.iter_mut().find(|hook| hook.id == *id).unwrap();
+        hook.state = ContainerState::Exited {
             code,
             out_of_memory: false,
             started_at: now,
             finished_at: now,
         };
         if matches!(action, Action::Remove { .. }) {
-            self.observed.pre_deploys.retain(|job| job.id != *id);
+            self.observed.pre_deploys.retain(|hook| hook.id != *id);
         }
     }
 
@@ -292,13 +295,13 @@ impl World {
         let (app, kept) = (&self.desired.apps[name], &self.desired.revisions[name]);
         if let Some(decided) = apply_rollout_update(app, kept, revision, update, self.now).unwrap()
         {
-            self.keep(decided);
+            self.store(decided);
         }
     }
 
     fn create(&mut self, plan: &ReplicaPlan) {
         let name = &plan.request.name;
-        // An earlier create whose answer was lost made it.
+        // Created by an earlier call whose answer was lost.
         if self.observed.replicas.iter().any(|r| r.name == *name) {
             return;
         }
@@ -314,7 +317,7 @@ impl World {
             self.observed.replicas.iter().filter(|r| r.labels.app == *app && is_live(r)).count();
         assert!(
             live < usize::from(spec.replicas) + surge,
-            "{name} is one too many beside {live}\n{}",
+            "{name} is above the surge limit beside {live}\n{}",
             self.last_plan
         );
         self.made += 1;
@@ -329,7 +332,7 @@ impl World {
         });
     }
 
-    /// What must hold of every plan.
+    /// Checks what holds of every plan.
     fn check(&self, plan: &Plan) {
         let mut keys = std::collections::BTreeSet::new();
         for planned in &plan.actions {
@@ -338,7 +341,8 @@ impl World {
                 &planned.action
             {
                 let replicas = self.observed.replicas.iter().map(|r| &r.id);
-                let mut seen = replicas.chain(self.observed.pre_deploys.iter().map(|job| &job.id));
+                let mut seen =
+                    replicas.chain(self.observed.pre_deploys.iter().map(|hook| &hook.id));
                 assert!(seen.any(|seen| seen == id), "{id} was not seen");
             }
         }
@@ -346,19 +350,20 @@ impl World {
             for endpoint in &route.endpoints {
                 self.check_endpoint(&route.app, endpoint.address);
             }
-            self.check_floor(plan, &route.app, route.endpoints.len());
+            self.check_min_available(plan, &route.app, route.endpoints.len());
         }
     }
 
     fn check_endpoint(&self, app: &AppName, address: Ipv4Addr) {
         let replica = self.observed.replicas.iter().find(|r| r.labels.address == address);
-        let replica = replica.unwrap_or_else(|| panic!("{address} is routed and nobody's"));
+        let replica =
+            replica.unwrap_or_else(|| panic!("{address} is routed, but no replica has it"));
         assert_eq!(replica.labels.app, *app, "{address} is another app's");
         assert!(replica.is_running(), "{address} is routed and does not run");
     }
 
-    /// Where enough are ready, our own change of routes leaves enough.
-    fn check_floor(&self, plan: &Plan, app: &AppName, routed: usize) {
+    /// Checks that a change of routes leaves enough ready replicas routed.
+    fn check_min_available(&self, plan: &Plan, app: &AppName, routed: usize) {
         let stored = &self.desired.apps[app];
         let ready = self.observed.replicas.iter().filter(|r| {
             r.labels.app == *app
@@ -370,7 +375,7 @@ impl World {
         assert!(routed >= ready.count().min(floor), "too few are routed\n{plan}");
     }
 
-    /// What must hold in the end.
+    /// Checks what holds once the world has converged.
     pub(crate) fn check_converged(&self) {
         let plan = dubernetes_core::reconcile(&self.desired, &self.observed, self.now);
         for (name, stored) in &self.desired.apps {
@@ -385,10 +390,10 @@ impl World {
         let known = |r: &&ObservedReplica| self.desired.apps.contains_key(&r.labels.app);
         assert_eq!(self.observed.replicas.iter().filter(|r| !known(r)).count(), 0);
         assert!(self.desired.tombstones.is_empty());
-        assert_eq!(self.observed.pre_deploys, [], "commands are over");
+        assert_eq!(self.observed.pre_deploys, [], "hooks have ended");
     }
 
-    /// Rollouts that have come to nothing: neither complete, nor failed, nor held.
+    /// Rollouts in progress: neither complete, nor failed, nor paused.
     pub(crate) fn open_rollouts(&self) -> Vec<&AppName> {
         let open = self.desired.apps.iter().filter(|(_, stored)| {
             let progressing = stored.rollout.outcome == Outcome::Progressing;
@@ -397,8 +402,8 @@ impl World {
         open.map(|(name, _)| name).collect()
     }
 
-    /// What the plan does for all apps but one: everything but addresses, which all share.
-    pub(crate) fn verbs_of_others(&self, app: &str) -> Vec<String> {
+    /// The actions for all apps but one, as text: without addresses, which all apps share.
+    pub(crate) fn actions_of_others(&self, app: &str) -> Vec<String> {
         let plan = dubernetes_core::reconcile(&self.desired, &self.observed, self.now);
         let other = |planned: &&dubernetes_core::plan::Planned| {
             planned.app.as_ref().is_some_and(|name| name.as_str() != app)

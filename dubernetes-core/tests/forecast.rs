@@ -1,4 +1,4 @@
-//! The forecast of ordinary changes.
+//! Forecasts of ordinary changes.
 
 use dubernetes_core::app::AppSpec;
 use dubernetes_core::forecast::{Forecast, Step, forecast};
@@ -21,7 +21,7 @@ fn text(forecast: &Forecast) -> Vec<String> {
 }
 
 #[test]
-fn a_first_apply_goes_from_nothing_to_ready() {
+fn first_apply_forecast_ends_ready() {
     let desired = desired(app("web", "web:1", 2), 1);
     let forecast =
         forecast(&desired, &ObservedState::default(), &app_name("web"), Timestamp::UNIX_EPOCH);
@@ -32,7 +32,7 @@ fn a_first_apply_goes_from_nothing_to_ready() {
 }
 
 #[test]
-fn update_keeps_all_replicas_ready_and_has_one_more() {
+fn update_forecast_keeps_replicas_ready_with_one_surge() {
     let scenario = notation::parse(
         "network
          app web rev=2 replicas=3 host=web.local unpinned
@@ -63,7 +63,7 @@ fn update_keeps_all_replicas_ready_and_has_one_more() {
 }
 
 #[test]
-fn other_apps_matter_only_by_their_routes() {
+fn other_apps_affect_a_forecast_only_by_routes() {
     let mut both = desired(app("web", "web:1", 2), 1);
     both.apps.extend(desired(app("api", "api:1", 2), 1).apps);
     let (web, api, now) = (app_name("web"), app_name("api"), Timestamp::UNIX_EPOCH);
@@ -75,9 +75,9 @@ fn other_apps_matter_only_by_their_routes() {
     assert!(!forecast(&both, &ObservedState::default(), &web, now).converges);
 }
 
-/// The smallest network has room for 48 replicas.
+/// The smallest network has 48 addresses for replicas.
 #[test]
-fn addresses_of_other_apps_are_taken() {
+fn forecast_avoids_addresses_of_other_apps() {
     let full = |others: u32| {
         let text = format!(
             "network 10.0.0.0/25

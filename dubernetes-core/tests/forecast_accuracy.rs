@@ -1,5 +1,5 @@
-//! What is foretold is what happens: random changes of healthy apps, once run ahead by
-//! [`dubernetes_core::forecast`] and once in earnest, by the controller on fakes and virtual time.
+//! A forecast is accurate: random changes of healthy apps, once as a forecast, and once applied by
+//! the controller to fakes in virtual time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -13,7 +13,7 @@ use dubernetes_testkit::Behaviour;
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name, worker};
 use proptest::prelude::*;
 
-/// Images that an app moves between, all of them good.
+/// Working images that an app moves between.
 const IMAGES: [&str; 3] = ["web:1", "web:2", "web:3"];
 
 /// Any healthy app.
@@ -26,8 +26,8 @@ fn spec() -> impl Strategy<Value = AppSpec> {
     };
     let order = prop::option::of(prop::sample::select(Order::ALL.to_vec()));
     let shape = (prop::sample::select(IMAGES.to_vec()), 0..6_u16, any::<bool>(), any::<bool>());
-    let course = (prop::option::of(share()), share(), order, 0..4_u8);
-    (shape, course).prop_map(
+    let rollout = (prop::option::of(share()), share(), order, 0..4_u8);
+    (shape, rollout).prop_map(
         |((image, replicas, routed, writes), (surge, missing, order, rare))| {
             let make = if routed { app } else { worker };
             let mut spec = make("web", image, replicas);
@@ -60,7 +60,7 @@ fn verbs(calls: &Calls) -> BTreeMap<&str, usize> {
     verbs
 }
 
-/// Whether a rollout has only one replica under way at a time.
+/// Whether a rollout replaces one replica at a time.
 fn one_at_a_time(spec: &AppSpec) -> bool {
     let rollout = &spec.rollout;
     let none = CountOrPercent::Count(0);
@@ -73,8 +73,8 @@ fn one_at_a_time(spec: &AppSpec) -> bool {
     }
 }
 
-/// The calls that are foretold.
-fn foretold(forecast: &Forecast) -> Calls {
+/// The calls that are predicted.
+fn predicted(forecast: &Forecast) -> Calls {
     let mut calls = Calls::new();
     for step in &forecast.steps {
         let changing = ["create", "start", "stop", "remove"].contains(&step.action.as_str());
@@ -101,8 +101,8 @@ fn made(journal: &[String]) -> Calls {
     calls
 }
 
-/// What the plan of the API does: the store's decision and the function ahead, without an effect.
-async fn tell_ahead(orchestrator: &TestOrchestrator, spec: &AppSpec) -> Option<Forecast> {
+/// Does what `plan` of the API does: the decision of the store and a forecast, without an effect.
+async fn predict(orchestrator: &TestOrchestrator, spec: &AppSpec) -> Option<Forecast> {
     let name = app_name("web");
     let snapshot = orchestrator.handle.snapshot();
     let mut desired = snapshot.desired.clone();
@@ -124,12 +124,12 @@ async fn transition(from: AppSpec, to: AppSpec) -> Result<(), TestCaseError> {
     for image in IMAGES {
         orchestrator.runtime.add_image(image, Behaviour::default());
     }
-    // A command that migrates something ends well by itself.
+    // The pre-deploy hook succeeds.
     orchestrator.runtime.set_command("migrate", Behaviour::exits(Duration::from_millis(300), 0));
     orchestrator.apply(&from).await.unwrap();
     orchestrator.until_ready("web").await;
     tokio::time::sleep(Duration::from_secs(120)).await;
-    let Some(forecast) = tell_ahead(&orchestrator, &to).await else { return Ok(()) };
+    let Some(forecast) = predict(&orchestrator, &to).await else { return Ok(()) };
     prop_assert!(forecast.converges, "{forecast:#?}");
     orchestrator.runtime.take_journal();
     let tables = orchestrator.ingress.applied().len();
@@ -137,13 +137,13 @@ async fn transition(from: AppSpec, to: AppSpec) -> Result<(), TestCaseError> {
     orchestrator.until_ready("web").await;
     tokio::time::sleep(Duration::from_secs(120)).await;
     let journal = orchestrator.runtime.take_journal();
-    let (foretold, made) = (foretold(&forecast), made(&journal));
+    let (predicted, made) = (predicted(&forecast), made(&journal));
     if one_at_a_time(&to) {
-        prop_assert_eq!(&foretold, &made, "{:#?}\n{:#?}", forecast, journal);
+        prop_assert_eq!(&predicted, &made, "{:#?}\n{:#?}", forecast, journal);
     }
-    // Of two that go on side by side, how fast each is decides which ordinal is free next.
-    prop_assert_eq!(verbs(&foretold), verbs(&made), "{:#?}\n{:#?}", forecast, journal);
-    // Where it was routed before and is afterwards, as many were as was foretold, at least.
+    // If two replicas are replaced at once, timing decides which ordinal is free next.
+    prop_assert_eq!(verbs(&predicted), verbs(&made), "{:#?}\n{:#?}", forecast, journal);
+    // If the app is routed before and after, at least the predicted number is always routed.
     if from.access.is_some() && to.access.is_some() {
         for table in &orchestrator.ingress.applied()[tables..] {
             let routed = table.routes.iter().map(|route| route.endpoints.len()).min();
@@ -162,7 +162,7 @@ proptest! {
     })]
 
     #[test]
-    fn what_is_foretold_is_what_happens(from in spec(), to in spec()) {
+    fn forecast_matches_the_controller(from in spec(), to in spec()) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(transition(from, to))?;
