@@ -94,7 +94,7 @@ impl World {
         for (app, behaviour) in &script.apps {
             runtime.set_behaviour(app, behaviour.clone());
         }
-        let store = Arc::new(MemoryStore::unfolded());
+        let store = Arc::new(MemoryStore::without_merging());
         let adapters = Adapters {
             runtime: Arc::new(runtime.clone()),
             store: Arc::<MemoryStore>::clone(&store),
