@@ -22,6 +22,21 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Client of one orchestrator. Clones share its connections.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn apply() -> Result<(), Box<dyn std::error::Error>> {
+/// use dubernetes_api::Client;
+/// use dubernetes_core::app::{AppName, AppSpec, ImageRef};
+///
+/// let client = Client::unix("/var/lib/dubernetes/default/socket")?;
+/// let web = AppSpec::new(AppName::parse("web")?, ImageRef::parse("nginx:1.27")?);
+/// let applied = client.apply(&web, None).await?;
+/// println!("revision {}", applied.app.status.revision);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,

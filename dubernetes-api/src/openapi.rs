@@ -12,6 +12,8 @@ use dubernetes_manifest::reference;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
+use crate::wire::Problem;
+
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -20,6 +22,7 @@ use utoipa::openapi::OpenApi;
             Every error is problem+json.",
         license(name = "MIT OR Apache-2.0"),
     ),
+    components(schemas(Problem)),
     tags(
         (name = "apps", description = "Specs and status of apps"),
         (name = "pods", description = "Replicas of apps"),
@@ -28,6 +31,16 @@ use utoipa::openapi::OpenApi;
     ),
 )]
 struct Base;
+
+/// Response of every failed request.
+#[derive(utoipa::IntoResponses)]
+#[response(
+    status = "default",
+    description = "Problem details",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "this type is read by the derive macro only")]
+pub(crate) struct ProblemResponse(Problem);
 
 /// Returns the document without paths.
 pub(crate) fn base() -> OpenApi {

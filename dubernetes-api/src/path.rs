@@ -62,6 +62,14 @@ pub const FORWARD_PROTOCOL: &str = "v1.forward.dubernetes";
 /// Replaces `{name}` in `template` by `name`.
 ///
 /// Percent-encodes everything but unreserved characters, so that no name changes the path.
+///
+/// # Examples
+///
+/// ```
+/// use dubernetes_api::path;
+///
+/// assert_eq!(path::named(path::APP_LOGS, "web"), "/v1/apps/web/logs");
+/// ```
 pub fn named(template: &str, name: &str) -> String {
     template.replace("{name}", &encode(name))
 }

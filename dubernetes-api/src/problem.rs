@@ -73,7 +73,7 @@ impl ApiError {
 impl From<app::Problem> for FieldProblem {
     fn from(problem: app::Problem) -> Self {
         let app::Problem { path, message, hint } = problem;
-        Self { path, pointer: None, line: None, column: None, message, hint }
+        Self { hint, ..Self::new(path, message) }
     }
 }
 

@@ -113,6 +113,18 @@ impl ApiState {
 /// Serve it with [`serve_unix`], which checks the user of each caller.
 ///
 /// Streams end when the token of [`serve_unix`] is cancelled.
+///
+/// # Examples
+///
+/// ```no_run
+/// use dubernetes_api::server::{ApiState, router, serve_unix};
+/// use tokio::net::UnixListener;
+/// use tokio_util::sync::CancellationToken;
+///
+/// async fn serve(state: ApiState, stop: CancellationToken) -> std::io::Result<()> {
+///     serve_unix(UnixListener::bind("/run/dubernetes.sock")?, router(state), stop).await
+/// }
+/// ```
 pub fn router(state: ApiState) -> Router {
     let (router, document) = routes_and_document();
     let document = openapi::DocumentText::new(&document);

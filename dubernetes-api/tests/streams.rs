@@ -111,7 +111,7 @@ async fn watch_lists_apps_then_reports_changes_until_deletion() {
     }
     assert_eq!(phases[0], "Pending");
 
-    let begun = tokio::time::Instant::now();
+    let started = tokio::time::Instant::now();
     assert_eq!(api.delete("/v1/apps/new").await.status, StatusCode::ACCEPTED);
     let mut shown = lines.json().await;
     while shown["type"] == "MODIFIED" {
@@ -120,7 +120,7 @@ async fn watch_lists_apps_then_reports_changes_until_deletion() {
     }
     assert_eq!(json!([shown["type"], shown["object"]["name"]]), json!(["DELETED", "new"]));
     // The tombstone stays in the store much longer.
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

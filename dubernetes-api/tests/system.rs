@@ -348,6 +348,7 @@ async fn openapi_lists_every_endpoint() {
         path::OPENAPI,
     ]);
     assert_eq!(described, served);
+    let mut operation_ids = BTreeSet::new();
     for (template, item) in document["paths"].as_object().unwrap() {
         let uri = path::named(template, "x");
         let methods = item.as_object().unwrap();
@@ -364,6 +365,10 @@ async fn openapi_lists_every_endpoint() {
             .collect();
         let described: BTreeSet<_> = methods.keys().cloned().collect();
         assert_eq!(allowed, described, "{uri}");
+        for operation in methods.values() {
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            assert!(operation_ids.insert(id), "{operation}");
+        }
     }
 }
 
@@ -383,7 +388,7 @@ fn openapi_schemas_match_core_types() {
         api_version: String::new(),
         platform: String::new(),
     };
-    assert_eq!(fields("EngineVersion"), keys(&serde_json::to_value(engine).unwrap()));
+    assert_eq!(fields("RuntimeInfo"), keys(&serde_json::to_value(engine).unwrap()));
     let event = dubernetes_core::event::Event {
         id: 1,
         time: jiff::Timestamp::UNIX_EPOCH,

@@ -110,14 +110,14 @@ pub(crate) fn keys(current: &OsStr) -> Vec<CompletionCandidate> {
     fn collect(above: &str, keys: &'static [Key], found: &mut Vec<String>) {
         for key in keys {
             let path = format!("{above}{}", key.name);
-            if let reference::Kind::Mapping(level) = key.kind {
+            if let reference::Kind::Object(level) = key.kind {
                 collect(&format!("{path}."), level.keys, found);
             }
             found.push(path);
         }
     }
     let mut found = Vec::new();
-    collect("", &reference::APP, &mut found);
+    collect("", reference::APP, &mut found);
     candidates(current, found)
 }
 

@@ -79,7 +79,7 @@ impl SettingsFile {
             Some(flag) => flag.check(key, value),
             None => Ok(()),
         };
-        let values = dubernetes_manifest::settings(&source, &known, check)
+        let values = dubernetes_manifest::parse_settings(&source, &known, check)
             .map_err(|found| Failure::from(found).exiting_with(USAGE))?;
         Ok(Self { path, values })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dubernetes_core::ingress::RouteTable;
-use dubernetes_core::plan::{OperationKey, Plan, Planned};
+use dubernetes_core::plan::{OperationKey, Plan, Planned, RouteStep};
 
 use crate::snapshot::Snapshot;
 
@@ -87,19 +87,14 @@ impl ApprovalGate {
         self.approver.is_some()
     }
 
-    /// Decides about the steps of a plan. `applies_routes` says whether the ingress needs the
-    /// planned table; `is_busy` whether a call is in flight.
-    pub(super) fn decide(
-        &mut self,
-        plan: &Plan,
-        applies_routes: bool,
-        is_busy: bool,
-    ) -> GateDecision {
+    /// Decides about the steps of a plan. `is_busy` says whether a call is in flight.
+    pub(super) fn decide(&mut self, plan: &Plan, is_busy: bool) -> GateDecision {
         let Some(approver) = self.approver.as_ref().filter(|_| !is_busy && !self.is_pending) else {
             return GateDecision::Wait;
         };
         let actions = plan.actions.iter().map(|planned| NextStep::Act(Box::new(planned.clone())));
-        let routes = applies_routes.then(|| NextStep::Route(plan.routes.clone()));
+        let routes = (plan.routes.step == RouteStep::Apply)
+            .then(|| NextStep::Route(plan.routes.table.clone()));
         let mut steps: Vec<NextStep> = actions.chain(routes).collect();
         let approved = self.approved.take();
         if let Some(at) = steps.iter().position(|next| Some(next.key()) == approved) {

@@ -47,6 +47,9 @@ pub(super) struct ControllerCache {
     first_seen_exits: FirstSeenExits,
     /// The table that the ingress served in the last observation.
     pub(super) served: Option<RouteTable>,
+    /// The table that the ingress acknowledged last. It counts as served while the ingress cannot
+    /// be observed.
+    pub(super) acknowledged: Option<RouteTable>,
     /// The table that was last tried and failed.
     pub(super) refused: Option<RouteTable>,
 }
@@ -178,7 +181,7 @@ impl ControllerCache {
                 desired.apps.get(app).is_some_and(|stored| runs || stored.revision == *revision)
             }
             OperationKey::PurgeTombstone(app) => desired.tombstones.contains_key(app),
-            OperationKey::Network | OperationKey::Routes => true,
+            OperationKey::Network | OperationKey::Routes | OperationKey::DrainCheck(_) => true,
         });
     }
 
@@ -189,7 +192,7 @@ impl ControllerCache {
         let endpoints = before.routes.iter().flat_map(|route| &route.endpoints);
         for address in endpoints.map(|endpoint| endpoint.address) {
             if table.is_some_and(|table| !table.holds(address)) {
-                self.drains.entry(address).or_insert(Drain { since: now, done: false });
+                self.drains.entry(address).or_insert(Drain::new(now));
             }
         }
         let held: BTreeSet<_> = self.replicas.iter().map(|r| r.labels.address).collect();
@@ -199,5 +202,6 @@ impl ControllerCache {
             !is_back && (held.contains(address) || cools)
         });
         self.served = table.cloned();
+        self.acknowledged = table.cloned();
     }
 }

@@ -126,7 +126,8 @@ impl Orchestrator {
         let events = EventWriter::start(Arc::clone(&adapters.store));
         let mut tasks = Tasks::new(results_in, &adapters, &options, previous_logs.clone());
         tasks.follow_events();
-        let mut pass = Pass::new(options, adapters.clock, snapshots, probes, events);
+        let pace = adapters.ingress.pace();
+        let mut pass = Pass::new(options, adapters.clock, snapshots, probes, events, pace);
         loop {
             pass.advance(&mut tasks, &mut || discard_pending(&mut changes));
             let trigger = tokio::select! {

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
-use dubernetes_core::ingress::{ObservedIngress, RouteTable};
-use dubernetes_core::plan::{Action, Plan, Planned, Reason, Wait};
+use dubernetes_core::ingress::{ObservedIngress, Pace, RouteTable};
+use dubernetes_core::plan::{Action, OperationKey, Plan, Planned, Reason, RouteStep};
 use dubernetes_core::reconcile;
 use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::ContainerId;
-use dubernetes_core::state::{DesiredState, Drain, EngineStatus, ObservedReplica, ObservedState};
+use dubernetes_core::state::{
+    DesiredState, Drain, EngineStatus, InFlight, ObservedReplica, ObservedState,
+};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -33,8 +35,6 @@ use crate::rate_limit::ReloadLimiter;
 use crate::snapshot::{Mode, Snapshot};
 use crate::tasks::{TaskResult, Tasks};
 
-/// Time between two checks whether an address is drained.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(250);
 /// Time before the store or the engine is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Shortest time between two passes without another trigger.
@@ -70,11 +70,7 @@ pub(crate) struct Pass {
     kept: Option<Decision>,
     /// Containers that are being stopped or removed by an action: their exit is no event.
     expected_exits: BTreeSet<ContainerId>,
-    drain_due: Instant,
-    draining: BTreeSet<Ipv4Addr>,
     reload_limiter: ReloadLimiter,
-    /// When a table that has to wait for the rate limit may be applied.
-    route_due: Option<Instant>,
     /// When the files of the ingress are checked again.
     repair_due: Instant,
     pass_due: Instant,
@@ -89,6 +85,7 @@ impl Pass {
         snapshots: watch::Sender<Arc<Snapshot>>,
         probes: ProbeHistory,
         events: EventWriter,
+        pace: Pace,
     ) -> Self {
         let now = Instant::now();
         let mut cache = ControllerCache::default();
@@ -111,10 +108,7 @@ impl Pass {
             table_before_apply: None,
             kept: None,
             expected_exits: BTreeSet::new(),
-            drain_due: now,
-            draining: BTreeSet::new(),
-            reload_limiter: ReloadLimiter::default(),
-            route_due: None,
+            reload_limiter: ReloadLimiter::new(pace),
             repair_due,
             pass_due: now,
             pass_due_at: None,
@@ -129,13 +123,10 @@ impl Pass {
     /// Returns when to wake up without a trigger.
     pub(crate) fn next_wake(&self) -> Instant {
         let probe = self.cache.probes.next_due();
-        let acts = self.options.mode == Mode::Act;
-        let is_draining = acts && self.cache.drains.values().any(|drain| !drain.done);
-        let drain = is_draining.then_some(self.drain_due);
         // While an observation is in flight, its result is the next reason to do anything.
         let pass = self.observing_since.is_none().then_some(self.pass_due);
         let far = Instant::now() + self.options.resync.to_std();
-        [probe, drain, pass].into_iter().flatten().fold(far, Instant::min)
+        [probe, pass].into_iter().flatten().fold(far, Instant::min)
     }
 
     /// Starts what is due: an observation, or a teardown. `discard_changes` drops the
@@ -181,7 +172,6 @@ impl Pass {
             Trigger::Command(Command::Teardown(answer)) => self.teardown = Some(answer),
             Trigger::Timer => {
                 self.send_probes(tasks);
-                self.check_drains(tasks);
                 self.is_due |= Instant::now() >= self.pass_due;
             }
             Trigger::Result(result) => self.handle_result(*result, tasks),
@@ -207,12 +197,11 @@ impl Pass {
                 self.cache.probes.on_not_sent(&spec.id, Instant::now());
             }
             TaskResult::Drained(address, result) => {
-                self.draining.remove(&address);
-                let is_done = result.unwrap_or(false);
+                self.cache.in_flight.remove(&OperationKey::DrainCheck(address));
                 if let Some(drain) = self.cache.drains.get_mut(&address) {
-                    drain.done |= is_done;
+                    drain.done |= result.unwrap_or(false);
                 }
-                self.is_due |= is_done;
+                self.is_due = true;
             }
             TaskResult::Event(event) => {
                 tracing::debug!(container = %event.id, action = event.action, "engine event");
@@ -302,7 +291,6 @@ impl Pass {
         self.record_diff(&desired, &observed, now);
         self.expected_exits.retain(|id| observed.replicas.iter().any(|r| r.id == *id));
         self.keep_decision(&desired, &observed, now, &plan);
-        self.route_due = None;
         let mut snapshot = Arc::new(Snapshot {
             passes: self.last.passes + 1,
             at: Some(now),
@@ -351,14 +339,15 @@ impl Pass {
         ingress: Option<Result<ObservedIngress, dubernetes_core::ingress::IngressError>>,
         now: Timestamp,
     ) -> ObservedState {
+        let routes_paced_until = self.routes_paced_until(now);
         let cache = &mut self.cache;
         cache.prune(desired);
         let probe = |replica: &ObservedReplica| probe_of(desired, replica);
         cache.probes.follow(&cache.replicas, probe, Instant::now());
         for replica in &mut cache.replicas {
-            replica.readiness = cache.probes.readiness(&replica.id);
+            replica.readiness = cache.probes.readiness(&replica.id, now);
         }
-        let ingress = ingress_or(ingress, || match cache.served.clone() {
+        let ingress = ingress_or(ingress, || match cache.acknowledged.clone() {
             Some(table) => ObservedIngress::Serving { table },
             None => ObservedIngress::Absent,
         });
@@ -373,6 +362,8 @@ impl Pass {
             drains: cache.drains.clone(),
             in_flight: cache.in_flight.clone(),
             failures: cache.failures.clone(),
+            refused_routes: cache.refused.clone(),
+            routes_paced_until,
             quarantined: cache.quarantined.clone(),
             evicted: cache.evicted.clone(),
             stop_reasons: cache.stop_reasons.clone(),
@@ -404,34 +395,23 @@ impl Pass {
 
     fn dispatch(&mut self, snapshot: &Arc<Snapshot>, tasks: &mut Tasks) {
         let plan = &snapshot.plan;
-        let applies_routes = self.needs_routes(plan, &snapshot.observed);
         if self.gate.is_interactive() {
-            self.dispatch_next_step(snapshot, applies_routes, tasks);
+            self.dispatch_next_step(snapshot, tasks);
         } else {
             plan.actions.iter().for_each(|planned| self.act(planned, tasks));
-            if applies_routes && self.may_apply_routes(&snapshot.observed) {
-                self.apply_routes(&plan.routes, tasks);
+            if plan.routes.step == RouteStep::Apply {
+                self.apply_routes(&plan.routes.table, tasks);
             }
             self.repair_ingress(&snapshot.observed, tasks);
         }
-        let now = self.clock.now();
-        for waiting in &plan.waiting {
-            if let Wait::Drained { address } = waiting.wait {
-                self.cache.drains.entry(address).or_insert(Drain { since: now, done: false });
-            }
-        }
-        self.check_drains(tasks);
+        plan.drain_checks.iter().for_each(|address| self.check_drain(*address, tasks));
     }
 
     /// Carries out the step that was approved, or asks for an approval.
-    fn dispatch_next_step(
-        &mut self,
-        snapshot: &Arc<Snapshot>,
-        applies_routes: bool,
-        tasks: &mut Tasks,
-    ) {
-        let is_busy = !self.cache.in_flight.is_empty();
-        match self.gate.decide(&snapshot.plan, applies_routes, is_busy) {
+    fn dispatch_next_step(&mut self, snapshot: &Arc<Snapshot>, tasks: &mut Tasks) {
+        let is_check = |key: &OperationKey| matches!(key, OperationKey::DrainCheck(_));
+        let is_busy = !self.cache.in_flight.keys().all(is_check);
+        match self.gate.decide(&snapshot.plan, is_busy) {
             GateDecision::Do(NextStep::Act(planned)) => self.act(&planned, tasks),
             GateDecision::Do(NextStep::Route(table)) => self.apply_routes(&table, tasks),
             GateDecision::Ask(next, approver) => {
@@ -473,12 +453,6 @@ impl Pass {
         for at in [plan.requeue_at(), self.cache.unlisted_until()].into_iter().flatten() {
             wait = wait.min(Duration::try_from(at.duration_since(now)).unwrap_or_default());
         }
-        if let Some(left) = self.routes_retry() {
-            wait = wait.min(left);
-        }
-        if let Some(due) = self.route_due {
-            wait = wait.min(due.saturating_duration_since(Instant::now()));
-        }
         self.pass_due = Instant::now() + wait.max(MIN_REQUEUE);
         self.pass_due_at = self.clock.now().checked_add(wait).ok();
         now.checked_add(wait).ok()
@@ -490,17 +464,11 @@ impl Pass {
         }
     }
 
-    fn check_drains(&mut self, tasks: &mut Tasks) {
-        let now = Instant::now();
-        if self.options.mode == Mode::Observe || now < self.drain_due {
-            return;
-        }
-        self.drain_due = now + DRAIN_INTERVAL;
-        for (address, drain) in &self.cache.drains {
-            if !drain.done && self.draining.insert(*address) {
-                tasks.check_drain(*address);
-            }
-        }
+    fn check_drain(&mut self, address: Ipv4Addr, tasks: &mut Tasks) {
+        let now = self.clock.now();
+        self.cache.drains.entry(address).or_insert(Drain::new(now)).checked_at = Some(now);
+        self.cache.in_flight.insert(OperationKey::DrainCheck(address), InFlight::default());
+        tasks.check_drain(address);
     }
 
     fn record_diff(&mut self, desired: &DesiredState, observed: &ObservedState, now: Timestamp) {

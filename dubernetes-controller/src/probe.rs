@@ -118,8 +118,14 @@ impl Probes {
     }
 
     /// Returns what the probes say about a replica.
-    pub(super) fn readiness(&self, id: &ContainerId) -> Readiness {
-        self.states.get(id).map(|state| state.readiness.clone()).unwrap_or_default()
+    pub(super) fn readiness(&self, id: &ContainerId, now: Timestamp) -> Readiness {
+        match self.states.get(id).map(|state| &state.readiness) {
+            Some(Readiness::Settling { until }) if *until <= now => {
+                Readiness::Ready { since: *until }
+            }
+            Some(readiness) => readiness.clone(),
+            None => Readiness::Unknown,
+        }
     }
 
     /// Returns when each replica that is no longer ready was last ready.
@@ -172,7 +178,13 @@ impl Probes {
         match (&before, state.is_ready()) {
             (_, true) => state.last_ready_at = None,
             (Readiness::Ready { .. }, false) => state.last_ready_at = Some(now),
-            (Readiness::Unknown | Readiness::NotReady { .. } | Readiness::Unhealthy { .. }, _) => {}
+            (
+                Readiness::Unknown
+                | Readiness::Settling { .. }
+                | Readiness::NotReady { .. }
+                | Readiness::Unhealthy { .. },
+                _,
+            ) => {}
         }
         before != state.readiness
     }
@@ -192,8 +204,8 @@ impl ProbeState {
         let readiness = match spec {
             Some(_) => Readiness::Unknown,
             None => {
-                let since = started_at.saturating_add(SETTLE_TIME).unwrap_or(started_at);
-                Readiness::Ready { since }
+                let until = started_at.saturating_add(SETTLE_TIME).unwrap_or(started_at);
+                Readiness::Settling { until }
             }
         };
         Self {
@@ -246,7 +258,10 @@ impl ProbeState {
         match self.readiness {
             Readiness::Ready { .. } if self.failures > 0 => RECHECK_INTERVAL.min(spec.interval),
             Readiness::Ready { .. } => spec.interval,
-            Readiness::NotReady { .. } | Readiness::Unhealthy { .. } | Readiness::Unknown => {
+            Readiness::NotReady { .. }
+            | Readiness::Unhealthy { .. }
+            | Readiness::Settling { .. }
+            | Readiness::Unknown => {
                 let doubled = FIRST_INTERVAL * (1 << self.attempts.min(5));
                 doubled.min(STARTING_INTERVAL).min(spec.interval)
             }

@@ -188,7 +188,7 @@ async fn bad_image_leaves_old_replicas_serving() {
     orchestrator.runtime.kill("dubernetes.default.web-1.r1", 1);
     orchestrator
         .until("both old replicas serve again", MINUTE, |seen| {
-            seen.plan.routes.routes[0].endpoints.len() == 2
+            seen.plan.routes.table.routes[0].endpoints.len() == 2
         })
         .await;
 }

@@ -149,7 +149,7 @@ async fn update_converges_after_abort_at_any_step() {
             drop(left);
             tokio::time::sleep(2 * MINUTE).await;
             let seen = orchestrator.handle.snapshot();
-            is_updated(&seen) && seen.observed.ingress.table() == Some(&seen.plan.routes)
+            is_updated(&seen) && seen.observed.ingress.table() == Some(&seen.plan.routes.table)
         };
         let next = orchestrator.restart();
         next.until_ready("web").await;

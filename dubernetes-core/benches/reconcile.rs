@@ -69,7 +69,7 @@ fn converged(apps: u32) -> (DesiredState, ObservedState) {
         desired.apps.insert(stored.spec.name.clone(), stored);
     }
     let table = reconcile(&desired, &observed, now()).routes;
-    observed.ingress = ObservedIngress::Serving { table };
+    observed.ingress = ObservedIngress::Serving { table: table.table };
     (desired, observed)
 }
 

@@ -1,8 +1,10 @@
-//! The app specification: what a user may ask for, as typed, validated values.
+//! The app specification: everything a user can ask for, as typed and checked values.
 //!
-//! A value of these types is legal by construction: the newtypes check their grammar when they
-//! are made, and [`AppSpec::problems`] holds the rules over several fields. Nothing here reads YAML; see
-//! [`dubernetes_manifest`].
+//! The types check their grammar when they are parsed, and [`AppSpec::problems`] checks the rules
+//! over several fields. [`AppSpec::validate`] checks both, and returns the [`ValidSpec`] that a
+//! store accepts. The crate `dubernetes_manifest` reads specifications from YAML and JSON.
+
+#![warn(clippy::wildcard_enum_match_arm)]
 
 mod access;
 mod config_file;
@@ -15,13 +17,15 @@ mod quantity;
 mod rollout;
 mod route_conflict;
 pub mod rules;
+pub(crate) mod text;
+mod valid_spec;
 mod volume;
 
 pub use access::{Access, HostName, RoutePath};
 pub use config_file::{ConfigFile, FileMode, FileTarget, MAX_FILES};
 pub use content::{
     Content, ContentHash, FilePath, FileRef, MAX_CONTENT_BYTES, MAX_CONTENTS_BYTES, Secret,
-    with_contents,
+    to_json_with_contents,
 };
 pub use env::{EnvValue, Environment};
 pub use health::{Check, Health, UrlPath};
@@ -30,53 +34,57 @@ pub use quantity::{Cpu, Duration, Memory};
 pub use rollout::{CountOrPercent, OnFailure, Order, PreDeploy, Rollout};
 pub use route_conflict::{RouteConflict, route_conflict};
 pub use rules::{MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, MAX_REPLICAS, Problem};
-pub use volume::{Volume, VolumeSource, system_folder};
+pub use text::ParseError;
+pub use valid_spec::{InvalidSpec, ValidSpec};
+pub use volume::{Volume, VolumeSource, find_system_folder};
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Everything a user says about one app.
+use text::word_enum;
+
+/// The specification of one app.
 ///
-/// Only `name` and `image` are required. Serialized, it is the file's own shape.
+/// Only `name` and `image` are required. It serializes in the shape of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppSpec {
     /// The app's name, unique in its instance.
     pub name: AppName,
-    /// The image that every replica runs.
+    /// The image of every replica.
     pub image: ImageRef,
-    /// How many replicas to keep running: 0 to [`MAX_REPLICAS`], 1 unless given.
+    /// The number of replicas, 0 to [`MAX_REPLICAS`]. Default: 1.
     #[serde(default = "default_replicas")]
     pub replicas: u16,
-    /// How requests reach the app. Without it, nothing is routed.
+    /// The hosts and path that are routed to the app. Default: no route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
-    /// The port on which each replica listens, 80 unless given.
+    /// The port on which each replica listens. Default: 80.
     #[serde(default = "default_port", skip_serializing_if = "is_default_port")]
     pub port: u16,
-    /// Replaces the image's entry point. Never passed through a shell.
+    /// Replaces the image's entry point. Run without a shell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Replaces the image's default arguments. Never passed through a shell.
+    /// Replaces the image's default arguments. Passed without a shell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Environment variables: as they are written, or out of a file.
+    /// Environment variables, each a text or the content of a file.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<EnvName, EnvValue>,
-    /// Files with more of them, one `KEY=VALUE` a line. Later ones win, and `env` over all.
+    /// Files with lines `KEY=VALUE`. Later files override earlier ones, and `env` overrides all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env_file: Vec<FileRef>,
-    /// Files that are put into every container before it starts.
+    /// Files that are copied into every container before it starts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<FileTarget, ConfigFile>,
-    /// Limits on what one replica may use.
+    /// Resource limits of each replica.
     #[serde(default, skip_serializing_if = "Resources::is_empty")]
     pub resources: Resources,
-    /// Named volumes and folders of the host.
+    /// Named volumes and host folders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
-    /// Labels for the user's own use, set on every container.
+    /// Labels of the user, set on every container.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// How a replica is stopped.
@@ -85,20 +93,20 @@ pub struct AppSpec {
     /// When the image is pulled.
     #[serde(default, skip_serializing_if = "PullPolicy::is_default")]
     pub pull: PullPolicy,
-    /// How a replica is asked whether it takes requests. Without it one with `access` is ready
-    /// when its port takes a connection, another one when its process has run for 2 s.
+    /// The health check. Default: a replica with `access` is ready when its port accepts a
+    /// connection, any other after running for 2 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
-    /// How one revision takes the place of another.
+    /// How one revision replaces another.
     #[serde(default, skip_serializing_if = "Rollout::is_default")]
     pub rollout: Rollout,
-    /// A command that has to succeed once, before a new revision replaces anything.
+    /// A command that must succeed once before a new revision replaces anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_deploy: Option<PreDeploy>,
 }
 
 impl AppSpec {
-    /// The smallest specification: one replica of `image`, not routed.
+    /// Returns the smallest specification: one replica of `image`, without a route.
     pub fn new(name: AppName, image: ImageRef) -> Self {
         Self {
             name,
@@ -122,51 +130,47 @@ impl AppSpec {
         }
     }
 
-    /// Whether the old replica must be gone before the new one may start: where the file says so,
-    /// and else where a lone replica writes to a volume. Two writers could spoil what is on it.
+    /// Returns whether the old replica must be gone before the new one may start: if
+    /// `rollout.order` requires it, or if it is not set and the only replica writes to a volume.
+    /// Two writers could corrupt its data.
     pub fn stops_first(&self) -> bool {
-        let writes = |source: &VolumeSource| match source {
-            VolumeSource::Named(_) | VolumeSource::Bind(_) => true,
-        };
         match self.rollout.order {
             Some(Order::StopFirst) => true,
             Some(Order::StartFirst) => false,
-            None => {
-                self.replicas == 1 && self.volumes.iter().any(|v| !v.read_only && writes(&v.source))
-            }
+            None => self.replicas == 1 && self.volumes.iter().any(|volume| !volume.read_only),
         }
     }
 
-    /// Every rule over several fields, or over a whole list, that this specification breaks.
+    /// Returns every broken rule over several fields, or over a whole list. Files that were not
+    /// read are no problem here, unlike in [`AppSpec::validate`].
     pub fn problems(&self) -> Vec<Problem> {
         rules::problems(self)
     }
 
-    /// The environment that `env_file` and `env` give a replica, as far as contents are known.
+    /// Returns the variables of `env_file` and `env`, as far as the contents are known.
     pub fn environment(&self) -> Environment {
-        env::environment(self)
+        env::merge(self)
     }
 
-    /// Every file that it refers to, with the keys that lead there.
-    pub fn references(&self) -> Vec<(Vec<String>, &FileRef)> {
-        let key = |key: &str, inner: String| vec![key.to_owned(), inner];
-        let env = self.env.iter().filter_map(|(name, value)| match value {
-            EnvValue::File(reference) => Some((key("env", name.to_string()), reference)),
-            EnvValue::Text(_) => None,
-        });
+    /// Returns every referenced file, with the path of keys that leads to it.
+    pub fn file_refs(&self) -> Vec<(Vec<String>, &FileRef)> {
+        let path = |key: &str, inner: String| vec![key.to_owned(), inner];
+        let env = self.env.iter();
+        let env = env.filter_map(|(name, value)| Some((name.to_string(), value.file_ref()?)));
         let env_file = self.env_file.iter().enumerate();
-        let env_file = env_file.map(|(at, reference)| (key("env_file", at.to_string()), reference));
         let files = self.files.iter();
-        let files = files.map(|(target, file)| (key("files", target.to_string()), &file.source));
-        env.chain(env_file).chain(files).collect()
+        env.map(|(name, reference)| (path("env", name), reference))
+            .chain(env_file.map(|(at, reference)| (path("env_file", at.to_string()), reference)))
+            .chain(files.map(|(target, file)| (path("files", target.to_string()), &file.source)))
+            .collect()
     }
 
-    /// Takes contents of which only the hash is known from `other`, where it has them.
+    /// Fills in contents of which only the hash is known from `other`, where it has them.
     pub fn fill_contents_from(&mut self, other: &Self) {
         let known: BTreeMap<ContentHash, Secret> = other
-            .references()
+            .file_refs()
             .into_iter()
-            .filter_map(|(_, reference)| Some((reference.hash()?, reference.known()?.clone())))
+            .filter_map(|(_, file)| Some((file.hash()?, file.known_content()?.clone())))
             .collect();
         let env = self.env.values_mut().filter_map(|value| match value {
             EnvValue::File(reference) => Some(reference),
@@ -182,49 +186,50 @@ impl AppSpec {
         }
     }
 
-    /// The fields with a file of which the content is not known, such as `env.PASSWORD`.
+    /// Returns the paths of files whose content is not known, such as `env.PASSWORD`.
     pub fn missing_contents(&self) -> Vec<String> {
-        let unknown = |(_, reference): &(_, &FileRef)| reference.known().is_none();
-        self.references().into_iter().filter(unknown).map(|(keys, _)| keys.join(".")).collect()
+        let unknown = self.file_refs().into_iter();
+        let unknown = unknown.filter(|(_, reference)| reference.known_content().is_none());
+        unknown.map(|(path, _)| path.join(".")).collect()
     }
 }
 
-/// Limits on what one replica may use. A missing one means no limit.
+/// Resource limits of one replica. `None` means no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resources {
-    /// Processor time, in cores.
+    /// CPU time, in cores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
-    /// Memory; a replica that needs more is killed.
+    /// Memory. A replica that exceeds it is killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
 }
 
 impl Resources {
-    /// Whether no limit is set.
+    /// Returns whether no limit is set.
     pub fn is_empty(&self) -> bool {
         self.cpu.is_none() && self.memory.is_none()
     }
 }
 
-/// How a replica is stopped: the signal, and how long it may take before it is killed.
+/// How a replica is stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
-    /// The signal; the image's own stop signal unless given.
+    /// The stop signal. Default: that of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<Signal>,
-    /// The time between the signal and the kill, 10 s unless given.
+    /// Grace period between the stop signal and SIGKILL. Default: 10 s.
     #[serde(default = "default_grace")]
     pub grace: Duration,
-    /// How long requests under way may take before the signal, 30 s unless given.
+    /// Time limit for requests in flight before the stop signal. Default: 30 s.
     #[serde(default = "default_drain", skip_serializing_if = "is_default_drain")]
     pub drain: Duration,
 }
 
 impl Stop {
-    /// Whether every field has its default.
+    /// Returns whether every field has its default.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -236,65 +241,38 @@ impl Default for Stop {
     }
 }
 
-/// A signal that can be named in `stop.signal`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[expect(missing_docs, reason = "the variants are the signals' own names")]
-pub enum Signal {
-    SigHup,
-    SigInt,
-    SigQuit,
-    SigKill,
-    SigTerm,
-    SigUsr1,
-    SigUsr2,
-    SigWinch,
-}
-
-impl Signal {
-    /// Every signal that a file may name.
-    pub const ALL: [Self; 8] = [
-        Self::SigHup,
-        Self::SigInt,
-        Self::SigQuit,
-        Self::SigKill,
-        Self::SigTerm,
-        Self::SigUsr1,
-        Self::SigUsr2,
-        Self::SigWinch,
-    ];
-
-    /// The name as the file and the engine write it, such as `SIGTERM`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SigHup => "SIGHUP",
-            Self::SigInt => "SIGINT",
-            Self::SigQuit => "SIGQUIT",
-            Self::SigKill => "SIGKILL",
-            Self::SigTerm => "SIGTERM",
-            Self::SigUsr1 => "SIGUSR1",
-            Self::SigUsr2 => "SIGUSR2",
-            Self::SigWinch => "SIGWINCH",
-        }
+word_enum!(
+    /// A signal that `stop.signal` can name.
+    #[expect(missing_docs, reason = "the variants are the signals' own names")]
+    Signal of "stop.signal" {
+        SigHup = "SIGHUP",
+        SigInt = "SIGINT",
+        SigQuit = "SIGQUIT",
+        SigKill = "SIGKILL",
+        SigTerm = "SIGTERM",
+        SigUsr1 = "SIGUSR1",
+        SigUsr2 = "SIGUSR2",
+        SigWinch = "SIGWINCH",
     }
-}
+);
 
-/// When the image of a new revision is pulled. A revision's image is resolved once; every
-/// replica of that revision then runs the same image id.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PullPolicy {
-    /// Pull if the engine does not have the image.
-    #[default]
-    Missing,
-    /// Pull for each new revision, even if the engine has an image of that name.
-    Always,
-    /// Never pull: the image must be on the engine.
-    Never,
-}
+word_enum!(
+    /// When the image of a new revision is pulled. It is resolved once per revision: all replicas
+    /// of a revision run the same image id.
+    #[derive(Default)]
+    PullPolicy of "pull" {
+        /// Pulls if the image is not on the engine.
+        #[default]
+        Missing = "missing",
+        /// Pulls for each new revision, even if the engine has an image of that name.
+        Always = "always",
+        /// Never pulls: the image must be on the engine.
+        Never = "never",
+    }
+);
 
 impl PullPolicy {
-    /// Whether this is the default, `missing`.
+    /// Returns whether this is the default, `missing`.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -50,6 +50,8 @@ pub enum OperationKey {
     },
     /// Application of the route table.
     Routes,
+    /// Check whether an address is drained.
+    DrainCheck(Ipv4Addr),
 }
 
 impl OperationKey {
@@ -61,7 +63,7 @@ impl OperationKey {
             | Self::CreatePreDeploy { app, .. }
             | Self::PurgeTombstone(app)
             | Self::RecordRollout { app, .. } => Some(app),
-            Self::Network | Self::Container(_) | Self::Routes => None,
+            Self::Network | Self::Container(_) | Self::Routes | Self::DrainCheck(_) => None,
         }
     }
 

@@ -1,16 +1,16 @@
-//! The only place where the system's clock is read.
+//! The clock: the only place that reads the system time.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-/// A source of the present time.
+/// A source of the current time.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The system's clock.
+/// The clock of the system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

@@ -1,15 +1,15 @@
-//! Causes of errors, and an error with all its causes as one line.
+//! Causes of errors, and errors with all their causes on one line.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// The cause of an error: another error, shared so that it can be kept and shown again.
+/// The cause of an error: another error, shared so that an error with a cause can be cloned.
 #[derive(Clone)]
 pub struct Cause(Arc<dyn Error + Send + Sync>);
 
 impl Cause {
-    /// A cause of which only the text is known.
+    /// Returns a cause of which only the text is known.
     pub fn text(text: impl Into<String>) -> Self {
         Self(Arc::from(Box::<dyn Error + Send + Sync>::from(text.into())))
     }
@@ -38,7 +38,8 @@ impl Error for Cause {
     }
 }
 
-/// The error's text and those of all its causes, joined by `: `, on one line.
+/// Returns the texts of `error` and of all its causes on one line, joined by `: `. A cause whose
+/// text ends the line already is left out.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = one_line(&error.to_string());
     let mut source = error.source();
@@ -53,8 +54,8 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Text from outside on one line: line ends become spaces, other control and bidirectional
-/// characters are escaped.
+/// Returns text from outside on one line: line breaks and tabs become spaces, other control and
+/// bidirectional characters are escaped.
 pub fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.trim().chars() {
@@ -67,11 +68,12 @@ pub fn one_line(text: &str) -> String {
     out
 }
 
-/// Whether a character could change how a terminal or an editor shows the text around it:
+/// Returns whether `c` could change how a terminal or an editor shows the text around it:
 /// controls, bidirectional marks, zero-width characters and the byte order mark.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_from_outside_cannot_move_the_cursor() {
+    fn control_characters_are_escaped() {
         assert_eq!(one_line("a\nb\u{1b}[2J\u{202e}"), "a b\\u{1b}[2J\\u{202e}");
     }
 }

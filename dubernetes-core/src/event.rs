@@ -1,4 +1,4 @@
-//! What is recorded: one event says what happened to which app, and why.
+//! Events: records of what happened to an app, and why.
 
 mod reason;
 
@@ -12,15 +12,15 @@ use crate::app::AppName;
 /// An event to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
-    /// When.
+    /// Time of the event.
     pub time: Timestamp,
-    /// Whether a person should look.
+    /// Severity.
     pub kind: EventKind,
-    /// The app; `None` for the instance itself.
+    /// The app, or `None` for the instance itself.
     pub app: Option<AppName>,
-    /// The pod, such as `web-1`, if it is about one: the app and the replica's ordinal.
+    /// The pod, such as `web-1`, for an event of one replica.
     pub pod: Option<String>,
-    /// The revision, if it is about one.
+    /// The revision, for an event of one revision.
     pub revision: Option<u64>,
     /// Why it is recorded.
     pub reason: EventReason,
@@ -28,17 +28,17 @@ pub struct NewEvent {
     pub message: String,
 }
 
-/// Whether a person should look.
+/// Severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
-    /// The ordinary course of things.
+    /// Normal operation.
     Normal,
-    /// Something went wrong.
+    /// Something went wrong and may need attention.
     Warning,
 }
 
 impl EventKind {
-    /// `Normal` or `Warning`.
+    /// Returns `Normal` or `Warning`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Normal => "Normal",
@@ -47,29 +47,29 @@ impl EventKind {
     }
 }
 
-/// A recorded event.
+/// A recorded event. Equal events in a row are merged into one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Rises with every record.
+    /// Sequence number, which rises with every record.
     pub id: u64,
-    /// When it last happened.
+    /// Time of the last occurrence.
     pub time: Timestamp,
-    /// When it first happened, in a row of equal ones.
+    /// Time of the first occurrence.
     pub first_at: Timestamp,
-    /// Whether a person should look.
+    /// Severity.
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// The app; `None` for the instance itself.
+    /// The app, or `None` for the instance itself.
     pub app: Option<AppName>,
-    /// The pod, if it is about one.
+    /// The pod, for an event of one replica.
     pub pod: Option<String>,
-    /// The revision, if it is about one.
+    /// The revision, for an event of one revision.
     #[serde(default)]
     pub revision: Option<u64>,
-    /// One word in upper camel case.
+    /// The reason: one word in upper camel case.
     pub reason: String,
     /// What happened.
     pub message: String,
-    /// How often, in a row of equal ones.
+    /// Number of occurrences.
     pub count: u64,
 }

@@ -4,29 +4,32 @@ mod action;
 mod block;
 mod cause;
 mod reason;
+mod route_plan;
 mod status;
 mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::app::AppName;
-use crate::ingress::RouteTable;
 
 pub use crate::call::OperationKey;
 pub use action::{Action, PreDeployPlan, ReplicaPlan};
 pub use block::Block;
 pub use cause::Cause;
 pub use reason::Reason;
+pub use route_plan::{RoutePlan, RouteStep};
 pub use status::{AppStatus, Phase, PodState, PodStatus};
 pub use wait::Wait;
 pub(crate) use wait::{Prediction, Remedy};
 
 /// The result of one pass. Every action is safe now, in any order, and whichever of the others
 /// fail or are left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// What to do.
     pub actions: Vec<Planned>,
@@ -34,8 +37,12 @@ pub struct Plan {
     pub waiting: Vec<Waiting>,
     /// What cannot be done until a person acts.
     pub blocked: Vec<Blocked>,
-    /// What the ingress should serve: the whole table.
-    pub routes: RouteTable,
+    /// The route table, and what to do about it.
+    pub routes: RoutePlan,
+    /// Addresses that have left the route table, and whose drain is checked now.
+    pub drain_checks: Vec<Ipv4Addr>,
+    /// When the next drain is checked.
+    pub next_drain_check: Option<Timestamp>,
     /// The status of each app.
     pub statuses: BTreeMap<AppName, AppStatus>,
 }
@@ -43,18 +50,22 @@ pub struct Plan {
 impl Plan {
     /// Returns when the next pass is due if nothing happens before: the earliest end of a wait.
     pub fn requeue_at(&self) -> Option<Timestamp> {
-        self.waiting.iter().filter_map(|waiting| waiting.until).min()
+        let waits = self.waiting.iter().filter_map(|waiting| waiting.until);
+        waits.chain(self.routes.step.until()).chain(self.next_drain_check).min()
     }
 }
 
 /// An action with its subject and its reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Planned {
     /// The app that it is for; `None` for the instance itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
     /// The pod that it is for, if it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
     /// The revision that it is for, if it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// What to do.
     pub action: Action,
@@ -106,15 +117,17 @@ impl Planned {
 }
 
 /// Something that is not done yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
     /// The app.
     pub app: AppName,
     /// The pod, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
     /// What for.
     pub wait: Wait,
     /// When it ends at the latest, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
@@ -134,9 +147,10 @@ impl Waiting {
 }
 
 /// Something that cannot be done until a person acts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Blocked {
     /// The app; `None` for the instance itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<AppName>,
     /// Why.
     pub block: Block,
@@ -176,7 +190,7 @@ impl fmt::Display for Plan {
         for blocked in &self.blocked {
             writeln!(f, "{blocked}")?;
         }
-        for route in &self.routes.routes {
+        for route in &self.routes.table.routes {
             let path = if route.path.is_root() { "" } else { route.path.as_str() };
             let pods: Vec<_> = route.endpoints.iter().map(|e| e.pod.as_str()).collect();
             let pods = if pods.is_empty() { "503".to_owned() } else { pods.join(" ") };

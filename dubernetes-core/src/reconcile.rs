@@ -11,6 +11,7 @@ mod backoff;
 mod classify;
 mod context;
 mod create;
+mod drains;
 mod exit;
 mod garbage;
 mod image;
@@ -32,7 +33,7 @@ pub(crate) use routes::conflicts;
 
 use jiff::Timestamp;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, RoutePlan, RouteStep};
 use crate::state::{DesiredState, EngineStatus, ObservedState};
 use addresses::AddressPool;
 use context::Context;
@@ -56,11 +57,17 @@ pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestam
     let deleted = deleted.map(|(name, tombstone)| garbage::deleted(&context, name, tombstone));
     let plan =
         join(apps.chain(deleted), [garbage::orphans(&context), pre_deploy::garbage(&context)]);
-    match &observed.engine {
-        EngineStatus::Reachable => plan,
-        EngineStatus::Unreachable { .. } => {
-            let routes = observed.ingress.table().cloned().unwrap_or_default();
-            Plan { actions: Vec::new(), waiting: Vec::new(), routes, ..plan }
-        }
+    if let EngineStatus::Unreachable { .. } = observed.engine {
+        let table = observed.ingress.table().cloned().unwrap_or_default();
+        let routes = RoutePlan { table, step: RouteStep::InSync };
+        return Plan { actions: Vec::new(), waiting: Vec::new(), routes, ..plan };
+    }
+    let step = routes::next_step(&context, &plan.routes.table);
+    let checks = drains::plan(&context, plan.waiting.iter().map(|waiting| &waiting.wait));
+    Plan {
+        routes: RoutePlan { step, ..plan.routes },
+        drain_checks: checks.due,
+        next_drain_check: checks.next,
+        ..plan
     }
 }

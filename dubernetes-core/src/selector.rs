@@ -1,57 +1,57 @@
-//! Label selectors: which apps are meant, by the labels in their files.
+//! Label selectors: which apps a command applies to, by the labels in their manifests.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::escape::quoted;
+use crate::app::ParseError;
+use crate::app::escape::quote;
+use crate::app::text::text_traits;
 
-/// What the labels of an app must say: every requirement, joined by commas.
+/// Requirements on the labels of an app. All of them must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Selector(Vec<Requirement>);
 
-/// What one label must say.
+/// A requirement on one label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Requirement {
-    /// `key=value`: it is there with just this value.
-    Is { key: String, value: String },
-    /// `key!=value`: it has another value, or is not there.
-    IsNot { key: String, value: String },
-    /// `key`: it is there.
-    Has { key: String },
-    /// `!key`: it is not there.
-    HasNot { key: String },
+    /// `key=value`: the label has this value.
+    Equals { key: String, value: String },
+    /// `key!=value`: the label has another value, or is not set.
+    NotEquals { key: String, value: String },
+    /// `key`: the label is set.
+    Exists { key: String },
+    /// `!key`: the label is not set.
+    NotExists { key: String },
 }
 
 impl Selector {
-    /// Reads `key=value`, `key!=value`, `key` and `!key`, joined by commas; `==` means `=`.
+    /// Parses `key=value`, `key!=value`, `key` and `!key`, joined by commas; `==` means `=`.
     ///
     /// # Errors
     ///
-    /// What was expected, as a sentence fragment.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        text.split(',')
-            .map(|part| {
-                Requirement::parse(part.trim()).ok_or_else(|| {
-                    format!(
-                        "a selector is `key=value`, `key!=value`, `key` or `!key`, joined by commas, unlike {}",
-                        quoted(text)
-                    )
-                })
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
+    /// Returns the expected form.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let requirements = text.split(',').map(|part| Requirement::parse(part.trim()));
+        requirements.collect::<Option<_>>().map(Self).ok_or_else(|| {
+            format!(
+                "a selector must be `key=value`, `key!=value`, `key` or `!key`, joined by commas, \
+                 not {}",
+                quote(text)
+            )
+            .into()
+        })
     }
 
-    /// Whether these labels are meant.
+    /// Returns whether `labels` meet every requirement.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|requirement| match requirement {
-            Requirement::Is { key, value } => labels.get(key) == Some(value),
-            Requirement::IsNot { key, value } => labels.get(key) != Some(value),
-            Requirement::Has { key } => labels.contains_key(key),
-            Requirement::HasNot { key } => !labels.contains_key(key),
+            Requirement::Equals { key, value } => labels.get(key) == Some(value),
+            Requirement::NotEquals { key, value } => labels.get(key) != Some(value),
+            Requirement::Exists { key } => labels.contains_key(key),
+            Requirement::NotExists { key } => !labels.contains_key(key),
         })
     }
 }
@@ -59,56 +59,44 @@ impl Selector {
 impl Requirement {
     fn parse(text: &str) -> Option<Self> {
         if let Some((key, value)) = text.split_once("!=") {
-            return Some(Self::IsNot { key: key_of(key)?, value: value_of(value)? });
+            return Some(Self::NotEquals { key: parse_key(key)?, value: parse_value(value)? });
         }
         if let Some((key, value)) = text.split_once('=') {
             let value = value.strip_prefix('=').unwrap_or(value);
-            return Some(Self::Is { key: key_of(key)?, value: value_of(value)? });
+            return Some(Self::Equals { key: parse_key(key)?, value: parse_value(value)? });
         }
         match text.strip_prefix('!') {
-            Some(key) => Some(Self::HasNot { key: key_of(key)? }),
-            None => Some(Self::Has { key: key_of(text)? }),
+            Some(key) => Some(Self::NotExists { key: parse_key(key)? }),
+            None => Some(Self::Exists { key: parse_key(text)? }),
         }
     }
 }
 
-fn key_of(text: &str) -> Option<String> {
+fn parse_key(text: &str) -> Option<String> {
     let text = text.trim();
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
-    (!text.is_empty() && text.len() <= 128 && text.chars().all(legal)).then(|| text.to_owned())
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    (!text.is_empty() && text.len() <= 128 && text.chars().all(is_legal)).then(|| text.to_owned())
 }
 
-/// Any text but what looks like a mistake in the operator.
-fn value_of(text: &str) -> Option<String> {
+/// Accepts any text, except for what looks like a mistyped operator.
+fn parse_value(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.contains(['=', '!'])).then(|| text.to_owned())
 }
 
-impl TryFrom<String> for Selector {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text)
-    }
-}
-
-impl From<Selector> for String {
-    fn from(selector: Selector) -> Self {
-        selector.to_string()
-    }
-}
+text_traits!(Selector);
 
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, requirement) in self.0.iter().enumerate() {
-            if at > 0 {
+        for (index, requirement) in self.0.iter().enumerate() {
+            if index > 0 {
                 f.write_str(",")?;
             }
             match requirement {
-                Requirement::Is { key, value } => write!(f, "{key}={value}")?,
-                Requirement::IsNot { key, value } => write!(f, "{key}!={value}")?,
-                Requirement::Has { key } => f.write_str(key)?,
-                Requirement::HasNot { key } => write!(f, "!{key}")?,
+                Requirement::Equals { key, value } => write!(f, "{key}={value}")?,
+                Requirement::NotEquals { key, value } => write!(f, "{key}!={value}")?,
+                Requirement::Exists { key } => f.write_str(key)?,
+                Requirement::NotExists { key } => write!(f, "!{key}")?,
             }
         }
         Ok(())
@@ -125,11 +113,11 @@ mod tests {
             labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let parsed = Selector::parse(selector).unwrap();
         assert_eq!(parsed.matches(&labels), expected, "{selector} on {labels:?}");
-        assert_eq!(Selector::parse(&parsed.to_string()), Ok(parsed), "it is written as it is read");
+        assert_eq!(Selector::parse(&parsed.to_string()), Ok(parsed), "display round-trips");
     }
 
     #[test]
-    fn every_requirement_must_hold() {
+    fn selector_matches_if_every_requirement_holds() {
         let labels = [("tier", "web"), ("example.org/team", "a"), ("empty", "")];
         for (selector, expected) in [
             ("tier=web", true),
@@ -155,11 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_selector_is_refused_with_the_grammar() {
+    fn invalid_selector_is_refused_with_the_grammar() {
         for text in
             ["", ",", "a=b,", "=b", "!", "!=b", "a b", "a in (b)", "a=b=c", "a===b", "a=!b", "ü"]
         {
-            let error = Selector::parse(text).unwrap_err();
+            let error = Selector::parse(text).unwrap_err().to_string();
             assert!(error.contains("`key=value`"), "{text}: {error}");
         }
     }

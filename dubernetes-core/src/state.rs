@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, InstanceName};
 use crate::call::{self, OperationKey};
-use crate::ingress::ObservedIngress;
+use crate::ingress::{ObservedIngress, RouteTable};
 use crate::labels::{PreDeployLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
 use crate::store::{Revision, StoredApp, StoredState, Tombstone};
@@ -64,6 +64,12 @@ pub struct ObservedState {
     /// Calls that failed and have not succeeded since.
     #[serde(with = "call::pairs")]
     pub failures: BTreeMap<OperationKey, CallFailure>,
+    /// The table that was last applied and failed.
+    #[serde(default)]
+    pub refused_routes: Option<RouteTable>,
+    /// When the pace of the ingress allows another table, if not now.
+    #[serde(default)]
+    pub routes_paced_until: Option<Timestamp>,
     /// Apps whose routes the ingress refused, and why: it serves their last good ones.
     #[serde(default)]
     pub quarantined: BTreeMap<AppName, String>,
@@ -150,6 +156,11 @@ pub enum Readiness {
         /// Since when.
         since: Timestamp,
     },
+    /// It has just started and is not probed: it is ready if it runs until then.
+    Settling {
+        /// Until when.
+        until: Timestamp,
+    },
     /// It does not.
     NotReady {
         /// What the last probe got, as a sentence fragment.
@@ -167,7 +178,7 @@ impl Readiness {
     pub fn failure(&self) -> Option<&str> {
         match self {
             Self::NotReady { reason } | Self::Unhealthy { reason } => Some(reason),
-            Self::Unknown | Self::Ready { .. } => None,
+            Self::Unknown | Self::Ready { .. } | Self::Settling { .. } => None,
         }
     }
 }
@@ -179,4 +190,14 @@ pub struct Drain {
     pub since: Timestamp,
     /// Whether the ingress says that no request to it is under way.
     pub done: bool,
+    /// When the ingress was last asked about the address.
+    #[serde(default)]
+    pub checked_at: Option<Timestamp>,
+}
+
+impl Drain {
+    /// Starts to drain an address that left the acknowledged table at `since`.
+    pub fn new(since: Timestamp) -> Self {
+        Self { since, done: false, checked_at: None }
+    }
 }

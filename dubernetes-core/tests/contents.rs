@@ -1,4 +1,4 @@
-//! Contents of files that an app refers to: shown as a hash, written only where asked.
+//! Contents of referenced files: shown as a hash, written out only by `to_json_with_contents`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dubernetes_core::app::{
     AppName, AppSpec, ConfigFile, Content, ContentHash, EnvName, EnvValue, FileMode, FilePath,
-    FileRef, FileTarget, ImageRef, Secret, with_contents,
+    FileRef, FileTarget, ImageRef, Secret, to_json_with_contents,
 };
 
 const CANARY: &str = "canary-4711";
@@ -27,7 +27,7 @@ fn spec() -> AppSpec {
 }
 
 #[test]
-fn the_hash_is_the_beginning_of_the_sha_256() {
+fn content_hash_is_the_start_of_the_sha256() {
     let hash = Secret::new("").hash();
     assert_eq!(hash.to_string(), "e3b0c44298fc1c14");
     assert_eq!(ContentHash::parse("e3b0c44298fc1c14"), Ok(hash));
@@ -38,11 +38,11 @@ fn the_hash_is_the_beginning_of_the_sha_256() {
 }
 
 #[test]
-fn nothing_shows_a_content_unless_it_is_asked_for() {
+fn content_is_shown_only_by_to_json_with_contents() {
     let spec = spec();
     let hidden =
         [CANARY.to_owned(), STANDARD.encode(CANARY), STANDARD.encode(format!("KEY={CANARY}"))];
-    let environment = format!("{:?}", dubernetes_core::app::env::environment(&spec));
+    let environment = format!("{:?}", spec.environment());
     let shown = [
         format!("{spec:?}"),
         serde_json::to_string(&spec).unwrap(),
@@ -54,14 +54,14 @@ fn nothing_shows_a_content_unless_it_is_asked_for() {
         assert!(hidden.iter().all(|secret| !shown.contains(secret)), "{shown}");
         assert!(!shown.contains("99, 97, 110"), "not as numbers either: {shown}");
     }
-    let with = with_contents(&spec).unwrap().to_string();
+    let with = to_json_with_contents(&spec).unwrap().to_string();
     assert!(hidden[1..].iter().all(|secret| with.contains(secret)), "{with}");
 }
 
 #[test]
-fn what_is_written_with_contents_is_read_back_whole() {
+fn json_with_contents_round_trips() {
     let spec = spec();
-    let with = with_contents(&spec).unwrap();
+    let with = to_json_with_contents(&spec).unwrap();
     assert_eq!(serde_json::from_value::<AppSpec>(with.clone()).unwrap(), spec);
     assert_eq!(dubernetes_manifest::from_json(with.to_string().as_bytes()), Ok(spec.clone()));
     let shown: AppSpec = serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
@@ -70,7 +70,7 @@ fn what_is_written_with_contents_is_read_back_whole() {
 }
 
 #[test]
-fn a_content_is_found_again_by_its_hash() {
+fn content_is_filled_in_by_its_hash() {
     let spec = spec();
     let mut shown: AppSpec = serde_json::from_str(&serde_json::to_string(&spec).unwrap()).unwrap();
     shown.fill_contents_from(&spec);
@@ -83,7 +83,7 @@ fn a_content_is_found_again_by_its_hash() {
 }
 
 #[test]
-fn a_content_must_have_the_hash_that_is_said() {
+fn content_with_another_hash_is_refused() {
     let read = |json: &str| serde_json::from_str::<FileRef>(json);
     assert!(read(r#"{"file": "x", "sha256": "e3b0c44298fc1c14", "content": ""}"#).is_ok());
     let other = read(r#"{"file": "x", "sha256": "0123456789abcdef", "content": ""}"#).unwrap_err();

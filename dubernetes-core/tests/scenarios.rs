@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::app::{AppName, AppSpec, CountOrPercent, Order};
+use dubernetes_core::app::{AppName, AppSpec, CountOrPercent, Order, ParseError};
 use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::plan::{Action, AppStatus, Plan, PodState, PodStatus};
 use dubernetes_core::runtime::ContainerState;
@@ -94,7 +94,7 @@ impl ScenarioFile {
             .lines()
             .map(|line| line.strip_prefix("stays ").ok_or(format!("`{line}` is no end")))
             .map(|name| name?.parse::<AppName>())
-            .collect::<Result<_, String>>()?;
+            .collect::<Result<_, ParseError>>()?;
         Ok(Self { story, sections, given, plan, stays })
     }
 
@@ -110,7 +110,7 @@ impl ScenarioFile {
             return Err("it is to be looked at again at once".to_owned());
         }
         desired.apps.keys().try_for_each(|name| self.check_end(name))?;
-        for name in desired.tombstones.keys().filter(|name| !desired.apps.contains_key(name)) {
+        for name in desired.tombstones.keys().filter(|name| !desired.apps.contains_key(*name)) {
             let steps = forecast(desired, observed, name, *now).steps;
             let removed = steps.iter().filter(|step| step.action == "remove").count();
             if removed != self.of(name).count() {

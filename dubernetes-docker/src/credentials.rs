@@ -1,6 +1,9 @@
 //! Credentials for private registries, taken from the configuration of the user's Docker client.
 //!
 //! The configuration is read at each pull, so that a new log-in applies at once. Nothing is cached.
+//!
+//! The crate `docker_credential` is not used: its helpers block without a deadline, its errors do
+//! not name the cause, and it prefers stored credentials to `credsStore`, unlike the client.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

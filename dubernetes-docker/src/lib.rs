@@ -1,6 +1,19 @@
 //! Docker runtime for Dubernetes: [`DockerRuntime`] implements [`ContainerRuntime`] on the Docker
 //! API.
 //!
+//! ```
+//! use std::path::Path;
+//!
+//! use dubernetes_core::runtime::{Capability, ContainerRuntime};
+//! use dubernetes_docker::DockerRuntime;
+//!
+//! // No call is made yet, so this also works before the engine has started.
+//! let runtime = DockerRuntime::new(Some("unix:///var/run/docker.sock"))?
+//!     .with_state_dir(Path::new("/var/lib/dubernetes"));
+//! assert!(runtime.capabilities().contains(&Capability::PlannedAddresses));
+//! # Ok::<(), dubernetes_core::runtime::RuntimeError>(())
+//! ```
+//!
 //! # Supported engines
 //!
 //! Docker Engine 20.10 (API 1.41) and later, over a Unix socket on this host. Other engines with a

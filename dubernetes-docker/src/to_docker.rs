@@ -9,7 +9,7 @@ use bollard::models::{
     Ipam, IpamConfig, Mount, MountType, MountVolumeOptions, NetworkCreateRequest, NetworkingConfig,
     PortBinding, PortMap, RestartPolicy, RestartPolicyNameEnum,
 };
-use dubernetes_core::app::{InstanceName, Secret, Volume, VolumeSource, system_folder};
+use dubernetes_core::app::{InstanceName, Secret, Volume, VolumeSource, find_system_folder};
 use dubernetes_core::identity;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{ContainerId, ContainerRequest, RuntimeError};
@@ -198,7 +198,7 @@ pub(crate) async fn resolve_mounts(
             return Err(reject(format!("it overlaps `{folder}`, the state of Dubernetes")));
         }
         let real = real.to_str().ok_or_else(|| reject("its path is not UTF-8".to_owned()))?;
-        if let Some(folder) = system_folder(real) {
+        if let Some(folder) = find_system_folder(real) {
             let link = if real == path { String::new() } else { format!("links to `{real}` and ") };
             return Err(reject(format!("it {link}overlaps the system directory `{folder}`")));
         }

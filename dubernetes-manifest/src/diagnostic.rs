@@ -1,4 +1,4 @@
-//! Problems of files as a person reads them: place, source line with a caret, and what to do.
+//! Diagnostics of files: place, source line with a marker, and what to do.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -11,15 +11,15 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Render
 use super::excerpt::Excerpt;
 use dubernetes_core::error::one_line;
 
-/// How many problems are printed; the rest is counted.
+/// The number of problems that are printed. The rest is counted.
 const MAX_PRINTED: usize = 20;
 
-/// Everything that is wrong with some files, in the order of the files.
+/// The problems of some files, in the order of the files.
 ///
-/// Its [`Display`](fmt::Display) is [`Diagnostics::render`] without colour.
+/// Displays as [`Diagnostics::render`] without colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
-    /// The problems; never empty.
+    /// The problems, at least one.
     pub list: Vec<Diagnostic>,
 }
 
@@ -32,19 +32,19 @@ pub struct Diagnostic {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// The field, such as `access.hots`; empty where it is none.
+    /// The field, such as `access.hots`; empty if the problem belongs to none.
     pub path: String,
     /// What was expected and what was found.
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
-    /// The source line; `None` where there is nothing to see.
+    /// The source line; `None` if it is empty.
     pub(super) excerpt: Option<Excerpt>,
     /// A second place that belongs to the problem.
     pub(super) other: Option<OtherPlace>,
 }
 
-/// A second place that belongs to a problem, such as the first of two equal keys.
+/// A second place that belongs to a problem, such as the first of two duplicate keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OtherPlace {
     pub(super) source: String,
@@ -52,19 +52,19 @@ pub(super) struct OtherPlace {
     pub(super) column: usize,
     pub(super) label: String,
     pub(super) excerpt: Option<Excerpt>,
-    /// The only line between the two places, where it is only one.
+    /// The line between the two places, if there is exactly one.
     pub(super) between: Option<Excerpt>,
 }
 
 impl Diagnostics {
-    /// The problems as text, each with its source line, and a summary as the last line. The first
-    /// 20 are printed, the rest is counted.
+    /// Returns the first 20 problems as text, each with its source line, and a summary as the last
+    /// line.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        // Excerpts are cut to a readable width already.
+        // Excerpts are already cut to a readable width.
         let renderer = renderer.term_width(2000);
         let mut text = String::new();
-        for diagnostic in self.shown() {
+        for diagnostic in self.printed() {
             text.push_str(&diagnostic.render(&renderer));
             text.push_str("\n\n");
         }
@@ -73,19 +73,19 @@ impl Diagnostics {
         text
     }
 
-    /// The problems that are printed: the first 20.
-    pub fn shown(&self) -> impl Iterator<Item = &Diagnostic> {
+    /// Returns the problems that are printed: the first 20.
+    pub fn printed(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter().take(MAX_PRINTED)
     }
 
-    /// How many problems there are, and where.
+    /// Returns a summary: the number of problems, and the files.
     pub fn summary(&self) -> String {
         let count = match self.list.len() {
             1 => "1 problem".to_owned(),
             n => format!("{n} problems"),
         };
         let names: BTreeSet<&str> = self.list.iter().map(|found| found.source.as_str()).collect();
-        let places = match self.list.first() {
+        let files = match self.list.first() {
             Some(first) if names.len() == 1 => one_line(&first.source),
             _ => format!("{} files", names.len()),
         };
@@ -94,7 +94,7 @@ impl Diagnostics {
         } else {
             String::new()
         };
-        format!("{count} in {places}{cut}; nothing was changed")
+        format!("{count} in {files}{cut}; nothing was changed")
     }
 }
 
@@ -107,7 +107,7 @@ impl fmt::Display for Diagnostics {
 impl Error for Diagnostics {}
 
 impl fmt::Display for Diagnostic {
-    /// The problem on one line, with its place but without the source line.
+    /// Writes the problem on one line, with its place but without the source line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: {}", one_line(&self.source), self.line, self.column, self.message)
     }
@@ -117,14 +117,15 @@ impl Diagnostic {
     fn render(&self, renderer: &Renderer) -> String {
         let path = one_line(&self.source);
         let mut error = Level::ERROR.primary_title(self.message.as_str()).elements(NO_ELEMENTS);
-        let here = At { path: &path, line: self.line, column: self.column };
+        let here = Position { path: &path, line: self.line, column: self.column };
         let mut shown = Vec::new();
         let other_path = self.other.as_ref().map(|other| one_line(&other.source));
         match (&self.excerpt, self.other.as_ref().zip(other_path.as_deref())) {
             (None, _) => error = error.element(here.origin()),
             (Some(excerpt), Some((other, _))) if other.source == self.source => {
                 shown.push((here, excerpt));
-                error = error.element(both(excerpt, self.line, other).path(path.as_str()));
+                error =
+                    error.element(two_line_snippet(excerpt, self.line, other).path(path.as_str()));
             }
             (Some(excerpt), other) => {
                 shown.push((here, excerpt));
@@ -133,7 +134,8 @@ impl Diagnostic {
                 if let Some((other, path)) = other
                     && let Some(excerpt) = &other.excerpt
                 {
-                    shown.push((At { path, line: other.line, column: other.column }, excerpt));
+                    shown
+                        .push((Position { path, line: other.line, column: other.column }, excerpt));
                     let label = Some(other.label.as_str());
                     let context = snippet(excerpt, other.line, AnnotationKind::Context, label);
                     error = error.element(context.path(path));
@@ -144,27 +146,29 @@ impl Diagnostic {
         let help = help.map(|hint| Group::with_title(Level::HELP.secondary_title(hint.as_str())));
         let groups: Vec<Group<'_>> = std::iter::once(error).chain(help).collect();
         let text = renderer.render(&groups);
-        shown.into_iter().fold(text, |text, (at, excerpt)| at.correct(text, excerpt))
+        shown
+            .into_iter()
+            .fold(text, |text, (position, excerpt)| position.correct_column(text, excerpt))
     }
 }
 
 const NO_ELEMENTS: [annotate_snippets::Padding; 0] = [];
 
-/// A place as it is printed.
-struct At<'a> {
+/// A place, as it is printed.
+struct Position<'a> {
     path: &'a str,
     line: usize,
     column: usize,
 }
 
-impl<'a> At<'a> {
+impl<'a> Position<'a> {
     fn origin(&self) -> Origin<'a> {
         Origin::path(self.path).line(self.line).char_column(self.column)
     }
 
-    /// The renderer takes the column from the excerpt, where a long line is cut and hidden
-    /// characters are escaped: the text gets the column of the file.
-    fn correct(&self, text: String, excerpt: &Excerpt) -> String {
+    /// Replaces the column in rendered `text` with that of the file. The renderer counts in the
+    /// excerpt, where a long line is cut and hidden characters are escaped.
+    fn correct_column(&self, text: String, excerpt: &Excerpt) -> String {
         let Self { path, line, column } = self;
         let before = excerpt.line.get(..excerpt.token.start).unwrap_or_default();
         let printed = before.chars().count() + 1;
@@ -188,8 +192,8 @@ fn snippet<'a>(
     Snippet::source(excerpt.line.as_str()).line_start(line).annotation(annotation)
 }
 
-/// Two lines of one file as one snippet; what stands between them is left out.
-fn both<'a>(
+/// Returns two lines of one file as one snippet, without the lines between them.
+fn two_line_snippet<'a>(
     excerpt: &'a Excerpt,
     line: usize,
     other: &'a OtherPlace,
@@ -197,10 +201,10 @@ fn both<'a>(
     let alone = snippet(excerpt, line, AnnotationKind::Primary, None);
     let Some(second) = &other.excerpt else { return alone };
     if other.line == line && second.line != excerpt.line {
-        // Two parts of one long line.
+        // The two places are far apart on one long line.
         return alone;
     }
-    // A single line is shown, more of them are left out by the renderer.
+    // The renderer prints one line between the two, and leaves out more.
     let gap = match &other.between {
         Some(between) => format!("\n{}\n", between.line),
         None => "\n".repeat(other.line.abs_diff(line)),
@@ -216,10 +220,10 @@ fn both<'a>(
             (source, 0, excerpt.line.len() + gap.len())
         }
     };
-    let moved = |token: &Range<usize>, by: usize| token.start + by..token.end + by;
+    let shift = |token: &Range<usize>, by: usize| token.start + by..token.end + by;
     let label = other.label.as_str();
     Snippet::source(source)
         .line_start(line.min(other.line))
-        .annotation(AnnotationKind::Primary.span(moved(&excerpt.token, primary)))
-        .annotation(AnnotationKind::Context.span(moved(&second.token, context)).label(label))
+        .annotation(AnnotationKind::Primary.span(shift(&excerpt.token, primary)))
+        .annotation(AnnotationKind::Context.span(shift(&second.token, context)).label(label))
 }

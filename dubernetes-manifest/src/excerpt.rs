@@ -1,16 +1,16 @@
-//! One source line for a diagnostic: cut to a readable width around the token, with every hidden
-//! character escaped.
+//! Excerpts: one source line for a diagnostic, cut to a readable width around the token, with
+//! hidden characters escaped.
 
 use std::ops::Range;
 
 use super::node::Place;
-use dubernetes_core::app::escape::push_visible;
+use dubernetes_core::app::escape::push_escaped;
 
-/// How many characters of a line are shown before and after the token's first one.
+/// The number of characters that are shown before and after the start of the token.
 const BEFORE: usize = 60;
 const AFTER: usize = 60;
 
-/// A source line and the part of it that is meant.
+/// A source line and the token in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Excerpt {
     pub(super) line: String,
@@ -18,13 +18,13 @@ pub(super) struct Excerpt {
 }
 
 impl Excerpt {
-    /// The line after the one of `place`, for the only line between two others.
-    pub(super) fn after(text: &str, place: Place) -> Option<Self> {
+    /// Returns the line after that of `place`.
+    pub(super) fn next_line(text: &str, place: Place) -> Option<Self> {
         let end_of_line = place.start + text.get(place.start..)?.find('\n')? + 1;
         Self::new(text, Place { start: end_of_line, end: end_of_line, ..place })
     }
 
-    /// The line of `place`; `None` if there is nothing on it.
+    /// Returns the line of `place`; `None` if it is empty.
     pub(super) fn new(text: &str, place: Place) -> Option<Self> {
         let (before, rest) = text.split_at_checked(place.start)?;
         let token_bytes = place.end.saturating_sub(place.start);
@@ -62,9 +62,9 @@ fn is_break(c: char) -> bool {
 
 fn push(line: &mut String, c: char) {
     match c {
-        // A tab has no width of its own; two spaces are what should stand there.
+        // The width of a tab is undefined.
         '\t' => line.push_str("  "),
-        c => push_visible(line, c),
+        c => push_escaped(line, c),
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_keeps_its_place_in_an_escaped_line() {
+    fn token_keeps_its_place_in_an_escaped_line() {
         assert_eq!(
             excerpt("x\ny\u{202e}: ab\u{7}c d\r\nz", 8, 12),
             ("y\\u{202e}: ab\\u{7}c d".into(), "ab\\u{7}c".into())
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_around_the_token() {
+    fn long_line_is_cut_around_the_token() {
         let text = format!("{}TOKEN{}", "a".repeat(1000), "b".repeat(1000));
         let (line, token) = excerpt(&text, 1000, 1005);
         assert_eq!(token, "TOKEN");
@@ -95,18 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn the_line_between_is_found() {
+    fn next_line_is_found() {
         let place = Place { line: 1, column: 1, start: 1, end: 2 };
-        assert_eq!(Excerpt::after("abc\r\n  d\ne", place).unwrap().line, "  d");
+        assert_eq!(Excerpt::next_line("abc\r\n  d\ne", place).unwrap().line, "  d");
     }
 
     #[test]
-    fn a_token_of_several_lines_ends_with_the_first() {
+    fn token_of_several_lines_ends_with_the_first_line() {
         assert_eq!(excerpt("[a,\n b]", 0, 7), ("[a,".into(), "[a,".into()));
     }
 
     #[test]
-    fn an_empty_line_has_no_excerpt() {
+    fn empty_line_has_no_excerpt() {
         assert_eq!(Excerpt::new("a\n\nb", Place { line: 2, column: 1, start: 2, end: 2 }), None);
     }
 }

@@ -1,382 +1,478 @@
-//! Reading single fields out of a tree: is the key there, is it known, has its value the type
-//! that was expected. What the keys mean is decided in [`super::check`].
+//! Reading single fields of a tree: whether the key exists and is known, and whether its value has
+//! the expected type. [`super::check`] gives the keys their meaning.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
-use super::node::{Entry, Node, Place, RawDiagnostic, Value};
+use super::ReadFile;
+use super::nearest::nearest;
+use super::node::{Entry, Node, Place, Value};
+use super::raw_diagnostic::RawDiagnostic;
+use super::reference::{self, DefaultValue, Key, Kind, ObjectKind};
+use super::suggest::{example_hint, suggestion};
 use super::syntax::not_allowed;
-use super::{keys, suggest};
-use dubernetes_core::app::escape::{is_hidden, quoted, shown};
+use dubernetes_core::app::ParseError;
+use dubernetes_core::app::escape::{escape, is_hidden, quote};
+use dubernetes_core::app::rules::Violation;
 
-/// A field that was written.
+/// A field that exists, or an entry of a list or map.
 #[derive(Debug, Clone)]
 pub(super) struct Field<'n> {
-    /// Keys and list positions joined by dots.
+    /// Keys and list positions, joined by dots.
     pub(super) path: String,
-    /// How a message names it.
-    subject: String,
+    pub(super) node: &'n Node,
+    /// The legal values.
+    pub(super) kind: &'static Kind,
+    /// The key of the reference; `None` for an entry.
+    known: Option<&'static Key>,
+    /// The key as written; empty for an item of a list.
     key: &'n str,
     key_place: Place,
-    pub(super) node: &'n Node,
 }
 
-/// The fields of one level by their paths, and where one that is missing would stand.
+/// The fields of one mapping with fixed keys.
 #[derive(Debug)]
 pub(super) struct Fields<'n> {
-    by_path: BTreeMap<String, Field<'n>>,
-    /// Known keys that an unknown one was probably meant to be.
-    misspelt: BTreeSet<String>,
-    begin: Place,
+    path: String,
+    by_name: BTreeMap<&'static str, Field<'n>>,
+    /// Known keys that an unknown key probably stands for.
+    misspelt: BTreeSet<&'static str>,
+    /// Where a missing key is reported.
+    start: Place,
 }
 
-/// Reads a file by its path as it is written; else says why not, in a few words.
-pub(super) type Read<'r> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'r;
+/// The reader of the files that a document refers to, and the document's source.
+pub(super) type Reader<'n> = (&'n ReadFile<'n>, &'n super::Source);
 
-/// Collects what is wrong.
+/// Reads the fields of one document, and collects the diagnostics.
 pub(super) struct Checker<'n> {
-    pub(super) root: &'n Node,
-    pub(super) reader: Option<&'n Read<'n>>,
-    faults: Vec<RawDiagnostic>,
+    root: &'n Node,
+    reader: Option<Reader<'n>>,
+    diagnostics: Vec<RawDiagnostic>,
     notes: Vec<(Place, String)>,
 }
 
 impl<'n> Checker<'n> {
-    pub(super) fn new(root: &'n Node, reader: Option<&'n Read<'n>>) -> Self {
-        Self { root, reader, faults: Vec::new(), notes: Vec::new() }
+    pub(super) fn new(root: &'n Node, reader: Option<Reader<'n>>) -> Self {
+        Self { root, reader, diagnostics: Vec::new(), notes: Vec::new() }
     }
 
-    /// Whether the document is a JSON body, of which nothing has a line.
-    pub(super) fn is_json(&self) -> bool {
-        self.root.place.line == 0
+    /// Returns the diagnostics, and the notes with their places.
+    pub(super) fn finish(self) -> (Vec<RawDiagnostic>, Vec<(Place, String)>) {
+        (self.diagnostics, self.notes)
     }
 
-    pub(super) fn done(self) -> (Vec<RawDiagnostic>, Vec<(Place, String)>) {
-        (self.faults, self.notes)
+    pub(super) fn report(&mut self, diagnostic: RawDiagnostic) {
+        self.diagnostics.push(diagnostic);
     }
 
-    pub(super) fn fault(&mut self, fault: RawDiagnostic) {
-        self.faults.push(fault);
+    /// Reports a problem with the value of `field`.
+    pub(super) fn report_value(
+        &mut self,
+        field: &Field<'_>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.report(RawDiagnostic::new(field.node.place, field.path.clone(), message, hint));
     }
 
+    /// Reports broken rules at the places of the values that break them.
+    pub(super) fn report_violations(&mut self, violations: impl IntoIterator<Item = Violation>) {
+        for Violation { problem, first } in violations {
+            let hint = problem.hint.unwrap_or_else(|| example_hint(&problem.path));
+            let place = self.place_of_rule(&problem.path);
+            let mut diagnostic = RawDiagnostic::new(place, problem.path, problem.message, hint);
+            if let Some(first) = first {
+                diagnostic = diagnostic.with_other(self.root.place_of(&first), FIRST);
+            }
+            self.report(diagnostic);
+        }
+    }
+
+    /// A rule over a whole list or mapping is reported at the key, any other at the value.
+    fn place_of_rule(&self, path: &str) -> Place {
+        let Some((key_place, node)) = self.root.find(path) else { return self.root.place };
+        let at_key = path.starts_with("labels.") || node.is_collection();
+        if at_key { key_place } else { node.place }
+    }
+
+    /// Records that a value was accepted in another form than it was written.
     pub(super) fn note(&mut self, field: &Field<'_>, text: String) {
         self.notes.push((field.node.place, text));
     }
 
-    /// The keys of the document itself.
-    pub(super) fn app_level(&mut self, root: &'n Node) -> Option<Fields<'n>> {
-        match &root.value {
-            Value::Map(entries) => Some(self.known(entries, "", &keys::APP, root.place)),
-            Value::Refused => {
-                // A tag or alias, reported for YAML already.
-                None
-            }
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::List(_) => {
-                let glued = match &root.value {
-                    Value::Plain(text) => text.starts_with("name:") || text.starts_with("image:"),
-                    _ => false,
-                };
-                self.fault(RawDiagnostic::new(
-                    root.place,
-                    "",
-                    format!("an app is a mapping with `name` and `image`, not {}", root.found()),
-                    if glued {
-                        "put a blank behind each `:`, as in `name: myapp`"
-                    } else {
-                        "begin with `name: myapp` and `image: myapp-image:1.5`, each on its own line"
-                    },
-                ));
-                None
-            }
-        }
-    }
-
-    /// The keys under `field`, which must be a mapping with no other ones.
-    pub(super) fn level(&mut self, field: &Field<'n>, known: &[&str]) -> Option<Fields<'n>> {
-        let entries = self.map(field)?;
-        Some(self.known(entries, &field.path, known, field.key_place))
-    }
-
-    /// The entries of `field`, which must be a mapping with keys of the user's own.
-    pub(super) fn entries(&mut self, field: &Field<'n>) -> Vec<Field<'n>> {
-        let Some(entries) = self.map(field) else { return Vec::new() };
-        self.unique(entries, &field.path)
-    }
-
-    /// The key of an entry, if it is one that `parse` accepts.
-    pub(super) fn key<T>(
+    /// Returns the content of a file that `field` refers to by `path`: `Ok(None)` without a
+    /// reader, and an error if the file cannot be read, which is reported.
+    pub(super) fn read_file(
         &mut self,
-        field: &Field<'n>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        if let Some(bad) = field.key.chars().find(|c| is_hidden(*c)) {
-            let message = format!("{} in a key", not_allowed(bad));
-            self.fault(RawDiagnostic::new(
-                field.key_place,
-                field.path.clone(),
-                message,
-                "delete it",
-            ));
-            return None;
-        }
-        let rule = match parse(field.key) {
-            Ok(key) => return Some(key),
-            Err(rule) => rule,
+        field: &Field<'_>,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, Reported> {
+        let Some((read, source)) = self.reader else { return Ok(None) };
+        read(source, path).map(Some).map_err(|reason| {
+            let message = format!("cannot read the file {}: {reason}", quote(path));
+            self.report_value(field, message, "relative paths start at the folder of the manifest");
+            Reported
+        })
+    }
+
+    /// Returns the fields of the document itself.
+    pub(super) fn root_object(&mut self) -> Option<Fields<'n>> {
+        let root = self.root;
+        let starts_with_key = match &root.value {
+            Value::Map(entries) => {
+                return Some(self.known_fields(entries, "", &reference::ROOT, root.place));
+            }
+            Value::Refused => return None,
+            Value::Plain(text) => text.starts_with("name:") || text.starts_with("image:"),
+            Value::Text(_) | Value::Number(_) | Value::Bool(_) | Value::Null | Value::List(_) => {
+                false
+            }
         };
-        let hint = format!("for example `{}`", keys::example(&field.path));
-        self.fault(RawDiagnostic::new(field.key_place, field.path.clone(), rule, hint));
+        let found = root.describe();
+        let message = format!("an app must be a mapping with `name` and `image`, not {found}");
+        let hint = if starts_with_key {
+            "put a space after each `:`, as in `name: myapp`"
+        } else {
+            "start with `name: myapp` and `image: myapp-image:1.5`, each on its own line"
+        };
+        self.report(RawDiagnostic::new(root.place, "", message, hint));
         None
     }
 
-    /// The field at `path` if it was written, with a value.
-    pub(super) fn given(&mut self, fields: &Fields<'n>, path: &str) -> Option<Field<'n>> {
-        let field = fields.by_path.get(path)?;
+    /// Returns the fields of `field`, which must be a mapping with fixed keys.
+    pub(super) fn object(&mut self, field: &Field<'n>) -> Option<Fields<'n>> {
+        let object = field.kind.object()?;
+        let entries = self.map(field)?;
+        Some(self.known_fields(entries, &field.path, object, field.key_place))
+    }
+
+    /// Returns the entries of `field`, which must be a mapping with keys of the user.
+    pub(super) fn entries(&mut self, field: &Field<'n>) -> Vec<Field<'n>> {
+        let (Some(kind), Some(entries)) = (field.kind.entry(), self.map(field)) else {
+            return Vec::new();
+        };
+        let unique = self.unique_entries(entries, &field.path);
+        unique.into_iter().map(|(path, entry)| Field::new(path, entry, kind, None)).collect()
+    }
+
+    /// Parses the key of an entry.
+    pub(super) fn parse_key<T>(
+        &mut self,
+        field: &Field<'n>,
+        parse: impl FnOnce(&str) -> Result<T, ParseError>,
+    ) -> Option<T> {
+        let (message, hint) = match field.key.chars().find(|c| is_hidden(*c)) {
+            Some(bad) => (format!("{} in a key", not_allowed(bad)), "delete it".to_owned()),
+            None => match parse(field.key) {
+                Ok(key) => return Some(key),
+                Err(error) => (error.to_string(), example_hint(&field.path)),
+            },
+        };
+        self.report(RawDiagnostic::new(field.key_place, field.path.clone(), message, hint));
+        None
+    }
+
+    /// Returns the field `name` if it exists and has a value.
+    pub(super) fn optional(&mut self, fields: &Fields<'n>, name: &str) -> Option<Field<'n>> {
+        let field = fields.by_name.get(name)?;
         self.has_value(field).then(|| field.clone())
     }
 
-    /// The field at `path`, which must have been written, with a value.
-    pub(super) fn required(&mut self, fields: &Fields<'n>, path: &str) -> Option<Field<'n>> {
-        if !fields.by_path.contains_key(path) && !fields.misspelt.contains(path) {
-            self.fault(RawDiagnostic::new(
-                fields.begin,
-                path,
-                format!("`{path}` is missing"),
-                format!("for example `{}`", keys::example(path)),
-            ));
+    /// Returns the field `name`, which must exist and have a value.
+    pub(super) fn required(&mut self, fields: &Fields<'n>, name: &str) -> Option<Field<'n>> {
+        if !fields.by_name.contains_key(name) && !fields.misspelt.contains(name) {
+            let path = join(&fields.path, name);
+            let (message, hint) = (format!("`{path}` is missing"), example_hint(&path));
+            self.report(RawDiagnostic::new(fields.start, path, message, hint));
         }
-        self.given(fields, path)
+        self.optional(fields, name)
     }
 
-    /// A text that `parse` accepts and that a reader can see.
-    pub(super) fn parsed<T>(
+    /// Parses the text of the field `name` if it exists.
+    pub(super) fn parse_optional<T>(
+        &mut self,
+        fields: &Fields<'n>,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, ParseError>,
+    ) -> Option<T> {
+        let field = self.optional(fields, name)?;
+        self.parse(&field, parse)
+    }
+
+    /// Parses the text of `field`, which must not contain hidden characters.
+    pub(super) fn parse<T>(
         &mut self,
         field: &Field<'n>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
+        parse: impl FnOnce(&str) -> Result<T, ParseError>,
     ) -> Option<T> {
         let text = self.text(field)?;
-        let (rule, hint) = match text.chars().find(|c| is_hidden(*c)) {
+        let (message, hint) = match text.chars().find(|c| is_hidden(*c)) {
             Some(bad) => (not_allowed(bad), "delete it".to_owned()),
             None => match parse(text) {
                 Ok(value) => return Some(value),
-                Err(rule) => (rule, suggest::instead(&field.path, text)),
+                Err(error) => (error.to_string(), suggestion(&field.path, text)),
             },
         };
-        self.fault(RawDiagnostic::new(field.node.place, field.path.clone(), rule, hint));
+        self.report_value(field, message, hint);
         None
     }
 
-    /// Any text.
+    /// Returns the text of `field`.
     pub(super) fn text(&mut self, field: &Field<'n>) -> Option<&'n str> {
         if !self.has_value(field) {
             return None;
         }
         let text = field.node.text();
         if text.is_none() {
-            self.wrong_type(field, "text");
+            self.report_wrong_type(field, "text");
         }
         text
     }
 
-    /// The digits of a whole number: no quotes, sign, fraction, exponent, separator or leading
-    /// zero.
-    pub(super) fn whole(&mut self, field: &Field<'n>) -> Option<&'n str> {
+    /// Returns the number `name` in `range` if it exists; `violation` reports any other.
+    pub(super) fn optional_number(
+        &mut self,
+        fields: &Fields<'n>,
+        name: &str,
+        range: RangeInclusive<u16>,
+        violation: impl FnOnce(&str) -> Violation,
+    ) -> Option<u16> {
+        let field = self.optional(fields, name)?;
+        let digits = self.digits(&field)?;
+        let number = digits.parse().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.report_violations([violation(&quote(digits))]);
+        }
+        number
+    }
+
+    /// Returns the digits of a whole number: no quotes, sign, fraction, exponent, separator or
+    /// leading zero.
+    pub(super) fn digits(&mut self, field: &Field<'n>) -> Option<&'n str> {
         if let Value::Plain(text) | Value::Number(text) = &field.node.value
             && is_whole(text)
         {
             return Some(text);
         }
-        let message =
-            format!("{} must be a whole number, not {}", field.subject, field.node.found());
-        let hint = whole_hint(field);
-        self.fault(RawDiagnostic::new(field.node.place, field.path.clone(), message, hint));
+        let (subject, found) = (field.subject(), field.node.describe());
+        let message = format!("{subject} must be a whole number, not {found}");
+        self.report_value(field, message, number_hint(field));
         None
     }
 
-    /// The items of a list.
-    pub(super) fn list(&mut self, field: &Field<'n>) -> Vec<Field<'n>> {
-        if let Value::List(items) = &field.node.value {
-            return numbered(field, items);
+    /// Returns the items of `field`, which must be a list.
+    pub(super) fn items(&mut self, field: &Field<'n>) -> Option<Vec<Field<'n>>> {
+        let items = field.items();
+        if items.is_none() {
+            self.report_wrong_type(field, "a list");
         }
-        self.wrong_type(field, "a list");
-        Vec::new()
+        items
     }
 
-    /// The items of a list, or the field itself where it is none.
-    pub(super) fn list_or_one(&self, field: &Field<'n>) -> Result<Vec<Field<'n>>, Field<'n>> {
-        match &field.node.value {
-            Value::List(items) => Ok(numbered(field, items)),
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::Map(_)
-            | Value::Refused => Err(field.clone()),
-        }
+    /// Returns the texts of `field`, which must be a list of texts. One wrong item yields `None`:
+    /// the positions of the others would be wrong.
+    pub(super) fn texts(&mut self, field: &Field<'n>) -> Option<Vec<String>> {
+        let texts = self.items(field)?.into_iter().map(|item| self.text(&item).map(str::to_owned));
+        // All items are checked before the first failure counts.
+        texts.collect::<Vec<_>>().into_iter().collect()
     }
 
     fn map(&mut self, field: &Field<'n>) -> Option<&'n [Entry]> {
         if let Value::Map(entries) = &field.node.value {
             return Some(entries);
         }
-        self.wrong_type(field, "a mapping");
+        self.report_wrong_type(field, "a mapping");
         None
     }
 
-    fn wrong_type(&mut self, field: &Field<'n>, expected: &str) {
-        let place = match &field.node.value {
-            // What begins on a later line is named by its key.
-            Value::List(_) | Value::Map(_)
-                if field.node.place.line != field.key_place.line && !field.key.is_empty() =>
-            {
-                field.key_place
-            }
-            _ => field.node.place,
+    fn report_wrong_type(&mut self, field: &Field<'n>, expected: &str) {
+        // A collection that starts on a later line is reported at its key.
+        let below = field.node.is_collection() && field.node.place.line != field.key_place.line;
+        let place = if below && !field.is_item() { field.key_place } else { field.node.place };
+        let (subject, found) = (field.subject(), field.node.describe());
+        let message = format!("{subject} must be {expected}, not {found}");
+        let hint = if field.is_item() && matches!(field.node.value, Value::Map(_)) {
+            "put quotes around a text that contains `: `".to_owned()
+        } else {
+            example_hint(&field.path)
         };
-        let message = format!("{} must be {expected}, not {}", field.subject, field.node.found());
-        let hint = match &field.node.value {
-            Value::Map(_) if field.key.is_empty() => {
-                "put quotes around a text that contains `: `".to_owned()
-            }
-            _ => format!("for example `{}`", keys::example(&field.path)),
-        };
-        self.fault(RawDiagnostic::new(place, field.path.clone(), message, hint));
+        self.report(RawDiagnostic::new(place, field.path.clone(), message, hint));
     }
 
-    /// Whether there is anything to check; a key without a value is reported.
+    /// Returns whether `field` has a value to check. A key without a value is reported.
     fn has_value(&mut self, field: &Field<'n>) -> bool {
         if !field.node.is_null() {
             return !matches!(field.node.value, Value::Refused);
         }
-        let message = format!("{} has no value", field.subject);
-        let hint = match field.path.split('.').next() {
-            _ if matches!(field.path.as_str(), "name" | "image" | "access.host") => {
-                format!("for example `{}`", keys::example(&field.path))
-            }
-            Some("env" | "env_file" | "files")
-                if matches!(field.key, "file" | "sha256" | "mode") =>
-            {
-                format!("for example `{}`", keys::example(&field.path))
-            }
-            Some("files") if field.path.contains('.') => {
-                format!("for example `{}`", keys::example(&field.path))
-            }
-            Some("env" | "labels" | "command" | "args") if field.path.contains('.') => {
-                "write `\"\"` for an empty text, or put quotes around the word".into()
-            }
-            _ if field.key.is_empty() => "delete the entry".into(),
-            _ => "delete the key to get the default".into(),
-        };
-        let empty = field.node.place.start == field.node.place.end && !field.key.is_empty();
-        let place = if empty { field.key_place } else { field.node.place };
-        self.fault(RawDiagnostic::new(place, field.path.clone(), message, hint));
+        let left_out = field.node.place.start == field.node.place.end;
+        let place = if left_out && !field.is_item() { field.key_place } else { field.node.place };
+        let message = format!("{} has no value", field.subject());
+        self.report(RawDiagnostic::new(place, field.path.clone(), message, no_value_hint(field)));
         false
     }
 
-    /// The entries with known keys; the others are reported.
-    fn known(
+    /// Returns the entries whose keys `object` has. The others are reported.
+    fn known_fields(
         &mut self,
         entries: &'n [Entry],
         path: &str,
-        known: &[&str],
+        object: &'static ObjectKind,
         outside: Place,
     ) -> Fields<'n> {
-        let begin = match entries.first() {
+        let start = match entries.first() {
             Some(entry) if path.is_empty() => entry.key_place,
             _ => outside,
         };
-        let mut by_path = BTreeMap::new();
+        // Only documents of JSON bodies have no lines.
+        let body_only = if self.root.place.line == 0 { object.body_only } else { &[] };
+        let mut by_name = BTreeMap::new();
         let mut misspelt = BTreeSet::new();
-        for field in self.unique(entries, path) {
-            if known.contains(&field.key) {
-                by_path.insert(field.path.clone(), field);
-            } else {
-                self.unknown(&field, path);
-                let meant = keys::nearest(field.key, known);
-                misspelt.extend(meant.map(|(_, meant)| join(path, meant)));
+        for (field_path, entry) in self.unique_entries(entries, path) {
+            let mut keys = object.keys.iter().chain(body_only);
+            match keys.find(|key| key.name == entry.key) {
+                Some(key) => {
+                    by_name.insert(key.name, Field::new(field_path, entry, &key.kind, Some(key)));
+                }
+                None => {
+                    self.report_unknown_key(entry, field_path, object, path);
+                    misspelt.extend(nearest(&entry.key, &object.names()).map(|(_, name)| name));
+                }
             }
         }
-        Fields { by_path, misspelt, begin }
+        Fields { path: path.to_owned(), by_name, misspelt, start }
     }
 
-    fn unknown(&mut self, field: &Field<'n>, path: &str) {
-        let (message, hint) = match field.key.chars().find(|c| is_hidden(*c)) {
+    fn report_unknown_key(
+        &mut self,
+        entry: &Entry,
+        field_path: String,
+        object: &ObjectKind,
+        path: &str,
+    ) {
+        let (message, hint) = match entry.key.chars().find(|c| is_hidden(*c)) {
             Some(bad) => (format!("{} in a key", not_allowed(bad)), "delete it".to_owned()),
             None => {
                 let inside = if path.is_empty() { String::new() } else { format!(" in `{path}`") };
-                let message = format!("unknown key {}{inside}", quoted(field.key));
-                (message, keys::advice(path, field.key))
+                let message = format!("unknown key {}{inside}", quote(&entry.key));
+                (message, reference::unknown_key_hint(object, path, &entry.key))
             }
         };
-        self.fault(RawDiagnostic::new(field.key_place, field.path.clone(), message, hint));
+        self.report(RawDiagnostic::new(entry.key_place, field_path, message, hint));
     }
 
-    /// The first entry of each key; the others are reported.
-    fn unique(&mut self, entries: &'n [Entry], path: &str) -> Vec<Field<'n>> {
+    /// Returns the first entry of each key with its path. Duplicates are reported.
+    fn unique_entries(&mut self, entries: &'n [Entry], path: &str) -> Vec<(String, &'n Entry)> {
         let mut first: BTreeMap<&str, Place> = BTreeMap::new();
-        let mut fields = Vec::new();
+        let mut unique = Vec::new();
         for entry in entries {
-            let field = field(path, entry);
-            if let Some(place) = first.get(entry.key.as_str()) {
-                let message = format!("the key {} is given twice", quoted(&entry.key));
-                let fault = RawDiagnostic::new(
-                    entry.key_place,
-                    field.path,
-                    message,
-                    "delete one of the two",
-                );
-                self.fault(fault.with_other(*place, "first given here"));
+            let path = join(path, &escape(&entry.key));
+            if let Some(first) = first.get(entry.key.as_str()) {
+                let message = format!("duplicate key {}", quote(&entry.key));
+                let duplicate = RawDiagnostic::new(entry.key_place, path, message, DELETE_ONE);
+                self.report(duplicate.with_other(*first, FIRST));
             } else {
                 first.insert(&entry.key, entry.key_place);
-                fields.push(field);
+                unique.push((path, entry));
             }
         }
-        fields
+        unique
     }
 }
 
-fn field<'n>(path: &str, entry: &'n Entry) -> Field<'n> {
-    let path = join(path, &shown(&entry.key));
-    let subject = format!("`{path}`");
-    Field { path, subject, key: &entry.key, key_place: entry.key_place, node: &entry.value }
+/// The label of the first of two values that collide.
+pub(super) const FIRST: &str = "first defined here";
+pub(super) const DELETE_ONE: &str = "delete one of the two";
+
+/// The mark of a problem that was reported already.
+#[derive(Debug)]
+pub(super) struct Reported;
+
+impl<'n> Field<'n> {
+    fn new(
+        path: String,
+        entry: &'n Entry,
+        kind: &'static Kind,
+        known: Option<&'static Key>,
+    ) -> Self {
+        let (key, key_place) = (entry.key.as_str(), entry.key_place);
+        Self { path, node: &entry.value, kind, known, key, key_place }
+    }
+
+    /// Returns the items of a list, or the field itself as the only item.
+    pub(super) fn items_or_self(&self) -> Vec<Self> {
+        self.items().unwrap_or_else(|| {
+            let kind = self.kind.entry().unwrap_or(self.kind);
+            vec![Self { kind, ..self.clone() }]
+        })
+    }
+
+    fn items(&self) -> Option<Vec<Self>> {
+        let Value::List(items) = &self.node.value else { return None };
+        let kind = self.kind.entry()?;
+        let items = items.iter().enumerate().map(|(index, node)| Self {
+            path: format!("{}.{index}", self.path),
+            node,
+            kind,
+            known: None,
+            key: "",
+            key_place: self.key_place,
+        });
+        Some(items.collect())
+    }
+
+    fn is_item(&self) -> bool {
+        self.known.is_none() && self.key.is_empty()
+    }
+
+    /// Returns the field's name in messages.
+    fn subject(&self) -> String {
+        match self.path.rsplit_once('.') {
+            Some((list, index)) if self.is_item() => {
+                let number = index.parse::<usize>().map_or(0, |index| index + 1);
+                format!("entry {number} of `{list}`")
+            }
+            _ => format!("`{}`", self.path),
+        }
+    }
 }
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-fn numbered<'n>(list: &Field<'n>, items: &'n [Node]) -> Vec<Field<'n>> {
-    let numbered = items.iter().enumerate().map(|(index, node)| Field {
-        path: format!("{}.{index}", list.path),
-        subject: format!("entry {} of `{}`", index + 1, list.path),
-        key: "",
-        key_place: list.key_place,
-        node,
-    });
-    numbered.collect()
-}
-
 fn is_whole(text: &str) -> bool {
-    let digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-    digits && (text == "0" || !text.starts_with('0'))
+    let is_digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    is_digits && (text == "0" || !text.starts_with('0'))
 }
 
-fn whole_hint(field: &Field<'_>) -> String {
-    let key = &field.path;
-    let example = format!("for example `{}`", keys::example(key));
+fn no_value_hint(field: &Field<'_>) -> String {
+    match (field.known, field.kind) {
+        (Some(Key { default: DefaultValue::Required, .. }), _) => example_hint(&field.path),
+        (Some(_), _) => "delete the key to use the default".into(),
+        (None, Kind::Text(grammar) | Kind::TextOrObject(grammar, _))
+            if grammar.pattern.is_empty() =>
+        {
+            "write `\"\"` for an empty text, or put quotes around the word".into()
+        }
+        (None, _) if field.is_item() => "delete the entry".into(),
+        (None, _) => example_hint(&field.path),
+    }
+}
+
+fn number_hint(field: &Field<'_>) -> String {
+    let (key, example) = (&field.path, example_hint(&field.path));
     let Some(text) = field.node.text() else { return example };
     let last = text.rsplit(':').next().unwrap_or(text);
-    let bare = last.split('/').next().unwrap_or(last);
-    match &field.node.value {
-        Value::Text(text) if is_whole(text) => format!("without quotes: `{key}: {text}`"),
-        _ if key != "port" || !is_whole(bare) || bare.len() > 5 => example,
-        _ if text.contains(':') => format!(
-            "replicas publish no port of the host: give the one in the container, `port: {bare}`"
-        ),
-        _ => format!("without the protocol: `port: {bare}`"),
+    let port = last.split('/').next().unwrap_or(last);
+    let is_quoted = matches!(field.node.value, Value::Text(_));
+    if is_quoted && is_whole(text) {
+        format!("without quotes: `{key}: {text}`")
+    } else if key != "port" || !is_whole(port) || port.len() > 5 {
+        example
+    } else if text.contains(':') {
+        format!("replicas publish no host port: write the port in the container, `port: {port}`")
+    } else {
+        format!("without the protocol: `port: {port}`")
     }
 }

@@ -1,4 +1,4 @@
-//! JSON text → the same tree, with equal keys kept as often as they were written.
+//! JSON: bytes to a tree without places. Duplicate keys are kept.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use super::JsonError;
 use super::node::{Entry, Node, Place, Value};
 
-/// Reads one JSON text.
+/// Reads one JSON value.
 pub(super) fn read(body: &[u8]) -> Result<Node, JsonError> {
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
         let at = format!(" at line {} column {}", error.line(), error.column());
         let cause = text.strip_suffix(at.as_str()).unwrap_or(&text);
         let message = if error.is_eof() {
-            "this is not valid JSON: it ends too early".to_owned()
+            "invalid JSON: unexpected end".to_owned()
         } else {
-            format!("this is not valid JSON: {cause}")
+            format!("invalid JSON: {cause}")
         };
         JsonError::Syntax { message, line: error.line(), column: error.column() }
     })
@@ -28,13 +28,13 @@ fn node(value: Value) -> Node {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Tree)
+        deserializer.deserialize_any(NodeVisitor)
     }
 }
 
-struct Tree;
+struct NodeVisitor;
 
-impl<'de> Visitor<'de> for Tree {
+impl<'de> Visitor<'de> for NodeVisitor {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,7 +54,7 @@ impl<'de> Visitor<'de> for Tree {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
-        // `{:?}` keeps the point of `3.0`, so that it is not taken for a whole number.
+        // `{:?}` keeps the point of `3.0`, which is not a whole number.
         Ok(node(Value::Number(format!("{value:?}"))))
     }
 

@@ -1,22 +1,23 @@
-//! One tree for YAML and JSON: what was written and where, before anything is known of keys.
+//! The tree of a document, the same for YAML and JSON: values with their places, before the keys
+//! get a meaning.
 
-use dubernetes_core::app::escape::{quoted, shown};
+use dubernetes_core::app::escape::{escape, quote};
 
-/// Where something stands in its text. All zero for JSON, which has paths only.
+/// A place in a source. All zero for JSON, which has paths only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Place {
-    /// From 1.
+    /// The line, from 1.
     pub(super) line: usize,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub(super) column: usize,
-    /// The first byte.
+    /// The byte offset of the start.
     pub(super) start: usize,
-    /// The byte after the last one.
+    /// The byte offset after the end.
     pub(super) end: usize,
 }
 
 impl Place {
-    /// A file as a whole: its first line, of which nothing is shown.
+    /// A file as a whole: its first line, without an excerpt.
     pub(super) const FILE: Self = Self { line: 1, column: 1, start: usize::MAX, end: usize::MAX };
 }
 
@@ -27,28 +28,28 @@ pub(super) struct Node {
     pub(super) place: Place,
 }
 
-/// What was written.
+/// A value, as the source writes it.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
-    /// A YAML scalar without quotes: its source text, whatever type it looks like.
+    /// An unquoted YAML scalar: its source text, whatever type it looks like.
     Plain(String),
-    /// A text in quotes or as a block.
+    /// A quoted text or a block scalar.
     Text(String),
-    /// A JSON number, as its digits.
+    /// The digits of a JSON number.
     Number(String),
     /// A JSON boolean.
     Bool(bool),
     /// A JSON null.
     Null,
-    /// A sequence.
+    /// A list.
     List(Vec<Node>),
-    /// A mapping, with equal keys as often as they were written.
+    /// A mapping, with duplicate keys.
     Map(Vec<Entry>),
-    /// Something already reported, of which nothing more is said.
+    /// A value that was reported already, and gets no further diagnostics.
     Refused,
 }
 
-/// A key, its place and its value.
+/// A key with its place, and its value.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) key: String,
@@ -56,44 +57,8 @@ pub(super) struct Entry {
     pub(super) value: Node,
 }
 
-/// Something that is wrong, and where.
-#[derive(Debug, Clone)]
-pub(super) struct RawDiagnostic {
-    pub(super) place: Place,
-    pub(super) path: String,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
-    pub(super) other: Option<Other>,
-}
-
-/// A second place that belongs to a fault.
-#[derive(Debug, Clone)]
-pub(super) struct Other {
-    /// Which source, where it is not the fault's own.
-    pub(super) source: Option<usize>,
-    pub(super) place: Place,
-    pub(super) label: String,
-}
-
-impl RawDiagnostic {
-    pub(super) fn new(
-        place: Place,
-        path: impl Into<String>,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        let hint = Some(hint.into());
-        Self { place, path: path.into(), message: message.into(), hint, other: None }
-    }
-
-    pub(super) fn with_other(mut self, place: Place, label: impl Into<String>) -> Self {
-        self.other = Some(Other { source: None, place, label: label.into() });
-        self
-    }
-}
-
 impl Node {
-    /// Whether this is a key without a value, or an explicit null.
+    /// Returns whether this is a key without a value, or an explicit null.
     pub(super) fn is_null(&self) -> bool {
         match &self.value {
             Value::Plain(text) => matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"),
@@ -107,7 +72,12 @@ impl Node {
         }
     }
 
-    /// The text of a scalar that may stand where text is expected.
+    /// Returns whether this is a list or a mapping.
+    pub(super) fn is_collection(&self) -> bool {
+        matches!(self.value, Value::List(_) | Value::Map(_))
+    }
+
+    /// Returns the text of a scalar that is accepted where text is expected.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Plain(text) | Value::Text(text) => Some(text),
@@ -120,12 +90,14 @@ impl Node {
         }
     }
 
-    /// What was found, for a message that says what was expected.
-    pub(super) fn found(&self) -> String {
+    /// Describes the value, for messages of the form `X must be Y, not {description}`.
+    pub(super) fn describe(&self) -> String {
+        if self.is_null() {
+            return "null".into();
+        }
         match &self.value {
-            _ if self.is_null() => "null".into(),
-            Value::Plain(text) => quoted(text),
-            Value::Text(text) => format!("the text {}", quoted(text)),
+            Value::Plain(text) => quote(text),
+            Value::Text(text) => format!("the text {}", quote(text)),
             Value::Number(digits) => format!("the number {digits}"),
             Value::Bool(value) => format!("`{value}`"),
             Value::List(_) => "a list".into(),
@@ -134,8 +106,8 @@ impl Node {
         }
     }
 
-    /// The value at `path`, keys and list positions joined by dots, and the place of its key.
-    /// Keys may contain dots themselves.
+    /// Finds the field at `path`, with the place of its key. `path` is keys and list positions,
+    /// joined by dots; keys may contain dots themselves. A single value is also its own item 0.
     pub(super) fn find(&self, path: &str) -> Option<(Place, &Self)> {
         match &self.value {
             Value::Map(entries) => entries.iter().find_map(|entry| {
@@ -151,60 +123,56 @@ impl Node {
                 let item = items.get(index.parse::<usize>().ok()?)?;
                 if rest.is_empty() { Some((item.place, item)) } else { item.find(rest) }
             }
-            // One host is a list of one.
-            _ if path == "0" => Some((self.place, self)),
             Value::Plain(_)
             | Value::Text(_)
             | Value::Number(_)
             | Value::Bool(_)
             | Value::Null
-            | Value::Refused => None,
+            | Value::Refused => (path == "0").then_some((self.place, self)),
         }
     }
 
-    /// The JSON pointer (RFC 6901) of the field at `path`; of one that is missing, where it would
-    /// be.
-    pub(super) fn pointer(&self, path: &str) -> String {
-        self.steps(path).unwrap_or_else(|| path.split('.').map(step).collect())
+    /// Returns the place of the value at `path`, or of this node if there is none.
+    pub(super) fn place_of(&self, path: &str) -> Place {
+        self.find(path).map_or(self.place, |(_, node)| node.place)
     }
 
-    fn steps(&self, path: &str) -> Option<String> {
+    /// Returns the JSON pointer (RFC 6901) of the field at `path`. A missing field gets the
+    /// pointer where it would be.
+    pub(super) fn pointer(&self, path: &str) -> String {
+        self.existing_pointer(path)
+            .unwrap_or_else(|| path.split('.').map(pointer_segment).collect())
+    }
+
+    fn existing_pointer(&self, path: &str) -> Option<String> {
         if path.is_empty() {
             return Some(String::new());
         }
         match &self.value {
             Value::Map(entries) => {
-                let found = entries.iter().find_map(|entry| {
-                    // Paths name a key as it is shown.
-                    let rest = path.strip_prefix(shown(&entry.key).as_str())?;
+                let existing = entries.iter().find_map(|entry| {
+                    // Paths contain keys in their escaped form.
+                    let rest = path.strip_prefix(escape(&entry.key).as_str())?;
                     let rest = if rest.is_empty() { rest } else { rest.strip_prefix('.')? };
-                    Some(step(&entry.key) + &entry.value.steps(rest)?)
+                    Some(pointer_segment(&entry.key) + &entry.value.existing_pointer(rest)?)
                 });
-                found.or_else(|| (!path.contains('.')).then(|| step(path)))
+                existing.or_else(|| (!path.contains('.')).then(|| pointer_segment(path)))
             }
             Value::List(items) => {
                 let (index, rest) = path.split_once('.').unwrap_or((path, ""));
                 let item = items.get(index.parse::<usize>().ok()?)?;
-                Some(step(index) + &item.steps(rest)?)
+                Some(pointer_segment(index) + &item.existing_pointer(rest)?)
             }
-            // One host is a list of one.
-            _ if path == "0" => Some(String::new()),
             Value::Plain(_)
             | Value::Text(_)
             | Value::Number(_)
             | Value::Bool(_)
             | Value::Null
-            | Value::Refused => None,
+            | Value::Refused => (path == "0").then(String::new),
         }
-    }
-
-    /// The place of the value at `path`.
-    pub(super) fn place_of(&self, path: &str) -> Place {
-        self.find(path).map_or(self.place, |(_, node)| node.place)
     }
 }
 
-/// One step of a JSON pointer.
-fn step(name: &str) -> String {
+fn pointer_segment(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }

@@ -1,113 +1,121 @@
-//! A file with settings of the program: one mapping of known keys to single values, read and told
-//! like a file with apps. What the values mean, the caller knows.
+//! The settings file of the program: one mapping of known keys to single values, with the same
+//! diagnostics as a manifest. The caller knows what the values mean.
 
 use std::collections::BTreeMap;
 
-use super::node::{Node, Place, RawDiagnostic, Value};
-use super::{Diagnostics, Found, Source, keys, text, yaml};
+use super::fields::{DELETE_ONE, FIRST};
+use super::nearest::nearest;
+use super::node::{Entry, Node, Place, Value};
+use super::raw_diagnostic::RawDiagnostic;
+use super::{Diagnostics, Source, batch, decode, yaml};
 use dubernetes_core::app::Problem;
-use dubernetes_core::app::escape::{is_hidden, quoted, shown};
+use dubernetes_core::app::escape::{escape, is_hidden, quote};
 
-/// The settings in a file: each key with its value as text. An empty file has none.
+/// Parses a settings file into the text of each key. An empty file has no settings.
 ///
-/// `check` says what is wrong with the value of a key, if anything is; the path in its answer
-/// does not count.
+/// `check` returns the problem of a key's value. The path in its answer is ignored.
 ///
 /// # Errors
 ///
-/// Every problem of the file with its place: what is no YAML, unknown and doubled keys, values
-/// that are missing or no single value, and what `check` refuses.
-pub fn settings(
+/// Returns every problem with its place: invalid YAML, unknown and duplicate keys, values that are
+/// missing or not single, and those that `check` refuses.
+pub fn parse_settings(
     source: &Source,
     known: &[&str],
     check: impl Fn(&str, &str) -> Result<(), Problem>,
 ) -> Result<BTreeMap<String, String>, Diagnostics> {
-    let mut found = Found::default();
-    let mut values = BTreeMap::new();
-    match text::decode(&source.text) {
-        Err(fault) => found.faults.push((0, *fault)),
+    let mut reader = Reader { known, check, values: BTreeMap::new(), diagnostics: Vec::new() };
+    match decode::decode(&source.text) {
+        Err(diagnostic) => reader.diagnostics.push(*diagnostic),
         Ok(text) => {
-            let yaml::Documents { roots, faults } = yaml::read(text);
-            let read = Reader { known, check, values: &mut values, faults }.read(&roots);
-            found.faults.extend(read.into_iter().map(|fault| (0, fault)));
+            let yaml::Documents { roots, diagnostics } = yaml::read(text);
+            reader.diagnostics = diagnostics;
+            reader.read(&roots);
         }
     }
-    if found.faults.is_empty() {
-        Ok(values)
-    } else {
-        Err(found.refused(std::slice::from_ref(source)))
+    if reader.diagnostics.is_empty() {
+        return Ok(reader.values);
     }
+    let diagnostics = reader.diagnostics.into_iter().map(|diagnostic| (0, diagnostic)).collect();
+    Err(batch::locate_all(std::slice::from_ref(source), diagnostics))
 }
 
 struct Reader<'a, C> {
     known: &'a [&'a str],
     check: C,
-    values: &'a mut BTreeMap<String, String>,
-    faults: Vec<RawDiagnostic>,
+    values: BTreeMap<String, String>,
+    diagnostics: Vec<RawDiagnostic>,
 }
 
 impl<C: Fn(&str, &str) -> Result<(), Problem>> Reader<'_, C> {
-    fn read(mut self, roots: &[Node]) -> Vec<RawDiagnostic> {
+    fn read(&mut self, roots: &[Node]) {
         if let Some(second) = roots.get(1) {
-            let message = "a file with settings is one document, and here a second one begins";
-            self.faults.push(RawDiagnostic::new(second.place, "", message, "delete the `---`"));
+            let message = "a settings file must have a single document";
+            self.diagnostics.push(RawDiagnostic::new(
+                second.place,
+                "",
+                message,
+                "delete the `---`",
+            ));
         }
-        let Some(root) = roots.first() else { return self.faults };
-        let entries = match &root.value {
-            Value::Map(entries) => entries.as_slice(),
-            Value::Refused => &[],
+        let Some(root) = roots.first() else { return };
+        match &root.value {
+            Value::Map(entries) => self.read_entries(entries),
+            Value::Refused => {}
             Value::Plain(_)
             | Value::Text(_)
             | Value::Number(_)
             | Value::Bool(_)
             | Value::Null
             | Value::List(_) => {
-                let message =
-                    format!("a file with settings is a mapping of keys, not {}", root.found());
-                self.faults.push(RawDiagnostic::new(root.place, "", message, self.example()));
-                return self.faults;
+                let found = root.describe();
+                let message = format!("a settings file must be a mapping, not {found}");
+                let hint = self.example();
+                self.diagnostics.push(RawDiagnostic::new(root.place, "", message, hint));
             }
-        };
+        }
+    }
+
+    fn read_entries(&mut self, entries: &[Entry]) {
         let mut first: BTreeMap<&str, Place> = BTreeMap::new();
         for entry in entries {
             let key = entry.key.as_str();
-            let fault = if let Some(place) = first.get(key) {
-                let message = format!("the key {} is given twice", quoted(key));
-                let fault =
-                    RawDiagnostic::new(entry.key_place, shown(key), message, "delete one of them");
-                Some(fault.with_other(*place, "first given here"))
+            let report = |message: String, hint: &str| {
+                RawDiagnostic::new(entry.key_place, escape(key), message, hint)
+            };
+            let diagnostic = if let Some(first) = first.get(key) {
+                let duplicate = report(format!("duplicate key {}", quote(key)), DELETE_ONE);
+                Some(duplicate.with_other(*first, FIRST))
             } else if self.known.contains(&key) {
-                self.value(key, entry.key_place, &entry.value)
+                self.read_value(key, entry.key_place, &entry.value)
             } else {
-                let message = format!("unknown key {}", quoted(key));
-                let hint = match keys::nearest(key, self.known) {
+                let hint = match nearest(key, self.known) {
                     Some((_, near)) => format!("did you mean `{near}`?"),
-                    None => format!("there are: {}", self.known.join(", ")),
+                    None => format!("the keys are {}", self.known.join(", ")),
                 };
-                Some(RawDiagnostic::new(entry.key_place, shown(key), message, hint))
+                Some(report(format!("unknown key {}", quote(key)), &hint))
             };
             first.entry(key).or_insert(entry.key_place);
-            self.faults.extend(fault);
+            self.diagnostics.extend(diagnostic);
         }
-        self.faults
     }
 
-    /// Takes a value, or says what is wrong with it.
-    fn value(&mut self, key: &str, key_place: Place, node: &Node) -> Option<RawDiagnostic> {
+    /// Keeps a value, or returns its problem.
+    fn read_value(&mut self, key: &str, key_place: Place, node: &Node) -> Option<RawDiagnostic> {
         if node.is_null() {
-            let hint = "delete the key to get the default";
+            let hint = "delete the key to use the default";
             return Some(RawDiagnostic::new(key_place, key, format!("`{key}` has no value"), hint));
         }
         if matches!(node.value, Value::Refused) {
             return None;
         }
         let Some(text) = node.text() else {
-            let message = format!("`{key}` must be a single value, not {}", node.found());
-            let hint = format!("write it behind the key, as `{key}: …`");
+            let message = format!("`{key}` must be a single value, not {}", node.describe());
+            let hint = format!("write it after the key, as in `{key}: …`");
             return Some(RawDiagnostic::new(node.place, key, message, hint));
         };
         if text.chars().any(is_hidden) {
-            let message = format!("`{key}` has a character that cannot be seen: {}", quoted(text));
+            let message = format!("`{key}` contains a hidden character: {}", quote(text));
             return Some(RawDiagnostic::new(node.place, key, message, "delete it"));
         }
         match (self.check)(key, text) {
@@ -124,7 +132,7 @@ impl<C: Fn(&str, &str) -> Result<(), Problem>> Reader<'_, C> {
 
     fn example(&self) -> String {
         match self.known.first() {
-            Some(key) => format!("write each on its own line, as `{key}: …`"),
+            Some(key) => format!("write each key on its own line, as in `{key}: …`"),
             None => "delete the file".to_owned(),
         }
     }
@@ -144,7 +152,8 @@ mod tests {
             }),
             _ => Ok(()),
         };
-        settings(&source, &["port", "name"], check).map_err(|diagnostics| diagnostics.to_string())
+        parse_settings(&source, &["port", "name"], check)
+            .map_err(|diagnostics| diagnostics.to_string())
     }
 
     #[test]
@@ -158,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_is_told_at_once_with_its_place() {
+    fn all_problems_are_reported_with_their_places() {
         let text = read("prot: 80\nport: http\nname:\nname: x\n").unwrap_err();
         for part in [
             "error: unknown key `prot`\n --> config.yaml:1:1",
             "did you mean `port`?",
             "error: `port` cannot be `http`\n --> config.yaml:2:7",
             "error: `name` has no value\n --> config.yaml:3:1",
-            "the key `name` is given twice",
+            "duplicate key `name`",
             "4 problems in config.yaml",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
@@ -173,20 +182,20 @@ mod tests {
     }
 
     #[test]
-    fn another_form_than_a_flat_mapping_is_refused() {
+    fn other_forms_than_a_flat_mapping_are_refused() {
         for (text, part) in [
             ("port: [80]", "`port` must be a single value, not a list"),
             ("name: {a: b}", "`name` must be a single value, not a mapping"),
-            ("- port", "is a mapping of keys, not a list"),
-            ("80", "is a mapping of keys, not `80`"),
-            ("port: 80\n---\nport: 81", "here a second one begins"),
-            ("name: \"a\\u200bb\"", "cannot be seen"),
+            ("- port", "must be a mapping, not a list"),
+            ("80", "must be a mapping, not `80`"),
+            ("port: 80\n---\nport: 81", "must have a single document"),
+            ("name: \"a\\u200bb\"", "contains a hidden character"),
             ("name: &a b", "anchors"),
-            ("nothing: 1", "there are: port, name"),
+            ("nothing: 1", "the keys are port, name"),
             ("name: \"", "quote"),
         ] {
-            let told = read(text).unwrap_err();
-            assert!(told.contains(part), "{part} is not in\n{told}");
+            let problems = read(text).unwrap_err();
+            assert!(problems.contains(part), "{part} is not in\n{problems}");
         }
     }
 }

@@ -1,26 +1,31 @@
-//! The nearest legal text to one that was refused, as a hint.
+//! Hints for invalid values: the nearest legal text, or an example.
 
+use super::nearest::nearest;
+use super::reference;
 use dubernetes_core::app::{AppName, HostName, ImageRef, RoutePath, Signal};
 
-use super::keys;
-
-/// What to write instead of `text` for the field at `path`.
-pub(super) fn instead(path: &str, text: &str) -> String {
-    let found = match path.split('.').next() {
-        Some("name") => name(text).map(|name| format!("for example `name: {name}`")),
-        Some("image") => image(text).map(|image| format!("for example `image: {image}`")),
-        Some("access") if path == "access.path" => {
-            route_path(text).map(|path| format!("for example `path: {path}`"))
-        }
-        Some("access") => host(text),
-        Some("stop") if path == "stop.signal" => signal(text),
-        _ => None,
-    };
-    found.unwrap_or_else(|| format!("for example `{}`", keys::example(path)))
+/// Returns the example of the field at `path` as a hint.
+pub(super) fn example_hint(path: &str) -> String {
+    format!("for example `{}`", reference::example(path))
 }
 
-/// `a_b.C` becomes `a-b-c`.
-pub(super) fn name(text: &str) -> Option<String> {
+/// Returns what to write instead of `text` in the field at `path`.
+pub(super) fn suggestion(path: &str, text: &str) -> String {
+    let suggested = match path.split('.').next() {
+        Some("name") => suggest_name(text).map(|name| format!("for example `name: {name}`")),
+        Some("image") => suggest_image(text).map(|image| format!("for example `image: {image}`")),
+        Some("access") if path == "access.path" => {
+            suggest_route_path(text).map(|path| format!("for example `path: {path}`"))
+        }
+        Some("access") => suggest_host(text),
+        Some("stop") if path == "stop.signal" => suggest_signal(text),
+        _ => None,
+    };
+    suggested.unwrap_or_else(|| example_hint(path))
+}
+
+/// Returns the nearest legal name: `a_b.C` becomes `a-b-c`.
+pub(super) fn suggest_name(text: &str) -> Option<AppName> {
     let lower = text.trim().to_lowercase();
     let words: Vec<&str> = lower
         .split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit()))
@@ -28,32 +33,31 @@ pub(super) fn name(text: &str) -> Option<String> {
         .collect();
     let joined = words.join("-");
     let cut = joined.get(..joined.len().min(63))?.trim_end_matches('-');
-    let name = AppName::parse(cut).or_else(|_| AppName::parse(&format!("{cut}-app"))).ok()?;
-    Some(name.as_str().to_owned())
+    AppName::parse(cut).or_else(|_| AppName::parse(&format!("{cut}-app"))).ok()
 }
 
-fn image(text: &str) -> Option<String> {
+fn suggest_image(text: &str) -> Option<ImageRef> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
     let trimmed = bare.trim().trim_end_matches([':', '@', '/']);
     let (path, tag) = match trimmed.rsplit_once(':') {
         Some((path, tag)) if !tag.contains('/') => (path.to_lowercase(), format!(":{tag}")),
         _ => (trimmed.to_lowercase(), String::new()),
     };
-    Some(ImageRef::parse(&format!("{path}{tag}")).ok()?.as_str().to_owned())
+    ImageRef::parse(&format!("{path}{tag}")).ok()
 }
 
-fn route_path(text: &str) -> Option<String> {
+fn suggest_route_path(text: &str) -> Option<RoutePath> {
     let segments: Vec<&str> =
         text.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
     let path = RoutePath::parse(&format!("/{}", segments.join("/"))).ok()?;
-    (!path.is_root()).then(|| path.as_str().to_owned())
+    (!path.is_root()).then_some(path)
 }
 
-/// `http://a.test:80/shop` becomes `a.test` and `/shop`.
-fn host(text: &str) -> Option<String> {
+/// Splits `http://a.test:80/shop` into `a.test` and `/shop`.
+fn suggest_host(text: &str) -> Option<String> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
     let (authority, path) = match bare.split_once('/') {
-        Some((authority, path)) => (authority, route_path(path)),
+        Some((authority, path)) => (authority, suggest_route_path(path)),
         None => (bare, None),
     };
     let name = authority.split(':').next().unwrap_or_default();
@@ -64,11 +68,10 @@ fn host(text: &str) -> Option<String> {
     })
 }
 
-fn signal(text: &str) -> Option<String> {
+fn suggest_signal(text: &str) -> Option<String> {
     let upper = text.trim().to_uppercase();
     let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
-    let names = Signal::ALL.map(Signal::as_str);
-    let (_, near) = keys::nearest(&full, &names)?;
+    let (_, near) = nearest(&full, Signal::WORDS)?;
     Some(format!("did you mean `{near}`?"))
 }
 
@@ -77,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_legal_text_is_suggested() {
+    fn suggestion_is_the_nearest_legal_text_or_an_example() {
         let cases = [
             ("name", "My_App.2", "for example `name: my-app-2`"),
             ("name", "ingress", "for example `name: ingress-app`"),
@@ -94,7 +97,7 @@ mod tests {
             ("volumes.3", "x", "for example `volumes: [\"cache:/var/cache/myapp\"]`"),
         ];
         for (path, text, hint) in cases {
-            assert_eq!(instead(path, text), hint, "{text} for {path}");
+            assert_eq!(suggestion(path, text), hint, "{text} for {path}");
         }
     }
 }

@@ -1,15 +1,18 @@
-//! What is wrong with text that is no YAML, in our own words.
+//! Syntax errors of YAML in our own words.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "the parser may get more kinds of errors")]
 
 use serde_yaml::granit_parser::{ErrorKind, ScanError};
 
 use super::MAX_DEPTH;
-use super::node::{Place, RawDiagnostic};
+use super::node::Place;
+use super::raw_diagnostic::RawDiagnostic;
 
 pub(super) const NO_TAGS: &str = "tags (`!name`) are not supported";
-pub(super) const TAG_HINT: &str = "delete the tag; a text that begins with `!` needs quotes";
+pub(super) const TAG_HINT: &str = "delete the tag; a text that starts with `!` needs quotes";
 
-/// The parser's error as a fault, at the place of the token that caused or opened it.
-pub(super) fn fault(error: &ScanError, text: &str) -> RawDiagnostic {
+/// Returns the parser's error as a diagnostic, at the token that caused or opened it.
+pub(super) fn to_diagnostic(error: &ScanError, text: &str) -> RawDiagnostic {
     let marker = error.marker();
     let start = marker.byte_offset().unwrap_or(0).min(text.len());
     let place = Place {
@@ -19,24 +22,26 @@ pub(super) fn fault(error: &ScanError, text: &str) -> RawDiagnostic {
         end: start
             + text.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8),
     };
-    if let (ErrorKind::MappingValueNotAllowed, Some(place)) = (error.kind(), too_deep(text, place))
+    if matches!(error.kind(), ErrorKind::MappingValueNotAllowed)
+        && let Some(place) = indented_key(text, place)
     {
-        let message = "this line is indented further than the one above, which has a value already";
-        return RawDiagnostic::new(place, "", message, "begin both lines in the same column");
+        let message = "this line is indented below a key that already has a value";
+        return RawDiagnostic::new(place, "", message, "start both lines in the same column");
     }
     let (message, hint) = explain(error.kind());
     let place = if message == NO_TABS { first_tab(text, place) } else { place };
     RawDiagnostic::new(place, "", message, hint)
 }
 
-/// A bracket that was opened on an earlier line than that of the error is probably the cause.
-pub(super) fn unclosed(
+/// Reports an open bracket instead of `found` if it was opened on an earlier line: then it is
+/// probably the cause.
+pub(super) fn blame_open_bracket(
     error: &ScanError,
-    fault: RawDiagnostic,
+    found: RawDiagnostic,
     open: Place,
     bracket: char,
 ) -> RawDiagnostic {
-    let told = matches!(
+    let is_specific = matches!(
         error.kind(),
         ErrorKind::UnexpectedCharacter { .. }
             | ErrorKind::MismatchedFlowCollectionEnd { .. }
@@ -45,15 +50,15 @@ pub(super) fn unclosed(
             | ErrorKind::UnclosedQuotedScalar
             | ErrorKind::DocumentIndicatorInQuotedScalar
     );
-    if told || open.line >= fault.place.line || fault.message == NO_TABS {
-        return fault;
+    if is_specific || open.line >= found.place.line || found.message == NO_TABS {
+        return found;
     }
     let message = format!("`{bracket}` is never closed, or a `,` is missing");
     let hint = format!("add `{}`, or `,` between the entries", closing(bracket));
-    RawDiagnostic::new(open, "", message, hint).with_other(fault.place, "this does not continue it")
+    RawDiagnostic::new(open, "", message, hint).with_other(found.place, "unexpected here")
 }
 
-/// The parser stops after the tabs.
+/// Returns the place of the first tab. The parser stops after the last one.
 fn first_tab(text: &str, place: Place) -> Place {
     let before = text.get(..place.start).unwrap_or_default();
     let tabs = before.len() - before.trim_end_matches('\t').len();
@@ -65,15 +70,15 @@ fn first_tab(text: &str, place: Place) -> Place {
     }
 }
 
-/// The key at `place` if it stands below a key with a value, and further in.
-fn too_deep(text: &str, place: Place) -> Option<Place> {
+/// Returns the place of the key at `place` if it is indented below a key that has a value.
+fn indented_key(text: &str, place: Place) -> Option<Place> {
     let before = text.get(..place.start)?;
     let (above, line) = before.rsplit_once('\n')?;
     let above = above.lines().rev().find(|line| !line.trim().is_empty())?;
     let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
     let has_value =
         |line: &str| line.split_once(": ").is_some_and(|(_, value)| !value.trim_start().is_empty());
-    // What the parser took for the value goes on up to the second `:`.
+    // The parser read the value of the line above up to the second `:`.
     if indent(line) <= indent(above) || !has_value(above) || line.contains(": ") {
         return None;
     }
@@ -81,7 +86,7 @@ fn too_deep(text: &str, place: Place) -> Option<Place> {
     Some(Place { column: indent(line) + 1, start, end: place.start, ..place })
 }
 
-const NO_TABS: &str = "tabs cannot indent YAML";
+const NO_TABS: &str = "tabs are not allowed as indentation";
 
 fn explain(kind: &ErrorKind) -> (String, String) {
     let (message, hint) = match kind {
@@ -104,20 +109,20 @@ fn explain(kind: &ErrorKind) -> (String, String) {
         ErrorKind::DirectiveDisallowed => {
             ("directives (`%NAME`) are not supported", "delete the line")
         }
-        ErrorKind::BomInsideDocument => ("a byte order mark inside the text", "delete it"),
+        ErrorKind::BomInsideDocument => ("unexpected byte order mark inside the text", "delete it"),
         ErrorKind::MappingValueNotAllowed => (
-            "a second `:` in one line",
-            "put quotes around a text that contains `: `, or begin a new line",
+            "unexpected second `:` on one line",
+            "put quotes around a text that contains `: `, or start a new line",
         ),
         ErrorKind::MisplacedFlowCollectionEnd => {
-            ("this bracket closes nothing", "delete it, or put quotes around the text")
+            ("this bracket has no opening bracket", "delete it, or put quotes around the text")
         }
-        kind => by_group(kind),
+        kind => explain_group(kind),
     };
     (message.into(), hint.into())
 }
 
-fn by_group(kind: &ErrorKind) -> (&'static str, &'static str) {
+fn explain_group(kind: &ErrorKind) -> (&'static str, &'static str) {
     use ErrorKind as E;
     match kind {
         E::TabNotAllowed
@@ -129,7 +134,7 @@ fn by_group(kind: &ErrorKind) -> (&'static str, &'static str) {
             ("this quote is never closed", "add the closing quote")
         }
         E::InvalidTrailingSingleQuotedScalar | E::InvalidTrailingDoubleQuotedScalar => {
-            ("there is text behind a closing quote", "put quotes around all of it, or none")
+            ("unexpected text after the closing quote", "put quotes around all of it, or none")
         }
         E::UnknownQuotedScalarEscape
         | E::InvalidQuotedScalarHexEscape
@@ -138,7 +143,7 @@ fn by_group(kind: &ErrorKind) -> (&'static str, &'static str) {
         | E::MissingLowSurrogate
         | E::UnpairedLowSurrogate
         | E::InvalidUnicodeEscape => (
-            "this escape after `\\` does not exist",
+            "unknown escape sequence",
             "single quotes keep `\\` as it is; in double quotes write `\\\\`",
         ),
         E::InvalidIndentation
@@ -150,17 +155,15 @@ fn by_group(kind: &ErrorKind) -> (&'static str, &'static str) {
         | E::BlockSequenceEntryNotAllowed
         | E::MappingKeyNotAllowed
         | E::ExpectedDocumentStart => (
-            "this fits neither the line above nor its indentation",
-            "keys of one level begin in the same column, two spaces further in than the level above",
+            "unexpected indentation",
+            "start keys of one level in the same column, two spaces deeper than the level above",
         ),
-        E::SimpleKeyExpected | E::InvalidSimpleKey => {
-            ("a `:` is missing here", "write `key: value`")
-        }
+        E::SimpleKeyExpected | E::InvalidSimpleKey => ("expected `:` here", "write `key: value`"),
         E::ExpectedFlowMappingSeparator => {
-            ("`,` or `}` was expected here", "separate the entries by `,`")
+            ("expected `,` or `}` here", "separate the entries with `,`")
         }
         E::ExpectedFlowSequenceSeparator => {
-            ("`,` or `]` was expected here", "separate the entries by `,`")
+            ("expected `,` or `]` here", "separate the entries with `,`")
         }
         E::ExpectedTagBang
         | E::ExpectedTagDirectiveBang
@@ -175,22 +178,22 @@ fn by_group(kind: &ErrorKind) -> (&'static str, &'static str) {
         | E::UndeclaredTagHandle => (NO_TAGS, TAG_HINT),
         E::MissingAnchorOrAliasName => (
             "anchors and aliases are not supported",
-            "a text that begins with `&` or `*` needs quotes",
+            "a text that starts with `&` or `*` needs quotes",
         ),
-        // Whatever else there is or will be: the place says more than a kind.
+        // All other kinds: the place says more than the kind would.
         _ => ("this is not valid YAML", "put quotes around a text with special characters"),
     }
 }
 
 fn unexpected(character: char) -> (String, String) {
     if matches!(character, '@' | '`' | '%' | '|' | '>') {
-        (format!("a text cannot begin with `{character}`"), "put quotes around it".into())
+        (format!("a text cannot start with `{character}`"), "put quotes around it".into())
     } else {
         (not_allowed(character), "delete it".into())
     }
 }
 
-/// The sentence for a character that no reader would see.
+/// Returns the message for a character that a reader cannot see.
 pub(super) fn not_allowed(character: char) -> String {
     format!("the character U+{:04X} is not allowed", u32::from(character))
 }

@@ -1,6 +1,8 @@
-//! YAML text → trees with places; specification → YAML text. The only place that knows the YAML
-//! library: it refuses what a manifest may not use (anchors, aliases, merge keys, tags,
-//! directives) and what would cost too much, and goes on with the next document after an error.
+//! YAML: text to trees with places, and specifications to text.
+//!
+//! This is the only module that uses the YAML library. It refuses what a manifest may not use
+//! (anchors, aliases, merge keys, tags, directives) and what would cost too much, and continues
+//! with the next document after an error.
 
 use std::ops::ControlFlow;
 
@@ -8,27 +10,28 @@ use serde_yaml::granit_parser::{
     self, Event, Options, Parser, ScalarStyle, ScanError, Span, StructureStyle,
 };
 
-use super::node::{Entry, Node, Place, RawDiagnostic, Value};
+use super::node::{Entry, Node, Place, Value};
+use super::raw_diagnostic::RawDiagnostic;
 use super::syntax;
 use super::{MAX_DEPTH, MAX_DOCUMENTS, MAX_NODES};
 use dubernetes_core::app::AppSpec;
 
-/// What one text holds.
+/// The documents of one text.
 #[derive(Debug, Default)]
 pub(super) struct Documents {
-    /// The documents, without the empty ones.
+    /// The trees of the documents that are not empty.
     pub(super) roots: Vec<Node>,
-    pub(super) faults: Vec<RawDiagnostic>,
+    pub(super) diagnostics: Vec<RawDiagnostic>,
 }
 
-/// Reads all documents of `text`, which has no NUL character and no byte order mark.
+/// Reads all documents of `text`, which must have no NUL character and no byte order mark.
 pub(super) fn read(text: &str) -> Documents {
     let mut parser = Parser::new_from_str_with_options(text, options());
     let mut builder = Builder::default();
     while let Some(next) = parser.next_event() {
         match next {
             Ok((event, span)) => {
-                if builder.event(event, &span).is_break() {
+                if builder.handle(event, &span).is_break() {
                     break;
                 }
             }
@@ -40,12 +43,12 @@ pub(super) fn read(text: &str) -> Documents {
             }
         }
     }
-    builder.done
+    builder.documents
 }
 
-/// A specification as the YAML that a user would write.
+/// Returns `spec` as the YAML that a user would write.
 pub(super) fn write(spec: &AppSpec) -> String {
-    // Neither can fail for a value without floats, bytes and non-text keys; JSON is YAML, too.
+    // Neither fails for a value without floats, bytes and keys other than text. JSON is YAML, too.
     serde_yaml::to_string(spec).or_else(|_| serde_json::to_string_pretty(spec)).unwrap_or_default()
 }
 
@@ -66,7 +69,7 @@ enum Open {
     Map { place: Place, flow: bool, entries: Vec<Entry>, key: Option<Key> },
 }
 
-/// A key that waits for its value. Without text it was refused, and its value is dropped.
+/// A key whose value was not read yet. Without text the key was refused, and its value is dropped.
 struct Key {
     text: Option<String>,
     place: Place,
@@ -76,18 +79,19 @@ struct Key {
 struct Builder {
     open: Vec<Open>,
     nodes: usize,
-    documents: usize,
-    done: Documents,
+    started: usize,
+    documents: Documents,
 }
 
 impl Builder {
-    fn event(&mut self, event: Event<'_>, span: &Span) -> ControlFlow<()> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the parser may get more events")]
+    fn handle(&mut self, event: Event<'_>, span: &Span) -> ControlFlow<()> {
         let place = place(span);
         match event {
-            Event::DocumentStart(..) => return self.document(place),
+            Event::DocumentStart(..) => return self.start_document(place),
             Event::Scalar(text, style, _, tag) => {
                 self.count(place)?;
-                // A value that is left out arrives as an empty place.
+                // A missing value has an empty place.
                 let left_out = style == ScalarStyle::Plain && place.start == place.end;
                 let text = if left_out { String::new() } else { text.into_owned() };
                 let value = if tag.is_some() {
@@ -98,17 +102,24 @@ impl Builder {
                 } else {
                     Value::Text(text)
                 };
-                self.finish(Node { value, place });
+                self.add(Node { value, place });
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.count(place)?;
-                if !self.under_merge_key() {
-                    self.done.faults.push(RawDiagnostic::new(place, "", NO_ALIAS, ALIAS_HINT));
+                if !self.is_under_merge_key() {
+                    self.documents
+                        .diagnostics
+                        .push(RawDiagnostic::new(place, "", NO_ALIAS, ALIAS_HINT));
                 }
-                self.finish(Node { value: Value::Refused, place });
+                self.add(Node { value: Value::Refused, place });
             }
             Event::Anchor(..) => {
-                self.done.faults.push(RawDiagnostic::new(place, "", NO_ANCHOR, ANCHOR_HINT));
+                self.documents.diagnostics.push(RawDiagnostic::new(
+                    place,
+                    "",
+                    NO_ANCHOR,
+                    ANCHOR_HINT,
+                ));
             }
             Event::SequenceStart(style, _, tag) => {
                 self.count(place)?;
@@ -127,21 +138,21 @@ impl Builder {
                 self.open.push(Open::Map { place, flow, entries: Vec::new(), key: None });
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(place),
-            // The start and end of the stream, and whatever later versions may announce.
+            // The start and end of the stream, comments, and events of later versions.
             _ => {}
         }
         ControlFlow::Continue(())
     }
 
-    fn document(&mut self, place: Place) -> ControlFlow<()> {
-        self.documents += 1;
-        if self.documents <= MAX_DOCUMENTS {
+    fn start_document(&mut self, place: Place) -> ControlFlow<()> {
+        self.started += 1;
+        if self.started <= MAX_DOCUMENTS {
             return ControlFlow::Continue(());
         }
-        self.done.faults.push(RawDiagnostic::new(
+        self.documents.diagnostics.push(RawDiagnostic::new(
             place,
             "",
-            format!("a file has at most {MAX_DOCUMENTS} documents"),
+            format!("a file may have at most {MAX_DOCUMENTS} documents"),
             "split it into several files",
         ));
         ControlFlow::Break(())
@@ -152,10 +163,10 @@ impl Builder {
         if self.nodes <= MAX_NODES {
             return ControlFlow::Continue(());
         }
-        self.done.faults.push(RawDiagnostic::new(
+        self.documents.diagnostics.push(RawDiagnostic::new(
             place,
             "",
-            format!("a file has at most {MAX_NODES} keys and values"),
+            format!("a file may have at most {MAX_NODES} keys and values"),
             "split it into several files",
         ));
         ControlFlow::Break(())
@@ -163,10 +174,16 @@ impl Builder {
 
     fn refuse_tag(&mut self, span: &Span) {
         let at = span.tag_span().map_or_else(|| place(span), |tag| place(&tag));
-        self.done.faults.push(RawDiagnostic::new(at, "", syntax::NO_TAGS, syntax::TAG_HINT));
+        self.documents.diagnostics.push(RawDiagnostic::new(
+            at,
+            "",
+            syntax::NO_TAGS,
+            syntax::TAG_HINT,
+        ));
     }
 
-    fn under_merge_key(&self) -> bool {
+    /// Returns whether the next value belongs to a merge key, which was reported already.
+    fn is_under_merge_key(&self) -> bool {
         let Some(Open::Map { key: Some(key), .. }) = self.open.last() else { return false };
         key.text.is_none()
     }
@@ -180,16 +197,16 @@ impl Builder {
         if flow {
             place.end = end.end;
         }
-        self.finish(Node { value, place });
+        self.add(Node { value, place });
     }
 
-    /// Puts a finished node where it belongs.
-    fn finish(&mut self, node: Node) {
+    /// Adds a complete node to the open collection, or to the documents.
+    fn add(&mut self, node: Node) {
         match self.open.last_mut() {
             None => {
                 let empty = matches!(&node.value, Value::Plain(text) if text.is_empty());
                 if !empty {
-                    self.done.roots.push(node);
+                    self.documents.roots.push(node);
                 }
             }
             Some(Open::List { items, .. }) => items.push(node),
@@ -198,50 +215,55 @@ impl Builder {
                     entries.push(Entry { key: text, key_place: place, value: node });
                 }
                 Some(Key { text: None, .. }) => {}
-                None => *key = Some(read_key(node, &mut self.done.faults)),
+                None => *key = Some(read_key(node, &mut self.documents.diagnostics)),
             },
         }
     }
 
-    /// Gives the current document up.
+    /// Drops the current document because of a syntax error.
     fn abandon(&mut self, error: &ScanError, text: &str) {
-        let mut fault = syntax::fault(error, text);
-        match self.open.last() {
+        let found = syntax::to_diagnostic(error, text);
+        let found = match self.open.last() {
             Some(Open::List { place, flow: true, .. }) => {
-                fault = syntax::unclosed(error, fault, *place, '[');
+                syntax::blame_open_bracket(error, found, *place, '[')
             }
             Some(Open::Map { place, flow: true, .. }) => {
-                fault = syntax::unclosed(error, fault, *place, '{');
+                syntax::blame_open_bracket(error, found, *place, '{')
             }
-            _ => {}
-        }
+            Some(Open::List { flow: false, .. } | Open::Map { flow: false, .. }) | None => found,
+        };
         self.open.clear();
-        self.done.faults.push(fault);
+        self.documents.diagnostics.push(found);
     }
 }
 
-fn read_key(node: Node, faults: &mut Vec<RawDiagnostic>) -> Key {
+fn read_key(node: Node, diagnostics: &mut Vec<RawDiagnostic>) -> Key {
     let place = node.place;
     let refused = match node.value {
         Value::Plain(text) if text == "<<" => RawDiagnostic::new(place, "", NO_MERGE, ANCHOR_HINT),
         Value::Plain(text) if text.is_empty() => {
-            RawDiagnostic::new(place, "", "there is no key before `:`", "write `key: value`")
+            RawDiagnostic::new(place, "", "missing key before `:`", "write `key: value`")
         }
         Value::Plain(text) | Value::Text(text) => return Key { text: Some(text), place },
         Value::Refused => return Key { text: None, place },
         Value::List(_) | Value::Map(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {
-            let hint = "a text that begins with `{` or `[` needs quotes";
-            RawDiagnostic::new(place, "", format!("a key must be text, not {}", node.found()), hint)
+            let hint = "a text that starts with `{` or `[` needs quotes";
+            RawDiagnostic::new(
+                place,
+                "",
+                format!("a key must be text, not {}", node.describe()),
+                hint,
+            )
         }
     };
-    faults.push(refused);
+    diagnostics.push(refused);
     Key { text: None, place }
 }
 
 const NO_ANCHOR: &str = "anchors (`&name`) are not supported";
-const ANCHOR_HINT: &str = "write the value out wherever it is needed";
+const ANCHOR_HINT: &str = "repeat the value wherever it is needed";
 const NO_ALIAS: &str = "aliases (`*name`) are not supported";
-const ALIAS_HINT: &str = "write the value out here; a text that begins with `*` needs quotes";
+const ALIAS_HINT: &str = "repeat the value here; a text that starts with `*` needs quotes";
 const NO_MERGE: &str = "merge keys (`<<`) are not supported";
 
 fn place(span: &Span) -> Place {

@@ -1,4 +1,4 @@
-//! Files that a manifest refers to: what is read, where a problem is told, and that no content is.
+//! Referenced files: what is read, where a problem is reported, and that no content is repeated.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,8 +8,8 @@ use dubernetes_manifest::{JsonError, Parsed, Source};
 
 const CANARY: &str = "canary-4711";
 
-/// Reads a manifest beside these files.
-fn read(manifest: &str, files: &[(&str, &[u8])]) -> Result<Parsed, String> {
+/// Parses a manifest next to these files.
+fn parse(manifest: &str, files: &[(&str, &[u8])]) -> Result<Parsed, String> {
     let source = Source { name: "app.yaml".into(), text: manifest.into() };
     let content = |source: &Source, path: &str| {
         assert_eq!(source.name, "app.yaml");
@@ -20,13 +20,13 @@ fn read(manifest: &str, files: &[(&str, &[u8])]) -> Result<Parsed, String> {
 }
 
 fn refused(manifest: &str, files: &[(&str, &[u8])]) -> String {
-    let problems = read(manifest, files).unwrap_err();
+    let problems = parse(manifest, files).unwrap_err();
     assert!(!problems.contains(CANARY), "{problems}");
     problems
 }
 
 #[test]
-fn a_file_that_is_missing_is_told_at_its_key() {
+fn missing_file_is_reported_at_its_key() {
     let manifest = "name: web
 image: web:1
 env:
@@ -38,28 +38,28 @@ files:
 ";
     let problems = refused(manifest, &[("./app.conf", b"")]);
     let expected = "\
-error: the file `./db-password` cannot be read: no such file
+error: cannot read the file `./db-password`: no such file
  --> app.yaml:5:24
   |
 5 |   DB_PASSWORD: { file: ./db-password }
   |                        ^^^^^^^^^^^^^
   |
-help: a path begins at the folder of the file that it stands in, or with `/`
+help: relative paths start at the folder of the manifest
 
-error: the file `.env` cannot be read: no such file
+error: cannot read the file `.env`: no such file
  --> app.yaml:6:11
   |
 6 | env_file: .env
   |           ^^^^
   |
-help: a path begins at the folder of the file that it stands in, or with `/`
+help: relative paths start at the folder of the manifest
 
 error: 2 problems in app.yaml; nothing was changed";
     assert_eq!(problems, expected);
 }
 
 #[test]
-fn what_is_wrong_with_a_content_is_told_without_it() {
+fn invalid_content_is_reported_without_its_text() {
     let manifest = "name: web
 image: web:1
 env:
@@ -84,22 +84,22 @@ files:
         ],
     );
     for (place, text) in [
-        ("4:3", "the file `bytes` is not UTF-8, so it is no value of a variable"),
-        ("5:3", "the file `nul` has a NUL character, so it is no value of a variable"),
-        ("6:3", "the value in `long` has 32769 bytes, at most 32768 are allowed"),
+        ("4:3", "the file `bytes` is not UTF-8, so it cannot be a variable's value"),
+        ("5:3", "the file `nul` contains a NUL character, so it cannot be a variable's value"),
+        ("6:3", "the value in `long` has 32769 bytes, but at most 32768 are allowed"),
         ("7:18", "line 3 of `bad` has no `=`"),
         ("9:15", "the file `large` has more than 524288 bytes"),
     ] {
-        let told = format!("error: {text}\n --> app.yaml:{place}\n");
-        assert!(problems.contains(&told), "{told} is missing in:\n{problems}");
+        let expected = format!("error: {text}\n --> app.yaml:{place}\n");
+        assert!(problems.contains(&expected), "{expected} is missing in:\n{problems}");
     }
 }
 
 #[test]
-fn all_files_together_and_the_whole_environment_have_limits() {
+fn files_and_environment_have_total_limits() {
     let half = vec![b'x'; MAX_CONTENT_BYTES];
     let manifest = "name: web\nimage: web:1\nfiles: { /a: a, /b: a, /c: b }\n";
-    assert!(read(manifest, &[("a", &half), ("b", b"")]).is_ok(), "just not too much");
+    assert!(parse(manifest, &[("a", &half), ("b", b"")]).is_ok(), "exactly the limit");
     let problems = refused(manifest, &[("a", &half), ("b", b"x")]);
     assert!(problems.contains("at most 1048576 bytes together, not 1048577"), "{problems}");
 
@@ -110,32 +110,35 @@ fn all_files_together_and_the_whole_environment_have_limits() {
     let value = "x".repeat(MAX_ENV_VALUE_BYTES);
     let much: String = (0..8).map(|number| format!("KEY{number}={value}\n")).collect();
     let problems = refused(manifest, &[("a", much.as_bytes())]);
-    assert!(problems.contains("bytes together with their names"), "{problems}");
+    assert!(problems.contains("bytes with their names"), "{problems}");
     let long = format!("KEY={value}x");
     let problems = refused(manifest, &[("a", long.as_bytes())]);
     assert!(problems.contains("the value of `KEY` has 32769 bytes"), "{problems}");
 }
 
 #[test]
-fn a_hash_in_the_file_must_be_that_of_the_content() {
+fn content_with_another_hash_is_refused() {
     let hash = Secret::new("new").hash();
     let manifest = |hash: &str| {
         format!("name: web\nimage: web:1\nenv: {{ A: {{ file: a, sha256: {hash} }} }}\n")
     };
-    assert!(read(&manifest(&hash.to_string()), &[("a", b"new")]).is_ok());
+    assert!(parse(&manifest(&hash.to_string()), &[("a", b"new")]).is_ok());
     let problems = refused(&manifest("0123456789abcdef"), &[("a", b"new")]);
     let text = format!("the content of `a` has the hash `{hash}`, not `0123456789abcdef`");
     assert!(problems.contains(&text), "{problems}");
-    assert!(problems.contains("help: delete `sha256` to take the file as it is now"), "{problems}");
+    assert!(
+        problems.contains("help: delete `sha256` to accept the file as it is now"),
+        "{problems}"
+    );
 }
 
 #[test]
-fn a_content_is_part_of_the_revision() {
+fn changed_content_changes_the_spec_hash() {
     let manifest =
         "name: web\nimage: web:1\nenv: { A: { file: a } }\nenv_file: b\nfiles: { /c: c }\n";
     let hash = |files: [&[u8]; 3]| {
         let [a, b, c] = files;
-        spec_hash(&read(manifest, &[("a", a), ("b", b), ("c", c)]).unwrap().apps[0].spec)
+        spec_hash(&parse(manifest, &[("a", a), ("b", b), ("c", c)]).unwrap().apps[0].spec)
     };
     let before = hash([b"1", b"A=1", b"1"]);
     assert_eq!(before, hash([b"1", b"A=1", b"1"]));
@@ -145,7 +148,7 @@ fn a_content_is_part_of_the_revision() {
 }
 
 #[test]
-fn a_wrong_body_does_not_repeat_a_content() {
+fn invalid_body_is_reported_without_its_content() {
     for reference in [
         r#"{"file": "a", "content": "canary-4711"}"#,
         r#"{"file": "a", "content": ["canary-4711"]}"#,
@@ -158,15 +161,16 @@ fn a_wrong_body_does_not_repeat_a_content() {
         r#"{"file": "a", "content": "Y2FuYXJ5LTQ3MTE="#,
     ] {
         let body = format!(
-            r#"{{"name": "web", "image": "web:1", "env": {{"A": {reference}}}, "env_file": [{reference}]}}"#
+            r#"{{"name": "web", "image": "web:1",
+                "env": {{"A": {reference}}}, "env_file": [{reference}]}}"#
         );
         let error = dubernetes_manifest::from_json(body.as_bytes()).unwrap_err();
-        let told = match &error {
+        let text = match &error {
             JsonError::Syntax { message, .. } => message.clone(),
             JsonError::Invalid(problems) => format!("{problems:?}"),
         };
         for secret in [CANARY, "4711", "Y2FuYXJ5LTQ3MT"] {
-            assert!(!told.contains(secret), "{body}\n{told}");
+            assert!(!text.contains(secret), "{body}\n{text}");
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Manifests and bodies that are too large, too deep or too many, and what JSON may not contain.
+//! Limits of manifests and JSON bodies, and what a JSON body must not contain.
 
 use dubernetes_manifest::{BodyProblem, Diagnostic, JsonError, MAX_FILE_BYTES, Source};
 
-fn first(text: impl Into<Vec<u8>>) -> Diagnostic {
+fn first_problem(text: impl Into<Vec<u8>>) -> Diagnostic {
     let source = Source { name: "app.yaml".into(), text: text.into() };
-    dubernetes_manifest::parse(&[source]).expect_err("this is no manifest").list.remove(0)
+    dubernetes_manifest::parse(&[source]).expect_err("the manifest is invalid").list.remove(0)
 }
 
 #[test]
-fn limits_are_named_with_the_place_where_they_are_passed() {
+fn exceeded_limit_is_reported_at_its_place() {
     let cases = [
         (format!("name: {}", "[".repeat(40_000)), "nested deeper than 32 levels", (1, 39)),
         (format!("{}: x", "- ".repeat(40_000)), "nested deeper than 32 levels", (1, 65)),
         (
             format!("args: [{}]", "x,".repeat(20_000)),
-            "a file has at most 20000 keys and values",
+            "a file may have at most 20000 keys and values",
             (1, 40_002),
         ),
-        ("---\na: b\n".repeat(65), "a file has at most 64 documents", (129, 1)),
+        ("---\na: b\n".repeat(65), "a file may have at most 64 documents", (129, 1)),
         ("yes\n".repeat(MAX_FILE_BYTES / 4 + 1), "the file is larger than 1 MiB", (1, 1)),
     ];
     for (text, message, place) in cases {
@@ -30,7 +30,7 @@ fn limits_are_named_with_the_place_where_they_are_passed() {
 }
 
 #[test]
-fn a_file_of_the_largest_size_is_read() {
+fn file_of_the_largest_size_is_accepted() {
     let mut text = b"name: a\nimage: b\n#".to_vec();
     text.resize(MAX_FILE_BYTES, b'x');
     let source = Source { name: "app.yaml".into(), text };
@@ -38,7 +38,7 @@ fn a_file_of_the_largest_size_is_read() {
 }
 
 #[test]
-fn an_endless_pipe_is_read_up_to_the_limit() {
+fn endless_pipe_is_read_up_to_the_limit() {
     let source = Source::read("-", std::io::repeat(b'y')).unwrap();
     let found = dubernetes_manifest::parse(&[source]).unwrap_err();
     assert_eq!(found.list[0].source, "<stdin>");
@@ -46,14 +46,15 @@ fn an_endless_pipe_is_read_up_to_the_limit() {
 }
 
 #[test]
-fn a_large_value_is_refused_by_its_name() {
-    let found = first(format!("name: a\nimage: b\nenv: {{ A: {} }}", "x".repeat(32 * 1024 + 1)));
+fn too_large_value_is_reported_by_its_name() {
+    let found =
+        first_problem(format!("name: a\nimage: b\nenv: {{ A: {} }}", "x".repeat(32 * 1024 + 1)));
     assert_eq!(found.path, "env.A");
-    assert_eq!(found.message, "the value of `A` has 32769 bytes, at most 32768 are allowed");
+    assert_eq!(found.message, "the value of `A` has 32769 bytes, but at most 32768 are allowed");
 }
 
 #[test]
-fn values_that_are_too_large_together_are_refused() {
+fn too_large_environment_is_refused() {
     let entries = |count: usize| {
         let value = "x".repeat(32_000);
         (0..count).map(|n| format!("  A{n}: {value}\n")).collect::<String>()
@@ -61,13 +62,13 @@ fn values_that_are_too_large_together_are_refused() {
     let text = |count| format!("name: a\nimage: b\nenv:\n{}", entries(count));
     let source = Source { name: "app.yaml".into(), text: text(8).into_bytes() };
     assert!(dubernetes_manifest::parse(&[source]).is_ok());
-    let found = first(text(9));
+    let found = first_problem(text(9));
     assert_eq!(found.path, "env");
     assert!(found.message.contains("262144"), "{}", found.message);
 }
 
 #[test]
-fn the_largest_list_of_problems_is_rendered_at_once() {
+fn longest_list_of_problems_is_rendered() {
     let text = format!("{{{}}}", (0..9_000).map(|n| format!("k{n}: x,")).collect::<String>());
     let source = Source { name: "app.yaml".into(), text: text.into_bytes() };
     let found = dubernetes_manifest::parse(&[source]).unwrap_err();
@@ -78,7 +79,7 @@ fn the_largest_list_of_problems_is_rendered_at_once() {
 }
 
 #[test]
-fn colour_changes_nothing_but_colour() {
+fn coloured_and_plain_text_are_the_same() {
     let source = Source { name: "app.yaml".into(), text: b"name: a\nimage: b\nprot: 1\n".to_vec() };
     let found = dubernetes_manifest::parse(&[source]).unwrap_err();
     let colored = found.render(true);
@@ -93,15 +94,15 @@ fn colour_changes_nothing_but_colour() {
 }
 
 #[test]
-fn no_source_is_no_app() {
+fn no_sources_yield_no_apps() {
     assert_eq!(dubernetes_manifest::parse(&[]), Ok(dubernetes_manifest::Parsed::default()));
 }
 
 #[test]
-fn a_lowered_host_is_noted() {
+fn lowered_host_is_noted() {
     let text = b"name: a\nimage: b\naccess: { host: A.Test }\n".to_vec();
     let parsed = dubernetes_manifest::parse(&[Source { name: "app.yaml".into(), text }]).unwrap();
-    assert_eq!(parsed.notes, ["the host `A.Test` is taken as `a.test` (app.yaml:3:17)"]);
+    assert_eq!(parsed.notes, ["the host `A.Test` is read as `a.test` (app.yaml:3:17)"]);
     assert_eq!((parsed.apps[0].source.as_str(), parsed.apps[0].line), ("app.yaml", 1));
 }
 
@@ -116,9 +117,9 @@ fn problems(body: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn json_numbers_are_neither_wrapped_nor_rounded_nor_converted() {
+fn json_numbers_are_not_converted() {
     let cases = [
-        ("4294967299", "`replicas` is at most 250, not `4294967299`"),
+        ("4294967299", "`replicas` must be at most 250, not `4294967299`"),
         ("3.0", "`replicas` must be a whole number, not the number 3.0"),
         ("1e2", "`replicas` must be a whole number, not the number 100.0"),
         ("-1", "`replicas` must be a whole number, not the number -1"),
@@ -134,7 +135,7 @@ fn json_numbers_are_neither_wrapped_nor_rounded_nor_converted() {
 }
 
 #[test]
-fn json_problems_are_found_all_at_once_by_path() {
+fn json_problems_are_reported_by_path() {
     let body = r#"{"name": "A", "image": 5, "replicas": 3, "replicas": 4, "env": {"A": 1, "A": "b"},
         "access": {"hots": "a"}, "volumes": ["a:/x", "b:/x"], "spec": {}, "labels": {"a": null}}"#;
     let paths: Vec<String> = problems(body).into_iter().map(|(path, _)| path).collect();
@@ -156,7 +157,7 @@ fn json_problems_are_found_all_at_once_by_path() {
 }
 
 #[test]
-fn json_that_is_no_app_is_told_from_what_is_no_json() {
+fn invalid_app_and_invalid_json_are_different_errors() {
     for body in ["[]", "5", "\"x\"", "null", "{}"] {
         assert!(
             matches!(dubernetes_manifest::from_json(body.as_bytes()), Err(JsonError::Invalid(_))),
@@ -173,12 +174,12 @@ fn json_that_is_no_app_is_told_from_what_is_no_json() {
 }
 
 #[test]
-fn a_problem_of_a_body_has_the_pointer_of_its_field() {
+fn json_problem_has_the_pointer_of_its_field() {
     let body = r#"{"image": "b", "access": {"host": "a b", "pth": "/"}, "volumes": ["a:/x", "b"],
         "labels": {"a/b~c": 1, "x.y": null}, "env": {"A.B": 1, "A": 2}, "stop": {"grace": "5"},
         "health": {}, "rollout": {"history": 0}}"#;
     let Err(JsonError::Invalid(found)) = dubernetes_manifest::from_json(body.as_bytes()) else {
-        panic!("this is no app")
+        panic!("the app is invalid")
     };
     let mut pointers: Vec<String> = found.into_iter().map(|found| found.pointer).collect();
     pointers.sort();
@@ -198,7 +199,7 @@ fn a_problem_of_a_body_has_the_pointer_of_its_field() {
     expected.sort_unstable();
     assert_eq!(pointers, expected);
     let Err(JsonError::Invalid(found)) = dubernetes_manifest::from_json(b"[]") else {
-        panic!("no app")
+        panic!("the app is invalid")
     };
     assert_eq!(found[0].pointer, "", "the whole body");
 }

@@ -1,5 +1,5 @@
-//! What holds for every manifest: damaged ones are accepted or refused with a place, and every
-//! valid specification survives being written and read again.
+//! Properties of all manifests: damaged ones are accepted or refused with a place, and every valid
+//! specification round-trips.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -9,8 +9,8 @@ use std::path::Path;
 use dubernetes_core::app::{
     Access, AppName, AppSpec, Check, ConfigFile, Content, ContentHash, CountOrPercent, Cpu,
     Duration, EnvName, EnvValue, FileMode, FilePath, FileRef, FileTarget, Health, HostName,
-    ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, PreDeploy, PullPolicy, Resources, Rollout,
-    RoutePath, Signal, Stop, UrlPath, Volume,
+    ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy, PullPolicy, Resources,
+    Rollout, RoutePath, Signal, Stop, UrlPath, Volume,
 };
 use dubernetes_manifest::{JsonError, Source};
 use proptest::prelude::*;
@@ -118,8 +118,8 @@ fn good_files() -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// Refused with places that exist, in words that can be printed, each with something to do.
-fn located(text: &[u8], problems: &dubernetes_manifest::Diagnostics) {
+/// Checks that every problem has an existing place, a printable message and a hint.
+fn check_located(text: &[u8], problems: &dubernetes_manifest::Diagnostics) {
     assert!(!problems.list.is_empty());
     let breaks = text.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count();
     for problem in &problems.list {
@@ -193,7 +193,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-fn parsed<T>(parse: impl Fn(&str) -> Result<T, String>, text: &str) -> T {
+fn parsed<T>(parse: impl Fn(&str) -> Result<T, ParseError>, text: &str) -> T {
     parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
 }
 
@@ -202,7 +202,8 @@ fn name() -> impl Strategy<Value = AppName> {
 }
 
 fn image() -> impl Strategy<Value = ImageRef> {
-    "([a-z]{1,4}\\.test(:5000)?/)?[a-z0-9]{1,5}([._/-][a-z0-9]{1,5}){0,2}(:[A-Za-z0-9_][A-Za-z0-9._-]{0,9})?"
+    "([a-z]{1,4}\\.test(:5000)?/)?[a-z0-9]{1,5}([._/-][a-z0-9]{1,5}){0,2}\
+        (:[A-Za-z0-9_][A-Za-z0-9._-]{0,9})?"
         .prop_map(|text| parsed(ImageRef::parse, &text))
 }
 
@@ -216,7 +217,8 @@ fn access() -> impl Strategy<Value = Access> {
 }
 
 fn volume() -> impl Strategy<Value = Volume> {
-    "([a-zA-Z0-9][a-zA-Z0-9_.-]{0,5}|/(srv|home|data)(/[a-z ]{1,4}){0,2}):(/[a-z]{4,6}){1,2}(:r[ow])?"
+    "([a-zA-Z0-9][a-zA-Z0-9_.-]{0,5}|/(srv|home|data)(/[a-z ]{1,4}){0,2})\
+        :(/[a-z]{4,6}){1,2}(:r[ow])?"
         .prop_map(|text| parsed(Volume::parse, &text))
 }
 
@@ -259,7 +261,7 @@ fn health() -> impl Strategy<Value = Health> {
     })
 }
 
-fn share() -> impl Strategy<Value = CountOrPercent> {
+fn count_or_percent() -> impl Strategy<Value = CountOrPercent> {
     prop_oneof![
         (0..=250_u16).prop_map(CountOrPercent::Count),
         (0..=100_u8).prop_map(CountOrPercent::Percent)
@@ -269,8 +271,8 @@ fn share() -> impl Strategy<Value = CountOrPercent> {
 fn rollout() -> impl Strategy<Value = Rollout> {
     let order = prop::option::of(prop::sample::select(Order::ALL.to_vec()));
     let on_failure = prop::sample::select(OnFailure::ALL.to_vec());
-    let shares = (prop::option::of(share()), share());
-    (shares, span(), span(), order, on_failure, 1..=100_u16).prop_map(
+    let counts = (prop::option::of(count_or_percent()), count_or_percent());
+    (counts, span(), span(), order, on_failure, 1..=100_u16).prop_map(
         |(
             (max_surge, max_unavailable),
             min_ready,
@@ -297,8 +299,8 @@ fn pre_deploy() -> impl Strategy<Value = PreDeploy> {
         .prop_map(|(command, timeout)| PreDeploy { command, timeout })
 }
 
-/// As answers show it: a content itself is never written.
-fn reference() -> impl Strategy<Value = FileRef> {
+/// References as answers of the API have them: never with a content.
+fn file_ref() -> impl Strategy<Value = FileRef> {
     let content = prop_oneof![
         Just(Content::Unread),
         "[0-9a-f]{16}".prop_map(|text| Content::Hash(parsed(ContentHash::parse, &text))),
@@ -309,31 +311,30 @@ fn reference() -> impl Strategy<Value = FileRef> {
 
 fn config_file() -> impl Strategy<Value = ConfigFile> {
     let mode = "0[0-7]{3}".prop_map(|text| parsed(FileMode::parse, &text));
-    (reference(), mode).prop_map(|(source, mode)| ConfigFile { source, mode })
+    (file_ref(), mode).prop_map(|(source, mode)| ConfigFile { source, mode })
 }
 
 fn env_value() -> impl Strategy<Value = EnvValue> {
-    prop_oneof![text().prop_map(EnvValue::Text), reference().prop_map(EnvValue::File)]
+    prop_oneof![text().prop_map(EnvValue::Text), file_ref().prop_map(EnvValue::File)]
 }
 
 fn spec() -> impl Strategy<Value = AppSpec> {
     let words = || prop::collection::vec(text(), 0..4);
     let env_name = "[A-Za-z_][A-Za-z0-9_.-]{0,8}".prop_map(|text| parsed(EnvName::parse, &text));
     let env = prop::collection::btree_map(env_name, env_value(), 0..4);
-    let env_file = prop::collection::vec(reference(), 0..3);
+    let env_file = prop::collection::vec(file_ref(), 0..3);
     let target = "(/[a-z.]{1,3}x){1,3}".prop_map(|text| parsed(FileTarget::parse, &text));
     let files = prop::collection::btree_map(target, config_file(), 0..3);
     let labels = prop::collection::btree_map("[a-z0-9./_-]{1,9}", text(), 0..3);
     let volumes = prop::collection::btree_map("[a-z]", volume(), 0..3)
         .prop_map(|volumes| volumes.into_values().collect());
-    let pull =
-        prop::sample::select(vec![PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never]);
+    let pull = prop::sample::select(PullPolicy::ALL.to_vec());
     let scalars = (name(), image(), 0..=MAX_REPLICAS, 1..=u16::MAX, pull);
     let lists = (words(), words(), env, env_file, files, labels, volumes);
-    let course = (prop::option::of(health()), rollout(), prop::option::of(pre_deploy()));
-    (scalars, lists, prop::option::of(access()), resources(), stop(), course)
-        .prop_map(|(scalars, lists, access, resources, stop, course)| {
-            let (health, rollout, pre_deploy) = course;
+    let life = (prop::option::of(health()), rollout(), prop::option::of(pre_deploy()));
+    (scalars, lists, prop::option::of(access()), resources(), stop(), life)
+        .prop_map(|(scalars, lists, access, resources, stop, life)| {
+            let (health, rollout, pre_deploy) = life;
             let (name, image, replicas, port, pull) = scalars;
             let (command, args, env, env_file, files, labels, volumes) = lists;
             AppSpec {
@@ -357,10 +358,10 @@ fn spec() -> impl Strategy<Value = AppSpec> {
                 pre_deploy,
             }
         })
-        .prop_filter("only valid specifications can be written", |spec| spec.problems().is_empty())
+        .prop_filter("the specification is valid", |spec| spec.problems().is_empty())
 }
 
-/// So many cases of every day; `PROPTEST_CASES` makes it as many as it says.
+/// Returns a configuration with this number of cases, unless `PROPTEST_CASES` is set.
 fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_some() {
@@ -369,29 +370,29 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, ..default }
 }
 
-/// The time in ns that this thread has worked so far: what others do does not count. None where the
-/// kernel does not say.
-fn worked() -> Option<u64> {
+/// Returns the CPU time of this thread in ns, if the kernel reports it. Other processes do not
+/// change it.
+fn cpu_time() -> Option<u64> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split(' ').next()?.parse().ok()
 }
 
-/// A line of what the kernel says of this process, in KiB, such as its memory or the most of it.
+/// Returns a line of `/proc/self/status` in KiB, such as the memory in use or its peak.
 fn memory(key: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     line.trim_start_matches([':', '\t', ' ']).trim_end_matches(" kB").parse().ok()
 }
 
-/// What no file may take: a second, and 64 MiB.
-const MOST_WORK: u64 = 1_000_000_000;
-const MOST_MEMORY: u64 = 64 << 10;
+/// The CPU time and memory that no file may exceed: a second, and 64 MiB.
+const MAX_CPU_NANOS: u64 = 1_000_000_000;
+const MAX_MEMORY_KIB: u64 = 64 << 10;
 
-/// `PROPTEST_CASES=10000` tries so many changes of each good file.
+/// `PROPTEST_CASES=10000` tries 10,000 changes of each good file.
 #[test]
 fn damaged_files_are_accepted_or_refused_with_a_place() {
     let files = good_files();
-    assert!(files.len() > 10, "the good files are gone");
+    assert!(files.len() > 10, "the good files are missing");
     let memory_before = memory("VmRSS");
     for file in files {
         let mut runner =
@@ -400,13 +401,13 @@ fn damaged_files_are_accepted_or_refused_with_a_place() {
         let result = runner.run(&mutations, |mutations| {
             let mut text = file.clone();
             mutations.iter().for_each(|mutation| mutate(&mut text, mutation));
-            let before = worked();
+            let before = cpu_time();
             let read = dubernetes_manifest::parse(&[Source {
                 name: "app.yaml".into(),
                 text: text.clone(),
             }]);
-            if let (Some(before), Some(after)) = (before, worked()) {
-                prop_assert!(after - before < MOST_WORK, "it took {} ns", after - before);
+            if let (Some(before), Some(after)) = (before, cpu_time()) {
+                prop_assert!(after - before < MAX_CPU_NANOS, "it took {} ns", after - before);
             }
             match read {
                 Ok(parsed) => {
@@ -414,14 +415,24 @@ fn damaged_files_are_accepted_or_refused_with_a_place() {
                         prop_assert_eq!(located.spec.problems(), []);
                     }
                 }
-                Err(problems) => located(&text, &problems),
+                Err(problems) => check_located(&text, &problems),
             }
             Ok(())
         });
         result.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&file)));
     }
-    if let (Some(before), Some(most)) = (memory_before, memory("VmHWM")) {
-        assert!(most.saturating_sub(before) < MOST_MEMORY, "{before} KiB, and then {most}");
+    if let (Some(before), Some(peak)) = (memory_before, memory("VmHWM")) {
+        assert!(
+            peak.saturating_sub(before) < MAX_MEMORY_KIB,
+            "{before} KiB before, {peak} KiB at the peak"
+        );
+    }
+}
+
+fn check_refused_with_places(text: &[u8]) {
+    let source = Source { name: "x".into(), text: text.to_owned() };
+    if let Err(problems) = dubernetes_manifest::parse(&[source]) {
+        check_located(text, &problems);
     }
 }
 
@@ -429,24 +440,21 @@ proptest! {
     #![proptest_config(config(500))]
 
     #[test]
-    fn any_bytes_are_accepted_or_refused_with_a_place(text in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Err(problems) = dubernetes_manifest::parse(&[Source { name: "x".into(), text: text.clone() }]) {
-            located(&text, &problems);
-        }
+    fn bytes_are_accepted_or_refused_with_a_place(
+        text in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        check_refused_with_places(&text);
     }
 
     #[test]
-    fn any_text_is_accepted_or_refused_with_a_place(
+    fn text_is_accepted_or_refused_with_a_place(
         text in "[a-z:\\-\\[\\]{}\"'|>&*!%@#?, \n\t\u{feff}\u{85}\u{2028}é🦀]{0,80}",
     ) {
-        let text = text.into_bytes();
-        if let Err(problems) = dubernetes_manifest::parse(&[Source { name: "x".into(), text: text.clone() }]) {
-            located(&text, &problems);
-        }
+        check_refused_with_places(text.as_bytes());
     }
 
     #[test]
-    fn a_specification_survives_yaml(spec in spec()) {
+    fn specification_round_trips_through_yaml(spec in spec()) {
         let yaml = dubernetes_manifest::to_yaml(&spec);
         let source = Source { name: "app.yaml".into(), text: yaml.clone().into_bytes() };
         match dubernetes_manifest::parse(&[source]) {
@@ -456,7 +464,7 @@ proptest! {
     }
 
     #[test]
-    fn a_specification_survives_json(spec in spec()) {
+    fn specification_round_trips_through_json(spec in spec()) {
         let json = serde_json::to_vec(&spec).unwrap();
         prop_assert_eq!(dubernetes_manifest::from_json(&json), Ok(spec.clone()));
         prop_assert_eq!(serde_json::from_slice::<AppSpec>(&json).unwrap(), spec);

@@ -1,5 +1,5 @@
-//! Every file under `tests/manifests`: good ones are accepted and survive being written again,
-//! bad ones give exactly the diagnostics in the `.txt` beside them.
+//! The files under `tests/manifests`: good ones are accepted and round-trip, bad ones yield exactly
+//! the diagnostics in the `.txt` beside them.
 //!
 //! `DUBERNETES_UPDATE_GOLDEN=1` rewrites the expected diagnostics.
 
@@ -30,22 +30,22 @@ fn source(path: &Path) -> Source {
 }
 
 #[test]
-fn there_are_only_good_and_bad_files() {
+fn folders_are_good_and_bad() {
     let root: Vec<String> = files(&folder("")).iter().map(|path| file_name(path)).collect();
     assert_eq!(root, ["bad", "good"]);
 }
 
 #[test]
-fn good_files_are_accepted_and_survive_being_written_again() {
+fn good_files_are_accepted_and_round_trip() {
     let files = files(&folder("good"));
-    assert!(files.len() > 5, "the good files are gone");
+    assert!(files.len() > 5, "the good files are missing");
     for path in files {
-        accepted(&path);
+        check_accepted(&path);
     }
 }
 
 #[test]
-fn manifests_of_the_examples_are_good() {
+fn manifests_of_examples_are_accepted_and_round_trip() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let mut folders = vec![examples];
     while let Some(folder) = folders.pop() {
@@ -53,13 +53,13 @@ fn manifests_of_the_examples_are_good() {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|end| end == "yaml") {
-                accepted(&path);
+                check_accepted(&path);
             }
         }
     }
 }
 
-fn accepted(path: &Path) {
+fn check_accepted(path: &Path) {
     let parsed = match dubernetes_manifest::parse(&[source(path)]) {
         Ok(parsed) => parsed,
         Err(problems) => panic!("{} is refused:\n{problems}", path.display()),
@@ -77,9 +77,9 @@ fn accepted(path: &Path) {
     }
 }
 
-/// A bad case is one file, or a folder of files that are bad together.
+/// A bad case is one file, or a folder of files that are parsed together.
 #[test]
-fn bad_files_give_exactly_their_diagnostics() {
+fn bad_files_yield_exactly_their_diagnostics() {
     let update = std::env::var_os("DUBERNETES_UPDATE_GOLDEN").is_some();
     let mut failed = Vec::new();
     let mut goldens = Vec::new();
@@ -104,8 +104,8 @@ fn bad_files_give_exactly_their_diagnostics() {
             failed.push(format!("{}:\n{found}", path.display()));
         }
     }
-    assert!(failed.is_empty(), "not as expected:\n\n{}", failed.join("\n"));
-    assert!(cases > 20, "the bad files are gone");
+    assert!(failed.is_empty(), "unexpected diagnostics:\n\n{}", failed.join("\n"));
+    assert!(cases > 20, "the bad files are missing");
     for golden in goldens {
         let yaml = golden.with_extension("yaml");
         let folder = golden.with_extension("");

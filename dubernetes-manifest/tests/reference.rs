@@ -1,12 +1,12 @@
-//! The JSON schema against the check of the program: what is valid passes, and what has the wrong
-//! shape does not.
+//! The reference against the reader and README.md: valid manifests pass the JSON schema, those of
+//! a wrong shape do not, and README.md has the current table of keys.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dubernetes_manifest::reference::{Form, schema};
+use dubernetes_manifest::reference::{Form, markdown_table, schema};
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ fn validator(form: Form) -> Validator {
     jsonschema::draft202012::new(&schema).unwrap()
 }
 
-/// The documents of a file as an editor would see them: YAML with its own types.
+/// Returns the documents of a file as an editor sees them: YAML with its own types.
 fn documents(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     let text = text.trim_start_matches('\u{feff}');
@@ -41,13 +41,13 @@ fn problems(validator: &Validator, value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_good_file_and_every_example_passes() {
+fn good_files_and_examples_pass_the_schema() {
     let validator = validator(Form::File);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     yaml_files(&root.join("tests/manifests/good"), &mut files);
     yaml_files(&root.join("../examples"), &mut files);
-    assert!(files.len() > 15, "the good files are gone");
+    assert!(files.len() > 15, "the good files are missing");
     for path in files {
         let documents = documents(&path);
         assert!(!documents.is_empty(), "{}", path.display());
@@ -58,12 +58,12 @@ fn every_good_file_and_every_example_passes() {
     }
 }
 
-/// The bad files whose fault is one of shape: an unknown key, a wrong type, a number out of its
-/// range, a key that is missing.
+/// The bad files with a wrong shape: an unknown key, a wrong type, a number out of range, or a
+/// missing key.
 const SHAPES: [&str; 31] = [
-    "b02_a_list",
-    "b02_a_scalar",
-    "b13_the_sample",
+    "b02_list",
+    "b02_scalar",
+    "b13_sample",
     "b13_unknown_keys",
     "b14_keys_of_other_levels",
     "b15_compose",
@@ -79,7 +79,7 @@ const SHAPES: [&str; 31] = [
     "b18_replicas_quoted",
     "b18_replicas_sexagesimal",
     "b18_replicas_twenty_digits",
-    "b19_replicas_a_million",
+    "b19_replicas_million",
     "b19_replicas_above_the_limit",
     "b21_port",
     "b28_surge",
@@ -95,7 +95,7 @@ const SHAPES: [&str; 31] = [
 ];
 
 #[test]
-fn files_of_a_wrong_shape_do_not_pass() {
+fn files_of_a_wrong_shape_fail_the_schema() {
     let validator = validator(Form::File);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/bad");
     for name in SHAPES {
@@ -107,7 +107,7 @@ fn files_of_a_wrong_shape_do_not_pass() {
 }
 
 #[test]
-fn a_body_has_no_other_types_than_json_has() {
+fn json_schema_accepts_only_json_types() {
     let validator = validator(Form::Json);
     let body = |more: &str| {
         serde_json::from_str::<Value>(&format!(r#"{{"name": "a", "image": "b"{more}}}"#)).unwrap()
@@ -121,4 +121,12 @@ fn a_body_has_no_other_types_than_json_has() {
     {
         assert!(!validator.is_valid(&body(wrong)), "{wrong}");
     }
+}
+
+#[test]
+fn readme_has_the_current_table_of_keys() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let table = format!("<!-- keys:begin -->\n{}<!-- keys:end -->\n", markdown_table());
+    assert!(readme.contains(&table), "README.md is outdated: run `cargo xtask generate`");
 }

@@ -20,6 +20,7 @@ use dubernetes_core::runtime::{
 };
 use tokio::time::Instant;
 
+use crate::cache::{Cache, LastApply, Served};
 use crate::config::{self, Digest, Generation, ROOT, RenderContext};
 use crate::error::failure;
 use crate::proxy::{ANSWER_LIMIT, Nginx, NginxConfig, POLL, RunningNginx};
@@ -80,40 +81,6 @@ pub struct NginxIngress {
     cache: Mutex<Cache>,
     /// The last snapshot of nginx's processes: addresses that drain at the same time share it.
     last_snapshot: tokio::sync::Mutex<Option<(RunningNginx, Instant, WorkerSnapshot)>>,
-}
-
-#[derive(Debug, Default)]
-struct Cache {
-    /// The acknowledged table.
-    served: Option<Served>,
-    /// The last successful apply.
-    last_apply: Option<LastApply>,
-    /// The version of nginx in a container.
-    version: Option<(ContainerId, Version)>,
-    /// When the files of the served generation were last found intact.
-    verified_at: Option<Instant>,
-    /// When addresses left the acknowledged table.
-    unrouted_at: BTreeMap<Ipv4Addr, Instant>,
-    /// When this value first saw nginx. Addresses may have left the table right before.
-    first_seen_at: Option<Instant>,
-    /// Number of changes.
-    changes: u32,
-}
-
-/// The table that a run of nginx serves, and the generation that it is part of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Served {
-    nginx: RunningNginx,
-    digest: Digest,
-    table: RouteTable,
-}
-
-/// A requested table, and the generation that serves it.
-#[derive(Debug)]
-struct LastApply {
-    requested: RouteTable,
-    context: RenderContext,
-    candidate: Candidate,
 }
 
 impl NginxIngress {
@@ -211,16 +178,8 @@ impl NginxIngress {
 
     /// Records that new connections are served by `table`.
     fn acknowledge(&self, nginx: &RunningNginx, digest: &Digest, table: &RouteTable) {
-        let now = Instant::now();
-        let mut cache = self.cache();
-        cache.first_seen_at.get_or_insert(now);
         let served = Served { nginx: nginx.clone(), digest: digest.clone(), table: table.clone() };
-        if let Some(former) = cache.served.replace(served) {
-            for endpoint in former.table.routes.iter().flat_map(|route| &route.endpoints) {
-                cache.unrouted_at.entry(endpoint.address).or_insert(now);
-            }
-        }
-        cache.unrouted_at.retain(|address, _| !table.holds(*address));
+        self.cache().acknowledge(served, Instant::now());
     }
 
     /// Returns files for `requested`: known ones, or files that are checked now. The flag is true

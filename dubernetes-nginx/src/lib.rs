@@ -41,6 +41,7 @@
 //! - An unchanged table makes no changing call.
 //! - A killed container restarts with its last good files; a removed one is created with them.
 
+mod cache;
 pub mod config;
 mod directive;
 mod error;

@@ -1,6 +1,6 @@
 //! Converts rows to values of the core, and back.
 
-use dubernetes_core::app::{AppName, AppSpec, with_contents};
+use dubernetes_core::app::{AppName, AppSpec, to_json_with_contents};
 use dubernetes_core::error::Cause;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::runtime::ImageId;
@@ -105,7 +105,7 @@ pub(crate) fn parse_spec(text: &str) -> Result<AppSpec, TransactionError> {
 /// The specification cannot be read back. Stored, it would make every later read of the state
 /// fail.
 pub(crate) fn format_spec(written: &AppSpec) -> Result<String, TransactionError> {
-    let text = with_contents(written).map_err(failed)?.to_string();
+    let text = to_json_with_contents(written).map_err(failed)?.to_string();
     if parse_spec(&text)? != *written {
         let name = &written.name;
         return Err(TransactionError::unreadable(format!(

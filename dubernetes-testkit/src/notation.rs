@@ -34,8 +34,8 @@
 //!   `since fallback nonce rollback-from rollback-to msg`.
 //! - Replica, one of: `created`, `starting`, `ready`, `settling` (ready in a moment),
 //!   `unready msg=`, `unhealthy msg=` (to be replaced), `unknown` (running, not probed yet),
-//!   `paused`, `removing`, `exited` or `oom` (`code= ran=`), `start-failed msg=`. `ago=` is the time
-//!   in that state. `ready` means for 60 s, or `ready-for=1s`.
+//!   `paused`, `removing`, `exited` or `oom` (`code= ran=`), `start-failed msg=`. `ago=` is the
+//!   time in that state. `ready` means for 60 s, or `ready-for=1s`.
 //! - Replica, keys: `rev` (the app's), `restarts`, `streak` (as `restarts`), `last="end of the
 //!   container before"`, `stopped="why it was stopped"`, `ready-until=5s` (unready since),
 //!   `address`, `draining=5s` (unrouted since). Flags: `routed drained evicted`.

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-use dubernetes_core::reconcile;
+use dubernetes::reconcile;
 use dubernetes_testkit::notation;
 
 /// Asserts that this input leads to a plan with exactly these lines.

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dubernetes::manifest::Source;
 use dubernetes_examples::{EXAMPLES, Example};
-use dubernetes_manifest::Source;
 
 /// The only image of the examples. It is built from this repository, so no registry is needed.
 const IMAGE: &str = "dubernetes-whoami:1";
@@ -37,7 +37,7 @@ fn every_folder_with_manifest_is_listed() {
 fn manifests_are_valid_together() {
     let sources: Vec<Source> =
         EXAMPLES.iter().map(|example| read_manifest(example.folder)).collect();
-    let parsed = match dubernetes_manifest::parse(&sources) {
+    let parsed = match dubernetes::manifest::parse(&sources) {
         Ok(parsed) => parsed,
         Err(problems) => panic!("{problems}"),
     };

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use dubernetes_core::app::with_contents;
+use dubernetes_core::app::to_json_with_contents;
 use dubernetes_manifest::JsonError;
 use libfuzzer_sys::fuzz_target;
 
@@ -11,7 +11,7 @@ fuzz_target!(|body: &[u8]| {
     match dubernetes_manifest::from_json(body) {
         Ok(spec) => {
             assert!(spec.problems().is_empty(), "an invalid app was accepted");
-            let Ok(written) = with_contents(&spec) else {
+            let Ok(written) = to_json_with_contents(&spec) else {
                 panic!("an accepted app cannot be written")
             };
             let written = written.to_string();

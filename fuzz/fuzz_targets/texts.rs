@@ -7,7 +7,7 @@ use std::fmt::{Debug, Display};
 
 use dubernetes_core::app::{
     AppName, ContentHash, CountOrPercent, Cpu, Duration, EnvName, FileMode, FilePath, FileTarget,
-    HostName, ImageRef, InstanceName, Memory, RoutePath, UrlPath, Volume,
+    HostName, ImageRef, InstanceName, Memory, ParseError, RoutePath, UrlPath, Volume,
 };
 use dubernetes_core::selector::Selector;
 use dubernetes_core::sockets;
@@ -15,11 +15,11 @@ use libfuzzer_sys::fuzz_target;
 
 fn check_round_trip<T: Debug + Display + PartialEq>(
     text: &str,
-    parse: impl Fn(&str) -> Result<T, String>,
+    parse: impl Fn(&str) -> Result<T, ParseError>,
 ) {
     match parse(text) {
         Ok(value) => assert_eq!(parse(&value.to_string()).as_ref(), Ok(&value), "{text:?}"),
-        Err(error) => check_message(&error),
+        Err(error) => check_message(&error.to_string()),
     }
 }
 
@@ -45,7 +45,7 @@ fuzz_target!(|text: &str| {
     check_round_trip(text, Memory::parse);
     check_round_trip(text, CountOrPercent::parse);
     if let Err(error) = Selector::parse(text) {
-        check_message(&error);
+        check_message(&error.to_string());
     }
     // Must not panic: reads the kernel's tables as far as possible.
     sockets::listeners(text);

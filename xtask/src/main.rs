@@ -9,6 +9,7 @@
 mod ci;
 mod demo;
 mod engine;
+mod generate;
 mod images;
 mod run;
 mod test;
@@ -26,6 +27,7 @@ chores:
   demo [--keep] run the example `whoami` behind nginx, show its answers, and clean up
   test [ARGS]   run all tests, and list the skipped ones with the reason; ARGS are passed to
                 cargo nextest, or to cargo test where nextest is not installed
+  generate      write the table of keys in README.md
   tidy          check the repository rules that no compiler checks
   ci            run all steps of CI
 ";
@@ -51,6 +53,7 @@ fn chore(args: &[String]) -> Result<ExitCode> {
         ("demo", []) => demo::demo(false).map(|()| ExitCode::SUCCESS),
         ("demo", [flag]) if flag == "--keep" => demo::demo(true).map(|()| ExitCode::SUCCESS),
         ("test", _) => test::test(rest, &[]),
+        ("generate", []) => generate::generate().map(|()| ExitCode::SUCCESS),
         ("tidy", []) => tidy::tidy(),
         ("ci", []) => ci::ci(),
         ("help" | "--help" | "-h", _) => {

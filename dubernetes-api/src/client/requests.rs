@@ -1,6 +1,6 @@
 //! Calls with a single response.
 
-use dubernetes_core::app::{AppName, AppSpec, with_contents};
+use dubernetes_core::app::{AppName, AppSpec, to_json_with_contents};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
@@ -87,7 +87,7 @@ impl Client {
         if let Some(generation) = expected {
             request = request.header(IF_MATCH, format!("\"{generation}\""));
         }
-        let body = with_contents(spec)
+        let body = to_json_with_contents(spec)
             .map_err(|_| ClientError::protocol("the app cannot be serialized"))?;
         self.json(request.json(&body)).await
     }
@@ -95,7 +95,7 @@ impl Client {
     /// Stores an app even if a revision with this spec has already failed.
     pub async fn apply_again(&self, spec: &AppSpec) -> Result<Applied, ClientError> {
         let request = self.call(Method::PUT, &path::named(path::APP, spec.name.as_str()));
-        let body = with_contents(spec)
+        let body = to_json_with_contents(spec)
             .map_err(|_| ClientError::protocol("the app cannot be serialized"))?;
         self.json(request.query(&[("retry", "true")]).json(&body)).await
     }

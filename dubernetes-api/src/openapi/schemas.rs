@@ -80,7 +80,6 @@ pub(crate) enum EventKind {
 
 /// Name and version of the container engine.
 #[derive(ToSchema)]
-#[schema(as = EngineVersion)]
 pub(crate) struct RuntimeInfo {
     /// Name, such as `Docker Engine`.
     name: String,

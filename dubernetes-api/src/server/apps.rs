@@ -10,6 +10,7 @@ use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
@@ -22,9 +23,10 @@ use crate::wire::{App, Applied, FieldProblem, List, Problem, ProblemKind, Scale}
 const SCALE_RETRIES: u32 = 8;
 
 /// List apps, ordered by name.
-#[utoipa::path(get, path = path::APPS, tag = "apps", params(SelectorQuery), responses(
+#[utoipa::path(get, path = path::APPS, operation_id = "list_apps",
+    tag = "apps", params(SelectorQuery), responses(
     (status = 200, body = List<App>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
@@ -41,12 +43,13 @@ pub(super) async fn list(
 }
 
 /// Get one app.
-#[utoipa::path(get, path = path::APP, tag = "apps",
+#[utoipa::path(get, path = path::APP, operation_id = "get_app",
+    tag = "apps",
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = App),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn get(
@@ -72,7 +75,8 @@ pub(super) struct PutQuery {
 /// Create or update an app.
 ///
 /// With `If-Match: "N"`, only if the stored generation is N; 0 means that the app does not exist.
-#[utoipa::path(put, path = path::APP, tag = "apps",
+#[utoipa::path(put, path = path::APP, operation_id = "apply_app",
+    tag = "apps",
     params(
         ("name" = String, Path, description = "Name of the app, the same as in the body"),
         PutQuery,
@@ -85,7 +89,7 @@ pub(super) struct PutQuery {
         (status = 409, body = Problem, content_type = "application/problem+json",
             description = "Stale generation, taken route, or spec that has already failed"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn put(
@@ -104,12 +108,9 @@ pub(super) async fn put(
             spec.name
         );
         return Err(ApiError::invalid(vec![FieldProblem {
-            path: "name".to_owned(),
             pointer: Some("/name".to_owned()),
-            line: None,
-            column: None,
-            message,
             hint: Some("use the same name in both".to_owned()),
+            ..FieldProblem::new("name", message)
         }]));
     }
     fill_contents(&state, &mut spec).await?;
@@ -123,12 +124,13 @@ pub(super) async fn put(
 
 /// Delete an app. The response is sent once the request is stored; the replicas are terminated
 /// after that.
-#[utoipa::path(delete, path = path::APP, tag = "apps",
+#[utoipa::path(delete, path = path::APP, operation_id = "delete_app",
+    tag = "apps",
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 202, description = "Deletion requested"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn delete(
@@ -141,14 +143,15 @@ pub(super) async fn delete(
 }
 
 /// Set the number of replicas of an app. The rest of its spec stays as stored.
-#[utoipa::path(post, path = path::APP_SCALE, tag = "apps",
+#[utoipa::path(post, path = path::APP_SCALE, operation_id = "scale_app",
+    tag = "apps",
     params(("name" = String, Path, description = "Name of the app")),
     request_body = Scale,
     responses(
         (status = 200, body = Applied),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn scale(
@@ -190,17 +193,14 @@ async fn fill_contents(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiEr
         Err(error) => return Err(error.into()),
     }
     let problem = |path: String| FieldProblem {
-        message: format!("the content of the file in `{path}` is missing"),
         pointer: path.split_once('.').map(|(key, entry)| {
             // The name of an entry may contain any character.
             format!("/{key}/{}", entry.replace('~', "~0").replace('/', "~1"))
         }),
-        path,
-        line: None,
-        column: None,
         hint: Some(
             "add it as `content` in base64; the command line does so when it reads the file".into(),
         ),
+        ..FieldProblem::new(&*path, format!("the content of the file in `{path}` is missing"))
     };
     match spec.missing_contents() {
         missing if missing.is_empty() => Ok(()),

@@ -81,12 +81,9 @@ impl Json {
 pub(super) fn read_spec(bytes: &[u8]) -> Result<AppSpec, ApiError> {
     dubernetes_manifest::from_json(bytes).map_err(|error| match error {
         JsonError::Syntax { message, line, column } => invalid_json(FieldProblem {
-            path: String::new(),
-            pointer: None,
             line: Some(line),
             column: Some(column),
-            message,
-            hint: None,
+            ..FieldProblem::new("", message)
         }),
         JsonError::Invalid(problems) => {
             ApiError::invalid(problems.into_iter().map(FieldProblem::from).collect())
@@ -126,12 +123,9 @@ fn position(error: &serde_json::Error) -> FieldProblem {
     // The library appends the position, which has its own fields here.
     let message = text.rsplit_once(" at line ").map_or(&*text, |(message, _)| message);
     FieldProblem {
-        path: String::new(),
-        pointer: None,
         line: Some(error.line()),
         column: Some(error.column()),
-        message: message.to_owned(),
-        hint: None,
+        ..FieldProblem::new("", message)
     }
 }
 

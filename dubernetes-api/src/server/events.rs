@@ -17,12 +17,13 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
 use crate::server::extract::{self, Params};
 use crate::server::stream::{self, Items, NDJSON, Stop};
-use crate::wire::{List, Problem, ProblemKind};
+use crate::wire::{List, ProblemKind};
 
 /// Default number of events in a response.
 const DEFAULT_LIMIT: u32 = 500;
@@ -55,7 +56,8 @@ pub(super) struct EventQuery {
 ///
 /// With `Accept: text/event-stream` or `application/x-ndjson` the response continues with new
 /// events; `Last-Event-ID` then replaces `after`.
-#[utoipa::path(get, path = path::EVENTS, tag = "events",
+#[utoipa::path(get, path = path::EVENTS, operation_id = "list_events",
+    tag = "events",
     params(
         EventQuery,
         ("Last-Event-ID" = Option<u64>, Header, description = "Id of the last known event"),
@@ -66,7 +68,7 @@ pub(super) struct EventQuery {
             (crate::openapi::Event = "text/event-stream"),
             (crate::openapi::Event = "application/x-ndjson"),
         )),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn list(

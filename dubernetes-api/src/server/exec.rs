@@ -21,6 +21,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio_util::compat::FuturesAsyncWriteCompatExt as _;
 
 use crate::channel::{CHUNK, Frame};
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{Name, NoParams, Params};
@@ -47,14 +48,15 @@ type Receiver = SplitStream<WebSocket>;
 /// or `{"problem":…}`. Binary frames with a leading channel byte follow: 0 standard input, 1
 /// standard output, 2 standard error, 3 the exit code as text, 4 end of input, 5 a new terminal
 /// size as `columns rows`.
-#[utoipa::path(get, path = path::POD_EXEC, tag = "pods",
+#[utoipa::path(get, path = path::POD_EXEC, operation_id = "exec",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 101, description = "The WebSocket"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json",
             description = "The pod is not running"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn exec(

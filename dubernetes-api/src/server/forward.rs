@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _};
 
 use crate::channel::CHUNK;
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::exec::{HANDSHAKE_LIMIT, require_subprotocol, upgrade_error};
@@ -41,7 +42,8 @@ pub(super) struct ForwardQuery {
 /// A WebSocket with the subprotocol `v1.forward.dubernetes`. It opens once the pod has accepted the
 /// connection. Each binary message is data of one direction; an empty message ends that direction.
 /// The image needs no support for it.
-#[utoipa::path(get, path = path::POD_FORWARD, tag = "pods",
+#[utoipa::path(get, path = path::POD_FORWARD, operation_id = "forward",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`"), ForwardQuery),
     responses(
         (status = 101, description = "The WebSocket"),
@@ -50,7 +52,7 @@ pub(super) struct ForwardQuery {
             description = "The pod is not running"),
         (status = 502, body = Problem, content_type = "application/problem+json",
             description = "The pod refuses the connection"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn forward(

@@ -17,6 +17,7 @@ use dubernetes_core::store::StoreError;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{App, Name, Params};
@@ -55,12 +56,13 @@ impl LogQuery {
 ///
 /// With `follow` the response continues with new lines. New replicas join, and a note announces
 /// each.
-#[utoipa::path(get, path = path::APP_LOGS, tag = "apps",
+#[utoipa::path(get, path = path::APP_LOGS, operation_id = "read_app_logs",
+    tag = "apps",
     params(("name" = String, Path, description = "Name of the app"), LogQuery),
     responses(
         (status = 200, body = LogJson, content_type = "application/x-ndjson"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn read_app(
@@ -83,12 +85,13 @@ pub(super) async fn read_app(
 ///
 /// With `follow` the response continues with new lines, also those of the container that replaces
 /// the present one after a restart.
-#[utoipa::path(get, path = path::POD_LOGS, tag = "pods",
+#[utoipa::path(get, path = path::POD_LOGS, operation_id = "read_pod_logs",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`"), LogQuery),
     responses(
         (status = 200, body = LogJson, content_type = "application/x-ndjson"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn read_pod(

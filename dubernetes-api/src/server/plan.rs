@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -23,12 +24,13 @@ use crate::server::extract::{NoParams, Params};
 use crate::wire::{AppPlan, FieldProblem, NO_DOWNTIME, PlanReport, PlanRequest, Problem, Refused};
 
 /// Predict the effect of applying these specs, one after the other. Nothing is changed.
-#[utoipa::path(post, path = path::PLAN, tag = "apps", request_body = PlanRequest, responses(
+#[utoipa::path(post, path = path::PLAN, operation_id = "plan",
+    tag = "apps", request_body = PlanRequest, responses(
     (status = 200, body = PlanReport),
     (status = 409, body = Problem, content_type = "application/problem+json",
         description = "Another app owns a route"),
     (status = 422, body = Problem, content_type = "application/problem+json"),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn plan(
     State(state): State<ApiState>,
@@ -72,30 +74,22 @@ fn specs(body: &Json) -> Result<Vec<AppSpec>, ApiError> {
             Ok(spec) => {
                 let message = format!("app `{}` is defined twice", spec.name);
                 let pointer = Some(format!("/apps/{index}/name"));
-                problems.push(FieldProblem { pointer, message, ..list_problem(index, "name") });
+                problems.push(FieldProblem { pointer, ..list_problem(index, "name", message) });
             }
             Err(error) => problems.extend(error.into_problem().errors.into_iter().map(|problem| {
                 let FieldProblem { path, pointer, message, hint, .. } = problem;
                 let pointer = pointer.map(|within| format!("/apps/{index}{within}"));
-                FieldProblem { pointer, message, hint, ..list_problem(index, &path) }
+                FieldProblem { pointer, hint, ..list_problem(index, &path, message) }
             })),
         }
     }
     if problems.is_empty() { Ok(specs) } else { Err(ApiError::invalid(problems)) }
 }
 
-/// A problem at a position in the list. Lines are omitted: they would count within one spec.
-fn list_problem(index: usize, path: &str) -> FieldProblem {
+/// Creates a problem at a position in the list. Lines are omitted: they would count within one spec.
+fn list_problem(index: usize, path: &str, message: String) -> FieldProblem {
     let dot = if path.is_empty() { "" } else { "." };
-    let path = format!("apps.{index}{dot}{path}");
-    FieldProblem {
-        path,
-        pointer: None,
-        line: None,
-        column: None,
-        message: String::new(),
-        hint: None,
-    }
+    FieldProblem::new(format!("apps.{index}{dot}{path}"), message)
 }
 
 fn report(
@@ -126,7 +120,7 @@ fn report(
                 .spec
                 .resources
                 .memory
-                .map(|limit| limit.times(forecast.most_live).to_string()),
+                .map(|limit| limit.saturating_mul(forecast.most_live).to_string()),
             forecast,
             app: name,
         })

@@ -11,6 +11,7 @@ use dubernetes_core::plan::{AppStatus, PodStatus};
 use dubernetes_core::runtime::ContainerId;
 use dubernetes_core::store::StoreError;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{Name, NoParams, Params, PodQuery};
@@ -18,9 +19,10 @@ use crate::server::{ApiState, view};
 use crate::wire::{List, Pod, Problem, ProblemKind};
 
 /// List the pods of all or some apps, those of deleted apps included.
-#[utoipa::path(get, path = path::PODS, tag = "pods", params(PodQuery), responses(
+#[utoipa::path(get, path = path::PODS, operation_id = "list_pods",
+    tag = "pods", params(PodQuery), responses(
     (status = 200, body = List<Pod>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
@@ -36,12 +38,13 @@ pub(super) async fn list(
 }
 
 /// Get one pod.
-#[utoipa::path(get, path = path::POD, tag = "pods",
+#[utoipa::path(get, path = path::POD, operation_id = "get_pod",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 200, body = Pod),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn get(
@@ -61,14 +64,15 @@ fn pod_view(state: &ApiState, snapshot: &Snapshot, specs: &Specs, pod: &PodStatu
 }
 
 /// Delete a pod; a new one replaces it, by the rules of a rollout.
-#[utoipa::path(delete, path = path::POD, tag = "pods",
+#[utoipa::path(delete, path = path::POD, operation_id = "delete_pod",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 202, description = "Replacement requested"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json",
             description = "The pod has no container"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn delete(

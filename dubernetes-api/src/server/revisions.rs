@@ -3,6 +3,7 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{App, NoParams, Params};
@@ -10,12 +11,13 @@ use crate::server::{ApiState, view};
 use crate::wire::{List, Problem, Revision};
 
 /// List the kept revisions of an app, oldest first.
-#[utoipa::path(get, path = path::APP_REVISIONS, tag = "apps",
+#[utoipa::path(get, path = path::APP_REVISIONS, operation_id = "list_revisions",
+    tag = "apps",
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = List<Revision>),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn list(

@@ -4,6 +4,7 @@ use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_core::store;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
@@ -14,7 +15,8 @@ use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutRequest}
 /// Undo or restart an app, or pause or resume its rollout.
 ///
 /// Undo and restart create a new revision, which is rolled out like any other.
-#[utoipa::path(post, path = path::APP_ROLLOUT, tag = "apps",
+#[utoipa::path(post, path = path::APP_ROLLOUT, operation_id = "update_rollout",
+    tag = "apps",
     params(("name" = String, Path, description = "Name of the app")),
     request_body = RolloutRequest,
     responses(
@@ -22,7 +24,7 @@ use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutRequest}
         (status = 404, body = Problem, content_type = "application/problem+json",
             description = "Unknown app or revision"),
         (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn update(
@@ -40,12 +42,9 @@ pub(super) async fn update(
     };
     if to.is_some() && requested != RolloutAction::Undo {
         return Err(ApiError::invalid(vec![FieldProblem {
-            path: "to".to_owned(),
             pointer: Some("/to".to_owned()),
-            line: None,
-            column: None,
-            message: "`to` is only allowed with the action `undo`".to_owned(),
             hint: Some("remove it".to_owned()),
+            ..FieldProblem::new("to", "`to` is only allowed with the action `undo`")
         }]));
     }
     // The handle numbers revisions above the observed ones, so wait for the first pass.

@@ -8,16 +8,18 @@ use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{HostName, RoutePath};
 use dubernetes_core::ingress::{self, Endpoint};
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
 use crate::server::extract::{NoParams, Params};
-use crate::wire::{EndpointState, List, Problem, Route, RouteEndpoint};
+use crate::wire::{EndpointState, List, Route, RouteEndpoint};
 
 /// List routes, ordered by host and path.
-#[utoipa::path(get, path = path::ROUTES, tag = "system", responses(
+#[utoipa::path(get, path = path::ROUTES, operation_id = "list_routes",
+    tag = "system", responses(
     (status = 200, body = List<Route>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
@@ -27,7 +29,7 @@ pub(super) async fn list(
 }
 
 fn routes(snapshot: &Snapshot) -> Vec<Route> {
-    let desired = &snapshot.plan.routes.routes;
+    let desired = &snapshot.plan.routes.table.routes;
     let served: &[ingress::Route] =
         snapshot.observed.ingress.table().map_or(&[], |table| &table.routes);
     let keys: BTreeSet<_> = desired.iter().chain(served).map(key).collect();

@@ -8,12 +8,13 @@ use dubernetes_core::plan::PodStatus;
 use dubernetes_core::runtime::{Capability, ContainerId, RuntimeError, Stats, require};
 use futures_util::{StreamExt as _, stream};
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{Params, PodQuery};
 use crate::server::pods::Specs;
 use crate::server::{ApiState, pods};
-use crate::wire::{List, PodStats, Problem};
+use crate::wire::{List, PodStats};
 
 /// Time between two readings. CPU time is counted in small steps, so a shorter time is less
 /// precise.
@@ -25,9 +26,10 @@ const MAX_IN_FLIGHT: usize = 8;
 /// List the resource usage of the pods of all or some apps, ordered by name.
 ///
 /// Takes half a second: CPU usage is the difference between two readings.
-#[utoipa::path(get, path = path::STATS, tag = "pods", params(PodQuery), responses(
+#[utoipa::path(get, path = path::STATS, operation_id = "list_stats",
+    tag = "pods", params(PodQuery), responses(
     (status = 200, body = List<PodStats>),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,

@@ -14,6 +14,7 @@ use dubernetes_core::plan::{Blocked, OperationKey};
 use dubernetes_core::state;
 use dubernetes_manifest::reference;
 
+use crate::openapi::ProblemResponse;
 use crate::problem::ApiError;
 use crate::server::extract::{NoParams, Params};
 use crate::server::{ApiState, OrchestratorInfo, view};
@@ -24,9 +25,10 @@ use crate::wire::{
 use crate::{openapi, path};
 
 /// Get the status of the orchestrator, its engine and its ingress.
-#[utoipa::path(get, path = path::STATUS, tag = "system", responses(
+#[utoipa::path(get, path = path::STATUS, operation_id = "get_status",
+    tag = "system", responses(
     (status = 200, body = Status),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn status(
     State(state): State<ApiState>,
@@ -49,7 +51,7 @@ pub(super) async fn status(
     Ok(JsonResponse(Status {
         instance,
         orchestrator: Orchestrator { version: own, pid, mode, state_dir },
-        engine: EngineStatus { place: state.info.engine.clone(), ..engine_status(&snapshot) },
+        engine: engine_status(&state.info, &snapshot),
         ingress: ingress_status(&state.info, &snapshot),
         network: snapshot.observed.network.is_some(),
         apps,
@@ -60,27 +62,27 @@ pub(super) async fn status(
     }))
 }
 
-fn engine_status(snapshot: &Snapshot) -> EngineStatus {
-    let version = snapshot.engine.clone();
+fn engine_status(info: &OrchestratorInfo, snapshot: &Snapshot) -> EngineStatus {
+    let reason = engine_problem(snapshot);
+    let since = match &snapshot.observed.engine {
+        state::EngineStatus::Unreachable { since, .. } => Some(*since),
+        state::EngineStatus::Reachable => None,
+    };
+    EngineStatus {
+        state: if reason.is_some() { EngineState::Away } else { EngineState::Answering },
+        version: snapshot.engine.clone(),
+        place: info.engine.clone(),
+        since,
+        reason,
+    }
+}
+
+/// Returns why the engine is not known to be reachable.
+fn engine_problem(snapshot: &Snapshot) -> Option<String> {
     match &snapshot.observed.engine {
-        state::EngineStatus::Unreachable { since, reason } => EngineStatus {
-            state: EngineState::Away,
-            version,
-            place: None,
-            since: Some(*since),
-            reason: Some(reason.clone()),
-        },
-        state::EngineStatus::Reachable if snapshot.passes == 0 => EngineStatus {
-            state: EngineState::Away,
-            version,
-            place: None,
-            since: None,
-            reason: Some(NO_PASS_YET.to_owned()),
-        },
-        state::EngineStatus::Reachable => {
-            let state = EngineState::Answering;
-            EngineStatus { state, version, place: None, since: None, reason: None }
-        }
+        state::EngineStatus::Unreachable { reason, .. } => Some(reason.clone()),
+        state::EngineStatus::Reachable if snapshot.passes == 0 => Some(NO_PASS_YET.to_owned()),
+        state::EngineStatus::Reachable => None,
     }
 }
 
@@ -113,9 +115,10 @@ fn blocked_text(blocked: &Blocked) -> String {
 
 /// Get the versions of the orchestrator, its API and its engine. Never waits: every command asks
 /// this first.
-#[utoipa::path(get, path = path::VERSION, tag = "system", responses(
+#[utoipa::path(get, path = path::VERSION, operation_id = "get_version",
+    tag = "system", responses(
     (status = 200, body = Version),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn version(
     State(state): State<ApiState>,
@@ -131,9 +134,10 @@ pub(super) async fn version(
 
 /// Tear down the instance: remove everything that it owns. Responds once all is gone. Named volumes
 /// stay.
-#[utoipa::path(post, path = path::DOWN, tag = "system", responses(
+#[utoipa::path(post, path = path::DOWN, operation_id = "tear_down",
+    tag = "system", responses(
     (status = 204, description = "Everything is removed"),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn down(
     State(state): State<ApiState>,
@@ -146,7 +150,8 @@ pub(super) async fn down(
 }
 
 /// Check whether the process is alive.
-#[utoipa::path(get, path = path::HEALTHZ, tag = "system", responses(
+#[utoipa::path(get, path = path::HEALTHZ, operation_id = "check_liveness",
+    tag = "system", responses(
     (status = 200, body = Health),
 ))]
 pub(super) async fn healthz(_: Params<NoParams>) -> JsonResponse<Health> {
@@ -154,7 +159,8 @@ pub(super) async fn healthz(_: Params<NoParams>) -> JsonResponse<Health> {
 }
 
 /// Check whether store, engine and ingress are ready, the latter two as of the last pass.
-#[utoipa::path(get, path = path::READYZ, tag = "system", responses(
+#[utoipa::path(get, path = path::READYZ, operation_id = "check_readiness",
+    tag = "system", responses(
     (status = 200, body = Health),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
@@ -165,20 +171,13 @@ pub(super) async fn readyz(
     let snapshot = state.controller.snapshot();
     let checks = [
         ("store", state.store.list().await.err().map(|error| chain(&error))),
-        ("engine", engine_status(&snapshot).reason),
+        ("engine", engine_problem(&snapshot)),
         ("ingress", ingress_problem(&snapshot)),
     ];
-    let problems = checks.iter().filter_map(|(name, problem)| {
-        Some(FieldProblem {
-            path: (*name).to_owned(),
-            pointer: None,
-            line: None,
-            column: None,
-            message: problem.clone()?,
-            hint: None,
-        })
-    });
-    let problems: Vec<_> = problems.collect();
+    let problems: Vec<_> = checks
+        .iter()
+        .filter_map(|(name, problem)| Some(FieldProblem::new(*name, problem.clone()?)))
+        .collect();
     if problems.is_empty() {
         let checks = checks.into_iter().map(|(name, _)| (name.to_owned(), HealthState::Ok));
         return Ok(JsonResponse(Health { status: HealthState::Ok, checks: checks.collect() }));
@@ -195,7 +194,7 @@ fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
     if snapshot.passes == 0 {
         return Some(NO_PASS_YET.to_owned());
     }
-    if snapshot.plan.routes.is_empty() {
+    if snapshot.plan.routes.table.is_empty() {
         return None;
     }
     match &snapshot.observed.ingress {
@@ -212,7 +211,8 @@ fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
 
 /// Get the JSON schema of the manifest, for editors. The schema of request bodies is in the OpenAPI
 /// document.
-#[utoipa::path(get, path = path::SCHEMA, tag = "system", responses(
+#[utoipa::path(get, path = path::SCHEMA, operation_id = "get_manifest_schema",
+    tag = "system", responses(
     (status = 200, body = Object, content_type = "application/schema+json",
         description = "JSON schema, draft 2020-12"),
 ))]
@@ -224,7 +224,8 @@ pub(super) async fn schema(_: Params<NoParams>) -> Response {
 const SCHEMA_JSON: &str = "application/schema+json";
 
 /// Get this document.
-#[utoipa::path(get, path = path::OPENAPI, tag = "system", responses(
+#[utoipa::path(get, path = path::OPENAPI, operation_id = "get_openapi",
+    tag = "system", responses(
     (status = 200, body = Object, description = "OpenAPI 3.1"),
 ))]
 pub(super) async fn document(

@@ -13,20 +13,22 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{AppQuery, Params};
 use crate::server::stream::{self, Items, Stop};
 use crate::server::{ApiState, view};
-use crate::wire::{App, Problem, WatchEvent, WatchKind};
+use crate::wire::{App, WatchEvent, WatchKind};
 
 /// Watch apps: every app as `ADDED` first, then each change, one per line.
 ///
 /// A slow reader may miss intermediate states, never the last one. A deleted app is first
 /// `MODIFIED` to the phase `Deleting`, and `DELETED` once all its replicas are gone.
-#[utoipa::path(get, path = path::WATCH, tag = "apps", params(AppQuery), responses(
+#[utoipa::path(get, path = path::WATCH, operation_id = "watch_apps",
+    tag = "apps", params(AppQuery), responses(
     (status = 200, body = WatchEvent<App>, content_type = "application/x-ndjson"),
-    (status = "default", body = Problem, content_type = "application/problem+json"),
+    ProblemResponse,
 ))]
 pub(super) async fn watch(
     State(state): State<ApiState>,

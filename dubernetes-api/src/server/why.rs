@@ -12,6 +12,7 @@ use dubernetes_core::store::{EventQuery, StoredApp};
 use dubernetes_core::why::{self, Known, OUTPUT_LINES, Why};
 use futures_util::TryStreamExt as _;
 
+use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
@@ -26,12 +27,13 @@ const PASS_LIMIT: Duration = Duration::from_secs(1);
 const OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// Explain the state of an app: the root cause, what led to it, and what happens next.
-#[utoipa::path(get, path = path::APP_WHY, tag = "apps",
+#[utoipa::path(get, path = path::APP_WHY, operation_id = "explain_app",
+    tag = "apps",
     params(("name" = String, Path, description = "Name of the app")),
     responses(
         (status = 200, body = crate::openapi::Why),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn explain_app(
@@ -57,12 +59,13 @@ pub(super) async fn explain_app(
 }
 
 /// Explain the state of a pod: the root cause, what led to it, and what happens next.
-#[utoipa::path(get, path = path::POD_WHY, tag = "pods",
+#[utoipa::path(get, path = path::POD_WHY, operation_id = "explain_pod",
+    tag = "pods",
     params(("name" = String, Path, description = "Name of the pod, such as `web-1`")),
     responses(
         (status = 200, body = crate::openapi::Why),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        ProblemResponse,
     )
 )]
 pub(super) async fn explain_pod(

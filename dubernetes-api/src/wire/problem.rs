@@ -73,7 +73,32 @@ pub struct FieldProblem {
     pub hint: Option<String>,
 }
 
+impl FieldProblem {
+    /// Creates a problem of the field at `path`, without a position in the body.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            pointer: None,
+            line: None,
+            column: None,
+            message: message.into(),
+            hint: None,
+        }
+    }
+}
+
 /// Kinds of problems, each with its word, title and HTTP status.
+///
+/// # Examples
+///
+/// ```
+/// use dubernetes_api::wire::ProblemKind;
+///
+/// let problem = ProblemKind::NotFound.problem("app `web` not found");
+/// assert_eq!((problem.status, problem.to_string().as_str()), (404, "app `web` not found"));
+/// assert_eq!(problem.kind, "urn:dubernetes:error:not-found");
+/// assert!(problem.is(ProblemKind::NotFound));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemKind {
     /// The body is not JSON.

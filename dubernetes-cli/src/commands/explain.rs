@@ -1,6 +1,6 @@
 //! `explain`: what the keys of the file mean, out of the table that reads them.
 
-use dubernetes_manifest::reference::{self, APP, Key, Kind, Unless};
+use dubernetes_manifest::reference::{self, APP, DefaultValue, Key, Kind};
 
 use crate::args::ExplainArgs;
 use crate::output::{self, Cell, Table, wrap};
@@ -14,7 +14,7 @@ pub(super) fn run(args: &ExplainArgs) -> Outcome {
         Some(path) => one(path)?,
         None => {
             let mut rows = Vec::new();
-            collect("", &APP, true, &mut rows);
+            collect("", APP, true, &mut rows);
             table(rows).render(true, output::width())
         }
     };
@@ -27,28 +27,28 @@ fn one(path: &str) -> Outcome<String> {
         .map_err(|unknown| Failure::new(unknown.message).help(unknown.hint))?;
     let Some(key) = trail.last() else { return Ok(String::new()) };
     let names: Vec<&str> = steps(&trail).into_iter().map(|(name, _)| name).collect();
-    let mut text = format!("Key:       {}\nType:      {}\n", names.join("."), key.kind.words());
-    if let Some(range) = key.kind.range() {
+    let mut text = format!("Key:       {}\nType:      {}\n", names.join("."), key.kind.type_name());
+    if let Some(range) = key.kind.values() {
         text += &format!("Values:    {range}\n");
     }
     text += &format!("Default:   {}\n", default(key));
     text += &format!("Example:\n{}\n", example(&trail));
-    for line in wrap(key.about, WIDTH) {
+    for line in wrap(key.description, WIDTH) {
         text += &format!("{line}\n");
     }
     if !key.children().is_empty() {
         let mut rows = Vec::new();
         collect("", key.children(), false, &mut rows);
-        let of = if matches!(key.kind, Kind::Mapping(_)) { "" } else { " of an entry" };
+        let of = if matches!(key.kind, Kind::Object(_)) { "" } else { " of an entry" };
         text += &format!("\nKeys{of}:\n{}", table(rows).render_indented(output::width()));
     }
     Ok(text)
 }
 
 fn default(key: &Key) -> String {
-    match key.unless {
-        Unless::Required => "none, it must be given".to_owned(),
-        Unless::Value(text) | Unless::Means(text) => text.to_owned(),
+    match key.default {
+        DefaultValue::Required => "none, it must be given".to_owned(),
+        DefaultValue::Value(text) | DefaultValue::Described(text) => text.to_owned(),
     }
 }
 
@@ -83,7 +83,7 @@ fn collect(above: &str, keys: &'static [Key], deep: bool, rows: &mut Vec<(String
     for key in keys {
         let path = format!("{above}{}", key.name);
         rows.push((path.clone(), key));
-        if deep && let Kind::Mapping(level) = key.kind {
+        if deep && let Kind::Object(level) = key.kind {
             collect(&format!("{path}."), level.keys, deep, rows);
         }
     }
@@ -92,13 +92,13 @@ fn collect(above: &str, keys: &'static [Key], deep: bool, rows: &mut Vec<(String
 fn table(rows: Vec<(String, &'static Key)>) -> Table {
     let mut table = Table::new(&["KEY", "TYPE", "DEFAULT", "WHAT FOR"]);
     for (path, key) in rows {
-        let default = match key.unless {
-            Unless::Required => "required",
-            Unless::Value(text) | Unless::Means(text) => text,
+        let default = match key.default {
+            DefaultValue::Required => "required",
+            DefaultValue::Value(text) | DefaultValue::Described(text) => text,
         };
         table.push(vec![
             Cell::new(path),
-            Cell::new(key.kind.words()),
+            Cell::new(key.kind.type_name()),
             Cell::new(default),
             Cell::new(key.summary()),
         ]);

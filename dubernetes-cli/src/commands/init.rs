@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use dubernetes_core::app::{AppName, ImageRef};
-use dubernetes_manifest::nearest_name;
-use dubernetes_manifest::reference::{APP, Key, Kind, Unless};
+use dubernetes_manifest::reference::{APP, DefaultValue, Key, Kind};
+use dubernetes_manifest::suggest_name;
 
 use crate::args::InitArgs;
 use crate::output::{self, wrap};
@@ -43,7 +43,7 @@ fn name_of_folder() -> Outcome<AppName> {
     let folder = std::env::current_dir()
         .map_err(|error| Failure::because_io("the present folder cannot be found", &error))?;
     let folder = folder.file_name().unwrap_or_default().to_string_lossy();
-    nearest_name(&folder).ok_or_else(|| {
+    suggest_name(&folder).ok_or_else(|| {
         Failure::new("the name of this folder makes no name of an app")
             .help("name the app: `dubernetes init myapp`")
     })
@@ -75,12 +75,12 @@ fn file(name: &AppName, image: &ImageRef) -> String {
          # A key behind `#` is left out: delete the `#` to use it.\n\
          # `dubernetes explain KEY` says more of each.\n",
     );
-    for key in &APP {
+    for key in APP {
         text.push('\n');
-        let about = match key.unless {
-            Unless::Required => key.about.to_owned(),
-            Unless::Value(words) | Unless::Means(words) => {
-                format!("{} Unless given: {words}.", key.about)
+        let about = match key.default {
+            DefaultValue::Required => key.description.to_owned(),
+            DefaultValue::Value(words) | DefaultValue::Described(words) => {
+                format!("{} Unless given: {words}.", key.description)
             }
         };
         for line in wrap(&about, WIDTH).into_iter().chain(below(key)) {
@@ -97,7 +97,7 @@ fn file(name: &AppName, image: &ImageRef) -> String {
 
 /// The names of the keys below `key`.
 fn below(key: &Key) -> Vec<String> {
-    let Kind::Mapping(level) = key.kind else { return Vec::new() };
+    let Kind::Object(level) = key.kind else { return Vec::new() };
     let names: Vec<&str> = level.keys.iter().map(|key| key.name).collect();
     wrap(&format!("Keys: {}.", names.join(", ")), WIDTH)
 }
@@ -134,7 +134,7 @@ mod tests {
     fn each_comment_can_be_used_alone_and_all_of_them_together() {
         let text = example();
         let optional: Vec<&str> = text.lines().filter(|line| is_key(line)).collect();
-        let others = APP.iter().filter(|key| key.unless != Unless::Required).count();
+        let others = APP.iter().filter(|key| key.default != DefaultValue::Required).count();
         assert_eq!(optional.len(), others);
         let plain = parse(&text);
         for line in &optional {

@@ -44,7 +44,7 @@ pub(super) fn usage(told: &str) -> Problem {
 /// What is wrong with files: as the API says it of a body, and which file it is.
 pub(super) fn diagnostics(found: &Diagnostics) -> Problem {
     let mut problem = ProblemKind::InvalidSpec.problem(found.summary());
-    let errors: Vec<Value> = found.shown().map(error).collect();
+    let errors: Vec<Value> = found.printed().map(error).collect();
     problem.extra.insert("errors".to_owned(), errors.into());
     problem
 }

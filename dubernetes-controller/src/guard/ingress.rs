@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dubernetes_core::ingress::{ApplyOutcome, Ingress, IngressError, ObservedIngress, RouteTable};
+use dubernetes_core::ingress::{
+    ApplyOutcome, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
+};
 
 use super::{INGRESS, READ, guard};
 
@@ -14,6 +16,10 @@ pub(crate) struct GuardedIngress(pub(crate) Arc<dyn Ingress>);
 
 #[async_trait]
 impl Ingress for GuardedIngress {
+    fn pace(&self) -> Pace {
+        self.0.pace()
+    }
+
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         guard("apply the routes", INGRESS, self.0.apply(table)).await
     }

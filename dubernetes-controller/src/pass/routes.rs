@@ -1,11 +1,8 @@
-//! When the planned table is applied to the ingress.
-
-use std::time::Duration;
+//! Applies the planned table to the ingress.
 
 use dubernetes_core::error;
-use dubernetes_core::ingress::{ApplyOutcome, IngressError, ObservedIngress, RouteTable};
-use dubernetes_core::plan::{OperationKey, Plan};
-use dubernetes_core::reconcile;
+use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable};
+use dubernetes_core::plan::OperationKey;
 use dubernetes_core::state::{FailureKind, InFlight, ObservedState};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -15,44 +12,18 @@ use crate::tasks::Tasks;
 use super::Pass;
 use super::record::quarantine_message;
 
-/// The back-off of a refused table ends at 32 s: the port may be free again.
-const MAX_BACK_OFF_STEP: u32 = 6;
-
 impl Pass {
-    /// Returns whether the ingress is to serve the planned table. A table that failed is tried
-    /// again after a back-off, another table at once.
-    pub(super) fn needs_routes(&self, plan: &Plan, observed: &ObservedState) -> bool {
-        let differs = match &observed.ingress {
-            ObservedIngress::Serving { table } => *table != plan.routes,
-            ObservedIngress::Down { .. } => true,
-            ObservedIngress::Absent => !plan.routes.is_empty(),
-        };
-        let is_refused = self.cache.refused.as_ref() == Some(&plan.routes);
-        differs
-            && !self.cache.in_flight.contains_key(&OperationKey::Routes)
-            && !(is_refused && self.routes_retry().is_some())
-    }
-
-    /// Returns whether the rate limit allows another table. A proxy that does not serve yet is
-    /// started, not reloaded.
-    pub(super) fn may_apply_routes(&mut self, observed: &ObservedState) -> bool {
-        let serves = matches!(observed.ingress, ObservedIngress::Serving { .. });
-        self.route_due = if serves { self.reload_limiter.take(Instant::now()).err() } else { None };
-        self.route_due.is_none()
+    /// Returns when the pace of the ingress allows another table, if not now.
+    pub(super) fn routes_paced_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let wait = self.reload_limiter.wait(Instant::now())?;
+        now.checked_add(wait).ok()
     }
 
     pub(super) fn apply_routes(&mut self, table: &RouteTable, tasks: &mut Tasks) {
+        self.reload_limiter.take(Instant::now());
         self.cache.in_flight.insert(OperationKey::Routes, InFlight::default());
         self.table_before_apply.clone_from(&self.cache.served);
         tasks.apply_routes(table.clone());
-    }
-
-    /// Returns the time until a failed table is tried again.
-    pub(super) fn routes_retry(&self) -> Option<Duration> {
-        let failure = self.cache.failures.get(&OperationKey::Routes)?;
-        let wait = reconcile::back_off(failure.count.min(MAX_BACK_OFF_STEP));
-        let left = wait - self.clock.now().duration_since(failure.at);
-        Duration::try_from(left).ok().filter(|left| !left.is_zero())
     }
 
     /// Applies the result of a table to the cache. A table with quarantined apps is tried again
@@ -69,6 +40,7 @@ impl Pass {
             Ok(outcome) if outcome.quarantined.is_empty() => {
                 cache.on_success(&OperationKey::Routes);
                 cache.refused = None;
+                cache.acknowledged = Some(table);
                 return;
             }
             Ok(outcome) => {

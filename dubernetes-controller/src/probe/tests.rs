@@ -28,8 +28,9 @@ fn readiness(health: &Health, answers: &str) -> String {
             _ => ProbeAnswer::Failed { reason: "connection refused".to_owned() },
         };
         probes.on_answer(&attempts[0], &answer, now, instant);
-        match probes.readiness(&replica.id) {
+        match probes.readiness(&replica.id, now) {
             Readiness::Unknown => '?',
+            Readiness::Settling { .. } => 's',
             Readiness::Ready { .. } => 'r',
             Readiness::NotReady { .. } => 'n',
             Readiness::Unhealthy { .. } => 'U',

@@ -1,4 +1,5 @@
-//! Time without an active orchestrator, or in a pause, does not count towards the progress deadline.
+//! Time without an active orchestrator, or in a pause, does not count towards the progress
+//! deadline.
 
 use super::*;
 

@@ -1,20 +1,21 @@
-//! How requests reach an app: hosts and a path prefix. These values reach nginx, so the
-//! grammars are allow-lists.
+//! How requests reach an app: hosts and a path prefix. These values reach the nginx
+//! configuration, so their grammars are allow-lists.
+
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::escape::shown;
-use super::names::checked_text;
-use std::fmt;
+use super::escape::quote_char;
+use super::text::{ParseError, checked_text};
 
 /// The hosts under which an app answers, and the path prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
-    /// One host or several; at least one, without repetition.
+    /// At least one host, without repetition.
     #[serde(rename = "host", serialize_with = "write_hosts", deserialize_with = "read_hosts")]
     pub hosts: Vec<HostName>,
-    /// Requests whose path begins with these segments are the app's; `/` unless given.
+    /// The path prefix that is routed to the app, in whole segments. Default: `/`.
     #[serde(default, skip_serializing_if = "RoutePath::is_root")]
     pub path: RoutePath,
 }
@@ -27,15 +28,15 @@ checked_text!(
 );
 checked_text!(
     /// A path prefix: `/`, then letters, digits and `.`, `_`, `~`, `-`, `/`; at most 255
-    /// characters, without empty segments, `.` or `..`. A slash at the end is dropped.
+    /// characters, without empty segments, `.` or `..`. A trailing slash is dropped.
     RoutePath,
     check_path
 );
 
 impl RoutePath {
-    /// Whether this is `/`, which takes every path.
+    /// Returns whether this is `/`, which matches every path.
     pub fn is_root(&self) -> bool {
-        self.as_str() == "/"
+        self == "/"
     }
 }
 
@@ -45,78 +46,78 @@ impl Default for RoutePath {
     }
 }
 
-fn check_host(text: &str) -> Result<String, String> {
+fn check_host(text: &str) -> Result<String, ParseError> {
     if text.is_empty() {
         return Err("a host cannot be empty".into());
     }
     if let Some(bad) = text.chars().find(|c| !c.is_ascii()) {
-        return Err(format!(
-            "a host is written in ASCII, not with `{}`; write its `xn--` form",
-            shown(bad.encode_utf8(&mut [0; 4]))
-        ));
+        let bad = quote_char(bad);
+        return Err(format!("a host must be ASCII, without {bad}; write its `xn--` form").into());
     }
     if text.contains("://") {
-        return Err("a host has no scheme such as `http://`".into());
+        return Err("a host must not contain a scheme such as `http://`".into());
     }
     if text.contains('*') {
         return Err("wildcards in hosts are not supported".into());
     }
     if text.len() > 253 {
-        return Err("a host has at most 253 characters".into());
+        return Err("a host may have at most 253 characters".into());
     }
     let host = text.to_ascii_lowercase();
     host.split('.').try_for_each(check_host_label)?;
     let last = host.rsplit('.').next().unwrap_or_default();
     if last.chars().all(|c| c.is_ascii_digit()) {
-        return Err("a host is a name, not an address".into());
+        return Err("a host must be a name, not an address".into());
     }
     Ok(host)
 }
 
-fn check_host_label(label: &str) -> Result<(), String> {
+fn check_host_label(label: &str) -> Result<(), ParseError> {
     if label.is_empty() {
-        return Err("a host has no empty part: no dot at either end, no two dots in a row".into());
+        return Err("a host must not start or end with a dot, or have two dots in a row".into());
     }
     if label.len() > 63 {
-        return Err("each part of a host has at most 63 characters".into());
+        return Err("each label of a host may have at most 63 characters".into());
     }
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if let Some(bad) = label.chars().find(|c| !legal(*c)) {
+    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if let Some(bad) = label.chars().find(|c| !is_legal(*c)) {
         let hint = match bad {
-            ':' => "; the port is chosen with `--http-port`",
-            '/' => "; a path goes into `access.path`",
+            ':' => "; set the port with `--http-port`",
+            '/' => "; put the path in `access.path`",
             _ => "",
         };
         return Err(format!(
-            "a host has only `a-z`, `0-9`, `-` and `.`, not `{}`{hint}",
-            shown(bad.encode_utf8(&mut [0; 4]))
-        ));
+            "a host may only contain `a-z`, `0-9`, `-` and `.`, not {}{hint}",
+            quote_char(bad)
+        )
+        .into());
     }
     if label.starts_with('-') || label.ends_with('-') {
-        return Err("each part of a host begins and ends with a letter or digit".into());
+        return Err("each label of a host must start and end with a letter or digit".into());
     }
     Ok(())
 }
 
-fn check_path(text: &str) -> Result<String, String> {
+fn check_path(text: &str) -> Result<String, ParseError> {
     if !text.starts_with('/') {
-        return Err("a path begins with `/`".into());
+        return Err("a path must start with `/`".into());
     }
     if text.len() > 255 {
-        return Err("a path has at most 255 characters".into());
+        return Err("a path may have at most 255 characters".into());
     }
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '-' | '/');
-    if let Some(bad) = text.chars().find(|c| !legal(*c)) {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '-' | '/');
+    if let Some(bad) = text.chars().find(|c| !is_legal(*c)) {
         return Err(format!(
-            "a path has only letters, digits and `.`, `_`, `~`, `-`, `/`, not `{}`",
-            shown(bad.encode_utf8(&mut [0; 4]))
-        ));
+            "a path may only contain letters, digits and `.`, `_`, `~`, `-`, `/`, not {}",
+            quote_char(bad)
+        )
+        .into());
     }
     if text.contains("//") {
-        return Err("a path has no empty segment".into());
+        return Err("a path must not contain an empty segment".into());
     }
     if text.split('/').any(|segment| segment == "." || segment == "..") {
-        return Err("a path has no segment `.` or `..`".into());
+        return Err("a path must not contain a segment `.` or `..`".into());
     }
     let trimmed = text.trim_end_matches('/');
     Ok(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })

@@ -1,7 +1,8 @@
 //! Files that an app refers to, and their contents.
 //!
-//! A content may be a secret. So nothing shows one: not `Debug`, not `Serialize`, only its hash. The
-//! single way to write contents out is [`with_contents`], for the store and for the way to it.
+//! A content may be a secret, so neither `Debug` nor `Serialize` shows one, only its hash. The
+//! single way to write contents out is [`to_json_with_contents`], for the store and for requests
+//! to it.
 
 use std::fmt;
 
@@ -13,30 +14,30 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::AppSpec;
-use super::escape::{is_hidden, quoted};
-use super::names::checked_text;
+use super::escape::{is_hidden, quote};
+use super::text::{ParseError, checked_text, parse_traits};
 
 /// The largest content of one file, in bytes.
 pub const MAX_CONTENT_BYTES: usize = 512 << 10;
 /// The largest sum of all contents of one app, in bytes.
 pub const MAX_CONTENTS_BYTES: usize = 1 << 20;
 
-/// Bytes that nothing shows. Its `Debug` is their hash.
+/// Bytes that must not be shown. `Debug` prints their hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Bytes);
 
 impl Secret {
-    /// These bytes.
+    /// Wraps `bytes`.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())
     }
 
-    /// The bytes, for those who may have them: the container, and the store.
+    /// Returns the bytes. Only containers and the store may receive them.
     pub fn reveal(&self) -> &[u8] {
         &self.0
     }
 
-    /// What may be shown of them.
+    /// Returns the hash of the bytes, which may be shown.
     pub fn hash(&self) -> ContentHash {
         let digest = Sha256::digest(&self.0);
         let mut first = [0; 8];
@@ -51,28 +52,31 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The first 16 digits of a content's SHA-256: enough to tell two contents apart.
+/// The first 16 digits of a content's SHA-256, enough to distinguish two contents.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash([u8; 8]);
 
 impl ContentHash {
-    /// Reads 16 digits.
+    /// Parses 16 hexadecimal digits.
     ///
     /// # Errors
     ///
-    /// The rule that `text` breaks, as a sentence fragment.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+    /// Returns the rule that `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
         let value = u64::from_str_radix(text, 16).ok();
-        match value.filter(|_| text.len() == 16 && text.chars().all(digit)) {
+        match value.filter(|_| text.len() == 16 && text.chars().all(is_digit)) {
             Some(value) => Ok(Self(value.to_be_bytes())),
             None => Err(format!(
-                "`sha256` is the first 16 digits of a file's SHA-256, in lower case, not {}",
-                quoted(text)
-            )),
+                "`sha256` must be the first 16 digits of the file's SHA-256, in lower case, not {}",
+                quote(text)
+            )
+            .into()),
         }
     }
 }
+
+parse_traits!(ContentHash);
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,61 +91,93 @@ impl fmt::Debug for ContentHash {
 }
 
 checked_text!(
-    /// The path of a file on the machine where `apply` runs; a relative one begins at the folder of the YAML file.
+    /// The path of a file on the machine where `apply` runs. Relative paths start at the folder of
+    /// the manifest.
     FilePath,
     check_path
 );
 
-fn check_path(path: &str) -> Result<String, String> {
+fn check_path(path: &str) -> Result<String, ParseError> {
     if path.is_empty() {
-        return Err("the path of a file cannot be empty".into());
+        return Err("a file path cannot be empty".into());
     }
     if path.len() > 1024 {
-        return Err("the path of a file has at most 1024 characters".into());
+        return Err("a file path may have at most 1024 characters".into());
     }
     if let Some(bad) = path.chars().find(|c| is_hidden(*c)) {
-        return Err(format!(
-            "the path of a file cannot contain the character U+{:04X}",
-            u32::from(bad)
-        ));
+        let bad = u32::from(bad);
+        return Err(format!("a file path must not contain the character U+{bad:04X}").into());
     }
     if path.starts_with('~') {
-        return Err(format!("a path is written out, without `~`, unlike {}", quoted(path)));
+        return Err(format!("a file path must not start with `~`: {}", quote(path)).into());
     }
     Ok(path.to_owned())
 }
 
-/// A file that an app refers to.
+/// A reference to a file.
 ///
-/// Serialized, it is `{ file: ./path, sha256: 0123… }`, with the hash where the content is known
-/// and never with the content. It is read back from that, and from a `content` in base64.
+/// Serializes as `{ file: ./path, sha256: 0123… }`: with the hash if the content is known, and
+/// never with the content. Deserializes from that form, and from a `content` in base64.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Read", into = "Shown")]
+#[serde(try_from = "RawFileRef", into = "ShownFileRef")]
 pub struct FileRef {
-    /// Where it was read, as it is written.
+    /// The path, as the manifest writes it.
     pub file: FilePath,
-    /// What is known of its content.
+    /// The content, as far as it is known.
     pub content: Content,
 }
 
-/// What is known of a file's content. A stored app has all of them.
+/// What is known of a file's content. In a stored app every content is [`Content::Known`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Nothing: it was not read.
+    /// The file was not read.
     Unread,
-    /// What an answer shows of it.
+    /// Only the hash is known, as in an answer of the API.
     Hash(ContentHash),
-    /// All.
+    /// The whole content.
     Known(Secret),
 }
 
 impl FileRef {
-    /// A reference that was not followed.
+    /// Returns a reference to a file that was not read.
     pub fn unread(file: FilePath) -> Self {
         Self { file, content: Content::Unread }
     }
 
-    /// The content's hash, where anything is known.
+    /// Returns a reference with what is given of its content.
+    ///
+    /// # Errors
+    ///
+    /// The content does not have the given hash.
+    pub fn from_parts(
+        file: FilePath,
+        hash: Option<ContentHash>,
+        content: Option<Secret>,
+    ) -> Result<Self, ParseError> {
+        let content = match (hash, content) {
+            (Some(given), Some(secret)) if secret.hash() != given => {
+                let (file, found) = (quote(file.as_str()), secret.hash());
+                let message =
+                    format!("the content of {file} has the hash `{found}`, not `{given}`");
+                return Err(message.into());
+            }
+            (_, Some(secret)) => Content::Known(secret),
+            (Some(hash), None) => Content::Hash(hash),
+            (None, None) => Content::Unread,
+        };
+        Ok(Self { file, content })
+    }
+
+    pub(super) fn from_raw(
+        file: FilePath,
+        sha256: Option<&str>,
+        content: Option<&str>,
+    ) -> Result<Self, ParseError> {
+        let hash = sha256.map(ContentHash::parse).transpose()?;
+        Self::from_parts(file, hash, content.map(decode).transpose()?)
+    }
+
+    /// Returns the hash of the content, unless the file was not read.
     pub fn hash(&self) -> Option<ContentHash> {
         match &self.content {
             Content::Unread => None,
@@ -150,8 +186,8 @@ impl FileRef {
         }
     }
 
-    /// The content, where it is known.
-    pub fn known(&self) -> Option<&Secret> {
+    /// Returns the content, if the whole of it is known.
+    pub fn known_content(&self) -> Option<&Secret> {
         match &self.content {
             Content::Known(secret) => Some(secret),
             Content::Unread | Content::Hash(_) => None,
@@ -169,79 +205,58 @@ impl fmt::Display for FileRef {
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct ShownFileRef {
     file: FilePath,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
 }
 
-impl From<FileRef> for Shown {
-    fn from(shown: FileRef) -> Self {
-        let sha256 = shown.hash().map(|hash| hash.to_string());
-        Self { file: shown.file, sha256 }
+impl From<FileRef> for ShownFileRef {
+    fn from(reference: FileRef) -> Self {
+        let sha256 = reference.hash().map(|hash| hash.to_string());
+        Self { file: reference.file, sha256 }
     }
 }
 
-/// Every form of a reference; its errors say nothing of a content.
+/// Every accepted form of a reference. Its errors never repeat a content.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Read {
+struct RawFileRef {
     file: FilePath,
     sha256: Option<String>,
     content: Option<String>,
 }
 
-impl TryFrom<Read> for FileRef {
-    type Error = String;
+impl TryFrom<RawFileRef> for FileRef {
+    type Error = ParseError;
 
-    fn try_from(read: Read) -> Result<Self, String> {
-        let hash = read.sha256.as_deref().map(ContentHash::parse).transpose()?;
-        let content = read.content.as_deref().map(decode).transpose()?;
-        Self::joined(read.file, hash, content)
+    fn try_from(raw: RawFileRef) -> Result<Self, ParseError> {
+        Self::from_raw(raw.file, raw.sha256.as_deref(), raw.content.as_deref())
     }
 }
 
-impl FileRef {
-    /// A reference with what is said of it. A content must have the hash that is said.
-    pub fn joined(
-        file: FilePath,
-        hash: Option<ContentHash>,
-        content: Option<Secret>,
-    ) -> Result<Self, String> {
-        let content = match (hash, content) {
-            (Some(said), Some(secret)) if secret.hash() != said => {
-                return Err(format!(
-                    "the content of {} has the hash `{}`, not `{said}`",
-                    quoted(file.as_str()),
-                    secret.hash()
-                ));
-            }
-            (_, Some(secret)) => Content::Known(secret),
-            (Some(hash), None) => Content::Hash(hash),
-            (None, None) => Content::Unread,
-        };
-        Ok(Self { file, content })
-    }
-}
-
-/// Reads a content from base64. The error says nothing of it.
-pub fn decode(text: &str) -> Result<Secret, String> {
-    let decoded = STANDARD.decode(text).map(Secret::new);
-    decoded.map_err(|_| "the `content` of a file is written in base64".to_owned())
-}
-
-/// A specification as JSON with the contents of its files, which [`Deserialize`] reads back. This
-/// is for the store, and for sending it there: whoever has it has the secrets.
+/// Decodes a content from base64.
 ///
 /// # Errors
 ///
-/// None for any specification that there is: it has no map with keys that are not text.
-pub fn with_contents(spec: &AppSpec) -> Result<Value, serde_json::Error> {
+/// `text` is not base64. The error does not repeat it.
+pub fn decode(text: &str) -> Result<Secret, ParseError> {
+    let decoded = STANDARD.decode(text).map(Secret::new);
+    decoded.map_err(|_| "the `content` of a file must be base64".into())
+}
+
+/// Returns `spec` as JSON with the contents of its files, which [`Deserialize`] reads back. Only
+/// for the store and for requests to it: the result holds the secrets in clear.
+///
+/// # Errors
+///
+/// Never: a specification has no maps with keys other than text.
+pub fn to_json_with_contents(spec: &AppSpec) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(spec)?;
-    for (place, reference) in spec.references() {
-        let Some(secret) = reference.known() else { continue };
+    for (path, reference) in spec.file_refs() {
+        let Some(secret) = reference.known_content() else { continue };
         let mut at = Some(&mut value);
-        for key in &place {
+        for key in &path {
             at = at.and_then(|value| match key.parse::<usize>() {
                 Ok(index) if value.is_array() => value.get_mut(index),
                 Ok(_) | Err(_) => value.get_mut(key),

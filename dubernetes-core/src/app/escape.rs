@@ -1,31 +1,36 @@
-//! How text from outside is shown inside a message: between backticks, cut, and without any
-//! character that a reader cannot see.
+//! Escaping of text from outside for messages: in backticks, shortened, and without hidden
+//! characters.
 
 use crate::error::is_unsafe;
 
 /// The longest text that a message repeats, in characters.
 const MAX_SHOWN: usize = 80;
 
-/// `text` between backticks, as [`shown`].
-pub fn quoted(text: &str) -> String {
-    format!("`{}`", shown(text))
+/// Returns `text` in backticks, escaped like [`escape`].
+pub fn quote(text: &str) -> String {
+    format!("`{}`", escape(text))
 }
 
-/// `text`, cut at 80 characters and with every hidden character escaped.
-pub fn shown(text: &str) -> String {
+/// Returns `c` in backticks, escaped like [`escape`].
+pub fn quote_char(c: char) -> String {
+    quote(c.encode_utf8(&mut [0; 4]))
+}
+
+/// Returns `text` shortened to 80 characters, with every hidden character escaped.
+pub fn escape(text: &str) -> String {
     let mut out = String::new();
     for (index, c) in text.chars().enumerate() {
         if index == MAX_SHOWN {
             out.push_str("...");
             break;
         }
-        push_visible(&mut out, c);
+        push_escaped(&mut out, c);
     }
     out
 }
 
-/// One character, escaped if it is hidden.
-pub fn push_visible(out: &mut String, c: char) {
+/// Appends `c` to `out`, escaped if it is hidden.
+pub fn push_escaped(out: &mut String, c: char) {
     match c {
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
@@ -36,8 +41,8 @@ pub fn push_visible(out: &mut String, c: char) {
     }
 }
 
-/// Whether a reader cannot see the character, or would take it for another one: controls,
-/// bidirectional and zero-width characters, and every space but the usual one.
+/// Returns whether a reader cannot see `c`, or would mistake it for another character: controls,
+/// bidirectional and zero-width characters, and every space except U+0020.
 pub fn is_hidden(c: char) -> bool {
     is_unsafe(c)
         || (c.is_whitespace() && c != ' ')
@@ -51,8 +56,8 @@ mod tests {
 
     #[test]
     fn hidden_characters_are_escaped_and_long_text_is_cut() {
-        assert_eq!(quoted("a\u{202e}b\u{a0}\n\"'"), "`a\\u{202e}b\\u{a0}\\n\"'`");
-        assert_eq!(shown(&"x".repeat(81)), format!("{}...", "x".repeat(80)));
-        assert_eq!(shown(&"x".repeat(80)), "x".repeat(80));
+        assert_eq!(quote("a\u{202e}b\u{a0}\n\"'"), "`a\\u{202e}b\\u{a0}\\n\"'`");
+        assert_eq!(escape(&"x".repeat(81)), format!("{}...", "x".repeat(80)));
+        assert_eq!(escape(&"x".repeat(80)), "x".repeat(80));
     }
 }

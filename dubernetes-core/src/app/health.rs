@@ -1,55 +1,55 @@
-//! How a replica is asked whether it takes requests, and what its answers mean.
+//! Health checks: how the orchestrator probes a replica, and what the results mean.
 //!
-//! The orchestrator asks, so an image needs no tools for `http` and `tcp`.
-
-use std::fmt;
+//! The orchestrator itself sends the probes, so `http` and `tcp` need no tools in the image.
 
 use serde::{Deserialize, Serialize};
 
-use super::names::checked_text;
+use super::escape::quote_char;
 use super::quantity::Duration;
+use super::text::{ParseError, checked_text};
 
-/// How a replica is asked, and how many answers count.
+/// A health check and its thresholds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(try_from = "RawHealth", into = "RawHealth")]
 pub struct Health {
-    /// What is asked.
+    /// The probe.
     pub check: Check,
-    /// The port that is asked; the app's own unless given.
+    /// The port to probe. Default: the app's port.
     pub port: Option<u16>,
-    /// The time between two questions to a replica that is ready, 5 s unless given. One that is
-    /// not is asked at least once a second.
+    /// Time between two probes of a ready replica. Default: 5 s. A replica that is not ready is
+    /// probed at least once a second.
     pub interval: Duration,
-    /// How long an answer may take, 2 s unless given; at most [`Health::interval`].
+    /// Time limit of one probe, at most [`Health::interval`]. Default: 2 s.
     pub timeout: Duration,
-    /// How long a replica may take to start, 1 min unless given: failures until then do not
-    /// count for [`Health::replace_after`], unless it was ready before.
+    /// Time that a replica may take to start. Until then failures do not count towards
+    /// [`Health::replace_after`], unless the replica was ready before. Default: 1 min.
     pub start_period: Duration,
-    /// So many good answers in a row make a replica ready, 1 unless given.
+    /// Number of successes in a row that make a replica ready. Default: 1.
     pub success: u16,
-    /// So many bad answers in a row take a ready replica out of the routes, 2 unless given.
+    /// Number of failures in a row that remove a ready replica from the routes. Default: 2.
     pub failures: u16,
-    /// So many bad answers in a row, one an interval, have the replica replaced; 6 unless given.
+    /// Number of failures in a row, counted once per interval, after which the replica is
+    /// replaced. Default: 6.
     pub replace_after: u16,
 }
 
 impl Health {
     /// The largest `success`, `failures` and `replace_after`.
     pub const MAX_COUNT: u16 = 1000;
-    /// The time between two questions unless given.
+    /// The default `interval`.
     pub const INTERVAL: Duration = Duration::from_secs(5);
-    /// How long an answer may take unless given, or the interval if that is shorter.
+    /// The default `timeout`, unless the interval is shorter.
     pub const TIMEOUT: Duration = Duration::from_secs(2);
-    /// How long a start may take unless given.
+    /// The default `start_period`.
     pub const START_PERIOD: Duration = Duration::from_secs(60);
-    /// Good answers that make a replica ready, unless given.
+    /// The default `success`.
     pub const SUCCESS: u16 = 1;
-    /// Bad answers that take a replica out of the routes, unless given.
+    /// The default `failures`.
     pub const FAILURES: u16 = 2;
-    /// Bad answers that have a replica replaced, unless given.
+    /// The default `replace_after`.
     pub const REPLACE_AFTER: u16 = 6;
 
-    /// This check, with the defaults for everything else.
+    /// Returns `check` with the default thresholds.
     pub fn new(check: Check) -> Self {
         Self {
             check,
@@ -64,44 +64,45 @@ impl Health {
     }
 }
 
-/// What a replica is asked.
+/// How a replica is probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
-    /// `GET` this path: a status from 200 to 399 is a good answer.
+    /// Sends a GET request for this path; a status from 200 to 399 is a success.
     Http(UrlPath),
-    /// Open a connection: that it opens is a good answer.
+    /// Opens a connection; success if it opens.
     Tcp,
-    /// Run this command in the container: exit code 0 is a good answer.
+    /// Runs this command in the container; exit code 0 is a success.
     Exec(Vec<String>),
 }
 
 checked_text!(
-    /// The path of a request with its query: `/` and then visible ASCII characters but `#`; at
-    /// most 1,024.
+    /// The path of a request, with an optional query: `/`, then visible ASCII characters except
+    /// `#`; at most 1,024 characters.
     UrlPath,
     check_url_path
 );
 
-fn check_url_path(text: &str) -> Result<String, String> {
+fn check_url_path(text: &str) -> Result<String, ParseError> {
     if !text.starts_with('/') {
-        return Err("a path begins with `/`".into());
+        return Err("a path must start with `/`".into());
     }
     if text.len() > 1024 {
-        return Err("a path has at most 1024 characters".into());
+        return Err("a path may have at most 1024 characters".into());
     }
     if let Some(bad) = text.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
         return Err(format!(
-            "a path has only visible ASCII characters without `#`, not `{}`",
-            super::escape::shown(bad.encode_utf8(&mut [0; 4]))
-        ));
+            "a path may only contain visible ASCII characters except `#`, not {}",
+            quote_char(bad)
+        )
+        .into());
     }
     Ok(text.to_owned())
 }
 
-/// The shape of the file: one of three keys says what is asked.
+/// The shape of the manifest: one of three keys selects the probe.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct RawHealth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     http: Option<UrlPath>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,38 +125,38 @@ struct Written {
     replace_after: Option<u16>,
 }
 
-impl TryFrom<Written> for Health {
-    type Error = &'static str;
+impl TryFrom<RawHealth> for Health {
+    type Error = ParseError;
 
-    fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let check = match (written.http, written.tcp, written.exec) {
+    fn try_from(raw: RawHealth) -> Result<Self, ParseError> {
+        let check = match (raw.http, raw.tcp, raw.exec) {
             (Some(path), None, None) => Check::Http(path),
             (None, Some(true), None) => Check::Tcp,
             (None, None, Some(command)) => Check::Exec(command),
-            _ => return Err("`health` has exactly one of `http`, `tcp: true` and `exec`"),
+            _ => return Err("`health` must have exactly one of `http`, `tcp: true`, `exec`".into()),
         };
-        let interval = written.interval.unwrap_or(Self::INTERVAL);
+        let interval = raw.interval.unwrap_or(Self::INTERVAL);
         Ok(Self {
             check,
-            port: written.port,
+            port: raw.port,
             interval,
-            timeout: written.timeout.unwrap_or(Self::TIMEOUT.min(interval)),
-            start_period: written.start_period.unwrap_or(Self::START_PERIOD),
-            success: written.success.unwrap_or(Self::SUCCESS),
-            failures: written.failures.unwrap_or(Self::FAILURES),
-            replace_after: written.replace_after.unwrap_or(Self::REPLACE_AFTER),
+            timeout: raw.timeout.unwrap_or(Self::TIMEOUT.min(interval)),
+            start_period: raw.start_period.unwrap_or(Self::START_PERIOD),
+            success: raw.success.unwrap_or(Self::SUCCESS),
+            failures: raw.failures.unwrap_or(Self::FAILURES),
+            replace_after: raw.replace_after.unwrap_or(Self::REPLACE_AFTER),
         })
     }
 }
 
-impl From<Health> for Written {
+impl From<Health> for RawHealth {
     fn from(health: Health) -> Self {
-        let unless = |value: Duration, default: Duration| (value != default).then_some(value);
-        let mut written = Self {
+        let mut raw = Self {
             port: health.port,
-            interval: unless(health.interval, Health::INTERVAL),
-            timeout: unless(health.timeout, Health::TIMEOUT),
-            start_period: unless(health.start_period, Health::START_PERIOD),
+            interval: (health.interval != Health::INTERVAL).then_some(health.interval),
+            timeout: (health.timeout != Health::TIMEOUT).then_some(health.timeout),
+            start_period: (health.start_period != Health::START_PERIOD)
+                .then_some(health.start_period),
             success: (health.success != Health::SUCCESS).then_some(health.success),
             failures: (health.failures != Health::FAILURES).then_some(health.failures),
             replace_after: (health.replace_after != Health::REPLACE_AFTER)
@@ -163,10 +164,10 @@ impl From<Health> for Written {
             ..Self::default()
         };
         match health.check {
-            Check::Http(path) => written.http = Some(path),
-            Check::Tcp => written.tcp = Some(true),
-            Check::Exec(command) => written.exec = Some(command),
+            Check::Http(path) => raw.http = Some(path),
+            Check::Tcp => raw.tcp = Some(true),
+            Check::Exec(command) => raw.exec = Some(command),
         }
-        written
+        raw
     }
 }

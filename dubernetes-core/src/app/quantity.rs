@@ -1,78 +1,49 @@
-//! Sizes and durations: written as text with a unit, kept as numbers.
+//! Amounts with a unit: CPU, memory and durations.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::escape::quoted;
+use super::escape::quote;
+use super::text::{ParseError, text_traits};
 
-/// Implements serde through `FromStr`-like `parse` and `Display`.
-macro_rules! as_text {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = String;
-
-            fn try_from(text: String) -> Result<Self, String> {
-                Self::parse(&text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                value.to_string()
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                Self::parse(text)
-            }
-        }
-    };
-}
-
-as_text!(Cpu);
-as_text!(Memory);
-as_text!(Duration);
-
-/// Processor time in thousandths of a core. Written `0.5`, `2` or `500m`.
+/// CPU time in thousandths of a core. Written `0.5`, `2` or `500m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cpu(u32);
 
 impl Cpu {
-    /// The largest limit that can be written: 1024 cores.
+    /// The largest limit of a manifest: 1024 cores.
     pub const MAX: Self = Self(1_024_000);
 
-    /// Reads `0.5`, `2` or `500m`: at least one thousandth, at most [`Cpu::MAX`].
+    /// Parses `0.5`, `2` or `500m`: at least one thousandth, at most [`Cpu::MAX`].
     ///
     /// # Errors
     ///
-    /// What was expected, as a sentence fragment.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let expected = || {
-            format!(
-                "a number of cores from 0.001 to 1024 was expected, such as `0.5`, `2` or `500m`, not {}",
-                quoted(text)
+    /// Returns the expected form.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let millis = match text.strip_suffix('m') {
+            Some(digits) => parse_whole(digits),
+            None => parse_decimal_millis(text),
+        };
+        match millis.and_then(|millis| u32::try_from(millis).ok()) {
+            Some(millis) if (1..=Self::MAX.0).contains(&millis) => Ok(Self(millis)),
+            _ => Err(format!(
+                "expected a number of cores from 0.001 to 1024, such as `0.5`, `2` or `500m`, \
+                 not {}",
+                quote(text)
             )
-        };
-        let milli = match text.strip_suffix('m') {
-            Some(digits) => whole(digits),
-            None => decimal_milli(text),
-        };
-        match milli.and_then(|m| u32::try_from(m).ok()) {
-            Some(m) if (1..=Self::MAX.0).contains(&m) => Ok(Self(m)),
-            _ => Err(expected()),
+            .into()),
         }
     }
 
-    /// Thousandths of a core.
+    /// Returns the number of thousandths of a core.
     pub fn millis(self) -> u32 {
         self.0
     }
 }
+
+text_traits!(Cpu);
 
 impl fmt::Display for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,24 +55,24 @@ impl fmt::Display for Cpu {
     }
 }
 
-/// An amount of memory in bytes. Written `64Mi`, `1Gi` (powers of 1024; `k`, `m`, `g` mean the
-/// same, as with the engine's own command line).
+/// An amount of memory in bytes. Written `64Mi`, `1Gi`. All units are powers of 1024; `k`, `m` and
+/// `g` mean the same as on the engine's command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Memory(u64);
 
 impl Memory {
-    /// The engine's own lower bound for a container: 6 MiB.
+    /// The engine's lower bound for a container: 6 MiB.
     pub const MIN: Self = Self(6 << 20);
-    /// The largest limit that can be written: 16 TiB.
+    /// The largest limit of a manifest: 16 TiB.
     pub const MAX: Self = Self(16 << 40);
 
-    /// Reads digits and a unit, from [`Memory::MIN`] to [`Memory::MAX`].
+    /// Parses digits and a unit, from [`Memory::MIN`] to [`Memory::MAX`].
     ///
     /// # Errors
     ///
-    /// What was expected, as a sentence fragment.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Returns the expected form.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
         let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(digits_end);
         let shift = match unit {
@@ -111,26 +82,28 @@ impl Memory {
             "Ti" => Some(40),
             _ => None,
         };
-        let bytes = shift.and_then(|shift| whole(digits)?.checked_mul(1 << shift));
-        match bytes {
-            Some(b) if (Self::MIN.0..=Self::MAX.0).contains(&b) => Ok(Self(b)),
+        match shift.and_then(|shift| parse_whole(digits)?.checked_mul(1 << shift)) {
+            Some(bytes) if (Self::MIN.0..=Self::MAX.0).contains(&bytes) => Ok(Self(bytes)),
             _ => Err(format!(
-                "a size from 6Mi to 16Ti was expected, with its unit, such as `64Mi` or `1Gi`, not {}",
-                quoted(text)
-            )),
+                "expected a size from 6Mi to 16Ti with a unit, such as `64Mi` or `1Gi`, not {}",
+                quote(text)
+            )
+            .into()),
         }
     }
 
-    /// Bytes.
+    /// Returns the number of bytes.
     pub fn bytes(self) -> u64 {
         self.0
     }
 
-    /// So many times as much, which may be more than a file can say.
-    pub fn times(self, count: u32) -> Self {
+    /// Returns this amount `count` times. The result may exceed [`Memory::MAX`].
+    pub fn saturating_mul(self, count: u32) -> Self {
         Self(self.0.saturating_mul(u64::from(count)))
     }
 }
+
+text_traits!(Memory);
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -144,52 +117,80 @@ impl fmt::Display for Memory {
 }
 
 /// A span of time in milliseconds. Written with its unit: `500ms`, `10s`, `2m`, `1h`, `1m30s`.
+///
+/// In a manifest, and as a conversion from [`std::time::Duration`], it is limited to
+/// [`Duration::MIN`] to [`Duration::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Duration(u64);
 
 impl Duration {
-    /// The longest span that a file may name: one hour.
+    /// The shortest span of a manifest: one millisecond.
+    pub const MIN: Self = Self(1);
+    /// The longest span of a manifest: one hour.
     pub const MAX: Self = Self(3_600_000);
 
-    /// So many seconds.
+    /// Returns a span of `seconds`, not limited to [`Duration::MAX`].
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds * 1000)
     }
 
-    /// So many milliseconds.
+    /// Returns a span of `millis`, not limited to [`Duration::MAX`].
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Reads one or more numbers, each with its unit, from 1 ms to 1 h.
+    /// Parses one or more numbers, each with its unit.
     ///
     /// # Errors
     ///
-    /// What was expected, as a sentence fragment.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        match duration_millis(text) {
-            Some(millis) if (1..=Self::MAX.0).contains(&millis) => Ok(Self(millis)),
-            _ => Err(format!(
-                "a duration from 1ms to 1h was expected, with its unit, such as `500ms`, `10s` or `1m30s`, not {}",
-                quoted(text)
-            )),
-        }
+    /// Returns the expected form.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let parsed = parse_millis(text).map(Self);
+        parsed.filter(|span| (Self::MIN..=Self::MAX).contains(span)).ok_or_else(|| {
+            format!(
+                "expected a duration from 1ms to 1h with a unit, such as `500ms`, `10s` or \
+                 `1m30s`, not {}",
+                quote(text)
+            )
+            .into()
+        })
     }
 
-    /// Milliseconds.
+    /// Returns the number of milliseconds.
     pub fn millis(self) -> u64 {
         self.0
     }
 
-    /// The same span for the standard library.
+    /// Converts to a duration of the standard library.
     pub fn to_std(self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0)
     }
 
-    /// The same span for sums with times.
+    /// Converts to a signed duration, which can be added to a timestamp.
     pub fn to_signed(self) -> jiff::SignedDuration {
         jiff::SignedDuration::from_millis(i64::try_from(self.0).unwrap_or(i64::MAX))
+    }
+}
+
+text_traits!(Duration);
+
+impl From<Duration> for std::time::Duration {
+    fn from(span: Duration) -> Self {
+        span.to_std()
+    }
+}
+
+impl TryFrom<std::time::Duration> for Duration {
+    type Error = ParseError;
+
+    fn try_from(span: std::time::Duration) -> Result<Self, ParseError> {
+        let millis = u64::try_from(span.as_millis()).ok().map(Self);
+        millis
+            .filter(|millis| (Self::MIN..=Self::MAX).contains(millis) && millis.to_std() == span)
+            .ok_or_else(|| {
+                format!("expected whole milliseconds from 1ms to 1h, not `{span:?}`").into()
+            })
     }
 }
 
@@ -209,7 +210,7 @@ impl fmt::Display for Duration {
     }
 }
 
-fn duration_millis(text: &str) -> Option<u64> {
+fn parse_millis(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total: u64 = 0;
     while !rest.is_empty() {
@@ -224,28 +225,45 @@ fn duration_millis(text: &str) -> Option<u64> {
             "h" => 3_600_000,
             _ => return None,
         };
-        total = total.checked_add(whole(number)?.checked_mul(size)?)?;
+        total = total.checked_add(parse_whole(number)?.checked_mul(size)?)?;
         rest = tail;
     }
     (!text.is_empty()).then_some(total)
 }
 
-/// Digits only: no sign, no separator, no leading zero.
-fn whole(digits: &str) -> Option<u64> {
-    let legal = digits == "0" || !digits.starts_with('0');
-    if legal { all_digits(digits) } else { None }
+/// Parses digits without a sign, a separator or a leading zero.
+pub(super) fn parse_whole(digits: &str) -> Option<u64> {
+    let is_legal = digits == "0" || !digits.starts_with('0');
+    if is_legal { parse_digits(digits) } else { None }
 }
 
-/// `0.5` as 500: at most three digits after the point.
-fn decimal_milli(text: &str) -> Option<u64> {
+/// Parses `0.5` as 500: at most three digits after the point.
+fn parse_decimal_millis(text: &str) -> Option<u64> {
     let (int, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if fraction.is_empty() || fraction.len() > 3 {
         return None;
     }
-    whole(int)?.checked_mul(1000)?.checked_add(all_digits(&format!("{fraction:0<3}"))?)
+    parse_whole(int)?.checked_mul(1000)?.checked_add(parse_digits(&format!("{fraction:0<3}"))?)
 }
 
-fn all_digits(digits: &str) -> Option<u64> {
-    let legal = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
-    legal.then(|| digits.parse().ok()).flatten()
+fn parse_digits(digits: &str) -> Option<u64> {
+    let is_legal = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+    is_legal.then(|| digits.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn std_duration_converts_within_the_limits_of_a_manifest() {
+        use std::time::Duration as Std;
+        for span in [Std::from_millis(1), Std::from_millis(90_500), Std::from_secs(3600)] {
+            let converted = Duration::try_from(span).unwrap();
+            assert_eq!(Std::from(converted), span);
+        }
+        for span in [Std::ZERO, Std::from_micros(1500), Std::from_secs(3601), Std::MAX] {
+            assert!(Duration::try_from(span).is_err(), "{span:?}");
+        }
+    }
 }

@@ -1,39 +1,40 @@
-//! How one revision takes the place of another: how many replicas at a time, in which order,
-//! what counts as success, and what happens on failure.
+//! How one revision replaces another: how many replicas at a time, in which order, what counts as
+//! success, and what happens on failure.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::escape::quoted;
-use super::quantity::Duration;
+use super::escape::quote;
+use super::quantity::{Duration, parse_whole};
+use super::text::{ParseError, parse_traits, word_enum};
 
-/// How a rollout goes. A change of it makes no new revision.
+/// The rollout settings of an app. Changing them does not make a new revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
-    /// So many replicas more than wanted may be live on the way; 1 unless given. A percentage of
-    /// `replicas` is rounded up. Has no place beside [`Order::StopFirst`].
+    /// Number of live replicas above `replicas` during a rollout; a percentage is rounded up.
+    /// Default: 1. Cannot be combined with [`Order::StopFirst`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_surge: Option<CountOrPercent>,
-    /// So many of the wanted replicas may be missing on the way; 0 unless given. A percentage is
-    /// rounded down.
-    #[serde(default, skip_serializing_if = "is_no_replica")]
+    /// Number of replicas that may be missing during a rollout; a percentage is rounded down.
+    /// Default: 0.
+    #[serde(default, skip_serializing_if = "is_zero_replicas")]
     pub max_unavailable: CountOrPercent,
-    /// A new replica counts once it was ready for so long without a break, 2 s unless given.
+    /// Time that a new replica must stay ready to count as available. Default: 2 s.
     #[serde(default = "default_min_ready", skip_serializing_if = "is_default_min_ready")]
     pub min_ready: Duration,
-    /// A revision that makes no progress for so long has failed; 2 min unless given.
+    /// Time without progress after which a revision has failed. Default: 2 min.
     #[serde(default = "default_deadline", skip_serializing_if = "is_default_deadline")]
     pub progress_deadline: Duration,
-    /// Which of the two comes first. Unless given, the new replica starts first, but for an app
-    /// of one replica that writes to a volume.
+    /// The order of starting and stopping. Default: start first, except for an app of one replica
+    /// that writes to a volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// What happens when the revision fails.
+    /// The reaction to a failed revision. Default: roll back.
     #[serde(default, skip_serializing_if = "OnFailure::is_default")]
     pub on_failure: OnFailure,
-    /// So many revisions are kept to go back to, 10 unless given; 1 to [`Rollout::MAX_HISTORY`].
+    /// Number of revisions that are kept, 1 to [`Rollout::MAX_HISTORY`]. Default: 10.
     #[serde(default = "default_history", skip_serializing_if = "is_default_history")]
     pub history: u16,
 }
@@ -42,7 +43,7 @@ impl Rollout {
     /// The largest `history`.
     pub const MAX_HISTORY: u16 = 100;
 
-    /// Whether every field has its default.
+    /// Returns whether every field has its default.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -52,7 +53,7 @@ impl Default for Rollout {
     fn default() -> Self {
         Self {
             max_surge: None,
-            max_unavailable: CountOrPercent::Count(0),
+            max_unavailable: CountOrPercent::default(),
             min_ready: default_min_ready(),
             progress_deadline: default_deadline(),
             order: None,
@@ -62,65 +63,79 @@ impl Default for Rollout {
     }
 }
 
-/// A number of replicas, or a part of all of them. Written `2` or `25%`.
+/// A number of replicas, or a percentage of all of them. Written `2` or `25%`.
+///
+/// # Examples
+///
+/// ```
+/// use dubernetes_core::app::CountOrPercent;
+///
+/// let surge = CountOrPercent::parse("25%")?;
+/// assert_eq!(surge.resolve_ceil(5), 2);
+/// assert_eq!(surge.resolve_floor(5), 1);
+/// assert_eq!(CountOrPercent::parse("2")?.resolve_floor(5), 2);
+/// # Ok::<(), dubernetes_core::app::ParseError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "WrittenShare", into = "WrittenShare")]
+#[serde(try_from = "RawCountOrPercent", into = "RawCountOrPercent")]
 pub enum CountOrPercent {
-    /// So many, at most [`super::MAX_REPLICAS`].
+    /// A number of replicas, at most [`super::MAX_REPLICAS`].
     Count(u16),
-    /// So many of a hundred, at most 100.
+    /// A percentage of all replicas, at most 100.
     Percent(u8),
 }
 
 impl CountOrPercent {
-    /// Reads `2` or `25%`.
+    /// Parses `2` or `25%`.
     ///
     /// # Errors
     ///
-    /// What was expected, as a sentence fragment.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let whole = |digits: &str| {
-            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            let short = digits == "0" || !digits.starts_with('0');
-            (plain && short).then(|| digits.parse::<u16>().ok()).flatten()
-        };
-        let read = match text.strip_suffix('%') {
+    /// Returns the expected form.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let parsed = match text.strip_suffix('%') {
             Some(digits) => {
-                let percent = whole(digits).and_then(|n| u8::try_from(n).ok());
+                let percent = parse_whole(digits).and_then(|n| u8::try_from(n).ok());
                 percent.filter(|n| *n <= 100).map(Self::Percent)
             }
-            None => whole(text).filter(|n| *n <= super::MAX_REPLICAS).map(Self::Count),
+            None => {
+                let count = parse_whole(text).and_then(|n| u16::try_from(n).ok());
+                count.filter(|n| *n <= super::MAX_REPLICAS).map(Self::Count)
+            }
         };
-        read.ok_or_else(|| {
+        parsed.ok_or_else(|| {
             format!(
-                "a number from 0 to {} or a percentage from 0% to 100% was expected, such as `1` or `25%`, not {}",
+                "expected a number from 0 to {} or a percentage from 0% to 100%, such as `1` or \
+                 `25%`, not {}",
                 super::MAX_REPLICAS,
-                quoted(text)
+                quote(text)
             )
+            .into()
         })
     }
 
-    /// Whether it is nothing, however many replicas there are.
-    pub fn is_none(&self) -> bool {
+    /// Returns whether this is zero for any number of replicas.
+    pub fn is_zero(&self) -> bool {
         matches!(self, Self::Count(0) | Self::Percent(0))
     }
 
-    /// Of `all`, rounded up.
-    pub fn of_rounded_up(self, all: u32) -> u32 {
+    /// Returns the number of replicas out of `total`, with a percentage rounded up.
+    pub fn resolve_ceil(self, total: u32) -> u32 {
         match self {
             Self::Count(count) => u32::from(count),
-            Self::Percent(percent) => (all * u32::from(percent)).div_ceil(100),
+            Self::Percent(percent) => (total * u32::from(percent)).div_ceil(100),
         }
     }
 
-    /// Of `all`, rounded down.
-    pub fn of_rounded_down(self, all: u32) -> u32 {
+    /// Returns the number of replicas out of `total`, with a percentage rounded down.
+    pub fn resolve_floor(self, total: u32) -> u32 {
         match self {
             Self::Count(count) => u32::from(count),
-            Self::Percent(percent) => all * u32::from(percent) / 100,
+            Self::Percent(percent) => total * u32::from(percent) / 100,
         }
     }
 }
+
+parse_traits!(CountOrPercent);
 
 impl Default for CountOrPercent {
     fn default() -> Self {
@@ -137,105 +152,82 @@ impl fmt::Display for CountOrPercent {
     }
 }
 
-/// A number stays a number, and a percentage is text.
+/// The serialized form: a count is a number, a percentage is text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
-enum WrittenShare {
+enum RawCountOrPercent {
     Count(u16),
     Text(String),
 }
 
-impl TryFrom<WrittenShare> for CountOrPercent {
-    type Error = String;
+impl TryFrom<RawCountOrPercent> for CountOrPercent {
+    type Error = ParseError;
 
-    fn try_from(written: WrittenShare) -> Result<Self, String> {
-        match written {
-            WrittenShare::Count(count) => Self::parse(&count.to_string()),
-            WrittenShare::Text(text) => Self::parse(&text),
+    fn try_from(raw: RawCountOrPercent) -> Result<Self, ParseError> {
+        match raw {
+            RawCountOrPercent::Count(count) => Self::parse(&count.to_string()),
+            RawCountOrPercent::Text(text) => Self::parse(&text),
         }
     }
 }
 
-impl From<CountOrPercent> for WrittenShare {
-    fn from(share: CountOrPercent) -> Self {
-        match share {
+impl From<CountOrPercent> for RawCountOrPercent {
+    fn from(value: CountOrPercent) -> Self {
+        match value {
             CountOrPercent::Count(count) => Self::Count(count),
-            CountOrPercent::Percent(_) => Self::Text(share.to_string()),
+            CountOrPercent::Percent(_) => Self::Text(value.to_string()),
         }
     }
 }
 
-/// Which comes first at a replacement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// The new replica is ready before the old one goes.
-    StartFirst,
-    /// The old replica is gone before the new one starts.
-    StopFirst,
-}
-
-impl Order {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::StartFirst, Self::StopFirst];
-
-    /// `start-first` or `stop-first`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StartFirst => "start-first",
-            Self::StopFirst => "stop-first",
-        }
+word_enum!(
+    /// The order of starting a new replica and stopping the old one.
+    Order of "rollout.order" {
+        /// The new replica is ready before the old one is stopped.
+        StartFirst = "start-first",
+        /// The old replica is removed before the new one is started.
+        StopFirst = "stop-first",
     }
-}
+);
 
-/// What happens when a revision fails.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnFailure {
-    /// The app returns to the last revision that was complete. Without one, it goes on trying.
-    #[default]
-    Rollback,
-    /// Everything stays as it is.
-    Pause,
-}
+word_enum!(
+    /// The reaction to a failed revision.
+    #[derive(Default)]
+    OnFailure of "rollout.on_failure" {
+        /// The app rolls back to the last complete revision. Without one, the rollout continues.
+        #[default]
+        Rollback = "rollback",
+        /// The rollout is paused as it is.
+        Pause = "pause",
+    }
+);
 
 impl OnFailure {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Rollback, Self::Pause];
-
-    /// `rollback` or `pause`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rollback => "rollback",
-            Self::Pause => "pause",
-        }
-    }
-
-    /// Whether this is the default, `rollback`.
+    /// Returns whether this is the default, `rollback`.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// A command that has to succeed before a new revision replaces anything.
+/// A pre-deploy hook: a command that must succeed before a new revision replaces anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreDeploy {
-    /// The command and its arguments, run in the new image with the app's environment and
-    /// volumes. Never passed through a shell.
+    /// The command and its arguments, run without a shell in the new image, with the app's
+    /// environment and volumes.
     pub command: Vec<String>,
-    /// How long it may take, 5 min unless given.
+    /// Time limit of the command. Default: 5 min.
     #[serde(default = "default_pre_deploy_timeout", skip_serializing_if = "is_default_timeout")]
     pub timeout: Duration,
 }
 
 impl PreDeploy {
-    /// How long it may take unless given.
+    /// The default `timeout`.
     pub const TIMEOUT: Duration = Duration::from_secs(300);
 }
 
-fn is_no_replica(share: &CountOrPercent) -> bool {
-    *share == CountOrPercent::default()
+fn is_zero_replicas(value: &CountOrPercent) -> bool {
+    *value == CountOrPercent::default()
 }
 
 fn default_min_ready() -> Duration {
@@ -275,12 +267,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_numbers_or_percentages_within_their_limits() {
+    fn count_or_percent_parses_within_its_limits() {
         for (text, of_5) in [("0", (0, 0)), ("2", (2, 2)), ("25%", (2, 1)), ("100%", (5, 5))] {
-            let share = CountOrPercent::parse(text).unwrap();
-            assert_eq!((share.of_rounded_up(5), share.of_rounded_down(5)), of_5, "{text}");
-            let json = serde_json::to_string(&share).unwrap();
-            assert_eq!(serde_json::from_str::<CountOrPercent>(&json).unwrap(), share);
+            let value = CountOrPercent::parse(text).unwrap();
+            assert_eq!((value.resolve_ceil(5), value.resolve_floor(5)), of_5, "{text}");
+            let json = serde_json::to_string(&value).unwrap();
+            assert_eq!(serde_json::from_str::<CountOrPercent>(&json).unwrap(), value);
         }
         for text in ["", "-1", "1.5", "101%", "150%", "251", "01", "%", "1e3", " 1", "+1"] {
             assert!(CountOrPercent::parse(text).is_err(), "{text}");

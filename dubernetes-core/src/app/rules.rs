@@ -1,46 +1,66 @@
-//! Rules over several fields of one specification, or over a whole list. Of a list that is too
-//! long, nothing more is said.
+//! Rules over several fields of one specification, or over a whole list. A list that is too long
+//! gets no further checks.
 //!
-//! The same rules serve the file (which adds line and column) and the API (which adds nothing to the path).
+//! The manifest reader and the API share these rules. The reader adds line and column.
 
 mod contents;
 
-pub use contents::{MAX_ENV_FILES, contents, env_files, files};
+pub use contents::{MAX_ENV_FILES, check_contents, check_env_files, check_files};
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use super::escape::quoted;
+use super::escape::quote;
 use super::{Access, AppSpec, Check, EnvName, EnvValue, Health, Order, PreDeploy, Rollout, Volume};
 
-/// The largest `replicas`: a bridge ends near 1,000 ports, and one replica costs about 13 MB
-/// outside its container.
+/// The largest `replicas`: a network bridge supports about 1,000 ports, and each replica uses
+/// about 13 MB outside its container.
 pub const MAX_REPLICAS: u16 = 250;
 /// The largest number of entries in `env`.
 pub const MAX_ENV_ENTRIES: usize = 256;
-/// The longest value of one entry in `env`, in bytes.
+/// The largest value of one entry in `env`, in bytes.
 pub const MAX_ENV_VALUE_BYTES: usize = 32 << 10;
-/// The longest `env` with all its names and values, in bytes.
+/// The largest `env` with all its names and values, in bytes.
 pub const MAX_ENV_BYTES: usize = 256 << 10;
 /// The largest number of entries in `command`, `args`, `labels`, `volumes` and `access.host`.
 pub const MAX_LIST: usize = 256;
+/// The longest key of a label, in bytes.
+const MAX_LABEL_KEY_BYTES: usize = 128;
+/// The longest value of a label, in bytes.
+const MAX_LABEL_VALUE_BYTES: usize = 4096;
 
-/// A rule that a specification breaks, and where.
+/// A rule that a specification breaks.
+///
+/// Displays on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The field: keys and list positions joined by dots, such as `env.PATH` or `volumes.1`.
     pub path: String,
     /// What was expected and what was found.
     pub message: String,
-    /// What to do, where that is not plain from the message.
+    /// What to do, unless the message makes that plain.
     pub hint: Option<String>,
 }
 
-/// A [`Problem`], and the entry that it stands against where there are two.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A [`Problem`] with the earlier value that it collides with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// What is wrong, and where.
+    /// The broken rule.
     pub problem: Problem,
-    /// Path of the earlier value that this one collides with.
+    /// The path of the earlier value, if two values collide.
     pub first: Option<String>,
 }
 
@@ -50,28 +70,40 @@ impl Violation {
         Self { problem, first: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.problem.hint = Some(hint.into());
         self
     }
 
-    fn first(mut self, path: impl Into<String>) -> Self {
+    fn with_first(mut self, path: impl Into<String>) -> Self {
         self.first = Some(path.into());
         self
     }
 }
 
-/// The sentence for a number of replicas above [`MAX_REPLICAS`].
+/// Returns the violation of a `replicas` above [`MAX_REPLICAS`].
 pub fn too_many_replicas(found: &str) -> Violation {
-    let message = format!("`replicas` is at most {MAX_REPLICAS}, not {found}");
-    Violation::new("replicas", message).hint(
-        "one machine's network bridge holds about 1000 ports, and a replica costs about 13 MB",
-    )
+    let message = format!("`replicas` must be at most {MAX_REPLICAS}, not {found}");
+    Violation::new("replicas", message)
+        .with_hint("a network bridge supports about 1000 ports, and a replica uses about 13 MB")
 }
 
-/// The sentence for a port that no socket has.
-pub fn no_port(found: &str) -> Violation {
-    Violation::new("port", format!("`port` is a number from 1 to 65535, not {found}"))
+/// Returns the violation of a port that does not exist.
+pub fn port_out_of_range(path: &str, found: &str) -> Violation {
+    Violation::new(path, format!("`{path}` must be a number from 1 to 65535, not {found}"))
+}
+
+/// Returns the violation of a count of probe results that is out of range.
+pub fn count_out_of_range(path: &str, found: &str) -> Violation {
+    let max = Health::MAX_COUNT;
+    Violation::new(path, format!("`{path}` must be a number from 1 to {max}, not {found}"))
+}
+
+/// Returns the violation of a `rollout.history` that is out of range.
+pub fn history_out_of_range(found: &str) -> Violation {
+    let max = Rollout::MAX_HISTORY;
+    let message = format!("`rollout.history` must be a number from 1 to {max}, not {found}");
+    Violation::new("rollout.history", message)
 }
 
 pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
@@ -80,282 +112,247 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
         found.push(too_many_replicas(&spec.replicas.to_string()));
     }
     if spec.port == 0 {
-        found.push(no_port("0"));
+        found.push(port_out_of_range("port", "0"));
     }
-    if let Some(access) = &spec.access {
-        hosts(access, &mut found);
-    }
-    argv("command", &spec.command, &mut found);
-    argv("args", &spec.args, &mut found);
-    env(&spec.env, &mut found);
-    labels(&spec.labels, &mut found);
-    volumes(&spec.volumes, &mut found);
-    if let Some(asked) = &spec.health {
-        health(asked, &mut found);
-    }
-    rollout(&spec.rollout, &mut found);
-    if let Some(before) = &spec.pre_deploy {
-        pre_deploy(before, &mut found);
-    }
-    env_files(&spec.env_file, &mut found);
-    files(&spec.files, &spec.volumes, &mut found);
-    contents(spec, &mut found);
-    found.into_iter().map(|broken| broken.problem).collect()
+    found.extend(spec.access.iter().flat_map(check_hosts));
+    found.extend(check_argv("command", &spec.command));
+    found.extend(check_argv("args", &spec.args));
+    found.extend(check_env(&spec.env));
+    found.extend(check_labels(&spec.labels));
+    found.extend(check_volumes(&spec.volumes));
+    found.extend(spec.health.iter().flat_map(check_health));
+    found.extend(check_rollout(&spec.rollout));
+    found.extend(spec.pre_deploy.iter().flat_map(check_pre_deploy));
+    found.extend(check_env_files(&spec.env_file));
+    found.extend(check_files(&spec.files, &spec.volumes));
+    found.extend(check_contents(spec));
+    found.into_iter().map(|violation| violation.problem).collect()
 }
 
-/// The rules for the hosts of one app.
-pub fn hosts(access: &Access, found: &mut Vec<Violation>) {
+/// Returns the violation of a list or mapping with more than `max` entries.
+fn check_len(key: &str, len: usize, max: usize) -> Option<Violation> {
+    (len > max)
+        .then(|| Violation::new(key, format!("`{key}` may have at most {max} entries, not {len}")))
+}
+
+/// Checks the hosts of one app.
+pub fn check_hosts(access: &Access) -> Vec<Violation> {
     if access.hosts.is_empty() || access.hosts.len() > MAX_LIST {
-        found.push(Violation::new(
-            "access.host",
-            format!("`access.host` has 1 to {MAX_LIST} entries, not {}", access.hosts.len()),
-        ));
-        return;
+        let found = access.hosts.len();
+        let message = format!("`access.host` must have 1 to {MAX_LIST} entries, not {found}");
+        return vec![Violation::new("access.host", message)];
     }
     let mut seen = BTreeMap::new();
+    let mut found = Vec::new();
     for (index, host) in access.hosts.iter().enumerate() {
-        match seen.get(host) {
-            Some(first) => found.push(
-                Violation::new(
-                    format!("access.host.{index}"),
-                    format!("the host `{host}` is named twice"),
-                )
-                .hint("name each host once")
-                .first(format!("access.host.{first}")),
-            ),
-            None => {
-                seen.insert(host, index);
-            }
-        }
+        let Some(first) = seen.get(host) else {
+            seen.insert(host, index);
+            continue;
+        };
+        let path = format!("access.host.{index}");
+        found.push(
+            Violation::new(path, format!("the host `{host}` is listed twice"))
+                .with_hint("list each host once")
+                .with_first(format!("access.host.{first}")),
+        );
     }
+    found
 }
 
-/// The rules for `command` and `args`.
-pub fn argv(key: &str, words: &[String], found: &mut Vec<Violation>) {
-    if words.len() > MAX_LIST {
-        found.push(Violation::new(
-            key,
-            format!("`{key}` has at most {MAX_LIST} entries, not {}", words.len()),
-        ));
-        return;
+/// Checks `command` or `args`, whichever `key` names.
+pub fn check_argv(key: &str, words: &[String]) -> Vec<Violation> {
+    if let Some(too_long) = check_len(key, words.len(), MAX_LIST) {
+        return vec![too_long];
     }
-    for (index, word) in words.iter().enumerate() {
-        if word.contains('\0') {
-            let message = format!("entry {} of `{key}` has a NUL character", index + 1);
-            found.push(Violation::new(format!("{key}.{index}"), message).hint(NO_NUL));
-        }
-    }
+    let bad = words.iter().enumerate().filter(|(_, word)| word.contains('\0'));
+    bad.map(|(index, _)| {
+        let message = format!("entry {} of `{key}` contains a NUL character", index + 1);
+        Violation::new(format!("{key}.{index}"), message).with_hint(NO_NUL)
+    })
+    .collect()
 }
 
-const NO_NUL: &str = "no program can be given that character: leave it out";
+const NO_NUL: &str = "a program cannot receive NUL characters: remove it";
 
-/// The rules for environment variables that are written out.
-pub fn env(env: &BTreeMap<EnvName, EnvValue>, found: &mut Vec<Violation>) {
-    if env.len() > MAX_ENV_ENTRIES {
-        found.push(Violation::new(
-            "env",
-            format!("`env` has at most {MAX_ENV_ENTRIES} entries, not {}", env.len()),
-        ));
-        return;
+/// Checks the environment variables that have a text as value.
+pub fn check_env(env: &BTreeMap<EnvName, EnvValue>) -> Vec<Violation> {
+    if let Some(too_long) = check_len("env", env.len(), MAX_ENV_ENTRIES) {
+        return vec![too_long];
     }
+    let mut found = Vec::new();
     let mut total = 0;
     for (name, value) in env {
         let EnvValue::Text(value) = value else { continue };
         total += name.as_str().len() + value.len();
-        let (path, shown) = (format!("env.{name}"), quoted(name.as_str()));
+        let path = format!("env.{name}");
         if value.contains('\0') {
-            let message = format!("the value of {shown} has a NUL character");
-            found.push(Violation::new(path, message).hint(NO_NUL));
+            let message = format!("the value of `{name}` contains a NUL character");
+            found.push(Violation::new(path, message).with_hint(NO_NUL));
         } else if value.len() > MAX_ENV_VALUE_BYTES {
-            let message = format!(
-                "the value of {shown} has {} bytes, at most {MAX_ENV_VALUE_BYTES} are allowed",
-                value.len()
-            );
-            found.push(Violation::new(path, message).hint(LARGE_ENV));
+            found.push(env_value_too_large(path, name.as_str(), value.len()));
         }
     }
     if total > MAX_ENV_BYTES {
         let message = format!(
-            "all of `env` has {total} bytes with its names, at most {MAX_ENV_BYTES} are allowed"
+            "`env` has {total} bytes with its names, but at most {MAX_ENV_BYTES} are allowed"
         );
-        found.push(Violation::new("env", message).hint(LARGE_ENV));
+        found.push(Violation::new("env", message).with_hint(LARGE_ENV));
     }
+    found
+}
+
+fn env_value_too_large(path: impl Into<String>, name: &str, bytes: usize) -> Violation {
+    let message = format!(
+        "the value of {} has {bytes} bytes, but at most {MAX_ENV_VALUE_BYTES} are allowed",
+        quote(name)
+    );
+    Violation::new(path, message).with_hint(LARGE_ENV)
 }
 
 const LARGE_ENV: &str = "put large values into a file, and mount its folder with `volumes`";
 
-/// The rules for the user's own labels.
-pub fn labels(labels: &BTreeMap<String, String>, found: &mut Vec<Violation>) {
-    if labels.len() > MAX_LIST {
-        found.push(Violation::new(
-            "labels",
-            format!("`labels` has at most {MAX_LIST} entries, not {}", labels.len()),
-        ));
-        return;
+/// Checks the labels of the user.
+pub fn check_labels(labels: &BTreeMap<String, String>) -> Vec<Violation> {
+    if let Some(too_long) = check_len("labels", labels.len(), MAX_LIST) {
+        return vec![too_long];
     }
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    let mut found = Vec::new();
     for (key, value) in labels {
         let path = format!("labels.{key}");
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
-        if key.is_empty() || key.len() > 128 || !key.chars().all(legal) {
-            found.push(Violation::new(
-                path,
-                format!(
-                    "the key of a label has 1 to 128 letters, digits, `.`, `_`, `-` and `/`, unlike {}",
-                    quoted(key)
-                ),
-            ));
-        } else if key == "dubernetes" || key.starts_with("dubernetes.") {
-            let message = format!("the label {} is reserved", quoted(key));
-            found.push(
-                Violation::new(path, message)
-                    .hint("choose a key that does not begin with `dubernetes`"),
+        let shown = quote(key);
+        if key.is_empty() || key.len() > MAX_LABEL_KEY_BYTES || !key.chars().all(is_legal) {
+            let message = format!(
+                "a label key must be 1 to {MAX_LABEL_KEY_BYTES} letters, digits, `.`, `_`, `-` and \
+                 `/`, not {shown}"
             );
-        } else if value.len() > 4096 || value.contains('\0') {
-            found.push(Violation::new(
-                path,
-                format!(
-                    "the value of the label {} has at most 4096 bytes and no NUL character",
-                    quoted(key)
-                ),
-            ));
+            found.push(Violation::new(path, message));
+        } else if key == "dubernetes" || key.starts_with("dubernetes.") {
+            found.push(
+                Violation::new(path, format!("the label {shown} is reserved"))
+                    .with_hint("choose a key that does not start with `dubernetes`"),
+            );
+        } else if value.len() > MAX_LABEL_VALUE_BYTES || value.contains('\0') {
+            let message = format!(
+                "the value of the label {shown} may have at most {MAX_LABEL_VALUE_BYTES} bytes, \
+                 and no NUL character"
+            );
+            found.push(Violation::new(path, message));
         }
     }
+    found
 }
 
-/// The rules for the list of volumes.
-pub fn volumes(volumes: &[Volume], found: &mut Vec<Violation>) {
-    if volumes.len() > MAX_LIST {
-        found.push(Violation::new(
-            "volumes",
-            format!("`volumes` has at most {MAX_LIST} entries, not {}", volumes.len()),
-        ));
-        return;
+/// Checks the list of volumes.
+pub fn check_volumes(volumes: &[Volume]) -> Vec<Violation> {
+    if let Some(too_long) = check_len("volumes", volumes.len(), MAX_LIST) {
+        return vec![too_long];
     }
     let mut seen = BTreeMap::new();
+    let mut found = Vec::new();
     for (index, volume) in volumes.iter().enumerate() {
         let Some(first) = seen.get(&volume.target) else {
             seen.insert(&volume.target, index);
             continue;
         };
-        let message = format!(
-            "{} is already the target of entry {} of `volumes`",
-            quoted(&volume.target),
-            first + 1
-        );
+        let target = quote(&volume.target);
+        let message = format!("{target} is already the target of entry {} of `volumes`", first + 1);
         found.push(
             Violation::new(format!("volumes.{index}"), message)
-                .hint("give each volume a target of its own")
-                .first(format!("volumes.{first}")),
+                .with_hint("give each volume its own target")
+                .with_first(format!("volumes.{first}")),
         );
     }
+    found
 }
 
-/// The rules for `health`.
-pub fn health(health: &Health, found: &mut Vec<Violation>) {
+/// Checks `health`.
+pub fn check_health(health: &Health) -> Vec<Violation> {
+    let mut found = Vec::new();
     if health.port == Some(0) {
-        found.push(Violation::new(
-            "health.port",
-            "`health.port` is a number from 1 to 65535, not 0".to_owned(),
-        ));
+        found.push(port_out_of_range("health.port", "0"));
     }
     match &health.check {
         Check::Exec(words) => {
-            command("health.exec", words, found);
+            found.extend(check_command("health.exec", words));
             if health.port.is_some() {
                 found.push(
-                    Violation::new("health.port", "`health.port` has no meaning beside `exec`")
-                        .hint("delete it: a command finds its own way to what it asks"),
+                    Violation::new("health.port", "`health.port` cannot be combined with `exec`")
+                        .with_hint("delete it: the command chooses its own port"),
                 );
             }
         }
         Check::Http(_) | Check::Tcp => {}
     }
-    if health.timeout > health.interval {
-        let (timeout, interval) = (health.timeout, health.interval);
+    let Health { timeout, interval, failures, replace_after, .. } = *health;
+    if timeout > interval {
         let message = format!(
-            "`health.timeout` is at most `health.interval`, which is {interval}, not {timeout}"
+            "`health.timeout` must be at most `health.interval`, which is {interval}, not {timeout}"
         );
-        found.push(
-            Violation::new("health.timeout", message)
-                .hint(format!("for example `timeout: {interval}`")),
-        );
+        let hint = format!("for example `timeout: {interval}`");
+        found.push(Violation::new("health.timeout", message).with_hint(hint));
     }
     let counts = [
         ("health.success", health.success),
-        ("health.failures", health.failures),
-        ("health.replace_after", health.replace_after),
+        ("health.failures", failures),
+        ("health.replace_after", replace_after),
     ];
     for (path, count) in counts {
         if !(1..=Health::MAX_COUNT).contains(&count) {
-            found.push(Violation::new(path, count_range(path, &count.to_string())));
+            found.push(count_out_of_range(path, &count.to_string()));
         }
     }
-    if health.replace_after < health.failures {
-        let (after, failures) = (health.replace_after, health.failures);
+    if replace_after < failures {
         let message = format!(
-            "`health.replace_after` is at least `health.failures`, which is {failures}, not {after}"
+            "`health.replace_after` must be at least `health.failures`, which is {failures}, not \
+             {replace_after}"
         );
         found.push(
-            Violation::new("health.replace_after", message).hint(
-                "a replica first leaves the routes, and is replaced if it does not come back",
+            Violation::new("health.replace_after", message).with_hint(
+                "a replica leaves the routes first, and is replaced if it keeps failing",
             ),
         );
     }
+    found
 }
 
-/// The sentence for a number of answers that is out of range.
-pub fn count_range(path: &str, found: &str) -> String {
-    format!("`{path}` is a number from 1 to {}, not {found}", Health::MAX_COUNT)
-}
-
-/// The rules for `rollout`.
-pub fn rollout(rollout: &Rollout, found: &mut Vec<Violation>) {
-    match (rollout.order, rollout.max_surge) {
-        (Some(Order::StopFirst), Some(surge)) if !surge.is_none() => {
+/// Checks `rollout`.
+pub fn check_rollout(rollout: &Rollout) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let stops_first = rollout.order == Some(Order::StopFirst);
+    if let Some(surge) = rollout.max_surge {
+        if stops_first && !surge.is_zero() {
+            let message =
+                format!("`rollout.max_surge` must be 0 with `order: stop-first`, not {surge}");
             found.push(
-                Violation::new(
-                    "rollout.max_surge",
-                    format!("`rollout.max_surge` is 0 with `order: stop-first`, not {surge}"),
-                )
-                .hint("delete one of the two: what stops first never has one replica more"),
+                Violation::new("rollout.max_surge", message)
+                    .with_hint("delete one of them: stop-first never adds a replica"),
             );
         }
-        (Some(Order::StopFirst), _) => {}
-        (_, Some(surge)) if surge.is_none() && rollout.max_unavailable.is_none() => {
+        if !stops_first && surge.is_zero() && rollout.max_unavailable.is_zero() {
+            let message = "`rollout.max_surge` and `rollout.max_unavailable` are both 0, so \
+                nothing can be replaced";
             found.push(
-                Violation::new(
-                    "rollout.max_surge",
-                    "`rollout.max_surge` and `rollout.max_unavailable` are both 0, so nothing can be replaced",
-                )
-                .hint("for example `max_unavailable: 1`"),
+                Violation::new("rollout.max_surge", message)
+                    .with_hint("for example `max_unavailable: 1`"),
             );
         }
-        (_, _) => {}
     }
     if !(1..=Rollout::MAX_HISTORY).contains(&rollout.history) {
-        found.push(history_range(&rollout.history.to_string()));
+        found.push(history_out_of_range(&rollout.history.to_string()));
     }
+    found
 }
 
-/// The sentence for a number of kept revisions that is out of range.
-pub fn history_range(found: &str) -> Violation {
-    let most = Rollout::MAX_HISTORY;
-    Violation::new(
-        "rollout.history",
-        format!("`rollout.history` is a number from 1 to {most}, not {found}"),
-    )
+/// Checks `pre_deploy`.
+pub fn check_pre_deploy(pre_deploy: &PreDeploy) -> Vec<Violation> {
+    check_command("pre_deploy.command", &pre_deploy.command)
 }
 
-/// The rules for `pre_deploy`.
-pub fn pre_deploy(pre_deploy: &PreDeploy, found: &mut Vec<Violation>) {
-    command("pre_deploy.command", &pre_deploy.command, found);
-}
-
-/// A command that has to name a program.
-fn command(path: &str, words: &[String], found: &mut Vec<Violation>) {
+/// Checks a command, whose first word must name a program.
+fn check_command(path: &str, words: &[String]) -> Vec<Violation> {
     if words.first().is_none_or(String::is_empty) {
-        found.push(Violation::new(path, format!("`{path}` names no program")));
-        return;
+        return vec![Violation::new(path, format!("`{path}` must name a program"))];
     }
-    argv(path, words, found);
+    check_argv(path, words)
 }

@@ -130,9 +130,9 @@ impl<'a> PredictedState<'a> {
             let routes = table.routes.iter().filter(|route| route.app == *self.app);
             routes.flat_map(|r| &r.endpoints).map(|e| (e.pod.clone(), e.address)).collect()
         };
-        let (old, new) = (own(&before), own(&plan.routes));
+        let (old, new) = (own(&before), own(&plan.routes.table));
         let known = before.routes.iter().any(|route| route.app == *self.app);
-        let wanted = plan.routes.routes.iter().any(|route| route.app == *self.app);
+        let wanted = plan.routes.table.routes.iter().any(|route| route.app == *self.app);
         if old == new && known == wanted {
             return None;
         }
@@ -145,9 +145,9 @@ impl<'a> PredictedState<'a> {
             names(old.difference(&new).collect(), "out"),
         ];
         for (_, address) in old.difference(&new) {
-            self.observed.drains.insert(*address, Drain { since: self.now, done: false });
+            self.observed.drains.insert(*address, Drain::new(self.now));
         }
-        self.observed.ingress = ObservedIngress::Serving { table: plan.routes.clone() };
+        self.observed.ingress = ObservedIngress::Serving { table: plan.routes.table.clone() };
         let change: Vec<_> = parts.into_iter().flatten().collect();
         Some(if change.is_empty() {
             "no ready replica yet: 503".to_owned()
@@ -199,7 +199,7 @@ impl<'a> PredictedState<'a> {
     /// Has the requests to an address end.
     fn is_drained(&mut self, waiting: &Waiting) -> Option<String> {
         let Wait::Drained { address } = waiting.wait else { return None };
-        self.observed.drains.insert(address, Drain { since: self.now, done: true });
+        self.observed.drains.insert(address, Drain { done: true, ..Drain::new(self.now) });
         let limit = self.desired.apps.get(self.app).map(|stored| stored.spec.stop.drain);
         Some(format!("requests under way, at most {}", limit.unwrap_or(Stop::default().drain)))
     }
@@ -305,9 +305,7 @@ fn leave_out_others(
     let mut taken: Vec<_> = taken.map(|replica| replica.labels.address).collect();
     let pre_deploys = observed.pre_deploys.extract_if(.., |job| !counts(&job.labels.app));
     taken.extend(pre_deploys.map(|job| job.labels.address));
-    observed
-        .drains
-        .extend(taken.into_iter().map(|address| (address, Drain { since: now, done: false })));
+    observed.drains.extend(taken.into_iter().map(|address| (address, Drain::new(now))));
 }
 
 fn imagined_id(image: &ImageRef) -> ImageId {

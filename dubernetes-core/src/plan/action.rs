@@ -1,5 +1,7 @@
 //! Actions: one operation on the engine or the store each.
 
+use serde::{Serialize, Serializer};
+
 use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
 use crate::call::{InFlight, OperationKey};
 use crate::event::EventReason;
@@ -8,7 +10,8 @@ use crate::runtime::{ContainerId, ContainerRequest};
 use crate::store::RolloutUpdate;
 
 /// One operation on the engine or the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Action {
     /// Creates the instance's network, if it does not exist.
     EnsureNetwork,
@@ -65,21 +68,32 @@ pub enum Action {
 }
 
 /// A replica to be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplicaPlan {
     /// Identity of the replica.
     pub labels: ReplicaLabels,
-    /// The container to create, labels included.
+    /// The container to create, labels included. Serialized as its name: an environment may hold
+    /// secrets.
+    #[serde(rename = "container", serialize_with = "container_name")]
     pub request: ContainerRequest,
 }
 
 /// The container of a pre-deploy hook to be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PreDeployPlan {
     /// Identity of the hook.
     pub labels: PreDeployLabels,
-    /// The container to create, labels included.
+    /// The container to create, labels included. Serialized as its name: an environment may hold
+    /// secrets.
+    #[serde(rename = "container", serialize_with = "container_name")]
     pub request: ContainerRequest,
+}
+
+fn container_name<S: Serializer>(
+    request: &ContainerRequest,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&request.name)
 }
 
 /// The names of an action in texts and events.

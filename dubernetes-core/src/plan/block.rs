@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::runtime::ContainerId;
 
 use super::Rule;
 
 /// Why something is blocked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Block {
     /// Containers of an app that the store does not know. They are left alone.
     Orphans {

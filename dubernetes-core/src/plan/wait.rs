@@ -5,12 +5,15 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use serde::Serialize;
+
 use crate::call::CallFailure;
 
 use super::{Rule, restarts};
 
 /// What is waited for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Wait {
     /// A call is in flight.
     InProgress,

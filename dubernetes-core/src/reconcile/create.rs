@@ -224,7 +224,7 @@ fn hostname(pod: &str) -> String {
 }
 
 fn file((target, file): (&FileTarget, &ConfigFile)) -> Option<ContainerFile> {
-    let content = file.source.known()?.clone();
+    let content = file.source.known_content()?.clone();
     Some(ContainerFile { target: target.clone(), content, mode: file.mode })
 }
 

@@ -23,10 +23,10 @@ impl Limits {
     /// every change, so one replica may be missing then.
     pub(super) fn new(spec: &AppSpec) -> Self {
         let (desired, rollout) = (u32::from(spec.replicas), &spec.rollout);
-        let missing = rollout.max_unavailable.of_rounded_down(desired);
+        let missing = rollout.max_unavailable.resolve_floor(desired);
         let surge = match rollout.max_surge {
             _ if spec.stops_first() => 0,
-            Some(surge) => surge.of_rounded_up(desired),
+            Some(surge) => surge.resolve_ceil(desired),
             None => 1,
         };
         let missing = if surge == 0 { missing.max(1) } else { missing };

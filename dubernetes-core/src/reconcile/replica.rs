@@ -77,7 +77,7 @@ impl<'a> Replica<'a> {
             observed,
             role,
             live: is_live(observed),
-            ready: is_ready(observed, routed, in_flight, context.now),
+            ready: is_ready(observed, routed, in_flight),
             available_from: None,
             available: false,
             routed,
@@ -163,7 +163,9 @@ impl<'a> Replica<'a> {
         match &self.observed.readiness {
             Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => reason.clone(),
             Readiness::Unknown => "no probe has come back yet".to_owned(),
-            Readiness::Ready { .. } => "it has only just started".to_owned(),
+            Readiness::Settling { .. } => "it has only just started".to_owned(),
+            // Only while a call on its container is in flight.
+            Readiness::Ready { .. } => Wait::InProgress.to_string(),
         }
     }
 
@@ -193,13 +195,15 @@ fn is_live(observed: &ObservedReplica) -> bool {
 
 /// Whether a replica takes requests. Not while a call on it is in flight. Before the first probe
 /// result a replica is ready iff it is already routed: the previous orchestrator found it ready.
-fn is_ready(observed: &ObservedReplica, routed: bool, in_flight: bool, now: Timestamp) -> bool {
+fn is_ready(observed: &ObservedReplica, routed: bool, in_flight: bool) -> bool {
     observed.is_running()
         && !in_flight
         && match observed.readiness {
-            Readiness::Ready { since } => since <= now,
+            Readiness::Ready { .. } => true,
             Readiness::Unknown => routed,
-            Readiness::NotReady { .. } | Readiness::Unhealthy { .. } => false,
+            Readiness::Settling { .. }
+            | Readiness::NotReady { .. }
+            | Readiness::Unhealthy { .. } => false,
         }
 }
 

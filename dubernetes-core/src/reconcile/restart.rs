@@ -69,7 +69,10 @@ fn keep_running(context: &Context<'_>, replica: &Replica<'_>) -> Option<Step> {
         }
         (
             ContainerState::Running { .. },
-            Readiness::Unknown | Readiness::Ready { .. } | Readiness::NotReady { .. },
+            Readiness::Unknown
+            | Readiness::Ready { .. }
+            | Readiness::Settling { .. }
+            | Readiness::NotReady { .. },
         ) => wait_for_ready(replica),
         (
             ContainerState::Exited { .. }
@@ -89,11 +92,17 @@ fn wait_for_ready(replica: &Replica<'_>) -> Option<Step> {
     if replica.ready {
         return None;
     }
-    let until = match replica.observed.readiness {
-        Readiness::Ready { since } => Some(since),
-        Readiness::Unknown | Readiness::NotReady { .. } | Readiness::Unhealthy { .. } => None,
+    let (wait, until) = match replica.observed.readiness {
+        // Only while a call on its container is in flight.
+        Readiness::Ready { .. } => (Wait::InProgress, None),
+        Readiness::Settling { until } => {
+            (Wait::Ready { reason: replica.not_ready_reason() }, Some(until))
+        }
+        Readiness::Unknown | Readiness::NotReady { .. } | Readiness::Unhealthy { .. } => {
+            (Wait::Ready { reason: replica.not_ready_reason() }, None)
+        }
     };
-    Some(replica.wait(Wait::Ready { reason: replica.not_ready_reason() }, until))
+    Some(replica.wait(wait, until))
 }
 
 fn back_off(replica: &Replica<'_>, restart: &Restart) -> Step {

@@ -141,7 +141,8 @@ fn is_permanent_failure(app: &App<'_>, key: &OperationKey, failure: &CallFailure
         | OperationKey::Container(_)
         | OperationKey::PurgeTombstone(_)
         | OperationKey::RecordRollout { .. }
-        | OperationKey::Routes => false,
+        | OperationKey::Routes
+        | OperationKey::DrainCheck(_) => false,
     }
 }
 
@@ -193,7 +194,10 @@ fn last_progress(context: &Context<'_>, app: &App<'_>, replicas: &Replicas<'_>) 
         let created_at = (observed.labels.restarts == 0).then_some(observed.created_at);
         let available_since = match observed.readiness {
             Readiness::Ready { since } => replica.available.then_some(since),
-            Readiness::Unknown | Readiness::NotReady { .. } | Readiness::Unhealthy { .. } => None,
+            Readiness::Unknown
+            | Readiness::Settling { .. }
+            | Readiness::NotReady { .. }
+            | Readiness::Unhealthy { .. } => None,
         };
         let last_ready_at = context.observed.last_ready_at.get(&observed.id).copied();
         [created_at, available_since, last_ready_at].into_iter().flatten()

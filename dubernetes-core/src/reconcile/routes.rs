@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::app::{AppName, RouteConflict};
-use crate::ingress::{Endpoint, Route};
-use crate::plan::Block;
+use crate::call::OperationKey;
+use crate::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
+use crate::plan::{Block, RouteStep};
 use crate::state::DesiredState;
 
 use super::app::App;
+use super::backoff::back_off;
 use super::classify::Replicas;
+use super::context::Context;
 use super::replica::Replica;
 use super::step::Step;
 
@@ -68,6 +71,38 @@ fn routes(app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Route> {
         endpoints,
     });
     routes.collect()
+}
+
+/// A failed table is tried again after at most 32 s: the port may be free again.
+const MAX_BACK_OFF_STEP: u32 = 6;
+
+/// Returns what to do about the table now. Another table than the failed one is applied at once; a
+/// proxy that does not serve yet is started, not reloaded, and so needs no pace.
+pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep {
+    let observed = context.observed;
+    if observed.in_flight.contains_key(&OperationKey::Routes) {
+        return RouteStep::InProgress;
+    }
+    let (is_served, serves) = match &observed.ingress {
+        ObservedIngress::Serving { table: served } => (served == table, true),
+        ObservedIngress::Down { .. } => (false, false),
+        ObservedIngress::Absent => (table.is_empty(), false),
+    };
+    if is_served {
+        return RouteStep::InSync;
+    }
+    let failure = observed.failures.get(&OperationKey::Routes);
+    if let Some(failure) = failure.filter(|_| observed.refused_routes.as_ref() == Some(table)) {
+        let wait = back_off(failure.count.min(MAX_BACK_OFF_STEP));
+        let at = failure.at.min(context.now).saturating_add(wait).unwrap_or(context.now);
+        if at > context.now {
+            return RouteStep::Retry { at };
+        }
+    }
+    match observed.routes_paced_until.filter(|until| serves && *until > context.now) {
+        Some(until) => RouteStep::Paced { until },
+        None => RouteStep::Apply,
+    }
 }
 
 /// Sorts routes by host, then by path: the order of the table.

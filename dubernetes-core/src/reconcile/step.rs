@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::app::AppName;
 use crate::ingress::{Route, RouteTable};
-use crate::plan::{Action, AppStatus, Block, Blocked, Plan, Planned, Wait, Waiting};
+use crate::plan::{Action, AppStatus, Block, Blocked, Plan, Planned, RoutePlan, Wait, Waiting};
 
 use super::routes;
 
@@ -101,5 +101,6 @@ pub(super) fn join(
     plan.actions.extend(rest.actions);
     plan.waiting.extend(rest.waiting);
     plan.blocked.extend(rest.blocked);
-    Plan { routes: RouteTable { routes: routes::sorted(routes) }, ..plan }
+    let table = RouteTable { routes: routes::sorted(routes) };
+    Plan { routes: RoutePlan { table, ..RoutePlan::default() }, ..plan }
 }

@@ -108,7 +108,7 @@ impl Decision {
                 let ago = self.ago(*started_at);
                 match &replica.readiness {
                     Readiness::Unknown => format!("unknown ago={ago}"),
-                    Readiness::Ready { since } if *since > self.at => format!("settling ago={ago}"),
+                    Readiness::Settling { .. } => format!("settling ago={ago}"),
                     Readiness::Ready { .. } => format!("ready ago={ago}"),
                     Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => {
                         format!("unready ago={ago} says={reason:?}")
@@ -150,6 +150,7 @@ impl Decision {
             OperationKey::RecordRollout { app, .. } => format!("conclude {app}"),
             OperationKey::PurgeTombstone(app) => format!("forget {app}"),
             OperationKey::Routes => "routes".to_owned(),
+            OperationKey::DrainCheck(address) => format!("drain {address}"),
         }
     }
 

@@ -44,7 +44,7 @@ pub enum RolloutAction {
 
 /// A result of the rollout of the current revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum RolloutUpdate {
     /// The pre-deploy hook succeeded.
     PreDeployed {

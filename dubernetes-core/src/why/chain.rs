@@ -97,7 +97,9 @@ fn container(known: &Known<'_>, subject: &Subject<'_>, replica: &ObservedReplica
                     (format!("{pod} runs and is to be replaced"), format!("; {reason}"))
                 }
                 Readiness::Unknown => (format!("{pod} runs, not probed yet"), String::new()),
-                Readiness::Ready { .. } => (format!("{pod} runs"), String::new()),
+                Readiness::Ready { .. } | Readiness::Settling { .. } => {
+                    (format!("{pod} runs"), String::new())
+                }
             };
             (text, format!("for {runs}{more}{restarts}"), Some(*started_at))
         }

@@ -57,7 +57,7 @@ impl World {
             spec.rollout.max_surge = Some(share(&mut self.choices));
             spec.rollout.max_unavailable = share(&mut self.choices);
             let both = [spec.rollout.max_surge.unwrap(), spec.rollout.max_unavailable];
-            if both.iter().all(CountOrPercent::is_none) {
+            if both.iter().all(CountOrPercent::is_zero) {
                 spec.rollout.max_unavailable = CountOrPercent::Count(1);
             }
         }

@@ -144,11 +144,11 @@ impl World {
         }
         for waiting in &plan.waiting {
             if let Wait::Drained { address } = waiting.wait {
-                let drain = Drain { since: self.now, done: false };
+                let drain = Drain::new(self.now);
                 self.observed.drains.entry(address).or_insert(drain);
             }
         }
-        let routes_differ = self.observed.ingress.table() != Some(&plan.routes);
+        let routes_differ = self.observed.ingress.table() != Some(&plan.routes.table);
         if routes_differ && !(storm && self.choices.one_in(4)) {
             self.serve(&plan);
         }
@@ -190,13 +190,13 @@ impl World {
     fn serve(&mut self, plan: &Plan) {
         let before = self.observed.ingress.table().cloned().unwrap_or_default();
         for endpoint in before.routes.iter().flat_map(|route| &route.endpoints) {
-            if !plan.routes.holds(endpoint.address) {
-                let drain = Drain { since: self.now, done: false };
+            if !plan.routes.table.holds(endpoint.address) {
+                let drain = Drain::new(self.now);
                 self.observed.drains.entry(endpoint.address).or_insert(drain);
             }
         }
-        self.observed.drains.retain(|address, _| !plan.routes.holds(*address));
-        self.observed.ingress = ObservedIngress::Serving { table: plan.routes.clone() };
+        self.observed.drains.retain(|address, _| !plan.routes.table.holds(*address));
+        self.observed.ingress = ObservedIngress::Serving { table: plan.routes.table.clone() };
     }
 
     fn carry_out(&mut self, action: &Action, storm: bool) {
@@ -342,7 +342,7 @@ impl World {
                 assert!(seen.any(|seen| seen == id), "{id} was not seen");
             }
         }
-        for route in &plan.routes.routes {
+        for route in &plan.routes.table.routes {
             for endpoint in &route.endpoints {
                 self.check_endpoint(&route.app, endpoint.address);
             }
@@ -364,7 +364,7 @@ impl World {
             r.labels.app == *app
                 && r.labels.revision > stored.deleted_through
                 && r.is_running()
-                && matches!(r.readiness, Readiness::Ready { since } if since <= self.now)
+                && matches!(r.readiness, Readiness::Ready { .. })
         });
         let floor = usize::from(stored.spec.replicas) - limits::missing(&stored.spec);
         assert!(routed >= ready.count().min(floor), "too few are routed\n{plan}");

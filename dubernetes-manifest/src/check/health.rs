@@ -1,90 +1,74 @@
-//! `health`: one of three ways to ask, and how many answers count.
+//! Reading of `health`: one of three probes, and its thresholds.
 
-use super::super::fields::{Checker, Field, Fields};
-use super::super::keys;
-use super::super::node::{RawDiagnostic, Value};
-use dubernetes_core::app::escape::quoted;
+use crate::fields::{Checker, Field, Fields};
+use crate::node::Value;
+use crate::suggest::example_hint;
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{Check, Duration, Health, UrlPath};
 
-/// The ways to ask.
-const WAYS: [&str; 3] = ["health.http", "health.tcp", "health.exec"];
+const PROBES: [&str; 3] = ["http", "tcp", "exec"];
 
-pub(super) fn read<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option<Health> {
-    let field = checker.given(fields, "health")?;
-    let level = checker.level(&field, &keys::HEALTH)?;
-    let check = check(checker, &field, &level);
-    // What the rest says is checked even if the way is wrong.
+pub(super) fn read_health<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option<Health> {
+    let field = checker.optional(fields, "health")?;
+    let fields = checker.object(&field)?;
+    let check = read_check(checker, &field, &fields);
+    // The thresholds are checked even if the probe is invalid.
     let mut health = Health::new(check.clone().unwrap_or(Check::Tcp));
-    if let Some(field) = checker.given(&level, "health.port") {
-        health.port = port(checker, &field);
-    }
-    let mut span = |path: &str, value: &mut Duration| {
-        if let Some(field) = checker.given(&level, path) {
-            *value = checker.parsed(&field, Duration::parse).unwrap_or(*value);
-        }
+    health.port = super::read_port(checker, &fields, "health.port");
+    let mut read_span = |name: &str, value: &mut Duration| {
+        *value = checker.parse_optional(&fields, name, Duration::parse).unwrap_or(*value);
     };
-    span("health.interval", &mut health.interval);
-    // The default is not longer than the interval that somebody chose.
+    read_span("interval", &mut health.interval);
+    // The default must not exceed the interval of the file.
     health.timeout = health.timeout.min(health.interval);
-    span("health.timeout", &mut health.timeout);
-    span("health.start_period", &mut health.start_period);
-    let mut count = |path: &str, value: &mut u16| {
-        if let Some(field) = checker.given(&level, path)
-            && let Some(digits) = checker.whole(&field)
-        {
-            match digits.parse().ok().filter(|n| (1..=Health::MAX_COUNT).contains(n)) {
-                Some(number) => *value = number,
-                None => out_of_range(checker, &field, digits),
-            }
-        }
+    read_span("timeout", &mut health.timeout);
+    read_span("start_period", &mut health.start_period);
+    let mut read_count = |name: &str, value: &mut u16| {
+        let out_of_range =
+            |found: &str| rules::count_out_of_range(&format!("health.{name}"), found);
+        let range = 1..=Health::MAX_COUNT;
+        *value = checker.optional_number(&fields, name, range, out_of_range).unwrap_or(*value);
     };
-    count("health.success", &mut health.success);
-    count("health.failures", &mut health.failures);
-    count("health.replace_after", &mut health.replace_after);
+    read_count("success", &mut health.success);
+    read_count("failures", &mut health.failures);
+    read_count("replace_after", &mut health.replace_after);
     check?;
-    let mut broken = Vec::new();
-    rules::health(&health, &mut broken);
-    checker.broken(broken);
+    checker.report_violations(rules::check_health(&health));
     Some(health)
 }
 
-/// Which of the ways was written; exactly one has to be.
-fn check<'n>(checker: &mut Checker<'n>, whole: &Field<'n>, level: &Fields<'n>) -> Option<Check> {
-    let written: Vec<_> = WAYS.iter().filter_map(|way| checker.given(level, way)).collect();
-    let way = match written.as_slice() {
-        [one] => one,
-        [] => {
-            let message = "`health` has one of `http`, `tcp` and `exec`".to_owned();
-            let hint = format!("for example `{}`", keys::example("health"));
-            checker.fault(RawDiagnostic::new(whole.node.place, "health", message, hint));
+/// Reads the probe. Exactly one must exist.
+fn read_check<'n>(
+    checker: &mut Checker<'n>,
+    health: &Field<'n>,
+    fields: &Fields<'n>,
+) -> Option<Check> {
+    let probes = PROBES.map(|name| checker.optional(fields, name));
+    let mut existing = probes.iter().flatten();
+    match (existing.next(), existing.next()) {
+        (Some(_), None) => {}
+        (None, _) => {
+            let message = "`health` must have one of `http`, `tcp` and `exec`";
+            checker.report_value(health, message, example_hint("health"));
             return None;
         }
-        [first, second, ..] => {
-            let message = format!("`{}` stands beside `{}`", second.path, first.path);
-            let hint = "write one of `http`, `tcp` and `exec`";
-            checker.fault(RawDiagnostic::new(
-                second.node.place,
-                second.path.clone(),
-                message,
-                hint,
-            ));
+        (Some(first), Some(second)) => {
+            let message = format!("`{}` cannot be combined with `{}`", second.path, first.path);
+            checker.report_value(second, message, "write one of `http`, `tcp` and `exec`");
             return None;
-        }
-    };
-    match way.path.as_str() {
-        "health.http" => checker.parsed(way, UrlPath::parse).map(Check::Http),
-        "health.tcp" => tcp(checker, way),
-        _ => {
-            let items = checker.list(way);
-            let words: Vec<String> =
-                items.iter().filter_map(|item| checker.text(item).map(str::to_owned)).collect();
-            (words.len() == items.len()).then_some(Check::Exec(words))
         }
     }
+    let [http, tcp, exec] = probes;
+    if let Some(http) = http {
+        return checker.parse(&http, UrlPath::parse).map(Check::Http);
+    }
+    if let Some(tcp) = tcp {
+        return read_tcp(checker, &tcp);
+    }
+    checker.texts(&exec?).map(Check::Exec)
 }
 
-fn tcp<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Check> {
+fn read_tcp<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Check> {
     let is_true = match &field.node.value {
         Value::Bool(value) => *value,
         Value::Plain(text) => text == "true",
@@ -98,25 +82,8 @@ fn tcp<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Check> {
     if is_true {
         return Some(Check::Tcp);
     }
-    let message = format!("`health.tcp` is `true`, not {}", field.node.found());
-    let hint = "write `tcp: true`, or delete `health` to get what is right for most";
-    checker.fault(RawDiagnostic::new(field.node.place, "health.tcp", message, hint));
+    let message = format!("`health.tcp` must be `true`, not {}", field.node.describe());
+    let hint = "write `tcp: true`, or delete `health` to use the default check";
+    checker.report_value(field, message, hint);
     None
-}
-
-fn port<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<u16> {
-    let digits = checker.whole(field)?;
-    let port = digits.parse().ok().filter(|port| *port > 0);
-    if port.is_none() {
-        let message = format!("`health.port` is a number from 1 to 65535, not {}", quoted(digits));
-        let hint = format!("for example `{}`", keys::example("health.port"));
-        checker.fault(RawDiagnostic::new(field.node.place, "health.port", message, hint));
-    }
-    port
-}
-
-fn out_of_range(checker: &mut Checker<'_>, field: &Field<'_>, digits: &str) {
-    let message = rules::count_range(&field.path, &quoted(digits));
-    let hint = format!("for example `{}`", keys::example(&field.path));
-    checker.fault(RawDiagnostic::new(field.node.place, field.path.clone(), message, hint));
 }

@@ -1,50 +1,50 @@
-//! The texts of the file that are more than any text, as words and as patterns.
+//! The grammars of texts, in words and as patterns.
 //!
-//! A pattern accepts all that the type of the core accepts, and a little more: rules such as
-//! "no two dots in a row" are the type's own.
+//! A pattern accepts every text that the type of the core accepts, and a few more: only the type
+//! itself checks rules such as "no two dots in a row".
 
 use dubernetes_core::app::MAX_CONTENT_BYTES;
 
-/// What a text may be.
+/// The grammar of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grammar {
-    /// What it is, in one or two words.
-    pub what: &'static str,
-    /// Which there are, in words; empty where every text is fine.
+    /// What the text is, in one or two words, singular.
+    pub noun: &'static str,
+    /// The legal texts in words; empty if every text is legal.
     pub rule: &'static str,
-    /// The same as a regular expression; empty where every text is fine.
+    /// The legal texts as a regular expression; empty if every text is legal.
     pub pattern: &'static str,
     /// The largest number of characters.
-    pub max: usize,
-    /// What YAML takes for something else than text, and the file for this text all the same.
+    pub max_chars: usize,
+    /// Unquoted YAML scalars of other types that are read as this text.
     pub scalars: Scalars,
 }
 
-/// Which scalars without quotes are a text, although YAML has another type for them.
+/// Unquoted YAML scalars of other types that are read as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scalars {
     /// None.
     Text,
     /// Numbers, such as `0.5`.
     Numbers,
-    /// Numbers and booleans, such as `true`.
+    /// Numbers, and booleans such as `true`.
     All,
 }
 
 const fn text(
-    what: &'static str,
+    noun: &'static str,
     rule: &'static str,
     pattern: &'static str,
-    max: usize,
+    max_chars: usize,
 ) -> Grammar {
-    Grammar { what, rule, pattern, max, scalars: Scalars::Text }
+    Grammar { noun, rule, pattern, max_chars, scalars: Scalars::Text }
 }
 
 pub(super) const NAME: Grammar = Grammar {
     scalars: Scalars::All,
     ..text(
         "name",
-        "1 to 63 of a-z, 0-9 and -, a letter or digit at both ends",
+        "1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends; not ingress",
         "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         63,
     )
@@ -69,19 +69,19 @@ pub(super) const HOST: Grammar = Grammar {
 };
 pub(super) const PATH: Grammar = text(
     "path",
-    "/ and then letters, digits, . _ ~ - and /, at most 255 characters",
+    "/, then letters, digits, . _ ~ - and /, at most 255 characters",
     "^/[A-Za-z0-9._~/-]*$",
     255,
 );
 pub(super) const URL_PATH: Grammar = text(
-    "path with query",
-    "/ and then visible ASCII characters but #, at most 1024",
+    "URL path",
+    "/, then visible ASCII characters except #, at most 1024 characters",
     "^/[!-\"$-~]*$",
     1024,
 );
 pub(super) const ENV_NAME: Grammar = text(
     "name",
-    "a letter or _ first, then letters, digits, _ . and -, at most 256 characters",
+    "a letter or _, then letters, digits, _ . and -, at most 256 characters",
     "^[A-Za-z_][A-Za-z0-9_.-]*$",
     256,
 );
@@ -89,7 +89,7 @@ pub(super) const ENV_VALUE: Grammar =
     Grammar { scalars: Scalars::All, ..text("text", "at most 32 KiB", "", 32 << 10) };
 pub(super) const LABEL_KEY: Grammar = text(
     "key",
-    "1 to 128 letters, digits, . _ - and /, not beginning with dubernetes.",
+    "1 to 128 letters, digits, . _ - and /, not starting with dubernetes",
     "^[A-Za-z0-9._/-]+$",
     128,
 );
@@ -107,35 +107,35 @@ pub(super) const CPU: Grammar = Grammar {
 };
 pub(super) const MEMORY: Grammar = text(
     "size",
-    "6Mi to 16Ti, with its unit: Ki, Mi, Gi, Ti, or k, m, g",
+    "6Mi to 16Ti, such as 64Mi or 1Gi; k, m and g mean Ki, Mi and Gi",
     "^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|m|g)$",
     24,
 );
 pub(super) const DURATION: Grammar = text(
     "duration",
-    "1ms to 1h, with its unit: 500ms, 10s, 2m, 1h, 1m30s",
+    "1ms to 1h, such as 500ms, 10s or 1m30s",
     "^((0|[1-9][0-9]*)(ms|s|m|h))+$",
     1024,
 );
 pub(super) const VOLUME: Grammar = text(
     "volume",
-    "NAME:/target or /folder:/target, with :ro behind it to read only",
+    "NAME:/target or /folder:/target, with :ro for read-only",
     "^[^:]+:/[^:]*(:(ro|rw))?$",
     3072,
 );
 pub(super) const FILE_PATH: Grammar = Grammar {
     scalars: Scalars::All,
-    ..text("path of a file", "at most 1024 characters", "", 1024)
+    ..text("file path", "at most 1024 characters, not starting with ~", "^[^~]", 1024)
 };
 pub(super) const FILE_TARGET: Grammar =
-    text("path in the container", "an absolute path, outside of /proc, /sys and /dev", "^/.", 1024);
+    text("container path", "an absolute path, outside /proc, /sys and /dev", "^/.", 1024);
 pub(super) const HASH: Grammar = Grammar {
     scalars: Scalars::Numbers,
     ..text("hash", "16 digits of 0-9 and a-f", "^[0-9a-f]{16}$", 16)
 };
 pub(super) const MODE: Grammar = Grammar {
     scalars: Scalars::Numbers,
-    ..text("mode", "three octal digits, with or without a 0 before them", "^0?[0-7]{3}$", 4)
+    ..text("mode", "three octal digits, with an optional 0 in front", "^0?[0-7]{3}$", 4)
 };
 pub(super) const BASE64: Grammar =
     text("base64", "", "^[A-Za-z0-9+/]*={0,2}$", 4 * MAX_CONTENT_BYTES.div_ceil(3));

@@ -1,93 +1,97 @@
-//! The same table as a JSON schema (draft 2020-12).
+//! The JSON schema of the manifest (draft 2020-12).
 
 use serde_json::{Map, Value, json};
 
-use super::{APP, Grammar, Items, Key, Kind, Level, Scalars, Unless};
+use super::lookup::ROOT;
+use super::{DefaultValue, Grammar, Key, Kind, ListKind, ObjectKind, Scalars};
 
-/// For whom a schema is.
+/// The documents that a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// For the file: YAML scalars such as `0.5` and `true` are texts where a text is wanted.
+    /// Files: unquoted YAML scalars such as `0.5` and `true` are accepted as text.
     File,
-    /// For a JSON body, where a text stands in quotes.
+    /// JSON bodies: a text must be a JSON string.
     Json,
 }
 
-/// What an app is, for editors and other programs: every valid app passes. The rules over several
-/// fields, and those of the grammars that no pattern says, are checked by the program alone.
+/// Returns the JSON schema of an app, for editors and other programs.
+///
+/// Every valid app passes. Rules over several fields, and rules that no pattern can express, are
+/// not part of the schema.
 pub fn schema(form: Form) -> Value {
-    let mut schema = level(&Level { keys: &APP, one_of: &[], body_only: &[] }, form);
+    let mut schema = object_schema(&ROOT, form);
     schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".into(), json!("Dubernetes app"));
-    let about = "What one app shall be. Only `name` and `image` are required.";
-    schema.insert("description".into(), json!(about));
+    let description = "The specification of one app. Only `name` and `image` are required.";
+    schema.insert("description".into(), json!(description));
     Value::Object(schema)
 }
 
-fn level(level: &Level, form: Form) -> Map<String, Value> {
+fn object_schema(of: &ObjectKind, form: Form) -> Map<String, Value> {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    let body_only = if form == Form::Json { level.body_only } else { &[] };
-    for key in level.keys.iter().chain(body_only) {
-        properties.insert(key.name.to_owned(), property(key, form));
-        if key.unless == Unless::Required {
+    let body_only = if form == Form::Json { of.body_only } else { &[] };
+    for key in of.keys.iter().chain(body_only) {
+        properties.insert(key.name.to_owned(), property_schema(key, form));
+        if key.default == DefaultValue::Required {
             required.push(key.name);
         }
     }
-    let mut object = object(json!({
+    let mut schema = object(json!({
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
     }));
     if !required.is_empty() {
-        object.insert("required".into(), json!(required));
+        schema.insert("required".into(), json!(required));
     }
-    if !level.one_of.is_empty() {
-        let ways: Vec<Value> = level.one_of.iter().map(|key| json!({"required": [key]})).collect();
-        object.insert("oneOf".into(), json!(ways));
+    if !of.one_of.is_empty() {
+        let one_of = of.one_of.iter().map(|key| json!({"required": [key]}));
+        let one_of: Vec<Value> = one_of.collect();
+        schema.insert("oneOf".into(), json!(one_of));
     }
-    object
+    schema
 }
 
-fn property(key: &Key, form: Form) -> Value {
-    let mut property = kind(&key.kind, form);
-    let mut about = key.about.to_owned();
-    match key.unless {
-        Unless::Required => {}
-        Unless::Value(text) => {
-            property.insert("default".into(), value(&key.kind, text));
+fn property_schema(key: &Key, form: Form) -> Value {
+    let mut schema = kind_schema(&key.kind, form);
+    let mut description = key.description.to_owned();
+    match key.default {
+        DefaultValue::Required => {}
+        DefaultValue::Value(text) => {
+            schema.insert("default".into(), default_value(&key.kind, text));
         }
-        Unless::Means(words) => about.push_str(&format!(" Unless given: {words}.")),
+        DefaultValue::Described(text) => description.push_str(&format!(" Default: {text}.")),
     }
-    about.push_str(&format!(" Example: `{}`", key.example));
-    property.insert("description".into(), json!(about));
-    Value::Object(property)
+    description.push_str(&format!(" Example: `{}`", key.example));
+    schema.insert("description".into(), json!(description));
+    Value::Object(schema)
 }
 
-/// A default as JSON.
-fn value(kind: &Kind, text: &str) -> Value {
+/// Returns a default as JSON.
+fn default_value(kind: &Kind, text: &str) -> Value {
     match kind {
-        Kind::Whole { .. } | Kind::CountOrPercent { .. } => {
+        Kind::WholeNumber { .. } | Kind::CountOrPercent { .. } => {
             text.parse::<u16>().map_or_else(|_| json!(text), |number| json!(number))
         }
         Kind::Text(_)
-        | Kind::TextOr(..)
+        | Kind::TextOrObject(..)
         | Kind::True
         | Kind::Choice(_)
         | Kind::List(_)
         | Kind::OneOrList(_)
         | Kind::Map { .. }
-        | Kind::Mapping(_) => json!(text),
+        | Kind::Object(_) => json!(text),
     }
 }
 
-fn kind(of: &Kind, form: Form) -> Map<String, Value> {
+fn kind_schema(of: &Kind, form: Form) -> Map<String, Value> {
     match of {
-        Kind::Text(grammar) => text(grammar, form),
-        Kind::TextOr(grammar, of) => {
-            object(json!({"anyOf": [text(grammar, form), level(of, form)]}))
+        Kind::Text(grammar) => text_schema(grammar, form),
+        Kind::TextOrObject(grammar, of) => {
+            object(json!({"anyOf": [text_schema(grammar, form), object_schema(of, form)]}))
         }
-        Kind::Whole { min, max } => {
+        Kind::WholeNumber { min, max } => {
             object(json!({"type": "integer", "minimum": min, "maximum": max}))
         }
         Kind::CountOrPercent { max } => object(json!({"anyOf": [
@@ -96,43 +100,43 @@ fn kind(of: &Kind, form: Form) -> Map<String, Value> {
         ]})),
         Kind::True => object(json!({"const": true})),
         Kind::Choice(words) => object(json!({"enum": words})),
-        Kind::List(items) => list(items, form),
-        Kind::OneOrList(items) => {
-            object(json!({"anyOf": [kind(items.item, form), list(items, form)]}))
+        Kind::List(list) => list_schema(list, form),
+        Kind::OneOrList(list) => {
+            object(json!({"anyOf": [kind_schema(list.item, form), list_schema(list, form)]}))
         }
         Kind::Map { key, value, max } => object(json!({
             "type": "object",
-            "propertyNames": {"pattern": key.pattern, "maxLength": key.max},
-            "additionalProperties": kind(value, form),
+            "propertyNames": {"pattern": key.pattern, "maxLength": key.max_chars},
+            "additionalProperties": kind_schema(value, form),
             "maxProperties": max,
         })),
-        Kind::Mapping(of) => level(of, form),
+        Kind::Object(of) => object_schema(of, form),
     }
 }
 
-fn list(Items { item, min, max }: &Items, form: Form) -> Map<String, Value> {
+fn list_schema(ListKind { item, min, max }: &ListKind, form: Form) -> Map<String, Value> {
     object(json!({
         "type": "array",
-        "items": kind(item, form),
+        "items": kind_schema(item, form),
         "minItems": min,
         "maxItems": max,
     }))
 }
 
-fn text(grammar: &Grammar, form: Form) -> Map<String, Value> {
+fn text_schema(grammar: &Grammar, form: Form) -> Map<String, Value> {
     let types = match (form, grammar.scalars) {
         (Form::Json, _) | (Form::File, Scalars::Text) => json!("string"),
         (Form::File, Scalars::Numbers) => json!(["string", "number"]),
         (Form::File, Scalars::All) => json!(["string", "number", "boolean"]),
     };
-    let mut object = object(json!({"type": types, "maxLength": grammar.max}));
+    let mut schema = object(json!({"type": types, "maxLength": grammar.max_chars}));
     if !grammar.pattern.is_empty() {
-        object.insert("pattern".into(), json!(grammar.pattern));
+        schema.insert("pattern".into(), json!(grammar.pattern));
     }
-    object
+    schema
 }
 
-/// The object that the macro made.
+/// Unwraps an object that `json!` made.
 fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(object) => object,

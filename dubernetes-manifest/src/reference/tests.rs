@@ -1,28 +1,20 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{Source, keys, parse};
-use dubernetes_core::app::{AppSpec, ConfigFile, FileRef, OnFailure, Order, PullPolicy, Signal};
+use crate::{Source, parse};
+use dubernetes_core::app::{AppSpec, ConfigFile, FileRef};
 
-/// Every key with its path and the path of the mapping that it stands in.
+/// Returns every key with its path, and the path of the mapping above it.
 fn all() -> Vec<(String, String, &'static Key)> {
-    fn walk(above: &str, keys: &'static [Key], found: &mut Vec<(String, String, &'static Key)>) {
-        for key in keys {
-            let dot = if above.is_empty() { "" } else { "." };
-            let path = format!("{above}{dot}{}", key.name);
-            if matches!(key.kind, Kind::Mapping(_)) {
-                walk(&path, key.children(), found);
-            }
-            found.push((path, above.to_owned(), key));
-        }
-    }
-    let mut found = Vec::new();
-    walk("", &APP, &mut found);
-    found
+    let split = |(path, key): (String, &'static Key)| {
+        let above = path.rsplit_once('.').map_or("", |(above, _)| above).to_owned();
+        (path, above, key)
+    };
+    all_keys().into_iter().map(split).collect()
 }
 
-/// What must stand beside the keys of a mapping.
-fn beside(above: &str, key: &str) -> &'static str {
+/// Returns the lines that a key needs next to it.
+fn required_lines(above: &str, key: &str) -> &'static str {
     match (above, key) {
         ("", _) => "name: a\nimage: b\n",
         ("access", _) => "host: a.test\n",
@@ -36,12 +28,12 @@ fn beside(above: &str, key: &str) -> &'static str {
     }
 }
 
-/// An app with these lines in the mapping `above`; of a key that is written twice the last counts.
-fn file(above: &str, key: &str, lines: &str) -> String {
+/// Returns a manifest with `lines` in the mapping `above`, which replace required lines.
+fn manifest(above: &str, key: &str, lines: &str) -> String {
     let mut kept = String::new();
-    let written = lines.split(':').next().unwrap_or_default();
-    for line in beside(above, key).lines() {
-        if line.split(':').next() != Some(written) {
+    let replaced = lines.split(':').next().unwrap_or_default();
+    for line in required_lines(above, key).lines() {
+        if line.split(':').next() != Some(replaced) {
             kept += &format!("{line}\n");
         }
     }
@@ -62,11 +54,11 @@ fn read(text: &str) -> Result<AppSpec, String> {
 }
 
 #[test]
-fn every_key_of_the_specification_is_in_the_table_and_only_those() {
-    // All keys of a mapping at once do not go together everywhere, so each is tried alone.
+fn keys_of_the_table_are_those_of_the_reader() {
+    // Some keys cannot be combined, so each one is tried alone.
     let mut accepted = BTreeSet::new();
     for (path, above, key) in all() {
-        let text = file(&above, key.name, key.example);
+        let text = manifest(&above, key.name, key.example);
         let spec = read(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
         let written = serde_json::to_value(&spec).unwrap();
         let pointer = format!("/{}", path.replace('.', "/"));
@@ -80,74 +72,71 @@ fn every_key_of_the_specification_is_in_the_table_and_only_those() {
     let mut written = BTreeSet::new();
     for (name, value) in spec.as_object().unwrap() {
         written.insert(name.clone());
-        if matches!(find(name).unwrap()[0].kind, Kind::Mapping(_)) {
+        if matches!(find(name).unwrap()[0].kind, Kind::Object(_)) {
             let inside = value.as_object().unwrap().keys();
             written.extend(inside.map(|key| format!("{name}.{key}")));
         }
     }
-    // `everything.yaml` asks in one of the three ways.
+    // `everything.yaml` has one of the three probes.
     written.extend(["health.http", "health.tcp", "health.exec"].map(str::to_owned));
     assert_eq!(accepted, written);
 }
 
-/// The names in serde's own message about a field that there is not.
-fn in_message(error: &serde_json::Error) -> BTreeSet<String> {
+/// Returns the field names in serde's message about an unknown field.
+fn named_fields(error: &serde_json::Error) -> BTreeSet<String> {
     let text = error.to_string();
     let list = text.split_once("expected").unwrap().1;
     list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 #[test]
-fn every_field_of_the_types_is_in_the_table() {
-    let named = |body: &str| in_message(&serde_json::from_str::<AppSpec>(body).unwrap_err());
+fn keys_of_the_table_are_the_fields_of_the_types() {
+    let named = |body: &str| named_fields(&serde_json::from_str::<AppSpec>(body).unwrap_err());
     let known =
         |keys: &[Key]| -> BTreeSet<String> { keys.iter().map(|key| key.name.to_owned()).collect() };
-    assert_eq!(named(r#"{"nonsense": 1}"#), known(&APP));
-    for key in APP.iter().filter(|key| matches!(key.kind, Kind::Mapping(_))) {
+    assert_eq!(named(r#"{"nonsense": 1}"#), known(APP));
+    for key in APP.iter().filter(|key| matches!(key.kind, Kind::Object(_))) {
         let body = format!(r#"{{"name": "a", "image": "b", "{}": {{"nonsense": 1}}}}"#, key.name);
         assert_eq!(named(&body), known(key.children()), "{}", key.name);
     }
-    let both = |keys: &[Key]| &known(keys) | &known(&CONTENT);
+    let both = |keys: &[Key]| &known(keys) | &known(CONTENT);
     let reference = serde_json::from_str::<FileRef>(r#"{"nonsense": 1}"#).unwrap_err();
-    assert_eq!(in_message(&reference), both(&FILE_REF));
+    assert_eq!(named_fields(&reference), both(FILE_REF));
     let file = serde_json::from_str::<ConfigFile>(r#"{"nonsense": 1}"#).unwrap_err();
-    assert_eq!(in_message(&file), both(&CONFIG_FILE));
-    let read: BTreeSet<_> = keys::of_file(true, &["mode"]).into_iter().map(str::to_owned).collect();
-    assert_eq!(read, both(&CONFIG_FILE));
+    assert_eq!(named_fields(&file), both(CONFIG_FILE));
 }
 
 #[test]
-fn a_default_is_what_holds_without_the_key() {
+fn default_is_the_value_without_the_key() {
     for (path, above, key) in all() {
-        let Unless::Value(default) = key.unless else { continue };
-        let with = read(&file(&above, key.name, &format!("{}: {default}\n", key.name)));
-        let without = read(&file(&above, key.name, ""));
+        let DefaultValue::Value(default) = key.default else { continue };
+        let with = read(&manifest(&above, key.name, &format!("{}: {default}\n", key.name)));
+        let without = read(&manifest(&above, key.name, ""));
         let without = without.or_else(|_| read("name: a\nimage: b\n"));
         let with = with.unwrap_or_else(|error| panic!("{path}: {error}"));
-        let (with, without) = (serde_json::to_value(with), serde_json::to_value(without.unwrap()));
-        assert_eq!(with.unwrap().get(&path), without.unwrap().get(&path), "{path}");
+        assert_eq!(with, without.unwrap(), "{path}");
     }
 }
 
 #[test]
-fn the_limits_of_numbers_are_those_of_the_check() {
+fn limits_of_numbers_are_those_of_the_reader() {
     let mut tried = 0;
     for (path, above, key) in all() {
         let (min, max) = match key.kind {
-            Kind::Whole { min, max } => (i64::from(min), i64::from(max)),
+            Kind::WholeNumber { min, max } => (i64::from(min), i64::from(max)),
             Kind::CountOrPercent { max } => (0, i64::from(max)),
             Kind::Text(_)
-            | Kind::TextOr(..)
+            | Kind::TextOrObject(..)
             | Kind::True
             | Kind::Choice(_)
             | Kind::List(_)
             | Kind::OneOrList(_)
             | Kind::Map { .. }
-            | Kind::Mapping(_) => continue,
+            | Kind::Object(_) => continue,
         };
         let with = |number: i64| {
             let number = format!("{}: {number}\n", key.name);
-            read(&file(&above, key.name, &number))
+            read(&manifest(&above, key.name, &number))
         };
         for legal in [min, max] {
             assert!(with(legal).is_ok(), "{path}: {legal}: {:?}", with(legal));
@@ -157,36 +146,24 @@ fn the_limits_of_numbers_are_those_of_the_check() {
         }
         tried += 1;
     }
-    assert!(tried > 5, "the numbers are gone");
+    assert!(tried > 5, "the numbers are missing");
 }
 
 #[test]
-fn the_words_are_those_of_the_types() {
-    let words = |path: &str| match find(path).unwrap().last().unwrap().kind {
-        Kind::Choice(words) => words.to_vec(),
-        other => panic!("{path} is {other:?}"),
-    };
-    assert_eq!(words("stop.signal"), Signal::ALL.map(Signal::as_str));
-    assert_eq!(words("rollout.order"), Order::ALL.map(Order::as_str));
-    assert_eq!(words("rollout.on_failure"), OnFailure::ALL.map(OnFailure::as_str));
-    let pull = [PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never];
-    let pull = pull.map(|policy| serde_json::to_value(policy).unwrap());
-    assert_eq!(words("pull"), pull.each_ref().map(|word| word.as_str().unwrap()));
-}
-
-#[test]
-fn every_key_is_described_in_sentences() {
+fn descriptions_are_sentences() {
     for (path, _, key) in all() {
-        assert!(key.about.ends_with('.') && !key.summary().is_empty(), "{path}: {}", key.about);
-        assert!(!key.about.contains("  "), "{path}: {}", key.about);
+        assert!(
+            key.description.ends_with('.') && !key.summary().is_empty(),
+            "{path}: {}",
+            key.description
+        );
+        assert!(!key.description.contains("  "), "{path}: {}", key.description);
         assert!(key.example.starts_with(&format!("{}: ", key.name)), "{path}");
-        assert!(!key.default_words().is_empty(), "{path}");
-        assert!(!key.kind.words().is_empty(), "{path}");
     }
 }
 
 #[test]
-fn a_key_is_found_by_its_path_and_a_wrong_one_leads_to_the_right_one() {
+fn find_returns_the_key_or_a_hint() {
     let names = |path: &str| {
         let trail =
             find(path).map_err(|unknown| format!("{}: {}", unknown.message, unknown.hint))?;
@@ -209,9 +186,8 @@ fn a_key_is_found_by_its_path_and_a_wrong_one_leads_to_the_right_one() {
         ),
         (
             "rollout.",
-            Err(
-                "unknown key `` in `rollout`: the keys here are `max_surge`, `max_unavailable`, `min_ready`, `progress_deadline`, `order`, `on_failure`, `history`",
-            ),
+            Err("unknown key `` in `rollout`: the keys here are `max_surge`, `max_unavailable`, \
+                `min_ready`, `progress_deadline`, `order`, `on_failure`, `history`"),
         ),
     ] {
         assert_eq!(

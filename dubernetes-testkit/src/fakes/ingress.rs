@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::faults::Faults;
 use dubernetes_core::error::Cause;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, RouteTable,
+    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
 };
 
 /// A reverse proxy in memory, which serves the table that was applied last. Clones share the state.
@@ -128,6 +129,11 @@ impl FakeIngress {
 
 #[async_trait]
 impl Ingress for FakeIngress {
+    /// The pace of nginx.
+    fn pace(&self) -> Pace {
+        Pace { burst: 2, period: Duration::from_secs(1) }
+    }
+
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         self.enter(IngressOperation::Apply).await?;
         let mut state = self.state();

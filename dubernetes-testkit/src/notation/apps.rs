@@ -224,7 +224,7 @@ fn set_rollout(rollout: &mut Rollout, line: &mut Line) -> Result<(), String> {
 }
 
 fn image(name: &AppName, revision: u64) -> Result<ImageRef, String> {
-    ImageRef::parse(&format!("{name}:{revision}"))
+    Ok(ImageRef::parse(&format!("{name}:{revision}"))?)
 }
 
 pub(super) fn image_id(spec: &AppSpec) -> ImageId {

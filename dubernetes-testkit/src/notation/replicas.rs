@@ -194,8 +194,8 @@ fn take_readiness(line: &mut Line) -> Result<Option<Readiness>, String> {
         let since = line.take_span("ready-for")?.unwrap_or(LONG);
         Readiness::Ready { since: before(Some(since)) }
     } else if line.take_word("settling") {
-        let since = NOW.saturating_add(SignedDuration::from_secs(1)).unwrap_or(NOW);
-        Readiness::Ready { since }
+        let until = NOW.saturating_add(SignedDuration::from_secs(1)).unwrap_or(NOW);
+        Readiness::Settling { until }
     } else if line.take_word("starting") {
         Readiness::NotReady { reason: "nothing listens on its port".to_owned() }
     } else if line.take_word("unready") {
@@ -215,8 +215,8 @@ pub(super) const LONG: SignedDuration = SignedDuration::from_secs(60);
 
 fn take_drain(line: &mut Line) -> Result<Option<Drain>, String> {
     if line.take_word("drained") {
-        return Ok(Some(Drain { since: before(Some(LONG)), done: true }));
+        return Ok(Some(Drain { done: true, ..Drain::new(before(Some(LONG))) }));
     }
     let span = line.take_span("draining")?;
-    Ok(span.map(|span| Drain { since: before(Some(span)), done: false }))
+    Ok(span.map(|span| Drain::new(before(Some(span)))))
 }

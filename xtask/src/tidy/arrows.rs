@@ -74,7 +74,8 @@ fn may_depend(name: &str, on: &str) -> bool {
     }
     match name {
         CLI | TESTS | EXAMPLES | FACADE => true,
-        CORE | "xtask" | "whoami" => false,
+        CORE | "whoami" => false,
+        "xtask" => on == MANIFEST,
         TESTKIT => [CORE, CONTROLLER].contains(&on),
         API => [CORE, CONTROLLER, MANIFEST].contains(&on),
         _ => on == CORE,

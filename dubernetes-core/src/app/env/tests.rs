@@ -7,7 +7,7 @@ fn known(content: &str) -> FileRef {
 }
 
 #[test]
-fn lines_are_read_as_compose_reads_them() {
+fn lines_parse_as_in_compose() {
     let cases = [
         ("A=1", "1"),
         ("export A=1", "1"),
@@ -26,39 +26,39 @@ fn lines_are_read_as_compose_reads_them() {
         ("# comment\n\n   \nA=1\nA=2\n", "2"),
     ];
     for (file, value) in cases {
-        let found = parse_env_file(file.as_bytes());
-        let found = found.unwrap_or_else(|bad| panic!("{file:?}: {bad:?}"));
-        assert_eq!(found.into_values().collect::<Vec<_>>(), [value], "{file:?}");
+        let parsed = parse_env_file(file.as_bytes());
+        let parsed = parsed.unwrap_or_else(|error| panic!("{file:?}: {error:?}"));
+        assert_eq!(parsed.into_values().collect::<Vec<_>>(), [value], "{file:?}");
     }
 }
 
 #[test]
-fn a_bad_line_is_named_and_not_repeated() {
+fn invalid_line_is_reported_by_number_without_its_text() {
     let cases: [(&[u8], usize, &str); 8] = [
         (b"A=1\n\nnonsense\n", 3, "has no `=`"),
-        (b"1A=1", 1, "has no name of a variable before its `=`"),
-        (b"A B=1", 1, "has no name of a variable before its `=`"),
-        (b"=1", 1, "has no name of a variable before its `=`"),
+        (b"1A=1", 1, NO_NAME),
+        (b"A B=1", 1, NO_NAME),
+        (b"=1", 1, NO_NAME),
         (b"A='1", 1, UNCLOSED),
         (b"A=\"1\\", 1, UNCLOSED),
-        (b"A='1' 2", 1, BEHIND_QUOTE),
+        (b"A='1' 2", 1, AFTER_QUOTE),
         (b"#\nA=\xff", 2, "is not UTF-8"),
     ];
-    for (file, line, what) in cases {
-        assert_eq!(parse_env_file(file), Err(BadLine { line, what }), "{file:?}");
+    for (file, line, reason) in cases {
+        assert_eq!(parse_env_file(file), Err(EnvFileError { line, reason }), "{file:?}");
     }
 }
 
 #[test]
-fn later_files_win_over_earlier_ones_and_env_over_all() {
+fn later_files_override_earlier_ones_and_env_overrides_all() {
     let name = |text| EnvName::parse(text).unwrap();
     let mut spec = AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap());
     spec.env_file = vec![known("A=first\nB=first\nC=first\nD=first"), known("B=second\n")];
     spec.env.insert(name("C"), "written".into());
     spec.env.insert(name("D"), EnvValue::File(known("one\ntwo\n\r\n")));
-    let found = environment(&spec);
-    assert_eq!(found.plain, BTreeMap::from([("C".to_owned(), "written".to_owned())]));
-    let secret: Vec<_> = found
+    let merged = spec.environment();
+    assert_eq!(merged.plain, BTreeMap::from([("C".to_owned(), "written".to_owned())]));
+    let secret: Vec<_> = merged
         .secret
         .iter()
         .map(|(name, value)| (name.as_str(), std::str::from_utf8(value.reveal()).unwrap()))

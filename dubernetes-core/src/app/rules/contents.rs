@@ -1,12 +1,14 @@
-//! Rules for the files that an app refers to and, where their contents are known, for those. No
-//! message says anything of a content but its size.
+//! Rules for referenced files and, as far as they are known, for their contents. No message
+//! reveals more of a content than its size.
 
 use std::collections::BTreeMap;
 
-use super::{LARGE_ENV, MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, Violation};
-use crate::app::config_file::{describe, volume_above};
-use crate::app::env::{environment, parse_env_file, value_text};
-use crate::app::escape::quoted;
+use super::{
+    LARGE_ENV, MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, Violation, env_value_too_large,
+};
+use crate::app::config_file::{describe_volume, volume_above};
+use crate::app::env::{parse_env_file, value_text};
+use crate::app::escape::quote;
 use crate::app::{
     AppSpec, ConfigFile, EnvValue, FileRef, FileTarget, MAX_CONTENT_BYTES, MAX_CONTENTS_BYTES,
     MAX_FILES, Volume,
@@ -15,135 +17,128 @@ use crate::app::{
 /// The largest number of entries in `env_file`.
 pub const MAX_ENV_FILES: usize = 16;
 
-/// The rules for `env_file`.
-pub fn env_files(files: &[FileRef], found: &mut Vec<Violation>) {
-    if files.len() > MAX_ENV_FILES {
-        let message =
-            format!("`env_file` has at most {MAX_ENV_FILES} entries, not {}", files.len());
-        found.push(Violation::new("env_file", message).hint("put them together into fewer files"));
-    }
+/// Checks `env_file`.
+pub fn check_env_files(files: &[FileRef]) -> Vec<Violation> {
+    let too_long = super::check_len("env_file", files.len(), MAX_ENV_FILES);
+    too_long.into_iter().map(|found| found.with_hint("merge them into fewer files")).collect()
 }
 
-/// The rules for `files`, beside the volumes.
-pub fn files(
-    files: &BTreeMap<FileTarget, ConfigFile>,
-    volumes: &[Volume],
-    found: &mut Vec<Violation>,
-) {
-    if files.len() > MAX_FILES {
-        let message = format!("`files` has at most {MAX_FILES} entries, not {}", files.len());
-        found.push(Violation::new("files", message).hint("mount a folder with `volumes`"));
-        return;
+/// Checks `files` against each other and against the volumes.
+pub fn check_files(files: &BTreeMap<FileTarget, ConfigFile>, volumes: &[Volume]) -> Vec<Violation> {
+    if let Some(too_long) = super::check_len("files", files.len(), MAX_FILES) {
+        return vec![too_long.with_hint("mount a folder with `volumes`")];
     }
-    for target in files.keys() {
-        if let Some(volume) = volume_above(target, volumes) {
-            let message = format!("`{target}` lies in {}", describe(volume));
-            found.push(Violation::new(format!("files.{target}"), message).hint(
-                "choose a target outside of it: what is put there would outlive the replica",
-            ));
-        }
-    }
+    let hint = "choose a target outside the volume: a file there would outlive the replica";
+    let in_volumes =
+        files.keys().filter_map(|target| Some((target, volume_above(target, volumes)?)));
+    in_volumes
+        .map(|(target, volume)| {
+            let message = format!("`{target}` is inside {}", describe_volume(volume));
+            Violation::new(format!("files.{target}"), message).with_hint(hint)
+        })
+        .collect()
 }
 
-/// The rules for contents, as far as they are known.
-pub fn contents(spec: &AppSpec, found: &mut Vec<Violation>) {
-    let before = found.len();
+/// Checks the contents that are known.
+pub fn check_contents(spec: &AppSpec) -> Vec<Violation> {
+    let mut found = Vec::new();
     let mut total = 0;
-    for (keys, reference) in spec.references() {
-        let Some(secret) = reference.known() else { continue };
+    for (path, reference) in spec.file_refs() {
+        let Some(secret) = reference.known_content() else { continue };
         let bytes = secret.reveal().len();
         total += bytes;
         if bytes > MAX_CONTENT_BYTES {
-            let message = format!(
-                "the file {} has more than {MAX_CONTENT_BYTES} bytes",
-                quoted(reference.file.as_str())
-            );
-            found.push(Violation::new(keys.join("."), message).hint(LARGE_FILE));
+            let file = quote(reference.file.as_str());
+            let message = format!("the file {file} has more than {MAX_CONTENT_BYTES} bytes");
+            found.push(Violation::new(path.join("."), message).with_hint(LARGE_FILE));
         }
     }
     if total > MAX_CONTENTS_BYTES {
         let message = format!(
-            "all files of an app have at most {MAX_CONTENTS_BYTES} bytes together, not {total}"
+            "the files of an app may have at most {MAX_CONTENTS_BYTES} bytes together, not {total}"
         );
-        found.push(Violation::new("", message).hint(LARGE_FILE));
+        found.push(Violation::new("", message).with_hint(LARGE_FILE));
     }
-    values(spec, found);
-    lines(spec, found);
-    if found.len() == before {
-        together(spec, found);
+    found.extend(check_env_values(spec));
+    found.extend(check_env_lines(spec));
+    if found.is_empty() {
+        found = check_merged_env(spec);
     }
+    found
 }
 
 const LARGE_FILE: &str = "mount its folder with `volumes`";
 
-/// Each file that is one value.
-fn values(spec: &AppSpec, found: &mut Vec<Violation>) {
-    for (name, value) in &spec.env {
-        let EnvValue::File(reference) = value else { continue };
-        let Some(secret) = reference.known() else { continue };
-        let file = quoted(reference.file.as_str());
-        let wrong = match value_text(secret) {
-            Err(what) => format!("the file {file} {what}, so it is no value of a variable"),
+/// Checks each file that is the value of one variable.
+fn check_env_values(spec: &AppSpec) -> Vec<Violation> {
+    let files = spec.env.iter().filter_map(|(name, value)| Some((name, value.file_ref()?)));
+    let mut found = Vec::new();
+    for (name, reference) in files {
+        let Some(secret) = reference.known_content() else { continue };
+        let file = quote(reference.file.as_str());
+        let message = match value_text(secret) {
+            Err(reason) => format!("the file {file} {reason}, so it cannot be a variable's value"),
             Ok(text) if text.len() > MAX_ENV_VALUE_BYTES => format!(
-                "the value in {file} has {} bytes, at most {MAX_ENV_VALUE_BYTES} are allowed",
+                "the value in {file} has {} bytes, but at most {MAX_ENV_VALUE_BYTES} are allowed",
                 text.len()
             ),
             Ok(_) => continue,
         };
-        found.push(Violation::new(format!("env.{name}"), wrong).hint(AS_FILE));
+        found.push(Violation::new(format!("env.{name}"), message).with_hint(AS_FILE));
     }
+    found
 }
 
-const AS_FILE: &str =
-    "give the replica the file itself: `files: { /etc/myapp/file: ./file }`, and its path in `env`";
+const AS_FILE: &str = "give the replica the file itself, with \
+    `files: { /etc/myapp/file: ./file }`, and its path in `env`";
 
-/// Each env file.
-fn lines(spec: &AppSpec, found: &mut Vec<Violation>) {
+/// Checks the syntax of each env file.
+fn check_env_lines(spec: &AppSpec) -> Vec<Violation> {
+    let mut found = Vec::new();
     for (index, reference) in spec.env_file.iter().enumerate() {
-        let Some(secret) = reference.known() else { continue };
-        if let Err(bad) = parse_env_file(secret.reveal()) {
-            let file = quoted(reference.file.as_str());
-            let message = format!("line {} of {file} {}", bad.line, bad.what);
+        let Some(secret) = reference.known_content() else { continue };
+        if let Err(error) = parse_env_file(secret.reveal()) {
+            let file = quote(reference.file.as_str());
+            let message = format!("line {} of {file} {}", error.line, error.reason);
             found.push(
                 Violation::new(format!("env_file.{index}"), message)
-                    .hint("write `KEY=VALUE`, one a line; a comment begins with `#`"),
+                    .with_hint("write one `KEY=VALUE` per line; comments start with `#`"),
             );
         }
     }
+    found
 }
 
-/// The environment as a whole.
-fn together(spec: &AppSpec, found: &mut Vec<Violation>) {
-    if spec.env_file.is_empty() {
-        // `env` alone has rules of its own.
-        if spec.env.values().all(|value| matches!(value, EnvValue::Text(_))) {
-            return;
-        }
+/// Checks the sizes of `env_file` and `env` together. `env` without files has its own rules.
+fn check_merged_env(spec: &AppSpec) -> Vec<Violation> {
+    let is_text = |value: &EnvValue| value.file_ref().is_none();
+    if spec.env_file.is_empty() && spec.env.values().all(is_text) {
+        return Vec::new();
     }
-    let all = environment(spec);
-    let count = all.plain.len() + all.secret.len();
-    let sizes = all.plain.iter().map(|(name, value)| (name, value.len()));
-    let hidden = all.secret.iter().map(|(name, value)| (name, value.reveal().len()));
-    let sizes: Vec<_> = sizes.chain(hidden).collect();
+    let merged = spec.environment();
+    let plain = merged.plain.iter().map(|(name, value)| (name, value.len()));
+    let secret = merged.secret.iter().map(|(name, value)| (name, value.reveal().len()));
+    let sizes: Vec<_> = plain.chain(secret).collect();
+    let count = sizes.len();
     let total: usize = sizes.iter().map(|(name, bytes)| name.len() + bytes).sum();
+    let mut found = Vec::new();
     if count > MAX_ENV_ENTRIES {
         let message = format!(
-            "`env_file` and `env` have at most {MAX_ENV_ENTRIES} variables together, not {count}"
+            "`env_file` and `env` may have at most {MAX_ENV_ENTRIES} variables together, not \
+             {count}"
         );
-        found.push(Violation::new("env_file", message).hint(LARGE_ENV));
+        found.push(Violation::new("env_file", message).with_hint(LARGE_ENV));
     }
     if let Some((name, bytes)) = sizes.iter().find(|(_, bytes)| *bytes > MAX_ENV_VALUE_BYTES) {
-        let message = format!(
-            "the value of {} has {bytes} bytes, at most {MAX_ENV_VALUE_BYTES} are allowed",
-            quoted(name)
-        );
-        found.push(Violation::new("env_file", message).hint(LARGE_ENV));
+        found.push(env_value_too_large("env_file", name, *bytes));
     }
     if total > MAX_ENV_BYTES {
         let message = format!(
-            "`env_file` and `env` have {total} bytes together with their names, at most {MAX_ENV_BYTES} are allowed"
+            "`env_file` and `env` have {total} bytes with their names, but at most \
+             {MAX_ENV_BYTES} are allowed"
         );
-        let at = if spec.env_file.is_empty() { "env" } else { "env_file" };
-        found.push(Violation::new(at, message).hint(LARGE_ENV));
+        let path = if spec.env_file.is_empty() { "env" } else { "env_file" };
+        found.push(Violation::new(path, message).with_hint(LARGE_ENV));
     }
+    found
 }

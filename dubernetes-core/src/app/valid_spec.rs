@@ -1,0 +1,125 @@
+//! Validated specifications: proof that a specification breaks no rule and is complete.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::Deref;
+
+use super::escape::quote;
+use super::{AppSpec, Problem};
+
+/// A specification that breaks no rule, with the contents of all its files.
+///
+/// Only [`AppSpec::validate`] makes one. It cannot be changed: take the specification out with
+/// [`ValidSpec::into_inner`], change it, and validate it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidSpec(AppSpec);
+
+impl ValidSpec {
+    /// Returns the specification.
+    pub fn into_inner(self) -> AppSpec {
+        self.0
+    }
+}
+
+impl Deref for ValidSpec {
+    type Target = AppSpec;
+
+    fn deref(&self) -> &AppSpec {
+        &self.0
+    }
+}
+
+/// The problems of a specification.
+///
+/// Displays as one line for each problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidSpec {
+    /// The problems, at least one.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for InvalidSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for InvalidSpec {}
+
+impl AppSpec {
+    /// Checks all rules over several fields, and that the content of every file is known.
+    ///
+    /// # Errors
+    ///
+    /// Returns every problem: those of [`AppSpec::problems`], and the files that were not read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use dubernetes_core::app::AppSpec;
+    ///
+    /// let mut spec = AppSpec::new("shop".parse()?, "shop:1.5".parse()?);
+    /// let valid = spec.clone().validate()?;
+    /// assert_eq!(valid.replicas, 1);
+    ///
+    /// spec.replicas = 60_000;
+    /// let invalid = spec.validate().unwrap_err();
+    /// assert_eq!(invalid.problems[0].path, "replicas");
+    /// assert!(invalid.to_string().contains("must be at most 250, not 60000"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn validate(self) -> Result<ValidSpec, InvalidSpec> {
+        let mut problems = self.problems();
+        let unread =
+            self.file_refs().into_iter().filter(|(_, file)| file.known_content().is_none());
+        problems.extend(unread.map(|(path, reference)| Problem {
+            path: path.join("."),
+            message: format!("the file {} was not read", quote(reference.file.as_str())),
+            hint: Some("`dubernetes_manifest::parse_reading` reads the files".to_owned()),
+        }));
+        if problems.is_empty() { Ok(ValidSpec(self)) } else { Err(InvalidSpec { problems }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Content, EnvValue, FileRef, Secret};
+    use super::*;
+
+    fn spec() -> AppSpec {
+        AppSpec::new("web".parse().unwrap(), "web:1".parse().unwrap())
+    }
+
+    #[test]
+    fn invalid_specification_reports_every_problem_on_its_own_line() {
+        let mut spec = spec();
+        spec.replicas = 60_000;
+        spec.port = 0;
+        spec.labels.insert("dubernetes.app".to_owned(), "other".to_owned());
+        let invalid = spec.validate().unwrap_err();
+        let paths: Vec<&str> = invalid.problems.iter().map(|found| found.path.as_str()).collect();
+        assert_eq!(paths, ["replicas", "port", "labels.dubernetes.app"]);
+        assert_eq!(invalid.to_string().lines().count(), 3, "{invalid}");
+    }
+
+    #[test]
+    fn unread_file_is_refused_with_the_function_that_reads_it() {
+        let mut spec = spec();
+        let mut file = FileRef::unread("./password".parse().unwrap());
+        spec.env.insert("PASSWORD".parse().unwrap(), EnvValue::File(file.clone()));
+        let invalid = spec.clone().validate().unwrap_err();
+        assert_eq!(
+            invalid.to_string(),
+            "env.PASSWORD: the file `./password` was not read \
+             (`dubernetes_manifest::parse_reading` reads the files)"
+        );
+        file.content = Content::Known(Secret::new("x"));
+        spec.env.insert("PASSWORD".parse().unwrap(), EnvValue::File(file));
+        assert_eq!(spec.clone().validate().map(ValidSpec::into_inner), Ok(spec));
+    }
+}

@@ -1,0 +1,51 @@
+//! Which draining addresses are checked now.
+
+use std::net::Ipv4Addr;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::call::OperationKey;
+use crate::plan::Wait;
+
+use super::context::Context;
+
+/// Time between two checks of an address.
+const CHECK_INTERVAL: SignedDuration = SignedDuration::from_millis(250);
+
+/// The checks of one pass.
+#[derive(Debug, Default)]
+pub(super) struct DrainChecks {
+    /// Addresses to check now.
+    pub(super) due: Vec<Ipv4Addr>,
+    /// When the next check is due.
+    pub(super) next: Option<Timestamp>,
+}
+
+/// Returns the checks of every address that has left the route table and is not drained, also of
+/// replicas that are gone: their addresses are not given away before.
+pub(super) fn plan<'a>(
+    context: &Context<'_>,
+    waiting: impl Iterator<Item = &'a Wait>,
+) -> DrainChecks {
+    let mut checks = DrainChecks::default();
+    let known = context.observed.drains.iter().filter(|(_, drain)| !drain.done);
+    for (address, drain) in known {
+        if context.observed.in_flight.contains_key(&OperationKey::DrainCheck(*address)) {
+            continue;
+        }
+        let next = drain.checked_at.and_then(|at| at.checked_add(CHECK_INTERVAL).ok());
+        match next.filter(|next| *next > context.now) {
+            None => checks.due.push(*address),
+            Some(next) => checks.next = Some(checks.next.map_or(next, |old| old.min(next))),
+        }
+    }
+    // A replica of a former orchestrator may have left the table unseen.
+    let unknown = waiting.filter_map(|wait| match wait {
+        Wait::Drained { address } if !context.observed.drains.contains_key(address) => {
+            Some(*address)
+        }
+        _ => None,
+    });
+    checks.due.extend(unknown);
+    checks
+}

@@ -1,0 +1,146 @@
+//! Hints for unknown keys.
+
+use dubernetes_core::app::escape::quote;
+
+use super::{APP, Kind, ObjectKind};
+use crate::nearest::nearest;
+
+/// Returns what to do about `key`, which `object` at `path` does not have.
+pub(crate) fn unknown_key_hint(object: &ObjectKind, path: &str, key: &str) -> String {
+    if let Some(hint) = foreign_key_hint(key) {
+        return hint.into();
+    }
+    let others: Vec<_> = objects().filter(|(other, _)| *other != path).collect();
+    if let Some((other, _)) = others.iter().find(|(_, names)| names.contains(&key)) {
+        return format!("it belongs {}", position(other));
+    }
+    let names = object.names();
+    if let Some((_, near)) = nearest(key, &names) {
+        return format!("did you mean `{near}`?");
+    }
+    let near = others.iter().filter_map(|(other, names)| Some((nearest(key, names)?, other)));
+    if let Some(((_, near), other)) = near.min() {
+        return format!("did you mean `{near}`, {}?", position(other));
+    }
+    let names: Vec<String> = names.into_iter().map(quote).collect();
+    let whose = if path.is_empty() { "of an app" } else { "here" };
+    format!("the keys {whose} are {}", names.join(", "))
+}
+
+/// Returns the path of every object, with the names of its keys.
+fn objects() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    let nested = APP.iter().filter_map(|key| match &key.kind {
+        Kind::Object(object) => Some((key.name, object.names())),
+        Kind::Text(_)
+        | Kind::TextOrObject(..)
+        | Kind::WholeNumber { .. }
+        | Kind::CountOrPercent { .. }
+        | Kind::True
+        | Kind::Choice(_)
+        | Kind::List(_)
+        | Kind::OneOrList(_)
+        | Kind::Map { .. } => None,
+    });
+    std::iter::once(("", ObjectKind::new(APP).names())).chain(nested)
+}
+
+fn position(path: &str) -> String {
+    if path.is_empty() { "at the top level".into() } else { format!("under `{path}`") }
+}
+
+/// Returns the replacement of a key that people know from Kubernetes or Compose.
+fn foreign_key_hint(key: &str) -> Option<&'static str> {
+    let hint = match key {
+        "apiVersion" | "kind" => "apps are the only kind of object: delete this key",
+        "version" => "a manifest has no version: delete this key",
+        "metadata" => "write `name` and `labels` at the top level",
+        "namespace" => "there are no namespaces: use separate instances",
+        "spec" | "template" => "write its keys at the top level",
+        "selector" => "replicas are selected by the app's name: delete this key",
+        "containers" => "an app has one container: write its `image` at the top level",
+        "services" => "write one document per app, separated by `---`",
+        "service" | "ingress" => "write `access: { host: myapp.local }`",
+        "deploy" => "write `replicas` and `resources` at the top level",
+        "scale" => "the key is `replicas`",
+        "limits" | "requests" | "reservations" => {
+            "write `cpu` and `memory` directly under `resources`"
+        }
+        "build" | "dockerfile" => {
+            "images are not built here: build the image, and name it in `image`"
+        }
+        "container_name" | "containerName" => "containers are named after the app: use `name`",
+        "ports" | "containerPort" | "targetPort" | "expose" | "publish" => {
+            "replicas publish no host port: set `port` to the port in the container, and route \
+                requests to it with `access`"
+        }
+        "depends_on" | "links" => {
+            "apps start independently: let the app retry until its dependencies answer"
+        }
+        "restart" | "restartPolicy" | "restart_policy" => {
+            "replicas are always restarted, with back-off: delete this key"
+        }
+        "privileged" | "cap_add" | "cap_drop" | "capabilities" | "security_opt"
+        | "securityContext" | "devices" | "sysctls" | "userns_mode" | "ulimits" => {
+            "not supported: replicas have the engine's default privileges"
+        }
+        "network_mode" | "networks" | "hostNetwork" | "dns" | "extra_hosts" => {
+            "not supported: the replicas of an instance share one network"
+        }
+        "pid" | "ipc" | "hostPID" | "hostIPC" => {
+            "not supported: each replica has its own process and IPC namespaces"
+        }
+        "user" | "working_dir" | "workingDir" => "not supported: set it in the image",
+        "healthcheck" | "livenessProbe" | "readinessProbe" | "startupProbe" => {
+            "write `health: { http: /healthz }`"
+        }
+        "strategy" | "update_config" | "rollingUpdate" => "write `rollout: { max_surge: 1 }`",
+        "progressDeadlineSeconds" => "the key is `progress_deadline`, under `rollout`",
+        "minReadySeconds" => "the key is `min_ready`, under `rollout`",
+        "revisionHistoryLimit" => "the key is `history`, under `rollout`",
+        "maxSurge" => "the key is `max_surge`, under `rollout`",
+        "maxUnavailable" => "the key is `max_unavailable`, under `rollout`",
+        "environment" | "envFrom" => {
+            "the key is `env`, a mapping such as `env: { LOG_LEVEL: info }`"
+        }
+        "valueFrom" | "secretKeyRef" | "configMapKeyRef" => "write `{ file: ./password }`",
+        "entrypoint" => "the key is `command`",
+        "content" => "the content is read from the file by `apply`: delete this key",
+        "secrets" | "configs" => {
+            "write `files: { /etc/myapp/app.conf: ./app.conf }`, or `env: { KEY: { file: ./key } }`"
+        }
+        "volumeMounts" => "write `volumes: [\"cache:/var/cache/myapp\"]`",
+        "hostname" | "domain" | "domainname" => "the key is `host`, under `access`",
+        "mem_limit" => "the key is `memory`, under `resources`",
+        "cpus" => "the key is `cpu`, under `resources`",
+        "stop_signal" => "the key is `signal`, under `stop`",
+        "stop_grace_period" | "terminationGracePeriodSeconds" => "the key is `grace`, under `stop`",
+        "pull_policy" | "imagePullPolicy" => "the key is `pull`",
+        _ => return None,
+    };
+    Some(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ACCESS, STOP};
+    use super::*;
+
+    #[test]
+    fn unknown_key_hint_names_the_key_that_was_meant() {
+        let cases = [
+            ("", APP, "replcias", "did you mean `replicas`?"),
+            ("", APP, "Image", "did you mean `image`?"),
+            ("access", ACCESS, "hots", "did you mean `host`?"),
+            ("", APP, "host", "it belongs under `access`"),
+            ("access", ACCESS, "replicas", "it belongs at the top level"),
+            ("", APP, "memroy", "did you mean `memory`, under `resources`?"),
+            ("", APP, "hosts", "did you mean `host`, under `access`?"),
+            ("stop", STOP, "zzz", "the keys here are `signal`, `grace`, `drain`"),
+            ("", APP, "scale", "the key is `replicas`"),
+        ];
+        for (path, keys, key, expected) in cases {
+            let hint = unknown_key_hint(&ObjectKind::new(keys), path, key);
+            assert_eq!(hint, expected, "{key} in {path:?}");
+        }
+    }
+}

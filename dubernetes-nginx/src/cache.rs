@@ -1,0 +1,62 @@
+//! What the ingress remembers between calls, to save queries of nginx.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use dubernetes_core::ingress::RouteTable;
+use dubernetes_core::runtime::ContainerId;
+use tokio::time::Instant;
+
+use crate::config::{Digest, RenderContext};
+use crate::proxy::RunningNginx;
+use crate::quarantine::Candidate;
+use crate::version::Version;
+
+/// The state of the ingress as of the last calls.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    /// The acknowledged table.
+    pub(crate) served: Option<Served>,
+    /// The last successful apply.
+    pub(crate) last_apply: Option<LastApply>,
+    /// The version of nginx in a container.
+    pub(crate) version: Option<(ContainerId, Version)>,
+    /// When the files of the served generation were last found intact.
+    pub(crate) verified_at: Option<Instant>,
+    /// When addresses left the acknowledged table.
+    pub(crate) unrouted_at: BTreeMap<Ipv4Addr, Instant>,
+    /// When this value first saw nginx. Addresses may have left the table right before.
+    pub(crate) first_seen_at: Option<Instant>,
+    /// Number of changes.
+    pub(crate) changes: u32,
+}
+
+/// The table that a run of nginx serves, and the generation that it is part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Served {
+    pub(crate) nginx: RunningNginx,
+    pub(crate) digest: Digest,
+    pub(crate) table: RouteTable,
+}
+
+/// A requested table, and the generation that serves it.
+#[derive(Debug)]
+pub(crate) struct LastApply {
+    pub(crate) requested: RouteTable,
+    pub(crate) context: RenderContext,
+    pub(crate) candidate: Candidate,
+}
+
+impl Cache {
+    /// Replaces the acknowledged table, and records which addresses left it.
+    pub(crate) fn acknowledge(&mut self, served: Served, now: Instant) {
+        self.first_seen_at.get_or_insert(now);
+        if let Some(former) = &self.served {
+            for endpoint in former.table.routes.iter().flat_map(|route| &route.endpoints) {
+                self.unrouted_at.entry(endpoint.address).or_insert(now);
+            }
+        }
+        self.unrouted_at.retain(|address, _| !served.table.holds(*address));
+        self.served = Some(served);
+    }
+}
