@@ -19,9 +19,9 @@ fn orchestrator() -> TestOrchestrator {
     orchestrator
 }
 
-/// Updates an app while `inject` makes calls go wrong, then ends the orchestrator in the middle,
-/// and lets another one finish once `clear` has ended the faults.
-async fn survives(
+/// Updates an app while calls go wrong, stops the orchestrator during the update, and completes the
+/// update with another one after the faults have ended.
+async fn check_recovery(
     what: &str,
     inject: impl Fn(&TestOrchestrator),
     clear: impl Fn(&TestOrchestrator),
@@ -52,7 +52,7 @@ async fn survives(
 async fn runtime_faults_do_not_hurt_the_loop() {
     for operation in Operation::ALL {
         for fault in FAULTS {
-            survives(
+            check_recovery(
                 &format!("{operation:?} {fault:?}"),
                 |o| o.runtime.faults().inject(operation, fault, FOREVER),
                 |o| o.runtime.faults().clear(),
@@ -68,7 +68,7 @@ async fn store_faults_do_not_hurt_the_loop() {
         // A store that panics when a user calls it panics in the user's task: the guard of the
         // orchestrator turns that into an error.
         for fault in FAULTS {
-            survives(
+            check_recovery(
                 &format!("{operation:?} {fault:?}"),
                 |o| o.store.faults().inject(operation, fault, FOREVER),
                 |o| o.store.faults().clear(),
@@ -82,7 +82,7 @@ async fn store_faults_do_not_hurt_the_loop() {
 async fn ingress_faults_do_not_hurt_the_loop() {
     for operation in IngressOperation::ALL {
         for fault in FAULTS {
-            survives(
+            check_recovery(
                 &format!("{operation:?} {fault:?}"),
                 |o| o.ingress.faults().inject(operation, fault, FOREVER),
                 |o| o.ingress.faults().clear(),
@@ -92,7 +92,7 @@ async fn ingress_faults_do_not_hurt_the_loop() {
     }
 }
 
-/// Without the wait for the list, one create would follow the other: 6,907 in 5 s.
+/// Without the wait for the list, creates would repeat without end: 6,907 in 5 s.
 #[tokio::test(start_paused = true)]
 async fn lagging_list_causes_few_creates() {
     let orchestrator = orchestrator();
