@@ -28,7 +28,7 @@ pub use dubernetes_core::forecast::{Forecast, Step};
 pub use dubernetes_core::runtime::{RuntimeInfo, TerminalSize};
 pub use dubernetes_core::store::Change;
 pub use dubernetes_core::why::{
-    Link as WhyLink, Output as WhyOutput, Step as WhyStep, SubjectKind, Why,
+    ChainLink as WhyLink, ChainStep as WhyStep, Output as WhyOutput, TargetKind as SubjectKind, Why,
 };
 
 /// Former name of [`RolloutRequest`].

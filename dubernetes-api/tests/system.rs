@@ -403,12 +403,12 @@ fn openapi_schemas_match_core_types() {
     };
     assert_eq!(fields("Event"), keys(&serde_json::to_value(event).unwrap()));
     let why = dubernetes_core::why::Why {
-        kind: dubernetes_core::why::SubjectKind::App,
+        kind: dubernetes_core::why::TargetKind::App,
         name: String::new(),
         state: String::new(),
         cause: String::new(),
-        chain: vec![dubernetes_core::why::Link {
-            step: dubernetes_core::why::Step::Rule,
+        chain: vec![dubernetes_core::why::ChainLink {
+            step: dubernetes_core::why::ChainStep::Rule,
             text: String::new(),
             detail: String::new(),
             at: None,

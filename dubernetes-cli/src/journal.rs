@@ -208,7 +208,7 @@ mod tests {
         desired.tombstones.insert(name, tombstone);
         let mut decision =
             Decision { at, desired, observed: ObservedState::default(), plan: String::new() };
-        decision.plan = decision.again().to_string();
+        decision.plan = decision.replay().to_string();
         decision
     }
 

@@ -378,8 +378,8 @@ async fn pre_deploy_hook_runs_once_before_any_replacement() {
 #[tokio::test(start_paused = true)]
 async fn failed_pre_deploy_hook_replaces_nothing() {
     for (behaviour, why) in [
-        (Behaviour::exits(SECOND, 4), "pre_deploy: exit code 4"),
-        (Behaviour::default(), "pre_deploy took longer than 30s"),
+        (Behaviour::exits(SECOND, 4), "pre-deploy hook: exit code 4"),
+        (Behaviour::default(), "pre-deploy hook exceeded its time limit of 30s"),
     ] {
         let orchestrator = stable_app().await;
         orchestrator.runtime.set_command("migrate", behaviour);

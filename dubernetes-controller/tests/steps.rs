@@ -201,7 +201,7 @@ async fn each_decision_is_recorded_once_and_quiet_hour_records_none() {
     assert!(kept.windows(2).all(|pair| !pair[0].is_repeated_by(&pair[1])));
     assert!(kept.iter().any(|decision| decision.plan.contains("exit code 137")));
     for decision in &kept {
-        assert_eq!(decision.again().to_string(), decision.plan);
+        assert_eq!(decision.replay().to_string(), decision.plan);
     }
     tokio::time::sleep(60 * MINUTE).await;
     assert_eq!(notes.0.lock().unwrap().len(), kept.len(), "nothing changed");

@@ -166,11 +166,11 @@ pub(crate) struct Rule {
 
 impl Rule {
     pub(crate) const FAILED: Self = Self::new(
-        "a failed revision takes nobody's place",
-        "`rollout.on_failure` says what follows",
+        "a failed revision replaces nothing",
+        "`rollout.on_failure` decides what follows",
     );
     pub(crate) const PAUSED: Self =
-        Self::new("a rollout that is held replaces nobody", "until it is resumed");
+        Self::new("a paused rollout replaces nothing", "until it is resumed");
     pub(crate) const RESTART: Self =
         Self::new("restart back-off", "at once, then 1s doubling up to 5m");
 
@@ -217,9 +217,4 @@ impl fmt::Display for Blocked {
         let object = self.app.as_ref().map_or("instance", |app| app.as_str());
         write!(f, "{:<8} {object:<12} {}", "blocked", self.block)
     }
-}
-
-/// Formats a number of restarts: `1 restart`, `2 restarts`.
-fn restarts(count: u32) -> String {
-    if count == 1 { "1 restart".to_owned() } else { format!("{count} restarts") }
 }

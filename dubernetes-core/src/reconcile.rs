@@ -26,9 +26,8 @@ mod status;
 mod step;
 mod terminate;
 
+pub use crate::format::{exit, span};
 pub use backoff::back_off;
-pub(crate) use exit::SIGKILL_EXIT;
-pub use exit::{exit, span};
 pub(crate) use routes::conflicts;
 
 use jiff::Timestamp;

@@ -36,8 +36,13 @@ fn plan_serializes_with_stable_snake_case_tags() {
             "block": { "type": "orphans", "containers": ["dubernetes.default.ghost-1.r1"] },
         }],
         "routes": {
-            "routes": [{ "host": "web.local", "path": "/", "app": "web", "endpoints": [] }],
+            "table": {
+                "routes": [{ "host": "web.local", "path": "/", "app": "web", "endpoints": [] }],
+            },
+            "step": "apply",
         },
+        "drain_checks": [],
+        "next_drain_check": null,
     });
     assert_eq!(json, expected, "{json:#}");
     let (web, pod) = (&statuses["web"], &statuses["web"]["pods"][0]);

@@ -36,7 +36,7 @@ fn a_decision_survives_its_way_through_text() {
     let text = serde_json::to_string(&decision).unwrap();
     let read: Decision = serde_json::from_str(&text).unwrap();
     assert_eq!(read, decision);
-    assert_eq!(read.again().to_string(), decision.plan);
+    assert_eq!(read.replay().to_string(), decision.plan);
 }
 
 #[test]
@@ -86,6 +86,7 @@ fn masking_hides_every_value_and_decides_the_same() {
         reason: "exit code 3".to_owned(),
         pod: None,
         log: vec!["my token is hunter2".to_owned()],
+        call: None,
     };
     let rollout = RevisionRollout {
         outcome: Outcome::Failed(Box::new(failure.clone())),
@@ -103,12 +104,12 @@ fn masking_hides_every_value_and_decides_the_same() {
     for (replica, spec) in decision.observed.replicas.iter_mut().zip(&specs) {
         replica.labels.spec_hash = dubernetes_core::identity::spec_hash(spec);
     }
-    decision.plan = decision.again().to_string();
+    decision.plan = decision.replay().to_string();
     assert!(decision.plan.contains("web-"), "one of them is outdated: {}", decision.plan);
     decision.mask_environment(|value| {
         format!("masked {}", value.len() + usize::from(value.ends_with('3')))
     });
     let text = serde_json::to_string(&decision).unwrap();
     assert!(text.contains("masked 8") && !text.contains("hunter"), "{text}");
-    assert_eq!(decision.again().to_string(), decision.plan);
+    assert_eq!(decision.replay().to_string(), decision.plan);
 }

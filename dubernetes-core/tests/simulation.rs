@@ -118,7 +118,7 @@ proptest! {
             let text = serde_json::to_string(&decision).unwrap();
             prop_assert!(!text.contains("hunter"), "{}", text);
             let read: Decision = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(read.again().to_string(), decision.plan);
+            prop_assert_eq!(read.replay().to_string(), decision.plan);
         }
     }
 }

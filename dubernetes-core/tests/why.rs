@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use dubernetes_core::app::AppName;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::plan::{Cause, Phase, Plan};
-use dubernetes_core::why::{self, Known, LINE_LENGTH, Step, Why};
+use dubernetes_core::why::{self, ChainStep, ExplainInput, LINE_LENGTH, Why};
 use dubernetes_testkit::notation::{self, Scenario};
 
 /// The indentation of a section's text.
@@ -47,15 +47,22 @@ impl Case {
         Self { given, plan, events: Vec::new() }
     }
 
-    fn known(&self) -> Known<'_> {
+    fn input(&self) -> ExplainInput<'_> {
         let Scenario { desired, observed, now } = &self.given;
         let requeue_at = self.plan.requeue_at();
-        Known { desired, observed, plan: &self.plan, events: &self.events, requeue_at, now: *now }
+        ExplainInput {
+            desired,
+            observed,
+            plan: &self.plan,
+            events: &self.events,
+            requeue_at,
+            now: *now,
+        }
     }
 
     fn why(&self, name: &str) -> Option<Why> {
         let app = AppName::parse(name).unwrap();
-        why::of_app(&self.known(), &app).or_else(|| why::of_pod(&self.known(), name))
+        why::explain_app(&self.input(), &app).or_else(|| why::explain_pod(&self.input(), name))
     }
 }
 
@@ -114,12 +121,14 @@ fn every_scenario_has_its_cause_in_the_first_line_and_a_whole_chain() {
             assert!(is_well || status.phase != Phase::Ready || status.ready > 0, "{place}");
             let steps: Vec<_> = why.chain.iter().map(|link| link.step).collect();
             assert!(steps.is_sorted(), "{place}");
-            for step in [Step::Desired, Step::Observed, Step::Rule, Step::Decision] {
+            for step in
+                [ChainStep::Desired, ChainStep::Observed, ChainStep::Rule, ChainStep::Decision]
+            {
                 assert!(steps.contains(&step), "{place}");
             }
             assert!(why.chain.iter().all(|link| !link.text.is_empty()), "{place}");
             for pod in &status.pods {
-                let why = why::of_pod(&case.known(), &pod.name).unwrap();
+                let why = why::explain_pod(&case.input(), &pod.name).unwrap();
                 assert!(why.headline().starts_with(&format!("{} is ", pod.name)), "{place}");
             }
         }
@@ -152,12 +161,12 @@ fn the_result_is_the_newest_warning_about_what_is_in_trouble() {
     ];
     case.events = events;
     let why = case.why("web").unwrap();
-    let result = why.chain.iter().find(|link| link.step == Step::Result).unwrap();
+    let result = why.chain.iter().find(|link| link.step == ChainStep::Result).unwrap();
     assert_eq!(
         (result.text.as_str(), result.detail.as_str()),
         ("Exited, 2 times", "why, 0.0s ago")
     );
-    let (pod, container) = why::app_explained_by(&case.known(), &"web".parse().unwrap()).unwrap();
+    let (pod, container) = why::app_evidence(&case.input(), &"web".parse().unwrap()).unwrap();
     assert_eq!((pod.as_str(), container.0.contains("web-1")), ("web-1", true));
 }
 

@@ -89,7 +89,8 @@ async fn rollout_survives_kill() {
     store.update_rollout(command(RolloutAction::Restart)).await.unwrap();
     store.update_rollout(command(RolloutAction::Pause)).await.unwrap();
     let log = vec!["last".to_owned()];
-    let failure = RevisionFailure { at: now, reason: "it crashes".into(), pod: None, log };
+    let failure =
+        RevisionFailure { at: now, reason: "it crashes".into(), pod: None, log, call: None };
     let failed = RolloutUpdate::Failed { failure, roll_back_to: None, newest_seen: 0 };
     store.record_rollout(&web, 3, &failed, now).await.unwrap();
     let app = store.get(&web).await.unwrap();

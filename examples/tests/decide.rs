@@ -20,7 +20,7 @@ fn missing_replica_is_created() {
     let given = "network
                  app web replicas=2
                  web-1 ready";
-    check(given, &["create   web-2        2 wanted, 1 exist"]);
+    check(given, &["create   web-2        2 replicas wanted, 1 exists"]);
 }
 
 #[test]

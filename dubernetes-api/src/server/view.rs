@@ -104,7 +104,7 @@ fn app_failure(stored: &StoredApp) -> Option<Failure> {
 }
 
 fn failure(revision: u64, why: &RevisionFailure) -> Failure {
-    let RevisionFailure { at, reason, pod, log } = why.clone();
+    let RevisionFailure { at, reason, pod, log, call: _ } = why.clone();
     Failure { revision, at, reason, pod, log, back_to: None }
 }
 

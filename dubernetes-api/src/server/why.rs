@@ -9,7 +9,7 @@ use dubernetes_core::app::AppName;
 use dubernetes_core::event::Event;
 use dubernetes_core::runtime::{Capability, ContainerId, LogOptions, RuntimeError, require};
 use dubernetes_core::store::{EventQuery, StoredApp};
-use dubernetes_core::why::{self, Known, OUTPUT_LINES, Why};
+use dubernetes_core::why::{self, ExplainInput, OUTPUT_LINES, Why};
 use futures_util::TryStreamExt as _;
 
 use crate::openapi::ProblemResponse;
@@ -48,9 +48,9 @@ pub(super) async fn explain_app(
     };
     let events = events(&state, &name).await?;
     let input = explain_input(&state, &snapshot, &events);
-    match why::of_app(&input, &name) {
+    match why::explain_app(&input, &name) {
         Some(why) => {
-            let by = why::app_explained_by(&input, &name);
+            let by = why::app_evidence(&input, &name);
             Ok(JsonResponse(add_output(&state, by, why).await))
         }
         // An app that no pass has seen yet: report what the store says.
@@ -77,13 +77,17 @@ pub(super) async fn explain_pod(
     let (_, pod) = super::pods::find(&snapshot, &name)?;
     let events = events(&state, &pod.app).await?;
     let input = explain_input(&state, &snapshot, &events);
-    let why = why::of_pod(&input, &name).ok_or_else(|| ApiError::not_found("pod", &name))?;
-    let by = why::pod_explained_by(&input, &name);
+    let why = why::explain_pod(&input, &name).ok_or_else(|| ApiError::not_found("pod", &name))?;
+    let by = why::pod_evidence(&input, &name);
     Ok(JsonResponse(add_output(&state, by, why).await))
 }
 
-fn explain_input<'a>(state: &ApiState, snapshot: &'a Snapshot, events: &'a [Event]) -> Known<'a> {
-    Known {
+fn explain_input<'a>(
+    state: &ApiState,
+    snapshot: &'a Snapshot,
+    events: &'a [Event],
+) -> ExplainInput<'a> {
+    ExplainInput {
         desired: &snapshot.desired,
         observed: &snapshot.observed,
         plan: &snapshot.plan,

@@ -41,7 +41,7 @@ pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Result {
     }
     let mut different = 0;
     for decision in &found {
-        let replayed = decision.again().to_string();
+        let replayed = decision.replay().to_string();
         different += usize::from(replayed != decision.plan);
         output::print(&decision_text(decision, &replayed, now))?;
     }

@@ -48,16 +48,17 @@ impl fmt::Display for Block {
         match self {
             Self::Orphans { containers } => write!(
                 f,
-                "the store knows no such app, but these run: {}; apply its file to take them over",
+                "not in the store, but its containers exist: {}; apply its file to adopt them",
                 containers.join(", ")
             ),
-            Self::Unreadable { id, reason } => {
-                write!(f, "container {id:.12} has our label, but {reason}; it is left alone")
-            }
+            Self::Unreadable { id, reason } => write!(
+                f,
+                "container {id:.12} has the label of the instance, but {reason}; it is left alone"
+            ),
             Self::NewerThanStore { stored, running } => write!(
                 f,
-                "revision {running} runs, but the store knows only {stored}: it is an old copy; \
-                 apply the file again"
+                "revision {running} runs, but the store has only revision {stored}: it is an old \
+                 copy; apply the file again"
             ),
             Self::RouteTaken { conflict } => f.write_str(conflict),
             Self::NoAddress { capacity } => {
@@ -70,32 +71,27 @@ impl fmt::Display for Block {
 impl Block {
     /// Returns the rule that `why` shows, and what a person can do; `{}` stands for the app.
     pub(crate) fn row(&self) -> (Rule, String) {
-        const LEFT_ALONE: Rule = Rule::new(
-            "what nobody asked for is left alone",
-            "the store may be the one that is wrong",
-        );
+        const LEFT_ALONE: Rule =
+            Rule::new("unknown containers are left alone", "the store may be wrong");
         match self {
-            Self::Orphans { .. } => {
-                (LEFT_ALONE, "apply the file of `{}` to take them over".to_owned())
-            }
+            Self::Orphans { .. } => (LEFT_ALONE, "apply the file of `{}` to adopt them".to_owned()),
             Self::Unreadable { id, .. } => {
-                let help = format!("remove it with the engine's own tools: `docker rm {id:.12}`");
-                (LEFT_ALONE, help)
+                (LEFT_ALONE, format!("remove it with the engine: `docker rm {id:.12}`"))
             }
             Self::NewerThanStore { .. } => (
                 Rule::new(
                     "an old copy of the store changes nothing",
-                    "until its user applies the file again",
+                    "until the file is applied again",
                 ),
                 "apply the newest file of `{}` again".to_owned(),
             ),
             Self::RouteTaken { .. } => (
-                Rule::new("a host and path belong to one app", "the first one keeps it"),
+                Rule::new("a host and path belong to one app", "the first app keeps it"),
                 "give `{}` another host or path in `access`".to_owned(),
             ),
             Self::NoAddress { .. } => (
-                Rule::new("each replica has an address of its own", ""),
-                "ask for fewer replicas, or use a second instance".to_owned(),
+                Rule::new("each replica has its own address", ""),
+                "reduce `replicas`, or use a second instance".to_owned(),
             ),
         }
     }

@@ -1,66 +1,70 @@
-//! Why an app is as it is: the one thing that everything else about it waits for.
+//! Why an app is in its phase: what everything else about it waits for.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{Block, Waiting, restarts};
+use crate::format::{replicas, restarts};
 
-/// What everything else waits for. Its text is the app's message wherever that is shown.
+use super::{Block, Waiting};
+
+/// What everything else about an app waits for. Its text is the message of the status.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Cause {
-    /// Nothing: all is as wanted.
+    /// Nothing: observed matches desired.
     #[default]
     None,
-    /// The engine does not answer.
-    EngineAway {
+    /// The engine is unreachable.
+    EngineUnreachable {
         /// Since when.
         since: Timestamp,
-        /// The error's text.
+        /// The error.
         reason: String,
     },
     /// A person has to act.
     Blocked(Block),
     /// Something is waited for.
     Waits(Waiting),
-    /// A replica that fails again and again is on its way once more.
+    /// A replica in a crash loop runs again.
     CrashLooping {
         /// Its pod.
         pod: String,
-        /// How its last container ended, where that is known.
+        /// How its last container ended, if that is known.
         last: Option<String>,
-        /// So many restarts were made.
+        /// Restarts so far.
         restarts: u32,
     },
-    /// The ingress could not be made to serve.
+    /// The ingress does not serve the routes.
     Ingress {
         /// The error.
         message: String,
     },
     /// The ingress has not acknowledged the routes yet.
     NotRouted,
-    /// The wanted revision has failed.
+    /// The wanted revision failed.
     RevisionFailed {
         /// The revision.
         revision: u64,
         /// Why.
         reason: String,
     },
-    /// A revision has failed, and the app has come back to an earlier one by itself.
+    /// A revision failed, and the app was rolled back to an earlier one.
     RolledBack {
         /// The revision that failed.
         from: u64,
-        /// The revision that came back.
+        /// The earlier revision.
         to: u64,
+        /// The new revision, with the content of the earlier one.
+        revision: u64,
         /// Why.
         reason: String,
     },
-    /// A user has paused the rollout.
+    /// A user paused the rollout.
     Paused,
-    /// The app was deleted, and something of it is left.
+    /// The app was deleted, and replicas are left.
     Deleting {
-        /// So many replicas.
-        left: usize,
+        /// Their number.
+        left: u32,
     },
 }
 
@@ -68,7 +72,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None | Self::Deleting { left: 0 } => Ok(()),
-            Self::EngineAway { reason, .. } => f.write_str(reason),
+            Self::EngineUnreachable { reason, .. } => f.write_str(reason),
             Self::Blocked(block) => block.fmt(f),
             Self::Waits(waiting) => f.write_str(&waiting.text()),
             Self::CrashLooping { pod, last: Some(last), restarts: count } => {
@@ -81,13 +85,14 @@ impl fmt::Display for Cause {
             Self::RevisionFailed { revision, reason } => {
                 write!(f, "revision {revision} failed: {reason}")
             }
-            Self::RolledBack { from, to, reason } => {
-                write!(f, "revision {from} failed: {reason}; back to revision {to}")
-            }
-            Self::Paused => f.write_str("the rollout is paused"),
+            Self::RolledBack { from, to, revision, reason } => write!(
+                f,
+                "revision {from} failed: {reason}; rolled back to revision {to} as revision \
+                 {revision}"
+            ),
+            Self::Paused => f.write_str("rollout is paused"),
             Self::NotRouted => f.write_str("waiting for the ingress"),
-            Self::Deleting { left: 1 } => f.write_str("1 replica left"),
-            Self::Deleting { left } => write!(f, "{left} replicas left"),
+            Self::Deleting { left } => write!(f, "{} left", replicas(*left)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::app::Duration;
+use crate::format::{exit_code, replicas};
 
 /// Why an action is taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -109,35 +110,38 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNetwork => f.write_str("the instance has no network yet"),
-            Self::ImageUnresolved => f.write_str("its image is not resolved yet"),
-            Self::ImageGone => f.write_str("the engine no longer has the image"),
+            Self::ImageUnresolved => f.write_str("image not resolved yet"),
+            Self::ImageGone => f.write_str("image is no longer on the engine"),
             Self::BelowReplicas { desired, existing }
             | Self::AboveReplicas { desired, existing } => {
-                write!(f, "{desired} wanted, {existing} exist")
+                let exist = if *existing == 1 { "exists" } else { "exist" };
+                write!(f, "{} wanted, {existing} {exist}", replicas(*desired))
             }
             Self::NewRevision { revision, existing, desired } => {
-                write!(f, "revision {revision}: {existing} of {desired}")
+                write!(f, "revision {revision}: {existing} of {desired} replicas exist")
             }
             Self::Replaced { by } => write!(f, "replaced by revision {by}"),
             Self::Exited { out_of_memory: true, restart, .. } => {
-                write!(f, "it ran out of memory; restart {restart}")
+                write!(f, "out of memory; restart {restart}")
             }
-            Self::Exited { code, restart, .. } => write!(f, "exit code {code}; restart {restart}"),
+            Self::Exited { code, restart, .. } => {
+                write!(f, "{}; restart {restart}", exit_code(*code))
+            }
             Self::Stopped { why, restart } => write!(f, "{why}; restart {restart}"),
             Self::StartFailed { error, restart } => {
-                write!(f, "its start failed: {error}; restart {restart}")
+                write!(f, "start failed: {error}; restart {restart}")
             }
-            Self::Paused => f.write_str("somebody paused it"),
+            Self::Paused => f.write_str("container was paused outside Dubernetes"),
             Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
-            Self::BeforeRevision { revision } => write!(f, "revision {revision}: pre_deploy"),
-            Self::TimedOut { limit } => write!(f, "it took longer than {limit}"),
-            Self::PreDeployDone => f.write_str("its command is over"),
+            Self::BeforeRevision { revision } => write!(f, "revision {revision}: pre-deploy hook"),
+            Self::TimedOut { limit } => write!(f, "exceeded its time limit of {limit}"),
+            Self::PreDeployDone => f.write_str("pre-deploy hook has ended"),
             Self::RolloutRecorded { revision, what } => write!(f, "revision {revision}: {what}"),
             Self::NotStarted => f.write_str("created, not started"),
-            Self::Superseded => f.write_str("a newer container has its place"),
-            Self::Evicted => f.write_str("a user asked for another one"),
-            Self::AppDeleted => f.write_str("the app was deleted"),
-            Self::NothingLeft => f.write_str("nothing of the deleted app is left"),
+            Self::Superseded => f.write_str("superseded by a newer container"),
+            Self::Evicted => f.write_str("evicted by a user"),
+            Self::AppDeleted => f.write_str("app was deleted"),
+            Self::NothingLeft => f.write_str("nothing of the app is left"),
         }
     }
 }

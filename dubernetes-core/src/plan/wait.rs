@@ -7,9 +7,10 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
-use crate::call::CallFailure;
+use crate::call::{CallFailure, OperationKey};
+use crate::format::{replicas, restarts};
 
-use super::{Rule, restarts};
+use super::Rule;
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,7 +39,12 @@ pub enum Wait {
         restarts: u32,
     },
     /// The back-off before the next attempt of a failed call.
-    Retry(CallFailure),
+    Retry {
+        /// The call.
+        call: OperationKey,
+        /// Its failure.
+        failure: CallFailure,
+    },
     /// As many replicas are live as are allowed at one time.
     SurgeLimit {
         /// Allowed live replicas.
@@ -64,23 +70,25 @@ pub enum Wait {
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InProgress => f.write_str("a call to the engine is under way"),
+            Self::InProgress => f.write_str("a call to the engine is in progress"),
             Self::Ready { reason } => write!(f, "not ready: {reason}"),
-            Self::AwaitingUnroute => f.write_str("until the ingress has taken it out"),
-            Self::Drained { .. } => f.write_str("requests under way"),
+            Self::AwaitingUnroute => f.write_str("until the ingress no longer routes to it"),
+            Self::Drained { .. } => f.write_str("requests in progress"),
             Self::BackOff { cause, restarts: count } => write!(f, "{cause}, {}", restarts(*count)),
-            Self::Retry(CallFailure { message, count: 1, .. }) => f.write_str(message),
-            Self::Retry(CallFailure { message, count, .. }) => {
-                write!(f, "{message} ({count} tries)")
+            Self::Retry { failure: CallFailure { message, count: 1, .. }, .. } => {
+                f.write_str(message)
             }
-            Self::SurgeLimit { limit } => write!(f, "at most {limit} at one time"),
-            Self::Tombstone => f.write_str("a late container may still appear"),
-            Self::PreDeploy => f.write_str("until its command has succeeded"),
-            Self::MinReady => f.write_str("ready, and counts if it stays so"),
-            Self::Deadline => f.write_str("the revision fails without progress until then"),
-            Self::Stable => f.write_str("stable if no replica exits until then"),
-            Self::Paused { by_user: true } => f.write_str("the rollout is paused"),
-            Self::Paused { by_user: false } => f.write_str("the rollout has failed and is held"),
+            Self::Retry { failure: CallFailure { message, count, .. }, .. } => {
+                write!(f, "{message} ({count} attempts)")
+            }
+            Self::SurgeLimit { limit } => write!(f, "at most {} at one time", replicas(*limit)),
+            Self::Tombstone => f.write_str("the engine may still create a late container"),
+            Self::PreDeploy => f.write_str("until the pre-deploy hook succeeds"),
+            Self::MinReady => f.write_str("ready, and available if it stays ready"),
+            Self::Deadline => f.write_str("the revision fails unless it makes progress"),
+            Self::Stable => f.write_str("stable unless a replica exits"),
+            Self::Paused { by_user: true } => f.write_str("rollout is paused"),
+            Self::Paused { by_user: false } => f.write_str("rollout failed and is paused"),
         }
     }
 }
@@ -168,27 +176,32 @@ impl Wait {
         self.row().is_steady
     }
 
+    /// Returns the failed call that is retried.
+    pub(crate) fn call(&self) -> Option<&OperationKey> {
+        if let Self::Retry { call, .. } = self { Some(call) } else { None }
+    }
+
     /// One row per variant.
     pub(crate) const fn row(&self) -> WaitRow {
         match self {
             Self::InProgress => WaitRow::new(
-                Rule::new("one call at a time for one thing", "its result is a reason to look"),
-                "wait for the call to end",
+                Rule::new("one call at a time per object", "its result starts the next pass"),
+                "wait for the call",
             )
             .predicted(Prediction::IsRemoved),
             Self::Ready { .. } => WaitRow::new(
-                Rule::new("readiness", "no request is routed to a replica that is not ready"),
-                "go on asking {}, and route nothing to it",
+                Rule::new("readiness", "only ready replicas get requests"),
+                "keep probing {}, and route nothing to it",
             )
             .blocks_progress()
             .predicted(Prediction::BecomesReady)
             .remedy(Remedy::NotReady),
             Self::AwaitingUnroute => WaitRow::new(
-                Rule::new("unrouted before stopped", "the ingress confirms each new table"),
+                Rule::new("unrouted before stopped", "the ingress acknowledges each new table"),
                 "wait, then stop {}",
             ),
             Self::Drained { .. } => WaitRow::new(
-                Rule::new("drained before stopped", "for `stop.drain` at most"),
+                Rule::new("drained before stopped", "for at most `stop.drain`"),
                 "wait, then stop {}",
             )
             .predicted(Prediction::Drains),
@@ -196,39 +209,44 @@ impl Wait {
                 .blocks_progress()
                 .predicted(Prediction::TimePasses)
                 .remedy(Remedy::Exit),
-            Self::Retry(_) => WaitRow::new(
-                Rule::new("a call that failed is tried again", "after 1s, doubling up to 5m"),
+            Self::Retry { .. } => WaitRow::new(
+                Rule::new("failed calls are retried", "after 1s, doubling up to 5m"),
                 "wait, then try again",
             )
             .blocks_progress()
             .remedy(Remedy::FailedCall),
             Self::SurgeLimit { .. } => WaitRow::new(
-                Rule::new("surge limit", "so many replicas at most at one time"),
+                Rule::new("surge limit", "`rollout.max_surge` limits the live replicas"),
                 "wait until another replica is gone",
             ),
             Self::Tombstone => WaitRow::new(
-                Rule::new("a late container is still known", "for 2m after the deletion"),
+                Rule::new("a tombstone outlives late creates", "for 2m after the deletion"),
                 "wait, then forget {}",
             ),
             Self::PreDeploy => WaitRow::new(
-                Rule::new("`pre_deploy` comes first", "nothing is replaced before it succeeds"),
-                "wait for the command to end",
+                Rule::new(
+                    "the pre-deploy hook runs first",
+                    "nothing is replaced before it succeeds",
+                ),
+                "wait for the hook to end",
             )
             .predicted(Prediction::HookSucceeds),
             Self::MinReady => WaitRow::new(
-                Rule::new("a new replica has to stay ready", "for `rollout.min_ready`"),
-                "wait until {} counts",
+                Rule::new("new replicas must stay ready", "for `rollout.min_ready`"),
+                "wait until {} is available",
             )
             .predicted(Prediction::StaysReady),
-            Self::Deadline => {
-                WaitRow::new(Rule::FAILED, "go on, and look whether it stays so").steady()
-            }
-            Self::Stable => WaitRow::new(
-                Rule::new("a revision is stable after a while without an exit", ""),
-                "go on, and look whether it stays so",
+            Self::Deadline => WaitRow::new(
+                Rule::new("a rollout must make progress", "within `rollout.progress_deadline`"),
+                "wait for progress",
             )
             .steady(),
-            Self::Paused { .. } => WaitRow::new(Rule::PAUSED, "replace nobody"),
+            Self::Stable => WaitRow::new(
+                Rule::new("a revision is stable after 1m without an exit", ""),
+                "keep watching",
+            )
+            .steady(),
+            Self::Paused { .. } => WaitRow::new(Rule::PAUSED, "replace nothing"),
         }
     }
 }

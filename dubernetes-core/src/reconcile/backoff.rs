@@ -87,7 +87,8 @@ fn blocked_until(context: &Context<'_>, key: &OperationKey) -> Option<(Wait, Opt
     }
     let failure = context.observed.failures.get(key)?;
     let until = failure.at.min(context.now).saturating_add(back_off(failure.count)).ok()?;
-    (until > context.now).then(|| (Wait::Retry(failure.clone()), Some(until)))
+    let wait = || Wait::Retry { call: key.clone(), failure: failure.clone() };
+    (until > context.now).then(|| (wait(), Some(until)))
 }
 
 #[cfg(test)]

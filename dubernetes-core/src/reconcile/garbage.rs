@@ -9,6 +9,7 @@ use crate::store::Tombstone;
 
 use super::classify::Replicas;
 use super::context::{Context, Observed};
+use super::limits::count;
 use super::replica::{Replica, Role};
 use super::step::{AppPlan, Step, Steps};
 use super::{backoff, status, terminate};
@@ -81,7 +82,7 @@ pub(super) fn orphans(context: &Context<'_>) -> Vec<Step> {
 }
 
 fn status(context: &Context<'_>, name: &AppName, replicas: &Replicas<'_>) -> AppStatus {
-    let cause = Cause::Deleting { left: replicas.iter().count() + replicas.creating.len() };
+    let cause = Cause::Deleting { left: count(replicas.iter().count() + replicas.creating.len()) };
     let terminating = replicas.iter().map(|r| status::pod_status_terminating(context, r));
     let creating = replicas.creating.iter().map(|slot| status::pod_status_pending(name, *slot));
     let revisions = replicas.iter().map(|replica| replica.labels().revision);

@@ -2,6 +2,7 @@
 //! replaces anything.
 
 use crate::app::{AppName, Duration, PreDeploy, Stop};
+use crate::format;
 use crate::identity::pre_deploy_pod_name;
 use crate::plan::{Action, Planned, Reason, Wait};
 use crate::runtime::ContainerState;
@@ -12,7 +13,7 @@ use super::addresses::AddressPool;
 use super::app::{App, is_paused};
 use super::context::Context;
 use super::step::Step;
-use super::{backoff, create, exit};
+use super::{backoff, create};
 
 /// The hook of the wanted revision.
 pub(super) enum Hook<'a> {
@@ -44,18 +45,19 @@ impl<'a> Hook<'a> {
             ContainerState::Exited { code, out_of_memory, started_at, finished_at } => {
                 let ran = finished_at.duration_since(*started_at);
                 match code {
-                    _ if *out_of_memory => {
-                        failed("pre_deploy needed more memory than its limit".to_owned())
-                    }
+                    _ if *out_of_memory => failed("pre-deploy hook ran out of memory".to_owned()),
                     // Whatever its exit code: it was stopped before it was done.
-                    _ if ran >= limit => {
-                        failed(format!("pre_deploy took longer than {}", exit::span(limit)))
-                    }
+                    _ if ran >= limit => failed(format!(
+                        "pre-deploy hook exceeded its time limit of {}",
+                        format::span(limit)
+                    )),
                     0 => Self::Succeeded(hook),
-                    code => failed(format!("pre_deploy: {}", exit::exit(*code, ran))),
+                    code => failed(format!("pre-deploy hook: {}", format::exit(*code, ran))),
                 }
             }
-            ContainerState::StartFailed { error, .. } => failed(format!("pre_deploy: {error}")),
+            ContainerState::StartFailed { error, .. } => {
+                failed(format!("pre-deploy hook: {error}"))
+            }
             ContainerState::Created
             | ContainerState::Running { .. }
             | ContainerState::Paused

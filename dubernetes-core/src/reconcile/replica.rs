@@ -162,8 +162,8 @@ impl<'a> Replica<'a> {
     pub(super) fn not_ready_reason(&self) -> String {
         match &self.observed.readiness {
             Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => reason.clone(),
-            Readiness::Unknown => "no probe has come back yet".to_owned(),
-            Readiness::Settling { .. } => "it has only just started".to_owned(),
+            Readiness::Unknown => "no probe result yet".to_owned(),
+            Readiness::Settling { .. } => "just started".to_owned(),
             // Only while a call on its container is in flight.
             Readiness::Ready { .. } => Wait::InProgress.to_string(),
         }

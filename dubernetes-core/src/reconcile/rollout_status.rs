@@ -36,10 +36,11 @@ pub(super) struct RolloutStatus {
     pub(super) is_recorded: bool,
 }
 
-/// Why a revision has failed, and the container that shows it.
+/// Why a revision has failed, and the container or the call that shows it.
 struct RolloutFailure {
     reason: String,
     evidence: Option<(String, ContainerId)>,
+    call: Option<OperationKey>,
 }
 
 /// Whether the rollout makes progress.
@@ -60,7 +61,7 @@ pub(super) fn evaluate(
 ) -> RolloutStatus {
     let steps = if let Hook::Succeeded(hook) = hook {
         let update = RolloutUpdate::PreDeployed { log: Vec::new() };
-        vec![record(context, app, update, Some(hook.id.clone()), "pre_deploy succeeded")]
+        vec![record(context, app, update, Some(hook.id.clone()), "pre-deploy hook succeeded")]
     } else {
         match progress(context, app, replicas, hook, before) {
             Progress::Failed(failure) => vec![record_failure(context, app, failure)],
@@ -94,16 +95,16 @@ fn progress(
     if let Hook::Failed { hook, reason } = hook {
         let evidence = (pre_deploy_pod_name(app.name()), hook.id.clone());
         let reason = reason.clone();
-        return Progress::Failed(RolloutFailure { reason, evidence: Some(evidence) });
+        return Progress::Failed(RolloutFailure { reason, evidence: Some(evidence), call: None });
     }
     let failed_call = app
         .observed
         .failures
         .iter()
         .find(|(key, failure)| app.is_progressing() && is_permanent_failure(app, key, failure));
-    if let Some((_, failure)) = failed_call {
-        let reason = failure.message.clone();
-        return Progress::Failed(RolloutFailure { reason, evidence: None });
+    if let Some((call, failure)) = failed_call {
+        let (reason, call) = (failure.message.clone(), Some((*call).clone()));
+        return Progress::Failed(RolloutFailure { reason, evidence: None, call });
     }
     let is_own = |r: &Replica<'_>| r.labels().revision == app.stored.revision;
     if let Some(looping) = replicas.updated().find(|r| r.crash_looping && is_own(r)) {
@@ -153,7 +154,7 @@ fn keeps_failing(replica: &Replica<'_>) -> RolloutFailure {
         Some(cause) => format!("{pod} keeps failing: {cause}"),
         None => format!("{pod} keeps failing"),
     };
-    RolloutFailure { reason, evidence: Some((pod, replica.observed.id.clone())) }
+    RolloutFailure { reason, evidence: Some((pod, replica.observed.id.clone())), call: None }
 }
 
 /// Checks the progress deadline, which runs while something blocks progress.
@@ -176,7 +177,7 @@ fn deadline(
     let reason = format!("no progress within {deadline}: {}", obstacle.text());
     let shown_by = replicas.updated().find(|r| Some(r.pod()) == obstacle.pod);
     let evidence = shown_by.map(|r| (r.pod(), r.observed.id.clone()));
-    Progress::Failed(RolloutFailure { reason, evidence })
+    Progress::Failed(RolloutFailure { reason, evidence, call: obstacle.wait.call().cloned() })
 }
 
 /// Whether a wait keeps the wanted revision from being rolled out.
@@ -267,7 +268,7 @@ fn paused(app: &App<'_>, replicas: &Replicas<'_>) -> Option<Step> {
 }
 
 fn record_failure(context: &Context<'_>, app: &App<'_>, failure: RolloutFailure) -> Step {
-    let RolloutFailure { reason, evidence } = failure;
+    let RolloutFailure { reason, evidence, call } = failure;
     let revisions = app.observed.replicas.iter().map(|replica| replica.labels.revision);
     // An app does not go back to what it has just come back from.
     let rolled_back_from = match app.stored.rollout.cause {
@@ -279,7 +280,8 @@ fn record_failure(context: &Context<'_>, app: &App<'_>, failure: RolloutFailure)
         OnFailure::Pause => None,
     };
     let (pod, log_of) = evidence.unzip();
-    let failure = RevisionFailure { at: context.now, reason: reason.clone(), pod, log: Vec::new() };
+    let failure =
+        RevisionFailure { at: context.now, reason: reason.clone(), pod, log: Vec::new(), call };
     let newest_seen = revisions.max().unwrap_or(0);
     let update = RolloutUpdate::Failed { failure, roll_back_to, newest_seen };
     record(context, app, update, log_of, &reason)

@@ -115,8 +115,8 @@ impl<'a> StatusInputs<'a> {
         let is_open = self.app.is_progressing() && !self.app.stored.paused;
         let is_permanent = |kind: FailureKind| kind != FailureKind::Transient;
         let has_failed_call = self.steps.waiting.iter().any(|waiting| {
-            let Wait::Retry(call) = &waiting.wait else { return false };
-            is_permanent(call.kind)
+            let Wait::Retry { failure, .. } = &waiting.wait else { return false };
+            is_permanent(failure.kind)
         });
         let is_unroutable = self.ingress_failure().is_some_and(|(_, kind)| is_permanent(kind));
         !is_open && (has_failed_call || self.crash_looping().is_some())
@@ -142,7 +142,7 @@ impl<'a> StatusInputs<'a> {
     /// The most important thing to say, and when the next try is.
     fn cause(&self) -> (Cause, Option<Timestamp>) {
         if let EngineStatus::Unreachable { reason, since } = &self.context.observed.engine {
-            return (Cause::EngineAway { since: *since, reason: reason.clone() }, None);
+            return (Cause::EngineUnreachable { since: *since, reason: reason.clone() }, None);
         }
         if let Some(blocked) = self.steps.blocked.first() {
             return (Cause::Blocked(blocked.block.clone()), None);
@@ -192,7 +192,8 @@ impl<'a> StatusInputs<'a> {
     fn rolled_back_from(&self) -> Option<Cause> {
         let cause = &self.app.stored.rollout.cause;
         let RevisionCause::RollBack { from, to, failure } = cause else { return None };
-        Some(Cause::RolledBack { from: *from, to: *to, reason: failure.reason.clone() })
+        let (revision, reason) = (self.app.stored.revision, failure.reason.clone());
+        Some(Cause::RolledBack { from: *from, to: *to, revision, reason })
     }
 
     /// The pods in the order of their ordinals.

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::call::OperationKey;
+
 /// The cause, progress and outcome of the rollout of one revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevisionRollout {
@@ -128,4 +130,7 @@ pub struct RevisionFailure {
     /// The last lines of that pod's output.
     #[serde(default)]
     pub log: Vec<String>,
+    /// The call that failed, if that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<OperationKey>,
 }

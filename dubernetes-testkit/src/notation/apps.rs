@@ -137,7 +137,7 @@ fn revision_rollout(line: &mut Line) -> Result<RevisionRollout, String> {
 }
 
 fn failure(reason: String) -> RevisionFailure {
-    RevisionFailure { at: NOW, reason, pod: None, log: Vec::new() }
+    RevisionFailure { at: NOW, reason, pod: None, log: Vec::new(), call: None }
 }
 
 /// Takes the stop settings.

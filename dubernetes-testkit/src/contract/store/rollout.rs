@@ -36,7 +36,13 @@ async fn record(store: &Arc<dyn Store>, revision: u64, update: RolloutUpdate) {
 
 fn failure(reason: &str) -> RevisionFailure {
     let log = vec!["first".to_owned(), "last: 'ü'".to_owned()];
-    RevisionFailure { at: at(60), reason: reason.into(), pod: Some("web-2".into()), log }
+    RevisionFailure {
+        at: at(60),
+        reason: reason.into(),
+        pod: Some("web-2".into()),
+        log,
+        call: None,
+    }
 }
 
 fn failed(roll_back_to: Option<u64>) -> RolloutUpdate {

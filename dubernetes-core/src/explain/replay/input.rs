@@ -1,12 +1,12 @@
-//! The input of a decision in a few lines, in the words of `testing::notation`.
+//! The input of a decision as text, in the notation of the scenario files.
 
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::call::OperationKey;
+use crate::format::span;
 use crate::ingress::ObservedIngress;
-use crate::plan::OperationKey;
-use crate::reconcile::span;
 use crate::runtime::ContainerState;
 use crate::state::{EngineStatus, ObservedReplica, Readiness};
 use crate::store::StoredApp;
@@ -14,7 +14,7 @@ use crate::store::StoredApp;
 use super::Decision;
 
 impl Decision {
-    /// What was desired and observed, one thing on each line.
+    /// Formats the desired and the observed state, one object per line.
     pub fn input(&self) -> String {
         let mut lines = Vec::new();
         self.world(&mut lines);

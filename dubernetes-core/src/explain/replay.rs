@@ -1,7 +1,7 @@
-//! Decisions that are kept, so that they can be made again: the whole input of
-//! [`crate::reconcile()`], and the text of the plan that came of it.
+//! Recorded decisions: the whole input of [`crate::reconcile()`], and the text of its plan, so that
+//! a decision can be replayed.
 
-mod text;
+mod input;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,39 +19,40 @@ use crate::store::{Outcome, RevisionCause};
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// When it was made.
+    /// Its time.
     pub at: Timestamp,
-    /// What was desired.
+    /// The desired state.
     pub desired: DesiredState,
-    /// What was observed.
+    /// The observed state.
     pub observed: ObservedState,
     /// The plan as text.
     pub plan: String,
 }
 
-/// Takes the decisions of a controller, wherever it keeps them.
+/// Records the decisions of a controller.
 pub trait Recorder: fmt::Debug + Send + Sync {
-    /// Keeps a decision. It is called in the controller's loop, so it must not wait; a decision
-    /// that cannot be kept is lost and nothing else.
+    /// Records a decision. The controller calls it in its loop, so it must not block. A decision
+    /// that cannot be recorded is lost, without further effect.
     ///
-    /// The environment in it is as users wrote it: see [`Decision::mask_environment`].
+    /// Its environments are as users wrote them: see [`Decision::mask_environment`].
     fn record(&self, decision: &Decision);
 }
 
 impl Decision {
-    /// Makes it once more.
-    pub fn again(&self) -> Plan {
+    /// Makes the decision again.
+    pub fn replay(&self) -> Plan {
         reconcile::reconcile(&self.desired, &self.observed, self.at)
     }
 
-    /// Whether it is the same but for its time.
+    /// Returns whether a later decision differs only in its time.
     pub fn is_repeated_by(&self, later: &Self) -> bool {
         self.plan == later.plan && self.observed == later.observed && self.desired == later.desired
     }
 
-    /// Replaces every value of an environment, for they may be secret. No decision depends on a
-    /// value, but on whether two specifications are the same, so the hashes on the replicas follow;
-    /// `mask` gives different texts for different values.
+    /// Masks every value of an environment, which may be secret.
+    ///
+    /// A plan depends on no value, only on whether two specifications are equal. So `mask` has to
+    /// return different texts for different values, and the hashes on the replicas are adapted.
     pub fn mask_environment(&mut self, mask: impl Fn(&str) -> String) {
         let apps = self.desired.apps.values_mut();
         let apps = apps.map(|stored| (&mut stored.spec, &mut stored.rollout));
@@ -61,7 +62,7 @@ impl Decision {
         for (spec, rollout) in apps.chain(revisions) {
             let before = content_hash(spec, rollout.restart_nonce);
             mask_spec(spec, &mask);
-            // What a command has printed may be anything.
+            // A log may hold any secret.
             rollout.pre_deploy_log.clear();
             if let Outcome::Failed(failure) = &mut rollout.outcome {
                 failure.log.clear();
@@ -83,7 +84,7 @@ fn mask_spec(spec: &mut AppSpec, mask: impl Fn(&str) -> String) {
     for value in spec.env.values_mut() {
         match value {
             EnvValue::Text(text) => *text = mask(text),
-            // Of a file's content only a hash is ever written.
+            // Only the hash of a file's content is ever written.
             EnvValue::File(_) => {}
         }
     }

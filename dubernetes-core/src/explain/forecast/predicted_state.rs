@@ -1,0 +1,280 @@
+//! The simulated state of a forecast: every call succeeds at once.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+
+use crate::app::{AppName, Check, Stop};
+use crate::ingress::{ObservedIngress, RouteTable};
+use crate::plan::{Action, Plan, Planned, Prediction, ReplicaPlan, Wait, Waiting};
+use crate::reconcile::{conflicts, reconcile};
+use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
+use crate::state::{
+    DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState, Readiness,
+};
+use crate::store::{Outcome, RolloutUpdate};
+
+/// Desired and observed state as they will be.
+pub(super) struct PredictedState<'a> {
+    pub(super) app: &'a AppName,
+    desired: DesiredState,
+    observed: ObservedState,
+    now: Timestamp,
+}
+
+impl<'a> PredictedState<'a> {
+    pub(super) fn new(
+        desired: &DesiredState,
+        observed: &ObservedState,
+        app: &'a AppName,
+        now: Timestamp,
+    ) -> Self {
+        let (mut desired, mut observed) = (desired.clone(), observed.clone());
+        observed.engine = EngineStatus::Reachable;
+        observed.in_flight.clear();
+        observed.failures.clear();
+        remove_others(&mut desired, &mut observed, app, now);
+        Self { app, desired, observed, now }
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        reconcile(&self.desired, &self.observed, self.now)
+    }
+
+    /// Whether an action is for the app, or for the network that it needs.
+    pub(super) fn concerns(&self, planned: &Planned) -> bool {
+        planned.app.as_ref().is_none_or(|app| app == self.app)
+            && !matches!(planned.action, Action::PurgeTombstone { .. })
+    }
+
+    /// Replicas of the app that get requests: the routed ones, if the app has routes.
+    pub(super) fn ready(&self) -> u32 {
+        let is_routed = |r: &ObservedReplica| match self.observed.ingress.table() {
+            Some(table) if self.has_routes() => table.holds(r.labels.address),
+            Some(_) | None => !self.has_routes(),
+        };
+        let ready = self
+            .replicas()
+            .filter(|r| r.is_running() && r.readiness.failure().is_none() && is_routed(r));
+        count(ready.count())
+    }
+
+    /// Created, running and paused replicas of the app.
+    pub(super) fn live(&self) -> u32 {
+        let live = self.replicas().filter(|r| {
+            r.is_running() || matches!(r.state, ContainerState::Created | ContainerState::Paused)
+        });
+        count(live.count())
+    }
+
+    /// Applies an action.
+    pub(super) fn apply(&mut self, action: &Action) {
+        let now = self.now;
+        match action {
+            Action::EnsureNetwork => {
+                // Any subnet will do: addresses do not show in the steps.
+                let subnet =
+                    ipnet::Ipv4Net::new(Ipv4Addr::new(10, 0, 0, 0), 22).unwrap_or_default();
+                self.observed.network = Some(Network { id: "predicted".to_owned(), subnet });
+            }
+            Action::EnsureImage { app, image, .. } => {
+                if let Some(stored) = self.desired.apps.get_mut(app) {
+                    stored.image_id = Some(ImageId(format!("predicted:{image}")));
+                }
+            }
+            Action::Create(replica) => self.create(replica),
+            Action::CreatePreDeploy(hook) => self.observed.pre_deploys.push(ObservedPreDeploy {
+                id: ContainerId(format!("predicted:{}", hook.request.name)),
+                labels: hook.labels.clone(),
+                state: ContainerState::Created,
+            }),
+            Action::Start { id } => {
+                let readiness = Readiness::NotReady { reason: "just started".to_owned() };
+                self.set_state(id, &ContainerState::Running { started_at: now }, &readiness);
+            }
+            Action::Stop { id, .. } => self.set_state(id, &exited(now), &Readiness::Unknown),
+            Action::Remove { id } => {
+                self.observed.replicas.retain(|r| r.id != *id);
+                self.observed.pre_deploys.retain(|hook| hook.id != *id);
+            }
+            Action::RecordRollout { app, update, .. } => self.record_rollout(app, update),
+            Action::PurgeTombstone { .. } => {}
+        }
+    }
+
+    /// Applies the routes; what changed for the app, if anything did.
+    pub(super) fn apply_routes(&mut self, plan: &Plan) -> Option<String> {
+        let before = self.observed.ingress.table().cloned().unwrap_or_default();
+        let endpoints = |table: &RouteTable| -> BTreeSet<(String, Ipv4Addr)> {
+            let routes = table.routes.iter().filter(|route| route.app == *self.app);
+            routes.flat_map(|r| &r.endpoints).map(|e| (e.pod.clone(), e.address)).collect()
+        };
+        let has_route = |table: &RouteTable| table.routes.iter().any(|r| r.app == *self.app);
+        let (old, new) = (endpoints(&before), endpoints(&plan.routes.table));
+        if old == new && has_route(&before) == has_route(&plan.routes.table) {
+            return None;
+        }
+        for (_, address) in old.difference(&new) {
+            self.observed.drains.insert(*address, Drain::new(self.now));
+        }
+        self.observed.ingress = ObservedIngress::Serving { table: plan.routes.table.clone() };
+        let names = |verb: &str, pods: Vec<&(String, Ipv4Addr)>| {
+            let names: Vec<_> = pods.iter().map(|(pod, _)| pod.as_str()).collect();
+            (!names.is_empty()).then(|| format!("{verb} {}", names.join(", ")))
+        };
+        let added = names("add", new.difference(&old).collect());
+        let removed = names("remove", old.difference(&new).collect());
+        let changes: Vec<_> = [added, removed].into_iter().flatten().collect();
+        Some(if changes.is_empty() {
+            "no ready replica yet: 503".to_owned()
+        } else {
+            changes.join("; ")
+        })
+    }
+
+    /// Ends a wait that can end; what it was for.
+    pub(super) fn end_wait(&mut self, waiting: &Waiting) -> Option<String> {
+        match waiting.wait.row().prediction {
+            Prediction::None => None,
+            Prediction::BecomesReady => self.become_ready(waiting),
+            Prediction::StaysReady => self.stay_ready(waiting),
+            Prediction::Drains => self.drain(waiting),
+            Prediction::IsRemoved => self.finish_removal(waiting),
+            Prediction::HookSucceeds => self.finish_hook(),
+            Prediction::TimePasses => {
+                self.now = waiting.until?.max(self.now);
+                Some(waiting.wait.to_string())
+            }
+        }
+    }
+
+    fn become_ready(&mut self, waiting: &Waiting) -> Option<String> {
+        let (pod, now) = (waiting.pod.clone()?, self.now);
+        let reason = self.ready_condition()?;
+        for replica in &mut self.observed.replicas {
+            if replica.labels.app == *self.app && replica.pod() == pod && replica.is_running() {
+                replica.readiness = Readiness::Ready { since: now };
+            }
+        }
+        Some(reason)
+    }
+
+    /// What makes a replica ready.
+    fn ready_condition(&self) -> Option<String> {
+        let spec = &self.desired.apps.get(self.app)?.spec;
+        let port = spec.health.as_ref().and_then(|health| health.port).unwrap_or(spec.port);
+        Some(match spec.health.as_ref().map(|health| &health.check) {
+            Some(Check::Http(path)) => format!("until GET :{port}{path} succeeds"),
+            Some(Check::Exec(command)) => {
+                format!("until `{}` succeeds", crate::error::one_line(&command.join(" ")))
+            }
+            Some(Check::Tcp) => format!("until port {port} accepts connections"),
+            None if self.has_routes() => format!("until port {port} accepts connections"),
+            None => "until it has run for 2s".to_owned(),
+        })
+    }
+
+    fn stay_ready(&mut self, waiting: &Waiting) -> Option<String> {
+        let min_ready = self.desired.apps.get(self.app)?.spec.rollout.min_ready;
+        self.now = waiting.until?.max(self.now);
+        Some(format!("until it has been ready for {min_ready}"))
+    }
+
+    fn drain(&mut self, waiting: &Waiting) -> Option<String> {
+        let Wait::Drained { address } = waiting.wait else { return None };
+        self.observed.drains.insert(address, Drain { done: true, ..Drain::new(self.now) });
+        let limit = self.desired.apps.get(self.app).map(|stored| stored.spec.stop.drain);
+        Some(format!("requests in progress, at most {}", limit.unwrap_or(Stop::default().drain)))
+    }
+
+    /// Finishes a removal by the engine that is in progress.
+    fn finish_removal(&mut self, waiting: &Waiting) -> Option<String> {
+        let before = self.observed.replicas.len();
+        self.observed.replicas.retain(|replica| {
+            replica.state != ContainerState::Removing || Some(replica.pod()) != waiting.pod
+        });
+        let is_removed = self.observed.replicas.len() < before;
+        is_removed.then(|| "until the engine has removed it".to_owned())
+    }
+
+    fn finish_hook(&mut self) -> Option<String> {
+        let (app, now) = (self.app, self.now);
+        let mut own = self.observed.pre_deploys.iter_mut();
+        own.rfind(|hook| hook.labels.app == *app)?.state = exited(now);
+        Some("until the pre-deploy hook succeeds".to_owned())
+    }
+
+    fn record_rollout(&mut self, app: &AppName, update: &RolloutUpdate) {
+        let now = self.now;
+        let Some(stored) = self.desired.apps.get_mut(app) else { return };
+        match update {
+            RolloutUpdate::PreDeployed { .. } => stored.rollout.pre_deployed = true,
+            RolloutUpdate::Complete => stored.rollout.outcome = Outcome::Complete { at: now },
+            RolloutUpdate::Stable => stored.rollout.outcome = Outcome::Stable,
+            RolloutUpdate::Failed { failure, .. } => {
+                stored.rollout.outcome = Outcome::Failed(Box::new(failure.clone()));
+            }
+        }
+    }
+
+    fn create(&mut self, plan: &ReplicaPlan) {
+        self.observed.replicas.push(ObservedReplica {
+            id: ContainerId(format!("predicted:{}", plan.request.name)),
+            name: plan.request.name.clone(),
+            labels: plan.labels.clone(),
+            state: ContainerState::Created,
+            created_at: self.now,
+            image_id: ImageId(plan.request.image.clone()),
+            readiness: Readiness::Unknown,
+        });
+    }
+
+    /// Sets the state of a container of a replica or a pre-deploy hook.
+    fn set_state(&mut self, id: &ContainerId, state: &ContainerState, readiness: &Readiness) {
+        for replica in self.observed.replicas.iter_mut().filter(|r| r.id == *id) {
+            replica.state = state.clone();
+            replica.readiness = readiness.clone();
+        }
+        for hook in self.observed.pre_deploys.iter_mut().filter(|hook| hook.id == *id) {
+            hook.state = state.clone();
+        }
+    }
+
+    fn replicas(&self) -> impl Iterator<Item = &ObservedReplica> {
+        self.observed.replicas.iter().filter(|r| r.labels.app == *self.app)
+    }
+
+    fn has_routes(&self) -> bool {
+        self.desired.apps.get(self.app).is_some_and(|stored| stored.spec.access.is_some())
+    }
+}
+
+/// Removes the other apps, so that they are not planned in each step. Only their addresses count,
+/// and an app that has a route of this one.
+fn remove_others(
+    desired: &mut DesiredState,
+    observed: &mut ObservedState,
+    app: &AppName,
+    now: Timestamp,
+) {
+    let conflict = conflicts(desired).remove(app);
+    let is_kept =
+        |name: &AppName| name == app || conflict.as_ref().is_some_and(|c| c.owner == *name);
+    desired.apps.retain(|name, _| is_kept(name));
+    desired.tombstones.retain(|name, _| is_kept(name));
+    desired.revisions.retain(|name, _| is_kept(name));
+    let replicas = observed.replicas.extract_if(.., |r| !is_kept(&r.labels.app));
+    let mut taken: Vec<_> = replicas.map(|replica| replica.labels.address).collect();
+    let hooks = observed.pre_deploys.extract_if(.., |hook| !is_kept(&hook.labels.app));
+    taken.extend(hooks.map(|hook| hook.labels.address));
+    observed.drains.extend(taken.into_iter().map(|address| (address, Drain::new(now))));
+}
+
+fn exited(at: Timestamp) -> ContainerState {
+    ContainerState::Exited { code: 0, out_of_memory: false, started_at: at, finished_at: at }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
