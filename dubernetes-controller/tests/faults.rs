@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_core::store::Store as _;
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
 use dubernetes_testkit::{
-    Behaviour, FOREVER, Fault, IngressOperation, Operation, StoreOperation, TokioClock,
+    Behaviour, FOREVER, Fault, IngressOperation, MemoryStore, Operation, StoreOperation,
 };
 
 const FAULTS: [Fault; 3] = [Fault::Error, Fault::Panic, Fault::Hang];
@@ -34,8 +35,10 @@ async fn check_recovery(
     let update = app("web", "web:2", 2);
     let _ = tokio::time::timeout(Duration::from_secs(1), orchestrator.apply(&update)).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let (runtime, store) = (orchestrator.runtime.clone(), orchestrator.store.clone());
-    let (ingress, clock): (_, TokioClock) = (orchestrator.ingress.clone(), orchestrator.clock);
+    let runtime = orchestrator.runtime.clone();
+    let store = Arc::<MemoryStore>::clone(&orchestrator.store);
+    let ingress = orchestrator.ingress.clone();
+    let clock = orchestrator.clock;
     clear(&orchestrator);
     inject(&orchestrator);
     orchestrator.shut_down().await;

@@ -1,7 +1,5 @@
 //! The JSON of a plan, for programs that read it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use dubernetes_core::reconcile;
 use dubernetes_testkit::notation;
 use serde_json::json;

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{AppName, HostName, ImageRef, InstanceName, PullPolicy, RoutePath};
+use dubernetes_core::app::{
+    AppName, HostName, ImageRef, InstanceName, PullPolicy, Resources, RoutePath,
+};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Route};
 use dubernetes_core::labels::INSTANCE;
