@@ -15,12 +15,9 @@ pub(crate) mod suggestions;
 mod top;
 mod wait;
 
-pub(crate) use basic::{
-    ApplyArgs, DeleteArgs, DiffArgs, PlanArgs, ScaleArgs, ValidateArgs, VerifyArgs,
-};
+pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, ScaleArgs, VerifyArgs};
 pub(crate) use inspect::{
-    DescribeArgs, DoctorArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, StatusArgs,
-    VersionArgs, WhyArgs,
+    DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, WhyArgs,
 };
 pub(crate) use manifest::{ExplainArgs, InitArgs};
 pub(crate) use orchestrate::{
@@ -33,21 +30,30 @@ pub(crate) use rollout::{
     HistoryArgs, RolloutArgs, RolloutChangeArgs, RolloutPauseArgs, RolloutStatusArgs, RolloutVerb,
     UndoArgs,
 };
-pub(crate) use shared::{ColorWhen, Format, GlobalArgs, ProgressStyle, WaitArgs};
+pub(crate) use shared::{
+    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, WaitArgs,
+};
 pub(crate) use simulate::{Scheduled, SimulateArgs};
 pub(crate) use top::{SortBy, TopArgs};
 pub(crate) use wait::{Condition, WaitForArgs};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use shared::EXIT_CODES;
+/// Exit codes of most commands.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    success
+  1    failure: rejected, not found, or a rollout failed
+  2    wrong usage
+  3    orchestrator unreachable
+  4    timed out waiting
+  130  interrupted";
 
 /// A declarative container orchestrator for one machine.
 #[derive(Debug, Parser)]
 #[command(
     version,
     propagate_version = false,
-    after_long_help = EXIT_CODES,
     long_about = "\
 A declarative container orchestrator for one machine.
 
@@ -66,17 +72,25 @@ pub(crate) struct Cli {
 impl Cli {
     /// Returns the command line under the name `program`.
     pub(crate) fn named(program: &'static str) -> clap::Command {
-        Self::command().name(program).bin_name(program)
+        with_exit_codes(Self::command().name(program).bin_name(program))
     }
+}
+
+/// Ends the long help of a command and its subcommands with the exit codes, unless they have codes
+/// of their own.
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    let command = command.mut_subcommands(with_exit_codes);
+    if command.get_after_long_help().is_some() {
+        return command;
+    }
+    command.after_long_help(EXIT_CODES)
 }
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create or update the apps in files, and wait until they are ready.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Create or update the apps in files, and wait until they are ready.
 
 All files are checked before anything is sent. If one document is invalid, nothing changes.
@@ -85,31 +99,24 @@ Examples:
   dubernetes apply app.yaml
   dubernetes apply -f apps/ --timeout 10m
   dubernetes apply app.yaml --verify --verify-budget 5
-  cat app.yaml | dubernetes apply -"
-    )]
+  cat app.yaml | dubernetes apply -")]
     Apply(ApplyArgs),
     /// Delete apps, or replace single pods.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Delete apps, or replace single pods. Volumes are kept.
 
 Examples:
   dubernetes delete web
   dubernetes delete -f app.yaml
-  dubernetes delete pods web-2      a new pod takes its place"
-    )]
+  dubernetes delete pods web-2      a new pod takes its place")]
     Delete(DeleteArgs),
     /// Set the number of replicas of an app.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Set the number of replicas of an app.
 
 Examples:
   dubernetes scale web 5
-  dubernetes scale web 0"
-    )]
+  dubernetes scale web 0")]
     Scale(ScaleArgs),
     /// Show what an apply would change in the specs.
     #[command(
@@ -125,112 +132,85 @@ Examples:
   dubernetes diff app.yaml
   dubernetes diff app.yaml && echo nothing to do"
     )]
-    Diff(DiffArgs),
+    Diff(FileArgs),
     /// Show the steps that an apply would take.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Show the steps that an apply would take. Nothing is carried out.
 
 Examples:
   dubernetes plan app.yaml
-  dubernetes plan app.yaml -o json"
-    )]
+  dubernetes plan app.yaml -o json")]
     Plan(PlanArgs),
     /// Check files without sending them.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Check files without sending them. Needs no orchestrator and no engine.
 
 Examples:
   dubernetes validate app.yaml
-  dubernetes validate apps/"
-    )]
-    Validate(ValidateArgs),
+  dubernetes validate apps/")]
+    Validate(FileArgs),
     /// Run the orchestrator with the apps in files, and show their events.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Run the orchestrator in the foreground, apply files, and show the events of their apps.
 
 Examples:
   dubernetes up app.yaml
   dubernetes up app.yaml --http-port 8080
-  dubernetes up app.yaml --step       one action at a time, each explained first"
-    )]
+  dubernetes up app.yaml --step       one action at a time, each explained first")]
     Up(UpArgs),
     /// Remove everything that this instance owns.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Remove everything that this instance owns: apps, pods, ingress and network.
 Volumes are kept.
 
 Examples:
   dubernetes down
-  dubernetes down --yes"
-    )]
+  dubernetes down --yes")]
     Down(DownArgs),
     /// List apps, pods, revisions, events or routes.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 List apps, pods, revisions, events or routes.
 
 Examples:
   dubernetes get pods
   dubernetes get app/web -o yaml
-  dubernetes get apps -l tier=web -w"
-    )]
+  dubernetes get apps -l tier=web -w")]
     Get(GetArgs),
     /// Show the details of an app or a pod.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Show the details of an app or a pod, with its pods, probe results and last events.
 
 Examples:
   dubernetes describe web
-  dubernetes describe pod/web-1"
-    )]
+  dubernetes describe pod/web-1")]
     Describe(DescribeArgs),
     /// Explain the state of an app or a pod.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Explain the state of an app or a pod. The first line is the cause. The lines below it show
 the desired and the observed state, the rule that applied, the decision, its result, and
 the time of the next pass.
 
 Examples:
   dubernetes why web
-  dubernetes why pod/web-1 -o json"
-    )]
+  dubernetes why pod/web-1 -o json")]
     Why(WhyArgs),
     /// Show events.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Show events, newest first.
 
 Examples:
   dubernetes events web -w
   dubernetes events -l tier=web
-  dubernetes events --app web --type Warning --since 10m"
-    )]
+  dubernetes events --app web --type Warning --since 10m")]
     Events(EventsArgs),
     /// Print logs.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Print the logs of a pod, or of all pods of an app, ordered by time.
 
 Examples:
   dubernetes logs web -f
   dubernetes logs web-1 --tail 20 --since 5m
-  dubernetes logs web-1 --previous      of the container that crashed last"
-    )]
+  dubernetes logs web-1 --previous      of the container that crashed last")]
     Logs(LogsArgs),
     /// Run a command in a pod.
     #[command(
@@ -246,68 +226,52 @@ Examples:
     )]
     Exec(ExecArgs),
     /// Show CPU and memory usage of apps and pods.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Show CPU and memory usage of apps and pods. CPU is in millicores (`250m`), measured over
 half a second; memory is without the page cache.
 
 Examples:
   dubernetes top
-  dubernetes top pods web --sort-by memory"
-    )]
+  dubernetes top pods web --sort-by memory")]
     Top(TopArgs),
     /// Forward local ports to a pod.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Forward local ports to a pod until interrupted. The name of an app picks one of its ready
 pods, and another one when that pod is no longer ready. The image needs nothing for it.
 
 Examples:
   dubernetes port-forward web 8080:80
-  dubernetes port-forward web-1 :5432 9000"
-    )]
+  dubernetes port-forward web-1 :5432 9000")]
     PortForward(PortForwardArgs),
     /// Wait until apps or pods are ready, deleted, or in a phase.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Wait until apps or pods are ready, deleted, or in a phase.
 
 Examples:
   dubernetes wait web --for ready
-  dubernetes wait -l tier=test --for deleted --timeout 30s"
-    )]
+  dubernetes wait -l tier=test --for deleted --timeout 30s")]
     Wait(WaitForArgs),
     /// Show the status of orchestrator, engine, ingress and apps.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Show the status of orchestrator, engine, ingress and apps. `-o wide` adds every setting
 and its origin.
 
 Examples:
   dubernetes status
-  dubernetes status -o json"
-    )]
-    Status(StatusArgs),
+  dubernetes status -o json")]
+    Status(FormatArgs),
     /// Check what an orchestrator needs.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Check what an orchestrator needs: engine, image, network, port, folders, disks and clocks.
 Each line is `ok`, `warn` or `fail`, with what to do. Nothing is changed.
 
 Examples:
   dubernetes doctor
-  dubernetes doctor -o json"
-    )]
-    Doctor(DoctorArgs),
+  dubernetes doctor -o json")]
+    Doctor(FormatArgs),
     /// Manage rollouts: status, history, undo, restart, pause and resume.
     #[command(
         disable_help_subcommand = true,
-        after_long_help = EXIT_CODES,
         long_about = "\
 Manage rollouts: show status and history, undo, restart, pause and resume.
 
@@ -317,33 +281,25 @@ Examples:
     )]
     Rollout(RolloutArgs),
     /// Roll back to an earlier revision: `rollout undo`.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Roll back to the last complete revision, or to the given one. The same as `rollout undo`.
 
 Examples:
   dubernetes rollback web
-  dubernetes rollback web --to 3"
-    )]
+  dubernetes rollback web --to 3")]
     Rollback(UndoArgs),
     /// Run the orchestrator.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Run the orchestrator until SIGTERM or SIGINT. Pods and ingress keep running when it exits;
 the next start takes them over.
 
 Examples:
   dubernetes serve
   dubernetes serve --http-port 8080 --log-format json
-  dubernetes serve --step             one action at a time, each explained first"
-    )]
+  dubernetes serve --step             one action at a time, each explained first")]
     Serve(ServeArgs),
     /// Simulate apps in memory.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Simulate the apps in files: the same controller, on an engine in memory that starts empty,
 with a virtual clock. Nothing outside is touched.
 
@@ -356,13 +312,10 @@ Examples:
   dubernetes simulate app.yaml --kill web-2@3s
   dubernetes simulate app.yaml --apply next.yaml@10s --slow-start 20s
   dubernetes simulate app.yaml --bad-image 10s --apply next.yaml@10s
-  dubernetes simulate app.yaml --crash-loop web=3 --for 1h"
-    )]
+  dubernetes simulate app.yaml --crash-loop web=3 --for 1h")]
     Simulate(SimulateArgs),
     /// Replay recorded decisions.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Replay recorded decisions of the orchestrator with the same function, and show their inputs.
 The journal in the state folder holds each decision that differs from the one before, up
 to 8 MB, without the values of environments. Needs no orchestrator and no engine.
@@ -371,59 +324,45 @@ Examples:
   dubernetes replay
   dubernetes replay --last 20
   dubernetes replay --at 5m
-  dubernetes replay --at 2026-11-26T13:00:00Z --last 3"
-    )]
+  dubernetes replay --at 2026-11-26T13:00:00Z --last 3")]
     Replay(ReplayArgs),
     /// Create a manifest to start from.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Create a manifest to start from, with name and image, and every other key as a comment.
 
 Examples:
   dubernetes init
-  dubernetes init web --image web:1.5 -o web.yaml"
-    )]
+  dubernetes init web --image web:1.5 -o web.yaml")]
     Init(InitArgs),
     /// Explain a manifest key.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Explain a manifest key: its type, its values, its default and an example.
 
 Examples:
   dubernetes explain
-  dubernetes explain rollout.max_surge"
-    )]
+  dubernetes explain rollout.max_surge")]
     Explain(ExplainArgs),
     /// Print the JSON schema of the manifest.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Print the JSON schema (draft 2020-12) of the manifest, for completion and checks in editors.
 `validate` checks more.
 
 Examples:
   dubernetes schema
-  dubernetes schema > app.schema.json"
-    )]
+  dubernetes schema > app.schema.json")]
     Schema,
     /// Print a shell completion script.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Print a shell completion script. It also completes names of apps and pods of a running
 orchestrator.
 
 Examples:
   dubernetes completion bash > /etc/bash_completion.d/dubernetes
-  dubernetes completion fish > ~/.config/fish/completions/dubernetes.fish"
-    )]
+  dubernetes completion fish > ~/.config/fish/completions/dubernetes.fish")]
     Completion(CompletionArgs),
     /// Print the manual page, or write one page per command.
     #[command(
         hide = true,
-        after_long_help = EXIT_CODES,
         long_about = "\
 Print the manual page, or write one page per command.
 
@@ -433,16 +372,13 @@ Examples:
     )]
     Man(ManArgs),
     /// Show the versions of program, orchestrator and engine.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Show the versions of program, orchestrator and engine.
 
 Examples:
   dubernetes version
-  dubernetes version -o json"
-    )]
-    Version(VersionArgs),
+  dubernetes version -o json")]
+    Version(FormatArgs),
 }
 
 #[cfg(test)]

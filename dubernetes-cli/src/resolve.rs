@@ -7,7 +7,7 @@ use dubernetes_core::app::AppName;
 use dubernetes_core::event::EventReason;
 
 use crate::args::ObjectName;
-use crate::report::{CliError, Result};
+use crate::report::{CliError, Result, USAGE};
 
 /// An object that was found by name.
 #[derive(Debug)]
@@ -81,6 +81,12 @@ pub(crate) async fn not_found(client: &Client, name: &ObjectName) -> CliError {
         // The request that led here has failed in the same way, and was reported.
         Err(_) => CliError::new(what),
     }
+}
+
+/// Creates the error for names beside a selector.
+pub(crate) fn names_with_selector() -> CliError {
+    CliError::with_exit(USAGE, "names cannot be combined with a selector")
+        .help("use either names or `--selector`")
 }
 
 /// Returns why the last apply of an app was refused, if no event has followed.

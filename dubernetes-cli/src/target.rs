@@ -74,8 +74,8 @@ impl Target {
         result
     }
 
-    /// Runs `work` for a command that changes something. Fails if the command shall not wait and
-    /// no orchestrator is running that could do the work.
+    /// Runs `work` for a command that changes something. With `--detach`, fails if no orchestrator
+    /// is running that could do the work.
     pub(crate) async fn with_wait<T>(
         settings: &Settings,
         wait: &WaitArgs,

@@ -1,4 +1,4 @@
-//! The controller on fakes and virtual time: what an app lives through.
+//! The controller on fakes and virtual time: the life cycle of apps.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -25,7 +25,7 @@ fn names(orchestrator: &TestOrchestrator) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_applied_app_is_created_started_and_routed() {
+async fn applied_app_is_created_started_and_routed() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
     assert_eq!(
@@ -44,7 +44,7 @@ async fn an_applied_app_is_created_started_and_routed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_converged_app_causes_no_call_that_changes_anything() {
+async fn converged_app_causes_no_changing_call() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
     orchestrator.runtime.take_journal();
@@ -57,14 +57,14 @@ async fn a_converged_app_causes_no_call_that_changes_anything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_replica_is_replaced_at_once_and_no_other_is_touched() {
+async fn killed_replica_alone_is_replaced() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
     let before = orchestrator.runtime.containers();
     orchestrator.runtime.kill("dubernetes.default.web-2.r1", 137);
     orchestrator.until_ready("web").await;
     orchestrator
-        .until("the killed one is gone", MINUTE, |seen| {
+        .until("the killed replica is gone", MINUTE, |seen| {
             seen.observed
                 .replicas
                 .iter()
@@ -81,17 +81,17 @@ async fn a_killed_replica_is_replaced_at_once_and_no_other_is_touched() {
         .events(&EventQuery { limit: 100, ..EventQuery::default() })
         .await
         .unwrap();
-    let exited = events.iter().find(|e| e.reason == "Exited").expect("its end is recorded");
+    let exited = events.iter().find(|e| e.reason == "Exited").expect("the exit is recorded");
     assert_eq!((exited.kind, exited.pod.as_deref()), (EventKind::Warning, Some("web-2")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_replica_is_made_anew() {
+async fn removed_replica_is_recreated() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 2).await;
     orchestrator.runtime.vanish("dubernetes.default.web-1.r1");
     orchestrator
-        .until("two are there again", MINUTE, |seen| {
+        .until("two replicas run again", MINUTE, |seen| {
             seen.observed.replicas.iter().filter(|r| r.is_running()).count() == 2
                 && seen.plan.statuses[&app_name("web")].phase == Phase::Ready
         })
@@ -99,7 +99,7 @@ async fn a_removed_replica_is_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_loop_backs_off_and_leaves_its_neighbour_alone() {
+async fn crash_loop_backs_off_and_leaves_other_apps_alone() {
     let orchestrator = TestOrchestrator::start();
     orchestrator.runtime.add_image("bad:1", Behaviour::exits(Duration::from_millis(10), 1));
     orchestrator.apply(&worker("bad", "bad:1", 1)).await.unwrap();
@@ -116,11 +116,11 @@ async fn a_crash_loop_backs_off_and_leaves_its_neighbour_alone() {
     let status = &seen.plan.statuses[&app_name("bad")];
     assert_eq!((status.phase, status.pods[0].state), (Phase::Failed, PodState::BackOff));
     assert!(status.message.contains("exit code 1"), "{}", status.message);
-    assert_eq!(names(&orchestrator).len(), 2, "a crash loop leaves nothing lying about");
+    assert_eq!(names(&orchestrator).len(), 2, "a crash loop leaves no other container");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_replaces_one_at_a_time_and_never_falls_below_the_wanted_number() {
+async fn update_replaces_one_at_a_time_and_keeps_desired_replicas_ready() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
     orchestrator.runtime.add_image("web:2", Behaviour::default());
@@ -145,7 +145,7 @@ async fn an_update_replaces_one_at_a_time_and_never_falls_below_the_wanted_numbe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_replica_is_not_stopped_before_its_requests_end() {
+async fn busy_replica_is_not_stopped_before_its_requests_end() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 1).await;
     let address = orchestrator.handle.snapshot().observed.replicas[0].labels.address;
@@ -160,7 +160,7 @@ async fn a_busy_replica_is_not_stopped_before_its_requests_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_ends_at_its_limit() {
+async fn drain_ends_at_its_limit() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 1).await;
     orchestrator
@@ -172,7 +172,7 @@ async fn draining_ends_at_its_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_image_leaves_the_old_replicas_and_the_other_apps_serving() {
+async fn bad_image_leaves_old_replicas_serving() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 2).await;
     let before = orchestrator.runtime.containers();
@@ -181,20 +181,20 @@ async fn a_bad_image_leaves_the_old_replicas_and_the_other_apps_serving() {
     assert_eq!(orchestrator.runtime.containers(), before);
     let seen = orchestrator.handle.snapshot();
     let status = &seen.plan.statuses[&app_name("web")];
-    // The first revision was complete as soon as it was ready, so there is one to go back to.
+    // The first revision was complete once it was ready, so the update rolls back to it.
     assert_eq!((status.phase, status.ready, status.updated), (Phase::Ready, 2, 2));
     assert!(status.message.contains("missing:1"), "{}", status.message);
-    // An old replica that dies meanwhile is restarted as what it was.
+    // An old replica that exits meanwhile is restarted with its own revision.
     orchestrator.runtime.kill("dubernetes.default.web-1.r1", 1);
     orchestrator
-        .until("both old ones serve again", MINUTE, |seen| {
+        .until("both old replicas serve again", MINUTE, |seen| {
             seen.plan.routes.table.routes[0].endpoints.len() == 2
         })
         .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_never_gets_ready_stops_at_the_surge() {
+async fn unready_revision_stops_at_max_surge() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
     orchestrator.runtime.add_image(
@@ -205,14 +205,14 @@ async fn a_version_that_never_gets_ready_stops_at_the_surge() {
     tokio::time::sleep(5 * MINUTE).await;
     assert!(names(&orchestrator).len() <= 4, "{:?}", names(&orchestrator));
     assert_eq!(orchestrator.handle.snapshot().plan.statuses[&app_name("web")].ready, 3);
-    // Going back needs no new container.
+    // A rollback needs no new container.
     orchestrator.apply(&app("web", "web:1", 3)).await.unwrap();
     orchestrator.until_ready("web").await;
     assert!(names(&orchestrator).iter().all(|n| n.ends_with("r1")), "{:?}", names(&orchestrator));
 }
 
 #[tokio::test(start_paused = true)]
-async fn scaling_to_zero_and_back_answers_503_in_between() {
+async fn app_scaled_to_zero_answers_503() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
     orchestrator.apply(&app("web", "web:1", 0)).await.unwrap();
@@ -234,7 +234,7 @@ async fn scaling_down_keeps_the_lowest_ordinals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delete_removes_everything_and_the_name_can_be_used_again_at_once() {
+async fn delete_removes_everything_and_frees_the_name_at_once() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
     let old = orchestrator.runtime.containers();
@@ -243,11 +243,11 @@ async fn delete_removes_everything_and_the_name_can_be_used_again_at_once() {
     orchestrator.until_ready("web").await;
     let new = orchestrator.runtime.containers();
     assert_eq!(new.len(), 2);
-    assert!(new.iter().all(|c| old.iter().all(|o| o.id != c.id)), "nothing is inherited");
+    assert!(new.iter().all(|c| old.iter().all(|o| o.id != c.id)), "no container is inherited");
 }
 
 #[tokio::test(start_paused = true)]
-async fn delete_in_the_middle_of_a_create_leaves_nothing() {
+async fn delete_during_create_leaves_nothing() {
     for delay in 0..40 {
         let orchestrator = TestOrchestrator::start();
         orchestrator.runtime.add_image("web:1", Behaviour::default());
@@ -273,7 +273,7 @@ async fn delete_in_the_middle_of_a_create_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_orchestrator_adopts_what_runs() {
+async fn new_orchestrator_adopts_running_containers() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
     let before = orchestrator.runtime.containers();
@@ -287,12 +287,12 @@ async fn a_new_orchestrator_adopts_what_runs() {
     assert_eq!(
         orchestrator.ingress.applied().len(),
         tables,
-        "no route is dropped while nothing is probed"
+        "no route is dropped before the first probe results"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_orchestrator_that_dies_at_any_moment_of_a_rollout_is_continued() {
+async fn restarted_orchestrator_continues_rollout_from_any_step() {
     for step in 0..60 {
         let orchestrator = TestOrchestrator::start();
         ready(&orchestrator, "web:1", 2).await;
@@ -308,14 +308,14 @@ async fn an_orchestrator_that_dies_at_any_moment_of_a_rollout_is_continued() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_is_away_is_no_reason_to_do_anything() {
+async fn unreachable_engine_causes_no_action() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 2).await;
     let before = orchestrator.runtime.containers();
     orchestrator.runtime.set_away(true);
     orchestrator.handle.run_pass();
     let seen = orchestrator
-        .until("the engine is seen to be away", MINUTE, |seen| {
+        .until("the engine is unreachable", MINUTE, |seen| {
             seen.plan.statuses[&app_name("web")].pods.iter().all(|p| p.state == PodState::Unknown)
         })
         .await;
@@ -328,7 +328,7 @@ async fn an_engine_that_is_away_is_no_reason_to_do_anything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn containers_that_the_store_does_not_know_are_reported_and_left_alone() {
+async fn orphans_are_reported_and_left_alone() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 2).await;
     let before = orchestrator.runtime.containers();
@@ -342,14 +342,14 @@ async fn containers_that_the_store_does_not_know_are_reported_and_left_alone() {
     tokio::time::sleep(10 * MINUTE).await;
     assert_eq!(orchestrator.runtime.containers(), before);
     assert_eq!(orchestrator.handle.snapshot().plan.blocked.len(), 1);
-    // Applying the file takes them over.
+    // Applying the app adopts the containers.
     orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
     orchestrator.until_ready("web").await;
     assert_eq!(orchestrator.runtime.containers(), before);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_writer_stops_before_its_successor_starts() {
+async fn single_writer_stops_before_its_successor_starts() {
     let orchestrator = TestOrchestrator::start();
     orchestrator.runtime.add_image("db:1", Behaviour::default());
     let mut db = worker("db", "db:1", 1);
@@ -370,7 +370,7 @@ async fn a_lone_writer_stops_before_its_successor_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failed_calls_are_tried_again_and_leave_no_copies() {
+async fn failed_calls_are_retried_without_duplicates() {
     for operation in [
         Operation::Create,
         Operation::Start,
@@ -398,7 +398,7 @@ async fn failed_calls_are_tried_again_and_leave_no_copies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_with_a_bug_fails_is_told_and_tried_again() {
+async fn panicking_call_is_reported_and_retried() {
     let orchestrator = TestOrchestrator::start();
     orchestrator.runtime.add_image("web:1", Behaviour::default());
     orchestrator.runtime.panic(Operation::Create);
@@ -418,13 +418,13 @@ async fn a_call_with_a_bug_fails_is_told_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_evicted_replica_is_replaced_without_a_gap() {
+async fn evicted_replica_is_replaced_without_a_gap() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 2).await;
     let first = orchestrator.runtime.named("dubernetes.default.web-1.r1").id;
     orchestrator.handle.evict(first.clone());
     orchestrator
-        .until("the evicted one is gone", MINUTE, |seen| {
+        .until("the evicted replica is gone", MINUTE, |seen| {
             assert!(seen.plan.statuses[&app_name("web")].ready >= 2);
             seen.observed.replicas.iter().all(|r| r.id != first)
         })
@@ -433,7 +433,7 @@ async fn an_evicted_replica_is_replaced_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proxy_that_fails_is_named_and_its_return_is_enough() {
+async fn failing_proxy_is_reported_and_recovers() {
     let orchestrator = TestOrchestrator::start();
     orchestrator.ingress.set_failing(Some("no room"));
     orchestrator.runtime.add_image("web:1", Behaviour::default());
@@ -452,7 +452,7 @@ async fn a_proxy_that_fails_is_named_and_its_return_is_enough() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_configuration_of_a_quiet_proxy_is_put_back_and_told() {
+async fn damaged_proxy_configuration_is_repaired_with_an_event() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 1).await;
     tokio::time::sleep(MINUTE).await;
@@ -463,12 +463,12 @@ async fn a_changed_configuration_of_a_quiet_proxy_is_put_back_and_told() {
         .events(&EventQuery { limit: 100, ..EventQuery::default() })
         .await
         .unwrap();
-    let mended = events.iter().filter(|event| event.reason == "IngressRepaired");
-    assert_eq!(mended.map(|event| event.count).collect::<Vec<_>>(), [1], "once");
+    let repaired = events.iter().filter(|event| event.reason == "IngressRepaired");
+    assert_eq!(repaired.map(|event| event.count).collect::<Vec<_>>(), [1], "once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn tear_down_leaves_nothing() {
+async fn teardown_leaves_nothing() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 3).await;
     orchestrator.handle.teardown().await.unwrap();
@@ -480,20 +480,20 @@ async fn tear_down_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_left_the_routes_is_not_used_again_for_a_while() {
+async fn unrouted_address_is_not_reused_for_a_while() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 1).await;
     let mut used = std::collections::BTreeSet::new();
     for n in 0..20 {
         let address = orchestrator.handle.snapshot().observed.replicas[0].labels.address;
-        assert!(used.insert(address), "{address} is used again after {n} rollouts");
+        assert!(used.insert(address), "{address} is reused after {n} rollouts");
         let image = format!("web:{}", n + 2);
         ready(&orchestrator, &image, 1).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn constant_change_reloads_once_a_second_and_the_last_state_wins() {
+async fn frequent_changes_reload_once_a_second_and_last_state_wins() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 2).await;
     let slow = Behaviour { ready_after: Some(Duration::from_secs(3)), ..Behaviour::default() };
@@ -503,7 +503,7 @@ async fn constant_change_reloads_once_a_second_and_the_last_state_wins() {
     tokio::time::sleep(MINUTE).await;
     let before = orchestrator.ingress.applied().len();
 
-    // 200 changes in 10 s: each moves the app to another host, and none is worth a second reload.
+    // 200 changes in 10 s, each with another host: the rate limit merges their reloads.
     let moved = |number: u32| {
         let mut spec = app("web", "web:1", 2);
         let host = HostName::parse(&format!("web-{number}.local")).unwrap();
@@ -517,7 +517,7 @@ async fn constant_change_reloads_once_a_second_and_the_last_state_wins() {
             assert_eq!(
                 orchestrator.ingress.applied().len(),
                 before + 1,
-                "after quiet it is served at once"
+                "after a quiet time a change is served at once"
             );
         }
         if number == 100 {
@@ -525,7 +525,10 @@ async fn constant_change_reloads_once_a_second_and_the_last_state_wins() {
             tokio::time::sleep(Duration::from_millis(1050)).await;
             let table = orchestrator.ingress.applied().pop().unwrap();
             let api = table.routes.iter().find(|route| route.app.as_str() == "api").unwrap();
-            assert!(api.endpoints.is_empty(), "a dead one leaves within a second: {api:?}");
+            assert!(
+                api.endpoints.is_empty(),
+                "a failed replica is unrouted within a second: {api:?}"
+            );
         }
     }
     let during = orchestrator.ingress.applied().len() - before;

@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_core::store::Store as _;
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
 use dubernetes_testkit::{
-    Behaviour, FOREVER, Fault, IngressOperation, Operation, StoreOperation, TokioClock,
+    Behaviour, FOREVER, Fault, IngressOperation, MemoryStore, Operation, StoreOperation,
 };
 
 const FAULTS: [Fault; 3] = [Fault::Error, Fault::Panic, Fault::Hang];
@@ -19,9 +20,9 @@ fn orchestrator() -> TestOrchestrator {
     orchestrator
 }
 
-/// Updates an app while `inject` makes calls go wrong, then ends the orchestrator in the middle,
-/// and lets another one finish once `clear` has ended the faults.
-async fn survives(
+/// Updates an app while calls go wrong, stops the orchestrator during the update, and completes the
+/// update with another one after the faults have ended.
+async fn check_recovery(
     what: &str,
     inject: impl Fn(&TestOrchestrator),
     clear: impl Fn(&TestOrchestrator),
@@ -34,8 +35,10 @@ async fn survives(
     let update = app("web", "web:2", 2);
     let _ = tokio::time::timeout(Duration::from_secs(1), orchestrator.apply(&update)).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let (runtime, store) = (orchestrator.runtime.clone(), orchestrator.store.clone());
-    let (ingress, clock): (_, TokioClock) = (orchestrator.ingress.clone(), orchestrator.clock);
+    let runtime = orchestrator.runtime.clone();
+    let store = Arc::<MemoryStore>::clone(&orchestrator.store);
+    let ingress = orchestrator.ingress.clone();
+    let clock = orchestrator.clock;
     clear(&orchestrator);
     inject(&orchestrator);
     orchestrator.shut_down().await;
@@ -52,7 +55,7 @@ async fn survives(
 async fn runtime_faults_do_not_hurt_the_loop() {
     for operation in Operation::ALL {
         for fault in FAULTS {
-            survives(
+            check_recovery(
                 &format!("{operation:?} {fault:?}"),
                 |o| o.runtime.faults().inject(operation, fault, FOREVER),
                 |o| o.runtime.faults().clear(),
@@ -68,7 +71,7 @@ async fn store_faults_do_not_hurt_the_loop() {
         // A store that panics when a user calls it panics in the user's task: the guard of the
         // orchestrator turns that into an error.
         for fault in FAULTS {
-            survives(
+            check_recovery(
                 &format!("{operation:?} {fault:?}"),
                 |o| o.store.faults().inject(operation, fault, FOREVER),
                 |o| o.store.faults().clear(),
@@ -82,7 +85,7 @@ async fn store_faults_do_not_hurt_the_loop() {
 async fn ingress_faults_do_not_hurt_the_loop() {
     for operation in IngressOperation::ALL {
         for fault in FAULTS {
-            survives(
+            check_recovery(
                 &format!("{operation:?} {fault:?}"),
                 |o| o.ingress.faults().inject(operation, fault, FOREVER),
                 |o| o.ingress.faults().clear(),
@@ -92,7 +95,7 @@ async fn ingress_faults_do_not_hurt_the_loop() {
     }
 }
 
-/// Without the wait for the list, one create would follow the other: 6,907 in 5 s.
+/// Without the wait for the list, creates would repeat without end: 6,907 in 5 s.
 #[tokio::test(start_paused = true)]
 async fn lagging_list_causes_few_creates() {
     let orchestrator = orchestrator();

@@ -1,5 +1,5 @@
-//! How rollouts end, on fakes and virtual time: complete, held, or back at the last complete
-//! revision, also when the orchestrator dies on the way.
+//! Rollouts on fakes and virtual time: complete, paused, or rolled back, also after a crash of the
+//! orchestrator.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -22,8 +22,8 @@ use jiff::Timestamp;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Two replicas of the good image, complete for long.
-async fn good() -> TestOrchestrator {
+/// Starts two replicas of a good image, and waits until the revision is stable.
+async fn stable_app() -> TestOrchestrator {
     let orchestrator = TestOrchestrator::start();
     orchestrator.runtime.add_image("web:1", Behaviour::default());
     orchestrator.runtime.add_image("web:2", Behaviour::default());
@@ -58,16 +58,16 @@ async fn rollout_action(
     action: RolloutAction,
 ) -> Result<StoredApp, StoreError> {
     use dubernetes_core::clock::Clock as _;
-    let update_rollout = RolloutCommand {
+    let command = RolloutCommand {
         name: app_name("web"),
         action,
         newest_seen: 0,
         now: orchestrator.clock.now(),
     };
-    orchestrator.store.update_rollout(update_rollout).await.map(|put| put.app)
+    orchestrator.store.update_rollout(command).await.map(|put| put.app)
 }
 
-/// Name and id of each container, in the order of the names.
+/// Returns name and id of each container, ordered by name.
 fn ids(orchestrator: &TestOrchestrator) -> BTreeMap<String, String> {
     orchestrator.runtime.containers().into_iter().map(|c| (c.name, c.id.to_string())).collect()
 }
@@ -78,7 +78,7 @@ fn status(orchestrator: &TestOrchestrator) -> (Phase, String) {
     (status.phase, status.message.clone())
 }
 
-/// Images that never come to anything, and what is said of them.
+/// Returns images that never become ready, with the reason that is reported.
 fn bad_images() -> [(&'static str, Option<Behaviour>, &'static str); 4] {
     let no_command = Behaviour {
         start_error: Some("exec: \"/nosuch\": no such file".to_owned()),
@@ -93,9 +93,9 @@ fn bad_images() -> [(&'static str, Option<Behaviour>, &'static str); 4] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_goes_back_within_its_deadline_and_touches_no_old_replica() {
+async fn failed_revision_rolls_back_within_deadline_and_keeps_old_replicas() {
     for (image, behaviour, why) in bad_images() {
-        let orchestrator = good().await;
+        let orchestrator = stable_app().await;
         if let Some(behaviour) = behaviour {
             orchestrator.runtime.add_image(image, behaviour);
         }
@@ -116,16 +116,12 @@ async fn what_fails_goes_back_within_its_deadline_and_touches_no_old_replica() {
         );
         orchestrator.until_ready("web").await;
         tokio::time::sleep(5 * SECOND).await;
-        assert_eq!(
-            ids(&orchestrator),
-            before,
-            "{image}: ids of the old replicas are what they were"
-        );
+        assert_eq!(ids(&orchestrator), before, "{image}: the old replicas keep their containers");
         let (phase, message) = status(&orchestrator);
         assert_eq!(phase, Phase::Ready, "{image}");
         assert!(message.starts_with("revision 2 failed: ") && message.contains(why), "{message}");
         for table in &orchestrator.ingress.applied()[tables..] {
-            assert!(table.routes[0].endpoints.len() >= 2, "{image}: the old ones served");
+            assert!(table.routes[0].endpoints.len() >= 2, "{image}: the old replicas served");
         }
         tokio::time::sleep(2 * MINUTE).await;
         assert_eq!(outcomes(&orchestrator).await, ["stable", "failed", "stable"], "{image}");
@@ -133,8 +129,8 @@ async fn what_fails_goes_back_within_its_deadline_and_touches_no_old_replica() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_keeps_the_last_lines_of_what_shows_it() {
-    let orchestrator = good().await;
+async fn failure_keeps_last_lines_of_failed_replica() {
+    let orchestrator = stable_app().await;
     orchestrator.runtime.add_image("bad:1", Behaviour::never_ready());
     orchestrator.apply(&web("bad:1")).await.unwrap();
     tokio::time::sleep(5 * SECOND).await;
@@ -149,8 +145,8 @@ async fn a_failure_keeps_the_last_lines_of_what_shows_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_failed_is_not_tried_again_unless_somebody_says_so() {
-    let orchestrator = good().await;
+async fn failed_spec_needs_retry_flag() {
+    let orchestrator = stable_app().await;
     orchestrator.apply(&web("bad:4")).await.unwrap();
     tokio::time::sleep(10 * SECOND).await;
     assert_eq!(stored(&orchestrator).await.revision, 3);
@@ -160,7 +156,7 @@ async fn what_has_failed_is_not_tried_again_unless_somebody_says_so() {
         matches!(refused, Err(StoreError::PreviouslyFailed { revision: 2, .. })),
         "{refused:?}"
     );
-    // Another number of replicas makes it no other revision.
+    // Another number of replicas is not another revision.
     let refused = orchestrator.apply(&AppSpec { replicas: 3, ..web("bad:4") }).await;
     assert!(
         matches!(refused, Err(StoreError::PreviouslyFailed { revision: 2, .. })),
@@ -177,7 +173,7 @@ async fn what_has_failed_is_not_tried_again_unless_somebody_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_revision_that_fails_goes_on_trying_and_may_get_well() {
+async fn failed_first_revision_keeps_retrying_and_can_recover() {
     let orchestrator = TestOrchestrator::start();
     orchestrator.runtime.add_image("web:1", Behaviour::never_ready());
     orchestrator.apply(&web("web:1")).await.unwrap();
@@ -194,8 +190,8 @@ async fn a_first_revision_that_fails_goes_on_trying_and_may_get_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_that_pauses_on_failure_stays_as_it_is_until_it_is_resumed() {
-    let orchestrator = good().await;
+async fn failed_rollout_with_pause_waits_for_resume() {
+    let orchestrator = stable_app().await;
     let before = ids(&orchestrator);
     orchestrator.runtime.add_image("bad:2", Behaviour::never_ready());
     let mut spec = web("bad:2");
@@ -203,9 +199,9 @@ async fn a_rollout_that_pauses_on_failure_stays_as_it_is_until_it_is_resumed() {
     orchestrator.apply(&spec).await.unwrap();
     tokio::time::sleep(5 * MINUTE).await;
     assert_eq!(outcomes(&orchestrator).await, ["stable", "failed"]);
-    let held = ids(&orchestrator);
-    assert_eq!(held.len(), 3, "two old ones and the one that failed: {held:?}");
-    assert!(before.iter().all(|(name, id)| held.get(name) == Some(id)));
+    let paused = ids(&orchestrator);
+    assert_eq!(paused.len(), 3, "two old replicas and the failed one: {paused:?}");
+    assert!(before.iter().all(|(name, id)| paused.get(name) == Some(id)));
     assert_eq!(status(&orchestrator).0, Phase::Failed);
     let refused = orchestrator.apply(&spec).await;
     assert!(
@@ -213,7 +209,7 @@ async fn a_rollout_that_pauses_on_failure_stays_as_it_is_until_it_is_resumed() {
         "{refused:?}"
     );
 
-    // Whoever mends the cause outside resumes.
+    // A resume follows a fix outside the app.
     orchestrator.runtime.add_image("bad:2", Behaviour::default());
     orchestrator.runtime.kill("dubernetes.default.web-3.r2", 1);
     rollout_action(&orchestrator, RolloutAction::Resume).await.unwrap();
@@ -223,14 +219,14 @@ async fn a_rollout_that_pauses_on_failure_stays_as_it_is_until_it_is_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_before_a_revision_is_stable_goes_back_and_a_later_one_does_not() {
+async fn crash_loop_rolls_back_only_before_revision_is_stable() {
     for (lives, back) in [(40, true), (100, false)] {
-        let orchestrator = good().await;
+        let orchestrator = stable_app().await;
         orchestrator.runtime.add_image("web:2", Behaviour::exits(Duration::from_secs(lives), 5));
         orchestrator.apply(&web("web:2")).await.unwrap();
         tokio::time::sleep(30 * SECOND).await;
         assert!(kept(&orchestrator, 2).await.rollout.outcome.was_complete(), "{lives}");
-        // From now on it ends at once.
+        // Later starts exit at once.
         orchestrator.runtime.add_image("web:2", Behaviour::exits(Duration::from_millis(200), 5));
         tokio::time::sleep(3 * MINUTE).await;
         let image = stored(&orchestrator).await.spec.image;
@@ -239,9 +235,9 @@ async fn a_crash_before_a_revision_is_stable_goes_back_and_a_later_one_does_not(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_come_back_and_fails_as_well_goes_on_trying_and_makes_no_more_revisions() {
-    let orchestrator = good().await;
-    // Now the old version does not start any more either.
+async fn failed_rollback_keeps_retrying_without_new_revisions() {
+    let orchestrator = stable_app().await;
+    // The old revision no longer starts either.
     orchestrator.runtime.add_image("web:1", Behaviour::exits(Duration::from_millis(200), 1));
     orchestrator.apply(&web("web:2")).await.unwrap();
     orchestrator.until_ready("web").await;
@@ -259,12 +255,12 @@ async fn what_has_come_back_and_fails_as_well_goes_on_trying_and_makes_no_more_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn undo_goes_back_to_the_last_complete_revision_or_to_a_given_one() {
-    let orchestrator = good().await;
+async fn undo_restores_last_complete_or_given_revision() {
+    let orchestrator = stable_app().await;
     orchestrator.apply(&web("web:2")).await.unwrap();
     orchestrator.until_ready("web").await;
     tokio::time::sleep(2 * MINUTE).await;
-    // The images of kept revisions are pinned: no registry is asked.
+    // The images of kept revisions are pinned, so nothing is pulled.
     orchestrator.runtime.take_journal();
     let undone = rollout_action(&orchestrator, RolloutAction::Undo { to: None }).await.unwrap();
     assert_eq!((undone.revision, undone.spec.image.as_str()), (3, "web:1"));
@@ -286,12 +282,12 @@ async fn undo_goes_back_to_the_last_complete_revision_or_to_a_given_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn undo_in_the_middle_of_a_rollout_keeps_the_old_replicas_that_are_left() {
-    let orchestrator = good().await;
+async fn undo_during_rollout_keeps_remaining_old_replicas() {
+    let orchestrator = stable_app().await;
     let before = ids(&orchestrator);
     orchestrator.apply(&web("web:2")).await.unwrap();
     orchestrator
-        .until("the first new one is ready", MINUTE, |seen| {
+        .until("the first new replica is ready", MINUTE, |seen| {
             seen.plan.statuses[&app_name("web")].updated == 1
         })
         .await;
@@ -302,8 +298,8 @@ async fn undo_in_the_middle_of_a_rollout_keeps_the_old_replicas_that_are_left() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn restart_replaces_all_replicas_with_the_image_that_the_tag_means_now() {
-    let orchestrator = good().await;
+async fn restart_replaces_all_replicas_with_current_image_of_tag() {
+    let orchestrator = stable_app().await;
     let before = ids(&orchestrator);
     let restarted = rollout_action(&orchestrator, RolloutAction::Restart).await.unwrap();
     assert_eq!((restarted.revision, restarted.image_id), (2, None));
@@ -317,12 +313,12 @@ async fn restart_replaces_all_replicas_with_the_image_that_the_tag_means_now() {
     assert_eq!(ids(&orchestrator).len(), 2);
 }
 
-/// A rollout that is paused with one of its two new replicas ready.
-async fn half_way() -> TestOrchestrator {
-    let orchestrator = good().await;
+/// Starts a rollout and pauses it with one of its two new replicas ready.
+async fn paused_rollout() -> TestOrchestrator {
+    let orchestrator = stable_app().await;
     orchestrator.apply(&web("web:2")).await.unwrap();
     orchestrator
-        .until("the first new one is ready", MINUTE, |seen| {
+        .until("the first new replica is ready", MINUTE, |seen| {
             seen.plan.statuses[&app_name("web")].updated == 1
         })
         .await;
@@ -331,18 +327,18 @@ async fn half_way() -> TestOrchestrator {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_rollout_stands_still_and_heals() {
-    let orchestrator = half_way().await;
+async fn paused_rollout_replaces_nothing_but_failures() {
+    let orchestrator = paused_rollout().await;
     tokio::time::sleep(3 * MINUTE).await;
-    let held = ids(&orchestrator);
-    assert_eq!(held.len(), 3, "{held:?}");
+    let paused = ids(&orchestrator);
+    assert_eq!(paused.len(), 3, "{paused:?}");
     orchestrator.runtime.kill("dubernetes.default.web-3.r2", 1);
     orchestrator.runtime.vanish("dubernetes.default.web-2.r1");
     tokio::time::sleep(MINUTE).await;
     assert_eq!(
         ids(&orchestrator).len(),
         2,
-        "a surge that is lost is not made again: {:?}",
+        "a lost surge replica is not recreated: {:?}",
         ids(&orchestrator)
     );
     rollout_action(&orchestrator, RolloutAction::Resume).await.unwrap();
@@ -351,8 +347,8 @@ async fn a_paused_rollout_stands_still_and_heals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_command_before_a_revision_runs_once_before_anything_is_replaced() {
-    let orchestrator = good().await;
+async fn pre_deploy_hook_runs_once_before_any_replacement() {
+    let orchestrator = stable_app().await;
     orchestrator.runtime.set_command("migrate", Behaviour::exits(3 * SECOND, 0));
     let before = ids(&orchestrator);
     let command = vec!["migrate".to_owned()];
@@ -360,10 +356,10 @@ async fn the_command_before_a_revision_runs_once_before_anything_is_replaced() {
     spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
     orchestrator.apply(&spec).await.unwrap();
     tokio::time::sleep(2 * SECOND).await;
-    let job = "dubernetes.default.web.pre-deploy.r2";
-    orchestrator.runtime.write_log(job, "3 tables changed");
+    let hook = "dubernetes.default.web.pre-deploy.r2";
+    orchestrator.runtime.write_log(hook, "3 tables changed");
     let mut during = ids(&orchestrator);
-    assert!(during.remove(job).is_some() && during == before, "{during:?}");
+    assert!(during.remove(hook).is_some() && during == before, "{during:?}");
     orchestrator.until_ready("web").await;
     let rollout = kept(&orchestrator, 2).await.rollout;
     assert_eq!(
@@ -371,7 +367,7 @@ async fn the_command_before_a_revision_runs_once_before_anything_is_replaced() {
         (true, vec!["3 tables changed".into()])
     );
     orchestrator.runtime.take_journal();
-    // It belongs to the revision: neither scaling nor healing runs it again.
+    // The hook belongs to the revision: scaling does not run it again.
     spec.replicas = 3;
     orchestrator.apply(&spec).await.unwrap();
     orchestrator.until_ready("web").await;
@@ -380,12 +376,12 @@ async fn the_command_before_a_revision_runs_once_before_anything_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_fails_or_takes_too_long_replaces_nothing() {
+async fn failed_pre_deploy_hook_replaces_nothing() {
     for (behaviour, why) in [
         (Behaviour::exits(SECOND, 4), "pre-deploy hook: exit code 4"),
         (Behaviour::default(), "pre-deploy hook exceeded its time limit of 30s"),
     ] {
-        let orchestrator = good().await;
+        let orchestrator = stable_app().await;
         orchestrator.runtime.set_command("migrate", behaviour);
         let before = ids(&orchestrator);
         let command = vec!["migrate".to_owned()];
@@ -402,8 +398,8 @@ async fn a_command_that_fails_or_takes_too_long_replaces_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_went_bad_leaves_comes_back_and_is_replaced_if_it_does_not() {
-    let orchestrator = good().await;
+async fn unhealthy_replica_is_unrouted_then_replaced() {
+    let orchestrator = stable_app().await;
     let mut spec = web("web:1");
     spec.health = Some(Health::new(Check::Tcp));
     orchestrator.apply(&spec).await.unwrap();
@@ -423,13 +419,13 @@ async fn a_replica_that_went_bad_leaves_comes_back_and_is_replaced_if_it_does_no
     assert_eq!(
         (routed(&orchestrator), ids(&orchestrator)),
         (2, before.clone()),
-        "it is back, and was not touched"
+        "the replica is routed again, in the same container"
     );
 
     orchestrator.runtime.set_ready(&name, false);
     tokio::time::sleep(MINUTE).await;
     let after = ids(&orchestrator);
-    assert!(!after.contains_key(&name), "it was replaced: {after:?}");
+    assert!(!after.contains_key(&name), "the replica is replaced: {after:?}");
     let query = EventQuery { limit: 100, ..EventQuery::default() };
     let events = orchestrator.store.events(&query).await.unwrap();
     let created = events.iter().rfind(|event| event.reason == "Created").unwrap();
@@ -437,36 +433,36 @@ async fn a_replica_that_went_bad_leaves_comes_back_and_is_replaced_if_it_does_no
     assert!(created.message.contains(why), "{}", created.message);
     assert_eq!(after.len(), 2);
     let other = before.iter().find(|(other, _)| **other != name).unwrap();
-    assert_eq!(after.get(other.0), Some(other.1), "the healthy one was not touched");
+    assert_eq!(after.get(other.0), Some(other.1), "the healthy replica is kept");
     assert_eq!(routed(&orchestrator), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_goes_on_wherever_the_orchestrator_dies() {
+async fn rollout_continues_after_crash_at_any_time() {
     for image in ["web:2", "bad:1", "bad:2", "bad:4"] {
-        for death in (0..60_u32).map(|n| n * 410) {
-            let orchestrator = good().await;
+        for crash in (0..60_u32).map(|n| n * 410) {
+            let orchestrator = stable_app().await;
             orchestrator
                 .runtime
                 .add_image("bad:1", Behaviour::exits(Duration::from_millis(500), 9));
             orchestrator.runtime.add_image("bad:2", Behaviour::never_ready());
             let before = ids(&orchestrator);
             orchestrator.apply(&web(image)).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(u64::from(death))).await;
+            tokio::time::sleep(Duration::from_millis(u64::from(crash))).await;
             let orchestrator = orchestrator.restart();
             tokio::time::sleep(2 * MINUTE).await;
             orchestrator.until_ready("web").await;
-            let wanted = if image == "web:2" { "web:2" } else { "web:1" };
+            let expected = if image == "web:2" { "web:2" } else { "web:1" };
             let app = stored(&orchestrator).await;
-            assert_eq!(app.spec.image.as_str(), wanted, "{image}, death after {death} ms");
+            assert_eq!(app.spec.image.as_str(), expected, "{image}, crash after {crash} ms");
             assert_eq!(
                 ids(&orchestrator).len(),
                 2,
-                "{image}, {death} ms: {:?}",
+                "{image}, {crash} ms: {:?}",
                 ids(&orchestrator)
             );
-            if wanted == "web:1" {
-                assert_eq!(ids(&orchestrator), before, "{image}, death after {death} ms");
+            if expected == "web:1" {
+                assert_eq!(ids(&orchestrator), before, "{image}, crash after {crash} ms");
             }
             orchestrator.stop();
         }
@@ -474,8 +470,8 @@ async fn a_rollout_goes_on_wherever_the_orchestrator_dies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verdict_about_another_revision_changes_nothing() {
-    let orchestrator = good().await;
+async fn rollout_result_of_other_revision_is_ignored() {
+    let orchestrator = stable_app().await;
     let before = stored(&orchestrator).await;
     orchestrator
         .store
@@ -487,8 +483,8 @@ async fn a_verdict_about_another_revision_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn undo_never_goes_to_a_revision_that_failed_unless_it_is_named() {
-    let orchestrator = good().await;
+async fn undo_skips_failed_revisions_unless_named() {
+    let orchestrator = stable_app().await;
     orchestrator.apply(&web("bad:4")).await.unwrap();
     tokio::time::sleep(10 * SECOND).await;
     assert_eq!(outcomes(&orchestrator).await[1], "failed");
@@ -499,8 +495,8 @@ async fn undo_never_goes_to_a_revision_that_failed_unless_it_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn going_to_a_revision_whose_command_failed_runs_it_again() {
-    let orchestrator = good().await;
+async fn undo_runs_failed_pre_deploy_hook_again() {
+    let orchestrator = stable_app().await;
     orchestrator.runtime.set_command("migrate", Behaviour::exits(SECOND, 4));
     let command = vec!["migrate".to_owned()];
     let mut spec = web("web:2");
@@ -514,7 +510,7 @@ async fn going_to_a_revision_whose_command_failed_runs_it_again() {
     orchestrator.until_ready("web").await;
     let journal = orchestrator.runtime.take_journal();
     assert!(journal.iter().any(|call| call.contains("pre-deploy")), "{journal:?}");
-    // Once it has succeeded, going back to it runs it no more.
+    // After a success, an undo does not run the hook again.
     orchestrator.apply(&web("web:1")).await.unwrap();
     orchestrator.until_ready("web").await;
     orchestrator.runtime.take_journal();
@@ -525,8 +521,8 @@ async fn going_to_a_revision_whose_command_failed_runs_it_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn going_back_never_runs_what_the_tag_means_by_now() {
-    let orchestrator = good().await;
+async fn rollback_never_runs_a_moved_tag() {
+    let orchestrator = stable_app().await;
     orchestrator.apply(&web("web:2")).await.unwrap();
     orchestrator.until_ready("web").await;
     rollout_action(&orchestrator, RolloutAction::Undo { to: None }).await.unwrap();
@@ -541,9 +537,9 @@ async fn going_back_never_runs_what_the_tag_means_by_now() {
     assert_ne!(phase, Phase::Ready);
     let why = "is gone, and `web:1` is a different one now";
     assert!(message.contains(why), "{message}");
-    assert_eq!(ids(&orchestrator).into_values().next(), kept, "the other one serves on");
+    assert_eq!(ids(&orchestrator).into_values().next(), kept, "the other replica still serves");
     assert_eq!(ids(&orchestrator).len(), 1);
-    // A restart means what the tag means.
+    // A restart resolves the tag again.
     rollout_action(&orchestrator, RolloutAction::Restart).await.unwrap();
     orchestrator.until_ready("web").await;
 }

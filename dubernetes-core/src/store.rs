@@ -51,9 +51,9 @@ use crate::runtime::ImageId;
 /// | [`append`](Store::append) | [`merge`] with a repeated event, else [`record`] |
 ///
 /// [`AppSpec`] serializes the contents of files as hashes, because they may be secrets. A store
-/// that serializes specifications writes the value that
-/// [`with_contents`](crate::app::with_contents) returns, reads it back as an [`AppSpec`], and
-/// protects what it has written. With the plain serializer, an app loses its files at the next
+/// that serializes specifications writes the value of
+/// [`to_json_with_contents`](crate::app::to_json_with_contents), reads it back as an [`AppSpec`],
+/// and protects what it has written. With the plain serializer, an app loses its files at the next
 /// start of the orchestrator.
 ///
 /// `dubernetes_testkit::contract::store` checks every promise of this trait.

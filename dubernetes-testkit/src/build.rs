@@ -1,4 +1,4 @@
-//! Short ways to the values that tests need, and a whole orchestrator on fakes.
+//! Constructors of common values, and a whole orchestrator on fakes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use dubernetes_core::store::{Put, Store as _, StoreError};
 
 use super::{FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 
-/// An app's name.
+/// Returns an app's name.
 ///
 /// # Panics
 ///
-/// If it is no legal name.
+/// If `name` is not a legal name.
 pub fn app_name(name: &str) -> AppName {
-    AppName::parse(name).unwrap_or_else(|rule| panic!("`{name}` is no app name: {rule}"))
+    AppName::parse(name).unwrap_or_else(|rule| panic!("`{name}` is not an app name: {rule}"))
 }
 
-/// An app with this image and number of replicas, under the host `NAME.local`.
+/// Returns an app with this image and number of replicas, with the host `NAME.local`.
 ///
 /// # Panics
 ///
@@ -35,18 +35,19 @@ pub fn app(name: &str, image: &str, replicas: u16) -> AppSpec {
     }
 }
 
-/// An app with this image and number of replicas that is not routed.
+/// Returns an app with this image and number of replicas, without a route.
 ///
 /// # Panics
 ///
 /// If the name or image is not legal.
 pub fn worker(name: &str, image: &str, replicas: u16) -> AppSpec {
     let image = ImageRef::parse(image)
-        .unwrap_or_else(|rule| panic!("`{image}` is no image reference: {rule}"));
+        .unwrap_or_else(|rule| panic!("`{image}` is not an image reference: {rule}"));
     AppSpec { replicas, ..AppSpec::new(app_name(name), image) }
 }
 
-/// An orchestrator on fakes: everything but the engine, the disk and the proxy is real.
+/// A running orchestrator on fakes. The controller is real; engine, store and proxy are in memory.
+/// The front page of the crate has an example.
 #[derive(Debug)]
 pub struct TestOrchestrator {
     /// The engine.
@@ -64,13 +65,14 @@ pub struct TestOrchestrator {
 }
 
 impl TestOrchestrator {
-    /// Starts a controller on empty fakes. Call it in a tokio runtime, best with paused time.
+    /// Starts an orchestrator on empty fakes. Call this inside a tokio runtime, best with paused
+    /// time.
     pub fn start() -> Self {
         let clock = TokioClock::new();
         Self::start_on(FakeRuntime::new(clock), Arc::default(), FakeIngress::default(), clock)
     }
 
-    /// Starts a controller on what another one left.
+    /// Starts an orchestrator on the fakes of another one.
     pub fn start_on(
         runtime: FakeRuntime,
         store: Arc<MemoryStore>,
@@ -80,7 +82,7 @@ impl TestOrchestrator {
         Self::start_with(runtime, store, ingress, clock, |builder| builder)
     }
 
-    /// Starts an orchestrator with other settings.
+    /// Starts an orchestrator on fakes, with other settings.
     pub fn start_with(
         runtime: FakeRuntime,
         store: Arc<MemoryStore>,
@@ -101,30 +103,30 @@ impl TestOrchestrator {
         Self { runtime, store, ingress, clock, handle, stop, running }
     }
 
-    /// Stops the controller as a crash would, and starts another one on the same world.
+    /// Stops the orchestrator as a crash does, and starts another one on the same fakes.
     pub fn restart(self) -> Self {
         self.stop.cancel();
         let Self { runtime, store, ingress, clock, .. } = self;
         Self::start_on(runtime, store, ingress, clock)
     }
 
-    /// Ends the orchestrator, and waits until it has ended.
+    /// Stops the orchestrator, and waits until it has ended.
     ///
     /// # Panics
     ///
-    /// If that takes longer than a second of the runtime's time, whatever the fakes do.
+    /// If that takes longer than a second of the runtime's time.
     pub async fn shut_down(self) {
         self.stop.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(1), self.running).await;
         assert!(matches!(ended, Ok(Ok(()))), "the orchestrator did not end: {ended:?}");
     }
 
-    /// Ends the controller; the fakes stay as they are.
+    /// Stops the orchestrator; the fakes keep their state.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Stores an app, as the API does.
+    /// Applies an app, as the API does.
     ///
     /// # Errors
     ///
@@ -133,34 +135,37 @@ impl TestOrchestrator {
         self.handle.apply(spec).await
     }
 
-    /// Waits until a pass fulfils `wanted`, at most `limit` of the runtime's time.
+    /// Waits until a snapshot fulfils `condition`, at most `limit` of the runtime's time.
     ///
     /// # Panics
     ///
-    /// If it takes longer; the message holds the last plan.
+    /// If that takes longer; the message contains the last plan.
     pub async fn until(
         &self,
         what: &str,
         limit: Duration,
-        wanted: impl Fn(&Snapshot) -> bool,
+        condition: impl Fn(&Snapshot) -> bool,
     ) -> Arc<Snapshot> {
         let mut snapshots = self.handle.snapshots();
-        let found = tokio::time::timeout(limit, snapshots.wait_for(|seen| wanted(seen))).await;
+        let found = tokio::time::timeout(limit, snapshots.wait_for(|seen| condition(seen))).await;
         match found {
             Ok(Ok(snapshot)) => Arc::clone(&snapshot),
-            Ok(Err(_)) => panic!("the controller ended before: {what}"),
+            Ok(Err(_)) => panic!("the orchestrator ended before: {what}"),
             Err(_) => {
                 let last = self.handle.snapshot();
-                panic!("not within {limit:?}: {what}\n{}\n{:#?}", last.plan, last.plan.statuses)
+                panic!(
+                    "timed out after {limit:?} waiting until {what}\n{}\n{:#?}",
+                    last.plan, last.plan.statuses
+                )
             }
         }
     }
 
-    /// Waits until the app is ready as its present generation wants it.
+    /// Waits until the app is ready at its current generation.
     ///
     /// # Panics
     ///
-    /// If it takes longer than a minute.
+    /// If that takes longer than a minute.
     pub async fn until_ready(&self, name: &str) -> Arc<Snapshot> {
         let name = app_name(name);
         let generation = self.store.get(&name).await.map_or(0, |stored| stored.generation);

@@ -1,4 +1,4 @@
-//! Fakes: a world in memory on virtual time, for tests and for `dubernetes simulate`.
+//! Fakes in memory on virtual time, for tests and for `dubernetes simulate`.
 //!
 //! The fakes are deterministic, and pass the same contract suites as the real adapters.
 

@@ -1,4 +1,5 @@
-//! Mocks of the traits, by mockall: for tests that ask which calls were made, how often, and in which order.
+//! Mocks of the traits, made with mockall, for tests of which calls are made, how often, and in
+//! which order.
 
 #![expect(missing_docs, reason = "the mocked traits document these methods")]
 
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 use mockall::mock;
 
 mock! {
-    /// A mock of [`ContainerRuntime`] and of all its parts, whose calls have names of their own.
+    /// A mock of [`ContainerRuntime`] and all its parts, whose methods have names of their own.
     #[derive(Debug)]
     pub ContainerRuntime {
         pub async fn info(&self) -> Result<RuntimeInfo, RuntimeError>;
@@ -223,7 +224,7 @@ mock! {
     #[async_trait]
     impl Store for Store {
         async fn put(&self, put: PutApp) -> Result<Put, StoreError>;
-        async fn update_rollout(&self, update_rollout: RolloutCommand) -> Result<Put, StoreError>;
+        async fn update_rollout(&self, command: RolloutCommand) -> Result<Put, StoreError>;
         async fn record_rollout(
             &self,
             name: &AppName,

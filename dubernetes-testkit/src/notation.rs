@@ -1,46 +1,55 @@
-//! What is desired and observed, in a few lines of text, for tests of [`dubernetes_core::reconcile()`].
+//! Desired and observed state as a few lines of text, for tests of
+//! [`dubernetes_core::reconcile()`].
 //!
-//! One line is one thing. It begins with a word that says what, then come names, `key=value` and
-//! bare words, in any order; a value with spaces stands in `"`. What is not said is ordinary.
-//! The lines may stand in any order; a word that means nothing there is an error.
+//! Each line describes one object. The first word is its kind or, for replicas, the pod; names,
+//! `key=value` pairs and flags follow in any order. A value with spaces is written in `"`. Omitted
+//! fields have ordinary values. Lines may have any order. An unknown word is an error.
 //!
 //! ```text
-//! network                    the network exists; its subnet may follow (10.9.0.0/22)
-//! ingress absent             no proxy; the default as long as no replica is routed
-//! ingress down says="why"
-//! ingress serving            the table of all replicas that are `routed`
-//! engine away says="why"
-//! acting ago=5s              since when there is somebody who acts; for ever unless given
-//! quarantined web says="why" an app whose routes the ingress refused
-//! app web rev=2              an app that is wanted. Keys: gen image replicas host path port volume
-//!                            memory grace signal pull removed-through http drain pre-deploy, of the
-//!                            rollout surge unavailable min-ready deadline; words: unpinned stop-first
-//!                            start-first pause-on-failure. How its revision went: complete=5s
-//!                            fallback=1 since=1m restart_nonce=1 back-from=2 back-to=1 says="why"; words: progressing
-//!                            failed paused pre-deployed; stable unless it is said
-//! revision web 1             how an older revision differs from the app; `lost`: not kept; `failed`
-//! tombstone web ago=10s      an app that was deleted, 0s ago unless given. Keys: grace signal
-//! web-1 ready routed         a replica, or several: web-1..3
-//! job web running            the container of the command before the app's revision
-//! unreadable ID says="why"   a container with labels that make no sense
-//! under-way CALL             a call to the engine that has not returned yet
-//! failed CALL says="why"     one that failed. Keys: times ago; words: lasting image-gone
-//!                            image-missing
-//!                            image-missing image-denied port-taken
+//! network                       the network exists; the subnet may follow (10.9.0.0/22)
+//! ingress absent                no proxy runs; the default unless a replica is routed
+//! ingress down msg="why"
+//! ingress serving               the proxy serves the table of all `routed` replicas
+//! engine away msg="why"
+//! active ago=5s                 start of the current active period; unlimited if omitted
+//! quarantined web msg="why"     an app whose routes the ingress refused
+//! app web rev=2                 a desired app, see below
+//! revision web 1                fields in which an older revision differs from the app; flags:
+//!                               lost (not kept by the store), failed
+//! tombstone web ago=10s         a deleted app; keys: ago grace signal
+//! web-1 ready routed            a replica, or several: web-1..3
+//! pre-deploy web running        the container of the app's pre-deploy hook
+//! unreadable ID msg="why"       a container with malformed labels
+//! in-flight CALL                a call to the engine that has not returned
+//! failed CALL msg="why"         a failed call; keys: times ago; flags: permanent image-gone
+//!                               image-missing image-denied port-taken
 //! ```
 //!
-//! - An app runs the image `NAME:REVISION`, and so did its older revisions. It is
-//!   not routed without `host`. Its image is resolved unless it is `unpinned`.
-//! - A replica is `created`, `starting`, `ready`, `settling` (ready once it has run for a moment),
-//!   `unready says=`, `unhealthy says=` (to be replaced), `unknown` (it runs, and no probe has come back), `paused`, `removing`,
-//!   `exited` or `oom` (`code= ran=`), or `start-failed says=`. `ago=` is how long it is so.
-//! - A replica that is `ready` is so for 60 s, or `ready-for=1s`.
-//! - Further: `rev=` (the app's), `restarts=`, `streak=` (as `restarts`), `last="how the container
-//!   before it ended"`, `stopped="why we stopped it"`, `ready-until=5s` (unready since), `address=`, `routed`,
-//!   `draining=5s` (no longer routed for so long), `drained`, `evicted`.
-//! - A CALL is `network`, `routes`, `image web 2`, `create web-3 2` (the revision, which is the
-//!   app's if left out), `forget web` or `container web-1` (with `rev=` and `restarts=` where a pod
-//!   has two of them).
+//! - App: the image is `NAME:REVISION`, also of older revisions; without `host`, the app is not
+//!   routed. Keys: `gen image replicas host path port volume memory grace signal pull
+//!   deleted-through http drain pre-deploy`; of the rollout: `surge unavailable min-ready
+//!   deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`, `start-first`,
+//!   `pause-on-failure`, `paused`, `pre-deployed`.
+//! - Rollout of an app: `progressing`, `complete=5s`, `failed msg=`, or stable if omitted. Keys:
+//!   `since fallback nonce rollback-from rollback-to msg`.
+//! - Replica, one of: `created`, `starting`, `ready`, `settling` (ready in a moment),
+//!   `unready msg=`, `unhealthy msg=` (to be replaced), `unknown` (running, not probed yet),
+//!   `paused`, `removing`, `exited` or `oom` (`code= ran=`), `start-failed msg=`. `ago=` is the
+//!   time in that state. `ready` means for 60 s, or `ready-for=1s`.
+//! - Replica, keys: `rev` (the app's), `restarts`, `streak` (as `restarts`), `last="end of the
+//!   container before"`, `stopped="why it was stopped"`, `ready-until=5s` (unready since),
+//!   `address`, `draining=5s` (unrouted since). Flags: `routed drained evicted`.
+//! - CALL, one of: `network`, `routes`, `image web 2`, `create web-3 2` (the revision, the app's if
+//!   omitted), `pre-deploy web 2`, `purge web`, `container web-1` (with `rev=` or `restarts=` where
+//!   a pod has two containers).
+//!
+//! ```
+//! use dubernetes_testkit::notation;
+//!
+//! let given = notation::parse("network\napp web replicas=2\nweb-1 ready").unwrap();
+//! let plan = dubernetes_core::reconcile(&given.desired, &given.observed, given.now);
+//! assert!(plan.to_string().contains("create"), "{plan}");
+//! ```
 
 mod apps;
 mod calls;
@@ -61,66 +70,70 @@ use dubernetes_core::state::{DesiredState, EngineStatus, ObservedState};
 use dubernetes_core::store::StoredApp;
 use line::Line;
 
-/// The whole input of [`dubernetes_core::reconcile()`].
+/// The input of [`dubernetes_core::reconcile()`].
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// What is wanted.
+    /// The desired state.
     pub desired: DesiredState,
-    /// What is seen.
+    /// The observed state.
     pub observed: ObservedState,
-    /// When.
+    /// The time of the decision.
     pub now: Timestamp,
 }
 
-/// Reads the notation.
+/// Parses the notation.
 ///
 /// # Errors
 ///
-/// The first line that cannot be read, with what is wrong with it.
+/// Names the first bad line by its number, with its text and the reason.
 pub fn parse(text: &str) -> Result<Scenario, String> {
     let mut lines = Vec::new();
-    for text in text.lines().map(str::trim).filter(|text| !text.is_empty()) {
-        lines.push((text, Line::parse(text).map_err(|error| at(text, &error))?));
+    for (number, text) in
+        (1..).zip(text.lines().map(str::trim)).filter(|(_, text)| !text.is_empty())
+    {
+        let source = Source { number, text };
+        lines.push((source, Line::parse(text).map_err(|error| source.locate(&error))?));
     }
-    // Replicas need the apps whose they are, and calls need the replicas.
-    lines.sort_by_key(|(_, line)| match line.what.as_str() {
+    // Replicas refer to apps, and calls refer to replicas.
+    lines.sort_by_key(|(_, line)| match line.subject.as_str() {
         "network" | "app" => 0,
-        "under-way" | "failed" => 3,
+        "in-flight" | "failed" => 3,
         "ingress" | "engine" | "revision" | "tombstone" | "unreadable" => 1,
         _ => 2,
     });
-    let mut reading = Reading::new();
-    for (text, mut line) in lines {
-        reading.read(&mut line).and_then(|()| line.finish()).map_err(|error| at(text, &error))?;
+    let mut parser = Parser::new();
+    for (source, mut line) in lines {
+        let read = parser.read(&mut line).and_then(|()| line.finish());
+        read.map_err(|error| source.locate(&error))?;
     }
-    reading.finish()
+    parser.finish()
 }
 
-/// Midday of some day: no test depends on which.
+/// An arbitrary time.
 const NOW: Timestamp = Timestamp::constant(1_800_014_400, 0);
 
-/// What has been read so far.
+/// The state of parsing.
 #[derive(Debug)]
-struct Reading {
-    given: Scenario,
+struct Parser {
+    scenario: Scenario,
     subnet: Ipv4Net,
-    /// What revisions ran, where it is not what the app's name and the number say.
+    /// Specifications of revisions with a line of their own.
     specs: BTreeMap<(AppName, u64), AppSpec>,
-    /// Revisions that the store does not keep.
+    /// Revisions that the store has dropped.
     lost: BTreeSet<(AppName, u64)>,
-    /// Older revisions that have failed.
+    /// Older revisions that failed.
     failed: BTreeSet<(AppName, u64)>,
-    /// Addresses that are in use.
+    /// Addresses in use.
     taken: BTreeSet<Ipv4Addr>,
     routed: BTreeSet<ContainerId>,
 }
 
-impl Reading {
+impl Parser {
     fn new() -> Self {
         let subnet = Ipv4Net::new_assert(Ipv4Addr::new(10, 9, 0, 0), 22);
         let (desired, observed) = (DesiredState::default(), ObservedState::default());
         Self {
-            given: Scenario { desired, observed, now: NOW },
+            scenario: Scenario { desired, observed, now: NOW },
             subnet,
             specs: BTreeMap::new(),
             lost: BTreeSet::new(),
@@ -131,36 +144,36 @@ impl Reading {
     }
 
     fn read(&mut self, line: &mut Line) -> Result<(), String> {
-        let observed = &mut self.given.observed;
-        match line.what.as_str() {
+        let observed = &mut self.scenario.observed;
+        match line.subject.as_str() {
             "network" => {
-                self.subnet = line.name()?.unwrap_or(self.subnet);
+                self.subnet = line.take_name()?.unwrap_or(self.subnet);
                 observed.network = Some(Network { id: "network".to_owned(), subnet: self.subnet });
             }
             "ingress" => observed.ingress = ingress(line)?,
             "engine" => {
-                if !line.word("away") {
-                    return Err("an engine that answers needs no line".to_owned());
+                if !line.take_word("away") {
+                    return Err("an engine is `away`, or has no line".to_owned());
                 }
                 observed.engine = EngineStatus::Unreachable {
-                    since: before(line.span("ago")?),
-                    reason: line.says()?,
+                    since: before(line.take_span("ago")?),
+                    reason: line.take_message()?,
                 };
             }
-            "acting" => observed.active_since = Some(before(line.span("ago")?)),
+            "active" => observed.active_since = Some(before(line.take_span("ago")?)),
             "quarantined" => {
-                let app = line.name_or("the app's name is missing")?;
-                observed.quarantined.insert(app, line.says()?);
+                let app = line.require_name("the app's name is missing")?;
+                observed.quarantined.insert(app, line.take_message()?);
             }
             "app" => self.app(line)?,
             "revision" => self.revision(line)?,
             "tombstone" => self.tombstone(line)?,
             "unreadable" => {
-                let id = line.name_or("the id of the container is missing")?;
-                observed.unreadable.insert(ContainerId(id), line.says()?);
+                let id = line.require_name("the id of the container is missing")?;
+                observed.unreadable.insert(ContainerId(id), line.take_message()?);
             }
-            "under-way" | "failed" => self.call(line)?,
-            "job" => self.job(line)?,
+            "in-flight" | "failed" => self.call(line)?,
+            "pre-deploy" => self.pre_deploy(line)?,
             _ => self.replicas(line)?,
         }
         Ok(())
@@ -169,35 +182,35 @@ impl Reading {
     fn finish(mut self) -> Result<Scenario, String> {
         self.keep_revisions();
         let routed = !self.routed.is_empty();
-        let ingress = &self.given.observed.ingress;
+        let ingress = &self.scenario.observed.ingress;
         let serving = matches!(ingress, ObservedIngress::Serving { .. });
         match ingress {
             ObservedIngress::Down { .. } if routed => {
-                return Err("no replica is routed by an ingress that is down".to_owned());
+                return Err("an ingress that is down routes to no replica".to_owned());
             }
             _ if routed || serving => {
                 let table = RouteTable { routes: self.routes() };
-                self.given.observed.ingress = ObservedIngress::Serving { table };
+                self.scenario.observed.ingress = ObservedIngress::Serving { table };
             }
             _ => {}
         }
-        Ok(self.given)
+        Ok(self.scenario)
     }
 
-    /// The routes of all apps to the replicas that are routed, in the order of a planned table.
-    /// An app that is no longer wanted had the host `NAME.local`.
+    /// Returns the routes of all apps to routed replicas, in the order of a planned table. An app
+    /// that is not desired has the host `NAME.local`.
     fn routes(&self) -> Vec<Route> {
         let mut found: BTreeMap<_, (AppName, BTreeSet<Endpoint>)> = BTreeMap::new();
-        for stored in self.given.desired.apps.values() {
+        for stored in self.scenario.desired.apps.values() {
             for (host, path) in hosts(stored) {
                 let name = stored.spec.name.clone();
                 found.entry((host, path)).or_insert((name, BTreeSet::new()));
             }
         }
-        let replicas = self.given.observed.replicas.iter();
+        let replicas = self.scenario.observed.replicas.iter();
         for replica in replicas.filter(|replica| self.routed.contains(&replica.id)) {
             let labels = &replica.labels;
-            let places = match self.given.desired.apps.get(&labels.app) {
+            let places = match self.scenario.desired.apps.get(&labels.app) {
                 Some(stored) => hosts(stored),
                 None => Vec::from_iter(
                     HostName::parse(&format!("{}.local", labels.app))
@@ -228,24 +241,33 @@ fn hosts(stored: &StoredApp) -> Vec<(HostName, RoutePath)> {
 }
 
 fn ingress(line: &mut Line) -> Result<ObservedIngress, String> {
-    if line.word("absent") {
+    if line.take_word("absent") {
         Ok(ObservedIngress::Absent)
-    } else if line.word("down") {
-        Ok(ObservedIngress::Down { reason: line.says()? })
-    } else if line.word("serving") {
+    } else if line.take_word("down") {
+        Ok(ObservedIngress::Down { reason: line.take_message()? })
+    } else if line.take_word("serving") {
         Ok(ObservedIngress::Serving { table: RouteTable::default() })
     } else {
         Err("an ingress is `absent`, `down` or `serving`".to_owned())
     }
 }
 
-/// The moment that lies `span` back, or at hand.
+/// Returns the time `span` ago; `None` is 0.
 fn before(span: Option<SignedDuration>) -> Timestamp {
     NOW.saturating_sub(span.unwrap_or_default()).unwrap_or(NOW)
 }
 
-fn at(text: &str, error: &str) -> String {
-    format!("`{text}`: {error}")
+/// A line of the text, for errors.
+#[derive(Debug, Clone, Copy)]
+struct Source<'a> {
+    number: u32,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn locate(self, error: &str) -> String {
+        format!("line {}: `{}`: {error}", self.number, self.text)
+    }
 }
 
 #[cfg(test)]

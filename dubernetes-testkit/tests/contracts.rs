@@ -1,5 +1,7 @@
 //! The contract suites on the fakes, and on fakes that break one promise.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;

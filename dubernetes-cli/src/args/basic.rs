@@ -75,13 +75,6 @@ pub(crate) struct ScaleArgs {
     pub(crate) wait: WaitArgs,
 }
 
-/// Arguments of `diff`.
-#[derive(Debug, Args)]
-pub(crate) struct DiffArgs {
-    #[command(flatten)]
-    pub(crate) files: FileArgs,
-}
-
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
@@ -89,11 +82,4 @@ pub(crate) struct PlanArgs {
     pub(crate) files: FileArgs,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-}
-
-/// Arguments of `validate`.
-#[derive(Debug, Args)]
-pub(crate) struct ValidateArgs {
-    #[command(flatten)]
-    pub(crate) files: FileArgs,
 }

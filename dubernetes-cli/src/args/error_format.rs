@@ -28,9 +28,7 @@ impl Command {
             Self::Simulate(args) => &args.format,
             Self::Top(args) => &args.format,
             Self::Wait(args) => &args.format,
-            Self::Status(args) => &args.format,
-            Self::Doctor(args) => &args.format,
-            Self::Version(args) => &args.format,
+            Self::Status(args) | Self::Doctor(args) | Self::Version(args) => args,
             Self::Delete(_)
             | Self::Scale(_)
             | Self::Rollback(_)

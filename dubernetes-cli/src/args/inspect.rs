@@ -127,24 +127,3 @@ pub(crate) struct ExecArgs {
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }
-
-/// Arguments of `status`.
-#[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-}
-
-/// Arguments of `doctor`.
-#[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-}
-
-/// Arguments of `version`.
-#[derive(Debug, Args)]
-pub(crate) struct VersionArgs {
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-}

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::resource::ObjectName;
-use super::shared::{EXIT_CODES, FormatArgs, WaitArgs};
+use super::shared::{FormatArgs, WaitArgs};
 
 /// Arguments of `rollout`.
 #[derive(Debug, Args)]
@@ -16,74 +16,56 @@ pub(crate) struct RolloutArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RolloutVerb {
     /// Wait until the rollout of an app is complete or has failed.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Wait until the rollout of an app is complete or has failed. Exit code 1 if the rollout
 was rolled back or is paused.
 
 Examples:
   dubernetes rollout status web
-  dubernetes rollout status web --timeout 30s --progress quiet"
-    )]
+  dubernetes rollout status web --timeout 30s --progress quiet")]
     Status(RolloutStatusArgs),
     /// List the revisions of an app and their outcomes.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 List the revisions of an app and their outcomes, or show the details of one revision.
 
 Examples:
   dubernetes rollout history web
-  dubernetes rollout history web --revision 2"
-    )]
+  dubernetes rollout history web --revision 2")]
     History(HistoryArgs),
     /// Roll back to an earlier revision.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Roll back to the last complete revision, or to the given one. Its spec becomes a new
 revision; its image is not resolved again.
 
 Examples:
   dubernetes rollout undo web
-  dubernetes rollout undo web --to 3"
-    )]
+  dubernetes rollout undo web --to 3")]
     Undo(UndoArgs),
     /// Replace all replicas of an app one by one.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Replace all replicas of an app one by one, with the same spec. The image is resolved
 again, so an image rebuilt under the same name is used.
 
 Examples:
   dubernetes rollout restart web
-  dubernetes rollout restart web --detach"
-    )]
+  dubernetes rollout restart web --detach")]
     Restart(RolloutChangeArgs),
     /// Pause the rollout of an app.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Pause the rollout of an app: no replica is replaced by a newer revision until the rollout
 is resumed. Replicas that fail are still restarted, and `scale` works.
 
 Examples:
   dubernetes rollout pause web
-  dubernetes rollout pause app/web"
-    )]
+  dubernetes rollout pause app/web")]
     Pause(RolloutPauseArgs),
     /// Resume a paused rollout.
-    #[command(
-        after_long_help = EXIT_CODES,
-        long_about = "\
+    #[command(long_about = "\
 Resume a paused rollout. A revision that failed is tried again.
 
 Examples:
   dubernetes rollout resume web
-  dubernetes rollout resume web --detach"
-    )]
+  dubernetes rollout resume web --detach")]
     Resume(RolloutChangeArgs),
 }
 

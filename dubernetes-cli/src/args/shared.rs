@@ -6,16 +6,6 @@ use clap::{Args, ValueEnum};
 use dubernetes_core::app::{Duration, InstanceName};
 use dubernetes_core::selector::Selector;
 
-/// Exit codes, at the end of every `--help`.
-pub(crate) const EXIT_CODES: &str = "\
-Exit codes:
-  0    success
-  1    failure: rejected, not found, or a rollout failed
-  2    wrong usage
-  3    orchestrator unreachable
-  4    timed out waiting
-  130  interrupted";
-
 /// Flags of every command: the orchestrator, and the behaviour on the terminal.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]

@@ -14,7 +14,7 @@ fn all_commands() -> Vec<(Vec<String>, Clap)> {
             found.push((words, (*command).clone()));
         }
     }
-    let mut cli = Cli::command();
+    let mut cli = Cli::named("dubernetes");
     cli.build();
     let mut found = Vec::new();
     walk(&[], &cli.get_subcommands().collect::<Vec<_>>(), &mut found);

@@ -1,4 +1,4 @@
-//! The program `dubectl`: `dubernetes` under the name that fingers know.
+//! The program `dubectl`: `dubernetes` under a name like `kubectl`.
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use crate::args::{DeleteArgs, ObjectName};
 use crate::follow::Follower;
 use crate::output;
 use crate::report::{self, CliError, FAILED, Result, USAGE};
-use crate::resolve::{Found, find, none_if_missing, not_found};
+use crate::resolve::{Found, find, names_with_selector, none_if_missing, not_found};
 use crate::settings::Settings;
 use crate::sources::read_apps_without_contents;
 use crate::target::Target;
@@ -78,8 +78,7 @@ fn parse_selected_kind(args: &DeleteArgs) -> Result<SelectedKind> {
     match args.names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] | ["app" | "apps"] => Ok(SelectedKind::Apps),
         ["pod" | "pods" | "po"] => Ok(SelectedKind::Pods),
-        _ => Err(CliError::with_exit(USAGE, "names cannot be combined with a selector")
-            .help("use either names or `--selector`")),
+        _ => Err(names_with_selector()),
     }
 }
 

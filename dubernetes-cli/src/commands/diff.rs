@@ -7,7 +7,7 @@ use dubernetes_core::error::is_unsafe;
 use dubernetes_manifest::{Located, to_yaml};
 use similar::{ChangeTag, TextDiff};
 
-use crate::args::DiffArgs;
+use crate::args::FileArgs;
 use crate::output;
 use crate::report::{CliError, Result, USAGE};
 use crate::resolve::none_if_missing;
@@ -19,7 +19,7 @@ use crate::target::{Mode, Target};
 /// Exit code for differences. Errors have higher codes.
 const DIFFERS: u8 = 1;
 
-pub(super) async fn run(args: &DiffArgs, settings: &Settings) -> Result {
+pub(super) async fn run(args: &FileArgs, settings: &Settings) -> Result {
     let text = compare(args, settings).await.map_err(raise_exit_code)?;
     if text.is_empty() {
         return Ok(());
@@ -32,8 +32,8 @@ fn raise_exit_code(error: CliError) -> CliError {
     if error.exit_code() == DIFFERS { error.exiting_with(USAGE) } else { error }
 }
 
-async fn compare(args: &DiffArgs, settings: &Settings) -> Result<String> {
-    let apps = read_apps(&args.files.paths())?;
+async fn compare(args: &FileArgs, settings: &Settings) -> Result<String> {
+    let apps = read_apps(&args.paths())?;
     Target::with(settings, Mode::Observe, async |target: &Target| {
         let mut text = String::new();
         for app in &apps {

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use dubernetes_core::error::one_line;
 use serde::Serialize;
 
-use crate::args::{DoctorArgs, Format};
+use crate::args::{Format, FormatArgs};
 use crate::output;
 use crate::report::{self, CliError, FAILED, Result};
 use crate::settings::Settings;
@@ -25,7 +25,7 @@ struct Report<'a> {
     items: &'a [Check],
 }
 
-pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Result {
+pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
     let mut ingress = ingress_args(settings)?;
     let (check, running) = orchestrator::run_check(settings).await;
     let mut checks = vec![check];
@@ -39,7 +39,7 @@ pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> Result {
     }
     checks.extend(paths::run_checks(settings, running.as_ref()));
     checks.extend(engine::run_checks(settings, &ingress).await);
-    print_checks(&checks, args.format.format())
+    print_checks(&checks, args.format())
 }
 
 fn print_checks(checks: &[Check], format: Format) -> Result {

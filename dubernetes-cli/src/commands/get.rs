@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use crate::args::{Format, GetArgs, Kind, ObjectName};
 use crate::event_query::{MAX_EVENTS, events_about, is_about};
 use crate::output::{self, ListStyle, Row};
-use crate::report::{self, CliError, FAILED, Result, USAGE};
-use crate::resolve::{none_if_missing, not_found};
+use crate::report::{self, CliError, FAILED, Result};
+use crate::resolve::{names_with_selector, none_if_missing, not_found};
 use crate::settings::Settings;
 use crate::target::{Mode, Target};
 
@@ -62,10 +62,7 @@ impl Selection {
     fn parse(args: &GetArgs) -> Result<Self> {
         let names: Vec<_> = args.resource.name.iter().chain(&args.names).cloned().collect();
         match &args.selector.selector {
-            Some(_) if !names.is_empty() => {
-                let what = "names cannot be combined with a selector";
-                Err(CliError::with_exit(USAGE, what).help("use either names or `--selector`"))
-            }
+            Some(_) if !names.is_empty() => Err(names_with_selector()),
             Some(selector) => Ok(Self::Selected(selector.clone())),
             None if names.is_empty() => Ok(Self::All),
             None => Ok(Self::Named(names)),

@@ -8,7 +8,7 @@ use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::args::{Format, StatusArgs};
+use crate::args::{Format, FormatArgs};
 use crate::output::{self, Cell, Table, age};
 use crate::report::Result;
 use crate::settings::Settings;
@@ -24,12 +24,12 @@ struct Report<'a> {
     settings: Vec<Setting>,
 }
 
-pub(super) async fn run(args: &StatusArgs, settings: &Settings) -> Result {
+pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
     let status = Target::with(settings, Mode::Observe, async |target: &Target| {
         Ok(target.client.status().await?)
     })
     .await?;
-    match args.format.format() {
+    match args.format() {
         Format::Table => output::print(&status_text(&status, Timestamp::now())),
         Format::Wide => {
             let settings = settings_table(&with_defaults(settings)?);

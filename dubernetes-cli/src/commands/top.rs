@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::{Format, ObjectName, SortBy, TopArgs};
 use crate::output::{self, Cell, ListStyle, Row, or_none};
 use crate::report::{self, CliError, FAILED, Result, USAGE};
-use crate::resolve::not_found;
+use crate::resolve::{names_with_selector, not_found};
 use crate::settings::Settings;
 use crate::target::{Mode, Target};
 
@@ -52,8 +52,7 @@ impl View {
             },
         };
         if args.selector.selector.is_some() && !names.is_empty() {
-            let what = "names cannot be combined with a selector";
-            return Err(CliError::with_exit(USAGE, what).help("use either names or `--selector`"));
+            return Err(names_with_selector());
         }
         let parse = |name: &String| {
             let named = ObjectName::parse(name).map_err(|text| CliError::with_exit(USAGE, text))?;

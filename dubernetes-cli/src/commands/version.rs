@@ -3,7 +3,7 @@
 use dubernetes_api::wire::Version;
 use serde::Serialize;
 
-use crate::args::{Format, VersionArgs};
+use crate::args::{Format, FormatArgs};
 use crate::output;
 use crate::report::Result;
 use crate::settings::Settings;
@@ -16,13 +16,13 @@ struct Versions {
     orchestrator: Option<Version>,
 }
 
-pub(super) async fn run(args: &VersionArgs, settings: &Settings, program: &str) -> Result {
+pub(super) async fn run(args: FormatArgs, settings: &Settings, program: &str) -> Result {
     let orchestrator = match find_running(settings).await? {
         Some(client) => Some(client.version().await?),
         None => None,
     };
     let versions = Versions { client: VERSION, orchestrator };
-    match args.format.format() {
+    match args.format() {
         Format::Table | Format::Wide => output::print(&versions_text(&versions, program)),
         Format::Name => output::print(&format!("{VERSION}\n")),
         format @ (Format::Json | Format::Yaml) => output::print(&output::value(&versions, format)?),

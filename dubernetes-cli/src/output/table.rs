@@ -1,8 +1,8 @@
 //! Tables without borders, as in kubectl: upper-case headers, three spaces between columns.
 //!
-//! A table crate cannot replace this: on a narrow terminal rows are truncated at the end rather than
-//! every column being squeezed, the last cell may move to a line of its own, and rows that are
-//! printed later keep the columns of earlier ones.
+//! A table crate cannot replace this: on a narrow terminal rows are truncated at the end instead of
+//! squeezing every column, the last cell may move to a line of its own, and rows that are printed
+//! later keep the columns of earlier ones.
 
 use anstyle::Style;
 use dubernetes_core::error::one_line;

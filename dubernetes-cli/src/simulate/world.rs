@@ -98,7 +98,7 @@ impl Simulation {
         for (app, behaviour) in &script.apps {
             runtime.set_behaviour(app, behaviour.clone());
         }
-        let store = Arc::new(MemoryStore::unfolded());
+        let store = Arc::new(MemoryStore::without_merging());
         let orchestrator = Orchestrator::builder(instance)
             .runtime(Arc::new(runtime.clone()))
             .store(Arc::<MemoryStore>::clone(&store))

@@ -90,23 +90,28 @@ impl ContainerRuntime for GuardedRuntime {
     }
 
     fn networks(&self) -> Option<&dyn Networks> {
-        self.0.networks().map(|_| self as &dyn Networks)
+        let part: &dyn Networks = self;
+        self.0.networks().map(|_| part)
     }
 
     fn exec(&self) -> Option<&dyn Exec> {
-        self.0.exec().map(|_| self as &dyn Exec)
+        let part: &dyn Exec = self;
+        self.0.exec().map(|_| part)
     }
 
     fn files(&self) -> Option<&dyn Files> {
-        self.0.files().map(|_| self as &dyn Files)
+        let part: &dyn Files = self;
+        self.0.files().map(|_| part)
     }
 
     fn logs(&self) -> Option<&dyn Logs> {
-        self.0.logs().map(|_| self as &dyn Logs)
+        let part: &dyn Logs = self;
+        self.0.logs().map(|_| part)
     }
 
     fn stats(&self) -> Option<&dyn StatsReader> {
-        self.0.stats().map(|_| self as &dyn StatsReader)
+        let part: &dyn StatsReader = self;
+        self.0.stats().map(|_| part)
     }
 }
 

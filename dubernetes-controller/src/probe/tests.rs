@@ -1,7 +1,5 @@
 //! When a replica counts as ready, and when it is to be replaced.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use super::*;
 use dubernetes_core::app::{Check, Health};
 use dubernetes_testkit::notation;

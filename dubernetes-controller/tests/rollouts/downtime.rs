@@ -1,16 +1,17 @@
-//! The time in which nobody acted on a rollout, or somebody held it, is none that it has taken.
+//! Time without an active orchestrator, or in a pause, does not count towards the progress
+//! deadline.
 
 use super::*;
 
-/// What a machine that starts again does to the replicas of revision 2.
+/// Kills the replicas of revision 2, as a reboot of the machine does.
 fn kill_new(orchestrator: &TestOrchestrator) {
     for name in ids(orchestrator).keys().filter(|name| name.contains(".r2")) {
         orchestrator.runtime.kill(name, 137);
     }
 }
 
-/// An orchestrator on what that one left, after a time without any.
-async fn after(orchestrator: TestOrchestrator, downtime: Duration) -> TestOrchestrator {
+/// Stops an orchestrator, and starts another one on the same fakes after `downtime`.
+async fn restart_after(orchestrator: TestOrchestrator, downtime: Duration) -> TestOrchestrator {
     orchestrator.stop();
     tokio::time::sleep(downtime).await;
     kill_new(&orchestrator);
@@ -24,30 +25,30 @@ async fn after(orchestrator: TestOrchestrator, downtime: Duration) -> TestOrches
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_without_an_orchestrator_is_none_that_a_rollout_has_taken() {
-    for death in [100, 300, 600, 2_000] {
-        let orchestrator = good().await;
+async fn downtime_of_orchestrator_does_not_count_towards_deadline() {
+    for crash in [100, 300, 600, 2_000] {
+        let orchestrator = stable_app().await;
         let slow = Behaviour { ready_after: Some(3 * SECOND), ..Behaviour::default() };
         orchestrator.runtime.add_image("web:2", slow);
         orchestrator.apply(&web("web:2")).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(death)).await;
-        let orchestrator = after(orchestrator, 10 * MINUTE).await;
+        tokio::time::sleep(Duration::from_millis(crash)).await;
+        let orchestrator = restart_after(orchestrator, 10 * MINUTE).await;
         orchestrator.until_ready("web").await;
         let app = stored(&orchestrator).await;
-        assert_eq!((app.revision, app.spec.image.as_str()), (2, "web:2"), "death after {death} ms");
+        assert_eq!((app.revision, app.spec.image.as_str()), (2, "web:2"), "crash after {crash} ms");
         orchestrator.stop();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_in_which_the_orchestrator_stood_still_is_none_that_a_rollout_has_taken() {
+async fn suspension_of_orchestrator_does_not_count_towards_deadline() {
     for moment in [50, 300, 600, 2_000, 4_000] {
-        let orchestrator = good().await;
+        let orchestrator = stable_app().await;
         let slow = Behaviour { ready_after: Some(3 * SECOND), ..Behaviour::default() };
         orchestrator.runtime.add_image("web:2", slow);
         orchestrator.apply(&web("web:2")).await.unwrap();
         tokio::time::sleep(Duration::from_millis(moment)).await;
-        // Nobody gets to run meanwhile: the process was stopped, or the machine slept.
+        // No task runs meanwhile: the process was suspended, or the machine slept.
         tokio::time::advance(10 * MINUTE).await;
         kill_new(&orchestrator);
         orchestrator.until_ready("web").await;
@@ -58,8 +59,8 @@ async fn the_time_in_which_the_orchestrator_stood_still_is_none_that_a_rollout_h
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_in_which_a_rollout_was_paused_is_none_that_it_has_taken() {
-    let orchestrator = good().await;
+async fn paused_time_does_not_count_towards_deadline() {
+    let orchestrator = stable_app().await;
     let slow = Behaviour { ready_after: Some(3 * SECOND), ..Behaviour::default() };
     orchestrator.runtime.add_image("web:2", slow);
     orchestrator.apply(&web("web:2")).await.unwrap();
@@ -73,10 +74,10 @@ async fn the_time_in_which_a_rollout_was_paused_is_none_that_it_has_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_that_is_resumed_after_its_cause_was_mended_gets_on() {
-    let mended = Behaviour::default();
+async fn resumed_rollout_completes_after_cause_is_fixed() {
+    let fixed = Behaviour::default();
     for (image, behaviour, _) in bad_images() {
-        let orchestrator = good().await;
+        let orchestrator = stable_app().await;
         if let Some(behaviour) = behaviour {
             orchestrator.runtime.add_image(image, behaviour);
         }
@@ -85,7 +86,7 @@ async fn a_rollout_that_is_resumed_after_its_cause_was_mended_gets_on() {
         orchestrator.apply(&spec).await.unwrap();
         tokio::time::sleep(5 * MINUTE).await;
         assert_eq!(outcomes(&orchestrator).await, ["stable", "failed"], "{image}");
-        orchestrator.runtime.add_image(image, mended.clone());
+        orchestrator.runtime.add_image(image, fixed.clone());
         kill_new(&orchestrator);
         rollout_action(&orchestrator, RolloutAction::Resume).await.unwrap();
         tokio::time::sleep(2 * MINUTE).await;
@@ -95,10 +96,10 @@ async fn a_rollout_that_is_resumed_after_its_cause_was_mended_gets_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_held_rollout_keeps_what_it_has_when_the_orchestrator_dies() {
-    let orchestrator = half_way().await;
+async fn paused_rollout_keeps_its_replicas_after_a_crash() {
+    let orchestrator = paused_rollout().await;
     tokio::time::sleep(MINUTE).await;
-    // Its next start is some time off.
+    // The next start waits for its back-off.
     orchestrator.runtime.add_image("web:1", Behaviour::exits(Duration::from_millis(100), 7));
     orchestrator.runtime.kill("dubernetes.default.web-1.r1", 7);
     tokio::time::sleep(20 * SECOND).await;

@@ -204,8 +204,7 @@ impl World {
         let now = self.now;
         match action {
             Action::EnsureNetwork => {
-                let subnet = "10.9.0.0/22".parse().unwrap();
-                self.observed.network = Some(Network { id: "net".into(), subnet });
+                self.observed.network = Some(network());
             }
             Action::EnsureImage { app, revision, image, .. } => {
                 let id = image_id(image);
@@ -429,6 +428,10 @@ fn end(replica: &mut ObservedReplica, now: Timestamp) {
 fn is_live(replica: &ObservedReplica) -> bool {
     replica.is_running()
         || matches!(replica.state, ContainerState::Created | ContainerState::Paused)
+}
+
+fn network() -> Network {
+    Network { id: "net".into(), subnet: "10.9.0.0/22".parse().unwrap() }
 }
 
 fn not_ready() -> Readiness {

@@ -98,7 +98,7 @@ macro_rules! check {
 
 /// Returns every check, in the order in which they run.
 pub fn checks() -> Vec<Check> {
-    [bare_checks(), lifecycle_checks(), command_checks()].concat()
+    [bare_checks(), lifecycle_checks(), part_checks(), command_checks()].concat()
 }
 
 fn bare_checks() -> Vec<Check> {
@@ -174,6 +174,12 @@ fn lifecycle_checks() -> Vec<Check> {
             "a container stops by the signal of its request"
         ),
         check!(lifecycle::limited_container_runs, [Limits], "a container with limits runs"),
+    ]
+}
+
+/// Returns the checks of optional parts.
+fn part_checks() -> Vec<Check> {
+    vec![
         check!(
             watching::end_of_container_is_an_event,
             [Events],
@@ -246,7 +252,10 @@ fn command_checks() -> Vec<Check> {
             commands files::put_files_are_readable, [Exec, Files],
             "files and links that were put are read back"
         ),
-        check!(commands watching::usage_is_measured, [Stats], "a busy process shows in the readings"),
+        check!(
+            commands watching::usage_is_measured, [Stats],
+            "a busy process shows in the readings"
+        ),
         check!(
             commands watching::logs_keep_order_and_streams, [Logs],
             "output is read line by line, in order, until the container stops"

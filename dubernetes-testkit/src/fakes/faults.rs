@@ -1,9 +1,9 @@
-//! Faults that a test injects into a fake: calls that fail, panic or hang.
+//! Faults injected into a fake: calls that fail, panic or hang.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What the next calls of an operation do.
+/// How a call goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Returns an error without an effect.
@@ -14,7 +14,7 @@ pub enum Fault {
     Hang,
 }
 
-/// Calls of every following time.
+/// The number of calls for a fault without an end.
 pub const FOREVER: u32 = u32::MAX;
 
 /// The faults of a fake, by operation. Clones share them.
@@ -28,22 +28,22 @@ impl<O: Ord> Default for Faults<O> {
 }
 
 impl<O: Ord> Faults<O> {
-    /// Lets the next `times` calls of an operation go wrong.
+    /// Makes the next `times` calls of an operation go wrong.
     pub fn inject(&self, operation: O, fault: Fault, times: u32) {
         self.lock().insert(operation, (fault, times));
     }
 
-    /// Ends all faults. Calls that hang go on hanging.
+    /// Ends all faults. Calls that hang already still hang.
     pub fn clear(&self) {
         self.lock().clear();
     }
 
-    /// Takes the fault of one call: returns whether the call is to fail.
+    /// Takes the fault of one call. Returns whether the call fails.
     ///
     /// # Panics
     ///
     /// For [`Fault::Panic`].
-    pub(crate) async fn strike(&self, operation: &O) -> bool {
+    pub(crate) async fn apply(&self, operation: &O) -> bool {
         match self.take(operation) {
             None => false,
             Some(Fault::Error) => true,
@@ -62,7 +62,7 @@ impl<O: Ord> Faults<O> {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<O, (Fault, u32)>> {
-        // A panic cannot leave the map half changed: each change is one call on it.
+        // A panic cannot leave the map half changed: each change is one call.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! A reverse proxy in memory: it serves the table that it was given, and counts.
+//! A reverse proxy in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -13,7 +13,7 @@ use dubernetes_core::ingress::{
     ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
 };
 
-/// The proxy. Clones are the same one.
+/// A reverse proxy in memory, which serves the table that was applied last. Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct FakeIngress {
     state: Arc<Mutex<State>>,
@@ -51,26 +51,26 @@ impl IngressOperation {
         [Self::Apply, Self::Observe, Self::Drained, Self::Repair, Self::Remove];
 }
 
-/// What a request to the fake is answered with.
+/// The answer to a request to [`FakeIngress`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It goes to this endpoint.
+    /// This endpoint answers.
     Endpoint(Endpoint),
-    /// The host is known, and no replica is ready: 503.
+    /// The route has no ready replica: 503.
     Unavailable,
-    /// The host or path is not known: 404.
+    /// No route matches: 404.
     NotFound,
-    /// No proxy runs.
+    /// No proxy runs: connection refused.
     Refused,
 }
 
 impl FakeIngress {
-    /// The tables that changed something, oldest first.
+    /// Returns every table that changed the proxy, oldest first.
     pub fn applied(&self) -> Vec<RouteTable> {
         self.state().applied.clone()
     }
 
-    /// Requests to this address are under way, from now on or no longer.
+    /// Sets whether requests to an address are in flight.
     pub fn set_busy(&self, address: Ipv4Addr, busy: bool) {
         let mut state = self.state();
         if busy {
@@ -80,22 +80,22 @@ impl FakeIngress {
         };
     }
 
-    /// Every later apply fails with this text; `None`: it works again.
+    /// Makes every apply fail with this text, or succeed again with `None`.
     pub fn set_failing(&self, text: Option<&str>) {
         self.state().failing = text.map(str::to_owned);
     }
 
-    /// The proxy stops running, as if its container had been killed.
+    /// Stops the proxy, as a kill of its container does.
     pub fn kill(&self) {
         self.state().observed = ObservedIngress::Down { reason: "exit code 137".to_owned() };
     }
 
-    /// Somebody changes the configuration behind the controller's back.
+    /// Damages the configuration, as an edit outside the orchestrator does.
     pub fn damage(&self) {
         self.state().damaged = true;
     }
 
-    /// Where a request goes: the longest path prefix wins, endpoints take turns.
+    /// Sends a request: the longest path prefix wins, and endpoints take turns.
     pub fn request(&self, host: &str, path: &str) -> Answer {
         let mut state = self.state();
         let ObservedIngress::Serving { table } = &state.observed else { return Answer::Refused };
@@ -115,14 +115,14 @@ impl FakeIngress {
     }
 
     async fn enter(&self, operation: IngressOperation) -> Result<(), IngressError> {
-        if self.faults.strike(&operation).await {
+        if self.faults.apply(&operation).await {
             return Err(IngressError::Failed(Cause::text("injected fault")));
         }
         Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A test that panicked while it held the lock has failed already.
+        // A test that panicked with the lock has failed already.
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

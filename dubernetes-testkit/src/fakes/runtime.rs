@@ -1,7 +1,7 @@
-//! A container engine in memory, on the time of the runtime that it runs in.
+//! A container engine in memory, on the time of tokio.
 //!
-//! With `tokio::time::pause` that time is virtual, so an hour of back-off takes no time at all. The
-//! fake keeps every promise of [`dubernetes_core::runtime::ContainerRuntime`], and nothing in it is random.
+//! With `tokio::time::pause` the time is virtual, so an hour of back-off takes no time. The fake
+//! keeps every promise of [`dubernetes_core::runtime::ContainerRuntime`], and is deterministic.
 
 mod operation;
 mod port;
@@ -23,14 +23,14 @@ use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, LogLine, Network, RuntimeEvent,
 };
 
-/// What the containers of an image do.
+/// The behaviour of the containers of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Behaviour {
-    /// So long after its start a container takes connections; `None`: never.
+    /// When a container accepts connections, after its start; `None`: never.
     pub ready_after: Option<Duration>,
-    /// So long after its start a container ends with this code; `None`: it runs on.
+    /// When a container exits, after its start, and the exit code; `None`: never.
     pub exit: Option<(Duration, i64)>,
-    /// The start fails with this text.
+    /// The message of a failing start; `None`: the start succeeds.
     pub start_error: Option<String>,
 }
 
@@ -41,18 +41,18 @@ impl Default for Behaviour {
 }
 
 impl Behaviour {
-    /// A program that ends with `code` so long after its start.
+    /// Creates the behaviour of a process that exits with `code` after a time.
     pub fn exits(after: Duration, code: i64) -> Self {
         Self { exit: Some((after, code)), ..Self::default() }
     }
 
-    /// A program that runs and never takes a connection.
+    /// Creates the behaviour of a process that runs and never accepts a connection.
     pub fn never_ready() -> Self {
         Self { ready_after: None, ..Self::default() }
     }
 }
 
-/// The time of the tokio runtime as a clock: virtual where that is paused.
+/// The time of tokio as a clock: virtual while that time is paused.
 #[derive(Debug, Clone, Copy)]
 pub struct TokioClock {
     base: Timestamp,
@@ -60,16 +60,13 @@ pub struct TokioClock {
 }
 
 impl TokioClock {
-    /// Begins at 2026-01-01 00:00 UTC. Call it inside a tokio runtime.
-    #[expect(
-        clippy::new_without_default,
-        reason = "a default that needs a tokio runtime surprises"
-    )]
+    /// Creates a clock that starts at 2026-01-01 00:00 UTC. Call this inside a tokio runtime.
+    #[expect(clippy::new_without_default, reason = "a default must not need a tokio runtime")]
     pub fn new() -> Self {
         Self::starting_at(Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH))
     }
 
-    /// Begins at `base`. Call it inside a tokio runtime.
+    /// Creates a clock that starts at `base`. Call this inside a tokio runtime.
     pub fn starting_at(base: Timestamp) -> Self {
         Self { base, start: tokio::time::Instant::now() }
     }
@@ -81,13 +78,13 @@ impl Clock for TokioClock {
     }
 }
 
-/// The engine. Clones are the same one.
+/// A container engine in memory. Clones share the state.
 #[derive(Debug, Clone)]
 pub struct FakeRuntime {
     clock: TokioClock,
     world: Arc<Mutex<World>>,
     faults: Faults<Operation>,
-    /// None: the streams end.
+    /// `None` ends the streams.
     events: broadcast::Sender<Option<(InstanceName, RuntimeEvent)>>,
 }
 
@@ -95,15 +92,15 @@ pub struct FakeRuntime {
 struct World {
     commands: BTreeMap<String, Behaviour>,
     images: BTreeMap<ImageRef, Behaviour>,
-    /// Tags that mean another image than the one of their name.
+    /// Tags that were moved to another image.
     tags: BTreeMap<ImageRef, ImageRef>,
     apps: BTreeMap<String, Behaviour>,
     networks: BTreeMap<InstanceName, Network>,
     containers: BTreeMap<ContainerId, FakeContainer>,
-    made: u64,
+    created: u64,
     away: bool,
     journal: Vec<String>,
-    /// Containers younger than this are missing in lists.
+    /// Lists omit containers younger than this.
     list_lag: Duration,
     owners: BTreeMap<InstanceName, String>,
     not_ready: BTreeSet<ContainerId>,
@@ -118,55 +115,55 @@ struct FakeContainer {
 }
 
 impl FakeRuntime {
-    /// An engine without images, networks and containers.
+    /// Creates an engine without images, networks and containers.
     pub fn new(clock: TokioClock) -> Self {
         let (events, _) = broadcast::channel(1024);
         Self { clock, world: Arc::default(), faults: Faults::default(), events }
     }
 
-    /// Puts an image on the engine, or changes what its later containers do.
+    /// Adds an image, or changes the behaviour of its later containers.
     ///
     /// # Panics
     ///
-    /// If `image` is no image reference.
+    /// If `image` is not an image reference.
     pub fn add_image(&self, image: &str, behaviour: Behaviour) {
         self.world().images.insert(reference(image), behaviour);
     }
 
-    /// What later containers with this command do, whatever their image.
+    /// Sets the behaviour of later containers with this command, for any image.
     pub fn set_command(&self, command: &str, behaviour: Behaviour) {
         self.world().commands.insert(command.to_owned(), behaviour);
     }
 
-    /// What the later containers of an app do, whatever their image says.
+    /// Sets the behaviour of later containers of an app, for any image.
     pub fn set_behaviour(&self, app: &AppName, behaviour: Behaviour) {
         self.world().apps.insert(app.to_string(), behaviour);
     }
 
-    /// Has a tag mean what `other` is.
+    /// Moves a tag to the image `other`.
     ///
     /// # Panics
     ///
-    /// If one of them is no image reference.
+    /// If either is not an image reference.
     pub fn move_tag(&self, image: &str, other: &str) {
         self.world().tags.insert(reference(image), reference(other));
     }
 
-    /// Takes an image off the engine. Its containers go on.
+    /// Removes an image. Its containers keep running.
     ///
     /// # Panics
     ///
-    /// If `image` is no image reference.
+    /// If `image` is not an image reference.
     pub fn remove_image(&self, image: &str) {
         self.world().images.remove(&reference(image));
     }
 
-    /// Takes all other images off the engine.
+    /// Removes all other images.
     pub fn retain_images(&self, keep: impl Fn(&ImageRef) -> bool) {
         self.world().images.retain(|image, _| keep(image));
     }
 
-    /// Every container, in the order of their names.
+    /// Returns every container, ordered by name.
     pub fn containers(&self) -> Vec<Container> {
         let world = self.world();
         let mut all: Vec<_> = world.containers.values().map(|c| c.container.clone()).collect();
@@ -174,26 +171,26 @@ impl FakeRuntime {
         all
     }
 
-    /// The request that a container was made by.
+    /// Returns the request that created a container.
     pub fn request(&self, id: &ContainerId) -> Option<ContainerRequest> {
         self.world().containers.get(id).map(|c| c.request.clone())
     }
 
-    /// The container with this name.
+    /// Returns the container with this name.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If there is no such container.
     pub fn named(&self, name: &str) -> Container {
         let found = self.containers().into_iter().find(|c| c.name == name);
         let Some(found) = found else {
             let names: Vec<_> = self.containers().into_iter().map(|c| c.name).collect();
-            panic!("no container is named `{name}`, but {names:?}")
+            panic!("no container `{name}`; seen: {names:?}")
         };
         found
     }
 
-    /// Ends a container's process, as a signal or a crash would.
+    /// Ends a container's process, as a signal or a crash does.
     ///
     /// # Panics
     ///
@@ -203,17 +200,17 @@ impl FakeRuntime {
         self.end(&id, code);
     }
 
-    /// Removes a container behind the controller's back.
+    /// Removes a container, as a removal outside the orchestrator does.
     ///
     /// # Panics
     ///
     /// If there is no such container.
     pub fn vanish(&self, name: &str) {
         let id = self.named(name).id;
-        self.take_away(&id);
+        self.delete(&id);
     }
 
-    /// Whether connections to a running container are taken, from now on.
+    /// Sets whether a running container accepts connections.
     ///
     /// # Panics
     ///
@@ -228,11 +225,11 @@ impl FakeRuntime {
         };
     }
 
-    /// Whether the engine is away, from now on. Its streams of events end when it goes.
+    /// Sets whether the engine is unreachable. Streams of events end when the engine goes away.
     pub fn set_away(&self, away: bool) {
         self.world().away = away;
         if away {
-            // Nobody has to listen.
+            // Without receivers the message is dropped.
             let _ = self.events.send(None);
         }
     }
@@ -242,17 +239,17 @@ impl FakeRuntime {
         &self.faults
     }
 
-    /// Lets the next `times` calls of an operation fail without an effect.
+    /// Makes the next `times` calls of an operation fail without an effect.
     pub fn fail(&self, operation: Operation, times: u32) {
         self.faults.inject(operation, Fault::Error, times);
     }
 
-    /// Lets the next call of an operation panic.
+    /// Makes the next call of an operation panic.
     pub fn panic(&self, operation: Operation) {
         self.faults.inject(operation, Fault::Panic, 1);
     }
 
-    /// Lets lists show new containers only this long after their creation.
+    /// Makes lists omit containers for this time after their creation.
     pub fn set_list_lag(&self, lag: Duration) {
         self.world().list_lag = lag;
     }
@@ -269,13 +266,14 @@ impl FakeRuntime {
         self.world().logs.entry(id).or_default().push(line);
     }
 
-    /// Every call that changed something, such as `create dubernetes.default.web-1.r1`; and forgets them.
+    /// Returns the changing calls since the last use of this method, such as
+    /// `create dubernetes.default.web-1.r1`.
     pub fn take_journal(&self) -> Vec<String> {
         std::mem::take(&mut self.world().journal)
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        // A test that panicked while it held the lock has failed already.
+        // A test that panicked with the lock has failed already.
         self.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -283,6 +281,6 @@ impl FakeRuntime {
 fn reference(image: &str) -> ImageRef {
     match ImageRef::parse(image) {
         Ok(image) => image,
-        Err(rule) => panic!("`{image}` is no image reference: {rule}"),
+        Err(rule) => panic!("`{image}` is not an image reference: {rule}"),
     }
 }

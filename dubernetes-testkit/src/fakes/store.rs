@@ -1,4 +1,4 @@
-//! A store in memory: every promise of [`Store`] but durability.
+//! A store in memory, with every promise of [`Store`] except durability.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -65,7 +65,7 @@ impl StoreOperation {
     ];
 }
 
-/// Keeps everything in memory, and forgets it when it is dropped.
+/// A store in memory. Its contents are lost when the value is dropped.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     content: Mutex<Content>,
@@ -74,15 +74,15 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty store that keeps every event by itself: for those who want to see each.
-    pub fn unfolded() -> Self {
+    /// Creates an empty store that never merges repeated events.
+    pub fn without_merging() -> Self {
         let store = Self::default();
-        store.content().unfolded = true;
+        store.content().keeps_repeats = true;
         store
     }
 
@@ -92,39 +92,39 @@ impl MemoryStore {
     }
 
     async fn enter(&self, operation: StoreOperation) -> Result<(), StoreError> {
-        if self.faults.strike(&operation).await {
+        if self.faults.apply(&operation).await {
             return Err(StoreError::Failed(Cause::text("injected fault")));
         }
         Ok(())
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
-        // Each change is made at once at its end, so what a panic left behind is whole.
+        // A change is made in one step at the end of a method, so a panic leaves no half of one.
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self) {
+    fn notify(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
 #[derive(Debug, Default)]
 struct Content {
-    apps: BTreeMap<AppName, Kept>,
+    apps: BTreeMap<AppName, StoredRows>,
     events: Vec<Event>,
     last_event: u64,
-    unfolded: bool,
+    keeps_repeats: bool,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct StoredRows {
     app: StoredApp,
     deleted: Option<Tombstone>,
     revisions: Vec<Revision>,
 }
 
 impl Content {
-    fn live(&self, name: &AppName) -> Result<&Kept, StoreError> {
+    fn live(&self, name: &AppName) -> Result<&StoredRows, StoreError> {
         self.apps
             .get(name)
             .filter(|kept| kept.deleted.is_none())
@@ -136,23 +136,25 @@ impl Content {
     }
 
     fn put(&mut self, put: &PutApp) -> Result<Put, StoreError> {
-        let before = match self.apps.get(&put.spec.name) {
+        let existing = match self.apps.get(&put.spec.name) {
             None => ExistingApp::Absent,
-            Some(Kept { app, deleted: None, revisions }) => ExistingApp::Live { app, revisions },
-            Some(Kept { app, deleted: Some(_), revisions }) => ExistingApp::Deleted {
+            Some(StoredRows { app, deleted: None, revisions }) => {
+                ExistingApp::Live { app, revisions }
+            }
+            Some(StoredRows { app, deleted: Some(_), revisions }) => ExistingApp::Deleted {
                 generation: app.generation,
                 revision: app.revision,
                 revisions,
             },
         };
-        let decided = decide_put(before, self.specs(), put)?;
-        Ok(self.keep(decided))
+        let decision = decide_put(existing, self.specs(), put)?;
+        Ok(self.write(decision))
     }
 
-    fn update_rollout(&mut self, update_rollout: &RolloutCommand) -> Result<Put, StoreError> {
-        let kept = self.live(&update_rollout.name)?;
-        let decided = decide_rollout_command(&kept.app, &kept.revisions, update_rollout)?;
-        Ok(self.keep(decided))
+    fn update_rollout(&mut self, command: &RolloutCommand) -> Result<Put, StoreError> {
+        let kept = self.live(&command.name)?;
+        let decision = decide_rollout_command(&kept.app, &kept.revisions, command)?;
+        Ok(self.write(decision))
     }
 
     fn record_rollout(
@@ -163,26 +165,26 @@ impl Content {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let Ok(kept) = self.live(name) else { return Ok(false) };
-        let decided = apply_rollout_update(&kept.app, &kept.revisions, revision, update, now)?;
-        let changed = decided.is_some();
-        decided.map(|decided| self.keep(decided));
+        let decision = apply_rollout_update(&kept.app, &kept.revisions, revision, update, now)?;
+        let changed = decision.is_some();
+        decision.map(|decision| self.write(decision));
         Ok(changed)
     }
 
-    fn keep(&mut self, decided: StoreDecision) -> Put {
-        let StoreDecision { put, written, dropped } = decided;
+    fn write(&mut self, decision: StoreDecision) -> Put {
+        let StoreDecision { put, written, dropped } = decision;
         if put.change == Change::Unchanged {
             return put;
         }
         let name = &put.app.spec.name;
         let mut revisions = self.apps.remove(name).map(|kept| kept.revisions).unwrap_or_default();
-        let goes = |old: &Revision| {
+        let is_replaced = |old: &Revision| {
             dropped.contains(&old.revision) || written.iter().any(|w| w.revision == old.revision)
         };
-        revisions.retain(|old| !goes(old));
+        revisions.retain(|old| !is_replaced(old));
         revisions.extend(written);
         revisions.sort_by_key(|kept| kept.revision);
-        let kept = Kept { app: put.app.clone(), deleted: None, revisions };
+        let kept = StoredRows { app: put.app.clone(), deleted: None, revisions };
         self.apps.insert(name.clone(), kept);
         put
     }
@@ -207,15 +209,15 @@ impl Content {
     fn append(&mut self, new: &NewEvent) {
         self.last_event += 1;
         let id = self.last_event;
-        let old = if self.unfolded { &[] } else { self.events.as_slice() };
-        let folded = old
+        let old = if self.keeps_repeats { &[] } else { self.events.as_slice() };
+        let merged = old
             .iter()
             .enumerate()
             .rev()
-            .find_map(|(place, old)| merge(old, new, id).map(|event| (place, event)));
-        let event = match folded {
-            Some((place, event)) => {
-                self.events.remove(place);
+            .find_map(|(at, old)| merge(old, new, id).map(|event| (at, event)));
+        let event = match merged {
+            Some((at, event)) => {
+                self.events.remove(at);
                 event
             }
             None => record(new, id),
@@ -230,16 +232,16 @@ impl Store for MemoryStore {
         self.enter(StoreOperation::Put).await?;
         let put = self.content().put(&put)?;
         if put.change != Change::Unchanged {
-            self.tell();
+            self.notify();
         }
         Ok(put)
     }
 
-    async fn update_rollout(&self, update_rollout: RolloutCommand) -> Result<Put, StoreError> {
+    async fn update_rollout(&self, command: RolloutCommand) -> Result<Put, StoreError> {
         self.enter(StoreOperation::UpdateRollout).await?;
-        let put = self.content().update_rollout(&update_rollout)?;
+        let put = self.content().update_rollout(&command)?;
         if put.change != Change::Unchanged {
-            self.tell();
+            self.notify();
         }
         Ok(put)
     }
@@ -254,7 +256,7 @@ impl Store for MemoryStore {
         self.enter(StoreOperation::RecordRollout).await?;
         let changed = self.content().record_rollout(name, revision, update, now)?;
         if changed {
-            self.tell();
+            self.notify();
         }
         Ok(())
     }
@@ -284,7 +286,7 @@ impl Store for MemoryStore {
             kept.deleted = Some(Tombstone { deleted_at: now, stop: kept.app.spec.stop.clone() });
         }
         drop(content);
-        self.tell();
+        self.notify();
         Ok(())
     }
 
@@ -296,7 +298,7 @@ impl Store for MemoryStore {
         }
         content.apps.remove(name);
         drop(content);
-        self.tell();
+        self.notify();
         Ok(())
     }
 
@@ -310,7 +312,7 @@ impl Store for MemoryStore {
         self.enter(StoreOperation::PinImage).await?;
         let changed = self.content().pin(name, revision, image, replace);
         if changed {
-            self.tell();
+            self.notify();
         }
         Ok(())
     }
@@ -328,7 +330,7 @@ impl Store for MemoryStore {
         let mut content = self.content();
         events.iter().for_each(|event| content.append(event));
         drop(content);
-        self.tell();
+        self.notify();
         Ok(())
     }
 

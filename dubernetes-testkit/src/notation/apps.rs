@@ -11,23 +11,23 @@ use dubernetes_core::store::{
 
 use super::line::Line;
 use super::replicas::LONG;
-use super::{NOW, Reading, before};
+use super::{NOW, Parser, before};
 
-impl Reading {
+impl Parser {
     pub(super) fn app(&mut self, line: &mut Line) -> Result<(), String> {
-        let unpinned = line.word("unpinned");
-        let (paused, rollout) = (line.word("paused"), revision_rollout(line)?);
-        let rollout_started_at = before(line.span("since")?.or(Some(LONG)));
-        let fallback = line.value("fallback")?;
-        let name: AppName = line.name_or("the app's name is missing")?;
-        let revision = line.value("rev")?.unwrap_or(1);
+        let unpinned = line.take_word("unpinned");
+        let (paused, rollout) = (line.take_word("paused"), revision_rollout(line)?);
+        let rollout_started_at = before(line.take_span("since")?.or(Some(LONG)));
+        let fallback = line.take_value("fallback")?;
+        let name: AppName = line.require_name("the app's name is missing")?;
+        let revision = line.take_value("rev")?.unwrap_or(1);
         let mut spec = AppSpec::new(name.clone(), image(&name, revision)?);
-        change(&mut spec, line)?;
+        set_fields(&mut spec, line)?;
         let stored = StoredApp {
-            generation: line.value("gen")?.unwrap_or(revision),
+            generation: line.take_value("gen")?.unwrap_or(revision),
             revision,
             image_id: (!unpinned).then(|| image_id(&spec)),
-            deleted_through: line.value("removed-through")?.unwrap_or(0),
+            deleted_through: line.take_value("deleted-through")?.unwrap_or(0),
             created_at: NOW,
             updated_at: NOW,
             spec,
@@ -36,16 +36,16 @@ impl Reading {
             paused,
             fallback,
         };
-        self.given.desired.apps.insert(name, stored);
+        self.scenario.desired.apps.insert(name, stored);
         Ok(())
     }
 
     pub(super) fn revision(&mut self, line: &mut Line) -> Result<(), String> {
-        let (lost, failed) = (line.word("lost"), line.word("failed"));
-        let name: AppName = line.name_or("the app's name is missing")?;
-        let number = line.name_or("the revision's number is missing")?;
+        let (lost, failed) = (line.take_word("lost"), line.take_word("failed"));
+        let name: AppName = line.require_name("the app's name is missing")?;
+        let number = line.require_name("the revision's number is missing")?;
         let mut spec = self.spec(&name, number)?;
-        change(&mut spec, line)?;
+        set_fields(&mut spec, line)?;
         if lost {
             self.lost.insert((name.clone(), number));
         }
@@ -57,76 +57,76 @@ impl Reading {
     }
 
     pub(super) fn tombstone(&mut self, line: &mut Line) -> Result<(), String> {
-        let name = line.name_or("the app's name is missing")?;
+        let name = line.require_name("the app's name is missing")?;
         let mut stop = Stop::default();
-        self::stop(&mut stop, line)?;
-        let tombstone = Tombstone { deleted_at: before(line.span("ago")?), stop };
-        self.given.desired.tombstones.insert(name, tombstone);
+        set_stop(&mut stop, line)?;
+        let tombstone = Tombstone { deleted_at: before(line.take_span("ago")?), stop };
+        self.scenario.desired.tombstones.insert(name, tombstone);
         Ok(())
     }
 
-    /// What a revision of an app runs: what a line says, or what the app does with the image of
-    /// that number.
+    /// Returns the specification of a revision: that of its line, or that of the app with the image
+    /// of the revision.
     pub(super) fn spec(&self, name: &AppName, revision: u64) -> Result<AppSpec, String> {
         if let Some(spec) = self.specs.get(&(name.clone(), revision)) {
             return Ok(spec.clone());
         }
         let image = image(name, revision)?;
-        match self.given.desired.apps.get(name) {
+        match self.scenario.desired.apps.get(name) {
             Some(stored) if stored.revision == revision => Ok(stored.spec.clone()),
             Some(stored) => Ok(AppSpec { image, ..stored.spec.clone() }),
             None => Ok(AppSpec::new(name.clone(), image)),
         }
     }
 
-    /// As the orchestrator does, older revisions are known where a replica runs one.
+    /// Adds the older revisions that replicas run, as the orchestrator does.
     pub(super) fn keep_revisions(&mut self) {
         let mut kept = std::collections::BTreeMap::new();
-        for replica in &self.given.observed.replicas {
+        for replica in &self.scenario.observed.replicas {
             let labels = &replica.labels;
-            let Some(stored) = self.given.desired.apps.get(&labels.app) else { continue };
-            let place = (labels.app.clone(), labels.revision);
+            let Some(stored) = self.scenario.desired.apps.get(&labels.app) else { continue };
+            let key = (labels.app.clone(), labels.revision);
             let known = stored.deleted_through + 1..stored.revision;
-            if !known.contains(&labels.revision) || self.lost.contains(&place) {
+            if !known.contains(&labels.revision) || self.lost.contains(&key) {
                 continue;
             }
             let Ok(spec) = self.spec(&labels.app, labels.revision) else { continue };
             let image_id = Some(image_id(&spec));
             let revision = labels.revision;
-            let outcome = match self.failed.contains(&place) {
-                true => Outcome::Failed(Box::new(failure("it was bad".to_owned()))),
+            let outcome = match self.failed.contains(&key) {
+                true => Outcome::Failed(Box::new(failure("it failed".to_owned()))),
                 false => Outcome::Stable,
             };
             let rollout = RevisionRollout { outcome, ..RevisionRollout::default() };
-            kept.insert(place, Revision { revision, spec, image_id, created_at: NOW, rollout });
+            kept.insert(key, Revision { revision, spec, image_id, created_at: NOW, rollout });
         }
         for ((name, _), revision) in kept {
-            self.given.desired.revisions.entry(name).or_default().push(revision);
+            self.scenario.desired.revisions.entry(name).or_default().push(revision);
         }
     }
 }
 
-/// How the revision went: `stable` unless it is said.
+/// Takes the rollout of an app's revision; stable if omitted.
 fn revision_rollout(line: &mut Line) -> Result<RevisionRollout, String> {
-    let outcome = if line.word("progressing") {
+    let outcome = if line.take_word("progressing") {
         Outcome::Progressing
-    } else if let Some(ago) = line.span("complete")? {
+    } else if let Some(ago) = line.take_span("complete")? {
         Outcome::Complete { at: before(Some(ago)) }
-    } else if line.word("failed") {
-        let failure = failure(line.says()?);
+    } else if line.take_word("failed") {
+        let failure = failure(line.take_message()?);
         Outcome::Failed(Box::new(failure))
     } else {
         Outcome::Stable
     };
-    let cause = match line.value("back-from")? {
+    let cause = match line.take_value("rollback-from")? {
         Some(from) => {
-            let to = line.value("back-to")?.unwrap_or(1);
-            RevisionCause::RollBack { from, to, failure: Box::new(failure(line.says()?)) }
+            let to = line.take_value("rollback-to")?.unwrap_or(1);
+            RevisionCause::RollBack { from, to, failure: Box::new(failure(line.take_message()?)) }
         }
         None => RevisionCause::Apply,
     };
-    let restart_nonce = line.value("nonce")?.unwrap_or(0);
-    let pre_deployed = line.word("pre-deployed");
+    let restart_nonce = line.take_value("nonce")?.unwrap_or(0);
+    let pre_deployed = line.take_word("pre-deployed");
     Ok(RevisionRollout {
         cause,
         outcome,
@@ -140,83 +140,84 @@ fn failure(reason: String) -> RevisionFailure {
     RevisionFailure { at: NOW, reason, pod: None, log: Vec::new(), call: None }
 }
 
-/// Sets what the line says of how replicas are stopped.
-fn stop(stop: &mut Stop, line: &mut Line) -> Result<(), String> {
-    if let Some(grace) = line.value("grace")? {
+/// Takes the stop settings.
+fn set_stop(stop: &mut Stop, line: &mut Line) -> Result<(), String> {
+    if let Some(grace) = line.take_value("grace")? {
         stop.grace = grace;
     }
-    if let Some(name) = line.value::<String>("signal")? {
+    if let Some(name) = line.take_value::<String>("signal")? {
         let signal = Signal::ALL.into_iter().find(|signal| signal.as_str() == name);
-        stop.signal = Some(signal.ok_or_else(|| format!("`{name}` is no signal"))?);
+        stop.signal = Some(signal.ok_or_else(|| format!("unknown signal `{name}`"))?);
     }
     Ok(())
 }
 
-/// Sets what the line says of a specification.
-fn change(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
-    rollout(&mut spec.rollout, line)?;
-    if let Some(path) = line.value("http")? {
+/// Takes the fields of a specification.
+fn set_fields(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
+    set_rollout(&mut spec.rollout, line)?;
+    if let Some(path) = line.take_value("http")? {
         spec.health = Some(Health::new(Check::Http(path)));
     }
-    if let Some(drain) = line.value("drain")? {
+    if let Some(drain) = line.take_value("drain")? {
         spec.stop.drain = drain;
     }
-    if let Some(command) = line.value("pre-deploy")? {
+    if let Some(command) = line.take_value("pre-deploy")? {
         let timeout = PreDeploy::TIMEOUT;
         spec.pre_deploy = Some(PreDeploy { command: vec![command], timeout });
     }
-    if let Some(image) = line.value("image")? {
+    if let Some(image) = line.take_value("image")? {
         spec.image = image;
     }
-    if let Some(replicas) = line.value("replicas")? {
+    if let Some(replicas) = line.take_value("replicas")? {
         spec.replicas = replicas;
     }
-    if let Some(host) = line.value("host")? {
-        let path = line.value("path")?.unwrap_or_default();
+    if let Some(host) = line.take_value("host")? {
+        let path = line.take_value("path")?.unwrap_or_default();
         spec.access = Some(Access { hosts: vec![host], path });
     }
-    if let Some(port) = line.value("port")? {
+    if let Some(port) = line.take_value("port")? {
         spec.port = port;
     }
-    while let Some(volume) = line.value::<String>("volume")? {
+    while let Some(volume) = line.take_value::<String>("volume")? {
         spec.volumes.push(Volume::parse(&volume)?);
     }
-    if let Some(memory) = line.value("memory")? {
+    if let Some(memory) = line.take_value("memory")? {
         spec.resources.memory = Some(memory);
     }
-    stop(&mut spec.stop, line)?;
-    if let Some(pull) = line.value::<String>("pull")? {
+    set_stop(&mut spec.stop, line)?;
+    if let Some(pull) = line.take_value::<String>("pull")? {
         spec.pull = match pull.as_str() {
             "always" => PullPolicy::Always,
             "never" => PullPolicy::Never,
             "missing" => PullPolicy::Missing,
-            _ => return Err(format!("`{pull}` is no value of `pull`")),
+            _ => return Err(format!("invalid `pull={pull}`: use `always`, `missing` or `never`")),
         };
     }
     Ok(())
 }
 
-fn rollout(rollout: &mut Rollout, line: &mut Line) -> Result<(), String> {
-    let share = |text: Option<String>| text.map(|text| CountOrPercent::parse(&text)).transpose();
-    if let Some(surge) = share(line.value("surge")?)? {
+fn set_rollout(rollout: &mut Rollout, line: &mut Line) -> Result<(), String> {
+    let parse_share =
+        |text: Option<String>| text.map(|text| CountOrPercent::parse(&text)).transpose();
+    if let Some(surge) = parse_share(line.take_value("surge")?)? {
         rollout.max_surge = Some(surge);
     }
-    if let Some(unavailable) = share(line.value("unavailable")?)? {
+    if let Some(unavailable) = parse_share(line.take_value("unavailable")?)? {
         rollout.max_unavailable = unavailable;
     }
-    if let Some(min_ready) = line.value("min-ready")? {
+    if let Some(min_ready) = line.take_value("min-ready")? {
         rollout.min_ready = min_ready;
     }
-    if let Some(deadline) = line.value("deadline")? {
+    if let Some(deadline) = line.take_value("deadline")? {
         rollout.progress_deadline = deadline;
     }
-    if line.word("stop-first") {
+    if line.take_word("stop-first") {
         rollout.order = Some(Order::StopFirst);
     }
-    if line.word("start-first") {
+    if line.take_word("start-first") {
         rollout.order = Some(Order::StartFirst);
     }
-    if line.word("pause-on-failure") {
+    if line.take_word("pause-on-failure") {
         rollout.on_failure = OnFailure::Pause;
     }
     Ok(())

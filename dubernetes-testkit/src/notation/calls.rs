@@ -1,4 +1,4 @@
-//! Calls to the engine that are under way, or that failed.
+//! Calls to the engine that are in flight, or that failed.
 
 use std::net::Ipv4Addr;
 
@@ -9,63 +9,63 @@ use dubernetes_core::state::{CallFailure, FailureKind, InFlight};
 
 use super::line::Line;
 use super::replicas::pods;
-use super::{Reading, before};
+use super::{Parser, before};
 
-impl Reading {
+impl Parser {
     pub(super) fn call(&mut self, line: &mut Line) -> Result<(), String> {
-        let kind = if line.word("image-missing") {
-            FailureKind::ImageMissing
-        } else if line.word("lasting") {
+        let kind = if line.take_word("permanent") || line.take_word("lasting") {
             FailureKind::Permanent
-        } else if line.word("image-gone") {
+        } else if line.take_word("image-gone") {
             FailureKind::ImageGone
-        } else if line.word("image-missing") {
+        } else if line.take_word("image-missing") {
             FailureKind::ImageMissing
-        } else if line.word("image-denied") {
+        } else if line.take_word("image-denied") {
             FailureKind::ImageDenied
-        } else if line.word("port-taken") {
+        } else if line.take_word("port-taken") {
             FailureKind::PortTaken
         } else {
             FailureKind::Transient
         };
         let (key, address) = self.key(line)?;
-        if line.what == "under-way" {
-            self.given.observed.in_flight.insert(key, InFlight { address });
+        if line.subject == "in-flight" {
+            self.scenario.observed.in_flight.insert(key, InFlight { address });
             return Ok(());
         }
-        let count = line.value("times")?.unwrap_or(1);
-        let at = before(line.span("ago")?);
-        let failure = CallFailure { count, at, message: line.says()?, kind };
-        self.given.observed.failures.insert(key, failure);
+        let count = line.take_value("times")?.unwrap_or(1);
+        let at = before(line.take_span("ago")?);
+        let failure = CallFailure { count, at, message: line.take_message()?, kind };
+        self.scenario.observed.failures.insert(key, failure);
         Ok(())
     }
 
-    /// The call, and the address that a create has reserved.
+    /// Returns the key of a call, and the address that a create has reserved.
     fn key(&mut self, line: &mut Line) -> Result<(OperationKey, Option<Ipv4Addr>), String> {
-        let what: String = line.name_or("it is not said which call")?;
-        let key = match what.as_str() {
+        let call: String = line.require_name("the call is missing")?;
+        let key = match call.as_str() {
             "network" => OperationKey::Network,
             "routes" => OperationKey::Routes,
-            "forget" => OperationKey::PurgeTombstone(line.name_or("the app's name is missing")?),
+            "purge" | "forget" => {
+                OperationKey::PurgeTombstone(line.require_name("the app's name is missing")?)
+            }
             "image" => {
-                let app: AppName = line.name_or("the app's name is missing")?;
-                let revision = self.revision_of(line.name()?, &app)?;
+                let app: AppName = line.require_name("the app's name is missing")?;
+                let revision = self.find_revision(line.take_name()?, &app)?;
                 OperationKey::Image { app, revision }
             }
             "create" => {
                 let (app, ordinal) = pod(line)?;
-                let revision = self.revision_of(line.name()?, &app)?;
+                let revision = self.find_revision(line.take_name()?, &app)?;
                 let address = self.reserve_address(&app, ordinal)?;
                 return Ok((OperationKey::Create { app, ordinal, revision }, Some(address)));
             }
-            "job" => {
-                let app: AppName = line.name_or("the app's name is missing")?;
-                let revision = self.revision_of(line.name()?, &app)?;
+            "pre-deploy" | "job" => {
+                let app: AppName = line.require_name("the app's name is missing")?;
+                let revision = self.find_revision(line.take_name()?, &app)?;
                 let address = self.reserve_address(&app, 0)?;
                 return Ok((OperationKey::CreatePreDeploy { app, revision }, Some(address)));
             }
             "container" => OperationKey::Container(self.container(line)?),
-            _ => return Err(format!("there is no call `{what}`")),
+            _ => return Err(format!("unknown call `{call}`")),
         };
         Ok((key, None))
     }
@@ -76,18 +76,18 @@ impl Reading {
         Ok(address)
     }
 
-    /// The revision that is named, or the app's.
-    fn revision_of(&self, named: Option<u64>, app: &AppName) -> Result<u64, String> {
-        let stored = self.given.desired.apps.get(app);
+    /// Returns the revision named, or the app's.
+    fn find_revision(&self, named: Option<u64>, app: &AppName) -> Result<u64, String> {
+        let stored = self.scenario.desired.apps.get(app);
         let revision = named.or(stored.map(|stored| stored.revision));
-        revision.ok_or_else(|| format!("there is no app `{app}`, so the revision must be said"))
+        revision.ok_or_else(|| format!("no app `{app}`: name the revision"))
     }
 
     fn container(&self, line: &mut Line) -> Result<ContainerId, String> {
         let (app, ordinal) = pod(line)?;
         let (revision, restarts): (Option<u64>, Option<u32>) =
-            (line.value("rev")?, line.value("restarts")?);
-        let mut found = self.given.observed.replicas.iter().filter(|r| {
+            (line.take_value("rev")?, line.take_value("restarts")?);
+        let mut found = self.scenario.observed.replicas.iter().filter(|r| {
             r.labels.app == app
                 && r.labels.ordinal == ordinal
                 && revision.is_none_or(|revision| revision == r.labels.revision)
@@ -95,17 +95,19 @@ impl Reading {
         });
         match (found.next(), found.next()) {
             (Some(replica), None) => Ok(replica.id.clone()),
-            (None, _) => Err("there is no such container".to_owned()),
-            (Some(_), Some(_)) => Err("it has two: say `rev=` or `restarts=`".to_owned()),
+            (None, _) => Err("no such container".to_owned()),
+            (Some(_), Some(_)) => {
+                Err("the pod has two containers: add `rev=` or `restarts=`".to_owned())
+            }
         }
     }
 }
 
 fn pod(line: &mut Line) -> Result<(AppName, u32), String> {
-    let name: String = line.name_or("the pod's name is missing")?;
+    let name: String = line.require_name("the pod's name is missing")?;
     let (app, mut ordinals) = pods(&name)?;
     match (ordinals.next(), ordinals.next()) {
         (Some(ordinal), None) => Ok((app, ordinal)),
-        _ => Err("one pod at a time".to_owned()),
+        _ => Err("a call is about one pod".to_owned()),
     }
 }

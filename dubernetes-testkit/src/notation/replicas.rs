@@ -1,4 +1,4 @@
-//! Replicas: who they are, what they do, and whether requests come to them.
+//! Replicas and pre-deploy containers: identity, state, readiness and routing.
 
 use std::net::Ipv4Addr;
 
@@ -12,9 +12,9 @@ use dubernetes_core::state::{Drain, ObservedPreDeploy, ObservedReplica, Readines
 
 use super::apps::image_id;
 use super::line::Line;
-use super::{NOW, Reading, before};
+use super::{NOW, Parser, before};
 
-/// What a line says of each of its replicas.
+/// The fields that all replicas of a line share.
 #[derive(Debug, Clone)]
 struct Shared {
     revision: u64,
@@ -23,31 +23,31 @@ struct Shared {
     last_end: Option<String>,
     stop_reasons: Option<String>,
     last_ready_at: Option<Timestamp>,
-    life: (ContainerState, Timestamp, Readiness),
+    state: (ContainerState, Timestamp, Readiness),
     routed: bool,
     evicted: bool,
     drain: Option<Drain>,
     address: Option<Ipv4Addr>,
 }
 
-impl Reading {
-    /// `web-1 ...`, or `web-1..3 ...`.
+impl Parser {
+    /// Reads a line such as `web-1 …` or `web-1..3 …`.
     pub(super) fn replicas(&mut self, line: &mut Line) -> Result<(), String> {
-        let (app, ordinals) = pods(&line.what)?;
-        let stored = self.given.desired.apps.get(&app);
-        let restarts = line.value("restarts")?.unwrap_or(0);
+        let (app, ordinals) = pods(&line.subject)?;
+        let stored = self.scenario.desired.apps.get(&app);
+        let restarts = line.take_value("restarts")?.unwrap_or(0);
         let shared = Shared {
-            revision: line.value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1),
+            revision: line.take_value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1),
             restarts,
-            consecutive_restarts: line.value("streak")?.unwrap_or(restarts),
-            last_end: line.value("last")?,
-            stop_reasons: line.value("stopped")?,
-            last_ready_at: line.span("ready-until")?.map(|ago| before(Some(ago))),
-            routed: line.word("routed"),
-            evicted: line.word("evicted"),
-            drain: drain(line)?,
-            address: line.value("address")?,
-            life: life(line)?,
+            consecutive_restarts: line.take_value("streak")?.unwrap_or(restarts),
+            last_end: line.take_value("last")?,
+            stop_reasons: line.take_value("stopped")?,
+            last_ready_at: line.take_span("ready-until")?.map(|ago| before(Some(ago))),
+            routed: line.take_word("routed"),
+            evicted: line.take_word("evicted"),
+            drain: take_drain(line)?,
+            address: line.take_value("address")?,
+            state: take_state(line)?,
         };
         for ordinal in ordinals {
             self.replica(&app, ordinal, shared.clone())?;
@@ -60,20 +60,20 @@ impl Reading {
             revision,
             restarts,
             consecutive_restarts,
-            life: (state, created_at, readiness),
+            state: (state, created_at, readiness),
             ..
         } = shared;
         let spec = self.spec(app, revision)?;
         let address = shared.address.or_else(|| self.free_address(app, ordinal));
         let address = address.ok_or("the subnet has no address left")?;
         self.taken.insert(address);
-        let instance = &self.given.desired.instance;
+        let instance = &self.scenario.desired.instance;
         let name = identity::container_name(instance, app, ordinal, revision, restarts);
         let id = ContainerId(format!("id-of-{name}"));
         let spec_hash = self.hash(app, revision, &spec);
-        let observed = &mut self.given.observed;
+        let observed = &mut self.scenario.observed;
         if observed.replicas.iter().any(|other| other.id == id) {
-            return Err(format!("{name} is there twice"));
+            return Err(format!("{name} is defined twice"));
         }
         if shared.routed {
             self.routed.insert(id.clone());
@@ -114,95 +114,95 @@ impl Reading {
     }
 
     fn hash(&self, app: &AppName, revision: u64, spec: &AppSpec) -> String {
-        let stored = self.given.desired.apps.get(app).filter(|s| s.revision == revision);
+        let stored = self.scenario.desired.apps.get(app).filter(|s| s.revision == revision);
         identity::content_hash(spec, stored.map_or(0, |stored| stored.rollout.restart_nonce))
     }
 
-    /// `job web exited code=0`: the container of the command before the app's revision.
-    pub(super) fn job(&mut self, line: &mut Line) -> Result<(), String> {
-        let app: AppName = line.name_or("the app's name is missing")?;
-        let stored = self.given.desired.apps.get(&app);
-        let revision = line.value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1);
-        let attempts = line.value("attempts")?.unwrap_or(0);
+    /// Reads a line such as `pre-deploy web running`.
+    pub(super) fn pre_deploy(&mut self, line: &mut Line) -> Result<(), String> {
+        let app: AppName = line.require_name("the app's name is missing")?;
+        let stored = self.scenario.desired.apps.get(&app);
+        let revision = line.take_value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1);
+        let attempts = line.take_value("attempts")?.unwrap_or(0);
         let name =
-            identity::pre_deploy_name(&self.given.desired.instance, &app, revision, attempts);
+            identity::pre_deploy_name(&self.scenario.desired.instance, &app, revision, attempts);
         let address = self.free_address(&app, 0).ok_or("the subnet has no address left")?;
         self.taken.insert(address);
-        let state = match line.word("running") {
-            true => ContainerState::Running { started_at: before(line.span("ago")?) },
-            false => life(line)?.0,
+        let state = match line.take_word("running") {
+            true => ContainerState::Running { started_at: before(line.take_span("ago")?) },
+            false => take_state(line)?.0,
         };
         let id = ContainerId(format!("id-of-{name}"));
         let labels = PreDeployLabels { app, revision, attempts, address };
-        self.given.observed.pre_deploys.push(ObservedPreDeploy { id, labels, state });
+        self.scenario.observed.pre_deploys.push(ObservedPreDeploy { id, labels, state });
         Ok(())
     }
 
-    /// The address that a new replica gets.
+    /// Returns the address that a new replica gets.
     pub(super) fn free_address(&self, app: &AppName, ordinal: u32) -> Option<Ipv4Addr> {
         identity::pick_address(self.subnet, app, ordinal, &self.taken)
     }
 }
 
-/// The app and the ordinals of `web-1` or `web-1..3`.
+/// Returns the app and the ordinals of `web-1` or `web-1..3`.
 pub(super) fn pods(text: &str) -> Result<(AppName, std::ops::RangeInclusive<u32>), String> {
-    let wrong = || format!("`{text}` is neither a word of the notation nor a pod such as `web-1`");
-    let (app, ordinals) = text.rsplit_once('-').ok_or_else(wrong)?;
+    let unknown = || format!("`{text}` is neither a kind of line nor a pod such as `web-1`");
+    let (app, ordinals) = text.rsplit_once('-').ok_or_else(unknown)?;
     let (first, last) = ordinals.split_once("..").unwrap_or((ordinals, ordinals));
-    let number = |text: &str| text.parse::<u32>().map_err(|_| wrong());
+    let number = |text: &str| text.parse::<u32>().map_err(|_| unknown());
     let ordinals = number(first)?..=number(last)?;
     if ordinals.is_empty() {
-        return Err(wrong());
+        return Err(unknown());
     }
-    Ok((app.parse().map_err(|_| wrong())?, ordinals))
+    Ok((app.parse().map_err(|_| unknown())?, ordinals))
 }
 
-/// What its container does, when that was created, and what the probes say.
-fn life(line: &mut Line) -> Result<(ContainerState, Timestamp, Readiness), String> {
-    let ago = line.span("ago")?;
-    if let Some(readiness) = readiness(line)? {
+/// Takes the state of the container, its time of creation, and the readiness.
+fn take_state(line: &mut Line) -> Result<(ContainerState, Timestamp, Readiness), String> {
+    let ago = line.take_span("ago")?;
+    if let Some(readiness) = take_readiness(line)? {
         let started_at = before(ago.or(Some(LONG)));
         return Ok((ContainerState::Running { started_at }, started_at, readiness));
     }
     let at = before(ago);
-    let out_of_memory = line.word("oom");
-    if line.word("exited") || out_of_memory {
-        let code = line.value("code")?.unwrap_or(if out_of_memory { 137 } else { 1 });
-        let ran = line.span("ran")?.unwrap_or(LONG);
+    let out_of_memory = line.take_word("oom");
+    if line.take_word("exited") || out_of_memory {
+        let code = line.take_value("code")?.unwrap_or(if out_of_memory { 137 } else { 1 });
+        let ran = line.take_span("ran")?.unwrap_or(LONG);
         let started_at = at.saturating_sub(ran).unwrap_or(at);
         let state = ContainerState::Exited { code, out_of_memory, started_at, finished_at: at };
         return Ok((state, started_at, Readiness::Unknown));
     }
-    let state = if line.word("start-failed") {
-        let code = line.value("code")?.unwrap_or(127);
-        ContainerState::StartFailed { error: line.says()?, code }
-    } else if line.word("created") {
+    let state = if line.take_word("start-failed") {
+        let code = line.take_value("code")?.unwrap_or(127);
+        ContainerState::StartFailed { error: line.take_message()?, code }
+    } else if line.take_word("created") {
         ContainerState::Created
-    } else if line.word("paused") {
+    } else if line.take_word("paused") {
         ContainerState::Paused
-    } else if line.word("removing") {
+    } else if line.take_word("removing") {
         ContainerState::Removing
     } else {
-        return Err("it is not said what it does".to_owned());
+        return Err("the state is missing, such as `ready`".to_owned());
     };
     Ok((state, at, Readiness::Unknown))
 }
 
-/// What the probes say of a replica that runs; `None` if it does not.
-fn readiness(line: &mut Line) -> Result<Option<Readiness>, String> {
-    let readiness = if line.word("ready") {
-        let since = line.span("ready-for")?.unwrap_or(LONG);
+/// Takes the readiness of a running replica; `None` if the replica does not run.
+fn take_readiness(line: &mut Line) -> Result<Option<Readiness>, String> {
+    let readiness = if line.take_word("ready") {
+        let since = line.take_span("ready-for")?.unwrap_or(LONG);
         Readiness::Ready { since: before(Some(since)) }
-    } else if line.word("settling") {
+    } else if line.take_word("settling") {
         let until = NOW.saturating_add(SignedDuration::from_secs(1)).unwrap_or(NOW);
         Readiness::Settling { until }
-    } else if line.word("starting") {
+    } else if line.take_word("starting") {
         Readiness::NotReady { reason: "nothing listens on its port".to_owned() }
-    } else if line.word("unready") {
-        Readiness::NotReady { reason: line.says()? }
-    } else if line.word("unhealthy") {
-        Readiness::Unhealthy { reason: line.says()? }
-    } else if line.word("unknown") {
+    } else if line.take_word("unready") {
+        Readiness::NotReady { reason: line.take_message()? }
+    } else if line.take_word("unhealthy") {
+        Readiness::Unhealthy { reason: line.take_message()? }
+    } else if line.take_word("unknown") {
         Readiness::Unknown
     } else {
         return Ok(None);
@@ -210,13 +210,13 @@ fn readiness(line: &mut Line) -> Result<Option<Readiness>, String> {
     Ok(Some(readiness))
 }
 
-/// So long a replica runs, is ready, ran before it ended, or is drained, where nothing is said.
+/// How long a replica runs, is ready, ran before its exit, or is drained, if omitted.
 pub(super) const LONG: SignedDuration = SignedDuration::from_secs(60);
 
-fn drain(line: &mut Line) -> Result<Option<Drain>, String> {
-    if line.word("drained") {
+fn take_drain(line: &mut Line) -> Result<Option<Drain>, String> {
+    if line.take_word("drained") {
         return Ok(Some(Drain { done: true, ..Drain::new(before(Some(LONG))) }));
     }
-    let span = line.span("draining")?;
+    let span = line.take_span("draining")?;
     Ok(span.map(|span| Drain::new(before(Some(span)))))
 }

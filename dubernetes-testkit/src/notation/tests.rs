@@ -1,4 +1,4 @@
-//! What the notation means, and that it refuses what means nothing.
+//! Tests of the notation.
 
 use super::*;
 use crate::build::app_name;
@@ -8,7 +8,7 @@ use dubernetes_core::runtime::ContainerState;
 use dubernetes_core::state::{FailureKind, Readiness};
 
 #[test]
-fn what_is_not_said_is_ordinary() {
+fn omitted_fields_have_ordinary_values() {
     let given =
         parse("network\napp web rev=2 host=web.local\nweb-1..2 ready routed\nweb-3 rev=1 exited")
             .unwrap();
@@ -31,18 +31,18 @@ fn what_is_not_said_is_ordinary() {
 }
 
 #[test]
-fn everything_can_be_said() {
+fn every_kind_of_line_is_parsed() {
     let given = parse(
         r#"
-        app db rev=3 gen=7 image=other:9 port=81 volume=data:/data removed-through=1 unpinned
+        app db rev=3 gen=7 image=other:9 port=81 volume=data:/data deleted-through=1 unpinned
         revision db 2 port=82 lost
         db-1 rev=2 restarts=4 streak=2 oom ago=3s ran=2s
         tombstone old ago=10s
-        unreadable abc says="the label is missing"
-        ingress down says="it was killed"
-        engine away says="no answer" ago=5s
-        under-way create db-2
-        failed container db-1 says="a fault" times=3 ago=4s lasting
+        unreadable abc msg="the label is missing"
+        ingress down msg="it was killed"
+        engine away msg="no answer" ago=5s
+        in-flight create db-2
+        failed container db-1 msg="a fault" times=3 ago=4s permanent
         "#,
     )
     .unwrap();
@@ -68,24 +68,34 @@ fn everything_can_be_said() {
 }
 
 #[test]
-fn what_means_nothing_is_an_error() {
+fn bad_line_is_an_error_with_its_number() {
     let app = "app web\n";
-    for (line, says) in [
-        ("web-1 redy", "it is not said what it does"),
-        ("web-1 ready rooted", "`rooted` means nothing here"),
-        ("web-1 ready restart=1", "`restart` means nothing here"),
-        ("web-1 ready rev=one", "`one` is no value of `rev`"),
-        ("web-3..1 ready", "neither a word of the notation nor a pod"),
-        ("netwrk", "neither a word of the notation nor a pod"),
-        ("web-1..2 ready address=10.9.0.77 address=10.9.0.78", "`address` means nothing here"),
-        ("failed container web-1", "there is no such container"),
-        ("failed creation web-1", "there is no call `creation`"),
-        ("failed routes says=\"open", "a quote is not closed"),
+    for (line, message) in [
+        ("web-1 redy", "the state is missing"),
+        ("web-1 ready rooted", "`rooted` is unknown here"),
+        ("web-1 ready restart=1", "`restart` is unknown here"),
+        ("web-1 ready rev=one", "invalid `rev=one`"),
+        ("web-3..1 ready", "neither a kind of line nor a pod"),
+        ("netwrk", "neither a kind of line nor a pod"),
+        ("web-1..2 ready address=10.9.0.77 address=10.9.0.78", "`address` is unknown here"),
+        ("failed container web-1", "no such container"),
+        ("failed creation web-1", "unknown call `creation`"),
+        ("failed routes msg=\"open", "a quote is not closed"),
         ("ingress up", "an ingress is"),
     ] {
         let error = parse(&format!("{app}{line}")).unwrap_err();
-        assert!(error.contains(says) && error.contains(line), "{line}: {error}");
+        assert!(
+            error.contains(message) && error.starts_with(&format!("line 2: `{line}`")),
+            "{line}: {error}"
+        );
     }
     let twice = parse("app web\nweb-1 ready\nweb-1 created").unwrap_err();
-    assert!(twice.contains("there twice"), "{twice}");
+    assert!(twice.contains("defined twice"), "{twice}");
+}
+
+#[test]
+fn words_of_the_first_version_are_accepted() {
+    let old = parse("app web\nacting ago=5s\nfailed routes says=a lasting\nunder-way network");
+    let new = parse("app web\nactive ago=5s\nfailed routes msg=a permanent\nin-flight network");
+    assert_eq!(format!("{old:?}"), format!("{new:?}"));
 }

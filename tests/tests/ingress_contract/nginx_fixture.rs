@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{
-    self, AppName, HostName, ImageRef, InstanceName, PullPolicy, RoutePath,
+    AppName, HostName, ImageRef, InstanceName, PullPolicy, Resources, RoutePath,
 };
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Route};
 use dubernetes_core::labels::INSTANCE;
 use dubernetes_core::runtime::{
-    ContainerId, ContainerRequest, ContainerRuntime, Network, Probe, ProbeAnswer, ProbeTarget,
-    exec_to_end,
+    ContainerId, ContainerRequest, ContainerRuntime, Network, Networks, StatsReader, run_command,
 };
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
@@ -75,9 +74,9 @@ pub(crate) async fn with_fixture<F: Future<Output = ()> + Send + 'static>(
         print_logs(&runtime, &instance).await;
     }
     for container in runtime.list(&instance).await.unwrap() {
-        runtime.remove(&container.id).await.unwrap();
+        ContainerRuntime::remove(&runtime, &container.id).await.unwrap();
     }
-    runtime.remove_network(&instance).await.unwrap();
+    Networks::remove(&runtime, &instance).await.unwrap();
     if let Err(failed) = outcome {
         std::panic::resume_unwind(failed.into_panic());
     }
@@ -89,7 +88,7 @@ async fn connect_engine(test: &str) -> Option<(DockerRuntime, ImageRef)> {
     let nginx = std::env::var("DUBERNETES_INGRESS_IMAGE").unwrap_or_else(|_| NGINX.to_owned());
     let nginx = ImageRef::parse(&nginx).unwrap();
     for image in [&nginx, &ImageRef::parse(UPSTREAM).unwrap(), &ImageRef::parse(TOOLS).unwrap()] {
-        engine_or_skip(test, runtime.ensure_image(image, PullPolicy::Never).await)?;
+        engine_or_skip(test, runtime.resolve(image, PullPolicy::Never).await)?;
     }
     Some((runtime, nginx))
 }
@@ -131,7 +130,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl
 
 impl NginxFixture {
     async fn create(runtime: DockerRuntime, instance: InstanceName, nginx: ImageRef) -> Self {
-        let network = runtime.ensure_network(&instance).await.unwrap();
+        let network = Networks::ensure(&runtime, &instance).await.unwrap();
         let port = Port::take();
         let mut fixture = Self {
             runtime,
@@ -158,11 +157,8 @@ impl NginxFixture {
         let env = [("WHOAMI_NAME", pod.clone()), ("WHOAMI_PORT", port.to_string())];
         let id = self.create_container(&pod, UPSTREAM, address, env, &[]).await;
         self.runtime.start(&id).await.unwrap();
-        let probe = Probe::Tcp { port };
-        let timeout = app::Duration::from_secs(1);
-        let target = ProbeTarget { id, address, probe, timeout };
         eventually("the upstream listens", || async {
-            self.runtime.probe(&target).await.unwrap() == ProbeAnswer::Connected
+            TcpStream::connect((address, port)).await.is_ok()
         })
         .await;
         Endpoint { pod, address, port }
@@ -188,7 +184,7 @@ impl NginxFixture {
             files: Vec::new(),
             network: self.network.id.clone(),
             address,
-            resources: app::Resources::default(),
+            resources: Resources::default(),
             volumes: Vec::new(),
             ports: Vec::new(),
             stop_signal: None,
@@ -228,7 +224,7 @@ impl NginxFixture {
     /// Whether nginx holds a connection to `address`.
     pub(crate) async fn is_connected(&self, address: Ipv4Addr) -> bool {
         let id = ContainerId(self.container());
-        let table = exec_to_end(&self.runtime, &id, &["cat", "/proc/net/tcp"]).await.unwrap();
+        let table = run_command(&self.runtime, &id, &["cat", "/proc/net/tcp"], None).await.unwrap();
         let remote = format!("{:08X}:", u32::from_ne_bytes(address.octets()));
         String::from_utf8_lossy(&table.stdout).contains(&remote)
     }
@@ -240,7 +236,7 @@ impl NginxFixture {
             self.create_container("asks", TOOLS, self.address(40), [], &["sleep", "600"]).await;
         self.runtime.start(&id).await.unwrap();
         let output =
-            exec_to_end(&self.runtime, &id, &["wget", "-q", "-O", "-", &url]).await.unwrap();
+            run_command(&self.runtime, &id, &["wget", "-q", "-O", "-", &url], None).await.unwrap();
         format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
@@ -341,7 +337,7 @@ impl NginxFixture {
     /// Returns the memory use of nginx's container.
     pub(crate) async fn memory_bytes(&self) -> u64 {
         let id = ContainerId(self.container());
-        self.runtime.stats(&id).await.unwrap().memory_bytes
+        StatsReader::read(&self.runtime, &id).await.unwrap().memory_bytes
     }
 }
 

@@ -51,12 +51,12 @@ where
     R: Fn(Arc<dyn Store>) -> Fut,
     Fut: Future<Output = Arc<dyn Store>>,
 {
-    for step in 0..STEPS.len() {
+    for (step, name) in STEPS.into_iter().enumerate() {
         change(&store, step).await;
         let before = contents(&store).await;
         store = reopen(store).await;
         let after = contents(&store).await;
-        assert_eq!(after, before, "the effect of `{}` survives a restart", STEPS[step]);
+        assert_eq!(after, before, "the effect of `{name}` survives a restart");
     }
 }
 

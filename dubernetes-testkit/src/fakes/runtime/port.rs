@@ -1,4 +1,4 @@
-//! The traits on the fake's world.
+//! The traits of the fake engine.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -65,9 +65,9 @@ impl ContainerRuntime for FakeRuntime {
     ) -> Result<ImageId, RuntimeError> {
         self.enter(Operation::Resolve, None).await?;
         let world = self.world();
-        let meant = world.tags.get(image).unwrap_or(image);
-        if world.images.contains_key(meant) {
-            return Ok(image_id(meant));
+        let target = world.tags.get(image).unwrap_or(image);
+        if world.images.contains_key(target) {
+            return Ok(image_id(target));
         }
         Err(RuntimeError::Image {
             image: image.to_string(),
@@ -98,8 +98,8 @@ impl ContainerRuntime for FakeRuntime {
         if !world.networks.values().any(|n| n.id == request.network) {
             return Err(RuntimeError::NotFound { kind: "network", name: request.network.clone() });
         }
-        world.made += 1;
-        let id = ContainerId(format!("{:012x}", world.made));
+        world.created += 1;
+        let id = ContainerId(format!("{:012x}", world.created));
         let container = Container {
             id: id.clone(),
             name: request.name.clone(),
@@ -108,10 +108,10 @@ impl ContainerRuntime for FakeRuntime {
             state: ContainerState::Created,
             created_at: now,
         };
-        let made = FakeContainer { container, request: request.clone(), behaviour };
-        world.containers.insert(id.clone(), made);
+        let created = FakeContainer { container, request: request.clone(), behaviour };
+        world.containers.insert(id.clone(), created);
         drop(world);
-        self.tell(&id, "create");
+        self.emit(&id, "create");
         Ok(id)
     }
 
@@ -136,7 +136,7 @@ impl ContainerRuntime for FakeRuntime {
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let Ok(container) = self.container(id) else { return Ok(()) };
         self.enter(Operation::Remove, Some(&container.name)).await?;
-        self.take_away(&container.id);
+        self.delete(&container.id);
         Ok(())
     }
 
@@ -206,7 +206,7 @@ impl ContainerRuntime for FakeRuntime {
                         Ok(Some((owner, event))) if owner == instance => {
                             return Some((Ok(event), receiver));
                         }
-                        // Events may be lost; that is the trait's own word.
+                        // The trait allows lost events.
                         Ok(Some(_)) | Err(RecvError::Lagged(_)) => {}
                         Ok(None) | Err(RecvError::Closed) => return None,
                     }
@@ -227,7 +227,7 @@ impl Networks for FakeRuntime {
         let mut world = self.world();
         let third = u8::try_from(world.networks.len() * 4 % 256).unwrap_or(0);
         let failed = |error: &dyn std::fmt::Display| RuntimeError::Failed {
-            operation: "make a network".to_owned(),
+            operation: "create a network".to_owned(),
             cause: Cause::text(error.to_string()),
         };
         let address = std::net::Ipv4Addr::new(10, 1, third, 0);
@@ -302,7 +302,7 @@ impl StatsReader for FakeRuntime {
             ContainerState::Running { started_at } => started_at,
             _ => read_at,
         };
-        // A tenth of a core, as long as it runs.
+        // A running container uses a tenth of a CPU.
         let used = read_at.duration_since(since).as_nanos() / 10;
         let cpu_nanos = u64::try_from(used).unwrap_or(0);
         Ok(Stats { cpu_nanos, memory_bytes: 1 << 20, read_at })
@@ -325,7 +325,7 @@ impl Dialer for FakeRuntime {
             (_, Some(false)) => {
                 ProbeAnswer::Refused { port: endpoint.port(), open: OpenPorts::Unknown }
             }
-            (_, None) => failed("no host has this address".to_owned()),
+            (_, None) => failed("no route to host".to_owned()),
         }
     }
 
@@ -339,7 +339,7 @@ impl Dialer for FakeRuntime {
         let (ours, theirs) = tokio::io::duplex(1024);
         tokio::spawn(async move {
             let (mut received, mut echo) = tokio::io::split(theirs);
-            // A caller that has gone needs no echo.
+            // A caller that has gone away needs no echo.
             let _ = tokio::io::copy(&mut received, &mut echo).await;
             let _ = echo.shutdown().await;
         });
@@ -352,7 +352,7 @@ impl Dialer for FakeRuntime {
 }
 
 impl FakeRuntime {
-    /// By id or by name.
+    /// Returns a container by id or name.
     fn container(&self, id: &ContainerId) -> Result<Container, RuntimeError> {
         let world = self.world();
         let mut all = world.containers.values().map(|c| &c.container);
@@ -364,7 +364,7 @@ impl FakeRuntime {
         if matches!(container.state, ContainerState::Running { .. }) {
             return Ok(container);
         }
-        let message = "the container does not run".to_owned();
+        let message = "the container is not running".to_owned();
         Err(RuntimeError::Rejected { operation: operation.to_owned(), message })
     }
 }

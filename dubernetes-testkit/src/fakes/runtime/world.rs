@@ -1,4 +1,4 @@
-//! What happens in the fake's world: processes start, end, and are taken away.
+//! Processes of the fake engine: they start, exit, and are removed.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{FakeRuntime, Operation, World};
 use dubernetes_core::error::Cause;
 
 impl FakeRuntime {
-    /// Starts a container's process; it ends by itself if its behaviour says so.
+    /// Starts a container's process, which exits by itself if its behaviour says so.
     pub(super) fn begin(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let now = self.clock.now();
         let exit = {
@@ -35,7 +35,7 @@ impl FakeRuntime {
             container.container.state = ContainerState::Running { started_at: now };
             container.behaviour.exit
         };
-        self.tell(id, "start");
+        self.emit(id, "start");
         if let Some((after, code)) = exit {
             self.end_later(id.clone(), now, after, code);
         }
@@ -67,32 +67,32 @@ impl FakeRuntime {
             container.container.state =
                 ContainerState::Exited { code, out_of_memory: false, started_at, finished_at: now };
         }
-        self.tell(id, "die");
+        self.emit(id, "die");
     }
 
     /// Removes a container.
-    pub(super) fn take_away(&self, id: &ContainerId) {
-        self.tell(id, "destroy");
+    pub(super) fn delete(&self, id: &ContainerId) {
+        self.emit(id, "destroy");
         let mut world = self.world();
         world.containers.remove(id);
         world.not_ready.remove(id);
         world.logs.remove(id);
     }
 
-    /// Sends an event to those who listen.
-    pub(super) fn tell(&self, id: &ContainerId, action: &str) {
+    /// Sends an event to all streams of the owner.
+    pub(super) fn emit(&self, id: &ContainerId, action: &str) {
         let Some(container) = self.world().containers.get(id).cloned() else { return };
         let labels = container.container.labels;
         let owner = labels.get(labels::INSTANCE).and_then(|name| InstanceName::parse(name).ok());
         let event = RuntimeEvent { id: id.clone(), action: action.to_owned(), labels };
         if let Some(owner) = owner {
-            // Nobody has to listen.
+            // Without receivers the event is dropped.
             let _ = self.events.send(Some((owner, event)));
         }
     }
 
-    /// Fails if the engine is unreachable, or by an injected fault; otherwise notes the call if it
-    /// changes something.
+    /// Fails if the engine is unreachable, or by an injected fault; otherwise records a changing
+    /// call in the journal.
     pub(super) async fn enter(
         &self,
         operation: Operation,
@@ -104,7 +104,7 @@ impl FakeRuntime {
                 cause: Cause::text("it is away"),
             });
         }
-        if self.faults.strike(&operation).await {
+        if self.faults.apply(&operation).await {
             return Err(RuntimeError::Failed {
                 operation: operation.verb().to_owned(),
                 cause: Cause::text("injected fault"),
@@ -130,7 +130,7 @@ impl World {
         })
     }
 
-    /// The engine's text if another running container has the address.
+    /// Returns an error message if another running container has the address.
     fn address_clash(&self, id: &ContainerId) -> Option<String> {
         let own = self.containers.get(id)?;
         let clash = self.containers.values().any(|other| {
