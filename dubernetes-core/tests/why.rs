@@ -187,7 +187,7 @@ fn output_is_escaped_and_truncated() {
 #[test]
 fn unknown_names_have_no_explanation() {
     let case = Case::new(notation::parse("network\napp web\nweb-1 ready").unwrap());
-    assert_eq!(case.why("nobody"), None);
+    assert_eq!(case.why("unknown"), None);
     assert_eq!(case.why("web-7"), None);
 }
 

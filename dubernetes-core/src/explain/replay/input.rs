@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::call::OperationKey;
+use crate::call::{CallFailure, OperationKey};
 use crate::format::span;
 use crate::ingress::ObservedIngress;
+use crate::labels::PreDeployLabels;
 use crate::runtime::ContainerState;
 use crate::state::{EngineStatus, ObservedPreDeploy, ObservedReplica, Readiness};
 use crate::store::StoredApp;
@@ -16,7 +17,7 @@ use super::Decision;
 impl Decision {
     /// Formats the desired and the observed state, one object per line.
     pub fn input(&self) -> String {
-        let (desired, observed) = (&self.desired, &self.observed);
+        let Self { desired, observed, .. } = self;
         let mut lines = self.surroundings();
         lines.extend(desired.apps.values().map(app));
         lines.extend(desired.tombstones.iter().map(|(name, tombstone)| {
@@ -32,8 +33,9 @@ impl Decision {
         );
         lines.extend(observed.in_flight.keys().map(|key| format!("in-flight {}", self.call(key))));
         lines.extend(observed.failures.iter().map(|(key, failure)| {
-            let (call, ago) = (self.call(key), self.ago(failure.at));
-            format!("failed {call} times={} ago={ago} msg={:?}", failure.count, failure.message)
+            let CallFailure { count, at, message, .. } = failure;
+            let ago = self.ago(*at);
+            format!("failed {} times={count} ago={ago} msg={message:?}", self.call(key))
         }));
         lines.into_iter().map(|line| line + "\n").collect()
     }
@@ -63,7 +65,8 @@ impl Decision {
     }
 
     fn replica(&self, replica: &ObservedReplica) -> String {
-        let (labels, observed) = (&replica.labels, &self.observed);
+        let labels = &replica.labels;
+        let observed = &self.observed;
         let state = match (&replica.state, &replica.readiness) {
             (ContainerState::Running { started_at }, readiness) => {
                 self.running(*started_at, readiness)
@@ -72,9 +75,9 @@ impl Decision {
         };
         let mut line = format!("{} rev={} {state}", replica.pod(), labels.revision);
         if labels.restarts > 0 {
-            let (restarts, streak) = (labels.restarts, labels.consecutive_restarts);
+            let streak = labels.consecutive_restarts;
             // Writing to a text cannot fail.
-            let _ = write!(line, " restarts={restarts} streak={streak}");
+            let _ = write!(line, " restarts={} streak={streak}", labels.restarts);
         }
         let _ = write!(line, " address={}", labels.address);
         if observed.ingress.table().is_some_and(|table| table.holds(labels.address)) {
@@ -98,8 +101,7 @@ impl Decision {
     }
 
     fn pre_deploy(&self, hook: &ObservedPreDeploy) -> String {
-        let labels = &hook.labels;
-        let (app, revision, attempts) = (&labels.app, labels.revision, labels.attempts);
+        let PreDeployLabels { app, revision, attempts, .. } = &hook.labels;
         let state = self.state(&hook.state, self.at);
         format!("pre-deploy {app} rev={revision} attempts={attempts} {state}")
     }
