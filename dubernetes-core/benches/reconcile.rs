@@ -31,7 +31,8 @@ fn main() -> std::io::Result<()> {
         writeln!(out, "{apps:>6} {copy:>12.1?} {pass:>12.1?} {ratio:>8.1}")?;
         passes.push((pass.as_secs_f64(), copy.as_secs_f64()));
     }
-    let (pass, copy) = (passes[2].0 / passes[1].0, passes[2].1 / passes[1].1);
+    let pass = passes[2].0 / passes[1].0;
+    let copy = passes[2].1 / passes[1].1;
     writeln!(out, "10 times the apps: a pass takes {pass:.1} times as long, a copy {copy:.1} times")
 }
 

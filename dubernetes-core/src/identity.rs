@@ -1,5 +1,5 @@
-//! Names, addresses and hashes: derived, never drawn, so that two planners with the same input
-//! pick the same ones.
+//! Names, addresses and hashes. All are derived from the input and none is random, so that two
+//! planners with the same input choose the same ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::app::{AppName, AppSpec, InstanceName};
 
-/// The pod's name: `APP-ORDINAL`.
+/// Returns the name of a pod: `APP-ORDINAL`.
 pub fn pod_name(app: &AppName, ordinal: u32) -> String {
     let mut name = String::with_capacity(app.as_str().len() + 4);
     name.push_str(app.as_str());
@@ -18,13 +18,14 @@ pub fn pod_name(app: &AppName, ordinal: u32) -> String {
     name
 }
 
-/// How the container of the command before a revision is shown: `APP-pre-deploy`.
+/// Returns the name under which a pre-deploy hook is shown: `APP-pre-deploy`.
 pub fn pre_deploy_pod_name(app: &AppName) -> String {
     format!("{app}-pre-deploy")
 }
 
-/// The container's name: `dubernetes.INSTANCE.APP-ORDINAL.rREVISION`, and `.RESTARTS` behind it
-/// after the first restart. Names of apps and instances have no dots, so it is unambiguous.
+/// Returns the name of the container of a replica: `dubernetes.INSTANCE.APP-ORDINAL.rREVISION`,
+/// followed by `.RESTARTS` after the first restart. Names of apps and instances have no dots, so it
+/// is unambiguous.
 pub fn container_name(
     instance: &InstanceName,
     app: &AppName,
@@ -36,8 +37,8 @@ pub fn container_name(
     if restarts == 0 { base } else { format!("{base}.{restarts}") }
 }
 
-/// The name of the container that runs the command before a revision, with `.TRIES` behind it once
-/// it got another chance.
+/// Returns the name of the container of a pre-deploy hook, followed by `.ATTEMPTS` after the first
+/// attempt.
 pub fn pre_deploy_name(
     instance: &InstanceName,
     app: &AppName,
@@ -48,38 +49,38 @@ pub fn pre_deploy_name(
     if attempts == 0 { base } else { format!("{base}.{attempts}") }
 }
 
-/// The ingress container's name.
+/// Returns the name of the ingress container.
 pub fn ingress_name(instance: &InstanceName) -> String {
     format!("dubernetes.{instance}.ingress")
 }
 
-/// The network's name.
+/// Returns the name of the network.
 pub fn network_name(instance: &InstanceName) -> String {
     format!("dubernetes.{instance}")
 }
 
-/// The engine's name of a named volume.
+/// Returns the engine's name of a named volume.
 pub fn volume_name(instance: &InstanceName, app: &AppName, volume: &str) -> String {
     format!("dubernetes.{instance}.{app}.{volume}")
 }
 
-/// The hash of all that a revision is made of: everything in the specification but `replicas`,
-/// `access`, `rollout` and `stop.drain`, which change without replacing a replica.
+/// Hashes everything that makes a revision: the specification without `replicas`, `access`,
+/// `rollout` and `stop.drain`, which change without replacing a replica.
 pub fn spec_hash(spec: &AppSpec) -> String {
     let mut frozen = spec.clone();
     copy_mutable_fields(&mut frozen, &AppSpec::new(spec.name.clone(), spec.image.clone()));
-    // A specification has no map with keys that are not text, so it always serializes.
+    // All keys of the maps in a specification are text, so it always serializes.
     short_hash(&serde_json::to_string(&frozen).unwrap_or_default())
 }
 
-/// The hash of a revision: of its specification, and of the restart_nonce that tells it from one before a
-/// restart; 0 for none.
+/// Hashes a revision: its specification, and the nonce that distinguishes it from the revision
+/// before a restart; 0 for none.
 pub fn content_hash(spec: &AppSpec, restart_nonce: u64) -> String {
     let hash = spec_hash(spec);
     if restart_nonce == 0 { hash } else { short_hash(&format!("{hash}:{restart_nonce}")) }
 }
 
-/// Sets what is no part of a revision to what it is in `other`.
+/// Copies the fields that do not make a revision from `other`.
 pub(crate) fn copy_mutable_fields(spec: &mut AppSpec, other: &AppSpec) {
     spec.replicas = other.replicas;
     spec.access.clone_from(&other.access);
@@ -93,30 +94,29 @@ fn short_hash(text: &str) -> String {
     format!("{first:016x}")
 }
 
-/// The addresses below this offset are not for replicas: the gateway, the ingress, and some to
-/// spare.
+/// Offset of the first address for replicas, after the gateway, the ingress and a reserve.
 const FIRST_REPLICA: u32 = 16;
-/// So many addresses at the end are left for containers that others attach to the network.
+/// Addresses at the end of the subnet that are left for containers attached by others.
 const ENGINE_RESERVED: u32 = 64;
 
-/// The address of the ingress container: the second of the subnet, after the gateway.
+/// Returns the address of the ingress container: the second of the subnet, after the gateway.
 pub fn ingress_address(subnet: Ipv4Net) -> Ipv4Addr {
     offset(subnet, 2)
 }
 
-/// The part of the subnet from which the engine may give out addresses by itself: the last 64.
+/// Returns the part of the subnet from which the engine may choose addresses: the last 64.
 pub fn engine_range(subnet: Ipv4Net) -> Ipv4Net {
     let start = offset(subnet, size(subnet).saturating_sub(ENGINE_RESERVED));
     Ipv4Net::new(start, 26).unwrap_or(subnet)
 }
 
-/// How many addresses a subnet has for replicas.
+/// Returns the number of addresses for replicas in a subnet.
 pub fn capacity(subnet: Ipv4Net) -> u32 {
     size(subnet).saturating_sub(FIRST_REPLICA + ENGINE_RESERVED)
 }
 
-/// The first free address for a replica, looking from a place that its identity gives; `None`
-/// if there is none.
+/// Returns the first free address for a replica, beginning at an offset derived from its identity;
+/// `None` if there is none.
 pub fn pick_address(
     subnet: Ipv4Net,
     app: &AppName,
@@ -134,7 +134,7 @@ pub fn pick_address(
         .find(|address| !taken.contains(address))
 }
 
-/// The environment that every replica gets beside its own.
+/// Returns the variables that every replica gets beside those of its specification.
 pub fn injected_env(app: &AppName, ordinal: u32, revision: u64) -> BTreeMap<String, String> {
     [
         ("DUBERNETES_APP", app.to_string()),

@@ -1,4 +1,4 @@
-//! The labels on our containers: the truth about what runs, and where restart state rides.
+//! Labels of containers: the identity of what runs, and the state of its restarts.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,60 +8,61 @@ use serde::{Deserialize, Serialize};
 use crate::app::{AppName, InstanceName};
 use crate::runtime::ImageId;
 
-/// Which instance owns the container. What lacks it, or has another's, is never touched.
+/// Instance that owns the container. Containers of other instances, or without this label, are
+/// never touched.
 pub const INSTANCE: &str = "dubernetes.instance";
-/// On the instance's network: where the state of the orchestrator is that made it.
+/// State directory of the orchestrator that created the network. On networks only.
 pub const STATE_DIR: &str = "dubernetes.state-dir";
-/// What it is, if not a replica: `ingress`.
+/// Kind of a container that is not a replica: `ingress` or `pre-deploy`.
 pub const COMPONENT: &str = "dubernetes.component";
-/// The app whose replica it is.
+/// App of the replica.
 pub const APP: &str = "dubernetes.app";
-/// The revision that it runs.
+/// Revision that the replica runs.
 pub const REVISION: &str = "dubernetes.revision";
-/// Its ordinal, from 1.
+/// Ordinal of the replica, from 1.
 pub const REPLICA: &str = "dubernetes.replica";
-/// The hash of all that a revision is made of.
+/// Hash of the content of the revision.
 pub const SPEC: &str = "dubernetes.spec";
-/// The id of the image that its revision runs.
+/// Id of the image of the revision.
 pub const IMAGE: &str = "dubernetes.image";
-/// Its address on the instance's network.
+/// Address on the network of the instance.
 pub const ADDRESS: &str = "dubernetes.address";
-/// The port on which it listens.
+/// Port on which the replica listens.
 pub const PORT: &str = "dubernetes.port";
-/// How often this replica was restarted.
+/// Restarts of the replica.
 pub const RESTARTS: &str = "dubernetes.restarts";
-/// How many of those restarts came in a row, without 10 minutes of running between them.
+/// Restarts in a row, without 10 minutes of running in between.
 pub const STREAK: &str = "dubernetes.streak";
-/// How the container before it ended, if it is a restart.
+/// How the previous container of a restarted replica ended.
 pub const LAST_END: &str = "dubernetes.last-end";
 
 /// The labels of a replica, typed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaLabels {
-    /// Whose replica it is.
+    /// App of the replica.
     pub app: AppName,
-    /// The revision that it runs.
+    /// Revision that it runs.
     pub revision: u64,
-    /// Its ordinal, from 1.
+    /// Ordinal, from 1.
     pub ordinal: u32,
-    /// The hash of all that its revision is made of.
+    /// Hash of the content of its revision.
     pub spec_hash: String,
-    /// The image that it was made of, where that is known.
+    /// Image that it was created from, if that is known.
     pub image: Option<ImageId>,
-    /// Its address on the instance's network.
+    /// Address on the network of the instance.
     pub address: Ipv4Addr,
-    /// The port on which it listens.
+    /// Port on which it listens.
     pub port: u16,
-    /// How often it was restarted.
+    /// Restarts so far.
     pub restarts: u32,
-    /// How many restarts came in a row.
+    /// Restarts in a row.
     pub consecutive_restarts: u32,
-    /// How the container before it ended, as a sentence fragment, if it is a restart.
+    /// How the previous container ended, as a sentence fragment, if it is a restart.
     pub last_end: Option<String>,
 }
 
 impl ReplicaLabels {
-    /// As the engine keeps them, with the owner's.
+    /// Returns the labels as text, with that of the instance.
     pub fn to_map(&self, instance: &InstanceName) -> BTreeMap<String, String> {
         let mut labels: BTreeMap<_, _> = [
             (INSTANCE, instance.to_string()),
@@ -84,11 +85,11 @@ impl ReplicaLabels {
         labels
     }
 
-    /// Reads them back.
+    /// Parses the labels of a replica.
     ///
     /// # Errors
     ///
-    /// The first label that is missing or malformed, as a sentence fragment.
+    /// Names the first label that is missing or malformed, as a sentence fragment.
     pub fn from_map(labels: &BTreeMap<String, String>) -> Result<Self, String> {
         Ok(Self {
             app: read(labels, APP)?,
@@ -105,24 +106,24 @@ impl ReplicaLabels {
     }
 }
 
-/// The labels of a container that runs the command before a revision, typed.
+/// The labels of the container of a pre-deploy hook, typed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreDeployLabels {
-    /// Whose revision it is.
+    /// App of the revision.
     pub app: AppName,
     /// The revision.
     pub revision: u64,
-    /// How often the revision had got another chance by then.
+    /// Attempts of the revision before this one.
     pub attempts: u32,
-    /// Its address on the instance's network.
+    /// Address on the network of the instance.
     pub address: Ipv4Addr,
 }
 
-/// What [`COMPONENT`] says of such a container.
+/// Value of [`COMPONENT`] on the container of a pre-deploy hook.
 const PRE_DEPLOY: &str = "pre-deploy";
 
 impl PreDeployLabels {
-    /// As the engine keeps them, with the owner's.
+    /// Returns the labels as text, with that of the instance.
     pub fn to_map(&self, instance: &InstanceName) -> BTreeMap<String, String> {
         [
             (INSTANCE, instance.to_string()),
@@ -137,11 +138,11 @@ impl PreDeployLabels {
         .collect()
     }
 
-    /// Reads them back; `None` if they are those of something else.
+    /// Parses the labels of a pre-deploy hook; `None` if they are those of something else.
     ///
     /// # Errors
     ///
-    /// The first label that is missing or malformed, as a sentence fragment.
+    /// Names the first label that is missing or malformed, as a sentence fragment.
     pub fn from_map(labels: &BTreeMap<String, String>) -> Option<Result<Self, String>> {
         let own = labels.get(COMPONENT).is_some_and(|component| component == PRE_DEPLOY);
         own.then(|| {
@@ -155,7 +156,7 @@ impl PreDeployLabels {
     }
 }
 
-/// Whether the labels are those of an ingress container.
+/// Returns whether the labels are those of an ingress container.
 pub fn is_ingress(labels: &BTreeMap<String, String>) -> bool {
     labels.get(COMPONENT).is_some_and(|component| component == "ingress")
 }

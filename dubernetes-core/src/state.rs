@@ -1,4 +1,4 @@
-//! Desired and observed state: plain data, the whole input of [`crate::reconcile()`].
+//! Desired and observed state: plain data, and the whole input of [`crate::reconcile()`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -16,21 +16,21 @@ use crate::store::{Revision, StoredApp, StoredState, Tombstone};
 pub use crate::app::{RouteConflict, route_conflict};
 pub use crate::call::{CallFailure, FailureKind, InFlight};
 
-/// What users asked for.
+/// What users want.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesiredState {
-    /// The instance whose containers these are.
+    /// The instance that owns the containers.
     pub instance: InstanceName,
     /// The apps that should run.
     pub apps: BTreeMap<AppName, StoredApp>,
-    /// The apps of which nothing should be left.
+    /// Deleted apps of which something may be left.
     pub tombstones: BTreeMap<AppName, Tombstone>,
-    /// Older revisions of apps that have replicas of one, for restarts during a rollout.
+    /// Older revisions that replicas still run, for restarts during a rollout.
     pub revisions: BTreeMap<AppName, Vec<Revision>>,
 }
 
 impl DesiredState {
-    /// What is stored, as the wish of `instance`.
+    /// Returns the stored state as the desired state of `instance`.
     pub fn new(instance: InstanceName, stored: StoredState) -> Self {
         Self {
             instance,
@@ -41,27 +41,27 @@ impl DesiredState {
     }
 }
 
-/// What was seen, and what the caller remembers of its own calls.
+/// What was observed, and what the caller remembers of its own calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedState {
-    /// Whether the engine answers.
+    /// Whether the engine is reachable.
     pub engine: EngineStatus,
     /// The instance's network, if it exists.
     pub network: Option<Network>,
-    /// Our replicas, in any order and any state.
+    /// Replicas of the instance, in any order and any state.
     pub replicas: Vec<ObservedReplica>,
-    /// Containers that run the command before a revision, in any order and any state.
+    /// Containers of pre-deploy hooks, in any order and any state.
     pub pre_deploys: Vec<ObservedPreDeploy>,
-    /// Containers with our instance's label whose other labels cannot be read, with the reason.
+    /// Containers with the label of the instance whose other labels cannot be read, and why.
     pub unreadable: BTreeMap<ContainerId, String>,
     /// What the ingress serves.
     pub ingress: ObservedIngress,
-    /// Addresses that have left the acknowledged table and may still have requests under way.
+    /// Addresses that have left the acknowledged table and may still have requests in progress.
     pub drains: BTreeMap<Ipv4Addr, Drain>,
     /// Calls in flight.
     #[serde(with = "call::pairs")]
     pub in_flight: BTreeMap<OperationKey, InFlight>,
-    /// Calls that failed and have not succeeded since.
+    /// Calls that failed, and have not succeeded since.
     #[serde(with = "call::pairs")]
     pub failures: BTreeMap<OperationKey, CallFailure>,
     /// The table that was last applied and failed.
@@ -70,111 +70,110 @@ pub struct ObservedState {
     /// When the pace of the ingress allows another table, if not now.
     #[serde(default)]
     pub routes_paced_until: Option<Timestamp>,
-    /// Apps whose routes the ingress refused, and why: it serves their last good ones.
+    /// Apps whose routes the ingress refused, and why. It serves their last good routes.
     #[serde(default)]
     pub quarantined: BTreeMap<AppName, String>,
-    /// Replicas that a user wants replaced.
+    /// Replicas that a user evicted.
     pub evicted: BTreeSet<ContainerId>,
-    /// Why we stopped replicas that are to come back: their exit code says nothing.
+    /// Why the orchestrator stopped replicas that it restarts: their exit code says nothing.
     #[serde(default)]
     pub stop_reasons: BTreeMap<ContainerId, String>,
-    /// When running replicas that are not ready any more were ready last.
+    /// When running replicas that are no longer ready were last ready.
     #[serde(default)]
     pub last_ready_at: BTreeMap<ContainerId, Timestamp>,
-    /// Since when there is somebody who acts: the start of the orchestrator, the return of the
-    /// engine, or the last answer of whoever is asked before each step. Deadlines begin then at the
-    /// earliest; `None` is as good as long ago.
+    /// Start of the current active period: the start of the orchestrator, a reconnect to the
+    /// engine, or the last approval of a step. Deadlines begin no earlier. `None` is long ago.
     #[serde(default)]
     pub active_since: Option<Timestamp>,
 }
 
-/// Whether the engine answers.
+/// Whether the engine is reachable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EngineStatus {
-    /// It does; the rest of the observed state is fresh.
+    /// The engine is reachable, and the observed state is fresh.
     #[default]
     Reachable,
-    /// It does not; the rest is what was last seen.
+    /// The engine is unreachable, and the observed state is the last known one.
     Unreachable {
         /// Since when.
         since: Timestamp,
-        /// The error's text.
+        /// The error.
         reason: String,
     },
 }
 
-/// One of our replicas as it was seen.
+/// A replica, as it was observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedReplica {
     /// The engine's id.
     pub id: ContainerId,
     /// Its container's name.
     pub name: String,
-    /// Our labels.
+    /// Its labels.
     pub labels: ReplicaLabels,
-    /// What its container does.
+    /// State of its container.
     pub state: ContainerState,
     /// When its container was created.
     pub created_at: Timestamp,
     /// The image it runs.
     pub image_id: ImageId,
-    /// What the probes say.
+    /// Result of its probes.
     pub readiness: Readiness,
 }
 
 impl ObservedReplica {
-    /// The pod's name, such as `web-1`.
+    /// Returns the name of the pod, such as `web-1`.
     pub fn pod(&self) -> String {
         crate::identity::pod_name(&self.labels.app, self.labels.ordinal)
     }
 
-    /// Whether its process runs.
+    /// Returns whether its process runs.
     pub fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. })
     }
 }
 
-/// A container that runs the command before a revision, as it was seen.
+/// The container of a pre-deploy hook, as it was observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedPreDeploy {
     /// The engine's id.
     pub id: ContainerId,
-    /// Our labels.
+    /// Its labels.
     pub labels: PreDeployLabels,
-    /// What its container does.
+    /// State of its container.
     pub state: ContainerState,
 }
 
-/// What the probes say of a running replica.
+/// Readiness of a running replica.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Readiness {
-    /// No probe has come back yet.
+    /// No probe result yet.
     #[default]
     Unknown,
-    /// It takes requests.
+    /// The replica takes requests.
     Ready {
         /// Since when.
         since: Timestamp,
     },
-    /// It has just started and is not probed: it is ready if it runs until then.
+    /// The replica has just started and is not probed. It becomes ready if it runs until then.
     Settling {
         /// Until when.
         until: Timestamp,
     },
-    /// It does not.
+    /// The replica does not take requests.
     NotReady {
-        /// What the last probe got, as a sentence fragment.
+        /// Result of the last probe, as a sentence fragment.
         reason: String,
     },
-    /// It does not, and has not for so long that it is to be replaced.
+    /// The replica has failed so many probes that it has to be restarted.
     Unhealthy {
-        /// What the last probe got, as a sentence fragment.
+        /// Result of the last probe, as a sentence fragment.
         reason: String,
     },
 }
 
 impl Readiness {
-    /// What the last probe of one that does not take requests got.
+    /// Returns the last probe result of a replica that does not take requests.
     pub fn failure(&self) -> Option<&str> {
         match self {
             Self::NotReady { reason } | Self::Unhealthy { reason } => Some(reason),
@@ -183,12 +182,12 @@ impl Readiness {
     }
 }
 
-/// An address on its way out of the ingress.
+/// An address that has left the route table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drain {
-    /// Since when no acknowledged table holds it.
+    /// When an acknowledged table first lacked it.
     pub since: Timestamp,
-    /// Whether the ingress says that no request to it is under way.
+    /// Whether the ingress reported that no request to it is in progress.
     pub done: bool,
     /// When the ingress was last asked about the address.
     #[serde(default)]

@@ -21,13 +21,13 @@ const ROLLOUT: &str = "
     app web rev=2 replicas=2 host=web.local
     web-1 rev=1 ready routed
     web-2 rev=1 exited code=3 ran=1.0s ago=10s restarts=2
-    web-3 unready says=\"connection refused\" ready-until=4s
-    quarantined web says=\"no\"
-    acting ago=7s
+    web-3 unready msg=\"connection refused\" ready-until=4s
+    quarantined web msg=\"no\"
+    active ago=7s
     gone-1 rev=1 draining=5s ready
     tombstone gone ago=10s
-    under-way container web-3
-    failed create web-4 2 says=\"no space\" times=2 ago=1s
+    in-flight container web-3
+    failed create web-4 2 msg=\"no space\" times=2 ago=1s
 ";
 
 #[test]
@@ -42,8 +42,8 @@ fn decision_round_trips_through_json() {
 #[test]
 fn decision_input_uses_scenario_notation() {
     let expected = "\
-acting ago=7.0s
-quarantined web says=\"no\"
+active ago=7.0s
+quarantined web msg=\"no\"
 network 10.9.0.0/22
 ingress serving
 app web rev=2 gen=2 image=web:2 replicas=2 host=web.local port=80
@@ -54,11 +54,11 @@ tombstone gone ago=10s
     for line in [
         "web-1 rev=1 ready ago=1m0s address=",
         "exited code=3 ran=1.0s ago=10s restarts=2 streak=2 address=",
-        "says=\"connection refused\"",
+        "msg=\"connection refused\"",
         "draining=5.0s",
         " ready-until=4.0s",
-        "under-way container web-3 rev=2 restarts=0\n",
-        "failed create web-4 2 times=2 ago=1.0s says=\"no space\"\n",
+        "in-flight container web-3 rev=2 restarts=0\n",
+        "failed create web-4 2 times=2 ago=1.0s msg=\"no space\"\n",
     ] {
         assert!(input.contains(line), "{line}\n{input}");
     }

@@ -219,7 +219,7 @@ impl ScenarioFile {
                 let signal = signal.map(|signal| format!(" {}", signal.as_str()));
                 (id, format!("{} {grace}", signal.unwrap_or_default()))
             }
-            Action::CreatePreDeploy(job) => return Some(job.request.name.clone()),
+            Action::CreatePreDeploy(hook) => return Some(hook.request.name.clone()),
             Action::EnsureNetwork
             | Action::EnsureImage { .. }
             | Action::PurgeTombstone { .. }

@@ -187,7 +187,7 @@ fn output_is_escaped_and_truncated() {
 #[test]
 fn unknown_names_have_no_explanation() {
     let case = Case::new(notation::parse("network\napp web\nweb-1 ready").unwrap());
-    assert_eq!(case.why("nobody"), None);
+    assert_eq!(case.why("unknown"), None);
     assert_eq!(case.why("web-7"), None);
 }
 
@@ -195,8 +195,8 @@ fn unknown_names_have_no_explanation() {
 #[test]
 fn failed_revision_is_explained_by_its_failed_call() {
     let given = "network
-        app web rev=2 unpinned host=web.local failed says=\"registry denies access\"
-        failed image web says=\"denied\" times=3 ago=1s image-denied";
+        app web rev=2 unpinned host=web.local failed msg=\"registry denies access\"
+        failed image web msg=\"denied\" times=3 ago=1s image-denied";
     let mut given = notation::parse(given).unwrap();
     let name = AppName::parse("web").unwrap();
     let help = |given: &Scenario| Case::new(given.clone()).why("web").unwrap().help;

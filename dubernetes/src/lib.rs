@@ -35,7 +35,7 @@
 //! let plan = reconcile(&case.desired, &case.observed, case.now);
 //! assert_eq!(plan.actions.len(), 1);
 //! assert_eq!(plan.actions[0].action.verb(), "create");
-//! assert_eq!(plan.actions[0].action.object(), "web-2");
+//! assert_eq!(plan.actions[0].object(), "web-2");
 //! # Ok::<(), String>(())
 //! ```
 //!

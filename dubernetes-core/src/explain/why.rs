@@ -252,7 +252,7 @@ impl<'a> Target<'a> {
         let is_culprit = |pod: &&PodStatus| {
             Some(pod.name.as_str()) == name || (Some(pod.revision) == failed && !pod.ready)
         };
-        // Of two containers with the name, the one that is not ready is meant.
+        // If two containers have the name, the unready one is meant.
         let culprit = status.pods.iter().filter(is_culprit).min_by_key(|pod| pod.ready);
         Some(Self { input, app, status: Some(status), pod: None, cause, culprit })
     }
@@ -273,8 +273,7 @@ impl<'a> Target<'a> {
             (EngineStatus::Reachable, Some(waiting)) => Cause::Waits(waiting.clone()),
             (EngineStatus::Reachable, None) => Cause::None,
         };
-        let (pod, culprit) = (Some(pod), Some(pod));
-        Some(Self { input, app, status: Some(status), pod, cause, culprit })
+        Some(Self { input, app, status: Some(status), pod: Some(pod), cause, culprit: Some(pod) })
     }
 
     fn why(&self, kind: TargetKind, name: &str, state: &str, cause: String) -> Why {

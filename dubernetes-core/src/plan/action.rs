@@ -133,7 +133,7 @@ impl Action {
             }
             Self::Remove { .. } => ActionRow::new("remove", EventReason::RemoveFailed),
             Self::PurgeTombstone { .. } => {
-                ActionRow::new("forget", EventReason::PurgeFailed).succeeded(EventReason::Deleted)
+                ActionRow::new("purge", EventReason::PurgeFailed).succeeded(EventReason::Deleted)
             }
             Self::RecordRollout { update, .. } => match update {
                 RolloutUpdate::PreDeployed { .. } => {

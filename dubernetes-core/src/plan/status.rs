@@ -1,4 +1,4 @@
-//! How apps and pods are, computed in each pass and never stored.
+//! Status of apps and pods: computed in each pass, never stored.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -11,51 +11,51 @@ use crate::runtime::ContainerId;
 
 use super::Cause;
 
-/// How an app is.
+/// Status of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppStatus {
-    /// In one word.
+    /// The phase.
     pub phase: Phase,
-    /// So many replicas are wanted.
+    /// Wanted replicas.
     pub desired: u32,
-    /// So many are ready, of any revision.
+    /// Ready replicas of any revision.
     pub ready: u32,
-    /// So many of the wanted revision are ready.
+    /// Ready replicas of the wanted revision.
     pub updated: u32,
     /// The wanted revision.
     pub revision: u64,
-    /// The generation that this was computed for.
+    /// The generation that the status was computed for.
     pub observed_generation: u64,
-    /// Why it is so: what everything else waits for.
+    /// What everything else waits for.
     #[serde(skip)]
     pub cause: Cause,
-    /// The same as a sentence fragment; empty if there is nothing to say.
+    /// The cause as a sentence fragment; empty if nothing is wrong.
     pub message: String,
-    /// When the next try is, if one is waited for.
+    /// When the next attempt is due, if one is waited for.
     pub next_try: Option<Timestamp>,
-    /// Its pods, in the order of their ordinals.
+    /// The pods, in the order of their ordinals.
     pub pods: Vec<PodStatus>,
 }
 
-/// How an app is, in one word.
+/// Phase of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
-    /// Nothing of it runs yet.
+    /// No replica exists yet.
     Pending,
-    /// It is on its way to what is wanted.
+    /// The observed state approaches the desired one.
     Progressing,
-    /// Everything is as wanted.
+    /// The observed state matches the desired one.
     Ready,
-    /// It was complete, and something is missing now.
+    /// The app was complete, and something is missing now.
     Degraded,
-    /// It does not get on by itself.
+    /// The app makes no progress unless a person acts.
     Failed,
-    /// It is being removed.
+    /// The app is being deleted.
     Deleting,
 }
 
 impl Phase {
-    /// The word.
+    /// Returns the name, such as `Pending`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
@@ -74,58 +74,58 @@ impl fmt::Display for Phase {
     }
 }
 
-/// How a pod is.
+/// Status of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodStatus {
     /// Its name, such as `web-1`.
     pub name: String,
     /// Its app.
     pub app: AppName,
-    /// The revision that it runs.
+    /// Revision that it runs.
     pub revision: u64,
-    /// In one word.
+    /// The state.
     pub state: PodState,
     /// Whether it takes requests.
     pub ready: bool,
-    /// How often it was restarted.
+    /// Restarts so far.
     pub restarts: u32,
-    /// Its address on the instance's network.
+    /// Address on the network of the instance.
     pub address: Option<Ipv4Addr>,
     /// The engine's id of its container.
     pub container_id: Option<ContainerId>,
-    /// Since when its process runs.
+    /// When its process started, if it runs.
     pub started_at: Option<Timestamp>,
     /// When its container was created.
     pub created_at: Option<Timestamp>,
-    /// Why it is not ready, as a sentence fragment; empty if there is nothing to say.
+    /// Why it is not ready, as a sentence fragment; empty if nothing is wrong.
     pub message: String,
-    /// When it is restarted, if it waits for that.
+    /// When its restart is due, if it waits for that.
     pub next_try: Option<Timestamp>,
 }
 
-/// How a pod is, in one word.
+/// State of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PodState {
-    /// It has no container yet.
+    /// The container does not exist yet.
     Pending,
-    /// Its container is created, or its process runs and is not ready.
+    /// The container is created, and not started.
     Starting,
-    /// Its process runs.
+    /// The process runs.
     Running,
-    /// It failed and waits for its next restart.
+    /// The replica failed, and waits for its restart.
     BackOff,
-    /// It gets no new request, and finishes those under way.
+    /// The replica leaves the route table, and finishes its requests.
     Draining,
-    /// It is being stopped or removed.
+    /// The container is being stopped or removed.
     Stopping,
-    /// Its process ended.
+    /// The process exited.
     Exited,
-    /// The engine does not answer.
+    /// The engine is unreachable.
     Unknown,
 }
 
 impl PodState {
-    /// The word.
+    /// Returns the name, such as `Pending`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",

@@ -221,7 +221,7 @@ impl Wait {
             ),
             Self::Tombstone => WaitRow::new(
                 Rule::new("a tombstone outlives late creates", "for 2m after the deletion"),
-                "wait, then forget {}",
+                "wait, then purge {}",
             ),
             Self::PreDeploy => WaitRow::new(
                 Rule::new(

@@ -105,7 +105,8 @@ pub(super) fn pre_deploy(
 ) -> Result<Step, Obstacle> {
     let app = &stored.spec.name;
     let (network, address) = addresses.lease(app, 0)?;
-    let (revision, attempts) = (stored.revision, stored.rollout.attempts);
+    let revision = stored.revision;
+    let attempts = stored.rollout.attempts;
     let labels = PreDeployLabels { app: app.clone(), revision, attempts, address };
     let instance = &context.desired.instance;
     let hook = pre_deploy_plan(instance, network, &stored.spec, image, labels);
@@ -164,7 +165,7 @@ fn pre_deploy_plan(
     labels: PreDeployLabels,
 ) -> PreDeployPlan {
     let pod = identity::pre_deploy_pod_name(&spec.name);
-    let (revision, attempts) = (labels.revision, labels.attempts);
+    let PreDeployLabels { revision, attempts, address, .. } = labels;
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
     let mut env = identity::injected_env(&spec.name, 0, revision);
@@ -176,7 +177,7 @@ fn pre_deploy_plan(
         env: with_spec_env(env, spec),
         command: spec.pre_deploy.as_ref().map(|hook| hook.command.clone()).unwrap_or_default(),
         args: Vec::new(),
-        ..request(instance, network, spec, image, labels.address)
+        ..request(instance, network, spec, image, address)
     };
     PreDeployPlan { labels, request }
 }

@@ -22,7 +22,8 @@ impl Limits {
     /// least one replica may be missing. Percentages that round to zero on both sides would forbid
     /// every change, so one replica may be missing then.
     pub(super) fn new(spec: &AppSpec) -> Self {
-        let (desired, rollout) = (u32::from(spec.replicas), &spec.rollout);
+        let desired = u32::from(spec.replicas);
+        let rollout = &spec.rollout;
         let missing = rollout.max_unavailable.resolve_floor(desired);
         let surge = match rollout.max_surge {
             _ if spec.stops_first() => 0,

@@ -103,8 +103,11 @@ fn progress(
         .iter()
         .find(|(key, failure)| app.is_progressing() && is_permanent_failure(app, key, failure));
     if let Some((call, failure)) = failed_call {
-        let (reason, call) = (failure.message.clone(), Some((*call).clone()));
-        return Progress::Failed(RolloutFailure { reason, evidence: None, call });
+        return Progress::Failed(RolloutFailure {
+            reason: failure.message.clone(),
+            evidence: None,
+            call: Some((*call).clone()),
+        });
     }
     let is_own = |r: &Replica<'_>| r.labels().revision == app.stored.revision;
     if let Some(looping) = replicas.updated().find(|r| r.crash_looping && is_own(r)) {
@@ -270,7 +273,7 @@ fn paused(app: &App<'_>, replicas: &Replicas<'_>) -> Option<Step> {
 fn record_failure(context: &Context<'_>, app: &App<'_>, failure: RolloutFailure) -> Step {
     let RolloutFailure { reason, evidence, call } = failure;
     let revisions = app.observed.replicas.iter().map(|replica| replica.labels.revision);
-    // An app does not go back to what it has just come back from.
+    // A rollback that fails is not rolled back to the same revision again.
     let rolled_back_from = match app.stored.rollout.cause {
         RevisionCause::RollBack { to, .. } | RevisionCause::Undo { to } => Some(to),
         RevisionCause::Apply | RevisionCause::Retry { .. } | RevisionCause::Restart => None,
@@ -294,7 +297,8 @@ fn record(
     log_of: Option<ContainerId>,
     what: &str,
 ) -> Step {
-    let (name, revision) = (app.name(), app.stored.revision);
+    let name = app.name();
+    let revision = app.stored.revision;
     let action = Action::RecordRollout { app: name.clone(), revision, update, log_of };
     let reason = Reason::RolloutRecorded { revision, what: what.to_owned() };
     let planned = Planned::for_revision(name, revision, action, reason);

@@ -16,7 +16,7 @@ use super::replica::Replica;
 use super::step::Step;
 
 /// Returns the apps whose route another app has. An apply of such an app is refused; a store that
-/// was edited by hand may hold one all the same, and then the first name wins.
+/// was edited by hand may hold one, and then the first name wins.
 pub(crate) fn conflicts(desired: &DesiredState) -> BTreeMap<AppName, RouteConflict> {
     let mut conflicts = BTreeMap::new();
     let mut owners = BTreeMap::new();

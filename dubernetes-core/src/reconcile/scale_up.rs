@@ -67,7 +67,8 @@ fn free_ordinals(replicas: &Replicas<'_>, count: u32) -> impl Iterator<Item = u3
 }
 
 fn reason(app: &App<'_>, capacity: Capacity, revision: u64) -> Reason {
-    let (desired, existing) = (app.limits.desired, capacity.existing);
+    let desired = app.limits.desired;
+    let existing = capacity.existing;
     if capacity.is_rollout {
         Reason::NewRevision { revision, existing, desired }
     } else {

@@ -152,8 +152,11 @@ impl<'a> StatusInputs<'a> {
         if let Some(failure) = self.app.stored.rollout.outcome.failure() {
             let next =
                 self.first_wait(|wait| matches!(wait, Wait::Retry { .. } | Wait::BackOff { .. }));
-            let (revision, reason) = (self.app.stored.revision, failure.reason.clone());
-            return (Cause::RevisionFailed { revision, reason }, next.and_then(|w| w.until));
+            let cause = Cause::RevisionFailed {
+                revision: self.app.stored.revision,
+                reason: failure.reason.clone(),
+            };
+            return (cause, next.and_then(|w| w.until));
         }
         if let Some(waiting) = retry.or(back_off) {
             return (Cause::Waits(waiting.clone()), waiting.until);
@@ -163,9 +166,11 @@ impl<'a> StatusInputs<'a> {
 
     fn cause_without_failed_call(&self) -> Cause {
         if let Some(looping) = self.crash_looping() {
-            let last = exit::last_failure(looping);
-            let (pod, restarts) = (looping.pod(), looping.labels().restarts);
-            return Cause::CrashLooping { pod, last, restarts };
+            return Cause::CrashLooping {
+                pod: looping.pod(),
+                last: exit::last_failure(looping),
+                restarts: looping.labels().restarts,
+            };
         }
         if let (false, Some((message, _))) = (self.is_routed, self.ingress_failure()) {
             return Cause::Ingress { message: message.to_owned() };
@@ -192,8 +197,12 @@ impl<'a> StatusInputs<'a> {
     fn rolled_back_from(&self) -> Option<Cause> {
         let cause = &self.app.stored.rollout.cause;
         let RevisionCause::RollBack { from, to, failure } = cause else { return None };
-        let (revision, reason) = (self.app.stored.revision, failure.reason.clone());
-        Some(Cause::RolledBack { from: *from, to: *to, revision, reason })
+        Some(Cause::RolledBack {
+            from: *from,
+            to: *to,
+            revision: self.app.stored.revision,
+            reason: failure.reason.clone(),
+        })
     }
 
     /// The pods in the order of their ordinals.

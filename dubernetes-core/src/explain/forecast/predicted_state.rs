@@ -111,7 +111,8 @@ impl<'a> PredictedState<'a> {
             routes.flat_map(|r| &r.endpoints).map(|e| (e.pod.clone(), e.address)).collect()
         };
         let has_route = |table: &RouteTable| table.routes.iter().any(|r| r.app == *self.app);
-        let (old, new) = (endpoints(&before), endpoints(&plan.routes.table));
+        let old = endpoints(&before);
+        let new = endpoints(&plan.routes.table);
         if old == new && has_route(&before) == has_route(&plan.routes.table) {
             return None;
         }
@@ -150,7 +151,8 @@ impl<'a> PredictedState<'a> {
     }
 
     fn become_ready(&mut self, waiting: &Waiting) -> Option<String> {
-        let (pod, now) = (waiting.pod.clone()?, self.now);
+        let pod = waiting.pod.clone()?;
+        let now = self.now;
         let reason = self.ready_condition()?;
         for replica in &mut self.observed.replicas {
             if replica.labels.app == *self.app && replica.pod() == pod && replica.is_running() {
@@ -199,9 +201,8 @@ impl<'a> PredictedState<'a> {
     }
 
     fn finish_hook(&mut self) -> Option<String> {
-        let (app, now) = (self.app, self.now);
-        let mut own = self.observed.pre_deploys.iter_mut();
-        own.rfind(|hook| hook.labels.app == *app)?.state = exited(now);
+        let mut hooks = self.observed.pre_deploys.iter_mut();
+        hooks.rfind(|hook| hook.labels.app == *self.app)?.state = exited(self.now);
         Some("until the pre-deploy hook succeeds".to_owned())
     }
 

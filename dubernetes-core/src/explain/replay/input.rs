@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::call::OperationKey;
+use crate::call::{CallFailure, OperationKey};
 use crate::format::span;
 use crate::ingress::ObservedIngress;
+use crate::labels::PreDeployLabels;
 use crate::runtime::ContainerState;
-use crate::state::{EngineStatus, ObservedReplica, Readiness};
+use crate::state::{EngineStatus, ObservedPreDeploy, ObservedReplica, Readiness};
 use crate::store::StoredApp;
 
 use super::Decision;
@@ -16,104 +17,114 @@ use super::Decision;
 impl Decision {
     /// Formats the desired and the observed state, one object per line.
     pub fn input(&self) -> String {
-        let mut lines = Vec::new();
-        self.world(&mut lines);
-        lines.extend(self.desired.apps.values().map(app));
-        for (name, tombstone) in &self.desired.tombstones {
-            lines.push(format!("tombstone {name} ago={}", self.ago(tombstone.deleted_at)));
-        }
-        lines.extend(self.observed.replicas.iter().map(|replica| self.replica(replica)));
-        for job in &self.observed.pre_deploys {
-            let (app, revision) = (&job.labels.app, job.labels.revision);
-            lines.push(format!(
-                "job {app} rev={revision} attempts={} {:?}",
-                job.labels.attempts, job.state
-            ));
-        }
-        for (id, reason) in &self.observed.unreadable {
-            lines.push(format!("unreadable {id:.12} says={reason:?}"));
-        }
-        for key in self.observed.in_flight.keys() {
-            lines.push(format!("under-way {}", self.call(key)));
-        }
-        for (key, failure) in &self.observed.failures {
-            let (call, ago) = (self.call(key), self.ago(failure.at));
-            let text = &failure.message;
-            lines.push(format!("failed {call} times={} ago={ago} says={text:?}", failure.count));
-        }
+        let Self { desired, observed, .. } = self;
+        let mut lines = self.surroundings();
+        lines.extend(desired.apps.values().map(app));
+        lines.extend(desired.tombstones.iter().map(|(name, tombstone)| {
+            format!("tombstone {name} ago={}", self.ago(tombstone.deleted_at))
+        }));
+        lines.extend(observed.replicas.iter().map(|replica| self.replica(replica)));
+        lines.extend(observed.pre_deploys.iter().map(|hook| self.pre_deploy(hook)));
+        lines.extend(
+            observed
+                .unreadable
+                .iter()
+                .map(|(id, reason)| format!("unreadable {id:.12} msg={reason:?}")),
+        );
+        lines.extend(observed.in_flight.keys().map(|key| format!("in-flight {}", self.call(key))));
+        lines.extend(observed.failures.iter().map(|(key, failure)| {
+            let CallFailure { count, at, message, .. } = failure;
+            let ago = self.ago(*at);
+            format!("failed {} times={count} ago={ago} msg={message:?}", self.call(key))
+        }));
         lines.into_iter().map(|line| line + "\n").collect()
     }
 
-    fn world(&self, lines: &mut Vec<String>) {
-        if let EngineStatus::Unreachable { since, reason } = &self.observed.engine {
-            lines.push(format!("engine away ago={} says={reason:?}", self.ago(*since)));
+    /// The engine, the network and the ingress.
+    fn surroundings(&self) -> Vec<String> {
+        let observed = &self.observed;
+        let mut lines = Vec::new();
+        if let EngineStatus::Unreachable { since, reason } = &observed.engine {
+            lines.push(format!("engine away ago={} msg={reason:?}", self.ago(*since)));
         }
-        if let Some(since) = self.observed.active_since {
-            lines.push(format!("acting ago={}", self.ago(since)));
+        if let Some(since) = observed.active_since {
+            lines.push(format!("active ago={}", self.ago(since)));
         }
-        for (app, text) in &self.observed.quarantined {
-            lines.push(format!("quarantined {app} says={text:?}"));
+        for (app, message) in &observed.quarantined {
+            lines.push(format!("quarantined {app} msg={message:?}"));
         }
-        if let Some(network) = &self.observed.network {
+        if let Some(network) = &observed.network {
             lines.push(format!("network {}", network.subnet));
         }
-        lines.push(match &self.observed.ingress {
+        lines.push(match &observed.ingress {
             ObservedIngress::Absent => "ingress absent".to_owned(),
-            ObservedIngress::Down { reason } => format!("ingress down says={reason:?}"),
+            ObservedIngress::Down { reason } => format!("ingress down msg={reason:?}"),
             ObservedIngress::Serving { .. } => "ingress serving".to_owned(),
         });
+        lines
     }
 
     fn replica(&self, replica: &ObservedReplica) -> String {
         let labels = &replica.labels;
-        let mut line = format!("{} rev={}", replica.pod(), labels.revision);
-        // Writing to a text cannot fail.
-        let _ = write!(line, " {}", self.life(replica));
+        let observed = &self.observed;
+        let state = match (&replica.state, &replica.readiness) {
+            (ContainerState::Running { started_at }, readiness) => {
+                self.running(*started_at, readiness)
+            }
+            (state, _) => self.state(state, replica.created_at),
+        };
+        let mut line = format!("{} rev={} {state}", replica.pod(), labels.revision);
         if labels.restarts > 0 {
-            let _ = write!(
-                line,
-                " restarts={} streak={}",
-                labels.restarts, labels.consecutive_restarts
-            );
+            let streak = labels.consecutive_restarts;
+            // Writing to a text cannot fail.
+            let _ = write!(line, " restarts={} streak={streak}", labels.restarts);
         }
         let _ = write!(line, " address={}", labels.address);
-        let table = self.observed.ingress.table();
-        if table.is_some_and(|table| table.holds(labels.address)) {
+        if observed.ingress.table().is_some_and(|table| table.holds(labels.address)) {
             line.push_str(" routed");
         }
-        match self.observed.drains.get(&labels.address) {
+        match observed.drains.get(&labels.address) {
             Some(drain) if drain.done => line.push_str(" drained"),
             Some(drain) => drop(write!(line, " draining={}", self.ago(drain.since))),
             None => {}
         }
-        if let Some(why) = self.observed.stop_reasons.get(&replica.id) {
-            let _ = write!(line, " stopped={why:?}");
+        if let Some(reason) = observed.stop_reasons.get(&replica.id) {
+            let _ = write!(line, " stopped={reason:?}");
         }
-        if let Some(until) = self.observed.last_ready_at.get(&replica.id) {
-            let _ = write!(line, " ready-until={}", self.ago(*until));
+        if let Some(at) = observed.last_ready_at.get(&replica.id) {
+            let _ = write!(line, " ready-until={}", self.ago(*at));
         }
-        if self.observed.evicted.contains(&replica.id) {
+        if observed.evicted.contains(&replica.id) {
             line.push_str(" evicted");
         }
         line
     }
 
-    fn life(&self, replica: &ObservedReplica) -> String {
-        match &replica.state {
-            ContainerState::Created => format!("created ago={}", self.ago(replica.created_at)),
+    fn pre_deploy(&self, hook: &ObservedPreDeploy) -> String {
+        let PreDeployLabels { app, revision, attempts, .. } = &hook.labels;
+        let state = self.state(&hook.state, self.at);
+        format!("pre-deploy {app} rev={revision} attempts={attempts} {state}")
+    }
+
+    fn running(&self, started_at: Timestamp, readiness: &Readiness) -> String {
+        let ago = self.ago(started_at);
+        match readiness {
+            Readiness::Unknown => format!("unknown ago={ago}"),
+            Readiness::Settling { .. } => format!("settling ago={ago}"),
+            Readiness::Ready { .. } => format!("ready ago={ago}"),
+            Readiness::NotReady { reason } => format!("unready ago={ago} msg={reason:?}"),
+            Readiness::Unhealthy { reason } => format!("unhealthy ago={ago} msg={reason:?}"),
+        }
+    }
+
+    fn state(&self, state: &ContainerState, created_at: Timestamp) -> String {
+        match state {
+            ContainerState::Created => format!("created ago={}", self.ago(created_at)),
             ContainerState::StartFailed { error, code } => {
-                format!("start-failed code={code} says={error:?}")
+                format!("start-failed code={code} msg={error:?}")
             }
             ContainerState::Running { started_at } => {
-                let ago = self.ago(*started_at);
-                match &replica.readiness {
-                    Readiness::Unknown => format!("unknown ago={ago}"),
-                    Readiness::Settling { .. } => format!("settling ago={ago}"),
-                    Readiness::Ready { .. } => format!("ready ago={ago}"),
-                    Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => {
-                        format!("unready ago={ago} says={reason:?}")
-                    }
-                }
+                format!("running ago={}", self.ago(*started_at))
             }
             ContainerState::Paused => "paused".to_owned(),
             ContainerState::Exited { code, out_of_memory, started_at, finished_at } => {
@@ -133,8 +144,7 @@ impl Decision {
                 format!("create {app}-{ordinal} {revision}")
             }
             OperationKey::Container(id) => {
-                let found = self.observed.replicas.iter().find(|replica| replica.id == *id);
-                match found {
+                match self.observed.replicas.iter().find(|replica| replica.id == *id) {
                     Some(replica) => format!(
                         "container {} rev={} restarts={}",
                         replica.pod(),
@@ -145,10 +155,10 @@ impl Decision {
                 }
             }
             OperationKey::CreatePreDeploy { app, revision } => {
-                format!("create-job {app} {revision}")
+                format!("pre-deploy {app} {revision}")
             }
-            OperationKey::RecordRollout { app, .. } => format!("conclude {app}"),
-            OperationKey::PurgeTombstone(app) => format!("forget {app}"),
+            OperationKey::RecordRollout { app, revision } => format!("record {app} {revision}"),
+            OperationKey::PurgeTombstone(app) => format!("purge {app}"),
             OperationKey::Routes => "routes".to_owned(),
             OperationKey::DrainCheck(address) => format!("drain {address}"),
         }
@@ -160,13 +170,14 @@ impl Decision {
 }
 
 fn app(stored: &StoredApp) -> String {
-    let (spec, generation) = (&stored.spec, stored.generation);
+    let spec = &stored.spec;
     let mut line = format!(
-        "app {} rev={} gen={generation} image={} replicas={}",
-        spec.name, stored.revision, spec.image, spec.replicas
+        "app {} rev={} gen={} image={} replicas={}",
+        spec.name, stored.revision, stored.generation, spec.image, spec.replicas
     );
     if let Some(access) = &spec.access {
         for host in &access.hosts {
+            // Writing to a text cannot fail.
             let _ = write!(line, " host={host}");
         }
         if !access.path.is_root() {
