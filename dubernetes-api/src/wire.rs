@@ -31,9 +31,6 @@ pub use dubernetes_core::why::{
     ChainLink as WhyLink, ChainStep as WhyStep, Output as WhyOutput, TargetKind as SubjectKind, Why,
 };
 
-/// Former name of [`RolloutRequest`].
-pub use RolloutRequest as RolloutWish;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -9,11 +9,8 @@ use std::time::Duration;
 use api::Api;
 use axum::http::StatusCode;
 use dubernetes_api::path;
-use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::Cause;
-use dubernetes_core::runtime::{
-    Container, ContainerId, ContainerRequest, ContainerRuntime, ImageId, RuntimeError, RuntimeInfo,
-};
+use dubernetes_core::runtime::{RuntimeError, RuntimeInfo};
 use dubernetes_manifest::reference::{self, Form};
 use dubernetes_testkit::build::app_name;
 use dubernetes_testkit::{Behaviour, MockContainerRuntime};
@@ -443,59 +440,4 @@ async fn manifest_schema_is_served_and_body_schema_is_in_openapi() {
     assert_eq!(document["components"]["schemas"]["AppSpec"], body);
     let put = &document["paths"]["/v1/apps/{name}"]["put"]["requestBody"]["content"];
     assert_eq!(put["application/json"]["schema"]["$ref"], "#/components/schemas/AppSpec");
-}
-
-/// A runtime without optional parts.
-#[derive(Debug)]
-struct MinimalRuntime;
-
-#[dubernetes_core::async_trait]
-impl ContainerRuntime for MinimalRuntime {
-    async fn info(&self) -> Result<RuntimeInfo, RuntimeError> {
-        Err(UNUSED)
-    }
-    async fn list(&self, _: &InstanceName) -> Result<Vec<Container>, RuntimeError> {
-        Err(UNUSED)
-    }
-    async fn inspect(&self, _: &ContainerId) -> Result<Container, RuntimeError> {
-        Err(UNUSED)
-    }
-    async fn resolve(&self, _: &ImageRef, _: PullPolicy) -> Result<ImageId, RuntimeError> {
-        Err(UNUSED)
-    }
-    async fn create(&self, _: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
-        Err(UNUSED)
-    }
-    async fn start(&self, _: &ContainerId) -> Result<(), RuntimeError> {
-        Err(UNUSED)
-    }
-    async fn stop(
-        &self,
-        _: &ContainerId,
-        _: Option<Signal>,
-        _: dubernetes_core::app::Duration,
-    ) -> Result<(), RuntimeError> {
-        Err(UNUSED)
-    }
-    async fn remove(&self, _: &ContainerId) -> Result<(), RuntimeError> {
-        Err(UNUSED)
-    }
-}
-
-const UNUSED: RuntimeError = RuntimeError::Unsupported { what: "calls" };
-
-#[tokio::test(start_paused = true)]
-async fn missing_part_of_runtime_is_unsupported() {
-    let api = Api::with_runtime(MinimalRuntime);
-    api.ready(WEB).await;
-    for (uri, missing) in [
-        ("/v1/apps/web/logs", "logs"),
-        ("/v1/pods/web-1/logs?follow=true", "logs"),
-        ("/v1/stats", "statistics"),
-    ] {
-        let reply = api.get(uri).await;
-        assert_eq!(reply.error(), "501 unsupported", "{uri}");
-        assert_eq!(reply.problem().detail, format!("this runtime does not support {missing}"));
-    }
-    assert_eq!(api.get("/v1/apps/web/why").await.status, StatusCode::OK);
 }

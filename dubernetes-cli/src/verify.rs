@@ -5,7 +5,7 @@ mod requests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use dubernetes_api::wire::{App, RolloutAction, RolloutWish};
+use dubernetes_api::wire::{App, RolloutAction, RolloutRequest};
 use dubernetes_core::app::{AppName, AppSpec, Check};
 use futures_util::future::select_all;
 
@@ -120,8 +120,8 @@ impl Verifiers {
         }
         let complete = before.status.rollout.was_complete();
         let to = complete.then_some(before.status.revision);
-        let wish = RolloutWish { action: RolloutAction::Undo, to };
-        let undone = target.client.rollout(app.as_str(), wish).await?.app;
+        let request = RolloutRequest { action: RolloutAction::Undo, to };
+        let undone = target.client.rollout(app.as_str(), request).await?.app;
         error.line(format!("rolling back to revision {}", before.status.revision)).report();
         follower.until_ready(vec![Goal::for_app(&undone)]).await?;
         // The apply has failed even if the rollback succeeds.

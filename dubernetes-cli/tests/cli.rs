@@ -162,7 +162,7 @@ fn init_creates_valid_file_and_overwrites_only_with_force() {
 fn unprivileged(folder: &Path) -> impl Fn(&[&str]) -> Command {
     use std::os::unix::fs::MetadataExt as _;
     use std::os::unix::process::CommandExt as _;
-    const NOBODY: u32 = 65_534;
+    const UNPRIVILEGED: u32 = 65_534;
     let is_root = std::fs::metadata(folder).unwrap().uid() == 0;
     let program = folder.join("dubernetes");
     if is_root {
@@ -175,7 +175,7 @@ fn unprivileged(folder: &Path) -> impl Fn(&[&str]) -> Command {
         }
         let mut command = Command::new(&program);
         command.args(words).stdin(Stdio::null()).env("XDG_CONFIG_HOME", "/nonexistent");
-        command.uid(NOBODY).gid(NOBODY);
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
         command
     }
 }

@@ -4,7 +4,7 @@
 //!            ┌────────────── triggers: store changes, engine events, results, timers ───┐
 //!            ▼                                                                          │
 //!   observe ──► ObservedState ──► reconcile (pure, in dubernetes-core) ──► Plan ──► dispatch
-//!   (a task)                                                                  (one task per action)
+//!   (a task)                                                                  (a task per action)
 //! ```
 //!
 //! The loop is level-triggered: a trigger is a reason to start a pass, and every pass begins with

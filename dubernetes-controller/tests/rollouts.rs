@@ -5,11 +5,13 @@
 
 #[path = "rollouts/downtime.rs"]
 mod downtime;
+#[path = "rollouts/pre_deploy.rs"]
+mod pre_deploy;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health, OnFailure, PreDeploy};
+use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health, OnFailure};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{
     EventQuery, Outcome, PutApp, Revision, RevisionCause, RolloutAction, RolloutCommand,
@@ -347,57 +349,6 @@ async fn paused_rollout_replaces_nothing_but_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pre_deploy_hook_runs_once_before_any_replacement() {
-    let orchestrator = stable_app().await;
-    orchestrator.runtime.set_command("migrate", Behaviour::exits(3 * SECOND, 0));
-    let before = ids(&orchestrator);
-    let command = vec!["migrate".to_owned()];
-    let mut spec = web("web:2");
-    spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
-    orchestrator.apply(&spec).await.unwrap();
-    tokio::time::sleep(2 * SECOND).await;
-    let hook = "dubernetes.default.web.pre-deploy.r2";
-    orchestrator.runtime.write_log(hook, "3 tables changed");
-    let mut during = ids(&orchestrator);
-    assert!(during.remove(hook).is_some() && during == before, "{during:?}");
-    orchestrator.until_ready("web").await;
-    let rollout = kept(&orchestrator, 2).await.rollout;
-    assert_eq!(
-        (rollout.pre_deployed, rollout.pre_deploy_log),
-        (true, vec!["3 tables changed".into()])
-    );
-    orchestrator.runtime.take_journal();
-    // The hook belongs to the revision: scaling does not run it again.
-    spec.replicas = 3;
-    orchestrator.apply(&spec).await.unwrap();
-    orchestrator.until_ready("web").await;
-    let journal = orchestrator.runtime.take_journal();
-    assert!(journal.iter().all(|call| !call.contains("pre-deploy")), "{journal:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn failed_pre_deploy_hook_replaces_nothing() {
-    for (behaviour, why) in [
-        (Behaviour::exits(SECOND, 4), "pre-deploy hook: exit code 4"),
-        (Behaviour::default(), "pre-deploy hook exceeded its time limit of 30s"),
-    ] {
-        let orchestrator = stable_app().await;
-        orchestrator.runtime.set_command("migrate", behaviour);
-        let before = ids(&orchestrator);
-        let command = vec!["migrate".to_owned()];
-        let mut spec = web("web:2");
-        spec.pre_deploy = Some(PreDeploy { command, timeout: Span::from_secs(30) });
-        orchestrator.apply(&spec).await.unwrap();
-        tokio::time::sleep(MINUTE).await;
-        assert_eq!(ids(&orchestrator), before, "{why}");
-        let failed = kept(&orchestrator, 2).await.rollout.outcome;
-        let reason = &failed.failure().unwrap().reason;
-        assert!(reason.starts_with(why), "{reason}");
-        assert_eq!(stored(&orchestrator).await.spec.image.as_str(), "web:1");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn unhealthy_replica_is_unrouted_then_replaced() {
     let orchestrator = stable_app().await;
     let mut spec = web("web:1");
@@ -492,32 +443,6 @@ async fn undo_skips_failed_revisions_unless_named() {
     assert!(matches!(none, Err(StoreError::NoRevision { revision: None, .. })), "{none:?}");
     let named = rollout_action(&orchestrator, RolloutAction::Undo { to: Some(2) }).await.unwrap();
     assert_eq!(named.spec.image.as_str(), "bad:4");
-}
-
-#[tokio::test(start_paused = true)]
-async fn undo_runs_failed_pre_deploy_hook_again() {
-    let orchestrator = stable_app().await;
-    orchestrator.runtime.set_command("migrate", Behaviour::exits(SECOND, 4));
-    let command = vec!["migrate".to_owned()];
-    let mut spec = web("web:2");
-    spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
-    orchestrator.apply(&spec).await.unwrap();
-    tokio::time::sleep(10 * SECOND).await;
-    assert_eq!(outcomes(&orchestrator).await[1], "failed");
-    orchestrator.runtime.set_command("migrate", Behaviour::exits(SECOND, 0));
-    orchestrator.runtime.take_journal();
-    rollout_action(&orchestrator, RolloutAction::Undo { to: Some(2) }).await.unwrap();
-    orchestrator.until_ready("web").await;
-    let journal = orchestrator.runtime.take_journal();
-    assert!(journal.iter().any(|call| call.contains("pre-deploy")), "{journal:?}");
-    // After a success, an undo does not run the hook again.
-    orchestrator.apply(&web("web:1")).await.unwrap();
-    orchestrator.until_ready("web").await;
-    orchestrator.runtime.take_journal();
-    rollout_action(&orchestrator, RolloutAction::Undo { to: None }).await.unwrap();
-    orchestrator.until_ready("web").await;
-    let journal = orchestrator.runtime.take_journal();
-    assert!(journal.iter().all(|call| !call.contains("pre-deploy")), "{journal:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -165,7 +165,7 @@ pub enum Readiness {
         /// Result of the last probe, as a sentence fragment.
         reason: String,
     },
-    /// The replica has failed so many probes that it has to be restarted.
+    /// The replica has failed `health.failures` probes in a row and has to be restarted.
     Unhealthy {
         /// Result of the last probe, as a sentence fragment.
         reason: String,

@@ -278,8 +278,8 @@ async fn registry_status_decides_the_image_problem() {
         (status(500), status(404), "image `r.test/web:1` not found: "),
         (status(404), status(401), "no rights to pull image `r.test/web:1`: "),
         (status(500), status(403), "no rights to pull image `r.test/web:1`: "),
-        (status(500), status(500), "image `r.test/web:1` cannot be had: "),
-        (status(500), ok("{}"), "image `r.test/web:1` cannot be had: "),
+        (status(500), status(500), "image `r.test/web:1` is not available: "),
+        (status(500), ok("{}"), "image `r.test/web:1` is not available: "),
         (
             Answer::Whole(500, no_credentials.to_owned()),
             Answer::Whole(500, no_credentials.to_owned()),

@@ -46,7 +46,7 @@ fn app_is_applied_served_listed_and_deleted() {
 
         // 7. After `delete` nothing of the app is left, and the host is unknown.
         let deleted = s.dubectl(&["delete", "web"]).await.assert_success();
-        assert_eq!(deleted.stdout, "app/web deleted\n");
+        assert_eq!(deleted.stdout, "app/web deleting\n");
         assert!(s.containers_of("web").await.is_empty());
         assert_eq!(s.status_code("web.test").await, 404);
         let none = s.dubectl(&["get", "pods"]).await.assert_success();

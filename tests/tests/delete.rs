@@ -19,7 +19,7 @@ fn deleted_app_leaves_only_its_volume() {
         let load = Load::start(s, "other.test", "other", 50);
 
         let deleted = s.run(&["delete", "web"]).await.assert_success();
-        assert_eq!(deleted.stdout, "app/web deleted\n");
+        assert_eq!(deleted.stdout, "app/web deleting\n");
         assert!(s.containers_of("web").await.is_empty());
         assert_eq!(s.status_code("web.test").await, 404);
         let missing = s.run(&["get", "app", "web"]).await.assert_code(1);
@@ -121,7 +121,7 @@ fn deleted_pod_is_replaced_without_failed_requests() {
         let before = s.running_pods("web").await;
         let load = Load::start(s, "web.test", "web", 100);
         let deleted = s.dubectl(&["delete", "pods", "web-2"]).await.assert_success();
-        assert_eq!(deleted.stdout, "pod/web-2 deleted\n");
+        assert_eq!(deleted.stdout, "pod/web-2 deleting\n");
         s.wait_for_replicas("web", 2, SOON).await;
         let after = s.running_pods("web").await;
         assert_eq!(after.get("web-1"), before.get("web-1"));

@@ -64,7 +64,10 @@ fn exec_passes_stdin_output_and_exit_code() {
 
         let missing = s.run(&["exec", "tool", "--", "/nosuch"]).await;
         assert_eq!((missing.code, missing.stdout.as_str()), (Some(127), ""), "{missing:?}");
-        assert!(missing.stderr.starts_with("error: there is no command `/nosuch`"), "{missing:?}");
+        assert!(
+            missing.stderr.starts_with("error: command `/nosuch` not found in pod"),
+            "{missing:?}"
+        );
         let file = s.run(&["exec", "tool", "--", "/etc/passwd"]).await;
         assert_eq!(file.code, Some(126), "{file:?}");
         assert!(file.stderr.contains("permission denied\nhelp: "), "{file:?}");

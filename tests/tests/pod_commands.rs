@@ -90,7 +90,7 @@ fn port_forward_reports_why_it_cannot_connect() {
         assert!(failed.stderr.contains(&address.to_string()), "{failed:?}");
         drop(holder);
         let failed = s.run(&["port-forward", "nosuch", ":80"]).await.assert_code(1);
-        assert!(failed.stderr.contains("there are: web"), "{failed:?}");
+        assert!(failed.stderr.contains("existing apps: web"), "{failed:?}");
     });
 }
 

@@ -133,7 +133,7 @@ fn interrupted_apply_warns_and_releases_its_lock() {
         let mut stderr = apply.stderr.take().unwrap();
         tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut output).await.unwrap();
         assert_eq!(apply.wait().await.unwrap().code(), Some(130), "{output}");
-        assert!(output.contains("no orchestrator is running, so nothing goes on"), "{output}");
+        assert!(output.contains("stays applied, but no orchestrator is running"), "{output}");
 
         // A killed apply leaves no lock either, and the next apply completes the rollout.
         let changed = slow.with("labels: { a: b }");

@@ -124,7 +124,7 @@ fn rollback_needs_no_registry_and_refuses_unknown_revision() {
         s.wait_for_replicas("web", 2, SOON).await;
         assert_eq!(s.get_app("web").await["spec"]["env"]["N"], "1");
         let unknown = s.run(&["rollback", "web", "--to", "77"]).await.assert_code(1);
-        assert!(unknown.stderr.contains("there are: 1, 2, 3, 4, 5"), "{}", unknown.stderr);
+        assert!(unknown.stderr.contains("existing revisions: 1, 2, 3, 4, 5"), "{}", unknown.stderr);
         s.assert_served_by("web.test", "web").await;
     });
 }

@@ -86,7 +86,7 @@ fn specs(body: &Json) -> Result<Vec<AppSpec>, ApiError> {
     if problems.is_empty() { Ok(specs) } else { Err(ApiError::invalid(problems)) }
 }
 
-/// Creates a problem at a position in the list. Lines are omitted: they would count within one spec.
+/// Creates a problem at a position in the list, without a line: it would count within one spec.
 fn list_problem(index: usize, path: &str, message: String) -> FieldProblem {
     let dot = if path.is_empty() { "" } else { "." };
     FieldProblem::new(format!("apps.{index}{dot}{path}"), message)

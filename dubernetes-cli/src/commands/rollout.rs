@@ -2,7 +2,7 @@
 
 mod history;
 
-use dubernetes_api::wire::{App, RolloutAction, RolloutWish};
+use dubernetes_api::wire::{App, RolloutAction, RolloutRequest};
 use dubernetes_core::plan::Phase;
 
 use crate::args::{
@@ -29,17 +29,17 @@ pub(super) async fn run(args: &RolloutArgs, settings: &Settings) -> Result {
 }
 
 pub(super) async fn undo(args: &UndoArgs, settings: &Settings) -> Result {
-    let request = RolloutWish { action: RolloutAction::Undo, to: args.to };
+    let request = RolloutRequest { action: RolloutAction::Undo, to: args.to };
     request_and_wait(&args.name, request, &args.wait, settings).await
 }
 
 async fn change(args: &RolloutChangeArgs, action: RolloutAction, settings: &Settings) -> Result {
-    request_and_wait(&args.name, RolloutWish { action, to: None }, &args.wait, settings).await
+    request_and_wait(&args.name, RolloutRequest { action, to: None }, &args.wait, settings).await
 }
 
 async fn request_and_wait(
     name: &ObjectName,
-    request: RolloutWish,
+    request: RolloutRequest,
     wait: &WaitArgs,
     settings: &Settings,
 ) -> Result {
@@ -65,7 +65,7 @@ async fn request_and_wait(
 }
 
 /// Returns what an accepted request does.
-fn accepted_text(request: RolloutWish, before: &App, changed: bool, app: &App) -> String {
+fn accepted_text(request: RolloutRequest, before: &App, changed: bool, app: &App) -> String {
     let revision = app.status.revision;
     match request.action {
         RolloutAction::Undo if changed => match request.to {
@@ -85,7 +85,7 @@ fn accepted_text(request: RolloutWish, before: &App, changed: bool, app: &App) -
 async fn pause(args: &RolloutPauseArgs, settings: &Settings) -> Result {
     Target::with(settings, Mode::Act, async |target: &Target| {
         let app = find_app(&target.client, &args.name).await?;
-        let request = RolloutWish { action: RolloutAction::Pause, to: None };
+        let request = RolloutRequest { action: RolloutAction::Pause, to: None };
         let paused = target.client.rollout(app.name.as_str(), request).await?.app;
         let text = accepted_text(request, &app, true, &paused);
         output::print(&format!("app/{} {text}\n", app.name))?;

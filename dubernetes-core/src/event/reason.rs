@@ -68,7 +68,7 @@ pub enum EventReason {
     Stopped,
     /// A container could not be stopped.
     StopFailed,
-    /// A replica failed so many probes that it is replaced.
+    /// A replica failed `health.failures` probes in a row and is replaced.
     Unhealthy,
 }
 

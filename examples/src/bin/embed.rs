@@ -1,7 +1,7 @@
 //! Runs a whole orchestrator inside a program.
 //!
-//! The orchestrator is the real one. Engine, store and ingress are fakes; an embedding program passes
-//! its own implementations of these three traits instead.
+//! The orchestrator is the real one. Engine, store and ingress are fakes; an embedding program
+//! passes its own implementations of these three traits instead.
 
 #![expect(clippy::print_stdout, reason = "the example prints what happens")]
 

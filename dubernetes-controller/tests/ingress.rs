@@ -1,0 +1,114 @@
+//! The controller on fakes and virtual time: routes and the ingress.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use dubernetes_core::app::{Access, HostName, RoutePath};
+use dubernetes_core::plan::Phase;
+use dubernetes_core::store::{EventQuery, Store as _};
+use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
+use dubernetes_testkit::{Answer, Behaviour};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn ready(orchestrator: &TestOrchestrator, image: &str, replicas: u16) {
+    orchestrator.runtime.add_image(image, Behaviour::default());
+    orchestrator.apply(&app("web", image, replicas)).await.unwrap();
+    orchestrator.until_ready("web").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_proxy_is_reported_and_recovers() {
+    let orchestrator = TestOrchestrator::start();
+    orchestrator.ingress.set_failing(Some("no room"));
+    orchestrator.runtime.add_image("web:1", Behaviour::default());
+    orchestrator.apply(&app("web", "web:1", 1)).await.unwrap();
+    tokio::time::sleep(MINUTE).await;
+    let seen = orchestrator.handle.snapshot();
+    let status = &seen.plan.statuses[&app_name("web")];
+    assert_ne!(status.phase, Phase::Ready);
+    assert!(status.message.contains("no room"), "{}", status.message);
+    orchestrator.ingress.set_failing(None);
+    orchestrator.until_ready("web").await;
+    orchestrator.ingress.kill();
+    orchestrator.until_ready("web").await;
+    tokio::time::sleep(MINUTE).await;
+    assert!(matches!(orchestrator.ingress.request("web.local", "/"), Answer::Endpoint(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn damaged_proxy_configuration_is_repaired_with_an_event() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 1).await;
+    tokio::time::sleep(MINUTE).await;
+    orchestrator.ingress.damage();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let events = orchestrator
+        .store
+        .events(&EventQuery { limit: 100, ..EventQuery::default() })
+        .await
+        .unwrap();
+    let repaired = events.iter().filter(|event| event.reason == "IngressRepaired");
+    assert_eq!(repaired.map(|event| event.count).collect::<Vec<_>>(), [1], "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unrouted_address_is_not_reused_for_a_while() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 1).await;
+    let mut used = std::collections::BTreeSet::new();
+    for n in 0..20 {
+        let address = orchestrator.handle.snapshot().observed.replicas[0].labels.address;
+        assert!(used.insert(address), "{address} is reused after {n} rollouts");
+        let image = format!("web:{}", n + 2);
+        ready(&orchestrator, &image, 1).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn frequent_changes_reload_once_a_second_and_last_state_wins() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    let slow = Behaviour { ready_after: Some(Duration::from_secs(3)), ..Behaviour::default() };
+    orchestrator.runtime.add_image("api:1", slow);
+    orchestrator.apply(&app("api", "api:1", 1)).await.unwrap();
+    orchestrator.until_ready("api").await;
+    tokio::time::sleep(MINUTE).await;
+    let before = orchestrator.ingress.applied().len();
+
+    // 200 changes in 10 s, each with another host: the rate limit merges their reloads.
+    let moved = |number: u32| {
+        let mut spec = app("web", "web:1", 2);
+        let host = HostName::parse(&format!("web-{number}.local")).unwrap();
+        spec.access = Some(Access { hosts: vec![host], path: RoutePath::default() });
+        spec
+    };
+    for number in 0..200 {
+        orchestrator.apply(&moved(number)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if number == 0 {
+            assert_eq!(
+                orchestrator.ingress.applied().len(),
+                before + 1,
+                "after a quiet time a change is served at once"
+            );
+        }
+        if number == 100 {
+            orchestrator.runtime.kill("dubernetes.default.api-1.r1", 137);
+            tokio::time::sleep(Duration::from_millis(1050)).await;
+            let table = orchestrator.ingress.applied().pop().unwrap();
+            let api = table.routes.iter().find(|route| route.app.as_str() == "api").unwrap();
+            assert!(
+                api.endpoints.is_empty(),
+                "a failed replica is unrouted within a second: {api:?}"
+            );
+        }
+    }
+    let during = orchestrator.ingress.applied().len() - before;
+    assert!((10..=13).contains(&during), "{during} reloads in 11 s");
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+    let answer = orchestrator.ingress.request("web-199.local", "/");
+    assert!(matches!(answer, Answer::Endpoint(_)), "{answer:?}");
+    assert_eq!(orchestrator.ingress.request("web-198.local", "/"), Answer::NotFound);
+}

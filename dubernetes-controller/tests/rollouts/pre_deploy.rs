@@ -1,0 +1,84 @@
+//! The pre-deploy hook of a rollout.
+
+use dubernetes_core::app::{Duration as Span, PreDeploy};
+use dubernetes_core::store::RolloutAction;
+use dubernetes_testkit::Behaviour;
+
+use super::{MINUTE, SECOND, ids, kept, outcomes, rollout_action, stable_app, stored, web};
+
+#[tokio::test(start_paused = true)]
+async fn pre_deploy_hook_runs_once_before_any_replacement() {
+    let orchestrator = stable_app().await;
+    orchestrator.runtime.set_command("migrate", Behaviour::exits(3 * SECOND, 0));
+    let before = ids(&orchestrator);
+    let command = vec!["migrate".to_owned()];
+    let mut spec = web("web:2");
+    spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
+    orchestrator.apply(&spec).await.unwrap();
+    tokio::time::sleep(2 * SECOND).await;
+    let hook = "dubernetes.default.web.pre-deploy.r2";
+    orchestrator.runtime.write_log(hook, "3 tables changed");
+    let mut during = ids(&orchestrator);
+    assert!(during.remove(hook).is_some() && during == before, "{during:?}");
+    orchestrator.until_ready("web").await;
+    let rollout = kept(&orchestrator, 2).await.rollout;
+    assert_eq!(
+        (rollout.pre_deployed, rollout.pre_deploy_log),
+        (true, vec!["3 tables changed".into()])
+    );
+    orchestrator.runtime.take_journal();
+    // The hook belongs to the revision: scaling does not run it again.
+    spec.replicas = 3;
+    orchestrator.apply(&spec).await.unwrap();
+    orchestrator.until_ready("web").await;
+    let journal = orchestrator.runtime.take_journal();
+    assert!(journal.iter().all(|call| !call.contains("pre-deploy")), "{journal:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_pre_deploy_hook_replaces_nothing() {
+    for (behaviour, why) in [
+        (Behaviour::exits(SECOND, 4), "pre-deploy hook: exit code 4"),
+        (Behaviour::default(), "pre-deploy hook exceeded its time limit of 30s"),
+    ] {
+        let orchestrator = stable_app().await;
+        orchestrator.runtime.set_command("migrate", behaviour);
+        let before = ids(&orchestrator);
+        let command = vec!["migrate".to_owned()];
+        let mut spec = web("web:2");
+        spec.pre_deploy = Some(PreDeploy { command, timeout: Span::from_secs(30) });
+        orchestrator.apply(&spec).await.unwrap();
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(ids(&orchestrator), before, "{why}");
+        let failed = kept(&orchestrator, 2).await.rollout.outcome;
+        let reason = &failed.failure().unwrap().reason;
+        assert!(reason.starts_with(why), "{reason}");
+        assert_eq!(stored(&orchestrator).await.spec.image.as_str(), "web:1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn undo_runs_failed_pre_deploy_hook_again() {
+    let orchestrator = stable_app().await;
+    orchestrator.runtime.set_command("migrate", Behaviour::exits(SECOND, 4));
+    let command = vec!["migrate".to_owned()];
+    let mut spec = web("web:2");
+    spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
+    orchestrator.apply(&spec).await.unwrap();
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(outcomes(&orchestrator).await[1], "failed");
+    orchestrator.runtime.set_command("migrate", Behaviour::exits(SECOND, 0));
+    orchestrator.runtime.take_journal();
+    rollout_action(&orchestrator, RolloutAction::Undo { to: Some(2) }).await.unwrap();
+    orchestrator.until_ready("web").await;
+    let journal = orchestrator.runtime.take_journal();
+    assert!(journal.iter().any(|call| call.contains("pre-deploy")), "{journal:?}");
+    // After a success, an undo does not run the hook again.
+    orchestrator.apply(&web("web:1")).await.unwrap();
+    orchestrator.until_ready("web").await;
+    orchestrator.runtime.take_journal();
+    rollout_action(&orchestrator, RolloutAction::Undo { to: None }).await.unwrap();
+    orchestrator.until_ready("web").await;
+    let journal = orchestrator.runtime.take_journal();
+    assert!(journal.iter().all(|call| !call.contains("pre-deploy")), "{journal:?}");
+}
