@@ -222,7 +222,7 @@ fn replica_is_replaced_with_stored_contents_after_files_are_deleted() {
 
         // Without the files a new apply fails and changes nothing.
         let failed = s.try_apply(&app).await.assert_code(1);
-        let cause = "error: the file `./db-password` cannot be read: no such file\n";
+        let cause = "error: cannot read the file `./db-password`: no such file\n";
         assert!(failed.stderr.starts_with(cause), "{}", failed.stderr);
         assert!(failed.stderr.ends_with("nothing was changed\n"), "{}", failed.stderr);
         assert_eq!(single_replica(s).await, second);
