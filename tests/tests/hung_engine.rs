@@ -35,7 +35,7 @@ fn hung_engine_delays_no_command() {
         assert!(scaled.took < IMMEDIATE, "{:?}", scaled.took);
         eventually("the status reports the hang", 2 * SOON, async || {
             let status = assert_reads_are_immediate(s).await;
-            ensure(status.contains("did not finish in time"), status)
+            ensure(status.contains("the container engine timed out"), status)
         })
         .await;
         s.assert_served_by("web.test", "web").await;

@@ -170,7 +170,7 @@ fn orchestrator_out_of_file_descriptors_removes_nothing() {
         let log = || fs::read_to_string(s.log()).unwrap();
         eventually("the orchestrator reports the error", SOON, async || {
             let log = log();
-            ensure(log.contains("EngineAway") && log.contains("os error 24"), log)
+            ensure(log.contains("EngineUnreachable") && log.contains("os error 24"), log)
         })
         .await;
         s.assert_served_by("web.test", "web").await;

@@ -273,9 +273,9 @@ fn verify_counts_failed_requests_and_rolls_back() {
             s.write_file("web.yaml", &whoami("web", 2).host("web.test").with(bad).to_string());
         let failed =
             s.run(&["apply", &file, "--verify", "--verify-budget", "3"]).await.assert_code(1);
-        assert!(failed.stderr.contains("failed, more than 3"), "{}", failed.stderr);
+        assert!(failed.stderr.contains("failed; the budget is 3"), "{}", failed.stderr);
         assert!(failed.stderr.contains("status 500"), "{}", failed.stderr);
-        assert!(failed.stderr.contains("back to what revision 3 was"), "{}", failed.stderr);
+        assert!(failed.stderr.contains("rolling back to revision 3"), "{}", failed.stderr);
         s.wait_for_replicas("web", 2, SOON).await;
         assert_eq!(s.get_app("web").await["spec"]["env"]["A"], "c");
         s.assert_served_by("web.test", "web").await;

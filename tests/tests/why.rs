@@ -269,7 +269,7 @@ fn why_names_failed_probe() {
         let web = whoami("web", 1)
             .host("web.test")
             .with("health: { http: '/data?unit=x' }\nrollout: { progress_deadline: 4s }");
-        let texts = ["GET :80/data?unit=x", "answered with status 400", "the unit is one of"];
+        let texts = ["GET :80/data?unit=x", "returned status 400", "the unit is one of"];
         let (_, why) = assert_fails_with(s, &web, &texts).await;
         assert!(why.contains("web-1"), "{why}");
         let described = s.run(&["describe", "web-1"]).await.assert_success().stdout;
@@ -294,7 +294,7 @@ fn apply_names_missing_secret_file() {
         let web = whoami("web", 1).with("env: { PASSWORD: { file: ./no-such-file } }");
         let refused = s.try_apply(&web).await.assert_code(1);
         let first = find_line(&refused.stderr, "error:");
-        ensure_contains(first, &["`./no-such-file` cannot be read", "no such file"]).unwrap();
+        ensure_contains(first, &["cannot read the file `./no-such-file`", "no such file"]).unwrap();
         assert!(refused.stderr.contains(" --> "), "the position is missing:\n{}", refused.stderr);
         assert!(
             s.run(&["get", "apps"]).await.assert_success().stdout.is_empty(),
