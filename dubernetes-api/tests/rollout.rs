@@ -59,7 +59,7 @@ async fn failed_revision_reports_reason_and_rollback() {
     assert_eq!((&failure["revision"], &failure["back_to"]), (&json!(2), &json!(1)), "{status}");
     let reason = failure["reason"].as_str().unwrap();
     assert!(reason.contains("keeps failing: exit code 1"), "{reason}");
-    let message = format!("revision 2 failed: {reason}; back to revision 1");
+    let message = format!("revision 2 failed: {reason}; rolled back to revision 1 as revision 3");
     assert_eq!((&status["phase"], &status["message"]), (&json!("Ready"), &json!(message)));
 
     let kept = revisions(&api).await;
