@@ -25,11 +25,15 @@ pub(super) fn plan(
     addresses: &mut AddressPool<'_>,
 ) -> Vec<Step> {
     let mut steps: Vec<_> = replicas.pending().map(|slot| wait_for_create(app, slot)).collect();
-    let template = match capacity.paused_at {
-        Some(revision) => context.revision(app.name(), revision).map(Template::kept),
-        None => app.stored.is_deployable().then(|| app.template.clone()),
-    };
     let missing = capacity.missing(app.limits);
+    let kept;
+    let template = match capacity.paused_at {
+        Some(revision) => {
+            kept = context.revision(app.name(), revision).map(Template::kept);
+            kept.as_ref()
+        }
+        None => app.stored.is_deployable().then_some(&app.template),
+    };
     let Some(template) = template.filter(|_| missing > 0) else { return steps };
     let allowed = missing.min(capacity.slots).min(CREATES_PER_PASS);
     if allowed == 0 {
@@ -41,7 +45,7 @@ pub(super) fn plan(
         let slot = Slot { ordinal, revision: template.revision };
         let new = NewReplica { slot, restarts: 0, consecutive_restarts: 0, restarts_from: None };
         let reason = reason(app, capacity, template.revision);
-        match create::replica(context, &template, image, &new, reason, addresses) {
+        match create::replica(context, template, image, &new, reason, addresses) {
             Ok(step) => steps.push(step),
             Err(obstacle) => {
                 steps.push(obstacle.step(context, app.name()));
