@@ -87,6 +87,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let detail = chain(&error);
         match error {
+            StoreError::Invalid { problems, .. } => {
+                Self::invalid(problems.problems.into_iter().map(FieldProblem::from).collect())
+            }
             StoreError::NotFound { name } => Self::not_found("app", name.as_str()),
             StoreError::StaleGeneration { present, .. } => {
                 Self::new(ProblemKind::StaleGeneration, detail).with("generation", present)

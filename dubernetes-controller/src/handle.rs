@@ -92,7 +92,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Those of [`Store::put`].
+    /// Those of [`Handle::put`].
     pub async fn apply(&self, spec: &AppSpec) -> Result<Put, StoreError> {
         self.put(PutApp::new(spec.clone(), self.clock.now())).await
     }
@@ -102,8 +102,12 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Those of [`Store::put`].
+    /// [`StoreError::Invalid`] if the specification breaks a rule or a file was not read; those of
+    /// [`Store::put`].
     pub async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
+        if let Err(problems) = put.spec.check() {
+            return Err(StoreError::Invalid { name: put.spec.name, problems });
+        }
         let newest_seen = put.newest_seen.max(self.newest_revision_seen(&put.spec.name));
         self.store.put(PutApp { newest_seen, ..put }).await
     }
@@ -122,7 +126,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Those of [`Store::get`] and [`Store::put`]; [`StoreError::StaleGeneration`] if the app was
+    /// Those of [`Store::get`] and [`Handle::put`]; [`StoreError::StaleGeneration`] if the app was
     /// changed meanwhile.
     pub async fn scale(&self, app: &AppName, replicas: u16) -> Result<Put, StoreError> {
         let stored = self.store.get(app).await?;

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use dubernetes_core::app::{ImageRef, Volume};
+use dubernetes_core::app::{EnvValue, FileRef, ImageRef, Volume};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::plan::{Phase, PodState};
-use dubernetes_core::store::{EventQuery, Store as _};
+use dubernetes_core::store::{EventQuery, Store as _, StoreError};
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name, worker};
 use dubernetes_testkit::{Answer, Behaviour, Operation};
 
@@ -41,6 +41,26 @@ async fn applied_app_is_created_started_and_routed() {
     pods.dedup();
     assert_eq!(pods.len(), 3, "three requests reach three replicas: {pods:?}");
     assert_eq!(orchestrator.ingress.request("other.local", "/"), Answer::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn invalid_specification_is_refused_and_stores_nothing() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 1).await;
+    let stored = orchestrator.store.list().await.unwrap();
+    let mut unread = app("web", "web:1", 1);
+    let secret = EnvValue::File(FileRef::unread("./password".parse().unwrap()));
+    unread.env.insert("PASSWORD".parse().unwrap(), secret);
+    for (spec, problem) in
+        [(app("web", "web:1", 60_000), "`replicas` must be at most 250"), (unread, "was not read")]
+    {
+        let refused = orchestrator.apply(&spec).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Invalid { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(problem), "{refused}");
+    }
+    let refused = orchestrator.handle.scale(&app_name("web"), 60_000).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Invalid { .. }), "{refused:?}");
+    assert_eq!(orchestrator.store.list().await.unwrap(), stored);
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::app::{AppName, AppSpec, RouteConflict, Stop};
+use crate::app::{AppName, AppSpec, InvalidSpec, RouteConflict, Stop};
 use crate::error::Cause;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::ImageId;
@@ -59,7 +59,8 @@ use crate::runtime::ImageId;
 /// `dubernetes_testkit::contract::store` checks every promise of this trait.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Creates or updates an app.
+    /// Creates or updates an app. The handle of a controller refuses invalid specifications with
+    /// [`StoreError::Invalid`], so that none reaches a store.
     ///
     /// - Unknown name, or an app that is being deleted: [`Change::Created`]. Generations and
     ///   revisions continue after those of the deleted app, so that nothing is inherited.
@@ -306,6 +307,14 @@ pub struct EventQuery {
 /// Why an operation on the store failed, classified by what the caller must do.
 #[derive(Debug, Error)]
 pub enum StoreError {
+    /// The specification breaks rules, or lacks contents of files. Correct it.
+    #[error("app `{name}` is invalid: {problems}")]
+    Invalid {
+        /// The name.
+        name: AppName,
+        /// What is wrong.
+        problems: InvalidSpec,
+    },
     /// The app does not exist.
     #[error("app `{name}` not found")]
     NotFound {

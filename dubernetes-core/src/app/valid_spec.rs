@@ -74,6 +74,15 @@ impl AppSpec {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn validate(self) -> Result<ValidSpec, InvalidSpec> {
+        self.check().map(|()| ValidSpec(self))
+    }
+
+    /// Checks what [`AppSpec::validate`] checks, and keeps the specification.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AppSpec::validate`].
+    pub fn check(&self) -> Result<(), InvalidSpec> {
         let mut problems = self.problems();
         let unread =
             self.file_refs().into_iter().filter(|(_, file)| file.known_content().is_none());
@@ -82,7 +91,7 @@ impl AppSpec {
             message: format!("the file {} was not read", quote(reference.file.as_str())),
             hint: Some("`dubernetes_manifest::parse_reading` reads the files".to_owned()),
         }));
-        if problems.is_empty() { Ok(ValidSpec(self)) } else { Err(InvalidSpec { problems }) }
+        if problems.is_empty() { Ok(()) } else { Err(InvalidSpec { problems }) }
     }
 }
 
