@@ -96,7 +96,7 @@ fn rollout_recorded(update: &RolloutUpdate, revision: u64) -> (EventKind, String
         RolloutUpdate::Stable => (EventKind::Normal, format!("revision {revision} is stable")),
         RolloutUpdate::Failed { failure, roll_back_to, .. } => {
             let failed = format!("revision {revision} failed: {}", failure.reason);
-            let back = roll_back_to.map(|to| format!("; back to revision {to}"));
+            let back = roll_back_to.map(|to| format!("; rolled back to revision {to}"));
             (EventKind::Warning, failed + &back.unwrap_or_default())
         }
     }
