@@ -27,8 +27,8 @@ fn spec() -> impl Strategy<Value = AppSpec> {
     let order = prop::option::of(prop::sample::select(Order::ALL.to_vec()));
     let shape = (prop::sample::select(IMAGES.to_vec()), 0..6_u16, any::<bool>(), any::<bool>());
     let rollout = (prop::option::of(share()), share(), order, 0..4_u8);
-    (shape, rollout).prop_map(
-        |((image, replicas, routed, writes), (surge, missing, order, rare))| {
+    (shape, rollout)
+        .prop_map(|((image, replicas, routed, writes), (surge, missing, order, rare))| {
             let make = if routed { app } else { worker };
             let mut spec = make("web", image, replicas);
             if writes {
@@ -44,8 +44,8 @@ fn spec() -> impl Strategy<Value = AppSpec> {
                 spec.rollout.max_surge = surge;
             }
             spec
-        },
-    )
+        })
+        .prop_filter("a valid specification", |spec| spec.check().is_ok())
 }
 
 /// Every changing call of one pod, in order.

@@ -20,8 +20,7 @@ fn failed_pre_deploy_hook_replaces_nothing_and_is_reported() {
         assert_eq!(old.len(), 2, "the hook's container is left: {old:?}");
 
         let failed = s.try_apply(&web(2, "echo table is locked; exit 3")).await.assert_code(1);
-        for part in
-            ["pre_deploy: exit code 3", "| table is locked", "still serving: revision 1, 2 of 2"]
+        for part in ["hook: exit code 3", "| table is locked", "still serving: revision 1, 2 of 2"]
         {
             assert!(failed.stderr.contains(part), "{part}: {}", failed.stderr);
         }

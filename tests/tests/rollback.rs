@@ -168,8 +168,7 @@ fn rollback_refuses_other_image_under_same_tag() {
         .await;
         docker(&["rmi", &first]).await;
         let back = s.run(&["rollback", "web", "--to", "1"]).await.assert_code(1);
-        for text in ["the image of that time", "is gone", "still serving: revision 2, 2 of 2 ready"]
-        {
+        for text in ["the original image", "is gone", "still serving: revision 2, 2 of 2 ready"] {
             assert!(back.stderr.contains(text), "{text}: {}", back.stderr);
         }
         s.wait_for_replicas("web", 2, SOON).await;

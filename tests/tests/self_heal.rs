@@ -205,7 +205,7 @@ fn edited_nginx_configuration_is_restored() {
         s.wait_for_status_code("web.test", 418, SOON).await;
         eventually("an event reports the repair", 2 * SOON, async || {
             let events = s.event_messages().await;
-            ensure(events.iter().any(|(reason, _)| reason == "IngressMended"), events)
+            ensure(events.iter().any(|(reason, _)| reason == "IngressRepaired"), events)
         })
         .await;
         assert_eq!(s.nginx_config().await, files);

@@ -128,7 +128,7 @@ fn why_names_port_that_process_listens_on() {
         let texts = ["nothing listens on port 81; the process listens on 80"];
         ensure_contains(find_line(&applied.stderr, "  now:"), &texts).unwrap();
         let why = wait_for_cause(s, "web", &texts).await;
-        assert!(why.contains("port: N"), "{why}");
+        assert!(why.contains("set `port`"), "{why}");
         let pod = s.run(&["why", "web-1"]).await.assert_success().stdout;
         ensure_contains(find_line(&pod, "web-1 is"), &texts).unwrap();
 
