@@ -28,6 +28,8 @@ const READ: Duration = Duration::from_secs(30);
 /// Deadline of calls that change a container. Shorter than the life of a tombstone (2 min), so
 /// that a late create is still recognized as one of a deleted app.
 const WRITE: Duration = Duration::from_secs(100);
+/// Deadline of calls to the store, which is on this machine.
+const STORE: Duration = Duration::from_secs(30);
 /// Added to the grace period of a stop.
 const STOP_MARGIN: Duration = Duration::from_secs(60);
 /// Deadline of a pull. Adapters end a pull without progress after 60 s.

@@ -165,17 +165,16 @@ pub(super) async fn scale(
     loop {
         let stored = state.store.get(&name).await?;
         let spec = AppSpec { replicas, ..stored.spec };
-        let problems = spec.problems();
-        if !problems.is_empty() {
-            // Only the new number can have caused a violation.
-            let pointer = Some("/replicas".to_owned());
-            let problems = problems.into_iter().map(FieldProblem::from);
-            let problems = problems.map(|p| FieldProblem { pointer: pointer.clone(), ..p });
-            return Err(ApiError::invalid(problems.collect()));
-        }
         match put_app(&state, spec, Some(stored.generation), false).await {
             Ok(applied) => return Ok(JsonResponse(applied)),
             Err(StoreError::StaleGeneration { .. }) if lost < SCALE_RETRIES => lost += 1,
+            Err(StoreError::Invalid { problems, .. }) => {
+                // Only the new number can have caused a violation.
+                let pointer = Some("/replicas".to_owned());
+                let problems = problems.problems.into_iter().map(FieldProblem::from);
+                let problems = problems.map(|p| FieldProblem { pointer: pointer.clone(), ..p });
+                return Err(ApiError::invalid(problems.collect()));
+            }
             Err(error) => return Err(error.into()),
         }
     }

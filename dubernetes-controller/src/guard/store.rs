@@ -13,7 +13,7 @@ use dubernetes_core::store::{
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
-use super::{READ, guard};
+use super::{STORE, guard};
 
 /// A store whose calls have a deadline and do not panic.
 #[derive(Debug)]
@@ -22,11 +22,11 @@ pub(crate) struct GuardedStore(pub(crate) Arc<dyn Store>);
 #[async_trait]
 impl Store for GuardedStore {
     async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
-        guard("store an app", READ, self.0.put(put)).await
+        guard("store an app", STORE, self.0.put(put)).await
     }
 
     async fn update_rollout(&self, command: RolloutCommand) -> Result<Put, StoreError> {
-        guard("update a rollout", READ, self.0.update_rollout(command)).await
+        guard("update a rollout", STORE, self.0.update_rollout(command)).await
     }
 
     async fn record_rollout(
@@ -37,23 +37,23 @@ impl Store for GuardedStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let call = self.0.record_rollout(name, revision, update, now);
-        guard("record a rollout", READ, call).await
+        guard("record a rollout", STORE, call).await
     }
 
     async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError> {
-        guard("read an app", READ, self.0.get(name)).await
+        guard("read an app", STORE, self.0.get(name)).await
     }
 
     async fn list(&self) -> Result<StoredState, StoreError> {
-        guard("read all apps", READ, self.0.list()).await
+        guard("read all apps", STORE, self.0.list()).await
     }
 
     async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError> {
-        guard("delete an app", READ, self.0.delete(name, now)).await
+        guard("delete an app", STORE, self.0.delete(name, now)).await
     }
 
     async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
-        guard("purge an app", READ, self.0.purge(name)).await
+        guard("purge an app", STORE, self.0.purge(name)).await
     }
 
     async fn pin_image(
@@ -63,19 +63,19 @@ impl Store for GuardedStore {
         image: &ImageId,
         replace: bool,
     ) -> Result<(), StoreError> {
-        guard("record an image", READ, self.0.pin_image(name, revision, image, replace)).await
+        guard("record an image", STORE, self.0.pin_image(name, revision, image, replace)).await
     }
 
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError> {
-        guard("read revisions", READ, self.0.revisions(name)).await
+        guard("read revisions", STORE, self.0.revisions(name)).await
     }
 
     async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError> {
-        guard("record events", READ, self.0.append(events)).await
+        guard("record events", STORE, self.0.append(events)).await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError> {
-        guard("read events", READ, self.0.events(query)).await
+        guard("read events", STORE, self.0.events(query)).await
     }
 
     fn changes(&self) -> BoxStream<'static, ()> {
