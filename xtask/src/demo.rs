@@ -100,7 +100,7 @@ impl Demo {
     }
 
     /// Returns a command of the program with the demo's settings, in a process group of its own:
-    /// Ctrl-C must reach only this chore, which then stops the others in order.
+    /// Ctrl-C must reach only this task, which then stops the others in order.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = run::command(&self.program, args);
         command.env("DUBERNETES_STATE_DIR", &self.folder).env("DUBERNETES_INSTANCE", INSTANCE);

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::run;
 
-/// Label of every image that a chore builds.
+/// Label of every image that a task builds.
 const BUILD_LABEL: &str = "dubernetes.build=xtask";
 
 /// An engine that is known to answer.
@@ -52,7 +52,7 @@ impl Engine {
         (!value.is_empty() && value != "<no value>").then(|| value.to_owned())
     }
 
-    /// Returns the images of this name that a chore has built, newest first.
+    /// Returns the images of this name that a task has built, newest first.
     pub(crate) fn built_images(self, name: &str) -> Result<Vec<String>> {
         let name = format!("reference={name}");
         let label = format!("label={BUILD_LABEL}");

@@ -27,7 +27,7 @@ pub(crate) struct Images {
     pub(crate) ingress: String,
 }
 
-/// Builds images that are missing or out of date. A lock file excludes other chores meanwhile.
+/// Builds images that are missing or out of date. A lock file excludes other tasks meanwhile.
 pub(crate) fn ensure(engine: Engine) -> Result<Images> {
     let folder = run::image_target();
     std::fs::create_dir_all(&folder)?;

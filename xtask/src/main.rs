@@ -1,9 +1,9 @@
-//! Project chores by name: `cargo xtask NAME`.
+//! Project tasks by name: `cargo xtask NAME`.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "chores print for people and CI logs"
+    reason = "tasks print for people and CI logs"
 )]
 
 mod ci;
@@ -20,9 +20,9 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 const HELP: &str = "\
-usage: cargo xtask CHORE
+usage: cargo xtask TASK
 
-chores:
+tasks:
   images        build the images that the examples and tests need
   demo [--keep] run the example `whoami` behind nginx, show its answers, and clean up
   test [ARGS]   run all tests, and list the skipped ones with the reason; ARGS are passed to
@@ -34,7 +34,7 @@ chores:
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match chore(&args) {
+    match task(&args) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn chore(args: &[String]) -> Result<ExitCode> {
+fn task(args: &[String]) -> Result<ExitCode> {
     let (name, rest) = match args.split_first() {
         Some((name, rest)) => (name.as_str(), rest),
         None => ("help", args),
@@ -60,6 +60,6 @@ fn chore(args: &[String]) -> Result<ExitCode> {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)
         }
-        _ => bail!("unknown chore: {}\n\n{HELP}", args.join(" ")),
+        _ => bail!("unknown task: {}\n\n{HELP}", args.join(" ")),
     }
 }

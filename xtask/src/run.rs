@@ -28,7 +28,7 @@ pub(crate) fn command<S: AsRef<OsStr>>(
     command
 }
 
-/// Returns a command of the cargo that runs this chore.
+/// Returns a command of the cargo that runs this task.
 pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
 }

@@ -1,4 +1,4 @@
-//! Turns Ctrl-C and SIGTERM into a flag, so that the chore can clean up before it exits.
+//! Turns Ctrl-C and SIGTERM into a flag, so that the task can clean up before it exits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
