@@ -92,18 +92,17 @@ impl From<StoreError> for ApiError {
             }
             StoreError::NotFound { name } => Self::not_found("app", name.as_str()),
             StoreError::StaleGeneration { present, .. } => {
-                Self::new(ProblemKind::StaleGeneration, detail).with("generation", present)
+                Self::new(ProblemKind::StaleGeneration, detail).with("generation", present.0)
             }
             StoreError::RouteTaken(conflict) => Self::new(ProblemKind::RouteTaken, detail)
                 .with("owner", conflict.owner.as_str())
                 .with("host", conflict.host.as_str())
                 .with("path", conflict.path.as_str()),
             StoreError::PreviouslyFailed { revision, .. } => {
-                Self::new(ProblemKind::PreviouslyFailed, detail).with("revision", revision)
+                Self::new(ProblemKind::PreviouslyFailed, detail).with("revision", revision.0)
             }
-            StoreError::NoRevision { kept, .. } => {
-                Self::new(ProblemKind::NotFound, detail).with("revisions", kept)
-            }
+            StoreError::NoRevision { kept, .. } => Self::new(ProblemKind::NotFound, detail)
+                .with("revisions", kept.into_iter().map(|kept| kept.0).collect::<Vec<_>>()),
             StoreError::Busy(_) => Self::new(ProblemKind::StoreBusy, detail),
             StoreError::Full(_) => Self::new(ProblemKind::StoreFull, detail),
             StoreError::Failed(_) => Self::new(ProblemKind::Internal, detail),

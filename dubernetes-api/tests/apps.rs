@@ -7,6 +7,7 @@ use api::{Api, json};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use bytes::Bytes;
+use dubernetes_core::app::Generation;
 use dubernetes_core::error::Cause;
 use dubernetes_core::store::{StoreError, StoredState};
 use dubernetes_testkit::MockStore;
@@ -110,13 +111,13 @@ async fn if_match_must_equal_stored_generation() {
     let missing = put("\"1\"", WEB).await;
     assert_eq!(
         (missing.error(), missing.problem().generation()),
-        ("409 stale-generation".into(), Some(0))
+        ("409 stale-generation".into(), Some(Generation::NONE))
     );
     assert_eq!(put("\"0\"", WEB).await.status, StatusCode::CREATED);
     let stale = put("\"0\"", WEB2).await;
     assert_eq!(
         (stale.error(), stale.problem().generation()),
-        ("409 stale-generation".into(), Some(1))
+        ("409 stale-generation".into(), Some(Generation(1)))
     );
     assert_eq!(put("\"1\"", WEB2).await.status, StatusCode::OK);
     for malformed in ["1", "\"\"", "\"+1\"", "*", "W/\"1\"", "\"99999999999999999999\""] {
@@ -330,7 +331,7 @@ async fn scale_retries_after_stale_generation() {
     let mut calls = newer_generations(stored);
     store.expect_get().returning(move |_| Ok(calls()));
     store.expect_put().times(2).returning(|put| match put.expected_generation {
-        Some(2) => {
+        Some(Generation(2)) => {
             let mut app = stored_with(2);
             app.spec = put.spec;
             Ok(dubernetes_core::store::Put {
@@ -341,7 +342,7 @@ async fn scale_retries_after_stale_generation() {
         expected => Err(StoreError::StaleGeneration {
             name: app_name("web"),
             expected: expected.unwrap(),
-            present: 2,
+            present: Generation(2),
         }),
     });
     store.expect_list().returning(|| Ok(StoredState::default()));
@@ -353,10 +354,13 @@ async fn scale_retries_after_stale_generation() {
 fn newer_generations(
     first: dubernetes_core::store::StoredApp,
 ) -> impl FnMut() -> dubernetes_core::store::StoredApp + Send {
-    let mut generation = first.generation - 1;
+    let mut next = first;
     move || {
-        generation += 1;
-        dubernetes_core::store::StoredApp { generation, ..first.clone() }
+        let newer = dubernetes_core::store::StoredApp {
+            generation: next.generation.next(),
+            ..next.clone()
+        };
+        std::mem::replace(&mut next, newer)
     }
 }
 
@@ -364,5 +368,5 @@ fn newer_generations(
 fn stored_with(generation: u64) -> dubernetes_core::store::StoredApp {
     let spec = serde_json::from_str(WEB).unwrap();
     let first = dubernetes_core::store::StoredApp::first(spec, jiff::Timestamp::UNIX_EPOCH);
-    dubernetes_core::store::StoredApp { generation, ..first }
+    dubernetes_core::store::StoredApp { generation: Generation(generation), ..first }
 }

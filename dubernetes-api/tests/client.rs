@@ -11,6 +11,7 @@ use std::time::Duration;
 use dubernetes_api::client::{Endpoint, EventsQuery, LogQuery, LogTarget};
 use dubernetes_api::wire::{Change, ExecRequest, HealthState, LogItem, ProblemKind, WatchKind};
 use dubernetes_api::{Client, ClientError};
+use dubernetes_core::app::{Generation, RevisionId};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::runtime::{ExecOutput, ExecSession, LogLine, RuntimeError, TerminalSize};
 use dubernetes_testkit::MockContainerRuntime;
@@ -28,8 +29,8 @@ async fn every_client_call_reaches_its_endpoint() {
     let served = Served::start();
     let client = &served.client;
     let web = app("web", "web:1", 2);
-    let applied = client.apply(&web, Some(0)).await.unwrap();
-    assert_eq!((applied.change, applied.app.generation), (Change::Created, 1));
+    let applied = client.apply(&web, Some(Generation::NONE)).await.unwrap();
+    assert_eq!((applied.change, applied.app.generation), (Change::Created, Generation(1)));
     assert_eq!(client.apply(&web, None).await.unwrap().change, Change::Unchanged);
     served.orchestrator.until_ready("web").await;
 
@@ -38,13 +39,16 @@ async fn every_client_call_reaches_its_endpoint() {
     assert_eq!(client.pods(Some("web")).await.unwrap().len(), 2);
     assert_eq!(client.pods(Some("api")).await.unwrap(), []);
     assert_eq!(client.get_pod("web-2").await.unwrap().image.as_deref(), Some("web:1"));
-    assert_eq!(client.revisions("web").await.unwrap()[0].revision, 1);
+    assert_eq!(client.revisions("web").await.unwrap()[0].revision, RevisionId(1));
     assert_eq!(client.routes().await.unwrap()[0].endpoints.len(), 2);
     assert_eq!(client.status().await.unwrap().apps["Ready"], 1);
     assert_eq!(client.version().await.unwrap().version, "1.2.3");
     assert_eq!(client.health().await.unwrap().status, HealthState::Ok);
     let plan = client.plan(&[app("web", "web:2", 2)]).await.unwrap();
-    assert_eq!((plan.apps[0].revision_from, plan.apps[0].revision_to), (Some(1), 2));
+    assert_eq!(
+        (plan.apps[0].revision_from, plan.apps[0].revision_to),
+        (Some(RevisionId(1)), RevisionId(2))
+    );
     let query = EventsQuery {
         app: Some(app_name("web")),
         kind: Some(dubernetes_core::event::EventKind::Normal),
@@ -67,9 +71,9 @@ async fn client_errors_distinguish_problem_and_unreachable() {
     let served = Served::start();
     let client = &served.client;
     client.apply(&app("web", "web:1", 1), None).await.unwrap();
-    let stale = client.apply(&app("web", "web:2", 1), Some(9)).await.unwrap_err();
+    let stale = client.apply(&app("web", "web:2", 1), Some(Generation(9))).await.unwrap_err();
     assert!(stale.is(ProblemKind::StaleGeneration), "{stale:?}");
-    assert_eq!(stale.problem().unwrap().generation(), Some(1));
+    assert_eq!(stale.problem().unwrap().generation(), Some(Generation(1)));
     assert_eq!(stale.to_string(), "app `web` has generation 1, not 9");
     let odd = client.get_app("../pods?x#y").await.unwrap_err();
     assert!(odd.is_not_found(), "{odd:?}");
@@ -187,7 +191,7 @@ async fn client_reads_logs_as_lines_and_notes() {
     served.ready(&worker("web", "web:1", 1)).await;
     let since = Some(jiff::Timestamp::UNIX_EPOCH);
     let query = LogQuery { tail: Some(3), since, ..LogQuery::default() };
-    let target = LogTarget::Pod("web-1".to_owned());
+    let target = LogTarget::Pod("web-1".parse().unwrap());
     let items: Vec<_> = soon(served.client.logs(&target, &query).collect::<Vec<_>>()).await;
     let [Ok(LogItem::Line(line))] = &items[..] else { panic!("{items:?}") };
     assert_eq!((line.pod.as_str(), line.text.as_str()), ("web-1", "Some(3) true \u{1b}[1m"));
@@ -441,7 +445,7 @@ async fn concurrent_applies_of_same_generation_have_one_winner() {
     let served = Served::start();
     let one = &served.client;
     let other = Client::unix(&served.socket).unwrap();
-    served.client.apply(&app("web", "web:1", 1), Some(0)).await.unwrap();
+    served.client.apply(&app("web", "web:1", 1), Some(Generation::NONE)).await.unwrap();
     for generation in 1..=20 {
         let port = u16::try_from(generation).unwrap();
         let spec = |image: &str, replicas| {
@@ -452,8 +456,8 @@ async fn concurrent_applies_of_same_generation_have_one_winner() {
         let first = spec("web:1", 1);
         let second = spec("web:2", 2);
         let (one, other) = tokio::join!(
-            one.apply(&first, Some(generation)),
-            other.apply(&second, Some(generation)),
+            one.apply(&first, Some(Generation(generation))),
+            other.apply(&second, Some(Generation(generation))),
         );
         let (won, lost) = match (one, other) {
             (Ok(_), Err(lost)) => (first, lost),
@@ -462,6 +466,6 @@ async fn concurrent_applies_of_same_generation_have_one_winner() {
         };
         assert_eq!(lost.problem().map(|problem| problem.status), Some(409), "{lost}");
         let stored = served.client.get_app("web").await.unwrap();
-        assert_eq!((stored.generation, stored.spec), (generation + 1, won));
+        assert_eq!((stored.generation, stored.spec), (Generation(generation + 1), won));
     }
 }

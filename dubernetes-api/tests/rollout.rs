@@ -5,6 +5,7 @@
 #[path = "support/api.rs"]
 mod api;
 
+use dubernetes_core::app::RevisionId;
 use std::time::Duration;
 
 use api::Api;
@@ -50,7 +51,7 @@ async fn failed_revision_reports_reason_and_rollback() {
     becomes(&api, "complete").await;
     assert_eq!(api.put("/v1/apps/web", CRASH).await.json()["app"]["status"]["revision"], 2);
     let back = api.orchestrator.until("revision 3 is there", Duration::from_secs(600), |seen| {
-        seen.desired.apps[&app_name("web")].revision == 3
+        seen.desired.apps[&app_name("web")].revision == RevisionId(3)
     });
     back.await;
     becomes(&api, "complete").await;
@@ -77,7 +78,7 @@ async fn failed_spec_is_retried_only_on_request() {
     becomes(&api, "complete").await;
     api.put("/v1/apps/web", CRASH).await.json();
     let back = api.orchestrator.until("revision 3 is there", Duration::from_secs(600), |seen| {
-        seen.desired.apps[&app_name("web")].revision == 3
+        seen.desired.apps[&app_name("web")].revision == RevisionId(3)
     });
     back.await;
     let refused = api.put("/v1/apps/web", CRASH).await;

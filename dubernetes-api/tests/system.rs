@@ -410,7 +410,10 @@ fn openapi_schemas_match_core_types() {
             detail: String::new(),
             at: None,
         }],
-        output: Some(dubernetes_core::why::Output { pod: String::new(), lines: Vec::new() }),
+        output: Some(dubernetes_core::why::Output {
+            pod: "web-1".parse().unwrap(),
+            lines: Vec::new(),
+        }),
         help: Vec::new(),
     };
     let why = serde_json::to_value(why).unwrap();

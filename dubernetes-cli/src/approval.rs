@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use dubernetes_controller::{Approval, Approver, NextStep, PendingStep, Snapshot};
+use dubernetes_core::app::PodName;
 use dubernetes_core::error::one_line;
 use dubernetes_core::forecast::forecast;
 use dubernetes_core::plan::Planned;
@@ -170,11 +171,11 @@ fn forecast_after(snapshot: &Snapshot, planned: &Planned) -> Vec<String> {
     let (Some(app), Some(at)) = (&planned.app, snapshot.at) else { return Vec::new() };
     let forecast = forecast(&snapshot.desired, &snapshot.observed, app, at);
     let verb = planned.action.verb();
-    let pod = planned.pod.as_deref();
+    let pod = planned.pod.as_ref();
     let mut steps = forecast.steps.iter();
-    let found = steps.any(|step| step.action == verb && step.pod.as_deref() == pod);
+    let found = steps.any(|step| step.action == verb && step.pod.as_ref() == pod);
     let shown = steps.filter(|_| found).take(STEPS_AHEAD).map(|step| {
-        let pod = step.pod.as_deref().unwrap_or(app.as_str());
+        let pod = step.pod.as_ref().map_or(app.as_str(), PodName::as_str);
         one_line(&format!("{:<8} {pod:<12} {}", step.action, step.reason))
     });
     shown.collect()

@@ -204,7 +204,7 @@ async fn request(listing: Listing) -> Option<Vec<String>> {
         }
         Listing::Names(Kind::Pods) => {
             let pods = client.pods(None).await.ok()?;
-            Some(pods.into_iter().map(|pod| pod.name).collect())
+            Some(pods.into_iter().map(|pod| pod.name.into()).collect())
         }
         Listing::Names(Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes) => {
             let apps = client.list_apps().await.ok()?;

@@ -3,7 +3,7 @@
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::Event;
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, PodName};
 
 use crate::report::Result;
 
@@ -17,10 +17,10 @@ pub(crate) async fn events_about(
     query: &EventsQuery,
     name: &str,
 ) -> Result<Vec<Event>> {
-    let of_pod = name.rsplit_once('-').filter(|(_, n)| n.bytes().all(|b| b.is_ascii_digit()));
-    let apps = [Some(name), of_pod.map(|(app, _)| app)].into_iter().flatten();
+    let of_pod = PodName::parse(name).ok().map(|pod| pod.app());
+    let apps = [AppName::parse(name).ok(), of_pod];
     let mut found = Vec::new();
-    for app in apps.filter_map(|app| AppName::parse(app).ok()) {
+    for app in apps.into_iter().flatten() {
         let query = EventsQuery { app: Some(app), ..query.clone() };
         found.extend(client.events(&query).await?);
     }
@@ -31,5 +31,6 @@ pub(crate) async fn events_about(
 
 /// Returns whether an event is about this app or pod.
 pub(crate) fn is_about(event: &Event, name: &str) -> bool {
-    event.pod.as_deref() == Some(name) || event.app.as_ref().is_some_and(|app| app.as_str() == name)
+    event.pod.as_ref().is_some_and(|pod| pod == name)
+        || event.app.as_ref().is_some_and(|app| app.as_str() == name)
 }

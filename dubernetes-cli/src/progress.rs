@@ -6,7 +6,7 @@ mod live_lines;
 use std::time::Instant;
 
 use dubernetes_api::wire::Event;
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, PodName};
 use dubernetes_core::error::one_line;
 use dubernetes_core::event::EventKind;
 
@@ -142,19 +142,17 @@ fn is_logging() -> bool {
 /// Returns an event for a line that may be truncated, without columns.
 fn live_line(event: &Event) -> String {
     let app = event.app.as_ref().map(|app| format!("app/{app}"));
-    let pod = event.pod.as_deref().map(one_line);
+    let pod = event.pod.as_ref().map(PodName::to_string);
     let parts = [app, Some(reason_words(event)), pod, Some(one_line(&event.message))];
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }
 
 fn plain_line(event: &Event) -> String {
-    let app = event.app.as_ref().map(|app| app.as_str());
-    let object = event.pod.as_deref().or(app).unwrap_or("-");
+    let object = event.object().unwrap_or("-");
     // The count covers the last hour, which matters for warnings only.
     let repeated = event.kind == EventKind::Warning && event.count > 1;
     let times = if repeated { format!(" ({} times)", event.count) } else { String::new() };
-    let (reason, object, message) =
-        (reason_words(event), one_line(object), one_line(&event.message));
+    let (reason, message) = (reason_words(event), one_line(&event.message));
     format!("{reason:<14} {object:<16} {message}{times}")
 }
 
@@ -184,7 +182,7 @@ mod tests {
             first_at: Timestamp::UNIX_EPOCH,
             kind: EventKind::Warning,
             app: None,
-            pod: Some("web-1".into()),
+            pod: PodName::parse("web-1").ok(),
             revision: None,
             reason: "StartFailed".into(),
             message: "no such file".into(),

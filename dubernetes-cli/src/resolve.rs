@@ -103,5 +103,5 @@ async fn app_names(client: &Client) -> Result<Vec<String>, ClientError> {
 }
 
 async fn pod_names(client: &Client) -> Result<Vec<String>, ClientError> {
-    Ok(client.pods(None).await?.into_iter().map(|pod| pod.name).collect())
+    Ok(client.pods(None).await?.into_iter().map(|pod| pod.name.into()).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::ingress::{Route, RouteTable};
 use dubernetes_core::plan::{Action, Planned, Reason};
@@ -68,8 +68,8 @@ fn of_action(
 /// Returns the event of a successful action, if the action is worth one.
 pub(crate) fn action_succeeded(planned: &Planned, now: Timestamp) -> Option<NewEvent> {
     let reason = planned.action.success_event()?;
-    if let Some(update) = planned.action.rollout_update() {
-        let (kind, message) = rollout_recorded(update, planned.revision.unwrap_or_default());
+    if let Action::RecordRollout { revision, update, .. } = &planned.action {
+        let (kind, message) = rollout_recorded(update, *revision);
         return Some(of_action(planned, now, kind, reason, message));
     }
     let message = match (&planned.action, &planned.reason) {
@@ -87,7 +87,7 @@ pub(crate) fn action_succeeded(planned: &Planned, now: Timestamp) -> Option<NewE
     Some(of_action(planned, now, EventKind::Normal, reason, message))
 }
 
-fn rollout_recorded(update: &RolloutUpdate, revision: u64) -> (EventKind, String) {
+fn rollout_recorded(update: &RolloutUpdate, revision: RevisionId) -> (EventKind, String) {
     match update {
         RolloutUpdate::PreDeployed { .. } => {
             (EventKind::Normal, format!("revision {revision}: pre_deploy succeeded"))

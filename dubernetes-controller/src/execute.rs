@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppName, ImageRef, InstanceName};
+use dubernetes_core::app::{AppName, ImageRef, InstanceName, RevisionId};
 use dubernetes_core::error;
 use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
 use dubernetes_core::plan::{Action, Planned, Reason};
@@ -86,7 +86,7 @@ pub(crate) async fn execute(
 async fn refuse_other_image(
     adapters: &Adapters,
     app: &AppName,
-    revision: u64,
+    revision: RevisionId,
     image: &ImageRef,
     found: &ImageId,
 ) -> Result<(), ActionError> {

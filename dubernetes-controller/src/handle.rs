@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::plan::{AppStatus, Phase};
 use dubernetes_core::runtime::{ContainerId, LogLine};
@@ -206,11 +206,12 @@ impl Handle {
         !self.commands.is_closed()
     }
 
-    /// Returns the newest revision of an app among the observed replicas, 0 if there is none.
-    pub fn newest_revision_seen(&self, app: &AppName) -> u64 {
+    /// Returns the newest revision of an app among the observed replicas, [`RevisionId::NONE`] if
+    /// there is none.
+    pub fn newest_revision_seen(&self, app: &AppName) -> RevisionId {
         let snapshot = self.snapshot();
         let replicas = snapshot.observed.replicas.iter().filter(|r| r.labels.app == *app);
-        replicas.map(|replica| replica.labels.revision).max().unwrap_or(0)
+        replicas.map(|replica| replica.labels.revision).max().unwrap_or(RevisionId::NONE)
     }
 
     /// Returns the last probe results of a replica, oldest first; none if it is not probed.

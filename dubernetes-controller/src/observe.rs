@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::error;
 use dubernetes_core::ingress::{IngressError, ObservedIngress};
 use dubernetes_core::labels::{self, PreDeployLabels, ReplicaLabels};
@@ -39,7 +39,7 @@ pub(crate) struct LastSeen {
     /// `None` after a loss of contact: then the engine may be another one.
     pub(crate) info: Option<RuntimeInfo>,
     /// App and revision of each replica, for the case that the engine is unreachable.
-    pub(crate) revisions: BTreeSet<(AppName, u64)>,
+    pub(crate) revisions: BTreeSet<(AppName, RevisionId)>,
 }
 
 /// Reads everything. The desired state is read after the engine, since the revisions that it
@@ -118,11 +118,11 @@ impl EngineView {
 async fn read_desired(
     adapters: &Adapters,
     options: &Options,
-    running: &BTreeSet<(AppName, u64)>,
+    running: &BTreeSet<(AppName, RevisionId)>,
 ) -> Result<DesiredState, StoreError> {
     let stored = adapters.store.list().await?;
     let mut desired = DesiredState::new(options.instance.clone(), stored);
-    let is_outdated = |app: &AppName, revision: u64| {
+    let is_outdated = |app: &AppName, revision: RevisionId| {
         desired.apps.get(app).is_some_and(|stored| stored.revision != revision)
     };
     let outdated = running.iter().filter(|(app, revision)| is_outdated(app, *revision));

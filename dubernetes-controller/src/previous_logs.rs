@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use dubernetes_core::app::PodName;
 use dubernetes_core::error;
 use dubernetes_core::plan::Plan;
 use dubernetes_core::runtime::{ContainerId, ContainerRuntime, LogLine, LogOptions};
@@ -19,18 +20,23 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 /// The last output of the container that each pod had before its present one. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PreviousLogs(Arc<Mutex<BTreeMap<String, Arc<[LogLine]>>>>);
+pub(super) struct PreviousLogs(Arc<Mutex<BTreeMap<PodName, Arc<[LogLine]>>>>);
 
 impl PreviousLogs {
     /// Keeps the output of a container that is about to be removed. Output that cannot be read
     /// does not delay the removal.
-    pub(super) async fn keep(&self, runtime: &dyn ContainerRuntime, pod: &str, id: &ContainerId) {
+    pub(super) async fn keep(
+        &self,
+        runtime: &dyn ContainerRuntime,
+        pod: &PodName,
+        id: &ContainerId,
+    ) {
         match tokio::time::timeout(LIMIT, read(runtime, id)).await {
             Ok(Some(lines)) => {
-                self.lock().insert(pod.to_owned(), lines.into());
+                self.lock().insert(pod.clone(), lines.into());
             }
             Ok(None) => {}
-            Err(_) => tracing::debug!(pod, "the output of a crashed replica is too slow to read"),
+            Err(_) => tracing::debug!(%pod, "the output of a crashed replica is too slow to read"),
         }
     }
 
@@ -46,11 +52,11 @@ impl PreviousLogs {
             return;
         }
         let pods = plan.statuses.values().flat_map(|status| &status.pods);
-        let pods: BTreeSet<_> = pods.map(|pod| pod.name.as_str()).collect();
-        kept.retain(|pod, _| pods.contains(pod.as_str()));
+        let pods: BTreeSet<_> = pods.map(|pod| &pod.name).collect();
+        kept.retain(|pod, _| pods.contains(pod));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<[LogLine]>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PodName, Arc<[LogLine]>>> {
         // A panic cannot leave the map half changed: each change is one call on it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dubernetes_core::app::{EnvValue, FileRef, ImageRef, Volume};
+use dubernetes_core::app::{EnvValue, FileRef, ImageRef, RevisionId, Volume};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::plan::{Phase, PodState};
 use dubernetes_core::store::{EventQuery, Store as _, StoreError};
@@ -102,7 +102,7 @@ async fn killed_replica_alone_is_replaced() {
         .await
         .unwrap();
     let exited = events.iter().find(|e| e.reason == "Exited").expect("the exit is recorded");
-    assert_eq!((exited.kind, exited.pod.as_deref()), (EventKind::Warning, Some("web-2")));
+    assert_eq!((exited.kind, exited.object()), (EventKind::Warning, Some("web-2")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +152,7 @@ async fn update_replaces_one_at_a_time_and_keeps_desired_replicas_ready() {
         assert!(status.ready >= 3, "{}", seen.plan);
         let live = seen.observed.replicas.iter().filter(|r| r.is_running()).count();
         assert!(live <= 4, "{}", seen.plan);
-        if status.revision == 2 && status.phase == Phase::Ready {
+        if status.revision == RevisionId(2) && status.phase == Phase::Ready {
             break;
         }
         tokio::time::timeout(MINUTE, snapshots.changed()).await.unwrap().unwrap();
@@ -381,7 +381,7 @@ async fn single_writer_stops_before_its_successor_starts() {
     orchestrator.apply(&db).await.unwrap();
     let mut snapshots = orchestrator.handle.snapshots();
     while orchestrator.handle.snapshot().plan.statuses[&app_name("db")].phase != Phase::Ready
-        || orchestrator.handle.snapshot().plan.statuses[&app_name("db")].revision != 2
+        || orchestrator.handle.snapshot().plan.statuses[&app_name("db")].revision != RevisionId(2)
     {
         let seen = std::sync::Arc::clone(&snapshots.borrow_and_update());
         assert!(seen.observed.replicas.iter().filter(|r| r.is_running()).count() <= 1);

@@ -11,7 +11,7 @@ mod pre_deploy;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health, OnFailure};
+use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health, OnFailure, RevisionId};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{
     EventQuery, Outcome, PutApp, Revision, RevisionCause, RolloutAction, RolloutCommand,
@@ -47,7 +47,7 @@ async fn stored(orchestrator: &TestOrchestrator) -> StoredApp {
 
 async fn kept(orchestrator: &TestOrchestrator, revision: u64) -> Revision {
     let kept = orchestrator.store.revisions(&app_name("web")).await.unwrap();
-    kept.into_iter().find(|kept| kept.revision == revision).unwrap()
+    kept.into_iter().find(|kept| kept.revision == RevisionId(revision)).unwrap()
 }
 
 async fn outcomes(orchestrator: &TestOrchestrator) -> Vec<&'static str> {
@@ -63,7 +63,7 @@ async fn rollout_action(
     let command = RolloutCommand {
         name: app_name("web"),
         action,
-        newest_seen: 0,
+        newest_seen: RevisionId::NONE,
         now: orchestrator.clock.now(),
     };
     orchestrator.store.update_rollout(command).await.map(|put| put.app)
@@ -106,8 +106,10 @@ async fn failed_revision_rolls_back_within_deadline_and_keeps_old_replicas() {
         orchestrator.apply(&web(image)).await.unwrap();
         tokio::time::sleep(25 * SECOND).await;
         let app = stored(&orchestrator).await;
-        assert_eq!((app.revision, app.spec.image.as_str()), (3, "web:1"), "{image}");
-        let RevisionCause::RollBack { from: 2, to: 1, failure } = &app.rollout.cause else {
+        assert_eq!((app.revision, app.spec.image.as_str()), (RevisionId(3), "web:1"), "{image}");
+        let RevisionCause::RollBack { from: RevisionId(2), to: RevisionId(1), failure } =
+            &app.rollout.cause
+        else {
             panic!("{image}: {:?}", app.rollout);
         };
         assert!(failure.reason.contains(why), "{image}: {}", failure.reason);
@@ -142,7 +144,7 @@ async fn failure_keeps_last_lines_of_failed_replica() {
     tokio::time::sleep(MINUTE).await;
     let failed = kept(&orchestrator, 2).await.rollout;
     let failure = failed.outcome.failure().unwrap();
-    assert_eq!(failure.pod.as_deref(), Some("web-3"));
+    assert_eq!(failure.pod.as_ref().unwrap(), "web-3");
     assert_eq!((failure.log.len(), failure.log[19].as_str()), (20, "line 29"));
 }
 
@@ -151,17 +153,17 @@ async fn failed_spec_needs_retry_flag() {
     let orchestrator = stable_app().await;
     orchestrator.apply(&web("bad:4")).await.unwrap();
     tokio::time::sleep(10 * SECOND).await;
-    assert_eq!(stored(&orchestrator).await.revision, 3);
+    assert_eq!(stored(&orchestrator).await.revision, RevisionId(3));
     let generation = stored(&orchestrator).await.generation;
     let refused = orchestrator.apply(&web("bad:4")).await;
     assert!(
-        matches!(refused, Err(StoreError::PreviouslyFailed { revision: 2, .. })),
+        matches!(refused, Err(StoreError::PreviouslyFailed { revision: RevisionId(2), .. })),
         "{refused:?}"
     );
     // Another number of replicas is not another revision.
     let refused = orchestrator.apply(&AppSpec { replicas: 3, ..web("bad:4") }).await;
     assert!(
-        matches!(refused, Err(StoreError::PreviouslyFailed { revision: 2, .. })),
+        matches!(refused, Err(StoreError::PreviouslyFailed { revision: RevisionId(2), .. })),
         "{refused:?}"
     );
     assert_eq!(stored(&orchestrator).await.generation, generation);
@@ -169,7 +171,7 @@ async fn failed_spec_needs_retry_flag() {
     orchestrator.runtime.add_image("bad:4", Behaviour::default());
     let put = PutApp { retry: true, ..PutApp::new(web("bad:4"), Timestamp::UNIX_EPOCH) };
     let app = orchestrator.store.put(put).await.unwrap().app;
-    assert_eq!(app.rollout.cause, RevisionCause::Retry { of: 2 });
+    assert_eq!(app.rollout.cause, RevisionCause::Retry { of: RevisionId(2) });
     orchestrator.until_ready("web").await;
     assert_eq!(stored(&orchestrator).await.spec.image.as_str(), "bad:4");
 }
@@ -207,7 +209,7 @@ async fn failed_rollout_with_pause_waits_for_resume() {
     assert_eq!(status(&orchestrator).0, Phase::Failed);
     let refused = orchestrator.apply(&spec).await;
     assert!(
-        matches!(refused, Err(StoreError::PreviouslyFailed { revision: 2, .. })),
+        matches!(refused, Err(StoreError::PreviouslyFailed { revision: RevisionId(2), .. })),
         "{refused:?}"
     );
 
@@ -265,22 +267,25 @@ async fn undo_restores_last_complete_or_given_revision() {
     // The images of kept revisions are pinned, so nothing is pulled.
     orchestrator.runtime.take_journal();
     let undone = rollout_action(&orchestrator, RolloutAction::Undo { to: None }).await.unwrap();
-    assert_eq!((undone.revision, undone.spec.image.as_str()), (3, "web:1"));
-    assert_eq!(undone.rollout.cause, RevisionCause::Undo { to: 1 });
+    assert_eq!((undone.revision, undone.spec.image.as_str()), (RevisionId(3), "web:1"));
+    assert_eq!(undone.rollout.cause, RevisionCause::Undo { to: RevisionId(1) });
     orchestrator.until_ready("web").await;
     let pulls =
         orchestrator.runtime.take_journal().into_iter().filter(|call| call.contains("image"));
     assert_eq!(pulls.collect::<Vec<_>>(), Vec::<String>::new());
 
     tokio::time::sleep(2 * MINUTE).await;
-    let undone = rollout_action(&orchestrator, RolloutAction::Undo { to: Some(2) }).await.unwrap();
-    assert_eq!((undone.revision, undone.spec.image.as_str()), (4, "web:2"));
+    let undone = rollout_action(&orchestrator, RolloutAction::Undo { to: Some(RevisionId(2)) })
+        .await
+        .unwrap();
+    assert_eq!((undone.revision, undone.spec.image.as_str()), (RevisionId(4), "web:2"));
     orchestrator.until_ready("web").await;
-    let refused = rollout_action(&orchestrator, RolloutAction::Undo { to: Some(99) }).await;
-    let Err(StoreError::NoRevision { revision: Some(99), kept, .. }) = refused else {
+    let refused =
+        rollout_action(&orchestrator, RolloutAction::Undo { to: Some(RevisionId(99)) }).await;
+    let Err(StoreError::NoRevision { revision: Some(RevisionId(99)), kept, .. }) = refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(kept, [1, 2, 3, 4]);
+    assert_eq!(kept, [1, 2, 3, 4].map(RevisionId));
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,7 +309,7 @@ async fn restart_replaces_all_replicas_with_current_image_of_tag() {
     let orchestrator = stable_app().await;
     let before = ids(&orchestrator);
     let restarted = rollout_action(&orchestrator, RolloutAction::Restart).await.unwrap();
-    assert_eq!((restarted.revision, restarted.image_id), (2, None));
+    assert_eq!((restarted.revision, restarted.image_id), (RevisionId(2), None));
     orchestrator.until_ready("web").await;
     tokio::time::sleep(MINUTE).await;
     assert!(
@@ -426,7 +431,12 @@ async fn rollout_result_of_other_revision_is_ignored() {
     let before = stored(&orchestrator).await;
     orchestrator
         .store
-        .record_rollout(&app_name("web"), 7, &RolloutUpdate::Complete, Timestamp::UNIX_EPOCH)
+        .record_rollout(
+            &app_name("web"),
+            RevisionId(7),
+            &RolloutUpdate::Complete,
+            Timestamp::UNIX_EPOCH,
+        )
         .await
         .unwrap();
     assert_eq!(stored(&orchestrator).await, before);
@@ -441,7 +451,9 @@ async fn undo_skips_failed_revisions_unless_named() {
     assert_eq!(outcomes(&orchestrator).await[1], "failed");
     let none = rollout_action(&orchestrator, RolloutAction::Undo { to: None }).await;
     assert!(matches!(none, Err(StoreError::NoRevision { revision: None, .. })), "{none:?}");
-    let named = rollout_action(&orchestrator, RolloutAction::Undo { to: Some(2) }).await.unwrap();
+    let named = rollout_action(&orchestrator, RolloutAction::Undo { to: Some(RevisionId(2)) })
+        .await
+        .unwrap();
     assert_eq!(named.spec.image.as_str(), "bad:4");
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_controller::{Approval, Approver, Builder, NextStep, PendingStep, Snapshot};
+use dubernetes_core::app::RevisionId;
 use dubernetes_core::replay::{Decision, Recorder};
 use dubernetes_core::store::Store as _;
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
@@ -111,7 +112,7 @@ async fn waiting_for_approval_does_not_count_towards_deadline() {
     orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
     let ready = |seen: &Snapshot| {
         let status = seen.plan.statuses.get(&app_name("web"));
-        status.is_some_and(|status| (status.updated, status.revision) == (2, 2))
+        status.is_some_and(|status| (status.updated, status.revision) == (2, RevisionId(2)))
     };
     let mut approved = 0;
     while !ready(&orchestrator.handle.snapshot()) {
@@ -128,7 +129,11 @@ async fn waiting_for_approval_does_not_count_towards_deadline() {
     let steps = approver.steps.lock().unwrap().clone();
     let failed = |step: &String| step.starts_with("rollback") || step.starts_with("fail ");
     assert!(!steps.iter().any(failed), "{steps:?}");
-    assert_eq!(orchestrator.store.get(&app_name("web")).await.unwrap().revision, 2, "{steps:?}");
+    assert_eq!(
+        orchestrator.store.get(&app_name("web")).await.unwrap().revision,
+        RevisionId(2),
+        "{steps:?}"
+    );
 }
 
 /// An update of three replicas is aborted after any number of steps, and completed by another
@@ -164,7 +169,7 @@ async fn update_converges_after_abort_at_any_step() {
 
 fn is_updated(seen: &Snapshot) -> bool {
     let replicas = &seen.observed.replicas;
-    replicas.len() == 3 && replicas.iter().all(|r| r.labels.revision == 2)
+    replicas.len() == 3 && replicas.iter().all(|r| r.labels.revision == RevisionId(2))
 }
 
 #[derive(Debug, Default)]

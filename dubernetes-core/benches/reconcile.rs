@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use dubernetes_core::app::RevisionId;
 use dubernetes_core::ingress::ObservedIngress;
 use dubernetes_core::labels::ReplicaLabels;
 use dubernetes_core::reconcile;
@@ -81,7 +82,7 @@ fn replica(spec: &dubernetes_core::app::AppSpec, app: u32, ordinal: u32) -> Obse
         name: format!("dubernetes.default.{}-{ordinal}.r1", spec.name),
         labels: ReplicaLabels {
             app: spec.name.clone(),
-            revision: 1,
+            revision: RevisionId(1),
             ordinal,
             spec_hash: dubernetes_core::identity::spec_hash(spec),
             image: Some(ImageId("sha256:app".into())),

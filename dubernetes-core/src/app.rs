@@ -13,6 +13,7 @@ pub mod env;
 pub mod escape;
 mod health;
 mod names;
+mod number;
 mod quantity;
 mod rollout;
 mod route_conflict;
@@ -29,7 +30,8 @@ pub use content::{
 };
 pub use env::{EnvValue, Environment};
 pub use health::{Check, Health, UrlPath};
-pub use names::{AppName, EnvName, ImageRef, InstanceName};
+pub use names::{AppName, EnvName, ImageRef, InstanceName, PodName};
+pub use number::{Generation, RevisionId};
 pub use quantity::{Cpu, Duration, Memory};
 pub use rollout::{CountOrPercent, OnFailure, Order, PreDeploy, Rollout};
 pub use route_conflict::{RouteConflict, route_conflict};

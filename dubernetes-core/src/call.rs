@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::AppName;
+use crate::app::{AppName, RevisionId};
 use crate::runtime::ContainerId;
 
 /// Identity of a call. At most one call of a key is in flight, and a failure of it delays the next.
@@ -19,7 +19,7 @@ pub enum OperationKey {
         /// The app.
         app: AppName,
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
     },
     /// Creation of a replica.
     Create {
@@ -28,14 +28,14 @@ pub enum OperationKey {
         /// Ordinal of the replica.
         ordinal: u32,
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
     },
     /// Creation of the container of a pre-deploy hook.
     CreatePreDeploy {
         /// The app.
         app: AppName,
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
     },
     /// Start, stop or removal of a container.
     Container(ContainerId),
@@ -46,7 +46,7 @@ pub enum OperationKey {
         /// The app.
         app: AppName,
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
     },
     /// Application of the route table.
     Routes,

@@ -7,7 +7,7 @@ pub use reason::EventReason;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::AppName;
+use crate::app::{AppName, PodName, RevisionId};
 
 /// An event to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +19,9 @@ pub struct NewEvent {
     /// The app, or `None` for the instance itself.
     pub app: Option<AppName>,
     /// The pod, such as `web-1`, for an event of one replica.
-    pub pod: Option<String>,
+    pub pod: Option<PodName>,
     /// The revision, for an event of one revision.
-    pub revision: Option<u64>,
+    pub revision: Option<RevisionId>,
     /// Why it is recorded.
     pub reason: EventReason,
     /// What happened, as a sentence fragment on one line.
@@ -62,14 +62,21 @@ pub struct Event {
     /// The app, or `None` for the instance itself.
     pub app: Option<AppName>,
     /// The pod, for an event of one replica.
-    pub pod: Option<String>,
+    pub pod: Option<PodName>,
     /// The revision, for an event of one revision.
     #[serde(default)]
-    pub revision: Option<u64>,
+    pub revision: Option<RevisionId>,
     /// The reason: one word in upper camel case.
     pub reason: String,
     /// What happened.
     pub message: String,
     /// Number of occurrences.
     pub count: u64,
+}
+
+impl Event {
+    /// Returns what the event is about: the pod, or else the app; `None` for the instance itself.
+    pub fn object(&self) -> Option<&str> {
+        self.pod.as_ref().map(PodName::as_str).or(self.app.as_ref().map(AppName::as_str))
+    }
 }

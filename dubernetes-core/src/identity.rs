@@ -7,21 +7,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
 
-use crate::app::{AppName, AppSpec, InstanceName};
-
-/// Returns the name of a pod: `APP-ORDINAL`.
-pub fn pod_name(app: &AppName, ordinal: u32) -> String {
-    let mut name = String::with_capacity(app.as_str().len() + 4);
-    name.push_str(app.as_str());
-    name.push('-');
-    name.push_str(&ordinal.to_string());
-    name
-}
-
-/// Returns the name under which a pre-deploy hook is shown: `APP-pre-deploy`.
-pub fn pre_deploy_pod_name(app: &AppName) -> String {
-    format!("{app}-pre-deploy")
-}
+use crate::app::{AppName, AppSpec, InstanceName, PodName, RevisionId};
 
 /// Returns the name of the container of a replica: `dubernetes.INSTANCE.APP-ORDINAL.rREVISION`,
 /// followed by `.RESTARTS` after the first restart. Names of apps and instances have no dots, so it
@@ -30,10 +16,10 @@ pub fn container_name(
     instance: &InstanceName,
     app: &AppName,
     ordinal: u32,
-    revision: u64,
+    revision: RevisionId,
     restarts: u32,
 ) -> String {
-    let base = format!("dubernetes.{instance}.{}.r{revision}", pod_name(app, ordinal));
+    let base = format!("dubernetes.{instance}.{}.r{revision}", PodName::replica(app, ordinal));
     if restarts == 0 { base } else { format!("{base}.{restarts}") }
 }
 
@@ -42,7 +28,7 @@ pub fn container_name(
 pub fn pre_deploy_name(
     instance: &InstanceName,
     app: &AppName,
-    revision: u64,
+    revision: RevisionId,
     attempts: u32,
 ) -> String {
     let base = format!("dubernetes.{instance}.{app}.pre-deploy.r{revision}");
@@ -127,7 +113,7 @@ pub fn pick_address(
     if room == 0 {
         return None;
     }
-    let digest = Sha256::digest(pod_name(app, ordinal).as_bytes());
+    let digest = Sha256::digest(PodName::replica(app, ordinal).as_str().as_bytes());
     let start = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) % room;
     (0..room)
         .map(|step| offset(subnet, FIRST_REPLICA + (start + step) % room))
@@ -135,10 +121,14 @@ pub fn pick_address(
 }
 
 /// Returns the variables that every replica gets beside those of its specification.
-pub fn injected_env(app: &AppName, ordinal: u32, revision: u64) -> BTreeMap<String, String> {
+pub fn injected_env(
+    app: &AppName,
+    pod: &PodName,
+    revision: RevisionId,
+) -> BTreeMap<String, String> {
     [
         ("DUBERNETES_APP", app.to_string()),
-        ("DUBERNETES_REPLICA", pod_name(app, ordinal)),
+        ("DUBERNETES_REPLICA", pod.to_string()),
         ("DUBERNETES_REVISION", revision.to_string()),
     ]
     .into_iter()

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::app::{AppName, HostName, RoutePath};
+use crate::app::{AppName, HostName, PodName, RoutePath};
 use crate::error::Cause;
 use crate::runtime::RuntimeError;
 
@@ -169,7 +169,7 @@ pub fn url(host: &HostName, path: &RoutePath, http_port: u16) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The pod name.
-    pub pod: String,
+    pub pod: PodName,
     /// The address on the instance's network.
     pub address: Ipv4Addr,
     /// The port that the replica listens on. Replicas of two revisions may differ.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, InstanceName};
+use crate::app::{AppName, InstanceName, RevisionId};
 use crate::runtime::ImageId;
 
 /// Instance that owns the container. Containers of other instances, or without this label, are
@@ -42,7 +42,7 @@ pub struct ReplicaLabels {
     /// App of the replica.
     pub app: AppName,
     /// Revision that it runs.
-    pub revision: u64,
+    pub revision: RevisionId,
     /// Ordinal, from 1.
     pub ordinal: u32,
     /// Hash of the content of its revision.
@@ -112,7 +112,7 @@ pub struct PreDeployLabels {
     /// App of the revision.
     pub app: AppName,
     /// The revision.
-    pub revision: u64,
+    pub revision: RevisionId,
     /// Attempts of the revision before this one.
     pub attempts: u32,
     /// Address on the network of the instance.
@@ -174,7 +174,7 @@ mod tests {
     fn labels_round_trip() {
         let labels = ReplicaLabels {
             app: AppName::parse("web").unwrap(),
-            revision: 3,
+            revision: RevisionId(3),
             ordinal: 2,
             spec_hash: "abc".into(),
             image: Some(ImageId("sha256:1".into())),

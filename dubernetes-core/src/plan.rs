@@ -15,7 +15,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::app::AppName;
+use crate::app::{AppName, PodName, RevisionId};
 
 pub use crate::call::OperationKey;
 pub use action::{Action, PreDeployPlan, ReplicaPlan};
@@ -63,10 +63,10 @@ pub struct Planned {
     pub app: Option<AppName>,
     /// The pod that it is for, if it is for one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pod: Option<String>,
+    pub pod: Option<PodName>,
     /// The revision that it is for, if it is for one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<u64>,
+    pub revision: Option<RevisionId>,
     /// What to do.
     pub action: Action,
     /// Why.
@@ -87,7 +87,7 @@ impl Planned {
     /// Plans an action for a revision of an app.
     pub(crate) fn for_revision(
         app: &AppName,
-        revision: u64,
+        revision: RevisionId,
         action: Action,
         reason: Reason,
     ) -> Self {
@@ -97,8 +97,8 @@ impl Planned {
     /// Plans an action for a pod, which runs a revision of an app.
     pub(crate) fn for_pod(
         app: &AppName,
-        revision: u64,
-        pod: String,
+        revision: RevisionId,
+        pod: PodName,
         action: Action,
         reason: Reason,
     ) -> Self {
@@ -108,7 +108,7 @@ impl Planned {
     /// Returns what the action is done to: a pod, an image, an app, or the network.
     pub fn object(&self) -> String {
         match (&self.pod, self.action.image(), &self.app) {
-            (Some(pod), _, _) => pod.clone(),
+            (Some(pod), _, _) => pod.to_string(),
             (None, Some(image), _) => image.to_string(),
             (None, None, Some(app)) => app.to_string(),
             (None, None, None) => "network".to_owned(),
@@ -123,7 +123,7 @@ pub struct Waiting {
     pub app: AppName,
     /// The pod, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pod: Option<String>,
+    pub pod: Option<PodName>,
     /// What for.
     pub wait: Wait,
     /// When it ends at the latest, if that is known.
@@ -142,7 +142,7 @@ impl Waiting {
 
     /// Returns the pod, or the app if it is about no pod.
     pub fn object(&self) -> &str {
-        self.pod.as_deref().unwrap_or(self.app.as_str())
+        self.pod.as_ref().map_or(self.app.as_str(), PodName::as_str)
     }
 }
 

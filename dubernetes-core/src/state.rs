@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, InstanceName};
+use crate::app::{AppName, InstanceName, PodName};
 use crate::call::{self, OperationKey};
 use crate::ingress::{ObservedIngress, RouteTable};
 use crate::labels::{PreDeployLabels, ReplicaLabels};
@@ -123,8 +123,8 @@ pub struct ObservedReplica {
 
 impl ObservedReplica {
     /// Returns the name of the pod, such as `web-1`.
-    pub fn pod(&self) -> String {
-        crate::identity::pod_name(&self.labels.app, self.labels.ordinal)
+    pub fn pod(&self) -> PodName {
+        PodName::replica(&self.labels.app, self.labels.ordinal)
     }
 
     /// Returns whether its process runs.

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::app::{AppName, AppSpec, InvalidSpec, RouteConflict, Stop};
+use crate::app::{AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, Stop};
 use crate::error::Cause;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::ImageId;
@@ -91,7 +91,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn record_rollout(
         &self,
         name: &AppName,
-        revision: u64,
+        revision: RevisionId,
         update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError>;
@@ -115,7 +115,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn pin_image(
         &self,
         name: &AppName,
-        revision: u64,
+        revision: RevisionId,
         image: &ImageId,
         replace: bool,
     ) -> Result<(), StoreError>;
@@ -143,9 +143,9 @@ pub struct PutApp {
     /// The specification.
     pub spec: AppSpec,
     /// The generation that the caller read; 0 if the app must not exist; `None` for any.
-    pub expected_generation: Option<u64>,
+    pub expected_generation: Option<Generation>,
     /// The newest revision observed on containers of this app: a new revision is above it.
-    pub newest_seen: u64,
+    pub newest_seen: RevisionId,
     /// Whether to retry a revision that has failed.
     pub retry: bool,
     /// The time of the request.
@@ -155,7 +155,7 @@ pub struct PutApp {
 impl PutApp {
     /// Creates a request without conditions.
     pub fn new(spec: AppSpec, now: Timestamp) -> Self {
-        Self { spec, expected_generation: None, newest_seen: 0, retry: false, now }
+        Self { spec, expected_generation: None, newest_seen: RevisionId::NONE, retry: false, now }
     }
 }
 
@@ -197,13 +197,13 @@ pub struct StoredApp {
     /// The specification.
     pub spec: AppSpec,
     /// Counts the changes of the specification, from 1.
-    pub generation: u64,
+    pub generation: Generation,
     /// The current revision, from 1.
-    pub revision: u64,
+    pub revision: RevisionId,
     /// The resolved image of the current revision.
     pub image_id: Option<ImageId>,
     /// Containers of this and lower revisions belong to a deleted app of the same name.
-    pub deleted_through: u64,
+    pub deleted_through: RevisionId,
     /// When the app was created.
     pub created_at: Timestamp,
     /// When the specification last changed.
@@ -215,7 +215,7 @@ pub struct StoredApp {
     /// Whether the rollout is paused.
     pub paused: bool,
     /// The last complete revision before this one, restored by a rollback.
-    pub fallback: Option<u64>,
+    pub fallback: Option<RevisionId>,
 }
 
 impl StoredApp {
@@ -223,10 +223,10 @@ impl StoredApp {
     pub fn first(spec: AppSpec, now: Timestamp) -> Self {
         Self {
             spec,
-            generation: 1,
-            revision: 1,
+            generation: Generation::FIRST,
+            revision: RevisionId::FIRST,
             image_id: None,
-            deleted_through: 0,
+            deleted_through: RevisionId::NONE,
             created_at: now,
             updated_at: now,
             rollout: RevisionRollout::default(),
@@ -271,7 +271,7 @@ pub struct StoredState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
     /// The number, from 1.
-    pub revision: u64,
+    pub revision: RevisionId,
     /// The specification at the time of the revision.
     pub spec: AppSpec,
     /// The resolved image.
@@ -327,9 +327,9 @@ pub enum StoreError {
         /// The app.
         name: AppName,
         /// The generation that the caller expected.
-        expected: u64,
+        expected: Generation,
         /// The stored generation; 0 if the app does not exist.
-        present: u64,
+        present: Generation,
     },
     /// Another app has the same host and path.
     #[error("{0}")]
@@ -340,7 +340,7 @@ pub enum StoreError {
         /// The app.
         name: AppName,
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
         /// Why it failed.
         reason: String,
     },
@@ -350,9 +350,9 @@ pub enum StoreError {
         /// The app.
         name: AppName,
         /// The requested revision.
-        revision: Option<u64>,
+        revision: Option<RevisionId>,
         /// The kept revisions.
-        kept: Vec<u64>,
+        kept: Vec<RevisionId>,
     },
     /// Another process holds the store. Retry.
     #[error("the store is busy")]
@@ -365,7 +365,7 @@ pub enum StoreError {
     Failed(#[source] Cause),
 }
 
-fn no_revision(name: &AppName, revision: Option<u64>) -> String {
+fn no_revision(name: &AppName, revision: Option<RevisionId>) -> String {
     match revision {
         Some(revision) => format!("app `{name}` has no revision {revision}"),
         None => format!("app `{name}` has no earlier revision to roll back to"),

@@ -1,6 +1,6 @@
 //! Forecasts of ordinary changes.
 
-use dubernetes_core::app::AppSpec;
+use dubernetes_core::app::{AppSpec, Generation, PodName, RevisionId};
 use dubernetes_core::forecast::{Forecast, Step, forecast};
 use dubernetes_core::state::{DesiredState, ObservedState};
 use dubernetes_core::store::StoredApp;
@@ -10,13 +10,14 @@ use jiff::Timestamp;
 
 fn desired(spec: AppSpec, revision: u64) -> DesiredState {
     let first = StoredApp::first(spec, Timestamp::UNIX_EPOCH);
-    let stored = StoredApp { generation: revision, revision, ..first };
+    let stored =
+        StoredApp { generation: Generation(revision), revision: RevisionId(revision), ..first };
     let apps = [(stored.spec.name.clone(), stored)].into();
     DesiredState { apps, ..DesiredState::default() }
 }
 
 fn text(forecast: &Forecast) -> Vec<String> {
-    let pod = |step: &Step| step.pod.clone().unwrap_or_default();
+    let pod = |step: &Step| step.pod.as_ref().map_or("", PodName::as_str).to_owned();
     forecast.steps.iter().map(|s| format!("{} {} {}", s.action, pod(s), s.ready)).collect()
 }
 

@@ -79,7 +79,7 @@ fn predicted(forecast: &Forecast) -> Calls {
     for step in &forecast.steps {
         let changing = ["create", "start", "stop", "remove"].contains(&step.action.as_str());
         if let Some(pod) = step.pod.clone().filter(|_| changing) {
-            calls.entry(pod).or_default().push(step.action.clone());
+            calls.entry(pod.into()).or_default().push(step.action.clone());
         }
     }
     calls

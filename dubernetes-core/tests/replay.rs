@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use dubernetes_core::app::EnvName;
+use dubernetes_core::app::{EnvName, RevisionId};
 use dubernetes_core::reconcile;
 use dubernetes_core::replay::Decision;
 use dubernetes_core::store::{Outcome, Revision, RevisionCause, RevisionFailure, RevisionRollout};
@@ -92,9 +92,13 @@ fn masking_hides_values_and_keeps_the_plan() {
         outcome: Outcome::Failed(Box::new(failure.clone())),
         ..RevisionRollout::default()
     };
-    stored.rollout.cause = RevisionCause::RollBack { from: 1, to: 1, failure: Box::new(failure) };
+    stored.rollout.cause = RevisionCause::RollBack {
+        from: RevisionId(1),
+        to: RevisionId(1),
+        failure: Box::new(failure),
+    };
     let old = Revision {
-        revision: 1,
+        revision: RevisionId(1),
         spec: specs[0].clone(),
         image_id: stored.image_id.clone(),
         created_at: decision.at,

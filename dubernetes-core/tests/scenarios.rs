@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::app::{AppName, AppSpec, CountOrPercent, Order, ParseError};
+use dubernetes_core::app::{AppName, AppSpec, CountOrPercent, Order, ParseError, PodName};
 use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::plan::{Action, AppStatus, Plan, PodState, PodStatus};
 use dubernetes_core::runtime::ContainerState;
@@ -234,7 +234,7 @@ impl ScenarioFile {
         let mut text = String::new();
         for name in self.given.desired.apps.keys() {
             for step in self.forecast(name).steps {
-                let pod = step.pod.as_deref().unwrap_or(name.as_str());
+                let pod = step.pod.as_ref().map_or(name.as_str(), PodName::as_str);
                 let line = format!("{:<8} {pod:<12} {}", step.action, step.reason);
                 writeln!(text, "{line:<60} {} ready", step.ready).unwrap();
             }

@@ -103,7 +103,7 @@ proptest! {
         let mut apps = changed.apps.values_mut();
         if let Some(app) = apps.find(|stored| stored.spec.name.as_str() == "a") {
             app.spec.replicas += 1;
-            app.revision += 1;
+            app.revision = app.revision.next();
         }
         world.desired = changed;
         let after = world.actions_of_others("a");

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, PodName, RevisionId};
 use dubernetes_core::call::OperationKey;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::plan::{Cause, Phase, Plan};
@@ -130,7 +130,7 @@ fn every_scenario_has_a_full_explanation() {
             }
             assert!(why.chain.iter().all(|link| !link.text.is_empty()), "{place}");
             for pod in &status.pods {
-                let why = why::explain_pod(&case.input(), &pod.name).unwrap();
+                let why = why::explain_pod(&case.input(), pod.name.as_str()).unwrap();
                 assert!(why.headline().starts_with(&format!("{} is ", pod.name)), "{place}");
             }
         }
@@ -149,7 +149,7 @@ fn result_is_the_newest_warning_about_the_culprit() {
         first_at: case.given.now,
         kind,
         app: Some("web".parse().unwrap()),
-        pod: pod.map(str::to_owned),
+        pod: pod.map(|pod| PodName::parse(pod).unwrap()),
         revision: None,
         reason: reason.to_owned(),
         message: "why".to_owned(),
@@ -176,11 +176,11 @@ fn result_is_the_newest_warning_about_the_culprit() {
 fn output_is_escaped_and_truncated() {
     let case = Case::new(notation::parse("network\napp web\nweb-1 exited restarts=1").unwrap());
     let lines = ["\u{1b}[2Jred".to_owned(), "x".repeat(LINE_LENGTH + 1)];
-    let why = case.why("web").unwrap().with_output("web-1".to_owned(), &lines);
+    let why = case.why("web").unwrap().with_output("web-1".parse().unwrap(), &lines);
     let lines = why.output.unwrap().lines;
     assert_eq!(lines[0], "\\u{1b}[2Jred");
     assert_eq!(lines[1], format!("{}...", "x".repeat(LINE_LENGTH)));
-    let silent = case.why("web").unwrap().with_output("web-1".to_owned(), &[]);
+    let silent = case.why("web").unwrap().with_output("web-1".parse().unwrap(), &[]);
     assert_eq!(silent.output, None);
 }
 
@@ -203,7 +203,7 @@ fn failed_revision_is_explained_by_its_failed_call() {
     assert!(help(&given)[0].starts_with("correct the file of `web`"), "{:?}", help(&given));
     let stored = given.desired.apps.get_mut(&name).unwrap();
     if let Outcome::Failed(failure) = &mut stored.rollout.outcome {
-        failure.call = Some(OperationKey::Image { app: name, revision: 2 });
+        failure.call = Some(OperationKey::Image { app: name, revision: RevisionId(2) });
     }
     assert!(help(&given)[0].starts_with("run `docker login`"), "{:?}", help(&given));
 }

@@ -14,7 +14,7 @@ use dubernetes_nginx::version::Version;
 
 fn route(host: &str, path: &str, app: &str, endpoints: &[(u8, u16)]) -> Route {
     let endpoint = |(index, (last, port)): (usize, &(u8, u16))| Endpoint {
-        pod: format!("{app}-{}", index + 1),
+        pod: format!("{app}-{}", index + 1).parse().unwrap(),
         address: Ipv4Addr::new(10, 89, 0, *last),
         port: *port,
     };
@@ -92,7 +92,7 @@ fn any_difference_changes_digest() {
     let base = write(&several(), &context(version)).unwrap();
     assert_eq!(write(&several(), &context(version)).unwrap(), base);
     let mut renamed = several();
-    renamed.routes[0].endpoints[0].pod = "web-9".into();
+    renamed.routes[0].endpoints[0].pod = "web-9".parse().unwrap();
     let mut moved = context(version);
     moved.gateway = Ipv4Addr::new(10, 89, 0, 254);
     for other in [

@@ -1,6 +1,8 @@
 //! Converts rows to values of the core, and back.
 
-use dubernetes_core::app::{AppName, AppSpec, to_json_with_contents};
+use dubernetes_core::app::{
+    AppName, AppSpec, Generation, PodName, RevisionId, to_json_with_contents,
+};
 use dubernetes_core::error::Cause;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::runtime::ImageId;
@@ -29,16 +31,16 @@ pub(crate) fn read_app(row: &Row<'_>) -> Result<AppRow, TransactionError> {
     let deleted: Option<i64> = row.get(6)?;
     let app = StoredApp {
         spec: parse_spec(&row.get::<_, String>(0)?)?,
-        generation: row.get(1)?,
-        revision: row.get(2)?,
-        deleted_through: row.get(3)?,
+        generation: row.get(1).map(Generation)?,
+        revision: row.get(2).map(RevisionId)?,
+        deleted_through: row.get(3).map(RevisionId)?,
         created_at: parse_time(row.get(4)?)?,
         updated_at: parse_time(row.get(5)?)?,
         image_id: row.get::<_, Option<String>>(7)?.map(ImageId),
         rollout: parse_rollout(row.get::<_, Option<String>>(8)?.as_deref())?,
         rollout_started_at: parse_time(row.get(9)?)?,
         paused: row.get(10)?,
-        fallback: row.get(11)?,
+        fallback: row.get::<_, Option<_>>(11)?.map(RevisionId),
     };
     let stop = &app.spec.stop;
     let deleted = deleted.map(parse_time).transpose()?;
@@ -52,7 +54,7 @@ pub(crate) const REVISION: &str = "revision, spec, image_id, created_at, rollout
 /// Reads a row of [`REVISION`].
 pub(crate) fn read_revision(row: &Row<'_>) -> Result<Revision, TransactionError> {
     Ok(Revision {
-        revision: row.get(0)?,
+        revision: row.get(0).map(RevisionId)?,
         spec: parse_spec(&row.get::<_, String>(1)?)?,
         image_id: row.get::<_, Option<String>>(2)?.map(ImageId),
         created_at: parse_time(row.get(3)?)?,
@@ -69,6 +71,9 @@ pub(crate) fn read_event(row: &Row<'_>) -> Result<Event, TransactionError> {
     let app: Option<String> = row.get(4)?;
     let app =
         app.map(|name| AppName::parse(&name)).transpose().map_err(TransactionError::unreadable)?;
+    let pod: Option<String> = row.get(5)?;
+    let pod =
+        pod.map(|name| PodName::parse(&name)).transpose().map_err(TransactionError::unreadable)?;
     let kind: String = row.get(3)?;
     let kind = match kind.as_str() {
         "Normal" => EventKind::Normal,
@@ -85,11 +90,11 @@ pub(crate) fn read_event(row: &Row<'_>) -> Result<Event, TransactionError> {
         first_at: parse_time(row.get(2)?)?,
         kind,
         app,
-        pod: row.get(5)?,
+        pod,
         reason: row.get(6)?,
         message: row.get(7)?,
         count: row.get(8)?,
-        revision: row.get(9)?,
+        revision: row.get::<_, Option<_>>(9)?.map(RevisionId),
     })
 }
 

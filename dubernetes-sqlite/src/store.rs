@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::error::Cause;
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::ImageId;
@@ -216,7 +216,7 @@ impl Store for SqliteStore {
     async fn record_rollout(
         &self,
         name: &AppName,
-        revision: u64,
+        revision: RevisionId,
         update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -250,7 +250,7 @@ impl Store for SqliteStore {
     async fn pin_image(
         &self,
         name: &AppName,
-        revision: u64,
+        revision: RevisionId,
         image: &ImageId,
         replace: bool,
     ) -> Result<(), StoreError> {

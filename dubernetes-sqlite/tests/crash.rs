@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dubernetes_core::app::{AppName, AppSpec, ImageRef};
+use dubernetes_core::app::{AppName, AppSpec, Generation, ImageRef, RevisionId};
 use dubernetes_core::store::{PutApp, Store as _};
 use dubernetes_sqlite::SqliteStore;
 use jiff::Timestamp;
@@ -88,8 +88,8 @@ async fn write_until_killed(folder: &Path) {
     for number in first..100_000 {
         let put = PutApp {
             spec: AppSpec::new(app_name(number), ImageRef::parse("web:1").unwrap()),
-            expected_generation: Some(0),
-            newest_seen: 0,
+            expected_generation: Some(Generation::NONE),
+            newest_seen: RevisionId::NONE,
             retry: false,
             now: Timestamp::UNIX_EPOCH,
         };

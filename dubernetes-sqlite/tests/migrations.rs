@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, Generation, RevisionId};
 use dubernetes_core::error::chain;
 use dubernetes_core::event::{EventReason, NewEvent};
 use dubernetes_core::store::{EventQuery, Store as _};
@@ -72,12 +72,15 @@ async fn store_of_schema_1_opens() {
     let store = SqliteStore::open(folder.path()).unwrap();
     let state = store.list().await.unwrap();
     let web = &state.apps[&AppName::parse("web").unwrap()];
-    assert_eq!((web.generation, web.revision, web.deleted_through), (5, 3, 1));
+    assert_eq!(
+        (web.generation, web.revision, web.deleted_through),
+        (Generation(5), RevisionId(3), RevisionId(1))
+    );
     assert_eq!(web.image_id.as_ref().unwrap().0, "sha256:b");
     assert_eq!(web.spec.access.as_ref().unwrap().hosts[0].as_str(), "web.local");
     assert!(state.tombstones.contains_key(&AppName::parse("old").unwrap()));
     assert_eq!((web.rollout.outcome.as_str(), web.paused), ("progressing", false));
-    assert_eq!((web.fallback, web.rollout_started_at), (Some(2), web.updated_at));
+    assert_eq!((web.fallback, web.rollout_started_at), (Some(RevisionId(2)), web.updated_at));
     let revisions = store.revisions(&web.spec.name).await.unwrap();
     let outcomes: Vec<_> = revisions.iter().map(|kept| kept.rollout.outcome.as_str()).collect();
     assert_eq!(outcomes, ["stable", "progressing"]);
@@ -92,14 +95,14 @@ async fn store_of_schema_1_opens() {
         kind: event.kind,
         app: event.app.clone(),
         pod: event.pod.clone(),
-        revision: Some(3),
+        revision: Some(RevisionId(3)),
         reason: EventReason::Started,
         message: event.message.clone(),
     };
     store.append(&[repeated.clone(), repeated]).await.unwrap();
     let events = store.events(&query).await.unwrap();
     let counts: Vec<_> = events.iter().map(|event| (event.revision, event.count)).collect();
-    assert_eq!(counts, [(None, 3), (Some(3), 2)]);
+    assert_eq!(counts, [(None, 3), (Some(RevisionId(3)), 2)]);
 }
 
 #[test]

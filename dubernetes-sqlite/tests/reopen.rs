@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use dubernetes_core::app::{AppName, AppSpec, ImageRef};
+use dubernetes_core::app::{AppName, AppSpec, ImageRef, RevisionId};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
@@ -23,7 +23,7 @@ fn request(app: &str) -> PutApp {
     PutApp {
         spec: AppSpec::new(name(app), ImageRef::parse("web:1").unwrap()),
         expected_generation: None,
-        newest_seen: 0,
+        newest_seen: RevisionId::NONE,
         retry: false,
         now: Timestamp::UNIX_EPOCH,
     }
@@ -53,7 +53,7 @@ async fn state_and_events_survive_reopening() {
     store.put(request("web")).await.unwrap();
     store.put(request("gone")).await.unwrap();
     store.delete(&name("gone"), Timestamp::UNIX_EPOCH).await.unwrap();
-    store.pin_image(&name("web"), 1, &ImageId("sha256:a".into()), false).await.unwrap();
+    store.pin_image(&name("web"), RevisionId(1), &ImageId("sha256:a".into()), false).await.unwrap();
     store.append(&[event("a"), event("b")]).await.unwrap();
     let state = store.list().await.unwrap();
     let events = store.events(&query).await.unwrap();
@@ -77,13 +77,19 @@ async fn rollout_survives_kill() {
     let store = SqliteStore::open(folder.path()).unwrap();
     let web = name("web");
     let now = Timestamp::UNIX_EPOCH;
-    let command = |action| RolloutCommand { name: web.clone(), action, newest_seen: 0, now };
+    let command =
+        |action| RolloutCommand { name: web.clone(), action, newest_seen: RevisionId::NONE, now };
     let image = |tag: &str| AppSpec::new(web.clone(), ImageRef::parse(tag).unwrap());
     store.put(request("web")).await.unwrap();
-    store.record_rollout(&web, 1, &RolloutUpdate::Complete, now).await.unwrap();
+    store.record_rollout(&web, RevisionId(1), &RolloutUpdate::Complete, now).await.unwrap();
     store.put(PutApp::new(image("web:2"), now)).await.unwrap();
     store
-        .record_rollout(&web, 2, &RolloutUpdate::PreDeployed { log: vec!["done".into()] }, now)
+        .record_rollout(
+            &web,
+            RevisionId(2),
+            &RolloutUpdate::PreDeployed { log: vec!["done".into()] },
+            now,
+        )
         .await
         .unwrap();
     store.update_rollout(command(RolloutAction::Restart)).await.unwrap();
@@ -91,11 +97,12 @@ async fn rollout_survives_kill() {
     let log = vec!["last".to_owned()];
     let failure =
         RevisionFailure { at: now, reason: "it crashes".into(), pod: None, log, call: None };
-    let failed = RolloutUpdate::Failed { failure, roll_back_to: None, newest_seen: 0 };
-    store.record_rollout(&web, 3, &failed, now).await.unwrap();
+    let failed =
+        RolloutUpdate::Failed { failure, roll_back_to: None, newest_seen: RevisionId::NONE };
+    store.record_rollout(&web, RevisionId(3), &failed, now).await.unwrap();
     let app = store.get(&web).await.unwrap();
     let revisions = store.revisions(&web).await.unwrap();
-    assert_eq!((app.fallback, app.paused, revisions.len()), (Some(1), true, 3));
+    assert_eq!((app.fallback, app.paused, revisions.len()), (Some(RevisionId(1)), true, 3));
 
     // A killed process leaves only the files.
     for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {

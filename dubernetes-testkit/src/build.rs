@@ -7,7 +7,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use dubernetes_controller::{Builder, Handle, Orchestrator, Snapshot};
-use dubernetes_core::app::{Access, AppName, AppSpec, HostName, ImageRef, InstanceName, RoutePath};
+use dubernetes_core::app::{
+    Access, AppName, AppSpec, Generation, HostName, ImageRef, InstanceName, RoutePath,
+};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{Put, Store as _, StoreError};
 
@@ -168,7 +170,8 @@ impl TestOrchestrator {
     /// If that takes longer than a minute.
     pub async fn until_ready(&self, name: &str) -> Arc<Snapshot> {
         let name = app_name(name);
-        let generation = self.store.get(&name).await.map_or(0, |stored| stored.generation);
+        let generation =
+            self.store.get(&name).await.map_or(Generation::NONE, |stored| stored.generation);
         self.until(&format!("{name} is ready"), Duration::from_secs(60), |seen| {
             seen.plan.statuses.get(&name).is_some_and(|status| {
                 status.phase == Phase::Ready && status.observed_generation == generation

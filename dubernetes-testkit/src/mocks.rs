@@ -6,7 +6,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use async_trait::async_trait;
-use dubernetes_core::app::{AppName, Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{
+    AppName, Duration, ImageRef, InstanceName, PullPolicy, RevisionId, Signal,
+};
 use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::ingress::{ApplyOutcome, Ingress, IngressError, ObservedIngress, RouteTable};
@@ -228,7 +230,7 @@ mock! {
         async fn record_rollout(
             &self,
             name: &AppName,
-            revision: u64,
+            revision: RevisionId,
             update: &RolloutUpdate,
             now: Timestamp,
         ) -> Result<(), StoreError>;
@@ -239,7 +241,7 @@ mock! {
         async fn pin_image(
             &self,
             name: &AppName,
-            revision: u64,
+            revision: RevisionId,
             image: &ImageId,
             replace: bool,
         ) -> Result<(), StoreError>;

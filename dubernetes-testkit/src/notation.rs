@@ -62,7 +62,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 
-use dubernetes_core::app::{AppName, AppSpec, HostName, RoutePath};
+use dubernetes_core::app::{AppName, AppSpec, HostName, RevisionId, RoutePath};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
 use dubernetes_core::runtime::{ContainerId, Network};
@@ -118,11 +118,11 @@ struct Parser {
     scenario: Scenario,
     subnet: Ipv4Net,
     /// Specifications of revisions with a line of their own.
-    specs: BTreeMap<(AppName, u64), AppSpec>,
+    specs: BTreeMap<(AppName, RevisionId), AppSpec>,
     /// Revisions that the store has dropped.
-    lost: BTreeSet<(AppName, u64)>,
+    lost: BTreeSet<(AppName, RevisionId)>,
     /// Older revisions that failed.
-    failed: BTreeSet<(AppName, u64)>,
+    failed: BTreeSet<(AppName, RevisionId)>,
     /// Addresses in use.
     taken: BTreeSet<Ipv4Addr>,
     routed: BTreeSet<ContainerId>,

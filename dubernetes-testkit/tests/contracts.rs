@@ -65,14 +65,16 @@ struct FakeWorld(FakeIngress);
 #[async_trait]
 impl ingress::World for FakeWorld {
     fn upstreams(&self) -> Vec<Endpoint> {
-        let endpoint =
-            |n| Endpoint { pod: format!("web-{n}"), address: Ipv4Addr::new(10, 1, 0, n), port: 80 };
+        let endpoint = |n| {
+            let pod = format!("web-{n}").parse().unwrap();
+            Endpoint { pod, address: Ipv4Addr::new(10, 1, 0, n), port: 80 }
+        };
         (21..24).map(endpoint).collect()
     }
 
     async fn get(&self, host: &str, path: &str) -> ingress::Answer {
         match self.0.request(host, path) {
-            Answer::Endpoint(endpoint) => Ok((200, endpoint.pod)),
+            Answer::Endpoint(endpoint) => Ok((200, endpoint.pod.into())),
             Answer::Unavailable => Ok((503, String::new())),
             Answer::NotFound => Ok((404, String::new())),
             Answer::Refused => Err("no proxy runs".to_owned()),
@@ -86,7 +88,7 @@ impl ingress::World for FakeWorld {
         let answer = async move {
             tokio::time::sleep(Duration::from_secs(3)).await;
             fake.set_busy(endpoint.address, false);
-            Ok((200, endpoint.pod))
+            Ok((200, endpoint.pod.into()))
         };
         Some(answer.boxed())
     }

@@ -1,6 +1,6 @@
 //! Calls with a single response.
 
-use dubernetes_core::app::{AppName, AppSpec, to_json_with_contents};
+use dubernetes_core::app::{AppName, AppSpec, Generation, to_json_with_contents};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
@@ -81,7 +81,7 @@ impl Client {
     pub async fn apply(
         &self,
         spec: &AppSpec,
-        expected: Option<u64>,
+        expected: Option<Generation>,
     ) -> Result<Applied, ClientError> {
         let mut request = self.call(Method::PUT, &path::named(path::APP, spec.name.as_str()));
         if let Some(generation) = expected {

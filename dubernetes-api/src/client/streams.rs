@@ -1,6 +1,6 @@
 //! Streaming calls: events, watches, logs.
 
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, PodName};
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use reqwest::Method;
@@ -18,7 +18,7 @@ pub enum LogTarget {
     /// All replicas of an app.
     App(AppName),
     /// One pod.
-    Pod(String),
+    Pod(PodName),
 }
 
 /// Selects lines of output.
@@ -60,7 +60,7 @@ impl Client {
     pub fn logs(&self, target: &LogTarget, query: &LogQuery) -> Items<LogItem> {
         let path = match target {
             LogTarget::App(app) => path::named(path::APP_LOGS, app.as_str()),
-            LogTarget::Pod(pod) => path::named(path::POD_LOGS, pod),
+            LogTarget::Pod(pod) => path::named(path::POD_LOGS, pod.as_str()),
         };
         let mut pairs = Vec::new();
         if query.follow {

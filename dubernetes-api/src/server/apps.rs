@@ -3,7 +3,7 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, Generation};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
 
@@ -210,7 +210,7 @@ async fn fill_contents(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiEr
 async fn put_and_record(
     state: &ApiState,
     spec: AppSpec,
-    expected: Option<u64>,
+    expected: Option<Generation>,
     retry: bool,
 ) -> Result<Applied, ApiError> {
     let name = spec.name.clone();
@@ -219,7 +219,7 @@ async fn put_and_record(
         record_refusal(state, &name, conflict.to_string()).await;
     }
     put.map_err(|error| match error {
-        StoreError::StaleGeneration { present: 0, .. } => ApiError::new(
+        StoreError::StaleGeneration { present: Generation::NONE, .. } => ApiError::new(
             ProblemKind::StaleGeneration,
             format!("app `{name}` does not exist, but a generation was expected"),
         )
@@ -246,7 +246,7 @@ async fn record_refusal(state: &ApiState, name: &AppName, message: String) {
 async fn put_app(
     state: &ApiState,
     spec: AppSpec,
-    expected_generation: Option<u64>,
+    expected_generation: Option<Generation>,
     retry: bool,
 ) -> Result<Applied, StoreError> {
     // The handle numbers revisions above the observed ones, so wait for the first pass.

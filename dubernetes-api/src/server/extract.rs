@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Path, Query, RawPathParams};
 use axum::http::header::{ACCEPT, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, Generation};
 use dubernetes_core::error::one_line;
 use dubernetes_core::selector::Selector;
 use serde::Deserialize;
@@ -99,11 +99,11 @@ impl<S: Send + Sync> FromRequestParts<S> for App {
 }
 
 /// Returns the generation that the caller expects, from `If-Match: "N"`.
-pub(super) fn expected_generation(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+pub(super) fn expected_generation(headers: &HeaderMap) -> Result<Option<Generation>, ApiError> {
     let Some(text) = single_header(headers, &IF_MATCH)? else { return Ok(None) };
     let number = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match number.and_then(parse_digits) {
-        Some(generation) => Ok(Some(generation)),
+        Some(generation) => Ok(Some(Generation(generation))),
         None => Err(malformed_header(&IF_MATCH, "a generation in quotes, such as `\"3\"`,", text)),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use dubernetes_controller::Snapshot;
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, PodName, RevisionId};
 use dubernetes_core::plan::{PodState, PodStatus};
 use dubernetes_core::runtime::{Capability, ContainerId, LogOptions, require};
 use dubernetes_core::state::EngineStatus;
@@ -141,8 +141,8 @@ enum Target {
 /// A container that has written output, or may write some.
 #[derive(Debug, Clone)]
 struct Source {
-    pod: String,
-    revision: u64,
+    pod: PodName,
+    revision: RevisionId,
     id: ContainerId,
 }
 
@@ -151,7 +151,7 @@ impl Target {
         let all = snapshot.plan.statuses.values().flat_map(|status| &status.pods);
         all.filter(move |pod| match self {
             Self::App(app) => pod.app == *app,
-            Self::Pod(name) => pod.name == *name,
+            Self::Pod(name) => pod.name == name.as_str(),
         })
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_controller::Snapshot;
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, Generation, PodName, RevisionId};
 use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::state::DesiredState;
 use dubernetes_core::store::{Change, ExistingApp, PutApp, StoreDecision, StoreError, decide_put};
@@ -146,7 +146,9 @@ fn apply_in_memory(
     let before = match (desired.apps.get(&name), desired.tombstones.get(&name)) {
         (Some(app), _) => ExistingApp::Live { app, revisions },
         // Only the store knows the last numbers; observed revisions are a lower bound.
-        (None, Some(_)) => ExistingApp::Deleted { generation: 0, revision: newest_seen, revisions },
+        (None, Some(_)) => {
+            ExistingApp::Deleted { generation: Generation::NONE, revision: newest_seen, revisions }
+        }
         (None, None) => ExistingApp::Absent,
     };
     let others = || desired.apps.values().map(|app| &app.spec);
@@ -166,9 +168,9 @@ fn apply_in_memory(
 }
 
 /// Returns the newest observed revision of the app, as the handle does for a real apply.
-fn newest_revision_seen(snapshot: &Snapshot, app: &AppName) -> u64 {
+fn newest_revision_seen(snapshot: &Snapshot, app: &AppName) -> RevisionId {
     let replicas = snapshot.observed.replicas.iter().filter(|r| r.labels.app == *app);
-    replicas.map(|replica| replica.labels.revision).max().unwrap_or(0)
+    replicas.map(|replica| replica.labels.revision).max().unwrap_or(RevisionId::NONE)
 }
 
 /// Returns `none`, or when and why no replica is ready.
@@ -196,7 +198,7 @@ fn downtime_text(
     let gap = forecast.steps.iter().enumerate().find(|(_, step)| step.ready == 0);
     match gap {
         Some((index, step)) => {
-            let pod = step.pod.as_deref().unwrap_or("the app");
+            let pod = step.pod.as_ref().map_or("the app", PodName::as_str);
             let number = index + 1;
             format!(
                 "no replica is ready after step {number}: {} {pod}, {}",

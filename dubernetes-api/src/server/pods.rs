@@ -6,7 +6,7 @@ use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::StatusCode;
 use dubernetes_controller::Snapshot;
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::plan::{AppStatus, PodStatus};
 use dubernetes_core::runtime::ContainerId;
 use dubernetes_core::store::StoreError;
@@ -126,7 +126,7 @@ pub(super) fn selected_apps<'a>(
 }
 
 /// Specs of the revisions that the pods of one app run.
-pub(super) struct Specs(BTreeMap<u64, AppSpec>);
+pub(super) struct Specs(BTreeMap<RevisionId, AppSpec>);
 
 impl Specs {
     pub(super) async fn read(

@@ -1,7 +1,7 @@
 //! Wire values from stored apps and the last snapshot. Pure.
 
 use dubernetes_controller::{ProbeResult, Snapshot};
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, Generation, RevisionId};
 use dubernetes_core::ingress;
 use dubernetes_core::plan::{self, Phase, PodStatus};
 use dubernetes_core::store::{
@@ -44,7 +44,7 @@ fn unobserved_status(stored: &StoredApp) -> AppStatus {
         updated: 0,
         revision: stored.revision,
         message: NOT_OBSERVED.to_owned(),
-        observed_generation: 0,
+        observed_generation: Generation::NONE,
         next_try: None,
         rollout: rollout_outcome(&stored.rollout.outcome),
         paused: stored.paused,
@@ -103,13 +103,13 @@ fn app_failure(stored: &StoredApp) -> Option<Failure> {
     .or_else(|| stored.rollout.outcome.failure().map(|why| failure(stored.revision, why)))
 }
 
-fn failure(revision: u64, why: &RevisionFailure) -> Failure {
+fn failure(revision: RevisionId, why: &RevisionFailure) -> Failure {
     let RevisionFailure { at, reason, pod, log, call: _ } = why.clone();
     Failure { revision, at, reason, pod, log, back_to: None }
 }
 
 /// Returns a kept revision of an app whose desired revision is `desired`.
-pub(super) fn revision(app: &AppName, desired: u64, kept: store::Revision) -> Revision {
+pub(super) fn revision(app: &AppName, desired: RevisionId, kept: store::Revision) -> Revision {
     let RevisionRollout { cause, outcome, pre_deploy_log, .. } = kept.rollout;
     Revision {
         app: app.clone(),

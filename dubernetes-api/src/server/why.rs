@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_controller::Snapshot;
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, PodName};
 use dubernetes_core::event::Event;
 use dubernetes_core::runtime::{Capability, ContainerId, LogOptions, RuntimeError, require};
 use dubernetes_core::store::{EventQuery, StoredApp};
@@ -122,7 +122,7 @@ async fn events(state: &ApiState, app: &AppName) -> Result<Vec<Event>, ApiError>
 }
 
 /// Adds the output of the container that explains the state, if it can be read.
-async fn add_output(state: &ApiState, by: Option<(String, ContainerId)>, why: Why) -> Why {
+async fn add_output(state: &ApiState, by: Option<(PodName, ContainerId)>, why: Why) -> Why {
     let Some((pod, container)) = by else { return why };
     let lines = tokio::time::timeout(OUTPUT_LIMIT, last_lines(state, &container)).await;
     match lines {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use dubernetes_core::app::{AppName, AppSpec, HostName, RoutePath};
+use dubernetes_core::app::{
+    AppName, AppSpec, Generation, HostName, PodName, RevisionId, RoutePath,
+};
 use dubernetes_core::plan::{Phase, PodState};
 use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::Change;
@@ -20,7 +22,8 @@ pub struct App {
     #[schema(value_type = String)]
     pub name: AppName,
     /// Number of changes to the spec, starting at 1.
-    pub generation: u64,
+    #[schema(value_type = u64)]
+    pub generation: Generation,
     /// Desired state.
     #[schema(value_type = openapi::AppSpec)]
     pub spec: AppSpec,
@@ -52,12 +55,14 @@ pub struct AppStatus {
     /// Number of ready replicas of the desired revision.
     pub updated: u32,
     /// Desired revision.
-    pub revision: u64,
+    #[schema(value_type = u64)]
+    pub revision: RevisionId,
     /// Most important reason for the phase; empty if there is none.
     pub message: String,
     /// Generation that this status describes. If lower than the app's generation, no pass has seen
     /// the new spec yet.
-    pub observed_generation: u64,
+    #[schema(value_type = u64)]
+    pub observed_generation: Generation,
     /// Time of the next retry, if one is pending.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_try: Option<Timestamp>,
@@ -117,31 +122,36 @@ impl fmt::Display for RolloutOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// Revision that failed.
-    pub revision: u64,
+    #[schema(value_type = u64)]
+    pub revision: RevisionId,
     /// Time of the failure.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Reason.
     pub reason: String,
     /// Pod that shows the failure, if any.
-    pub pod: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub pod: Option<PodName>,
     /// Last lines of that pod's output.
     pub log: Vec<String>,
     /// Revision that was automatically rolled back to; only in the status of an app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub back_to: Option<u64>,
+    #[schema(value_type = Option<u64>)]
+    pub back_to: Option<RevisionId>,
 }
 
 /// One replica of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pod {
     /// Name, such as `web-1`.
-    pub name: String,
+    #[schema(value_type = String)]
+    pub name: PodName,
     /// App of the pod.
     #[schema(value_type = String)]
     pub app: AppName,
     /// Revision that the pod runs.
-    pub revision: u64,
+    #[schema(value_type = u64)]
+    pub revision: RevisionId,
     /// Summary in one word.
     #[schema(value_type = openapi::PodState)]
     pub state: PodState,
@@ -189,7 +199,8 @@ pub struct Probe {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PodStats {
     /// Name, such as `web-1`.
-    pub name: String,
+    #[schema(value_type = String)]
+    pub name: PodName,
     /// App of the pod.
     #[schema(value_type = String)]
     pub app: AppName,
@@ -210,7 +221,8 @@ pub struct Revision {
     #[schema(value_type = String)]
     pub app: AppName,
     /// Number.
-    pub revision: u64,
+    #[schema(value_type = u64)]
+    pub revision: RevisionId,
     /// Time of creation.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -259,7 +271,8 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RouteEndpoint {
     /// Name of the pod.
-    pub pod: String,
+    #[schema(value_type = String)]
+    pub pod: PodName,
     /// Address on the instance's network.
     #[schema(value_type = String, format = Ipv4)]
     pub address: Ipv4Addr,
@@ -299,7 +312,8 @@ pub struct RolloutRequest {
     pub action: RolloutAction,
     /// Revision to go back to; by default the last complete one. Only with `undo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<u64>,
+    #[schema(value_type = Option<u64>)]
+    pub to: Option<RevisionId>,
 }
 
 /// Actions on a rollout.

@@ -1,6 +1,6 @@
 //! Dry run of an apply.
 
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::forecast::Forecast;
 use dubernetes_core::store::Change;
 use serde::{Deserialize, Serialize};
@@ -42,9 +42,11 @@ pub struct AppPlan {
     /// Fields that would change; empty for a new app.
     pub changes: Vec<FieldChange>,
     /// Revision that is desired now; null if the app does not exist.
-    pub revision_from: Option<u64>,
+    #[schema(value_type = Option<u64>)]
+    pub revision_from: Option<RevisionId>,
     /// Revision that would be desired.
-    pub revision_to: u64,
+    #[schema(value_type = u64)]
+    pub revision_to: RevisionId,
     /// Predicted steps.
     #[schema(value_type = openapi::Forecast)]
     pub forecast: Forecast,
@@ -59,7 +61,8 @@ pub struct AppPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Refused {
     /// Number.
-    pub revision: u64,
+    #[schema(value_type = u64)]
+    pub revision: RevisionId,
     /// Reason of the failure.
     pub reason: String,
 }

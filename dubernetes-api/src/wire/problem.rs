@@ -1,5 +1,6 @@
 //! Body of every error: problem details of RFC 9457.
 
+use dubernetes_core::app::Generation;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -40,8 +41,8 @@ impl Problem {
     }
 
     /// Returns the stored generation, if the request expected another one.
-    pub fn generation(&self) -> Option<u64> {
-        self.extra.get("generation")?.as_u64()
+    pub fn generation(&self) -> Option<Generation> {
+        self.extra.get("generation")?.as_u64().map(Generation)
     }
 }
 

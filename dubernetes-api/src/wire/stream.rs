@@ -1,5 +1,6 @@
 //! Lines of streaming responses. One line is one JSON object.
 
+use dubernetes_core::app::PodName;
 use dubernetes_core::runtime;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,8 @@ pub enum WatchKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
     /// Name of the pod.
-    pub pod: String,
+    #[schema(value_type = String)]
+    pub pod: PodName,
     /// Time of writing.
     #[schema(value_type = String, format = DateTime)]
     pub time: Timestamp,
@@ -45,9 +47,9 @@ pub struct LogLine {
 
 impl LogLine {
     /// Creates a line of `pod`.
-    pub fn new(pod: impl Into<String>, line: runtime::LogLine) -> Self {
+    pub fn new(pod: PodName, line: runtime::LogLine) -> Self {
         let runtime::LogLine { time, stderr, text } = line;
-        Self { pod: pod.into(), time, stderr, text }
+        Self { pod, time, stderr, text }
     }
 }
 

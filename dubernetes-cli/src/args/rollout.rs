@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::resource::ObjectName;
 use super::shared::{FormatArgs, WaitArgs};
+use dubernetes_core::app::RevisionId;
 
 /// Arguments of `rollout`.
 #[derive(Debug, Args)]
@@ -87,7 +88,7 @@ pub(crate) struct HistoryArgs {
     pub(crate) name: ObjectName,
     /// Show the details of this revision.
     #[arg(long, value_name = "N")]
-    pub(crate) revision: Option<u64>,
+    pub(crate) revision: Option<RevisionId>,
     #[command(flatten)]
     pub(crate) format: FormatArgs,
     /// Omit the header line.
@@ -103,7 +104,7 @@ pub(crate) struct UndoArgs {
     pub(crate) name: ObjectName,
     /// Revision to roll back to; defaults to the last complete one.
     #[arg(long, value_name = "N", visible_alias = "to-revision")]
-    pub(crate) to: Option<u64>,
+    pub(crate) to: Option<RevisionId>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dubernetes_core::app::{AppName, Duration, MAX_REPLICAS};
+use dubernetes_core::app::{AppName, Duration, MAX_REPLICAS, PodName};
 
 use super::shared::{FileArgs, FormatArgs};
 
@@ -14,13 +14,13 @@ pub(crate) struct SimulateArgs {
     pub(crate) files: FileArgs,
     /// Kill a pod's process with SIGKILL.
     #[arg(long, value_name = "POD@TIME", value_parser = Scheduled::parse_pod)]
-    pub(crate) kill: Vec<Scheduled<String>>,
+    pub(crate) kill: Vec<Scheduled<PodName>>,
     /// End a pod's process with an exit code.
     #[arg(long, value_name = "POD@TIME=CODE", value_parser = parse_exit)]
-    pub(crate) exit: Vec<Scheduled<(String, u8)>>,
+    pub(crate) exit: Vec<Scheduled<(PodName, u8)>>,
     /// Make a pod refuse connections for some time.
     #[arg(long, value_name = "POD@TIME+TIME", value_parser = parse_unready)]
-    pub(crate) unready: Vec<Scheduled<(String, Duration)>>,
+    pub(crate) unready: Vec<Scheduled<(PodName, Duration)>>,
     /// Make every process of an app exit shortly after its start, with code 1 or CODE.
     #[arg(long, value_name = "APP[=CODE]", value_parser = parse_crash_loop)]
     pub(crate) crash_loop: Vec<(AppName, u8)>,
@@ -67,10 +67,10 @@ impl<T> Scheduled<T> {
     }
 }
 
-impl Scheduled<String> {
+impl Scheduled<PodName> {
     fn parse_pod(text: &str) -> Result<Self, String> {
         let (pod, time) = split_time(text, "POD@TIME, such as `web-2@3s`")?;
-        Self::new(parse_pod_name(pod)?, time)
+        Self::new(PodName::parse(pod)?, time)
     }
 }
 
@@ -88,18 +88,18 @@ impl Scheduled<AppName> {
     }
 }
 
-fn parse_exit(text: &str) -> Result<Scheduled<(String, u8)>, String> {
+fn parse_exit(text: &str) -> Result<Scheduled<(PodName, u8)>, String> {
     let form = "POD@TIME=CODE, such as `web-2@3s=1`";
     let (rest, code) = text.rsplit_once('=').ok_or_else(|| expected(form))?;
     let (pod, time) = split_time(rest, form)?;
-    Scheduled::new((parse_pod_name(pod)?, parse_exit_code(code)?), time)
+    Scheduled::new((PodName::parse(pod)?, parse_exit_code(code)?), time)
 }
 
-fn parse_unready(text: &str) -> Result<Scheduled<(String, Duration)>, String> {
+fn parse_unready(text: &str) -> Result<Scheduled<(PodName, Duration)>, String> {
     let form = "POD@TIME+TIME, such as `web-2@3s+20s`";
     let (rest, span) = text.rsplit_once('+').ok_or_else(|| expected(form))?;
     let (pod, time) = split_time(rest, form)?;
-    Scheduled::new((parse_pod_name(pod)?, Duration::parse(span)?), time)
+    Scheduled::new((PodName::parse(pod)?, Duration::parse(span)?), time)
 }
 
 fn parse_engine_away(text: &str) -> Result<Scheduled<Duration>, String> {
@@ -135,18 +135,6 @@ fn expected(form: &str) -> String {
     format!("expected {form}")
 }
 
-fn parse_pod_name(text: &str) -> Result<String, String> {
-    let parts = text.rsplit_once('-');
-    let is_valid = parts.is_some_and(|(app, ordinal)| {
-        AppName::parse(app).is_ok() && ordinal.parse::<u32>().is_ok_and(|ordinal| ordinal > 0)
-    });
-    if is_valid {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("expected a pod such as `web-2`, not `{text}`"))
-    }
-}
-
 fn parse_exit_code(text: &str) -> Result<u8, String> {
     text.parse().map_err(|_| format!("expected an exit code from 0 to 255, not `{text}`"))
 }
@@ -166,9 +154,10 @@ mod tests {
     #[test]
     fn each_notation_is_parsed() {
         let web = || AppName::parse("web").unwrap();
-        assert_eq!(Scheduled::parse_pod("a-b-2@3s"), at(3, "a-b-2".into()));
-        assert_eq!(parse_exit("web-1@3s=7"), at(3, ("web-1".into(), 7)));
-        assert_eq!(parse_unready("web-1@3s+9s"), at(3, ("web-1".into(), seconds(9))));
+        let pod = |name| PodName::parse(name).unwrap();
+        assert_eq!(Scheduled::parse_pod("a-b-2@3s"), at(3, pod("a-b-2")));
+        assert_eq!(parse_exit("web-1@3s=7"), at(3, (pod("web-1"), 7)));
+        assert_eq!(parse_unready("web-1@3s+9s"), at(3, (pod("web-1"), seconds(9))));
         assert_eq!(parse_engine_away("3s+9s"), at(3, seconds(9)));
         assert_eq!(Scheduled::parse_file("a@b.yaml@1m"), at(60, "a@b.yaml".into()));
         assert_eq!(parse_scale("web=0@1s"), at(1, (web(), 0)));

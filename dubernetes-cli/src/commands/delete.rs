@@ -94,7 +94,7 @@ async fn select(
         }
         SelectedKind::Pods => {
             let pods = client.select_pods(selector).await?.into_iter();
-            pods.map(|pod| DeleteTarget::Pod(pod.name)).collect()
+            pods.map(|pod| DeleteTarget::Pod(pod.name.into())).collect()
         }
     };
     if selected.is_empty() {
@@ -173,7 +173,7 @@ async fn replace_pod(
     target: &Target,
     follower: &mut Follower<'_>,
 ) -> Result {
-    target.client.delete_pod(&pod.name).await?;
+    target.client.delete_pod(pod.name.as_str()).await?;
     output::print(&format!("pod/{} deleting\n", pod.name))?;
     report::note(&format!(
         "app `{0}` replaces the pod; `dubernetes delete {0}` deletes the app",

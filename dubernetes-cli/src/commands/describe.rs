@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, EndpointState, Event, Pod, Route};
-use dubernetes_core::app::{AppName, Check, EnvValue, Health};
+use dubernetes_core::app::{AppName, Check, EnvValue, Health, PodName};
 use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &DescribeArgs, settings: &Settings) -> Result {
                 describe_app(&app, &pods, &routes, now) + &events_text(&events, now)
             }
             Found::Pod(pod) => {
-                let events = last_events(client, &pod.app, &pod.name).await?;
+                let events = last_events(client, &pod.app, pod.name.as_str()).await?;
                 describe_pod(&pod, now) + &events_text(&events, now)
             }
         })
@@ -143,7 +143,7 @@ fn failure_text(app: &App) -> String {
     else {
         return String::new();
     };
-    let pod = failure.pod.as_deref().unwrap_or("a pod");
+    let pod = failure.pod.as_ref().map_or("a pod", PodName::as_str);
     let head = format!("Last lines of {pod} (revision {}):\n", failure.revision);
     let lines = failure.log.iter().map(|line| format!("  | {}\n", one_line(line)));
     lines.fold(head, |text, line| text + &line)

@@ -7,6 +7,7 @@ use std::io::{IsTerminal as _, Write as _};
 use dubernetes_api::Client;
 use dubernetes_api::client::ExecSession;
 use dubernetes_api::wire::{ExecRequest, TerminalSize};
+use dubernetes_core::app::PodName;
 use dubernetes_core::plan::PodState;
 use dubernetes_core::runtime::ExecOutput;
 use futures_util::StreamExt as _;
@@ -38,7 +39,7 @@ pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Result {
             stdin: args.stdin,
             tty: args.tty.then(terminal_size),
         };
-        let session = target.client.exec(&pod, &request).await?;
+        let session = target.client.exec(pod.as_str(), &request).await?;
         let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };
         let code = pump(session, args, &pod).await;
         drop(raw);
@@ -52,7 +53,7 @@ pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Result {
 }
 
 /// Returns the named pod, or a ready pod of the named app.
-async fn find_pod(client: &Client, args: &ExecArgs) -> Result<String> {
+async fn find_pod(client: &Client, args: &ExecArgs) -> Result<PodName> {
     let app = match find(client, &args.name).await? {
         Found::Pod(pod) => return Ok(pod.name),
         Found::App(app) => app,
@@ -71,7 +72,7 @@ async fn find_pod(client: &Client, args: &ExecArgs) -> Result<String> {
 }
 
 /// Copies input and output until the command ends. Returns the exit code.
-async fn pump(session: ExecSession, args: &ExecArgs, pod: &str) -> Result<i64> {
+async fn pump(session: ExecSession, args: &ExecArgs, pod: &PodName) -> Result<i64> {
     let ExecSession { mut input, mut output, size: sizes } = session;
     let copy = async {
         if args.stdin {

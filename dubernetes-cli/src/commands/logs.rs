@@ -2,6 +2,7 @@
 
 use dubernetes_api::client::{Items, LogQuery, LogTarget};
 use dubernetes_api::wire::LogItem;
+use dubernetes_core::app::PodName;
 use dubernetes_core::error::is_unsafe;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -82,7 +83,7 @@ struct Printer {
     prefixes: bool,
     colored: bool,
     /// Pods in order of appearance, which decides their colours.
-    pods: Vec<String>,
+    pods: Vec<PodName>,
 }
 
 impl Printer {
@@ -113,13 +114,13 @@ impl Printer {
         }
     }
 
-    fn prefix(&mut self, pod: &str) -> String {
+    fn prefix(&mut self, pod: &PodName) -> String {
         if !self.prefixes {
             return String::new();
         }
         let known = self.pods.iter().position(|known| known == pod);
         let index = known.unwrap_or_else(|| {
-            self.pods.push(pod.to_owned());
+            self.pods.push(pod.clone());
             self.pods.len() - 1
         });
         if !self.colored {
@@ -149,20 +150,21 @@ mod tests {
     #[test]
     fn pods_have_different_colours() {
         let mut printer = Printer { raw: false, prefixes: true, colored: true, pods: Vec::new() };
-        let one = printer.prefix("web-1");
-        let two = printer.prefix("web-2");
+        let [web_1, web_2] = ["web-1", "web-2"].map(|pod| PodName::parse(pod).unwrap());
+        let one = printer.prefix(&web_1);
+        let two = printer.prefix(&web_2);
         assert_ne!(one.replace("web-1", ""), two.replace("web-2", ""));
-        assert_eq!(printer.prefix("web-1"), one, "a pod keeps its colour");
+        assert_eq!(printer.prefix(&web_1), one, "a pod keeps its colour");
         assert_eq!(anstream::adapter::strip_str(&one).to_string(), "web-1 | ");
         let mut plain = Printer { colored: false, ..printer };
-        assert_eq!(plain.prefix("web-1"), "web-1 | ");
+        assert_eq!(plain.prefix(&web_1), "web-1 | ");
     }
 
     #[tokio::test]
     async fn lines_of_several_apps_are_ordered_by_time() {
         let line = |pod: &str, second| {
             Ok(LogItem::Line(dubernetes_api::wire::LogLine {
-                pod: pod.to_owned(),
+                pod: pod.parse().unwrap(),
                 time: Timestamp::from_second(second).unwrap(),
                 stderr: false,
                 text: second.to_string(),

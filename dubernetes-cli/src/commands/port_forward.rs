@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dubernetes_api::client::Tunnel;
 use dubernetes_api::{Client, ClientError};
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, PodName};
 use dubernetes_core::error::chain;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
@@ -146,9 +146,9 @@ fn reset(stream: &TcpStream) {
 #[derive(Debug)]
 enum Backend {
     /// To this pod.
-    Pod { client: Client, name: String },
+    Pod { client: Client, name: PodName },
     /// To a ready pod of this app: the last one as long as it is ready.
-    App { client: Client, name: AppName, last: Mutex<String> },
+    App { client: Client, name: AppName, last: Mutex<PodName> },
 }
 
 impl Backend {
@@ -174,7 +174,7 @@ impl Backend {
 
     fn name(&self) -> String {
         match self {
-            Self::Pod { name, .. } => name.clone(),
+            Self::Pod { name, .. } => name.to_string(),
             Self::App { name, .. } => name.to_string(),
         }
     }
@@ -187,7 +187,7 @@ impl Backend {
     async fn connect(&self, port: u16) -> Result<Tunnel, String> {
         match self {
             Self::Pod { client, name } => {
-                client.forward(name, port).await.map_err(|error| pod_reason(name, &error))
+                client.forward(name.as_str(), port).await.map_err(|error| pod_reason(name, &error))
             }
             Self::App { client, name, last } => {
                 let mut pods = ready_pods(client, name).await.map_err(|error| chain(&error))?;
@@ -195,7 +195,7 @@ impl Backend {
                 pods.sort_by_key(|pod| *pod != preferred);
                 let mut reason = format!("app `{name}` has no ready pod");
                 for pod in pods {
-                    match client.forward(&pod, port).await {
+                    match client.forward(pod.as_str(), port).await {
                         Ok(tunnel) => {
                             remember(last, &pod);
                             return Ok(tunnel);
@@ -210,20 +210,20 @@ impl Backend {
 }
 
 /// Remembers the pod, and prints a note if it is a different one.
-fn remember(last: &Mutex<String>, pod: &str) {
+fn remember(last: &Mutex<PodName>, pod: &PodName) {
     let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-    if *last != pod {
+    if *last != *pod {
         report::note(&format!("connections now go to {pod} instead of {last}"));
         pod.clone_into(&mut last);
     }
 }
 
-fn pod_reason(pod: &str, error: &ClientError) -> String {
+fn pod_reason(pod: &PodName, error: &ClientError) -> String {
     format!("{pod}: {}", chain(error))
 }
 
 /// Returns the names of the ready pods of an app.
-async fn ready_pods(client: &Client, app: &AppName) -> Result<Vec<String>, ClientError> {
+async fn ready_pods(client: &Client, app: &AppName) -> Result<Vec<PodName>, ClientError> {
     let pods = client.pods(Some(app.as_str())).await?;
     Ok(pods.into_iter().filter(|pod| pod.ready).map(|pod| pod.name).collect())
 }

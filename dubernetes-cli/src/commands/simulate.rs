@@ -49,7 +49,7 @@ fn timeline_table(timeline: &Timeline) -> String {
         let mut row = vec![Cell::exact(output::seconds(*time))];
         match entry {
             Entry::Event(event) => {
-                let object = event.pod.as_deref().or(event.app.as_ref().map(|app| app.as_str()));
+                let object = event.object();
                 row.push(Cell::new(object.unwrap_or("dubernetes")));
                 row.push(match event.kind {
                     EventKind::Normal => Cell::new(&event.reason),

@@ -177,7 +177,7 @@ impl Row for PodStats {
 
     fn cells(&self, wide: bool, _: Timestamp) -> Vec<Cell> {
         usage_cells(
-            &self.name,
+            self.name.as_str(),
             wide.then(|| self.app.to_string()),
             Limited { value: self.cpu, limit: self.cpu_limit },
             Limited { value: self.memory, limit: self.memory_limit },
@@ -255,7 +255,7 @@ mod tests {
 
     fn pod(name: &str, app: &str, cpu: Option<u64>, limit: Option<u64>) -> PodStats {
         PodStats {
-            name: name.to_owned(),
+            name: name.parse().unwrap(),
             app: AppName::parse(app).unwrap(),
             cpu,
             cpu_limit: None,

@@ -110,7 +110,7 @@ async fn find_subject(client: &Client, name: &ObjectName, condition: Condition) 
     if condition != Condition::Deleted {
         return Ok(match find(client, name).await? {
             Found::App(app) => Subject::App(app.name.to_string()),
-            Found::Pod(pod) => Subject::Pod(pod.name),
+            Found::Pod(pod) => Subject::Pod(pod.name.into()),
         });
     }
     let name = match name {

@@ -63,7 +63,7 @@ fn why_text(why: &Why) -> String {
     }
     if let Some(output) = &why.output {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {:<8}  {}", "output", one_line(&output.pod));
+        let _ = writeln!(text, "  {:<8}  {}", "output", output.pod);
         for line in &output.lines {
             let _ = writeln!(text, "    | {}", one_line(line));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dubernetes_api::client::{LogQuery, LogTarget};
 use dubernetes_api::wire::{App, Failure, LogItem, Pod};
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, PodName, RevisionId};
 use futures_util::StreamExt as _;
 
 use super::wait_state::Goal;
@@ -48,7 +48,7 @@ pub(super) async fn pre_deploy_log(target: &Target, app: &AppName) -> Vec<String
 
 /// Creates the error for a failed rollout: why `revision` or a later one failed, with the last
 /// output of a failing pod.
-pub(super) async fn rollout_failed(target: &Target, app: &App, revision: u64) -> CliError {
+pub(super) async fn rollout_failed(target: &Target, app: &App, revision: RevisionId) -> CliError {
     let App { name, status, .. } = app;
     let failure = status.failure.as_ref().filter(|failure| failure.revision >= revision);
     let reason = failure.map_or(status.message.as_str(), |failure| failure.reason.as_str());
@@ -71,7 +71,7 @@ pub(super) async fn rollout_failed(target: &Target, app: &App, revision: u64) ->
             }
         }
     }
-    let mut serving: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut serving: BTreeMap<RevisionId, u32> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| pod.revision != failed && pod.ready) {
         *serving.entry(pod.revision).or_default() += 1;
     }
@@ -91,7 +91,7 @@ pub(super) async fn rollout_failed(target: &Target, app: &App, revision: u64) ->
     ))
 }
 
-fn with_output(mut error: CliError, pod: &str, lines: &[String]) -> CliError {
+fn with_output(mut error: CliError, pod: &PodName, lines: &[String]) -> CliError {
     if !lines.is_empty() {
         error = error.line(format!("last lines of {pod}:"));
     }
@@ -141,7 +141,7 @@ pub(super) fn interrupted<'a>(target: &Target, open: impl Iterator<Item = &'a Go
     let (stay, rollouts) =
         if goals.len() == 1 { ("stays", "rollout goes") } else { ("stay", "rollouts go") };
     let undo = goals.iter().map(|goal| match goal.revision {
-        1 => format!("`dubernetes delete {}`", goal.app),
+        RevisionId::FIRST => format!("`dubernetes delete {}`", goal.app),
         _ => format!("`dubernetes rollback {}`", goal.app),
     });
     let undo = undo.collect::<Vec<_>>().join(", ");

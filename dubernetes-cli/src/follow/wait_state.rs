@@ -1,7 +1,7 @@
 //! Decides whether the wait for an app is over.
 
 use dubernetes_api::wire::{App, Failure, RolloutOutcome};
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, Generation, RevisionId};
 use dubernetes_core::plan::Phase;
 
 /// What to wait for: an app with the change that a command made.
@@ -10,9 +10,9 @@ pub(crate) struct Goal {
     /// App.
     pub(crate) app: AppName,
     /// Generation that the controller must have observed.
-    pub(crate) generation: u64,
+    pub(crate) generation: Generation,
     /// Oldest revision whose failure fails the wait.
-    pub(crate) revision: u64,
+    pub(crate) revision: RevisionId,
 }
 
 impl Goal {

@@ -136,7 +136,7 @@ impl Row for Event {
     }
 
     fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell> {
-        let object = self.pod.as_deref().or(self.app.as_ref().map(|app| app.as_str()));
+        let object = self.object();
         let mut cells = vec![
             Cell::new(age(self.time, now)),
             Cell::new(self.kind.as_str()),

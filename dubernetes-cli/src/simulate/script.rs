@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppName, AppSpec, ImageRef};
+use dubernetes_core::app::{AppName, AppSpec, ImageRef, PodName};
 use dubernetes_testkit::Behaviour;
 
 use crate::args::{Scheduled, SimulateArgs};
@@ -51,17 +51,17 @@ pub(super) enum ScriptStep {
     /// Delete an app.
     Delete(AppName),
     /// End the process of a pod with this code.
-    Exit(String, u8),
+    Exit(PodName, u8),
     /// Make a pod refuse connections.
-    Unready(String),
+    Unready(PodName),
     /// Make the pod accept connections again.
-    ReadyAgain(String),
+    ReadyAgain(PodName),
     /// Make images unavailable that no app has used yet.
     BadImages,
     /// Make the engine unreachable.
-    EngineAway,
+    EngineUnreachable,
     /// Make the engine reachable again.
-    EngineBack,
+    EngineReachable,
 }
 
 impl Script {
@@ -74,8 +74,8 @@ impl Script {
             add(time.to_std(), ScriptStep::BadImages);
         }
         for Scheduled { time, what } in &args.engine_away {
-            add(time.to_std(), ScriptStep::EngineAway);
-            add(time.to_std() + what.to_std(), ScriptStep::EngineBack);
+            add(time.to_std(), ScriptStep::EngineUnreachable);
+            add(time.to_std() + what.to_std(), ScriptStep::EngineReachable);
         }
         for Scheduled { time, what } in &args.kill {
             add(time.to_std(), ScriptStep::Exit(what.clone(), SIGKILL_CODE));
@@ -125,8 +125,8 @@ fn used_images(steps: &[TimedStep]) -> Vec<ImageRef> {
         | ScriptStep::Unready(_)
         | ScriptStep::ReadyAgain(_)
         | ScriptStep::BadImages
-        | ScriptStep::EngineAway
-        | ScriptStep::EngineBack => &[],
+        | ScriptStep::EngineUnreachable
+        | ScriptStep::EngineReachable => &[],
     });
     specs.map(|spec| spec.image.clone()).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_controller::{Handle, Orchestrator, Snapshot};
-use dubernetes_core::app::{AppName, AppSpec, InstanceName};
+use dubernetes_core::app::{AppName, AppSpec, InstanceName, PodName, RevisionId};
 use dubernetes_core::clock::Clock as _;
 use dubernetes_core::error::chain;
 use dubernetes_core::labels;
@@ -83,7 +83,7 @@ struct Simulation {
     /// Id of the newest recorded event.
     last_event: u64,
     /// Containers that refuse connections for some time, by pod.
-    unready: BTreeMap<String, ContainerId>,
+    unready: BTreeMap<PodName, ContainerId>,
     timeline: Timeline,
 }
 
@@ -148,11 +148,11 @@ impl Simulation {
             ScriptStep::Exit(pod, code) => self.running_container(pod).map(|container| {
                 let signal = if *code == SIGKILL_CODE { " (SIGKILL)" } else { "" };
                 let text = format!("process exits with code {code}{signal}");
-                self.push(timed.time, pod, "exit", text);
+                self.push(timed.time, pod.as_str(), "exit", text);
                 self.runtime.kill(&container.name, i64::from(*code));
             }),
             ScriptStep::Unready(pod) => self.running_container(pod).map(|container| {
-                self.push(timed.time, pod, "unready", "refuses connections".to_owned());
+                self.push(timed.time, pod.as_str(), "unready", "refuses connections".to_owned());
                 self.runtime.set_ready(&container.name, false);
                 self.unready.insert(pod.clone(), container.id);
             }),
@@ -161,12 +161,12 @@ impl Simulation {
                 Ok(())
             }
             ScriptStep::BadImages => self.remove_new_images(timed.time).await,
-            ScriptStep::EngineAway => {
+            ScriptStep::EngineUnreachable => {
                 self.push(timed.time, "engine", "away", "does not answer".to_owned());
                 self.runtime.set_away(true);
                 Ok(())
             }
-            ScriptStep::EngineBack => {
+            ScriptStep::EngineReachable => {
                 self.push(timed.time, "engine", "back", "answers again".to_owned());
                 self.runtime.set_away(false);
                 Ok(())
@@ -186,7 +186,7 @@ impl Simulation {
     async fn put(&self, spec: AppSpec) -> Result<&'static str> {
         let snapshot = self.controller.snapshot();
         let own = snapshot.observed.replicas.iter().filter(|r| r.labels.app == spec.name);
-        let newest_seen = own.map(|r| r.labels.revision).max().unwrap_or(0);
+        let newest_seen = own.map(|r| r.labels.revision).max().unwrap_or(RevisionId::NONE);
         let put = PutApp { newest_seen, ..PutApp::new(spec, self.clock.now()) };
         Ok(self.store.put(put).await.map_err(|error| store_error(&error))?.change.as_str())
     }
@@ -205,11 +205,11 @@ impl Simulation {
     }
 
     /// Makes a pod accept connections again, unless its container was replaced meanwhile.
-    fn ready_again(&mut self, time: Duration, pod: &str) {
+    fn ready_again(&mut self, time: Duration, pod: &PodName) {
         let Some(id) = self.unready.remove(pod) else { return };
         let Ok(container) = self.running_container(pod) else { return };
         if container.id == id {
-            self.push(time, pod, "ready", "accepts connections again".to_owned());
+            self.push(time, pod.as_str(), "ready", "accepts connections again".to_owned());
             self.runtime.set_ready(&container.name, true);
         }
     }
@@ -225,7 +225,7 @@ impl Simulation {
     }
 
     /// Returns the running container of a pod.
-    fn running_container(&self, pod: &str) -> Result<Container> {
+    fn running_container(&self, pod: &PodName) -> Result<Container> {
         let all = self.runtime.containers();
         let running = all.into_iter().filter_map(|container| {
             let is_running = matches!(container.state, ContainerState::Running { .. });
@@ -234,7 +234,7 @@ impl Simulation {
             is_running.then_some((name, container))
         });
         let mut running: Vec<_> = running.collect();
-        match running.iter().position(|(name, _)| name == pod) {
+        match running.iter().position(|(name, _)| pod == name.as_str()) {
             Some(index) => Ok(running.swap_remove(index).1),
             None => {
                 let names: Vec<_> = running.iter().map(|(name, _)| name.as_str()).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
@@ -32,7 +32,7 @@ impl Store for GuardedStore {
     async fn record_rollout(
         &self,
         name: &AppName,
-        revision: u64,
+        revision: RevisionId,
         update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -59,7 +59,7 @@ impl Store for GuardedStore {
     async fn pin_image(
         &self,
         name: &AppName,
-        revision: u64,
+        revision: RevisionId,
         image: &ImageId,
         replace: bool,
     ) -> Result<(), StoreError> {

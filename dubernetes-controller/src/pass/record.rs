@@ -1,5 +1,6 @@
 //! What a pass records: events of results, once each, in the store and in the log.
 
+use dubernetes_core::app::{AppName, PodName};
 use dubernetes_core::error;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable};
@@ -81,8 +82,8 @@ impl Pass {
             return;
         }
         for event in &events {
-            let app = event.app.as_ref().map(|app| app.as_str());
-            let pod = event.pod.as_deref();
+            let app = event.app.as_ref().map(AppName::as_str);
+            let pod = event.pod.as_ref().map(PodName::as_str);
             let reason = event.reason.as_str();
             match event.kind {
                 EventKind::Normal => tracing::info!(app, pod, reason, "{}", event.message),

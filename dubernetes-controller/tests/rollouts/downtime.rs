@@ -2,6 +2,7 @@
 //! deadline.
 
 use super::*;
+use dubernetes_core::app::RevisionId;
 
 /// Kills the replicas of revision 2, as a reboot of the machine does.
 fn kill_new(orchestrator: &TestOrchestrator) {
@@ -35,7 +36,11 @@ async fn downtime_of_orchestrator_does_not_count_towards_deadline() {
         let orchestrator = restart_after(orchestrator, 10 * MINUTE).await;
         orchestrator.until_ready("web").await;
         let app = stored(&orchestrator).await;
-        assert_eq!((app.revision, app.spec.image.as_str()), (2, "web:2"), "crash after {crash} ms");
+        assert_eq!(
+            (app.revision, app.spec.image.as_str()),
+            (RevisionId(2), "web:2"),
+            "crash after {crash} ms"
+        );
         orchestrator.stop();
     }
 }
@@ -53,7 +58,11 @@ async fn suspension_of_orchestrator_does_not_count_towards_deadline() {
         kill_new(&orchestrator);
         orchestrator.until_ready("web").await;
         let app = stored(&orchestrator).await;
-        assert_eq!((app.revision, app.spec.image.as_str()), (2, "web:2"), "after {moment} ms");
+        assert_eq!(
+            (app.revision, app.spec.image.as_str()),
+            (RevisionId(2), "web:2"),
+            "after {moment} ms"
+        );
         orchestrator.stop();
     }
 }
@@ -70,7 +79,7 @@ async fn paused_time_does_not_count_towards_deadline() {
     kill_new(&orchestrator);
     rollout_action(&orchestrator, RolloutAction::Resume).await.unwrap();
     orchestrator.until_ready("web").await;
-    assert_eq!(stored(&orchestrator).await.revision, 2);
+    assert_eq!(stored(&orchestrator).await.revision, RevisionId(2));
 }
 
 #[tokio::test(start_paused = true)]

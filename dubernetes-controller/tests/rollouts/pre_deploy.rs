@@ -1,6 +1,6 @@
 //! The pre-deploy hook of a rollout.
 
-use dubernetes_core::app::{Duration as Span, PreDeploy};
+use dubernetes_core::app::{Duration as Span, PreDeploy, RevisionId};
 use dubernetes_core::store::RolloutAction;
 use dubernetes_testkit::Behaviour;
 
@@ -69,7 +69,7 @@ async fn undo_runs_failed_pre_deploy_hook_again() {
     assert_eq!(outcomes(&orchestrator).await[1], "failed");
     orchestrator.runtime.set_command("migrate", Behaviour::exits(SECOND, 0));
     orchestrator.runtime.take_journal();
-    rollout_action(&orchestrator, RolloutAction::Undo { to: Some(2) }).await.unwrap();
+    rollout_action(&orchestrator, RolloutAction::Undo { to: Some(RevisionId(2)) }).await.unwrap();
     orchestrator.until_ready("web").await;
     let journal = orchestrator.runtime.take_journal();
     assert!(journal.iter().any(|call| call.contains("pre-deploy")), "{journal:?}");

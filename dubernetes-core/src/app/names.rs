@@ -37,6 +37,63 @@ checked_text!(
     ImageRef,
     check_image
 );
+checked_text!(
+    /// The name of a pod: `APP-ORDINAL`, or `APP-pre-deploy` for the pre-deploy hook of an app.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use dubernetes_core::app::{AppName, PodName};
+    ///
+    /// let web = AppName::parse("web")?;
+    /// assert_eq!(PodName::replica(&web, 2), "web-2");
+    /// assert_eq!(PodName::pre_deploy(&web), "web-pre-deploy");
+    /// assert_eq!(PodName::parse("web-2")?.app(), web);
+    /// assert!(PodName::parse("web").is_err());
+    /// # Ok::<(), dubernetes_core::app::ParseError>(())
+    /// ```
+    PodName,
+    check_pod_name
+);
+
+impl PodName {
+    /// Returns the name of a replica.
+    pub fn replica(app: &AppName, ordinal: u32) -> Self {
+        let mut name = String::with_capacity(app.0.len() + 4);
+        name.push_str(&app.0);
+        name.push('-');
+        name.push_str(&ordinal.to_string());
+        Self(name)
+    }
+
+    /// Returns the name under which the pre-deploy hook of an app is shown.
+    pub fn pre_deploy(app: &AppName) -> Self {
+        Self(format!("{app}{PRE_DEPLOY}"))
+    }
+
+    /// Returns the app of the pod.
+    pub fn app(&self) -> AppName {
+        AppName(app_of_pod(&self.0).unwrap_or(&self.0).to_owned())
+    }
+}
+
+/// Ends the name of a pre-deploy hook. No ordinal equals it.
+const PRE_DEPLOY: &str = "-pre-deploy";
+
+/// Returns the part of the name of a pod that names its app.
+fn app_of_pod(text: &str) -> Option<&str> {
+    let is_ordinal =
+        |text: &str| text.parse::<u32>().is_ok_and(|ordinal| ordinal.to_string() == text);
+    let replica = text.rsplit_once('-').filter(|(_, ordinal)| is_ordinal(ordinal));
+    text.strip_suffix(PRE_DEPLOY).or(replica.map(|(app, _)| app))
+}
+
+fn check_pod_name(text: &str) -> Result<String, ParseError> {
+    if app_of_pod(text).is_some_and(|app| check_app_name(app).is_ok()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected a pod such as `web-2`, not {}", quote(text)).into())
+}
 
 impl Default for InstanceName {
     fn default() -> Self {

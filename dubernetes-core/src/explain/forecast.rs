@@ -9,7 +9,7 @@ mod predicted_state;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::AppName;
+use crate::app::{AppName, PodName};
 use crate::plan::{Phase, Plan, Planned};
 use crate::state::{DesiredState, ObservedState};
 use crate::store::RolloutUpdate;
@@ -34,7 +34,7 @@ pub struct Step {
     /// The verb, such as `pull`, `create`, `start`, `stop`, `remove`, `route` or `wait`.
     pub action: String,
     /// The pod, if it is for one.
-    pub pod: Option<String>,
+    pub pod: Option<PodName>,
     /// Why, or what for.
     pub reason: String,
     /// Ready replicas after it.
@@ -130,7 +130,7 @@ fn push(
     forecast: &mut Forecast,
     state: &PredictedState<'_>,
     action: &str,
-    pod: Option<String>,
+    pod: Option<PodName>,
     reason: String,
 ) {
     let ready = state.ready();

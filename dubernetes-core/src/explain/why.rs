@@ -8,11 +8,12 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::AppName;
+use crate::app::{AppName, PodName};
 use crate::event::Event;
 use crate::plan::{AppStatus, Cause, Plan, PodStatus};
 use crate::runtime::ContainerId;
 use crate::state::{DesiredState, EngineStatus, ObservedReplica, ObservedState};
+use crate::store::RevisionFailure;
 use crate::store::StoredApp;
 
 use super::{chain, remedies};
@@ -133,7 +134,7 @@ impl fmt::Display for ChainStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Its pod.
-    pub pod: String,
+    pub pod: PodName,
     /// The lines, oldest first; at most [`OUTPUT_LINES`] of [`LINE_LENGTH`] characters.
     pub lines: Vec<String>,
 }
@@ -151,7 +152,7 @@ impl Why {
 
     /// Replaces the output, unless there are no lines.
     #[must_use]
-    pub fn with_output(mut self, pod: String, lines: &[String]) -> Self {
+    pub fn with_output(mut self, pod: PodName, lines: &[String]) -> Self {
         if !lines.is_empty() {
             let lines = lines.iter().map(|line| truncated(line)).collect();
             self.output = Some(Output { pod, lines });
@@ -177,9 +178,8 @@ pub fn explain_app(input: &ExplainInput<'_>, app: &AppName) -> Option<Why> {
     let is_about_failure =
         matches!(target.cause, Cause::RevisionFailed { .. } | Cause::RolledBack { .. });
     Some(match target.stored().and_then(|stored| stored.rollout.last_failure()) {
-        Some(failure) if is_about_failure => {
-            let pod = failure.pod.clone().unwrap_or_else(|| app.to_string());
-            why.with_output(pod, &failure.log)
+        Some(RevisionFailure { pod: Some(pod), log, .. }) if is_about_failure => {
+            why.with_output(pod.clone(), log)
         }
         Some(_) | None => why,
     })
@@ -201,12 +201,12 @@ pub fn explain_pod(input: &ExplainInput<'_>, name: &str) -> Option<Why> {
 }
 
 /// Returns the pod and the container whose output shows why an app is in its phase, if any does.
-pub fn app_evidence(input: &ExplainInput<'_>, app: &AppName) -> Option<(String, ContainerId)> {
+pub fn app_evidence(input: &ExplainInput<'_>, app: &AppName) -> Option<(PodName, ContainerId)> {
     Target::app(input, app)?.evidence()
 }
 
 /// Returns the pod and the container whose output shows why a pod is in its state, if any does.
-pub fn pod_evidence(input: &ExplainInput<'_>, name: &str) -> Option<(String, ContainerId)> {
+pub fn pod_evidence(input: &ExplainInput<'_>, name: &str) -> Option<(PodName, ContainerId)> {
     Target::pod(input, name)?.evidence()
 }
 
@@ -232,8 +232,8 @@ impl<'a> Target<'a> {
         };
         let cause = status.cause.clone();
         let name = match &cause {
-            Cause::Waits(waiting) => waiting.pod.as_deref(),
-            Cause::CrashLooping { pod, .. } => Some(pod.as_str()),
+            Cause::Waits(waiting) => waiting.pod.as_ref(),
+            Cause::CrashLooping { pod, .. } => Some(pod),
             Cause::None
             | Cause::EngineUnreachable { .. }
             | Cause::Blocked(_)
@@ -250,7 +250,7 @@ impl<'a> Target<'a> {
             None
         };
         let is_culprit = |pod: &&PodStatus| {
-            Some(pod.name.as_str()) == name || (Some(pod.revision) == failed && !pod.ready)
+            Some(&pod.name) == name || (Some(pod.revision) == failed && !pod.ready)
         };
         // If two containers have the name, the unready one is meant.
         let culprit = status.pods.iter().filter(is_culprit).min_by_key(|pod| pod.ready);
@@ -265,7 +265,7 @@ impl<'a> Target<'a> {
             .flat_map(|(app, status)| status.pods.iter().map(move |pod| (app, status, pod)))
             .filter(|(_, _, pod)| pod.name == name)
             .max_by_key(|(_, _, pod)| (pod.ready, pod.started_at))?;
-        let waiting = input.plan.waiting.iter().find(|w| w.pod.as_deref() == Some(name));
+        let waiting = input.plan.waiting.iter().find(|w| w.pod.as_ref() == Some(&pod.name));
         let cause = match (&input.observed.engine, waiting) {
             (EngineStatus::Unreachable { since, reason }, _) => {
                 Cause::EngineUnreachable { since: *since, reason: reason.clone() }
@@ -288,7 +288,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn evidence(&self) -> Option<(String, ContainerId)> {
+    fn evidence(&self) -> Option<(PodName, ContainerId)> {
         let pod = self.culprit.filter(|pod| !pod.ready)?;
         Some((pod.name.clone(), pod.container_id.clone()?))
     }

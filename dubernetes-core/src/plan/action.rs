@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::app::{AppName, Duration, ImageRef, PullPolicy, Signal};
+use crate::app::{AppName, Duration, ImageRef, PullPolicy, RevisionId, Signal};
 use crate::call::{InFlight, OperationKey};
 use crate::event::EventReason;
 use crate::labels::{PreDeployLabels, ReplicaLabels};
@@ -20,7 +20,7 @@ pub enum Action {
         /// The app.
         app: AppName,
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
         /// The image.
         image: ImageRef,
         /// When to pull.
@@ -59,7 +59,7 @@ pub enum Action {
         /// The app.
         app: AppName,
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
         /// The result, without a log.
         update: RolloutUpdate,
         /// The container whose last lines are recorded with the result.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::app::RevisionId;
 use crate::runtime::ContainerId;
 
 use super::Rule;
@@ -27,9 +28,9 @@ pub enum Block {
     /// A newer revision than the stored one runs, with other content: the store is an old copy.
     NewerThanStore {
         /// The stored revision.
-        stored: u64,
+        stored: RevisionId,
         /// The running revision.
-        running: u64,
+        running: RevisionId,
     },
     /// Another app has the host and path.
     RouteTaken {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::app::{PodName, RevisionId};
 use crate::format::{replicas, restarts};
 
 use super::{Block, Waiting};
@@ -28,7 +29,7 @@ pub enum Cause {
     /// A replica in a crash loop runs again.
     CrashLooping {
         /// Its pod.
-        pod: String,
+        pod: PodName,
         /// How its last container ended, if that is known.
         last: Option<String>,
         /// Restarts so far.
@@ -44,18 +45,18 @@ pub enum Cause {
     /// The wanted revision failed.
     RevisionFailed {
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
         /// Why.
         reason: String,
     },
     /// A revision failed, and the app was rolled back to an earlier one.
     RolledBack {
         /// The revision that failed.
-        from: u64,
+        from: RevisionId,
         /// The earlier revision.
-        to: u64,
+        to: RevisionId,
         /// The new revision, with the content of the earlier one.
-        revision: u64,
+        revision: RevisionId,
         /// Why.
         reason: String,
     },

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::app::Duration;
+use crate::app::{Duration, RevisionId};
 use crate::format::{exit_code, replicas};
 
 /// Why an action is taken.
@@ -34,7 +34,7 @@ pub enum Reason {
     /// Replicas of an older revision exist.
     NewRevision {
         /// The wanted revision.
-        revision: u64,
+        revision: RevisionId,
         /// Its existing replicas.
         existing: u32,
         /// Wanted replicas.
@@ -43,7 +43,7 @@ pub enum Reason {
     /// A replica of another revision replaces the replica.
     Replaced {
         /// That revision.
-        by: u64,
+        by: RevisionId,
     },
     /// The process of the replica exited.
     Exited {
@@ -78,7 +78,7 @@ pub enum Reason {
     /// The pre-deploy hook has to succeed before the revision replaces anything.
     BeforeRevision {
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
     },
     /// The pre-deploy hook exceeded its time limit.
     TimedOut {
@@ -90,7 +90,7 @@ pub enum Reason {
     /// The rollout has a result.
     RolloutRecorded {
         /// The revision.
-        revision: u64,
+        revision: RevisionId,
         /// The result, as a sentence fragment.
         what: String,
     },

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::AppName;
+use crate::app::{AppName, Generation, PodName, RevisionId};
 use crate::runtime::ContainerId;
 
 use super::Cause;
@@ -23,9 +23,9 @@ pub struct AppStatus {
     /// Ready replicas of the wanted revision.
     pub updated: u32,
     /// The wanted revision.
-    pub revision: u64,
+    pub revision: RevisionId,
     /// The generation that the status was computed for.
-    pub observed_generation: u64,
+    pub observed_generation: Generation,
     /// What everything else waits for.
     #[serde(skip)]
     pub cause: Cause,
@@ -78,11 +78,11 @@ impl fmt::Display for Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodStatus {
     /// Its name, such as `web-1`.
-    pub name: String,
+    pub name: PodName,
     /// Its app.
     pub app: AppName,
     /// Revision that it runs.
-    pub revision: u64,
+    pub revision: RevisionId,
     /// The state.
     pub state: PodState,
     /// Whether it takes requests.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
-use crate::app::AppName;
+use crate::app::{AppName, RevisionId};
 use crate::call::{CallFailure, InFlight, OperationKey};
 use crate::ingress::Route;
 use crate::runtime::ContainerId;
@@ -93,7 +93,7 @@ impl<'a> Context<'a> {
     }
 
     /// A revision of an app that the store still keeps.
-    pub(super) fn revision(&self, app: &AppName, revision: u64) -> Option<&'a Revision> {
+    pub(super) fn revision(&self, app: &AppName, revision: RevisionId) -> Option<&'a Revision> {
         self.desired.revisions.get(app)?.iter().find(|kept| kept.revision == revision)
     }
 
@@ -139,7 +139,7 @@ impl Observed<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) ordinal: u32,
-    pub(super) revision: u64,
+    pub(super) revision: RevisionId,
 }
 
 impl Slot {

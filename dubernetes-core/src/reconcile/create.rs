@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use crate::app::{AppName, AppSpec, ConfigFile, FileTarget, InstanceName, Volume, VolumeSource};
+use crate::app::{
+    AppName, AppSpec, ConfigFile, FileTarget, InstanceName, PodName, RevisionId, Volume,
+    VolumeSource,
+};
 use crate::identity;
 use crate::labels::{PreDeployLabels, ReplicaLabels};
 use crate::plan::{Action, Block, Planned, PreDeployPlan, Reason, ReplicaPlan, Wait};
@@ -21,7 +24,7 @@ use super::step::Step;
 /// What the replicas of one revision are created from.
 #[derive(Debug, Clone)]
 pub(super) struct Template<'a> {
-    pub(super) revision: u64,
+    pub(super) revision: RevisionId,
     pub(super) spec: &'a AppSpec,
     /// The image, if it is resolved and still on the engine.
     pub(super) image: Option<&'a ImageId>,
@@ -86,7 +89,7 @@ pub(super) fn replica(
     };
     let instance = &context.desired.instance;
     let replica = replica_plan(instance, network, template.spec, image, labels);
-    let pod = identity::pod_name(app, new.slot.ordinal);
+    let pod = PodName::replica(app, new.slot.ordinal);
     let action = Action::Create(Box::new(replica));
     let planned = Planned::for_pod(app, new.slot.revision, pod, action, reason);
     Ok(backoff::attempt(context, app, planned))
@@ -110,7 +113,7 @@ pub(super) fn pre_deploy(
     let labels = PreDeployLabels { app: app.clone(), revision, attempts, address };
     let instance = &context.desired.instance;
     let hook = pre_deploy_plan(instance, network, &stored.spec, image, labels);
-    let pod = identity::pre_deploy_pod_name(app);
+    let pod = PodName::pre_deploy(app);
     let action = Action::CreatePreDeploy(Box::new(hook));
     let planned = Planned::for_pod(app, revision, pod, action, Reason::BeforeRevision { revision });
     Ok(backoff::attempt(context, app, planned))
@@ -142,10 +145,10 @@ fn replica_plan(
     labels: ReplicaLabels,
 ) -> ReplicaPlan {
     let ReplicaLabels { ordinal, revision, restarts, .. } = labels;
-    let pod = identity::pod_name(&spec.name, ordinal);
+    let pod = PodName::replica(&spec.name, ordinal);
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
-    let env = identity::injected_env(&spec.name, ordinal, revision);
+    let env = identity::injected_env(&spec.name, &pod, revision);
     let request = ContainerRequest {
         name: identity::container_name(instance, &spec.name, ordinal, revision, restarts),
         hostname: hostname(&pod),
@@ -164,12 +167,11 @@ fn pre_deploy_plan(
     image: &ImageId,
     labels: PreDeployLabels,
 ) -> PreDeployPlan {
-    let pod = identity::pre_deploy_pod_name(&spec.name);
+    let pod = PodName::pre_deploy(&spec.name);
     let PreDeployLabels { revision, attempts, address, .. } = labels;
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
-    let mut env = identity::injected_env(&spec.name, 0, revision);
-    env.insert("DUBERNETES_REPLICA".to_owned(), pod.clone());
+    let env = identity::injected_env(&spec.name, &pod, revision);
     let request = ContainerRequest {
         name: identity::pre_deploy_name(instance, &spec.name, revision, attempts),
         hostname: hostname(&pod),
@@ -219,7 +221,8 @@ fn with_spec_env(mut env: BTreeMap<String, String>, spec: &AppSpec) -> BTreeMap<
 }
 
 /// A host name has at most 63 characters: a longer pod name keeps its end, with the ordinal.
-fn hostname(pod: &str) -> String {
+fn hostname(pod: &PodName) -> String {
+    let pod = pod.as_str();
     let start = pod.len().saturating_sub(63);
     pod[start..].trim_start_matches('-').to_owned()
 }

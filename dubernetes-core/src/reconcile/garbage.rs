@@ -2,8 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::app::AppName;
-use crate::identity::pod_name;
+use crate::app::{AppName, Generation, PodName, RevisionId};
 use crate::plan::{Action, AppStatus, Block, Cause, Phase, Planned, Reason, Wait};
 use crate::store::Tombstone;
 
@@ -25,10 +24,9 @@ pub(super) fn deleted(context: &Context<'_>, name: &AppName, tombstone: &Tombsto
     let replicas = observed.replicas.iter();
     let replicas = replicas.map(|r| Replica::observe(context, r, &tombstone.stop, role()));
     let replicas = Replicas::new(replicas.collect(), observed.creating());
-    let creating = replicas
-        .creating
-        .iter()
-        .map(|slot| Step::wait(name, Some(pod_name(name, slot.ordinal)), Wait::InProgress, None));
+    let creating = replicas.creating.iter().map(|slot| {
+        Step::wait(name, Some(PodName::replica(name, slot.ordinal)), Wait::InProgress, None)
+    });
     let steps = Steps::default()
         .and(terminate::plan(context, &replicas))
         .and(creating)
@@ -91,8 +89,8 @@ fn status(context: &Context<'_>, name: &AppName, replicas: &Replicas<'_>) -> App
         desired: 0,
         ready: 0,
         updated: 0,
-        revision: revisions.max().unwrap_or(0),
-        observed_generation: 0,
+        revision: revisions.max().unwrap_or(RevisionId::NONE),
+        observed_generation: Generation::NONE,
         next_try: None,
         message: cause.to_string(),
         pods: terminating.chain(creating).collect(),

@@ -1,6 +1,6 @@
 //! How many replicas may be live, and how many must stay ready.
 
-use crate::app::AppSpec;
+use crate::app::{AppSpec, RevisionId};
 use crate::plan::Reason;
 
 use super::app::App;
@@ -50,7 +50,7 @@ pub(super) struct Capacity {
     pub(super) is_rollout: bool,
     /// The outdated revision that new replicas run while the rollout is paused, if any of its
     /// replicas is left.
-    pub(super) paused_at: Option<u64>,
+    pub(super) paused_at: Option<RevisionId>,
 }
 
 impl Capacity {

@@ -1,9 +1,8 @@
 //! The pre-deploy hook: a command that runs once, in the image of a revision, before the revision
 //! replaces anything.
 
-use crate::app::{AppName, Duration, PreDeploy, Stop};
+use crate::app::{AppName, Duration, PodName, PreDeploy, Stop};
 use crate::format;
-use crate::identity::pre_deploy_pod_name;
 use crate::plan::{Action, Planned, Reason, Wait};
 use crate::runtime::ContainerState;
 use crate::state::ObservedPreDeploy;
@@ -81,7 +80,7 @@ pub(super) fn plan(
     match hook {
         Hook::NotDue | Hook::Succeeded(_) | Hook::Failed { .. } => None,
         Hook::Missing if app.observed.has_pre_deploy() => {
-            let pod = pre_deploy_pod_name(app.name());
+            let pod = PodName::pre_deploy(app.name());
             Some(Step::wait(app.name(), Some(pod), Wait::InProgress, None))
         }
         Hook::Missing => {
@@ -134,7 +133,7 @@ fn run(
         ContainerState::Running { started_at } => {
             let until = started_at.min(&context.now).saturating_add(timeout.to_signed()).ok();
             if until.is_some_and(|until| until > context.now) {
-                let pod = pre_deploy_pod_name(name);
+                let pod = PodName::pre_deploy(name);
                 return Step::wait(name, Some(pod), Wait::PreDeploy, until);
             }
             let Stop { signal, grace, .. } = stored.spec.stop;
@@ -159,7 +158,7 @@ fn end(context: &Context<'_>, name: &AppName, hook: &ObservedPreDeploy, reason: 
             Action::Stop { id, signal, grace }
         }
         ContainerState::Removing => {
-            return Step::wait(name, Some(pre_deploy_pod_name(name)), Wait::InProgress, None);
+            return Step::wait(name, Some(PodName::pre_deploy(name)), Wait::InProgress, None);
         }
         ContainerState::Created
         | ContainerState::StartFailed { .. }
@@ -175,7 +174,7 @@ fn attempt(
     action: Action,
     reason: Reason,
 ) -> Step {
-    let pod = pre_deploy_pod_name(name);
+    let pod = PodName::pre_deploy(name);
     let planned = Planned::for_pod(name, hook.labels.revision, pod, action, reason);
     backoff::attempt(context, name, planned)
 }

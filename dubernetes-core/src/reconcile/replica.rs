@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::app::{Memory, Stop};
+use crate::app::{Memory, PodName, Stop};
 use crate::labels::ReplicaLabels;
 use crate::plan::{Action, Planned, Reason, Wait};
 use crate::runtime::ContainerState;
@@ -138,7 +138,7 @@ impl<'a> Replica<'a> {
         &self.observed.labels
     }
 
-    pub(super) fn pod(&self) -> String {
+    pub(super) fn pod(&self) -> PodName {
         self.observed.pod()
     }
 

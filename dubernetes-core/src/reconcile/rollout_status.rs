@@ -5,9 +5,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::app::OnFailure;
+use crate::app::{OnFailure, PodName, RevisionId};
 use crate::call::{CallFailure, FailureKind, OperationKey};
-use crate::identity::pre_deploy_pod_name;
 use crate::plan::{Action, Planned, Reason, Wait, Waiting};
 use crate::runtime::{ContainerId, ContainerState};
 use crate::state::Readiness;
@@ -39,7 +38,7 @@ pub(super) struct RolloutStatus {
 /// Why a revision has failed, and the container or the call that shows it.
 struct RolloutFailure {
     reason: String,
-    evidence: Option<(String, ContainerId)>,
+    evidence: Option<(PodName, ContainerId)>,
     call: Option<OperationKey>,
 }
 
@@ -93,7 +92,7 @@ fn progress(
         return Progress::Unblocked;
     }
     if let Hook::Failed { hook, reason } = hook {
-        let evidence = (pre_deploy_pod_name(app.name()), hook.id.clone());
+        let evidence = (PodName::pre_deploy(app.name()), hook.id.clone());
         let reason = reason.clone();
         return Progress::Failed(RolloutFailure { reason, evidence: Some(evidence), call: None });
     }
@@ -124,7 +123,7 @@ fn progress(
 fn is_permanent_failure(app: &App<'_>, key: &OperationKey, failure: &CallFailure) -> bool {
     let is_permanent = failure.kind == FailureKind::Permanent;
     // What failed before the revision got another chance shows nothing.
-    let is_current = |revision: u64| {
+    let is_current = |revision: RevisionId| {
         revision == app.stored.revision && failure.at >= app.stored.rollout_started_at
     };
     match key {
@@ -285,7 +284,7 @@ fn record_failure(context: &Context<'_>, app: &App<'_>, failure: RolloutFailure)
     let (pod, log_of) = evidence.unzip();
     let failure =
         RevisionFailure { at: context.now, reason: reason.clone(), pod, log: Vec::new(), call };
-    let newest_seen = revisions.max().unwrap_or(0);
+    let newest_seen = revisions.max().unwrap_or(RevisionId::NONE);
     let update = RolloutUpdate::Failed { failure, roll_back_to, newest_seen };
     record(context, app, update, log_of, &reason)
 }

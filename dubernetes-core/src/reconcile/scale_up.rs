@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::identity;
+use crate::app::{PodName, RevisionId};
 use crate::plan::{Reason, Wait};
 
 use super::addresses::AddressPool;
@@ -57,7 +57,7 @@ pub(super) fn plan(
 }
 
 fn wait_for_create(app: &App<'_>, slot: Slot) -> Step {
-    let pod = identity::pod_name(app.name(), slot.ordinal);
+    let pod = PodName::replica(app.name(), slot.ordinal);
     Step::wait(app.name(), Some(pod), Wait::InProgress, None)
 }
 
@@ -70,7 +70,7 @@ fn free_ordinals(replicas: &Replicas<'_>, count: u32) -> impl Iterator<Item = u3
     free.take(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-fn reason(app: &App<'_>, capacity: Capacity, revision: u64) -> Reason {
+fn reason(app: &App<'_>, capacity: Capacity, revision: RevisionId) -> Reason {
     let desired = app.limits.desired;
     let existing = capacity.existing;
     if capacity.is_rollout {

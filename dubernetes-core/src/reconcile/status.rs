@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::app::AppName;
+use crate::app::{AppName, PodName};
 use crate::call::{FailureKind, OperationKey};
-use crate::identity::pod_name;
 use crate::ingress::Route;
 use crate::plan::{AppStatus, Cause, Phase, PodState, PodStatus, Wait, Waiting};
 use crate::runtime::ContainerState;
@@ -218,7 +217,11 @@ impl<'a> StatusInputs<'a> {
         let pending: Vec<_> = pending.filter(is_new).collect();
         pods.extend(pending);
         pods.sort_by(|a, b| {
-            (a.name.len(), &a.name, a.revision).cmp(&(b.name.len(), &b.name, b.revision))
+            (a.name.as_str().len(), &a.name, a.revision).cmp(&(
+                b.name.as_str().len(),
+                &b.name,
+                b.revision,
+            ))
         });
         pods
     }
@@ -237,7 +240,7 @@ impl<'a> StatusInputs<'a> {
 
     fn pod_status_kept(&self, replica: &Replica<'_>) -> PodStatus {
         let pod = replica.pod();
-        let wait = self.steps.waiting.iter().find(|w| w.pod.as_deref() == Some(&pod));
+        let wait = self.steps.waiting.iter().find(|w| w.pod.as_ref() == Some(&pod));
         let (state, message) = match &replica.observed.state {
             ContainerState::Created => (PodState::Starting, String::new()),
             ContainerState::Running { .. } if replica.ready => (PodState::Running, String::new()),
@@ -265,7 +268,7 @@ pub(super) fn pod_status_terminating(context: &Context<'_>, replica: &Replica<'_
 /// Returns the status of a pod whose container is being created.
 pub(super) fn pod_status_pending(app: &AppName, slot: Slot) -> PodStatus {
     PodStatus {
-        name: pod_name(app, slot.ordinal),
+        name: PodName::replica(app, slot.ordinal),
         app: app.clone(),
         revision: slot.revision,
         state: PodState::Pending,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::app::AppName;
+use crate::app::{AppName, PodName};
 use crate::ingress::{Route, RouteTable};
 use crate::plan::{Action, AppStatus, Block, Blocked, Plan, Planned, RoutePlan, Wait, Waiting};
 
@@ -19,7 +19,7 @@ pub(super) enum Step {
 impl Step {
     pub(super) fn wait(
         app: &AppName,
-        pod: Option<String>,
+        pod: Option<PodName>,
         wait: Wait,
         until: Option<Timestamp>,
     ) -> Self {

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::app::{AppSpec, route_conflict};
+use crate::app::{AppSpec, Generation, RevisionId, route_conflict};
 use crate::error::Cause;
 use crate::identity::spec_hash;
 use crate::runtime::ImageId;
@@ -12,7 +12,7 @@ use crate::store::{
 };
 
 /// The highest revision number: the largest integer of common databases.
-const LAST_REVISION: u64 = i64::MAX.unsigned_abs();
+const LAST_REVISION: RevisionId = RevisionId(i64::MAX.unsigned_abs());
 
 /// The rows of one app before a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +29,9 @@ pub enum ExistingApp<'a> {
     /// The app is being deleted: a tombstone is stored.
     Deleted {
         /// Its last generation.
-        generation: u64,
+        generation: Generation,
         /// Its last revision.
-        revision: u64,
+        revision: RevisionId,
         /// Its revisions, oldest first.
         revisions: &'a [Revision],
     },
@@ -46,7 +46,7 @@ pub struct StoreDecision {
     /// Revisions to insert or replace, by number.
     pub written: Vec<Revision>,
     /// Revisions to drop, by number.
-    pub dropped: Vec<u64>,
+    pub dropped: Vec<RevisionId>,
 }
 
 impl StoreDecision {
@@ -86,7 +86,7 @@ pub fn decide_put<'a>(
         return Err(StoreError::RouteTaken(conflict));
     }
     match existing {
-        ExistingApp::Absent => create(put, 0, 0, &[]),
+        ExistingApp::Absent => create(put, Generation::NONE, RevisionId::NONE, &[]),
         ExistingApp::Deleted { generation, revision, revisions } => {
             create(put, generation, revision, revisions)
         }
@@ -97,7 +97,7 @@ pub fn decide_put<'a>(
 fn check_generation(existing: ExistingApp<'_>, put: &PutApp) -> Result<(), StoreError> {
     let present = match existing {
         ExistingApp::Live { app, .. } => app.generation,
-        ExistingApp::Absent | ExistingApp::Deleted { .. } => 0,
+        ExistingApp::Absent | ExistingApp::Deleted { .. } => Generation::NONE,
     };
     match put.expected_generation {
         Some(expected) if expected != present => {
@@ -108,21 +108,24 @@ fn check_generation(existing: ExistingApp<'_>, put: &PutApp) -> Result<(), Store
 }
 
 /// Creates an app, or re-creates a deleted one; numbering continues after `generation` and
-/// `revision`, which are 0 for an unknown name.
+/// `revision`, which are none for an unknown name.
 ///
 /// Containers seen before a re-creation belong to the deleted app, even if the store was restored
-/// from a backup. For an unknown name `deleted_through` is 0: containers that outlived a lost
+/// from a backup. For an unknown name `deleted_through` is none: containers that outlived a lost
 /// store may be adopted.
 fn create(
     put: &PutApp,
-    generation: u64,
-    revision: u64,
+    generation: Generation,
+    revision: RevisionId,
     old: &[Revision],
 ) -> Result<StoreDecision, StoreError> {
     let app = StoredApp {
-        generation: generation + 1,
+        generation: generation.next(),
         revision: revision_above(&put.spec, revision, put.newest_seen)?,
-        deleted_through: if generation == 0 { 0 } else { revision.max(put.newest_seen) },
+        deleted_through: match generation {
+            Generation::NONE => RevisionId::NONE,
+            _ => revision.max(put.newest_seen),
+        },
         ..StoredApp::first(put.spec.clone(), put.now)
     };
     let written = vec![to_revision(&app)];
@@ -167,7 +170,7 @@ fn configure(
 fn keep_revision(put: &PutApp, current: &StoredApp, revisions: &[Revision]) -> StoreDecision {
     let app = StoredApp {
         spec: put.spec.clone(),
-        generation: current.generation + 1,
+        generation: current.generation.next(),
         updated_at: put.now,
         rollout_started_at: match current.spec.replicas {
             // Without replicas nothing was in progress.
@@ -186,13 +189,13 @@ pub(super) fn supersede(
     current: &StoredApp,
     revisions: &[Revision],
     next: NextRevision,
-    newest_seen: u64,
+    newest_seen: RevisionId,
     now: Timestamp,
 ) -> Result<StoreDecision, StoreError> {
     let NextRevision { spec, image_id, rollout } = next;
     let was_complete = current.rollout.outcome.was_complete();
     let app = StoredApp {
-        generation: current.generation + 1,
+        generation: current.generation.next(),
         revision: revision_above(&spec, current.revision, newest_seen)?,
         spec,
         image_id,
@@ -226,21 +229,25 @@ pub(super) fn current_revision(app: &StoredApp, revisions: &[Revision]) -> Optio
 }
 
 /// Returns the oldest revisions beyond the app's history limit, but never the fallback.
-fn revisions_to_drop(app: &StoredApp, revisions: &[Revision]) -> Vec<u64> {
+fn revisions_to_drop(app: &StoredApp, revisions: &[Revision]) -> Vec<RevisionId> {
     let others = revisions.iter().filter(|kept| kept.revision != app.revision);
     let room = usize::from(app.spec.rollout.history).saturating_sub(1);
     let too_old = others.rev().skip(room).map(|kept| kept.revision);
     too_old.filter(|revision| Some(*revision) != app.fallback).collect()
 }
 
-fn revision_above(spec: &AppSpec, old: u64, newest_seen: u64) -> Result<u64, StoreError> {
+fn revision_above(
+    spec: &AppSpec,
+    old: RevisionId,
+    newest_seen: RevisionId,
+) -> Result<RevisionId, StoreError> {
     let highest = old.max(newest_seen);
     if highest >= LAST_REVISION {
         let name = &spec.name;
         let text = format!("app `{name}` has no revision number above {highest}");
         return Err(StoreError::Failed(Cause::text(text)));
     }
-    Ok(highest + 1)
+    Ok(highest.next())
 }
 
 fn to_revision(app: &StoredApp) -> Revision {
@@ -258,7 +265,7 @@ mod tests {
     use super::*;
     use crate::app::{AppName, ImageRef};
 
-    fn put(newest_seen: u64) -> PutApp {
+    fn put(newest_seen: RevisionId) -> PutApp {
         let spec = AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap());
         PutApp { newest_seen, ..PutApp::new(spec, Timestamp::UNIX_EPOCH) }
     }
@@ -269,30 +276,33 @@ mod tests {
 
     #[test]
     fn exhausted_revision_numbers_are_an_error() {
-        for seen in [LAST_REVISION, u64::MAX] {
+        for seen in [LAST_REVISION, RevisionId(u64::MAX)] {
             let decided = decide_put(ExistingApp::Absent, [], &put(seen));
             assert!(matches!(decided, Err(StoreError::Failed(_))), "{decided:?}");
         }
-        let decided = decide_put(ExistingApp::Absent, [], &put(LAST_REVISION - 1)).unwrap();
+        let decided =
+            decide_put(ExistingApp::Absent, [], &put(RevisionId(LAST_REVISION.0 - 1))).unwrap();
         assert_eq!(decided.put.app.revision, LAST_REVISION);
     }
 
     #[test]
     fn recreated_app_numbers_above_old_and_observed_revisions() {
-        for (revision, seen, above) in [(4, 0, 5), (4, 9, 10), (4, 4, 5)] {
-            let deleted = ExistingApp::Deleted { generation: 7, revision, revisions: &[] };
+        let generation = Generation(7);
+        for (revision, seen, through) in [(4, 0, 4), (4, 9, 9), (4, 4, 4)] {
+            let [revision, seen, through] = [revision, seen, through].map(RevisionId);
+            let deleted = ExistingApp::Deleted { generation, revision, revisions: &[] };
             let app = decide_put(deleted, [], &put(seen)).unwrap().put.app;
-            let through = above - 1;
-            assert_eq!((app.generation, app.revision, app.deleted_through), (8, above, through));
+            assert_eq!((app.generation, app.deleted_through), (generation.next(), through));
+            assert_eq!(app.revision, through.next());
         }
     }
 
     #[test]
     fn reapplying_over_restored_store_makes_newest_revision() {
-        let old = decide_put(ExistingApp::Absent, [], &put(0)).unwrap().put.app;
-        let same = decide_put(live(&old), [], &put(1)).unwrap().put;
-        assert_eq!((same.change, same.app.revision), (Change::Unchanged, 1));
-        let newest = decide_put(live(&old), [], &put(6)).unwrap().put;
-        assert_eq!((newest.change, newest.app.revision), (Change::Configured, 7));
+        let old = decide_put(ExistingApp::Absent, [], &put(RevisionId::NONE)).unwrap().put.app;
+        let same = decide_put(live(&old), [], &put(RevisionId(1))).unwrap().put;
+        assert_eq!((same.change, same.app.revision), (Change::Unchanged, RevisionId(1)));
+        let newest = decide_put(live(&old), [], &put(RevisionId(6))).unwrap().put;
+        assert_eq!((newest.change, newest.app.revision), (Change::Configured, RevisionId(7)));
     }
 }

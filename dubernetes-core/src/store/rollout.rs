@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::app::{PodName, RevisionId};
 use crate::call::OperationKey;
 
 /// The cause, progress and outcome of the rollout of one revision.
@@ -52,21 +53,21 @@ pub enum RevisionCause {
     /// A user retried a failed revision.
     Retry {
         /// The revision that failed.
-        of: u64,
+        of: RevisionId,
     },
     /// A user restarted all replicas.
     Restart,
     /// A user restored the content of an earlier revision.
     Undo {
         /// The earlier revision.
-        to: u64,
+        to: RevisionId,
     },
     /// A revision failed, and the last complete one was restored automatically.
     RollBack {
         /// The revision that failed.
-        from: u64,
+        from: RevisionId,
         /// The revision that was restored.
-        to: u64,
+        to: RevisionId,
         /// Why it failed.
         failure: Box<RevisionFailure>,
     },
@@ -126,7 +127,7 @@ pub struct RevisionFailure {
     /// Why, as a sentence fragment.
     pub reason: String,
     /// The pod that shows the failure, if any.
-    pub pod: Option<String>,
+    pub pod: Option<PodName>,
     /// The last lines of that pod's output.
     #[serde(default)]
     pub log: Vec<String>,

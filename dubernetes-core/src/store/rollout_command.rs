@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::app::{AppName, AppSpec};
+use crate::app::{AppName, AppSpec, RevisionId};
 use crate::identity;
 
 use super::put::{self, NextRevision, StoreDecision};
@@ -21,7 +21,7 @@ pub struct RolloutCommand {
     /// What to do.
     pub action: RolloutAction,
     /// The newest revision observed on containers of this app: a new revision is above it.
-    pub newest_seen: u64,
+    pub newest_seen: RevisionId,
     /// The time of the request.
     pub now: Timestamp,
 }
@@ -32,7 +32,7 @@ pub enum RolloutAction {
     /// Restores the content of an earlier revision.
     Undo {
         /// The revision; the last complete one if `None`.
-        to: Option<u64>,
+        to: Option<RevisionId>,
     },
     /// Replaces all replicas, and resolves the image again.
     Restart,
@@ -60,9 +60,9 @@ pub enum RolloutUpdate {
         /// Why.
         failure: RevisionFailure,
         /// The revision to restore, if any.
-        roll_back_to: Option<u64>,
+        roll_back_to: Option<RevisionId>,
         /// The newest revision observed on containers of this app.
-        newest_seen: u64,
+        newest_seen: RevisionId,
     },
 }
 
@@ -148,7 +148,7 @@ fn resume(app: &StoredApp, revisions: &[Revision], now: Timestamp) -> StoreDecis
 pub fn apply_rollout_update(
     app: &StoredApp,
     revisions: &[Revision],
-    revision: u64,
+    revision: RevisionId,
     update: &RolloutUpdate,
     now: Timestamp,
 ) -> Result<Option<StoreDecision>, StoreError> {
@@ -194,7 +194,7 @@ pub fn apply_rollout_update(
 }
 
 /// Returns whether the app already is what a revision was, and has not failed as such.
-fn is_current(app: &StoredApp, target: &Revision, newest_seen: u64) -> bool {
+fn is_current(app: &StoredApp, target: &Revision, newest_seen: RevisionId) -> bool {
     target.content_hash() == app.content_hash()
         && target.image_id == app.image_id
         && app.rollout.outcome.failure().is_none()
@@ -205,7 +205,7 @@ fn is_current(app: &StoredApp, target: &Revision, newest_seen: u64) -> bool {
 fn undo_target<'a>(
     app: &StoredApp,
     revisions: &'a [Revision],
-    to: Option<u64>,
+    to: Option<RevisionId>,
 ) -> Result<&'a Revision, StoreError> {
     let missing = || StoreError::NoRevision {
         name: app.spec.name.clone(),
@@ -230,7 +230,7 @@ fn restore(
     revisions: &[Revision],
     target: &Revision,
     cause: RevisionCause,
-    newest_seen: u64,
+    newest_seen: RevisionId,
     now: Timestamp,
 ) -> Result<StoreDecision, StoreError> {
     let mut spec: AppSpec = target.spec.clone();

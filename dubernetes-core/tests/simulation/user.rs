@@ -4,7 +4,7 @@
 
 use crate::world::{Choices, World};
 use dubernetes_core::app::{
-    AppName, AppSpec, CountOrPercent, EnvName, OnFailure, PreDeploy, Volume,
+    AppName, AppSpec, CountOrPercent, EnvName, OnFailure, PreDeploy, RevisionId, Volume,
 };
 use dubernetes_core::store::{
     ExistingApp, PutApp, RolloutAction, RolloutCommand, StoreDecision, StoreError, Tombstone,
@@ -72,9 +72,9 @@ impl World {
         self.put(spec, retry);
     }
 
-    fn newest_seen(&self, name: &AppName) -> u64 {
+    fn newest_seen(&self, name: &AppName) -> RevisionId {
         let own = self.observed.replicas.iter().filter(|r| r.labels.app == *name);
-        own.map(|r| r.labels.revision).max().unwrap_or(0)
+        own.map(|r| r.labels.revision).max().unwrap_or(RevisionId::NONE)
     }
 
     fn put(&mut self, mut spec: AppSpec, retry: bool) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use crate::limits;
-use dubernetes_core::app::{AppName, ImageRef};
+use dubernetes_core::app::{AppName, Generation, ImageRef, RevisionId};
 use dubernetes_core::ingress::ObservedIngress;
 use dubernetes_core::plan::{Action, OperationKey, Phase, Plan, PreDeployPlan, ReplicaPlan, Wait};
 use dubernetes_core::replay::Decision;
@@ -47,7 +47,7 @@ pub(crate) struct World {
     /// Every decision, if they are recorded.
     pub(crate) decisions: Option<Vec<Decision>>,
     pub(crate) choices: Choices,
-    pub(crate) last: BTreeMap<AppName, (u64, u64)>,
+    pub(crate) last: BTreeMap<AppName, (Generation, RevisionId)>,
     made: u32,
 }
 
@@ -290,7 +290,7 @@ impl World {
         }
     }
 
-    fn record_rollout(&mut self, name: &AppName, revision: u64, update: &RolloutUpdate) {
+    fn record_rollout(&mut self, name: &AppName, revision: RevisionId, update: &RolloutUpdate) {
         let (app, kept) = (&self.desired.apps[name], &self.desired.revisions[name]);
         if let Some(decided) = apply_rollout_update(app, kept, revision, update, self.now).unwrap()
         {
@@ -442,7 +442,7 @@ fn image_id(image: &ImageRef) -> ImageId {
     ImageId(format!("sha256:{image}"))
 }
 
-fn pin(kept: &mut [Revision], revision: u64, id: &ImageId) {
+fn pin(kept: &mut [Revision], revision: RevisionId, id: &ImageId) {
     for revision in kept.iter_mut().filter(|kept| kept.revision == revision) {
         revision.image_id = Some(id.clone());
     }

@@ -33,7 +33,8 @@ pub(crate) fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -
 }
 
 pub(crate) fn endpoint(last: u8, port: u16) -> Endpoint {
-    Endpoint { pod: format!("pod-{last}"), address: Ipv4Addr::new(10, 89, 0, last), port }
+    let pod = format!("pod-{last}").parse().unwrap();
+    Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, last), port }
 }
 
 #[derive(Debug, Clone, Default)]

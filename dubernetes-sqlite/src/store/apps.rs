@@ -1,6 +1,6 @@
 //! Apps and their revisions: statements inside a transaction.
 
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
     Change, ExistingApp, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, StoreDecision,
@@ -45,7 +45,7 @@ pub(super) fn update_rollout(
 pub(super) fn record_rollout(
     transaction: &Transaction<'_>,
     name: &AppName,
-    revision: u64,
+    revision: RevisionId,
     update: &RolloutUpdate,
     now: Timestamp,
 ) -> Result<bool, TransactionError> {
@@ -70,7 +70,7 @@ fn write_decision(
     write_app(transaction, app)?;
     for revision in &decision.dropped {
         let delete = "DELETE FROM revisions WHERE app = ?1 AND revision = ?2";
-        transaction.prepare_cached(delete)?.execute(params![app.spec.name.as_str(), revision])?;
+        transaction.prepare_cached(delete)?.execute(params![app.spec.name.as_str(), revision.0])?;
     }
     decision.written.iter().try_for_each(|kept| write_revision(transaction, &app.spec.name, kept))
 }
@@ -131,11 +131,11 @@ pub(super) fn purge(
 pub(super) fn pin_image(
     transaction: &Transaction<'_>,
     name: &AppName,
-    revision: u64,
+    revision: RevisionId,
     image: &ImageId,
     replace: bool,
 ) -> Result<bool, TransactionError> {
-    let Ok(revision) = i64::try_from(revision) else {
+    let Ok(revision) = i64::try_from(revision.0) else {
         return Ok(false);
     };
     let pin = "\
@@ -208,14 +208,14 @@ fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), Trans
     transaction.prepare_cached(write)?.execute(params![
         app.spec.name.as_str(),
         row::format_spec(&app.spec)?,
-        app.generation,
-        app.revision,
-        app.deleted_through,
+        app.generation.0,
+        app.revision.0,
+        app.deleted_through.0,
         row::format_time(app.created_at)?,
         row::format_time(app.updated_at)?,
         row::format_time(app.rollout_started_at)?,
         app.paused,
-        app.fallback,
+        app.fallback.map(|revision| revision.0),
     ])?;
     Ok(())
 }
@@ -232,7 +232,7 @@ fn write_revision(
         ON CONFLICT (app, revision) DO UPDATE SET rollout = ?6";
     transaction.prepare_cached(add)?.execute(params![
         name.as_str(),
-        revision.revision,
+        revision.revision.0,
         row::format_spec(&revision.spec)?,
         revision.image_id.as_ref().map(|image| &image.0),
         row::format_time(revision.created_at)?,

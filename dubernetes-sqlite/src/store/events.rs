@@ -1,6 +1,6 @@
 //! Events and their retention: statements inside a transaction.
 
-use dubernetes_core::app::{AppName, Duration};
+use dubernetes_core::app::{AppName, Duration, PodName};
 use dubernetes_core::event::{Event, EventKind, NewEvent};
 use dubernetes_core::store::{DEDUP_WINDOW, EventQuery, merge, record};
 use jiff::Timestamp;
@@ -100,11 +100,11 @@ fn append_one(transaction: &Transaction<'_>, new: &NewEvent) -> Result<u64, Tran
         row::format_time(event.first_at)?,
         event.kind.as_str(),
         event.app.as_ref().map(AppName::as_str),
-        event.pod,
+        event.pod.as_ref().map(PodName::as_str),
         event.reason,
         event.message,
         event.count,
-        event.revision,
+        event.revision.map(|revision| revision.0),
     ];
     Ok(transaction.prepare_cached(add)?.query_row(values, |row| row.get(0))?)
 }
@@ -118,13 +118,13 @@ fn find_duplicate(
     let window = i64::try_from(DEDUP_WINDOW.as_nanos()).unwrap_or(i64::MAX);
     let values = params![
         new.app.as_ref().map(AppName::as_str),
-        new.pod,
+        new.pod.as_ref().map(PodName::as_str),
         new.reason.as_str(),
         new.message,
         new.kind.as_str(),
         time.saturating_sub(window),
         time.saturating_add(window),
-        new.revision,
+        new.revision.map(|revision| revision.0),
     ];
     let mut select = transaction.prepare_cached(&select_duplicate())?;
     let found = select.query_and_then(values, row::read_event)?.next().transpose()?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppSpec, ImageRef, Volume, VolumeSource};
+use dubernetes_core::app::{AppSpec, ImageRef, RevisionId, Volume, VolumeSource};
 use dubernetes_core::event::{EventKind, EventReason};
 use futures_util::FutureExt as _;
 use rusqlite::Connection;
@@ -21,7 +21,7 @@ fn request(app: &str) -> PutApp {
     PutApp {
         spec: AppSpec::new(AppName::parse(app).unwrap(), ImageRef::parse("web:1").unwrap()),
         expected_generation: None,
-        newest_seen: 0,
+        newest_seen: RevisionId::NONE,
         retry: false,
         now: Timestamp::UNIX_EPOCH,
     }

@@ -149,7 +149,7 @@ async fn longest_prefix_wins(ingress: &dyn Ingress, world: &dyn World, upstreams
         let answer = world.get(host, path).await;
         match (expected, &answer) {
             (Some(at), Ok((200, body))) => assert!(
-                body.contains(&upstreams[at].pod),
+                body.contains(upstreams[at].pod.as_str()),
                 "{host}{path} is answered by {}; seen: {body:?}",
                 upstreams[at].pod
             ),
@@ -313,7 +313,7 @@ async fn reached(world: &dyn World, upstreams: &[Endpoint], requests: u32) -> BT
         let Ok((200, body)) = &answer else {
             panic!("a routed host is answered; seen: {answer:?}");
         };
-        let by = upstreams.iter().find(|endpoint| body.contains(&endpoint.pod));
+        let by = upstreams.iter().find(|endpoint| body.contains(endpoint.pod.as_str()));
         let Some(by) = by else { panic!("an upstream answers; seen: {body:?}") };
         reached.insert(by.address);
     }

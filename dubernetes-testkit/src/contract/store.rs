@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use dubernetes_core::app::{Access, AppName, AppSpec, HostName, ImageRef, RoutePath};
+use dubernetes_core::app::{
+    Access, AppName, AppSpec, Generation, HostName, ImageRef, RevisionId, RoutePath,
+};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{Put, PutApp, Revision, Store, StoreError, StoredApp, StoredState};
 
@@ -213,7 +215,7 @@ async fn purge(store: &Arc<dyn Store>, app: &str) {
 
 async fn pin(store: &Arc<dyn Store>, app: &str, revision: u64, id: &str, replace: bool) {
     store
-        .pin_image(&name(app), revision, &image_id(id), replace)
+        .pin_image(&name(app), RevisionId(revision), &image_id(id), replace)
         .await
         .expect("pinning an image never fails");
 }
@@ -229,8 +231,8 @@ fn assert_not_found<T: std::fmt::Debug>(got: Result<T, StoreError>, app: &str, w
 
 fn assert_stale<T: std::fmt::Debug>(
     got: Result<T, StoreError>,
-    expected_by_caller: u64,
-    stored: u64,
+    expected_by_caller: Generation,
+    stored: Generation,
     what: &str,
 ) {
     match got {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::faults::Faults;
 use dubernetes_core::error::Cause;
 
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
@@ -160,7 +160,7 @@ impl Content {
     fn record_rollout(
         &mut self,
         name: &AppName,
-        revision: u64,
+        revision: RevisionId,
         update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
@@ -189,7 +189,13 @@ impl Content {
         put
     }
 
-    fn pin(&mut self, name: &AppName, revision: u64, image: &ImageId, replace: bool) -> bool {
+    fn pin(
+        &mut self,
+        name: &AppName,
+        revision: RevisionId,
+        image: &ImageId,
+        replace: bool,
+    ) -> bool {
         let Some(kept) = self.apps.get_mut(name).filter(|kept| kept.deleted.is_none()) else {
             return false;
         };
@@ -249,7 +255,7 @@ impl Store for MemoryStore {
     async fn record_rollout(
         &self,
         name: &AppName,
-        revision: u64,
+        revision: RevisionId,
         update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -305,7 +311,7 @@ impl Store for MemoryStore {
     async fn pin_image(
         &self,
         name: &AppName,
-        revision: u64,
+        revision: RevisionId,
         image: &ImageId,
         replace: bool,
     ) -> Result<(), StoreError> {

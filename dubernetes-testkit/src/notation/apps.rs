@@ -1,8 +1,8 @@
 //! Apps, their revisions and tombstones.
 
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Check, CountOrPercent, Health, ImageRef, OnFailure, Order, PreDeploy,
-    PullPolicy, Rollout, Signal, Stop, Volume,
+    Access, AppName, AppSpec, Check, CountOrPercent, Generation, Health, ImageRef, OnFailure,
+    Order, PreDeploy, PullPolicy, RevisionId, Rollout, Signal, Stop, Volume,
 };
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
@@ -20,14 +20,14 @@ impl Parser {
         let rollout_started_at = before(line.take_span("since")?.or(Some(LONG)));
         let fallback = line.take_value("fallback")?;
         let name: AppName = line.require_name("the app's name is missing")?;
-        let revision = line.take_value("rev")?.unwrap_or(1);
+        let revision = line.take_value("rev")?.unwrap_or(RevisionId::FIRST);
         let mut spec = AppSpec::new(name.clone(), image(&name, revision)?);
         set_fields(&mut spec, line)?;
         let stored = StoredApp {
-            generation: line.take_value("gen")?.unwrap_or(revision),
+            generation: line.take_value("gen")?.unwrap_or(Generation(revision.0)),
             revision,
             image_id: (!unpinned).then(|| image_id(&spec)),
-            deleted_through: line.take_value("deleted-through")?.unwrap_or(0),
+            deleted_through: line.take_value("deleted-through")?.unwrap_or(RevisionId::NONE),
             created_at: NOW,
             updated_at: NOW,
             spec,
@@ -67,7 +67,7 @@ impl Parser {
 
     /// Returns the specification of a revision: that of its line, or that of the app with the image
     /// of the revision.
-    pub(super) fn spec(&self, name: &AppName, revision: u64) -> Result<AppSpec, String> {
+    pub(super) fn spec(&self, name: &AppName, revision: RevisionId) -> Result<AppSpec, String> {
         if let Some(spec) = self.specs.get(&(name.clone(), revision)) {
             return Ok(spec.clone());
         }
@@ -86,7 +86,7 @@ impl Parser {
             let labels = &replica.labels;
             let Some(stored) = self.scenario.desired.apps.get(&labels.app) else { continue };
             let key = (labels.app.clone(), labels.revision);
-            let known = stored.deleted_through + 1..stored.revision;
+            let known = stored.deleted_through.next()..stored.revision;
             if !known.contains(&labels.revision) || self.lost.contains(&key) {
                 continue;
             }
@@ -121,7 +121,11 @@ fn revision_rollout(line: &mut Line) -> Result<RevisionRollout, String> {
     let cause = match line.take_value("rollback-from")? {
         Some(from) => {
             let to = line.take_value("rollback-to")?.unwrap_or(1);
-            RevisionCause::RollBack { from, to, failure: Box::new(failure(line.take_message()?)) }
+            RevisionCause::RollBack {
+                from,
+                to: RevisionId(to),
+                failure: Box::new(failure(line.take_message()?)),
+            }
         }
         None => RevisionCause::Apply,
     };
@@ -223,7 +227,7 @@ fn set_rollout(rollout: &mut Rollout, line: &mut Line) -> Result<(), String> {
     Ok(())
 }
 
-fn image(name: &AppName, revision: u64) -> Result<ImageRef, String> {
+fn image(name: &AppName, revision: RevisionId) -> Result<ImageRef, String> {
     Ok(ImageRef::parse(&format!("{name}:{revision}"))?)
 }
 

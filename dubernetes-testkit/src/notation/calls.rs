@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::plan::OperationKey;
 use dubernetes_core::runtime::ContainerId;
 use dubernetes_core::state::{CallFailure, FailureKind, InFlight};
@@ -77,7 +77,11 @@ impl Parser {
     }
 
     /// Returns the revision named, or the app's.
-    fn find_revision(&self, named: Option<u64>, app: &AppName) -> Result<u64, String> {
+    fn find_revision(
+        &self,
+        named: Option<RevisionId>,
+        app: &AppName,
+    ) -> Result<RevisionId, String> {
         let stored = self.scenario.desired.apps.get(app);
         let revision = named.or(stored.map(|stored| stored.revision));
         revision.ok_or_else(|| format!("no app `{app}`: name the revision"))
@@ -85,7 +89,7 @@ impl Parser {
 
     fn container(&self, line: &mut Line) -> Result<ContainerId, String> {
         let (app, ordinal) = pod(line)?;
-        let (revision, restarts): (Option<u64>, Option<u32>) =
+        let (revision, restarts): (Option<RevisionId>, Option<u32>) =
             (line.take_value("rev")?, line.take_value("restarts")?);
         let mut found = self.scenario.observed.replicas.iter().filter(|r| {
             r.labels.app == app

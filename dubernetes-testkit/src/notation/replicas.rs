@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::identity;
 use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
 use dubernetes_core::runtime::{ContainerId, ContainerState};
@@ -17,7 +17,7 @@ use super::{NOW, Parser, before};
 /// The fields that all replicas of a line share.
 #[derive(Debug, Clone)]
 struct Shared {
-    revision: u64,
+    revision: RevisionId,
     restarts: u32,
     consecutive_restarts: u32,
     last_end: Option<String>,
@@ -37,7 +37,10 @@ impl Parser {
         let stored = self.scenario.desired.apps.get(&app);
         let restarts = line.take_value("restarts")?.unwrap_or(0);
         let shared = Shared {
-            revision: line.take_value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1),
+            revision: line
+                .take_value("rev")?
+                .or(stored.map(|s| s.revision))
+                .unwrap_or(RevisionId(1)),
             restarts,
             consecutive_restarts: line.take_value("streak")?.unwrap_or(restarts),
             last_end: line.take_value("last")?,
@@ -113,7 +116,7 @@ impl Parser {
         Ok(())
     }
 
-    fn hash(&self, app: &AppName, revision: u64, spec: &AppSpec) -> String {
+    fn hash(&self, app: &AppName, revision: RevisionId, spec: &AppSpec) -> String {
         let stored = self.scenario.desired.apps.get(app).filter(|s| s.revision == revision);
         identity::content_hash(spec, stored.map_or(0, |stored| stored.rollout.restart_nonce))
     }
@@ -122,7 +125,8 @@ impl Parser {
     pub(super) fn pre_deploy(&mut self, line: &mut Line) -> Result<(), String> {
         let app: AppName = line.require_name("the app's name is missing")?;
         let stored = self.scenario.desired.apps.get(&app);
-        let revision = line.take_value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(1);
+        let revision =
+            line.take_value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(RevisionId(1));
         let attempts = line.take_value("attempts")?.unwrap_or(0);
         let name =
             identity::pre_deploy_name(&self.scenario.desired.instance, &app, revision, attempts);

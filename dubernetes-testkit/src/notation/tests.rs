@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::build::app_name;
-use dubernetes_core::app::Volume;
+use dubernetes_core::app::{Generation, RevisionId, Volume};
 use dubernetes_core::plan::OperationKey;
 use dubernetes_core::runtime::ContainerState;
 use dubernetes_core::state::{FailureKind, Readiness};
@@ -17,7 +17,7 @@ fn omitted_fields_have_ordinary_values() {
     assert!(stored.image_id.is_some());
     let hash = identity::spec_hash(&stored.spec);
     let [first, second, third] = &given.observed.replicas[..] else { panic!("{given:#?}") };
-    assert_eq!((first.labels.revision, &first.labels.spec_hash), (2, &hash));
+    assert_eq!((first.labels.revision, &first.labels.spec_hash), (RevisionId(2), &hash));
     assert_ne!(first.labels.address, second.labels.address);
     assert!(matches!(first.readiness, Readiness::Ready { since } if since < NOW));
     assert!(matches!(third.state, ContainerState::Exited { code: 1, .. }));
@@ -49,7 +49,7 @@ fn every_kind_of_line_is_parsed() {
     let stored = &given.desired.apps[&app_name("db")];
     assert_eq!(
         (stored.generation, stored.deleted_through, stored.image_id.is_some()),
-        (7, 1, false)
+        (Generation(7), RevisionId(1), false)
     );
     assert_eq!(stored.spec.volumes, [Volume::parse("data:/data").unwrap()]);
     assert!(given.desired.revisions.is_empty(), "revision 2 is lost");
@@ -60,7 +60,7 @@ fn every_kind_of_line_is_parsed() {
     assert!(matches!(given.observed.engine, EngineStatus::Unreachable { .. }));
     assert!(matches!(given.observed.ingress, ObservedIngress::Down { .. }));
     let in_flight = given.observed.in_flight.first_key_value().unwrap().0;
-    assert!(matches!(in_flight, OperationKey::Create { ordinal: 2, revision: 3, .. }));
+    assert!(matches!(in_flight, OperationKey::Create { ordinal: 2, revision: RevisionId(3), .. }));
     let (key, failure) = given.observed.failures.first_key_value().unwrap();
     assert!(matches!(key, OperationKey::Container(_)));
     assert_eq!((failure.count, failure.kind), (3, FailureKind::Permanent));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{
-    AppName, HostName, ImageRef, InstanceName, PullPolicy, Resources, RoutePath,
+    AppName, HostName, ImageRef, InstanceName, PodName, PullPolicy, Resources, RoutePath,
 };
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Route};
@@ -151,11 +151,11 @@ impl NginxFixture {
 
     async fn start_upstream(&self, ordinal: u8) -> Endpoint {
         let app = AppName::parse("who").unwrap();
-        let pod = identity::pod_name(&app, ordinal.into());
+        let pod = PodName::replica(&app, ordinal.into());
         let address = self.address(20 + u32::from(ordinal));
         let port = BASE_PORT + u16::from(ordinal);
-        let env = [("WHOAMI_NAME", pod.clone()), ("WHOAMI_PORT", port.to_string())];
-        let id = self.create_container(&pod, UPSTREAM, address, env, &[]).await;
+        let env = [("WHOAMI_NAME", pod.to_string()), ("WHOAMI_PORT", port.to_string())];
+        let id = self.create_container(pod.as_str(), UPSTREAM, address, env, &[]).await;
         self.runtime.start(&id).await.unwrap();
         eventually("the upstream listens", || async {
             TcpStream::connect((address, port)).await.is_ok()

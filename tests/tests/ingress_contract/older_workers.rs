@@ -92,7 +92,7 @@ async fn slow_upload_delays_drain_of_its_own_upstream_only() {
         own.write_all(&[b'x'; 600]).await.unwrap();
         let answer = read_answer(own).await;
         assert!(answer.contains("BodyLength: 1000"), "{answer}");
-        assert!(answer.contains(&fixture.upstreams[0].pod), "{answer}");
+        assert!(answer.contains(fixture.upstreams[0].pod.as_str()), "{answer}");
         eventually("the address is drained", || async { ingress.drained(removed).await.unwrap() })
             .await;
 

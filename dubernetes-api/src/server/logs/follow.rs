@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use dubernetes_controller::Snapshot;
+use dubernetes_core::app::PodName;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRuntime, LogLine as RuntimeLine, LogOptions, RuntimeError,
 };
@@ -31,8 +32,8 @@ struct Follow {
 
 enum PodOutput {
     Line(LogLine),
-    Failed { pod: String, error: RuntimeError },
-    End { pod: String, id: ContainerId },
+    Failed { pod: PodName, error: RuntimeError },
+    End { pod: PodName, id: ContainerId },
 }
 
 /// Yields the output of `target` until nothing of the target is left.
@@ -133,7 +134,7 @@ impl Follow {
         Ok(())
     }
 
-    fn stop_note(&self, pod: &str, id: &ContainerId) -> String {
+    fn stop_note(&self, pod: &PodName, id: &ContainerId) -> String {
         let snapshot = self.snapshots.borrow();
         let last = self.target.pods(&snapshot).find(|pod| pod.container_id.as_ref() == Some(id));
         match last {
@@ -143,9 +144,9 @@ impl Follow {
     }
 }
 
-fn pod_output(pod: &str, line: Result<RuntimeLine, RuntimeError>) -> PodOutput {
+fn pod_output(pod: &PodName, line: Result<RuntimeLine, RuntimeError>) -> PodOutput {
     match line {
-        Ok(line) => PodOutput::Line(LogLine::new(pod, line)),
-        Err(error) => PodOutput::Failed { pod: pod.to_owned(), error },
+        Ok(line) => PodOutput::Line(LogLine::new(pod.clone(), line)),
+        Err(error) => PodOutput::Failed { pod: pod.clone(), error },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dubernetes_core::app::PodName;
 use dubernetes_core::error::chain;
 use dubernetes_core::runtime::{
     Capability, ContainerId, ContainerRuntime, LogOptions, RuntimeError, RuntimeStream, require,
@@ -20,7 +21,7 @@ struct Merge {
 }
 
 struct OpenLog {
-    pod: String,
+    pod: PodName,
     lines: BoxStream<'static, Result<dubernetes_core::runtime::LogLine, RuntimeError>>,
     head: Option<dubernetes_core::runtime::LogLine>,
 }
@@ -55,7 +56,7 @@ pub(super) async fn read_logs(
     require(runtime.logs(), Capability::Logs)?.read(id, options).await
 }
 
-pub(super) fn unreadable_note(pod: &str, error: &RuntimeError) -> String {
+pub(super) fn unreadable_note(pod: &PodName, error: &RuntimeError) -> String {
     format!("cannot read the logs of {pod}: {}", chain(error))
 }
 

@@ -22,14 +22,14 @@ pub(super) fn lines(
         return Err(ApiError::new(ProblemKind::InvalidQuery, detail));
     }
     let snapshot = state.controller.snapshot();
-    let pods: BTreeSet<_> = target.pods(&snapshot).map(|pod| pod.name.as_str()).collect();
+    let pods: BTreeSet<_> = target.pods(&snapshot).map(|pod| &pod.name).collect();
     let mut lines = Vec::new();
     let mut known = false;
     for pod in pods {
-        let Some(log) = state.controller.previous_logs(pod) else { continue };
+        let Some(log) = state.controller.previous_logs(pod.as_str()) else { continue };
         known = true;
         let log = log.iter().filter(|line| options.since.is_none_or(|since| line.time >= since));
-        let log: Vec<_> = log.map(|line| LogLine::new(pod, line.clone())).collect();
+        let log: Vec<_> = log.map(|line| LogLine::new(pod.clone(), line.clone())).collect();
         let tail = options.tail.and_then(|tail| usize::try_from(tail).ok());
         let skipped = tail.map_or(0, |tail| log.len().saturating_sub(tail));
         lines.extend(log.into_iter().skip(skipped));

@@ -2,6 +2,7 @@
 //! message as if it were the command's output.
 
 use crate::report::CliError;
+use dubernetes_core::app::PodName;
 
 /// Start of the engine's message.
 const PREFIX: &[u8] = b"OCI runtime exec failed: ";
@@ -47,7 +48,7 @@ impl Refusal {
     }
 
     /// Converts the refusal to an error, with the exit code that a shell would use.
-    pub(super) fn into_error(self, command: &[String], pod: &str) -> CliError {
+    pub(super) fn into_error(self, command: &[String], pod: &PodName) -> CliError {
         let name = command.first().map_or("", String::as_str).escape_debug();
         match self {
             Self::NotFound => {

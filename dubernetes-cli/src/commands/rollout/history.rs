@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use dubernetes_api::wire::Revision;
+use dubernetes_core::app::PodName;
 use dubernetes_core::error::{is_unsafe, one_line};
 use dubernetes_manifest::to_yaml;
 use jiff::Timestamp;
@@ -78,7 +79,7 @@ fn details_text(revision: &Revision, now: Timestamp) -> String {
     let reason = revision.failure.as_ref().map(|failure| format!(": {}", failure.reason));
     add("Outcome", &format!("{}{}", revision.outcome, reason.unwrap_or_default()));
     if let Some(failure) = revision.failure.as_ref().filter(|failure| !failure.log.is_empty()) {
-        let pod = failure.pod.as_deref().unwrap_or("a pod");
+        let pod = failure.pod.as_ref().map_or("a pod", PodName::as_str);
         push_lines(&mut text, &format!("Last lines of {pod}"), &failure.log);
     }
     if !revision.pre_deploy_log.is_empty() {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
-use crate::app::{AppName, Check, Stop};
+use crate::app::{AppName, Check, PodName, Stop};
 use crate::ingress::{ObservedIngress, RouteTable};
 use crate::plan::{Action, Plan, Planned, Prediction, ReplicaPlan, Wait, Waiting};
 use crate::reconcile::{conflicts, reconcile};
@@ -106,7 +106,7 @@ impl<'a> PredictedState<'a> {
     /// Applies the routes; what changed for the app, if anything did.
     pub(super) fn apply_routes(&mut self, plan: &Plan) -> Option<String> {
         let before = self.observed.ingress.table().cloned().unwrap_or_default();
-        let endpoints = |table: &RouteTable| -> BTreeSet<(String, Ipv4Addr)> {
+        let endpoints = |table: &RouteTable| -> BTreeSet<(PodName, Ipv4Addr)> {
             let routes = table.routes.iter().filter(|route| route.app == *self.app);
             routes.flat_map(|r| &r.endpoints).map(|e| (e.pod.clone(), e.address)).collect()
         };
@@ -120,7 +120,7 @@ impl<'a> PredictedState<'a> {
             self.observed.drains.insert(*address, Drain::new(self.now));
         }
         self.observed.ingress = ObservedIngress::Serving { table: plan.routes.table.clone() };
-        let names = |verb: &str, pods: Vec<&(String, Ipv4Addr)>| {
+        let names = |verb: &str, pods: Vec<&(PodName, Ipv4Addr)>| {
             let names: Vec<_> = pods.iter().map(|(pod, _)| pod.as_str()).collect();
             (!names.is_empty()).then(|| format!("{verb} {}", names.join(", ")))
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::{at, get, list, name, put, request, spec, try_put, with_image, with_route};
+use dubernetes_core::app::Generation;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{EventQuery, PutApp, Store, StoreError};
 
@@ -28,13 +29,13 @@ pub(super) async fn one_of_several_puts_wins(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     let answers = at_once(store, |store, caller| async move {
         let put = request(with_image("web", 100 + caller));
-        store.put(PutApp { expected_generation: Some(1), ..put }).await
+        store.put(PutApp { expected_generation: Some(Generation(1)), ..put }).await
     })
     .await;
     let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert_eq!(won.len(), 1, "exactly one of several puts of one generation wins");
     for lost in lost {
-        let stale = matches!(lost, Err(StoreError::StaleGeneration { present: 2, .. }));
+        let stale = matches!(lost, Err(StoreError::StaleGeneration { present: Generation(2), .. }));
         assert!(stale, "the others get the new generation; seen: {lost:?}");
     }
     let winner = won.into_iter().flatten().next().map(|put| put.app);

@@ -6,7 +6,7 @@ use super::{
     assert_not_found, at, delete, get, list, name, pin, purge, put, request, revisions, spec,
     with_image,
 };
-use dubernetes_core::app::Duration;
+use dubernetes_core::app::{Duration, Generation, RevisionId};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, EventQuery, PutApp, Store, Tombstone};
 
@@ -50,8 +50,8 @@ pub(super) async fn recreated_app_inherits_nothing(store: &Arc<dyn Store>) {
     let again = store.put(request).await.expect("a deleted name can be used again");
     assert_eq!(again.change, Change::Created, "a deleted app is created again");
     let new = again.app;
-    assert_eq!(new.generation, old.generation + 1, "generations continue");
-    assert_eq!(new.revision, old.revision + 1, "revisions continue");
+    assert_eq!(new.generation, old.generation.next(), "generations continue");
+    assert_eq!(new.revision, old.revision.next(), "revisions continue");
     assert_eq!(new.deleted_through, old.revision, "containers of the deleted app are not adopted");
     assert_eq!(new.image_id, None, "the image is resolved again");
     assert_eq!((new.created_at, new.updated_at), (at(99), at(99)), "the app is new");
@@ -61,14 +61,18 @@ pub(super) async fn recreated_app_inherits_nothing(store: &Arc<dyn Store>) {
 
 pub(super) async fn recreated_app_continues_numbers(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
-    let mut deleted_through = 0;
+    let mut deleted_through = RevisionId::NONE;
     for _ in 0..3 {
         let old = get(store, "web").await;
         delete(store, "web").await;
-        let seen = PutApp { newest_seen: old.revision + 4, ..request(spec("web")) };
+        let seen = PutApp { newest_seen: RevisionId(old.revision.0 + 4), ..request(spec("web")) };
         let new = store.put(seen).await.expect("a deleted name can be used again").app;
-        assert_eq!(new.generation, old.generation + 1, "generations continue");
-        assert_eq!(new.revision, old.revision + 5, "a new revision is above observed ones");
+        assert_eq!(new.generation, old.generation.next(), "generations continue");
+        assert_eq!(
+            new.revision,
+            RevisionId(old.revision.0 + 5),
+            "a new revision is above observed ones"
+        );
         assert!(new.deleted_through > deleted_through, "older containers are not adopted");
         deleted_through = new.deleted_through;
     }
@@ -84,8 +88,12 @@ pub(super) async fn purge_drops_tombstone_and_numbers(store: &Arc<dyn Store>) {
     assert!(list(store).await.tombstones.is_empty(), "a purged app has no tombstone");
     assert_not_found(store.get(&name("web")).await, "web", "reading a purged app");
     let new = put(store, spec("web")).await.app;
-    assert_eq!((new.generation, new.revision), (1, 1), "a purged name counts from 1");
-    assert_eq!(new.deleted_through, 0, "a purged name was never deleted");
+    assert_eq!(
+        (new.generation, new.revision),
+        (Generation(1), RevisionId(1)),
+        "a purged name counts from 1"
+    );
+    assert_eq!(new.deleted_through, RevisionId::NONE, "a purged name was never deleted");
     assert_eq!(revisions(store, "web").await.len(), 1, "purged revisions are gone");
 }
 

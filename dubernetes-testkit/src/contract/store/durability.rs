@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use dubernetes_core::app::{
-    AppSpec, ConfigFile, Content, FileMode, FilePath, FileRef, FileTarget, Secret,
+    AppSpec, ConfigFile, Content, FileMode, FilePath, FileRef, FileTarget, Generation, PodName,
+    RevisionId, Secret,
 };
 use dubernetes_core::event::{Event, EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{
@@ -28,8 +29,8 @@ fn event(second: i64) -> NewEvent {
         time: at(second),
         kind: EventKind::Normal,
         app: Some(name("web")),
-        pod: Some("web-1".into()),
-        revision: Some(1),
+        pod: Some(PodName::replica(&name("web"), 1)),
+        revision: Some(RevisionId(1)),
         reason: EventReason::Started,
         message: "started".into(),
     }
@@ -79,7 +80,8 @@ async fn change(store: &Arc<dyn Store>, step: usize) {
         0 => drop(put(store, with_file()).await),
         1 => pin(store, "web", 1, "a", false).await,
         2 => {
-            let recorded = store.record_rollout(&web, 1, &RolloutUpdate::Complete, at(60)).await;
+            let recorded =
+                store.record_rollout(&web, RevisionId(1), &RolloutUpdate::Complete, at(60)).await;
             recorded.expect("a rollout result is recorded");
         }
         3 => store.append(&[event(1)]).await.expect("events are accepted"),
@@ -87,7 +89,8 @@ async fn change(store: &Arc<dyn Store>, step: usize) {
         5 => drop(put(store, with_image("web", 2)).await),
         6 => {
             let action = RolloutAction::Pause;
-            let command = RolloutCommand { name: web, action, newest_seen: 0, now: at(70) };
+            let command =
+                RolloutCommand { name: web, action, newest_seen: RevisionId::NONE, now: at(70) };
             store.update_rollout(command).await.expect("a rollout can be paused");
         }
         7 => drop(put(store, spec("other")).await),
@@ -106,10 +109,14 @@ where
     let last = contents(&store).await.2[0].id;
     delete(&store, "web").await;
     let store = reopen(store).await;
-    let web = PutApp { expected_generation: Some(0), ..request(spec("web")) };
+    let web = PutApp { expected_generation: Some(Generation::NONE), ..request(spec("web")) };
     store.put(web).await.expect("a deleted name can be used again");
     let app = get(&store, "web").await;
-    assert_eq!((app.generation, app.revision), (2, 2), "numbers continue after a restart");
+    assert_eq!(
+        (app.generation, app.revision),
+        (Generation(2), RevisionId(2)),
+        "numbers continue after a restart"
+    );
     assert_eq!(revisions(&store, "web").await.len(), 1, "old revisions stay gone");
     store.append(&[event(9_000)]).await.expect("events are accepted");
     let events = contents(&store).await.2;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{at, name};
+use dubernetes_core::app::{PodName, RevisionId};
 use dubernetes_core::event::{Event, EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{EventQuery, Store};
 
@@ -13,7 +14,7 @@ fn event(second: i64, message: &str) -> NewEvent {
         time: at(second),
         kind: EventKind::Warning,
         app: Some(name("web")),
-        pod: Some("web-1".into()),
+        pod: Some(PodName::replica(&name("web"), 1)),
         revision: None,
         reason: EventReason::Exited,
         message: message.into(),
@@ -51,7 +52,7 @@ pub(super) async fn events_come_back_in_order(store: &Arc<dyn Store>) {
         first_at: at(3),
         kind: EventKind::Warning,
         app: Some(name("web")),
-        pod: Some("web-1".into()),
+        pod: Some(PodName::replica(&name("web"), 1)),
         revision: None,
         reason: "Exited".to_owned(),
         message: "a".into(),
@@ -91,9 +92,9 @@ pub(super) async fn difference_in_any_field_is_another_event(store: &Arc<dyn Sto
         NewEvent { kind: EventKind::Normal, ..base.clone() },
         NewEvent { app: Some(name("other")), ..base.clone() },
         NewEvent { app: None, ..base.clone() },
-        NewEvent { pod: Some("web-2".into()), ..base.clone() },
+        NewEvent { pod: Some(PodName::replica(&name("web"), 2)), ..base.clone() },
         NewEvent { pod: None, ..base.clone() },
-        NewEvent { revision: Some(2), ..base.clone() },
+        NewEvent { revision: Some(RevisionId(2)), ..base.clone() },
         NewEvent { reason: EventReason::Started, ..base.clone() },
         NewEvent { message: "A".into(), ..base.clone() },
     ];
@@ -142,7 +143,8 @@ pub(super) async fn query_returns_newest_matches(store: &Arc<dyn Store>) {
 }
 
 pub(super) async fn query_selects_by_time_and_kind(store: &Arc<dyn Store>) {
-    let normal = NewEvent { kind: EventKind::Normal, revision: Some(7), ..event(5, "b") };
+    let normal =
+        NewEvent { kind: EventKind::Normal, revision: Some(RevisionId(7)), ..event(5, "b") };
     append(store, &[event(1, "a"), normal, event(9, "c")]).await;
     let ask = async |query: EventQuery| {
         let query = EventQuery { limit: 9, ..query };
@@ -150,7 +152,7 @@ pub(super) async fn query_selects_by_time_and_kind(store: &Arc<dyn Store>) {
     };
     let since = ask(EventQuery { since: Some(at(5)), ..EventQuery::default() }).await;
     assert_eq!(messages(&since), ["b", "c"], "events at or after the time are returned");
-    assert_eq!(since[0].revision, Some(7), "an event keeps its revision");
+    assert_eq!(since[0].revision, Some(RevisionId(7)), "an event keeps its revision");
     let kind = Some(EventKind::Warning);
     assert_eq!(messages(&ask(EventQuery { kind, ..EventQuery::default() }).await), ["a", "c"]);
     let both = EventQuery { kind, since: Some(at(2)), ..EventQuery::default() };

@@ -9,7 +9,8 @@ use super::{
 };
 use dubernetes_core::app::{
     AppSpec, ConfigFile, Content, Cpu, Duration, EnvName, EnvValue, FileMode, FilePath, FileRef,
-    FileTarget, Memory, PullPolicy, Resources, Secret, Signal, Stop, Volume, VolumeSource,
+    FileTarget, Generation, Memory, PullPolicy, Resources, RevisionId, Secret, Signal, Stop,
+    Volume, VolumeSource,
 };
 use dubernetes_core::store::{Change, PutApp, Store, StoreError};
 
@@ -20,8 +21,12 @@ pub(super) async fn new_app_is_created(store: &Arc<dyn Store>) {
     let done = put(store, spec("web")).await;
     assert_eq!(done.change, Change::Created, "a new name is created");
     let app = &done.app;
-    assert_eq!((app.generation, app.revision), (1, 1), "a new app counts from 1");
-    assert_eq!(app.deleted_through, 0, "a new name was never deleted");
+    assert_eq!(
+        (app.generation, app.revision),
+        (Generation(1), RevisionId(1)),
+        "a new app counts from 1"
+    );
+    assert_eq!(app.deleted_through, RevisionId::NONE, "a new name was never deleted");
     assert_eq!(app.image_id, None, "a new revision has no image yet");
     assert_eq!((app.created_at, app.updated_at), (at(0), at(0)), "times are the caller's");
     assert_eq!(get(store, "web").await, *app, "`get` returns what `put` answered");
@@ -31,21 +36,21 @@ pub(super) async fn new_app_is_created(store: &Arc<dyn Store>) {
 pub(super) async fn same_specification_changes_nothing(store: &Arc<dyn Store>) {
     let first = put(store, spec("web")).await;
     pin(store, "web", 1, "a", false).await;
-    let repeated = PutApp { now: at(9), newest_seen: 1, ..request(spec("web")) };
+    let repeated = PutApp { now: at(9), newest_seen: RevisionId(1), ..request(spec("web")) };
     let again = store.put(repeated).await.expect("the same specification is accepted");
     assert_eq!(again.change, Change::Unchanged, "the same specification is unchanged");
     assert_eq!(again.app.updated_at, first.app.updated_at, "nothing is written without a change");
     assert_eq!(
         (again.app.generation, again.app.revision),
-        (1, 1),
+        (Generation(1), RevisionId(1)),
         "without a change, nothing is counted"
     );
     assert_eq!(again.app.image_id, Some(image_id("a")), "the answer is the stored app");
     assert_eq!(get(store, "web").await, again.app, "nothing is written without a change");
-    let restored = PutApp { newest_seen: 7, ..request(spec("web")) };
+    let restored = PutApp { newest_seen: RevisionId(7), ..request(spec("web")) };
     let newest = store.put(restored).await.expect("a put over a restored store is accepted");
     assert_eq!(newest.change, Change::Configured, "a restored store gets a new revision");
-    assert_eq!(newest.app.revision, 8, "a new revision is above observed ones");
+    assert_eq!(newest.app.revision, RevisionId(8), "a new revision is above observed ones");
 }
 
 pub(super) async fn other_specification_counts_generation_and_revision(store: &Arc<dyn Store>) {
@@ -54,7 +59,11 @@ pub(super) async fn other_specification_counts_generation_and_revision(store: &A
     let changed = PutApp { now: at(9), ..request(with_image("web", 2)) };
     let done = store.put(changed).await.expect("a change is accepted");
     assert_eq!(done.change, Change::Configured, "another specification configures");
-    assert_eq!((done.app.generation, done.app.revision), (2, 2), "both numbers rise");
+    assert_eq!(
+        (done.app.generation, done.app.revision),
+        (Generation(2), RevisionId(2)),
+        "both numbers rise"
+    );
     assert_eq!(done.app.image_id, None, "a new revision does not inherit the image");
     assert_eq!(
         (done.app.created_at, done.app.updated_at),
@@ -66,7 +75,7 @@ pub(super) async fn other_specification_counts_generation_and_revision(store: &A
     let back = put(store, spec("web")).await.app;
     assert_eq!(
         (back.generation, back.revision),
-        (3, 3),
+        (Generation(3), RevisionId(3)),
         "an earlier specification is a new revision"
     );
     assert_eq!(back.image_id, None, "the image is resolved again");
@@ -77,30 +86,54 @@ pub(super) async fn scaling_and_access_keep_revision_and_image(store: &Arc<dyn S
     pin(store, "web", 1, "a", false).await;
     let scaled = put(store, AppSpec { replicas: 5, ..spec("web") }).await;
     assert_eq!(scaled.change, Change::Configured, "scaling configures");
-    assert_eq!((scaled.app.generation, scaled.app.revision), (2, 1), "scaling makes no revision");
+    assert_eq!(
+        (scaled.app.generation, scaled.app.revision),
+        (Generation(2), RevisionId(1)),
+        "scaling makes no revision"
+    );
     assert_eq!(scaled.app.image_id, Some(image_id("a")), "scaling keeps the image");
     let routed = put(store, with_route("web", "web.local", "/")).await;
-    assert_eq!((routed.app.generation, routed.app.revision), (3, 1), "access makes no revision");
+    assert_eq!(
+        (routed.app.generation, routed.app.revision),
+        (Generation(3), RevisionId(1)),
+        "access makes no revision"
+    );
     assert_eq!(get(store, "web").await, routed.app, "scaling and access are stored");
 }
 
 pub(super) async fn new_revision_is_above_observed_ones(store: &Arc<dyn Store>) {
     let seen = |spec, newest_seen| PutApp { newest_seen, ..request(spec) };
-    let new = store.put(seen(spec("web"), 6)).await.expect("a new app is accepted").app;
-    assert_eq!((new.generation, new.revision), (1, 7), "a new app is above observed revisions");
-    assert_eq!(new.deleted_through, 0, "containers that outlived a lost store may be adopted");
-    let below = store.put(seen(with_image("web", 2), 3)).await.expect("a change is accepted").app;
-    assert_eq!(below.revision, 8, "a revision is above the stored one");
-    let above = store.put(seen(with_image("web", 3), 20)).await.expect("a change is accepted").app;
-    assert_eq!(above.revision, 21, "a revision is above observed ones");
+    let new = store.put(seen(spec("web"), RevisionId(6))).await.expect("a new app is accepted").app;
+    assert_eq!(
+        (new.generation, new.revision),
+        (Generation(1), RevisionId(7)),
+        "a new app is above observed revisions"
+    );
+    assert_eq!(
+        new.deleted_through,
+        RevisionId::NONE,
+        "containers that outlived a lost store may be adopted"
+    );
+    let below = store
+        .put(seen(with_image("web", 2), RevisionId(3)))
+        .await
+        .expect("a change is accepted")
+        .app;
+    assert_eq!(below.revision, RevisionId(8), "a revision is above the stored one");
+    let above = store
+        .put(seen(with_image("web", 3), RevisionId(20)))
+        .await
+        .expect("a change is accepted")
+        .app;
+    assert_eq!(above.revision, RevisionId(21), "a revision is above observed ones");
     let scaled = AppSpec { replicas: 2, ..with_image("web", 3) };
-    let scaled = store.put(seen(scaled, 40)).await.expect("scaling is accepted").app;
-    assert_eq!(scaled.revision, 21, "scaling makes no revision");
+    let scaled = store.put(seen(scaled, RevisionId(40))).await.expect("scaling is accepted").app;
+    assert_eq!(scaled.revision, RevisionId(21), "scaling makes no revision");
 }
 
 pub(super) async fn exhausted_revision_numbers_are_refused(store: &Arc<dyn Store>) {
     let before = put(store, spec("web")).await.app;
-    let impossible = PutApp { newest_seen: u64::MAX, ..request(with_image("web", 2)) };
+    let impossible = PutApp { newest_seen: RevisionId(u64::MAX), ..request(with_image("web", 2)) };
     let got = store.put(impossible).await;
     assert!(
         matches!(got, Err(StoreError::Failed(_))),
@@ -112,35 +145,45 @@ pub(super) async fn exhausted_revision_numbers_are_refused(store: &Arc<dyn Store
 pub(super) async fn stale_generation_is_refused(store: &Arc<dyn Store>) {
     let expecting =
         |spec, generation| PutApp { expected_generation: Some(generation), ..request(spec) };
-    let got = store.put(expecting(spec("web"), 1)).await;
-    assert_stale(got, 1, 0, "expecting a missing app");
+    let got = store.put(expecting(spec("web"), Generation(1))).await;
+    assert_stale(got, Generation(1), Generation::NONE, "expecting a missing app");
     assert!(list(store).await.apps.is_empty(), "a refused put stores nothing");
 
     put(store, spec("web")).await;
-    let second = store.put(expecting(with_image("web", 2), 1)).await;
+    let second = store.put(expecting(with_image("web", 2), Generation(1))).await;
     let second = second.expect("the current generation is accepted").app;
     for stale in [0, 1, 3, u64::MAX] {
-        let got = store.put(expecting(with_image("web", 3), stale)).await;
-        assert_stale(got, stale, 2, "another generation");
-        let got = store.put(expecting(with_image("web", 2), stale)).await;
-        assert_stale(got, stale, 2, "another generation with the stored specification");
+        let got = store.put(expecting(with_image("web", 3), Generation(stale))).await;
+        assert_stale(got, Generation(stale), Generation(2), "another generation");
+        let got = store.put(expecting(with_image("web", 2), Generation(stale))).await;
+        assert_stale(
+            got,
+            Generation(stale),
+            Generation(2),
+            "another generation with the stored specification",
+        );
     }
     assert_eq!(get(store, "web").await, second, "a refused put stores nothing");
 }
 
 pub(super) async fn generation_zero_refuses_existing_app(store: &Arc<dyn Store>) {
-    let create = PutApp { expected_generation: Some(0), ..request(spec("web")) };
+    let create = PutApp { expected_generation: Some(Generation::NONE), ..request(spec("web")) };
     let done = store.put(create.clone()).await.expect("0 accepts a name that is free");
     assert_eq!(done.change, Change::Created, "0 creates");
-    assert_stale(store.put(create).await, 0, 1, "creating an existing app");
+    assert_stale(
+        store.put(create).await,
+        Generation::NONE,
+        Generation(1),
+        "creating an existing app",
+    );
 }
 
 pub(super) async fn deleted_app_counts_as_missing(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     delete(store, "web").await;
-    let old = PutApp { expected_generation: Some(1), ..request(spec("web")) };
-    assert_stale(store.put(old).await, 1, 0, "expecting a deleted app");
-    let create = PutApp { expected_generation: Some(0), ..request(spec("web")) };
+    let old = PutApp { expected_generation: Some(Generation(1)), ..request(spec("web")) };
+    assert_stale(store.put(old).await, Generation(1), Generation::NONE, "expecting a deleted app");
+    let create = PutApp { expected_generation: Some(Generation::NONE), ..request(spec("web")) };
     let done = store.put(create).await.expect("0 accepts a name that is being deleted");
     assert_eq!(done.change, Change::Created, "a deleted app is created again");
 }
@@ -202,7 +245,7 @@ pub(super) async fn contents_are_kept_with_every_revision(store: &Arc<dyn Store>
     assert_eq!(again.change, Change::Unchanged, "equal contents are no change");
     let changed = put(store, second.clone()).await;
     assert_eq!(changed.change, Change::Configured, "other contents are a change");
-    assert_eq!(changed.app.revision, 2, "other contents make a revision");
+    assert_eq!(changed.app.revision, RevisionId(2), "other contents make a revision");
     assert_eq!(get(store, "web").await.spec, second, "`get` returns contents");
     assert_eq!(list(store).await.apps[&name("web")].spec, second, "`list` returns contents");
     let revisions = store.revisions(&name("web")).await.expect("the app is there");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     at, delete, get, image_id, list, name, pin, put, request, revisions, spec, with_image,
 };
-use dubernetes_core::app::AppSpec;
+use dubernetes_core::app::{AppSpec, Generation, RevisionId};
 use dubernetes_core::store::{PutApp, Store};
 
 pub(super) const PROMISE: &str = "revisions are kept as made, with the image that each runs";
@@ -17,7 +17,11 @@ pub(super) async fn each_revision_is_kept_as_made(store: &Arc<dyn Store>) {
     store.put(second).await.expect("a change is accepted");
     let kept = revisions(store, "web").await;
     let numbers: Vec<_> = kept.iter().map(|kept| kept.revision).collect();
-    assert_eq!(numbers, [1, 2], "revisions come oldest first, and scaling makes none");
+    assert_eq!(
+        numbers,
+        [1, 2].map(RevisionId),
+        "revisions come oldest first, and scaling makes none"
+    );
     assert_eq!(kept[0].spec, spec("web"), "a revision is kept as it was made");
     assert_eq!(kept[1].spec, with_image("web", 2), "a revision is kept as it was made");
     assert_eq!(
@@ -34,7 +38,7 @@ pub(super) async fn newest_ten_revisions_are_kept(store: &Arc<dyn Store>) {
         put(store, with_image("web", tag)).await;
     }
     let numbers: Vec<_> = revisions(store, "web").await.iter().map(|kept| kept.revision).collect();
-    assert_eq!(numbers, (4..=13).collect::<Vec<_>>(), "the newest ten are kept");
+    assert_eq!(numbers, (4..=13).map(RevisionId).collect::<Vec<_>>(), "the newest ten are kept");
     assert_eq!(revisions(store, "other").await.len(), 1, "the limit counts per app");
 }
 
@@ -45,7 +49,7 @@ pub(super) async fn recreated_app_has_own_revisions(store: &Arc<dyn Store>) {
     put(store, with_image("web", 3)).await;
     let kept = revisions(store, "web").await;
     let numbers: Vec<_> = kept.iter().map(|kept| kept.revision).collect();
-    assert_eq!(numbers, [3], "revisions of the deleted app are gone");
+    assert_eq!(numbers, [3].map(RevisionId), "revisions of the deleted app are gone");
 }
 
 pub(super) async fn image_is_pinned_once_unless_replaced(store: &Arc<dyn Store>) {
@@ -59,7 +63,11 @@ pub(super) async fn image_is_pinned_once_unless_replaced(store: &Arc<dyn Store>)
         assert_eq!(listed, stored, "the list has the image");
     }
     let app = get(store, "web").await;
-    assert_eq!((app.generation, app.updated_at), (1, at(0)), "pinning changes no number or time");
+    assert_eq!(
+        (app.generation, app.updated_at),
+        (Generation(1), at(0)),
+        "pinning changes no number or time"
+    );
 }
 
 pub(super) async fn pinning_older_revision_leaves_the_app(store: &Arc<dyn Store>) {

@@ -6,6 +6,7 @@ use super::{
     assert_not_found, at, delete, get, image_id, list, name, pin, put, request, revisions, spec,
     try_put, with_image,
 };
+use dubernetes_core::app::{Generation, PodName, RevisionId};
 use dubernetes_core::store::{
     Change, Outcome, Put, PutApp, Revision, RevisionCause, RevisionFailure, RolloutAction,
     RolloutCommand, RolloutUpdate, Store, StoreError, StoredApp,
@@ -19,7 +20,12 @@ async fn try_update_rollout(
     action: RolloutAction,
 ) -> Result<Put, StoreError> {
     store
-        .update_rollout(RolloutCommand { name: name("web"), action, newest_seen: 0, now: at(70) })
+        .update_rollout(RolloutCommand {
+            name: name("web"),
+            action,
+            newest_seen: RevisionId::NONE,
+            now: at(70),
+        })
         .await
 }
 
@@ -29,7 +35,7 @@ async fn update_rollout(store: &Arc<dyn Store>, action: RolloutAction) -> Put {
 
 async fn record(store: &Arc<dyn Store>, revision: u64, update: RolloutUpdate) {
     store
-        .record_rollout(&name("web"), revision, &update, at(60))
+        .record_rollout(&name("web"), RevisionId(revision), &update, at(60))
         .await
         .expect("a rollout result is recorded");
 }
@@ -39,14 +45,18 @@ fn failure(reason: &str) -> RevisionFailure {
     RevisionFailure {
         at: at(60),
         reason: reason.into(),
-        pod: Some("web-2".into()),
+        pod: Some(PodName::replica(&name("web"), 2)),
         log,
         call: None,
     }
 }
 
-fn failed(roll_back_to: Option<u64>) -> RolloutUpdate {
-    RolloutUpdate::Failed { failure: failure("it crashes"), roll_back_to, newest_seen: 0 }
+fn failed(roll_back_to: Option<RevisionId>) -> RolloutUpdate {
+    RolloutUpdate::Failed {
+        failure: failure("it crashes"),
+        roll_back_to,
+        newest_seen: RevisionId::NONE,
+    }
 }
 
 /// Stores revision 1, complete, with image `a`, and revision 2 in progress.
@@ -59,7 +69,9 @@ async fn two_revisions(store: &Arc<dyn Store>) -> StoredApp {
 
 async fn kept(store: &Arc<dyn Store>, revision: u64) -> Revision {
     let all = revisions(store, "web").await;
-    all.into_iter().find(|kept| kept.revision == revision).expect("the revision is kept")
+    all.into_iter()
+        .find(|kept| kept.revision == RevisionId(revision))
+        .expect("the revision is kept")
 }
 
 pub(super) async fn result_is_kept_with_app_and_revision(store: &Arc<dyn Store>) {
@@ -79,19 +91,23 @@ pub(super) async fn result_is_kept_with_app_and_revision(store: &Arc<dyn Store>)
         assert_eq!(app.rollout.pre_deploy_log, log, "the output of the pre-deploy hook is kept");
         assert!(app.rollout.pre_deployed, "the success of the pre-deploy hook is kept");
         assert_eq!(kept(store, 1).await.rollout, app.rollout, "{update:?} is the revision's");
-        assert_eq!((app.generation, app.revision), (1, 1), "{update:?} changes no number");
+        assert_eq!(
+            (app.generation, app.revision),
+            (Generation(1), RevisionId(1)),
+            "{update:?} changes no number"
+        );
     }
 }
 
 pub(super) async fn result_of_other_revision_changes_nothing(store: &Arc<dyn Store>) {
     let two = two_revisions(store).await;
     let mut changes = store.changes();
-    for update in [RolloutUpdate::Complete, RolloutUpdate::Stable, failed(Some(1))] {
+    for update in [RolloutUpdate::Complete, RolloutUpdate::Stable, failed(Some(RevisionId(1)))] {
         record(store, 1, update.clone()).await;
         record(store, 9, update).await;
     }
     store
-        .record_rollout(&name("none"), 1, &RolloutUpdate::Complete, at(60))
+        .record_rollout(&name("none"), RevisionId(1), &RolloutUpdate::Complete, at(60))
         .await
         .expect("nothing is recorded");
     assert_eq!(get(store, "web").await, two, "the app is unchanged");
@@ -107,16 +123,20 @@ pub(super) async fn overtaken_revision_is_superseded(store: &Arc<dyn Store>) {
     assert_eq!(outcomes, [complete, Outcome::Superseded, Outcome::Progressing]);
     assert_eq!(
         get(store, "web").await.fallback,
-        Some(1),
+        Some(RevisionId(1)),
         "the last complete revision is the fallback"
     );
 }
 
 pub(super) async fn failed_revision_rolls_back(store: &Arc<dyn Store>) {
     let two = two_revisions(store).await;
-    record(store, 2, failed(Some(1))).await;
+    record(store, 2, failed(Some(RevisionId(1)))).await;
     let app = get(store, "web").await;
-    assert_eq!((app.generation, app.revision), (two.generation + 1, 3), "a new revision is made");
+    assert_eq!(
+        (app.generation, app.revision),
+        (two.generation.next(), RevisionId(3)),
+        "a new revision is made"
+    );
     assert_eq!(app.spec.image.as_str(), "web:1", "the content is that of revision 1");
     assert_eq!(app.image_id, Some(image_id("a")), "the image is that of revision 1");
     assert_eq!(
@@ -125,7 +145,11 @@ pub(super) async fn failed_revision_rolls_back(store: &Arc<dyn Store>) {
         "replicas of revision 1 are kept"
     );
     let failure = Box::new(failure("it crashes"));
-    let cause = RevisionCause::RollBack { from: 2, to: 1, failure: failure.clone() };
+    let cause = RevisionCause::RollBack {
+        from: RevisionId(2),
+        to: RevisionId(1),
+        failure: failure.clone(),
+    };
     assert_eq!(app.rollout.cause, cause, "the cause is kept");
     assert_eq!(
         kept(store, 2).await.rollout.outcome,
@@ -136,13 +160,13 @@ pub(super) async fn failed_revision_rolls_back(store: &Arc<dyn Store>) {
 
 pub(super) async fn failed_spec_is_refused_without_retry(store: &Arc<dyn Store>) {
     let two = two_revisions(store).await;
-    record(store, 2, failed(Some(1))).await;
+    record(store, 2, failed(Some(RevisionId(1)))).await;
     let before = get(store, "web").await;
     match try_put(store, two.spec.clone()).await {
         Err(StoreError::PreviouslyFailed { revision, reason, .. }) => {
             assert_eq!(
                 (revision, reason.as_str()),
-                (2, "it crashes"),
+                (RevisionId(2), "it crashes"),
                 "the error names revision and reason"
             );
         }
@@ -155,7 +179,7 @@ pub(super) async fn failed_spec_is_refused_without_retry(store: &Arc<dyn Store>)
     let again = store.put(again).await.expect("a retry is stored").app;
     assert_eq!(
         again.rollout.cause,
-        RevisionCause::Retry { of: 2 },
+        RevisionCause::Retry { of: RevisionId(2) },
         "the cause names the failed one"
     );
     assert_eq!(again.rollout.outcome, Outcome::Progressing, "the retry is in progress");
@@ -170,23 +194,26 @@ pub(super) async fn undo_restores_last_complete_revision(store: &Arc<dyn Store>)
     put(store, scaled).await;
     let undone = update_rollout(store, RolloutAction::Undo { to: None }).await;
     assert_eq!(undone.change, Change::Configured);
-    assert_eq!((undone.app.revision, undone.app.spec.image.as_str()), (4, "web:2"));
+    assert_eq!((undone.app.revision, undone.app.spec.image.as_str()), (RevisionId(4), "web:2"));
     assert_eq!(undone.app.spec.replicas, 4, "`replicas` is not part of a revision");
-    assert_eq!(undone.app.rollout.cause, RevisionCause::Undo { to: 2 });
-    let first = update_rollout(store, RolloutAction::Undo { to: Some(1) }).await.app;
+    assert_eq!(undone.app.rollout.cause, RevisionCause::Undo { to: RevisionId(2) });
+    let first = update_rollout(store, RolloutAction::Undo { to: Some(RevisionId(1)) }).await.app;
     assert_eq!(first.image_id, Some(image_id("a")), "the image is that of revision 1");
     assert_eq!(get(store, "web").await, first, "`get` returns what `update_rollout` answered");
-    let again = update_rollout(store, RolloutAction::Undo { to: Some(1) }).await;
+    let again = update_rollout(store, RolloutAction::Undo { to: Some(RevisionId(1)) }).await;
     assert_eq!(
         (again.change, again.app),
         (Change::Unchanged, first),
         "a second undo changes nothing"
     );
-    match try_update_rollout(store, RolloutAction::Undo { to: Some(77) }).await {
+    match try_update_rollout(store, RolloutAction::Undo { to: Some(RevisionId(77)) }).await {
         Err(StoreError::NoRevision { revision, kept, .. }) => {
             assert_eq!(
                 (revision, kept),
-                (Some(77), vec![1, 2, 3, 4, 5]),
+                (
+                    Some(RevisionId(77)),
+                    vec![RevisionId(1), RevisionId(2), RevisionId(3), RevisionId(4), RevisionId(5)]
+                ),
                 "kept revisions are named"
             );
         }
@@ -197,7 +224,9 @@ pub(super) async fn undo_restores_last_complete_revision(store: &Arc<dyn Store>)
 pub(super) async fn undo_needs_an_earlier_revision(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     match try_update_rollout(store, RolloutAction::Undo { to: None }).await {
-        Err(StoreError::NoRevision { revision: None, kept, .. }) => assert_eq!(kept, [1]),
+        Err(StoreError::NoRevision { revision: None, kept, .. }) => {
+            assert_eq!(kept, [1].map(RevisionId));
+        }
         other => panic!("an undo without an earlier revision is refused; seen: {other:?}"),
     }
     delete(store, "web").await;
@@ -213,7 +242,7 @@ pub(super) async fn restart_is_a_revision_with_same_content(store: &Arc<dyn Stor
     record(store, 2, RolloutUpdate::Complete).await;
     for revision in [3, 4] {
         let restarted = update_rollout(store, RolloutAction::Restart).await.app;
-        assert_eq!(restarted.revision, revision, "a new revision is made");
+        assert_eq!(restarted.revision, RevisionId(revision), "a new revision is made");
         assert_eq!(restarted.spec.image.as_str(), "web:2", "the content is the same");
         assert_eq!(restarted.image_id, None, "the image is resolved again");
         assert_eq!(restarted.rollout.cause, RevisionCause::Restart);
@@ -254,10 +283,10 @@ pub(super) async fn history_is_limited_and_keeps_fallback(store: &Arc<dyn Store>
         put(store, spec_with(tag)).await;
     }
     let there: Vec<_> = revisions(store, "web").await.iter().map(|kept| kept.revision).collect();
-    assert_eq!(there, [1, 4, 5, 6], "the newest three and the fallback are kept");
-    record(store, 6, failed(Some(1))).await;
+    assert_eq!(there, [1, 4, 5, 6].map(RevisionId), "the newest three and the fallback are kept");
+    record(store, 6, failed(Some(RevisionId(1)))).await;
     let app = get(store, "web").await;
-    assert_eq!((app.revision, app.spec.image.as_str()), (7, "web:1"));
+    assert_eq!((app.revision, app.spec.image.as_str()), (RevisionId(7), "web:1"));
     let there: Vec<_> = revisions(store, "web").await.iter().map(|kept| kept.revision).collect();
-    assert_eq!(there, [1, 5, 6, 7]);
+    assert_eq!(there, [1, 5, 6, 7].map(RevisionId));
 }

@@ -6,6 +6,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::{at, delete, name, pin, purge, put, request, spec, try_put, with_image, with_route};
+use dubernetes_core::app::Generation;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{PutApp, Store};
 
@@ -61,7 +62,7 @@ pub(super) async fn call_without_effect_is_not_streamed(store: &Arc<dyn Store>) 
     let mut watch = store.changes();
     put(store, with_route("web", "web.local", "/")).await;
     assert!(!has_changed(&mut watch), "an unchanged app is not streamed");
-    let stale = PutApp { expected_generation: Some(0), ..request(spec("web")) };
+    let stale = PutApp { expected_generation: Some(Generation::NONE), ..request(spec("web")) };
     assert!(store.put(stale).await.is_err(), "a stale put is refused");
     assert!(!has_changed(&mut watch), "a stale put is not streamed");
     assert!(
