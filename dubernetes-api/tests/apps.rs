@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use dubernetes_core::app::Generation;
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use dubernetes_core::store::{StoreError, StoredState};
 use dubernetes_testkit::MockStore;
 use dubernetes_testkit::build::app_name;
@@ -280,8 +280,8 @@ async fn unknown_path_is_404_and_unknown_method_is_405() {
 
 #[tokio::test(start_paused = true)]
 async fn store_errors_map_to_distinct_problems() {
-    let cause = || Cause::text("disk");
-    type Failure = fn(Cause) -> StoreError;
+    let cause = || SharedError::text("disk");
+    type Failure = fn(SharedError) -> StoreError;
     let failures: [(Failure, &str, bool); 3] = [
         (StoreError::Busy, "503 store-busy", true),
         (StoreError::Full, "507 store-full", false),

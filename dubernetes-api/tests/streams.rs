@@ -292,7 +292,7 @@ async fn unreachable_engine_ends_logs_with_problem() {
     runtime.expect_read_logs().returning(|_, _| {
         let gone = RuntimeError::Unreachable {
             endpoint: "unix:///run/x.sock".to_owned(),
-            cause: dubernetes_core::error::Cause::text("connection refused"),
+            cause: dubernetes_core::error::SharedError::text("connection refused"),
         };
         Ok(stream::iter([Ok(line(1, "first")), Err(gone)]).boxed())
     });

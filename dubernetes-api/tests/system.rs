@@ -9,7 +9,7 @@ use std::time::Duration;
 use api::Api;
 use axum::http::StatusCode;
 use dubernetes_api::path;
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use dubernetes_core::runtime::{RuntimeError, RuntimeInfo};
 use dubernetes_manifest::reference::{self, Form};
 use dubernetes_testkit::build::app_name;
@@ -283,12 +283,15 @@ async fn engine_errors_map_to_problem_or_note() {
         (
             || RuntimeError::Unreachable {
                 endpoint: "unix:///run/x.sock".to_owned(),
-                cause: Cause::text("no such file"),
+                cause: SharedError::text("no such file"),
             },
             "503 engine-unreachable",
         ),
         (|| RuntimeError::Timeout { operation: "read the output".to_owned() }, "200"),
-        (|| RuntimeError::Failed { operation: "read".to_owned(), cause: Cause::text("x") }, "200"),
+        (
+            || RuntimeError::Failed { operation: "read".to_owned(), cause: SharedError::text("x") },
+            "200",
+        ),
         (
             || RuntimeError::Rejected { operation: "read".to_owned(), message: "x".to_owned() },
             "200",

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use dubernetes_core::call::OperationKey;
 use dubernetes_core::ingress::RouteTable;
-use dubernetes_core::plan::{OperationKey, Plan, Planned, RouteStep};
+use dubernetes_core::plan::{Plan, Planned, RouteStep};
 
 use crate::snapshot::Snapshot;
 

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use dubernetes_core::app::AppName;
+use dubernetes_core::call::{CallFailure, FailureKind, InFlight, OperationKey};
 use dubernetes_core::ingress::RouteTable;
-use dubernetes_core::plan::OperationKey;
 use dubernetes_core::runtime::{ContainerId, ContainerState, Network, RuntimeInfo};
 use dubernetes_core::state::{
-    CallFailure, DesiredState, Drain, EngineStatus, FailureKind, InFlight, ObservedPreDeploy,
-    ObservedReplica,
+    DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -64,10 +63,10 @@ struct FirstSeenExits {
 impl FirstSeenExits {
     /// Moves an exit in the future to the time at which it was first seen.
     fn clamp(&mut self, replica: &mut ObservedReplica, now: Timestamp) {
-        if let ContainerState::Exited { finished_at, .. } = &mut replica.state
-            && *finished_at > now
+        if let ContainerState::Exited(exit) = &mut replica.state
+            && exit.finished_at > now
         {
-            *finished_at = *self.seen.entry(replica.id.clone()).or_insert(now);
+            exit.finished_at = *self.seen.entry(replica.id.clone()).or_insert(now);
         }
     }
 

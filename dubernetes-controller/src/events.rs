@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
+use dubernetes_core::format::span;
 use dubernetes_core::ingress::{Route, RouteTable};
 use dubernetes_core::plan::{Action, Planned, Reason};
-use dubernetes_core::reconcile::{exit, span};
 use dubernetes_core::runtime::{ContainerId, ContainerState};
 use dubernetes_core::state::{EngineStatus, ObservedReplica, ObservedState, Readiness};
 use dubernetes_core::store::RolloutUpdate;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::probe_spec::ProbeSpec;
 
@@ -190,13 +190,11 @@ fn state_changed(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp) ->
         return None;
     }
     let (reason, message) = match &is.state {
-        ContainerState::Exited { out_of_memory: true, started_at, finished_at, .. } => {
-            let ran = finished_at.duration_since(*started_at).max(SignedDuration::ZERO);
-            (EventReason::OomKilled, format!("exceeded its memory limit after {}", span(ran)))
+        ContainerState::Exited(exit) if exit.out_of_memory => {
+            let ran = span(exit.ran());
+            (EventReason::OomKilled, format!("exceeded its memory limit after {ran}"))
         }
-        ContainerState::Exited { code, started_at, finished_at, .. } => {
-            (EventReason::Exited, exit(*code, finished_at.duration_since(*started_at)))
-        }
+        ContainerState::Exited(exit) => (EventReason::Exited, exit.describe()),
         ContainerState::StartFailed { error, .. } => (EventReason::StartFailed, error.clone()),
         ContainerState::Paused => {
             (EventReason::Paused, "its container was paused outside Dubernetes".to_owned())
@@ -212,7 +210,7 @@ fn state_changed(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp) ->
 /// its clock was ahead, or the first inspection came before all was written.
 fn is_same_exit(was: &ContainerState, is: &ContainerState) -> bool {
     let start = |state: &ContainerState| match state {
-        ContainerState::Exited { started_at, .. } => Some(*started_at),
+        ContainerState::Exited(exit) => Some(exit.started_at),
         ContainerState::Created
         | ContainerState::StartFailed { .. }
         | ContainerState::Running { .. }

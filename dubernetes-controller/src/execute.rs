@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dubernetes_core::app::{AppName, ImageRef, InstanceName, RevisionId};
+use dubernetes_core::call::FailureKind;
 use dubernetes_core::error;
 use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
 use dubernetes_core::plan::{Action, Planned, Reason};
 use dubernetes_core::runtime::{
     Capability, ContainerId, ContainerRequest, ImageId, LogOptions, RuntimeError, require,
 };
-use dubernetes_core::state::FailureKind;
 use dubernetes_core::store::{RevisionCause, StoreError};
 use futures_util::StreamExt as _;
 

@@ -17,7 +17,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use dubernetes_core::error::{Cause, one_line};
+use dubernetes_core::error::{SharedError, one_line};
 use dubernetes_core::ingress::IngressError;
 use dubernetes_core::runtime::RuntimeError;
 use dubernetes_core::store::StoreError;
@@ -52,27 +52,27 @@ impl GuardError for RuntimeError {
     }
 
     fn panicked(operation: &str, text: String) -> Self {
-        Self::Failed { operation: operation.to_owned(), cause: Cause::text(text) }
+        Self::Failed { operation: operation.to_owned(), cause: SharedError::text(text) }
     }
 }
 
 impl GuardError for StoreError {
     fn timed_out(operation: &str, limit: Duration) -> Self {
-        Self::Failed(Cause::text(format!("no answer within {limit:?}: {operation}")))
+        Self::Failed(SharedError::text(format!("no answer within {limit:?}: {operation}")))
     }
 
     fn panicked(operation: &str, text: String) -> Self {
-        Self::Failed(Cause::text(format!("{operation}: {text}")))
+        Self::Failed(SharedError::text(format!("{operation}: {text}")))
     }
 }
 
 impl GuardError for IngressError {
     fn timed_out(operation: &str, limit: Duration) -> Self {
-        Self::Failed(Cause::text(format!("no answer within {limit:?}: {operation}")))
+        Self::Failed(SharedError::text(format!("no answer within {limit:?}: {operation}")))
     }
 
     fn panicked(operation: &str, text: String) -> Self {
-        Self::Failed(Cause::text(format!("{operation}: {text}")))
+        Self::Failed(SharedError::text(format!("{operation}: {text}")))
     }
 }
 

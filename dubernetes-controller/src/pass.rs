@@ -8,16 +8,15 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dubernetes_core::call::{InFlight, OperationKey};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
 use dubernetes_core::ingress::{ObservedIngress, Pace, RouteTable};
-use dubernetes_core::plan::{Action, OperationKey, Plan, Planned, Reason, RouteStep};
+use dubernetes_core::plan::{Action, Plan, Planned, Reason, RouteStep};
 use dubernetes_core::reconcile;
 use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::ContainerId;
-use dubernetes_core::state::{
-    DesiredState, Drain, EngineStatus, InFlight, ObservedReplica, ObservedState,
-};
+use dubernetes_core::state::{DesiredState, Drain, EngineStatus, ObservedReplica, ObservedState};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;

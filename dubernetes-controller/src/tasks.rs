@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dubernetes_core::call::{FailureKind, OperationKey};
 use dubernetes_core::dial::ProbeAnswer;
 use dubernetes_core::error;
 use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable};
-use dubernetes_core::plan::{Action, OperationKey, Planned};
+use dubernetes_core::plan::{Action, Planned};
 use dubernetes_core::runtime::{
     ContainerId, ContainerRuntime, RuntimeError, RuntimeEvent, run_command,
 };
-use dubernetes_core::state::FailureKind;
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 /// The cause of an error: another error, shared so that an error with a cause can be cloned.
 #[derive(Clone)]
-pub struct Cause(Arc<dyn Error + Send + Sync>);
+pub struct SharedError(Arc<dyn Error + Send + Sync>);
 
-impl Cause {
+impl SharedError {
     /// Returns a cause of which only the text is known.
     pub fn text(text: impl Into<String>) -> Self {
         Self(Arc::from(Box::<dyn Error + Send + Sync>::from(text.into())))
@@ -20,19 +20,19 @@ impl Cause {
     }
 }
 
-impl fmt::Debug for Cause {
+impl fmt::Debug for SharedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for SharedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
 }
 
-impl Error for Cause {
+impl Error for SharedError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source()
     }

@@ -17,17 +17,6 @@ pub fn span(span: SignedDuration) -> String {
     }
 }
 
-/// Describes how a process ended, such as `exit code 137 (SIGKILL) after 3.0s`. The engine's init
-/// and every shell exit with 126 and 127 when a command cannot be run.
-pub fn exit(code: i64, ran: SignedDuration) -> String {
-    let end = format!("{} after {}", exit_code(code), span(ran));
-    match code {
-        126 => format!("command cannot be run: {end}"),
-        127 => format!("command not found: {end}"),
-        _ => end,
-    }
-}
-
 /// Formats an exit code, such as `exit code 3` or `exit code 137 (SIGKILL)`: the code of a process
 /// that a signal ended is 128 and the number of the signal.
 pub(crate) fn exit_code(code: i64) -> String {
@@ -68,13 +57,5 @@ mod tests {
         for (millis, text) in cases.into_iter().chain([(3_660_000, "1h1m"), (-5, "0.0s")]) {
             assert_eq!(span(SignedDuration::from_millis(millis)), text);
         }
-    }
-
-    #[test]
-    fn exit_names_the_signal_and_the_missing_command() {
-        let ran = SignedDuration::from_secs(2);
-        assert_eq!(exit(3, ran), "exit code 3 after 2.0s");
-        assert_eq!(exit(137, ran), "exit code 137 (SIGKILL) after 2.0s");
-        assert_eq!(exit(127, ran), "command not found: exit code 127 after 2.0s");
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::app::{AppName, HostName, PodName, RoutePath};
-use crate::error::Cause;
+use crate::error::SharedError;
 use crate::runtime::RuntimeError;
 
 /// A reverse proxy that routes requests to replicas.
@@ -243,7 +243,7 @@ pub enum IngressError {
     Runtime(#[from] RuntimeError),
     /// Any other failure. Retry.
     #[error("the ingress failed")]
-    Failed(#[source] Cause),
+    Failed(#[source] SharedError),
 }
 
 fn by(owner: Option<&str>) -> String {

@@ -60,10 +60,10 @@
 //!   are in flight or failed.
 //! - The decision: [`reconcile`](mod@reconcile).
 //! - The output: [`plan`].
-//! - Its explanation: [`explain`], with [`forecast`], [`why`] and [`replay`].
+//! - Its explanation: [`forecast`], [`why`] and [`replay`].
 //! - The outside world: [`store`], [`runtime`] and [`ingress`] are the traits of adapters;
 //!   [`clock`], [`dial`] and [`sockets`] are small parts of it. [`event`] is what is recorded, and
-//!   [`error`] formats causes.
+//!   [`error`] and [`format`](mod@format) make texts.
 
 pub mod app;
 pub mod call;
@@ -71,8 +71,8 @@ pub mod clock;
 pub mod dial;
 pub mod error;
 pub mod event;
-pub mod explain;
-mod format;
+mod explain;
+pub mod format;
 pub mod identity;
 pub mod ingress;
 pub mod labels;

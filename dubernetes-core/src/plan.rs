@@ -17,7 +17,6 @@ use serde::Serialize;
 
 use crate::app::{AppName, PodName, RevisionId};
 
-pub use crate::call::OperationKey;
 pub use action::{Action, PreDeployPlan, ReplicaPlan};
 pub use block::Block;
 pub use cause::Cause;

@@ -26,7 +26,6 @@ mod status;
 mod step;
 mod terminate;
 
-pub use crate::format::{exit, span};
 pub use backoff::back_off;
 pub(crate) use routes::conflicts;
 

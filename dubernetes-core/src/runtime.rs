@@ -11,8 +11,8 @@ mod values;
 pub use ports::OpenPorts;
 pub use values::{
     Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerState,
-    ExecOutput, ExecRequest, ExecResult, ExecSession, FileEntry, ImageId, LogLine, LogOptions,
-    Network, PublishedPort, Resize, RuntimeEvent, RuntimeInfo, Stats, TerminalSize,
+    ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine,
+    LogOptions, Network, PublishedPort, Resize, RuntimeEvent, RuntimeInfo, Stats, TerminalSize,
 };
 
 use std::collections::BTreeSet;
@@ -27,8 +27,8 @@ use futures_core::stream::BoxStream;
 use thiserror::Error;
 
 use crate::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
-use crate::error::Cause;
-use crate::state::FailureKind;
+use crate::call::FailureKind;
+use crate::error::SharedError;
 
 /// A stream of items from a runtime. An error ends the stream.
 pub type RuntimeStream<T> = BoxStream<'static, Result<T, RuntimeError>>;
@@ -286,7 +286,7 @@ pub async fn run_command(
     }
     Err(RuntimeError::Failed {
         operation: format!("run `{}`", command.join(" ")),
-        cause: Cause::text("the session ended without an exit code"),
+        cause: SharedError::text("the session ended without an exit code"),
     })
 }
 
@@ -301,7 +301,7 @@ pub enum RuntimeError {
         endpoint: String,
         /// Why.
         #[source]
-        cause: Cause,
+        cause: SharedError,
     },
     /// The operation exceeded its deadline. The effect may still happen: list again.
     #[error("the container engine timed out: {operation}")]
@@ -366,7 +366,7 @@ pub enum RuntimeError {
         operation: String,
         /// Why.
         #[source]
-        cause: Cause,
+        cause: SharedError,
     },
 }
 

@@ -7,14 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, InstanceName, PodName};
-use crate::call::{self, OperationKey};
+use crate::call::{self, CallFailure, InFlight, OperationKey};
 use crate::ingress::{ObservedIngress, RouteTable};
 use crate::labels::{PreDeployLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
 use crate::store::{Revision, StoredApp, StoredState, Tombstone};
-
-pub use crate::app::{RouteConflict, route_conflict};
-pub use crate::call::{CallFailure, FailureKind, InFlight};
 
 /// What users want.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

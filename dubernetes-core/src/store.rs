@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::app::{AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, Stop};
-use crate::error::Cause;
+use crate::error::SharedError;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::ImageId;
 
@@ -356,13 +356,13 @@ pub enum StoreError {
     },
     /// Another process holds the store. Retry.
     #[error("the store is busy")]
-    Busy(#[source] Cause),
+    Busy(#[source] SharedError),
     /// No space is left. Reads still work; a person has to act.
     #[error("the store is full")]
-    Full(#[source] Cause),
+    Full(#[source] SharedError),
     /// The store cannot be read or written. A person has to act.
     #[error("the store failed")]
-    Failed(#[source] Cause),
+    Failed(#[source] SharedError),
 }
 
 fn no_revision(name: &AppName, revision: Option<RevisionId>) -> String {

@@ -6,7 +6,7 @@ use std::error::Error as _;
 use std::io::{self, ErrorKind};
 
 use bollard::errors::Error;
-use dubernetes_core::error::{Cause, one_line};
+use dubernetes_core::error::{SharedError, one_line};
 use dubernetes_core::runtime::RuntimeError;
 
 /// A failed call, before its status code is interpreted for the operation.
@@ -27,7 +27,7 @@ enum CallErrorKind {
     /// An error in the stream of a successful response.
     Stream { message: String },
     /// Anything else, such as a response that cannot be parsed.
-    Other(Cause),
+    Other(SharedError),
 }
 
 impl CallError {
@@ -46,7 +46,7 @@ impl CallError {
             Error::DockerStreamError { error } => {
                 CallErrorKind::Stream { message: one_line(&error) }
             }
-            other => CallErrorKind::Other(Cause::new(other)),
+            other => CallErrorKind::Other(SharedError::new(other)),
         };
         Self { operation: operation.to_owned(), kind }
     }
@@ -109,7 +109,7 @@ impl CallError {
                 RuntimeError::Rejected { operation, message }
             }
             CallErrorKind::Status { message, .. } | CallErrorKind::Stream { message } => {
-                RuntimeError::Failed { operation, cause: Cause::text(message) }
+                RuntimeError::Failed { operation, cause: SharedError::text(message) }
             }
             CallErrorKind::Other(cause) => RuntimeError::Failed { operation, cause },
         }
@@ -118,12 +118,15 @@ impl CallError {
 
 /// Returns the error for an engine that does not answer.
 pub(crate) fn unreachable(endpoint: String, error: &Error) -> RuntimeError {
-    RuntimeError::Unreachable { endpoint, cause: Cause::text(describe_connection_error(error)) }
+    RuntimeError::Unreachable {
+        endpoint,
+        cause: SharedError::text(describe_connection_error(error)),
+    }
 }
 
 /// Returns the error for a response that cannot be parsed.
 pub(crate) fn unreadable(operation: &str, what: impl Into<String>) -> RuntimeError {
-    RuntimeError::Failed { operation: operation.to_owned(), cause: Cause::text(what) }
+    RuntimeError::Failed { operation: operation.to_owned(), cause: SharedError::text(what) }
 }
 
 /// Describes why there was no connection or no response, without the names of client libraries.

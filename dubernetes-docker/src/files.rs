@@ -10,7 +10,7 @@ use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use dubernetes_core::runtime::{ContainerFile, ContainerId, FileEntry, RuntimeError};
 use jiff::Timestamp;
 use tar::{Builder, EntryType, Header};
@@ -76,7 +76,7 @@ async fn put_entries(
     let put = async {
         let missing = find_missing_directories(engine, id, files).await?;
         let archive = build_archive(&missing, files, Timestamp::now()).map_err(|error| {
-            RuntimeError::Failed { operation: operation.clone(), cause: Cause::new(error) }
+            RuntimeError::Failed { operation: operation.clone(), cause: SharedError::new(error) }
         })?;
         let options = UploadToContainerOptionsBuilder::default()
             .path("/")

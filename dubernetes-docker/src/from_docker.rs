@@ -8,7 +8,8 @@ use bollard::models::{
 };
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::{
-    Container, ContainerId, ContainerState, ImageId, Network, RuntimeEvent, RuntimeInfo, Stats,
+    Container, ContainerId, ContainerState, Exit, ImageId, Network, RuntimeEvent, RuntimeInfo,
+    Stats,
 };
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
@@ -62,12 +63,12 @@ fn parse_state(state: &DockerState, created_at: Timestamp) -> Result<ContainerSt
         Status::PAUSED => ContainerState::Paused,
         // `restarting` occurs under the engine's own restart policy, which we never set. `dead` is
         // left by a failed removal: the container has exited and still has to be removed.
-        Status::EXITED | Status::RESTARTING | Status::DEAD => ContainerState::Exited {
+        Status::EXITED | Status::RESTARTING | Status::DEAD => ContainerState::Exited(Exit {
             code,
             out_of_memory: state.oom_killed.unwrap_or_default(),
             started_at,
             finished_at: state.finished_at.as_deref().and_then(parse_time).unwrap_or(started_at),
-        },
+        }),
         Status::REMOVING => ContainerState::Removing,
         Status::EMPTY => return Err("the response has no `State.Status`".to_owned()),
     })

@@ -13,7 +13,7 @@ use std::time::Duration as StdDuration;
 
 use dubernetes_core::app::{ImageRef, Volume};
 use dubernetes_core::runtime::{
-    ContainerRuntime as _, ContainerState, PublishedPort, RuntimeError,
+    ContainerRuntime as _, ContainerState, Exit, PublishedPort, RuntimeError,
 };
 use dubernetes_testkit::contract::container_runtime::{Facts, run};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -179,7 +179,7 @@ async fn out_of_memory_kill_is_reported() {
     fixture
         .eventually("the container is killed for lack of memory", async || {
             let state = fixture.runtime.inspect(&id).await.unwrap().state;
-            matches!(state, ContainerState::Exited { code: 137, out_of_memory: true, .. })
+            matches!(state, ContainerState::Exited(Exit { code: 137, out_of_memory: true, .. }))
         })
         .await;
     fixture.clean().await;

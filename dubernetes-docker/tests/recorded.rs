@@ -15,7 +15,7 @@ mod server;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::chain;
 use dubernetes_core::runtime::{
-    Capability, Container, ContainerId, ContainerRuntime as _, ContainerState, RuntimeError,
+    Capability, Container, ContainerId, ContainerRuntime as _, ContainerState, Exit, RuntimeError,
     StatsReader as _,
 };
 use dubernetes_docker::DockerRuntime;
@@ -104,7 +104,7 @@ async fn every_state_of_docker_20_10_is_read() {
                 ContainerState::Created => "created".to_owned(),
                 ContainerState::StartFailed { error, code } => format!("failed {code} {error}"),
                 ContainerState::Running { started_at } => format!("running {started_at}"),
-                ContainerState::Exited { code, out_of_memory, .. } => {
+                ContainerState::Exited(Exit { code, out_of_memory, .. }) => {
                     format!("exited {code} {out_of_memory}")
                 }
                 ContainerState::Paused => "paused".to_owned(),

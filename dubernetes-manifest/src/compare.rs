@@ -4,8 +4,7 @@ use super::check::Document;
 use super::fields::FIRST;
 use super::node::Place;
 use super::raw_diagnostic::{Other, RawDiagnostic};
-use dubernetes_core::app::{Access, AppName, AppSpec, ImageRef};
-use dubernetes_core::state::route_conflict;
+use dubernetes_core::app::{Access, AppName, AppSpec, ImageRef, route_conflict};
 
 /// Returns every name and route that an earlier document has already, with the index of the later
 /// one's source.

@@ -1,6 +1,6 @@
 //! Parses the messages of nginx into text for users.
 
-use dubernetes_core::error::{Cause, one_line};
+use dubernetes_core::error::{SharedError, one_line};
 use dubernetes_core::ingress::IngressError;
 
 use crate::config::ROOT;
@@ -21,7 +21,7 @@ pub(crate) fn parse_warnings(output: &str) -> Vec<String> {
 
 /// Creates an error of which only the text is known.
 pub(crate) fn failure(text: impl Into<String>) -> IngressError {
-    IngressError::Failed(Cause::text(text))
+    IngressError::Failed(SharedError::text(text))
 }
 
 fn strip_prefixes(line: &str) -> String {

@@ -16,7 +16,8 @@ use dubernetes_core::ingress::IngressError;
 use dubernetes_core::labels::{ADDRESS, COMPONENT, INSTANCE, is_ingress};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState,
-    ExecResult, FileEntry, LogOptions, Network, PublishedPort, RuntimeError, require, run_command,
+    ExecResult, Exit, FileEntry, LogOptions, Network, PublishedPort, RuntimeError, require,
+    run_command,
 };
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
@@ -88,7 +89,7 @@ impl RunningNginx {
                 return Err(format!("its container did not start: {}", one_line(error)));
             }
             ContainerState::Paused => return Err("its container is paused".into()),
-            ContainerState::Exited { code, out_of_memory, .. } => {
+            ContainerState::Exited(Exit { code, out_of_memory, .. }) => {
                 let why = if *out_of_memory { " (out of memory)" } else { "" };
                 return Err(format!("its container exited with code {code}{why}"));
             }
@@ -141,7 +142,7 @@ impl Nginx {
                     return Ok((nginx, true));
                 }
             }
-            ContainerState::Exited { .. } => {
+            ContainerState::Exited(_) => {
                 if let StartResult::Serving(nginx) = self.start(&found.id).await? {
                     return Ok((nginx, true));
                 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use dubernetes_core::store::StoreError;
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
@@ -52,7 +52,7 @@ pub enum OpenError {
         path: PathBuf,
         /// The cause.
         #[source]
-        source: Cause,
+        source: SharedError,
     },
     /// The file exists, and was never a database of Dubernetes.
     #[error("`{}` is not a database of Dubernetes; move it away", .path.display())]
@@ -86,7 +86,7 @@ pub enum OpenError {
         snapshot: Option<PathBuf>,
         /// The cause.
         #[source]
-        source: Cause,
+        source: SharedError,
     },
     /// SQLite failed.
     #[error("`{}` cannot be opened", .path.display())]
@@ -156,7 +156,7 @@ pub(crate) enum TransactionError {
 impl TransactionError {
     /// Creates the error for a stored value that cannot be read.
     pub(crate) fn unreadable(why: impl Into<String>) -> Self {
-        Self::Store(StoreError::Failed(Cause::text(why)))
+        Self::Store(StoreError::Failed(SharedError::text(why)))
     }
 }
 
@@ -186,11 +186,11 @@ fn classify(error: rusqlite::Error) -> StoreError {
     let extended = error.sqlite_error().map(|error| error.extended_code);
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            StoreError::Busy(Cause::new(error))
+            StoreError::Busy(SharedError::new(error))
         }
-        Some(ErrorCode::DiskFull) => StoreError::Full(Cause::new(error)),
+        Some(ErrorCode::DiskFull) => StoreError::Full(SharedError::new(error)),
         // The shared index could not grow, which happens only without space.
-        _ if extended == Some(SQLITE_IOERR_SHMSIZE) => StoreError::Full(Cause::new(error)),
-        _ => StoreError::Failed(Cause::new(error)),
+        _ if extended == Some(SQLITE_IOERR_SHMSIZE) => StoreError::Full(SharedError::new(error)),
+        _ => StoreError::Failed(SharedError::new(error)),
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 
 use crate::error::OpenError;
 
@@ -71,7 +71,7 @@ pub(crate) fn remove_if_exists(path: &Path) -> io::Result<()> {
 
 /// Creates the error for a file or directory that cannot be read or written.
 pub(crate) fn not_writable(path: &Path, source: io::Error) -> OpenError {
-    OpenError::NotWritable { path: path.to_owned(), source: Cause::new(source) }
+    OpenError::NotWritable { path: path.to_owned(), source: SharedError::new(source) }
 }
 
 fn refuse_shared(folder: &Path, mode: u32) -> Result<(), OpenError> {

@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -140,7 +140,7 @@ fn classify(path: &Path, error: rusqlite::Error) -> OpenError {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::Damaged {
             path: path.to_owned(),
             snapshot: snapshot::newest(path),
-            source: Cause::new(error),
+            source: SharedError::new(error),
         },
         _ => OpenError::Sqlite { path: path.to_owned(), source: error },
     }
@@ -150,6 +150,6 @@ fn damaged(path: &Path, why: &str) -> OpenError {
     OpenError::Damaged {
         path: path.to_owned(),
         snapshot: snapshot::newest(path),
-        source: Cause::text(why),
+        source: SharedError::text(why),
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
@@ -79,8 +79,9 @@ fn create(path: &Path, migrations: &[&str]) -> Result<(), OpenError> {
 }
 
 fn connect_writer(path: &Path) -> Result<Connection, OpenError> {
-    let not_writable =
-        |why: &str| Err(OpenError::NotWritable { path: path.to_owned(), source: Cause::text(why) });
+    let not_writable = |why: &str| {
+        Err(OpenError::NotWritable { path: path.to_owned(), source: SharedError::text(why) })
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connect = || {
         let connection = Connection::open_with_flags(path, flags)?;

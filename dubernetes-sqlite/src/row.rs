@@ -3,7 +3,7 @@
 use dubernetes_core::app::{
     AppName, AppSpec, Generation, PodName, RevisionId, to_json_with_contents,
 };
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{Revision, RevisionRollout, StoreError, StoredApp, Tombstone};
@@ -144,5 +144,5 @@ pub(crate) fn format_time(time: Timestamp) -> Result<i64, TransactionError> {
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> TransactionError {
-    TransactionError::Store(StoreError::Failed(Cause::new(error)))
+    TransactionError::Store(StoreError::Failed(SharedError::new(error)))
 }

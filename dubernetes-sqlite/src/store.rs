@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use dubernetes_core::app::{AppName, RevisionId};
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
@@ -80,7 +80,7 @@ impl SqliteStore {
         let start = |name, connection| {
             Worker::start(name, connection).map_err(|error| OpenError::NotWritable {
                 path: path.clone(),
-                source: Cause::new(error),
+                source: SharedError::new(error),
             })
         };
         let writer = start("store-writer", writer)?;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use dubernetes_core::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
@@ -59,7 +59,7 @@ impl Worker {
             // The receiver is gone if the caller was cancelled.
             let _ = sender.send(work(connection));
         });
-        let ended = || StoreError::Failed(Cause::text("the thread of the store has ended"));
+        let ended = || StoreError::Failed(SharedError::text("the thread of the store has ended"));
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(job).map_err(|_| ended())?;
         receiver.await.map_err(|_| ended())

@@ -182,7 +182,7 @@ impl Scenario {
             let states: Vec<_> = all.iter().map(|c| (&c.name, &c.state)).collect();
             let running = all.iter().filter(|c| is_running(c)).count();
             let ended = |c: &&Container| {
-                matches!(c.state, ContainerState::Exited { .. } | ContainerState::Removing)
+                matches!(c.state, ContainerState::Exited(_) | ContainerState::Removing)
             };
             let live = all.len() - all.iter().filter(ended).count();
             assert!(running >= min_running, "fewer than {min_running} of {app} run: {states:#?}");

@@ -1,6 +1,6 @@
 //! Errors of the client, by what the caller must do.
 
-use dubernetes_core::error::{Cause, one_line};
+use dubernetes_core::error::{SharedError, one_line};
 use thiserror::Error;
 
 use crate::client::Endpoint;
@@ -16,7 +16,7 @@ pub enum ClientError {
         endpoint: Endpoint,
         /// Reason.
         #[source]
-        cause: Cause,
+        cause: SharedError,
     },
     /// The orchestrator answered with a problem.
     #[error("{0}")]
@@ -60,13 +60,13 @@ impl ClientError {
     /// An orchestrator that is stopping counts as unreachable.
     pub(super) fn from_problem(endpoint: &Endpoint, problem: Problem) -> Self {
         if problem.is(ProblemKind::Stopping) {
-            let cause = Cause::text(problem.to_string());
+            let cause = SharedError::text(problem.to_string());
             return Self::Unreachable { endpoint: endpoint.clone(), cause };
         }
         Self::Problem(Box::new(problem))
     }
 
     pub(super) fn unreachable(endpoint: &Endpoint, reason: &str) -> Self {
-        Self::Unreachable { endpoint: endpoint.clone(), cause: Cause::text(reason) }
+        Self::Unreachable { endpoint: endpoint.clone(), cause: SharedError::text(reason) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dubernetes_core::error::{Cause, chain};
+use dubernetes_core::error::{SharedError, chain};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
@@ -102,7 +102,7 @@ impl Client {
             return ClientError::protocol(chain(error));
         }
         let endpoint = self.endpoint.clone();
-        ClientError::Unreachable { endpoint, cause: Cause::text(innermost_cause(error)) }
+        ClientError::Unreachable { endpoint, cause: SharedError::text(innermost_cause(error)) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! WebSockets to the orchestrator.
 
-use dubernetes_core::error::{Cause, chain};
+use dubernetes_core::error::{SharedError, chain};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_tungstenite::tungstenite::Error as WsError;
@@ -34,7 +34,7 @@ impl Client {
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         let pipe = self.connect(host).await.map_err(|error| ClientError::Unreachable {
             endpoint: self.endpoint.clone(),
-            cause: Cause::new(error),
+            cause: SharedError::new(error),
         })?;
         match client_async(request, pipe).await {
             Ok((socket, _)) => Ok(socket),

@@ -8,9 +8,10 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use dubernetes_controller::Snapshot;
+use dubernetes_core::call::OperationKey;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::{Blocked, OperationKey};
+use dubernetes_core::plan::Blocked;
 use dubernetes_core::state;
 use dubernetes_manifest::reference;
 

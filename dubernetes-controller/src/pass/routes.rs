@@ -1,9 +1,9 @@
 //! Applies the planned table to the ingress.
 
+use dubernetes_core::call::{FailureKind, InFlight, OperationKey};
 use dubernetes_core::error;
 use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable};
-use dubernetes_core::plan::OperationKey;
-use dubernetes_core::state::{FailureKind, InFlight, ObservedState};
+use dubernetes_core::state::ObservedState;
 use jiff::Timestamp;
 use tokio::time::Instant;
 

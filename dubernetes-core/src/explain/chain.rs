@@ -7,7 +7,7 @@ use crate::call::{CallFailure, OperationKey};
 use crate::event::{Event, EventKind};
 use crate::format::{exit_code, replicas, restarts, span};
 use crate::plan::{Cause, Planned, Rule, Wait, Waiting};
-use crate::runtime::ContainerState;
+use crate::runtime::{ContainerState, Exit};
 use crate::state::{ObservedReplica, Readiness};
 
 use super::why::{ChainLink, ChainStep, Target};
@@ -119,8 +119,9 @@ fn container(target: &Target<'_>, replica: &ObservedReplica) -> Statement {
             let detail = format!("for {}{reason}{restarts}", elapsed(target, *started_at));
             Statement::new(format!("{pod} {text}"), detail).at(*started_at)
         }
-        ContainerState::Exited { code, out_of_memory, started_at, finished_at } => {
-            let ran = span(finished_at.duration_since(*started_at));
+        ContainerState::Exited(exit) => {
+            let Exit { code, out_of_memory, finished_at, .. } = exit;
+            let ran = span(exit.ran());
             let detail = format!("after {ran}, {}{restarts}", ago(target, *finished_at));
             let limit = target.stored().and_then(|stored| stored.spec.resources.memory);
             let stop_reason = target.input.observed.stop_reasons.get(&replica.id);

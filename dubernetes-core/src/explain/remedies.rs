@@ -3,7 +3,7 @@
 use crate::call::{CallFailure, FailureKind};
 use crate::format::SIGKILL_EXIT;
 use crate::plan::{Cause, Remedy};
-use crate::runtime::ContainerState;
+use crate::runtime::{ContainerState, Exit};
 
 use super::chain::failed_call;
 use super::why::Target;
@@ -102,7 +102,7 @@ fn has_exited(target: &Target<'_>) -> bool {
     let Some(replica) = target.container() else { return false };
     let labels = &replica.labels;
     match &replica.state {
-        ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => true,
+        ContainerState::Exited(_) | ContainerState::StartFailed { .. } => true,
         ContainerState::Created
         | ContainerState::Running { .. }
         | ContainerState::Paused
@@ -137,13 +137,16 @@ fn of_exit(target: &Target<'_>) -> Vec<String> {
     }
     let has_limit = target.stored().is_some_and(|stored| stored.spec.resources.memory.is_some());
     let edit = match container.map(|replica| &replica.state) {
-        Some(ContainerState::Exited { out_of_memory: true, .. }) => Some(MORE_MEMORY),
-        Some(ContainerState::Exited { code: SIGKILL_EXIT, .. }) if has_limit => Some(MORE_MEMORY),
+        Some(ContainerState::Exited(Exit { out_of_memory: true, .. })) => Some(MORE_MEMORY),
+        Some(ContainerState::Exited(Exit { code: SIGKILL_EXIT, .. })) if has_limit => {
+            Some(MORE_MEMORY)
+        }
         Some(
-            ContainerState::Exited { code: 126 | 127, .. } | ContainerState::StartFailed { .. },
+            ContainerState::Exited(Exit { code: 126 | 127, .. })
+            | ContainerState::StartFailed { .. },
         ) => Some("correct `command` and `args`, or the image"),
         Some(
-            ContainerState::Exited { .. }
+            ContainerState::Exited(_)
             | ContainerState::Created
             | ContainerState::Running { .. }
             | ContainerState::Paused

@@ -52,9 +52,9 @@ pub(super) fn restart(
     let row =
         |failed_at: Timestamp| if failed_at < since { 0 } else { labels.consecutive_restarts };
     let (failed_at, before) = match &replica.state {
-        ContainerState::Exited { started_at, finished_at, .. } => {
-            let ran = finished_at.duration_since(*started_at);
-            (*finished_at, if ran >= RESET_AFTER { 0 } else { row(*finished_at) })
+        ContainerState::Exited(exit) => {
+            let at = exit.finished_at;
+            (at, if exit.ran() >= RESET_AFTER { 0 } else { row(at) })
         }
         ContainerState::StartFailed { .. } => (replica.created_at, row(replica.created_at)),
         ContainerState::Created

@@ -1,8 +1,8 @@
 //! Describes how a container ended, as a sentence fragment.
 
-use crate::format::{SIGKILL_EXIT, exit};
+use crate::format::SIGKILL_EXIT;
 use crate::plan::Reason;
-use crate::runtime::ContainerState;
+use crate::runtime::{ContainerState, Exit};
 
 use super::replica::Replica;
 
@@ -12,15 +12,15 @@ const LONGEST_LABEL: usize = 300;
 /// Describes why a replica is down or not started.
 pub(super) fn cause(replica: &Replica<'_>) -> String {
     match &replica.observed.state {
-        ContainerState::Exited { out_of_memory: true, .. } => match replica.memory_limit {
+        ContainerState::Exited(Exit { out_of_memory: true, .. }) => match replica.memory_limit {
             Some(limit) => format!("OOMKilled, limit {limit}"),
             None => "OOMKilled".to_owned(),
         },
-        ContainerState::Exited { code, started_at, finished_at, .. } => match replica.stop_reason {
+        ContainerState::Exited(exit) => match replica.stop_reason {
             Some(reason) => reason.to_owned(),
             None => {
-                let end = exit(*code, finished_at.duration_since(*started_at));
-                match replica.memory_limit.filter(|_| *code == SIGKILL_EXIT) {
+                let end = exit.describe();
+                match replica.memory_limit.filter(|_| exit.code == SIGKILL_EXIT) {
                     Some(limit) => format!("{end}, likely out of memory, limit {limit}"),
                     None => end,
                 }

@@ -41,19 +41,16 @@ impl<'a> Hook<'a> {
         let limit = timeout.to_signed();
         let failed = |reason| Self::Failed { hook, reason };
         match &hook.state {
-            ContainerState::Exited { code, out_of_memory, started_at, finished_at } => {
-                let ran = finished_at.duration_since(*started_at);
-                match code {
-                    _ if *out_of_memory => failed("pre-deploy hook ran out of memory".to_owned()),
-                    // Whatever its exit code: it was stopped before it was done.
-                    _ if ran >= limit => failed(format!(
-                        "pre-deploy hook exceeded its time limit of {}",
-                        format::span(limit)
-                    )),
-                    0 => Self::Succeeded(hook),
-                    code => failed(format!("pre-deploy hook: {}", format::exit(*code, ran))),
-                }
-            }
+            ContainerState::Exited(exit) => match exit.code {
+                _ if exit.out_of_memory => failed("pre-deploy hook ran out of memory".to_owned()),
+                // Whatever its exit code: it was stopped before it was done.
+                _ if exit.ran() >= limit => failed(format!(
+                    "pre-deploy hook exceeded its time limit of {}",
+                    format::span(limit)
+                )),
+                0 => Self::Succeeded(hook),
+                _ => failed(format!("pre-deploy hook: {}", exit.describe())),
+            },
             ContainerState::StartFailed { error, .. } => {
                 failed(format!("pre-deploy hook: {error}"))
             }
@@ -141,7 +138,7 @@ fn run(
         }
         ContainerState::Paused
         | ContainerState::Removing
-        | ContainerState::Exited { .. }
+        | ContainerState::Exited(_)
         | ContainerState::StartFailed { .. } => return end(context, name, hook, Reason::Paused),
     };
     attempt(context, name, hook, action, reason)
@@ -162,7 +159,7 @@ fn end(context: &Context<'_>, name: &AppName, hook: &ObservedPreDeploy, reason: 
         }
         ContainerState::Created
         | ContainerState::StartFailed { .. }
-        | ContainerState::Exited { .. } => Action::Remove { id },
+        | ContainerState::Exited(_) => Action::Remove { id },
     };
     attempt(context, name, hook, action, reason)
 }

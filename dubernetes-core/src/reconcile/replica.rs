@@ -173,7 +173,7 @@ impl<'a> Replica<'a> {
     pub(super) fn is_down(&self) -> bool {
         matches!(
             self.observed.state,
-            ContainerState::Exited { .. } | ContainerState::StartFailed { .. }
+            ContainerState::Exited(_) | ContainerState::StartFailed { .. }
         )
     }
 
@@ -188,7 +188,7 @@ fn is_live(observed: &ObservedReplica) -> bool {
     match observed.state {
         ContainerState::Created | ContainerState::Running { .. } | ContainerState::Paused => true,
         ContainerState::StartFailed { .. }
-        | ContainerState::Exited { .. }
+        | ContainerState::Exited(_)
         | ContainerState::Removing => false,
     }
 }

@@ -2,7 +2,7 @@
 //! must be restarted, and waits for those that are not ready.
 
 use crate::plan::{Action, Reason, Wait};
-use crate::runtime::ContainerState;
+use crate::runtime::{ContainerState, Exit};
 use crate::state::Readiness;
 
 use super::addresses::AddressPool;
@@ -75,7 +75,7 @@ fn keep_running(context: &Context<'_>, replica: &Replica<'_>) -> Option<Step> {
             | Readiness::NotReady { .. },
         ) => wait_for_ready(replica),
         (
-            ContainerState::Exited { .. }
+            ContainerState::Exited(_)
             | ContainerState::StartFailed { .. }
             | ContainerState::Removing,
             _,
@@ -143,7 +143,7 @@ fn reason(failed: &Replica<'_>, restart: u32) -> Reason {
         ContainerState::StartFailed { error, .. } => {
             Reason::StartFailed { error: error.clone(), restart }
         }
-        ContainerState::Exited { code, out_of_memory, .. } => match failed.stop_reason {
+        ContainerState::Exited(Exit { code, out_of_memory, .. }) => match failed.stop_reason {
             Some(why) if !out_of_memory => Reason::Stopped { why: why.to_owned(), restart },
             Some(_) | None => {
                 Reason::Exited { code: *code, out_of_memory: *out_of_memory, restart }

@@ -256,7 +256,7 @@ fn stable_from(app: &App<'_>, replicas: &Replicas<'_>, at: Timestamp) -> Option<
         ContainerState::Created
         | ContainerState::StartFailed { .. }
         | ContainerState::Paused
-        | ContainerState::Exited { .. }
+        | ContainerState::Exited(_)
         | ContainerState::Removing => None,
     };
     let started: Option<Vec<_>> = replicas.updated().map(started_at).collect();

@@ -247,7 +247,7 @@ impl<'a> StatusInputs<'a> {
             ContainerState::Running { .. } => (PodState::Running, replica.not_ready_reason()),
             ContainerState::Paused => (PodState::Stopping, exit::cause(replica)),
             ContainerState::Removing => (PodState::Stopping, String::new()),
-            ContainerState::Exited { .. } | ContainerState::StartFailed { .. } => {
+            ContainerState::Exited(_) | ContainerState::StartFailed { .. } => {
                 let is_waiting = wait.is_some_and(|w| matches!(w.wait, Wait::BackOff { .. }));
                 let state = if is_waiting { PodState::BackOff } else { PodState::Exited };
                 (state, exit::cause(replica))
@@ -296,7 +296,7 @@ fn pod_status(
         ContainerState::Created
         | ContainerState::StartFailed { .. }
         | ContainerState::Paused
-        | ContainerState::Exited { .. }
+        | ContainerState::Exited(_)
         | ContainerState::Removing => None,
     };
     PodStatus {

@@ -27,7 +27,7 @@ pub(super) fn next_step(context: &Context<'_>, replica: &Replica<'_>, reason: Re
         }
         ContainerState::Created
         | ContainerState::StartFailed { .. }
-        | ContainerState::Exited { .. } => Action::Remove { id },
+        | ContainerState::Exited(_) => Action::Remove { id },
         ContainerState::Running { .. } | ContainerState::Paused => {
             if let Some((wait, until)) = still_serving(context, replica) {
                 return replica.wait(wait, until);

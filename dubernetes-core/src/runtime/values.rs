@@ -8,10 +8,11 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_io::AsyncWrite;
 use ipnet::Ipv4Net;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{FileMode, FileTarget, Resources, Secret, Signal, Volume};
+use crate::format::{exit_code, span};
 
 use super::RuntimeStream;
 
@@ -155,18 +156,40 @@ pub enum ContainerState {
     /// The processes are frozen.
     Paused,
     /// The main process has exited.
-    Exited {
-        /// The exit code; 128 plus the signal number after a signal.
-        code: i64,
-        /// Whether the kernel killed a process that exceeded the memory limit.
-        out_of_memory: bool,
-        /// When the process was started.
-        started_at: Timestamp,
-        /// When the process exited.
-        finished_at: Timestamp,
-    },
+    Exited(Exit),
     /// The engine is removing the container, or failed to.
     Removing,
+}
+
+/// How the main process of a container ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The exit code; 128 plus the signal number after a signal.
+    pub code: i64,
+    /// Whether the kernel killed a process that exceeded the memory limit.
+    pub out_of_memory: bool,
+    /// When the process was started.
+    pub started_at: Timestamp,
+    /// When the process exited.
+    pub finished_at: Timestamp,
+}
+
+impl Exit {
+    /// Returns how long the process ran.
+    pub fn ran(&self) -> SignedDuration {
+        self.finished_at.duration_since(self.started_at)
+    }
+
+    /// Describes the exit, such as `exit code 137 (SIGKILL) after 3.0s`. The engine's init and
+    /// every shell exit with 126 and 127 when a command cannot be run.
+    pub fn describe(&self) -> String {
+        let end = format!("{} after {}", exit_code(self.code), span(self.ran()));
+        match self.code {
+            126 => format!("command cannot be run: {end}"),
+            127 => format!("command not found: {end}"),
+            _ => end,
+        }
+    }
 }
 
 /// A container to be created.
@@ -361,4 +384,19 @@ pub struct RuntimeEvent {
     pub action: String,
     /// The container's labels at that time.
     pub labels: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_names_the_signal_and_the_missing_command() {
+        let started_at = Timestamp::UNIX_EPOCH;
+        let finished_at = started_at + SignedDuration::from_secs(2);
+        let exit = |code| Exit { code, out_of_memory: false, started_at, finished_at };
+        assert_eq!(exit(3).describe(), "exit code 3 after 2.0s");
+        assert_eq!(exit(137).describe(), "exit code 137 (SIGKILL) after 2.0s");
+        assert_eq!(exit(127).describe(), "command not found: exit code 127 after 2.0s");
+    }
 }

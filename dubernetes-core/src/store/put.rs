@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::app::{AppSpec, Generation, RevisionId, route_conflict};
-use crate::error::Cause;
+use crate::error::SharedError;
 use crate::identity::spec_hash;
 use crate::runtime::ImageId;
 use crate::store::{
@@ -245,7 +245,7 @@ fn revision_above(
     if highest >= LAST_REVISION {
         let name = &spec.name;
         let text = format!("app `{name}` has no revision number above {highest}");
-        return Err(StoreError::Failed(Cause::text(text)));
+        return Err(StoreError::Failed(SharedError::text(text)));
     }
     Ok(highest.next())
 }

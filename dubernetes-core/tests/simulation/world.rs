@@ -7,13 +7,13 @@ use std::net::Ipv4Addr;
 
 use crate::limits;
 use dubernetes_core::app::{AppName, Generation, ImageRef, RevisionId};
+use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::{Action, OperationKey, Phase, Plan, PreDeployPlan, ReplicaPlan, Wait};
+use dubernetes_core::plan::{Action, Phase, Plan, PreDeployPlan, ReplicaPlan, Wait};
 use dubernetes_core::replay::Decision;
-use dubernetes_core::runtime::{ContainerId, ContainerState, ImageId, Network};
+use dubernetes_core::runtime::{ContainerId, ContainerState, Exit, ImageId, Network};
 use dubernetes_core::state::{
-    CallFailure, DesiredState, Drain, FailureKind, ObservedPreDeploy, ObservedReplica,
-    ObservedState, Readiness,
+    DesiredState, Drain, ObservedPreDeploy, ObservedReplica, ObservedState, Readiness,
 };
 use dubernetes_core::store::{Outcome, Revision, RolloutUpdate, apply_rollout_update};
 use jiff::{SignedDuration, Timestamp};
@@ -279,12 +279,12 @@ impl World {
     fn apply_to_hook(&mut self, action: &Action, id: &ContainerId, storm: bool) {
         let (now, code) = (self.now, i64::from(storm && self.choices.one_in(3)));
         let hook = self.observed.pre_deploys.iter_mut().find(|hook| hook.id == *id).unwrap();
-        hook.state = ContainerState::Exited {
+        hook.state = ContainerState::Exited(Exit {
             code,
             out_of_memory: false,
             started_at: now,
             finished_at: now,
-        };
+        });
         if matches!(action, Action::Remove { .. }) {
             self.observed.pre_deploys.retain(|hook| hook.id != *id);
         }
@@ -421,8 +421,12 @@ fn end(replica: &mut ObservedReplica, now: Timestamp) {
         ContainerState::Paused => now,
         _ => return,
     };
-    replica.state =
-        ContainerState::Exited { code: 1, out_of_memory: false, started_at, finished_at: now };
+    replica.state = ContainerState::Exited(Exit {
+        code: 1,
+        out_of_memory: false,
+        started_at,
+        finished_at: now,
+    });
 }
 
 fn is_live(replica: &ObservedReplica) -> bool {

@@ -52,7 +52,7 @@ fn exit_has_code_times_and_out_of_memory() {
     check(
         json!({"Status": "exited", "ExitCode": 137, "OOMKilled": true,
                "StartedAt": "2026-02-03T04:05:06Z", "FinishedAt": "2026-02-03T04:05:07Z"}),
-        ContainerState::Exited { code: 137, out_of_memory: true, started_at, finished_at },
+        ContainerState::Exited(Exit { code: 137, out_of_memory: true, started_at, finished_at }),
     );
 }
 
@@ -61,12 +61,12 @@ fn zero_times_fall_back_to_the_previous_time() {
     let created = at("2026-01-01T00:00:00Z");
     check(
         json!({"Status": "exited", "StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": ""}),
-        ContainerState::Exited {
+        ContainerState::Exited(Exit {
             code: 0,
             out_of_memory: false,
             started_at: created,
             finished_at: created,
-        },
+        }),
     );
 }
 
@@ -79,7 +79,7 @@ fn removing_state_is_parsed() {
 fn dead_container_is_exited() {
     let state: DockerState = serde_json::from_value(json!({"Status": "dead"})).unwrap();
     let state = parse_state(&state, Timestamp::UNIX_EPOCH);
-    assert!(matches!(state, Ok(ContainerState::Exited { .. })), "{state:?}");
+    assert!(matches!(state, Ok(ContainerState::Exited(_))), "{state:?}");
 }
 
 #[test]

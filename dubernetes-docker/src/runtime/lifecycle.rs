@@ -165,7 +165,7 @@ async fn is_running(engine: &Engine, id: &ContainerId) -> Result<bool, RuntimeEr
             ContainerState::Running { .. } | ContainerState::Paused => true,
             ContainerState::Created
             | ContainerState::StartFailed { .. }
-            | ContainerState::Exited { .. }
+            | ContainerState::Exited(_)
             | ContainerState::Removing => false,
         }),
         Err(RuntimeError::NotFound { .. }) => Ok(false),

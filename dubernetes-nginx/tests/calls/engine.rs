@@ -12,7 +12,7 @@ use dubernetes_core::dial::ProbeAnswer;
 use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerState, ExecOutput, ExecRequest, ExecSession,
-    FileEntry, ImageId, Network, RuntimeError,
+    Exit, FileEntry, ImageId, Network, RuntimeError,
 };
 use dubernetes_nginx::config::ROOT;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
@@ -150,12 +150,12 @@ impl Engine {
     }
 
     pub(crate) fn exit(&self, code: i64) {
-        let state = ContainerState::Exited {
+        let state = ContainerState::Exited(Exit {
             code,
             out_of_memory: false,
             started_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             finished_at: "2026-01-01T00:00:01Z".parse().unwrap(),
-        };
+        });
         self.0.lock().unwrap().end(state);
     }
 

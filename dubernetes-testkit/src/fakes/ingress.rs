@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::faults::Faults;
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use dubernetes_core::ingress::{
     ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
 };
@@ -116,7 +116,7 @@ impl FakeIngress {
 
     async fn enter(&self, operation: IngressOperation) -> Result<(), IngressError> {
         if self.faults.apply(&operation).await {
-            return Err(IngressError::Failed(Cause::text("injected fault")));
+            return Err(IngressError::Failed(SharedError::text("injected fault")));
         }
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Ingress for FakeIngress {
         self.enter(IngressOperation::Apply).await?;
         let mut state = self.state();
         if let Some(text) = &state.failing {
-            return Err(IngressError::Failed(Cause::text(text.clone())));
+            return Err(IngressError::Failed(SharedError::text(text.clone())));
         }
         let served = ObservedIngress::Serving { table: table.clone() };
         if state.observed == served {

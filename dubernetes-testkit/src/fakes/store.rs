@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::faults::Faults;
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 
 use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::event::{Event, NewEvent};
@@ -93,7 +93,7 @@ impl MemoryStore {
 
     async fn enter(&self, operation: StoreOperation) -> Result<(), StoreError> {
         if self.faults.apply(&operation).await {
-            return Err(StoreError::Failed(Cause::text("injected fault")));
+            return Err(StoreError::Failed(SharedError::text("injected fault")));
         }
         Ok(())
     }

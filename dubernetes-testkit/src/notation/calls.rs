@@ -3,9 +3,8 @@
 use std::net::Ipv4Addr;
 
 use dubernetes_core::app::{AppName, RevisionId};
-use dubernetes_core::plan::OperationKey;
+use dubernetes_core::call::{CallFailure, FailureKind, InFlight, OperationKey};
 use dubernetes_core::runtime::ContainerId;
-use dubernetes_core::state::{CallFailure, FailureKind, InFlight};
 
 use super::line::Line;
 use super::replicas::pods;

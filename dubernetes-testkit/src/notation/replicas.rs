@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::identity;
 use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
-use dubernetes_core::runtime::{ContainerId, ContainerState};
+use dubernetes_core::runtime::{ContainerId, ContainerState, Exit};
 use dubernetes_core::state::{Drain, ObservedPreDeploy, ObservedReplica, Readiness};
 
 use super::apps::image_id;
@@ -174,7 +174,8 @@ fn take_state(line: &mut Line) -> Result<(ContainerState, Timestamp, Readiness),
         let code = line.take_value("code")?.unwrap_or(if out_of_memory { 137 } else { 1 });
         let ran = line.take_span("ran")?.unwrap_or(LONG);
         let started_at = at.saturating_sub(ran).unwrap_or(at);
-        let state = ContainerState::Exited { code, out_of_memory, started_at, finished_at: at };
+        let state =
+            ContainerState::Exited(Exit { code, out_of_memory, started_at, finished_at: at });
         return Ok((state, started_at, Readiness::Unknown));
     }
     let state = if line.take_word("start-failed") {

@@ -3,9 +3,9 @@
 use super::*;
 use crate::build::app_name;
 use dubernetes_core::app::{Generation, RevisionId, Volume};
-use dubernetes_core::plan::OperationKey;
-use dubernetes_core::runtime::ContainerState;
-use dubernetes_core::state::{FailureKind, Readiness};
+use dubernetes_core::call::{FailureKind, OperationKey};
+use dubernetes_core::runtime::{ContainerState, Exit};
+use dubernetes_core::state::Readiness;
 
 #[test]
 fn omitted_fields_have_ordinary_values() {
@@ -20,7 +20,7 @@ fn omitted_fields_have_ordinary_values() {
     assert_eq!((first.labels.revision, &first.labels.spec_hash), (RevisionId(2), &hash));
     assert_ne!(first.labels.address, second.labels.address);
     assert!(matches!(first.readiness, Readiness::Ready { since } if since < NOW));
-    assert!(matches!(third.state, ContainerState::Exited { code: 1, .. }));
+    assert!(matches!(third.state, ContainerState::Exited(Exit { code: 1, .. })));
     assert_ne!(third.labels.spec_hash, hash);
     let kept = &given.desired.revisions[&app_name("web")];
     assert_eq!((kept.len(), kept[0].spec.image.as_str()), (1, "web:1"));

@@ -9,7 +9,7 @@ use crate::app::{AppName, Check, PodName, Stop};
 use crate::ingress::{ObservedIngress, RouteTable};
 use crate::plan::{Action, Plan, Planned, Prediction, ReplicaPlan, Wait, Waiting};
 use crate::reconcile::{conflicts, reconcile};
-use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
+use crate::runtime::{ContainerId, ContainerState, Exit, ImageId, Network};
 use crate::state::{
     DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState, Readiness,
 };
@@ -273,7 +273,7 @@ fn remove_others(
 }
 
 fn exited(at: Timestamp) -> ContainerState {
-    ContainerState::Exited { code: 0, out_of_memory: false, started_at: at, finished_at: at }
+    ContainerState::Exited(Exit { code: 0, out_of_memory: false, started_at: at, finished_at: at })
 }
 
 fn count(n: usize) -> u32 {

@@ -127,10 +127,10 @@ impl Decision {
                 format!("running ago={}", self.ago(*started_at))
             }
             ContainerState::Paused => "paused".to_owned(),
-            ContainerState::Exited { code, out_of_memory, started_at, finished_at } => {
-                let word = if *out_of_memory { "oom" } else { "exited" };
-                let ran = span(finished_at.duration_since(*started_at).max(SignedDuration::ZERO));
-                format!("{word} code={code} ran={ran} ago={}", self.ago(*finished_at))
+            ContainerState::Exited(exit) => {
+                let word = if exit.out_of_memory { "oom" } else { "exited" };
+                let (ran, ago) = (span(exit.ran()), self.ago(exit.finished_at));
+                format!("{word} code={} ran={ran} ago={ago}", exit.code)
             }
             ContainerState::Removing => "removing".to_owned(),
         }

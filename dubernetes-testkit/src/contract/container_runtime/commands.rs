@@ -3,7 +3,8 @@
 use futures_util::{AsyncWriteExt as _, StreamExt as _};
 
 use dubernetes_core::runtime::{
-    ContainerId, ContainerState, ExecOutput, ExecRequest, ExecResult, ExecSession, TerminalSize,
+    ContainerId, ContainerState, ExecOutput, ExecRequest, ExecResult, ExecSession, Exit,
+    TerminalSize,
 };
 
 use super::harness::{
@@ -29,7 +30,7 @@ pub(super) async fn exit_code_is_kept(harness: &ContractHarness<'_>) {
     must("start a container that exits at once", harness.runtime.start(&id).await);
     let exited = harness.wait_for(&id, "has exited", is_exited).await.state;
     assert!(
-        matches!(exited, ContainerState::Exited { code: 7, out_of_memory: false, .. }),
+        matches!(exited, ContainerState::Exited(Exit { code: 7, out_of_memory: false, .. })),
         "the exit code 7 is kept; seen: {exited:?}"
     );
     harness.remove(&id).await;
@@ -47,7 +48,7 @@ pub(super) async fn unknown_command_fails_the_start(harness: &ContractHarness<'_
         matches!(
             state,
             ContainerState::StartFailed { code: 126..=128, .. }
-                | ContainerState::Exited { code: 126..=128, .. }
+                | ContainerState::Exited(Exit { code: 126..=128, .. })
         )
     };
     harness.wait_for(&id, "shows its failed start", has_failed).await;

@@ -165,7 +165,7 @@ pub(super) fn is_running(state: &ContainerState) -> bool {
 }
 
 pub(super) fn is_exited(state: &ContainerState) -> bool {
-    matches!(state, ContainerState::Exited { .. })
+    matches!(state, ContainerState::Exited(_))
 }
 
 /// Returns the part of the runtime that has networks.

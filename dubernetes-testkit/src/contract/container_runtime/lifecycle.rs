@@ -2,7 +2,7 @@
 
 use dubernetes_core::app::{Cpu, Duration, Memory, Resources, Signal, Volume};
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{Capability, ContainerId, ContainerState, RuntimeError};
+use dubernetes_core::runtime::{Capability, ContainerId, ContainerState, Exit, RuntimeError};
 
 use super::harness::{
     ContractHarness, GRACE, is_exited, is_image_error, is_name_taken, is_not_found, is_rejected,
@@ -89,7 +89,7 @@ pub(super) async fn stop_ends_a_started_container(harness: &ContractHarness<'_>)
     assert_eq!(listed, std::slice::from_ref(&running), "list and inspection show the same");
     must("stop a container", runtime.stop(&id, None, GRACE).await);
     let stopped = harness.inspect(&id).await;
-    let ContainerState::Exited { out_of_memory, started_at, finished_at, .. } = stopped.state
+    let ContainerState::Exited(Exit { out_of_memory, started_at, finished_at, .. }) = stopped.state
     else {
         panic!("a container has exited when stop returns; seen: {:?}", stopped.state);
     };
@@ -177,7 +177,8 @@ pub(super) async fn stop_signals_then_kills(harness: &ContractHarness<'_>) {
         let stopped = harness.runtime.stop(&id, Some(Signal::SigTerm), grace).await;
         must("stop a container that traps its signal", stopped);
         let state = harness.inspect(&id).await.state;
-        let is_expected = matches!(state, ContainerState::Exited { code, .. } if code == expected);
+        let is_expected =
+            matches!(state, ContainerState::Exited(Exit { code, .. }) if code == expected);
         assert!(is_expected, "a {name} process exits with code {expected}; seen: {state:?}");
         harness.remove(&id).await;
     }

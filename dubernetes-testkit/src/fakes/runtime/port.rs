@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::clock::Clock as _;
 use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
@@ -228,7 +228,7 @@ impl Networks for FakeRuntime {
         let third = u8::try_from(world.networks.len() * 4 % 256).unwrap_or(0);
         let failed = |error: &dyn std::fmt::Display| RuntimeError::Failed {
             operation: "create a network".to_owned(),
-            cause: Cause::text(error.to_string()),
+            cause: SharedError::text(error.to_string()),
         };
         let address = std::net::Ipv4Addr::new(10, 1, third, 0);
         let subnet = ipnet::Ipv4Net::new(address, 22).map_err(|e| failed(&e))?;

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::clock::Clock as _;
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{ContainerId, ContainerState, RuntimeError, RuntimeEvent};
+use dubernetes_core::runtime::{ContainerId, ContainerState, Exit, RuntimeError, RuntimeEvent};
 
 use super::{FakeRuntime, Operation, World};
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 
 impl FakeRuntime {
     /// Starts a container's process, which exits by itself if its behaviour says so.
@@ -64,8 +64,12 @@ impl FakeRuntime {
                 ContainerState::Paused => now,
                 _ => return,
             };
-            container.container.state =
-                ContainerState::Exited { code, out_of_memory: false, started_at, finished_at: now };
+            container.container.state = ContainerState::Exited(Exit {
+                code,
+                out_of_memory: false,
+                started_at,
+                finished_at: now,
+            });
         }
         self.emit(id, "die");
     }
@@ -101,13 +105,13 @@ impl FakeRuntime {
         if self.world().away {
             return Err(RuntimeError::Unreachable {
                 endpoint: "fake".to_owned(),
-                cause: Cause::text("it is away"),
+                cause: SharedError::text("it is away"),
             });
         }
         if self.faults.apply(&operation).await {
             return Err(RuntimeError::Failed {
                 operation: operation.verb().to_owned(),
-                cause: Cause::text("injected fault"),
+                cause: SharedError::text("injected fault"),
             });
         }
         if let Some(object) = object {

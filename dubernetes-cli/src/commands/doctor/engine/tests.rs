@@ -1,5 +1,5 @@
 use clap::Parser as _;
-use dubernetes_core::error::Cause;
+use dubernetes_core::error::SharedError;
 
 use super::super::check::CheckResult;
 use super::*;
@@ -21,7 +21,7 @@ fn ingress() -> IngressArgs {
 }
 
 fn failed() -> RuntimeError {
-    RuntimeError::Failed { operation: "list networks".into(), cause: Cause::text("no space") }
+    RuntimeError::Failed { operation: "list networks".into(), cause: SharedError::text("no space") }
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn unreachable_or_old_engine_fails() {
     check(&check_version(&Ok(version), "unix:///e.sock"), CheckResult::Ok, "29.1 (API 1.52");
     let unreachable = RuntimeError::Unreachable {
         endpoint: "unix:///e.sock".into(),
-        cause: Cause::text("no such file"),
+        cause: SharedError::text("no such file"),
     };
     let found = check_version(&Err(unreachable), "unix:///e.sock");
     check(&found, CheckResult::Fail, "unix:///e.sock does not answer: no such file");
