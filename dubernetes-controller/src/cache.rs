@@ -1,7 +1,7 @@
 //! What the controller keeps between two passes: about its own calls, never about what should run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use dubernetes_core::app::AppName;
 use dubernetes_core::call::{CallFailure, FailureKind, InFlight, OperationKey};
@@ -12,6 +12,7 @@ use dubernetes_core::state::{
 };
 use jiff::{SignedDuration, Timestamp};
 
+use super::observe::Containers;
 use super::probe::Probes;
 
 /// How long an address that left the route table is not given to another replica, as long as there
@@ -29,7 +30,7 @@ pub(super) struct ControllerCache {
     /// Containers that were created, and that no list has shown yet.
     unlisted: BTreeMap<ContainerId, (OperationKey, Timestamp)>,
     pub(super) evicted: BTreeSet<ContainerId>,
-    pub(super) drains: BTreeMap<Ipv4Addr, Drain>,
+    pub(super) drains: BTreeMap<SocketAddr, Drain>,
     pub(super) probes: Probes,
     pub(super) engine: EngineStatus,
     /// The engine, as it described itself on first contact.
@@ -38,6 +39,7 @@ pub(super) struct ControllerCache {
     pub(super) replicas: Vec<ObservedReplica>,
     pub(super) pre_deploys: Vec<ObservedPreDeploy>,
     pub(super) unreadable: BTreeMap<ContainerId, String>,
+    pub(super) foreign_addresses: BTreeSet<IpAddr>,
     pub(super) active_since: Option<Timestamp>,
     /// Why the ingress refused the routes of apps. Each keeps its last good routes.
     pub(super) quarantined: BTreeMap<AppName, String>,
@@ -110,17 +112,13 @@ impl ControllerCache {
     }
 
     /// Replaces the observed containers by those of a list, taken at `now`.
-    pub(super) fn on_listed(
-        &mut self,
-        mut replicas: Vec<ObservedReplica>,
-        pre_deploys: Vec<ObservedPreDeploy>,
-        unreadable: BTreeMap<ContainerId, String>,
-        now: Timestamp,
-    ) {
+    pub(super) fn on_listed(&mut self, listed: Containers, now: Timestamp) {
+        let Containers { mut replicas, pre_deploys, unreadable, foreign_addresses } = listed;
         replicas.iter_mut().for_each(|replica| self.first_seen_exits.clamp(replica, now));
         self.replicas = replicas;
         self.pre_deploys = pre_deploys;
         self.unreadable = unreadable;
+        self.foreign_addresses = foreign_addresses;
         self.settle_unlisted(now);
     }
 
@@ -184,21 +182,20 @@ impl ControllerCache {
         });
     }
 
-    /// Starts to drain the addresses that have left the served table, and drops those that came
+    /// Starts to drain the endpoints that have left the served table, and drops those that came
     /// back or that no replica has any more.
     pub(super) fn follow_table(&mut self, table: Option<&RouteTable>, now: Timestamp) {
         let before = std::mem::take(&mut self.served).unwrap_or_default();
-        let endpoints = before.routes.iter().flat_map(|route| &route.endpoints);
-        for address in endpoints.map(|endpoint| endpoint.address) {
-            if table.is_some_and(|table| !table.holds(address)) {
-                self.drains.entry(address).or_insert(Drain::new(now));
+        for endpoint in before.endpoints() {
+            if table.is_some_and(|table| !table.holds(endpoint)) {
+                self.drains.entry(endpoint).or_insert(Drain::new(now));
             }
         }
-        let held: BTreeSet<_> = self.replicas.iter().map(|r| r.labels.address).collect();
-        self.drains.retain(|address, drain| {
-            let is_back = table.is_some_and(|table| table.holds(*address));
+        let held: BTreeSet<_> = self.replicas.iter().filter_map(|r| r.endpoint).collect();
+        self.drains.retain(|endpoint, drain| {
+            let is_back = table.is_some_and(|table| table.holds(*endpoint));
             let cools = now.duration_since(drain.since) <= ADDRESS_COOLDOWN;
-            !is_back && (held.contains(address) || cools)
+            !is_back && (held.contains(endpoint) || cools)
         });
         self.served = table.cloned();
         self.acknowledged = table.cloned();

@@ -6,7 +6,7 @@ use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::format::span;
 use dubernetes_core::ingress::{Route, RouteTable};
-use dubernetes_core::plan::{Action, Planned, Reason};
+use dubernetes_core::plan::{Action, Block, Planned, Reason};
 use dubernetes_core::runtime::{ContainerId, ContainerState};
 use dubernetes_core::state::{EngineStatus, ObservedReplica, ObservedState, Readiness};
 use dubernetes_core::store::RolloutUpdate;
@@ -139,6 +139,13 @@ pub(crate) fn diff(
     if let EngineStatus::Unreachable { .. } = after.engine {
         return events;
     }
+    for (id, reason) in &after.unreadable {
+        if !before.unreadable.contains_key(id) {
+            let block = Block::Unreadable { id: id.clone(), reason: reason.clone() };
+            let message = block.to_string();
+            events.push(of_instance(now, EventKind::Warning, EventReason::Foreign, message));
+        }
+    }
     let old: BTreeMap<_, _> = before.replicas.iter().map(|r| (&r.id, r)).collect();
     for replica in &after.replicas {
         let Some(was) = old.get(&replica.id) else { continue };
@@ -149,7 +156,7 @@ pub(crate) fn diff(
         // A replica that the previous orchestrator routed was ready all the time.
         let table = before.ingress.table();
         let is_adopted = was.readiness == Readiness::Unknown
-            && table.is_some_and(|table| table.holds(was.labels.address));
+            && table.zip(was.endpoint).is_some_and(|(table, endpoint)| table.holds(endpoint));
         events.extend(match probe_spec(replica) {
             None => process_started(was, replica, now),
             Some(_) if is_adopted => None,

@@ -1,16 +1,18 @@
 //! The handle of a running orchestrator.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::plan::{AppStatus, Phase};
-use dubernetes_core::runtime::{ContainerId, LogLine};
+use dubernetes_core::runtime::{Capability, ContainerId, LogLine, missing_capabilities};
 use dubernetes_core::store::{Put, PutApp, RolloutAction, RolloutCommand, Store, StoreError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::adapters::Adapters;
 use crate::previous_logs::PreviousLogs;
 use crate::probe::{ProbeHistory, ProbeResult};
 use crate::snapshot::Snapshot;
@@ -20,6 +22,8 @@ use crate::snapshot::Snapshot;
 pub struct Handle {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    /// Capabilities that the runtime does not have.
+    lacks: BTreeSet<Capability>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     commands: mpsc::UnboundedSender<Command>,
     probes: ProbeHistory,
@@ -78,14 +82,15 @@ pub enum TeardownError {
 
 impl Handle {
     pub(crate) fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
+        adapters: Adapters,
         snapshots: watch::Receiver<Arc<Snapshot>>,
         commands: mpsc::UnboundedSender<Command>,
         probes: ProbeHistory,
         previous_logs: PreviousLogs,
     ) -> Self {
-        Self { store, clock, snapshots, commands, probes, previous_logs }
+        let lacks = missing_capabilities(&*adapters.runtime);
+        let Adapters { store, clock, .. } = adapters;
+        Self { store, clock, lacks, snapshots, commands, probes, previous_logs }
     }
 
     /// Stores an app. Returns once the change is durable; the rollout follows.
@@ -102,10 +107,10 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Invalid`] if the specification breaks a rule or a file was not read; those of
-    /// [`Store::put`].
+    /// [`StoreError::Invalid`] if the specification breaks a rule, needs a capability that the
+    /// runtime does not have, or a file was not read; those of [`Store::put`].
     pub async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
-        if let Err(problems) = put.spec.check() {
+        if let Err(problems) = put.spec.check().and_then(|()| put.spec.check_for(&self.lacks)) {
             return Err(StoreError::Invalid { name: put.spec.name, problems });
         }
         let newest_seen = put.newest_seen.max(self.newest_revision_seen(&put.spec.name));

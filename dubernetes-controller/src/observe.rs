@@ -1,11 +1,12 @@
 //! Observation: reads the store, the engine and the ingress. It runs in a task beside the loop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use dubernetes_core::app::{AppName, RevisionId};
+use dubernetes_core::app::{AppName, InstanceName, RevisionId};
 use dubernetes_core::error;
 use dubernetes_core::ingress::{IngressError, ObservedIngress};
-use dubernetes_core::labels::{self, PreDeployLabels, ReplicaLabels};
+use dubernetes_core::labels::{Component, ReplicaLabels};
 use dubernetes_core::runtime::{Container, ContainerId, Network, RuntimeError, RuntimeInfo};
 use dubernetes_core::state::{DesiredState, ObservedPreDeploy, ObservedReplica, Readiness};
 use dubernetes_core::store::StoreError;
@@ -27,10 +28,18 @@ pub(crate) struct Observation {
 pub(crate) struct EngineView {
     pub(crate) info: RuntimeInfo,
     pub(crate) network: Option<Network>,
+    pub(crate) containers: Containers,
+}
+
+/// The containers of a list, without the ingress.
+#[derive(Debug, Default)]
+pub(crate) struct Containers {
     pub(crate) replicas: Vec<ObservedReplica>,
     pub(crate) pre_deploys: Vec<ObservedPreDeploy>,
-    /// Containers whose labels cannot be read, with the reason.
+    /// Containers that are not the instance's own, with the reason.
     pub(crate) unreadable: BTreeMap<ContainerId, String>,
+    /// The addresses of these.
+    pub(crate) foreign_addresses: BTreeSet<IpAddr>,
 }
 
 /// What an observation needs to know of the last one.
@@ -48,7 +57,7 @@ pub(crate) async fn observe(adapters: &Adapters, options: &Options, last: LastSe
     let engine = observe_engine(adapters, options, last.info).await;
     let (revisions, ingress) = match &engine {
         Ok(view) => {
-            let labels = view.replicas.iter().map(|replica| &replica.labels);
+            let labels = view.containers.replicas.iter().map(|replica| &replica.labels);
             let revisions = labels.map(|labels| (labels.app.clone(), labels.revision)).collect();
             (revisions, Some(adapters.ingress.observe().await))
         }
@@ -74,40 +83,27 @@ async fn observe_engine(
             info
         }
     };
-    let containers = runtime.list(&options.instance).await?;
+    let listed = runtime.list(&options.instance).await?;
     let network = match runtime.networks() {
         Some(networks) => networks.find(&options.instance).await?,
         None => None,
     };
-    let mut view = EngineView {
-        info,
-        network,
-        replicas: Vec::new(),
-        pre_deploys: Vec::new(),
-        unreadable: BTreeMap::new(),
-    };
-    let ours = containers.into_iter().filter(|container| !labels::is_ingress(&container.labels));
-    ours.for_each(|container| view.add(container));
-    Ok(view)
+    let mut containers = Containers::default();
+    listed.into_iter().for_each(|container| containers.add(container, &options.instance));
+    Ok(EngineView { info, network, containers })
 }
 
-impl EngineView {
-    fn add(&mut self, container: Container) {
-        if let Some(labels) = PreDeployLabels::from_map(&container.labels) {
-            match labels {
-                Ok(labels) => {
-                    let Container { id, state, .. } = container;
-                    self.pre_deploys.push(ObservedPreDeploy { id, labels, state });
-                }
-                Err(reason) => {
-                    self.unreadable.insert(container.id, reason);
-                }
+impl Containers {
+    fn add(&mut self, container: Container, instance: &InstanceName) {
+        match Component::identify(&container, instance) {
+            Ok(Component::Ingress) => {}
+            Ok(Component::PreDeploy(labels)) => {
+                let Container { id, state, .. } = container;
+                self.pre_deploys.push(ObservedPreDeploy { id, labels, state });
             }
-            return;
-        }
-        match ReplicaLabels::from_map(&container.labels) {
-            Ok(labels) => self.replicas.push(replica(container, labels)),
+            Ok(Component::Replica(labels)) => self.replicas.push(replica(container, labels)),
             Err(reason) => {
+                self.foreign_addresses.extend(container.endpoint.map(|endpoint| endpoint.ip()));
                 self.unreadable.insert(container.id, reason);
             }
         }
@@ -162,6 +158,7 @@ fn replica(container: Container, labels: ReplicaLabels) -> ObservedReplica {
         state: container.state,
         created_at: container.created_at,
         image_id: container.image_id,
+        endpoint: container.endpoint,
         readiness: Readiness::Unknown,
     }
 }

@@ -126,8 +126,7 @@ impl Orchestrator {
         let events = EventWriter::start(Arc::clone(&adapters.store));
         let mut tasks = Tasks::new(results_in, &adapters, &options, previous_logs.clone());
         tasks.follow_events();
-        let pace = adapters.ingress.pace();
-        let mut pass = Pass::new(options, adapters.clock, snapshots, probes, events, pace);
+        let mut pass = Pass::new(options, &adapters, snapshots, probes, events);
         loop {
             pass.advance(&mut tasks, &mut || discard_pending(&mut changes));
             let trigger = tokio::select! {
@@ -298,8 +297,7 @@ impl Builder {
         let probes = ProbeHistory::default();
         let previous_logs = PreviousLogs::default();
         let handle = Handle::new(
-            Arc::clone(&adapters.store),
-            Arc::clone(&adapters.clock),
+            adapters.clone(),
             snapshots_out,
             commands_in,
             probes.clone(),

@@ -4,23 +4,24 @@ mod record;
 mod routes;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_core::call::{InFlight, OperationKey};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
-use dubernetes_core::ingress::{ObservedIngress, Pace, RouteTable};
+use dubernetes_core::ingress::{ObservedIngress, RouteTable};
 use dubernetes_core::plan::{Action, Plan, Planned, Reason, RouteStep};
 use dubernetes_core::reconcile;
 use dubernetes_core::replay::Decision;
-use dubernetes_core::runtime::ContainerId;
+use dubernetes_core::runtime::{Capability, ContainerId, missing_capabilities};
 use dubernetes_core::state::{DesiredState, Drain, EngineStatus, ObservedReplica, ObservedState};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use crate::adapters::Adapters;
 use crate::approval::{ApprovalGate, GateDecision, NextStep, PendingStep};
 use crate::cache::ControllerCache;
 use crate::event_writer::EventWriter;
@@ -48,6 +49,8 @@ type TeardownAnswer = oneshot::Sender<Result<(), TeardownError>>;
 pub(crate) struct Pass {
     options: Options,
     clock: Arc<dyn Clock>,
+    /// Capabilities that the runtime does not have.
+    lacks: BTreeSet<Capability>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     events: EventWriter,
     cache: ControllerCache,
@@ -80,11 +83,10 @@ pub(crate) struct Pass {
 impl Pass {
     pub(crate) fn new(
         options: Options,
-        clock: Arc<dyn Clock>,
+        adapters: &Adapters,
         snapshots: watch::Sender<Arc<Snapshot>>,
         probes: ProbeHistory,
         events: EventWriter,
-        pace: Pace,
     ) -> Self {
         let now = Instant::now();
         let mut cache = ControllerCache::default();
@@ -93,7 +95,8 @@ impl Pass {
         let repair_due = now + options.resync.to_std();
         Self {
             options,
-            clock,
+            clock: Arc::clone(&adapters.clock),
+            lacks: missing_capabilities(&*adapters.runtime),
             snapshots,
             events,
             cache,
@@ -107,7 +110,7 @@ impl Pass {
             table_before_apply: None,
             kept: None,
             expected_exits: BTreeSet::new(),
-            reload_limiter: ReloadLimiter::new(pace),
+            reload_limiter: ReloadLimiter::new(adapters.ingress.pace()),
             repair_due,
             pass_due: now,
             pass_due_at: None,
@@ -195,9 +198,9 @@ impl Pass {
                 tracing::debug!(container = %spec.id, error, "a probe could not be sent");
                 self.cache.probes.on_not_sent(&spec.id, Instant::now());
             }
-            TaskResult::Drained(address, result) => {
-                self.cache.in_flight.remove(&OperationKey::DrainCheck(address));
-                if let Some(drain) = self.cache.drains.get_mut(&address) {
+            TaskResult::Drained(endpoint, result) => {
+                self.cache.in_flight.remove(&OperationKey::DrainCheck(endpoint));
+                if let Some(drain) = self.cache.drains.get_mut(&endpoint) {
                     drain.done |= result.unwrap_or(false);
                 }
                 self.is_due = true;
@@ -319,7 +322,7 @@ impl Pass {
                 cache.active_since.get_or_insert(now);
                 cache.info = Some(view.info);
                 cache.network = view.network;
-                cache.on_listed(view.replicas, view.pre_deploys, view.unreadable, now);
+                cache.on_listed(view.containers, now);
             }
             Err(reason) => {
                 let since = match &cache.engine {
@@ -341,7 +344,7 @@ impl Pass {
         let routes_paced_until = self.routes_paced_until(now);
         let cache = &mut self.cache;
         cache.prune(desired);
-        let probe = |replica: &ObservedReplica| probe_of(desired, replica);
+        let probe = |replica: &ObservedReplica| ProbeSpec::of(desired, replica);
         cache.probes.follow(&cache.replicas, probe, Instant::now());
         for replica in &mut cache.replicas {
             replica.readiness = cache.probes.readiness(&replica.id, now);
@@ -353,10 +356,12 @@ impl Pass {
         cache.follow_table(ingress.table(), now);
         ObservedState {
             engine: cache.engine.clone(),
+            lacks: self.lacks.clone(),
             network: cache.network.clone(),
             replicas: cache.replicas.clone(),
             pre_deploys: cache.pre_deploys.clone(),
             unreadable: cache.unreadable.clone(),
+            foreign_addresses: cache.foreign_addresses.clone(),
             ingress,
             drains: cache.drains.clone(),
             in_flight: cache.in_flight.clone(),
@@ -403,7 +408,7 @@ impl Pass {
             }
             self.repair_ingress(&snapshot.observed, tasks);
         }
-        plan.drain_checks.iter().for_each(|address| self.check_drain(*address, tasks));
+        plan.drain_checks.iter().for_each(|endpoint| self.check_drain(*endpoint, tasks));
     }
 
     /// Carries out the step that was approved, or asks for an approval.
@@ -430,8 +435,10 @@ impl Pass {
         if let Action::Stop { id, .. } | Action::Remove { id } = &planned.action {
             self.expected_exits.insert(id.clone());
         }
-        if let (Action::Stop { id, .. }, Reason::Unhealthy { .. } | Reason::Paused) =
-            (&planned.action, &planned.reason)
+        if let (
+            Action::Stop { id, .. },
+            Reason::Unhealthy { .. } | Reason::Paused | Reason::OffNetwork,
+        ) = (&planned.action, &planned.reason)
         {
             self.cache.stop_reasons.insert(id.clone(), planned.reason.to_string());
         }
@@ -463,16 +470,16 @@ impl Pass {
         }
     }
 
-    fn check_drain(&mut self, address: Ipv4Addr, tasks: &mut Tasks) {
+    fn check_drain(&mut self, endpoint: SocketAddr, tasks: &mut Tasks) {
         let now = self.clock.now();
-        self.cache.drains.entry(address).or_insert(Drain::new(now)).checked_at = Some(now);
-        self.cache.in_flight.insert(OperationKey::DrainCheck(address), InFlight::default());
-        tasks.check_drain(address);
+        self.cache.drains.entry(endpoint).or_insert(Drain::new(now)).checked_at = Some(now);
+        self.cache.in_flight.insert(OperationKey::DrainCheck(endpoint), InFlight::default());
+        tasks.check_drain(endpoint);
     }
 
     fn record_diff(&mut self, desired: &DesiredState, observed: &ObservedState, now: Timestamp) {
         let is_expected_exit = |id: &ContainerId| self.expected_exits.contains(id);
-        let probe = |replica: &ObservedReplica| probe_of(desired, replica);
+        let probe = |replica: &ObservedReplica| ProbeSpec::of(desired, replica);
         let news = events::diff(&self.last.observed, observed, is_expected_exit, probe, now);
         self.record(news);
     }
@@ -481,14 +488,4 @@ impl Pass {
         self.last = Arc::clone(&snapshot);
         self.snapshots.send_replace(snapshot);
     }
-}
-
-/// Returns the probe of a replica: that of its own revision, or, if that is not kept any more, of
-/// the present one.
-fn probe_of(desired: &DesiredState, replica: &ObservedReplica) -> Option<ProbeSpec> {
-    let stored = desired.apps.get(&replica.labels.app)?;
-    let mut kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
-    let own = kept.find(|kept| kept.revision == replica.labels.revision);
-    let spec = own.map_or(&stored.spec, |kept| &kept.spec);
-    ProbeSpec::new(replica, spec, stored.spec.access.is_some())
 }

@@ -9,7 +9,7 @@ use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health};
 use dubernetes_core::dial::{Probe, ProbeAnswer};
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::ContainerId;
-use dubernetes_core::state::ObservedReplica;
+use dubernetes_core::state::{DesiredState, ObservedReplica};
 use jiff::SignedDuration;
 use tokio::time::Duration;
 
@@ -42,8 +42,10 @@ pub(super) struct ProbeSpec {
 pub(super) enum ProbeMethod {
     /// Dials the replica's endpoint from this process.
     Dial {
-        /// The endpoint.
-        endpoint: SocketAddr,
+        /// The endpoint; `None` if the runtime does not report it.
+        endpoint: Option<SocketAddr>,
+        /// The port, as the specification names it.
+        port: u16,
         /// What is sent.
         probe: Probe,
         /// Deadline of the answer.
@@ -59,6 +61,16 @@ pub(super) enum ProbeMethod {
 }
 
 impl ProbeSpec {
+    /// Returns the probe of a replica: that of its own revision, or, if that is not kept any more,
+    /// of the present one.
+    pub(super) fn of(desired: &DesiredState, replica: &ObservedReplica) -> Option<Self> {
+        let stored = desired.apps.get(&replica.labels.app)?;
+        let mut kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
+        let own = kept.find(|kept| kept.revision == replica.labels.revision);
+        let spec = own.map_or(&stored.spec, |kept| &kept.spec);
+        Self::new(replica, spec, stored.spec.access.is_some())
+    }
+
     /// Returns the probe of a replica that runs `spec`, or `None` if it is not probed.
     /// `is_routed` says whether the app has `access` now, whatever `spec` says.
     pub(super) fn new(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> Option<Self> {
@@ -69,11 +81,12 @@ impl ProbeSpec {
             None => return None,
         };
         let port = health.port.unwrap_or(replica.labels.port);
+        let endpoint = replica.endpoint.map(|found| match health.port {
+            Some(other) if other != replica.labels.port => SocketAddr::new(found.ip(), other),
+            Some(_) | None => found,
+        });
         let timeout = health.timeout;
-        let dial = |probe| {
-            let endpoint = SocketAddr::from((replica.labels.address, port));
-            ProbeMethod::Dial { endpoint, probe, timeout }
-        };
+        let dial = |probe| ProbeMethod::Dial { endpoint, port, probe, timeout };
         let method = match &health.check {
             Check::Http(path) => dial(Probe::Http { path: path.to_string() }),
             Check::Tcp => dial(Probe::Tcp),
@@ -94,8 +107,8 @@ impl ProbeSpec {
     /// Describes what a replica does that has become ready, as a sentence fragment.
     pub(super) fn describe_ready(&self) -> String {
         match &self.method {
-            ProbeMethod::Dial { endpoint, probe: Probe::Tcp, .. } => {
-                format!("port {} accepts connections", endpoint.port())
+            ProbeMethod::Dial { port, probe: Probe::Tcp, .. } => {
+                format!("port {port} accepts connections")
             }
             ProbeMethod::Dial { probe: Probe::Http { .. }, .. } => {
                 format!("{} succeeds", self.describe())
@@ -149,12 +162,10 @@ impl ProbeSpec {
     /// Describes the probe, such as `GET :8080/healthz`.
     fn describe(&self) -> String {
         match &self.method {
-            ProbeMethod::Dial { endpoint, probe: Probe::Http { path }, .. } => {
-                format!("GET :{}{path}", endpoint.port())
+            ProbeMethod::Dial { port, probe: Probe::Http { path }, .. } => {
+                format!("GET :{port}{path}")
             }
-            ProbeMethod::Dial { endpoint, probe: Probe::Tcp, .. } => {
-                format!("port {}", endpoint.port())
-            }
+            ProbeMethod::Dial { port, probe: Probe::Tcp, .. } => format!("port {port}"),
             ProbeMethod::Command { command, .. } => {
                 let line = one_line(&command.join(" "));
                 format!("`{}`", line.chars().take(MAX_COMMAND).collect::<String>())

@@ -1,6 +1,6 @@
 //! The tasks beside the loop: calls to the adapters, whose results come back as messages.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ pub(crate) enum TaskResult {
     Repaired(Result<bool, IngressError>),
     /// A probe was answered, or could not be sent.
     Probed(ProbeSpec, Result<ProbeAnswer, RuntimeError>),
-    /// The ingress said whether requests to an address are in flight.
-    Drained(Ipv4Addr, Result<bool, IngressError>),
+    /// The ingress said whether requests to an endpoint are in flight.
+    Drained(SocketAddr, Result<bool, IngressError>),
     /// Something happened on the engine.
     Event(RuntimeEvent),
     /// The stream of events ended or failed, so some may be lost.
@@ -140,7 +140,10 @@ impl Tasks {
         let dialer = Arc::clone(&self.adapters.dialer);
         self.spawn(async move {
             let result = match &spec.method {
-                ProbeMethod::Dial { endpoint, probe, timeout } => {
+                ProbeMethod::Dial { endpoint: None, .. } => {
+                    Ok(ProbeAnswer::Failed { reason: "its endpoint is not known yet".to_owned() })
+                }
+                ProbeMethod::Dial { endpoint: Some(endpoint), probe, timeout, .. } => {
                     let answer = dialer.probe(*endpoint, probe, *timeout).await;
                     Ok(with_open_ports(&*runtime, &spec.id, *endpoint, answer).await)
                 }
@@ -152,10 +155,10 @@ impl Tasks {
         });
     }
 
-    /// Checks whether requests to an address are in flight.
-    pub(crate) fn check_drain(&mut self, address: Ipv4Addr) {
+    /// Checks whether requests to an endpoint are in flight.
+    pub(crate) fn check_drain(&mut self, endpoint: SocketAddr) {
         let ingress = Arc::clone(&self.adapters.ingress);
-        self.spawn(async move { TaskResult::Drained(address, ingress.drained(address).await) });
+        self.spawn(async move { TaskResult::Drained(endpoint, ingress.drained(endpoint).await) });
     }
 
     /// Asks for an approval.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dubernetes_core::app::{AppName, InstanceName, Stop};
 use dubernetes_core::error;
-use dubernetes_core::labels::ReplicaLabels;
+use dubernetes_core::labels::Component;
 use dubernetes_core::runtime::{Container, ContainerState, RuntimeError};
 use futures_util::future::join_all;
 
@@ -13,8 +13,8 @@ use crate::adapters::Adapters;
 /// How often the containers are listed: a create that was in flight may end late.
 const LISTS: u32 = 3;
 
-/// Deletes every app, and removes every container with the instance's label, the ingress and the
-/// network.
+/// Deletes every app, and removes every container of the instance, the ingress and the network. A
+/// container that only has the instance's labels is left alone.
 pub(crate) async fn teardown(adapters: &Adapters, instance: &InstanceName) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| error::chain(error);
     let stored = adapters.store.list().await.map_err(|e| text(&e))?;
@@ -27,10 +27,16 @@ pub(crate) async fn teardown(adapters: &Adapters, instance: &InstanceName) -> Re
     adapters.ingress.remove().await.map_err(|e| text(&e))?;
     for _ in 0..LISTS {
         let containers = adapters.runtime.list(instance).await.map_err(|e| text(&e))?;
-        if containers.is_empty() {
+        let own = containers.iter().filter_map(|container| {
+            Some((container, Component::identify(container, instance).ok()?))
+        });
+        let own: Vec<_> = own.collect();
+        if own.is_empty() {
             break;
         }
-        for result in join_all(containers.iter().map(|c| remove(adapters, c, &stops))).await {
+        let removals =
+            own.iter().map(|(container, component)| remove(adapters, container, component, &stops));
+        for result in join_all(removals).await {
             result.map_err(|e| text(&e))?;
         }
     }
@@ -46,12 +52,17 @@ pub(crate) async fn teardown(adapters: &Adapters, instance: &InstanceName) -> Re
 async fn remove(
     adapters: &Adapters,
     container: &Container,
+    component: &Component,
     stops: &BTreeMap<&AppName, &Stop>,
 ) -> Result<(), RuntimeError> {
     let runs = matches!(container.state, ContainerState::Running { .. } | ContainerState::Paused);
     if runs {
-        let app = ReplicaLabels::from_map(&container.labels).ok().map(|labels| labels.app);
-        let stop = app.and_then(|app| stops.get(&app).map(|stop| Stop::clone(stop)));
+        let app = match component {
+            Component::Replica(labels) => Some(&labels.app),
+            Component::PreDeploy(labels) => Some(&labels.app),
+            Component::Ingress => None,
+        };
+        let stop = app.and_then(|app| stops.get(app).map(|stop| Stop::clone(stop)));
         let Stop { signal, grace, .. } = stop.unwrap_or_default();
         adapters.runtime.stop(&container.id, signal, grace).await?;
     }

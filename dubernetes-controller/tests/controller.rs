@@ -168,13 +168,13 @@ async fn update_replaces_one_at_a_time_and_keeps_desired_replicas_ready() {
 async fn busy_replica_is_not_stopped_before_its_requests_end() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 1).await;
-    let address = orchestrator.handle.snapshot().observed.replicas[0].labels.address;
-    orchestrator.ingress.set_busy(address, true);
+    let endpoint = orchestrator.handle.snapshot().observed.replicas[0].endpoint.unwrap();
+    orchestrator.ingress.set_busy(endpoint, true);
     orchestrator.runtime.add_image("web:2", Behaviour::default());
     orchestrator.apply(&app("web", "web:2", 1)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(names(&orchestrator).contains(&"dubernetes.default.web-1.r1".to_owned()));
-    orchestrator.ingress.set_busy(address, false);
+    orchestrator.ingress.set_busy(endpoint, false);
     orchestrator.until_ready("web").await;
     assert_eq!(names(&orchestrator), ["dubernetes.default.web-2.r2"]);
 }
@@ -185,7 +185,7 @@ async fn drain_ends_at_its_limit() {
     ready(&orchestrator, "web:1", 1).await;
     orchestrator
         .ingress
-        .set_busy(orchestrator.handle.snapshot().observed.replicas[0].labels.address, true);
+        .set_busy(orchestrator.handle.snapshot().observed.replicas[0].endpoint.unwrap(), true);
     orchestrator.runtime.add_image("web:2", Behaviour::default());
     orchestrator.apply(&app("web", "web:2", 1)).await.unwrap();
     orchestrator.until_ready("web").await;

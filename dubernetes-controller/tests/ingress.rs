@@ -59,8 +59,8 @@ async fn unrouted_address_is_not_reused_for_a_while() {
     ready(&orchestrator, "web:1", 1).await;
     let mut used = std::collections::BTreeSet::new();
     for n in 0..20 {
-        let address = orchestrator.handle.snapshot().observed.replicas[0].labels.address;
-        assert!(used.insert(address), "{address} is reused after {n} rollouts");
+        let endpoint = orchestrator.handle.snapshot().observed.replicas[0].endpoint.unwrap();
+        assert!(used.insert(endpoint), "{endpoint} is reused after {n} rollouts");
         let image = format!("web:{}", n + 2);
         ready(&orchestrator, &image, 1).await;
     }

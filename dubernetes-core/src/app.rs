@@ -19,6 +19,7 @@ mod rollout;
 mod route_conflict;
 pub mod rules;
 pub(crate) mod text;
+mod unsupported;
 mod valid_spec;
 mod volume;
 

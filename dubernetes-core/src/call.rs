@@ -1,7 +1,7 @@
 //! Calls to the engine, the store and the ingress: their identity, and what is remembered of them
 //! between passes.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -50,8 +50,8 @@ pub enum OperationKey {
     },
     /// Application of the route table.
     Routes,
-    /// Check whether an address is drained.
-    DrainCheck(Ipv4Addr),
+    /// Check whether an endpoint is drained.
+    DrainCheck(SocketAddr),
 }
 
 impl OperationKey {
@@ -76,8 +76,11 @@ impl OperationKey {
 /// A call in flight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InFlight {
-    /// Address of the container that the call creates.
-    pub address: Option<Ipv4Addr>,
+    /// Planned address of the container that the call creates.
+    pub address: Option<IpAddr>,
+    /// Restarts of the replica that the call creates.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// A call that failed, and has not succeeded since.

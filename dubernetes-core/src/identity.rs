@@ -2,7 +2,7 @@
 //! planners with the same input choose the same ones.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
@@ -107,8 +107,8 @@ pub fn pick_address(
     subnet: Ipv4Net,
     app: &AppName,
     ordinal: u32,
-    taken: &BTreeSet<Ipv4Addr>,
-) -> Option<Ipv4Addr> {
+    taken: &BTreeSet<IpAddr>,
+) -> Option<IpAddr> {
     let room = capacity(subnet);
     if room == 0 {
         return None;
@@ -116,7 +116,7 @@ pub fn pick_address(
     let digest = Sha256::digest(PodName::replica(app, ordinal).as_str().as_bytes());
     let start = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) % room;
     (0..room)
-        .map(|step| offset(subnet, FIRST_REPLICA + (start + step) % room))
+        .map(|step| offset(subnet, FIRST_REPLICA + (start + step) % room).into())
         .find(|address| !taken.contains(address))
 }
 
@@ -168,8 +168,9 @@ mod tests {
         let app = AppName::parse("web").unwrap();
         let mut taken = BTreeSet::new();
         while let Some(address) = pick_address(subnet, &app, 1, &taken) {
-            assert!(subnet.contains(&address) && !engine_range(subnet).contains(&address));
-            assert_ne!(address, ingress_address(subnet));
+            let IpAddr::V4(found) = address else { panic!("{address} is not of the subnet") };
+            assert!(subnet.contains(&found) && !engine_range(subnet).contains(&found));
+            assert_ne!(found, ingress_address(subnet));
             assert!(taken.insert(address));
         }
         assert_eq!(taken.len(), usize::try_from(capacity(subnet)).unwrap());

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,9 +47,9 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     /// finds the truth.
     async fn observe(&self) -> Result<ObservedIngress, IngressError>;
 
-    /// Returns true if no request to `address` is in flight and none can still arrive through a
-    /// former table. False while the acknowledged table contains the address.
-    async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError>;
+    /// Returns true if no request to `endpoint` is in flight and none can still arrive through a
+    /// former table. False while the acknowledged table contains the endpoint.
+    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError>;
 
     /// Restores configuration of a running proxy that was changed outside Dubernetes, and
     /// reloads the proxy. Returns true if the configuration had drifted. Cheap otherwise; call
@@ -119,9 +119,14 @@ impl RouteTable {
         matching.min_by_key(|route| Reverse(route.path.as_str().len()))
     }
 
-    /// Returns true if any route leads to `address`.
-    pub fn holds(&self, address: Ipv4Addr) -> bool {
-        self.routes.iter().any(|r| r.endpoints.iter().any(|e| e.address == address))
+    /// Returns true if any route leads to `endpoint`.
+    pub fn holds(&self, endpoint: SocketAddr) -> bool {
+        self.endpoints().any(|held| held == endpoint)
+    }
+
+    /// Returns the endpoints of all routes, repeated where several routes have one.
+    pub fn endpoints(&self) -> impl Iterator<Item = SocketAddr> {
+        self.routes.iter().flat_map(|route| &route.endpoints).map(Endpoint::socket)
     }
 
     /// Returns true if there is no route at all.
@@ -170,10 +175,17 @@ pub fn url(host: &HostName, path: &RoutePath, http_port: u16) -> String {
 pub struct Endpoint {
     /// The pod name.
     pub pod: PodName,
-    /// The address on the instance's network.
-    pub address: Ipv4Addr,
-    /// The port that the replica listens on. Replicas of two revisions may differ.
+    /// The address at which the proxy reaches the replica.
+    pub address: IpAddr,
+    /// The port at which the proxy reaches the replica. Replicas of two revisions may differ.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// Returns address and port.
+    pub fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
 }
 
 /// The result of [`Ingress::apply`].

@@ -1,12 +1,13 @@
 //! Labels of containers: the identity of what runs, and the state of its restarts.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, InstanceName, RevisionId};
-use crate::runtime::ImageId;
+use crate::identity;
+use crate::runtime::{Container, ImageId};
 
 /// Instance that owns the container. Containers of other instances, or without this label, are
 /// never touched.
@@ -25,9 +26,9 @@ pub const REPLICA: &str = "dubernetes.replica";
 pub const SPEC: &str = "dubernetes.spec";
 /// Id of the image of the revision.
 pub const IMAGE: &str = "dubernetes.image";
-/// Address on the network of the instance.
+/// Planned address on the network of the instance. Not an identity: the endpoint is observed.
 pub const ADDRESS: &str = "dubernetes.address";
-/// Port on which the replica listens.
+/// Port on which the container listens: that of its request.
 pub const PORT: &str = "dubernetes.port";
 /// Restarts of the replica.
 pub const RESTARTS: &str = "dubernetes.restarts";
@@ -49,8 +50,8 @@ pub struct ReplicaLabels {
     pub spec_hash: String,
     /// Image that it was created from, if that is known.
     pub image: Option<ImageId>,
-    /// Address on the network of the instance.
-    pub address: Ipv4Addr,
+    /// Planned address on the network of the instance, where the runtime has planned addresses.
+    pub address: Option<IpAddr>,
     /// Port on which it listens.
     pub port: u16,
     /// Restarts so far.
@@ -70,13 +71,13 @@ impl ReplicaLabels {
             (REVISION, self.revision.to_string()),
             (REPLICA, self.ordinal.to_string()),
             (SPEC, self.spec_hash.clone()),
-            (ADDRESS, self.address.to_string()),
             (PORT, self.port.to_string()),
             (RESTARTS, self.restarts.to_string()),
             (STREAK, self.consecutive_restarts.to_string()),
         ]
         .into_iter()
         .chain(self.image.as_ref().map(|image| (IMAGE, image.to_string())))
+        .chain(self.address.map(|address| (ADDRESS, address.to_string())))
         .map(|(key, value)| (key.to_owned(), value))
         .collect();
         if let Some(last_end) = &self.last_end {
@@ -97,7 +98,7 @@ impl ReplicaLabels {
             ordinal: read(labels, REPLICA)?,
             spec_hash: read(labels, SPEC)?,
             image: labels.get(IMAGE).cloned().map(ImageId),
-            address: read(labels, ADDRESS)?,
+            address: read_optional(labels, ADDRESS)?,
             port: read(labels, PORT)?,
             restarts: read(labels, RESTARTS)?,
             consecutive_restarts: read(labels, STREAK)?,
@@ -115,8 +116,8 @@ pub struct PreDeployLabels {
     pub revision: RevisionId,
     /// Attempts of the revision before this one.
     pub attempts: u32,
-    /// Address on the network of the instance.
-    pub address: Ipv4Addr,
+    /// Planned address on the network of the instance, where the runtime has planned addresses.
+    pub address: Option<IpAddr>,
 }
 
 /// Value of [`COMPONENT`] on the container of a pre-deploy hook.
@@ -131,9 +132,9 @@ impl PreDeployLabels {
             (APP, self.app.to_string()),
             (REVISION, self.revision.to_string()),
             (RESTARTS, self.attempts.to_string()),
-            (ADDRESS, self.address.to_string()),
         ]
         .into_iter()
+        .chain(self.address.map(|address| (ADDRESS, address.to_string())))
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
     }
@@ -150,20 +151,69 @@ impl PreDeployLabels {
                 app: read(labels, APP)?,
                 revision: read(labels, REVISION)?,
                 attempts: read(labels, RESTARTS)?,
-                address: read(labels, ADDRESS)?,
+                address: read_optional(labels, ADDRESS)?,
             })
         })
     }
 }
 
-/// Returns whether the labels are those of an ingress container.
-pub fn is_ingress(labels: &BTreeMap<String, String>) -> bool {
-    labels.get(COMPONENT).is_some_and(|component| component == "ingress")
+/// Value of [`COMPONENT`] on an ingress container.
+pub const INGRESS: &str = "ingress";
+
+/// What a container of an instance is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Component {
+    /// The ingress.
+    Ingress,
+    /// A replica.
+    Replica(ReplicaLabels),
+    /// The container of a pre-deploy hook.
+    PreDeploy(PreDeployLabels),
+}
+
+impl Component {
+    /// Identifies a container that has the label of `instance`. Each list has to be read with this
+    /// rule, and a container that it refuses is left alone.
+    ///
+    /// Labels alone prove nothing: they travel with an image that was committed from a container.
+    /// The name is derived from the labels and unique on the engine, so a copy has another one.
+    ///
+    /// # Errors
+    ///
+    /// Why the container is not one of the instance, as a sentence fragment.
+    pub fn identify(container: &Container, instance: &InstanceName) -> Result<Self, String> {
+        let labels = &container.labels;
+        let (component, name) = if labels.get(COMPONENT).is_some_and(|value| value == INGRESS) {
+            (Self::Ingress, identity::ingress_name(instance))
+        } else if let Some(labels) = PreDeployLabels::from_map(labels) {
+            let labels = labels?;
+            let PreDeployLabels { app, revision, attempts, .. } = &labels;
+            let name = identity::pre_deploy_name(instance, app, *revision, *attempts);
+            (Self::PreDeploy(labels), name)
+        } else {
+            let labels = ReplicaLabels::from_map(labels)?;
+            let ReplicaLabels { app, revision, ordinal, restarts, .. } = &labels;
+            let name = identity::container_name(instance, app, *ordinal, *revision, *restarts);
+            (Self::Replica(labels), name)
+        };
+        if container.name != name {
+            let found = container.name.escape_debug();
+            return Err(format!("its name is `{found}`, and by its labels it would be `{name}`"));
+        }
+        Ok(component)
+    }
 }
 
 fn read<T: std::str::FromStr>(labels: &BTreeMap<String, String>, key: &str) -> Result<T, String> {
     let text = labels.get(key).ok_or_else(|| format!("the label `{key}` is missing"))?;
     text.parse().map_err(|_| format!("the label `{key}` is malformed: `{}`", text.escape_debug()))
+}
+
+fn read_optional<T: std::str::FromStr>(
+    labels: &BTreeMap<String, String>,
+    key: &str,
+) -> Result<Option<T>, String> {
+    labels.contains_key(key).then(|| read(labels, key)).transpose()
 }
 
 #[cfg(test)]
@@ -178,7 +228,7 @@ mod tests {
             ordinal: 2,
             spec_hash: "abc".into(),
             image: Some(ImageId("sha256:1".into())),
-            address: Ipv4Addr::new(10, 1, 0, 9),
+            address: Some("10.1.0.9".parse().unwrap()),
             port: 80,
             restarts: 7,
             consecutive_restarts: 4,

@@ -10,7 +10,7 @@ mod wait;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub struct Plan {
     /// The route table, and what to do about it.
     pub routes: RoutePlan,
     /// Addresses that have left the route table, and whose drain is checked now.
-    pub drain_checks: Vec<Ipv4Addr>,
+    pub drain_checks: Vec<SocketAddr>,
     /// When the next drain is checked.
     pub next_drain_check: Option<Timestamp>,
     /// The status of each app.

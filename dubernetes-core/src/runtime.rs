@@ -12,7 +12,7 @@ pub use ports::OpenPorts;
 pub use values::{
     Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerState,
     ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine,
-    LogOptions, Network, PublishedPort, Resize, RuntimeEvent, RuntimeInfo, Stats, TerminalSize,
+    LogOptions, Network, NetworkAddress, PublishedPort, Resize, RuntimeEvent, RuntimeInfo, Stats, TerminalSize,
 };
 
 use std::collections::BTreeSet;
@@ -223,6 +223,12 @@ pub trait Logs: fmt::Debug + Send + Sync {
 pub trait StatsReader: fmt::Debug + Send + Sync {
     /// Returns the resource usage of a running container. Missing: [`RuntimeError::NotFound`].
     async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError>;
+}
+
+/// Returns the capabilities that a runtime does not have.
+pub fn missing_capabilities(runtime: &dyn ContainerRuntime) -> BTreeSet<Capability> {
+    let offered = runtime.capabilities();
+    Capability::ALL.into_iter().filter(|capability| !offered.contains(capability)).collect()
 }
 
 /// Returns an optional part of a runtime, or the error that it is missing.

@@ -1,7 +1,7 @@
 //! Desired and observed state: plain data, and the whole input of [`crate::reconcile()`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::app::{AppName, InstanceName, PodName};
 use crate::call::{self, CallFailure, InFlight, OperationKey};
 use crate::ingress::{ObservedIngress, RouteTable};
 use crate::labels::{PreDeployLabels, ReplicaLabels};
-use crate::runtime::{ContainerId, ContainerState, ImageId, Network};
+use crate::runtime::{Capability, ContainerId, ContainerState, ImageId, Network};
 use crate::store::{Revision, StoredApp, StoredState, Tombstone};
 
 /// What users want.
@@ -43,18 +43,25 @@ impl DesiredState {
 pub struct ObservedState {
     /// Whether the engine is reachable.
     pub engine: EngineStatus,
+    /// Capabilities that the runtime does not have. A specification that needs one is blocked.
+    #[serde(default)]
+    pub lacks: BTreeSet<Capability>,
     /// The instance's network, if it exists.
     pub network: Option<Network>,
     /// Replicas of the instance, in any order and any state.
     pub replicas: Vec<ObservedReplica>,
     /// Containers of pre-deploy hooks, in any order and any state.
     pub pre_deploys: Vec<ObservedPreDeploy>,
-    /// Containers with the label of the instance whose other labels cannot be read, and why.
+    /// Containers with the label of the instance that are not its own, and why: see
+    /// [`crate::labels::Component::identify`]. They are reported and left alone.
     pub unreadable: BTreeMap<ContainerId, String>,
+    /// Addresses of these containers, which no replica can get.
+    #[serde(default)]
+    pub foreign_addresses: BTreeSet<IpAddr>,
     /// What the ingress serves.
     pub ingress: ObservedIngress,
-    /// Addresses that have left the acknowledged table and may still have requests in progress.
-    pub drains: BTreeMap<Ipv4Addr, Drain>,
+    /// Endpoints that have left the acknowledged table and may still have requests in progress.
+    pub drains: BTreeMap<SocketAddr, Drain>,
     /// Calls in flight.
     #[serde(with = "call::pairs")]
     pub in_flight: BTreeMap<OperationKey, InFlight>,
@@ -114,6 +121,8 @@ pub struct ObservedReplica {
     pub created_at: Timestamp,
     /// The image it runs.
     pub image_id: ImageId,
+    /// Where its port is reached, as the runtime reports it.
+    pub endpoint: Option<SocketAddr>,
     /// Result of its probes.
     pub readiness: Readiness,
 }
@@ -127,6 +136,13 @@ impl ObservedReplica {
     /// Returns whether its process runs.
     pub fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. })
+    }
+
+    /// Returns whether it runs and is not at its planned address: nobody can reach it, whatever
+    /// listens in it, and no runtime brings it back by itself.
+    pub fn is_off_network(&self) -> bool {
+        let is_there = |address| self.endpoint.is_some_and(|found| found.ip() == address);
+        self.is_running() && self.labels.address.is_some_and(|address| !is_there(address))
     }
 }
 
@@ -179,20 +195,20 @@ impl Readiness {
     }
 }
 
-/// An address that has left the route table.
+/// An endpoint that has left the route table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drain {
     /// When an acknowledged table first lacked it.
     pub since: Timestamp,
     /// Whether the ingress reported that no request to it is in progress.
     pub done: bool,
-    /// When the ingress was last asked about the address.
+    /// When the ingress was last asked about the endpoint.
     #[serde(default)]
     pub checked_at: Option<Timestamp>,
 }
 
 impl Drain {
-    /// Starts to drain an address that left the acknowledged table at `since`.
+    /// Starts to drain an endpoint that left the acknowledged table at `since`.
     pub fn new(since: Timestamp) -> Self {
         Self { since, done: false, checked_at: None }
     }

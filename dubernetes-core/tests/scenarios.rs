@@ -153,7 +153,7 @@ impl ScenarioFile {
         let table = self.given.observed.ingress.table();
         replica.is_running()
             && replica.readiness.failure().is_none()
-            && table.is_some_and(|table| table.holds(replica.labels.address))
+            && table.zip(replica.endpoint).is_some_and(|(table, endpoint)| table.holds(endpoint))
     }
 
     /// The file with its golden sections rewritten.

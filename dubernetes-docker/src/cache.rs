@@ -44,7 +44,7 @@ impl InspectCache {
         self.lock().epoch
     }
 
-    /// Returns the container if its entry is valid for the listed state.
+    /// Returns the container if its entry is valid for the listed state, with the addresses.
     pub(crate) fn get(&self, id: &str, listed_state: &str) -> Option<Container> {
         let inner = self.lock();
         let entry = inner.entries.get(id)?;
@@ -148,6 +148,7 @@ mod tests {
             labels: BTreeMap::new(),
             state: ContainerState::Running { started_at: Timestamp::UNIX_EPOCH },
             created_at: Timestamp::UNIX_EPOCH,
+            endpoint: None,
         }
     }
 

@@ -1,16 +1,20 @@
 //! Conversion of the engine's responses into values of the core. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status,
-    ContainerStatsResponse, EventMessage, Network as DockerNetwork, NetworkInspect, SystemVersion,
+    ContainerStatsResponse, EndpointSettings, EventMessage, HostConfig, Network as DockerNetwork,
+    NetworkInspect, SystemVersion,
 };
+use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerState, Exit, ImageId, Network, RuntimeEvent, RuntimeInfo,
     Stats,
 };
+use dubernetes_core::{identity, labels};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 
@@ -35,14 +39,50 @@ pub(crate) fn parse_container(answer: ContainerInspectResponse) -> Result<Contai
     let created_at = parse_time(&created).ok_or_else(|| format!("`{created}` is not a time"))?;
     let state = require(answer.state, "State")?;
     let labels = answer.config.and_then(|config| config.labels).unwrap_or_default();
+    let labels: BTreeMap<_, _> = labels.into_iter().collect();
+    let state = parse_state(&state, created_at)?;
+    let is_up = matches!(state, ContainerState::Running { .. } | ContainerState::Paused);
+    let host = answer.host_config.unwrap_or_default();
+    let networks = answer.network_settings.and_then(|settings| settings.networks);
+    let address = parse_address(&labels, &host, &networks.unwrap_or_default());
+    let endpoint = address.zip(parse_port(&labels, &host)).map(SocketAddr::from);
     Ok(Container {
+        endpoint: endpoint.filter(|_| is_up),
         name: require(answer.name, "Name")?.trim_start_matches('/').to_owned(),
         image_id: ImageId(answer.image.unwrap_or_default()),
-        labels: labels.into_iter().collect(),
-        state: parse_state(&state, created_at)?,
+        labels,
+        state,
         created_at,
         id: ContainerId(id),
     })
+}
+
+/// Returns the address on the network of the container's instance.
+fn parse_address(
+    labels: &BTreeMap<String, String>,
+    host: &HostConfig,
+    networks: &HashMap<String, EndpointSettings>,
+) -> Option<IpAddr> {
+    let instance = InstanceName::parse(labels.get(labels::INSTANCE)?).ok()?;
+    let name = identity::network_name(&instance);
+    // The engine names a network by its name or by its id, as the request did.
+    let is_own = |(key, settings): &(&String, &EndpointSettings)| {
+        **key == name || host.network_mode.is_some() && settings.network_id == host.network_mode
+    };
+    let parse = |text: &Option<String>| text.as_deref()?.parse::<IpAddr>().ok();
+    let mut own = networks.iter().filter(is_own).map(|(_, settings)| settings);
+    own.find_map(|own| parse(&own.ip_address).or_else(|| parse(&own.global_ipv6_address)))
+}
+
+/// Returns the port of the container's request: that of its label or, where an earlier version has
+/// created the container without that, the one that is published.
+fn parse_port(labels: &BTreeMap<String, String>, host: &HostConfig) -> Option<u16> {
+    let label = labels.get(labels::PORT).and_then(|port| port.parse().ok());
+    let published = || {
+        let mut ports = host.port_bindings.as_ref()?.keys();
+        ports.find_map(|port| port.strip_suffix("/tcp")?.parse().ok())
+    };
+    label.or_else(published)
 }
 
 fn parse_state(state: &DockerState, created_at: Timestamp) -> Result<ContainerState, String> {

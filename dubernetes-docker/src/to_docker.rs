@@ -12,7 +12,7 @@ use bollard::models::{
 use dubernetes_core::app::{InstanceName, Secret, Volume, VolumeSource, find_system_folder};
 use dubernetes_core::identity;
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{ContainerId, ContainerRequest, RuntimeError};
+use dubernetes_core::runtime::{ContainerId, ContainerRequest, NetworkAddress, RuntimeError};
 use ipnet::Ipv4Net;
 
 /// Log rotation: three files of 10 MB per container, so that logs cannot fill the disk.
@@ -23,7 +23,7 @@ pub(crate) fn build_container(request: &ContainerRequest) -> ContainerCreateBody
     ContainerCreateBody {
         hostname: Some(request.hostname.clone()),
         image: Some(request.image.clone()),
-        labels: Some(request.labels.clone().into_iter().collect()),
+        labels: Some(build_labels(request)),
         entrypoint: non_empty(&request.command),
         cmd: non_empty(&request.args),
         env: Some(build_environment(request)),
@@ -33,9 +33,15 @@ pub(crate) fn build_container(request: &ContainerRequest) -> ContainerCreateBody
             request.ports.iter().map(|port| tcp_port(port.container_port)).collect(),
         ),
         host_config: Some(build_host_config(request)),
-        networking_config: Some(build_networking(request)),
+        networking_config: request.network.as_ref().map(build_networking),
         ..ContainerCreateBody::default()
     }
+}
+
+/// The port is kept as a label, from which the endpoint is read back.
+fn build_labels(request: &ContainerRequest) -> HashMap<String, String> {
+    let port = (labels::PORT.to_owned(), request.port.to_string());
+    std::iter::once(port).chain(request.labels.clone()).collect()
 }
 
 fn build_environment(request: &ContainerRequest) -> Vec<String> {
@@ -51,7 +57,7 @@ fn build_host_config(request: &ContainerRequest) -> HostConfig {
     let cpu = request.resources.cpu.map(|cpu| i64::from(cpu.millis()) * 1_000_000);
     let log_limits = LOG_LIMITS.map(|(key, value)| (key.to_owned(), value.to_owned()));
     HostConfig {
-        network_mode: Some(request.network.clone()),
+        network_mode: request.network.as_ref().map(|at| at.network.clone()),
         // The controller restarts replicas. The engine would do so without updating the routes.
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
@@ -110,15 +116,14 @@ fn build_port_bindings(request: &ContainerRequest) -> PortMap {
     bindings
 }
 
-fn build_networking(request: &ContainerRequest) -> NetworkingConfig {
-    let address = EndpointIpamConfig {
-        ipv4_address: Some(request.address.to_string()),
-        ..EndpointIpamConfig::default()
-    };
+fn build_networking(at: &NetworkAddress) -> NetworkingConfig {
+    let text = Some(at.address.to_string());
+    let (ipv4_address, ipv6_address) =
+        if at.address.is_ipv4() { (text, None) } else { (None, text) };
+    let address =
+        EndpointIpamConfig { ipv4_address, ipv6_address, ..EndpointIpamConfig::default() };
     let endpoint = EndpointSettings { ipam_config: Some(address), ..EndpointSettings::default() };
-    NetworkingConfig {
-        endpoints_config: Some(HashMap::from([(request.network.clone(), endpoint)])),
-    }
+    NetworkingConfig { endpoints_config: Some(HashMap::from([(at.network.clone(), endpoint)])) }
 }
 
 /// Builds the request for the instance's network, labelled with the owner of the instance.

@@ -1,7 +1,7 @@
 //! What the ingress remembers between calls, to save queries of nginx.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 
 use dubernetes_core::ingress::RouteTable;
 use dubernetes_core::runtime::ContainerId;
@@ -23,9 +23,9 @@ pub(crate) struct Cache {
     pub(crate) version: Option<(ContainerId, Version)>,
     /// When the files of the served generation were last found intact.
     pub(crate) verified_at: Option<Instant>,
-    /// When addresses left the acknowledged table.
-    pub(crate) unrouted_at: BTreeMap<Ipv4Addr, Instant>,
-    /// When this value first saw nginx. Addresses may have left the table right before.
+    /// When endpoints left the acknowledged table.
+    pub(crate) unrouted_at: BTreeMap<SocketAddr, Instant>,
+    /// When this value first saw nginx. Endpoints may have left the table right before.
     pub(crate) first_seen_at: Option<Instant>,
     /// Number of changes.
     pub(crate) changes: u32,
@@ -48,15 +48,15 @@ pub(crate) struct LastApply {
 }
 
 impl Cache {
-    /// Replaces the acknowledged table, and records which addresses left it.
+    /// Replaces the acknowledged table, and records which endpoints left it.
     pub(crate) fn acknowledge(&mut self, served: Served, now: Instant) {
         self.first_seen_at.get_or_insert(now);
         if let Some(former) = &self.served {
-            for endpoint in former.table.routes.iter().flat_map(|route| &route.endpoints) {
-                self.unrouted_at.entry(endpoint.address).or_insert(now);
+            for endpoint in former.table.endpoints() {
+                self.unrouted_at.entry(endpoint).or_insert(now);
             }
         }
-        self.unrouted_at.retain(|address, _| !served.table.holds(*address));
+        self.unrouted_at.retain(|endpoint, _| !served.table.holds(*endpoint));
         self.served = Some(served);
     }
 }

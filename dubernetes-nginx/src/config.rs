@@ -10,11 +10,11 @@
 //! - `table.json`: the table that the files were rendered from.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use dubernetes_core::app::{AppName, HostName, RoutePath};
-use dubernetes_core::ingress::{Route, RouteTable};
+use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
 use dubernetes_core::runtime::FileEntry;
 use sha2::{Digest as _, Sha256};
 
@@ -108,7 +108,7 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
 }
 
 /// The endpoints of one upstream, in order.
-type Pool = Vec<(Ipv4Addr, u16)>;
+type Pool = Vec<SocketAddr>;
 
 /// The distinct upstreams of each app, in the order of the app's routes.
 struct Upstreams<'a>(BTreeMap<&'a AppName, Vec<Pool>>);
@@ -134,7 +134,7 @@ impl<'a> Upstreams<'a> {
 }
 
 fn pool_of(route: &Route) -> Pool {
-    route.endpoints.iter().map(|endpoint| (endpoint.address, endpoint.port)).collect()
+    route.endpoints.iter().map(Endpoint::socket).collect()
 }
 
 fn routes_by_host(table: &RouteTable) -> BTreeMap<&HostName, BTreeMap<&RoutePath, &Route>> {
@@ -285,7 +285,7 @@ fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
 fn private_listener(digest: &Digest, context: &RenderContext) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     conf.block("server", &[], |conf| {
-        conf.line("listen", &[Socket(context.address, PRIVATE_PORT)])?;
+        conf.line("listen", &[Socket((context.address, PRIVATE_PORT).into())])?;
         // The orchestrator, as seen through the network's gateway; and the container itself.
         conf.line("allow", &[Address(context.gateway)])?;
         conf.line("allow", &[Address(context.address)])?;
@@ -313,9 +313,9 @@ fn app_file(
             // Shared by all workers, so that requests are spread evenly. 64 KiB hold 32 endpoints.
             let size = Kibibytes(64 * (1 + pool.len() / 32));
             conf.line("zone", &[Upstream(app, number), size])?;
-            for (address, port) in pool {
+            for endpoint in pool {
                 // By default, one failure would keep requests from an only replica for 10 s.
-                conf.line("server", &[Socket(*address, *port), Word("max_fails=0")])?;
+                conf.line("server", &[Socket(*endpoint), Word("max_fails=0")])?;
             }
             if context.version.is_some_and(Version::keeps_upstream_connections) {
                 // A kept connection may outlive its route, and a POST on a stale one fails.

@@ -6,7 +6,7 @@
 //! unnoticed.
 
 use std::fmt::{self, Write as _};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use dubernetes_core::app::{AppName, HostName, RoutePath};
 use thiserror::Error;
@@ -31,7 +31,7 @@ pub(crate) enum Token<'a> {
     /// An address.
     Address(Ipv4Addr),
     /// An address and a port.
-    Socket(Ipv4Addr, u16),
+    Socket(SocketAddr),
     /// A number.
     Number(usize),
     /// A size in KiB.
@@ -160,7 +160,7 @@ fn render(token: Token<'_>) -> Result<String, IllegalToken> {
             Ok(format!("http://{}", check(format!("{app}.{n}"), is_name)?))
         }
         Token::Address(address) => Ok(address.to_string()),
-        Token::Socket(address, port) => Ok(format!("{address}:{port}")),
+        Token::Socket(endpoint) => Ok(endpoint.to_string()),
         Token::Number(number) => Ok(number.to_string()),
         Token::Kibibytes(size) => Ok(format!("{size}k")),
         Token::Digest(digest) => check(digest.to_string(), is_name),

@@ -4,7 +4,7 @@
 //! The cache only saves queries: nginx itself is the source of truth about what is being served.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -300,11 +300,11 @@ impl NginxIngress {
     }
 
     /// Returns true if a snapshot of nginx, taken at `since` or later, shows that no request can
-    /// reach `address`.
+    /// reach `endpoint`.
     async fn is_unreachable(
         &self,
         nginx: &RunningNginx,
-        address: Ipv4Addr,
+        endpoint: SocketAddr,
         since: Instant,
     ) -> Result<bool, IngressError> {
         let mut last = self.last_snapshot.lock().await;
@@ -313,11 +313,11 @@ impl NginxIngress {
             && *taken_at >= since
             && taken_at.elapsed() < SNAPSHOT_MAX_AGE
         {
-            return Ok(!snapshot.can_reach(address));
+            return Ok(!snapshot.can_reach(endpoint));
         }
         let taken_at = Instant::now();
         let snapshot = self.nginx.snapshot(nginx).await?;
-        let can_reach = snapshot.can_reach(address);
+        let can_reach = snapshot.can_reach(endpoint);
         *last = Some((nginx.clone(), taken_at, snapshot));
         Ok(!can_reach)
     }
@@ -411,21 +411,21 @@ impl Ingress for NginxIngress {
         }
     }
 
-    async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {
+    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
         let Some(container) = self.nginx.find().await? else { return Ok(true) };
         let Ok(nginx) = RunningNginx::from_container(&container) else { return Ok(true) };
         let unrouted_at = {
             let mut cache = self.cache();
-            if cache.served.as_ref().is_some_and(|served| served.table.holds(address)) {
+            if cache.served.as_ref().is_some_and(|served| served.table.holds(endpoint)) {
                 return Ok(false);
             }
             let first_seen_at = *cache.first_seen_at.get_or_insert_with(Instant::now);
-            cache.unrouted_at.get(&address).copied().unwrap_or(first_seen_at)
+            cache.unrouted_at.get(&endpoint).copied().unwrap_or(first_seen_at)
         };
         if unrouted_at.elapsed() < DRAIN_WINDOW {
             return Ok(false);
         }
-        self.is_unreachable(&nginx, address, unrouted_at + DRAIN_WINDOW).await
+        self.is_unreachable(&nginx, endpoint, unrouted_at + DRAIN_WINDOW).await
     }
 
     async fn repair(&self) -> Result<bool, IngressError> {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use dubernetes_core::dial::{Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::{chain, one_line};
 use dubernetes_core::identity::{ingress_address, ingress_name};
 use dubernetes_core::ingress::IngressError;
-use dubernetes_core::labels::{ADDRESS, COMPONENT, INSTANCE, is_ingress};
+use dubernetes_core::labels::{ADDRESS, COMPONENT, Component, INGRESS, INSTANCE, PORT};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState,
-    ExecResult, Exit, FileEntry, LogOptions, Network, PublishedPort, RuntimeError, require,
-    run_command,
+    ExecResult, Exit, FileEntry, LogOptions, Network, NetworkAddress, PublishedPort, RuntimeError,
+    require, run_command,
 };
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
@@ -73,8 +73,8 @@ pub(crate) struct Nginx {
 pub(crate) struct RunningNginx {
     /// The container.
     pub(crate) id: ContainerId,
-    /// The container's address.
-    pub(crate) address: Ipv4Addr,
+    /// The container's address, as observed.
+    pub(crate) address: IpAddr,
     /// The start time as the engine reports it. Another time means another run.
     pub(crate) started_at: String,
 }
@@ -95,9 +95,14 @@ impl RunningNginx {
             }
             ContainerState::Removing => return Err("its container is being removed".into()),
         };
-        let address = container.labels.get(ADDRESS).and_then(|text| text.parse().ok());
-        let address = address.ok_or_else(|| "its container has no address label".to_owned())?;
-        Ok(Self { id: container.id.clone(), address, started_at })
+        // nginx listens on its planned address, so it has to be there.
+        let planned = container.labels.get(ADDRESS).and_then(|text| text.parse::<IpAddr>().ok());
+        match container.endpoint.map(|endpoint| endpoint.ip()) {
+            Some(address) if Some(address) == planned => {
+                Ok(Self { id: container.id.clone(), address, started_at })
+            }
+            Some(_) | None => Err("its container is not on the instance's network".to_owned()),
+        }
     }
 }
 
@@ -113,7 +118,11 @@ impl Nginx {
     /// Returns the ingress container, in any state.
     pub(crate) async fn find(&self) -> Result<Option<Container>, RuntimeError> {
         let all = self.runtime.list(&self.config.instance).await?;
-        Ok(all.into_iter().find(|container| is_ingress(&container.labels)))
+        let instance = &self.config.instance;
+        let is_ingress = |container: &Container| {
+            matches!(Component::identify(container, instance), Ok(Component::Ingress))
+        };
+        Ok(all.into_iter().find(is_ingress))
     }
 
     /// Ensures that nginx runs on `network`. Returns the run, and whether anything had to be
@@ -315,7 +324,8 @@ impl Nginx {
         let address = ingress_address(network.subnet);
         let labels = [
             (INSTANCE, instance.to_string()),
-            (COMPONENT, "ingress".to_owned()),
+            (COMPONENT, INGRESS.to_owned()),
+            (PORT, HTTP_PORT.to_string()),
             (ADDRESS, address.to_string()),
             (SETTINGS, self.settings_hash(network)),
         ];
@@ -330,8 +340,8 @@ impl Nginx {
             env: BTreeMap::new(),
             secret_env: BTreeMap::new(),
             files: Vec::new(),
-            network: network.id.clone(),
-            address,
+            port: HTTP_PORT,
+            network: Some(NetworkAddress { network: network.id.clone(), address: address.into() }),
             resources: Resources::default(),
             volumes: Vec::new(),
             ports: vec![PublishedPort {

@@ -1,11 +1,11 @@
-//! Decides when an address is drained, and bounds the number of draining workers.
+//! Decides when an endpoint is drained, and bounds the number of draining workers.
 //!
 //! After a reload, an old worker answers the requests that it has, and for the time of
-//! `keepalive_min_timeout` one more request on each kept connection. An address is drained when
+//! `keepalive_min_timeout` one more request on each kept connection. An endpoint is drained when
 //! all of these hold:
 //!
-//! - That time has passed since a table without the address was acknowledged.
-//! - nginx has no connection to the address.
+//! - That time has passed since a table without the endpoint was acknowledged.
+//! - nginx has no connection to the endpoint.
 //! - No old worker has a client whose request has not arrived yet: a connection that was opened
 //!   and not used, or a request head that arrives slowly. `client_header_timeout` ends these.
 //!
@@ -13,7 +13,7 @@
 //! delay draining.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dubernetes_core::ingress::IngressError;
@@ -110,10 +110,10 @@ impl Nginx {
 }
 
 impl WorkerSnapshot {
-    /// Returns true if a request to `address` is in flight, or can still arrive through an old
+    /// Returns true if a request to `endpoint` is in flight, or can still arrive through an old
     /// worker.
-    pub(crate) fn can_reach(&self, address: Ipv4Addr) -> bool {
-        self.connections.iter().any(|connection| connection.remote.ip() == address)
+    pub(crate) fn can_reach(&self, endpoint: SocketAddr) -> bool {
+        self.connections.iter().any(|connection| connection.remote == endpoint)
             || self.old_workers.values().any(|inodes| self.awaits_request(inodes))
     }
 

@@ -302,8 +302,8 @@ async fn address_drains_after_window_and_last_connection() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     let both = [endpoint(20, 80), endpoint(21, 80)];
-    let left = both[0].address;
-    let kept = both[1].address;
+    let left = both[0].socket();
+    let kept = both[1].socket();
     ingress.apply(&table(&[route("a.test", "/", "web", &both)])).await.unwrap();
     ingress.apply(&table(&[route("a.test", "/", "web", &both[1..])])).await.unwrap();
     assert!(!ingress.drained(left).await.unwrap(), "a kept connection may send one more request");
@@ -327,9 +327,9 @@ async fn new_orchestrator_waits_whole_drain_window() {
     engine.ingress().apply(&table(&[])).await.unwrap();
     let next = engine.ingress();
     next.observe().await.unwrap();
-    assert!(!next.drained(endpoint(20, 80).address).await.unwrap());
+    assert!(!next.drained(endpoint(20, 80).socket()).await.unwrap());
     tokio::time::advance(Duration::from_secs(2)).await;
-    assert!(next.drained(endpoint(20, 80).address).await.unwrap());
+    assert!(next.drained(endpoint(20, 80).socket()).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,4 +358,18 @@ async fn remove_stops_gracefully_and_is_idempotent() {
 fn reloads_are_limited_to_one_per_second_after_a_burst_of_two() {
     let pace = Engine::default().ingress().pace();
     assert_eq!(pace, Pace { burst: 2, period: Duration::from_secs(1) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn container_off_its_network_is_down_and_replaced() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    let table = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
+    ingress.apply(&table).await.unwrap();
+    engine.leave_network();
+    let seen = ingress.observe().await.unwrap();
+    let ObservedIngress::Down { reason } = seen else { panic!("{seen:?}") };
+    assert_eq!(reason, "its container is not on the instance's network");
+    assert!(ingress.apply(&table).await.unwrap().changed);
+    assert_eq!(ingress.observe().await.unwrap(), ObservedIngress::Serving { table });
 }

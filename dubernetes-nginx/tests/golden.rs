@@ -15,7 +15,7 @@ use dubernetes_nginx::version::Version;
 fn route(host: &str, path: &str, app: &str, endpoints: &[(u8, u16)]) -> Route {
     let endpoint = |(index, (last, port)): (usize, &(u8, u16))| Endpoint {
         pod: format!("{app}-{}", index + 1).parse().unwrap(),
-        address: Ipv4Addr::new(10, 89, 0, *last),
+        address: Ipv4Addr::new(10, 89, 0, *last).into(),
         port: *port,
     };
     Route {

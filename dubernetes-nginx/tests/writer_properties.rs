@@ -257,7 +257,7 @@ fn texts(value: &Value, at: &str, places: &mut Vec<String>) {
 /// What nginx gets of an app with one replica.
 fn files_of(app: &AppSpec) -> Generation {
     let pod = PodName::replica(&app.name, 1);
-    let endpoint = Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, 9), port: app.port };
+    let endpoint = Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, 9).into(), port: app.port };
     let access = app.access.as_ref().unwrap();
     let route = |host: &HostName| Route {
         host: host.clone(),

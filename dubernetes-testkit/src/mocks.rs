@@ -3,7 +3,7 @@
 
 #![expect(missing_docs, reason = "the mocked traits document these methods")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{
@@ -261,7 +261,7 @@ mock! {
     impl Ingress for Ingress {
         async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError>;
         async fn observe(&self) -> Result<ObservedIngress, IngressError>;
-        async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError>;
+        async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError>;
         async fn repair(&self) -> Result<bool, IngressError>;
         async fn remove(&self) -> Result<(), IngressError>;
     }

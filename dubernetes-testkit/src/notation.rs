@@ -7,6 +7,8 @@
 //!
 //! ```text
 //! network                       the network exists; the subnet may follow (10.9.0.0/22)
+//! lacks "planned addresses"     a capability that the runtime does not have, as `Capability`
+//!                               names it
 //! ingress absent                no proxy runs; the default unless a replica is routed
 //! ingress down msg="why"
 //! ingress serving               the proxy serves the table of all `routed` replicas
@@ -19,7 +21,7 @@
 //! tombstone web ago=10s         a deleted app; keys: ago grace signal
 //! web-1 ready routed            a replica, or several: web-1..3
 //! pre-deploy web running        the container of the app's pre-deploy hook
-//! unreadable ID msg="why"       a container with malformed labels
+//! unreadable ID msg="why"       a container with our label that is not ours
 //! in-flight CALL                a call to the engine that has not returned
 //! failed CALL msg="why"         a failed call; keys: times ago; flags: permanent image-gone
 //!                               image-missing image-denied port-taken
@@ -38,7 +40,9 @@
 //!   time in that state. `ready` means for 60 s, or `ready-for=1s`.
 //! - Replica, keys: `rev` (the app's), `restarts`, `streak` (as `restarts`), `last="end of the
 //!   container before"`, `stopped="why it was stopped"`, `ready-until=5s` (unready since),
-//!   `address`, `draining=5s` (unrouted since). Flags: `routed drained evicted`.
+//!   `address`, `draining=5s` (unrouted since). Flags: `routed drained evicted off-network`. A
+//!   running replica is observed at its planned address, unless it is `off-network`; without
+//!   planned addresses each has a port of its own on 127.0.0.1.
 //! - CALL, one of: `network`, `routes`, `image web 2`, `create web-3 2` (the revision, the app's if
 //!   omitted), `pre-deploy web 2`, `purge web`, `container web-1` (with `rev=` or `restarts=` where
 //!   a pod has two containers).
@@ -57,7 +61,7 @@ mod line;
 mod replicas;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
@@ -65,7 +69,7 @@ use jiff::{SignedDuration, Timestamp};
 use dubernetes_core::app::{AppName, AppSpec, HostName, RevisionId, RoutePath};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
-use dubernetes_core::runtime::{ContainerId, Network};
+use dubernetes_core::runtime::{Capability, ContainerId, Network};
 use dubernetes_core::state::{DesiredState, EngineStatus, ObservedState};
 use dubernetes_core::store::StoredApp;
 use line::Line;
@@ -96,7 +100,7 @@ pub fn parse(text: &str) -> Result<Scenario, String> {
     }
     // Replicas refer to apps, and calls refer to replicas.
     lines.sort_by_key(|(_, line)| match line.subject.as_str() {
-        "network" | "app" => 0,
+        "network" | "lacks" | "app" => 0,
         "in-flight" | "failed" => 3,
         "ingress" | "engine" | "revision" | "tombstone" | "unreadable" => 1,
         _ => 2,
@@ -124,7 +128,7 @@ struct Parser {
     /// Older revisions that failed.
     failed: BTreeSet<(AppName, RevisionId)>,
     /// Addresses in use.
-    taken: BTreeSet<Ipv4Addr>,
+    taken: BTreeSet<IpAddr>,
     routed: BTreeSet<ContainerId>,
 }
 
@@ -138,7 +142,7 @@ impl Parser {
             specs: BTreeMap::new(),
             lost: BTreeSet::new(),
             failed: BTreeSet::new(),
-            taken: [identity::ingress_address(subnet)].into(),
+            taken: [identity::ingress_address(subnet).into()].into(),
             routed: BTreeSet::new(),
         }
     }
@@ -149,6 +153,12 @@ impl Parser {
             "network" => {
                 self.subnet = line.take_name()?.unwrap_or(self.subnet);
                 observed.network = Some(Network { id: "network".to_owned(), subnet: self.subnet });
+            }
+            "lacks" => {
+                let name: String = line.require_name("the capability is missing")?;
+                let capability = Capability::ALL.into_iter().find(|c| c.as_str() == name);
+                let unknown = || format!("`{name}` is not a capability");
+                observed.lacks.insert(capability.ok_or_else(unknown)?);
             }
             "ingress" => observed.ingress = ingress(line)?,
             "engine" => {
@@ -218,9 +228,13 @@ impl Parser {
                 ),
             };
             for place in places {
-                let (name, port) = (labels.app.clone(), labels.port);
+                let name = labels.app.clone();
                 let (_, endpoints) = found.entry(place).or_insert((name, BTreeSet::new()));
-                endpoints.insert(Endpoint { pod: replica.pod(), address: labels.address, port });
+                endpoints.extend(replica.endpoint.map(|endpoint| Endpoint {
+                    pod: replica.pod(),
+                    address: endpoint.ip(),
+                    port: endpoint.port(),
+                }));
             }
         }
         let route = |((host, path), (app, endpoints)): (_, (_, BTreeSet<_>))| Route {

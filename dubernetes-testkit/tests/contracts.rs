@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl ingress::World for FakeWorld {
     fn upstreams(&self) -> Vec<Endpoint> {
         let endpoint = |n| {
             let pod = format!("web-{n}").parse().unwrap();
-            Endpoint { pod, address: Ipv4Addr::new(10, 1, 0, n), port: 80 }
+            Endpoint { pod, address: Ipv4Addr::new(10, 1, 0, n).into(), port: 80 }
         };
         (21..24).map(endpoint).collect()
     }
@@ -84,10 +84,10 @@ impl ingress::World for FakeWorld {
     async fn begin_slow_request(&self, host: &str) -> Option<BoxFuture<'static, ingress::Answer>> {
         let Answer::Endpoint(endpoint) = self.0.request(host, "/") else { return None };
         let fake = self.0.clone();
-        fake.set_busy(endpoint.address, true);
+        fake.set_busy(endpoint.socket(), true);
         let answer = async move {
             tokio::time::sleep(Duration::from_secs(3)).await;
-            fake.set_busy(endpoint.address, false);
+            fake.set_busy(endpoint.socket(), false);
             Ok((200, endpoint.pod.into()))
         };
         Some(answer.boxed())
@@ -136,12 +136,12 @@ impl Ingress for BrokenIngress {
         }
     }
 
-    async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {
+    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
         if self.defect == Defect::EarlyDrain {
             let observed = self.inner.observe().await?;
-            return Ok(observed.table().is_none_or(|table| !table.holds(address)));
+            return Ok(observed.table().is_none_or(|table| !table.holds(endpoint)));
         }
-        self.inner.drained(address).await
+        self.inner.drained(endpoint).await
     }
 
     async fn repair(&self) -> Result<bool, IngressError> {

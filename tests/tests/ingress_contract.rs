@@ -136,7 +136,7 @@ async fn address_with_request_in_flight_is_not_drained() {
             .unwrap();
         let slow = Arc::clone(&fixture);
         let slow = tokio::spawn(async move { slow.request("a.test", "/?wait=5s", "").await });
-        let removed = fixture.upstreams[0].address;
+        let removed = fixture.upstreams[0].socket();
         eventually("the request is in flight", || fixture.is_connected(removed)).await;
         ingress
             .apply(&table(&[&route("a.test", "/", "web", &fixture.upstreams[1..2])]))

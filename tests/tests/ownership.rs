@@ -169,7 +169,9 @@ fn orphan_is_kept_until_down() {
     e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("web", 1).host("web.test")).await;
-        let orphan = create(s, &replica_labels(s.instance.as_str(), "ghost"), BUSYBOX).await;
+        let mut options = replica_labels(s.instance.as_str(), "ghost");
+        options.extend(["--name".to_owned(), format!("dubernetes.{}.ghost-1.r1", s.instance)]);
+        let orphan = create(s, &options, BUSYBOX).await;
         docker(&["start", &orphan]).await;
         let before = inspect(std::slice::from_ref(&orphan)).await;
         eventually("the orphan is reported", SOON, async || {
@@ -181,5 +183,49 @@ fn orphan_is_kept_until_down() {
         assert_eq!(inspect(&[orphan]).await, before);
         let _ = s.run(&["down", "--yes"]).await.assert_success();
         assert!(s.containers().await.is_empty());
+    });
+}
+
+/// An image that is removed when dropped.
+struct Image(String);
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // After a failed test a container may still use it.
+        let _ = std::process::Command::new("docker").args(["rmi", "-f", &self.0]).output();
+    }
+}
+
+#[test]
+fn copy_of_a_replica_is_reported_and_left_alone() {
+    e2e!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("web", 2).host("web.test")).await;
+        let own = s.running_pods("web").await;
+        let committed = docker(&["commit", "--pause=false", &own["web-1"]]).await;
+        let image = Image(committed.trim().to_owned());
+        let on_network = format!("--network=dubernetes.{}", s.instance);
+        let copies = [
+            s.create_container(&[&image.0]).await,
+            s.create_container(&[&on_network, &image.0]).await,
+        ];
+        docker(&["start", &copies[0], &copies[1]]).await;
+        let before = inspect(&copies).await;
+        eventually("the copies are reported", SOON, async || {
+            let status = s.run(&["status"]).await.assert_success().stdout;
+            ensure(copies.iter().all(|id| status.contains(&id[..12])), status)
+        })
+        .await;
+        s.wait_for_phase("web", "Ready", SOON).await;
+        assert_eq!(s.wait_for_balance("web.test", 2).await.len(), 2);
+        assert_eq!(s.running_pods("web").await, own, "a replica was replaced");
+        s.apply(&whoami("web", 2).host("web.test").with("env: { A: b }")).await;
+        assert_eq!(inspect(&copies).await, before);
+
+        docker(&["rm", "-f", &copies[1]]).await;
+        let _ = s.run(&["down", "--yes"]).await.assert_success();
+        let left: Vec<_> = s.containers().await.into_iter().map(|c| c.id.to_string()).collect();
+        assert_eq!(left, copies[..1]);
+        docker(&["rm", "-f", &copies[0]]).await;
     });
 }

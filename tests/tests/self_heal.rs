@@ -70,6 +70,42 @@ fn paused_replica_is_replaced() {
 }
 
 #[test]
+fn replica_off_its_network_is_replaced() {
+    e2e!().run(async |s| {
+        let network = format!("dubernetes.{}", s.instance);
+        assert_replaced_after(s, &["network", "disconnect", &network]).await;
+        let described = s.run(&["describe", "web"]).await.assert_success().stdout;
+        assert!(described.contains("not on the instance's network"), "{described}");
+    });
+}
+
+#[test]
+fn ingress_and_network_are_restored() {
+    e2e!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("web", 2).host("web.test")).await;
+        let network = format!("dubernetes.{}", s.instance);
+        docker(&["network", "disconnect", &network, &s.ingress()]).await;
+        eventually("nginx is back", 2 * SOON, async || s.get("web.test", "/").await.map(|_| ()))
+            .await;
+        s.wait_for_phase("web", "Ready", SOON).await;
+
+        let before = s.container_ids("web").await;
+        for id in before.iter().chain([&s.ingress()]) {
+            docker(&["network", "disconnect", &network, id]).await;
+        }
+        docker(&["network", "rm", &network]).await;
+        eventually("new replicas run on a new network", 2 * SOON, async || {
+            let now = s.container_ids("web").await;
+            ensure(now.len() == 2 && now.is_disjoint(&before), now)
+        })
+        .await;
+        s.wait_for_phase("web", "Ready", 2 * SOON).await;
+        s.wait_for_balance("web.test", 2).await;
+    });
+}
+
+#[test]
 fn replica_death_fails_no_get_request() {
     e2e!().run(async |s| {
         s.serve().await;

@@ -10,7 +10,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use dubernetes_controller::Snapshot;
 use dubernetes_core::dial::Connection;
-use dubernetes_core::runtime::ContainerId;
+use dubernetes_core::runtime::{Capability, ContainerId};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -70,11 +70,14 @@ pub(super) async fn forward(
     let snapshot = state.latest_snapshot().await;
     let (_, pod) = pods::find(&snapshot, &name)?;
     let id = pods::container_id(pod)?;
-    let (Some(address), Some(_)) = (pod.address, pod.started_at) else {
+    let (Some(endpoint), Some(_)) = (pod.endpoint, pod.started_at) else {
         let detail = format!("pod `{name}` is not running: it is {}", pod.state);
         return Err(ApiError::new(ProblemKind::NotRunning, detail));
     };
-    let connection = state.dialer.connect(SocketAddr::from((address, port))).await?;
+    // Without an address of its own, a pod has this one endpoint.
+    let has_address = !snapshot.observed.lacks.contains(&Capability::PlannedAddresses);
+    let target = if has_address { SocketAddr::new(endpoint.ip(), port) } else { endpoint };
+    let connection = state.dialer.connect(target).await?;
     let snapshots = state.controller.snapshots();
     Ok(upgrade
         .protocols([path::FORWARD_PROTOCOL])

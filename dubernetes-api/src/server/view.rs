@@ -149,6 +149,7 @@ pub(super) fn pod(status: &PodStatus, image: Option<String>, probes: Vec<ProbeRe
         ready: status.ready,
         restarts: status.restarts,
         address: status.address,
+        endpoint: status.endpoint,
         container_id: status.container_id.clone(),
         started_at: status.started_at,
         created_at: status.created_at,

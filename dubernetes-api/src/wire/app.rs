@@ -1,7 +1,7 @@
 //! Apps and their parts: status, pods, revisions, routes.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use dubernetes_core::app::{
     AppName, AppSpec, Generation, HostName, PodName, RevisionId, RoutePath,
@@ -160,8 +160,11 @@ pub struct Pod {
     /// Number of restarts.
     pub restarts: u32,
     /// Address on the instance's network.
-    #[schema(value_type = Option<String>, format = Ipv4)]
-    pub address: Option<Ipv4Addr>,
+    #[schema(value_type = Option<String>)]
+    pub address: Option<IpAddr>,
+    /// Where its port is reached while it runs.
+    #[schema(value_type = Option<String>)]
+    pub endpoint: Option<SocketAddr>,
     /// The engine's id of the container.
     #[schema(value_type = Option<String>)]
     pub container_id: Option<ContainerId>,
@@ -274,8 +277,8 @@ pub struct RouteEndpoint {
     #[schema(value_type = String)]
     pub pod: PodName,
     /// Address on the instance's network.
-    #[schema(value_type = String, format = Ipv4)]
-    pub address: Ipv4Addr,
+    #[schema(value_type = String)]
+    pub address: IpAddr,
     /// Port on which the replica listens; revisions may differ.
     pub port: u16,
     /// Whether the replica receives requests.

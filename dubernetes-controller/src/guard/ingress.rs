@@ -1,6 +1,6 @@
 //! The guard of an [`Ingress`].
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -28,8 +28,8 @@ impl Ingress for GuardedIngress {
         guard("observe the ingress", READ, self.0.observe()).await
     }
 
-    async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {
-        guard("check whether a replica is drained", READ, self.0.drained(address)).await
+    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
+        guard("check whether a replica is drained", READ, self.0.drained(endpoint)).await
     }
 
     async fn repair(&self) -> Result<bool, IngressError> {

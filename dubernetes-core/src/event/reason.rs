@@ -20,6 +20,8 @@ pub enum EventReason {
     EngineUnreachable,
     /// A replica's process exited.
     Exited,
+    /// A container has the instance's labels and is not its own. It is left alone.
+    Foreign,
     /// A container was removed outside Dubernetes.
     Gone,
     /// The ingress could not serve the routes.
@@ -83,6 +85,7 @@ impl EventReason {
             Self::EngineReachable => "EngineReachable",
             Self::EngineUnreachable => "EngineUnreachable",
             Self::Exited => "Exited",
+            Self::Foreign => "Foreign",
             Self::Gone => "Gone",
             Self::IngressFailed => "IngressFailed",
             Self::IngressRepaired => "IngressRepaired",

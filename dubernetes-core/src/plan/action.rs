@@ -198,14 +198,14 @@ impl Action {
 
     /// Returns what to remember of the call while it is in flight.
     pub fn in_flight(&self) -> InFlight {
-        let address = if let Self::Create(replica) = self {
-            Some(replica.labels.address)
+        if let Self::Create(replica) = self {
+            let labels = &replica.labels;
+            InFlight { address: labels.address, restarts: labels.restarts }
         } else if let Self::CreatePreDeploy(hook) = self {
-            Some(hook.labels.address)
+            InFlight { address: hook.labels.address, ..InFlight::default() }
         } else {
-            None
-        };
-        InFlight { address }
+            InFlight::default()
+        }
     }
 
     /// Returns the result of a rollout that is recorded.

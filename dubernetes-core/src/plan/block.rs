@@ -18,7 +18,8 @@ pub enum Block {
         /// Their names.
         containers: Vec<String>,
     },
-    /// A container with our label whose other labels cannot be read. It is left alone.
+    /// A container with our label whose other labels cannot be read, or that has another name than
+    /// they give it. It is left alone.
     Unreadable {
         /// The container.
         id: ContainerId,
@@ -36,6 +37,12 @@ pub enum Block {
     RouteTaken {
         /// The conflict as a sentence fragment.
         conflict: String,
+    },
+    /// The specification needs capabilities that the runtime does not have. Nothing of the app is
+    /// changed.
+    Unsupported {
+        /// What needs which capability.
+        problems: Vec<String>,
     },
     /// The network has no free address.
     NoAddress {
@@ -62,6 +69,7 @@ impl fmt::Display for Block {
                  copy; apply the file again"
             ),
             Self::RouteTaken { conflict } => f.write_str(conflict),
+            Self::Unsupported { problems } => f.write_str(&problems.join("; ")),
             Self::NoAddress { capacity } => {
                 write!(f, "all {capacity} addresses of the instance's network are in use")
             }
@@ -89,6 +97,10 @@ impl Block {
             Self::RouteTaken { .. } => (
                 Rule::new("a host and path belong to one app", "the first app keeps it"),
                 "give `{}` another host or path in `access`".to_owned(),
+            ),
+            Self::Unsupported { .. } => (
+                Rule::new("a specification is applied as a whole", "or not at all"),
+                "take these keys out of the file of `{}`, or use another runtime".to_owned(),
             ),
             Self::NoAddress { .. } => (
                 Rule::new("each replica has its own address", ""),

@@ -70,6 +70,8 @@ pub enum Reason {
     },
     /// The container of the replica was paused outside Dubernetes.
     Paused,
+    /// The replica is not on the instance's network at its planned address.
+    OffNetwork,
     /// The replica failed too many probes in a row.
     Unhealthy {
         /// Result of the last probe.
@@ -132,6 +134,7 @@ impl fmt::Display for Reason {
                 write!(f, "start failed: {error}; restart {restart}")
             }
             Self::Paused => f.write_str("container was paused outside Dubernetes"),
+            Self::OffNetwork => f.write_str("not on the instance's network at its planned address"),
             Self::Unhealthy { reason } => write!(f, "unhealthy: {reason}"),
             Self::BeforeRevision { revision } => write!(f, "revision {revision}: pre-deploy hook"),
             Self::TimedOut { limit } => write!(f, "exceeded its time limit of {limit}"),

@@ -1,7 +1,7 @@
 //! Status of apps and pods: computed in each pass, never stored.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,9 @@ pub struct PodStatus {
     /// Restarts so far.
     pub restarts: u32,
     /// Address on the network of the instance.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
+    /// Where its port is reached, while it runs.
+    pub endpoint: Option<SocketAddr>,
     /// The engine's id of its container.
     pub container_id: Option<ContainerId>,
     /// When its process started, if it runs.

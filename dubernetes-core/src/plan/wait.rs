@@ -3,7 +3,7 @@
 //! A new variant gets its text and its row here; nothing else lists them all.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 
 use serde::Serialize;
 
@@ -27,9 +27,9 @@ pub enum Wait {
     AwaitingUnroute,
     /// Requests to the replica may be in progress.
     Drained {
-        /// Its address. The caller checks it, and reports in
+        /// Its endpoint. The caller checks it, and reports in
         /// [`crate::state::ObservedState::drains`].
-        address: Ipv4Addr,
+        endpoint: SocketAddr,
     },
     /// The back-off before the next restart of a failed replica.
     BackOff {

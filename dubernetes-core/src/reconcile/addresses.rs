@@ -1,11 +1,11 @@
 //! The addresses that one pass gives to new containers: the only state that stages share.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::app::AppName;
 use crate::identity;
-use crate::runtime::Network;
+use crate::runtime::{Capability, Network, NetworkAddress};
 use crate::state::ObservedState;
 
 /// Free addresses of the instance's network.
@@ -22,9 +22,9 @@ pub(super) struct AddressPool<'a> {
 /// Addresses that a new container does not get.
 struct Taken {
     /// Addresses of containers, and those that the ingress may route to.
-    held: BTreeSet<Ipv4Addr>,
+    held: BTreeSet<IpAddr>,
     /// Also those that left the ingress a moment ago: given out only if no others are left.
-    avoided: BTreeSet<Ipv4Addr>,
+    avoided: BTreeSet<IpAddr>,
 }
 
 /// Why a pass has no address for a container.
@@ -47,12 +47,16 @@ impl<'a> AddressPool<'a> {
         Self { observed, taken: None, network_requested: false }
     }
 
-    /// Takes an address that no container has and that no ingress worker may still route to.
+    /// Takes an address that no container has and that no ingress worker may still route to;
+    /// `None` where the runtime chooses.
     pub(super) fn lease(
         &mut self,
         app: &AppName,
         ordinal: u32,
-    ) -> Result<(&'a Network, Ipv4Addr), Obstacle> {
+    ) -> Result<Option<NetworkAddress>, Obstacle> {
+        if self.observed.lacks.contains(&Capability::PlannedAddresses) {
+            return Ok(None);
+        }
         let Some(network) = &self.observed.network else {
             let is_requested = std::mem::replace(&mut self.network_requested, true);
             return Err(Obstacle::NoNetwork { is_requested });
@@ -64,22 +68,25 @@ impl<'a> AddressPool<'a> {
         let address = address.ok_or(Obstacle::Exhausted { capacity })?;
         taken.held.insert(address);
         taken.avoided.insert(address);
-        Ok((network, address))
+        Ok(Some(NetworkAddress { network: network.id.clone(), address }))
     }
 }
 
 impl Taken {
     fn new(observed: &ObservedState, network: &Network) -> Self {
-        let mut held: BTreeSet<_> = observed.replicas.iter().map(|r| r.labels.address).collect();
+        let replicas = observed.replicas.iter();
+        let mut held: BTreeSet<_> = replicas.clone().filter_map(|r| r.labels.address).collect();
+        held.extend(replicas.filter_map(|r| r.endpoint).map(|endpoint| endpoint.ip()));
         let draining = observed.drains.iter().filter(|(_, drain)| !drain.done);
-        held.extend(draining.map(|(address, _)| *address));
-        if let Some(table) = observed.ingress.table() {
-            held.extend(table.routes.iter().flat_map(|r| &r.endpoints).map(|e| e.address));
-        }
-        held.insert(identity::ingress_address(network.subnet));
+        held.extend(draining.map(|(endpoint, _)| endpoint.ip()));
+        let table = observed.ingress.table();
+        held.extend(table.iter().flat_map(|table| table.endpoints()).map(|e| e.ip()));
+        held.insert(identity::ingress_address(network.subnet).into());
         held.extend(observed.in_flight.values().filter_map(|call| call.address));
-        held.extend(observed.pre_deploys.iter().map(|hook| hook.labels.address));
-        let avoided = held.iter().chain(observed.drains.keys()).copied().collect();
+        held.extend(observed.pre_deploys.iter().filter_map(|hook| hook.labels.address));
+        held.extend(&observed.foreign_addresses);
+        let left = observed.drains.keys().map(|endpoint| endpoint.ip());
+        let avoided = held.iter().copied().chain(left).collect();
         Self { held, avoided }
     }
 }

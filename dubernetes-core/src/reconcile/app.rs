@@ -79,7 +79,8 @@ pub(super) fn plan(
     addresses: &mut AddressPool<'_>,
 ) -> AppPlan {
     let app = App::new(context, stored);
-    let (replicas, steps, rollout) = match newer_than_store(&app) {
+    let block = newer_than_store(&app).or_else(|| unsupported(context, &app));
+    let (replicas, steps, rollout) = match block {
         Some(block) => {
             let steps = Steps::default().and([block]);
             (keep_all(context, &app), steps, RolloutStatus::default())
@@ -115,6 +116,13 @@ fn plan_replicas(
         .and(pre_deploy::plan(context, app, &hook, addresses));
     let rollout = rollout_status::evaluate(context, app, replicas, &hook, &steps);
     (steps, rollout)
+}
+
+/// Blocks an app whose specification the runtime cannot run as a whole.
+fn unsupported(context: &Context<'_>, app: &App<'_>) -> Option<Step> {
+    let missing = app.stored.spec.check_for(&context.observed.lacks).err()?;
+    let problems = missing.problems.into_iter().map(|problem| problem.message).collect();
+    Some(Step::block(Some(app.name()), Block::Unsupported { problems }))
 }
 
 /// Blocks an app of which a newer revision than the stored one runs, with other content: the store

@@ -1,13 +1,14 @@
 //! The input of one pass, grouped by app.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
 use crate::app::{AppName, RevisionId};
 use crate::call::{CallFailure, InFlight, OperationKey};
-use crate::ingress::Route;
+use crate::ingress::{Endpoint, Route};
+use crate::labels::ReplicaLabels;
 use crate::runtime::ContainerId;
 use crate::state::{DesiredState, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState};
 use crate::store::Revision;
@@ -21,8 +22,8 @@ pub(super) struct Context<'a> {
     pub(super) apps: BTreeMap<&'a AppName, Observed<'a>>,
     /// Containers with a call in flight.
     busy: BTreeSet<&'a ContainerId>,
-    /// Addresses in the acknowledged route table.
-    routed: BTreeSet<Ipv4Addr>,
+    /// Endpoints in the acknowledged route table.
+    routed: BTreeSet<SocketAddr>,
 }
 
 /// Everything that is observed of one app.
@@ -82,7 +83,7 @@ impl<'a> Context<'a> {
             apps.entry(&route.app).or_default().served.push(route);
         }
         let endpoints = apps.values().flat_map(|app| &app.served).flat_map(|r| &r.endpoints);
-        let routed = endpoints.map(|endpoint| endpoint.address).collect();
+        let routed = endpoints.map(Endpoint::socket).collect();
         let busy = observed.in_flight.keys().filter_map(OperationKey::container).collect();
         Self { desired, observed, now, apps, busy, routed }
     }
@@ -102,9 +103,9 @@ impl<'a> Context<'a> {
         self.busy.contains(id)
     }
 
-    /// Whether the ingress may send new requests to the address.
-    pub(super) fn is_routed(&self, address: Ipv4Addr) -> bool {
-        self.routed.contains(&address)
+    /// Whether the ingress may send new requests to the replica.
+    pub(super) fn is_routed(&self, replica: &ObservedReplica) -> bool {
+        replica.endpoint.is_some_and(|endpoint| self.routed.contains(&endpoint))
     }
 
     pub(super) fn is_engine_unreachable(&self) -> bool {
@@ -115,11 +116,15 @@ impl<'a> Context<'a> {
 impl Observed<'_> {
     /// Creates in flight whose container is not observed yet.
     pub(super) fn creating(&self) -> Vec<Slot> {
-        let is_observed = |call: &InFlight| {
-            self.replicas.iter().any(|replica| Some(replica.labels.address) == call.address)
+        let is_observed = |slot: Slot, call: &InFlight| {
+            let mut labels = self.replicas.iter().map(|replica| &replica.labels);
+            labels.any(|labels| Slot::of(labels) == slot && labels.restarts == call.restarts)
         };
-        let creating = self.in_flight.iter().filter(|(_, call)| !is_observed(call));
-        creating.filter_map(|(key, _)| Slot::of_create(key)).collect()
+        let creating = self.in_flight.iter().filter_map(|(key, call)| {
+            let slot = Slot::of_create(key)?;
+            (!is_observed(slot, call)).then_some(slot)
+        });
+        creating.collect()
     }
 
     /// Whether the container of a pre-deploy hook exists or is being created.
@@ -143,6 +148,10 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    pub(super) fn of(labels: &ReplicaLabels) -> Self {
+        Self { ordinal: labels.ordinal, revision: labels.revision }
+    }
+
     fn of_create(key: &OperationKey) -> Option<Self> {
         let OperationKey::Create { ordinal, revision, .. } = key else { return None };
         Some(Self { ordinal: *ordinal, revision: *revision })

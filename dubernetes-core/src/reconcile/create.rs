@@ -1,7 +1,6 @@
 //! Creates the containers of replicas and pre-deploy hooks.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use crate::app::{
     AppName, AppSpec, ConfigFile, FileTarget, InstanceName, PodName, RevisionId, Volume,
@@ -10,7 +9,7 @@ use crate::app::{
 use crate::identity;
 use crate::labels::{PreDeployLabels, ReplicaLabels};
 use crate::plan::{Action, Block, Planned, PreDeployPlan, Reason, ReplicaPlan, Wait};
-use crate::runtime::{ContainerFile, ContainerRequest, ImageId, Network};
+use crate::runtime::{ContainerFile, ContainerRequest, ImageId, NetworkAddress};
 use crate::store::{Revision, StoredApp};
 
 use super::addresses::{AddressPool, Obstacle};
@@ -74,14 +73,14 @@ pub(super) fn replica(
     addresses: &mut AddressPool<'_>,
 ) -> Result<Step, Obstacle> {
     let app = &template.spec.name;
-    let (network, address) = addresses.lease(app, new.slot.ordinal)?;
+    let network = addresses.lease(app, new.slot.ordinal)?;
     let labels = ReplicaLabels {
         app: app.clone(),
         revision: new.slot.revision,
         ordinal: new.slot.ordinal,
         spec_hash: template.hash.clone(),
         image: Some(image.clone()),
-        address,
+        address: network.as_ref().map(|network| network.address),
         port: template.spec.port,
         restarts: new.restarts,
         consecutive_restarts: new.consecutive_restarts,
@@ -107,9 +106,10 @@ pub(super) fn pre_deploy(
     addresses: &mut AddressPool<'_>,
 ) -> Result<Step, Obstacle> {
     let app = &stored.spec.name;
-    let (network, address) = addresses.lease(app, 0)?;
+    let network = addresses.lease(app, 0)?;
     let revision = stored.revision;
     let attempts = stored.rollout.attempts;
+    let address = network.as_ref().map(|network| network.address);
     let labels = PreDeployLabels { app: app.clone(), revision, attempts, address };
     let instance = &context.desired.instance;
     let hook = pre_deploy_plan(instance, network, &stored.spec, image, labels);
@@ -139,7 +139,7 @@ impl Obstacle {
 
 fn replica_plan(
     instance: &InstanceName,
-    network: &Network,
+    network: Option<NetworkAddress>,
     spec: &AppSpec,
     image: &ImageId,
     labels: ReplicaLabels,
@@ -154,7 +154,7 @@ fn replica_plan(
         hostname: hostname(&pod),
         labels: all_labels,
         env: with_spec_env(env, spec),
-        ..request(instance, network, spec, image, labels.address)
+        ..request(instance, network, spec, image)
     };
     ReplicaPlan { labels, request }
 }
@@ -162,13 +162,13 @@ fn replica_plan(
 /// The hook has the app's image, environment, limits and volumes, and its own command.
 fn pre_deploy_plan(
     instance: &InstanceName,
-    network: &Network,
+    network: Option<NetworkAddress>,
     spec: &AppSpec,
     image: &ImageId,
     labels: PreDeployLabels,
 ) -> PreDeployPlan {
     let pod = PodName::pre_deploy(&spec.name);
-    let PreDeployLabels { revision, attempts, address, .. } = labels;
+    let PreDeployLabels { revision, attempts, .. } = labels;
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
     let env = identity::injected_env(&spec.name, &pod, revision);
@@ -179,7 +179,7 @@ fn pre_deploy_plan(
         env: with_spec_env(env, spec),
         command: spec.pre_deploy.as_ref().map(|hook| hook.command.clone()).unwrap_or_default(),
         args: Vec::new(),
-        ..request(instance, network, spec, image, address)
+        ..request(instance, network, spec, image)
     };
     PreDeployPlan { labels, request }
 }
@@ -187,10 +187,9 @@ fn pre_deploy_plan(
 /// What replicas and pre-deploy hooks have in common.
 fn request(
     instance: &InstanceName,
-    network: &Network,
+    network: Option<NetworkAddress>,
     spec: &AppSpec,
     image: &ImageId,
-    address: Ipv4Addr,
 ) -> ContainerRequest {
     let environment = spec.environment();
     ContainerRequest {
@@ -203,8 +202,8 @@ fn request(
         env: BTreeMap::new(),
         secret_env: environment.secret,
         files: spec.files.iter().filter_map(file).collect(),
-        network: network.id.clone(),
-        address,
+        port: spec.port,
+        network,
         resources: spec.resources.clone(),
         volumes: spec.volumes.iter().map(|volume| full_name(instance, spec, volume)).collect(),
         ports: Vec::new(),

@@ -71,7 +71,8 @@ impl<'a> Replica<'a> {
         stop: &'a Stop,
         role: Role,
     ) -> Self {
-        let routed = context.is_routed(observed.labels.address);
+        let routed = context.is_routed(observed);
+        let drain = |endpoint| context.observed.drains.get(&endpoint).copied();
         let in_flight = context.is_busy(&observed.id);
         Self {
             observed,
@@ -81,7 +82,7 @@ impl<'a> Replica<'a> {
             available_from: None,
             available: false,
             routed,
-            drain: context.observed.drains.get(&observed.labels.address).copied(),
+            drain: observed.endpoint.and_then(drain),
             in_flight,
             evicted: false,
             kept: None,
@@ -143,8 +144,7 @@ impl<'a> Replica<'a> {
     }
 
     pub(super) fn slot(&self) -> Slot {
-        let labels = self.labels();
-        Slot { ordinal: labels.ordinal, revision: labels.revision }
+        Slot::of(self.labels())
     }
 
     /// Returns an action on its container, or what that has to wait for.
@@ -160,6 +160,9 @@ impl<'a> Replica<'a> {
 
     /// Says why a running replica is not ready.
     pub(super) fn not_ready_reason(&self) -> String {
+        if self.observed.is_off_network() {
+            return Reason::OffNetwork.to_string();
+        }
         match &self.observed.readiness {
             Readiness::NotReady { reason } | Readiness::Unhealthy { reason } => reason.clone(),
             Readiness::Unknown => "no probe result yet".to_owned(),
@@ -197,6 +200,7 @@ fn is_live(observed: &ObservedReplica) -> bool {
 /// result a replica is ready iff it is already routed: the previous orchestrator found it ready.
 fn is_ready(observed: &ObservedReplica, routed: bool, in_flight: bool) -> bool {
     observed.is_running()
+        && !observed.is_off_network()
         && !in_flight
         && match observed.readiness {
             Readiness::Ready { .. } => true,

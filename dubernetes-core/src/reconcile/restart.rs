@@ -60,6 +60,9 @@ pub(super) fn settle(context: &Context<'_>, app: &App<'_>, replicas: &Replicas<'
 
 /// The next step of a kept replica that has not failed.
 fn keep_running(context: &Context<'_>, replica: &Replica<'_>) -> Option<Step> {
+    if replica.observed.is_off_network() {
+        return Some(terminate::next_step(context, replica, Reason::OffNetwork));
+    }
     match (&replica.observed.state, &replica.observed.readiness) {
         (ContainerState::Created, _) => Some(start(context, replica)),
         (ContainerState::Paused, _) => Some(terminate::next_step(context, replica, Reason::Paused)),

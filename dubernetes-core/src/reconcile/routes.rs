@@ -55,12 +55,12 @@ pub(super) fn plan(
 
 fn routes(app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Route> {
     let Some(access) = &app.stored.spec.access else { return Vec::new() };
-    let endpoint = |replica: &Replica<'_>| Endpoint {
-        pod: replica.pod(),
-        address: replica.labels().address,
-        port: replica.labels().port,
+    let endpoint = |replica: &Replica<'_>| {
+        let endpoint = replica.observed.endpoint?;
+        Some(Endpoint { pod: replica.pod(), address: endpoint.ip(), port: endpoint.port() })
     };
-    let mut endpoints: Vec<_> = replicas.kept().filter(|r| r.ready).map(endpoint).collect();
+    let ready = replicas.kept().filter(|replica| replica.ready);
+    let mut endpoints: Vec<_> = ready.filter_map(endpoint).collect();
     endpoints.sort();
     endpoints.dedup();
     let hosts = access.hosts.iter().zip(std::iter::repeat_n(endpoints, access.hosts.len()));

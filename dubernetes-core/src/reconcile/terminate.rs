@@ -52,7 +52,8 @@ fn still_serving(
         }
         ObservedIngress::Serving { .. } => {}
     }
-    let wait = Wait::Drained { address: replica.labels().address };
+    // Without an endpoint no request reaches it.
+    let wait = Wait::Drained { endpoint: replica.observed.endpoint? };
     let Some(drain) = replica.drain else { return Some((wait, None)) };
     let limit = replica.stop.drain.to_signed();
     let until = drain.since.min(context.now).saturating_add(limit).ok()?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -134,6 +134,14 @@ pub struct Container {
     pub state: ContainerState,
     /// When the container was created.
     pub created_at: Timestamp,
+    /// Where this process reaches the port of the request, as observed; `None` unless the
+    /// container runs or is paused.
+    ///
+    /// With [`Capability::PlannedAddresses`] this is the container's address on the network of its
+    /// instance, `None` if the container is not on that network, and the port of the request.
+    /// Without that capability the runtime chooses both, and `None` means: not known yet. No two
+    /// running containers have the same endpoint.
+    pub endpoint: Option<SocketAddr>,
 }
 
 /// The state of a container.
@@ -213,10 +221,13 @@ pub struct ContainerRequest {
     pub secret_env: BTreeMap<String, Secret>,
     /// Files put into the container before the start.
     pub files: Vec<ContainerFile>,
-    /// The network's id.
-    pub network: String,
-    /// The address on that network.
-    pub address: Ipv4Addr,
+    /// The port on which the container's process shall listen. A runtime that gives each container
+    /// a port of its own tells the process by the variable `PORT`, and reports the port in
+    /// [`Container::endpoint`].
+    pub port: u16,
+    /// The network and the address on it; `None` for a runtime without
+    /// [`Capability::PlannedAddresses`].
+    pub network: Option<NetworkAddress>,
     /// Limits.
     pub resources: Resources,
     /// Mounts; named volumes carry their full name.
@@ -225,6 +236,15 @@ pub struct ContainerRequest {
     pub ports: Vec<PublishedPort>,
     /// The stop signal; that of the image if `None`.
     pub stop_signal: Option<Signal>,
+}
+
+/// An address that the planner chose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkAddress {
+    /// The network's id.
+    pub network: String,
+    /// The address on that network.
+    pub address: IpAddr,
 }
 
 /// A file put into a container before the start, owned by root.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 
 use crate::limits;
 use dubernetes_core::app::{AppName, Generation, ImageRef, RevisionId};
@@ -144,9 +144,9 @@ impl World {
             }
         }
         for waiting in &plan.waiting {
-            if let Wait::Drained { address } = waiting.wait {
+            if let Wait::Drained { endpoint } = waiting.wait {
                 let drain = Drain::new(self.now);
-                self.observed.drains.entry(address).or_insert(drain);
+                self.observed.drains.entry(endpoint).or_insert(drain);
             }
         }
         let routes_differ = self.observed.ingress.table() != Some(&plan.routes.table);
@@ -172,8 +172,8 @@ impl World {
         for drain in self.observed.drains.values_mut() {
             drain.done |= drained;
         }
-        let held: Vec<_> = self.observed.replicas.iter().map(|r| r.labels.address).collect();
-        self.observed.drains.retain(|address, drain| held.contains(address) || !drain.done);
+        let held: Vec<_> = self.observed.replicas.iter().filter_map(|r| r.endpoint).collect();
+        self.observed.drains.retain(|endpoint, drain| held.contains(endpoint) || !drain.done);
     }
 
     fn fail(&mut self, key: OperationKey) {
@@ -190,13 +190,13 @@ impl World {
 
     fn serve(&mut self, plan: &Plan) {
         let before = self.observed.ingress.table().cloned().unwrap_or_default();
-        for endpoint in before.routes.iter().flat_map(|route| &route.endpoints) {
-            if !plan.routes.table.holds(endpoint.address) {
+        for endpoint in before.endpoints() {
+            if !plan.routes.table.holds(endpoint) {
                 let drain = Drain::new(self.now);
-                self.observed.drains.entry(endpoint.address).or_insert(drain);
+                self.observed.drains.entry(endpoint).or_insert(drain);
             }
         }
-        self.observed.drains.retain(|address, _| !plan.routes.table.holds(*address));
+        self.observed.drains.retain(|endpoint, _| !plan.routes.table.holds(*endpoint));
         self.observed.ingress = ObservedIngress::Serving { table: plan.routes.table.clone() };
     }
 
@@ -235,6 +235,9 @@ impl World {
                 } else {
                     ContainerState::Running { started_at: now }
                 };
+                let port = replica.labels.port;
+                let endpoint = replica.labels.address.map(|address| (address, port).into());
+                replica.endpoint = endpoint.filter(|_| !fails);
                 replica.readiness = not_ready();
             }
             Action::Stop { id, .. } => {
@@ -242,10 +245,10 @@ impl World {
                     let reason = reason.clone();
                     self.observed.stop_reasons.insert(id.clone(), reason);
                 }
-                let address = self.find(id).labels.address;
+                let endpoint = self.find(id).endpoint;
                 let table = self.observed.ingress.table();
                 assert!(
-                    table.is_none_or(|table| !table.holds(address)),
+                    table.zip(endpoint).is_none_or(|(table, endpoint)| !table.holds(endpoint)),
                     "{id} is stopped while it may get requests\n{}",
                     self.last_plan
                 );
@@ -307,7 +310,7 @@ impl World {
         let address = plan.labels.address;
         assert!(
             self.observed.replicas.iter().all(|r| r.labels.address != address),
-            "{name} gets the address {address} of another replica"
+            "{name} gets the address {address:?} of another replica"
         );
         let app = &plan.labels.app;
         let spec = &self.desired.apps[app].spec;
@@ -327,6 +330,7 @@ impl World {
             state: ContainerState::Created,
             created_at: self.now,
             image_id: ImageId(plan.request.image.clone()),
+            endpoint: None,
             readiness: Readiness::Unknown,
         });
     }
@@ -347,18 +351,18 @@ impl World {
         }
         for route in &plan.routes.table.routes {
             for endpoint in &route.endpoints {
-                self.check_endpoint(&route.app, endpoint.address);
+                self.check_endpoint(&route.app, endpoint.socket());
             }
             self.check_min_available(plan, &route.app, route.endpoints.len());
         }
     }
 
-    fn check_endpoint(&self, app: &AppName, address: Ipv4Addr) {
-        let replica = self.observed.replicas.iter().find(|r| r.labels.address == address);
+    fn check_endpoint(&self, app: &AppName, endpoint: SocketAddr) {
+        let replica = self.observed.replicas.iter().find(|r| r.endpoint == Some(endpoint));
         let replica =
-            replica.unwrap_or_else(|| panic!("{address} is routed, but no replica has it"));
-        assert_eq!(replica.labels.app, *app, "{address} is another app's");
-        assert!(replica.is_running(), "{address} is routed and does not run");
+            replica.unwrap_or_else(|| panic!("{endpoint} is routed, but no replica has it"));
+        assert_eq!(replica.labels.app, *app, "{endpoint} is another app's");
+        assert!(replica.is_running(), "{endpoint} is routed and does not run");
     }
 
     /// Checks that a change of routes leaves enough ready replicas routed.
@@ -421,6 +425,7 @@ fn end(replica: &mut ObservedReplica, now: Timestamp) {
         ContainerState::Paused => now,
         _ => return,
     };
+    replica.endpoint = None;
     replica.state = ContainerState::Exited(Exit {
         code: 1,
         out_of_memory: false,

@@ -33,6 +33,10 @@ pub(super) async fn create(
 ) -> Result<ContainerId, RuntimeError> {
     let request = &resolve_mounts(request, engine.state_dir.get().map(PathBuf::as_path)).await?;
     let operation = format!("create container `{name}`");
+    let Some(at) = &request.network else {
+        let message = "the request has no address on a network".to_owned();
+        return Err(RuntimeError::Rejected { operation, message });
+    };
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     let body = to_docker::build_container(request);
     let call = engine.docker()?.create_container(Some(options), body);
@@ -42,7 +46,7 @@ pub(super) async fn create(
             Err(RuntimeError::NameTaken { name: name.to_owned() })
         }
         Err(error) if error.status() == Some(404) => {
-            Err(find_missing(engine, request, error).await?)
+            Err(find_missing(engine, request, &at.network, error).await?)
         }
         Err(error) => Err(error.into_runtime_error()),
     }
@@ -70,6 +74,7 @@ pub(super) async fn rename(
 async fn find_missing(
     engine: &Engine,
     request: &ContainerRequest,
+    network: &str,
     error: CallError,
 ) -> Result<RuntimeError, RuntimeError> {
     if image::find(engine, &request.image).await?.is_none() {
@@ -79,11 +84,11 @@ async fn find_missing(
             message: "not on this engine".to_owned(),
         });
     }
-    let operation = format!("inspect network `{}`", request.network);
-    let network = engine.docker()?.inspect_network(&request.network, None);
-    match engine.call(READ, &operation, network).await {
+    let operation = format!("inspect network `{network}`");
+    let inspected = engine.docker()?.inspect_network(network, None);
+    match engine.call(READ, &operation, inspected).await {
         Err(error) if error.status() == Some(404) => {
-            Ok(RuntimeError::NotFound { kind: "network", name: request.network.clone() })
+            Ok(RuntimeError::NotFound { kind: "network", name: network.to_owned() })
         }
         Ok(_) | Err(_) => Ok(error.into_rejected()),
     }

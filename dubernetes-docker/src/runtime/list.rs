@@ -1,5 +1,7 @@
 //! The list of an instance's containers.
 
+use std::collections::BTreeSet;
+
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use dubernetes_core::app::InstanceName;
@@ -37,7 +39,7 @@ pub(super) async fn list(
     cache.prune();
     let owner = instance.to_string();
     let mut containers: Vec<Container> = stream::iter(listed.into_iter().filter_map(summarize))
-        .map(|(id, state)| inspect_listed(engine, cache, staging, id, state))
+        .map(|listed| inspect_listed(engine, cache, staging, listed))
         .buffered(PARALLEL)
         .try_filter_map(|found| std::future::ready(Ok(found)))
         .try_collect()
@@ -48,9 +50,24 @@ pub(super) async fn list(
     Ok(containers)
 }
 
-/// Returns the id and the state.
-fn summarize(listed: ContainerSummary) -> Option<(String, String)> {
-    Some((listed.id?, listed.state.map(|state| state.to_string()).unwrap_or_default()))
+/// What a list shows of one container.
+struct Listed {
+    id: String,
+    is_cacheable: bool,
+    /// The state, and the addresses: a container that was disconnected is inspected again.
+    state: String,
+}
+
+fn summarize(listed: ContainerSummary) -> Option<Listed> {
+    let mut state = listed.state.map(|state| state.to_string()).unwrap_or_default();
+    let is_cacheable = CACHEABLE_STATES.contains(&state.as_str());
+    let networks = listed.network_settings.and_then(|settings| settings.networks);
+    let addresses = networks.into_iter().flatten().filter_map(|(_, on)| on.ip_address);
+    for address in addresses.collect::<BTreeSet<_>>() {
+        state.push(' ');
+        state.push_str(&address);
+    }
+    Some(Listed { id: listed.id?, is_cacheable, state })
 }
 
 /// Returns the container, or `None` if it was removed after the list or is still staged.
@@ -58,17 +75,16 @@ async fn inspect_listed(
     engine: &Engine,
     cache: &InspectCache,
     staging: &Staging,
-    id: String,
-    listed_state: String,
+    Listed { id, is_cacheable, state }: Listed,
 ) -> Result<Option<Container>, RuntimeError> {
-    if let Some(container) = cache.get(&id, &listed_state) {
+    if let Some(container) = cache.get(&id, &state) {
         return staging::resolve_staged(engine, staging, container).await;
     }
     let epoch = cache.epoch();
     match inspect(engine, &ContainerId(id)).await {
         Ok(container) => {
-            if CACHEABLE_STATES.contains(&listed_state.as_str()) {
-                cache.insert(epoch, &listed_state, &container);
+            if is_cacheable {
+                cache.insert(epoch, &state, &container);
             }
             staging::resolve_staged(engine, staging, container).await
         }

@@ -113,11 +113,16 @@ pub(super) async fn resolve_staged(
     }
     // Its creation may have finished after the first inspection; a second one shows that.
     match inspect(engine, &container.id).await {
-        Ok(again) if again.name.ends_with(STAGED) => {
-            let error = "its files were not copied into it".to_owned();
-            Ok(Some(Container { state: ContainerState::StartFailed { error, code: 0 }, ..again }))
-        }
-        Ok(finished) => Ok(Some(finished)),
+        Ok(again) => match again.name.strip_suffix(STAGED) {
+            Some(name) => {
+                // It is known under the name that it would have got.
+                let name = name.to_owned();
+                let error = "its files were not copied into it".to_owned();
+                let state = ContainerState::StartFailed { error, code: 0 };
+                Ok(Some(Container { name, state, ..again }))
+            }
+            None => Ok(Some(again)),
+        },
         Err(RuntimeError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -20,8 +20,11 @@ fn default_request() -> ContainerRequest {
         env: BTreeMap::new(),
         secret_env: BTreeMap::new(),
         files: Vec::new(),
-        network: "net-id".into(),
-        address: Ipv4Addr::new(10, 201, 0, 16),
+        port: 80,
+        network: Some(NetworkAddress {
+            network: "net-id".into(),
+            address: Ipv4Addr::new(10, 201, 0, 16).into(),
+        }),
         resources: Resources::default(),
         volumes: Vec::new(),
         ports: Vec::new(),

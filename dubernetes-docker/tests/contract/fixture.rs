@@ -8,7 +8,8 @@ use std::time::Duration;
 use dubernetes_core::app::{InstanceName, Resources};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
-    ContainerId, ContainerRequest, ContainerRuntime, ExecResult, Network, Networks, run_command,
+    ContainerId, ContainerRequest, ContainerRuntime, ExecResult, Network, NetworkAddress, Networks,
+    run_command,
 };
 use dubernetes_docker::DockerRuntime;
 use dubernetes_testkit::gate::engine_or_skip;
@@ -69,8 +70,11 @@ impl EngineFixture {
             env: BTreeMap::new(),
             secret_env: BTreeMap::new(),
             files: Vec::new(),
-            network: self.network.id.clone(),
-            address: Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset),
+            port: 80,
+            network: Some(NetworkAddress {
+                network: self.network.id.clone(),
+                address: Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset).into(),
+            }),
             resources: Resources::default(),
             volumes: Vec::new(),
             ports: Vec::new(),

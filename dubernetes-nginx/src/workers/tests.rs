@@ -1,28 +1,32 @@
+use std::net::Ipv4Addr;
+
 use super::*;
 
 const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   \
                     uid  timeout inode                                                     \n";
 
-fn line(local: &str, remote: Ipv4Addr, state: &str, inode: u64) -> String {
+fn line(local: &str, (remote, port): (Ipv4Addr, u16), state: &str, inode: u64) -> String {
     let remote = u32::from_ne_bytes(remote.octets());
     format!(
-        "   1: 0200590A:{local} {remote:08X}:0050 {state} 00000000:00000000 00:00000000 00000000 \
+        "   1: 0200590A:{local} {remote:08X}:{port:04X} {state} 00000000:00000000 00:00000000 00000000 \
          65534        0 {inode} 1 0000000061ae9e95 20 4 30 10 -1\n"
     )
 }
 
-const REPLICA: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 5);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 1);
+const REPLICA: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 89, 0, 5), 80);
+const CLIENT: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 89, 0, 1), 80);
 
 #[test]
-fn only_open_connections_reach_an_address() {
+fn only_open_connections_reach_an_endpoint() {
     for (state, expected) in
         [("01", true), ("02", true), ("08", true), ("06", false), ("05", false), ("0A", false)]
     {
         let text = format!("{HEAD}{}", line("C350", REPLICA, state, 7));
         let snapshot = WorkerSnapshot::parse(&text).unwrap();
-        assert_eq!(snapshot.can_reach(REPLICA), expected, "{state}");
-        assert!(!snapshot.can_reach(CLIENT), "{state}");
+        assert_eq!(snapshot.can_reach(REPLICA.into()), expected, "{state}");
+        assert!(!snapshot.can_reach(CLIENT.into()), "{state}");
+        let other_port = (REPLICA.0, 81);
+        assert!(!snapshot.can_reach(other_port.into()), "{state}");
     }
 }
 

@@ -3,7 +3,7 @@
 //! Records the calls that change something or run a command in the container.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -34,7 +34,7 @@ pub(crate) fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -
 
 pub(crate) fn endpoint(last: u8, port: u16) -> Endpoint {
     let pod = format!("pod-{last}").parse().unwrap();
-    Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, last), port }
+    Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, last).into(), port }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -56,7 +56,7 @@ struct State {
     cuts_files: bool,
     refuses_start: bool,
     ignores_reloads: bool,
-    connection: Option<Ipv4Addr>,
+    connection: Option<SocketAddr>,
     floods: bool,
     hangs: bool,
 }
@@ -125,8 +125,8 @@ impl Engine {
         self.0.lock().unwrap().version = Some(version.to_owned());
     }
 
-    pub(crate) fn connect(&self, address: Ipv4Addr) {
-        self.0.lock().unwrap().connection = Some(address);
+    pub(crate) fn connect(&self, endpoint: SocketAddr) {
+        self.0.lock().unwrap().connection = Some(endpoint);
     }
 
     pub(crate) fn disconnect(&self) {
@@ -157,6 +157,11 @@ impl Engine {
             finished_at: "2026-01-01T00:00:01Z".parse().unwrap(),
         });
         self.0.lock().unwrap().end(state);
+    }
+
+    /// Takes the container off its network. nginx goes on.
+    pub(crate) fn leave_network(&self) {
+        self.0.lock().unwrap().container.as_mut().unwrap().endpoint = None;
     }
 
     pub(crate) fn pause(&self) {
@@ -246,6 +251,7 @@ impl State {
             labels: request.labels.clone(),
             state: ContainerState::Created,
             created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            endpoint: None,
         });
         id
     }
@@ -261,7 +267,9 @@ impl State {
         self.starts += 1;
         let at = format!("2026-01-01T00:01:{:02}Z", self.starts);
         let state = ContainerState::Running { started_at: at.parse().unwrap() };
-        self.container.as_mut().unwrap().state = state;
+        let container = self.container.as_mut().unwrap();
+        container.state = state;
+        container.endpoint = Some("10.89.0.2:80".parse().unwrap());
         self.serving = Some(self.current.clone());
         Ok(())
     }
@@ -385,12 +393,13 @@ impl State {
     fn connections(&self) -> String {
         let head = "20 21   sl  local_address rem_address   st\n".to_owned();
         match self.connection {
-            Some(address) => {
-                let remote = u32::from_ne_bytes(address.octets());
+            Some(SocketAddr::V4(endpoint)) => {
+                let remote = u32::from_ne_bytes(endpoint.ip().octets());
+                let port = endpoint.port();
                 let rest = "00000000:00000000 00:00000000 00000000 65534 0 30777 1 0";
-                head + &format!("   0: 0200590A:C350 {remote:08X}:0050 01 {rest}\n")
+                head + &format!("   0: 0200590A:C350 {remote:08X}:{port:04X} 01 {rest}\n")
             }
-            None => head,
+            Some(SocketAddr::V6(_)) | None => head,
         }
     }
 }

@@ -169,6 +169,11 @@ fn lifecycle_checks() -> Vec<Check> {
             "a signal reaches running containers alone"
         ),
         check!(
+            endpoint::running_container_has_an_endpoint,
+            [],
+            "a running container has an endpoint of its own, and no other container has one"
+        ),
+        check!(
             lifecycle::stop_uses_requested_signal,
             [],
             "a container stops by the signal of its request"

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -170,7 +170,7 @@ async fn endpoints_share_requests(
     let table = single(&upstreams[..3]);
     apply(ingress, &table, true).await;
     let reached = reached(world, upstreams, 12).await;
-    let expected = upstreams[..3].iter().map(|e| e.address).collect();
+    let expected = upstreams[..3].iter().map(Endpoint::socket).collect();
     assert_eq!(reached, expected, "twelve requests reach each of three endpoints");
     let former = world.get("c.test", "/").await;
     assert!(
@@ -192,7 +192,7 @@ async fn removed_address_is_drained(
     world: &dyn World,
     upstreams: &[Endpoint],
 ) {
-    let left = upstreams[0].address;
+    let left = upstreams[0].socket();
     apply(ingress, &single(&upstreams[1..3]), true).await;
     let reached = reached(world, upstreams, 12).await;
     assert!(
@@ -200,7 +200,7 @@ async fn removed_address_is_drained(
         "an address that left the acknowledged table gets no new connection's request"
     );
     wait_for_drain(ingress, left).await;
-    let routed = ingress.drained(upstreams[1].address).await;
+    let routed = ingress.drained(upstreams[1].socket()).await;
     assert!(matches!(routed, Ok(false)), "a routed address is not drained; seen: {routed:?}");
 }
 
@@ -220,7 +220,7 @@ async fn request_in_flight_delays_drain(
     request: BoxFuture<'static, Answer>,
 ) {
     let request = tokio::spawn(request);
-    let left = upstreams[0].address;
+    let left = upstreams[0].socket();
     apply(ingress, &single(&upstreams[1..2]), true).await;
     let mut asked = 0;
     while !request.is_finished() {
@@ -236,10 +236,10 @@ async fn request_in_flight_delays_drain(
     wait_for_drain(ingress, left).await;
 }
 
-async fn wait_for_drain(ingress: &dyn Ingress, address: Ipv4Addr) {
+async fn wait_for_drain(ingress: &dyn Ingress, endpoint: SocketAddr) {
     let deadline = tokio::time::Instant::now() + DRAIN_LIMIT;
     loop {
-        let drained = ingress.drained(address).await;
+        let drained = ingress.drained(endpoint).await;
         match drained {
             Ok(true) => return,
             Ok(false) => {}
@@ -276,14 +276,14 @@ async fn removed_ingress_can_return(
     }
     let answer = world.get("a.test", "/").await;
     assert!(answer.is_err(), "a removed ingress does not answer; seen: {answer:?}");
-    let drained = ingress.drained(upstreams[0].address).await;
+    let drained = ingress.drained(upstreams[0].socket()).await;
     assert!(
         matches!(drained, Ok(true)),
         "without an ingress every address is drained; seen: {drained:?}"
     );
     apply(ingress, &single(&upstreams[..1]), true).await;
     let reached = reached(world, upstreams, 2).await;
-    assert!(reached.contains(&upstreams[0].address), "an ingress can be applied after removal");
+    assert!(reached.contains(&upstreams[0].socket()), "an ingress can be applied after removal");
     let gone = ingress.remove().await;
     assert!(gone.is_ok(), "an applied ingress is removed; seen: {gone:?}");
 }
@@ -306,7 +306,7 @@ async fn apply(ingress: &dyn Ingress, table: &RouteTable, changed: bool) {
 }
 
 /// Sends requests to `a.test`, and returns the addresses that answered.
-async fn reached(world: &dyn World, upstreams: &[Endpoint], requests: u32) -> BTreeSet<Ipv4Addr> {
+async fn reached(world: &dyn World, upstreams: &[Endpoint], requests: u32) -> BTreeSet<SocketAddr> {
     let mut reached = BTreeSet::new();
     for _ in 0..requests {
         let answer = world.get("a.test", "/").await;
@@ -315,7 +315,7 @@ async fn reached(world: &dyn World, upstreams: &[Endpoint], requests: u32) -> BT
         };
         let by = upstreams.iter().find(|endpoint| body.contains(endpoint.pod.as_str()));
         let Some(by) = by else { panic!("an upstream answers; seen: {body:?}") };
-        reached.insert(by.address);
+        reached.insert(by.socket());
     }
     reached
 }

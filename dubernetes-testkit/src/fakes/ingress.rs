@@ -1,7 +1,7 @@
 //! A reverse proxy in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct FakeIngress {
 struct State {
     observed: ObservedIngress,
     applied: Vec<RouteTable>,
-    busy: BTreeSet<Ipv4Addr>,
+    busy: BTreeSet<SocketAddr>,
     failing: Option<String>,
     damaged: bool,
     turns: BTreeMap<String, usize>,
@@ -70,13 +70,13 @@ impl FakeIngress {
         self.state().applied.clone()
     }
 
-    /// Sets whether requests to an address are in flight.
-    pub fn set_busy(&self, address: Ipv4Addr, busy: bool) {
+    /// Sets whether requests to an endpoint are in flight.
+    pub fn set_busy(&self, endpoint: SocketAddr, busy: bool) {
         let mut state = self.state();
         if busy {
-            state.busy.insert(address)
+            state.busy.insert(endpoint)
         } else {
-            state.busy.remove(&address)
+            state.busy.remove(&endpoint)
         };
     }
 
@@ -154,11 +154,11 @@ impl Ingress for FakeIngress {
         Ok(self.state().observed.clone())
     }
 
-    async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {
+    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
         self.enter(IngressOperation::Drained).await?;
         let state = self.state();
-        let held = state.observed.table().is_some_and(|table| table.holds(address));
-        Ok(!held && !state.busy.contains(&address))
+        let held = state.observed.table().is_some_and(|table| table.holds(endpoint));
+        Ok(!held && !state.busy.contains(&endpoint))
     }
 
     async fn repair(&self) -> Result<bool, IngressError> {

@@ -20,7 +20,7 @@ use super::faults::{Fault, Faults};
 use dubernetes_core::app::{AppName, ImageRef, InstanceName};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::runtime::{
-    Container, ContainerId, ContainerRequest, LogLine, Network, RuntimeEvent,
+    Container, ContainerId, ContainerRequest, ContainerState, LogLine, Network, RuntimeEvent,
 };
 
 /// The behaviour of the containers of an image.
@@ -100,6 +100,8 @@ struct World {
     created: u64,
     away: bool,
     journal: Vec<String>,
+    /// Whether containers get a port of their own on 127.0.0.1 instead of a planned address.
+    unplanned: bool,
     /// Lists omit containers younger than this.
     list_lag: Duration,
     owners: BTreeMap<InstanceName, String>,
@@ -119,6 +121,14 @@ impl FakeRuntime {
     pub fn new(clock: TokioClock) -> Self {
         let (events, _) = broadcast::channel(1024);
         Self { clock, world: Arc::default(), faults: Faults::default(), events }
+    }
+
+    /// Creates an engine without networks: each running container has a port of its own on
+    /// 127.0.0.1, as a runtime of local processes has.
+    pub fn without_networks(clock: TokioClock) -> Self {
+        let runtime = Self::new(clock);
+        runtime.world().unplanned = true;
+        runtime
     }
 
     /// Adds an image, or changes the behaviour of its later containers.
@@ -188,6 +198,43 @@ impl FakeRuntime {
             panic!("no container `{name}`; seen: {names:?}")
         };
         found
+    }
+
+    /// Takes a running container off its network, as `docker network disconnect` does.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such container.
+    pub fn disconnect(&self, name: &str) {
+        let id = self.named(name).id;
+        if let Some(found) = self.world().containers.get_mut(&id) {
+            found.container.endpoint = None;
+        }
+    }
+
+    /// Removes the network of an instance, as a user can after its last container left it.
+    pub fn remove_network(&self, instance: &InstanceName) {
+        self.world().networks.remove(instance);
+    }
+
+    /// Creates and starts a copy of a container: the same labels under another name, as `docker
+    /// commit` and `docker run` make one.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such container.
+    pub fn copy(&self, name: &str, copy: &str) {
+        let mut container = self.named(name);
+        let Some(request) = self.request(&container.id) else { return };
+        let mut world = self.world();
+        world.created += 1;
+        container.id = ContainerId(format!("{:012x}", world.created));
+        container.name = copy.to_owned();
+        container.state = ContainerState::Running { started_at: self.clock.now() };
+        container.endpoint = None;
+        let behaviour = Behaviour::never_ready();
+        let id = container.id.clone();
+        world.containers.insert(id, FakeContainer { container, request, behaviour });
     }
 
     /// Ends a container's process, as a signal or a crash does.

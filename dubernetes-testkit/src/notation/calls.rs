@@ -1,6 +1,6 @@
 //! Calls to the engine that are in flight, or that failed.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::call::{CallFailure, FailureKind, InFlight, OperationKey};
@@ -27,7 +27,8 @@ impl Parser {
         };
         let (key, address) = self.key(line)?;
         if line.subject == "in-flight" {
-            self.scenario.observed.in_flight.insert(key, InFlight { address });
+            let restarts = line.take_value("restarts")?.unwrap_or_else(|| self.restarts(&key));
+            self.scenario.observed.in_flight.insert(key, InFlight { address, restarts });
             return Ok(());
         }
         let count = line.take_value("times")?.unwrap_or(1);
@@ -38,7 +39,7 @@ impl Parser {
     }
 
     /// Returns the key of a call, and the address that a create has reserved.
-    fn key(&mut self, line: &mut Line) -> Result<(OperationKey, Option<Ipv4Addr>), String> {
+    fn key(&mut self, line: &mut Line) -> Result<(OperationKey, Option<IpAddr>), String> {
         let call: String = line.require_name("the call is missing")?;
         let key = match call.as_str() {
             "network" => OperationKey::Network,
@@ -55,13 +56,13 @@ impl Parser {
                 let (app, ordinal) = pod(line)?;
                 let revision = self.find_revision(line.take_name()?, &app)?;
                 let address = self.reserve_address(&app, ordinal)?;
-                return Ok((OperationKey::Create { app, ordinal, revision }, Some(address)));
+                return Ok((OperationKey::Create { app, ordinal, revision }, address));
             }
             "pre-deploy" | "job" => {
                 let app: AppName = line.require_name("the app's name is missing")?;
                 let revision = self.find_revision(line.take_name()?, &app)?;
                 let address = self.reserve_address(&app, 0)?;
-                return Ok((OperationKey::CreatePreDeploy { app, revision }, Some(address)));
+                return Ok((OperationKey::CreatePreDeploy { app, revision }, address));
             }
             "container" => OperationKey::Container(self.container(line)?),
             _ => return Err(format!("unknown call `{call}`")),
@@ -69,10 +70,20 @@ impl Parser {
         Ok((key, None))
     }
 
-    fn reserve_address(&mut self, app: &AppName, ordinal: u32) -> Result<Ipv4Addr, String> {
-        let address = self.free_address(app, ordinal).ok_or("the subnet has no address left")?;
-        self.taken.insert(address);
+    fn reserve_address(&mut self, app: &AppName, ordinal: u32) -> Result<Option<IpAddr>, String> {
+        let address = self.planned_address(app, ordinal)?;
+        self.taken.extend(address);
         Ok(address)
+    }
+
+    /// Returns the restarts of the container that a create makes: one more than the pod has.
+    fn restarts(&self, key: &OperationKey) -> u32 {
+        let OperationKey::Create { app, ordinal, revision } = key else { return 0 };
+        let replicas = self.scenario.observed.replicas.iter().map(|replica| &replica.labels);
+        let same = replicas.filter(|labels| {
+            (&labels.app, &labels.ordinal, &labels.revision) == (app, ordinal, revision)
+        });
+        same.map(|labels| labels.restarts + 1).max().unwrap_or(0)
     }
 
     /// Returns the revision named, or the app's.

@@ -1,13 +1,13 @@
 //! Replicas and pre-deploy containers: identity, state, readiness and routing.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
 
 use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::identity;
 use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
-use dubernetes_core::runtime::{ContainerId, ContainerState, Exit};
+use dubernetes_core::runtime::{Capability, ContainerId, ContainerState, Exit};
 use dubernetes_core::state::{Drain, ObservedPreDeploy, ObservedReplica, Readiness};
 
 use super::apps::image_id;
@@ -27,7 +27,8 @@ struct Shared {
     routed: bool,
     evicted: bool,
     drain: Option<Drain>,
-    address: Option<Ipv4Addr>,
+    address: Option<IpAddr>,
+    off_network: bool,
 }
 
 impl Parser {
@@ -50,6 +51,7 @@ impl Parser {
             evicted: line.take_word("evicted"),
             drain: take_drain(line)?,
             address: line.take_value("address")?,
+            off_network: line.take_word("off-network"),
             state: take_state(line)?,
         };
         for ordinal in ordinals {
@@ -67,9 +69,12 @@ impl Parser {
             ..
         } = shared;
         let spec = self.spec(app, revision)?;
-        let address = shared.address.or_else(|| self.free_address(app, ordinal));
-        let address = address.ok_or("the subnet has no address left")?;
-        self.taken.insert(address);
+        let address = match shared.address {
+            Some(address) => Some(address),
+            None => self.planned_address(app, ordinal)?,
+        };
+        self.taken.extend(address);
+        let endpoint = self.endpoint(address, spec.port).filter(|_| !shared.off_network);
         let instance = &self.scenario.desired.instance;
         let name = identity::container_name(instance, app, ordinal, revision, restarts);
         let id = ContainerId(format!("id-of-{name}"));
@@ -91,8 +96,10 @@ impl Parser {
             observed.last_ready_at.insert(id.clone(), until);
         }
         if let Some(drain) = shared.drain {
-            observed.drains.insert(address, drain);
+            let endpoint = endpoint.ok_or("a replica that is off the network does not drain")?;
+            observed.drains.insert(endpoint, drain);
         }
+        let is_up = matches!(state, ContainerState::Running { .. } | ContainerState::Paused);
         observed.replicas.push(ObservedReplica {
             id,
             name,
@@ -111,6 +118,7 @@ impl Parser {
             state,
             created_at,
             image_id: image_id(&spec),
+            endpoint: endpoint.filter(|_| is_up),
             readiness,
         });
         Ok(())
@@ -130,8 +138,8 @@ impl Parser {
         let attempts = line.take_value("attempts")?.unwrap_or(0);
         let name =
             identity::pre_deploy_name(&self.scenario.desired.instance, &app, revision, attempts);
-        let address = self.free_address(&app, 0).ok_or("the subnet has no address left")?;
-        self.taken.insert(address);
+        let address = self.planned_address(&app, 0)?;
+        self.taken.extend(address);
         let state = match line.take_word("running") {
             true => ContainerState::Running { started_at: before(line.take_span("ago")?) },
             false => take_state(line)?.0,
@@ -142,9 +150,27 @@ impl Parser {
         Ok(())
     }
 
-    /// Returns the address that a new replica gets.
-    pub(super) fn free_address(&self, app: &AppName, ordinal: u32) -> Option<Ipv4Addr> {
-        identity::pick_address(self.subnet, app, ordinal, &self.taken)
+    /// Returns the address that a new container gets, if the runtime has planned addresses.
+    pub(super) fn planned_address(
+        &self,
+        app: &AppName,
+        ordinal: u32,
+    ) -> Result<Option<IpAddr>, String> {
+        if self.scenario.observed.lacks.contains(&Capability::PlannedAddresses) {
+            return Ok(None);
+        }
+        let address = identity::pick_address(self.subnet, app, ordinal, &self.taken);
+        address.map(Some).ok_or_else(|| "the subnet has no address left".to_owned())
+    }
+
+    /// Returns where a running replica is observed. Without a planned address each has a port of
+    /// its own.
+    fn endpoint(&self, address: Option<IpAddr>, port: u16) -> Option<SocketAddr> {
+        if let Some(address) = address {
+            return Some(SocketAddr::new(address, port));
+        }
+        let port = u16::try_from(20_001 + self.scenario.observed.replicas.len()).ok()?;
+        Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
     }
 }
 

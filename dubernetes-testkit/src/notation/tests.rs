@@ -26,7 +26,7 @@ fn omitted_fields_have_ordinary_values() {
     assert_eq!((kept.len(), kept[0].spec.image.as_str()), (1, "web:1"));
     assert_eq!(identity::spec_hash(&kept[0].spec), third.labels.spec_hash);
     let table = given.observed.ingress.table().unwrap();
-    assert!(table.holds(first.labels.address) && table.holds(second.labels.address));
+    assert!(table.holds(first.endpoint.unwrap()) && table.holds(second.endpoint.unwrap()));
     assert_eq!((table.routes.len(), table.routes[0].endpoints.len()), (1, 2));
 }
 

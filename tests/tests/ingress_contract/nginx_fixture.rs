@@ -2,7 +2,7 @@
 //! and clients on the host.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -15,7 +15,8 @@ use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Route};
 use dubernetes_core::labels::INSTANCE;
 use dubernetes_core::runtime::{
-    ContainerId, ContainerRequest, ContainerRuntime, Network, Networks, StatsReader, run_command,
+    ContainerId, ContainerRequest, ContainerRuntime, Network, NetworkAddress, Networks,
+    StatsReader, run_command,
 };
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
@@ -161,7 +162,7 @@ impl NginxFixture {
             TcpStream::connect((address, port)).await.is_ok()
         })
         .await;
-        Endpoint { pod, address, port }
+        Endpoint { pod, address: address.into(), port }
     }
 
     async fn create_container<const N: usize>(
@@ -182,8 +183,11 @@ impl NginxFixture {
             env: env.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             secret_env: BTreeMap::new(),
             files: Vec::new(),
-            network: self.network.id.clone(),
-            address,
+            port: 80,
+            network: Some(NetworkAddress {
+                network: self.network.id.clone(),
+                address: address.into(),
+            }),
             resources: Resources::default(),
             volumes: Vec::new(),
             ports: Vec::new(),
@@ -221,8 +225,9 @@ impl NginxFixture {
         docker(arguments).await;
     }
 
-    /// Whether nginx holds a connection to `address`.
-    pub(crate) async fn is_connected(&self, address: Ipv4Addr) -> bool {
+    /// Whether nginx holds a connection to the address of `endpoint`.
+    pub(crate) async fn is_connected(&self, endpoint: SocketAddr) -> bool {
+        let IpAddr::V4(address) = endpoint.ip() else { return false };
         let id = ContainerId(self.container());
         let table = run_command(&self.runtime, &id, &["cat", "/proc/net/tcp"], None).await.unwrap();
         let remote = format!("{:08X}:", u32::from_ne_bytes(address.octets()));

@@ -43,7 +43,7 @@ async fn pending_connection_delays_drain_and_websocket_does_not() {
             fixture.assert_served_by("a.test", &fixture.upstreams[0]).await;
         }
         ingress.apply(&second).await.unwrap();
-        let removed = fixture.upstreams[0].address;
+        let removed = fixture.upstreams[0].socket();
         let start = tokio::time::Instant::now();
         while start.elapsed() < BUSY_PERIOD {
             assert!(!ingress.drained(removed).await.unwrap(), "after {:?}", start.elapsed());
@@ -79,7 +79,7 @@ async fn slow_upload_delays_drain_of_its_own_upstream_only() {
         };
         let mut own = upload("a.test").await;
         let mut other = upload("ws.test").await;
-        let [removed, next, busy] = [0, 1, 2].map(|at| fixture.upstreams[at].address);
+        let [removed, next, busy] = [0, 1, 2].map(|at| fixture.upstreams[at].socket());
         for address in [removed, busy] {
             eventually("the upload reaches the upstream", || fixture.is_connected(address)).await;
         }

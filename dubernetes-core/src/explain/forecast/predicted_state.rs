@@ -1,7 +1,7 @@
 //! The simulated state of a forecast: every call succeeds at once.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use jiff::Timestamp;
 
@@ -21,6 +21,8 @@ pub(super) struct PredictedState<'a> {
     desired: DesiredState,
     observed: ObservedState,
     now: Timestamp,
+    /// Replicas started without a planned address; each gets an endpoint of its own.
+    started: u16,
 }
 
 impl<'a> PredictedState<'a> {
@@ -34,8 +36,8 @@ impl<'a> PredictedState<'a> {
         observed.engine = EngineStatus::Reachable;
         observed.in_flight.clear();
         observed.failures.clear();
-        remove_others(&mut desired, &mut observed, app, now);
-        Self { app, desired, observed, now }
+        remove_others(&mut desired, &mut observed, app);
+        Self { app, desired, observed, now, started: 0 }
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -51,7 +53,7 @@ impl<'a> PredictedState<'a> {
     /// Replicas of the app that get requests: the routed ones, if the app has routes.
     pub(super) fn ready(&self) -> u32 {
         let is_routed = |r: &ObservedReplica| match self.observed.ingress.table() {
-            Some(table) if self.has_routes() => table.holds(r.labels.address),
+            Some(table) if self.has_routes() => r.endpoint.is_some_and(|e| table.holds(e)),
             Some(_) | None => !self.has_routes(),
         };
         let ready = self
@@ -106,9 +108,9 @@ impl<'a> PredictedState<'a> {
     /// Applies the routes; what changed for the app, if anything did.
     pub(super) fn apply_routes(&mut self, plan: &Plan) -> Option<String> {
         let before = self.observed.ingress.table().cloned().unwrap_or_default();
-        let endpoints = |table: &RouteTable| -> BTreeSet<(PodName, Ipv4Addr)> {
+        let endpoints = |table: &RouteTable| -> BTreeSet<(PodName, SocketAddr)> {
             let routes = table.routes.iter().filter(|route| route.app == *self.app);
-            routes.flat_map(|r| &r.endpoints).map(|e| (e.pod.clone(), e.address)).collect()
+            routes.flat_map(|r| &r.endpoints).map(|e| (e.pod.clone(), e.socket())).collect()
         };
         let has_route = |table: &RouteTable| table.routes.iter().any(|r| r.app == *self.app);
         let old = endpoints(&before);
@@ -116,11 +118,11 @@ impl<'a> PredictedState<'a> {
         if old == new && has_route(&before) == has_route(&plan.routes.table) {
             return None;
         }
-        for (_, address) in old.difference(&new) {
-            self.observed.drains.insert(*address, Drain::new(self.now));
+        for (_, endpoint) in old.difference(&new) {
+            self.observed.drains.insert(*endpoint, Drain::new(self.now));
         }
         self.observed.ingress = ObservedIngress::Serving { table: plan.routes.table.clone() };
-        let names = |verb: &str, pods: Vec<&(PodName, Ipv4Addr)>| {
+        let names = |verb: &str, pods: Vec<&(PodName, SocketAddr)>| {
             let names: Vec<_> = pods.iter().map(|(pod, _)| pod.as_str()).collect();
             (!names.is_empty()).then(|| format!("{verb} {}", names.join(", ")))
         };
@@ -184,8 +186,8 @@ impl<'a> PredictedState<'a> {
     }
 
     fn drain(&mut self, waiting: &Waiting) -> Option<String> {
-        let Wait::Drained { address } = waiting.wait else { return None };
-        self.observed.drains.insert(address, Drain { done: true, ..Drain::new(self.now) });
+        let Wait::Drained { endpoint } = waiting.wait else { return None };
+        self.observed.drains.insert(endpoint, Drain { done: true, ..Drain::new(self.now) });
         let limit = self.desired.apps.get(self.app).map(|stored| stored.spec.stop.drain);
         Some(format!("requests in progress, at most {}", limit.unwrap_or(Stop::default().drain)))
     }
@@ -227,6 +229,7 @@ impl<'a> PredictedState<'a> {
             state: ContainerState::Created,
             created_at: self.now,
             image_id: ImageId(plan.request.image.clone()),
+            endpoint: None,
             readiness: Readiness::Unknown,
         });
     }
@@ -235,6 +238,14 @@ impl<'a> PredictedState<'a> {
     fn set_state(&mut self, id: &ContainerId, state: &ContainerState, readiness: &Readiness) {
         for replica in self.observed.replicas.iter_mut().filter(|r| r.id == *id) {
             replica.state = state.clone();
+            replica.endpoint = match replica.labels.address {
+                _ if !replica.is_running() => None,
+                Some(address) => Some(SocketAddr::new(address, replica.labels.port)),
+                None => {
+                    self.started = self.started.saturating_add(1);
+                    Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), self.started))
+                }
+            };
             replica.readiness = readiness.clone();
         }
         for hook in self.observed.pre_deploys.iter_mut().filter(|hook| hook.id == *id) {
@@ -253,12 +264,7 @@ impl<'a> PredictedState<'a> {
 
 /// Removes the other apps, so that they are not planned in each step. Only their addresses count,
 /// and an app that has a route of this one.
-fn remove_others(
-    desired: &mut DesiredState,
-    observed: &mut ObservedState,
-    app: &AppName,
-    now: Timestamp,
-) {
+fn remove_others(desired: &mut DesiredState, observed: &mut ObservedState, app: &AppName) {
     let conflict = conflicts(desired).remove(app);
     let is_kept =
         |name: &AppName| name == app || conflict.as_ref().is_some_and(|c| c.owner == *name);
@@ -266,10 +272,10 @@ fn remove_others(
     desired.tombstones.retain(|name, _| is_kept(name));
     desired.revisions.retain(|name, _| is_kept(name));
     let replicas = observed.replicas.extract_if(.., |r| !is_kept(&r.labels.app));
-    let mut taken: Vec<_> = replicas.map(|replica| replica.labels.address).collect();
+    let mut taken: Vec<_> = replicas.filter_map(|replica| replica.labels.address).collect();
     let hooks = observed.pre_deploys.extract_if(.., |hook| !is_kept(&hook.labels.app));
-    taken.extend(hooks.map(|hook| hook.labels.address));
-    observed.drains.extend(taken.into_iter().map(|address| (address, Drain::new(now))));
+    taken.extend(hooks.filter_map(|hook| hook.labels.address));
+    observed.foreign_addresses.extend(taken);
 }
 
 fn exited(at: Timestamp) -> ContainerState {

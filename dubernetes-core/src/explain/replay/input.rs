@@ -53,6 +53,11 @@ impl Decision {
         for (app, message) in &observed.quarantined {
             lines.push(format!("quarantined {app} msg={message:?}"));
         }
+        let lacks = observed.lacks.iter().map(|lacked| lacked.as_str());
+        lines.extend(lacks.map(|name| match name.contains(' ') {
+            true => format!("lacks {name:?}"),
+            false => format!("lacks {name}"),
+        }));
         if let Some(network) = &observed.network {
             lines.push(format!("network {}", network.subnet));
         }
@@ -79,11 +84,17 @@ impl Decision {
             // Writing to a text cannot fail.
             let _ = write!(line, " restarts={} streak={streak}", labels.restarts);
         }
-        let _ = write!(line, " address={}", labels.address);
-        if observed.ingress.table().is_some_and(|table| table.holds(labels.address)) {
+        if let Some(address) = labels.address {
+            let _ = write!(line, " address={address}");
+        }
+        if replica.is_off_network() {
+            line.push_str(" off-network");
+        }
+        let is_held = |endpoint| observed.ingress.table().is_some_and(|t| t.holds(endpoint));
+        if replica.endpoint.is_some_and(is_held) {
             line.push_str(" routed");
         }
-        match observed.drains.get(&labels.address) {
+        match replica.endpoint.and_then(|endpoint| observed.drains.get(&endpoint)) {
             Some(drain) if drain.done => line.push_str(" drained"),
             Some(drain) => drop(write!(line, " draining={}", self.ago(drain.since))),
             None => {}

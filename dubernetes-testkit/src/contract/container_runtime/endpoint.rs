@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use dubernetes_core::runtime::OpenPorts;
+use dubernetes_core::runtime::{ContainerId, OpenPorts};
 
-use super::harness::{ContractHarness, POLL_INTERVAL, within_patience, words};
+use super::harness::{ContractHarness, GRACE, POLL_INTERVAL, PORT, must, within_patience, words};
 
 /// Serves a page in a container, and reads the page from the container's address.
 pub(super) async fn listener_is_reachable(harness: &ContractHarness<'_>) {
     let mut request = harness.request("endpoint");
     request.command =
         words(&["sh", "-c", "echo contract > /index.html && exec httpd -f -p 80 -h /"]);
-    let endpoint = SocketAddr::from((request.address, 80));
     let id = harness.start(&request).await;
+    let endpoint = wait_for_endpoint(harness, &id).await;
     let mut refusal = String::new();
     let connected = async {
         loop {
@@ -39,7 +39,7 @@ pub(super) async fn listener_is_reachable(harness: &ContractHarness<'_>) {
         read.is_ok() && answer.contains(" 200 OK\r\n") && answer.ends_with("contract\n"),
         "the response comes from the container; seen: {answer:?}"
     );
-    let closed = SocketAddr::from((request.address, 81));
+    let closed = SocketAddr::new(endpoint.ip(), 81);
     let refused = TcpStream::connect(closed).await;
     assert!(refused.is_err(), "a port without a listener refuses connections");
     match harness.runtime.open_ports(&id, closed).await {
@@ -49,4 +49,41 @@ pub(super) async fn listener_is_reachable(harness: &ContractHarness<'_>) {
         OpenPorts::Exposed(_) | OpenPorts::Unknown => {}
     }
     harness.remove(&id).await;
+}
+
+/// Starts two containers, and looks at their endpoints from creation to stop.
+pub(super) async fn running_container_has_an_endpoint(harness: &ContractHarness<'_>) {
+    let (first, second) = (harness.request("endpoint-1"), harness.request("endpoint-2"));
+    let planned = first.network.as_ref().map(|network| network.address);
+    let created = harness.create(&first).await;
+    let endpoint = harness.inspect(&created).await.endpoint;
+    assert_eq!(endpoint, None, "a container that does not run has no endpoint");
+    must("start a container", harness.runtime.start(&created).await);
+    let endpoint = wait_for_endpoint(harness, &created).await;
+    if let Some(address) = planned {
+        let expected = SocketAddr::new(address, PORT);
+        assert_eq!(endpoint, expected, "the endpoint is the planned address and the port");
+    }
+    let other = harness.start(&second).await;
+    let other_endpoint = wait_for_endpoint(harness, &other).await;
+    assert_ne!(endpoint, other_endpoint, "no two running containers have one endpoint");
+    let again = harness.inspect(&created).await.endpoint;
+    assert_eq!(again, Some(endpoint), "an endpoint stays the same while a container runs");
+    must("stop a container", harness.runtime.stop(&created, None, GRACE).await);
+    let stopped = harness.inspect(&created).await.endpoint;
+    assert_eq!(stopped, None, "a stopped container has no endpoint");
+    harness.remove(&created).await;
+    harness.remove(&other).await;
+}
+
+async fn wait_for_endpoint(harness: &ContractHarness<'_>, id: &ContainerId) -> SocketAddr {
+    let observed = async {
+        loop {
+            if let Some(endpoint) = harness.inspect(id).await.endpoint {
+                return endpoint;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    within_patience("the endpoint of a running container", observed, || "none".to_owned()).await
 }

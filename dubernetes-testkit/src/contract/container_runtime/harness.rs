@@ -5,14 +5,12 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration as StdDuration;
 
-use ipnet::Ipv4Net;
-
 use dubernetes_core::app::{Duration, InstanceName, PullPolicy, Resources};
 use dubernetes_core::error::chain;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
-    Files, ImageId, Logs, Network, Networks, RuntimeError, StatsReader, require,
+    Files, ImageId, Logs, Network, NetworkAddress, Networks, RuntimeError, StatsReader, require,
 };
 
 use super::Facts;
@@ -31,16 +29,17 @@ pub(super) struct ContractHarness<'a> {
     pub(super) runtime: &'a dyn ContainerRuntime,
     pub(super) facts: &'a Facts,
     pub(super) image: ImageId,
-    network: Network,
+    network: Option<Network>,
     next: AtomicU32,
 }
 
 impl<'a> ContractHarness<'a> {
     pub(super) async fn new(runtime: &'a dyn ContainerRuntime, facts: &'a Facts) -> Self {
         let network = match runtime.networks() {
-            Some(networks) => must("ensure a network", networks.ensure(&facts.instance).await),
-            // The addresses mean nothing to such a runtime.
-            None => Network { id: String::new(), subnet: Ipv4Net::new_assert(NO_NETWORK, 22) },
+            Some(networks) => {
+                Some(must("ensure a network", networks.ensure(&facts.instance).await))
+            }
+            None => None,
         };
         let image = runtime.resolve(&facts.image, PullPolicy::Missing).await;
         let image = must("resolve the image of the suite", image);
@@ -68,8 +67,8 @@ impl<'a> ContractHarness<'a> {
             env: BTreeMap::new(),
             secret_env: BTreeMap::new(),
             files: Vec::new(),
-            network: self.network.id.clone(),
-            address: self.next_address(),
+            port: PORT,
+            network: self.next_address(),
             resources: Resources::default(),
             volumes: Vec::new(),
             ports: Vec::new(),
@@ -82,10 +81,12 @@ impl<'a> ContractHarness<'a> {
         if self.facts.real_commands { words(&["sleep", "86400"]) } else { Vec::new() }
     }
 
-    fn next_address(&self) -> Ipv4Addr {
+    fn next_address(&self) -> Option<NetworkAddress> {
+        let network = self.network.as_ref()?;
         // The first 16 addresses are not for replicas, see `identity`.
         let offset = 16 + self.next.fetch_add(1, Ordering::Relaxed);
-        Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset)
+        let address = Ipv4Addr::from(u32::from(network.subnet.network()) + offset).into();
+        Some(NetworkAddress { network: network.id.clone(), address })
     }
 
     pub(super) fn exec(&self) -> &'a dyn Exec {
@@ -157,8 +158,8 @@ impl<'a> ContractHarness<'a> {
     }
 }
 
-/// A loopback network, for a runtime without networks.
-const NO_NETWORK: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 0);
+/// The port of every request of the suite.
+pub(super) const PORT: u16 = 80;
 
 pub(super) fn is_running(state: &ContainerState) -> bool {
     matches!(state, ContainerState::Running { .. })

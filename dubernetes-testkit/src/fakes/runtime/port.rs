@@ -20,8 +20,8 @@ use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
     ExecOutput, ExecRequest, ExecSession, FileEntry, Files, ImageId, ImageProblem, LogLine,
-    LogOptions, Logs, Network, Networks, OpenPorts, RuntimeError, RuntimeEvent, RuntimeInfo,
-    RuntimeStream, Stats, StatsReader,
+    LogOptions, Logs, Network, NetworkAddress, Networks, OpenPorts, RuntimeError, RuntimeEvent,
+    RuntimeInfo, RuntimeStream, Stats, StatsReader,
 };
 
 use super::world::not_found;
@@ -95,8 +95,18 @@ impl ContainerRuntime for FakeRuntime {
         let command = request.command.first().and_then(|command| world.commands.get(command));
         let other = command.or_else(|| app.and_then(|app| world.apps.get(app)));
         let behaviour = other.cloned().unwrap_or(behaviour);
-        if !world.networks.values().any(|n| n.id == request.network) {
-            return Err(RuntimeError::NotFound { kind: "network", name: request.network.clone() });
+        match &request.network {
+            Some(_) if world.unplanned => {
+                return Err(RuntimeError::Unsupported {
+                    what: Capability::PlannedAddresses.as_str(),
+                });
+            }
+            Some(NetworkAddress { network, .. })
+                if !world.networks.values().any(|n| n.id == *network) =>
+            {
+                return Err(RuntimeError::NotFound { kind: "network", name: network.clone() });
+            }
+            Some(_) | None => {}
         }
         world.created += 1;
         let id = ContainerId(format!("{:012x}", world.created));
@@ -107,6 +117,7 @@ impl ContainerRuntime for FakeRuntime {
             labels: request.labels.clone(),
             state: ContainerState::Created,
             created_at: now,
+            endpoint: None,
         };
         let created = FakeContainer { container, request: request.clone(), behaviour };
         world.containers.insert(id.clone(), created);
@@ -143,6 +154,9 @@ impl ContainerRuntime for FakeRuntime {
     fn capabilities(&self) -> BTreeSet<Capability> {
         let mut all = BTreeSet::from(Capability::ALL);
         all.remove(&Capability::SeveralHosts);
+        if self.world().unplanned {
+            all.remove(&Capability::PlannedAddresses);
+        }
         all
     }
 
@@ -157,7 +171,7 @@ impl ContainerRuntime for FakeRuntime {
     }
 
     fn networks(&self) -> Option<&dyn Networks> {
-        Some(self)
+        (!self.world().unplanned).then_some(self)
     }
 
     fn exec(&self) -> Option<&dyn Exec> {
@@ -316,7 +330,7 @@ impl Dialer for FakeRuntime {
         if let Err(error) = self.enter(Operation::Probe, None).await {
             return failed(error.to_string());
         }
-        let accepts = self.world().accepts(endpoint.ip(), self.clock.now());
+        let accepts = self.world().accepts(endpoint, self.clock.now());
         match (probe, accepts) {
             (Probe::Tcp, Some(true)) => ProbeAnswer::Connected,
             (Probe::Http { .. }, Some(true)) => {
@@ -333,7 +347,7 @@ impl Dialer for FakeRuntime {
     async fn connect(&self, endpoint: SocketAddr) -> Result<Connection, DialError> {
         let error = |reason: String| DialError { endpoint, reason };
         self.enter(Operation::Connect, None).await.map_err(|e| error(e.to_string()))?;
-        if self.world().accepts(endpoint.ip(), self.clock.now()) != Some(true) {
+        if self.world().accepts(endpoint, self.clock.now()) != Some(true) {
             return Err(error("connection refused".to_owned()));
         }
         let (ours, theirs) = tokio::io::duplex(1024);

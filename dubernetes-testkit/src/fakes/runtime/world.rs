@@ -1,6 +1,6 @@
 //! Processes of the fake engine: they start, exit, and are removed.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ impl FakeRuntime {
         let exit = {
             let mut world = self.world();
             let clash = world.address_clash(id);
+            let endpoint = world.endpoint(id);
             let Some(container) = world.containers.get_mut(id) else {
                 return Err(not_found(id));
             };
@@ -33,6 +34,7 @@ impl FakeRuntime {
                 return Err(RuntimeError::Rejected { operation, message: error });
             }
             container.container.state = ContainerState::Running { started_at: now };
+            container.container.endpoint = endpoint;
             container.behaviour.exit
         };
         self.emit(id, "start");
@@ -70,6 +72,7 @@ impl FakeRuntime {
                 started_at,
                 finished_at: now,
             });
+            container.container.endpoint = None;
         }
         self.emit(id, "die");
     }
@@ -122,15 +125,31 @@ impl FakeRuntime {
 }
 
 impl World {
-    /// Returns whether the container at an address accepts connections; `None` if no running
-    /// container has the address.
-    pub(super) fn accepts(&self, address: IpAddr, now: Timestamp) -> Option<bool> {
+    /// Returns where a container is reached once it runs.
+    fn endpoint(&self, id: &ContainerId) -> Option<SocketAddr> {
+        let request = &self.containers.get(id)?.request;
+        if let Some(at) = &request.network {
+            return Some(SocketAddr::new(at.address, request.port));
+        }
+        let used = |port: &u16| {
+            let mut endpoints = self.containers.values().filter_map(|c| c.container.endpoint);
+            endpoints.any(|endpoint| endpoint.port() == *port)
+        };
+        let free = (20_001..u16::MAX).find(|port| !used(port))?;
+        Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), free))
+    }
+
+    /// Returns whether the container at an endpoint accepts connections; `None` if no running
+    /// container has its address. A planned address has other ports as well.
+    pub(super) fn accepts(&self, endpoint: SocketAddr, now: Timestamp) -> Option<bool> {
         self.containers.values().find_map(|c| {
             let ContainerState::Running { started_at } = c.container.state else { return None };
             let ready = c.behaviour.ready_after.and_then(|d| started_at.saturating_add(d).ok());
             let refuses = self.not_ready.contains(&c.container.id);
-            (IpAddr::from(c.request.address) == address)
-                .then(|| !refuses && ready.is_some_and(|at| at <= now))
+            let own = c.container.endpoint?;
+            let is_own =
+                own == endpoint || c.request.network.is_some() && own.ip() == endpoint.ip();
+            is_own.then(|| !refuses && ready.is_some_and(|at| at <= now))
         })
     }
 
@@ -139,7 +158,7 @@ impl World {
         let own = self.containers.get(id)?;
         let clash = self.containers.values().any(|other| {
             other.container.id != *id
-                && other.request.address == own.request.address
+                && own.request.network.is_some()
                 && other.request.network == own.request.network
                 && matches!(other.container.state, ContainerState::Running { .. })
         });

@@ -1,0 +1,79 @@
+//! What a specification needs of the runtime, and a runtime may lack.
+
+use std::collections::BTreeSet;
+
+use crate::runtime::Capability;
+
+use super::{AppSpec, Check, InvalidSpec, Problem};
+
+impl AppSpec {
+    /// Returns the capabilities that the specification needs, with the keys that need them.
+    pub fn needs(&self) -> Vec<(&'static str, Capability)> {
+        let health = self.health.as_ref();
+        let limits = &self.resources;
+        let needs = [
+            ("volumes", Capability::Volumes, !self.volumes.is_empty()),
+            ("resources", Capability::Limits, limits.cpu.is_some() || limits.memory.is_some()),
+            ("files", Capability::Files, !self.files.is_empty()),
+            (
+                "health.exec",
+                Capability::Exec,
+                health.is_some_and(|health| matches!(health.check, Check::Exec(_))),
+            ),
+            // Without planned addresses a container has one port of its own, and no address.
+            (
+                "health.port",
+                Capability::PlannedAddresses,
+                health.and_then(|health| health.port).is_some_and(|port| port != self.port),
+            ),
+        ];
+        let needed = needs.into_iter().filter(|(_, _, is_needed)| *is_needed);
+        needed.map(|(key, capability, _)| (key, capability)).collect()
+    }
+
+    /// Checks that a runtime that lacks these capabilities can run the whole specification.
+    ///
+    /// # Errors
+    ///
+    /// One problem for each key that needs a missing capability.
+    pub fn check_for(&self, lacks: &BTreeSet<Capability>) -> Result<(), InvalidSpec> {
+        let missing = self.needs().into_iter().filter(|(_, capability)| lacks.contains(capability));
+        let problem = |(key, capability): (&str, Capability)| Problem {
+            path: key.to_owned(),
+            message: format!(
+                "`{key}` needs {}, which this runtime does not support",
+                capability.as_str()
+            ),
+            hint: None,
+        };
+        let problems: Vec<_> = missing.map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(InvalidSpec { problems }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Health, Memory, Volume};
+    use super::*;
+
+    #[test]
+    fn specification_needs_what_its_keys_need() {
+        let mut spec = AppSpec::new("web".parse().unwrap(), "web:1".parse().unwrap());
+        let all = BTreeSet::from(Capability::ALL);
+        assert_eq!(spec.check_for(&all), Ok(()));
+        spec.volumes.push(Volume::parse("data:/data").unwrap());
+        spec.resources.memory = Some(Memory::parse("32Mi").unwrap());
+        let command = Check::Exec(vec!["true".to_owned()]);
+        spec.health = Some(Health { port: Some(81), ..Health::new(command) });
+        let text = spec.check_for(&all).unwrap_err().to_string();
+        for expected in [
+            "`volumes` needs volumes, which this runtime does not support",
+            "`resources` needs resource limits",
+            "`health.exec` needs commands in containers",
+            "`health.port` needs planned addresses",
+        ] {
+            assert!(text.contains(expected), "{text}");
+        }
+        assert_eq!(spec.check_for(&BTreeSet::new()), Ok(()));
+    }
+}
