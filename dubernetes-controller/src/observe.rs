@@ -7,7 +7,9 @@ use dubernetes_core::error;
 use dubernetes_core::ingress::{IngressError, ObservedIngress};
 use dubernetes_core::labels::{self, PreDeployLabels, ReplicaLabels};
 use dubernetes_core::runtime::{Container, ContainerId, Network, RuntimeError, RuntimeInfo};
-use dubernetes_core::state::{DesiredState, ObservedPreDeploy, ObservedReplica, Readiness};
+use dubernetes_core::state::{
+    DesiredState, ObservedPreDeploy, ObservedReplica, Readiness, UnreadableContainer,
+};
 use dubernetes_core::store::StoreError;
 
 use crate::adapters::Adapters;
@@ -29,8 +31,8 @@ pub(crate) struct EngineView {
     pub(crate) network: Option<Network>,
     pub(crate) replicas: Vec<ObservedReplica>,
     pub(crate) pre_deploys: Vec<ObservedPreDeploy>,
-    /// Containers whose labels cannot be read, with the reason.
-    pub(crate) unreadable: BTreeMap<ContainerId, String>,
+    /// Containers whose labels cannot be read.
+    pub(crate) unreadable: BTreeMap<ContainerId, UnreadableContainer>,
 }
 
 /// What an observation needs to know of the last one.
@@ -93,24 +95,19 @@ async fn observe_engine(
 
 impl EngineView {
     fn add(&mut self, container: Container) {
-        if let Some(labels) = PreDeployLabels::from_map(&container.labels) {
-            match labels {
-                Ok(labels) => {
-                    let Container { id, state, .. } = container;
-                    self.pre_deploys.push(ObservedPreDeploy { id, labels, state });
-                }
-                Err(reason) => {
-                    self.unreadable.insert(container.id, reason);
-                }
+        let reason = match PreDeployLabels::from_map(&container.labels) {
+            Some(Ok(labels)) => {
+                let Container { id, state, .. } = container;
+                return self.pre_deploys.push(ObservedPreDeploy { id, labels, state });
             }
-            return;
-        }
-        match ReplicaLabels::from_map(&container.labels) {
-            Ok(labels) => self.replicas.push(replica(container, labels)),
-            Err(reason) => {
-                self.unreadable.insert(container.id, reason);
-            }
-        }
+            Some(Err(reason)) => reason,
+            None => match ReplicaLabels::from_map(&container.labels) {
+                Ok(labels) => return self.replicas.push(replica(container, labels)),
+                Err(reason) => reason,
+            },
+        };
+        let found = UnreadableContainer { reason, state: container.state };
+        self.unreadable.insert(container.id, found);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Desired and observed state: plain data, and the whole input of [`crate::reconcile()`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -27,6 +27,10 @@ pub struct DesiredState {
     pub tombstones: BTreeMap<AppName, Tombstone>,
     /// Older revisions that replicas still run, for restarts during a rollout.
     pub revisions: BTreeMap<AppName, Vec<Revision>>,
+    /// When a user last asked to remove everything that the instance owns. The store deletes every
+    /// app with that request, so that there is no app then.
+    #[serde(default)]
+    pub teardown: Option<Timestamp>,
 }
 
 impl DesiredState {
@@ -37,6 +41,7 @@ impl DesiredState {
             apps: stored.apps,
             tombstones: stored.tombstones,
             revisions: BTreeMap::new(),
+            teardown: stored.teardown,
         }
     }
 }
@@ -52,8 +57,8 @@ pub struct ObservedState {
     pub replicas: Vec<ObservedReplica>,
     /// Containers of pre-deploy hooks, in any order and any state.
     pub pre_deploys: Vec<ObservedPreDeploy>,
-    /// Containers with the label of the instance whose other labels cannot be read, and why.
-    pub unreadable: BTreeMap<ContainerId, String>,
+    /// Containers with the label of the instance whose other labels cannot be read.
+    pub unreadable: BTreeMap<ContainerId, UnreadableContainer>,
     /// What the ingress serves.
     pub ingress: ObservedIngress,
     /// Addresses that have left the acknowledged table and may still have requests in progress.
@@ -73,8 +78,6 @@ pub struct ObservedState {
     /// Apps whose routes the ingress refused, and why. It serves their last good routes.
     #[serde(default)]
     pub quarantined: BTreeMap<AppName, String>,
-    /// Replicas that a user evicted.
-    pub evicted: BTreeSet<ContainerId>,
     /// Why the orchestrator stopped replicas that it restarts: their exit code says nothing.
     #[serde(default)]
     pub stop_reasons: BTreeMap<ContainerId, String>,
@@ -141,6 +144,15 @@ pub struct ObservedPreDeploy {
     /// Its labels.
     pub labels: PreDeployLabels,
     /// State of its container.
+    pub state: ContainerState,
+}
+
+/// A container whose labels cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadableContainer {
+    /// Why they cannot be read.
+    pub reason: String,
+    /// State of the container.
     pub state: ContainerState,
 }
 

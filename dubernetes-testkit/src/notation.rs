@@ -19,7 +19,8 @@
 //! tombstone web ago=10s         a deleted app; keys: ago grace signal
 //! web-1 ready routed            a replica, or several: web-1..3
 //! pre-deploy web running        the container of the app's pre-deploy hook
-//! unreadable ID msg="why"       a container with malformed labels
+//! teardown ago=10s              the instance is to be torn down
+//! unreadable ID running         a container with malformed labels; key: reason
 //! in-flight CALL                a call to the engine that has not returned
 //! failed CALL msg="why"         a failed call; keys: times ago; flags: permanent image-gone
 //!                               image-missing image-denied port-taken
@@ -31,7 +32,7 @@
 //!   deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`, `start-first`,
 //!   `pause-on-failure`, `paused`, `pre-deployed`.
 //! - Rollout of an app: `progressing`, `complete=5s`, `failed msg=`, or stable if omitted. Keys:
-//!   `since fallback nonce rollback-from rollback-to msg`.
+//!   `since fallback nonce evicted rollback-from rollback-to msg`.
 //! - Replica, one of: `created`, `starting`, `ready`, `settling` (ready in a moment),
 //!   `unready msg=`, `unhealthy msg=` (to be replaced), `unknown` (running, not probed yet),
 //!   `paused`, `removing`, `exited` or `oom` (`code= ran=`), `start-failed msg=`. `ago=` is the
@@ -40,8 +41,8 @@
 //!   container before"`, `stopped="why it was stopped"`, `ready-until=5s` (unready since),
 //!   `address`, `draining=5s` (unrouted since). Flags: `routed drained evicted`.
 //! - CALL, one of: `network`, `routes`, `image web 2`, `create web-3 2` (the revision, the app's if
-//!   omitted), `pre-deploy web 2`, `purge web`, `container web-1` (with `rev=` or `restarts=` where
-//!   a pod has two containers).
+//!   omitted), `pre-deploy web 2`, `purge web`, `clear web ID` (an eviction), `teardown`,
+//!   `container web-1` (with `rev=` or `restarts=` where a pod has two containers).
 //!
 //! ```
 //! use dubernetes_testkit::notation;
@@ -66,9 +67,10 @@ use dubernetes_core::app::{AppName, AppSpec, HostName, RevisionId, RoutePath};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
 use dubernetes_core::runtime::{ContainerId, Network};
-use dubernetes_core::state::{DesiredState, EngineStatus, ObservedState};
+use dubernetes_core::state::{DesiredState, EngineStatus, ObservedState, UnreadableContainer};
 use dubernetes_core::store::StoredApp;
 use line::Line;
+use replicas::take_container_state;
 
 /// The input of [`dubernetes_core::reconcile()`].
 #[derive(Debug, Clone)]
@@ -98,7 +100,7 @@ pub fn parse(text: &str) -> Result<Scenario, String> {
     lines.sort_by_key(|(_, line)| match line.subject.as_str() {
         "network" | "app" => 0,
         "in-flight" | "failed" => 3,
-        "ingress" | "engine" | "revision" | "tombstone" | "unreadable" => 1,
+        "ingress" | "engine" | "revision" | "tombstone" | "teardown" | "unreadable" => 1,
         _ => 2,
     });
     let mut parser = Parser::new();
@@ -168,9 +170,14 @@ impl Parser {
             "app" => self.app(line)?,
             "revision" => self.revision(line)?,
             "tombstone" => self.tombstone(line)?,
+            "teardown" => {
+                self.scenario.desired.teardown = Some(before(line.take_span("ago")?));
+            }
             "unreadable" => {
                 let id = line.require_name("the id of the container is missing")?;
-                observed.unreadable.insert(ContainerId(id), line.take_message()?);
+                let reason = line.take_value("reason")?.unwrap_or_else(|| "malformed".to_owned());
+                let found = UnreadableContainer { reason, state: take_container_state(line)? };
+                observed.unreadable.insert(ContainerId(id), found);
             }
             "in-flight" | "failed" => self.call(line)?,
             "pre-deploy" => self.pre_deploy(line)?,

@@ -38,7 +38,7 @@ fn every_kind_of_line_is_parsed() {
         revision db 2 port=82 lost
         db-1 rev=2 restarts=4 streak=2 oom ago=3s ran=2s
         tombstone old ago=10s
-        unreadable abc msg="the label is missing"
+        unreadable abc running reason="the label is missing"
         ingress down msg="it was killed"
         engine away msg="no answer" ago=5s
         in-flight create db-2
