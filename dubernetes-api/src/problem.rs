@@ -91,6 +91,7 @@ impl From<StoreError> for ApiError {
                 Self::invalid(problems.problems.into_iter().map(FieldProblem::from).collect())
             }
             StoreError::NotFound { name } => Self::not_found("app", name.as_str()),
+            StoreError::TearingDown => Self::new(ProblemKind::TearingDown, detail),
             StoreError::StaleGeneration { present, .. } => {
                 Self::new(ProblemKind::StaleGeneration, detail).with("generation", present.0)
             }

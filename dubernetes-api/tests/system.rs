@@ -13,7 +13,7 @@ use dubernetes_core::error::SharedError;
 use dubernetes_core::runtime::{RuntimeError, RuntimeInfo};
 use dubernetes_manifest::reference::{self, Form};
 use dubernetes_testkit::build::app_name;
-use dubernetes_testkit::{Behaviour, MockContainerRuntime};
+use dubernetes_testkit::{Behaviour, FOREVER, MockContainerRuntime, Operation};
 use serde_json::{Value, json};
 
 const WEB: &str = r#"{"name":"web","image":"web:1","replicas":2,"access":{"host":"web.local"}}"#;
@@ -259,6 +259,25 @@ async fn down_removes_everything() {
     assert_eq!(api.send(post("/v1/down")).await.status, StatusCode::NO_CONTENT);
     assert_eq!(api.orchestrator.runtime.containers(), []);
     assert_eq!(api.get("/v1/apps").await.json()["items"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_down_is_reported_and_refuses_applies() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    api.orchestrator.runtime.fail(Operation::Remove, FOREVER);
+    let failed = api.send(post("/v1/down")).await;
+    assert_eq!(failed.error(), "500 internal");
+    let detail = failed.problem().detail;
+    assert!(detail.starts_with("web-") && detail.contains("injected fault"), "{detail}");
+    let status = api.get("/v1/status").await.json();
+    assert!(status["teardown"].as_str().is_some_and(|text| text.starts_with("web-")), "{status}");
+    assert_eq!(api.put("/v1/apps/web", WEB).await.error(), "409 tearing-down");
+    let plan = format!(r#"{{"apps":[{WEB}]}}"#);
+    assert_eq!(api.post("/v1/plan", &plan).await.error(), "409 tearing-down");
+    api.orchestrator.runtime.faults().clear();
+    assert_eq!(api.send(post("/v1/down")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(api.get("/v1/status").await.json().get("teardown"), None);
 }
 
 #[expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]

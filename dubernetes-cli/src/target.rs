@@ -229,6 +229,9 @@ fn help_for(problem: &Problem) -> Option<String> {
     if problem.is(ProblemKind::PreviouslyFailed) {
         return Some(RETRY_HELP.to_owned());
     }
+    if problem.is(ProblemKind::TearingDown) {
+        return Some("`dubernetes down` waits until that is done".to_owned());
+    }
     if problem.is(ProblemKind::RouteTaken) {
         return Some("use another host or path in `access`".to_owned());
     }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use dubernetes_core::app::AppName;
 use dubernetes_core::call::{CallFailure, FailureKind, InFlight, OperationKey};
 use dubernetes_core::ingress::RouteTable;
+use dubernetes_core::plan::Action;
 use dubernetes_core::runtime::{ContainerId, ContainerState, Network, RuntimeInfo};
 use dubernetes_core::state::{
     DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica,
@@ -29,7 +30,6 @@ pub(super) struct ControllerCache {
     pub(super) failures: BTreeMap<OperationKey, CallFailure>,
     /// Containers that were created, and that no list has shown yet.
     unlisted: BTreeMap<ContainerId, (OperationKey, Timestamp)>,
-    pub(super) evicted: BTreeSet<ContainerId>,
     pub(super) drains: BTreeMap<SocketAddr, Drain>,
     pub(super) probes: Probes,
     pub(super) engine: EngineStatus,
@@ -102,13 +102,29 @@ impl ControllerCache {
         self.failures.insert(key, CallFailure { count, at, message, kind });
     }
 
-    /// Allows another try of creates that failed because the image was missing, also for replicas
-    /// that carry the number of an earlier revision with the same content.
-    pub(super) fn on_image_restored(&mut self, name: &AppName) {
-        self.failures.retain(|key, failure| {
-            let same = matches!(key, OperationKey::Create { app, .. } if app == name);
-            !(same && failure.kind == FailureKind::ImageGone)
-        });
+    /// Takes in what an action changed besides its object.
+    pub(super) fn on_action_done(&mut self, action: &Action) {
+        match action {
+            // Allows another try of creates that failed because the image was missing, also for
+            // replicas that carry the number of an earlier revision with the same content.
+            Action::EnsureImage { app: name, .. } => self.failures.retain(|key, failure| {
+                let same = matches!(key, OperationKey::Create { app, .. } if app == name);
+                !(same && failure.kind == FailureKind::ImageGone)
+            }),
+            Action::RemoveIngress => self.acknowledged = None,
+            // The claim of the instance ends with its network. The next contact claims again.
+            Action::RemoveNetwork => self.info = None,
+            Action::EnsureNetwork
+            | Action::Create(_)
+            | Action::CreatePreDeploy(_)
+            | Action::Start { .. }
+            | Action::Stop { .. }
+            | Action::Remove { .. }
+            | Action::PurgeTombstone { .. }
+            | Action::RecordRollout { .. }
+            | Action::ClearEviction { .. }
+            | Action::FinishTeardown => {}
+        }
     }
 
     /// Replaces the observed containers by those of a list, taken at `now`.
@@ -162,11 +178,10 @@ impl ControllerCache {
         self.first_seen_exits.retain(&self.replicas);
         let hooks = self.pre_deploys.iter().map(|hook| &hook.id);
         let ids: BTreeSet<_> = self.replicas.iter().map(|r| &r.id).chain(hooks).collect();
-        self.evicted.retain(|id| ids.contains(id));
         self.stop_reasons.retain(|id, _| ids.contains(id));
         self.quarantined.retain(|app, _| desired.apps.contains_key(app));
         self.failures.retain(|key, _| match key {
-            OperationKey::Container(id) => ids.contains(id),
+            OperationKey::Container(id) => ids.contains(id) || self.unreadable.contains_key(id),
             OperationKey::Create { app, revision, .. }
             | OperationKey::CreatePreDeploy { app, revision, .. }
             | OperationKey::RecordRollout { app, revision }
@@ -177,6 +192,10 @@ impl ControllerCache {
                     .any(|r| r.labels.app == *app && r.labels.revision == *revision);
                 desired.apps.get(app).is_some_and(|stored| runs || stored.revision == *revision)
             }
+            OperationKey::ClearEviction { app, id } => {
+                desired.apps.get(app).is_some_and(|stored| stored.evicted.contains(id))
+            }
+            OperationKey::Teardown => desired.teardown.is_some(),
             OperationKey::PurgeTombstone(app) => desired.tombstones.contains_key(app),
             OperationKey::Network | OperationKey::Routes | OperationKey::DrainCheck(_) => true,
         });

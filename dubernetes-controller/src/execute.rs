@@ -6,6 +6,7 @@ use std::time::Duration;
 use dubernetes_core::app::{AppName, ImageRef, InstanceName, RevisionId};
 use dubernetes_core::call::FailureKind;
 use dubernetes_core::error;
+use dubernetes_core::ingress::IngressError;
 use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
 use dubernetes_core::plan::{Action, Planned, Reason};
 use dubernetes_core::runtime::{
@@ -70,6 +71,12 @@ pub(crate) async fn execute(
             runtime.remove(id).await?;
         }
         Action::PurgeTombstone { app } => adapters.store.purge(app).await?,
+        Action::ClearEviction { app, id } => adapters.store.clear_eviction(app, id).await?,
+        Action::RemoveIngress => adapters.ingress.remove().await?,
+        Action::RemoveNetwork => {
+            require(runtime.networks(), Capability::PlannedAddresses)?.remove(instance).await?;
+        }
+        Action::FinishTeardown => adapters.store.finish_teardown().await?,
         Action::RecordRollout { app, revision, update, log_of } => {
             let log = match log_of {
                 Some(id) => last_lines(adapters, id).await,
@@ -152,6 +159,12 @@ async fn create(
 
 impl From<RuntimeError> for ActionError {
     fn from(error: RuntimeError) -> Self {
+        Self { kind: error.failure_kind(), message: error::chain(&error) }
+    }
+}
+
+impl From<IngressError> for ActionError {
+    fn from(error: IngressError) -> Self {
         Self { kind: error.failure_kind(), message: error::chain(&error) }
     }
 }

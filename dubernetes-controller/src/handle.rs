@@ -1,16 +1,19 @@
 //! The handle of a running orchestrator.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_core::app::{AppName, AppSpec, RevisionId};
+use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::clock::Clock;
-use dubernetes_core::plan::{AppStatus, Phase};
+use dubernetes_core::error;
+use dubernetes_core::plan::{AppStatus, Phase, Wait};
 use dubernetes_core::runtime::{Capability, ContainerId, LogLine, missing_capabilities};
+use dubernetes_core::state::EngineStatus;
 use dubernetes_core::store::{Put, PutApp, RolloutAction, RolloutCommand, Store, StoreError};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::adapters::Adapters;
 use crate::previous_logs::PreviousLogs;
@@ -25,17 +28,9 @@ pub struct Handle {
     /// Capabilities that the runtime does not have.
     lacks: BTreeSet<Capability>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    commands: mpsc::UnboundedSender<Command>,
+    passes: mpsc::UnboundedSender<()>,
     probes: ProbeHistory,
     previous_logs: PreviousLogs,
-}
-
-/// A request of a handle to the loop.
-#[derive(Debug)]
-pub(crate) enum Command {
-    RunPass,
-    Evict(ContainerId),
-    Teardown(oneshot::Sender<Result<(), TeardownError>>),
 }
 
 /// Why an app did not become ready.
@@ -72,7 +67,8 @@ pub enum WaitError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TeardownError {
-    /// Something could not be removed. A teardown may be repeated.
+    /// Something cannot be removed. The orchestrator goes on trying; a repeated request waits for
+    /// that again.
     #[error("{0}")]
     Failed(String),
     /// The orchestrator has ended.
@@ -84,13 +80,13 @@ impl Handle {
     pub(crate) fn new(
         adapters: Adapters,
         snapshots: watch::Receiver<Arc<Snapshot>>,
-        commands: mpsc::UnboundedSender<Command>,
+        passes: mpsc::UnboundedSender<()>,
         probes: ProbeHistory,
         previous_logs: PreviousLogs,
     ) -> Self {
         let lacks = missing_capabilities(&*adapters.runtime);
         let Adapters { store, clock, .. } = adapters;
-        Self { store, clock, lacks, snapshots, commands, probes, previous_logs }
+        Self { store, clock, lacks, snapshots, passes, probes, previous_logs }
     }
 
     /// Stores an app. Returns once the change is durable; the rollout follows.
@@ -208,7 +204,7 @@ impl Handle {
     /// Returns whether the orchestrator has not ended. One that does not run yet counts as
     /// running.
     pub fn is_running(&self) -> bool {
-        !self.commands.is_closed()
+        !self.passes.is_closed()
     }
 
     /// Returns the newest revision of an app among the observed replicas, [`RevisionId::NONE`] if
@@ -227,13 +223,17 @@ impl Handle {
     /// Starts a pass now. Changes in the store do that by themselves.
     pub fn run_pass(&self) {
         // An orchestrator that has ended runs no pass.
-        let _ = self.commands.send(Command::RunPass);
+        let _ = self.passes.send(());
     }
 
-    /// Replaces one replica by a new one, by the rules of a rollout.
-    pub fn evict(&self, id: ContainerId) {
-        // An orchestrator that has ended replaces nothing.
-        let _ = self.commands.send(Command::Evict(id));
+    /// Replaces the replica with this container by a new one, by the rules of a rollout. Returns
+    /// once the request is durable.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::evict`].
+    pub async fn evict(&self, app: &AppName, id: &ContainerId) -> Result<(), StoreError> {
+        self.store.evict(app, id).await
     }
 
     /// Returns the last 200 lines of the container that crashed before the pod's present one,
@@ -245,13 +245,68 @@ impl Handle {
     /// Removes everything that the instance owns: apps, replicas (orphans included), ingress and
     /// network. Named volumes stay. Returns once all is gone.
     ///
+    /// The request is stored: an orchestrator that ends before goes on after its next start, and so
+    /// does one whose teardown has failed. Until all is gone, no app can be stored.
+    ///
     /// # Errors
     ///
-    /// [`TeardownError`]: what could not be removed, and why.
+    /// [`TeardownError`]: what cannot be removed, and why.
     pub async fn teardown(&self) -> Result<(), TeardownError> {
-        let (answer, answered) = oneshot::channel();
-        let command = Command::Teardown(answer);
-        self.commands.send(command).map_err(|_| TeardownError::Stopped)?;
-        answered.await.map_err(|_| TeardownError::Stopped)?
+        if !self.is_running() {
+            return Err(TeardownError::Stopped);
+        }
+        let mut snapshots = self.snapshots();
+        let is_observed = |seen: &Arc<Snapshot>| seen.passes > 0 || seen.store_problem.is_some();
+        let seen = snapshots.wait_for(is_observed).await.map(|seen| Arc::clone(&seen));
+        let seen = seen.map_err(|_| TeardownError::Stopped)?;
+        // Nothing is requested that cannot begin: the instance may belong to another state.
+        if let Some(problem) = unreachable(&seen) {
+            return Err(TeardownError::Failed(problem.to_owned()));
+        }
+        let before = &seen.observed.failures;
+        let failed = |error: StoreError| TeardownError::Failed(error::chain(&error));
+        self.store.request_teardown(self.clock.now()).await.map_err(failed)?;
+        loop {
+            snapshots.changed().await.map_err(|_| TeardownError::Stopped)?;
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            if let Some(problem) = teardown_problem(&snapshot, before) {
+                return Err(TeardownError::Failed(problem));
+            }
+            // The snapshot may be from before the request.
+            let may_be_done = snapshot.desired.teardown.is_none();
+            if may_be_done && self.store.list().await.map_err(failed)?.teardown.is_none() {
+                return Ok(());
+            }
+        }
     }
+}
+
+/// Failures of one call after which a teardown counts as failed, even if they may go away.
+const TEARDOWN_ATTEMPTS: u32 = 3;
+
+/// Returns why the store or the engine cannot be read, if so.
+fn unreachable(snapshot: &Snapshot) -> Option<&str> {
+    match (&snapshot.store_problem, &snapshot.observed.engine) {
+        (Some(problem), _) => Some(problem),
+        (None, EngineStatus::Unreachable { reason, .. }) => Some(reason),
+        (None, EngineStatus::Reachable) => None,
+    }
+}
+
+/// Returns what a teardown cannot remove, if anything. Failures from `before` its request do not
+/// count.
+fn teardown_problem(
+    snapshot: &Snapshot,
+    before: &BTreeMap<OperationKey, CallFailure>,
+) -> Option<String> {
+    if let Some(problem) = unreachable(snapshot) {
+        return Some(problem.to_owned());
+    }
+    snapshot.plan.waiting.iter().find_map(|waiting| {
+        let Wait::Retry { call, failure } = &waiting.wait else { return None };
+        let is_given_up =
+            failure.kind != FailureKind::Transient || failure.count >= TEARDOWN_ATTEMPTS;
+        let is_new = before.get(call) != Some(failure);
+        (is_given_up && is_new).then(|| format!("{}: {}", waiting.object(), waiting.wait))
+    })
 }

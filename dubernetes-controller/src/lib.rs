@@ -31,7 +31,6 @@ mod probe_spec;
 mod rate_limit;
 mod snapshot;
 mod tasks;
-mod teardown;
 
 pub use approval::{Approval, Approver, NextStep, PendingStep};
 pub use dial::TcpDialer;

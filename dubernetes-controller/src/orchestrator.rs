@@ -18,7 +18,7 @@ use crate::adapters::Adapters;
 use crate::approval::Approver;
 use crate::dial::TcpDialer;
 use crate::event_writer::EventWriter;
-use crate::handle::{Command, Handle};
+use crate::handle::Handle;
 use crate::pass::Pass;
 use crate::previous_logs::PreviousLogs;
 use crate::probe::ProbeHistory;
@@ -93,7 +93,7 @@ pub struct Orchestrator {
     options: Options,
     adapters: Adapters,
     handle: Handle,
-    commands: mpsc::UnboundedReceiver<Command>,
+    passes: mpsc::UnboundedReceiver<()>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     probes: ProbeHistory,
     previous_logs: PreviousLogs,
@@ -116,9 +116,8 @@ impl Orchestrator {
     /// does. Everything stays as it is: replicas and ingress go on, and the next orchestrator
     /// takes them over.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { options, adapters, handle, mut commands, snapshots, probes, previous_logs } =
-            self;
-        // A handle of its own would keep the channel of commands open.
+        let Self { options, adapters, handle, mut passes, snapshots, probes, previous_logs } = self;
+        // A handle of its own would keep the channel of passes open.
         drop(handle);
         let published = snapshots.subscribe();
         let (results_in, mut results) = mpsc::unbounded_channel();
@@ -137,7 +136,7 @@ impl Orchestrator {
                 () = stop.cancelled() => break,
                 // Cancel-safe: a message that was not received stays in the channel. A closed
                 // channel means that all handles were dropped.
-                Some(command) = commands.recv() => Trigger::Command(command),
+                Some(()) = passes.recv() => Trigger::RunPass,
                 // Cancel-safe as above; the sender lives as long as the tasks do.
                 Some(result) = results.recv() => Trigger::Result(Box::new(result)),
                 // Cancel-safe: a change that was not received stays unseen.
@@ -165,7 +164,7 @@ fn discard_pending(changes: &mut BoxStream<'static, ()>) {
 /// Why the loop woke up.
 #[derive(Debug)]
 pub(crate) enum Trigger {
-    Command(Command),
+    RunPass,
     Result(Box<TaskResult>),
     StoreChanged,
     Timer,
@@ -292,18 +291,18 @@ impl Builder {
     /// Builds the orchestrator. It does nothing until [`Orchestrator::run`].
     pub fn build(self) -> Orchestrator {
         let adapters = self.adapters.guarded();
-        let (commands_in, commands) = mpsc::unbounded_channel();
+        let (passes_in, passes) = mpsc::unbounded_channel();
         let (snapshots, snapshots_out) = watch::channel(Arc::new(Snapshot::default()));
         let probes = ProbeHistory::default();
         let previous_logs = PreviousLogs::default();
         let handle = Handle::new(
             adapters.clone(),
             snapshots_out,
-            commands_in,
+            passes_in,
             probes.clone(),
             previous_logs.clone(),
         );
         let options = self.options;
-        Orchestrator { options, adapters, handle, commands, snapshots, probes, previous_logs }
+        Orchestrator { options, adapters, handle, passes, snapshots, probes, previous_logs }
     }
 }

@@ -18,7 +18,7 @@ use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::{Capability, ContainerId, missing_capabilities};
 use dubernetes_core::state::{DesiredState, Drain, EngineStatus, ObservedReplica, ObservedState};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::adapters::Adapters;
@@ -26,7 +26,6 @@ use crate::approval::{ApprovalGate, GateDecision, NextStep, PendingStep};
 use crate::cache::ControllerCache;
 use crate::event_writer::EventWriter;
 use crate::events;
-use crate::handle::{Command, TeardownError};
 use crate::observe::{EngineView, LastSeen, Observation, ingress_or};
 use crate::orchestrator::{Options, Trigger};
 use crate::probe::ProbeHistory;
@@ -41,8 +40,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const MIN_REQUEUE: Duration = Duration::from_millis(5);
 /// A pass this late means that the process was suspended, the host slept, or the clock jumped.
 const SUSPEND_THRESHOLD: SignedDuration = SignedDuration::from_secs(5);
-
-type TeardownAnswer = oneshot::Sender<Result<(), TeardownError>>;
 
 /// The state of the loop.
 #[derive(Debug)]
@@ -63,8 +60,6 @@ pub(crate) struct Pass {
     /// Results that came while an observation was in flight. It may not show their effect, so
     /// they count only from the next one on.
     deferred: Vec<TaskResult>,
-    teardown: Option<TeardownAnswer>,
-    is_tearing_down: bool,
     /// The table that the ingress served before the apply in flight: an observation in between may
     /// show the new table already.
     table_before_apply: Option<RouteTable>,
@@ -105,8 +100,6 @@ impl Pass {
             is_due: true,
             observing_since: None,
             deferred: Vec::new(),
-            teardown: None,
-            is_tearing_down: false,
             table_before_apply: None,
             kept: None,
             expected_exits: BTreeSet::new(),
@@ -131,16 +124,10 @@ impl Pass {
         [probe, pass].into_iter().flatten().fold(far, Instant::min)
     }
 
-    /// Starts what is due: an observation, or a teardown. `discard_changes` drops the
-    /// notifications of changes that the observation will see.
+    /// Starts an observation if one is due. `discard_changes` drops the notifications of changes
+    /// that the observation will see.
     pub(crate) fn advance(&mut self, tasks: &mut Tasks, discard_changes: &mut dyn FnMut()) {
-        if self.observing_since.is_some() || self.is_tearing_down {
-            return;
-        }
-        if self.teardown.is_some() {
-            self.is_tearing_down = true;
-            tasks.teardown();
-        } else if self.is_due {
+        if self.observing_since.is_none() && self.is_due {
             discard_changes();
             self.start_observation(tasks);
         }
@@ -166,12 +153,7 @@ impl Pass {
     /// Takes in why the loop woke up.
     pub(crate) fn handle_trigger(&mut self, trigger: Trigger, tasks: &mut Tasks) {
         match trigger {
-            Trigger::StoreChanged | Trigger::Command(Command::RunPass) => self.is_due = true,
-            Trigger::Command(Command::Evict(id)) => {
-                self.cache.evicted.insert(id);
-                self.is_due = true;
-            }
-            Trigger::Command(Command::Teardown(answer)) => self.teardown = Some(answer),
+            Trigger::StoreChanged | Trigger::RunPass => self.is_due = true,
             Trigger::Timer => {
                 self.send_probes(tasks);
                 self.is_due |= Instant::now() >= self.pass_due;
@@ -220,7 +202,6 @@ impl Pass {
                 self.cache.active_since = Some(self.clock.now());
                 self.is_due = true;
             }
-            TaskResult::TornDown(result) => self.on_torn_down(result),
         }
     }
 
@@ -234,9 +215,7 @@ impl Pass {
             }
             TaskResult::Acted(planned, Ok(None)) => {
                 self.cache.on_success(&planned.action.key());
-                if let Action::EnsureImage { app, .. } = &planned.action {
-                    self.cache.on_image_restored(app);
-                }
+                self.cache.on_action_done(&planned.action);
             }
             TaskResult::Acted(planned, Err(error)) => {
                 if let Action::Stop { id, .. } = &planned.action {
@@ -251,30 +230,13 @@ impl Pass {
             | TaskResult::Drained(..)
             | TaskResult::Event(_)
             | TaskResult::EventsLost
-            | TaskResult::Approved(..)
-            | TaskResult::TornDown(_) => {}
+            | TaskResult::Approved(..) => {}
         }
-    }
-
-    fn on_torn_down(&mut self, result: Result<(), TeardownError>) {
-        let probes = self.cache.probes.history.clone();
-        self.cache = ControllerCache::default();
-        self.cache.probes.history = probes;
-        self.deferred.clear();
-        self.is_tearing_down = false;
-        if let Some(answer) = self.teardown.take() {
-            // A caller that has gone needs no answer.
-            let _ = answer.send(result);
-        }
-        self.is_due = true;
     }
 
     /// Turns an observation into a plan, and carries it out.
     fn finish(&mut self, observation: Observation, tasks: &mut Tasks) {
         let Some(now) = self.observing_since.take() else { return };
-        if self.is_tearing_down {
-            return;
-        }
         let desired = match observation.desired {
             Ok(desired) => desired,
             Err(error) => {
@@ -369,7 +331,6 @@ impl Pass {
             refused_routes: cache.refused.clone(),
             routes_paced_until,
             quarantined: cache.quarantined.clone(),
-            evicted: cache.evicted.clone(),
             stop_reasons: cache.stop_reasons.clone(),
             last_ready_at: cache.probes.last_ready_at(),
             active_since: cache.active_since,

@@ -20,12 +20,10 @@ use crate::adapters::Adapters;
 use crate::approval::{Approval, Approver, PendingStep};
 use crate::execute::{self, ActionError};
 use crate::guard::catch_panic;
-use crate::handle::TeardownError;
 use crate::observe::{self, LastSeen, Observation};
 use crate::orchestrator::Options;
 use crate::previous_logs::PreviousLogs;
 use crate::probe_spec::{ProbeMethod, ProbeSpec};
-use crate::teardown;
 
 /// Actions in flight at a time, without pulls and stops.
 const PARALLEL_CALLS: usize = 8;
@@ -53,8 +51,6 @@ pub(crate) enum TaskResult {
     EventsLost,
     /// A step was approved.
     Approved(OperationKey, Approval),
-    /// A teardown ended.
-    TornDown(Result<(), TeardownError>),
 }
 
 /// Starts tasks. When it is dropped, all of them end.
@@ -167,22 +163,6 @@ impl Tasks {
             let key = step.next.key();
             let approval = approver.approve(step).await;
             TaskResult::Approved(key, approval)
-        });
-    }
-
-    /// Tears the instance down, once no action is in flight: a create that ended after the list
-    /// was made would be left behind.
-    pub(crate) fn teardown(&mut self) {
-        let adapters = self.adapters.clone();
-        let instance = self.options.instance.clone();
-        let calls = Arc::clone(&self.calls);
-        let all = u32::try_from(PARALLEL_CALLS).unwrap_or(1);
-        self.spawn(async move {
-            // The semaphore is never closed.
-            let _permits = calls.acquire_many(all).await;
-            let torn_down = catch_panic(teardown::teardown(&adapters, &instance)).await;
-            let result = torn_down.unwrap_or_else(Err).map_err(TeardownError::Failed);
-            TaskResult::TornDown(result)
         });
     }
 

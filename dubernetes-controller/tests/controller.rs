@@ -442,7 +442,7 @@ async fn evicted_replica_is_replaced_without_a_gap() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 2).await;
     let first = orchestrator.runtime.named("dubernetes.default.web-1.r1").id;
-    orchestrator.handle.evict(first.clone());
+    orchestrator.handle.evict(&app_name("web"), &first).await.unwrap();
     orchestrator
         .until("the evicted replica is gone", MINUTE, |seen| {
             assert!(seen.plan.statuses[&app_name("web")].ready >= 2);

@@ -48,6 +48,15 @@ pub enum OperationKey {
         /// The revision.
         revision: RevisionId,
     },
+    /// Removal of the request to replace a replica.
+    ClearEviction {
+        /// The app.
+        app: AppName,
+        /// The container that was to be replaced.
+        id: ContainerId,
+    },
+    /// A step of a teardown that is about the instance itself. There is one at a time.
+    Teardown,
     /// Application of the route table.
     Routes,
     /// Check whether an endpoint is drained.
@@ -62,8 +71,13 @@ impl OperationKey {
             | Self::Create { app, .. }
             | Self::CreatePreDeploy { app, .. }
             | Self::PurgeTombstone(app)
-            | Self::RecordRollout { app, .. } => Some(app),
-            Self::Network | Self::Container(_) | Self::Routes | Self::DrainCheck(_) => None,
+            | Self::RecordRollout { app, .. }
+            | Self::ClearEviction { app, .. } => Some(app),
+            Self::Network
+            | Self::Container(_)
+            | Self::Teardown
+            | Self::Routes
+            | Self::DrainCheck(_) => None,
         }
     }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::app::{AppName, HostName, PodName, RoutePath};
+use crate::call::FailureKind;
 use crate::error::SharedError;
 use crate::runtime::RuntimeError;
 
@@ -256,6 +257,18 @@ pub enum IngressError {
     /// Any other failure. Retry.
     #[error("the ingress failed")]
     Failed(#[source] SharedError),
+}
+
+impl IngressError {
+    /// Classifies the error, for the back-off and the status.
+    pub fn failure_kind(&self) -> FailureKind {
+        match self {
+            Self::PortTaken { .. } => FailureKind::PortTaken,
+            Self::Refused { .. } => FailureKind::Permanent,
+            Self::Runtime(inner) => inner.failure_kind(),
+            Self::NotAcknowledged | Self::Failed(_) => FailureKind::Transient,
+        }
+    }
 }
 
 fn by(owner: Option<&str>) -> String {

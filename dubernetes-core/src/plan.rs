@@ -104,13 +104,13 @@ impl Planned {
         Self { pod: Some(pod), ..Self::for_revision(app, revision, action, reason) }
     }
 
-    /// Returns what the action is done to: a pod, an image, an app, or the network.
+    /// Returns what the action is done to: a pod, an image, an app, or a part of the instance.
     pub fn object(&self) -> String {
         match (&self.pod, self.action.image(), &self.app) {
             (Some(pod), _, _) => pod.to_string(),
             (None, Some(image), _) => image.to_string(),
             (None, None, Some(app)) => app.to_string(),
-            (None, None, None) => "network".to_owned(),
+            (None, None, None) => self.action.instance_part(),
         }
     }
 }
@@ -118,8 +118,9 @@ impl Planned {
 /// Something that is not done yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
-    /// The app.
-    pub app: AppName,
+    /// The app; `None` for the instance itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppName>,
     /// The pod, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<PodName>,
@@ -139,9 +140,14 @@ impl Waiting {
         }
     }
 
-    /// Returns the pod, or the app if it is about no pod.
-    pub fn object(&self) -> &str {
-        self.pod.as_ref().map_or(self.app.as_str(), PodName::as_str)
+    /// Returns the pod, or the app if it is about no pod, or a part of the instance.
+    pub fn object(&self) -> String {
+        match (&self.pod, &self.app, self.wait.call().and_then(OperationKey::container)) {
+            (Some(pod), _, _) => pod.to_string(),
+            (None, Some(app), _) => app.to_string(),
+            (None, None, Some(id)) => format!("{id:.12}"),
+            (None, None, None) => "instance".to_owned(),
+        }
     }
 }
 

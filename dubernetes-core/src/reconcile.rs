@@ -24,6 +24,7 @@ mod routes;
 mod scale_up;
 mod status;
 mod step;
+mod teardown;
 mod terminate;
 
 pub use backoff::back_off;
@@ -51,10 +52,16 @@ pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestam
         .apps
         .iter()
         .map(|(name, stored)| app::plan(&context, stored, conflicts.get(name), &mut addresses));
-    let deleted = desired.tombstones.iter().filter(|(name, _)| !desired.apps.contains_key(*name));
+    let deleted = garbage::deleted_apps(&context).into_iter();
     let deleted = deleted.map(|(name, tombstone)| garbage::deleted(&context, name, tombstone));
-    let plan =
-        join(apps.chain(deleted), [garbage::orphans(&context), pre_deploy::garbage(&context)]);
+    let plan = join(
+        apps.chain(deleted),
+        [
+            garbage::orphans(&context),
+            pre_deploy::garbage(&context),
+            teardown::plan(&context).into_iter().collect(),
+        ],
+    );
     if let EngineStatus::Unreachable { .. } = observed.engine {
         let table = observed.ingress.table().cloned().unwrap_or_default();
         let routes = RoutePlan { table, step: RouteStep::InSync };

@@ -12,7 +12,8 @@ pub use ports::OpenPorts;
 pub use values::{
     Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerState,
     ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine,
-    LogOptions, Network, NetworkAddress, PublishedPort, Resize, RuntimeEvent, RuntimeInfo, Stats, TerminalSize,
+    LogOptions, Network, NetworkAddress, PublishedPort, Resize, RuntimeEvent, RuntimeInfo, Stats,
+    TerminalSize,
 };
 
 use std::collections::BTreeSet;

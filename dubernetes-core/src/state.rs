@@ -24,6 +24,10 @@ pub struct DesiredState {
     pub tombstones: BTreeMap<AppName, Tombstone>,
     /// Older revisions that replicas still run, for restarts during a rollout.
     pub revisions: BTreeMap<AppName, Vec<Revision>>,
+    /// When a user last asked to remove everything that the instance owns. The store deletes every
+    /// app with that request, so that there is no app then.
+    #[serde(default)]
+    pub teardown: Option<Timestamp>,
 }
 
 impl DesiredState {
@@ -34,6 +38,7 @@ impl DesiredState {
             apps: stored.apps,
             tombstones: stored.tombstones,
             revisions: BTreeMap::new(),
+            teardown: stored.teardown,
         }
     }
 }
@@ -77,8 +82,6 @@ pub struct ObservedState {
     /// Apps whose routes the ingress refused, and why. It serves their last good routes.
     #[serde(default)]
     pub quarantined: BTreeMap<AppName, String>,
-    /// Replicas that a user evicted.
-    pub evicted: BTreeSet<ContainerId>,
     /// Why the orchestrator stopped replicas that it restarts: their exit code says nothing.
     #[serde(default)]
     pub stop_reasons: BTreeMap<ContainerId, String>,

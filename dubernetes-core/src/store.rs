@@ -1,7 +1,8 @@
 //! The trait [`Store`]: durable storage for desired state, and its values.
 //!
-//! A store holds the specifications of apps, their revisions, and events. A store holds nothing
-//! about containers: the engine and the labels there are the truth about what runs.
+//! A store holds the specifications of apps, their revisions, requests of users, and events. A
+//! store holds no state of containers: the engine and the labels there are the truth about what
+//! runs.
 
 mod dedup;
 mod put;
@@ -15,7 +16,7 @@ pub use rollout_command::{
     RolloutAction, RolloutCommand, RolloutUpdate, apply_rollout_update, decide_rollout_command,
 };
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
@@ -27,9 +28,9 @@ use thiserror::Error;
 use crate::app::{AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, Stop};
 use crate::error::SharedError;
 use crate::event::{Event, EventKind, NewEvent};
-use crate::runtime::ImageId;
+use crate::runtime::{ContainerId, ImageId};
 
-/// Stores apps, their revisions, and events.
+/// Stores apps, their revisions, requests of users, and events.
 ///
 /// # Guarantees that implementations give
 ///
@@ -71,6 +72,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
+    /// [`StoreError::TearingDown`] during a teardown of the instance;
     /// [`StoreError::StaleGeneration`] if `expected_generation` is set and is not the current one
     /// (0 means: must not exist); [`StoreError::RouteTaken`] if another app has the same host and
     /// path; [`StoreError::PreviouslyFailed`] if a revision with this content has failed, and
@@ -109,6 +111,25 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Drops a tombstone and the revisions of that app; its events stay. Without a tombstone of
     /// that name, nothing happens.
     async fn purge(&self, name: &AppName) -> Result<(), StoreError>;
+
+    /// Requests another replica in place of the one with this container. Without an effect if it is
+    /// requested already. Missing or being deleted: [`StoreError::NotFound`].
+    async fn evict(&self, name: &AppName, container: &ContainerId) -> Result<(), StoreError>;
+
+    /// Drops a request of [`Store::evict`]. A missing request or app is ignored.
+    async fn clear_eviction(
+        &self,
+        name: &AppName,
+        container: &ContainerId,
+    ) -> Result<(), StoreError>;
+
+    /// Requests the teardown of the instance, and replaces every app by a tombstone. Until
+    /// [`Store::finish_teardown`], [`Store::put`] fails with [`StoreError::TearingDown`]. A
+    /// repeated request renews the time of the first one.
+    async fn request_teardown(&self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Drops the request of a teardown. Without one, nothing happens.
+    async fn finish_teardown(&self) -> Result<(), StoreError>;
 
     /// Records the image of a revision. A recorded image is kept unless `replace` is set. A
     /// missing revision is ignored.
@@ -216,6 +237,10 @@ pub struct StoredApp {
     pub paused: bool,
     /// The last complete revision before this one, restored by a rollback.
     pub fallback: Option<RevisionId>,
+    /// Containers of replicas that a user asked to replace. A restart of the replica fulfils the
+    /// request: its new container is another one.
+    #[serde(default)]
+    pub evicted: BTreeSet<ContainerId>,
 }
 
 impl StoredApp {
@@ -233,6 +258,7 @@ impl StoredApp {
             rollout_started_at: now,
             paused: false,
             fallback: None,
+            evicted: BTreeSet::new(),
         }
     }
 
@@ -265,6 +291,8 @@ pub struct StoredState {
     pub apps: BTreeMap<AppName, StoredApp>,
     /// The apps that are being deleted.
     pub tombstones: BTreeMap<AppName, Tombstone>,
+    /// When the teardown of the instance was last requested, until it is finished.
+    pub teardown: Option<Timestamp>,
 }
 
 /// A frozen specification. A rollout replaces the replicas of one revision by those of another.
@@ -315,6 +343,9 @@ pub enum StoreError {
         /// What is wrong.
         problems: InvalidSpec,
     },
+    /// The instance is torn down, so that no app can be stored. Wait until that is done.
+    #[error("the instance is being torn down")]
+    TearingDown,
     /// The app does not exist.
     #[error("app `{name}` not found")]
     NotFound {

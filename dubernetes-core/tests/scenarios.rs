@@ -223,7 +223,11 @@ impl ScenarioFile {
             Action::EnsureNetwork
             | Action::EnsureImage { .. }
             | Action::PurgeTombstone { .. }
-            | Action::RecordRollout { .. } => return None,
+            | Action::RecordRollout { .. }
+            | Action::ClearEviction { .. }
+            | Action::RemoveIngress
+            | Action::RemoveNetwork
+            | Action::FinishTeardown => return None,
         };
         let replica = self.given.observed.replicas.iter().find(|r| r.id == *id);
         let name = replica.map_or("unknown", |r| &r.name);

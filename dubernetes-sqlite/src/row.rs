@@ -1,11 +1,13 @@
 //! Converts rows to values of the core, and back.
 
+use std::collections::BTreeSet;
+
 use dubernetes_core::app::{
     AppName, AppSpec, Generation, PodName, RevisionId, to_json_with_contents,
 };
 use dubernetes_core::error::SharedError;
 use dubernetes_core::event::{Event, EventKind};
-use dubernetes_core::runtime::ImageId;
+use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{Revision, RevisionRollout, StoreError, StoredApp, Tombstone};
 use jiff::Timestamp;
 use rusqlite::Row;
@@ -23,7 +25,7 @@ pub(crate) struct AppRow {
 /// Selects an [`AppRow`]; a condition on `a` may follow.
 pub(crate) const SELECT_APP: &str = "\
     SELECT a.spec, a.generation, a.revision, a.deleted_through, a.created_at, a.updated_at, \
-    a.deleted_at, r.image_id, r.rollout, a.rollout_started_at, a.paused, a.fallback \
+    a.deleted_at, r.image_id, r.rollout, a.rollout_started_at, a.paused, a.fallback, a.evicted \
     FROM apps AS a LEFT JOIN revisions AS r ON r.app = a.name AND r.revision = a.revision";
 
 /// Reads a row of [`SELECT_APP`].
@@ -41,6 +43,7 @@ pub(crate) fn read_app(row: &Row<'_>) -> Result<AppRow, TransactionError> {
         rollout_started_at: parse_time(row.get(9)?)?,
         paused: row.get(10)?,
         fallback: row.get::<_, Option<_>>(11)?.map(RevisionId),
+        evicted: serde_json::from_str(&row.get::<_, String>(12)?).map_err(failed)?,
     };
     let stop = &app.spec.stop;
     let deleted = deleted.map(parse_time).transpose()?;
@@ -131,6 +134,11 @@ fn parse_rollout(text: Option<&str>) -> Result<RevisionRollout, TransactionError
 /// Formats the rollout of a revision.
 pub(crate) fn format_rollout(rollout: &RevisionRollout) -> Result<String, TransactionError> {
     serde_json::to_string(rollout).map_err(failed)
+}
+
+/// Formats the containers of evicted replicas.
+pub(crate) fn format_evicted(evicted: &BTreeSet<ContainerId>) -> Result<String, TransactionError> {
+    serde_json::to_string(evicted).map_err(failed)
 }
 
 /// Parses a stored time.

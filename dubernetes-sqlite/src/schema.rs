@@ -11,6 +11,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_rollouts.sql"),
     include_str!("../migrations/0003_event_revision.sql"),
     include_str!("../migrations/0004_names.sql"),
+    include_str!("../migrations/0005_requests.sql"),
 ];
 
 /// Returns the version of the schema after all migrations.

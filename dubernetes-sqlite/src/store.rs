@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::event::{Event, NewEvent};
-use dubernetes_core::runtime::ImageId;
+use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
     Change, EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store, StoreError,
     StoredApp, StoredState,
@@ -245,6 +245,31 @@ impl Store for SqliteStore {
     async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
         let name = name.clone();
         self.change(move |transaction| Ok(((), apps::purge(transaction, &name)?))).await
+    }
+
+    async fn evict(&self, name: &AppName, container: &ContainerId) -> Result<(), StoreError> {
+        let (name, container) = (name.clone(), container.clone());
+        self.change(move |transaction| Ok(((), apps::evict(transaction, &name, container)?))).await
+    }
+
+    async fn clear_eviction(
+        &self,
+        name: &AppName,
+        container: &ContainerId,
+    ) -> Result<(), StoreError> {
+        let (name, container) = (name.clone(), container.clone());
+        self.change(move |transaction| {
+            Ok(((), apps::clear_eviction(transaction, &name, &container)?))
+        })
+        .await
+    }
+
+    async fn request_teardown(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.change(move |transaction| Ok((apps::request_teardown(transaction, now)?, true))).await
+    }
+
+    async fn finish_teardown(&self) -> Result<(), StoreError> {
+        self.change(|transaction| Ok(((), apps::finish_teardown(transaction)?))).await
     }
 
     async fn pin_image(

@@ -238,6 +238,14 @@ mock! {
         async fn list(&self) -> Result<StoredState, StoreError>;
         async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError>;
         async fn purge(&self, name: &AppName) -> Result<(), StoreError>;
+        async fn evict(&self, name: &AppName, container: &ContainerId) -> Result<(), StoreError>;
+        async fn clear_eviction(
+            &self,
+            name: &AppName,
+            container: &ContainerId,
+        ) -> Result<(), StoreError>;
+        async fn request_teardown(&self, now: Timestamp) -> Result<(), StoreError>;
+        async fn finish_teardown(&self) -> Result<(), StoreError>;
         async fn pin_image(
             &self,
             name: &AppName,

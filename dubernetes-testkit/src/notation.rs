@@ -21,6 +21,7 @@
 //! tombstone web ago=10s         a deleted app; keys: ago grace signal
 //! web-1 ready routed            a replica, or several: web-1..3
 //! pre-deploy web running        the container of the app's pre-deploy hook
+//! teardown ago=10s              the instance is to be torn down
 //! unreadable ID msg="why"       a container with our label that is not ours
 //! in-flight CALL                a call to the engine that has not returned
 //! failed CALL msg="why"         a failed call; keys: times ago; flags: permanent image-gone
@@ -33,7 +34,7 @@
 //!   deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`, `start-first`,
 //!   `pause-on-failure`, `paused`, `pre-deployed`.
 //! - Rollout of an app: `progressing`, `complete=5s`, `failed msg=`, or stable if omitted. Keys:
-//!   `since fallback nonce rollback-from rollback-to msg`.
+//!   `since fallback nonce evicted rollback-from rollback-to msg`.
 //! - Replica, one of: `created`, `starting`, `ready`, `settling` (ready in a moment),
 //!   `unready msg=`, `unhealthy msg=` (to be replaced), `unknown` (running, not probed yet),
 //!   `paused`, `removing`, `exited` or `oom` (`code= ran=`), `start-failed msg=`. `ago=` is the
@@ -44,8 +45,8 @@
 //!   running replica is observed at its planned address, unless it is `off-network`; without
 //!   planned addresses each has a port of its own on 127.0.0.1.
 //! - CALL, one of: `network`, `routes`, `image web 2`, `create web-3 2` (the revision, the app's if
-//!   omitted), `pre-deploy web 2`, `purge web`, `container web-1` (with `rev=` or `restarts=` where
-//!   a pod has two containers).
+//!   omitted), `pre-deploy web 2`, `purge web`, `clear web ID` (an eviction), `teardown`,
+//!   `container web-1` (with `rev=` or `restarts=` where a pod has two containers).
 //!
 //! ```
 //! use dubernetes_testkit::notation;
@@ -102,7 +103,7 @@ pub fn parse(text: &str) -> Result<Scenario, String> {
     lines.sort_by_key(|(_, line)| match line.subject.as_str() {
         "network" | "lacks" | "app" => 0,
         "in-flight" | "failed" => 3,
-        "ingress" | "engine" | "revision" | "tombstone" | "unreadable" => 1,
+        "ingress" | "engine" | "revision" | "tombstone" | "teardown" | "unreadable" => 1,
         _ => 2,
     });
     let mut parser = Parser::new();
@@ -178,6 +179,9 @@ impl Parser {
             "app" => self.app(line)?,
             "revision" => self.revision(line)?,
             "tombstone" => self.tombstone(line)?,
+            "teardown" => {
+                self.scenario.desired.teardown = Some(before(line.take_span("ago")?));
+            }
             "unreadable" => {
                 let id = line.require_name("the id of the container is missing")?;
                 observed.unreadable.insert(ContainerId(id), line.take_message()?);

@@ -136,6 +136,9 @@ fn apply_in_memory(
     mut spec: AppSpec,
     now: Timestamp,
 ) -> Result<(StoreDecision, Option<Refused>), ApiError> {
+    if desired.teardown.is_some() {
+        return Err(StoreError::TearingDown.into());
+    }
     let name = spec.name.clone();
     if let Some(app) = desired.apps.get(&name) {
         // Only hashes are sent: equal hashes mean equal contents.

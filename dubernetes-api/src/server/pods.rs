@@ -82,7 +82,7 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let snapshot = state.latest_snapshot().await;
     let (_, pod) = find(&snapshot, &name)?;
-    state.controller.evict(container_id(pod)?);
+    state.controller.evict(&pod.app, &container_id(pod)?).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

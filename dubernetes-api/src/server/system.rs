@@ -11,7 +11,7 @@ use dubernetes_controller::Snapshot;
 use dubernetes_core::call::OperationKey;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::Blocked;
+use dubernetes_core::plan::{Blocked, Plan, Wait};
 use dubernetes_core::state;
 use dubernetes_manifest::reference;
 
@@ -56,6 +56,7 @@ pub(super) async fn status(
         ingress: ingress_status(&state.info, &snapshot),
         network: snapshot.observed.network.is_some(),
         apps,
+        teardown: snapshot.desired.teardown.map(|_| teardown_text(&snapshot.plan)),
         blocked: snapshot.plan.blocked.iter().map(blocked_text).collect(),
         store_problem,
         last_round: snapshot.at,
@@ -106,6 +107,15 @@ fn last_failure(snapshot: &Snapshot) -> Option<String> {
     Some(snapshot.observed.failures.get(&OperationKey::Routes)?.message.clone())
 }
 
+/// Returns the first failure of a teardown, or that there is none.
+fn teardown_text(plan: &Plan) -> String {
+    let failed = plan.waiting.iter().find(|waiting| matches!(waiting.wait, Wait::Retry { .. }));
+    match failed {
+        Some(waiting) => format!("{}: {}", waiting.object(), waiting.wait),
+        None => "in progress".to_owned(),
+    }
+}
+
 fn blocked_text(blocked: &Blocked) -> String {
     let app = blocked.app.as_ref().map(|app| app.as_str());
     match app {
@@ -134,7 +144,7 @@ pub(super) async fn version(
 }
 
 /// Tear down the instance: remove everything that it owns. Responds once all is gone. Named volumes
-/// stay.
+/// stay. The request is stored: until all is gone, no app can be applied.
 #[utoipa::path(post, path = path::DOWN, operation_id = "tear_down",
     tag = "system", responses(
     (status = 204, description = "Everything is removed"),

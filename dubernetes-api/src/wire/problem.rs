@@ -118,6 +118,8 @@ pub enum ProblemKind {
     StaleGeneration,
     /// Another app owns this host and path.
     RouteTaken,
+    /// The instance is being torn down.
+    TearingDown,
     /// A revision with this spec has already failed.
     PreviouslyFailed,
     /// The pod has no container, or its container is not running.
@@ -160,7 +162,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::InvalidJson,
         Self::InvalidQuery,
         Self::InvalidRequest,
@@ -169,6 +171,7 @@ impl ProblemKind {
         Self::MethodNotAllowed,
         Self::StaleGeneration,
         Self::RouteTaken,
+        Self::TearingDown,
         Self::PreviouslyFailed,
         Self::NotRunning,
         Self::TooLarge,
@@ -201,6 +204,7 @@ impl ProblemKind {
             Self::MethodNotAllowed => ("method-not-allowed", "method not allowed", 405),
             Self::StaleGeneration => ("stale-generation", "the app was changed meanwhile", 409),
             Self::RouteTaken => ("route-taken", "another app owns this host and path", 409),
+            Self::TearingDown => ("tearing-down", "the instance is being torn down", 409),
             Self::PreviouslyFailed => ("failed-before", "this spec has already failed", 409),
             Self::NotRunning => ("not-running", "the pod is not running", 409),
             Self::TooLarge => ("too-large", "the body is too large", 413),

@@ -62,6 +62,9 @@ pub struct Status {
     pub network: bool,
     /// Number of apps in each phase.
     pub apps: BTreeMap<String, u32>,
+    /// Progress of a teardown of the instance, if one is requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teardown: Option<String>,
     /// What cannot proceed until a person acts.
     pub blocked: Vec<String>,
     /// Why the store cannot be read, if so.

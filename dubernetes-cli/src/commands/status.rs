@@ -87,6 +87,9 @@ fn status_text(status: &Status, now: Timestamp) -> String {
     add("Engine", &engine_text(status, now));
     add("Ingress", &ingress_text(status));
     add("Apps", &apps_text(status));
+    if let Some(teardown) = &status.teardown {
+        add("Teardown", teardown);
+    }
     for blocked in &status.blocked {
         add("Blocked", blocked);
     }

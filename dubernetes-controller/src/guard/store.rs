@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::event::{Event, NewEvent};
-use dubernetes_core::runtime::ImageId;
+use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
     EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store, StoreError, StoredApp,
     StoredState,
@@ -54,6 +54,26 @@ impl Store for GuardedStore {
 
     async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
         guard("purge an app", STORE, self.0.purge(name)).await
+    }
+
+    async fn evict(&self, name: &AppName, container: &ContainerId) -> Result<(), StoreError> {
+        guard("record an eviction", STORE, self.0.evict(name, container)).await
+    }
+
+    async fn clear_eviction(
+        &self,
+        name: &AppName,
+        container: &ContainerId,
+    ) -> Result<(), StoreError> {
+        guard("clear an eviction", STORE, self.0.clear_eviction(name, container)).await
+    }
+
+    async fn request_teardown(&self, now: Timestamp) -> Result<(), StoreError> {
+        guard("request a teardown", STORE, self.0.request_teardown(now)).await
+    }
+
+    async fn finish_teardown(&self) -> Result<(), StoreError> {
+        guard("finish a teardown", STORE, self.0.finish_teardown()).await
     }
 
     async fn pin_image(

@@ -35,8 +35,7 @@ impl Pass {
             | TaskResult::Drained(..)
             | TaskResult::Event(_)
             | TaskResult::EventsLost
-            | TaskResult::Approved(..)
-            | TaskResult::TornDown(_) => {}
+            | TaskResult::Approved(..) => {}
         }
     }
 

@@ -50,7 +50,7 @@ impl Pass {
                 let apps: Vec<_> = cache.quarantined.keys().map(|app| app.as_str()).collect();
                 (FailureKind::Permanent, format!("routes are quarantined: {}", apps.join(", ")))
             }
-            Err(error) => (failure_kind(&error), error::chain(&error)),
+            Err(error) => (error.failure_kind(), error::chain(&error)),
         };
         cache.on_failure(OperationKey::Routes, kind, message, now);
         cache.refused = Some(table);
@@ -59,19 +59,11 @@ impl Pass {
     /// Checks the files of a running ingress once in each resync.
     pub(super) fn repair_ingress(&mut self, observed: &ObservedState, tasks: &mut Tasks) {
         let now = Instant::now();
-        let is_changing = self.cache.in_flight.contains_key(&OperationKey::Routes);
+        let changes = [OperationKey::Routes, OperationKey::Teardown];
+        let is_changing = changes.iter().any(|key| self.cache.in_flight.contains_key(key));
         if self.repair_due <= now && !is_changing && observed.ingress.table().is_some() {
             self.repair_due = now + self.options.resync.to_std();
             tasks.repair_ingress();
         }
-    }
-}
-
-fn failure_kind(error: &IngressError) -> FailureKind {
-    match error {
-        IngressError::PortTaken { .. } => FailureKind::PortTaken,
-        IngressError::Refused { .. } => FailureKind::Permanent,
-        IngressError::Runtime(inner) => inner.failure_kind(),
-        IngressError::NotAcknowledged | IngressError::Failed(_) => FailureKind::Transient,
     }
 }

@@ -48,11 +48,11 @@ pub enum EventReason {
     Quarantined,
     /// A replica is ready.
     Ready,
-    /// The result of a rollout could not be recorded.
+    /// A result could not be recorded.
     RecordFailed,
     /// An apply was refused.
     Refused,
-    /// A container could not be removed.
+    /// A container, the ingress or the network could not be removed.
     RemoveFailed,
     /// An image is available on the engine.
     Resolved,
@@ -70,6 +70,8 @@ pub enum EventReason {
     Stopped,
     /// A container could not be stopped.
     StopFailed,
+    /// Everything that the instance owned was removed.
+    TornDown,
     /// A replica failed `health.failures` probes in a row and is replaced.
     Unhealthy,
 }
@@ -110,6 +112,7 @@ impl EventReason {
             Self::StartFailed => "StartFailed",
             Self::Stopped => "Stopped",
             Self::StopFailed => "StopFailed",
+            Self::TornDown => "TornDown",
             Self::Unhealthy => "Unhealthy",
         }
     }

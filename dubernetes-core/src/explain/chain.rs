@@ -57,6 +57,10 @@ pub(super) fn links(target: &Target<'_>) -> Vec<ChainLink> {
 
 fn desired(target: &Target<'_>) -> Statement {
     let Some(stored) = target.stored() else {
+        if let Some(at) = target.input.desired.teardown {
+            let text = "nothing: the instance is torn down";
+            return Statement::new(text, ago(target, at)).at(at);
+        }
         return match target.input.desired.tombstones.get(target.app) {
             Some(tombstone) => {
                 let at = tombstone.deleted_at;
@@ -230,7 +234,7 @@ fn action_or(target: &Target<'_>, text: &str, detail: &str) -> Statement {
 
 /// Returns the wait after which a failed revision may recover.
 fn recovery<'a>(target: &Target<'a>) -> Option<&'a Waiting> {
-    let own = || target.input.plan.waiting.iter().filter(|w| w.app == *target.app);
+    let own = || target.input.plan.waiting.iter().filter(|w| w.app.as_ref() == Some(target.app));
     let is_probed = target
         .stored()
         .is_some_and(|stored| stored.spec.access.is_some() || stored.spec.health.is_some());
@@ -244,7 +248,7 @@ fn recovery<'a>(target: &Target<'a>) -> Option<&'a Waiting> {
 }
 
 fn wait_decision(target: &Target<'_>, waiting: &Waiting) -> Statement {
-    let text = waiting.wait.row().decision.replace("{}", waiting.object());
+    let text = waiting.wait.row().decision.replace("{}", &waiting.object());
     let detail = waiting.until.map(|until| {
         format!("at {}, in {}", until.strftime("%H:%M:%S UTC"), remaining(target, until))
     });

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, PodName};
-use crate::plan::{Phase, Plan, Planned};
+use crate::plan::{Phase, Plan, Planned, Reason};
 use crate::state::{DesiredState, ObservedState};
 use crate::store::RolloutUpdate;
 use predicted_state::PredictedState;
@@ -106,6 +106,9 @@ fn rolls_back(plan: &Plan, app: &AppName) -> bool {
 
 /// Returns the reason of an action that is shown; `None` for the record of a success.
 fn visible_reason(planned: &Planned) -> Option<String> {
+    if planned.reason == Reason::EvictionDone {
+        return None;
+    }
     match planned.action.rollout_update() {
         None | Some(RolloutUpdate::Failed { .. }) => Some(planned.reason.to_string()),
         Some(
@@ -117,7 +120,7 @@ fn visible_reason(planned: &Planned) -> Option<String> {
 /// Ends the waits of the app that can end; whether there was one.
 fn end_waits(state: &mut PredictedState<'_>, plan: &Plan, forecast: &mut Forecast) -> bool {
     let mut is_changed = false;
-    for waiting in plan.waiting.iter().filter(|waiting| waiting.app == *state.app) {
+    for waiting in plan.waiting.iter().filter(|waiting| waiting.app.as_ref() == Some(state.app)) {
         if let Some(reason) = state.end_wait(waiting) {
             push(forecast, state, "wait", waiting.pod.clone(), reason);
             is_changed = true;

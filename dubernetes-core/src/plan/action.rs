@@ -1,4 +1,4 @@
-//! Actions: one operation on the engine or the store each.
+//! Actions: one operation on the engine, the ingress or the store each.
 
 use serde::{Serialize, Serializer};
 
@@ -9,7 +9,7 @@ use crate::labels::{PreDeployLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerRequest};
 use crate::store::RolloutUpdate;
 
-/// One operation on the engine or the store.
+/// One operation on the engine, the ingress or the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Action {
@@ -65,6 +65,19 @@ pub enum Action {
         /// The container whose last lines are recorded with the result.
         log_of: Option<ContainerId>,
     },
+    /// Drops the request to replace a replica that is gone.
+    ClearEviction {
+        /// The app.
+        app: AppName,
+        /// The container that was to be replaced.
+        id: ContainerId,
+    },
+    /// Removes the proxy.
+    RemoveIngress,
+    /// Removes the instance's network.
+    RemoveNetwork,
+    /// Drops the request to tear the instance down, of which nothing is left.
+    FinishTeardown,
 }
 
 /// A replica to be created.
@@ -131,9 +144,15 @@ impl Action {
             Self::Stop { .. } => {
                 ActionRow::new("stop", EventReason::StopFailed).succeeded(EventReason::Stopped)
             }
-            Self::Remove { .. } => ActionRow::new("remove", EventReason::RemoveFailed),
+            Self::Remove { .. } | Self::RemoveIngress | Self::RemoveNetwork => {
+                ActionRow::new("remove", EventReason::RemoveFailed)
+            }
             Self::PurgeTombstone { .. } => {
                 ActionRow::new("purge", EventReason::PurgeFailed).succeeded(EventReason::Deleted)
+            }
+            Self::ClearEviction { .. } => ActionRow::new("clear", EventReason::RecordFailed),
+            Self::FinishTeardown => {
+                ActionRow::new("record", EventReason::RecordFailed).succeeded(EventReason::TornDown)
             }
             Self::RecordRollout { update, .. } => match update {
                 RolloutUpdate::PreDeployed { .. } => {
@@ -178,6 +197,12 @@ impl Action {
             Self::RecordRollout { app, revision, .. } => {
                 OperationKey::RecordRollout { app: app.clone(), revision: *revision }
             }
+            Self::ClearEviction { app, id } => {
+                OperationKey::ClearEviction { app: app.clone(), id: id.clone() }
+            }
+            Self::RemoveIngress | Self::RemoveNetwork | Self::FinishTeardown => {
+                OperationKey::Teardown
+            }
         }
     }
 
@@ -211,6 +236,22 @@ impl Action {
     /// Returns the result of a rollout that is recorded.
     pub fn rollout_update(&self) -> Option<&RolloutUpdate> {
         if let Self::RecordRollout { update, .. } = self { Some(update) } else { None }
+    }
+
+    /// Returns the part of the instance that an action without an app is done to.
+    pub(super) fn instance_part(&self) -> String {
+        match self {
+            Self::RemoveIngress => "ingress".to_owned(),
+            Self::EnsureNetwork | Self::RemoveNetwork => "network".to_owned(),
+            Self::Start { id } | Self::Stop { id, .. } | Self::Remove { id } => format!("{id:.12}"),
+            Self::EnsureImage { .. }
+            | Self::Create(_)
+            | Self::CreatePreDeploy(_)
+            | Self::PurgeTombstone { .. }
+            | Self::RecordRollout { .. }
+            | Self::ClearEviction { .. }
+            | Self::FinishTeardown => "instance".to_owned(),
+        }
     }
 
     /// Returns the image that is pulled.

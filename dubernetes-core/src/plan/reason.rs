@@ -102,8 +102,14 @@ pub enum Reason {
     Superseded,
     /// A user asked for another replica in its place.
     Evicted,
+    /// The evicted container is gone.
+    EvictionDone,
     /// The app was deleted.
     AppDeleted,
+    /// A user asked to remove everything that the instance owns.
+    Teardown,
+    /// Nothing that the instance owned is left.
+    TornDown,
     /// Nothing of the deleted app is left.
     NothingLeft,
 }
@@ -143,7 +149,10 @@ impl fmt::Display for Reason {
             Self::NotStarted => f.write_str("created, not started"),
             Self::Superseded => f.write_str("superseded by a newer container"),
             Self::Evicted => f.write_str("evicted by a user"),
+            Self::EvictionDone => f.write_str("the evicted container is gone"),
             Self::AppDeleted => f.write_str("app was deleted"),
+            Self::Teardown => f.write_str("the instance is torn down"),
+            Self::TornDown => f.write_str("nothing of the instance is left"),
             Self::NothingLeft => f.write_str("nothing of the app is left"),
         }
     }

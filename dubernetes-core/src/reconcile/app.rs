@@ -109,6 +109,7 @@ fn plan_replicas(
     let hook = Hook::new(app);
     let steps = Steps::default()
         .and(terminate::plan(context, replicas))
+        .and(terminate::clear_evictions(context, app))
         .and(image::plan(context, app, replicas, capacity))
         .and(restart::plan(context, app, replicas, capacity, addresses))
         .and(restart::settle(context, app, replicas))

@@ -74,7 +74,11 @@ pub(super) fn restart(
 
 /// Returns the action, or what it has to wait for: the same call in flight, or the back-off after
 /// its failure.
-pub(super) fn attempt(context: &Context<'_>, app: &AppName, planned: Planned) -> Step {
+pub(super) fn attempt<'a>(
+    context: &Context<'_>,
+    app: impl Into<Option<&'a AppName>>,
+    planned: Planned,
+) -> Step {
     match blocked_until(context, &planned.action.key()) {
         None => Step::Act(planned),
         Some((wait, until)) => Step::wait(app, planned.pod, wait, until),
@@ -86,6 +90,10 @@ fn blocked_until(context: &Context<'_>, key: &OperationKey) -> Option<(Wait, Opt
         return Some((Wait::InProgress, None));
     }
     let failure = context.observed.failures.get(key)?;
+    if context.desired.teardown.is_some_and(|requested_at| failure.at < requested_at) {
+        // The request is a new reason to try.
+        return None;
+    }
     let until = failure.at.min(context.now).saturating_add(back_off(failure.count)).ok()?;
     let wait = || Wait::Retry { call: key.clone(), failure: failure.clone() };
     (until > context.now).then(|| (wait(), Some(until)))

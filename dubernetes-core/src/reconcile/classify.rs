@@ -71,7 +71,7 @@ impl<'a> Replicas<'a> {
 
 /// Classifies the replicas of an app.
 pub(super) fn classify<'a>(context: &Context<'a>, app: &App<'a>) -> Replicas<'a> {
-    let roles = initial_roles(context, app);
+    let roles = initial_roles(app);
     let replicas = roles.into_iter().map(|(r, role)| Replica::of_app(context, app, r, role));
     let (mut updated, mut outdated, mut terminating) = (Vec::new(), Vec::new(), Vec::new());
     for replica in replicas {
@@ -100,7 +100,7 @@ pub(super) fn keep_all<'a>(context: &Context<'a>, app: &App<'a>) -> Replicas<'a>
 }
 
 /// Assigns the roles that do not depend on how many replicas are wanted or ready.
-fn initial_roles<'a>(context: &Context<'a>, app: &App<'a>) -> Vec<(&'a ObservedReplica, Role)> {
+fn initial_roles<'a>(app: &App<'a>) -> Vec<(&'a ObservedReplica, Role)> {
     let mut roles = Vec::new();
     let mut rest = Vec::new();
     for &replica in &app.observed.replicas {
@@ -118,7 +118,7 @@ fn initial_roles<'a>(context: &Context<'a>, app: &App<'a>) -> Vec<(&'a ObservedR
         let Some((&newest, older)) = same_slot.split_last() else { continue };
         let superseded = || Role::Terminating(Reason::Superseded);
         roles.extend(older.iter().map(|&older| (older, superseded())));
-        let is_evicted = context.observed.evicted.contains(&newest.id);
+        let is_evicted = app.stored.evicted.contains(&newest.id);
         let is_updated = app.is_wanted(newest) && !is_evicted;
         roles.push((newest, if is_updated { Role::Updated } else { Role::Outdated }));
     }

@@ -1,8 +1,11 @@
-//! What has no app: replicas of deleted apps, which go, and orphans, which are left alone.
+//! What has no app: replicas of deleted apps, which go, and orphans, which are left alone unless
+//! the instance is torn down.
+
+use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use crate::app::{AppName, Generation, PodName, RevisionId};
+use crate::app::{AppName, Generation, PodName, RevisionId, Stop};
 use crate::plan::{Action, AppStatus, Block, Cause, Phase, Planned, Reason, Wait};
 use crate::store::Tombstone;
 
@@ -17,12 +20,33 @@ use super::{backoff, status, terminate};
 /// creates late is still known as one of a deleted app.
 const TOMBSTONE_KEPT: SignedDuration = SignedDuration::from_mins(2);
 
+/// Returns the apps whose replicas terminate: deleted ones, and in a teardown those of which the
+/// store knows nothing.
+pub(super) fn deleted_apps<'a>(
+    context: &Context<'a>,
+) -> BTreeMap<&'a AppName, Option<&'a Tombstone>> {
+    let desired = context.desired;
+    let orphans = context.apps.iter().filter(|(_, observed)| is_left(observed));
+    let orphans = orphans.filter(|_| desired.teardown.is_some());
+    let tombstones = desired.tombstones.iter().map(|(name, tombstone)| (name, Some(tombstone)));
+    let all = orphans.map(|(name, _)| (*name, None)).chain(tombstones);
+    all.filter(|(name, _)| !desired.apps.contains_key(*name)).collect()
+}
+
 /// Terminates every replica of a deleted app, then purges its tombstone.
-pub(super) fn deleted(context: &Context<'_>, name: &AppName, tombstone: &Tombstone) -> AppPlan {
+pub(super) fn deleted(
+    context: &Context<'_>,
+    name: &AppName,
+    tombstone: Option<&Tombstone>,
+) -> AppPlan {
     let observed = context.observed_of(name);
-    let role = || Role::Terminating(Reason::AppDeleted);
+    let is_teardown = context.desired.teardown.is_some();
+    let reason = if is_teardown { Reason::Teardown } else { Reason::AppDeleted };
+    let role = || Role::Terminating(reason.clone());
+    let default = Stop::default();
+    let stop = tombstone.map_or(&default, |tombstone| &tombstone.stop);
     let replicas = observed.replicas.iter();
-    let replicas = replicas.map(|r| Replica::observe(context, r, &tombstone.stop, role()));
+    let replicas = replicas.map(|r| Replica::observe(context, r, stop, role()));
     let replicas = Replicas::new(replicas.collect(), observed.creating());
     let creating = replicas.creating.iter().map(|slot| {
         Step::wait(name, Some(PodName::replica(name, slot.ordinal)), Wait::InProgress, None)
@@ -30,28 +54,30 @@ pub(super) fn deleted(context: &Context<'_>, name: &AppName, tombstone: &Tombsto
     let steps = Steps::default()
         .and(terminate::plan(context, &replicas))
         .and(creating)
-        .and(purge(context, name, tombstone, observed));
-    AppPlan {
-        name: name.clone(),
-        steps,
-        routes: Vec::new(),
-        status: status(context, name, &replicas),
-    }
+        .and(tombstone.and_then(|tombstone| purge(context, name, tombstone, observed)));
+    let status = status(context, name, &replicas, &steps);
+    AppPlan { name: name.clone(), steps, routes: Vec::new(), status }
 }
 
-/// Purges the tombstone once nothing is left of the app.
+/// Whether a container of the app exists or is being created.
+fn is_left(observed: &Observed<'_>) -> bool {
+    !observed.replicas.is_empty() || !observed.creating().is_empty() || observed.has_pre_deploy()
+}
+
+/// Purges the tombstone once nothing is left of the app. A teardown removes a late container
+/// without a tombstone, too.
 fn purge(
     context: &Context<'_>,
     name: &AppName,
     tombstone: &Tombstone,
     observed: &Observed<'_>,
 ) -> Option<Step> {
-    let has_replica = !observed.replicas.is_empty() || !observed.creating().is_empty();
-    if has_replica || observed.has_pre_deploy() {
+    if is_left(observed) {
         return None;
     }
     let until = tombstone.deleted_at.min(context.now).saturating_add(TOMBSTONE_KEPT).ok();
-    if until.is_some_and(|until| until > context.now) {
+    let is_early = until.is_some_and(|until| until > context.now);
+    if is_early && context.desired.teardown.is_none() {
         return Some(Step::wait(name, None, Wait::Tombstone, until));
     }
     let action = Action::PurgeTombstone { app: name.clone() };
@@ -59,9 +85,12 @@ fn purge(
     Some(backoff::attempt(context, name, planned))
 }
 
-/// Reports containers with our label that belong to no app. They are never removed: the store may
-/// be wrong.
+/// Reports containers with our label that belong to no app. They are removed by a teardown only:
+/// the store may be wrong.
 pub(super) fn orphans(context: &Context<'_>) -> Vec<Step> {
+    if context.desired.teardown.is_some() {
+        return Vec::new();
+    }
     let is_known = |app: &AppName| {
         context.desired.apps.contains_key(app) || context.desired.tombstones.contains_key(app)
     };
@@ -79,8 +108,15 @@ pub(super) fn orphans(context: &Context<'_>) -> Vec<Step> {
     orphans.chain(unreadable).collect()
 }
 
-fn status(context: &Context<'_>, name: &AppName, replicas: &Replicas<'_>) -> AppStatus {
-    let cause = Cause::Deleting { left: count(replicas.iter().count() + replicas.creating.len()) };
+fn status(
+    context: &Context<'_>,
+    name: &AppName,
+    replicas: &Replicas<'_>,
+    steps: &Steps,
+) -> AppStatus {
+    let left = count(replicas.iter().count() + replicas.creating.len());
+    let failed = steps.waiting.iter().find(|waiting| matches!(waiting.wait, Wait::Retry { .. }));
+    let cause = failed.map_or(Cause::Deleting { left }, |waiting| Cause::Waits(waiting.clone()));
     let terminating = replicas.iter().map(|r| status::pod_status_terminating(context, r));
     let creating = replicas.creating.iter().map(|slot| status::pod_status_pending(name, *slot));
     let revisions = replicas.iter().map(|replica| replica.labels().revision);
@@ -91,7 +127,7 @@ fn status(context: &Context<'_>, name: &AppName, replicas: &Replicas<'_>) -> App
         updated: 0,
         revision: revisions.max().unwrap_or(RevisionId::NONE),
         observed_generation: Generation::NONE,
-        next_try: None,
+        next_try: failed.and_then(|waiting| waiting.until),
         message: cause.to_string(),
         pods: terminating.chain(creating).collect(),
         cause,

@@ -12,7 +12,7 @@ use super::addresses::AddressPool;
 use super::app::{App, is_paused};
 use super::context::Context;
 use super::step::Step;
-use super::{backoff, create};
+use super::{backoff, create, terminate};
 
 /// The hook of the wanted revision.
 pub(super) enum Hook<'a> {
@@ -94,7 +94,9 @@ pub(super) fn garbage(context: &Context<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     for (name, observed) in &context.apps {
         let stored = context.desired.apps.get(*name);
-        let is_known = stored.is_some() || context.desired.tombstones.contains_key(*name);
+        let is_known = stored.is_some()
+            || context.desired.tombstones.contains_key(*name)
+            || context.desired.teardown.is_some();
         for hook in observed.pre_deploys.iter().filter(|_| is_known) {
             if !stored.is_some_and(|stored| is_of(hook, stored) && is_due(stored)) {
                 steps.push(end(context, name, hook, Reason::PreDeployDone));
@@ -146,22 +148,13 @@ fn run(
 
 /// Stops or removes the container of a hook. No request ever goes to it.
 fn end(context: &Context<'_>, name: &AppName, hook: &ObservedPreDeploy, reason: Reason) -> Step {
-    let id = hook.id.clone();
-    let action = match hook.state {
-        ContainerState::Running { .. } | ContainerState::Paused => {
-            let of_app = context.desired.apps.get(name).map(|stored| &stored.spec.stop);
-            let of_deleted = context.desired.tombstones.get(name).map(|tombstone| &tombstone.stop);
-            let Stop { signal, grace, .. } = of_app.or(of_deleted).cloned().unwrap_or_default();
-            Action::Stop { id, signal, grace }
-        }
-        ContainerState::Removing => {
-            return Step::wait(name, Some(PodName::pre_deploy(name)), Wait::InProgress, None);
-        }
-        ContainerState::Created
-        | ContainerState::StartFailed { .. }
-        | ContainerState::Exited(_) => Action::Remove { id },
-    };
-    attempt(context, name, hook, action, reason)
+    let of_app = context.desired.apps.get(name).map(|stored| &stored.spec.stop);
+    let of_deleted = context.desired.tombstones.get(name).map(|tombstone| &tombstone.stop);
+    let stop = of_app.or(of_deleted).cloned().unwrap_or_default();
+    match terminate::stop_or_remove(&hook.id, &hook.state, &stop) {
+        Some(action) => attempt(context, name, hook, action, reason),
+        None => Step::wait(name, Some(PodName::pre_deploy(name)), Wait::InProgress, None),
+    }
 }
 
 fn attempt(

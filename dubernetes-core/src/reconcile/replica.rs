@@ -120,7 +120,7 @@ impl<'a> Replica<'a> {
             available: replica.ready
                 && available_from.is_some_and(|from| from <= context.now)
                 && (replica.routed || app.stored.spec.access.is_none()),
-            evicted: context.observed.evicted.contains(&observed.id),
+            evicted: app.stored.evicted.contains(&observed.id),
             kept,
             restart,
             crash_looping: consecutive_restarts >= CRASH_LOOP_EXITS,

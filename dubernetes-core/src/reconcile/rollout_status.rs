@@ -144,6 +144,8 @@ fn is_permanent_failure(app: &App<'_>, key: &OperationKey, failure: &CallFailure
         | OperationKey::Container(_)
         | OperationKey::PurgeTombstone(_)
         | OperationKey::RecordRollout { .. }
+        | OperationKey::ClearEviction { .. }
+        | OperationKey::Teardown
         | OperationKey::Routes
         | OperationKey::DrainCheck(_) => false,
     }

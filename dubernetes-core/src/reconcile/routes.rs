@@ -14,6 +14,7 @@ use super::classify::Replicas;
 use super::context::Context;
 use super::replica::Replica;
 use super::step::Step;
+use super::teardown;
 
 /// Returns the apps whose route another app has. An apply of such an app is refused; a store that
 /// was edited by hand may hold one, and then the first name wins.
@@ -82,6 +83,9 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
     let observed = context.observed;
     if observed.in_flight.contains_key(&OperationKey::Routes) {
         return RouteStep::InProgress;
+    }
+    if teardown::removes_ingress(context) {
+        return RouteStep::InSync;
     }
     let (is_served, serves) = match &observed.ingress {
         ObservedIngress::Serving { table: served } => (served == table, true),

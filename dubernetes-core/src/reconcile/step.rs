@@ -17,13 +17,13 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub(super) fn wait(
-        app: &AppName,
+    pub(super) fn wait<'a>(
+        app: impl Into<Option<&'a AppName>>,
         pod: Option<PodName>,
         wait: Wait,
         until: Option<Timestamp>,
     ) -> Self {
-        Self::Wait(Waiting { app: app.clone(), pod, wait, until })
+        Self::Wait(Waiting { app: app.into().cloned(), pod, wait, until })
     }
 
     pub(super) fn block(app: Option<&AppName>, block: Block) -> Self {

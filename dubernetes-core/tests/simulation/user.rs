@@ -1,4 +1,4 @@
-//! User changes: apply, scale, delete, undo, restart, pause and resume.
+//! User changes: apply, scale, delete, undo, restart, pause and resume, evict, tear down.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -13,8 +13,8 @@ use dubernetes_core::store::{
 use dubernetes_testkit::build::{app, app_name, worker};
 
 impl World {
-    /// Applies, scales, updates or deletes one of three apps, or changes its rollout; often does
-    /// nothing.
+    /// Applies, scales, updates or deletes one of three apps, changes its rollout, evicts a replica
+    /// or requests a teardown; often does nothing.
     pub(crate) fn change_something(&mut self) {
         let name = ["a", "b", "c"][usize::from(self.choices.below(3))];
         let replicas = u16::from(self.choices.below(5));
@@ -33,6 +33,8 @@ impl World {
             6 => self.rollout_action(name, RolloutAction::Pause),
             7 => self.rollout_action(name, RolloutAction::Resume),
             8 => self.scale(name, replicas),
+            9 => self.evict(),
+            10 => self.tear_down(),
             _ => {}
         }
     }
@@ -72,12 +74,33 @@ impl World {
         self.put(spec, retry);
     }
 
+    /// Evicts a replica of an app.
+    fn evict(&mut self) {
+        let Some(replica) = self.observed.replicas.first() else { return };
+        if let Some(stored) = self.desired.apps.get_mut(&replica.labels.app) {
+            stored.evicted.insert(replica.id.clone());
+        }
+    }
+
+    /// Sometimes requests a teardown.
+    fn tear_down(&mut self) {
+        if self.choices.one_in(3) {
+            self.desired.teardown = Some(self.now);
+            for name in ["a", "b", "c"] {
+                self.delete(&app_name(name));
+            }
+        }
+    }
+
     fn newest_seen(&self, name: &AppName) -> RevisionId {
         let own = self.observed.replicas.iter().filter(|r| r.labels.app == *name);
         own.map(|r| r.labels.revision).max().unwrap_or(RevisionId::NONE)
     }
 
     fn put(&mut self, mut spec: AppSpec, retry: bool) {
+        if self.desired.teardown.is_some() {
+            return;
+        }
         let name = spec.name.clone();
         let secret = format!("hunter of {}", spec.image);
         spec.env.insert(EnvName::parse("TOKEN").unwrap(), secret.into());

@@ -9,7 +9,7 @@ use crate::limits;
 use dubernetes_core::app::{AppName, Generation, ImageRef, RevisionId};
 use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::{Action, Phase, Plan, PreDeployPlan, ReplicaPlan, Wait};
+use dubernetes_core::plan::{Action, Phase, Plan, PreDeployPlan, ReplicaPlan, RouteStep, Wait};
 use dubernetes_core::replay::Decision;
 use dubernetes_core::runtime::{ContainerId, ContainerState, Exit, ImageId, Network};
 use dubernetes_core::state::{
@@ -149,7 +149,7 @@ impl World {
                 self.observed.drains.entry(endpoint).or_insert(drain);
             }
         }
-        let routes_differ = self.observed.ingress.table() != Some(&plan.routes.table);
+        let routes_differ = plan.routes.step != RouteStep::InSync;
         if routes_differ && !(storm && self.choices.one_in(4)) {
             self.serve(&plan);
         }
@@ -240,20 +240,7 @@ impl World {
                 replica.endpoint = endpoint.filter(|_| !fails);
                 replica.readiness = not_ready();
             }
-            Action::Stop { id, .. } => {
-                if let Readiness::Unhealthy { reason } = &self.find(id).readiness {
-                    let reason = reason.clone();
-                    self.observed.stop_reasons.insert(id.clone(), reason);
-                }
-                let endpoint = self.find(id).endpoint;
-                let table = self.observed.ingress.table();
-                assert!(
-                    table.zip(endpoint).is_none_or(|(table, endpoint)| !table.holds(endpoint)),
-                    "{id} is stopped while it may get requests\n{}",
-                    self.last_plan
-                );
-                end(self.find(id), now);
-            }
+            Action::Stop { id, .. } => self.stop(id),
             Action::Remove { id } => {
                 assert!(!self.find(id).is_running(), "{id} is removed while it runs");
                 self.observed.replicas.retain(|r| r.id != *id);
@@ -263,7 +250,37 @@ impl World {
                 self.desired.tombstones.remove(app);
                 self.desired.revisions.remove(app);
             }
+            Action::ClearEviction { app, id } => {
+                assert!(self.observed.replicas.iter().all(|r| r.id != *id), "{id} is not gone");
+                self.desired.apps.get_mut(app).unwrap().evicted.remove(id);
+            }
+            Action::RemoveIngress => self.observed.ingress = ObservedIngress::Absent,
+            Action::RemoveNetwork => {
+                assert!(self.observed.replicas.is_empty() && self.observed.pre_deploys.is_empty());
+                assert_eq!(self.observed.ingress, ObservedIngress::Absent);
+                self.observed.network = None;
+            }
+            Action::FinishTeardown => {
+                assert_eq!(self.observed.network, None);
+                self.desired.teardown = None;
+            }
         }
+    }
+
+    fn stop(&mut self, id: &ContainerId) {
+        if let Readiness::Unhealthy { reason } = &self.find(id).readiness {
+            let reason = reason.clone();
+            self.observed.stop_reasons.insert(id.clone(), reason);
+        }
+        let endpoint = self.find(id).endpoint;
+        let table = self.observed.ingress.table();
+        assert!(
+            table.zip(endpoint).is_none_or(|(table, endpoint)| !table.holds(endpoint)),
+            "{id} is stopped while it may get requests\n{}",
+            self.last_plan
+        );
+        let now = self.now;
+        end(self.find(id), now);
     }
 
     fn create_hook(&mut self, plan: &PreDeployPlan) {
@@ -393,6 +410,9 @@ impl World {
         let known = |r: &&ObservedReplica| self.desired.apps.contains_key(&r.labels.app);
         assert_eq!(self.observed.replicas.iter().filter(|r| !known(r)).count(), 0);
         assert!(self.desired.tombstones.is_empty());
+        assert_eq!(self.desired.teardown, None, "a teardown ends");
+        let apps = self.desired.apps.values();
+        assert_eq!(apps.filter(|app| !app.evicted.is_empty()).count(), 0, "evictions end");
         assert_eq!(self.observed.pre_deploys, [], "hooks have ended");
     }
 

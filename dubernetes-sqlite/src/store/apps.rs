@@ -1,7 +1,7 @@
 //! Apps and their revisions: statements inside a transaction.
 
 use dubernetes_core::app::{AppName, AppSpec, RevisionId};
-use dubernetes_core::runtime::ImageId;
+use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
     Change, ExistingApp, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, StoreDecision,
     StoreError, StoredApp, StoredState, apply_rollout_update, decide_put, decide_rollout_command,
@@ -13,6 +13,9 @@ use crate::error::TransactionError;
 use crate::row::{self, AppRow};
 
 pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, TransactionError> {
+    if teardown(transaction)?.is_some() {
+        return Err(TransactionError::Store(StoreError::TearingDown));
+    }
     let found = find(transaction, &put.spec.name)?;
     let kept = all_revisions(transaction, &put.spec.name)?;
     let existing = match &found {
@@ -89,7 +92,7 @@ pub(super) fn get(
 }
 
 pub(super) fn list(transaction: &Transaction<'_>) -> Result<StoredState, TransactionError> {
-    let mut state = StoredState::default();
+    let mut state = StoredState { teardown: teardown(transaction)?, ..StoredState::default() };
     let mut select = transaction.prepare_cached(row::SELECT_APP)?;
     for found in select.query_and_then([], row::read_app)? {
         let AppRow { app, deleted } = found?;
@@ -125,6 +128,59 @@ pub(super) fn purge(
     // The revisions are deleted by cascade.
     let delete = "DELETE FROM apps WHERE name = ?1 AND deleted_at IS NOT NULL";
     Ok(transaction.prepare_cached(delete)?.execute([name.as_str()])? > 0)
+}
+
+/// Returns true if the request is new.
+pub(super) fn evict(
+    transaction: &Transaction<'_>,
+    name: &AppName,
+    container: ContainerId,
+) -> Result<bool, TransactionError> {
+    let mut app = get(transaction, name)?;
+    let is_new = app.evicted.insert(container);
+    if is_new {
+        write_app(transaction, &app)?;
+    }
+    Ok(is_new)
+}
+
+/// Returns true if there was such a request.
+pub(super) fn clear_eviction(
+    transaction: &Transaction<'_>,
+    name: &AppName,
+    container: &ContainerId,
+) -> Result<bool, TransactionError> {
+    let Some(AppRow { mut app, deleted: None }) = find(transaction, name)? else {
+        return Ok(false);
+    };
+    let is_cleared = app.evicted.remove(container);
+    if is_cleared {
+        write_app(transaction, &app)?;
+    }
+    Ok(is_cleared)
+}
+
+pub(super) fn request_teardown(
+    transaction: &Transaction<'_>,
+    now: Timestamp,
+) -> Result<(), TransactionError> {
+    let now = row::format_time(now)?;
+    let request = "INSERT OR REPLACE INTO teardown (id, requested_at) VALUES (1, ?1)";
+    transaction.execute(request, [now])?;
+    transaction.execute("UPDATE apps SET deleted_at = ?1 WHERE deleted_at IS NULL", [now])?;
+    Ok(())
+}
+
+/// Returns true if there was a request.
+pub(super) fn finish_teardown(transaction: &Transaction<'_>) -> Result<bool, TransactionError> {
+    Ok(transaction.execute("DELETE FROM teardown", [])? > 0)
+}
+
+/// Returns when the teardown of the instance was requested, if it was.
+fn teardown(transaction: &Transaction<'_>) -> Result<Option<Timestamp>, TransactionError> {
+    let mut select = transaction.prepare_cached("SELECT requested_at FROM teardown")?;
+    let mut found = select.query_and_then([], |row| row::parse_time(row.get(0)?))?;
+    found.next().transpose()
 }
 
 /// Returns true if the image changed.
@@ -200,11 +256,11 @@ fn routed_apps(
 fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), TransactionError> {
     let write = "\
         INSERT INTO apps (name, spec, generation, revision, deleted_through, created_at, \
-        updated_at, deleted_at, rollout_started_at, paused, fallback) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, ?9, ?10) \
+        updated_at, deleted_at, rollout_started_at, paused, fallback, evicted) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, ?9, ?10, ?11) \
         ON CONFLICT (name) DO UPDATE SET spec = ?2, generation = ?3, revision = ?4, \
         deleted_through = ?5, created_at = ?6, updated_at = ?7, deleted_at = NULL, \
-        rollout_started_at = ?8, paused = ?9, fallback = ?10";
+        rollout_started_at = ?8, paused = ?9, fallback = ?10, evicted = ?11";
     transaction.prepare_cached(write)?.execute(params![
         app.spec.name.as_str(),
         row::format_spec(&app.spec)?,
@@ -216,6 +272,7 @@ fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), Trans
         row::format_time(app.rollout_started_at)?,
         app.paused,
         app.fallback.map(|revision| revision.0),
+        row::format_evicted(&app.evicted)?,
     ])?;
     Ok(())
 }

@@ -5,6 +5,7 @@ mod delete;
 mod durability;
 mod events;
 mod put;
+mod requests;
 mod revisions;
 mod rollout;
 mod watch;
@@ -115,6 +116,10 @@ where
         delete::purge_drops_tombstone_and_numbers,
         delete::purge_changes_only_tombstones,
         delete::events_outlive_their_app,
+        requests::eviction_is_kept_until_cleared,
+        requests::eviction_needs_a_live_app,
+        requests::teardown_deletes_every_app,
+        requests::teardown_refuses_apps_until_finished,
         revisions::each_revision_is_kept_as_made,
         revisions::newest_ten_revisions_are_kept,
         revisions::recreated_app_has_own_revisions,

@@ -14,7 +14,7 @@ use dubernetes_core::error::SharedError;
 
 use dubernetes_core::app::{AppName, AppSpec, RevisionId};
 use dubernetes_core::event::{Event, NewEvent};
-use dubernetes_core::runtime::ImageId;
+use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
     Change, EventQuery, ExistingApp, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store,
     StoreDecision, StoreError, StoredApp, StoredState, Tombstone, apply_rollout_update, decide_put,
@@ -38,6 +38,14 @@ pub enum StoreOperation {
     Delete,
     /// `Store::purge`.
     Purge,
+    /// `Store::evict`.
+    Evict,
+    /// `Store::clear_eviction`.
+    ClearEviction,
+    /// `Store::request_teardown`.
+    RequestTeardown,
+    /// `Store::finish_teardown`.
+    FinishTeardown,
     /// `Store::pin_image`.
     PinImage,
     /// `Store::revisions`.
@@ -50,7 +58,7 @@ pub enum StoreOperation {
 
 impl StoreOperation {
     /// Every operation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Put,
         Self::UpdateRollout,
         Self::RecordRollout,
@@ -58,6 +66,10 @@ impl StoreOperation {
         Self::List,
         Self::Delete,
         Self::Purge,
+        Self::Evict,
+        Self::ClearEviction,
+        Self::RequestTeardown,
+        Self::FinishTeardown,
         Self::PinImage,
         Self::Revisions,
         Self::Append,
@@ -111,6 +123,7 @@ impl MemoryStore {
 #[derive(Debug, Default)]
 struct Content {
     apps: BTreeMap<AppName, StoredRows>,
+    teardown: Option<Timestamp>,
     events: Vec<Event>,
     last_event: u64,
     keeps_repeats: bool,
@@ -121,6 +134,12 @@ struct StoredRows {
     app: StoredApp,
     deleted: Option<Tombstone>,
     revisions: Vec<Revision>,
+}
+
+impl StoredRows {
+    fn delete(&mut self, now: Timestamp) {
+        self.deleted = Some(Tombstone { deleted_at: now, stop: self.app.spec.stop.clone() });
+    }
 }
 
 impl Content {
@@ -135,7 +154,14 @@ impl Content {
         self.apps.values().filter(|kept| kept.deleted.is_none()).map(|kept| &kept.app.spec)
     }
 
+    fn live_mut(&mut self, name: &AppName) -> Option<&mut StoredRows> {
+        self.apps.get_mut(name).filter(|kept| kept.deleted.is_none())
+    }
+
     fn put(&mut self, put: &PutApp) -> Result<Put, StoreError> {
+        if self.teardown.is_some() {
+            return Err(StoreError::TearingDown);
+        }
         let existing = match self.apps.get(&put.spec.name) {
             None => ExistingApp::Absent,
             Some(StoredRows { app, deleted: None, revisions }) => {
@@ -196,9 +222,7 @@ impl Content {
         image: &ImageId,
         replace: bool,
     ) -> bool {
-        let Some(kept) = self.apps.get_mut(name).filter(|kept| kept.deleted.is_none()) else {
-            return false;
-        };
+        let Some(kept) = self.live_mut(name) else { return false };
         let Some(pinned) = kept.revisions.iter_mut().find(|kept| kept.revision == revision) else {
             return false;
         };
@@ -274,8 +298,9 @@ impl Store for MemoryStore {
 
     async fn list(&self) -> Result<StoredState, StoreError> {
         self.enter(StoreOperation::List).await?;
-        let mut state = StoredState::default();
-        for (name, kept) in &self.content().apps {
+        let content = self.content();
+        let mut state = StoredState { teardown: content.teardown, ..StoredState::default() };
+        for (name, kept) in &content.apps {
             match kept.deleted.clone() {
                 None => drop(state.apps.insert(name.clone(), kept.app.clone())),
                 Some(tombstone) => drop(state.tombstones.insert(name.clone(), tombstone)),
@@ -289,7 +314,7 @@ impl Store for MemoryStore {
         let mut content = self.content();
         content.live(name)?;
         if let Some(kept) = content.apps.get_mut(name) {
-            kept.deleted = Some(Tombstone { deleted_at: now, stop: kept.app.spec.stop.clone() });
+            kept.delete(now);
         }
         drop(content);
         self.notify();
@@ -305,6 +330,55 @@ impl Store for MemoryStore {
         content.apps.remove(name);
         drop(content);
         self.notify();
+        Ok(())
+    }
+
+    async fn evict(&self, name: &AppName, container: &ContainerId) -> Result<(), StoreError> {
+        self.enter(StoreOperation::Evict).await?;
+        let mut content = self.content();
+        content.live(name)?;
+        let kept = content.live_mut(name);
+        let is_new = kept.is_some_and(|kept| kept.app.evicted.insert(container.clone()));
+        drop(content);
+        if is_new {
+            self.notify();
+        }
+        Ok(())
+    }
+
+    async fn clear_eviction(
+        &self,
+        name: &AppName,
+        container: &ContainerId,
+    ) -> Result<(), StoreError> {
+        self.enter(StoreOperation::ClearEviction).await?;
+        let mut content = self.content();
+        let is_cleared =
+            content.live_mut(name).is_some_and(|kept| kept.app.evicted.remove(container));
+        drop(content);
+        if is_cleared {
+            self.notify();
+        }
+        Ok(())
+    }
+
+    async fn request_teardown(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.enter(StoreOperation::RequestTeardown).await?;
+        let mut content = self.content();
+        content.teardown = Some(now);
+        let apps = content.apps.values_mut();
+        apps.filter(|kept| kept.deleted.is_none()).for_each(|kept| kept.delete(now));
+        drop(content);
+        self.notify();
+        Ok(())
+    }
+
+    async fn finish_teardown(&self) -> Result<(), StoreError> {
+        self.enter(StoreOperation::FinishTeardown).await?;
+        let is_finished = self.content().teardown.take().is_some();
+        if is_finished {
+            self.notify();
+        }
         Ok(())
     }
 

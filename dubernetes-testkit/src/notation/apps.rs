@@ -4,7 +4,7 @@ use dubernetes_core::app::{
     Access, AppName, AppSpec, Check, CountOrPercent, Generation, Health, ImageRef, OnFailure,
     Order, PreDeploy, PullPolicy, RevisionId, Rollout, Signal, Stop, Volume,
 };
-use dubernetes_core::runtime::ImageId;
+use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
     Outcome, Revision, RevisionCause, RevisionFailure, RevisionRollout, StoredApp, Tombstone,
 };
@@ -19,6 +19,7 @@ impl Parser {
         let (paused, rollout) = (line.take_word("paused"), revision_rollout(line)?);
         let rollout_started_at = before(line.take_span("since")?.or(Some(LONG)));
         let fallback = line.take_value("fallback")?;
+        let evicted = line.take_value("evicted")?.map(ContainerId).into_iter().collect();
         let name: AppName = line.require_name("the app's name is missing")?;
         let revision = line.take_value("rev")?.unwrap_or(RevisionId::FIRST);
         let mut spec = AppSpec::new(name.clone(), image(&name, revision)?);
@@ -35,6 +36,7 @@ impl Parser {
             rollout_started_at,
             paused,
             fallback,
+            evicted,
         };
         self.scenario.desired.apps.insert(name, stored);
         Ok(())

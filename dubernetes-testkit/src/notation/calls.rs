@@ -44,6 +44,11 @@ impl Parser {
         let key = match call.as_str() {
             "network" => OperationKey::Network,
             "routes" => OperationKey::Routes,
+            "teardown" => OperationKey::Teardown,
+            "clear" => OperationKey::ClearEviction {
+                app: line.require_name("the app's name is missing")?,
+                id: ContainerId(line.require_name("the id of the container is missing")?),
+            },
             "purge" | "forget" => {
                 OperationKey::PurgeTombstone(line.require_name("the app's name is missing")?)
             }

@@ -79,15 +79,16 @@ impl Parser {
         let name = identity::container_name(instance, app, ordinal, revision, restarts);
         let id = ContainerId(format!("id-of-{name}"));
         let spec_hash = self.hash(app, revision, &spec);
+        if shared.evicted {
+            let stored = self.scenario.desired.apps.get_mut(app);
+            stored.ok_or("a replica of no app cannot be evicted")?.evicted.insert(id.clone());
+        }
         let observed = &mut self.scenario.observed;
         if observed.replicas.iter().any(|other| other.id == id) {
             return Err(format!("{name} is defined twice"));
         }
         if shared.routed {
             self.routed.insert(id.clone());
-        }
-        if shared.evicted {
-            observed.evicted.insert(id.clone());
         }
         if let Some(why) = shared.stop_reasons {
             observed.stop_reasons.insert(id.clone(), why);
@@ -140,10 +141,7 @@ impl Parser {
             identity::pre_deploy_name(&self.scenario.desired.instance, &app, revision, attempts);
         let address = self.planned_address(&app, 0)?;
         self.taken.extend(address);
-        let state = match line.take_word("running") {
-            true => ContainerState::Running { started_at: before(line.take_span("ago")?) },
-            false => take_state(line)?.0,
-        };
+        let state = take_container_state(line)?;
         let id = ContainerId(format!("id-of-{name}"));
         let labels = PreDeployLabels { app, revision, attempts, address };
         self.scenario.observed.pre_deploys.push(ObservedPreDeploy { id, labels, state });
@@ -185,6 +183,14 @@ pub(super) fn pods(text: &str) -> Result<(AppName, std::ops::RangeInclusive<u32>
         return Err(unknown());
     }
     Ok((app.parse().map_err(|_| unknown())?, ordinals))
+}
+
+/// Takes the state of a container that is no replica.
+fn take_container_state(line: &mut Line) -> Result<ContainerState, String> {
+    match line.take_word("running") {
+        true => Ok(ContainerState::Running { started_at: before(line.take_span("ago")?) }),
+        false => Ok(take_state(line)?.0),
+    }
 }
 
 /// Takes the state of the container, its time of creation, and the readiness.

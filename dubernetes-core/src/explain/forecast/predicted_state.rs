@@ -46,8 +46,9 @@ impl<'a> PredictedState<'a> {
 
     /// Whether an action is for the app, or for the network that it needs.
     pub(super) fn concerns(&self, planned: &Planned) -> bool {
-        planned.app.as_ref().is_none_or(|app| app == self.app)
-            && !matches!(planned.action, Action::PurgeTombstone { .. })
+        let is_own = planned.app.as_ref() == Some(self.app)
+            && !matches!(planned.action, Action::PurgeTombstone { .. });
+        is_own || planned.action == Action::EnsureNetwork
     }
 
     /// Replicas of the app that get requests: the routed ones, if the app has routes.
@@ -101,7 +102,16 @@ impl<'a> PredictedState<'a> {
                 self.observed.pre_deploys.retain(|hook| hook.id != *id);
             }
             Action::RecordRollout { app, update, .. } => self.record_rollout(app, update),
-            Action::PurgeTombstone { .. } => {}
+            Action::ClearEviction { app, id } => {
+                if let Some(stored) = self.desired.apps.get_mut(app) {
+                    stored.evicted.remove(id);
+                }
+            }
+            // They end the story of other objects, or of the app itself.
+            Action::PurgeTombstone { .. }
+            | Action::RemoveIngress
+            | Action::RemoveNetwork
+            | Action::FinishTeardown => {}
         }
     }
 

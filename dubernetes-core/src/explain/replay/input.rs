@@ -8,7 +8,7 @@ use crate::call::{CallFailure, OperationKey};
 use crate::format::span;
 use crate::ingress::ObservedIngress;
 use crate::labels::PreDeployLabels;
-use crate::runtime::ContainerState;
+use crate::runtime::{ContainerId, ContainerState};
 use crate::state::{EngineStatus, ObservedPreDeploy, ObservedReplica, Readiness};
 use crate::store::StoredApp;
 
@@ -19,18 +19,15 @@ impl Decision {
     pub fn input(&self) -> String {
         let Self { desired, observed, .. } = self;
         let mut lines = self.surroundings();
+        lines.extend(desired.teardown.map(|at| format!("teardown ago={}", self.ago(at))));
         lines.extend(desired.apps.values().map(app));
         lines.extend(desired.tombstones.iter().map(|(name, tombstone)| {
             format!("tombstone {name} ago={}", self.ago(tombstone.deleted_at))
         }));
         lines.extend(observed.replicas.iter().map(|replica| self.replica(replica)));
         lines.extend(observed.pre_deploys.iter().map(|hook| self.pre_deploy(hook)));
-        lines.extend(
-            observed
-                .unreadable
-                .iter()
-                .map(|(id, reason)| format!("unreadable {id:.12} msg={reason:?}")),
-        );
+        let unreadable = observed.unreadable.iter();
+        lines.extend(unreadable.map(|(id, reason)| format!("unreadable {id:.12} msg={reason:?}")));
         lines.extend(observed.in_flight.keys().map(|key| format!("in-flight {}", self.call(key))));
         lines.extend(observed.failures.iter().map(|(key, failure)| {
             let CallFailure { count, at, message, .. } = failure;
@@ -105,7 +102,8 @@ impl Decision {
         if let Some(at) = observed.last_ready_at.get(&replica.id) {
             let _ = write!(line, " ready-until={}", self.ago(*at));
         }
-        if observed.evicted.contains(&replica.id) {
+        let stored = self.desired.apps.get(&labels.app);
+        if stored.is_some_and(|stored| stored.evicted.contains(&replica.id)) {
             line.push_str(" evicted");
         }
         line
@@ -170,6 +168,8 @@ impl Decision {
             }
             OperationKey::RecordRollout { app, revision } => format!("record {app} {revision}"),
             OperationKey::PurgeTombstone(app) => format!("purge {app}"),
+            OperationKey::ClearEviction { app, id } => format!("clear {app} {id:.12}"),
+            OperationKey::Teardown => "teardown".to_owned(),
             OperationKey::Routes => "routes".to_owned(),
             OperationKey::DrainCheck(address) => format!("drain {address}"),
         }

@@ -11,6 +11,7 @@ use dubernetes_core::store::{
     EventQuery, PutApp, Revision, RolloutAction, RolloutCommand, RolloutUpdate, Store, StoredState,
 };
 
+use super::requests::{clear_eviction, evict};
 use super::{
     at, delete, get, list, name, pin, purge, put, request, revisions, spec, with_image, with_route,
 };
@@ -61,7 +62,7 @@ where
     }
 }
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 14] = [
     "put with a file",
     "pin_image",
     "record_rollout",
@@ -72,6 +73,10 @@ const STEPS: [&str; 10] = [
     "put of another app",
     "delete",
     "purge",
+    "evict",
+    "clear_eviction",
+    "request_teardown",
+    "finish_teardown",
 ];
 
 async fn change(store: &Arc<dyn Store>, step: usize) {
@@ -95,7 +100,11 @@ async fn change(store: &Arc<dyn Store>, step: usize) {
         }
         7 => drop(put(store, spec("other")).await),
         8 => delete(store, "other").await,
-        _ => purge(store, "other").await,
+        9 => purge(store, "other").await,
+        10 => evict(store, "web", "a").await,
+        11 => clear_eviction(store, "web", "a").await,
+        12 => store.request_teardown(at(80)).await.expect("a teardown can be requested"),
+        _ => store.finish_teardown().await.expect("a teardown can be finished"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 
+use super::requests::{clear_eviction, evict};
 use super::{at, delete, name, pin, purge, put, request, spec, try_put, with_image, with_route};
 use dubernetes_core::app::Generation;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
@@ -50,6 +51,15 @@ pub(super) async fn every_change_is_streamed(store: &Arc<dyn Store>) {
     assert!(has_changed(&mut watch), "a deleted app is streamed");
     purge(store, "web").await;
     assert!(has_changed(&mut watch), "a purged app is streamed");
+    put(store, spec("web")).await;
+    evict(store, "web", "a").await;
+    assert!(has_changed(&mut watch), "an eviction is streamed");
+    clear_eviction(store, "web", "a").await;
+    assert!(has_changed(&mut watch), "a cleared eviction is streamed");
+    store.request_teardown(at(0)).await.expect("a teardown can be requested");
+    assert!(has_changed(&mut watch), "a teardown is streamed");
+    store.finish_teardown().await.expect("a teardown can be finished");
+    assert!(has_changed(&mut watch), "a finished teardown is streamed");
     store.append(&[event()]).await.expect("events are accepted");
     assert!(has_changed(&mut watch), "a recorded event is streamed");
     store.append(&[event()]).await.expect("events are accepted");
@@ -59,7 +69,12 @@ pub(super) async fn every_change_is_streamed(store: &Arc<dyn Store>) {
 pub(super) async fn call_without_effect_is_not_streamed(store: &Arc<dyn Store>) {
     put(store, with_route("web", "web.local", "/")).await;
     pin(store, "web", 1, "a", false).await;
+    evict(store, "web", "a").await;
     let mut watch = store.changes();
+    evict(store, "web", "a").await;
+    clear_eviction(store, "web", "b").await;
+    store.finish_teardown().await.expect("finishing nothing never fails");
+    assert!(!has_changed(&mut watch), "a request without an effect is not streamed");
     put(store, with_route("web", "web.local", "/")).await;
     assert!(!has_changed(&mut watch), "an unchanged app is not streamed");
     let stale = PutApp { expected_generation: Some(Generation::NONE), ..request(spec("web")) };
