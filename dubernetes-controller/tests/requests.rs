@@ -104,13 +104,13 @@ async fn teardown_continues_after_kill_in_every_state() {
 async fn teardown_waits_for_requests_in_progress() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, &app("web", "web:1", 1)).await;
-    let address = orchestrator.handle.snapshot().observed.replicas[0].labels.address;
-    orchestrator.ingress.set_busy(address, true);
+    let endpoint = orchestrator.handle.snapshot().observed.replicas[0].endpoint.unwrap();
+    orchestrator.ingress.set_busy(endpoint, true);
     let handle = orchestrator.handle.clone();
     let teardown = tokio::spawn(async move { handle.teardown().await });
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(names(&orchestrator).len(), 1, "the request may end");
-    orchestrator.ingress.set_busy(address, false);
+    orchestrator.ingress.set_busy(endpoint, false);
     teardown.await.unwrap().unwrap();
     until_torn_down(&orchestrator).await;
     let query = EventQuery { limit: 100, ..EventQuery::default() };

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::app::{AppName, PodName, RevisionId};
+use crate::call::OperationKey;
 
 pub use action::{Action, PreDeployPlan, ReplicaPlan};
 pub use block::Block;

@@ -8,7 +8,7 @@ use crate::call::{CallFailure, OperationKey};
 use crate::format::span;
 use crate::ingress::ObservedIngress;
 use crate::labels::PreDeployLabels;
-use crate::runtime::{ContainerId, ContainerState};
+use crate::runtime::ContainerState;
 use crate::state::{EngineStatus, ObservedPreDeploy, ObservedReplica, Readiness};
 use crate::store::StoredApp;
 
