@@ -491,5 +491,5 @@ fn probe_of(desired: &DesiredState, replica: &ObservedReplica) -> Option<ProbeSp
     let mut kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
     let own = kept.find(|kept| kept.revision == replica.labels.revision);
     let spec = own.map_or(&stored.spec, |kept| &kept.spec);
-    ProbeSpec::new(replica, spec, stored.spec.access.is_some())
+    ProbeSpec::new(replica, spec, stored.spec.access.as_ref())
 }

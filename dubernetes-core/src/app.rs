@@ -22,7 +22,7 @@ mod valid_spec;
 mod volume;
 
 pub use access::{Access, HostName, RoutePath};
-pub use config_file::{ConfigFile, FileMode, FileTarget, MAX_FILES};
+pub use config_file::{ConfigFile, FileMode, FileOwner, FileTarget, MAX_FILES};
 pub use content::{
     Content, ContentHash, FilePath, FileRef, MAX_CONTENT_BYTES, MAX_CONTENTS_BYTES, Secret,
     to_json_with_contents,

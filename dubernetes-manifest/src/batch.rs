@@ -6,7 +6,7 @@ use super::diagnostic::OtherPlace;
 use super::excerpt::Excerpt;
 use super::node::Place;
 use super::raw_diagnostic::RawDiagnostic;
-use super::{Diagnostic, Diagnostics, Located, Parsed, ReadFile, Source, decode, yaml};
+use super::{Diagnostic, Diagnostics, Located, Parsed, ReadFile, Source, decode, exported, yaml};
 use dubernetes_core::error::one_line;
 
 /// The documents of several sources, and all diagnostics with the index of their source.
@@ -45,7 +45,7 @@ impl Batch {
             let message = "the file contains no app";
             diagnostics.push(RawDiagnostic::new(Place::FILE, "", message, hint));
         }
-        for root in roots {
+        for root in roots.into_iter().flat_map(exported::specifications) {
             let mut checked = check::check(&root, read.map(|read| (read, source)));
             diagnostics.append(&mut checked.diagnostics);
             self.documents.push(Document { source: index, root, checked });

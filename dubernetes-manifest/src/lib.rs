@@ -57,6 +57,7 @@ mod compare;
 mod decode;
 mod diagnostic;
 mod excerpt;
+mod exported;
 mod fields;
 mod json;
 mod nearest;

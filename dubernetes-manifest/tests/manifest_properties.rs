@@ -8,9 +8,9 @@ use std::path::Path;
 
 use dubernetes_core::app::{
     Access, AppName, AppSpec, Check, ConfigFile, Content, ContentHash, CountOrPercent, Cpu,
-    Duration, EnvName, EnvValue, FileMode, FilePath, FileRef, FileTarget, Health, HostName,
-    ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy, PullPolicy, Resources,
-    Rollout, RoutePath, Signal, Stop, UrlPath, Volume,
+    Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileRef, FileTarget, Health,
+    HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy, PullPolicy,
+    Resources, Rollout, RoutePath, Signal, Stop, UrlPath, Volume,
 };
 use dubernetes_manifest::{JsonError, Source};
 use proptest::prelude::*;
@@ -249,6 +249,7 @@ fn health() -> impl Strategy<Value = Health> {
     let port = prop::option::of(1..=u16::MAX);
     (check, port, (span(), span(), span()), counts).prop_map(|(check, port, spans, counts)| {
         Health {
+            host: matches!(check, Check::Http(_)).then(|| parsed(HostName::parse, "a.test")),
             check,
             port,
             interval: spans.0.max(spans.1),
@@ -311,7 +312,9 @@ fn file_ref() -> impl Strategy<Value = FileRef> {
 
 fn config_file() -> impl Strategy<Value = ConfigFile> {
     let mode = "0[0-7]{3}".prop_map(|text| parsed(FileMode::parse, &text));
-    (file_ref(), mode).prop_map(|(source, mode)| ConfigFile { source, mode })
+    let owner = (0..=u32::MAX, 0..=u32::MAX).prop_map(|(user, group)| FileOwner { user, group });
+    let owner = prop::option::of(owner);
+    (file_ref(), mode, owner).prop_map(|(source, mode, owner)| ConfigFile { source, mode, owner })
 }
 
 fn env_value() -> impl Strategy<Value = EnvValue> {

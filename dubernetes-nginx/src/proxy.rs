@@ -166,7 +166,7 @@ impl Nginx {
     /// is no answer.
     pub(crate) async fn query_generation(&self, nginx: &RunningNginx) -> Result<Digest, String> {
         let endpoint = SocketAddr::from((nginx.address, PRIVATE_PORT));
-        let probe = Probe::Http { path: GENERATION_PATH.to_owned() };
+        let probe = Probe::Http { host: None, path: GENERATION_PATH.to_owned() };
         match self.dialer.probe(endpoint, &probe, app::Duration::from_secs(1)).await {
             ProbeAnswer::Http { status: 200, body } => Digest::parse(&body)
                 .ok_or_else(|| "its private listener does not name a generation".to_owned()),

@@ -284,6 +284,12 @@ pub fn check_health(health: &Health) -> Vec<Violation> {
         }
         Check::Http(_) | Check::Tcp => {}
     }
+    if health.host.is_some() && !matches!(health.check, Check::Http(_)) {
+        found.push(
+            Violation::new("health.host", "`health.host` can only be combined with `http`")
+                .with_hint("delete it: only an HTTP request names a host"),
+        );
+    }
     let Health { timeout, interval, failures, replace_after, .. } = *health;
     if timeout > interval {
         let message = format!(

@@ -226,7 +226,7 @@ fn hostname(pod: &str) -> String {
 
 fn file((target, file): (&FileTarget, &ConfigFile)) -> Option<ContainerFile> {
     let content = file.source.known_content()?.clone();
-    Some(ContainerFile { target: target.clone(), content, mode: file.mode })
+    Some(ContainerFile { target: target.clone(), content, mode: file.mode, owner: file.owner })
 }
 
 fn full_name(instance: &InstanceName, spec: &AppSpec, volume: &Volume) -> Volume {

@@ -11,7 +11,7 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{FileMode, FileTarget, Resources, Secret, Signal, Volume};
+use crate::app::{FileMode, FileOwner, FileTarget, Resources, Secret, Signal, Volume};
 
 use super::RuntimeStream;
 
@@ -204,7 +204,7 @@ pub struct ContainerRequest {
     pub stop_signal: Option<Signal>,
 }
 
-/// A file put into a container before the start, owned by root.
+/// A file put into a container before the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerFile {
     /// The path in the container; missing directories are created.
@@ -213,6 +213,8 @@ pub struct ContainerFile {
     pub content: Secret,
     /// The permissions.
     pub mode: FileMode,
+    /// The owner. If `None`, the user of the container where it is a number, else root.
+    pub owner: Option<FileOwner>,
 }
 
 /// A host port forwarded to a container port.

@@ -137,5 +137,9 @@ pub(super) const MODE: Grammar = Grammar {
     scalars: Scalars::Numbers,
     ..text("mode", "three octal digits, with an optional 0 in front", "^0?[0-7]{3}$", 4)
 };
+pub(super) const OWNER: Grammar = Grammar {
+    scalars: Scalars::Numbers,
+    ..text("owner", "UID or UID:GID, in numbers", "^[0-9]+(:[0-9]+)?$", 21)
+};
 pub(super) const BASE64: Grammar =
     text("base64", "", "^[A-Za-z0-9+/]*={0,2}$", 4 * MAX_CONTENT_BYTES.div_ceil(3));

@@ -20,6 +20,9 @@ pub enum Form {
 /// not part of the schema.
 pub fn schema(form: Form) -> Value {
     let mut schema = object_schema(&ROOT, form);
+    if form == Form::File {
+        schema.insert("patternProperties".into(), json!({"^x-": {}}));
+    }
     schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".into(), json!("Dubernetes app"));
     let description = "The specification of one app. Only `name` and `image` are required.";

@@ -7,7 +7,7 @@ use dubernetes_core::app::{
 
 use super::grammar::{
     BASE64, CPU, DURATION, ENV_NAME, ENV_VALUE, FILE_PATH, FILE_TARGET, HASH, HOST, IMAGE,
-    LABEL_KEY, LABEL_VALUE, MEMORY, MODE, NAME, PATH, URL_PATH, VOLUME, WORD,
+    LABEL_KEY, LABEL_VALUE, MEMORY, MODE, NAME, OWNER, PATH, URL_PATH, VOLUME, WORD,
 };
 use super::{DefaultValue, Key, Kind, ListKind, ObjectKind};
 
@@ -91,7 +91,8 @@ pub const APP: &[Key] = &[
     Key {
         name: "files",
         description: "Files that are copied into every container before it starts, each a path or \
-            { file: ./path, mode: \"0400\" }. They are read by apply, relative to the manifest.",
+            { file: ./path, mode: \"0400\", owner: \"1000:1000\" }. They are read by apply, relative to \
+            the manifest.",
         kind: Kind::Map {
             key: &FILE_TARGET,
             value: &Kind::TextOrObject(&FILE_PATH, CONFIG_FILE_OBJECT),
@@ -234,6 +235,13 @@ pub const HEALTH: &[Key] = &[
         kind: PORT,
         default: DefaultValue::Described("the app's port"),
         example: "port: 8081",
+    },
+    Key {
+        name: "host",
+        description: "The Host header of an http probe.",
+        kind: Kind::Text(&HOST),
+        default: DefaultValue::Described("the first host of access, else the app's name"),
+        example: "host: myapp.local",
     },
     Key {
         name: "interval",
@@ -414,7 +422,8 @@ const FILE: Key = Key {
 };
 const SHA256: Key = Key {
     name: "sha256",
-    description: "The first 16 digits of the SHA-256 that the content must have.",
+    description: "The first 16 digits of the SHA-256 that the content must have. A file that cannot \
+        be read is then taken from the app as it is stored.",
     kind: Kind::Text(&HASH),
     default: DefaultValue::Described("any content is accepted"),
     example: "sha256: 0123456789abcdef",
@@ -429,10 +438,19 @@ pub const CONFIG_FILE: &[Key] = &[
     SHA256,
     Key {
         name: "mode",
-        description: "The permissions of the file, as chmod writes them. Its owner is root.",
+        description: "The permissions of the file, as chmod writes them.",
         kind: Kind::Text(&MODE),
         default: DefaultValue::Value("0644"),
         example: "mode: \"0400\"",
+    },
+    Key {
+        name: "owner",
+        description: "The owner of the file, as numbers.",
+        kind: Kind::Text(&OWNER),
+        default: DefaultValue::Described(
+            "the user of the container where it is a number, else root",
+        ),
+        example: "owner: \"1000:1000\"",
     },
 ];
 

@@ -192,7 +192,10 @@ pub(super) async fn contents_are_kept_with_every_revision(store: &Arc<dyn Store>
         AppSpec {
             env: BTreeMap::from([(EnvName::parse("KEY").expect("a legal name"), value)]),
             env_file: vec![source.clone()],
-            files: BTreeMap::from([(target, ConfigFile { source, mode: FileMode::default() })]),
+            files: BTreeMap::from([(
+                target,
+                ConfigFile { source, mode: FileMode::default(), owner: None },
+            )]),
             ..with_route("web", "web.local", "/")
         }
     };
