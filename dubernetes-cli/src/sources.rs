@@ -16,7 +16,10 @@ use crate::report::{self, CliError, Result, USAGE};
 ///
 /// Lists every problem in every file at once.
 pub(crate) fn read_apps(paths: &[PathBuf]) -> Result<Vec<Located>> {
-    print_notes(dubernetes_manifest::parse_reading(&read_sources(paths)?, &read_content))
+    let mut apps =
+        print_notes(dubernetes_manifest::parse_reading(&read_sources(paths)?, &read_content))?;
+    apps.iter_mut().try_for_each(resolve_folders)?;
+    Ok(apps)
 }
 
 /// Reads the apps in `paths` without the contents of other files, which need not exist.
@@ -26,6 +29,28 @@ pub(crate) fn read_apps(paths: &[PathBuf]) -> Result<Vec<Located>> {
 /// Those of [`read_apps`].
 pub(crate) fn read_apps_without_contents(paths: &[PathBuf]) -> Result<Vec<Located>> {
     print_notes(dubernetes_manifest::parse(&read_sources(paths)?))
+}
+
+/// Makes host folders such as `./data` absolute. They start where the files of the app do.
+fn resolve_folders(app: &mut Located) -> Result {
+    let Located { spec, source, line } = app;
+    let folder = if source == STDIN { Path::new("") } else { folder_of(source) };
+    for volume in &mut spec.volumes {
+        let written = volume.to_string();
+        let folder = std::path::absolute(folder.join("."))
+            .map_err(|error| CliError::with_io_source("cannot find the current folder", &error))?;
+        volume.resolve(&folder.to_string_lossy()).map_err(|error| {
+            CliError::new(format!("{source}:{line}: the volume `{written}`: {error}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// The name of standard input in diagnostics.
+const STDIN: &str = "<stdin>";
+
+fn folder_of(source: &str) -> &Path {
+    Path::new(source).parent().unwrap_or(Path::new(""))
 }
 
 fn print_notes(parsed: Result<Parsed, Diagnostics>) -> Result<Vec<Located>> {
@@ -39,8 +64,8 @@ fn print_notes(parsed: Result<Parsed, Diagnostics>) -> Result<Vec<Located>> {
 /// Reads a file that a source refers to, up to one byte over the limit. A relative path begins at
 /// the source's folder, or at the current folder for standard input.
 fn read_content(source: &Source, path: &str) -> Result<Vec<u8>, String> {
-    let beside = Path::new(&source.name).parent().filter(|_| source.name != "-");
-    let path = beside.unwrap_or(Path::new("")).join(path);
+    let beside = if source.name == "-" { Path::new("") } else { folder_of(&source.name) };
+    let path = beside.join(path);
     let why = |error: io::Error| report::io_reason(&error);
     // A pipe or device may block, or never end.
     if !fs::metadata(&path).map_err(why)?.is_file() {
@@ -153,6 +178,18 @@ mod tests {
         }
         assert_eq!(read_content(&beside, "none").unwrap_err(), "no such file");
         assert_eq!(read_content(&beside, "../inner").unwrap_err(), "not a regular file");
+    }
+
+    #[test]
+    fn relative_host_folder_is_found_beside_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.yaml");
+        fs::write(&path, "name: a\nimage: b\nvolumes: [\"./data:/data\", \"x:/x\"]\n").unwrap();
+        let apps = read_apps(&[path]).unwrap();
+        let data = folder.path().join("data");
+        let expected = [format!("{}:/data", data.display()), "x:/x".to_owned()];
+        let volumes = apps[0].spec.volumes.iter().map(ToString::to_string);
+        assert_eq!(volumes.collect::<Vec<_>>(), expected);
     }
 
     #[test]

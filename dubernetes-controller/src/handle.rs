@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppName, AppSpec};
+use dubernetes_core::app::{AppName, AppSpec, Permissions};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::plan::{AppStatus, Phase};
 use dubernetes_core::runtime::{ContainerId, LogLine};
@@ -24,6 +24,7 @@ pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     probes: ProbeHistory,
     previous_logs: PreviousLogs,
+    permissions: Permissions,
 }
 
 /// A request of a handle to the loop.
@@ -84,8 +85,9 @@ impl Handle {
         commands: mpsc::UnboundedSender<Command>,
         probes: ProbeHistory,
         previous_logs: PreviousLogs,
+        permissions: Permissions,
     ) -> Self {
-        Self { store, clock, snapshots, commands, probes, previous_logs }
+        Self { store, clock, snapshots, commands, probes, previous_logs, permissions }
     }
 
     /// Stores an app. Returns once the change is durable; the rollout follows.
@@ -102,14 +104,26 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Invalid`] if the specification breaks a rule or a file was not read; those of
-    /// [`Store::put`].
+    /// Those of [`Handle::check`] and [`Store::put`].
     pub async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
-        if let Err(problems) = put.spec.check() {
-            return Err(StoreError::Invalid { name: put.spec.name, problems });
-        }
+        self.check(&put.spec)?;
         let newest_seen = put.newest_seen.max(self.newest_revision_seen(&put.spec.name));
         self.store.put(PutApp { newest_seen, ..put }).await
+    }
+
+    /// Checks a specification, and that it needs no permission that apps do not have.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] with every problem.
+    pub fn check(&self, spec: &AppSpec) -> Result<(), StoreError> {
+        spec.check_with(&self.permissions)
+            .map_err(|problems| StoreError::Invalid { name: spec.name.clone(), problems })
+    }
+
+    /// Returns what apps may do to the host.
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
     }
 
     /// Deletes an app. Returns once the request is durable; its replicas are terminated after

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
@@ -74,6 +75,14 @@ impl DockerRuntime {
     #[must_use]
     pub fn with_state_dir(self, folder: &Path) -> Self {
         self.engine.state_dir.get_or_init(|| folder.to_owned());
+        self
+    }
+
+    /// Lets containers mount folders and files of the system, such as the engine's socket. They
+    /// give control of the machine.
+    #[must_use]
+    pub fn with_system_mounts(self) -> Self {
+        self.engine.allow_system_mounts.store(true, Ordering::Relaxed);
         self
     }
 

@@ -340,6 +340,13 @@ fn spec() -> impl Strategy<Value = AppSpec> {
             let (health, rollout, pre_deploy) = life;
             let (name, image, replicas, port, pull) = scalars;
             let (command, args, env, env_file, files, labels, volumes) = lists;
+            // The lists of options are checked by the good files.
+            let options = AppSpec {
+                init: replicas % 2 == 0,
+                no_new_privileges: port % 2 == 0,
+                read_only: port % 3 == 0,
+                ..AppSpec::new(name.clone(), image.clone())
+            };
             AppSpec {
                 name,
                 image,
@@ -359,6 +366,7 @@ fn spec() -> impl Strategy<Value = AppSpec> {
                 health,
                 rollout,
                 pre_deploy,
+                ..options
             }
         })
         .prop_filter("the specification is valid", |spec| spec.problems().is_empty())

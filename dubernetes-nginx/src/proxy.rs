@@ -8,7 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_core::app::{self, ImageRef, InstanceName, PullPolicy, Resources, Signal};
+use dubernetes_core::app::{
+    self, ContainerOptions, ImageRef, InstanceName, PullPolicy, Resources, Signal,
+};
 use dubernetes_core::dial::{Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::{chain, one_line};
 use dubernetes_core::identity::{ingress_address, ingress_name};
@@ -340,6 +342,7 @@ impl Nginx {
             }],
             // nginx answers requests in flight before it exits.
             stop_signal: Some(Signal::SigQuit),
+            options: ContainerOptions::default(),
         }
     }
 

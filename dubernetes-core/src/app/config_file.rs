@@ -187,7 +187,9 @@ pub(super) fn volume_above<'v>(target: &FileTarget, volumes: &'v [Volume]) -> Op
 /// Returns a description of `volume` for messages.
 pub(super) fn describe_volume(volume: &Volume) -> String {
     match &volume.source {
-        VolumeSource::Named(name) => format!("the volume `{name}`"),
+        VolumeSource::Named(name) | VolumeSource::Shared(name) | VolumeSource::External(name) => {
+            format!("the volume `{name}`")
+        }
         VolumeSource::Bind(path) => format!("the host folder {}", quote(path)),
     }
 }

@@ -11,7 +11,9 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{FileMode, FileOwner, FileTarget, Resources, Secret, Signal, Volume};
+use crate::app::{
+    ContainerOptions, FileMode, FileOwner, FileTarget, Resources, Secret, Signal, Volume,
+};
 
 use super::RuntimeStream;
 
@@ -196,12 +198,14 @@ pub struct ContainerRequest {
     pub address: Ipv4Addr,
     /// Limits.
     pub resources: Resources,
-    /// Mounts; named volumes carry their full name.
+    /// Mounts; named volumes carry their full name, and shared ones are named ones.
     pub volumes: Vec<Volume>,
     /// Ports published on the host. Replicas have none.
     pub ports: Vec<PublishedPort>,
     /// The stop signal; that of the image if `None`.
     pub stop_signal: Option<Signal>,
+    /// Further options.
+    pub options: ContainerOptions,
 }
 
 /// A file put into a container before the start.

@@ -77,6 +77,7 @@ fn default_value(kind: &Kind, text: &str) -> Value {
         Kind::WholeNumber { .. } | Kind::CountOrPercent { .. } => {
             text.parse::<u16>().map_or_else(|_| json!(text), |number| json!(number))
         }
+        Kind::Bool => json!(text == "true"),
         Kind::Text(_)
         | Kind::TextOrObject(..)
         | Kind::True
@@ -102,6 +103,7 @@ fn kind_schema(of: &Kind, form: Form) -> Map<String, Value> {
             {"type": "string", "pattern": "^(0|[1-9][0-9]?|100)%$"},
         ]})),
         Kind::True => object(json!({"const": true})),
+        Kind::Bool => object(json!({"type": "boolean"})),
         Kind::Choice(words) => object(json!({"enum": words})),
         Kind::List(list) => list_schema(list, form),
         Kind::OneOrList(list) => {

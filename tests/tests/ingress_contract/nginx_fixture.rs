@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{
-    AppName, HostName, ImageRef, InstanceName, PullPolicy, Resources, RoutePath,
+    AppName, ContainerOptions, HostName, ImageRef, InstanceName, PullPolicy, Resources, RoutePath,
 };
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Route};
@@ -188,6 +188,7 @@ impl NginxFixture {
             volumes: Vec::new(),
             ports: Vec::new(),
             stop_signal: None,
+            options: ContainerOptions::default(),
         };
         self.runtime.create(&request).await.unwrap()
     }

@@ -7,7 +7,7 @@ use std::time::Duration as StdDuration;
 
 use ipnet::Ipv4Net;
 
-use dubernetes_core::app::{Duration, InstanceName, PullPolicy, Resources};
+use dubernetes_core::app::{ContainerOptions, Duration, InstanceName, PullPolicy, Resources};
 use dubernetes_core::error::chain;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
@@ -74,6 +74,7 @@ impl<'a> ContractHarness<'a> {
             volumes: Vec::new(),
             ports: Vec::new(),
             stop_signal: None,
+            options: ContainerOptions::default(),
         }
     }
 

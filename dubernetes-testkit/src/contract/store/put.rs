@@ -231,11 +231,13 @@ pub(super) async fn every_field_is_kept(store: &Arc<dyn Store>) {
                 source: VolumeSource::Named("data".into()),
                 target: "/data".into(),
                 read_only: false,
+                relabel: None,
             },
             Volume {
                 source: VolumeSource::Bind("/srv/site".into()),
                 target: "/site".into(),
                 read_only: true,
+                relabel: None,
             },
         ],
         labels: BTreeMap::from([("team".into(), text.into())]),
