@@ -29,7 +29,9 @@ pub(super) fn read_options<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -
     }
     let tmpfs = checker.optional(fields, "tmpfs").map(|field| field.items_or_self());
     let tmpfs = tmpfs.unwrap_or_default();
-    options.tmpfs = tmpfs.iter().filter_map(|item| checker.parse(item, str::parse)).collect();
+    let parsed: Vec<_> = tmpfs.iter().map(|item| checker.parse(item, str::parse)).collect();
+    // One invalid item yields none: the positions of the others would be wrong.
+    options.tmpfs = parsed.into_iter().collect::<Option<_>>().unwrap_or_default();
     options
 }
 
