@@ -31,7 +31,7 @@ pub(crate) use rollout::{
     UndoArgs,
 };
 pub(crate) use shared::{
-    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, WaitArgs,
+    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, VariableArgs, WaitArgs,
 };
 pub(crate) use simulate::{Scheduled, SimulateArgs};
 pub(crate) use top::{SortBy, TopArgs};

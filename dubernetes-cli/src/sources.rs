@@ -6,18 +6,33 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use dubernetes_core::app::MAX_CONTENT_BYTES;
-use dubernetes_manifest::{Diagnostics, Located, Parsed, Source};
+use dubernetes_core::app::env::parse_env_file;
+use dubernetes_manifest::{Diagnostics, Located, Parsed, Source, Variables, parse_with_variables};
+
+use crate::args::{FileArgs, VariableArgs};
 
 use crate::report::{self, CliError, Result, USAGE};
 
-/// Reads the apps in `paths`, in order, with the contents of the files that they refer to.
+/// Reads the apps that `files` names, in order, with the contents of the files that they refer to.
 ///
 /// # Errors
 ///
 /// Lists every problem in every file at once.
-pub(crate) fn read_apps(paths: &[PathBuf]) -> Result<Vec<Located>> {
-    let mut apps =
-        print_notes(dubernetes_manifest::parse_reading(&read_sources(paths)?, &read_content))?;
+pub(crate) fn read_apps(files: &FileArgs) -> Result<Vec<Located>> {
+    read_apps_in(&files.paths(), files.variables())
+}
+
+/// Reads the apps in `paths`.
+///
+/// # Errors
+///
+/// Those of [`read_apps`].
+pub(crate) fn read_apps_in(paths: &[PathBuf], variables: &VariableArgs) -> Result<Vec<Located>> {
+    let sources = read_sources(paths)?;
+    let mut apps = print_notes(match read_variables(variables)? {
+        Some(variables) => parse_with_variables(&sources, &read_content, &variables),
+        None => dubernetes_manifest::parse_reading(&sources, &read_content),
+    })?;
     apps.iter_mut().try_for_each(resolve_folders)?;
     Ok(apps)
 }
@@ -29,6 +44,32 @@ pub(crate) fn read_apps(paths: &[PathBuf]) -> Result<Vec<Located>> {
 /// Those of [`read_apps`].
 pub(crate) fn read_apps_without_contents(paths: &[PathBuf]) -> Result<Vec<Located>> {
     print_notes(dubernetes_manifest::parse(&read_sources(paths)?))
+}
+
+/// Returns the variables of the command line, or `None` if it has no flag for any. Those of
+/// `--set` win over those of the environment, and these over those of files.
+fn read_variables(args: &VariableArgs) -> Result<Option<Variables>> {
+    let VariableArgs { set, env, env_file } = args;
+    if set.is_empty() && env.is_empty() && env_file.is_empty() {
+        return Ok(None);
+    }
+    let mut variables = Variables::new();
+    for path in env_file {
+        let content = fs::read(path).map_err(|error| cannot_read(path, &error))?;
+        let parsed = parse_env_file(&content).map_err(|error| {
+            let file = path.display();
+            CliError::new(format!("line {} of `{file}` {}", error.line, error.reason))
+        })?;
+        variables.extend(parsed.into_iter().map(|(name, value)| (name.to_string(), value)));
+    }
+    for name in env {
+        let value = std::env::var(name).map_err(|error| {
+            CliError::with_exit(USAGE, format!("the environment variable `{name}`: {error}"))
+        })?;
+        variables.insert(name.clone(), value);
+    }
+    variables.extend(set.iter().cloned());
+    Ok(Some(variables))
 }
 
 /// Makes host folders such as `./data` absolute. They start where the files of the app do.
@@ -185,11 +226,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.yaml");
         fs::write(&path, "name: a\nimage: b\nvolumes: [\"./data:/data\", \"x:/x\"]\n").unwrap();
-        let apps = read_apps(&[path]).unwrap();
+        let apps = read_apps_in(&[path], &VariableArgs::default()).unwrap();
         let data = folder.path().join("data");
         let expected = [format!("{}:/data", data.display()), "x:/x".to_owned()];
         let volumes = apps[0].spec.volumes.iter().map(ToString::to_string);
         assert_eq!(volumes.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn variables_come_from_flags_before_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tags.env");
+        fs::write(&file, "TAG=1\nOTHER=\"a b\"\n").unwrap();
+        let args = VariableArgs {
+            set: vec![("TAG".into(), "2".into())],
+            env: vec!["PATH".into()],
+            env_file: vec![file.clone()],
+        };
+        let variables = read_variables(&args).unwrap().unwrap();
+        assert_eq!(variables["TAG"], "2");
+        assert_eq!(variables["OTHER"], "a b");
+        assert_eq!(variables.keys().collect::<Vec<_>>(), ["OTHER", "PATH", "TAG"]);
+        assert_eq!(read_variables(&VariableArgs::default()).unwrap(), None);
+        let unset = VariableArgs { env: vec!["NONE_4711".into()], ..VariableArgs::default() };
+        assert!(read_variables(&unset).unwrap_err().text().contains("NONE_4711"));
+        fs::write(&file, "nonsense").unwrap();
+        let bad = VariableArgs { env_file: vec![file], ..VariableArgs::default() };
+        assert!(read_variables(&bad).unwrap_err().text().contains("line 1"));
     }
 
     #[test]

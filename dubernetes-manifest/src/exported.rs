@@ -3,16 +3,13 @@
 
 use super::node::{Entry, Node, Value};
 
-/// Returns the specifications in `root`: those of an exported app or list of apps, else `root`.
-pub(super) fn specifications(root: Node) -> Vec<Node> {
-    let Value::Map(entries) = &root.value else { return vec![root] };
-    if let Some(Value::List(apps)) = find(entries, "items").map(|items| &items.value) {
-        let specs: Option<Vec<Node>> = apps.iter().map(exported_spec).collect();
-        if let Some(specs) = specs.filter(|specs| !specs.is_empty()) {
-            return specs;
-        }
+/// Returns the specifications in `root` if it is an exported app or a list of exported apps.
+pub(super) fn specifications(root: &Node) -> Option<Vec<Node>> {
+    let Value::Map(entries) = &root.value else { return None };
+    match find(entries, "items").map(|items| &items.value) {
+        Some(Value::List(apps)) if !apps.is_empty() => apps.iter().map(exported_spec).collect(),
+        _ => exported_spec(root).map(|spec| vec![spec]),
     }
-    vec![exported_spec(&root).unwrap_or(root)]
 }
 
 /// Returns the specification of an exported app. No manifest has these three keys together.
