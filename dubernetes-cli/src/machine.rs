@@ -4,9 +4,10 @@ use dubernetes_core::app::{AppSpec, Memory};
 
 /// Returns the memory of this machine, rounded down to a mebibyte.
 fn memory() -> Option<Memory> {
-    let info = rustix::system::sysinfo();
-    let bytes = u64::from(info.totalram).checked_mul(u64::from(info.mem_unit))?;
-    Memory::parse(&format!("{}Mi", bytes >> 20)).ok()
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Memory::parse(&format!("{}Mi", kibibytes >> 10)).ok()
 }
 
 /// Says that `used`, such as `900Gi`, is more than this machine has; `None` if it is not.
