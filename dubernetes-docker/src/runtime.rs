@@ -120,6 +120,10 @@ impl ContainerRuntime for DockerRuntime {
         image::resolve(&self.engine, image, policy).await
     }
 
+    async fn health_check(&self, image: &ImageId) -> Result<Option<Vec<String>>, RuntimeError> {
+        image::health_check(&self.engine, image).await
+    }
+
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
         staging::create(&self.engine, &self.staging, request).await
     }

@@ -22,6 +22,8 @@ pub enum EventReason {
     Exited,
     /// A container was removed outside Dubernetes.
     Gone,
+    /// An image declares a health check, and its app has none.
+    HealthCheckUnused,
     /// The ingress could not serve the routes.
     IngressFailed,
     /// The configuration of the ingress was changed outside Dubernetes, and restored.
@@ -84,6 +86,7 @@ impl EventReason {
             Self::EngineUnreachable => "EngineUnreachable",
             Self::Exited => "Exited",
             Self::Gone => "Gone",
+            Self::HealthCheckUnused => "HealthCheckUnused",
             Self::IngressFailed => "IngressFailed",
             Self::IngressRepaired => "IngressRepaired",
             Self::IngressWarning => "IngressWarning",

@@ -117,7 +117,7 @@ pub const APP: &[Key] = &[
     Key {
         name: "health",
         description: "How a replica is probed. Only ready replicas receive requests, and a \
-            rollout continues only with ready replicas.",
+            rollout continues only with ready replicas. The HEALTHCHECK of the image is not used.",
         kind: Kind::Object(ObjectKind {
             keys: HEALTH,
             one_of: &["http", "tcp", "exec"],
