@@ -31,7 +31,7 @@ pub(crate) use rollout::{
     UndoArgs,
 };
 pub(crate) use shared::{
-    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, WaitArgs,
+    ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, VariableArgs, WaitArgs,
 };
 pub(crate) use simulate::{Scheduled, SimulateArgs};
 pub(crate) use top::{SortBy, TopArgs};
@@ -169,7 +169,8 @@ Examples:
     Down(DownArgs),
     /// List apps, pods, revisions, events or routes.
     #[command(long_about = "\
-List apps, pods, revisions, events or routes.
+List apps, pods, revisions, events or routes. `apply` reads what `get apps -o yaml` or
+`-o json` prints: it takes each `spec`, and files that it cannot read from the stored app.
 
 Examples:
   dubernetes get pods

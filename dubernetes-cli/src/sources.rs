@@ -6,17 +6,35 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use dubernetes_core::app::MAX_CONTENT_BYTES;
-use dubernetes_manifest::{Diagnostics, Located, Parsed, Source};
+use dubernetes_core::app::env::parse_env_file;
+use dubernetes_manifest::{Diagnostics, Located, Parsed, Source, Variables, parse_with_variables};
+
+use crate::args::{FileArgs, VariableArgs};
 
 use crate::report::{self, CliError, Result, USAGE};
 
-/// Reads the apps in `paths`, in order, with the contents of the files that they refer to.
+/// Reads the apps that `files` names, in order, with the contents of the files that they refer to.
 ///
 /// # Errors
 ///
 /// Lists every problem in every file at once.
-pub(crate) fn read_apps(paths: &[PathBuf]) -> Result<Vec<Located>> {
-    print_notes(dubernetes_manifest::parse_reading(&read_sources(paths)?, &read_content))
+pub(crate) fn read_apps(files: &FileArgs) -> Result<Vec<Located>> {
+    read_apps_in(&files.paths(), files.variables())
+}
+
+/// Reads the apps in `paths`.
+///
+/// # Errors
+///
+/// Those of [`read_apps`].
+pub(crate) fn read_apps_in(paths: &[PathBuf], variables: &VariableArgs) -> Result<Vec<Located>> {
+    let sources = read_sources(paths)?;
+    let mut apps = print_notes(match read_variables(variables)? {
+        Some(variables) => parse_with_variables(&sources, &read_content, &variables),
+        None => dubernetes_manifest::parse_reading(&sources, &read_content),
+    })?;
+    apps.iter_mut().try_for_each(resolve_folders)?;
+    Ok(apps)
 }
 
 /// Reads the apps in `paths` without the contents of other files, which need not exist.
@@ -26,6 +44,54 @@ pub(crate) fn read_apps(paths: &[PathBuf]) -> Result<Vec<Located>> {
 /// Those of [`read_apps`].
 pub(crate) fn read_apps_without_contents(paths: &[PathBuf]) -> Result<Vec<Located>> {
     print_notes(dubernetes_manifest::parse(&read_sources(paths)?))
+}
+
+/// Returns the variables of the command line, or `None` if it has no flag for any. Those of
+/// `--set` win over those of the environment, and these over those of files.
+fn read_variables(args: &VariableArgs) -> Result<Option<Variables>> {
+    let VariableArgs { set, env, env_file } = args;
+    if set.is_empty() && env.is_empty() && env_file.is_empty() {
+        return Ok(None);
+    }
+    let mut variables = Variables::new();
+    for path in env_file {
+        let content = fs::read(path).map_err(|error| cannot_read(path, &error))?;
+        let parsed = parse_env_file(&content).map_err(|error| {
+            let file = path.display();
+            CliError::new(format!("line {} of `{file}` {}", error.line, error.reason))
+        })?;
+        variables.extend(parsed.into_iter().map(|(name, value)| (name.to_string(), value)));
+    }
+    for name in env {
+        let value = std::env::var(name).map_err(|error| {
+            CliError::with_exit(USAGE, format!("the environment variable `{name}`: {error}"))
+        })?;
+        variables.insert(name.clone(), value);
+    }
+    variables.extend(set.iter().cloned());
+    Ok(Some(variables))
+}
+
+/// Makes host folders such as `./data` absolute. They start where the files of the app do.
+fn resolve_folders(app: &mut Located) -> Result {
+    let Located { spec, source, line } = app;
+    let folder = if source == STDIN { Path::new("") } else { folder_of(source) };
+    for volume in &mut spec.volumes {
+        let written = volume.to_string();
+        let folder = std::path::absolute(folder.join("."))
+            .map_err(|error| CliError::with_io_source("cannot find the current folder", &error))?;
+        volume.resolve(&folder.to_string_lossy()).map_err(|error| {
+            CliError::new(format!("{source}:{line}: the volume `{written}`: {error}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// The name of standard input in diagnostics.
+const STDIN: &str = "<stdin>";
+
+fn folder_of(source: &str) -> &Path {
+    Path::new(source).parent().unwrap_or(Path::new(""))
 }
 
 fn print_notes(parsed: Result<Parsed, Diagnostics>) -> Result<Vec<Located>> {
@@ -39,8 +105,8 @@ fn print_notes(parsed: Result<Parsed, Diagnostics>) -> Result<Vec<Located>> {
 /// Reads a file that a source refers to, up to one byte over the limit. A relative path begins at
 /// the source's folder, or at the current folder for standard input.
 fn read_content(source: &Source, path: &str) -> Result<Vec<u8>, String> {
-    let beside = Path::new(&source.name).parent().filter(|_| source.name != "-");
-    let path = beside.unwrap_or(Path::new("")).join(path);
+    let beside = if source.name == "-" { Path::new("") } else { folder_of(&source.name) };
+    let path = beside.join(path);
     let why = |error: io::Error| report::io_reason(&error);
     // A pipe or device may block, or never end.
     if !fs::metadata(&path).map_err(why)?.is_file() {
@@ -153,6 +219,40 @@ mod tests {
         }
         assert_eq!(read_content(&beside, "none").unwrap_err(), "no such file");
         assert_eq!(read_content(&beside, "../inner").unwrap_err(), "not a regular file");
+    }
+
+    #[test]
+    fn relative_host_folder_is_found_beside_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.yaml");
+        fs::write(&path, "name: a\nimage: b\nvolumes: [\"./data:/data\", \"x:/x\"]\n").unwrap();
+        let apps = read_apps_in(&[path], &VariableArgs::default()).unwrap();
+        let data = folder.path().join("data");
+        let expected = [format!("{}:/data", data.display()), "x:/x".to_owned()];
+        let volumes = apps[0].spec.volumes.iter().map(ToString::to_string);
+        assert_eq!(volumes.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn variables_come_from_flags_before_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tags.env");
+        fs::write(&file, "TAG=1\nOTHER=\"a b\"\n").unwrap();
+        let args = VariableArgs {
+            set: vec![("TAG".into(), "2".into())],
+            env: vec!["PATH".into()],
+            env_file: vec![file.clone()],
+        };
+        let variables = read_variables(&args).unwrap().unwrap();
+        assert_eq!(variables["TAG"], "2");
+        assert_eq!(variables["OTHER"], "a b");
+        assert_eq!(variables.keys().collect::<Vec<_>>(), ["OTHER", "PATH", "TAG"]);
+        assert_eq!(read_variables(&VariableArgs::default()).unwrap(), None);
+        let unset = VariableArgs { env: vec!["NONE_4711".into()], ..VariableArgs::default() };
+        assert!(read_variables(&unset).unwrap_err().text().contains("NONE_4711"));
+        fs::write(&file, "nonsense").unwrap();
+        let bad = VariableArgs { env_file: vec![file], ..VariableArgs::default() };
+        assert!(read_variables(&bad).unwrap_err().text().contains("line 1"));
     }
 
     #[test]

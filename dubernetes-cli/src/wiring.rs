@@ -150,6 +150,7 @@ impl Adapters {
             .ingress(ingress)
             .owner(owner)
             .http_port(args.http_port)
+            .permissions(args.allow.clone())
             .mode(mode);
         if let Some(approver) = approver {
             builder = builder.approver(approver);

@@ -74,6 +74,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         [path("file"), path("variable"), path("flag")]
     };
     vec![
+        ("allow", all(["devices", "cap_add", "host-paths"]), false),
         ("engine", paths("unix://", ".engine"), false),
         ("events_age", all(["1h", "2h", "3h"]), false),
         ("events_keep", all(["1000", "2000", "3000"]), false),

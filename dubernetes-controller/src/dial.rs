@@ -36,7 +36,10 @@ impl Dialer for TcpDialer {
         let deadline = Instant::now() + timeout.to_std();
         let answer = match probe {
             Probe::Tcp => connect(endpoint, deadline).await.map(|_| ProbeAnswer::Connected),
-            Probe::Http { path } => get(endpoint, path, deadline).await,
+            Probe::Http { host, path } => {
+                let address = endpoint.ip().to_string();
+                get(endpoint, host.as_ref().unwrap_or(&address), path, deadline).await
+            }
         };
         let port = endpoint.port();
         let reason = match answer {
@@ -89,9 +92,14 @@ async fn connect(endpoint: SocketAddr, deadline: Instant) -> Result<TcpStream, F
     }
 }
 
-async fn get(endpoint: SocketAddr, path: &str, deadline: Instant) -> Result<ProbeAnswer, Failed> {
+async fn get(
+    endpoint: SocketAddr,
+    host: &str,
+    path: &str,
+    deadline: Instant,
+) -> Result<ProbeAnswer, Failed> {
     let request = Request::get(path)
-        .header(HOST, endpoint.ip().to_string())
+        .header(HOST, host)
         .header(USER_AGENT, "dubernetes-probe")
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dubernetes_core::app::{AppName, ImageRef, InstanceName, RevisionId};
 use dubernetes_core::call::FailureKind;
 use dubernetes_core::error;
+use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::ingress::IngressError;
 use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
 use dubernetes_core::plan::{Action, Planned, Reason};
@@ -53,6 +54,9 @@ pub(crate) async fn execute(
                 refuse_other_image(adapters, app, *revision, image, &id).await?;
             }
             adapters.store.pin_image(app, *revision, &id, replace).await?;
+            if !replace {
+                note_unused_health_check(adapters, app, *revision, &id).await;
+            }
         }
         Action::Create(replica) => {
             let is_ours = |labels: &_| ReplicaLabels::from_map(labels).is_ok();
@@ -114,6 +118,36 @@ async fn refuse_other_image(
         }
         _ => Ok(()),
     }
+}
+
+/// Records that the image declares a health check that nothing uses. It is advice, so a failure
+/// does not matter.
+async fn note_unused_health_check(
+    adapters: &Adapters,
+    app: &AppName,
+    revision: u64,
+    image: &ImageId,
+) {
+    let Ok(Some(command)) = adapters.runtime.health_check(image).await else { return };
+    let Ok(stored) = adapters.store.get(app).await else { return };
+    if stored.spec.health.is_some() {
+        return;
+    }
+    let words: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
+    let event = NewEvent {
+        time: adapters.clock.now(),
+        kind: EventKind::Warning,
+        app: Some(app.clone()),
+        pod: None,
+        revision: Some(revision),
+        reason: EventReason::HealthCheckUnused,
+        message: format!(
+            "the image has a HEALTHCHECK, which is not used; to use it, write `health: {{ exec: \
+             [{}] }}`",
+            words.join(", ")
+        ),
+    };
+    let _ = adapters.store.append(&[event]).await;
 }
 
 /// Reads the last lines of a container's output; none if they cannot be read.

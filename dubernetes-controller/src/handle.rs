@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppName, AppSpec, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, Permissions, RevisionId};
 use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
@@ -31,6 +31,7 @@ pub struct Handle {
     passes: mpsc::UnboundedSender<()>,
     probes: ProbeHistory,
     previous_logs: PreviousLogs,
+    permissions: Permissions,
 }
 
 /// Why an app did not become ready.
@@ -83,10 +84,11 @@ impl Handle {
         passes: mpsc::UnboundedSender<()>,
         probes: ProbeHistory,
         previous_logs: PreviousLogs,
+        permissions: Permissions,
     ) -> Self {
         let lacks = missing_capabilities(&*adapters.runtime);
         let Adapters { store, clock, .. } = adapters;
-        Self { store, clock, lacks, snapshots, passes, probes, previous_logs }
+        Self { store, clock, lacks, snapshots, passes, probes, previous_logs, permissions }
     }
 
     /// Stores an app. Returns once the change is durable; the rollout follows.
@@ -103,14 +105,26 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Invalid`] if the specification breaks a rule, needs a capability that the
-    /// runtime does not have, or a file was not read; those of [`Store::put`].
+    /// Those of [`Handle::check`] and [`Store::put`].
     pub async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
-        if let Err(problems) = put.spec.check().and_then(|()| put.spec.check_for(&self.lacks)) {
-            return Err(StoreError::Invalid { name: put.spec.name, problems });
-        }
+        self.check(&put.spec)?;
         let newest_seen = put.newest_seen.max(self.newest_revision_seen(&put.spec.name));
         self.store.put(PutApp { newest_seen, ..put }).await
+    }
+
+    /// Checks a specification, and that it needs no permission that apps do not have.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] with every problem.
+    pub fn check(&self, spec: &AppSpec) -> Result<(), StoreError> {
+        spec.check_with(&self.permissions)
+            .map_err(|problems| StoreError::Invalid { name: spec.name.clone(), problems })
+    }
+
+    /// Returns what apps may do to the host.
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
     }
 
     /// Deletes an app. Returns once the request is durable; its replicas are terminated after

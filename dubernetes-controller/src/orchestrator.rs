@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dubernetes_core::app::{Duration, InstanceName};
+use dubernetes_core::app::{Duration, InstanceName, Permissions};
 use dubernetes_core::clock::{Clock, SystemClock};
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::Ingress;
@@ -225,6 +225,7 @@ impl NeedsIngress {
                 recorder: None,
                 approver: None,
             },
+            permissions: Permissions::default(),
         }
     }
 }
@@ -235,6 +236,7 @@ impl NeedsIngress {
 pub struct Builder {
     adapters: Adapters,
     options: Options,
+    permissions: Permissions,
 }
 
 impl Builder {
@@ -288,6 +290,13 @@ impl Builder {
         self
     }
 
+    /// Sets what apps may do to the host; by default nothing. Apps that are stored already keep
+    /// what they were applied with.
+    pub fn permissions(mut self, permissions: Permissions) -> Self {
+        self.permissions = permissions;
+        self
+    }
+
     /// Builds the orchestrator. It does nothing until [`Orchestrator::run`].
     pub fn build(self) -> Orchestrator {
         let adapters = self.adapters.guarded();
@@ -301,6 +310,7 @@ impl Builder {
             passes_in,
             probes.clone(),
             previous_logs.clone(),
+            self.permissions,
         );
         let options = self.options;
         Orchestrator { options, adapters, handle, passes, snapshots, probes, previous_logs }

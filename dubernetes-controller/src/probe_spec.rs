@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health};
+use dubernetes_core::app::{Access, AppSpec, Check, Duration as Span, Health, HostName};
 use dubernetes_core::dial::{Probe, ProbeAnswer};
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::ContainerId;
@@ -68,16 +68,20 @@ impl ProbeSpec {
         let mut kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
         let own = kept.find(|kept| kept.revision == replica.labels.revision);
         let spec = own.map_or(&stored.spec, |kept| &kept.spec);
-        Self::new(replica, spec, stored.spec.access.is_some())
+        Self::new(replica, spec, stored.spec.access.as_ref())
     }
 
     /// Returns the probe of a replica that runs `spec`, or `None` if it is not probed.
-    /// `is_routed` says whether the app has `access` now, whatever `spec` says.
-    pub(super) fn new(replica: &ObservedReplica, spec: &AppSpec, is_routed: bool) -> Option<Self> {
+    /// `access` is that of the app now, whatever `spec` says.
+    pub(super) fn new(
+        replica: &ObservedReplica,
+        spec: &AppSpec,
+        access: Option<&Access>,
+    ) -> Option<Self> {
         let default = Health::new(Check::Tcp);
         let health = match &spec.health {
             Some(health) => health,
-            None if is_routed => &default,
+            None if access.is_some() => &default,
             None => return None,
         };
         let port = health.port.unwrap_or(replica.labels.port);
@@ -88,7 +92,13 @@ impl ProbeSpec {
         let timeout = health.timeout;
         let dial = |probe| ProbeMethod::Dial { endpoint, port, probe, timeout };
         let method = match &health.check {
-            Check::Http(path) => dial(Probe::Http { path: path.to_string() }),
+            Check::Http(path) => {
+                // Frameworks refuse requests whose host they do not serve.
+                let first = access.and_then(|access| access.hosts.first());
+                let host = health.host.as_ref().or(first);
+                let host = host.map_or_else(|| spec.name.to_string(), HostName::to_string);
+                dial(Probe::Http { host: Some(host), path: path.to_string() })
+            }
             Check::Tcp => dial(Probe::Tcp),
             Check::Exec(command) => ProbeMethod::Command { command: command.clone(), timeout },
         };
@@ -162,7 +172,7 @@ impl ProbeSpec {
     /// Describes the probe, such as `GET :8080/healthz`.
     fn describe(&self) -> String {
         match &self.method {
-            ProbeMethod::Dial { port, probe: Probe::Http { path }, .. } => {
+            ProbeMethod::Dial { port, probe: Probe::Http { path, .. }, .. } => {
                 format!("GET :{port}{path}")
             }
             ProbeMethod::Dial { port, probe: Probe::Tcp, .. } => format!("port {port}"),

@@ -44,6 +44,30 @@ async fn applied_app_is_created_started_and_routed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn health_check_of_an_image_that_the_app_does_not_use_is_named() {
+    let orchestrator = TestOrchestrator::start();
+    let check = ["/bin/sh", "-c", "curl localhost"].map(str::to_owned);
+    let image = Behaviour { health_check: Some(check.into()), ..Behaviour::default() };
+    orchestrator.runtime.add_image("web:1", image);
+    orchestrator.apply(&app("web", "web:1", 1)).await.unwrap();
+    orchestrator.until_ready("web").await;
+    let events = orchestrator.store.events(&EventQuery::default()).await.unwrap();
+    let event = events.iter().find(|event| event.reason == "HealthCheckUnused").unwrap();
+    let expected = r#"write `health: { exec: ["/bin/sh", "-c", "curl localhost"] }`"#;
+    assert!(event.message.contains(expected), "{}", event.message);
+    assert_eq!(event.kind, EventKind::Warning);
+}
+
+#[tokio::test(start_paused = true)]
+async fn power_over_the_host_is_refused_without_a_permission() {
+    let orchestrator = TestOrchestrator::start();
+    let mut spec = app("web", "web:1", 1);
+    spec.volumes = vec![Volume::parse("/etc:/data").unwrap()];
+    let refused = orchestrator.apply(&spec).await.unwrap_err().to_string();
+    assert!(refused.contains("serve --allow host-paths"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn invalid_specification_is_refused_and_stores_nothing() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 1).await;

@@ -36,6 +36,8 @@ pub enum Probe {
     Tcp,
     /// Sends `GET path` and reads the status and the start of the body.
     Http {
+        /// The `Host` header; the endpoint's address if `None`.
+        host: Option<String>,
         /// The path.
         path: String,
     },

@@ -50,6 +50,11 @@ pub fn volume_name(instance: &InstanceName, app: &AppName, volume: &str) -> Stri
     format!("dubernetes.{instance}.{app}.{volume}")
 }
 
+/// Returns the engine's name of a named volume that apps share. No app has a name with `_`.
+pub fn shared_volume_name(instance: &InstanceName, volume: &str) -> String {
+    format!("dubernetes.{instance}._shared.{volume}")
+}
+
 /// Hashes everything that makes a revision: the specification without `replicas`, `access`,
 /// `rollout` and `stop.drain`, which change without replacing a replica.
 pub fn spec_hash(spec: &AppSpec) -> String {
@@ -147,7 +152,7 @@ fn offset(subnet: Ipv4Net, by: u32) -> Ipv4Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::ImageRef;
+    use crate::app::{Check, Health, ImageRef};
 
     fn spec() -> AppSpec {
         AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap())
@@ -160,6 +165,28 @@ mod tests {
         updated.image = ImageRef::parse("web:2").unwrap();
         assert_eq!(spec_hash(&spec()), spec_hash(&scaled));
         assert_ne!(spec_hash(&spec()), spec_hash(&updated));
+    }
+
+    /// Otherwise an upgrade of Dubernetes would replace every replica.
+    #[test]
+    fn hash_of_a_specification_stays_over_versions() {
+        assert_eq!(spec_hash(&spec()), "97a4b997e9995cdd");
+        let mut spec = spec();
+        spec.init = false;
+        assert_ne!(spec_hash(&spec), "97a4b997e9995cdd");
+        spec.init = true;
+        spec.health = Some(Health::new(Check::Tcp));
+        spec.volumes = vec!["data:/data:ro".parse().unwrap(), "/srv/a:/a".parse().unwrap()];
+        let json = r#"{"name":"web","image":"web:1","replicas":1,"volumes":["data:/data:ro","/srv/a:/a"],"health":{"tcp":true}}"#;
+        assert_eq!(serde_json::to_string(&spec).unwrap(), json);
+    }
+
+    #[test]
+    fn shared_volume_has_a_name_that_no_app_has() {
+        let instance = InstanceName::default();
+        let own = volume_name(&instance, &AppName::parse("shared").unwrap(), "a");
+        assert_ne!(own, shared_volume_name(&instance, "a"));
+        assert_eq!(shared_volume_name(&instance, "a"), "dubernetes.default._shared.a");
     }
 
     #[test]

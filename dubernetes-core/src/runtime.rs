@@ -75,6 +75,13 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// without any progress for 60 s times out.
     async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError>;
 
+    /// Returns the command with which an image on the engine wants to be checked, if it declares
+    /// one. By default no image does.
+    async fn health_check(&self, image: &ImageId) -> Result<Option<Vec<String>>, RuntimeError> {
+        let _ = image;
+        Ok(None)
+    }
+
     /// Creates a container with its files, and does not start it. A name that is in use is
     /// [`RuntimeError::NameTaken`]; an image that is not on the engine is
     /// [`RuntimeError::Image`]; a request that needs a missing capability is

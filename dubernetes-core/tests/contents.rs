@@ -21,7 +21,8 @@ fn spec() -> AppSpec {
     let name = EnvName::parse("PASSWORD").unwrap();
     spec.env.insert(name, EnvValue::File(known(CANARY)));
     spec.env_file = vec![known("A=1"), known(&format!("KEY={CANARY}"))];
-    let file = ConfigFile { source: known(CANARY), mode: FileMode::parse("0400").unwrap() };
+    let file =
+        ConfigFile { source: known(CANARY), mode: FileMode::parse("0400").unwrap(), owner: None };
     spec.files.insert(FileTarget::parse("/etc/app.conf").unwrap(), file);
     spec
 }

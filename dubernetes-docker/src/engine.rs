@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -35,6 +36,8 @@ pub(crate) struct Engine {
     docker: OnceLock<Docker>,
     /// State directory of the orchestrator, which no container may mount.
     pub(crate) state_dir: OnceLock<PathBuf>,
+    /// Whether containers may mount folders of the system.
+    pub(crate) allow_system_mounts: AtomicBool,
     /// Claims made by this process.
     pub(crate) owners: Owners,
     /// Held while a network is created. Some engines allow two networks with the same name, and
@@ -51,6 +54,7 @@ impl Engine {
             socket,
             docker: OnceLock::new(),
             state_dir: OnceLock::new(),
+            allow_system_mounts: AtomicBool::new(false),
             owners: Owners::default(),
             network_creation: Mutex::default(),
         })

@@ -10,6 +10,7 @@ use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
+use dubernetes_core::app::FileOwner;
 use dubernetes_core::error::SharedError;
 use dubernetes_core::runtime::{ContainerFile, ContainerId, FileEntry, RuntimeError};
 use jiff::Timestamp;
@@ -28,7 +29,7 @@ struct Entry<'a> {
 
 #[derive(Clone, Copy)]
 enum EntryKind<'a> {
-    File { contents: &'a [u8], mode: u32 },
+    File { contents: &'a [u8], mode: u32, owner: FileOwner },
     Link { target: &'a str },
 }
 
@@ -48,18 +49,40 @@ pub(crate) async fn put_initial_files(
     id: &ContainerId,
     files: &[ContainerFile],
 ) -> Result<(), RuntimeError> {
+    // Otherwise a file of mode 0400 could not be read by the app of an image with `USER 1000`.
+    let default = match files.iter().any(|file| file.owner.is_none()) {
+        true => find_user(engine, id).await?,
+        false => ROOT,
+    };
     let entries = files.iter().map(|file| Entry {
         path: file.target.as_str(),
-        kind: EntryKind::File { contents: file.content.reveal(), mode: file.mode.bits() },
+        kind: EntryKind::File {
+            contents: file.content.reveal(),
+            mode: file.mode.bits(),
+            owner: file.owner.unwrap_or(default),
+        },
     });
     let entries: Vec<Entry<'_>> = entries.collect();
     put_entries(engine, id, &entries).await
 }
 
+const ROOT: FileOwner = FileOwner { user: 0, group: 0 };
+
+/// Returns the user of the container, its image's or its own, where it is a number; else root.
+async fn find_user(engine: &Engine, id: &ContainerId) -> Result<FileOwner, RuntimeError> {
+    let name = path_segment(id)?;
+    let operation = format!("inspect container `{id}`");
+    let call = engine.docker()?.inspect_container(name, None);
+    let inspected = engine.call(READ, &operation, call).await;
+    let inspected = inspected.map_err(|error| error.into_not_found("container", name))?;
+    let user = inspected.config.and_then(|config| config.user).unwrap_or_default();
+    Ok(FileOwner::parse(&user).unwrap_or(ROOT))
+}
+
 fn to_entry(file: &FileEntry) -> Entry<'_> {
     match file {
         FileEntry::File { path, contents } => {
-            Entry { path, kind: EntryKind::File { contents, mode: 0o644 } }
+            Entry { path, kind: EntryKind::File { contents, mode: 0o644, owner: ROOT } }
         }
         FileEntry::Symlink { path, target } => Entry { path, kind: EntryKind::Link { target } },
     }
@@ -159,18 +182,18 @@ fn build_archive(
     let time = u64::try_from(now.as_second()).unwrap_or_default();
     let mut archive = Builder::new(Vec::new());
     for folder in folders {
-        let mut header = build_header(EntryType::Directory, 0o755, 0, time);
+        let mut header = build_header(EntryType::Directory, 0o755, 0, time, ROOT);
         archive.append_data(&mut header, relative_path(folder), std::io::empty())?;
     }
     for file in files {
         match file.kind {
-            EntryKind::File { contents, mode } => {
+            EntryKind::File { contents, mode, owner } => {
                 let size = u64::try_from(contents.len()).unwrap_or(u64::MAX);
-                let mut header = build_header(EntryType::Regular, mode, size, time);
+                let mut header = build_header(EntryType::Regular, mode, size, time, owner);
                 archive.append_data(&mut header, relative_path(file.path), contents)?;
             }
             EntryKind::Link { target } => {
-                let mut header = build_header(EntryType::Symlink, 0o777, 0, time);
+                let mut header = build_header(EntryType::Symlink, 0o777, 0, time, ROOT);
                 archive.append_link(&mut header, relative_path(file.path), target)?;
             }
         }
@@ -178,14 +201,14 @@ fn build_archive(
     Ok(archive.into_inner()?.into())
 }
 
-fn build_header(kind: EntryType, mode: u32, size: u64, time: u64) -> Header {
+fn build_header(kind: EntryType, mode: u32, size: u64, time: u64, owner: FileOwner) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_size(size);
     header.set_mtime(time);
-    header.set_uid(0);
-    header.set_gid(0);
+    header.set_uid(u64::from(owner.user));
+    header.set_gid(u64::from(owner.group));
     header
 }
 
@@ -197,33 +220,36 @@ fn relative_path(path: &str) -> &str {
 mod tests {
     use super::*;
 
+    const OWNER: FileOwner = FileOwner { user: 1000, group: 100 };
+
     fn file(path: &str) -> Entry<'_> {
-        Entry { path, kind: EntryKind::File { contents: b"text", mode: 0o640 } }
+        Entry { path, kind: EntryKind::File { contents: b"text", mode: 0o640, owner: OWNER } }
     }
 
     #[test]
-    fn archive_has_directories_first_and_the_requested_modes() {
+    fn archive_has_directories_first_and_the_requested_modes_and_owners() {
         let long = format!("/a/{}", "n".repeat(180));
         let link = Entry { path: "/a/live", kind: EntryKind::Link { target: "/a/b" } };
         let bytes =
             build_archive(&BTreeSet::from(["/a".into()]), &[file(&long), link], Timestamp::now());
         let mut archive = tar::Archive::new(std::io::Cursor::new(bytes.unwrap()));
-        let seen: Vec<(String, u32, Option<String>)> = archive
+        let seen: Vec<(String, u32, u64, Option<String>)> = archive
             .entries()
             .unwrap()
             .map(|entry| {
                 let entry = entry.unwrap();
                 let link = entry.link_name().unwrap().map(|to| to.to_str().unwrap().to_owned());
                 let path = entry.path().unwrap().to_str().unwrap().to_owned();
-                (path, entry.header().mode().unwrap(), link)
+                let header = entry.header();
+                (path, header.mode().unwrap(), header.uid().unwrap(), link)
             })
             .collect();
         assert_eq!(
             seen,
             [
-                ("a".to_owned(), 0o755, None),
-                (long[1..].to_owned(), 0o640, None),
-                ("a/live".to_owned(), 0o777, Some("/a/b".to_owned())),
+                ("a".to_owned(), 0o755, 0, None),
+                (long[1..].to_owned(), 0o640, 1000, None),
+                ("a/live".to_owned(), 0o777, 0, Some("/a/b".to_owned())),
             ]
         );
     }

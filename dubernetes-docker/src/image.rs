@@ -55,6 +55,30 @@ pub(crate) async fn find(engine: &Engine, name: &str) -> Result<Option<ImageId>,
     }
 }
 
+/// Returns the command of the `HEALTHCHECK` of an image.
+pub(crate) async fn health_check(
+    engine: &Engine,
+    image: &ImageId,
+) -> Result<Option<Vec<String>>, RuntimeError> {
+    let operation = format!("inspect image `{image}`");
+    let answer = engine.call(READ, &operation, engine.docker()?.inspect_image(&image.0)).await;
+    let answer = answer.map_err(|error| error.into_not_found("image", &image.0))?;
+    let declared = answer.config.and_then(|config| config.healthcheck?.test);
+    Ok(parse_health_check(&declared.unwrap_or_default()))
+}
+
+/// Parses `["CMD", …]` or `["CMD-SHELL", "…"]`; `["NONE"]` and an empty list are none.
+fn parse_health_check(test: &[String]) -> Option<Vec<String>> {
+    match test.split_first() {
+        Some((kind, words)) if kind == "CMD" => Some(words.to_vec()),
+        Some((kind, words)) if kind == "CMD-SHELL" => {
+            let shell = ["/bin/sh", "-c"].map(str::to_owned);
+            Some(shell.into_iter().chain(words.iter().cloned()).collect())
+        }
+        Some(_) | None => None,
+    }
+}
+
 async fn pull(engine: &Engine, image: &ImageRef, reference: &str) -> Result<ImageId, RuntimeError> {
     let operation = format!("pull image `{reference}`");
     // A public image needs no credentials, so the reason for their absence matters only if the
@@ -120,6 +144,18 @@ pub(crate) fn with_default_tag(reference: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn health_check_is_a_command_or_a_shell_line() {
+        let parse = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            parse_health_check(&words).map(|words| words.join(" "))
+        };
+        assert_eq!(parse(&["CMD", "/check", "-q"]).as_deref(), Some("/check -q"));
+        assert_eq!(parse(&["CMD-SHELL", "a || b"]).as_deref(), Some("/bin/sh -c a || b"));
+        assert_eq!(parse(&["NONE"]), None);
+        assert_eq!(parse(&[]), None);
+    }
 
     #[test]
     fn reference_without_tag_gets_latest() {

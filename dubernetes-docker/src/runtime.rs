@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
@@ -77,6 +78,14 @@ impl DockerRuntime {
         self
     }
 
+    /// Lets containers mount folders and files of the system, such as the engine's socket. They
+    /// give control of the machine.
+    #[must_use]
+    pub fn with_system_mounts(self) -> Self {
+        self.engine.allow_system_mounts.store(true, Ordering::Relaxed);
+        self
+    }
+
     /// Returns the address of the engine, such as `unix:///var/run/docker.sock`.
     pub fn endpoint(&self) -> String {
         self.engine.endpoint()
@@ -109,6 +118,10 @@ impl ContainerRuntime for DockerRuntime {
 
     async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
         image::resolve(&self.engine, image, policy).await
+    }
+
+    async fn health_check(&self, image: &ImageId) -> Result<Option<Vec<String>>, RuntimeError> {
+        image::health_check(&self.engine, image).await
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {

@@ -5,11 +5,15 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
-    Ipam, IpamConfig, Mount, MountType, MountVolumeOptions, NetworkCreateRequest, NetworkingConfig,
-    PortBinding, PortMap, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig,
+    HostConfigLogConfig, Ipam, IpamConfig, Mount, MountType, MountVolumeOptions,
+    NetworkCreateRequest, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits, RestartPolicy,
+    RestartPolicyNameEnum,
 };
-use dubernetes_core::app::{InstanceName, Secret, Volume, VolumeSource, find_system_folder};
+use dubernetes_core::app::{
+    ContainerOptions, InstanceName, KernelCapability, Secret, Volume, VolumeSource,
+    find_system_folder,
+};
 use dubernetes_core::identity;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{ContainerId, ContainerRequest, NetworkAddress, RuntimeError};
@@ -28,6 +32,8 @@ pub(crate) fn build_container(request: &ContainerRequest) -> ContainerCreateBody
         cmd: non_empty(&request.args),
         env: Some(build_environment(request)),
         stop_signal: request.stop_signal.map(|signal| signal.as_str().to_owned()),
+        user: request.options.user.as_ref().map(ToString::to_string),
+        working_dir: request.options.working_dir.as_ref().map(ToString::to_string),
         // With bindings alone the engine publishes nothing and reports success.
         exposed_ports: Some(
             request.ports.iter().map(|port| tcp_port(port.container_port)).collect(),
@@ -63,31 +69,81 @@ fn build_host_config(request: &ContainerRequest) -> HostConfig {
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
         }),
-        // An init process reaps orphans, and signals work on programs without a handler.
-        init: Some(true),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
             config: Some(HashMap::from(log_limits)),
         }),
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
         memory,
         // By default the engine adds as much swap again, which would double the limit.
         memory_swap: memory,
         nano_cpus: cpu,
-        mounts: Some(request.volumes.iter().map(|volume| build_mount(request, volume)).collect()),
+        mounts: Some(
+            request
+                .volumes
+                .iter()
+                .filter(|volume| volume.relabel.is_none())
+                .map(|volume| build_mount(request, volume))
+                .collect(),
+        ),
+        // Only the older form of a mount can set a label of SELinux.
+        binds: Some(
+            request
+                .volumes
+                .iter()
+                .filter(|volume| volume.relabel.is_some())
+                .map(ToString::to_string)
+                .collect(),
+        ),
         port_bindings: Some(build_port_bindings(request)),
+        ..build_options(&request.options)
+    }
+}
+
+fn build_options(options: &ContainerOptions) -> HostConfig {
+    let names = |capabilities: &[KernelCapability]| {
+        (!capabilities.is_empty()).then(|| capabilities.iter().map(ToString::to_string).collect())
+    };
+    let tmpfs = options.tmpfs.iter();
+    let tmpfs = tmpfs.map(|tmpfs| (tmpfs.target().to_owned(), tmpfs.options().to_owned()));
+    let ulimits = options.ulimits.iter().map(|(name, limit)| ResourcesUlimits {
+        name: Some(name.to_string()),
+        soft: Some(limit.soft),
+        hard: Some(limit.hard),
+    });
+    let devices = options.devices.iter().map(|device| {
+        let [host, container, permissions] = device.parts().map(|part| Some(part.to_owned()));
+        DeviceMapping {
+            path_on_host: host,
+            path_in_container: container,
+            cgroup_permissions: permissions,
+        }
+    });
+    let no_new_privileges = options.no_new_privileges.then(|| "no-new-privileges".to_owned());
+    HostConfig {
+        // An init process reaps orphans, and signals work on programs without a handler.
+        init: Some(options.init),
+        security_opt: Some(no_new_privileges.into_iter().collect()),
+        readonly_rootfs: Some(options.read_only),
+        shm_size: options.shm_size.map(|size| clamp_to_i64(size.bytes())),
+        tmpfs: Some(tmpfs.collect()),
+        ulimits: Some(ulimits.collect()),
+        cap_add: names(&options.cap_add),
+        cap_drop: names(&options.cap_drop),
+        devices: Some(devices.collect()),
+        extra_hosts: Some(options.extra_hosts.iter().map(ToString::to_string).collect()),
         ..HostConfig::default()
     }
 }
 
 fn build_mount(request: &ContainerRequest, volume: &Volume) -> Mount {
     let (typ, source, volume_options) = match &volume.source {
-        VolumeSource::Named(name) => {
+        VolumeSource::Named(name) | VolumeSource::Shared(name) => {
             let owner = request.labels.get(labels::INSTANCE).cloned().unwrap_or_default();
             let labels = HashMap::from([(labels::INSTANCE.to_owned(), owner)]);
             let options = MountVolumeOptions { labels: Some(labels), ..Default::default() };
             (MountType::VOLUME, name, Some(options))
         }
+        VolumeSource::External(name) => (MountType::VOLUME, name, None),
         VolumeSource::Bind(path) => (MountType::BIND, path, None),
     };
     Mount {
@@ -172,11 +228,13 @@ pub(crate) fn path_segment(id: &ContainerId) -> Result<&str, RuntimeError> {
 
 /// Returns the request with the canonical path of each mounted host directory.
 ///
-/// Rejects system directories, directories that overlap `state_dir`, and paths that cannot be
-/// resolved. A directory that does not exist is left to the engine, which rejects it.
+/// Rejects directories that overlap `state_dir`, paths that cannot be resolved, and unless
+/// `allow_system` system directories. A directory that does not exist is left to the engine, which
+/// rejects it, except with a label: then the engine would create it.
 pub(crate) async fn resolve_mounts(
     request: &ContainerRequest,
     state_dir: Option<&Path>,
+    allow_system: bool,
 ) -> Result<ContainerRequest, RuntimeError> {
     let state_dir = match state_dir {
         Some(folder) => {
@@ -193,19 +251,24 @@ pub(crate) async fn resolve_mounts(
         };
         let real = match tokio::fs::canonicalize(path.as_str()).await {
             Ok(real) => real,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound && volume.relabel.is_none() => {
+                continue;
+            }
             Err(error) => return Err(reject(format!("its path cannot be resolved: {error}"))),
         };
         if let Some(folder) = state_dir.as_deref()
-            && (folder.starts_with(&real) || real.starts_with(folder))
+            && (real.starts_with(folder)
+                // A monitor may look at the whole host.
+                || (folder.starts_with(&real) && !(allow_system && volume.read_only)))
         {
             let folder = folder.display();
             return Err(reject(format!("it overlaps `{folder}`, the state of Dubernetes")));
         }
         let real = real.to_str().ok_or_else(|| reject("its path is not UTF-8".to_owned()))?;
-        if let Some(folder) = find_system_folder(real) {
+        if !allow_system && let Some(folder) = find_system_folder(real) {
             let link = if real == path { String::new() } else { format!("links to `{real}` and ") };
-            return Err(reject(format!("it {link}overlaps the system directory `{folder}`")));
+            let reason = format!("it {link}overlaps the system directory `{folder}`");
+            return Err(reject(format!("{reason}; `serve --allow host-paths` allows it")));
         }
         *path = real.to_owned();
     }

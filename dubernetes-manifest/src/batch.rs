@@ -6,7 +6,10 @@ use super::diagnostic::OtherPlace;
 use super::excerpt::Excerpt;
 use super::node::Place;
 use super::raw_diagnostic::RawDiagnostic;
-use super::{Diagnostic, Diagnostics, Located, Parsed, ReadFile, Source, decode, yaml};
+use super::{
+    Diagnostic, Diagnostics, Located, Parsed, ReadFile, Source, Variables, decode, exported,
+    variables, yaml,
+};
 use dubernetes_core::error::one_line;
 
 /// The documents of several sources, and all diagnostics with the index of their source.
@@ -20,10 +23,11 @@ pub(super) struct Batch {
 pub(super) fn parse(
     sources: &[Source],
     read: Option<&ReadFile<'_>>,
+    variables: Option<&Variables>,
 ) -> Result<Parsed, Diagnostics> {
     let mut batch = Batch::default();
     for (index, source) in sources.iter().enumerate() {
-        batch.read(index, source, read);
+        batch.read(index, source, read, variables);
     }
     batch.diagnostics.extend(compare::find_conflicts(&batch.documents));
     if batch.diagnostics.is_empty() {
@@ -34,7 +38,13 @@ pub(super) fn parse(
 }
 
 impl Batch {
-    fn read(&mut self, index: usize, source: &Source, read: Option<&ReadFile<'_>>) {
+    fn read(
+        &mut self,
+        index: usize,
+        source: &Source,
+        read: Option<&ReadFile<'_>>,
+        variables: Option<&Variables>,
+    ) {
         let text = match decode::decode(&source.text) {
             Ok(text) => text,
             Err(diagnostic) => return self.diagnostics.push((index, *diagnostic)),
@@ -45,7 +55,18 @@ impl Batch {
             let message = "the file contains no app";
             diagnostics.push(RawDiagnostic::new(Place::FILE, "", message, hint));
         }
-        for root in roots {
+        let mut specifications = Vec::new();
+        for mut root in roots {
+            match (exported::specifications(&root), variables) {
+                (Some(exported), _) => specifications.extend(exported),
+                (None, Some(variables)) => {
+                    diagnostics.extend(variables::substitute(&mut root, variables));
+                    specifications.push(root);
+                }
+                (None, None) => specifications.push(root),
+            }
+        }
+        for root in specifications {
             let mut checked = check::check(&root, read.map(|read| (read, source)));
             diagnostics.append(&mut checked.diagnostics);
             self.documents.push(Document { source: index, root, checked });

@@ -1,6 +1,7 @@
 //! Reading of an app from a tree, shared by YAML and JSON: the only place that gives the keys
 //! their meaning.
 
+mod container;
 mod contents;
 mod health;
 mod rollout;
@@ -80,6 +81,7 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<App
     let health = health::read_health(checker, &fields);
     let rollout = rollout::read_rollout(checker, &fields);
     let pre_deploy = rollout::read_pre_deploy(checker, &fields);
+    let options = container::read_options(checker, &fields);
     let default = AppSpec::new(name?, image?);
     let spec = AppSpec {
         replicas: replicas.unwrap_or(default.replicas),
@@ -98,8 +100,9 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<App
         health,
         rollout,
         pre_deploy,
-        ..default
+        ..default.with_container_options(options)
     };
+    checker.report_violations(rules::check_container(&spec));
     checker.report_violations(rules::check_contents(&spec));
     Some(spec)
 }

@@ -101,6 +101,11 @@ impl<'n> Checker<'n> {
         self.notes.push((field.node.place, text));
     }
 
+    /// Returns whether the file at `path` can be read; without a reader no file has to be.
+    pub(super) fn can_read(&self, path: &str) -> bool {
+        self.reader.is_none_or(|(read, source)| read(source, path).is_ok())
+    }
+
     /// Returns the content of a file that `field` refers to by `path`: `Ok(None)` without a
     /// reader, and an error if the file cannot be read, which is reported.
     pub(super) fn read_file(
@@ -325,7 +330,8 @@ impl<'n> Checker<'n> {
             _ => outside,
         };
         // Only documents of JSON bodies have no lines.
-        let body_only = if self.root.place.line == 0 { object.body_only } else { &[] };
+        let is_body = self.root.place.line == 0;
+        let body_only = if is_body { object.body_only } else { &[] };
         let mut by_name = BTreeMap::new();
         let mut misspelt = BTreeSet::new();
         for (field_path, entry) in self.unique_entries(entries, path) {
@@ -334,6 +340,8 @@ impl<'n> Checker<'n> {
                 Some(key) => {
                     by_name.insert(key.name, Field::new(field_path, entry, &key.kind, Some(key)));
                 }
+                // As in Compose: a place for anchors, and for the notes of other tools.
+                None if path.is_empty() && entry.key.starts_with("x-") && !is_body => {}
                 None => {
                     self.report_unknown_key(entry, field_path, object, path);
                     misspelt.extend(nearest(&entry.key, &object.names()).map(|(_, name)| name));

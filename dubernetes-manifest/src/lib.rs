@@ -57,6 +57,7 @@ mod compare;
 mod decode;
 mod diagnostic;
 mod excerpt;
+mod exported;
 mod fields;
 mod json;
 mod nearest;
@@ -66,10 +67,12 @@ pub mod reference;
 mod settings;
 mod suggest;
 mod syntax;
+mod variables;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use settings::parse_settings;
+pub use variables::Variables;
 
 use std::io::{self, Read};
 
@@ -189,7 +192,7 @@ pub type ReadFile<'r> = dyn Fn(&Source, &str) -> Result<Vec<u8>, String> + 'r;
 /// # Ok::<(), dubernetes_manifest::Diagnostics>(())
 /// ```
 pub fn parse(sources: &[Source]) -> Result<Parsed, Diagnostics> {
-    batch::parse(sources, None)
+    batch::parse(sources, None, None)
 }
 
 /// Parses all documents of all sources, and reads the files that they refer to with `read`.
@@ -215,7 +218,33 @@ pub fn parse(sources: &[Source]) -> Result<Parsed, Diagnostics> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn parse_reading(sources: &[Source], read: &ReadFile<'_>) -> Result<Parsed, Diagnostics> {
-    batch::parse(sources, Some(read))
+    batch::parse(sources, Some(read), None)
+}
+
+/// Parses all documents of all sources as [`parse_reading`] does, and replaces `${NAME}` in their
+/// values by `variables`. What an orchestrator exported has no variables.
+///
+/// # Errors
+///
+/// Those of [`parse_reading`], and every variable that is not set.
+///
+/// # Examples
+///
+/// ```
+/// use dubernetes_manifest::{Source, Variables, parse_with_variables};
+///
+/// let source = Source { name: "app.yaml".into(), text: "name: a\nimage: a:${TAG}\n".into() };
+/// let variables = Variables::from([("TAG".to_owned(), "1.5".to_owned())]);
+/// let parsed = parse_with_variables(&[source], &|_, _| Err("none".to_owned()), &variables)?;
+/// assert_eq!(parsed.apps[0].spec.image, "a:1.5");
+/// # Ok::<(), dubernetes_manifest::Diagnostics>(())
+/// ```
+pub fn parse_with_variables(
+    sources: &[Source],
+    read: &ReadFile<'_>,
+    variables: &Variables,
+) -> Result<Parsed, Diagnostics> {
+    batch::parse(sources, Some(read), Some(variables))
 }
 
 /// Parses the app in a JSON body, with the same checks as for a file.

@@ -16,12 +16,13 @@
 //!
 //! # Modules, in reading order
 //!
-//! `key` is the shape of a row, `grammar` describes texts, `table` holds the rows, `hints` and
-//! `lookup` find keys, `schema` and `markdown` print the table.
+//! `key` is the shape of a row, `grammar` describes texts, `table` and `lifecycle` hold the rows,
+//! `hints` and `lookup` find keys, `schema` and `markdown` print the table.
 
 mod grammar;
 mod hints;
 mod key;
+mod lifecycle;
 mod lookup;
 mod markdown;
 mod schema;
@@ -31,12 +32,11 @@ mod tests;
 
 pub use grammar::{Grammar, Scalars};
 pub use key::{DefaultValue, Key, Kind, ListKind, ObjectKind};
+pub use lifecycle::{HEALTH, PRE_DEPLOY, ROLLOUT, STOP};
 pub use lookup::{UnknownKey, all_keys, find};
 pub use markdown::markdown_table;
 pub use schema::{Form, schema};
-pub use table::{
-    ACCESS, APP, CONFIG_FILE, CONTENT, FILE_REF, HEALTH, PRE_DEPLOY, RESOURCES, ROLLOUT, STOP,
-};
+pub use table::{ACCESS, APP, CONFIG_FILE, CONTENT, FILE_REF, RESOURCES, ULIMITS};
 
 pub(crate) use hints::unknown_key_hint;
 pub(crate) use lookup::{ROOT, example};

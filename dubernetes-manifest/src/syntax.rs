@@ -107,7 +107,7 @@ fn explain(kind: &ErrorKind) -> (String, String) {
             );
         }
         ErrorKind::DirectiveDisallowed => {
-            ("directives (`%NAME`) are not supported", "delete the line")
+            ("directives other than `%YAML 1.2` are not supported", "delete the line")
         }
         ErrorKind::BomInsideDocument => ("unexpected byte order mark inside the text", "delete it"),
         ErrorKind::MappingValueNotAllowed => (
@@ -176,10 +176,9 @@ fn explain_group(kind: &ErrorKind) -> (&'static str, &'static str) {
         | E::MissingTagUri
         | E::UnclosedVerbatimTag
         | E::UndeclaredTagHandle => (NO_TAGS, TAG_HINT),
-        E::MissingAnchorOrAliasName => (
-            "anchors and aliases are not supported",
-            "a text that starts with `&` or `*` needs quotes",
-        ),
+        E::MissingAnchorOrAliasName => {
+            ("an anchor or alias needs a name", "a text that starts with `&` or `*` needs quotes")
+        }
         // All other kinds: the place says more than the kind would.
         _ => ("this is not valid YAML", "put quotes around a text with special characters"),
     }

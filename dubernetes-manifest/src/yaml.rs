@@ -1,9 +1,11 @@
 //! YAML: text to trees with places, and specifications to text.
 //!
-//! This is the only module that uses the YAML library. It refuses what a manifest may not use
-//! (anchors, aliases, merge keys, tags, directives) and what would cost too much, and continues
-//! with the next document after an error.
+//! This is the only module that uses the YAML library. It resolves aliases and merge keys, refuses
+//! what a manifest may not use (tags, directives other than `%YAML`) and what would cost too much,
+//! and continues with the next document after an error.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use serde_yaml::granit_parser::{
@@ -26,6 +28,7 @@ pub(super) struct Documents {
 
 /// Reads all documents of `text`, which must have no NUL character and no byte order mark.
 pub(super) fn read(text: &str) -> Documents {
+    let text = &*hide_version_directives(text);
     let mut parser = Parser::new_from_str_with_options(text, options());
     let mut builder = Builder::default();
     while let Some(next) = parser.next_event() {
@@ -46,6 +49,19 @@ pub(super) fn read(text: &str) -> Documents {
     builder.documents
 }
 
+/// Turns `%YAML 1.x` lines, which change nothing here, into comments of the same length. The parser
+/// refuses every other directive.
+fn hide_version_directives(text: &str) -> Cow<'_, str> {
+    if !text.contains("%YAML 1.") {
+        return Cow::Borrowed(text);
+    }
+    let hide = |line: &str| match line.strip_prefix("%YAML 1.") {
+        Some(rest) => format!("#YAML 1.{rest}"),
+        None => line.to_owned(),
+    };
+    Cow::Owned(text.split_inclusive('\n').map(hide).collect())
+}
+
 /// Returns `spec` as the YAML that a user would write.
 pub(super) fn write(spec: &AppSpec) -> String {
     // Neither fails for a value without floats, bytes and keys other than text. JSON is YAML, too.
@@ -61,7 +77,7 @@ fn options() -> Options {
     granit_parser::options! {
         disallow_directives: true,
         emit_unresolved_aliases: true,
-        emit_anchor_events: true,
+        emit_anchor_events: false,
         emit_comments: false,
         flow_nesting_limit: MAX_DEPTH,
         block_nesting_limit: MAX_DEPTH,
@@ -70,8 +86,8 @@ fn options() -> Options {
 
 /// A collection that is being read.
 enum Open {
-    List { place: Place, flow: bool, items: Vec<Node> },
-    Map { place: Place, flow: bool, entries: Vec<Entry>, key: Option<Key> },
+    List { place: Place, flow: bool, anchor: usize, items: Vec<Node> },
+    Map { place: Place, flow: bool, anchor: usize, entries: Vec<Entry>, key: Option<Key> },
 }
 
 /// A key whose value was not read yet. Without text the key was refused, and its value is dropped.
@@ -83,6 +99,8 @@ struct Key {
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
+    /// The complete values with an anchor, by the parser's number of the anchor.
+    anchored: BTreeMap<usize, Node>,
     nodes: usize,
     started: usize,
     documents: Documents,
@@ -94,8 +112,8 @@ impl Builder {
         let place = place(span);
         match event {
             Event::DocumentStart(..) => return self.start_document(place),
-            Event::Scalar(text, style, _, tag) => {
-                self.count(place)?;
+            Event::Scalar(text, style, anchor, tag) => {
+                self.count(place, 1)?;
                 // A missing value has an empty place.
                 let left_out = style == ScalarStyle::Plain && place.start == place.end;
                 let text = if left_out { String::new() } else { text.into_owned() };
@@ -107,40 +125,36 @@ impl Builder {
                 } else {
                     Value::Text(text)
                 };
-                self.add(Node { value, place });
+                self.add_anchored(anchor, Node { value, place });
             }
-            Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.count(place)?;
-                if !self.is_under_merge_key() {
-                    self.documents
-                        .diagnostics
-                        .push(RawDiagnostic::new(place, "", NO_ALIAS, ALIAS_HINT));
+            Event::Alias(anchor) => {
+                // An alias inside the value of its own anchor is not complete yet.
+                let size = self.anchored.get(&anchor).map_or(1, size);
+                self.count(place, size)?;
+                match self.anchored.get(&anchor).cloned() {
+                    Some(node) => self.add(node),
+                    None => self.refuse_alias(place),
                 }
-                self.add(Node { value: Value::Refused, place });
             }
-            Event::Anchor(..) => {
-                self.documents.diagnostics.push(RawDiagnostic::new(
-                    place,
-                    "",
-                    NO_ANCHOR,
-                    ANCHOR_HINT,
-                ));
+            Event::UnresolvedAlias(_) => {
+                self.count(place, 1)?;
+                self.refuse_alias(place);
             }
-            Event::SequenceStart(style, _, tag) => {
-                self.count(place)?;
+            Event::SequenceStart(style, anchor, tag) => {
+                self.count(place, 1)?;
                 if tag.is_some() {
                     self.refuse_tag(span);
                 }
                 let flow = style == StructureStyle::Flow;
-                self.open.push(Open::List { place, flow, items: Vec::new() });
+                self.open.push(Open::List { place, flow, anchor, items: Vec::new() });
             }
-            Event::MappingStart(style, _, tag) => {
-                self.count(place)?;
+            Event::MappingStart(style, anchor, tag) => {
+                self.count(place, 1)?;
                 if tag.is_some() {
                     self.refuse_tag(span);
                 }
                 let flow = style == StructureStyle::Flow;
-                self.open.push(Open::Map { place, flow, entries: Vec::new(), key: None });
+                self.open.push(Open::Map { place, flow, anchor, entries: Vec::new(), key: None });
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(place),
             // The start and end of the stream, comments, and events of later versions.
@@ -163,8 +177,8 @@ impl Builder {
         ControlFlow::Break(())
     }
 
-    fn count(&mut self, place: Place) -> ControlFlow<()> {
-        self.nodes += 1;
+    fn count(&mut self, place: Place, nodes: usize) -> ControlFlow<()> {
+        self.nodes += nodes;
         if self.nodes <= MAX_NODES {
             return ControlFlow::Continue(());
         }
@@ -187,22 +201,57 @@ impl Builder {
         ));
     }
 
-    /// Returns whether the next value belongs to a merge key, which was reported already.
-    fn is_under_merge_key(&self) -> bool {
-        let Some(Open::Map { key: Some(key), .. }) = self.open.last() else { return false };
-        key.text.is_none()
+    fn refuse_alias(&mut self, place: Place) {
+        let refused = RawDiagnostic::new(place, "", NO_ANCHOR, ALIAS_HINT);
+        self.documents.diagnostics.push(refused);
+        self.add(Node { value: Value::Refused, place });
     }
 
     fn close(&mut self, end: Place) {
-        let (mut place, flow, value) = match self.open.pop() {
-            Some(Open::List { place, flow, items }) => (place, flow, Value::List(items)),
-            Some(Open::Map { place, flow, entries, .. }) => (place, flow, Value::Map(entries)),
+        let (mut place, flow, anchor, value) = match self.open.pop() {
+            Some(Open::List { place, flow, anchor, items }) => {
+                (place, flow, anchor, Value::List(items))
+            }
+            Some(Open::Map { place, flow, anchor, entries, .. }) => {
+                (place, flow, anchor, Value::Map(self.merge(entries)))
+            }
             None => return,
         };
         if flow {
             place.end = end.end;
         }
-        self.add(Node { value, place });
+        self.add_anchored(anchor, Node { value, place });
+    }
+
+    /// Replaces merge keys by the entries of their mappings. Keys of the mapping itself win, then
+    /// those of the first merged mapping.
+    fn merge(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+        let (merged, mut own): (Vec<Entry>, Vec<Entry>) =
+            entries.into_iter().partition(|entry| entry.key == MERGE);
+        for Entry { key_place, value, .. } in merged {
+            let nodes = if let Value::List(items) = value.value { items } else { vec![value] };
+            for node in nodes {
+                if let Value::Map(more) = node.value {
+                    for entry in more {
+                        if own.iter().all(|known| known.key != entry.key) {
+                            own.push(entry);
+                        }
+                    }
+                } else if !matches!(node.value, Value::Refused) {
+                    let refused = RawDiagnostic::new(key_place, "", NO_MAPPING, MERGE_HINT);
+                    self.documents.diagnostics.push(refused);
+                }
+            }
+        }
+        own
+    }
+
+    /// Adds a complete node, and keeps it for the aliases of its anchor; 0 is no anchor.
+    fn add_anchored(&mut self, anchor: usize, node: Node) {
+        if anchor != 0 {
+            self.anchored.insert(anchor, node.clone());
+        }
+        self.add(node);
     }
 
     /// Adds a complete node to the open collection, or to the documents.
@@ -245,7 +294,6 @@ impl Builder {
 fn read_key(node: Node, diagnostics: &mut Vec<RawDiagnostic>) -> Key {
     let place = node.place;
     let refused = match node.value {
-        Value::Plain(text) if text == "<<" => RawDiagnostic::new(place, "", NO_MERGE, ANCHOR_HINT),
         Value::Plain(text) if text.is_empty() => {
             RawDiagnostic::new(place, "", "missing key before `:`", "write `key: value`")
         }
@@ -265,11 +313,27 @@ fn read_key(node: Node, diagnostics: &mut Vec<RawDiagnostic>) -> Key {
     Key { text: None, place }
 }
 
-const NO_ANCHOR: &str = "anchors (`&name`) are not supported";
-const ANCHOR_HINT: &str = "repeat the value wherever it is needed";
-const NO_ALIAS: &str = "aliases (`*name`) are not supported";
-const ALIAS_HINT: &str = "repeat the value here; a text that starts with `*` needs quotes";
-const NO_MERGE: &str = "merge keys (`<<`) are not supported";
+/// The key whose mappings are merged into the one that it is in.
+const MERGE: &str = "<<";
+const NO_MAPPING: &str = "a merge key (`<<`) needs a mapping, or a list of mappings";
+const MERGE_HINT: &str = "write `<<: *name`, where `&name` marks a mapping above";
+const NO_ANCHOR: &str = "this alias refers to no value above it";
+const ALIAS_HINT: &str =
+    "mark a value above with `&name`; a text that starts with `*` needs quotes";
+
+/// Returns the number of nodes of a tree.
+fn size(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::List(items) => items.iter().map(size).sum(),
+        Value::Map(entries) => entries.iter().map(|entry| 1 + size(&entry.value)).sum(),
+        Value::Plain(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::Refused => 0,
+    }
+}
 
 fn place(span: &Span) -> Place {
     let start = span.start.byte_offset().unwrap_or(0);

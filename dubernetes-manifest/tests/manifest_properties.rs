@@ -8,9 +8,9 @@ use std::path::Path;
 
 use dubernetes_core::app::{
     Access, AppName, AppSpec, Check, ConfigFile, Content, ContentHash, CountOrPercent, Cpu,
-    Duration, EnvName, EnvValue, FileMode, FilePath, FileRef, FileTarget, Health, HostName,
-    ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy, PullPolicy, Resources,
-    Rollout, RoutePath, Signal, Stop, UrlPath, Volume,
+    Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileRef, FileTarget, Health,
+    HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy, PullPolicy,
+    Resources, Rollout, RoutePath, Signal, Stop, UrlPath, Volume,
 };
 use dubernetes_manifest::{JsonError, Source};
 use proptest::prelude::*;
@@ -249,6 +249,7 @@ fn health() -> impl Strategy<Value = Health> {
     let port = prop::option::of(1..=u16::MAX);
     (check, port, (span(), span(), span()), counts).prop_map(|(check, port, spans, counts)| {
         Health {
+            host: matches!(check, Check::Http(_)).then(|| parsed(HostName::parse, "a.test")),
             check,
             port,
             interval: spans.0.max(spans.1),
@@ -311,7 +312,9 @@ fn file_ref() -> impl Strategy<Value = FileRef> {
 
 fn config_file() -> impl Strategy<Value = ConfigFile> {
     let mode = "0[0-7]{3}".prop_map(|text| parsed(FileMode::parse, &text));
-    (file_ref(), mode).prop_map(|(source, mode)| ConfigFile { source, mode })
+    let owner = (0..=u32::MAX, 0..=u32::MAX).prop_map(|(user, group)| FileOwner { user, group });
+    let owner = prop::option::of(owner);
+    (file_ref(), mode, owner).prop_map(|(source, mode, owner)| ConfigFile { source, mode, owner })
 }
 
 fn env_value() -> impl Strategy<Value = EnvValue> {
@@ -337,6 +340,13 @@ fn spec() -> impl Strategy<Value = AppSpec> {
             let (health, rollout, pre_deploy) = life;
             let (name, image, replicas, port, pull) = scalars;
             let (command, args, env, env_file, files, labels, volumes) = lists;
+            // The lists of options are checked by the good files.
+            let options = AppSpec {
+                init: replicas % 2 == 0,
+                no_new_privileges: port % 2 == 0,
+                read_only: port % 3 == 0,
+                ..AppSpec::new(name.clone(), image.clone())
+            };
             AppSpec {
                 name,
                 image,
@@ -356,6 +366,7 @@ fn spec() -> impl Strategy<Value = AppSpec> {
                 health,
                 rollout,
                 pre_deploy,
+                ..options
             }
         })
         .prop_filter("the specification is valid", |spec| spec.problems().is_empty())

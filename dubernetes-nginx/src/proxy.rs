@@ -8,7 +8,9 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_core::app::{self, ImageRef, InstanceName, PullPolicy, Resources, Signal};
+use dubernetes_core::app::{
+    self, ContainerOptions, ImageRef, InstanceName, PullPolicy, Resources, Signal,
+};
 use dubernetes_core::dial::{Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::{chain, one_line};
 use dubernetes_core::identity::{ingress_address, ingress_name};
@@ -176,7 +178,7 @@ impl Nginx {
     /// is no answer.
     pub(crate) async fn query_generation(&self, nginx: &RunningNginx) -> Result<Digest, String> {
         let endpoint = SocketAddr::from((nginx.address, PRIVATE_PORT));
-        let probe = Probe::Http { path: GENERATION_PATH.to_owned() };
+        let probe = Probe::Http { host: None, path: GENERATION_PATH.to_owned() };
         match self.dialer.probe(endpoint, &probe, app::Duration::from_secs(1)).await {
             ProbeAnswer::Http { status: 200, body } => Digest::parse(&body)
                 .ok_or_else(|| "its private listener does not name a generation".to_owned()),
@@ -351,6 +353,7 @@ impl Nginx {
             }],
             // nginx answers requests in flight before it exits.
             stop_signal: Some(Signal::SigQuit),
+            options: ContainerOptions::default(),
         }
     }
 

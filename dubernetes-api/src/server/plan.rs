@@ -38,6 +38,18 @@ pub(super) async fn plan(
     body: Json,
 ) -> Result<JsonResponse<PlanReport>, ApiError> {
     let specs = specs(&body)?;
+    for (index, spec) in specs.iter().enumerate() {
+        let problems = spec.forbidden(state.controller.permissions()).into_iter();
+        let problems: Vec<_> = problems
+            .map(|found| FieldProblem {
+                hint: found.hint,
+                ..list_problem(index, &found.path, found.message)
+            })
+            .collect();
+        if !problems.is_empty() {
+            return Err(ApiError::invalid(problems));
+        }
+    }
     let stored = state.store.list().await?;
     let mut desired = DesiredState::new(state.info.instance.clone(), stored);
     for spec in &specs {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 use dubernetes_core::app::{MAX_REPLICAS, UrlPath};
+use dubernetes_core::selector::Selector;
 
 use super::resource::ObjectName;
 use super::shared::{FileArgs, FormatArgs, SelectorArgs, WaitArgs};
@@ -20,6 +21,17 @@ pub(crate) struct ApplyArgs {
     /// Check the files and show what would change, without changing anything.
     #[arg(long, conflicts_with_all = ["detach", "timeout", "progress"])]
     pub(crate) dry_run: bool,
+    /// Then delete the apps that have the labels of `--selector` and are not in the files, after
+    /// confirmation.
+    #[arg(long, requires = "selector")]
+    pub(crate) prune: bool,
+    /// Labels of the apps of these files, for `--prune`: `key=value`, joined by commas.
+    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = Selector::parse,
+          requires = "prune")]
+    pub(crate) selector: Option<Selector>,
+    /// Do not ask before `--prune` deletes apps.
+    #[arg(short, long, requires = "prune")]
+    pub(crate) yes: bool,
     /// Retry a spec that failed before.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) retry: bool,

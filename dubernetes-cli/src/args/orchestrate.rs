@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
-use dubernetes_core::app::{Duration, ImageRef};
+use dubernetes_core::app::{Duration, ImageRef, Permissions};
 
 use super::shared::{FileArgs, ProgressStyle};
 
@@ -44,6 +44,18 @@ pub(crate) struct IngressArgs {
     /// Container engine; defaults to DOCKER_HOST, else to the engine's usual socket.
     #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
     pub(crate) engine: Option<String>,
+    /// What apps may do to this machine: `none`, or a list of `cap_add` (capabilities that Docker
+    /// does not give), `devices` and `host-paths` (folders and files of the system, such as the
+    /// engine's socket). Each of them gives an app control of the machine.
+    #[arg(
+        long,
+        env = "DUBERNETES_ALLOW",
+        hide_env_values = true,
+        value_name = "LIST",
+        default_value = "none",
+        value_parser = Permissions::parse
+    )]
+    pub(crate) allow: Permissions,
     /// Number of newest events to keep.
     #[arg(
         long,

@@ -165,9 +165,39 @@ pub(crate) struct FileArgs {
     /// Same as FILE, as in kubectl; can be repeated or a list with commas.
     #[arg(short, long, value_name = "FILE", value_delimiter = ',')]
     filename: Vec<PathBuf>,
+    #[command(flatten)]
+    variables: VariableArgs,
+}
+
+/// Variables for `${NAME}` in files.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct VariableArgs {
+    /// Replace `${NAME}` in the values of the files; can be repeated. `${NAME:-default}` and
+    /// `${NAME:?text}` work as in Compose, and `$$` is a `$`. Without `--set`, `--env` and
+    /// `--env-file`, a `$` has no meaning.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Replace `${NAME}` by this variable of the environment; can be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Vec<String>,
+    /// Replace variables by those of a file with lines `NAME=VALUE`; can be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected `NAME=VALUE`".to_owned()),
+    }
 }
 
 impl FileArgs {
+    /// Returns the flags for variables.
+    pub(crate) fn variables(&self) -> &VariableArgs {
+        &self.variables
+    }
+
     /// Returns all given paths.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.files.iter().chain(&self.filename).cloned().collect()

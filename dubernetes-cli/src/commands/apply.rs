@@ -1,21 +1,26 @@
 //! `apply`: reads and checks all files, sends all apps, and waits.
 
+mod prune;
+
 use dubernetes_api::wire::{AppPlan, Applied, Change};
 use dubernetes_core::app::AppSpec;
 
 use crate::args::{ApplyArgs, Format};
 use crate::follow::Follower;
+use crate::machine;
 use crate::output::{self, ListStyle};
-use crate::report::{CliError, FAILED, RETRY_HELP, Result, UNREACHABLE};
+use crate::report::{self, CliError, FAILED, RETRY_HELP, Result, UNREACHABLE};
 use crate::settings::Settings;
 use crate::sources::read_apps;
 use crate::target::{Mode, Target};
 use crate::verify::{self, Verifiers};
 
 pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
-    let apps = read_apps(&args.files.paths())?;
+    let apps = read_apps(&args.files)?;
     let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
     verify::check_access(&args.verify, &specs)?;
+    prune::selector(args, &specs)?;
+    machine::warnings(&specs).iter().for_each(|warning| report::warn(warning));
     if args.dry_run {
         return Box::pin(dry_run(args, &specs, settings)).await;
     }
@@ -30,6 +35,11 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
 }
 
 async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> Result {
+    let surplus = match prune::selector(args, specs)? {
+        Some(selector) => prune::surplus(selector, specs, target).await?,
+        None => Vec::new(),
+    };
+    prune::confirm(args, &surplus).await?;
     let mut follower = Follower::new(target, &args.wait).await?;
     let format = args.format.format();
     let mut verifiers = Verifiers::start(&args.verify, specs, target).await?;
@@ -66,7 +76,8 @@ async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> 
     };
     match waited {
         Ok(()) if failed => Err(CliError::already_reported(FAILED)),
-        result => result,
+        Ok(()) => prune::delete(args, &surplus, target, &mut follower).await,
+        Err(error) => Err(error),
     }
 }
 
@@ -82,13 +93,19 @@ fn print_accepted(applied: &Applied, format: Format) -> Result {
 }
 
 async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Result {
-    let report = Target::with(settings, Mode::Observe, async |target: &Target| {
-        Ok(target.client.plan(specs).await?)
+    let (report, surplus) = Target::with(settings, Mode::Observe, async |target: &Target| {
+        let surplus = match prune::selector(args, specs)? {
+            Some(selector) => prune::surplus(selector, specs, target).await?,
+            None => Vec::new(),
+        };
+        Ok((target.client.plan(specs).await?, surplus))
     })
     .await?;
+    let deleted = surplus.iter().map(|name| format!("app/{name} deleted (dry run)\n"));
     match args.format.format() {
         Format::Table | Format::Wide => {
-            output::print(&report.apps.iter().map(dry_run_text).collect::<String>())
+            let texts = report.apps.iter().map(dry_run_text);
+            output::print(&texts.chain(deleted).collect::<String>())
         }
         Format::Name => {
             let names = report.apps.iter().map(|plan| format!("app/{}\n", plan.app));

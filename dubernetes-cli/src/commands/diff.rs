@@ -33,7 +33,7 @@ fn raise_exit_code(error: CliError) -> CliError {
 }
 
 async fn compare(args: &FileArgs, settings: &Settings) -> Result<String> {
-    let apps = read_apps(&args.paths())?;
+    let apps = read_apps(args)?;
     Target::with(settings, Mode::Observe, async |target: &Target| {
         let mut text = String::new();
         for app in &apps {

@@ -1,13 +1,12 @@
 //! `down`: removes everything that the instance owns, after confirmation.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use dubernetes_api::Client;
 use dubernetes_api::wire::IngressState;
 
 use crate::args::DownArgs;
+use crate::confirm;
 use crate::output;
-use crate::report::{self, CliError, FAILED, Result, USAGE};
+use crate::report::{self, Result};
 use crate::settings::Settings;
 use crate::target::{Mode, Target};
 
@@ -57,21 +56,6 @@ async fn confirm(summary: &TeardownSummary) -> Result {
         report::print_line(&format!("  {object}"));
     }
     report::print_line("Named volumes are kept.");
-    if !io::stdin().is_terminal() {
-        let what = "nothing was removed: confirmation needs a terminal";
-        return Err(CliError::with_exit(USAGE, what)
-            .help("`dubernetes down --yes` removes without confirmation"));
-    }
-    let _ = write!(anstream::stderr(), "Continue? [y/N] ");
-    // A read from a terminal blocks, and an interrupt must still be noticed.
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        io::stdin().lock().read_line(&mut line).map(|_| line)
-    });
-    let answer =
-        answer.await.map_err(|error| CliError::with_source("cannot read the answer", &error))??;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(CliError::with_exit(FAILED, "nothing was removed")),
-    }
+    let help = "`dubernetes down --yes` removes without confirmation";
+    confirm::confirm("nothing was removed", help).await
 }

@@ -4,6 +4,7 @@ use dubernetes_api::wire::{AppPlan, Change, PlanReport};
 use dubernetes_core::app::AppSpec;
 
 use crate::args::{Format, PlanArgs};
+use crate::machine;
 use crate::output::{self, Cell, Table};
 use crate::report::Result;
 use crate::settings::Settings;
@@ -11,7 +12,7 @@ use crate::sources::read_apps;
 use crate::target::{Mode, Target};
 
 pub(super) async fn run(args: &PlanArgs, settings: &Settings) -> Result {
-    let apps = read_apps(&args.files.paths())?;
+    let apps = read_apps(&args.files)?;
     let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
     let report = Target::with(settings, Mode::Observe, async |target: &Target| {
         Ok(target.client.plan(&specs).await?)
@@ -67,7 +68,10 @@ fn app_text(plan: &AppPlan, replicas: u16) -> String {
     if !forecast.converges {
         out.push_str("does not converge within the simulated steps\n");
     }
-    let memory = plan.most_memory.as_ref().map(|most| format!(" (at most {most} of memory)"));
+    let memory = plan.most_memory.as_ref().map(|most| match machine::too_little_memory(most) {
+        Some(excess) => format!(" (at most {most} of memory, {excess})"),
+        None => format!(" (at most {most} of memory)"),
+    });
     out.push_str(&format!(
         "fewest ready replicas: {} of {replicas}; most replicas at one time: {}{}; downtime: {}\n",
         forecast.fewest_ready,

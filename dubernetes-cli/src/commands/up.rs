@@ -16,7 +16,7 @@ use crate::sources::read_apps;
 use crate::target::{Target, find_running};
 
 pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
-    let apps = read_apps(&args.files.paths())?;
+    let apps = read_apps(&args.files)?;
     if find_running(settings).await?.is_some() {
         let help = format!("`dubernetes apply {}` applies the files to it", args.files.joined());
         let what = "an orchestrator of this instance is already running";

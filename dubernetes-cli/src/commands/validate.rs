@@ -6,7 +6,7 @@ use crate::report::Result;
 use crate::sources::read_apps;
 
 pub(super) fn run(args: &FileArgs) -> Result {
-    let apps = read_apps(&args.paths())?;
+    let apps = read_apps(args)?;
     let text: String = apps.iter().map(|app| format!("app/{} is valid\n", app.spec.name)).collect();
     output::print(&text)
 }

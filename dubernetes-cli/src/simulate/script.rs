@@ -6,9 +6,9 @@ use std::time::Duration;
 use dubernetes_core::app::{AppName, AppSpec, ImageRef, PodName};
 use dubernetes_testkit::Behaviour;
 
-use crate::args::{Scheduled, SimulateArgs};
+use crate::args::{Scheduled, SimulateArgs, VariableArgs};
 use crate::report::Result;
-use crate::sources::read_apps;
+use crate::sources::read_apps_in;
 
 /// Exit code of a process that SIGKILL ended.
 pub(super) const SIGKILL_CODE: u8 = 137;
@@ -67,6 +67,7 @@ pub(super) enum ScriptStep {
 impl Script {
     /// Builds the script from the options and the files that they name.
     pub(super) fn read(args: &SimulateArgs) -> Result<Self> {
+        let variables = args.files.variables();
         let mut steps = Vec::new();
         let mut add = |time: Duration, step| steps.push(TimedStep { time, step });
         // Faults come before actions of the same time.
@@ -87,9 +88,12 @@ impl Script {
             add(time.to_std(), ScriptStep::Unready(pod.clone()));
             add(time.to_std() + span.to_std(), ScriptStep::ReadyAgain(pod.clone()));
         }
-        add(Duration::ZERO, ScriptStep::Apply(read_specs(&args.files.paths())?));
+        add(Duration::ZERO, ScriptStep::Apply(read_specs(&args.files.paths(), variables)?));
         for Scheduled { time, what } in &args.apply {
-            add(time.to_std(), ScriptStep::Apply(read_specs(std::slice::from_ref(what))?));
+            add(
+                time.to_std(),
+                ScriptStep::Apply(read_specs(std::slice::from_ref(what), variables)?),
+            );
         }
         for Scheduled { time, what: (app, replicas) } in &args.scale {
             add(time.to_std(), ScriptStep::Scale(app.clone(), *replicas));
@@ -112,8 +116,8 @@ impl Script {
     }
 }
 
-fn read_specs(paths: &[PathBuf]) -> Result<Vec<AppSpec>> {
-    Ok(read_apps(paths)?.into_iter().map(|located| located.spec).collect())
+fn read_specs(paths: &[PathBuf], variables: &VariableArgs) -> Result<Vec<AppSpec>> {
+    Ok(read_apps_in(paths, variables)?.into_iter().map(|located| located.spec).collect())
 }
 
 fn used_images(steps: &[TimedStep]) -> Vec<ImageRef> {

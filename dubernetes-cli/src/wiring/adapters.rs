@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dubernetes_controller::TcpDialer;
-use dubernetes_core::app::PullPolicy;
+use dubernetes_core::app::{Permission, PullPolicy};
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::Ingress;
 use dubernetes_core::runtime::ContainerRuntime;
@@ -64,6 +64,10 @@ impl EngineKind {
         match self {
             Self::Docker => {
                 let runtime = docker_runtime(args)?.with_state_dir(state_dir);
+                let runtime = match args.allow.allow(Permission::HostPaths) {
+                    true => runtime.with_system_mounts(),
+                    false => runtime,
+                };
                 let endpoint = runtime.endpoint();
                 Ok(Engine {
                     runtime: Arc::new(runtime),

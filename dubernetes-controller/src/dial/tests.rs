@@ -35,7 +35,7 @@ async fn serve(answer: &'static [u8], hold: bool) -> (u16, tokio::task::JoinHand
 }
 
 fn http() -> Probe {
-    Probe::Http { path: "/health?x=1".into() }
+    Probe::Http { host: None, path: "/health?x=1".into() }
 }
 
 #[track_caller]
@@ -94,7 +94,7 @@ async fn silence_nonsense_and_hang_up_have_their_own_reasons() {
 
 #[tokio::test]
 async fn illegal_path_is_not_sent() {
-    let bad = Probe::Http { path: "/a b\r\nx: y".into() };
+    let bad = Probe::Http { host: None, path: "/a b\r\nx: y".into() };
     let ProbeAnswer::Failed { reason } = probe(1, bad, 2000).await else { panic!("it was sent") };
     assert!(reason.ends_with("is not a path"), "{reason}");
 }

@@ -40,6 +40,10 @@ impl ContainerRuntime for GuardedRuntime {
         guard("resolve an image", PULL, self.0.resolve(image, policy)).await
     }
 
+    async fn health_check(&self, image: &ImageId) -> Result<Option<Vec<String>>, RuntimeError> {
+        guard("inspect an image", READ, self.0.health_check(image)).await
+    }
+
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
         guard("create a container", WRITE, self.0.create(request)).await
     }

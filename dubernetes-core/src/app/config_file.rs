@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{self, FileRef};
 use super::escape::quote;
+use super::quantity::parse_whole;
 use super::text::{ParseError, checked_text, parse_traits};
 use super::volume::{Volume, VolumeSource, check_absolute, kernel_folder_above};
 
@@ -46,9 +47,48 @@ pub struct ConfigFile {
     pub source: FileRef,
     /// The permissions in the container.
     pub mode: FileMode,
+    /// The owner in the container. Default: the user of the container where it is a number, else
+    /// root.
+    pub owner: Option<FileOwner>,
 }
 
-/// The permissions of a file, as `chmod` writes them. Default: `0644`. The owner is root.
+/// The owner of a file, as numbers: `1000:1000`, or `1000` for the group of the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileOwner {
+    /// The user.
+    pub user: u32,
+    /// The group.
+    pub group: u32,
+}
+
+impl FileOwner {
+    /// Parses `UID` or `UID:GID`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the expected form.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let (user, group) = text.split_once(':').unwrap_or((text, text));
+        let number = |digits| parse_whole(digits).and_then(|number| u32::try_from(number).ok());
+        match (number(user), number(group)) {
+            (Some(user), Some(group)) => Ok(Self { user, group }),
+            _ => {
+                let found = quote(text);
+                Err(format!("expected numbers, such as `1000` or `1000:1000`, not {found}").into())
+            }
+        }
+    }
+}
+
+parse_traits!(FileOwner);
+
+impl fmt::Display for FileOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.user, self.group)
+    }
+}
+
+/// The permissions of a file, as `chmod` writes them. Default: `0644`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileMode(u16);
 
@@ -100,13 +140,16 @@ struct ShownConfigFile {
     sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
 }
 
 impl From<ConfigFile> for ShownConfigFile {
     fn from(file: ConfigFile) -> Self {
         let sha256 = file.source.hash().map(|hash| hash.to_string());
         let mode = (!file.mode.is_default()).then(|| file.mode.to_string());
-        Self { file: file.source.file, sha256, mode }
+        let owner = file.owner.map(|owner| owner.to_string());
+        Self { file: file.source.file, sha256, mode, owner }
     }
 }
 
@@ -117,6 +160,7 @@ struct RawConfigFile {
     sha256: Option<String>,
     content: Option<String>,
     mode: Option<String>,
+    owner: Option<String>,
 }
 
 impl TryFrom<RawConfigFile> for ConfigFile {
@@ -125,7 +169,8 @@ impl TryFrom<RawConfigFile> for ConfigFile {
     fn try_from(raw: RawConfigFile) -> Result<Self, ParseError> {
         let source = FileRef::from_raw(raw.file, raw.sha256.as_deref(), raw.content.as_deref())?;
         let mode = raw.mode.as_deref().map(FileMode::parse).transpose()?;
-        Ok(Self { source, mode: mode.unwrap_or_default() })
+        let owner = raw.owner.as_deref().map(FileOwner::parse).transpose()?;
+        Ok(Self { source, mode: mode.unwrap_or_default(), owner })
     }
 }
 
@@ -142,7 +187,9 @@ pub(super) fn volume_above<'v>(target: &FileTarget, volumes: &'v [Volume]) -> Op
 /// Returns a description of `volume` for messages.
 pub(super) fn describe_volume(volume: &Volume) -> String {
     match &volume.source {
-        VolumeSource::Named(name) => format!("the volume `{name}`"),
+        VolumeSource::Named(name) | VolumeSource::Shared(name) | VolumeSource::External(name) => {
+            format!("the volume `{name}`")
+        }
         VolumeSource::Bind(path) => format!("the host folder {}", quote(path)),
     }
 }
@@ -158,6 +205,17 @@ mod tests {
         }
         for text in ["", "8", "0800", "04000", "1644", "+44", "0o644", "u=r"] {
             assert!(FileMode::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn owner_is_one_or_two_numbers() {
+        for (text, shown) in [("1000", "1000:1000"), ("0:12", "0:12"), ("4294967295", "")] {
+            let owner = FileOwner::parse(text).unwrap().to_string();
+            assert!(shown.is_empty() || owner == shown, "{owner}");
+        }
+        for text in ["", ":", "1:", ":1", "root", "-1", "1:2:3", "4294967296", "01"] {
+            assert!(FileOwner::parse(text).is_err(), "{text}");
         }
     }
 

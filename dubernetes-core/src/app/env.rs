@@ -102,53 +102,79 @@ pub struct EnvFileError {
 /// Parses an env file: lines `KEY=VALUE` with an optional `export ` in front, empty lines, and
 /// comments that start with `#`.
 ///
-/// A value in single quotes is literal. In double quotes, `\n`, `\t`, `\r`, `\"`, `\\` and `\$`
-/// are replaced. A value without quotes ends at ` #`. Nothing is substituted. The last of equal
-/// keys wins.
+/// A value in quotes may span several lines. In single quotes it is literal. In double quotes,
+/// `\n`, `\t`, `\r`, `\"`, `\\` and `\$` are replaced. A value without quotes ends at ` #`. Nothing
+/// is substituted. The last of equal keys wins.
 ///
 /// # Errors
 ///
 /// Returns the first line that cannot be parsed.
 pub fn parse_env_file(content: &[u8]) -> Result<BTreeMap<EnvName, String>, EnvFileError> {
-    let mut variables = BTreeMap::new();
     let content = content.strip_prefix("\u{feff}".as_bytes()).unwrap_or(content);
-    for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
-        let error = |reason| EnvFileError { line: index + 1, reason };
-        let line = std::str::from_utf8(line).map_err(|_| error("is not UTF-8"))?.trim();
-        if line.contains('\0') {
-            return Err(error("contains a NUL character"));
-        }
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let (name, value) = line.split_once('=').ok_or_else(|| error("has no `=`"))?;
-        let name = EnvName::parse(name.trim()).map_err(|_| error(NO_NAME))?;
-        variables.insert(name, unquote(value.trim_start()).map_err(error)?);
+    let line_of = |before: &[u8]| 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let text = std::str::from_utf8(content).map_err(|error| EnvFileError {
+        line: line_of(content.get(..error.valid_up_to()).unwrap_or_default()),
+        reason: "is not UTF-8",
+    })?;
+    let text = text.replace("\r\n", "\n");
+    let mut variables = BTreeMap::new();
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let line = line_of(text.get(..text.len() - rest.len()).unwrap_or_default().as_bytes());
+        let entry = parse_entry(rest).map_err(|reason| EnvFileError { line, reason })?;
+        variables.extend(entry.variable);
+        rest = entry.rest;
     }
     Ok(variables)
 }
 
-const NO_NAME: &str = "has no valid variable name before `=`";
-
-fn unquote(value: &str) -> Result<String, &'static str> {
-    let (text, rest) = match value.chars().next() {
-        Some('\'') => {
-            let (text, rest) = value[1..].split_once('\'').ok_or(UNCLOSED)?;
-            (text.to_owned(), rest)
-        }
-        Some('"') => unquote_double(&value[1..])?,
-        Some('#') => (String::new(), ""),
-        Some(_) | None => {
-            let end = value.match_indices('#').find(|(at, _)| value[..*at].ends_with([' ', '\t']));
-            (value[..end.map_or(value.len(), |(at, _)| at)].trim_end().to_owned(), "")
-        }
-    };
-    let rest = rest.trim_start();
-    if rest.is_empty() || rest.starts_with('#') { Ok(text) } else { Err(AFTER_QUOTE) }
+/// The variable at the start of a text, if its first line has one, and the text after it.
+struct EnvEntry<'a> {
+    variable: Option<(EnvName, String)>,
+    rest: &'a str,
 }
 
-const UNCLOSED: &str = "has a quote that is not closed on the same line";
+fn parse_entry(text: &str) -> Result<EnvEntry<'_>, &'static str> {
+    let (line, below) = text.split_once('\n').unwrap_or((text, ""));
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(EnvEntry { variable: None, rest: below });
+    }
+    let line = line.strip_prefix("export ").unwrap_or(line);
+    let (name, _) = line.split_once('=').ok_or("has no `=`")?;
+    let name = EnvName::parse(name.trim()).map_err(|_| NO_NAME)?;
+    let (_, value) = text.split_once('=').ok_or("has no `=`")?;
+    let (value, rest) = unquote(value.trim_start_matches([' ', '\t']))?;
+    if value.contains('\0') {
+        return Err("contains a NUL character");
+    }
+    Ok(EnvEntry { variable: Some((name, value)), rest })
+}
+
+const NO_NAME: &str = "has no valid variable name before `=`";
+
+/// Returns the value at the start of `text`, and the lines below it.
+fn unquote(text: &str) -> Result<(String, &str), &'static str> {
+    let (value, rest) = match text.chars().next() {
+        Some('\'') => {
+            let (value, rest) = text[1..].split_once('\'').ok_or(UNCLOSED)?;
+            (value.to_owned(), rest)
+        }
+        Some('"') => unquote_double(&text[1..])?,
+        Some(_) | None => {
+            let (line, below) = text.split_once('\n').unwrap_or((text, ""));
+            let is_comment = |at: usize| at == 0 || line[..at].ends_with([' ', '\t']);
+            let end = line.match_indices('#').find(|(at, _)| is_comment(*at));
+            let value = &line[..end.map_or(line.len(), |(at, _)| at)];
+            return Ok((value.trim_end().to_owned(), below));
+        }
+    };
+    let (line, below) = rest.split_once('\n').unwrap_or((rest, ""));
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') { Ok((value, below)) } else { Err(AFTER_QUOTE) }
+}
+
+const UNCLOSED: &str = "has a quote that is never closed";
 const AFTER_QUOTE: &str = "has text after its closing quote";
 
 fn unquote_double(inner: &str) -> Result<(String, &str), &'static str> {

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::access::HostName;
 use super::escape::quote_char;
 use super::quantity::Duration;
 use super::text::{ParseError, checked_text};
@@ -16,6 +17,8 @@ pub struct Health {
     pub check: Check,
     /// The port to probe. Default: the app's port.
     pub port: Option<u16>,
+    /// The host that an `http` probe names. Default: the app's first host, or the app's name.
+    pub host: Option<HostName>,
     /// Time between two probes of a ready replica. Default: 5 s. A replica that is not ready is
     /// probed at least once a second.
     pub interval: Duration,
@@ -54,6 +57,7 @@ impl Health {
         Self {
             check,
             port: None,
+            host: None,
             interval: Self::INTERVAL,
             timeout: Self::TIMEOUT,
             start_period: Self::START_PERIOD,
@@ -112,6 +116,8 @@ struct RawHealth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<HostName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     interval: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Duration>,
@@ -139,6 +145,7 @@ impl TryFrom<RawHealth> for Health {
         Ok(Self {
             check,
             port: raw.port,
+            host: raw.host,
             interval,
             timeout: raw.timeout.unwrap_or(Self::TIMEOUT.min(interval)),
             start_period: raw.start_period.unwrap_or(Self::START_PERIOD),
@@ -153,6 +160,7 @@ impl From<Health> for RawHealth {
     fn from(health: Health) -> Self {
         let mut raw = Self {
             port: health.port,
+            host: health.host,
             interval: (health.interval != Health::INTERVAL).then_some(health.interval),
             timeout: (health.timeout != Health::TIMEOUT).then_some(health.timeout),
             start_period: (health.start_period != Health::START_PERIOD)

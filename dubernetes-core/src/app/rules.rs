@@ -3,8 +3,10 @@
 //!
 //! The manifest reader and the API share these rules. The reader adds line and column.
 
+mod container;
 mod contents;
 
+pub use container::check_container;
 pub use contents::{MAX_ENV_FILES, check_contents, check_env_files, check_files};
 
 use std::collections::BTreeMap;
@@ -125,6 +127,7 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
     found.extend(spec.pre_deploy.iter().flat_map(check_pre_deploy));
     found.extend(check_env_files(&spec.env_file));
     found.extend(check_files(&spec.files, &spec.volumes));
+    found.extend(check_container(spec));
     found.extend(check_contents(spec));
     found.into_iter().map(|violation| violation.problem).collect()
 }
@@ -283,6 +286,12 @@ pub fn check_health(health: &Health) -> Vec<Violation> {
             }
         }
         Check::Http(_) | Check::Tcp => {}
+    }
+    if health.host.is_some() && !matches!(health.check, Check::Http(_)) {
+        found.push(
+            Violation::new("health.host", "`health.host` can only be combined with `http`")
+                .with_hint("delete it: only an HTTP request names a host"),
+        );
     }
     let Health { timeout, interval, failures, replace_after, .. } = *health;
     if timeout > interval {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::escape::quote;
-use super::{AppSpec, Problem};
+use super::{AppSpec, Permissions, Problem};
 
 /// A specification that breaks no rule, with the contents of all its files.
 ///
@@ -52,11 +52,13 @@ impl fmt::Display for InvalidSpec {
 impl Error for InvalidSpec {}
 
 impl AppSpec {
-    /// Checks all rules over several fields, and that the content of every file is known.
+    /// Checks all rules over several fields, that the content of every file is known,
+    /// and that every host folder is absolute.
     ///
     /// # Errors
     ///
-    /// Returns every problem: those of [`AppSpec::problems`], and the files that were not read.
+    /// Returns every problem: those of [`AppSpec::problems`], the files that were not read, and
+    /// relative host folders.
     ///
     /// # Examples
     ///
@@ -83,6 +85,23 @@ impl AppSpec {
     ///
     /// Those of [`AppSpec::validate`].
     pub fn check(&self) -> Result<(), InvalidSpec> {
+        let problems = self.all_problems();
+        if problems.is_empty() { Ok(()) } else { Err(InvalidSpec { problems }) }
+    }
+
+    /// Checks what [`AppSpec::check`] checks, and that no value needs a permission that is not in
+    /// `allowed`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AppSpec::check`], and a problem for each missing permission.
+    pub fn check_with(&self, allowed: &Permissions) -> Result<(), InvalidSpec> {
+        let mut problems = self.all_problems();
+        problems.extend(self.forbidden(allowed));
+        if problems.is_empty() { Ok(()) } else { Err(InvalidSpec { problems }) }
+    }
+
+    fn all_problems(&self) -> Vec<Problem> {
         let mut problems = self.problems();
         let unread =
             self.file_refs().into_iter().filter(|(_, file)| file.known_content().is_none());
@@ -91,7 +110,13 @@ impl AppSpec {
             message: format!("the file {} was not read", quote(reference.file.as_str())),
             hint: Some("`dubernetes_manifest::parse_reading` reads the files".to_owned()),
         }));
-        if problems.is_empty() { Ok(()) } else { Err(InvalidSpec { problems }) }
+        let volumes = self.volumes.iter().enumerate().filter(|(_, volume)| volume.is_relative());
+        problems.extend(volumes.map(|(index, volume)| Problem {
+            path: format!("volumes.{index}"),
+            message: format!("the host folder of {} is relative", quote(&volume.to_string())),
+            hint: Some("`apply` resolves it; elsewhere write an absolute path".to_owned()),
+        }));
+        problems
     }
 }
 

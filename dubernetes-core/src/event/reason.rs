@@ -24,6 +24,8 @@ pub enum EventReason {
     Foreign,
     /// A container was removed outside Dubernetes.
     Gone,
+    /// An image declares a health check, and its app has none.
+    HealthCheckUnused,
     /// The ingress could not serve the routes.
     IngressFailed,
     /// The configuration of the ingress was changed outside Dubernetes, and restored.
@@ -89,6 +91,7 @@ impl EventReason {
             Self::Exited => "Exited",
             Self::Foreign => "Foreign",
             Self::Gone => "Gone",
+            Self::HealthCheckUnused => "HealthCheckUnused",
             Self::IngressFailed => "IngressFailed",
             Self::IngressRepaired => "IngressRepaired",
             Self::IngressWarning => "IngressWarning",

@@ -208,6 +208,7 @@ fn request(
         volumes: spec.volumes.iter().map(|volume| full_name(instance, spec, volume)).collect(),
         ports: Vec::new(),
         stop_signal: spec.stop.signal,
+        options: spec.container_options(),
     }
 }
 
@@ -228,13 +229,16 @@ fn hostname(pod: &PodName) -> String {
 
 fn file((target, file): (&FileTarget, &ConfigFile)) -> Option<ContainerFile> {
     let content = file.source.known_content()?.clone();
-    Some(ContainerFile { target: target.clone(), content, mode: file.mode })
+    Some(ContainerFile { target: target.clone(), content, mode: file.mode, owner: file.owner })
 }
 
 fn full_name(instance: &InstanceName, spec: &AppSpec, volume: &Volume) -> Volume {
     let mut volume = volume.clone();
-    if let VolumeSource::Named(name) = &volume.source {
-        volume.source = VolumeSource::Named(identity::volume_name(instance, &spec.name, name));
-    }
+    let name = match &volume.source {
+        VolumeSource::Named(name) => identity::volume_name(instance, &spec.name, name),
+        VolumeSource::Shared(name) => identity::shared_volume_name(instance, name),
+        VolumeSource::External(_) | VolumeSource::Bind(_) => return volume,
+    };
+    volume.source = VolumeSource::Named(name);
     volume
 }

@@ -11,7 +11,9 @@ use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::app::{FileMode, FileTarget, Resources, Secret, Signal, Volume};
+use crate::app::{
+    ContainerOptions, FileMode, FileOwner, FileTarget, Resources, Secret, Signal, Volume,
+};
 use crate::format::{exit_code, span};
 
 use super::RuntimeStream;
@@ -230,12 +232,14 @@ pub struct ContainerRequest {
     pub network: Option<NetworkAddress>,
     /// Limits.
     pub resources: Resources,
-    /// Mounts; named volumes carry their full name.
+    /// Mounts; named volumes carry their full name, and shared ones are named ones.
     pub volumes: Vec<Volume>,
     /// Ports published on the host. Replicas have none.
     pub ports: Vec<PublishedPort>,
     /// The stop signal; that of the image if `None`.
     pub stop_signal: Option<Signal>,
+    /// Further options.
+    pub options: ContainerOptions,
 }
 
 /// An address that the planner chose.
@@ -247,7 +251,7 @@ pub struct NetworkAddress {
     pub address: IpAddr,
 }
 
-/// A file put into a container before the start, owned by root.
+/// A file put into a container before the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerFile {
     /// The path in the container; missing directories are created.
@@ -256,6 +260,8 @@ pub struct ContainerFile {
     pub content: Secret,
     /// The permissions.
     pub mode: FileMode,
+    /// The owner. If `None`, the user of the container where it is a number, else root.
+    pub owner: Option<FileOwner>,
 }
 
 /// A host port forwarded to a container port.

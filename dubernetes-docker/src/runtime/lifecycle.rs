@@ -4,13 +4,14 @@
 //! 409 on remove, where another removal is in progress.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration as StdDuration;
 
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
     RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
-use dubernetes_core::app::{Duration, Signal};
+use dubernetes_core::app::{Duration, Signal, VolumeSource};
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerState, ImageProblem, RuntimeError,
 };
@@ -31,7 +32,10 @@ pub(super) async fn create(
     request: &ContainerRequest,
     name: &str,
 ) -> Result<ContainerId, RuntimeError> {
-    let request = &resolve_mounts(request, engine.state_dir.get().map(PathBuf::as_path)).await?;
+    let state_dir = engine.state_dir.get().map(PathBuf::as_path);
+    let allow_system = engine.allow_system_mounts.load(Ordering::Relaxed);
+    let request = &resolve_mounts(request, state_dir, allow_system).await?;
+    check_external_volumes(engine, request).await?;
     let operation = format!("create container `{name}`");
     let Some(at) = &request.network else {
         let message = "the request has no address on a network".to_owned();
@@ -68,6 +72,31 @@ pub(super) async fn rename(
         Err(error) => Err(error.into_not_found("container", &id.0)),
         Ok(()) => Ok(()),
     }
+}
+
+/// Checks that the external volumes exist: the engine would create a missing one, empty.
+async fn check_external_volumes(
+    engine: &Engine,
+    request: &ContainerRequest,
+) -> Result<(), RuntimeError> {
+    for volume in &request.volumes {
+        let VolumeSource::External(name) = &volume.source else { continue };
+        let operation = format!("inspect volume `{name}`");
+        match engine.call(READ, &operation, engine.docker()?.inspect_volume(name)).await {
+            Ok(_) => {}
+            Err(error) if error.status() == Some(404) => {
+                return Err(RuntimeError::Rejected {
+                    operation: format!("create container `{}`", request.name),
+                    message: format!(
+                        "the engine has no volume `{name}`; create it with `docker volume create \
+                         {name}`, or leave `external` out"
+                    ),
+                });
+            }
+            Err(error) => return Err(error.into_runtime_error()),
+        }
+    }
+    Ok(())
 }
 
 /// Returns the error for a creation that failed with 404: the image or the network is missing.

@@ -29,6 +29,7 @@ fn default_request() -> ContainerRequest {
         volumes: Vec::new(),
         ports: Vec::new(),
         stop_signal: None,
+        options: ContainerOptions::default(),
     }
 }
 
@@ -54,6 +55,64 @@ fn replica_has_no_restart_policy_and_no_new_privileges() {
             ("/HostConfig/LogConfig/Config/max-file", json!("3")),
             ("/Labels/dubernetes.instance", json!("i")),
             ("/Hostname", json!("web-1")),
+        ],
+    );
+}
+
+#[test]
+fn options_have_the_names_of_the_engine() {
+    let mut request = default_request();
+    request.options = ContainerOptions {
+        user: Some("1000:100".parse().unwrap()),
+        working_dir: Some("/srv".parse().unwrap()),
+        init: false,
+        read_only: true,
+        no_new_privileges: false,
+        cap_add: vec!["NET_ADMIN".parse().unwrap()],
+        cap_drop: vec!["ALL".parse().unwrap()],
+        devices: vec!["/dev/kvm:r".parse().unwrap()],
+        tmpfs: vec!["/run".parse().unwrap(), "/tmp:size=64m,mode=1777".parse().unwrap()],
+        shm_size: Some("128Mi".parse().unwrap()),
+        ulimits: BTreeMap::from([("nofile".parse().unwrap(), "1024:2048".parse().unwrap())]),
+        extra_hosts: vec!["host.docker.internal:host-gateway".parse().unwrap()],
+    };
+    check(
+        &request,
+        &[
+            ("/User", json!("1000:100")),
+            ("/WorkingDir", json!("/srv")),
+            ("/HostConfig/Init", json!(false)),
+            ("/HostConfig/ReadonlyRootfs", json!(true)),
+            ("/HostConfig/SecurityOpt", json!([])),
+            ("/HostConfig/CapAdd", json!(["NET_ADMIN"])),
+            ("/HostConfig/CapDrop", json!(["ALL"])),
+            (
+                "/HostConfig/Devices",
+                json!([{
+                    "PathOnHost": "/dev/kvm",
+                    "PathInContainer": "/dev/kvm",
+                    "CgroupPermissions": "r",
+                }]),
+            ),
+            ("/HostConfig/Tmpfs", json!({"/run": "", "/tmp": "size=64m,mode=1777"})),
+            ("/HostConfig/ShmSize", json!(134_217_728)),
+            ("/HostConfig/Ulimits", json!([{"Name": "nofile", "Soft": 1024, "Hard": 2048}])),
+            ("/HostConfig/ExtraHosts", json!(["host.docker.internal:host-gateway"])),
+        ],
+    );
+}
+
+#[test]
+fn host_folder_with_a_label_is_a_bind_and_an_external_volume_gets_no_label() {
+    let mut request = default_request();
+    request.volumes = vec!["/srv/a:/a:ro,z".parse().unwrap(), "b:/b:external".parse().unwrap()];
+    check(
+        &request,
+        &[
+            ("/HostConfig/Binds", json!(["/srv/a:/a:ro,z"])),
+            ("/HostConfig/Mounts/0/Source", json!("b")),
+            ("/HostConfig/Mounts/0/VolumeOptions", Value::Null),
+            ("/HostConfig/Mounts/1", Value::Null),
         ],
     );
 }
@@ -169,13 +228,15 @@ async fn link_to_system_directory_is_rejected() {
     std::os::unix::fs::symlink("/etc", &link).unwrap();
     let mut request = default_request();
     request.volumes = vec![Volume::parse(&format!("{}:/data", link.display())).unwrap()];
-    let error = resolve_mounts(&request, None).await.unwrap_err();
+    let error = resolve_mounts(&request, None, false).await.unwrap_err();
     assert!(error.to_string().contains("/etc"), "{error}");
+    let allowed = resolve_mounts(&request, None, true).await.unwrap();
+    assert_eq!(allowed.volumes[0].source, VolumeSource::Bind("/etc".into()));
     let plain = folder.path().join("plain");
     std::fs::create_dir(&plain).unwrap();
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&plain, &link).unwrap();
-    let resolved = resolve_mounts(&request, None).await.unwrap();
+    let resolved = resolve_mounts(&request, None, false).await.unwrap();
     let real = std::fs::canonicalize(&plain).unwrap();
     assert_eq!(resolved.volumes[0].source, VolumeSource::Bind(real.to_str().unwrap().into()));
 }
@@ -192,7 +253,10 @@ async fn overlap_with_state_dir_and_unresolvable_path_are_rejected() {
     let check = async |path: &Path, own: &Path| {
         let mut request = default_request();
         request.volumes = vec![Volume::parse(&format!("{}:/data", path.display())).unwrap()];
-        resolve_mounts(&request, Some(own)).await.map(drop).map_err(|error| error.to_string())
+        resolve_mounts(&request, Some(own), false)
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
     };
     for path in [&state, &outer, &state.join("snapshots"), &link] {
         for own in [&state, &link] {

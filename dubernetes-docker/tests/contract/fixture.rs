@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dubernetes_core::app::{InstanceName, Resources};
+use dubernetes_core::app::{ContainerOptions, InstanceName, Resources};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerRuntime, ExecResult, Network, NetworkAddress, Networks,
@@ -79,6 +79,7 @@ impl EngineFixture {
             volumes: Vec::new(),
             ports: Vec::new(),
             stop_signal: None,
+            options: ContainerOptions::default(),
         }
     }
 

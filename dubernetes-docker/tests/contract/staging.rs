@@ -13,7 +13,7 @@ use super::fixture::{EngineFixture, docker};
 fn with_file(mut request: ContainerRequest, target: &str) -> ContainerRequest {
     let target = FileTarget::parse(target).unwrap();
     let content = Secret::new("content");
-    request.files = vec![ContainerFile { target, content, mode: FileMode::default() }];
+    request.files = vec![ContainerFile { target, content, mode: FileMode::default(), owner: None }];
     request
 }
 

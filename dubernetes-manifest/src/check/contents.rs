@@ -10,7 +10,8 @@ use crate::node::Value;
 use dubernetes_core::app::content::{ContentHash, decode};
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{
-    ConfigFile, EnvName, EnvValue, FileMode, FilePath, FileRef, FileTarget, Secret, Volume,
+    ConfigFile, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileRef, FileTarget, Secret,
+    Volume,
 };
 
 pub(super) fn read_env<'n>(
@@ -63,11 +64,12 @@ pub(super) fn read_files<'n>(
 
 fn read_config_file<'n>(checker: &mut Checker<'n>, entry: &Field<'n>) -> Option<ConfigFile> {
     let (source, fields) = read_file_ref(checker, entry)?;
-    let mode = match fields.and_then(|fields| checker.optional(&fields, "mode")) {
-        Some(field) => checker.parse(&field, FileMode::parse)?,
-        None => FileMode::default(),
+    let Some(fields) = fields else {
+        return Some(ConfigFile { source, mode: FileMode::default(), owner: None });
     };
-    Some(ConfigFile { source, mode })
+    let mode = checker.parse_optional(&fields, "mode", FileMode::parse).unwrap_or_default();
+    let owner = checker.parse_optional(&fields, "owner", FileOwner::parse);
+    Some(ConfigFile { source, mode, owner })
 }
 
 /// Reads a path, or a mapping with `file`. Returns the mapping's fields as well.
@@ -88,6 +90,12 @@ fn read_file_ref<'n>(
     let file = path.as_ref().and_then(|path| checker.parse(path, FilePath::parse));
     let content = match (body, &path, &file) {
         (Some(content), _, _) => Some(content?),
+        // An exported app may be far from its files: the orchestrator knows a content by its hash.
+        (None, Some(_), Some(file))
+            if matches!(hash, Some(Some(_))) && !checker.can_read(file.as_str()) =>
+        {
+            None
+        }
         (None, Some(path), Some(file)) => {
             checker.read_file(path, file.as_str()).ok()?.map(Secret::new)
         }

@@ -4,7 +4,7 @@ use crate::fields::{Checker, Field, Fields};
 use crate::node::Value;
 use crate::suggest::example_hint;
 use dubernetes_core::app::rules;
-use dubernetes_core::app::{Check, Duration, Health, UrlPath};
+use dubernetes_core::app::{Check, Duration, Health, HostName, UrlPath};
 
 const PROBES: [&str; 3] = ["http", "tcp", "exec"];
 
@@ -15,6 +15,7 @@ pub(super) fn read_health<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) ->
     // The thresholds are checked even if the probe is invalid.
     let mut health = Health::new(check.clone().unwrap_or(Check::Tcp));
     health.port = super::read_port(checker, &fields, "health.port");
+    health.host = checker.parse_optional(&fields, "host", HostName::parse);
     let mut read_span = |name: &str, value: &mut Duration| {
         *value = checker.parse_optional(&fields, name, Duration::parse).unwrap_or(*value);
     };

@@ -119,8 +119,8 @@ pub(super) const DURATION: Grammar = text(
 );
 pub(super) const VOLUME: Grammar = text(
     "volume",
-    "NAME:/target or /folder:/target, with :ro for read-only",
-    "^[^:]+:/[^:]*(:(ro|rw))?$",
+    "NAME:/target, ./folder:/target or /folder:/target, with :ro for read-only",
+    "^[^:]+:/[^:]*(:(ro|rw|shared|external|z|Z)(,(ro|rw|shared|external|z|Z))*)?$",
     3072,
 );
 pub(super) const FILE_PATH: Grammar = Grammar {
@@ -137,5 +137,36 @@ pub(super) const MODE: Grammar = Grammar {
     scalars: Scalars::Numbers,
     ..text("mode", "three octal digits, with an optional 0 in front", "^0?[0-7]{3}$", 4)
 };
+pub(super) const OWNER: Grammar = Grammar {
+    scalars: Scalars::Numbers,
+    ..text("owner", "UID or UID:GID, in numbers", "^[0-9]+(:[0-9]+)?$", 21)
+};
+pub(super) const USER: Grammar = Grammar {
+    scalars: Scalars::Numbers,
+    ..text("user", "USER or USER:GROUP, by name or number", "^[A-Za-z0-9_.:-]+$", 129)
+};
+pub(super) const CONTAINER_FOLDER: Grammar =
+    text("container path", "an absolute path in the container", "^/", 1024);
+pub(super) const CAPABILITY: Grammar =
+    text("capability", "a capability of Linux, or ALL", "^[A-Za-z_]+$", 32);
+pub(super) const DEVICE: Grammar =
+    text("device", "/dev/NAME, with :/dev/NAME in the container and :rwm", "^/.", 2060);
+pub(super) const TMPFS: Grammar =
+    text("folder", "/path, with options such as :size=64m,mode=1777", "^/.", 1280);
+pub(super) const ULIMIT_NAME: Grammar = text("limit", "nofile, nproc, memlock …", "^[a-z]+$", 10);
+pub(super) const ULIMIT: Grammar = Grammar {
+    scalars: Scalars::Numbers,
+    ..text("limit", "a number, or SOFT:HARD; -1 is no limit", "^-?[0-9]+(:-?[0-9]+)?$", 41)
+};
+pub(super) const LIMIT: Grammar = Grammar {
+    scalars: Scalars::Numbers,
+    ..text("number", "a number; -1 is no limit", "^-?[0-9]+$", 20)
+};
+pub(super) const EXTRA_HOST: Grammar = text(
+    "host",
+    "NAME:ADDRESS, or NAME:host-gateway for the host itself",
+    "^[A-Za-z0-9_.-]+[:=].",
+    320,
+);
 pub(super) const BASE64: Grammar =
     text("base64", "", "^[A-Za-z0-9+/]*={0,2}$", 4 * MAX_CONTENT_BYTES.div_ceil(3));

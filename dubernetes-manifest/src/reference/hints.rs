@@ -36,6 +36,7 @@ fn objects() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
         | Kind::WholeNumber { .. }
         | Kind::CountOrPercent { .. }
         | Kind::True
+        | Kind::Bool
         | Kind::Choice(_)
         | Kind::List(_)
         | Kind::OneOrList(_)
@@ -48,82 +49,147 @@ fn position(path: &str) -> String {
     if path.is_empty() { "at the top level".into() } else { format!("under `{path}`") }
 }
 
-/// Returns the replacement of a key that people know from Kubernetes or Compose.
+/// Keys that people know from Kubernetes or Compose, separated by spaces, and what to do instead.
+const FOREIGN_KEYS: &[(&str, &str)] = &[
+    ("apiVersion kind", "apps are the only kind of object: delete this key"),
+    ("version", "a manifest has no version: delete this key"),
+    ("metadata", "write `name` and `labels` at the top level"),
+    ("namespace", "there are no namespaces: use separate instances"),
+    ("spec template", "write its keys at the top level"),
+    ("selector", "replicas are selected by the app's name: delete this key"),
+    ("containers", "an app has one container: write its `image` at the top level"),
+    ("services", "write one document per app, separated by `---`"),
+    ("service ingress", "write `access: { host: myapp.local }`"),
+    ("deploy", "write `replicas` and `resources` at the top level"),
+    ("scale", "the key is `replicas`"),
+    ("limits requests reservations", "write `cpu` and `memory` directly under `resources`"),
+    ("build dockerfile", "images are not built here: build the image, and name it in `image`"),
+    ("container_name containerName", "containers are named after the app: use `name`"),
+    (
+        "ports containerPort targetPort expose publish",
+        "replicas publish no host port: set `port` to the port in the container, and route \
+            requests to it with `access`",
+    ),
+    (
+        "depends_on links",
+        "apps start independently: let the app retry until its dependencies answer",
+    ),
+    (
+        "restart restartPolicy restart_policy",
+        "replicas are always restarted, with back-off: delete this key",
+    ),
+    (
+        "privileged",
+        "not supported, because it switches every protection off: name what the app needs in \
+            `cap_add` and `devices`",
+    ),
+    ("capabilities", "the keys are `cap_add` and `cap_drop`"),
+    (
+        "security_opt securityContext",
+        "not supported, except `no_new_privileges: false`, `user`, `read_only`, `cap_add` and \
+            `cap_drop`",
+    ),
+    ("sysctls", "not supported: those of the whole machine are set with `sysctl` on the host"),
+    (
+        "gpus runtime device_cgroup_rules device_requests",
+        "not supported: every device has to be named in `devices`",
+    ),
+    ("group_add", "not supported: write the group in `user: \"1000:44\"`"),
+    (
+        "userns_mode cgroup cgroup_parent isolation uts",
+        "not supported: each replica has namespaces of its own",
+    ),
+    (
+        "pid ipc hostPID hostIPC",
+        "not supported: each replica has its own process and IPC namespaces, so that one \
+            replica cannot touch another",
+    ),
+    (
+        "network_mode hostNetwork",
+        "not supported: a replica is probed and routed at its own address",
+    ),
+    (
+        "networks dns dns_search dns_opt mac_address",
+        "not supported: the replicas of an instance share one network; separate instances \
+            have separate networks",
+    ),
+    ("external_links", "write `extra_hosts: [\"db:10.0.0.1\"]`"),
+    ("workingDir", "the key is `working_dir`"),
+    (
+        "oom_score_adj oom_kill_disable mem_swappiness memswap_limit pids_limit cpuset cpu_shares \
+            blkio_config",
+        "not supported: `resources` has `cpu` and `memory`, without swap",
+    ),
+    (
+        "logging log_driver",
+        "not supported: `dubernetes logs` needs the engine's own files; three of 10 MB are kept",
+    ),
+    ("profiles", "not supported: apply only the files that are needed"),
+    ("extends include", "not supported: use anchors in one file, or `apply` several files"),
+    ("platform", "not supported: the image must fit this machine"),
+    (
+        "stdin_open tty attach",
+        "not supported: run an interactive command with `dubernetes exec -it`",
+    ),
+    ("volumes_from", "name the same volume in both apps: `volumes: [\"media:/media:shared\"]`"),
+    ("tmpfs_size", "write `tmpfs: [\"/run:size=64m\"]`"),
+    ("annotations", "the key is `labels`"),
+    (
+        "develop post_start pre_stop lifecycle initContainers",
+        "not supported: `pre_deploy` runs a command before a revision",
+    ),
+    ("healthcheck livenessProbe readinessProbe startupProbe", "write `health: { http: /healthz }`"),
+    ("strategy update_config rollingUpdate", "write `rollout: { max_surge: 1 }`"),
+    ("progressDeadlineSeconds", "the key is `progress_deadline`, under `rollout`"),
+    ("minReadySeconds", "the key is `min_ready`, under `rollout`"),
+    ("revisionHistoryLimit", "the key is `history`, under `rollout`"),
+    ("maxSurge", "the key is `max_surge`, under `rollout`"),
+    ("maxUnavailable", "the key is `max_unavailable`, under `rollout`"),
+    ("environment envFrom", "the key is `env`, a mapping such as `env: { LOG_LEVEL: info }`"),
+    ("valueFrom secretKeyRef configMapKeyRef", "write `{ file: ./password }`"),
+    ("entrypoint", "the key is `command`"),
+    ("content", "the content is read from the file by `apply`: delete this key"),
+    (
+        "secrets configs",
+        "write `files: { /etc/myapp/app.conf: ./app.conf }`, or `env: { KEY: { file: ./key } }`",
+    ),
+    ("volumeMounts", "write `volumes: [\"cache:/var/cache/myapp\"]`"),
+    ("hostname domain domainname", "the key is `host`, under `access`"),
+    ("mem_limit", "the key is `memory`, under `resources`"),
+    ("cpus", "the key is `cpu`, under `resources`"),
+    ("stop_signal", "the key is `signal`, under `stop`"),
+    ("stop_grace_period terminationGracePeriodSeconds", "the key is `grace`, under `stop`"),
+    ("pull_policy imagePullPolicy", "the key is `pull`"),
+];
+
+/// Returns what to do about a key that people know from Kubernetes or Compose.
 fn foreign_key_hint(key: &str) -> Option<&'static str> {
-    let hint = match key {
-        "apiVersion" | "kind" => "apps are the only kind of object: delete this key",
-        "version" => "a manifest has no version: delete this key",
-        "metadata" => "write `name` and `labels` at the top level",
-        "namespace" => "there are no namespaces: use separate instances",
-        "spec" | "template" => "write its keys at the top level",
-        "selector" => "replicas are selected by the app's name: delete this key",
-        "containers" => "an app has one container: write its `image` at the top level",
-        "services" => "write one document per app, separated by `---`",
-        "service" | "ingress" => "write `access: { host: myapp.local }`",
-        "deploy" => "write `replicas` and `resources` at the top level",
-        "scale" => "the key is `replicas`",
-        "limits" | "requests" | "reservations" => {
-            "write `cpu` and `memory` directly under `resources`"
-        }
-        "build" | "dockerfile" => {
-            "images are not built here: build the image, and name it in `image`"
-        }
-        "container_name" | "containerName" => "containers are named after the app: use `name`",
-        "ports" | "containerPort" | "targetPort" | "expose" | "publish" => {
-            "replicas publish no host port: set `port` to the port in the container, and route \
-                requests to it with `access`"
-        }
-        "depends_on" | "links" => {
-            "apps start independently: let the app retry until its dependencies answer"
-        }
-        "restart" | "restartPolicy" | "restart_policy" => {
-            "replicas are always restarted, with back-off: delete this key"
-        }
-        "privileged" | "cap_add" | "cap_drop" | "capabilities" | "security_opt"
-        | "securityContext" | "devices" | "sysctls" | "userns_mode" | "ulimits" => {
-            "not supported: replicas have the engine's default privileges"
-        }
-        "network_mode" | "networks" | "hostNetwork" | "dns" | "extra_hosts" => {
-            "not supported: the replicas of an instance share one network"
-        }
-        "pid" | "ipc" | "hostPID" | "hostIPC" => {
-            "not supported: each replica has its own process and IPC namespaces"
-        }
-        "user" | "working_dir" | "workingDir" => "not supported: set it in the image",
-        "healthcheck" | "livenessProbe" | "readinessProbe" | "startupProbe" => {
-            "write `health: { http: /healthz }`"
-        }
-        "strategy" | "update_config" | "rollingUpdate" => "write `rollout: { max_surge: 1 }`",
-        "progressDeadlineSeconds" => "the key is `progress_deadline`, under `rollout`",
-        "minReadySeconds" => "the key is `min_ready`, under `rollout`",
-        "revisionHistoryLimit" => "the key is `history`, under `rollout`",
-        "maxSurge" => "the key is `max_surge`, under `rollout`",
-        "maxUnavailable" => "the key is `max_unavailable`, under `rollout`",
-        "environment" | "envFrom" => {
-            "the key is `env`, a mapping such as `env: { LOG_LEVEL: info }`"
-        }
-        "valueFrom" | "secretKeyRef" | "configMapKeyRef" => "write `{ file: ./password }`",
-        "entrypoint" => "the key is `command`",
-        "content" => "the content is read from the file by `apply`: delete this key",
-        "secrets" | "configs" => {
-            "write `files: { /etc/myapp/app.conf: ./app.conf }`, or `env: { KEY: { file: ./key } }`"
-        }
-        "volumeMounts" => "write `volumes: [\"cache:/var/cache/myapp\"]`",
-        "hostname" | "domain" | "domainname" => "the key is `host`, under `access`",
-        "mem_limit" => "the key is `memory`, under `resources`",
-        "cpus" => "the key is `cpu`, under `resources`",
-        "stop_signal" => "the key is `signal`, under `stop`",
-        "stop_grace_period" | "terminationGracePeriodSeconds" => "the key is `grace`, under `stop`",
-        "pull_policy" | "imagePullPolicy" => "the key is `pull`",
-        _ => return None,
-    };
-    Some(hint)
+    let mut rows = FOREIGN_KEYS.iter();
+    rows.find(|(keys, _)| keys.split(' ').any(|known| known == key)).map(|(_, hint)| *hint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{ACCESS, STOP};
     use super::*;
+
+    /// The keys of a service in the specification of Compose that are no keys here.
+    const COMPOSE: &str = "annotations attach blkio_config build cgroup cgroup_parent configs \
+        container_name cpu_shares cpus cpuset depends_on deploy develop device_cgroup_rules dns \
+        dns_opt dns_search domainname entrypoint environment expose extends external_links gpus \
+        group_add healthcheck hostname ipc isolation links logging mac_address mem_limit \
+        mem_swappiness memswap_limit network_mode networks oom_kill_disable oom_score_adj pid \
+        pids_limit platform privileged profiles pull_policy restart runtime scale secrets \
+        security_opt stdin_open stop_grace_period stop_signal sysctls tty userns_mode uts \
+        volumes_from";
+
+    #[test]
+    fn key_of_compose_that_is_not_offered_says_why() {
+        for key in COMPOSE.split_whitespace() {
+            assert!(APP.iter().all(|known| known.name != key), "{key} is offered");
+            assert!(foreign_key_hint(key).is_some(), "{key} has no hint");
+        }
+    }
 
     #[test]
     fn unknown_key_hint_names_the_key_that_was_meant() {

@@ -53,6 +53,8 @@ pub enum Kind {
     },
     /// Only `true`.
     True,
+    /// `true` or `false`.
+    Bool,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A list.
@@ -126,6 +128,7 @@ impl Kind {
             | Self::WholeNumber { .. }
             | Self::CountOrPercent { .. }
             | Self::True
+            | Self::Bool
             | Self::Choice(_) => None,
         }
     }
@@ -140,6 +143,7 @@ impl Kind {
             | Self::WholeNumber { .. }
             | Self::CountOrPercent { .. }
             | Self::True
+            | Self::Bool
             | Self::Choice(_)
             | Self::Object(_) => None,
         }
@@ -153,6 +157,7 @@ impl Kind {
             Self::WholeNumber { .. } => "whole number".to_owned(),
             Self::CountOrPercent { .. } => "whole number or percentage".to_owned(),
             Self::True => "`true`".to_owned(),
+            Self::Bool => "`true` or `false`".to_owned(),
             Self::Choice(_) => "word".to_owned(),
             Self::List(list) => format!("list of {}", list.item.plural()),
             Self::OneOrList(list) => {
@@ -172,6 +177,7 @@ impl Kind {
             | Self::WholeNumber { .. }
             | Self::CountOrPercent { .. }
             | Self::True
+            | Self::Bool
             | Self::Choice(_)
             | Self::List(_)
             | Self::OneOrList(_)
@@ -188,7 +194,7 @@ impl Kind {
             }
             Self::WholeNumber { min, max } => Some(format!("{min} to {max}")),
             Self::CountOrPercent { max } => Some(format!("0 to {max}, or 0% to 100%")),
-            Self::True => None,
+            Self::True | Self::Bool => None,
             Self::Choice(words) => Some(words.join(", ")),
             Self::List(list) => Some(list.values("")),
             Self::OneOrList(list) => Some(list.values("one entry, or a list of ")),

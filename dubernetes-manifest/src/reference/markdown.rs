@@ -17,6 +17,7 @@ pub fn markdown_table() -> String {
             | Kind::WholeNumber { .. }
             | Kind::CountOrPercent { .. }
             | Kind::True
+            | Kind::Bool
             | Kind::List(_)
             | Kind::OneOrList(_)
             | Kind::Map { .. } => key.kind.values().unwrap_or_else(|| key.kind.type_name()),

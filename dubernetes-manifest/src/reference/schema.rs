@@ -20,6 +20,9 @@ pub enum Form {
 /// not part of the schema.
 pub fn schema(form: Form) -> Value {
     let mut schema = object_schema(&ROOT, form);
+    if form == Form::File {
+        schema.insert("patternProperties".into(), json!({"^x-": {}}));
+    }
     schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".into(), json!("Dubernetes app"));
     let description = "The specification of one app. Only `name` and `image` are required.";
@@ -74,6 +77,7 @@ fn default_value(kind: &Kind, text: &str) -> Value {
         Kind::WholeNumber { .. } | Kind::CountOrPercent { .. } => {
             text.parse::<u16>().map_or_else(|_| json!(text), |number| json!(number))
         }
+        Kind::Bool => json!(text == "true"),
         Kind::Text(_)
         | Kind::TextOrObject(..)
         | Kind::True
@@ -99,6 +103,7 @@ fn kind_schema(of: &Kind, form: Form) -> Map<String, Value> {
             {"type": "string", "pattern": "^(0|[1-9][0-9]?|100)%$"},
         ]})),
         Kind::True => object(json!({"const": true})),
+        Kind::Bool => object(json!({"type": "boolean"})),
         Kind::Choice(words) => object(json!({"enum": words})),
         Kind::List(list) => list_schema(list, form),
         Kind::OneOrList(list) => {

@@ -1,21 +1,20 @@
 //! The keys themselves, in the order in which people write them.
 
 use dubernetes_core::app::rules::{MAX_ENV_FILES, MAX_LIST};
-use dubernetes_core::app::{
-    Health, MAX_ENV_ENTRIES, MAX_FILES, MAX_REPLICAS, OnFailure, Order, PullPolicy, Rollout, Signal,
-};
+use dubernetes_core::app::{MAX_ENV_ENTRIES, MAX_FILES, MAX_REPLICAS, PullPolicy};
 
 use super::grammar::{
-    BASE64, CPU, DURATION, ENV_NAME, ENV_VALUE, FILE_PATH, FILE_TARGET, HASH, HOST, IMAGE,
-    LABEL_KEY, LABEL_VALUE, MEMORY, MODE, NAME, PATH, URL_PATH, VOLUME, WORD,
+    BASE64, CAPABILITY, CONTAINER_FOLDER, CPU, DEVICE, DURATION, ENV_NAME, ENV_VALUE, EXTRA_HOST,
+    FILE_PATH, FILE_TARGET, HASH, HOST, IMAGE, LABEL_KEY, LABEL_VALUE, LIMIT, MEMORY, MODE, NAME,
+    OWNER, PATH, TMPFS, ULIMIT, ULIMIT_NAME, USER, VOLUME, WORD,
 };
+use super::lifecycle::{HEALTH, PRE_DEPLOY, ROLLOUT, STOP};
 use super::{DefaultValue, Key, Kind, ListKind, ObjectKind};
 
-const PORT: Kind = Kind::WholeNumber { min: 1, max: u16::MAX };
-const COUNT: Kind = Kind::WholeNumber { min: 1, max: Health::MAX_COUNT };
-const SPAN: Kind = Kind::Text(&DURATION);
+pub(super) const PORT: Kind = Kind::WholeNumber { min: 1, max: u16::MAX };
+pub(super) const SPAN: Kind = Kind::Text(&DURATION);
 const WORDS: ListKind = ListKind { item: &Kind::Text(&WORD), min: 0, max: MAX_LIST };
-const PROGRAM: ListKind = ListKind { min: 1, ..WORDS };
+pub(super) const PROGRAM: ListKind = ListKind { min: 1, ..WORDS };
 const FILE_REF_OBJECT: ObjectKind = ObjectKind { keys: FILE_REF, one_of: &[], body_only: CONTENT };
 const CONFIG_FILE_OBJECT: ObjectKind =
     ObjectKind { keys: CONFIG_FILE, one_of: &[], body_only: CONTENT };
@@ -91,7 +90,8 @@ pub const APP: &[Key] = &[
     Key {
         name: "files",
         description: "Files that are copied into every container before it starts, each a path or \
-            { file: ./path, mode: \"0400\" }. They are read by apply, relative to the manifest.",
+            { file: ./path, mode: \"0400\", owner: \"1000:1000\" }. They are read by apply, \
+            relative to the manifest.",
         kind: Kind::Map {
             key: &FILE_TARGET,
             value: &Kind::TextOrObject(&FILE_PATH, CONFIG_FILE_OBJECT),
@@ -117,7 +117,7 @@ pub const APP: &[Key] = &[
     Key {
         name: "health",
         description: "How a replica is probed. Only ready replicas receive requests, and a \
-            rollout continues only with ready replicas.",
+            rollout continues only with ready replicas. The HEALTHCHECK of the image is not used.",
         kind: Kind::Object(ObjectKind {
             keys: HEALTH,
             one_of: &["http", "tcp", "exec"],
@@ -161,8 +161,10 @@ pub const APP: &[Key] = &[
     },
     Key {
         name: "volumes",
-        description: "Named volumes and host folders. A named volume is shared by the app's \
-            replicas, and kept when the app is deleted. Folders of the system cannot be mounted.",
+        description: "Named volumes and host folders. A named volume belongs to the app, or with \
+            :shared to all apps, or with :external exists on the engine; it is kept when the app \
+            is deleted. :z and :Z label a folder for SELinux. Folders of the system need serve \
+            --allow host-paths.",
         kind: Kind::List(ListKind { item: &Kind::Text(&VOLUME), min: 0, max: MAX_LIST }),
         default: DefaultValue::Described("none"),
         example: "volumes: [\"cache:/var/cache/myapp\"]",
@@ -181,6 +183,116 @@ pub const APP: &[Key] = &[
         kind: Kind::Choice(PullPolicy::WORDS),
         default: DefaultValue::Value("missing"),
         example: "pull: always",
+    },
+    Key {
+        name: "user",
+        description: "The user that runs the command, with an optional group.",
+        kind: Kind::Text(&USER),
+        default: DefaultValue::Described("the image's own"),
+        example: "user: \"1000:1000\"",
+    },
+    Key {
+        name: "working_dir",
+        description: "The folder in which the command runs.",
+        kind: Kind::Text(&CONTAINER_FOLDER),
+        default: DefaultValue::Described("the image's own"),
+        example: "working_dir: /srv",
+    },
+    Key {
+        name: "init",
+        description: "Whether process 1 is an init that reaps orphans and passes signals on. \
+            Images with an init of their own, such as s6-overlay or systemd, need false.",
+        kind: Kind::Bool,
+        default: DefaultValue::Value("true"),
+        example: "init: false",
+    },
+    Key {
+        name: "read_only",
+        description: "Whether the files of the image are read-only. Cannot be combined with files.",
+        kind: Kind::Bool,
+        default: DefaultValue::Value("false"),
+        example: "read_only: true",
+    },
+    Key {
+        name: "no_new_privileges",
+        description: "Whether setuid programs and file capabilities, such as those of sudo and \
+            ping, have no effect.",
+        kind: Kind::Bool,
+        default: DefaultValue::Value("true"),
+        example: "no_new_privileges: false",
+    },
+    Key {
+        name: "cap_add",
+        description: "Capabilities to add. Those that Docker does not give by default need \
+            serve --allow cap_add.",
+        kind: Kind::List(ListKind { item: &Kind::Text(&CAPABILITY), min: 0, max: MAX_LIST }),
+        default: DefaultValue::Described("none"),
+        example: "cap_add: [NET_ADMIN]",
+    },
+    Key {
+        name: "cap_drop",
+        description: "Capabilities to take away.",
+        kind: Kind::List(ListKind { item: &Kind::Text(&CAPABILITY), min: 0, max: MAX_LIST }),
+        default: DefaultValue::Described("none"),
+        example: "cap_drop: [ALL]",
+    },
+    Key {
+        name: "devices",
+        description: "Devices of the host. They need serve --allow devices.",
+        kind: Kind::List(ListKind { item: &Kind::Text(&DEVICE), min: 0, max: MAX_LIST }),
+        default: DefaultValue::Described("none"),
+        example: "devices: [\"/dev/ttyUSB0\"]",
+    },
+    Key {
+        name: "tmpfs",
+        description: "Folders in memory.",
+        kind: Kind::OneOrList(ListKind { item: &Kind::Text(&TMPFS), min: 0, max: MAX_LIST }),
+        default: DefaultValue::Described("none"),
+        example: "tmpfs: [\"/run\", \"/tmp:size=64m\"]",
+    },
+    Key {
+        name: "shm_size",
+        description: "The size of /dev/shm.",
+        kind: Kind::Text(&MEMORY),
+        default: DefaultValue::Described("64Mi"),
+        example: "shm_size: 256Mi",
+    },
+    Key {
+        name: "ulimits",
+        description: "Limits of the kernel for each process, each a number or \
+            { soft: N, hard: N }.",
+        kind: Kind::Map {
+            key: &ULIMIT_NAME,
+            value: &Kind::TextOrObject(&ULIMIT, ObjectKind::new(ULIMITS)),
+            max: 16,
+        },
+        default: DefaultValue::Described("those of the engine"),
+        example: "ulimits: { nofile: 65536 }",
+    },
+    Key {
+        name: "extra_hosts",
+        description: "Lines for /etc/hosts.",
+        kind: Kind::List(ListKind { item: &Kind::Text(&EXTRA_HOST), min: 0, max: MAX_LIST }),
+        default: DefaultValue::Described("none"),
+        example: "extra_hosts: [\"host.docker.internal:host-gateway\"]",
+    },
+];
+
+/// The keys of a limit in `ulimits`.
+pub const ULIMITS: &[Key] = &[
+    Key {
+        name: "soft",
+        description: "The limit that applies.",
+        kind: Kind::Text(&LIMIT),
+        default: DefaultValue::Required,
+        example: "soft: 1024",
+    },
+    Key {
+        name: "hard",
+        description: "The limit up to which a process may raise its own.",
+        kind: Kind::Text(&LIMIT),
+        default: DefaultValue::Required,
+        example: "hard: 65536",
     },
 ];
 
@@ -203,164 +315,6 @@ pub const ACCESS: &[Key] = &[
     },
 ];
 
-const ONE_PROBE: DefaultValue = DefaultValue::Described("one of http, tcp and exec is required");
-
-/// The keys of `health`.
-pub const HEALTH: &[Key] = &[
-    Key {
-        name: "http",
-        description: "Sends a GET request for this path; a status from 200 to 399 is a success.",
-        kind: Kind::Text(&URL_PATH),
-        default: ONE_PROBE,
-        example: "http: /healthz",
-    },
-    Key {
-        name: "tcp",
-        description: "Opens a connection; it is a success if it opens.",
-        kind: Kind::True,
-        default: ONE_PROBE,
-        example: "tcp: true",
-    },
-    Key {
-        name: "exec",
-        description: "Runs this command in the container; exit code 0 is a success.",
-        kind: Kind::List(PROGRAM),
-        default: ONE_PROBE,
-        example: "exec: [\"/bin/check\"]",
-    },
-    Key {
-        name: "port",
-        description: "The port to probe. Cannot be combined with exec.",
-        kind: PORT,
-        default: DefaultValue::Described("the app's port"),
-        example: "port: 8081",
-    },
-    Key {
-        name: "interval",
-        description: "Time between two probes of a ready replica. A replica that is not ready is \
-            probed at least once a second.",
-        kind: SPAN,
-        default: DefaultValue::Value("5s"),
-        example: "interval: 10s",
-    },
-    Key {
-        name: "timeout",
-        description: "Time limit of one probe, at most interval. A shorter interval is also the \
-            default.",
-        kind: SPAN,
-        default: DefaultValue::Value("2s"),
-        example: "timeout: 1s",
-    },
-    Key {
-        name: "start_period",
-        description: "Time that a replica may take to start. Until then failures do not count \
-            towards replace_after, unless the replica was ready before.",
-        kind: SPAN,
-        default: DefaultValue::Value("1m"),
-        example: "start_period: 2m",
-    },
-    Key {
-        name: "success",
-        description: "Number of successes in a row that make a replica ready.",
-        kind: COUNT,
-        default: DefaultValue::Value("1"),
-        example: "success: 2",
-    },
-    Key {
-        name: "failures",
-        description: "Number of failures in a row that remove a ready replica from the routes.",
-        kind: COUNT,
-        default: DefaultValue::Value("2"),
-        example: "failures: 3",
-    },
-    Key {
-        name: "replace_after",
-        description: "Number of failures in a row, counted once per interval, after which a \
-            replica is replaced. At least failures.",
-        kind: COUNT,
-        default: DefaultValue::Value("6"),
-        example: "replace_after: 12",
-    },
-];
-
-/// The keys of `rollout`.
-pub const ROLLOUT: &[Key] = &[
-    Key {
-        name: "max_surge",
-        description: "Number of extra replicas that may be live during a rollout. A percentage is \
-            rounded up. Must be 0 with order: stop-first.",
-        kind: Kind::CountOrPercent { max: MAX_REPLICAS },
-        default: DefaultValue::Described("1"),
-        example: "max_surge: 25%",
-    },
-    Key {
-        name: "max_unavailable",
-        description: "Number of replicas that may be missing during a rollout. A percentage is \
-            rounded down.",
-        kind: Kind::CountOrPercent { max: MAX_REPLICAS },
-        default: DefaultValue::Value("0"),
-        example: "max_unavailable: 1",
-    },
-    Key {
-        name: "min_ready",
-        description: "Time that a new replica must stay ready to count as available.",
-        kind: SPAN,
-        default: DefaultValue::Value("2s"),
-        example: "min_ready: 10s",
-    },
-    Key {
-        name: "progress_deadline",
-        description: "Time without progress after which a revision has failed.",
-        kind: SPAN,
-        default: DefaultValue::Value("2m"),
-        example: "progress_deadline: 5m",
-    },
-    Key {
-        name: "order",
-        description: "Whether the new replica is ready before the old one is stopped, or the old \
-            one is removed before the new one is started.",
-        kind: Kind::Choice(Order::WORDS),
-        default: DefaultValue::Described(
-            "start-first, but stop-first for one replica that writes to a volume",
-        ),
-        example: "order: stop-first",
-    },
-    Key {
-        name: "on_failure",
-        description: "What happens when a revision fails: roll back to the last complete \
-            revision, or pause the rollout.",
-        kind: Kind::Choice(OnFailure::WORDS),
-        default: DefaultValue::Value("rollback"),
-        example: "on_failure: pause",
-    },
-    Key {
-        name: "history",
-        description: "Number of revisions that are kept.",
-        kind: Kind::WholeNumber { min: 1, max: Rollout::MAX_HISTORY },
-        default: DefaultValue::Value("10"),
-        example: "history: 20",
-    },
-];
-
-/// The keys of `pre_deploy`.
-pub const PRE_DEPLOY: &[Key] = &[
-    Key {
-        name: "command",
-        description: "The command and its arguments, run without a shell in the new image, with \
-            the app's environment and volumes.",
-        kind: Kind::List(PROGRAM),
-        default: DefaultValue::Required,
-        example: "command: [\"/bin/migrate\", \"up\"]",
-    },
-    Key {
-        name: "timeout",
-        description: "Time limit of the command.",
-        kind: SPAN,
-        default: DefaultValue::Value("5m"),
-        example: "timeout: 10m",
-    },
-];
-
 /// The keys of `resources`.
 pub const RESOURCES: &[Key] = &[
     Key {
@@ -379,31 +333,6 @@ pub const RESOURCES: &[Key] = &[
     },
 ];
 
-/// The keys of `stop`.
-pub const STOP: &[Key] = &[
-    Key {
-        name: "signal",
-        description: "The stop signal.",
-        kind: Kind::Choice(Signal::WORDS),
-        default: DefaultValue::Described("the image's own, usually SIGTERM"),
-        example: "signal: SIGINT",
-    },
-    Key {
-        name: "grace",
-        description: "Grace period between the stop signal and SIGKILL.",
-        kind: SPAN,
-        default: DefaultValue::Value("10s"),
-        example: "grace: 30s",
-    },
-    Key {
-        name: "drain",
-        description: "Time limit for requests in flight before the stop signal.",
-        kind: SPAN,
-        default: DefaultValue::Value("30s"),
-        example: "drain: 1m",
-    },
-];
-
 const FILE: Key = Key {
     name: "file",
     description: "The path of the file on the machine where apply runs. Relative paths start at \
@@ -414,7 +343,8 @@ const FILE: Key = Key {
 };
 const SHA256: Key = Key {
     name: "sha256",
-    description: "The first 16 digits of the SHA-256 that the content must have.",
+    description: "The first 16 digits of the SHA-256 that the content must have. A file that \
+        cannot be read is then taken from the app as it is stored.",
     kind: Kind::Text(&HASH),
     default: DefaultValue::Described("any content is accepted"),
     example: "sha256: 0123456789abcdef",
@@ -429,10 +359,19 @@ pub const CONFIG_FILE: &[Key] = &[
     SHA256,
     Key {
         name: "mode",
-        description: "The permissions of the file, as chmod writes them. Its owner is root.",
+        description: "The permissions of the file, as chmod writes them.",
         kind: Kind::Text(&MODE),
         default: DefaultValue::Value("0644"),
         example: "mode: \"0400\"",
+    },
+    Key {
+        name: "owner",
+        description: "The owner of the file, as numbers.",
+        kind: Kind::Text(&OWNER),
+        default: DefaultValue::Described(
+            "the user of the container where it is a number, else root",
+        ),
+        example: "owner: \"1000:1000\"",
     },
 ];
 

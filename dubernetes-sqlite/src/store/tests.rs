@@ -195,6 +195,7 @@ async fn spec_that_cannot_be_read_back_is_not_stored() {
         source: VolumeSource::Bind("not absolute".into()),
         target: "/data".into(),
         read_only: false,
+        relabel: None,
     }];
     let refused = store.put(odd).await;
     assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");

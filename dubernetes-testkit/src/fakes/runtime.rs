@@ -32,11 +32,18 @@ pub struct Behaviour {
     pub exit: Option<(Duration, i64)>,
     /// The message of a failing start; `None`: the start succeeds.
     pub start_error: Option<String>,
+    /// The health check that the image declares.
+    pub health_check: Option<Vec<String>>,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
-        Self { ready_after: Some(Duration::from_millis(100)), exit: None, start_error: None }
+        Self {
+            ready_after: Some(Duration::from_millis(100)),
+            exit: None,
+            start_error: None,
+            health_check: None,
+        }
     }
 }
 

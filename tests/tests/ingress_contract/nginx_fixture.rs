@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{
-    AppName, HostName, ImageRef, InstanceName, PodName, PullPolicy, Resources, RoutePath,
+    AppName, ContainerOptions, HostName, ImageRef, InstanceName, PodName, PullPolicy, Resources,
+    RoutePath,
 };
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Route};
@@ -192,6 +193,7 @@ impl NginxFixture {
             volumes: Vec::new(),
             ports: Vec::new(),
             stop_signal: None,
+            options: ContainerOptions::default(),
         };
         self.runtime.create(&request).await.unwrap()
     }

@@ -24,6 +24,8 @@ fn lines_parse_as_in_compose() {
         ("A=1\r", "1"),
         ("\u{feff}A=1", "1"),
         ("# comment\n\n   \nA=1\nA=2\n", "2"),
+        ("A='one\n two\n' # end\n", "one\n two\n"),
+        ("A=\"one\r\n# two=\\n\"\r\n", "one\n# two=\n"),
     ];
     for (file, value) in cases {
         let parsed = parse_env_file(file.as_bytes());
@@ -33,8 +35,16 @@ fn lines_parse_as_in_compose() {
 }
 
 #[test]
+fn lines_after_a_value_over_several_lines_count_from_the_start() {
+    let parsed = parse_env_file(b"A='1\n2'\nexport B=3\n").unwrap();
+    assert_eq!(parsed.into_values().collect::<Vec<_>>(), ["1\n2", "3"]);
+    let error = EnvFileError { line: 3, reason: "has no `=`" };
+    assert_eq!(parse_env_file(b"A='1\n2'\nnonsense\n"), Err(error));
+}
+
+#[test]
 fn invalid_line_is_reported_by_number_without_its_text() {
-    let cases: [(&[u8], usize, &str); 8] = [
+    let cases: [(&[u8], usize, &str); 9] = [
         (b"A=1\n\nnonsense\n", 3, "has no `=`"),
         (b"1A=1", 1, NO_NAME),
         (b"A B=1", 1, NO_NAME),
@@ -42,6 +52,7 @@ fn invalid_line_is_reported_by_number_without_its_text() {
         (b"A='1", 1, UNCLOSED),
         (b"A=\"1\\", 1, UNCLOSED),
         (b"A='1' 2", 1, AFTER_QUOTE),
+        (b"A=1\nB='1\nC='2\n", 2, AFTER_QUOTE),
         (b"#\nA=\xff", 2, "is not UTF-8"),
     ];
     for (file, line, reason) in cases {

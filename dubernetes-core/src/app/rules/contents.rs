@@ -100,14 +100,14 @@ fn check_env_lines(spec: &AppSpec) -> Vec<Violation> {
         if let Err(error) = parse_env_file(secret.reveal()) {
             let file = quote(reference.file.as_str());
             let message = format!("line {} of {file} {}", error.line, error.reason);
-            found.push(
-                Violation::new(format!("env_file.{index}"), message)
-                    .with_hint("write one `KEY=VALUE` per line; comments start with `#`"),
-            );
+            found.push(Violation::new(format!("env_file.{index}"), message).with_hint(ENV_LINES));
         }
     }
     found
 }
+
+const ENV_LINES: &str =
+    "write one `KEY=VALUE` per line; quotes may span lines, and comments start with `#`";
 
 /// Checks the sizes of `env_file` and `env` together. `env` without files has its own rules.
 fn check_merged_env(spec: &AppSpec) -> Vec<Violation> {

@@ -100,6 +100,7 @@ fn container_file(target: &str, content: &str, mode: &str) -> ContainerFile {
         target: FileTarget::parse(target).expect("a legal target"),
         content: Secret::new(content.to_owned()),
         mode: FileMode::parse(mode).expect("a legal mode"),
+        owner: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration as StdDuration;
 
-use dubernetes_core::app::{Duration, InstanceName, PullPolicy, Resources};
+use dubernetes_core::app::{ContainerOptions, Duration, InstanceName, PullPolicy, Resources};
 use dubernetes_core::error::chain;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
@@ -73,6 +73,7 @@ impl<'a> ContractHarness<'a> {
             volumes: Vec::new(),
             ports: Vec::new(),
             stop_signal: None,
+            options: ContainerOptions::default(),
         }
     }
 

@@ -43,7 +43,7 @@ fn with_file() -> AppSpec {
     let content = Content::Known(Secret::new(&b"canary-4711"[..]));
     let source = FileRef { file, content };
     let target = FileTarget::parse("/etc/web.conf").expect("a legal target");
-    let files = [(target, ConfigFile { source, mode: FileMode::default() })].into();
+    let files = [(target, ConfigFile { source, mode: FileMode::default(), owner: None })].into();
     AppSpec { files, ..with_route("web", "web.local", "/") }
 }
 

@@ -235,7 +235,10 @@ pub(super) async fn contents_are_kept_with_every_revision(store: &Arc<dyn Store>
         AppSpec {
             env: BTreeMap::from([(EnvName::parse("KEY").expect("a legal name"), value)]),
             env_file: vec![source.clone()],
-            files: BTreeMap::from([(target, ConfigFile { source, mode: FileMode::default() })]),
+            files: BTreeMap::from([(
+                target,
+                ConfigFile { source, mode: FileMode::default(), owner: None },
+            )]),
             ..with_route("web", "web.local", "/")
         }
     };
@@ -271,11 +274,13 @@ pub(super) async fn every_field_is_kept(store: &Arc<dyn Store>) {
                 source: VolumeSource::Named("data".into()),
                 target: "/data".into(),
                 read_only: false,
+                relabel: None,
             },
             Volume {
                 source: VolumeSource::Bind("/srv/site".into()),
                 target: "/site".into(),
                 read_only: true,
+                relabel: None,
             },
         ],
         labels: BTreeMap::from([("team".into(), text.into())]),

@@ -76,6 +76,13 @@ impl ContainerRuntime for FakeRuntime {
         })
     }
 
+    async fn health_check(&self, image: &ImageId) -> Result<Option<Vec<String>>, RuntimeError> {
+        let world = self.world();
+        let mut images = world.images.iter();
+        let found = images.find(|(reference, _)| image_id(reference) == *image);
+        Ok(found.and_then(|(_, behaviour)| behaviour.health_check.clone()))
+    }
+
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
         self.enter(Operation::Create, Some(&request.name)).await?;
         let now = self.clock.now();
