@@ -125,7 +125,7 @@ async fn refuse_other_image(
 async fn note_unused_health_check(
     adapters: &Adapters,
     app: &AppName,
-    revision: u64,
+    revision: RevisionId,
     image: &ImageId,
 ) {
     let Ok(Some(command)) = adapters.runtime.health_check(image).await else { return };

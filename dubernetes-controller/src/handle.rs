@@ -112,13 +112,15 @@ impl Handle {
         self.store.put(PutApp { newest_seen, ..put }).await
     }
 
-    /// Checks a specification, and that it needs no permission that apps do not have.
+    /// Checks a specification, and that it needs no permission that apps do not have and no
+    /// capability that the runtime does not have.
     ///
     /// # Errors
     ///
     /// [`StoreError::Invalid`] with every problem.
     pub fn check(&self, spec: &AppSpec) -> Result<(), StoreError> {
         spec.check_with(&self.permissions)
+            .and_then(|()| spec.check_for(&self.lacks))
             .map_err(|problems| StoreError::Invalid { name: spec.name.clone(), problems })
     }
 

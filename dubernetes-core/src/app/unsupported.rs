@@ -4,14 +4,29 @@ use std::collections::BTreeSet;
 
 use crate::runtime::Capability;
 
-use super::{AppSpec, Check, InvalidSpec, Problem};
+use super::{AppSpec, Check, ContainerOptions, InvalidSpec, Problem};
 
 impl AppSpec {
     /// Returns the capabilities that the specification needs, with the keys that need them.
     pub fn needs(&self) -> Vec<(&'static str, Capability)> {
         let health = self.health.as_ref();
         let limits = &self.resources;
+        let default = ContainerOptions::default();
+        let options = self.container_options();
+        let option = |key, is_set| (key, Capability::ContainerOptions, is_set);
         let needs = [
+            option("user", options.user.is_some()),
+            option("working_dir", options.working_dir.is_some()),
+            option("init", options.init != default.init),
+            option("shm_size", options.shm_size.is_some()),
+            option("tmpfs", !options.tmpfs.is_empty()),
+            option("ulimits", !options.ulimits.is_empty()),
+            option("cap_add", !options.cap_add.is_empty()),
+            option("cap_drop", !options.cap_drop.is_empty()),
+            option("read_only", options.read_only),
+            option("devices", !options.devices.is_empty()),
+            option("extra_hosts", !options.extra_hosts.is_empty()),
+            option("no_new_privileges", options.no_new_privileges != default.no_new_privileges),
             ("volumes", Capability::Volumes, !self.volumes.is_empty()),
             ("resources", Capability::Limits, limits.cpu.is_some() || limits.memory.is_some()),
             ("files", Capability::Files, !self.files.is_empty()),

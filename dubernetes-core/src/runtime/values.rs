@@ -41,13 +41,15 @@ pub enum Capability {
     Events,
     /// Addresses that the planner chooses.
     PlannedAddresses,
+    /// Users, kernel limits and the other options of [`ContainerOptions`].
+    ContainerOptions,
     /// Containers on several hosts.
     SeveralHosts,
 }
 
 impl Capability {
     /// Every capability, in declaration order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Volumes,
         Self::Limits,
         Self::Exec,
@@ -57,6 +59,7 @@ impl Capability {
         Self::Stats,
         Self::Events,
         Self::PlannedAddresses,
+        Self::ContainerOptions,
         Self::SeveralHosts,
     ];
 
@@ -72,6 +75,7 @@ impl Capability {
             Self::Stats => "statistics",
             Self::Events => "events",
             Self::PlannedAddresses => "planned addresses",
+            Self::ContainerOptions => "container options",
             Self::SeveralHosts => "several hosts",
         }
     }
