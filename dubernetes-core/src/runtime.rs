@@ -119,7 +119,7 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     }
 
     /// Sends a signal to the container's first process. Not running:
-    /// [`RuntimeError::Rejected`].
+    /// [`RuntimeError::NotRunning`].
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
         let _ = (id, signal);
         Err(RuntimeError::Unsupported { what: "signals" })
@@ -189,7 +189,7 @@ pub trait Networks: fmt::Debug + Send + Sync {
 /// The part of a runtime that runs commands in containers.
 #[async_trait]
 pub trait Exec: fmt::Debug + Send + Sync {
-    /// Runs a command in a running container. Not running: [`RuntimeError::Rejected`]. A command
+    /// Runs a command in a running container. Not running: [`RuntimeError::NotRunning`]. A command
     /// that is not found exits with 126 or 127.
     async fn exec(
         &self,
@@ -341,6 +341,14 @@ pub enum RuntimeError {
         /// The engine's text, one line.
         message: String,
     },
+    /// The container is not running, or is paused. List again: it may be about to start.
+    #[error("the container engine refused to {operation}: {message}")]
+    NotRunning {
+        /// The operation, as a verb and its object.
+        operation: String,
+        /// The engine's text, one line.
+        message: String,
+    },
     /// An orchestrator with another state directory owns this instance. A person has to choose.
     #[error(
         "instance `{instance}` on this engine belongs to the orchestrator whose state is in \
@@ -404,6 +412,7 @@ impl RuntimeError {
             | Self::Timeout { .. }
             | Self::NotFound { .. }
             | Self::NameTaken { .. }
+            | Self::NotRunning { .. }
             | Self::OwnedByOtherState { .. }
             | Self::Failed { .. } => FailureKind::Transient,
         }

@@ -18,6 +18,9 @@ use super::limits::count;
 use super::replica::{Replica, Role};
 use super::step::Steps;
 
+/// A table that could not be served this often in a row needs a person.
+const LASTING_FAILURES: u32 = 3;
+
 /// What the status of an app follows from.
 struct StatusInputs<'a> {
     context: &'a Context<'a>,
@@ -117,9 +120,17 @@ impl<'a> StatusInputs<'a> {
             let Wait::Retry { failure, .. } = &waiting.wait else { return false };
             is_permanent(failure.kind)
         });
-        let is_unroutable = self.ingress_failure().is_some_and(|(_, kind)| is_permanent(kind));
-        !is_open && (has_failed_call || self.crash_looping().is_some())
-            || self.has_routes && is_unroutable
+        !is_open && (has_failed_call || self.crash_looping().is_some()) || self.is_unroutable()
+    }
+
+    /// Whether the ingress cannot serve the app until a person acts. One failure in the middle of
+    /// a change may pass: the port of a container that was just replaced is free a moment later.
+    fn is_unroutable(&self) -> bool {
+        let Some((_, kind)) = self.ingress_failure() else { return false };
+        let observed = self.context.observed;
+        let failures = observed.failures.get(&OperationKey::Routes).map_or(0, |f| f.count);
+        let lasts = failures >= LASTING_FAILURES || !observed.quarantined.is_empty();
+        self.has_routes && kind != FailureKind::Transient && lasts
     }
 
     fn crash_looping(&self) -> Option<&Replica<'a>> {

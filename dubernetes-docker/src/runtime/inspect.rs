@@ -28,7 +28,7 @@ pub(super) async fn read_stats(engine: &Engine, id: &ContainerId) -> Result<Stat
     let answer = engine.call(READ, &operation, async { stream.try_next().await }).await;
     let answer = answer.map_err(|error| error.into_not_found("container", name))?;
     let answer = answer.ok_or_else(|| unreadable(&operation, "the response is empty"))?;
-    from_docker::parse_stats(&answer).ok_or_else(|| RuntimeError::Rejected {
+    from_docker::parse_stats(&answer).ok_or_else(|| RuntimeError::NotRunning {
         operation,
         message: "the container is not running".to_owned(),
     })

@@ -203,6 +203,10 @@ pub(super) fn is_rejected(error: &RuntimeError) -> bool {
     matches!(error, RuntimeError::Rejected { .. })
 }
 
+pub(super) fn is_not_running(error: &RuntimeError) -> bool {
+    matches!(error, RuntimeError::NotRunning { .. })
+}
+
 pub(super) fn is_name_taken(error: &RuntimeError) -> bool {
     matches!(error, RuntimeError::NameTaken { .. })
 }

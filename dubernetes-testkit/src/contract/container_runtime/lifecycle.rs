@@ -5,7 +5,7 @@ use dubernetes_core::labels;
 use dubernetes_core::runtime::{Capability, ContainerId, ContainerState, Exit, RuntimeError};
 
 use super::harness::{
-    ContractHarness, GRACE, is_exited, is_image_error, is_name_taken, is_not_found, is_rejected,
+    ContractHarness, GRACE, is_exited, is_image_error, is_name_taken, is_not_found, is_not_running,
     is_running, missing, must, must_fail, words,
 };
 use super::watching::wait_for_line;
@@ -146,7 +146,7 @@ pub(super) async fn signal_needs_a_running_container(harness: &ContractHarness<'
         must("send a signal", sent);
         must("stop a container", runtime.stop(&id, None, GRACE).await);
         let stopped = runtime.signal(&id, Signal::SigTerm).await;
-        must_fail("a signal to a stopped container is rejected", stopped, is_rejected);
+        must_fail("a signal needs a running container", stopped, is_not_running);
         let missing = runtime.signal(&missing(), Signal::SigHup).await;
         must_fail("a signal to a missing container is `not found`", missing, is_not_found);
     }

@@ -365,7 +365,7 @@ impl FakeRuntime {
             return Ok(container);
         }
         let message = "the container is not running".to_owned();
-        Err(RuntimeError::Rejected { operation: operation.to_owned(), message })
+        Err(RuntimeError::NotRunning { operation: operation.to_owned(), message })
     }
 }
 
