@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::error;
-use dubernetes_core::ingress::{IngressError, ObservedIngress};
+use dubernetes_core::ingress::{IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::labels::{self, PreDeployLabels, ReplicaLabels};
 use dubernetes_core::runtime::{Container, ContainerId, Network, RuntimeError, RuntimeInfo};
 use dubernetes_core::state::{DesiredState, ObservedPreDeploy, ObservedReplica, Readiness};
@@ -139,18 +139,24 @@ async fn read_desired(
     Ok(desired)
 }
 
-/// Returns the state of the ingress, or the last seen one if it could not be observed.
+/// Returns the state of the ingress. One that could not be observed serves what it served last, or
+/// what is not known: never nothing.
 pub(crate) fn ingress_or(
     observed: Option<Result<ObservedIngress, IngressError>>,
-    last_seen: impl FnOnce() -> ObservedIngress,
+    last_seen: Option<RouteTable>,
 ) -> ObservedIngress {
-    match observed {
-        Some(Ok(ingress)) => ingress,
+    let reason = match observed {
+        Some(Ok(ingress)) => return ingress,
         Some(Err(error)) => {
-            tracing::warn!(error = %error::chain(&error), "the ingress could not be observed");
-            last_seen()
+            let reason = error::chain(&error);
+            tracing::warn!(error = reason, "the ingress could not be observed");
+            reason
         }
-        None => last_seen(),
+        None => "the engine does not answer".to_owned(),
+    };
+    match last_seen {
+        Some(table) => ObservedIngress::Serving { table },
+        None => ObservedIngress::Unknown { reason },
     }
 }
 

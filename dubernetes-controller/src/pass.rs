@@ -346,10 +346,7 @@ impl Pass {
         for replica in &mut cache.replicas {
             replica.readiness = cache.probes.readiness(&replica.id, now);
         }
-        let ingress = ingress_or(ingress, || match cache.acknowledged.clone() {
-            Some(table) => ObservedIngress::Serving { table },
-            None => ObservedIngress::Absent,
-        });
+        let ingress = ingress_or(ingress, cache.acknowledged.clone());
         cache.follow_table(ingress.table(), now);
         ObservedState {
             engine: cache.engine.clone(),

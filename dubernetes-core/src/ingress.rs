@@ -44,7 +44,7 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError>;
 
     /// Returns what the proxy serves now. Read from the proxy itself, so that a restarted caller
-    /// finds the truth.
+    /// finds the truth. A look that fails half-way is an error, never a proxy without routes.
     async fn observe(&self) -> Result<ObservedIngress, IngressError>;
 
     /// Returns true if no request to `address` is in flight and none can still arrive through a
@@ -199,6 +199,12 @@ pub enum ObservedIngress {
         /// Why.
         reason: String,
     },
+    /// The proxy may run, and what it serves could not be read. Requests may be routed to any
+    /// replica.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
     /// The proxy runs and has acknowledged this table.
     Serving {
         /// The table.
@@ -211,7 +217,7 @@ impl ObservedIngress {
     pub fn table(&self) -> Option<&RouteTable> {
         match self {
             Self::Serving { table } => Some(table),
-            Self::Absent | Self::Down { .. } => None,
+            Self::Absent | Self::Down { .. } | Self::Unknown { .. } => None,
         }
     }
 }

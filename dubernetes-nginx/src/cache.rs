@@ -27,6 +27,8 @@ pub(crate) struct Cache {
     pub(crate) unrouted_at: BTreeMap<Ipv4Addr, Instant>,
     /// When this value first saw nginx. Addresses may have left the table right before.
     pub(crate) first_seen_at: Option<Instant>,
+    /// Largest possible number of old workers; `None` until they are counted.
+    pub(crate) old_workers: Option<usize>,
     /// Number of changes.
     pub(crate) changes: u32,
 }

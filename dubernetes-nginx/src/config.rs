@@ -74,6 +74,15 @@ impl Generation {
         self.files.iter().map(file).collect()
     }
 
+    /// Returns the files to be put into a container that has run, with their directories: then
+    /// the engine need not look whether these exist.
+    pub fn entries_with_directories(&self) -> Vec<FileEntry> {
+        let folder = Self::folder(&self.digest);
+        let below = ["apps", "hosts"].map(|name| format!("{folder}/{name}"));
+        let paths = [ROOT.to_owned(), folder].into_iter().chain(below);
+        paths.map(|path| FileEntry::Directory { path }).chain(self.entries()).collect()
+    }
+
     /// Returns the symbolic link that makes nginx read this generation at its next reload or
     /// start.
     pub fn link(&self) -> FileEntry {

@@ -16,12 +16,12 @@ use dubernetes_core::ingress::{
     ApplyOutcome, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
 };
 use dubernetes_core::runtime::{
-    Capability, ContainerId, ContainerRuntime, Network, RuntimeError, require,
+    Capability, Container, ContainerId, ContainerRuntime, Network, RuntimeError, require,
 };
 use tokio::time::Instant;
 
 use crate::cache::{Cache, LastApply, Served};
-use crate::config::{self, Digest, Generation, ROOT, RenderContext};
+use crate::config::{self, Digest, Generation, ROOT, RenderContext, WORKERS};
 use crate::error::failure;
 use crate::proxy::{ANSWER_LIMIT, Nginx, NginxConfig, POLL, RunningNginx};
 use crate::quarantine::Candidate;
@@ -117,6 +117,7 @@ impl NginxIngress {
     /// Ensures that nginx runs. A container that has to be created gets the last good files.
     async fn ensure_running(
         &self,
+        found: Option<Container>,
         network: &Network,
     ) -> Result<(RunningNginx, RenderContext, bool), IngressError> {
         let unknown = render_context(network, None);
@@ -124,7 +125,7 @@ impl NginxIngress {
             .map_err(|illegal| failure(illegal.to_string()))?;
         let last = self.cache().last_apply.as_ref().map(|last| last.candidate.generation.clone());
         let starts: Vec<_> = last.iter().chain([&empty]).collect();
-        let (nginx, changed) = self.nginx.ensure_running(network, &starts).await?;
+        let (nginx, changed) = self.nginx.ensure_running(found, network, &starts).await?;
         let version = self.version(&nginx.id).await?;
         Ok((nginx, render_context(network, Some(version)), changed))
     }
@@ -154,10 +155,11 @@ impl NginxIngress {
         {
             return Ok(served.table.clone());
         }
-        let path = format!("{}/table.json", Generation::folder(digest));
-        let result = self.nginx.run_command(&nginx.id, &["cat", &path], None).await?;
-        let table: RouteTable = serde_json::from_slice(&result.stdout)
-            .map_err(|_| failure(format!("`{path}` in nginx is missing or damaged")))?;
+        let folder = Generation::folder(digest);
+        let files = self.nginx.read_files(&nginx.id, &folder).await?;
+        let table = files.get("table.json").and_then(|text| serde_json::from_slice(text).ok());
+        let table: RouteTable =
+            table.ok_or_else(|| failure(format!("`{folder}/table.json` is missing or damaged")))?;
         // A change that was acknowledged in the meantime is newer than what was read.
         if self.cache().served == known {
             self.acknowledge(nginx, digest, &table);
@@ -254,8 +256,8 @@ impl NginxIngress {
     ) -> Result<bool, IngressError> {
         let matches = self.files_match(nginx, generation).await?;
         if !matches {
-            self.nginx.put_files(&nginx.id, &generation.entries()).await?;
-            self.nginx.put_files(&nginx.id, &[generation.link()]).await?;
+            self.nginx.put_files(&nginx.id, &generation.entries_with_directories()).await?;
+            self.nginx.put_link(&nginx.id, generation).await?;
             if !self.files_match(nginx, generation).await? {
                 return Err(failure("the restored files of the ingress changed again"));
             }
@@ -270,11 +272,12 @@ impl NginxIngress {
         nginx: &RunningNginx,
         generation: &Generation,
     ) -> Result<bool, IngressError> {
-        let paths = generation.files.keys().map(|path| format!("{ROOT}/current/{path}"));
-        let command: Vec<_> = std::iter::once("cat".to_owned()).chain(paths).collect();
-        let result = self.nginx.run_command(&nginx.id, &command, None).await?;
-        let expected: Vec<u8> = generation.files.values().flatten().copied().collect();
-        Ok(result.code == 0 && result.stdout == expected)
+        let files = match self.nginx.read_files(&nginx.id, &format!("{ROOT}/current")).await {
+            Ok(files) => files,
+            Err(RuntimeError::NotFound { .. }) => BTreeMap::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(generation.files.iter().all(|(path, expected)| files.get(path) == Some(expected)))
     }
 
     /// Switches nginx to a checked generation, and waits until new connections are served by it.
@@ -283,7 +286,7 @@ impl NginxIngress {
         nginx: &RunningNginx,
         generation: &Generation,
     ) -> Result<(), IngressError> {
-        self.nginx.put_files(&nginx.id, &[generation.link()]).await?;
+        self.nginx.put_link(&nginx.id, generation).await?;
         self.nginx.runtime.signal(&nginx.id, Signal::SigHup).await?;
         let deadline = Instant::now() + ANSWER_LIMIT;
         let mut answers = 0;
@@ -322,15 +325,26 @@ impl NginxIngress {
         Ok(!can_reach)
     }
 
-    /// Bounds the number of old workers. A failure is harmless: the next change tries again.
+    /// Bounds the number of old workers, after a reload. A failure is harmless: the next change
+    /// tries again.
     async fn limit_old_workers(&self, nginx: &RunningNginx) {
+        // Each reload leaves a known number, so most need no count.
+        let most = self.cache().old_workers.map(|most| most + WORKERS);
+        self.cache().old_workers = most;
+        if most.is_some_and(|most| most <= MAX_OLD_WORKERS) {
+            return;
+        }
         match self.nginx.terminate_excess(nginx).await {
-            Ok(0) => {}
-            Ok(terminated) => tracing::warn!(
-                terminated,
-                "more than {MAX_OLD_WORKERS} old nginx workers have open connections: terminating \
-                 those with the fewest"
-            ),
+            Ok((kept, terminated)) => {
+                self.cache().old_workers = Some(kept);
+                if terminated > 0 {
+                    tracing::warn!(
+                        terminated,
+                        "more than {MAX_OLD_WORKERS} old nginx workers have open connections: \
+                         terminating those with the fewest"
+                    );
+                }
+            }
             Err(error) => tracing::debug!(error = chain(&error), "old workers not counted"),
         }
     }
@@ -361,8 +375,8 @@ impl NginxIngress {
 impl Ingress for NginxIngress {
     async fn apply(&self, requested: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         let _lock = self.apply_lock.lock().await;
-        let network = self.network().await?;
-        let (nginx, context, started) = self.ensure_running(&network).await?;
+        let (network, found) = tokio::try_join!(self.network(), self.nginx.find())?;
+        let (nginx, context, started) = self.ensure_running(found, &network).await?;
         let serving = self.nginx.query_generation(&nginx).await.ok();
         let (candidate, is_new) =
             self.find_candidate(&nginx, &context, requested, serving.as_ref()).await?;
@@ -376,8 +390,8 @@ impl Ingress for NginxIngress {
             changed = true;
             self.acknowledge(&nginx, &generation.digest, &generation.table);
             self.cache().verified_at = Some(Instant::now());
-            self.gc_generations(&nginx, &[Some(&generation.digest), serving.as_ref()]).await;
-            self.limit_old_workers(&nginx).await;
+            let kept = [Some(&generation.digest), serving.as_ref()];
+            tokio::join!(self.gc_generations(&nginx, &kept), self.limit_old_workers(&nginx));
         }
         let mut warnings = Vec::from_iter(context.version.and_then(Version::warning));
         warnings.extend(candidate.warnings.iter().cloned());
@@ -402,13 +416,9 @@ impl Ingress for NginxIngress {
         if let Some(table) = self.table_before_change(&nginx) {
             return Ok(ObservedIngress::Serving { table });
         }
-        match self.served_table(&nginx, &digest).await {
-            Ok(table) => Ok(ObservedIngress::Serving { table }),
-            Err(IngressError::Failed(cause)) => {
-                Ok(ObservedIngress::Down { reason: cause.to_string() })
-            }
-            Err(error) => Err(error),
-        }
+        // It answers, so it serves something: a table that cannot be read is not an empty one.
+        let table = self.served_table(&nginx, &digest).await?;
+        Ok(ObservedIngress::Serving { table })
     }
 
     async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError> {

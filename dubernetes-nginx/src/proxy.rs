@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dubernetes_core::app::{self, ImageRef, InstanceName, PullPolicy, Resources, Signal};
 use dubernetes_core::dial::{Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::{chain, one_line};
@@ -23,7 +24,7 @@ use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout};
 
-use crate::config::{Digest, GENERATION_PATH, Generation, PRIVATE_PORT};
+use crate::config::{Digest, GENERATION_PATH, Generation, PRIVATE_PORT, ROOT};
 use crate::error::{failure, parse_refusal};
 
 /// Label with a hash of the settings that the container was created with. The container is
@@ -49,7 +50,8 @@ const INSPECT_EVERY: u32 = 5;
 pub struct NginxConfig {
     /// The instance whose requests are routed.
     pub instance: InstanceName,
-    /// The image: nginx 1.27.4 or later, with `cat`, `ls`, `rm` and `sh`.
+    /// The image: nginx 1.27.4 or later. With `cat`, `ls` and `sh`, an address is drained while an
+    /// old worker still has other connections; with `rm`, old files are removed.
     pub image: ImageRef,
     /// When the image is pulled.
     pub pull: PullPolicy,
@@ -116,15 +118,16 @@ impl Nginx {
         Ok(all.into_iter().find(|container| is_ingress(&container.labels)))
     }
 
-    /// Ensures that nginx runs on `network`. Returns the run, and whether anything had to be
-    /// done. A container that has to be created starts with the first of `starts` with which
-    /// nginx stays up.
+    /// Ensures that nginx runs on `network`, in the container `found` if there is one. Returns the
+    /// run, and whether anything had to be done. A container that has to be created starts with
+    /// the first of `starts` with which nginx stays up.
     pub(crate) async fn ensure_running(
         &self,
+        found: Option<Container>,
         network: &Network,
         starts: &[&Generation],
     ) -> Result<(RunningNginx, bool), IngressError> {
-        let Some(found) = self.find().await? else {
+        let Some(found) = found else {
             return Ok((self.create(network, starts, None).await?, true));
         };
         if found.labels.get(SETTINGS) != Some(&self.settings_hash(network)) {
@@ -204,6 +207,15 @@ impl Nginx {
         })
     }
 
+    /// Returns the files in and below a directory of the container.
+    pub(crate) async fn read_files(
+        &self,
+        id: &ContainerId,
+        directory: &str,
+    ) -> Result<BTreeMap<String, Bytes>, RuntimeError> {
+        require(self.runtime.files(), Capability::Files)?.read(id, directory).await
+    }
+
     /// Puts files and links into the container.
     pub(crate) async fn put_files(
         &self,
@@ -211,6 +223,16 @@ impl Nginx {
         files: &[FileEntry],
     ) -> Result<(), RuntimeError> {
         require(self.runtime.files(), Capability::Files)?.put(id, files).await
+    }
+
+    /// Makes a container that has run read this generation next.
+    pub(crate) async fn put_link(
+        &self,
+        id: &ContainerId,
+        generation: &Generation,
+    ) -> Result<(), RuntimeError> {
+        let root = FileEntry::Directory { path: ROOT.to_owned() };
+        self.put_files(id, &[root, generation.link()]).await
     }
 
     async fn stop_and_remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {

@@ -75,7 +75,7 @@ impl Nginx {
             Ok(generation) => generation,
             Err(illegal) => return Ok(Err(illegal.to_string())),
         };
-        self.put_files(&nginx.id, &generation.entries()).await?;
+        self.put_files(&nginx.id, &generation.entries_with_directories()).await?;
         let folder = Generation::folder(&generation.digest);
         let main = format!("{folder}/nginx.conf");
         // `-T` also prints each file as nginx read it: a truncated file may still be valid.

@@ -13,7 +13,7 @@ use crate::engine::{Engine, endpoint, route, table};
 
 const START: &[&str] = &["image", "create", "put gen", "start", "exec nginx -v"];
 const CHANGE: &[&str] = &["put gen", "exec nginx -T", "put link", "signal SIGHUP"];
-/// After a change: list the generations (periodically), and count the workers.
+/// After the first change: list the generations, and count the workers. Later both are rare.
 const AFTER: &[&str] = &["exec ls", "exec snapshot"];
 
 fn joined(parts: &[&[&str]]) -> Vec<String> {
@@ -27,7 +27,7 @@ async fn first_table_creates_container_and_checks_before_reload() {
     let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
     let applied = ingress.apply(&wanted).await.unwrap();
     assert!(applied.changed && applied.quarantined.is_empty() && applied.warnings.is_empty());
-    let read_former = &["exec cat table"];
+    let read_former = &["read gen"];
     assert_eq!(engine.take_calls(), joined(&[START, read_former, CHANGE, AFTER]));
     assert_eq!(engine.served(), wanted);
 }
@@ -61,7 +61,50 @@ async fn new_orchestrator_adopts_served_table() {
     let observed = next.observe().await.unwrap();
     assert_eq!(observed, ObservedIngress::Serving { table: wanted.clone() });
     assert!(!next.apply(&wanted).await.unwrap().changed);
-    assert_eq!(engine.take_calls(), ["exec cat table", "exec nginx -v", "exec cat files"]);
+    assert_eq!(engine.take_calls(), ["read gen", "exec nginx -v", "read current"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn change_of_table_makes_four_kinds_of_calls() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    for last in 20..24 {
+        let wanted = table(&[route("a.test", "/", "web", &[endpoint(last, 80)])]);
+        engine.take_calls();
+        ingress.apply(&wanted).await.unwrap();
+    }
+    assert_eq!(engine.take_calls(), CHANGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn image_without_tools_serves_and_drains() {
+    let engine = Engine::default();
+    engine.lose_tools();
+    let both = [endpoint(20, 80), endpoint(21, 80)];
+    engine.ingress().apply(&table(&[route("a.test", "/", "web", &both)])).await.unwrap();
+    let next = engine.ingress();
+    let wanted = table(&[route("a.test", "/", "web", &both[1..])]);
+    next.apply(&wanted).await.unwrap();
+    assert!(!next.repair().await.unwrap(), "the files are as they were put");
+    assert_eq!(next.observe().await.unwrap(), ObservedIngress::Serving { table: wanted });
+    tokio::time::advance(Duration::from_secs(2)).await;
+    engine.connect(both[0].address);
+    assert!(next.drained(both[0].address).await.is_err(), "nothing shows what an old worker does");
+    engine.disconnect();
+    assert!(next.drained(both[0].address).await.unwrap(), "no old worker is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreadable_table_is_an_error_and_not_an_empty_one() {
+    let engine = Engine::default();
+    let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
+    engine.ingress().apply(&wanted).await.unwrap();
+    let next = engine.ingress();
+    engine.fail_reads(true);
+    assert!(next.observe().await.is_err());
+    engine.fail_reads(false);
+    engine.damage("table.json");
+    assert!(next.observe().await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,10 +126,7 @@ async fn refused_app_keeps_last_good_routes_and_others_change() {
     let check = ["put gen", "exec nginx -T"];
     // All apps, each of the two alone, and the combination that is served.
     let checks = [check, check, check, check].concat();
-    assert_eq!(
-        engine.take_calls(),
-        joined(&[&checks, &["put link", "signal SIGHUP", "exec snapshot"]])
-    );
+    assert_eq!(engine.take_calls(), joined(&[&checks, &["put link", "signal SIGHUP"]]));
 
     let again = ingress.apply(&wanted).await.unwrap();
     assert_eq!((again.changed, again.quarantined), (false, applied.quarantined));
@@ -176,21 +216,21 @@ async fn changed_files_are_restored_and_reloaded() {
     assert!(ingress.apply(&wanted).await.unwrap().changed);
     assert_eq!(
         engine.take_calls(),
-        ["exec cat files", "put gen", "put link", "exec cat files", "signal SIGHUP"],
+        ["read current", "put gen", "put link", "read current", "signal SIGHUP"],
         "nginx may have read them"
     );
     assert!(!ingress.apply(&wanted).await.unwrap().changed);
 }
 
 #[tokio::test(start_paused = true)]
-async fn repair_runs_one_command_for_intact_files_and_restores_damaged_ones() {
+async fn repair_reads_intact_files_once_and_restores_damaged_ones() {
     let engine = Engine::default();
     let ingress = engine.ingress();
     assert!(!ingress.repair().await.unwrap(), "there is no container");
     ingress.apply(&table(&[route("a.test", "/", "web", &[endpoint(20, 80)])])).await.unwrap();
     engine.take_calls();
     assert!(!ingress.repair().await.unwrap());
-    assert_eq!(engine.take_calls(), ["exec cat files"]);
+    assert_eq!(engine.take_calls(), ["read current"]);
     // A new orchestrator that has not applied anything does the same.
     for ingress in [ingress, engine.ingress()] {
         ingress.observe().await.unwrap();

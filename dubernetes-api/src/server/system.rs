@@ -95,6 +95,7 @@ fn ingress_status(info: &OrchestratorInfo, snapshot: &Snapshot) -> IngressStatus
             let reason = last_failure(snapshot).unwrap_or_else(|| reason.clone());
             (IngressState::Down, Some(reason))
         }
+        ObservedIngress::Unknown { reason } => (IngressState::Unknown, Some(reason.clone())),
         ObservedIngress::Serving { .. } => (IngressState::Serving, None),
     };
     let routes = observed.table().map_or(0, |table| table.routes.len());
@@ -200,7 +201,7 @@ fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
     }
     match &snapshot.observed.ingress {
         ObservedIngress::Serving { .. } => None,
-        ObservedIngress::Down { reason } => {
+        ObservedIngress::Down { reason } | ObservedIngress::Unknown { reason } => {
             Some(last_failure(snapshot).unwrap_or_else(|| reason.clone()))
         }
         ObservedIngress::Absent => {

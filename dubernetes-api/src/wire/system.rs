@@ -149,6 +149,8 @@ pub enum IngressState {
     Absent,
     /// Exists, but is not running.
     Down,
+    /// What it serves could not be read.
+    Unknown,
     /// Serves requests.
     Serving,
 }

@@ -128,6 +128,10 @@ fn ingress_text(status: &Status) -> String {
             let reason = ingress.reason.as_deref().unwrap_or("unknown reason");
             format!("not running: {reason}")
         }
+        IngressState::Unknown => {
+            let reason = ingress.reason.as_deref().unwrap_or("unknown reason");
+            format!("not known: {reason}")
+        }
         IngressState::Absent => match &ingress.reason {
             Some(reason) => format!("none: {reason}"),
             None => "none: no app needs one".to_owned(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::app::{AppName, RevisionId};
 use crate::call::{CallFailure, InFlight, OperationKey};
-use crate::ingress::Route;
+use crate::ingress::{ObservedIngress, Route};
 use crate::runtime::ContainerId;
 use crate::state::{DesiredState, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState};
 use crate::store::Revision;
@@ -104,7 +104,8 @@ impl<'a> Context<'a> {
 
     /// Whether the ingress may send new requests to the address.
     pub(super) fn is_routed(&self, address: Ipv4Addr) -> bool {
-        self.routed.contains(&address)
+        let is_unknown = matches!(self.observed.ingress, ObservedIngress::Unknown { .. });
+        is_unknown || self.routed.contains(&address)
     }
 
     pub(super) fn is_engine_unreachable(&self) -> bool {

@@ -6,7 +6,7 @@ use crate::app::{AppName, RouteConflict};
 use crate::call::OperationKey;
 use crate::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
 use crate::plan::{Block, RouteStep};
-use crate::state::DesiredState;
+use crate::state::{DesiredState, ObservedReplica, Readiness};
 
 use super::app::App;
 use super::backoff::back_off;
@@ -87,6 +87,11 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
         ObservedIngress::Serving { table: served } => (served == table, true),
         ObservedIngress::Down { .. } => (false, false),
         ObservedIngress::Absent => (table.is_empty(), false),
+        // A replica that was served may be missing in the table until it has been probed.
+        ObservedIngress::Unknown { .. } if observed.replicas.iter().any(is_unprobed) => {
+            return RouteStep::Unknown;
+        }
+        ObservedIngress::Unknown { .. } => (false, true),
     };
     if is_served {
         return RouteStep::InSync;
@@ -103,6 +108,10 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
         Some(until) => RouteStep::Paced { until },
         None => RouteStep::Apply,
     }
+}
+
+fn is_unprobed(replica: &ObservedReplica) -> bool {
+    replica.is_running() && replica.readiness == Readiness::Unknown
 }
 
 /// Sorts routes by host, then by path: the order of the table.

@@ -47,10 +47,10 @@ fn still_serving(
     match context.observed.ingress {
         // No proxy runs, so no request comes.
         ObservedIngress::Absent | ObservedIngress::Down { .. } => return None,
-        ObservedIngress::Serving { .. } if replica.routed => {
+        ObservedIngress::Serving { .. } | ObservedIngress::Unknown { .. } if replica.routed => {
             return Some((Wait::AwaitingUnroute, None));
         }
-        ObservedIngress::Serving { .. } => {}
+        ObservedIngress::Serving { .. } | ObservedIngress::Unknown { .. } => {}
     }
     let wait = Wait::Drained { address: replica.labels().address };
     let Some(drain) = replica.drain else { return Some((wait, None)) };

@@ -8,8 +8,8 @@ use dubernetes_core::runtime::{
 };
 
 use super::harness::{
-    ContractHarness, is_exited, is_not_found, is_not_running, is_rejected, missing, must, must_fail,
-    within_patience, words,
+    ContractHarness, is_exited, is_not_found, is_not_running, is_rejected, missing, must,
+    must_fail, within_patience, words,
 };
 
 pub(super) async fn exec_needs_a_running_container(harness: &ContractHarness<'_>) {
