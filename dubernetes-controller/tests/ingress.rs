@@ -8,7 +8,8 @@ use dubernetes_core::app::{Access, HostName, RoutePath};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{EventQuery, Store as _};
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
-use dubernetes_testkit::{Answer, Behaviour};
+use dubernetes_testkit::fakes::IngressOperation;
+use dubernetes_testkit::{Answer, Behaviour, Fault};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -35,6 +36,18 @@ async fn failing_proxy_is_reported_and_recovers() {
     orchestrator.until_ready("web").await;
     tokio::time::sleep(MINUTE).await;
     assert!(matches!(orchestrator.ingress.request("web.local", "/"), Answer::Endpoint(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn restart_with_unreadable_table_takes_no_replica_out() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    let ingress = orchestrator.ingress.clone();
+    let before = ingress.applied();
+    ingress.faults().inject(IngressOperation::Observe, Fault::Error, 3);
+    let next = orchestrator.restart();
+    next.until_ready("web").await;
+    assert_eq!(ingress.applied(), before, "every table held the replicas that served");
 }
 
 #[tokio::test(start_paused = true)]
