@@ -1,6 +1,7 @@
 //! Observation: reads the store, the engine and the ingress. It runs in a task beside the loop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::error;
@@ -20,6 +21,8 @@ pub(crate) struct Observation {
     pub(crate) desired: Result<DesiredState, StoreError>,
     /// `None` if the engine is unreachable: the ingress is then taken as it was last seen.
     pub(crate) ingress: Option<Result<ObservedIngress, IngressError>>,
+    /// Where the ingress takes requests, if that is known.
+    pub(crate) ingress_listens: Vec<SocketAddr>,
 }
 
 /// What the engine holds of the instance.
@@ -55,7 +58,7 @@ pub(crate) async fn observe(adapters: &Adapters, options: &Options, last: LastSe
         Err(_) => (last.revisions, None),
     };
     let desired = read_desired(adapters, options, &revisions).await;
-    Observation { engine, desired, ingress }
+    Observation { engine, desired, ingress, ingress_listens: adapters.ingress.listening() }
 }
 
 async fn observe_engine(

@@ -70,7 +70,7 @@ pub(crate) struct Pass {
     /// Containers that are being stopped or removed by an action: their exit is no event.
     expected_exits: BTreeSet<ContainerId>,
     reload_limiter: ReloadLimiter,
-    /// When the files of the ingress are checked again.
+    /// When the files and settings of the ingress are checked again.
     repair_due: Instant,
     pass_due: Instant,
     /// The same on the clock, which goes on while the process is suspended.
@@ -90,7 +90,6 @@ impl Pass {
         let mut cache = ControllerCache::default();
         cache.probes.history = probes;
         let gate = ApprovalGate::new(options.approver.clone());
-        let repair_due = now + options.resync.to_std();
         Self {
             options,
             clock,
@@ -108,7 +107,7 @@ impl Pass {
             kept: None,
             expected_exits: BTreeSet::new(),
             reload_limiter: ReloadLimiter::new(pace),
-            repair_due,
+            repair_due: now,
             pass_due: now,
             pass_due_at: None,
         }
@@ -299,6 +298,7 @@ impl Pass {
             plan,
             engine: self.cache.info.clone(),
             store_problem: None,
+            ingress_listens: observation.ingress_listens,
         });
         if self.options.mode == Mode::Act && snapshot.observed.engine == EngineStatus::Reachable {
             self.dispatch(&snapshot, tasks);

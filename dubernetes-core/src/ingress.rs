@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,10 +51,17 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     /// former table. False while the acknowledged table contains the address.
     async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError>;
 
-    /// Restores configuration of a running proxy that was changed outside Dubernetes, and
-    /// reloads the proxy. Returns true if the configuration had drifted. Cheap otherwise; call
-    /// periodically.
-    async fn repair(&self) -> Result<bool, IngressError>;
+    /// Brings a running proxy to its settings: restores configuration that was changed outside
+    /// Dubernetes, and replaces a proxy that was started with other settings, which interrupts it.
+    /// Returns what was done, as a sentence. Cheap if there is nothing to do; call periodically,
+    /// and do not drop the call.
+    async fn repair(&self) -> Result<Option<String>, IngressError>;
+
+    /// Returns the host's addresses at which the running proxy takes requests, as of the last
+    /// observation; none if that is not known.
+    fn listening(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
 
     /// Removes the proxy. A missing one is success.
     async fn remove(&self) -> Result<(), IngressError>;

@@ -1,7 +1,7 @@
 //! What the ingress remembers between calls, to save queries of nginx.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use dubernetes_core::ingress::RouteTable;
 use dubernetes_core::runtime::ContainerId;
@@ -27,6 +27,10 @@ pub(crate) struct Cache {
     pub(crate) unrouted_at: BTreeMap<Ipv4Addr, Instant>,
     /// When this value first saw nginx. Addresses may have left the table right before.
     pub(crate) first_seen_at: Option<Instant>,
+    /// Where the observed container publishes nginx on the host.
+    pub(crate) listening: Vec<SocketAddr>,
+    /// The image of the container was compared with that of its tag.
+    pub(crate) image_checked: bool,
     /// Largest possible number of old workers; `None` until they are counted.
     pub(crate) old_workers: Option<usize>,
     /// Number of changes.

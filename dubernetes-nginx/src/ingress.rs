@@ -3,15 +3,16 @@
 //!
 //! The cache only saves queries: nginx itself is the source of truth about what is being served.
 
+mod upkeep;
+
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::Signal;
 use dubernetes_core::dial::Dialer;
-use dubernetes_core::error::chain;
 use dubernetes_core::ingress::{
     ApplyOutcome, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
 };
@@ -21,12 +22,12 @@ use dubernetes_core::runtime::{
 use tokio::time::Instant;
 
 use crate::cache::{Cache, LastApply, Served};
-use crate::config::{self, Digest, Generation, ROOT, RenderContext, WORKERS};
+use crate::config::{self, Digest, Generation, ROOT, RenderContext};
 use crate::error::failure;
-use crate::proxy::{ANSWER_LIMIT, Nginx, NginxConfig, POLL, RunningNginx};
+use crate::proxy::{ANSWER_LIMIT, Ensured, Nginx, NginxConfig, POLL, RunningNginx, published_by};
 use crate::quarantine::Candidate;
 use crate::version::Version;
-use crate::workers::{DRAIN_WINDOW, MAX_OLD_WORKERS, WorkerSnapshot};
+use crate::workers::{DRAIN_WINDOW, WorkerSnapshot};
 
 /// Number of consecutive new connections, [`POLL`] apart, that the new generation has to answer.
 /// Old workers accept connections beside the new ones for 100 ms, and longer on a busy machine.
@@ -36,8 +37,6 @@ const REQUIRED_ANSWERS: u32 = 8;
 const VERIFY_INTERVAL: Duration = Duration::from_secs(15);
 /// Maximum age of a snapshot of nginx's processes.
 const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(200);
-/// Number of changes between two removals of old generations. A few small directories do no harm.
-const GC_EVERY: u32 = 8;
 /// Limit of reloads. Each reload leaves old workers for a while, so a series of changes must not
 /// become a series of reloads. A replaced replica makes two changes, one for the new replica and a
 /// moment later one for the old one, hence a burst of two.
@@ -46,7 +45,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 /// An nginx container as an [`Ingress`].
 ///
 /// ```
-/// # use std::net::Ipv4Addr;
+/// # use std::net::{Ipv4Addr, SocketAddr};
 /// # use std::sync::Arc;
 /// # use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 /// # use dubernetes_core::dial::Dialer;
@@ -62,7 +61,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 ///         instance: InstanceName::default(),
 ///         image: ImageRef::parse("nginx:stable-alpine").expect("a valid reference"),
 ///         pull: PullPolicy::Missing,
-///         http_bind: Ipv4Addr::LOCALHOST.into(),
+///         http_bind: vec![Ipv4Addr::LOCALHOST.into()],
 ///         http_port: 8080,
 ///     };
 ///     let ingress = NginxIngress::new(runtime, dialer, config);
@@ -119,15 +118,13 @@ impl NginxIngress {
         &self,
         found: Option<Container>,
         network: &Network,
-    ) -> Result<(RunningNginx, RenderContext, bool), IngressError> {
-        let unknown = render_context(network, None);
-        let empty = config::write(&RouteTable::default(), &unknown)
-            .map_err(|illegal| failure(illegal.to_string()))?;
+    ) -> Result<(Ensured, RenderContext), IngressError> {
+        let empty = empty_generation(network)?;
         let last = self.cache().last_apply.as_ref().map(|last| last.candidate.generation.clone());
         let starts: Vec<_> = last.iter().chain([&empty]).collect();
-        let (nginx, changed) = self.nginx.ensure_running(found, network, &starts).await?;
-        let version = self.version(&nginx.id).await?;
-        Ok((nginx, render_context(network, Some(version)), changed))
+        let ensured = self.nginx.ensure_running(found, network, &starts).await?;
+        let version = self.version(&ensured.nginx.id).await?;
+        Ok((ensured, render_context(network, Some(version))))
     }
 
     async fn version(&self, id: &ContainerId) -> Result<Version, IngressError> {
@@ -324,51 +321,6 @@ impl NginxIngress {
         *last = Some((nginx.clone(), taken_at, snapshot));
         Ok(!can_reach)
     }
-
-    /// Bounds the number of old workers, after a reload. A failure is harmless: the next change
-    /// tries again.
-    async fn limit_old_workers(&self, nginx: &RunningNginx) {
-        // Each reload leaves a known number, so most need no count.
-        let most = self.cache().old_workers.map(|most| most + WORKERS);
-        self.cache().old_workers = most;
-        if most.is_some_and(|most| most <= MAX_OLD_WORKERS) {
-            return;
-        }
-        match self.nginx.terminate_excess(nginx).await {
-            Ok((kept, terminated)) => {
-                self.cache().old_workers = Some(kept);
-                if terminated > 0 {
-                    tracing::warn!(
-                        terminated,
-                        "more than {MAX_OLD_WORKERS} old nginx workers have open connections: \
-                         terminating those with the fewest"
-                    );
-                }
-            }
-            Err(error) => tracing::debug!(error = chain(&error), "old workers not counted"),
-        }
-    }
-
-    /// Removes generations other than the served and the former one, every [`GC_EVERY`] changes.
-    /// A failure is harmless: a later change tries again.
-    async fn gc_generations(&self, nginx: &RunningNginx, keep: &[Option<&Digest>]) {
-        let is_due = self.cache().changes.is_multiple_of(GC_EVERY);
-        self.cache().changes += 1;
-        if !is_due {
-            return;
-        }
-        let listed = self.nginx.run_command(&nginx.id, &["ls", ROOT], None).await;
-        let Ok(listed) = listed else { return };
-        let listed = String::from_utf8_lossy(&listed.stdout);
-        let old = listed.lines().filter_map(|name| {
-            let digest = Digest::parse(name.strip_prefix("gen-")?)?;
-            (!keep.contains(&Some(&digest))).then(|| Generation::folder(&digest))
-        });
-        let command: Vec<_> = ["rm", "-rf"].map(str::to_owned).into_iter().chain(old).collect();
-        if command.len() > 2 {
-            let _ = self.nginx.run_command(&nginx.id, &command, None).await;
-        }
-    }
 }
 
 #[async_trait]
@@ -376,7 +328,8 @@ impl Ingress for NginxIngress {
     async fn apply(&self, requested: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         let _lock = self.apply_lock.lock().await;
         let (network, found) = tokio::try_join!(self.network(), self.nginx.find())?;
-        let (nginx, context, started) = self.ensure_running(found, &network).await?;
+        let (ensured, context) = self.ensure_running(found, &network).await?;
+        let Ensured { nginx, changed: started, warning } = ensured;
         let serving = self.nginx.query_generation(&nginx).await.ok();
         let (candidate, is_new) =
             self.find_candidate(&nginx, &context, requested, serving.as_ref()).await?;
@@ -394,6 +347,7 @@ impl Ingress for NginxIngress {
             tokio::join!(self.gc_generations(&nginx, &kept), self.limit_old_workers(&nginx));
         }
         let mut warnings = Vec::from_iter(context.version.and_then(Version::warning));
+        warnings.extend(warning);
         warnings.extend(candidate.warnings.iter().cloned());
         let quarantined = candidate.quarantined.clone();
         self.cache().last_apply =
@@ -403,8 +357,10 @@ impl Ingress for NginxIngress {
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
         let Some(container) = self.nginx.find().await? else {
+            self.cache().listening = Vec::new();
             return Ok(ObservedIngress::Absent);
         };
+        self.cache().listening = published_by(&container);
         let nginx = match RunningNginx::from_container(&container) {
             Ok(nginx) => nginx,
             Err(reason) => return Ok(ObservedIngress::Down { reason }),
@@ -438,15 +394,23 @@ impl Ingress for NginxIngress {
         self.is_unreachable(&nginx, address, unrouted_at + DRAIN_WINDOW).await
     }
 
-    async fn repair(&self) -> Result<bool, IngressError> {
+    async fn repair(&self) -> Result<Option<String>, IngressError> {
         let _lock = self.apply_lock.lock().await;
-        let Some(container) = self.nginx.find().await? else { return Ok(false) };
-        let Ok(nginx) = RunningNginx::from_container(&container) else { return Ok(false) };
-        let Ok(digest) = self.nginx.query_generation(&nginx).await else { return Ok(false) };
-        match self.served_generation(&nginx, &digest).await? {
-            Some(generation) => self.restore_files(&nginx, &generation).await,
-            None => Ok(false),
+        let Some(container) = self.nginx.find().await? else { return Ok(None) };
+        let Ok(nginx) = RunningNginx::from_container(&container) else { return Ok(None) };
+        let Ok(digest) = self.nginx.query_generation(&nginx).await else { return Ok(None) };
+        let generation = self.served_generation(&nginx, &digest).await?;
+        if let Some(what) = self.replace_if_outdated(&container, generation.as_ref()).await? {
+            return Ok(Some(what));
         }
+        let Some(generation) = generation else { return Ok(None) };
+        let is_restored = self.restore_files(&nginx, &generation).await?;
+        let what = "its configuration was changed outside Dubernetes, and is restored";
+        Ok(is_restored.then(|| what.to_owned()))
+    }
+
+    fn listening(&self) -> Vec<SocketAddr> {
+        self.cache().listening.clone()
     }
 
     async fn remove(&self) -> Result<(), IngressError> {
@@ -459,6 +423,12 @@ impl Ingress for NginxIngress {
     fn pace(&self) -> Pace {
         PACE
     }
+}
+
+/// Returns the files of a container that serves nothing.
+fn empty_generation(network: &Network) -> Result<Generation, IngressError> {
+    let written = config::write(&RouteTable::default(), &render_context(network, None));
+    written.map_err(|illegal| failure(illegal.to_string()))
 }
 
 fn render_context(network: &Network, version: Option<Version>) -> RenderContext {

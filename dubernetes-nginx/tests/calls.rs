@@ -85,7 +85,7 @@ async fn image_without_tools_serves_and_drains() {
     let next = engine.ingress();
     let wanted = table(&[route("a.test", "/", "web", &both[1..])]);
     next.apply(&wanted).await.unwrap();
-    assert!(!next.repair().await.unwrap(), "the files are as they were put");
+    assert_eq!(next.repair().await.unwrap(), None, "the files are as they were put");
     assert_eq!(next.observe().await.unwrap(), ObservedIngress::Serving { table: wanted });
     tokio::time::advance(Duration::from_secs(2)).await;
     engine.connect(both[0].address);
@@ -226,18 +226,19 @@ async fn changed_files_are_restored_and_reloaded() {
 async fn repair_reads_intact_files_once_and_restores_damaged_ones() {
     let engine = Engine::default();
     let ingress = engine.ingress();
-    assert!(!ingress.repair().await.unwrap(), "there is no container");
+    assert_eq!(ingress.repair().await.unwrap(), None, "there is no container");
     ingress.apply(&table(&[route("a.test", "/", "web", &[endpoint(20, 80)])])).await.unwrap();
     engine.take_calls();
-    assert!(!ingress.repair().await.unwrap());
-    assert_eq!(engine.take_calls(), ["read current"]);
+    assert_eq!(ingress.repair().await.unwrap(), None);
+    assert_eq!(engine.take_calls(), ["image", "read current"], "the image is compared once");
     // A new orchestrator that has not applied anything does the same.
     for ingress in [ingress, engine.ingress()] {
         ingress.observe().await.unwrap();
         engine.damage("hosts/a.test.conf");
-        assert!(ingress.repair().await.unwrap());
+        assert!(ingress.repair().await.unwrap().is_some());
         assert_eq!(engine.take_calls().pop().as_deref(), Some("signal SIGHUP"));
-        assert!(!ingress.repair().await.unwrap() && !engine.reads("damaged"));
+        assert_eq!(ingress.repair().await.unwrap(), None);
+        assert!(!engine.reads("damaged"));
         engine.take_calls();
     }
 }
@@ -322,6 +323,42 @@ async fn changed_setting_replaces_container() {
     assert!(engine.ingress_at(8081).apply(&table(&[])).await.unwrap().changed);
     let calls = engine.take_calls();
     assert_eq!(calls[..4], ["image", "stop", "remove", "create"], "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_orchestrator_takes_over_settings_and_image_of_tag() {
+    let engine = Engine::default();
+    let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
+    engine.ingress_at(8080).apply(&wanted).await.unwrap();
+    let next = engine.ingress_at(8081);
+    next.observe().await.unwrap();
+    assert_eq!(next.listening(), ["127.0.0.1:8080".parse().unwrap()], "what really is published");
+    let said = next.repair().await.unwrap().unwrap();
+    assert!(said.contains("settings changed") && said.contains("no request"), "{said}");
+    assert_eq!(engine.served(), wanted, "the routes stay");
+    next.observe().await.unwrap();
+    assert_eq!(next.listening(), ["127.0.0.1:8081".parse().unwrap()]);
+    assert_eq!(next.repair().await.unwrap(), None);
+
+    engine.move_tag("sha256:2");
+    assert_eq!(next.repair().await.unwrap(), None, "a new image is taken over at a start only");
+    let said = engine.ingress_at(8081).repair().await.unwrap().unwrap();
+    assert!(said.contains("another image"), "{said}");
+    assert_eq!(engine.served(), wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn container_stays_while_its_replacement_cannot_start() {
+    let engine = Engine::default();
+    let first = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
+    engine.ingress_at(8080).apply(&first).await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let next = engine.ingress_at(listener.local_addr().unwrap().port());
+    assert!(matches!(next.repair().await, Err(IngressError::PortTaken { .. })));
+    let second = table(&[route("b.test", "/", "web", &[endpoint(20, 80)])]);
+    let applied = next.apply(&second).await.unwrap();
+    assert!(applied.warnings.iter().any(|text| text.contains("former settings")), "{applied:?}");
+    assert_eq!(engine.served(), second, "what runs gets new routes");
 }
 
 #[tokio::test(start_paused = true)]

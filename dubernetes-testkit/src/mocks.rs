@@ -282,7 +282,7 @@ mock! {
         async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError>;
         async fn observe(&self) -> Result<ObservedIngress, IngressError>;
         async fn drained(&self, address: Ipv4Addr) -> Result<bool, IngressError>;
-        async fn repair(&self) -> Result<bool, IngressError>;
+        async fn repair(&self) -> Result<Option<String>, IngressError>;
         async fn remove(&self) -> Result<(), IngressError>;
     }
 }

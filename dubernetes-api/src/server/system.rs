@@ -1,6 +1,7 @@
 //! Endpoints for the orchestrator itself: status, version, teardown, health, documents.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use axum::Json as JsonResponse;
 use axum::extract::{Extension, State};
@@ -99,7 +100,11 @@ fn ingress_status(info: &OrchestratorInfo, snapshot: &Snapshot) -> IngressStatus
         ObservedIngress::Serving { .. } => (IngressState::Serving, None),
     };
     let routes = observed.table().map_or(0, |table| table.routes.len());
-    IngressStatus { state, reason, address: info.http_bind, port: info.http_port, routes }
+    let bind = info.http_bind.iter();
+    let settings: Vec<_> = bind.map(|bind| SocketAddr::new(*bind, info.http_port)).collect();
+    let seen = &snapshot.ingress_listens;
+    let listens = if seen.is_empty() { settings.clone() } else { seen.clone() };
+    IngressStatus { state, reason, listens, settings, routes }
 }
 
 /// Returns why the last attempt to start the ingress failed, such as a port in use.

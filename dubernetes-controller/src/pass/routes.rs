@@ -56,11 +56,14 @@ impl Pass {
         cache.refused = Some(table);
     }
 
-    /// Checks the files of a running ingress once in each resync.
+    /// Checks files and settings of a running ingress, first at the start and then once in each
+    /// resync. A process that may end at any time leaves that to one that stays: a replacement
+    /// that is cut off takes the ingress down.
     pub(super) fn repair_ingress(&mut self, observed: &ObservedState, tasks: &mut Tasks) {
         let now = Instant::now();
         let is_changing = self.cache.in_flight.contains_key(&OperationKey::Routes);
-        if self.repair_due <= now && !is_changing && observed.ingress.table().is_some() {
+        let is_due = self.repair_due <= now && !self.options.short_lived;
+        if is_due && !is_changing && observed.ingress.table().is_some() {
             self.repair_due = now + self.options.resync.to_std();
             tasks.repair_ingress();
         }

@@ -62,6 +62,8 @@ struct State {
     /// The image has nginx alone. The engine then lists the processes.
     lacks_tools: bool,
     reads_fail: bool,
+    /// The image that the tag has now.
+    tag: Option<String>,
 }
 
 impl Engine {
@@ -74,7 +76,7 @@ impl Engine {
             instance: InstanceName::default(),
             image: ImageRef::parse("nginx:1").unwrap(),
             pull: PullPolicy::Missing,
-            http_bind: [127, 0, 0, 1].into(),
+            http_bind: vec![[127, 0, 0, 1].into()],
             http_port,
         };
         NginxIngress::new(Arc::new(self.runtime()), Arc::new(self.dialer()), config)
@@ -151,6 +153,11 @@ impl Engine {
         self.0.lock().unwrap().lacks_tools = true;
     }
 
+    /// Gives the tag another image.
+    pub(crate) fn move_tag(&self, image: &str) {
+        self.0.lock().unwrap().tag = Some(image.to_owned());
+    }
+
     /// Makes the engine fail to read files.
     pub(crate) fn fail_reads(&self, fail: bool) {
         self.0.lock().unwrap().reads_fail = fail;
@@ -200,8 +207,9 @@ impl Engine {
         mock.expect_inspect().returning(move |_| Ok(state.lock().unwrap().existing()));
         let state = shared();
         mock.expect_resolve().returning(move |_, _| {
-            state.lock().unwrap().note("image");
-            Ok(ImageId("sha256:1".into()))
+            let mut state = state.lock().unwrap();
+            state.note("image");
+            Ok(ImageId(state.tag.clone().unwrap_or_else(|| "sha256:1".into())))
         });
         let state = shared();
         mock.expect_create().returning(move |request| Ok(state.lock().unwrap().create(request)));

@@ -202,7 +202,7 @@ impl NginxFixture {
             instance: self.instance.clone(),
             image: self.nginx.clone(),
             pull: PullPolicy::Never,
-            http_bind: Ipv4Addr::LOCALHOST.into(),
+            http_bind: vec![Ipv4Addr::LOCALHOST.into()],
             http_port: self.port,
         };
         NginxIngress::new(
