@@ -48,12 +48,14 @@ pub(crate) struct LastSeen {
 /// Reads everything. The desired state is read after the engine, since the revisions that it
 /// includes depend on what runs.
 pub(crate) async fn observe(adapters: &Adapters, options: &Options, last: LastSeen) -> Observation {
-    let engine = observe_engine(adapters, options, last.info).await;
+    // The two are independent reads, and a dead replica has to leave the routes quickly.
+    let engine = observe_engine(adapters, options, last.info);
+    let (engine, ingress) = tokio::join!(engine, adapters.ingress.observe());
     let (revisions, ingress) = match &engine {
         Ok(view) => {
             let labels = view.replicas.iter().map(|replica| &replica.labels);
             let revisions = labels.map(|labels| (labels.app.clone(), labels.revision)).collect();
-            (revisions, Some(adapters.ingress.observe().await))
+            (revisions, Some(ingress))
         }
         Err(_) => (last.revisions, None),
     };

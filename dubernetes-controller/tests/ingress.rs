@@ -8,8 +8,8 @@ use dubernetes_core::app::{Access, HostName, RoutePath};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{EventQuery, Store as _};
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
-use dubernetes_testkit::fakes::IngressOperation;
-use dubernetes_testkit::{Answer, Behaviour, Fault};
+
+use dubernetes_testkit::{Answer, Behaviour, Fault, IngressOperation};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -124,4 +124,24 @@ async fn frequent_changes_reload_once_a_second_and_last_state_wins() {
     let answer = orchestrator.ingress.request("web-199.local", "/");
     assert!(matches!(answer, Answer::Endpoint(_)), "{answer:?}");
     assert_eq!(orchestrator.ingress.request("web-198.local", "/"), Answer::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_replica_leaves_the_routes_at_once() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    tokio::time::sleep(MINUTE).await;
+    for host in ["one.local", "two.local"] {
+        let mut spec = app("web", "web:1", 2);
+        let hosts = vec![HostName::parse(host).unwrap()];
+        spec.access = Some(Access { hosts, path: RoutePath::default() });
+        orchestrator.apply(&spec).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let pod = "dubernetes.default.web-1.r1";
+    orchestrator.runtime.kill(pod, 137);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let table = orchestrator.ingress.applied().pop().unwrap();
+    let pods: Vec<_> = table.routes[0].endpoints.iter().map(|e| e.pod.as_str()).collect();
+    assert_eq!((table.routes[0].host.as_str(), pods), ("two.local", vec!["web-2"]));
 }

@@ -70,6 +70,7 @@ fn build_host_config(request: &ContainerRequest) -> HostConfig {
         nano_cpus: cpu,
         mounts: Some(request.volumes.iter().map(|volume| build_mount(request, volume)).collect()),
         port_bindings: Some(build_port_bindings(request)),
+        sysctls: Some(request.sysctls.clone().into_iter().collect()),
         ..HostConfig::default()
     }
 }

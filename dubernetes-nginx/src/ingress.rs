@@ -209,6 +209,16 @@ impl NginxIngress {
             Some(digest) => self.served_table(nginx, digest).await.unwrap_or_default(),
             None => RouteTable::default(),
         };
+        let is_own = config::write(&served, context).is_ok_and(|own| serving == Some(&own.digest));
+        if is_own
+            && config::is_part_of(requested, &served)
+            && let Ok(generation) = config::write(requested, context)
+            && self.nginx.put_part(nginx, &generation).await?
+        {
+            let candidate =
+                Candidate { generation, quarantined: BTreeMap::new(), warnings: Vec::new() };
+            return Ok((candidate, true));
+        }
         Ok((self.nginx.find_candidate(nginx, context, requested, &served).await?, true))
     }
 

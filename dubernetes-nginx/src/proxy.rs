@@ -32,6 +32,10 @@ use crate::error::{failure, parse_refusal};
 const SETTINGS: &str = "dubernetes.settings";
 /// Label with the host's addresses and ports that the container publishes, separated by commas.
 const PUBLISHES: &str = "dubernetes.publishes";
+/// Each request is a new connection to a replica, and an app that does not close first leaves its
+/// port in TIME-WAIT for a minute: the kernel's defaults allow 470 of them a second.
+const SYSCTLS: [(&str, &str); 2] =
+    [("net.ipv4.ip_local_port_range", "10240 65535"), ("net.ipv4.tcp_tw_reuse", "1")];
 /// Port inside the container that is published.
 pub(crate) const HTTP_PORT: u16 = 80;
 /// Grace period for connections when the container is removed.
@@ -431,6 +435,7 @@ impl Nginx {
             ports: self.config.listens().map(publish).collect(),
             // nginx answers requests in flight before it exits.
             stop_signal: Some(Signal::SigQuit),
+            sysctls: SYSCTLS.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         }
     }
 
@@ -439,7 +444,7 @@ impl Nginx {
     fn settings_hash(&self, network: &Network) -> String {
         let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
         let NginxConfig { image, .. } = &self.config;
-        let text = format!("2 {image} {} {} {}", listens.join(","), network.id, network.subnet);
+        let text = format!("3 {image} {} {} {}", listens.join(","), network.id, network.subnet);
         Digest::from_hash(&Sha256::digest(text)).to_string()
     }
 }

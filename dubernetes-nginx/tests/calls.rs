@@ -77,6 +77,21 @@ async fn change_of_table_makes_four_kinds_of_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn table_with_fewer_endpoints_needs_no_command() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    let both = [endpoint(20, 80), endpoint(21, 80)];
+    ingress.apply(&table(&[route("a.test", "/", "web", &both)])).await.unwrap();
+    for endpoints in [&both[1..], &[]] {
+        engine.take_calls();
+        let wanted = table(&[route("a.test", "/", "web", endpoints)]);
+        ingress.apply(&wanted).await.unwrap();
+        assert_eq!(engine.take_calls(), ["put gen", "read gen", "put link", "signal SIGHUP"]);
+        assert_eq!(engine.served(), wanted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn image_without_tools_serves_and_drains() {
     let engine = Engine::default();
     engine.lose_tools();

@@ -209,6 +209,7 @@ fn request(
         volumes: spec.volumes.iter().map(|volume| full_name(instance, spec, volume)).collect(),
         ports: Vec::new(),
         stop_signal: spec.stop.signal,
+        sysctls: BTreeMap::new(),
     }
 }
 

@@ -104,10 +104,24 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
             return RouteStep::Retry { at };
         }
     }
-    match observed.routes_paced_until.filter(|until| serves && *until > context.now) {
+    let is_paced = serves && !serves_dead_endpoint(context, table);
+    match observed.routes_paced_until.filter(|until| is_paced && *until > context.now) {
         Some(until) => RouteStep::Paced { until },
         None => RouteStep::Apply,
     }
+}
+
+/// Whether requests still go to an address where nothing runs any more. A table without it does not
+/// wait for the pace: until then each such request hangs.
+fn serves_dead_endpoint(context: &Context<'_>, table: &RouteTable) -> bool {
+    let Some(served) = context.observed.ingress.table() else { return false };
+    let replicas = &context.observed.replicas;
+    let runs = |address| {
+        replicas.iter().any(|replica| replica.is_running() && replica.labels.address == address)
+    };
+    let endpoints = served.routes.iter().flat_map(|route| &route.endpoints);
+    let mut addresses = endpoints.map(|endpoint| endpoint.address);
+    addresses.any(|address| !table.holds(address) && !runs(address))
 }
 
 fn is_unprobed(replica: &ObservedReplica) -> bool {

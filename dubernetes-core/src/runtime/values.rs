@@ -225,6 +225,9 @@ pub struct ContainerRequest {
     pub ports: Vec<PublishedPort>,
     /// The stop signal; that of the image if `None`.
     pub stop_signal: Option<Signal>,
+    /// Parameters of the kernel for the container's own network, such as
+    /// `net.ipv4.tcp_tw_reuse`.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 /// A file put into a container before the start, owned by root.

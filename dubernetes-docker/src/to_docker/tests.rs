@@ -26,6 +26,7 @@ fn default_request() -> ContainerRequest {
         volumes: Vec::new(),
         ports: Vec::new(),
         stop_signal: None,
+        sysctls: BTreeMap::new(),
     }
 }
 

@@ -75,6 +75,7 @@ impl EngineFixture {
             volumes: Vec::new(),
             ports: Vec::new(),
             stop_signal: None,
+            sysctls: BTreeMap::new(),
         }
     }
 

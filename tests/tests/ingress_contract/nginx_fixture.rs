@@ -188,6 +188,7 @@ impl NginxFixture {
             volumes: Vec::new(),
             ports: Vec::new(),
             stop_signal: None,
+            sysctls: BTreeMap::new(),
         };
         self.runtime.create(&request).await.unwrap()
     }

@@ -74,6 +74,7 @@ impl<'a> ContractHarness<'a> {
             volumes: Vec::new(),
             ports: Vec::new(),
             stop_signal: None,
+            sysctls: BTreeMap::new(),
         }
     }
 
