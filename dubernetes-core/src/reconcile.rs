@@ -53,8 +53,11 @@ pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestam
         .map(|(name, stored)| app::plan(&context, stored, conflicts.get(name), &mut addresses));
     let deleted = desired.tombstones.iter().filter(|(name, _)| !desired.apps.contains_key(*name));
     let deleted = deleted.map(|(name, tombstone)| garbage::deleted(&context, name, tombstone));
-    let plan =
-        join(apps.chain(deleted), [garbage::orphans(&context), pre_deploy::garbage(&context)]);
+    let plan = join(
+        &context,
+        apps.chain(deleted),
+        [garbage::orphans(&context), pre_deploy::garbage(&context)],
+    );
     if let EngineStatus::Unreachable { .. } = observed.engine {
         let table = observed.ingress.table().cloned().unwrap_or_default();
         let routes = RoutePlan { table, step: RouteStep::InSync };

@@ -35,6 +35,7 @@ pub(super) fn deleted(context: &Context<'_>, name: &AppName, tombstone: &Tombsto
         name: name.clone(),
         steps,
         routes: Vec::new(),
+        endpoints: Vec::new(),
         status: status(context, name, &replicas),
     }
 }

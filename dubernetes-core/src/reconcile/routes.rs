@@ -53,8 +53,41 @@ pub(super) fn plan(
     (routes(app, replicas), None)
 }
 
-fn routes(app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Route> {
-    let Some(access) = &app.stored.spec.access else { return Vec::new() };
+/// Returns the route, or, while its app has no ready replica, the same route to the app that served
+/// it before and has given it up: requests to a host that moves find a replica all the time.
+pub(super) fn hand_over(
+    context: &Context<'_>,
+    route: Route,
+    endpoints: &BTreeMap<AppName, Vec<Endpoint>>,
+) -> Route {
+    let served = context.observed.ingress.table().into_iter().flat_map(|table| &table.routes);
+    let mut former = served.filter(|former| is_same_place(former, &route));
+    if route.endpoints.is_empty()
+        && let Some(former) = former.find(|former| former.app != route.app)
+        && let Some(endpoints) = endpoints.get(&former.app).filter(|ready| !ready.is_empty())
+    {
+        return Route { app: former.app.clone(), endpoints: endpoints.clone(), ..route };
+    }
+    route
+}
+
+/// Whether another app than that of a served route claims its place now.
+pub(super) fn is_claimed_by_another(context: &Context<'_>, served: &Route) -> bool {
+    context.desired.apps.iter().any(|(name, stored)| {
+        let access = stored.spec.access.as_ref();
+        let has_place = access.is_some_and(|access| {
+            access.path == served.path && access.hosts.contains(&served.host)
+        });
+        *name != served.app && has_place
+    })
+}
+
+fn is_same_place(a: &Route, b: &Route) -> bool {
+    (&a.host, &a.path) == (&b.host, &b.path)
+}
+
+/// Returns the ready replicas.
+pub(super) fn endpoints(replicas: &Replicas<'_>) -> Vec<Endpoint> {
     let endpoint = |replica: &Replica<'_>| Endpoint {
         pod: replica.pod(),
         address: replica.labels().address,
@@ -63,6 +96,12 @@ fn routes(app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Route> {
     let mut endpoints: Vec<_> = replicas.kept().filter(|r| r.ready).map(endpoint).collect();
     endpoints.sort();
     endpoints.dedup();
+    endpoints
+}
+
+fn routes(app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Route> {
+    let Some(access) = &app.stored.spec.access else { return Vec::new() };
+    let endpoints = endpoints(replicas);
     let hosts = access.hosts.iter().zip(std::iter::repeat_n(endpoints, access.hosts.len()));
     let routes = hosts.map(|(host, endpoints)| Route {
         host: host.clone(),

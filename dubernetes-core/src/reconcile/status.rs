@@ -16,6 +16,7 @@ use super::context::{Context, Slot};
 use super::exit;
 use super::limits::count;
 use super::replica::{Replica, Role};
+use super::routes;
 use super::step::Steps;
 
 /// A table that could not be served this often in a row needs a person.
@@ -48,6 +49,10 @@ pub(super) fn evaluate(
     is_recorded: bool,
 ) -> AppStatus {
     let served = &app.observed.served;
+    // A place that it hands over to another app is not its own any more.
+    let has_other_route = served
+        .iter()
+        .any(|route| !routes.contains(route) && !routes::is_claimed_by_another(context, route));
     let inputs = StatusInputs {
         context,
         app,
@@ -55,7 +60,7 @@ pub(super) fn evaluate(
         steps,
         updated: count(replicas.updated().filter(|r| r.ready).count()),
         has_routes: !routes.is_empty(),
-        is_routed: served.len() == routes.len() && routes.iter().all(|r| served.contains(&r)),
+        is_routed: routes.iter().all(|route| served.contains(&route)) && !has_other_route,
         is_recorded,
     };
     let phase = inputs.phase();
