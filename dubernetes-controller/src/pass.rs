@@ -343,6 +343,11 @@ impl Pass {
         cache.prune(desired);
         let probe = |replica: &ObservedReplica| probe_of(desired, replica);
         cache.probes.follow(&cache.replicas, probe, Instant::now());
+        if let Some(Ok(ObservedIngress::Serving { table })) = &ingress
+            && self.last.passes == 0
+        {
+            cache.probes.adopt(&cache.replicas, table);
+        }
         for replica in &mut cache.replicas {
             replica.readiness = cache.probes.readiness(&replica.id, now);
         }
