@@ -24,9 +24,6 @@ use super::{backoff, exit, pre_deploy};
 /// A complete revision whose replicas run this long without an exit is stable.
 const STABLE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
-/// A first revision that keeps failing gets this long.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
-
 /// Pulls of an image before an unreachable registry fails the revision: a hiccup is over by then.
 const PULLS: u32 = 3;
 
@@ -113,10 +110,7 @@ fn progress(
     }
     let is_own = |r: &Replica<'_>| r.labels().revision == app.stored.revision;
     if let Some(looping) = replicas.updated().find(|r| r.crash_looping && is_own(r)) {
-        return match patience(context, app) {
-            Some(until) => Progress::Blocked(until),
-            None => Progress::Failed(keeps_failing(looping)),
-        };
+        return Progress::Failed(keeps_failing(looping));
     }
     if !app.is_progressing() {
         return Progress::Unblocked;
@@ -153,19 +147,6 @@ fn is_permanent_failure(app: &App<'_>, key: &OperationKey, failure: &CallFailure
         | OperationKey::Routes
         | OperationKey::DrainCheck(_) => false,
     }
-}
-
-/// Returns until when a crash loop does not fail the revision. Without an earlier revision to go
-/// back to nothing is gained by giving up, and a database or broker may be about to start.
-fn patience(context: &Context<'_>, app: &App<'_>) -> Option<Timestamp> {
-    if app.stored.fallback.is_some() || !app.is_progressing() {
-        return None;
-    }
-    let deadline = app.stored.spec.rollout.progress_deadline.to_signed();
-    let begin = context.observed.active_since.into_iter();
-    let begin = begin.fold(app.stored.rollout_started_at, Timestamp::max).min(context.now);
-    let until = begin.saturating_add(PATIENCE.min(deadline)).ok()?;
-    (until > context.now).then_some(until)
 }
 
 fn keeps_failing(replica: &Replica<'_>) -> RolloutFailure {
