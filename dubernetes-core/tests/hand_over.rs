@@ -13,9 +13,10 @@ fn plan(green: &str) -> (Route, RouteStep, Phase) {
     let text =
         format!("network\napp blue\napp green host=move.test progressing\nblue-1 ready\n{green}\n");
     let notation::Scenario { desired, mut observed, now, .. } = notation::parse(&text).unwrap();
-    let is_blue = |pod: &&dubernetes_core::state::ObservedReplica| pod.pod() == "blue-1";
-    let labels = &observed.replicas.iter().find(is_blue).unwrap().labels;
-    let endpoint = Endpoint { pod: "blue-1".into(), address: labels.address, port: labels.port };
+    let blue = observed.replicas.iter().find(|replica| replica.labels.app.as_str() == "blue");
+    let blue = blue.unwrap();
+    let labels = &blue.labels;
+    let endpoint = Endpoint { pod: blue.pod(), address: labels.address, port: labels.port };
     let served = Route {
         host: HostName::parse("move.test").unwrap(),
         path: RoutePath::default(),
@@ -38,5 +39,5 @@ fn moved_host_stays_with_former_app_until_new_one_is_ready() {
     }
     let (route, step, _) = plan("green-1 ready");
     assert_eq!((route.app.as_str(), step), ("green", RouteStep::Apply));
-    assert_eq!(route.endpoints[0].pod, "green-1");
+    assert_eq!(route.endpoints[0].pod.to_string(), "green-1");
 }
