@@ -120,6 +120,7 @@ impl From<RuntimeError> for ApiError {
             RuntimeError::NameTaken { .. }
             | RuntimeError::Image { .. }
             | RuntimeError::Rejected { .. }
+            | RuntimeError::NotRunning { .. }
             | RuntimeError::OwnedByOtherState { .. } => ProblemKind::Rejected,
             RuntimeError::Unsupported { .. } => ProblemKind::Unsupported,
             // Covers variants that later versions of the core add.

@@ -81,8 +81,8 @@ pub struct OrchestratorInfo {
     pub instance: InstanceName,
     /// Version of the program.
     pub version: String,
-    /// Host address on which the ingress listens.
-    pub http_bind: IpAddr,
+    /// Host addresses on which the ingress listens, at least one.
+    pub http_bind: Vec<IpAddr>,
     /// Host port on which the ingress listens.
     pub http_port: u16,
     /// Address of the container engine, such as `unix:///var/run/docker.sock`; `None` for one in

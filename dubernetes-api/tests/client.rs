@@ -253,7 +253,7 @@ fn shell() -> MockContainerRuntime {
             Box::pin(tokio::io::sink().compat_write()),
             stream::pending().boxed(),
         )),
-        command => Err(RuntimeError::Rejected {
+        command => Err(RuntimeError::NotRunning {
             operation: format!("run {command}"),
             message: "the container is restarting".to_owned(),
         }),

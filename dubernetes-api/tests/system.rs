@@ -199,8 +199,7 @@ async fn status_reports_orchestrator_engine_and_ingress() {
     assert_eq!(status["engine"]["state"], "answering");
     assert_eq!(status["engine"]["version"]["name"], "fake");
     assert_eq!(status["ingress"]["state"], "serving");
-    assert_eq!(status["ingress"]["address"], "127.0.0.1");
-    assert_eq!(status["ingress"]["port"], 8080);
+    assert_eq!(status["ingress"]["listens"], json!(["127.0.0.1:8080"]));
     assert_eq!(status["apps"], json!({"Ready": 1}));
     assert_eq!(status["store_problem"], Value::Null);
 

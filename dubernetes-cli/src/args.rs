@@ -21,7 +21,7 @@ pub(crate) use inspect::{
 };
 pub(crate) use manifest::{ExplainArgs, InitArgs};
 pub(crate) use orchestrate::{
-    CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
+    BindAddresses, CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
 };
 pub(crate) use port_forward::{ForwardFormat, PortForwardArgs, PortPair};
 pub(crate) use replay::{Moment, ReplayArgs};

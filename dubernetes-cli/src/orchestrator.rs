@@ -1,6 +1,5 @@
 //! Starts an orchestrator in the foreground, for `serve` and `up`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dubernetes_api::wire::Mode as Lifetime;
@@ -8,6 +7,7 @@ use dubernetes_controller::Approver;
 
 use crate::approval::Prompt;
 use crate::args::IngressArgs;
+use crate::output;
 use crate::report::{CliError, Result, USAGE};
 use crate::settings::Settings;
 use crate::state_dir::{self, SocketGuard};
@@ -35,10 +35,10 @@ pub(crate) async fn start(
 /// Returns the line that says that the orchestrator is ready, and where.
 pub(crate) fn ready_line(settings: &Settings, args: &IngressArgs) -> String {
     format!(
-        "dubernetes is ready: instance {}, socket {}, ingress http://{}",
+        "dubernetes is ready: instance {}, socket {}, ingress {}",
         settings.instance,
         settings.paths.socket.display(),
-        SocketAddr::new(args.http_bind, args.http_port),
+        output::urls(&args.http_bind.with_port(args.http_port)),
     )
 }
 

@@ -12,7 +12,7 @@ mod yaml;
 pub(crate) use age::{age, seconds, span};
 pub(crate) use rows::{Row, or_none, reason, short_id};
 pub(crate) use table::{Cell, Table};
-pub(crate) use text::{changed_fields, engine, refusal, replicas};
+pub(crate) use text::{changed_fields, engine, refusal, replicas, urls};
 pub(crate) use wrap::wrap;
 
 use std::io::{self, IsTerminal as _, Write as _};

@@ -50,7 +50,10 @@ impl Verifiers {
         let mut all = Vec::new();
         if args.verify {
             let ingress = target.client.status().await?.ingress;
-            let address = SocketAddr::new(reachable(ingress.address), ingress.port);
+            let Some(first) = ingress.listens.first() else {
+                return Err(CliError::new("the ingress listens on no address"));
+            };
+            let address = SocketAddr::new(reachable(first.ip()), first.port());
             for spec in specs {
                 let before = none_if_missing(target.client.get_app(spec.name.as_str()).await)?;
                 let requests = RequestLoop::start(RequestTarget {

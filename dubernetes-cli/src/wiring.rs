@@ -151,6 +151,7 @@ impl Adapters {
             .owner(owner)
             .http_port(args.http_port)
             .permissions(args.allow.clone())
+            .short_lived(lifetime == Lifetime::InProcess)
             .mode(mode);
         if let Some(approver) = approver {
             builder = builder.approver(approver);
@@ -164,7 +165,7 @@ impl Adapters {
         let info = OrchestratorInfo {
             instance: settings.instance.clone(),
             version: VERSION.to_owned(),
-            http_bind: args.http_bind,
+            http_bind: args.http_bind.0.clone(),
             http_port: args.http_port,
             engine: Some(endpoint),
             state_dir: settings.paths.state_dir.clone(),

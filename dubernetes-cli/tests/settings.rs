@@ -79,7 +79,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         ("events_age", all(["1h", "2h", "3h"]), false),
         ("events_keep", all(["1000", "2000", "3000"]), false),
         ("host", paths("unix://", ".sock"), true),
-        ("http_bind", all(["127.0.0.2", "127.0.0.3", "127.0.0.4"]), false),
+        ("http_bind", all(["127.0.0.2", "127.0.0.3,::1", "127.0.0.4"]), false),
         ("http_port", all(["81", "82", "83"]), false),
         ("ingress_image", all(["nginx:1", "nginx:2", "nginx:3"]), false),
         ("instance", all(["one", "two", "three"]), true),

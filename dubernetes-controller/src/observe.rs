@@ -1,11 +1,11 @@
 //! Observation: reads the store, the engine and the ingress. It runs in a task beside the loop.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use dubernetes_core::app::{AppName, InstanceName, RevisionId};
 use dubernetes_core::error;
-use dubernetes_core::ingress::{IngressError, ObservedIngress};
+use dubernetes_core::ingress::{IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::labels::{Component, ReplicaLabels};
 use dubernetes_core::runtime::{Container, ContainerId, Network, RuntimeError, RuntimeInfo};
 use dubernetes_core::state::{DesiredState, ObservedPreDeploy, ObservedReplica, Readiness};
@@ -21,6 +21,8 @@ pub(crate) struct Observation {
     pub(crate) desired: Result<DesiredState, StoreError>,
     /// `None` if the engine is unreachable: the ingress is then taken as it was last seen.
     pub(crate) ingress: Option<Result<ObservedIngress, IngressError>>,
+    /// Where the ingress takes requests, if that is known.
+    pub(crate) ingress_listens: Vec<SocketAddr>,
 }
 
 /// What the engine holds of the instance.
@@ -54,17 +56,19 @@ pub(crate) struct LastSeen {
 /// Reads everything. The desired state is read after the engine, since the revisions that it
 /// includes depend on what runs.
 pub(crate) async fn observe(adapters: &Adapters, options: &Options, last: LastSeen) -> Observation {
-    let engine = observe_engine(adapters, options, last.info).await;
+    // The two are independent reads, and a dead replica has to leave the routes quickly.
+    let engine = observe_engine(adapters, options, last.info);
+    let (engine, ingress) = tokio::join!(engine, adapters.ingress.observe());
     let (revisions, ingress) = match &engine {
         Ok(view) => {
             let labels = view.containers.replicas.iter().map(|replica| &replica.labels);
             let revisions = labels.map(|labels| (labels.app.clone(), labels.revision)).collect();
-            (revisions, Some(adapters.ingress.observe().await))
+            (revisions, Some(ingress))
         }
         Err(_) => (last.revisions, None),
     };
     let desired = read_desired(adapters, options, &revisions).await;
-    Observation { engine, desired, ingress }
+    Observation { engine, desired, ingress, ingress_listens: adapters.ingress.listening() }
 }
 
 async fn observe_engine(
@@ -135,18 +139,24 @@ async fn read_desired(
     Ok(desired)
 }
 
-/// Returns the state of the ingress, or the last seen one if it could not be observed.
+/// Returns the state of the ingress. One that could not be observed serves what it served last, or
+/// what is not known: never nothing.
 pub(crate) fn ingress_or(
     observed: Option<Result<ObservedIngress, IngressError>>,
-    last_seen: impl FnOnce() -> ObservedIngress,
+    last_seen: Option<RouteTable>,
 ) -> ObservedIngress {
-    match observed {
-        Some(Ok(ingress)) => ingress,
+    let reason = match observed {
+        Some(Ok(ingress)) => return ingress,
         Some(Err(error)) => {
-            tracing::warn!(error = %error::chain(&error), "the ingress could not be observed");
-            last_seen()
+            let reason = error::chain(&error);
+            tracing::warn!(error = reason, "the ingress could not be observed");
+            reason
         }
-        None => last_seen(),
+        None => "the engine does not answer".to_owned(),
+    };
+    match last_seen {
+        Some(table) => ObservedIngress::Serving { table },
+        None => ObservedIngress::Unknown { reason },
     }
 }
 

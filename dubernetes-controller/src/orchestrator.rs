@@ -44,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) recorder: Option<Arc<dyn Recorder>>,
     /// Is asked before each step.
     pub(crate) approver: Option<Arc<dyn Approver>>,
+    /// The process may end at any time.
+    pub(crate) short_lived: bool,
 }
 
 /// Runs the apps of one instance: made by [`Orchestrator::builder`], it works while
@@ -224,6 +226,7 @@ impl NeedsIngress {
                 http_port: 80,
                 recorder: None,
                 approver: None,
+                short_lived: false,
             },
             permissions: Permissions::default(),
         }
@@ -275,6 +278,13 @@ impl Builder {
     /// Sets the host's port on which the ingress listens, for the URLs in events; by default 80.
     pub fn http_port(mut self, port: u16) -> Self {
         self.options.http_port = port;
+        self
+    }
+
+    /// Sets that the process may end at any time, as that of a command does: it leaves upkeep that
+    /// must not be cut off, such as a replacement of the ingress, to one that stays.
+    pub fn short_lived(mut self, short_lived: bool) -> Self {
+        self.options.short_lived = short_lived;
         self
     }
 

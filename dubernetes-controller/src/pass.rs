@@ -68,7 +68,7 @@ pub(crate) struct Pass {
     /// Containers that are being stopped or removed by an action: their exit is no event.
     expected_exits: BTreeSet<ContainerId>,
     reload_limiter: ReloadLimiter,
-    /// When the files of the ingress are checked again.
+    /// When the files and settings of the ingress are checked again.
     repair_due: Instant,
     pass_due: Instant,
     /// The same on the clock, which goes on while the process is suspended.
@@ -87,7 +87,6 @@ impl Pass {
         let mut cache = ControllerCache::default();
         cache.probes.history = probes;
         let gate = ApprovalGate::new(options.approver.clone());
-        let repair_due = now + options.resync.to_std();
         Self {
             options,
             clock: Arc::clone(&adapters.clock),
@@ -104,7 +103,7 @@ impl Pass {
             kept: None,
             expected_exits: BTreeSet::new(),
             reload_limiter: ReloadLimiter::new(adapters.ingress.pace()),
-            repair_due,
+            repair_due: now,
             pass_due: now,
             pass_due_at: None,
         }
@@ -264,6 +263,7 @@ impl Pass {
             plan,
             engine: self.cache.info.clone(),
             store_problem: None,
+            ingress_listens: observation.ingress_listens,
         });
         if self.options.mode == Mode::Act && snapshot.observed.engine == EngineStatus::Reachable {
             self.dispatch(&snapshot, tasks);
@@ -308,13 +308,15 @@ impl Pass {
         cache.prune(desired);
         let probe = |replica: &ObservedReplica| ProbeSpec::of(desired, replica);
         cache.probes.follow(&cache.replicas, probe, Instant::now());
+        if let Some(Ok(ObservedIngress::Serving { table })) = &ingress
+            && self.last.passes == 0
+        {
+            cache.probes.adopt(&cache.replicas, table);
+        }
         for replica in &mut cache.replicas {
             replica.readiness = cache.probes.readiness(&replica.id, now);
         }
-        let ingress = ingress_or(ingress, || match cache.acknowledged.clone() {
-            Some(table) => ObservedIngress::Serving { table },
-            None => ObservedIngress::Absent,
-        });
+        let ingress = ingress_or(ingress, cache.acknowledged.clone());
         cache.follow_table(ingress.table(), now);
         ObservedState {
             engine: cache.engine.clone(),

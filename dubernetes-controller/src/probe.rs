@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dubernetes_core::dial::ProbeAnswer;
+use dubernetes_core::ingress::RouteTable;
 use dubernetes_core::runtime::{ContainerId, ContainerState};
 use dubernetes_core::state::{ObservedReplica, Readiness};
 use jiff::{SignedDuration, Timestamp};
@@ -88,6 +89,9 @@ struct ProbeState {
     replace_failures: u32,
     replace_failure_due: Instant,
     was_ready: bool,
+    /// A former orchestrator found it ready: the first success shows that it still is, and it
+    /// counts as ready since its start.
+    adopted: bool,
     /// When the replica was last ready, if it is not ready now.
     last_ready_at: Option<Timestamp>,
     attempts: u32,
@@ -115,6 +119,19 @@ impl Probes {
             self.states.insert(replica.id.clone(), state);
         }
         self.history.retain(|id| self.states.contains_key(id));
+    }
+
+    /// Takes over replicas that the ingress serves and that were not probed yet. Otherwise an
+    /// orchestrator that is restarted again and again would never see `min_ready` pass.
+    pub(super) fn adopt(&mut self, replicas: &[ObservedReplica], table: &RouteTable) {
+        for replica in replicas.iter().filter(|replica| table.holds(replica.labels.address)) {
+            if let Some(state) = self.states.get_mut(&replica.id)
+                && state.readiness == Readiness::Unknown
+            {
+                state.adopted = true;
+                state.was_ready = true;
+            }
+        }
     }
 
     /// Returns what the probes say about a replica.
@@ -217,6 +234,7 @@ impl ProbeState {
             replace_failures: 0,
             replace_failure_due: due,
             was_ready: false,
+            adopted: false,
             last_ready_at: None,
             attempts: 0,
             in_flight: false,
@@ -228,13 +246,16 @@ impl ProbeState {
         self.failures = 0;
         self.replace_failures = 0;
         self.successes = self.successes.saturating_add(1);
-        if !self.is_ready() && self.successes >= spec.success {
-            self.readiness = Readiness::Ready { since: now };
+        let adopted = std::mem::take(&mut self.adopted);
+        if !self.is_ready() && (adopted || self.successes >= spec.success) {
+            let since = if adopted { self.started_at.min(now) } else { now };
+            self.readiness = Readiness::Ready { since };
             self.was_ready = true;
         }
     }
 
     fn on_failure(&mut self, spec: &ProbeSpec, reason: String, now: Timestamp, instant: Instant) {
+        self.adopted = false;
         self.successes = 0;
         self.failures = self.failures.saturating_add(1);
         let ran = now.duration_since(self.started_at);

@@ -1,5 +1,7 @@
 //! What the controller publishes after each pass.
 
+use std::net::SocketAddr;
+
 use dubernetes_core::plan::Plan;
 use dubernetes_core::runtime::RuntimeInfo;
 use dubernetes_core::state::{DesiredState, ObservedState};
@@ -34,4 +36,6 @@ pub struct Snapshot {
     /// Why the store could not be read in the last pass. The rest is from the last pass that could
     /// read it.
     pub store_problem: Option<String>,
+    /// Where the ingress takes requests on the host, if that is known.
+    pub ingress_listens: Vec<SocketAddr>,
 }

@@ -39,8 +39,8 @@ pub(crate) enum TaskResult {
     Acted(Planned, Result<Option<ContainerId>, ActionError>),
     /// A route table was applied, or not.
     Routed(RouteTable, Result<ApplyOutcome, IngressError>),
-    /// The ingress checked its files, and restored those that had drifted.
-    Repaired(Result<bool, IngressError>),
+    /// The ingress checked its files and settings, and says what it repaired.
+    Repaired(Result<Option<String>, IngressError>),
     /// A probe was answered, or could not be sent.
     Probed(ProbeSpec, Result<ProbeAnswer, RuntimeError>),
     /// The ingress said whether requests to an endpoint are in flight.

@@ -8,7 +8,8 @@ use dubernetes_core::app::{Access, HostName, RoutePath};
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{EventQuery, Store as _};
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
-use dubernetes_testkit::{Answer, Behaviour};
+
+use dubernetes_testkit::{Answer, Behaviour, Fault, IngressOperation};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -35,6 +36,18 @@ async fn failing_proxy_is_reported_and_recovers() {
     orchestrator.until_ready("web").await;
     tokio::time::sleep(MINUTE).await;
     assert!(matches!(orchestrator.ingress.request("web.local", "/"), Answer::Endpoint(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn restart_with_unreadable_table_takes_no_replica_out() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    let ingress = orchestrator.ingress.clone();
+    let before = ingress.applied();
+    ingress.faults().inject(IngressOperation::Observe, Fault::Error, 3);
+    let next = orchestrator.restart();
+    next.until_ready("web").await;
+    assert_eq!(ingress.applied(), before, "every table held the replicas that served");
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,4 +124,24 @@ async fn frequent_changes_reload_once_a_second_and_last_state_wins() {
     let answer = orchestrator.ingress.request("web-199.local", "/");
     assert!(matches!(answer, Answer::Endpoint(_)), "{answer:?}");
     assert_eq!(orchestrator.ingress.request("web-198.local", "/"), Answer::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_replica_leaves_the_routes_at_once() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    tokio::time::sleep(MINUTE).await;
+    for host in ["one.local", "two.local"] {
+        let mut spec = app("web", "web:1", 2);
+        let hosts = vec![HostName::parse(host).unwrap()];
+        spec.access = Some(Access { hosts, path: RoutePath::default() });
+        orchestrator.apply(&spec).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let pod = "dubernetes.default.web-1.r1";
+    orchestrator.runtime.kill(pod, 137);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let table = orchestrator.ingress.applied().pop().unwrap();
+    let pods: Vec<_> = table.routes[0].endpoints.iter().map(|e| e.pod.as_str()).collect();
+    assert_eq!((table.routes[0].host.as_str(), pods), ("two.local", vec!["web-2"]));
 }

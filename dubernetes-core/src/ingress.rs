@@ -45,17 +45,24 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError>;
 
     /// Returns what the proxy serves now. Read from the proxy itself, so that a restarted caller
-    /// finds the truth.
+    /// finds the truth. A look that fails half-way is an error, never a proxy without routes.
     async fn observe(&self) -> Result<ObservedIngress, IngressError>;
 
     /// Returns true if no request to `endpoint` is in flight and none can still arrive through a
     /// former table. False while the acknowledged table contains the endpoint.
     async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError>;
 
-    /// Restores configuration of a running proxy that was changed outside Dubernetes, and
-    /// reloads the proxy. Returns true if the configuration had drifted. Cheap otherwise; call
-    /// periodically.
-    async fn repair(&self) -> Result<bool, IngressError>;
+    /// Brings a running proxy to its settings: restores configuration that was changed outside
+    /// Dubernetes, and replaces a proxy that was started with other settings, which interrupts it.
+    /// Returns what was done, as a sentence. Cheap if there is nothing to do; call periodically,
+    /// and do not drop the call.
+    async fn repair(&self) -> Result<Option<String>, IngressError>;
+
+    /// Returns the host's addresses at which the running proxy takes requests, as of the last
+    /// observation; none if that is not known.
+    fn listening(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
 
     /// Removes the proxy. A missing one is success.
     async fn remove(&self) -> Result<(), IngressError>;
@@ -212,6 +219,12 @@ pub enum ObservedIngress {
         /// Why.
         reason: String,
     },
+    /// The proxy may run, and what it serves could not be read. Requests may be routed to any
+    /// replica.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
     /// The proxy runs and has acknowledged this table.
     Serving {
         /// The table.
@@ -224,7 +237,7 @@ impl ObservedIngress {
     pub fn table(&self) -> Option<&RouteTable> {
         match self {
             Self::Serving { table } => Some(table),
-            Self::Absent | Self::Down { .. } => None,
+            Self::Absent | Self::Down { .. } | Self::Unknown { .. } => None,
         }
     }
 }

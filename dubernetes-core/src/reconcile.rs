@@ -55,6 +55,7 @@ pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestam
     let deleted = garbage::deleted_apps(&context).into_iter();
     let deleted = deleted.map(|(name, tombstone)| garbage::deleted(&context, name, tombstone));
     let plan = join(
+        &context,
         apps.chain(deleted),
         [
             garbage::orphans(&context),

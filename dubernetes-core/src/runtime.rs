@@ -12,17 +12,18 @@ pub use ports::OpenPorts;
 pub use values::{
     Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerState,
     ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine,
-    LogOptions, Network, NetworkAddress, PublishedPort, Resize, RuntimeEvent, RuntimeInfo, Stats,
-    TerminalSize,
+    LogOptions, Network, NetworkAddress, Process, PublishedPort, Resize, RuntimeEvent, RuntimeInfo,
+    Stats, TerminalSize,
 };
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Poll;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use thiserror::Error;
@@ -127,10 +128,17 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     }
 
     /// Sends a signal to the container's first process. Not running:
-    /// [`RuntimeError::Rejected`].
+    /// [`RuntimeError::NotRunning`].
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
         let _ = (id, signal);
         Err(RuntimeError::Unsupported { what: "signals" })
+    }
+
+    /// Returns the processes of a running container as the engine's host sees them: their ids are
+    /// not those inside. Not running: [`RuntimeError::NotRunning`].
+    async fn processes(&self, id: &ContainerId) -> Result<Vec<Process>, RuntimeError> {
+        let _ = id;
+        Err(RuntimeError::Unsupported { what: "lists of processes" })
     }
 
     /// Returns the ports on which the container's processes listen, to explain a refused
@@ -197,7 +205,7 @@ pub trait Networks: fmt::Debug + Send + Sync {
 /// The part of a runtime that runs commands in containers.
 #[async_trait]
 pub trait Exec: fmt::Debug + Send + Sync {
-    /// Runs a command in a running container. Not running: [`RuntimeError::Rejected`]. A command
+    /// Runs a command in a running container. Not running: [`RuntimeError::NotRunning`]. A command
     /// that is not found exits with 126 or 127.
     async fn exec(
         &self,
@@ -206,12 +214,24 @@ pub trait Exec: fmt::Debug + Send + Sync {
     ) -> Result<ExecSession, RuntimeError>;
 }
 
-/// The part of a runtime that puts files into containers.
+/// The part of a runtime that puts files into containers, and reads them.
 #[async_trait]
 pub trait Files: fmt::Debug + Send + Sync {
     /// Puts files and links into a container, running or not, and creates missing directories.
     /// Replaces existing files. Not atomic: callers write new names, read back, then switch a link.
+    ///
+    /// The directories above a [`FileEntry::Directory`] must exist: an engine may spare the looks
+    /// at them.
     async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError>;
+
+    /// Returns the files in and below a directory, by path relative to it, at most 64 MiB. The
+    /// container need not run, and its image needs no tools. A `directory` that is a link is
+    /// followed; links in it are left out. Missing: [`RuntimeError::NotFound`].
+    async fn read(
+        &self,
+        id: &ContainerId,
+        directory: &str,
+    ) -> Result<BTreeMap<String, Bytes>, RuntimeError>;
 }
 
 /// The part of a runtime that keeps the output of containers.
@@ -326,7 +346,7 @@ pub enum RuntimeError {
     /// The object does not exist.
     #[error("no such {kind}: {name}")]
     NotFound {
-        /// `container`, `image` or `network`.
+        /// `container`, `image`, `network` or `directory`.
         kind: &'static str,
         /// The id or name.
         name: String,
@@ -350,6 +370,14 @@ pub enum RuntimeError {
     /// The engine refuses this request. Retry slowly; a person has to act.
     #[error("the container engine refused to {operation}: {message}")]
     Rejected {
+        /// The operation, as a verb and its object.
+        operation: String,
+        /// The engine's text, one line.
+        message: String,
+    },
+    /// The container is not running, or is paused. List again: it may be about to start.
+    #[error("the container engine refused to {operation}: {message}")]
+    NotRunning {
         /// The operation, as a verb and its object.
         operation: String,
         /// The engine's text, one line.
@@ -418,6 +446,7 @@ impl RuntimeError {
             | Self::Timeout { .. }
             | Self::NotFound { .. }
             | Self::NameTaken { .. }
+            | Self::NotRunning { .. }
             | Self::OwnedByOtherState { .. }
             | Self::Failed { .. } => FailureKind::Transient,
         }

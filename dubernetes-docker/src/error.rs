@@ -86,6 +86,21 @@ impl CallError {
         self.into_runtime_error()
     }
 
+    /// Converts the error of an operation that needs the container `name` to run: 404 means it is
+    /// missing, 409 that it is not running.
+    pub(crate) fn into_not_running(self, name: &str) -> RuntimeError {
+        match self.kind {
+            CallErrorKind::Status { code: 409, message } => {
+                RuntimeError::NotRunning { operation: self.operation, message }
+            }
+            CallErrorKind::Timeout
+            | CallErrorKind::Unreachable(_)
+            | CallErrorKind::Status { .. }
+            | CallErrorKind::Stream { .. }
+            | CallErrorKind::Other(_) => self.into_not_found("container", name),
+        }
+    }
+
     /// Converts the error of an operation where every error response is a rejection.
     pub(crate) fn into_rejected(self) -> RuntimeError {
         match self.kind {
@@ -162,6 +177,8 @@ fn describe_io_error(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use dubernetes_core::state::FailureKind;
+
     use super::*;
 
     fn call_error(error: Error) -> CallError {
@@ -184,6 +201,16 @@ mod tests {
         assert_eq!([400, 403, 409].map(class), ["report"; 3]);
         assert_eq!([429, 500, 503].map(class), ["retry"; 3]);
         assert_eq!(class(404), "list again");
+    }
+
+    #[test]
+    fn conflict_of_a_call_to_a_running_container_is_transient() {
+        for (status, kind) in [(409, FailureKind::Transient), (400, FailureKind::Permanent)] {
+            let error = status_error(status).into_not_running("x");
+            assert_eq!(error.failure_kind(), kind, "{error:?}");
+        }
+        let missing = status_error(404).into_not_running("x");
+        assert!(matches!(missing, RuntimeError::NotFound { .. }), "{missing:?}");
     }
 
     #[test]

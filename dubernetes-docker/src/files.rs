@@ -3,22 +3,28 @@
 //! The engine creates missing directories, but readable by root only. The archive therefore
 //! contains the missing directories, and not the existing ones, whose mode it would change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 
 use bollard::body_full;
 use bollard::query_parameters::{
-    ContainerArchiveInfoOptionsBuilder, UploadToContainerOptionsBuilder,
+    ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use dubernetes_core::app::FileOwner;
 use dubernetes_core::error::SharedError;
 use dubernetes_core::runtime::{ContainerFile, ContainerId, FileEntry, RuntimeError};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use tar::{Builder, EntryType, Header};
 
 use crate::engine::{Engine, READ, WRITE};
-use crate::error::CallError;
+use crate::error::{CallError, unreadable};
 use crate::to_docker::path_segment;
+
+/// Largest archive that is read.
+const MAX_READ: usize = 64 << 20;
 
 /// An entry of an archive.
 #[derive(Clone, Copy)]
@@ -31,6 +37,7 @@ struct Entry<'a> {
 enum EntryKind<'a> {
     File { contents: &'a [u8], mode: u32, owner: FileOwner },
     Link { target: &'a str },
+    Directory,
 }
 
 /// Puts files and links into a container, and creates missing directories.
@@ -81,6 +88,7 @@ async fn find_user(engine: &Engine, id: &ContainerId) -> Result<FileOwner, Runti
 
 fn to_entry(file: &FileEntry) -> Entry<'_> {
     match file {
+        FileEntry::Directory { path } => Entry { path, kind: EntryKind::Directory },
         FileEntry::File { path, contents } => {
             Entry { path, kind: EntryKind::File { contents, mode: 0o644, owner: ROOT } }
         }
@@ -116,6 +124,51 @@ async fn put_entries(
     }
 }
 
+/// Returns the files in and below a directory, by path relative to it.
+pub(crate) async fn read(
+    engine: &Engine,
+    id: &ContainerId,
+    directory: &str,
+) -> Result<BTreeMap<String, Bytes>, RuntimeError> {
+    let name = path_segment(id)?;
+    let operation = format!("read `{directory}` in container `{id}`");
+    check_paths(&operation, &[Entry { path: directory, kind: EntryKind::Directory }])?;
+    // The last segment makes the engine follow a link.
+    let path = format!("{directory}/.");
+    let options = DownloadFromContainerOptionsBuilder::default().path(&path).build();
+    let mut parts = engine.docker()?.download_from_container(name, Some(options)).boxed();
+    let download = async {
+        let mut archive = Vec::new();
+        while let Some(part) = parts.try_next().await? {
+            archive.extend_from_slice(&part);
+            if archive.len() > MAX_READ {
+                return Ok(None);
+            }
+        }
+        Ok(Some(archive))
+    };
+    let downloaded = engine.call(READ, &operation, download).await;
+    let archive = downloaded.map_err(|error| error.into_not_found("directory", directory))?;
+    let archive = archive.ok_or_else(|| unreadable(&operation, "the files are too large"))?;
+    let parsed = parse_archive(&archive);
+    parsed.map_err(|error| RuntimeError::Failed { operation, cause: Cause::new(error) })
+}
+
+fn parse_archive(archive: &[u8]) -> Result<BTreeMap<String, Bytes>, std::io::Error> {
+    let mut files = BTreeMap::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        if entry.header().entry_type() != EntryType::Regular {
+            continue;
+        }
+        let path = entry.path()?.to_string_lossy().into_owned();
+        let mut contents = Vec::new();
+        entry.read_to_end(&mut contents)?;
+        files.insert(path.trim_start_matches("./").to_owned(), contents.into());
+    }
+    Ok(files)
+}
+
 fn check_paths(operation: &str, files: &[Entry<'_>]) -> Result<(), RuntimeError> {
     let is_normal = |path: &str| {
         path.strip_prefix('/').is_some_and(|rest| {
@@ -139,7 +192,9 @@ async fn find_missing_directories(
 ) -> Result<BTreeSet<String>, RuntimeError> {
     let name = path_segment(id)?;
     let mut missing = BTreeSet::new();
-    let mut existing = BTreeSet::new();
+    let directories = files.iter().filter(|file| matches!(file.kind, EntryKind::Directory));
+    let mut existing: BTreeSet<_> = directories.map(|file| file.path.to_owned()).collect();
+    let files = files.iter().filter(|file| !matches!(file.kind, EntryKind::Directory));
     for file in files {
         for folder in parent_directories(file.path) {
             if missing.contains(folder) {
@@ -191,6 +246,10 @@ fn build_archive(
                 let size = u64::try_from(contents.len()).unwrap_or(u64::MAX);
                 let mut header = build_header(EntryType::Regular, mode, size, time, owner);
                 archive.append_data(&mut header, relative_path(file.path), contents)?;
+            }
+            EntryKind::Directory => {
+                let mut header = build_header(EntryType::Directory, 0o755, 0, time);
+                archive.append_data(&mut header, relative_path(file.path), std::io::empty())?;
             }
             EntryKind::Link { target } => {
                 let mut header = build_header(EntryType::Symlink, 0o777, 0, time, ROOT);

@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status,
-    ContainerStatsResponse, EndpointSettings, EventMessage, HostConfig, Network as DockerNetwork,
-    NetworkInspect, SystemVersion,
+    ContainerStatsResponse, ContainerTopResponse, EndpointSettings, EventMessage, HostConfig,
+    Network as DockerNetwork, NetworkInspect, SystemVersion,
 };
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::{
-    Container, ContainerId, ContainerState, Exit, ImageId, Network, RuntimeEvent, RuntimeInfo,
-    Stats,
+    Container, ContainerId, ContainerState, Exit, ImageId, Network, Process, RuntimeEvent,
+    RuntimeInfo, Stats,
 };
 use dubernetes_core::{identity, labels};
 use ipnet::Ipv4Net;
@@ -196,6 +196,22 @@ pub(crate) fn parse_event(message: EventMessage) -> Option<RuntimeEvent> {
 
 fn require<T>(value: Option<T>, name: &str) -> Result<T, String> {
     value.ok_or_else(|| format!("the response has no `{name}`"))
+}
+
+/// Converts a list of processes. Docker and Podman name and order the columns differently.
+pub(crate) fn parse_processes(answer: ContainerTopResponse) -> Option<Vec<Process>> {
+    let titles = answer.titles?;
+    let column = |names: &[&str]| titles.iter().position(|title| names.contains(&title.as_str()));
+    let (pid, parent) = (column(&["PID"])?, column(&["PPID"])?);
+    let command = column(&["CMD", "COMMAND"])?;
+    let process = |row: Vec<String>| {
+        Some(Process {
+            pid: row.get(pid)?.parse().ok()?,
+            parent: row.get(parent)?.parse().ok()?,
+            command: row.get(command)?.clone(),
+        })
+    };
+    answer.processes?.into_iter().map(process).collect()
 }
 
 #[cfg(test)]

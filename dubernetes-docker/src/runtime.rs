@@ -17,7 +17,8 @@ use async_trait::async_trait;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, Files, ImageId,
-    Logs, Networks, OpenPorts, RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream, StatsReader,
+    Logs, Networks, OpenPorts, Process, RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream,
+    StatsReader,
 };
 
 use self::staging::Staging;
@@ -164,6 +165,10 @@ impl ContainerRuntime for DockerRuntime {
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
         let _invalidate = InvalidateOnDrop::new(&self.cache, &id.0);
         lifecycle::send_signal(&self.engine, id, signal).await
+    }
+
+    async fn processes(&self, id: &ContainerId) -> Result<Vec<Process>, RuntimeError> {
+        inspect::list_processes(&self.engine, id).await
     }
 
     async fn open_ports(&self, id: &ContainerId, endpoint: SocketAddr) -> OpenPorts {

@@ -95,6 +95,7 @@ fn build_host_config(request: &ContainerRequest) -> HostConfig {
                 .collect(),
         ),
         port_bindings: Some(build_port_bindings(request)),
+        sysctls: Some(request.sysctls.clone().into_iter().collect()),
         ..build_options(&request.options)
     }
 }

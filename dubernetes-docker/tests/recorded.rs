@@ -316,7 +316,7 @@ async fn pull_policy_decides_whether_to_pull() {
 }
 
 #[tokio::test]
-async fn stats_are_read_and_stopped_container_is_rejected() {
+async fn stats_are_read_and_stopped_container_is_not_running() {
     let read = async |recorded: &str| {
         let engine = RecordedEngine::start(&[("GET /containers/x/stats", ok(recorded))]);
         engine.runtime().read(&id("x")).await
@@ -324,7 +324,7 @@ async fn stats_are_read_and_stopped_container_is_rejected() {
     let stats = read(recorded!("docker_20_10_stats")).await.unwrap();
     assert!(stats.memory_bytes > 0 && stats.cpu_nanos > 0, "{stats:?}");
     let stopped = read(recorded!("docker_20_10_stats_stopped")).await.unwrap_err();
-    assert!(matches!(stopped, RuntimeError::Rejected { .. }), "{stopped:?}");
+    assert!(matches!(stopped, RuntimeError::NotRunning { .. }), "{stopped:?}");
 }
 
 #[tokio::test]

@@ -27,6 +27,12 @@ pub(crate) struct Cache {
     pub(crate) unrouted_at: BTreeMap<SocketAddr, Instant>,
     /// When this value first saw nginx. Endpoints may have left the table right before.
     pub(crate) first_seen_at: Option<Instant>,
+    /// Where the observed container publishes nginx on the host.
+    pub(crate) listening: Vec<SocketAddr>,
+    /// The image of the container was compared with that of its tag.
+    pub(crate) image_checked: bool,
+    /// Largest possible number of old workers; `None` until they are counted.
+    pub(crate) old_workers: Option<usize>,
     /// Number of changes.
     pub(crate) changes: u32,
 }

@@ -35,6 +35,29 @@ pub const GENERATION_PATH: &str = "/generation";
 /// their connections end; more than one, so that a crash does not end every connection.
 pub(crate) const WORKERS: usize = 2;
 
+/// Other names of the headers that nginx sets. CGI and WSGI apps read `_` and `-` as the same, so
+/// these would be another way to forge them.
+const ALIASES: [&str; 18] = [
+    "X_Real_IP",
+    "X_Real-IP",
+    "X-Real_IP",
+    "X_Forwarded_For",
+    "X_Forwarded-For",
+    "X-Forwarded_For",
+    "X_Forwarded_Host",
+    "X_Forwarded-Host",
+    "X-Forwarded_Host",
+    "X_Forwarded_Proto",
+    "X_Forwarded-Proto",
+    "X-Forwarded_Proto",
+    "X_Forwarded_Port",
+    "X_Forwarded-Port",
+    "X-Forwarded_Port",
+    "X_Forwarded_Prefix",
+    "X_Forwarded-Prefix",
+    "X-Forwarded_Prefix",
+];
+
 /// The container and network that a configuration is rendered for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderContext {
@@ -74,6 +97,15 @@ impl Generation {
         self.files.iter().map(file).collect()
     }
 
+    /// Returns the files to be put into a container that has run, with their directories: then
+    /// the engine need not look whether these exist.
+    pub fn entries_with_directories(&self) -> Vec<FileEntry> {
+        let folder = Self::folder(&self.digest);
+        let below = ["apps", "hosts"].map(|name| format!("{folder}/{name}"));
+        let paths = [ROOT.to_owned(), folder].into_iter().chain(below);
+        paths.map(|path| FileEntry::Directory { path }).chain(self.entries()).collect()
+    }
+
     /// Returns the symbolic link that makes nginx read this generation at its next reload or
     /// start.
     pub fn link(&self) -> FileEntry {
@@ -105,6 +137,17 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
     files.insert("generation.conf".to_owned(), private_listener(&digest, context)?);
     let files = files.into_iter().map(|(path, text)| (path, Bytes::from(text))).collect();
     Ok(Generation { digest, table: table.clone(), files })
+}
+
+/// Returns true if `table` has the routes of `served`, and fewer endpoints: nginx accepted each of
+/// its directives before.
+pub(crate) fn is_part_of(table: &RouteTable, served: &RouteTable) -> bool {
+    let is_part = |(part, whole): (&Route, &Route)| {
+        (&part.host, &part.path, &part.app) == (&whole.host, &whole.path, &whole.app)
+            && part.endpoints.iter().all(|endpoint| whole.endpoints.contains(endpoint))
+    };
+    table.routes.len() == served.routes.len()
+        && table.routes.iter().zip(&served.routes).all(is_part)
 }
 
 /// The endpoints of one upstream, in order.
@@ -214,8 +257,11 @@ fn client_settings(conf: &mut Conf, context: &RenderContext) -> Result<(), Illeg
     conf.words("scgi_temp_path", &["/etc/nginx/dubernetes/tmp-scgi"])?;
     // Limiting uploads is up to the apps.
     conf.words("client_max_body_size", &["0"])?;
-    // Twice the default of 8 KiB, for long cookies.
-    conf.words("large_client_header_buffers", &["4", "16k"])?;
+    // 64 KiB of headers, and some more: tickets and chains of cookies get that long.
+    conf.words("large_client_header_buffers", &["4", "72k"])?;
+    // Which names are valid is up to the apps: `api_key` and `x.dot` arrive.
+    conf.words("underscores_in_headers", &["on"])?;
+    conf.words("ignore_invalid_headers", &["off"])?;
     // A connection without a request delays draining, so it must end before `stop.drain` does.
     conf.words("client_header_timeout", &["20s"])?;
     // nginx's default.
@@ -257,6 +303,9 @@ fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
     ] {
         conf.line("proxy_set_header", &[Word(name), value])?;
     }
+    for name in ALIASES {
+        conf.line("proxy_set_header", &[Word(name), Text("")])?;
+    }
     // A response of an app must not control nginx itself.
     conf.words("proxy_ignore_headers", &["X-Accel-Redirect", "X-Accel-Charset"])?;
     // Apps know the public host, so their redirects are right as they are.
@@ -267,8 +316,8 @@ fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
     // Event streams arrive as they are written.
     conf.words("proxy_buffering", &["off"])?;
     // Only the head of a response has to fit, but nginx requires both sizes in proportion.
-    conf.words("proxy_buffer_size", &["16k"])?;
-    conf.words("proxy_buffers", &["8", "16k"])?;
+    conf.words("proxy_buffer_size", &["72k"])?;
+    conf.words("proxy_buffers", &["8", "72k"])?;
     // A replica is on this host: it accepts at once, or it is overloaded or gone.
     conf.words("proxy_connect_timeout", &["2s"])?;
     // Websockets and event streams may be silent for long.

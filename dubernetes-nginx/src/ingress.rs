@@ -3,6 +3,8 @@
 //!
 //! The cache only saves queries: nginx itself is the source of truth about what is being served.
 
+mod upkeep;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,22 +13,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dubernetes_core::app::Signal;
 use dubernetes_core::dial::Dialer;
-use dubernetes_core::error::chain;
 use dubernetes_core::ingress::{
     ApplyOutcome, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
 };
 use dubernetes_core::runtime::{
-    Capability, ContainerId, ContainerRuntime, Network, RuntimeError, require,
+    Capability, Container, ContainerId, ContainerRuntime, Network, RuntimeError, require,
 };
 use tokio::time::Instant;
 
 use crate::cache::{Cache, LastApply, Served};
 use crate::config::{self, Digest, Generation, ROOT, RenderContext};
 use crate::error::failure;
-use crate::proxy::{ANSWER_LIMIT, Nginx, NginxConfig, POLL, RunningNginx};
+use crate::proxy::{ANSWER_LIMIT, Ensured, Nginx, NginxConfig, POLL, RunningNginx, published_by};
 use crate::quarantine::Candidate;
 use crate::version::Version;
-use crate::workers::{DRAIN_WINDOW, MAX_OLD_WORKERS, WorkerSnapshot};
+use crate::workers::{DRAIN_WINDOW, WorkerSnapshot};
 
 /// Number of consecutive new connections, [`POLL`] apart, that the new generation has to answer.
 /// Old workers accept connections beside the new ones for 100 ms, and longer on a busy machine.
@@ -36,8 +37,6 @@ const REQUIRED_ANSWERS: u32 = 8;
 const VERIFY_INTERVAL: Duration = Duration::from_secs(15);
 /// Maximum age of a snapshot of nginx's processes.
 const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(200);
-/// Number of changes between two removals of old generations. A few small directories do no harm.
-const GC_EVERY: u32 = 8;
 /// Limit of reloads. Each reload leaves old workers for a while, so a series of changes must not
 /// become a series of reloads. A replaced replica makes two changes, one for the new replica and a
 /// moment later one for the old one, hence a burst of two.
@@ -46,7 +45,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 /// An nginx container as an [`Ingress`].
 ///
 /// ```
-/// # use std::net::Ipv4Addr;
+/// # use std::net::{Ipv4Addr, SocketAddr};
 /// # use std::sync::Arc;
 /// # use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 /// # use dubernetes_core::dial::Dialer;
@@ -62,7 +61,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 ///         instance: InstanceName::default(),
 ///         image: ImageRef::parse("nginx:stable-alpine").expect("a valid reference"),
 ///         pull: PullPolicy::Missing,
-///         http_bind: Ipv4Addr::LOCALHOST.into(),
+///         http_bind: vec![Ipv4Addr::LOCALHOST.into()],
 ///         http_port: 8080,
 ///     };
 ///     let ingress = NginxIngress::new(runtime, dialer, config);
@@ -117,16 +116,15 @@ impl NginxIngress {
     /// Ensures that nginx runs. A container that has to be created gets the last good files.
     async fn ensure_running(
         &self,
+        found: Option<Container>,
         network: &Network,
-    ) -> Result<(RunningNginx, RenderContext, bool), IngressError> {
-        let unknown = render_context(network, None);
-        let empty = config::write(&RouteTable::default(), &unknown)
-            .map_err(|illegal| failure(illegal.to_string()))?;
+    ) -> Result<(Ensured, RenderContext), IngressError> {
+        let empty = empty_generation(network)?;
         let last = self.cache().last_apply.as_ref().map(|last| last.candidate.generation.clone());
         let starts: Vec<_> = last.iter().chain([&empty]).collect();
-        let (nginx, changed) = self.nginx.ensure_running(network, &starts).await?;
-        let version = self.version(&nginx.id).await?;
-        Ok((nginx, render_context(network, Some(version)), changed))
+        let ensured = self.nginx.ensure_running(found, network, &starts).await?;
+        let version = self.version(&ensured.nginx.id).await?;
+        Ok((ensured, render_context(network, Some(version))))
     }
 
     async fn version(&self, id: &ContainerId) -> Result<Version, IngressError> {
@@ -154,10 +152,11 @@ impl NginxIngress {
         {
             return Ok(served.table.clone());
         }
-        let path = format!("{}/table.json", Generation::folder(digest));
-        let result = self.nginx.run_command(&nginx.id, &["cat", &path], None).await?;
-        let table: RouteTable = serde_json::from_slice(&result.stdout)
-            .map_err(|_| failure(format!("`{path}` in nginx is missing or damaged")))?;
+        let folder = Generation::folder(digest);
+        let files = self.nginx.read_files(&nginx.id, &folder).await?;
+        let table = files.get("table.json").and_then(|text| serde_json::from_slice(text).ok());
+        let table: RouteTable =
+            table.ok_or_else(|| failure(format!("`{folder}/table.json` is missing or damaged")))?;
         // A change that was acknowledged in the meantime is newer than what was read.
         if self.cache().served == known {
             self.acknowledge(nginx, digest, &table);
@@ -210,6 +209,16 @@ impl NginxIngress {
             Some(digest) => self.served_table(nginx, digest).await.unwrap_or_default(),
             None => RouteTable::default(),
         };
+        let is_own = config::write(&served, context).is_ok_and(|own| serving == Some(&own.digest));
+        if is_own
+            && config::is_part_of(requested, &served)
+            && let Ok(generation) = config::write(requested, context)
+            && self.nginx.put_part(nginx, &generation).await?
+        {
+            let candidate =
+                Candidate { generation, quarantined: BTreeMap::new(), warnings: Vec::new() };
+            return Ok((candidate, true));
+        }
         Ok((self.nginx.find_candidate(nginx, context, requested, &served).await?, true))
     }
 
@@ -254,8 +263,8 @@ impl NginxIngress {
     ) -> Result<bool, IngressError> {
         let matches = self.files_match(nginx, generation).await?;
         if !matches {
-            self.nginx.put_files(&nginx.id, &generation.entries()).await?;
-            self.nginx.put_files(&nginx.id, &[generation.link()]).await?;
+            self.nginx.put_files(&nginx.id, &generation.entries_with_directories()).await?;
+            self.nginx.put_link(&nginx.id, generation).await?;
             if !self.files_match(nginx, generation).await? {
                 return Err(failure("the restored files of the ingress changed again"));
             }
@@ -270,11 +279,12 @@ impl NginxIngress {
         nginx: &RunningNginx,
         generation: &Generation,
     ) -> Result<bool, IngressError> {
-        let paths = generation.files.keys().map(|path| format!("{ROOT}/current/{path}"));
-        let command: Vec<_> = std::iter::once("cat".to_owned()).chain(paths).collect();
-        let result = self.nginx.run_command(&nginx.id, &command, None).await?;
-        let expected: Vec<u8> = generation.files.values().flatten().copied().collect();
-        Ok(result.code == 0 && result.stdout == expected)
+        let files = match self.nginx.read_files(&nginx.id, &format!("{ROOT}/current")).await {
+            Ok(files) => files,
+            Err(RuntimeError::NotFound { .. }) => BTreeMap::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(generation.files.iter().all(|(path, expected)| files.get(path) == Some(expected)))
     }
 
     /// Switches nginx to a checked generation, and waits until new connections are served by it.
@@ -283,7 +293,7 @@ impl NginxIngress {
         nginx: &RunningNginx,
         generation: &Generation,
     ) -> Result<(), IngressError> {
-        self.nginx.put_files(&nginx.id, &[generation.link()]).await?;
+        self.nginx.put_link(&nginx.id, generation).await?;
         self.nginx.runtime.signal(&nginx.id, Signal::SigHup).await?;
         let deadline = Instant::now() + ANSWER_LIMIT;
         let mut answers = 0;
@@ -321,48 +331,15 @@ impl NginxIngress {
         *last = Some((nginx.clone(), taken_at, snapshot));
         Ok(!can_reach)
     }
-
-    /// Bounds the number of old workers. A failure is harmless: the next change tries again.
-    async fn limit_old_workers(&self, nginx: &RunningNginx) {
-        match self.nginx.terminate_excess(nginx).await {
-            Ok(0) => {}
-            Ok(terminated) => tracing::warn!(
-                terminated,
-                "more than {MAX_OLD_WORKERS} old nginx workers have open connections: terminating \
-                 those with the fewest"
-            ),
-            Err(error) => tracing::debug!(error = chain(&error), "old workers not counted"),
-        }
-    }
-
-    /// Removes generations other than the served and the former one, every [`GC_EVERY`] changes.
-    /// A failure is harmless: a later change tries again.
-    async fn gc_generations(&self, nginx: &RunningNginx, keep: &[Option<&Digest>]) {
-        let is_due = self.cache().changes.is_multiple_of(GC_EVERY);
-        self.cache().changes += 1;
-        if !is_due {
-            return;
-        }
-        let listed = self.nginx.run_command(&nginx.id, &["ls", ROOT], None).await;
-        let Ok(listed) = listed else { return };
-        let listed = String::from_utf8_lossy(&listed.stdout);
-        let old = listed.lines().filter_map(|name| {
-            let digest = Digest::parse(name.strip_prefix("gen-")?)?;
-            (!keep.contains(&Some(&digest))).then(|| Generation::folder(&digest))
-        });
-        let command: Vec<_> = ["rm", "-rf"].map(str::to_owned).into_iter().chain(old).collect();
-        if command.len() > 2 {
-            let _ = self.nginx.run_command(&nginx.id, &command, None).await;
-        }
-    }
 }
 
 #[async_trait]
 impl Ingress for NginxIngress {
     async fn apply(&self, requested: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         let _lock = self.apply_lock.lock().await;
-        let network = self.network().await?;
-        let (nginx, context, started) = self.ensure_running(&network).await?;
+        let (network, found) = tokio::try_join!(self.network(), self.nginx.find())?;
+        let (ensured, context) = self.ensure_running(found, &network).await?;
+        let Ensured { nginx, changed: started, warning } = ensured;
         let serving = self.nginx.query_generation(&nginx).await.ok();
         let (candidate, is_new) =
             self.find_candidate(&nginx, &context, requested, serving.as_ref()).await?;
@@ -376,10 +353,11 @@ impl Ingress for NginxIngress {
             changed = true;
             self.acknowledge(&nginx, &generation.digest, &generation.table);
             self.cache().verified_at = Some(Instant::now());
-            self.gc_generations(&nginx, &[Some(&generation.digest), serving.as_ref()]).await;
-            self.limit_old_workers(&nginx).await;
+            let kept = [Some(&generation.digest), serving.as_ref()];
+            tokio::join!(self.gc_generations(&nginx, &kept), self.limit_old_workers(&nginx));
         }
         let mut warnings = Vec::from_iter(context.version.and_then(Version::warning));
+        warnings.extend(warning);
         warnings.extend(candidate.warnings.iter().cloned());
         let quarantined = candidate.quarantined.clone();
         self.cache().last_apply =
@@ -389,8 +367,10 @@ impl Ingress for NginxIngress {
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
         let Some(container) = self.nginx.find().await? else {
+            self.cache().listening = Vec::new();
             return Ok(ObservedIngress::Absent);
         };
+        self.cache().listening = published_by(&container);
         let nginx = match RunningNginx::from_container(&container) {
             Ok(nginx) => nginx,
             Err(reason) => return Ok(ObservedIngress::Down { reason }),
@@ -402,13 +382,9 @@ impl Ingress for NginxIngress {
         if let Some(table) = self.table_before_change(&nginx) {
             return Ok(ObservedIngress::Serving { table });
         }
-        match self.served_table(&nginx, &digest).await {
-            Ok(table) => Ok(ObservedIngress::Serving { table }),
-            Err(IngressError::Failed(cause)) => {
-                Ok(ObservedIngress::Down { reason: cause.to_string() })
-            }
-            Err(error) => Err(error),
-        }
+        // It answers, so it serves something: a table that cannot be read is not an empty one.
+        let table = self.served_table(&nginx, &digest).await?;
+        Ok(ObservedIngress::Serving { table })
     }
 
     async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
@@ -428,15 +404,23 @@ impl Ingress for NginxIngress {
         self.is_unreachable(&nginx, endpoint, unrouted_at + DRAIN_WINDOW).await
     }
 
-    async fn repair(&self) -> Result<bool, IngressError> {
+    async fn repair(&self) -> Result<Option<String>, IngressError> {
         let _lock = self.apply_lock.lock().await;
-        let Some(container) = self.nginx.find().await? else { return Ok(false) };
-        let Ok(nginx) = RunningNginx::from_container(&container) else { return Ok(false) };
-        let Ok(digest) = self.nginx.query_generation(&nginx).await else { return Ok(false) };
-        match self.served_generation(&nginx, &digest).await? {
-            Some(generation) => self.restore_files(&nginx, &generation).await,
-            None => Ok(false),
+        let Some(container) = self.nginx.find().await? else { return Ok(None) };
+        let Ok(nginx) = RunningNginx::from_container(&container) else { return Ok(None) };
+        let Ok(digest) = self.nginx.query_generation(&nginx).await else { return Ok(None) };
+        let generation = self.served_generation(&nginx, &digest).await?;
+        if let Some(what) = self.replace_if_outdated(&container, generation.as_ref()).await? {
+            return Ok(Some(what));
         }
+        let Some(generation) = generation else { return Ok(None) };
+        let is_restored = self.restore_files(&nginx, &generation).await?;
+        let what = "its configuration was changed outside Dubernetes, and is restored";
+        Ok(is_restored.then(|| what.to_owned()))
+    }
+
+    fn listening(&self) -> Vec<SocketAddr> {
+        self.cache().listening.clone()
     }
 
     async fn remove(&self) -> Result<(), IngressError> {
@@ -449,6 +433,12 @@ impl Ingress for NginxIngress {
     fn pace(&self) -> Pace {
         PACE
     }
+}
+
+/// Returns the files of a container that serves nothing.
+fn empty_generation(network: &Network) -> Result<Generation, IngressError> {
+    let written = config::write(&RouteTable::default(), &render_context(network, None));
+    written.map_err(|illegal| failure(illegal.to_string()))
 }
 
 fn render_context(network: &Network, version: Option<Version>) -> RenderContext {

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dubernetes_core::app::{
     self, ContainerOptions, ImageRef, InstanceName, PullPolicy, Resources, Signal,
 };
@@ -18,23 +19,32 @@ use dubernetes_core::ingress::IngressError;
 use dubernetes_core::labels::{ADDRESS, COMPONENT, Component, INGRESS, INSTANCE, PORT};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState,
-    ExecResult, Exit, FileEntry, LogOptions, Network, NetworkAddress, PublishedPort, RuntimeError,
-    require, run_command,
+    ExecResult, Exit, FileEntry, ImageId, LogOptions, Network, NetworkAddress, PublishedPort,
+    RuntimeError, require, run_command,
 };
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout};
 
-use crate::config::{Digest, GENERATION_PATH, Generation, PRIVATE_PORT};
+use crate::config::{Digest, GENERATION_PATH, Generation, PRIVATE_PORT, ROOT};
 use crate::error::{failure, parse_refusal};
 
 /// Label with a hash of the settings that the container was created with. The container is
 /// replaced if the hash differs.
 const SETTINGS: &str = "dubernetes.settings";
+/// Label with the host's addresses and ports that the container publishes, separated by commas.
+const PUBLISHES: &str = "dubernetes.publishes";
+/// Each request is a new connection to a replica, and an app that does not close first leaves its
+/// port in TIME-WAIT for a minute: the kernel's defaults allow 470 of them a second.
+const SYSCTLS: [(&str, &str); 2] =
+    [("net.ipv4.ip_local_port_range", "10240 65535"), ("net.ipv4.tcp_tw_reuse", "1")];
 /// Port inside the container that is published.
 pub(crate) const HTTP_PORT: u16 = 80;
 /// Grace period for connections when the container is removed.
 const GRACE: app::Duration = app::Duration::from_secs(5);
+/// Grace period of a container that is replaced. nginx takes no new request meanwhile, so a long
+/// one would interrupt every app for a few requests in progress.
+const REPLACED_GRACE: app::Duration = app::Duration::from_secs(1);
 /// Grace period of a paused container. It serves no client, so a quick restart serves them sooner.
 const PAUSED_GRACE: app::Duration = app::Duration::from_secs(1);
 /// Deadline for nginx to answer after a start or reload.
@@ -51,14 +61,22 @@ const INSPECT_EVERY: u32 = 5;
 pub struct NginxConfig {
     /// The instance whose requests are routed.
     pub instance: InstanceName,
-    /// The image: nginx 1.27.4 or later, with `cat`, `ls`, `rm` and `sh`.
+    /// The image: nginx 1.27.4 or later. With `cat`, `ls` and `sh`, an address is drained while an
+    /// old worker still has other connections; with `rm`, old files are removed.
     pub image: ImageRef,
     /// When the image is pulled.
     pub pull: PullPolicy,
-    /// The host's address on which nginx listens.
-    pub http_bind: IpAddr,
+    /// The host's addresses on which nginx listens, at least one.
+    pub http_bind: Vec<IpAddr>,
     /// The host's port on which nginx listens.
     pub http_port: u16,
+}
+
+impl NginxConfig {
+    /// Returns the addresses and ports that are published.
+    fn listens(&self) -> impl Iterator<Item = SocketAddr> {
+        self.http_bind.iter().map(|address| SocketAddr::new(*address, self.http_port))
+    }
 }
 
 /// The nginx container of one instance: its settings, and the means to reach it.
@@ -108,6 +126,28 @@ impl RunningNginx {
     }
 }
 
+/// Returns where a container publishes nginx on the host. Its ports cannot change afterwards.
+pub(crate) fn published_by(container: &Container) -> Vec<SocketAddr> {
+    let label = container.labels.get(PUBLISHES).map_or("", String::as_str);
+    label.split(',').filter_map(|address| address.parse().ok()).collect()
+}
+
+/// A container that runs nginx.
+#[derive(Debug)]
+pub(crate) struct Ensured {
+    pub(crate) nginx: RunningNginx,
+    /// Something had to be done.
+    pub(crate) changed: bool,
+    /// Why the container was not replaced although it has other settings.
+    pub(crate) warning: Option<String>,
+}
+
+impl Ensured {
+    fn new(nginx: RunningNginx, changed: bool) -> Self {
+        Self { nginx, changed, warning: None }
+    }
+}
+
 /// The result of starting a container.
 enum StartResult {
     /// nginx runs and answers.
@@ -127,49 +167,104 @@ impl Nginx {
         Ok(all.into_iter().find(is_ingress))
     }
 
-    /// Ensures that nginx runs on `network`. Returns the run, and whether anything had to be
-    /// done. A container that has to be created starts with the first of `starts` with which
-    /// nginx stays up.
+    /// Ensures that nginx runs on `network`, in the container `found` if there is one. A container
+    /// that has to be created starts with the first of `starts` with which nginx stays up.
     pub(crate) async fn ensure_running(
         &self,
+        found: Option<Container>,
         network: &Network,
         starts: &[&Generation],
-    ) -> Result<(RunningNginx, bool), IngressError> {
-        let Some(found) = self.find().await? else {
-            return Ok((self.create(network, starts, None).await?, true));
+    ) -> Result<Ensured, IngressError> {
+        let Some(found) = found else {
+            let image = self.image().await?;
+            return Ok(Ensured::new(self.create(image, network, starts).await?, true));
         };
-        if found.labels.get(SETTINGS) != Some(&self.settings_hash(network)) {
-            return Ok((self.create(network, starts, Some(&found.id)).await?, true));
+        let running = RunningNginx::from_container(&found).ok();
+        if !self.has_settings(&found, network) {
+            return match (self.prepare_replacement(&found).await, running) {
+                (Ok(image), _) => {
+                    let nginx = self.replace(&found.id, image, network, starts).await?;
+                    Ok(Ensured::new(nginx, true))
+                }
+                // What runs goes on to serve, and gets new routes.
+                (Err(error), Some(nginx)) => {
+                    let why = one_line(&chain(&error));
+                    let warning = format!("the ingress keeps its former settings: {why}");
+                    Ok(Ensured { nginx, changed: false, warning: Some(warning) })
+                }
+                (Err(error), None) => Err(error),
+            };
+        }
+        if let Some(nginx) = running {
+            return Ok(Ensured::new(nginx, false));
         }
         match found.state {
-            ContainerState::Running { .. } => {
-                if let Ok(nginx) = RunningNginx::from_container(&found) {
-                    return Ok((nginx, false));
-                }
-            }
             ContainerState::Paused => {
                 self.runtime.stop(&found.id, None, PAUSED_GRACE).await?;
                 if let StartResult::Serving(nginx) = self.start(&found.id).await? {
-                    return Ok((nginx, true));
+                    return Ok(Ensured::new(nginx, true));
                 }
             }
             ContainerState::Exited(_) => {
                 if let StartResult::Serving(nginx) = self.start(&found.id).await? {
-                    return Ok((nginx, true));
+                    return Ok(Ensured::new(nginx, true));
                 }
             }
             // A container that never ran may lack its files.
-            ContainerState::Created
+            ContainerState::Running { .. }
+            | ContainerState::Created
             | ContainerState::StartFailed { .. }
             | ContainerState::Removing => {}
         }
-        Ok((self.create(network, starts, Some(&found.id)).await?, true))
+        let image = self.image().await?;
+        Ok(Ensured::new(self.replace(&found.id, image, network, starts).await?, true))
+    }
+
+    /// Returns true if a container was created with the present settings.
+    pub(crate) fn has_settings(&self, container: &Container, network: &Network) -> bool {
+        container.labels.get(SETTINGS) == Some(&self.settings_hash(network))
+    }
+
+    /// Returns the image that the settings name, pulled if necessary.
+    pub(crate) async fn image(&self) -> Result<ImageId, RuntimeError> {
+        self.runtime.resolve(&self.config.image, self.config.pull).await
+    }
+
+    /// Checks what would keep a replacement from starting, before `old` is stopped: the image, and
+    /// ports that `old` does not have. Returns the image.
+    pub(crate) async fn prepare_replacement(
+        &self,
+        old: &Container,
+    ) -> Result<ImageId, IngressError> {
+        let image = self.image().await?;
+        let own = published_by(old);
+        let frees = |wanted: &SocketAddr| {
+            own.iter().any(|own| own.port() == wanted.port() && overlap(own.ip(), wanted.ip()))
+        };
+        match self.config.listens().filter(|wanted| !frees(wanted)).find_map(taken) {
+            Some(error) if !own.is_empty() => Err(error),
+            Some(_) | None => Ok(image),
+        }
+    }
+
+    /// Replaces a container. Requests are refused until the new one answers.
+    pub(crate) async fn replace(
+        &self,
+        old: &ContainerId,
+        image: ImageId,
+        network: &Network,
+        starts: &[&Generation],
+    ) -> Result<RunningNginx, IngressError> {
+        self.runtime.stop(old, None, REPLACED_GRACE).await?;
+        self.runtime.remove(old).await?;
+        self.create(image, network, starts).await
     }
 
     /// Removes the container. A missing one is success.
     pub(crate) async fn remove(&self) -> Result<(), IngressError> {
         if let Some(found) = self.find().await? {
-            self.stop_and_remove(&found.id).await?;
+            self.runtime.stop(&found.id, None, GRACE).await?;
+            self.runtime.remove(&found.id).await?;
         }
         Ok(())
     }
@@ -215,6 +310,15 @@ impl Nginx {
         })
     }
 
+    /// Returns the files in and below a directory of the container.
+    pub(crate) async fn read_files(
+        &self,
+        id: &ContainerId,
+        directory: &str,
+    ) -> Result<BTreeMap<String, Bytes>, RuntimeError> {
+        require(self.runtime.files(), Capability::Files)?.read(id, directory).await
+    }
+
     /// Puts files and links into the container.
     pub(crate) async fn put_files(
         &self,
@@ -224,23 +328,23 @@ impl Nginx {
         require(self.runtime.files(), Capability::Files)?.put(id, files).await
     }
 
-    async fn stop_and_remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        self.runtime.stop(id, None, GRACE).await?;
-        self.runtime.remove(id).await
+    /// Makes a container that has run read this generation next.
+    pub(crate) async fn put_link(
+        &self,
+        id: &ContainerId,
+        generation: &Generation,
+    ) -> Result<(), RuntimeError> {
+        let root = FileEntry::Directory { path: ROOT.to_owned() };
+        self.put_files(id, &[root, generation.link()]).await
     }
 
-    /// Creates and starts a container, in place of `old`.
+    /// Creates and starts a container.
     async fn create(
         &self,
+        image: ImageId,
         network: &Network,
         starts: &[&Generation],
-        old: Option<&ContainerId>,
     ) -> Result<RunningNginx, IngressError> {
-        // First, so that an image that is not available does not end what is being served.
-        let image = self.runtime.resolve(&self.config.image, self.config.pull).await?;
-        if let Some(old) = old {
-            self.stop_and_remove(old).await?;
-        }
         let mut reason = "there are no files to start it with".to_owned();
         for generation in starts {
             let id = self.runtime.create(&self.request(network, image.0.clone())).await?;
@@ -289,15 +393,7 @@ impl Nginx {
     /// Classifies a rejected start. The usual cause is that the published port is in use, but the
     /// engine's message does not say so reliably, so the port itself is tried.
     fn classify_rejected_start(&self, error: RuntimeError) -> IngressError {
-        let address = (self.config.http_bind, self.config.http_port);
-        match TcpListener::bind(address) {
-            Err(bind) if bind.kind() == ErrorKind::AddrInUse => IngressError::PortTaken {
-                port: self.config.http_port,
-                address: self.config.http_bind.to_string(),
-                owner: crate::port_owner::find(self.config.http_bind, self.config.http_port),
-            },
-            Ok(_) | Err(_) => error.into(),
-        }
+        self.config.listens().find_map(taken).unwrap_or_else(|| error.into())
     }
 
     /// Removes a container that did not start. If that fails, the next apply replaces it.
@@ -322,7 +418,8 @@ impl Nginx {
     }
 
     fn request(&self, network: &Network, image: String) -> ContainerRequest {
-        let NginxConfig { instance, http_bind, http_port, .. } = &self.config;
+        let instance = &self.config.instance;
+        let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
         let address = ingress_address(network.subnet);
         let labels = [
             (INSTANCE, instance.to_string()),
@@ -330,6 +427,7 @@ impl Nginx {
             (PORT, HTTP_PORT.to_string()),
             (ADDRESS, address.to_string()),
             (SETTINGS, self.settings_hash(network)),
+            (PUBLISHES, listens.join(",")),
         ];
         let args = ["-c", "/etc/nginx/dubernetes/current/nginx.conf", "-g", "daemon off;"];
         ContainerRequest {
@@ -346,22 +444,39 @@ impl Nginx {
             network: Some(NetworkAddress { network: network.id.clone(), address: address.into() }),
             resources: Resources::default(),
             volumes: Vec::new(),
-            ports: vec![PublishedPort {
-                host_ip: *http_bind,
-                host_port: *http_port,
-                container_port: HTTP_PORT,
-            }],
+            ports: self.config.listens().map(publish).collect(),
             // nginx answers requests in flight before it exits.
             stop_signal: Some(Signal::SigQuit),
             options: ContainerOptions::default(),
+            sysctls: SYSCTLS.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         }
     }
 
     /// Returns a hash of everything that the container is created with. It includes the network's
     /// id, because a container cannot start again once its network was re-created.
     fn settings_hash(&self, network: &Network) -> String {
-        let NginxConfig { instance: _, image, pull: _, http_bind, http_port } = &self.config;
-        let text = format!("1 {image} {http_bind} {http_port} {} {}", network.id, network.subnet);
+        let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
+        let NginxConfig { image, .. } = &self.config;
+        let text = format!("3 {image} {} {} {}", listens.join(","), network.id, network.subnet);
         Digest::from_hash(&Sha256::digest(text)).to_string()
     }
+}
+
+fn publish(address: SocketAddr) -> PublishedPort {
+    PublishedPort { host_ip: address.ip(), host_port: address.port(), container_port: HTTP_PORT }
+}
+
+/// Returns the error for an address that another process listens on.
+fn taken(address: SocketAddr) -> Option<IngressError> {
+    let error = TcpListener::bind(address).err()?;
+    (error.kind() == ErrorKind::AddrInUse).then(|| IngressError::PortTaken {
+        port: address.port(),
+        address: address.ip().to_string(),
+        owner: crate::port_owner::find(address.ip(), address.port()),
+    })
+}
+
+/// Returns true if listeners at these addresses exclude each other on one port.
+fn overlap(a: IpAddr, b: IpAddr) -> bool {
+    a == b || a.is_unspecified() || b.is_unspecified()
 }

@@ -64,6 +64,19 @@ impl Nginx {
         Err(IngressError::Refused { message })
     }
 
+    /// Puts the files of a table that is part of the served one into a directory of their own.
+    /// Returns whether they are there as they were put. nginx need not check them: a command in the
+    /// container takes as long as all the rest.
+    pub(crate) async fn put_part(
+        &self,
+        nginx: &RunningNginx,
+        generation: &Generation,
+    ) -> Result<bool, IngressError> {
+        self.put_files(&nginx.id, &generation.entries_with_directories()).await?;
+        let folder = Generation::folder(&generation.digest);
+        Ok(self.read_files(&nginx.id, &folder).await? == generation.files)
+    }
+
     /// Puts the files of a table into a directory of their own, and has nginx check them.
     async fn check(
         &self,
@@ -75,7 +88,7 @@ impl Nginx {
             Ok(generation) => generation,
             Err(illegal) => return Ok(Err(illegal.to_string())),
         };
-        self.put_files(&nginx.id, &generation.entries()).await?;
+        self.put_files(&nginx.id, &generation.entries_with_directories()).await?;
         let folder = Generation::folder(&generation.digest);
         let main = format!("{folder}/nginx.conf");
         // `-T` also prints each file as nginx read it: a truncated file may still be valid.

@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dubernetes_core::ingress::IngressError;
-use dubernetes_core::runtime::ExecResult;
-use dubernetes_core::sockets::{Connection, connections};
+use dubernetes_core::runtime::{ExecResult, Process};
+use dubernetes_core::sockets::{Connection, connections, listeners};
 
 use crate::config::{PRIVATE_PORT, WORKERS};
 use crate::error::failure;
@@ -31,18 +31,20 @@ pub(crate) const DRAIN_WINDOW: Duration = Duration::from_millis(1500);
 pub(crate) const MAX_OLD_WORKERS: usize = 64;
 
 /// Prints the children of nginx's master process, oldest first, and the container's table of TCP
-/// connections. Sockets in TIME-WAIT (state 06) are left out if `grep` is available: on a busy
-/// machine they are most of the table.
+/// sockets. Sockets in TIME-WAIT (state 06) are left out if `grep` is available: on a busy machine
+/// they are most of the table.
 const SNAPSHOT_CMD: &str = "\
     p=$(cat /etc/nginx/dubernetes/nginx.pid); cat /proc/$p/task/$p/children; \
     grep -v ' 06 ' /proc/net/tcp || cat /proc/net/tcp";
 
 /// The processes and connections of nginx at one moment.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct WorkerSnapshot {
     /// Process ids of the workers, oldest first.
     children: Vec<u32>,
     connections: Vec<Connection>,
+    /// Inodes of the sockets that accept clients.
+    listening: BTreeSet<u64>,
     old_workers: SocketsByPid,
 }
 
@@ -58,6 +60,12 @@ impl Nginx {
         &self,
         nginx: &RunningNginx,
     ) -> Result<WorkerSnapshot, IngressError> {
+        // The engine's own list needs no tool of the image. The workers of the newest generation
+        // hold no connection to an address that is not in its table.
+        let processes = self.runtime.processes(&nginx.id).await;
+        if processes.is_ok_and(|processes| has_no_old_worker(&processes)) {
+            return Ok(WorkerSnapshot::default());
+        }
         let result = self.run_command(&nginx.id, &["sh", "-c", SNAPSHOT_CMD], None).await?;
         let result = require_complete(result)?;
         let text = String::from_utf8_lossy(&result.stdout);
@@ -65,40 +73,41 @@ impl Nginx {
         let mut snapshot = WorkerSnapshot::parse(&text).ok_or_else(|| {
             failure(format!("nginx's connections cannot be read: exit code {}", result.code))
         })?;
-        if snapshot.children.len() > WORKERS {
-            snapshot.old_workers = self.old_worker_sockets(nginx, &snapshot.children).await?;
+        let old = snapshot.old_children();
+        if !old.is_empty() {
+            snapshot.old_workers = self.old_worker_sockets(nginx, old).await?;
         }
         Ok(snapshot)
     }
 
     /// Terminates the old workers above [`MAX_OLD_WORKERS`], those with the fewest connections
-    /// first, and returns their number.
+    /// first. Returns how many are left, and how many were terminated.
     pub(crate) async fn terminate_excess(
         &self,
         nginx: &RunningNginx,
-    ) -> Result<usize, IngressError> {
-        let excess = self.snapshot(nginx).await?.excess();
+    ) -> Result<(usize, usize), IngressError> {
+        let snapshot = self.snapshot(nginx).await?;
+        let excess = snapshot.excess();
         if !excess.is_empty() {
             let pids: Vec<_> = excess.iter().map(u32::to_string).collect();
             let command = format!("kill -TERM {}", pids.join(" "));
             // A worker may have exited in the meantime, so the exit code does not matter.
             self.run_command(&nginx.id, &["sh", "-c", &command], None).await?;
         }
-        Ok(excess.len())
+        Ok((snapshot.old_workers.len() - excess.len(), excess.len()))
     }
 
-    /// Returns the sockets of those children that are old workers.
+    /// Returns the sockets of old workers.
     async fn old_worker_sockets(
         &self,
         nginx: &RunningNginx,
-        children: &[u32],
+        old: &[u32],
     ) -> Result<SocketsByPid, IngressError> {
-        let files = |pid: &u32| [format!("/proc/{pid}/status"), format!("/proc/{pid}/cmdline")];
         let mut command = vec!["cat".to_owned()];
-        command.extend(children.iter().flat_map(files));
+        command.extend(old.iter().map(|pid| format!("/proc/{pid}/status")));
         // `cat` skips a process that has exited, and reads the others.
         let result = require_complete(self.run_command(&nginx.id, &command, None).await?)?;
-        let old_workers = parse_old_workers(&String::from_utf8_lossy(&result.stdout));
+        let old_workers = parse_users(&String::from_utf8_lossy(&result.stdout));
         let Some((_, user)) = old_workers.first() else { return Ok(SocketsByPid::new()) };
         // The kernel shows a process's open files only to the process's own user.
         let mut command = vec!["ls".to_owned(), "-l".to_owned(), "/proc/self/fd".to_owned()];
@@ -114,7 +123,16 @@ impl WorkerSnapshot {
     /// worker.
     pub(crate) fn can_reach(&self, endpoint: SocketAddr) -> bool {
         self.connections.iter().any(|connection| connection.remote == endpoint)
-            || self.old_workers.values().any(|inodes| self.awaits_request(inodes))
+            || self.old_workers.values().any(|inodes| {
+                // A worker that is stopped has not closed what it listens on.
+                !inodes.is_disjoint(&self.listening) || self.awaits_request(inodes)
+            })
+    }
+
+    /// Returns the workers that are not of the newest generation, whatever they call themselves: a
+    /// worker that is stopped does not know that it is old.
+    fn old_children(&self) -> &[u32] {
+        &self.children[..self.children.len().saturating_sub(WORKERS)]
     }
 
     /// Parses the process ids of the children, and the table of connections that follows.
@@ -123,6 +141,7 @@ impl WorkerSnapshot {
         Some(Self {
             children: text.split_whitespace().map_while(|word| word.parse().ok()).collect(),
             connections: connections(table),
+            listening: listeners(table).into_iter().map(|listener| listener.inode).collect(),
             old_workers: SocketsByPid::new(),
         })
     }
@@ -150,23 +169,34 @@ impl WorkerSnapshot {
     }
 }
 
-/// Refuses truncated output: the connection that matters may be in the missing part.
+/// Returns true if the master process has the workers of one generation alone.
+fn has_no_old_worker(processes: &[Process]) -> bool {
+    let master = processes.iter().find(|process| process.command.starts_with("nginx: master"));
+    master.is_some_and(|master| {
+        processes.iter().filter(|process| process.parent == master.pid).count() <= WORKERS
+    })
+}
+
+/// Refuses truncated output, in which the connection that matters may be missing, and that of a
+/// tool which the image lacks.
 fn require_complete(result: ExecResult) -> Result<ExecResult, IngressError> {
     if result.truncated {
         return Err(failure("nginx has too many connections to list"));
     }
+    if matches!(result.code, 126 | 127) {
+        return Err(failure("the image of the ingress has no tools to look at its old workers"));
+    }
     Ok(result)
 }
 
-/// Parses the concatenated `status` and `cmdline` of processes into the old workers among them.
-fn parse_old_workers(text: &str) -> Vec<OldWorker> {
+/// Parses the concatenated `status` of processes.
+fn parse_users(text: &str) -> Vec<OldWorker> {
     let worker = |part: &str| {
         let value = |key: &str| {
             let line = part.lines().find_map(|line| line.strip_prefix(key))?;
             line.split_whitespace().next()?.parse().ok()
         };
-        let is_old = part.contains("worker process is shutting down");
-        is_old.then(|| Some((value("Pid:")?, value("Uid:")?))).flatten()
+        Some((value("Pid:")?, value("Uid:")?))
     };
     text.split("Name:\t").filter_map(worker).collect()
 }

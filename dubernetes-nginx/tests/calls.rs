@@ -13,7 +13,7 @@ use crate::engine::{Engine, endpoint, route, table};
 
 const START: &[&str] = &["image", "create", "put gen", "start", "exec nginx -v"];
 const CHANGE: &[&str] = &["put gen", "exec nginx -T", "put link", "signal SIGHUP"];
-/// After a change: list the generations (periodically), and count the workers.
+/// After the first change: list the generations, and count the workers. Later both are rare.
 const AFTER: &[&str] = &["exec ls", "exec snapshot"];
 
 fn joined(parts: &[&[&str]]) -> Vec<String> {
@@ -27,7 +27,7 @@ async fn first_table_creates_container_and_checks_before_reload() {
     let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
     let applied = ingress.apply(&wanted).await.unwrap();
     assert!(applied.changed && applied.quarantined.is_empty() && applied.warnings.is_empty());
-    let read_former = &["exec cat table"];
+    let read_former = &["read gen"];
     assert_eq!(engine.take_calls(), joined(&[START, read_former, CHANGE, AFTER]));
     assert_eq!(engine.served(), wanted);
 }
@@ -61,7 +61,65 @@ async fn new_orchestrator_adopts_served_table() {
     let observed = next.observe().await.unwrap();
     assert_eq!(observed, ObservedIngress::Serving { table: wanted.clone() });
     assert!(!next.apply(&wanted).await.unwrap().changed);
-    assert_eq!(engine.take_calls(), ["exec cat table", "exec nginx -v", "exec cat files"]);
+    assert_eq!(engine.take_calls(), ["read gen", "exec nginx -v", "read current"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn change_of_table_makes_four_kinds_of_calls() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    for last in 20..24 {
+        let wanted = table(&[route("a.test", "/", "web", &[endpoint(last, 80)])]);
+        engine.take_calls();
+        ingress.apply(&wanted).await.unwrap();
+    }
+    assert_eq!(engine.take_calls(), CHANGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn table_with_fewer_endpoints_needs_no_command() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    let both = [endpoint(20, 80), endpoint(21, 80)];
+    ingress.apply(&table(&[route("a.test", "/", "web", &both)])).await.unwrap();
+    for endpoints in [&both[1..], &[]] {
+        engine.take_calls();
+        let wanted = table(&[route("a.test", "/", "web", endpoints)]);
+        ingress.apply(&wanted).await.unwrap();
+        assert_eq!(engine.take_calls(), ["put gen", "read gen", "put link", "signal SIGHUP"]);
+        assert_eq!(engine.served(), wanted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn image_without_tools_serves_and_drains() {
+    let engine = Engine::default();
+    engine.lose_tools();
+    let both = [endpoint(20, 80), endpoint(21, 80)];
+    engine.ingress().apply(&table(&[route("a.test", "/", "web", &both)])).await.unwrap();
+    let next = engine.ingress();
+    let wanted = table(&[route("a.test", "/", "web", &both[1..])]);
+    next.apply(&wanted).await.unwrap();
+    assert_eq!(next.repair().await.unwrap(), None, "the files are as they were put");
+    assert_eq!(next.observe().await.unwrap(), ObservedIngress::Serving { table: wanted });
+    tokio::time::advance(Duration::from_secs(2)).await;
+    engine.connect(both[0].address);
+    assert!(next.drained(both[0].address).await.is_err(), "nothing shows what an old worker does");
+    engine.disconnect();
+    assert!(next.drained(both[0].address).await.unwrap(), "no old worker is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreadable_table_is_an_error_and_not_an_empty_one() {
+    let engine = Engine::default();
+    let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
+    engine.ingress().apply(&wanted).await.unwrap();
+    let next = engine.ingress();
+    engine.fail_reads(true);
+    assert!(next.observe().await.is_err());
+    engine.fail_reads(false);
+    engine.damage("table.json");
+    assert!(next.observe().await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,10 +141,7 @@ async fn refused_app_keeps_last_good_routes_and_others_change() {
     let check = ["put gen", "exec nginx -T"];
     // All apps, each of the two alone, and the combination that is served.
     let checks = [check, check, check, check].concat();
-    assert_eq!(
-        engine.take_calls(),
-        joined(&[&checks, &["put link", "signal SIGHUP", "exec snapshot"]])
-    );
+    assert_eq!(engine.take_calls(), joined(&[&checks, &["put link", "signal SIGHUP"]]));
 
     let again = ingress.apply(&wanted).await.unwrap();
     assert_eq!((again.changed, again.quarantined), (false, applied.quarantined));
@@ -176,28 +231,29 @@ async fn changed_files_are_restored_and_reloaded() {
     assert!(ingress.apply(&wanted).await.unwrap().changed);
     assert_eq!(
         engine.take_calls(),
-        ["exec cat files", "put gen", "put link", "exec cat files", "signal SIGHUP"],
+        ["read current", "put gen", "put link", "read current", "signal SIGHUP"],
         "nginx may have read them"
     );
     assert!(!ingress.apply(&wanted).await.unwrap().changed);
 }
 
 #[tokio::test(start_paused = true)]
-async fn repair_runs_one_command_for_intact_files_and_restores_damaged_ones() {
+async fn repair_reads_intact_files_once_and_restores_damaged_ones() {
     let engine = Engine::default();
     let ingress = engine.ingress();
-    assert!(!ingress.repair().await.unwrap(), "there is no container");
+    assert_eq!(ingress.repair().await.unwrap(), None, "there is no container");
     ingress.apply(&table(&[route("a.test", "/", "web", &[endpoint(20, 80)])])).await.unwrap();
     engine.take_calls();
-    assert!(!ingress.repair().await.unwrap());
-    assert_eq!(engine.take_calls(), ["exec cat files"]);
+    assert_eq!(ingress.repair().await.unwrap(), None);
+    assert_eq!(engine.take_calls(), ["image", "read current"], "the image is compared once");
     // A new orchestrator that has not applied anything does the same.
     for ingress in [ingress, engine.ingress()] {
         ingress.observe().await.unwrap();
         engine.damage("hosts/a.test.conf");
-        assert!(ingress.repair().await.unwrap());
+        assert!(ingress.repair().await.unwrap().is_some());
         assert_eq!(engine.take_calls().pop().as_deref(), Some("signal SIGHUP"));
-        assert!(!ingress.repair().await.unwrap() && !engine.reads("damaged"));
+        assert_eq!(ingress.repair().await.unwrap(), None);
+        assert!(!engine.reads("damaged"));
         engine.take_calls();
     }
 }
@@ -282,6 +338,42 @@ async fn changed_setting_replaces_container() {
     assert!(engine.ingress_at(8081).apply(&table(&[])).await.unwrap().changed);
     let calls = engine.take_calls();
     assert_eq!(calls[..4], ["image", "stop", "remove", "create"], "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_orchestrator_takes_over_settings_and_image_of_tag() {
+    let engine = Engine::default();
+    let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
+    engine.ingress_at(8080).apply(&wanted).await.unwrap();
+    let next = engine.ingress_at(8081);
+    next.observe().await.unwrap();
+    assert_eq!(next.listening(), ["127.0.0.1:8080".parse().unwrap()], "what really is published");
+    let said = next.repair().await.unwrap().unwrap();
+    assert!(said.contains("settings changed") && said.contains("no request"), "{said}");
+    assert_eq!(engine.served(), wanted, "the routes stay");
+    next.observe().await.unwrap();
+    assert_eq!(next.listening(), ["127.0.0.1:8081".parse().unwrap()]);
+    assert_eq!(next.repair().await.unwrap(), None);
+
+    engine.move_tag("sha256:2");
+    assert_eq!(next.repair().await.unwrap(), None, "a new image is taken over at a start only");
+    let said = engine.ingress_at(8081).repair().await.unwrap().unwrap();
+    assert!(said.contains("another image"), "{said}");
+    assert_eq!(engine.served(), wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn container_stays_while_its_replacement_cannot_start() {
+    let engine = Engine::default();
+    let first = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
+    engine.ingress_at(8080).apply(&first).await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let next = engine.ingress_at(listener.local_addr().unwrap().port());
+    assert!(matches!(next.repair().await, Err(IngressError::PortTaken { .. })));
+    let second = table(&[route("b.test", "/", "web", &[endpoint(20, 80)])]);
+    let applied = next.apply(&second).await.unwrap();
+    assert!(applied.warnings.iter().any(|text| text.contains("former settings")), "{applied:?}");
+    assert_eq!(engine.served(), second, "what runs gets new routes");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,9 +3,11 @@
 
 #![expect(missing_docs, reason = "the mocked traits document these methods")]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dubernetes_core::app::{
     AppName, Duration, ImageRef, InstanceName, PullPolicy, RevisionId, Signal,
 };
@@ -14,7 +16,7 @@ use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::ingress::{ApplyOutcome, Ingress, IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest, ExecSession,
-    FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks, RuntimeError,
+    FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks, Process, RuntimeError,
     RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader,
 };
 use dubernetes_core::store::{
@@ -47,6 +49,7 @@ mock! {
         ) -> Result<(), RuntimeError>;
         pub async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
         pub async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError>;
+        pub async fn processes(&self, id: &ContainerId) -> Result<Vec<Process>, RuntimeError>;
         pub async fn events(
             &self,
             instance: &InstanceName,
@@ -70,6 +73,11 @@ mock! {
             id: &ContainerId,
             files: &[FileEntry],
         ) -> Result<(), RuntimeError>;
+        pub async fn read_files(
+            &self,
+            id: &ContainerId,
+            directory: &str,
+        ) -> Result<BTreeMap<String, Bytes>, RuntimeError>;
         pub async fn read_logs(
             &self,
             id: &ContainerId,
@@ -120,6 +128,10 @@ impl ContainerRuntime for MockContainerRuntime {
 
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
         self.signal(id, signal).await
+    }
+
+    async fn processes(&self, id: &ContainerId) -> Result<Vec<Process>, RuntimeError> {
+        self.processes(id).await
     }
 
     async fn events(
@@ -180,6 +192,14 @@ impl Exec for MockContainerRuntime {
 impl Files for MockContainerRuntime {
     async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError> {
         self.put_files(id, files).await
+    }
+
+    async fn read(
+        &self,
+        id: &ContainerId,
+        directory: &str,
+    ) -> Result<BTreeMap<String, Bytes>, RuntimeError> {
+        self.read_files(id, directory).await
     }
 }
 
@@ -270,7 +290,7 @@ mock! {
         async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError>;
         async fn observe(&self) -> Result<ObservedIngress, IngressError>;
         async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError>;
-        async fn repair(&self) -> Result<bool, IngressError>;
+        async fn repair(&self) -> Result<Option<String>, IngressError>;
         async fn remove(&self) -> Result<(), IngressError>;
     }
 }

@@ -199,8 +199,8 @@ impl Parser {
         let ingress = &self.scenario.observed.ingress;
         let serving = matches!(ingress, ObservedIngress::Serving { .. });
         match ingress {
-            ObservedIngress::Down { .. } if routed => {
-                return Err("an ingress that is down routes to no replica".to_owned());
+            ObservedIngress::Down { .. } | ObservedIngress::Unknown { .. } if routed => {
+                return Err("only an ingress that serves routes to a replica".to_owned());
             }
             _ if routed || serving => {
                 let table = RouteTable { routes: self.routes() };
@@ -263,10 +263,12 @@ fn ingress(line: &mut Line) -> Result<ObservedIngress, String> {
         Ok(ObservedIngress::Absent)
     } else if line.take_word("down") {
         Ok(ObservedIngress::Down { reason: line.take_message()? })
+    } else if line.take_word("unknown") {
+        Ok(ObservedIngress::Unknown { reason: line.take_message()? })
     } else if line.take_word("serving") {
         Ok(ObservedIngress::Serving { table: RouteTable::default() })
     } else {
-        Err("an ingress is `absent`, `down` or `serving`".to_owned())
+        Err("an ingress is `absent`, `down`, `unknown` or `serving`".to_owned())
     }
 }
 

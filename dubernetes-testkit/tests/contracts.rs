@@ -144,7 +144,7 @@ impl Ingress for BrokenIngress {
         self.inner.drained(endpoint).await
     }
 
-    async fn repair(&self) -> Result<bool, IngressError> {
+    async fn repair(&self) -> Result<Option<String>, IngressError> {
         self.inner.repair().await
     }
 

@@ -134,6 +134,29 @@ fn idle_pass_lists_once_and_inspects_no_unchanged_container() {
     });
 }
 
+#[test]
+fn change_of_the_table_makes_few_engine_calls() {
+    e2e!().run(async |s| {
+        let proxy = s.use_engine_proxy().await;
+        s.serve().await;
+        s.apply(&whoami("web", 1).host("web.test")).await;
+        let before = proxy.calls().len();
+        s.apply(&whoami("web", 1).host("other.test")).await;
+        let ingress = s.containers().await;
+        let ingress = ingress.iter().find(|container| container.name == s.ingress()).unwrap();
+        let calls = &proxy.calls()[before..];
+        let is_own = |call: &&Call| {
+            call.path.contains(&ingress.id.0) && !call.is_inspect()
+                || call.path.starts_with("/exec")
+        };
+        let own: Vec<_> =
+            calls.iter().filter(is_own).map(|call| (&call.method, &call.path)).collect();
+        report(&format!("{} calls for nginx: {own:#?}", own.len()));
+        // Two files put, a signal, and one command: its create, its start and its exit code.
+        assert!(own.len() <= 8, "{own:#?}");
+    });
+}
+
 /// Prints a measurement.
 #[expect(clippy::print_stderr, reason = "the test runner captures only the print macros")]
 fn report(text: &str) {

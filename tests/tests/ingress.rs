@@ -3,8 +3,9 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use dubernetes_tests::checks::SOON;
+use dubernetes_tests::checks::{SOON, ensure};
 use dubernetes_tests::http::{Connection, Request, once};
+use dubernetes_tests::program::docker;
 use dubernetes_tests::websocket::WebSocket;
 use dubernetes_tests::{Scenario, busybox, e2e, eventually, whoami};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
@@ -162,5 +163,78 @@ fn two_instances_with_same_apps_are_isolated() {
         assert!(s.containers().await.is_empty());
         assert_eq!(other.containers().await, containers);
         assert_eq!(name(&other).await.as_deref(), Some("two"));
+    });
+}
+
+#[test]
+fn headers_of_64_kib_and_unusual_names_pass_and_aliases_do_not() {
+    e2e!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("web", 1).host("web.test")).await;
+        let long = "c".repeat(60 << 10);
+        let headers =
+            [("api_key", "1"), ("x.dot", "2"), ("X_Real_IP", "6.6.6.6"), ("Cookie", &long)];
+        let request = Request { headers: &headers, ..Request::get("web.test", "/") };
+        let text = once(s.port, request).await.unwrap().text();
+        let text = text.to_ascii_lowercase();
+        assert!(text.contains("api_key: 1") && text.contains("x.dot: 2"), "{text:.2000}");
+        assert!(text.contains(&long) && !text.contains("6.6.6.6"), "{text:.2000}");
+        let uri = format!("/{}", "u".repeat(60 << 10));
+        assert_eq!(s.get("web.test", &uri).await.unwrap().status, 200);
+
+        // An app whose answer has 60 KiB of headers.
+        let cgi = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\nX-Long: '\n\
+                   head -c 61440 /dev/zero | tr '\\0' 'a'\nprintf '\\r\\n\\r\\nwhole'\n";
+        let script = format!(
+            "mkdir -p /www/cgi-bin; cat > /www/cgi-bin/long <<'END'\n{cgi}END\n\
+             chmod +x /www/cgi-bin/long; exec httpd -f -p 80 -h /www"
+        );
+        s.apply(&busybox("long", 1, &script).host("long.test")).await;
+        let answer = s.get("long.test", "/cgi-bin/long").await.unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "whole"));
+    });
+}
+
+#[test]
+fn restart_takes_over_changed_ingress_settings_and_says_so() {
+    e2e!().run(async |s| {
+        s.serve_with(&[("DUBERNETES_HTTP_BIND", "::")]).await;
+        s.apply(&whoami("web", 1).host("web.test")).await;
+        let ports = async || docker(&["port", &s.ingress()]).await;
+        let both = ports().await;
+        assert!(both.contains("0.0.0.0:") && both.contains("[::]:"), "{both}");
+        s.terminate().await;
+        s.serve_with(&[("DUBERNETES_HTTP_BIND", "127.0.0.1,127.0.0.2")]).await;
+        eventually("the ingress has its new settings", SOON, async || {
+            let published = ports().await;
+            let is_new = published.contains("127.0.0.2") && !published.contains("0.0.0.0");
+            ensure(is_new, published)
+        })
+        .await;
+        s.wait_for_status_code("web.test", 200, SOON).await;
+        let status = s.run(&["status"]).await.assert_success().stdout;
+        assert!(status.contains(&format!("http://127.0.0.2:{}", s.port)), "{status}");
+        let events = s.event_messages().await;
+        let said = events.iter().any(|(_, text)| text.contains("its settings changed"));
+        assert!(said, "{events:?}");
+    });
+}
+
+#[test]
+fn request_after_death_of_only_replica_gets_503_at_once() {
+    e2e!().run(async |s| {
+        s.serve().await;
+        // It takes a while to be ready again.
+        let script = "sleep 3; exec httpd -f -p 80 -h /";
+        s.apply(&busybox("web", 1, script).host("web.test")).await;
+        let id = s.container_ids("web").await.into_iter().next().unwrap();
+        docker(&["kill", &id]).await;
+        let died = Instant::now();
+        s.wait_for_status_code("web.test", 503, SOON).await;
+        let took = died.elapsed();
+        let start = Instant::now();
+        assert_eq!(s.status_code("web.test").await, 503);
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+        assert!(took < Duration::from_secs(3), "{took:?}");
     });
 }

@@ -88,7 +88,7 @@ async fn reading(state: &ApiState, id: Option<ContainerId>) -> Result<Option<Sta
     let Some(id) = id else { return Ok(None) };
     match require(state.runtime.stats(), Capability::Stats)?.read(&id).await {
         Ok(stats) => Ok(Some(stats)),
-        Err(RuntimeError::NotFound { .. } | RuntimeError::Rejected { .. }) => Ok(None),
+        Err(RuntimeError::NotFound { .. } | RuntimeError::NotRunning { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

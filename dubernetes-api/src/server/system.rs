@@ -1,6 +1,7 @@
 //! Endpoints for the orchestrator itself: status, version, teardown, health, documents.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use axum::Json as JsonResponse;
 use axum::extract::{Extension, State};
@@ -96,10 +97,15 @@ fn ingress_status(info: &OrchestratorInfo, snapshot: &Snapshot) -> IngressStatus
             let reason = last_failure(snapshot).unwrap_or_else(|| reason.clone());
             (IngressState::Down, Some(reason))
         }
+        ObservedIngress::Unknown { reason } => (IngressState::Unknown, Some(reason.clone())),
         ObservedIngress::Serving { .. } => (IngressState::Serving, None),
     };
     let routes = observed.table().map_or(0, |table| table.routes.len());
-    IngressStatus { state, reason, address: info.http_bind, port: info.http_port, routes }
+    let bind = info.http_bind.iter();
+    let settings: Vec<_> = bind.map(|bind| SocketAddr::new(*bind, info.http_port)).collect();
+    let seen = &snapshot.ingress_listens;
+    let listens = if seen.is_empty() { settings.clone() } else { seen.clone() };
+    IngressStatus { state, reason, listens, settings, routes }
 }
 
 /// Returns why the last attempt to start the ingress failed, such as a port in use.
@@ -210,7 +216,7 @@ fn ingress_problem(snapshot: &Snapshot) -> Option<String> {
     }
     match &snapshot.observed.ingress {
         ObservedIngress::Serving { .. } => None,
-        ObservedIngress::Down { reason } => {
+        ObservedIngress::Down { reason } | ObservedIngress::Unknown { reason } => {
             Some(last_failure(snapshot).unwrap_or_else(|| reason.clone()))
         }
         ObservedIngress::Absent => {

@@ -1,7 +1,7 @@
 //! Status and version of the orchestrator.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dubernetes_core::app::InstanceName;
@@ -135,11 +135,13 @@ pub struct IngressStatus {
     pub state: IngressState,
     /// Why the ingress does not serve requests.
     pub reason: Option<String>,
-    /// Host address on which it listens.
-    #[schema(value_type = String)]
-    pub address: IpAddr,
-    /// Host port on which it listens.
-    pub port: u16,
+    /// Host addresses and ports at which it takes requests; those of the settings while it does
+    /// not run.
+    #[schema(value_type = Vec<String>)]
+    pub listens: Vec<SocketAddr>,
+    /// Host addresses and ports of the settings.
+    #[schema(value_type = Vec<String>)]
+    pub settings: Vec<SocketAddr>,
     /// Number of acknowledged routes.
     pub routes: usize,
 }
@@ -152,6 +154,8 @@ pub enum IngressState {
     Absent,
     /// Exists, but is not running.
     Down,
+    /// What it serves could not be read.
+    Unknown,
     /// Serves requests.
     Serving,
 }

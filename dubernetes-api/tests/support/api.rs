@@ -36,7 +36,7 @@ fn info() -> OrchestratorInfo {
     OrchestratorInfo {
         instance: InstanceName::default(),
         version: "1.2.3".to_owned(),
-        http_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        http_bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
         http_port: 8080,
         engine: None,
         state_dir: PathBuf::from("/var/lib/dubernetes"),

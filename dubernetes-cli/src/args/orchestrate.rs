@@ -1,6 +1,6 @@
 //! Commands that run the orchestrator or remove what it owns, and the settings of `serve`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
@@ -22,15 +22,17 @@ pub(crate) struct IngressArgs {
         value_parser = value_parser!(u16).range(1..)
     )]
     pub(crate) http_port: u16,
-    /// Address of this machine on which the ingress listens; `0.0.0.0` for all addresses.
+    /// Addresses of this machine on which the ingress listens, separated by commas; `0.0.0.0` for
+    /// all IPv4 addresses, `::` for all addresses.
     #[arg(
         long,
         env = "DUBERNETES_HTTP_BIND",
         hide_env_values = true,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1"
+        value_name = "ADDRESSES",
+        default_value = "127.0.0.1",
+        value_parser = BindAddresses::parse
     )]
-    pub(crate) http_bind: IpAddr,
+    pub(crate) http_bind: BindAddresses,
     /// Image of the ingress: nginx 1.27.4 or later.
     #[arg(
         long,
@@ -76,6 +78,43 @@ pub(crate) struct IngressArgs {
         value_parser = long_duration
     )]
     pub(crate) events_age: Duration,
+}
+
+/// Addresses of this machine, at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BindAddresses(pub(crate) Vec<IpAddr>);
+
+impl BindAddresses {
+    /// Parses a list such as `127.0.0.1,[::1]`. `localhost` and `::` stand for both families.
+    ///
+    /// # Errors
+    ///
+    /// Says what was expected.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut addresses = Vec::new();
+        for word in text.split(',').map(str::trim) {
+            let bare = word.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            let parsed: Vec<IpAddr> = match bare.unwrap_or(word) {
+                "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+                // The engine publishes `::` for IPv6 alone.
+                "::" => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+                address => vec![address.parse().map_err(|_| {
+                    format!("`{word}` is not an address such as `127.0.0.1`, `::1` or `localhost`")
+                })?],
+            };
+            for address in parsed {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+        }
+        Ok(Self(addresses))
+    }
+
+    /// Returns the addresses with a port.
+    pub(crate) fn with_port(&self, port: u16) -> Vec<SocketAddr> {
+        self.0.iter().map(|address| SocketAddr::new(*address, port)).collect()
+    }
 }
 
 /// Parses a duration that may also be in hours or days, which the manifest does not need.
@@ -161,4 +200,29 @@ pub(crate) struct ManArgs {
 pub(crate) struct CompletionArgs {
     /// Shell.
     pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bind_addresses_are_a_list_of_both_families() {
+        let parse = |text: &str| {
+            let parsed = BindAddresses::parse(text).map(|addresses| addresses.with_port(80));
+            parsed.map(|all| all.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" "))
+        };
+        for (text, expected) in [
+            ("127.0.0.1", "127.0.0.1:80"),
+            ("127.0.0.1, [::1]", "127.0.0.1:80 [::1]:80"),
+            ("localhost", "127.0.0.1:80 [::1]:80"),
+            ("::1,localhost", "[::1]:80 127.0.0.1:80"),
+            ("::", "0.0.0.0:80 [::]:80"),
+        ] {
+            assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", "127.0.0.1,", "[::1", "example.org", "127.0.0.1:80"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
 }

@@ -7,11 +7,12 @@ mod paths;
 mod port;
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use dubernetes_core::error::one_line;
 use serde::Serialize;
 
-use crate::args::{Format, FormatArgs};
+use crate::args::{BindAddresses, Format, FormatArgs};
 use crate::output;
 use crate::report::{self, CliError, FAILED, Result};
 use crate::settings::Settings;
@@ -31,8 +32,9 @@ pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
     let mut checks = vec![check];
     if let Some(status) = &running {
         // The settings of a running orchestrator are those that count.
-        ingress.http_bind = status.ingress.address;
-        ingress.http_port = status.ingress.port;
+        let listens = &status.ingress.listens;
+        ingress.http_bind = BindAddresses(listens.iter().map(SocketAddr::ip).collect());
+        ingress.http_port = listens.first().map_or(ingress.http_port, SocketAddr::port);
         if let Some(place) = &status.engine.place {
             ingress.engine = Some(place.clone());
         }

@@ -1,7 +1,6 @@
 //! `status`: shows the status of orchestrator, engine, ingress and apps, and the settings.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use dubernetes_api::wire::{EngineState, IngressState, Mode as Lifetime, Status};
 use dubernetes_core::error::one_line;
@@ -124,12 +123,19 @@ fn ingress_text(status: &Status) -> String {
                 1 => "1 route".to_owned(),
                 routes => format!("{routes} routes"),
             };
-            let address = SocketAddr::new(ingress.address, ingress.port);
-            format!("serving {routes} at http://{address}")
+            let serving = format!("serving {routes} at {}", output::urls(&ingress.listens));
+            if ingress.listens == ingress.settings {
+                return serving;
+            }
+            format!("{serving}; the settings are {}", output::urls(&ingress.settings))
         }
         IngressState::Down => {
             let reason = ingress.reason.as_deref().unwrap_or("unknown reason");
             format!("not running: {reason}")
+        }
+        IngressState::Unknown => {
+            let reason = ingress.reason.as_deref().unwrap_or("unknown reason");
+            format!("not known: {reason}")
         }
         IngressState::Absent => match &ingress.reason {
             Some(reason) => format!("none: {reason}"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dubernetes_api::client::{LogQuery, LogTarget};
-use dubernetes_api::wire::{App, Failure, LogItem, Pod};
+use dubernetes_api::wire::{App, Failure, LogItem, Pod, RolloutOutcome};
 use dubernetes_core::app::{AppName, PodName, RevisionId};
 use futures_util::StreamExt as _;
 
@@ -53,7 +53,9 @@ pub(super) async fn rollout_failed(target: &Target, app: &App, revision: Revisio
     let failure = status.failure.as_ref().filter(|failure| failure.revision >= revision);
     let reason = failure.map_or(status.message.as_str(), |failure| failure.reason.as_str());
     let reason = if reason.is_empty() { "unknown reason" } else { reason };
-    let mut error = CliError::new(format!("the rollout of app/{name} failed: {reason}"));
+    let goes_on = failure.is_none() && status.rollout == RolloutOutcome::Progressing;
+    let what = if goes_on { "cannot proceed for now" } else { "failed" };
+    let mut error = CliError::new(format!("the rollout of app/{name} {what}: {reason}"));
     // The result is known without the details: those that cannot be fetched are left out.
     let pods = target.client.pods(Some(name.as_str())).await.unwrap_or_default();
     let failed = failure.map_or(status.revision, |failure| failure.revision);

@@ -1,5 +1,7 @@
 //! Texts of values that several commands show.
 
+use std::net::SocketAddr;
+
 use dubernetes_api::wire::{AppPlan, Refused, RuntimeInfo};
 use dubernetes_core::error::one_line;
 
@@ -12,6 +14,11 @@ pub(crate) fn replicas(count: usize) -> String {
 pub(crate) fn engine(engine: &RuntimeInfo) -> String {
     let RuntimeInfo { name, version, api_version, platform } = engine;
     format!("{name} {version} (API {api_version}, {platform})")
+}
+
+/// Returns the URLs of these addresses.
+pub(crate) fn urls(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(|address| format!("http://{address}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns why an apply would be refused.

@@ -169,7 +169,7 @@ impl IngressKind {
                     instance: settings.instance.clone(),
                     image: args.ingress_image.clone(),
                     pull: PullPolicy::Missing,
-                    http_bind: args.http_bind,
+                    http_bind: args.http_bind.0.clone(),
                     http_port: args.http_port,
                 };
                 Arc::new(NginxIngress::new(runtime, Arc::new(TcpDialer), config))

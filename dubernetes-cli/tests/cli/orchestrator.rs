@@ -62,7 +62,7 @@ fn start(folder: &Path) {
     let info = OrchestratorInfo {
         instance,
         version: "0.0.0".to_owned(),
-        http_bind: std::net::Ipv4Addr::LOCALHOST.into(),
+        http_bind: vec![std::net::Ipv4Addr::LOCALHOST.into()],
         http_port: 80,
         engine: None,
         state_dir: "/state".into(),

@@ -20,6 +20,10 @@ impl Ingress for GuardedIngress {
         self.0.pace()
     }
 
+    fn listening(&self) -> Vec<SocketAddr> {
+        self.0.listening()
+    }
+
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         guard("apply the routes", INGRESS, self.0.apply(table)).await
     }
@@ -32,7 +36,7 @@ impl Ingress for GuardedIngress {
         guard("check whether a replica is drained", READ, self.0.drained(endpoint)).await
     }
 
-    async fn repair(&self) -> Result<bool, IngressError> {
+    async fn repair(&self) -> Result<Option<String>, IngressError> {
         guard("repair the ingress", INGRESS, self.0.repair()).await
     }
 

@@ -1,16 +1,18 @@
 //! The guard of a [`ContainerRuntime`] and of its parts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dubernetes_core::app::{Duration as Span, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
     ExecSession, FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks,
-    OpenPorts, RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader, require,
+    OpenPorts, Process, RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader,
+    require,
 };
 
 use super::{PULL, READ, STOP_MARGIN, WRITE, catch_panic, guard};
@@ -76,6 +78,10 @@ impl ContainerRuntime for GuardedRuntime {
 
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
         guard("send a signal", WRITE, self.0.signal(id, signal)).await
+    }
+
+    async fn processes(&self, id: &ContainerId) -> Result<Vec<Process>, RuntimeError> {
+        guard("list the processes of a container", READ, self.0.processes(id)).await
     }
 
     async fn open_ports(&self, id: &ContainerId, endpoint: SocketAddr) -> OpenPorts {
@@ -154,6 +160,15 @@ impl Files for GuardedRuntime {
     async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError> {
         let part = require(self.0.files(), Capability::Files)?;
         guard("put files into a container", WRITE, part.put(id, files)).await
+    }
+
+    async fn read(
+        &self,
+        id: &ContainerId,
+        directory: &str,
+    ) -> Result<BTreeMap<String, Bytes>, RuntimeError> {
+        let part = require(self.0.files(), Capability::Files)?;
+        guard("read files of a container", READ, part.read(id, directory)).await
     }
 }
 

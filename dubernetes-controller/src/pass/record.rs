@@ -57,14 +57,10 @@ impl Pass {
     }
 
     /// Records that the ingress was repaired, or could not be.
-    pub(super) fn record_repair(&mut self, result: Result<bool, IngressError>) {
+    pub(super) fn record_repair(&mut self, result: Result<Option<String>, IngressError>) {
         let (reason, message) = match result {
-            Ok(false) => return,
-            Ok(true) => (
-                EventReason::IngressRepaired,
-                "the configuration of the ingress was changed outside Dubernetes; it is restored"
-                    .to_owned(),
-            ),
+            Ok(None) => return,
+            Ok(Some(what)) => (EventReason::IngressRepaired, what),
             Err(error @ IngressError::Runtime(_)) => {
                 tracing::debug!(error = %error::chain(&error), "the ingress was not checked");
                 return;

@@ -56,12 +56,15 @@ impl Pass {
         cache.refused = Some(table);
     }
 
-    /// Checks the files of a running ingress once in each resync.
+    /// Checks files and settings of a running ingress, first at the start and then once in each
+    /// resync. A process that may end at any time leaves that to one that stays: a replacement
+    /// that is cut off takes the ingress down.
     pub(super) fn repair_ingress(&mut self, observed: &ObservedState, tasks: &mut Tasks) {
         let now = Instant::now();
         let changes = [OperationKey::Routes, OperationKey::Teardown];
         let is_changing = changes.iter().any(|key| self.cache.in_flight.contains_key(key));
-        if self.repair_due <= now && !is_changing && observed.ingress.table().is_some() {
+        let is_due = self.repair_due <= now && !self.options.short_lived;
+        if is_due && !is_changing && observed.ingress.table().is_some() {
             self.repair_due = now + self.options.resync.to_std();
             tasks.repair_ingress();
         }

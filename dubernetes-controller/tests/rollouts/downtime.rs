@@ -119,3 +119,18 @@ async fn paused_rollout_keeps_its_replicas_after_a_crash() {
     assert!(later.keys().any(|name| name.contains("web-1.r1")), "{names:?} {later:?}");
     assert_eq!(later.len(), names.len(), "{names:?} {later:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn min_ready_passes_although_orchestrator_restarts_every_second() {
+    let mut orchestrator = stable_app().await;
+    let mut spec = web("web:2");
+    spec.rollout.min_ready = Span::from_secs(5);
+    orchestrator.apply(&spec).await.unwrap();
+    for _ in 0..40 {
+        tokio::time::sleep(SECOND).await;
+        orchestrator = orchestrator.restart();
+    }
+    let outcome = stored(&orchestrator).await.rollout.outcome;
+    assert!(matches!(outcome, Outcome::Complete { .. }), "{outcome:?}");
+    orchestrator.stop();
+}

@@ -25,6 +25,9 @@ pub enum RouteStep {
     Apply,
     /// Wait: a table is being applied.
     InProgress,
+    /// Wait: what the ingress serves is not known, and a replica that it may serve has no probe
+    /// result yet.
+    Unknown,
     /// Wait: the ingress was given tables in quick succession, see
     /// [`Pace`](crate::ingress::Pace).
     Paced {
@@ -43,7 +46,7 @@ impl RouteStep {
     pub fn until(self) -> Option<Timestamp> {
         match self {
             Self::Paced { until: at } | Self::Retry { at } => Some(at),
-            Self::InSync | Self::Apply | Self::InProgress => None,
+            Self::InSync | Self::Apply | Self::InProgress | Self::Unknown => None,
         }
     }
 }

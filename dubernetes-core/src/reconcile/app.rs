@@ -95,7 +95,8 @@ pub(super) fn plan(
     let (routes, conflict) = routes::plan(&app, &replicas, conflict);
     let steps = steps.and(rollout.steps).and(conflict);
     let status = status::evaluate(context, &app, &replicas, &steps, &routes, is_recorded);
-    AppPlan { name: app.name().clone(), steps, routes, status }
+    let endpoints = routes::endpoints(&replicas);
+    AppPlan { name: app.name().clone(), steps, routes, endpoints, status }
 }
 
 /// Plans what the replicas of an app need now, and evaluates its rollout.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::app::{AppName, RevisionId};
 use crate::call::{CallFailure, InFlight, OperationKey};
-use crate::ingress::{Endpoint, Route};
+use crate::ingress::{Endpoint, ObservedIngress, Route};
 use crate::labels::ReplicaLabels;
 use crate::runtime::ContainerId;
 use crate::state::{DesiredState, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState};
@@ -105,7 +105,8 @@ impl<'a> Context<'a> {
 
     /// Whether the ingress may send new requests to the replica.
     pub(super) fn is_routed(&self, replica: &ObservedReplica) -> bool {
-        replica.endpoint.is_some_and(|endpoint| self.routed.contains(&endpoint))
+        let is_unknown = matches!(self.observed.ingress, ObservedIngress::Unknown { .. });
+        is_unknown || replica.endpoint.is_some_and(|endpoint| self.routed.contains(&endpoint))
     }
 
     pub(super) fn is_engine_unreachable(&self) -> bool {

@@ -209,6 +209,7 @@ fn request(
         ports: Vec::new(),
         stop_signal: spec.stop.signal,
         options: spec.container_options(),
+        sysctls: BTreeMap::new(),
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn deleted(
         .and(creating)
         .and(tombstone.and_then(|tombstone| purge(context, name, tombstone, observed)));
     let status = status(context, name, &replicas, &steps);
-    AppPlan { name: name.clone(), steps, routes: Vec::new(), status }
+    AppPlan { name: name.clone(), steps, routes: Vec::new(), endpoints: Vec::new(), status }
 }
 
 /// Whether a container of the app exists or is being created.

@@ -6,7 +6,7 @@ use crate::app::{AppName, RouteConflict};
 use crate::call::OperationKey;
 use crate::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
 use crate::plan::{Block, RouteStep};
-use crate::state::DesiredState;
+use crate::state::{DesiredState, ObservedReplica, Readiness};
 
 use super::app::App;
 use super::backoff::back_off;
@@ -54,8 +54,41 @@ pub(super) fn plan(
     (routes(app, replicas), None)
 }
 
-fn routes(app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Route> {
-    let Some(access) = &app.stored.spec.access else { return Vec::new() };
+/// Returns the route, or, while its app has no ready replica, the same route to the app that served
+/// it before and has given it up: requests to a host that moves find a replica all the time.
+pub(super) fn hand_over(
+    context: &Context<'_>,
+    route: Route,
+    endpoints: &BTreeMap<AppName, Vec<Endpoint>>,
+) -> Route {
+    let served = context.observed.ingress.table().into_iter().flat_map(|table| &table.routes);
+    let mut former = served.filter(|former| is_same_place(former, &route));
+    if route.endpoints.is_empty()
+        && let Some(former) = former.find(|former| former.app != route.app)
+        && let Some(endpoints) = endpoints.get(&former.app).filter(|ready| !ready.is_empty())
+    {
+        return Route { app: former.app.clone(), endpoints: endpoints.clone(), ..route };
+    }
+    route
+}
+
+/// Whether another app than that of a served route claims its place now.
+pub(super) fn is_claimed_by_another(context: &Context<'_>, served: &Route) -> bool {
+    context.desired.apps.iter().any(|(name, stored)| {
+        let access = stored.spec.access.as_ref();
+        let has_place = access.is_some_and(|access| {
+            access.path == served.path && access.hosts.contains(&served.host)
+        });
+        *name != served.app && has_place
+    })
+}
+
+fn is_same_place(a: &Route, b: &Route) -> bool {
+    (&a.host, &a.path) == (&b.host, &b.path)
+}
+
+/// Returns the ready replicas.
+pub(super) fn endpoints(replicas: &Replicas<'_>) -> Vec<Endpoint> {
     let endpoint = |replica: &Replica<'_>| {
         let endpoint = replica.observed.endpoint?;
         Some(Endpoint { pod: replica.pod(), address: endpoint.ip(), port: endpoint.port() })
@@ -64,6 +97,12 @@ fn routes(app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Route> {
     let mut endpoints: Vec<_> = ready.filter_map(endpoint).collect();
     endpoints.sort();
     endpoints.dedup();
+    endpoints
+}
+
+fn routes(app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Route> {
+    let Some(access) = &app.stored.spec.access else { return Vec::new() };
+    let endpoints = endpoints(replicas);
     let hosts = access.hosts.iter().zip(std::iter::repeat_n(endpoints, access.hosts.len()));
     let routes = hosts.map(|(host, endpoints)| Route {
         host: host.clone(),
@@ -91,6 +130,11 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
         ObservedIngress::Serving { table: served } => (served == table, true),
         ObservedIngress::Down { .. } => (false, false),
         ObservedIngress::Absent => (table.is_empty(), false),
+        // A replica that was served may be missing in the table until it has been probed.
+        ObservedIngress::Unknown { .. } if observed.replicas.iter().any(is_unprobed) => {
+            return RouteStep::Unknown;
+        }
+        ObservedIngress::Unknown { .. } => (false, true),
     };
     if is_served {
         return RouteStep::InSync;
@@ -103,10 +147,28 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
             return RouteStep::Retry { at };
         }
     }
-    match observed.routes_paced_until.filter(|until| serves && *until > context.now) {
+    let is_paced = serves && !serves_dead_endpoint(context, table);
+    match observed.routes_paced_until.filter(|until| is_paced && *until > context.now) {
         Some(until) => RouteStep::Paced { until },
         None => RouteStep::Apply,
     }
+}
+
+/// Whether requests still go to an address where nothing runs any more. A table without it does not
+/// wait for the pace: until then each such request hangs.
+fn serves_dead_endpoint(context: &Context<'_>, table: &RouteTable) -> bool {
+    let Some(served) = context.observed.ingress.table() else { return false };
+    let replicas = &context.observed.replicas;
+    let runs = |address| {
+        replicas.iter().any(|replica| replica.is_running() && replica.labels.address == address)
+    };
+    let endpoints = served.routes.iter().flat_map(|route| &route.endpoints);
+    let mut addresses = endpoints.map(|endpoint| endpoint.address);
+    addresses.any(|address| !table.holds(address) && !runs(address))
+}
+
+fn is_unprobed(replica: &ObservedReplica) -> bool {
+    replica.is_running() && replica.readiness == Readiness::Unknown
 }
 
 /// Sorts routes by host, then by path: the order of the table.

@@ -16,7 +16,11 @@ use super::context::{Context, Slot};
 use super::exit;
 use super::limits::count;
 use super::replica::{Replica, Role};
+use super::routes;
 use super::step::Steps;
+
+/// A table that could not be served this often in a row needs a person.
+const LASTING_FAILURES: u32 = 3;
 
 /// What the status of an app follows from.
 struct StatusInputs<'a> {
@@ -45,6 +49,10 @@ pub(super) fn evaluate(
     is_recorded: bool,
 ) -> AppStatus {
     let served = &app.observed.served;
+    // A place that it hands over to another app is not its own any more.
+    let has_other_route = served
+        .iter()
+        .any(|route| !routes.contains(route) && !routes::is_claimed_by_another(context, route));
     let inputs = StatusInputs {
         context,
         app,
@@ -52,7 +60,7 @@ pub(super) fn evaluate(
         steps,
         updated: count(replicas.updated().filter(|r| r.ready).count()),
         has_routes: !routes.is_empty(),
-        is_routed: served.len() == routes.len() && routes.iter().all(|r| served.contains(&r)),
+        is_routed: routes.iter().all(|route| served.contains(&route)) && !has_other_route,
         is_recorded,
     };
     let phase = inputs.phase();
@@ -117,9 +125,17 @@ impl<'a> StatusInputs<'a> {
             let Wait::Retry { failure, .. } = &waiting.wait else { return false };
             is_permanent(failure.kind)
         });
-        let is_unroutable = self.ingress_failure().is_some_and(|(_, kind)| is_permanent(kind));
-        !is_open && (has_failed_call || self.crash_looping().is_some())
-            || self.has_routes && is_unroutable
+        !is_open && (has_failed_call || self.crash_looping().is_some()) || self.is_unroutable()
+    }
+
+    /// Whether the ingress cannot serve the app until a person acts. One failure in the middle of
+    /// a change may pass: the port of a container that was just replaced is free a moment later.
+    fn is_unroutable(&self) -> bool {
+        let Some((_, kind)) = self.ingress_failure() else { return false };
+        let observed = self.context.observed;
+        let failures = observed.failures.get(&OperationKey::Routes).map_or(0, |f| f.count);
+        let lasts = failures >= LASTING_FAILURES || !observed.quarantined.is_empty();
+        self.has_routes && kind != FailureKind::Transient && lasts
     }
 
     fn crash_looping(&self) -> Option<&Replica<'a>> {

@@ -1,11 +1,14 @@
 //! What a stage returns: an action, or why it is not taken now.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::app::{AppName, PodName};
-use crate::ingress::{Route, RouteTable};
+use crate::ingress::{Endpoint, Route, RouteTable};
 use crate::plan::{Action, AppStatus, Block, Blocked, Plan, Planned, RoutePlan, Wait, Waiting};
 
+use super::context::Context;
 use super::routes;
 
 /// One decision of a stage.
@@ -80,17 +83,22 @@ pub(super) struct AppPlan {
     pub(super) name: AppName,
     pub(super) steps: Steps,
     pub(super) routes: Vec<Route>,
+    /// Its ready replicas, also of an app without routes.
+    pub(super) endpoints: Vec<Endpoint>,
     pub(super) status: AppStatus,
 }
 
 /// Joins the parts of all apps and the steps that belong to no app.
 pub(super) fn join(
+    context: &Context<'_>,
     apps: impl Iterator<Item = AppPlan>,
     rest: impl IntoIterator<Item = Vec<Step>>,
 ) -> Plan {
     let mut plan = Plan::default();
     let mut routes = Vec::new();
+    let mut endpoints = BTreeMap::new();
     for app in apps {
+        endpoints.insert(app.name.clone(), app.endpoints);
         plan.actions.extend(app.steps.actions);
         plan.waiting.extend(app.steps.waiting);
         plan.blocked.extend(app.steps.blocked);
@@ -101,6 +109,7 @@ pub(super) fn join(
     plan.actions.extend(rest.actions);
     plan.waiting.extend(rest.waiting);
     plan.blocked.extend(rest.blocked);
-    let table = RouteTable { routes: routes::sorted(routes) };
+    let routes = routes.into_iter().map(|route| routes::hand_over(context, route, &endpoints));
+    let table = RouteTable { routes: routes::sorted(routes.collect()) };
     Plan { routes: RoutePlan { table, ..RoutePlan::default() }, ..plan }
 }

@@ -44,7 +44,7 @@ pub(super) fn removes_ingress(context: &Context<'_>) -> bool {
     match observed.ingress {
         ObservedIngress::Absent => false,
         ObservedIngress::Down { .. } => true,
-        ObservedIngress::Serving { .. } => {
+        ObservedIngress::Serving { .. } | ObservedIngress::Unknown { .. } => {
             !has_container(context) || observed.failures.contains_key(&OperationKey::Routes)
         }
     }

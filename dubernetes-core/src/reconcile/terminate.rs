@@ -71,10 +71,10 @@ fn still_serving(
     match context.observed.ingress {
         // No proxy runs, so no request comes.
         ObservedIngress::Absent | ObservedIngress::Down { .. } => return None,
-        ObservedIngress::Serving { .. } if replica.routed => {
+        ObservedIngress::Serving { .. } | ObservedIngress::Unknown { .. } if replica.routed => {
             return Some((Wait::AwaitingUnroute, None));
         }
-        ObservedIngress::Serving { .. } => {}
+        ObservedIngress::Serving { .. } | ObservedIngress::Unknown { .. } => {}
     }
     // Without an endpoint no request reaches it.
     let wait = Wait::Drained { endpoint: replica.observed.endpoint? };

@@ -244,6 +244,9 @@ pub struct ContainerRequest {
     pub stop_signal: Option<Signal>,
     /// Further options.
     pub options: ContainerOptions,
+    /// Parameters of the kernel for the container's own network, such as
+    /// `net.ipv4.tcp_tw_reuse`.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 /// An address that the planner chose.
@@ -279,9 +282,25 @@ pub struct PublishedPort {
     pub container_port: u16,
 }
 
-/// A file or symbolic link to put into a container.
+/// A process of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// The process id on the engine's host.
+    pub pid: u32,
+    /// The id of the parent process.
+    pub parent: u32,
+    /// The command line, or what the process has set in its place.
+    pub command: String,
+}
+
+/// A file, directory or symbolic link to put into a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileEntry {
+    /// A directory with mode 0755, which may exist.
+    Directory {
+        /// Absolute path.
+        path: String,
+    },
     /// A file with mode 0644.
     File {
         /// Absolute path.

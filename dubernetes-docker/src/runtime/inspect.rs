@@ -1,7 +1,7 @@
-//! Reads of one container: its details and its resource usage.
+//! Reads of one container: its details, its processes and its resource usage.
 
 use bollard::query_parameters::StatsOptionsBuilder;
-use dubernetes_core::runtime::{Container, ContainerId, RuntimeError, Stats};
+use dubernetes_core::runtime::{Container, ContainerId, Process, RuntimeError, Stats};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::engine::{Engine, READ};
@@ -28,8 +28,22 @@ pub(super) async fn read_stats(engine: &Engine, id: &ContainerId) -> Result<Stat
     let answer = engine.call(READ, &operation, async { stream.try_next().await }).await;
     let answer = answer.map_err(|error| error.into_not_found("container", name))?;
     let answer = answer.ok_or_else(|| unreadable(&operation, "the response is empty"))?;
-    from_docker::parse_stats(&answer).ok_or_else(|| RuntimeError::Rejected {
+    from_docker::parse_stats(&answer).ok_or_else(|| RuntimeError::NotRunning {
         operation,
         message: "the container is not running".to_owned(),
     })
+}
+
+/// Returns the processes of a running container.
+pub(super) async fn list_processes(
+    engine: &Engine,
+    id: &ContainerId,
+) -> Result<Vec<Process>, RuntimeError> {
+    let name = path_segment(id)?;
+    let operation = format!("list the processes of container `{id}`");
+    let call = engine.docker()?.top_processes(name, None);
+    let answer = engine.call(READ, &operation, call).await;
+    let answer = answer.map_err(|error| error.into_not_running(name))?;
+    from_docker::parse_processes(answer)
+        .ok_or_else(|| unreadable(&operation, "the list lacks a column"))
 }

@@ -177,7 +177,7 @@ pub(super) async fn stop_with_signal(
     match send_signal(engine, id, signal).await {
         Ok(()) => {}
         Err(RuntimeError::NotFound { .. }) => return Ok(()),
-        Err(error @ RuntimeError::Rejected { .. }) => {
+        Err(error @ (RuntimeError::NotRunning { .. } | RuntimeError::Rejected { .. })) => {
             // Either the container has stopped, which is success, or the signal was refused.
             return if is_running(engine, id).await? { Err(error) } else { Ok(()) };
         }
@@ -217,7 +217,7 @@ pub(super) async fn send_signal(
     let options = KillContainerOptionsBuilder::default().signal(signal.as_str()).build();
     let call = engine.docker()?.kill_container(name, Some(options));
     let sent = engine.call(READ, &operation, call).await;
-    sent.map_err(|error| error.into_not_found("container", name))
+    sent.map_err(|error| error.into_not_running(name))
 }
 
 pub(super) async fn remove(engine: &Engine, id: &ContainerId) -> Result<(), RuntimeError> {

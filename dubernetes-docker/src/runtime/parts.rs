@@ -1,6 +1,9 @@
 //! The optional parts of the runtime.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::runtime::{
     ContainerId, Exec, ExecRequest, ExecSession, FileEntry, Files, LogLine, LogOptions, Logs,
@@ -40,6 +43,14 @@ impl Exec for DockerRuntime {
 impl Files for DockerRuntime {
     async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError> {
         files::put(&self.engine, id, files).await
+    }
+
+    async fn read(
+        &self,
+        id: &ContainerId,
+        directory: &str,
+    ) -> Result<BTreeMap<String, Bytes>, RuntimeError> {
+        files::read(&self.engine, id, directory).await
     }
 }
 

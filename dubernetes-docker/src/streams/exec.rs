@@ -40,12 +40,12 @@ pub(crate) async fn exec(
     let docker = engine.docker()?;
     let call = docker.create_exec(name, build_config(request));
     let created = engine.call(WRITE, &operation, call).await;
-    let exec = created.map_err(|error| error.into_not_found("container", name))?.id;
+    let exec = created.map_err(|error| error.into_not_running(name))?.id;
     let options =
         StartExecOptions { detach: false, tty: request.tty.is_some(), output_capacity: None };
     let started = engine.call(WRITE, &operation, docker.start_exec(&exec, Some(options))).await;
     let StartExecResults::Attached { output, input } =
-        started.map_err(|error| error.into_not_found("container", name))?
+        started.map_err(|error| error.into_not_running(name))?
     else {
         return Err(unreadable(&operation, "the engine did not attach to the command"));
     };

@@ -30,6 +30,7 @@ fn default_request() -> ContainerRequest {
         ports: Vec::new(),
         stop_signal: None,
         options: ContainerOptions::default(),
+        sysctls: BTreeMap::new(),
     }
 }
 

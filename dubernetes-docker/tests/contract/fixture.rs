@@ -80,6 +80,7 @@ impl EngineFixture {
             ports: Vec::new(),
             stop_signal: None,
             options: ContainerOptions::default(),
+            sysctls: BTreeMap::new(),
         }
     }
 

@@ -66,12 +66,7 @@ fn idle_client_awaits_request_and_websocket_does_not() {
 #[test]
 fn old_workers_and_their_sockets_are_parsed() {
     let status = |pid: u32| format!("Name:\tnginx\nPid:\t{pid}\nPPid:\t1\nUid:\t101\t101\t101\n");
-    let output = format!(
-        "{}nginx: worker process is shutting down\0\0{}nginx: worker process\0",
-        status(20),
-        status(31)
-    );
-    assert_eq!(parse_old_workers(&output), [(20, 101)]);
+    assert_eq!(parse_users(&(status(20) + &status(31))), [(20, 101), (31, 101)]);
     let listed = "/proc/20/fd:\ntotal 0\n\
         lrwx------ 1 nginx nginx 64 Nov 26 13:24 3 -> socket:[36391]\n\
         lrwx------ 1 nginx nginx 64 Nov 26 13:24 10 -> anon_inode:[eventpoll]\n\n\
@@ -91,4 +86,32 @@ fn excess_is_old_workers_with_fewest_connections_oldest_first() {
     assert_eq!(snapshot.excess(), [8, 7, 100]);
     snapshot.old_workers.remove(&100);
     assert_eq!(snapshot.excess(), [8, 7]);
+}
+
+#[test]
+fn stopped_old_worker_may_reach_every_address() {
+    let listener = line("0050", Ipv4Addr::UNSPECIFIED, "0A", 9);
+    let mut snapshot = WorkerSnapshot::parse(&format!("20 30 31 {HEAD}{listener}")).unwrap();
+    assert_eq!(snapshot.old_children(), [20]);
+    snapshot.old_workers = SocketsByPid::from([(20, BTreeSet::from([9]))]);
+    assert!(snapshot.can_reach(REPLICA), "it still listens");
+    snapshot.old_workers = SocketsByPid::from([(20, BTreeSet::from([8]))]);
+    assert!(!snapshot.can_reach(REPLICA));
+}
+
+#[test]
+fn workers_are_counted_by_their_parent() {
+    let process =
+        |pid: u32, parent: u32, command: &str| Process { pid, parent, command: command.to_owned() };
+    let mut processes = vec![
+        process(10, 1, "/sbin/docker-init -- nginx"),
+        process(11, 10, "nginx: master process nginx"),
+        process(12, 11, "nginx: worker process"),
+        process(13, 11, "nginx: worker process"),
+        process(14, 1, "nginx -T -c x"),
+    ];
+    assert!(has_no_old_worker(&processes));
+    processes.push(process(15, 11, "nginx: worker process"));
+    assert!(!has_no_old_worker(&processes));
+    assert!(!has_no_old_worker(&processes[2..]), "without the master nothing is known");
 }

@@ -12,7 +12,7 @@ use dubernetes_core::dial::ProbeAnswer;
 use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerState, ExecOutput, ExecRequest, ExecSession,
-    Exit, FileEntry, ImageId, Network, RuntimeError,
+    Exit, FileEntry, ImageId, Network, Process, RuntimeError,
 };
 use dubernetes_nginx::config::ROOT;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
@@ -59,6 +59,11 @@ struct State {
     connection: Option<SocketAddr>,
     floods: bool,
     hangs: bool,
+    /// The image has nginx alone. The engine then lists the processes.
+    lacks_tools: bool,
+    reads_fail: bool,
+    /// The image that the tag has now.
+    tag: Option<String>,
 }
 
 impl Engine {
@@ -71,7 +76,7 @@ impl Engine {
             instance: InstanceName::default(),
             image: ImageRef::parse("nginx:1").unwrap(),
             pull: PullPolicy::Missing,
-            http_bind: [127, 0, 0, 1].into(),
+            http_bind: vec![[127, 0, 0, 1].into()],
             http_port,
         };
         NginxIngress::new(Arc::new(self.runtime()), Arc::new(self.dialer()), config)
@@ -143,6 +148,21 @@ impl Engine {
         self.0.lock().unwrap().hangs = true;
     }
 
+    /// Takes all tools but nginx out of the image.
+    pub(crate) fn lose_tools(&self) {
+        self.0.lock().unwrap().lacks_tools = true;
+    }
+
+    /// Gives the tag another image.
+    pub(crate) fn move_tag(&self, image: &str) {
+        self.0.lock().unwrap().tag = Some(image.to_owned());
+    }
+
+    /// Makes the engine fail to read files.
+    pub(crate) fn fail_reads(&self, fail: bool) {
+        self.0.lock().unwrap().reads_fail = fail;
+    }
+
     pub(crate) fn damage(&self, file: &str) {
         let mut state = self.0.lock().unwrap();
         let path = format!("{ROOT}/{}/{file}", state.current);
@@ -192,8 +212,9 @@ impl Engine {
         mock.expect_inspect().returning(move |_| Ok(state.lock().unwrap().existing()));
         let state = shared();
         mock.expect_resolve().returning(move |_, _| {
-            state.lock().unwrap().note("image");
-            Ok(ImageId("sha256:1".into()))
+            let mut state = state.lock().unwrap();
+            state.note("image");
+            Ok(ImageId(state.tag.clone().unwrap_or_else(|| "sha256:1".into())))
         });
         let state = shared();
         mock.expect_create().returning(move |request| Ok(state.lock().unwrap().create(request)));
@@ -223,6 +244,10 @@ impl Engine {
             state.lock().unwrap().put(files);
             Ok(())
         });
+        let state = shared();
+        mock.expect_read_files().returning(move |_, path| state.lock().unwrap().read(path));
+        let state = shared();
+        mock.expect_processes().returning(move |_| state.lock().unwrap().processes());
         let state = shared();
         mock.expect_run().returning(move |_, request| Ok(state.lock().unwrap().exec(request)));
         mock
@@ -304,6 +329,7 @@ impl State {
                     }
                     self.files.insert(path.clone(), text);
                 }
+                FileEntry::Directory { path } => assert!(path.starts_with(ROOT)),
                 FileEntry::Symlink { path, target } => {
                     assert_eq!(*path, format!("{ROOT}/current"));
                     self.current.clone_from(target);
@@ -311,6 +337,34 @@ impl State {
             }
         }
         self.note(if files > 0 { "put gen" } else { "put link" });
+    }
+
+    fn read(&mut self, directory: &str) -> Result<BTreeMap<String, Bytes>, RuntimeError> {
+        let is_link = directory == format!("{ROOT}/current");
+        self.note(if is_link { "read current" } else { "read gen" });
+        if self.reads_fail {
+            return Err(RuntimeError::Timeout { operation: "read files".to_owned() });
+        }
+        let folder =
+            if is_link { format!("{ROOT}/{}", self.current) } else { directory.to_owned() };
+        let below = |(path, text): (&String, &String)| {
+            let path = path.strip_prefix(&folder)?.strip_prefix('/')?;
+            Some((path.to_owned(), Bytes::from(text.clone())))
+        };
+        Ok(self.files.iter().filter_map(below).collect())
+    }
+
+    fn processes(&self) -> Result<Vec<Process>, RuntimeError> {
+        if !self.lacks_tools {
+            return Err(RuntimeError::Unsupported { what: "lists of processes" });
+        }
+        let workers = 2 + u32::from(self.connection.is_some());
+        let process = |pid: u32| Process {
+            pid,
+            parent: if pid == 7 { 1 } else { 7 },
+            command: if pid == 7 { "nginx: master process" } else { "nginx: worker" }.to_owned(),
+        };
+        Ok((7..=7 + workers).map(process).collect())
     }
 
     fn answer(&self) -> ProbeAnswer {
@@ -329,16 +383,12 @@ impl State {
                 ("exec nginx -v", String::new(), text, 0)
             }
             ["nginx", "-T", "-c", main] => self.check(main),
+            ["sh" | "ls" | "rm", ..] if self.lacks_tools => {
+                ("exec missing", String::new(), "executable file not found".to_owned(), 127)
+            }
             ["sh", "-c", script] => {
                 assert!(script.contains("children; grep"), "{script}");
                 ("exec snapshot", self.connections(), String::new(), 0)
-            }
-            ["cat", path] => ("exec cat table", self.files[path].clone(), String::new(), 0),
-            ["cat", ref paths @ ..] => {
-                let current = format!("{ROOT}/{}", self.current);
-                let real = |p: &&str| p.replace(&format!("{ROOT}/current"), &current);
-                let text = paths.iter().map(|p| self.files[&real(p)].as_str()).collect();
-                ("exec cat files", text, String::new(), 0)
             }
             ["ls", ROOT] => {
                 let mut names: BTreeSet<_> = ["current", "nginx.pid"].into();

@@ -164,6 +164,11 @@ fn lifecycle_checks() -> Vec<Check> {
             "a list shows the containers of one instance alone"
         ),
         check!(
+            lifecycle::processes_are_those_of_a_running_container,
+            [],
+            "the processes of a running container are listed"
+        ),
+        check!(
             lifecycle::signal_needs_a_running_container,
             [],
             "a signal reaches running containers alone"

@@ -161,9 +161,10 @@ impl Ingress for FakeIngress {
         Ok(!held && !state.busy.contains(&endpoint))
     }
 
-    async fn repair(&self) -> Result<bool, IngressError> {
+    async fn repair(&self) -> Result<Option<String>, IngressError> {
         self.enter(IngressOperation::Repair).await?;
-        Ok(std::mem::take(&mut self.state().damaged))
+        let damaged = std::mem::take(&mut self.state().damaged);
+        Ok(damaged.then(|| "its configuration was changed and is restored".to_owned()))
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

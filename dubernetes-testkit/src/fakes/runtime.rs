@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
@@ -114,6 +115,8 @@ struct World {
     owners: BTreeMap<InstanceName, String>,
     not_ready: BTreeSet<ContainerId>,
     logs: BTreeMap<ContainerId, Vec<LogLine>>,
+    /// Contents of the files that were put, by absolute path.
+    files: BTreeMap<ContainerId, BTreeMap<String, Bytes>>,
 }
 
 #[derive(Debug, Clone)]

@@ -194,6 +194,7 @@ impl NginxFixture {
             ports: Vec::new(),
             stop_signal: None,
             options: ContainerOptions::default(),
+            sysctls: BTreeMap::new(),
         };
         self.runtime.create(&request).await.unwrap()
     }
@@ -208,7 +209,7 @@ impl NginxFixture {
             instance: self.instance.clone(),
             image: self.nginx.clone(),
             pull: PullPolicy::Never,
-            http_bind: Ipv4Addr::LOCALHOST.into(),
+            http_bind: vec![Ipv4Addr::LOCALHOST.into()],
             http_port: self.port,
         };
         NginxIngress::new(

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_core::ingress::{Ingress as _, RouteTable};
+use dubernetes_core::ingress::{Ingress as _, ObservedIngress, RouteTable};
+use dubernetes_core::runtime::{ContainerId, run_command};
 use dubernetes_tests::websocket::WebSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -195,6 +196,59 @@ async fn websockets_survive_hundred_reloads_within_memory_limit() {
         assert!(with_early <= 2 * baseline, "{measured}");
         assert!((50..=66).contains(&workers) && (50..80).contains(&late_alive), "{measured}");
         assert!(with_late <= 256 << 20, "{measured}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stopped_old_worker_keeps_its_addresses_undrained() {
+    with_fixture("stopped_old_worker_keeps_its_addresses_undrained", |fixture| async move {
+        let ingress = fixture.ingress();
+        let [first, second] = two_tables(&fixture);
+        let left = fixture.upstreams[0].address;
+        ingress.apply(&first).await.unwrap();
+        let signal = async |signal: &str| {
+            let worker = "$(cut -d' ' -f1 /tmp/children)";
+            let script = format!(
+                "[ -f /tmp/children ] || \
+                 cat /proc/$(cat /etc/nginx/dubernetes/nginx.pid)/task/*/children >/tmp/children; \
+                 kill -{signal} {worker}"
+            );
+            let id = ContainerId(fixture.container());
+            let sent = run_command(&fixture.runtime, &id, &["sh", "-c", &script], None).await;
+            assert_eq!(sent.unwrap().code, 0);
+        };
+        signal("STOP").await;
+        ingress.apply(&second).await.unwrap();
+        let start = tokio::time::Instant::now();
+        while start.elapsed() < BUSY_PERIOD {
+            assert!(!ingress.drained(left).await.unwrap(), "it may still accept a request");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        signal("CONT").await;
+        eventually("the address is drained", || async { ingress.drained(left).await.unwrap() })
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn image_without_tools_serves_and_drains() {
+    with_fixture("image_without_tools_serves_and_drains", |fixture| async move {
+        let [first, second] = two_tables(&fixture);
+        fixture.ingress().apply(&first).await.unwrap();
+        let tools = "/bin/busybox /usr/bin/busybox";
+        fixture.docker(&format!("exec {} rm -f {tools}", fixture.container())).await;
+        let next = fixture.ingress();
+        let observed = next.observe().await.unwrap();
+        assert_eq!(observed, ObservedIngress::Serving { table: first });
+        assert!(next.apply(&second).await.unwrap().changed);
+        assert_eq!(next.repair().await.unwrap(), None, "the files are as they were put");
+        fixture.assert_served_by("a.test", &fixture.upstreams[1]).await;
+        eventually("the address is drained", || async {
+            next.drained(fixture.upstreams[0].address).await.unwrap_or(false)
+        })
+        .await;
     })
     .await;
 }

@@ -25,18 +25,18 @@ const NOT_CHECKED: &str = "not checked: the engine does not answer";
 
 /// Runs all checks that need the engine.
 pub(super) async fn run_checks(settings: &Settings, ingress: &IngressArgs) -> Vec<Check> {
-    let address = SocketAddr::new(ingress.http_bind, ingress.http_port);
+    let addresses = ingress.http_bind.with_port(ingress.http_port);
     let engine = match Engine::new(ingress) {
         Ok(engine) => engine,
         Err(error) => {
             let check = Check::fail("engine", error.message(), "name it as `unix:///path`");
-            return checks_without_engine(check, address);
+            return checks_without_engine(check, &addresses);
         }
     };
     let version = engine.version().await;
     let engine_check = check_version(&version, &engine.endpoint());
     if version.is_err() {
-        return checks_without_engine(engine_check, address);
+        return checks_without_engine(engine_check, &addresses);
     }
     let mut checks = vec![engine_check];
     let asked = Timestamp::now();
@@ -50,28 +50,33 @@ pub(super) async fn run_checks(settings: &Settings, ingress: &IngressArgs) -> Ve
     checks.push(check_network(engine.subnet(&settings.instance).await));
     checks.push(check_image(ingress, engine.image(&ingress.ingress_image).await));
     let own = ingress_name(&settings.instance);
-    let publisher = engine.publisher(address.ip(), address.port()).await.ok().flatten();
-    let find_process = || find_listener(address.ip(), address.port());
-    let owner = port::find_owner(address, publisher.as_deref(), &own, find_process);
-    checks.push(port::check_owner(address, owner));
-    checks.push(port::check_exposure(ingress.http_bind));
+    for address in addresses {
+        let publisher = engine.publisher(address.ip(), address.port()).await.ok().flatten();
+        let find_process = || find_listener(address.ip(), address.port());
+        let owner = port::find_owner(address, publisher.as_deref(), &own, find_process);
+        checks.push(port::check_owner(address, owner));
+        checks.push(port::check_exposure(address.ip()));
+    }
     checks
 }
 
 /// Returns the checks if no engine answers.
-fn checks_without_engine(engine: Check, address: SocketAddr) -> Vec<Check> {
-    let find_process = || find_listener(address.ip(), address.port());
+fn checks_without_engine(engine: Check, addresses: &[SocketAddr]) -> Vec<Check> {
     let not_checked = |name| Check::warn(name, NOT_CHECKED, "fix the failed checks first");
-    let port = match port::find_owner(address, None, "", find_process) {
-        // It may be our own ingress: only the engine knows.
-        PortOwner::Other(_) => not_checked("port"),
-        owner @ (PortOwner::Free | PortOwner::Ingress | PortOwner::NotLocal) => {
-            port::check_owner(address, owner)
+    let port = |address: SocketAddr| {
+        let find_process = || find_listener(address.ip(), address.port());
+        match port::find_owner(address, None, "", find_process) {
+            // It may be our own ingress: only the engine knows.
+            PortOwner::Other(_) => not_checked("port"),
+            owner @ (PortOwner::Free | PortOwner::Ingress | PortOwner::NotLocal) => {
+                port::check_owner(address, owner)
+            }
         }
     };
     let others = ["clock", "engine-disk", "network", "image"].map(not_checked);
-    let exposure = port::check_exposure(address.ip());
-    std::iter::once(engine).chain(others).chain([port, exposure]).collect()
+    let ports =
+        addresses.iter().flat_map(|address| [port(*address), port::check_exposure(address.ip())]);
+    std::iter::once(engine).chain(others).chain(ports).collect()
 }
 
 fn check_version(version: &Result<RuntimeInfo, RuntimeError>, endpoint: &str) -> Check {

@@ -61,6 +61,7 @@ impl Decision {
         lines.push(match &observed.ingress {
             ObservedIngress::Absent => "ingress absent".to_owned(),
             ObservedIngress::Down { reason } => format!("ingress down msg={reason:?}"),
+            ObservedIngress::Unknown { reason } => format!("ingress unknown msg={reason:?}"),
             ObservedIngress::Serving { .. } => "ingress serving".to_owned(),
         });
         lines

@@ -8,15 +8,15 @@ use dubernetes_core::runtime::{
 };
 
 use super::harness::{
-    ContractHarness, is_exited, is_not_found, is_rejected, missing, must, must_fail,
-    within_patience, words,
+    ContractHarness, is_exited, is_not_found, is_not_running, is_rejected, missing, must,
+    must_fail, within_patience, words,
 };
 
 pub(super) async fn exec_needs_a_running_container(harness: &ContractHarness<'_>) {
     let id = harness.create(&harness.request("idle")).await;
     let request = ExecRequest { command: words(&["true"]), ..ExecRequest::default() };
     let ran = harness.exec().exec(&id, &request).await;
-    must_fail("a command in a created container is rejected", ran, is_rejected);
+    must_fail("a command needs a running container", ran, is_not_running);
     let ran = harness.exec().exec(&missing(), &request).await;
     must_fail("a command in a missing container is `not found`", ran, is_not_found);
     harness.remove(&id).await;

@@ -1,5 +1,7 @@
 //! Files that are put into containers, at their creation and later.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use dubernetes_core::app::{FileMode, FileTarget, Secret};
@@ -18,6 +20,15 @@ pub(super) async fn put_needs_a_container(harness: &ContractHarness<'_>) {
     must("put files into a created container", harness.files().put(&id, &files).await);
     must("put the same files again", harness.files().put(&id, &files).await);
     must("put no file", harness.files().put(&id, &[]).await);
+    // Without a process in the container.
+    let read = must("read a directory", harness.files().read(&id, "/etc/contract").await);
+    assert_eq!(read, BTreeMap::from([("deep/a.txt".to_owned(), Bytes::from("a"))]));
+    for directory in ["/etc/nothing", "/etc/contract/nothing"] {
+        let read = harness.files().read(&id, directory).await;
+        must_fail("a missing directory is `not found`", read, is_not_found);
+    }
+    let read = harness.files().read(&missing(), "/etc/contract").await;
+    must_fail("a directory of a missing container is `not found`", read, is_not_found);
     let state = harness.inspect(&id).await.state;
     assert_eq!(state, ContainerState::Created, "putting files starts nothing");
     harness.remove(&id).await;
@@ -71,6 +82,15 @@ pub(super) async fn put_files_are_readable(harness: &ContractHarness<'_>) {
         file("/tmp/new/folder/c.txt", ""),
     ];
     must("put files into a running container", harness.files().put(&id, &files).await);
+    let linked = [
+        FileEntry::Directory { path: "/etc/contract/other".to_owned() },
+        file("/etc/contract/other/d.txt", "third"),
+        link("/etc/contract/other/loop", "."),
+        link("/etc/contract/linked", "other"),
+    ];
+    must("put a directory that is declared", harness.files().put(&id, &linked).await);
+    let read = must("read by a link", harness.files().read(&id, "/etc/contract/linked").await);
+    assert_eq!(read, BTreeMap::from([("d.txt".to_owned(), Bytes::from("third"))]));
     let read = run(harness, &id, &["cat", "/etc/contract/live", "/tmp/new/folder/c.txt"]).await;
     assert_result(&read, 0, "second", "a link that is put again has its new target");
     let kept = run(harness, &id, &["cat", "/etc/contract/deep/a.txt"]).await;

@@ -74,6 +74,7 @@ impl<'a> ContractHarness<'a> {
             ports: Vec::new(),
             stop_signal: None,
             options: ContainerOptions::default(),
+            sysctls: BTreeMap::new(),
         }
     }
 
@@ -203,6 +204,10 @@ pub(super) fn is_not_found(error: &RuntimeError) -> bool {
 
 pub(super) fn is_rejected(error: &RuntimeError) -> bool {
     matches!(error, RuntimeError::Rejected { .. })
+}
+
+pub(super) fn is_not_running(error: &RuntimeError) -> bool {
+    matches!(error, RuntimeError::NotRunning { .. })
 }
 
 pub(super) fn is_name_taken(error: &RuntimeError) -> bool {

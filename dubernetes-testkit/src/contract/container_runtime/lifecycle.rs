@@ -2,10 +2,12 @@
 
 use dubernetes_core::app::{Cpu, Duration, Memory, Resources, Signal, Volume};
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{Capability, ContainerId, ContainerState, Exit, RuntimeError};
+use dubernetes_core::runtime::{
+    Capability, ContainerId, ContainerState, Exit, Process, RuntimeError,
+};
 
 use super::harness::{
-    ContractHarness, GRACE, is_exited, is_image_error, is_name_taken, is_not_found, is_rejected,
+    ContractHarness, GRACE, is_exited, is_image_error, is_name_taken, is_not_found, is_not_running,
     is_running, missing, must, must_fail, words,
 };
 use super::watching::wait_for_line;
@@ -146,9 +148,27 @@ pub(super) async fn signal_needs_a_running_container(harness: &ContractHarness<'
         must("send a signal", sent);
         must("stop a container", runtime.stop(&id, None, GRACE).await);
         let stopped = runtime.signal(&id, Signal::SigTerm).await;
-        must_fail("a signal to a stopped container is rejected", stopped, is_rejected);
+        must_fail("a signal needs a running container", stopped, is_not_running);
         let missing = runtime.signal(&missing(), Signal::SigHup).await;
         must_fail("a signal to a missing container is `not found`", missing, is_not_found);
+    }
+    harness.remove(&id).await;
+}
+
+/// Passes where the runtime lists no processes.
+pub(super) async fn processes_are_those_of_a_running_container(harness: &ContractHarness<'_>) {
+    let runtime = harness.runtime;
+    let id = harness.start(&harness.request("processes")).await;
+    let listed = runtime.processes(&id).await;
+    if !matches!(listed, Err(RuntimeError::Unsupported { .. })) {
+        let listed = must("list the processes", listed);
+        let is_main = |process: &Process| process.command.contains("sleep");
+        assert!(listed.iter().any(is_main), "the main process is listed; seen: {listed:?}");
+        must("stop a container", runtime.stop(&id, None, GRACE).await);
+        let stopped = runtime.processes(&id).await;
+        must_fail("a stopped container has no processes", stopped, is_not_running);
+        let missing = runtime.processes(&missing()).await;
+        must_fail("processes of a missing container are `not found`", missing, is_not_found);
     }
     harness.remove(&id).await;
 }

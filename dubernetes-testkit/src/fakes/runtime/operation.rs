@@ -35,6 +35,8 @@ pub enum Operation {
     Exec,
     /// `Files::put`.
     PutFiles,
+    /// `Files::read`.
+    ReadFiles,
     /// `Logs::read`.
     Logs,
     /// `StatsReader::read`.
@@ -47,7 +49,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Info,
         Self::List,
         Self::Inspect,
@@ -64,6 +66,7 @@ impl Operation {
         Self::RemoveNetwork,
         Self::Exec,
         Self::PutFiles,
+        Self::ReadFiles,
         Self::Logs,
         Self::Stats,
         Self::Probe,
@@ -89,6 +92,7 @@ impl Operation {
             Self::RemoveNetwork => "remove network",
             Self::Exec => "exec",
             Self::PutFiles => "put files",
+            Self::ReadFiles => "read files",
             Self::Logs => "logs",
             Self::Stats => "stats",
             Self::Probe => "probe",

@@ -1,9 +1,10 @@
 //! The traits of the fake engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::io::AsyncWriteExt as _;
@@ -274,9 +275,41 @@ impl Networks for FakeRuntime {
 
 #[async_trait]
 impl Files for FakeRuntime {
-    async fn put(&self, id: &ContainerId, _files: &[FileEntry]) -> Result<(), RuntimeError> {
-        let name = self.container(id)?.name;
-        self.enter(Operation::PutFiles, Some(&name)).await
+    async fn put(&self, id: &ContainerId, files: &[FileEntry]) -> Result<(), RuntimeError> {
+        let container = self.container(id)?;
+        self.enter(Operation::PutFiles, Some(&container.name)).await?;
+        let mut world = self.world();
+        let held = world.files.entry(container.id).or_default();
+        for file in files {
+            match file {
+                FileEntry::File { path, contents } => {
+                    held.insert(path.clone(), contents.clone());
+                }
+                FileEntry::Directory { .. } | FileEntry::Symlink { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        id: &ContainerId,
+        directory: &str,
+    ) -> Result<BTreeMap<String, Bytes>, RuntimeError> {
+        let id = self.container(id)?.id;
+        self.enter(Operation::ReadFiles, None).await?;
+        let world = self.world();
+        let held = world.files.get(&id).into_iter().flatten();
+        let below = held.filter_map(|(path, contents)| {
+            let path = path.strip_prefix(directory)?.strip_prefix('/')?;
+            Some((path.to_owned(), contents.clone()))
+        });
+        let found: BTreeMap<_, _> = below.collect();
+        if found.is_empty() {
+            let name = directory.to_owned();
+            return Err(RuntimeError::NotFound { kind: "directory", name });
+        }
+        Ok(found)
     }
 }
 
@@ -386,7 +419,7 @@ impl FakeRuntime {
             return Ok(container);
         }
         let message = "the container is not running".to_owned();
-        Err(RuntimeError::Rejected { operation: operation.to_owned(), message })
+        Err(RuntimeError::NotRunning { operation: operation.to_owned(), message })
     }
 }
 
