@@ -124,7 +124,10 @@ impl Probes {
     /// Takes over replicas that the ingress serves and that were not probed yet. Otherwise an
     /// orchestrator that is restarted again and again would never see `min_ready` pass.
     pub(super) fn adopt(&mut self, replicas: &[ObservedReplica], table: &RouteTable) {
-        for replica in replicas.iter().filter(|replica| table.holds(replica.labels.address)) {
+        let is_served = |replica: &&ObservedReplica| {
+            replica.endpoint.is_some_and(|endpoint| table.holds(endpoint))
+        };
+        for replica in replicas.iter().filter(is_served) {
             if let Some(state) = self.states.get_mut(&replica.id)
                 && state.readiness == Readiness::Unknown
             {

@@ -151,7 +151,7 @@ pub(crate) async fn read(
     let archive = downloaded.map_err(|error| error.into_not_found("directory", directory))?;
     let archive = archive.ok_or_else(|| unreadable(&operation, "the files are too large"))?;
     let parsed = parse_archive(&archive);
-    parsed.map_err(|error| RuntimeError::Failed { operation, cause: Cause::new(error) })
+    parsed.map_err(|error| RuntimeError::Failed { operation, cause: SharedError::new(error) })
 }
 
 fn parse_archive(archive: &[u8]) -> Result<BTreeMap<String, Bytes>, std::io::Error> {
@@ -248,7 +248,7 @@ fn build_archive(
                 archive.append_data(&mut header, relative_path(file.path), contents)?;
             }
             EntryKind::Directory => {
-                let mut header = build_header(EntryType::Directory, 0o755, 0, time);
+                let mut header = build_header(EntryType::Directory, 0o755, 0, time, ROOT);
                 archive.append_data(&mut header, relative_path(file.path), std::io::empty())?;
             }
             EntryKind::Link { target } => {

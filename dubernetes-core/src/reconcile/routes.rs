@@ -159,12 +159,10 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
 fn serves_dead_endpoint(context: &Context<'_>, table: &RouteTable) -> bool {
     let Some(served) = context.observed.ingress.table() else { return false };
     let replicas = &context.observed.replicas;
-    let runs = |address| {
-        replicas.iter().any(|replica| replica.is_running() && replica.labels.address == address)
+    let runs = |endpoint| {
+        replicas.iter().any(|replica| replica.is_running() && replica.endpoint == Some(endpoint))
     };
-    let endpoints = served.routes.iter().flat_map(|route| &route.endpoints);
-    let mut addresses = endpoints.map(|endpoint| endpoint.address);
-    addresses.any(|address| !table.holds(address) && !runs(address))
+    served.endpoints().any(|endpoint| !table.holds(endpoint) && !runs(endpoint))
 }
 
 fn is_unprobed(replica: &ObservedReplica) -> bool {
