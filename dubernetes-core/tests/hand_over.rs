@@ -15,8 +15,8 @@ fn plan(green: &str) -> (Route, RouteStep, Phase) {
     let notation::Scenario { desired, mut observed, now, .. } = notation::parse(&text).unwrap();
     let blue = observed.replicas.iter().find(|replica| replica.labels.app.as_str() == "blue");
     let blue = blue.unwrap();
-    let labels = &blue.labels;
-    let endpoint = Endpoint { pod: blue.pod(), address: labels.address, port: labels.port };
+    let found = blue.endpoint.unwrap();
+    let endpoint = Endpoint { pod: blue.pod(), address: found.ip(), port: found.port() };
     let served = Route {
         host: HostName::parse("move.test").unwrap(),
         path: RoutePath::default(),

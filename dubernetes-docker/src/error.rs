@@ -177,7 +177,7 @@ fn describe_io_error(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dubernetes_core::state::FailureKind;
+    use dubernetes_core::call::FailureKind;
 
     use super::*;
 

@@ -103,10 +103,10 @@ async fn image_without_tools_serves_and_drains() {
     assert_eq!(next.repair().await.unwrap(), None, "the files are as they were put");
     assert_eq!(next.observe().await.unwrap(), ObservedIngress::Serving { table: wanted });
     tokio::time::advance(Duration::from_secs(2)).await;
-    engine.connect(both[0].address);
-    assert!(next.drained(both[0].address).await.is_err(), "nothing shows what an old worker does");
+    engine.connect(both[0].socket());
+    assert!(next.drained(both[0].socket()).await.is_err(), "nothing shows what an old worker does");
     engine.disconnect();
-    assert!(next.drained(both[0].address).await.unwrap(), "no old worker is left");
+    assert!(next.drained(both[0].socket()).await.unwrap(), "no old worker is left");
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,13 +90,13 @@ fn excess_is_old_workers_with_fewest_connections_oldest_first() {
 
 #[test]
 fn stopped_old_worker_may_reach_every_address() {
-    let listener = line("0050", Ipv4Addr::UNSPECIFIED, "0A", 9);
+    let listener = line("0050", (Ipv4Addr::UNSPECIFIED, 80), "0A", 9);
     let mut snapshot = WorkerSnapshot::parse(&format!("20 30 31 {HEAD}{listener}")).unwrap();
     assert_eq!(snapshot.old_children(), [20]);
     snapshot.old_workers = SocketsByPid::from([(20, BTreeSet::from([9]))]);
-    assert!(snapshot.can_reach(REPLICA), "it still listens");
+    assert!(snapshot.can_reach(REPLICA.into()), "it still listens");
     snapshot.old_workers = SocketsByPid::from([(20, BTreeSet::from([8]))]);
-    assert!(!snapshot.can_reach(REPLICA));
+    assert!(!snapshot.can_reach(REPLICA.into()));
 }
 
 #[test]

@@ -205,7 +205,7 @@ async fn stopped_old_worker_keeps_its_addresses_undrained() {
     with_fixture("stopped_old_worker_keeps_its_addresses_undrained", |fixture| async move {
         let ingress = fixture.ingress();
         let [first, second] = two_tables(&fixture);
-        let left = fixture.upstreams[0].address;
+        let left = fixture.upstreams[0].socket();
         ingress.apply(&first).await.unwrap();
         let signal = async |signal: &str| {
             let worker = "$(cut -d' ' -f1 /tmp/children)";
@@ -246,7 +246,7 @@ async fn image_without_tools_serves_and_drains() {
         assert_eq!(next.repair().await.unwrap(), None, "the files are as they were put");
         fixture.assert_served_by("a.test", &fixture.upstreams[1]).await;
         eventually("the address is drained", || async {
-            next.drained(fixture.upstreams[0].address).await.unwrap_or(false)
+            next.drained(fixture.upstreams[0].socket()).await.unwrap_or(false)
         })
         .await;
     })
