@@ -141,7 +141,7 @@ impl ObservedReplica {
         matches!(self.state, ContainerState::Running { .. })
     }
 
-    /// Returns whether it runs and is not at its planned address: nobody can reach it, whatever
+    /// Returns whether it runs and is not at its planned address: no client can reach it, whatever
     /// listens in it, and no runtime brings it back by itself.
     pub fn is_off_network(&self) -> bool {
         let is_there = |address| self.endpoint.is_some_and(|found| found.ip() == address);

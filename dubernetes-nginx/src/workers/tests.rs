@@ -8,8 +8,8 @@ const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm
 fn line(local: &str, (remote, port): (Ipv4Addr, u16), state: &str, inode: u64) -> String {
     let remote = u32::from_ne_bytes(remote.octets());
     format!(
-        "   1: 0200590A:{local} {remote:08X}:{port:04X} {state} 00000000:00000000 00:00000000 00000000 \
-         65534        0 {inode} 1 0000000061ae9e95 20 4 30 10 -1\n"
+        "   1: 0200590A:{local} {remote:08X}:{port:04X} {state} 00000000:00000000 00:00000000 \
+         00000000 65534        0 {inode} 1 0000000061ae9e95 20 4 30 10 -1\n"
     )
 }
 

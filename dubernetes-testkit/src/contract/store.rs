@@ -86,12 +86,10 @@ where
 {
     let mut report = Report::new("store");
     macro_rules! check {
-        ($($group:ident::$name:ident),* $(,)?) => {
-            $({
-                let check = async { $group::$name(&create().await).await };
-                report.run_check(stringify!($name), $group::PROMISE, check).await;
-            })*
-        };
+        ($($group:ident::$name:ident),* $(,)?) => { $({
+            let check = async { $group::$name(&create().await).await };
+            report.run_check(stringify!($name), $group::PROMISE, check).await;
+        })* };
     }
     check! {
         put::new_app_is_created,
