@@ -178,7 +178,7 @@ pub(crate) struct VariableArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub(crate) set: Vec<(String, String)>,
     /// Replace `${NAME}` by this variable of the environment; can be repeated.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "VARIABLE")]
     pub(crate) env: Vec<String>,
     /// Replace variables by those of a file with lines `NAME=VALUE`; can be repeated.
     #[arg(long, value_name = "FILE")]
