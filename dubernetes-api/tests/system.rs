@@ -465,3 +465,36 @@ async fn manifest_schema_is_served_and_body_schema_is_in_openapi() {
     let put = &document["paths"]["/v1/apps/{name}"]["put"]["requestBody"]["content"];
     assert_eq!(put["application/json"]["schema"]["$ref"], "#/components/schemas/AppSpec");
 }
+
+#[tokio::test(start_paused = true)]
+async fn status_names_failed_app_with_its_cause() {
+    let api = Api::start();
+    api.put("/v1/apps/web", r#"{"name":"web","image":"crash:1"}"#).await.json();
+    let failed = api.orchestrator.until("web has failed", LIMIT, |seen| {
+        seen.desired.apps[&app_name("web")].rollout.outcome.failure().is_some()
+    });
+    failed.await;
+    let status = api.get(path::STATUS).await.json();
+    let web = &status["failed"][0];
+    assert_eq!(web["name"], "web", "{status}");
+    assert!(web["status"]["message"].as_str().unwrap().contains("exit code 1"), "{status}");
+    assert!(web["status"]["since"].is_string(), "{status}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn plan_names_setting_that_leaves_no_replica_ready() {
+    let api = Api::start();
+    let app = |image: &str, rollout: &str| {
+        format!(r#"{{"name":"web","image":"{image}","rollout":{rollout}}}"#)
+    };
+    api.ready(&app("web:1", "{}")).await;
+    for (rollout, setting) in [
+        (r#"{"max_surge":0,"max_unavailable":1}"#, "`rollout.max_surge: 0`"),
+        (r#"{"max_surge":"0%","max_unavailable":"50%"}"#, "`rollout.max_surge: 0%`"),
+    ] {
+        let body = format!(r#"{{"apps":[{}]}}"#, app("web:2", rollout));
+        let plan = api.post(path::PLAN, &body).await.json();
+        let downtime = plan["apps"][0]["downtime"].as_str().unwrap();
+        assert!(downtime.contains(setting), "{downtime}");
+    }
+}

@@ -21,7 +21,7 @@ use super::faults::{Fault, Faults};
 use dubernetes_core::app::{AppName, ImageRef, InstanceName};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::runtime::{
-    Container, ContainerId, ContainerRequest, ContainerState, LogLine, Network, RuntimeEvent,
+    Container, ContainerId, ContainerRequest, ContainerState, LogLine, Network, Owner, RuntimeEvent,
 };
 
 /// The behaviour of the containers of an image.
@@ -112,7 +112,7 @@ struct World {
     unplanned: bool,
     /// Lists omit containers younger than this.
     list_lag: Duration,
-    owners: BTreeMap<InstanceName, String>,
+    owners: BTreeMap<InstanceName, Owner>,
     not_ready: BTreeSet<ContainerId>,
     logs: BTreeMap<ContainerId, Vec<LogLine>>,
     /// Contents of the files that were put, by absolute path.
