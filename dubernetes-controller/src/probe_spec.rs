@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use dubernetes_core::app::{Access, AppSpec, Check, Duration as Span, Health, HostName};
+use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health, HostName};
 use dubernetes_core::dial::{Probe, ProbeAnswer};
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::ContainerId;

@@ -117,8 +117,7 @@ fn extra_hosts(request: &ContainerRequest) -> Vec<String> {
 fn add_capabilities(request: &ContainerRequest) -> Option<Vec<String>> {
     // Only in the container's own network.
     let own = request.more_addresses.map(|_| "NET_ADMIN".to_owned());
-    let all: Vec<_> =
-        request.options.cap_add.iter().map(ToString::to_string).chain(own).collect();
+    let all: Vec<_> = request.options.cap_add.iter().map(ToString::to_string).chain(own).collect();
     (!all.is_empty()).then_some(all)
 }
 

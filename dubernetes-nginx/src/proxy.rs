@@ -9,25 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dubernetes_core::app::{
-    self, ContainerOptions, ImageRef, InstanceName, PullPolicy, Resources, Signal,
-};
+use dubernetes_core::app::{self, ImageRef, InstanceName, PullPolicy};
 use dubernetes_core::dial::{Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::{chain, one_line};
-use dubernetes_core::identity::{ingress_address, ingress_name, name_range};
 use dubernetes_core::ingress::IngressError;
-use dubernetes_core::labels::{ADDRESS, COMPONENT, Component, INGRESS, INSTANCE, PORT};
+use dubernetes_core::labels::{ADDRESS, Component};
 use dubernetes_core::runtime::{
-    Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState,
-    ExecResult, Exit, FileEntry, ImageId, LogOptions, Network, NetworkAddress, PublishedPort,
-    RuntimeError, require, run_command,
+    Capability, Container, ContainerId, ContainerRuntime, ContainerState, ExecResult, Exit,
+    FileEntry, ImageId, LogOptions, Network, RuntimeError, require, run_command,
 };
 use futures_util::StreamExt as _;
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout};
 
 use crate::config::{Digest, GENERATION_PATH, Generation, PRIVATE_PORT, ROOT};
 use crate::error::{failure, parse_refusal};
+use crate::request::{lacks_program, without_names};
 
 /// Label with a hash of the settings that the container was created with. The container is
 /// replaced if the hash differs.
@@ -75,7 +71,7 @@ pub struct NginxConfig {
 
 impl NginxConfig {
     /// Returns the addresses and ports that are published.
-    fn listens(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(crate) fn listens(&self) -> impl Iterator<Item = SocketAddr> {
         self.http_bind.iter().map(|address| SocketAddr::new(*address, self.http_port))
     }
 }
@@ -432,4 +428,19 @@ impl Nginx {
         }
         last.unwrap_or_else(|| "it exited without a message".to_owned())
     }
+}
+
+/// Returns the error for an address that another process listens on.
+fn taken(address: SocketAddr) -> Option<IngressError> {
+    let error = TcpListener::bind(address).err()?;
+    (error.kind() == ErrorKind::AddrInUse).then(|| IngressError::PortTaken {
+        port: address.port(),
+        address: address.ip().to_string(),
+        owner: crate::port_owner::find(address.ip(), address.port()),
+    })
+}
+
+/// Returns true if listeners at these addresses exclude each other on one port.
+fn overlap(a: IpAddr, b: IpAddr) -> bool {
+    a == b || a.is_unspecified() || b.is_unspecified()
 }

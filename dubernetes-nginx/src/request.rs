@@ -1,6 +1,7 @@
 //! The request for the nginx container, and the hash of its settings.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use dubernetes_core::app::{ContainerOptions, Resources, Signal};
 use dubernetes_core::identity::{ingress_address, ingress_name, name_range};
@@ -69,21 +70,6 @@ impl Nginx {
 
 fn publish(address: SocketAddr) -> PublishedPort {
     PublishedPort { host_ip: address.ip(), host_port: address.port(), container_port: HTTP_PORT }
-}
-
-/// Returns the error for an address that another process listens on.
-fn taken(address: SocketAddr) -> Option<IngressError> {
-    let error = TcpListener::bind(address).err()?;
-    (error.kind() == ErrorKind::AddrInUse).then(|| IngressError::PortTaken {
-        port: address.port(),
-        address: address.ip().to_string(),
-        owner: crate::port_owner::find(address.ip(), address.port()),
-    })
-}
-
-/// Returns true if listeners at these addresses exclude each other on one port.
-fn overlap(a: IpAddr, b: IpAddr) -> bool {
-    a == b || a.is_unspecified() || b.is_unspecified()
 }
 
 /// Returns the request for an image that has nginx alone. Then apps have no names.

@@ -3,6 +3,7 @@
 //! An effect that is already there is success: 304 on start and stop, 404 on stop and remove, and
 //! 409 on remove, where another removal is in progress.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration as StdDuration;
@@ -11,7 +12,8 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
     RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
-use dubernetes_core::app::{Duration, Signal, VolumeSource};
+use dubernetes_core::app::{Duration, InstanceName, Signal, VolumeSource};
+use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerState, ImageProblem, RuntimeError,
 };
@@ -22,6 +24,7 @@ use crate::engine::{Engine, READ, STOP_MARGIN, WRITE};
 use crate::error::CallError;
 use crate::image;
 use crate::names;
+use crate::network;
 use crate::to_docker::{self, path_segment, resolve_mounts};
 
 /// Interval between checks whether a signal has ended a container.
