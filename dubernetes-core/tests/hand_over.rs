@@ -23,7 +23,9 @@ fn plan(green: &str) -> (Route, RouteStep, Phase) {
         app: AppName::parse("blue").unwrap(),
         endpoints: vec![endpoint],
     };
-    observed.ingress = ObservedIngress::Serving { table: RouteTable { routes: vec![served] } };
+    observed.ingress = ObservedIngress::Serving {
+        table: RouteTable { routes: vec![served], ..RouteTable::default() },
+    };
     let plan = reconcile(&desired, &observed, now);
     let [route] = &plan.routes.table.routes[..] else { panic!("one route: {plan}") };
     let blue = plan.statuses[&AppName::parse("blue").unwrap()].phase;

@@ -16,6 +16,10 @@ use crate::run;
 const PULLED: &str = "nginx:stable-alpine";
 /// Name of the image that is built here. Its tag is the version.
 const BUILT: &str = "dubernetes-nginx";
+/// Label with the modules of the image that is built here. An image without it is built again.
+const MODULES_LABEL: &str = "dubernetes.modules";
+/// Modules that Debian packages apart from nginx itself.
+const MODULES: &str = "stream";
 /// Time limit for a pull; afterwards the image is built. A pull takes a few seconds, and the engine
 /// tries an unreachable registry for more than a minute.
 const PULL_LIMIT: Duration = Duration::from_secs(30);
@@ -72,7 +76,9 @@ pub(super) fn ensure(engine: Engine) -> Result<String> {
     if engine.has(PULLED) {
         return Ok(PULLED.to_owned());
     }
-    if let Some(built) = engine.built_images(BUILT)?.into_iter().next() {
+    let is_complete =
+        |image: &String| engine.label(image, MODULES_LABEL).is_some_and(|label| label == MODULES);
+    if let Some(built) = engine.built_images(BUILT)?.into_iter().find(is_complete) {
         return Ok(built);
     }
     println!("pulling {PULLED}");
@@ -92,7 +98,7 @@ pub(super) fn ensure(engine: Engine) -> Result<String> {
 fn build(engine: Engine, apt: &Apt) -> Result<String> {
     let root = run::image_target().join("nginx");
     let _ = std::fs::remove_dir_all(&root);
-    apt.extract(&["nginx", "busybox-static"], &root)?;
+    apt.extract(&["nginx", "libnginx-mod-stream", "busybox-static"], &root)?;
     let version = apt.version("nginx")?;
     if version < MIN_VERSION {
         println!("note: nginx {version:?} may drop idle connections on reload; 1.27.4 does not");
@@ -105,6 +111,7 @@ fn build(engine: Engine, apt: &Apt) -> Result<String> {
         "ENV PATH=/usr/sbin:/usr/bin".to_owned(),
         format!("ENV NGINX_VERSION={major}.{minor}.{patch}"),
         "EXPOSE 80".to_owned(),
+        format!("LABEL {MODULES_LABEL}={MODULES}"),
         "STOPSIGNAL SIGQUIT".to_owned(),
     ];
     engine.build(&root, &image, &instructions)?;
