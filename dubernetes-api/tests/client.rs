@@ -450,7 +450,7 @@ async fn concurrent_applies_of_same_generation_have_one_winner() {
         let port = u16::try_from(generation).unwrap();
         let spec = |image: &str, replicas| {
             let mut spec = app("web", image, replicas);
-            spec.port = 1000 + port;
+            spec.port = Some(1000 + port);
             spec
         };
         let first = spec("web:1", 1);

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use dubernetes_core::app::{Access, AppSpec, Check, Duration as Span, Health, HostName};
+use dubernetes_core::app::{AppSpec, Check, Duration as Span, Health, HostName};
 use dubernetes_core::dial::{Probe, ProbeAnswer};
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::ContainerId;
@@ -68,20 +68,20 @@ impl ProbeSpec {
         let mut kept = desired.revisions.get(&replica.labels.app).into_iter().flatten();
         let own = kept.find(|kept| kept.revision == replica.labels.revision);
         let spec = own.map_or(&stored.spec, |kept| &kept.spec);
-        Self::new(replica, spec, stored.spec.access.as_ref())
+        Self::new(replica, spec, &stored.spec)
     }
 
-    /// Returns the probe of a replica that runs `spec`, or `None` if it is not probed.
-    /// `access` is that of the app now, whatever `spec` says.
+    /// Returns the probe of a replica that runs `spec`, or `None` if it is not probed. `current` is
+    /// the specification of the app now, whatever `spec` says.
     pub(super) fn new(
         replica: &ObservedReplica,
         spec: &AppSpec,
-        access: Option<&Access>,
+        current: &AppSpec,
     ) -> Option<Self> {
         let default = Health::new(Check::Tcp);
         let health = match &spec.health {
             Some(health) => health,
-            None if access.is_some() => &default,
+            None if current.is_reachable() => &default,
             None => return None,
         };
         let port = health.port.unwrap_or(replica.labels.port);
@@ -94,7 +94,7 @@ impl ProbeSpec {
         let method = match &health.check {
             Check::Http(path) => {
                 // Frameworks refuse requests whose host they do not serve.
-                let first = access.and_then(|access| access.hosts.first());
+                let first = current.access.as_ref().and_then(|access| access.hosts.first());
                 let host = health.host.as_ref().or(first);
                 let host = host.map_or_else(|| spec.name.to_string(), HostName::to_string);
                 dial(Probe::Http { host: Some(host), path: path.to_string() })

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dubernetes_core::app::InstanceName;
 use dubernetes_core::call::{FailureKind, OperationKey};
 use dubernetes_core::dial::ProbeAnswer;
 use dubernetes_core::error;
@@ -115,19 +116,30 @@ impl Tasks {
         });
     }
 
-    /// Applies a route table.
+    /// Publishes the names of a route table, and applies the table.
     pub(crate) fn apply_routes(&mut self, table: RouteTable) {
-        let ingress = Arc::clone(&self.adapters.ingress);
+        let adapters = self.adapters.clone();
+        let instance = self.options.instance.clone();
         self.spawn(async move {
-            let result = ingress.apply(&table).await;
+            let result = match publish_names(&adapters, &instance, &table).await {
+                Ok(()) => adapters.ingress.apply(&table).await,
+                Err(error) => Err(error.into()),
+            };
             TaskResult::Routed(table, result)
         });
     }
 
-    /// Checks and restores the files of the ingress.
-    pub(crate) fn repair_ingress(&mut self) {
-        let ingress = Arc::clone(&self.adapters.ingress);
-        self.spawn(async move { TaskResult::Repaired(ingress.repair().await) });
+    /// Checks and restores the files of the ingress, and the names of the served table.
+    pub(crate) fn repair_ingress(&mut self, table: RouteTable) {
+        let adapters = self.adapters.clone();
+        let instance = self.options.instance.clone();
+        self.spawn(async move {
+            let result = match publish_names(&adapters, &instance, &table).await {
+                Ok(()) => adapters.ingress.repair().await,
+                Err(error) => Err(error.into()),
+            };
+            TaskResult::Repaired(result)
+        });
     }
 
     /// Sends a probe.
@@ -205,6 +217,18 @@ impl Tasks {
         });
         // Reaps ended tasks, so that their number stays bounded.
         while self.running.try_join_next().is_some() {}
+    }
+}
+
+/// Publishes the names of a table, if the runtime has networks.
+async fn publish_names(
+    adapters: &Adapters,
+    instance: &InstanceName,
+    table: &RouteTable,
+) -> Result<(), RuntimeError> {
+    match adapters.runtime.networks() {
+        Some(networks) => networks.publish_names(instance, &table.names()).await,
+        None => Ok(()),
     }
 }
 

@@ -87,7 +87,7 @@ fn replica(spec: &dubernetes_core::app::AppSpec, app: u32, ordinal: u32) -> Obse
             spec_hash: dubernetes_core::identity::spec_hash(spec),
             image: Some(ImageId("sha256:app".into())),
             address: Some(address.into()),
-            port: spec.port,
+            port: spec.port(),
             restarts: 0,
             consecutive_restarts: 0,
             last_end: None,
@@ -95,7 +95,7 @@ fn replica(spec: &dubernetes_core::app::AppSpec, app: u32, ordinal: u32) -> Obse
         state: ContainerState::Running { started_at: now() },
         created_at: now(),
         image_id: ImageId("sha256:app".into()),
-        endpoint: Some((address, spec.port).into()),
+        endpoint: Some((address, spec.port()).into()),
         readiness: Readiness::Ready { since: now() },
     }
 }

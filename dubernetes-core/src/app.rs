@@ -70,9 +70,10 @@ pub struct AppSpec {
     /// The hosts and path that are routed to the app. Default: no route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
-    /// The port on which each replica listens. Default: 80.
-    #[serde(default = "default_port", skip_serializing_if = "is_default_port")]
-    pub port: u16,
+    /// The port on which each replica listens. Default: 80 with `access`; otherwise the app takes
+    /// no connections, and has no name. See [`AppSpec::is_reachable`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// Replaces the image's entry point. Run without a shell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -152,6 +153,9 @@ pub struct AppSpec {
 }
 
 impl AppSpec {
+    /// The port of an app with `access` that sets none.
+    pub const USUAL_PORT: u16 = 80;
+
     /// Returns the smallest specification: one replica of `image`, without a route.
     pub fn new(name: AppName, image: ImageRef) -> Self {
         Self {
@@ -159,7 +163,7 @@ impl AppSpec {
             image,
             replicas: default_replicas(),
             access: None,
-            port: default_port(),
+            port: None,
             command: Vec::new(),
             args: Vec::new(),
             env: BTreeMap::new(),
@@ -238,6 +242,17 @@ impl AppSpec {
             ulimits: self.ulimits.clone(),
             extra_hosts: self.extra_hosts.clone(),
         }
+    }
+
+    /// Returns the port on which each replica listens, if it listens at all.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(Self::USUAL_PORT)
+    }
+
+    /// Returns whether the app takes connections: from outside by `access`, and from other apps by
+    /// its name. Otherwise its replicas only run.
+    pub fn is_reachable(&self) -> bool {
+        self.access.is_some() || self.port.is_some()
     }
 
     /// Returns whether the old replica must be gone before the new one may start: if
@@ -404,14 +419,6 @@ fn is_false(flag: &bool) -> bool {
 
 fn default_replicas() -> u16 {
     1
-}
-
-fn default_port() -> u16 {
-    80
-}
-
-fn is_default_port(port: &u16) -> bool {
-    *port == default_port()
 }
 
 fn default_grace() -> Duration {

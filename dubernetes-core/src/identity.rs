@@ -60,6 +60,8 @@ pub fn shared_volume_name(instance: &InstanceName, volume: &str) -> String {
 pub fn spec_hash(spec: &AppSpec) -> String {
     let mut frozen = spec.clone();
     copy_mutable_fields(&mut frozen, &AppSpec::new(spec.name.clone(), spec.image.clone()));
+    // The usual port gives an app without `access` a name, and changes nothing in its containers.
+    frozen.port = frozen.port.filter(|port| *port != AppSpec::USUAL_PORT);
     // All keys of the maps in a specification are text, so it always serializes.
     short_hash(&serde_json::to_string(&frozen).unwrap_or_default())
 }
@@ -101,9 +103,21 @@ pub fn engine_range(subnet: Ipv4Net) -> Ipv4Net {
     Ipv4Net::new(start, 26).unwrap_or(subnet)
 }
 
+/// Smallest subnet in which names have addresses: a smaller one is needed for replicas.
+const SMALLEST_WITH_NAMES: u32 = 256;
+
+/// Returns the part of the subnet that has the addresses of names: the third quarter.
+pub fn name_range(subnet: Ipv4Net) -> Option<Ipv4Net> {
+    if size(subnet) < SMALLEST_WITH_NAMES {
+        return None;
+    }
+    Ipv4Net::new(offset(subnet, size(subnet) / 2), subnet.prefix_len() + 2).ok()
+}
+
 /// Returns the number of addresses for replicas in a subnet.
 pub fn capacity(subnet: Ipv4Net) -> u32 {
-    size(subnet).saturating_sub(FIRST_REPLICA + ENGINE_RESERVED)
+    let names = name_range(subnet).map_or(0, size);
+    size(subnet).saturating_sub(FIRST_REPLICA + ENGINE_RESERVED + names)
 }
 
 /// Returns the first free address for a replica, beginning at an offset derived from its identity;
@@ -114,15 +128,31 @@ pub fn pick_address(
     ordinal: u32,
     taken: &BTreeSet<IpAddr>,
 ) -> Option<IpAddr> {
-    let room = capacity(subnet);
-    if room == 0 {
-        return None;
-    }
-    let digest = Sha256::digest(PodName::replica(app, ordinal).as_str().as_bytes());
-    let start = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) % room;
-    (0..room)
-        .map(|step| offset(subnet, FIRST_REPLICA + (start + step) % room).into())
+    let names = name_range(subnet).map_or(0, size);
+    let before_names = (size(subnet) / 2).saturating_sub(FIRST_REPLICA);
+    probe(PodName::replica(app, ordinal).as_str(), capacity(subnet))
+        .map(|at| if at < before_names { at } else { at + names })
+        .map(|at| offset(subnet, FIRST_REPLICA + at).into())
         .find(|address| !taken.contains(address))
+}
+
+/// Returns the first free address for the name of an app, beginning at an offset derived from the
+/// name; `None` if there is none.
+pub fn pick_name_address(
+    subnet: Ipv4Net,
+    app: &AppName,
+    taken: &BTreeSet<Ipv4Addr>,
+) -> Option<Ipv4Addr> {
+    let names = name_range(subnet)?;
+    let mut all = probe(app.as_str(), size(names)).map(|at| offset(names, at));
+    all.find(|address| !taken.contains(address))
+}
+
+/// Returns all numbers below `room`, beginning at one derived from `text`.
+fn probe(text: &str, room: u32) -> impl Iterator<Item = u32> {
+    let digest = Sha256::digest(text.as_bytes());
+    let start = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    (0..room).map(move |step| (start % room + step) % room)
 }
 
 /// Returns the variables that every replica gets beside those of its specification.
@@ -197,9 +227,31 @@ mod tests {
         while let Some(address) = pick_address(subnet, &app, 1, &taken) {
             let IpAddr::V4(found) = address else { panic!("{address} is not of the subnet") };
             assert!(subnet.contains(&found) && !engine_range(subnet).contains(&found));
+            assert!(!name_range(subnet).unwrap().contains(&found));
             assert_ne!(found, ingress_address(subnet));
             assert!(taken.insert(address));
         }
         assert_eq!(taken.len(), usize::try_from(capacity(subnet)).unwrap());
+    }
+
+    #[test]
+    fn names_have_distinct_addresses_of_their_range() {
+        let subnet: Ipv4Net = "10.89.0.0/22".parse().unwrap();
+        let app = AppName::parse("web").unwrap();
+        let mut taken = BTreeSet::new();
+        while let Some(address) = pick_name_address(subnet, &app, &taken) {
+            assert!(name_range(subnet).unwrap().contains(&address));
+            assert!(taken.insert(address));
+        }
+        assert_eq!(name_range(subnet).unwrap().to_string(), "10.89.2.0/24");
+        assert_eq!(taken.len(), 256);
+        assert_eq!(name_range("10.89.0.0/25".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn usual_port_makes_no_revision() {
+        let mut explicit = spec();
+        explicit.port = Some(80);
+        assert_eq!(spec_hash(&spec()), spec_hash(&explicit));
     }
 }

@@ -4,16 +4,16 @@
 //! cannot drift from the table route by route.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::app::{AppName, HostName, PodName, RoutePath};
+use crate::app::{AppName, AppSpec, HostName, PodName, RoutePath};
 use crate::call::FailureKind;
 use crate::error::SharedError;
 use crate::runtime::RuntimeError;
@@ -90,11 +90,16 @@ impl Pace {
     pub const IMMEDIATE: Self = Self { burst: 1, period: Duration::ZERO };
 }
 
-/// Maps hosts and path prefixes to apps. A host without a route answers 404.
+/// Maps hosts and path prefixes, and the names of apps, to replicas. A host without a route answers
+/// 404.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTable {
     /// The routes, in a stable order. At most one app answers for each host and path prefix.
     pub routes: Vec<Route>,
+    /// The listeners for the names of apps, in a stable order. At most one has each address and
+    /// port.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
 }
 
 impl RouteTable {
@@ -127,19 +132,27 @@ impl RouteTable {
         matching.min_by_key(|route| Reverse(route.path.as_str().len()))
     }
 
-    /// Returns true if any route leads to `endpoint`.
+    /// Returns true if any route or listener leads to `endpoint`.
     pub fn holds(&self, endpoint: SocketAddr) -> bool {
         self.endpoints().any(|held| held == endpoint)
     }
 
-    /// Returns the endpoints of all routes, repeated where several routes have one.
+    /// Returns the endpoints of all routes and listeners; those of several are repeated.
     pub fn endpoints(&self) -> impl Iterator<Item = SocketAddr> {
-        self.routes.iter().flat_map(|route| &route.endpoints).map(Endpoint::socket)
+        let routed = self.routes.iter().flat_map(|route| &route.endpoints);
+        let named = self.listeners.iter().flat_map(|listener| &listener.endpoints);
+        routed.chain(named).map(Endpoint::socket)
     }
 
-    /// Returns true if there is no route at all.
+    /// Returns the address of each app's name.
+    pub fn names(&self) -> BTreeMap<AppName, Ipv4Addr> {
+        let name = |listener: &Listener| (listener.app.clone(), listener.address);
+        self.listeners.iter().map(name).collect()
+    }
+
+    /// Returns true if there is no route and no listener.
     pub fn is_empty(&self) -> bool {
-        self.routes.is_empty()
+        self.routes.is_empty() && self.listeners.is_empty()
     }
 }
 
@@ -168,6 +181,55 @@ impl Route {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         self.host.as_str().eq_ignore_ascii_case(host) && (self.path.is_root() || is_below())
+    }
+}
+
+/// A port of an app at the address of its name, for other apps of the instance.
+///
+/// The address belongs to the proxy and never changes. So a client that has resolved the name once
+/// reaches the replicas that are ready at any later time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// The app, and its name.
+    pub app: AppName,
+    /// The address of the name, which no other app and no container has.
+    pub address: Ipv4Addr,
+    /// The port that clients connect to.
+    pub port: u16,
+    /// What is passed on.
+    pub protocol: Protocol,
+    /// The app's ready replicas, sorted by name. Empty: 503, or refused connections.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// What a [`Listener`] passes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Requests, each to one of the endpoints.
+    Http,
+    /// Connections, each to one of the endpoints.
+    Tcp,
+}
+
+impl Listener {
+    /// Returns the listeners for the name of an app. An app with `access` gets requests, also on
+    /// the usual port, so that `http://NAME/` is right for each of them. Any other app gets
+    /// connections.
+    pub fn of_app(spec: &AppSpec, address: Ipv4Addr, endpoints: &[Endpoint]) -> Vec<Self> {
+        let (protocol, ports) = match (&spec.access, spec.port) {
+            (Some(_), _) => (Protocol::Http, BTreeSet::from([AppSpec::USUAL_PORT, spec.port()])),
+            (None, Some(port)) => (Protocol::Tcp, BTreeSet::from([port])),
+            (None, None) => return Vec::new(),
+        };
+        let listener = |port| Self {
+            app: spec.name.clone(),
+            address,
+            port,
+            protocol,
+            endpoints: endpoints.to_vec(),
+        };
+        ports.into_iter().map(listener).collect()
     }
 }
 
@@ -299,7 +361,7 @@ mod tests {
             app: AppName::parse(app).unwrap(),
             endpoints: Vec::new(),
         };
-        RouteTable { routes: routes.iter().map(route).collect() }
+        RouteTable { routes: routes.iter().map(route).collect(), ..RouteTable::default() }
     }
 
     fn check(table: &RouteTable, cases: &[(&str, &str, Option<&str>)]) {

@@ -202,6 +202,14 @@ impl fmt::Display for Plan {
             let pods = if pods.is_empty() { "503".to_owned() } else { pods.join(" ") };
             writeln!(f, "{:<8} {}{path} {pods}", "route", route.host)?;
         }
+        // The name of an app with routes leads to the same replicas.
+        let table = &self.routes.table;
+        let is_routed = |app: &AppName| table.routes.iter().any(|route| route.app == *app);
+        for listener in table.listeners.iter().filter(|listener| !is_routed(&listener.app)) {
+            let pods: Vec<_> = listener.endpoints.iter().map(|e| e.pod.as_str()).collect();
+            let pods = if pods.is_empty() { "refused".to_owned() } else { pods.join(" ") };
+            writeln!(f, "{:<8} {}:{} {pods}", "name", listener.app, listener.port)?;
+        }
         Ok(())
     }
 }

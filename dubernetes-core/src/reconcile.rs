@@ -16,6 +16,7 @@ mod exit;
 mod garbage;
 mod image;
 mod limits;
+mod names;
 mod pre_deploy;
 mod replica;
 mod restart;
@@ -28,6 +29,7 @@ mod teardown;
 mod terminate;
 
 pub use backoff::back_off;
+pub use names::name_addresses;
 pub(crate) use routes::conflicts;
 
 use jiff::Timestamp;

@@ -19,7 +19,7 @@ pub use values::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::task::Poll;
 
 use async_trait::async_trait;
@@ -28,7 +28,7 @@ use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use thiserror::Error;
 
-use crate::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use crate::app::{AppName, Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use crate::call::FailureKind;
 use crate::error::SharedError;
 
@@ -200,6 +200,19 @@ pub trait Networks: fmt::Debug + Send + Sync {
 
     /// Removes the instance's network. A missing one is success.
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
+
+    /// Replaces the names that containers of the instance resolve, running ones included:
+    /// those that were created with [`ContainerRequest::names`]. Idempotent.
+    ///
+    /// By default nothing happens: a container keeps the names of its request.
+    async fn publish_names(
+        &self,
+        instance: &InstanceName,
+        names: &BTreeMap<AppName, Ipv4Addr>,
+    ) -> Result<(), RuntimeError> {
+        let _ = (instance, names);
+        Ok(())
+    }
 }
 
 /// The part of a runtime that runs commands in containers.

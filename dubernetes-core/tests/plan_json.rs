@@ -36,6 +36,13 @@ fn plan_serializes_with_stable_snake_case_tags() {
         "routes": {
             "table": {
                 "routes": [{ "host": "web.local", "path": "/", "app": "web", "endpoints": [] }],
+                "listeners": [{
+                    "app": "web",
+                    "address": "10.9.2.246",
+                    "port": 80,
+                    "protocol": "http",
+                    "endpoints": [],
+                }],
             },
             "step": "apply",
         },

@@ -46,7 +46,7 @@ active ago=7.0s
 quarantined web msg=\"no\"
 network 10.9.0.0/22
 ingress serving
-app web rev=2 gen=2 image=web:2 replicas=2 host=web.local port=80
+app web rev=2 gen=2 image=web:2 replicas=2 host=web.local
 tombstone gone ago=10s
 ";
     let input = decision(ROLLOUT).input();

@@ -34,6 +34,7 @@ mod diagnostics;
 mod events;
 mod files;
 mod image;
+mod names;
 mod network;
 mod ports;
 mod streams;

@@ -21,8 +21,8 @@ use crate::{from_docker, to_docker};
 /// defaults are in 172.16.0.0/12 and 192.168.0.0/16, and home and office networks mostly in
 /// 10.0.0.0/16, 10.1.0.0/16 and 192.168.0.0/16.
 const FIRST: u32 = 0x0ac9_0000;
-/// Number of subnets: 16 times 64 of 1,024 addresses each. One subnet holds 944 replicas, below the
-/// limit of 1,023 ports per bridge.
+/// Number of subnets: 16 times 64 of 1,024 addresses each. One subnet holds 688 replicas, below the
+/// limit of 1,023 ports per bridge, and 256 names.
 const COUNT: u32 = 16 * 64;
 const PREFIX: u8 = 22;
 const SIZE: u32 = 1024;

@@ -22,8 +22,12 @@ use ipnet::Ipv4Net;
 /// Log rotation: three files of 10 MB per container, so that logs cannot fill the disk.
 const LOG_LIMITS: [(&str, &str); 2] = [("max-size", "10m"), ("max-file", "3")];
 
-/// Builds the request for a container, without its name and its files.
-pub(crate) fn build_container(request: &ContainerRequest) -> ContainerCreateBody {
+/// Builds the request for a container, without its name and its files. Names of apps come from
+/// `hosts_file`, or without one from the request alone.
+pub(crate) fn build_container(
+    request: &ContainerRequest,
+    hosts_file: Option<&Path>,
+) -> ContainerCreateBody {
     ContainerCreateBody {
         hostname: Some(request.hostname.clone()),
         image: Some(request.image.clone()),
@@ -38,7 +42,7 @@ pub(crate) fn build_container(request: &ContainerRequest) -> ContainerCreateBody
         exposed_ports: Some(
             request.ports.iter().map(|port| tcp_port(port.container_port)).collect(),
         ),
-        host_config: Some(build_host_config(request)),
+        host_config: Some(build_host_config(request, hosts_file)),
         networking_config: request.network.as_ref().map(build_networking),
         ..ContainerCreateBody::default()
     }
@@ -58,7 +62,7 @@ fn build_environment(request: &ContainerRequest) -> Vec<String> {
     plain.chain(secret).collect()
 }
 
-fn build_host_config(request: &ContainerRequest) -> HostConfig {
+fn build_host_config(request: &ContainerRequest, hosts_file: Option<&Path>) -> HostConfig {
     let memory = request.resources.memory.map(|memory| clamp_to_i64(memory.bytes()));
     let cpu = request.resources.cpu.map(|cpu| i64::from(cpu.millis()) * 1_000_000);
     let log_limits = LOG_LIMITS.map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -92,12 +96,29 @@ fn build_host_config(request: &ContainerRequest) -> HostConfig {
                 .iter()
                 .filter(|volume| volume.relabel.is_some())
                 .map(ToString::to_string)
+                .chain(hosts_file.map(|file| format!("{}:/etc/hosts:ro,z", file.display())))
                 .collect(),
         ),
         port_bindings: Some(build_port_bindings(request)),
         sysctls: Some(request.sysctls.clone().into_iter().collect()),
+        extra_hosts: Some(if hosts_file.is_some() { Vec::new() } else { extra_hosts(request) }),
+        cap_add: add_capabilities(request),
         ..build_options(&request.options)
     }
+}
+
+/// Returns the lines for the engine's own hosts file.
+fn extra_hosts(request: &ContainerRequest) -> Vec<String> {
+    let names = request.names.iter().flatten();
+    let names = names.map(|(name, address)| format!("{name}:{address}"));
+    request.options.extra_hosts.iter().map(ToString::to_string).chain(names).collect()
+}
+
+fn add_capabilities(request: &ContainerRequest) -> Option<Vec<String>> {
+    // Only in the container's own network.
+    let own = request.more_addresses.map(|_| "NET_ADMIN".to_owned());
+    let all: Vec<_> = request.options.cap_add.iter().map(ToString::to_string).chain(own).collect();
+    (!all.is_empty()).then_some(all)
 }
 
 fn build_options(options: &ContainerOptions) -> HostConfig {
@@ -128,10 +149,8 @@ fn build_options(options: &ContainerOptions) -> HostConfig {
         shm_size: options.shm_size.map(|size| clamp_to_i64(size.bytes())),
         tmpfs: Some(tmpfs.collect()),
         ulimits: Some(ulimits.collect()),
-        cap_add: names(&options.cap_add),
         cap_drop: names(&options.cap_drop),
         devices: Some(devices.collect()),
-        extra_hosts: Some(options.extra_hosts.iter().map(ToString::to_string).collect()),
         ..HostConfig::default()
     }
 }

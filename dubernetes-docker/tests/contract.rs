@@ -6,6 +6,8 @@
 mod fixture;
 #[path = "contract/image.rs"]
 mod image;
+#[path = "contract/names.rs"]
+mod names;
 #[path = "contract/staging.rs"]
 mod staging;
 

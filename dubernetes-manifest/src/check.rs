@@ -86,7 +86,7 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<App
     let spec = AppSpec {
         replicas: replicas.unwrap_or(default.replicas),
         access,
-        port: port.unwrap_or(default.port),
+        port,
         command,
         args,
         env,

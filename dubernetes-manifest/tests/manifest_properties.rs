@@ -352,7 +352,7 @@ fn spec() -> impl Strategy<Value = AppSpec> {
                 image,
                 replicas,
                 access,
-                port,
+                port: Some(port),
                 command,
                 args,
                 env,

@@ -8,6 +8,7 @@ use dubernetes_core::runtime::ContainerId;
 use tokio::time::Instant;
 
 use crate::config::{Digest, RenderContext};
+use crate::features::Features;
 use crate::proxy::RunningNginx;
 use crate::quarantine::Candidate;
 use crate::version::Version;
@@ -21,6 +22,8 @@ pub(crate) struct Cache {
     pub(crate) last_apply: Option<LastApply>,
     /// The version of nginx in a container.
     pub(crate) version: Option<(ContainerId, Version)>,
+    /// What a run of nginx offers for names.
+    pub(crate) features: Option<(RunningNginx, Features)>,
     /// When the files of the served generation were last found intact.
     pub(crate) verified_at: Option<Instant>,
     /// When endpoints left the acknowledged table.

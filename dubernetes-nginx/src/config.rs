@@ -3,18 +3,21 @@
 //! Each generation is a directory of its own:
 //!
 //! - `nginx.conf`: everything that does not depend on the table.
-//! - `apps/APP.conf`: the upstreams of one app.
+//! - `apps/APP.conf`: the upstreams of one app, and its name for requests.
+//! - `streams/APP.conf`: the name of one app for connections.
 //! - `hosts/HOST.conf`: the routes of one host. One server block holds all routes of a host: if
 //!   two blocks named the same host, nginx would silently ignore the second.
 //! - `generation.conf`: the private listener that names the generation being served.
 //! - `table.json`: the table that the files were rendered from.
+
+mod names;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use dubernetes_core::app::{AppName, HostName, RoutePath};
-use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
+use dubernetes_core::ingress::{Endpoint, Listener, Route, RouteTable};
 use dubernetes_core::runtime::FileEntry;
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +26,10 @@ use crate::directive::Token::{
 };
 use crate::directive::{Conf, Token};
 pub use crate::directive::{Digest, IllegalToken};
+use crate::features::Features;
+use crate::proxy::HTTP_PORT;
 use crate::version::Version;
+use names::Names;
 
 /// Directory of all generations, in the nginx container.
 pub const ROOT: &str = "/etc/nginx/dubernetes";
@@ -68,6 +74,8 @@ pub struct RenderContext {
     /// Version of nginx. While it is unknown, only directives that every version accepts are
     /// written.
     pub version: Option<Version>,
+    /// What the image offers for names. Names that need more are left out.
+    pub features: Features,
 }
 
 /// The files that serve one table.
@@ -101,7 +109,7 @@ impl Generation {
     /// the engine need not look whether these exist.
     pub fn entries_with_directories(&self) -> Vec<FileEntry> {
         let folder = Self::folder(&self.digest);
-        let below = ["apps", "hosts"].map(|name| format!("{folder}/{name}"));
+        let below = ["apps", "hosts", "streams"].map(|name| format!("{folder}/{name}"));
         let paths = [ROOT.to_owned(), folder].into_iter().chain(below);
         paths.map(|path| FileEntry::Directory { path }).chain(self.entries()).collect()
     }
@@ -123,13 +131,18 @@ impl Generation {
 /// [`IllegalToken`] if a value of the table has a character that is not allowed in its place.
 pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, IllegalToken> {
     let mut files = BTreeMap::new();
-    files.insert("nginx.conf".to_owned(), main_file(context)?);
-    let upstreams = Upstreams::collect(table);
+    let names = Names::collect(table, context.features);
+    files.insert("nginx.conf".to_owned(), main_file(context, &names)?);
+    let upstreams = Upstreams::collect(table, &names);
     for (app, pools) in &upstreams.0 {
-        files.insert(format!("apps/{app}.conf"), app_file(app, pools, context)?);
+        let names = names.http.get(app).map_or(&[][..], Vec::as_slice);
+        files.insert(format!("apps/{app}.conf"), app_file(app, pools, names, context)?);
+    }
+    for (app, listeners) in &names.tcp {
+        files.insert(format!("streams/{app}.conf"), names::stream_file(app, listeners)?);
     }
     for (host, routes) in routes_by_host(table) {
-        files.insert(host_file_name(host), host_file(host, &routes, &upstreams)?);
+        files.insert(host_file_name(host), host_file(host, &routes, &upstreams, context)?);
     }
     // A table has only text, numbers and lists, so it always serializes.
     files.insert("table.json".to_owned(), serde_json::to_string(table).unwrap_or_default());
@@ -146,8 +159,15 @@ pub(crate) fn is_part_of(table: &RouteTable, served: &RouteTable) -> bool {
         (&part.host, &part.path, &part.app) == (&whole.host, &whole.path, &whole.app)
             && part.endpoints.iter().all(|endpoint| whole.endpoints.contains(endpoint))
     };
+    let is_part_of_name = |(part, whole): (&Listener, &Listener)| {
+        (&part.app, part.address, part.port) == (&whole.app, whole.address, whole.port)
+            && part.protocol == whole.protocol
+            && part.endpoints.iter().all(|endpoint| whole.endpoints.contains(endpoint))
+    };
     table.routes.len() == served.routes.len()
         && table.routes.iter().zip(&served.routes).all(is_part)
+        && table.listeners.len() == served.listeners.len()
+        && table.listeners.iter().zip(&served.listeners).all(is_part_of_name)
 }
 
 /// The endpoints of one upstream, in order.
@@ -157,12 +177,18 @@ type Pool = Vec<SocketAddr>;
 struct Upstreams<'a>(BTreeMap<&'a AppName, Vec<Pool>>);
 
 impl<'a> Upstreams<'a> {
-    fn collect(table: &'a RouteTable) -> Self {
+    fn collect(table: &'a RouteTable, names: &Names<'a>) -> Self {
+        let routes = table.routes.iter().map(|route| (&route.app, &route.endpoints));
+        let listeners = names.http.values().flatten();
+        let listeners = listeners.map(|listener| (&listener.app, &listener.endpoints));
         let mut apps: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for route in table.routes.iter().filter(|route| !route.endpoints.is_empty()) {
-            let pools = apps.entry(&route.app).or_default();
-            let pool = pool_of(route);
-            if !pools.contains(&pool) {
+        for (app, endpoints) in routes.chain(listeners) {
+            let pool = pool_of(endpoints);
+            if pool.is_empty() && !names.http.contains_key(app) {
+                continue;
+            }
+            let pools = apps.entry(app).or_default();
+            if !pool.is_empty() && !pools.contains(&pool) {
                 pools.push(pool);
             }
         }
@@ -171,13 +197,18 @@ impl<'a> Upstreams<'a> {
 
     /// Returns the number of the route's upstream, from 1, or `None` without endpoints.
     fn number_of(&self, route: &Route) -> Option<usize> {
-        let pool = pool_of(route);
-        Some(self.0.get(&route.app)?.iter().position(|known| *known == pool)? + 1)
+        number_of(self.0.get(&route.app)?, &route.endpoints)
     }
 }
 
-fn pool_of(route: &Route) -> Pool {
-    route.endpoints.iter().map(Endpoint::socket).collect()
+/// Returns the number of the upstream with these endpoints, from 1.
+fn number_of(pools: &[Pool], endpoints: &[Endpoint]) -> Option<usize> {
+    let pool = pool_of(endpoints);
+    Some(pools.iter().position(|known| *known == pool)? + 1)
+}
+
+fn pool_of(endpoints: &[Endpoint]) -> Pool {
+    endpoints.iter().map(Endpoint::socket).collect()
 }
 
 fn routes_by_host(table: &RouteTable) -> BTreeMap<&HostName, BTreeMap<&RoutePath, &Route>> {
@@ -210,8 +241,9 @@ fn digest_files(files: &BTreeMap<String, String>, context: &RenderContext) -> Di
     Digest::from_hash(&hash.finalize())
 }
 
-fn main_file(context: &RenderContext) -> Result<String, IllegalToken> {
+fn main_file(context: &RenderContext, names: &Names<'_>) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
+    names.write_module(&mut conf)?;
     conf.line("worker_processes", &[Number(WORKERS)])?;
     // A fixed path: the snapshot of the workers reads the file.
     conf.words("pid", &["/etc/nginx/dubernetes/nginx.pid"])?;
@@ -226,14 +258,20 @@ fn main_file(context: &RenderContext) -> Result<String, IllegalToken> {
         proxy_settings(conf)?;
         // Answers requests for hosts that no app has.
         conf.block("server", &[], |conf| {
-            conf.words("listen", &["80", "default_server"])?;
+            conf.line("listen", &[http_socket(context), Word("default_server")])?;
             conf.line("return", &[Word("404"), Text("no app answers under this host")])
         })?;
         conf.words("include", &["generation.conf"])?;
         conf.words("include", &["apps/*.conf"])?;
         conf.words("include", &["hosts/*.conf"])
     })?;
+    names.write_stream(&mut conf)?;
     Ok(conf.finish())
+}
+
+/// Returns the socket for requests from outside. Names may have the same port on other addresses.
+fn http_socket(context: &RenderContext) -> Token<'static> {
+    Socket((context.address, HTTP_PORT).into())
 }
 
 fn client_settings(conf: &mut Conf, context: &RenderContext) -> Result<(), IllegalToken> {
@@ -353,19 +391,14 @@ fn private_listener(digest: &Digest, context: &RenderContext) -> Result<String, 
 fn app_file(
     app: &AppName,
     pools: &[Pool],
+    names: &[&Listener],
     context: &RenderContext,
 ) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     for (index, pool) in pools.iter().enumerate() {
         let number = index + 1;
         conf.block("upstream", &[Upstream(app, number)], |conf| {
-            // Shared by all workers, so that requests are spread evenly. 64 KiB hold 32 endpoints.
-            let size = Kibibytes(64 * (1 + pool.len() / 32));
-            conf.line("zone", &[Upstream(app, number), size])?;
-            for endpoint in pool {
-                // By default, one failure would keep requests from an only replica for 10 s.
-                conf.line("server", &[Socket(*endpoint), Word("max_fails=0")])?;
-            }
+            upstream_servers(conf, app, number, pool)?;
             if context.version.is_some_and(Version::keeps_upstream_connections) {
                 // A kept connection may outlive its route, and a POST on a stale one fails.
                 conf.words("keepalive", &["0"])?;
@@ -373,17 +406,35 @@ fn app_file(
             Ok(())
         })?;
     }
+    names::write_http(&mut conf, app, pools, names)?;
     Ok(conf.finish())
+}
+
+fn upstream_servers(
+    conf: &mut Conf,
+    app: &AppName,
+    number: usize,
+    pool: &Pool,
+) -> Result<(), IllegalToken> {
+    // Shared by all workers, so that requests are spread evenly. 64 KiB hold 32 endpoints.
+    let size = Kibibytes(64 * (1 + pool.len() / 32));
+    conf.line("zone", &[Upstream(app, number), size])?;
+    for endpoint in pool {
+        // By default, one failure would keep requests from an only replica for 10 s.
+        conf.line("server", &[Socket(*endpoint), Word("max_fails=0")])?;
+    }
+    Ok(())
 }
 
 fn host_file(
     host: &HostName,
     routes: &BTreeMap<&RoutePath, &Route>,
     upstreams: &Upstreams<'_>,
+    context: &RenderContext,
 ) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     conf.block("server", &[], |conf| {
-        conf.words("listen", &["80"])?;
+        conf.line("listen", &[http_socket(context)])?;
         conf.line("server_name", &[Host(host)])?;
         for (path, route) in routes {
             let number = upstreams.number_of(route);

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::cache::{Cache, LastApply, Served};
 use crate::config::{self, Digest, Generation, ROOT, RenderContext};
 use crate::error::failure;
+use crate::features::Features;
 use crate::proxy::{ANSWER_LIMIT, Ensured, Nginx, NginxConfig, POLL, RunningNginx, published_by};
 use crate::quarantine::Candidate;
 use crate::version::Version;
@@ -74,7 +75,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 /// ```
 #[derive(Debug)]
 pub struct NginxIngress {
-    nginx: Nginx,
+    pub(crate) nginx: Nginx,
     /// Held during a change, so that changes happen one at a time.
     apply_lock: tokio::sync::Mutex<()>,
     cache: Mutex<Cache>,
@@ -99,7 +100,7 @@ impl NginxIngress {
         }
     }
 
-    fn cache(&self) -> MutexGuard<'_, Cache> {
+    pub(crate) fn cache(&self) -> MutexGuard<'_, Cache> {
         // Each change of the cache is one assignment, so a panic elsewhere leaves it consistent.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,16 +119,17 @@ impl NginxIngress {
         &self,
         found: Option<Container>,
         network: &Network,
+        requested: &RouteTable,
     ) -> Result<(Ensured, RenderContext), IngressError> {
         let empty = empty_generation(network)?;
         let last = self.cache().last_apply.as_ref().map(|last| last.candidate.generation.clone());
         let starts: Vec<_> = last.iter().chain([&empty]).collect();
         let ensured = self.nginx.ensure_running(found, network, &starts).await?;
-        let version = self.version(&ensured.nginx.id).await?;
-        Ok((ensured, render_context(network, Some(version))))
+        let context = self.render_context(&ensured.nginx, network, requested).await?;
+        Ok((ensured, context))
     }
 
-    async fn version(&self, id: &ContainerId) -> Result<Version, IngressError> {
+    pub(crate) async fn version(&self, id: &ContainerId) -> Result<Version, IngressError> {
         if let Some((known, version)) = &self.cache().version
             && known == id
         {
@@ -235,8 +237,7 @@ impl NginxIngress {
             return Ok(Some(last.candidate.generation.clone()));
         }
         let table = self.served_table(nginx, digest).await?;
-        let version = self.version(&nginx.id).await?;
-        let context = render_context(&self.network().await?, Some(version));
+        let context = self.render_context(nginx, &self.network().await?, &table).await?;
         let rendered = config::write(&table, &context).ok();
         Ok(rendered.filter(|generation| generation.digest == *digest))
     }
@@ -338,7 +339,7 @@ impl Ingress for NginxIngress {
     async fn apply(&self, requested: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         let _lock = self.apply_lock.lock().await;
         let (network, found) = tokio::try_join!(self.network(), self.nginx.find())?;
-        let (ensured, context) = self.ensure_running(found, &network).await?;
+        let (ensured, context) = self.ensure_running(found, &network, requested).await?;
         let Ensured { nginx, changed: started, warning } = ensured;
         let serving = self.nginx.query_generation(&nginx).await.ok();
         let (candidate, is_new) =
@@ -359,6 +360,7 @@ impl Ingress for NginxIngress {
         let mut warnings = Vec::from_iter(context.version.and_then(Version::warning));
         warnings.extend(warning);
         warnings.extend(candidate.warnings.iter().cloned());
+        warnings.extend(context.features.warning(&requested.listeners));
         let quarantined = candidate.quarantined.clone();
         self.cache().last_apply =
             Some(LastApply { requested: requested.clone(), context, candidate });
@@ -441,10 +443,11 @@ fn empty_generation(network: &Network) -> Result<Generation, IngressError> {
     written.map_err(|illegal| failure(illegal.to_string()))
 }
 
-fn render_context(network: &Network, version: Option<Version>) -> RenderContext {
+pub(crate) fn render_context(network: &Network, version: Option<Version>) -> RenderContext {
     RenderContext {
         address: dubernetes_core::identity::ingress_address(network.subnet),
         gateway: Ipv4Addr::from(u32::from(network.subnet.network()) + 1),
         version,
+        features: Features::default(),
     }
 }

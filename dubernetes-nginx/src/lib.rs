@@ -45,10 +45,12 @@ mod cache;
 pub mod config;
 mod directive;
 mod error;
+pub mod features;
 mod ingress;
 pub mod port_owner;
 mod proxy;
 mod quarantine;
+mod request;
 pub mod version;
 mod workers;
 

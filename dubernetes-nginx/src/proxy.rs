@@ -9,34 +9,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dubernetes_core::app::{
-    self, ContainerOptions, ImageRef, InstanceName, PullPolicy, Resources, Signal,
-};
+use dubernetes_core::app::{self, ImageRef, InstanceName, PullPolicy};
 use dubernetes_core::dial::{Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::{chain, one_line};
-use dubernetes_core::identity::{ingress_address, ingress_name};
 use dubernetes_core::ingress::IngressError;
-use dubernetes_core::labels::{ADDRESS, COMPONENT, Component, INGRESS, INSTANCE, PORT};
+use dubernetes_core::labels::{ADDRESS, Component};
 use dubernetes_core::runtime::{
-    Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState,
-    ExecResult, Exit, FileEntry, ImageId, LogOptions, Network, NetworkAddress, PublishedPort,
-    RuntimeError, require, run_command,
+    Capability, Container, ContainerId, ContainerRuntime, ContainerState, ExecResult, Exit,
+    FileEntry, ImageId, LogOptions, Network, RuntimeError, require, run_command,
 };
 use futures_util::StreamExt as _;
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout};
 
 use crate::config::{Digest, GENERATION_PATH, Generation, PRIVATE_PORT, ROOT};
 use crate::error::{failure, parse_refusal};
+use crate::request::{lacks_program, without_names};
 
 /// Label with a hash of the settings that the container was created with. The container is
 /// replaced if the hash differs.
-const SETTINGS: &str = "dubernetes.settings";
+pub(crate) const SETTINGS: &str = "dubernetes.settings";
 /// Label with the host's addresses and ports that the container publishes, separated by commas.
-const PUBLISHES: &str = "dubernetes.publishes";
+pub(crate) const PUBLISHES: &str = "dubernetes.publishes";
 /// Each request is a new connection to a replica, and an app that does not close first leaves its
 /// port in TIME-WAIT for a minute: the kernel's defaults allow 470 of them a second.
-const SYSCTLS: [(&str, &str); 2] =
+pub(crate) const SYSCTLS: [(&str, &str); 2] =
     [("net.ipv4.ip_local_port_range", "10240 65535"), ("net.ipv4.tcp_tw_reuse", "1")];
 /// Port inside the container that is published.
 pub(crate) const HTTP_PORT: u16 = 80;
@@ -61,8 +57,9 @@ const INSPECT_EVERY: u32 = 5;
 pub struct NginxConfig {
     /// The instance whose requests are routed.
     pub instance: InstanceName,
-    /// The image: nginx 1.27.4 or later. With `cat`, `ls` and `sh`, an address is drained while an
-    /// old worker still has other connections; with `rm`, old files are removed.
+    /// The image: nginx 1.27.4 or later. With `sh` and `ip`, apps have names; those without
+    /// `access` also need the stream module. With `cat`, `ls` and `sh`, an address is drained while
+    /// an old worker still has other connections; with `rm`, old files are removed.
     pub image: ImageRef,
     /// When the image is pulled.
     pub pull: PullPolicy,
@@ -74,7 +71,7 @@ pub struct NginxConfig {
 
 impl NginxConfig {
     /// Returns the addresses and ports that are published.
-    fn listens(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(crate) fn listens(&self) -> impl Iterator<Item = SocketAddr> {
         self.http_bind.iter().map(|address| SocketAddr::new(*address, self.http_port))
     }
 }
@@ -154,6 +151,8 @@ enum StartResult {
     Serving(RunningNginx),
     /// nginx exited at once, for this reason.
     Exited(String),
+    /// The image lacks the program that the container starts with.
+    NoProgram,
 }
 
 impl Nginx {
@@ -346,8 +345,11 @@ impl Nginx {
         starts: &[&Generation],
     ) -> Result<RunningNginx, IngressError> {
         let mut reason = "there are no files to start it with".to_owned();
-        for generation in starts {
-            let id = self.runtime.create(&self.request(network, image.0.clone())).await?;
+        let mut request = self.request(network, image.0);
+        let mut starts = starts.iter();
+        let mut next = starts.next();
+        while let Some(generation) = next {
+            let id = self.runtime.create(&request).await?;
             let mut entries = generation.entries();
             entries.push(generation.link());
             if let Err(error) = self.put_files(&id, &entries).await {
@@ -357,8 +359,14 @@ impl Nginx {
             match self.start(&id).await? {
                 StartResult::Serving(nginx) => return Ok(nginx),
                 StartResult::Exited(why) => reason = why,
+                StartResult::NoProgram if request.more_addresses.is_some() => {
+                    request = without_names(request);
+                    continue;
+                }
+                StartResult::NoProgram => reason = "the image has no `nginx`".to_owned(),
             }
             self.remove_incomplete(&id).await;
+            next = starts.next();
         }
         Err(failure(format!("nginx does not stay up: {reason}")))
     }
@@ -369,7 +377,11 @@ impl Nginx {
             if !matches!(error, RuntimeError::Rejected { .. }) {
                 return Err(error.into());
             }
+            let container = self.runtime.inspect(id).await;
             self.remove_incomplete(id).await;
+            if container.is_ok_and(|container| lacks_program(&container)) {
+                return Ok(StartResult::NoProgram);
+            }
             return Err(self.classify_rejected_start(error));
         }
         let deadline = Instant::now() + ANSWER_LIMIT;
@@ -416,54 +428,6 @@ impl Nginx {
         }
         last.unwrap_or_else(|| "it exited without a message".to_owned())
     }
-
-    fn request(&self, network: &Network, image: String) -> ContainerRequest {
-        let instance = &self.config.instance;
-        let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
-        let address = ingress_address(network.subnet);
-        let labels = [
-            (INSTANCE, instance.to_string()),
-            (COMPONENT, INGRESS.to_owned()),
-            (PORT, HTTP_PORT.to_string()),
-            (ADDRESS, address.to_string()),
-            (SETTINGS, self.settings_hash(network)),
-            (PUBLISHES, listens.join(",")),
-        ];
-        let args = ["-c", "/etc/nginx/dubernetes/current/nginx.conf", "-g", "daemon off;"];
-        ContainerRequest {
-            name: ingress_name(instance),
-            hostname: "ingress".to_owned(),
-            image,
-            labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-            command: vec!["nginx".to_owned()],
-            args: args.map(str::to_owned).to_vec(),
-            env: BTreeMap::new(),
-            secret_env: BTreeMap::new(),
-            files: Vec::new(),
-            port: HTTP_PORT,
-            network: Some(NetworkAddress { network: network.id.clone(), address: address.into() }),
-            resources: Resources::default(),
-            volumes: Vec::new(),
-            ports: self.config.listens().map(publish).collect(),
-            // nginx answers requests in flight before it exits.
-            stop_signal: Some(Signal::SigQuit),
-            options: ContainerOptions::default(),
-            sysctls: SYSCTLS.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        }
-    }
-
-    /// Returns a hash of everything that the container is created with. It includes the network's
-    /// id, because a container cannot start again once its network was re-created.
-    fn settings_hash(&self, network: &Network) -> String {
-        let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
-        let NginxConfig { image, .. } = &self.config;
-        let text = format!("3 {image} {} {} {}", listens.join(","), network.id, network.subnet);
-        Digest::from_hash(&Sha256::digest(text)).to_string()
-    }
-}
-
-fn publish(address: SocketAddr) -> PublishedPort {
-    PublishedPort { host_ip: address.ip(), host_port: address.port(), container_port: HTTP_PORT }
 }
 
 /// Returns the error for an address that another process listens on.

@@ -45,7 +45,7 @@ impl Nginx {
         };
         let mut refused = BTreeMap::new();
         for app in app_names(&table) {
-            let alone = filter_routes(&table, |route| route.app == app);
+            let alone = filter_apps(&table, |name| *name == app);
             if let Err(message) = self.check(nginx, context, &alone).await? {
                 refused.insert(app, message);
             }
@@ -53,7 +53,7 @@ impl Nginx {
         if refused.is_empty() {
             return Err(IngressError::Refused { message });
         }
-        let accepted = filter_routes(&table, |route| !refused.contains_key(&route.app));
+        let accepted = filter_apps(&table, |app| !refused.contains_key(app));
         let with_last_good = add_last_good(&accepted, served, &refused);
         quarantined.extend(refused);
         for table in [with_last_good, accepted] {
@@ -134,7 +134,7 @@ fn remove_duplicates(table: &RouteTable) -> (RouteTable, BTreeMap<AppName, Strin
             routes.push(route.clone());
         }
     }
-    (RouteTable { routes }, losers)
+    (RouteTable { routes, listeners: table.listeners.clone() }, losers)
 }
 
 /// Adds the served routes of refused apps, unless an accepted app has their place now.
@@ -144,10 +144,11 @@ fn add_last_good(
     refused: &BTreeMap<AppName, String>,
 ) -> RouteTable {
     let is_free = |route: &Route| !accepted.routes.iter().any(|kept| is_same_place(kept, route));
-    let last = filter_routes(served, |route| refused.contains_key(&route.app) && is_free(route));
-    let mut routes = accepted.routes.clone();
-    routes.extend(last.routes);
-    RouteTable { routes }
+    let last = filter_apps(served, |app| refused.contains_key(app));
+    let RouteTable { mut routes, mut listeners } = accepted.clone();
+    routes.extend(last.routes.into_iter().filter(is_free));
+    listeners.extend(last.listeners);
+    RouteTable { routes, listeners }
 }
 
 fn is_same_place(a: &Route, b: &Route) -> bool {
@@ -155,9 +156,14 @@ fn is_same_place(a: &Route, b: &Route) -> bool {
 }
 
 fn app_names(table: &RouteTable) -> BTreeSet<AppName> {
-    table.routes.iter().map(|route| route.app.clone()).collect()
+    let routed = table.routes.iter().map(|route| &route.app);
+    routed.chain(table.listeners.iter().map(|listener| &listener.app)).cloned().collect()
 }
 
-fn filter_routes(table: &RouteTable, keep: impl Fn(&Route) -> bool) -> RouteTable {
-    RouteTable { routes: table.routes.iter().filter(|route| keep(route)).cloned().collect() }
+/// Returns the part of a table that belongs to the kept apps.
+fn filter_apps(table: &RouteTable, keep: impl Fn(&AppName) -> bool) -> RouteTable {
+    let RouteTable { mut routes, mut listeners } = table.clone();
+    routes.retain(|route| keep(&route.app));
+    listeners.retain(|listener| keep(&listener.app));
+    RouteTable { routes, listeners }
 }

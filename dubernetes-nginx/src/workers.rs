@@ -13,7 +13,7 @@
 //! delay draining.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use dubernetes_core::ingress::IngressError;
@@ -42,6 +42,8 @@ const SNAPSHOT_CMD: &str = "\
 pub(crate) struct WorkerSnapshot {
     /// Process ids of the workers, oldest first.
     children: Vec<u32>,
+    /// Address of nginx towards replicas. On the addresses of names it has clients alone.
+    address: Option<IpAddr>,
     connections: Vec<Connection>,
     /// Inodes of the sockets that accept clients.
     listening: BTreeSet<u64>,
@@ -73,6 +75,7 @@ impl Nginx {
         let mut snapshot = WorkerSnapshot::parse(&text).ok_or_else(|| {
             failure(format!("nginx's connections cannot be read: exit code {}", result.code))
         })?;
+        snapshot.address = Some(nginx.address);
         let old = snapshot.old_children();
         if !old.is_empty() {
             snapshot.old_workers = self.old_worker_sockets(nginx, old).await?;
@@ -139,6 +142,7 @@ impl WorkerSnapshot {
     fn parse(text: &str) -> Option<Self> {
         let (_, table) = text.split_once("local_address")?;
         Some(Self {
+            address: None,
             children: text.split_whitespace().map_while(|word| word.parse().ok()).collect(),
             connections: connections(table),
             listening: listeners(table).into_iter().map(|listener| listener.inode).collect(),
@@ -148,12 +152,13 @@ impl WorkerSnapshot {
 
     /// Returns true if a worker with these sockets has more clients than requests in flight.
     fn awaits_request(&self, inodes: &BTreeSet<u64>) -> bool {
-        let ports = || {
-            let own = self.connections.iter().filter(|c| inodes.contains(&c.inode));
-            own.map(|connection| connection.local.port())
-        };
-        let clients = ports().filter(|port| *port == HTTP_PORT).count();
-        let requests = ports().filter(|port| ![HTTP_PORT, PRIVATE_PORT].contains(port)).count();
+        let own = || self.connections.iter().filter(|c| inodes.contains(&c.inode));
+        let is_of_name =
+            |local: SocketAddr| self.address.is_some_and(|address| local.ip() != address);
+        let is_client = |local| is_of_name(local) || local.port() == HTTP_PORT;
+        let is_request = |local| !is_client(local) && local.port() != PRIVATE_PORT;
+        let clients = own().filter(|connection| is_client(connection.local)).count();
+        let requests = own().filter(|connection| is_request(connection.local)).count();
         clients > requests
     }
 

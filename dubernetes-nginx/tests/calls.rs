@@ -7,9 +7,11 @@ mod engine;
 
 use std::time::Duration;
 
-use dubernetes_core::ingress::{Ingress as _, IngressError, ObservedIngress, Pace};
+use dubernetes_core::ingress::{
+    Ingress as _, IngressError, ObservedIngress, Pace, Protocol, RouteTable,
+};
 
-use crate::engine::{Engine, endpoint, route, table};
+use crate::engine::{Engine, endpoint, listener, route, table};
 
 const START: &[&str] = &["image", "create", "put gen", "start", "exec nginx -v"];
 const CHANGE: &[&str] = &["put gen", "exec nginx -T", "put link", "signal SIGHUP"];
@@ -120,6 +122,35 @@ async fn unreadable_table_is_an_error_and_not_an_empty_one() {
     engine.fail_reads(false);
     engine.damage("table.json");
     assert!(next.observe().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_need_one_look_at_the_image_and_it_is_said_what_that_lacks() {
+    let engine = Engine::default();
+    let ingress = engine.ingress();
+    let wanted = RouteTable {
+        listeners: vec![listener("db", 5432, Protocol::Tcp, &[endpoint(20, 5432)])],
+        ..RouteTable::default()
+    };
+    let applied = ingress.apply(&wanted).await.unwrap();
+    assert_eq!(applied.warnings, Vec::<String>::new());
+    assert!(engine.reads("listen 10.89.0.130:5432 "));
+    let looks = |calls: Vec<String>| calls.iter().filter(|call| *call == "exec features").count();
+    assert_eq!(looks(engine.take_calls()), 1);
+    let more = RouteTable {
+        listeners: vec![listener("db", 5432, Protocol::Tcp, &[endpoint(21, 5432)])],
+        ..RouteTable::default()
+    };
+    ingress.apply(&more).await.unwrap();
+    assert_eq!(looks(engine.take_calls()), 0);
+
+    engine.lose();
+    engine.remove_stream();
+    let applied = ingress.apply(&more).await.unwrap();
+    let [warning] = &applied.warnings[..] else { panic!("{:?}", applied.warnings) };
+    assert!(warning.contains("has no stream module"), "{warning}");
+    assert_eq!(ingress.observe().await.unwrap(), ObservedIngress::Serving { table: more });
+    assert!(!engine.reads("listen 10.89.0.130"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,8 +8,9 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use dubernetes_core::app::{AppName, HostName, RoutePath};
-use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
+use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
 use dubernetes_nginx::config::{Generation, RenderContext, write};
+use dubernetes_nginx::features::{Features, Stream};
 use dubernetes_nginx::version::Version;
 
 fn route(host: &str, path: &str, app: &str, endpoints: &[(u8, u16)]) -> Route {
@@ -35,6 +36,7 @@ fn several() -> RouteTable {
             route("shop.test", "/api/v2", "next", &[]),
             route("files.test", "/only.here/~me", "files", &[(60, 80)]),
         ],
+        ..RouteTable::default()
     }
 }
 
@@ -43,6 +45,7 @@ fn context(version: Option<Version>) -> RenderContext {
         address: Ipv4Addr::new(10, 89, 0, 2),
         gateway: Ipv4Addr::new(10, 89, 0, 1),
         version,
+        features: Features::default(),
     }
 }
 
@@ -72,6 +75,51 @@ fn empty_table_renders_as_golden() {
 #[test]
 fn several_apps_hosts_and_paths_render_as_golden() {
     check("several.conf", &several(), &context(Some(Version::new(1, 30, 6))));
+}
+
+fn named() -> RouteTable {
+    let listener = |app: &str, last: u8, port: u16, protocol, endpoints: &[(u8, u16)]| Listener {
+        app: AppName::parse(app).unwrap(),
+        address: Ipv4Addr::new(10, 89, 2, last),
+        port,
+        protocol,
+        endpoints: route("any.test", "/", app, endpoints).endpoints,
+    };
+    RouteTable {
+        routes: vec![route("shop.test", "/", "web", &[(20, 8080)])],
+        listeners: vec![
+            listener("web", 7, 80, Protocol::Http, &[(20, 8080)]),
+            listener("web", 7, 8080, Protocol::Http, &[(20, 8080)]),
+            listener("api", 8, 80, Protocol::Http, &[]),
+            listener("db", 9, 5432, Protocol::Tcp, &[(30, 5432), (31, 5432)]),
+            listener("other", 10, 5432, Protocol::Tcp, &[(32, 5432)]),
+            listener("gone", 11, 6379, Protocol::Tcp, &[]),
+        ],
+    }
+}
+
+#[test]
+fn names_render_as_golden() {
+    let features = Features { names: true, stream: Some(Stream::Module) };
+    let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };
+    check("names.conf", &named(), &context);
+}
+
+#[test]
+fn names_are_left_out_where_image_lacks_them() {
+    let files = |names, stream| {
+        let features = Features { names, stream };
+        let context = RenderContext { features, ..context(None) };
+        let mut files = write(&named(), &context).unwrap().files;
+        files.retain(|path, _| path.ends_with(".conf"));
+        Vec::from_iter(files.into_keys()).join(" ")
+    };
+    let without = "apps/web.conf generation.conf hosts/shop.test.conf nginx.conf";
+    assert_eq!(files(false, Some(Stream::BuiltIn)), without);
+    assert_eq!(files(true, None), format!("apps/api.conf {without}"));
+    let streams = "streams/db.conf streams/other.conf";
+    let all = format!("apps/api.conf {without} {streams}");
+    assert_eq!(files(true, Some(Stream::BuiltIn)), all);
 }
 
 #[test]
@@ -116,6 +164,7 @@ fn long_hosts_have_distinct_file_names() {
             route(&host("testone"), "/", "web", &[(20, 80)]),
             route(&host("testtwo"), "/", "web", &[(20, 80)]),
         ],
+        ..RouteTable::default()
     };
     let generation = write(&table, &context(None)).unwrap();
     let files: Vec<_> = generation.files.keys().filter(|f| f.starts_with("hosts/")).collect();

@@ -12,6 +12,7 @@ use dubernetes_core::app::{AppSpec, HostName, PodName};
 use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
 use dubernetes_manifest::Source;
 use dubernetes_nginx::config::{Generation, RenderContext, write};
+use dubernetes_nginx::features::{Features, Stream};
 use dubernetes_nginx::version::Version;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -65,7 +66,12 @@ const HOSTILE: &[&str] = &[
     "\u{202e}test.a",
 ];
 
+fn table_of(routes: impl IntoIterator<Item = Route>) -> RouteTable {
+    RouteTable { routes: routes.into_iter().collect(), ..RouteTable::default() }
+}
+
 const CONTEXT: RenderContext = RenderContext {
+    features: Features { names: true, stream: Some(Stream::BuiltIn) },
     address: Ipv4Addr::new(10, 89, 0, 2),
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     version: Some(Version::new(1, 30, 6)),
@@ -136,7 +142,7 @@ fn read(text: &str) -> Result<Vec<Directive>, String> {
 
 /// Returns the expected file of one host, built from the texts as they came in.
 fn expected_host(routes: &BTreeMap<String, &Route>, generation: &Generation) -> Vec<Directive> {
-    let mut inside = vec![line(&["listen", "80"])];
+    let mut inside = vec![line(&["listen", "10.89.0.2:80"])];
     let (_, any) = routes.first_key_value().unwrap();
     inside.push(line(&["server_name", any.host.as_str()]));
     for (path, route) in routes {
@@ -257,7 +263,7 @@ fn texts(value: &Value, at: &str, places: &mut Vec<String>) {
 /// What nginx gets of an app with one replica.
 fn files_of(app: &AppSpec) -> Generation {
     let pod = PodName::replica(&app.name, 1);
-    let endpoint = Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, 9).into(), port: app.port };
+    let endpoint = Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, 9).into(), port: app.port() };
     let access = app.access.as_ref().unwrap();
     let route = |host: &HostName| Route {
         host: host.clone(),
@@ -265,7 +271,7 @@ fn files_of(app: &AppSpec) -> Generation {
         app: app.name.clone(),
         endpoints: vec![endpoint.clone()],
     };
-    write(&RouteTable { routes: access.hosts.iter().map(route).collect() }, &CONTEXT).unwrap()
+    write(&table_of(access.hosts.iter().map(route)), &CONTEXT).unwrap()
 }
 
 #[test]
@@ -360,6 +366,6 @@ proptest! {
         raw in proptest::collection::vec(raw_route(), 0..12),
     ) {
         let accepted = raw.into_iter().filter_map(|route| serde_json::from_value(route).ok());
-        check(&RouteTable { routes: accepted.collect() });
+        check(&table_of(accepted));
     }
 }

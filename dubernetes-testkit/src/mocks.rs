@@ -4,7 +4,7 @@
 #![expect(missing_docs, reason = "the mocked traits document these methods")]
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -63,6 +63,11 @@ mock! {
             instance: &InstanceName,
         ) -> Result<Option<Network>, RuntimeError>;
         pub async fn remove_network(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
+        pub async fn publish_names(
+            &self,
+            instance: &InstanceName,
+            names: &BTreeMap<AppName, Ipv4Addr>,
+        ) -> Result<(), RuntimeError>;
         pub async fn run(
             &self,
             id: &ContainerId,
@@ -174,6 +179,14 @@ impl Networks for MockContainerRuntime {
 
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
         self.remove_network(instance).await
+    }
+
+    async fn publish_names(
+        &self,
+        instance: &InstanceName,
+        names: &BTreeMap<AppName, Ipv4Addr>,
+    ) -> Result<(), RuntimeError> {
+        self.publish_names(instance, names).await
     }
 }
 

@@ -69,9 +69,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use dubernetes_core::app::{AppName, AppSpec, HostName, RevisionId, RoutePath};
 use dubernetes_core::identity;
-use dubernetes_core::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
+use dubernetes_core::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable};
+use dubernetes_core::reconcile::name_addresses;
 use dubernetes_core::runtime::{Capability, ContainerId, Network};
-use dubernetes_core::state::{DesiredState, EngineStatus, ObservedState};
+use dubernetes_core::state::{DesiredState, EngineStatus, ObservedReplica, ObservedState};
 use dubernetes_core::store::StoredApp;
 use line::Line;
 
@@ -203,7 +204,7 @@ impl Parser {
                 return Err("only an ingress that serves routes to a replica".to_owned());
             }
             _ if routed || serving => {
-                let table = RouteTable { routes: self.routes() };
+                let table = RouteTable { routes: self.routes(), listeners: self.listeners() };
                 self.scenario.observed.ingress = ObservedIngress::Serving { table };
             }
             _ => {}
@@ -234,11 +235,7 @@ impl Parser {
             for place in places {
                 let name = labels.app.clone();
                 let (_, endpoints) = found.entry(place).or_insert((name, BTreeSet::new()));
-                endpoints.extend(replica.endpoint.map(|endpoint| Endpoint {
-                    pod: replica.pod(),
-                    address: endpoint.ip(),
-                    port: endpoint.port(),
-                }));
+                endpoints.extend(endpoint(replica));
             }
         }
         let route = |((host, path), (app, endpoints)): (_, (_, BTreeSet<_>))| Route {
@@ -249,6 +246,26 @@ impl Parser {
         };
         found.into_iter().map(route).collect()
     }
+}
+
+impl Parser {
+    /// Returns the listeners for the names of all apps, in the order of a planned table.
+    fn listeners(&self) -> Vec<Listener> {
+        let Scenario { desired, observed, .. } = &self.scenario;
+        let of_app = |(app, address): (AppName, Ipv4Addr)| {
+            let routed = observed.replicas.iter().filter(|r| self.routed.contains(&r.id));
+            let own = routed.filter(|replica| replica.labels.app == app);
+            let endpoints: BTreeSet<_> = own.filter_map(endpoint).collect();
+            let spec = desired.apps.get(&app).map(|stored| &stored.spec);
+            spec.map(|spec| Listener::of_app(spec, address, &Vec::from_iter(endpoints)))
+        };
+        name_addresses(desired, observed).into_iter().filter_map(of_app).flatten().collect()
+    }
+}
+
+fn endpoint(replica: &ObservedReplica) -> Option<Endpoint> {
+    let endpoint = replica.endpoint?;
+    Some(Endpoint { pod: replica.pod(), address: endpoint.ip(), port: endpoint.port() })
 }
 
 fn hosts(stored: &StoredApp) -> Vec<(HostName, RoutePath)> {

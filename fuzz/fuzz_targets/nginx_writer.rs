@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 
 use dubernetes_core::ingress::RouteTable;
 use dubernetes_nginx::config::{RenderContext, write};
+use dubernetes_nginx::features::Features;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -14,6 +15,7 @@ const CONTEXT: RenderContext = RenderContext {
     address: Ipv4Addr::new(10, 89, 0, 2),
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     version: None,
+    features: Features { names: false, stream: None },
 };
 
 /// Returns a table with one route, if its texts are legal.

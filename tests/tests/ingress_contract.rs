@@ -276,5 +276,8 @@ async fn nginx_accepts_longest_host_and_many_endpoints() {
 }
 
 fn table(routes: &[&dubernetes_core::ingress::Route]) -> RouteTable {
-    RouteTable { routes: routes.iter().map(|route| (*route).clone()).collect() }
+    RouteTable {
+        routes: routes.iter().map(|route| (*route).clone()).collect(),
+        ..RouteTable::default()
+    }
 }

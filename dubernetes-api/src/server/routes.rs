@@ -71,7 +71,7 @@ fn merge_route(
     });
     let endpoints: Vec<_> = endpoints.collect();
     let port = match snapshot.desired.apps.get(&shown.app) {
-        Some(app) => app.spec.port,
+        Some(app) => app.spec.port(),
         None => endpoints.first()?.port,
     };
     Some(Route {

@@ -121,7 +121,7 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
         lines.add("Memory", memory.to_string());
     }
     if let Some(health) = &spec.health {
-        lines.add("Health", health_text(health, spec.port));
+        lines.add("Health", health_text(health, spec.port()));
     }
     lines.text + &failure_text(app) + &pods_text(pods, now)
 }

@@ -1,13 +1,13 @@
 //! The guard of a [`ContainerRuntime`] and of its parts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dubernetes_core::app::{Duration as Span, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{AppName, Duration as Span, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
     ExecSession, FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks,
@@ -140,6 +140,15 @@ impl Networks for GuardedRuntime {
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
         let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
         guard("remove a network", WRITE, networks.remove(instance)).await
+    }
+
+    async fn publish_names(
+        &self,
+        instance: &InstanceName,
+        names: &BTreeMap<AppName, Ipv4Addr>,
+    ) -> Result<(), RuntimeError> {
+        let networks = require(self.0.networks(), Capability::PlannedAddresses)?;
+        guard("publish names", WRITE, networks.publish_names(instance, names)).await
     }
 }
 

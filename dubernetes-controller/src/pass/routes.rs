@@ -64,9 +64,12 @@ impl Pass {
         let changes = [OperationKey::Routes, OperationKey::Teardown];
         let is_changing = changes.iter().any(|key| self.cache.in_flight.contains_key(key));
         let is_due = self.repair_due <= now && !self.options.short_lived;
-        if is_due && !is_changing && observed.ingress.table().is_some() {
+        if let Some(table) = observed.ingress.table()
+            && is_due
+            && !is_changing
+        {
             self.repair_due = now + self.options.resync.to_std();
-            tasks.repair_ingress();
+            tasks.repair_ingress(table.clone());
         }
     }
 }

@@ -12,7 +12,7 @@ fn readiness(health: &Health, answers: &str) -> String {
     let mut spec = given.desired.apps.values().next().unwrap().spec.clone();
     spec.health = Some(health.clone());
     let mut probes = Probes::default();
-    let probe = ProbeSpec::new(replica, &spec, spec.access.as_ref());
+    let probe = ProbeSpec::new(replica, &spec, &spec);
     let mut instant = Instant::now();
     probes.follow(&given.observed.replicas, |_| probe.clone(), instant);
     let mut now = given.now;

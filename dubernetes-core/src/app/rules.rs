@@ -113,7 +113,7 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
     if spec.replicas > MAX_REPLICAS {
         found.push(too_many_replicas(&spec.replicas.to_string()));
     }
-    if spec.port == 0 {
+    if spec.port == Some(0) {
         found.push(port_out_of_range("port", "0"));
     }
     found.extend(spec.access.iter().flat_map(check_hosts));

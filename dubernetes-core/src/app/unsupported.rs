@@ -39,7 +39,7 @@ impl AppSpec {
             (
                 "health.port",
                 Capability::PlannedAddresses,
-                health.and_then(|health| health.port).is_some_and(|port| port != self.port),
+                health.and_then(|health| health.port).is_some_and(|port| port != self.port()),
             ),
         ];
         let needed = needs.into_iter().filter(|(_, _, is_needed)| *is_needed);

@@ -133,7 +133,7 @@ mod tests {
     fn invalid_specification_reports_every_problem_on_its_own_line() {
         let mut spec = spec();
         spec.replicas = 60_000;
-        spec.port = 0;
+        spec.port = Some(0);
         spec.labels.insert("dubernetes.app".to_owned(), "other".to_owned());
         let invalid = spec.validate().unwrap_err();
         let paths: Vec<&str> = invalid.problems.iter().map(|found| found.path.as_str()).collect();

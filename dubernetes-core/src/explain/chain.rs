@@ -237,7 +237,7 @@ fn recovery<'a>(target: &Target<'a>) -> Option<&'a Waiting> {
     let own = || target.input.plan.waiting.iter().filter(|w| w.app.as_ref() == Some(target.app));
     let is_probed = target
         .stored()
-        .is_some_and(|stored| stored.spec.access.is_some() || stored.spec.health.is_some());
+        .is_some_and(|stored| stored.spec.is_reachable() || stored.spec.health.is_some());
     let restart = own().find(|waiting| matches!(waiting.wait, Wait::BackOff { .. }));
     restart.or_else(|| {
         own().find(|waiting| {

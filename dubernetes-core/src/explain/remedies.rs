@@ -120,10 +120,10 @@ fn of_not_ready(target: &Target<'_>) -> String {
              `dubernetes describe {object}`"
         );
     }
-    if spec.is_some_and(|spec| spec.access.is_none()) {
+    if spec.is_some_and(|spec| !spec.is_reachable()) {
         return format!("see what it does with `dubernetes logs {}`", target.app);
     }
-    let port = spec.map_or(80, |spec| spec.port);
+    let port = spec.map_or(80, |spec| spec.port());
     format!("make it listen on port {port} of all addresses, or set `port` in its file")
 }
 

@@ -92,7 +92,7 @@ pub(super) fn plan(
         }
     };
     let is_recorded = rollout.is_recorded;
-    let (routes, conflict) = routes::plan(&app, &replicas, conflict);
+    let (routes, conflict) = routes::plan(context, &app, &replicas, conflict);
     let steps = steps.and(rollout.steps).and(conflict);
     let status = status::evaluate(context, &app, &replicas, &steps, &routes, is_recorded);
     let endpoints = routes::endpoints(&replicas);

@@ -1,17 +1,19 @@
 //! The input of one pass, grouped by app.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use jiff::Timestamp;
 
 use crate::app::{AppName, RevisionId};
 use crate::call::{CallFailure, InFlight, OperationKey};
-use crate::ingress::{Endpoint, ObservedIngress, Route};
+use crate::ingress::{Listener, ObservedIngress, Route};
 use crate::labels::ReplicaLabels;
 use crate::runtime::ContainerId;
 use crate::state::{DesiredState, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState};
 use crate::store::Revision;
+
+use super::names::name_addresses;
 
 /// The input of one pass. Read-only: the stages return what they decide.
 pub(super) struct Context<'a> {
@@ -24,6 +26,8 @@ pub(super) struct Context<'a> {
     busy: BTreeSet<&'a ContainerId>,
     /// Endpoints in the acknowledged route table.
     routed: BTreeSet<SocketAddr>,
+    /// Addresses of the names of apps.
+    pub(super) names: BTreeMap<AppName, Ipv4Addr>,
 }
 
 /// Everything that is observed of one app.
@@ -39,6 +43,8 @@ pub(super) struct Observed<'a> {
     pub(super) failures: Vec<(&'a OperationKey, &'a CallFailure)>,
     /// Acknowledged routes.
     pub(super) served: Vec<&'a Route>,
+    /// Acknowledged listeners for its name.
+    pub(super) listeners: Vec<&'a Listener>,
 }
 
 const NOTHING: &Observed<'static> = &Observed {
@@ -47,6 +53,7 @@ const NOTHING: &Observed<'static> = &Observed {
     in_flight: Vec::new(),
     failures: Vec::new(),
     served: Vec::new(),
+    listeners: Vec::new(),
 };
 
 impl<'a> Context<'a> {
@@ -82,10 +89,13 @@ impl<'a> Context<'a> {
         for route in table.iter().flat_map(|table| &table.routes) {
             apps.entry(&route.app).or_default().served.push(route);
         }
-        let endpoints = apps.values().flat_map(|app| &app.served).flat_map(|r| &r.endpoints);
-        let routed = endpoints.map(Endpoint::socket).collect();
+        for listener in table.iter().flat_map(|table| &table.listeners) {
+            apps.entry(&listener.app).or_default().listeners.push(listener);
+        }
+        let routed = table.iter().flat_map(|table| table.endpoints()).collect();
         let busy = observed.in_flight.keys().filter_map(OperationKey::container).collect();
-        Self { desired, observed, now, apps, busy, routed }
+        let names = name_addresses(desired, observed);
+        Self { desired, observed, now, apps, busy, routed, names }
     }
 
     /// What is observed of an app.

@@ -81,13 +81,12 @@ pub(super) fn replica(
         spec_hash: template.hash.clone(),
         image: Some(image.clone()),
         address: network.as_ref().map(|network| network.address),
-        port: template.spec.port,
+        port: template.spec.port(),
         restarts: new.restarts,
         consecutive_restarts: new.consecutive_restarts,
         last_end: new.restarts_from.map(exit::cause_label),
     };
-    let instance = &context.desired.instance;
-    let replica = replica_plan(instance, network, template.spec, image, labels);
+    let replica = replica_plan(context, network, template.spec, image, labels);
     let pod = PodName::replica(app, new.slot.ordinal);
     let action = Action::Create(Box::new(replica));
     let planned = Planned::for_pod(app, new.slot.revision, pod, action, reason);
@@ -111,8 +110,7 @@ pub(super) fn pre_deploy(
     let attempts = stored.rollout.attempts;
     let address = network.as_ref().map(|network| network.address);
     let labels = PreDeployLabels { app: app.clone(), revision, attempts, address };
-    let instance = &context.desired.instance;
-    let hook = pre_deploy_plan(instance, network, &stored.spec, image, labels);
+    let hook = pre_deploy_plan(context, network, &stored.spec, image, labels);
     let pod = PodName::pre_deploy(app);
     let action = Action::CreatePreDeploy(Box::new(hook));
     let planned = Planned::for_pod(app, revision, pod, action, Reason::BeforeRevision { revision });
@@ -138,12 +136,13 @@ impl Obstacle {
 }
 
 fn replica_plan(
-    instance: &InstanceName,
+    context: &Context<'_>,
     network: Option<NetworkAddress>,
     spec: &AppSpec,
     image: &ImageId,
     labels: ReplicaLabels,
 ) -> ReplicaPlan {
+    let instance = &context.desired.instance;
     let ReplicaLabels { ordinal, revision, restarts, .. } = labels;
     let pod = PodName::replica(&spec.name, ordinal);
     let mut all_labels = spec.labels.clone();
@@ -154,20 +153,21 @@ fn replica_plan(
         hostname: hostname(&pod),
         labels: all_labels,
         env: with_spec_env(env, spec),
-        ..request(instance, network, spec, image)
+        ..request(context, network, spec, image)
     };
     ReplicaPlan { labels, request }
 }
 
 /// The hook has the app's image, environment, limits and volumes, and its own command.
 fn pre_deploy_plan(
-    instance: &InstanceName,
+    context: &Context<'_>,
     network: Option<NetworkAddress>,
     spec: &AppSpec,
     image: &ImageId,
     labels: PreDeployLabels,
 ) -> PreDeployPlan {
     let pod = PodName::pre_deploy(&spec.name);
+    let instance = &context.desired.instance;
     let PreDeployLabels { revision, attempts, .. } = labels;
     let mut all_labels = spec.labels.clone();
     all_labels.extend(labels.to_map(instance));
@@ -179,18 +179,19 @@ fn pre_deploy_plan(
         env: with_spec_env(env, spec),
         command: spec.pre_deploy.as_ref().map(|hook| hook.command.clone()).unwrap_or_default(),
         args: Vec::new(),
-        ..request(instance, network, spec, image)
+        ..request(context, network, spec, image)
     };
     PreDeployPlan { labels, request }
 }
 
 /// What replicas and pre-deploy hooks have in common.
 fn request(
-    instance: &InstanceName,
+    context: &Context<'_>,
     network: Option<NetworkAddress>,
     spec: &AppSpec,
     image: &ImageId,
 ) -> ContainerRequest {
+    let instance = &context.desired.instance;
     let environment = spec.environment();
     ContainerRequest {
         name: String::new(),
@@ -202,8 +203,10 @@ fn request(
         env: BTreeMap::new(),
         secret_env: environment.secret,
         files: spec.files.iter().filter_map(file).collect(),
-        port: spec.port,
+        port: spec.port(),
         network,
+        more_addresses: None,
+        names: Some(context.names.clone()),
         resources: spec.resources.clone(),
         volumes: spec.volumes.iter().map(|volume| full_name(instance, spec, volume)).collect(),
         ports: Vec::new(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use crate::app::{AppName, Generation, PodName, RevisionId, Stop};
+use crate::ingress::RouteTable;
 use crate::plan::{Action, AppStatus, Block, Cause, Phase, Planned, Reason, Wait};
 use crate::store::Tombstone;
 
@@ -56,7 +57,8 @@ pub(super) fn deleted(
         .and(creating)
         .and(tombstone.and_then(|tombstone| purge(context, name, tombstone, observed)));
     let status = status(context, name, &replicas, &steps);
-    AppPlan { name: name.clone(), steps, routes: Vec::new(), endpoints: Vec::new(), status }
+    let routes = RouteTable::default();
+    AppPlan { name: name.clone(), steps, routes, endpoints: Vec::new(), status }
 }
 
 /// Whether a container of the app exists or is being created.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::app::{Memory, PodName, Stop};
+use crate::app::{Duration, Memory, PodName, Stop};
 use crate::labels::ReplicaLabels;
 use crate::plan::{Action, Planned, Reason, Wait};
 use crate::runtime::ContainerState;
@@ -45,6 +45,8 @@ pub(super) struct Replica<'a> {
     pub(super) routed: bool,
     /// Requests that were accepted before it left the route table.
     pub(super) drain: Option<Drain>,
+    /// How long these requests may take before it is stopped.
+    pub(super) drain_limit: Duration,
     /// A call on its container is in flight.
     pub(super) in_flight: bool,
     /// A user asked for another replica in its place.
@@ -83,6 +85,7 @@ impl<'a> Replica<'a> {
             available: false,
             routed,
             drain: observed.endpoint.and_then(drain),
+            drain_limit: stop.drain,
             in_flight,
             evicted: false,
             kept: None,
@@ -119,7 +122,8 @@ impl<'a> Replica<'a> {
             available_from,
             available: replica.ready
                 && available_from.is_some_and(|from| from <= context.now)
-                && (replica.routed || app.stored.spec.access.is_none()),
+                && (replica.routed || !app.stored.spec.is_reachable()),
+            drain_limit: drain_limit(app, stop),
             evicted: app.stored.evicted.contains(&observed.id),
             kept,
             restart,
@@ -211,12 +215,21 @@ fn is_ready(observed: &ObservedReplica, routed: bool, in_flight: bool) -> bool {
         }
 }
 
+/// Returns how long a replica may handle what was accepted before it left the route table.
+///
+/// Connections of pools do not end by themselves. If no other replica can take over before this
+/// one is stopped, waiting for them would only lengthen the outage.
+fn drain_limit(app: &App<'_>, stop: &Stop) -> Duration {
+    let spec = &app.stored.spec;
+    if spec.access.is_none() && spec.stops_first() { Duration::from_millis(0) } else { stop.drain }
+}
+
 fn available_from(app: &App<'_>, observed: &ObservedReplica) -> Option<Timestamp> {
     let Readiness::Ready { since } = observed.readiness else { return None };
     let ContainerState::Running { started_at } = observed.state else { return None };
     let spec = &app.stored.spec;
     // Without a probe, running for a while is all that ready means.
-    let is_probed = spec.access.is_some() || spec.health.is_some();
+    let is_probed = spec.is_reachable() || spec.health.is_some();
     let begin = if is_probed { since } else { started_at };
     Some(begin.saturating_add(spec.rollout.min_ready.to_signed()).ok()?.max(since))
 }

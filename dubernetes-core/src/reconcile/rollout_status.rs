@@ -240,7 +240,7 @@ fn is_complete(app: &App<'_>, replicas: &Replicas<'_>) -> bool {
     // A first revision replaces nothing, so being ready and routed is enough.
     let is_first = app.stored.fallback.is_none();
     let is_done = |replica: &Replica<'_>| {
-        let serves = replica.ready && (app.stored.spec.access.is_none() || replica.routed);
+        let serves = replica.ready && (!app.stored.spec.is_reachable() || replica.routed);
         replica.role == Role::Updated && (replica.available || is_first && serves)
     };
     app.limits.desired > 0

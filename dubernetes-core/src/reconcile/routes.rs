@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::app::{AppName, RouteConflict};
 use crate::call::OperationKey;
-use crate::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
+use crate::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable};
 use crate::plan::{Block, RouteStep};
 use crate::state::{DesiredState, ObservedReplica, Readiness};
 
@@ -40,18 +40,24 @@ pub(crate) fn conflicts(desired: &DesiredState) -> BTreeMap<AppName, RouteConfli
     conflicts
 }
 
-/// Returns the routes of one app to its ready replicas; none, and why, if another app has one of
-/// them.
+/// Returns the routes of one app to its ready replicas, and the listeners for its name; no routes,
+/// and why, if another app has one of them.
 pub(super) fn plan(
+    context: &Context<'_>,
     app: &App<'_>,
     replicas: &Replicas<'_>,
     conflict: Option<&RouteConflict>,
-) -> (Vec<Route>, Option<Step>) {
+) -> (RouteTable, Option<Step>) {
+    let endpoints = endpoints(replicas);
+    let address = context.names.get(app.name());
+    let listeners = address.map(|address| Listener::of_app(&app.stored.spec, *address, &endpoints));
+    let listeners = listeners.unwrap_or_default();
     if let Some(conflict) = conflict {
         let block = Block::RouteTaken { conflict: conflict.to_string() };
-        return (Vec::new(), Some(Step::block(Some(app.name()), block)));
+        let table = RouteTable { routes: Vec::new(), listeners };
+        return (table, Some(Step::block(Some(app.name()), block)));
     }
-    (routes(app, replicas), None)
+    (RouteTable { routes: routes(app, endpoints), listeners }, None)
 }
 
 /// Returns the route, or, while its app has no ready replica, the same route to the app that served
@@ -100,9 +106,8 @@ pub(super) fn endpoints(replicas: &Replicas<'_>) -> Vec<Endpoint> {
     endpoints
 }
 
-fn routes(app: &App<'_>, replicas: &Replicas<'_>) -> Vec<Route> {
+fn routes(app: &App<'_>, endpoints: Vec<Endpoint>) -> Vec<Route> {
     let Some(access) = &app.stored.spec.access else { return Vec::new() };
-    let endpoints = endpoints(replicas);
     let hosts = access.hosts.iter().zip(std::iter::repeat_n(endpoints, access.hosts.len()));
     let routes = hosts.map(|(host, endpoints)| Route {
         host: host.clone(),
@@ -169,8 +174,14 @@ fn is_unprobed(replica: &ObservedReplica) -> bool {
     replica.is_running() && replica.readiness == Readiness::Unknown
 }
 
-/// Sorts routes by host, then by path: the order of the table.
-pub(super) fn sorted(mut routes: Vec<Route>) -> Vec<Route> {
-    routes.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
-    routes
+/// Joins the tables of all apps. Routes are sorted by host, then by path; listeners by app, then by
+/// port.
+pub(super) fn join(tables: impl IntoIterator<Item = RouteTable>) -> RouteTable {
+    let mut all = RouteTable::default();
+    for table in tables {
+        all.routes.extend(table.routes);
+        all.listeners.extend(table.listeners);
+    }
+    all.routes.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
+    all
 }

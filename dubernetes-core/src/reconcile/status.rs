@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::app::{AppName, PodName};
 use crate::call::{FailureKind, OperationKey};
-use crate::ingress::Route;
+use crate::ingress::RouteTable;
 use crate::plan::{AppStatus, Cause, Phase, PodState, PodStatus, Wait, Waiting};
 use crate::runtime::ContainerState;
 use crate::state::EngineStatus;
@@ -31,7 +31,7 @@ struct StatusInputs<'a> {
     steps: &'a Steps,
     /// Ready replicas of the wanted revision.
     updated: u32,
-    /// Whether the app has a route.
+    /// Whether the app has a route or a name.
     has_routes: bool,
     /// Whether the ingress serves just the planned routes.
     is_routed: bool,
@@ -45,14 +45,14 @@ pub(super) fn evaluate(
     app: &App<'_>,
     replicas: &Replicas<'_>,
     steps: &Steps,
-    routes: &[Route],
+    routes: &RouteTable,
     is_recorded: bool,
 ) -> AppStatus {
-    let served = &app.observed.served;
+    let (served, listeners) = (&app.observed.served, &app.observed.listeners);
     // A place that it hands over to another app is not its own any more.
-    let has_other_route = served
-        .iter()
-        .any(|route| !routes.contains(route) && !routes::is_claimed_by_another(context, route));
+    let has_other_route = served.iter().any(|route| {
+        !routes.routes.contains(route) && !routes::is_claimed_by_another(context, route)
+    });
     let inputs = StatusInputs {
         context,
         app,
@@ -60,7 +60,9 @@ pub(super) fn evaluate(
         steps,
         updated: count(replicas.updated().filter(|r| r.ready).count()),
         has_routes: !routes.is_empty(),
-        is_routed: routes.iter().all(|route| served.contains(&route)) && !has_other_route,
+        is_routed: routes.routes.iter().all(|route| served.contains(&route))
+            && !has_other_route
+            && listeners.iter().copied().eq(&routes.listeners),
         is_recorded,
     };
     let phase = inputs.phase();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::app::{AppName, PodName};
-use crate::ingress::{Endpoint, Route, RouteTable};
+use crate::ingress::{Endpoint, RouteTable};
 use crate::plan::{Action, AppStatus, Block, Blocked, Plan, Planned, RoutePlan, Wait, Waiting};
 
 use super::context::Context;
@@ -82,7 +82,7 @@ impl FromIterator<Step> for Steps {
 pub(super) struct AppPlan {
     pub(super) name: AppName,
     pub(super) steps: Steps,
-    pub(super) routes: Vec<Route>,
+    pub(super) routes: RouteTable,
     /// Its ready replicas, also of an app without routes.
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) status: AppStatus,
@@ -102,14 +102,16 @@ pub(super) fn join(
         plan.actions.extend(app.steps.actions);
         plan.waiting.extend(app.steps.waiting);
         plan.blocked.extend(app.steps.blocked);
-        routes.extend(app.routes);
+        routes.push(app.routes);
         plan.statuses.insert(app.name, app.status);
     }
     let rest: Steps = rest.into_iter().flatten().collect();
     plan.actions.extend(rest.actions);
     plan.waiting.extend(rest.waiting);
     plan.blocked.extend(rest.blocked);
-    let routes = routes.into_iter().map(|route| routes::hand_over(context, route, &endpoints));
-    let table = RouteTable { routes: routes::sorted(routes.collect()) };
+    let mut table = routes::join(routes);
+    let handed_over = table.routes.into_iter();
+    let handed_over = handed_over.map(|route| routes::hand_over(context, route, &endpoints));
+    table.routes = handed_over.collect();
     Plan { routes: RoutePlan { table, ..RoutePlan::default() }, ..plan }
 }

@@ -79,7 +79,7 @@ fn still_serving(
     // Without an endpoint no request reaches it.
     let wait = Wait::Drained { endpoint: replica.observed.endpoint? };
     let Some(drain) = replica.drain else { return Some((wait, None)) };
-    let limit = replica.stop.drain.to_signed();
+    let limit = replica.drain_limit.to_signed();
     let until = drain.since.min(context.now).saturating_add(limit).ok()?;
     (!drain.done && until > context.now).then_some((wait, Some(until)))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{
-    ContainerOptions, FileMode, FileOwner, FileTarget, Resources, Secret, Signal, Volume,
+    AppName, ContainerOptions, FileMode, FileOwner, FileTarget, Resources, Secret, Signal, Volume,
 };
 use crate::format::{exit_code, span};
 
@@ -234,6 +234,12 @@ pub struct ContainerRequest {
     /// The network and the address on it; `None` for a runtime without
     /// [`Capability::PlannedAddresses`].
     pub network: Option<NetworkAddress>,
+    /// More addresses of that network that the container may take for itself.
+    pub more_addresses: Option<Ipv4Net>,
+    /// Names that the container resolves, as [`Networks::publish_names`] says; `None`: no names.
+    ///
+    /// [`Networks::publish_names`]: super::Networks::publish_names
+    pub names: Option<BTreeMap<AppName, Ipv4Addr>>,
     /// Limits.
     pub resources: Resources,
     /// Mounts; named volumes carry their full name, and shared ones are named ones.

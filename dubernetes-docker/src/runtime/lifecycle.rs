@@ -3,6 +3,7 @@
 //! An effect that is already there is success: 304 on start and stop, 404 on stop and remove, and
 //! 409 on remove, where another removal is in progress.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration as StdDuration;
@@ -11,7 +12,8 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
     RenameContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
-use dubernetes_core::app::{Duration, Signal, VolumeSource};
+use dubernetes_core::app::{Duration, InstanceName, Signal, VolumeSource};
+use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerState, ImageProblem, RuntimeError,
 };
@@ -21,6 +23,8 @@ use super::inspect::inspect;
 use crate::engine::{Engine, READ, STOP_MARGIN, WRITE};
 use crate::error::CallError;
 use crate::image;
+use crate::names;
+use crate::network;
 use crate::to_docker::{self, path_segment, resolve_mounts};
 
 /// Interval between checks whether a signal has ended a container.
@@ -36,13 +40,20 @@ pub(super) async fn create(
     let allow_system = engine.allow_system_mounts.load(Ordering::Relaxed);
     let request = &resolve_mounts(request, state_dir, allow_system).await?;
     check_external_volumes(engine, request).await?;
+    let hosts_file = match (&request.names, state_dir) {
+        (Some(names), Some(state_dir)) => {
+            let more = extra_hosts(engine, request).await?;
+            Some(names::ensure(state_dir, names, &more).await?)
+        }
+        (None, _) | (_, None) => None,
+    };
     let operation = format!("create container `{name}`");
     let Some(at) = &request.network else {
         let message = "the request has no address on a network".to_owned();
         return Err(RuntimeError::Rejected { operation, message });
     };
     let options = CreateContainerOptionsBuilder::default().name(name).build();
-    let body = to_docker::build_container(request);
+    let body = to_docker::build_container(request, hosts_file.as_deref());
     let call = engine.docker()?.create_container(Some(options), body);
     match engine.call(WRITE, &operation, call).await {
         Ok(answer) => Ok(ContainerId(answer.id)),
@@ -54,6 +65,34 @@ pub(super) async fn create(
         }
         Err(error) => Err(error.into_runtime_error()),
     }
+}
+
+/// Returns the further lines of the container's hosts file. The host is reached at the gateway of
+/// the instance's network.
+async fn extra_hosts(
+    engine: &Engine,
+    request: &ContainerRequest,
+) -> Result<Vec<(String, IpAddr)>, RuntimeError> {
+    let mut lines = Vec::new();
+    for line in &request.options.extra_hosts {
+        let line = line.to_string();
+        let Some((name, address)) = line.split_once(':') else { continue };
+        let address = match address.parse() {
+            Ok(address) => address,
+            // Any other text is `host-gateway`.
+            Err(_) => gateway(engine, request).await?,
+        };
+        lines.push((name.to_owned(), address));
+    }
+    Ok(lines)
+}
+
+async fn gateway(engine: &Engine, request: &ContainerRequest) -> Result<IpAddr, RuntimeError> {
+    let missing = || RuntimeError::NotFound { kind: "network", name: request.name.clone() };
+    let instance = request.labels.get(labels::INSTANCE).ok_or_else(missing)?;
+    let instance = InstanceName::parse(instance).map_err(|_| missing())?;
+    let network = network::find(engine, &instance).await?.ok_or_else(missing)?;
+    Ok(network.subnet.hosts().next().ok_or_else(missing)?.into())
 }
 
 /// Renames a container. A name that is in use is [`RuntimeError::NameTaken`].

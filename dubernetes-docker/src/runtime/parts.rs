@@ -1,17 +1,18 @@
 //! The optional parts of the runtime.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dubernetes_core::app::InstanceName;
+use dubernetes_core::app::{AppName, InstanceName};
 use dubernetes_core::runtime::{
     ContainerId, Exec, ExecRequest, ExecSession, FileEntry, Files, LogLine, LogOptions, Logs,
     Network, Networks, RuntimeError, RuntimeStream, Stats, StatsReader,
 };
 
 use super::{DockerRuntime, inspect};
-use crate::{files, network, streams};
+use crate::{files, names, network, streams};
 
 #[async_trait]
 impl Networks for DockerRuntime {
@@ -24,7 +25,22 @@ impl Networks for DockerRuntime {
     }
 
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
-        network::remove(&self.engine, instance).await
+        network::remove(&self.engine, instance).await?;
+        if let Some(state_dir) = self.engine.state_dir.get() {
+            names::remove(state_dir).await;
+        }
+        Ok(())
+    }
+
+    async fn publish_names(
+        &self,
+        _instance: &InstanceName,
+        names: &BTreeMap<AppName, Ipv4Addr>,
+    ) -> Result<(), RuntimeError> {
+        match self.engine.state_dir.get() {
+            Some(state_dir) => names::publish(state_dir, names).await,
+            None => Ok(()),
+        }
     }
 }
 

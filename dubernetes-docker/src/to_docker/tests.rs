@@ -25,6 +25,8 @@ fn default_request() -> ContainerRequest {
             network: "net-id".into(),
             address: Ipv4Addr::new(10, 201, 0, 16).into(),
         }),
+        more_addresses: None,
+        names: None,
         resources: Resources::default(),
         volumes: Vec::new(),
         ports: Vec::new(),
@@ -37,7 +39,7 @@ fn default_request() -> ContainerRequest {
 /// Compares the value at each pointer of the request.
 #[track_caller]
 fn check(request: &ContainerRequest, expected: &[(&str, Value)]) {
-    let written = serde_json::to_value(build_container(request)).unwrap();
+    let written = serde_json::to_value(build_container(request, None)).unwrap();
     for (pointer, value) in expected {
         assert_eq!(written.pointer(pointer).unwrap_or(&Value::Null), value, "{pointer}");
     }
@@ -176,7 +178,7 @@ fn published_port_is_exposed_and_bound() {
         {"HostIp": "127.0.0.1", "HostPort": "8080"},
         {"HostIp": "127.0.0.2", "HostPort": "8080"},
     ]);
-    let written = serde_json::to_value(build_container(&request)).unwrap();
+    let written = serde_json::to_value(build_container(&request, None)).unwrap();
     assert!(written.pointer("/ExposedPorts/80~1tcp").is_some(), "{written}");
     check(&request, &[("/HostConfig/PortBindings/80~1tcp", bound)]);
 }

@@ -75,6 +75,8 @@ impl EngineFixture {
                 network: self.network.id.clone(),
                 address: Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset).into(),
             }),
+            more_addresses: None,
+            names: None,
             resources: Resources::default(),
             volumes: Vec::new(),
             ports: Vec::new(),

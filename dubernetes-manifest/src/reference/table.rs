@@ -50,10 +50,10 @@ pub const APP: &[Key] = &[
     },
     Key {
         name: "port",
-        description: "The port on which each replica listens, inside its container. No host port \
-            is published.",
+        description: "The port on which each replica listens, inside its container. Other apps \
+            reach the ready replicas by the app's name and this port. No host port is published.",
         kind: PORT,
-        default: DefaultValue::Value("80"),
+        default: DefaultValue::Described("80 with access, otherwise none"),
         example: "port: 8080",
     },
     Key {
@@ -124,7 +124,8 @@ pub const APP: &[Key] = &[
             body_only: &[],
         }),
         default: DefaultValue::Described(
-            "ready when the port accepts a connection, or without access after running for 2s",
+            "ready when the port accepts a connection, or without port and access after running \
+             for 2s",
         ),
         example: "health: { http: /healthz }",
     },

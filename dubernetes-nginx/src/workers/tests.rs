@@ -64,6 +64,18 @@ fn idle_client_awaits_request_and_websocket_does_not() {
 }
 
 #[test]
+fn clients_of_names_are_not_requests() {
+    let name =
+        |port, remote, inode| line(port, remote, "01", inode).replace("0200590A", "0702590A");
+    // A connection to a database through nginx, and an idle client of another name.
+    let text = [name("1538", CLIENT, 1), line("C350", REPLICA, "01", 2), name("1F90", CLIENT, 3)];
+    let mut snapshot = WorkerSnapshot::parse(&(HEAD.to_owned() + &text.concat())).unwrap();
+    snapshot.address = Some(IpAddr::from([10, 89, 0, 2]));
+    assert!(!snapshot.awaits_request(&BTreeSet::from([1, 2])));
+    assert!(snapshot.awaits_request(&BTreeSet::from([1, 2, 3])));
+}
+
+#[test]
 fn old_workers_and_their_sockets_are_parsed() {
     let status = |pid: u32| format!("Name:\tnginx\nPid:\t{pid}\nPPid:\t1\nUid:\t101\t101\t101\n");
     assert_eq!(parse_users(&(status(20) + &status(31))), [(20, 101), (31, 101)]);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use dubernetes_core::app::{AppName, HostName, ImageRef, InstanceName, PullPolicy, RoutePath};
 use dubernetes_core::dial::ProbeAnswer;
-use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
+use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerState, ExecOutput, ExecRequest, ExecSession,
     Exit, FileEntry, ImageId, Network, Process, RuntimeError,
@@ -20,7 +20,7 @@ use dubernetes_testkit::{MockContainerRuntime, MockDialer};
 use futures_util::{StreamExt as _, io, stream};
 
 pub(crate) fn table(routes: &[Route]) -> RouteTable {
-    RouteTable { routes: routes.to_vec() }
+    RouteTable { routes: routes.to_vec(), ..RouteTable::default() }
 }
 
 pub(crate) fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
@@ -29,6 +29,16 @@ pub(crate) fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -
         path: RoutePath::parse(path).unwrap(),
         app: AppName::parse(app).unwrap(),
         endpoints: endpoints.to_vec(),
+    }
+}
+
+pub(crate) fn listener(app: &str, port: u16, protocol: Protocol, to: &[Endpoint]) -> Listener {
+    Listener {
+        app: AppName::parse(app).unwrap(),
+        address: Ipv4Addr::new(10, 89, 0, 130),
+        port,
+        protocol,
+        endpoints: to.to_vec(),
     }
 }
 
@@ -64,6 +74,7 @@ struct State {
     reads_fail: bool,
     /// The image that the tag has now.
     tag: Option<String>,
+    lacks_stream: bool,
 }
 
 impl Engine {
@@ -182,6 +193,11 @@ impl Engine {
     /// Takes the container off its network. nginx goes on.
     pub(crate) fn leave_network(&self) {
         self.0.lock().unwrap().container.as_mut().unwrap().endpoint = None;
+    }
+
+    /// Takes the stream module out of the image.
+    pub(crate) fn remove_stream(&self) {
+        self.0.lock().unwrap().lacks_stream = true;
     }
 
     pub(crate) fn pause(&self) {
@@ -385,6 +401,12 @@ impl State {
             ["nginx", "-T", "-c", main] => self.check(main),
             ["sh" | "ls" | "rm", ..] if self.lacks_tools => {
                 ("exec missing", String::new(), "executable file not found".to_owned(), 127)
+            }
+            ["sh", "-c", script] if script.starts_with("nginx -V") => {
+                let names = "  |-- 10.89.0.128\n    /26 host LOCAL\n";
+                let stream = if self.lacks_stream { "" } else { "--with-stream" };
+                let text = format!("configure arguments: {stream}\n{names}");
+                ("exec features", text, String::new(), 0)
             }
             ["sh", "-c", script] => {
                 assert!(script.contains("children; grep"), "{script}");

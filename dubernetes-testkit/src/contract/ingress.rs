@@ -124,6 +124,7 @@ async fn longest_prefix_wins(ingress: &dyn Ingress, world: &dyn World, upstreams
             route("b.test", "/only", "only", &upstreams[1..2]),
             route("c.test", "/", "none", &[]),
         ],
+        ..RouteTable::default()
     };
     apply(ingress, &table, true).await;
     for (host, path, expected) in [
@@ -321,7 +322,7 @@ async fn reached(world: &dyn World, upstreams: &[Endpoint], requests: u32) -> BT
 }
 
 fn single(endpoints: &[Endpoint]) -> RouteTable {
-    RouteTable { routes: vec![route("a.test", "/", "root", endpoints)] }
+    RouteTable { routes: vec![route("a.test", "/", "root", endpoints)], ..RouteTable::default() }
 }
 
 fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {

@@ -10,6 +10,7 @@ mod world;
 pub use operation::Operation;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -113,6 +114,7 @@ struct World {
     /// Lists omit containers younger than this.
     list_lag: Duration,
     owners: BTreeMap<InstanceName, String>,
+    names: BTreeMap<AppName, Ipv4Addr>,
     not_ready: BTreeSet<ContainerId>,
     logs: BTreeMap<ContainerId, Vec<LogLine>>,
     /// Contents of the files that were put, by absolute path.
@@ -139,6 +141,11 @@ impl FakeRuntime {
         let runtime = Self::new(clock);
         runtime.world().unplanned = true;
         runtime
+    }
+
+    /// Returns the names that were published last.
+    pub fn names(&self) -> BTreeMap<AppName, Ipv4Addr> {
+        self.world().names.clone()
     }
 
     /// Adds an image, or changes the behaviour of its later containers.

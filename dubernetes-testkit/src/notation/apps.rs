@@ -182,7 +182,7 @@ fn set_fields(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
         spec.access = Some(Access { hosts: vec![host], path });
     }
     if let Some(port) = line.take_value("port")? {
-        spec.port = port;
+        spec.port = Some(port);
     }
     while let Some(volume) = line.take_value::<String>("volume")? {
         spec.volumes.push(Volume::parse(&volume)?);

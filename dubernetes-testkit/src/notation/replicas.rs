@@ -74,7 +74,7 @@ impl Parser {
             None => self.planned_address(app, ordinal)?,
         };
         self.taken.extend(address);
-        let endpoint = self.endpoint(address, spec.port).filter(|_| !shared.off_network);
+        let endpoint = self.endpoint(address, spec.port()).filter(|_| !shared.off_network);
         let instance = &self.scenario.desired.instance;
         let name = identity::container_name(instance, app, ordinal, revision, restarts);
         let id = ContainerId(format!("id-of-{name}"));
@@ -111,7 +111,7 @@ impl Parser {
                 spec_hash,
                 image: Some(image_id(&spec)),
                 address,
-                port: spec.port,
+                port: spec.port(),
                 restarts,
                 consecutive_restarts,
                 last_end: shared.last_end,

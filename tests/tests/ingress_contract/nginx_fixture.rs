@@ -189,6 +189,8 @@ impl NginxFixture {
                 network: self.network.id.clone(),
                 address: address.into(),
             }),
+            more_addresses: None,
+            names: None,
             resources: Resources::default(),
             volumes: Vec::new(),
             ports: Vec::new(),

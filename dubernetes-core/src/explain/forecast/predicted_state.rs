@@ -120,9 +120,15 @@ impl<'a> PredictedState<'a> {
         let before = self.observed.ingress.table().cloned().unwrap_or_default();
         let endpoints = |table: &RouteTable| -> BTreeSet<(PodName, SocketAddr)> {
             let routes = table.routes.iter().filter(|route| route.app == *self.app);
-            routes.flat_map(|r| &r.endpoints).map(|e| (e.pod.clone(), e.socket())).collect()
+            let listeners = table.listeners.iter().filter(|listener| listener.app == *self.app);
+            let routed = routes.flat_map(|route| &route.endpoints);
+            let all = routed.chain(listeners.flat_map(|listener| &listener.endpoints));
+            all.map(|endpoint| (endpoint.pod.clone(), endpoint.socket())).collect()
         };
-        let has_route = |table: &RouteTable| table.routes.iter().any(|r| r.app == *self.app);
+        let has_route = |table: &RouteTable| {
+            table.routes.iter().any(|route| route.app == *self.app)
+                || table.listeners.iter().any(|listener| listener.app == *self.app)
+        };
         let old = endpoints(&before);
         let new = endpoints(&plan.routes.table);
         if old == new && has_route(&before) == has_route(&plan.routes.table) {
@@ -140,7 +146,7 @@ impl<'a> PredictedState<'a> {
         let removed = names("remove", old.difference(&new).collect());
         let changes: Vec<_> = [added, removed].into_iter().flatten().collect();
         Some(if changes.is_empty() {
-            "no ready replica yet: 503".to_owned()
+            "no ready replica yet".to_owned()
         } else {
             changes.join("; ")
         })
@@ -177,7 +183,7 @@ impl<'a> PredictedState<'a> {
     /// What makes a replica ready.
     fn ready_condition(&self) -> Option<String> {
         let spec = &self.desired.apps.get(self.app)?.spec;
-        let port = spec.health.as_ref().and_then(|health| health.port).unwrap_or(spec.port);
+        let port = spec.health.as_ref().and_then(|health| health.port).unwrap_or(spec.port());
         Some(match spec.health.as_ref().map(|health| &health.check) {
             Some(Check::Http(path)) => format!("until GET :{port}{path} succeeds"),
             Some(Check::Exec(command)) => {
@@ -268,7 +274,7 @@ impl<'a> PredictedState<'a> {
     }
 
     fn has_routes(&self) -> bool {
-        self.desired.apps.get(self.app).is_some_and(|stored| stored.spec.access.is_some())
+        self.desired.apps.get(self.app).is_some_and(|stored| stored.spec.is_reachable())
     }
 }
 

@@ -196,7 +196,9 @@ fn app(stored: &StoredApp) -> String {
             let _ = write!(line, " path={}", access.path);
         }
     }
-    let _ = write!(line, " port={}", spec.port);
+    if let Some(port) = spec.port {
+        let _ = write!(line, " port={port}");
+    }
     if stored.image_id.is_none() {
         line.push_str(" unpinned");
     }

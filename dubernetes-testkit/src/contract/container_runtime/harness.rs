@@ -69,6 +69,8 @@ impl<'a> ContractHarness<'a> {
             files: Vec::new(),
             port: PORT,
             network: self.next_address(),
+            more_addresses: None,
+            names: None,
             resources: Resources::default(),
             volumes: Vec::new(),
             ports: Vec::new(),

@@ -261,7 +261,7 @@ pub(super) async fn every_field_is_kept(store: &Arc<dyn Store>) {
     let full = AppSpec {
         image: image("images.test:5000/team/web:1.2"),
         replicas: 3,
-        port: 8080,
+        port: Some(8080),
         command: vec!["/bin/web".into(), text.into()],
         args: vec![String::new(), "--all".into()],
         env: BTreeMap::from([(EnvName::parse("TEXT").expect("a legal name"), text.into())]),

@@ -1,7 +1,7 @@
 //! The traits of the fake engine.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tokio_util::compat::{TokioAsyncReadCompatExt as _, TokioAsyncWriteCompatExt 
 
 use jiff::SignedDuration;
 
-use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
+use dubernetes_core::app::{AppName, Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::clock::Clock as _;
 use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::SharedError;
@@ -269,6 +269,15 @@ impl Networks for FakeRuntime {
         let mut world = self.world();
         world.networks.remove(instance);
         world.owners.remove(instance);
+        Ok(())
+    }
+
+    async fn publish_names(
+        &self,
+        _instance: &InstanceName,
+        names: &BTreeMap<AppName, Ipv4Addr>,
+    ) -> Result<(), RuntimeError> {
+        self.world().names.clone_from(names);
         Ok(())
     }
 }

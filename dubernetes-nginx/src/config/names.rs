@@ -1,0 +1,96 @@
+//! The listeners for the names of apps.
+
+use std::collections::BTreeMap;
+
+use dubernetes_core::app::AppName;
+use dubernetes_core::ingress::{Listener, Protocol, RouteTable};
+
+use super::{Pool, number_of, pool_of, proxy_to, upstream_servers};
+use crate::directive::Token::{Socket, Upstream, Word};
+use crate::directive::{Conf, IllegalToken};
+use crate::features::{Features, STREAM_MODULE, Stream};
+
+/// The listeners that the image can serve, by app.
+#[derive(Default)]
+pub(super) struct Names<'a> {
+    pub(super) http: BTreeMap<&'a AppName, Vec<&'a Listener>>,
+    /// Without those that have no endpoint: there, the kernel refuses connections.
+    pub(super) tcp: BTreeMap<&'a AppName, Vec<&'a Listener>>,
+    stream: Option<Stream>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn collect(table: &'a RouteTable, features: Features) -> Self {
+        let mut names = Self { stream: features.stream, ..Self::default() };
+        for listener in table.listeners.iter().filter(|_| features.names) {
+            let kind = match listener.protocol {
+                Protocol::Http => &mut names.http,
+                Protocol::Tcp if features.stream.is_none() => continue,
+                Protocol::Tcp if listener.endpoints.is_empty() => continue,
+                Protocol::Tcp => &mut names.tcp,
+            };
+            kind.entry(&listener.app).or_default().push(listener);
+        }
+        names
+    }
+
+    /// Loads the stream module, if a listener needs it and nginx does not have it built in.
+    pub(super) fn write_module(&self, conf: &mut Conf) -> Result<(), IllegalToken> {
+        if self.tcp.is_empty() || self.stream != Some(Stream::Module) {
+            return Ok(());
+        }
+        conf.words("load_module", &[STREAM_MODULE])
+    }
+
+    /// Writes the block that includes the listeners for connections.
+    pub(super) fn write_stream(&self, conf: &mut Conf) -> Result<(), IllegalToken> {
+        if self.tcp.is_empty() {
+            return Ok(());
+        }
+        conf.block("stream", &[], |conf| {
+            // A replica is on this host: it accepts at once, or it is overloaded or gone.
+            conf.words("proxy_connect_timeout", &["2s"])?;
+            // A client waits for at most three endpoints.
+            conf.words("proxy_next_upstream_tries", &["3"])?;
+            // Connections of a pool may be silent for long. The kernel finds those that are dead.
+            conf.words("proxy_timeout", &["24h"])?;
+            conf.words("proxy_socket_keepalive", &["on"])?;
+            conf.words("include", &["streams/*.conf"])
+        })
+    }
+}
+
+/// Writes the name of an app for requests. All its listeners have the same endpoints.
+pub(super) fn write_http(
+    conf: &mut Conf,
+    app: &AppName,
+    pools: &[Pool],
+    listeners: &[&Listener],
+) -> Result<(), IllegalToken> {
+    let Some(first) = listeners.first() else { return Ok(()) };
+    conf.block("server", &[], |conf| {
+        for listener in listeners {
+            conf.line("listen", &[Socket((listener.address, listener.port).into())])?;
+        }
+        conf.block("location", &[Word("/")], |conf| {
+            proxy_to(conf, app, number_of(pools, &first.endpoints))
+        })
+    })
+}
+
+/// Renders the name of an app for connections.
+pub(super) fn stream_file(app: &AppName, listeners: &[&Listener]) -> Result<String, IllegalToken> {
+    let mut conf = Conf::new();
+    for (index, listener) in listeners.iter().enumerate() {
+        let number = index + 1;
+        conf.block("upstream", &[Upstream(app, number)], |conf| {
+            upstream_servers(conf, app, number, &pool_of(&listener.endpoints))
+        })?;
+        conf.block("server", &[], |conf| {
+            let socket = Socket((listener.address, listener.port).into());
+            conf.line("listen", &[socket, Word("so_keepalive=on")])?;
+            conf.line("proxy_pass", &[Upstream(app, number)])
+        })?;
+    }
+    Ok(conf.finish())
+}

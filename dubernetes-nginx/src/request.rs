@@ -1,0 +1,88 @@
+//! The request for the nginx container, and the hash of its settings.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use dubernetes_core::app::{ContainerOptions, Resources, Signal};
+use dubernetes_core::identity::{ingress_address, ingress_name, name_range};
+use dubernetes_core::labels::{ADDRESS, COMPONENT, INGRESS, INSTANCE, PORT};
+use dubernetes_core::runtime::{
+    Container, ContainerRequest, ContainerState, Network, NetworkAddress, PublishedPort,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::{Digest, ROOT};
+use crate::proxy::{HTTP_PORT, Nginx, NginxConfig, PUBLISHES, SETTINGS, SYSCTLS};
+
+impl Nginx {
+    pub(crate) fn request(&self, network: &Network, image: String) -> ContainerRequest {
+        let instance = &self.config.instance;
+        let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
+        let address = ingress_address(network.subnet);
+        let labels = [
+            (INSTANCE, instance.to_string()),
+            (COMPONENT, INGRESS.to_owned()),
+            (PORT, HTTP_PORT.to_string()),
+            (ADDRESS, address.to_string()),
+            (SETTINGS, self.settings_hash(network)),
+            (PUBLISHES, listens.join(",")),
+        ];
+        let names = name_range(network.subnet);
+        // Makes all addresses of names the container's own, whatever nginx listens on.
+        let take =
+            names.map_or_else(String::new, |n| format!("ip route replace local {n} dev lo; "));
+        let start = format!("{take}exec nginx \"$@\"");
+        let current = format!("{ROOT}/current/nginx.conf");
+        let args = ["-c", &start, "nginx", "-c", &current, "-g", "daemon off;"];
+        ContainerRequest {
+            name: ingress_name(instance),
+            hostname: "ingress".to_owned(),
+            image,
+            labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            command: vec!["sh".to_owned()],
+            args: args.map(str::to_owned).to_vec(),
+            env: BTreeMap::new(),
+            secret_env: BTreeMap::new(),
+            files: Vec::new(),
+            port: HTTP_PORT,
+            network: Some(NetworkAddress { network: network.id.clone(), address: address.into() }),
+            more_addresses: names,
+            names: None,
+            resources: Resources::default(),
+            volumes: Vec::new(),
+            ports: self.config.listens().map(publish).collect(),
+            // nginx answers requests in flight before it exits.
+            stop_signal: Some(Signal::SigQuit),
+            options: ContainerOptions::default(),
+            sysctls: SYSCTLS.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        }
+    }
+
+    /// Returns a hash of everything that the container is created with. It includes the network's
+    /// id, because a container cannot start again once its network was re-created.
+    pub(crate) fn settings_hash(&self, network: &Network) -> String {
+        let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
+        let NginxConfig { image, .. } = &self.config;
+        let text = format!("4 {image} {} {} {}", listens.join(","), network.id, network.subnet);
+        Digest::from_hash(&Sha256::digest(text)).to_string()
+    }
+}
+
+fn publish(address: SocketAddr) -> PublishedPort {
+    PublishedPort { host_ip: address.ip(), host_port: address.port(), container_port: HTTP_PORT }
+}
+
+/// Returns the request for an image that has nginx alone. Then apps have no names.
+pub(crate) fn without_names(request: ContainerRequest) -> ContainerRequest {
+    ContainerRequest {
+        command: vec!["nginx".to_owned()],
+        args: request.args.into_iter().skip(3).collect(),
+        more_addresses: None,
+        ..request
+    }
+}
+
+/// Returns true if a start failed because the image lacks the program.
+pub(crate) fn lacks_program(container: &Container) -> bool {
+    matches!(container.state, ContainerState::StartFailed { code: 126 | 127, .. })
+}
