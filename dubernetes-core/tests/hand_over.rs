@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use dubernetes_core::app::{AppName, HostName, RoutePath};
-use dubernetes_core::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
+use dubernetes_core::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable};
 use dubernetes_core::plan::{Phase, RouteStep};
 use dubernetes_core::reconcile;
+use dubernetes_core::reconcile::name_addresses;
 use dubernetes_testkit::notation;
 
 /// Plans for `blue`, which served `move.test` and has given it up, and `green`, which claims it.
@@ -23,9 +24,11 @@ fn plan(green: &str) -> (Route, RouteStep, Phase) {
         app: AppName::parse("blue").unwrap(),
         endpoints: vec![endpoint],
     };
-    observed.ingress = ObservedIngress::Serving {
-        table: RouteTable { routes: vec![served], ..RouteTable::default() },
-    };
+    let listeners = name_addresses(&desired, &observed).into_iter();
+    let listeners = listeners
+        .flat_map(|(app, address)| Listener::of_app(&desired.apps[&app].spec, address, &[]));
+    let table = RouteTable { routes: vec![served], listeners: listeners.collect() };
+    observed.ingress = ObservedIngress::Serving { table };
     let plan = reconcile(&desired, &observed, now);
     let [route] = &plan.routes.table.routes[..] else { panic!("one route: {plan}") };
     let blue = plan.statuses[&AppName::parse("blue").unwrap()].phase;
