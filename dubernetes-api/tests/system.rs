@@ -10,6 +10,7 @@ use api::Api;
 use axum::http::StatusCode;
 use dubernetes_api::path;
 use dubernetes_core::error::SharedError;
+use dubernetes_core::plan::Phase;
 use dubernetes_core::runtime::{RuntimeError, RuntimeInfo};
 use dubernetes_manifest::reference::{self, Form};
 use dubernetes_testkit::build::app_name;
@@ -471,7 +472,7 @@ async fn status_names_failed_app_with_its_cause() {
     let api = Api::start();
     api.put("/v1/apps/web", r#"{"name":"web","image":"crash:1"}"#).await.json();
     let failed = api.orchestrator.until("web has failed", LIMIT, |seen| {
-        seen.desired.apps[&app_name("web")].rollout.outcome.failure().is_some()
+        seen.plan.statuses.get(&app_name("web")).is_some_and(|web| web.phase == Phase::Failed)
     });
     failed.await;
     let status = api.get(path::STATUS).await.json();

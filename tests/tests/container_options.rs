@@ -45,7 +45,7 @@ fn options_reach_the_engine_and_power_over_the_host_needs_a_setting() {
             ("/0/Config/User", json!("1000:1000")),
             ("/0/Config/WorkingDir", json!("/tmp")),
             ("/0/HostConfig/Init", json!(false)),
-            ("/0/HostConfig/SecurityOpt", Value::Null),
+            ("/0/HostConfig/SecurityOpt", json!([])),
             ("/0/HostConfig/ShmSize", json!(128 << 20)),
             ("/0/HostConfig/Tmpfs", json!({"/scratch": "size=8m"})),
             ("/0/HostConfig/CapAdd", json!(["NET_ADMIN"])),
