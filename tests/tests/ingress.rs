@@ -81,8 +81,9 @@ fn server_sent_events_arrive_unbuffered() {
     e2e!().run(async |s| {
         s.serve().await;
         // The app sends the second event after the client has received the first one.
-        let cgi = "#!/bin/sh\nprintf 'Content-Type: text/event-stream\\r\\n\\r\\ndata: 1\\n\\n'\n\
-                   while ! [ -e /tmp/seen ]; do sleep 0.1; done\nprintf 'data: 2\\n\\n'\n";
+        let cgi = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\nContent-Length: 5\\r\\n'\n\
+                   printf 'X-Long: '; head -c 61440 /dev/zero | tr '\\0' 'a'\n\
+                   printf '\\r\\n\\r\\nwhole'\n";
         let script = format!(
             "mkdir -p /www/cgi-bin; cat > /www/cgi-bin/events <<'END'\n{cgi}END\n\
              echo '#!/bin/sh' > /www/cgi-bin/seen\n\
@@ -183,7 +184,7 @@ fn headers_of_64_kib_and_unusual_names_pass_and_aliases_do_not() {
         assert_eq!(s.get("web.test", &uri).await.unwrap().status, 200);
 
         // An app whose answer has 60 KiB of headers.
-        let cgi = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\nX-Long: '\n\
+        let cgi = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\nContent-Length: 5\\r\\nX-Long: '\n\
                    head -c 61440 /dev/zero | tr '\\0' 'a'\nprintf '\\r\\n\\r\\nwhole'\n";
         let script = format!(
             "mkdir -p /www/cgi-bin; cat > /www/cgi-bin/long <<'END'\n{cgi}END\n\
@@ -212,8 +213,12 @@ fn restart_takes_over_changed_ingress_settings_and_says_so() {
         })
         .await;
         s.wait_for_status_code("web.test", 200, SOON).await;
-        let status = s.run(&["status"]).await.assert_success().stdout;
-        assert!(status.contains(&format!("http://127.0.0.2:{}", s.port)), "{status}");
+        let address = format!("http://127.0.0.2:{}", s.port);
+        eventually("status shows the new address", SOON, async || {
+            let status = s.run(&["status"]).await.assert_success().stdout;
+            ensure(status.contains(&address), status)
+        })
+        .await;
         let events = s.event_messages().await;
         let said = events.iter().any(|(_, text)| text.contains("its settings changed"));
         assert!(said, "{events:?}");
