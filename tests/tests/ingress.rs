@@ -184,8 +184,9 @@ fn headers_of_64_kib_and_unusual_names_pass_and_aliases_do_not() {
         assert_eq!(s.get("web.test", &uri).await.unwrap().status, 200);
 
         // An app whose answer has 60 KiB of headers.
-        let cgi = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\nContent-Length: 5\\r\\nX-Long: '\n\
-                   head -c 61440 /dev/zero | tr '\\0' 'a'\nprintf '\\r\\n\\r\\nwhole'\n";
+        let cgi = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\nContent-Length: 5\\r\\n'\n\
+                   printf 'X-Long: '; head -c 61440 /dev/zero | tr '\\0' 'a'\n\
+                   printf '\\r\\n\\r\\nwhole'\n";
         let script = format!(
             "mkdir -p /www/cgi-bin; cat > /www/cgi-bin/long <<'END'\n{cgi}END\n\
              chmod +x /www/cgi-bin/long; exec httpd -f -p 80 -h /www"
