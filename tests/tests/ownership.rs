@@ -211,8 +211,9 @@ fn copy_of_a_replica_is_reported_and_left_alone() {
     e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("web", 2).host("web.test")).await;
-        let own = s.running_pods("web").await;
-        let committed = docker(&["commit", "--pause=false", &own["web-1"]]).await;
+        let replicas: Vec<_> = s.running_pods("web").await.into_values().collect();
+        let untouched = inspect(&replicas).await;
+        let committed = docker(&["commit", "--pause=false", &replicas[0]]).await;
         let image = Image(committed.trim().to_owned());
         let on_network = format!("--network=dubernetes.{}", s.instance);
         let copies = [
@@ -228,7 +229,7 @@ fn copy_of_a_replica_is_reported_and_left_alone() {
         .await;
         s.wait_for_phase("web", "Ready", SOON).await;
         assert_eq!(s.wait_for_balance("web.test", 2).await.len(), 2);
-        assert_eq!(s.running_pods("web").await, own, "a replica was replaced");
+        assert_eq!(inspect(&replicas).await, untouched, "a replica was replaced");
         s.apply(&whoami("web", 2).host("web.test").with("env: { A: b }")).await;
         assert_eq!(inspect(&copies).await, before);
 
