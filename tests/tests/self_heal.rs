@@ -195,7 +195,7 @@ fn missing_command_is_named() {
         assert!(failed.stderr.contains("/nosuch"), "{}", failed.stderr);
         for command in [&["describe", "web"][..], &["get", "apps"]] {
             let shown = s.run(command).await.assert_success();
-            assert!(shown.stdout.contains("not found"), "{}", shown.stdout);
+            assert!(shown.stdout.contains("`/nosuch` cannot be run"), "{}", shown.stdout);
         }
         assert!(s.containers_of("web").await.len() <= 2);
         // A correct specification works under the same name.
