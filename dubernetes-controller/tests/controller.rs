@@ -51,7 +51,8 @@ async fn health_check_of_an_image_that_the_app_does_not_use_is_named() {
     orchestrator.runtime.add_image("web:1", image);
     orchestrator.apply(&app("web", "web:1", 1)).await.unwrap();
     orchestrator.until_ready("web").await;
-    let events = orchestrator.store.events(&EventQuery::default()).await.unwrap();
+    let query = EventQuery { limit: 100, ..EventQuery::default() };
+    let events = orchestrator.store.events(&query).await.unwrap();
     let event = events.iter().find(|event| event.reason == "HealthCheckUnused").unwrap();
     let expected = r#"write `health: { exec: ["/bin/sh", "-c", "curl localhost"] }`"#;
     assert!(event.message.contains(expected), "{}", event.message);
