@@ -19,7 +19,7 @@ pub use problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
 pub(crate) use stream::LogJson;
 pub use stream::{LogItem, LogLine, Note, ProblemLine, WatchEvent, WatchKind};
 pub use system::{
-    EngineState, EngineStatus, Health, HealthState, IngressState, IngressStatus, Mode,
+    EngineState, EngineStatus, FailedApp, Health, HealthState, IngressState, IngressStatus, Mode,
     Orchestrator, Status, Version,
 };
 

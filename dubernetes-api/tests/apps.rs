@@ -346,6 +346,7 @@ async fn scale_retries_after_stale_generation() {
         }),
     });
     store.expect_list().returning(|| Ok(StoredState::default()));
+    store.expect_append().times(1).returning(|_| Ok(()));
     let reply = Api::with_store(store).post("/v1/apps/web/scale", r#"{"replicas":5}"#).await;
     assert_eq!(reply.json()["app"]["spec"]["replicas"], 5);
 }

@@ -146,3 +146,46 @@ async fn invalid_rollout_requests_are_rejected() {
     assert_eq!(unknown.extra["revisions"], json!([1]));
     assert_eq!(api.get("/v1/apps/web").await.json()["generation"], 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn request_of_user_is_an_event() {
+    let api = Api::start();
+    api.ready(WEB).await;
+    post(&api, r#"{"action":"pause"}"#).await;
+    post(&api, r#"{"action":"pause"}"#).await;
+    post(&api, r#"{"action":"resume"}"#).await;
+    post(&api, r#"{"action":"restart"}"#).await;
+    api.post("/v1/apps/web/scale", r#"{"replicas":3}"#).await.json();
+    api.post("/v1/apps/web/scale", r#"{"replicas":3}"#).await.json();
+    let _ = api.delete("/v1/pods/web-1").await;
+    let events = api.get("/v1/events?app=web").await.json();
+    let events = events["items"].as_array().unwrap().iter();
+    let requests = events.filter(|event| event["reason"] == "Requested");
+    let messages: Vec<_> = requests.map(|event| event["message"].as_str().unwrap()).collect();
+    let expected = [
+        "pause of the rollout requested by a user",
+        "resumption of the rollout requested by a user",
+        "restart of all replicas requested by a user",
+        "change from 2 to 3 replicas requested by a user",
+        "replacement requested by a user",
+    ];
+    assert_eq!(messages, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn plan_names_setting_that_leaves_no_replica_ready() {
+    let api = Api::start();
+    let app = |image: &str, rollout: &str| {
+        format!(r#"{{"name":"web","image":"{image}","rollout":{rollout}}}"#)
+    };
+    api.ready(&app("web:1", "{}")).await;
+    for (rollout, setting) in [
+        (r#"{"max_surge":0,"max_unavailable":1}"#, "`rollout.max_surge: 0`"),
+        (r#"{"max_surge":"0%","max_unavailable":"50%"}"#, "`rollout.max_surge: 0%`"),
+    ] {
+        let body = format!(r#"{{"apps":[{}]}}"#, app("web:2", rollout));
+        let plan = api.post("/v1/plan", &body).await.json();
+        let downtime = plan["apps"][0]["downtime"].as_str().unwrap();
+        assert!(downtime.contains(setting), "{downtime}");
+    }
+}

@@ -465,3 +465,19 @@ async fn manifest_schema_is_served_and_body_schema_is_in_openapi() {
     let put = &document["paths"]["/v1/apps/{name}"]["put"]["requestBody"]["content"];
     assert_eq!(put["application/json"]["schema"]["$ref"], "#/components/schemas/AppSpec");
 }
+
+#[tokio::test(start_paused = true)]
+async fn status_names_failed_app_with_its_cause() {
+    let api = Api::start();
+    api.put("/v1/apps/web", r#"{"name":"web","image":"crash:1"}"#).await.json();
+    let failed = api.orchestrator.until("web has failed", LIMIT, |seen| {
+        let web = seen.desired.apps.get(&app_name("web"));
+        web.is_some_and(|web| web.rollout.outcome.failure().is_some())
+    });
+    failed.await;
+    let status = api.get(path::STATUS).await.json();
+    let web = &status["failed"][0];
+    assert_eq!(web["name"], "web", "{status}");
+    assert!(web["status"]["message"].as_str().unwrap().contains("exit code 1"), "{status}");
+    assert!(web["status"]["since"].is_string(), "{status}");
+}

@@ -253,13 +253,18 @@ Examples:
   dubernetes wait -l tier=test --for deleted --timeout 30s")]
     Wait(WaitForArgs),
     /// Show the status of orchestrator, engine, ingress and apps.
-    #[command(long_about = "\
+    #[command(
+        after_long_help = "\
+Exit codes: 0 if all is well; 1 if the engine does not answer, the store has a problem or
+an app failed; 3 if no orchestrator is running.",
+        long_about = "\
 Show the status of orchestrator, engine, ingress and apps. `-o wide` adds every setting
 and its origin.
 
 Examples:
   dubernetes status
-  dubernetes status -o json")]
+  dubernetes status -o json"
+    )]
     Status(FormatArgs),
     /// Check what an orchestrator needs.
     #[command(long_about = "\
@@ -319,7 +324,7 @@ Examples:
     #[command(long_about = "\
 Replay recorded decisions of the orchestrator with the same function, and show their inputs.
 The journal in the state folder holds each decision that differs from the one before, up
-to 8 MB, without the values of environments. Needs no orchestrator and no engine.
+to 1 MB, without the values of environments. Needs no orchestrator and no engine.
 
 Examples:
   dubernetes replay
@@ -373,12 +378,17 @@ Examples:
     )]
     Man(ManArgs),
     /// Show the versions of program, orchestrator and engine.
-    #[command(long_about = "\
+    #[command(
+        after_long_help = "\
+Exit codes: 0 if an orchestrator is running; 3 if none is. `-o name` shows the version of
+this program only, and exits with 0.",
+        long_about = "\
 Show the versions of program, orchestrator and engine.
 
 Examples:
   dubernetes version
-  dubernetes version -o json")]
+  dubernetes version -o json"
+    )]
     Version(FormatArgs),
 }
 

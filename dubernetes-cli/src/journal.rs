@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::report::{CliError, Result};
 
 /// Size limit of each file.
-const MAX_BYTES: u64 = 4 << 20;
+const MAX_BYTES: u64 = 512 << 10;
 /// Line limit of each file.
 const MAX_LINES: u32 = 10_000;
 /// Decisions that may wait for the disk; further ones are dropped.

@@ -93,7 +93,8 @@ fn execute(cli: Cli, file: SettingsFile, matches: &ArgMatches, program: &'static
         Vec::new()
     };
     let settings = Settings::new(&cli.global, &User::current(), file)?.with_shown(shown);
-    logging::start(&cli)?;
+    // Dropped at the end, after the last line.
+    let _log = logging::start(&cli)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

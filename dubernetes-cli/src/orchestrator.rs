@@ -12,12 +12,13 @@ use crate::report::{CliError, Result, USAGE};
 use crate::settings::Settings;
 use crate::state_dir::{self, SocketGuard};
 use crate::target::Mode;
-use crate::wiring::{Adapters, RunningOrchestrator};
+use crate::wiring::{Adapters, Purpose, RunningOrchestrator};
 
 /// Locks the state folder, starts the controller and listens for commands.
 pub(crate) async fn start(
     settings: &Settings,
     args: &IngressArgs,
+    adopt: bool,
     prompt: Option<&Arc<Prompt>>,
 ) -> Result<(RunningOrchestrator, SocketGuard)> {
     if settings.host.is_some() {
@@ -26,7 +27,8 @@ pub(crate) async fn start(
             .help("omit `--host` and unset DUBERNETES_HOST; `--state-dir` moves the socket"));
     }
     let approver = prompt.map(|prompt| -> Arc<dyn Approver> { Arc::<Prompt>::clone(prompt) });
-    let adapters = Adapters::open(settings, args)?.with_approver(approver);
+    let adapters = Adapters::open(settings, args, Purpose::Serve { adopt }).await?;
+    let adapters = adapters.with_approver(approver);
     adapters.check_engine(&settings.instance).await?;
     let (listener, guard) = state_dir::listen(&settings.paths.socket)?;
     Ok((adapters.start(settings, args, Mode::Act, Lifetime::Serve, listener), guard))

@@ -18,27 +18,41 @@ pub(crate) enum Found {
     Pod(Box<Pod>),
 }
 
-/// Finds an app, else a pod.
+/// Finds an app or a pod. A name of both is refused, whatever the command.
 pub(crate) async fn find(client: &Client, name: &ObjectName) -> Result<Found> {
+    match find_any(client, name).await? {
+        (Some(app), Some(pod)) => Err(ambiguous(&app, &pod)),
+        (Some(app), None) => Ok(Found::App(Box::new(app))),
+        (None, Some(pod)) => Ok(Found::Pod(Box::new(pod))),
+        (None, None) => Err(not_found(client, name).await),
+    }
+}
+
+/// Finds the app and the pod with a name.
+pub(crate) async fn find_any(
+    client: &Client,
+    name: &ObjectName,
+) -> Result<(Option<App>, Option<Pod>)> {
     let app = match name {
         ObjectName::App(name) | ObjectName::Either(name) => {
             none_if_missing(client.get_app(name).await)?
         }
         ObjectName::Pod(_) => None,
     };
-    if let Some(app) = app {
-        return Ok(Found::App(Box::new(app)));
-    }
     let pod = match name {
         ObjectName::Pod(name) | ObjectName::Either(name) => {
             none_if_missing(client.get_pod(name).await)?
         }
         ObjectName::App(_) => None,
     };
-    match pod {
-        Some(pod) => Ok(Found::Pod(Box::new(pod))),
-        None => Err(not_found(client, name).await),
-    }
+    Ok((app, pod))
+}
+
+/// Creates the error for a name of an app and of another app's pod.
+pub(crate) fn ambiguous(app: &App, pod: &Pod) -> CliError {
+    let name = &app.name;
+    let what = format!("`{name}` is an app, and a pod of the app `{}`", pod.app);
+    CliError::new(what).help(format!("use `app/{name}` or `pod/{name}`"))
 }
 
 /// Finds an app. Says so if the name is a pod's.

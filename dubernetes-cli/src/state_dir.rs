@@ -42,25 +42,30 @@ pub(crate) fn check_folder(folder: &Path) -> Result {
         .help(format!("run `chmod go-w {folder}`, or choose another folder with `--state-dir`")))
 }
 
-/// Records whose state the folder holds. Refuses the state of another instance, whose apps would
-/// run a second time.
+/// Records whose state the folder holds.
 pub(crate) fn claim(state_dir: &Path, instance: &InstanceName) -> Result {
     let path = state_dir.join(INSTANCE_FILE);
-    let failed = |error: io::Error| {
-        CliError::with_source(&format!("cannot read or write `{}`", path.display()), &error)
-    };
+    fs::write(&path, format!("{instance}\n")).map_err(|error| {
+        CliError::with_source(&format!("cannot write `{}`", path.display()), &error)
+    })
+}
+
+/// Returns whether it is recorded that the folder holds the state of the instance. Refuses the
+/// state of another instance, whose apps would run a second time.
+pub(crate) fn is_claimed(state_dir: &Path, instance: &InstanceName) -> Result<bool> {
+    let path = state_dir.join(INSTANCE_FILE);
     match fs::read_to_string(&path) {
-        Ok(text) if text.trim() == instance.as_str() => Ok(()),
+        Ok(text) if text.trim() == instance.as_str() => Ok(true),
         Ok(text) => Err(CliError::new(format!(
             "the folder `{}` holds the state of instance `{}`, not of `{instance}`",
             state_dir.display(),
             text.trim().escape_debug()
         ))
         .help("choose another folder with `--state-dir`, or the right `--instance`")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::write(&path, format!("{instance}\n")).map_err(failed)
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => {
+            Err(CliError::with_source(&format!("cannot read `{}`", path.display()), &error))
         }
-        Err(error) => Err(failed(error)),
     }
 }
 
@@ -117,12 +122,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claim_refuses_state_of_another_instance() {
+    fn state_of_another_instance_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let lab = InstanceName::parse("lab").unwrap();
+        assert!(!is_claimed(folder.path(), &lab).unwrap());
         claim(folder.path(), &lab).unwrap();
-        claim(folder.path(), &lab).unwrap();
-        let error = claim(folder.path(), &InstanceName::default()).unwrap_err();
+        assert!(is_claimed(folder.path(), &lab).unwrap());
+        let error = is_claimed(folder.path(), &InstanceName::default()).unwrap_err();
         assert!(error.text().contains("`lab`"), "{}", error.text());
     }
 

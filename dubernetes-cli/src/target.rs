@@ -65,7 +65,11 @@ impl Target {
     ) -> Result<T> {
         let target = match find_running(settings).await? {
             Some(client) => Self::running(client),
-            None => Self::start_in_process(settings, mode).await?,
+            None => match Self::start_in_process(settings, mode).await {
+                Ok(target) => target,
+                // An orchestrator may have started in the meantime.
+                Err(error) => Self::running(find_running(settings).await?.ok_or(error)?),
+            },
         };
         let result = work(&target).await;
         if let Some(in_process) = target.in_process {

@@ -3,6 +3,7 @@
 mod adapters;
 pub(crate) mod diagnostics;
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,9 @@ use dubernetes_core::clock::SystemClock;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::Ingress;
 use dubernetes_core::replay::Recorder;
-use dubernetes_core::runtime::RuntimeError;
+use dubernetes_core::runtime::{Owner, RuntimeError};
 use dubernetes_core::store::Store;
+use dubernetes_sqlite::Role;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::task::{JoinError, JoinHandle};
@@ -25,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::IngressArgs;
 use crate::journal::DecisionJournal;
-use crate::report::{CliError, Result};
+use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
 use crate::version::VERSION;
 use adapters::{Engine, EngineKind, IngressKind, Opened, OwnedStore, StoreKind};
@@ -39,8 +41,32 @@ const ENGINE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Interval of state snapshots.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// How often an orchestrator checks that the state folder is where it was.
+const PLACE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long an orchestrator waits for another one.
+const RIVAL_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How long a command waits for another one to release the state folder.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+const COMMAND_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long an orchestrator waits for a command to release the state folder. Longer than any
+/// command that does not wait for a rollout.
+const SERVE_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a process opens the state for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To work until it is stopped.
+    Serve {
+        /// Takes over an instance that belongs to another state.
+        adopt: bool,
+    },
+    /// For one command that changes something.
+    Command,
+    /// For one command that only reads.
+    Read,
+}
 
 /// Returns the endpoint of the engine in these settings. Does not call the engine.
 pub(crate) fn engine_endpoint(args: &IngressArgs) -> Result<String> {
@@ -57,40 +83,99 @@ pub(crate) struct Adapters {
 }
 
 impl Adapters {
-    /// Locks the state folder and opens the adapters. Does not call the engine.
+    /// Opens the state folder and the adapters. Waits some seconds for a process that uses the
+    /// folder.
     ///
     /// # Errors
     ///
-    /// The folder is locked, or a setting or the folder is invalid.
-    pub(crate) fn open(settings: &Settings, args: &IngressArgs) -> Result<Self> {
+    /// The folder is in use, a setting or the folder is invalid, or the folder has no state while
+    /// the instance exists on the engine.
+    pub(crate) async fn open(
+        settings: &Settings,
+        args: &IngressArgs,
+        purpose: Purpose,
+    ) -> Result<Self> {
         engine_endpoint(args)?;
-        match StoreKind::default().open(settings, args)? {
-            Opened::Store(store) => Self::with_store(settings, args, store),
-            Opened::Locked { error, .. } => Err(error),
+        if matches!(purpose, Purpose::Serve { adopt: false } | Purpose::Command) {
+            refuse_lost_state(settings, args).await?;
+        }
+        let adapters = Self::open_when_unlocked(settings, args, purpose).await?;
+        match purpose {
+            Purpose::Serve { adopt: true } => adapters.adopt(settings, args, purpose).await,
+            Purpose::Serve { adopt: false } | Purpose::Command | Purpose::Read => Ok(adapters),
         }
     }
 
-    /// Opens the adapters, waiting a moment for the lock of the state folder.
-    async fn open_when_unlocked(settings: &Settings, args: &IngressArgs) -> Result<Self> {
-        engine_endpoint(args)?;
+    async fn open_when_unlocked(
+        settings: &Settings,
+        args: &IngressArgs,
+        purpose: Purpose,
+    ) -> Result<Self> {
         let start = tokio::time::Instant::now();
+        let mut announced = false;
         loop {
-            match StoreKind::default().open(settings, args)? {
+            let (folder, holder) = match StoreKind::default().open(settings, args, purpose)? {
                 Opened::Store(store) => return Self::with_store(settings, args, store),
-                Opened::Locked { .. } if start.elapsed() < LOCK_TIMEOUT => {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                Opened::Locked { folder, holder } => (folder.display().to_string(), holder),
+            };
+            let is_served = || UnixStream::connect(&settings.paths.socket).is_ok();
+            let (patience, help) = match (purpose, holder.role) {
+                (Purpose::Serve { .. }, Some(Role::Orchestrator)) => {
+                    // A moment, since a process that has just locked the folder has not written
+                    // its role yet, and `doctor` writes none.
+                    (
+                        RIVAL_LOCK_TIMEOUT,
+                        "stop that one, or choose another folder with `--state-dir`",
+                    )
                 }
-                Opened::Locked { folder, pid, .. } => {
-                    let pid = pid.map_or_else(String::new, |pid| format!(" ({pid})"));
-                    return Err(CliError::new(format!(
-                        "another process{pid} uses `{}`, but no orchestrator answers at `{}`",
-                        folder.display(),
+                (Purpose::Serve { .. }, Some(Role::Command) | None) => {
+                    (SERVE_LOCK_TIMEOUT, "wait until it ends, or stop it")
+                }
+                // An orchestrator has just started: the command talks to it.
+                (Purpose::Command | Purpose::Read, _) if is_served() => (Duration::ZERO, ""),
+                (Purpose::Command | Purpose::Read, _) => (
+                    COMMAND_LOCK_TIMEOUT,
+                    "wait until it exits, or run `dubernetes serve` for all commands",
+                ),
+            };
+            let in_use = format!("the folder `{folder}` is in use by {holder}");
+            if start.elapsed() >= patience {
+                return Err(CliError::new(match purpose {
+                    Purpose::Serve { .. } => in_use,
+                    Purpose::Command | Purpose::Read => format!(
+                        "{in_use}, and no orchestrator answers at `{}`",
                         settings.paths.socket.display()
-                    ))
-                    .help("wait until it exits, or run `dubernetes serve` for all commands"));
-                }
+                    ),
+                })
+                .help(help));
             }
+            if !announced && matches!(purpose, Purpose::Serve { .. }) {
+                report::note(&format!("waiting until {holder}, releases the folder `{folder}`"));
+                announced = true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Makes the state that of the instance on the engine, if that belongs to another state.
+    async fn adopt(
+        self,
+        settings: &Settings,
+        args: &IngressArgs,
+        purpose: Purpose,
+    ) -> Result<Self> {
+        let claimed = self.engine.runtime.claim(&settings.instance, &self.engine.owner);
+        let claimed = tokio::time::timeout(ENGINE_TIMEOUT, claimed).await;
+        let claimed = claimed.map_err(|_| {
+            CliError::new("cannot adopt the instance: the container engine does not answer")
+        })?;
+        let Err(RuntimeError::OwnedByOtherState { id: Some(id), .. }) = claimed else {
+            return Ok(self);
+        };
+        // The store is closed first: it must not have two ids at a time.
+        drop(self);
+        StoreKind::default().set_id(settings, &id)?;
+        Self::open_when_unlocked(settings, args, purpose).await
     }
 
     fn with_store(
@@ -101,7 +186,8 @@ impl Adapters {
         let folder = &settings.paths.state_dir;
         // The open store has created the folder.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-        let engine = EngineKind::default().open(args, &folder)?;
+        let owner = Owner { id: store.id().to_owned(), folder: folder.display().to_string() };
+        let engine = EngineKind::default().open(args, &folder, owner)?;
         let ingress = IngressKind::default().open(settings, args, &engine);
         Ok(Self { store, engine, ingress, approver: None })
     }
@@ -126,7 +212,8 @@ impl Adapters {
             Ok(Err(error @ RuntimeError::OwnedByOtherState { .. })) => {
                 Err(CliError::new(error.to_string()).help(
                     "use that state with `--state-dir`, or choose another `--instance`; to \
-                     continue with this state, stop that orchestrator and move its folder away",
+                     continue with this state, stop that orchestrator and run \
+                     `dubernetes serve --adopt`",
                 ))
             }
             Ok(_) | Err(_) => Ok(()),
@@ -175,6 +262,7 @@ impl Adapters {
         let stop = CancellationToken::new();
         if lifetime == Lifetime::Serve {
             tokio::spawn(take_snapshots(Arc::clone(&store), stop.clone()));
+            tokio::spawn(watch_place(Arc::clone(&store), stop.clone()));
         }
         let state = ApiState {
             store: desired,
@@ -190,6 +278,27 @@ impl Adapters {
             server: tokio::spawn(serve_unix(listener, router(state), stop.clone())),
             stop,
         }
+    }
+}
+
+/// Refuses to create an empty state for an instance that exists on the engine: its state is
+/// somewhere else, or lost. An engine that does not answer is asked again by the controller.
+async fn refuse_lost_state(settings: &Settings, args: &IngressArgs) -> Result {
+    if StoreKind::default().exists(settings) {
+        return Ok(());
+    }
+    let exists = EngineKind::default().has_instance(args, &settings.instance);
+    match tokio::time::timeout(ENGINE_TIMEOUT, exists).await {
+        Ok(Ok(true)) => Err(CliError::new(format!(
+            "instance `{}` exists on this engine, but there is no state in `{}`",
+            settings.instance,
+            settings.paths.state_dir.display()
+        ))
+        .help(
+            "use its state with `--state-dir`, or choose another `--instance`; if its state is \
+             lost, `dubernetes serve --adopt` takes the instance over with an empty one",
+        )),
+        Ok(Ok(false) | Err(_)) | Err(_) => Ok(()),
     }
 }
 
@@ -214,6 +323,23 @@ async fn take_snapshots(store: Arc<dyn OwnedStore>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SNAPSHOT_INTERVAL) => {}
+        }
+    }
+}
+
+/// Says in the log if the state folder is moved or removed while the store is open.
+async fn watch_place(store: Arc<dyn OwnedStore>, stop: CancellationToken) {
+    let mut was_displaced = false;
+    loop {
+        let displacement = store.displacement();
+        if let (Some(displacement), false) = (&displacement, was_displaced) {
+            tracing::error!("{displacement}");
+        }
+        was_displaced = displacement.is_some();
+        // Both arms are cancel-safe: the token stays cancelled, and the interval restarts.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PLACE_INTERVAL) => {}
         }
     }
 }
@@ -272,7 +398,11 @@ pub(crate) struct InProcess {
 impl InProcess {
     /// Starts the orchestrator. In [`Mode::Act`] the engine must answer.
     pub(crate) async fn start(settings: &Settings, args: &IngressArgs, mode: Mode) -> Result<Self> {
-        let adapters = Adapters::open_when_unlocked(settings, args).await?;
+        let purpose = match mode {
+            Mode::Act => Purpose::Command,
+            Mode::Observe => Purpose::Read,
+        };
+        let adapters = Adapters::open(settings, args, purpose).await?;
         if mode == Mode::Act {
             adapters.engine.runtime.info().await.map_err(|error| {
                 CliError::new(chain(&error))

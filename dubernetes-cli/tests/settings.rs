@@ -53,7 +53,8 @@ fn run(folder: &Path, words: &[&str], key: &str, sources: Sources<'_>) -> Output
 fn settings(folder: &Path, key: &str, sources: Sources<'_>) -> Vec<Value> {
     let words = if key == "output" { &["status"][..] } else { &["status", "-o", "json"] };
     let output = run(folder, words, key, sources);
-    assert!(output.status.success(), "{key}: {output:?}");
+    // With 3 if no orchestrator is running.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{key}: {output:?}");
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     status["settings"].as_array().unwrap().clone()
 }

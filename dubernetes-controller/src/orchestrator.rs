@@ -7,7 +7,7 @@ use dubernetes_core::clock::{Clock, SystemClock};
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::Ingress;
 use dubernetes_core::replay::Recorder;
-use dubernetes_core::runtime::ContainerRuntime;
+use dubernetes_core::runtime::{ContainerRuntime, Owner};
 use dubernetes_core::store::Store;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// The instance whose containers it manages.
     pub(crate) instance: InstanceName,
     /// The state that claims the instance on the runtime.
-    pub(crate) owner: Option<String>,
+    pub(crate) owner: Option<Owner>,
     pub(crate) mode: Mode,
     /// Longest time between two full lists.
     pub(crate) resync: Duration,
@@ -255,11 +255,10 @@ impl Builder {
         self
     }
 
-    /// Sets the state that claims the instance on the runtime, such as its absolute path: an
-    /// instance that another existing state has claimed is not touched. By default nothing is
-    /// claimed.
-    pub fn owner(mut self, owner: impl Into<String>) -> Self {
-        self.options.owner = Some(owner.into());
+    /// Sets the state that claims the instance on the runtime: an instance that another state has
+    /// claimed is not touched. By default nothing is claimed.
+    pub fn owner(mut self, owner: Owner) -> Self {
+        self.options.owner = Some(owner);
         self
     }
 

@@ -31,7 +31,7 @@ use crate::orchestrator::{Options, Trigger};
 use crate::probe::ProbeHistory;
 use crate::probe_spec::ProbeSpec;
 use crate::rate_limit::ReloadLimiter;
-use crate::snapshot::{Mode, Snapshot};
+use crate::snapshot::{Mode, Snapshot, phases_since};
 use crate::tasks::{TaskResult, Tasks};
 
 /// Time before the store or the engine is tried again.
@@ -254,6 +254,7 @@ impl Pass {
         self.record_diff(&desired, &observed, now);
         self.expected_exits.retain(|id| observed.replicas.iter().any(|r| r.id == *id));
         self.keep_decision(&desired, &observed, now, &plan);
+        let phases_since = phases_since(&self.last, &desired, &plan, now);
         let mut snapshot = Arc::new(Snapshot {
             passes: self.last.passes + 1,
             at: Some(now),
@@ -262,6 +263,7 @@ impl Pass {
             observed,
             plan,
             engine: self.cache.info.clone(),
+            phases_since,
             store_problem: None,
             ingress_listens: observation.ingress_listens,
         });

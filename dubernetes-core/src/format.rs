@@ -18,9 +18,13 @@ pub fn span(span: SignedDuration) -> String {
 }
 
 /// Formats an exit code, such as `exit code 3` or `exit code 137 (SIGKILL)`: the code of a process
-/// that a signal ended is 128 and the number of the signal.
+/// that a signal ended is 128 and the number of the signal. Shells exit with 126 and 127 when a
+/// command cannot be run.
 pub(crate) fn exit_code(code: i64) -> String {
-    let signal = match code - 128 {
+    let meaning = match code - 128 {
+        // A program may mean something else by these two.
+        -2 => "by convention: command cannot be run",
+        -1 => "by convention: command not found",
         1 => "SIGHUP",
         2 => "SIGINT",
         3 => "SIGQUIT",
@@ -34,7 +38,7 @@ pub(crate) fn exit_code(code: i64) -> String {
         15 => "SIGTERM",
         _ => return format!("exit code {code}"),
     };
-    format!("exit code {code} ({signal})")
+    format!("exit code {code} ({meaning})")
 }
 
 /// Formats a number of restarts: `1 restart`, `2 restarts`.

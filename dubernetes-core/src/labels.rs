@@ -12,6 +12,8 @@ use crate::runtime::{Container, ImageId};
 /// Instance that owns the container. Containers of other instances, or without this label, are
 /// never touched.
 pub const INSTANCE: &str = "dubernetes.instance";
+/// Random id of the state that owns the instance. On networks only; earlier versions set none.
+pub const STATE_ID: &str = "dubernetes.state-id";
 /// State directory of the orchestrator that created the network. On networks only.
 pub const STATE_DIR: &str = "dubernetes.state-dir";
 /// Kind of a container that is not a replica: `ingress` or `pre-deploy`.

@@ -12,8 +12,8 @@ pub use ports::OpenPorts;
 pub use values::{
     Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerState,
     ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine,
-    LogOptions, Network, NetworkAddress, Process, PublishedPort, Resize, RuntimeEvent, RuntimeInfo,
-    Stats, TerminalSize,
+    LogOptions, Network, NetworkAddress, Owner, Process, PublishedPort, Resize, RuntimeEvent,
+    RuntimeInfo, Stats, TerminalSize,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,13 +116,12 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
         BTreeSet::new()
     }
 
-    /// Claims the instance for the orchestrator whose state is `owner`, such as its state
-    /// directory, so that two orchestrators never work on one instance. Idempotent. Fails with
-    /// [`RuntimeError::OwnedByOtherState`] while another existing state owns the instance. The
-    /// claim ends with [`Networks::remove`], or when the owner's state is gone.
+    /// Claims the instance for the orchestrator with the state `owner`, so that two orchestrators
+    /// never work on one instance. Idempotent. Fails with [`RuntimeError::OwnedByOtherState`] if a
+    /// state with another id owns the instance. The claim ends with [`Networks::remove`].
     ///
     /// By default every claim succeeds: two orchestrators would undo each other's work.
-    async fn claim(&self, instance: &InstanceName, owner: &str) -> Result<(), RuntimeError> {
+    async fn claim(&self, instance: &InstanceName, owner: &Owner) -> Result<(), RuntimeError> {
         let _ = (instance, owner);
         Ok(())
     }
@@ -195,7 +194,7 @@ pub trait Networks: fmt::Debug + Send + Sync {
     async fn ensure(&self, instance: &InstanceName) -> Result<Network, RuntimeError>;
 
     /// Returns the instance's network, or `None` if it does not exist. Fails with
-    /// [`RuntimeError::OwnedByOtherState`] if another existing state directory owns it.
+    /// [`RuntimeError::OwnedByOtherState`] if another state has claimed it.
     async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError>;
 
     /// Removes the instance's network. A missing one is success.
@@ -396,16 +395,15 @@ pub enum RuntimeError {
         /// The engine's text, one line.
         message: String,
     },
-    /// An orchestrator with another state directory owns this instance. A person has to choose.
-    #[error(
-        "instance `{instance}` on this engine belongs to the orchestrator whose state is in \
-         `{folder}`"
-    )]
+    /// Another state owns this instance. A person has to choose.
+    #[error("instance `{instance}` on this engine belongs to another state, created in `{folder}`")]
     OwnedByOtherState {
         /// The instance.
         instance: InstanceName,
-        /// The state directory of the owner.
+        /// Where the owner's state was when it made the claim.
         folder: String,
+        /// The id of the owner's state. `None` if an earlier version made the claim.
+        id: Option<String>,
     },
     /// The request needs a capability that the runtime lacks. Do not retry; the specification has
     /// to change.

@@ -156,6 +156,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Streams an item after each change of apps or events from now on. Several changes may be one
     /// item. The stream ends when the store is closed.
     fn changes(&self) -> BoxStream<'static, ()>;
+
+    /// Returns what is wrong with the place of the store, such as a directory that was moved away
+    /// while the store is open. The open store still works, but another process that looks there
+    /// does not find it. Does not wait.
+    fn displacement(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A request to store an app.

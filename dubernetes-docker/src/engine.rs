@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
-use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::RuntimeError;
 use tokio::sync::Mutex;
@@ -63,13 +62,6 @@ impl Engine {
     /// Returns the address of the engine as a URL.
     pub(crate) fn endpoint(&self) -> String {
         format!("unix://{}", self.socket)
-    }
-
-    /// Returns the owner of the instance on whose behalf this process works: the last successful
-    /// claim, or else the state directory.
-    pub(crate) fn owner(&self, instance: &InstanceName) -> Option<String> {
-        let state_dir = || self.state_dir.get().map(|folder| folder.display().to_string());
-        self.owners.find(instance).or_else(state_dir)
     }
 
     /// Returns the client. The first call creates it, since that fails while the socket does not

@@ -114,6 +114,15 @@ fn parse_state(state: &DockerState, created_at: Timestamp) -> Result<ContainerSt
     })
 }
 
+/// Parses the last words of the engine's init, such as
+/// `[FATAL tini (7)] exec /app failed: No such file or directory`. Returns `None` for other lines.
+pub(crate) fn parse_init_error(line: &str) -> Option<String> {
+    let (_, rest) = line.trim().strip_prefix("[FATAL tini (")?.split_once(")] exec ")?;
+    let (program, reason) = rest.rsplit_once(" failed: ")?;
+    let (program, reason) = (one_line(program), one_line(reason).to_lowercase());
+    Some(format!("program `{program}` cannot be run: {reason}"))
+}
+
 /// Parses a time. Returns `None` for the engine's zero time, 1 January of the year 1.
 fn parse_time(text: &str) -> Option<Timestamp> {
     text.parse().ok().filter(|time| *time > Timestamp::UNIX_EPOCH)

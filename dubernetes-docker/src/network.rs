@@ -6,15 +6,16 @@
 use bollard::models::Network as DockerNetwork;
 use bollard::query_parameters::{ListNetworksOptions, ListNetworksOptionsBuilder};
 use dubernetes_core::app::InstanceName;
+use dubernetes_core::error::one_line;
 use dubernetes_core::identity::network_name;
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{Network, RuntimeError};
+use dubernetes_core::runtime::{Network, Owner, RuntimeError};
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::{Engine, READ, WRITE};
 use crate::error::{CallError, unreadable};
-use crate::owners::check_owner;
+use crate::owners::check_labels;
 use crate::{from_docker, to_docker};
 
 /// First address of the pool of subnets, `10.201.0.0/16` to `10.216.0.0/16`. The engine's own
@@ -34,7 +35,7 @@ const MAX_TRIES: usize = 64;
 pub(crate) async fn claim(
     engine: &Engine,
     instance: &InstanceName,
-    owner: &str,
+    owner: &Owner,
 ) -> Result<(), RuntimeError> {
     find_for_owner(engine, instance, Some(owner)).await?;
     engine.owners.claim(instance, owner)
@@ -45,24 +46,22 @@ pub(crate) async fn find(
     engine: &Engine,
     instance: &InstanceName,
 ) -> Result<Option<Network>, RuntimeError> {
-    let owner = engine.owner(instance);
-    find_for_owner(engine, instance, owner.as_deref()).await
+    let owner = engine.owners.find(instance);
+    find_for_owner(engine, instance, owner.as_ref()).await
 }
 
-/// Returns the instance's network. Fails if the network belongs to an owner other than `owner`.
+/// Returns the instance's network. Fails if the network belongs to a state other than `owner`.
 async fn find_for_owner(
     engine: &Engine,
     instance: &InstanceName,
-    owner: Option<&str>,
+    owner: Option<&Owner>,
 ) -> Result<Option<Network>, RuntimeError> {
     let Some(id) = find_ids(engine, instance).await?.into_iter().next() else { return Ok(None) };
     let operation = format!("inspect network `{id}`");
     match engine.call(READ, &operation, engine.docker()?.inspect_network(&id, None)).await {
         Ok(answer) => {
-            let labels = answer.labels.as_ref();
-            let current = labels.and_then(|labels| labels.get(labels::STATE_DIR));
-            if let (Some(current), Some(owner)) = (current, owner) {
-                check_owner(instance, current, owner)?;
+            if let (Some(labels), Some(owner)) = (&answer.labels, owner) {
+                check_labels(instance, labels, owner)?;
             }
             let network = from_docker::parse_network(answer);
             network.map(Some).map_err(|what| unreadable(&operation, what))
@@ -159,10 +158,10 @@ async fn create(
     operation: &str,
 ) -> Result<Option<String>, RuntimeError> {
     let taken = from_docker::parse_subnets(&list(engine, None).await?);
-    let owner = engine.owner(instance);
+    let owner = engine.owners.find(instance);
     let mut last = None;
     for subnet in candidate_subnets(instance, &taken).take(MAX_TRIES) {
-        let body = to_docker::build_network(instance, subnet, owner.as_deref());
+        let body = to_docker::build_network(instance, subnet, owner.as_ref());
         match engine.call(WRITE, operation, engine.docker()?.create_network(body)).await {
             Ok(answer) => return Ok(Some(answer.id)),
             // The name is in use: by a network of ours from a moment ago, or by a foreign one.
@@ -186,9 +185,30 @@ async fn remove_by_id(engine: &Engine, id: &str) -> Result<(), RuntimeError> {
     let operation = format!("remove network `{id}`");
     let call = engine.docker()?.remove_network(id);
     match engine.call(WRITE, &operation, call).await {
-        Err(error) if error.status() != Some(404) => Err(error.into_runtime_error()),
+        Err(error) if error.status() != Some(404) => match list_users(engine, id).await {
+            users if users.is_empty() => Err(error.into_runtime_error()),
+            users => Err(RuntimeError::Rejected {
+                operation,
+                message: format!("it is in use by {}", users.join(", ")),
+            }),
+        },
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Returns the names of the containers on a network, for the error about its removal.
+async fn list_users(engine: &Engine, id: &str) -> Vec<String> {
+    let Ok(docker) = engine.docker() else { return Vec::new() };
+    let operation = format!("inspect network `{id}`");
+    // Without the names, the engine's own error has to do.
+    let answer = engine.call(READ, &operation, docker.inspect_network(id, None)).await;
+    let containers = answer.ok().and_then(|network| network.containers).unwrap_or_default();
+    let mut names: Vec<String> = containers
+        .into_iter()
+        .map(|(id, container)| format!("container `{}`", one_line(&container.name.unwrap_or(id))))
+        .collect();
+    names.sort();
+    names
 }
 
 /// Returns the free subnets, from an offset that depends on the instance's name. The same instance

@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, Files, ImageId,
-    Logs, Networks, OpenPorts, Process, RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream,
-    StatsReader,
+    Logs, Networks, OpenPorts, Owner, Process, RuntimeError, RuntimeEvent, RuntimeInfo,
+    RuntimeStream, StatsReader,
 };
 
 use self::staging::Staging;
@@ -71,8 +71,7 @@ impl DockerRuntime {
     }
 
     /// Sets the state directory of the orchestrator, an absolute path without links. No container
-    /// may mount it, and it is the owner of every instance until [`ContainerRuntime::claim`] names
-    /// another. Only the first call has an effect.
+    /// may mount it. Only the first call has an effect.
     #[must_use]
     pub fn with_state_dir(self, folder: &Path) -> Self {
         self.engine.state_dir.get_or_init(|| folder.to_owned());
@@ -158,7 +157,7 @@ impl ContainerRuntime for DockerRuntime {
         offered
     }
 
-    async fn claim(&self, instance: &InstanceName, owner: &str) -> Result<(), RuntimeError> {
+    async fn claim(&self, instance: &InstanceName, owner: &Owner) -> Result<(), RuntimeError> {
         network::claim(&self.engine, instance, owner).await
     }
 

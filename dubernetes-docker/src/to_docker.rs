@@ -16,7 +16,9 @@ use dubernetes_core::app::{
 };
 use dubernetes_core::identity;
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{ContainerId, ContainerRequest, NetworkAddress, RuntimeError};
+use dubernetes_core::runtime::{
+    ContainerId, ContainerRequest, NetworkAddress, Owner, RuntimeError,
+};
 use ipnet::Ipv4Net;
 
 /// Log rotation: three files of 10 MB per container, so that logs cannot fill the disk.
@@ -206,10 +208,13 @@ fn build_networking(at: &NetworkAddress) -> NetworkingConfig {
 pub(crate) fn build_network(
     instance: &InstanceName,
     subnet: Ipv4Net,
-    owner: Option<&str>,
+    owner: Option<&Owner>,
 ) -> NetworkCreateRequest {
     let instance_label = (labels::INSTANCE.to_owned(), instance.to_string());
-    let owner_label = owner.map(|owner| (labels::STATE_DIR.to_owned(), owner.to_owned()));
+    let owner_labels = owner.into_iter().flat_map(|owner| {
+        [(labels::STATE_ID, &owner.id), (labels::STATE_DIR, &owner.folder)]
+            .map(|(label, value)| (label.to_owned(), value.clone()))
+    });
     let pool = IpamConfig {
         subnet: Some(subnet.to_string()),
         gateway: subnet.hosts().next().map(|address| address.to_string()),
@@ -220,7 +225,7 @@ pub(crate) fn build_network(
         name: identity::network_name(instance),
         driver: Some("bridge".to_owned()),
         ipam: Some(Ipam { config: Some(vec![pool]), ..Ipam::default() }),
-        labels: Some(std::iter::once(instance_label).chain(owner_label).collect()),
+        labels: Some(std::iter::once(instance_label).chain(owner_labels).collect()),
         ..NetworkCreateRequest::default()
     }
 }

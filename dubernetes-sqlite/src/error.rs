@@ -9,21 +9,27 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use thiserror::Error;
 
+use crate::lock::Holder;
+
 /// Why a store was not opened. The database is left unchanged in every case.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process has the store open.
-    #[error(
-        "the folder `{}` is in use by another orchestrator{}; stop that one, or choose another \
-         folder",
-        .folder.display(),
-        .pid.map(|pid| format!(", process {pid}")).unwrap_or_default(),
-    )]
+    #[error("the folder `{}` is in use by {holder}", .folder.display())]
     Locked {
         /// The state directory.
         folder: PathBuf,
-        /// The process, if it has already written its id.
-        pid: Option<u32>,
+        /// The process that has it open.
+        holder: Holder,
+    },
+    /// Another process works on a copy of the store, or on its original.
+    #[error(
+        "`{}` is a copy of a state that another process has open; stop that one, or use its folder",
+        .folder.display()
+    )]
+    Copied {
+        /// The state directory.
+        folder: PathBuf,
     },
     /// The path of the state directory is not a directory.
     #[error("`{}` is not a folder; move it away, or choose another folder", .folder.display())]

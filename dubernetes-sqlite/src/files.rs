@@ -4,7 +4,9 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use dubernetes_core::error::SharedError;
@@ -42,6 +44,11 @@ pub(crate) fn state_dir_exists(folder: &Path) -> Result<bool, OpenError> {
         }
         Err(error) => Err(not_writable(folder, error)),
     }
+}
+
+/// Returns device and inode of the file at `path`, if there is one.
+pub(crate) fn find_file(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// Makes names that were added to a directory survive a crash of the machine.

@@ -14,15 +14,28 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::OpenError;
 use crate::files::{not_writable, sibling};
-use crate::{schema, snapshot};
+use crate::{open, schema, snapshot};
 
 /// The first bytes of every database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Size of the header before the content of the first page.
 const HEADER: usize = 100;
 
+/// Whether other processes may change the database during the inspection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The state directory is locked, so the database does not change.
+    Locked,
+    /// Another process may change the database.
+    Shared,
+}
+
 /// Returns the version of the database's schema, or `None` if there is no database.
-pub(crate) fn inspect_database(path: &Path, supported: u32) -> Result<Option<u32>, OpenError> {
+pub(crate) fn inspect_database(
+    path: &Path,
+    supported: u32,
+    access: Access,
+) -> Result<Option<u32>, OpenError> {
     let Some(size) = file_size(path)? else {
         return if has_log(path) {
             Err(damaged(path, "it is missing, but its `-wal` exists"))
@@ -31,7 +44,11 @@ pub(crate) fn inspect_database(path: &Path, supported: u32) -> Result<Option<u32
         };
     };
     check_header(path, size)?;
-    let connection = open_unchanged(path).map_err(|error| classify(path, error))?;
+    let connection = match access {
+        Access::Locked => open_unchanged(path),
+        Access::Shared => open::open_read_only(path),
+    };
+    let connection = connection.map_err(|error| classify(path, error))?;
     let found = check_content(&connection, path, supported)?;
     Ok(Some(found))
 }

@@ -5,7 +5,8 @@
 //! - `dubernetes.db`, with `-wal` and `-shm` beside it while the store is open. Acknowledged
 //!   writes are in `-wal` first, so a copy of the main file alone loses them: use
 //!   [`SqliteStore::backup`].
-//! - `orchestrator.lock`, locked by the process that has the store open, with its process id.
+//! - `orchestrator.lock`, locked by the process that may change the store, with its process id
+//!   and its role. Processes that only read need no lock.
 //! - `snapshots/`, copies made before a migration and by [`SqliteStore::snapshot`].
 //!
 //! # Invariants
@@ -48,4 +49,5 @@ mod store;
 mod worker;
 
 pub use error::{BackupError, OpenError};
+pub use lock::{Holder, Role};
 pub use store::{EventRetention, SqliteStore};

@@ -1,15 +1,80 @@
-//! The lock file that gives a state directory to one orchestrator. The lock ends with its process.
+//! The lock file that gives a state directory to one process. The lock ends with its process.
 
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use crate::error::OpenError;
 use crate::files::not_writable;
 
+/// Keeps a second process from working on a copy of a store, in another directory. Ends with its
+/// process, and counts on this machine.
+#[derive(Debug)]
+pub(crate) struct IdentityLock {
+    _listener: Option<UnixListener>,
+}
+
+impl IdentityLock {
+    /// Acquires the lock without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Copied`] if another process works on a store with the same id.
+    pub(crate) fn acquire(folder: &Path, id: &str) -> Result<Self, OpenError> {
+        bind_name(&format!("dubernetes-store-{id}")).map(|_listener| Self { _listener }).map_err(
+            |error| match error.kind() {
+                io::ErrorKind::AddrInUse => OpenError::Copied { folder: folder.to_owned() },
+                _ => not_writable(folder, error),
+            },
+        )
+    }
+}
+
 /// Name of the file in the state directory.
 const FILE: &str = "orchestrator.lock";
+
+/// What a process does with a store that it has open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Works until it is stopped.
+    Orchestrator,
+    /// Works for one command.
+    Command,
+}
+
+impl Role {
+    const ALL: [Self; 2] = [Self::Orchestrator, Self::Command];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Orchestrator => "orchestrator",
+            Self::Command => "command",
+        }
+    }
+}
+
+/// The process that has a store open, as far as it has already written about itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// Its role.
+    pub role: Option<Role>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.role {
+            Some(Role::Orchestrator) => "another orchestrator",
+            Some(Role::Command) => "a command that runs in its own process",
+            None => "another process",
+        })?;
+        self.pid.map_or(Ok(()), |pid| write!(f, ", process {pid}"))
+    }
+}
 
 /// Locks the state directory until it is dropped.
 ///
@@ -21,12 +86,12 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Acquires the lock without waiting, and writes this process's id into the file.
+    /// Acquires the lock without waiting, and writes this process's id and role into the file.
     ///
     /// # Errors
     ///
     /// [`OpenError::Locked`] with the process that holds the lock.
-    pub(crate) fn acquire(folder: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn acquire(folder: &Path, role: Role) -> Result<Self, OpenError> {
         let path = folder.join(FILE);
         let file = OpenOptions::new()
             .read(true)
@@ -37,7 +102,7 @@ impl Lock {
             .open(&path)
             .map_err(|error| not_writable(&path, error))?;
         let mut lock = Self::try_lock(folder, file)?;
-        write_pid(&mut lock.file).map_err(|error| not_writable(&path, error))?;
+        write_holder(&mut lock.file, role).map_err(|error| not_writable(&path, error))?;
         Ok(lock)
     }
 
@@ -60,20 +125,40 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => {
-                Err(OpenError::Locked { folder: folder.to_owned(), pid: read_pid(&mut file) })
+                Err(OpenError::Locked { folder: folder.to_owned(), holder: read_holder(&mut file) })
             }
             Err(TryLockError::Error(error)) => Err(not_writable(&folder.join(FILE), error)),
         }
     }
 }
 
-fn write_pid(file: &mut File) -> io::Result<()> {
-    file.set_len(0)?;
-    writeln!(file, "{}", std::process::id())
+/// Binds a name in the kernel's own namespace, which needs no file and vanishes with the process.
+#[cfg(target_os = "linux")]
+fn bind_name(name: &str) -> io::Result<Option<UnixListener>> {
+    use std::os::linux::net::SocketAddrExt as _;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    UnixListener::bind_addr(&address).map(Some)
 }
 
-fn read_pid(file: &mut File) -> Option<u32> {
+/// Other systems have no such namespace: there, copies are not noticed.
+#[cfg(not(target_os = "linux"))]
+fn bind_name(_: &str) -> io::Result<Option<UnixListener>> {
+    Ok(None)
+}
+
+fn write_holder(file: &mut File, role: Role) -> io::Result<()> {
+    file.set_len(0)?;
+    writeln!(file, "{} {}", std::process::id(), role.as_str())
+}
+
+fn read_holder(file: &mut File) -> Holder {
     let mut text = String::new();
-    file.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    if file.take(64).read_to_string(&mut text).is_err() {
+        return Holder::default();
+    }
+    let mut words = text.split_whitespace();
+    let pid = words.next().and_then(|word| word.parse().ok());
+    // Earlier versions wrote no role.
+    let role = words.next().and_then(|word| Role::ALL.into_iter().find(|r| r.as_str() == word));
+    Holder { pid, role }
 }

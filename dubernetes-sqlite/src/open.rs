@@ -11,48 +11,106 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::OpenError;
 use crate::files::{self, not_writable, sibling};
-use crate::inspect::inspect_database;
-use crate::lock::Lock;
+use crate::inspect::{Access, inspect_database};
+use crate::lock::{IdentityLock, Lock, Role};
+use crate::snapshot::Content;
 use crate::{schema, snapshot};
 
 /// Name of the database in the state directory.
-const FILE: &str = "dubernetes.db";
+pub(crate) const FILE: &str = "dubernetes.db";
 /// How long a transaction waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Size of the write-ahead log that causes a checkpoint, in pages.
+const LOG_PAGES: u32 = 64;
+/// SQLite's default size of a page.
+const PAGE_SIZE: u32 = 4096;
 
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct OpenedStore {
     pub(crate) path: PathBuf,
-    pub(crate) writer: Connection,
+    pub(crate) id: String,
     pub(crate) reader: Connection,
-    pub(crate) lock: Lock,
+    /// `None` if the database is open for reading only.
+    pub(crate) writer: Option<(Connection, Locks)>,
 }
 
+/// What allows a process to change the database, until it is dropped.
+pub(crate) type Locks = (Lock, IdentityLock);
+
 /// Opens the database in `folder`, or creates it, with the schema of `migrations`.
-pub(crate) fn open(folder: &Path, migrations: &[&str]) -> Result<OpenedStore, OpenError> {
+pub(crate) fn open(
+    folder: &Path,
+    role: Role,
+    migrations: &[&str],
+) -> Result<OpenedStore, OpenError> {
     files::ensure_state_dir(folder)?;
-    let lock = Lock::acquire(folder)?;
+    let lock = Lock::acquire(folder, role)?;
     let path = folder.join(FILE);
     let supported = schema::newest(migrations);
-    let found = inspect_database(&path, supported)?;
+    let found = inspect_database(&path, supported, Access::Locked)?;
     if found.is_none() {
         create(&path, migrations)?;
     }
     let mut writer = connect_writer(&path)?;
     if found.is_some_and(|found| found < supported) {
-        snapshot::take(&writer, &path, Timestamp::now()).map_err(OpenError::Snapshot)?;
+        snapshot::take(&writer, &path, Content::All, Timestamp::now())
+            .map_err(OpenError::Snapshot)?;
         schema::migrate(&mut writer, migrations).map_err(|error| failed(&path, error))?;
     }
     let reader = open_read_only(&path).map_err(|error| failed(&path, error))?;
-    Ok(OpenedStore { path, writer, reader, lock })
+    let id = schema::read_id(&writer).map_err(|error| failed(&path, error))?;
+    let identity = IdentityLock::acquire(folder, &id)?;
+    Ok(OpenedStore { path, id, reader, writer: Some((writer, (lock, identity))) })
+}
+
+/// Opens the database in `folder` for reading, beside the process that has the lock. A database of
+/// an earlier version is migrated first, under the lock. Where there is none, an empty one in
+/// memory takes its place, and nothing is written.
+pub(crate) fn open_for_reading(
+    folder: &Path,
+    migrations: &[&str],
+) -> Result<OpenedStore, OpenError> {
+    let path = folder.join(FILE);
+    let supported = schema::newest(migrations);
+    let found = match files::state_dir_exists(folder)? {
+        true => inspect_database(&path, supported, Access::Shared)?,
+        false => None,
+    };
+    let reader = match found {
+        None => create_in_memory(migrations),
+        Some(found) => {
+            if found < supported {
+                open(folder, Role::Command, migrations)?;
+            }
+            open_read_only(&path)
+        }
+    };
+    let reader = reader.map_err(|error| failed(&path, error))?;
+    let id = schema::read_id(&reader).map_err(|error| failed(&path, error))?;
+    Ok(OpenedStore { path, id, reader, writer: None })
+}
+
+fn create_in_memory(migrations: &[&str]) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    schema::migrate(&mut connection, migrations)?;
+    Ok(connection)
+}
+
+/// Sets the id of the database in `folder`.
+pub(crate) fn set_id(folder: &Path, id: &str, migrations: &[&str]) -> Result<(), OpenError> {
+    let OpenedStore { path, writer, .. } = open(folder, Role::Command, migrations)?;
+    let Some((connection, _locks)) = writer else { return Ok(()) };
+    let set = connection.execute("UPDATE identity SET id = ?1", [id]);
+    set.map(drop).map_err(|error| failed(&path, error))
 }
 
 /// Checks whether the database in `folder` can be opened, and changes nothing. Returns the version
 /// of its schema, or `None` if there is no database.
 pub(crate) fn check(folder: &Path, migrations: &[&str]) -> Result<Option<u32>, OpenError> {
     let _lock = Lock::acquire_existing(folder)?;
-    inspect_database(&folder.join(FILE), schema::newest(migrations))
+    inspect_database(&folder.join(FILE), schema::newest(migrations), Access::Locked)
 }
 
 /// Opens a database for reading.
@@ -105,6 +163,9 @@ fn set_up_writer(connection: &Connection) -> rusqlite::Result<String> {
     // An acknowledged write survives a crash of the machine, not only of the process.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // Each checkpoint copies the log into the database, and the next write truncates it.
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_PAGES * PAGE_SIZE)?;
     // Readers and the writer do not wait for each other.
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
 }

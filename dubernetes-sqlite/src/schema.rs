@@ -12,6 +12,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_event_revision.sql"),
     include_str!("../migrations/0004_names.sql"),
     include_str!("../migrations/0005_requests.sql"),
+    include_str!("../migrations/0006_identity.sql"),
 ];
 
 /// Returns the version of the schema after all migrations.
@@ -22,6 +23,11 @@ pub(crate) fn newest(migrations: &[&str]) -> u32 {
 /// Returns the version of a database's schema.
 pub(crate) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Returns the random id that the database got when it was created.
+pub(crate) fn read_id(connection: &Connection) -> rusqlite::Result<String> {
+    connection.query_row("SELECT id FROM identity", [], |row| row.get(0))
 }
 
 /// Applies the missing migrations, each in a transaction of its own.

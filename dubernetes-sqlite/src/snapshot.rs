@@ -1,4 +1,4 @@
-//! Copies the whole database, and keeps the newest copies.
+//! Copies the database, and keeps the newest copies.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -18,14 +18,26 @@ const FOLDER: &str = "snapshots";
 /// Number of snapshots that are kept, the newest.
 const KEPT: usize = 5;
 
+/// What a copy contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    All,
+    /// What cannot be made again: events would be most of each copy.
+    WithoutEvents,
+}
+
 /// Copies the database to `target`, which must not exist. The copy is a consistent state in one
 /// file, and has its name only once it is complete and on disk.
-pub(crate) fn copy(source: &Connection, target: &Path) -> Result<(), BackupError> {
+pub(crate) fn copy(
+    source: &Connection,
+    target: &Path,
+    content: Content,
+) -> Result<(), BackupError> {
     if target.try_exists().map_err(|source| failed(target, source))? {
         return Err(BackupError::Exists { path: target.to_owned() });
     }
     let part = files::sibling(target, ".part");
-    let copied = copy_part(source, &part).and_then(|()| {
+    let copied = copy_part(source, &part, content).and_then(|()| {
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         fs::rename(&part, target)
             .and_then(|()| files::sync_dir(parent.unwrap_or(Path::new("."))))
@@ -43,6 +55,7 @@ pub(crate) fn copy(source: &Connection, target: &Path) -> Result<(), BackupError
 pub(crate) fn take(
     source: &Connection,
     database: &Path,
+    content: Content,
     now: Timestamp,
 ) -> Result<PathBuf, BackupError> {
     let folder = snapshot_dir(database);
@@ -52,7 +65,7 @@ pub(crate) fn take(
         .create(&folder)
         .map_err(|source| failed(&folder, source))?;
     let target = folder.join(format!("dubernetes-{}.db", now.strftime("%Y%m%dT%H%M%S.%6fZ")));
-    copy(source, &target)?;
+    copy(source, &target, content)?;
     let all = list(database);
     for old in all.iter().rev().skip(KEPT) {
         fs::remove_file(old).map_err(|source| failed(old, source))?;
@@ -80,7 +93,7 @@ fn snapshot_dir(database: &Path) -> PathBuf {
     database.with_file_name(FOLDER)
 }
 
-fn copy_part(source: &Connection, part: &Path) -> Result<(), BackupError> {
+fn copy_part(source: &Connection, part: &Path, content: Content) -> Result<(), BackupError> {
     let sqlite = |source| BackupError::Sqlite { path: part.to_owned(), source };
     // An interrupted copy may have left a file.
     files::remove_if_exists(part)
@@ -94,6 +107,12 @@ fn copy_part(source: &Connection, part: &Path) -> Result<(), BackupError> {
     }
     // Without a log, the copy is one file.
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(sqlite)?;
+    match content {
+        Content::All => {}
+        Content::WithoutEvents => {
+            copy.execute_batch("DELETE FROM events; VACUUM").map_err(sqlite)?;
+        }
+    }
     copy.close().map_err(|(_, error)| sqlite(error))?;
     File::open(part).and_then(|file| file.sync_all()).map_err(|source| failed(part, source))
 }

@@ -22,8 +22,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 
 use crate::error::{BackupError, OpenError, TransactionError};
-use crate::lock::Lock;
-use crate::open::{self, OpenedStore};
+use crate::lock::Role;
+use crate::open::{self, Locks, OpenedStore};
+use crate::snapshot::Content;
 use crate::worker::Worker;
 use crate::{files, schema, snapshot};
 
@@ -35,13 +36,22 @@ pub use self::events::EventRetention;
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
+    /// Device and inode of the file; `None` if there is no file.
+    file: Option<(u64, u64)>,
+    id: String,
     changes: watch::Sender<()>,
     retention: EventRetention,
     // The order of drop matters: the writing connection closes last and truncates the log, and the
     // lock is released once everything is closed.
     reader: Worker,
-    writer: Worker,
-    _lock: Lock,
+    writer: Option<Writer>,
+}
+
+/// The thread that writes, and what allows it to.
+#[derive(Debug)]
+struct Writer {
+    worker: Worker,
+    _locks: Locks,
 }
 
 impl SqliteStore {
@@ -53,7 +63,27 @@ impl SqliteStore {
     /// The store is in use, foreign, of a later version, damaged, or not writable. It is left
     /// unchanged.
     pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
-        Self::open_with(state_dir, schema::MIGRATIONS)
+        Self::open_as(state_dir, Role::Orchestrator)
+    }
+
+    /// Opens the store like [`SqliteStore::open`], for a process with this role.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SqliteStore::open`].
+    pub fn open_as(state_dir: &Path, role: Role) -> Result<Self, OpenError> {
+        Self::open_with(state_dir, role, schema::MIGRATIONS)
+    }
+
+    /// Opens the store for reading, while another process may change it; each change fails. Where
+    /// there is no store, it reads as an empty one, and nothing is created. A store of an earlier
+    /// version is migrated.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SqliteStore::open`]; the store is in use only if it has to be migrated.
+    pub fn open_for_reading(state_dir: &Path) -> Result<Self, OpenError> {
+        Self::start(open::open_for_reading(state_dir, schema::MIGRATIONS)?)
     }
 
     /// Sets the retention of events. Applies with the next event.
@@ -75,24 +105,59 @@ impl SqliteStore {
         open::check(state_dir, schema::MIGRATIONS)
     }
 
-    pub(crate) fn open_with(state_dir: &Path, migrations: &[&str]) -> Result<Self, OpenError> {
-        let OpenedStore { path, writer, reader, lock } = open::open(state_dir, migrations)?;
+    pub(crate) fn open_with(
+        state_dir: &Path,
+        role: Role,
+        migrations: &[&str],
+    ) -> Result<Self, OpenError> {
+        Self::start(open::open(state_dir, role, migrations)?)
+    }
+
+    fn start(opened: OpenedStore) -> Result<Self, OpenError> {
+        let OpenedStore { path, id, reader, writer } = opened;
+        let file = files::find_file(&path);
         let start = |name, connection| {
             Worker::start(name, connection).map_err(|error| OpenError::NotWritable {
                 path: path.clone(),
                 source: SharedError::new(error),
             })
         };
-        let writer = start("store-writer", writer)?;
+        let writer = match writer {
+            Some((connection, _locks)) => {
+                Some(Writer { worker: start("store-writer", connection)?, _locks })
+            }
+            None => None,
+        };
         let reader = start("store-reader", reader)?;
         Ok(Self {
             path,
+            file,
+            id,
             changes: watch::Sender::new(()),
             retention: EventRetention::default(),
             reader,
             writer,
-            _lock: lock,
         })
+    }
+
+    /// Returns whether there is a store in `state_dir`.
+    pub fn exists(state_dir: &Path) -> bool {
+        files::find_file(&state_dir.join(open::FILE)).is_some()
+    }
+
+    /// Returns the random id that the store got when it was created. It goes with the file.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Sets the id of the store in `state_dir`, which no process may have open, for a state that
+    /// takes the place of another one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SqliteStore::open`].
+    pub fn set_id(state_dir: &Path, id: &str) -> Result<(), OpenError> {
+        open::set_id(state_dir, id, schema::MIGRATIONS)
     }
 
     /// Returns the path of the database.
@@ -102,9 +167,10 @@ impl SqliteStore {
 
     /// Resolves if a worker thread panicked. The store is unusable then.
     pub async fn broken(&self) {
+        let Some(writer) = &self.writer else { return self.reader.ended().await };
         // Both arms are cancel-safe: a thread that has ended stays ended.
         tokio::select! {
-            () = self.writer.ended() => {}
+            () = writer.worker.ended() => {}
             () = self.reader.ended() => {}
         }
     }
@@ -116,12 +182,16 @@ impl SqliteStore {
     /// The target exists or cannot be written, or the store cannot be read.
     pub async fn backup(&self, target: &Path) -> Result<(), BackupError> {
         let target = target.to_owned();
-        let copied = self.reader.run(move |connection| snapshot::copy(connection, &target)).await;
+        let copied = self
+            .reader
+            .run(move |connection| snapshot::copy(connection, &target, Content::All))
+            .await;
         copied.map_err(BackupError::Store)?
     }
 
-    /// Copies the whole store into the directory `snapshots` beside it, under a name with the time
-    /// `now`, and removes all but the newest 5 snapshots. Returns the path of the copy.
+    /// Copies the store without its events into the directory `snapshots` beside it, under a name
+    /// with the time `now`, and removes all but the newest 5 snapshots. Returns the path of the
+    /// copy.
     ///
     /// Returns `None` if the newest snapshot has the same apps, so that equal snapshots do not
     /// displace older ones.
@@ -135,9 +205,15 @@ impl SqliteStore {
             if has_same_apps(connection, snapshot::newest(&path))? {
                 return Ok(None);
             }
-            snapshot::take(connection, &path, now).map(Some)
+            snapshot::take(connection, &path, Content::WithoutEvents, now).map(Some)
         };
         self.reader.run(take).await.map_err(BackupError::Store)?
+    }
+
+    fn writer(&self) -> Result<&Worker, StoreError> {
+        let read_only =
+            || StoreError::Failed(SharedError::text("the store is open for reading only"));
+        self.writer.as_ref().map(|writer| &writer.worker).ok_or_else(read_only)
     }
 
     /// Reads in one transaction.
@@ -157,7 +233,7 @@ impl SqliteStore {
         F: FnOnce(&Transaction<'_>) -> Result<(T, bool), TransactionError> + Send + 'static,
     {
         let changes = self.changes.clone();
-        self.writer
+        self.writer()?
             .transact(move |connection| {
                 // A transaction that starts with a read cannot write once another process has
                 // written.
@@ -312,6 +388,17 @@ impl Store for SqliteStore {
             changes.changed().await.ok().map(|()| ((), changes))
         };
         stream::unfold(self.changes.subscribe(), next).boxed()
+    }
+
+    fn displacement(&self) -> Option<String> {
+        let is_moved = self.file.is_some() && files::find_file(&self.path) != self.file;
+        is_moved.then(|| {
+            format!(
+                "`{}` was moved or removed while this process has it open; start the process \
+                 again with the folder's new path",
+                self.path.display()
+            )
+        })
     }
 }
 

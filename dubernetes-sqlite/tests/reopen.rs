@@ -6,13 +6,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use dubernetes_core::app::{AppName, AppSpec, ImageRef, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, ImageRef, PodName, RevisionId};
+use dubernetes_core::error::chain;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{
     EventQuery, PutApp, RevisionFailure, RolloutAction, RolloutCommand, RolloutUpdate, Store as _,
 };
-use dubernetes_sqlite::{BackupError, OpenError, SqliteStore};
+use dubernetes_sqlite::{BackupError, Holder, OpenError, Role, SqliteStore};
 use jiff::Timestamp;
 
 fn name(text: &str) -> AppName {
@@ -110,6 +111,7 @@ async fn rollout_survives_kill() {
             fs::copy(entry.path(), killed.path().join(entry.file_name())).unwrap();
         }
     }
+    drop(store);
     let after = SqliteStore::open(killed.path()).unwrap();
     assert_eq!(after.get(&web).await.unwrap(), app);
     assert_eq!(after.revisions(&web).await.unwrap(), revisions);
@@ -120,8 +122,9 @@ async fn second_open_is_refused_with_process_id() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
     let refused = SqliteStore::open(folder.path()).unwrap_err();
-    let OpenError::Locked { pid, .. } = &refused else { panic!("{refused:?}") };
-    assert_eq!(*pid, Some(std::process::id()));
+    let OpenError::Locked { holder, .. } = &refused else { panic!("{refused:?}") };
+    let pid = Some(std::process::id());
+    assert_eq!(*holder, Holder { pid, role: Some(Role::Orchestrator) });
     let text = refused.to_string();
     assert!(text.contains(&folder.path().display().to_string()), "{text}");
     assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
@@ -158,10 +161,13 @@ async fn interrupted_creation_is_restarted() {
     assert_eq!(SqliteStore::open(folder.path()).unwrap().list().await.unwrap().apps.len(), 1);
 }
 
-#[test]
-fn closed_store_is_one_file() {
+#[tokio::test]
+async fn closed_store_is_one_file() {
     let folder = tempfile::tempdir().unwrap();
-    drop(SqliteStore::open(folder.path()).unwrap());
+    let store = SqliteStore::open(folder.path()).unwrap();
+    store.put(request("web")).await.unwrap();
+    store.list().await.unwrap();
+    drop(store);
     let mut names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -236,11 +242,15 @@ async fn backup_is_complete_and_overwrites_nothing() {
     assert!(matches!(existing, BackupError::Exists { .. }), "{existing:?}");
     assert_eq!(fs::read(&target).unwrap(), bytes);
 
-    let restored = SqliteStore::open(other.path()).unwrap();
-    assert_eq!(restored.list().await.unwrap(), state);
-
     let nowhere = store.backup(&other.path().join("none/copy.db")).await.unwrap_err();
     assert!(matches!(nowhere, BackupError::Io { .. }), "{nowhere:?}");
+
+    let copied = SqliteStore::open(other.path()).unwrap_err();
+    assert!(matches!(copied, OpenError::Copied { .. }), "{copied:?}");
+    let id = store.id().to_owned();
+    drop(store);
+    let restored = SqliteStore::open(other.path()).unwrap();
+    assert_eq!((restored.list().await.unwrap(), restored.id()), (state, id.as_str()));
 }
 
 #[tokio::test]
@@ -287,8 +297,8 @@ async fn check_finds_errors_of_open_and_changes_nothing() {
     let store = SqliteStore::open(&folder).unwrap();
     store.put(request("web")).await.unwrap();
     let error = SqliteStore::check(&folder).unwrap_err();
-    let me = std::process::id();
-    assert!(matches!(error, OpenError::Locked { pid: Some(pid), .. } if pid == me), "{error}");
+    let me = Some(std::process::id());
+    assert!(matches!(&error, OpenError::Locked { holder, .. } if holder.pid == me), "{error}");
     drop(store);
     let content = || {
         let mut files: Vec<_> = fs::read_dir(&folder)
@@ -301,7 +311,7 @@ async fn check_finds_errors_of_open_and_changes_nothing() {
         files
     };
     let before = content();
-    assert_eq!(SqliteStore::check(&folder).unwrap(), Some(5));
+    assert_eq!(SqliteStore::check(&folder).unwrap(), Some(6));
     assert_eq!(content(), before);
     fs::write(folder.join("dubernetes.db"), "").unwrap();
     let error = SqliteStore::check(&folder).unwrap_err();
@@ -309,4 +319,88 @@ async fn check_finds_errors_of_open_and_changes_nothing() {
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
     let error = SqliteStore::check(&folder).unwrap_err();
     assert!(matches!(error, OpenError::WritableByOthers { mode: 0o777, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn reader_needs_no_lock_and_sees_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let reader = SqliteStore::open_for_reading(folder.path()).unwrap();
+    assert_eq!(reader.list().await.unwrap().apps.len(), 0);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a reader creates nothing");
+    drop(reader);
+    drop(SqliteStore::open(folder.path()).unwrap());
+
+    // Before and while another process writes.
+    let early = SqliteStore::open_for_reading(folder.path()).unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    store.put(request("web")).await.unwrap();
+    let late = SqliteStore::open_for_reading(folder.path()).unwrap();
+    for reader in [early, late] {
+        assert_eq!(reader.list().await.unwrap().apps.len(), 1);
+        assert_eq!(reader.id(), store.id());
+        let refused = reader.put(request("api")).await.unwrap_err();
+        assert!(chain(&refused).contains("for reading only"), "{refused:?}");
+    }
+    drop(store);
+    let reader = SqliteStore::open_for_reading(folder.path()).unwrap();
+    assert_eq!(reader.list().await.unwrap().apps.len(), 1);
+}
+
+#[test]
+fn id_is_random_and_goes_with_the_file() {
+    let outer = tempfile::tempdir().unwrap();
+    let (one, two) = (outer.path().join("one"), outer.path().join("two"));
+    let id = |folder: &Path| SqliteStore::open(folder).unwrap().id().to_owned();
+    let first = id(&one);
+    assert_ne!(id(&two), first);
+    fs::remove_dir_all(&two).unwrap();
+    fs::rename(&one, &two).unwrap();
+    assert!(!SqliteStore::exists(&one) && SqliteStore::exists(&two));
+    assert_eq!(id(&two), first);
+    SqliteStore::set_id(&two, "adopted").unwrap();
+    assert_eq!(id(&two), "adopted");
+}
+
+#[test]
+fn moved_store_says_so() {
+    let outer = tempfile::tempdir().unwrap();
+    let (one, two) = (outer.path().join("one"), outer.path().join("two"));
+    let store = SqliteStore::open(&one).unwrap();
+    assert_eq!(store.displacement(), None);
+    fs::rename(&one, &two).unwrap();
+    let text = store.displacement().unwrap();
+    assert!(text.contains("/one/dubernetes.db` was moved or removed"), "{text}");
+    // A new store in the old place is not this one.
+    drop(SqliteStore::open(&one).unwrap());
+    assert!(store.displacement().is_some());
+}
+
+#[tokio::test]
+async fn state_dir_is_small_after_a_day_of_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    let mut longest_log = 0;
+    for change in 0..150_u32 {
+        let image = ImageRef::parse(&format!("registry.example.org/web:{change}")).unwrap();
+        let now = Timestamp::from_second(i64::from(change)).unwrap();
+        store.put(PutApp::new(AppSpec::new(name("web"), image), now)).await.unwrap();
+        let events = (0..30).map(|number| NewEvent {
+            app: Some(name("web")),
+            pod: Some(PodName::replica(&name("web"), number)),
+            revision: Some(RevisionId::FIRST),
+            ..event(&format!("revision {change}: {number} of 10, surge 1, image web:{change}"))
+        });
+        store.append(&events.collect::<Vec<_>>()).await.unwrap();
+        if change % 6 == 0 {
+            store.snapshot(now).await.unwrap();
+        }
+        longest_log = longest_log.max(size(&folder.path().join("dubernetes.db-wal")));
+    }
+    assert!(longest_log < 512 << 10, "the write-ahead log has {longest_log} bytes");
+    let snapshots = fs::read_dir(folder.path().join("snapshots")).unwrap();
+    let snapshots = snapshots.map(|entry| size(&entry.unwrap().path())).sum::<u64>();
+    let total = size(store.path()) + longest_log + snapshots;
+    // The journal of decisions has 1 MB beside this.
+    assert!(total < 3 << 20, "{total} bytes, {snapshots} of them snapshots");
 }

@@ -217,9 +217,18 @@ impl Scenario {
 
     /// Like [`Self::serve`], with additional environment variables.
     pub async fn serve_with(&self, variables: &[(&str, &str)]) -> Duration {
+        self.start_serve(&["serve"], variables).await
+    }
+
+    /// Like [`Self::serve`], and takes over an instance whose state is lost.
+    pub async fn serve_adopting(&self) -> Duration {
+        self.start_serve(&["serve", "--adopt"], &[]).await
+    }
+
+    async fn start_serve(&self, words: &[&str], variables: &[(&str, &str)]) -> Duration {
         let start = Instant::now();
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut command = self.command("dubernetes", &["serve"]);
+        let mut command = self.command("dubernetes", words);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.envs(variables.iter().copied());
         let child = command.spawn().unwrap();

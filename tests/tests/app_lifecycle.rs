@@ -22,7 +22,7 @@ fn app_is_applied_served_listed_and_deleted() {
         assert!(applied.stderr.contains("app/web is ready: 2/2 replicas"), "{}", applied.stderr);
 
         // 3. `get pods` shows both as ready.
-        let columns = ["NAME", "APP", "STATE", "READY", "RESTARTS", "REVISION", "AGE"];
+        let columns = ["NAME", "APP", "STATE", "READY", "RESTARTS", "REVISION", "AGE", "REASON"];
         for arguments in [&["get", "pods"][..], &["get", "pods", "web"]] {
             let shown = s.dubectl(arguments).await.assert_success();
             let rows = shown.table();

@@ -111,7 +111,11 @@ fn replicas_missing_from_store_keep_running_and_are_adopted() {
         let ids = s.container_ids("web").await;
         s.terminate().await;
         std::fs::remove_dir_all(s.state_dir()).unwrap();
-        s.serve().await;
+        // No empty state takes the place of a lost one unasked.
+        let refused = s.run(&["serve"]).await.assert_code(1);
+        assert!(refused.stderr.contains("serve --adopt"), "{}", refused.stderr);
+        assert!(!s.state_dir().join("dubernetes.db").exists());
+        s.serve_adopting().await;
         let blocked = eventually("the orphans are reported", SOON, async || {
             let status = s.run(&["status", "-o", "json"]).await.assert_success().json();
             let blocked = status["blocked"].to_string();
@@ -144,7 +148,7 @@ fn second_state_dir_is_refused_for_same_instance() {
         let path = s.write_file("web.yaml", &web.to_string());
         for command in [&["serve"][..], &["apply", &path], &["down", "--yes"]] {
             let refused = s.run(&[&["--state-dir", other], command].concat()).await.assert_code(1);
-            for text in ["belongs to the orchestrator whose state is in", "/state`", "--instance"] {
+            for text in ["exists on this engine", "no state in", "/other`", "--instance"] {
                 assert!(refused.stderr.contains(text), "`{text}` is missing: {}", refused.stderr);
             }
         }
@@ -154,9 +158,15 @@ fn second_state_dir_is_refused_for_same_instance() {
             "something changed"
         );
 
-        // A state directory that was moved is accepted.
+        // Neither is a state of another instance, or of none, that was put there.
         s.terminate().await;
-        std::fs::remove_dir_all(other).unwrap();
+        let elsewhere = s.state_dir().with_file_name("elsewhere");
+        let elsewhere = elsewhere.to_str().unwrap();
+        drop(dubernetes_sqlite::SqliteStore::open(elsewhere.as_ref()).unwrap());
+        let refused = s.run(&["--state-dir", elsewhere, "apply", &path]).await.assert_code(1);
+        assert!(refused.stderr.contains("belongs to another state"), "{}", refused.stderr);
+
+        // A state directory that was moved is accepted.
         std::fs::rename(&state, other).unwrap();
         let applied = s.run(&["--state-dir", other, "apply", &path]).await.assert_success();
         assert_eq!(applied.stdout, "app/web unchanged\n");

@@ -3,7 +3,8 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use dubernetes_core::app::{AppName, AppSpec, Generation};
+use dubernetes_core::app::{AppName, AppSpec, Generation, PodName};
+use dubernetes_core::error::chain;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
 
@@ -139,6 +140,7 @@ pub(super) async fn delete(
     _: Params<NoParams>,
 ) -> Result<StatusCode, ApiError> {
     state.controller.delete(&name).await?;
+    record_request(&state, &name, None, "deletion").await;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -164,9 +166,16 @@ pub(super) async fn scale(
     let mut lost = 0;
     loop {
         let stored = state.store.get(&name).await?;
+        let before = stored.spec.replicas;
         let spec = AppSpec { replicas, ..stored.spec };
         match put_app(&state, spec, Some(stored.generation), false).await {
-            Ok(applied) => return Ok(JsonResponse(applied)),
+            Ok(applied) => {
+                if applied.change != Change::Unchanged {
+                    let what = format!("change from {before} to {replicas} replicas");
+                    record_request(&state, &name, None, &what).await;
+                }
+                return Ok(JsonResponse(applied));
+            }
             Err(StoreError::StaleGeneration { .. }) if lost < SCALE_RETRIES => lost += 1,
             Err(StoreError::Invalid { problems, .. }) => {
                 // Only the new number can have caused a violation.
@@ -241,6 +250,28 @@ async fn record_refusal(state: &ApiState, name: &AppName, message: String) {
     };
     // The caller gets the refusal even if the event cannot be stored.
     let _ = state.store.append(&[event]).await;
+}
+
+/// Records that a user asked for a change, so that `events` names the cause of what follows.
+pub(super) async fn record_request(
+    state: &ApiState,
+    app: &AppName,
+    pod: Option<&PodName>,
+    what: &str,
+) {
+    let event = NewEvent {
+        time: state.clock.now(),
+        kind: EventKind::Normal,
+        app: Some(app.clone()),
+        pod: pod.cloned(),
+        revision: None,
+        reason: EventReason::Requested,
+        message: format!("{what} requested by a user"),
+    };
+    // The request was carried out even if the event cannot be stored.
+    if let Err(error) = state.store.append(&[event]).await {
+        tracing::warn!(error = %chain(&error), "cannot record a request");
+    }
 }
 
 async fn put_app(

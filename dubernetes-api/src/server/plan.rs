@@ -211,15 +211,28 @@ fn downtime_text(
         return reason.to_owned();
     }
     let gap = forecast.steps.iter().enumerate().find(|(_, step)| step.ready == 0);
+    let cause = gap_cause(spec);
     match gap {
         Some((index, step)) => {
             let pod = step.pod.as_ref().map_or("the app", PodName::as_str);
-            let number = index + 1;
-            format!(
-                "no replica is ready after step {number}: {} {pod}, {}",
-                step.action, step.reason
-            )
+            format!("{cause}: no replica is ready after step {}: {} {pod}", index + 1, step.action)
         }
-        None => "no replica is ready during the rollout".to_owned(),
+        None => cause,
+    }
+}
+
+/// Returns which setting lets a rollout leave no replica ready.
+fn gap_cause(spec: &AppSpec) -> String {
+    let replicas = u32::from(spec.replicas);
+    let rollout = &spec.rollout;
+    match rollout.max_surge {
+        Some(surge) if surge.resolve_ceil(replicas) == 0 => {
+            format!("`rollout.max_surge: {surge}` allows no new replica before an old one stops")
+        }
+        Some(_) | None if rollout.max_unavailable.resolve_floor(replicas) >= replicas => format!(
+            "`rollout.max_unavailable: {}` allows all replicas to stop at once",
+            rollout.max_unavailable
+        ),
+        Some(_) | None => "the rollout has no ready replica to keep".to_owned(),
     }
 }

@@ -15,7 +15,7 @@ use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::extract::{Name, NoParams, Params, PodQuery};
-use crate::server::{ApiState, view};
+use crate::server::{ApiState, apps, view};
 use crate::wire::{List, Pod, Problem, ProblemKind};
 
 /// List the pods of all or some apps, those of deleted apps included.
@@ -83,6 +83,7 @@ pub(super) async fn delete(
     let snapshot = state.latest_snapshot().await;
     let (_, pod) = find(&snapshot, &name)?;
     state.controller.evict(&pod.app, &container_id(pod)?).await?;
+    apps::record_request(&state, &pod.app, Some(&pod.name), "replacement").await;
     Ok(StatusCode::ACCEPTED)
 }
 

@@ -2,14 +2,14 @@
 
 use axum::Json as JsonResponse;
 use axum::extract::State;
-use dubernetes_core::store;
+use dubernetes_core::store::{self, Change};
 
 use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
 use crate::server::extract::{App, NoParams, Params};
-use crate::server::{ApiState, view};
+use crate::server::{ApiState, apps, view};
 use crate::wire::{Applied, FieldProblem, Problem, RolloutAction, RolloutRequest};
 
 /// Undo or restart an app, or pause or resume its rollout.
@@ -50,6 +50,16 @@ pub(super) async fn update(
     // The handle numbers revisions above the observed ones, so wait for the first pass.
     state.latest_snapshot().await;
     let put = state.controller.update_rollout(&name, action).await?;
+    if put.change != Change::Unchanged {
+        let what = match action {
+            store::RolloutAction::Undo { to: None } => "undo of the rollout".to_owned(),
+            store::RolloutAction::Undo { to: Some(to) } => format!("undo to revision {to}"),
+            store::RolloutAction::Restart => "restart of all replicas".to_owned(),
+            store::RolloutAction::Pause => "pause of the rollout".to_owned(),
+            store::RolloutAction::Resume => "resumption of the rollout".to_owned(),
+        };
+        apps::record_request(&state, &name, None, &what).await;
+    }
     let app = view::app(&state.info, &state.controller.snapshot(), &put.app);
     Ok(JsonResponse(Applied { change: put.change, app }))
 }

@@ -12,7 +12,7 @@ use dubernetes_controller::Snapshot;
 use dubernetes_core::call::OperationKey;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::ObservedIngress;
-use dubernetes_core::plan::{Blocked, Plan, Wait};
+use dubernetes_core::plan::{Blocked, Phase, Plan, Wait};
 use dubernetes_core::state;
 use dubernetes_manifest::reference;
 
@@ -21,8 +21,8 @@ use crate::problem::ApiError;
 use crate::server::extract::{NoParams, Params};
 use crate::server::{ApiState, OrchestratorInfo, view};
 use crate::wire::{
-    EngineState, EngineStatus, FieldProblem, Health, HealthState, IngressState, IngressStatus,
-    Orchestrator, Problem, ProblemKind, Status, Version,
+    App, EngineState, EngineStatus, FailedApp, FieldProblem, Health, HealthState, IngressState,
+    IngressStatus, Orchestrator, Problem, ProblemKind, Status, Version,
 };
 use crate::{openapi, path};
 
@@ -37,14 +37,18 @@ pub(super) async fn status(
     _: Params<NoParams>,
 ) -> Result<JsonResponse<Status>, ApiError> {
     let snapshot = state.latest_snapshot().await;
+    let mut failed = Vec::new();
     let (apps, store_problem) = match state.store.list().await {
         Ok(stored) => {
             let apps = stored.apps.values().map(|app| view::app(&state.info, &snapshot, app));
             let mut phases = BTreeMap::new();
-            for app in apps {
-                *phases.entry(app.status.phase.to_string()).or_insert(0) += 1;
+            for App { name, status, .. } in apps {
+                *phases.entry(status.phase.to_string()).or_insert(0) += 1;
+                if status.phase == Phase::Failed {
+                    failed.push(FailedApp { name, status });
+                }
             }
-            (phases, snapshot.store_problem.clone())
+            (phases, snapshot.store_problem.clone().or_else(|| state.store.displacement()))
         }
         // People read the status when something is wrong, so it never fails.
         Err(error) => (BTreeMap::new(), Some(chain(&error))),
@@ -57,6 +61,7 @@ pub(super) async fn status(
         ingress: ingress_status(&state.info, &snapshot),
         network: snapshot.observed.network.is_some(),
         apps,
+        failed,
         teardown: snapshot.desired.teardown.map(|_| teardown_text(&snapshot.plan)),
         blocked: snapshot.plan.blocked.iter().map(blocked_text).collect(),
         store_problem,

@@ -22,9 +22,10 @@ pub(super) fn app(info: &OrchestratorInfo, snapshot: &Snapshot, stored: &StoredA
         generation: stored.generation,
         spec: stored.spec.clone(),
         status: match observed {
-            Some(observed) if observed.observed_generation >= stored.generation => {
-                with_observed(unobserved_status(stored), observed)
-            }
+            Some(observed) if observed.observed_generation >= stored.generation => AppStatus {
+                since: snapshot.phases_since.get(&stored.spec.name).copied(),
+                ..with_observed(unobserved_status(stored), observed)
+            },
             Some(observed) => stale_status(stored, observed),
             None => unobserved_status(stored),
         },
@@ -44,6 +45,7 @@ fn unobserved_status(stored: &StoredApp) -> AppStatus {
         updated: 0,
         revision: stored.revision,
         message: NOT_OBSERVED.to_owned(),
+        since: None,
         observed_generation: Generation::NONE,
         next_try: None,
         rollout: rollout_outcome(&stored.rollout.outcome),

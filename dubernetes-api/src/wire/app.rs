@@ -59,6 +59,10 @@ pub struct AppStatus {
     pub revision: RevisionId,
     /// Most important reason for the phase; empty if there is none.
     pub message: String,
+    /// Time since which the app is in this phase; null if that is not known.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
     /// Generation that this status describes. If lower than the app's generation, no pass has seen
     /// the new spec yet.
     #[schema(value_type = u64)]

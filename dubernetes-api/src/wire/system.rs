@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use dubernetes_core::app::InstanceName;
+use dubernetes_core::app::{AppName, InstanceName};
 use dubernetes_core::runtime::RuntimeInfo;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::openapi;
+
+use super::AppStatus;
 
 /// Versions of the orchestrator, its API and its engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -62,18 +64,31 @@ pub struct Status {
     pub network: bool,
     /// Number of apps in each phase.
     pub apps: BTreeMap<String, u32>,
+    /// Apps in the phase `Failed`, with their causes.
+    #[serde(default)]
+    pub failed: Vec<FailedApp>,
     /// Progress of a teardown of the instance, if one is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teardown: Option<String>,
     /// What cannot proceed until a person acts.
     pub blocked: Vec<String>,
-    /// Why the store cannot be read, if so.
+    /// What is wrong with the store, if anything.
     pub store_problem: Option<String>,
     /// Time at which the last pass started.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_round: Option<Timestamp>,
     /// Number of passes so far.
     pub passes: u64,
+}
+
+/// An app in the phase `Failed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FailedApp {
+    /// Name.
+    #[schema(value_type = String)]
+    pub name: AppName,
+    /// Status, with the cause in `message`.
+    pub status: AppStatus,
 }
 
 /// Process of the orchestrator.

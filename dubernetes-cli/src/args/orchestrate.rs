@@ -148,6 +148,10 @@ pub(crate) struct ServeArgs {
         default_value = "text"
     )]
     pub(crate) log_format: LogFormat,
+    /// Take over an instance whose state is lost or no longer used: from now on it belongs to this
+    /// state, and its replicas wait until their files are applied again.
+    #[arg(long)]
+    pub(crate) adopt: bool,
     /// Do one action at a time: show desired and observed state, the rule, the action and the next
     /// steps, and wait for Enter (`c`: continue without asking; `q`: quit, leaving all as it is).
     #[arg(long)]

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use crate::args::{Format, GetArgs, Kind, ObjectName};
 use crate::event_query::{MAX_EVENTS, events_about, is_about};
 use crate::output::{self, ListStyle, Row};
-use crate::report::{self, CliError, FAILED, Result};
-use crate::resolve::{names_with_selector, none_if_missing, not_found};
+use crate::report::{self, CliError, FAILED, Result, USAGE};
+use crate::resolve::{ambiguous, find_any, names_with_selector, none_if_missing, not_found};
 use crate::settings::Settings;
 use crate::target::{Mode, Target};
 
@@ -60,7 +60,12 @@ type Filter<'a> = Box<dyn Fn(Option<&AppName>, &dyn Fn(&str) -> bool) -> bool + 
 
 impl Selection {
     fn parse(args: &GetArgs) -> Result<Self> {
-        let names: Vec<_> = args.resource.name.iter().chain(&args.names).cloned().collect();
+        // `pod/web-1` is a pod, while a bare name may also be that of an app.
+        let first = args.resource.name.as_ref().map(|name| match args.resource.kind {
+            Kind::Pods => format!("pod/{name}"),
+            Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes => name.clone(),
+        });
+        let names: Vec<_> = first.into_iter().chain(args.names.iter().cloned()).collect();
         match &args.selector.selector {
             Some(_) if !names.is_empty() => Err(names_with_selector()),
             Some(selector) => Ok(Self::Selected(selector.clone())),
@@ -238,12 +243,18 @@ impl Listed for Pod {
         };
         let mut found = Listing::complete(Vec::new());
         for name in names {
-            if let Some(pod) = none_if_missing(client.get_pod(name).await)? {
-                found.items.push(pod);
-            } else if none_if_missing(client.get_app(name).await)?.is_some() {
-                found.items.extend(client.pods(Some(name)).await?);
-            } else {
-                found.missing.push(not_found(client, &ObjectName::Pod(name.clone())).await);
+            let name =
+                ObjectName::parse(name).map_err(|error| CliError::with_exit(USAGE, error))?;
+            match find_any(client, &name).await? {
+                (Some(app), Some(pod)) => found.missing.push(ambiguous(&app, &pod)),
+                (Some(app), None) => {
+                    found.items.extend(client.pods(Some(app.name.as_str())).await?);
+                }
+                (None, Some(pod)) => found.items.push(pod),
+                (None, None) => {
+                    let name = ObjectName::Pod(name.name().to_owned());
+                    found.missing.push(not_found(client, &name).await);
+                }
             }
         }
         Ok(found)

@@ -11,7 +11,8 @@ use crate::settings::Settings;
 
 pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
     let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.http_port)));
-    let (mut running, guard) = start(settings, &args.ingress, prompt.as_ref()).await?;
+    let started = start(settings, &args.ingress, args.adopt, prompt.as_ref()).await;
+    let (mut running, guard) = started?;
     let ready = ready_line(settings, &args.ingress);
     // A program that reads the ready line may send a signal at once.
     let interrupted = interrupted();

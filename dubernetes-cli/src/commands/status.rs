@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Format, FormatArgs};
-use crate::output::{self, Cell, Table, age};
-use crate::report::Result;
+use crate::output::{self, Cell, Table, age, reason};
+use crate::report::{CliError, FAILED, Result, UNREACHABLE};
 use crate::settings::Settings;
 use crate::settings_file::Setting;
 use crate::target::{Mode, Target, ingress_args};
@@ -28,15 +28,31 @@ pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
         Ok(target.client.status().await?)
     })
     .await?;
+    print_status(&args, settings, &status)?;
+    exit_code(&status).map_or(Ok(()), |exit| Err(CliError::already_reported(exit)))
+}
+
+/// Returns the exit code of a status that is not good, so that scripts can check and wait.
+fn exit_code(status: &Status) -> Option<u8> {
+    if status.orchestrator.mode == Lifetime::InProcess {
+        return Some(UNREACHABLE);
+    }
+    let is_good = status.engine.state == EngineState::Answering
+        && status.failed.is_empty()
+        && status.store_problem.is_none();
+    (!is_good).then_some(FAILED)
+}
+
+fn print_status(args: &FormatArgs, settings: &Settings, status: &Status) -> Result {
     match args.format() {
-        Format::Table => output::print(&status_text(&status, Timestamp::now())),
+        Format::Table => output::print(&status_text(status, Timestamp::now())),
         Format::Wide => {
             let settings = settings_table(&with_defaults(settings)?);
-            output::print(&format!("{}{settings}", status_text(&status, Timestamp::now())))
+            output::print(&format!("{}{settings}", status_text(status, Timestamp::now())))
         }
         Format::Name => output::print(&format!("instance/{}\n", status.instance)),
         format @ (Format::Json | Format::Yaml) => {
-            let report = Report { status: &status, settings: with_defaults(settings)? };
+            let report = Report { status, settings: with_defaults(settings)? };
             output::print(&output::value(&report, format)?)
         }
     }
@@ -81,11 +97,14 @@ fn status_text(status: &Status, now: Timestamp) -> String {
     add("Instance", status.instance.as_str());
     add("State", &status.orchestrator.state_dir.display().to_string());
     if let Some(problem) = &status.store_problem {
-        add("Store", &format!("unreadable: {problem}"));
+        add("Store", problem);
     }
     add("Engine", &engine_text(status, now));
     add("Ingress", &ingress_text(status));
     add("Apps", &apps_text(status));
+    for app in &status.failed {
+        add("Failed", &format!("{}: {}", app.name, reason(&app.status, now)));
+    }
     if let Some(teardown) = &status.teardown {
         add("Teardown", teardown);
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::args::{Format, FormatArgs};
 use crate::output;
-use crate::report::Result;
+use crate::report::{CliError, Result, UNREACHABLE};
 use crate::settings::Settings;
 use crate::target::find_running;
 use crate::version::VERSION;
@@ -23,9 +23,16 @@ pub(super) async fn run(args: FormatArgs, settings: &Settings, program: &str) ->
     };
     let versions = Versions { client: VERSION, orchestrator };
     match args.format() {
-        Format::Table | Format::Wide => output::print(&versions_text(&versions, program)),
-        Format::Name => output::print(&format!("{VERSION}\n")),
-        format @ (Format::Json | Format::Yaml) => output::print(&output::value(&versions, format)?),
+        Format::Table | Format::Wide => output::print(&versions_text(&versions, program))?,
+        // The name is the program's own version, whatever runs.
+        Format::Name => return output::print(&format!("{VERSION}\n")),
+        format @ (Format::Json | Format::Yaml) => {
+            output::print(&output::value(&versions, format)?)?;
+        }
+    }
+    match versions.orchestrator {
+        Some(_) => Ok(()),
+        None => Err(CliError::already_reported(UNREACHABLE)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Table columns of each kind of object.
 
 use dubernetes_api::wire::{App, AppStatus, EndpointState, Event, Pod, Revision, Route};
+use dubernetes_core::plan::Phase;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -61,11 +62,14 @@ impl Row for App {
 }
 
 impl Row for Pod {
+    const ENDS_WITH_CAUSE: bool = true;
+
     fn columns(wide: bool) -> Vec<&'static str> {
         let mut columns = vec!["NAME", "APP", "STATE", "READY", "RESTARTS", "REVISION", "AGE"];
         if wide {
-            columns.extend(["ADDRESS", "CONTAINER", "IMAGE", "MESSAGE"]);
+            columns.extend(["ADDRESS", "CONTAINER", "IMAGE"]);
         }
+        columns.push("REASON");
         columns
     }
 
@@ -84,9 +88,9 @@ impl Row for Pod {
                 Cell::new(or_none(self.address)),
                 Cell::new(or_none(self.container_id.as_ref().map(|id| short_id(&id.0)))),
                 Cell::new(or_none(self.image.as_ref())),
-                Cell::new(&self.message),
             ]);
         }
+        cells.push(Cell::new(with_next_try(&self.message, self.next_try, now)));
         cells
     }
 
@@ -193,15 +197,26 @@ impl Row for Route {
     }
 }
 
-/// Returns the reason of an app's state, and the time until the next try.
+/// Returns the reason of an app's state, the time until the next try, and for how long the app has
+/// been broken.
 pub(crate) fn reason(status: &AppStatus, now: Timestamp) -> String {
-    let left = status.next_try.map(|at| at.as_second().saturating_sub(now.as_second()).max(0));
+    let reason = with_next_try(&status.message, status.next_try, now);
+    let is_broken = matches!(status.phase, Phase::Failed | Phase::Degraded);
+    match status.since.filter(|_| is_broken && !reason.is_empty()) {
+        Some(since) => format!("{reason} (for {})", age(since, now)),
+        None => reason,
+    }
+}
+
+/// Returns a message, and the time until the next try.
+fn with_next_try(message: &str, next_try: Option<Timestamp>, now: Timestamp) -> String {
+    let left = next_try.map(|at| at.as_second().saturating_sub(now.as_second()).max(0));
     match left.and_then(|left| u64::try_from(left).ok()) {
-        Some(left) if !status.message.is_empty() => {
+        Some(left) if !message.is_empty() => {
             let left = dubernetes_core::app::Duration::from_secs(left);
-            format!("{}, next try in {left}", status.message)
+            format!("{message}, next try in {left}")
         }
-        Some(_) | None => status.message.clone(),
+        Some(_) | None => message.to_owned(),
     }
 }
 

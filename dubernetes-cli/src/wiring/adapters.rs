@@ -7,20 +7,22 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dubernetes_controller::TcpDialer;
-use dubernetes_core::app::{Permission, PullPolicy};
+use dubernetes_core::app::{InstanceName, Permission, PullPolicy};
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::Ingress;
-use dubernetes_core::runtime::ContainerRuntime;
+use dubernetes_core::runtime::{ContainerRuntime, Networks, Owner};
 use dubernetes_core::store::Store;
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
-use dubernetes_sqlite::{EventRetention, OpenError, SqliteStore};
+use dubernetes_sqlite::{EventRetention, Holder, OpenError, Role, SqliteStore};
 use jiff::Timestamp;
 
 use crate::args::IngressArgs;
 use crate::report::{CliError, Result};
 use crate::settings::Settings;
 use crate::state_dir;
+
+use super::Purpose;
 
 /// Container engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,14 +55,14 @@ pub(super) struct Engine {
     pub(super) runtime: Arc<dyn ContainerRuntime>,
     /// Endpoint, such as `unix:///var/run/docker.sock`.
     pub(super) endpoint: String,
-    /// Who claims the instance on the engine: the state folder.
-    pub(super) owner: String,
+    /// The state that claims the instance on the engine.
+    pub(super) owner: Owner,
 }
 
 impl EngineKind {
     /// Creates the runtime for an orchestrator with its state in `state_dir`. Does not call the
     /// engine.
-    pub(super) fn open(self, args: &IngressArgs, state_dir: &Path) -> Result<Engine> {
+    pub(super) fn open(self, args: &IngressArgs, state_dir: &Path, owner: Owner) -> Result<Engine> {
         match self {
             Self::Docker => {
                 let runtime = docker_runtime(args)?.with_state_dir(state_dir);
@@ -69,11 +71,22 @@ impl EngineKind {
                     false => runtime,
                 };
                 let endpoint = runtime.endpoint();
-                Ok(Engine {
-                    runtime: Arc::new(runtime),
-                    endpoint,
-                    owner: state_dir.display().to_string(),
-                })
+                Ok(Engine { runtime: Arc::new(runtime), endpoint, owner })
+            }
+        }
+    }
+
+    /// Returns whether the engine has anything of the instance.
+    pub(super) async fn has_instance(
+        self,
+        args: &IngressArgs,
+        instance: &InstanceName,
+    ) -> Result<bool> {
+        match self {
+            Self::Docker => {
+                let found = Networks::find(&docker_runtime(args)?, instance).await;
+                let network = found.map_err(|error| CliError::new(chain(&error)))?;
+                Ok(network.is_some())
             }
         }
     }
@@ -95,6 +108,9 @@ pub(super) fn docker_runtime(args: &IngressArgs) -> Result<DockerRuntime> {
 /// A store that this process owns.
 #[async_trait]
 pub(super) trait OwnedStore: Store {
+    /// Returns the random id of the store, which it keeps wherever it is moved.
+    fn id(&self) -> &str;
+
     /// Resolves if the store can no longer work.
     async fn failed(&self);
 
@@ -104,6 +120,10 @@ pub(super) trait OwnedStore: Store {
 
 #[async_trait]
 impl OwnedStore for SqliteStore {
+    fn id(&self) -> &str {
+        self.id()
+    }
+
     async fn failed(&self) {
         self.broken().await;
     }
@@ -122,31 +142,55 @@ pub(super) enum Opened {
     Locked {
         /// State folder.
         folder: PathBuf,
-        /// That process, if it is known.
-        pid: Option<u32>,
-        /// The store's own error.
-        error: CliError,
+        /// That process.
+        holder: Holder,
     },
 }
 
 impl StoreKind {
-    /// Locks the state folder and opens the store in it.
-    pub(super) fn open(self, settings: &Settings, args: &IngressArgs) -> Result<Opened> {
+    /// Returns whether the state folder has a store.
+    pub(super) fn exists(self, settings: &Settings) -> bool {
+        match self {
+            Self::Sqlite => SqliteStore::exists(&settings.paths.state_dir),
+        }
+    }
+
+    /// Sets the id of the store in the state folder, which is closed.
+    pub(super) fn set_id(self, settings: &Settings, id: &str) -> Result {
+        match self {
+            Self::Sqlite => SqliteStore::set_id(&settings.paths.state_dir, id)
+                .map_err(|error| CliError::with_source("cannot adopt the instance", &error)),
+        }
+    }
+
+    /// Opens the store in the state folder, and locks the folder unless for reading.
+    pub(super) fn open(
+        self,
+        settings: &Settings,
+        args: &IngressArgs,
+        purpose: Purpose,
+    ) -> Result<Opened> {
         let folder = &settings.paths.state_dir;
         state_dir::check_owner(folder)?;
         match self {
             Self::Sqlite => {
-                let store = match SqliteStore::open(folder) {
+                let opened = match purpose {
+                    Purpose::Serve { .. } => SqliteStore::open_as(folder, Role::Orchestrator),
+                    Purpose::Command => SqliteStore::open_as(folder, Role::Command),
+                    Purpose::Read => SqliteStore::open_for_reading(folder),
+                };
+                let store = match opened {
                     Ok(store) => store,
+                    Err(OpenError::Locked { folder, holder }) => {
+                        return Ok(Opened::Locked { folder, holder });
+                    }
                     Err(error) => {
-                        let cli_error = CliError::with_source("cannot open the state", &error);
-                        let OpenError::Locked { folder, pid } = error else {
-                            return Err(cli_error);
-                        };
-                        return Ok(Opened::Locked { folder, pid, error: cli_error });
+                        return Err(CliError::with_source("cannot open the state", &error));
                     }
                 };
-                state_dir::claim(folder, &settings.instance)?;
+                if !state_dir::is_claimed(folder, &settings.instance)? && purpose != Purpose::Read {
+                    state_dir::claim(folder, &settings.instance)?;
+                }
                 let keep = EventRetention { count: args.events_keep, age: args.events_age };
                 Ok(Opened::Store(Arc::new(store.with_event_retention(keep))))
             }

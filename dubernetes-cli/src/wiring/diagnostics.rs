@@ -9,7 +9,7 @@ use dubernetes_core::runtime::{ContainerRuntime as _, Networks, RuntimeError, Ru
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::port_owner;
 use dubernetes_nginx::version::Version;
-use dubernetes_sqlite::{OpenError, SqliteStore};
+use dubernetes_sqlite::{Holder, OpenError, SqliteStore};
 use jiff::Timestamp;
 
 use super::adapters::docker_runtime;
@@ -122,7 +122,7 @@ pub(crate) enum StoreCheck {
     /// The store can be opened.
     Readable,
     /// A process has the store open.
-    Locked(Option<u32>),
+    Locked(Holder),
     /// The store cannot be opened, for this reason.
     Refused(String),
 }
@@ -132,7 +132,7 @@ pub(crate) fn check_store(state_dir: &Path) -> StoreCheck {
     match SqliteStore::check(state_dir) {
         Ok(None) => StoreCheck::Missing,
         Ok(Some(_)) => StoreCheck::Readable,
-        Err(OpenError::Locked { pid, .. }) => StoreCheck::Locked(pid),
+        Err(OpenError::Locked { holder, .. }) => StoreCheck::Locked(holder),
         Err(error) => StoreCheck::Refused(chain(&error)),
     }
 }

@@ -11,8 +11,8 @@ use dubernetes_core::app::{AppName, Duration as Span, ImageRef, InstanceName, Pu
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
     ExecSession, FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks,
-    OpenPorts, Process, RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader,
-    require,
+    OpenPorts, Owner, Process, RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream, Stats,
+    StatsReader, require,
 };
 
 use super::{PULL, READ, STOP_MARGIN, WRITE, catch_panic, guard};
@@ -72,7 +72,7 @@ impl ContainerRuntime for GuardedRuntime {
         self.0.capabilities()
     }
 
-    async fn claim(&self, instance: &InstanceName, owner: &str) -> Result<(), RuntimeError> {
+    async fn claim(&self, instance: &InstanceName, owner: &Owner) -> Result<(), RuntimeError> {
         guard("claim the instance", READ, self.0.claim(instance, owner)).await
     }
 

@@ -101,4 +101,8 @@ impl Store for GuardedStore {
     fn changes(&self) -> BoxStream<'static, ()> {
         self.0.changes()
     }
+
+    fn displacement(&self) -> Option<String> {
+        self.0.displacement()
+    }
 }

@@ -56,6 +56,8 @@ pub enum EventReason {
     Refused,
     /// A container, the ingress or the network could not be removed.
     RemoveFailed,
+    /// A user asked for a change.
+    Requested,
     /// An image is available on the engine.
     Resolved,
     /// A revision failed.
@@ -107,6 +109,7 @@ impl EventReason {
             Self::RecordFailed => "RecordFailed",
             Self::Refused => "Refused",
             Self::RemoveFailed => "RemoveFailed",
+            Self::Requested => "Requested",
             Self::Resolved => "Resolved",
             Self::RevisionFailed => "RevisionFailed",
             Self::RolledBack => "RolledBack",

@@ -234,6 +234,9 @@ impl<'a> StatusInputs<'a> {
         let is_new = |new: &PodStatus| pods.iter().all(|pod| pod.name != new.name);
         let pending: Vec<_> = pending.filter(is_new).collect();
         pods.extend(pending);
+        for pod in pods.iter_mut().filter(|pod| !pod.ready) {
+            self.add_wait(pod);
+        }
         pods.sort_by(|a, b| {
             (a.name.as_str().len(), &a.name, a.revision).cmp(&(
                 b.name.as_str().len(),
@@ -256,11 +259,26 @@ impl<'a> StatusInputs<'a> {
         !replica.observed.is_running() && self.replicas.iter().any(is_successor)
     }
 
+    /// Adds what the pod waits for: before anything else its next try.
+    fn add_wait(&self, pod: &mut PodStatus) {
+        let is_own = |wait: &&Waiting| wait.pod.as_ref() == Some(&pod.name);
+        let mut waits = self.steps.waiting.iter().filter(is_own);
+        let is_retry =
+            |wait: &Waiting| matches!(wait.wait, Wait::BackOff { .. } | Wait::Retry { .. });
+        let retry = waits.clone().find(|wait| is_retry(wait));
+        if let Some(retry) = retry {
+            pod.message = retry.wait.to_string();
+            pod.next_try = retry.until;
+        } else if let (true, Some(wait)) = (pod.message.is_empty(), waits.next()) {
+            pod.message = wait.wait.to_string();
+        }
+    }
+
     fn pod_status_kept(&self, replica: &Replica<'_>) -> PodStatus {
         let pod = replica.pod();
         let wait = self.steps.waiting.iter().find(|w| w.pod.as_ref() == Some(&pod));
         let (state, message) = match &replica.observed.state {
-            ContainerState::Created => (PodState::Starting, String::new()),
+            ContainerState::Created => (PodState::Starting, exit::cause(replica)),
             ContainerState::Running { .. } if replica.ready => (PodState::Running, String::new()),
             ContainerState::Running { .. } => (PodState::Running, replica.not_ready_reason()),
             ContainerState::Paused => (PodState::Stopping, exit::cause(replica)),
@@ -271,8 +289,7 @@ impl<'a> StatusInputs<'a> {
                 (state, exit::cause(replica))
             }
         };
-        let next_try = wait.and_then(|w| w.until);
-        PodStatus { next_try, ..pod_status(self.context, replica, state, message) }
+        pod_status(self.context, replica, state, message)
     }
 }
 

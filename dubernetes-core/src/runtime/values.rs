@@ -94,6 +94,15 @@ pub struct RuntimeInfo {
     pub platform: String,
 }
 
+/// The state that an instance belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The random id of the state, which it keeps wherever it is moved.
+    pub id: String,
+    /// The directory of the state, for messages.
+    pub folder: String,
+}
+
 /// The network of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
@@ -194,15 +203,9 @@ impl Exit {
         self.finished_at.duration_since(self.started_at)
     }
 
-    /// Describes the exit, such as `exit code 137 (SIGKILL) after 3.0s`. The engine's init and
-    /// every shell exit with 126 and 127 when a command cannot be run.
+    /// Describes the exit, such as `exit code 137 (SIGKILL) after 3.0s`.
     pub fn describe(&self) -> String {
-        let end = format!("{} after {}", exit_code(self.code), span(self.ran()));
-        match self.code {
-            126 => format!("command cannot be run: {end}"),
-            127 => format!("command not found: {end}"),
-            _ => end,
-        }
+        format!("{} after {}", exit_code(self.code), span(self.ran()))
     }
 }
 
@@ -452,6 +455,9 @@ mod tests {
         let exit = |code| Exit { code, out_of_memory: false, started_at, finished_at };
         assert_eq!(exit(3).describe(), "exit code 3 after 2.0s");
         assert_eq!(exit(137).describe(), "exit code 137 (SIGKILL) after 2.0s");
-        assert_eq!(exit(127).describe(), "command not found: exit code 127 after 2.0s");
+        assert_eq!(
+            exit(127).describe(),
+            "exit code 127 (by convention: command not found) after 2.0s"
+        );
     }
 }

@@ -146,3 +146,16 @@ fn engine_name_is_read_from_platform_or_component() {
     assert_eq!(name(podman), Ok("Podman Engine".into()));
     assert!(name(json!({"Version": "1"})).is_err(), "the API version is required");
 }
+
+#[test]
+fn only_a_line_of_the_init_is_an_init_error() {
+    let line = "[FATAL tini (7)] exec /no such failed: No such file or directory\n";
+    let error = parse_init_error(line);
+    assert_eq!(
+        error.as_deref(),
+        Some("program `/no such` cannot be run: no such file or directory")
+    );
+    for line in ["sh: nosuch: not found", "[FATAL tini (7)] Unexpected error", "exec x failed: y"] {
+        assert_eq!(parse_init_error(line), None, "{line}");
+    }
+}

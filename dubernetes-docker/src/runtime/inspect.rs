@@ -1,7 +1,9 @@
 //! Reads of one container: its details, its processes and its resource usage.
 
-use bollard::query_parameters::StatsOptionsBuilder;
-use dubernetes_core::runtime::{Container, ContainerId, Process, RuntimeError, Stats};
+use bollard::query_parameters::{LogsOptionsBuilder, StatsOptionsBuilder};
+use dubernetes_core::runtime::{
+    Container, ContainerId, ContainerState, Exit, Process, RuntimeError, Stats,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::engine::{Engine, READ};
@@ -16,7 +18,25 @@ pub(super) async fn inspect(engine: &Engine, id: &ContainerId) -> Result<Contain
     let call = engine.docker()?.inspect_container(name, None);
     let answer = engine.call(READ, &operation, call).await;
     let answer = answer.map_err(|error| error.into_not_found("container", name))?;
-    from_docker::parse_container(answer).map_err(|what| unreadable(&operation, what))
+    let mut container =
+        from_docker::parse_container(answer).map_err(|what| unreadable(&operation, what))?;
+    if let ContainerState::Exited(Exit { code: code @ (126 | 127), .. }) = container.state
+        && let Some(error) = find_init_error(engine, name).await
+    {
+        container.state = ContainerState::StartFailed { error, code };
+    }
+    Ok(container)
+}
+
+/// Returns why the engine's init could not run the program, if that is how the container ended: the
+/// exit code alone may be the program's own.
+async fn find_init_error(engine: &Engine, name: &str) -> Option<String> {
+    let options = LogsOptionsBuilder::default().stderr(true).tail("3").build();
+    let logs = engine.docker().ok()?.logs(name, Some(options)).boxed();
+    let operation = format!("read the logs of container `{name}`");
+    // Without logs, the exit code has to do.
+    let chunks = engine.call(READ, &operation, logs.try_collect::<Vec<_>>()).await.ok()?;
+    chunks.iter().rev().find_map(|chunk| from_docker::parse_init_error(&chunk.to_string()))
 }
 
 /// Returns the resource usage of a running container.

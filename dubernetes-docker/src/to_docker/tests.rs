@@ -206,7 +206,8 @@ fn mounts_carry_the_instance_label_and_their_mode() {
 #[test]
 fn network_reserves_replica_addresses_for_the_planner() {
     let subnet = "10.201.4.0/22".parse().unwrap();
-    let written = build_network(&InstanceName::default(), subnet, Some("/srv/state"));
+    let owner = Owner { id: "a".into(), folder: "/srv/state".into() };
+    let written = build_network(&InstanceName::default(), subnet, Some(&owner));
     let written = serde_json::to_value(written).unwrap();
     let pool = &written["IPAM"]["Config"][0];
     assert_eq!(pool["Subnet"], "10.201.4.0/22");

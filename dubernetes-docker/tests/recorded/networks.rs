@@ -1,8 +1,6 @@
 //! The instance's network and its owner on recorded answers.
 
-use std::path::Path;
-
-use dubernetes_core::runtime::{ContainerRuntime, Networks as _, RuntimeError};
+use dubernetes_core::runtime::{ContainerRuntime, Networks, Owner, RuntimeError};
 
 use super::server::{Answer, RecordedEngine};
 use super::{instance, ok, status};
@@ -93,61 +91,59 @@ async fn foreign_network_with_the_same_name_is_rejected() {
     assert_eq!(engine.count("POST /networks/create"), 1);
 }
 
-/// An engine with the instance's network, which belongs to the state directory `owner`.
-fn start_owned_by(owner: &Path) -> RecordedEngine {
+fn owner(id: &str) -> Owner {
+    Owner { id: id.into(), folder: "/srv/state".into() }
+}
+
+#[tokio::test]
+async fn claim_fails_while_another_state_owns_the_network() {
     let listed = r#"[{"Id": "net", "Name": "dubernetes.recorded",
                       "Labels": {"dubernetes.instance": "recorded"}}]"#;
     let network = serde_json::json!({
         "Id": "net",
         "IPAM": {"Config": [{"Subnet": "10.202.0.0/22"}]},
-        "Labels": {"dubernetes.instance": "recorded", "dubernetes.state-dir": owner},
+        "Labels": {"dubernetes.instance": "recorded", "dubernetes.state-id": "a",
+                   "dubernetes.state-dir": "/nonexistent"},
     });
-    RecordedEngine::start(&[
+    let engine = RecordedEngine::start(&[
         ("GET /networks", ok(listed)),
         ("GET /networks/net", ok(&network.to_string())),
-        ("DELETE /networks/net", Answer::Whole(204, String::new())),
-    ])
-}
-
-#[tokio::test]
-async fn claim_fails_while_another_owner_exists() {
-    let owner = tempfile::tempdir().unwrap();
-    let engine = start_owned_by(owner.path());
+    ]);
     let runtime = engine.runtime();
-    let own = owner.path().to_str().unwrap();
-    runtime.claim(&instance(), own).await.unwrap();
-    let error = runtime.claim(&instance(), "/tmp").await.unwrap_err();
-    assert!(matches!(error, RuntimeError::OwnedByOtherState { .. }), "{error:?}");
-    assert!(error.to_string().contains(own), "{error}");
-    runtime.find(&instance()).await.unwrap();
-
-    let other = engine.runtime().with_state_dir(Path::new("/tmp"));
-    let error = other.find(&instance()).await.unwrap_err();
-    assert!(matches!(error, RuntimeError::OwnedByOtherState { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn claim_succeeds_once_the_other_owner_is_deleted() {
-    let owner = tempfile::tempdir().unwrap();
-    let engine = start_owned_by(owner.path());
-    let runtime = engine.runtime();
-    runtime.claim(&instance(), owner.path().to_str().unwrap()).await.unwrap();
-    owner.close().unwrap();
-    runtime.claim(&instance(), "/tmp").await.unwrap();
+    runtime.claim(&instance(), &owner("a")).await.unwrap();
+    let error = engine.runtime().claim(&instance(), &owner("b")).await.unwrap_err();
+    assert!(matches!(&error, RuntimeError::OwnedByOtherState { id: Some(id), .. } if id == "a"));
+    assert!(error.to_string().contains("`/nonexistent`"), "{error}");
     runtime.find(&instance()).await.unwrap();
 }
 
 #[tokio::test]
-async fn claimed_owner_becomes_the_label_of_the_network() {
+async fn claimed_owner_becomes_the_labels_of_the_network() {
     let engine = RecordedEngine::start(&[
         ("GET /networks", ok("[]")),
         ("POST /networks/create", status(403)),
     ]);
     let runtime = engine.runtime();
-    runtime.claim(&instance(), "/tmp").await.unwrap();
-    let error = runtime.claim(&instance(), "/").await.unwrap_err();
+    runtime.claim(&instance(), &owner("a")).await.unwrap();
+    let error = runtime.claim(&instance(), &owner("b")).await.unwrap_err();
     assert!(matches!(error, RuntimeError::OwnedByOtherState { .. }), "{error:?}");
     runtime.ensure(&instance()).await.unwrap_err();
     let sent = engine.last("POST /networks/create");
-    assert!(sent.contains(r#""dubernetes.state-dir":"/tmp""#), "{sent}");
+    for label in [r#""dubernetes.state-id":"a""#, r#""dubernetes.state-dir":"/srv/state""#] {
+        assert!(sent.contains(label), "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn removal_of_a_used_network_names_the_containers_on_it() {
+    let listed = r#"[{"Id": "net", "Name": "dubernetes.recorded",
+                      "Labels": {"dubernetes.instance": "recorded"}}]"#;
+    let network = r#"{"Id": "net", "Containers": {"0a1b": {"Name": "stranger"}}}"#;
+    let engine = RecordedEngine::start(&[
+        ("GET /networks", ok(listed)),
+        ("GET /networks/net", ok(network)),
+        ("DELETE /networks/net", status(403)),
+    ]);
+    let error = Networks::remove(&engine.runtime(), &instance()).await.unwrap_err().to_string();
+    assert!(error.contains("in use by container `stranger`"), "{error}");
 }

@@ -49,7 +49,7 @@ async fn full_disk_stores_nothing_and_reads_continue() {
     store.put(request("web")).await.unwrap();
     let before = store.list().await.unwrap();
     let limit = |pages: u32| {
-        store.writer.transact(move |connection| {
+        store.writer().unwrap().transact(move |connection| {
             let set = connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
             Ok(set?)
         })
@@ -75,7 +75,7 @@ async fn second_writer_makes_writes_busy_and_reads_continue() {
         connection.busy_timeout(Duration::from_millis(10))?;
         Ok(())
     };
-    store.writer.transact(shorter).await.unwrap();
+    store.writer().unwrap().transact(shorter).await.unwrap();
     let refused = store.put(request("new")).await.unwrap_err();
     assert!(matches!(refused, StoreError::Busy(_)), "{refused:?}");
     assert_eq!(store.list().await.unwrap().apps.len(), 1);
@@ -91,7 +91,7 @@ async fn durability_settings_are_on() {
         let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
         Ok((mode, one("synchronous")?, one("foreign_keys")?, one("busy_timeout")?))
     };
-    let settings = store.writer.transact(settings).await.unwrap();
+    let settings = store.writer().unwrap().transact(settings).await.unwrap();
     assert_eq!(settings, ("wal".to_owned(), 2, 1, 5_000));
 }
 
@@ -100,7 +100,12 @@ async fn unreadable_row_is_an_error_and_not_an_empty_result() {
     let (_folder, store) = store();
     store.put(request("web")).await.unwrap();
     let spoil = "UPDATE apps SET spec = '{}'";
-    store.writer.transact(|connection| Ok(connection.execute(spoil, [])?)).await.unwrap();
+    store
+        .writer()
+        .unwrap()
+        .transact(|connection| Ok(connection.execute(spoil, [])?))
+        .await
+        .unwrap();
     for failed in [store.list().await.map(drop), store.put(request("web")).await.map(drop)] {
         assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
     }
@@ -110,7 +115,7 @@ async fn unreadable_row_is_an_error_and_not_an_empty_result() {
 async fn panicking_job_ends_writer_with_error() {
     let (_folder, store) = store();
     store.put(request("web")).await.unwrap();
-    let ended = store.writer.transact::<(), _>(|_| panic!("on purpose")).await;
+    let ended = store.writer().unwrap().transact::<(), _>(|_| panic!("on purpose")).await;
     assert!(matches!(ended, Err(StoreError::Failed(_))), "{ended:?}");
     let after = store.put(request("new")).await;
     assert!(matches!(after, Err(StoreError::Failed(_))), "{after:?}");
@@ -183,7 +188,7 @@ async fn equal_event_is_found_by_index() {
         let lines = plan.query_map([1, 2, 3, 4, 5, 6, 7, 8], |row| row.get::<_, String>(3))?;
         Ok(lines.collect::<Result<Vec<_>, _>>()?.join("; "))
     };
-    let plan = store.writer.transact(explain).await.unwrap();
+    let plan = store.writer().unwrap().transact(explain).await.unwrap();
     assert!(plan.contains("USING INDEX events_alike (message=? AND reason=? AND time>?"), "{plan}");
 }
 
@@ -210,7 +215,7 @@ async fn migration_takes_snapshot_and_keeps_state() {
     drop(store);
     let newest = schema::newest(schema::MIGRATIONS);
     let later = [schema::MIGRATIONS, &["ALTER TABLE apps ADD COLUMN note TEXT"]].concat();
-    let store = SqliteStore::open_with(folder.path(), &later).unwrap();
+    let store = SqliteStore::open_with(folder.path(), Role::Command, &later).unwrap();
     assert_eq!(store.list().await.unwrap(), before);
     drop(store);
 
@@ -231,7 +236,7 @@ async fn failed_migration_keeps_old_schema() {
     drop(store);
     let wrong = "CREATE TABLE extra (x); CREATE TABLE apps (x)";
     let wrong = [schema::MIGRATIONS, &[wrong]].concat();
-    let failed = SqliteStore::open_with(folder.path(), &wrong).unwrap_err();
+    let failed = SqliteStore::open_with(folder.path(), Role::Command, &wrong).unwrap_err();
     assert!(matches!(failed, OpenError::Sqlite { .. }), "{failed:?}");
     let store = SqliteStore::open(folder.path()).unwrap();
     assert_eq!(store.list().await.unwrap().apps.len(), 1);

@@ -22,7 +22,7 @@ use super::faults::{Fault, Faults};
 use dubernetes_core::app::{AppName, ImageRef, InstanceName};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::runtime::{
-    Container, ContainerId, ContainerRequest, ContainerState, LogLine, Network, RuntimeEvent,
+    Container, ContainerId, ContainerRequest, ContainerState, LogLine, Network, Owner, RuntimeEvent,
 };
 
 /// The behaviour of the containers of an image.
@@ -113,7 +113,7 @@ struct World {
     unplanned: bool,
     /// Lists omit containers younger than this.
     list_lag: Duration,
-    owners: BTreeMap<InstanceName, String>,
+    owners: BTreeMap<InstanceName, Owner>,
     names: BTreeMap<AppName, Ipv4Addr>,
     not_ready: BTreeSet<ContainerId>,
     logs: BTreeMap<ContainerId, Vec<LogLine>>,

@@ -39,7 +39,7 @@ fn check_state(folder: &Path, is_running: bool, problem: Option<&str>) -> Check 
             None => Check::ok(NAME, format!("the orchestrator has `{shown}` open")),
             Some(problem) => Check::fail(
                 NAME,
-                format!("the orchestrator cannot read its store: {problem}"),
+                format!("the orchestrator has a problem with its store: {problem}"),
                 format!("free disk space and check the permissions in `{shown}`"),
             ),
         };
@@ -51,9 +51,8 @@ fn check_state(folder: &Path, is_running: bool, problem: Option<&str>) -> Check 
         StoreCheck::Refused(why) => {
             return Check::fail(NAME, why, "fix it, or choose another folder with `--state-dir`");
         }
-        StoreCheck::Locked(pid) => {
-            let pid = pid.map_or_else(String::new, |pid| format!(" ({pid})"));
-            let message = format!("another process{pid} uses `{shown}` and does not answer");
+        StoreCheck::Locked(holder) => {
+            let message = format!("`{shown}` is in use by {holder}, which does not answer");
             return Check::warn(NAME, message, "wait until it exits");
         }
         StoreCheck::Missing => format!("`{shown}` has no apps yet"),

@@ -2,7 +2,7 @@
 
 use dubernetes_core::app::PullPolicy;
 use dubernetes_core::identity;
-use dubernetes_core::runtime::{Capability, ContainerRuntime, Network, RuntimeError};
+use dubernetes_core::runtime::{Capability, ContainerRuntime, Network, Owner, RuntimeError};
 
 use super::Facts;
 use super::harness::{is_image_error, must, must_fail, networks_of};
@@ -62,17 +62,21 @@ fn assert_disjoint(one: &Network, other: &Network) {
     );
 }
 
-/// The owners are directories that exist: an owner that is gone loses its claim.
 pub(super) async fn instance_has_one_owner(runtime: &dyn ContainerRuntime, facts: &Facts) {
     let (instance, networks) = (&facts.instance, networks_of(runtime));
-    must("claim a free instance", runtime.claim(instance, "/").await);
+    let owner = |id: &str, folder: &str| Owner { id: id.into(), folder: folder.into() };
+    must("claim a free instance", runtime.claim(instance, &owner("a", "/")).await);
     must("ensure a network", networks.ensure(instance).await);
-    must("claim an instance again", runtime.claim(instance, "/").await);
-    must_fail("an instance has one owner", runtime.claim(instance, "/tmp").await, |error| {
-        matches!(error, RuntimeError::OwnedByOtherState { .. })
-    });
+    must("claim an instance again", runtime.claim(instance, &owner("a", "/moved")).await);
+    let second = runtime.claim(instance, &owner("b", "/")).await;
+    must_fail(
+        "an instance has one owner",
+        second,
+        |error| matches!(error, RuntimeError::OwnedByOtherState { id: Some(id), .. } if id == "a"),
+    );
     must("remove a network", networks.remove(instance).await);
-    must("claim an instance after its network's removal", runtime.claim(instance, "/tmp").await);
+    let freed = runtime.claim(instance, &owner("b", "/")).await;
+    must("claim an instance after its network's removal", freed);
     must("remove a missing network", networks.remove(instance).await);
 }
 

@@ -21,8 +21,8 @@ use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
     ExecOutput, ExecRequest, ExecSession, FileEntry, Files, ImageId, ImageProblem, LogLine,
-    LogOptions, Logs, Network, NetworkAddress, Networks, OpenPorts, RuntimeError, RuntimeEvent,
-    RuntimeInfo, RuntimeStream, Stats, StatsReader,
+    LogOptions, Logs, Network, NetworkAddress, Networks, OpenPorts, Owner, RuntimeError,
+    RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader,
 };
 
 use super::world::not_found;
@@ -168,14 +168,15 @@ impl ContainerRuntime for FakeRuntime {
         all
     }
 
-    async fn claim(&self, instance: &InstanceName, owner: &str) -> Result<(), RuntimeError> {
+    async fn claim(&self, instance: &InstanceName, owner: &Owner) -> Result<(), RuntimeError> {
         self.enter(Operation::Claim, None).await?;
         let mut world = self.world();
-        let held = world.owners.entry(instance.clone()).or_insert_with(|| owner.to_owned());
-        if held == owner {
+        let held = world.owners.entry(instance.clone()).or_insert_with(|| owner.clone());
+        if held.id == owner.id {
             return Ok(());
         }
-        Err(RuntimeError::OwnedByOtherState { instance: instance.clone(), folder: held.clone() })
+        let Owner { id, folder } = held.clone();
+        Err(RuntimeError::OwnedByOtherState { instance: instance.clone(), folder, id: Some(id) })
     }
 
     fn networks(&self) -> Option<&dyn Networks> {
