@@ -171,3 +171,24 @@ async fn request_of_user_is_an_event() {
     ];
     assert_eq!(messages, expected);
 }
+<<<<<<< HEAD
+=======
+
+#[tokio::test(start_paused = true)]
+async fn plan_names_setting_that_leaves_no_replica_ready() {
+    let api = Api::start();
+    let app = |image: &str, rollout: &str| {
+        format!(r#"{{"name":"web","image":"{image}","rollout":{rollout}}}"#)
+    };
+    api.ready(&app("web:1", "{}")).await;
+    for (rollout, setting) in [
+        (r#"{"max_surge":0,"max_unavailable":1}"#, "`rollout.max_surge: 0`"),
+        (r#"{"max_surge":"0%","max_unavailable":"50%"}"#, "`rollout.max_surge: 0%`"),
+    ] {
+        let body = format!(r#"{{"apps":[{}]}}"#, app("web:2", rollout));
+        let plan = api.post("/v1/plan", &body).await.json();
+        let downtime = plan["apps"][0]["downtime"].as_str().unwrap();
+        assert!(downtime.contains(setting), "{downtime}");
+    }
+}
+>>>>>>> main

@@ -472,7 +472,12 @@ async fn status_names_failed_app_with_its_cause() {
     let api = Api::start();
     api.put("/v1/apps/web", r#"{"name":"web","image":"crash:1"}"#).await.json();
     let failed = api.orchestrator.until("web has failed", LIMIT, |seen| {
+<<<<<<< HEAD
         seen.plan.statuses.get(&app_name("web")).is_some_and(|web| web.phase == Phase::Failed)
+=======
+        let web = seen.desired.apps.get(&app_name("web"));
+        web.is_some_and(|web| web.rollout.outcome.failure().is_some())
+>>>>>>> main
     });
     failed.await;
     let status = api.get(path::STATUS).await.json();
@@ -481,6 +486,7 @@ async fn status_names_failed_app_with_its_cause() {
     assert!(web["status"]["message"].as_str().unwrap().contains("exit code 1"), "{status}");
     assert!(web["status"]["since"].is_string(), "{status}");
 }
+<<<<<<< HEAD
 
 #[tokio::test(start_paused = true)]
 async fn plan_names_setting_that_leaves_no_replica_ready() {
@@ -499,3 +505,5 @@ async fn plan_names_setting_that_leaves_no_replica_ready() {
         assert!(downtime.contains(setting), "{downtime}");
     }
 }
+=======
+>>>>>>> main

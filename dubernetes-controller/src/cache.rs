@@ -181,7 +181,7 @@ impl ControllerCache {
         self.stop_reasons.retain(|id, _| ids.contains(id));
         self.quarantined.retain(|app, _| desired.apps.contains_key(app));
         self.failures.retain(|key, _| match key {
-            OperationKey::Container(id) => ids.contains(id) || self.unreadable.contains_key(id),
+            OperationKey::Container(id) => ids.contains(id),
             OperationKey::Create { app, revision, .. }
             | OperationKey::CreatePreDeploy { app, revision, .. }
             | OperationKey::RecordRollout { app, revision }

@@ -6,7 +6,7 @@ use crate::app::{AppName, RouteConflict};
 use crate::call::OperationKey;
 use crate::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable};
 use crate::plan::{Block, RouteStep};
-use crate::state::{DesiredState, ObservedReplica, Readiness};
+use crate::state::{DesiredState, Readiness};
 
 use super::app::App;
 use super::backoff::back_off;
@@ -136,7 +136,7 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
         ObservedIngress::Down { .. } => (false, false),
         ObservedIngress::Absent => (table.is_empty(), false),
         // A replica that was served may be missing in the table until it has been probed.
-        ObservedIngress::Unknown { .. } if observed.replicas.iter().any(is_unprobed) => {
+        ObservedIngress::Unknown { .. } if has_unprobed(context) => {
             return RouteStep::Unknown;
         }
         ObservedIngress::Unknown { .. } => (false, true),
@@ -170,8 +170,14 @@ fn serves_dead_endpoint(context: &Context<'_>, table: &RouteTable) -> bool {
     served.endpoints().any(|endpoint| !table.holds(endpoint) && !runs(endpoint))
 }
 
-fn is_unprobed(replica: &ObservedReplica) -> bool {
-    replica.is_running() && replica.readiness == Readiness::Unknown
+/// Whether a replica that the table may lack waits for its first probe. Orphans and replicas of
+/// deleted apps are not probed, and not routed.
+fn has_unprobed(context: &Context<'_>) -> bool {
+    context.observed.replicas.iter().any(|replica| {
+        replica.is_running()
+            && replica.readiness == Readiness::Unknown
+            && context.desired.apps.contains_key(&replica.labels.app)
+    })
 }
 
 /// Joins the tables of all apps. Routes are sorted by host, then by path; listeners by app, then by

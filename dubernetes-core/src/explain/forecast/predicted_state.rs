@@ -36,6 +36,11 @@ impl<'a> PredictedState<'a> {
         observed.engine = EngineStatus::Reachable;
         observed.in_flight.clear();
         observed.failures.clear();
+        let is_unknown = matches!(observed.ingress, ObservedIngress::Unknown { .. });
+        if is_unknown && !desired.apps.contains_key(app) {
+            // The next table, which replaces the unknown one, has no route of a deleted app.
+            observed.ingress = ObservedIngress::Serving { table: RouteTable::default() };
+        }
         remove_others(&mut desired, &mut observed, app);
         Self { app, desired, observed, now, started: 0 }
     }
