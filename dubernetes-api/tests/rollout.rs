@@ -171,8 +171,6 @@ async fn request_of_user_is_an_event() {
     ];
     assert_eq!(messages, expected);
 }
-<<<<<<< HEAD
-=======
 
 #[tokio::test(start_paused = true)]
 async fn plan_names_setting_that_leaves_no_replica_ready() {
@@ -191,4 +189,3 @@ async fn plan_names_setting_that_leaves_no_replica_ready() {
         assert!(downtime.contains(setting), "{downtime}");
     }
 }
->>>>>>> main

@@ -10,7 +10,6 @@ use api::Api;
 use axum::http::StatusCode;
 use dubernetes_api::path;
 use dubernetes_core::error::SharedError;
-use dubernetes_core::plan::Phase;
 use dubernetes_core::runtime::{RuntimeError, RuntimeInfo};
 use dubernetes_manifest::reference::{self, Form};
 use dubernetes_testkit::build::app_name;
@@ -472,12 +471,8 @@ async fn status_names_failed_app_with_its_cause() {
     let api = Api::start();
     api.put("/v1/apps/web", r#"{"name":"web","image":"crash:1"}"#).await.json();
     let failed = api.orchestrator.until("web has failed", LIMIT, |seen| {
-<<<<<<< HEAD
-        seen.plan.statuses.get(&app_name("web")).is_some_and(|web| web.phase == Phase::Failed)
-=======
         let web = seen.desired.apps.get(&app_name("web"));
         web.is_some_and(|web| web.rollout.outcome.failure().is_some())
->>>>>>> main
     });
     failed.await;
     let status = api.get(path::STATUS).await.json();
@@ -486,24 +481,3 @@ async fn status_names_failed_app_with_its_cause() {
     assert!(web["status"]["message"].as_str().unwrap().contains("exit code 1"), "{status}");
     assert!(web["status"]["since"].is_string(), "{status}");
 }
-<<<<<<< HEAD
-
-#[tokio::test(start_paused = true)]
-async fn plan_names_setting_that_leaves_no_replica_ready() {
-    let api = Api::start();
-    let app = |image: &str, rollout: &str| {
-        format!(r#"{{"name":"web","image":"{image}","rollout":{rollout}}}"#)
-    };
-    api.ready(&app("web:1", "{}")).await;
-    for (rollout, setting) in [
-        (r#"{"max_surge":0,"max_unavailable":1}"#, "`rollout.max_surge: 0`"),
-        (r#"{"max_surge":"0%","max_unavailable":"50%"}"#, "`rollout.max_surge: 0%`"),
-    ] {
-        let body = format!(r#"{{"apps":[{}]}}"#, app("web:2", rollout));
-        let plan = api.post(path::PLAN, &body).await.json();
-        let downtime = plan["apps"][0]["downtime"].as_str().unwrap();
-        assert!(downtime.contains(setting), "{downtime}");
-    }
-}
-=======
->>>>>>> main

@@ -41,6 +41,12 @@ fn record_line(orders: &mut EventOrders, line: &str) {
         (_, true) => ("instance".to_owned(), reason),
         (_, false) => (text(subject), reason),
     };
+    // The simulator does not know who asked for a change, nor that a command is missing.
+    let what = match what.as_str() {
+        "Requested" => return,
+        "StartFailed" => "Exited".to_owned(),
+        _ => what,
+    };
     let order = orders.entry(key).or_default();
     // The number of repeats may differ.
     if order.last() != Some(&what) {

@@ -184,7 +184,7 @@ fn why_names_exit_code_and_output_of_crash_loop() {
 fn why_names_missing_command() {
     e2e!().run(async |s| {
         let web = whoami("web", 1).with("command: [/nosuch]");
-        let (applied, why) = assert_fails_with(s, &web, &["web-1", "not found"]).await;
+        let (applied, why) = assert_fails_with(s, &web, &["web-1", "cannot be run"]).await;
         assert!(applied.stderr.contains("/nosuch"), "{}", applied.stderr);
         assert!(why.contains("help: correct `command`"), "{why}");
         eventually("`why` names the command", SOON, async || {
