@@ -69,7 +69,7 @@ fn options_reach_the_engine_and_power_over_the_host_needs_a_setting() {
         assert_eq!(docker(&["exec", &id, "ls", "/media"]).await.trim(), "from-other");
         let absent = busybox("absent", 1, SCRIPT).with("volumes: [\"nowhere-4711:/a:external\"]");
         s.apply_detached(&absent).await;
-        let app = s.wait_for_phase("absent", "Degraded", SOON).await;
+        let app = s.wait_for_phase("absent", "Failed", SOON).await;
         assert!(app.to_string().contains("docker volume create nowhere-4711"), "{app}");
     });
 }
