@@ -81,9 +81,8 @@ fn server_sent_events_arrive_unbuffered() {
     e2e!().run(async |s| {
         s.serve().await;
         // The app sends the second event after the client has received the first one.
-        let cgi = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\nContent-Length: 5\\r\\n'\n\
-                   printf 'X-Long: '; head -c 61440 /dev/zero | tr '\\0' 'a'\n\
-                   printf '\\r\\n\\r\\nwhole'\n";
+        let cgi = "#!/bin/sh\nprintf 'Content-Type: text/event-stream\\r\\n\\r\\ndata: 1\\n\\n'\n\
+                   while ! [ -e /tmp/seen ]; do sleep 0.1; done\nprintf 'data: 2\\n\\n'\n";
         let script = format!(
             "mkdir -p /www/cgi-bin; cat > /www/cgi-bin/events <<'END'\n{cgi}END\n\
              echo '#!/bin/sh' > /www/cgi-bin/seen\n\
