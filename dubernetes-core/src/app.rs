@@ -114,42 +114,9 @@ pub struct AppSpec {
     /// A command that must succeed once before a new revision replaces anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_deploy: Option<PreDeploy>,
-    /// The user, and optionally the group, that runs the command. Default: that of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<User>,
-    /// The folder in which the command runs. Default: that of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub working_dir: Option<WorkingDir>,
-    /// Whether an init process is process 1. Default: true.
-    #[serde(default = "default_true", skip_serializing_if = "is_true")]
-    pub init: bool,
-    /// Whether the container's own files are read-only.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub read_only: bool,
-    /// Whether programs such as `sudo` cannot give a process more rights. Default: true.
-    #[serde(default = "default_true", skip_serializing_if = "is_true")]
-    pub no_new_privileges: bool,
-    /// Capabilities of the kernel beyond those of the engine.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cap_add: Vec<KernelCapability>,
-    /// Capabilities of the kernel that are taken away.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cap_drop: Vec<KernelCapability>,
-    /// Devices of the host.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub devices: Vec<Device>,
-    /// Folders in memory.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tmpfs: Vec<Tmpfs>,
-    /// The size of `/dev/shm`. Default: that of the engine, 64 MiB.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shm_size: Option<Memory>,
-    /// Limits of the kernel for each process.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub ulimits: BTreeMap<UlimitName, Ulimit>,
-    /// Lines added to `/etc/hosts`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub extra_hosts: Vec<ExtraHost>,
+    /// Options of each replica's container, as keys of their own in the manifest.
+    #[serde(flatten)]
+    pub options: ContainerOptions,
 }
 
 impl AppSpec {
@@ -177,74 +144,12 @@ impl AppSpec {
             health: None,
             rollout: Rollout::default(),
             pre_deploy: None,
-            user: None,
-            working_dir: None,
-            init: true,
-            read_only: false,
-            no_new_privileges: true,
-            cap_add: Vec::new(),
-            cap_drop: Vec::new(),
-            devices: Vec::new(),
-            tmpfs: Vec::new(),
-            shm_size: None,
-            ulimits: BTreeMap::new(),
-            extra_hosts: Vec::new(),
+            options: ContainerOptions::default(),
         }
     }
 
-    /// Replaces the options of each replica's container.
-    #[must_use]
-    pub fn with_container_options(self, options: ContainerOptions) -> Self {
-        let ContainerOptions {
-            user,
-            working_dir,
-            init,
-            read_only,
-            no_new_privileges,
-            cap_add,
-            cap_drop,
-            devices,
-            tmpfs,
-            shm_size,
-            ulimits,
-            extra_hosts,
-        } = options;
-        Self {
-            user,
-            working_dir,
-            init,
-            read_only,
-            no_new_privileges,
-            cap_add,
-            cap_drop,
-            devices,
-            tmpfs,
-            shm_size,
-            ulimits,
-            extra_hosts,
-            ..self
-        }
-    }
-
-    /// Returns the options of each replica's container.
-    pub fn container_options(&self) -> ContainerOptions {
-        ContainerOptions {
-            user: self.user.clone(),
-            working_dir: self.working_dir.clone(),
-            init: self.init,
-            read_only: self.read_only,
-            no_new_privileges: self.no_new_privileges,
-            cap_add: self.cap_add.clone(),
-            cap_drop: self.cap_drop.clone(),
-            devices: self.devices.clone(),
-            tmpfs: self.tmpfs.clone(),
-            shm_size: self.shm_size,
-            ulimits: self.ulimits.clone(),
-            extra_hosts: self.extra_hosts.clone(),
-        }
-    }
-
-    /// Returns the port on which each replica listens, if it listens at all.
+    /// Returns the port on which each replica listens: [`AppSpec::USUAL_PORT`] if none is set. Only
+    /// an app that [`AppSpec::is_reachable`] is expected to listen.
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(Self::USUAL_PORT)
     }

@@ -202,9 +202,9 @@ mod tests {
     fn hash_of_a_specification_stays_over_versions() {
         assert_eq!(spec_hash(&spec()), "97a4b997e9995cdd");
         let mut spec = spec();
-        spec.init = false;
+        spec.options.init = false;
         assert_ne!(spec_hash(&spec), "97a4b997e9995cdd");
-        spec.init = true;
+        spec.options.init = true;
         spec.health = Some(Health::new(Check::Tcp));
         spec.volumes = vec!["data:/data:ro".parse().unwrap(), "/srv/a:/a".parse().unwrap()];
         let json = r#"{"name":"web","image":"web:1","replicas":1,"volumes":["data:/data:ro","/srv/a:/a"],"health":{"tcp":true}}"#;

@@ -100,7 +100,8 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<App
         health,
         rollout,
         pre_deploy,
-        ..default.with_container_options(options)
+        options,
+        ..default
     };
     checker.report_violations(rules::check_container(&spec));
     checker.report_violations(rules::check_contents(&spec));

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Check, ConfigFile, Content, ContentHash, CountOrPercent, Cpu,
-    Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileRef, FileTarget, Health,
-    HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy, PullPolicy,
-    Resources, Rollout, RoutePath, Signal, Stop, UrlPath, Volume,
+    Access, AppName, AppSpec, Check, ConfigFile, ContainerOptions, Content, ContentHash,
+    CountOrPercent, Cpu, Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileRef,
+    FileTarget, Health, HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError,
+    PreDeploy, PullPolicy, Resources, Rollout, RoutePath, Signal, Stop, UrlPath, Volume,
 };
 use dubernetes_manifest::{JsonError, Source};
 use proptest::prelude::*;
@@ -341,11 +341,11 @@ fn spec() -> impl Strategy<Value = AppSpec> {
             let (name, image, replicas, port, pull) = scalars;
             let (command, args, env, env_file, files, labels, volumes) = lists;
             // The lists of options are checked by the good files.
-            let options = AppSpec {
+            let options = ContainerOptions {
                 init: replicas % 2 == 0,
                 no_new_privileges: port % 2 == 0,
                 read_only: port % 3 == 0,
-                ..AppSpec::new(name.clone(), image.clone())
+                ..ContainerOptions::default()
             };
             AppSpec {
                 name,
@@ -366,7 +366,7 @@ fn spec() -> impl Strategy<Value = AppSpec> {
                 health,
                 rollout,
                 pre_deploy,
-                ..options
+                options,
             }
         })
         .prop_filter("the specification is valid", |spec| spec.problems().is_empty())

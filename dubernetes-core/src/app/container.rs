@@ -10,34 +10,47 @@ use super::escape::quote;
 use super::quantity::{Memory, parse_whole};
 use super::text::{ParseError, checked_text, text_traits};
 use super::volume::check_absolute;
+use super::{default_true, is_false, is_true};
 
 /// Options of a replica's container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerOptions {
-    /// The user that runs the command; that of the image if `None`.
+    /// The user, and optionally the group, that runs the command. Default: that of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
-    /// The folder in which the command runs; that of the image if `None`.
+    /// The folder in which the command runs. Default: that of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<WorkingDir>,
-    /// Whether an init process reaps orphans and passes signals on.
+    /// Whether an init process is process 1. Default: true.
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub init: bool,
-    /// The size of `/dev/shm`; that of the engine if `None`.
-    pub shm_size: Option<Memory>,
-    /// Folders in memory.
-    pub tmpfs: Vec<Tmpfs>,
-    /// Limits of the kernel for each process.
-    pub ulimits: BTreeMap<UlimitName, Ulimit>,
+    /// Whether the container's own files are read-only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
+    /// Whether programs such as `sudo` cannot give a process more rights. Default: true.
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    pub no_new_privileges: bool,
     /// Capabilities of the kernel beyond those of the engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cap_add: Vec<KernelCapability>,
     /// Capabilities of the kernel that are taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cap_drop: Vec<KernelCapability>,
-    /// Whether the container's own files are read-only.
-    pub read_only: bool,
     /// Devices of the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
+    /// Folders in memory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tmpfs: Vec<Tmpfs>,
+    /// The size of `/dev/shm`. Default: that of the engine, 64 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<Memory>,
+    /// Limits of the kernel for each process.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ulimits: BTreeMap<UlimitName, Ulimit>,
     /// Lines added to `/etc/hosts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_hosts: Vec<ExtraHost>,
-    /// Whether programs such as `sudo` cannot give a process more rights.
-    pub no_new_privileges: bool,
 }
 
 impl Default for ContainerOptions {
@@ -46,15 +59,15 @@ impl Default for ContainerOptions {
             user: None,
             working_dir: None,
             init: true,
-            shm_size: None,
-            tmpfs: Vec::new(),
-            ulimits: BTreeMap::new(),
+            read_only: false,
+            no_new_privileges: true,
             cap_add: Vec::new(),
             cap_drop: Vec::new(),
-            read_only: false,
             devices: Vec::new(),
+            tmpfs: Vec::new(),
+            shm_size: None,
+            ulimits: BTreeMap::new(),
             extra_hosts: Vec::new(),
-            no_new_privileges: true,
         }
     }
 }
@@ -348,7 +361,19 @@ fn check_extra_host(text: &str) -> Result<String, ParseError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::AppSpec;
     use super::*;
+
+    #[test]
+    fn options_are_keys_of_the_specification_and_unknown_keys_are_refused() {
+        let json = serde_json::json!({ "name": "web", "image": "web:1", "cap_drop": ["ALL"] });
+        let spec: AppSpec = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(spec.options.cap_drop.len(), 1);
+        assert_eq!(serde_json::to_value(&spec).unwrap()["cap_drop"], json["cap_drop"]);
+        let unknown = serde_json::json!({ "name": "web", "image": "web:1", "cap_drops": [] });
+        let error = serde_json::from_value::<AppSpec>(unknown).unwrap_err();
+        assert!(error.to_string().contains("cap_drops"), "{error}");
+    }
 
     fn check<T: fmt::Display>(
         parse: impl Fn(&str) -> Result<T, ParseError>,

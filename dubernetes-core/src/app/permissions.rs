@@ -57,13 +57,13 @@ impl fmt::Display for Permissions {
 impl AppSpec {
     /// Returns a problem for each value that needs a permission which is not in `allowed`.
     pub fn forbidden(&self, allowed: &Permissions) -> Vec<Problem> {
-        let capabilities = self.cap_add.iter().enumerate();
+        let capabilities = self.options.cap_add.iter().enumerate();
         let capabilities = capabilities.filter(|(_, capability)| !capability.is_default());
         let capabilities = capabilities.map(|(index, capability)| {
             let what = format!("the capability `{capability}`");
             (Permission::CapAdd, format!("cap_add.{index}"), what)
         });
-        let devices = self.devices.iter().enumerate().map(|(index, device)| {
+        let devices = self.options.devices.iter().enumerate().map(|(index, device)| {
             let what = format!("the device {}", quote(device.as_str()));
             (Permission::Devices, format!("devices.{index}"), what)
         });
@@ -113,8 +113,9 @@ mod tests {
     #[test]
     fn power_over_the_host_needs_its_own_permission() {
         let mut spec = AppSpec::new("web".parse().unwrap(), "web:1".parse().unwrap());
-        spec.cap_add = ["CHOWN", "NET_ADMIN"].map(|c| KernelCapability::parse(c).unwrap()).into();
-        spec.devices = vec![Device::parse("/dev/kvm").unwrap()];
+        spec.options.cap_add =
+            ["CHOWN", "NET_ADMIN"].map(|c| KernelCapability::parse(c).unwrap()).into();
+        spec.options.devices = vec![Device::parse("/dev/kvm").unwrap()];
         let volumes = ["data:/data", "/srv/a:/a", "/var/run/docker.sock:/s", "/:/host"];
         spec.volumes = volumes.map(|volume| Volume::parse(volume).unwrap()).into();
         let paths = |allowed: &str| -> Vec<String> {

@@ -12,7 +12,7 @@ impl AppSpec {
         let health = self.health.as_ref();
         let limits = &self.resources;
         let default = ContainerOptions::default();
-        let options = self.container_options();
+        let options = &self.options;
         let option = |key, is_set| (key, Capability::ContainerOptions, is_set);
         let needs = [
             option("user", options.user.is_some()),

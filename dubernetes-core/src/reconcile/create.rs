@@ -211,7 +211,7 @@ fn request(
         volumes: spec.volumes.iter().map(|volume| full_name(instance, spec, volume)).collect(),
         ports: Vec::new(),
         stop_signal: spec.stop.signal,
-        options: spec.container_options(),
+        options: spec.options.clone(),
         sysctls: BTreeMap::new(),
     }
 }

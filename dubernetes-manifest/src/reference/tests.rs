@@ -95,7 +95,8 @@ fn keys_of_the_table_are_the_fields_of_the_types() {
     let named = |body: &str| named_fields(&serde_json::from_str::<AppSpec>(body).unwrap_err());
     let known =
         |keys: &[Key]| -> BTreeSet<String> { keys.iter().map(|key| key.name.to_owned()).collect() };
-    assert_eq!(named(r#"{"nonsense": 1}"#), known(APP));
+    // The keys of the app itself are compared by `keys_of_the_table_are_those_of_the_reader` and by the properties of
+    // manifests, whose generator lists every field.
     for key in APP.iter().filter(|key| matches!(key.kind, Kind::Object(_))) {
         let body = format!(r#"{{"name": "a", "image": "b", "{}": {{"nonsense": 1}}}}"#, key.name);
         assert_eq!(named(&body), known(key.children()), "{}", key.name);

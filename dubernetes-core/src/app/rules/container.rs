@@ -7,11 +7,11 @@ use crate::app::escape::quote;
 /// Checks the options of the container, against each other and against `volumes` and `files`.
 pub fn check_container(spec: &AppSpec) -> Vec<Violation> {
     let lists = [
-        ("cap_add", spec.cap_add.len()),
-        ("cap_drop", spec.cap_drop.len()),
-        ("devices", spec.devices.len()),
-        ("tmpfs", spec.tmpfs.len()),
-        ("extra_hosts", spec.extra_hosts.len()),
+        ("cap_add", spec.options.cap_add.len()),
+        ("cap_drop", spec.options.cap_drop.len()),
+        ("devices", spec.options.devices.len()),
+        ("tmpfs", spec.options.tmpfs.len()),
+        ("extra_hosts", spec.options.extra_hosts.len()),
     ];
     let mut found: Vec<Violation> =
         lists.into_iter().filter_map(|(key, len)| check_len(key, len, MAX_LIST)).collect();
@@ -19,7 +19,7 @@ pub fn check_container(spec: &AppSpec) -> Vec<Violation> {
         return found;
     }
     found.extend(check_tmpfs(spec));
-    if spec.read_only && !spec.files.is_empty() {
+    if spec.options.read_only && !spec.files.is_empty() {
         let message = "`read_only` cannot be combined with `files`: no engine copies files into a \
             read-only container";
         found.push(
@@ -32,10 +32,10 @@ pub fn check_container(spec: &AppSpec) -> Vec<Violation> {
 
 fn check_tmpfs(spec: &AppSpec) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (index, tmpfs) in spec.tmpfs.iter().enumerate() {
+    for (index, tmpfs) in spec.options.tmpfs.iter().enumerate() {
         let target = tmpfs.target();
         let path = format!("tmpfs.{index}");
-        let mut above = spec.tmpfs.iter().take(index);
+        let mut above = spec.options.tmpfs.iter().take(index);
         if spec.volumes.iter().any(|volume| volume.target == target)
             || above.any(|other| other.target() == target)
         {
