@@ -155,8 +155,9 @@ async fn last_lines(adapters: &Adapters, id: &ContainerId) -> Vec<String> {
     let options = LogOptions { tail: Some(LOG_LINES), ..LogOptions::default() };
     let read = async {
         let lines = adapters.runtime.logs()?.read(id, &options).await.ok()?;
-        let lines: Vec<_> = lines.filter_map(async |line| line.ok()).collect().await;
-        Some(lines.into_iter().map(|line| line.text.chars().take(LINE_LENGTH).collect()).collect())
+        let lines: Vec<_> = lines.collect().await;
+        let readable = lines.into_iter().flatten();
+        Some(readable.map(|line| line.text.chars().take(LINE_LENGTH).collect()).collect())
     };
     tokio::time::timeout(LOG_LIMIT, read).await.ok().flatten().unwrap_or_default()
 }

@@ -114,6 +114,9 @@ pub struct AppSpec {
     /// A command that must succeed once before a new revision replaces anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_deploy: Option<PreDeploy>,
+    /// Apps that must be ready before this one starts for the first time. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<AppName>,
     /// Options of each replica's container, as keys of their own in the manifest.
     #[serde(flatten)]
     pub options: ContainerOptions,
@@ -144,6 +147,7 @@ impl AppSpec {
             health: None,
             rollout: Rollout::default(),
             pre_deploy: None,
+            after: Vec::new(),
             options: ContainerOptions::default(),
         }
     }

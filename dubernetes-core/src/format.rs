@@ -51,6 +51,16 @@ pub(crate) fn replicas(count: u32) -> String {
     if count == 1 { "1 replica".to_owned() } else { format!("{count} replicas") }
 }
 
+/// Joins names as in a sentence: `db`, `db and cache`, `db, cache and queue`.
+pub(crate) fn join(names: &[impl ToString]) -> String {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,7 +56,7 @@ pub fn shared_volume_name(instance: &InstanceName, volume: &str) -> String {
 }
 
 /// Hashes everything that makes a revision: the specification without `replicas`, `access`,
-/// `rollout` and `stop.drain`, which change without replacing a replica.
+/// `rollout`, `after` and `stop.drain`, which change without replacing a replica.
 pub fn spec_hash(spec: &AppSpec) -> String {
     let mut frozen = spec.clone();
     copy_mutable_fields(&mut frozen, &AppSpec::new(spec.name.clone(), spec.image.clone()));
@@ -78,6 +78,7 @@ pub(crate) fn copy_mutable_fields(spec: &mut AppSpec, other: &AppSpec) {
     spec.replicas = other.replicas;
     spec.access.clone_from(&other.access);
     spec.rollout.clone_from(&other.rollout);
+    spec.after.clone_from(&other.after);
     spec.stop.drain = other.stop.drain;
 }
 

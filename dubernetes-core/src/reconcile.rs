@@ -17,6 +17,7 @@ mod garbage;
 mod image;
 mod limits;
 mod names;
+mod order;
 mod pre_deploy;
 mod replica;
 mod restart;
@@ -30,6 +31,7 @@ mod terminate;
 
 pub use backoff::back_off;
 pub use names::name_addresses;
+pub(crate) use order::{is_ready, start_cycle};
 pub(crate) use routes::conflicts;
 
 use jiff::Timestamp;

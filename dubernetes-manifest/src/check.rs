@@ -81,6 +81,7 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<App
     let health = health::read_health(checker, &fields);
     let rollout = rollout::read_rollout(checker, &fields);
     let pre_deploy = rollout::read_pre_deploy(checker, &fields);
+    let after = read_after(checker, &fields, name.as_ref());
     let options = container::read_options(checker, &fields);
     let default = AppSpec::new(name?, image?);
     let spec = AppSpec {
@@ -100,12 +101,29 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<App
         health,
         rollout,
         pre_deploy,
+        after,
         options,
         ..default
     };
     checker.report_violations(rules::check_container(&spec));
     checker.report_violations(rules::check_contents(&spec));
     Some(spec)
+}
+
+fn read_after<'n>(
+    checker: &mut Checker<'n>,
+    fields: &Fields<'n>,
+    app: Option<&AppName>,
+) -> Vec<AppName> {
+    let items = checker.optional(fields, "after").and_then(|field| checker.items(&field));
+    let items = items.unwrap_or_default();
+    let after: Vec<_> =
+        items.iter().filter_map(|item| checker.parse(item, AppName::parse)).collect();
+    // The rules name positions, which are right only if every entry could be read.
+    if let Some(app) = app.filter(|_| after.len() == items.len()) {
+        checker.report_violations(rules::check_after(app, &after));
+    }
+    after
 }
 
 fn read_port<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>, path: &str) -> Option<u16> {

@@ -366,6 +366,8 @@ fn spec() -> impl Strategy<Value = AppSpec> {
                 health,
                 rollout,
                 pre_deploy,
+                // Read like every list of names.
+                after: Vec::new(),
                 options,
             }
         })

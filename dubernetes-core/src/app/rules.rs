@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::escape::quote;
-use super::{Access, AppSpec, Check, EnvName, EnvValue, Health, Order, PreDeploy, Rollout, Volume};
+use super::{
+    Access, AppName, AppSpec, Check, EnvName, EnvValue, Health, Order, PreDeploy, Rollout, Volume,
+};
 
 /// The largest `replicas`: a network bridge supports about 1,000 ports, and each replica uses
 /// about 13 MB outside its container.
@@ -117,6 +119,7 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
         found.push(port_out_of_range("port", "0"));
     }
     found.extend(spec.access.iter().flat_map(check_hosts));
+    found.extend(check_after(&spec.name, &spec.after));
     found.extend(check_argv("command", &spec.command));
     found.extend(check_argv("args", &spec.args));
     found.extend(check_env(&spec.env));
@@ -160,6 +163,23 @@ pub fn check_hosts(access: &Access) -> Vec<Violation> {
         );
     }
     found
+}
+
+/// Checks the apps after which an app starts.
+pub fn check_after(app: &AppName, after: &[AppName]) -> Vec<Violation> {
+    if let Some(too_long) = check_len("after", after.len(), MAX_LIST) {
+        return vec![too_long];
+    }
+    let violation = |(index, name): (usize, &AppName)| {
+        let path = format!("after.{index}");
+        if name == app {
+            return Some(Violation::new(path, format!("`{app}` cannot start after itself")));
+        }
+        let first = after[..index].iter().position(|earlier| earlier == name)?;
+        let message = format!("`{name}` is listed twice");
+        Some(Violation::new(path, message).with_first(format!("after.{first}")))
+    };
+    after.iter().enumerate().filter_map(violation).collect()
 }
 
 /// Checks `command` or `args`, whichever `key` names.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::app::RevisionId;
+use crate::app::{AppName, RevisionId};
+use crate::format::join;
 use crate::runtime::ContainerId;
 
 use super::Rule;
@@ -44,6 +45,11 @@ pub enum Block {
         /// What needs which capability.
         problems: Vec<String>,
     },
+    /// Apps start after each other, so none of them starts.
+    StartCycle {
+        /// The apps, each after the next, and the last after the first.
+        apps: Vec<AppName>,
+    },
     /// The network has no free address.
     NoAddress {
         /// Number of addresses for replicas.
@@ -70,6 +76,9 @@ impl fmt::Display for Block {
             ),
             Self::RouteTaken { conflict } => f.write_str(conflict),
             Self::Unsupported { problems } => f.write_str(&problems.join("; ")),
+            Self::StartCycle { apps } => {
+                write!(f, "`after` makes {} wait for each other", join(apps))
+            }
             Self::NoAddress { capacity } => {
                 write!(f, "all {capacity} addresses of the instance's network are in use")
             }
@@ -101,6 +110,10 @@ impl Block {
             Self::Unsupported { .. } => (
                 Rule::new("a specification is applied as a whole", "or not at all"),
                 "take these keys out of the file of `{}`, or use another runtime".to_owned(),
+            ),
+            Self::StartCycle { .. } => (
+                Rule::new("an app starts after those in `after`", "later it is independent"),
+                "remove one of these names from the `after` of `{}`".to_owned(),
             ),
             Self::NoAddress { .. } => (
                 Rule::new("each replica has its own address", ""),

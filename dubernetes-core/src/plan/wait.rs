@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use crate::app::AppName;
 use crate::call::{CallFailure, OperationKey};
-use crate::format::{replicas, restarts};
+use crate::format::{join, replicas, restarts};
 
 use super::Rule;
 
@@ -52,6 +53,13 @@ pub enum Wait {
     },
     /// The engine may still create a container of the deleted app.
     Tombstone,
+    /// The app starts after others, of which some are not ready.
+    After {
+        /// Apps of which fewer replicas are ready than wanted.
+        not_ready: Vec<AppName>,
+        /// Apps that do not exist.
+        unknown: Vec<AppName>,
+    },
     /// The pre-deploy hook is running.
     PreDeploy,
     /// A new replica is ready, and has to stay ready to be available.
@@ -83,6 +91,7 @@ impl fmt::Display for Wait {
             }
             Self::SurgeLimit { limit } => write!(f, "at most {} at one time", replicas(*limit)),
             Self::Tombstone => f.write_str("the engine may still create a late container"),
+            Self::After { not_ready, unknown } => write_after(f, not_ready, unknown),
             Self::PreDeploy => f.write_str("until the pre-deploy hook succeeds"),
             Self::MinReady => f.write_str("ready, and available if it stays ready"),
             Self::Deadline => f.write_str("the revision fails unless it makes progress"),
@@ -91,6 +100,22 @@ impl fmt::Display for Wait {
             Self::Paused { by_user: false } => f.write_str("rollout failed and is paused"),
         }
     }
+}
+
+fn write_after(
+    f: &mut fmt::Formatter<'_>,
+    not_ready: &[AppName],
+    unknown: &[AppName],
+) -> fmt::Result {
+    let verb = |apps: &[AppName], one, many| if apps.len() == 1 { one } else { many };
+    if !not_ready.is_empty() {
+        write!(f, "starts once {} {} ready", join(not_ready), verb(not_ready, "is", "are"))?;
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let start = if not_ready.is_empty() { "starts after " } else { ", and after " };
+    write!(f, "{start}{}, which {} not exist", join(unknown), verb(unknown, "does", "do"))
 }
 
 /// What holds of all waits of one kind.
@@ -125,6 +150,8 @@ pub(crate) enum Prediction {
     IsRemoved,
     /// The pre-deploy hook succeeds.
     HookSucceeds,
+    /// The apps that start before become ready.
+    OthersBecomeReady,
     /// Time passes.
     TimePasses,
 }
@@ -223,6 +250,12 @@ impl Wait {
                 Rule::new("a tombstone outlives late creates", "for 2m after the deletion"),
                 "wait, then purge {}",
             ),
+            Self::After { .. } => WaitRow::new(
+                Rule::new("an app starts after those in `after`", "later it is independent"),
+                "wait, then start {}",
+            )
+            .blocks_progress()
+            .predicted(Prediction::OthersBecomeReady),
             Self::PreDeploy => WaitRow::new(
                 Rule::new(
                     "the pre-deploy hook runs first",

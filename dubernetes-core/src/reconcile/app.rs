@@ -13,7 +13,9 @@ use super::limits::{Capacity, Limits};
 use super::pre_deploy::Hook;
 use super::rollout_status::RolloutStatus;
 use super::step::{AppPlan, Step, Steps};
-use super::{image, pre_deploy, restart, rollout_status, routes, scale_up, status, terminate};
+use super::{
+    image, order, pre_deploy, restart, rollout_status, routes, scale_up, status, terminate,
+};
 
 /// One app: what is wanted of it, and what is observed.
 pub(super) struct App<'a> {
@@ -113,9 +115,13 @@ fn plan_replicas(
         .and(terminate::clear_evictions(context, app))
         .and(image::plan(context, app, replicas, capacity))
         .and(restart::plan(context, app, replicas, capacity, addresses))
-        .and(restart::settle(context, app, replicas))
-        .and(scale_up::plan(context, app, replicas, capacity, addresses))
-        .and(pre_deploy::plan(context, app, &hook, addresses));
+        .and(restart::settle(context, app, replicas));
+    let steps = match order::hold(context, app) {
+        Some(hold) => steps.and([hold]),
+        None => steps
+            .and(scale_up::plan(context, app, replicas, capacity, addresses))
+            .and(pre_deploy::plan(context, app, &hook, addresses)),
+    };
     let rollout = rollout_status::evaluate(context, app, replicas, &hook, &steps);
     (steps, rollout)
 }

@@ -27,6 +27,10 @@ const STABLE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 /// Pulls of an image before an unreachable registry fails the revision: a hiccup is over by then.
 const PULLS: u32 = 3;
 
+/// How long a first revision may crash before it fails, if `rollout.progress_deadline` is longer:
+/// what it connects to, such as a database that makes its files, may still be starting.
+const FIRST_REVISION_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
+
 /// What is to be recorded of a rollout, or waited for.
 #[derive(Debug, Default)]
 pub(super) struct RolloutStatus {
@@ -110,12 +114,32 @@ fn progress(
     }
     let is_own = |r: &Replica<'_>| r.labels().revision == app.stored.revision;
     if let Some(looping) = replicas.updated().find(|r| r.crash_looping && is_own(r)) {
-        return Progress::Failed(keeps_failing(looping));
+        return match patience(context, app).filter(|until| *until > context.now) {
+            Some(until) => Progress::Blocked(until),
+            None => Progress::Failed(keeps_failing(looping)),
+        };
     }
     if !app.is_progressing() {
         return Progress::Unblocked;
     }
     deadline(context, app, replicas, before)
+}
+
+/// Until when a crash loop does not fail the revision: there is no earlier one to go back to, so
+/// nothing is lost by trying on.
+fn patience(context: &Context<'_>, app: &App<'_>) -> Option<Timestamp> {
+    if app.stored.fallback.is_some() {
+        return None;
+    }
+    let deadline = app.stored.spec.rollout.progress_deadline.to_signed();
+    let began_at = began_at(context, app).min(context.now);
+    began_at.saturating_add(deadline.min(FIRST_REVISION_PATIENCE)).ok()
+}
+
+/// Returns when the rollout began. Time without an active orchestrator does not count.
+fn began_at(context: &Context<'_>, app: &App<'_>) -> Timestamp {
+    let active_since = context.observed.active_since.into_iter();
+    active_since.fold(app.stored.rollout_started_at, Timestamp::max)
 }
 
 /// Whether a failed call shows that the revision cannot be rolled out unless a person acts: its
@@ -191,7 +215,7 @@ fn blocks_progress(replicas: &Replicas<'_>, waiting: &Waiting) -> bool {
 }
 
 /// Returns when the rollout last made progress: it began, a new replica was created or became
-/// available, or a replica stopped being ready. Time without an active orchestrator does not count.
+/// available, or a replica stopped being ready.
 fn last_progress(context: &Context<'_>, app: &App<'_>, replicas: &Replicas<'_>) -> Timestamp {
     let own = replicas.updated().filter(|r| r.labels().revision == app.stored.revision);
     let steps = own.flat_map(|replica| {
@@ -207,9 +231,7 @@ fn last_progress(context: &Context<'_>, app: &App<'_>, replicas: &Replicas<'_>) 
         let last_ready_at = context.observed.last_ready_at.get(&observed.id).copied();
         [created_at, available_since, last_ready_at].into_iter().flatten()
     });
-    let begin = context.observed.active_since.into_iter();
-    let begin = begin.fold(app.stored.rollout_started_at, Timestamp::max);
-    steps.fold(begin, Timestamp::max).min(context.now)
+    steps.fold(began_at(context, app), Timestamp::max).min(context.now)
 }
 
 /// Returns the next result of a rollout that has not failed, or the wait for that.

@@ -72,7 +72,7 @@ const FOREIGN_KEYS: &[(&str, &str)] = &[
     ),
     (
         "depends_on links",
-        "apps start independently: let the app retry until its dependencies answer",
+        "write `after: [db]`: the app starts once those are ready, and reaches them by their names",
     ),
     (
         "restart restartPolicy restart_policy",

@@ -146,6 +146,14 @@ pub const APP: &[Key] = &[
         example: "pre_deploy: { command: [\"/bin/migrate\"] }",
     },
     Key {
+        name: "after",
+        description: "Apps that must be ready before this one starts for the first time. Later \
+            they are independent.",
+        kind: Kind::List(ListKind { item: &Kind::Text(&NAME), min: 0, max: MAX_LIST }),
+        default: DefaultValue::Described("none"),
+        example: "after: [db]",
+    },
+    Key {
         name: "stop",
         description: "How a replica is stopped. It leaves the routes, finishes its requests, \
             receives the stop signal, and is killed after the grace period.",

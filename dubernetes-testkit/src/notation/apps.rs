@@ -190,6 +190,9 @@ fn set_fields(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
     if let Some(memory) = line.take_value("memory")? {
         spec.resources.memory = Some(memory);
     }
+    while let Some(after) = line.take_value("after")? {
+        spec.after.push(after);
+    }
     set_stop(&mut spec.stop, line)?;
     if let Some(pull) = line.take_value::<String>("pull")? {
         spec.pull = match pull.as_str() {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::app::{AppName, Check, PodName, Stop};
 use crate::ingress::{ObservedIngress, RouteTable};
 use crate::plan::{Action, Plan, Planned, Prediction, ReplicaPlan, Wait, Waiting};
-use crate::reconcile::{conflicts, reconcile};
+use crate::reconcile::{conflicts, is_ready, reconcile, start_cycle};
 use crate::runtime::{ContainerId, ContainerState, Exit, ImageId, Network};
 use crate::state::{
     DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState, Readiness,
@@ -21,6 +21,8 @@ pub(super) struct PredictedState<'a> {
     desired: DesiredState,
     observed: ObservedState,
     now: Timestamp,
+    /// Whether the app starts after itself, by way of others.
+    is_in_start_cycle: bool,
     /// Replicas started without a planned address; each gets an endpoint of its own.
     started: u16,
 }
@@ -41,8 +43,18 @@ impl<'a> PredictedState<'a> {
             // The next table, which replaces the unknown one, has no route of a deleted app.
             observed.ingress = ObservedIngress::Serving { table: RouteTable::default() };
         }
+        let is_in_start_cycle = start_cycle(&desired, app).is_some();
+        let ready: BTreeSet<_> = desired
+            .apps
+            .keys()
+            .filter(|name| is_ready(&desired, &observed, name))
+            .cloned()
+            .collect();
+        if let Some(stored) = desired.apps.get_mut(app) {
+            stored.spec.after.retain(|name| !ready.contains(name));
+        }
         remove_others(&mut desired, &mut observed, app);
-        Self { app, desired, observed, now, started: 0 }
+        Self { app, desired, observed, now, is_in_start_cycle, started: 0 }
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -166,6 +178,7 @@ impl<'a> PredictedState<'a> {
             Prediction::Drains => self.drain(waiting),
             Prediction::IsRemoved => self.finish_removal(waiting),
             Prediction::HookSucceeds => self.finish_hook(),
+            Prediction::OthersBecomeReady => self.start_after_others(),
             Prediction::TimePasses => {
                 self.now = waiting.until?.max(self.now);
                 Some(waiting.wait.to_string())
@@ -227,6 +240,16 @@ impl<'a> PredictedState<'a> {
         let mut hooks = self.observed.pre_deploys.iter_mut();
         hooks.rfind(|hook| hook.labels.app == *self.app)?.state = exited(self.now);
         Some("until the pre-deploy hook succeeds".to_owned())
+    }
+
+    /// Assumes that the apps before this one become ready. Other apps are not simulated.
+    fn start_after_others(&mut self) -> Option<String> {
+        if self.is_in_start_cycle {
+            return None;
+        }
+        let after = std::mem::take(&mut self.desired.apps.get_mut(self.app)?.spec.after);
+        let verb = if after.len() == 1 { "is" } else { "are" };
+        (!after.is_empty()).then(|| format!("until {} {verb} ready", crate::format::join(&after)))
     }
 
     fn record_rollout(&mut self, app: &AppName, update: &RolloutUpdate) {
