@@ -11,6 +11,7 @@ mod exec;
 mod extract;
 mod forward;
 mod logs;
+mod moved_image;
 mod peer;
 mod plan;
 mod pods;

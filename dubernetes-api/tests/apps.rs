@@ -333,7 +333,7 @@ async fn scale_retries_after_stale_generation() {
     store.expect_put().times(2).returning(|put| match put.expected_generation {
         Some(Generation(2)) => {
             let mut app = stored_with(2);
-            app.spec = put.spec;
+            app.spec = put.spec.into_inner();
             Ok(dubernetes_core::store::Put {
                 app,
                 change: dubernetes_core::store::Change::Configured,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_core::app::{AppName, AppSpec, Permissions, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, Permissions, RevisionId, ValidSpec};
 use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
@@ -95,9 +95,9 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Those of [`Handle::put`].
+    /// Those of [`Handle::validate`] and [`Handle::put`].
     pub async fn apply(&self, spec: &AppSpec) -> Result<Put, StoreError> {
-        self.put(PutApp::new(spec.clone(), self.clock.now())).await
+        self.put(PutApp::new(self.validate(spec.clone())?, self.clock.now())).await
     }
 
     /// Stores an app with the options of `put`; its `newest_seen` is raised to the newest revision
@@ -124,6 +124,17 @@ impl Handle {
             .map_err(|problems| StoreError::Invalid { name: spec.name.clone(), problems })
     }
 
+    /// Validates a specification after [`Handle::check`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Handle::check`].
+    pub fn validate(&self, spec: AppSpec) -> Result<ValidSpec, StoreError> {
+        self.check(&spec)?;
+        let name = spec.name.clone();
+        spec.validate().map_err(|problems| StoreError::Invalid { name, problems })
+    }
+
     /// Returns what apps may do to the host.
     pub fn permissions(&self) -> &Permissions {
         &self.permissions
@@ -147,7 +158,7 @@ impl Handle {
     /// changed meanwhile.
     pub async fn scale(&self, app: &AppName, replicas: u16) -> Result<Put, StoreError> {
         let stored = self.store.get(app).await?;
-        let spec = AppSpec { replicas, ..stored.spec };
+        let spec = self.validate(AppSpec { replicas, ..stored.spec })?;
         let expected_generation = Some(stored.generation);
         self.put(PutApp { expected_generation, ..PutApp::new(spec, self.clock.now()) }).await
     }

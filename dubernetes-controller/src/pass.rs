@@ -1,5 +1,6 @@
 //! The state of the loop: takes triggers in, starts observations, and carries out plans.
 
+mod pulls;
 mod record;
 mod routes;
 
@@ -15,7 +16,7 @@ use dubernetes_core::ingress::{ObservedIngress, RouteTable};
 use dubernetes_core::plan::{Action, Plan, Planned, Reason, RouteStep};
 use dubernetes_core::reconcile;
 use dubernetes_core::replay::Decision;
-use dubernetes_core::runtime::{Capability, ContainerId, missing_capabilities};
+use dubernetes_core::runtime::{Capability, ContainerId, ContainerRuntime, missing_capabilities};
 use dubernetes_core::state::{DesiredState, Drain, EngineStatus, ObservedReplica, ObservedState};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
@@ -46,6 +47,7 @@ const SUSPEND_THRESHOLD: SignedDuration = SignedDuration::from_secs(5);
 pub(crate) struct Pass {
     options: Options,
     clock: Arc<dyn Clock>,
+    runtime: Arc<dyn ContainerRuntime>,
     /// Capabilities that the runtime does not have.
     lacks: BTreeSet<Capability>,
     snapshots: watch::Sender<Arc<Snapshot>>,
@@ -90,6 +92,7 @@ impl Pass {
         Self {
             options,
             clock: Arc::clone(&adapters.clock),
+            runtime: Arc::clone(&adapters.runtime),
             lacks: missing_capabilities(&*adapters.runtime),
             snapshots,
             events,
@@ -306,6 +309,7 @@ impl Pass {
         now: Timestamp,
     ) -> ObservedState {
         let routes_paced_until = self.routes_paced_until(now);
+        let pulls = self.pulls(desired);
         let cache = &mut self.cache;
         cache.prune(desired);
         let probe = |replica: &ObservedReplica| ProbeSpec::of(desired, replica);
@@ -331,6 +335,7 @@ impl Pass {
             ingress,
             drains: cache.drains.clone(),
             in_flight: cache.in_flight.clone(),
+            pulls,
             failures: cache.failures.clone(),
             refused_routes: cache.refused.clone(),
             routes_paced_until,
@@ -420,6 +425,9 @@ impl Pass {
         let mut wait = self.options.resync.to_std();
         if observed.engine != EngineStatus::Reachable {
             wait = wait.min(RETRY);
+        }
+        if !observed.pulls.is_empty() {
+            wait = wait.min(pulls::REFRESH);
         }
         for at in [plan.requeue_at(), self.cache.unlisted_until()].into_iter().flatten() {
             wait = wait.min(Duration::try_from(at.duration_since(now)).unwrap_or_default());

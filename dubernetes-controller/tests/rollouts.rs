@@ -169,7 +169,10 @@ async fn failed_spec_needs_retry_flag() {
     assert_eq!(stored(&orchestrator).await.generation, generation);
 
     orchestrator.runtime.add_image("bad:4", Behaviour::default());
-    let put = PutApp { retry: true, ..PutApp::new(web("bad:4"), Timestamp::UNIX_EPOCH) };
+    let put = PutApp {
+        retry: true,
+        ..PutApp::new(web("bad:4").validate().unwrap(), Timestamp::UNIX_EPOCH)
+    };
     let app = orchestrator.store.put(put).await.unwrap().app;
     assert_eq!(app.rollout.cause, RevisionCause::Retry { of: RevisionId(2) });
     orchestrator.until_ready("web").await;

@@ -12,8 +12,8 @@ pub use ports::OpenPorts;
 pub use values::{
     Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerState,
     ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine,
-    LogOptions, Network, NetworkAddress, Owner, Process, PublishedPort, Resize, RuntimeEvent,
-    RuntimeInfo, Stats, TerminalSize,
+    LogOptions, Network, NetworkAddress, Owner, Process, PublishedPort, PullProgress, Resize,
+    RuntimeEvent, RuntimeInfo, Stats, TerminalSize,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +75,13 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// id. Idempotent. Fails with [`RuntimeError::Image`] if the image is not available. A pull
     /// without any progress for 60 s times out.
     async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError>;
+
+    /// Returns how far a pull of `image` by [`ContainerRuntime::resolve`] is, if one is in flight.
+    /// Does not wait. By default it is not known.
+    fn pull_progress(&self, image: &ImageRef) -> Option<PullProgress> {
+        let _ = image;
+        None
+    }
 
     /// Returns the command with which an image on the engine wants to be checked, if it declares
     /// one. By default no image does.

@@ -10,7 +10,7 @@ use crate::app::{AppName, InstanceName, PodName};
 use crate::call::{self, CallFailure, InFlight, OperationKey};
 use crate::ingress::{ObservedIngress, RouteTable};
 use crate::labels::{PreDeployLabels, ReplicaLabels};
-use crate::runtime::{Capability, ContainerId, ContainerState, ImageId, Network};
+use crate::runtime::{Capability, ContainerId, ContainerState, ImageId, Network, PullProgress};
 use crate::store::{Revision, StoredApp, StoredState, Tombstone};
 
 /// What users want.
@@ -70,6 +70,9 @@ pub struct ObservedState {
     /// Calls in flight.
     #[serde(with = "call::pairs")]
     pub in_flight: BTreeMap<OperationKey, InFlight>,
+    /// Pulls in flight whose progress is known, by the app that waits for the image.
+    #[serde(default)]
+    pub pulls: BTreeMap<AppName, PullProgress>,
     /// Calls that failed, and have not succeeded since.
     #[serde(with = "call::pairs")]
     pub failures: BTreeMap<OperationKey, CallFailure>,

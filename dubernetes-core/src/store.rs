@@ -25,7 +25,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::app::{AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, Stop};
+use crate::app::{
+    AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, Stop, ValidSpec,
+};
 use crate::error::SharedError;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::{ContainerId, ImageId};
@@ -165,11 +167,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     }
 }
 
-/// A request to store an app.
+/// A request to store an app. A store takes only a valid specification; [`decide_put`] also decides
+/// about one whose contents are not all known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PutApp {
+pub struct PutApp<S = ValidSpec> {
     /// The specification.
-    pub spec: AppSpec,
+    pub spec: S,
     /// The generation that the caller read; 0 if the app must not exist; `None` for any.
     pub expected_generation: Option<Generation>,
     /// The newest revision observed on containers of this app: a new revision is above it.
@@ -180,9 +183,9 @@ pub struct PutApp {
     pub now: Timestamp,
 }
 
-impl PutApp {
+impl<S> PutApp<S> {
     /// Creates a request without conditions.
-    pub fn new(spec: AppSpec, now: Timestamp) -> Self {
+    pub fn new(spec: S, now: Timestamp) -> Self {
         Self { spec, expected_generation: None, newest_seen: RevisionId::NONE, retry: false, now }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 
 use crate::error::{CallError, unreachable};
 use crate::owners::Owners;
+use crate::pulls::Pulls;
 
 /// Deadline of reads. The engine answers in 20 ms; ten seconds allow for a host that is swapping.
 pub(crate) const READ: Duration = Duration::from_secs(10);
@@ -37,6 +38,8 @@ pub(crate) struct Engine {
     pub(crate) state_dir: OnceLock<PathBuf>,
     /// Whether containers may mount folders of the system.
     pub(crate) allow_system_mounts: AtomicBool,
+    /// Pulls in flight.
+    pub(crate) pulls: Pulls,
     /// Claims made by this process.
     pub(crate) owners: Owners,
     /// Held while a network is created. Some engines allow two networks with the same name, and
@@ -54,6 +57,7 @@ impl Engine {
             docker: OnceLock::new(),
             state_dir: OnceLock::new(),
             allow_system_mounts: AtomicBool::new(false),
+            pulls: Pulls::default(),
             owners: Owners::default(),
             network_creation: Mutex::default(),
         })

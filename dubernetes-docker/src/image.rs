@@ -89,12 +89,13 @@ async fn pull(engine: &Engine, image: &ImageRef, reference: &str) -> Result<Imag
     };
     let options = CreateImageOptionsBuilder::default().from_image(reference).build();
     let pull = engine.docker()?.create_image(Some(options), None, credentials.clone());
-    let mut progress = pull.boxed();
+    let mut messages = pull.boxed();
+    let progress = engine.pulls.follow(reference);
     loop {
-        match tokio::time::timeout(STALL_TIMEOUT, progress.next()).await {
+        match tokio::time::timeout(STALL_TIMEOUT, messages.next()).await {
             Err(_) => return Err(CallError::timeout(&operation).into_runtime_error()),
             Ok(None) => break,
-            Ok(Some(Ok(_))) => {}
+            Ok(Some(Ok(message))) => progress.advance(&message),
             Ok(Some(Err(error))) => {
                 let error = engine.call_error(&operation, error);
                 let Some(message) = error.message() else {

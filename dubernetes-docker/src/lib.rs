@@ -47,6 +47,7 @@ mod credentials;
 mod engine;
 mod error;
 mod owners;
+mod pulls;
 
 pub use diagnostics::HostInfo;
 pub use runtime::DockerRuntime;

@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, Files, ImageId,
-    Logs, Networks, OpenPorts, Owner, Process, RuntimeError, RuntimeEvent, RuntimeInfo,
-    RuntimeStream, StatsReader,
+    Logs, Networks, OpenPorts, Owner, Process, PullProgress, RuntimeError, RuntimeEvent,
+    RuntimeInfo, RuntimeStream, StatsReader,
 };
 
 use self::staging::Staging;
@@ -118,6 +118,10 @@ impl ContainerRuntime for DockerRuntime {
 
     async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
         image::resolve(&self.engine, image, policy).await
+    }
+
+    fn pull_progress(&self, image: &ImageRef) -> Option<PullProgress> {
+        self.engine.pulls.progress(&image::with_default_tag(image.as_str()))
     }
 
     async fn health_check(&self, image: &ImageId) -> Result<Option<Vec<String>>, RuntimeError> {

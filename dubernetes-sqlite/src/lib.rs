@@ -28,7 +28,7 @@
 //! # let state_dir = directory.path();
 //! let store = SqliteStore::open(state_dir)?;
 //! let spec = AppSpec::new(AppName::parse("web")?, ImageRef::parse("nginx:1")?);
-//! store.put(PutApp::new(spec, jiff::Timestamp::now())).await?;
+//! store.put(PutApp::new(spec.validate()?, jiff::Timestamp::now())).await?;
 //! drop(store);
 //!
 //! let reopened = SqliteStore::open(state_dir)?;

@@ -87,7 +87,9 @@ async fn write_until_killed(folder: &Path) {
     let first = store.list().await.unwrap().apps.len();
     for number in first..100_000 {
         let put = PutApp {
-            spec: AppSpec::new(app_name(number), ImageRef::parse("web:1").unwrap()),
+            spec: AppSpec::new(app_name(number), ImageRef::parse("web:1").unwrap())
+                .validate()
+                .unwrap(),
             expected_generation: Some(Generation::NONE),
             newest_seen: RevisionId::NONE,
             retry: false,

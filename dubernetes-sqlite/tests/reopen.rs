@@ -22,7 +22,7 @@ fn name(text: &str) -> AppName {
 
 fn request(app: &str) -> PutApp {
     PutApp {
-        spec: AppSpec::new(name(app), ImageRef::parse("web:1").unwrap()),
+        spec: AppSpec::new(name(app), ImageRef::parse("web:1").unwrap()).validate().unwrap(),
         expected_generation: None,
         newest_seen: RevisionId::NONE,
         retry: false,
@@ -83,7 +83,7 @@ async fn rollout_survives_kill() {
     let image = |tag: &str| AppSpec::new(web.clone(), ImageRef::parse(tag).unwrap());
     store.put(request("web")).await.unwrap();
     store.record_rollout(&web, RevisionId(1), &RolloutUpdate::Complete, now).await.unwrap();
-    store.put(PutApp::new(image("web:2"), now)).await.unwrap();
+    store.put(PutApp::new(image("web:2").validate().unwrap(), now)).await.unwrap();
     store
         .record_rollout(
             &web,
@@ -384,7 +384,10 @@ async fn state_dir_is_small_after_a_day_of_changes() {
     for change in 0..150_u32 {
         let image = ImageRef::parse(&format!("registry.example.org/web:{change}")).unwrap();
         let now = Timestamp::from_second(i64::from(change)).unwrap();
-        store.put(PutApp::new(AppSpec::new(name("web"), image), now)).await.unwrap();
+        store
+            .put(PutApp::new(AppSpec::new(name("web"), image).validate().unwrap(), now))
+            .await
+            .unwrap();
         let events = (0..30).map(|number| NewEvent {
             app: Some(name("web")),
             pod: Some(PodName::replica(&name("web"), number)),

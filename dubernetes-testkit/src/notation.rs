@@ -15,6 +15,7 @@
 //! engine away msg="why"
 //! active ago=5s                 start of the current active period; unlimited if omitted
 //! quarantined web msg="why"     an app whose routes the ingress refused
+//! pulling web done=3 total=12   bytes of the pull in flight of an app's image
 //! app web rev=2                 a desired app, see below
 //! revision web 1                fields in which an older revision differs from the app; flags:
 //!                               lost (not kept by the store), failed
@@ -71,7 +72,7 @@ use dubernetes_core::app::{AppName, AppSpec, HostName, RevisionId, RoutePath};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable};
 use dubernetes_core::reconcile::name_addresses;
-use dubernetes_core::runtime::{Capability, ContainerId, Network};
+use dubernetes_core::runtime::{Capability, ContainerId, Network, PullProgress};
 use dubernetes_core::state::{DesiredState, EngineStatus, ObservedReplica, ObservedState};
 use dubernetes_core::store::StoredApp;
 use line::Line;
@@ -176,6 +177,12 @@ impl Parser {
             "quarantined" => {
                 let app = line.require_name("the app's name is missing")?;
                 observed.quarantined.insert(app, line.take_message()?);
+            }
+            "pulling" => {
+                let app = line.require_name("the app's name is missing")?;
+                let done = line.take_value("done")?.unwrap_or(0);
+                let total = line.take_value("total")?.unwrap_or(0);
+                observed.pulls.insert(app, PullProgress { done, total });
             }
             "app" => self.app(line)?,
             "revision" => self.revision(line)?,

@@ -46,6 +46,46 @@ fn moved_tag_during_scale_changes_no_replica_image() {
 }
 
 #[test]
+fn unchanged_apply_rolls_out_or_mentions_an_image_that_has_moved() {
+    e2e!().run(async |s| {
+        s.serve().await;
+        let container = s.create_container(&[WHOAMI]).await;
+        let image = || Arc::new(Image::from_container(&container));
+        let registry = Registry::start(Reply::Serve(image(), 0)).await;
+        let web = app("web", &registry.image_ref(s.instance.as_str()), 1).host("web.test");
+        let always = web.clone().with("pull: always");
+        s.apply(&always).await;
+        s.wait_for_phase("web", "Ready", SOON).await;
+        assert_eq!(s.apply(&always).await.stdout, "app/web unchanged\n");
+
+        let other = s.write_file("other", "another image");
+        docker(&["cp", &other, &format!("{container}:/other")]).await;
+        registry.set_reply(Reply::Serve(image(), 0));
+        let moved = s.apply(&always).await;
+        assert_eq!(moved.stdout, "app/web configured\n");
+        assert!(moved.stderr.contains("names a newer image"), "{}", moved.stderr);
+        let stored = s.wait_for_phase("web", "Ready", SOON).await;
+        assert_eq!(stored["status"]["revision"], 2, "{stored}");
+        assert_eq!(image_ids(s).await.len(), 1);
+
+        // Without a registry the running image stays, and the cause is said.
+        registry.set_reply(Reply::Unavailable);
+        let unreachable = s.apply(&always).await;
+        assert_eq!(unreachable.stdout, "app/web unchanged\n");
+        assert!(unreachable.stderr.contains("cannot ask for a newer image"), "{unreachable:?}");
+
+        // Without `pull: always` a tag that has moved on this machine is mentioned.
+        let tag = s.tag(WHOAMI).await;
+        let local = app("local", &tag, 1);
+        s.apply(&local).await;
+        docker(&["commit", "--change", "LABEL other=yes", &container, &tag]).await;
+        let mentioned = s.apply(&local).await;
+        assert_eq!(mentioned.stdout, "app/local unchanged\n");
+        assert!(mentioned.stderr.contains("rollout restart local"), "{}", mentioned.stderr);
+    });
+}
+
+#[test]
 fn interrupted_pull_is_retried() {
     e2e!().run(async |s| {
         s.serve().await;

@@ -1,11 +1,11 @@
 //! Calls with a single response.
 
-use dubernetes_core::app::{AppName, AppSpec, Generation, to_json_with_contents};
+use dubernetes_core::app::{AppName, AppSpec, Generation, PullPolicy, to_json_with_contents};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
-use reqwest::Method;
 use reqwest::header::IF_MATCH;
+use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 
 use crate::client::{Client, ClientError};
@@ -83,7 +83,7 @@ impl Client {
         spec: &AppSpec,
         expected: Option<Generation>,
     ) -> Result<Applied, ClientError> {
-        let mut request = self.call(Method::PUT, &path::named(path::APP, spec.name.as_str()));
+        let mut request = self.put(spec);
         if let Some(generation) = expected {
             request = request.header(IF_MATCH, format!("\"{generation}\""));
         }
@@ -94,10 +94,20 @@ impl Client {
 
     /// Stores an app even if a revision with this spec has already failed.
     pub async fn apply_again(&self, spec: &AppSpec) -> Result<Applied, ClientError> {
-        let request = self.call(Method::PUT, &path::named(path::APP, spec.name.as_str()));
+        let request = self.put(spec);
         let body = to_json_with_contents(spec)
             .map_err(|_| ClientError::protocol("the app cannot be serialized"))?;
         self.json(request.query(&[("retry", "true")]).json(&body)).await
+    }
+
+    /// Starts an apply. With `pull: always` it may pull an image: the server ends a pull without
+    /// progress.
+    fn put(&self, spec: &AppSpec) -> RequestBuilder {
+        let path = path::named(path::APP, spec.name.as_str());
+        match spec.pull {
+            PullPolicy::Always => self.request(Method::PUT, &path),
+            PullPolicy::Missing | PullPolicy::Never => self.call(Method::PUT, &path),
+        }
     }
 
     /// Deletes an app. Returns once the request is stored; the replicas are terminated after that.

@@ -16,7 +16,7 @@ use crate::path;
 use crate::problem::ApiError;
 use crate::server::body::Json;
 use crate::server::extract::{self, Name, NoParams, Params, SelectorQuery};
-use crate::server::{ApiState, view};
+use crate::server::{ApiState, moved_image, view};
 use crate::wire::{App, Applied, FieldProblem, List, Problem, ProblemKind, Scale};
 
 /// A scale competes with other writes of the same app only, and each lost race means that another
@@ -116,6 +116,7 @@ pub(super) async fn put(
     }
     fill_contents(&state, &mut spec).await?;
     let applied = put_and_record(&state, spec, expected, retry).await?;
+    let applied = moved_image::check(&state, applied).await?;
     let status = match applied.change {
         Change::Created => StatusCode::CREATED,
         Change::Configured | Change::Unchanged => StatusCode::OK,
@@ -282,8 +283,9 @@ async fn put_app(
 ) -> Result<Applied, StoreError> {
     // The handle numbers revisions above the observed ones, so wait for the first pass.
     state.latest_snapshot().await;
+    let spec = state.controller.validate(spec)?;
     let put = PutApp { expected_generation, retry, ..PutApp::new(spec, state.clock.now()) };
     let put = state.controller.put(put).await?;
     let app = view::app(&state.info, &state.controller.snapshot(), &put.app);
-    Ok(Applied { change: put.change, app })
+    Ok(Applied { change: put.change, app, note: None })
 }

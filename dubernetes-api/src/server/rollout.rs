@@ -61,5 +61,5 @@ pub(super) async fn update(
         apps::record_request(&state, &name, None, &what).await;
     }
     let app = view::app(&state.info, &state.controller.snapshot(), &put.app);
-    Ok(JsonResponse(Applied { change: put.change, app }))
+    Ok(JsonResponse(Applied { change: put.change, app, note: None }))
 }

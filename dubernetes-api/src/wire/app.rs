@@ -309,6 +309,9 @@ pub struct Applied {
     pub change: Change,
     /// App as stored now.
     pub app: App,
+    /// What the caller should know, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Request to change the rollout of an app.

@@ -85,7 +85,11 @@ fn print_accepted(applied: &Applied, format: Format) -> Result {
     let name = &applied.app.name;
     match format {
         Format::Table | Format::Wide => {
-            output::print(&format!("app/{name} {}\n", applied.change.as_str()))
+            output::print(&format!("app/{name} {}\n", applied.change.as_str()))?;
+            if let Some(note) = &applied.note {
+                crate::report::note(&format!("app/{name}: {note}"));
+            }
+            Ok(())
         }
         Format::Name => output::print(&format!("app/{name}\n")),
         Format::Json | Format::Yaml => Ok(()),

@@ -187,6 +187,7 @@ impl Simulation {
         let snapshot = self.controller.snapshot();
         let own = snapshot.observed.replicas.iter().filter(|r| r.labels.app == spec.name);
         let newest_seen = own.map(|r| r.labels.revision).max().unwrap_or(RevisionId::NONE);
+        let spec = self.controller.validate(spec).map_err(|error| store_error(&error))?;
         let put = PutApp { newest_seen, ..PutApp::new(spec, self.clock.now()) };
         Ok(self.store.put(put).await.map_err(|error| store_error(&error))?.change.as_str())
     }

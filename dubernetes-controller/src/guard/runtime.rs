@@ -11,8 +11,8 @@ use dubernetes_core::app::{AppName, Duration as Span, ImageRef, InstanceName, Pu
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
     ExecSession, FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks,
-    OpenPorts, Owner, Process, RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream, Stats,
-    StatsReader, require,
+    OpenPorts, Owner, Process, PullProgress, RuntimeError, RuntimeEvent, RuntimeInfo,
+    RuntimeStream, Stats, StatsReader, require,
 };
 
 use super::{PULL, READ, STOP_MARGIN, WRITE, catch_panic, guard};
@@ -40,6 +40,10 @@ impl ContainerRuntime for GuardedRuntime {
 
     async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
         guard("resolve an image", PULL, self.0.resolve(image, policy)).await
+    }
+
+    fn pull_progress(&self, image: &ImageRef) -> Option<PullProgress> {
+        self.0.pull_progress(image)
     }
 
     async fn health_check(&self, image: &ImageId) -> Result<Option<Vec<String>>, RuntimeError> {

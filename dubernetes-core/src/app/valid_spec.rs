@@ -1,5 +1,6 @@
 //! Validated specifications: proof that a specification breaks no rule and is complete.
 
+use std::borrow::Borrow;
 use std::error::Error;
 use std::fmt;
 use std::ops::Deref;
@@ -25,6 +26,12 @@ impl Deref for ValidSpec {
     type Target = AppSpec;
 
     fn deref(&self) -> &AppSpec {
+        &self.0
+    }
+}
+
+impl Borrow<AppSpec> for ValidSpec {
+    fn borrow(&self) -> &AppSpec {
         &self.0
     }
 }

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::app::AppName;
+use crate::app::{AppName, ImageRef};
 use crate::call::{CallFailure, OperationKey};
 use crate::format::{join, replicas, restarts};
+use crate::runtime::PullProgress;
 
 use super::Rule;
 
@@ -19,6 +20,13 @@ use super::Rule;
 pub enum Wait {
     /// A call is in flight.
     InProgress,
+    /// The image is being pulled.
+    Pull {
+        /// The image.
+        image: ImageRef,
+        /// How far the pull is.
+        progress: PullProgress,
+    },
     /// A running replica is not ready.
     Ready {
         /// Result of the last probe.
@@ -79,6 +87,13 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InProgress => f.write_str("a call to the engine is in progress"),
+            Self::Pull { image, progress: PullProgress { total: 0, .. } } => {
+                write!(f, "pulling {image}")
+            }
+            Self::Pull { image, progress: PullProgress { done, total } } => {
+                let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+                write!(f, "pulling {image}, {} of {} MB", megabytes(*done), megabytes(*total))
+            }
             Self::Ready { reason } => write!(f, "not ready: {reason}"),
             Self::AwaitingUnroute => f.write_str("until the ingress no longer routes to it"),
             Self::Drained { .. } => f.write_str("requests in progress"),
@@ -216,6 +231,10 @@ impl Wait {
                 "wait for the call",
             )
             .predicted(Prediction::IsRemoved),
+            Self::Pull { .. } => WaitRow::new(
+                Rule::new("an image is resolved first", "nothing is replaced without it"),
+                "wait for the pull",
+            ),
             Self::Ready { .. } => WaitRow::new(
                 Rule::new("readiness", "only ready replicas get requests"),
                 "keep probing {}, and route nothing to it",

@@ -4,7 +4,7 @@
 //! Nothing old is given up for a revision whose image may not exist.
 
 use crate::call::{FailureKind, OperationKey};
-use crate::plan::{Action, Planned, Reason};
+use crate::plan::{Action, Planned, Reason, Wait};
 use crate::runtime::ImageId;
 use crate::store::StoredApp;
 
@@ -36,6 +36,10 @@ pub(super) fn plan(
     capacity: Capacity,
 ) -> Option<Step> {
     let reason = reason(context, app, replicas, capacity)?;
+    if let Some(progress) = context.observed.pulls.get(app.name()) {
+        let wait = Wait::Pull { image: app.stored.spec.image.clone(), progress: *progress };
+        return Some(Step::wait(app.name(), None, wait, None));
+    }
     let action = Action::EnsureImage {
         app: app.name().clone(),
         revision: app.stored.revision,

@@ -128,6 +128,16 @@ impl fmt::Display for ContainerId {
 #[serde(transparent)]
 pub struct ImageId(pub String);
 
+/// How far a pull is, in bytes. A total of 0 is not known yet; it grows while the engine finds
+/// layers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullProgress {
+    /// Bytes that have arrived.
+    pub done: u64,
+    /// Bytes of all known layers.
+    pub total: u64,
+}
+
 impl fmt::Display for ImageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)

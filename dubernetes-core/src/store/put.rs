@@ -1,6 +1,8 @@
 //! Decides what a put does to an app. Pure, and the only place that assigns generations and
 //! revisions, so that every store numbers alike.
 
+use std::borrow::Borrow;
+
 use jiff::Timestamp;
 
 use crate::app::{AppSpec, Generation, RevisionId, route_conflict};
@@ -72,17 +74,24 @@ pub(super) struct NextRevision {
 pub fn decide_put<'a>(
     existing: ExistingApp<'_>,
     others: impl IntoIterator<Item = &'a AppSpec>,
-    put: &PutApp,
+    put: &PutApp<impl Borrow<AppSpec>>,
 ) -> Result<StoreDecision, StoreError> {
+    let put = &PutApp {
+        spec: put.spec.borrow(),
+        expected_generation: put.expected_generation,
+        newest_seen: put.newest_seen,
+        retry: put.retry,
+        now: put.now,
+    };
     check_generation(existing, put)?;
     if let ExistingApp::Live { app, .. } = existing
-        && app.spec == put.spec
+        && app.spec == *put.spec
         && put.newest_seen <= app.revision
         && app.rollout.outcome.failure().is_none()
     {
         return Ok(StoreDecision::unchanged(app));
     }
-    if let Some(conflict) = route_conflict(&put.spec, others) {
+    if let Some(conflict) = route_conflict(put.spec, others) {
         return Err(StoreError::RouteTaken(conflict));
     }
     match existing {
@@ -94,7 +103,7 @@ pub fn decide_put<'a>(
     }
 }
 
-fn check_generation(existing: ExistingApp<'_>, put: &PutApp) -> Result<(), StoreError> {
+fn check_generation(existing: ExistingApp<'_>, put: &PutApp<&AppSpec>) -> Result<(), StoreError> {
     let present = match existing {
         ExistingApp::Live { app, .. } => app.generation,
         ExistingApp::Absent | ExistingApp::Deleted { .. } => Generation::NONE,
@@ -114,14 +123,14 @@ fn check_generation(existing: ExistingApp<'_>, put: &PutApp) -> Result<(), Store
 /// from a backup. For an unknown name `deleted_through` is none: containers that outlived a lost
 /// store may be adopted.
 fn create(
-    put: &PutApp,
+    put: &PutApp<&AppSpec>,
     generation: Generation,
     revision: RevisionId,
     old: &[Revision],
 ) -> Result<StoreDecision, StoreError> {
     let app = StoredApp {
         generation: generation.next(),
-        revision: revision_above(&put.spec, revision, put.newest_seen)?,
+        revision: revision_above(put.spec, revision, put.newest_seen)?,
         deleted_through: match generation {
             Generation::NONE => RevisionId::NONE,
             _ => revision.max(put.newest_seen),
@@ -134,12 +143,12 @@ fn create(
 }
 
 fn configure(
-    put: &PutApp,
+    put: &PutApp<&AppSpec>,
     current: &StoredApp,
     revisions: &[Revision],
 ) -> Result<StoreDecision, StoreError> {
-    let hash = spec_hash(&put.spec);
-    if hash == spec_hash(&current.spec) && put.spec != current.spec {
+    let hash = spec_hash(put.spec);
+    if hash == spec_hash(&current.spec) && *put.spec != current.spec {
         return Ok(keep_revision(put, current, revisions));
     }
     let mut rollout = RevisionRollout {
@@ -167,7 +176,11 @@ fn configure(
 }
 
 /// Changes only fields that are not part of a revision, such as `replicas`.
-fn keep_revision(put: &PutApp, current: &StoredApp, revisions: &[Revision]) -> StoreDecision {
+fn keep_revision(
+    put: &PutApp<&AppSpec>,
+    current: &StoredApp,
+    revisions: &[Revision],
+) -> StoreDecision {
     let app = StoredApp {
         spec: put.spec.clone(),
         generation: current.generation.next(),
@@ -267,7 +280,7 @@ mod tests {
 
     fn put(newest_seen: RevisionId) -> PutApp {
         let spec = AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap());
-        PutApp { newest_seen, ..PutApp::new(spec, Timestamp::UNIX_EPOCH) }
+        PutApp { newest_seen, ..PutApp::new(spec.validate().unwrap(), Timestamp::UNIX_EPOCH) }
     }
 
     fn live(app: &StoredApp) -> ExistingApp<'_> {

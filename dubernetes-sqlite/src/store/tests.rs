@@ -19,7 +19,9 @@ fn store() -> (TempDir, SqliteStore) {
 
 fn request(app: &str) -> PutApp {
     PutApp {
-        spec: AppSpec::new(AppName::parse(app).unwrap(), ImageRef::parse("web:1").unwrap()),
+        spec: AppSpec::new(AppName::parse(app).unwrap(), ImageRef::parse("web:1").unwrap())
+            .validate()
+            .unwrap(),
         expected_generation: None,
         newest_seen: RevisionId::NONE,
         retry: false,
@@ -56,8 +58,9 @@ async fn full_disk_stores_nothing_and_reads_continue() {
     };
     // SQLite raises the limit to the current size.
     limit(1).await.unwrap();
-    let mut large = request("large");
-    large.spec.args = vec!["x".repeat(100_000)];
+    let mut spec = request("large").spec.into_inner();
+    spec.args = vec!["x".repeat(100_000)];
+    let large = PutApp::new(spec.validate().unwrap(), Timestamp::UNIX_EPOCH);
     let refused = store.put(large.clone()).await.unwrap_err();
     assert!(matches!(refused, StoreError::Full(_)), "{refused:?}");
     assert_eq!(store.list().await.unwrap(), before);
@@ -195,13 +198,14 @@ async fn equal_event_is_found_by_index() {
 #[tokio::test]
 async fn spec_that_cannot_be_read_back_is_not_stored() {
     let (_folder, store) = store();
-    let mut odd = request("web");
-    odd.spec.volumes = vec![Volume {
+    let mut spec = request("web").spec.into_inner();
+    spec.volumes = vec![Volume {
         source: VolumeSource::Bind("not absolute".into()),
         target: "/data".into(),
         read_only: false,
         relabel: None,
     }];
+    let odd = PutApp::new(spec.validate().unwrap(), Timestamp::UNIX_EPOCH);
     let refused = store.put(odd).await;
     assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
     assert_eq!(store.list().await.unwrap(), StoredState::default());

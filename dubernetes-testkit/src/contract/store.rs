@@ -185,7 +185,7 @@ fn image_id(text: &str) -> ImageId {
 }
 
 fn request(spec: AppSpec) -> PutApp {
-    PutApp::new(spec, at(0))
+    PutApp::new(spec.validate().expect("a legal app"), at(0))
 }
 
 async fn try_put(store: &Arc<dyn Store>, spec: AppSpec) -> Result<Put, StoreError> {

@@ -37,6 +37,7 @@ impl<'a> PredictedState<'a> {
         let (mut desired, mut observed) = (desired.clone(), observed.clone());
         observed.engine = EngineStatus::Reachable;
         observed.in_flight.clear();
+        observed.pulls.clear();
         observed.failures.clear();
         let is_unknown = matches!(observed.ingress, ObservedIngress::Unknown { .. });
         if is_unknown && !desired.apps.contains_key(app) {

@@ -8,7 +8,7 @@ use crate::call::{CallFailure, OperationKey};
 use crate::format::span;
 use crate::ingress::ObservedIngress;
 use crate::labels::PreDeployLabels;
-use crate::runtime::ContainerState;
+use crate::runtime::{ContainerState, PullProgress};
 use crate::state::{EngineStatus, ObservedPreDeploy, ObservedReplica, Readiness};
 use crate::store::StoredApp;
 
@@ -49,6 +49,9 @@ impl Decision {
         }
         for (app, message) in &observed.quarantined {
             lines.push(format!("quarantined {app} msg={message:?}"));
+        }
+        for (app, PullProgress { done, total }) in &observed.pulls {
+            lines.push(format!("pulling {app} done={done} total={total}"));
         }
         let lacks = observed.lacks.iter().map(|lacked| lacked.as_str());
         lines.extend(lacks.map(|name| match name.contains(' ') {
@@ -198,6 +201,9 @@ fn app(stored: &StoredApp) -> String {
     }
     if let Some(port) = spec.port {
         let _ = write!(line, " port={port}");
+    }
+    for name in &spec.after {
+        let _ = write!(line, " after={name}");
     }
     if stored.image_id.is_none() {
         line.push_str(" unpinned");
