@@ -11,7 +11,8 @@ use crate::wire::ProblemLine;
 
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
-/// Longest line: a line of output has at most 1 MiB, and JSON may escape one byte as six.
+/// Longest line, far above that of an app with the largest environment, whose bytes JSON may escape
+/// as six each.
 const LINE_LIMIT: usize = 8 << 20;
 
 /// Whether a stream may end without an error.

@@ -420,7 +420,8 @@ pub struct LogOptions {
     pub since: Option<Timestamp>,
 }
 
-/// One line of a container's output, without the line end; cut after 1 MiB.
+/// One line of a container's output, without the line end. One of more than 64 KiB arrives
+/// in pieces with the same time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// When the line was written.

@@ -6,8 +6,8 @@
 use dubernetes_core::runtime::LogLine;
 use jiff::Timestamp;
 
-/// Maximum length of a line, see [`LogLine`].
-const MAX_LINE: usize = 1 << 20;
+/// Maximum length of a line, see [`LogLine`]. It limits the memory of each reader.
+const MAX_LINE: usize = 64 << 10;
 
 /// Assembles lines.
 #[derive(Debug, Default)]
@@ -23,8 +23,9 @@ struct PartialLine {
 }
 
 impl LineAssembler {
-    /// Adds a chunk, and returns the line that it completes, if any.
-    pub(super) fn push(&mut self, stderr: bool, chunk: &[u8]) -> Option<LogLine> {
+    /// Adds a chunk, and returns the line that it completes, if any, after the full pieces of a
+    /// long one.
+    pub(super) fn push(&mut self, stderr: bool, chunk: &[u8]) -> Vec<LogLine> {
         let partial = if stderr { &mut self.stderr } else { &mut self.stdout };
         let (time, text) = split_time(chunk);
         partial.time = partial.time.or(time);
@@ -32,11 +33,15 @@ impl LineAssembler {
             Some(text) => (text, true),
             None => (text, false),
         };
-        // A long line is truncated, and the rest up to its newline dropped. One byte more than the
-        // limit shows that truncation is necessary.
-        let room = (MAX_LINE + 1).saturating_sub(partial.bytes.len());
-        partial.bytes.extend_from_slice(&text[..text.len().min(room)]);
-        ended.then(|| partial.take(stderr))
+        partial.bytes.extend_from_slice(text);
+        let mut lines = Vec::new();
+        while partial.bytes.len() > MAX_LINE {
+            lines.push(partial.take_piece(stderr));
+        }
+        if ended {
+            lines.push(partial.take(stderr));
+        }
+        lines
     }
 
     /// Returns the last lines, which have no newline, at the end of the stream.
@@ -50,11 +55,23 @@ impl LineAssembler {
 }
 
 impl PartialLine {
+    /// Takes the longest piece of whole characters.
+    fn take_piece(&mut self, stderr: bool) -> LogLine {
+        let is_inside_character =
+            |at: &usize| self.bytes.get(*at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
+        // Invalid UTF-8 may have no boundary nearby.
+        let end = (MAX_LINE - 3..=MAX_LINE).rev().find(|at| !is_inside_character(at));
+        let rest = self.bytes.split_off(end.unwrap_or(MAX_LINE));
+        let time = self.time;
+        let piece = self.take(stderr);
+        *self = Self { time, bytes: rest };
+        piece
+    }
+
     fn take(&mut self, stderr: bool) -> LogLine {
         let bytes = std::mem::take(&mut self.bytes);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
-        let mut text = String::from_utf8_lossy(bytes).into_owned();
-        text.truncate(text.floor_char_boundary(MAX_LINE));
+        let text = String::from_utf8_lossy(bytes).into_owned();
         // Without a time, a line sorts before all others.
         let time = self.time.take().unwrap_or(Timestamp::UNIX_EPOCH);
         LogLine { time, stderr, text }
@@ -81,49 +98,55 @@ mod tests {
         format!("{TIME} {text}").into_bytes()
     }
 
+    fn time() -> Timestamp {
+        TIME.parse().unwrap()
+    }
+
     fn line(stderr: bool, text: &str) -> LogLine {
-        LogLine { time: TIME.parse().unwrap(), stderr, text: text.into() }
+        LogLine { time: time(), stderr, text: text.into() }
     }
 
     #[test]
     fn chunk_with_newline_completes_a_line() {
         let mut lines = LineAssembler::default();
-        assert_eq!(lines.push(false, &chunk("hello world\n")), Some(line(false, "hello world")));
-        assert_eq!(lines.push(true, &chunk("\n")), Some(line(true, "")));
-        assert_eq!(lines.push(true, &chunk("dos\r\n")), Some(line(true, "dos")));
+        assert_eq!(lines.push(false, &chunk("hello world\n")), [line(false, "hello world")]);
+        assert_eq!(lines.push(true, &chunk("\n")), [line(true, "")]);
+        assert_eq!(lines.push(true, &chunk("dos\r\n")), [line(true, "dos")]);
         assert_eq!(lines.finish(), []);
     }
 
     #[test]
     fn chunks_of_both_streams_are_kept_apart() {
         let mut lines = LineAssembler::default();
-        assert_eq!(lines.push(false, &chunk("one ")), None);
-        assert_eq!(lines.push(true, &chunk("err ")), None);
-        assert_eq!(lines.push(false, &chunk("line\n")), Some(line(false, "one line")));
+        assert_eq!(lines.push(false, &chunk("one ")), []);
+        assert_eq!(lines.push(true, &chunk("err ")), []);
+        assert_eq!(lines.push(false, &chunk("line\n")), [line(false, "one line")]);
         assert_eq!(lines.finish(), [line(true, "err ")]);
     }
 
     #[test]
-    fn long_line_is_truncated_and_the_next_is_whole() {
+    fn long_line_arrives_in_pieces_and_the_next_is_whole() {
         let mut lines = LineAssembler::default();
-        let long = "é".repeat(MAX_LINE);
-        assert_eq!(lines.push(false, &chunk(&long)), None);
-        let cut = lines.push(false, &chunk("end\n")).unwrap();
-        assert_eq!(cut.text.len(), MAX_LINE);
-        assert!(cut.text.chars().all(|c| c == 'é'));
-        assert_eq!(lines.push(false, &chunk("next\n")), Some(line(false, "next")));
+        let long = format!("a{}", "é".repeat(MAX_LINE));
+        let mut pieces = lines.push(false, &chunk(&long));
+        pieces.extend(lines.push(false, &chunk("end\n")));
+        assert_eq!(pieces.len(), 3);
+        assert!(pieces.iter().all(|piece| piece.text.len() <= MAX_LINE && piece.time == time()));
+        let text: String = pieces.into_iter().map(|piece| piece.text).collect();
+        assert_eq!(text, format!("{long}end"));
+        assert_eq!(lines.push(false, &chunk("next\n")), [line(false, "next")]);
     }
 
     #[test]
     fn invalid_utf8_is_replaced() {
         let mut bytes = chunk("a");
         bytes.extend_from_slice(b"\xff\n");
-        assert_eq!(LineAssembler::default().push(false, &bytes), Some(line(false, "a\u{fffd}")));
+        assert_eq!(LineAssembler::default().push(false, &bytes), [line(false, "a\u{fffd}")]);
     }
 
     #[test]
     fn line_without_time_keeps_its_text() {
-        let line = LineAssembler::default().push(false, b"no time\n").unwrap();
+        let line = LineAssembler::default().push(false, b"no time\n").remove(0);
         assert_eq!((line.time, line.text.as_str()), (Timestamp::UNIX_EPOCH, "no time"));
     }
 }

@@ -9,8 +9,8 @@ use dubernetes_tests::websocket::WebSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::nginx_fixture::{NginxFixture, eventually, route, with_fixture};
-use crate::table;
+use super::nginx_fixture::{NginxFixture, eventually, route, with_fixture};
+use super::table;
 
 /// Time during which a busy address must stay undrained. An idle address drains faster.
 const BUSY_PERIOD: Duration = Duration::from_secs(4);

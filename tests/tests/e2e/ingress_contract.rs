@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-#[path = "ingress_contract/nginx_fixture.rs"]
 mod nginx_fixture;
-#[path = "ingress_contract/older_workers.rs"]
 mod older_workers;
 
 use std::sync::Arc;
@@ -14,7 +12,7 @@ use dubernetes_core::ingress::{Ingress as _, IngressError, ObservedIngress, Rout
 use dubernetes_core::runtime::ContainerRuntime as _;
 use dubernetes_testkit::contract::ingress;
 
-use crate::nginx_fixture::{eventually, route, with_fixture};
+use nginx_fixture::{eventually, route, with_fixture};
 
 #[tokio::test]
 async fn nginx_passes_ingress_contract() {

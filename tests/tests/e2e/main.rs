@@ -1,0 +1,33 @@
+//! The end-to-end tests, one module per subject. They are one program, because linking one for
+//! each would take longer than all their code.
+
+mod app_lifecycle;
+mod busy_engine;
+mod container_options;
+mod continue_after_kill;
+mod delete;
+mod doctor;
+mod documents;
+mod env_and_files;
+mod first_apply;
+mod health;
+mod hung_engine;
+mod images;
+mod ingress;
+mod ingress_contract;
+mod load;
+mod logs_exec;
+mod manifest_errors;
+mod names;
+mod orchestrator;
+mod ownership;
+mod pod_commands;
+mod pre_deploy;
+mod restart;
+mod rollback;
+mod rollout;
+mod self_heal;
+mod simulate;
+mod step_and_replay;
+mod terminal;
+mod why;
