@@ -7,7 +7,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use dubernetes_core::app::{AppName, HostName, RoutePath};
+use dubernetes_core::app::{AppName, RoutePath};
 use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
 use dubernetes_nginx::config::{Generation, RenderContext, write};
 use dubernetes_nginx::features::{Features, Stream};
@@ -19,12 +19,13 @@ fn route(host: &str, path: &str, app: &str, endpoints: &[(u8, u16)]) -> Route {
         address: Ipv4Addr::new(10, 89, 0, *last).into(),
         port: *port,
     };
-    Route {
-        host: HostName::parse(host).unwrap(),
-        path: RoutePath::parse(path).unwrap(),
-        app: AppName::parse(app).unwrap(),
-        endpoints: endpoints.iter().enumerate().map(endpoint).collect(),
-    }
+    let path = RoutePath::parse(path).unwrap();
+    Route::new(
+        host.parse().unwrap(),
+        path,
+        AppName::parse(app).unwrap(),
+        endpoints.iter().enumerate().map(endpoint).collect(),
+    )
 }
 
 fn several() -> RouteTable {
