@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dubernetes_core::app::{Access, HostName, RoutePath};
+use dubernetes_core::app::Access;
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{EventQuery, Store as _};
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};

@@ -7,7 +7,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use dubernetes_core::app::{AppName, RoutePath};
+use dubernetes_core::app::{AppName, RoutePath, RouteProtocol};
 use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
 use dubernetes_nginx::config::{Generation, RenderContext, write};
 use dubernetes_nginx::features::{Features, Stream};
@@ -97,6 +97,35 @@ fn named() -> RouteTable {
             listener("gone", 11, 6379, Protocol::Tcp, &[]),
         ],
     }
+}
+
+#[test]
+fn kinds_of_routes_render_as_golden() {
+    let base = named();
+    let api = route("*", "/v1.0/api", "api", &[(40, 9090)]);
+    let calls = route("grpc.shop.test", "/", "calls", &[(50, 50051)]);
+    let stripped = route("grpc.shop.test", "/x", "calls", &[]);
+    let of_name = Listener {
+        app: AppName::parse("calls").unwrap(),
+        address: Ipv4Addr::new(10, 89, 2, 12),
+        port: 50051,
+        protocol: Protocol::H2c,
+        endpoints: calls.endpoints.clone(),
+    };
+    let at_80 = Listener { port: 80, protocol: Protocol::Http, ..of_name.clone() };
+    let table = RouteTable {
+        routes: vec![
+            route("shop.test", "/", "web", &[(20, 8080)]),
+            route("*.shop.test", "/", "web", &[(20, 8080)]),
+            Route { strip_prefix: true, ..api },
+            Route { protocol: RouteProtocol::H2c, ..calls },
+            Route { protocol: RouteProtocol::H2c, strip_prefix: true, ..stripped },
+        ],
+        listeners: vec![base.listeners[0].clone(), at_80, of_name],
+    };
+    let features = Features { names: true, stream: None };
+    let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };
+    check("routes.conf", &table, &context);
 }
 
 #[test]
