@@ -246,7 +246,7 @@ fn main_file(
     conf.block("events", &[], |conf| conf.words("worker_connections", &["4096"]))?;
     conf.block("http", &[], |conf| {
         client_settings(conf, context)?;
-        let strips = table.routes.iter().any(|route| route.strip_prefix);
+        let strips = table.routes.iter().any(hosts::strips_prefix);
         proxy_settings(conf, strips)?;
         if needs_h2c(table) {
             h2c::write_settings(conf, context, strips)?;

@@ -129,6 +129,15 @@ fn kinds_of_routes_render_as_golden() {
 }
 
 #[test]
+fn variable_that_no_line_sets_is_not_used() {
+    let route = Route { strip_prefix: true, ..route("a.test", "/x", "web", &[]) };
+    let table = RouteTable { routes: vec![route], ..RouteTable::default() };
+    let files = write(&table, &context(None)).unwrap().files;
+    let text = files.values().map(|file| String::from_utf8_lossy(file)).collect::<String>();
+    assert!(!text.contains("$dubernetes_prefix") && !text.contains("$dubernetes_target"));
+}
+
+#[test]
 fn names_render_as_golden() {
     let features = Features { names: true, stream: Some(Stream::Module) };
     let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+#[path = "ingress_contract/kinds.rs"]
+mod kinds;
 #[path = "ingress_contract/nginx_fixture.rs"]
 mod nginx_fixture;
 #[path = "ingress_contract/older_workers.rs"]

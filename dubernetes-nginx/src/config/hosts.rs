@@ -47,6 +47,12 @@ pub(super) fn file_name(host: &HostPattern) -> String {
     }
 }
 
+/// Returns true if the route has a location that sets [`PREFIX`]: nginx knows no variable that no
+/// line sets.
+pub(super) fn strips_prefix(route: &Route) -> bool {
+    route.strip_prefix && !route.path.is_root() && !route.endpoints.is_empty()
+}
+
 /// Writes what turns the request target of a client into that of an app without its prefix. What
 /// the client has encoded, such as `%2F`, stays as it is.
 pub(super) fn write_prefix_map(conf: &mut Conf) -> Result<(), IllegalToken> {
@@ -113,10 +119,9 @@ fn write_route(
     upstream: Option<usize>,
     stripped: &[Token<'_>; 2],
 ) -> Result<(), IllegalToken> {
-    if !route.strip_prefix || route.path.is_root() {
+    let Some(number) = upstream.filter(|_| strips_prefix(route)) else {
         return pass(conf, &route.app, upstream, route.protocol);
-    }
-    let Some(number) = upstream else { return answer_unavailable(conf) };
+    };
     conf.line("set", &[Word(PREFIX), Path(&route.path)])?;
     conf.line("rewrite", &[stripped[0], stripped[1], Word("break")])?;
     match route.protocol {

@@ -196,7 +196,7 @@ impl NginxFixture {
         self.runtime.create(&request).await.unwrap()
     }
 
-    fn address(&self, offset: u32) -> Ipv4Addr {
+    pub(crate) fn address(&self, offset: u32) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset)
     }
 
