@@ -351,7 +351,7 @@ fn proxy_settings(conf: &mut Conf, strips: bool) -> Result<(), IllegalToken> {
     conf.words("proxy_next_upstream_tries", &["3"])
 }
 
-/// Writes the headers that a request gets on its way to an app.
+/// Writes the headers with which a request is passed to an app.
 fn write_headers(
     conf: &mut Conf,
     directive: &'static str,

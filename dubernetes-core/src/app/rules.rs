@@ -26,7 +26,8 @@ pub const MAX_ENV_ENTRIES: usize = 256;
 pub const MAX_ENV_VALUE_BYTES: usize = 32 << 10;
 /// The largest `env` with all its names and values, in bytes.
 pub const MAX_ENV_BYTES: usize = 256 << 10;
-/// The largest number of entries in `command`, `args`, `labels`, `volumes`, `access` and its `host`.
+/// The largest number of entries in `command`, `args`, `labels`, `volumes`, `access` and
+/// `access.host`.
 pub const MAX_LIST: usize = 256;
 /// The longest key of a label, in bytes.
 const MAX_LABEL_KEY_BYTES: usize = 128;

@@ -134,7 +134,7 @@ impl Kind {
     }
 
     /// Returns the mapping with fixed keys that this value is, or of which it may be a list.
-    pub(crate) fn fixed_keys(&'static self) -> Option<&'static ObjectKind> {
+    pub fn fixed_keys(&'static self) -> Option<&'static ObjectKind> {
         match self {
             Self::Object(object) | Self::OneOrList(ListKind { item: Self::Object(object), .. }) => {
                 Some(object)
