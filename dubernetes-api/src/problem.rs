@@ -97,7 +97,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::RouteTaken(conflict) => Self::new(ProblemKind::RouteTaken, detail)
                 .with("owner", conflict.owner.as_str())
-                .with("host", conflict.host.as_str())
+                .with("host", conflict.host.to_string())
                 .with("path", conflict.path.as_str()),
             StoreError::PreviouslyFailed { revision, .. } => {
                 Self::new(ProblemKind::PreviouslyFailed, detail).with("revision", revision.0)

@@ -136,7 +136,7 @@ fn complete_keys(current: &OsStr) -> Vec<CompletionCandidate> {
     fn collect(above: &str, keys: &'static [Key], found: &mut Vec<String>) {
         for key in keys {
             let path = format!("{above}{}", key.name);
-            if let reference::Kind::Object(level) = key.kind {
+            if let Some(level) = key.kind.fixed_keys() {
                 collect(&format!("{path}."), level.keys, found);
             }
             found.push(path);

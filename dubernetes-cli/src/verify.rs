@@ -6,7 +6,7 @@ mod requests;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use dubernetes_api::wire::{App, RolloutAction, RolloutRequest};
-use dubernetes_core::app::{AppName, AppSpec, Check};
+use dubernetes_core::app::{Access, AppName, AppSpec, Check};
 use futures_util::future::select_all;
 
 use crate::args::{ProgressStyle, VerifyArgs};
@@ -18,7 +18,7 @@ use requests::{RequestLoop, RequestTarget, Tally};
 
 /// Refuses apps that the ingress does not route.
 pub(crate) fn check_access(args: &VerifyArgs, specs: &[AppSpec]) -> Result {
-    let unrouted = specs.iter().find(|spec| args.verify && spec.access.is_none());
+    let unrouted = specs.iter().find(|spec| args.verify && spec.access.is_empty());
     unrouted.map_or(Ok(()), |spec| {
         let what = format!("`--verify` needs `access`, and app `{}` has none", spec.name);
         Err(CliError::with_exit(USAGE, what)
@@ -165,19 +165,20 @@ fn reachable(address: IpAddr) -> IpAddr {
 }
 
 fn request_host(spec: &AppSpec) -> String {
-    let hosts = spec.access.as_ref().map(|access| access.hosts.as_slice()).unwrap_or_default();
-    hosts.first().map(ToString::to_string).unwrap_or_default()
+    let hosts = spec.access.iter().flat_map(Access::patterns);
+    { hosts }.next().map(|host| host.example()).unwrap_or_default()
 }
 
 fn request_path(args: &VerifyArgs, spec: &AppSpec) -> String {
     if let Some(path) = &args.verify_path {
         return path.to_string();
     }
+    let access = spec.access.first();
+    let prefix = access.filter(|access| access.strip_prefix).map(|access| access.path.as_str());
     match spec.health.as_ref().map(|health| &health.check) {
-        Some(Check::Http(path)) => path.to_string(),
+        Some(Check::Http(path)) => format!("{}{path}", prefix.unwrap_or_default()),
         Some(Check::Tcp | Check::Exec(_)) | None => {
-            let path = spec.access.as_ref().map(|access| access.path.to_string());
-            path.unwrap_or_else(|| "/".to_owned())
+            access.map_or_else(|| "/".to_owned(), |access| access.path.to_string())
         }
     }
 }

@@ -210,11 +210,11 @@ impl ControllerCache {
                 self.drains.entry(endpoint).or_insert(Drain::new(now));
             }
         }
-        let held: BTreeSet<_> = self.replicas.iter().filter_map(|r| r.endpoint).collect();
+        let is_held = |endpoint: SocketAddr| self.replicas.iter().any(|r| r.has_socket(endpoint));
         self.drains.retain(|endpoint, drain| {
             let is_back = table.is_some_and(|table| table.holds(*endpoint));
             let cools = now.duration_since(drain.since) <= ADDRESS_COOLDOWN;
-            !is_back && (held.contains(endpoint) || cools)
+            !is_back && (cools || is_held(*endpoint))
         });
         self.served = table.cloned();
         self.acknowledged = table.cloned();

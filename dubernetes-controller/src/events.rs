@@ -155,8 +155,8 @@ pub(crate) fn diff(
         events.extend(state_changed(was, replica, now));
         // A replica that the previous orchestrator routed was ready all the time.
         let table = before.ingress.table();
-        let is_adopted = was.readiness == Readiness::Unknown
-            && table.zip(was.endpoint).is_some_and(|(table, endpoint)| table.holds(endpoint));
+        let is_adopted =
+            was.readiness == Readiness::Unknown && table.is_some_and(|table| was.is_in(table));
         events.extend(match probe_spec(replica) {
             None => process_started(was, replica, now),
             Some(_) if is_adopted => None,

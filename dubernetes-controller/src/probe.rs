@@ -124,10 +124,7 @@ impl Probes {
     /// Takes over replicas that the ingress serves and that were not probed yet. Otherwise an
     /// orchestrator that is restarted again and again would never see `min_ready` pass.
     pub(super) fn adopt(&mut self, replicas: &[ObservedReplica], table: &RouteTable) {
-        let is_served = |replica: &&ObservedReplica| {
-            replica.endpoint.is_some_and(|endpoint| table.holds(endpoint))
-        };
-        for replica in replicas.iter().filter(is_served) {
+        for replica in replicas.iter().filter(|replica| replica.is_in(table)) {
             if let Some(state) = self.states.get_mut(&replica.id)
                 && state.readiness == Readiness::Unknown
             {

@@ -94,8 +94,7 @@ impl ProbeSpec {
         let method = match &health.check {
             Check::Http(path) => {
                 // Frameworks refuse requests whose host they do not serve.
-                let first = current.access.as_ref().and_then(|access| access.hosts.first());
-                let host = health.host.as_ref().or(first);
+                let host = health.host.as_ref().or(current.first_host());
                 let host = host.map_or_else(|| spec.name.to_string(), HostName::to_string);
                 dial(Probe::Http { host: Some(host), path: path.to_string() })
             }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dubernetes_core::app::{Access, HostName, RoutePath};
+use dubernetes_core::app::Access;
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{EventQuery, Store as _};
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
@@ -93,8 +93,8 @@ async fn frequent_changes_reload_once_a_second_and_last_state_wins() {
     // 200 changes in 10 s, each with another host: the rate limit merges their reloads.
     let moved = |number: u32| {
         let mut spec = app("web", "web:1", 2);
-        let host = HostName::parse(&format!("web-{number}.local")).unwrap();
-        spec.access = Some(Access { hosts: vec![host], path: RoutePath::default() });
+        let hosts = vec![format!("web-{number}.local").parse().unwrap()];
+        spec.access = vec![Access { hosts, ..Access::default() }];
         spec
     };
     for number in 0..200 {
@@ -133,8 +133,8 @@ async fn dead_replica_leaves_the_routes_at_once() {
     tokio::time::sleep(MINUTE).await;
     for host in ["one.local", "two.local"] {
         let mut spec = app("web", "web:1", 2);
-        let hosts = vec![HostName::parse(host).unwrap()];
-        spec.access = Some(Access { hosts, path: RoutePath::default() });
+        let hosts = vec![host.parse().unwrap()];
+        spec.access = vec![Access { hosts, ..Access::default() }];
         orchestrator.apply(&spec).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -143,5 +143,5 @@ async fn dead_replica_leaves_the_routes_at_once() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     let table = orchestrator.ingress.applied().pop().unwrap();
     let pods: Vec<_> = table.routes[0].endpoints.iter().map(|e| e.pod.as_str()).collect();
-    assert_eq!((table.routes[0].host.as_str(), pods), ("two.local", vec!["web-2"]));
+    assert_eq!((table.routes[0].host.to_string().as_str(), pods), ("two.local", vec!["web-2"]));
 }

@@ -13,6 +13,7 @@ pub mod content;
 pub mod env;
 pub mod escape;
 mod health;
+mod host_pattern;
 mod names;
 mod number;
 mod permissions;
@@ -25,7 +26,7 @@ mod unsupported;
 mod valid_spec;
 mod volume;
 
-pub use access::{Access, HostName, RoutePath};
+pub use access::{Access, HostName, RoutePath, RouteProtocol};
 pub use config_file::{ConfigFile, FileMode, FileOwner, FileTarget, MAX_FILES};
 pub use container::{
     ContainerOptions, Device, ExtraHost, KernelCapability, Tmpfs, Ulimit, UlimitName, User,
@@ -37,6 +38,7 @@ pub use content::{
 };
 pub use env::{EnvValue, Environment};
 pub use health::{Check, Health, UrlPath};
+pub use host_pattern::HostPattern;
 pub use names::{AppName, EnvName, ImageRef, InstanceName, PodName};
 pub use number::{Generation, RevisionId};
 pub use permissions::{Permission, Permissions};
@@ -67,9 +69,14 @@ pub struct AppSpec {
     /// The number of replicas, 0 to [`MAX_REPLICAS`]. Default: 1.
     #[serde(default = "default_replicas")]
     pub replicas: u16,
-    /// The hosts and path that are routed to the app. Default: no route.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub access: Option<Access>,
+    /// The hosts and paths that are routed to the app. Default: no route.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "access::write_list",
+        deserialize_with = "access::read_list"
+    )]
+    pub access: Vec<Access>,
     /// The port on which each replica listens. Default: 80 with `access`; otherwise the app takes
     /// no connections, and has no name. See [`AppSpec::is_reachable`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,7 +139,7 @@ impl AppSpec {
             name,
             image,
             replicas: default_replicas(),
-            access: None,
+            access: Vec::new(),
             port: None,
             command: Vec::new(),
             args: Vec::new(),
@@ -161,7 +168,30 @@ impl AppSpec {
     /// Returns whether the app takes connections: from outside by `access`, and from other apps by
     /// its name. Otherwise its replicas only run.
     pub fn is_reachable(&self) -> bool {
-        self.access.is_some() || self.port.is_some()
+        !self.access.is_empty() || self.port.is_some()
+    }
+
+    /// Returns the port of each replica to which `access` leads, unless it is the app's own.
+    pub fn other_port(&self, access: &Access) -> Option<u16> {
+        access.port.filter(|port| *port != self.port())
+    }
+
+    /// Returns every place that is routed to the app: host and path.
+    pub fn places(&self) -> Vec<(HostPattern, &RoutePath)> {
+        let places = self.access.iter().map(|access| (access.patterns(), &access.path));
+        places.flat_map(|(hosts, path)| hosts.into_iter().map(move |host| (host, path))).collect()
+    }
+
+    /// Returns the port of each replica to which the route at a place leads.
+    pub fn port_at(&self, host: &HostPattern, path: &RoutePath) -> u16 {
+        let has_place = |access: &&Access| access.path == *path && access.patterns().contains(host);
+        let access = self.access.iter().find(has_place);
+        access.and_then(|access| access.port).unwrap_or(self.port())
+    }
+
+    /// Returns the first host of the app, apart from those with a wildcard.
+    pub fn first_host(&self) -> Option<&HostName> {
+        self.access.iter().flat_map(|access| &access.hosts).find_map(HostPattern::name)
     }
 
     /// Returns whether the old replica must be gone before the new one may start: if
@@ -322,7 +352,7 @@ fn is_true(flag: &bool) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(flag: &bool) -> bool {
+pub(crate) fn is_false(flag: &bool) -> bool {
     !*flag
 }
 

@@ -4,7 +4,7 @@
 //! cannot drift from the table route by route.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::app::{AppName, AppSpec, HostName, PodName, RoutePath};
+use crate::app::{
+    Access, AppName, AppSpec, HostPattern, PodName, RoutePath, RouteProtocol, is_false,
+};
 use crate::call::FailureKind;
 use crate::error::SharedError;
 use crate::runtime::RuntimeError;
@@ -49,7 +51,8 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     async fn observe(&self) -> Result<ObservedIngress, IngressError>;
 
     /// Returns true if no request to `endpoint` is in flight and none can still arrive through a
-    /// former table. False while the acknowledged table contains the endpoint.
+    /// former table. False while the acknowledged table contains the endpoint, and it may be false
+    /// while requests to another port of the same replica are in flight.
     async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError>;
 
     /// Brings a running proxy to its settings: restores configuration that was changed outside
@@ -105,10 +108,12 @@ pub struct RouteTable {
 impl RouteTable {
     /// Returns the route for a request with this `Host` header and request target.
     ///
-    /// The host must be equal, ignoring case and an optional port. Of the routes of the host, the
-    /// one with the longest path prefix wins; a prefix ends at a `/` or at the end of the path.
-    /// The query string is ignored. The caller normalizes the path (`..`, `%2e`) if its proxy
-    /// does. If two routes have the same host and path, the first wins.
+    /// The host must match, ignoring case and an optional port. If several hosts of routes match,
+    /// the most specific wins, whatever its paths: a name, then a wildcard, then
+    /// [`HostPattern::Any`]. Of the routes of that host, the one with the longest path prefix wins;
+    /// a prefix ends at a `/` or at the end of the path. The query string is ignored. The caller
+    /// normalizes the path (`..`, `%2e`) if its proxy does. If two routes have the same host and
+    /// path, the first wins.
     ///
     /// ```
     /// use dubernetes_core::ingress::RouteTable;
@@ -128,7 +133,10 @@ impl RouteTable {
     pub fn find(&self, host: &str, target: &str) -> Option<&Route> {
         let host = host.split_once(':').map_or(host, |(name, _port)| name);
         let path = target.split_once('?').map_or(target, |(path, _query)| path);
-        let matching = self.routes.iter().filter(|route| route.matches(host, path));
+        let hosts = self.routes.iter().map(|route| &route.host);
+        let pattern = hosts.filter(|pattern| pattern.matches(host)).min_by_key(|p| p.rank())?;
+        let of_host = self.routes.iter().filter(|route| route.host == *pattern);
+        let matching = of_host.filter(|route| route.matches(path));
         matching.min_by_key(|route| Reverse(route.path.as_str().len()))
     }
 
@@ -159,28 +167,60 @@ impl RouteTable {
 /// The destination of requests with one host and path prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
-    /// The host.
-    pub host: HostName,
+    /// The host, or several.
+    pub host: HostPattern,
     /// The path prefix. The longest match on segment boundaries wins.
     pub path: RoutePath,
     /// The app that owns the route.
     pub app: AppName,
     /// The app's ready replicas, sorted by name. Empty: 503.
     pub endpoints: Vec<Endpoint>,
+    /// Whether the path prefix is removed before the request is passed on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strip_prefix: bool,
+    /// What the endpoints speak.
+    #[serde(default, skip_serializing_if = "RouteProtocol::is_default")]
+    pub protocol: RouteProtocol,
 }
 
 impl Route {
+    /// Returns a route that passes requests on unchanged, over HTTP/1.1.
+    pub fn new(host: HostPattern, path: RoutePath, app: AppName, endpoints: Vec<Endpoint>) -> Self {
+        let protocol = RouteProtocol::default();
+        Self { host, path, app, endpoints, strip_prefix: false, protocol }
+    }
+
+    /// Returns the routes of an app whose ready replicas are reached at `endpoints` of its own
+    /// port.
+    pub fn of_app(spec: &AppSpec, endpoints: &[Endpoint]) -> Vec<Self> {
+        let routes = |access: &Access| {
+            let endpoints = on_port(endpoints, spec.other_port(access));
+            let route = |host: HostPattern| Self {
+                strip_prefix: access.strip_prefix,
+                protocol: access.protocol,
+                ..Self::new(host, access.path.clone(), spec.name.clone(), endpoints.clone())
+            };
+            access.patterns().into_iter().map(route).collect::<Vec<_>>()
+        };
+        spec.access.iter().flat_map(routes).collect()
+    }
+
+    /// Returns whether another route has the same host and path.
+    pub fn is_at_place_of(&self, other: &Self) -> bool {
+        (&self.host, &self.path) == (&other.host, &other.path)
+    }
+
     /// Returns the [`url`] of the route.
     pub fn url(&self, http_port: u16) -> String {
         url(&self.host, &self.path, http_port)
     }
 
-    fn matches(&self, host: &str, path: &str) -> bool {
+    fn matches(&self, path: &str) -> bool {
         let is_below = || {
             let rest = path.strip_prefix(self.path.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        self.host.as_str().eq_ignore_ascii_case(host) && (self.path.is_root() || is_below())
+        self.path.is_root() || is_below()
     }
 }
 
@@ -208,36 +248,66 @@ pub struct Listener {
 pub enum Protocol {
     /// Requests, each to one of the endpoints.
     Http,
+    /// Requests, each to one of the endpoints, which speak HTTP/2 without TLS.
+    H2c,
     /// Connections, each to one of the endpoints.
     Tcp,
 }
 
 impl Listener {
-    /// Returns the listeners for the name of an app. An app with `access` gets requests, also on
-    /// the usual port, so that `http://NAME/` is right for each of them. Any other app gets
-    /// connections.
+    /// Returns the listeners for the name of an app. An app with `access` gets requests on each of
+    /// its ports, and also on the usual port, so that `http://NAME/` is right for each of them. Any
+    /// other app gets connections.
     pub fn of_app(spec: &AppSpec, address: Ipv4Addr, endpoints: &[Endpoint]) -> Vec<Self> {
-        let (protocol, ports) = match (&spec.access, spec.port) {
-            (Some(_), _) => (Protocol::Http, BTreeSet::from([AppSpec::USUAL_PORT, spec.port()])),
-            (None, Some(port)) => (Protocol::Tcp, BTreeSet::from([port])),
-            (None, None) => return Vec::new(),
+        let ports = match (&spec.access[..], spec.port) {
+            ([_, ..], _) => request_ports(spec),
+            ([], Some(port)) => BTreeMap::from([(port, (None, Protocol::Tcp))]),
+            ([], None) => return Vec::new(),
         };
-        let listener = |port| Self {
+        let listener = |(port, (other, protocol))| Self {
             app: spec.name.clone(),
             address,
             port,
             protocol,
-            endpoints: endpoints.to_vec(),
+            endpoints: on_port(endpoints, other),
         };
         ports.into_iter().map(listener).collect()
     }
 }
 
-/// Returns the URL that a user can open if the ingress listens on `http_port` of the host.
-pub fn url(host: &HostName, path: &RoutePath, http_port: u16) -> String {
+/// Returns the ports at which the name of an app with `access` takes requests: each with the port
+/// of its replicas, unless that is the app's own, and with what they speak there.
+fn request_ports(spec: &AppSpec) -> BTreeMap<u16, (Option<u16>, Protocol)> {
+    let speaks = |other: Option<u16>| {
+        let mut entries = spec.access.iter().filter(|access| spec.other_port(access) == other);
+        let is_h2c = entries.any(|access| access.protocol == RouteProtocol::H2c);
+        if is_h2c { Protocol::H2c } else { Protocol::Http }
+    };
+    let others = spec.access.iter().filter_map(|access| spec.other_port(access));
+    let mut ports: BTreeMap<_, _> =
+        others.map(|port| (port, (Some(port), speaks(Some(port))))).collect();
+    let own = (None, speaks(None));
+    ports.entry(AppSpec::USUAL_PORT).or_insert(own);
+    ports.insert(spec.port(), own);
+    ports
+}
+
+/// Returns the same replicas at another port, if one is given.
+pub(crate) fn on_port(endpoints: &[Endpoint], port: Option<u16>) -> Vec<Endpoint> {
+    let at =
+        |endpoint: &Endpoint| Endpoint { port: port.unwrap_or(endpoint.port), ..endpoint.clone() };
+    endpoints.iter().map(at).collect()
+}
+
+/// Returns the URL of a route if the ingress listens on `http_port` of the host. A user can open
+/// it, unless the host has a wildcard.
+pub fn url(host: &HostPattern, path: &RoutePath, http_port: u16) -> String {
     let port = if http_port == 80 { String::new() } else { format!(":{http_port}") };
     let path = if path.is_root() { "" } else { path.as_str() };
-    format!("http://{host}{port}{path}")
+    match host {
+        HostPattern::Exact(_) | HostPattern::AnyLabel(_) => format!("http://{host}{port}{path}"),
+        HostPattern::Any => format!("http://{}{port}{path}", host.example()),
+    }
 }
 
 /// A replica that receives requests.
@@ -351,83 +421,4 @@ fn by(owner: Option<&str>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(routes: &[(&str, &str, &str)]) -> RouteTable {
-        let route = |(host, path, app): &(&str, &str, &str)| Route {
-            host: HostName::parse(host).unwrap(),
-            path: RoutePath::parse(path).unwrap(),
-            app: AppName::parse(app).unwrap(),
-            endpoints: Vec::new(),
-        };
-        RouteTable { routes: routes.iter().map(route).collect(), ..RouteTable::default() }
-    }
-
-    fn check(table: &RouteTable, cases: &[(&str, &str, Option<&str>)]) {
-        for (host, target, expected) in cases {
-            let found = table.find(host, target).map(|route| route.app.as_str());
-            assert_eq!(found, *expected, "{host}{target}");
-        }
-    }
-
-    #[test]
-    fn find_matches_prefixes_on_segment_boundaries() {
-        let table = table(&[("a.test", "/api", "api")]);
-        check(
-            &table,
-            &[
-                ("a.test", "/api", Some("api")),
-                ("a.test", "/api/", Some("api")),
-                ("a.test", "/api/x", Some("api")),
-                ("a.test", "/api?x", Some("api")),
-                ("a.test", "/api/?/x", Some("api")),
-                ("a.test", "/apix", None),
-                ("a.test", "/ap", None),
-                ("a.test", "/API", None),
-                ("a.test", "/x?/api", None),
-                ("a.test", "/", None),
-                ("a.test", "", None),
-            ],
-        );
-    }
-
-    #[test]
-    fn find_prefers_longest_prefix_and_first_of_equals() {
-        let table = table(&[
-            ("a.test", "/", "web"),
-            ("a.test", "/api/v2", "next"),
-            ("a.test", "/api", "api"),
-            ("a.test", "/api", "late"),
-        ]);
-        check(
-            &table,
-            &[
-                ("a.test", "/", Some("web")),
-                ("a.test", "", Some("web")),
-                ("a.test", "*", Some("web")),
-                ("a.test", "/apix", Some("web")),
-                ("a.test", "/api/v1", Some("api")),
-                ("a.test", "/api/v2/x", Some("next")),
-                ("a.test", "/api/v20", Some("api")),
-            ],
-        );
-    }
-
-    #[test]
-    fn find_ignores_case_and_port_of_host() {
-        let table = table(&[("a.test", "/", "a"), ("www.a.test", "/", "www")]);
-        check(
-            &table,
-            &[
-                ("A.Test", "/", Some("a")),
-                ("a.test:8080", "/", Some("a")),
-                ("www.a.test", "/", Some("www")),
-                ("b.a.test", "/", None),
-                ("test", "/", None),
-                ("[::1]:80", "/", None),
-                ("", "/", None),
-            ],
-        );
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -142,6 +143,27 @@ impl ObservedReplica {
     /// Returns whether its process runs.
     pub fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. })
+    }
+
+    /// Returns the range of the endpoints that are its own: all ports of a planned address, which
+    /// no other replica has; otherwise the observed endpoint alone.
+    pub fn sockets(&self) -> Option<RangeInclusive<SocketAddr>> {
+        let endpoint = self.endpoint?;
+        let ip = endpoint.ip();
+        Some(match self.labels.address == Some(ip) {
+            true => SocketAddr::new(ip, 0)..=SocketAddr::new(ip, u16::MAX),
+            false => endpoint..=endpoint,
+        })
+    }
+
+    /// Returns whether requests to `endpoint` are requests to it.
+    pub fn has_socket(&self, endpoint: SocketAddr) -> bool {
+        self.sockets().is_some_and(|sockets| sockets.contains(&endpoint))
+    }
+
+    /// Returns whether any route or listener leads to it.
+    pub fn is_in(&self, table: &RouteTable) -> bool {
+        table.endpoints().any(|endpoint| self.has_socket(endpoint))
     }
 
     /// Returns whether it runs and is not at its planned address: no client can reach it, whatever

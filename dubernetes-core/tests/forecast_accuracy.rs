@@ -144,7 +144,7 @@ async fn transition(from: AppSpec, to: AppSpec) -> Result<(), TestCaseError> {
     // If two replicas are replaced at once, timing decides which ordinal is free next.
     prop_assert_eq!(verbs(&predicted), verbs(&made), "{:#?}\n{:#?}", forecast, journal);
     // If the app is routed before and after, at least the predicted number is always routed.
-    if from.access.is_some() && to.access.is_some() {
+    if !from.access.is_empty() && !to.access.is_empty() {
         for table in &orchestrator.ingress.applied()[tables..] {
             let routed = table.routes.iter().map(|route| route.endpoints.len()).min();
             let routed = u32::try_from(routed.unwrap_or(0)).unwrap();

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use dubernetes_core::app::{AppName, HostName, RoutePath};
+use dubernetes_core::app::{AppName, RoutePath};
 use dubernetes_core::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable};
 use dubernetes_core::plan::{Phase, RouteStep};
 use dubernetes_core::reconcile;
@@ -18,12 +18,8 @@ fn plan(green: &str) -> (Route, RouteStep, Phase) {
     let blue = blue.unwrap();
     let found = blue.endpoint.unwrap();
     let endpoint = Endpoint { pod: blue.pod(), address: found.ip(), port: found.port() };
-    let served = Route {
-        host: HostName::parse("move.test").unwrap(),
-        path: RoutePath::default(),
-        app: AppName::parse("blue").unwrap(),
-        endpoints: vec![endpoint],
-    };
+    let (host, app) = ("move.test".parse().unwrap(), AppName::parse("blue").unwrap());
+    let served = Route::new(host, RoutePath::default(), app, vec![endpoint]);
     let listeners = name_addresses(&desired, &observed).into_iter();
     let listeners = listeners
         .flat_map(|(app, address)| Listener::of_app(&desired.apps[&app].spec, address, &[]));

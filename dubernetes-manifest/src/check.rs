@@ -14,8 +14,8 @@ use super::raw_diagnostic::RawDiagnostic;
 use dubernetes_core::app::escape::quote;
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Cpu, Duration, HostName, ImageRef, MAX_REPLICAS, Memory, PullPolicy,
-    Resources, RoutePath, Signal, Stop, Volume,
+    Access, AppName, AppSpec, Cpu, Duration, HostPattern, ImageRef, MAX_REPLICAS, Memory,
+    PullPolicy, Resources, RoutePath, RouteProtocol, Signal, Stop, Volume,
 };
 
 /// A checked document and the index of its source.
@@ -42,7 +42,7 @@ pub(super) struct Checked {
 #[derive(Debug, Default)]
 pub(super) struct RouteOutline {
     pub(super) name: Option<AppName>,
-    pub(super) access: Option<Access>,
+    pub(super) access: Vec<Access>,
 }
 
 /// Checks one document. Without a `reader` the files that it refers to are not read.
@@ -131,31 +131,60 @@ fn read_port<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>, path: &str) -> 
     checker.optional_number(fields, "port", 1..=u16::MAX, out_of_range)
 }
 
-fn read_access<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option<Access> {
-    let field = checker.optional(fields, "access")?;
-    let fields = checker.object(&field)?;
-    let hosts = checker.required(&fields, "host").map(|field| read_hosts(checker, &field));
-    let path = match checker.optional(&fields, "path") {
-        Some(field) => checker.parse(&field, RoutePath::parse)?,
-        None => RoutePath::default(),
+/// Reads one mapping or a list. One invalid entry yields no routes: those of the others would be
+/// compared under wrong positions.
+fn read_access<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Vec<Access> {
+    let Some(field) = checker.optional(fields, "access") else { return Vec::new() };
+    let items = field.items_or_self();
+    if items.is_empty() {
+        checker.report_violations([rules::no_entries("access")]);
+    }
+    let entries: Vec<_> = items.iter().map(|item| read_entry(checker, item)).collect();
+    let Some(access) = entries.into_iter().collect::<Option<Vec<_>>>() else { return Vec::new() };
+    checker.report_violations(rules::check_access(&access, field.is_list()));
+    access
+}
+
+fn read_entry<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Access> {
+    let fields = checker.object(field)?;
+    let hosts = match checker.optional(&fields, "host") {
+        Some(field) => read_hosts(checker, &field),
+        // A key without a value was reported.
+        None => (!fields.has("host")).then(Vec::new),
     };
-    let access = Access { hosts: hosts??, path };
-    checker.report_violations(rules::check_hosts(&access));
-    Some(access)
+    let path = match checker.optional(&fields, "path") {
+        Some(field) => checker.parse(&field, RoutePath::parse),
+        None => Some(RoutePath::default()),
+    };
+    let port = read_port(checker, &fields, &format!("{}.port", field.path));
+    let strip_prefix = checker.optional(&fields, "strip_prefix");
+    let strip_prefix = strip_prefix.and_then(|field| container::read_bool(checker, &field));
+    let protocol = checker.parse_optional(&fields, "protocol", RouteProtocol::parse);
+    Some(Access {
+        hosts: hosts?,
+        path: path?,
+        port,
+        strip_prefix: strip_prefix.unwrap_or(false),
+        protocol: protocol.unwrap_or_default(),
+    })
 }
 
 /// Reads one host or a list. One invalid host yields `None`: the routes of the others would be
 /// compared under wrong positions.
-fn read_hosts<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Vec<HostName>> {
+fn read_hosts<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Vec<HostPattern>> {
     let items = field.items_or_self();
+    if items.is_empty() {
+        checker.report_violations([rules::no_entries(&field.path)]);
+        return None;
+    }
     let hosts: Vec<_> = items.iter().map(|item| read_host(checker, item)).collect();
     hosts.into_iter().collect()
 }
 
-fn read_host<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<HostName> {
-    let host = checker.parse(field, HostName::parse)?;
+fn read_host<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<HostPattern> {
+    let host = checker.parse(field, HostPattern::parse)?;
     if let Some(written) = field.node.text()
-        && host != written
+        && host.to_string() != written
     {
         checker.note(field, format!("the host {} is read as `{host}`", quote(written)));
     }

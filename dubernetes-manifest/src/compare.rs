@@ -4,7 +4,7 @@ use super::check::Document;
 use super::fields::FIRST;
 use super::node::Place;
 use super::raw_diagnostic::{Other, RawDiagnostic};
-use dubernetes_core::app::{Access, AppName, AppSpec, ImageRef, route_conflict};
+use dubernetes_core::app::{AppName, HostPattern, RouteConflict, RoutePath};
 
 /// Returns every name and route that an earlier document has already, with the index of the later
 /// one's source.
@@ -31,42 +31,59 @@ fn name_conflict(later: &Document, earlier: &[Document]) -> Option<RawDiagnostic
     Some(with_other(conflict, first, first.root.place_of("name")))
 }
 
-/// Compares each host separately, so that one conflict does not hide the next.
+/// Compares each place separately, so that one conflict does not hide the next.
 fn route_conflicts(later: &Document, earlier: &[Document]) -> Vec<RawDiagnostic> {
-    let Some((name, access)) = app_name(later).zip(later.checked.outline.access.as_ref()) else {
-        return Vec::new();
-    };
     let mut conflicts = Vec::new();
-    for (index, host) in access.hosts.iter().enumerate() {
-        let single = Access { hosts: vec![host.clone()], path: access.path.clone() };
-        let Some(mine) = minimal_app(name, single) else { continue };
-        let taken = earlier.iter().find_map(|first| {
-            let theirs = minimal_app(app_name(first)?, first.checked.outline.access.clone()?)?;
-            Some((first, route_conflict(&mine, [&theirs])?, theirs))
-        });
-        let Some((first, conflict, theirs)) = taken else { continue };
-        let position =
-            theirs.access.iter().flat_map(|access| &access.hosts).position(|h| h == host);
+    for place in places(later) {
+        let taken = earlier.iter().filter(|first| app_name(first) != app_name(later));
+        let taken = taken.flat_map(|first| places(first).into_iter().map(move |at| (first, at)));
+        let same = |(_, at): &(&Document, RoutePlace)| {
+            (&at.host, &at.route) == (&place.host, &place.route)
+        };
+        let Some((first, at)) = { taken }.find(same) else { continue };
+        let Some(owner) = app_name(first).cloned() else { continue };
+        let conflict = RouteConflict { owner, host: place.host, path: place.route };
         let conflict = RawDiagnostic::new(
-            later.root.place_of(&format!("access.host.{index}")),
-            "access.host",
+            later.root.place_of(&place.path),
+            place.key,
             conflict.to_string(),
             "give each app its own host, or another `path` of the host",
         );
-        let place = first.root.place_of(&format!("access.host.{}", position.unwrap_or_default()));
-        conflicts.push(with_other(conflict, first, place));
+        conflicts.push(with_other(conflict, first, first.root.place_of(&at.path)));
     }
     conflicts
 }
 
-fn app_name(document: &Document) -> Option<&AppName> {
-    document.checked.outline.name.as_ref()
+/// A host and path of an app, and where the file has it.
+struct RoutePlace {
+    host: HostPattern,
+    route: RoutePath,
+    /// The field, with its position in lists.
+    path: String,
+    key: &'static str,
 }
 
-/// Returns an app that is complete enough to compare its routes. The image does not matter.
-fn minimal_app(name: &AppName, access: Access) -> Option<AppSpec> {
-    let image = ImageRef::parse("any").ok()?;
-    Some(AppSpec { access: Some(access), ..AppSpec::new(name.clone(), image) })
+/// Returns the places of the app in a document, if it has a name.
+fn places(document: &Document) -> Vec<RoutePlace> {
+    if app_name(document).is_none() {
+        return Vec::new();
+    }
+    let is_list = document.root.find("access.0").is_some();
+    let mut places = Vec::new();
+    for (index, access) in document.checked.outline.access.iter().enumerate() {
+        let above = if is_list { format!("access.{index}") } else { "access".to_owned() };
+        let is_named = !access.hosts.is_empty();
+        let key = if is_named { "access.host" } else { "access" };
+        for (position, host) in access.patterns().into_iter().enumerate() {
+            let path = if is_named { format!("{above}.host.{position}") } else { above.clone() };
+            places.push(RoutePlace { host, route: access.path.clone(), path, key });
+        }
+    }
+    places
+}
+
+fn app_name(document: &Document) -> Option<&AppName> {
+    document.checked.outline.name.as_ref()
 }
 
 fn with_other(mut conflict: RawDiagnostic, first: &Document, place: Place) -> RawDiagnostic {

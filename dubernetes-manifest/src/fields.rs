@@ -396,6 +396,13 @@ pub(super) const DELETE_ONE: &str = "delete one of the two";
 #[derive(Debug)]
 pub(super) struct Reported;
 
+impl Fields<'_> {
+    /// Returns whether the key `name` exists, even if it has no value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+}
+
 impl<'n> Field<'n> {
     fn new(
         path: String,
@@ -427,6 +434,11 @@ impl<'n> Field<'n> {
             key_place: self.key_place,
         });
         Some(items.collect())
+    }
+
+    /// Returns whether the value is a list.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::List(_))
     }
 
     fn is_item(&self) -> bool {

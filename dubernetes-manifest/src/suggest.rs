@@ -11,13 +11,14 @@ pub(super) fn example_hint(path: &str) -> String {
 
 /// Returns what to write instead of `text` in the field at `path`.
 pub(super) fn suggestion(path: &str, text: &str) -> String {
+    let last = path.rsplit('.').find(|key| !key.chars().all(|c| c.is_ascii_digit()));
     let suggested = match path.split('.').next() {
         Some("name") => suggest_name(text).map(|name| format!("for example `name: {name}`")),
         Some("image") => suggest_image(text).map(|image| format!("for example `image: {image}`")),
-        Some("access") if path == "access.path" => {
+        Some("access") if last == Some("path") => {
             suggest_route_path(text).map(|path| format!("for example `path: {path}`"))
         }
-        Some("access") => suggest_host(text),
+        Some("access") if last == Some("host") => suggest_host(text),
         Some("stop") if path == "stop.signal" => suggest_signal(text),
         _ => None,
     };
@@ -91,6 +92,9 @@ mod tests {
             ("image", "a b", "for example `image: myapp-image:1.5`"),
             ("access.host", "http://a.test:80/x", "for example `host: a.test` with `path: /x`"),
             ("access.host.1", ".test", "for example `host: test`"),
+            ("access.2.host.1", "a.test.", "for example `host: a.test`"),
+            ("access.0.path", "shop", "for example `path: /shop`"),
+            ("access.0.protocol", "grpc", "for example `protocol: h2c`"),
             ("access.path", "shop", "for example `path: /shop`"),
             ("access.path", "/../etc", "for example `path: /etc`"),
             ("stop.signal", "term", "did you mean `SIGTERM`?"),

@@ -3,14 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "manifest_properties/access.rs"]
+mod access;
+
 use std::fs;
 use std::path::Path;
 
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Check, ConfigFile, ContainerOptions, Content, ContentHash,
-    CountOrPercent, Cpu, Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileRef,
-    FileTarget, Health, HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError,
-    PreDeploy, PullPolicy, Resources, Rollout, RoutePath, Signal, Stop, UrlPath, Volume,
+    AppName, AppSpec, Check, ConfigFile, ContainerOptions, Content, ContentHash, CountOrPercent,
+    Cpu, Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileRef, FileTarget, Health,
+    HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy, PullPolicy,
+    Resources, Rollout, Signal, Stop, UrlPath, Volume,
 };
 use dubernetes_manifest::{JsonError, Source};
 use proptest::prelude::*;
@@ -207,15 +210,6 @@ fn image() -> impl Strategy<Value = ImageRef> {
         .prop_map(|text| parsed(ImageRef::parse, &text))
 }
 
-fn access() -> impl Strategy<Value = Access> {
-    let host = "[a-z0-9]([a-z0-9-]{0,5}[a-z0-9])?(\\.[a-z]{1,4}){0,2}\\.[a-z]{2}"
-        .prop_map(|text| parsed(HostName::parse, &text));
-    let path = "(/[A-Za-z0-9_~-]{1,5}){0,3}"
-        .prop_map(|text| parsed(RoutePath::parse, if text.is_empty() { "/" } else { &text }));
-    (prop::collection::btree_set(host, 1..4), path)
-        .prop_map(|(hosts, path)| Access { hosts: hosts.into_iter().collect(), path })
-}
-
 fn volume() -> impl Strategy<Value = Volume> {
     "([a-zA-Z0-9][a-zA-Z0-9_.-]{0,5}|/(srv|home|data)(/[a-z ]{1,4}){0,2})\
         :(/[a-z]{4,6}){1,2}(:r[ow])?"
@@ -335,7 +329,7 @@ fn spec() -> impl Strategy<Value = AppSpec> {
     let scalars = (name(), image(), 0..=MAX_REPLICAS, 1..=u16::MAX, pull);
     let lists = (words(), words(), env, env_file, files, labels, volumes);
     let life = (prop::option::of(health()), rollout(), prop::option::of(pre_deploy()));
-    (scalars, lists, prop::option::of(access()), resources(), stop(), life)
+    (scalars, lists, access::list(), resources(), stop(), life)
         .prop_map(|(scalars, lists, access, resources, stop, life)| {
             let (health, rollout, pre_deploy) = life;
             let (name, image, replicas, port, pull) = scalars;

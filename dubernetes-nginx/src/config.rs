@@ -10,20 +10,20 @@
 //! - `generation.conf`: the private listener that names the generation being served.
 //! - `table.json`: the table that the files were rendered from.
 
+mod h2c;
+mod hosts;
 mod names;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use dubernetes_core::app::{AppName, HostName, RoutePath};
-use dubernetes_core::ingress::{Endpoint, Listener, Route, RouteTable};
+use dubernetes_core::app::{AppName, HostPattern, RouteProtocol};
+use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
 use dubernetes_core::runtime::FileEntry;
 use sha2::{Digest as _, Sha256};
 
-use crate::directive::Token::{
-    Address, Host, Kibibytes, Number, Path, PathBelow, Socket, Text, Upstream, UpstreamUrl, Word,
-};
+use crate::directive::Token::{Address, Kibibytes, Number, Socket, Text, Upstream, Word};
 use crate::directive::{Conf, Token};
 pub use crate::directive::{Digest, IllegalToken};
 use crate::features::Features;
@@ -132,7 +132,7 @@ impl Generation {
 pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, IllegalToken> {
     let mut files = BTreeMap::new();
     let names = Names::collect(table, context.features);
-    files.insert("nginx.conf".to_owned(), main_file(context, &names)?);
+    files.insert("nginx.conf".to_owned(), main_file(table, context, &names)?);
     let upstreams = Upstreams::collect(table, &names);
     for (app, pools) in &upstreams.0 {
         let names = names.http.get(app).map_or(&[][..], Vec::as_slice);
@@ -141,8 +141,9 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
     for (app, listeners) in &names.tcp {
         files.insert(format!("streams/{app}.conf"), names::stream_file(app, listeners)?);
     }
-    for (host, routes) in routes_by_host(table) {
-        files.insert(host_file_name(host), host_file(host, &routes, &upstreams, context)?);
+    for (host, routes) in hosts::routes_by_host(table) {
+        let text = hosts::host_file(host, &routes, &upstreams, context)?;
+        files.insert(hosts::file_name(host), text);
     }
     // A table has only text, numbers and lists, so it always serializes.
     files.insert("table.json".to_owned(), serde_json::to_string(table).unwrap_or_default());
@@ -156,8 +157,8 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
 /// its directives before.
 pub(crate) fn is_part_of(table: &RouteTable, served: &RouteTable) -> bool {
     let is_part = |(part, whole): (&Route, &Route)| {
-        (&part.host, &part.path, &part.app) == (&whole.host, &whole.path, &whole.app)
-            && part.endpoints.iter().all(|endpoint| whole.endpoints.contains(endpoint))
+        let same = Route { endpoints: part.endpoints.clone(), ..whole.clone() };
+        *part == same && part.endpoints.iter().all(|endpoint| whole.endpoints.contains(endpoint))
     };
     let is_part_of_name = |(part, whole): (&Listener, &Listener)| {
         (&part.app, part.address, part.port) == (&whole.app, whole.address, whole.port)
@@ -168,6 +169,12 @@ pub(crate) fn is_part_of(table: &RouteTable, served: &RouteTable) -> bool {
         && table.routes.iter().zip(&served.routes).all(is_part)
         && table.listeners.len() == served.listeners.len()
         && table.listeners.iter().zip(&served.listeners).all(is_part_of_name)
+}
+
+/// Returns true if a route or a listener leads to endpoints that speak HTTP/2.
+pub(crate) fn needs_h2c(table: &RouteTable) -> bool {
+    table.routes.iter().any(|route| route.protocol == RouteProtocol::H2c)
+        || table.listeners.iter().any(|listener| listener.protocol == Protocol::H2c)
 }
 
 /// The endpoints of one upstream, in order.
@@ -211,26 +218,6 @@ fn pool_of(endpoints: &[Endpoint]) -> Pool {
     endpoints.iter().map(Endpoint::socket).collect()
 }
 
-fn routes_by_host(table: &RouteTable) -> BTreeMap<&HostName, BTreeMap<&RoutePath, &Route>> {
-    let mut hosts: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-    for route in &table.routes {
-        hosts.entry(&route.host).or_default().entry(&route.path).or_insert(route);
-    }
-    hosts
-}
-
-/// Returns the file name for a host. File systems limit names to 255 bytes and a host may have
-/// 253, so a long host is cut, and its hash makes the name unique.
-fn host_file_name(host: &HostName) -> String {
-    match host.as_str().get(..200) {
-        Some(head) => {
-            let hash = Digest::from_hash(&Sha256::digest(host.as_str()));
-            format!("hosts/{head}-{hash}.conf")
-        }
-        None => format!("hosts/{host}.conf"),
-    }
-}
-
 fn digest_files(files: &BTreeMap<String, String>, context: &RenderContext) -> Digest {
     let mut hash = Sha256::new();
     for (path, text) in files {
@@ -241,7 +228,11 @@ fn digest_files(files: &BTreeMap<String, String>, context: &RenderContext) -> Di
     Digest::from_hash(&hash.finalize())
 }
 
-fn main_file(context: &RenderContext, names: &Names<'_>) -> Result<String, IllegalToken> {
+fn main_file(
+    table: &RouteTable,
+    context: &RenderContext,
+    names: &Names<'_>,
+) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     names.write_module(&mut conf)?;
     conf.line("worker_processes", &[Number(WORKERS)])?;
@@ -255,12 +246,21 @@ fn main_file(context: &RenderContext, names: &Names<'_>) -> Result<String, Illeg
     conf.block("events", &[], |conf| conf.words("worker_connections", &["4096"]))?;
     conf.block("http", &[], |conf| {
         client_settings(conf, context)?;
-        proxy_settings(conf)?;
-        // Answers requests for hosts that no app has.
-        conf.block("server", &[], |conf| {
-            conf.line("listen", &[http_socket(context), Word("default_server")])?;
-            conf.line("return", &[Word("404"), Text("no app answers under this host")])
-        })?;
+        let strips = table.routes.iter().any(hosts::strips_prefix);
+        proxy_settings(conf, strips)?;
+        if needs_h2c(table) {
+            h2c::write_settings(conf, context, strips)?;
+        }
+        if strips {
+            hosts::write_prefix_map(conf)?;
+        }
+        if table.routes.iter().all(|route| route.host != HostPattern::Any) {
+            // Answers requests for hosts that no app has.
+            conf.block("server", &[], |conf| {
+                conf.line("listen", &[http_socket(context), Word("default_server")])?;
+                conf.line("return", &[Word("404"), Text("no app answers under this host")])
+            })?;
+        }
         conf.words("include", &["generation.conf"])?;
         conf.words("include", &["apps/*.conf"])?;
         conf.words("include", &["hosts/*.conf"])
@@ -312,7 +312,7 @@ fn client_settings(conf: &mut Conf, context: &RenderContext) -> Result<(), Illeg
     Ok(())
 }
 
-fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
+fn proxy_settings(conf: &mut Conf, strips: bool) -> Result<(), IllegalToken> {
     // Only websocket upgrades are passed on: `h2c` would carry requests past the routes.
     conf.block("map", &[Word("$http_upgrade"), Word("$dubernetes_connection")], |conf| {
         conf.words("default", &["close"])?;
@@ -324,26 +324,9 @@ fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
     })?;
     // Websockets and streamed bodies need HTTP/1.1.
     conf.words("proxy_http_version", &["1.1"])?;
-    for (name, value) in [
-        ("Host", Word("$http_host")),
-        ("Connection", Word("$dubernetes_connection")),
-        ("Upgrade", Word("$dubernetes_upgrade")),
-        ("X-Real-IP", Word("$remote_addr")),
-        // The client is not trusted: what it claims about itself is replaced or dropped.
-        ("X-Forwarded-For", Word("$remote_addr")),
-        ("X-Forwarded-Host", Word("$http_host")),
-        ("X-Forwarded-Proto", Word("$scheme")),
-        ("X-Forwarded-Port", Text("")),
-        ("X-Forwarded-Prefix", Text("")),
-        ("Forwarded", Text("")),
-        // A CGI app would read this header as the variable `HTTP_PROXY` ("httpoxy").
-        ("Proxy", Text("")),
-    ] {
-        conf.line("proxy_set_header", &[Word(name), value])?;
-    }
-    for name in ALIASES {
-        conf.line("proxy_set_header", &[Word(name), Text("")])?;
-    }
+    conf.words("proxy_set_header", &["Connection", "$dubernetes_connection"])?;
+    conf.words("proxy_set_header", &["Upgrade", "$dubernetes_upgrade"])?;
+    write_headers(conf, "proxy_set_header", strips)?;
     // A response of an app must not control nginx itself.
     conf.words("proxy_ignore_headers", &["X-Accel-Redirect", "X-Accel-Charset"])?;
     // Apps know the public host, so their redirects are right as they are.
@@ -366,6 +349,34 @@ fn proxy_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
     conf.words("proxy_next_upstream", &["error", "timeout"])?;
     // A client waits for at most three endpoints.
     conf.words("proxy_next_upstream_tries", &["3"])
+}
+
+/// Writes the headers with which a request is passed to an app.
+fn write_headers(
+    conf: &mut Conf,
+    directive: &'static str,
+    strips: bool,
+) -> Result<(), IllegalToken> {
+    let prefix = if strips { Word(hosts::PREFIX) } else { Text("") };
+    for (name, value) in [
+        ("Host", Word("$http_host")),
+        ("X-Real-IP", Word("$remote_addr")),
+        // The client is not trusted: what it claims about itself is replaced or dropped.
+        ("X-Forwarded-For", Word("$remote_addr")),
+        ("X-Forwarded-Host", Word("$http_host")),
+        ("X-Forwarded-Proto", Word("$scheme")),
+        ("X-Forwarded-Port", Text("")),
+        ("X-Forwarded-Prefix", prefix),
+        ("Forwarded", Text("")),
+        // A CGI app would read this header as the variable `HTTP_PROXY` ("httpoxy").
+        ("Proxy", Text("")),
+    ] {
+        conf.line(directive, &[Word(name), value])?;
+    }
+    for name in ALIASES {
+        conf.line(directive, &[Word(name), Text("")])?;
+    }
+    Ok(())
 }
 
 /// Renders the listener that names the generation, for the orchestrator alone.
@@ -424,44 +435,4 @@ fn upstream_servers(
         conf.line("server", &[Socket(*endpoint), Word("max_fails=0")])?;
     }
     Ok(())
-}
-
-fn host_file(
-    host: &HostName,
-    routes: &BTreeMap<&RoutePath, &Route>,
-    upstreams: &Upstreams<'_>,
-    context: &RenderContext,
-) -> Result<String, IllegalToken> {
-    let mut conf = Conf::new();
-    conf.block("server", &[], |conf| {
-        conf.line("listen", &[http_socket(context)])?;
-        conf.line("server_name", &[Host(host)])?;
-        for (path, route) in routes {
-            let number = upstreams.number_of(route);
-            // nginx matches `/api/` as a prefix and `/api` exactly, and so not `/apix`.
-            if !path.is_root() {
-                conf.block("location", &[Word("="), Path(path)], |conf| {
-                    proxy_to(conf, &route.app, number)
-                })?;
-            }
-            conf.block("location", &[PathBelow(path)], |conf| proxy_to(conf, &route.app, number))?;
-        }
-        if routes.keys().all(|path| !path.is_root()) {
-            conf.block("location", &[Word("/")], |conf| {
-                conf.line("return", &[Word("404"), Text("no app answers under this path")])
-            })?;
-        }
-        Ok(())
-    })?;
-    Ok(conf.finish())
-}
-
-fn proxy_to(conf: &mut Conf, app: &AppName, upstream: Option<usize>) -> Result<(), IllegalToken> {
-    match upstream {
-        Some(number) => conf.line("proxy_pass", &[UpstreamUrl(app, number)]),
-        None => {
-            conf.words("add_header", &["Retry-After", "5", "always"])?;
-            conf.line("return", &[Word("503"), Text("this app has no ready replica")])
-        }
-    }
 }

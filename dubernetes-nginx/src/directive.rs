@@ -20,14 +20,24 @@ pub(crate) enum Token<'a> {
     Text(&'static str),
     /// A host.
     Host(&'a HostName),
+    /// All hosts with exactly one label in front of this one, as a pattern.
+    AnyLabel(&'a HostName),
+    /// A pattern of this crate, written in quotes.
+    Pattern(&'static str),
     /// A path.
     Path(&'a RoutePath),
+    /// All paths below a path, as a pattern whose group is the rest with its slash.
+    Below(&'a RoutePath),
     /// The prefix of all paths below a path: the path and a slash.
     PathBelow(&'a RoutePath),
     /// The name of the n-th upstream of an app.
     Upstream(&'a AppName, usize),
     /// An upstream as the target of `proxy_pass`.
     UpstreamUrl(&'a AppName, usize),
+    /// The same, with the request target that a variable of this crate holds.
+    UpstreamTarget(&'a AppName, usize, &'static str),
+    /// An upstream as the target of `grpc_pass`.
+    GrpcUrl(&'a AppName, usize),
     /// An address.
     Address(Ipv4Addr),
     /// An address and a port.
@@ -125,6 +135,18 @@ impl Conf {
         Ok(())
     }
 
+    /// Writes an entry of a map: what its source has to be, and the value.
+    pub(crate) fn entry(
+        &mut self,
+        source: Token<'_>,
+        value: Token<'_>,
+    ) -> Result<(), IllegalToken> {
+        self.indent();
+        let entry = format!("{} {};\n", render(source)?, render(value)?);
+        self.text.push_str(&entry);
+        Ok(())
+    }
+
     /// Returns the whole file.
     pub(crate) fn finish(self) -> String {
         self.text
@@ -151,7 +173,16 @@ fn render(token: Token<'_>) -> Result<String, IllegalToken> {
         Token::Word(word) => check(word.to_owned(), is_word),
         Token::Text(text) => quote(text),
         Token::Host(host) => check(host.to_string(), is_name),
+        Token::AnyLabel(host) => {
+            let host = check(host.to_string(), is_name)?;
+            Ok(format!("~^[^.]+\\.{}$", host.replace('.', "\\.")))
+        }
+        Token::Pattern(pattern) => Ok(format!("\"{}\"", check(pattern.to_owned(), is_pattern)?)),
         Token::Path(path) => check(path.to_string(), is_path),
+        Token::Below(path) => {
+            let path = check(path.to_string(), is_path)?;
+            Ok(format!("^{}(/.*)$", path.replace('.', "\\.")))
+        }
         Token::PathBelow(path) => {
             check(format!("{}/", path.as_str().trim_end_matches('/')), is_path)
         }
@@ -159,6 +190,12 @@ fn render(token: Token<'_>) -> Result<String, IllegalToken> {
         Token::UpstreamUrl(app, n) => {
             Ok(format!("http://{}", check(format!("{app}.{n}"), is_name)?))
         }
+        Token::UpstreamTarget(app, n, variable) => {
+            let (name, variable) =
+                (check(format!("{app}.{n}"), is_name)?, check(variable.to_owned(), is_word)?);
+            Ok(format!("http://{name}{variable}"))
+        }
+        Token::GrpcUrl(app, n) => Ok(format!("grpc://{}", check(format!("{app}.{n}"), is_name)?)),
         Token::Address(address) => Ok(address.to_string()),
         Token::Socket(endpoint) => Ok(endpoint.to_string()),
         Token::Number(number) => Ok(number.to_string()),
@@ -192,6 +229,11 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '=' | '$' | '*' | '@')
 }
 
+fn is_pattern(c: char) -> bool {
+    is_word(c)
+        || matches!(c, '~' | '^' | '[' | ']' | '(' | ')' | '<' | '>' | '?' | ':' | '\\' | '+')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +250,17 @@ mod tests {
         }
         assert!(check("$host".to_owned(), is_path).is_err());
         assert!(check("*.a".to_owned(), is_name).is_err());
+        for bad in ["a\"", "a b", "a;", "a{2}", "a'", "a\n", "a#"] {
+            assert!(check(bad.to_owned(), is_pattern).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn dots_in_patterns_are_literal() {
+        let host = HostName::parse("a-1.test").unwrap();
+        assert_eq!(render(Token::AnyLabel(&host)).unwrap(), "~^[^.]+\\.a-1\\.test$");
+        let path = RoutePath::parse("/v1.2/~x").unwrap();
+        assert_eq!(render(Token::Below(&path)).unwrap(), "^/v1\\.2/~x(/.*)$");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use dubernetes_core::ingress::{IngressError, Route, RouteTable};
 use crate::config::{self, Generation, RenderContext};
 use crate::error::{failure, parse_refusal, parse_warnings};
 use crate::proxy::{Nginx, RunningNginx};
+use crate::version::Version;
 
 /// A generation whose files are in the container and passed nginx's own check.
 #[derive(Debug, Clone)]
@@ -84,6 +85,10 @@ impl Nginx {
         context: &RenderContext,
         table: &RouteTable,
     ) -> Result<CheckResult, IngressError> {
+        let lacks_h2c = context.version.and_then(Version::lacks_h2c);
+        if let Some(message) = lacks_h2c.filter(|_| config::needs_h2c(table)) {
+            return Ok(Err(message));
+        }
         let generation = match config::write(table, context) {
             Ok(generation) => generation,
             Err(illegal) => return Ok(Err(illegal.to_string())),
@@ -127,7 +132,7 @@ fn remove_duplicates(table: &RouteTable) -> (RouteTable, BTreeMap<AppName, Strin
     let mut routes = Vec::new();
     for route in &table.routes {
         let owner = owners.entry((&route.host, &route.path)).or_insert(&route.app);
-        if routes.iter().any(|kept| is_same_place(kept, route)) {
+        if routes.iter().any(|kept: &Route| kept.is_at_place_of(route)) {
             let text = format!("`{}{}` belongs to app `{owner}`", route.host, route.path);
             losers.entry(route.app.clone()).or_insert(text);
         } else {
@@ -143,16 +148,12 @@ fn add_last_good(
     served: &RouteTable,
     refused: &BTreeMap<AppName, String>,
 ) -> RouteTable {
-    let is_free = |route: &Route| !accepted.routes.iter().any(|kept| is_same_place(kept, route));
+    let is_free = |route: &Route| !accepted.routes.iter().any(|kept| kept.is_at_place_of(route));
     let last = filter_apps(served, |app| refused.contains_key(app));
     let RouteTable { mut routes, mut listeners } = accepted.clone();
     routes.extend(last.routes.into_iter().filter(is_free));
     listeners.extend(last.listeners);
     RouteTable { routes, listeners }
-}
-
-fn is_same_place(a: &Route, b: &Route) -> bool {
-    (&a.host, &a.path) == (&b.host, &b.path)
 }
 
 fn app_names(table: &RouteTable) -> BTreeSet<AppName> {

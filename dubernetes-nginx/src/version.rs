@@ -16,6 +16,8 @@ pub struct Version {
 impl Version {
     /// The first version with `keepalive_min_timeout`.
     const MIN_TIMEOUT: Self = Self::new(1, 27, 4);
+    /// The first version that serves HTTP/1.1 and HTTP/2 at one port without TLS.
+    const H2C: Self = Self::new(1, 25, 1);
     /// The first version that keeps idle connections to upstreams by default.
     const KEEPS_UPSTREAMS: Self = Self::new(1, 29, 7);
 
@@ -41,6 +43,17 @@ impl Version {
     /// Returns true if idle connections to upstreams are kept unless they are turned off.
     pub fn keeps_upstream_connections(self) -> bool {
         self >= Self::KEEPS_UPSTREAMS
+    }
+
+    /// Returns why this version cannot serve routes with `protocol: h2c`, if it cannot.
+    pub fn lacks_h2c(self) -> Option<String> {
+        (self < Self::H2C).then(|| {
+            format!(
+                "`protocol: h2c` needs nginx {} or later, and the image of the ingress has {self}; \
+                 use `nginx:stable-alpine`",
+                Self::H2C
+            )
+        })
     }
 
     /// Returns the warning for the operator about an old version.
@@ -74,6 +87,8 @@ mod tests {
         );
         let old = Version::parse("nginx version: nginx/1.22.1");
         assert!(old.is_some_and(|v| v.warning().is_some() && !v.keeps_upstream_connections()));
+        let h2c = |patch| Version::new(1, 25, patch).lacks_h2c();
+        assert!(h2c(0).is_some_and(|text| text.contains("1.25.1 or later")) && h2c(1).is_none());
         assert_eq!(Version::parse("nginx: not found"), None);
         assert_eq!(Version::parse("nginx/1.x"), None);
     }

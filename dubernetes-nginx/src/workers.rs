@@ -125,7 +125,11 @@ impl WorkerSnapshot {
     /// Returns true if a request to `endpoint` is in flight, or can still arrive through an old
     /// worker.
     pub(crate) fn can_reach(&self, endpoint: SocketAddr) -> bool {
-        self.connections.iter().any(|connection| connection.remote == endpoint)
+        // A replica may have several ports, and no other has its address.
+        let leads_to_replica = |connection: &Connection| {
+            connection.remote.ip() == endpoint.ip() && self.is_request(connection.local)
+        };
+        self.connections.iter().any(|c| c.remote == endpoint || leads_to_replica(c))
             || self.old_workers.values().any(|inodes| {
                 // A worker that is stopped has not closed what it listens on.
                 !inodes.is_disjoint(&self.listening) || self.awaits_request(inodes)
@@ -153,13 +157,20 @@ impl WorkerSnapshot {
     /// Returns true if a worker with these sockets has more clients than requests in flight.
     fn awaits_request(&self, inodes: &BTreeSet<u64>) -> bool {
         let own = || self.connections.iter().filter(|c| inodes.contains(&c.inode));
-        let is_of_name =
-            |local: SocketAddr| self.address.is_some_and(|address| local.ip() != address);
-        let is_client = |local| is_of_name(local) || local.port() == HTTP_PORT;
-        let is_request = |local| !is_client(local) && local.port() != PRIVATE_PORT;
-        let clients = own().filter(|connection| is_client(connection.local)).count();
-        let requests = own().filter(|connection| is_request(connection.local)).count();
+        let clients = own().filter(|connection| self.is_client(connection.local)).count();
+        let requests = own().filter(|connection| self.is_request(connection.local)).count();
         clients > requests
+    }
+
+    /// Returns true if a connection with this local end is one of a client.
+    fn is_client(&self, local: SocketAddr) -> bool {
+        let is_of_name = self.address.is_some_and(|address| local.ip() != address);
+        is_of_name || local.port() == HTTP_PORT
+    }
+
+    /// Returns true if a connection with this local end leads to a replica.
+    fn is_request(&self, local: SocketAddr) -> bool {
+        !self.is_client(local) && local.port() != PRIVATE_PORT
     }
 
     /// Returns the old workers above the limit: those with the fewest connections, and of these

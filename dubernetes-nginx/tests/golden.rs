@@ -7,7 +7,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use dubernetes_core::app::{AppName, HostName, RoutePath};
+use dubernetes_core::app::{AppName, RoutePath, RouteProtocol};
 use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
 use dubernetes_nginx::config::{Generation, RenderContext, write};
 use dubernetes_nginx::features::{Features, Stream};
@@ -19,12 +19,13 @@ fn route(host: &str, path: &str, app: &str, endpoints: &[(u8, u16)]) -> Route {
         address: Ipv4Addr::new(10, 89, 0, *last).into(),
         port: *port,
     };
-    Route {
-        host: HostName::parse(host).unwrap(),
-        path: RoutePath::parse(path).unwrap(),
-        app: AppName::parse(app).unwrap(),
-        endpoints: endpoints.iter().enumerate().map(endpoint).collect(),
-    }
+    let path = RoutePath::parse(path).unwrap();
+    Route::new(
+        host.parse().unwrap(),
+        path,
+        AppName::parse(app).unwrap(),
+        endpoints.iter().enumerate().map(endpoint).collect(),
+    )
 }
 
 fn several() -> RouteTable {
@@ -96,6 +97,44 @@ fn named() -> RouteTable {
             listener("gone", 11, 6379, Protocol::Tcp, &[]),
         ],
     }
+}
+
+#[test]
+fn kinds_of_routes_render_as_golden() {
+    let base = named();
+    let api = route("*", "/v1.0/api", "api", &[(40, 9090)]);
+    let calls = route("grpc.shop.test", "/", "calls", &[(50, 50051)]);
+    let stripped = route("grpc.shop.test", "/x", "calls", &[]);
+    let of_name = Listener {
+        app: AppName::parse("calls").unwrap(),
+        address: Ipv4Addr::new(10, 89, 2, 12),
+        port: 50051,
+        protocol: Protocol::H2c,
+        endpoints: calls.endpoints.clone(),
+    };
+    let at_80 = Listener { port: 80, protocol: Protocol::Http, ..of_name.clone() };
+    let table = RouteTable {
+        routes: vec![
+            route("shop.test", "/", "web", &[(20, 8080)]),
+            route("*.shop.test", "/", "web", &[(20, 8080)]),
+            Route { strip_prefix: true, ..api },
+            Route { protocol: RouteProtocol::H2c, ..calls },
+            Route { protocol: RouteProtocol::H2c, strip_prefix: true, ..stripped },
+        ],
+        listeners: vec![base.listeners[0].clone(), at_80, of_name],
+    };
+    let features = Features { names: true, stream: None };
+    let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };
+    check("routes.conf", &table, &context);
+}
+
+#[test]
+fn variable_that_no_line_sets_is_not_used() {
+    let route = Route { strip_prefix: true, ..route("a.test", "/x", "web", &[]) };
+    let table = RouteTable { routes: vec![route], ..RouteTable::default() };
+    let files = write(&table, &context(None)).unwrap().files;
+    let text = files.values().map(|file| String::from_utf8_lossy(file)).collect::<String>();
+    assert!(!text.contains("$dubernetes_prefix") && !text.contains("$dubernetes_target"));
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use dubernetes_core::app::{AppSpec, HostName, PodName};
+use dubernetes_core::app::{AppSpec, HostPattern, PodName, RouteProtocol};
 use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
 use dubernetes_manifest::Source;
 use dubernetes_nginx::config::{Generation, RenderContext, write};
@@ -34,8 +34,10 @@ const HOSTILE: &[&str] = &[
     "_",
     "a.test b.test",
     "",
-    "*",
-    "*.test",
+    "*.*.test",
+    "a*.test",
+    "*.a.test;",
+    "*.(a|b).test",
     ".test",
     "a..b",
     "a.test.",
@@ -144,28 +146,59 @@ fn read(text: &str) -> Result<Vec<Directive>, String> {
 fn expected_host(routes: &BTreeMap<String, &Route>, generation: &Generation) -> Vec<Directive> {
     let mut inside = vec![line(&["listen", "10.89.0.2:80"])];
     let (_, any) = routes.first_key_value().unwrap();
-    inside.push(line(&["server_name", any.host.as_str()]));
-    for (path, route) in routes {
-        let body = if route.endpoints.is_empty() {
-            vec![
-                line(&["add_header", "Retry-After", "5", "always"]),
-                line(&["return", "503", "this app has no ready replica"]),
-            ]
-        } else {
-            vec![line(&["proxy_pass", &format!("http://{}", pool(route, generation))])]
-        };
-        if path == "/" {
-            inside.push(block(&["location", "/"], body));
-        } else {
-            inside.push(block(&["location", "=", path], body.clone()));
-            inside.push(block(&["location", &format!("{path}/")], body));
+    match &any.host {
+        HostPattern::Exact(name) => inside.push(line(&["server_name", name.as_str()])),
+        HostPattern::AnyLabel(parent) => {
+            let parent = parent.as_str().replace('.', "\\.");
+            inside.push(line(&["server_name", &format!("~^[^.]+\\.{parent}$")]));
         }
+        HostPattern::Any => inside[0].words.push("default_server".to_owned()),
+    }
+    for (path, route) in routes {
+        let below = format!("{}/", path.trim_end_matches('/'));
+        if path != "/" {
+            let body = expected_location(route, generation, "^", "/");
+            inside.push(block(&["location", "=", path], body));
+        }
+        let pattern = format!("^{}(/.*)$", route.path.as_str().replace('.', "\\."));
+        let body = expected_location(route, generation, &pattern, "$1");
+        inside.push(block(&["location", &below], body));
     }
     if !routes.contains_key("/") {
         let none = line(&["return", "404", "no app answers under this path"]);
         inside.push(block(&["location", "/"], vec![none]));
     }
     vec![block(&["server"], inside)]
+}
+
+/// Returns the expected inside of a location.
+fn expected_location(
+    route: &Route,
+    generation: &Generation,
+    pattern: &str,
+    stripped: &str,
+) -> Vec<Directive> {
+    if route.endpoints.is_empty() {
+        return vec![
+            line(&["add_header", "Retry-After", "5", "always"]),
+            line(&["return", "503", "this app has no ready replica"]),
+        ];
+    }
+    let (pool, mut body) = (pool(route, generation), Vec::new());
+    let strips = route.strip_prefix && !route.path.is_root();
+    if strips {
+        body.push(line(&["set", "$dubernetes_prefix", route.path.as_str()]));
+        body.push(line(&["rewrite", pattern, stripped, "break"]));
+    }
+    let target = if strips { "$dubernetes_target" } else { "" };
+    match route.protocol {
+        RouteProtocol::Http => body.push(line(&["proxy_pass", &format!("http://{pool}{target}")])),
+        RouteProtocol::H2c => {
+            body.push(line(&["client_body_timeout", "1h"]));
+            body.push(line(&["grpc_pass", &format!("grpc://{pool}")]));
+        }
+    }
+    body
 }
 
 /// Returns the name of the only upstream of the route's app that has the route's endpoints.
@@ -186,10 +219,10 @@ fn pool(route: &Route, generation: &Generation) -> String {
 
 fn check(table: &RouteTable) {
     let generation = write(table, &CONTEXT).unwrap();
-    let empty = write(&RouteTable::default(), &CONTEXT).unwrap();
-    let mut hosts: BTreeMap<&str, BTreeMap<String, &Route>> = BTreeMap::new();
+    let mut hosts: BTreeMap<String, BTreeMap<String, &Route>> = BTreeMap::new();
     for route in &table.routes {
-        let paths = hosts.entry(route.host.as_str()).or_default();
+        let host = route.host.to_string().replace('*', "_");
+        let paths = hosts.entry(host).or_default();
         paths.entry(route.path.to_string()).or_insert(route);
     }
     let mut left: BTreeSet<_> = generation.files.keys().cloned().collect();
@@ -216,11 +249,29 @@ fn check(table: &RouteTable) {
         }
         left.remove(&path);
     }
-    assert_eq!(generation.files["nginx.conf"], empty.files["nginx.conf"]);
+    assert_eq!(
+        generation.files["nginx.conf"],
+        write(&kinds(table), &CONTEXT).unwrap().files["nginx.conf"]
+    );
     let fixed = ["generation.conf", "nginx.conf", "table.json"].map(str::to_owned);
     assert_eq!(left, BTreeSet::from(fixed), "there is no other file");
     let back: RouteTable = serde_json::from_slice(&generation.files["table.json"]).unwrap();
     assert_eq!(&back, table);
+}
+
+/// Returns a table of the same kinds of routes, without a text of `table`.
+fn kinds(table: &RouteTable) -> RouteTable {
+    let app = |route: &Route| Route {
+        host: if route.host == HostPattern::Any { HostPattern::Any } else { parse("a.test") },
+        path: if route.strip_prefix && !route.path.is_root() { parse("/x") } else { parse("/") },
+        app: parse("a"),
+        ..route.clone()
+    };
+    table_of(table.routes.iter().map(app))
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
 }
 
 #[test]
@@ -264,14 +315,7 @@ fn texts(value: &Value, at: &str, places: &mut Vec<String>) {
 fn files_of(app: &AppSpec) -> Generation {
     let pod = PodName::replica(&app.name, 1);
     let endpoint = Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, 9).into(), port: app.port() };
-    let access = app.access.as_ref().unwrap();
-    let route = |host: &HostName| Route {
-        host: host.clone(),
-        path: access.path.clone(),
-        app: app.name.clone(),
-        endpoints: vec![endpoint.clone()],
-    };
-    write(&table_of(access.hosts.iter().map(route)), &CONTEXT).unwrap()
+    write(&table_of(Route::of_app(app, &[endpoint])), &CONTEXT).unwrap()
 }
 
 #[test]
@@ -345,7 +389,9 @@ fn text(legal: &'static str) -> impl Strategy<Value = String> {
 
 prop_compose! {
     fn raw_route()(
-        host in text("[a-c]\\.[Tt]est"),
+        host in text("(|\\*\\.)[a-c]\\.[Tt]est|\\*"),
+        strip_prefix in any::<bool>(),
+        h2c in any::<bool>(),
         path in text("(/[a-b._~-]{0,3}){1,3}"),
         app in text("[a-c]{1,2}"),
         endpoints in proptest::collection::vec((any::<String>(), 0..4_u8, 0..3_u16), 0..3),
@@ -354,7 +400,11 @@ prop_compose! {
             json!({"pod": pod, "address": format!("10.89.0.{last}"), "port": port})
         };
         let endpoints: Vec<_> = endpoints.into_iter().map(endpoint).collect();
-        json!({"host": host, "path": path, "app": app, "endpoints": endpoints})
+        let protocol = if h2c { "h2c" } else { "http" };
+        json!({
+            "host": host, "path": path, "app": app, "endpoints": endpoints,
+            "strip_prefix": strip_prefix, "protocol": protocol,
+        })
     }
 }
 

@@ -77,7 +77,7 @@ async fn store_of_schema_1_opens() {
         (Generation(5), RevisionId(3), RevisionId(1))
     );
     assert_eq!(web.image_id.as_ref().unwrap().0, "sha256:b");
-    assert_eq!(web.spec.access.as_ref().unwrap().hosts[0].as_str(), "web.local");
+    assert_eq!(web.spec.access[0].hosts[0].to_string(), "web.local");
     assert!(state.tombstones.contains_key(&AppName::parse("old").unwrap()));
     assert_eq!((web.rollout.outcome.as_str(), web.paused), ("progressing", false));
     assert_eq!((web.fallback, web.rollout_started_at), (Some(RevisionId(2)), web.updated_at));

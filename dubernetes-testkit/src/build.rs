@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use dubernetes_controller::{Builder, Handle, Orchestrator, Snapshot};
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Generation, HostName, ImageRef, InstanceName, RoutePath,
+    Access, AppName, AppSpec, Generation, HostName, ImageRef, InstanceName,
 };
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{Put, Store as _, StoreError};
@@ -31,10 +31,11 @@ pub fn app_name(name: &str) -> AppName {
 /// If the name or image is not legal.
 pub fn app(name: &str, image: &str, replicas: u16) -> AppSpec {
     let host = HostName::parse(&format!("{name}.local"));
-    AppSpec {
-        access: host.ok().map(|host| Access { hosts: vec![host], path: RoutePath::default() }),
-        ..worker(name, image, replicas)
-    }
+    AppSpec { access: host.into_iter().map(route_to).collect(), ..worker(name, image, replicas) }
+}
+
+fn route_to(host: HostName) -> Access {
+    Access { hosts: vec![host.into()], ..Access::default() }
 }
 
 /// Returns an app with this image and number of replicas, without a route.

@@ -30,9 +30,10 @@
 //! ```
 //!
 //! - App: the image is `NAME:REVISION`, also of older revisions; without `host`, the app is not
-//!   routed. Keys: `gen image replicas host path port volume memory grace signal pull
-//!   deleted-through http drain pre-deploy after`; of the rollout: `surge unavailable min-ready
-//!   deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`, `start-first`,
+//!   routed; `host=*` stands for the hosts that no route has. The n-th `path`, and the n-th port
+//!   `to`, belong to the n-th `host`. Keys: `gen image replicas host path to port volume memory
+//!   grace signal pull deleted-through http drain pre-deploy after`; of the rollout: `surge unavailable
+//!   min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`, `start-first`,
 //!   `pause-on-failure`, `paused`, `pre-deployed`.
 //! - Rollout of an app: `progressing`, `complete=5s`, `failed msg=`, or stable if omitted. Keys:
 //!   `since fallback nonce evicted rollback-from rollback-to msg`.
@@ -68,13 +69,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 
-use dubernetes_core::app::{AppName, AppSpec, HostName, RevisionId, RoutePath};
+use dubernetes_core::app::{AppName, AppSpec, HostPattern, RevisionId, RoutePath};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable};
 use dubernetes_core::reconcile::name_addresses;
 use dubernetes_core::runtime::{Capability, ContainerId, Network, PullProgress};
 use dubernetes_core::state::{DesiredState, EngineStatus, ObservedReplica, ObservedState};
-use dubernetes_core::store::StoredApp;
 use line::Line;
 
 /// The input of [`dubernetes_core::reconcile()`].
@@ -222,36 +222,26 @@ impl Parser {
     /// Returns the routes of all apps to routed replicas, in the order of a planned table. An app
     /// that is not desired has the host `NAME.local`.
     fn routes(&self) -> Vec<Route> {
-        let mut found: BTreeMap<_, (AppName, BTreeSet<Endpoint>)> = BTreeMap::new();
-        for stored in self.scenario.desired.apps.values() {
-            for (host, path) in hosts(stored) {
-                let name = stored.spec.name.clone();
-                found.entry((host, path)).or_insert((name, BTreeSet::new()));
-            }
-        }
-        let replicas = self.scenario.observed.replicas.iter();
-        for replica in replicas.filter(|replica| self.routed.contains(&replica.id)) {
-            let labels = &replica.labels;
-            let places = match self.scenario.desired.apps.get(&labels.app) {
-                Some(stored) => hosts(stored),
-                None => Vec::from_iter(
-                    HostName::parse(&format!("{}.local", labels.app))
-                        .map(|host| (host, RoutePath::default())),
-                ),
-            };
-            for place in places {
-                let name = labels.app.clone();
-                let (_, endpoints) = found.entry(place).or_insert((name, BTreeSet::new()));
-                endpoints.extend(endpoint(replica));
-            }
-        }
-        let route = |((host, path), (app, endpoints)): (_, (_, BTreeSet<_>))| Route {
-            host,
-            path,
-            app,
-            endpoints: endpoints.into_iter().collect(),
+        let observed = &self.scenario.observed;
+        let of_app = |app: &AppName| -> Vec<Endpoint> {
+            let routed = observed.replicas.iter().filter(|r| self.routed.contains(&r.id));
+            let own = routed.filter(|replica| replica.labels.app == *app);
+            own.filter_map(endpoint).collect::<BTreeSet<_>>().into_iter().collect()
         };
-        found.into_iter().map(route).collect()
+        let apps = &self.scenario.desired.apps;
+        let routes =
+            apps.iter().flat_map(|(app, stored)| Route::of_app(&stored.spec, &of_app(app)));
+        let mut found: Vec<_> = routes.collect();
+        let routed = observed.replicas.iter().filter(|r| self.routed.contains(&r.id));
+        let others = routed.map(|replica| &replica.labels.app);
+        for app in others.filter(|app| !apps.contains_key(*app)).collect::<BTreeSet<_>>() {
+            let host = HostPattern::parse(&format!("{app}.local")).ok();
+            let route = |host| Route::new(host, RoutePath::default(), app.clone(), of_app(app));
+            found.extend(host.map(route));
+        }
+        found.sort_by(|a, b| (&a.host, &a.path, &a.app).cmp(&(&b.host, &b.path, &b.app)));
+        found.dedup_by(|later, first| later.is_at_place_of(first));
+        found
     }
 }
 
@@ -273,13 +263,6 @@ impl Parser {
 fn endpoint(replica: &ObservedReplica) -> Option<Endpoint> {
     let endpoint = replica.endpoint?;
     Some(Endpoint { pod: replica.pod(), address: endpoint.ip(), port: endpoint.port() })
-}
-
-fn hosts(stored: &StoredApp) -> Vec<(HostName, RoutePath)> {
-    let access = stored.spec.access.iter();
-    access
-        .flat_map(|access| access.hosts.iter().map(|host| (host.clone(), access.path.clone())))
-        .collect()
 }
 
 fn ingress(line: &mut Line) -> Result<ObservedIngress, String> {

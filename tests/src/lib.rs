@@ -10,6 +10,7 @@
 pub mod checks;
 pub mod document;
 pub mod engine_proxy;
+pub mod h2c;
 pub mod http;
 pub mod load;
 pub mod manifest;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use dubernetes_controller::Snapshot;
-use dubernetes_core::app::{HostName, RoutePath};
+use dubernetes_core::app::{HostPattern, RoutePath};
 use dubernetes_core::ingress::{self, Endpoint};
 
 use crate::openapi::ProblemResponse;
@@ -42,7 +42,7 @@ fn routes(snapshot: &Snapshot) -> Vec<Route> {
     both.collect()
 }
 
-fn key(route: &ingress::Route) -> (&HostName, &RoutePath) {
+fn key(route: &ingress::Route) -> (&HostPattern, &RoutePath) {
     (&route.host, &route.path)
 }
 
@@ -71,7 +71,7 @@ fn merge_route(
     });
     let endpoints: Vec<_> = endpoints.collect();
     let port = match snapshot.desired.apps.get(&shown.app) {
-        Some(app) => app.spec.port(),
+        Some(app) => app.spec.port_at(&shown.host, &shown.path),
         None => endpoints.first()?.port,
     };
     Some(Route {

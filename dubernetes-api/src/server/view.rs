@@ -135,9 +135,8 @@ pub(super) fn revision(app: &AppName, desired: RevisionId, kept: store::Revision
 }
 
 fn urls(info: &OrchestratorInfo, stored: &StoredApp) -> Vec<String> {
-    let Some(access) = &stored.spec.access else { return Vec::new() };
-    let url = |host| ingress::url(host, &access.path, info.http_port);
-    access.hosts.iter().map(url).collect()
+    let places = stored.spec.places().into_iter();
+    places.map(|(host, path)| ingress::url(&host, path, info.http_port)).collect()
 }
 
 /// Returns a pod that runs `image`, with its last probe results.

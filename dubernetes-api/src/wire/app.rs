@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use dubernetes_core::app::{
-    AppName, AppSpec, Generation, HostName, PodName, RevisionId, RoutePath,
+    AppName, AppSpec, Generation, HostPattern, PodName, RevisionId, RoutePath,
 };
 use dubernetes_core::plan::{Phase, PodState};
 use dubernetes_core::runtime::{ContainerId, ImageId};
@@ -259,9 +259,9 @@ pub struct Revision {
 /// Destination of requests with a host and path prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Route {
-    /// Host.
+    /// Host; `*.HOST` stands for one label in front, and `*` for every host without another route.
     #[schema(value_type = String)]
-    pub host: HostName,
+    pub host: HostPattern,
     /// Path prefix.
     #[schema(value_type = String)]
     pub path: RoutePath,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
 use dubernetes_api::wire::{App, EndpointState, Event, Pod, Route};
-use dubernetes_core::app::{AppName, Check, EnvValue, Health, PodName};
+use dubernetes_core::app::{AppName, Check, EnvValue, Health, HostPattern, PodName, RoutePath};
 use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 
@@ -200,9 +200,11 @@ fn status_text(app: &App, now: Timestamp) -> String {
 
 fn route_text(app: &App, route: &Route) -> String {
     let active = route.endpoints.iter().filter(|e| e.state == EndpointState::Active).count();
-    // The URLs of the app, one per host, hold the port of the ingress.
-    let hosts = app.spec.access.as_ref().map_or(&[][..], |access| access.hosts.as_slice());
-    let known = hosts.iter().zip(&app.urls).find(|(host, _)| **host == route.host);
+    // The URLs of the app, one per host and path, hold the port of the ingress.
+    let places = app.spec.places().into_iter();
+    let is_here =
+        |(host, path): &(HostPattern, &RoutePath)| (host, *path) == (&route.host, &route.path);
+    let known = { places }.zip(&app.urls).find(|(place, _)| is_here(place));
     let url = match known {
         Some((_, url)) => url.clone(),
         // The spec no longer has this host, and the ingress still routes it.

@@ -307,7 +307,7 @@ impl Listed for Route {
     async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
         let mut items = client.routes().await?;
         let has_name =
-            |route: &Self, name: &str| route.app.as_str() == name || route.host.as_str() == name;
+            |route: &Self, name: &str| route.app.as_str() == name || route.host.to_string() == name;
         let names = if let Selection::Named(names) = selection { names.as_slice() } else { &[] };
         let missing = names
             .iter()

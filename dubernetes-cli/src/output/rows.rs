@@ -38,8 +38,9 @@ impl Row for App {
 
     fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell> {
         let status = &self.status;
-        let hosts = self.spec.access.as_ref().map(|access| access.hosts.as_slice());
-        let hosts: Vec<_> = hosts.unwrap_or_default().iter().map(ToString::to_string).collect();
+        let mut hosts: Vec<_> =
+            self.spec.places().iter().map(|(host, _)| host.to_string()).collect();
+        hosts.dedup();
         let mut cells = vec![
             Cell::new(self.name.as_str()),
             Cell::styled(status.phase.as_str(), style::phase(status.phase)),
@@ -174,7 +175,7 @@ impl Row for Route {
         let active = |state| state == EndpointState::Active;
         let count = self.endpoints.iter().filter(|endpoint| active(endpoint.state)).count();
         let mut cells = vec![
-            Cell::new(self.host.as_str()),
+            Cell::new(self.host.to_string()),
             Cell::new(self.path.as_str()),
             Cell::new(self.app.as_str()),
             Cell::new(self.port.to_string()),

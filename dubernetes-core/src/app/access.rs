@@ -1,4 +1,4 @@
-//! How requests reach an app: hosts and a path prefix. These values reach the nginx
+//! How requests reach an app: hosts, a path prefix and a port. These values reach the nginx
 //! configuration, so their grammars are allow-lists.
 
 use std::fmt;
@@ -6,18 +6,62 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::escape::quote_char;
-use super::text::{ParseError, checked_text};
+use super::text::{ParseError, checked_text, word_enum};
+use super::{HostPattern, is_false};
 
-/// The hosts under which an app answers, and the path prefix.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The hosts under which an app answers, the path prefix, and how its requests reach the app.
+///
+/// An app with one of these writes it as a mapping, an app with several as a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
-    /// At least one host, without repetition.
-    #[serde(rename = "host", serialize_with = "write_hosts", deserialize_with = "read_hosts")]
-    pub hosts: Vec<HostName>,
+    /// The hosts, without repetition. Empty: every host that no other route claims.
+    #[serde(
+        rename = "host",
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "write_hosts",
+        deserialize_with = "read_hosts"
+    )]
+    pub hosts: Vec<HostPattern>,
     /// The path prefix that is routed to the app, in whole segments. Default: `/`.
     #[serde(default, skip_serializing_if = "RoutePath::is_root")]
     pub path: RoutePath,
+    /// The port of each replica that gets the requests. Default: the app's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Whether `path` is removed from the request's path before the app gets it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strip_prefix: bool,
+    /// What the app speaks. Default: `http`.
+    #[serde(default, skip_serializing_if = "RouteProtocol::is_default")]
+    pub protocol: RouteProtocol,
+}
+
+impl Access {
+    /// Returns the hosts, of which there is at least one.
+    pub fn patterns(&self) -> Vec<HostPattern> {
+        if self.hosts.is_empty() { vec![HostPattern::Any] } else { self.hosts.clone() }
+    }
+}
+
+word_enum!(
+    /// What an app speaks at a port.
+    #[derive(Default)]
+    RouteProtocol of "access.protocol" {
+        /// HTTP/1.1.
+        #[default]
+        Http = "http",
+        /// HTTP/2 without TLS, as gRPC uses it.
+        H2c = "h2c",
+    }
+);
+
+impl RouteProtocol {
+    /// Returns whether this is the default, `http`.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 checked_text!(
@@ -58,7 +102,7 @@ fn check_host(text: &str) -> Result<String, ParseError> {
         return Err("a host must not contain a scheme such as `http://`".into());
     }
     if text.contains('*') {
-        return Err("wildcards in hosts are not supported".into());
+        return Err("a host must not contain a wildcard".into());
     }
     if text.len() > 253 {
         return Err("a host may have at most 253 characters".into());
@@ -123,25 +167,25 @@ fn check_path(text: &str) -> Result<String, ParseError> {
     Ok(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
 }
 
-fn write_hosts<S: Serializer>(hosts: &[HostName], serializer: S) -> Result<S::Ok, S::Error> {
+fn write_hosts<S: Serializer>(hosts: &[HostPattern], serializer: S) -> Result<S::Ok, S::Error> {
     match hosts {
         [one] => one.serialize(serializer),
         many => many.serialize(serializer),
     }
 }
 
-fn read_hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HostName>, D::Error> {
+fn read_hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HostPattern>, D::Error> {
     struct Hosts;
 
     impl<'de> serde::de::Visitor<'de> for Hosts {
-        type Value = Vec<HostName>;
+        type Value = Vec<HostPattern>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a host or a list of hosts")
         }
 
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            HostName::parse(text).map(|host| vec![host]).map_err(E::custom)
+            HostPattern::parse(text).map(|host| vec![host]).map_err(E::custom)
         }
 
         fn visit_seq<A: serde::de::SeqAccess<'de>>(
@@ -149,12 +193,97 @@ fn read_hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HostName
             mut seq: A,
         ) -> Result<Self::Value, A::Error> {
             let mut hosts = Vec::new();
-            while let Some(host) = seq.next_element()? {
-                hosts.push(host);
+            while let Some(host) = seq.next_element::<String>()? {
+                hosts.push(HostPattern::parse(&host).map_err(serde::de::Error::custom)?);
+            }
+            if hosts.is_empty() {
+                return Err(serde::de::Error::invalid_length(0, &"at least one host"));
             }
             Ok(hosts)
         }
     }
 
     deserializer.deserialize_any(Hosts)
+}
+
+/// Writes one entry as a mapping, and several as a list.
+pub(super) fn write_list<S: Serializer>(list: &[Access], serializer: S) -> Result<S::Ok, S::Error> {
+    match list {
+        [one] => one.serialize(serializer),
+        many => many.serialize(serializer),
+    }
+}
+
+/// Reads a mapping or a list of mappings.
+pub(super) fn read_list<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Access>, D::Error> {
+    struct List;
+
+    impl<'de> serde::de::Visitor<'de> for List {
+        type Value = Vec<Access>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a mapping or a list of mappings")
+        }
+
+        fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            let one = Access::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+            Ok(vec![one])
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(seq))
+        }
+    }
+
+    deserializer.deserialize_any(List)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::app::AppSpec;
+
+    fn written(access: Value) -> Value {
+        let app = json!({"name": "a", "image": "b", "access": access});
+        let spec: AppSpec = serde_json::from_value(app).unwrap();
+        serde_json::to_value(spec).unwrap()["access"].take()
+    }
+
+    #[test]
+    fn one_entry_is_a_mapping_and_several_are_a_list() {
+        for same in [
+            json!({"host": "a.test"}),
+            json!({}),
+            json!({"host": ["a.test", "*.a.test"], "path": "/x"}),
+            json!([{"host": "a.test"}, {"host": "b.test", "port": 81, "protocol": "h2c"}]),
+            json!([{"path": "/x", "strip_prefix": true}, {}]),
+        ] {
+            assert_eq!(written(same.clone()), same);
+        }
+        assert_eq!(written(json!([{"host": "a.test"}])), json!({"host": "a.test"}));
+        assert_eq!(written(Value::Null), Value::Null);
+    }
+
+    #[test]
+    fn bad_access_is_refused() {
+        for bad in [
+            json!({"hots": "a"}),
+            json!({"host": []}),
+            json!({"host": "*"}),
+            json!({"host": ["*"]}),
+            json!([{"host": "a b"}]),
+            json!("a.test"),
+            json!({"protocol": "grpc"}),
+        ] {
+            let app = json!({"name": "a", "image": "b", "access": bad});
+            assert!(serde_json::from_value::<AppSpec>(app).is_err(), "{bad}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, AppSpec, HostName, RoutePath};
+use super::{AppName, AppSpec, HostPattern, RoutePath};
 
 /// Two apps that claim the same host and path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ pub struct RouteConflict {
     /// The app that has the route.
     pub owner: AppName,
     /// The host.
-    pub host: HostName,
+    pub host: HostPattern,
     /// The path prefix.
     pub path: RoutePath,
 }
@@ -20,11 +20,14 @@ pub struct RouteConflict {
 impl fmt::Display for RouteConflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { owner, host, path } = self;
-        if path.is_root() {
-            write!(f, "the host `{host}` is taken by app `{owner}`")
-        } else {
-            write!(f, "the host `{host}` with the path `{path}` is taken by app `{owner}`")
+        match host {
+            HostPattern::Any => write!(f, "what no host claims")?,
+            HostPattern::Exact(_) | HostPattern::AnyLabel(_) => write!(f, "the host `{host}`")?,
         }
+        if !path.is_root() {
+            write!(f, " with the path `{path}`")?;
+        }
+        write!(f, " is taken by app `{owner}`")
     }
 }
 
@@ -34,14 +37,14 @@ pub fn route_conflict<'a>(
     spec: &AppSpec,
     others: impl IntoIterator<Item = &'a AppSpec>,
 ) -> Option<RouteConflict> {
-    let access = spec.access.as_ref()?;
+    let places = spec.places();
     others.into_iter().filter(|other| other.name != spec.name).find_map(|other| {
-        let theirs = other.access.as_ref()?;
-        let host = access.hosts.iter().find(|host| theirs.hosts.contains(host))?;
-        (theirs.path == access.path).then(|| RouteConflict {
+        let theirs = other.places();
+        let (host, path) = places.iter().find(|place| theirs.contains(place))?;
+        Some(RouteConflict {
             owner: other.name.clone(),
             host: host.clone(),
-            path: access.path.clone(),
+            path: RoutePath::clone(path),
         })
     })
 }

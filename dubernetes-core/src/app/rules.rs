@@ -3,9 +3,11 @@
 //!
 //! The manifest reader and the API share these rules. The reader adds line and column.
 
+mod access;
 mod container;
 mod contents;
 
+pub use access::{check_access, no_entries};
 pub use container::check_container;
 pub use contents::{MAX_ENV_FILES, check_contents, check_env_files, check_files};
 
@@ -14,7 +16,7 @@ use std::fmt;
 
 use super::escape::quote;
 use super::{
-    Access, AppName, AppSpec, Check, EnvName, EnvValue, Health, Order, PreDeploy, Rollout, Volume,
+    AppName, AppSpec, Check, EnvName, EnvValue, Health, Order, PreDeploy, Rollout, Volume,
 };
 
 /// The largest `replicas`: a network bridge supports about 1,000 ports, and each replica uses
@@ -26,7 +28,8 @@ pub const MAX_ENV_ENTRIES: usize = 256;
 pub const MAX_ENV_VALUE_BYTES: usize = 32 << 10;
 /// The largest `env` with all its names and values, in bytes.
 pub const MAX_ENV_BYTES: usize = 256 << 10;
-/// The largest number of entries in `command`, `args`, `labels`, `volumes` and `access.host`.
+/// The largest number of entries in `command`, `args`, `labels`, `volumes`, `access` and
+/// `access.host`.
 pub const MAX_LIST: usize = 256;
 /// The longest key of a label, in bytes.
 const MAX_LABEL_KEY_BYTES: usize = 128;
@@ -118,7 +121,7 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
     if spec.port == Some(0) {
         found.push(port_out_of_range("port", "0"));
     }
-    found.extend(spec.access.iter().flat_map(check_hosts));
+    found.extend(check_access(&spec.access, spec.access.len() > 1));
     found.extend(check_after(&spec.name, &spec.after));
     found.extend(check_argv("command", &spec.command));
     found.extend(check_argv("args", &spec.args));
@@ -139,30 +142,6 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
 fn check_len(key: &str, len: usize, max: usize) -> Option<Violation> {
     (len > max)
         .then(|| Violation::new(key, format!("`{key}` may have at most {max} entries, not {len}")))
-}
-
-/// Checks the hosts of one app.
-pub fn check_hosts(access: &Access) -> Vec<Violation> {
-    if access.hosts.is_empty() || access.hosts.len() > MAX_LIST {
-        let found = access.hosts.len();
-        let message = format!("`access.host` must have 1 to {MAX_LIST} entries, not {found}");
-        return vec![Violation::new("access.host", message)];
-    }
-    let mut seen = BTreeMap::new();
-    let mut found = Vec::new();
-    for (index, host) in access.hosts.iter().enumerate() {
-        let Some(first) = seen.get(host) else {
-            seen.insert(host, index);
-            continue;
-        };
-        let path = format!("access.host.{index}");
-        found.push(
-            Violation::new(path, format!("the host `{host}` is listed twice"))
-                .with_hint("list each host once")
-                .with_first(format!("access.host.{first}")),
-        );
-    }
-    found
 }
 
 /// Checks the apps after which an app starts.

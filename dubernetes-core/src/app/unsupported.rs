@@ -41,6 +41,11 @@ impl AppSpec {
                 Capability::PlannedAddresses,
                 health.and_then(|health| health.port).is_some_and(|port| port != self.port()),
             ),
+            (
+                "access.port",
+                Capability::PlannedAddresses,
+                self.access.iter().any(|access| self.other_port(access).is_some()),
+            ),
         ];
         let needed = needs.into_iter().filter(|(_, _, is_needed)| *is_needed);
         needed.map(|(key, capability, _)| (key, capability)).collect()

@@ -10,7 +10,9 @@ use crate::call::{CallFailure, InFlight, OperationKey};
 use crate::ingress::{Listener, ObservedIngress, Route};
 use crate::labels::ReplicaLabels;
 use crate::runtime::ContainerId;
-use crate::state::{DesiredState, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState};
+use crate::state::{
+    DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState,
+};
 use crate::store::Revision;
 
 use super::names::name_addresses;
@@ -116,7 +118,16 @@ impl<'a> Context<'a> {
     /// Whether the ingress may send new requests to the replica.
     pub(super) fn is_routed(&self, replica: &ObservedReplica) -> bool {
         let is_unknown = matches!(self.observed.ingress, ObservedIngress::Unknown { .. });
-        is_unknown || replica.endpoint.is_some_and(|endpoint| self.routed.contains(&endpoint))
+        let is_routed = |sockets| self.routed.range(sockets).next().is_some();
+        is_unknown || replica.sockets().is_some_and(is_routed)
+    }
+
+    /// The endpoint of the replica that has left the route table last, of those that are not
+    /// drained yet, if there are any.
+    pub(super) fn draining(&self, replica: &ObservedReplica) -> Option<(SocketAddr, Drain)> {
+        let drains = self.observed.drains.range(replica.sockets()?);
+        let last = drains.max_by_key(|(_, drain)| (!drain.done, drain.since))?;
+        Some((*last.0, *last.1))
     }
 
     pub(super) fn is_engine_unreachable(&self) -> bool {

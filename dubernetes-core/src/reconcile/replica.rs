@@ -1,5 +1,7 @@
 //! A replica with the facts that stages decide by, computed once in each pass.
 
+use std::net::SocketAddr;
+
 use jiff::Timestamp;
 
 use crate::app::{Duration, Memory, PodName, Stop};
@@ -43,8 +45,8 @@ pub(super) struct Replica<'a> {
     pub(super) available: bool,
     /// The ingress may send new requests to it.
     pub(super) routed: bool,
-    /// Requests that were accepted before it left the route table.
-    pub(super) drain: Option<Drain>,
+    /// Requests that were accepted before it left the route table, and its endpoint there.
+    pub(super) drain: Option<(SocketAddr, Drain)>,
     /// How long these requests may take before it is stopped.
     pub(super) drain_limit: Duration,
     /// A call on its container is in flight.
@@ -74,7 +76,6 @@ impl<'a> Replica<'a> {
         role: Role,
     ) -> Self {
         let routed = context.is_routed(observed);
-        let drain = |endpoint| context.observed.drains.get(&endpoint).copied();
         let in_flight = context.is_busy(&observed.id);
         Self {
             observed,
@@ -84,7 +85,7 @@ impl<'a> Replica<'a> {
             available_from: None,
             available: false,
             routed,
-            drain: observed.endpoint.and_then(drain),
+            drain: context.draining(observed),
             drain_limit: stop.drain,
             in_flight,
             evicted: false,
@@ -221,7 +222,7 @@ fn is_ready(observed: &ObservedReplica, routed: bool, in_flight: bool) -> bool {
 /// one is stopped, waiting for them would only lengthen the outage.
 fn drain_limit(app: &App<'_>, stop: &Stop) -> Duration {
     let spec = &app.stored.spec;
-    if spec.access.is_none() && spec.stops_first() { Duration::from_millis(0) } else { stop.drain }
+    if spec.access.is_empty() && spec.stops_first() { Duration::from_millis(0) } else { stop.drain }
 }
 
 fn available_from(app: &App<'_>, observed: &ObservedReplica) -> Option<Timestamp> {

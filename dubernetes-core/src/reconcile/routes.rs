@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::{AppName, RouteConflict};
+use crate::app::{AppName, RouteConflict, RoutePath};
 use crate::call::OperationKey;
-use crate::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable};
+use crate::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable, on_port};
 use crate::plan::{Block, RouteStep};
+use crate::runtime::Capability;
 use crate::state::{DesiredState, Readiness};
 
 use super::app::App;
@@ -22,19 +23,18 @@ pub(crate) fn conflicts(desired: &DesiredState) -> BTreeMap<AppName, RouteConfli
     let mut conflicts = BTreeMap::new();
     let mut owners = BTreeMap::new();
     for (name, stored) in &desired.apps {
-        let Some(access) = &stored.spec.access else { continue };
-        let routes = || access.hosts.iter().map(|host| (host, &access.path));
-        let taken = routes().find_map(|route| Some((route, *owners.get(&route)?)));
+        let places = stored.spec.places();
+        let taken = places.iter().find_map(|place| Some((place, *owners.get(place)?)));
         match taken {
             Some(((host, path), owner)) => {
                 let conflict = RouteConflict {
                     owner: AppName::clone(owner),
                     host: host.clone(),
-                    path: path.clone(),
+                    path: RoutePath::clone(path),
                 };
                 conflicts.insert(name.clone(), conflict);
             }
-            None => owners.extend(routes().map(|route| (route, name))),
+            None => owners.extend(places.into_iter().map(|place| (place, name))),
         }
     }
     conflicts
@@ -57,7 +57,7 @@ pub(super) fn plan(
         let table = RouteTable { routes: Vec::new(), listeners };
         return (table, Some(Step::block(Some(app.name()), block)));
     }
-    (RouteTable { routes: routes(app, endpoints), listeners }, None)
+    (RouteTable { routes: Route::of_app(&app.stored.spec, &endpoints), listeners }, None)
 }
 
 /// Returns the route, or, while its app has no ready replica, the same route to the app that served
@@ -68,29 +68,33 @@ pub(super) fn hand_over(
     endpoints: &BTreeMap<AppName, Vec<Endpoint>>,
 ) -> Route {
     let served = context.observed.ingress.table().into_iter().flat_map(|table| &table.routes);
-    let mut former = served.filter(|former| is_same_place(former, &route));
+    let mut former = served.filter(|former| former.is_at_place_of(&route));
     if route.endpoints.is_empty()
         && let Some(former) = former.find(|former| former.app != route.app)
-        && let Some(endpoints) = endpoints.get(&former.app).filter(|ready| !ready.is_empty())
+        && let Some(ready) = endpoints.get(&former.app).filter(|ready| !ready.is_empty())
     {
-        return Route { app: former.app.clone(), endpoints: endpoints.clone(), ..route };
+        let endpoints = on_port(ready, other_port(context, former, ready));
+        return Route { endpoints, ..former.clone() };
     }
     route
+}
+
+/// Returns the port of a served route, if it is not the own port of its app's replicas.
+fn other_port(context: &Context<'_>, served: &Route, ready: &[Endpoint]) -> Option<u16> {
+    if context.observed.lacks.contains(&Capability::PlannedAddresses) {
+        return None;
+    }
+    let mut others = served.endpoints.iter().filter(|endpoint| {
+        ready.iter().any(|own| own.address == endpoint.address && own.port != endpoint.port)
+    });
+    others.next().map(|endpoint| endpoint.port)
 }
 
 /// Whether another app than that of a served route claims its place now.
 pub(super) fn is_claimed_by_another(context: &Context<'_>, served: &Route) -> bool {
     context.desired.apps.iter().any(|(name, stored)| {
-        let access = stored.spec.access.as_ref();
-        let has_place = access.is_some_and(|access| {
-            access.path == served.path && access.hosts.contains(&served.host)
-        });
-        *name != served.app && has_place
+        *name != served.app && stored.spec.places().contains(&(served.host.clone(), &served.path))
     })
-}
-
-fn is_same_place(a: &Route, b: &Route) -> bool {
-    (&a.host, &a.path) == (&b.host, &b.path)
 }
 
 /// Returns the ready replicas.
@@ -104,18 +108,6 @@ pub(super) fn endpoints(replicas: &Replicas<'_>) -> Vec<Endpoint> {
     endpoints.sort();
     endpoints.dedup();
     endpoints
-}
-
-fn routes(app: &App<'_>, endpoints: Vec<Endpoint>) -> Vec<Route> {
-    let Some(access) = &app.stored.spec.access else { return Vec::new() };
-    let hosts = access.hosts.iter().zip(std::iter::repeat_n(endpoints, access.hosts.len()));
-    let routes = hosts.map(|(host, endpoints)| Route {
-        host: host.clone(),
-        path: access.path.clone(),
-        app: app.name().clone(),
-        endpoints,
-    });
-    routes.collect()
 }
 
 /// A failed table is tried again after at most 32 s: the port may be free again.
@@ -165,7 +157,7 @@ fn serves_dead_endpoint(context: &Context<'_>, table: &RouteTable) -> bool {
     let Some(served) = context.observed.ingress.table() else { return false };
     let replicas = &context.observed.replicas;
     let runs = |endpoint| {
-        replicas.iter().any(|replica| replica.is_running() && replica.endpoint == Some(endpoint))
+        replicas.iter().any(|replica| replica.is_running() && replica.has_socket(endpoint))
     };
     served.endpoints().any(|endpoint| !table.holds(endpoint) && !runs(endpoint))
 }

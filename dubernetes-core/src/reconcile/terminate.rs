@@ -77,8 +77,11 @@ fn still_serving(
         ObservedIngress::Serving { .. } | ObservedIngress::Unknown { .. } => {}
     }
     // Without an endpoint no request reaches it.
-    let wait = Wait::Drained { endpoint: replica.observed.endpoint? };
-    let Some(drain) = replica.drain else { return Some((wait, None)) };
+    let endpoint = replica.observed.endpoint?;
+    let Some((endpoint, drain)) = replica.drain else {
+        return Some((Wait::Drained { endpoint }, None));
+    };
+    let wait = Wait::Drained { endpoint };
     let limit = replica.drain_limit.to_signed();
     let until = drain.since.min(context.now).saturating_add(limit).ok()?;
     (!drain.done && until > context.now).then_some((wait, Some(until)))

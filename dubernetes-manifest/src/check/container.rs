@@ -35,7 +35,7 @@ pub(super) fn read_options<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -
     options
 }
 
-fn read_bool<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<bool> {
+pub(super) fn read_bool<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<bool> {
     let flag = match &field.node.value {
         Value::Bool(flag) => Some(*flag),
         Value::Plain(text) => text.parse().ok(),

@@ -67,6 +67,16 @@ pub(super) const HOST: Grammar = Grammar {
         253,
     )
 };
+pub(super) const HOST_PATTERN: Grammar = Grammar {
+    scalars: Scalars::All,
+    ..text(
+        "host name",
+        "labels of a-z, 0-9 and - joined by dots, with *. in front for any one label; no port, \
+            scheme, path or address",
+        "^(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+        255,
+    )
+};
 pub(super) const PATH: Grammar = text(
     "path",
     "/, then letters, digits, . _ ~ - and /, at most 255 characters",

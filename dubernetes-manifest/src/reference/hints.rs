@@ -2,7 +2,7 @@
 
 use dubernetes_core::app::escape::quote;
 
-use super::{APP, Kind, ObjectKind};
+use super::{APP, ObjectKind};
 use crate::nearest::nearest;
 
 /// Returns what to do about `key`, which `object` at `path` does not have.
@@ -10,7 +10,8 @@ pub(crate) fn unknown_key_hint(object: &ObjectKind, path: &str, key: &str) -> St
     if let Some(hint) = foreign_key_hint(key) {
         return hint.into();
     }
-    let others: Vec<_> = objects().filter(|(other, _)| *other != path).collect();
+    let here = path.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('.');
+    let others: Vec<_> = objects().filter(|(other, _)| *other != here).collect();
     if let Some((other, _)) = others.iter().find(|(_, names)| names.contains(&key)) {
         return format!("it belongs {}", position(other));
     }
@@ -29,19 +30,7 @@ pub(crate) fn unknown_key_hint(object: &ObjectKind, path: &str, key: &str) -> St
 
 /// Returns the path of every object, with the names of its keys.
 fn objects() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    let nested = APP.iter().filter_map(|key| match &key.kind {
-        Kind::Object(object) => Some((key.name, object.names())),
-        Kind::Text(_)
-        | Kind::TextOrObject(..)
-        | Kind::WholeNumber { .. }
-        | Kind::CountOrPercent { .. }
-        | Kind::True
-        | Kind::Bool
-        | Kind::Choice(_)
-        | Kind::List(_)
-        | Kind::OneOrList(_)
-        | Kind::Map { .. } => None,
-    });
+    let nested = APP.iter().filter_map(|key| Some((key.name, key.kind.fixed_keys()?.names())));
     std::iter::once(("", ObjectKind::new(APP).names())).chain(nested)
 }
 

@@ -133,6 +133,25 @@ impl Kind {
         }
     }
 
+    /// Returns the mapping with fixed keys that this value is, or of which it may be a list.
+    pub fn fixed_keys(&'static self) -> Option<&'static ObjectKind> {
+        match self {
+            Self::Object(object) | Self::OneOrList(ListKind { item: Self::Object(object), .. }) => {
+                Some(object)
+            }
+            Self::Text(_)
+            | Self::TextOrObject(..)
+            | Self::WholeNumber { .. }
+            | Self::CountOrPercent { .. }
+            | Self::True
+            | Self::Bool
+            | Self::Choice(_)
+            | Self::List(_)
+            | Self::OneOrList(_)
+            | Self::Map { .. } => None,
+        }
+    }
+
     /// Returns the kind of the items of a list, or of the values of a map.
     pub fn entry(&self) -> Option<&'static Self> {
         match self {

@@ -41,12 +41,21 @@ pub fn find(path: &str) -> Result<Vec<&'static Key>, UnknownKey> {
     let mut object = &ROOT;
     let mut above = String::new();
     let mut trail: Vec<&'static Key> = Vec::new();
-    for name in path.split('.') {
+    let mut names = path.split('.').peekable();
+    while let Some(name) = names.next() {
         let Some(key) = object.keys.iter().find(|key| key.name == name) else {
             return Err(unknown(object, &above, name));
         };
         trail.push(key);
         above = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
+        if let Some(fixed) = key.kind.fixed_keys() {
+            object = fixed;
+            // The position of a mapping in a list of them.
+            if key.kind.entry().is_some() {
+                names.next_if(|name| name.chars().all(|c| c.is_ascii_digit()));
+            }
+            continue;
+        }
         if key.kind.entry().is_some() {
             // The rest names an entry, and may contain dots. A key below it can only be the last.
             let rest = path.strip_prefix(&above).filter(|rest| !rest.is_empty());
@@ -83,7 +92,7 @@ pub fn all_keys() -> Vec<(String, &'static Key)> {
             let path = format!("{above}{}", key.name);
             let below = format!("{path}.");
             found.push((path, key));
-            if let Kind::Object(object) = &key.kind {
+            if let Some(object) = key.kind.fixed_keys() {
                 walk(&below, object.keys, found);
             }
         }

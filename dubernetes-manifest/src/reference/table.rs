@@ -1,12 +1,12 @@
 //! The keys themselves, in the order in which people write them.
 
 use dubernetes_core::app::rules::{MAX_ENV_FILES, MAX_LIST};
-use dubernetes_core::app::{MAX_ENV_ENTRIES, MAX_FILES, MAX_REPLICAS, PullPolicy};
+use dubernetes_core::app::{MAX_ENV_ENTRIES, MAX_FILES, MAX_REPLICAS, PullPolicy, RouteProtocol};
 
 use super::grammar::{
     BASE64, CAPABILITY, CONTAINER_FOLDER, CPU, DEVICE, DURATION, ENV_NAME, ENV_VALUE, EXTRA_HOST,
-    FILE_PATH, FILE_TARGET, HASH, HOST, IMAGE, LABEL_KEY, LABEL_VALUE, LIMIT, MEMORY, MODE, NAME,
-    OWNER, PATH, TMPFS, ULIMIT, ULIMIT_NAME, USER, VOLUME, WORD,
+    FILE_PATH, FILE_TARGET, HASH, HOST_PATTERN, IMAGE, LABEL_KEY, LABEL_VALUE, LIMIT, MEMORY, MODE,
+    NAME, OWNER, PATH, TMPFS, ULIMIT, ULIMIT_NAME, USER, VOLUME, WORD,
 };
 use super::lifecycle::{HEALTH, PRE_DEPLOY, ROLLOUT, STOP};
 use super::{DefaultValue, Key, Kind, ListKind, ObjectKind};
@@ -58,8 +58,9 @@ pub const APP: &[Key] = &[
     },
     Key {
         name: "access",
-        description: "The hosts and path that are routed to the app.",
-        kind: object(ACCESS),
+        description: "The hosts and path that are routed to the app. An app with several ports or \
+            paths has a list of such mappings.",
+        kind: Kind::OneOrList(ListKind { item: &object(ACCESS), min: 1, max: MAX_LIST }),
         default: DefaultValue::Described("no route"),
         example: "access: { host: myapp.local }",
     },
@@ -309,9 +310,11 @@ pub const ULIMITS: &[Key] = &[
 pub const ACCESS: &[Key] = &[
     Key {
         name: "host",
-        description: "The host names of the app.",
-        kind: Kind::OneOrList(ListKind { item: &Kind::Text(&HOST), min: 1, max: MAX_LIST }),
-        default: DefaultValue::Required,
+        description: "The host names. *.myapp.local is every host with exactly one label in front \
+            of myapp.local. A name wins over a wildcard. Without host, as in access: {}, the app \
+            gets the requests to all hosts that no other app has.",
+        kind: Kind::OneOrList(ListKind { item: &Kind::Text(&HOST_PATTERN), min: 1, max: MAX_LIST }),
+        default: DefaultValue::Described("every host that no other app has"),
         example: "host: myapp.local",
     },
     Key {
@@ -321,6 +324,31 @@ pub const ACCESS: &[Key] = &[
         kind: Kind::Text(&PATH),
         default: DefaultValue::Value("/"),
         example: "path: /shop",
+    },
+    Key {
+        name: "port",
+        description: "The port in the container that gets these requests. The app's own port \
+            still decides whether a replica is ready.",
+        kind: PORT,
+        default: DefaultValue::Described("the app's port"),
+        example: "port: 9090",
+    },
+    Key {
+        name: "strip_prefix",
+        description: "Whether path is removed before the app gets the request: with path: /shop, \
+            /shop/cart arrives as /cart. The app finds the prefix in the header \
+            X-Forwarded-Prefix.",
+        kind: Kind::Bool,
+        default: DefaultValue::Value("false"),
+        example: "strip_prefix: true",
+    },
+    Key {
+        name: "protocol",
+        description: "What the app speaks. With h2c, which gRPC needs, requests reach it over \
+            HTTP/2 without TLS, and clients may use HTTP/2 too. It needs nginx 1.25.1 or later.",
+        kind: Kind::Choice(RouteProtocol::WORDS),
+        default: DefaultValue::Value("http"),
+        example: "protocol: h2c",
     },
 ];
 

@@ -17,6 +17,7 @@ fn all() -> Vec<(String, String, &'static Key)> {
 fn required_lines(above: &str, key: &str) -> &'static str {
     match (above, key) {
         ("", _) => "name: a\nimage: b\n",
+        ("access", "strip_prefix") => "host: a.test\npath: /x\n",
         ("access", _) => "host: a.test\n",
         ("health", "http" | "tcp" | "exec") => "",
         ("health", "failures") => "http: /\nreplace_after: 1000\n",
@@ -72,7 +73,7 @@ fn keys_of_the_table_are_those_of_the_reader() {
     let mut written = BTreeSet::new();
     for (name, value) in spec.as_object().unwrap() {
         written.insert(name.clone());
-        if matches!(find(name).unwrap()[0].kind, Kind::Object(_)) {
+        if find(name).unwrap()[0].kind.fixed_keys().is_some() {
             let inside = value.as_object().unwrap().keys();
             written.extend(inside.map(|key| format!("{name}.{key}")));
         }
@@ -95,9 +96,9 @@ fn keys_of_the_table_are_the_fields_of_the_types() {
     let named = |body: &str| named_fields(&serde_json::from_str::<AppSpec>(body).unwrap_err());
     let known =
         |keys: &[Key]| -> BTreeSet<String> { keys.iter().map(|key| key.name.to_owned()).collect() };
-    // The keys of the app itself are compared by `keys_of_the_table_are_those_of_the_reader` and by the properties of
-    // manifests, whose generator lists every field.
-    for key in APP.iter().filter(|key| matches!(key.kind, Kind::Object(_))) {
+    // The keys of the app itself are compared by `keys_of_the_table_are_those_of_the_reader`, and
+    // by the properties of manifests, whose generator lists every field.
+    for key in APP.iter().filter(|key| key.kind.fixed_keys().is_some()) {
         let body = format!(r#"{{"name": "a", "image": "b", "{}": {{"nonsense": 1}}}}"#, key.name);
         assert_eq!(named(&body), known(key.children()), "{}", key.name);
     }
@@ -176,6 +177,8 @@ fn find_returns_the_key_or_a_hint() {
         ("replicas", Ok("replicas")),
         ("access.host", Ok("access host")),
         ("access.host.0", Ok("access host")),
+        ("access.1.host.0", Ok("access host")),
+        ("access.1.hots", Err("unknown key `hots` in `access`: did you mean `host`?")),
         ("env.LOG_LEVEL", Ok("env")),
         ("labels.example.org/team", Ok("labels")),
         ("env.DB_PASSWORD.file", Ok("env file")),

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, RouteProtocol};
 use dubernetes_core::ingress::{Listener, Protocol, RouteTable};
 
-use super::{Pool, number_of, pool_of, proxy_to, upstream_servers};
+use super::hosts::pass;
+use super::{Pool, number_of, pool_of, upstream_servers};
 use crate::directive::Token::{Socket, Upstream, Word};
 use crate::directive::{Conf, IllegalToken};
 use crate::features::{Features, STREAM_MODULE, Stream};
@@ -24,7 +25,7 @@ impl<'a> Names<'a> {
         let mut names = Self { stream: features.stream, ..Self::default() };
         for listener in table.listeners.iter().filter(|_| features.names) {
             let kind = match listener.protocol {
-                Protocol::Http => &mut names.http,
+                Protocol::Http | Protocol::H2c => &mut names.http,
                 Protocol::Tcp if features.stream.is_none() => continue,
                 Protocol::Tcp if listener.endpoints.is_empty() => continue,
                 Protocol::Tcp => &mut names.tcp,
@@ -60,22 +61,34 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Writes the name of an app for requests. All its listeners have the same endpoints.
+/// Writes the name of an app for requests: one server for all listeners that lead to the same
+/// endpoints.
 pub(super) fn write_http(
     conf: &mut Conf,
     app: &AppName,
     pools: &[Pool],
     listeners: &[&Listener],
 ) -> Result<(), IllegalToken> {
-    let Some(first) = listeners.first() else { return Ok(()) };
-    conf.block("server", &[], |conf| {
-        for listener in listeners {
-            conf.line("listen", &[Socket((listener.address, listener.port).into())])?;
+    let is_same =
+        |a: &Listener, b: &Listener| (a.protocol, &a.endpoints) == (b.protocol, &b.endpoints);
+    for (index, first) in listeners.iter().enumerate() {
+        if listeners[..index].iter().any(|earlier| is_same(earlier, first)) {
+            continue;
         }
-        conf.block("location", &[Word("/")], |conf| {
-            proxy_to(conf, app, number_of(pools, &first.endpoints))
-        })
-    })
+        let protocol = match first.protocol {
+            Protocol::H2c => RouteProtocol::H2c,
+            Protocol::Http | Protocol::Tcp => RouteProtocol::Http,
+        };
+        conf.block("server", &[], |conf| {
+            for listener in listeners.iter().filter(|listener| is_same(listener, first)) {
+                conf.line("listen", &[Socket((listener.address, listener.port).into())])?;
+            }
+            conf.block("location", &[Word("/")], |conf| {
+                pass(conf, app, number_of(pools, &first.endpoints), protocol)
+            })
+        })?;
+    }
+    Ok(())
 }
 
 /// Renders the name of an app for connections.

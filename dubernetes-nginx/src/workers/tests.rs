@@ -26,8 +26,14 @@ fn only_open_connections_reach_an_endpoint() {
         assert_eq!(snapshot.can_reach(REPLICA.into()), expected, "{state}");
         assert!(!snapshot.can_reach(CLIENT.into()), "{state}");
         let other_port = (REPLICA.0, 81);
-        assert!(!snapshot.can_reach(other_port.into()), "{state}");
+        assert_eq!(snapshot.can_reach(other_port.into()), expected, "{state}");
     }
+}
+
+#[test]
+fn client_of_nginx_that_is_a_replica_is_no_request_to_it() {
+    let text = format!("{HEAD}{}", line("0050", (REPLICA.0, 40000), "01", 7));
+    assert!(!WorkerSnapshot::parse(&text).unwrap().can_reach(REPLICA.into()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use dubernetes_core::app::{AppName, HostName, ImageRef, InstanceName, PullPolicy, RoutePath};
+use dubernetes_core::app::{AppName, ImageRef, InstanceName, PullPolicy, RoutePath};
 use dubernetes_core::dial::ProbeAnswer;
 use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
 use dubernetes_core::runtime::{
@@ -24,12 +24,8 @@ pub(crate) fn table(routes: &[Route]) -> RouteTable {
 }
 
 pub(crate) fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
-    Route {
-        host: HostName::parse(host).unwrap(),
-        path: RoutePath::parse(path).unwrap(),
-        app: AppName::parse(app).unwrap(),
-        endpoints: endpoints.to_vec(),
-    }
+    let path = RoutePath::parse(path).unwrap();
+    Route::new(host.parse().unwrap(), path, AppName::parse(app).unwrap(), endpoints.to_vec())
 }
 
 pub(crate) fn listener(app: &str, port: u16, protocol: Protocol, to: &[Endpoint]) -> Listener {

@@ -241,7 +241,7 @@ fn routed_apps(
     transaction: &Transaction<'_>,
     spec: &AppSpec,
 ) -> Result<Vec<AppSpec>, TransactionError> {
-    if spec.access.is_none() {
+    if spec.access.is_empty() {
         return Ok(Vec::new());
     }
     let select = "\

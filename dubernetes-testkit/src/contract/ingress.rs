@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use dubernetes_core::app::{AppName, HostName, RoutePath};
+use dubernetes_core::app::{AppName, RoutePath};
 use dubernetes_core::ingress::{Endpoint, Ingress, ObservedIngress, Route, RouteTable};
 
 use super::report::Report;
@@ -66,6 +66,10 @@ pub async fn run_all(ingress: &dyn Ingress, world: &dyn World) -> Report {
     check!(
         longest_prefix_wins(ingress, world, endpoints),
         "requests are routed by host and longest path prefix"
+    );
+    check!(
+        most_specific_host_wins(ingress, world, endpoints),
+        "a name wins over a wildcard of one label, and a wildcard over the route for all hosts"
     );
     check!(
         endpoints_share_requests(ingress, world, endpoints),
@@ -127,7 +131,7 @@ async fn longest_prefix_wins(ingress: &dyn Ingress, world: &dyn World, upstreams
         ..RouteTable::default()
     };
     apply(ingress, &table, true).await;
-    for (host, path, expected) in [
+    let requests = [
         ("a.test", "/", Some(0)),
         ("A.Test", "/", Some(0)),
         ("a.test:8080", "/", Some(0)),
@@ -146,21 +150,58 @@ async fn longest_prefix_wins(ingress: &dyn Ingress, world: &dyn World, upstreams
         ("b.test", "/onlyx", None),
         ("sub.a.test", "/", None),
         ("unknown.test", "/", None),
-    ] {
+    ];
+    assert_answers(world, upstreams, &requests).await;
+    let none = world.get("c.test", "/x").await;
+    assert!(matches!(none, Ok((503, _))), "a route without endpoints answers 503; seen: {none:?}");
+}
+
+async fn most_specific_host_wins(ingress: &dyn Ingress, world: &dyn World, upstreams: &[Endpoint]) {
+    let table = RouteTable {
+        routes: vec![
+            route("*", "/", "rest", &upstreams[..1]),
+            route("*.a.test", "/", "wild", &upstreams[1..2]),
+            route("www.a.test", "/x", "www", &upstreams[2..3]),
+        ],
+        ..RouteTable::default()
+    };
+    apply(ingress, &table, true).await;
+    let requests = [
+        ("www.a.test", "/x", Some(2)),
+        // The host is claimed, so no other route has its other paths.
+        ("www.a.test", "/", None),
+        ("b.a.test", "/x", Some(1)),
+        ("B.A.test:8080", "/", Some(1)),
+        ("c.b.a.test", "/", Some(0)),
+        ("a.test", "/x", Some(0)),
+        ("192.0.2.1", "/", Some(0)),
+    ];
+    assert_answers(world, upstreams, &requests).await;
+    let table = RouteTable { routes: table.routes[1..].to_vec(), ..RouteTable::default() };
+    apply(ingress, &table, true).await;
+    let requests = [("b.a.test", "/", Some(1)), ("c.b.a.test", "/", None), ("a.test", "/", None)];
+    assert_answers(world, upstreams, &requests).await;
+}
+
+/// Sends requests, each with the position of the upstream that has to answer; `None` for 404.
+async fn assert_answers(
+    world: &dyn World,
+    upstreams: &[Endpoint],
+    requests: &[(&str, &str, Option<usize>)],
+) {
+    for (host, path, expected) in requests {
         let answer = world.get(host, path).await;
         match (expected, &answer) {
             (Some(at), Ok((200, body))) => assert!(
-                body.contains(upstreams[at].pod.as_str()),
+                body.contains(upstreams[*at].pod.as_str()),
                 "{host}{path} is answered by {}; seen: {body:?}",
-                upstreams[at].pod
+                upstreams[*at].pod
             ),
             (None, Ok((404, _))) => {}
             (Some(_), _) => panic!("{host}{path} is routed; seen: {answer:?}"),
             (None, _) => panic!("{host}{path} has no route and answers 404; seen: {answer:?}"),
         }
     }
-    let none = world.get("c.test", "/x").await;
-    assert!(matches!(none, Ok((503, _))), "a route without endpoints answers 503; seen: {none:?}");
 }
 
 async fn endpoints_share_requests(
@@ -326,9 +367,9 @@ fn single(endpoints: &[Endpoint]) -> RouteTable {
 }
 
 fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
-    let parsed = (HostName::parse(host), RoutePath::parse(path), AppName::parse(app));
+    let parsed = (host.parse(), RoutePath::parse(path), AppName::parse(app));
     let (Ok(host), Ok(path), Ok(app)) = parsed else {
         panic!("the routes of the suite are legal");
     };
-    Route { host, path, app, endpoints: endpoints.to_vec() }
+    Route::new(host, path, app, endpoints.to_vec())
 }

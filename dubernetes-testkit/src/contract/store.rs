@@ -14,9 +14,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use dubernetes_core::app::{
-    Access, AppName, AppSpec, Generation, HostName, ImageRef, RevisionId, RoutePath,
-};
+use dubernetes_core::app::{Access, AppName, AppSpec, Generation, ImageRef, RevisionId, RoutePath};
 use dubernetes_core::runtime::ImageId;
 use dubernetes_core::store::{Put, PutApp, Revision, Store, StoreError, StoredApp, StoredState};
 
@@ -175,9 +173,9 @@ fn with_image(app: &str, tag: u64) -> AppSpec {
 }
 
 fn with_route(app: &str, host: &str, path: &str) -> AppSpec {
-    let hosts = vec![HostName::parse(host).expect("a legal host")];
+    let hosts = vec![host.parse().expect("a legal host")];
     let path = RoutePath::parse(path).expect("a legal path");
-    AppSpec { access: Some(Access { hosts, path }), ..spec(app) }
+    AppSpec { access: vec![Access { hosts, path, ..Access::default() }], ..spec(app) }
 }
 
 fn image_id(text: &str) -> ImageId {

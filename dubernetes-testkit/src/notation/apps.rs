@@ -1,8 +1,8 @@
 //! Apps, their revisions and tombstones.
 
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Check, CountOrPercent, Generation, Health, ImageRef, OnFailure,
-    Order, PreDeploy, PullPolicy, RevisionId, Rollout, Signal, Stop, Volume,
+    Access, AppName, AppSpec, Check, CountOrPercent, Generation, Health, HostPattern, ImageRef,
+    OnFailure, Order, PreDeploy, PullPolicy, RevisionId, Rollout, Signal, Stop, Volume,
 };
 use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
@@ -177,9 +177,11 @@ fn set_fields(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
     if let Some(replicas) = line.take_value("replicas")? {
         spec.replicas = replicas;
     }
-    if let Some(host) = line.take_value("host")? {
+    while let Some(host) = line.take_value::<HostPattern>("host")? {
         let path = line.take_value("path")?.unwrap_or_default();
-        spec.access = Some(Access { hosts: vec![host], path });
+        let hosts = Vec::from_iter((host != HostPattern::Any).then_some(host));
+        let port = line.take_value("to")?;
+        spec.access.push(Access { hosts, path, port, ..Access::default() });
     }
     if let Some(port) = line.take_value("port")? {
         spec.port = Some(port);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod kinds;
 mod nginx_fixture;
 mod older_workers;
 

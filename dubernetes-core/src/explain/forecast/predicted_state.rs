@@ -72,7 +72,7 @@ impl<'a> PredictedState<'a> {
     /// Replicas of the app that get requests: the routed ones, if the app has routes.
     pub(super) fn ready(&self) -> u32 {
         let is_routed = |r: &ObservedReplica| match self.observed.ingress.table() {
-            Some(table) if self.has_routes() => r.endpoint.is_some_and(|e| table.holds(e)),
+            Some(table) if self.has_routes() => r.is_in(table),
             Some(_) | None => !self.has_routes(),
         };
         let ready = self

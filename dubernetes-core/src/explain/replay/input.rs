@@ -91,11 +91,12 @@ impl Decision {
         if replica.is_off_network() {
             line.push_str(" off-network");
         }
-        let is_held = |endpoint| observed.ingress.table().is_some_and(|t| t.holds(endpoint));
-        if replica.endpoint.is_some_and(is_held) {
+        if observed.ingress.table().is_some_and(|table| replica.is_in(table)) {
             line.push_str(" routed");
         }
-        match replica.endpoint.and_then(|endpoint| observed.drains.get(&endpoint)) {
+        let drains = replica.sockets().map(|sockets| observed.drains.range(sockets));
+        let drains = drains.into_iter().flatten().map(|(_, drain)| drain);
+        match drains.max_by_key(|drain| (!drain.done, drain.since)) {
             Some(drain) if drain.done => line.push_str(" drained"),
             Some(drain) => drop(write!(line, " draining={}", self.ago(drain.since))),
             None => {}
@@ -190,13 +191,17 @@ fn app(stored: &StoredApp) -> String {
         "app {} rev={} gen={} image={} replicas={}",
         spec.name, stored.revision, stored.generation, spec.image, spec.replicas
     );
-    if let Some(access) = &spec.access {
-        for host in &access.hosts {
+    let is_one = spec.places().len() == 1;
+    for access in &spec.access {
+        for host in access.patterns() {
             // Writing to a text cannot fail.
             let _ = write!(line, " host={host}");
-        }
-        if !access.path.is_root() {
-            let _ = write!(line, " path={}", access.path);
+            if !is_one || !access.path.is_root() {
+                let _ = write!(line, " path={}", access.path);
+            }
+            if !is_one || spec.other_port(access).is_some() {
+                let _ = write!(line, " to={}", access.port.unwrap_or(spec.port()));
+            }
         }
     }
     if let Some(port) = spec.port {

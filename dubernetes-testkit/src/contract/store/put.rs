@@ -198,7 +198,7 @@ pub(super) async fn taken_route_is_refused_and_nothing_is_stored(store: &Arc<dyn
             panic!("a taken route is refused; seen: {got:?}");
         };
         assert_eq!(conflict.owner, name("web"), "the refusal names the owner");
-        assert_eq!(conflict.host.as_str(), "web.local", "the refusal names the host");
+        assert_eq!(conflict.host.to_string(), "web.local", "the refusal names the host");
         assert_eq!(conflict.path.as_str(), "/api", "the refusal names the path");
     }
     assert_eq!(list(store).await, before, "a refused put stores nothing");

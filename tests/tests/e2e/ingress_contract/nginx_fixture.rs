@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dubernetes_core::app::{
-    AppName, ContainerOptions, HostName, ImageRef, InstanceName, PodName, PullPolicy, Resources,
-    RoutePath,
+    AppName, ContainerOptions, ImageRef, InstanceName, PodName, PullPolicy, Resources, RoutePath,
 };
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, Route};
@@ -113,12 +112,8 @@ async fn docker(arguments: &str) -> String {
 }
 
 pub(crate) fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
-    Route {
-        host: HostName::parse(host).unwrap(),
-        path: RoutePath::parse(path).unwrap(),
-        app: AppName::parse(app).unwrap(),
-        endpoints: endpoints.to_vec(),
-    }
+    let path = RoutePath::parse(path).unwrap();
+    Route::new(host.parse().unwrap(), path, AppName::parse(app).unwrap(), endpoints.to_vec())
 }
 
 /// Waits until `check` holds.
@@ -201,7 +196,7 @@ impl NginxFixture {
         self.runtime.create(&request).await.unwrap()
     }
 
-    fn address(&self, offset: u32) -> Ipv4Addr {
+    pub(crate) fn address(&self, offset: u32) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset)
     }
 

@@ -1,0 +1,68 @@
+//! Rules over the routes of one app.
+
+use std::collections::BTreeMap;
+
+use super::{MAX_LIST, Violation, port_out_of_range};
+use crate::app::{Access, HostPattern};
+
+/// Returns the violation of `access` or a list of hosts without an entry, at `path`.
+pub fn no_entries(path: &str) -> Violation {
+    let message = format!("`{path}` must have 1 to {MAX_LIST} entries, not 0");
+    Violation::new(path, message)
+}
+
+/// Checks the routes of one app. `is_list` says whether they are written as a list.
+pub fn check_access(list: &[Access], is_list: bool) -> Vec<Violation> {
+    if list.len() > MAX_LIST {
+        let message = format!("`access` may have at most {MAX_LIST} entries, not {}", list.len());
+        return vec![Violation::new("access", message)];
+    }
+    let mut found = Vec::new();
+    let mut seen = BTreeMap::new();
+    for (index, access) in list.iter().enumerate() {
+        let above = if is_list { format!("access.{index}") } else { "access".to_owned() };
+        found.extend(check_entry(access, &above));
+        for (position, host) in access.patterns().into_iter().enumerate() {
+            let is_named = !access.hosts.is_empty();
+            let path = if is_named { format!("{above}.host.{position}") } else { above.clone() };
+            match seen.get(&(host.clone(), &access.path)) {
+                None => drop(seen.insert((host, &access.path), path)),
+                Some(first) => found.push(listed_twice(&host, path, first)),
+            }
+        }
+    }
+    found
+}
+
+fn check_entry(access: &Access, above: &str) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if access.hosts.len() > MAX_LIST {
+        let (path, len) = (format!("{above}.host"), access.hosts.len());
+        let message = format!("`{path}` must have 1 to {MAX_LIST} entries, not {len}");
+        found.push(Violation::new(path, message));
+    }
+    if access.port == Some(0) {
+        found.push(port_out_of_range(&format!("{above}.port"), "0"));
+    }
+    if access.strip_prefix && access.path.is_root() {
+        let path = format!("{above}.strip_prefix");
+        found.push(
+            Violation::new(path, "`strip_prefix` removes the `path`, and there is none")
+                .with_hint("add the `path`, or delete `strip_prefix`"),
+        );
+    }
+    found
+}
+
+fn listed_twice(host: &HostPattern, path: String, first: &str) -> Violation {
+    let (message, hint) = match host {
+        HostPattern::Any => (
+            "two entries without `host` have the same `path`".to_owned(),
+            "give one of them a `host` or another `path`",
+        ),
+        HostPattern::Exact(_) | HostPattern::AnyLabel(_) => {
+            (format!("the host `{host}` is listed twice"), "list each host once")
+        }
+    };
+    Violation::new(path, message).with_hint(hint).with_first(first)
+}

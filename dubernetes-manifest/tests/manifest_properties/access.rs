@@ -1,0 +1,38 @@
+//! Strategies for `access`.
+
+use std::collections::BTreeSet;
+
+use dubernetes_core::app::{Access, HostPattern, RoutePath, RouteProtocol};
+use proptest::prelude::*;
+
+use crate::parsed;
+
+fn entry() -> impl Strategy<Value = Access> {
+    let host = "(|\\*\\.)[a-z0-9]([a-z0-9-]{0,5}[a-z0-9])?(\\.[a-z]{1,4}){0,2}\\.[a-z]{2}"
+        .prop_map(|text| parsed(HostPattern::parse, &text));
+    let path = "(/[A-Za-z0-9_~-]{1,5}){0,3}"
+        .prop_map(|text| parsed(RoutePath::parse, if text.is_empty() { "/" } else { &text }));
+    let port = prop::option::of(1..=u16::MAX);
+    let protocol = prop::sample::select(RouteProtocol::ALL.to_vec());
+    (prop::collection::btree_set(host, 0..4), path, port, any::<bool>(), protocol).prop_map(
+        |(hosts, path, port, strips, protocol)| Access {
+            hosts: hosts.into_iter().collect(),
+            strip_prefix: strips && !path.is_root(),
+            path,
+            port,
+            protocol,
+        },
+    )
+}
+
+/// Generates entries that claim different places.
+pub(crate) fn list() -> impl Strategy<Value = Vec<Access>> {
+    prop::collection::vec(entry(), 0..4).prop_map(|mut list| {
+        let mut seen = BTreeSet::new();
+        list.retain(|access| {
+            let places = access.patterns().into_iter().map(|host| (host, access.path.clone()));
+            places.fold(true, |is_new, place| seen.insert(place) && is_new)
+        });
+        list
+    })
+}

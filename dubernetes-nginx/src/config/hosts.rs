@@ -1,0 +1,156 @@
+//! The routes of each host.
+
+use std::collections::BTreeMap;
+
+use dubernetes_core::app::{AppName, HostPattern, RoutePath, RouteProtocol};
+use dubernetes_core::ingress::{Route, RouteTable};
+use sha2::{Digest as _, Sha256};
+
+use super::{RenderContext, Upstreams, http_socket};
+use crate::directive::Token::{
+    AnyLabel, Below, GrpcUrl, Host, Path, PathBelow, Pattern, Text, UpstreamTarget, UpstreamUrl,
+    Word,
+};
+use crate::directive::{Conf, Digest, IllegalToken, Token};
+
+/// The variable with the path prefix that a route removes.
+pub(super) const PREFIX: &str = "$dubernetes_prefix";
+/// The variable with the request target without that prefix, as the client wrote it. Empty if the
+/// client wrote the prefix in another way, such as `/%61pi`.
+const TARGET: &str = "$dubernetes_target";
+
+/// Returns the routes of each host by path. Of two with the same path, the first counts.
+pub(super) fn routes_by_host(
+    table: &RouteTable,
+) -> BTreeMap<&HostPattern, BTreeMap<&RoutePath, &Route>> {
+    let mut hosts: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for route in &table.routes {
+        hosts.entry(&route.host).or_default().entry(&route.path).or_insert(route);
+    }
+    hosts
+}
+
+/// Returns the file name for a host. File systems limit names to 255 bytes and a host may have
+/// 253, so a long host is cut, and its hash makes the name unique. No host has a `_`.
+pub(super) fn file_name(host: &HostPattern) -> String {
+    let name = match host {
+        HostPattern::Exact(name) => name.to_string(),
+        HostPattern::AnyLabel(parent) => format!("_.{parent}"),
+        HostPattern::Any => "_".to_owned(),
+    };
+    match name.get(..200) {
+        Some(head) => {
+            let hash = Digest::from_hash(&Sha256::digest(&name));
+            format!("hosts/{head}-{hash}.conf")
+        }
+        None => format!("hosts/{name}.conf"),
+    }
+}
+
+/// Returns true if the route has a location that sets [`PREFIX`]: nginx knows no variable that no
+/// line sets.
+pub(super) fn strips_prefix(route: &Route) -> bool {
+    route.strip_prefix && !route.path.is_root() && !route.endpoints.is_empty()
+}
+
+/// Writes what turns the request target of a client into that of an app without its prefix. What
+/// the client has encoded, such as `%2F`, stays as it is.
+pub(super) fn write_prefix_map(conf: &mut Conf) -> Result<(), IllegalToken> {
+    // Only routes that remove a prefix set it.
+    conf.words("uninitialized_variable_warn", &["off"])?;
+    let source = Pattern("$dubernetes_prefix:$request_uri");
+    conf.block("map", &[source, Word(TARGET)], |conf| {
+        let below = Pattern(r"~^([^:]+):\1(?<dubernetes_below>/.*)$");
+        conf.entry(below, Word("$dubernetes_below"))?;
+        let exact = Pattern(r"~^([^:]+):\1(?<dubernetes_query>(\?.*)?)$");
+        conf.entry(exact, Word("/$dubernetes_query"))
+    })
+}
+
+/// Renders the routes of one host.
+pub(super) fn host_file(
+    host: &HostPattern,
+    routes: &BTreeMap<&RoutePath, &Route>,
+    upstreams: &Upstreams<'_>,
+    context: &RenderContext,
+) -> Result<String, IllegalToken> {
+    let mut conf = Conf::new();
+    conf.block("server", &[], |conf| {
+        match host {
+            HostPattern::Any => {
+                conf.line("listen", &[http_socket(context), Word("default_server")])?;
+            }
+            HostPattern::Exact(name) => {
+                conf.line("listen", &[http_socket(context)])?;
+                conf.line("server_name", &[Host(name)])?;
+            }
+            HostPattern::AnyLabel(parent) => {
+                conf.line("listen", &[http_socket(context)])?;
+                conf.line("server_name", &[AnyLabel(parent)])?;
+            }
+        }
+        for (path, route) in routes {
+            let number = upstreams.number_of(route);
+            // nginx matches `/api/` as a prefix and `/api` exactly, and so not `/apix`.
+            if !path.is_root() {
+                conf.block("location", &[Word("="), Path(path)], |conf| {
+                    write_route(conf, route, number, &[Pattern("^"), Word("/")])
+                })?;
+            }
+            conf.block("location", &[PathBelow(path)], |conf| {
+                write_route(conf, route, number, &[Below(path), Word("$1")])
+            })?;
+        }
+        if routes.keys().all(|path| !path.is_root()) {
+            conf.block("location", &[Word("/")], |conf| {
+                conf.line("return", &[Word("404"), Text("no app answers under this path")])
+            })?;
+        }
+        Ok(())
+    })?;
+    Ok(conf.finish())
+}
+
+/// Writes the inside of a location. `stripped` is the pattern of a path and the path without the
+/// prefix, for a request target that [`TARGET`] does not have.
+fn write_route(
+    conf: &mut Conf,
+    route: &Route,
+    upstream: Option<usize>,
+    stripped: &[Token<'_>; 2],
+) -> Result<(), IllegalToken> {
+    let Some(number) = upstream.filter(|_| strips_prefix(route)) else {
+        return pass(conf, &route.app, upstream, route.protocol);
+    };
+    conf.line("set", &[Word(PREFIX), Path(&route.path)])?;
+    conf.line("rewrite", &[stripped[0], stripped[1], Word("break")])?;
+    match route.protocol {
+        RouteProtocol::Http => {
+            conf.line("proxy_pass", &[UpstreamTarget(&route.app, number, TARGET)])
+        }
+        RouteProtocol::H2c => pass(conf, &route.app, upstream, route.protocol),
+    }
+}
+
+/// Passes requests on as they are.
+pub(super) fn pass(
+    conf: &mut Conf,
+    app: &AppName,
+    upstream: Option<usize>,
+    protocol: RouteProtocol,
+) -> Result<(), IllegalToken> {
+    let Some(number) = upstream else { return answer_unavailable(conf) };
+    match protocol {
+        RouteProtocol::Http => conf.line("proxy_pass", &[UpstreamUrl(app, number)]),
+        RouteProtocol::H2c => {
+            // A stream of messages may be silent for long.
+            conf.words("client_body_timeout", &["1h"])?;
+            conf.line("grpc_pass", &[GrpcUrl(app, number)])
+        }
+    }
+}
+
+fn answer_unavailable(conf: &mut Conf) -> Result<(), IllegalToken> {
+    conf.words("add_header", &["Retry-After", "5", "always"])?;
+    conf.line("return", &[Word("503"), Text("this app has no ready replica")])
+}
