@@ -41,6 +41,13 @@ pub(super) struct Fields<'n> {
     start: Place,
 }
 
+impl Fields<'_> {
+    /// Returns whether an unknown key, which was reported, probably stands for `name`.
+    pub(super) fn is_misspelt(&self, name: &str) -> bool {
+        self.misspelt.contains(name)
+    }
+}
+
 /// The reader of the files that a document refers to, and the document's source.
 pub(super) type Reader<'n> = (&'n ReadFile<'n>, &'n super::Source);
 
