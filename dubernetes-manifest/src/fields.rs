@@ -464,6 +464,11 @@ fn is_whole(text: &str) -> bool {
 fn no_value_hint(field: &Field<'_>) -> String {
     match (field.known, field.kind) {
         (Some(Key { default: DefaultValue::Required, .. }), _) => example_hint(&field.path),
+        (Some(Key { default: DefaultValue::Described(text), .. }), _)
+            if text.ends_with("is required") =>
+        {
+            example_hint(&field.path)
+        }
         (Some(_), _) => "delete the key to use the default".into(),
         (None, Kind::Text(grammar) | Kind::TextOrObject(grammar, _))
             if grammar.pattern.is_empty() =>
