@@ -76,6 +76,16 @@ impl AppSpec {
     pub fn secret_names(&self) -> BTreeSet<&SecretName> {
         self.content_refs().into_iter().filter_map(|(_, found)| found.secret_name()).collect()
     }
+
+    /// Sets the hashes of secrets that were not read, for a comparison with a stored app.
+    pub fn set_secret_hashes(&mut self, hashes: &BTreeMap<SecretName, ContentHash>) {
+        for (_, reference) in self.content_refs_mut() {
+            let hash = reference.secret_name().and_then(|name| hashes.get(name));
+            if let (Content::Unread, Some(hash)) = (&reference.content, hash) {
+                reference.content = Content::Hash(*hash);
+            }
+        }
+    }
 }
 
 /// Fills in the contents of the secrets that an app refers to, from those that the store holds. A
