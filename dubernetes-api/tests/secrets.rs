@@ -39,7 +39,7 @@ async fn changed_secret_rolls_its_apps_and_appears_nowhere() {
     assert_eq!(changed.json()["change"], "configured");
     assert_eq!(changed.json()["apps"][0]["status"]["revision"], 2);
     api.orchestrator.until_ready("web").await;
-    let id = api.orchestrator.runtime.named("dubernetes.default.web-1.r2").id;
+    let id = api.orchestrator.runtime.named("dubernetes.default.web-2.r2").id;
     let request = api.orchestrator.runtime.request(&id).unwrap();
     assert_eq!(request.secret_env["DB"].reveal(), CANARY.as_bytes());
     assert_eq!(request.files[0].content.reveal(), CANARY.as_bytes());
@@ -72,12 +72,13 @@ async fn missing_secret_is_a_located_problem() {
     let api = Api::start();
     let refused = api.put("/v1/apps/web", WEB).await;
     assert_eq!(refused.error(), "422 invalid-spec");
-    let errors = &refused.json()["errors"];
-    assert_eq!(errors[0]["path"], "env.DB");
-    assert_eq!(errors[0]["message"], "there is no secret `db`");
-    assert!(errors[0]["hint"].as_str().unwrap().contains("`dubernetes secret set db`"));
+    let errors = refused.problem().errors;
+    let paths: Vec<_> = errors.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["env.DB", "files./run/db"]);
+    assert_eq!(errors[0].message, "there is no secret `db`");
+    assert!(errors[0].hint.as_ref().unwrap().contains("`dubernetes secret set db`"));
     let plan = api.post("/v1/plan", &format!(r#"{{"apps":[{WEB}]}}"#)).await;
-    assert_eq!(plan.json()["errors"][0]["path"], "apps.0.env.DB");
+    assert_eq!(plan.problem().errors[0].path, "apps.0.env.DB");
     assert_eq!(api.get("/v1/apps/web").await.error(), "404 not-found");
 }
 
@@ -88,8 +89,7 @@ async fn value_that_an_app_cannot_use_changes_nothing() {
     api.ready(WEB).await;
     let refused = set(&api, "db", "canary-4711\0").await;
     assert_eq!(refused.error(), "422 invalid-spec");
-    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-    assert_eq!(detail, "app `web` cannot use this value of secret `db`");
+    assert_eq!(refused.problem().detail, "app `web` cannot use this value of secret `db`");
     hidden(&refused);
     assert_eq!(api.get("/v1/apps/web").await.json()["generation"], 1, "nothing changed");
 }
@@ -102,8 +102,8 @@ async fn used_secret_is_not_deleted() {
     api.ready(WEB).await;
     let refused = api.delete("/v1/secrets/db").await;
     assert_eq!(refused.error(), "409 in-use");
-    assert_eq!(refused.json()["apps"], json!(["web"]));
-    assert_eq!(refused.json()["detail"], "secret `db` is used by app/web");
+    assert_eq!(refused.problem().extra["apps"], json!(["web"]));
+    assert_eq!(refused.problem().detail, "secret `db` is used by app/web");
     api.delete("/v1/apps/web").await;
     assert_eq!(api.delete("/v1/secrets/db").await.status, StatusCode::NO_CONTENT);
     assert_eq!(api.get("/v1/secrets").await.json()["items"], json!([]));
