@@ -25,6 +25,7 @@ use crate::wire::Problem;
     components(schemas(Problem)),
     tags(
         (name = "apps", description = "Specs and status of apps"),
+        (name = "secrets", description = "Values that apps use by name, and that no answer shows"),
         (name = "pods", description = "Replicas of apps"),
         (name = "events", description = "Recorded events"),
         (name = "system", description = "The orchestrator itself"),

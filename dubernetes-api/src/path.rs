@@ -17,6 +17,12 @@ pub const APP_REVISIONS: &str = "/v1/apps/{name}/revisions";
 pub const APP_WHY: &str = "/v1/apps/{name}/why";
 /// Logs of all replicas of an app.
 pub const APP_LOGS: &str = "/v1/apps/{name}/logs";
+/// All secrets.
+pub const SECRETS: &str = "/v1/secrets";
+/// One secret.
+pub const SECRET: &str = "/v1/secrets/{name}";
+/// Rotation of the key that encrypts the secrets.
+pub const SECRET_KEY_ROTATION: &str = "/v1/secret-key/rotation";
 /// All pods.
 pub const PODS: &str = "/v1/pods";
 /// One pod.

@@ -104,6 +104,9 @@ impl From<StoreError> for ApiError {
             }
             StoreError::NoRevision { kept, .. } => Self::new(ProblemKind::NotFound, detail)
                 .with("revisions", kept.into_iter().map(|kept| kept.0).collect::<Vec<_>>()),
+            StoreError::SecretNotFound { name } => Self::not_found("secret", name.as_str()),
+            StoreError::SecretInUse { apps, .. } => Self::new(ProblemKind::InUse, detail)
+                .with("apps", apps.into_iter().map(String::from).collect::<Vec<_>>()),
             StoreError::Busy(_) => Self::new(ProblemKind::StoreBusy, detail),
             StoreError::Full(_) => Self::new(ProblemKind::StoreFull, detail),
             StoreError::Failed(_) => Self::new(ProblemKind::Internal, detail),

@@ -18,6 +18,7 @@ mod pods;
 mod revisions;
 mod rollout;
 mod routes;
+mod secrets;
 mod stats;
 mod stream;
 mod system;
@@ -152,6 +153,9 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::list))
         .routes(routes!(why::explain_app))
         .routes(routes!(logs::read_app))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::set, secrets::delete))
+        .routes(routes!(secrets::rotate_key))
         .routes(routes!(pods::list))
         .routes(routes!(pods::get, pods::delete))
         .routes(routes!(why::explain_pod))

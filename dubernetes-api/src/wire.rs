@@ -6,6 +6,7 @@ mod app;
 mod exec;
 mod plan;
 mod problem;
+mod secret;
 mod stream;
 mod system;
 
@@ -16,6 +17,7 @@ pub use app::{
 pub use exec::ExecRequest;
 pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest, Refused};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
+pub use secret::{KeyRotation, Secret, SecretSet};
 pub(crate) use stream::LogJson;
 pub use stream::{LogItem, LogLine, Note, ProblemLine, WatchEvent, WatchKind};
 pub use system::{

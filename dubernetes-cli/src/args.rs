@@ -9,6 +9,7 @@ mod port_forward;
 mod replay;
 mod resource;
 mod rollout;
+mod secret;
 mod shared;
 mod simulate;
 pub(crate) mod suggestions;
@@ -30,6 +31,7 @@ pub(crate) use rollout::{
     HistoryArgs, RolloutArgs, RolloutChangeArgs, RolloutPauseArgs, RolloutStatusArgs, RolloutVerb,
     UndoArgs,
 };
+pub(crate) use secret::{SecretArgs, SecretDeleteArgs, SecretListArgs, SecretSetArgs, SecretVerb};
 pub(crate) use shared::{
     ColorWhen, FileArgs, Format, FormatArgs, GlobalArgs, ProgressStyle, VariableArgs, WaitArgs,
 };
@@ -294,6 +296,18 @@ Examples:
   dubernetes rollback web
   dubernetes rollback web --to 3")]
     Rollback(UndoArgs),
+    /// Manage secrets: set, list, delete, and rotate their key.
+    #[command(
+        disable_help_subcommand = true,
+        long_about = "\
+Manage secrets: values that apps use as `env: { NAME: { secret: db-password } }` or
+`files: { /run/key: { secret: tls-key } }`. Values go in, and no command shows them.
+
+Examples:
+  dubernetes secret set db-password
+  dubernetes secret list"
+    )]
+    Secret(SecretArgs),
     /// Run the orchestrator.
     #[command(long_about = "\
 Run the orchestrator until SIGTERM or SIGINT. Pods and ingress keep running when it exits;

@@ -21,6 +21,7 @@ mod replay;
 mod rollout;
 mod scale;
 mod schema;
+mod secret;
 mod serve;
 mod simulate;
 mod status;
@@ -45,6 +46,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Scale(args) => scale::run(&args, settings).await,
         Command::Rollout(args) => rollout::run(&args, settings).await,
         Command::Rollback(args) => rollout::undo(&args, settings).await,
+        Command::Secret(args) => secret::run(&args, settings).await,
         Command::Serve(args) => serve::run(&args, settings).await,
         Command::Up(args) => up::run(&args, settings).await,
         Command::Wait(args) => wait::run(&args, settings).await,

@@ -70,6 +70,7 @@ fn completer(command: &str, arg: &Arg) -> Option<ArgValueCompleter> {
         ("logs" | "exec" | "events" | "port-forward" | "wait", "name" | "names") => {
             ArgValueCompleter::new(complete_apps_and_pods)
         }
+        (_, "secret" | "secrets") => ArgValueCompleter::new(complete_secrets),
         (_, "name" | "app") => ArgValueCompleter::new(complete_apps),
         (_, "to" | "revision") => ArgValueCompleter::new(complete_revisions),
         (_, "condition") => ArgValueCompleter::new(complete_conditions),
@@ -80,6 +81,10 @@ fn completer(command: &str, arg: &Arg) -> Option<ArgValueCompleter> {
 
 fn complete_apps(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, fetch(Listing::Names(Kind::Apps)))
+}
+
+fn complete_secrets(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, fetch(Listing::Secrets))
 }
 
 /// Completes names of apps and pods, `app/…` and `pod/…`.
@@ -176,6 +181,8 @@ fn typed_words() -> Vec<OsString> {
 enum Listing {
     /// Names of this kind.
     Names(Kind),
+    /// Names of secrets.
+    Secrets,
     /// Revisions of this app.
     Revisions(String),
 }
@@ -198,6 +205,10 @@ async fn request(listing: Listing) -> Option<Vec<String>> {
     let settings = Settings::new(&cli.global, &User::current(), file).ok()?;
     let client = find_running(&settings).await.ok()??;
     match listing {
+        Listing::Secrets => {
+            let secrets = client.secrets().await.ok()?;
+            Some(secrets.into_iter().map(|secret| secret.name.into()).collect())
+        }
         Listing::Revisions(app) => {
             let revisions = client.revisions(&app).await.ok()?;
             Some(revisions.into_iter().map(|revision| revision.revision.to_string()).collect())
@@ -237,8 +248,8 @@ mod tests {
     fn every_name_argument_has_a_completer() {
         let mut cli = Cli::named("dubernetes");
         cli.build();
-        let rollout = cli.find_subcommand("rollout").unwrap();
-        for command in cli.get_subcommands().chain(rollout.get_subcommands()) {
+        let below = |name| cli.find_subcommand(name).unwrap().get_subcommands();
+        for command in cli.get_subcommands().chain(below("rollout")).chain(below("secret")) {
             let name = command.get_name();
             for arg in command.get_arguments() {
                 let is_name = arg.get_value_names().is_some_and(|names| names == ["NAME"]);

@@ -5,7 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::report::{CliError, INTERRUPTED, Result};
 
 /// Runs `work` until it ends or the process is asked to end.
-pub(crate) async fn until_interrupted(work: impl Future<Output = Result>) -> Result {
+pub(crate) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let interrupted = interrupted();
     // Dropping the work is safe at any point: it only reads, or the orchestrator continues alone.
     tokio::select! {

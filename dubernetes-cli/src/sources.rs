@@ -74,7 +74,7 @@ fn read_variables(args: &VariableArgs) -> Result<Option<Variables>> {
 
 /// Makes host folders such as `./data` absolute. They start where the files of the app do.
 fn resolve_folders(app: &mut Located) -> Result {
-    let Located { spec, source, line } = app;
+    let Located { spec, source, line, .. } = app;
     let folder = if source == STDIN { Path::new("") } else { folder_of(source) };
     for volume in &mut spec.volumes {
         let written = volume.to_string();

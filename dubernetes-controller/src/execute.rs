@@ -104,7 +104,10 @@ async fn refuse_other_image(
     let stored = adapters.store.get(app).await?;
     let is_rollback = match stored.rollout.cause {
         RevisionCause::Undo { .. } | RevisionCause::RollBack { .. } => true,
-        RevisionCause::Apply | RevisionCause::Retry { .. } | RevisionCause::Restart => false,
+        RevisionCause::Apply
+        | RevisionCause::Retry { .. }
+        | RevisionCause::Restart
+        | RevisionCause::SecretChange { .. } => false,
     };
     match &stored.image_id {
         Some(pinned) if is_rollback && stored.revision == revision && pinned != found => {

@@ -1,5 +1,7 @@
 //! The handle of a running orchestrator.
 
+mod secrets;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

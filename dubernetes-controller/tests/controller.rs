@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dubernetes_core::app::{EnvValue, FileRef, ImageRef, RevisionId, Volume};
+use dubernetes_core::app::{ContentRef, EnvValue, ImageRef, RevisionId, Volume};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::plan::{Phase, PodState};
 use dubernetes_core::store::{EventQuery, Store as _, StoreError};
@@ -77,7 +77,7 @@ async fn invalid_specification_is_refused_and_stores_nothing() {
     ready(&orchestrator, "web:1", 1).await;
     let stored = orchestrator.store.list().await.unwrap();
     let mut unread = app("web", "web:1", 1);
-    let secret = EnvValue::File(FileRef::unread("./password".parse().unwrap()));
+    let secret = EnvValue::From(ContentRef::unread("./password".parse().unwrap()));
     unread.env.insert("PASSWORD".parse().unwrap(), secret);
     for (spec, problem) in
         [(app("web", "web:1", 60_000), "`replicas` must be at most 250"), (unread, "was not read")]

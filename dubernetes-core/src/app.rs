@@ -33,13 +33,13 @@ pub use container::{
     WorkingDir,
 };
 pub use content::{
-    Content, ContentHash, FilePath, FileRef, MAX_CONTENT_BYTES, MAX_CONTENTS_BYTES, Secret,
-    to_json_with_contents,
+    Content, ContentHash, ContentRef, ContentSource, FilePath, MAX_CONTENT_BYTES,
+    MAX_CONTENTS_BYTES, Secret, to_json_with_contents,
 };
 pub use env::{EnvValue, Environment};
 pub use health::{Check, Health, UrlPath};
 pub use host_pattern::HostPattern;
-pub use names::{AppName, EnvName, ImageRef, InstanceName, PodName};
+pub use names::{AppName, EnvName, ImageRef, InstanceName, PodName, SecretName};
 pub use number::{Generation, RevisionId};
 pub use permissions::{Permission, Permissions};
 pub use quantity::{Cpu, Duration, Memory};
@@ -87,12 +87,12 @@ pub struct AppSpec {
     /// Replaces the image's default arguments. Passed without a shell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Environment variables, each a text or the content of a file.
+    /// Environment variables, each a text or the content of a file or a secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<EnvName, EnvValue>,
     /// Files with lines `KEY=VALUE`. Later files override earlier ones, and `env` overrides all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env_file: Vec<FileRef>,
+    pub env_file: Vec<ContentRef>,
     /// Files that are copied into every container before it starts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<FileTarget, ConfigFile>,
@@ -216,11 +216,11 @@ impl AppSpec {
         env::merge(self)
     }
 
-    /// Returns every referenced file, with the path of keys that leads to it.
-    pub fn file_refs(&self) -> Vec<(Vec<String>, &FileRef)> {
+    /// Returns every reference to a file or a secret, with the path of keys that leads to it.
+    pub fn content_refs(&self) -> Vec<(Vec<String>, &ContentRef)> {
         let path = |key: &str, inner: String| vec![key.to_owned(), inner];
         let env = self.env.iter();
-        let env = env.filter_map(|(name, value)| Some((name.to_string(), value.file_ref()?)));
+        let env = env.filter_map(|(name, value)| Some((name.to_string(), value.content_ref()?)));
         let env_file = self.env_file.iter().enumerate();
         let files = self.files.iter();
         env.map(|(name, reference)| (path("env", name), reference))
@@ -229,19 +229,27 @@ impl AppSpec {
             .collect()
     }
 
+    /// Returns every reference as [`AppSpec::content_refs`] does, with the keys joined by dots.
+    pub(crate) fn content_refs_mut(&mut self) -> Vec<(String, &mut ContentRef)> {
+        let env = self.env.iter_mut().filter_map(|(name, value)| match value {
+            EnvValue::From(reference) => Some((format!("env.{name}"), reference)),
+            EnvValue::Text(_) => None,
+        });
+        let env_file = self.env_file.iter_mut().enumerate();
+        let env_file = env_file.map(|(at, reference)| (format!("env_file.{at}"), reference));
+        let files = self.files.iter_mut();
+        let files = files.map(|(target, file)| (format!("files.{target}"), &mut file.source));
+        env.chain(env_file).chain(files).collect()
+    }
+
     /// Fills in contents of which only the hash is known from `other`, where it has them.
     pub fn fill_contents_from(&mut self, other: &Self) {
         let known: BTreeMap<ContentHash, Secret> = other
-            .file_refs()
+            .content_refs()
             .into_iter()
             .filter_map(|(_, file)| Some((file.hash()?, file.known_content()?.clone())))
             .collect();
-        let env = self.env.values_mut().filter_map(|value| match value {
-            EnvValue::File(reference) => Some(reference),
-            EnvValue::Text(_) => None,
-        });
-        let files = self.files.values_mut().map(|file| &mut file.source);
-        for reference in env.chain(&mut self.env_file).chain(files) {
+        for (_, reference) in self.content_refs_mut() {
             if let Content::Hash(hash) = reference.content
                 && let Some(secret) = known.get(&hash)
             {
@@ -250,11 +258,36 @@ impl AppSpec {
         }
     }
 
-    /// Returns the paths of files whose content is not known, such as `env.PASSWORD`.
+    /// Takes all known contents out, by the path of their reference, such as `env.PASSWORD`. What
+    /// remains serializes without them and without their hashes. For stores that encrypt contents.
+    pub fn take_contents(&mut self) -> BTreeMap<String, Secret> {
+        let take = |(path, reference): (String, &mut ContentRef)| {
+            let secret = reference.known_content()?.clone();
+            reference.content = Content::Unread;
+            Some((path, secret))
+        };
+        self.content_refs_mut().into_iter().filter_map(take).collect()
+    }
+
+    /// Puts contents back that [`AppSpec::take_contents`] has taken out.
+    pub fn restore_contents(&mut self, contents: &BTreeMap<String, Secret>) {
+        for (path, reference) in self.content_refs_mut() {
+            if let Some(secret) = contents.get(&path) {
+                reference.content = Content::Known(secret.clone());
+            }
+        }
+    }
+
+    /// Returns the paths of files whose content is not known, such as `env.PASSWORD`. Secrets are
+    /// not among them: the store knows their contents.
     pub fn missing_contents(&self) -> Vec<String> {
-        let unknown = self.file_refs().into_iter();
-        let unknown = unknown.filter(|(_, reference)| reference.known_content().is_none());
-        unknown.map(|(path, _)| path.join(".")).collect()
+        self.unread_files().map(|(path, _)| path.join(".")).collect()
+    }
+
+    fn unread_files(&self) -> impl Iterator<Item = (Vec<String>, &ContentRef)> {
+        self.content_refs().into_iter().filter(|(_, reference)| {
+            reference.known_content().is_none() && reference.secret_name().is_none()
+        })
     }
 }
 

@@ -1,19 +1,23 @@
 //! The trait [`Store`]: durable storage for desired state, and its values.
 //!
-//! A store holds the specifications of apps, their revisions, requests of users, and events. A
-//! store holds no state of containers: the engine and the labels there are the truth about what
+//! A store holds the specifications of apps, their revisions, secrets, requests of users, and
+//! events. A store holds no state of containers: the engine and the labels there are the truth about what
 //! runs.
 
 mod dedup;
 mod put;
 mod rollout;
 mod rollout_command;
+mod secrets;
 
 pub use dedup::{DEDUP_WINDOW, merge, record};
 pub use put::{ExistingApp, StoreDecision, decide_put};
 pub use rollout::{Outcome, RevisionCause, RevisionFailure, RevisionRollout};
 pub use rollout_command::{
     RolloutAction, RolloutCommand, RolloutUpdate, apply_rollout_update, decide_rollout_command,
+};
+pub use secrets::{
+    SecretInfo, SecretPut, SetSecret, decide_secret_change, missing_secret, resolve_secrets,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,20 +30,20 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::app::{
-    AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, Stop, ValidSpec,
+    AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, SecretName, Stop, ValidSpec,
 };
 use crate::error::SharedError;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::{ContainerId, ImageId};
 
-/// Stores apps, their revisions, requests of users, and events.
+/// Stores apps, their revisions, secrets, requests of users, and events.
 ///
 /// # Guarantees that implementations give
 ///
 /// - Each method is one transaction: atomic, and serialized with all others.
 /// - A change survives a crash of the process and of the machine once its method has returned.
 /// - A failed read is an error, never an empty answer.
-/// - Contents of files survive a restart, see below.
+/// - Contents of files and secrets survive a restart, see below.
 ///
 /// # Writing an implementation
 ///
@@ -48,16 +52,16 @@ use crate::runtime::{ContainerId, ImageId};
 ///
 /// | Method | Function |
 /// |---|---|
-/// | [`put`](Store::put) | [`decide_put`] |
+/// | [`put`](Store::put) | [`resolve_secrets`], then [`decide_put`] |
+/// | [`set_secret`](Store::set_secret) | [`decide_secret_change`] for each live app |
 /// | [`update_rollout`](Store::update_rollout) | [`decide_rollout_command`] |
 /// | [`record_rollout`](Store::record_rollout) | [`apply_rollout_update`] |
 /// | [`append`](Store::append) | [`merge`] with a repeated event, else [`record`] |
 ///
-/// [`AppSpec`] serializes the contents of files as hashes, because they may be secrets. A store
-/// that serializes specifications writes the value of
-/// [`to_json_with_contents`](crate::app::to_json_with_contents), reads it back as an [`AppSpec`],
-/// and protects what it has written. With the plain serializer, an app loses its files at the next
-/// start of the orchestrator.
+/// [`AppSpec`] serializes the contents of files and secrets as hashes. A store that serializes
+/// specifications takes them out by [`AppSpec::take_contents`], keeps them encrypted beside the
+/// rest, and puts them back by [`AppSpec::restore_contents`]. With the plain serializer alone, an
+/// app loses its files at the next start of the orchestrator.
 ///
 /// `dubernetes_testkit::contract::store` checks every promise of this trait.
 #[async_trait]
@@ -65,6 +69,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Creates or updates an app. The handle of a controller refuses invalid specifications with
     /// [`StoreError::Invalid`], so that none reaches a store.
     ///
+    /// - The contents of secrets that the specification does not hold are filled in, and kept with
+    ///   the app and its revision.
     /// - Unknown name, or an app that is being deleted: [`Change::Created`]. Generations and
     ///   revisions continue after those of the deleted app, so that nothing is inherited.
     /// - Same specification: [`Change::Unchanged`]; nothing is written. Unless a newer revision is
@@ -78,7 +84,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::StaleGeneration`] if `expected_generation` is set and is not the current one
     /// (0 means: must not exist); [`StoreError::RouteTaken`] if another app has the same host and
     /// path; [`StoreError::PreviouslyFailed`] if a revision with this content has failed, and
-    /// `retry` is not set.
+    /// `retry` is not set; [`StoreError::Invalid`] if a secret is missing or cannot be used.
     async fn put(&self, put: PutApp) -> Result<Put, StoreError>;
 
     /// Pauses, resumes, restarts or undoes the rollout of an app. Without an effect:
@@ -147,6 +153,36 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// app was created, and the last complete one. Missing or being deleted:
     /// [`StoreError::NotFound`].
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError>;
+
+    /// Creates a secret or changes its value, and gives each app that uses it a revision with the
+    /// value. With an equal value, only apps with another one change: those that rolled back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`] if an app that uses the secret cannot use the value. Then nothing
+    /// changes.
+    async fn set_secret(&self, set: SetSecret) -> Result<SecretPut, StoreError>;
+
+    /// Returns all secrets without their values, ordered by name.
+    async fn secrets(&self) -> Result<Vec<SecretInfo>, StoreError>;
+
+    /// Deletes a secret. Kept revisions of apps still hold its value, for a rollback.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::SecretNotFound`]; [`StoreError::SecretInUse`] while an app uses it.
+    async fn delete_secret(&self, name: &SecretName) -> Result<(), StoreError>;
+
+    /// Fills in the secrets of a specification as [`Store::put`] does, and stores nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Invalid`], as from [`Store::put`].
+    async fn resolve_secrets(&self, spec: AppSpec) -> Result<AppSpec, StoreError>;
+
+    /// Encrypts everything that the store holds encrypted with a new key, and forgets the old one.
+    /// Returns the number of values. A store in memory has none.
+    async fn rotate_key(&self) -> Result<u64, StoreError>;
 
     /// Appends events. An event that differs only in time from an event of the last hour replaces
     /// it: same `first_at`, `count` plus one, a new id.
@@ -395,6 +431,20 @@ pub enum StoreError {
         /// The kept revisions.
         kept: Vec<RevisionId>,
     },
+    /// The secret does not exist.
+    #[error("secret `{name}` not found")]
+    SecretNotFound {
+        /// The name.
+        name: SecretName,
+    },
+    /// Apps use the secret, so it cannot be deleted. Change or delete them first.
+    #[error("secret `{name}` is used by {}", join_names(apps))]
+    SecretInUse {
+        /// The name.
+        name: SecretName,
+        /// The apps, ordered by name, at least one.
+        apps: Vec<AppName>,
+    },
     /// Another process holds the store. Retry.
     #[error("the store is busy")]
     Busy(#[source] SharedError),
@@ -404,6 +454,10 @@ pub enum StoreError {
     /// The store cannot be read or written. A person has to act.
     #[error("the store failed")]
     Failed(#[source] SharedError),
+}
+
+fn join_names(apps: &[AppName]) -> String {
+    apps.iter().map(|app| format!("app/{app}")).collect::<Vec<_>>().join(", ")
 }
 
 fn no_revision(name: &AppName, revision: Option<RevisionId>) -> String {

@@ -5,21 +5,21 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dubernetes_core::app::{
-    AppName, AppSpec, ConfigFile, Content, ContentHash, EnvName, EnvValue, FileMode, FilePath,
-    FileRef, FileTarget, ImageRef, Secret, to_json_with_contents,
+    AppName, AppSpec, ConfigFile, Content, ContentHash, ContentRef, ContentSource, EnvName,
+    EnvValue, FileMode, FilePath, FileTarget, ImageRef, Secret, to_json_with_contents,
 };
 
 const CANARY: &str = "canary-4711";
 
-fn known(content: &str) -> FileRef {
+fn known(content: &str) -> ContentRef {
     let content = Content::Known(Secret::new(content.to_owned()));
-    FileRef { file: FilePath::parse("./x").unwrap(), content }
+    ContentRef { source: ContentSource::File(FilePath::parse("./x").unwrap()), content }
 }
 
 fn spec() -> AppSpec {
     let mut spec = AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap());
     let name = EnvName::parse("PASSWORD").unwrap();
-    spec.env.insert(name, EnvValue::File(known(CANARY)));
+    spec.env.insert(name, EnvValue::From(known(CANARY)));
     spec.env_file = vec![known("A=1"), known(&format!("KEY={CANARY}"))];
     let file =
         ConfigFile { source: known(CANARY), mode: FileMode::parse("0400").unwrap(), owner: None };
@@ -85,10 +85,36 @@ fn content_is_filled_in_by_its_hash() {
 
 #[test]
 fn content_with_another_hash_is_refused() {
-    let read = |json: &str| serde_json::from_str::<FileRef>(json);
+    let read = |json: &str| serde_json::from_str::<ContentRef>(json);
     assert!(read(r#"{"file": "x", "sha256": "e3b0c44298fc1c14", "content": ""}"#).is_ok());
     let other = read(r#"{"file": "x", "sha256": "0123456789abcdef", "content": ""}"#).unwrap_err();
     assert!(other.to_string().contains("`e3b0c44298fc1c14`, not `0123456789abcdef`"), "{other}");
     let bad = read(r#"{"file": "x", "content": "canary!"}"#).unwrap_err();
     assert!(!bad.to_string().contains("canary"), "{bad}");
+}
+
+#[test]
+fn secret_is_referred_to_by_name() {
+    let json = r#"{"secret":"db","sha256":"e3b0c44298fc1c14"}"#;
+    let read: ContentRef = serde_json::from_str(json).unwrap();
+    assert_eq!(read.source, ContentSource::Secret("db".parse().unwrap()));
+    assert_eq!(serde_json::to_string(&read).unwrap(), json);
+    assert_eq!(read.to_string(), "secret db (sha256:e3b0c44298fc1c14)");
+    for bad in [r#"{"secret":"db","file":"x"}"#, "{}", r#"{"secret":"A"}"#] {
+        assert!(serde_json::from_str::<ContentRef>(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn contents_are_taken_out_and_restored() {
+    let spec = spec();
+    let mut bare = spec.clone();
+    let contents = bare.take_contents();
+    let paths: Vec<_> = contents.keys().map(String::as_str).collect();
+    assert_eq!(paths, ["env.PASSWORD", "env_file.0", "env_file.1", "files./etc/app.conf"]);
+    let json = serde_json::to_string(&bare).unwrap();
+    assert!(!json.contains("sha256"), "{json}");
+    let mut read: AppSpec = serde_json::from_str(&json).unwrap();
+    read.restore_contents(&contents);
+    assert_eq!(read, spec);
 }

@@ -4,13 +4,15 @@ use super::check::{self, Document};
 use super::compare;
 use super::diagnostic::OtherPlace;
 use super::excerpt::Excerpt;
-use super::node::Place;
+use super::node::{Node, Place};
 use super::raw_diagnostic::RawDiagnostic;
 use super::{
     Diagnostic, Diagnostics, Located, Parsed, ReadFile, Source, Variables, decode, exported,
     variables, yaml,
 };
+use dubernetes_core::app::{AppSpec, SecretName};
 use dubernetes_core::error::one_line;
+use dubernetes_core::store::missing_secret;
 
 /// The documents of several sources, and all diagnostics with the index of their source.
 #[derive(Debug, Default)]
@@ -83,11 +85,35 @@ impl Batch {
                 parsed.notes.push(format!("{note} ({shown}:{}:{})", place.line, place.column));
             }
             if let Some(spec) = checked.spec {
-                parsed.apps.push(Located { spec, source: name, line: root.place.line });
+                let secrets = locate_secrets(sources, source, &root, &spec);
+                let line = root.place.line;
+                parsed.apps.push(Located { spec, source: name, line, secrets });
             }
         }
         parsed
     }
+}
+
+/// Returns the problem of each secret that an app uses, in case that it does not exist.
+fn locate_secrets(
+    sources: &[Source],
+    source: usize,
+    root: &Node,
+    spec: &AppSpec,
+) -> Vec<(SecretName, Diagnostic)> {
+    let references = spec.content_refs().into_iter();
+    let named = references.filter_map(|(path, reference)| Some((path, reference.secret_name()?)));
+    let problem = |(path, name): (Vec<String>, &SecretName)| {
+        let path = path.join(".");
+        // An only entry of `env_file` is no list.
+        let key = path.split_once('.').map_or(path.as_str(), |(key, _)| key);
+        let found = [&path, key].map(|path| root.find(&format!("{path}.secret")));
+        let place = found.into_iter().flatten().next().map_or(root.place, |(_, node)| node.place);
+        let (message, hint) = missing_secret(name);
+        let raw = RawDiagnostic::new(place, path, message, hint);
+        (name.clone(), locate(sources, source, raw))
+    };
+    named.map(problem).collect()
 }
 
 /// Adds source names, lines and excerpts to `diagnostics`, and sorts them by place.

@@ -41,6 +41,13 @@ pub(super) struct Fields<'n> {
     start: Place,
 }
 
+impl Fields<'_> {
+    /// Returns whether an unknown key, which was reported, probably stands for `name`.
+    pub(super) fn is_misspelt(&self, name: &str) -> bool {
+        self.misspelt.contains(name)
+    }
+}
+
 /// The reader of the files that a document refers to, and the document's source.
 pub(super) type Reader<'n> = (&'n ReadFile<'n>, &'n super::Source);
 
@@ -469,6 +476,11 @@ fn is_whole(text: &str) -> bool {
 fn no_value_hint(field: &Field<'_>) -> String {
     match (field.known, field.kind) {
         (Some(Key { default: DefaultValue::Required, .. }), _) => example_hint(&field.path),
+        (Some(Key { default: DefaultValue::Described(text), .. }), _)
+            if text.ends_with("is required") =>
+        {
+            example_hint(&field.path)
+        }
         (Some(_), _) => "delete the key to use the default".into(),
         (None, Kind::Text(grammar) | Kind::TextOrObject(grammar, _))
             if grammar.pattern.is_empty() =>

@@ -79,7 +79,7 @@ use std::io::{self, Read};
 use thiserror::Error;
 
 use check::Checked;
-use dubernetes_core::app::{AppName, AppSpec, Problem};
+use dubernetes_core::app::{AppName, AppSpec, Problem, SecretName};
 use raw_diagnostic::RawDiagnostic;
 
 /// The largest file, in bytes.
@@ -136,6 +136,17 @@ pub struct Located {
     pub source: String,
     /// The first line of the document, from 1.
     pub line: usize,
+    /// What to report for each secret that does not exist.
+    pub(crate) secrets: Vec<(SecretName, Diagnostic)>,
+}
+
+impl Located {
+    /// Returns the problems of references to secrets that do not exist. Only the orchestrator knows
+    /// which ones exist.
+    pub fn missing_secrets(&self, exists: impl Fn(&SecretName) -> bool) -> Vec<Diagnostic> {
+        let missing = self.secrets.iter().filter(|(name, _)| !exists(name));
+        missing.map(|(_, diagnostic)| diagnostic.clone()).collect()
+    }
 }
 
 /// The reason why a JSON body is not an app.

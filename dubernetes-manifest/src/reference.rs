@@ -36,7 +36,7 @@ pub use lifecycle::{HEALTH, PRE_DEPLOY, ROLLOUT, STOP};
 pub use lookup::{UnknownKey, all_keys, find};
 pub use markdown::markdown_table;
 pub use schema::{Form, schema};
-pub use table::{ACCESS, APP, CONFIG_FILE, CONTENT, FILE_REF, RESOURCES, ULIMITS};
+pub use table::{ACCESS, APP, CONFIG_FILE, CONTENT, CONTENT_REF, RESOURCES, ULIMITS};
 
 pub(crate) use hints::unknown_key_hint;
 pub(crate) use lookup::{ROOT, example};

@@ -59,7 +59,7 @@ fn file_that_cannot_be_read_keeps_its_hash() {
     let parsed = parse_reading(&[source(text)], &read).unwrap();
     let spec = &parsed.apps[0].spec;
     assert_eq!(spec.missing_contents(), ["env.A"]);
-    assert_eq!(spec.file_refs()[0].1.hash().unwrap().to_string(), "0123456789abcdef");
+    assert_eq!(spec.content_refs()[0].1.hash().unwrap().to_string(), "0123456789abcdef");
     let changed = parse_reading(&[source(text)], &|_, _| Ok(b"other".to_vec())).unwrap_err();
     assert!(changed.to_string().contains("has the hash"), "{changed}");
 }

@@ -86,8 +86,8 @@ files:
     for (place, text) in [
         ("4:3", "the file `bytes` is not UTF-8, so it cannot be a variable's value"),
         ("5:3", "the file `nul` contains a NUL character, so it cannot be a variable's value"),
-        ("6:3", "the value in `long` has 32769 bytes, but at most 32768 are allowed"),
-        ("7:18", "line 3 of `bad` has no `=`"),
+        ("6:3", "the value in the file `long` has 32769 bytes, but at most 32768 are allowed"),
+        ("7:18", "line 3 of the file `bad` has no `=`"),
         ("9:15", "the file `large` has more than 524288 bytes"),
     ] {
         let expected = format!("error: {text}\n --> app.yaml:{place}\n");

@@ -10,10 +10,10 @@ use std::fs;
 use std::path::Path;
 
 use dubernetes_core::app::{
-    AppName, AppSpec, Check, ConfigFile, ContainerOptions, Content, ContentHash, CountOrPercent,
-    Cpu, Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileRef, FileTarget, Health,
-    HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy, PullPolicy,
-    Resources, Rollout, Signal, Stop, UrlPath, Volume,
+    AppName, AppSpec, Check, ConfigFile, ContainerOptions, Content, ContentHash, ContentRef, ContentSource,
+    CountOrPercent, Cpu, Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileTarget,
+    Health, HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy,
+    PullPolicy, Resources, Rollout, SecretName, Signal, Stop, UrlPath, Volume,
 };
 use dubernetes_manifest::{JsonError, Source};
 use proptest::prelude::*;
@@ -295,31 +295,38 @@ fn pre_deploy() -> impl Strategy<Value = PreDeploy> {
 }
 
 /// References as answers of the API have them: never with a content.
-fn file_ref() -> impl Strategy<Value = FileRef> {
+fn content_ref() -> impl Strategy<Value = ContentRef> {
     let content = prop_oneof![
         Just(Content::Unread),
         "[0-9a-f]{16}".prop_map(|text| Content::Hash(parsed(ContentHash::parse, &text))),
     ];
-    ("[a-z./: #-]{1,9}", content)
-        .prop_map(|(path, content)| FileRef { file: parsed(FilePath::parse, &path), content })
+    let file = "[a-z./: #-]{1,9}".prop_map(|text| parsed(FilePath::parse, &text));
+    let secret = "[a-z0-9]{1,9}".prop_map(|text| parsed(SecretName::parse, &text));
+    let source =
+        prop_oneof![file.prop_map(ContentSource::File), secret.prop_map(ContentSource::Secret),];
+    (source, content).prop_map(|(source, content)| ContentRef { source, content })
 }
 
 fn config_file() -> impl Strategy<Value = ConfigFile> {
     let mode = "0[0-7]{3}".prop_map(|text| parsed(FileMode::parse, &text));
     let owner = (0..=u32::MAX, 0..=u32::MAX).prop_map(|(user, group)| FileOwner { user, group });
     let owner = prop::option::of(owner);
-    (file_ref(), mode, owner).prop_map(|(source, mode, owner)| ConfigFile { source, mode, owner })
+    (content_ref(), mode, owner).prop_map(|(source, mode, owner)| ConfigFile {
+        source,
+        mode,
+        owner,
+    })
 }
 
 fn env_value() -> impl Strategy<Value = EnvValue> {
-    prop_oneof![text().prop_map(EnvValue::Text), file_ref().prop_map(EnvValue::File)]
+    prop_oneof![text().prop_map(EnvValue::Text), content_ref().prop_map(EnvValue::From)]
 }
 
 fn spec() -> impl Strategy<Value = AppSpec> {
     let words = || prop::collection::vec(text(), 0..4);
     let env_name = "[A-Za-z_][A-Za-z0-9_.-]{0,8}".prop_map(|text| parsed(EnvName::parse, &text));
     let env = prop::collection::btree_map(env_name, env_value(), 0..4);
-    let env_file = prop::collection::vec(file_ref(), 0..3);
+    let env_file = prop::collection::vec(content_ref(), 0..3);
     let target = "(/[a-z.]{1,3}x){1,3}".prop_map(|text| parsed(FileTarget::parse, &text));
     let files = prop::collection::btree_map(target, config_file(), 0..3);
     let labels = prop::collection::btree_map("[a-z0-9./_-]{1,9}", text(), 0..3);

@@ -94,6 +94,39 @@ pub enum OpenError {
         #[source]
         source: SharedError,
     },
+    /// The key file cannot be used.
+    #[error("`{}` {why}", .path.display())]
+    KeyFile {
+        /// The key file.
+        path: PathBuf,
+        /// Why not, as a predicate.
+        why: String,
+    },
+    /// The database has values that are encrypted with a key that is not there.
+    #[error(
+        "`{0}` is encrypted with the key {id}, which `{1}` does not have; put that file back from \
+         a backup. If it is lost, so are the secrets: move `{0}`, `{0}-wal` and `{0}-shm` away, \
+         run `dubernetes serve --adopt`, set the secrets and apply the files again",
+        .path.display(),
+        .key_file.display()
+    )]
+    KeyMissing {
+        /// The database.
+        path: PathBuf,
+        /// The key file, which may be missing.
+        key_file: PathBuf,
+        /// The id of the key.
+        id: String,
+    },
+    /// A stored value cannot be migrated.
+    #[error("`{}` cannot be migrated", .path.display())]
+    Migration {
+        /// The database.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: StoreError,
+    },
     /// SQLite failed.
     #[error("`{}` cannot be opened", .path.display())]
     Sqlite {

@@ -14,7 +14,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::OpenError;
 use crate::files::{not_writable, sibling};
-use crate::{open, schema, snapshot};
+use crate::keyring::{self, Keyring};
+use crate::{open, schema, seal, snapshot};
 
 /// The first bytes of every database.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -30,11 +31,13 @@ pub(crate) enum Access {
     Shared,
 }
 
-/// Returns the version of the database's schema, or `None` if there is no database.
+/// Returns the version of the database's schema, or `None` if there is no database. `keys` must
+/// have every key that the database needs.
 pub(crate) fn inspect_database(
     path: &Path,
     supported: u32,
     access: Access,
+    keys: &Keyring,
 ) -> Result<Option<u32>, OpenError> {
     let Some(size) = file_size(path)? else {
         return if has_log(path) {
@@ -50,7 +53,25 @@ pub(crate) fn inspect_database(
     };
     let connection = connection.map_err(|error| classify(path, error))?;
     let found = check_content(&connection, path, supported)?;
+    check_keys(&connection, path, keys)?;
     Ok(Some(found))
+}
+
+fn check_keys(connection: &Connection, path: &Path, keys: &Keyring) -> Result<(), OpenError> {
+    let needed = seal::keys_in_use(connection).map_err(|error| classify(path, error))?;
+    let lacks = || needed.iter().find(|id| !keys.has(**id));
+    if lacks().is_some() {
+        // Another process may have rotated the key since it was read.
+        keys.reload()?;
+    }
+    match lacks() {
+        None => Ok(()),
+        Some(id) => Err(OpenError::KeyMissing {
+            path: path.to_owned(),
+            key_file: keys.path().to_owned(),
+            id: keyring::show(*id),
+        }),
+    }
 }
 
 fn file_size(path: &Path) -> Result<Option<u64>, OpenError> {

@@ -7,6 +7,8 @@
 //!   [`SqliteStore::backup`].
 //! - `orchestrator.lock`, locked by the process that may change the store, with its process id
 //!   and its role. Processes that only read need no lock.
+//! - `secret.key`, the key that encrypts secrets and contents of files in the database. It is made
+//!   when the first one is stored. Without it they cannot be read, so back it up.
 //! - `snapshots/`, copies made before a migration and by [`SqliteStore::snapshot`].
 //!
 //! # Invariants
@@ -40,10 +42,13 @@
 mod error;
 mod files;
 mod inspect;
+mod keyring;
 mod lock;
 mod open;
 mod row;
 mod schema;
+mod seal;
+mod session;
 mod snapshot;
 mod store;
 mod worker;

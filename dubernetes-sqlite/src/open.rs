@@ -3,18 +3,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_core::error::SharedError;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::OpenError;
+use crate::error::{OpenError, TransactionError};
 use crate::files::{self, not_writable, sibling};
 use crate::inspect::{Access, inspect_database};
+use crate::keyring::Keyring;
 use crate::lock::{IdentityLock, Lock, Role};
+use crate::schema::Migration;
 use crate::snapshot::Content;
-use crate::{schema, snapshot};
+use crate::{schema, seal, snapshot};
 
 /// Name of the database in the state directory.
 pub(crate) const FILE: &str = "dubernetes.db";
@@ -31,6 +34,7 @@ const PAGE_SIZE: u32 = 4096;
 pub(crate) struct OpenedStore {
     pub(crate) path: PathBuf,
     pub(crate) id: String,
+    pub(crate) keys: Arc<Keyring>,
     pub(crate) reader: Connection,
     /// `None` if the database is open for reading only.
     pub(crate) writer: Option<(Connection, Locks)>,
@@ -43,26 +47,31 @@ pub(crate) type Locks = (Lock, IdentityLock);
 pub(crate) fn open(
     folder: &Path,
     role: Role,
-    migrations: &[&str],
+    migrations: &[Migration],
 ) -> Result<OpenedStore, OpenError> {
     files::ensure_state_dir(folder)?;
     let lock = Lock::acquire(folder, role)?;
     let path = folder.join(FILE);
     let supported = schema::newest(migrations);
-    let found = inspect_database(&path, supported, Access::Locked)?;
+    let keys = Keyring::load(folder)?;
+    let found = inspect_database(&path, supported, Access::Locked, &keys)?;
     if found.is_none() {
-        create(&path, migrations)?;
+        create(&path, migrations, &keys)?;
     }
     let mut writer = connect_writer(&path)?;
     if found.is_some_and(|found| found < supported) {
         snapshot::take(&writer, &path, Content::All, Timestamp::now())
             .map_err(OpenError::Snapshot)?;
-        schema::migrate(&mut writer, migrations).map_err(|error| failed(&path, error))?;
+        schema::migrate(&mut writer, migrations, &keys).map_err(|error| refused(&path, error))?;
+    }
+    if keys.has_old_keys() {
+        seal::finish_rotation(&mut writer, &path, &keys).map_err(|error| refused(&path, error))?;
     }
     let reader = open_read_only(&path).map_err(|error| failed(&path, error))?;
     let id = schema::read_id(&writer).map_err(|error| failed(&path, error))?;
     let identity = IdentityLock::acquire(folder, &id)?;
-    Ok(OpenedStore { path, id, reader, writer: Some((writer, (lock, identity))) })
+    let keys = Arc::new(keys);
+    Ok(OpenedStore { path, id, keys, reader, writer: Some((writer, (lock, identity))) })
 }
 
 /// Opens the database in `folder` for reading, beside the process that has the lock. A database of
@@ -70,36 +79,40 @@ pub(crate) fn open(
 /// memory takes its place, and nothing is written.
 pub(crate) fn open_for_reading(
     folder: &Path,
-    migrations: &[&str],
+    migrations: &[Migration],
 ) -> Result<OpenedStore, OpenError> {
     let path = folder.join(FILE);
     let supported = schema::newest(migrations);
-    let found = match files::state_dir_exists(folder)? {
-        true => inspect_database(&path, supported, Access::Shared)?,
+    let exists = files::state_dir_exists(folder)?;
+    let keys = Keyring::load(folder)?;
+    let found = match exists {
+        true => inspect_database(&path, supported, Access::Shared, &keys)?,
         false => None,
     };
     let reader = match found {
-        None => create_in_memory(migrations),
+        None => create_in_memory(migrations, &keys).map_err(|error| refused(&path, error))?,
         Some(found) => {
             if found < supported {
                 open(folder, Role::Command, migrations)?;
             }
-            open_read_only(&path)
+            open_read_only(&path).map_err(|error| failed(&path, error))?
         }
     };
-    let reader = reader.map_err(|error| failed(&path, error))?;
     let id = schema::read_id(&reader).map_err(|error| failed(&path, error))?;
-    Ok(OpenedStore { path, id, reader, writer: None })
+    Ok(OpenedStore { path, id, keys: Arc::new(keys), reader, writer: None })
 }
 
-fn create_in_memory(migrations: &[&str]) -> rusqlite::Result<Connection> {
+fn create_in_memory(
+    migrations: &[Migration],
+    keys: &Keyring,
+) -> Result<Connection, TransactionError> {
     let mut connection = Connection::open_in_memory()?;
-    schema::migrate(&mut connection, migrations)?;
+    schema::migrate(&mut connection, migrations, keys)?;
     Ok(connection)
 }
 
 /// Sets the id of the database in `folder`.
-pub(crate) fn set_id(folder: &Path, id: &str, migrations: &[&str]) -> Result<(), OpenError> {
+pub(crate) fn set_id(folder: &Path, id: &str, migrations: &[Migration]) -> Result<(), OpenError> {
     let OpenedStore { path, writer, .. } = open(folder, Role::Command, migrations)?;
     let Some((connection, _locks)) = writer else { return Ok(()) };
     let set = connection.execute("UPDATE identity SET id = ?1", [id]);
@@ -108,9 +121,10 @@ pub(crate) fn set_id(folder: &Path, id: &str, migrations: &[&str]) -> Result<(),
 
 /// Checks whether the database in `folder` can be opened, and changes nothing. Returns the version
 /// of its schema, or `None` if there is no database.
-pub(crate) fn check(folder: &Path, migrations: &[&str]) -> Result<Option<u32>, OpenError> {
+pub(crate) fn check(folder: &Path, migrations: &[Migration]) -> Result<Option<u32>, OpenError> {
     let _lock = Lock::acquire_existing(folder)?;
-    inspect_database(&folder.join(FILE), schema::newest(migrations), Access::Locked)
+    let (keys, supported) = (Keyring::load(folder)?, schema::newest(migrations));
+    inspect_database(&folder.join(FILE), supported, Access::Locked, &keys)
 }
 
 /// Opens a database for reading.
@@ -122,7 +136,7 @@ pub(crate) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Creates the database under a temporary name, so that it is never seen empty or half written.
-fn create(path: &Path, migrations: &[&str]) -> Result<(), OpenError> {
+fn create(path: &Path, migrations: &[Migration], keys: &Keyring) -> Result<(), OpenError> {
     let not_writable = |error| not_writable(path, error);
     let part = sibling(path, ".new");
     for left_over in [&part, &sibling(&part, "-journal")] {
@@ -130,7 +144,7 @@ fn create(path: &Path, migrations: &[&str]) -> Result<(), OpenError> {
     }
     files::create_private(&part).map_err(not_writable)?;
     let mut connection = Connection::open(&part).map_err(|error| failed(path, error))?;
-    schema::migrate(&mut connection, migrations).map_err(|error| failed(path, error))?;
+    schema::migrate(&mut connection, migrations, keys).map_err(|error| refused(path, error))?;
     connection.close().map_err(|(_, error)| failed(path, error))?;
     fs::rename(&part, path).map_err(not_writable)?;
     path.parent().map_or(Ok(()), files::sync_dir).map_err(not_writable)
@@ -168,6 +182,13 @@ fn set_up_writer(connection: &Connection) -> rusqlite::Result<String> {
     connection.pragma_update(None, "journal_size_limit", LOG_PAGES * PAGE_SIZE)?;
     // Readers and the writer do not wait for each other.
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+}
+
+fn refused(path: &Path, error: TransactionError) -> OpenError {
+    match error {
+        TransactionError::Sqlite(source) => failed(path, source),
+        TransactionError::Store(source) => OpenError::Migration { path: path.to_owned(), source },
+    }
 }
 
 fn failed(path: &Path, source: rusqlite::Error) -> OpenError {

@@ -1,10 +1,10 @@
 //! Converts rows to values of the core, and back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dubernetes_core::app::{
-    AppName, AppSpec, Generation, PodName, RevisionId, to_json_with_contents,
-};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dubernetes_core::app::{AppName, AppSpec, Generation, PodName, RevisionId, Secret};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::event::{Event, EventKind};
 use dubernetes_core::runtime::{ContainerId, ImageId};
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use rusqlite::Row;
 
 use crate::error::TransactionError;
+use crate::keyring::{Keyring, Place};
 
 /// A row of `apps`, with the image of its revision.
 #[derive(Debug)]
@@ -25,14 +26,17 @@ pub(crate) struct AppRow {
 /// Selects an [`AppRow`]; a condition on `a` may follow.
 pub(crate) const SELECT_APP: &str = "\
     SELECT a.spec, a.generation, a.revision, a.deleted_through, a.created_at, a.updated_at, \
-    a.deleted_at, r.image_id, r.rollout, a.rollout_started_at, a.paused, a.fallback, a.evicted \
+    a.deleted_at, r.image_id, r.rollout, a.rollout_started_at, a.paused, a.fallback, a.evicted, \
+    a.contents \
     FROM apps AS a LEFT JOIN revisions AS r ON r.app = a.name AND r.revision = a.revision";
 
 /// Reads a row of [`SELECT_APP`].
-pub(crate) fn read_app(row: &Row<'_>) -> Result<AppRow, TransactionError> {
+pub(crate) fn read_app(row: &Row<'_>, keys: &Keyring) -> Result<AppRow, TransactionError> {
     let deleted: Option<i64> = row.get(6)?;
+    let spec = parse_spec(&row.get::<_, String>(0)?)?;
+    let name = spec.name.clone();
     let app = StoredApp {
-        spec: parse_spec(&row.get::<_, String>(0)?)?,
+        spec: restore_contents(keys, Place::App(name.as_str()), spec, row.get(13)?)?,
         generation: row.get(1).map(Generation)?,
         revision: row.get(2).map(RevisionId)?,
         deleted_through: row.get(3).map(RevisionId)?,
@@ -52,13 +56,17 @@ pub(crate) fn read_app(row: &Row<'_>) -> Result<AppRow, TransactionError> {
 }
 
 /// The columns of [`read_revision`].
-pub(crate) const REVISION: &str = "revision, spec, image_id, created_at, rollout";
+pub(crate) const REVISION: &str = "revision, spec, image_id, created_at, rollout, contents";
 
 /// Reads a row of [`REVISION`].
-pub(crate) fn read_revision(row: &Row<'_>) -> Result<Revision, TransactionError> {
+pub(crate) fn read_revision(row: &Row<'_>, keys: &Keyring) -> Result<Revision, TransactionError> {
+    let revision: u64 = row.get(0)?;
+    let spec = parse_spec(&row.get::<_, String>(1)?)?;
+    let name = spec.name.clone();
+    let place = Place::Revision(name.as_str(), revision);
     Ok(Revision {
-        revision: row.get(0).map(RevisionId)?,
-        spec: parse_spec(&row.get::<_, String>(1)?)?,
+        revision: RevisionId(revision),
+        spec: restore_contents(keys, place, spec, row.get(5)?)?,
         image_id: row.get::<_, Option<String>>(2)?.map(ImageId),
         created_at: parse_time(row.get(3)?)?,
         rollout: parse_rollout(row.get::<_, Option<String>>(4)?.as_deref())?,
@@ -101,26 +109,68 @@ pub(crate) fn read_event(row: &Row<'_>) -> Result<Event, TransactionError> {
     })
 }
 
-/// Parses a stored specification.
+/// Parses a stored specification. Its contents are apart: see [`restore_contents`].
 pub(crate) fn parse_spec(text: &str) -> Result<AppSpec, TransactionError> {
     serde_json::from_str(text).map_err(failed)
 }
 
-/// Formats a specification with the contents of its files.
+/// Puts the encrypted contents of a specification back.
+pub(crate) fn restore_contents(
+    keys: &Keyring,
+    place: Place<'_>,
+    mut spec: AppSpec,
+    sealed: Option<Vec<u8>>,
+) -> Result<AppSpec, TransactionError> {
+    if let Some(sealed) = sealed {
+        spec.restore_contents(&parse_contents(&keys.open(place, &sealed)?)?);
+    }
+    Ok(spec)
+}
+
+/// Formats a specification, and encrypts its contents, if it has any.
 ///
 /// # Errors
 ///
 /// The specification cannot be read back. Stored, it would make every later read of the state
 /// fail.
-pub(crate) fn format_spec(written: &AppSpec) -> Result<String, TransactionError> {
-    let text = to_json_with_contents(written).map_err(failed)?.to_string();
-    if parse_spec(&text)? != *written {
+pub(crate) fn format_spec(
+    keys: &Keyring,
+    place: Place<'_>,
+    written: &AppSpec,
+) -> Result<(String, Option<Vec<u8>>), TransactionError> {
+    let mut bare = written.clone();
+    let contents = bare.take_contents();
+    let text = serde_json::to_string(&bare).map_err(failed)?;
+    let mut read = parse_spec(&text)?;
+    read.restore_contents(&contents);
+    if read != *written {
         let name = &written.name;
         return Err(TransactionError::unreadable(format!(
             "the specification of `{name}` is invalid"
         )));
     }
-    Ok(text)
+    if contents.is_empty() {
+        return Ok((text, None));
+    }
+    Ok((text, Some(keys.seal(place, &format_contents(&contents)?)?)))
+}
+
+/// Formats contents by the path of their reference, in base64.
+fn format_contents(contents: &BTreeMap<String, Secret>) -> Result<Vec<u8>, TransactionError> {
+    let encoded: BTreeMap<&str, String> =
+        contents.iter().map(|(path, c)| (path.as_str(), STANDARD.encode(c.reveal()))).collect();
+    serde_json::to_vec(&encoded).map_err(failed)
+}
+
+fn parse_contents(bytes: &[u8]) -> Result<BTreeMap<String, Secret>, TransactionError> {
+    // The errors of these parsers could repeat a part of the text.
+    let unreadable = || TransactionError::unreadable("stored contents are unreadable");
+    let encoded: BTreeMap<String, String> =
+        serde_json::from_slice(bytes).map_err(|_| unreadable())?;
+    let decode = |(path, text): (String, String)| {
+        Ok((path, Secret::new(STANDARD.decode(text).map_err(|_| unreadable())?)))
+    };
+    encoded.into_iter().map(decode).collect()
 }
 
 /// Parses the rollout of a revision. Without a row, the rollout has not begun.

@@ -78,7 +78,8 @@ pub(crate) fn newest(database: &Path) -> Option<PathBuf> {
     list(database).pop()
 }
 
-fn list(database: &Path) -> Vec<PathBuf> {
+/// Returns all snapshots of the database, oldest first.
+pub(crate) fn list(database: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(snapshot_dir(database)).into_iter().flatten().flatten();
     let is_snapshot = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

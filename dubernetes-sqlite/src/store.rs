@@ -2,31 +2,36 @@
 
 mod apps;
 mod events;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{AppName, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, RevisionId, SecretName};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
-    Change, EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store, StoreError,
-    StoredApp, StoredState,
+    Change, EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, SecretInfo,
+    SecretPut, SetSecret, Store, StoreError, StoredApp, StoredState,
 };
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::watch;
 
 use crate::error::{BackupError, OpenError, TransactionError};
+use crate::keyring::Keyring;
 use crate::lock::Role;
 use crate::open::{self, Locks, OpenedStore};
+use crate::schema::Migration;
+use crate::session::Session;
 use crate::snapshot::Content;
 use crate::worker::Worker;
-use crate::{files, schema, snapshot};
+use crate::{files, schema, seal, snapshot};
 
 pub use self::events::EventRetention;
 
@@ -39,6 +44,7 @@ pub struct SqliteStore {
     /// Device and inode of the file; `None` if there is no file.
     file: Option<(u64, u64)>,
     id: String,
+    keys: Arc<Keyring>,
     changes: watch::Sender<()>,
     retention: EventRetention,
     // The order of drop matters: the writing connection closes last and truncates the log, and the
@@ -108,13 +114,13 @@ impl SqliteStore {
     pub(crate) fn open_with(
         state_dir: &Path,
         role: Role,
-        migrations: &[&str],
+        migrations: &[Migration],
     ) -> Result<Self, OpenError> {
         Self::start(open::open(state_dir, role, migrations)?)
     }
 
     fn start(opened: OpenedStore) -> Result<Self, OpenError> {
-        let OpenedStore { path, id, reader, writer } = opened;
+        let OpenedStore { path, id, keys, reader, writer } = opened;
         let file = files::find_file(&path);
         let start = |name, connection| {
             Worker::start(name, connection).map_err(|error| OpenError::NotWritable {
@@ -133,6 +139,7 @@ impl SqliteStore {
             path,
             file,
             id,
+            keys,
             changes: watch::Sender::new(()),
             retention: EventRetention::default(),
             reader,
@@ -200,9 +207,9 @@ impl SqliteStore {
     ///
     /// The copy cannot be written, or the store cannot be read.
     pub async fn snapshot(&self, now: Timestamp) -> Result<Option<PathBuf>, BackupError> {
-        let path = self.path.clone();
+        let (path, keys) = (self.path.clone(), Arc::clone(&self.keys));
         let take = move |connection: &mut Connection| {
-            if has_same_apps(connection, snapshot::newest(&path))? {
+            if has_same_apps(connection, snapshot::newest(&path), &keys)? {
                 return Ok(None);
             }
             snapshot::take(connection, &path, Content::WithoutEvents, now).map(Some)
@@ -220,9 +227,13 @@ impl SqliteStore {
     async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, TransactionError> + Send + 'static,
+        F: FnOnce(&Session<'_>) -> Result<T, TransactionError> + Send + 'static,
     {
-        self.reader.transact(move |connection| work(&connection.transaction()?)).await
+        let keys = Arc::clone(&self.keys);
+        let read = move |connection: &mut Connection| {
+            work(&Session { transaction: connection.transaction()?, keys: &keys })
+        };
+        self.reader.transact(read).await
     }
 
     /// Writes in one transaction. If `work` returns true, subscribers are notified before the
@@ -230,17 +241,18 @@ impl SqliteStore {
     async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<(T, bool), TransactionError> + Send + 'static,
+        F: FnOnce(&Session<'_>) -> Result<(T, bool), TransactionError> + Send + 'static,
     {
-        let changes = self.changes.clone();
+        let (changes, keys) = (self.changes.clone(), Arc::clone(&self.keys));
         self.writer()?
             .transact(move |connection| {
                 // A transaction that starts with a read cannot write once another process has
                 // written.
                 let immediate = TransactionBehavior::Immediate;
                 let transaction = connection.transaction_with_behavior(immediate)?;
-                let (answer, changed) = work(&transaction)?;
-                transaction.commit()?;
+                let session = Session { transaction, keys: &keys };
+                let (answer, changed) = work(&session)?;
+                session.transaction.commit()?;
                 if changed {
                     changes.send_replace(());
                 }
@@ -250,19 +262,21 @@ impl SqliteStore {
     }
 }
 
-/// Returns true if the newest snapshot has the same apps as the store.
+/// Returns true if the newest snapshot has the same apps and secrets as the store.
 fn has_same_apps(
     connection: &mut Connection,
     newest: Option<PathBuf>,
+    keys: &Keyring,
 ) -> Result<bool, BackupError> {
     let apps = |connection: &mut Connection| {
-        let listed =
-            connection.transaction().map_err(TransactionError::from).and_then(|t| apps::list(&t));
-        listed.map(|state| state.apps).map_err(StoreError::from)
+        let session = Session { transaction: connection.transaction()?, keys };
+        let secrets = secrets::list(&session)?.into_iter().map(|found| (found.name, found.hash));
+        Ok((apps::list(&session)?.apps, secrets.collect::<Vec<_>>()))
     };
-    let stored = apps(connection).map_err(BackupError::Store)?;
+    let stored =
+        apps(connection).map_err(|error: TransactionError| BackupError::Store(error.into()))?;
     let kept = match newest {
-        None => Some(BTreeMap::new()),
+        None => Some((BTreeMap::new(), Vec::new())),
         // A snapshot that cannot be read, or has an older schema, counts as different.
         Some(newest) => open::open_read_only(&newest).ok().and_then(|mut old| apps(&mut old).ok()),
     };
@@ -366,6 +380,37 @@ impl Store for SqliteStore {
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError> {
         let name = name.clone();
         self.read(move |transaction| apps::revisions(transaction, &name)).await
+    }
+
+    async fn set_secret(&self, set: SetSecret) -> Result<SecretPut, StoreError> {
+        self.change(move |session| {
+            let put = secrets::set(session, &set)?;
+            let changed = !put.apps.is_empty();
+            Ok((put, changed))
+        })
+        .await
+    }
+
+    async fn secrets(&self) -> Result<Vec<SecretInfo>, StoreError> {
+        self.read(secrets::list).await
+    }
+
+    async fn delete_secret(&self, name: &SecretName) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.change(move |session| Ok((secrets::delete(session, &name)?, false))).await
+    }
+
+    async fn resolve_secrets(&self, mut spec: AppSpec) -> Result<AppSpec, StoreError> {
+        self.read(move |session| {
+            secrets::resolve(session, &mut spec)?;
+            Ok(spec)
+        })
+        .await
+    }
+
+    async fn rotate_key(&self) -> Result<u64, StoreError> {
+        let (path, keys) = (self.path.clone(), Arc::clone(&self.keys));
+        self.writer()?.transact(move |connection| seal::rotate(connection, &path, &keys)).await
     }
 
     async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError> {

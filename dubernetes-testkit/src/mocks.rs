@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dubernetes_core::app::{
-    AppName, Duration, ImageRef, InstanceName, PullPolicy, RevisionId, Signal,
+    AppName, AppSpec, Duration, ImageRef, InstanceName, PullPolicy, RevisionId, SecretName, Signal,
 };
 use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::event::{Event, NewEvent};
@@ -20,8 +20,8 @@ use dubernetes_core::runtime::{
     RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader,
 };
 use dubernetes_core::store::{
-    EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store, StoreError, StoredApp,
-    StoredState,
+    EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, SecretInfo, SecretPut,
+    SetSecret, Store, StoreError, StoredApp, StoredState,
 };
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
@@ -287,6 +287,11 @@ mock! {
             replace: bool,
         ) -> Result<(), StoreError>;
         async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError>;
+        async fn set_secret(&self, set: SetSecret) -> Result<SecretPut, StoreError>;
+        async fn secrets(&self) -> Result<Vec<SecretInfo>, StoreError>;
+        async fn delete_secret(&self, name: &SecretName) -> Result<(), StoreError>;
+        async fn resolve_secrets(&self, spec: AppSpec) -> Result<AppSpec, StoreError>;
+        async fn rotate_key(&self) -> Result<u64, StoreError>;
         async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError>;
         async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError>;
         fn changes(&self) -> BoxStream<'static, ()>;

@@ -1,18 +1,18 @@
 //! Calls with a single response.
 
-use dubernetes_core::app::{AppName, AppSpec, Generation, PullPolicy, to_json_with_contents};
+use dubernetes_core::app::{AppName, AppSpec, Generation, PullPolicy, Secret, to_json_with_contents};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
-use reqwest::header::IF_MATCH;
+use reqwest::header::{CONTENT_TYPE, IF_MATCH};
 use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 
 use crate::client::{Client, ClientError};
 use crate::path;
 use crate::wire::{
-    App, Applied, Event, Health, List, PlanReport, Pod, PodStats, Revision, RolloutRequest, Route,
-    Scale, Status, Version, Why,
+    self, App, Applied, Event, Health, KeyRotation, List, PlanReport, Pod, PodStats, Revision,
+    RolloutRequest, Route, Scale, SecretSet, Status, Version, Why,
 };
 
 /// Selects events.
@@ -129,6 +129,28 @@ impl Client {
     ) -> Result<Applied, ClientError> {
         let request = self.call(Method::POST, &path::named(path::APP_ROLLOUT, name));
         self.json(request.json(&rollout)).await
+    }
+
+    /// Lists the secrets without their values, ordered by name.
+    pub async fn secrets(&self) -> Result<Vec<wire::Secret>, ClientError> {
+        self.list(path::SECRETS, &[]).await
+    }
+
+    /// Creates a secret or changes its value.
+    pub async fn set_secret(&self, name: &str, value: &Secret) -> Result<SecretSet, ClientError> {
+        let request = self.call(Method::PUT, &path::named(path::SECRET, name));
+        let request = request.header(CONTENT_TYPE, "application/octet-stream");
+        self.json(request.body(value.reveal().to_vec())).await
+    }
+
+    /// Deletes a secret that no app uses.
+    pub async fn delete_secret(&self, name: &str) -> Result<(), ClientError> {
+        self.send(self.call(Method::DELETE, &path::named(path::SECRET, name))).await.map(drop)
+    }
+
+    /// Encrypts all secrets and contents of files with a new key.
+    pub async fn rotate_secret_key(&self) -> Result<KeyRotation, ClientError> {
+        self.json(self.call(Method::POST, path::SECRET_KEY_ROTATION)).await
     }
 
     /// Lists the pods of all apps or of one, ordered by name.

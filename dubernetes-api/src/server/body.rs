@@ -25,24 +25,43 @@ const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// A body that is declared as JSON.
 pub(super) struct Json(pub(super) Bytes);
 
+/// A body of any bytes, declared as such.
+pub(super) struct Raw(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        check_type(request.headers(), OCTET_STREAM)?;
+        read_body(request, state).await.map(Self)
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        check_type(request.headers())?;
-        let read = tokio::time::timeout(BODY_LIMIT, Bytes::from_request(request, state)).await;
-        let Ok(read) = read else {
-            let detail = format!("the body took longer than {BODY_LIMIT:?}");
-            return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
-        };
-        read.map(Self).map_err(|rejection| match rejection.into_response().status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                let detail = format!("the body has more than {MAX_BODY} bytes");
-                ApiError::new(ProblemKind::TooLarge, detail)
-            }
-            _ => ApiError::new(ProblemKind::InvalidRequest, "the body ended early"),
-        })
+        check_type(request.headers(), JSON)?;
+        read_body(request, state).await.map(Self)
     }
+}
+
+const JSON: &str = "application/json";
+const OCTET_STREAM: &str = "application/octet-stream";
+
+async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let read = tokio::time::timeout(BODY_LIMIT, Bytes::from_request(request, state)).await;
+    let Ok(read) = read else {
+        let detail = format!("the body took longer than {BODY_LIMIT:?}");
+        return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
+    };
+    read.map_err(|rejection| match rejection.into_response().status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("the body has more than {MAX_BODY} bytes");
+            ApiError::new(ProblemKind::TooLarge, detail)
+        }
+        _ => ApiError::new(ProblemKind::InvalidRequest, "the body ended early"),
+    })
 }
 
 impl Json {
@@ -129,7 +148,7 @@ fn position(error: &serde_json::Error) -> FieldProblem {
     }
 }
 
-fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+fn check_type(headers: &HeaderMap, expected: &str) -> Result<(), ApiError> {
     let refused = |detail: String| Err(ApiError::new(ProblemKind::UnsupportedType, detail));
     if let Some(encoding) = headers.get(CONTENT_ENCODING) {
         let encoding = encoding.to_str().unwrap_or_default().escape_debug();
@@ -137,15 +156,13 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (types.next(), types.next()) else {
-        return refused(
-            "expected exactly one `content-type` header: `application/json`".to_owned(),
-        );
+        return refused(format!("expected exactly one `content-type` header: `{expected}`"));
     };
     let value = value.to_str().unwrap_or_default();
     let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
-    let json = parts.next().is_some_and(|media_type| media_type == "application/json");
-    if json && parts.all(|part| part == "charset=utf-8" || part == "charset=\"utf-8\"") {
+    let is_expected = parts.next().is_some_and(|media_type| media_type == expected);
+    if is_expected && parts.all(|part| part == "charset=utf-8" || part == "charset=\"utf-8\"") {
         return Ok(());
     }
-    refused(format!("expected content type `application/json`, found `{}`", value.escape_debug()))
+    refused(format!("expected content type `{expected}`, found `{}`", value.escape_debug()))
 }

@@ -10,7 +10,9 @@ use dubernetes_controller::Snapshot;
 use dubernetes_core::app::{AppName, AppSpec, Generation, PodName, RevisionId};
 use dubernetes_core::forecast::{Forecast, forecast};
 use dubernetes_core::state::DesiredState;
-use dubernetes_core::store::{Change, ExistingApp, PutApp, StoreDecision, StoreError, decide_put};
+use dubernetes_core::store::{
+    Change, ExistingApp, PutApp, StoreDecision, StoreError, StoredState, decide_put,
+};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -37,7 +39,7 @@ pub(super) async fn plan(
     _: Params<NoParams>,
     body: Json,
 ) -> Result<JsonResponse<PlanReport>, ApiError> {
-    let specs = specs(&body)?;
+    let mut specs = specs(&body)?;
     for (index, spec) in specs.iter().enumerate() {
         let problems = spec.forbidden(state.controller.permissions()).into_iter();
         let problems: Vec<_> = problems
@@ -51,6 +53,7 @@ pub(super) async fn plan(
         }
     }
     let stored = state.store.list().await?;
+    resolve_secrets(&state, &stored, &mut specs).await?;
     let mut desired = DesiredState::new(state.info.instance.clone(), stored);
     for spec in &specs {
         // An app that does not exist has no revisions.
@@ -96,6 +99,32 @@ fn specs(body: &Json) -> Result<Vec<AppSpec>, ApiError> {
         }
     }
     if problems.is_empty() { Ok(specs) } else { Err(ApiError::invalid(problems)) }
+}
+
+/// Fills in the secrets, as an apply does.
+async fn resolve_secrets(
+    state: &ApiState,
+    stored: &StoredState,
+    specs: &mut [AppSpec],
+) -> Result<(), ApiError> {
+    let mut problems = Vec::new();
+    for (index, spec) in specs.iter_mut().enumerate() {
+        if let Some(app) = stored.apps.get(&spec.name) {
+            // Only hashes are sent: equal hashes mean equal contents.
+            spec.fill_contents_from(&app.spec);
+        }
+        match state.store.resolve_secrets(spec.clone()).await {
+            Ok(resolved) => *spec = resolved,
+            Err(StoreError::Invalid { problems: found, .. }) => {
+                problems.extend(found.problems.into_iter().map(|found| FieldProblem {
+                    hint: found.hint,
+                    ..list_problem(index, &found.path, found.message)
+                }));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(ApiError::invalid(problems)) }
 }
 
 /// Creates a problem at a position in the list, without a line: it would count within one spec.
@@ -145,17 +174,13 @@ fn report(
 fn apply_in_memory(
     desired: &mut DesiredState,
     snapshot: &Snapshot,
-    mut spec: AppSpec,
+    spec: AppSpec,
     now: Timestamp,
 ) -> Result<(StoreDecision, Option<Refused>), ApiError> {
     if desired.teardown.is_some() {
         return Err(StoreError::TearingDown.into());
     }
     let name = spec.name.clone();
-    if let Some(app) = desired.apps.get(&name) {
-        // Only hashes are sent: equal hashes mean equal contents.
-        spec.fill_contents_from(&app.spec);
-    }
     let newest_seen = newest_revision_seen(snapshot, &name);
     let revisions = desired.revisions.get(&name).map_or(&[][..], Vec::as_slice);
     let before = match (desired.apps.get(&name), desired.tombstones.get(&name)) {

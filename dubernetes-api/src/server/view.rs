@@ -100,6 +100,7 @@ fn app_failure(stored: &StoredApp) -> Option<Failure> {
         RevisionCause::Apply
         | RevisionCause::Retry { .. }
         | RevisionCause::Restart
+        | RevisionCause::SecretChange { .. }
         | RevisionCause::Undo { .. } => None,
     }
     .or_else(|| stored.rollout.outcome.failure().map(|why| failure(stored.revision, why)))
@@ -124,6 +125,7 @@ pub(super) fn revision(app: &AppName, desired: RevisionId, kept: store::Revision
             RevisionCause::Apply => "apply".to_owned(),
             RevisionCause::Retry { of } => format!("retry of {of}"),
             RevisionCause::Restart => "restart".to_owned(),
+            RevisionCause::SecretChange { secret } => format!("secret {secret} changed"),
             RevisionCause::Undo { to } => format!("undo to {to}"),
             RevisionCause::RollBack { from, to, .. } => format!("rollback from {from} to {to}"),
         },

@@ -120,6 +120,8 @@ pub enum ProblemKind {
     RouteTaken,
     /// The instance is being torn down.
     TearingDown,
+    /// Apps use the secret.
+    InUse,
     /// A revision with this spec has already failed.
     PreviouslyFailed,
     /// The pod has no container, or its container is not running.
@@ -162,7 +164,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::InvalidJson,
         Self::InvalidQuery,
         Self::InvalidRequest,
@@ -172,6 +174,7 @@ impl ProblemKind {
         Self::StaleGeneration,
         Self::RouteTaken,
         Self::TearingDown,
+        Self::InUse,
         Self::PreviouslyFailed,
         Self::NotRunning,
         Self::TooLarge,
@@ -205,6 +208,7 @@ impl ProblemKind {
             Self::StaleGeneration => ("stale-generation", "the app was changed meanwhile", 409),
             Self::RouteTaken => ("route-taken", "another app owns this host and path", 409),
             Self::TearingDown => ("tearing-down", "the instance is being torn down", 409),
+            Self::InUse => ("in-use", "apps use the secret", 409),
             Self::PreviouslyFailed => ("failed-before", "this spec has already failed", 409),
             Self::NotRunning => ("not-running", "the pod is not running", 409),
             Self::TooLarge => ("too-large", "the body is too large", 413),

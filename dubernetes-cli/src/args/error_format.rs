@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use super::Command;
 use super::port_forward::ForwardFormat;
 use super::rollout::RolloutVerb;
+use super::secret::SecretVerb;
 use super::shared::Format;
 
 impl Command {
@@ -18,6 +19,12 @@ impl Command {
                 | RolloutVerb::Restart(_)
                 | RolloutVerb::Pause(_)
                 | RolloutVerb::Resume(_) => return variable_asks_for_json(),
+            },
+            Self::Secret(args) => match &args.verb {
+                SecretVerb::Set(args) => &args.format,
+                SecretVerb::List(args) => &args.format,
+                SecretVerb::RotateKey(format) => format,
+                SecretVerb::Delete(_) => return variable_asks_for_json(),
             },
             Self::PortForward(args) => return args.output == ForwardFormat::Json,
             Self::Apply(args) => &args.format,

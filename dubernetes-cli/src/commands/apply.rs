@@ -4,12 +4,14 @@ mod prune;
 
 use dubernetes_api::wire::{AppPlan, Applied, Change};
 use dubernetes_core::app::AppSpec;
+use dubernetes_manifest::Located;
 
 use crate::args::{ApplyArgs, Format};
 use crate::follow::Follower;
 use crate::machine;
 use crate::output::{self, ListStyle};
 use crate::report::{self, CliError, FAILED, RETRY_HELP, Result, UNREACHABLE};
+use crate::secrets;
 use crate::settings::Settings;
 use crate::sources::read_apps;
 use crate::target::{Mode, Target};
@@ -17,14 +19,15 @@ use crate::verify::{self, Verifiers};
 
 pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
     let apps = read_apps(&args.files)?;
-    let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
+    let specs: Vec<AppSpec> = apps.iter().map(|located| located.spec.clone()).collect();
     verify::check_access(&args.verify, &specs)?;
     prune::selector(args, &specs)?;
     machine::warnings(&specs).iter().for_each(|warning| report::warn(warning));
     if args.dry_run {
-        return Box::pin(dry_run(args, &specs, settings)).await;
+        return Box::pin(dry_run(args, &apps, &specs, settings)).await;
     }
     Target::with_wait(settings, &args.wait, async |target: &Target| {
+        secrets::check(&apps, &target.client).await?;
         let result = send_and_wait(args, &specs, target).await;
         if result.as_ref().err().is_none_or(|error| error.exit_code() <= FAILED) {
             target.warn_unsupervised(&args.files.joined());
@@ -96,8 +99,14 @@ fn print_accepted(applied: &Applied, format: Format) -> Result {
     }
 }
 
-async fn dry_run(args: &ApplyArgs, specs: &[AppSpec], settings: &Settings) -> Result {
+async fn dry_run(
+    args: &ApplyArgs,
+    apps: &[Located],
+    specs: &[AppSpec],
+    settings: &Settings,
+) -> Result {
     let (report, surplus) = Target::with(settings, Mode::Observe, async |target: &Target| {
+        secrets::check(apps, &target.client).await?;
         let surplus = match prune::selector(args, specs)? {
             Some(selector) => prune::surplus(selector, specs, target).await?,
             None => Vec::new(),

@@ -101,7 +101,7 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
             "Environment",
             match value {
                 EnvValue::Text(text) => format!("{name}={text}"),
-                EnvValue::File(file) => format!("{name} from {file}"),
+                EnvValue::From(file) => format!("{name} from {file}"),
             },
         );
     }

@@ -11,6 +11,7 @@ use crate::args::FileArgs;
 use crate::output;
 use crate::report::{CliError, Result, USAGE};
 use crate::resolve::none_if_missing;
+use crate::secrets;
 use crate::settings::Settings;
 use crate::sources::read_apps;
 use crate::style;
@@ -33,9 +34,12 @@ fn raise_exit_code(error: CliError) -> CliError {
 }
 
 async fn compare(args: &FileArgs, settings: &Settings) -> Result<String> {
-    let apps = read_apps(args)?;
+    let mut apps = read_apps(args)?;
     Target::with(settings, Mode::Observe, async |target: &Target| {
         let mut text = String::new();
+        // Stored apps show the hash of a secret.
+        let hashes = secrets::check(&apps, &target.client).await?;
+        apps.iter_mut().for_each(|app| app.spec.set_secret_hashes(&hashes));
         for app in &apps {
             text.push_str(&compare_app(app, &target.client).await?);
         }

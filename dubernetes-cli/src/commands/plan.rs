@@ -7,14 +7,16 @@ use crate::args::{Format, PlanArgs};
 use crate::machine;
 use crate::output::{self, Cell, Table};
 use crate::report::Result;
+use crate::secrets;
 use crate::settings::Settings;
 use crate::sources::read_apps;
 use crate::target::{Mode, Target};
 
 pub(super) async fn run(args: &PlanArgs, settings: &Settings) -> Result {
     let apps = read_apps(&args.files)?;
-    let specs: Vec<AppSpec> = apps.into_iter().map(|located| located.spec).collect();
+    let specs: Vec<AppSpec> = apps.iter().map(|located| located.spec.clone()).collect();
     let report = Target::with(settings, Mode::Observe, async |target: &Target| {
+        secrets::check(&apps, &target.client).await?;
         Ok(target.client.plan(&specs).await?)
     })
     .await?;

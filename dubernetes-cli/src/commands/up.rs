@@ -11,6 +11,7 @@ use crate::interrupt::interrupted;
 use crate::orchestrator::{quit_requested, ready_line, start};
 use crate::output;
 use crate::report::{self, CliError, FAILED, INTERRUPTED, Result};
+use crate::secrets;
 use crate::settings::Settings;
 use crate::sources::read_apps;
 use crate::target::{Target, find_running};
@@ -52,6 +53,7 @@ async fn apply_and_show_events(args: &UpArgs, settings: &Settings, apps: &[Locat
     let target = Target::running(client);
     let mut follower = Follower::new(&target, &WaitArgs::without_timeout(args.progress)).await?;
     let mut sent = Vec::new();
+    secrets::check(apps, &target.client).await?;
     for app in apps {
         let applied = target.client.apply(&app.spec, None).await?;
         output::print(&format!("app/{} {}\n", app.spec.name, applied.change.as_str()))?;

@@ -1,6 +1,6 @@
 //! Table columns of each kind of object.
 
-use dubernetes_api::wire::{App, AppStatus, EndpointState, Event, Pod, Revision, Route};
+use dubernetes_api::wire::{App, AppStatus, EndpointState, Event, Pod, Revision, Route, Secret};
 use dubernetes_core::plan::Phase;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -97,6 +97,29 @@ impl Row for Pod {
 
     fn full_name(&self) -> String {
         format!("pod/{}", self.name)
+    }
+}
+
+impl Row for Secret {
+    fn columns(_: bool) -> Vec<&'static str> {
+        vec!["NAME", "SHA256", "UPDATED", "USED BY"]
+    }
+
+    fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell> {
+        let hash = self.sha256.to_string();
+        let shown = if wide { hash.len() } else { 8 };
+        let users: Vec<_> = self.used_by.iter().map(ToString::to_string).collect();
+        let users = (!users.is_empty()).then(|| users.join(","));
+        vec![
+            Cell::new(self.name.as_str()),
+            Cell::new(hash.get(..shown).unwrap_or(&hash)),
+            Cell::new(age(self.updated_at, now)),
+            Cell::new(or_none(users)),
+        ]
+    }
+
+    fn full_name(&self) -> String {
+        format!("secret/{}", self.name)
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_controller::{Handle, Orchestrator, Snapshot};
-use dubernetes_core::app::{AppName, AppSpec, InstanceName, PodName, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, InstanceName, PodName, RevisionId, Secret};
 use dubernetes_core::clock::Clock as _;
 use dubernetes_core::error::chain;
 use dubernetes_core::labels;
 use dubernetes_core::plan::RouteStep;
 use dubernetes_core::runtime::{Container, ContainerId, ContainerState};
-use dubernetes_core::store::{EventQuery, PutApp, Store as _, StoreError};
+use dubernetes_core::store::{EventQuery, PutApp, SetSecret, Store as _, StoreError};
 use dubernetes_testkit::{FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -183,7 +183,19 @@ impl Simulation {
         Ok(())
     }
 
+    /// Makes the secrets that an app uses. Their values do not matter here.
+    async fn make_secrets(&self, spec: &AppSpec) -> Result {
+        for name in spec.secret_names() {
+            let value = Secret::new("SIMULATED=1");
+            let set = SetSecret::new(name.clone(), value, self.clock.now());
+            let set = set.map_err(|error| CliError::new(error.to_string()))?;
+            self.store.set_secret(set).await.map_err(|error| store_error(&error))?;
+        }
+        Ok(())
+    }
+
     async fn put(&self, spec: AppSpec) -> Result<&'static str> {
+        self.make_secrets(&spec).await?;
         let snapshot = self.controller.snapshot();
         let own = snapshot.observed.replicas.iter().filter(|r| r.labels.app == spec.name);
         let newest_seen = own.map(|r| r.labels.revision).max().unwrap_or(RevisionId::NONE);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{AppName, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, RevisionId, SecretName};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
-    EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store, StoreError, StoredApp,
-    StoredState,
+    EventQuery, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, SecretInfo, SecretPut,
+    SetSecret, Store, StoreError, StoredApp, StoredState,
 };
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
@@ -88,6 +88,26 @@ impl Store for GuardedStore {
 
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError> {
         guard("read revisions", STORE, self.0.revisions(name)).await
+    }
+
+    async fn set_secret(&self, set: SetSecret) -> Result<SecretPut, StoreError> {
+        guard("store a secret", STORE, self.0.set_secret(set)).await
+    }
+
+    async fn secrets(&self) -> Result<Vec<SecretInfo>, StoreError> {
+        guard("read all secrets", STORE, self.0.secrets()).await
+    }
+
+    async fn delete_secret(&self, name: &SecretName) -> Result<(), StoreError> {
+        guard("delete a secret", STORE, self.0.delete_secret(name)).await
+    }
+
+    async fn resolve_secrets(&self, spec: AppSpec) -> Result<AppSpec, StoreError> {
+        guard("read secrets", STORE, self.0.resolve_secrets(spec)).await
+    }
+
+    async fn rotate_key(&self) -> Result<u64, StoreError> {
+        guard("rotate the key", STORE, self.0.rotate_key()).await
     }
 
     async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError> {

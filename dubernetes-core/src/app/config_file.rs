@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::content::{self, FileRef};
+use super::SecretName;
+use super::content::{ContentRef, FilePath, ShownSource};
 use super::escape::quote;
 use super::quantity::parse_whole;
 use super::text::{ParseError, checked_text, parse_traits};
@@ -39,12 +40,12 @@ fn check_target(target: &str) -> Result<String, ParseError> {
 
 /// A file that is copied into every container.
 ///
-/// Serializes as a [`FileRef`] with a `mode`.
+/// Serializes as a [`ContentRef`] with a `mode`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RawConfigFile", into = "ShownConfigFile")]
 pub struct ConfigFile {
-    /// The file and its content.
-    pub source: FileRef,
+    /// The file or secret, and its content.
+    pub source: ContentRef,
     /// The permissions in the container.
     pub mode: FileMode,
     /// The owner in the container. Default: the user of the container where it is a number, else
@@ -135,7 +136,8 @@ impl fmt::Display for FileMode {
 
 #[derive(Serialize)]
 struct ShownConfigFile {
-    file: content::FilePath,
+    #[serde(flatten)]
+    source: ShownSource,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,14 +151,15 @@ impl From<ConfigFile> for ShownConfigFile {
         let sha256 = file.source.hash().map(|hash| hash.to_string());
         let mode = (!file.mode.is_default()).then(|| file.mode.to_string());
         let owner = file.owner.map(|owner| owner.to_string());
-        Self { file: file.source.file, sha256, mode, owner }
+        Self { source: file.source.source.into(), sha256, mode, owner }
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfigFile {
-    file: content::FilePath,
+    file: Option<FilePath>,
+    secret: Option<SecretName>,
     sha256: Option<String>,
     content: Option<String>,
     mode: Option<String>,
@@ -167,7 +170,8 @@ impl TryFrom<RawConfigFile> for ConfigFile {
     type Error = ParseError;
 
     fn try_from(raw: RawConfigFile) -> Result<Self, ParseError> {
-        let source = FileRef::from_raw(raw.file, raw.sha256.as_deref(), raw.content.as_deref())?;
+        let (sha256, content) = (raw.sha256.as_deref(), raw.content.as_deref());
+        let source = ContentRef::from_raw(raw.file, raw.secret, sha256, content)?;
         let mode = raw.mode.as_deref().map(FileMode::parse).transpose()?;
         let owner = raw.owner.as_deref().map(FileOwner::parse).transpose()?;
         Ok(Self { source, mode: mode.unwrap_or_default(), owner })

@@ -1,8 +1,8 @@
-//! Files that an app refers to, and their contents.
+//! Files and secrets that an app refers to, and their contents.
 //!
 //! A content may be a secret, so neither `Debug` nor `Serialize` shows one, only its hash. The
-//! single way to write contents out is [`to_json_with_contents`], for the store and for requests
-//! to it.
+//! ways to write contents out are [`to_json_with_contents`], for requests, and
+//! [`AppSpec::take_contents`], for a store that encrypts them.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::AppSpec;
 use super::escape::{is_hidden, quote};
 use super::text::{ParseError, checked_text, parse_traits};
+use super::{AppSpec, SecretName};
 
-/// The largest content of one file, in bytes.
+/// The largest content of one file or secret, in bytes.
 pub const MAX_CONTENT_BYTES: usize = 512 << 10;
 /// The largest sum of all contents of one app, in bytes.
 pub const MAX_CONTENTS_BYTES: usize = 1 << 20;
@@ -114,23 +114,55 @@ fn check_path(path: &str) -> Result<String, ParseError> {
     Ok(path.to_owned())
 }
 
-/// A reference to a file.
+/// A reference to a file or a secret.
 ///
-/// Serializes as `{ file: ./path, sha256: 0123… }`: with the hash if the content is known, and
-/// never with the content. Deserializes from that form, and from a `content` in base64.
+/// Serializes as `{ file: ./path, sha256: 0123… }` or `{ secret: name, sha256: 0123… }`: with the
+/// hash if the content is known, and never with the content. Deserializes from that form, and from
+/// a `content` in base64.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawFileRef", into = "ShownFileRef")]
-pub struct FileRef {
-    /// The path, as the manifest writes it.
-    pub file: FilePath,
+#[serde(try_from = "RawContentRef", into = "ShownContentRef")]
+pub struct ContentRef {
+    /// What the manifest names.
+    pub source: ContentSource,
     /// The content, as far as it is known.
     pub content: Content,
 }
 
-/// What is known of a file's content. In a stored app every content is [`Content::Known`].
+/// Where a content comes from.
+///
+/// Displays as `./path` or as the name of the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContentSource {
+    /// A file, with the path that the manifest writes. Whoever applies the app reads it.
+    File(FilePath),
+    /// A secret of the instance. The store reads it when the app is put.
+    Secret(SecretName),
+}
+
+impl ContentSource {
+    /// Returns the source for messages, such as `the file "./path"`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::File(path) => format!("the file {}", quote(path.as_str())),
+            Self::Secret(name) => format!("the secret {}", quote(name.as_str())),
+        }
+    }
+}
+
+impl fmt::Display for ContentSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{path}"),
+            Self::Secret(name) => write!(f, "secret {name}"),
+        }
+    }
+}
+
+/// What is known of the content of a file or a secret. In a stored app every content is
+/// [`Content::Known`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// The file was not read.
+    /// The file or secret was not read.
     Unread,
     /// Only the hash is known, as in an answer of the API.
     Hash(ContentHash),
@@ -138,10 +170,15 @@ pub enum Content {
     Known(Secret),
 }
 
-impl FileRef {
+impl ContentRef {
     /// Returns a reference to a file that was not read.
     pub fn unread(file: FilePath) -> Self {
-        Self { file, content: Content::Unread }
+        Self { source: ContentSource::File(file), content: Content::Unread }
+    }
+
+    /// Returns a reference to a secret, which the store reads when the app is put.
+    pub fn secret(name: SecretName) -> Self {
+        Self { source: ContentSource::Secret(name), content: Content::Unread }
     }
 
     /// Returns a reference with what is given of its content.
@@ -150,34 +187,38 @@ impl FileRef {
     ///
     /// The content does not have the given hash.
     pub fn from_parts(
-        file: FilePath,
+        source: ContentSource,
         hash: Option<ContentHash>,
         content: Option<Secret>,
     ) -> Result<Self, ParseError> {
         let content = match (hash, content) {
             (Some(given), Some(secret)) if secret.hash() != given => {
-                let (file, found) = (quote(file.as_str()), secret.hash());
-                let message =
-                    format!("the content of {file} has the hash `{found}`, not `{given}`");
-                return Err(message.into());
+                return Err(other_hash(&source, secret.hash(), given).into());
             }
             (_, Some(secret)) => Content::Known(secret),
             (Some(hash), None) => Content::Hash(hash),
             (None, None) => Content::Unread,
         };
-        Ok(Self { file, content })
+        Ok(Self { source, content })
     }
 
     pub(super) fn from_raw(
-        file: FilePath,
+        file: Option<FilePath>,
+        secret: Option<SecretName>,
         sha256: Option<&str>,
         content: Option<&str>,
     ) -> Result<Self, ParseError> {
+        let source = match (file, secret) {
+            (Some(path), None) => ContentSource::File(path),
+            (None, Some(name)) => ContentSource::Secret(name),
+            (Some(_), Some(_)) => return Err("either `file` or `secret`, not both".into()),
+            (None, None) => return Err("missing field `file` or `secret`".into()),
+        };
         let hash = sha256.map(ContentHash::parse).transpose()?;
-        Self::from_parts(file, hash, content.map(decode).transpose()?)
+        Self::from_parts(source, hash, content.map(decode).transpose()?)
     }
 
-    /// Returns the hash of the content, unless the file was not read.
+    /// Returns the hash of the content, unless it was not read.
     pub fn hash(&self) -> Option<ContentHash> {
         match &self.content {
             Content::Unread => None,
@@ -193,45 +234,82 @@ impl FileRef {
             Content::Unread | Content::Hash(_) => None,
         }
     }
+
+    /// Returns the name of the secret, unless the reference is to a file.
+    pub fn secret_name(&self) -> Option<&SecretName> {
+        match &self.source {
+            ContentSource::Secret(name) => Some(name),
+            ContentSource::File(_) => None,
+        }
+    }
 }
 
-impl fmt::Display for FileRef {
+/// Returns the message that a content has another hash than the given one.
+pub(crate) fn other_hash(source: &ContentSource, found: ContentHash, given: ContentHash) -> String {
+    let source = match source {
+        ContentSource::File(path) => quote(path.as_str()),
+        ContentSource::Secret(_) => source.describe(),
+    };
+    format!("the content of {source} has the hash `{found}`, not `{given}`")
+}
+
+impl fmt::Display for ContentRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.hash() {
-            Some(hash) => write!(f, "{} (sha256:{hash})", self.file),
-            None => write!(f, "{}", self.file),
+            Some(hash) => write!(f, "{} (sha256:{hash})", self.source),
+            None => write!(f, "{}", self.source),
+        }
+    }
+}
+
+/// The keys that name a source; one of them is present.
+#[derive(Serialize)]
+pub(super) struct ShownSource {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<FilePath>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<SecretName>,
+}
+
+impl From<ContentSource> for ShownSource {
+    fn from(source: ContentSource) -> Self {
+        match source {
+            ContentSource::File(path) => Self { file: Some(path), secret: None },
+            ContentSource::Secret(name) => Self { file: None, secret: Some(name) },
         }
     }
 }
 
 #[derive(Serialize)]
-struct ShownFileRef {
-    file: FilePath,
+struct ShownContentRef {
+    #[serde(flatten)]
+    source: ShownSource,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
 }
 
-impl From<FileRef> for ShownFileRef {
-    fn from(reference: FileRef) -> Self {
+impl From<ContentRef> for ShownContentRef {
+    fn from(reference: ContentRef) -> Self {
         let sha256 = reference.hash().map(|hash| hash.to_string());
-        Self { file: reference.file, sha256 }
+        Self { source: reference.source.into(), sha256 }
     }
 }
 
 /// Every accepted form of a reference. Its errors never repeat a content.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawFileRef {
-    file: FilePath,
+struct RawContentRef {
+    file: Option<FilePath>,
+    secret: Option<SecretName>,
     sha256: Option<String>,
     content: Option<String>,
 }
 
-impl TryFrom<RawFileRef> for FileRef {
+impl TryFrom<RawContentRef> for ContentRef {
     type Error = ParseError;
 
-    fn try_from(raw: RawFileRef) -> Result<Self, ParseError> {
-        Self::from_raw(raw.file, raw.sha256.as_deref(), raw.content.as_deref())
+    fn try_from(raw: RawContentRef) -> Result<Self, ParseError> {
+        Self::from_raw(raw.file, raw.secret, raw.sha256.as_deref(), raw.content.as_deref())
     }
 }
 
@@ -246,14 +324,16 @@ pub fn decode(text: &str) -> Result<Secret, ParseError> {
 }
 
 /// Returns `spec` as JSON with the contents of its files, which [`Deserialize`] reads back. Only
-/// for the store and for requests to it: the result holds the secrets in clear.
+/// for requests to the orchestrator: the result holds the files in clear. The contents of secrets
+/// are not part of it: a request names them, and the store knows them.
 ///
 /// # Errors
 ///
 /// Never: a specification has no maps with keys other than text.
 pub fn to_json_with_contents(spec: &AppSpec) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(spec)?;
-    for (path, reference) in spec.file_refs() {
+    for (path, reference) in spec.content_refs() {
+        let ContentSource::File(_) = reference.source else { continue };
         let Some(secret) = reference.known_content() else { continue };
         let mut at = Some(&mut value);
         for key in &path {

@@ -1,29 +1,29 @@
-//! The environment of a replica: values from the manifest, and values from files.
+//! The environment of a replica: values from the manifest, and from files and secrets.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::content::{FileRef, Secret};
+use super::content::{ContentRef, Secret};
 use super::{AppSpec, EnvName};
 
 /// The value of one environment variable.
 ///
-/// Serializes as text or as a [`FileRef`].
+/// Serializes as text or as a [`ContentRef`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum EnvValue {
     /// A text in the manifest. It is not a secret.
     Text(String),
-    /// The content of a file, without one trailing line break.
-    File(FileRef),
+    /// The content of a file or a secret, without one trailing line break.
+    From(ContentRef),
 }
 
 impl EnvValue {
-    /// Returns the reference of a value from a file.
-    pub fn file_ref(&self) -> Option<&FileRef> {
+    /// Returns the reference of a value from a file or a secret.
+    pub fn content_ref(&self) -> Option<&ContentRef> {
         match self {
-            Self::File(reference) => Some(reference),
+            Self::From(reference) => Some(reference),
             Self::Text(_) => None,
         }
     }
@@ -46,7 +46,7 @@ impl From<&str> for EnvValue {
 pub struct Environment {
     /// Values that may be shown.
     pub plain: BTreeMap<String, String>,
-    /// Values from files.
+    /// Values from files and secrets.
     pub secret: BTreeMap<String, Secret>,
 }
 
@@ -54,7 +54,7 @@ pub struct Environment {
 /// Contents that are unknown or invalid are skipped.
 pub(super) fn merge(spec: &AppSpec) -> Environment {
     let mut merged = Environment::default();
-    for content in spec.env_file.iter().filter_map(FileRef::known_content) {
+    for content in spec.env_file.iter().filter_map(ContentRef::known_content) {
         for (name, value) in parse_env_file(content.reveal()).unwrap_or_default() {
             merged.secret.insert(name.to_string(), Secret::new(value));
         }
@@ -66,7 +66,7 @@ pub(super) fn merge(spec: &AppSpec) -> Environment {
                 merged.secret.remove(&name);
                 merged.plain.insert(name, text.clone());
             }
-            EnvValue::File(reference) => {
+            EnvValue::From(reference) => {
                 let content = reference.known_content();
                 if let Some(text) = content.and_then(|secret| value_text(secret).ok()) {
                     merged.secret.insert(name, Secret::new(text.to_owned()));

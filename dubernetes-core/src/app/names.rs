@@ -28,6 +28,11 @@ checked_text!(
     check_label
 );
 checked_text!(
+    /// The name of a secret, unique in its instance, with the grammar of [`InstanceName`].
+    SecretName,
+    check_label
+);
+checked_text!(
     /// The name of an environment variable: `[A-Za-z_][A-Za-z0-9_.-]*`, at most 256 characters.
     EnvName,
     check_env_name

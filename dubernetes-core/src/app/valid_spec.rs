@@ -110,11 +110,9 @@ impl AppSpec {
 
     fn all_problems(&self) -> Vec<Problem> {
         let mut problems = self.problems();
-        let unread =
-            self.file_refs().into_iter().filter(|(_, file)| file.known_content().is_none());
-        problems.extend(unread.map(|(path, reference)| Problem {
+        problems.extend(self.unread_files().map(|(path, reference)| Problem {
             path: path.join("."),
-            message: format!("the file {} was not read", quote(reference.file.as_str())),
+            message: format!("{} was not read", reference.source.describe()),
             hint: Some("`dubernetes_manifest::parse_reading` reads the files".to_owned()),
         }));
         let volumes = self.volumes.iter().enumerate().filter(|(_, volume)| volume.is_relative());
@@ -129,7 +127,7 @@ impl AppSpec {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Content, EnvValue, FileRef, Secret};
+    use super::super::{Content, ContentRef, EnvValue, Secret};
     use super::*;
 
     fn spec() -> AppSpec {
@@ -151,8 +149,8 @@ mod tests {
     #[test]
     fn unread_file_is_refused_with_the_function_that_reads_it() {
         let mut spec = spec();
-        let mut file = FileRef::unread("./password".parse().unwrap());
-        spec.env.insert("PASSWORD".parse().unwrap(), EnvValue::File(file.clone()));
+        let mut file = ContentRef::unread("./password".parse().unwrap());
+        spec.env.insert("PASSWORD".parse().unwrap(), EnvValue::From(file.clone()));
         let invalid = spec.clone().validate().unwrap_err();
         assert_eq!(
             invalid.to_string(),
@@ -160,7 +158,7 @@ mod tests {
              (`dubernetes_manifest::parse_reading` reads the files)"
         );
         file.content = Content::Known(Secret::new("x"));
-        spec.env.insert("PASSWORD".parse().unwrap(), EnvValue::File(file));
+        spec.env.insert("PASSWORD".parse().unwrap(), EnvValue::From(file));
         assert_eq!(spec.clone().validate().map(ValidSpec::into_inner), Ok(spec));
     }
 }

@@ -66,6 +66,8 @@ pub enum EventReason {
     RolledBack,
     /// The ingress serves other endpoints.
     Routed,
+    /// A secret that an app uses was changed.
+    SecretChanged,
     /// A replica's process runs.
     Started,
     /// A container could not be started.
@@ -114,6 +116,7 @@ impl EventReason {
             Self::RevisionFailed => "RevisionFailed",
             Self::RolledBack => "RolledBack",
             Self::Routed => "Routed",
+            Self::SecretChanged => "SecretChanged",
             Self::Started => "Started",
             Self::StartFailed => "StartFailed",
             Self::Stopped => "Stopped",

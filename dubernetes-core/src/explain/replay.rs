@@ -84,8 +84,8 @@ fn mask_spec(spec: &mut AppSpec, mask: impl Fn(&str) -> String) {
     for value in spec.env.values_mut() {
         match value {
             EnvValue::Text(text) => *text = mask(text),
-            // Only the hash of a file's content is ever written.
-            EnvValue::File(_) => {}
+            // Only the hash of the content is ever written.
+            EnvValue::From(_) => {}
         }
     }
 }

@@ -299,7 +299,10 @@ fn record_failure(context: &Context<'_>, app: &App<'_>, failure: RolloutFailure)
     // A rollback that fails is not rolled back to the same revision again.
     let rolled_back_from = match app.stored.rollout.cause {
         RevisionCause::RollBack { to, .. } | RevisionCause::Undo { to } => Some(to),
-        RevisionCause::Apply | RevisionCause::Retry { .. } | RevisionCause::Restart => None,
+        RevisionCause::Apply
+        | RevisionCause::Retry { .. }
+        | RevisionCause::Restart
+        | RevisionCause::SecretChange { .. } => None,
     };
     let roll_back_to = match app.stored.spec.rollout.on_failure {
         OnFailure::Rollback => app.stored.fallback.filter(|to| Some(*to) != rolled_back_from),

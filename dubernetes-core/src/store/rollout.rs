@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{PodName, RevisionId};
+use crate::app::{PodName, RevisionId, SecretName};
 use crate::call::OperationKey;
 
 /// The cause, progress and outcome of the rollout of one revision.
@@ -38,6 +38,7 @@ impl RevisionRollout {
             RevisionCause::Apply
             | RevisionCause::Retry { .. }
             | RevisionCause::Restart
+            | RevisionCause::SecretChange { .. }
             | RevisionCause::Undo { .. } => None,
         })
     }
@@ -57,6 +58,11 @@ pub enum RevisionCause {
     },
     /// A user restarted all replicas.
     Restart,
+    /// A user changed a secret that the app uses.
+    SecretChange {
+        /// The secret.
+        secret: SecretName,
+    },
     /// A user restored the content of an earlier revision.
     Undo {
         /// The earlier revision.

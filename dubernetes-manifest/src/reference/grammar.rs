@@ -49,6 +49,15 @@ pub(super) const NAME: Grammar = Grammar {
         63,
     )
 };
+pub(super) const SECRET_NAME: Grammar = Grammar {
+    scalars: Scalars::All,
+    ..text(
+        "name",
+        "1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends",
+        "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        63,
+    )
+};
 pub(super) const IMAGE: Grammar = Grammar {
     scalars: Scalars::All,
     ..text(

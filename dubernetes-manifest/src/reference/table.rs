@@ -5,8 +5,8 @@ use dubernetes_core::app::{MAX_ENV_ENTRIES, MAX_FILES, MAX_REPLICAS, PullPolicy,
 
 use super::grammar::{
     BASE64, CAPABILITY, CONTAINER_FOLDER, CPU, DEVICE, DURATION, ENV_NAME, ENV_VALUE, EXTRA_HOST,
-    FILE_PATH, FILE_TARGET, HASH, HOST_PATTERN, IMAGE, LABEL_KEY, LABEL_VALUE, LIMIT, MEMORY, MODE,
-    NAME, OWNER, PATH, TMPFS, ULIMIT, ULIMIT_NAME, USER, VOLUME, WORD,
+    FILE_PATH, FILE_TARGET, HASH, HOST_PATTERN, IMAGE, LABEL_KEY, LABEL_VALUE, LIMIT, MEMORY, MODE, NAME,
+    OWNER, PATH, SECRET_NAME, TMPFS, ULIMIT, ULIMIT_NAME, USER, VOLUME, WORD,
 };
 use super::lifecycle::{HEALTH, PRE_DEPLOY, ROLLOUT, STOP};
 use super::{DefaultValue, Key, Kind, ListKind, ObjectKind};
@@ -15,9 +15,12 @@ pub(super) const PORT: Kind = Kind::WholeNumber { min: 1, max: u16::MAX };
 pub(super) const SPAN: Kind = Kind::Text(&DURATION);
 const WORDS: ListKind = ListKind { item: &Kind::Text(&WORD), min: 0, max: MAX_LIST };
 pub(super) const PROGRAM: ListKind = ListKind { min: 1, ..WORDS };
-const FILE_REF_OBJECT: ObjectKind = ObjectKind { keys: FILE_REF, one_of: &[], body_only: CONTENT };
+const CONTENT_REF_OBJECT: ObjectKind =
+    ObjectKind { keys: CONTENT_REF, one_of: SOURCES, body_only: CONTENT };
 const CONFIG_FILE_OBJECT: ObjectKind =
-    ObjectKind { keys: CONFIG_FILE, one_of: &[], body_only: CONTENT };
+    ObjectKind { keys: CONFIG_FILE, one_of: SOURCES, body_only: CONTENT };
+/// Where a content comes from.
+const SOURCES: &[&str] = &["file", "secret"];
 
 const fn object(keys: &'static [Key]) -> Kind {
     Kind::Object(ObjectKind::new(keys))
@@ -66,11 +69,12 @@ pub const APP: &[Key] = &[
     },
     Key {
         name: "env",
-        description: "Environment variables, each a text or { file: ./path }. Values are passed \
-            literally, without a shell: at most 32 KiB each, and 256 KiB together.",
+        description: "Environment variables, each a text, { file: ./path } or { secret: name }. \
+            Values are passed literally, without a shell: at most 32 KiB each, and 256 KiB \
+            together.",
         kind: Kind::Map {
             key: &ENV_NAME,
-            value: &Kind::TextOrObject(&ENV_VALUE, FILE_REF_OBJECT),
+            value: &Kind::TextOrObject(&ENV_VALUE, CONTENT_REF_OBJECT),
             max: MAX_ENV_ENTRIES,
         },
         default: DefaultValue::Described("those of the image"),
@@ -81,7 +85,7 @@ pub const APP: &[Key] = &[
         description: "Files with lines KEY=VALUE. They are read by apply. Later files override \
             earlier ones, and env overrides all.",
         kind: Kind::OneOrList(ListKind {
-            item: &Kind::TextOrObject(&FILE_PATH, FILE_REF_OBJECT),
+            item: &Kind::TextOrObject(&FILE_PATH, CONTENT_REF_OBJECT),
             min: 0,
             max: MAX_ENV_FILES,
         }),
@@ -90,9 +94,9 @@ pub const APP: &[Key] = &[
     },
     Key {
         name: "files",
-        description: "Files that are copied into every container before it starts, each a path or \
-            { file: ./path, mode: \"0400\", owner: \"1000:1000\" }. They are read by apply, \
-            relative to the manifest.",
+        description: "Files that are copied into every container before it starts, each a path, \
+            { file: ./path, mode: \"0400\", owner: \"1000:1000\" } or { secret: name }. Paths \
+            are read by apply, relative to the manifest.",
         kind: Kind::Map {
             key: &FILE_TARGET,
             value: &Kind::TextOrObject(&FILE_PATH, CONFIG_FILE_OBJECT),
@@ -375,8 +379,16 @@ const FILE: Key = Key {
     description: "The path of the file on the machine where apply runs. Relative paths start at \
         the folder of the manifest.",
     kind: Kind::Text(&FILE_PATH),
-    default: DefaultValue::Required,
+    default: DefaultValue::Described("one of file and secret is required"),
     example: "file: ./password",
+};
+const SECRET: Key = Key {
+    name: "secret",
+    description: "The name of a secret, which dubernetes secret set creates. When its value \
+        changes, the app rolls.",
+    kind: Kind::Text(&SECRET_NAME),
+    default: DefaultValue::Described("one of file and secret is required"),
+    example: "secret: db-password",
 };
 const SHA256: Key = Key {
     name: "sha256",
@@ -387,12 +399,13 @@ const SHA256: Key = Key {
     example: "sha256: 0123456789abcdef",
 };
 
-/// The keys of a file reference in `env` and `env_file`.
-pub const FILE_REF: &[Key] = &[FILE, SHA256];
+/// The keys of a reference to a file or a secret in `env` and `env_file`.
+pub const CONTENT_REF: &[Key] = &[FILE, SECRET, SHA256];
 
-/// The keys of a file reference in `files`.
+/// The keys of a reference to a file or a secret in `files`.
 pub const CONFIG_FILE: &[Key] = &[
     FILE,
+    SECRET,
     SHA256,
     Key {
         name: "mode",

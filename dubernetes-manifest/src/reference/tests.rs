@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{Source, parse};
-use dubernetes_core::app::{AppSpec, ConfigFile, FileRef};
+use dubernetes_core::app::{AppSpec, ConfigFile, ContentRef};
 
 /// Returns every key with its path, and the path of the mapping above it.
 fn all() -> Vec<(String, String, &'static Key)> {
@@ -103,8 +103,8 @@ fn keys_of_the_table_are_the_fields_of_the_types() {
         assert_eq!(named(&body), known(key.children()), "{}", key.name);
     }
     let both = |keys: &[Key]| &known(keys) | &known(CONTENT);
-    let reference = serde_json::from_str::<FileRef>(r#"{"nonsense": 1}"#).unwrap_err();
-    assert_eq!(named_fields(&reference), both(FILE_REF));
+    let reference = serde_json::from_str::<ContentRef>(r#"{"nonsense": 1}"#).unwrap_err();
+    assert_eq!(named_fields(&reference), both(CONTENT_REF));
     let file = serde_json::from_str::<ConfigFile>(r#"{"nonsense": 1}"#).unwrap_err();
     assert_eq!(named_fields(&file), both(CONFIG_FILE));
 }

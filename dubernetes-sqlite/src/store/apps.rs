@@ -7,17 +7,23 @@ use dubernetes_core::store::{
     StoreError, StoredApp, StoredState, apply_rollout_update, decide_put, decide_rollout_command,
 };
 use jiff::Timestamp;
-use rusqlite::{Transaction, named_params, params};
+use rusqlite::{named_params, params};
 
 use crate::error::TransactionError;
+use crate::keyring::Place;
 use crate::row::{self, AppRow};
+use crate::session::Session;
 
-pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, TransactionError> {
-    if teardown(transaction)?.is_some() {
+use super::secrets;
+
+pub(super) fn put(session: &Session<'_>, put: &PutApp) -> Result<Put, TransactionError> {
+    if teardown(session)?.is_some() {
         return Err(TransactionError::Store(StoreError::TearingDown));
     }
-    let found = find(transaction, &put.spec.name)?;
-    let kept = all_revisions(transaction, &put.spec.name)?;
+    let mut put = put.clone();
+    secrets::resolve(session, &mut put.spec)?;
+    let found = find(session, &put.spec.name)?;
+    let kept = all_revisions(session, &put.spec.name)?;
     let existing = match &found {
         None => ExistingApp::Absent,
         Some(AppRow { app, deleted: None }) => ExistingApp::Live { app, revisions: &kept },
@@ -27,63 +33,59 @@ pub(super) fn put(transaction: &Transaction<'_>, put: &PutApp) -> Result<Put, Tr
             revisions: &kept,
         },
     };
-    let others = routed_apps(transaction, &put.spec)?;
-    let decision = decide_put(existing, &others, put)?;
-    write_decision(transaction, &decision)?;
+    let others = routed_apps(session, &put.spec)?;
+    let decision = decide_put(existing, &others, &put)?;
+    write_decision(session, &decision)?;
     Ok(decision.put)
 }
 
 pub(super) fn update_rollout(
-    transaction: &Transaction<'_>,
+    session: &Session<'_>,
     command: &RolloutCommand,
 ) -> Result<Put, TransactionError> {
-    let app = get(transaction, &command.name)?;
-    let decision =
-        decide_rollout_command(&app, &all_revisions(transaction, &command.name)?, command)?;
-    write_decision(transaction, &decision)?;
+    let app = get(session, &command.name)?;
+    let decision = decide_rollout_command(&app, &all_revisions(session, &command.name)?, command)?;
+    write_decision(session, &decision)?;
     Ok(decision.put)
 }
 
 /// Returns true if anything changed.
 pub(super) fn record_rollout(
-    transaction: &Transaction<'_>,
+    session: &Session<'_>,
     name: &AppName,
     revision: RevisionId,
     update: &RolloutUpdate,
     now: Timestamp,
 ) -> Result<bool, TransactionError> {
-    let Some(AppRow { app, deleted: None }) = find(transaction, name)? else { return Ok(false) };
-    let kept = all_revisions(transaction, name)?;
+    let Some(AppRow { app, deleted: None }) = find(session, name)? else { return Ok(false) };
+    let kept = all_revisions(session, name)?;
     let Some(decision) = apply_rollout_update(&app, &kept, revision, update, now)? else {
         return Ok(false);
     };
-    write_decision(transaction, &decision)?;
+    write_decision(session, &decision)?;
     Ok(true)
 }
 
 /// Writes the rows of a decision.
-fn write_decision(
-    transaction: &Transaction<'_>,
+pub(super) fn write_decision(
+    session: &Session<'_>,
     decision: &StoreDecision,
 ) -> Result<(), TransactionError> {
     if decision.put.change == Change::Unchanged {
         return Ok(());
     }
     let app = &decision.put.app;
-    write_app(transaction, app)?;
+    write_app(session, app)?;
     for revision in &decision.dropped {
         let delete = "DELETE FROM revisions WHERE app = ?1 AND revision = ?2";
-        transaction.prepare_cached(delete)?.execute(params![app.spec.name.as_str(), revision.0])?;
+        session.prepare_cached(delete)?.execute(params![app.spec.name.as_str(), revision.0])?;
     }
-    decision.written.iter().try_for_each(|kept| write_revision(transaction, &app.spec.name, kept))
+    decision.written.iter().try_for_each(|kept| write_revision(session, &app.spec.name, kept))
 }
 
 /// Returns an app that is not being deleted.
-pub(super) fn get(
-    transaction: &Transaction<'_>,
-    name: &AppName,
-) -> Result<StoredApp, TransactionError> {
-    match find(transaction, name)? {
+pub(super) fn get(session: &Session<'_>, name: &AppName) -> Result<StoredApp, TransactionError> {
+    match find(session, name)? {
         Some(AppRow { app, deleted: None }) => Ok(app),
         Some(AppRow { deleted: Some(_), .. }) | None => {
             Err(TransactionError::Store(StoreError::NotFound { name: name.clone() }))
@@ -91,10 +93,10 @@ pub(super) fn get(
     }
 }
 
-pub(super) fn list(transaction: &Transaction<'_>) -> Result<StoredState, TransactionError> {
-    let mut state = StoredState { teardown: teardown(transaction)?, ..StoredState::default() };
-    let mut select = transaction.prepare_cached(row::SELECT_APP)?;
-    for found in select.query_and_then([], row::read_app)? {
+pub(super) fn list(session: &Session<'_>) -> Result<StoredState, TransactionError> {
+    let mut state = StoredState { teardown: teardown(session)?, ..StoredState::default() };
+    let mut select = session.prepare_cached(row::SELECT_APP)?;
+    for found in select.query_and_then([], |found| row::read_app(found, session.keys))? {
         let AppRow { app, deleted } = found?;
         let name = app.spec.name.clone();
         match deleted {
@@ -106,14 +108,13 @@ pub(super) fn list(transaction: &Transaction<'_>) -> Result<StoredState, Transac
 }
 
 pub(super) fn delete(
-    transaction: &Transaction<'_>,
+    session: &Session<'_>,
     name: &AppName,
     now: Timestamp,
 ) -> Result<(), TransactionError> {
     let update = "UPDATE apps SET deleted_at = ?2 WHERE name = ?1 AND deleted_at IS NULL";
-    let updated = transaction
-        .prepare_cached(update)?
-        .execute(params![name.as_str(), row::format_time(now)?])?;
+    let updated =
+        session.prepare_cached(update)?.execute(params![name.as_str(), row::format_time(now)?])?;
     if updated == 0 {
         return Err(TransactionError::Store(StoreError::NotFound { name: name.clone() }));
     }
@@ -121,71 +122,68 @@ pub(super) fn delete(
 }
 
 /// Returns true if there was a tombstone.
-pub(super) fn purge(
-    transaction: &Transaction<'_>,
-    name: &AppName,
-) -> Result<bool, TransactionError> {
+pub(super) fn purge(session: &Session<'_>, name: &AppName) -> Result<bool, TransactionError> {
     // The revisions are deleted by cascade.
     let delete = "DELETE FROM apps WHERE name = ?1 AND deleted_at IS NOT NULL";
-    Ok(transaction.prepare_cached(delete)?.execute([name.as_str()])? > 0)
+    Ok(session.prepare_cached(delete)?.execute([name.as_str()])? > 0)
 }
 
 /// Returns true if the request is new.
 pub(super) fn evict(
-    transaction: &Transaction<'_>,
+    session: &Session<'_>,
     name: &AppName,
     container: ContainerId,
 ) -> Result<bool, TransactionError> {
-    let mut app = get(transaction, name)?;
+    let mut app = get(session, name)?;
     let is_new = app.evicted.insert(container);
     if is_new {
-        write_app(transaction, &app)?;
+        write_app(session, &app)?;
     }
     Ok(is_new)
 }
 
 /// Returns true if there was such a request.
 pub(super) fn clear_eviction(
-    transaction: &Transaction<'_>,
+    session: &Session<'_>,
     name: &AppName,
     container: &ContainerId,
 ) -> Result<bool, TransactionError> {
-    let Some(AppRow { mut app, deleted: None }) = find(transaction, name)? else {
+    let Some(AppRow { mut app, deleted: None }) = find(session, name)? else {
         return Ok(false);
     };
     let is_cleared = app.evicted.remove(container);
     if is_cleared {
-        write_app(transaction, &app)?;
+        write_app(session, &app)?;
     }
     Ok(is_cleared)
 }
 
 pub(super) fn request_teardown(
-    transaction: &Transaction<'_>,
+    session: &Session<'_>,
     now: Timestamp,
 ) -> Result<(), TransactionError> {
     let now = row::format_time(now)?;
     let request = "INSERT OR REPLACE INTO teardown (id, requested_at) VALUES (1, ?1)";
-    transaction.execute(request, [now])?;
-    transaction.execute("UPDATE apps SET deleted_at = ?1 WHERE deleted_at IS NULL", [now])?;
+    session.execute(request, [now])?;
+    session.execute("UPDATE apps SET deleted_at = ?1 WHERE deleted_at IS NULL", [now])?;
     Ok(())
 }
 
 /// Returns true if there was a request.
-pub(super) fn finish_teardown(transaction: &Transaction<'_>) -> Result<bool, TransactionError> {
-    Ok(transaction.execute("DELETE FROM teardown", [])? > 0)
+pub(super) fn finish_teardown(session: &Session<'_>) -> Result<bool, TransactionError> {
+    Ok(session.execute("DELETE FROM teardown", [])? > 0)
 }
 
 /// Returns when the teardown of the instance was requested, if it was.
-fn teardown(transaction: &Transaction<'_>) -> Result<Option<Timestamp>, TransactionError> {
-    let mut select = transaction.prepare_cached("SELECT requested_at FROM teardown")?;
+fn teardown(session: &Session<'_>) -> Result<Option<Timestamp>, TransactionError> {
+    let mut select = session.prepare_cached("SELECT requested_at FROM teardown")?;
     let mut found = select.query_and_then([], |row| row::parse_time(row.get(0)?))?;
     found.next().transpose()
 }
 
 /// Returns true if the image changed.
 pub(super) fn pin_image(
-    transaction: &Transaction<'_>,
+    session: &Session<'_>,
     name: &AppName,
     revision: RevisionId,
     image: &ImageId,
@@ -205,65 +203,65 @@ pub(super) fn pin_image(
         ":image": image.0,
         ":replace": replace,
     };
-    Ok(transaction.prepare_cached(pin)?.execute(values)? > 0)
+    Ok(session.prepare_cached(pin)?.execute(values)? > 0)
 }
 
 pub(super) fn revisions(
-    transaction: &Transaction<'_>,
+    session: &Session<'_>,
     name: &AppName,
 ) -> Result<Vec<Revision>, TransactionError> {
-    get(transaction, name)?;
-    all_revisions(transaction, name)
+    get(session, name)?;
+    all_revisions(session, name)
 }
 
 /// Returns the revisions of an app, even if it is being deleted.
-fn all_revisions(
-    transaction: &Transaction<'_>,
+pub(super) fn all_revisions(
+    session: &Session<'_>,
     name: &AppName,
 ) -> Result<Vec<Revision>, TransactionError> {
     let select =
         format!("SELECT {} FROM revisions WHERE app = ?1 ORDER BY revision", row::REVISION);
-    transaction
+    session
         .prepare_cached(&select)?
-        .query_and_then([name.as_str()], row::read_revision)?
+        .query_and_then([name.as_str()], |found| row::read_revision(found, session.keys))?
         .collect()
 }
 
-fn find(transaction: &Transaction<'_>, name: &AppName) -> Result<Option<AppRow>, TransactionError> {
+fn find(session: &Session<'_>, name: &AppName) -> Result<Option<AppRow>, TransactionError> {
     let select = format!("{} WHERE a.name = ?1", row::SELECT_APP);
-    let mut select = transaction.prepare_cached(&select)?;
-    let mut found = select.query_and_then([name.as_str()], row::read_app)?;
+    let mut select = session.prepare_cached(&select)?;
+    let mut found =
+        select.query_and_then([name.as_str()], |found| row::read_app(found, session.keys))?;
     found.next().transpose()
 }
 
 /// Returns the other apps with routes that are not being deleted, sorted by name.
-fn routed_apps(
-    transaction: &Transaction<'_>,
-    spec: &AppSpec,
-) -> Result<Vec<AppSpec>, TransactionError> {
+fn routed_apps(session: &Session<'_>, spec: &AppSpec) -> Result<Vec<AppSpec>, TransactionError> {
     if spec.access.is_empty() {
         return Ok(Vec::new());
     }
     let select = "\
         SELECT spec FROM apps WHERE deleted_at IS NULL AND name <> ?1 \
         AND json_extract(spec, '$.access') IS NOT NULL ORDER BY name";
-    transaction
+    session
         .prepare_cached(select)?
         .query_and_then([spec.name.as_str()], |found| row::parse_spec(&found.get::<_, String>(0)?))?
         .collect()
 }
 
-fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), TransactionError> {
+fn write_app(session: &Session<'_>, app: &StoredApp) -> Result<(), TransactionError> {
     let write = "\
         INSERT INTO apps (name, spec, generation, revision, deleted_through, created_at, \
-        updated_at, deleted_at, rollout_started_at, paused, fallback, evicted) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, ?9, ?10, ?11) \
+        updated_at, deleted_at, rollout_started_at, paused, fallback, evicted, contents) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, ?8, ?9, ?10, ?11, ?12) \
         ON CONFLICT (name) DO UPDATE SET spec = ?2, generation = ?3, revision = ?4, \
         deleted_through = ?5, created_at = ?6, updated_at = ?7, deleted_at = NULL, \
-        rollout_started_at = ?8, paused = ?9, fallback = ?10, evicted = ?11";
-    transaction.prepare_cached(write)?.execute(params![
+        rollout_started_at = ?8, paused = ?9, fallback = ?10, evicted = ?11, contents = ?12";
+    let place = Place::App(app.spec.name.as_str());
+    let (spec, contents) = row::format_spec(session.keys, place, &app.spec)?;
+    session.prepare_cached(write)?.execute(params![
         app.spec.name.as_str(),
-        row::format_spec(&app.spec)?,
+        spec,
         app.generation.0,
         app.revision.0,
         app.deleted_through.0,
@@ -273,27 +271,31 @@ fn write_app(transaction: &Transaction<'_>, app: &StoredApp) -> Result<(), Trans
         app.paused,
         app.fallback.map(|revision| revision.0),
         row::format_evicted(&app.evicted)?,
+        contents,
     ])?;
     Ok(())
 }
 
 /// Inserts a revision, or updates the rollout of a known one, whose content never changes.
 fn write_revision(
-    transaction: &Transaction<'_>,
+    session: &Session<'_>,
     name: &AppName,
     revision: &Revision,
 ) -> Result<(), TransactionError> {
     let add = "\
-        INSERT INTO revisions (app, revision, spec, image_id, created_at, rollout) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+        INSERT INTO revisions (app, revision, spec, image_id, created_at, rollout, contents) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
         ON CONFLICT (app, revision) DO UPDATE SET rollout = ?6";
-    transaction.prepare_cached(add)?.execute(params![
+    let place = Place::Revision(name.as_str(), revision.revision.0);
+    let (spec, contents) = row::format_spec(session.keys, place, &revision.spec)?;
+    session.prepare_cached(add)?.execute(params![
         name.as_str(),
         revision.revision.0,
-        row::format_spec(&revision.spec)?,
+        spec,
         revision.image_id.as_ref().map(|image| &image.0),
         row::format_time(revision.created_at)?,
         row::format_rollout(&revision.rollout)?,
+        contents,
     ])?;
     Ok(())
 }

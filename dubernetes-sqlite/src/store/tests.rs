@@ -218,7 +218,8 @@ async fn migration_takes_snapshot_and_keeps_state() {
     let before = store.list().await.unwrap();
     drop(store);
     let newest = schema::newest(schema::MIGRATIONS);
-    let later = [schema::MIGRATIONS, &["ALTER TABLE apps ADD COLUMN note TEXT"]].concat();
+    let note = Migration::Sql("ALTER TABLE apps ADD COLUMN note TEXT");
+    let later = [schema::MIGRATIONS, &[note]].concat();
     let store = SqliteStore::open_with(folder.path(), Role::Command, &later).unwrap();
     assert_eq!(store.list().await.unwrap(), before);
     drop(store);
@@ -238,7 +239,7 @@ async fn failed_migration_keeps_old_schema() {
     let (folder, store) = store();
     store.put(request("web")).await.unwrap();
     drop(store);
-    let wrong = "CREATE TABLE extra (x); CREATE TABLE apps (x)";
+    let wrong = Migration::Sql("CREATE TABLE extra (x); CREATE TABLE apps (x)");
     let wrong = [schema::MIGRATIONS, &[wrong]].concat();
     let failed = SqliteStore::open_with(folder.path(), Role::Command, &wrong).unwrap_err();
     assert!(matches!(failed, OpenError::Sqlite { .. }), "{failed:?}");

@@ -8,6 +8,7 @@ mod put;
 mod requests;
 mod revisions;
 mod rollout;
+mod secrets;
 mod watch;
 
 use std::sync::Arc;
@@ -122,6 +123,16 @@ where
         revisions::image_is_pinned_once_unless_replaced,
         revisions::pinning_older_revision_leaves_the_app,
         revisions::pinning_missing_revision_changes_nothing,
+        secrets::secret_is_listed_without_its_value,
+        secrets::value_is_filled_in_by_put,
+        secrets::missing_secret_is_refused_and_nothing_is_stored,
+        secrets::changed_secret_makes_a_revision_of_each_user,
+        secrets::refused_value_changes_nothing,
+        secrets::equal_value_changes_nothing,
+        secrets::rollback_brings_the_earlier_value_back,
+        secrets::used_secret_is_not_deleted,
+        secrets::resolving_stores_nothing,
+        secrets::rotation_keeps_every_value,
         rollout::result_is_kept_with_app_and_revision,
         rollout::result_of_other_revision_changes_nothing,
         rollout::overtaken_revision_is_superseded,

@@ -1,5 +1,7 @@
 //! A store in memory, with every promise of [`Store`] except durability.
 
+mod secrets;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,14 +13,16 @@ use tokio::sync::watch;
 
 use super::faults::Faults;
 use dubernetes_core::error::SharedError;
+use secrets::Secrets;
 
-use dubernetes_core::app::{AppName, AppSpec, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, RevisionId, SecretName};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
-    Change, EventQuery, ExistingApp, Put, PutApp, Revision, RolloutCommand, RolloutUpdate, Store,
-    StoreDecision, StoreError, StoredApp, StoredState, Tombstone, apply_rollout_update, decide_put,
-    decide_rollout_command, merge, record,
+    Change, EventQuery, ExistingApp, Put, PutApp, Revision, RolloutCommand, RolloutUpdate,
+    SecretInfo, SecretPut, SetSecret, Store, StoreDecision, StoreError, StoredApp, StoredState,
+    Tombstone, apply_rollout_update, decide_put, decide_rollout_command, merge, record,
+    resolve_secrets,
 };
 
 /// An operation of [`MemoryStore`], for faults.
@@ -50,6 +54,16 @@ pub enum StoreOperation {
     PinImage,
     /// `Store::revisions`.
     Revisions,
+    /// `Store::set_secret`.
+    SetSecret,
+    /// `Store::secrets`.
+    Secrets,
+    /// `Store::delete_secret`.
+    DeleteSecret,
+    /// `Store::resolve_secrets`.
+    ResolveSecrets,
+    /// `Store::rotate_key`.
+    RotateKey,
     /// `Store::append`.
     Append,
     /// `Store::events`.
@@ -58,7 +72,7 @@ pub enum StoreOperation {
 
 impl StoreOperation {
     /// Every operation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Put,
         Self::UpdateRollout,
         Self::RecordRollout,
@@ -72,6 +86,11 @@ impl StoreOperation {
         Self::FinishTeardown,
         Self::PinImage,
         Self::Revisions,
+        Self::SetSecret,
+        Self::Secrets,
+        Self::DeleteSecret,
+        Self::ResolveSecrets,
+        Self::RotateKey,
         Self::Append,
         Self::Events,
     ];
@@ -123,6 +142,7 @@ impl MemoryStore {
 #[derive(Debug, Default)]
 struct Content {
     apps: BTreeMap<AppName, StoredRows>,
+    secrets: Secrets,
     teardown: Option<Timestamp>,
     events: Vec<Event>,
     last_event: u64,
@@ -162,6 +182,8 @@ impl Content {
         if self.teardown.is_some() {
             return Err(StoreError::TearingDown);
         }
+        let mut put = put.clone();
+        resolve_secrets(&mut put.spec, self.secrets.values())?;
         let existing = match self.apps.get(&put.spec.name) {
             None => ExistingApp::Absent,
             Some(StoredRows { app, deleted: None, revisions }) => {
@@ -173,7 +195,7 @@ impl Content {
                 revisions,
             },
         };
-        let decision = decide_put(existing, self.specs(), put)?;
+        let decision = decide_put(existing, self.specs(), &put)?;
         Ok(self.write(decision))
     }
 
@@ -400,6 +422,37 @@ impl Store for MemoryStore {
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError> {
         self.enter(StoreOperation::Revisions).await?;
         self.content().live(name).map(|kept| kept.revisions.clone())
+    }
+
+    async fn set_secret(&self, set: SetSecret) -> Result<SecretPut, StoreError> {
+        self.enter(StoreOperation::SetSecret).await?;
+        let put = self.content().set_secret(&set)?;
+        if !put.apps.is_empty() {
+            self.notify();
+        }
+        Ok(put)
+    }
+
+    async fn secrets(&self) -> Result<Vec<SecretInfo>, StoreError> {
+        self.enter(StoreOperation::Secrets).await?;
+        let content = self.content();
+        Ok(content.secrets.infos(content.specs()))
+    }
+
+    async fn delete_secret(&self, name: &SecretName) -> Result<(), StoreError> {
+        self.enter(StoreOperation::DeleteSecret).await?;
+        self.content().delete_secret(name)
+    }
+
+    async fn resolve_secrets(&self, mut spec: AppSpec) -> Result<AppSpec, StoreError> {
+        self.enter(StoreOperation::ResolveSecrets).await?;
+        resolve_secrets(&mut spec, self.content().secrets.values())?;
+        Ok(spec)
+    }
+
+    async fn rotate_key(&self) -> Result<u64, StoreError> {
+        self.enter(StoreOperation::RotateKey).await?;
+        Ok(0)
     }
 
     async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError> {

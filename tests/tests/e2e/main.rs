@@ -26,6 +26,8 @@ mod pre_deploy;
 mod restart;
 mod rollback;
 mod rollout;
+mod routes;
+mod secrets;
 mod self_heal;
 mod simulate;
 mod step_and_replay;

@@ -1,9 +1,9 @@
 use super::*;
-use crate::app::{AppName, Content, FilePath, ImageRef};
+use crate::app::{AppName, Content, ContentSource, FilePath, ImageRef};
 
-fn known(content: &str) -> FileRef {
+fn known(content: &str) -> ContentRef {
     let content = Content::Known(Secret::new(content.to_owned()));
-    FileRef { file: FilePath::parse("./x").unwrap(), content }
+    ContentRef { source: ContentSource::File(FilePath::parse("./x").unwrap()), content }
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn later_files_override_earlier_ones_and_env_overrides_all() {
     let mut spec = AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap());
     spec.env_file = vec![known("A=first\nB=first\nC=first\nD=first"), known("B=second\n")];
     spec.env.insert(name("C"), "written".into());
-    spec.env.insert(name("D"), EnvValue::File(known("one\ntwo\n\r\n")));
+    spec.env.insert(name("D"), EnvValue::From(known("one\ntwo\n\r\n")));
     let merged = spec.environment();
     assert_eq!(merged.plain, BTreeMap::from([("C".to_owned(), "written".to_owned())]));
     let secret: Vec<_> = merged

@@ -1,4 +1,4 @@
-//! Rules for referenced files and, as far as they are known, for their contents. No message
+//! Rules for referenced files and secrets and, as far as they are known, for their contents. No message
 //! reveals more of a content than its size.
 
 use std::collections::BTreeMap;
@@ -8,9 +8,8 @@ use super::{
 };
 use crate::app::config_file::{describe_volume, volume_above};
 use crate::app::env::{parse_env_file, value_text};
-use crate::app::escape::quote;
 use crate::app::{
-    AppSpec, ConfigFile, EnvValue, FileRef, FileTarget, MAX_CONTENT_BYTES, MAX_CONTENTS_BYTES,
+    AppSpec, ConfigFile, ContentRef, EnvValue, FileTarget, MAX_CONTENT_BYTES, MAX_CONTENTS_BYTES,
     MAX_FILES, Volume,
 };
 
@@ -18,7 +17,7 @@ use crate::app::{
 pub const MAX_ENV_FILES: usize = 16;
 
 /// Checks `env_file`.
-pub fn check_env_files(files: &[FileRef]) -> Vec<Violation> {
+pub fn check_env_files(files: &[ContentRef]) -> Vec<Violation> {
     let too_long = super::check_len("env_file", files.len(), MAX_ENV_FILES);
     too_long.into_iter().map(|found| found.with_hint("merge them into fewer files")).collect()
 }
@@ -43,13 +42,13 @@ pub fn check_files(files: &BTreeMap<FileTarget, ConfigFile>, volumes: &[Volume])
 pub fn check_contents(spec: &AppSpec) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut total = 0;
-    for (path, reference) in spec.file_refs() {
+    for (path, reference) in spec.content_refs() {
         let Some(secret) = reference.known_content() else { continue };
         let bytes = secret.reveal().len();
         total += bytes;
         if bytes > MAX_CONTENT_BYTES {
-            let file = quote(reference.file.as_str());
-            let message = format!("the file {file} has more than {MAX_CONTENT_BYTES} bytes");
+            let source = reference.source.describe();
+            let message = format!("{source} has more than {MAX_CONTENT_BYTES} bytes");
             found.push(Violation::new(path.join("."), message).with_hint(LARGE_FILE));
         }
     }
@@ -71,15 +70,15 @@ const LARGE_FILE: &str = "mount its folder with `volumes`";
 
 /// Checks each file that is the value of one variable.
 fn check_env_values(spec: &AppSpec) -> Vec<Violation> {
-    let files = spec.env.iter().filter_map(|(name, value)| Some((name, value.file_ref()?)));
+    let files = spec.env.iter().filter_map(|(name, value)| Some((name, value.content_ref()?)));
     let mut found = Vec::new();
     for (name, reference) in files {
         let Some(secret) = reference.known_content() else { continue };
-        let file = quote(reference.file.as_str());
+        let source = reference.source.describe();
         let message = match value_text(secret) {
-            Err(reason) => format!("the file {file} {reason}, so it cannot be a variable's value"),
+            Err(reason) => format!("{source} {reason}, so it cannot be a variable's value"),
             Ok(text) if text.len() > MAX_ENV_VALUE_BYTES => format!(
-                "the value in {file} has {} bytes, but at most {MAX_ENV_VALUE_BYTES} are allowed",
+                "the value in {source} has {} bytes, but at most {MAX_ENV_VALUE_BYTES} are allowed",
                 text.len()
             ),
             Ok(_) => continue,
@@ -89,8 +88,8 @@ fn check_env_values(spec: &AppSpec) -> Vec<Violation> {
     found
 }
 
-const AS_FILE: &str = "give the replica the file itself, with \
-    `files: { /etc/myapp/file: ./file }`, and its path in `env`";
+const AS_FILE: &str = "give the replica the file itself, with `files: { /etc/myapp/file: ./file }` \
+    or `{ secret: name }`, and its path in `env`";
 
 /// Checks the syntax of each env file.
 fn check_env_lines(spec: &AppSpec) -> Vec<Violation> {
@@ -98,8 +97,8 @@ fn check_env_lines(spec: &AppSpec) -> Vec<Violation> {
     for (index, reference) in spec.env_file.iter().enumerate() {
         let Some(secret) = reference.known_content() else { continue };
         if let Err(error) = parse_env_file(secret.reveal()) {
-            let file = quote(reference.file.as_str());
-            let message = format!("line {} of {file} {}", error.line, error.reason);
+            let source = reference.source.describe();
+            let message = format!("line {} of {source} {}", error.line, error.reason);
             found.push(Violation::new(format!("env_file.{index}"), message).with_hint(ENV_LINES));
         }
     }
@@ -111,7 +110,7 @@ const ENV_LINES: &str =
 
 /// Checks the sizes of `env_file` and `env` together. `env` without files has its own rules.
 fn check_merged_env(spec: &AppSpec) -> Vec<Violation> {
-    let is_text = |value: &EnvValue| value.file_ref().is_none();
+    let is_text = |value: &EnvValue| value.content_ref().is_none();
     if spec.env_file.is_empty() && spec.env.values().all(is_text) {
         return Vec::new();
     }

@@ -3,26 +3,29 @@
 use std::sync::Arc;
 
 use dubernetes_core::app::{
-    AppSpec, ConfigFile, Content, FileMode, FilePath, FileRef, FileTarget, Generation, PodName,
-    RevisionId, Secret,
+    AppSpec, ConfigFile, Content, ContentRef, ContentSource, FileMode, FilePath, FileTarget,
+    Generation, PodName, RevisionId, Secret,
 };
 use dubernetes_core::event::{Event, EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{
-    EventQuery, PutApp, Revision, RolloutAction, RolloutCommand, RolloutUpdate, Store, StoredState,
+    EventQuery, PutApp, Revision, RolloutAction, RolloutCommand, RolloutUpdate, SecretInfo, Store,
+    StoredState,
 };
 
 use super::requests::{clear_eviction, evict};
+use super::secrets::{secret_name, set_secret, with_secret};
 use super::{
     at, delete, get, list, name, pin, purge, put, request, revisions, spec, with_image, with_route,
 };
 
 /// Everything that a store shows.
-type Contents = (StoredState, Vec<Revision>, Vec<Event>);
+type Contents = (StoredState, Vec<Revision>, Vec<Event>, Vec<SecretInfo>);
 
 async fn contents(store: &Arc<dyn Store>) -> Contents {
     let query = EventQuery { limit: u32::MAX, ..EventQuery::default() };
     let events = store.events(&query).await.expect("events can be read");
-    (list(store).await, store.revisions(&name("web")).await.unwrap_or_default(), events)
+    let secrets = store.secrets().await.expect("secrets can be read");
+    (list(store).await, store.revisions(&name("web")).await.unwrap_or_default(), events, secrets)
 }
 
 fn event(second: i64) -> NewEvent {
@@ -41,7 +44,7 @@ fn event(second: i64) -> NewEvent {
 fn with_file() -> AppSpec {
     let file = FilePath::parse("./web.conf").expect("a legal path");
     let content = Content::Known(Secret::new(&b"canary-4711"[..]));
-    let source = FileRef { file, content };
+    let source = ContentRef { source: ContentSource::File(file), content };
     let target = FileTarget::parse("/etc/web.conf").expect("a legal target");
     let files = [(target, ConfigFile { source, mode: FileMode::default(), owner: None })].into();
     AppSpec { files, ..with_route("web", "web.local", "/") }
@@ -62,7 +65,7 @@ where
     }
 }
 
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 19] = [
     "put with a file",
     "pin_image",
     "record_rollout",
@@ -75,6 +78,11 @@ const STEPS: [&str; 14] = [
     "purge",
     "evict",
     "clear_eviction",
+    "set_secret",
+    "put with a secret",
+    "set_secret of a used secret",
+    "rotate_key",
+    "delete_secret",
     "request_teardown",
     "finish_teardown",
 ];
@@ -103,7 +111,16 @@ async fn change(store: &Arc<dyn Store>, step: usize) {
         9 => purge(store, "other").await,
         10 => evict(store, "web", "a").await,
         11 => clear_eviction(store, "web", "a").await,
-        12 => store.request_teardown(at(80)).await.expect("a teardown can be requested"),
+        12 => drop(set_secret(store, "db", "canary-1").await),
+        13 => drop(put(store, with_secret("web", "db")).await),
+        14 => drop(set_secret(store, "db", "canary-2").await),
+        15 => drop(store.rotate_key().await.expect("the key can be rotated")),
+        16 => {
+            put(store, with_image("web", 2)).await;
+            let deleted = store.delete_secret(&secret_name("db")).await;
+            deleted.expect("an unused secret can be deleted");
+        }
+        17 => store.request_teardown(at(80)).await.expect("a teardown can be requested"),
         _ => store.finish_teardown().await.expect("a teardown can be finished"),
     }
 }

@@ -8,9 +8,9 @@ use super::{
     with_image, with_route,
 };
 use dubernetes_core::app::{
-    AppSpec, ConfigFile, Content, Cpu, Duration, EnvName, EnvValue, FileMode, FilePath, FileRef,
-    FileTarget, Generation, Memory, PullPolicy, Resources, RevisionId, Secret, Signal, Stop,
-    Volume, VolumeSource,
+    AppSpec, ConfigFile, Content, ContentRef, ContentSource, Cpu, Duration, EnvName, EnvValue,
+    FileMode, FilePath, FileTarget, Generation, Memory, PullPolicy, Resources, RevisionId, Secret,
+    Signal, Stop, Volume, VolumeSource,
 };
 use dubernetes_core::store::{Change, PutApp, Store, StoreError};
 
@@ -229,8 +229,8 @@ pub(super) async fn contents_are_kept_with_every_revision(store: &Arc<dyn Store>
     let spec_with = |content: &[u8]| {
         let content = Content::Known(Secret::new(content.to_vec()));
         let file = FilePath::parse("./file").expect("a legal path");
-        let source = FileRef { file, content };
-        let value = EnvValue::File(source.clone());
+        let source = ContentRef { source: ContentSource::File(file), content };
+        let value = EnvValue::From(source.clone());
         let target = FileTarget::parse("/etc/web.conf").expect("a legal target");
         AppSpec {
             env: BTreeMap::from([(EnvName::parse("KEY").expect("a legal name"), value)]),

@@ -5,7 +5,7 @@ use dubernetes_core::ingress::{Endpoint, Ingress as _, Route, RouteTable};
 use dubernetes_tests::h2c;
 
 use super::nginx_fixture::{NginxFixture, route, with_fixture};
-use crate::table;
+use super::table;
 
 /// Returns the path that the upstream got, and the prefix that nginx told it.
 async fn received(fixture: &NginxFixture, path: &str) -> (String, String) {
