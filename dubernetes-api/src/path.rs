@@ -17,6 +17,8 @@ pub const APP_REVISIONS: &str = "/v1/apps/{name}/revisions";
 pub const APP_WHY: &str = "/v1/apps/{name}/why";
 /// Logs of all replicas of an app.
 pub const APP_LOGS: &str = "/v1/apps/{name}/logs";
+/// Session of a one-off container of an app.
+pub const APP_RUN: &str = "/v1/apps/{name}/run";
 /// All pods.
 pub const PODS: &str = "/v1/pods";
 /// One pod.
@@ -56,6 +58,8 @@ pub const OPENAPI: &str = "/openapi.json";
 
 /// WebSocket subprotocol of [`POD_EXEC`].
 pub const EXEC_PROTOCOL: &str = "v1.exec.dubernetes";
+/// WebSocket subprotocol of [`APP_RUN`].
+pub const RUN_PROTOCOL: &str = "v1.run.dubernetes";
 /// WebSocket subprotocol of [`POD_FORWARD`].
 pub const FORWARD_PROTOCOL: &str = "v1.forward.dubernetes";
 

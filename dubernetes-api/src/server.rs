@@ -17,6 +17,7 @@ mod pods;
 mod revisions;
 mod rollout;
 mod routes;
+mod run;
 mod stats;
 mod stream;
 mod system;
@@ -151,6 +152,7 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::list))
         .routes(routes!(why::explain_app))
         .routes(routes!(logs::read_app))
+        .routes(routes!(run::run))
         .routes(routes!(pods::list))
         .routes(routes!(pods::get, pods::delete))
         .routes(routes!(why::explain_pod))

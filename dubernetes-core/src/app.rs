@@ -37,7 +37,7 @@ pub use content::{
 };
 pub use env::{EnvValue, Environment};
 pub use health::{Check, Health, UrlPath};
-pub use names::{AppName, EnvName, ImageRef, InstanceName, PodName};
+pub use names::{AppName, EnvName, ImageRef, InstanceName, OneOffId, PodName};
 pub use number::{Generation, RevisionId};
 pub use permissions::{Permission, Permissions};
 pub use quantity::{Cpu, Duration, Memory};
