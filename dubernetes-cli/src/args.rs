@@ -17,7 +17,7 @@ mod wait;
 
 pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, ScaleArgs, VerifyArgs};
 pub(crate) use inspect::{
-    DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, WhyArgs,
+    DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RunArgs, WhyArgs,
 };
 pub(crate) use manifest::{ExplainArgs, InitArgs};
 pub(crate) use orchestrate::{
@@ -226,6 +226,24 @@ Examples:
   dubernetes exec -it web -- sh"
     )]
     Exec(ExecArgs),
+    /// Run a command in a one-off container of an app.
+    #[command(
+        after_long_help = "\
+Exit codes: the command's own, 128 and the number of the signal that ended it; 127 if the
+image has no such command, 126 if it cannot be run; 1 if the container cannot be created.",
+        long_about = "\
+Run a command in a one-off container of an app, with its image, environment, files, volumes
+and limits, where the names of other apps resolve. The container has no port and no route,
+is no replica, and is removed at the end: also if this command is killed, or, at its next
+start, the orchestrator. Without a command that of the app runs. The first Ctrl-C goes to
+the command, the second one stops the container.
+
+Examples:
+  dubernetes run web -- rake db:migrate
+  dubernetes run -it web -- sh
+  dubernetes run -i web -- psql < dump.sql"
+    )]
+    Run(RunArgs),
     /// Show CPU and memory usage of apps and pods.
     #[command(long_about = "\
 Show CPU and memory usage of apps and pods. CPU is in millicores (`250m`), measured over

@@ -19,6 +19,7 @@ mod plan;
 mod port_forward;
 mod replay;
 mod rollout;
+mod run;
 mod scale;
 mod schema;
 mod serve;
@@ -48,6 +49,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Serve(args) => serve::run(&args, settings).await,
         Command::Up(args) => up::run(&args, settings).await,
         Command::Wait(args) => wait::run(&args, settings).await,
+        Command::Run(args) => run::run(&args, settings).await,
         Command::Diff(args) => until_interrupted(diff::run(&args, settings)).await,
         Command::Plan(args) => until_interrupted(plan::run(&args, settings)).await,
         Command::Down(args) => until_interrupted(down::run(&args, settings)).await,

@@ -23,6 +23,7 @@ mod parse;
 mod progress;
 mod report;
 mod resolve;
+mod session;
 mod settings;
 mod settings_file;
 mod simulate;

@@ -39,6 +39,7 @@ impl Command {
             | Self::Describe(_)
             | Self::Logs(_)
             | Self::Exec(_)
+            | Self::Run(_)
             | Self::Serve(_)
             | Self::Replay(_)
             | Self::Init(_)
