@@ -48,14 +48,18 @@ impl OneOffs {
 
 /// Returns a random id: the container of an orchestrator that was killed may still have any other.
 fn new_id() -> OneOffId {
-    let mut random = RandomState::new().hash_one(());
-    let letters = std::iter::repeat_with(|| {
-        let letter = u8::try_from(random % 26).unwrap_or_default();
-        random /= 26;
-        char::from(b'a' + letter)
-    });
-    let text: String = letters.take(5).collect();
-    OneOffId::parse(&text).unwrap_or_else(|_| unreachable!("five letters are an id"))
+    loop {
+        let mut random = RandomState::new().hash_one(());
+        let letters = std::iter::repeat_with(|| {
+            let letter = u8::try_from(random % 26).unwrap_or_default();
+            random /= 26;
+            char::from(b'a' + letter)
+        });
+        // Five letters are an id.
+        if let Ok(id) = OneOffId::parse(&letters.take(5).collect::<String>()) {
+            return id;
+        }
+    }
 }
 
 /// Why a one-off container has not started.

@@ -4,6 +4,7 @@ use dubernetes_core::runtime::{Container, ContainerState};
 use dubernetes_tests::checks::{SOON, ensure};
 use dubernetes_tests::scenario::interrupt;
 use dubernetes_tests::{Scenario, busybox, e2e, eventually};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const SERVE: &str = "mkdir -p /www; echo well > /www/index.html; exec httpd -f -p 80 -h /www";
 
@@ -70,18 +71,20 @@ fn one_off_container_ends_with_its_client_and_is_no_replica() {
     e2e!().run(async |s| {
         s.serve().await;
         apply_apps(s).await;
-        let script = "trap 'echo got INT; exit 7' INT; while true; do sleep 0.1; done";
-        let client = s.spawn(&["run", "web", "--", "/bin/sh", "-c", script]);
+        let script = "trap 'echo got INT; exit 7' INT; echo ready; while true; do sleep 0.1; done";
+        let mut client = s.spawn(&["run", "web", "--", "/bin/sh", "-c", script]);
         wait_until_running(s).await;
         let pods = s.get_pods(Some("web")).await;
         let names: Vec<_> = pods.iter().filter_map(|pod| pod["name"].as_str()).collect();
         assert_eq!(names.len(), 2, "{names:?}");
         assert!(names.iter().any(|name| name.starts_with("web-run-")), "{names:?}");
         assert_eq!(s.get_app("web").await["status"]["ready"], 1);
+        let mut output = BufReader::new(client.stdout.take().unwrap()).lines();
+        assert_eq!(output.next_line().await.unwrap().as_deref(), Some("ready"));
         interrupt(&client);
+        assert_eq!(output.next_line().await.unwrap().as_deref(), Some("got INT"));
         let ended = client.wait_with_output().await.unwrap();
         assert_eq!(ended.status.code(), Some(7), "{ended:?}");
-        assert!(String::from_utf8_lossy(&ended.stdout).contains("got INT"), "{ended:?}");
         assert_eq!(one_offs(s).await, []);
 
         let mut client = s.spawn(&["run", "web", "--", "sleep", "1000"]);
