@@ -19,7 +19,7 @@ pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, ScaleArgs, VerifyArgs};
 pub(crate) use inspect::{
     DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RunArgs, WhyArgs,
 };
-pub(crate) use manifest::{ExplainArgs, InitArgs};
+pub(crate) use manifest::{ExplainArgs, ImportArgs, InitArgs};
 pub(crate) use orchestrate::{
     BindAddresses, CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
 };
@@ -358,6 +358,17 @@ Examples:
   dubernetes init
   dubernetes init web --image web:1.5 -o web.yaml")]
     Init(InitArgs),
+    /// Turn a Compose file into manifests.
+    #[command(long_about = "\
+Turn a Compose file into manifests, one app per service. What has no equivalent, is changed,
+or has to be known is a note on standard error, with its line: nothing is dropped in
+silence. Variables stay as they are, for `apply`. Nothing is started.
+
+Examples:
+  dubernetes import compose.yaml
+  dubernetes import compose.yaml -o apps
+  dubernetes apply apps --env-file .env")]
+    Import(ImportArgs),
     /// Explain a manifest key.
     #[command(long_about = "\
 Explain a manifest key: its type, its values, its default and an example.

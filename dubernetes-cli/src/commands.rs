@@ -12,6 +12,7 @@ mod events;
 mod exec;
 mod explain;
 mod get;
+mod import;
 mod init;
 mod logs;
 mod man;
@@ -68,6 +69,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Replay(args) => replay::run(&args, settings),
         Command::Validate(args) => validate::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema => schema::run(),
         Command::Completion(args) => completion::run(&args, program),

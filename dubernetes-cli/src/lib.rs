@@ -16,6 +16,7 @@ mod interrupt;
 mod journal;
 mod logging;
 mod machine;
+mod new_file;
 mod orchestrator;
 mod output;
 mod panic;

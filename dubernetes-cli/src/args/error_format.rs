@@ -43,6 +43,7 @@ impl Command {
             | Self::Serve(_)
             | Self::Replay(_)
             | Self::Init(_)
+            | Self::Import(_)
             | Self::Explain(_)
             | Self::Schema
             | Self::Completion(_)

@@ -19,13 +19,20 @@ pub struct Note {
     pub help: Option<String>,
 }
 
+impl Note {
+    /// Returns the note without its help: the place, the key, and what is not taken or changed.
+    pub fn headline(&self) -> String {
+        let Self { source, line, path, message, .. } = self;
+        match path.is_empty() {
+            true => format!("{source}: {message}"),
+            false => format!("{source}:{line}: {path}: {message}"),
+        }
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.source, self.line)?;
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        f.write_str(&self.message)?;
+        f.write_str(&self.headline())?;
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),
             None => Ok(()),
@@ -79,7 +86,7 @@ impl Notes {
 
     /// Adds a remark about the file as a whole.
     pub(super) fn add_for_file(&mut self, message: String, help: &str) {
-        let at = At { path: String::new(), line: usize::MAX };
+        let at = At { path: String::new(), line: 1 };
         self.push(&at, message, Some(help.to_owned()));
     }
 
@@ -94,10 +101,7 @@ impl Notes {
 
     /// Returns the notes in the order of the file, those about the whole file last.
     pub(super) fn into_list(mut self) -> Vec<Note> {
-        self.list.sort_by_key(|note| note.line);
-        for note in &mut self.list {
-            note.line = if note.line == usize::MAX { 1 } else { note.line };
-        }
+        self.list.sort_by_key(|note| (note.path.is_empty(), note.line));
         self.list
     }
 }
