@@ -19,7 +19,7 @@ mod volumes;
 
 pub use notes::Note;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use dubernetes_core::app::AppName;
 
@@ -126,18 +126,19 @@ fn import_root(root: &Root<'_>, folder: &str, source: String) -> Imported {
     Imported { apps, notes: notes.into_list() }
 }
 
-/// Compose takes an unset variable as empty, `apply` does not.
+/// Compose reads `.env` by itself and takes an unset variable as empty. `apply` does neither.
 fn note_variables(apps: &[ImportedApp], notes: &mut Notes) {
-    let mut needed = BTreeMap::new();
-    for name in apps.iter().flat_map(|app| text::variables_without_default(&app.yaml)) {
-        needed.insert(name, ());
-    }
-    if needed.is_empty() {
+    let variables: BTreeSet<_> = apps.iter().flat_map(|app| text::variables(&app.yaml)).collect();
+    if variables.is_empty() {
         return;
     }
-    let list: Vec<_> = needed.into_keys().map(|name| format!("`{name}`")).collect();
-    notes.add_for_file(
-        format!("`apply` needs the variables {}: none of them is taken as empty", list.join(", ")),
-        "`dubernetes apply --env-file .env`, or `--set NAME=VALUE`",
-    );
+    let needed: Vec<_> = variables.iter().filter(|variable| !variable.has_default).collect();
+    let names: Vec<_> = needed.iter().map(|variable| format!("`{}`", variable.name)).collect();
+    let message = match names.is_empty() {
+        true => "`apply` replaces variables only if it is given some".to_owned(),
+        false => {
+            format!("`apply` needs the variables {}: none is taken as empty", names.join(", "))
+        }
+    };
+    notes.add_for_file(message, "`dubernetes apply --env-file .env`, or `--set NAME=VALUE`");
 }

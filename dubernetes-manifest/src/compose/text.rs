@@ -95,8 +95,15 @@ fn name_length(text: &str) -> usize {
     text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len())
 }
 
-/// Returns the variables of a manifest that have no default.
-pub(super) fn variables_without_default(text: &str) -> Vec<String> {
+/// A variable of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) has_default: bool,
+}
+
+/// Returns the variables of a manifest.
+pub(super) fn variables(text: &str) -> Vec<Variable> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some((_, after)) = rest.split_once('$') {
@@ -106,9 +113,8 @@ pub(super) fn variables_without_default(text: &str) -> Vec<String> {
         }
         if let Some((inner, _)) = braced(after) {
             let (name, form) = inner.split_at(name_length(inner));
-            if !form.trim_start_matches(':').starts_with('-') && !name.is_empty() {
-                found.push(name.to_owned());
-            }
+            let has_default = form.trim_start_matches(':').starts_with('-');
+            found.push(Variable { name: name.to_owned(), has_default });
         }
         rest = after;
     }
@@ -223,7 +229,10 @@ mod tests {
             assert_eq!(converted.text, expected, "{text}");
             assert_eq!(converted.changed.len(), changes, "{text}");
         }
-        assert_eq!(variables_without_default("${A} ${B:-c} $${D} ${E:?f}"), ["A", "E"]);
+        let found = variables("${A} ${B:-c} $${D} ${E:?f}").into_iter();
+        let found: Vec<_> = found.map(|found| (found.name, found.has_default)).collect();
+        let expected = [("A", false), ("B", true), ("E", false)];
+        assert_eq!(found, expected.map(|(name, has)| (name.to_owned(), has)));
     }
 
     #[test]
