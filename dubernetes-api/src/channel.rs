@@ -1,6 +1,7 @@
-//! Frames of an exec session: one byte for the channel, then the payload.
+//! Frames of an exec session or of a one-off container: one byte for the channel, then the payload.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use dubernetes_core::app::Signal;
 use dubernetes_core::runtime::TerminalSize;
 
 /// Largest part of the input in one frame.
@@ -21,6 +22,8 @@ pub(crate) enum Frame {
     InputEnd,
     /// Channel 5: the terminal was resized; columns and rows, sent as text.
     Size(TerminalSize),
+    /// Channel 6: a signal for the process of a one-off container, sent as text such as `SIGINT`.
+    Signal(Signal),
 }
 
 impl Frame {
@@ -39,6 +42,7 @@ impl Frame {
                 text = format!("{columns} {rows}");
                 (5, text.as_bytes())
             }
+            Self::Signal(signal) => (6, signal.as_str().as_bytes()),
         };
         let mut out = BytesMut::with_capacity(payload.len() + 1);
         out.put_u8(channel);
@@ -61,6 +65,7 @@ impl Frame {
                     TerminalSize { columns: columns.parse().ok()?, rows: rows.parse().ok()? };
                 Some(Self::Size(size))
             }
+            6 => std::str::from_utf8(&payload).ok()?.parse().ok().map(Self::Signal),
             _ => None,
         }
     }
@@ -81,6 +86,7 @@ mod tests {
             Frame::Exit(137),
             Frame::InputEnd,
             Frame::Size(TerminalSize { columns: 80, rows: 24 }),
+            Frame::Signal(Signal::SigInt),
         ] {
             assert_eq!(Frame::decode(&frame.encode()), Some(frame));
         }
@@ -93,6 +99,8 @@ mod tests {
             b"\x0580",
             b"\x0580 70000",
             b"\x06",
+            b"\x06SIGNO",
+            b"\x07",
             b"\xff",
         ] {
             assert_eq!(Frame::decode(&Bytes::copy_from_slice(bytes)), None, "{bytes:?}");

@@ -13,7 +13,7 @@ mod socket;
 mod streams;
 
 pub use error::ClientError;
-pub use exec::ExecSession;
+pub use exec::{ExecSession, RunSession};
 pub use forward::Tunnel;
 pub use requests::EventsQuery;
 pub use streams::{Items, LogQuery, LogTarget};

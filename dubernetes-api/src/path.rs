@@ -23,6 +23,8 @@ pub const SECRETS: &str = "/v1/secrets";
 pub const SECRET: &str = "/v1/secrets/{name}";
 /// Rotation of the key that encrypts the secrets.
 pub const SECRET_KEY_ROTATION: &str = "/v1/secret-key/rotation";
+/// Session of a one-off container of an app.
+pub const APP_RUN: &str = "/v1/apps/{name}/run";
 /// All pods.
 pub const PODS: &str = "/v1/pods";
 /// One pod.
@@ -62,6 +64,8 @@ pub const OPENAPI: &str = "/openapi.json";
 
 /// WebSocket subprotocol of [`POD_EXEC`].
 pub const EXEC_PROTOCOL: &str = "v1.exec.dubernetes";
+/// WebSocket subprotocol of [`APP_RUN`].
+pub const RUN_PROTOCOL: &str = "v1.run.dubernetes";
 /// WebSocket subprotocol of [`POD_FORWARD`].
 pub const FORWARD_PROTOCOL: &str = "v1.forward.dubernetes";
 

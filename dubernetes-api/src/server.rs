@@ -19,6 +19,7 @@ mod revisions;
 mod rollout;
 mod routes;
 mod secrets;
+mod run;
 mod stats;
 mod stream;
 mod system;
@@ -156,6 +157,7 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::delete))
         .routes(routes!(secrets::rotate_key))
+        .routes(routes!(run::run))
         .routes(routes!(pods::list))
         .routes(routes!(pods::get, pods::delete))
         .routes(routes!(why::explain_pod))

@@ -14,7 +14,7 @@ pub use app::{
     App, AppStatus, Applied, EndpointState, Failure, Pod, PodStats, Probe, Revision, RolloutAction,
     RolloutOutcome, RolloutRequest, Route, RouteEndpoint, Scale,
 };
-pub use exec::ExecRequest;
+pub use exec::{ExecRequest, RunStarted};
 pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest, Refused};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};
 pub use secret::{KeyRotation, Secret, SecretSet};

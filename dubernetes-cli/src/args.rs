@@ -18,9 +18,9 @@ mod wait;
 
 pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, ScaleArgs, VerifyArgs};
 pub(crate) use inspect::{
-    DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, WhyArgs,
+    DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RunArgs, WhyArgs,
 };
-pub(crate) use manifest::{ExplainArgs, InitArgs};
+pub(crate) use manifest::{ExplainArgs, ImportArgs, InitArgs};
 pub(crate) use orchestrate::{
     BindAddresses, CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
 };
@@ -228,6 +228,24 @@ Examples:
   dubernetes exec -it web -- sh"
     )]
     Exec(ExecArgs),
+    /// Run a command in a one-off container of an app.
+    #[command(
+        after_long_help = "\
+Exit codes: the command's own, 128 and the number of the signal that ended it; 127 if the
+image has no such command, 126 if it cannot be run; 1 if the container cannot be created.",
+        long_about = "\
+Run a command in a one-off container of an app, with its image, environment, files, volumes
+and limits, where the names of other apps resolve. The container has no port and no route,
+is no replica, and is removed at the end: also if this command is killed, or, at its next
+start, the orchestrator. Without a command that of the app runs. The first Ctrl-C goes to
+the command, the second one stops the container.
+
+Examples:
+  dubernetes run web -- rake db:migrate
+  dubernetes run -it web -- sh
+  dubernetes run -i web -- psql < dump.sql"
+    )]
+    Run(RunArgs),
     /// Show CPU and memory usage of apps and pods.
     #[command(long_about = "\
 Show CPU and memory usage of apps and pods. CPU is in millicores (`250m`), measured over
@@ -354,6 +372,17 @@ Examples:
   dubernetes init
   dubernetes init web --image web:1.5 -o web.yaml")]
     Init(InitArgs),
+    /// Turn a Compose file into manifests.
+    #[command(long_about = "\
+Turn a Compose file into manifests, one app per service. What has no equivalent, is changed,
+or has to be known is a note on standard error, with its line: nothing is dropped in
+silence. Variables stay as they are, for `apply`. Nothing is started.
+
+Examples:
+  dubernetes import compose.yaml
+  dubernetes import compose.yaml -o apps
+  dubernetes apply apps --env-file .env")]
+    Import(ImportArgs),
     /// Explain a manifest key.
     #[command(long_about = "\
 Explain a manifest key: its type, its values, its default and an example.

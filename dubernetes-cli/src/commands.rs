@@ -12,6 +12,7 @@ mod events;
 mod exec;
 mod explain;
 mod get;
+mod import;
 mod init;
 mod logs;
 mod man;
@@ -19,6 +20,7 @@ mod plan;
 mod port_forward;
 mod replay;
 mod rollout;
+mod run;
 mod scale;
 mod schema;
 mod secret;
@@ -50,6 +52,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Serve(args) => serve::run(&args, settings).await,
         Command::Up(args) => up::run(&args, settings).await,
         Command::Wait(args) => wait::run(&args, settings).await,
+        Command::Run(args) => run::run(&args, settings).await,
         Command::Diff(args) => until_interrupted(diff::run(&args, settings)).await,
         Command::Plan(args) => until_interrupted(plan::run(&args, settings)).await,
         Command::Down(args) => until_interrupted(down::run(&args, settings)).await,
@@ -68,6 +71,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Replay(args) => replay::run(&args, settings),
         Command::Validate(args) => validate::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema => schema::run(),
         Command::Completion(args) => completion::run(&args, program),

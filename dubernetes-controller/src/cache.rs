@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use dubernetes_core::app::AppName;
+use dubernetes_core::app::{AppName, PodName};
 use dubernetes_core::call::{CallFailure, FailureKind, InFlight, OperationKey};
 use dubernetes_core::ingress::RouteTable;
 use dubernetes_core::plan::Action;
 use dubernetes_core::runtime::{ContainerId, ContainerState, Network, RuntimeInfo};
 use dubernetes_core::state::{
-    DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica,
+    DesiredState, Drain, EngineStatus, ObservedOneOff, ObservedPreDeploy, ObservedReplica,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -38,6 +38,7 @@ pub(super) struct ControllerCache {
     pub(super) network: Option<Network>,
     pub(super) replicas: Vec<ObservedReplica>,
     pub(super) pre_deploys: Vec<ObservedPreDeploy>,
+    pub(super) one_offs: Vec<ObservedOneOff>,
     pub(super) unreadable: BTreeMap<ContainerId, String>,
     pub(super) foreign_addresses: BTreeSet<IpAddr>,
     pub(super) active_since: Option<Timestamp>,
@@ -108,7 +109,11 @@ impl ControllerCache {
             // Allows another try of creates that failed because the image was missing, also for
             // replicas that carry the number of an earlier revision with the same content.
             Action::EnsureImage { app: name, .. } => self.failures.retain(|key, failure| {
-                let same = matches!(key, OperationKey::Create { app, .. } if app == name);
+                let same = matches!(
+                    key,
+                    OperationKey::Create { app, .. } | OperationKey::CreateOneOff { app, .. }
+                        if app == name
+                );
                 !(same && failure.kind == FailureKind::ImageGone)
             }),
             Action::RemoveIngress => self.acknowledged = None,
@@ -117,6 +122,7 @@ impl ControllerCache {
             Action::EnsureNetwork
             | Action::Create(_)
             | Action::CreatePreDeploy(_)
+            | Action::CreateOneOff(_)
             | Action::Start { .. }
             | Action::Stop { .. }
             | Action::Remove { .. }
@@ -129,10 +135,12 @@ impl ControllerCache {
 
     /// Replaces the observed containers by those of a list, taken at `now`.
     pub(super) fn on_listed(&mut self, listed: Containers, now: Timestamp) {
-        let Containers { mut replicas, pre_deploys, unreadable, foreign_addresses } = listed;
+        let Containers { mut replicas, pre_deploys, one_offs, unreadable, foreign_addresses } =
+            listed;
         replicas.iter_mut().for_each(|replica| self.first_seen_exits.clamp(replica, now));
         self.replicas = replicas;
         self.pre_deploys = pre_deploys;
+        self.one_offs = one_offs;
         self.unreadable = unreadable;
         self.foreign_addresses = foreign_addresses;
         self.settle_unlisted(now);
@@ -142,13 +150,11 @@ impl ControllerCache {
     /// missing after a while: without that, an engine with a lagging list would get one create
     /// after the other.
     fn settle_unlisted(&mut self, now: Timestamp) {
-        let listed: BTreeSet<_> = self.replicas.iter().map(|replica| &replica.id).collect();
-        let listed_pre_deploys: BTreeSet<_> =
-            self.pre_deploys.iter().map(|hook| &hook.id).collect();
+        let listed: BTreeSet<_> = self.listed().cloned().collect();
         let mut done = Vec::new();
         let mut missing = Vec::new();
         self.unlisted.retain(|id, (key, created_at)| {
-            if listed.contains(id) || listed_pre_deploys.contains(id) {
+            if listed.contains(id) {
                 done.push(key.clone());
                 return false;
             }
@@ -167,6 +173,13 @@ impl ControllerCache {
         }
     }
 
+    /// Returns the containers of the last list, without those that are not the instance's own.
+    fn listed(&self) -> impl Iterator<Item = &ContainerId> {
+        let replicas = self.replicas.iter().map(|replica| &replica.id);
+        let hooks = self.pre_deploys.iter().map(|hook| &hook.id);
+        replicas.chain(hooks).chain(self.one_offs.iter().map(|one_off| &one_off.id))
+    }
+
     /// Returns when the wait for an unlisted container ends.
     pub(super) fn unlisted_until(&self) -> Option<Timestamp> {
         let ends = self.unlisted.values().filter_map(|(_, at)| at.checked_add(LISTING_GRACE).ok());
@@ -176,8 +189,7 @@ impl ControllerCache {
     /// Drops what is about containers that are gone and apps that are not desired any more.
     pub(super) fn prune(&mut self, desired: &DesiredState) {
         self.first_seen_exits.retain(&self.replicas);
-        let hooks = self.pre_deploys.iter().map(|hook| &hook.id);
-        let ids: BTreeSet<_> = self.replicas.iter().map(|r| &r.id).chain(hooks).collect();
+        let ids: BTreeSet<_> = self.listed().cloned().collect();
         self.stop_reasons.retain(|id, _| ids.contains(id));
         self.quarantined.retain(|app, _| desired.apps.contains_key(app));
         self.failures.retain(|key, _| match key {
@@ -191,6 +203,9 @@ impl ControllerCache {
                     .iter()
                     .any(|r| r.labels.app == *app && r.labels.revision == *revision);
                 desired.apps.get(app).is_some_and(|stored| runs || stored.revision == *revision)
+            }
+            OperationKey::CreateOneOff { app, id } => {
+                desired.one_offs.contains_key(&PodName::one_off(app, id))
             }
             OperationKey::ClearEviction { app, id } => {
                 desired.apps.get(app).is_some_and(|stored| stored.evicted.contains(id))

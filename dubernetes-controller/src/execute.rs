@@ -8,7 +8,7 @@ use dubernetes_core::call::FailureKind;
 use dubernetes_core::error;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::ingress::IngressError;
-use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
+use dubernetes_core::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
 use dubernetes_core::plan::{Action, Planned, Reason};
 use dubernetes_core::runtime::{
     Capability, ContainerId, ContainerRequest, ImageId, LogOptions, RuntimeError, require,
@@ -65,6 +65,10 @@ pub(crate) async fn execute(
         Action::CreatePreDeploy(hook) => {
             let is_ours = |labels: &_| PreDeployLabels::from_map(labels).is_some_and(|l| l.is_ok());
             return create(adapters, &hook.request, is_ours).await.map(Some);
+        }
+        Action::CreateOneOff(one_off) => {
+            let is_ours = |labels: &_| OneOffLabels::from_map(labels).is_some_and(|l| l.is_ok());
+            return create(adapters, &one_off.request, is_ours).await.map(Some);
         }
         Action::Start { id } => runtime.start(id).await?,
         Action::Stop { id, signal, grace } => runtime.stop(id, *signal, *grace).await?,

@@ -11,13 +11,14 @@ use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
 use dubernetes_core::plan::{AppStatus, Phase, Wait};
-use dubernetes_core::runtime::{Capability, ContainerId, LogLine, missing_capabilities};
+use dubernetes_core::runtime::{Capability, ContainerId, LogLine, Stdio, missing_capabilities};
 use dubernetes_core::state::EngineStatus;
 use dubernetes_core::store::{Put, PutApp, RolloutAction, RolloutCommand, Store, StoreError};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::adapters::Adapters;
+use crate::one_off::{OneOffClient, OneOffs};
 use crate::previous_logs::PreviousLogs;
 use crate::probe::{ProbeHistory, ProbeResult};
 use crate::snapshot::Snapshot;
@@ -34,6 +35,7 @@ pub struct Handle {
     probes: ProbeHistory,
     previous_logs: PreviousLogs,
     permissions: Permissions,
+    one_offs: OneOffs,
 }
 
 /// Why an app did not become ready.
@@ -90,7 +92,18 @@ impl Handle {
     ) -> Self {
         let lacks = missing_capabilities(&*adapters.runtime);
         let Adapters { store, clock, .. } = adapters;
-        Self { store, clock, lacks, snapshots, passes, probes, previous_logs, permissions }
+        let one_offs = OneOffs::default();
+        Self {
+            store,
+            clock,
+            lacks,
+            snapshots,
+            passes,
+            probes,
+            previous_logs,
+            permissions,
+            one_offs,
+        }
     }
 
     /// Stores an app. Returns once the change is durable; the rollout follows.
@@ -269,6 +282,19 @@ impl Handle {
     /// oldest first. `None` if this orchestrator has seen no crash of the pod.
     pub fn previous_logs(&self, pod: &str) -> Option<Arc<[LogLine]>> {
         self.previous_logs.lines(pod)
+    }
+
+    /// Asks for a one-off container of an app: its image, environment, files, volumes and limits,
+    /// with this command, or with its own if that is empty. The container exists for the returned
+    /// client alone: it is removed once that is dropped.
+    pub fn run_one_off(&self, app: &AppName, command: Vec<String>, stdio: Stdio) -> OneOffClient {
+        let pod = self.one_offs.add(app, command, stdio);
+        self.run_pass();
+        OneOffClient::new(self.clone(), pod)
+    }
+
+    pub(crate) fn one_offs(&self) -> &OneOffs {
+        &self.one_offs
     }
 
     /// Removes everything that the instance owns: apps, replicas (orphans included), ingress and

@@ -8,7 +8,9 @@ use dubernetes_core::error;
 use dubernetes_core::ingress::{IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::labels::{Component, ReplicaLabels};
 use dubernetes_core::runtime::{Container, ContainerId, Network, RuntimeError, RuntimeInfo};
-use dubernetes_core::state::{DesiredState, ObservedPreDeploy, ObservedReplica, Readiness};
+use dubernetes_core::state::{
+    DesiredState, ObservedOneOff, ObservedPreDeploy, ObservedReplica, Readiness,
+};
 use dubernetes_core::store::StoreError;
 
 use crate::adapters::Adapters;
@@ -38,6 +40,7 @@ pub(crate) struct EngineView {
 pub(crate) struct Containers {
     pub(crate) replicas: Vec<ObservedReplica>,
     pub(crate) pre_deploys: Vec<ObservedPreDeploy>,
+    pub(crate) one_offs: Vec<ObservedOneOff>,
     /// Containers that are not the instance's own, with the reason.
     pub(crate) unreadable: BTreeMap<ContainerId, String>,
     /// The addresses of these.
@@ -104,6 +107,10 @@ impl Containers {
             Ok(Component::PreDeploy(labels)) => {
                 let Container { id, state, .. } = container;
                 self.pre_deploys.push(ObservedPreDeploy { id, labels, state });
+            }
+            Ok(Component::OneOff(labels)) => {
+                let Container { id, state, created_at, .. } = container;
+                self.one_offs.push(ObservedOneOff { id, labels, state, created_at });
             }
             Ok(Component::Replica(labels)) => self.replicas.push(replica(container, labels)),
             Err(reason) => {

@@ -119,6 +119,7 @@ impl Orchestrator {
     /// takes them over.
     pub async fn run(self, stop: CancellationToken) {
         let Self { options, adapters, handle, mut passes, snapshots, probes, previous_logs } = self;
+        let one_offs = handle.one_offs().clone();
         // A handle of its own would keep the channel of passes open.
         drop(handle);
         let published = snapshots.subscribe();
@@ -127,7 +128,7 @@ impl Orchestrator {
         let events = EventWriter::start(Arc::clone(&adapters.store));
         let mut tasks = Tasks::new(results_in, &adapters, &options, previous_logs.clone());
         tasks.follow_events();
-        let mut pass = Pass::new(options, &adapters, snapshots, probes, events);
+        let mut pass = Pass::new(options, &adapters, snapshots, probes, events, one_offs);
         loop {
             pass.advance(&mut tasks, &mut || discard_pending(&mut changes));
             let trigger = tokio::select! {

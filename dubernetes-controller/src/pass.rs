@@ -28,6 +28,7 @@ use crate::cache::ControllerCache;
 use crate::event_writer::EventWriter;
 use crate::events;
 use crate::observe::{EngineView, LastSeen, Observation, ingress_or};
+use crate::one_off::OneOffs;
 use crate::orchestrator::{Options, Trigger};
 use crate::probe::ProbeHistory;
 use crate::probe_spec::ProbeSpec;
@@ -52,6 +53,7 @@ pub(crate) struct Pass {
     lacks: BTreeSet<Capability>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     events: EventWriter,
+    one_offs: OneOffs,
     cache: ControllerCache,
     last: Arc<Snapshot>,
     gate: ApprovalGate,
@@ -84,6 +86,7 @@ impl Pass {
         snapshots: watch::Sender<Arc<Snapshot>>,
         probes: ProbeHistory,
         events: EventWriter,
+        one_offs: OneOffs,
     ) -> Self {
         let now = Instant::now();
         let mut cache = ControllerCache::default();
@@ -96,6 +99,7 @@ impl Pass {
             lacks: missing_capabilities(&*adapters.runtime),
             snapshots,
             events,
+            one_offs,
             cache,
             last: Arc::default(),
             gate,
@@ -240,7 +244,7 @@ impl Pass {
     fn finish(&mut self, observation: Observation, tasks: &mut Tasks) {
         let Some(now) = self.observing_since.take() else { return };
         let desired = match observation.desired {
-            Ok(desired) => desired,
+            Ok(desired) => DesiredState { one_offs: self.one_offs.wanted(), ..desired },
             Err(error) => {
                 let problem = error::chain(&error);
                 tracing::error!(error = problem, "the store cannot be read");
@@ -330,6 +334,7 @@ impl Pass {
             network: cache.network.clone(),
             replicas: cache.replicas.clone(),
             pre_deploys: cache.pre_deploys.clone(),
+            one_offs: cache.one_offs.clone(),
             unreadable: cache.unreadable.clone(),
             foreign_addresses: cache.foreign_addresses.clone(),
             ingress,

@@ -39,7 +39,7 @@ pub use content::{
 pub use env::{EnvValue, Environment};
 pub use health::{Check, Health, UrlPath};
 pub use host_pattern::HostPattern;
-pub use names::{AppName, EnvName, ImageRef, InstanceName, PodName, SecretName};
+pub use names::{AppName, EnvName, ImageRef, InstanceName, OneOffId, PodName, SecretName};
 pub use number::{Generation, RevisionId};
 pub use permissions::{Permission, Permissions};
 pub use quantity::{Cpu, Duration, Memory};

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, RevisionId};
+use crate::app::{AppName, OneOffId, RevisionId};
 use crate::runtime::ContainerId;
 
 /// Identity of a call. At most one call of a key is in flight, and a failure of it delays the next.
@@ -37,6 +37,13 @@ pub enum OperationKey {
         /// The revision.
         revision: RevisionId,
     },
+    /// Creation of a one-off container.
+    CreateOneOff {
+        /// The app.
+        app: AppName,
+        /// Its id.
+        id: OneOffId,
+    },
     /// Start, stop or removal of a container.
     Container(ContainerId),
     /// Removal of the tombstone of a deleted app.
@@ -64,7 +71,8 @@ pub enum OperationKey {
 }
 
 impl OperationKey {
-    /// Returns the app that the call is for, if the key names it.
+    /// Returns the app whose state the call changes, if the key names it. A one-off container is
+    /// no part of that state.
     pub fn app(&self) -> Option<&AppName> {
         match self {
             Self::Image { app, .. }
@@ -74,6 +82,7 @@ impl OperationKey {
             | Self::RecordRollout { app, .. }
             | Self::ClearEviction { app, .. } => Some(app),
             Self::Network
+            | Self::CreateOneOff { .. }
             | Self::Container(_)
             | Self::Teardown
             | Self::Routes

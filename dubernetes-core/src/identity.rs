@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
 
-use crate::app::{AppName, AppSpec, InstanceName, PodName, RevisionId};
+use crate::app::{AppName, AppSpec, InstanceName, OneOffId, PodName, RevisionId};
 
 /// Returns the name of the container of a replica: `dubernetes.INSTANCE.APP-ORDINAL.rREVISION`,
 /// followed by `.RESTARTS` after the first restart. Names of apps and instances have no dots, so it
@@ -33,6 +33,11 @@ pub fn pre_deploy_name(
 ) -> String {
     let base = format!("dubernetes.{instance}.{app}.pre-deploy.r{revision}");
     if attempts == 0 { base } else { format!("{base}.{attempts}") }
+}
+
+/// Returns the name of a one-off container.
+pub fn one_off_name(instance: &InstanceName, app: &AppName, id: &OneOffId) -> String {
+    format!("dubernetes.{instance}.{app}.run-{id}")
 }
 
 /// Returns the name of the ingress container.

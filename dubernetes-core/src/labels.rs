@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, InstanceName, RevisionId};
+use crate::app::{AppName, InstanceName, OneOffId, RevisionId};
 use crate::identity;
 use crate::runtime::{Container, ImageId};
 
@@ -16,7 +16,7 @@ pub const INSTANCE: &str = "dubernetes.instance";
 pub const STATE_ID: &str = "dubernetes.state-id";
 /// State directory of the orchestrator that created the network. On networks only.
 pub const STATE_DIR: &str = "dubernetes.state-dir";
-/// Kind of a container that is not a replica: `ingress` or `pre-deploy`.
+/// Kind of a container that is not a replica: `ingress`, `pre-deploy` or `run`.
 pub const COMPONENT: &str = "dubernetes.component";
 /// App of the replica.
 pub const APP: &str = "dubernetes.app";
@@ -36,6 +36,8 @@ pub const PORT: &str = "dubernetes.port";
 pub const RESTARTS: &str = "dubernetes.restarts";
 /// Restarts in a row, without 10 minutes of running in between.
 pub const STREAK: &str = "dubernetes.streak";
+/// Id of a one-off container.
+pub const RUN: &str = "dubernetes.run";
 /// How the previous container of a restarted replica ended.
 pub const LAST_END: &str = "dubernetes.last-end";
 
@@ -159,6 +161,56 @@ impl PreDeployLabels {
     }
 }
 
+/// The labels of a one-off container, typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneOffLabels {
+    /// The app whose image and environment it has.
+    pub app: AppName,
+    /// The revision of these.
+    pub revision: RevisionId,
+    /// Its id.
+    pub id: OneOffId,
+    /// Planned address on the network of the instance, where the runtime has planned addresses.
+    pub address: Option<IpAddr>,
+}
+
+/// Value of [`COMPONENT`] on a one-off container.
+const ONE_OFF: &str = "run";
+
+impl OneOffLabels {
+    /// Returns the labels as text, with that of the instance.
+    pub fn to_map(&self, instance: &InstanceName) -> BTreeMap<String, String> {
+        [
+            (INSTANCE, instance.to_string()),
+            (COMPONENT, ONE_OFF.to_owned()),
+            (APP, self.app.to_string()),
+            (REVISION, self.revision.to_string()),
+            (RUN, self.id.to_string()),
+        ]
+        .into_iter()
+        .chain(self.address.map(|address| (ADDRESS, address.to_string())))
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+    }
+
+    /// Parses the labels of a one-off container; `None` if they are those of something else.
+    ///
+    /// # Errors
+    ///
+    /// Names the first label that is missing or malformed, as a sentence fragment.
+    pub fn from_map(labels: &BTreeMap<String, String>) -> Option<Result<Self, String>> {
+        let own = labels.get(COMPONENT).is_some_and(|component| component == ONE_OFF);
+        own.then(|| {
+            Ok(Self {
+                app: read(labels, APP)?,
+                revision: read(labels, REVISION)?,
+                id: read(labels, RUN)?,
+                address: read_optional(labels, ADDRESS)?,
+            })
+        })
+    }
+}
+
 /// Value of [`COMPONENT`] on an ingress container.
 pub const INGRESS: &str = "ingress";
 
@@ -171,6 +223,8 @@ pub enum Component {
     Replica(ReplicaLabels),
     /// The container of a pre-deploy hook.
     PreDeploy(PreDeployLabels),
+    /// A one-off container.
+    OneOff(OneOffLabels),
 }
 
 impl Component {
@@ -192,6 +246,10 @@ impl Component {
             let PreDeployLabels { app, revision, attempts, .. } = &labels;
             let name = identity::pre_deploy_name(instance, app, *revision, *attempts);
             (Self::PreDeploy(labels), name)
+        } else if let Some(labels) = OneOffLabels::from_map(labels) {
+            let labels = labels?;
+            let name = identity::one_off_name(instance, &labels.app, &labels.id);
+            (Self::OneOff(labels), name)
         } else {
             let labels = ReplicaLabels::from_map(labels)?;
             let ReplicaLabels { app, revision, ordinal, restarts, .. } = &labels;

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::app::{AppName, PodName, RevisionId};
 use crate::call::OperationKey;
 
-pub use action::{Action, PreDeployPlan, ReplicaPlan};
+pub use action::{Action, OneOffPlan, PreDeployPlan, ReplicaPlan};
 pub use block::Block;
 pub use cause::Cause;
 pub use reason::Reason;

@@ -17,6 +17,7 @@ mod garbage;
 mod image;
 mod limits;
 mod names;
+mod one_off;
 mod order;
 mod pre_deploy;
 mod replica;
@@ -58,7 +59,7 @@ pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestam
         .map(|(name, stored)| app::plan(&context, stored, conflicts.get(name), &mut addresses));
     let deleted = garbage::deleted_apps(&context).into_iter();
     let deleted = deleted.map(|(name, tombstone)| garbage::deleted(&context, name, tombstone));
-    let plan = join(
+    let mut plan = join(
         &context,
         apps.chain(deleted),
         [
@@ -67,6 +68,10 @@ pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestam
             teardown::plan(&context).into_iter().collect(),
         ],
     );
+    let steps = one_off::plan(&context, &plan, &mut addresses);
+    plan.actions.extend(steps.actions);
+    plan.waiting.extend(steps.waiting);
+    plan.blocked.extend(steps.blocked);
     if let EngineStatus::Unreachable { .. } = observed.engine {
         let table = observed.ingress.table().cloned().unwrap_or_default();
         let routes = RoutePlan { table, step: RouteStep::InSync };

@@ -13,7 +13,7 @@ pub use values::{
     Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerState,
     ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine,
     LogOptions, Network, NetworkAddress, Owner, Process, PublishedPort, PullProgress, Resize,
-    RuntimeEvent, RuntimeInfo, Stats, TerminalSize,
+    RuntimeEvent, RuntimeInfo, Stats, Stdio, TerminalSize,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -231,6 +231,15 @@ pub trait Exec: fmt::Debug + Send + Sync {
         id: &ContainerId,
         request: &ExecRequest,
     ) -> Result<ExecSession, RuntimeError>;
+
+    /// Attaches to the process of a container that was created with these streams, and is not
+    /// started yet: no output is lost. The output ends with the exit code of the process.
+    ///
+    /// By default nothing is attached to: [`RuntimeError::Unsupported`].
+    async fn attach(&self, id: &ContainerId, stdio: Stdio) -> Result<ExecSession, RuntimeError> {
+        let _ = (id, stdio);
+        Err(RuntimeError::Unsupported { what: "attaching to containers" })
+    }
 }
 
 /// The part of a runtime that puts files into containers, and reads them.

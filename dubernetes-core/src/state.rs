@@ -7,11 +7,13 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, InstanceName, PodName};
+use crate::app::{AppName, InstanceName, OneOffId, PodName};
 use crate::call::{self, CallFailure, InFlight, OperationKey};
 use crate::ingress::{ObservedIngress, RouteTable};
-use crate::labels::{PreDeployLabels, ReplicaLabels};
-use crate::runtime::{Capability, ContainerId, ContainerState, ImageId, Network, PullProgress};
+use crate::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
+use crate::runtime::{
+    Capability, ContainerId, ContainerState, ImageId, Network, PullProgress, Stdio,
+};
 use crate::store::{Revision, StoredApp, StoredState, Tombstone};
 
 /// What users want.
@@ -29,6 +31,10 @@ pub struct DesiredState {
     /// app with that request, so that there is no app then.
     #[serde(default)]
     pub teardown: Option<Timestamp>,
+    /// One-off containers that a client waits for, by the name of their pod. They are not stored:
+    /// without the orchestrator that has their clients, nobody wants them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub one_offs: BTreeMap<PodName, OneOff>,
 }
 
 impl DesiredState {
@@ -40,7 +46,34 @@ impl DesiredState {
             tombstones: stored.tombstones,
             revisions: BTreeMap::new(),
             teardown: stored.teardown,
+            one_offs: BTreeMap::new(),
         }
+    }
+}
+
+/// A one-off container that a client asked for: the image and environment of an app, with another
+/// command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneOff {
+    /// The app.
+    pub app: AppName,
+    /// Its id.
+    pub id: OneOffId,
+    /// The command and its arguments, without a shell; empty for those of the app. Not serialized:
+    /// arguments may be secrets.
+    #[serde(skip)]
+    pub command: Vec<String>,
+    /// Its standard streams.
+    #[serde(default)]
+    pub stdio: Stdio,
+    /// Whether its client is attached. It is created before, once, and started after.
+    pub is_attached: bool,
+}
+
+impl OneOff {
+    /// Returns the name of its pod, such as `web-run-qhzkt`.
+    pub fn pod(&self) -> PodName {
+        PodName::one_off(&self.app, &self.id)
     }
 }
 
@@ -58,6 +91,9 @@ pub struct ObservedState {
     pub replicas: Vec<ObservedReplica>,
     /// Containers of pre-deploy hooks, in any order and any state.
     pub pre_deploys: Vec<ObservedPreDeploy>,
+    /// One-off containers, in any order and any state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_offs: Vec<ObservedOneOff>,
     /// Containers with the label of the instance that are not its own, and why: see
     /// [`crate::labels::Component::identify`]. They are reported and left alone.
     pub unreadable: BTreeMap<ContainerId, String>,
@@ -183,6 +219,26 @@ pub struct ObservedPreDeploy {
     pub labels: PreDeployLabels,
     /// State of its container.
     pub state: ContainerState,
+}
+
+/// A one-off container, as it was observed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedOneOff {
+    /// The engine's id.
+    pub id: ContainerId,
+    /// Its labels.
+    pub labels: OneOffLabels,
+    /// State of its container.
+    pub state: ContainerState,
+    /// When its container was created.
+    pub created_at: Timestamp,
+}
+
+impl ObservedOneOff {
+    /// Returns the name of its pod, such as `web-run-qhzkt`.
+    pub fn pod(&self) -> PodName {
+        PodName::one_off(&self.labels.app, &self.labels.id)
+    }
 }
 
 /// Readiness of a running replica.

@@ -220,6 +220,7 @@ impl ScenarioFile {
                 (id, format!("{} {grace}", signal.unwrap_or_default()))
             }
             Action::CreatePreDeploy(hook) => return Some(hook.request.name.clone()),
+            Action::CreateOneOff(one_off) => return Some(one_off.request.name.clone()),
             Action::EnsureNetwork
             | Action::EnsureImage { .. }
             | Action::PurgeTombstone { .. }

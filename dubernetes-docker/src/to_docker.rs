@@ -44,6 +44,9 @@ pub(crate) fn build_container(
         exposed_ports: Some(
             request.ports.iter().map(|port| tcp_port(port.container_port)).collect(),
         ),
+        open_stdin: Some(request.stdio.stdin),
+        stdin_once: Some(request.stdio.stdin),
+        tty: Some(request.stdio.tty.is_some()),
         host_config: Some(build_host_config(request, hosts_file)),
         networking_config: request.network.as_ref().map(build_networking),
         ..ContainerCreateBody::default()
@@ -103,6 +106,7 @@ fn build_host_config(request: &ContainerRequest, hosts_file: Option<&Path>) -> H
         ),
         port_bindings: Some(build_port_bindings(request)),
         sysctls: Some(request.sysctls.clone().into_iter().collect()),
+        console_size: request.stdio.tty.map(|size| vec![size.rows.into(), size.columns.into()]),
         extra_hosts: Some(if hosts_file.is_some() { Vec::new() } else { extra_hosts(request) }),
         cap_add: add_capabilities(request),
         ..build_options(&request.options)

@@ -47,13 +47,15 @@
 //! from it by means of `fields`, which looks up keys in [`reference`](mod@reference). `batch`
 //! reads the documents of all sources, and `compare` looks for conflicts among them.
 //! `raw_diagnostic`, `diagnostic` and `excerpt` are the problems, `suggest` and `nearest` their
-//! hints. `settings` reads the settings file of the program.
+//! hints. `settings` reads the settings file of the program. [`compose`] turns Compose files into
+//! manifests.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod batch;
 mod check;
 mod compare;
+pub mod compose;
 mod decode;
 mod diagnostic;
 mod excerpt;

@@ -38,5 +38,5 @@ pub use markdown::markdown_table;
 pub use schema::{Form, schema};
 pub use table::{ACCESS, APP, CONFIG_FILE, CONTENT, CONTENT_REF, RESOURCES, ULIMITS};
 
-pub(crate) use hints::unknown_key_hint;
+pub(crate) use hints::{foreign_key_hint, unknown_key_hint};
 pub(crate) use lookup::{ROOT, example};

@@ -73,6 +73,15 @@ pub(super) fn write_value<T: serde::Serialize>(value: &T) -> Result<String, Stri
     serde_yaml::to_string(value).map_err(|error| error.to_string())
 }
 
+/// A text that is written with quotes: it stays one, whatever its variables become.
+pub(super) struct Quoted<'t>(pub(super) &'t str);
+
+impl serde::Serialize for Quoted<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_yaml::DoubleQuoted(self.0).serialize(serializer)
+    }
+}
+
 fn options() -> Options {
     granit_parser::options! {
         disallow_directives: true,

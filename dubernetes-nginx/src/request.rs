@@ -7,7 +7,7 @@ use dubernetes_core::app::{ContainerOptions, Resources, Signal};
 use dubernetes_core::identity::{ingress_address, ingress_name, name_range};
 use dubernetes_core::labels::{ADDRESS, COMPONENT, INGRESS, INSTANCE, PORT};
 use dubernetes_core::runtime::{
-    Container, ContainerRequest, ContainerState, Network, NetworkAddress, PublishedPort,
+    Container, ContainerRequest, ContainerState, Network, NetworkAddress, PublishedPort, Stdio,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -54,6 +54,7 @@ impl Nginx {
             // nginx answers requests in flight before it exits.
             stop_signal: Some(Signal::SigQuit),
             options: ContainerOptions::default(),
+            stdio: Stdio::default(),
             sysctls: SYSCTLS.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         }
     }

@@ -196,6 +196,7 @@ impl Parser {
             }
             "in-flight" | "failed" => self.call(line)?,
             "pre-deploy" => self.pre_deploy(line)?,
+            "run" => self.one_off(line)?,
             _ => self.replicas(line)?,
         }
         Ok(())

@@ -11,8 +11,11 @@ use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
+use bytes::Bytes;
+use dubernetes_core::app::Signal;
+use dubernetes_core::error::chain;
 use dubernetes_core::runtime::{
-    self, Capability, ContainerId, ContainerRuntime, ExecOutput, ExecSession, Resize, RuntimeError,
+    Capability, ContainerId, ContainerRuntime, ExecOutput, ExecSession, Resize, RuntimeError,
     require,
 };
 use futures_util::stream::{BoxStream, SplitSink, SplitStream};
@@ -30,7 +33,7 @@ use crate::server::{ApiState, pods};
 use crate::wire::{ExecRequest, Problem, ProblemKind, ProblemLine};
 
 /// Largest accepted message: a command with all its arguments, or a part of its input.
-const MAX_MESSAGE: usize = 1 << 20;
+pub(super) const MAX_MESSAGE: usize = 1 << 20;
 
 /// Deadline for the first message, and for closing the connection.
 pub(super) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -38,8 +41,8 @@ pub(super) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Payload of an output frame. Larger parts of output are split.
 const MAX_OUTPUT: usize = CHUNK;
 
-type Sender = SplitSink<WebSocket, Message>;
-type Receiver = SplitStream<WebSocket>;
+pub(super) type Sender = SplitSink<WebSocket, Message>;
+pub(super) type Receiver = SplitStream<WebSocket>;
 
 /// Run a command in a pod.
 ///
@@ -115,6 +118,11 @@ async fn serve(socket: WebSocket, runtime: Arc<dyn ContainerRuntime>, id: Contai
         ended = run_session(&mut sender, &mut receiver, runtime, id) => ended,
         () = stop.0.cancelled() => Err(ApiError::stopping()),
     };
+    close(sender, receiver, ended).await;
+}
+
+/// Ends the connection of a session, with the problem if it failed.
+pub(super) async fn close(mut sender: Sender, mut receiver: Receiver, ended: Result<(), ApiError>) {
     if let Err(error) = ended {
         let line = ProblemLine { problem: error.into_problem() };
         // The caller may have disconnected already.
@@ -132,34 +140,50 @@ async fn run_session(
     runtime: Arc<dyn ContainerRuntime>,
     id: ContainerId,
 ) -> Result<(), ApiError> {
-    let Ok(request) = tokio::time::timeout(HANDSHAKE_LIMIT, read_request(receiver)).await else {
-        let detail = "no command was received in time";
-        return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
-    };
-    let Some(request) = request? else { return Ok(()) };
+    let Some(request) = read_request(receiver).await? else { return Ok(()) };
+    if request.command.is_empty() {
+        return Err(ApiError::new(ProblemKind::InvalidRequest, "the command is empty"));
+    }
     let exec = require(runtime.exec(), Capability::Exec)?;
     let ExecSession { input, output, resize } =
-        exec.exec(&id, &request).await.map_err(exec_error)?;
+        exec.exec(&id, &request.into()).await.map_err(exec_error)?;
     if sender.send(json_message(&serde_json::json!({ "started": true }))).await.is_err() {
         return Ok(());
     }
     // Both arms end the session: input is useless after the command has exited, and output after
     // the caller has disconnected.
-    tokio::select! {
-        ended = send_output(output, sender) => ended,
-        () = receive_input(input.compat_write(), &resize, receiver) => Ok(()),
+    let code = tokio::select! {
+        code = send_output(output, sender) => code?,
+        () = receive_input(input.compat_write(), &resize, None, receiver) => None,
+    };
+    send_exit_code(code, sender).await;
+    Ok(())
+}
+
+/// Sends the exit code, if there is one. It is the last frame.
+pub(super) async fn send_exit_code(code: Option<i64>, sender: &mut Sender) {
+    if let Some(code) = code {
+        // The caller may have disconnected already.
+        let _ = sender.send(Message::Binary(Frame::Exit(code).encode())).await;
     }
 }
 
-/// Returns `None` if the caller has disconnected.
-async fn read_request(receiver: &mut Receiver) -> Result<Option<runtime::ExecRequest>, ApiError> {
+/// Returns the first message of a session; `None` if the caller has disconnected.
+pub(super) async fn read_request(receiver: &mut Receiver) -> Result<Option<ExecRequest>, ApiError> {
+    let request = tokio::time::timeout(HANDSHAKE_LIMIT, next_request(receiver)).await;
+    request.unwrap_or_else(|_| {
+        let detail = "no command was received in time";
+        Err(ApiError::new(ProblemKind::InvalidRequest, detail))
+    })
+}
+
+async fn next_request(receiver: &mut Receiver) -> Result<Option<ExecRequest>, ApiError> {
     let invalid = |detail: &str| Err(ApiError::new(ProblemKind::InvalidRequest, detail));
     loop {
         match receiver.next().await {
             Some(Ok(Message::Text(text))) => {
-                return match serde_json::from_str::<ExecRequest>(&text) {
-                    Ok(request) if request.command.is_empty() => invalid("the command is empty"),
-                    Ok(request) => Ok(Some(request.into())),
+                return match serde_json::from_str(&text) {
+                    Ok(request) => Ok(Some(request)),
                     Err(_) => invalid("the first message is not a command"),
                 };
             }
@@ -171,7 +195,7 @@ async fn read_request(receiver: &mut Receiver) -> Result<Option<runtime::ExecReq
 }
 
 /// A container that has gone meanwhile means that the pod is not running.
-fn exec_error(error: RuntimeError) -> ApiError {
+pub(super) fn exec_error(error: RuntimeError) -> ApiError {
     match &error {
         RuntimeError::NotFound { .. } => {
             ApiError::new(ProblemKind::NotRunning, "the pod's container is gone")
@@ -180,31 +204,29 @@ fn exec_error(error: RuntimeError) -> ApiError {
     }
 }
 
-async fn send_output(
+/// Sends the output. Returns the exit code, which is not sent yet; `None` if the caller has
+/// disconnected.
+pub(super) async fn send_output(
     mut output: BoxStream<'static, Result<ExecOutput, RuntimeError>>,
     sender: &mut Sender,
-) -> Result<(), ApiError> {
+) -> Result<Option<i64>, ApiError> {
     while let Some(item) = output.next().await {
-        let last = matches!(item, Ok(ExecOutput::Exit(_)));
-        for frame in frames(item.map_err(exec_error)?) {
+        let frames = match item.map_err(exec_error)? {
+            ExecOutput::Stdout(part) => frames(part, Frame::Stdout),
+            ExecOutput::Stderr(part) => frames(part, Frame::Stderr),
+            ExecOutput::Exit(code) => return Ok(Some(code)),
+        };
+        for frame in frames {
             if sender.send(Message::Binary(frame.encode())).await.is_err() {
-                return Ok(());
+                return Ok(None);
             }
-        }
-        if last {
-            return Ok(());
         }
     }
     let detail = "the session ended without an exit code";
     Err(ApiError::new(ProblemKind::EngineFailed, detail))
 }
 
-fn frames(output: ExecOutput) -> Vec<Frame> {
-    let (mut rest, frame): (_, fn(_) -> Frame) = match output {
-        ExecOutput::Stdout(part) => (part, Frame::Stdout),
-        ExecOutput::Stderr(part) => (part, Frame::Stderr),
-        ExecOutput::Exit(code) => return vec![Frame::Exit(code)],
-    };
+fn frames(mut rest: Bytes, frame: fn(Bytes) -> Frame) -> Vec<Frame> {
     let mut frames = Vec::new();
     while !rest.is_empty() {
         frames.push(frame(rest.split_to(rest.len().min(MAX_OUTPUT))));
@@ -212,10 +234,26 @@ fn frames(output: ExecOutput) -> Vec<Frame> {
     frames
 }
 
-/// Returns once the caller has disconnected.
-async fn receive_input(
+/// The process of a container, for signals.
+pub(super) struct Process<'a> {
+    pub(super) runtime: &'a dyn ContainerRuntime,
+    pub(super) id: &'a ContainerId,
+}
+
+impl Process<'_> {
+    async fn signal(&self, signal: Signal) {
+        // A process that has just ended needs no signal.
+        if let Err(error) = self.runtime.signal(self.id, signal).await {
+            tracing::debug!(error = %chain(&error), "a signal was not delivered");
+        }
+    }
+}
+
+/// Returns once the caller has disconnected. Signals go to `process`: a command in a pod gets none.
+pub(super) async fn receive_input(
     mut input: impl AsyncWrite + Unpin,
     resize: &Resize,
+    process: Option<Process<'_>>,
     receiver: &mut Receiver,
 ) {
     let mut open = true;
@@ -229,6 +267,12 @@ async fn receive_input(
             }
             Some(Frame::Size(size)) => {
                 resize(size);
+                Ok(())
+            }
+            Some(Frame::Signal(signal)) => {
+                if let Some(process) = &process {
+                    process.signal(signal).await;
+                }
                 Ok(())
             }
             // Input after its end, and frames that only the server sends, are ignored.
@@ -246,7 +290,7 @@ async fn receive_input(
     }
 }
 
-fn json_message(value: &impl serde::Serialize) -> Message {
+pub(super) fn json_message(value: &impl serde::Serialize) -> Message {
     // All map keys of wire types are strings, so they always serialize.
     Message::text(serde_json::to_string(value).unwrap_or_default())
 }

@@ -148,9 +148,10 @@ struct Source {
 
 impl Target {
     fn pods<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a PodStatus> {
-        let all = snapshot.plan.statuses.values().flat_map(|status| &status.pods);
+        let all = snapshot.plan.statuses.values();
+        let all = all.flat_map(|status| status.pods.iter().chain(&status.one_offs));
         all.filter(move |pod| match self {
-            Self::App(app) => pod.app == *app,
+            Self::App(app) => pod.app == *app && !pod.name.is_one_off(),
             Self::Pod(name) => pod.name == name.as_str(),
         })
     }

@@ -1,4 +1,4 @@
-//! Endpoints for pods: the replicas of apps, as of the last pass.
+//! Endpoints for pods: the replicas of apps and one-off containers, as of the last pass.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub(super) async fn list(
     let mut pods = Vec::new();
     for (name, status) in selected_apps(&snapshot, &query) {
         let specs = Specs::read(&state, &snapshot, name, status).await?;
-        pods.extend(status.pods.iter().map(|pod| pod_view(&state, &snapshot, &specs, pod)));
+        pods.extend(all_of(status).map(|pod| pod_view(&state, &snapshot, &specs, pod)));
     }
     Ok(JsonResponse(List::new(pods)))
 }
@@ -82,6 +82,10 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let snapshot = state.latest_snapshot().await;
     let (_, pod) = find(&snapshot, &name)?;
+    if pod.name.is_one_off() {
+        let detail = format!("`{}` is a one-off container, which ends with its client", pod.name);
+        return Err(ApiError::new(ProblemKind::Rejected, detail));
+    }
     state.controller.evict(&pod.app, &container_id(pod)?).await?;
     apps::record_request(&state, &pod.app, Some(&pod.name), "replacement").await;
     Ok(StatusCode::ACCEPTED)
@@ -94,10 +98,15 @@ pub(super) fn find<'a>(
     name: &str,
 ) -> Result<(&'a AppStatus, &'a PodStatus), ApiError> {
     let all = snapshot.plan.statuses.values();
-    all.flat_map(|status| status.pods.iter().map(move |pod| (status, pod)))
+    all.flat_map(|status| all_of(status).map(move |pod| (status, pod)))
         .filter(|(_, pod)| pod.name == name)
         .max_by_key(|(_, pod)| (pod.ready, pod.started_at))
         .ok_or_else(|| ApiError::not_found("pod", name))
+}
+
+/// Returns the replicas of an app, and its one-off containers.
+fn all_of(status: &AppStatus) -> impl Iterator<Item = &PodStatus> {
+    status.pods.iter().chain(&status.one_offs)
 }
 
 /// Returns the pod's container.
@@ -141,7 +150,7 @@ impl Specs {
             specs.insert(stored.revision, stored.spec.clone());
         }
         // Only a rollout has pods of another revision.
-        if status.pods.iter().any(|pod| !specs.contains_key(&pod.revision)) {
+        if all_of(status).any(|pod| !specs.contains_key(&pod.revision)) {
             match state.store.revisions(app).await {
                 Ok(kept) => specs.extend(kept.into_iter().map(|kept| (kept.revision, kept.spec))),
                 Err(StoreError::NotFound { .. }) => {}

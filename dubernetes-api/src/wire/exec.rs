@@ -1,9 +1,10 @@
-//! Request of an exec session.
+//! Messages of an exec session, and of that of a one-off container.
 
-use dubernetes_core::runtime::{self, TerminalSize};
+use dubernetes_core::app::PodName;
+use dubernetes_core::runtime::{self, Stdio, TerminalSize};
 use serde::{Deserialize, Serialize};
 
-/// Command to run in a pod; the first message of the session.
+/// Command to run in a pod or a one-off container; the first message of the session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecRequest {
     /// The command and its arguments, without a shell.
@@ -20,6 +21,22 @@ impl From<ExecRequest> for runtime::ExecRequest {
         let ExecRequest { command, stdin, tty } = request;
         Self { command, stdin, tty, user: None }
     }
+}
+
+impl ExecRequest {
+    /// Returns the standard streams of the command.
+    pub fn stdio(&self) -> Stdio {
+        Stdio { stdin: self.stdin, tty: self.tty }
+    }
+}
+
+/// The first answer in the session of a one-off container, once its command has started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// Always `true`.
+    pub started: bool,
+    /// The pod of the container, such as `web-run-qhzkt`.
+    pub pod: PodName,
 }
 
 /// A terminal size as `[columns, rows]`.

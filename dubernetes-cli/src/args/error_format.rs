@@ -46,9 +46,11 @@ impl Command {
             | Self::Describe(_)
             | Self::Logs(_)
             | Self::Exec(_)
+            | Self::Run(_)
             | Self::Serve(_)
             | Self::Replay(_)
             | Self::Init(_)
+            | Self::Import(_)
             | Self::Explain(_)
             | Self::Schema
             | Self::Completion(_)

@@ -111,6 +111,23 @@ pub(crate) struct LogsArgs {
     pub(crate) raw: bool,
 }
 
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The app whose image and environment the container has.
+    #[arg(value_name = "NAME", value_parser = AppName::parse)]
+    pub(crate) name: AppName,
+    /// Pass standard input to the command.
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Give the command a terminal.
+    #[arg(short, long, requires = "stdin")]
+    pub(crate) tty: bool,
+    /// Command and arguments, after `--`; those of the app without it.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {

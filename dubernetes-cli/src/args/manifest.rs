@@ -13,6 +13,20 @@ pub(crate) struct ExplainArgs {
     pub(crate) key: Option<String>,
 }
 
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Compose file, or `-` for standard input.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Folder for one file per app; without it, all go to standard output.
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Overwrite files that exist.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+}
+
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {

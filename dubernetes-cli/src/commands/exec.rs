@@ -2,52 +2,40 @@
 
 mod refusal;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use dubernetes_api::Client;
 use dubernetes_api::client::ExecSession;
-use dubernetes_api::wire::{ExecRequest, TerminalSize};
+use dubernetes_api::wire::{ExecRequest, Pod};
 use dubernetes_core::app::PodName;
 use dubernetes_core::plan::PodState;
 use dubernetes_core::runtime::ExecOutput;
 use futures_util::StreamExt as _;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::io::AsyncWriteExt as _;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use crate::args::ExecArgs;
 use crate::output;
-use crate::report::{CliError, Result, USAGE};
+use crate::report::{CliError, Result};
 use crate::resolve::{Found, find};
+use crate::session::{self, RawTerminal, no_exit_code, pass_on};
 use crate::settings::Settings;
 use crate::target::{Mode, Target};
 use refusal::Refusal;
 
-/// Terminal size if ours is unknown.
-const DEFAULT_SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
-
 pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Result {
-    if args.tty && !std::io::stdin().is_terminal() {
-        let what = "`-t` needs a terminal, but standard input is not one";
-        return Err(CliError::with_exit(USAGE, what).help("omit `-t`"));
-    }
+    session::require_terminal(args.tty)?;
     Target::with(settings, Mode::Observe, async |target: &Target| {
         let pod = find_pod(&target.client, args).await?;
         let request = ExecRequest {
             command: args.command.clone(),
             stdin: args.stdin,
-            tty: args.tty.then(terminal_size),
+            tty: args.tty.then(session::terminal_size),
         };
         let session = target.client.exec(pod.as_str(), &request).await?;
         let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };
         let code = pump(session, args, &pod).await;
         drop(raw);
-        match code? {
-            0 => Ok(()),
-            // A code outside the range of processes is reported as a failure.
-            code => Err(CliError::already_reported(u8::try_from(code).unwrap_or(1))),
-        }
+        pass_on(code?)
     })
     .await
 }
@@ -63,7 +51,8 @@ async fn find_pod(client: &Client, args: &ExecArgs) -> Result<PodName> {
         return Err(CliError::new("cannot reach any pod: the engine does not answer")
             .help("`dubernetes doctor` looks for the cause"));
     }
-    let running = || pods.iter().find(|pod| pod.state == PodState::Running);
+    let is_running = |pod: &&Pod| pod.state == PodState::Running && !pod.name.is_one_off();
+    let running = || pods.iter().find(is_running);
     let pod = pods.iter().find(|pod| pod.ready).or_else(running);
     pod.map(|pod| pod.name.clone()).ok_or_else(|| {
         CliError::new(format!("app `{}` has no running pod", app.name))
@@ -113,7 +102,7 @@ async fn pump(session: ExecSession, args: &ExecArgs, pod: &PodName) -> Result<i6
     };
     let resize = async {
         if args.tty {
-            forward_resizes(&sizes).await;
+            session::forward_resizes(&sizes).await;
         }
         std::future::pending::<()>().await;
     };
@@ -122,53 +111,5 @@ async fn pump(session: ExecSession, args: &ExecArgs, pod: &PodName) -> Result<i6
         code = read => code,
         () = copy => Err(no_exit_code()),
         () = resize => Err(no_exit_code()),
-    }
-}
-
-fn no_exit_code() -> CliError {
-    CliError::new("the session ended without an exit code")
-}
-
-/// Forwards each new size of our terminal to the command.
-async fn forward_resizes(sizes: &watch::Sender<TerminalSize>) {
-    // Without a handler the command keeps its size.
-    let Ok(mut changed) = signal(SignalKind::window_change()) else { return };
-    while changed.recv().await.is_some() {
-        sizes.send_replace(terminal_size());
-    }
-}
-
-/// Returns the size of the terminal.
-fn terminal_size() -> TerminalSize {
-    match tcgetwinsize(std::io::stdin()) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
-            TerminalSize { columns: size.ws_col, rows: size.ws_row }
-        }
-        Ok(_) | Err(_) => DEFAULT_SIZE,
-    }
-}
-
-/// Keeps the terminal in raw mode until dropped.
-struct RawTerminal {
-    before: Termios,
-}
-
-impl RawTerminal {
-    fn enter() -> Result<Self> {
-        let failed = |error: rustix::io::Errno| {
-            CliError::with_source("cannot set up the terminal", &std::io::Error::from(error))
-        };
-        let before = tcgetattr(std::io::stdin()).map_err(failed)?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).map_err(failed)?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        // A closed terminal needs no repair.
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
     }
 }

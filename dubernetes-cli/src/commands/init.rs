@@ -1,7 +1,5 @@
 //! `init`: creates a manifest to start from, from the table of keys that the parser uses.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
 use std::path::Path;
 
 use dubernetes_core::app::{AppName, ImageRef};
@@ -9,6 +7,7 @@ use dubernetes_manifest::reference::{APP, DefaultValue, Key, Kind};
 use dubernetes_manifest::suggest_name;
 
 use crate::args::InitArgs;
+use crate::new_file;
 use crate::output::{self, wrap};
 use crate::report::{self, CliError, Result};
 
@@ -29,7 +28,7 @@ pub(super) fn run(args: &InitArgs) -> Result {
     if path == Path::new("-") {
         return output::print(&text);
     }
-    write(path, &text, args.force)?;
+    new_file::write(path, &text, args.force)?;
     let shown = path.display();
     report::note(&format!("created {shown} with app `{name}`, image `{image}`"));
     report::help(&format!(
@@ -47,25 +46,6 @@ fn name_from_folder() -> Result<AppName> {
     suggest_name(&folder).ok_or_else(|| {
         CliError::new("cannot derive the name of an app from the name of this folder")
             .help("name the app: `dubernetes init myapp`")
-    })
-}
-
-fn write(path: &Path, text: &str, force: bool) -> Result {
-    let mut options = OpenOptions::new();
-    if force {
-        options.create(true).truncate(true);
-    } else {
-        options.create_new(true);
-    }
-    let shown = path.display();
-    let written = options.write(true).open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.flush()
-    });
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => CliError::new(format!("`{shown}` already exists"))
-            .help("`--force` overwrites it, `-o FILE` writes another file"),
-        _ => CliError::with_io_source(&format!("cannot write `{shown}`"), &error),
     })
 }
 

@@ -12,7 +12,7 @@ use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
     ExecSession, FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks,
     OpenPorts, Owner, Process, PullProgress, RuntimeError, RuntimeEvent, RuntimeInfo,
-    RuntimeStream, Stats, StatsReader, require,
+    RuntimeStream, Stats, StatsReader, Stdio, require,
 };
 
 use super::{PULL, READ, STOP_MARGIN, WRITE, catch_panic, guard};
@@ -165,6 +165,11 @@ impl Exec for GuardedRuntime {
     ) -> Result<ExecSession, RuntimeError> {
         let exec = require(self.0.exec(), Capability::Exec)?;
         guard("run a command in a container", WRITE, exec.exec(id, request)).await
+    }
+
+    async fn attach(&self, id: &ContainerId, stdio: Stdio) -> Result<ExecSession, RuntimeError> {
+        let exec = require(self.0.exec(), Capability::Exec)?;
+        guard("attach to a container", WRITE, exec.attach(id, stdio)).await
     }
 }
 

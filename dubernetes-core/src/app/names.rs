@@ -43,7 +43,13 @@ checked_text!(
     check_image
 );
 checked_text!(
-    /// The name of a pod: `APP-ORDINAL`, or `APP-pre-deploy` for the pre-deploy hook of an app.
+    /// The id of a one-off container: five of `a-z`.
+    OneOffId,
+    check_one_off_id
+);
+checked_text!(
+    /// The name of a pod: `APP-ORDINAL`, `APP-pre-deploy` for the pre-deploy hook of an app, or
+    /// `APP-run-ID` for a one-off container.
     ///
     /// # Examples
     ///
@@ -54,6 +60,7 @@ checked_text!(
     /// assert_eq!(PodName::replica(&web, 2), "web-2");
     /// assert_eq!(PodName::pre_deploy(&web), "web-pre-deploy");
     /// assert_eq!(PodName::parse("web-2")?.app(), web);
+    /// assert_eq!(PodName::parse("web-run-qhzkt")?.app(), web);
     /// assert!(PodName::parse("web").is_err());
     /// # Ok::<(), dubernetes_core::app::ParseError>(())
     /// ```
@@ -76,6 +83,16 @@ impl PodName {
         Self(format!("{app}{PRE_DEPLOY}"))
     }
 
+    /// Returns the name of a one-off container.
+    pub fn one_off(app: &AppName, id: &OneOffId) -> Self {
+        Self(format!("{app}{RUN}{id}"))
+    }
+
+    /// Returns whether it names a one-off container.
+    pub fn is_one_off(&self) -> bool {
+        app_of_one_off(&self.0).is_some()
+    }
+
     /// Returns the app of the pod.
     pub fn app(&self) -> AppName {
         AppName(app_of_pod(&self.0).unwrap_or(&self.0).to_owned())
@@ -85,12 +102,29 @@ impl PodName {
 /// Ends the name of a pre-deploy hook. No ordinal equals it.
 const PRE_DEPLOY: &str = "-pre-deploy";
 
+/// Separates the app from the id in the name of a one-off container.
+const RUN: &str = "-run-";
+
+/// Returns the app of a one-off container. No ordinal equals an id.
+fn app_of_one_off(text: &str) -> Option<&str> {
+    let (app, id) = text.rsplit_once(RUN)?;
+    check_one_off_id(id).is_ok().then_some(app)
+}
+
 /// Returns the part of the name of a pod that names its app.
 fn app_of_pod(text: &str) -> Option<&str> {
     let is_ordinal =
         |text: &str| text.parse::<u32>().is_ok_and(|ordinal| ordinal.to_string() == text);
     let replica = text.rsplit_once('-').filter(|(_, ordinal)| is_ordinal(ordinal));
-    text.strip_suffix(PRE_DEPLOY).or(replica.map(|(app, _)| app))
+    let replica = replica.map(|(app, _)| app);
+    text.strip_suffix(PRE_DEPLOY).or(replica).or_else(|| app_of_one_off(text))
+}
+
+fn check_one_off_id(text: &str) -> Result<String, ParseError> {
+    if text.len() == 5 && text.chars().all(|c| c.is_ascii_lowercase()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected five of `a-z`, not {}", quote(text)).into())
 }
 
 fn check_pod_name(text: &str) -> Result<String, ParseError> {

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use crate::app::{AppName, Duration, ImageRef, PullPolicy, RevisionId, Signal};
 use crate::call::{InFlight, OperationKey};
 use crate::event::EventReason;
-use crate::labels::{PreDeployLabels, ReplicaLabels};
+use crate::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerRequest};
 use crate::store::RolloutUpdate;
 
@@ -30,6 +30,8 @@ pub enum Action {
     Create(Box<ReplicaPlan>),
     /// Creates the container of a pre-deploy hook.
     CreatePreDeploy(Box<PreDeployPlan>),
+    /// Creates a one-off container.
+    CreateOneOff(Box<OneOffPlan>),
     /// Starts a created container.
     Start {
         /// The container.
@@ -102,6 +104,17 @@ pub struct PreDeployPlan {
     pub request: ContainerRequest,
 }
 
+/// A one-off container to be created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OneOffPlan {
+    /// Its identity.
+    pub labels: OneOffLabels,
+    /// The container to create, labels included. Serialized as its name: an environment may hold
+    /// secrets.
+    #[serde(rename = "container", serialize_with = "container_name")]
+    pub request: ContainerRequest,
+}
+
 fn container_name<S: Serializer>(
     request: &ContainerRequest,
     serializer: S,
@@ -137,7 +150,7 @@ impl Action {
             Self::EnsureImage { .. } => {
                 ActionRow::new("pull", EventReason::PullFailed).succeeded(EventReason::Resolved)
             }
-            Self::Create(_) | Self::CreatePreDeploy(_) => {
+            Self::Create(_) | Self::CreatePreDeploy(_) | Self::CreateOneOff(_) => {
                 ActionRow::new("create", EventReason::CreateFailed).succeeded(EventReason::Created)
             }
             Self::Start { .. } => ActionRow::new("start", EventReason::StartFailed),
@@ -190,6 +203,10 @@ impl Action {
                 app: hook.labels.app.clone(),
                 revision: hook.labels.revision,
             },
+            Self::CreateOneOff(one_off) => OperationKey::CreateOneOff {
+                app: one_off.labels.app.clone(),
+                id: one_off.labels.id.clone(),
+            },
             Self::Start { id } | Self::Stop { id, .. } | Self::Remove { id } => {
                 OperationKey::Container(id.clone())
             }
@@ -228,6 +245,8 @@ impl Action {
             InFlight { address: labels.address, restarts: labels.restarts }
         } else if let Self::CreatePreDeploy(hook) = self {
             InFlight { address: hook.labels.address, ..InFlight::default() }
+        } else if let Self::CreateOneOff(one_off) = self {
+            InFlight { address: one_off.labels.address, ..InFlight::default() }
         } else {
             InFlight::default()
         }
@@ -247,6 +266,7 @@ impl Action {
             Self::EnsureImage { .. }
             | Self::Create(_)
             | Self::CreatePreDeploy(_)
+            | Self::CreateOneOff(_)
             | Self::PurgeTombstone { .. }
             | Self::RecordRollout { .. }
             | Self::ClearEviction { .. }

@@ -89,6 +89,10 @@ pub enum Reason {
     },
     /// The pre-deploy hook has ended, or is no longer needed.
     PreDeployDone,
+    /// A client asked for a one-off container.
+    OneOffRequested,
+    /// The one-off container has ended, or its client has.
+    OneOffDone,
     /// The rollout has a result.
     RolloutRecorded {
         /// The revision.
@@ -145,6 +149,8 @@ impl fmt::Display for Reason {
             Self::BeforeRevision { revision } => write!(f, "revision {revision}: pre-deploy hook"),
             Self::TimedOut { limit } => write!(f, "exceeded its time limit of {limit}"),
             Self::PreDeployDone => f.write_str("pre-deploy hook has ended"),
+            Self::OneOffRequested => f.write_str("one-off container for a client"),
+            Self::OneOffDone => f.write_str("no client waits for the one-off container"),
             Self::RolloutRecorded { revision, what } => write!(f, "revision {revision}: {what}"),
             Self::NotStarted => f.write_str("created, not started"),
             Self::Superseded => f.write_str("superseded by a newer container"),

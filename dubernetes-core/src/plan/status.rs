@@ -35,6 +35,9 @@ pub struct AppStatus {
     pub next_try: Option<Timestamp>,
     /// The pods, in the order of their ordinals.
     pub pods: Vec<PodStatus>,
+    /// One-off containers, in the order of their names. They count in no number above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_offs: Vec<PodStatus>,
 }
 
 /// Phase of an app.

@@ -70,6 +70,8 @@ pub enum Wait {
     },
     /// The pre-deploy hook is running.
     PreDeploy,
+    /// The client of a one-off container is not attached to it yet.
+    Attach,
     /// A new replica is ready, and has to stay ready to be available.
     MinReady,
     /// The revision fails unless it makes progress.
@@ -108,6 +110,7 @@ impl fmt::Display for Wait {
             Self::Tombstone => f.write_str("the engine may still create a late container"),
             Self::After { not_ready, unknown } => write_after(f, not_ready, unknown),
             Self::PreDeploy => f.write_str("until the pre-deploy hook succeeds"),
+            Self::Attach => f.write_str("until its client is attached"),
             Self::MinReady => f.write_str("ready, and available if it stays ready"),
             Self::Deadline => f.write_str("the revision fails unless it makes progress"),
             Self::Stable => f.write_str("stable unless a replica exits"),
@@ -283,6 +286,11 @@ impl Wait {
                 "wait for the hook to end",
             )
             .predicted(Prediction::HookSucceeds),
+            Self::Attach => WaitRow::new(
+                Rule::new("attached before started", "no output of a one-off container is lost"),
+                "wait, then start {}",
+            )
+            .steady(),
             Self::MinReady => WaitRow::new(
                 Rule::new("new replicas must stay ready", "for `rollout.min_ready`"),
                 "wait until {} is available",

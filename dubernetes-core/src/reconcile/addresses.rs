@@ -84,6 +84,7 @@ impl Taken {
         held.insert(identity::ingress_address(network.subnet).into());
         held.extend(observed.in_flight.values().filter_map(|call| call.address));
         held.extend(observed.pre_deploys.iter().filter_map(|hook| hook.labels.address));
+        held.extend(observed.one_offs.iter().filter_map(|one_off| one_off.labels.address));
         held.extend(&observed.foreign_addresses);
         let left = observed.drains.keys().map(|endpoint| endpoint.ip());
         let avoided = held.iter().copied().chain(left).collect();

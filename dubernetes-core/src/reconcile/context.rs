@@ -11,7 +11,8 @@ use crate::ingress::{Listener, ObservedIngress, Route};
 use crate::labels::ReplicaLabels;
 use crate::runtime::ContainerId;
 use crate::state::{
-    DesiredState, Drain, EngineStatus, ObservedPreDeploy, ObservedReplica, ObservedState,
+    DesiredState, Drain, EngineStatus, ObservedOneOff, ObservedPreDeploy, ObservedReplica,
+    ObservedState,
 };
 use crate::store::Revision;
 
@@ -39,6 +40,8 @@ pub(super) struct Observed<'a> {
     pub(super) replicas: Vec<&'a ObservedReplica>,
     /// In the order of revision and id.
     pub(super) pre_deploys: Vec<&'a ObservedPreDeploy>,
+    /// In the order of their ids.
+    pub(super) one_offs: Vec<&'a ObservedOneOff>,
     /// Calls in flight that name the app in their key.
     pub(super) in_flight: Vec<(&'a OperationKey, InFlight)>,
     /// Calls that failed and have not succeeded since.
@@ -52,6 +55,7 @@ pub(super) struct Observed<'a> {
 const NOTHING: &Observed<'static> = &Observed {
     replicas: Vec::new(),
     pre_deploys: Vec::new(),
+    one_offs: Vec::new(),
     in_flight: Vec::new(),
     failures: Vec::new(),
     served: Vec::new(),
@@ -72,12 +76,16 @@ impl<'a> Context<'a> {
         for hook in &observed.pre_deploys {
             apps.entry(&hook.labels.app).or_default().pre_deploys.push(hook);
         }
+        for one_off in &observed.one_offs {
+            apps.entry(&one_off.labels.app).or_default().one_offs.push(one_off);
+        }
         for app in apps.values_mut() {
             app.replicas.sort_by_key(|replica| {
                 let labels = &replica.labels;
                 (labels.ordinal, labels.revision, labels.restarts, &replica.id)
             });
             app.pre_deploys.sort_by_key(|hook| (hook.labels.revision, &hook.id));
+            app.one_offs.sort_by_key(|one_off| &one_off.labels.id);
         }
         for (key, call) in &observed.in_flight {
             let Some(app) = key.app() else { continue };

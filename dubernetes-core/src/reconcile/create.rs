@@ -1,4 +1,4 @@
-//! Creates the containers of replicas and pre-deploy hooks.
+//! Creates the containers of replicas, pre-deploy hooks, and one-off commands.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use crate::app::{
     VolumeSource,
 };
 use crate::identity;
-use crate::labels::{PreDeployLabels, ReplicaLabels};
-use crate::plan::{Action, Block, Planned, PreDeployPlan, Reason, ReplicaPlan, Wait};
-use crate::runtime::{ContainerFile, ContainerRequest, ImageId, NetworkAddress};
+use crate::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
+use crate::plan::{Action, Block, OneOffPlan, Planned, PreDeployPlan, Reason, ReplicaPlan, Wait};
+use crate::runtime::{ContainerFile, ContainerRequest, ImageId, NetworkAddress, Stdio};
+use crate::state::OneOff;
 use crate::store::{Revision, StoredApp};
 
 use super::addresses::{AddressPool, Obstacle};
@@ -117,6 +118,29 @@ pub(super) fn pre_deploy(
     Ok(backoff::attempt(context, app, planned))
 }
 
+/// Creates a one-off container of the wanted revision.
+///
+/// # Errors
+///
+/// What it lacks: the network, or a free address.
+pub(super) fn one_off(
+    context: &Context<'_>,
+    stored: &StoredApp,
+    image: &ImageId,
+    one_off: &OneOff,
+    addresses: &mut AddressPool<'_>,
+) -> Result<Step, Obstacle> {
+    let app = &stored.spec.name;
+    let revision = stored.revision;
+    let network = addresses.lease(app, 0)?;
+    let address = network.as_ref().map(|network| network.address);
+    let labels = OneOffLabels { app: app.clone(), revision, id: one_off.id.clone(), address };
+    let plan = one_off_plan(context, network, &stored.spec, image, one_off, labels);
+    let action = Action::CreateOneOff(Box::new(plan));
+    let planned = Planned::for_pod(app, revision, one_off.pod(), action, Reason::OneOffRequested);
+    Ok(backoff::attempt(context, app, planned))
+}
+
 impl Obstacle {
     /// Returns the step past the obstacle, or the block that it is.
     pub(super) fn step(self, context: &Context<'_>, app: &AppName) -> Step {
@@ -184,7 +208,36 @@ fn pre_deploy_plan(
     PreDeployPlan { labels, request }
 }
 
-/// What replicas and pre-deploy hooks have in common.
+/// A one-off container has the app's image, environment, limits, files and volumes. Its command
+/// replaces that of the app and of the image.
+fn one_off_plan(
+    context: &Context<'_>,
+    network: Option<NetworkAddress>,
+    spec: &AppSpec,
+    image: &ImageId,
+    one_off: &OneOff,
+    labels: OneOffLabels,
+) -> OneOffPlan {
+    let pod = one_off.pod();
+    let instance = &context.desired.instance;
+    let mut all_labels = spec.labels.clone();
+    all_labels.extend(labels.to_map(instance));
+    let env = identity::injected_env(&spec.name, &pod, labels.revision);
+    let has_own = one_off.command.is_empty();
+    let request = ContainerRequest {
+        name: identity::one_off_name(instance, &spec.name, &one_off.id),
+        hostname: hostname(&pod),
+        labels: all_labels,
+        env: with_spec_env(env, spec),
+        command: if has_own { spec.command.clone() } else { one_off.command.clone() },
+        args: if has_own { spec.args.clone() } else { Vec::new() },
+        stdio: one_off.stdio,
+        ..request(context, network, spec, image)
+    };
+    OneOffPlan { labels, request }
+}
+
+/// What all containers of an app have in common.
 fn request(
     context: &Context<'_>,
     network: Option<NetworkAddress>,
@@ -212,6 +265,7 @@ fn request(
         ports: Vec::new(),
         stop_signal: spec.stop.signal,
         options: spec.options.clone(),
+        stdio: Stdio::default(),
         sysctls: BTreeMap::new(),
     }
 }

@@ -15,7 +15,7 @@ use super::context::{Context, Observed};
 use super::limits::count;
 use super::replica::{Replica, Role};
 use super::step::{AppPlan, Step, Steps};
-use super::{backoff, status, terminate};
+use super::{backoff, one_off, status, terminate};
 
 /// A tombstone outlives the longest deadline of a create, so that a container that an engine
 /// creates late is still known as one of a deleted app.
@@ -63,7 +63,8 @@ pub(super) fn deleted(
 
 /// Whether a container of the app exists or is being created.
 fn is_left(observed: &Observed<'_>) -> bool {
-    !observed.replicas.is_empty() || !observed.creating().is_empty() || observed.has_pre_deploy()
+    let is_replica_left = !observed.replicas.is_empty() || !observed.creating().is_empty();
+    is_replica_left || observed.has_pre_deploy() || !observed.one_offs.is_empty()
 }
 
 /// Purges the tombstone once nothing is left of the app. A teardown removes a late container
@@ -132,6 +133,7 @@ fn status(
         next_try: failed.and_then(|waiting| waiting.until),
         message: cause.to_string(),
         pods: terminating.chain(creating).collect(),
+        one_offs: one_off::statuses(context, name),
         cause,
     }
 }

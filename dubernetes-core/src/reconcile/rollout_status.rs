@@ -171,6 +171,7 @@ fn is_permanent_failure(app: &App<'_>, key: &OperationKey, failure: &CallFailure
         | OperationKey::ClearEviction { .. }
         | OperationKey::Teardown
         | OperationKey::Routes
+        | OperationKey::CreateOneOff { .. }
         | OperationKey::DrainCheck(_) => false,
     }
 }

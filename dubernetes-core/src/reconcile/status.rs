@@ -15,6 +15,7 @@ use super::classify::Replicas;
 use super::context::{Context, Slot};
 use super::exit;
 use super::limits::count;
+use super::one_off;
 use super::replica::{Replica, Role};
 use super::routes;
 use super::step::Steps;
@@ -83,6 +84,7 @@ pub(super) fn evaluate(
         cause,
         next_try,
         pods: inputs.pods(),
+        one_offs: one_off::statuses(context, app.name()),
     }
 }
 

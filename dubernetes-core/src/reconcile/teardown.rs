@@ -52,7 +52,8 @@ pub(super) fn removes_ingress(context: &Context<'_>) -> bool {
 
 fn has_container(context: &Context<'_>) -> bool {
     let observed = context.observed;
-    !(observed.replicas.is_empty() && observed.pre_deploys.is_empty())
+    let is_empty = observed.replicas.is_empty() && observed.pre_deploys.is_empty();
+    !(is_empty && observed.one_offs.is_empty())
 }
 
 fn attempt(context: &Context<'_>, action: Action, reason: Reason) -> Step {

@@ -263,9 +263,20 @@ pub struct ContainerRequest {
     pub stop_signal: Option<Signal>,
     /// Further options.
     pub options: ContainerOptions,
+    /// The standard streams of its process. Replicas have no input.
+    pub stdio: Stdio,
     /// Parameters of the kernel for the container's own network, such as
     /// `net.ipv4.tcp_tw_reuse`.
     pub sysctls: BTreeMap<String, String>,
+}
+
+/// The standard streams of a container's process, besides its output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stdio {
+    /// Whether it has an input, which ends with the first session that attaches to it.
+    pub stdin: bool,
+    /// Its terminal at the start, if any.
+    pub tty: Option<TerminalSize>,
 }
 
 /// An address that the planner chose.

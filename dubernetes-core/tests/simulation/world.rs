@@ -218,6 +218,7 @@ impl World {
             }
             Action::Create(replica) => self.create(replica),
             Action::CreatePreDeploy(hook) => self.create_hook(hook),
+            Action::CreateOneOff(one_off) => panic!("{} has no client", one_off.request.name),
             Action::RecordRollout { app, revision, update, .. } => {
                 self.record_rollout(app, *revision, update);
             }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dubernetes_core::app::{AppName, InstanceName};
 use dubernetes_core::runtime::{
     ContainerId, Exec, ExecRequest, ExecSession, FileEntry, Files, LogLine, LogOptions, Logs,
-    Network, Networks, RuntimeError, RuntimeStream, Stats, StatsReader,
+    Network, Networks, RuntimeError, RuntimeStream, Stats, StatsReader, Stdio,
 };
 
 use super::{DockerRuntime, inspect};
@@ -52,6 +52,10 @@ impl Exec for DockerRuntime {
         request: &ExecRequest,
     ) -> Result<ExecSession, RuntimeError> {
         streams::exec(&self.engine, id, request).await
+    }
+
+    async fn attach(&self, id: &ContainerId, stdio: Stdio) -> Result<ExecSession, RuntimeError> {
+        streams::attach(&self.engine, id, stdio).await
     }
 }
 

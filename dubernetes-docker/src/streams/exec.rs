@@ -5,28 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
+use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
-use dubernetes_core::error::chain;
-use dubernetes_core::runtime::{
-    ContainerId, ExecOutput, ExecRequest, ExecSession, Resize, RuntimeError, TerminalSize,
-};
+use dubernetes_core::runtime::{ContainerId, ExecOutput, ExecRequest, ExecSession, RuntimeError};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use tokio::io::AsyncWrite;
-use tokio::sync::watch;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
 use crate::engine::{Engine, READ, WRITE};
 use crate::error::{CallError, unreadable};
 use crate::to_docker::path_segment;
 
+use super::terminal::Terminal;
+
 /// Number of reads of the exit code. The engine closes the output a moment before it has the code.
 const EXIT_CODE_TRIES: u32 = 50;
-/// Number of resizes. A terminal accepts one only a moment after the engine has started its
-/// command.
-const RESIZE_TRIES: u32 = 20;
-/// Pause between two tries of either.
+/// Pause between two reads.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Starts a command in a running container.
@@ -52,7 +47,7 @@ pub(crate) async fn exec(
     let input: Pin<Box<dyn AsyncWrite + Send>> =
         if request.stdin { input } else { Box::pin(tokio::io::sink()) };
     let resize = match request.tty {
-        Some(size) => start_resizing(Arc::clone(engine), exec.clone(), size),
+        Some(size) => Terminal::Command(exec.clone()).follow(Arc::clone(engine), Some(size)),
         None => Box::new(|_| {}),
     };
     let running =
@@ -73,41 +68,6 @@ fn build_config(request: &ExecRequest) -> ExecConfig {
     }
 }
 
-/// Sets the terminal's size now, and again at each call of the returned function until it is
-/// dropped. Sizes that change faster than the engine applies them are skipped.
-fn start_resizing(engine: Arc<Engine>, exec: String, size: TerminalSize) -> Resize {
-    let (sender, mut sizes) = watch::channel(size);
-    tokio::spawn(async move {
-        loop {
-            let size = *sizes.borrow_and_update();
-            if let Err(error) = resize(&engine, &exec, size).await {
-                tracing::debug!(exec, error = %chain(&error), "resize of a terminal failed");
-            }
-            if sizes.changed().await.is_err() {
-                return;
-            }
-        }
-    });
-    Box::new(move |size| {
-        sender.send_replace(size);
-    })
-}
-
-/// Resizes a terminal. A command that has exited before is no error.
-async fn resize(engine: &Engine, exec: &str, size: TerminalSize) -> Result<(), RuntimeError> {
-    let size = ResizeExecOptions { width: size.columns, height: size.rows };
-    let operation = "resize a terminal";
-    for _ in 0..RESIZE_TRIES {
-        match engine.call(READ, operation, engine.docker()?.resize_exec(exec, size)).await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.status().is_some() => tokio::time::sleep(RETRY_DELAY).await,
-            Err(error) => return Err(error.into_runtime_error()),
-        }
-    }
-    tracing::debug!(exec, "terminal did not accept its size");
-    Ok(())
-}
-
 struct RunningExec {
     engine: Arc<Engine>,
     exec: String,
@@ -119,12 +79,7 @@ struct RunningExec {
 impl RunningExec {
     async fn next(mut self) -> Option<(Result<ExecOutput, RuntimeError>, Self)> {
         let item = match self.output.as_mut()?.next().await {
-            Some(Ok(LogOutput::StdErr { message })) => Ok(ExecOutput::Stderr(message)),
-            Some(Ok(
-                LogOutput::StdOut { message }
-                | LogOutput::Console { message }
-                | LogOutput::StdIn { message },
-            )) => Ok(ExecOutput::Stdout(message)),
+            Some(Ok(part)) => Ok(super::to_output(part)),
             Some(Err(error)) => {
                 self.output = None;
                 Err(self.engine.call_error(&self.operation, error).into_runtime_error())

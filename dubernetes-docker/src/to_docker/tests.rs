@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use dubernetes_core::app::{Cpu, Memory, Resources, Secret, Signal};
-use dubernetes_core::runtime::PublishedPort;
+use dubernetes_core::runtime::{PublishedPort, Stdio, TerminalSize};
 use serde_json::{Value, json};
 
 use super::*;
@@ -32,6 +32,7 @@ fn default_request() -> ContainerRequest {
         ports: Vec::new(),
         stop_signal: None,
         options: ContainerOptions::default(),
+        stdio: Stdio::default(),
         sysctls: BTreeMap::new(),
     }
 }
@@ -271,4 +272,18 @@ async fn overlap_with_state_dir_and_unresolvable_path_are_rejected() {
     assert_eq!(check(&outer.join("state-2"), &state).await, Ok(()), "the engine refuses it");
     let refused = check(&outer.join("file/below"), &state).await.unwrap_err();
     assert!(refused.contains("cannot be resolved"), "{refused}");
+}
+
+#[test]
+fn input_ends_with_its_first_session() {
+    let body = build_container(&default_request(), None);
+    assert_eq!(
+        (body.open_stdin, body.stdin_once, body.tty),
+        (Some(false), Some(false), Some(false))
+    );
+    let tty = Some(TerminalSize { columns: 91, rows: 33 });
+    let request = ContainerRequest { stdio: Stdio { stdin: true, tty }, ..default_request() };
+    let body = build_container(&request, None);
+    assert_eq!((body.open_stdin, body.stdin_once, body.tty), (Some(true), Some(true), Some(true)));
+    assert_eq!(body.host_config.unwrap().console_size, Some(vec![33, 91]));
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
+use std::process::{self, Command};
 use std::time::Duration;
 
 use dubernetes_core::app::{ContainerOptions, InstanceName, Resources};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerRuntime, ExecResult, Network, NetworkAddress, Networks,
-    run_command,
+    Stdio, run_command,
 };
 use dubernetes_docker::DockerRuntime;
 use dubernetes_testkit::gate::engine_or_skip;
@@ -41,7 +41,7 @@ pub(crate) fn instance(name: &str) -> InstanceName {
 /// Runs the engine's own client, and returns whether it succeeded.
 pub(crate) fn docker(words: &[&str]) -> bool {
     let mut docker = Command::new("docker");
-    docker.args(words).stdout(Stdio::null()).stderr(Stdio::null());
+    docker.args(words).stdout(process::Stdio::null()).stderr(process::Stdio::null());
     docker.status().is_ok_and(|status| status.success())
 }
 
@@ -82,6 +82,7 @@ impl EngineFixture {
             ports: Vec::new(),
             stop_signal: None,
             options: ContainerOptions::default(),
+            stdio: Stdio::default(),
             sysctls: BTreeMap::new(),
         }
     }

@@ -152,7 +152,7 @@ const FOREIGN_KEYS: &[(&str, &str)] = &[
 ];
 
 /// Returns what to do about a key that people know from Kubernetes or Compose.
-fn foreign_key_hint(key: &str) -> Option<&'static str> {
+pub(crate) fn foreign_key_hint(key: &str) -> Option<&'static str> {
     let mut rows = FOREIGN_KEYS.iter();
     rows.find(|(keys, _)| keys.split(' ').any(|known| known == key)).map(|(_, hint)| *hint)
 }

@@ -255,6 +255,14 @@ fn command_checks() -> Vec<Check> {
             "input arrives, and ends where it is closed"
         ),
         check!(
+            commands commands::attached_client_loses_no_output, [Exec],
+            "a client that attaches before the start gets all output, and the exit code"
+        ),
+        check!(
+            commands commands::attached_client_sees_a_kill, [Exec],
+            "an attached client gets the exit code of a process that was killed"
+        ),
+        check!(
             commands files::files_and_secrets_exist_at_start, [Exec, Files],
             "files and secrets of a request exist when the process starts"
         ),

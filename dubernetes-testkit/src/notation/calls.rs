@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use dubernetes_core::app::{AppName, RevisionId};
+use dubernetes_core::app::{AppName, PodName, RevisionId};
 use dubernetes_core::call::{CallFailure, FailureKind, InFlight, OperationKey};
 use dubernetes_core::runtime::ContainerId;
 
 use super::line::Line;
-use super::replicas::pods;
+use super::replicas::{one_off, pods};
 use super::{Parser, before};
 
 impl Parser {
@@ -68,6 +68,12 @@ impl Parser {
                 let revision = self.find_revision(line.take_name()?, &app)?;
                 let address = self.reserve_address(&app, 0)?;
                 return Ok((OperationKey::CreatePreDeploy { app, revision }, address));
+            }
+            "run" => {
+                let pod: PodName = line.require_name("the name of the pod is missing")?;
+                let (app, id) = one_off(&pod)?;
+                let address = self.reserve_address(&app, 0)?;
+                return Ok((OperationKey::CreateOneOff { app, id }, address));
             }
             "container" => OperationKey::Container(self.container(line)?),
             _ => return Err(format!("unknown call `{call}`")),

@@ -1,14 +1,16 @@
-//! Replicas and pre-deploy containers: identity, state, readiness and routing.
+//! Replicas, pre-deploy and one-off containers: identity, state, readiness and routing.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
 
-use dubernetes_core::app::{AppName, AppSpec, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, OneOffId, PodName, RevisionId};
 use dubernetes_core::identity;
-use dubernetes_core::labels::{PreDeployLabels, ReplicaLabels};
-use dubernetes_core::runtime::{Capability, ContainerId, ContainerState, Exit};
-use dubernetes_core::state::{Drain, ObservedPreDeploy, ObservedReplica, Readiness};
+use dubernetes_core::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
+use dubernetes_core::runtime::{Capability, ContainerId, ContainerState, Exit, Stdio};
+use dubernetes_core::state::{
+    Drain, ObservedOneOff, ObservedPreDeploy, ObservedReplica, OneOff, Readiness,
+};
 
 use super::apps::image_id;
 use super::line::Line;
@@ -148,6 +150,36 @@ impl Parser {
         Ok(())
     }
 
+    /// Reads a line such as `run web-run-qhzkt wanted attached` or `run web-run-qhzkt running`.
+    pub(super) fn one_off(&mut self, line: &mut Line) -> Result<(), String> {
+        let pod: PodName = line.require_name("the name of the pod is missing")?;
+        let (app, id) = one_off(&pod)?;
+        if line.take_word("wanted") {
+            let is_attached = line.take_word("attached");
+            let stdio = Stdio::default();
+            let command = vec!["task".to_owned()];
+            let wanted = OneOff { app, id, command, stdio, is_attached };
+            self.scenario.desired.one_offs.insert(pod, wanted);
+            return Ok(());
+        }
+        let stored = self.scenario.desired.apps.get(&app);
+        let revision =
+            line.take_value("rev")?.or(stored.map(|s| s.revision)).unwrap_or(RevisionId(1));
+        let name = identity::one_off_name(&self.scenario.desired.instance, &app, &id);
+        let address = match line.take_value("address")? {
+            Some(address) => Some(address),
+            None => self.planned_address(&app, 0)?,
+        };
+        self.taken.extend(address);
+        let state = take_container_state(line)?;
+        let labels = OneOffLabels { app, revision, id, address };
+        let created_at = before(None);
+        let id = ContainerId(format!("id-of-{name}"));
+        let observed = ObservedOneOff { id, labels, state, created_at };
+        self.scenario.observed.one_offs.push(observed);
+        Ok(())
+    }
+
     /// Returns the address that a new container gets, if the runtime has planned addresses.
     pub(super) fn planned_address(
         &self,
@@ -170,6 +202,14 @@ impl Parser {
         let port = u16::try_from(20_001 + self.scenario.observed.replicas.len()).ok()?;
         Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
     }
+}
+
+/// Returns the app and the id of `web-run-qhzkt`.
+pub(super) fn one_off(pod: &PodName) -> Result<(AppName, OneOffId), String> {
+    let app = pod.app();
+    let id = pod.as_str().strip_prefix(&format!("{app}-run-"));
+    let id = id.and_then(|id| OneOffId::parse(id).ok());
+    Ok((app, id.ok_or_else(|| format!("`{pod}` is no one-off container"))?))
 }
 
 /// Returns the app and the ordinals of `web-1` or `web-1..3`.

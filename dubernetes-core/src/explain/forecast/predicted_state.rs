@@ -110,6 +110,8 @@ impl<'a> PredictedState<'a> {
                 labels: hook.labels.clone(),
                 state: ContainerState::Created,
             }),
+            // A forecast has no clients.
+            Action::CreateOneOff(_) => {}
             Action::Start { id } => {
                 let readiness = Readiness::NotReady { reason: "just started".to_owned() };
                 self.set_state(id, &ContainerState::Running { started_at: now }, &readiness);
@@ -320,6 +322,9 @@ fn remove_others(desired: &mut DesiredState, observed: &mut ObservedState, app: 
     let mut taken: Vec<_> = replicas.filter_map(|replica| replica.labels.address).collect();
     let hooks = observed.pre_deploys.extract_if(.., |hook| !is_kept(&hook.labels.app));
     taken.extend(hooks.filter_map(|hook| hook.labels.address));
+    let one_offs = std::mem::take(&mut observed.one_offs);
+    taken.extend(one_offs.into_iter().filter_map(|one_off| one_off.labels.address));
+    desired.one_offs.clear();
     observed.foreign_addresses.extend(taken);
 }
 

@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::app::PodName;
 use crate::call::{CallFailure, OperationKey};
 use crate::format::span;
 use crate::ingress::ObservedIngress;
 use crate::labels::PreDeployLabels;
 use crate::runtime::{ContainerState, PullProgress};
-use crate::state::{EngineStatus, ObservedPreDeploy, ObservedReplica, Readiness};
+use crate::state::{
+    EngineStatus, ObservedOneOff, ObservedPreDeploy, ObservedReplica, OneOff, Readiness,
+};
 use crate::store::StoredApp;
 
 use super::Decision;
@@ -26,6 +29,8 @@ impl Decision {
         }));
         lines.extend(observed.replicas.iter().map(|replica| self.replica(replica)));
         lines.extend(observed.pre_deploys.iter().map(|hook| self.pre_deploy(hook)));
+        lines.extend(desired.one_offs.values().map(wanted_one_off));
+        lines.extend(observed.one_offs.iter().map(|one_off| self.one_off(one_off)));
         let unreadable = observed.unreadable.iter();
         lines.extend(unreadable.map(|(id, reason)| format!("unreadable {id:.12} msg={reason:?}")));
         lines.extend(observed.in_flight.keys().map(|key| format!("in-flight {}", self.call(key))));
@@ -120,6 +125,13 @@ impl Decision {
         format!("pre-deploy {app} rev={revision} attempts={attempts} {state}")
     }
 
+    fn one_off(&self, one_off: &ObservedOneOff) -> String {
+        let state = self.state(&one_off.state, one_off.created_at);
+        let address = one_off.labels.address.map(|address| format!(" address={address}"));
+        let address = address.unwrap_or_default();
+        format!("run {} rev={} {state}{address}", one_off.pod(), one_off.labels.revision)
+    }
+
     fn running(&self, started_at: Timestamp, readiness: &Readiness) -> String {
         let ago = self.ago(started_at);
         match readiness {
@@ -171,6 +183,9 @@ impl Decision {
             OperationKey::CreatePreDeploy { app, revision } => {
                 format!("pre-deploy {app} {revision}")
             }
+            OperationKey::CreateOneOff { app, id } => {
+                format!("run {}", PodName::one_off(app, id))
+            }
             OperationKey::RecordRollout { app, revision } => format!("record {app} {revision}"),
             OperationKey::PurgeTombstone(app) => format!("purge {app}"),
             OperationKey::ClearEviction { app, id } => format!("clear {app} {id:.12}"),
@@ -183,6 +198,11 @@ impl Decision {
     fn ago(&self, then: Timestamp) -> String {
         span(self.at.duration_since(then).max(SignedDuration::ZERO))
     }
+}
+
+fn wanted_one_off(one_off: &OneOff) -> String {
+    let attached = if one_off.is_attached { " attached" } else { "" };
+    format!("run {} wanted{attached}", one_off.pod())
 }
 
 fn app(stored: &StoredApp) -> String {

@@ -2,8 +2,9 @@
 
 use futures_util::{AsyncWriteExt as _, StreamExt as _};
 
+use dubernetes_core::app::Signal;
 use dubernetes_core::runtime::{
-    ContainerId, ContainerState, ExecOutput, ExecRequest, ExecResult, ExecSession, Exit,
+    ContainerId, ContainerState, ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, Stdio,
     TerminalSize,
 };
 
@@ -109,6 +110,41 @@ pub(super) async fn input_arrives_and_ends(harness: &ContractHarness<'_>) {
     let closed = run(harness, &id, &["cat"]).await;
     assert_result(&closed, 0, "", "without input a command reads nothing");
     harness.remove(&id).await;
+}
+
+pub(super) async fn attached_client_loses_no_output(harness: &ContractHarness<'_>) {
+    let mut request = harness.request("attached");
+    request.command = words(&["sh", "-c", "cat; echo err >&2; exit 5"]);
+    request.stdio = Stdio { stdin: true, tty: None };
+    let id = harness.create(&request).await;
+    let attached = harness.exec().attach(&id, request.stdio);
+    let nothing = || "nothing".to_owned();
+    let attached = within_patience("a container to attach to", attached, nothing).await;
+    let mut session = must("attach to a container that is not started", attached);
+    must("start a container that a client is attached to", harness.runtime.start(&id).await);
+    let written = async {
+        session.input.write_all(b"typed").await?;
+        session.input.close().await
+    };
+    let written = within_patience("a process to take its input", written, nothing).await;
+    assert!(written.is_ok(), "a process takes its input; seen: {written:?}");
+    let result = read_to_end("the process of a container", session).await;
+    assert_result(&result, 5, "typed", "output and exit code of a container's own process");
+    assert_eq!(result.stderr, b"err\n", "its error output is apart; seen: {}", describe(&result));
+    harness.remove(&id).await;
+}
+
+pub(super) async fn attached_client_sees_a_kill(harness: &ContractHarness<'_>) {
+    let request = harness.request("attached-killed");
+    let id = harness.create(&request).await;
+    let session = must("attach", harness.exec().attach(&id, request.stdio).await);
+    must("start a container that a client is attached to", harness.runtime.start(&id).await);
+    must("kill a container", harness.runtime.signal(&id, Signal::SigKill).await);
+    let result = read_to_end("a killed process", session).await;
+    assert_eq!(result.code, 137, "a killed process exits with 128 and 9");
+    harness.remove(&id).await;
+    let gone = harness.exec().attach(&missing(), request.stdio).await;
+    must_fail("a missing container cannot be attached to", gone, is_not_found);
 }
 
 fn request(command: &[&str]) -> ExecRequest {

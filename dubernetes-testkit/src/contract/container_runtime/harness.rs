@@ -10,7 +10,8 @@ use dubernetes_core::error::chain;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
-    Files, ImageId, Logs, Network, NetworkAddress, Networks, RuntimeError, StatsReader, require,
+    Files, ImageId, Logs, Network, NetworkAddress, Networks, RuntimeError, StatsReader, Stdio,
+    require,
 };
 
 use super::Facts;
@@ -76,6 +77,7 @@ impl<'a> ContractHarness<'a> {
             ports: Vec::new(),
             stop_signal: None,
             options: ContainerOptions::default(),
+            stdio: Stdio::default(),
             sysctls: BTreeMap::new(),
         }
     }

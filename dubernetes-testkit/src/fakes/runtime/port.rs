@@ -22,11 +22,14 @@ use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
     ExecOutput, ExecRequest, ExecSession, FileEntry, Files, ImageId, ImageProblem, LogLine,
     LogOptions, Logs, Network, NetworkAddress, Networks, OpenPorts, Owner, RuntimeError,
-    RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader,
+    RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader, Stdio,
 };
 
 use super::world::not_found;
 use super::{FakeContainer, FakeRuntime, Operation};
+
+/// How often an attached client looks for the exit of its container.
+const EXIT_POLL: std::time::Duration = std::time::Duration::from_millis(10);
 
 #[async_trait]
 impl ContainerRuntime for FakeRuntime {
@@ -335,6 +338,14 @@ impl Exec for FakeRuntime {
         let output = stream::once(async { Ok(ExecOutput::Exit(0)) }).boxed();
         Ok(ExecSession::new(Box::pin(futures_util::io::sink()), output))
     }
+
+    async fn attach(&self, id: &ContainerId, _stdio: Stdio) -> Result<ExecSession, RuntimeError> {
+        self.enter(Operation::Exec, None).await?;
+        let id = self.container(id)?.id;
+        let fake = self.clone();
+        let output = stream::once(async move { fake.exit_code(&id).await.map(ExecOutput::Exit) });
+        Ok(ExecSession::new(Box::pin(futures_util::io::sink()), output.boxed()))
+    }
 }
 
 #[async_trait]
@@ -421,6 +432,16 @@ impl FakeRuntime {
         let world = self.world();
         let mut all = world.containers.values().map(|c| &c.container);
         all.find(|c| c.id == *id || c.name == id.0).cloned().ok_or_else(|| not_found(id))
+    }
+
+    /// Waits until a container has ended.
+    async fn exit_code(&self, id: &ContainerId) -> Result<i64, RuntimeError> {
+        loop {
+            if let ContainerState::Exited(exit) = self.container(id)?.state {
+                return Ok(exit.code);
+            }
+            tokio::time::sleep(EXIT_POLL).await;
+        }
     }
 
     fn running(&self, id: &ContainerId, operation: &str) -> Result<Container, RuntimeError> {

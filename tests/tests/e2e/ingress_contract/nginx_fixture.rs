@@ -16,7 +16,7 @@ use dubernetes_core::ingress::{Endpoint, Route};
 use dubernetes_core::labels::INSTANCE;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerRuntime, Network, NetworkAddress, Networks,
-    StatsReader, run_command,
+    StatsReader, Stdio, run_command,
 };
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
@@ -191,6 +191,7 @@ impl NginxFixture {
             ports: Vec::new(),
             stop_signal: None,
             options: ContainerOptions::default(),
+            stdio: Stdio::default(),
             sysctls: BTreeMap::new(),
         };
         self.runtime.create(&request).await.unwrap()

@@ -1,0 +1,92 @@
+//! `import`: turns a Compose file into manifests, without an orchestrator or an engine.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dubernetes_manifest::Source;
+use dubernetes_manifest::compose::{Imported, Note, import};
+
+use crate::args::ImportArgs;
+use crate::new_file;
+use crate::output;
+use crate::report::{self, CliError, Result};
+
+pub(super) fn run(args: &ImportArgs) -> Result {
+    let source = read(&args.file)?;
+    let Some(folder) = &args.output else {
+        let imported = import(&source, ".")?;
+        let documents: Vec<_> = imported.apps.iter().map(|app| app.yaml.as_str()).collect();
+        output::print(&documents.join("---\n"))?;
+        print_notes(&imported.notes);
+        return Ok(());
+    };
+    fs::create_dir_all(folder).map_err(|error| {
+        CliError::with_io_source(&format!("cannot create `{}`", folder.display()), &error)
+    })?;
+    let imported = import(&source, &path_between(folder, &args.file)?)?;
+    write_all(folder, &imported, args.force)?;
+    print_notes(&imported.notes);
+    let shown = folder.display();
+    report::note(&format!("wrote {} to `{shown}`", files(imported.apps.len())));
+    report::help(&format!("read the notes, then `dubernetes plan {shown}`"));
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Source> {
+    let name = path.display().to_string();
+    let read = match name.as_str() {
+        "-" => Source::read("-", io::stdin().lock()),
+        _ => File::open(path).and_then(|file| Source::read(name.clone(), file)),
+    };
+    read.map_err(|error| CliError::with_io_source(&format!("cannot read `{name}`"), &error))
+}
+
+/// Writes one file per app. If one exists, none is written.
+fn write_all(folder: &Path, imported: &Imported, force: bool) -> Result {
+    let paths: Vec<PathBuf> =
+        imported.apps.iter().map(|app| folder.join(format!("{}.yaml", app.name))).collect();
+    if let Some(path) = paths.iter().find(|path| !force && path.exists()) {
+        return Err(CliError::new(format!("`{}` already exists", path.display()))
+            .help("`--force` overwrites it, `-o` writes elsewhere"));
+    }
+    for (path, app) in paths.iter().zip(&imported.apps) {
+        new_file::write(path, &app.yaml, force)?;
+    }
+    Ok(())
+}
+
+/// Returns the path from the folder of the manifests to that of the Compose file: a relative one
+/// if the manifests are below it, so that both can be moved together.
+fn path_between(manifests: &Path, compose: &Path) -> Result<String> {
+    let compose = match compose.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    let [manifests, compose] = [manifests, compose].map(|path| {
+        path.canonicalize().map_err(|error| {
+            CliError::with_io_source(&format!("cannot read `{}`", path.display()), &error)
+        })
+    });
+    let (manifests, compose) = (manifests?, compose?);
+    Ok(match manifests.strip_prefix(&compose) {
+        Ok(below) => match below.components().count() {
+            0 => ".".to_owned(),
+            depth => vec![".."; depth].join("/"),
+        },
+        Err(_) => compose.display().to_string(),
+    })
+}
+
+fn print_notes(notes: &[Note]) {
+    for note in notes {
+        report::note(&note.headline());
+        if let Some(help) = &note.help {
+            report::help(help);
+        }
+    }
+}
+
+fn files(count: usize) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}

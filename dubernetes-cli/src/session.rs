@@ -1,0 +1,81 @@
+//! Our side of a command that runs in a container: its terminal and its exit code.
+
+use std::io::IsTerminal as _;
+
+use dubernetes_api::wire::TerminalSize;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::report::{CliError, Result, USAGE};
+
+/// Terminal size if ours is unknown.
+const DEFAULT_SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
+
+/// Checks that there is a terminal, if `-t` wants one.
+pub(crate) fn require_terminal(tty: bool) -> Result {
+    if tty && !std::io::stdin().is_terminal() {
+        let what = "`-t` needs a terminal, but standard input is not one";
+        return Err(CliError::with_exit(USAGE, what).help("omit `-t`"));
+    }
+    Ok(())
+}
+
+/// Forwards each new size of our terminal to the command.
+pub(crate) async fn forward_resizes(sizes: &watch::Sender<TerminalSize>) {
+    // Without a handler the command keeps its size.
+    let Ok(mut changed) = signal(SignalKind::window_change()) else { return };
+    while changed.recv().await.is_some() {
+        sizes.send_replace(terminal_size());
+    }
+}
+
+/// Returns the size of our terminal.
+pub(crate) fn terminal_size() -> TerminalSize {
+    match tcgetwinsize(std::io::stdin()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            TerminalSize { columns: size.ws_col, rows: size.ws_row }
+        }
+        Ok(_) | Err(_) => DEFAULT_SIZE,
+    }
+}
+
+/// Keeps the terminal in raw mode until dropped.
+pub(crate) struct RawTerminal {
+    before: Termios,
+}
+
+impl RawTerminal {
+    /// Enters raw mode.
+    pub(crate) fn enter() -> Result<Self> {
+        let failed = |error: rustix::io::Errno| {
+            CliError::with_source("cannot set up the terminal", &std::io::Error::from(error))
+        };
+        let before = tcgetattr(std::io::stdin()).map_err(failed)?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).map_err(failed)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        // A closed terminal needs no repair.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
+    }
+}
+
+/// Returns the exit code of a command as that of this process.
+pub(crate) fn pass_on(code: i64) -> Result {
+    match code {
+        0 => Ok(()),
+        // A code outside the range of processes is reported as a failure.
+        code => Err(CliError::already_reported(u8::try_from(code).unwrap_or(1))),
+    }
+}
+
+/// Returns the error of a session that ended too early.
+pub(crate) fn no_exit_code() -> CliError {
+    CliError::new("the session ended without an exit code")
+}

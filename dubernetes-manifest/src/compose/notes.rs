@@ -1,0 +1,107 @@
+//! What has no equivalent, is changed, or has to be known.
+
+use std::fmt;
+
+use crate::node::Entry;
+
+/// One remark about a key of a Compose file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The file, as the user named it.
+    pub source: String,
+    /// The line of the key, from 1.
+    pub line: usize,
+    /// The key with those above it, such as `services.web.ports`; empty for the whole file.
+    pub path: String,
+    /// What is not taken or is changed, and why, as a sentence fragment.
+    pub message: String,
+    /// What to do instead, if anything.
+    pub help: Option<String>,
+}
+
+impl Note {
+    /// Returns the note without its help: the place, the key, and what is not taken or changed.
+    pub fn headline(&self) -> String {
+        let Self { source, line, path, message, .. } = self;
+        match path.is_empty() {
+            true => format!("{source}: {message}"),
+            false => format!("{source}:{line}: {path}: {message}"),
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline())?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Collects notes.
+pub(super) struct Notes {
+    source: String,
+    list: Vec<Note>,
+}
+
+/// A key, for notes about it.
+#[derive(Debug, Clone)]
+pub(super) struct At {
+    pub(super) path: String,
+    pub(super) line: usize,
+}
+
+impl At {
+    pub(super) fn new(parent: &str, entry: &Entry) -> Self {
+        Self { path: format!("{parent}.{}", entry.key), line: entry.key_place.line }
+    }
+
+    /// Returns a key below this one.
+    pub(super) fn below(&self, entry: &Entry) -> Self {
+        Self::new(&self.path, entry)
+    }
+
+    /// Returns an item of this list.
+    pub(super) fn item(&self, index: usize, line: usize) -> Self {
+        Self { path: format!("{}.{index}", self.path), line }
+    }
+}
+
+impl Notes {
+    pub(super) fn new(source: String) -> Self {
+        Self { source, list: Vec::new() }
+    }
+
+    /// Adds a remark with what to do.
+    pub(super) fn add(&mut self, at: &At, message: impl Into<String>, help: &str) {
+        self.push(at, message.into(), Some(help.to_owned()));
+    }
+
+    /// Adds a remark that needs nothing to be done.
+    pub(super) fn say(&mut self, at: &At, message: impl Into<String>) {
+        self.push(at, message.into(), None);
+    }
+
+    /// Adds a remark about the file as a whole.
+    pub(super) fn add_for_file(&mut self, message: String, help: &str) {
+        let at = At { path: String::new(), line: 1 };
+        self.push(&at, message, Some(help.to_owned()));
+    }
+
+    fn push(&mut self, at: &At, message: String, help: Option<String>) {
+        let At { path, line } = at.clone();
+        let note = Note { source: self.source.clone(), line, path, message, help };
+        // A service that merges another one has its remarks too, at another path.
+        if !self.list.contains(&note) {
+            self.list.push(note);
+        }
+    }
+
+    /// Returns the notes in the order of the file, those about the whole file last.
+    pub(super) fn into_list(mut self) -> Vec<Note> {
+        self.list.sort_by_key(|note| (note.path.is_empty(), note.line));
+        self.list
+    }
+}
