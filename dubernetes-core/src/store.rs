@@ -224,6 +224,12 @@ impl<S> PutApp<S> {
     pub fn new(spec: S, now: Timestamp) -> Self {
         Self { spec, expected_generation: None, newest_seen: RevisionId::NONE, retry: false, now }
     }
+
+    /// Returns the same request for another form of the specification.
+    pub fn with_spec<T>(&self, spec: T) -> PutApp<T> {
+        let Self { expected_generation, newest_seen, retry, now, .. } = *self;
+        PutApp { spec, expected_generation, newest_seen, retry, now }
+    }
 }
 
 /// The result of [`Store::put`].

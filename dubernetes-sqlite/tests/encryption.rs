@@ -50,7 +50,7 @@ async fn set(store: &SqliteStore, value: &str) {
 }
 
 async fn put(store: &SqliteStore, tag: &str) {
-    store.put(PutApp::new(spec(tag), Timestamp::now())).await.unwrap();
+    store.put(PutApp::new(spec(tag).validate().unwrap(), Timestamp::now())).await.unwrap();
 }
 
 /// Creates a state with a secret and two revisions of an app, and a snapshot.
@@ -253,7 +253,7 @@ async fn state_without_secrets_needs_no_key() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
     let plain = AppSpec::new(web(), ImageRef::parse("web:1").unwrap());
-    store.put(PutApp::new(plain, Timestamp::now())).await.unwrap();
+    store.put(PutApp::new(plain.validate().unwrap(), Timestamp::now())).await.unwrap();
     assert_eq!(store.rotate_key().await.unwrap(), 0);
     drop(store);
     assert!(!key_file(folder.path()).exists());

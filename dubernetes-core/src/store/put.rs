@@ -76,13 +76,7 @@ pub fn decide_put<'a>(
     others: impl IntoIterator<Item = &'a AppSpec>,
     put: &PutApp<impl Borrow<AppSpec>>,
 ) -> Result<StoreDecision, StoreError> {
-    let put = &PutApp {
-        spec: put.spec.borrow(),
-        expected_generation: put.expected_generation,
-        newest_seen: put.newest_seen,
-        retry: put.retry,
-        now: put.now,
-    };
+    let put = &put.with_spec(put.spec.borrow());
     check_generation(existing, put)?;
     if let ExistingApp::Live { app, .. } = existing
         && app.spec == *put.spec

@@ -20,8 +20,9 @@ pub(super) fn put(session: &Session<'_>, put: &PutApp) -> Result<Put, Transactio
     if teardown(session)?.is_some() {
         return Err(TransactionError::Store(StoreError::TearingDown));
     }
-    let mut put = put.clone();
-    secrets::resolve(session, &mut put.spec)?;
+    let mut spec = put.spec.clone().into_inner();
+    secrets::resolve(session, &mut spec)?;
+    let put = put.with_spec(spec);
     let found = find(session, &put.spec.name)?;
     let kept = all_revisions(session, &put.spec.name)?;
     let existing = match &found {

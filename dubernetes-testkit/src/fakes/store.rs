@@ -182,8 +182,9 @@ impl Content {
         if self.teardown.is_some() {
             return Err(StoreError::TearingDown);
         }
-        let mut put = put.clone();
-        resolve_secrets(&mut put.spec, self.secrets.values())?;
+        let mut spec = put.spec.clone().into_inner();
+        resolve_secrets(&mut spec, self.secrets.values())?;
+        let put = put.with_spec(spec);
         let existing = match self.apps.get(&put.spec.name) {
             None => ExistingApp::Absent,
             Some(StoredRows { app, deleted: None, revisions }) => {
