@@ -68,6 +68,25 @@ async fn changed_secret_rolls_its_apps_and_appears_nowhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn app_with_an_earlier_value_can_be_written_back() {
+    let api = Api::start();
+    set(&api, "db", "first").await;
+    api.ready(WEB).await;
+    set(&api, "db", "second").await;
+    api.orchestrator.until_ready("web").await;
+    let undo = api.post("/v1/apps/web/rollout", r#"{"action":"undo"}"#).await;
+    let old = undo.json()["app"]["spec"].clone();
+    assert_eq!(old["env"]["DB"]["sha256"], Secret::new("first").hash().to_string());
+    let back = api.put("/v1/apps/web", &old.to_string()).await;
+    assert_eq!(back.json()["change"], "unchanged");
+    let scaled = api.post("/v1/apps/web/scale", r#"{"replicas":2}"#).await;
+    assert_eq!(scaled.json()["app"]["spec"]["env"], old["env"]);
+    let applied = api.put("/v1/apps/web", WEB).await;
+    let hash = Secret::new("second").hash().to_string();
+    assert_eq!(applied.json()["app"]["spec"]["env"]["DB"]["sha256"], hash);
+}
+
+#[tokio::test(start_paused = true)]
 async fn missing_secret_is_a_located_problem() {
     let api = Api::start();
     let refused = api.put("/v1/apps/web", WEB).await;

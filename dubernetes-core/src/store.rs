@@ -1,8 +1,8 @@
 //! The trait [`Store`]: durable storage for desired state, and its values.
 //!
 //! A store holds the specifications of apps, their revisions, secrets, requests of users, and
-//! events. A store holds no state of containers: the engine and the labels there are the truth about what
-//! runs.
+//! events. A store holds no state of containers: the engine and the labels there are the truth
+//! about what runs.
 
 mod dedup;
 mod put;
@@ -30,7 +30,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::app::{
-    AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, SecretName, Stop, ValidSpec,
+    AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, SecretName, Stop,
+    ValidSpec,
 };
 use crate::error::SharedError;
 use crate::event::{Event, EventKind, NewEvent};

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use dubernetes_core::app::{
-    AppName, AppSpec, Check, ConfigFile, ContainerOptions, Content, ContentHash, ContentRef, ContentSource,
+    AppName, AppSpec, Check, ConfigFile, ContainerOptions, ContentHash, ContentRef, ContentSource,
     CountOrPercent, Cpu, Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileTarget,
     Health, HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy,
     PullPolicy, Resources, Rollout, SecretName, Signal, Stop, UrlPath, Volume,
@@ -296,26 +296,21 @@ fn pre_deploy() -> impl Strategy<Value = PreDeploy> {
 
 /// References as answers of the API have them: never with a content.
 fn content_ref() -> impl Strategy<Value = ContentRef> {
-    let content = prop_oneof![
-        Just(Content::Unread),
-        "[0-9a-f]{16}".prop_map(|text| Content::Hash(parsed(ContentHash::parse, &text))),
-    ];
-    let file = "[a-z./: #-]{1,9}".prop_map(|text| parsed(FilePath::parse, &text));
-    let secret = "[a-z0-9]{1,9}".prop_map(|text| parsed(SecretName::parse, &text));
-    let source =
-        prop_oneof![file.prop_map(ContentSource::File), secret.prop_map(ContentSource::Secret),];
-    (source, content).prop_map(|(source, content)| ContentRef { source, content })
+    let hash = "[0-9a-f]{16}".prop_map(|text| parsed(ContentHash::parse, &text));
+    let file = "[a-z./: #-]{1,9}";
+    let file = file.prop_map(|text| ContentSource::File(parsed(FilePath::parse, &text)));
+    let secret = "[a-z0-9]{1,9}";
+    let secret = secret.prop_map(|text| ContentSource::Secret(parsed(SecretName::parse, &text)));
+    (prop_oneof![file, secret], prop::option::of(hash))
+        .prop_map(|(source, hash)| ContentRef::from_parts(source, hash, None).unwrap())
 }
 
 fn config_file() -> impl Strategy<Value = ConfigFile> {
     let mode = "0[0-7]{3}".prop_map(|text| parsed(FileMode::parse, &text));
     let owner = (0..=u32::MAX, 0..=u32::MAX).prop_map(|(user, group)| FileOwner { user, group });
     let owner = prop::option::of(owner);
-    (content_ref(), mode, owner).prop_map(|(source, mode, owner)| ConfigFile {
-        source,
-        mode,
-        owner,
-    })
+    let source = content_ref();
+    (source, mode, owner).prop_map(|(source, mode, owner)| ConfigFile { source, mode, owner })
 }
 
 fn env_value() -> impl Strategy<Value = EnvValue> {

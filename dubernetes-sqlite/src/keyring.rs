@@ -54,8 +54,8 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// The keys of one state directory, oldest first. There are two only while a rotation is under
-/// way, and none until the first value is encrypted.
+/// The keys of one state directory, oldest first. There are two only while a rotation is in
+/// progress, and none until the first value is encrypted.
 pub(crate) struct Keyring {
     path: PathBuf,
     keys: Mutex<Vec<Key>>,
@@ -152,6 +152,11 @@ impl Keyring {
         write(&self.path, &all)?;
         *keys = all;
         Ok(())
+    }
+
+    /// Returns whether there is a key.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.keys().is_empty()
     }
 
     /// Returns whether a rotation was interrupted.

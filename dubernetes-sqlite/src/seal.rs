@@ -93,7 +93,7 @@ pub(crate) fn keys_in_use(connection: &Connection) -> rusqlite::Result<BTreeSet<
 }
 
 /// Encrypts the whole database and its snapshots with a new key, and forgets the old one. Returns
-/// the number of values in the database.
+/// the number of values in the database. Before the first value, there is no key to rotate.
 ///
 /// After a crash at any step, [`finish_rotation`] completes the rotation: both keys are in the file
 /// until no value needs the old one.
@@ -102,10 +102,10 @@ pub(crate) fn rotate(
     database: &Path,
     keys: &Keyring,
 ) -> Result<u64, TransactionError> {
-    if keys_in_use(connection)?.is_empty() {
+    if !keys.has_any() {
         return Ok(0);
     }
-    keys.add().map_err(|error| key_file(keys, error))?;
+    keys.add().map_err(|error| key_file(keys, &error))?;
     finish_rotation(connection, database, keys)
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn finish_rotation(
     transaction.commit()?;
     schema::purge(connection)?;
     seal_snapshots(database, keys);
-    keys.drop_old().map_err(|error| key_file(keys, error))?;
+    keys.drop_old().map_err(|error| key_file(keys, &error))?;
     tracing::info!(values = count, "key rotated");
     Ok(count)
 }
@@ -150,7 +150,7 @@ fn seal_snapshot(path: &Path, keys: &Keyring) -> Result<(), TransactionError> {
     Ok(schema::purge(connection)?)
 }
 
-fn key_file(keys: &Keyring, error: std::io::Error) -> TransactionError {
+fn key_file(keys: &Keyring, error: &std::io::Error) -> TransactionError {
     let path = keys.path().display();
     let cause = SharedError::text(format!("`{path}` cannot be written: {error}"));
     TransactionError::Store(StoreError::Failed(cause))

@@ -1,6 +1,8 @@
 //! Calls with a single response.
 
-use dubernetes_core::app::{AppName, AppSpec, Generation, PullPolicy, Secret, to_json_with_contents};
+use dubernetes_core::app::{
+    AppName, AppSpec, Generation, PullPolicy, Secret, to_json_with_contents,
+};
 use dubernetes_core::event::EventKind;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;

@@ -3,7 +3,7 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use dubernetes_core::app::{AppName, AppSpec, Generation, PodName};
+use dubernetes_core::app::{AppName, AppSpec, Content, Generation, PodName};
 use dubernetes_core::error::chain;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, PutApp, StoreError, StoredApp};
@@ -190,10 +190,14 @@ pub(super) async fn scale(
     }
 }
 
-/// Fills in file contents that the body omits from the stored app, so that an app that was read can
-/// be written back. Contents that remain missing are an error.
+/// Fills in contents that the body omits from the stored app, so that an app that was read can be
+/// written back. Contents of files that remain missing are an error; secrets are left to the store.
 async fn fill_contents(state: &ApiState, spec: &mut AppSpec) -> Result<(), ApiError> {
-    if spec.missing_contents().is_empty() {
+    let has_hash = spec
+        .content_refs()
+        .iter()
+        .any(|(_, reference)| matches!(reference.content, Content::Hash(_)));
+    if !has_hash && spec.missing_contents().is_empty() {
         return Ok(());
     }
     match state.store.get(&spec.name).await {

@@ -149,6 +149,7 @@ async fn rotate_key(format: FormatArgs, settings: &Settings) -> Result {
         format @ (Format::Json | Format::Yaml) => output::print(&output::value(&rotated, format)?),
         Format::Table | Format::Wide | Format::Name => {
             let values = match rotated.values {
+                0 => return output::print("there is no value to encrypt\n"),
                 1 => "1 value is".to_owned(),
                 values => format!("{values} values are"),
             };

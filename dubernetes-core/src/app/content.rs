@@ -133,7 +133,7 @@ pub struct ContentRef {
 /// Displays as `./path` or as the name of the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContentSource {
-    /// A file, with the path that the manifest writes. Whoever applies the app reads it.
+    /// A file, with the path that the manifest writes. It is read where the app is applied.
     File(FilePath),
     /// A secret of the instance. The store reads it when the app is put.
     Secret(SecretName),

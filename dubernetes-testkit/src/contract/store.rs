@@ -78,19 +78,21 @@ const DURABILITY: [(&str, &str); 2] = [
     ("numbers_continue", "numbers and ids continue after a restart"),
 ];
 
+/// Runs checks, each on a new store.
+macro_rules! check {
+    ($report:ident, $create:ident; $($group:ident::$name:ident),* $(,)?) => { $({
+        let check = async { $group::$name(&$create().await).await };
+        $report.run_check(stringify!($name), $group::PROMISE, check).await;
+    })* };
+}
+
 async fn run_checks<F, Fut>(create: &F) -> Report
 where
     F: Fn() -> Fut,
     Fut: Future<Output = Arc<dyn Store>>,
 {
     let mut report = Report::new("store");
-    macro_rules! check {
-        ($($group:ident::$name:ident),* $(,)?) => { $({
-            let check = async { $group::$name(&create().await).await };
-            report.run_check(stringify!($name), $group::PROMISE, check).await;
-        })* };
-    }
-    check! {
+    check! { report, create;
         put::new_app_is_created,
         put::same_specification_changes_nothing,
         put::other_specification_counts_generation_and_revision,
@@ -123,16 +125,6 @@ where
         revisions::image_is_pinned_once_unless_replaced,
         revisions::pinning_older_revision_leaves_the_app,
         revisions::pinning_missing_revision_changes_nothing,
-        secrets::secret_is_listed_without_its_value,
-        secrets::value_is_filled_in_by_put,
-        secrets::missing_secret_is_refused_and_nothing_is_stored,
-        secrets::changed_secret_makes_a_revision_of_each_user,
-        secrets::refused_value_changes_nothing,
-        secrets::equal_value_changes_nothing,
-        secrets::rollback_brings_the_earlier_value_back,
-        secrets::used_secret_is_not_deleted,
-        secrets::resolving_stores_nothing,
-        secrets::rotation_keeps_every_value,
         rollout::result_is_kept_with_app_and_revision,
         rollout::result_of_other_revision_changes_nothing,
         rollout::overtaken_revision_is_superseded,
@@ -159,7 +151,27 @@ where
         concurrency::concurrent_events_are_all_kept,
         concurrency::list_shows_one_moment,
     }
+    run_secret_checks(&mut report, create).await;
     report
+}
+
+async fn run_secret_checks<F, Fut>(report: &mut Report, create: &F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Arc<dyn Store>>,
+{
+    check! { report, create;
+        secrets::secret_is_listed_without_its_value,
+        secrets::value_is_filled_in_by_put,
+        secrets::missing_secret_is_refused_and_nothing_is_stored,
+        secrets::changed_secret_makes_a_revision_of_each_user,
+        secrets::refused_value_changes_nothing,
+        secrets::equal_value_changes_nothing,
+        secrets::rollback_brings_the_earlier_value_back,
+        secrets::used_secret_is_not_deleted,
+        secrets::resolving_stores_nothing,
+        secrets::rotation_keeps_every_value,
+    }
 }
 
 /// Returns a time `second` seconds after an arbitrary moment, with nanoseconds.

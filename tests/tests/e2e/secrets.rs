@@ -78,7 +78,7 @@ fn changed_secret_rolls_and_a_bad_value_rolls_back() {
 
         let created = set(s, "canary-1").await.assert_success();
         assert_eq!(created.stdout, "secret/db created\n");
-        s.run(&["apply", &file]).await.assert_success();
+        let _ = s.run(&["apply", &file]).await.assert_success();
         assert_eq!(contents_inside(s).await, "canary-1 canary-file\ncanary-1");
 
         let changed = set(s, "canary-2").await.assert_success();
@@ -86,7 +86,7 @@ fn changed_secret_rolls_and_a_bad_value_rolls_back() {
         assert_eq!(contents_inside(s).await, "canary-2 canary-file\ncanary-2");
         let same = s.run(&["apply", &file]).await.assert_success();
         assert!(same.stdout.contains("app/web unchanged"), "{}", same.stdout);
-        s.run(&["diff", &file]).await.assert_success();
+        let _ = s.run(&["diff", &file]).await.assert_success();
 
         let failed = set(s, "canary-crash").await.assert_code(1);
         assert!(failed.stderr.contains("rolled back to revision 2"), "{}", failed.stderr);
@@ -96,7 +96,7 @@ fn changed_secret_rolls_and_a_bad_value_rolls_back() {
 
         let refused = s.run(&["secret", "delete", "db"]).await.assert_code(1);
         assert!(refused.stderr.contains("secret `db` is used by app/web"), "{}", refused.stderr);
-        s.run(&["delete", "web"]).await.assert_success();
+        let _ = s.run(&["delete", "web"]).await.assert_success();
         let deleted = s.run(&["secret", "delete", "db"]).await.assert_success();
         assert_eq!(deleted.stdout, "secret/db deleted\n");
     });
@@ -107,10 +107,10 @@ fn no_output_and_no_file_shows_a_secret() {
     e2e!().run(async |s| {
         // The most verbose level, also for libraries.
         s.serve_with(&[("DUBERNETES_LOG", "trace")]).await;
-        set(s, "canary-1").await.assert_success();
+        let _ = set(s, "canary-1").await.assert_success();
         let file = s.write_file("web.yaml", &app(s).to_string());
         run_hidden(s, &["apply", &file]).await;
-        set(s, "canary-crash").await.assert_code(1);
+        let _ = set(s, "canary-crash").await.assert_code(1);
         // A container that cannot be started.
         let broken = busybox("broken", 1, "").with("env: { DB: { secret: db } }");
         let broken = broken.to_string().replace("/bin/sh", "/bin/none");
@@ -121,7 +121,10 @@ fn no_output_and_no_file_shows_a_secret() {
             ensure(why.contains("/bin/none"), why)
         })
         .await;
-        s.run_with(&["secret", "set", "db"], "canary-\0").await.assert_code(1);
+        let _ = s.run_with(&["secret", "set", "db"], "canary-\0").await.assert_code(1);
+        let verbose = ["secret", "set", "db", "--detach", "-vvv"];
+        let result = s.run_with(&verbose, "canary-3").await.assert_success();
+        assert_hidden(&result.line, (result.stdout + &result.stderr).as_bytes());
         run_all_readers(s, &file).await;
         let rotated = run_hidden(s, &["secret", "rotate-key"]).await;
         assert!(rotated.contains("encrypted with the new key"), "{rotated}");

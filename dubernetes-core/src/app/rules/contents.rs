@@ -1,5 +1,5 @@
-//! Rules for referenced files and secrets and, as far as they are known, for their contents. No message
-//! reveals more of a content than its size.
+//! Rules for referenced files and secrets and, as far as they are known, for their contents. No
+//! message reveals more of a content than its size.
 
 use std::collections::BTreeMap;
 
