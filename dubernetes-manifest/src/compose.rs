@@ -81,7 +81,7 @@ pub fn import(source: &Source, folder: &str) -> Result<Imported, Diagnostics> {
     if !diagnostics.is_empty() {
         return Err(failed(diagnostics));
     }
-    let root = read_root(&roots).map_err(|diagnostic| failed(vec![diagnostic]))?;
+    let root = read_root(&roots).map_err(|diagnostic| failed(vec![*diagnostic]))?;
     Ok(import_root(&root, folder, source.shown_name()))
 }
 
@@ -91,10 +91,10 @@ struct Root<'n> {
     entries: &'n [Entry],
 }
 
-fn read_root(roots: &[Node]) -> Result<Root<'_>, RawDiagnostic> {
+fn read_root(roots: &[Node]) -> Result<Root<'_>, Box<RawDiagnostic>> {
     let refused = |place, message: &str| {
         let hint = "a Compose file has a mapping `services`, with one mapping per service";
-        Err(RawDiagnostic::new(place, "", message, hint))
+        Err(Box::new(RawDiagnostic::new(place, "", message, hint)))
     };
     let [root] = roots else {
         return refused(Place::FILE, "a Compose file is one YAML document");
@@ -107,7 +107,16 @@ fn read_root(roots: &[Node]) -> Result<Root<'_>, RawDiagnostic> {
     };
     match &services.value.value {
         Value::Map(list) if !list.is_empty() => Ok(Root { services: list, entries }),
-        _ => refused(services.value.place, "`services` must be a mapping with at least one entry"),
+        Value::Plain(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::List(_)
+        | Value::Map(_)
+        | Value::Refused => {
+            refused(services.value.place, "`services` must be a mapping with at least one entry")
+        }
     }
 }
 

@@ -154,7 +154,7 @@ impl Obstacle {
         match backoff::attempt(context, app, planned) {
             // The first app that needs the network creates it, the others wait.
             Step::Act(_) if is_requested => Step::wait(app, None, Wait::InProgress, None),
-            step => step,
+            step @ Step::Act(_) | step @ Step::Wait(_) | step @ Step::Block(_) => step,
         }
     }
 }

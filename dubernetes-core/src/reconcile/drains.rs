@@ -44,7 +44,20 @@ pub(super) fn plan<'a>(
         Wait::Drained { endpoint } if !context.observed.drains.contains_key(endpoint) => {
             Some(*endpoint)
         }
-        _ => None,
+        Wait::InProgress
+        | Wait::Ready { .. }
+        | Wait::AwaitingUnroute
+        | Wait::Drained { .. }
+        | Wait::BackOff { .. }
+        | Wait::Retry { .. }
+        | Wait::SurgeLimit { .. }
+        | Wait::Tombstone
+        | Wait::PreDeploy
+        | Wait::Attach
+        | Wait::MinReady
+        | Wait::Deadline
+        | Wait::Stable
+        | Wait::Paused { .. } => None,
     });
     checks.due.extend(unknown);
     checks

@@ -13,8 +13,8 @@ pub(super) enum Out {
     Text(String),
     Whole(u64),
     Bool(bool),
-    List(Vec<Out>),
-    Map(Vec<(String, Out)>),
+    List(Vec<Self>),
+    Map(Vec<(String, Self)>),
 }
 
 impl Out {

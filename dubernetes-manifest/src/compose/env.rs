@@ -25,7 +25,12 @@ pub(super) fn read(service: &mut Service<'_>, at: &At, node: &Node) {
                 }
             }
         }
-        _ => service.not_taken(at, "a mapping or a list was expected"),
+        Value::Plain(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::Refused => service.not_taken(at, "a mapping or a list was expected"),
     }
 }
 
@@ -42,13 +47,25 @@ fn set(service: &mut Service<'_>, at: &At, name: &str, value: Option<&str>) {
 pub(super) fn read_files(service: &mut Service<'_>, at: &At, node: &Node) {
     let items = match &node.value {
         Value::List(items) => items.as_slice(),
-        _ => std::slice::from_ref(node),
+        Value::Plain(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::Map(_)
+        | Value::Refused => std::slice::from_ref(node),
     };
     for (index, item) in items.iter().enumerate() {
         let at = &at.item(index, item.place.line);
         let path = match &item.value {
             Value::Map(options) => read_object(service, at, options),
-            _ => item.text(),
+            Value::Plain(_)
+            | Value::Text(_)
+            | Value::Number(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::List(_)
+            | Value::Refused => item.text(),
         };
         let Some(path) = path else { continue };
         let path = service.convert(at, path);

@@ -14,7 +14,13 @@ pub(super) fn read(service: &mut Service<'_>, kind: &'static str, at: &At, node:
         let at = at.item(index, item.place.line);
         match &item.value {
             Value::Map(options) => read_object(service, kind, &at, options),
-            _ => {
+            Value::Plain(_)
+            | Value::Text(_)
+            | Value::Number(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::List(_)
+            | Value::Refused => {
                 let Some(name) = item.text() else { continue };
                 add(service, kind, &at, name, None, &[]);
             }

@@ -118,6 +118,11 @@ fn collect_all<'n>(service: &'n str, node: &'n Node, texts: &mut Vec<(&'n str, &
             entries.iter().for_each(|entry| collect_all(service, &entry.value, texts));
         }
         Value::List(items) => items.iter().for_each(|item| collect_all(service, item, texts)),
-        _ => texts.extend(node.text().map(|text| (service, text))),
+        Value::Plain(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::Refused => texts.extend(node.text().map(|text| (service, text))),
     }
 }

@@ -82,7 +82,13 @@ fn read_ulimits(service: &mut Service<'_>, at: &At, node: &Node) {
                 let find = |name| find(name).and_then(|entry| entry.value.text());
                 find("soft").zip(find("hard")).map(|(soft, hard)| format!("{soft}:{hard}"))
             }
-            _ => limit.value.text().map(str::to_owned),
+            Value::Plain(_)
+            | Value::Text(_)
+            | Value::Number(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::List(_)
+            | Value::Refused => limit.value.text().map(str::to_owned),
         };
         let at = at.below(limit);
         match value {

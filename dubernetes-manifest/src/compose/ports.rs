@@ -87,7 +87,13 @@ fn read_item(service: &mut Service<'_>, at: At, item: &Node, publishes: bool) ->
             let find = |name: &str| find(name).and_then(|option| option.value.text());
             (find("target")?, find("protocol"), find("published"))
         }
-        _ => {
+        Value::Plain(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::List(_)
+        | Value::Refused => {
             let (rest, protocol) = match item.text()?.split_once('/') {
                 Some((rest, protocol)) => (rest, Some(protocol)),
                 None => (item.text()?, None),

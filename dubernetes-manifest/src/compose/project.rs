@@ -110,7 +110,13 @@ impl Project {
         let name = find("name").and_then(|entry| entry.value.text());
         let is_external = find("external").is_some_and(|entry| match &entry.value.value {
             Value::Map(_) => true,
-            _ => entry.value.text() == Some("true"),
+            Value::Plain(_)
+            | Value::Text(_)
+            | Value::Number(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::List(_)
+            | Value::Refused => entry.value.text() == Some("true"),
         });
         if is_external {
             let name = text::convert(name.unwrap_or(key)).text;
@@ -192,6 +198,12 @@ fn volume_sources(service: &Node) -> Vec<&str> {
 fn volume_source(item: &Node) -> Option<&str> {
     match &item.value {
         Value::Map(options) => options.iter().find(|option| option.key == "source")?.value.text(),
-        _ => item.text()?.split_once(':').map(|(source, _)| source),
+        Value::Plain(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::List(_)
+        | Value::Refused => item.text()?.split_once(':').map(|(source, _)| source),
     }
 }

@@ -32,7 +32,13 @@ pub(super) fn read<'a>(
     let mut service = Service { key: &entry.key, project, names, draft, notes };
     let keys = match &entry.value.value {
         Value::Map(keys) => keys.as_slice(),
-        _ => &[],
+        Value::Plain(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::List(_)
+        | Value::Refused => &[],
     };
     for key in keys {
         service.read_key(&at.below(key), key);
@@ -79,7 +85,15 @@ impl Service<'_> {
     fn read_dependencies(&mut self, at: &At, node: &Node) {
         let names = match &node.value {
             Value::Map(entries) => entries.iter().map(|entry| entry.key.as_str()).collect(),
-            _ => text::texts(node).into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            Value::Plain(_)
+            | Value::Text(_)
+            | Value::Number(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::List(_)
+            | Value::Refused => {
+                text::texts(node).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+            }
         };
         self.note(
             at,
@@ -142,7 +156,13 @@ impl Service<'_> {
                     read(self, &at.below(entry), &entry.key, value);
                 }
             }
-            _ => {
+            Value::Plain(_)
+            | Value::Text(_)
+            | Value::Number(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::List(_)
+            | Value::Refused => {
                 for (index, (label, line)) in text::texts(node).into_iter().enumerate() {
                     let (name, value) = label.split_once('=').unwrap_or((label, ""));
                     read(self, &at.item(index, line), name, value);
@@ -174,7 +194,13 @@ impl Service<'_> {
     fn read_command(&mut self, key: &str, at: &At, node: &Node) {
         let words = match &node.value {
             Value::List(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
-            _ => match node.text().map(text::split_words) {
+            Value::Plain(_)
+            | Value::Text(_)
+            | Value::Number(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::Map(_)
+            | Value::Refused => match node.text().map(text::split_words) {
                 Some(Some(words)) => words,
                 Some(None) => return self.not_taken(at, "a quote is never closed"),
                 None => Vec::new(),

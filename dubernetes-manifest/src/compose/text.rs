@@ -168,7 +168,13 @@ pub(super) fn texts(node: &Node) -> Vec<(&str, usize)> {
         Value::List(items) => {
             items.iter().filter_map(|item| Some((item.text()?, item.place.line))).collect()
         }
-        _ => node.text().map(|text| (text, node.place.line)).into_iter().collect(),
+        Value::Plain(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::Map(_)
+        | Value::Refused => node.text().map(|text| (text, node.place.line)).into_iter().collect(),
     }
 }
 

@@ -15,7 +15,13 @@ pub(super) fn read(service: &mut Service<'_>, at: &At, node: &Node) {
         let at = at.item(index, item.place.line);
         match &item.value {
             Value::Map(options) => read_object(service, &at, options),
-            _ => {
+            Value::Plain(_)
+            | Value::Text(_)
+            | Value::Number(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::List(_)
+            | Value::Refused => {
                 let Some(short) = item.text() else { continue };
                 read_short(service, &at, short);
             }

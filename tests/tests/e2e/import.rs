@@ -41,7 +41,10 @@ volumes:
   data:
 "#;
 
-const PAGE: &str = "#!/bin/sh\nprintf '\\n%s ' \"$GREETING\"; wget -q -O - $DB\n";
+const PAGE: &str = r#"#!/bin/sh
+body="$GREETING $(wget -q -O - $DB)"
+printf 'Content-Length: %s\n\n%s' ${#body} "$body"
+"#;
 
 #[test]
 fn imported_apps_run() {

@@ -110,8 +110,6 @@ impl<'a> PredictedState<'a> {
                 labels: hook.labels.clone(),
                 state: ContainerState::Created,
             }),
-            // A forecast has no clients.
-            Action::CreateOneOff(_) => {}
             Action::Start { id } => {
                 let readiness = Readiness::NotReady { reason: "just started".to_owned() };
                 self.set_state(id, &ContainerState::Running { started_at: now }, &readiness);
@@ -127,8 +125,9 @@ impl<'a> PredictedState<'a> {
                     stored.evicted.remove(id);
                 }
             }
-            // They end the story of other objects, or of the app itself.
-            Action::PurgeTombstone { .. }
+            // They end the story of other objects, or of the app itself, and a forecast has no clients.
+            Action::CreateOneOff(_)
+            | Action::PurgeTombstone { .. }
             | Action::RemoveIngress
             | Action::RemoveNetwork
             | Action::FinishTeardown => {}
