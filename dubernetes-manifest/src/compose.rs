@@ -2,7 +2,8 @@
 //!
 //! `service` dispatches the keys of a service; the files beside it read those that need more than
 //! a line. `draft` is the app that results, whose every key the reader of manifests has accepted.
-//! `notes` collects what has no equivalent, is changed, or has to be known. Nothing else is dropped.
+//! `notes` collects what has no equivalent, is changed, or has to be known. Nothing else is
+//! dropped.
 
 mod draft;
 mod env;

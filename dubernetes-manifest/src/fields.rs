@@ -1,6 +1,8 @@
 //! Reading single fields of a tree: whether the key exists and is known, and whether its value has
 //! the expected type. [`super::check`] gives the keys their meaning.
 
+mod hints;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -8,7 +10,7 @@ use super::ReadFile;
 use super::nearest::nearest;
 use super::node::{Entry, Node, Place, Value};
 use super::raw_diagnostic::RawDiagnostic;
-use super::reference::{self, DefaultValue, Key, Kind, ObjectKind};
+use super::reference::{self, Key, Kind, ObjectKind};
 use super::suggest::{example_hint, suggestion};
 use super::syntax::not_allowed;
 use dubernetes_core::app::ParseError;
@@ -269,7 +271,7 @@ impl<'n> Checker<'n> {
         }
         let (subject, found) = (field.subject(), field.node.describe());
         let message = format!("{subject} must be a whole number, not {found}");
-        self.report_value(field, message, number_hint(field));
+        self.report_value(field, message, hints::number_hint(field));
         None
     }
 
@@ -320,7 +322,12 @@ impl<'n> Checker<'n> {
         let left_out = field.node.place.start == field.node.place.end;
         let place = if left_out && !field.is_item() { field.key_place } else { field.node.place };
         let message = format!("{} has no value", field.subject());
-        self.report(RawDiagnostic::new(place, field.path.clone(), message, no_value_hint(field)));
+        self.report(RawDiagnostic::new(
+            place,
+            field.path.clone(),
+            message,
+            hints::no_value_hint(field),
+        ));
         false
     }
 
@@ -471,40 +478,4 @@ fn join(path: &str, key: &str) -> String {
 fn is_whole(text: &str) -> bool {
     let is_digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     is_digits && (text == "0" || !text.starts_with('0'))
-}
-
-fn no_value_hint(field: &Field<'_>) -> String {
-    match (field.known, field.kind) {
-        (Some(Key { default: DefaultValue::Required, .. }), _) => example_hint(&field.path),
-        (Some(Key { default: DefaultValue::Described(text), .. }), _)
-            if text.ends_with("is required") =>
-        {
-            example_hint(&field.path)
-        }
-        (Some(_), _) => "delete the key to use the default".into(),
-        (None, Kind::Text(grammar) | Kind::TextOrObject(grammar, _))
-            if grammar.pattern.is_empty() =>
-        {
-            "write `\"\"` for an empty text, or put quotes around the word".into()
-        }
-        (None, _) if field.is_item() => "delete the entry".into(),
-        (None, _) => example_hint(&field.path),
-    }
-}
-
-fn number_hint(field: &Field<'_>) -> String {
-    let (key, example) = (&field.path, example_hint(&field.path));
-    let Some(text) = field.node.text() else { return example };
-    let last = text.rsplit(':').next().unwrap_or(text);
-    let port = last.split('/').next().unwrap_or(last);
-    let is_quoted = matches!(field.node.value, Value::Text(_));
-    if is_quoted && is_whole(text) {
-        format!("without quotes: `{key}: {text}`")
-    } else if key != "port" || !is_whole(port) || port.len() > 5 {
-        example
-    } else if text.contains(':') {
-        format!("replicas publish no host port: write the port in the container, `port: {port}`")
-    } else {
-        format!("without the protocol: `port: {port}`")
-    }
 }

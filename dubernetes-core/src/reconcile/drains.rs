@@ -40,24 +40,9 @@ pub(super) fn plan<'a>(
         }
     }
     // A replica of a former orchestrator may have left the table unseen.
-    let unknown = waiting.filter_map(|wait| match wait {
-        Wait::Drained { endpoint } if !context.observed.drains.contains_key(endpoint) => {
-            Some(*endpoint)
-        }
-        Wait::InProgress
-        | Wait::Ready { .. }
-        | Wait::AwaitingUnroute
-        | Wait::Drained { .. }
-        | Wait::BackOff { .. }
-        | Wait::Retry { .. }
-        | Wait::SurgeLimit { .. }
-        | Wait::Tombstone
-        | Wait::PreDeploy
-        | Wait::Attach
-        | Wait::MinReady
-        | Wait::Deadline
-        | Wait::Stable
-        | Wait::Paused { .. } => None,
+    let unknown = waiting.filter_map(|wait| {
+        let Wait::Drained { endpoint } = wait else { return None };
+        (!context.observed.drains.contains_key(endpoint)).then_some(*endpoint)
     });
     checks.due.extend(unknown);
     checks

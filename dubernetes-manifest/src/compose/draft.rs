@@ -56,7 +56,7 @@ impl Serialize for Out {
 }
 
 /// The order of the keys.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
     "name",
     "image",
     "pull",
@@ -84,6 +84,7 @@ const ORDER: [&str; 29] = [
     "shm_size",
     "ulimits",
     "extra_hosts",
+    "after",
     "access",
     "rollout",
 ];

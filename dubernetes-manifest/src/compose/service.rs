@@ -67,7 +67,8 @@ impl Service<'_> {
             "healthcheck" => health::read(self, at, node),
             "secrets" => files::read(self, "secrets", at, node),
             "configs" => files::read(self, "configs", at, node),
-            "depends_on" | "links" => self.read_dependencies(at, node),
+            "depends_on" => self.read_dependencies(at, node),
+            "links" => self.read_links(at, node),
             "container_name" | "hostname" => self.read_other_name(at, node),
             "networks" => self.read_networks(at, node),
             "labels" => self.read_labels(at, node),
@@ -81,27 +82,43 @@ impl Service<'_> {
         }
     }
 
-    /// The mapping of dependencies, in one place: nothing in a manifest orders the start of apps.
+    /// The services after which this one starts.
     fn read_dependencies(&mut self, at: &At, node: &Node) {
-        let names = match &node.value {
-            Value::Map(entries) => entries.iter().map(|entry| entry.key.as_str()).collect(),
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::List(_)
-            | Value::Refused => {
-                text::texts(node).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        let Value::Map(entries) = &node.value else {
+            for (name, _) in text::texts(node) {
+                self.start_after(at, name, false);
             }
+            return;
         };
+        for entry in entries {
+            let Value::Map(options) = &entry.value.value else {
+                self.start_after(at, &entry.key, false);
+                continue;
+            };
+            let condition = options.iter().find(|option| option.key == "condition");
+            let condition = condition.and_then(|option| option.value.text());
+            self.start_after(at, &entry.key, condition == Some("service_completed_successfully"));
+        }
+    }
+
+    fn start_after(&mut self, at: &At, service: &str, has_to_end: bool) {
+        match self.names.of(service) {
+            Some(_) if has_to_end => self.note(
+                at,
+                &format!("not taken: `{service}` has to end, and every app is kept running"),
+                "write what it does as `pre_deploy`",
+            ),
+            Some(app) => self.push("after", Out::text(app.as_str()), at),
+            None => self.not_taken(at, &format!("there is no service `{service}`")),
+        }
+    }
+
+    fn read_links(&mut self, at: &At, node: &Node) {
+        let names: Vec<_> = text::texts(node).into_iter().map(|(name, _)| name).collect();
         self.note(
             at,
-            &format!(
-                "not taken: {}: all apps start at once, and are restarted until they are ready",
-                quoted(&names)
-            ),
-            "let the app retry until its dependencies answer",
+            &format!("not taken: {}: apps reach each other by their names", quoted(&names)),
+            "use the name of the app where the link has another one",
         );
     }
 
