@@ -346,6 +346,7 @@ async fn openapi_lists_every_endpoint() {
         path::APP_REVISIONS,
         path::APP_WHY,
         path::APP_LOGS,
+        path::APP_RUN,
         path::PODS,
         path::POD,
         path::POD_WHY,

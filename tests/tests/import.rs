@@ -12,7 +12,9 @@ x-base: &base
 services:
   web:
     <<: *base
-    command: /bin/sh -c "mkdir -p /www/cgi-bin; cp /etc/page /www/cgi-bin/page; chmod +x /www/cgi-bin/page; exec httpd -f -p 8080 -h /www"
+    command: >-
+      /bin/sh -c "mkdir -p /www/cgi-bin; cp /etc/page /www/cgi-bin/page;
+      chmod +x /www/cgi-bin/page; exec httpd -f -p 8080 -h /www"
     ports: ["127.0.0.1:8080:8080"]
     depends_on: [db]
     environment:
