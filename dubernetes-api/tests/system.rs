@@ -349,6 +349,7 @@ async fn openapi_lists_every_endpoint() {
         path::SECRETS,
         path::SECRET,
         path::SECRET_KEY_ROTATION,
+        path::APP_RUN,
         path::PODS,
         path::POD,
         path::POD_WHY,

@@ -32,7 +32,7 @@ pub struct DesiredState {
     #[serde(default)]
     pub teardown: Option<Timestamp>,
     /// One-off containers that a client waits for, by the name of their pod. They are not stored:
-    /// without the orchestrator that has their clients, they have no use.
+    /// they are wanted by clients of this orchestrator alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub one_offs: BTreeMap<PodName, OneOff>,
 }

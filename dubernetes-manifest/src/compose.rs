@@ -1,9 +1,9 @@
 //! Import of Compose files: one app per service, and a note for every key without an equivalent.
 //!
 //! `service` dispatches the keys of a service; the files beside it read those that need more than
-//! a line. `draft` is the app that results, whose every key the reader of manifests has accepted.
-//! `notes` collects what has no equivalent, is changed, or has to be known. Nothing else is
-//! dropped.
+//! a line. `draft` is the app that results: the reader of manifests has accepted each of its keys.
+//! `notes` collects what has no equivalent, is changed, or has to be known: nothing is dropped in
+//! silence.
 
 mod draft;
 mod env;

@@ -39,7 +39,7 @@ pub(super) async fn run(args: &RunArgs, settings: &Settings) -> Result {
         let mut signals = listen()?;
         let ended = run_in(&target.client, args, &mut signals).await;
         if ended.is_err() && target.is_in_process() {
-            // The orchestrator ends with this command, and no process would remove the container.
+            // The orchestrator ends with this command, and no other one removes the container.
             wait_for_removal(&target.client, args).await;
         }
         ended

@@ -125,8 +125,7 @@ impl<'a> PredictedState<'a> {
                     stored.evicted.remove(id);
                 }
             }
-            // They end the story of other objects, or of the app itself, and a forecast has no
-            // clients.
+            // They end the story of other objects, or of the app itself; a forecast has no clients.
             Action::CreateOneOff(_)
             | Action::PurgeTombstone { .. }
             | Action::RemoveIngress
