@@ -32,8 +32,8 @@
 //!   routed; `host=*` stands for the hosts that no route has. The n-th `path`, and the n-th port
 //!   `to`, belong to the n-th `host`. Keys: `gen image replicas host path to port volume memory
 //!   grace signal pull deleted-through http drain pre-deploy`; of the rollout: `surge unavailable
-//!   min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`, `start-first`,
-//!   `pause-on-failure`, `paused`, `pre-deployed`.
+//!   min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`,
+//!   `start-first`, `pause-on-failure`, `paused`, `pre-deployed`.
 //! - Rollout of an app: `progressing`, `complete=5s`, `failed msg=`, or stable if omitted. Keys:
 //!   `since fallback nonce evicted rollback-from rollback-to msg`.
 //! - Replica, one of: `created`, `starting`, `ready`, `settling` (ready in a moment),
