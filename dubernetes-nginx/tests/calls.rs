@@ -4,6 +4,8 @@
 
 #[path = "calls/engine.rs"]
 mod engine;
+#[path = "calls/h2c.rs"]
+mod h2c;
 
 use std::time::Duration;
 

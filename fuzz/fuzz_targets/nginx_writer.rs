@@ -46,7 +46,14 @@ fuzz_target!(|input: (&str, &str, &str, Pods)| {
         };
         pods.iter().map(endpoint).collect()
     };
-    let plain = table("a.test", if *path == "/" { "/" } else { "/x" }, "a", &endpoints(false));
+    // A wildcard is a pattern, in which each dot is escaped.
+    let dots = host.matches('.').count();
+    let plain_host = match *host {
+        "*" => "*".to_owned(),
+        wild if wild.starts_with("*.") => format!("*{}", ".a".repeat(dots)),
+        _ => "a.test".to_owned(),
+    };
+    let plain = table(&plain_host, if *path == "/" { "/" } else { "/x" }, "a", &endpoints(false));
     let Some(plain) = plain else { panic!("the JSON form of a table has changed") };
     if let Some(table) = table(host, path, app, &endpoints(true)) {
         assert_eq!(count_structure(&table), count_structure(&plain), "{input:?}");
