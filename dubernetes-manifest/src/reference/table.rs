@@ -82,8 +82,8 @@ pub const APP: &[Key] = &[
     },
     Key {
         name: "env_file",
-        description: "Files with lines KEY=VALUE. They are read by apply. Later files override \
-            earlier ones, and env overrides all.",
+        description: "Files with lines KEY=VALUE, each a path or { secret: name }. Paths are read \
+            by apply. Later files override earlier ones, and env overrides all.",
         kind: Kind::OneOrList(ListKind {
             item: &Kind::TextOrObject(&FILE_PATH, CONTENT_REF_OBJECT),
             min: 0,
