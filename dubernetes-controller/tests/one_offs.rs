@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Returns an orchestrator with an app without replicas.
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 async fn start() -> (TestOrchestrator, AppName) {
     let orchestrator = TestOrchestrator::start();
     orchestrator.runtime.add_image("job:1", Behaviour::default());
