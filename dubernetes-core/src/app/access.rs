@@ -250,7 +250,7 @@ mod tests {
 
     use crate::app::AppSpec;
 
-    fn written(access: Value) -> Value {
+    fn written(access: &Value) -> Value {
         let app = json!({"name": "a", "image": "b", "access": access});
         let spec: AppSpec = serde_json::from_value(app).unwrap();
         serde_json::to_value(spec).unwrap()["access"].take()
@@ -265,10 +265,10 @@ mod tests {
             json!([{"host": "a.test"}, {"host": "b.test", "port": 81, "protocol": "h2c"}]),
             json!([{"path": "/x", "strip_prefix": true}, {}]),
         ] {
-            assert_eq!(written(same.clone()), same);
+            assert_eq!(written(&same), same);
         }
-        assert_eq!(written(json!([{"host": "a.test"}])), json!({"host": "a.test"}));
-        assert_eq!(written(Value::Null), Value::Null);
+        assert_eq!(written(&json!([{"host": "a.test"}])), json!({"host": "a.test"}));
+        assert_eq!(written(&Value::Null), Value::Null);
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub struct Health {
     pub check: Check,
     /// The port to probe. Default: the app's port.
     pub port: Option<u16>,
-    /// The host that an `http` probe names. Default: the app's first host, or the app's name.
+    /// The host that an `http` probe names. Default: the app's first host without a wildcard, or
+    /// the app's name.
     pub host: Option<HostName>,
     /// Time between two probes of a ready replica. Default: 5 s. A replica that is not ready is
     /// probed at least once a second.

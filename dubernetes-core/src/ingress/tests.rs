@@ -102,14 +102,14 @@ fn endpoint(port: u16) -> Endpoint {
     Endpoint { pod: "web-1".parse().unwrap(), address: Ipv4Addr::LOCALHOST.into(), port }
 }
 
-fn spec(access: serde_json::Value) -> AppSpec {
+fn spec(access: &serde_json::Value) -> AppSpec {
     let app = serde_json::json!({"name": "web", "image": "x", "port": 8080, "access": access});
     serde_json::from_value(app).unwrap()
 }
 
 #[test]
 fn routes_of_app_lead_to_the_port_of_their_entry() {
-    let spec = spec(serde_json::json!([
+    let spec = spec(&serde_json::json!([
         {"host": ["a.test", "*.a.test"]},
         {"path": "/api", "port": 9090, "strip_prefix": true},
         {"host": "g.test", "port": 8080, "protocol": "h2c"},
@@ -131,7 +131,7 @@ fn routes_of_app_lead_to_the_port_of_their_entry() {
 #[test]
 fn name_takes_requests_at_each_port_of_access() {
     let ports = |access| {
-        let listeners = Listener::of_app(&spec(access), Ipv4Addr::LOCALHOST, &[endpoint(8080)]);
+        let listeners = Listener::of_app(&spec(&access), Ipv4Addr::LOCALHOST, &[endpoint(8080)]);
         let show = |l: &Listener| format!("{}>{} {:?}", l.port, l.endpoints[0].port, l.protocol);
         Vec::from_iter(listeners.iter().map(show)).join(", ")
     };

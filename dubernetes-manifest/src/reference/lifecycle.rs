@@ -44,7 +44,9 @@ pub const HEALTH: &[Key] = &[
         name: "host",
         description: "The Host header of an http probe.",
         kind: Kind::Text(&HOST),
-        default: DefaultValue::Described("the first host of access, else the app's name"),
+        default: DefaultValue::Described(
+            "the first host of access without a wildcard, else the app's name",
+        ),
         example: "host: myapp.local",
     },
     Key {

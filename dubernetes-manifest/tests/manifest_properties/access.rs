@@ -30,8 +30,8 @@ pub(crate) fn list() -> impl Strategy<Value = Vec<Access>> {
     prop::collection::vec(entry(), 0..4).prop_map(|mut list| {
         let mut seen = BTreeSet::new();
         list.retain(|access| {
-            let places = access.patterns().into_iter().map(|host| (host, access.path.clone()));
-            places.fold(true, |is_new, place| seen.insert(place) && is_new)
+            let mut places = access.patterns().into_iter().map(|host| (host, access.path.clone()));
+            places.all(|place| seen.insert(place))
         });
         list
     })
