@@ -154,7 +154,7 @@ fn resumed_orchestrator_lists_before_it_acts() {
         let is_changed = |call: &Call| {
             ["web-2", "web-3"].iter().any(|pod| call.path.contains(ids[*pod].as_str()))
         };
-        assert!(!early.any(|call| is_changed(call)), "{calls:#?}");
+        assert!(!early.any(is_changed), "{calls:#?}");
     });
 }
 
