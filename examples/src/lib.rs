@@ -14,10 +14,11 @@ pub struct Example {
 }
 
 /// All examples, the simplest first.
-pub const EXAMPLES: [Example; 5] = [
+pub const EXAMPLES: [Example; 6] = [
     Example { folder: "whoami", shows: "three replicas share the requests for one host" },
     Example { folder: "worker", shows: "replicas without requests" },
     Example { folder: "two-paths", shows: "two apps on one host with different paths" },
     Example { folder: "env-and-volume", shows: "environment variables and persistent volumes" },
     Example { folder: "config-and-secret", shows: "configuration and secrets from files" },
+    Example { folder: "web-and-database", shows: "an app that reaches another by its name" },
 ];

@@ -23,6 +23,7 @@ pub(crate) struct Answer {
     headers: BTreeMap<String, Vec<String>>,
     body: Option<u64>,
     count: Option<u64>,
+    called: Option<String>,
 }
 
 impl Answer {
@@ -47,12 +48,18 @@ impl Answer {
             headers: by_canonical_name(headers),
             body: (reads_body || body > 0).then_some(body),
             count: None,
+            called: None,
         }
     }
 
     /// Adds the number of this request.
     pub(crate) fn set_count(&mut self, count: u64) {
         self.count = Some(count);
+    }
+
+    /// Adds the replica of another app that was called.
+    pub(crate) fn set_called(&mut self, replica: String) {
+        self.called = Some(replica);
     }
 
     /// Formats one fact per line, then the request line and the headers in alphabetical order.
@@ -74,6 +81,9 @@ impl Answer {
             if let Some(number) = number {
                 line(key, &number.to_string());
             }
+        }
+        if let Some(replica) = &self.called {
+            line("Called", replica);
         }
         let _ = writeln!(out, "{} {} {:?}", self.method, self.uri, self.version);
         for (name, values) in &self.headers {
@@ -100,6 +110,7 @@ impl Answer {
             "headers": self.headers,
             "bodyLength": self.body,
             "count": self.count,
+            "called": self.called,
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod answer;
+mod call;
 mod count;
 mod routes;
 mod settings;
@@ -85,7 +86,7 @@ async fn serve(
     }
     let listener = listen(settings.port).await?;
     log(&format!("listening on {}", listener.local_addr()?));
-    let app = routes::router(settings.identity.clone(), settings.count_file.clone());
+    let app = routes::router(settings);
     let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stopped).await
 }

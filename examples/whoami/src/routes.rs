@@ -16,8 +16,8 @@ use axum::routing::{any, get};
 use futures_util::StreamExt as _;
 
 use crate::answer::Answer;
-use crate::count;
-use crate::settings::{Identity, parse_duration};
+use crate::settings::{Identity, Settings, parse_duration};
+use crate::{call, count};
 
 /// Maximum size of `/data`, enough for a download test.
 const MAX_DATA: u64 = 1 << 30;
@@ -29,6 +29,8 @@ static FILLING: [u8; CHUNK] = [b'-'; CHUNK];
 struct Shared {
     identity: Identity,
     count_file: Option<PathBuf>,
+    /// Another app to call.
+    call: Option<String>,
     /// Status of `GET /health`, set by `POST /health`.
     health: AtomicU16,
 }
@@ -36,8 +38,13 @@ struct Shared {
 type Parameters = Query<BTreeMap<String, String>>;
 
 /// Returns the router. Any other path answers like `/`, so that any prefix can be routed here.
-pub(crate) fn router(identity: Identity, count_file: Option<PathBuf>) -> Router {
-    let shared = Shared { identity, count_file, health: AtomicU16::new(StatusCode::OK.as_u16()) };
+pub(crate) fn router(settings: &Settings) -> Router {
+    let shared = Shared {
+        identity: settings.identity.clone(),
+        count_file: settings.count_file.clone(),
+        call: settings.call.clone(),
+        health: AtomicU16::new(StatusCode::OK.as_u16()),
+    };
     Router::new()
         .route("/health", get(health).post(set_health))
         .route("/bench", get(|| async { "1" }))
@@ -86,6 +93,10 @@ async fn answer(
             (StatusCode::INTERNAL_SERVER_ERROR, why).into_response()
         };
         answer.set_count(count::increment(file).map_err(failed)?);
+    }
+    if let Some(target) = &shared.call {
+        let failed = |why: String| (StatusCode::BAD_GATEWAY, why + "\n").into_response();
+        answer.set_called(call::call(target).await.map_err(failed)?);
     }
     Ok(answer)
 }

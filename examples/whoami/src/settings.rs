@@ -16,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) ignore_term: bool,
     /// File in which to count requests.
     pub(crate) count_file: Option<PathBuf>,
+    /// Address of another app to call for each request, such as `db:5432`.
+    pub(crate) call: Option<String>,
     /// Identity of this replica.
     pub(crate) identity: Identity,
 }
@@ -65,6 +67,7 @@ impl Settings {
             exit,
             ignore_term: env("WHOAMI_IGNORE_TERM").is_some_and(|value| value == "1"),
             count_file: env("WHOAMI_COUNT_FILE").map(PathBuf::from),
+            call: env("WHOAMI_CALL"),
             identity: Identity {
                 name,
                 app: env("DUBERNETES_APP"),

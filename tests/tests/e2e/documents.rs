@@ -90,6 +90,13 @@ fn example_two_paths_shows_actual_output() {
 }
 
 #[test]
+fn example_web_and_database_shows_actual_output() {
+    e2e!().run(async |s| {
+        run_document(s, "examples/web-and-database/README.md", no_preparation).await;
+    });
+}
+
+#[test]
 fn example_env_and_volume_shows_actual_output() {
     e2e!()
         .run(async |s| run_document(s, "examples/env-and-volume/README.md", no_preparation).await);

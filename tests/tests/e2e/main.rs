@@ -32,6 +32,7 @@ mod run;
 mod secrets;
 mod self_heal;
 mod simulate;
+mod stack;
 mod step_and_replay;
 mod terminal;
 mod why;
