@@ -380,8 +380,7 @@ silence. Variables stay as they are, for `apply`. Nothing is started.
 
 Examples:
   dubernetes import compose.yaml
-  dubernetes import compose.yaml -o apps
-  dubernetes apply apps --env-file .env")]
+  dubernetes import compose.yaml -o apps")]
     Import(ImportArgs),
     /// Explain a manifest key.
     #[command(long_about = "\

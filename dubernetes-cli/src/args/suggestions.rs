@@ -13,7 +13,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
         &["ps", "ls", "list", "pods", "apps", "container"],
         "`dubernetes get pods` and `dubernetes get apps` list what is running",
     ),
-    (&["run", "create", "new"], "`dubernetes init` writes a file, `dubernetes apply FILE` runs it"),
+    (&["create", "new"], "`dubernetes init` writes a file, `dubernetes apply FILE` runs it"),
     (
         &["compose", "stack"],
         "`dubernetes apply FILE` runs the apps in a file, `dubernetes up FILE` in the foreground",
