@@ -114,7 +114,8 @@ fn progress(
     }
     let is_own = |r: &Replica<'_>| r.labels().revision == app.stored.revision;
     if let Some(looping) = replicas.updated().find(|r| r.crash_looping && is_own(r)) {
-        return match patience(context, app).filter(|until| *until > context.now) {
+        let until = patience(context, app, looping);
+        return match until.filter(|until| *until > context.now) {
             Some(until) => Progress::Blocked(until),
             None => Progress::Failed(keeps_failing(looping)),
         };
@@ -126,9 +127,10 @@ fn progress(
 }
 
 /// Until when a crash loop does not fail the revision: there is no earlier one to go back to, so
-/// nothing is lost by trying on.
-fn patience(context: &Context<'_>, app: &App<'_>) -> Option<Timestamp> {
-    if app.stored.fallback.is_some() {
+/// nothing is lost by trying on. A process that cannot be started at all waits for nothing.
+fn patience(context: &Context<'_>, app: &App<'_>, looping: &Replica<'_>) -> Option<Timestamp> {
+    let cannot_start = matches!(looping.observed.state, ContainerState::StartFailed { .. });
+    if app.stored.fallback.is_some() || cannot_start {
         return None;
     }
     let deadline = app.stored.spec.rollout.progress_deadline.to_signed();
