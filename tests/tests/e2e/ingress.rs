@@ -206,8 +206,10 @@ fn restart_takes_over_changed_ingress_settings_and_says_so() {
         assert!(both.contains("0.0.0.0:") && both.contains("[::]:"), "{both}");
         s.terminate().await;
         s.serve_with(&[("DUBERNETES_HTTP_BIND", "127.0.0.1,127.0.0.2")]).await;
+        let name = format!("name=^{}$", s.ingress());
         eventually("the ingress has its new settings", SOON, async || {
-            let published = ports().await;
+            // Unlike `docker port`, this succeeds while the container is replaced.
+            let published = docker(&["ps", "--filter", &name, "--format", "{{.Ports}}"]).await;
             let is_new = published.contains("127.0.0.2") && !published.contains("0.0.0.0");
             ensure(is_new, published)
         })
