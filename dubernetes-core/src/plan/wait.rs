@@ -215,6 +215,26 @@ impl WaitRow {
     }
 }
 
+const AFTER: WaitRow = WaitRow::new(
+    Rule::new("an app starts after those in `after`", "later it is independent"),
+    "wait, then start {}",
+)
+.blocks_progress()
+.predicted(Prediction::OthersBecomeReady);
+
+const PRE_DEPLOY: WaitRow = WaitRow::new(
+    Rule::new("the pre-deploy hook runs first", "nothing is replaced before it succeeds"),
+    "wait for the hook to end",
+)
+.predicted(Prediction::HookSucceeds);
+
+const RETRY: WaitRow = WaitRow::new(
+    Rule::new("failed calls are retried", "after 1s, doubling up to 5m"),
+    "wait, then try again",
+)
+.blocks_progress()
+.remedy(Remedy::FailedCall);
+
 impl Wait {
     /// Returns whether nothing is missing while it lasts.
     pub fn is_steady(&self) -> bool {
@@ -258,12 +278,7 @@ impl Wait {
                 .blocks_progress()
                 .predicted(Prediction::TimePasses)
                 .remedy(Remedy::Exit),
-            Self::Retry { .. } => WaitRow::new(
-                Rule::new("failed calls are retried", "after 1s, doubling up to 5m"),
-                "wait, then try again",
-            )
-            .blocks_progress()
-            .remedy(Remedy::FailedCall),
+            Self::Retry { .. } => RETRY,
             Self::SurgeLimit { .. } => WaitRow::new(
                 Rule::new("surge limit", "`rollout.max_surge` limits the live replicas"),
                 "wait until another replica is gone",
@@ -272,20 +287,8 @@ impl Wait {
                 Rule::new("a tombstone outlives late creates", "for 2m after the deletion"),
                 "wait, then purge {}",
             ),
-            Self::After { .. } => WaitRow::new(
-                Rule::new("an app starts after those in `after`", "later it is independent"),
-                "wait, then start {}",
-            )
-            .blocks_progress()
-            .predicted(Prediction::OthersBecomeReady),
-            Self::PreDeploy => WaitRow::new(
-                Rule::new(
-                    "the pre-deploy hook runs first",
-                    "nothing is replaced before it succeeds",
-                ),
-                "wait for the hook to end",
-            )
-            .predicted(Prediction::HookSucceeds),
+            Self::After { .. } => AFTER,
+            Self::PreDeploy => PRE_DEPLOY,
             Self::Attach => WaitRow::new(
                 Rule::new("attached before started", "no output of a one-off container is lost"),
                 "wait, then start {}",

@@ -1,8 +1,6 @@
 //! A stack of four apps from one folder, on an empty machine: they call each other by name, and
 //! the database needs a while to start.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use std::time::Duration;
 
 use dubernetes_tests::checks::{SOON, ensure};
