@@ -1,5 +1,7 @@
 //! Secrets over HTTP: values go in, and no answer shows one.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 #[path = "support/api.rs"]
 mod api;
 
