@@ -58,7 +58,9 @@ fn stack_of_four_apps_starts_updates_and_survives_a_reboot() {
         let folder = s.write_file("stack/.folder", "");
         let folder = folder.strip_suffix("/.folder").unwrap();
         let applied = s.run(&["apply", folder]).await.assert_success();
-        assert!(applied.stderr.contains("starts once db"), "{}", applied.stderr);
+        let words = applied.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (ready, created) = (words.find("ready db-1"), words.find("created web-"));
+        assert!(ready.is_some() && ready < created, "{}", applied.stderr);
         page(s).await.unwrap();
 
         // An update of `web` fails no request while it calls the others.
