@@ -19,9 +19,9 @@ fn stack(version: u32) -> [Manifest; 4] {
         );
         busybox(app, 1, &script).with(&format!("port: {port}"))
     };
-    let page = "#!/bin/sh\necho Content-Type: text/plain; echo\n\
-                wget -q -T 5 -O - http://db:5432/ && wget -q -T 5 -O - http://cache:6379/ \
-                || echo failed\n";
+    let page = "#!/bin/sh\n\
+                body=$(wget -q -T 5 -O - http://db:5432/ && wget -q -T 5 -O - http://cache:6379/)\n\
+                printf 'Content-Length: %s\\r\\n\\r\\n%s' ${#body} \"$body\"\n";
     let web = format!(
         "mkdir -p /www/cgi-bin; cat > /www/cgi-bin/page <<'END'\n{page}END\n\
          chmod +x /www/cgi-bin/page; echo {version}; exec httpd -f -p 80 -h /www"
@@ -38,7 +38,7 @@ fn stack(version: u32) -> [Manifest; 4] {
 /// Requests the page of `web` that asks the database and the cache.
 async fn page(s: &Scenario) -> Result<(), String> {
     let answer = s.get("web.test", "/cgi-bin/page").await?;
-    ensure(answer.status == 200 && answer.text() == "db\ncache\n", answer.text())
+    ensure(answer.status == 200 && answer.text() == "db\ncache", answer.text())
 }
 
 async fn expect_all_ready(s: &Scenario, limit: Duration) {
