@@ -246,12 +246,14 @@ impl Scenario {
         events.map(|event| (event.reason, event.message)).collect()
     }
 
-    /// Returns the container and processes of the running nginx.
+    /// Returns the container of the running nginx, and its own processes, without commands that are
+    /// executed in the container.
     pub async fn nginx_state(&self) -> NginxState {
         let name = self.ingress();
         let container = docker(&["inspect", "--format", "{{.Id}}", &name]).await;
-        let top = docker(&["top", &name, "-eo", "pid"]).await;
-        let pids = top.lines().skip(1).map(|pid| pid.trim().to_owned()).collect();
+        let top = docker(&["top", &name, "-eo", "pid,args"]).await;
+        let own = top.lines().filter_map(|line| line.trim().split_once(" nginx: "));
+        let pids = own.map(|(pid, _)| pid.trim().to_owned()).collect();
         NginxState { container, pids }
     }
 
