@@ -259,8 +259,10 @@ impl Scenario {
 
     /// Returns the configuration that nginx serves, as `nginx -T` prints it.
     pub async fn nginx_config(&self) -> String {
-        let conf = "/etc/nginx/dubernetes/current/nginx.conf";
-        docker(&["exec", &self.ingress(), "nginx", "-T", "-c", conf]).await
+        // The engine replaces the link to the newest files in two steps: a look may fall between.
+        let print = "nginx -T -c /etc/nginx/dubernetes/current/nginx.conf";
+        let print = format!("{print} || {{ sleep 1; exec {print}; }}");
+        docker(&["exec", &self.ingress(), "sh", "-c", &print]).await
     }
 
     /// Lists the networks with the instance's label.
