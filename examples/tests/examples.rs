@@ -42,7 +42,7 @@ fn manifests_are_valid_together() {
         Err(problems) => panic!("{problems}"),
     };
     assert_eq!(parsed.notes, Vec::<String>::new());
-    assert_eq!(parsed.apps.len(), 6);
+    assert_eq!(parsed.apps.len(), 8);
     for app in &parsed.apps {
         assert_eq!(app.spec.image.as_str(), IMAGE, "{}", app.spec.name);
     }
