@@ -1,5 +1,5 @@
-//! The end-to-end tests, one module per subject. They are one program, because linking one for
-//! each would take longer than all their code.
+//! The end-to-end tests, one module per subject. They are one program: thirty would each link the
+//! whole workspace.
 
 mod app_lifecycle;
 mod busy_engine;
