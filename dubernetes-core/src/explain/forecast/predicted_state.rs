@@ -45,14 +45,11 @@ impl<'a> PredictedState<'a> {
             observed.ingress = ObservedIngress::Serving { table: RouteTable::default() };
         }
         let is_in_start_cycle = start_cycle(&desired, app).is_some();
-        let ready: BTreeSet<_> = desired
-            .apps
-            .keys()
-            .filter(|name| is_ready(&desired, &observed, name))
-            .cloned()
-            .collect();
+        let after = desired.apps.get(app).map(|stored| stored.spec.after.clone());
+        let mut after = after.unwrap_or_default();
+        after.retain(|name| !is_ready(&desired, &observed, name));
         if let Some(stored) = desired.apps.get_mut(app) {
-            stored.spec.after.retain(|name| !ready.contains(name));
+            stored.spec.after = after;
         }
         remove_others(&mut desired, &mut observed, app);
         Self { app, desired, observed, now, is_in_start_cycle, started: 0 }
