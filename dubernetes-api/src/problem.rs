@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use dubernetes_core::app;
+use dubernetes_core::app::{self, Place, RouteConflict};
 use dubernetes_core::dial::DialError;
 use dubernetes_core::error::chain;
 use dubernetes_core::runtime::RuntimeError;
@@ -95,10 +95,16 @@ impl From<StoreError> for ApiError {
             StoreError::StaleGeneration { present, .. } => {
                 Self::new(ProblemKind::StaleGeneration, detail).with("generation", present.0)
             }
-            StoreError::RouteTaken(conflict) => Self::new(ProblemKind::RouteTaken, detail)
-                .with("owner", conflict.owner.as_str())
-                .with("host", conflict.host.to_string())
-                .with("path", conflict.path.as_str()),
+            StoreError::RouteTaken(RouteConflict { owner, place }) => {
+                let problem =
+                    Self::new(ProblemKind::RouteTaken, detail).with("owner", owner.as_str());
+                match place {
+                    Place::Route { host, path } => {
+                        problem.with("host", host.to_string()).with("path", path.as_str())
+                    }
+                    Place::Port(mapping) => problem.with("port", mapping.to_string()),
+                }
+            }
             StoreError::PreviouslyFailed { revision, .. } => {
                 Self::new(ProblemKind::PreviouslyFailed, detail).with("revision", revision.0)
             }

@@ -237,7 +237,7 @@ fn help_for(problem: &Problem) -> Option<String> {
         return Some("`dubernetes down` waits until that is done".to_owned());
     }
     if problem.is(ProblemKind::RouteTaken) {
-        return Some("use another host or path in `access`".to_owned());
+        return Some("use another host or path in `access`, or another port in `ports`".to_owned());
     }
     let revisions = problem.extra.get("revisions")?.as_array()?;
     let revisions: Vec<_> = revisions.iter().map(ToString::to_string).collect();

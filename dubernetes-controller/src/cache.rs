@@ -42,7 +42,7 @@ pub(super) struct ControllerCache {
     pub(super) unreadable: BTreeMap<ContainerId, String>,
     pub(super) foreign_addresses: BTreeSet<IpAddr>,
     pub(super) active_since: Option<Timestamp>,
-    /// Why the ingress refused the routes of apps. Each keeps its last good routes.
+    /// Why the ingress does not serve apps as planned. Each keeps its last good routes.
     pub(super) quarantined: BTreeMap<AppName, String>,
     /// Why replicas were stopped that are to be restarted.
     pub(super) stop_reasons: BTreeMap<ContainerId, String>,

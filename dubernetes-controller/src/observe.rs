@@ -103,7 +103,7 @@ async fn observe_engine(
 impl Containers {
     fn add(&mut self, container: Container, instance: &InstanceName) {
         match Component::identify(&container, instance) {
-            Ok(Component::Ingress) => {}
+            Ok(Component::Ingress | Component::Ports(_)) => {}
             Ok(Component::PreDeploy(labels)) => {
                 let Container { id, state, .. } = container;
                 self.pre_deploys.push(ObservedPreDeploy { id, labels, state });

@@ -17,6 +17,7 @@ mod host_pattern;
 mod names;
 mod number;
 mod permissions;
+mod port_mapping;
 mod quantity;
 mod rollout;
 mod route_conflict;
@@ -42,9 +43,10 @@ pub use host_pattern::HostPattern;
 pub use names::{AppName, EnvName, ImageRef, InstanceName, OneOffId, PodName, SecretName};
 pub use number::{Generation, RevisionId};
 pub use permissions::{Permission, Permissions};
+pub use port_mapping::{PortMapping, Transport};
 pub use quantity::{Cpu, Duration, Memory};
 pub use rollout::{CountOrPercent, OnFailure, Order, PreDeploy, Rollout};
-pub use route_conflict::{RouteConflict, route_conflict};
+pub use route_conflict::{Place, RouteConflict, route_conflict};
 pub use rules::{MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, MAX_REPLICAS, Problem};
 pub use text::ParseError;
 pub use valid_spec::{InvalidSpec, ValidSpec};
@@ -77,10 +79,13 @@ pub struct AppSpec {
         deserialize_with = "access::read_list"
     )]
     pub access: Vec<Access>,
-    /// The port on which each replica listens. Default: 80 with `access`; otherwise the app takes
-    /// no connections, and has no name. See [`AppSpec::is_reachable`].
+    /// The port on which each replica listens. Default: 80 with `access`, else the first TCP port
+    /// of `ports`; without these the app takes no connections. See [`AppSpec::is_reachable`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Ports of the host that lead to ports of the replicas. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortMapping>,
     /// Replaces the image's entry point. Run without a shell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -141,6 +146,7 @@ impl AppSpec {
             replicas: default_replicas(),
             access: Vec::new(),
             port: None,
+            ports: Vec::new(),
             command: Vec::new(),
             args: Vec::new(),
             env: BTreeMap::new(),
@@ -159,16 +165,33 @@ impl AppSpec {
         }
     }
 
-    /// Returns the port on which each replica listens: [`AppSpec::USUAL_PORT`] if none is set. Only
-    /// an app that [`AppSpec::is_reachable`] is expected to listen.
+    /// Returns the port on which each replica listens. Only an app that
+    /// [`AppSpec::is_reachable`] is expected to listen.
     pub fn port(&self) -> u16 {
-        self.port.unwrap_or(Self::USUAL_PORT)
+        self.own_port().or(self.first_tcp_port()).unwrap_or(Self::USUAL_PORT)
     }
 
-    /// Returns whether the app takes connections: from outside by `access`, and from other apps by
-    /// its name. Otherwise its replicas only run.
+    /// Returns [`AppSpec::port`] where `port` or `access` sets it: a port that follows from `ports`
+    /// changes without a new revision.
+    pub(crate) fn own_port(&self) -> Option<u16> {
+        let usual = (!self.access.is_empty()).then_some(Self::USUAL_PORT);
+        self.port.or(usual)
+    }
+
+    fn first_tcp_port(&self) -> Option<u16> {
+        let tcp = self.ports.iter().find(|mapping| mapping.transport == Transport::Tcp)?;
+        Some(tcp.port)
+    }
+
+    /// Returns whether the app takes connections: from outside by `access` or `ports`, and from
+    /// other apps by its name. Otherwise its replicas only run.
     pub fn is_reachable(&self) -> bool {
-        !self.access.is_empty() || self.port.is_some()
+        self.own_port().or(self.first_tcp_port()).is_some()
+    }
+
+    /// Returns whether other apps reach the app by its name: with connections, or with datagrams.
+    pub fn has_name(&self) -> bool {
+        self.is_reachable() || !self.ports.is_empty()
     }
 
     /// Returns the port of each replica to which `access` leads, unless it is the app's own.
@@ -176,10 +199,18 @@ impl AppSpec {
         access.port.filter(|port| *port != self.port())
     }
 
-    /// Returns every place that is routed to the app: host and path.
-    pub fn places(&self) -> Vec<(HostPattern, &RoutePath)> {
-        let places = self.access.iter().map(|access| (access.patterns(), &access.path));
-        places.flat_map(|(hosts, path)| hosts.into_iter().map(move |host| (host, path))).collect()
+    /// Returns every host and path that is routed to the app.
+    pub fn routes(&self) -> Vec<(HostPattern, &RoutePath)> {
+        let routes = self.access.iter().map(|access| (access.patterns(), &access.path));
+        routes.flat_map(|(hosts, path)| hosts.into_iter().map(move |host| (host, path))).collect()
+    }
+
+    /// Returns everything that no other app may have: routes, and ports of the host.
+    pub fn places(&self) -> Vec<Place> {
+        let route =
+            |(host, path): (HostPattern, &RoutePath)| Place::Route { host, path: path.clone() };
+        let routes = self.routes().into_iter().map(route);
+        routes.chain(self.ports.iter().copied().map(Place::Port)).collect()
     }
 
     /// Returns the port of each replica to which the route at a place leads.

@@ -45,6 +45,11 @@ pub fn ingress_name(instance: &InstanceName) -> String {
     format!("dubernetes.{instance}.ingress")
 }
 
+/// Returns the name of the container that publishes the ports of an app.
+pub fn ports_name(instance: &InstanceName, app: &AppName) -> String {
+    format!("dubernetes.{instance}.{app}.ports")
+}
+
 /// Returns the name of the network.
 pub fn network_name(instance: &InstanceName) -> String {
     format!("dubernetes.{instance}")
@@ -61,7 +66,7 @@ pub fn shared_volume_name(instance: &InstanceName, volume: &str) -> String {
 }
 
 /// Hashes everything that makes a revision: the specification without `replicas`, `access`,
-/// `rollout`, `after` and `stop.drain`, which change without replacing a replica.
+/// `ports`, `rollout`, `after` and `stop.drain`, which change without replacing a replica.
 pub fn spec_hash(spec: &AppSpec) -> String {
     let mut frozen = spec.clone();
     copy_mutable_fields(&mut frozen, &AppSpec::new(spec.name.clone(), spec.image.clone()));
@@ -82,6 +87,7 @@ pub fn content_hash(spec: &AppSpec, restart_nonce: u64) -> String {
 pub(crate) fn copy_mutable_fields(spec: &mut AppSpec, other: &AppSpec) {
     spec.replicas = other.replicas;
     spec.access.clone_from(&other.access);
+    spec.ports.clone_from(&other.ports);
     spec.rollout.clone_from(&other.rollout);
     spec.after.clone_from(&other.after);
     spec.stop.drain = other.stop.drain;

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::app::{
-    Access, AppName, AppSpec, HostPattern, PodName, RoutePath, RouteProtocol, is_false,
+    Access, AppName, AppSpec, HostPattern, PodName, PortMapping, RoutePath, RouteProtocol,
+    Transport, is_false,
 };
 use crate::call::FailureKind;
 use crate::error::SharedError;
@@ -99,10 +100,13 @@ impl Pace {
 pub struct RouteTable {
     /// The routes, in a stable order. At most one app answers for each host and path prefix.
     pub routes: Vec<Route>,
-    /// The listeners for the names of apps, in a stable order. At most one has each address and
-    /// port.
+    /// The listeners for the names of apps, in a stable order. At most one has each address, port
+    /// and transport.
     #[serde(default)]
     pub listeners: Vec<Listener>,
+    /// The ports of the host that lead to listeners, in a stable order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<HostPort>,
 }
 
 impl RouteTable {
@@ -158,9 +162,9 @@ impl RouteTable {
         self.listeners.iter().map(name).collect()
     }
 
-    /// Returns true if there is no route and no listener.
+    /// Returns true if there is no route, no listener and no published port.
     pub fn is_empty(&self) -> bool {
-        self.routes.is_empty() && self.listeners.is_empty()
+        self.routes.is_empty() && self.listeners.is_empty() && self.ports.is_empty()
     }
 }
 
@@ -252,18 +256,38 @@ pub enum Protocol {
     H2c,
     /// Connections, each to one of the endpoints.
     Tcp,
+    /// Datagrams, those of one client to one of the endpoints.
+    Udp,
+}
+
+impl Protocol {
+    /// Returns how it is transported.
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::Http | Self::H2c | Self::Tcp => Transport::Tcp,
+            Self::Udp => Transport::Udp,
+        }
+    }
 }
 
 impl Listener {
     /// Returns the listeners for the name of an app. An app with `access` gets requests on each of
-    /// its ports, and also on the usual port, so that `http://NAME/` is right for each of them. Any
-    /// other app gets connections.
+    /// its ports, and also on the usual port, so that `http://NAME/` is right for each of them. At
+    /// any other port it gets connections, or datagrams.
     pub fn of_app(spec: &AppSpec, address: Ipv4Addr, endpoints: &[Endpoint]) -> Vec<Self> {
-        let ports = match (&spec.access[..], spec.port) {
+        let mut ports = match (&spec.access[..], spec.port) {
             ([_, ..], _) => request_ports(spec),
             ([], Some(port)) => BTreeMap::from([(port, (None, Protocol::Tcp))]),
-            ([], None) => return Vec::new(),
+            ([], None) => BTreeMap::new(),
         };
+        let mut datagrams = BTreeMap::new();
+        for PortMapping { port, transport, .. } in spec.ports.iter().copied() {
+            let other = (spec.own_port() != Some(port)).then_some(port);
+            match transport {
+                Transport::Tcp => drop(ports.entry(port).or_insert((other, Protocol::Tcp))),
+                Transport::Udp => drop(datagrams.insert(port, (other, Protocol::Udp))),
+            }
+        }
         let listener = |(port, (other, protocol))| Self {
             app: spec.name.clone(),
             address,
@@ -271,7 +295,27 @@ impl Listener {
             protocol,
             endpoints: on_port(endpoints, other),
         };
-        ports.into_iter().map(listener).collect()
+        ports.into_iter().chain(datagrams).map(listener).collect()
+    }
+}
+
+/// A port of the host that leads to the [`Listener`] at the same port of an app's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPort {
+    /// The app.
+    pub app: AppName,
+    /// The port of the host, and that of the listener.
+    pub mapping: PortMapping,
+    /// The address of the app's name.
+    pub address: Ipv4Addr,
+}
+
+impl HostPort {
+    /// Returns the published ports of an app.
+    pub fn of_app(spec: &AppSpec, address: Ipv4Addr) -> Vec<Self> {
+        let port =
+            |mapping: &PortMapping| Self { app: spec.name.clone(), mapping: *mapping, address };
+        spec.ports.iter().map(port).collect()
     }
 }
 
@@ -336,6 +380,9 @@ pub struct ApplyOutcome {
     /// Apps whose routes the proxy refused, with its message. Their last good routes are still
     /// served.
     pub quarantined: BTreeMap<AppName, String>,
+    /// Apps whose ports of the host are not published, and why. Ports that were published before
+    /// still are, unless the app has given them up.
+    pub unpublished: BTreeMap<AppName, String>,
     /// Advice for the operator, such as an old proxy version.
     pub warnings: Vec<String>,
 }

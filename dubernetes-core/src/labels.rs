@@ -16,7 +16,7 @@ pub const INSTANCE: &str = "dubernetes.instance";
 pub const STATE_ID: &str = "dubernetes.state-id";
 /// State directory of the orchestrator that created the network. On networks only.
 pub const STATE_DIR: &str = "dubernetes.state-dir";
-/// Kind of a container that is not a replica: `ingress`, `pre-deploy` or `run`.
+/// Kind of a container that is not a replica: `ingress`, `ports`, `pre-deploy` or `run`.
 pub const COMPONENT: &str = "dubernetes.component";
 /// App of the replica.
 pub const APP: &str = "dubernetes.app";
@@ -214,11 +214,16 @@ impl OneOffLabels {
 /// Value of [`COMPONENT`] on an ingress container.
 pub const INGRESS: &str = "ingress";
 
+/// Value of [`COMPONENT`] on a container that publishes the ports of an app.
+pub const PORTS: &str = "ports";
+
 /// What a container of an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Component {
     /// The ingress.
     Ingress,
+    /// The part of the ingress that publishes the ports of an app.
+    Ports(AppName),
     /// A replica.
     Replica(ReplicaLabels),
     /// The container of a pre-deploy hook.
@@ -241,6 +246,10 @@ impl Component {
         let labels = &container.labels;
         let (component, name) = if labels.get(COMPONENT).is_some_and(|value| value == INGRESS) {
             (Self::Ingress, identity::ingress_name(instance))
+        } else if labels.get(COMPONENT).is_some_and(|value| value == PORTS) {
+            let app = read(labels, APP)?;
+            let name = identity::ports_name(instance, &app);
+            (Self::Ports(app), name)
         } else if let Some(labels) = PreDeployLabels::from_map(labels) {
             let labels = labels?;
             let PreDeployLabels { app, revision, attempts, .. } = &labels;

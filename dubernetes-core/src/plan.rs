@@ -210,6 +210,9 @@ impl fmt::Display for Plan {
             let pods = if pods.is_empty() { "refused".to_owned() } else { pods.join(" ") };
             writeln!(f, "{:<8} {}:{} {pods}", "name", listener.app, listener.port)?;
         }
+        for crate::ingress::HostPort { app, mapping, .. } in &table.ports {
+            writeln!(f, "{:<8} {} to {app}", "publish", mapping)?;
+        }
         Ok(())
     }
 }

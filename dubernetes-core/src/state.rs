@@ -119,7 +119,8 @@ pub struct ObservedState {
     /// When the pace of the ingress allows another table, if not now.
     #[serde(default)]
     pub routes_paced_until: Option<Timestamp>,
-    /// Apps whose routes the ingress refused, and why. It serves their last good routes.
+    /// Apps whose routes or published ports the ingress does not serve as planned, and why. It
+    /// serves their last good routes.
     #[serde(default)]
     pub quarantined: BTreeMap<AppName, String>,
     /// Why the orchestrator stopped replicas that it restarts: their exit code says nothing.

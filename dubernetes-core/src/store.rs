@@ -77,14 +77,14 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// - Same specification: [`Change::Unchanged`]; nothing is written. Unless a newer revision is
     ///   running (store restored from backup): then a new revision is made.
     /// - Otherwise [`Change::Configured`]: the generation rises by one, and so does the revision
-    ///   if a field other than `replicas`, `access`, `rollout` or `stop.drain` differs.
+    ///   if a field other than `replicas`, `access`, `ports`, `rollout` or `stop.drain` differs.
     ///
     /// # Errors
     ///
     /// [`StoreError::TearingDown`] during a teardown of the instance;
     /// [`StoreError::StaleGeneration`] if `expected_generation` is set and is not the current one
     /// (0 means: must not exist); [`StoreError::RouteTaken`] if another app has the same host and
-    /// path; [`StoreError::PreviouslyFailed`] if a revision with this content has failed, and
+    /// path, or the same port of the host; [`StoreError::PreviouslyFailed`] if a revision with this content has failed, and
     /// `retry` is not set; [`StoreError::Invalid`] if a secret is missing or cannot be used.
     async fn put(&self, put: PutApp) -> Result<Put, StoreError>;
 
@@ -415,7 +415,7 @@ pub enum StoreError {
         /// The stored generation; 0 if the app does not exist.
         present: Generation,
     },
-    /// Another app has the same host and path.
+    /// Another app has the same host and path, or the same port of the host.
     #[error("{0}")]
     RouteTaken(RouteConflict),
     /// A revision with this content has failed. Apply another specification, or set `retry`.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::Path;
 
 use bollard::models::{
@@ -17,7 +18,7 @@ use dubernetes_core::app::{
 use dubernetes_core::identity;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
-    ContainerId, ContainerRequest, NetworkAddress, Owner, RuntimeError,
+    ContainerId, ContainerRequest, NetworkAddress, Owner, PublishedPort, RuntimeError,
 };
 use ipnet::Ipv4Net;
 
@@ -41,9 +42,7 @@ pub(crate) fn build_container(
         user: request.options.user.as_ref().map(ToString::to_string),
         working_dir: request.options.working_dir.as_ref().map(ToString::to_string),
         // With bindings alone the engine publishes nothing and reports success.
-        exposed_ports: Some(
-            request.ports.iter().map(|port| tcp_port(port.container_port)).collect(),
-        ),
+        exposed_ports: Some(request.ports.iter().map(container_port).collect()),
         open_stdin: Some(request.stdio.stdin),
         stdin_once: Some(request.stdio.stdin),
         tty: Some(request.stdio.tty.is_some()),
@@ -189,22 +188,20 @@ fn build_port_bindings(request: &ContainerRequest) -> PortMap {
             host_ip: Some(port.host_ip.to_string()),
             host_port: Some(port.host_port.to_string()),
         };
-        bindings
-            .entry(tcp_port(port.container_port))
-            .or_default()
-            .get_or_insert_default()
-            .push(binding);
+        bindings.entry(container_port(port)).or_default().get_or_insert_default().push(binding);
     }
     bindings
 }
 
 fn build_networking(at: &NetworkAddress) -> NetworkingConfig {
-    let text = Some(at.address.to_string());
-    let (ipv4_address, ipv6_address) =
-        if at.address.is_ipv4() { (text, None) } else { (None, text) };
-    let address =
-        EndpointIpamConfig { ipv4_address, ipv6_address, ..EndpointIpamConfig::default() };
-    let endpoint = EndpointSettings { ipam_config: Some(address), ..EndpointSettings::default() };
+    let planned = |address: IpAddr| {
+        let text = Some(address.to_string());
+        let (ipv4_address, ipv6_address) =
+            if address.is_ipv4() { (text, None) } else { (None, text) };
+        EndpointIpamConfig { ipv4_address, ipv6_address, ..EndpointIpamConfig::default() }
+    };
+    let ipam_config = at.address.map(planned);
+    let endpoint = EndpointSettings { ipam_config, ..EndpointSettings::default() };
     NetworkingConfig { endpoints_config: Some(HashMap::from([(at.network.clone(), endpoint)])) }
 }
 
@@ -308,8 +305,8 @@ fn non_empty(words: &[String]) -> Option<Vec<String>> {
     (!words.is_empty()).then(|| words.to_vec())
 }
 
-fn tcp_port(port: u16) -> String {
-    format!("{port}/tcp")
+fn container_port(port: &PublishedPort) -> String {
+    format!("{}/{}", port.container_port, port.transport)
 }
 
 fn clamp_to_i64(bytes: u64) -> i64 {

@@ -13,7 +13,7 @@ mod staging;
 
 use std::time::Duration as StdDuration;
 
-use dubernetes_core::app::{ImageRef, Volume};
+use dubernetes_core::app::{ImageRef, Transport, Volume};
 use dubernetes_core::runtime::{
     ContainerRuntime as _, ContainerState, Exit, PublishedPort, RuntimeError,
 };
@@ -117,8 +117,12 @@ async fn published_port_answers_on_the_host() {
     let free = free_port();
     let mut request = fixture.request("web", 16);
     request.command = ["httpd", "-f", "-p", "80", "-h", "/tmp"].map(str::to_owned).into();
-    request.ports =
-        vec![PublishedPort { host_ip: free.ip(), host_port: free.port(), container_port: 80 }];
+    request.ports = vec![PublishedPort {
+        host_ip: free.ip(),
+        host_port: free.port(),
+        container_port: 80,
+        transport: Transport::Tcp,
+    }];
     let id = fixture.create(&request).await;
     fixture.runtime.start(&id).await.unwrap();
     fixture

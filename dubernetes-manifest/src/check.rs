@@ -15,7 +15,7 @@ use dubernetes_core::app::escape::quote;
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{
     Access, AppName, AppSpec, Cpu, Duration, HostPattern, ImageRef, MAX_REPLICAS, Memory,
-    PullPolicy, Resources, RoutePath, RouteProtocol, Signal, Stop, Volume,
+    PortMapping, PullPolicy, Resources, RoutePath, RouteProtocol, Signal, Stop, Volume,
 };
 
 /// A checked document and the index of its source.
@@ -43,6 +43,7 @@ pub(super) struct Checked {
 pub(super) struct RouteOutline {
     pub(super) name: Option<AppName>,
     pub(super) access: Vec<Access>,
+    pub(super) ports: Vec<PortMapping>,
 }
 
 /// Checks one document. Without a `reader` the files that it refers to are not read.
@@ -68,6 +69,8 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<App
     let access = read_access(checker, &fields);
     outline.access.clone_from(&access);
     let port = read_port(checker, &fields, "port");
+    let ports = read_ports(checker, &fields);
+    outline.ports.clone_from(&ports);
     let command = read_argv(checker, &fields, "command");
     let args = read_argv(checker, &fields, "args");
     let env = contents::read_env(checker, &fields);
@@ -88,6 +91,7 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<App
         replicas: replicas.unwrap_or(default.replicas),
         access,
         port,
+        ports,
         command,
         args,
         env,
@@ -129,6 +133,20 @@ fn read_after<'n>(
 fn read_port<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>, path: &str) -> Option<u16> {
     let out_of_range = |found: &str| rules::port_out_of_range(path, found);
     checker.optional_number(fields, "port", 1..=u16::MAX, out_of_range)
+}
+
+/// Reads the published ports. One invalid entry yields none: the others would be compared under
+/// wrong positions.
+fn read_ports<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Vec<PortMapping> {
+    let items = checker.optional(fields, "ports").and_then(|field| checker.items(&field));
+    let items = items.unwrap_or_default();
+    let ports: Vec<_> =
+        items.iter().filter_map(|item| checker.parse(item, PortMapping::parse)).collect();
+    if ports.len() != items.len() {
+        return Vec::new();
+    }
+    checker.report_violations(rules::check_ports(&ports));
+    ports
 }
 
 /// Reads one mapping or a list. One invalid entry yields no routes: those of the others would be

@@ -4,7 +4,7 @@ use super::check::Document;
 use super::fields::FIRST;
 use super::node::Place;
 use super::raw_diagnostic::{Other, RawDiagnostic};
-use dubernetes_core::app::{AppName, HostPattern, RouteConflict, RoutePath};
+use dubernetes_core::app::{self, AppName, RouteConflict};
 
 /// Returns every name and route that an earlier document has already, with the index of the later
 /// one's source.
@@ -37,34 +37,35 @@ fn route_conflicts(later: &Document, earlier: &[Document]) -> Vec<RawDiagnostic>
     for place in places(later) {
         let taken = earlier.iter().filter(|first| app_name(first) != app_name(later));
         let taken = taken.flat_map(|first| places(first).into_iter().map(move |at| (first, at)));
-        let same = |(_, at): &(&Document, RoutePlace)| {
-            (&at.host, &at.route) == (&place.host, &place.route)
-        };
+        let same = |(_, at): &(&Document, LocatedPlace)| at.place.overlaps(&place.place);
         let Some((first, at)) = { taken }.find(same) else { continue };
         let Some(owner) = app_name(first).cloned() else { continue };
-        let conflict = RouteConflict { owner, host: place.host, path: place.route };
+        let hint = match place.place {
+            app::Place::Route { .. } => "give each app its own host, or another `path` of the host",
+            app::Place::Port(_) => "give each app its own port of the host",
+        };
+        let conflict = RouteConflict { owner, place: place.place };
         let conflict = RawDiagnostic::new(
             later.root.place_of(&place.path),
             place.key,
             conflict.to_string(),
-            "give each app its own host, or another `path` of the host",
+            hint,
         );
         conflicts.push(with_other(conflict, first, first.root.place_of(&at.path)));
     }
     conflicts
 }
 
-/// A host and path of an app, and where the file has it.
-struct RoutePlace {
-    host: HostPattern,
-    route: RoutePath,
+/// A route or port of an app, and where the file has it.
+struct LocatedPlace {
+    place: app::Place,
     /// The field, with its position in lists.
     path: String,
     key: &'static str,
 }
 
 /// Returns the places of the app in a document, if it has a name.
-fn places(document: &Document) -> Vec<RoutePlace> {
+fn places(document: &Document) -> Vec<LocatedPlace> {
     if app_name(document).is_none() {
         return Vec::new();
     }
@@ -76,8 +77,13 @@ fn places(document: &Document) -> Vec<RoutePlace> {
         let key = if is_named { "access.host" } else { "access" };
         for (position, host) in access.patterns().into_iter().enumerate() {
             let path = if is_named { format!("{above}.host.{position}") } else { above.clone() };
-            places.push(RoutePlace { host, route: access.path.clone(), path, key });
+            let place = app::Place::Route { host, path: access.path.clone() };
+            places.push(LocatedPlace { place, path, key });
         }
+    }
+    for (index, mapping) in document.checked.outline.ports.iter().enumerate() {
+        let path = format!("ports.{index}");
+        places.push(LocatedPlace { place: app::Place::Port(*mapping), path, key: "ports" });
     }
     places
 }

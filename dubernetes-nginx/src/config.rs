@@ -12,7 +12,7 @@
 
 mod h2c;
 mod hosts;
-mod names;
+pub(crate) mod names;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -138,7 +138,7 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
         let names = names.http.get(app).map_or(&[][..], Vec::as_slice);
         files.insert(format!("apps/{app}.conf"), app_file(app, pools, names, context)?);
     }
-    for (app, listeners) in &names.tcp {
+    for (app, listeners) in &names.streams {
         files.insert(format!("streams/{app}.conf"), names::stream_file(app, listeners)?);
     }
     for (host, routes) in hosts::routes_by_host(table) {
@@ -228,6 +228,16 @@ fn digest_files(files: &BTreeMap<String, String>, context: &RenderContext) -> Di
     Digest::from_hash(&hash.finalize())
 }
 
+/// Writes where errors go, and how many connections a worker takes.
+pub(crate) fn write_limits(conf: &mut Conf) -> Result<(), IllegalToken> {
+    // Errors belong to the container's log.
+    conf.words("error_log", &["stderr", "error"])?;
+    // Each connection is an open file, and some engines allow only 1024.
+    conf.words("worker_rlimit_nofile", &["8192"])?;
+    // Below the limit of open files. A proxied request takes two connections.
+    conf.block("events", &[], |conf| conf.words("worker_connections", &["4096"]))
+}
+
 fn main_file(
     table: &RouteTable,
     context: &RenderContext,
@@ -238,12 +248,7 @@ fn main_file(
     conf.line("worker_processes", &[Number(WORKERS)])?;
     // A fixed path: the snapshot of the workers reads the file.
     conf.words("pid", &["/etc/nginx/dubernetes/nginx.pid"])?;
-    // Errors belong to the container's log.
-    conf.words("error_log", &["stderr", "error"])?;
-    // Each connection is an open file, and some engines allow only 1024.
-    conf.words("worker_rlimit_nofile", &["8192"])?;
-    // Below the limit of open files. A proxied request takes two connections.
-    conf.block("events", &[], |conf| conf.words("worker_connections", &["4096"]))?;
+    write_limits(&mut conf)?;
     conf.block("http", &[], |conf| {
         client_settings(conf, context)?;
         let strips = table.routes.iter().any(hosts::strips_prefix);

@@ -61,7 +61,9 @@ impl Features {
                     .to_owned(),
             );
         }
-        let needs_stream = listeners.iter().any(|listener| listener.protocol == Protocol::Tcp);
+        let needs_stream = listeners
+            .iter()
+            .any(|listener| matches!(listener.protocol, Protocol::Tcp | Protocol::Udp));
         (needs_stream && self.stream.is_none()).then(|| {
             "apps without `access` cannot be reached by name: nginx in the image of the ingress \
              has no stream module; use `nginx:stable-alpine`"

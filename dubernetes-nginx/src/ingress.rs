@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dubernetes_core::app::Signal;
+use dubernetes_core::app::{AppName, Signal};
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::{
     ApplyOutcome, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
@@ -25,6 +25,7 @@ use crate::cache::{Cache, LastApply, Served};
 use crate::config::{self, Digest, Generation, ROOT, RenderContext};
 use crate::error::failure;
 use crate::features::Features;
+use crate::ports;
 use crate::proxy::{ANSWER_LIMIT, Ensured, Nginx, NginxConfig, POLL, RunningNginx, published_by};
 use crate::quarantine::Candidate;
 use crate::version::Version;
@@ -103,6 +104,22 @@ impl NginxIngress {
     pub(crate) fn cache(&self) -> MutexGuard<'_, Cache> {
         // Each change of the cache is one assignment, so a panic elsewhere leaves it consistent.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes the ports of a served table, from the image that nginx runs.
+    async fn publish_ports(
+        &self,
+        nginx: &RunningNginx,
+        table: &RouteTable,
+        containers: &[Container],
+        network: &Network,
+        features: Features,
+    ) -> Result<(bool, BTreeMap<AppName, String>), IngressError> {
+        let image = match self.nginx.pick(containers) {
+            Some(found) if found.id == nginx.id => found.image_id,
+            Some(_) | None => self.nginx.runtime.inspect(&nginx.id).await?.image_id,
+        };
+        Ok(self.nginx.publish_ports(table, containers, &image, network, features).await?)
     }
 
     async fn network(&self) -> Result<Network, RuntimeError> {
@@ -338,7 +355,9 @@ impl NginxIngress {
 impl Ingress for NginxIngress {
     async fn apply(&self, requested: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         let _lock = self.apply_lock.lock().await;
-        let (network, found) = tokio::try_join!(self.network(), self.nginx.find())?;
+        let list = self.nginx.runtime.list(&self.nginx.config.instance);
+        let (network, containers) = tokio::try_join!(self.network(), list)?;
+        let found = self.nginx.pick(&containers);
         let (ensured, context) = self.ensure_running(found, &network, requested).await?;
         let Ensured { nginx, changed: started, warning } = ensured;
         let serving = self.nginx.query_generation(&nginx).await.ok();
@@ -361,14 +380,19 @@ impl Ingress for NginxIngress {
         warnings.extend(warning);
         warnings.extend(candidate.warnings.iter().cloned());
         warnings.extend(context.features.warning(&requested.listeners));
+        let (table, features) = (candidate.generation.table.clone(), context.features);
         let quarantined = candidate.quarantined.clone();
         self.cache().last_apply =
             Some(LastApply { requested: requested.clone(), context, candidate });
-        Ok(ApplyOutcome { changed, quarantined, warnings })
+        let (published, unpublished) =
+            self.publish_ports(&nginx, &table, &containers, &network, features).await?;
+        changed |= published;
+        Ok(ApplyOutcome { changed, quarantined, unpublished, warnings })
     }
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
-        let Some(container) = self.nginx.find().await? else {
+        let containers = self.nginx.runtime.list(&self.nginx.config.instance).await?;
+        let Some(container) = self.nginx.pick(&containers) else {
             self.cache().listening = Vec::new();
             return Ok(ObservedIngress::Absent);
         };
@@ -381,12 +405,13 @@ impl Ingress for NginxIngress {
             Ok(digest) => digest,
             Err(reason) => return Ok(ObservedIngress::Down { reason }),
         };
-        if let Some(table) = self.table_before_change(&nginx) {
-            return Ok(ObservedIngress::Serving { table });
-        }
-        // It answers, so it serves something: a table that cannot be read is not an empty one.
-        let table = self.served_table(&nginx, &digest).await?;
-        Ok(ObservedIngress::Serving { table })
+        let table = match self.table_before_change(&nginx) {
+            Some(table) => table,
+            // It answers, so it serves something: a table that cannot be read is not an empty one.
+            None => self.served_table(&nginx, &digest).await?,
+        };
+        let ports = ports::published(&containers, &self.nginx);
+        Ok(ObservedIngress::Serving { table: RouteTable { ports, ..table } })
     }
 
     async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
@@ -427,6 +452,7 @@ impl Ingress for NginxIngress {
 
     async fn remove(&self) -> Result<(), IngressError> {
         let _lock = self.apply_lock.lock().await;
+        self.nginx.remove_all_ports().await?;
         self.nginx.remove().await?;
         *self.cache() = Cache::default();
         Ok(())

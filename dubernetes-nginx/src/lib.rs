@@ -48,6 +48,7 @@ mod error;
 pub mod features;
 mod ingress;
 pub mod port_owner;
+mod ports;
 mod proxy;
 mod quarantine;
 mod request;

@@ -158,12 +158,16 @@ enum StartResult {
 impl Nginx {
     /// Returns the ingress container, in any state.
     pub(crate) async fn find(&self) -> Result<Option<Container>, RuntimeError> {
-        let all = self.runtime.list(&self.config.instance).await?;
+        Ok(self.pick(&self.runtime.list(&self.config.instance).await?))
+    }
+
+    /// Returns the ingress container of a list.
+    pub(crate) fn pick(&self, all: &[Container]) -> Option<Container> {
         let instance = &self.config.instance;
-        let is_ingress = |container: &Container| {
+        let is_ingress = |container: &&Container| {
             matches!(Component::identify(container, instance), Ok(Component::Ingress))
         };
-        Ok(all.into_iter().find(is_ingress))
+        all.iter().find(is_ingress).cloned()
     }
 
     /// Ensures that nginx runs on `network`, in the container `found` if there is one. A container
@@ -409,7 +413,7 @@ impl Nginx {
     }
 
     /// Removes a container that did not start. If that fails, the next apply replaces it.
-    async fn remove_incomplete(&self, id: &ContainerId) {
+    pub(crate) async fn remove_incomplete(&self, id: &ContainerId) {
         if let Err(error) = self.runtime.remove(id).await {
             tracing::debug!(container = %id, error = chain(&error), "ingress not removed");
         }

@@ -139,7 +139,7 @@ fn remove_duplicates(table: &RouteTable) -> (RouteTable, BTreeMap<AppName, Strin
             routes.push(route.clone());
         }
     }
-    (RouteTable { routes, listeners: table.listeners.clone() }, losers)
+    (RouteTable { routes, ..table.clone() }, losers)
 }
 
 /// Adds the served routes of refused apps, unless an accepted app has their place now.
@@ -150,10 +150,11 @@ fn add_last_good(
 ) -> RouteTable {
     let is_free = |route: &Route| !accepted.routes.iter().any(|kept| kept.is_at_place_of(route));
     let last = filter_apps(served, |app| refused.contains_key(app));
-    let RouteTable { mut routes, mut listeners } = accepted.clone();
-    routes.extend(last.routes.into_iter().filter(is_free));
-    listeners.extend(last.listeners);
-    RouteTable { routes, listeners }
+    let mut table = accepted.clone();
+    table.routes.extend(last.routes.into_iter().filter(is_free));
+    table.listeners.extend(last.listeners);
+    table.ports.extend(last.ports);
+    table
 }
 
 fn app_names(table: &RouteTable) -> BTreeSet<AppName> {
@@ -163,8 +164,9 @@ fn app_names(table: &RouteTable) -> BTreeSet<AppName> {
 
 /// Returns the part of a table that belongs to the kept apps.
 fn filter_apps(table: &RouteTable, keep: impl Fn(&AppName) -> bool) -> RouteTable {
-    let RouteTable { mut routes, mut listeners } = table.clone();
-    routes.retain(|route| keep(&route.app));
-    listeners.retain(|listener| keep(&listener.app));
-    RouteTable { routes, listeners }
+    let mut table = table.clone();
+    table.routes.retain(|route| keep(&route.app));
+    table.listeners.retain(|listener| keep(&listener.app));
+    table.ports.retain(|port| keep(&port.app));
+    table
 }

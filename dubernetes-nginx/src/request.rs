@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use dubernetes_core::app::{ContainerOptions, Resources, Signal};
+use dubernetes_core::app::{ContainerOptions, Resources, Signal, Transport};
 use dubernetes_core::identity::{ingress_address, ingress_name, name_range};
 use dubernetes_core::labels::{ADDRESS, COMPONENT, INGRESS, INSTANCE, PORT};
 use dubernetes_core::runtime::{
@@ -45,7 +45,10 @@ impl Nginx {
             secret_env: BTreeMap::new(),
             files: Vec::new(),
             port: HTTP_PORT,
-            network: Some(NetworkAddress { network: network.id.clone(), address: address.into() }),
+            network: Some(NetworkAddress {
+                network: network.id.clone(),
+                address: Some(address.into()),
+            }),
             more_addresses: names,
             names: None,
             resources: Resources::default(),
@@ -70,7 +73,12 @@ impl Nginx {
 }
 
 fn publish(address: SocketAddr) -> PublishedPort {
-    PublishedPort { host_ip: address.ip(), host_port: address.port(), container_port: HTTP_PORT }
+    PublishedPort {
+        host_ip: address.ip(),
+        host_port: address.port(),
+        container_port: HTTP_PORT,
+        transport: Transport::Tcp,
+    }
 }
 
 /// Returns the request for an image that has nginx alone. Then apps have no names.

@@ -31,9 +31,9 @@
 //!
 //! - App: the image is `NAME:REVISION`, also of older revisions; without `host`, the app is not
 //!   routed; `host=*` stands for the hosts that no route has. The n-th `path`, and the n-th port
-//!   `to`, belong to the n-th `host`. Keys: `gen image replicas host path to port volume memory
-//!   grace signal pull deleted-through http drain pre-deploy after`; of the rollout: `surge
-//!   unavailable min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`,
+//!   `to`, belong to the n-th `host`. Keys: `gen image replicas host path to port publish
+//!   volume memory grace signal pull deleted-through http drain pre-deploy after`; of the rollout:
+//!   `surge unavailable min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`,
 //!   `start-first`, `pause-on-failure`, `paused`, `pre-deployed`.
 //! - Rollout of an app: `progressing`, `complete=5s`, `failed msg=`, or stable if omitted. Keys:
 //!   `since fallback nonce evicted rollback-from rollback-to msg`.
@@ -71,7 +71,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use dubernetes_core::app::{AppName, AppSpec, HostPattern, RevisionId, RoutePath};
 use dubernetes_core::identity;
-use dubernetes_core::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable};
+use dubernetes_core::ingress::{Endpoint, HostPort, Listener, ObservedIngress, Route, RouteTable};
 use dubernetes_core::reconcile::name_addresses;
 use dubernetes_core::runtime::{Capability, ContainerId, Network, PullProgress};
 use dubernetes_core::state::{DesiredState, EngineStatus, ObservedReplica, ObservedState};
@@ -212,7 +212,13 @@ impl Parser {
                 return Err("only an ingress that serves routes to a replica".to_owned());
             }
             _ if routed || serving => {
-                let table = RouteTable { routes: self.routes(), listeners: self.listeners() };
+                let names = name_addresses(&self.scenario.desired, &self.scenario.observed);
+                let ports = names.iter().flat_map(|(app, address)| self.ports(app, *address));
+                let table = RouteTable {
+                    routes: self.routes(),
+                    listeners: self.listeners(),
+                    ports: ports.collect(),
+                };
                 self.scenario.observed.ingress = ObservedIngress::Serving { table };
             }
             _ => {}
@@ -247,6 +253,12 @@ impl Parser {
 }
 
 impl Parser {
+    /// Returns the published ports of an app.
+    fn ports(&self, app: &AppName, address: Ipv4Addr) -> Vec<HostPort> {
+        let stored = self.scenario.desired.apps.get(app);
+        stored.map(|stored| HostPort::of_app(&stored.spec, address)).unwrap_or_default()
+    }
+
     /// Returns the listeners for the names of all apps, in the order of a planned table.
     fn listeners(&self) -> Vec<Listener> {
         let Scenario { desired, observed, .. } = &self.scenario;

@@ -137,7 +137,7 @@ pub(super) fn revision(app: &AppName, desired: RevisionId, kept: store::Revision
 }
 
 fn urls(info: &OrchestratorInfo, stored: &StoredApp) -> Vec<String> {
-    let places = stored.spec.places().into_iter();
+    let places = stored.spec.routes().into_iter();
     places.map(|(host, path)| ingress::url(&host, path, info.http_port)).collect()
 }
 

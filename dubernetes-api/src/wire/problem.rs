@@ -206,7 +206,11 @@ impl ProblemKind {
             Self::NotFound => ("not-found", "not found", 404),
             Self::MethodNotAllowed => ("method-not-allowed", "method not allowed", 405),
             Self::StaleGeneration => ("stale-generation", "the app was changed meanwhile", 409),
-            Self::RouteTaken => ("route-taken", "another app owns this host and path", 409),
+            Self::RouteTaken => (
+                "route-taken",
+                "another app owns this host and path, or this port of the host",
+                409,
+            ),
             Self::TearingDown => ("tearing-down", "the instance is being torn down", 409),
             Self::InUse => ("in-use", "apps use the secret", 409),
             Self::PreviouslyFailed => ("failed-before", "this spec has already failed", 409),

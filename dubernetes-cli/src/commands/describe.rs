@@ -201,10 +201,10 @@ fn status_text(app: &App, now: Timestamp) -> String {
 fn route_text(app: &App, route: &Route) -> String {
     let active = route.endpoints.iter().filter(|e| e.state == EndpointState::Active).count();
     // The URLs of the app, one per host and path, hold the port of the ingress.
-    let places = app.spec.places().into_iter();
+    let routes = app.spec.routes().into_iter();
     let is_here =
         |(host, path): &(HostPattern, &RoutePath)| (host, *path) == (&route.host, &route.path);
-    let known = { places }.zip(&app.urls).find(|(place, _)| is_here(place));
+    let known = { routes }.zip(&app.urls).find(|(place, _)| is_here(place));
     let url = match known {
         Some((_, url)) => url.clone(),
         // The spec no longer has this host, and the ingress still routes it.

@@ -39,7 +39,7 @@ impl Row for App {
     fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell> {
         let status = &self.status;
         let mut hosts: Vec<_> =
-            self.spec.places().iter().map(|(host, _)| host.to_string()).collect();
+            self.spec.routes().iter().map(|(host, _)| host.to_string()).collect();
         hosts.dedup();
         let mut cells = vec![
             Cell::new(self.name.as_str()),

@@ -43,15 +43,22 @@ impl Pass {
         let now = self.clock.now();
         let before = self.table_before_apply.take();
         let mut news = events::routes_changed(before.as_ref(), table, self.options.http_port, now);
-        news.retain(|e| e.app.as_ref().is_none_or(|app| !outcome.quarantined.contains_key(app)));
+        let ApplyOutcome { quarantined, unpublished, .. } = outcome;
+        let is_served =
+            |app: &AppName| !quarantined.contains_key(app) && !unpublished.contains_key(app);
+        news.retain(|event| event.app.as_ref().is_none_or(is_served));
         let warnings = outcome.warnings.iter();
         news.extend(warnings.map(|warning| {
             let reason = EventReason::IngressWarning;
             events::of_instance(now, EventKind::Warning, reason, warning.clone())
         }));
-        news.extend(outcome.quarantined.iter().map(|(app, text)| {
+        news.extend(quarantined.iter().map(|(app, text)| {
             let message = quarantine_message(text);
             events::of_app(now, EventKind::Warning, app, EventReason::Quarantined, message)
+        }));
+        news.extend(unpublished.iter().map(|(app, text)| {
+            let message = unpublished_message(text);
+            events::of_app(now, EventKind::Warning, app, EventReason::IngressFailed, message)
         }));
         self.record(news);
     }
@@ -92,4 +99,9 @@ impl Pass {
 /// Describes why an app keeps its last good routes.
 pub(super) fn quarantine_message(text: &str) -> String {
     format!("its routes are quarantined: {text}")
+}
+
+/// Describes why the ports of an app are not published.
+pub(super) fn unpublished_message(text: &str) -> String {
+    format!("its ports are not published: {text}")
 }

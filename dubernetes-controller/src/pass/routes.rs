@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::tasks::Tasks;
 
 use super::Pass;
-use super::record::quarantine_message;
+use super::record::{quarantine_message, unpublished_message};
 
 impl Pass {
     /// Returns when the pace of the ingress allows another table, if not now.
@@ -26,8 +26,8 @@ impl Pass {
         tasks.apply_routes(table.clone());
     }
 
-    /// Applies the result of a table to the cache. A table with quarantined apps is tried again
-    /// like one that failed.
+    /// Applies the result of a table to the cache. A table that is not served as a whole is
+    /// tried again like one that failed.
     pub(super) fn on_routed(
         &mut self,
         table: RouteTable,
@@ -37,18 +37,21 @@ impl Pass {
         let cache = &mut self.cache;
         cache.quarantined.clear();
         let (kind, message) = match result {
-            Ok(outcome) if outcome.quarantined.is_empty() => {
+            Ok(outcome) if outcome.quarantined.is_empty() && outcome.unpublished.is_empty() => {
                 cache.on_success(&OperationKey::Routes);
                 cache.refused = None;
                 cache.acknowledged = Some(table);
                 return;
             }
             Ok(outcome) => {
-                let texts = outcome.quarantined.into_iter();
-                cache.quarantined =
-                    texts.map(|(app, text)| (app, quarantine_message(&text))).collect();
+                let ports = outcome.unpublished.iter();
+                let ports = ports.map(|(app, text)| (app.clone(), unpublished_message(text)));
+                let routes = outcome.quarantined.iter();
+                let routes = routes.map(|(app, text)| (app.clone(), quarantine_message(text)));
+                cache.quarantined = ports.chain(routes).collect();
                 let apps: Vec<_> = cache.quarantined.keys().map(|app| app.as_str()).collect();
-                (FailureKind::Permanent, format!("routes are quarantined: {}", apps.join(", ")))
+                let message = format!("the ingress does not serve all of {}", apps.join(", "));
+                (FailureKind::Permanent, message)
             }
             Err(error) => (error.failure_kind(), error::chain(&error)),
         };

@@ -7,7 +7,7 @@ mod access;
 mod container;
 mod contents;
 
-pub use access::{check_access, no_entries};
+pub use access::{check_access, check_ports, no_entries};
 pub use container::check_container;
 pub use contents::{MAX_ENV_FILES, check_contents, check_env_files, check_files};
 
@@ -28,8 +28,8 @@ pub const MAX_ENV_ENTRIES: usize = 256;
 pub const MAX_ENV_VALUE_BYTES: usize = 32 << 10;
 /// The largest `env` with all its names and values, in bytes.
 pub const MAX_ENV_BYTES: usize = 256 << 10;
-/// The largest number of entries in `command`, `args`, `labels`, `volumes`, `access` and
-/// `access.host`.
+/// The largest number of entries in `command`, `args`, `labels`, `volumes`, `access`,
+/// `access.host` and `ports`.
 pub const MAX_LIST: usize = 256;
 /// The longest key of a label, in bytes.
 const MAX_LABEL_KEY_BYTES: usize = 128;
@@ -122,6 +122,7 @@ pub(super) fn problems(spec: &AppSpec) -> Vec<Problem> {
         found.push(port_out_of_range("port", "0"));
     }
     found.extend(check_access(&spec.access, spec.access.len() > 1));
+    found.extend(check_ports(&spec.ports));
     found.extend(check_after(&spec.name, &spec.after));
     found.extend(check_argv("command", &spec.command));
     found.extend(check_argv("args", &spec.args));

@@ -46,6 +46,7 @@ impl AppSpec {
                 Capability::PlannedAddresses,
                 self.access.iter().any(|access| self.other_port(access).is_some()),
             ),
+            ("ports", Capability::PlannedAddresses, !self.ports.is_empty()),
         ];
         let needed = needs.into_iter().filter(|(_, _, is_needed)| *is_needed);
         needed.map(|(key, capability, _)| (key, capability)).collect()

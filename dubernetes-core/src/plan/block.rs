@@ -104,8 +104,11 @@ impl Block {
                 "apply the newest file of `{}` again".to_owned(),
             ),
             Self::RouteTaken { .. } => (
-                Rule::new("a host and path belong to one app", "the first app keeps it"),
-                "give `{}` another host or path in `access`".to_owned(),
+                Rule::new(
+                    "a host and path, or a port of the host, belongs to one app",
+                    "the first app keeps it",
+                ),
+                "give `{}` another host or path in `access`, or another port in `ports`".to_owned(),
             ),
             Self::Unsupported { .. } => (
                 Rule::new("a specification is applied as a whole", "or not at all"),

@@ -68,7 +68,7 @@ impl<'a> AddressPool<'a> {
         let address = address.ok_or(Obstacle::Exhausted { capacity })?;
         taken.held.insert(address);
         taken.avoided.insert(address);
-        Ok(Some(NetworkAddress { network: network.id.clone(), address }))
+        Ok(Some(NetworkAddress { network: network.id.clone(), address: Some(address) }))
     }
 }
 

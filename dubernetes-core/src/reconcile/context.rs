@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::app::{AppName, RevisionId};
 use crate::call::{CallFailure, InFlight, OperationKey};
-use crate::ingress::{Listener, ObservedIngress, Route};
+use crate::ingress::{HostPort, Listener, ObservedIngress, Route};
 use crate::labels::ReplicaLabels;
 use crate::runtime::ContainerId;
 use crate::state::{
@@ -50,6 +50,8 @@ pub(super) struct Observed<'a> {
     pub(super) served: Vec<&'a Route>,
     /// Acknowledged listeners for its name.
     pub(super) listeners: Vec<&'a Listener>,
+    /// Ports of the host that lead to it.
+    pub(super) ports: Vec<&'a HostPort>,
 }
 
 const NOTHING: &Observed<'static> = &Observed {
@@ -60,6 +62,7 @@ const NOTHING: &Observed<'static> = &Observed {
     failures: Vec::new(),
     served: Vec::new(),
     listeners: Vec::new(),
+    ports: Vec::new(),
 };
 
 impl<'a> Context<'a> {
@@ -101,6 +104,9 @@ impl<'a> Context<'a> {
         }
         for listener in table.iter().flat_map(|table| &table.listeners) {
             apps.entry(&listener.app).or_default().listeners.push(listener);
+        }
+        for port in table.iter().flat_map(|table| &table.ports) {
+            apps.entry(&port.app).or_default().ports.push(port);
         }
         let routed = table.iter().flat_map(|table| table.endpoints()).collect();
         let busy = observed.in_flight.keys().filter_map(OperationKey::container).collect();

@@ -81,7 +81,7 @@ pub(super) fn replica(
         ordinal: new.slot.ordinal,
         spec_hash: template.hash.clone(),
         image: Some(image.clone()),
-        address: network.as_ref().map(|network| network.address),
+        address: network.as_ref().and_then(|network| network.address),
         port: template.spec.port(),
         restarts: new.restarts,
         consecutive_restarts: new.consecutive_restarts,
@@ -109,7 +109,7 @@ pub(super) fn pre_deploy(
     let network = addresses.lease(app, 0)?;
     let revision = stored.revision;
     let attempts = stored.rollout.attempts;
-    let address = network.as_ref().map(|network| network.address);
+    let address = network.as_ref().and_then(|network| network.address);
     let labels = PreDeployLabels { app: app.clone(), revision, attempts, address };
     let hook = pre_deploy_plan(context, network, &stored.spec, image, labels);
     let pod = PodName::pre_deploy(app);
@@ -133,7 +133,7 @@ pub(super) fn one_off(
     let app = &stored.spec.name;
     let revision = stored.revision;
     let network = addresses.lease(app, 0)?;
-    let address = network.as_ref().map(|network| network.address);
+    let address = network.as_ref().and_then(|network| network.address);
     let labels = OneOffLabels { app: app.clone(), revision, id: one_off.id.clone(), address };
     let plan = one_off_plan(context, network, &stored.spec, image, one_off, labels);
     let action = Action::CreateOneOff(Box::new(plan));

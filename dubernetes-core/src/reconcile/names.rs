@@ -8,7 +8,7 @@ use crate::identity::{name_range, pick_name_address};
 use crate::state::{DesiredState, ObservedState};
 use crate::store::StoredApp;
 
-/// Returns the address of the name of each app that takes connections; of none while there is no
+/// Returns the address of the name of each app that has one; of none while there is no
 /// network, and not of those that find all addresses taken.
 ///
 /// A name keeps the address that the ingress serves, since clients remember it. Without an ingress
@@ -23,11 +23,11 @@ pub fn name_addresses(
         return BTreeMap::new();
     };
     let mut named: Vec<&StoredApp> =
-        desired.apps.values().filter(|stored| stored.spec.is_reachable()).collect();
+        desired.apps.values().filter(|stored| stored.spec.has_name()).collect();
     let mut addresses = observed.ingress.table().map(|table| table.names()).unwrap_or_default();
     let mut taken = BTreeSet::new();
     addresses.retain(|app, address| {
-        let is_named = desired.apps.get(app).is_some_and(|stored| stored.spec.is_reachable());
+        let is_named = desired.apps.get(app).is_some_and(|stored| stored.spec.has_name());
         is_named && range.contains(&*address) && taken.insert(*address)
     });
     // A former version gave these addresses to replicas.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::{AppName, RouteConflict, RoutePath};
+use crate::app::{AppName, Place, RouteConflict, RoutePath};
 use crate::call::OperationKey;
-use crate::ingress::{Endpoint, Listener, ObservedIngress, Route, RouteTable, on_port};
+use crate::ingress::{Endpoint, HostPort, Listener, ObservedIngress, Route, RouteTable, on_port};
 use crate::plan::{Block, RouteStep};
 use crate::runtime::Capability;
 use crate::state::{DesiredState, Readiness};
@@ -21,27 +21,36 @@ use super::teardown;
 /// was edited by hand may hold one, and then the first name wins.
 pub(crate) fn conflicts(desired: &DesiredState) -> BTreeMap<AppName, RouteConflict> {
     let mut conflicts = BTreeMap::new();
-    let mut owners = BTreeMap::new();
+    let mut routes = BTreeMap::new();
+    let mut ports: Vec<(&AppName, Place)> = Vec::new();
     for (name, stored) in &desired.apps {
-        let places = stored.spec.places();
-        let taken = places.iter().find_map(|place| Some((place, *owners.get(place)?)));
+        let of_app = stored.spec.routes();
+        let taken = of_app.iter().find_map(|route| Some((route, *routes.get(route)?)));
+        let taken = taken.map(|((host, path), owner)| {
+            (owner, Place::Route { host: host.clone(), path: RoutePath::clone(path) })
+        });
+        let mut mapped = stored.spec.ports.iter().copied().map(Place::Port);
+        let taken = taken.or_else(|| {
+            mapped.find_map(|place| {
+                Some(ports.iter().find(|(_, port)| port.overlaps(&place))?.clone())
+            })
+        });
         match taken {
-            Some(((host, path), owner)) => {
-                let conflict = RouteConflict {
-                    owner: AppName::clone(owner),
-                    host: host.clone(),
-                    path: RoutePath::clone(path),
-                };
+            Some((owner, place)) => {
+                let conflict = RouteConflict { owner: AppName::clone(owner), place };
                 conflicts.insert(name.clone(), conflict);
             }
-            None => owners.extend(places.into_iter().map(|place| (place, name))),
+            None => {
+                routes.extend(of_app.into_iter().map(|route| (route, name)));
+                ports.extend(stored.spec.ports.iter().map(|port| (name, Place::Port(*port))));
+            }
         }
     }
     conflicts
 }
 
-/// Returns the routes of one app to its ready replicas, and the listeners for its name; no routes,
-/// and why, if another app has one of them.
+/// Returns the routes of one app to its ready replicas, its published ports, and the listeners for
+/// its name; only the latter, and why, if another app has one of its places.
 pub(super) fn plan(
     context: &Context<'_>,
     app: &App<'_>,
@@ -54,10 +63,12 @@ pub(super) fn plan(
     let listeners = listeners.unwrap_or_default();
     if let Some(conflict) = conflict {
         let block = Block::RouteTaken { conflict: conflict.to_string() };
-        let table = RouteTable { routes: Vec::new(), listeners };
+        let table = RouteTable { listeners, ..RouteTable::default() };
         return (table, Some(Step::block(Some(app.name()), block)));
     }
-    (RouteTable { routes: Route::of_app(&app.stored.spec, &endpoints), listeners }, None)
+    let spec = &app.stored.spec;
+    let ports = address.map(|address| HostPort::of_app(spec, *address)).unwrap_or_default();
+    (RouteTable { routes: Route::of_app(spec, &endpoints), listeners, ports }, None)
 }
 
 /// Returns the route, or, while its app has no ready replica, the same route to the app that served
@@ -93,7 +104,7 @@ fn other_port(context: &Context<'_>, served: &Route, ready: &[Endpoint]) -> Opti
 /// Whether another app than that of a served route claims its place now.
 pub(super) fn is_claimed_by_another(context: &Context<'_>, served: &Route) -> bool {
     context.desired.apps.iter().any(|(name, stored)| {
-        *name != served.app && stored.spec.places().contains(&(served.host.clone(), &served.path))
+        *name != served.app && stored.spec.routes().contains(&(served.host.clone(), &served.path))
     })
 }
 
@@ -172,13 +183,14 @@ fn has_unprobed(context: &Context<'_>) -> bool {
     })
 }
 
-/// Joins the tables of all apps. Routes are sorted by host, then by path; listeners by app, then by
-/// port.
+/// Joins the tables of all apps. Routes are sorted by host, then by path; listeners and published
+/// ports by app.
 pub(super) fn join(tables: impl IntoIterator<Item = RouteTable>) -> RouteTable {
     let mut all = RouteTable::default();
     for table in tables {
         all.routes.extend(table.routes);
         all.listeners.extend(table.listeners);
+        all.ports.extend(table.ports);
     }
     all.routes.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
     all

@@ -12,7 +12,7 @@ use crate::store::RevisionCause;
 
 use super::app::App;
 use super::classify::Replicas;
-use super::context::{Context, Slot};
+use super::context::{Context, Observed, Slot};
 use super::exit;
 use super::limits::count;
 use super::one_off;
@@ -49,7 +49,7 @@ pub(super) fn evaluate(
     routes: &RouteTable,
     is_recorded: bool,
 ) -> AppStatus {
-    let (served, listeners) = (&app.observed.served, &app.observed.listeners);
+    let Observed { served, listeners, ports, .. } = app.observed;
     // A place that it hands over to another app is not its own any more.
     let has_other_route = served.iter().any(|route| {
         !routes.routes.contains(route) && !routes::is_claimed_by_another(context, route)
@@ -63,7 +63,8 @@ pub(super) fn evaluate(
         has_routes: !routes.is_empty(),
         is_routed: routes.routes.iter().all(|route| served.contains(&route))
             && !has_other_route
-            && listeners.iter().copied().eq(&routes.listeners),
+            && listeners.iter().copied().eq(&routes.listeners)
+            && ports.iter().copied().eq(&routes.ports),
         is_recorded,
     };
     let phase = inputs.phase();

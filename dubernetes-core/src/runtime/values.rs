@@ -12,7 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{
-    AppName, ContainerOptions, FileMode, FileOwner, FileTarget, Resources, Secret, Signal, Volume,
+    AppName, ContainerOptions, FileMode, FileOwner, FileTarget, Resources, Secret, Signal,
+    Transport, Volume,
 };
 use crate::format::{exit_code, span};
 
@@ -279,13 +280,13 @@ pub struct Stdio {
     pub tty: Option<TerminalSize>,
 }
 
-/// An address that the planner chose.
+/// A place on a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkAddress {
     /// The network's id.
     pub network: String,
-    /// The address on that network.
-    pub address: IpAddr,
+    /// The address on that network. `None`: one that the engine chooses.
+    pub address: Option<IpAddr>,
 }
 
 /// A file put into a container before the start.
@@ -310,6 +311,8 @@ pub struct PublishedPort {
     pub host_port: u16,
     /// The container's port.
     pub container_port: u16,
+    /// What is forwarded.
+    pub transport: Transport,
 }
 
 /// A process of a container.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use dubernetes_core::app::{Cpu, Memory, Resources, Secret, Signal};
+use dubernetes_core::app::{Cpu, Memory, Resources, Secret, Signal, Transport};
 use dubernetes_core::runtime::{PublishedPort, Stdio, TerminalSize};
 use serde_json::{Value, json};
 
@@ -173,6 +173,7 @@ fn published_port_is_exposed_and_bound() {
         host_ip: IpAddr::from(host),
         host_port: 8080,
         container_port: 80,
+        transport: Transport::Tcp,
     };
     request.ports = vec![port([127, 0, 0, 1]), port([127, 0, 0, 2])];
     let bound = json!([
@@ -182,6 +183,9 @@ fn published_port_is_exposed_and_bound() {
     let written = serde_json::to_value(build_container(&request, None)).unwrap();
     assert!(written.pointer("/ExposedPorts/80~1tcp").is_some(), "{written}");
     check(&request, &[("/HostConfig/PortBindings/80~1tcp", bound)]);
+    request.ports = vec![PublishedPort { transport: Transport::Udp, ..port([0, 0, 0, 0]) }];
+    let bound = json!([{"HostIp": "0.0.0.0", "HostPort": "8080"}]);
+    check(&request, &[("/HostConfig/PortBindings/80~1udp", bound)]);
 }
 
 #[test]

@@ -73,7 +73,9 @@ impl EngineFixture {
             port: 80,
             network: Some(NetworkAddress {
                 network: self.network.id.clone(),
-                address: Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset).into(),
+                address: Some(
+                    Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset).into(),
+                ),
             }),
             more_addresses: None,
             names: None,

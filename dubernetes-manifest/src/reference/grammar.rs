@@ -142,6 +142,12 @@ pub(super) const VOLUME: Grammar = text(
     "^[^:]+:/[^:]*(:(ro|rw|shared|external|z|Z)(,(ro|rw|shared|external|z|Z))*)?$",
     3072,
 );
+pub(super) const PORT_MAPPING: Grammar = text(
+    "published port",
+    "HOST_PORT:PORT or ADDRESS:HOST_PORT:PORT, with /udp for datagrams",
+    "^((([0-9]{1,3}\\.){3}[0-9]{1,3}|\\[[0-9a-f:.]+\\]):)?[0-9]{1,5}:[0-9]{1,5}(/(tcp|udp))?$",
+    64,
+);
 pub(super) const FILE_PATH: Grammar = Grammar {
     scalars: Scalars::All,
     ..text("file path", "at most 1024 characters, not starting with ~", "^[^~]", 1024)

@@ -6,7 +6,7 @@ use dubernetes_core::app::{MAX_ENV_ENTRIES, MAX_FILES, MAX_REPLICAS, PullPolicy,
 use super::grammar::{
     BASE64, CAPABILITY, CONTAINER_FOLDER, CPU, DEVICE, DURATION, ENV_NAME, ENV_VALUE, EXTRA_HOST,
     FILE_PATH, FILE_TARGET, HASH, HOST_PATTERN, IMAGE, LABEL_KEY, LABEL_VALUE, LIMIT, MEMORY, MODE,
-    NAME, OWNER, PATH, SECRET_NAME, TMPFS, ULIMIT, ULIMIT_NAME, USER, VOLUME, WORD,
+    NAME, OWNER, PATH, PORT_MAPPING, SECRET_NAME, TMPFS, ULIMIT, ULIMIT_NAME, USER, VOLUME, WORD,
 };
 use super::lifecycle::{HEALTH, PRE_DEPLOY, ROLLOUT, STOP};
 use super::{DefaultValue, Key, Kind, ListKind, ObjectKind};
@@ -54,10 +54,20 @@ pub const APP: &[Key] = &[
     Key {
         name: "port",
         description: "The port on which each replica listens, inside its container. Other apps \
-            reach the ready replicas by the app's name and this port. No host port is published.",
+            reach the ready replicas by the app's name and this port. It is no port of the host: \
+            see ports.",
         kind: PORT,
-        default: DefaultValue::Described("80 with access, otherwise none"),
+        default: DefaultValue::Described("80 with access, else the first TCP port of ports"),
         example: "port: 8080",
+    },
+    Key {
+        name: "ports",
+        description: "Ports of the host that lead to a port of the ready replicas, for what is no \
+            HTTP, as in Compose: \"5432:5432\", \"127.0.0.1:5432:5432\", \"53:53/udp\". Without an \
+            address, all IPv4 addresses of the host.",
+        kind: Kind::List(ListKind { item: &Kind::Text(&PORT_MAPPING), min: 0, max: MAX_LIST }),
+        default: DefaultValue::Described("none"),
+        example: "ports: [\"5432:5432\"]",
     },
     Key {
         name: "access",

@@ -8,7 +8,7 @@ use dubernetes_core::ingress::{Listener, Protocol, RouteTable};
 use super::hosts::pass;
 use super::{Pool, number_of, pool_of, upstream_servers};
 use crate::directive::Token::{Socket, Upstream, Word};
-use crate::directive::{Conf, IllegalToken};
+use crate::directive::{Conf, IllegalToken, Token};
 use crate::features::{Features, STREAM_MODULE, Stream};
 
 /// The listeners that the image can serve, by app.
@@ -16,7 +16,7 @@ use crate::features::{Features, STREAM_MODULE, Stream};
 pub(super) struct Names<'a> {
     pub(super) http: BTreeMap<&'a AppName, Vec<&'a Listener>>,
     /// Without those that have no endpoint: there, the kernel refuses connections.
-    pub(super) tcp: BTreeMap<&'a AppName, Vec<&'a Listener>>,
+    pub(super) streams: BTreeMap<&'a AppName, Vec<&'a Listener>>,
     stream: Option<Stream>,
 }
 
@@ -26,9 +26,12 @@ impl<'a> Names<'a> {
         for listener in table.listeners.iter().filter(|_| features.names) {
             let kind = match listener.protocol {
                 Protocol::Http | Protocol::H2c => &mut names.http,
-                Protocol::Tcp if features.stream.is_none() => continue,
-                Protocol::Tcp if listener.endpoints.is_empty() => continue,
-                Protocol::Tcp => &mut names.tcp,
+                Protocol::Tcp | Protocol::Udp
+                    if features.stream.is_none() || listener.endpoints.is_empty() =>
+                {
+                    continue;
+                }
+                Protocol::Tcp | Protocol::Udp => &mut names.streams,
             };
             kind.entry(&listener.app).or_default().push(listener);
         }
@@ -37,7 +40,7 @@ impl<'a> Names<'a> {
 
     /// Loads the stream module, if a listener needs it and nginx does not have it built in.
     pub(super) fn write_module(&self, conf: &mut Conf) -> Result<(), IllegalToken> {
-        if self.tcp.is_empty() || self.stream != Some(Stream::Module) {
+        if self.streams.is_empty() || self.stream != Some(Stream::Module) {
             return Ok(());
         }
         conf.words("load_module", &[STREAM_MODULE])
@@ -45,20 +48,32 @@ impl<'a> Names<'a> {
 
     /// Writes the block that includes the listeners for connections.
     pub(super) fn write_stream(&self, conf: &mut Conf) -> Result<(), IllegalToken> {
-        if self.tcp.is_empty() {
+        if self.streams.is_empty() {
             return Ok(());
         }
         conf.block("stream", &[], |conf| {
-            // A replica is on this host: it accepts at once, or it is overloaded or gone.
-            conf.words("proxy_connect_timeout", &["2s"])?;
-            // A client waits for at most three endpoints.
-            conf.words("proxy_next_upstream_tries", &["3"])?;
-            // Connections of a pool may be silent for long. The kernel finds those that are dead.
-            conf.words("proxy_timeout", &["24h"])?;
-            conf.words("proxy_socket_keepalive", &["on"])?;
+            write_stream_settings(conf)?;
             conf.words("include", &["streams/*.conf"])
         })
     }
+}
+
+/// Writes how connections are passed on.
+pub(crate) fn write_stream_settings(conf: &mut Conf) -> Result<(), IllegalToken> {
+    // A replica is on this host: it accepts at once, or it is overloaded or gone.
+    conf.words("proxy_connect_timeout", &["2s"])?;
+    // A client waits for at most three endpoints.
+    conf.words("proxy_next_upstream_tries", &["3"])?;
+    // Connections of a pool may be silent for long. The kernel finds those that are dead.
+    conf.words("proxy_timeout", &["24h"])?;
+    conf.words("proxy_socket_keepalive", &["on"])
+}
+
+/// Writes the `listen` of a server for datagrams, and how long it remembers a client.
+pub(crate) fn write_udp_listener(conf: &mut Conf, socket: Token<'_>) -> Result<(), IllegalToken> {
+    // Without `reuseport`, workers take turns, and each sends a client elsewhere.
+    conf.line("listen", &[socket, Word("udp"), Word("reuseport")])?;
+    conf.words("proxy_timeout", &["1m"])
 }
 
 /// Writes the name of an app for requests: one server for all listeners that lead to the same
@@ -77,7 +92,7 @@ pub(super) fn write_http(
         }
         let protocol = match first.protocol {
             Protocol::H2c => RouteProtocol::H2c,
-            Protocol::Http | Protocol::Tcp => RouteProtocol::Http,
+            Protocol::Http | Protocol::Tcp | Protocol::Udp => RouteProtocol::Http,
         };
         conf.block("server", &[], |conf| {
             for listener in listeners.iter().filter(|listener| is_same(listener, first)) {
@@ -101,7 +116,12 @@ pub(super) fn stream_file(app: &AppName, listeners: &[&Listener]) -> Result<Stri
         })?;
         conf.block("server", &[], |conf| {
             let socket = Socket((listener.address, listener.port).into());
-            conf.line("listen", &[socket, Word("so_keepalive=on")])?;
+            match listener.protocol {
+                Protocol::Udp => write_udp_listener(conf, socket)?,
+                Protocol::Http | Protocol::H2c | Protocol::Tcp => {
+                    conf.line("listen", &[socket, Word("so_keepalive=on")])?;
+                }
+            }
             conf.line("proxy_pass", &[Upstream(app, number)])
         })?;
     }

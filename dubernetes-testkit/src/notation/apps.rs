@@ -186,6 +186,9 @@ fn set_fields(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
     if let Some(port) = line.take_value("port")? {
         spec.port = Some(port);
     }
+    while let Some(mapping) = line.take_value("publish")? {
+        spec.ports.push(mapping);
+    }
     while let Some(volume) = line.take_value::<String>("volume")? {
         spec.volumes.push(Volume::parse(&volume)?);
     }

@@ -1,9 +1,9 @@
-//! Rules over the routes of one app.
+//! Rules over the routes and published ports of one app.
 
 use std::collections::BTreeMap;
 
-use super::{MAX_LIST, Violation, port_out_of_range};
-use crate::app::{Access, HostPattern};
+use super::{MAX_LIST, Violation, check_len, port_out_of_range};
+use crate::app::{Access, HostPattern, PortMapping};
 
 /// Returns the violation of `access` or a list of hosts without an entry, at `path`.
 pub fn no_entries(path: &str) -> Violation {
@@ -32,6 +32,20 @@ pub fn check_access(list: &[Access], is_list: bool) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Checks the published ports of one app.
+pub fn check_ports(ports: &[PortMapping]) -> Vec<Violation> {
+    if let Some(too_long) = check_len("ports", ports.len(), MAX_LIST) {
+        return vec![too_long];
+    }
+    let violation = |(index, mapping): (usize, &PortMapping)| {
+        let first = ports[..index].iter().position(|earlier| earlier.overlaps(mapping))?;
+        let message = format!("the port {} of the host is listed twice", mapping.host_port);
+        let violation = Violation::new(format!("ports.{index}"), message);
+        Some(violation.with_first(format!("ports.{first}")))
+    };
+    ports.iter().enumerate().filter_map(violation).collect()
 }
 
 fn check_entry(access: &Access, above: &str) -> Vec<Violation> {

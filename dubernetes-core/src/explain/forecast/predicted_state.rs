@@ -144,6 +144,7 @@ impl<'a> PredictedState<'a> {
         let has_route = |table: &RouteTable| {
             table.routes.iter().any(|route| route.app == *self.app)
                 || table.listeners.iter().any(|listener| listener.app == *self.app)
+                || table.ports.iter().any(|port| port.app == *self.app)
         };
         let old = endpoints(&before);
         let new = endpoints(&plan.routes.table);
@@ -301,7 +302,7 @@ impl<'a> PredictedState<'a> {
     }
 
     fn has_routes(&self) -> bool {
-        self.desired.apps.get(self.app).is_some_and(|stored| stored.spec.is_reachable())
+        self.desired.apps.get(self.app).is_some_and(|stored| stored.spec.has_name())
     }
 }
 

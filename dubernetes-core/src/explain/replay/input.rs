@@ -211,7 +211,7 @@ fn app(stored: &StoredApp) -> String {
         "app {} rev={} gen={} image={} replicas={}",
         spec.name, stored.revision, stored.generation, spec.image, spec.replicas
     );
-    let is_one = spec.places().len() == 1;
+    let is_one = spec.routes().len() == 1;
     for access in &spec.access {
         for host in access.patterns() {
             // Writing to a text cannot fail.
@@ -226,6 +226,9 @@ fn app(stored: &StoredApp) -> String {
     }
     if let Some(port) = spec.port {
         let _ = write!(line, " port={port}");
+    }
+    for mapping in &spec.ports {
+        let _ = write!(line, " publish={mapping}");
     }
     for name in &spec.after {
         let _ = write!(line, " after={name}");

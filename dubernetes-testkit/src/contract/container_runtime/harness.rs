@@ -92,7 +92,7 @@ impl<'a> ContractHarness<'a> {
         // The first 16 addresses are not for replicas, see `identity`.
         let offset = 16 + self.next.fetch_add(1, Ordering::Relaxed);
         let address = Ipv4Addr::from(u32::from(network.subnet.network()) + offset).into();
-        Some(NetworkAddress { network: network.id.clone(), address })
+        Some(NetworkAddress { network: network.id.clone(), address: Some(address) })
     }
 
     pub(super) fn exec(&self) -> &'a dyn Exec {

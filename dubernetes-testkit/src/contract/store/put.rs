@@ -197,9 +197,8 @@ pub(super) async fn taken_route_is_refused_and_nothing_is_stored(store: &Arc<dyn
         let Err(StoreError::RouteTaken(conflict)) = got else {
             panic!("a taken route is refused; seen: {got:?}");
         };
-        assert_eq!(conflict.owner, name("web"), "the refusal names the owner");
-        assert_eq!(conflict.host.to_string(), "web.local", "the refusal names the host");
-        assert_eq!(conflict.path.as_str(), "/api", "the refusal names the path");
+        let expected = "the host `web.local` with the path `/api` is taken by app `web`";
+        assert_eq!(conflict.to_string(), expected, "the refusal names host, path and owner");
     }
     assert_eq!(list(store).await, before, "a refused put stores nothing");
 }

@@ -182,7 +182,7 @@ impl NginxFixture {
             port: 80,
             network: Some(NetworkAddress {
                 network: self.network.id.clone(),
-                address: address.into(),
+                address: Some(address.into()),
             }),
             more_addresses: None,
             names: None,
