@@ -84,8 +84,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::TearingDown`] during a teardown of the instance;
     /// [`StoreError::StaleGeneration`] if `expected_generation` is set and is not the current one
     /// (0 means: must not exist); [`StoreError::RouteTaken`] if another app has the same host and
-    /// path, or the same port of the host; [`StoreError::PreviouslyFailed`] if a revision with this content has failed, and
-    /// `retry` is not set; [`StoreError::Invalid`] if a secret is missing or cannot be used.
+    /// path, or the same port of the host; [`StoreError::PreviouslyFailed`] if a revision with this
+    /// content has failed, and `retry` is not set; [`StoreError::Invalid`] if a secret is missing
+    /// or cannot be used.
     async fn put(&self, put: PutApp) -> Result<Put, StoreError>;
 
     /// Pauses, resumes, restarts or undoes the rollout of an app. Without an effect:

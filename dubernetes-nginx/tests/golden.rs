@@ -95,7 +95,9 @@ fn named() -> RouteTable {
             listener("db", 9, 5432, Protocol::Tcp, &[(30, 5432), (31, 5432)]),
             listener("other", 10, 5432, Protocol::Tcp, &[(32, 5432)]),
             listener("gone", 11, 6379, Protocol::Tcp, &[]),
+            listener("dns", 12, 53, Protocol::Udp, &[(33, 53)]),
         ],
+        ports: vec![],
     }
 }
 
@@ -122,6 +124,7 @@ fn kinds_of_routes_render_as_golden() {
             Route { protocol: RouteProtocol::H2c, strip_prefix: true, ..stripped },
         ],
         listeners: vec![base.listeners[0].clone(), at_80, of_name],
+        ports: vec![],
     };
     let features = Features { names: true, stream: None };
     let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };

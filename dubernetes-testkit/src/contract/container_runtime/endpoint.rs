@@ -54,7 +54,7 @@ pub(super) async fn listener_is_reachable(harness: &ContractHarness<'_>) {
 /// Starts two containers, and looks at their endpoints from creation to stop.
 pub(super) async fn running_container_has_an_endpoint(harness: &ContractHarness<'_>) {
     let (first, second) = (harness.request("endpoint-1"), harness.request("endpoint-2"));
-    let planned = first.network.as_ref().map(|network| network.address);
+    let planned = first.network.as_ref().and_then(|network| network.address);
     let created = harness.create(&first).await;
     let endpoint = harness.inspect(&created).await.endpoint;
     assert_eq!(endpoint, None, "a container that does not run has no endpoint");
