@@ -18,7 +18,7 @@ mod wait;
 
 pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, ScaleArgs, VerifyArgs};
 pub(crate) use inspect::{
-    DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RunArgs, WhyArgs,
+    DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RunArgs, StdioArgs, WhyArgs,
 };
 pub(crate) use manifest::{ExplainArgs, ImportArgs, InitArgs};
 pub(crate) use orchestrate::{

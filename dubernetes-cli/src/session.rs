@@ -2,11 +2,16 @@
 
 use std::io::IsTerminal as _;
 
-use dubernetes_api::wire::TerminalSize;
+use dubernetes_api::client::ExecSession;
+use dubernetes_api::wire::{ExecRequest, TerminalSize};
+use dubernetes_core::runtime::ExecOutput;
+use futures_util::StreamExt as _;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::io::AsyncWriteExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::args::StdioArgs;
 use crate::report::{CliError, Result, USAGE};
 
 /// Terminal size if ours is unknown.
@@ -21,8 +26,53 @@ pub(crate) fn require_terminal(tty: bool) -> Result {
     Ok(())
 }
 
+/// Returns the request for a command, with the size of our terminal if the command gets one.
+pub(crate) fn request(command: &[String], stdio: StdioArgs) -> ExecRequest {
+    let tty = stdio.tty.then(terminal_size);
+    ExecRequest { command: command.to_vec(), stdin: stdio.stdin, tty }
+}
+
+/// Copies input and terminal sizes, and gives each part of the output to `take`, until `take`
+/// returns the exit code of the command.
+pub(crate) async fn pump(
+    session: ExecSession,
+    stdio: StdioArgs,
+    mut take: impl FnMut(ExecOutput) -> Result<Option<i64>>,
+) -> Result<i64> {
+    let _raw = if stdio.tty { Some(RawTerminal::enter()?) } else { None };
+    let ExecSession { mut input, mut output, size: sizes } = session;
+    let copy = async {
+        if stdio.stdin {
+            // The command may close its input early; its output reports any problem.
+            let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut input).await;
+        }
+        let _ = input.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let read = async {
+        while let Some(part) = output.next().await {
+            if let Some(code) = take(part?)? {
+                return Ok(code);
+            }
+        }
+        Err(no_exit_code())
+    };
+    let resize = async {
+        if stdio.tty {
+            forward_resizes(&sizes).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    // The other two arms never end. Input that they hold when the command ends has no reader.
+    tokio::select! {
+        code = read => code,
+        () = copy => Err(no_exit_code()),
+        () = resize => Err(no_exit_code()),
+    }
+}
+
 /// Forwards each new size of our terminal to the command.
-pub(crate) async fn forward_resizes(sizes: &watch::Sender<TerminalSize>) {
+async fn forward_resizes(sizes: &watch::Sender<TerminalSize>) {
     // Without a handler the command keeps its size.
     let Ok(mut changed) = signal(SignalKind::window_change()) else { return };
     while changed.recv().await.is_some() {
@@ -31,7 +81,7 @@ pub(crate) async fn forward_resizes(sizes: &watch::Sender<TerminalSize>) {
 }
 
 /// Returns the size of our terminal.
-pub(crate) fn terminal_size() -> TerminalSize {
+fn terminal_size() -> TerminalSize {
     match tcgetwinsize(std::io::stdin()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
             TerminalSize { columns: size.ws_col, rows: size.ws_row }
@@ -41,13 +91,13 @@ pub(crate) fn terminal_size() -> TerminalSize {
 }
 
 /// Keeps the terminal in raw mode until dropped.
-pub(crate) struct RawTerminal {
+struct RawTerminal {
     before: Termios,
 }
 
 impl RawTerminal {
     /// Enters raw mode.
-    pub(crate) fn enter() -> Result<Self> {
+    fn enter() -> Result<Self> {
         let failed = |error: rustix::io::Errno| {
             CliError::with_source("cannot set up the terminal", &std::io::Error::from(error))
         };
@@ -76,6 +126,6 @@ pub(crate) fn pass_on(code: i64) -> Result {
 }
 
 /// Returns the error of a session that ended too early.
-pub(crate) fn no_exit_code() -> CliError {
+fn no_exit_code() -> CliError {
     CliError::new("the session ended without an exit code")
 }

@@ -14,6 +14,7 @@ pub mod env;
 pub mod escape;
 mod health;
 mod host_pattern;
+mod image_ref;
 mod names;
 mod number;
 mod permissions;
@@ -40,7 +41,8 @@ pub use content::{
 pub use env::{EnvValue, Environment};
 pub use health::{Check, Health, UrlPath};
 pub use host_pattern::HostPattern;
-pub use names::{AppName, EnvName, ImageRef, InstanceName, OneOffId, PodName, SecretName};
+pub use image_ref::ImageRef;
+pub use names::{AppName, EnvName, InstanceName, OneOffId, PodName, SecretName};
 pub use number::{Generation, RevisionId};
 pub use permissions::{Permission, Permissions};
 pub use port_mapping::{PortMapping, Transport};

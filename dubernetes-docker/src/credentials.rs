@@ -13,6 +13,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard::auth::DockerCredentials;
+use dubernetes_core::app::ImageRef;
 use dubernetes_core::error::one_line;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
@@ -30,7 +31,7 @@ const TOKEN_USER: &str = "<token>";
 /// cannot be read.
 pub(crate) async fn find(
     engine: &Engine,
-    reference: &str,
+    image: &ImageRef,
 ) -> Result<Option<DockerCredentials>, String> {
     let Some(path) = config_path() else { return Ok(None) };
     let Some(config) = read_config(&path).await? else { return Ok(None) };
@@ -39,7 +40,7 @@ pub(crate) async fn find(
     }
     // The default registry of images without one is a setting of the engine.
     let index = read_default_registry(engine).await.unwrap_or_default();
-    let server = find_server(reference, &index);
+    let server = find_server(image, &index);
     match config.find_source(&server) {
         Source::None => Ok(None),
         Source::Stored(credentials) => Ok(Some(credentials)),
@@ -148,12 +149,8 @@ fn decode_auth(auth: &str) -> Option<(String, String)> {
 
 /// Returns the registry of a reference as the configuration names it: the registry in the
 /// reference, or else the default registry `index`.
-fn find_server(reference: &str, index: &str) -> String {
-    let named = reference
-        .split_once('/')
-        .map(|(first, _)| first)
-        .filter(|first| first.contains(['.', ':']) || *first == "localhost");
-    match named {
+fn find_server(image: &ImageRef, index: &str) -> String {
+    match image.registry() {
         // The default registry may also be named without its first label.
         Some(named)
             if parse_host(index) != named

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use crate::engine::READ;
 use crate::error::CallError;
 use crate::runtime::DockerRuntime;
-use crate::{credentials, image, network};
+use crate::{credentials, network};
 
 /// Facts about the host of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl DockerRuntime {
     ///
     /// Those of a read.
     pub async fn image_env(&self, image: &ImageRef) -> Result<Option<Vec<String>>, RuntimeError> {
-        let name = image::with_default_tag(image.as_str());
+        let name = image.with_default_tag();
         let operation = format!("inspect image `{name}`");
         let call = self.engine.docker()?.inspect_image(&name);
         match self.engine.call(READ, &operation, call).await {
@@ -65,10 +65,10 @@ impl DockerRuntime {
     ///
     /// [`RuntimeError::Image`] with the reason if it cannot.
     pub async fn can_pull(&self, image: &ImageRef) -> Result<(), RuntimeError> {
-        let name = image::with_default_tag(image.as_str());
+        let name = image.with_default_tag();
         let operation = format!("look up image `{name}` in its registry");
         // A public image needs no credentials.
-        let credentials = credentials::find(&self.engine, &name).await.unwrap_or_default();
+        let credentials = credentials::find(&self.engine, image).await.unwrap_or_default();
         let call = self.engine.docker()?.inspect_registry_image(&name, credentials);
         let Err(error) = self.engine.call(READ, &operation, call).await else { return Ok(()) };
         let problem = match error.status() {

@@ -26,7 +26,7 @@ pub(crate) async fn resolve(
     image: &ImageRef,
     policy: PullPolicy,
 ) -> Result<ImageId, RuntimeError> {
-    let reference = with_default_tag(image.as_str());
+    let reference = image.with_default_tag();
     let present = match policy {
         PullPolicy::Always => None,
         PullPolicy::Missing | PullPolicy::Never => find(engine, &reference).await?,
@@ -83,7 +83,7 @@ async fn pull(engine: &Engine, image: &ImageRef, reference: &str) -> Result<Imag
     let operation = format!("pull image `{reference}`");
     // A public image needs no credentials, so the reason for their absence matters only if the
     // pull fails.
-    let (credentials, note) = match credentials::find(engine, reference).await {
+    let (credentials, note) = match credentials::find(engine, image).await {
         Ok(credentials) => (credentials, String::new()),
         Err(reason) => (None, format!("; pulled without credentials: {reason}")),
     };
@@ -136,12 +136,6 @@ fn image_error(image: &ImageRef, problem: ImageProblem, message: String) -> Runt
     RuntimeError::Image { image: image.to_string(), problem, message }
 }
 
-/// Returns the reference with an explicit tag. Without one, an engine would pull every tag.
-pub(crate) fn with_default_tag(reference: &str) -> String {
-    let last = reference.rsplit('/').next().unwrap_or(reference);
-    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,14 +150,5 @@ mod tests {
         assert_eq!(parse(&["CMD-SHELL", "a || b"]).as_deref(), Some("/bin/sh -c a || b"));
         assert_eq!(parse(&["NONE"]), None);
         assert_eq!(parse(&[]), None);
-    }
-
-    #[test]
-    fn reference_without_tag_gets_latest() {
-        assert_eq!(with_default_tag("web"), "web:latest");
-        assert_eq!(with_default_tag("localhost:5000/team/web"), "localhost:5000/team/web:latest");
-        assert_eq!(with_default_tag("localhost:5000/web:1"), "localhost:5000/web:1");
-        let digest = format!("web@sha256:{}", "0".repeat(64));
-        assert_eq!(with_default_tag(&digest), digest);
     }
 }

@@ -121,7 +121,7 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     fn pull_progress(&self, image: &ImageRef) -> Option<PullProgress> {
-        self.engine.pulls.progress(&image::with_default_tag(image.as_str()))
+        self.engine.pulls.progress(&image.with_default_tag())
     }
 
     async fn health_check(&self, image: &ImageId) -> Result<Option<Vec<String>>, RuntimeError> {

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::checks::{SOON, ensure, eventually};
-use crate::scenario::Scenario;
 
 use client::{Client, ClientKind};
 pub use tally::{Failure, Tally};
@@ -44,26 +43,27 @@ struct Shared {
 }
 
 impl Load {
-    /// Sends `rate` requests per second for `host` and expects answers from `app`. GET and POST
+    /// Sends `rate` requests per second for `host` to the ingress at `port`, and expects answers
+    /// from `app`. GET and POST
     /// alternate, over kept connections.
-    pub fn start(scenario: &Scenario, host: &str, app: &str, rate: u32) -> Self {
+    pub fn start(port: u16, host: &str, app: &str, rate: u32) -> Self {
         let mut load = Self::without_clients();
         let period = Duration::from_secs(1) * STEADY_CLIENTS / rate;
-        load.add_clients(scenario, host, app, ClientKind::Steady, STEADY_CLIENTS, period);
+        load.add_clients(port, host, app, ClientKind::Steady, STEADY_CLIENTS, period);
         load
     }
 
     /// Sends `rate` requests per second from clients of all kinds.
-    pub fn start_mixed(scenario: &Scenario, host: &str, app: &str, rate: u32) -> Self {
+    pub fn start_mixed(port: u16, host: &str, app: &str, rate: u32) -> Self {
         let mut load = Self::without_clients();
         let mut left = f64::from(rate);
         for (kind, count) in OTHER_CLIENTS {
             let period = kind.period();
-            load.add_clients(scenario, host, app, kind, count, period);
+            load.add_clients(port, host, app, kind, count, period);
             left -= f64::from(count) / period.as_secs_f64();
         }
         let period = Duration::from_secs_f64(f64::from(STEADY_CLIENTS) / left.max(1.0));
-        load.add_clients(scenario, host, app, ClientKind::Steady, STEADY_CLIENTS, period);
+        load.add_clients(port, host, app, ClientKind::Steady, STEADY_CLIENTS, period);
         load
     }
 
@@ -73,7 +73,7 @@ impl Load {
 
     fn add_clients(
         &mut self,
-        scenario: &Scenario,
+        port: u16,
         host: &str,
         app: &str,
         kind: ClientKind,
@@ -81,7 +81,7 @@ impl Load {
         period: Duration,
     ) {
         for number in 0..count {
-            let client = Client::new(scenario.port, host, app, kind, self.start);
+            let client = Client::new(port, host, app, kind, self.start);
             let offset = period * number / count;
             self.clients.spawn(client.run(Arc::clone(&self.shared), period, offset));
         }

@@ -111,18 +111,25 @@ pub(crate) struct LogsArgs {
     pub(crate) raw: bool,
 }
 
-/// Arguments of `run`.
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// The app whose image and environment the container has.
-    #[arg(value_name = "NAME", value_parser = AppName::parse)]
-    pub(crate) name: AppName,
+/// What a command in a container gets of our side.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct StdioArgs {
     /// Pass standard input to the command.
     #[arg(short = 'i', long)]
     pub(crate) stdin: bool,
     /// Give the command a terminal.
     #[arg(short, long, requires = "stdin")]
     pub(crate) tty: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The app whose image and environment the container has.
+    #[arg(value_name = "NAME", value_parser = AppName::parse)]
+    pub(crate) name: AppName,
+    #[command(flatten)]
+    pub(crate) stdio: StdioArgs,
     /// Command and arguments, after `--`; those of the app without it.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
@@ -134,12 +141,8 @@ pub(crate) struct ExecArgs {
     /// Pod, or app (one of its ready pods).
     #[arg(value_name = "NAME", value_parser = ObjectName::parse)]
     pub(crate) name: ObjectName,
-    /// Pass standard input to the command.
-    #[arg(short = 'i', long)]
-    pub(crate) stdin: bool,
-    /// Give the command a terminal.
-    #[arg(short, long, requires = "stdin")]
-    pub(crate) tty: bool,
+    #[command(flatten)]
+    pub(crate) stdio: StdioArgs,
     /// Command and arguments, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,

@@ -5,37 +5,31 @@ mod refusal;
 use std::io::Write as _;
 
 use dubernetes_api::Client;
-use dubernetes_api::client::ExecSession;
-use dubernetes_api::wire::{ExecRequest, Pod};
+use dubernetes_api::wire::Pod;
 use dubernetes_core::app::PodName;
 use dubernetes_core::plan::PodState;
 use dubernetes_core::runtime::ExecOutput;
-use futures_util::StreamExt as _;
-use tokio::io::AsyncWriteExt as _;
 
 use crate::args::ExecArgs;
 use crate::output;
 use crate::report::{CliError, Result};
 use crate::resolve::{Found, find};
-use crate::session::{self, RawTerminal, no_exit_code, pass_on};
+use crate::session::{self, pass_on};
 use crate::settings::Settings;
 use crate::target::{Mode, Target};
 use refusal::Refusal;
 
 pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Result {
-    session::require_terminal(args.tty)?;
+    session::require_terminal(args.stdio.tty)?;
     Target::with(settings, Mode::Observe, async |target: &Target| {
         let pod = find_pod(&target.client, args).await?;
-        let request = ExecRequest {
-            command: args.command.clone(),
-            stdin: args.stdin,
-            tty: args.tty.then(session::terminal_size),
-        };
+        let request = session::request(&args.command, args.stdio);
         let session = target.client.exec(pod.as_str(), &request).await?;
-        let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };
-        let code = pump(session, args, &pod).await;
-        drop(raw);
-        pass_on(code?)
+        // Holds back output that may be the engine's refusal, until it is known to be the
+        // command's.
+        let mut held = Vec::new();
+        let take = |part| take_output(part, &mut held, args, &pod);
+        pass_on(session::pump(session, args.stdio, take).await?)
     })
     .await
 }
@@ -60,56 +54,33 @@ async fn find_pod(client: &Client, args: &ExecArgs) -> Result<PodName> {
     })
 }
 
-/// Copies input and output until the command ends. Returns the exit code.
-async fn pump(session: ExecSession, args: &ExecArgs, pod: &PodName) -> Result<i64> {
-    let ExecSession { mut input, mut output, size: sizes } = session;
-    let copy = async {
-        if args.stdin {
-            // The command may close its input early; its output reports any problem.
-            let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut input).await;
-        }
-        let _ = input.shutdown().await;
-        std::future::pending::<()>().await;
-    };
-    let read = async {
-        // Holds back output that may be the engine's refusal, until it is known to be the
-        // command's.
-        let mut held = Vec::new();
-        while let Some(part) = output.next().await {
-            match part? {
-                ExecOutput::Exit(code) => match Refusal::parse(&held, code) {
-                    Some(refusal) => return Err(refusal.into_error(&args.command, pod)),
-                    None => {
-                        output::print_raw(&held)?;
-                        return Ok(code);
-                    }
-                },
-                ExecOutput::Stdout(bytes) if held.is_empty() && refusal::may_be(&bytes) => {
-                    held.extend_from_slice(&bytes);
-                }
-                ExecOutput::Stdout(bytes) => {
-                    output::print_raw(&std::mem::take(&mut held))?;
-                    output::print_raw(&bytes)?;
-                }
-                ExecOutput::Stderr(bytes) => {
-                    output::print_raw(&std::mem::take(&mut held))?;
-                    // A closed standard error must not end the command.
-                    let _ = std::io::stderr().write_all(&bytes);
-                }
+/// Prints a part of the output, or holds it back. Returns the exit code.
+fn take_output(
+    part: ExecOutput,
+    held: &mut Vec<u8>,
+    args: &ExecArgs,
+    pod: &PodName,
+) -> Result<Option<i64>> {
+    match part {
+        ExecOutput::Exit(code) => match Refusal::parse(held, code) {
+            Some(refusal) => return Err(refusal.into_error(&args.command, pod)),
+            None => {
+                output::print_raw(held)?;
+                return Ok(Some(code));
             }
+        },
+        ExecOutput::Stdout(bytes) if held.is_empty() && refusal::may_be(&bytes) => {
+            held.extend_from_slice(&bytes);
         }
-        Err(no_exit_code())
-    };
-    let resize = async {
-        if args.tty {
-            session::forward_resizes(&sizes).await;
+        ExecOutput::Stdout(bytes) => {
+            output::print_raw(&std::mem::take(held))?;
+            output::print_raw(&bytes)?;
         }
-        std::future::pending::<()>().await;
-    };
-    // The other two arms never end. Input that they hold when the command ends has no reader.
-    tokio::select! {
-        code = read => code,
-        () = copy => Err(no_exit_code()),
-        () = resize => Err(no_exit_code()),
+        ExecOutput::Stderr(bytes) => {
+            output::print_raw(&std::mem::take(held))?;
+            // A closed standard error must not end the command.
+            let _ = std::io::stderr().write_all(&bytes);
+        }
     }
+    Ok(None)
 }

@@ -4,19 +4,15 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use dubernetes_api::Client;
-use dubernetes_api::client::{ExecSession, RunSession};
-use dubernetes_api::wire::ExecRequest;
 use dubernetes_core::app::Signal;
 use dubernetes_core::runtime::ExecOutput;
-use futures_util::StreamExt as _;
-use tokio::io::AsyncWriteExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::args::RunArgs;
 use crate::output;
 use crate::report::{self, CliError, INTERRUPTED, Result};
-use crate::session::{self, RawTerminal, no_exit_code, pass_on};
+use crate::session::{self, pass_on};
 use crate::settings::Settings;
 use crate::target::{Mode, Target};
 
@@ -34,7 +30,7 @@ const SIGNALS: [(Signal, SignalKind); 4] = [
 ];
 
 pub(super) async fn run(args: &RunArgs, settings: &Settings) -> Result {
-    session::require_terminal(args.tty)?;
+    session::require_terminal(args.stdio.tty)?;
     Target::with(settings, Mode::Act, async |target: &Target| {
         let mut signals = listen()?;
         let ended = run_in(&target.client, args, &mut signals).await;
@@ -52,20 +48,29 @@ async fn run_in(
     args: &RunArgs,
     signals: &mut mpsc::UnboundedReceiver<Signal>,
 ) -> Result {
-    let request = ExecRequest {
-        command: args.command.clone(),
-        stdin: args.stdin,
-        tty: args.tty.then(session::terminal_size),
-    };
+    let request = session::request(&args.command, args.stdio);
     // Dropping the call ends the container.
-    let session = tokio::select! {
-        session = client.run(args.name.as_str(), &request) => session?,
+    let run = tokio::select! {
+        run = client.run(args.name.as_str(), &request) => run?,
         _ = signals.recv() => return Err(CliError::already_reported(INTERRUPTED)),
     };
-    let raw = if args.tty { Some(RawTerminal::enter()?) } else { None };
-    let code = pump(session, args, signals).await;
-    drop(raw);
-    pass_on(code?)
+    let take = |part| match part {
+        ExecOutput::Exit(code) => Ok(Some(code)),
+        ExecOutput::Stdout(bytes) => output::print_raw(&bytes).map(|()| None),
+        ExecOutput::Stderr(bytes) => {
+            // A closed standard error must not end the command.
+            let _ = std::io::stderr().write_all(&bytes);
+            Ok(None)
+        }
+    };
+    // Input that the first arm holds when the command ends has no reader.
+    let code = tokio::select! {
+        code = session::pump(run.session, args.stdio, take) => code?,
+        () = forward(signals, &run.signals) => {
+            return Err(CliError::already_reported(INTERRUPTED));
+        }
+    };
+    pass_on(code)
 }
 
 /// Listens to the signals that this process gets from now on.
@@ -80,48 +85,6 @@ fn listen() -> Result<mpsc::UnboundedReceiver<Signal>> {
         });
     }
     Ok(receiver)
-}
-
-/// Copies input, output and signals until the command ends. Returns the exit code.
-async fn pump(
-    run: RunSession,
-    args: &RunArgs,
-    signals: &mut mpsc::UnboundedReceiver<Signal>,
-) -> Result<i64> {
-    let RunSession { session, signals: forwarded, .. } = run;
-    let ExecSession { mut input, mut output, size: sizes } = session;
-    let copy = async {
-        if args.stdin {
-            // The command may close its input early; its output reports any problem.
-            let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut input).await;
-        }
-        let _ = input.shutdown().await;
-        std::future::pending::<()>().await;
-    };
-    let read = async {
-        while let Some(part) = output.next().await {
-            match part? {
-                ExecOutput::Exit(code) => return Ok(code),
-                ExecOutput::Stdout(bytes) => output::print_raw(&bytes)?,
-                // A closed standard error must not end the command.
-                ExecOutput::Stderr(bytes) => drop(std::io::stderr().write_all(&bytes)),
-            }
-        }
-        Err(no_exit_code())
-    };
-    let resize = async {
-        if args.tty {
-            session::forward_resizes(&sizes).await;
-        }
-        std::future::pending::<()>().await;
-    };
-    // Input that the other arms hold when the command ends has no reader.
-    tokio::select! {
-        code = read => code,
-        () = copy => Err(no_exit_code()),
-        () = resize => Err(no_exit_code()),
-        () = forward(signals, &forwarded) => Err(CliError::already_reported(INTERRUPTED)),
-    }
 }
 
 /// Forwards the first signal. Returns at the second one: the command does not end by itself.

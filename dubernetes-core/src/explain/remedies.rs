@@ -62,13 +62,14 @@ fn of_failed_call(target: &Target<'_>, failure: Option<&CallFailure>) -> Vec<Str
     let Some(failure) = failure else { return Vec::new() };
     let stored = target.stored();
     let image = stored.map(|stored| stored.spec.image.to_string()).unwrap_or_default();
+    let registry = stored.and_then(|stored| stored.spec.image.registry());
     let help = match failure.kind {
         FailureKind::ImageMissing => {
             format!("correct `image`, build `{image}` on this engine, or push it to its registry")
         }
         FailureKind::ImageDenied => format!(
             "run `docker login{}` as the user of the orchestrator, or correct `image`",
-            registry(&image)
+            registry.map(|registry| format!(" {registry}")).unwrap_or_default()
         ),
         FailureKind::PortTaken => {
             "free the port, or choose another with `dubernetes serve --http-port`".to_owned()
@@ -85,16 +86,6 @@ fn of_failed_call(target: &Target<'_>, failure: Option<&CallFailure>) -> Vec<Str
         }
     };
     vec![help]
-}
-
-/// Returns the registry of an image reference after a space; empty for the default registry.
-fn registry(image: &str) -> String {
-    match image.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => {
-            format!(" {first}")
-        }
-        Some(_) | None => String::new(),
-    }
 }
 
 /// Whether the culprit is down, or was before its current attempt.

@@ -21,7 +21,8 @@ fn image_without_registry_uses_the_default_one() {
         ("localhost:5000/web", "localhost:5000"),
         ("localhost/web", "localhost"),
     ] {
-        assert_eq!(find_server(reference, INDEX), server, "{reference}");
+        let image = ImageRef::parse(reference).unwrap();
+        assert_eq!(find_server(&image, INDEX), server, "{reference}");
     }
 }
 

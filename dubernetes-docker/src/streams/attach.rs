@@ -3,12 +3,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, WaitContainerOptionsBuilder};
-use dubernetes_core::runtime::{ContainerId, ExecOutput, ExecSession, RuntimeError, Stdio};
+use dubernetes_core::runtime::{ContainerId, ExecSession, RuntimeError, Stdio};
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
 use tokio::io::AsyncWrite;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
@@ -42,52 +40,25 @@ pub(crate) async fn attach(
         Some(_) => Terminal::Container(name.to_owned()).follow(Arc::clone(engine), None),
         None => Box::new(|_| {}),
     };
-    let attachment = Attachment {
-        engine: Arc::clone(engine),
-        name: name.to_owned(),
-        operation,
-        output: Some(attached.output.boxed()),
-    };
-    let output = stream::unfold(attachment, Attachment::next).boxed();
+    let code = exit_code(Arc::clone(engine), name.to_owned(), operation.clone());
+    let output = super::with_exit_code(Arc::clone(engine), operation, attached.output, code);
     Ok(ExecSession { input: Box::pin(input.compat_write()), output, resize })
 }
 
-struct Attachment {
+/// Waits until the process of a container has ended: it may have closed its output long before.
+async fn exit_code(
     engine: Arc<Engine>,
     name: String,
     operation: String,
-    /// `None` after the exit code or an error.
-    output: Option<BoxStream<'static, Result<LogOutput, Error>>>,
-}
-
-impl Attachment {
-    async fn next(mut self) -> Option<(Result<ExecOutput, RuntimeError>, Self)> {
-        let item = match self.output.as_mut()?.next().await {
-            Some(Ok(part)) => Ok(super::to_output(part)),
-            Some(Err(error)) => {
-                self.output = None;
-                Err(self.engine.call_error(&self.operation, error).into_runtime_error())
-            }
-            None => {
-                self.output = None;
-                let code = exit_code(&self.engine, &self.name, &self.operation).await;
-                code.map(ExecOutput::Exit)
-            }
-        };
-        Some((item, self))
-    }
-}
-
-/// Waits until the process of a container has ended: it may have closed its output long before.
-async fn exit_code(engine: &Engine, name: &str, operation: &str) -> Result<i64, RuntimeError> {
+) -> Result<i64, RuntimeError> {
     let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
-    let mut ended = engine.docker()?.wait_container(name, Some(options)).boxed();
+    let mut ended = engine.docker()?.wait_container(&name, Some(options)).boxed();
     match ended.next().await {
         Some(Ok(ended)) => Ok(ended.status_code),
         Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(code),
         Some(Err(error)) => {
-            Err(engine.call_error(operation, error).into_not_found("container", name))
+            Err(engine.call_error(&operation, error).into_not_found("container", &name))
         }
-        None => Err(unreadable(operation, "the engine reports no exit code")),
+        None => Err(unreadable(&operation, "the engine reports no exit code")),
     }
 }

@@ -4,12 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::container::LogOutput;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
-use dubernetes_core::runtime::{ContainerId, ExecOutput, ExecRequest, ExecSession, RuntimeError};
-use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
+use dubernetes_core::runtime::{ContainerId, ExecRequest, ExecSession, RuntimeError};
 use tokio::io::AsyncWrite;
 use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
@@ -50,9 +47,8 @@ pub(crate) async fn exec(
         Some(size) => Terminal::Command(exec.clone()).follow(Arc::clone(engine), Some(size)),
         None => Box::new(|_| {}),
     };
-    let running =
-        RunningExec { engine: Arc::clone(engine), exec, operation, output: Some(output.boxed()) };
-    let output = stream::unfold(running, RunningExec::next).boxed();
+    let code = read_exit_code(Arc::clone(engine), exec, operation.clone());
+    let output = super::with_exit_code(Arc::clone(engine), operation, output, code);
     Ok(ExecSession { input: Box::pin(input.compat_write()), output, resize })
 }
 
@@ -68,41 +64,19 @@ fn build_config(request: &ExecRequest) -> ExecConfig {
     }
 }
 
-struct RunningExec {
+async fn read_exit_code(
     engine: Arc<Engine>,
     exec: String,
     operation: String,
-    /// `None` after the exit code or an error.
-    output: Option<BoxStream<'static, Result<LogOutput, bollard::errors::Error>>>,
-}
-
-impl RunningExec {
-    async fn next(mut self) -> Option<(Result<ExecOutput, RuntimeError>, Self)> {
-        let item = match self.output.as_mut()?.next().await {
-            Some(Ok(part)) => Ok(super::to_output(part)),
-            Some(Err(error)) => {
-                self.output = None;
-                Err(self.engine.call_error(&self.operation, error).into_runtime_error())
-            }
-            None => {
-                self.output = None;
-                let code = read_exit_code(&self.engine, &self.exec, &self.operation).await;
-                code.map(ExecOutput::Exit)
-            }
-        };
-        Some((item, self))
-    }
-}
-
-async fn read_exit_code(engine: &Engine, exec: &str, operation: &str) -> Result<i64, RuntimeError> {
+) -> Result<i64, RuntimeError> {
     for _ in 0..EXIT_CODE_TRIES {
-        let call = engine.docker()?.inspect_exec(exec);
-        let inspected = engine.call(READ, operation, call).await;
+        let call = engine.docker()?.inspect_exec(&exec);
+        let inspected = engine.call(READ, &operation, call).await;
         let inspected = inspected.map_err(CallError::into_runtime_error)?;
         if let (Some(false), Some(code)) = (inspected.running, inspected.exit_code) {
             return Ok(code);
         }
         tokio::time::sleep(RETRY_DELAY).await;
     }
-    Err(unreadable(operation, "the engine reports no exit code"))
+    Err(unreadable(&operation, "the engine reports no exit code"))
 }

@@ -69,7 +69,7 @@ fn rollout_completes_after_kill_in_every_state() {
         s.serve().await;
         s.apply(&web()).await;
         let old = s.container_ids("web").await;
-        let load = Load::start(s, "web.test", "web", 50);
+        let load = Load::start(s.port, "web.test", "web", 50);
         s.apply_detached(&web().with("env: { A: b }")).await;
         kill_in_every_state(s, 2).await;
         s.wait_for_replicas("web", 2, SOON).await;

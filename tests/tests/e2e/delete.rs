@@ -16,7 +16,7 @@ fn deleted_app_leaves_only_its_volume() {
         let other = s.container_ids("other").await;
         let volumes = s.volumes().await;
         assert_eq!(volumes.len(), 1);
-        let load = Load::start(s, "other.test", "other", 50);
+        let load = Load::start(s.port, "other.test", "other", 50);
 
         let deleted = s.run(&["delete", "web"]).await.assert_success();
         assert_eq!(deleted.stdout, "app/web deleting\n");
@@ -88,7 +88,7 @@ fn address_reuse_routes_no_request_to_another_app() {
     e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("steady", 2).host("steady.test")).await;
-        let load = Load::start(s, "steady.test", "steady", 50);
+        let load = Load::start(s.port, "steady.test", "steady", 50);
         let churn = async {
             for name in ["first", "second", "third"] {
                 s.apply(&whoami(name, 3).host("churn.test")).await;
@@ -119,7 +119,7 @@ fn deleted_pod_is_replaced_without_failed_requests() {
         s.serve().await;
         s.apply(&whoami("web", 2).host("web.test")).await;
         let before = s.running_pods("web").await;
-        let load = Load::start(s, "web.test", "web", 100);
+        let load = Load::start(s.port, "web.test", "web", 100);
         let deleted = s.dubectl(&["delete", "pods", "web-2"]).await.assert_success();
         assert_eq!(deleted.stdout, "pod/web-2 deleting\n");
         s.wait_for_replicas("web", 2, SOON).await;

@@ -6,12 +6,10 @@ mod kinds;
 mod nginx_fixture;
 mod older_workers;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use dubernetes_core::ingress::{Ingress as _, IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::ContainerRuntime as _;
 use dubernetes_testkit::contract::ingress;
+use dubernetes_tests::load::Load;
 
 use nginx_fixture::{eventually, route, with_fixture};
 
@@ -109,47 +107,12 @@ async fn reload_fails_no_request_on_kept_connections() {
         let both = table(&[&route("a.test", "/", "web", &fixture.upstreams)]);
         let one = table(&[&route("a.test", "/", "web", &fixture.upstreams[..1])]);
         ingress.apply(&both).await.unwrap();
-        let clients: Vec<_> =
-            (0..8).map(|_| tokio::spawn(Arc::clone(&fixture).send_posts())).collect();
+        let load = Load::start(fixture.port, "a.test", "who", 300);
         for _ in 0..10 {
             assert!(ingress.apply(&one).await.unwrap().changed);
             assert!(ingress.apply(&both).await.unwrap().changed);
         }
-        fixture.stop_posts();
-        let mut sent = 0;
-        for client in clients {
-            sent += client.await.unwrap();
-        }
-        assert!(sent > 500, "only {sent} requests were sent");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn address_with_request_in_flight_is_not_drained() {
-    with_fixture("address_with_request_in_flight_is_not_drained", |fixture| async move {
-        let ingress = fixture.ingress();
-        ingress
-            .apply(&table(&[&route("a.test", "/", "web", &fixture.upstreams[..1])]))
-            .await
-            .unwrap();
-        let slow = Arc::clone(&fixture);
-        let slow = tokio::spawn(async move { slow.request("a.test", "/?wait=5s", "").await });
-        let removed = fixture.upstreams[0].socket();
-        eventually("the request is in flight", || fixture.is_connected(removed)).await;
-        ingress
-            .apply(&table(&[&route("a.test", "/", "web", &fixture.upstreams[1..2])]))
-            .await
-            .unwrap();
-        while !slow.is_finished() {
-            let drained = ingress.drained(removed).await.unwrap();
-            assert!(!drained || slow.is_finished(), "drained with a request in flight");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let answer = slow.await.unwrap().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "the request failed: {answer}");
-        eventually("the address is drained", || async { ingress.drained(removed).await.unwrap() })
-            .await;
+        load.stop().await.assert_no_failures(500);
     })
     .await;
 }

@@ -49,8 +49,8 @@ fn no_request_fails_during_any_operation() {
         let images = [WHOAMI.to_owned(), s.tag(WHOAMI).await];
         s.apply(&web(&images[0], 0)).await;
         s.apply(&whoami("shop", 2).host("shop.test")).await;
-        let other = Load::start(s, "shop.test", "shop", OTHER_RATE);
-        let load = Load::start_mixed(s, "web.test", "web", rate);
+        let other = Load::start(s.port, "shop.test", "shop", OTHER_RATE);
+        let load = Load::start_mixed(s.port, "web.test", "web", rate);
         let mut test = LoadTest { s, images, load, updates: 0, kills: Vec::new() };
         loop {
             test.run_all_operations().await;

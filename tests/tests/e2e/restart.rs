@@ -14,7 +14,7 @@ fn orchestrator_kill_fails_no_request() {
         s.apply(&whoami("web", 3).host("web.test")).await;
         let ids = s.container_ids("web").await;
         let nginx = s.nginx_state().await;
-        let load = Load::start(s, "web.test", "web", 200);
+        let load = Load::start(s.port, "web.test", "web", 200);
         load.wait_for_requests(200).await;
         s.kill().await;
         load.wait_for_requests(400).await;
@@ -63,7 +63,7 @@ fn rollout_resumes_after_orchestrator_restart() {
         s.serve().await;
         s.apply(&whoami("web", 3).host("web.test")).await;
         let old = s.container_ids("web").await;
-        let load = Load::start(s, "web.test", "web", 100);
+        let load = Load::start(s.port, "web.test", "web", 100);
         s.apply_detached(&whoami("web", 3).host("web.test").with("env: { A: b }")).await;
         eventually("the rollout is in progress", SOON, async || {
             let now = s.container_ids("web").await;

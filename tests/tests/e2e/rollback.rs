@@ -31,7 +31,7 @@ fn bad_versions_roll_back_to_running_revision() {
         s.serve().await;
         s.apply(&web()).await;
         let ids = s.container_ids("web").await;
-        let load = Load::start(s, "web.test", "web", 50);
+        let load = Load::start(s.port, "web.test", "web", 50);
         let missing =
             app("web", "dubernetes-no-such-image:1", 2).host("web.test").with(SHORT_ROLLOUT);
         for (bad, reason, output) in [
@@ -138,7 +138,7 @@ fn rollout_restart_uses_rebuilt_image() {
         let old = s.container_ids("web").await;
         let container = s.create_container(&[WHOAMI]).await;
         let built = docker(&["commit", "--change", "LABEL built=again", &container, &tag]).await;
-        let load = Load::start(s, "web.test", "web", 50);
+        let load = Load::start(s.port, "web.test", "web", 50);
         let _ = s.run(&["rollout", "restart", "web"]).await.assert_success();
         s.wait_for_replicas("web", 2, SOON).await;
         load.stop().await.assert_no_failures(20);

@@ -25,7 +25,7 @@ fn rollout_under_load_fails_no_request() {
         s.serve().await;
         let web = whoami("web", 3).host("web.test");
         s.apply(&web).await;
-        let load = Load::start(s, "web.test", "web", 100);
+        let load = Load::start(s.port, "web.test", "web", 100);
         assert_replaces(s, &web.with("env: { A: b }"), 3).await;
         load.wait_for_requests(50).await;
         let tally = load.stop().await;
@@ -40,7 +40,7 @@ fn port_change_rolls_out_without_failed_requests() {
     e2e!().run(async |s| {
         s.serve().await;
         s.apply(&whoami("web", 3).host("web.test")).await;
-        let load = Load::start(s, "web.test", "web", 100);
+        let load = Load::start(s.port, "web.test", "web", 100);
         let moved = whoami("web", 3).host("web.test").with("port: 8080\nargs: [--port, '8080']");
         assert_replaces(s, &moved, 3).await;
         load.wait_for_requests(50).await;
@@ -119,7 +119,7 @@ fn scaling_up_and_down_fails_no_request() {
         s.serve().await;
         s.apply(&whoami("web", 3).host("web.test")).await;
         let three = s.container_ids("web").await;
-        let load = Load::start(s, "web.test", "web", 100);
+        let load = Load::start(s.port, "web.test", "web", 100);
 
         let _ = s.run(&["scale", "web", "5"]).await.assert_success();
         s.wait_for_replicas("web", 5, SOON).await;
@@ -182,7 +182,7 @@ fn crashing_revision_leaves_old_revision_serving() {
         let web = whoami("web", 2).host("web.test");
         s.apply(&web).await;
         let ids = s.container_ids("web").await;
-        let load = Load::start(s, "web.test", "web", 50);
+        let load = Load::start(s.port, "web.test", "web", 50);
         let failed =
             s.try_apply(&web.clone().with("env: { WHOAMI_EXIT: '9' }")).await.assert_code(1);
         assert!(failed.stderr.contains("exit code 9"), "{}", failed.stderr);

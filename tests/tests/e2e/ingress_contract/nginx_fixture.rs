@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,10 +21,11 @@ use dubernetes_core::runtime::{
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
 use dubernetes_nginx::{NginxConfig, NginxIngress};
-use dubernetes_testkit::contract::ingress::World;
+use dubernetes_testkit::contract::ingress::{Answer, World};
 use dubernetes_testkit::gate::engine_or_skip;
 use dubernetes_tests::port::Port;
 use dubernetes_tests::websocket::WebSocket;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -35,6 +36,8 @@ const NGINX: &str = "dubernetes-nginx:1.30";
 /// Port of the first upstream minus one; each upstream has a port of its own.
 const BASE_PORT: u16 = 8080;
 const LIMIT: Duration = Duration::from_secs(20);
+/// State of an open connection in the kernel's table.
+const ESTABLISHED: &str = " 01 ";
 
 /// Network and upstreams of one test.
 #[derive(Debug)]
@@ -46,7 +49,6 @@ pub(crate) struct NginxFixture {
     pub(crate) port: u16,
     network: Network,
     nginx: ImageRef,
-    is_posting: AtomicBool,
     _port: Port,
 }
 
@@ -136,7 +138,6 @@ impl NginxFixture {
             port: port.number,
             network,
             nginx,
-            is_posting: AtomicBool::new(true),
             _port: port,
         };
         for ordinal in 1..=3 {
@@ -151,7 +152,11 @@ impl NginxFixture {
         let pod = PodName::replica(&app, ordinal.into());
         let address = self.address(20 + u32::from(ordinal));
         let port = BASE_PORT + u16::from(ordinal);
-        let env = [("WHOAMI_NAME", pod.to_string()), ("WHOAMI_PORT", port.to_string())];
+        let env = [
+            ("WHOAMI_NAME", pod.to_string()),
+            ("WHOAMI_PORT", port.to_string()),
+            ("DUBERNETES_APP", app.to_string()),
+        ];
         let id = self.create_container(pod.as_str(), UPSTREAM, address, env, &[]).await;
         self.runtime.start(&id).await.unwrap();
         eventually("the upstream listens", || async {
@@ -226,13 +231,14 @@ impl NginxFixture {
         docker(arguments).await;
     }
 
-    /// Whether nginx holds a connection to the address of `endpoint`.
+    /// Whether nginx has an open connection to the address of `endpoint`.
     pub(crate) async fn is_connected(&self, endpoint: SocketAddr) -> bool {
         let IpAddr::V4(address) = endpoint.ip() else { return false };
         let id = ContainerId(self.container());
         let table = run_command(&self.runtime, &id, &["cat", "/proc/net/tcp"], None).await.unwrap();
         let remote = format!("{:08X}:", u32::from_ne_bytes(address.octets()));
-        String::from_utf8_lossy(&table.stdout).contains(&remote)
+        let is_open = |line: &str| line.contains(&remote) && line.contains(ESTABLISHED);
+        String::from_utf8_lossy(&table.stdout).lines().any(is_open)
     }
 
     /// Requests nginx's private generation endpoint from another container, and returns the output.
@@ -274,14 +280,7 @@ impl NginxFixture {
     }
 
     async fn exchange(&self, request: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await??;
-        if answer.is_empty() {
-            return Err(std::io::Error::other("closed without an answer"));
-        }
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        exchange(self.port, request).await
     }
 
     /// Asserts that this upstream answers the next GET for `host`.
@@ -289,35 +288,6 @@ impl NginxFixture {
         let answer = self.request(host, "/", "").await.unwrap();
         let by = format!("Name: {}", upstream.pod);
         assert!(answer.lines().any(|line| line == by), "expected `{by}` from {host}: {answer}");
-    }
-
-    /// Sends POST requests over a kept connection, with think time between them, until
-    /// [`Self::stop_posts`] is called. Returns their number.
-    ///
-    /// Opens a new connection only after an answer with `Connection: close`, as any client does.
-    ///
-    /// # Panics
-    ///
-    /// At the first request without the expected answer.
-    pub(crate) async fn send_posts(self: Arc<Self>) -> u32 {
-        let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(1);
-        let client = client.build().unwrap();
-        let url = format!("http://127.0.0.1:{}/", self.port);
-        let mut sent = 0;
-        while self.is_posting.load(Ordering::Relaxed) {
-            let request = client.post(&url).header("Host", "a.test").body("text");
-            let answer = request.send().await.unwrap();
-            assert_eq!(answer.status(), 200, "request {sent}");
-            assert!(answer.text().await.unwrap().contains("BodyLength: 4"));
-            sent += 1;
-            tokio::time::sleep(Duration::from_millis(u64::from(sent % 20))).await;
-        }
-        sent
-    }
-
-    /// Ends all [`Self::send_posts`].
-    pub(crate) fn stop_posts(&self) {
-        self.is_posting.store(false, Ordering::Relaxed);
     }
 
     /// Opens a connection to the ingress without sending anything.
@@ -353,10 +323,39 @@ impl World for NginxFixture {
         self.upstreams.clone()
     }
 
-    async fn get(&self, host: &str, path: &str) -> Result<(u16, String), String> {
-        let answer = self.request(host, path, "").await?;
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| format!("not HTTP: {answer:?}"))?;
-        Ok((status, answer))
+    async fn get(&self, host: &str, path: &str) -> Answer {
+        get(self.port, host, path).await
     }
+
+    async fn begin_slow_request(&self, host: &str) -> Option<BoxFuture<'static, Answer>> {
+        let (port, host) = (self.port, host.to_owned());
+        let answer = tokio::spawn(async move { get(port, &host, "/?wait=5s").await });
+        eventually("the request is in flight", || async {
+            let upstreams =
+                self.upstreams.iter().map(|endpoint| self.is_connected(endpoint.socket()));
+            futures_util::future::join_all(upstreams).await.contains(&true)
+        })
+        .await;
+        Some(Box::pin(async { answer.await.map_err(|error| error.to_string())? }))
+    }
+}
+
+async fn get(port: u16, host: &str, path: &str) -> Answer {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let answer = exchange(port, &request).await.map_err(|error| error.to_string())?;
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| format!("not HTTP: {answer:?}"))?;
+    Ok((status, answer))
+}
+
+/// Sends a request over a fresh connection, and returns the raw answer.
+async fn exchange(port: u16, request: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await??;
+    if answer.is_empty() {
+        return Err(std::io::Error::other("closed without an answer"));
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
