@@ -12,8 +12,8 @@ use std::path::Path;
 use dubernetes_core::app::{
     AppName, AppSpec, Check, ConfigFile, ContainerOptions, ContentHash, ContentRef, ContentSource,
     CountOrPercent, Cpu, Duration, EnvName, EnvValue, FileMode, FileOwner, FilePath, FileTarget,
-    Health, HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PortMapping,
-    PreDeploy, PullPolicy, Resources, Rollout, SecretName, Signal, Stop, UrlPath, Volume,
+    Health, HostName, ImageRef, MAX_REPLICAS, Memory, OnFailure, Order, ParseError, PreDeploy,
+    PullPolicy, Resources, Rollout, SecretName, Signal, Stop, UrlPath, Volume,
 };
 use dubernetes_manifest::{JsonError, Source};
 use proptest::prelude::*;
@@ -317,14 +317,6 @@ fn env_value() -> impl Strategy<Value = EnvValue> {
     prop_oneof![text().prop_map(EnvValue::Text), content_ref().prop_map(EnvValue::From)]
 }
 
-fn port_mapping() -> impl Strategy<Value = PortMapping> {
-    let address = "(127\\.0\\.0\\.1:|\\[::1\\]:)?";
-    let ports = (address, 1..=u16::MAX, 1..=u16::MAX, "(/udp)?");
-    ports.prop_map(|(address, host, port, transport)| {
-        parsed(PortMapping::parse, &format!("{address}{host}:{port}{transport}"))
-    })
-}
-
 fn spec() -> impl Strategy<Value = AppSpec> {
     let words = || prop::collection::vec(text(), 0..4);
     let env_name = "[A-Za-z_][A-Za-z0-9_.-]{0,8}".prop_map(|text| parsed(EnvName::parse, &text));
@@ -337,7 +329,7 @@ fn spec() -> impl Strategy<Value = AppSpec> {
         .prop_map(|volumes| volumes.into_values().collect());
     let pull = prop::sample::select(PullPolicy::ALL.to_vec());
     let scalars = (name(), image(), 0..=MAX_REPLICAS, 1..=u16::MAX, pull);
-    let published = prop::collection::vec(port_mapping(), 0..3);
+    let published = prop::collection::vec(access::port_mapping(), 0..3);
     let lists = (words(), words(), env, env_file, files, labels, volumes);
     let life = (prop::option::of(health()), rollout(), prop::option::of(pre_deploy()));
     let routes = (access::list(), published);

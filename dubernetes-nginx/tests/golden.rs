@@ -159,7 +159,7 @@ fn names_are_left_out_where_image_lacks_them() {
     let without = "apps/web.conf generation.conf hosts/shop.test.conf nginx.conf";
     assert_eq!(files(false, Some(Stream::BuiltIn)), without);
     assert_eq!(files(true, None), format!("apps/api.conf {without}"));
-    let streams = "streams/db.conf streams/other.conf";
+    let streams = "streams/db.conf streams/dns.conf streams/other.conf";
     let all = format!("apps/api.conf {without} {streams}");
     assert_eq!(files(true, Some(Stream::BuiltIn)), all);
 }

@@ -23,7 +23,7 @@ fn default_request() -> ContainerRequest {
         port: 80,
         network: Some(NetworkAddress {
             network: "net-id".into(),
-            address: Ipv4Addr::new(10, 201, 0, 16).into(),
+            address: Some(Ipv4Addr::new(10, 201, 0, 16).into()),
         }),
         more_addresses: None,
         names: None,

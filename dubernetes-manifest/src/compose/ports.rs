@@ -55,8 +55,8 @@ pub(super) fn read(service: &mut Service<'_>, at: &At, keys: &[Entry]) {
     for other in ports.iter().filter(|other| other.number != port) {
         service.note(
             &other.at,
-            &format!("not taken: an app has one port, and {port} is that of this one"),
-            "`dubernetes port-forward` reaches any port of a pod",
+            &format!("not taken: {port} is the port of this app"),
+            &format!("publish it with `ports: [\"{0}:{0}\"]`, if it is used", other.number),
         );
     }
     service.set("port", Out::Whole(port.into()), &first.at);
@@ -75,7 +75,7 @@ fn note_published(service: &mut Service<'_>, ports: &[Port]) {
         service.note(
             &port.at,
             &format!("the host port `{published}` is not published: the ingress routes by host"),
-            &format!("write `access: {{ host: {name}.localhost }}` for HTTP"),
+            &format!("write `access: {{ host: {name}.localhost }}` for HTTP, else `ports`"),
         );
     }
 }
@@ -112,8 +112,8 @@ fn read_item(service: &mut Service<'_>, at: At, item: &Node, publishes: bool) ->
     if protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("udp")) {
         service.note(
             &at,
-            "not taken: the ingress routes HTTP and TCP, not UDP",
-            "keep this service outside of Dubernetes",
+            "not taken: `port` is for TCP",
+            &format!("publish it with `ports: [\"{container}:{container}/udp\"]`"),
         );
         return None;
     }

@@ -16,12 +16,17 @@ pub(crate) fn unknown_key_hint(object: &ObjectKind, path: &str, key: &str) -> St
         return format!("it belongs {}", position(other));
     }
     let names = object.names();
-    if let Some((_, near)) = nearest(key, &names) {
-        return format!("did you mean `{near}`?");
-    }
+    let own = nearest(key, &names);
     let near = others.iter().filter_map(|(other, names)| Some((nearest(key, names)?, other)));
-    if let Some(((_, near), other)) = near.min() {
-        return format!("did you mean `{near}`, {}?", position(other));
+    match (own, near.min()) {
+        (Some((edits, _)), Some(((fewer, near), other))) if fewer < edits => {
+            return format!("did you mean `{near}`, {}?", position(other));
+        }
+        (Some((_, near)), _) => return format!("did you mean `{near}`?"),
+        (None, Some(((_, near), other))) => {
+            return format!("did you mean `{near}`, {}?", position(other));
+        }
+        (None, None) => {}
     }
     let names: Vec<String> = names.into_iter().map(quote).collect();
     let whose = if path.is_empty() { "of an app" } else { "here" };
@@ -55,9 +60,9 @@ const FOREIGN_KEYS: &[(&str, &str)] = &[
     ("build dockerfile", "images are not built here: build the image, and name it in `image`"),
     ("container_name containerName", "containers are named after the app: use `name`"),
     (
-        "ports containerPort targetPort expose publish",
-        "replicas publish no host port: set `port` to the port in the container, and route \
-            requests to it with `access`",
+        "containerPort targetPort expose publish",
+        "set `port` to the port in the container, route requests to it with `access`, and publish \
+            other ports with `ports`",
     ),
     (
         "depends_on links",

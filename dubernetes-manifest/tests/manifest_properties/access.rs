@@ -1,8 +1,8 @@
-//! Strategies for `access`.
+//! Strategies for `access` and `ports`.
 
 use std::collections::BTreeSet;
 
-use dubernetes_core::app::{Access, HostPattern, RoutePath, RouteProtocol};
+use dubernetes_core::app::{Access, HostPattern, PortMapping, RoutePath, RouteProtocol};
 use proptest::prelude::*;
 
 use crate::parsed;
@@ -34,5 +34,14 @@ pub(crate) fn list() -> impl Strategy<Value = Vec<Access>> {
             places.all(|place| seen.insert(place))
         });
         list
+    })
+}
+
+/// Generates a published port.
+pub(crate) fn port_mapping() -> impl Strategy<Value = PortMapping> {
+    let address = "(127\\.0\\.0\\.1:|\\[::1\\]:)?";
+    let ports = (address, 1..=u16::MAX, 1..=u16::MAX, "(/udp)?");
+    ports.prop_map(|(address, host, port, transport)| {
+        parsed(PortMapping::parse, &format!("{address}{host}:{port}{transport}"))
     })
 }
