@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use dubernetes_core::app::MAX_CONTENT_BYTES;
 use dubernetes_core::app::env::parse_env_file;
+use dubernetes_core::app::{MAX_CONTENT_BYTES, in_start_order};
 use dubernetes_manifest::{Diagnostics, Located, Parsed, Source, Variables, parse_with_variables};
 
 use crate::args::{FileArgs, VariableArgs};
@@ -22,7 +22,7 @@ pub(crate) fn read_apps(files: &FileArgs) -> Result<Vec<Located>> {
     read_apps_in(&files.paths(), files.variables())
 }
 
-/// Reads the apps in `paths`.
+/// Reads the apps in `paths`, in the order in which they start.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub(crate) fn read_apps_in(paths: &[PathBuf], variables: &VariableArgs) -> Resul
         None => dubernetes_manifest::parse_reading(&sources, &read_content),
     })?;
     apps.iter_mut().try_for_each(resolve_folders)?;
-    Ok(apps)
+    Ok(in_start_order(apps, |located| &located.spec))
 }
 
 /// Reads the apps in `paths` without the contents of other files, which need not exist.

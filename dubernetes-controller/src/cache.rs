@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use dubernetes_core::app::{AppName, PodName};
 use dubernetes_core::call::{CallFailure, FailureKind, InFlight, OperationKey};
-use dubernetes_core::ingress::RouteTable;
+use dubernetes_core::error::{chain, one_line};
+use dubernetes_core::ingress::{Drained, IngressError, RouteTable};
 use dubernetes_core::plan::Action;
 use dubernetes_core::runtime::{ContainerId, ContainerState, Network, RuntimeInfo};
 use dubernetes_core::state::{
@@ -216,6 +217,21 @@ impl ControllerCache {
         });
     }
 
+    /// Records the result of a drain check. A check that failed shows nothing.
+    pub(super) fn on_drain_checked(
+        &mut self,
+        endpoint: SocketAddr,
+        result: Result<Drained, IngressError>,
+    ) {
+        self.in_flight.remove(&OperationKey::DrainCheck(endpoint));
+        let Some(drain) = self.drains.get_mut(&endpoint) else { return };
+        match result {
+            Ok(Drained::Yes) => (drain.done, drain.held_by) = (true, None),
+            Ok(Drained::No { held_by }) => drain.held_by = held_by,
+            Err(error) => drain.held_by = Some(one_line(&chain(&error))),
+        }
+    }
+
     /// Starts to drain the endpoints that have left the served table, and drops those that came
     /// back or that no replica has any more.
     pub(super) fn follow_table(&mut self, table: Option<&RouteTable>, now: Timestamp) {
@@ -233,5 +249,31 @@ impl ControllerCache {
         });
         self.served = table.cloned();
         self.acknowledged = table.cloned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drain_check_says_what_is_waited_for() {
+        let now = Timestamp::UNIX_EPOCH;
+        let endpoint = SocketAddr::from(([10, 0, 0, 5], 80));
+        let mut cache = ControllerCache::default();
+        cache.drains.insert(endpoint, Drain::new(now));
+        let mut check = |result| {
+            cache.on_drain_checked(endpoint, result);
+            let Drain { done, held_by, .. } = cache.drains[&endpoint].clone();
+            (done, held_by)
+        };
+        let held_by = Some("nginx worker 7 has not ended: it is stopped".to_owned());
+        assert_eq!(check(Ok(Drained::No { held_by: held_by.clone() })), (false, held_by));
+        assert_eq!(check(Ok(Drained::IN_PROGRESS)), (false, None));
+        let failed = IngressError::NotAcknowledged;
+        let text = failed.to_string();
+        assert_eq!(check(Err(failed)), (false, Some(text)));
+        assert_eq!(check(Ok(Drained::Yes)), (true, None));
+        assert!(check(Ok(Drained::IN_PROGRESS)).0, "it stays drained");
     }
 }

@@ -187,10 +187,7 @@ impl Pass {
                 self.cache.probes.on_not_sent(&spec.id, Instant::now());
             }
             TaskResult::Drained(endpoint, result) => {
-                self.cache.in_flight.remove(&OperationKey::DrainCheck(endpoint));
-                if let Some(drain) = self.cache.drains.get_mut(&endpoint) {
-                    drain.done |= result.unwrap_or(false);
-                }
+                self.cache.on_drain_checked(endpoint, result);
                 self.is_due = true;
             }
             TaskResult::Event(event) => {

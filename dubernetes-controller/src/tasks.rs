@@ -8,7 +8,7 @@ use dubernetes_core::app::InstanceName;
 use dubernetes_core::call::{FailureKind, OperationKey};
 use dubernetes_core::dial::ProbeAnswer;
 use dubernetes_core::error;
-use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable};
+use dubernetes_core::ingress::{ApplyOutcome, Drained, IngressError, RouteTable};
 use dubernetes_core::plan::{Action, Planned};
 use dubernetes_core::runtime::{
     ContainerId, ContainerRuntime, RuntimeError, RuntimeEvent, run_command,
@@ -45,7 +45,7 @@ pub(crate) enum TaskResult {
     /// A probe was answered, or could not be sent.
     Probed(ProbeSpec, Result<ProbeAnswer, RuntimeError>),
     /// The ingress said whether requests to an endpoint are in flight.
-    Drained(SocketAddr, Result<bool, IngressError>),
+    Drained(SocketAddr, Result<Drained, IngressError>),
     /// Something happened on the engine.
     Event(RuntimeEvent),
     /// The stream of events ended or failed, so some may be lost.

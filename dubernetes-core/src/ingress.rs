@@ -51,10 +51,10 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     /// finds the truth. A look that fails half-way is an error, never a proxy without routes.
     async fn observe(&self) -> Result<ObservedIngress, IngressError>;
 
-    /// Returns true if no request to `endpoint` is in flight and none can still arrive through a
-    /// former table. False while the acknowledged table contains the endpoint, and it may be false
-    /// while requests to another port of the same replica are in flight.
-    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError>;
+    /// Returns whether no request to `endpoint` is in flight and none can still arrive through a
+    /// former table. An endpoint of the acknowledged table is not drained, and one may not be while
+    /// requests to another port of the same replica are in flight.
+    async fn drained(&self, endpoint: SocketAddr) -> Result<Drained, IngressError>;
 
     /// Brings a running proxy to its settings: restores configuration that was changed outside
     /// Dubernetes, and replaces a proxy that was started with other settings, which interrupts it.
@@ -369,6 +369,28 @@ impl Endpoint {
     /// Returns address and port.
     pub fn socket(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
+    }
+}
+
+/// The result of [`Ingress::drained`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drained {
+    /// No request can reach the endpoint any more.
+    Yes,
+    /// A request may be in progress, or may still arrive.
+    No {
+        /// What is waited for, for people, if it is not only requests in progress.
+        held_by: Option<String>,
+    },
+}
+
+impl Drained {
+    /// Requests may be in progress.
+    pub const IN_PROGRESS: Self = Self::No { held_by: None };
+
+    /// Returns whether the endpoint is drained.
+    pub fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes)
     }
 }
 

@@ -281,7 +281,7 @@ impl Readiness {
 }
 
 /// An endpoint that has left the route table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drain {
     /// When an acknowledged table first lacked it.
     pub since: Timestamp,
@@ -290,11 +290,14 @@ pub struct Drain {
     /// When the ingress was last asked about the endpoint.
     #[serde(default)]
     pub checked_at: Option<Timestamp>,
+    /// What the last check found that is waited for, if it is not only requests in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<String>,
 }
 
 impl Drain {
     /// Starts to drain an endpoint that left the acknowledged table at `since`.
     pub fn new(since: Timestamp) -> Self {
-        Self { since, done: false, checked_at: None }
+        Self { since, done: false, checked_at: None, held_by: None }
     }
 }

@@ -86,7 +86,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// (0 means: must not exist); [`StoreError::RouteTaken`] if another app has the same host and
     /// path, or the same port of the host; [`StoreError::PreviouslyFailed`] if a revision with this
     /// content has failed, and `retry` is not set; [`StoreError::Invalid`] if a secret is missing
-    /// or cannot be used.
+    /// or cannot be used, or if the app would start after itself, by way of the `after` of other
+    /// apps.
     async fn put(&self, put: PutApp) -> Result<Put, StoreError>;
 
     /// Pauses, resumes, restarts or undoes the rollout of an app. Without an effect:

@@ -57,7 +57,7 @@ fn replica_is_stopped_when_all_its_ports_are_unrouted_and_drained() {
     for (own_done, other_done, endpoint) in [(true, false, other), (false, true, own)] {
         given.observed.drains.insert(own, drain(own_done));
         given.observed.drains.insert(other, drain(other_done));
-        assert_eq!(waits(&plan(&given)), [Wait::Drained { endpoint }]);
+        assert_eq!(waits(&plan(&given)), [Wait::Drained { endpoint, held_by: None }]);
         assert!(!stops(&plan(&given)));
     }
     given.observed.drains.insert(own, drain(true));

@@ -32,31 +32,33 @@ pub(super) struct Checked {
     /// `None` if there are diagnostics.
     pub(super) spec: Option<AppSpec>,
     /// The parts that are compared with other apps, even if the rest is invalid.
-    pub(super) outline: RouteOutline,
+    pub(super) outline: Outline,
     pub(super) diagnostics: Vec<RawDiagnostic>,
     /// Values that were accepted in another form than they were written.
     pub(super) notes: Vec<(Place, String)>,
 }
 
-/// The parts of an app that must differ from those of other apps, as far as they are valid.
+/// The parts of an app that are compared with those of other apps, as far as they are valid.
 #[derive(Debug, Default)]
-pub(super) struct RouteOutline {
+pub(super) struct Outline {
     pub(super) name: Option<AppName>,
     pub(super) access: Vec<Access>,
     pub(super) ports: Vec<PortMapping>,
+    /// None if any entry is not valid: positions would be wrong.
+    pub(super) after: Vec<AppName>,
 }
 
 /// Checks one document. Without a `reader` the files that it refers to are not read.
 pub(super) fn check(root: &Node, reader: Option<Reader<'_>>) -> Checked {
     let mut checker = Checker::new(root, reader);
-    let mut outline = RouteOutline::default();
+    let mut outline = Outline::default();
     let spec = read_app(&mut checker, &mut outline);
     let (diagnostics, notes) = checker.finish();
     let spec = spec.filter(|_| diagnostics.is_empty());
     Checked { spec, outline, diagnostics, notes }
 }
 
-fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<AppSpec> {
+fn read_app(checker: &mut Checker<'_>, outline: &mut Outline) -> Option<AppSpec> {
     let fields = checker.root_object()?;
     let name = checker.required(&fields, "name");
     let name = name.and_then(|field| checker.parse(&field, AppName::parse));
@@ -85,6 +87,7 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut RouteOutline) -> Option<App
     let rollout = rollout::read_rollout(checker, &fields);
     let pre_deploy = rollout::read_pre_deploy(checker, &fields);
     let after = read_after(checker, &fields, name.as_ref());
+    outline.after.clone_from(&after);
     let options = container::read_options(checker, &fields);
     let default = AppSpec::new(name?, image?);
     let spec = AppSpec {
@@ -124,7 +127,10 @@ fn read_after<'n>(
     let after: Vec<_> =
         items.iter().filter_map(|item| checker.parse(item, AppName::parse)).collect();
     // The rules name positions, which are right only if every entry could be read.
-    if let Some(app) = app.filter(|_| after.len() == items.len()) {
+    if after.len() < items.len() {
+        return Vec::new();
+    }
+    if let Some(app) = app {
         checker.report_violations(rules::check_after(app, &after));
     }
     after

@@ -1,4 +1,7 @@
-//! Comparison of the apps of all documents: names and routes must be unique.
+//! Comparison of the apps of all documents: names and routes must be unique, and no apps may wait
+//! for each other.
+
+use std::collections::BTreeMap;
 
 use super::check::Document;
 use super::fields::FIRST;
@@ -14,6 +17,7 @@ pub(super) fn find_conflicts(documents: &[Document]) -> Vec<(usize, RawDiagnosti
         let earlier = documents.get(..index).unwrap_or_default();
         let found = name_conflict(later, earlier).into_iter();
         let found = found.chain(route_conflicts(later, earlier));
+        let found = found.chain(start_cycle(documents, index));
         conflicts.extend(found.map(|diagnostic| (later.source, diagnostic)));
     }
     conflicts
@@ -29,6 +33,39 @@ fn name_conflict(later: &Document, earlier: &[Document]) -> Option<RawDiagnostic
         "give each app its own name",
     );
     Some(with_other(conflict, first, first.root.place_of("name")))
+}
+
+/// Returns the cycle of `after` that a document closes, if it is the last one of the cycle.
+fn start_cycle(documents: &[Document], index: usize) -> Option<RawDiagnostic> {
+    let mut by_name = BTreeMap::new();
+    for document in documents {
+        by_name.entry(app_name(document)?).or_insert(document);
+    }
+    let last = documents.get(index)?;
+    let after = |name: &AppName| by_name.get(name).map_or(&[][..], |it| &it.checked.outline.after);
+    let cycle = app::start_cycle(app_name(last)?, after)?;
+    // An app that starts after itself is a problem of its own.
+    let before = cycle.last().filter(|_| cycle.len() > 1)?;
+    let is_later = |later: &Document| app_name(later).is_some_and(|name| cycle.contains(name));
+    if documents.iter().skip(index + 1).any(is_later) {
+        return None;
+    }
+    let place = |document: &Document, other: &AppName| {
+        let at = document.checked.outline.after.iter().position(|name| name == other);
+        document.root.place_of(&at.map_or_else(|| "after".to_owned(), |at| format!("after.{at}")))
+    };
+    let name = app_name(last)?;
+    let problem = app::start_cycle_problem(name, &last.checked.outline.after, &cycle);
+    let first = by_name.get(before)?;
+    let mut found = RawDiagnostic::new(
+        place(last, cycle.get(1)?),
+        "after",
+        problem.message,
+        problem.hint.unwrap_or_default(),
+    );
+    let label = format!("`{before}` starts after `{name}`");
+    found.other = Some(Other { source: Some(first.source), place: place(first, name), label });
+    Some(found)
 }
 
 /// Compares each place separately, so that one conflict does not hide the next.

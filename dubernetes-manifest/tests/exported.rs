@@ -38,7 +38,7 @@ fn exported_app_is_read_as_its_specification() {
 #[test]
 fn exported_list_is_read_as_its_specifications() {
     let mut other = everything();
-    (other.name, other.access) = ("other".parse().unwrap(), Vec::new());
+    (other.name, other.access, other.ports) = ("other".parse().unwrap(), vec![], vec![]);
     let list = json!({"kind": "List", "items": [exported(&everything()), exported(&other)]});
     let parsed = parse(&[source(list.to_string())]).unwrap();
     let specs: Vec<_> = parsed.apps.into_iter().map(|app| app.spec).collect();

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use dubernetes_core::app::{AppName, Signal};
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
+    ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
 };
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRuntime, Network, RuntimeError, require,
@@ -327,27 +327,26 @@ impl NginxIngress {
         Ok(())
     }
 
-    /// Returns true if a snapshot of nginx, taken at `since` or later, shows that no request can
-    /// reach `endpoint`.
-    async fn is_unreachable(
+    /// Returns what a snapshot of nginx, taken at `since` or later, shows of `endpoint`.
+    async fn look_at(
         &self,
         nginx: &RunningNginx,
         endpoint: SocketAddr,
         since: Instant,
-    ) -> Result<bool, IngressError> {
+    ) -> Result<Drained, IngressError> {
         let mut last = self.last_snapshot.lock().await;
         if let Some((known, taken_at, snapshot)) = &*last
             && known == nginx
             && *taken_at >= since
             && taken_at.elapsed() < SNAPSHOT_MAX_AGE
         {
-            return Ok(!snapshot.can_reach(endpoint));
+            return Ok(snapshot.drained(endpoint));
         }
         let taken_at = Instant::now();
         let snapshot = self.nginx.snapshot(nginx).await?;
-        let can_reach = snapshot.can_reach(endpoint);
+        let drained = snapshot.drained(endpoint);
         *last = Some((nginx.clone(), taken_at, snapshot));
-        Ok(!can_reach)
+        Ok(drained)
     }
 }
 
@@ -414,21 +413,23 @@ impl Ingress for NginxIngress {
         Ok(ObservedIngress::Serving { table: RouteTable { ports, ..table } })
     }
 
-    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
-        let Some(container) = self.nginx.find().await? else { return Ok(true) };
-        let Ok(nginx) = RunningNginx::from_container(&container) else { return Ok(true) };
+    async fn drained(&self, endpoint: SocketAddr) -> Result<Drained, IngressError> {
+        let Some(container) = self.nginx.find().await? else { return Ok(Drained::Yes) };
+        let Ok(nginx) = RunningNginx::from_container(&container) else {
+            return Ok(Drained::Yes);
+        };
         let unrouted_at = {
             let mut cache = self.cache();
             if cache.served.as_ref().is_some_and(|served| served.table.holds(endpoint)) {
-                return Ok(false);
+                return Ok(Drained::IN_PROGRESS);
             }
             let first_seen_at = *cache.first_seen_at.get_or_insert_with(Instant::now);
             cache.unrouted_at.get(&endpoint).copied().unwrap_or(first_seen_at)
         };
         if unrouted_at.elapsed() < DRAIN_WINDOW {
-            return Ok(false);
+            return Ok(Drained::IN_PROGRESS);
         }
-        self.is_unreachable(&nginx, endpoint, unrouted_at + DRAIN_WINDOW).await
+        self.look_at(&nginx, endpoint, unrouted_at + DRAIN_WINDOW).await
     }
 
     async fn repair(&self) -> Result<Option<String>, IngressError> {

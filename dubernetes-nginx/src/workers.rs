@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use dubernetes_core::ingress::IngressError;
+use dubernetes_core::ingress::{Drained, IngressError};
 use dubernetes_core::runtime::{ExecResult, Process};
 use dubernetes_core::sockets::{Connection, connections, listeners};
 
@@ -48,13 +48,20 @@ pub(crate) struct WorkerSnapshot {
     /// Inodes of the sockets that accept clients.
     listening: BTreeSet<u64>,
     old_workers: SocketsByPid,
+    /// Old workers that a signal has stopped.
+    stopped: BTreeSet<u32>,
 }
 
 /// The inodes of the sockets of each process.
 type SocketsByPid = BTreeMap<u32, BTreeSet<u64>>;
 
-/// An old worker: its process id and its user.
-type OldWorker = (u32, u32);
+/// An old worker, as its `status` shows it.
+#[derive(Debug, PartialEq, Eq)]
+struct OldWorker {
+    pid: u32,
+    user: u32,
+    is_stopped: bool,
+}
 
 impl Nginx {
     /// Takes a snapshot of nginx's processes and their connections.
@@ -76,9 +83,11 @@ impl Nginx {
             failure(format!("nginx's connections cannot be read: exit code {}", result.code))
         })?;
         snapshot.address = Some(nginx.address);
-        let old = snapshot.old_children();
-        if !old.is_empty() {
-            snapshot.old_workers = self.old_worker_sockets(nginx, old).await?;
+        if !snapshot.old_children().is_empty() {
+            let workers = self.old_workers(nginx, snapshot.old_children()).await?;
+            snapshot.old_workers = self.sockets_of(nginx, &workers).await?;
+            let stopped = workers.iter().filter(|worker| worker.is_stopped);
+            snapshot.stopped = stopped.map(|worker| worker.pid).collect();
         }
         Ok(snapshot)
     }
@@ -100,21 +109,29 @@ impl Nginx {
         Ok((snapshot.old_workers.len() - excess.len(), excess.len()))
     }
 
-    /// Returns the sockets of old workers.
-    async fn old_worker_sockets(
+    /// Returns those of the processes `old` that have not exited.
+    async fn old_workers(
         &self,
         nginx: &RunningNginx,
         old: &[u32],
-    ) -> Result<SocketsByPid, IngressError> {
+    ) -> Result<Vec<OldWorker>, IngressError> {
         let mut command = vec!["cat".to_owned()];
         command.extend(old.iter().map(|pid| format!("/proc/{pid}/status")));
         // `cat` skips a process that has exited, and reads the others.
         let result = require_complete(self.run_command(&nginx.id, &command, None).await?)?;
-        let old_workers = parse_users(&String::from_utf8_lossy(&result.stdout));
-        let Some((_, user)) = old_workers.first() else { return Ok(SocketsByPid::new()) };
+        Ok(parse_old_workers(&String::from_utf8_lossy(&result.stdout)))
+    }
+
+    /// Returns the sockets of old workers.
+    async fn sockets_of(
+        &self,
+        nginx: &RunningNginx,
+        workers: &[OldWorker],
+    ) -> Result<SocketsByPid, IngressError> {
+        let Some(OldWorker { user, .. }) = workers.first() else { return Ok(SocketsByPid::new()) };
         // The kernel shows a process's open files only to the process's own user.
         let mut command = vec!["ls".to_owned(), "-l".to_owned(), "/proc/self/fd".to_owned()];
-        command.extend(old_workers.iter().map(|(pid, _)| format!("/proc/{pid}/fd")));
+        command.extend(workers.iter().map(|worker| format!("/proc/{}/fd", worker.pid)));
         let result = self.run_command(&nginx.id, &command, Some(*user)).await?;
         let result = require_complete(result)?;
         Ok(parse_sockets_by_pid(&String::from_utf8_lossy(&result.stdout)))
@@ -122,18 +139,38 @@ impl Nginx {
 }
 
 impl WorkerSnapshot {
-    /// Returns true if a request to `endpoint` is in flight, or can still arrive through an old
+    /// Returns whether a request to `endpoint` is in flight, or can still arrive through an old
     /// worker.
-    pub(crate) fn can_reach(&self, endpoint: SocketAddr) -> bool {
+    pub(crate) fn drained(&self, endpoint: SocketAddr) -> Drained {
         // A replica may have several ports, and no other has its address.
         let leads_to_replica = |connection: &Connection| {
             connection.remote.ip() == endpoint.ip() && self.is_request(connection.local)
         };
-        self.connections.iter().any(|c| c.remote == endpoint || leads_to_replica(c))
-            || self.old_workers.values().any(|inodes| {
-                // A worker that is stopped has not closed what it listens on.
-                !inodes.is_disjoint(&self.listening) || self.awaits_request(inodes)
-            })
+        // A worker that is stopped has not closed what it listens on, and it may hold everything
+        // else, so it is named first.
+        let holds = self.old_workers.iter().find_map(|(pid, inodes)| self.held_by(*pid, inodes));
+        let is_connected =
+            || self.connections.iter().any(|c| c.remote == endpoint || leads_to_replica(c));
+        match holds {
+            Some(held_by) => Drained::No { held_by: Some(held_by) },
+            None if is_connected() => Drained::IN_PROGRESS,
+            None => Drained::Yes,
+        }
+    }
+
+    /// Returns why an old worker with these sockets may still pass a request to any address.
+    fn held_by(&self, pid: u32, inodes: &BTreeSet<u64>) -> Option<String> {
+        let listens = !inodes.is_disjoint(&self.listening);
+        if !listens && !self.awaits_request(inodes) {
+            return None;
+        }
+        Some(if self.stopped.contains(&pid) {
+            format!("nginx worker {pid} has not ended: it is stopped (`kill -STOP`)")
+        } else if listens {
+            format!("nginx worker {pid} has not ended: it still takes requests")
+        } else {
+            format!("nginx worker {pid} has a connection whose request has not arrived")
+        })
     }
 
     /// Returns the workers that are not of the newest generation, whatever they call themselves: a
@@ -151,6 +188,7 @@ impl WorkerSnapshot {
             connections: connections(table),
             listening: listeners(table).into_iter().map(|listener| listener.inode).collect(),
             old_workers: SocketsByPid::new(),
+            stopped: BTreeSet::new(),
         })
     }
 
@@ -206,13 +244,17 @@ fn require_complete(result: ExecResult) -> Result<ExecResult, IngressError> {
 }
 
 /// Parses the concatenated `status` of processes.
-fn parse_users(text: &str) -> Vec<OldWorker> {
+fn parse_old_workers(text: &str) -> Vec<OldWorker> {
     let worker = |part: &str| {
         let value = |key: &str| {
             let line = part.lines().find_map(|line| line.strip_prefix(key))?;
-            line.split_whitespace().next()?.parse().ok()
+            line.split_whitespace().next()
         };
-        Some((value("Pid:")?, value("Uid:")?))
+        Some(OldWorker {
+            pid: value("Pid:")?.parse().ok()?,
+            user: value("Uid:")?.parse().ok()?,
+            is_stopped: matches!(value("State:"), Some("T" | "t")),
+        })
     };
     text.split("Name:\t").filter_map(worker).collect()
 }

@@ -110,7 +110,7 @@ async fn image_without_tools_serves_and_drains() {
     engine.connect(both[0].socket());
     assert!(next.drained(both[0].socket()).await.is_err(), "nothing shows what an old worker does");
     engine.disconnect();
-    assert!(next.drained(both[0].socket()).await.unwrap(), "no old worker is left");
+    assert!(next.drained(both[0].socket()).await.unwrap().is_yes(), "no old worker is left");
 }
 
 #[tokio::test(start_paused = true)]
@@ -431,19 +431,19 @@ async fn address_drains_after_window_and_last_connection() {
     let kept = both[1].socket();
     ingress.apply(&table(&[route("a.test", "/", "web", &both)])).await.unwrap();
     ingress.apply(&table(&[route("a.test", "/", "web", &both[1..])])).await.unwrap();
-    assert!(!ingress.drained(left).await.unwrap(), "a kept connection may send one more request");
+    assert!(!ingress.drained(left).await.unwrap().is_yes(), "one more request may be sent");
     tokio::time::advance(Duration::from_secs(2)).await;
     engine.connect(left);
-    assert!(!ingress.drained(left).await.unwrap(), "a request is in flight");
+    assert!(!ingress.drained(left).await.unwrap().is_yes(), "a request is in flight");
     engine.disconnect();
     tokio::time::advance(Duration::from_millis(250)).await;
     engine.flood(true);
     assert!(ingress.drained(left).await.is_err(), "a truncated snapshot proves nothing");
     engine.flood(false);
-    assert!(ingress.drained(left).await.unwrap());
-    assert!(!ingress.drained(kept).await.unwrap(), "a routed address receives requests");
+    assert!(ingress.drained(left).await.unwrap().is_yes());
+    assert!(!ingress.drained(kept).await.unwrap().is_yes(), "a routed address receives requests");
     engine.lose();
-    assert!(ingress.drained(kept).await.unwrap(), "nothing is routed");
+    assert!(ingress.drained(kept).await.unwrap().is_yes(), "nothing is routed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -452,9 +452,9 @@ async fn new_orchestrator_waits_whole_drain_window() {
     engine.ingress().apply(&table(&[])).await.unwrap();
     let next = engine.ingress();
     next.observe().await.unwrap();
-    assert!(!next.drained(endpoint(20, 80).socket()).await.unwrap());
+    assert!(!next.drained(endpoint(20, 80).socket()).await.unwrap().is_yes());
     tokio::time::advance(Duration::from_secs(2)).await;
-    assert!(next.drained(endpoint(20, 80).socket()).await.unwrap());
+    assert!(next.drained(endpoint(20, 80).socket()).await.unwrap().is_yes());
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,9 @@ use dubernetes_core::app::{
 };
 use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::event::{Event, NewEvent};
-use dubernetes_core::ingress::{ApplyOutcome, Ingress, IngressError, ObservedIngress, RouteTable};
+use dubernetes_core::ingress::{
+    ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, RouteTable,
+};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest, ExecSession,
     FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks, Process, RuntimeError,
@@ -307,7 +309,7 @@ mock! {
     impl Ingress for Ingress {
         async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError>;
         async fn observe(&self) -> Result<ObservedIngress, IngressError>;
-        async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError>;
+        async fn drained(&self, endpoint: SocketAddr) -> Result<Drained, IngressError>;
         async fn repair(&self) -> Result<Option<String>, IngressError>;
         async fn remove(&self) -> Result<(), IngressError>;
     }

@@ -43,9 +43,9 @@
 //!   time in that state. `ready` means for 60 s, or `ready-for=1s`.
 //! - Replica, keys: `rev` (the app's), `restarts`, `streak` (as `restarts`), `last="end of the
 //!   container before"`, `stopped="why it was stopped"`, `ready-until=5s` (unready since),
-//!   `address`, `draining=5s` (unrouted since). Flags: `routed drained evicted off-network`. A
-//!   running replica is observed at its planned address, unless it is `off-network`; without
-//!   planned addresses each has a port of its own on 127.0.0.1.
+//!   `address`, `draining=5s` (unrouted since), `held-by="what its drain waits for"`. Flags:
+//!   `routed drained evicted off-network`. A running replica is observed at its planned address,
+//!   unless it is `off-network`; without planned addresses each has a port of its own on 127.0.0.1.
 //! - CALL, one of: `network`, `routes`, `image web 2`, `create web-3 2` (the revision, the app's if
 //!   omitted), `pre-deploy web 2`, `purge web`, `clear web ID` (an eviction), `teardown`,
 //!   `container web-1` (with `rev=` or `restarts=` where a pod has two containers).

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dubernetes_core::app::{ImageRef, InstanceName};
 use dubernetes_core::ingress::{
-    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, RouteTable,
+    ApplyOutcome, Drained, Endpoint, Ingress, IngressError, ObservedIngress, RouteTable,
 };
 use dubernetes_core::store::Store;
 use dubernetes_testkit::contract::{Report, container_runtime, ingress, store};
@@ -136,10 +136,11 @@ impl Ingress for BrokenIngress {
         }
     }
 
-    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
+    async fn drained(&self, endpoint: SocketAddr) -> Result<Drained, IngressError> {
         if self.defect == Defect::EarlyDrain {
             let observed = self.inner.observe().await?;
-            return Ok(observed.table().is_none_or(|table| !table.holds(endpoint)));
+            let is_held = observed.table().is_some_and(|table| table.holds(endpoint));
+            return Ok(if is_held { Drained::IN_PROGRESS } else { Drained::Yes });
         }
         self.inner.drained(endpoint).await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
+    ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
 };
 
 use super::{INGRESS, READ, guard};
@@ -32,7 +32,7 @@ impl Ingress for GuardedIngress {
         guard("observe the ingress", READ, self.0.observe()).await
     }
 
-    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
+    async fn drained(&self, endpoint: SocketAddr) -> Result<Drained, IngressError> {
         guard("check whether a replica is drained", READ, self.0.drained(endpoint)).await
     }
 

@@ -39,6 +39,8 @@ pub enum Wait {
         /// Its endpoint. The caller checks it, and reports in
         /// [`crate::state::ObservedState::drains`].
         endpoint: SocketAddr,
+        /// What the last check found, if it is not only requests in progress.
+        held_by: Option<String>,
     },
     /// The back-off before the next restart of a failed replica.
     BackOff {
@@ -98,7 +100,9 @@ impl fmt::Display for Wait {
             }
             Self::Ready { reason } => write!(f, "not ready: {reason}"),
             Self::AwaitingUnroute => f.write_str("until the ingress no longer routes to it"),
-            Self::Drained { .. } => f.write_str("requests in progress"),
+            Self::Drained { held_by, .. } => {
+                f.write_str(held_by.as_deref().unwrap_or("requests in progress"))
+            }
             Self::BackOff { cause, restarts: count } => write!(f, "{cause}, {}", restarts(*count)),
             Self::Retry { failure: CallFailure { message, count: 1, .. }, .. } => {
                 f.write_str(message)

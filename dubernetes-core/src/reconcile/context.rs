@@ -138,10 +138,10 @@ impl<'a> Context<'a> {
 
     /// The endpoint of the replica that has left the route table last, of those that are not
     /// drained yet, if there are any.
-    pub(super) fn draining(&self, replica: &ObservedReplica) -> Option<(SocketAddr, Drain)> {
+    pub(super) fn draining(&self, replica: &ObservedReplica) -> Option<(SocketAddr, &'a Drain)> {
         let drains = self.observed.drains.range(replica.sockets()?);
         let last = drains.max_by_key(|(_, drain)| (!drain.done, drain.since))?;
-        Some((*last.0, *last.1))
+        Some((*last.0, last.1))
     }
 
     pub(super) fn is_engine_unreachable(&self) -> bool {

@@ -41,7 +41,7 @@ pub(super) fn plan<'a>(
     }
     // A replica of a former orchestrator may have left the table unseen.
     let unknown = waiting.filter_map(|wait| {
-        let Wait::Drained { endpoint } = wait else { return None };
+        let Wait::Drained { endpoint, .. } = wait else { return None };
         (!context.observed.drains.contains_key(endpoint)).then_some(*endpoint)
     });
     checks.due.extend(unknown);

@@ -1,9 +1,7 @@
 //! The order in which apps start: `after` names apps that must be ready before this one starts for
 //! the first time. Later they are independent.
 
-use std::collections::BTreeSet;
-
-use crate::app::AppName;
+use crate::app::{self, AppName};
 use crate::plan::{Block, Wait};
 use crate::state::{DesiredState, ObservedState, Readiness};
 use crate::store::Outcome;
@@ -58,23 +56,11 @@ pub(crate) fn is_ready(desired: &DesiredState, observed: &ObservedState, name: &
     ready.count() >= usize::from(stored.spec.replicas)
 }
 
-/// Returns the apps that wait for each other, if `name` is one of them, in the order of waiting.
+/// Returns the apps that wait for each other, if `name` is one of them.
 pub(crate) fn start_cycle(desired: &DesiredState, name: &AppName) -> Option<Vec<AppName>> {
-    let after = |name: &AppName| {
+    let stored = desired.apps.get_key_value(name)?;
+    app::start_cycle(stored.0, |name| {
         let stored = desired.apps.get(name);
         stored.map(|stored| stored.spec.after.as_slice()).unwrap_or_default()
-    };
-    let mut paths = vec![vec![name]];
-    let mut seen = BTreeSet::new();
-    while let Some(path) = paths.pop() {
-        for next in path.last().map(|last| after(last)).unwrap_or_default() {
-            if next == name {
-                return Some(path.into_iter().cloned().collect());
-            }
-            if seen.insert(next) {
-                paths.push(path.iter().copied().chain([next]).collect());
-            }
-        }
-    }
-    None
+    })
 }

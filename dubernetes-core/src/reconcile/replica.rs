@@ -46,7 +46,7 @@ pub(super) struct Replica<'a> {
     /// The ingress may send new requests to it.
     pub(super) routed: bool,
     /// Requests that were accepted before it left the route table, and its endpoint there.
-    pub(super) drain: Option<(SocketAddr, Drain)>,
+    pub(super) drain: Option<(SocketAddr, &'a Drain)>,
     /// How long these requests may take before it is stopped.
     pub(super) drain_limit: Duration,
     /// A call on its container is in flight.

@@ -79,9 +79,9 @@ fn still_serving(
     // Without an endpoint no request reaches it.
     let endpoint = replica.observed.endpoint?;
     let Some((endpoint, drain)) = replica.drain else {
-        return Some((Wait::Drained { endpoint }, None));
+        return Some((Wait::Drained { endpoint, held_by: None }, None));
     };
-    let wait = Wait::Drained { endpoint };
+    let wait = Wait::Drained { endpoint, held_by: drain.held_by.clone() };
     let limit = replica.drain_limit.to_signed();
     let until = drain.since.min(context.now).saturating_add(limit).ok()?;
     (!drain.done && until > context.now).then_some((wait, Some(until)))

@@ -2,10 +2,14 @@
 //! revisions, so that every store numbers alike.
 
 use std::borrow::Borrow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::app::{AppSpec, Generation, RevisionId, route_conflict};
+use crate::app::{
+    AppName, AppSpec, Generation, InvalidSpec, RevisionId, route_conflict, start_cycle,
+    start_cycle_problem,
+};
 use crate::error::SharedError;
 use crate::identity::spec_hash;
 use crate::runtime::ImageId;
@@ -65,15 +69,15 @@ pub(super) struct NextRevision {
     pub(super) rollout: RevisionRollout,
 }
 
-/// Decides what a put writes. `others` are the specifications of the other live apps, for route
-/// conflicts.
+/// Decides what a put writes. `others` are the specifications of the other live apps: those that
+/// have routes, and those that start after others.
 ///
 /// # Errors
 ///
 /// Those of [`crate::store::Store::put`]; [`StoreError::Failed`] if revision numbers are used up.
 pub fn decide_put<'a>(
     existing: ExistingApp<'_>,
-    others: impl IntoIterator<Item = &'a AppSpec>,
+    others: impl IntoIterator<Item = &'a AppSpec, IntoIter: Clone>,
     put: &PutApp<impl Borrow<AppSpec>>,
 ) -> Result<StoreDecision, StoreError> {
     let put = &put.with_spec(put.spec.borrow());
@@ -85,15 +89,39 @@ pub fn decide_put<'a>(
     {
         return Ok(StoreDecision::unchanged(app));
     }
-    if let Some(conflict) = route_conflict(put.spec, others) {
+    let others = others.into_iter();
+    if let Some(conflict) = route_conflict(put.spec, others.clone()) {
         return Err(StoreError::RouteTaken(conflict));
     }
+    check_start_order(put.spec, others)?;
     match existing {
         ExistingApp::Absent => create(put, Generation::NONE, RevisionId::NONE, &[]),
         ExistingApp::Deleted { generation, revision, revisions } => {
             create(put, generation, revision, revisions)
         }
         ExistingApp::Live { app, revisions } => configure(put, app, revisions),
+    }
+}
+
+/// Refuses an app that would start after itself, by way of others.
+fn check_start_order<'s, 'a: 's>(
+    spec: &'s AppSpec,
+    others: impl Iterator<Item = &'a AppSpec>,
+) -> Result<(), StoreError> {
+    // An app without `after` closes no cycle.
+    if spec.after.is_empty() {
+        return Ok(());
+    }
+    let mut after: BTreeMap<&'s AppName, &'s [AppName]> =
+        others.map(|other| (&other.name, &*other.after)).collect();
+    after.insert(&spec.name, &spec.after);
+    match start_cycle(&spec.name, |name| after.get(name).copied().unwrap_or_default()) {
+        None => Ok(()),
+        Some(cycle) => {
+            let problems = vec![start_cycle_problem(&spec.name, &spec.after, &cycle)];
+            let name = spec.name.clone();
+            Err(StoreError::Invalid { name, problems: InvalidSpec { problems } })
+        }
     }
 }
 
@@ -270,7 +298,7 @@ fn to_revision(app: &StoredApp) -> Revision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{AppName, ImageRef};
+    use crate::app::ImageRef;
 
     fn put(newest_seen: RevisionId) -> PutApp {
         let spec = AppSpec::new(AppName::parse("web").unwrap(), ImageRef::parse("web:1").unwrap());
@@ -290,6 +318,33 @@ mod tests {
         let decided =
             decide_put(ExistingApp::Absent, [], &put(RevisionId(LAST_REVISION.0 - 1))).unwrap();
         assert_eq!(decided.put.app.revision, LAST_REVISION);
+    }
+
+    #[test]
+    fn app_that_would_start_after_itself_is_refused() {
+        let app = |name: &str, after: &str| {
+            let spec = put(RevisionId::NONE).spec.into_inner();
+            let after = vec![AppName::parse(after).unwrap()];
+            AppSpec { name: AppName::parse(name).unwrap(), after, ..spec }
+        };
+        let others = [app("db", "cache"), app("cache", "web"), app("other", "web")];
+        let decide = |spec: AppSpec| {
+            let put = put(RevisionId::NONE).with_spec(spec.validate().unwrap());
+            decide_put(ExistingApp::Absent, &others, &put)
+        };
+        let Err(StoreError::Invalid { problems, .. }) = decide(app("web", "db")) else {
+            panic!("it waits for itself");
+        };
+        let problem = &problems.problems[0];
+        assert_eq!(problem.path, "after.0");
+        assert_eq!(
+            problem.message,
+            "`web` cannot start after `db`, which starts after `cache`, which starts after `web`"
+        );
+        assert!(decide(app("web", "none")).is_ok());
+        // The stored version of an app is replaced.
+        assert!(decide(app("cache", "db")).is_err());
+        assert!(decide(app("cache", "other")).is_ok());
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl World {
             }
         }
         for waiting in &plan.waiting {
-            if let Wait::Drained { endpoint } = waiting.wait {
+            if let Wait::Drained { endpoint, .. } = waiting.wait {
                 let drain = Drain::new(self.now);
                 self.observed.drains.entry(endpoint).or_insert(drain);
             }

@@ -23,17 +23,17 @@ fn only_open_connections_reach_an_endpoint() {
     {
         let text = format!("{HEAD}{}", line("C350", REPLICA, state, 7));
         let snapshot = WorkerSnapshot::parse(&text).unwrap();
-        assert_eq!(snapshot.can_reach(REPLICA.into()), expected, "{state}");
-        assert!(!snapshot.can_reach(CLIENT.into()), "{state}");
+        assert_eq!(!snapshot.drained(REPLICA.into()).is_yes(), expected, "{state}");
+        assert!(snapshot.drained(CLIENT.into()).is_yes(), "{state}");
         let other_port = (REPLICA.0, 81);
-        assert_eq!(snapshot.can_reach(other_port.into()), expected, "{state}");
+        assert_eq!(!snapshot.drained(other_port.into()).is_yes(), expected, "{state}");
     }
 }
 
 #[test]
 fn client_of_nginx_that_is_a_replica_is_no_request_to_it() {
     let text = format!("{HEAD}{}", line("0050", (REPLICA.0, 40000), "01", 7));
-    assert!(!WorkerSnapshot::parse(&text).unwrap().can_reach(REPLICA.into()));
+    assert!(WorkerSnapshot::parse(&text).unwrap().drained(REPLICA.into()).is_yes());
 }
 
 #[test]
@@ -83,8 +83,13 @@ fn clients_of_names_are_not_requests() {
 
 #[test]
 fn old_workers_and_their_sockets_are_parsed() {
-    let status = |pid: u32| format!("Name:\tnginx\nPid:\t{pid}\nPPid:\t1\nUid:\t101\t101\t101\n");
-    assert_eq!(parse_users(&(status(20) + &status(31))), [(20, 101), (31, 101)]);
+    let status = |pid: u32, state: &str| {
+        let state = format!("Name:\tnginx\nState:\t{state}\nPid:\t{pid}\nPPid:\t1\n");
+        state + "Uid:\t101\t101\t101\n"
+    };
+    let worker = |pid, is_stopped| OldWorker { pid, user: 101, is_stopped };
+    let text = status(20, "S (sleeping)") + &status(31, "T (stopped)");
+    assert_eq!(parse_old_workers(&text), [worker(20, false), worker(31, true)]);
     let listed = "/proc/20/fd:\ntotal 0\n\
         lrwx------ 1 nginx nginx 64 Nov 26 13:24 3 -> socket:[36391]\n\
         lrwx------ 1 nginx nginx 64 Nov 26 13:24 10 -> anon_inode:[eventpoll]\n\n\
@@ -112,9 +117,16 @@ fn stopped_old_worker_may_reach_every_address() {
     let mut snapshot = WorkerSnapshot::parse(&format!("20 30 31 {HEAD}{listener}")).unwrap();
     assert_eq!(snapshot.old_children(), [20]);
     snapshot.old_workers = SocketsByPid::from([(20, BTreeSet::from([9]))]);
-    assert!(snapshot.can_reach(REPLICA.into()), "it still listens");
+    let held_by = |snapshot: &WorkerSnapshot| match snapshot.drained(REPLICA.into()) {
+        Drained::No { held_by } => held_by.unwrap(),
+        Drained::Yes => panic!("it still listens"),
+    };
+    assert_eq!(held_by(&snapshot), "nginx worker 20 has not ended: it still takes requests");
+    snapshot.stopped = BTreeSet::from([20]);
+    let stopped = "nginx worker 20 has not ended: it is stopped (`kill -STOP`)";
+    assert_eq!(held_by(&snapshot), stopped);
     snapshot.old_workers = SocketsByPid::from([(20, BTreeSet::from([8]))]);
-    assert!(!snapshot.can_reach(REPLICA.into()));
+    assert!(snapshot.drained(REPLICA.into()).is_yes());
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) fn put(session: &Session<'_>, put: &PutApp) -> Result<Put, Transactio
             revisions: &kept,
         },
     };
-    let others = routed_apps(session, &put.spec)?;
+    let others = related_apps(session, &put.spec)?;
     let decision = decide_put(existing, &others, &put)?;
     write_decision(session, &decision)?;
     Ok(decision.put)
@@ -236,14 +236,15 @@ fn find(session: &Session<'_>, name: &AppName) -> Result<Option<AppRow>, Transac
     found.next().transpose()
 }
 
-/// Returns the other apps with routes that are not being deleted, sorted by name.
-fn routed_apps(session: &Session<'_>, spec: &AppSpec) -> Result<Vec<AppSpec>, TransactionError> {
-    if spec.access.is_empty() {
+/// Returns the other apps with routes or an `after` that are not being deleted, sorted by name.
+fn related_apps(session: &Session<'_>, spec: &AppSpec) -> Result<Vec<AppSpec>, TransactionError> {
+    if spec.access.is_empty() && spec.after.is_empty() {
         return Ok(Vec::new());
     }
     let select = "\
         SELECT spec FROM apps WHERE deleted_at IS NULL AND name <> ?1 \
-        AND json_extract(spec, '$.access') IS NOT NULL ORDER BY name";
+        AND (json_extract(spec, '$.access') IS NOT NULL \
+        OR json_extract(spec, '$.after') IS NOT NULL) ORDER BY name";
     session
         .prepare_cached(select)?
         .query_and_then([spec.name.as_str()], |found| row::parse_spec(&found.get::<_, String>(0)?))?

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use dubernetes_core::app::{AppName, RoutePath};
-use dubernetes_core::ingress::{Endpoint, Ingress, ObservedIngress, Route, RouteTable};
+use dubernetes_core::ingress::{Drained, Endpoint, Ingress, ObservedIngress, Route, RouteTable};
 
 use super::report::Report;
 
@@ -243,7 +243,10 @@ async fn removed_address_is_drained(
     );
     wait_for_drain(ingress, left).await;
     let routed = ingress.drained(upstreams[1].socket()).await;
-    assert!(matches!(routed, Ok(false)), "a routed address is not drained; seen: {routed:?}");
+    assert!(
+        matches!(routed, Ok(Drained::No { .. })),
+        "a routed address is not drained; seen: {routed:?}"
+    );
 }
 
 /// Routes to the first upstream, and sends a slow request to it if the world can.
@@ -267,7 +270,7 @@ async fn request_in_flight_delays_drain(
     let mut asked = 0;
     while !request.is_finished() {
         let drained = ingress.drained(left).await;
-        let is_early = matches!(drained, Ok(true)) && !request.is_finished();
+        let is_early = matches!(drained, Ok(Drained::Yes)) && !request.is_finished();
         assert!(!is_early, "an address with a request in flight is not drained");
         asked += 1;
         tokio::time::sleep(POLL_INTERVAL).await;
@@ -283,8 +286,8 @@ async fn wait_for_drain(ingress: &dyn Ingress, endpoint: SocketAddr) {
     loop {
         let drained = ingress.drained(endpoint).await;
         match drained {
-            Ok(true) => return,
-            Ok(false) => {}
+            Ok(Drained::Yes) => return,
+            Ok(Drained::No { .. }) => {}
             Err(_) => panic!("`drained` answers while the ingress runs; seen: {drained:?}"),
         }
         assert!(
@@ -320,7 +323,7 @@ async fn removed_ingress_can_return(
     assert!(answer.is_err(), "a removed ingress does not answer; seen: {answer:?}");
     let drained = ingress.drained(upstreams[0].socket()).await;
     assert!(
-        matches!(drained, Ok(true)),
+        matches!(drained, Ok(Drained::Yes)),
         "without an ingress every address is drained; seen: {drained:?}"
     );
     apply(ingress, &single(&upstreams[..1]), true).await;

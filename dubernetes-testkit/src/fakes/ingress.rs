@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::faults::Faults;
 use dubernetes_core::error::SharedError;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Endpoint, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
+    ApplyOutcome, Drained, Endpoint, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
 };
 
 /// A reverse proxy in memory, which serves the table that was applied last. Clones share the state.
@@ -154,11 +154,12 @@ impl Ingress for FakeIngress {
         Ok(self.state().observed.clone())
     }
 
-    async fn drained(&self, endpoint: SocketAddr) -> Result<bool, IngressError> {
+    async fn drained(&self, endpoint: SocketAddr) -> Result<Drained, IngressError> {
         self.enter(IngressOperation::Drained).await?;
         let state = self.state();
         let held = state.observed.table().is_some_and(|table| table.holds(endpoint));
-        Ok(!held && !state.busy.contains(&endpoint))
+        let is_busy = held || state.busy.contains(&endpoint);
+        Ok(if is_busy { Drained::IN_PROGRESS } else { Drained::Yes })
     }
 
     async fn repair(&self) -> Result<Option<String>, IngressError> {

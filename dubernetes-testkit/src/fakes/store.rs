@@ -170,7 +170,7 @@ impl Content {
             .ok_or_else(|| StoreError::NotFound { name: name.clone() })
     }
 
-    fn specs(&self) -> impl Iterator<Item = &AppSpec> {
+    fn specs(&self) -> impl Iterator<Item = &AppSpec> + Clone {
         self.apps.values().filter(|kept| kept.deleted.is_none()).map(|kept| &kept.app.spec)
     }
 

@@ -295,5 +295,6 @@ fn take_drain(line: &mut Line) -> Result<Option<Drain>, String> {
         return Ok(Some(Drain { done: true, ..Drain::new(before(Some(LONG))) }));
     }
     let span = line.take_span("draining")?;
-    Ok(span.map(|span| Drain::new(before(Some(span)))))
+    let held_by = line.take_value("held-by")?;
+    Ok(span.map(|span| Drain { held_by, ..Drain::new(before(Some(span))) }))
 }

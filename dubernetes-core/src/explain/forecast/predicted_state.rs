@@ -220,10 +220,10 @@ impl<'a> PredictedState<'a> {
     }
 
     fn drain(&mut self, waiting: &Waiting) -> Option<String> {
-        let Wait::Drained { endpoint } = waiting.wait else { return None };
-        self.observed.drains.insert(endpoint, Drain { done: true, ..Drain::new(self.now) });
+        let Wait::Drained { endpoint, .. } = &waiting.wait else { return None };
+        self.observed.drains.insert(*endpoint, Drain { done: true, ..Drain::new(self.now) });
         let limit = self.desired.apps.get(self.app).map(|stored| stored.spec.stop.drain);
-        Some(format!("requests in progress, at most {}", limit.unwrap_or(Stop::default().drain)))
+        Some(format!("{}, at most {}", waiting.wait, limit.unwrap_or(Stop::default().drain)))
     }
 
     /// Finishes a removal by the engine that is in progress.

@@ -103,7 +103,12 @@ impl Decision {
         let drains = drains.into_iter().flatten().map(|(_, drain)| drain);
         match drains.max_by_key(|drain| (!drain.done, drain.since)) {
             Some(drain) if drain.done => line.push_str(" drained"),
-            Some(drain) => drop(write!(line, " draining={}", self.ago(drain.since))),
+            Some(drain) => {
+                let _ = write!(line, " draining={}", self.ago(drain.since));
+                if let Some(held_by) = &drain.held_by {
+                    let _ = write!(line, " held-by={held_by:?}");
+                }
+            }
             None => {}
         }
         if let Some(reason) = observed.stop_reasons.get(&replica.id) {

@@ -203,6 +203,21 @@ pub(super) async fn taken_route_is_refused_and_nothing_is_stored(store: &Arc<dyn
     assert_eq!(list(store).await, before, "a refused put stores nothing");
 }
 
+pub(super) async fn start_cycle_is_refused_and_nothing_is_stored(store: &Arc<dyn Store>) {
+    let after = |app: &str, other: &str| AppSpec { after: vec![name(other)], ..spec(app) };
+    put(store, after("db", "cache")).await;
+    put(store, after("cache", "web")).await;
+    let before = list(store).await;
+    let got = try_put(store, after("web", "db")).await;
+    let Err(StoreError::Invalid { problems, .. }) = got else {
+        panic!("an app that would wait for itself is refused; seen: {got:?}");
+    };
+    assert_eq!(problems.problems[0].path, "after.0", "the refusal names the entry");
+    assert_eq!(list(store).await, before, "a refused put stores nothing");
+    put(store, spec("cache")).await;
+    put(store, after("web", "db")).await;
+}
+
 pub(super) async fn only_same_host_and_path_conflict(store: &Arc<dyn Store>) {
     put(store, with_route("web", "web.local", "/")).await;
     put(store, with_route("api", "web.local", "/api")).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_core::ingress::{Ingress as _, ObservedIngress, RouteTable};
+use dubernetes_core::ingress::{Drained, Ingress as _, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::{ContainerId, run_command};
 use dubernetes_tests::websocket::WebSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -47,7 +47,11 @@ async fn pending_connection_delays_drain_and_websocket_does_not() {
         let removed = fixture.upstreams[0].socket();
         let start = tokio::time::Instant::now();
         while start.elapsed() < BUSY_PERIOD {
-            assert!(!ingress.drained(removed).await.unwrap(), "after {:?}", start.elapsed());
+            assert!(
+                !ingress.drained(removed).await.unwrap().is_yes(),
+                "after {:?}",
+                start.elapsed()
+            );
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         unused.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
@@ -57,8 +61,10 @@ async fn pending_connection_delays_drain_and_websocket_does_not() {
             let answer = read_answer(stream).await;
             assert!(answer.contains(&by), "another upstream answered: {answer}");
         }
-        eventually("the address is drained", || async { ingress.drained(removed).await.unwrap() })
-            .await;
+        eventually("the address is drained", || async {
+            ingress.drained(removed).await.unwrap().is_yes()
+        })
+        .await;
         socket.echo("still open").await.unwrap();
         assert!(fixture.count_workers().await > 2, "no old worker is left");
     })
@@ -87,20 +93,26 @@ async fn slow_upload_delays_drain_of_its_own_upstream_only() {
         ingress.apply(&second).await.unwrap();
         let start = tokio::time::Instant::now();
         while start.elapsed() < BUSY_PERIOD {
-            assert!(!ingress.drained(removed).await.unwrap(), "after {:?}", start.elapsed());
+            assert!(
+                !ingress.drained(removed).await.unwrap().is_yes(),
+                "after {:?}",
+                start.elapsed()
+            );
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         own.write_all(&[b'x'; 600]).await.unwrap();
         let answer = read_answer(own).await;
         assert!(answer.contains("BodyLength: 1000"), "{answer}");
         assert!(answer.contains(fixture.upstreams[0].pod.as_str()), "{answer}");
-        eventually("the address is drained", || async { ingress.drained(removed).await.unwrap() })
-            .await;
+        eventually("the address is drained", || async {
+            ingress.drained(removed).await.unwrap().is_yes()
+        })
+        .await;
 
         // The upload to the other app is still in flight and delays no other drain.
         ingress.apply(&first).await.unwrap();
         eventually("the next address is drained", || async {
-            ingress.drained(next).await.unwrap()
+            ingress.drained(next).await.unwrap().is_yes()
         })
         .await;
         assert!(fixture.is_connected(busy).await);
@@ -219,15 +231,24 @@ async fn stopped_old_worker_keeps_its_addresses_undrained() {
             assert_eq!(sent.unwrap().code, 0);
         };
         signal("STOP").await;
+        let mut named = false;
         ingress.apply(&second).await.unwrap();
         let start = tokio::time::Instant::now();
         while start.elapsed() < BUSY_PERIOD {
-            assert!(!ingress.drained(left).await.unwrap(), "it may still accept a request");
+            let drained = ingress.drained(left).await.unwrap();
+            assert!(!drained.is_yes(), "it may still accept a request");
+            if let Drained::No { held_by: Some(why) } = drained {
+                assert!(why.ends_with("has not ended: it is stopped (`kill -STOP`)"), "{why}");
+                named = true;
+            }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+        assert!(named, "nothing says what is waited for");
         signal("CONT").await;
-        eventually("the address is drained", || async { ingress.drained(left).await.unwrap() })
-            .await;
+        eventually("the address is drained", || async {
+            ingress.drained(left).await.unwrap().is_yes()
+        })
+        .await;
     })
     .await;
 }
@@ -246,7 +267,7 @@ async fn image_without_tools_serves_and_drains() {
         assert_eq!(next.repair().await.unwrap(), None, "the files are as they were put");
         fixture.assert_served_by("a.test", &fixture.upstreams[1]).await;
         eventually("the address is drained", || async {
-            next.drained(fixture.upstreams[0].socket()).await.unwrap_or(false)
+            next.drained(fixture.upstreams[0].socket()).await.is_ok_and(|drained| drained.is_yes())
         })
         .await;
     })
