@@ -145,6 +145,29 @@ fn name_takes_requests_at_each_port_of_access() {
 }
 
 #[test]
+fn published_port_is_a_listener_of_the_name() {
+    let shown = |app: serde_json::Value| {
+        let spec: AppSpec = serde_json::from_value(app).unwrap();
+        let listeners = Listener::of_app(&spec, Ipv4Addr::LOCALHOST, &[endpoint(8080)]);
+        let show = |l: &Listener| format!("{}>{} {:?}", l.port, l.endpoints[0].port, l.protocol);
+        let names = Vec::from_iter(listeners.iter().map(show)).join(", ");
+        (spec.port(), spec.is_reachable(), spec.has_name(), names)
+    };
+    let app = |ports: &[&str]| serde_json::json!({"name": "a", "image": "x", "ports": ports});
+    let expected = |port, is_reachable, names: &str| (port, is_reachable, true, names.to_owned());
+    assert_eq!(
+        shown(app(&["1:5432", "2:9000"])),
+        expected(5432, true, "5432>5432 Tcp, 9000>9000 Tcp")
+    );
+    assert_eq!(shown(app(&["53:53/udp"])), expected(80, false, "53>53 Udp"));
+    assert_eq!(shown(app(&["53:53/udp", "53:53"])), expected(53, true, "53>53 Tcp, 53>53 Udp"));
+    // The own port is that of the replica's revision, and requests stay requests.
+    let mut web = app(&["8081:80", "9:9"]);
+    web["access"] = serde_json::json!({});
+    assert_eq!(shown(web), expected(80, true, "9>9 Tcp, 80>8080 Http"));
+}
+
+#[test]
 fn url_of_the_rest_is_one_that_can_be_opened() {
     let shown = |host: &str, path: &str| {
         url(&host.parse().unwrap(), &RoutePath::parse(path).unwrap(), 8080)

@@ -236,14 +236,15 @@ fn find(session: &Session<'_>, name: &AppName) -> Result<Option<AppRow>, Transac
     found.next().transpose()
 }
 
-/// Returns the other apps with routes or an `after` that are not being deleted, sorted by name.
+/// Returns the other apps with routes, ports or an `after` that are not being deleted, sorted by name.
 fn related_apps(session: &Session<'_>, spec: &AppSpec) -> Result<Vec<AppSpec>, TransactionError> {
-    if spec.access.is_empty() && spec.after.is_empty() {
+    if spec.access.is_empty() && spec.ports.is_empty() && spec.after.is_empty() {
         return Ok(Vec::new());
     }
     let select = "\
         SELECT spec FROM apps WHERE deleted_at IS NULL AND name <> ?1 \
         AND (json_extract(spec, '$.access') IS NOT NULL \
+        OR json_extract(spec, '$.ports') IS NOT NULL \
         OR json_extract(spec, '$.after') IS NOT NULL) ORDER BY name";
     session
         .prepare_cached(select)?

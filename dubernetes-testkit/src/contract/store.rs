@@ -103,6 +103,7 @@ where
         put::generation_zero_refuses_existing_app,
         put::deleted_app_counts_as_missing,
         put::taken_route_is_refused_and_nothing_is_stored,
+        put::taken_port_is_refused_and_nothing_is_stored,
         put::start_cycle_is_refused_and_nothing_is_stored,
         put::only_same_host_and_path_conflict,
         put::deleted_app_frees_its_route,

@@ -13,7 +13,7 @@ mod settings;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::settings::Settings;
@@ -84,11 +84,27 @@ async fn serve(
         () = &mut stopped => return Ok(()),
         () = tokio::time::sleep(settings.start_delay) => {}
     }
+    if let Some(port) = settings.udp_port {
+        let socket = UdpSocket::bind(("0.0.0.0", port)).await?;
+        tokio::spawn(answer_datagrams(socket, settings.identity.replica.clone()));
+    }
     let listener = listen(settings.port).await?;
     log(&format!("listening on {}", listener.local_addr()?));
     let app = routes::router(settings);
     let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stopped).await
+}
+
+/// Answers each datagram with the name of the replica.
+async fn answer_datagrams(socket: UdpSocket, replica: Option<String>) {
+    let answer = replica.unwrap_or_default();
+    let mut datagram = [0; 512];
+    // A client that is gone is no reason to end.
+    loop {
+        if let Ok((_, client)) = socket.recv_from(&mut datagram).await {
+            let _ = socket.send_to(answer.as_bytes(), client).await;
+        }
+    }
 }
 
 /// Listens on all IPv6 and IPv4 addresses, or only on IPv4 if the machine has no IPv6.

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) count_file: Option<PathBuf>,
     /// Address of another app to call for each request, such as `db:5432`.
     pub(crate) call: Option<String>,
+    /// UDP port whose datagrams are answered.
+    pub(crate) udp_port: Option<u16>,
     /// Identity of this replica.
     pub(crate) identity: Identity,
 }
@@ -68,6 +70,7 @@ impl Settings {
             ignore_term: env("WHOAMI_IGNORE_TERM").is_some_and(|value| value == "1"),
             count_file: env("WHOAMI_COUNT_FILE").map(PathBuf::from),
             call: env("WHOAMI_CALL"),
+            udp_port: env("WHOAMI_UDP_PORT").map(|text| parse_number(&text)).transpose()?,
             identity: Identity {
                 name,
                 app: env("DUBERNETES_APP"),

@@ -23,6 +23,7 @@ mod names;
 mod orchestrator;
 mod ownership;
 mod pod_commands;
+mod ports;
 mod pre_deploy;
 mod restart;
 mod rollback;

@@ -218,6 +218,23 @@ pub(super) async fn start_cycle_is_refused_and_nothing_is_stored(store: &Arc<dyn
     put(store, after("web", "db")).await;
 }
 
+pub(super) async fn taken_port_is_refused_and_nothing_is_stored(store: &Arc<dyn Store>) {
+    let with_port = |app: &str, port: &str| AppSpec {
+        ports: vec![port.parse().expect("a legal port")],
+        ..spec(app)
+    };
+    put(store, with_port("db", "5432:5432")).await;
+    put(store, with_port("dns", "5432:53/udp")).await;
+    let before = list(store).await;
+    let got = try_put(store, with_port("other", "127.0.0.1:5432:80")).await;
+    let Err(StoreError::RouteTaken(conflict)) = got else {
+        panic!("a taken port is refused; seen: {got:?}");
+    };
+    let expected = "TCP port 5432 of this machine is taken by app `db`";
+    assert_eq!(conflict.to_string(), expected, "the refusal names port and owner");
+    assert_eq!(list(store).await, before, "a refused put stores nothing");
+}
+
 pub(super) async fn only_same_host_and_path_conflict(store: &Arc<dyn Store>) {
     put(store, with_route("web", "web.local", "/")).await;
     put(store, with_route("api", "web.local", "/api")).await;
