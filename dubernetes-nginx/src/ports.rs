@@ -246,7 +246,7 @@ impl PortsRequest<'_> {
                 conf.block("server", &[], |conf| {
                     match mapping.transport {
                         Transport::Tcp => {
-                            conf.line("listen", &[listen, Word("so_keepalive=on")])?
+                            conf.line("listen", &[listen, Word("so_keepalive=on")])?;
                         }
                         Transport::Udp => config::names::write_udp_listener(conf, listen)?,
                     }

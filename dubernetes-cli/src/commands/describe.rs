@@ -90,6 +90,9 @@ fn describe_app(app: &App, pods: &[Pod], routes: &[Route], now: Timestamp) -> St
     if routes.is_empty() {
         lines.add("Route", "");
     }
+    for mapping in &spec.ports {
+        lines.add("Published", mapping.to_string());
+    }
     if !spec.command.is_empty() {
         lines.add("Command", spec.command.join(" "));
     }
