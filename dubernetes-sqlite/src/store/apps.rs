@@ -236,7 +236,8 @@ fn find(session: &Session<'_>, name: &AppName) -> Result<Option<AppRow>, Transac
     found.next().transpose()
 }
 
-/// Returns the other apps with routes, ports or an `after` that are not being deleted, sorted by name.
+/// Returns the other apps with routes, ports or an `after` that are not being deleted, sorted by
+/// name.
 fn related_apps(session: &Session<'_>, spec: &AppSpec) -> Result<Vec<AppSpec>, TransactionError> {
     if spec.access.is_empty() && spec.ports.is_empty() && spec.after.is_empty() {
         return Ok(Vec::new());

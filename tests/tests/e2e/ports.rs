@@ -51,7 +51,7 @@ fn published_port_leads_to_ready_replicas_and_an_update_loses_no_request() {
         let ingress = docker(&["inspect", "-f", "{{.Id}}", &s.ingress()]).await;
         let publishes = port_containers(s).await;
 
-        // Each request has a connection of its own: a kept one holds a replica until its drain ends.
+        // Each request has its own connection: a kept one holds a replica until its drain ends.
         let changed = published("db", 2, &[tcp(port.number)]).with("env: { V: '2' }");
         let update = s.apply(&changed);
         tokio::pin!(update);
