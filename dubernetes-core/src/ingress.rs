@@ -260,16 +260,6 @@ pub enum Protocol {
     Udp,
 }
 
-impl Protocol {
-    /// Returns how it is transported.
-    pub fn transport(self) -> Transport {
-        match self {
-            Self::Http | Self::H2c | Self::Tcp => Transport::Tcp,
-            Self::Udp => Transport::Udp,
-        }
-    }
-}
-
 impl Listener {
     /// Returns the listeners for the name of an app. An app with `access` gets requests on each of
     /// its ports, and also on the usual port, so that `http://NAME/` is right for each of them. At

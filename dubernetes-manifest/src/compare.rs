@@ -12,12 +12,17 @@ use dubernetes_core::app::{self, AppName, RouteConflict};
 /// Returns every name and route that an earlier document has already, with the index of the later
 /// one's source.
 pub(super) fn find_conflicts(documents: &[Document]) -> Vec<(usize, RawDiagnostic)> {
+    let mut by_name = BTreeMap::new();
+    for document in documents {
+        app_name(document).map(|name| by_name.entry(name).or_insert(document));
+    }
     let mut conflicts = Vec::new();
     for (index, later) in documents.iter().enumerate() {
         let earlier = documents.get(..index).unwrap_or_default();
         let found = name_conflict(later, earlier).into_iter();
         let found = found.chain(route_conflicts(later, earlier));
-        let found = found.chain(start_cycle(documents, index));
+        let following = documents.get(index + 1..).unwrap_or_default();
+        let found = found.chain(start_cycle(later, following, &by_name));
         conflicts.extend(found.map(|diagnostic| (later.source, diagnostic)));
     }
     conflicts
@@ -36,18 +41,17 @@ fn name_conflict(later: &Document, earlier: &[Document]) -> Option<RawDiagnostic
 }
 
 /// Returns the cycle of `after` that a document closes, if it is the last one of the cycle.
-fn start_cycle(documents: &[Document], index: usize) -> Option<RawDiagnostic> {
-    let mut by_name = BTreeMap::new();
-    for document in documents {
-        by_name.entry(app_name(document)?).or_insert(document);
-    }
-    let last = documents.get(index)?;
+fn start_cycle(
+    last: &Document,
+    following: &[Document],
+    by_name: &BTreeMap<&AppName, &Document>,
+) -> Option<RawDiagnostic> {
     let after = |name: &AppName| by_name.get(name).map_or(&[][..], |it| &it.checked.outline.after);
     let cycle = app::start_cycle(app_name(last)?, after)?;
     // An app that starts after itself is a problem of its own.
     let before = cycle.last().filter(|_| cycle.len() > 1)?;
     let is_later = |later: &Document| app_name(later).is_some_and(|name| cycle.contains(name));
-    if documents.iter().skip(index + 1).any(is_later) {
+    if following.iter().any(is_later) {
         return None;
     }
     let place = |document: &Document, other: &AppName| {

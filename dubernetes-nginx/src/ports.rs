@@ -49,6 +49,8 @@ pub(crate) fn published(containers: &[Container], nginx: &Nginx) -> Vec<HostPort
 
 /// Returns the app whose ports a container publishes, if it does.
 fn app_of(container: &Container, nginx: &Nginx) -> Option<AppName> {
+    // Each pass looks at all containers, and few publish ports.
+    container.labels.get(COMPONENT).filter(|component| *component == PORTS)?;
     match Component::identify(container, &nginx.config.instance) {
         Ok(Component::Ports(app)) => Some(app),
         Ok(_) | Err(_) => None,

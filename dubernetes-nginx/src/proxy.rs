@@ -58,8 +58,9 @@ pub struct NginxConfig {
     /// The instance whose requests are routed.
     pub instance: InstanceName,
     /// The image: nginx 1.27.4 or later. With `sh` and `ip`, apps have names; those without
-    /// `access` also need the stream module. With `cat`, `ls` and `sh`, an address is drained while
-    /// an old worker still has other connections; with `rm`, old files are removed.
+    /// `access`, and published ports, also need the stream module. With `cat`, `ls` and `sh`, an
+    /// address is drained while an old worker still has other connections; with `rm`, old files are
+    /// removed.
     pub image: ImageRef,
     /// When the image is pulled.
     pub pull: PullPolicy,

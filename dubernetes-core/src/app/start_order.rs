@@ -46,14 +46,15 @@ pub fn start_cycle_problem(name: &AppName, after: &[AppName], cycle: &[AppName])
 /// they are among the items, and otherwise in the given order. Applied in this order, an app never
 /// meets a cycle that a later item of the same list ends.
 pub fn in_start_order<T>(items: Vec<T>, spec: impl Fn(&T) -> &AppSpec) -> Vec<T> {
+    let mut names: BTreeSet<_> = items.iter().map(|item| spec(item).name.clone()).collect();
     let mut waiting = items;
     let mut ordered = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        let names: BTreeSet<_> = waiting.iter().map(|item| spec(item).name.clone()).collect();
         let is_first = |item: &T| spec(item).after.iter().all(|name| !names.contains(name));
         // In a cycle there is no first one.
-        let first = waiting.iter().position(is_first).unwrap_or(0);
-        ordered.push(waiting.remove(first));
+        let first = waiting.remove(waiting.iter().position(is_first).unwrap_or(0));
+        names.remove(&spec(&first).name);
+        ordered.push(first);
     }
     ordered
 }

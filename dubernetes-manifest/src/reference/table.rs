@@ -62,9 +62,9 @@ pub const APP: &[Key] = &[
     },
     Key {
         name: "ports",
-        description: "Ports of the host that lead to a port of the ready replicas, for what is no \
-            HTTP, as in Compose: \"5432:5432\", \"127.0.0.1:5432:5432\", \"53:53/udp\". Without an \
-            address, all IPv4 addresses of the host.",
+        description: "Ports of the host that lead to a port of the ready replicas, for protocols \
+            other than HTTP, as in Compose: \"5432:5432\", \"127.0.0.1:5432:5432\", \
+            \"53:53/udp\". Without an address, all IPv4 addresses of the host.",
         kind: Kind::List(ListKind { item: &Kind::Text(&PORT_MAPPING), min: 0, max: MAX_LIST }),
         default: DefaultValue::Described("none"),
         example: "ports: [\"5432:5432\"]",

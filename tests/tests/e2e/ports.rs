@@ -122,10 +122,10 @@ fn published_udp_port_answers_through_an_update() {
         s.serve().await;
         let port = Port::take();
         // The number is reserved on 127.0.0.1, by UDP.
-        let ports = [format!("'127.0.0.2:{}:5353/udp'", port.number)];
+        let ports = format!("ports: ['127.0.0.2:{}:5353/udp']", port.number);
         let dns = |version: &str| {
             let env = format!("env: {{ WHOAMI_UDP_PORT: '5353', V: '{version}' }}");
-            whoami("dns", 1).with(&format!("{env}\nports: [{}]", ports.join("")))
+            whoami("dns", 1).with(&format!("{env}\n{ports}"))
         };
         for (version, replica) in [("1", "dns-1"), ("2", "dns-2")] {
             s.apply(&dns(version)).await;
