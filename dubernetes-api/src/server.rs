@@ -40,6 +40,7 @@ use dubernetes_controller::{Handle, Snapshot};
 use dubernetes_core::app::{InstanceName, MAX_CONTENTS_BYTES};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::dial::Dialer;
+use dubernetes_core::ingress::TrustedProxies;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_core::store::Store;
 use tokio::net::UnixListener;
@@ -88,6 +89,10 @@ pub struct OrchestratorInfo {
     pub http_bind: Vec<IpAddr>,
     /// Host port on which the ingress listens.
     pub http_port: u16,
+    /// Proxies in front of the ingress that are believed about clients.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether connections to the ingress have to start with the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Address of the container engine, such as `unix:///var/run/docker.sock`; `None` for one in
     /// memory.
     pub engine: Option<String>,

@@ -333,7 +333,7 @@ async fn scale_retries_after_stale_generation() {
     store.expect_put().times(2).returning(|put| match put.expected_generation {
         Some(Generation(2)) => {
             let mut app = stored_with(2);
-            app.spec = put.spec.into_inner();
+            app.spec = put.spec.into();
             Ok(dubernetes_core::store::Put {
                 app,
                 change: dubernetes_core::store::Change::Configured,
@@ -367,7 +367,7 @@ fn newer_generations(
 
 #[expect(clippy::unwrap_used, reason = "what goes wrong here fails the test")]
 fn stored_with(generation: u64) -> dubernetes_core::store::StoredApp {
-    let spec = serde_json::from_str(WEB).unwrap();
+    let spec: dubernetes_core::app::AppSpec = serde_json::from_str(WEB).unwrap();
     let first = dubernetes_core::store::StoredApp::first(spec, jiff::Timestamp::UNIX_EPOCH);
     dubernetes_core::store::StoredApp { generation: Generation(generation), ..first }
 }

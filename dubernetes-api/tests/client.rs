@@ -11,7 +11,8 @@ use std::time::Duration;
 use dubernetes_api::client::{Endpoint, EventsQuery, LogQuery, LogTarget};
 use dubernetes_api::wire::{Change, ExecRequest, HealthState, LogItem, ProblemKind, WatchKind};
 use dubernetes_api::{Client, ClientError};
-use dubernetes_core::app::{Generation, RevisionId};
+use dubernetes_core::app::{AppSpec, Generation, RevisionId};
+use dubernetes_core::ingress::PortSupport;
 use dubernetes_core::plan::Phase;
 use dubernetes_core::runtime::{ExecOutput, ExecSession, LogLine, RuntimeError, TerminalSize};
 use dubernetes_testkit::MockContainerRuntime;
@@ -64,6 +65,28 @@ async fn every_client_call_reaches_its_endpoint() {
     assert!(client.get_app("web").await.unwrap_err().is_not_found());
     soon(client.down()).await.unwrap();
     assert_eq!(served.orchestrator.runtime.containers(), []);
+}
+
+#[tokio::test]
+async fn plan_says_why_a_replica_that_publishes_ports_stops_first() {
+    let served = Served::start();
+    let reason = "the image of the ingress has no stream module of nginx".to_owned();
+    served.orchestrator.ingress.set_port_support(PortSupport::Missing { reason });
+    let db = |image: &str, replicas| AppSpec {
+        ports: vec!["5432:5432".parse().unwrap()],
+        ..worker("db", image, replicas)
+    };
+    served.client.apply(&db("web:1", 1), None).await.unwrap();
+    served.orchestrator.until_ready("db").await;
+    let plan = served.client.plan(&[db("web:2", 1)]).await.unwrap();
+    assert_eq!(
+        plan.apps[0].downtime,
+        "the replica publishes `ports` itself, so the old one stops first: the image of the \
+         ingress has no stream module of nginx"
+    );
+    let plan = served.client.plan(&[db("web:2", 2)]).await.unwrap();
+    let last = plan.apps[0].forecast.steps.last().unwrap();
+    assert!(last.action == "blocked" && last.reason.contains("allows one replica"), "{last:?}");
 }
 
 #[tokio::test]

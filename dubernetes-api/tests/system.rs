@@ -208,6 +208,9 @@ async fn status_reports_orchestrator_engine_and_ingress() {
     assert_eq!(status["engine"]["state"], "away");
     assert_eq!(status["engine"]["version"], Value::Null);
     assert!(status["engine"]["reason"].is_string());
+    assert_eq!(status["ingress"]["state"], "unknown");
+    let reason = "the engine does not answer; 1 route was served before";
+    assert_eq!(status["ingress"]["reason"], reason);
 }
 
 /// Makes the engine unreachable, and waits until a pass has seen it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::Api;
 use axum::http::StatusCode;
+use dubernetes_core::ingress::AnswerProblem;
 use dubernetes_core::plan::Phase;
 use dubernetes_core::runtime::ContainerId;
 use dubernetes_testkit::Behaviour;
@@ -59,6 +60,29 @@ async fn why_of_ready_app_has_no_cause_and_no_output() {
     for path in ["/v1/apps/web/why", "/v1/pods/web-2/why"] {
         let why = api.get(path).await.json();
         assert_eq!((&why["cause"], &why["output"]), (&"".into(), &serde_json::Value::Null));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_shows_answers_that_the_ingress_could_not_pass_on() {
+    let api = Api::start();
+    let web = r#"{"name":"web","image":"web:1","access":{"host":"web.local"}}"#;
+    api.ready(web).await;
+    let seen = api.orchestrator.handle.snapshot();
+    let problem = AnswerProblem {
+        endpoint: seen.observed.replicas[0].endpoint.unwrap(),
+        what: "its headers are too long".to_owned(),
+        remedy: "send fewer headers".to_owned(),
+        count: 1,
+        first: seen.at.unwrap(),
+        last: seen.at.unwrap(),
+    };
+    api.orchestrator.ingress.set_answer_problems(vec![problem]);
+    for path in ["/v1/apps/web/why", "/v1/pods/web-1/why"] {
+        let why = api.get(path).await.json();
+        let text = "the ingress answered in place of web-1: its headers are too long";
+        assert_eq!(why["chain"][2]["text"], text, "{why}");
+        assert_eq!(why["help"], serde_json::json!(["send fewer headers"]), "{why}");
     }
 }
 

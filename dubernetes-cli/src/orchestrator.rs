@@ -30,6 +30,9 @@ pub(crate) async fn start(
     let adapters = Adapters::open(settings, args, Purpose::Serve { adopt }).await?;
     let adapters = adapters.with_approver(approver);
     adapters.check_engine(&settings.instance).await?;
+    if let Some(everyone) = args.trusted_proxies.everyone() {
+        tracing::warn!("`{everyone}` is trusted, so any client can forge its address and scheme");
+    }
     let (listener, guard) = state_dir::listen(&settings.paths.socket)?;
     Ok((adapters.start(settings, args, Mode::Act, Lifetime::Serve, listener), guard))
 }

@@ -1,6 +1,7 @@
 //! `apply --verify`: sends GET requests through the ingress during a rollout, 20 per second on
 //! persistent connections, and rolls back if too many fail.
 
+mod relay;
 mod requests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,6 +15,7 @@ use crate::follow::{Follower, Goal};
 use crate::report::{self, CliError, Result, USAGE};
 use crate::resolve::none_if_missing;
 use crate::target::Target;
+use relay::Relay;
 use requests::{RequestLoop, RequestTarget, Tally};
 
 /// Refuses apps that the ingress does not route.
@@ -30,6 +32,8 @@ pub(crate) fn check_access(args: &VerifyArgs, specs: &[AppSpec]) -> Result {
 pub(crate) struct Verifiers {
     all: Vec<Verifier>,
     budget: Option<u64>,
+    /// Held as long as requests are sent.
+    _relay: Option<Relay>,
 }
 
 /// Request loop of one app.
@@ -48,12 +52,17 @@ impl Verifiers {
         target: &Target,
     ) -> Result<Self> {
         let mut all = Vec::new();
+        let mut relay = None;
         if args.verify {
             let ingress = target.client.status().await?.ingress;
             let Some(first) = ingress.listens.first() else {
                 return Err(CliError::new("the ingress listens on no address"));
             };
             let address = SocketAddr::new(reachable(first.ip()), first.port());
+            if ingress.proxy_protocol {
+                relay = Some(Relay::start(address).await?);
+            }
+            let address = relay.as_ref().map_or(address, Relay::address);
             for spec in specs {
                 let before = none_if_missing(target.client.get_app(spec.name.as_str()).await)?;
                 let requests = RequestLoop::start(RequestTarget {
@@ -64,7 +73,7 @@ impl Verifiers {
                 all.push(Verifier { app: spec.name.clone(), requests, before });
             }
         }
-        Ok(Self { all, budget: args.verify_budget })
+        Ok(Self { all, budget: args.verify_budget, _relay: relay })
     }
 
     /// Waits until the apps are ready, then reports the requests. Rolls an app back as soon as

@@ -95,6 +95,7 @@ impl Adapters {
         args: &IngressArgs,
         purpose: Purpose,
     ) -> Result<Self> {
+        args.check()?;
         engine_endpoint(args)?;
         if matches!(purpose, Purpose::Serve { adopt: false } | Purpose::Command) {
             refuse_lost_state(settings, args).await?;
@@ -254,6 +255,8 @@ impl Adapters {
             version: VERSION.to_owned(),
             http_bind: args.http_bind.0.clone(),
             http_port: args.http_port,
+            trusted_proxies: args.trusted_proxies.clone(),
+            proxy_protocol: args.proxy_protocol,
             engine: Some(endpoint),
             state_dir: settings.paths.state_dir.clone(),
             pid: std::process::id(),

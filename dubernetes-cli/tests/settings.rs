@@ -84,9 +84,12 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         ("http_port", all(["81", "82", "83"]), false),
         ("ingress_image", all(["nginx:1", "nginx:2", "nginx:3"]), false),
         ("instance", all(["one", "two", "three"]), true),
+        ("keepalive_window", all(["2s", "5s", "1m"]), false),
         ("log_format", all(["json", "text", "json"]), false),
         ("output", all(["json", "json", "json"]), true),
+        ("proxy_protocol", all(["false", "false", "true"]), false),
         ("state_dir", paths("", ".state"), true),
+        ("trusted_proxies", all(["10.0.0.0/8", "host-gateway,::1", "192.0.2.7"]), false),
     ]
 }
 

@@ -14,6 +14,7 @@ use dubernetes_core::state::{
 };
 use jiff::{SignedDuration, Timestamp};
 
+use super::future_times::FutureTimes;
 use super::observe::Containers;
 use super::probe::Probes;
 
@@ -47,7 +48,9 @@ pub(super) struct ControllerCache {
     pub(super) quarantined: BTreeMap<AppName, String>,
     /// Why replicas were stopped that are to be restarted.
     pub(super) stop_reasons: BTreeMap<ContainerId, String>,
-    first_seen_exits: FirstSeenExits,
+    /// Replicas that ended while the engine was away.
+    pub(super) lost_with_engine: BTreeSet<ContainerId>,
+    pub(super) future_times: FutureTimes,
     /// The table that the ingress served in the last observation.
     pub(super) served: Option<RouteTable>,
     /// The table that the ingress acknowledged last. It counts as served while the ingress cannot
@@ -55,28 +58,6 @@ pub(super) struct ControllerCache {
     pub(super) acknowledged: Option<RouteTable>,
     /// The table that was last tried and failed.
     pub(super) refused: Option<RouteTable>,
-}
-
-/// When each exit was first seen. An engine whose clock is ahead of ours would otherwise move the
-/// back-off that follows in every pass.
-#[derive(Debug, Default)]
-struct FirstSeenExits {
-    seen: BTreeMap<ContainerId, Timestamp>,
-}
-
-impl FirstSeenExits {
-    /// Moves an exit in the future to the time at which it was first seen.
-    fn clamp(&mut self, replica: &mut ObservedReplica, now: Timestamp) {
-        if let ContainerState::Exited(exit) = &mut replica.state
-            && exit.finished_at > now
-        {
-            exit.finished_at = *self.seen.entry(replica.id.clone()).or_insert(now);
-        }
-    }
-
-    fn retain(&mut self, replicas: &[ObservedReplica]) {
-        self.seen.retain(|id, _| replicas.iter().any(|replica| replica.id == *id));
-    }
 }
 
 impl ControllerCache {
@@ -136,15 +117,28 @@ impl ControllerCache {
 
     /// Replaces the observed containers by those of a list, taken at `now`.
     pub(super) fn on_listed(&mut self, listed: Containers, now: Timestamp) {
-        let Containers { mut replicas, pre_deploys, one_offs, unreadable, foreign_addresses } =
-            listed;
-        replicas.iter_mut().for_each(|replica| self.first_seen_exits.clamp(replica, now));
+        let Containers { replicas, pre_deploys, one_offs, unreadable, foreign_addresses } = listed;
+        let ran = self.with_state(|state| matches!(state, ContainerState::Running { .. }));
         self.replicas = replicas;
         self.pre_deploys = pre_deploys;
         self.one_offs = one_offs;
+        if let EngineStatus::Unreachable { .. } = std::mem::take(&mut self.engine) {
+            self.active_since = None;
+            let ended = self.with_state(|state| matches!(state, ContainerState::Exited(_)));
+            self.lost_with_engine.extend(ended.intersection(&ran).cloned());
+        }
+        self.active_since.get_or_insert(now);
         self.unreadable = unreadable;
         self.foreign_addresses = foreign_addresses;
         self.settle_unlisted(now);
+    }
+
+    /// Returns the replicas and hooks of the last list whose state is one of these.
+    fn with_state(&self, is_one: impl Fn(&ContainerState) -> bool) -> BTreeSet<ContainerId> {
+        let replicas = self.replicas.iter().map(|replica| (&replica.id, &replica.state));
+        let hooks = self.pre_deploys.iter().map(|hook| (&hook.id, &hook.state));
+        let found = replicas.chain(hooks).filter(|(_, state)| is_one(state));
+        found.map(|(id, _)| id.clone()).collect()
     }
 
     /// Ends the creates whose container is in the list, and fails those whose container is still
@@ -189,9 +183,9 @@ impl ControllerCache {
 
     /// Drops what is about containers that are gone and apps that are not desired any more.
     pub(super) fn prune(&mut self, desired: &DesiredState) {
-        self.first_seen_exits.retain(&self.replicas);
         let ids: BTreeSet<_> = self.listed().cloned().collect();
         self.stop_reasons.retain(|id, _| ids.contains(id));
+        self.lost_with_engine.retain(|id| ids.contains(id));
         self.quarantined.retain(|app, _| desired.apps.contains_key(app));
         self.failures.retain(|key, _| match key {
             OperationKey::Container(id) => ids.contains(id),
@@ -236,8 +230,9 @@ impl ControllerCache {
     /// back or that no replica has any more.
     pub(super) fn follow_table(&mut self, table: Option<&RouteTable>, now: Timestamp) {
         let before = std::mem::take(&mut self.served).unwrap_or_default();
-        for endpoint in before.endpoints() {
-            if table.is_some_and(|table| !table.holds(endpoint)) {
+        if let Some(table) = table.filter(|table| **table != before) {
+            let held: BTreeSet<_> = table.endpoints().collect();
+            for endpoint in before.endpoints().filter(|endpoint| !held.contains(endpoint)) {
                 self.drains.entry(endpoint).or_insert(Drain::new(now));
             }
         }

@@ -146,13 +146,14 @@ pub(crate) fn diff(
             events.push(of_instance(now, EventKind::Warning, EventReason::Foreign, message));
         }
     }
-    let old: BTreeMap<_, _> = before.replicas.iter().map(|r| (&r.id, r)).collect();
+    let mut old: BTreeMap<_, _> = before.replicas.iter().map(|r| (&r.id, r)).collect();
     for replica in &after.replicas {
-        let Some(was) = old.get(&replica.id) else { continue };
-        if is_expected_exit(&replica.id) {
+        let Some(was) = old.remove(&replica.id) else { continue };
+        if was == replica || is_expected_exit(&replica.id) {
             continue;
         }
         events.extend(state_changed(was, replica, now));
+        events.extend(limits_changed(was, replica, now));
         // A replica that the previous orchestrator routed was ready all the time.
         let table = before.ingress.table();
         let is_adopted =
@@ -163,11 +164,10 @@ pub(crate) fn diff(
             Some(spec) => readiness_changed(was, replica, &spec, now),
         });
     }
-    for was in before.replicas.iter().filter(|r| r.is_running() && !is_expected_exit(&r.id)) {
-        if !after.replicas.iter().any(|r| r.id == was.id) {
-            let message = "its container was removed outside Dubernetes";
-            events.push(of_replica(was, now, EventKind::Warning, EventReason::Gone, message));
-        }
+    let gone = before.replicas.iter().filter(|was| old.contains_key(&was.id));
+    for was in gone.filter(|was| was.is_running() && !is_expected_exit(&was.id)) {
+        let message = "its container was removed outside Dubernetes";
+        events.push(of_replica(was, now, EventKind::Warning, EventReason::Gone, message));
     }
     events
 }
@@ -211,6 +211,12 @@ fn state_changed(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp) ->
         }
     };
     Some(of_replica(is, now, EventKind::Warning, reason, message))
+}
+
+fn limits_changed(was: &ObservedReplica, is: &ObservedReplica, now: Timestamp) -> Option<NewEvent> {
+    let difference = is.limits.as_ref()?.difference(was.limits.as_ref()?)?;
+    let message = format!("{difference} as before: changed outside Dubernetes");
+    Some(of_replica(is, now, EventKind::Warning, EventReason::LimitsChanged, message))
 }
 
 /// Returns whether both states are the exit of one run. An engine may revise the time of an exit:
@@ -289,5 +295,20 @@ mod tests {
         // Meanwhile the container was started again, outside Dubernetes.
         let again = observed("web-1 exited code=137 ran=2s ago=0s");
         assert_eq!(reasons(&exited, &again), [EventReason::Exited]);
+    }
+
+    #[test]
+    fn changed_limit_emits_one_event() {
+        let before = observed("web-1 ready has-memory=128Mi");
+        let after = observed("web-1 ready has-memory=64Mi has-cpu=500m");
+        let events = diff(&before, &after, |_| false, |_| None, Timestamp::UNIX_EPOCH);
+        let messages: Vec<_> = events.into_iter().map(|event| event.message).collect();
+        let expected = "memory limit 64Mi, not 128Mi; CPU limit 500m, not none as before: changed \
+                        outside Dubernetes";
+        assert_eq!(messages, [expected]);
+        assert_eq!(reasons(&after, &after), []);
+        // The rounding of an engine, and a runtime that does not report limits.
+        assert_eq!(reasons(&before, &observed("web-1 ready has-memory=131068Ki")), []);
+        assert_eq!(reasons(&before, &observed("web-1 ready")), []);
     }
 }

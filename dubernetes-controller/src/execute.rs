@@ -179,7 +179,7 @@ async fn create(
     match adapters.runtime.create(request).await {
         Ok(id) => Ok(id),
         Err(RuntimeError::NameTaken { name }) => {
-            let holder = adapters.runtime.inspect(&ContainerId(name.clone())).await?;
+            let holder = adapters.runtime.inspect(&ContainerId(name.clone().into())).await?;
             let same = request.labels.iter().all(|(k, v)| holder.labels.get(k) == Some(v));
             if same && is_ours(&holder.labels) {
                 return Ok(holder.id);

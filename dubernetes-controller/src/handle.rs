@@ -10,6 +10,7 @@ use dubernetes_core::app::{AppName, AppSpec, Permissions, RevisionId, ValidSpec}
 use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
+use dubernetes_core::ingress::{AnswerProblem, Ingress};
 use dubernetes_core::plan::{AppStatus, Phase, Wait};
 use dubernetes_core::runtime::{Capability, ContainerId, LogLine, Stdio, missing_capabilities};
 use dubernetes_core::state::EngineStatus;
@@ -27,6 +28,7 @@ use crate::snapshot::Snapshot;
 #[derive(Debug, Clone)]
 pub struct Handle {
     store: Arc<dyn Store>,
+    ingress: Arc<dyn Ingress>,
     clock: Arc<dyn Clock>,
     /// Capabilities that the runtime does not have.
     lacks: BTreeSet<Capability>,
@@ -91,10 +93,11 @@ impl Handle {
         permissions: Permissions,
     ) -> Self {
         let lacks = missing_capabilities(&*adapters.runtime);
-        let Adapters { store, clock, .. } = adapters;
+        let Adapters { store, ingress, clock, .. } = adapters;
         let one_offs = OneOffs::default();
         Self {
             store,
+            ingress,
             clock,
             lacks,
             snapshots,
@@ -173,7 +176,7 @@ impl Handle {
     /// changed meanwhile.
     pub async fn scale(&self, app: &AppName, replicas: u16) -> Result<Put, StoreError> {
         let stored = self.store.get(app).await?;
-        let spec = self.validate(AppSpec { replicas, ..stored.spec })?;
+        let spec = self.validate(AppSpec { replicas, ..stored.spec.into_inner() })?;
         let expected_generation = Some(stored.generation);
         self.put(PutApp { expected_generation, ..PutApp::new(spec, self.clock.now()) }).await
     }
@@ -282,6 +285,12 @@ impl Handle {
     /// oldest first. `None` if this orchestrator has seen no crash of the pod.
     pub fn previous_logs(&self, pod: &str) -> Option<Arc<[LogLine]>> {
         self.previous_logs.lines(pod)
+    }
+
+    /// Returns recent answers of replicas that the ingress could not pass on; none if that cannot
+    /// be read.
+    pub async fn answer_problems(&self) -> Vec<AnswerProblem> {
+        self.ingress.answer_problems().await.unwrap_or_default()
     }
 
     /// Asks for a one-off container of an app: its image, environment, files, volumes and limits,

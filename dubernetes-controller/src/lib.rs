@@ -20,6 +20,7 @@ mod dial;
 mod event_writer;
 mod events;
 mod execute;
+mod future_times;
 mod guard;
 mod handle;
 mod observe;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use dubernetes_core::app::{AppName, InstanceName, RevisionId};
+use dubernetes_core::app::{AppName, InstanceName, PortMapping, RevisionId};
 use dubernetes_core::error;
-use dubernetes_core::ingress::{IngressError, ObservedIngress, RouteTable};
+use dubernetes_core::ingress::{IngressError, ObservedIngress, PortSupport, RouteTable};
 use dubernetes_core::labels::{Component, ReplicaLabels};
+use dubernetes_core::reconcile::ports_to_check;
 use dubernetes_core::runtime::{Container, ContainerId, Network, RuntimeError, RuntimeInfo};
 use dubernetes_core::state::{
     DesiredState, ObservedOneOff, ObservedPreDeploy, ObservedReplica, Readiness,
@@ -23,8 +24,16 @@ pub(crate) struct Observation {
     pub(crate) desired: Result<DesiredState, StoreError>,
     /// `None` if the engine is unreachable: the ingress is then taken as it was last seen.
     pub(crate) ingress: Option<Result<ObservedIngress, IngressError>>,
+    pub(crate) host_ports: HostPorts,
     /// Where the ingress takes requests, if that is known.
     pub(crate) ingress_listens: Vec<SocketAddr>,
+}
+
+/// Who publishes ports of the host, and who has those that replicas will publish themselves.
+#[derive(Debug)]
+pub(crate) struct HostPorts {
+    pub(crate) support: PortSupport,
+    pub(crate) taken: BTreeMap<PortMapping, String>,
 }
 
 /// What the engine holds of the instance.
@@ -71,7 +80,34 @@ pub(crate) async fn observe(adapters: &Adapters, options: &Options, last: LastSe
         Err(_) => (last.revisions, None),
     };
     let desired = read_desired(adapters, options, &revisions).await;
-    Observation { engine, desired, ingress, ingress_listens: adapters.ingress.listening() }
+    let host_ports = observe_ports(adapters, &engine, ingress.as_ref(), &desired).await;
+    let ingress_listens = adapters.ingress.listening();
+    Observation { engine, desired, ingress, host_ports, ingress_listens }
+}
+
+/// Asks an ingress that serves whether it publishes ports, and if not, who has those of replicas
+/// that do not run yet.
+async fn observe_ports(
+    adapters: &Adapters,
+    engine: &Result<EngineView, RuntimeError>,
+    ingress: Option<&Result<ObservedIngress, IngressError>>,
+    desired: &Result<DesiredState, StoreError>,
+) -> HostPorts {
+    let mut ports = HostPorts { support: PortSupport::Unknown, taken: BTreeMap::new() };
+    let Some(Ok(ObservedIngress::Serving { .. })) = ingress else { return ports };
+    match adapters.ingress.port_support().await {
+        Ok(support) => ports.support = support,
+        Err(error) => {
+            let error = error::chain(&error);
+            tracing::warn!(error, "the ingress does not say whether it publishes ports");
+        }
+    }
+    let (Ok(engine), Ok(desired)) = (engine, desired) else { return ports };
+    for port in ports_to_check(desired, &ports.support, &engine.containers.replicas) {
+        let taken = adapters.ingress.taken_port(&port).await;
+        ports.taken.extend(taken.map(|by| (port, by)));
+    }
+    ports
 }
 
 async fn observe_engine(
@@ -90,11 +126,13 @@ async fn observe_engine(
             info
         }
     };
-    let listed = runtime.list(&options.instance).await?;
-    let network = match runtime.networks() {
-        Some(networks) => networks.find(&options.instance).await?,
-        None => None,
+    let network = async {
+        match runtime.networks() {
+            Some(networks) => networks.find(&options.instance).await,
+            None => Ok(None),
+        }
     };
+    let (listed, network) = tokio::try_join!(runtime.list(&options.instance), network)?;
     let mut containers = Containers::default();
     listed.into_iter().for_each(|container| containers.add(container, &options.instance));
     Ok(EngineView { info, network, containers })
@@ -177,5 +215,6 @@ fn replica(container: Container, labels: ReplicaLabels) -> ObservedReplica {
         image_id: container.image_id,
         endpoint: container.endpoint,
         readiness: Readiness::Unknown,
+        limits: container.limits,
     }
 }

@@ -27,7 +27,7 @@ use crate::approval::{ApprovalGate, GateDecision, NextStep, PendingStep};
 use crate::cache::ControllerCache;
 use crate::event_writer::EventWriter;
 use crate::events;
-use crate::observe::{EngineView, LastSeen, Observation, ingress_or};
+use crate::observe::{EngineView, HostPorts, LastSeen, Observation, ingress_or};
 use crate::one_off::OneOffs;
 use crate::orchestrator::{Options, Trigger};
 use crate::probe::ProbeHistory;
@@ -67,8 +67,6 @@ pub(crate) struct Pass {
     /// The table that the ingress served before the apply in flight: an observation in between may
     /// show the new table already.
     table_before_apply: Option<RouteTable>,
-    /// The last decision that was kept.
-    kept: Option<Decision>,
     /// Containers that are being stopped or removed by an action: their exit is no event.
     expected_exits: BTreeSet<ContainerId>,
     reload_limiter: ReloadLimiter,
@@ -107,7 +105,6 @@ impl Pass {
             observing_since: None,
             deferred: Vec::new(),
             table_before_apply: None,
-            kept: None,
             expected_exits: BTreeSet::new(),
             reload_limiter: ReloadLimiter::new(adapters.ingress.pace()),
             repair_due: now,
@@ -240,7 +237,7 @@ impl Pass {
     /// Turns an observation into a plan, and carries it out.
     fn finish(&mut self, observation: Observation, tasks: &mut Tasks) {
         let Some(now) = self.observing_since.take() else { return };
-        let desired = match observation.desired {
+        let mut desired = match observation.desired {
             Ok(desired) => DesiredState { one_offs: self.one_offs.wanted(), ..desired },
             Err(error) => {
                 let problem = error::chain(&error);
@@ -253,7 +250,9 @@ impl Pass {
         };
         let engine = observation.engine.map_err(|error| error::chain(&error));
         self.on_engine_observed(engine, now);
-        let observed = self.observed_state(&desired, observation.ingress, now);
+        let mut observed =
+            self.observed_state(&desired, observation.ingress, observation.host_ports, now);
+        self.cache.future_times.settle(&mut desired, &mut observed, now);
         let plan = reconcile(&desired, &observed, now);
         self.record_diff(&desired, &observed, now);
         self.expected_exits.retain(|id| observed.replicas.iter().any(|r| r.id == *id));
@@ -269,6 +268,7 @@ impl Pass {
             engine: self.cache.info.clone(),
             phases_since,
             store_problem: None,
+            events_problem: self.events.problem(),
             ingress_listens: observation.ingress_listens,
         });
         if self.options.mode == Mode::Act && snapshot.observed.engine == EngineStatus::Reachable {
@@ -284,10 +284,6 @@ impl Pass {
         let cache = &mut self.cache;
         match engine {
             Ok(view) => {
-                if let EngineStatus::Unreachable { .. } = std::mem::take(&mut cache.engine) {
-                    cache.active_since = None;
-                }
-                cache.active_since.get_or_insert(now);
                 cache.info = Some(view.info);
                 cache.network = view.network;
                 cache.on_listed(view.containers, now);
@@ -307,6 +303,7 @@ impl Pass {
         &mut self,
         desired: &DesiredState,
         ingress: Option<Result<ObservedIngress, dubernetes_core::ingress::IngressError>>,
+        host_ports: HostPorts,
         now: Timestamp,
     ) -> ObservedState {
         let routes_paced_until = self.routes_paced_until(now);
@@ -335,6 +332,8 @@ impl Pass {
             unreadable: cache.unreadable.clone(),
             foreign_addresses: cache.foreign_addresses.clone(),
             ingress,
+            port_support: host_ports.support,
+            taken_ports: host_ports.taken,
             drains: cache.drains.clone(),
             in_flight: cache.in_flight.clone(),
             pulls,
@@ -343,29 +342,29 @@ impl Pass {
             routes_paced_until,
             quarantined: cache.quarantined.clone(),
             stop_reasons: cache.stop_reasons.clone(),
+            lost_with_engine: cache.lost_with_engine.clone(),
             last_ready_at: cache.probes.last_ready_at(),
             active_since: cache.active_since,
         }
     }
 
-    /// Keeps the decision if its input or its plan is new: a quiet system keeps nothing.
+    /// Keeps the decision unless the last pass made it from the same input: a quiet system keeps
+    /// nothing.
     fn keep_decision(
-        &mut self,
+        &self,
         desired: &DesiredState,
         observed: &ObservedState,
         at: Timestamp,
         plan: &Plan,
     ) {
         let Some(recorder) = &self.options.recorder else { return };
-        let decision = Decision {
-            at,
-            desired: desired.clone(),
-            observed: observed.clone(),
-            plan: plan.to_string(),
-        };
-        if self.kept.as_ref().is_none_or(|kept| !kept.is_repeated_by(&decision)) {
-            recorder.record(&decision);
-            self.kept = Some(decision);
+        let last = &*self.last;
+        let is_repeated = last.passes > 0
+            && (&last.desired, &last.observed) == (desired, observed)
+            && (last.plan == *plan || last.plan.to_string() == plan.to_string());
+        if !is_repeated {
+            let (desired, observed) = (desired.clone(), observed.clone());
+            recorder.record(&Decision { at, desired, observed, plan: plan.to_string() });
         }
     }
 
@@ -375,8 +374,15 @@ impl Pass {
             self.dispatch_next_step(snapshot, tasks);
         } else {
             plan.actions.iter().for_each(|planned| self.act(planned, tasks));
-            if plan.routes.step == RouteStep::Apply {
-                self.apply_routes(&plan.routes.table, tasks);
+            match plan.routes.step {
+                RouteStep::Apply => self.change_routes(&plan.routes.table, tasks),
+                RouteStep::Start => self.apply_routes(&RouteTable::default(), tasks),
+                RouteStep::InSync
+                | RouteStep::InProgress
+                | RouteStep::AwaitsEndpoints { .. }
+                | RouteStep::Paced { .. }
+                | RouteStep::Retry { .. }
+                | RouteStep::Unknown => {}
             }
             self.repair_ingress(&snapshot.observed, tasks);
         }
@@ -389,7 +395,7 @@ impl Pass {
         let is_busy = !self.cache.in_flight.keys().all(is_check);
         match self.gate.decide(&snapshot.plan, is_busy) {
             GateDecision::Do(NextStep::Act(planned)) => self.act(&planned, tasks),
-            GateDecision::Do(NextStep::Route(table)) => self.apply_routes(&table, tasks),
+            GateDecision::Do(NextStep::Route(table)) => self.change_routes(&table, tasks),
             GateDecision::Ask(next, approver) => {
                 tasks.ask(approver, PendingStep { seen: Arc::clone(snapshot), next });
             }

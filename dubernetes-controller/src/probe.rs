@@ -16,7 +16,7 @@ use tokio::time::{Duration, Instant};
 use super::probe_spec::ProbeSpec;
 
 /// Running time after which a replica that is not probed counts as ready.
-const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(2);
+pub(super) const SETTLE_TIME: SignedDuration = SignedDuration::from_secs(2);
 /// First interval between probes of a replica that is not ready; each next one is twice as long.
 /// Most programs listen within their first tenths of a second.
 const FIRST_INTERVAL: Duration = Duration::from_millis(50);
@@ -78,6 +78,7 @@ pub(super) struct Probes {
 #[derive(Debug)]
 struct ProbeState {
     started_at: Timestamp,
+    followed_at: Instant,
     spec: Option<ProbeSpec>,
     readiness: Readiness,
     /// Successes in a row.
@@ -227,6 +228,7 @@ impl ProbeState {
         };
         Self {
             started_at,
+            followed_at: due,
             spec,
             readiness,
             successes: 0,
@@ -258,7 +260,9 @@ impl ProbeState {
         self.adopted = false;
         self.successes = 0;
         self.failures = self.failures.saturating_add(1);
-        let ran = now.duration_since(self.started_at);
+        // The start may be ahead of our clock.
+        let followed = SignedDuration::try_from(instant.duration_since(self.followed_at));
+        let ran = now.duration_since(self.started_at).max(followed.unwrap_or_default());
         let counts = self.was_ready || ran > spec.start_period;
         if counts && instant >= self.replace_failure_due {
             self.replace_failures = self.replace_failures.saturating_add(1);

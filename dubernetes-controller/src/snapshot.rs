@@ -41,6 +41,8 @@ pub struct Snapshot {
     /// Why the store could not be read in the last pass. The rest is from the last pass that could
     /// read it.
     pub store_problem: Option<String>,
+    /// Why events are not recorded yet, if the store does not take them.
+    pub events_problem: Option<String>,
     /// Where the ingress takes requests on the host, if that is known.
     pub ingress_listens: Vec<SocketAddr>,
 }

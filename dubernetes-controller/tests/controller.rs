@@ -356,26 +356,6 @@ async fn restarted_orchestrator_continues_rollout_from_any_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unreachable_engine_causes_no_action() {
-    let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
-    let before = orchestrator.runtime.containers();
-    orchestrator.runtime.set_away(true);
-    orchestrator.handle.run_pass();
-    let seen = orchestrator
-        .until("the engine is unreachable", MINUTE, |seen| {
-            seen.plan.statuses[&app_name("web")].pods.iter().all(|p| p.state == PodState::Unknown)
-        })
-        .await;
-    assert_eq!(seen.plan.actions, []);
-    tokio::time::sleep(10 * MINUTE).await;
-    orchestrator.runtime.set_away(false);
-    orchestrator.until_ready("web").await;
-    assert_eq!(orchestrator.runtime.containers(), before);
-    assert!(matches!(orchestrator.ingress.request("web.local", "/"), Answer::Endpoint(_)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn orphans_are_reported_and_left_alone() {
     let orchestrator = TestOrchestrator::start();
     ready(&orchestrator, "web:1", 2).await;

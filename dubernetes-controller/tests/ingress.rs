@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use dubernetes_core::app::Access;
+use dubernetes_core::ingress::RouteTable;
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{EventQuery, Store as _};
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
@@ -144,4 +145,23 @@ async fn dead_replica_leaves_the_routes_at_once() {
     let table = orchestrator.ingress.applied().pop().unwrap();
     let pods: Vec<_> = table.routes[0].endpoints.iter().map(|e| e.pod.as_str()).collect();
     assert_eq!((table.routes[0].host.to_string().as_str(), pods), ("two.local", vec!["web-2"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_routes_are_applied_once_their_replicas_are_ready() {
+    let orchestrator = TestOrchestrator::start();
+    ready(&orchestrator, "web:1", 2).await;
+    let endpoints = |table: &RouteTable| table.endpoints().count();
+    let applied = orchestrator.ingress.applied();
+    assert!(applied[0].is_empty(), "the ingress starts while the replicas do");
+    assert_eq!(applied.iter().map(endpoints).collect::<Vec<_>>(), [0, 4], "name and host");
+
+    let slow = Behaviour { ready_after: Some(Duration::from_secs(5)), ..Behaviour::default() };
+    orchestrator.runtime.add_image("api:1", slow);
+    orchestrator.apply(&app("api", "api:1", 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(orchestrator.ingress.request("api.local", "/"), Answer::NotFound);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(orchestrator.ingress.request("api.local", "/"), Answer::Unavailable);
+    orchestrator.until_ready("api").await;
 }

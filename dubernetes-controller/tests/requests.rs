@@ -88,6 +88,9 @@ async fn teardown_continues_after_kill_in_every_state() {
     for passes in 0..25 {
         let orchestrator = TestOrchestrator::start();
         ready(&orchestrator, &app("web", "web:1", 2)).await;
+        // Without a retry the whole teardown is one moment on the fakes.
+        orchestrator.runtime.fail(Operation::Stop, 1);
+        orchestrator.runtime.fail(Operation::Remove, 1);
         orchestrator.store.request_teardown(orchestrator.clock.now()).await.unwrap();
         let kill_at = orchestrator.handle.snapshot().passes + passes;
         let seen =

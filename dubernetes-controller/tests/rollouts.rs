@@ -236,7 +236,7 @@ async fn crash_loop_rolls_back_only_before_revision_is_stable() {
         // Later starts exit at once.
         orchestrator.runtime.add_image("web:2", Behaviour::exits(Duration::from_millis(200), 5));
         tokio::time::sleep(3 * MINUTE).await;
-        let image = stored(&orchestrator).await.spec.image;
+        let image = stored(&orchestrator).await.spec.image.clone();
         assert_eq!(image.as_str() == "web:1", back, "after {lives}s: {:?}", status(&orchestrator));
     }
 }

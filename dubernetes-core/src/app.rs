@@ -12,6 +12,7 @@ mod container;
 pub mod content;
 pub mod env;
 pub mod escape;
+mod hashed_spec;
 mod health;
 mod host_pattern;
 mod image_ref;
@@ -40,6 +41,7 @@ pub use content::{
     MAX_CONTENTS_BYTES, Secret, to_json_with_contents,
 };
 pub use env::{EnvValue, Environment};
+pub use hashed_spec::HashedSpec;
 pub use health::{Check, Health, UrlPath};
 pub use host_pattern::HostPattern;
 pub use image_ref::ImageRef;
@@ -343,6 +345,30 @@ impl Resources {
     pub fn is_empty(&self) -> bool {
         self.cpu.is_none() && self.memory.is_none()
     }
+
+    /// Describes how these limits differ from `others`, such as `memory limit 64Mi, not 128Mi`;
+    /// `None` if they do not. A runtime may round memory to whole pages, of up to 64 KiB.
+    pub fn difference(&self, others: &Self) -> Option<String> {
+        const PAGE: u64 = 64 << 10;
+        let is_same_memory = match (self.memory, others.memory) {
+            (Some(own), Some(other)) => own.bytes().abs_diff(other.bytes()) < PAGE,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let memory =
+            (!is_same_memory).then(|| limit_difference("memory", self.memory, others.memory));
+        let cpu = (self.cpu != others.cpu).then(|| limit_difference("CPU", self.cpu, others.cpu));
+        match (memory, cpu) {
+            (Some(memory), Some(cpu)) => Some(format!("{memory}; {cpu}")),
+            (memory, cpu) => memory.or(cpu),
+        }
+    }
+}
+
+fn limit_difference<T: std::fmt::Display>(name: &str, own: Option<T>, other: Option<T>) -> String {
+    let own = own.map_or(format!("no {name} limit"), |own| format!("{name} limit {own}"));
+    let other = other.map_or("none".to_owned(), |other| other.to_string());
+    format!("{own}, not {other}")
 }
 
 /// How a replica is stopped.

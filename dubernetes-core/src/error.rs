@@ -38,16 +38,18 @@ impl Error for SharedError {
     }
 }
 
-/// Returns the texts of `error` and of all its causes on one line, joined by `: `. A cause whose
-/// text ends the line already is left out.
+/// Returns the texts of `error` and of all its causes on one line, joined by `: `. A cause is left
+/// out if its text ends the line already, or repeats that of the cause before it behind a code.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = one_line(&error.to_string());
+    let mut last = text.clone();
     let mut source = error.source();
     while let Some(cause) = source {
         let next = one_line(&cause.to_string());
-        if !text.ends_with(&next) {
+        if !text.ends_with(&next) && !next.ends_with(&last) {
             text.push_str(": ");
             text.push_str(&next);
+            last = next;
         }
         source = cause.source();
     }
@@ -79,6 +81,40 @@ pub fn is_unsafe(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug)]
+    struct Caused(&'static str, Option<Box<Self>>);
+
+    impl fmt::Display for Caused {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Caused {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            let cause: &Self = self.1.as_deref()?;
+            Some(cause)
+        }
+    }
+
+    #[test]
+    fn cause_that_repeats_another_is_left_out() {
+        let of = |texts: &[&'static str]| {
+            let mut error = None;
+            for text in texts.iter().rev() {
+                error = Some(Box::new(Caused(text, error)));
+            }
+            chain(&error.unwrap())
+        };
+        assert_eq!(of(&["cannot write", "disk is full", "Error code 13: disk is full"]), {
+            "cannot write: disk is full"
+        });
+        assert_eq!(of(&["cannot write: disk is full", "disk is full"]), {
+            "cannot write: disk is full"
+        });
+        assert_eq!(of(&["a", "b", "c"]), "a: b: c");
+    }
 
     #[test]
     fn control_characters_are_escaped() {

@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use sha2::{Digest as _, Sha256};
+use smol_str::{SmolStr, format_smolstr};
 
-use crate::app::{AppName, AppSpec, InstanceName, OneOffId, PodName, RevisionId};
+use crate::app::{AppName, AppSpec, HashedSpec, InstanceName, OneOffId, PodName, RevisionId};
 
 /// Returns the name of the container of a replica: `dubernetes.INSTANCE.APP-ORDINAL.rREVISION`,
 /// followed by `.RESTARTS` after the first restart. Names of apps and instances have no dots, so it
@@ -67,7 +68,7 @@ pub fn shared_volume_name(instance: &InstanceName, volume: &str) -> String {
 
 /// Hashes everything that makes a revision: the specification without `replicas`, `access`,
 /// `ports`, `rollout`, `after` and `stop.drain`, which change without replacing a replica.
-pub fn spec_hash(spec: &AppSpec) -> String {
+pub fn spec_hash(spec: &AppSpec) -> SmolStr {
     let mut frozen = spec.clone();
     copy_mutable_fields(&mut frozen, &AppSpec::new(spec.name.clone(), spec.image.clone()));
     // The usual port gives an app without `access` a name, and changes nothing in its containers.
@@ -78,9 +79,9 @@ pub fn spec_hash(spec: &AppSpec) -> String {
 
 /// Hashes a revision: its specification, and the nonce that distinguishes it from the revision
 /// before a restart; 0 for none.
-pub fn content_hash(spec: &AppSpec, restart_nonce: u64) -> String {
-    let hash = spec_hash(spec);
-    if restart_nonce == 0 { hash } else { short_hash(&format!("{hash}:{restart_nonce}")) }
+pub fn content_hash(spec: &HashedSpec, restart_nonce: u64) -> SmolStr {
+    let hash = spec.hash();
+    if restart_nonce == 0 { hash.clone() } else { short_hash(&format!("{hash}:{restart_nonce}")) }
 }
 
 /// Copies the fields that do not make a revision from `other`.
@@ -93,10 +94,10 @@ pub(crate) fn copy_mutable_fields(spec: &mut AppSpec, other: &AppSpec) {
     spec.stop.drain = other.stop.drain;
 }
 
-fn short_hash(text: &str) -> String {
+fn short_hash(text: &str) -> SmolStr {
     let digest = Sha256::digest(text.as_bytes());
     let first = digest.iter().take(8).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
-    format!("{first:016x}")
+    format_smolstr!("{first:016x}")
 }
 
 /// Offset of the first address for replicas, after the gateway, the ingress and a reserve.
@@ -124,6 +125,11 @@ pub fn name_range(subnet: Ipv4Net) -> Option<Ipv4Net> {
         return None;
     }
     Ipv4Net::new(offset(subnet, size(subnet) / 2), subnet.prefix_len() + 2).ok()
+}
+
+/// Returns the number of addresses for names in a subnet, if it has room for any.
+pub(crate) fn name_capacity(subnet: Ipv4Net) -> Option<u32> {
+    name_range(subnet).map(size)
 }
 
 /// Returns the number of addresses for replicas in a subnet.

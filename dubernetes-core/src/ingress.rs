@@ -14,12 +14,21 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::app::{
-    Access, AppName, AppSpec, HostPattern, PodName, PortMapping, RoutePath, RouteProtocol,
-    Transport, is_false,
+    Access, AppName, AppSpec, HostPattern, PodName, PortMapping, RoutePath, RouteProtocol, is_false,
 };
 use crate::call::FailureKind;
 use crate::error::SharedError;
 use crate::runtime::RuntimeError;
+
+mod answer_problem;
+mod listener;
+mod port_support;
+mod trusted_proxies;
+
+pub use answer_problem::AnswerProblem;
+pub use listener::{HostPort, Listener, Protocol};
+pub use port_support::PortSupport;
+pub use trusted_proxies::TrustedProxies;
 
 /// A reverse proxy that routes requests to replicas.
 ///
@@ -66,6 +75,26 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     /// observation; none if that is not known.
     fn listening(&self) -> Vec<SocketAddr> {
         Vec::new()
+    }
+
+    /// Returns whether the running proxy publishes ports of the host, as of the last observation.
+    /// Cheap after the first call. By default it does.
+    async fn port_support(&self) -> Result<PortSupport, IngressError> {
+        Ok(PortSupport::Supported)
+    }
+
+    /// Returns who has a port of the host, as a sentence fragment such as `TCP port 53 on 0.0.0.0
+    /// is taken by ...`. Called only for ports that no replica of their app publishes. By default
+    /// no process can be seen: then the start of a container fails that publishes a taken one.
+    async fn taken_port(&self, port: &PortMapping) -> Option<String> {
+        let _ = port;
+        None
+    }
+
+    /// Returns recent answers of endpoints that the proxy could not pass on, as far as it remembers
+    /// them. Not cheap: call it when a person asks. By default there are none.
+    async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {
+        Ok(Vec::new())
     }
 
     /// Removes the proxy. A missing one is success.
@@ -162,6 +191,27 @@ impl RouteTable {
         self.listeners.iter().map(name).collect()
     }
 
+    /// Returns true if both tables have the same routes, listeners and ports, and `accepts` each
+    /// pair of their endpoints, those of this table first.
+    pub fn is_same_but_for_endpoints(
+        &self,
+        other: &Self,
+        accepts: impl Fn(&[Endpoint], &[Endpoint]) -> bool,
+    ) -> bool {
+        let routes = self.routes.iter().zip(&other.routes).all(|(own, other)| {
+            let endpoints = own.endpoints.clone();
+            *own == Route { endpoints, ..other.clone() }
+                && accepts(&own.endpoints, &other.endpoints)
+        });
+        let listeners = self.listeners.iter().zip(&other.listeners).all(|(own, other)| {
+            let endpoints = own.endpoints.clone();
+            *own == Listener { endpoints, ..other.clone() }
+                && accepts(&own.endpoints, &other.endpoints)
+        });
+        let counts = |table: &Self| (table.routes.len(), table.listeners.len());
+        routes && listeners && counts(self) == counts(other) && self.ports == other.ports
+    }
+
     /// Returns true if there is no route, no listener and no published port.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty() && self.listeners.is_empty() && self.ports.is_empty()
@@ -185,13 +235,27 @@ pub struct Route {
     /// What the endpoints speak.
     #[serde(default, skip_serializing_if = "RouteProtocol::is_default")]
     pub protocol: RouteProtocol,
+    /// Whether connections to the endpoints are kept, and used for several requests.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keepalive: bool,
+    /// Whether the whole body of a request is read before the request is passed on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub buffer_requests: bool,
 }
 
 impl Route {
     /// Returns a route that passes requests on unchanged, over HTTP/1.1.
     pub fn new(host: HostPattern, path: RoutePath, app: AppName, endpoints: Vec<Endpoint>) -> Self {
-        let protocol = RouteProtocol::default();
-        Self { host, path, app, endpoints, strip_prefix: false, protocol }
+        Self {
+            host,
+            path,
+            app,
+            endpoints,
+            strip_prefix: false,
+            protocol: RouteProtocol::default(),
+            keepalive: false,
+            buffer_requests: false,
+        }
     }
 
     /// Returns the routes of an app whose ready replicas are reached at `endpoints` of its own
@@ -202,6 +266,8 @@ impl Route {
             let route = |host: HostPattern| Self {
                 strip_prefix: access.strip_prefix,
                 protocol: access.protocol,
+                keepalive: access.keepalive,
+                buffer_requests: access.buffer_requests,
                 ..Self::new(host, access.path.clone(), spec.name.clone(), endpoints.clone())
             };
             access.patterns().into_iter().map(route).collect::<Vec<_>>()
@@ -226,104 +292,6 @@ impl Route {
         };
         self.path.is_root() || is_below()
     }
-}
-
-/// A port of an app at the address of its name, for other apps of the instance.
-///
-/// The address belongs to the proxy and never changes. So a client that has resolved the name once
-/// reaches the replicas that are ready at any later time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    /// The app, and its name.
-    pub app: AppName,
-    /// The address of the name, which no other app and no container has.
-    pub address: Ipv4Addr,
-    /// The port that clients connect to.
-    pub port: u16,
-    /// What is passed on.
-    pub protocol: Protocol,
-    /// The app's ready replicas, sorted by name. Empty: 503, or refused connections.
-    pub endpoints: Vec<Endpoint>,
-}
-
-/// What a [`Listener`] passes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// Requests, each to one of the endpoints.
-    Http,
-    /// Requests, each to one of the endpoints, which speak HTTP/2 without TLS.
-    H2c,
-    /// Connections, each to one of the endpoints.
-    Tcp,
-    /// Datagrams, those of one client to one of the endpoints.
-    Udp,
-}
-
-impl Listener {
-    /// Returns the listeners for the name of an app. An app with `access` gets requests on each of
-    /// its ports, and also on the usual port, so that `http://NAME/` is right for each of them. At
-    /// any other port it gets connections, or datagrams.
-    pub fn of_app(spec: &AppSpec, address: Ipv4Addr, endpoints: &[Endpoint]) -> Vec<Self> {
-        let mut ports = match (&spec.access[..], spec.port) {
-            ([_, ..], _) => request_ports(spec),
-            ([], Some(port)) => BTreeMap::from([(port, (None, Protocol::Tcp))]),
-            ([], None) => BTreeMap::new(),
-        };
-        let mut datagrams = BTreeMap::new();
-        for PortMapping { port, transport, .. } in spec.ports.iter().copied() {
-            let other = (spec.own_port() != Some(port)).then_some(port);
-            match transport {
-                Transport::Tcp => drop(ports.entry(port).or_insert((other, Protocol::Tcp))),
-                Transport::Udp => drop(datagrams.insert(port, (other, Protocol::Udp))),
-            }
-        }
-        let listener = |(port, (other, protocol))| Self {
-            app: spec.name.clone(),
-            address,
-            port,
-            protocol,
-            endpoints: on_port(endpoints, other),
-        };
-        ports.into_iter().chain(datagrams).map(listener).collect()
-    }
-}
-
-/// A port of the host that leads to the [`Listener`] at the same port of an app's name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostPort {
-    /// The app.
-    pub app: AppName,
-    /// The port of the host, and that of the listener.
-    pub mapping: PortMapping,
-    /// The address of the app's name.
-    pub address: Ipv4Addr,
-}
-
-impl HostPort {
-    /// Returns the published ports of an app.
-    pub fn of_app(spec: &AppSpec, address: Ipv4Addr) -> Vec<Self> {
-        let port =
-            |mapping: &PortMapping| Self { app: spec.name.clone(), mapping: *mapping, address };
-        spec.ports.iter().map(port).collect()
-    }
-}
-
-/// Returns the ports at which the name of an app with `access` takes requests: each with the port
-/// of its replicas, unless that is the app's own, and with what they speak there.
-fn request_ports(spec: &AppSpec) -> BTreeMap<u16, (Option<u16>, Protocol)> {
-    let speaks = |other: Option<u16>| {
-        let mut entries = spec.access.iter().filter(|access| spec.other_port(access) == other);
-        let is_h2c = entries.any(|access| access.protocol == RouteProtocol::H2c);
-        if is_h2c { Protocol::H2c } else { Protocol::Http }
-    };
-    let others = spec.access.iter().filter_map(|access| spec.other_port(access));
-    let mut ports: BTreeMap<_, _> =
-        others.map(|port| (port, (Some(port), speaks(Some(port))))).collect();
-    let own = (None, speaks(None));
-    ports.entry(AppSpec::USUAL_PORT).or_insert(own);
-    ports.insert(spec.port(), own);
-    ports
 }
 
 /// Returns the same replicas at another port, if one is given.

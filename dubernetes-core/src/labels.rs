@@ -1,11 +1,12 @@
 //! Labels of containers: the identity of what runs, and the state of its restarts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
-use crate::app::{AppName, InstanceName, OneOffId, RevisionId};
+use crate::app::{AppName, InstanceName, OneOffId, PortMapping, RevisionId};
 use crate::identity;
 use crate::runtime::{Container, ImageId};
 
@@ -32,6 +33,8 @@ pub const IMAGE: &str = "dubernetes.image";
 pub const ADDRESS: &str = "dubernetes.address";
 /// Port on which the container listens: that of its request.
 pub const PORT: &str = "dubernetes.port";
+/// Ports of the host that the container of a replica publishes itself, separated by spaces.
+pub const PUBLISHED: &str = "dubernetes.published";
 /// Restarts of the replica.
 pub const RESTARTS: &str = "dubernetes.restarts";
 /// Restarts in a row, without 10 minutes of running in between.
@@ -51,13 +54,16 @@ pub struct ReplicaLabels {
     /// Ordinal, from 1.
     pub ordinal: u32,
     /// Hash of the content of its revision.
-    pub spec_hash: String,
+    pub spec_hash: SmolStr,
     /// Image that it was created from, if that is known.
     pub image: Option<ImageId>,
     /// Planned address on the network of the instance, where the runtime has planned addresses.
     pub address: Option<IpAddr>,
     /// Port on which it listens.
     pub port: u16,
+    /// Ports of the host that its container publishes itself: those that it was created with.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub published: BTreeSet<PortMapping>,
     /// Restarts so far.
     pub restarts: u32,
     /// Restarts in a row.
@@ -74,7 +80,7 @@ impl ReplicaLabels {
             (APP, self.app.to_string()),
             (REVISION, self.revision.to_string()),
             (REPLICA, self.ordinal.to_string()),
-            (SPEC, self.spec_hash.clone()),
+            (SPEC, self.spec_hash.to_string()),
             (PORT, self.port.to_string()),
             (RESTARTS, self.restarts.to_string()),
             (STREAK, self.consecutive_restarts.to_string()),
@@ -82,6 +88,7 @@ impl ReplicaLabels {
         .into_iter()
         .chain(self.image.as_ref().map(|image| (IMAGE, image.to_string())))
         .chain(self.address.map(|address| (ADDRESS, address.to_string())))
+        .chain((!self.published.is_empty()).then(|| (PUBLISHED, words(&self.published))))
         .map(|(key, value)| (key.to_owned(), value))
         .collect();
         if let Some(last_end) = &self.last_end {
@@ -104,6 +111,7 @@ impl ReplicaLabels {
             image: labels.get(IMAGE).cloned().map(ImageId),
             address: read_optional(labels, ADDRESS)?,
             port: read(labels, PORT)?,
+            published: read_words(labels, PUBLISHED)?,
             restarts: read(labels, RESTARTS)?,
             consecutive_restarts: read(labels, STREAK)?,
             last_end: labels.get(LAST_END).cloned(),
@@ -285,6 +293,20 @@ fn read_optional<T: std::str::FromStr>(
     labels.contains_key(key).then(|| read(labels, key)).transpose()
 }
 
+/// Returns the values separated by spaces.
+fn words<T: ToString>(values: &BTreeSet<T>) -> String {
+    Vec::from_iter(values.iter().map(T::to_string)).join(" ")
+}
+
+fn read_words<T: std::str::FromStr + Ord>(
+    labels: &BTreeMap<String, String>,
+    key: &str,
+) -> Result<BTreeSet<T>, String> {
+    let text = labels.get(key).map_or("", String::as_str);
+    let malformed = || format!("the label `{key}` is malformed: `{}`", text.escape_debug());
+    text.split_whitespace().map(|word| word.parse().map_err(|_| malformed())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +321,7 @@ mod tests {
             image: Some(ImageId("sha256:1".into())),
             address: Some("10.1.0.9".parse().unwrap()),
             port: 80,
+            published: ["53:53/udp", "127.0.0.1:80:80"].map(|p| p.parse().unwrap()).into(),
             restarts: 7,
             consecutive_restarts: 4,
             last_end: Some("exit code 1 after 0.4s".into()),

@@ -84,6 +84,10 @@ pub mod sockets;
 pub mod state;
 pub mod store;
 
+/// The crates whose types are in public signatures.
+#[doc(no_inline)]
+pub use {bytes, futures_core, futures_io, ipnet, jiff, smol_str};
+
 pub use app::{AppName, AppSpec, ImageRef, InstanceName};
 pub use async_trait::async_trait;
 pub use event::{Event, EventReason};

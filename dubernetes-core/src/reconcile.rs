@@ -19,6 +19,7 @@ mod limits;
 mod names;
 mod one_off;
 mod order;
+mod ports;
 mod pre_deploy;
 mod replica;
 mod restart;
@@ -33,6 +34,8 @@ mod terminate;
 pub use backoff::back_off;
 pub use names::name_addresses;
 pub(crate) use order::{is_ready, start_cycle};
+pub(crate) use ports::port_text;
+pub use ports::ports_to_check;
 pub(crate) use routes::conflicts;
 
 use jiff::Timestamp;

@@ -5,15 +5,17 @@
 //! networks, commands, files, logs and statistics are parts of their own, each behind a method
 //! that returns `None` by default.
 
+mod capability;
 mod ports;
 mod values;
 
+pub use capability::Capability;
 pub use ports::OpenPorts;
 pub use values::{
-    Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerState,
-    ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine,
-    LogOptions, Network, NetworkAddress, Owner, Process, PublishedPort, PullProgress, Resize,
-    RuntimeEvent, RuntimeInfo, Stats, Stdio, TerminalSize,
+    Container, ContainerFile, ContainerId, ContainerRequest, ContainerState, ExecOutput,
+    ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine, LogOptions, Network,
+    NetworkAddress, Owner, Process, PublishedPort, PullProgress, Resize, RuntimeEvent, RuntimeInfo,
+    Stats, Stdio, TerminalSize,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -204,7 +206,7 @@ pub trait Networks: fmt::Debug + Send + Sync {
     /// [`RuntimeError::OwnedByOtherState`] if another state has claimed it.
     async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError>;
 
-    /// Removes the instance's network. A missing one is success.
+    /// Removes the instance's network, and its published names. A missing one is success.
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
 
     /// Replaces the names that containers of the instance resolve, running ones included:

@@ -7,9 +7,9 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, InstanceName, OneOffId, PodName};
+use crate::app::{AppName, InstanceName, OneOffId, PodName, PortMapping, Resources};
 use crate::call::{self, CallFailure, InFlight, OperationKey};
-use crate::ingress::{ObservedIngress, RouteTable};
+use crate::ingress::{ObservedIngress, PortSupport, RouteTable};
 use crate::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
 use crate::runtime::{
     Capability, ContainerId, ContainerState, ImageId, Network, PullProgress, Stdio,
@@ -102,6 +102,14 @@ pub struct ObservedState {
     pub foreign_addresses: BTreeSet<IpAddr>,
     /// What the ingress serves.
     pub ingress: ObservedIngress,
+    /// Whether the ingress publishes ports of the host.
+    #[serde(default, skip_serializing_if = "PortSupport::is_default")]
+    pub port_support: PortSupport,
+    /// Who has a port of the host, for those of
+    /// [`ports_to_check`](crate::reconcile::ports_to_check) that are taken, as
+    /// [`crate::ingress::Ingress::taken_port`] says it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken_ports: BTreeMap<PortMapping, String>,
     /// Endpoints that have left the acknowledged table and may still have requests in progress.
     pub drains: BTreeMap<SocketAddr, Drain>,
     /// Calls in flight.
@@ -126,6 +134,11 @@ pub struct ObservedState {
     /// Why the orchestrator stopped replicas that it restarts: their exit code says nothing.
     #[serde(default)]
     pub stop_reasons: BTreeMap<ContainerId, String>,
+    /// Replicas and pre-deploy hooks that ran before the engine was away, and had ended afterwards.
+    /// An engine that restarts ends all containers, so the end of a replica is no failure of its
+    /// own. That of a hook fails its revision: it may not be known how far its command came.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost_with_engine: BTreeSet<ContainerId>,
     /// When running replicas that are no longer ready were last ready.
     #[serde(default)]
     pub last_ready_at: BTreeMap<ContainerId, Timestamp>,
@@ -133,6 +146,16 @@ pub struct ObservedState {
     /// engine, or the last approval of a step. Deadlines begin no earlier. `None` is long ago.
     #[serde(default)]
     pub active_since: Option<Timestamp>,
+}
+
+impl ObservedState {
+    /// Returns why a container ended for a reason outside its program, as a sentence fragment: its
+    /// exit code says nothing then.
+    pub fn stop_reason(&self, id: &ContainerId) -> Option<&str> {
+        let is_lost = self.lost_with_engine.contains(id);
+        let lost = is_lost.then_some("it ended while the engine was away");
+        self.stop_reasons.get(id).map(String::as_str).or(lost)
+    }
 }
 
 /// Whether the engine is reachable.
@@ -169,6 +192,9 @@ pub struct ObservedReplica {
     pub endpoint: Option<SocketAddr>,
     /// Result of its probes.
     pub readiness: Readiness,
+    /// Limits of its container, if the runtime reports them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Resources>,
 }
 
 impl ObservedReplica {
@@ -180,6 +206,19 @@ impl ObservedReplica {
     /// Returns whether its process runs.
     pub fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. })
+    }
+
+    /// Returns whether its container exists and may run: it holds its memory, volumes, address, and
+    /// the ports of the host that it publishes.
+    pub fn is_live(&self) -> bool {
+        match self.state {
+            ContainerState::Created | ContainerState::Running { .. } | ContainerState::Paused => {
+                true
+            }
+            ContainerState::StartFailed { .. }
+            | ContainerState::Exited(_)
+            | ContainerState::Removing => false,
+        }
     }
 
     /// Returns the range of the endpoints that are its own: all ports of a planned address, which

@@ -27,11 +27,12 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use thiserror::Error;
 
 use crate::app::{
-    AppName, AppSpec, Generation, InvalidSpec, RevisionId, RouteConflict, SecretName, Stop,
-    ValidSpec,
+    AppName, AppSpec, Generation, HashedSpec, InvalidSpec, RevisionId, RouteConflict, SecretName,
+    Stop, ValidSpec,
 };
 use crate::error::SharedError;
 use crate::event::{Event, EventKind, NewEvent};
@@ -271,7 +272,7 @@ impl Change {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredApp {
     /// The specification.
-    pub spec: AppSpec,
+    pub spec: HashedSpec,
     /// Counts the changes of the specification, from 1.
     pub generation: Generation,
     /// The current revision, from 1.
@@ -300,9 +301,9 @@ pub struct StoredApp {
 
 impl StoredApp {
     /// Creates the app that the first put of a name stores.
-    pub fn first(spec: AppSpec, now: Timestamp) -> Self {
+    pub fn first(spec: impl Into<HashedSpec>, now: Timestamp) -> Self {
         Self {
-            spec,
+            spec: spec.into(),
             generation: Generation::FIRST,
             revision: RevisionId::FIRST,
             image_id: None,
@@ -318,7 +319,7 @@ impl StoredApp {
     }
 
     /// Returns the hash of the current revision, a label of its replicas.
-    pub fn content_hash(&self) -> String {
+    pub fn content_hash(&self) -> SmolStr {
         crate::identity::content_hash(&self.spec, self.rollout.restart_nonce)
     }
 
@@ -356,7 +357,7 @@ pub struct Revision {
     /// The number, from 1.
     pub revision: RevisionId,
     /// The specification at the time of the revision.
-    pub spec: AppSpec,
+    pub spec: HashedSpec,
     /// The resolved image.
     pub image_id: Option<ImageId>,
     /// When the revision was created.
@@ -367,7 +368,7 @@ pub struct Revision {
 
 impl Revision {
     /// Returns the hash of the revision, a label of its replicas.
-    pub fn content_hash(&self) -> String {
+    pub fn content_hash(&self) -> SmolStr {
         crate::identity::content_hash(&self.spec, self.rollout.restart_nonce)
     }
 }

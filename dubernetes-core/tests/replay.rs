@@ -75,10 +75,11 @@ fn masking_hides_values_and_keeps_the_plan() {
     );
     let name = app_name("web");
     let stored = decision.desired.apps.get_mut(&name).unwrap();
-    stored.spec.image = "web:1".parse().unwrap();
+    stored.spec.update(|spec| spec.image = "web:1".parse().unwrap());
     let mut specs = [stored.spec.clone(), stored.spec.clone()];
     for (spec, secret) in specs.iter_mut().zip(["hunter2", "hunter3"]) {
-        spec.env.insert(EnvName::parse("TOKEN").unwrap(), secret.into());
+        let name = EnvName::parse("TOKEN").unwrap();
+        spec.update(|spec| drop(spec.env.insert(name, secret.into())));
     }
     stored.spec = specs[1].clone();
     let failure = RevisionFailure {

@@ -126,9 +126,10 @@ impl ScenarioFile {
         }
         let stored = &self.given.desired.apps[name];
         let want = u32::from(stored.spec.replicas);
-        let (surge, missing) = limits(&stored.spec);
+        let is_direct = self.given.observed.port_support.why_direct(&stored.spec).is_some();
+        let (extra, missing) = limits(&stored.spec, is_direct);
         let live = count(self.of(name).filter(|r| is_live(r)));
-        if end.most_live > live.max(want + surge) {
+        if end.most_live > live.max(want + extra) {
             return Err(format!("`{name}` has {} replicas at one time", end.most_live));
         }
         let ready = count(
@@ -248,8 +249,9 @@ impl ScenarioFile {
     }
 }
 
-/// Replicas that may be live above the wanted number, and replicas that may be missing.
-fn limits(spec: &AppSpec) -> (u32, u32) {
+/// Replicas that may be live above the wanted number, terminating ones included, and replicas that
+/// may be missing.
+fn limits(spec: &AppSpec, is_direct: bool) -> (u32, u32) {
     let rollout = &spec.rollout;
     let share = |share: CountOrPercent, up: u32| match share {
         CountOrPercent::Count(count) => u32::from(count),
@@ -259,16 +261,22 @@ fn limits(spec: &AppSpec) -> (u32, u32) {
     };
     let lone_writer = spec.replicas == 1 && spec.volumes.iter().any(|volume| !volume.read_only);
     let stops_first = match rollout.order {
+        _ if is_direct => true,
         Some(order) => order == Order::StopFirst,
         None => lone_writer,
     };
     let surge = match rollout.max_surge {
         _ if stops_first => 0,
         Some(surge) => share(surge, 99),
-        None => 1,
+        None => share(CountOrPercent::Percent(25), 99).max(1),
+    };
+    let terminating = match rollout.max_terminating {
+        _ if stops_first => 0,
+        Some(terminating) => share(terminating, 99),
+        None => surge,
     };
     let missing = share(rollout.max_unavailable, 0);
-    (surge, if surge == 0 { missing.max(1) } else { missing })
+    (surge + terminating, if surge == 0 { missing.max(1) } else { missing })
 }
 
 fn status_line(name: &AppName, status: &AppStatus) -> String {
@@ -287,7 +295,8 @@ fn status_line(name: &AppName, status: &AppStatus) -> String {
 
 fn pod(pod: &PodStatus) -> String {
     let not = if pod.state == PodState::Running && !pod.ready { " not ready" } else { "" };
-    format!("{} r{} {}{not}", pod.name, pod.revision, pod.state)
+    let limits = if pod.changed_limits.is_some() { " with changed limits" } else { "" };
+    format!("{} r{} {}{not}{limits}", pod.name, pod.revision, pod.state)
 }
 
 /// The end of a container's name, such as `r2` or `r2.1`.

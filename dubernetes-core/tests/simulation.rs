@@ -1,5 +1,9 @@
 //! Properties of the planner under random apps, user changes and faults, and in the calm after.
 
+#[path = "simulation/choices.rs"]
+mod choices;
+#[path = "simulation/exhaustive.rs"]
+mod exhaustive;
 #[path = "simulation/limits.rs"]
 mod limits;
 #[path = "simulation/user.rs"]
@@ -7,10 +11,11 @@ mod user;
 #[path = "simulation/world.rs"]
 mod world;
 
+use choices::Choices;
 use dubernetes_core::replay::Decision;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use world::{Choices, World};
+use world::World;
 
 /// Passes with faults and user changes.
 const FAULTY_PASSES: u32 = 30;
@@ -102,7 +107,7 @@ proptest! {
         let mut changed = world.desired.clone();
         let mut apps = changed.apps.values_mut();
         if let Some(app) = apps.find(|stored| stored.spec.name.as_str() == "a") {
-            app.spec.replicas += 1;
+            app.spec.update(|spec| spec.replicas += 1);
             app.revision = app.revision.next();
         }
         world.desired = changed;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use dubernetes_core::app::{AppName, PodName, RevisionId};
 use dubernetes_core::call::OperationKey;
 use dubernetes_core::event::{Event, EventKind};
+use dubernetes_core::ingress::AnswerProblem;
 use dubernetes_core::plan::{Cause, Phase, Plan};
 use dubernetes_core::store::Outcome;
 use dubernetes_core::why::{self, ChainStep, ExplainInput, LINE_LENGTH, Why};
@@ -109,6 +110,22 @@ fn every_cause_yields_its_explanation() {
 }
 
 #[test]
+fn app_that_finds_no_address_for_its_name_says_so() {
+    let apps = (0..256).map(|n| format!("app a{n:03} replicas=0 port=5432\n"));
+    let last = "app zoo replicas=0 port=5432 publish=5432:5432";
+    let text: String = ["network\n".to_owned()].into_iter().chain(apps).collect();
+    let case = Case::new(notation::parse(&(text + last)).unwrap());
+    let why = case.why("zoo").unwrap();
+    assert_eq!(
+        why.headline(),
+        "zoo is Failed: other apps cannot reach it by its name, and its `ports` are not \
+         published: all 256 addresses for names are in use"
+    );
+    assert_eq!(why.help, ["delete an app with `access` or `port`, or use a second instance"]);
+    assert!(!case.why("a255").unwrap().cause.contains("addresses"));
+}
+
+#[test]
 fn every_scenario_has_a_full_explanation() {
     let files = files("scenarios");
     assert!(files.len() > 25, "the scenarios are missing");
@@ -170,6 +187,38 @@ fn result_is_the_newest_warning_about_the_culprit() {
     );
     let (pod, container) = why::app_evidence(&case.input(), &"web".parse().unwrap()).unwrap();
     assert_eq!((pod.as_str(), container.0.contains("web-1")), ("web-1", true));
+}
+
+#[test]
+fn answer_that_the_ingress_cannot_pass_on_is_shown_with_its_pod() {
+    let case = "network\napp web replicas=2 host=web.test\nweb-1 ready\nweb-2 ready";
+    let case = Case::new(notation::parse(case).unwrap());
+    let input = case.input();
+    let replica = input.observed.replicas.iter().find(|r| r.pod() == "web-2").unwrap();
+    let ago = |seconds| input.now - jiff::SignedDuration::from_secs(seconds);
+    let problem = AnswerProblem {
+        endpoint: replica.endpoint.unwrap(),
+        what: "its headers are too long".to_owned(),
+        remedy: "send fewer headers".to_owned(),
+        count: 3,
+        first: ago(70),
+        last: ago(10),
+    };
+    let other = AnswerProblem { endpoint: "192.0.2.1:80".parse().unwrap(), ..problem.clone() };
+    let problems = [other, problem];
+    let why = case.why("web").unwrap().with_answer_problems(&input, &problems);
+    let shown = text(&why);
+    let line = "observed the ingress answered in place of web-2: its headers are too long | \
+                3 times within 1m0s, last 10s ago\n";
+    assert!(shown.contains(line), "{shown}");
+    assert_eq!(
+        (shown.matches("the ingress answered").count(), why.help.last().unwrap().as_str()),
+        (1, "send fewer headers")
+    );
+    let steps = Vec::from_iter(why.chain.iter().map(|link| link.step));
+    assert!(steps.is_sorted(), "{steps:?}");
+    let of_pod = case.why("web-1").unwrap().with_answer_problems(&input, &problems);
+    assert!(!text(&of_pod).contains("the ingress answered"), "it is about another pod");
 }
 
 #[test]

@@ -2,6 +2,10 @@
 //!
 //! An entry is valid for a limited time, while the list shows the same state, and until an event or
 //! a call of ours affects the container. The list alone decides which containers exist.
+//!
+//! An engine answers no inspection of a container while it starts it. So during a call of ours the
+//! last inspection counts, whatever its age: a slow start delays nothing else, and the end of the
+//! call is a reason to list again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,16 +29,20 @@ pub(crate) struct InspectCache {
 #[derive(Debug, Default)]
 struct Inner {
     entries: BTreeMap<String, Entry>,
-    /// Number of invalidations. An inspection that began before the last one is not kept.
+    /// Number of invalidations. An inspection that began before the last one is stale.
     epoch: u64,
     /// Number of open event streams.
     event_streams: u32,
+    /// Number of calls in flight on each container, by id.
+    calls: BTreeMap<String, u32>,
 }
 
 #[derive(Debug)]
 struct Entry {
     listed_state: String,
     inspected_at: Instant,
+    /// It counts only during a call of ours.
+    is_stale: bool,
     container: Container,
 }
 
@@ -48,36 +56,45 @@ impl InspectCache {
     pub(crate) fn get(&self, id: &str, listed_state: &str) -> Option<Container> {
         let inner = self.lock();
         let entry = inner.entries.get(id)?;
-        let is_valid =
-            entry.listed_state == listed_state && entry.inspected_at.elapsed() < inner.ttl();
-        is_valid.then(|| entry.container.clone())
+        let is_fresh = !entry.is_stale && entry.inspected_at.elapsed() < inner.ttl();
+        let is_valid = is_fresh || inner.calls.contains_key(id);
+        (entry.listed_state == listed_state && is_valid).then(|| entry.container.clone())
     }
 
-    /// Inserts an inspection, unless an entry was invalidated since `epoch`.
-    pub(crate) fn insert(&self, epoch: u64, listed_state: &str, container: &Container) {
+    /// Inserts an inspection. It is stale if an entry was invalidated since `epoch`, or if the
+    /// listed state does not end by an event or a call.
+    pub(crate) fn insert(
+        &self,
+        epoch: u64,
+        listed_state: &str,
+        is_lasting: bool,
+        container: &Container,
+    ) {
         let mut inner = self.lock();
-        if inner.epoch == epoch {
-            let entry = Entry {
-                listed_state: listed_state.to_owned(),
-                inspected_at: Instant::now(),
-                container: container.clone(),
-            };
-            inner.entries.insert(container.id.0.clone(), entry);
-        }
+        let entry = Entry {
+            listed_state: listed_state.to_owned(),
+            inspected_at: Instant::now(),
+            is_stale: !is_lasting || inner.epoch != epoch,
+            container: container.clone(),
+        };
+        inner.entries.insert(container.id.0.to_string(), entry);
     }
 
-    /// Removes the entry of a container, given by id or name.
+    /// Invalidates the entry of a container, given by id or name.
     pub(crate) fn invalidate(&self, id: &str) {
         let mut inner = self.lock();
         inner.epoch += 1;
-        inner.entries.retain(|key, entry| key != id && entry.container.name != id);
+        for (key, entry) in &mut inner.entries {
+            entry.is_stale |= key == id || entry.container.name == id;
+        }
     }
 
     /// Removes expired entries.
     pub(crate) fn prune(&self) {
         let mut inner = self.lock();
         let ttl = inner.ttl();
-        inner.entries.retain(|_, entry| entry.inspected_at.elapsed() < ttl);
+        let Inner { entries, calls, .. } = &mut *inner;
+        entries.retain(|id, entry| entry.inspected_at.elapsed() < ttl || calls.contains_key(id));
     }
 
     /// Registers an event stream, whose reader calls [`InspectCache::invalidate`] for each event
@@ -114,22 +131,31 @@ impl Drop for EventsGuard {
     }
 }
 
-/// Invalidates a container when a call on it ends, also if the call is cancelled.
+/// Counts a call on a container as in flight until dropped, also if the call is cancelled. The
+/// container is invalidated then.
 #[derive(Debug)]
-pub(crate) struct InvalidateOnDrop<'a> {
+pub(crate) struct CallGuard<'a> {
     cache: &'a InspectCache,
     id: &'a str,
 }
 
-impl<'a> InvalidateOnDrop<'a> {
+impl<'a> CallGuard<'a> {
     pub(crate) fn new(cache: &'a InspectCache, id: &'a str) -> Self {
+        *cache.lock().calls.entry(id.to_owned()).or_default() += 1;
         Self { cache, id }
     }
 }
 
-impl Drop for InvalidateOnDrop<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         self.cache.invalidate(self.id);
+        let calls = &mut self.cache.lock().calls;
+        if let Some(count) = calls.get_mut(self.id) {
+            *count -= 1;
+            if *count == 0 {
+                calls.remove(self.id);
+            }
+        }
     }
 }
 
@@ -142,20 +168,21 @@ mod tests {
 
     fn container(name: &str) -> Container {
         Container {
-            id: ContainerId(format!("id-{name}")),
+            id: ContainerId(format!("id-{name}").into()),
             name: name.to_owned(),
             image_id: ImageId("sha256:0".into()),
             labels: BTreeMap::new(),
             state: ContainerState::Running { started_at: Timestamp::UNIX_EPOCH },
             created_at: Timestamp::UNIX_EPOCH,
             endpoint: None,
+            limits: None,
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn entry_expires_and_is_bound_to_the_listed_state() {
         let cache = InspectCache::default();
-        cache.insert(cache.epoch(), "running", &container("a"));
+        cache.insert(cache.epoch(), "running", true, &container("a"));
         assert!(cache.get("id-a", "running").is_some());
         assert!(cache.get("id-a", "exited").is_none());
         tokio::time::advance(TTL).await;
@@ -167,20 +194,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn entry_lives_longer_with_an_event_stream() {
         let cache = Arc::new(InspectCache::default());
-        cache.insert(cache.epoch(), "running", &container("a"));
+        cache.insert(cache.epoch(), "running", true, &container("a"));
         let before = cache.epoch();
         let guard = cache.register_events();
         assert!(cache.get("id-a", "running").is_none(), "events before the stream are missed");
-        cache.insert(before, "running", &container("a"));
+        cache.insert(before, "running", true, &container("a"));
         assert!(cache.get("id-a", "running").is_none(), "the inspection began earlier");
-        cache.insert(cache.epoch(), "running", &container("a"));
+        cache.insert(cache.epoch(), "running", true, &container("a"));
         tokio::time::advance(4 * TTL).await;
         cache.prune();
         assert!(cache.get("id-a", "running").is_some());
         drop(guard);
         assert!(cache.get("id-a", "running").is_none(), "the stream has ended");
         let _guard = cache.register_events();
-        cache.insert(cache.epoch(), "running", &container("a"));
+        cache.insert(cache.epoch(), "running", true, &container("a"));
         tokio::time::advance(TTL_WITH_EVENTS).await;
         assert!(cache.get("id-a", "running").is_none());
     }
@@ -188,11 +215,31 @@ mod tests {
     #[tokio::test]
     async fn invalidation_discards_entries_and_running_inspections() {
         let cache = InspectCache::default();
-        cache.insert(cache.epoch(), "running", &container("a"));
+        cache.insert(cache.epoch(), "running", true, &container("a"));
         let before = cache.epoch();
-        drop(InvalidateOnDrop::new(&cache, "a"));
+        drop(CallGuard::new(&cache, "a"));
         assert!(cache.get("id-a", "running").is_none(), "invalidated by name");
-        cache.insert(before, "running", &container("a"));
+        cache.insert(before, "running", true, &container("a"));
         assert!(cache.get("id-a", "running").is_none(), "the inspection began earlier");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn during_a_call_the_last_inspection_counts() {
+        let cache = InspectCache::default();
+        cache.insert(cache.epoch(), "created", false, &container("a"));
+        assert!(cache.get("id-a", "created").is_none(), "a failed start leaves it at `created`");
+        let start = CallGuard::new(&cache, "id-a");
+        let stop = CallGuard::new(&cache, "id-a");
+        cache.invalidate("id-a");
+        tokio::time::advance(TTL).await;
+        cache.prune();
+        assert!(cache.get("id-a", "created").is_some());
+        assert!(cache.get("id-a", "running").is_none(), "the list shows that the start is done");
+        drop(start);
+        assert!(cache.get("id-a", "created").is_some());
+        drop(stop);
+        assert!(cache.get("id-a", "created").is_none());
+        cache.prune();
+        assert!(cache.lock().entries.is_empty());
     }
 }

@@ -1,18 +1,21 @@
-//! Queries for diagnostics, such as `doctor`. None of them changes anything, and no decision of
-//! the controller depends on them.
+//! Queries for diagnostics, such as `doctor`. None of them changes anything that lasts, and no
+//! decision of the controller depends on them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use bollard::models::{PortSummary, PortSummaryTypeEnum};
-use bollard::query_parameters::ListContainersOptionsBuilder;
+use bollard::models::{ContainerCreateBody, HostConfig, PortSummary, PortSummaryTypeEnum};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
 use dubernetes_core::app::{ImageRef, InstanceName};
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::{ImageProblem, RuntimeError};
+use futures_util::TryStreamExt as _;
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 
-use crate::engine::READ;
+use crate::engine::{READ, WRITE};
 use crate::error::CallError;
 use crate::runtime::DockerRuntime;
 use crate::{credentials, network};
@@ -55,6 +58,51 @@ impl DockerRuntime {
         match self.engine.call(READ, &operation, call).await {
             Ok(answer) => Ok(Some(answer.config.and_then(|config| config.env).unwrap_or_default())),
             Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error.into_runtime_error()),
+        }
+    }
+
+    /// Runs a script with the shell of an image, in a container without a network that the engine
+    /// removes when the script ends. Returns the whole output; `None` if the image has no shell.
+    ///
+    /// # Errors
+    ///
+    /// Those of a create and a start; [`RuntimeError::Timeout`] if the script does not end.
+    pub async fn run_in_image(
+        &self,
+        image: &ImageRef,
+        script: &str,
+    ) -> Result<Option<String>, RuntimeError> {
+        let docker = self.engine.docker()?;
+        let body = ContainerCreateBody {
+            image: Some(image.with_default_tag()),
+            entrypoint: Some(["sh", "-c", script].map(str::to_owned).to_vec()),
+            cmd: Some(Vec::new()),
+            host_config: Some(HostConfig {
+                auto_remove: Some(true),
+                network_mode: Some("none".to_owned()),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let operation = format!("run a script in image `{image}`");
+        let call = docker.create_container(None, body);
+        let created = self.engine.call(WRITE, &operation, call).await;
+        let id = created.map_err(CallError::into_runtime_error)?.id;
+        let output = async {
+            let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true);
+            let attached = docker.attach_container(&id, Some(options.stderr(true).build())).await?;
+            docker.start_container(&id, None).await?;
+            attached.output.try_collect::<Vec<_>>().await
+        };
+        let output = self.engine.call(WRITE, &operation, output).await;
+        // Of a script that has not ended, or was not started.
+        let options = RemoveContainerOptionsBuilder::default().force(true).build();
+        let _ =
+            self.engine.call(WRITE, &operation, docker.remove_container(&id, Some(options))).await;
+        match output {
+            Ok(parts) => Ok(Some(parts.iter().map(ToString::to_string).collect())),
+            Err(error) if matches!(error.status(), Some(400 | 404)) => Ok(None),
             Err(error) => Err(error.into_runtime_error()),
         }
     }

@@ -18,6 +18,9 @@ use crate::pulls::Pulls;
 
 /// Deadline of reads. The engine answers in 20 ms; ten seconds allow for a host that is swapping.
 pub(crate) const READ: Duration = Duration::from_secs(10);
+/// How often a read is sent that the engine answers with a server error, and the pause in between.
+const READ_ATTEMPTS: u32 = 3;
+const READ_PAUSE: Duration = Duration::from_millis(50);
 /// Deadline of changes. A start takes 0.4 s, and many times that on a slow disk.
 pub(crate) const WRITE: Duration = Duration::from_secs(30);
 /// Time that the engine gets to stop a container, in addition to the grace period.
@@ -97,6 +100,27 @@ impl Engine {
         }
     }
 
+    /// Awaits a read, and repeats it if the engine answers with a server error. A pass makes many
+    /// reads, and one that fails would make the whole engine count as unreachable.
+    pub(crate) async fn read<T, C>(
+        &self,
+        operation: &str,
+        call: impl Fn() -> C,
+    ) -> Result<T, CallError>
+    where
+        C: Future<Output = Result<T, bollard::errors::Error>>,
+    {
+        for _ in 1..READ_ATTEMPTS {
+            match self.call(READ, operation, call()).await {
+                Err(error) if error.status().is_some_and(|code| code >= 500) => {
+                    tokio::time::sleep(READ_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+        self.call(READ, operation, call()).await
+    }
+
     /// Converts an error of the client.
     pub(crate) fn call_error(&self, operation: &str, error: bollard::errors::Error) -> CallError {
         CallError::new(self.endpoint(), operation, error)
@@ -134,6 +158,10 @@ fn resolve_socket(host: Option<&str>, environment: Option<&str>) -> Result<Strin
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use bollard::errors::Error;
+
     use super::*;
 
     #[track_caller]
@@ -164,6 +192,26 @@ mod tests {
         let error = engine.docker().unwrap_err();
         assert!(error.is_unreachable(), "{error:?}");
         assert!(error.to_string().contains("unix:///nonexistent/engine.sock"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn read_is_repeated_after_server_errors_alone() {
+        let engine = Engine::new(Some("unix:///nonexistent/engine.sock")).unwrap();
+        for (failures, code, expected, calls) in
+            [(0, 500, None, 1), (2, 500, None, 3), (3, 503, Some(503), 3), (1, 404, Some(404), 1)]
+        {
+            let made = AtomicU32::new(0);
+            let read = engine.read("read", async || {
+                if made.fetch_add(1, Ordering::Relaxed) < failures {
+                    let message = String::new();
+                    let status_code = code;
+                    return Err(Error::DockerResponseServerError { status_code, message });
+                }
+                Ok(())
+            });
+            assert_eq!(read.await.err().and_then(|error| error.status()), expected);
+            assert_eq!(made.load(Ordering::Relaxed), calls, "{failures} times {code}");
+        }
     }
 
     #[test]

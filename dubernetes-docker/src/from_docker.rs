@@ -8,7 +8,7 @@ use bollard::models::{
     ContainerStatsResponse, ContainerTopResponse, EndpointSettings, EventMessage, HostConfig,
     Network as DockerNetwork, NetworkInspect, SystemVersion,
 };
-use dubernetes_core::app::InstanceName;
+use dubernetes_core::app::{Cpu, InstanceName, Memory, Resources};
 use dubernetes_core::error::one_line;
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerState, Exit, ImageId, Network, Process, RuntimeEvent,
@@ -32,6 +32,9 @@ const IGNORED_ACTIONS: [&str; 9] = [
     "top",
 ];
 
+/// The kernel's period of CPU time in microseconds, if none is set.
+const CPU_PERIOD: u64 = 100_000;
+
 /// Parses an inspected container. The error names what is missing or malformed.
 pub(crate) fn parse_container(answer: ContainerInspectResponse) -> Result<Container, String> {
     let id = require(answer.id, "Id")?;
@@ -42,6 +45,7 @@ pub(crate) fn parse_container(answer: ContainerInspectResponse) -> Result<Contai
     let labels: BTreeMap<_, _> = labels.into_iter().collect();
     let state = parse_state(&state, created_at)?;
     let is_up = matches!(state, ContainerState::Running { .. } | ContainerState::Paused);
+    let limits = answer.host_config.as_ref().map(parse_limits);
     let host = answer.host_config.unwrap_or_default();
     let networks = answer.network_settings.and_then(|settings| settings.networks);
     let address = parse_address(&labels, &host, &networks.unwrap_or_default());
@@ -53,7 +57,8 @@ pub(crate) fn parse_container(answer: ContainerInspectResponse) -> Result<Contai
         labels,
         state,
         created_at,
-        id: ContainerId(id),
+        limits,
+        id: ContainerId(id.into()),
     })
 }
 
@@ -72,6 +77,22 @@ fn parse_address(
     let parse = |text: &Option<String>| text.as_deref()?.parse::<IpAddr>().ok();
     let mut own = networks.iter().filter(is_own).map(|(_, settings)| settings);
     own.find_map(|own| parse(&own.ip_address).or_else(|| parse(&own.global_ipv6_address)))
+}
+
+/// Returns the limits as they are now, which `docker update` changes. CPU time is limited in one of
+/// two ways. The engine writes 0 for no limit.
+fn parse_limits(host: &HostConfig) -> Resources {
+    let positive =
+        |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).filter(|n| *n > 0);
+    let quota = || {
+        let period = positive(host.cpu_period).unwrap_or(CPU_PERIOD);
+        Some(positive(host.cpu_quota)?.saturating_mul(1000) / period)
+    };
+    let millis = positive(host.nano_cpus).map(|nanos| nanos / 1_000_000).or_else(quota);
+    Resources {
+        cpu: millis.map(Cpu::from_millis),
+        memory: positive(host.memory).map(Memory::from_bytes),
+    }
 }
 
 /// Returns the port of the container's request: that of its label or, where an earlier version has
@@ -151,6 +172,12 @@ pub(crate) fn parse_info(answer: SystemVersion) -> Result<RuntimeInfo, String> {
     })
 }
 
+/// Parses a version of the API, such as `1.41`.
+pub(crate) fn parse_api_version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
 /// Parses the instance's network. Fails if it has no IPv4 subnet.
 pub(crate) fn parse_network(answer: NetworkInspect) -> Result<Network, String> {
     let id = require(answer.id, "Id")?;
@@ -200,7 +227,7 @@ pub(crate) fn parse_event(message: EventMessage) -> Option<RuntimeEvent> {
     for key in ["name", "image", "exitCode", "signal", "oldName", "execDuration"] {
         labels.remove(key);
     }
-    Some(RuntimeEvent { id: ContainerId(actor.id?), action, labels })
+    Some(RuntimeEvent { id: ContainerId(actor.id?.into()), action, labels })
 }
 
 fn require<T>(value: Option<T>, name: &str) -> Result<T, String> {

@@ -58,7 +58,8 @@ async fn find_for_owner(
 ) -> Result<Option<Network>, RuntimeError> {
     let Some(id) = find_ids(engine, instance).await?.into_iter().next() else { return Ok(None) };
     let operation = format!("inspect network `{id}`");
-    match engine.call(READ, &operation, engine.docker()?.inspect_network(&id, None)).await {
+    let docker = engine.docker()?;
+    match engine.read(&operation, || docker.inspect_network(&id, None)).await {
         Ok(answer) => {
             if let (Some(labels), Some(owner)) = (&answer.labels, owner) {
                 check_labels(instance, labels, owner)?;
@@ -146,8 +147,9 @@ async fn list(
     engine: &Engine,
     options: Option<ListNetworksOptions>,
 ) -> Result<Vec<DockerNetwork>, RuntimeError> {
-    let call = engine.docker()?.list_networks(options);
-    engine.call(READ, "list networks", call).await.map_err(CallError::into_runtime_error)
+    let docker = engine.docker()?;
+    let listed = engine.read("list networks", || docker.list_networks(options.clone())).await;
+    listed.map_err(CallError::into_runtime_error)
 }
 
 /// Tries one free subnet after the other, and returns the id of the created network; `None` if

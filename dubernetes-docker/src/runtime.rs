@@ -22,7 +22,7 @@ use dubernetes_core::runtime::{
 };
 
 use self::staging::Staging;
-use crate::cache::{InspectCache, InvalidateOnDrop};
+use crate::cache::{CallGuard, InspectCache};
 use crate::engine::{Engine, READ};
 use crate::error::{CallError, unreadable};
 use crate::ports::PortCache;
@@ -133,7 +133,7 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        let _invalidate = InvalidateOnDrop::new(&self.cache, &id.0);
+        let _call = CallGuard::new(&self.cache, &id.0);
         lifecycle::start(&self.engine, id).await
     }
 
@@ -143,7 +143,7 @@ impl ContainerRuntime for DockerRuntime {
         signal: Option<Signal>,
         grace: Duration,
     ) -> Result<(), RuntimeError> {
-        let _invalidate = InvalidateOnDrop::new(&self.cache, &id.0);
+        let _call = CallGuard::new(&self.cache, &id.0);
         match signal {
             None => lifecycle::stop(&self.engine, id, grace).await,
             Some(signal) => lifecycle::stop_with_signal(&self.engine, id, signal, grace).await,
@@ -151,7 +151,7 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        let _invalidate = InvalidateOnDrop::new(&self.cache, &id.0);
+        let _call = CallGuard::new(&self.cache, &id.0);
         lifecycle::remove(&self.engine, id).await
     }
 
@@ -166,7 +166,7 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn signal(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
-        let _invalidate = InvalidateOnDrop::new(&self.cache, &id.0);
+        let _call = CallGuard::new(&self.cache, &id.0);
         lifecycle::send_signal(&self.engine, id, signal).await
     }
 
@@ -207,9 +207,7 @@ impl ContainerRuntime for DockerRuntime {
 }
 
 fn check_api(info: &RuntimeInfo) -> Result<(), RuntimeError> {
-    let parts = info.api_version.split_once('.');
-    let parsed = parts.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    match parsed {
+    match from_docker::parse_api_version(&info.api_version) {
         Some(api) if api >= OLDEST_API => Ok(()),
         Some(_) | None => Err(RuntimeError::Rejected {
             operation: "work with Dubernetes".to_owned(),

@@ -1,6 +1,6 @@
 //! Conversion of the core's requests into the engine's. Pure, except [`resolve_mounts`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
@@ -22,6 +22,8 @@ use dubernetes_core::runtime::{
 };
 use ipnet::Ipv4Net;
 
+/// The option of an endpoint with parameters of the kernel for its interface.
+const ENDPOINT_SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 /// Log rotation: three files of 10 MB per container, so that logs cannot fill the disk.
 const LOG_LIMITS: [(&str, &str); 2] = [("max-size", "10m"), ("max-file", "3")];
 
@@ -49,6 +51,29 @@ pub(crate) fn build_container(
         host_config: Some(build_host_config(request, hosts_file)),
         networking_config: request.network.as_ref().map(build_networking),
         ..ContainerCreateBody::default()
+    }
+}
+
+/// Returns true if a parameter of the kernel is one of the interface on the network.
+pub(crate) fn is_of_interface(sysctl: &str) -> bool {
+    sysctl.contains(".IFNAME.")
+}
+
+/// Moves parameters of the interface to where an engine of this version expects them: since 1.46
+/// options of the endpoint, and before parameters of `eth0`, which is the only interface.
+pub(crate) fn place_interface_sysctls(body: &mut ContainerCreateBody, has_endpoint_options: bool) {
+    let Some(sysctls) = body.host_config.as_mut().and_then(|host| host.sysctls.as_mut()) else {
+        return;
+    };
+    let own: BTreeMap<_, _> = sysctls.extract_if(|name, _| is_of_interface(name)).collect();
+    if !has_endpoint_options {
+        sysctls.extend(own.into_iter().map(|(k, v)| (k.replace("IFNAME", "eth0"), v)));
+        return;
+    }
+    let list: Vec<_> = own.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let endpoints = body.networking_config.as_mut().and_then(|at| at.endpoints_config.as_mut());
+    for endpoint in endpoints.into_iter().flat_map(HashMap::values_mut) {
+        endpoint.driver_opts = Some(HashMap::from([(ENDPOINT_SYSCTLS.to_owned(), list.join(","))]));
     }
 }
 

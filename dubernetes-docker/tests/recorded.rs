@@ -44,7 +44,7 @@ fn instance() -> InstanceName {
 }
 
 fn id(name: &str) -> ContainerId {
-    ContainerId(name.to_owned())
+    ContainerId(name.into())
 }
 
 /// The recorded list, and an inspection for each container in it.

@@ -181,15 +181,21 @@ fn read_entry<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Access
         None => Some(RoutePath::default()),
     };
     let port = read_port(checker, &fields, &format!("{}.port", field.path));
-    let strip_prefix = checker.optional(&fields, "strip_prefix");
-    let strip_prefix = strip_prefix.and_then(|field| container::read_bool(checker, &field));
+    let mut is_true = |key| {
+        let field = checker.optional(&fields, key);
+        field.and_then(|field| container::read_bool(checker, &field)).unwrap_or(false)
+    };
+    let (strip_prefix, keepalive) = (is_true("strip_prefix"), is_true("keepalive"));
+    let buffer_requests = is_true("buffer_requests");
     let protocol = checker.parse_optional(&fields, "protocol", RouteProtocol::parse);
     Some(Access {
         hosts: hosts?,
         path: path?,
         port,
-        strip_prefix: strip_prefix.unwrap_or(false),
+        strip_prefix,
         protocol: protocol.unwrap_or_default(),
+        keepalive,
+        buffer_requests,
     })
 }
 

@@ -266,10 +266,11 @@ fn count_or_percent() -> impl Strategy<Value = CountOrPercent> {
 fn rollout() -> impl Strategy<Value = Rollout> {
     let order = prop::option::of(prop::sample::select(Order::ALL.to_vec()));
     let on_failure = prop::sample::select(OnFailure::ALL.to_vec());
-    let counts = (prop::option::of(count_or_percent()), count_or_percent());
+    let optional = || prop::option::of(count_or_percent());
+    let counts = (optional(), optional(), count_or_percent());
     (counts, span(), span(), order, on_failure, 1..=100_u16).prop_map(
         |(
-            (max_surge, max_unavailable),
+            (max_surge, max_terminating, max_unavailable),
             min_ready,
             progress_deadline,
             order,
@@ -278,6 +279,7 @@ fn rollout() -> impl Strategy<Value = Rollout> {
         )| {
             Rollout {
                 max_surge,
+                max_terminating,
                 max_unavailable,
                 min_ready,
                 progress_deadline,

@@ -11,7 +11,7 @@ use crate::config::{Digest, RenderContext};
 use crate::features::Features;
 use crate::proxy::RunningNginx;
 use crate::quarantine::Candidate;
-use crate::version::Version;
+use crate::version::Build;
 
 /// The state of the ingress as of the last calls.
 #[derive(Debug, Default)]
@@ -20,8 +20,12 @@ pub(crate) struct Cache {
     pub(crate) served: Option<Served>,
     /// The last successful apply.
     pub(crate) last_apply: Option<LastApply>,
-    /// The version of nginx in a container.
-    pub(crate) version: Option<(ContainerId, Version)>,
+    /// The table that nginx was last given and did not acknowledge. It is checked at the next try.
+    pub(crate) unacknowledged: Option<RouteTable>,
+    /// What nginx in a container says about itself.
+    pub(crate) build: Option<(ContainerId, Build)>,
+    /// The run of nginx that was last observed serving.
+    pub(crate) running: Option<RunningNginx>,
     /// What a run of nginx offers for names.
     pub(crate) features: Option<(RunningNginx, Features)>,
     /// When the files of the served generation were last found intact.

@@ -7,29 +7,36 @@
 //! - `streams/APP.conf`: the name of one app for connections.
 //! - `hosts/HOST.conf`: the routes of one host. One server block holds all routes of a host: if
 //!   two blocks named the same host, nginx would silently ignore the second.
+//! - `proxies.conf`: what proxies in front are believed, for each host. Only if some are.
 //! - `generation.conf`: the private listener that names the generation being served.
 //! - `table.json`: the table that the files were rendered from.
 
 mod h2c;
 mod hosts;
+mod keepalive;
 pub(crate) mod names;
+mod proxies;
+mod unreached;
+mod upstreams;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use bytes::Bytes;
-use dubernetes_core::app::{AppName, HostPattern, RouteProtocol};
-use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
+use dubernetes_core::app::{Duration, HostPattern, RouteProtocol};
+use dubernetes_core::ingress::{Protocol, RouteTable};
 use dubernetes_core::runtime::FileEntry;
 use sha2::{Digest as _, Sha256};
 
-use crate::directive::Token::{Address, Kibibytes, Number, Socket, Text, Upstream, Word};
-use crate::directive::{Conf, Token};
+use crate::directive::Token::{Address, Number, Socket, Text, Word};
+use crate::directive::{Conf, KEPT, Token};
 pub use crate::directive::{Digest, IllegalToken};
 use crate::features::Features;
 use crate::proxy::HTTP_PORT;
 use crate::version::Version;
 use names::Names;
+pub use proxies::Proxies;
+use upstreams::Upstreams;
 
 /// Directory of all generations, in the nginx container.
 pub const ROOT: &str = "/etc/nginx/dubernetes";
@@ -41,9 +48,18 @@ pub const GENERATION_PATH: &str = "/generation";
 /// their connections end; more than one, so that a crash does not end every connection.
 pub(crate) const WORKERS: usize = 2;
 
+/// Time limit of one attempt to connect to a replica. A replica is on this host: it accepts at
+/// once, or it is overloaded or gone. So one that is gone costs a client half a second, and one
+/// that is overloaded still has [`TRIES`] times as long to accept.
+pub(crate) const CONNECT_TIMEOUT: &str = "500ms";
+/// Number of attempts, at one or several replicas.
+pub(crate) const TRIES: &str = "4";
+/// The same as a number: each upstream has at least as many servers, if necessary the same twice.
+pub(crate) const SERVERS: usize = 4;
+
 /// Other names of the headers that nginx sets. CGI and WSGI apps read `_` and `-` as the same, so
 /// these would be another way to forge them.
-const ALIASES: [&str; 18] = [
+const ALIASES: [&str; 30] = [
     "X_Real_IP",
     "X_Real-IP",
     "X-Real_IP",
@@ -62,10 +78,22 @@ const ALIASES: [&str; 18] = [
     "X_Forwarded_Prefix",
     "X_Forwarded-Prefix",
     "X-Forwarded_Prefix",
+    "X_Forwarded_Ssl",
+    "X_Forwarded-Ssl",
+    "X-Forwarded_Ssl",
+    "X_Forwarded_Scheme",
+    "X_Forwarded-Scheme",
+    "X-Forwarded_Scheme",
+    "X_Url_Scheme",
+    "X_Url-Scheme",
+    "X-Url_Scheme",
+    "Front_End_Https",
+    "Front_End-Https",
+    "Front-End_Https",
 ];
 
 /// The container and network that a configuration is rendered for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderContext {
     /// Address of the nginx container.
     pub address: Ipv4Addr,
@@ -76,6 +104,18 @@ pub struct RenderContext {
     pub version: Option<Version>,
     /// What the image offers for names. Names that need more are left out.
     pub features: Features,
+    /// How long a reload keeps idle connections of clients open.
+    pub keepalive_window: Duration,
+    /// What is in front of nginx.
+    pub proxies: Proxies,
+}
+
+impl RenderContext {
+    /// Returns true if the files of `table` say which proxies are believed. No proxy is in front
+    /// of the names of apps.
+    fn believes_proxies(&self, table: &RouteTable) -> bool {
+        self.proxies.believes() && !table.routes.is_empty()
+    }
 }
 
 /// The files that serve one table.
@@ -122,6 +162,17 @@ impl Generation {
             target: format!("gen-{}", self.digest),
         }
     }
+
+    /// Returns the link alone, for a container that has run and has the files.
+    pub(crate) fn switch(&self) -> Vec<FileEntry> {
+        vec![FileEntry::Directory { path: ROOT.to_owned() }, self.link()]
+    }
+
+    /// Returns the files and then the link, for a container that has run: the engine puts them in
+    /// this order, so the link leads to complete files.
+    pub(crate) fn files_and_switch(&self) -> Vec<FileEntry> {
+        self.entries_with_directories().into_iter().chain([self.link()]).collect()
+    }
 }
 
 /// Renders the files for `table`. Of two routes with the same host and path, the first counts.
@@ -132,11 +183,11 @@ impl Generation {
 pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, IllegalToken> {
     let mut files = BTreeMap::new();
     let names = Names::collect(table, context.features);
-    files.insert("nginx.conf".to_owned(), main_file(table, context, &names)?);
     let upstreams = Upstreams::collect(table, &names);
+    files.insert("nginx.conf".to_owned(), main_file(table, context, &names, &upstreams)?);
     for (app, pools) in &upstreams.0 {
         let names = names.http.get(app).map_or(&[][..], Vec::as_slice);
-        files.insert(format!("apps/{app}.conf"), app_file(app, pools, names, context)?);
+        files.insert(format!("apps/{app}.conf"), upstreams::app_file(app, pools, names, context)?);
     }
     for (app, listeners) in &names.streams {
         files.insert(format!("streams/{app}.conf"), names::stream_file(app, listeners)?);
@@ -144,6 +195,9 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
     for (host, routes) in hosts::routes_by_host(table) {
         let text = hosts::host_file(host, &routes, &upstreams, context)?;
         files.insert(hosts::file_name(host), text);
+    }
+    if context.believes_proxies(table) {
+        files.insert(proxies::FILE.to_owned(), context.proxies.file()?);
     }
     // A table has only text, numbers and lists, so it always serializes.
     files.insert("table.json".to_owned(), serde_json::to_string(table).unwrap_or_default());
@@ -153,69 +207,18 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
     Ok(Generation { digest, table: table.clone(), files })
 }
 
-/// Returns true if `table` has the routes of `served`, and fewer endpoints: nginx accepted each of
-/// its directives before.
-pub(crate) fn is_part_of(table: &RouteTable, served: &RouteTable) -> bool {
-    let is_part = |(part, whole): (&Route, &Route)| {
-        let same = Route { endpoints: part.endpoints.clone(), ..whole.clone() };
-        *part == same && part.endpoints.iter().all(|endpoint| whole.endpoints.contains(endpoint))
-    };
-    let is_part_of_name = |(part, whole): (&Listener, &Listener)| {
-        (&part.app, part.address, part.port) == (&whole.app, whole.address, whole.port)
-            && part.protocol == whole.protocol
-            && part.endpoints.iter().all(|endpoint| whole.endpoints.contains(endpoint))
-    };
-    table.routes.len() == served.routes.len()
-        && table.routes.iter().zip(&served.routes).all(is_part)
-        && table.listeners.len() == served.listeners.len()
-        && table.listeners.iter().zip(&served.listeners).all(is_part_of_name)
+/// Returns true if `table` differs from `served` in the addresses of endpoints alone, and has none
+/// where that has none: then nginx accepted each of its directives before. It accepts any address,
+/// but not port 0.
+pub(crate) fn differs_in_addresses_alone(table: &RouteTable, served: &RouteTable) -> bool {
+    table.is_same_but_for_endpoints(served, |new, old| new.is_empty() || !old.is_empty())
+        && table.endpoints().all(|endpoint| endpoint.port() != 0)
 }
 
 /// Returns true if a route or a listener leads to endpoints that speak HTTP/2.
 pub(crate) fn needs_h2c(table: &RouteTable) -> bool {
     table.routes.iter().any(|route| route.protocol == RouteProtocol::H2c)
         || table.listeners.iter().any(|listener| listener.protocol == Protocol::H2c)
-}
-
-/// The endpoints of one upstream, in order.
-type Pool = Vec<SocketAddr>;
-
-/// The distinct upstreams of each app, in the order of the app's routes.
-struct Upstreams<'a>(BTreeMap<&'a AppName, Vec<Pool>>);
-
-impl<'a> Upstreams<'a> {
-    fn collect(table: &'a RouteTable, names: &Names<'a>) -> Self {
-        let routes = table.routes.iter().map(|route| (&route.app, &route.endpoints));
-        let listeners = names.http.values().flatten();
-        let listeners = listeners.map(|listener| (&listener.app, &listener.endpoints));
-        let mut apps: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (app, endpoints) in routes.chain(listeners) {
-            let pool = pool_of(endpoints);
-            if pool.is_empty() && !names.http.contains_key(app) {
-                continue;
-            }
-            let pools = apps.entry(app).or_default();
-            if !pool.is_empty() && !pools.contains(&pool) {
-                pools.push(pool);
-            }
-        }
-        Self(apps)
-    }
-
-    /// Returns the number of the route's upstream, from 1, or `None` without endpoints.
-    fn number_of(&self, route: &Route) -> Option<usize> {
-        number_of(self.0.get(&route.app)?, &route.endpoints)
-    }
-}
-
-/// Returns the number of the upstream with these endpoints, from 1.
-fn number_of(pools: &[Pool], endpoints: &[Endpoint]) -> Option<usize> {
-    let pool = pool_of(endpoints);
-    Some(pools.iter().position(|known| *known == pool)? + 1)
-}
-
-fn pool_of(endpoints: &[Endpoint]) -> Pool {
-    endpoints.iter().map(Endpoint::socket).collect()
 }
 
 fn digest_files(files: &BTreeMap<String, String>, context: &RenderContext) -> Digest {
@@ -242,6 +245,7 @@ fn main_file(
     table: &RouteTable,
     context: &RenderContext,
     names: &Names<'_>,
+    upstreams: &Upstreams<'_>,
 ) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     names.write_module(&mut conf)?;
@@ -252,9 +256,21 @@ fn main_file(
     conf.block("http", &[], |conf| {
         client_settings(conf, context)?;
         let strips = table.routes.iter().any(hosts::strips_prefix);
-        proxy_settings(conf, strips)?;
+        let keeps = upstreams.keeps_connections();
+        let headers = Headers { strips, believes: context.believes_proxies(table) };
+        if strips || keeps || headers.believes {
+            // Only some servers and locations set them.
+            conf.words("uninitialized_variable_warn", &["off"])?;
+        }
+        if keeps {
+            keepalive::write_maps(conf)?;
+        }
+        if headers.believes {
+            context.proxies.write_maps(conf)?;
+        }
+        proxy_settings(conf, headers, keeps)?;
         if needs_h2c(table) {
-            h2c::write_settings(conf, context, strips)?;
+            h2c::write_settings(conf, context, headers)?;
         }
         if strips {
             hosts::write_prefix_map(conf)?;
@@ -262,7 +278,7 @@ fn main_file(
         if table.routes.iter().all(|route| route.host != HostPattern::Any) {
             // Answers requests for hosts that no app has.
             conf.block("server", &[], |conf| {
-                conf.line("listen", &[http_socket(context), Word("default_server")])?;
+                proxies::write_listen(conf, context, true)?;
                 conf.line("return", &[Word("404"), Text("no app answers under this host")])
             })?;
         }
@@ -312,15 +328,19 @@ fn client_settings(conf: &mut Conf, context: &RenderContext) -> Result<(), Illeg
     if context.version.is_some_and(Version::has_keepalive_min_timeout) {
         // A reload keeps idle connections open this long, so that a request that the client has
         // already sent does not meet a closed connection.
-        conf.words("keepalive_min_timeout", &["1s"])?;
+        conf.line("keepalive_min_timeout", &[Token::Duration(context.keepalive_window)])?;
     }
     Ok(())
 }
 
-fn proxy_settings(conf: &mut Conf, strips: bool) -> Result<(), IllegalToken> {
+fn proxy_settings(conf: &mut Conf, headers: Headers, keeps: bool) -> Result<(), IllegalToken> {
     // Only websocket upgrades are passed on: `h2c` would carry requests past the routes.
-    conf.block("map", &[Word("$http_upgrade"), Word("$dubernetes_connection")], |conf| {
+    let source = if keeps { keepalive::POOL_AND_UPGRADE } else { "$http_upgrade" };
+    conf.block("map", &[Word(source), Word("$dubernetes_connection")], |conf| {
         conf.words("default", &["close"])?;
+        if keeps {
+            conf.line(KEPT, &[Text("")])?;
+        }
         conf.words("websocket", &["upgrade"])
     })?;
     conf.block("map", &[Word("$http_upgrade"), Word("$dubernetes_upgrade")], |conf| {
@@ -331,7 +351,7 @@ fn proxy_settings(conf: &mut Conf, strips: bool) -> Result<(), IllegalToken> {
     conf.words("proxy_http_version", &["1.1"])?;
     conf.words("proxy_set_header", &["Connection", "$dubernetes_connection"])?;
     conf.words("proxy_set_header", &["Upgrade", "$dubernetes_upgrade"])?;
-    write_headers(conf, "proxy_set_header", strips)?;
+    headers.write(conf, "proxy_set_header")?;
     // A response of an app must not control nginx itself.
     conf.words("proxy_ignore_headers", &["X-Accel-Redirect", "X-Accel-Charset"])?;
     // Apps know the public host, so their redirects are right as they are.
@@ -344,44 +364,61 @@ fn proxy_settings(conf: &mut Conf, strips: bool) -> Result<(), IllegalToken> {
     // Only the head of a response has to fit, but nginx requires both sizes in proportion.
     conf.words("proxy_buffer_size", &["72k"])?;
     conf.words("proxy_buffers", &["8", "72k"])?;
-    // A replica is on this host: it accepts at once, or it is overloaded or gone.
-    conf.words("proxy_connect_timeout", &["2s"])?;
+    conf.words("proxy_connect_timeout", &[CONNECT_TIMEOUT])?;
     // Websockets and event streams may be silent for long.
     conf.words("proxy_read_timeout", &["1h"])?;
     conf.words("proxy_send_timeout", &["1h"])?;
     // A failed connection is retried on the next endpoint; a request that was already sent, only
     // if its method is idempotent.
     conf.words("proxy_next_upstream", &["error", "timeout"])?;
-    // A client waits for at most three endpoints.
-    conf.words("proxy_next_upstream_tries", &["3"])
+    conf.words("proxy_next_upstream_tries", &[TRIES])?;
+    unreached::write_settings(conf, keeps)
 }
 
-/// Writes the headers with which a request is passed to an app.
-fn write_headers(
-    conf: &mut Conf,
-    directive: &'static str,
+/// The headers with which a request is passed to an app.
+#[derive(Debug, Clone, Copy)]
+struct Headers {
+    /// Whether some route removes a prefix of paths.
     strips: bool,
-) -> Result<(), IllegalToken> {
-    let prefix = if strips { Word(hosts::PREFIX) } else { Text("") };
-    for (name, value) in [
-        ("Host", Word("$http_host")),
-        ("X-Real-IP", Word("$remote_addr")),
-        // The client is not trusted: what it claims about itself is replaced or dropped.
-        ("X-Forwarded-For", Word("$remote_addr")),
-        ("X-Forwarded-Host", Word("$http_host")),
-        ("X-Forwarded-Proto", Word("$scheme")),
-        ("X-Forwarded-Port", Text("")),
-        ("X-Forwarded-Prefix", prefix),
-        ("Forwarded", Text("")),
-        // A CGI app would read this header as the variable `HTTP_PROXY` ("httpoxy").
-        ("Proxy", Text("")),
-    ] {
-        conf.line(directive, &[Word(name), value])?;
+    /// Whether some proxy in front is believed.
+    believes: bool,
+}
+
+impl Headers {
+    fn write(self, conf: &mut Conf, directive: &'static str) -> Result<(), IllegalToken> {
+        let prefix = if self.strips { Word(hosts::PREFIX) } else { Text("") };
+        let (host, scheme, port) = if self.believes {
+            (Word(proxies::HOST), Word(proxies::SCHEME), Word(proxies::PORT))
+        } else {
+            (Word("$http_host"), Word("$scheme"), Text(""))
+        };
+        for (name, value) in [
+            // Routes go by it, and so do the apps that believe no other header.
+            ("Host", Word("$http_host")),
+            ("X-Real-IP", Word("$remote_addr")),
+            // The client is not trusted: what it claims about itself is replaced or dropped. One
+            // address, also behind trusted proxies: apps disagree on which of several counts.
+            ("X-Forwarded-For", Word("$remote_addr")),
+            ("X-Forwarded-Host", host),
+            ("X-Forwarded-Proto", scheme),
+            ("X-Forwarded-Port", port),
+            ("X-Forwarded-Prefix", prefix),
+            ("Forwarded", Text("")),
+            // Older headers by which some apps take a request for one over TLS.
+            ("X-Forwarded-Ssl", Text("")),
+            ("X-Forwarded-Scheme", Text("")),
+            ("X-Url-Scheme", Text("")),
+            ("Front-End-Https", Text("")),
+            // A CGI app would read this header as the variable `HTTP_PROXY` ("httpoxy").
+            ("Proxy", Text("")),
+        ] {
+            conf.line(directive, &[Word(name), value])?;
+        }
+        for name in ALIASES {
+            conf.line(directive, &[Word(name), Text("")])?;
+        }
+        Ok(())
     }
-    for name in ALIASES {
-        conf.line(directive, &[Word(name), Text("")])?;
-    }
-    Ok(())
 }
 
 /// Renders the listener that names the generation, for the orchestrator alone.
@@ -402,42 +439,4 @@ fn private_listener(digest: &Digest, context: &RenderContext) -> Result<String, 
         })
     })?;
     Ok(conf.finish())
-}
-
-fn app_file(
-    app: &AppName,
-    pools: &[Pool],
-    names: &[&Listener],
-    context: &RenderContext,
-) -> Result<String, IllegalToken> {
-    let mut conf = Conf::new();
-    for (index, pool) in pools.iter().enumerate() {
-        let number = index + 1;
-        conf.block("upstream", &[Upstream(app, number)], |conf| {
-            upstream_servers(conf, app, number, pool)?;
-            if context.version.is_some_and(Version::keeps_upstream_connections) {
-                // A kept connection may outlive its route, and a POST on a stale one fails.
-                conf.words("keepalive", &["0"])?;
-            }
-            Ok(())
-        })?;
-    }
-    names::write_http(&mut conf, app, pools, names)?;
-    Ok(conf.finish())
-}
-
-fn upstream_servers(
-    conf: &mut Conf,
-    app: &AppName,
-    number: usize,
-    pool: &Pool,
-) -> Result<(), IllegalToken> {
-    // Shared by all workers, so that requests are spread evenly. 64 KiB hold 32 endpoints.
-    let size = Kibibytes(64 * (1 + pool.len() / 32));
-    conf.line("zone", &[Upstream(app, number), size])?;
-    for endpoint in pool {
-        // By default, one failure would keep requests from an only replica for 10 s.
-        conf.line("server", &[Socket(*endpoint), Word("max_fails=0")])?;
-    }
-    Ok(())
 }

@@ -8,8 +8,12 @@
 use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 
-use dubernetes_core::app::{AppName, HostName, RoutePath};
+use dubernetes_core::app::{AppName, Duration, HostName, RoutePath};
+use ipnet::IpNet;
 use thiserror::Error;
+
+/// The end of the name of an upstream with kept connections. No app has a `.` in its name.
+pub(crate) const KEPT: &str = ".kept";
 
 /// One argument of a directive.
 #[derive(Debug, Clone, Copy)]
@@ -32,18 +36,22 @@ pub(crate) enum Token<'a> {
     PathBelow(&'a RoutePath),
     /// The name of the n-th upstream of an app.
     Upstream(&'a AppName, usize),
-    /// An upstream as the target of `proxy_pass`.
-    UpstreamUrl(&'a AppName, usize),
-    /// The same, with the request target that a variable of this crate holds.
-    UpstreamTarget(&'a AppName, usize, &'static str),
+    /// The name of the same upstream, with kept connections.
+    KeptUpstream(&'a AppName, usize),
+    /// An upstream as the target of `proxy_pass`, followed by variables of this crate.
+    UpstreamUrl(&'a AppName, usize, &'static [&'static str]),
     /// An upstream as the target of `grpc_pass`.
     GrpcUrl(&'a AppName, usize),
     /// An address.
     Address(Ipv4Addr),
     /// An address and a port.
     Socket(SocketAddr),
+    /// A network.
+    Network(IpNet),
     /// A number.
     Number(usize),
+    /// A span of time.
+    Duration(Duration),
     /// A size in KiB.
     Kibibytes(usize),
     /// The name of a generation.
@@ -187,18 +195,18 @@ fn render(token: Token<'_>) -> Result<String, IllegalToken> {
             check(format!("{}/", path.as_str().trim_end_matches('/')), is_path)
         }
         Token::Upstream(app, n) => check(format!("{app}.{n}"), is_name),
-        Token::UpstreamUrl(app, n) => {
-            Ok(format!("http://{}", check(format!("{app}.{n}"), is_name)?))
-        }
-        Token::UpstreamTarget(app, n, variable) => {
-            let (name, variable) =
-                (check(format!("{app}.{n}"), is_name)?, check(variable.to_owned(), is_word)?);
-            Ok(format!("http://{name}{variable}"))
+        Token::KeptUpstream(app, n) => check(format!("{app}.{n}{KEPT}"), is_name),
+        Token::UpstreamUrl(app, n, variables) => {
+            let name = check(format!("{app}.{n}"), is_name)?;
+            let variables = variables.iter().map(|word| check((*word).to_owned(), is_word));
+            Ok(format!("http://{name}{}", variables.collect::<Result<String, _>>()?))
         }
         Token::GrpcUrl(app, n) => Ok(format!("grpc://{}", check(format!("{app}.{n}"), is_name)?)),
         Token::Address(address) => Ok(address.to_string()),
         Token::Socket(endpoint) => Ok(endpoint.to_string()),
+        Token::Network(network) => Ok(network.to_string()),
         Token::Number(number) => Ok(number.to_string()),
+        Token::Duration(duration) => Ok(format!("{}ms", duration.millis())),
         Token::Kibibytes(size) => Ok(format!("{size}k")),
         Token::Digest(digest) => check(digest.to_string(), is_name),
     }
@@ -231,7 +239,10 @@ fn is_word(c: char) -> bool {
 
 fn is_pattern(c: char) -> bool {
     is_word(c)
-        || matches!(c, '~' | '^' | '[' | ']' | '(' | ')' | '<' | '>' | '?' | ':' | '\\' | '+')
+        || matches!(
+            c,
+            '~' | '^' | '[' | ']' | '(' | ')' | '<' | '>' | '?' | ':' | '\\' | '+' | '|' | ','
+        )
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! What an image of nginx offers for the names of apps.
 
 use dubernetes_core::identity::name_range;
-use dubernetes_core::ingress::{IngressError, Listener, Protocol, RouteTable};
+use dubernetes_core::ingress::{IngressError, Listener, PortSupport, Protocol, RouteTable};
 use dubernetes_core::runtime::Network;
 use ipnet::Ipv4Net;
 
 use crate::config::RenderContext;
-use crate::ingress::{NginxIngress, render_context};
+use crate::ingress::NginxIngress;
 use crate::proxy::{Nginx, RunningNginx};
+use crate::version::Build;
 
 /// The file of the stream module where it is not built in, as Debian packages it.
 pub(crate) const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -15,6 +16,33 @@ pub(crate) const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module
 /// Prints what [`Features::parse`] reads. Each part may fail alone.
 const FEATURES_CMD: &str =
     "nginx -V 2>&1; ls /usr/lib/nginx/modules/ngx_stream_module.so; cat /proc/net/fib_trie";
+
+/// A script for `sh` in an image, whose output the functions below read. A shell may have `ip`
+/// built in, and then it has no path.
+pub const IMAGE_SCRIPT: &str = "nginx -V 2>&1; ls /usr/lib/nginx/modules/ngx_stream_module.so; \
+                                command -v ip >/dev/null && echo it-has-ip";
+
+/// Returns what an image lacks for names of apps and published ports. `output` is that of
+/// [`IMAGE_SCRIPT`], or `None` if the image has no shell.
+pub fn image_warning(output: Option<&str>) -> Option<&'static str> {
+    let Some(output) = output else {
+        return Some("no shell, so apps have no names, and updates interrupt apps with `ports`");
+    };
+    if !output.lines().any(|line| line == "it-has-ip") {
+        return Some(
+            "no program `ip`, so apps have no names, and updates interrupt apps with `ports`",
+        );
+    }
+    let message = "no stream module of nginx, so apps without `access` have no names, and updates \
+                   interrupt apps with `ports`";
+    Stream::parse(output).is_none().then_some(message)
+}
+
+/// Returns what an image lacks for trusted proxies, as far as [`IMAGE_SCRIPT`] tells.
+pub fn proxies_warning(output: Option<&str>) -> Option<&'static str> {
+    let build = Build::parse(output?)?;
+    (!build.has_realip).then_some("no realip module of nginx, so no trusted proxy is believed")
+}
 
 /// What an nginx container can do for the names of apps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,22 +62,37 @@ pub enum Stream {
     Module,
 }
 
+impl Stream {
+    /// Parses the output of `nginx -V` and of `ls`.
+    fn parse(output: &str) -> Option<Self> {
+        if output.split_whitespace().any(|word| word == "--with-stream") {
+            return Some(Self::BuiltIn);
+        }
+        output.lines().any(|line| line == STREAM_MODULE).then_some(Self::Module)
+    }
+}
+
 impl Features {
     /// Parses the output of [`FEATURES_CMD`] in a container with the addresses `names`.
     fn parse(output: &str, names: Ipv4Net) -> Self {
-        let mut words = output.split_whitespace();
-        let stream = if words.any(|word| word == "--with-stream") {
-            Some(Stream::BuiltIn)
-        } else {
-            output.lines().any(|line| line == STREAM_MODULE).then_some(Stream::Module)
-        };
         // The kernel's tree of routes: an address, and below it the length of its prefix.
         let node = format!("|-- {}\n", names.network());
         let is_local = |rest: &str| {
             let leaves = rest.lines().take_while(|line| line.trim_start().starts_with('/'));
             leaves.map(str::trim).any(|leaf| leaf == format!("/{} host LOCAL", names.prefix_len()))
         };
-        Self { names: output.split(&node).skip(1).any(is_local), stream }
+        Self { names: output.split(&node).skip(1).any(is_local), stream: Stream::parse(output) }
+    }
+
+    /// Returns whether a container of the image can publish ports of the host: it passes
+    /// connections on to addresses of names.
+    fn port_support(self) -> PortSupport {
+        let lacks = match self.stream {
+            _ if !self.names => "program `ip`",
+            None => "stream module of nginx",
+            Some(Stream::BuiltIn | Stream::Module) => return PortSupport::Supported,
+        };
+        PortSupport::Missing { reason: format!("the image of the ingress has no {lacks}") }
     }
 
     /// Returns what the image lacks that these listeners need.
@@ -85,24 +128,44 @@ impl Nginx {
 }
 
 impl NginxIngress {
-    /// Returns what the files of `table` are rendered for.
+    /// Returns what the files of `table` are rendered for. Nothing in the files of an empty table
+    /// depends on the image, so an ingress that was just created serves them already.
     pub(crate) async fn render_context(
         &self,
         nginx: &RunningNginx,
         network: &Network,
         table: &RouteTable,
     ) -> Result<RenderContext, IngressError> {
-        let version = self.version(&nginx.id).await?;
-        let features = match table.listeners[..] {
-            // Nothing depends on them.
-            [] => Features::default(),
-            [..] => self.features(nginx, network).await?,
+        if table.is_empty() {
+            return Ok(self.basic_context(network, None));
+        }
+        let features = async {
+            match table.listeners[..] {
+                // Nothing depends on them.
+                [] => Ok(Features::default()),
+                [..] => self.features(nginx, network).await,
+            }
         };
-        Ok(RenderContext { features, ..render_context(network, Some(version)) })
+        let (build, features) = tokio::try_join!(self.build(&nginx.id), features)?;
+        Ok(RenderContext { features, ..self.basic_context(network, Some(build)) })
+    }
+
+    /// Returns whether the observed run of nginx is of an image that can publish ports.
+    pub(crate) async fn observed_port_support(&self) -> Result<PortSupport, IngressError> {
+        let (running, known) = {
+            let cache = self.cache();
+            (cache.running.clone(), cache.features.clone())
+        };
+        let Some(nginx) = running else { return Ok(PortSupport::Unknown) };
+        let features = match known.filter(|(known, _)| *known == nginx) {
+            Some((_, features)) => features,
+            None => self.features(&nginx, &self.network().await?).await?,
+        };
+        Ok(features.port_support())
     }
 
     /// Returns what a run of nginx offers for names. A restart may change it.
-    async fn features(
+    pub(crate) async fn features(
         &self,
         nginx: &RunningNginx,
         network: &Network,
@@ -139,6 +202,38 @@ mod tests {
         let dynamic = format!("--with-stream=dynamic\n{STREAM_MODULE}");
         assert_eq!(stream(&dynamic), Some(Stream::Module));
         assert_eq!(stream("--with-stream=dynamic --with-stream_ssl_module"), None);
+    }
+
+    #[test]
+    fn image_without_shell_ip_or_stream_module_has_a_warning() {
+        let warning = |output: Option<&str>| image_warning(output).unwrap_or_default();
+        let built_in = "configure arguments: --with-stream\n";
+        assert_eq!(warning(Some(&format!("{built_in}it-has-ip\n"))), "");
+        assert_eq!(warning(Some(&format!("{STREAM_MODULE}\nit-has-ip\n"))), "");
+        assert!(warning(Some("configure arguments:\nit-has-ip\n")).contains("stream"));
+        assert!(warning(Some(built_in)).contains("`ip`"));
+        assert!(warning(None).contains("shell"));
+        let proxies = |build: &str| {
+            let output = format!("nginx version: nginx/1.30.6\nconfigure arguments: {build}\n");
+            proxies_warning(Some(&output))
+        };
+        assert_eq!(proxies("--with-http_realip_module"), None);
+        assert!(proxies("--with-stream").is_some_and(|text| text.contains("realip")));
+        assert_eq!(proxies_warning(None), None, "what has no shell cannot be told");
+    }
+
+    #[test]
+    fn ports_need_names_and_the_stream_module() {
+        let support = |build, names| parse(build, names).port_support();
+        assert_eq!(support("--with-stream", "10.201.6.0/24"), PortSupport::Supported);
+        let lacks = |build, names| match support(build, names) {
+            PortSupport::Missing { reason } => reason,
+            other => format!("{other:?}"),
+        };
+        let stream = "the image of the ingress has no stream module of nginx";
+        assert_eq!(lacks("", "10.201.6.0/24"), stream);
+        let ip = "the image of the ingress has no program `ip`";
+        assert_eq!(lacks("--with-stream", "10.201.7.0/24"), ip);
     }
 
     #[test]

@@ -11,32 +11,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{AppName, Signal};
+use dubernetes_core::app::{AppName, PortMapping, Signal};
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
+    AnswerProblem, ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, Pace,
+    PortSupport, RouteTable,
 };
 use dubernetes_core::runtime::{
-    Capability, Container, ContainerId, ContainerRuntime, Network, RuntimeError, require,
+    Capability, Container, ContainerId, ContainerRuntime, FileEntry, Network, RuntimeError, require,
 };
 use tokio::time::Instant;
 
 use crate::cache::{Cache, LastApply, Served};
-use crate::config::{self, Digest, Generation, ROOT, RenderContext};
+use crate::config::{self, Digest, Generation, Proxies, RenderContext};
 use crate::error::failure;
 use crate::features::Features;
 use crate::ports;
 use crate::proxy::{ANSWER_LIMIT, Ensured, Nginx, NginxConfig, POLL, RunningNginx, published_by};
 use crate::quarantine::Candidate;
-use crate::version::Version;
-use crate::workers::{DRAIN_WINDOW, WorkerSnapshot};
+use crate::version::{Build, Version};
+use crate::workers::{WorkerSnapshot, drain_window};
 
 /// Number of consecutive new connections, [`POLL`] apart, that the new generation has to answer.
 /// Old workers accept connections beside the new ones for 100 ms, and longer on a busy machine.
 /// This number spans more time than that, so an old worker would have answered one of them.
 const REQUIRED_ANSWERS: u32 = 8;
-/// Time between two comparisons of the served files with what they should be.
-const VERIFY_INTERVAL: Duration = Duration::from_secs(15);
 /// Maximum age of a snapshot of nginx's processes.
 const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(200);
 /// Limit of reloads. Each reload leaves old workers for a while, so a series of changes must not
@@ -51,7 +50,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 /// # use std::sync::Arc;
 /// # use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 /// # use dubernetes_core::dial::Dialer;
-/// # use dubernetes_core::ingress::{Ingress, IngressError, RouteTable};
+/// # use dubernetes_core::ingress::{Ingress, IngressError, RouteTable, TrustedProxies};
 /// # use dubernetes_core::runtime::ContainerRuntime;
 /// # use dubernetes_nginx::{NginxConfig, NginxIngress};
 /// async fn serve(
@@ -65,6 +64,9 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 ///         pull: PullPolicy::Missing,
 ///         http_bind: vec![Ipv4Addr::LOCALHOST.into()],
 ///         http_port: 8080,
+///         keepalive_window: NginxConfig::KEEPALIVE_WINDOW,
+///         trusted_proxies: TrustedProxies::default(),
+///         proxy_protocol: false,
 ///     };
 ///     let ingress = NginxIngress::new(runtime, dialer, config);
 ///     let outcome = ingress.apply(table).await?;
@@ -122,12 +124,36 @@ impl NginxIngress {
         Ok(self.nginx.publish_ports(table, containers, &image, network, features).await?)
     }
 
-    async fn network(&self) -> Result<Network, RuntimeError> {
+    pub(crate) async fn network(&self) -> Result<Network, RuntimeError> {
         let instance = &self.nginx.config.instance;
         let networks = require(self.nginx.runtime.networks(), Capability::PlannedAddresses)?;
         match networks.find(instance).await? {
             Some(network) => Ok(network),
             None => networks.ensure(instance).await,
+        }
+    }
+
+    /// Returns the files of a container that serves nothing.
+    fn empty_generation(&self, network: &Network) -> Result<Generation, IngressError> {
+        let written = config::write(&RouteTable::default(), &self.basic_context(network, None));
+        written.map_err(|illegal| failure(illegal.to_string()))
+    }
+
+    /// Returns what files are rendered for that need no feature.
+    pub(crate) fn basic_context(&self, network: &Network, build: Option<Build>) -> RenderContext {
+        let config = &self.nginx.config;
+        let gateway = Ipv4Addr::from(u32::from(network.subnet.network()) + 1);
+        RenderContext {
+            address: dubernetes_core::identity::ingress_address(network.subnet),
+            gateway,
+            version: build.map(|build| build.version),
+            features: Features::default(),
+            keepalive_window: config.keepalive_window,
+            proxies: Proxies {
+                trusted: config.trusted_proxies.networks(gateway),
+                proxy_protocol: config.proxy_protocol,
+                has_realip: build.is_some_and(|build| build.has_realip),
+            },
         }
     }
 
@@ -138,25 +164,25 @@ impl NginxIngress {
         network: &Network,
         requested: &RouteTable,
     ) -> Result<(Ensured, RenderContext), IngressError> {
-        let empty = empty_generation(network)?;
+        let empty = self.empty_generation(network)?;
         let last = self.cache().last_apply.as_ref().map(|last| last.candidate.generation.clone());
-        let starts: Vec<_> = last.iter().chain([&empty]).collect();
-        let ensured = self.nginx.ensure_running(found, network, &starts).await?;
+        let ensured = self.nginx.ensure_running(found, network, last.as_ref(), &empty).await?;
         let context = self.render_context(&ensured.nginx, network, requested).await?;
         Ok((ensured, context))
     }
 
-    pub(crate) async fn version(&self, id: &ContainerId) -> Result<Version, IngressError> {
-        if let Some((known, version)) = &self.cache().version
+    /// Returns what nginx in a container says about itself.
+    pub(crate) async fn build(&self, id: &ContainerId) -> Result<Build, IngressError> {
+        if let Some((known, build)) = &self.cache().build
             && known == id
         {
-            return Ok(*version);
+            return Ok(*build);
         }
-        let result = self.nginx.run_command(id, &["nginx", "-v"], None).await?;
-        let version = Version::parse(&String::from_utf8_lossy(&result.stderr))
-            .ok_or_else(|| failure("`nginx -v` in the image does not print a version"))?;
-        self.cache().version = Some((id.clone(), version));
-        Ok(version)
+        let result = self.nginx.run_command(id, &["nginx", "-V"], None).await?;
+        let build = Build::parse(&String::from_utf8_lossy(&result.stderr))
+            .ok_or_else(|| failure("`nginx -V` in the image does not print a version"))?;
+        self.cache().build = Some((id.clone(), build));
+        Ok(build)
     }
 
     /// Returns the table that nginx serves under `digest`, from the cache or its directory.
@@ -200,45 +226,52 @@ impl NginxIngress {
         self.cache().acknowledge(served, Instant::now());
     }
 
-    /// Returns files for `requested`: known ones, or files that are checked now. The flag is true
-    /// for the latter.
+    /// Returns files for `requested`, and what has to be put into the container so that nginx
+    /// serves them: nothing if it does.
     async fn find_candidate(
         &self,
         nginx: &RunningNginx,
         context: &RenderContext,
         requested: &RouteTable,
         serving: Option<&Digest>,
-    ) -> Result<(Candidate, bool), IngressError> {
+    ) -> Result<(Candidate, Vec<FileEntry>), IngressError> {
         if let Some(last) = &self.cache().last_apply
             && (&last.requested, &last.context) == (requested, context)
             && serving == Some(&last.candidate.generation.digest)
         {
-            return Ok((last.candidate.clone(), false));
+            return Ok((last.candidate.clone(), Vec::new()));
         }
-        if let Ok(generation) = config::write(requested, context)
+        let written = config::write(requested, context).ok();
+        // A previous orchestrator checked these files before it activated them.
+        if let Some(generation) = &written
             && serving == Some(&generation.digest)
         {
-            // A previous orchestrator checked these files before it activated them.
-            let candidate =
-                Candidate { generation, quarantined: BTreeMap::new(), warnings: Vec::new() };
-            return Ok((candidate, false));
+            return Ok((Candidate::accepted(generation.clone()), Vec::new()));
         }
         let served = match serving {
             // Without its table, a served generation provides no last good routes.
             Some(digest) => self.served_table(nginx, digest).await.unwrap_or_default(),
             None => RouteTable::default(),
         };
-        let is_own = config::write(&served, context).is_ok_and(|own| serving == Some(&own.digest));
-        if is_own
-            && config::is_part_of(requested, &served)
-            && let Ok(generation) = config::write(requested, context)
-            && self.nginx.put_part(nginx, &generation).await?
+        // Of files that another program or other settings rendered, no directive is known.
+        let is_own =
+            || config::write(&served, context).is_ok_and(|own| serving == Some(&own.digest));
+        let is_new_try = self.cache().unacknowledged.as_ref() == Some(requested);
+        if let Some(generation) = written
+            && !is_new_try
+            && config::differs_in_addresses_alone(requested, &served)
+            && is_own()
         {
-            let candidate =
-                Candidate { generation, quarantined: BTreeMap::new(), warnings: Vec::new() };
-            return Ok((candidate, true));
+            let put = generation.files_and_switch();
+            return Ok((Candidate::accepted(generation), put));
         }
-        Ok((self.nginx.find_candidate(nginx, context, requested, &served).await?, true))
+        let candidate = self.nginx.find_candidate(nginx, context, requested, &served).await?;
+        let put = if serving == Some(&candidate.generation.digest) {
+            Vec::new()
+        } else {
+            candidate.generation.switch()
+        };
+        Ok((candidate, put))
     }
 
     /// Returns the files of the served generation, or `None` if this program would render them
@@ -259,59 +292,15 @@ impl NginxIngress {
         Ok(rendered.filter(|generation| generation.digest == *digest))
     }
 
-    /// Calls [`NginxIngress::restore_files`], unless the files were verified recently.
-    async fn restore_files_if_due(
-        &self,
-        nginx: &RunningNginx,
-        generation: &Generation,
-    ) -> Result<bool, IngressError> {
-        let is_due = |at: Instant| at.elapsed() >= VERIFY_INTERVAL;
-        if !self.cache().verified_at.is_none_or(is_due) {
-            return Ok(false);
-        }
-        self.restore_files(nginx, generation).await
-    }
-
-    /// Restores files of the served generation that were changed outside Dubernetes, and reloads
-    /// nginx, which may have read them. Returns true if files had been changed.
-    async fn restore_files(
-        &self,
-        nginx: &RunningNginx,
-        generation: &Generation,
-    ) -> Result<bool, IngressError> {
-        let matches = self.files_match(nginx, generation).await?;
-        if !matches {
-            self.nginx.put_files(&nginx.id, &generation.entries_with_directories()).await?;
-            self.nginx.put_link(&nginx.id, generation).await?;
-            if !self.files_match(nginx, generation).await? {
-                return Err(failure("the restored files of the ingress changed again"));
-            }
-            self.nginx.runtime.signal(&nginx.id, Signal::SigHup).await?;
-        }
-        self.cache().verified_at = Some(Instant::now());
-        Ok(!matches)
-    }
-
-    async fn files_match(
-        &self,
-        nginx: &RunningNginx,
-        generation: &Generation,
-    ) -> Result<bool, IngressError> {
-        let files = match self.nginx.read_files(&nginx.id, &format!("{ROOT}/current")).await {
-            Ok(files) => files,
-            Err(RuntimeError::NotFound { .. }) => BTreeMap::new(),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(generation.files.iter().all(|(path, expected)| files.get(path) == Some(expected)))
-    }
-
-    /// Switches nginx to a checked generation, and waits until new connections are served by it.
+    /// Switches nginx to a generation that it accepts, and waits until new connections are served
+    /// by it.
     async fn activate(
         &self,
         nginx: &RunningNginx,
         generation: &Generation,
+        put: &[FileEntry],
     ) -> Result<(), IngressError> {
-        self.nginx.put_link(&nginx.id, generation).await?;
+        self.nginx.put_files(&nginx.id, put).await?;
         self.nginx.runtime.signal(&nginx.id, Signal::SigHup).await?;
         let deadline = Instant::now() + ANSWER_LIMIT;
         let mut answers = 0;
@@ -322,7 +311,9 @@ impl NginxIngress {
             if !is_new && Instant::now() >= deadline {
                 return Err(IngressError::NotAcknowledged);
             }
-            tokio::time::sleep(POLL).await;
+            if answers < REQUIRED_ANSWERS {
+                tokio::time::sleep(POLL).await;
+            }
         }
         Ok(())
     }
@@ -360,15 +351,20 @@ impl Ingress for NginxIngress {
         let (ensured, context) = self.ensure_running(found, &network, requested).await?;
         let Ensured { nginx, changed: started, warning } = ensured;
         let serving = self.nginx.query_generation(&nginx).await.ok();
-        let (candidate, is_new) =
+        let (candidate, put) =
             self.find_candidate(&nginx, &context, requested, serving.as_ref()).await?;
         let generation = &candidate.generation;
         let mut changed = started;
-        if !is_new || serving.as_ref() == Some(&generation.digest) {
+        if started {
+            self.after_start(&nginx, &network, requested).await;
+        }
+        if put.is_empty() {
             changed |= self.restore_files_if_due(&nginx, generation).await?;
             self.acknowledge(&nginx, &generation.digest, &generation.table);
         } else {
-            self.activate(&nginx, generation).await?;
+            self.cache().unacknowledged = Some(requested.clone());
+            self.activate(&nginx, generation, &put).await?;
+            self.cache().unacknowledged = None;
             changed = true;
             self.acknowledge(&nginx, &generation.digest, &generation.table);
             self.cache().verified_at = Some(Instant::now());
@@ -379,6 +375,9 @@ impl Ingress for NginxIngress {
         warnings.extend(warning);
         warnings.extend(candidate.warnings.iter().cloned());
         warnings.extend(context.features.warning(&requested.listeners));
+        if !requested.routes.is_empty() {
+            warnings.extend(context.proxies.warning());
+        }
         let (table, features) = (candidate.generation.table.clone(), context.features);
         let quarantined = candidate.quarantined.clone();
         self.cache().last_apply =
@@ -391,6 +390,7 @@ impl Ingress for NginxIngress {
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
         let containers = self.nginx.runtime.list(&self.nginx.config.instance).await?;
+        self.cache().running = None;
         let Some(container) = self.nginx.pick(&containers) else {
             self.cache().listening = Vec::new();
             return Ok(ObservedIngress::Absent);
@@ -404,6 +404,7 @@ impl Ingress for NginxIngress {
             Ok(digest) => digest,
             Err(reason) => return Ok(ObservedIngress::Down { reason }),
         };
+        self.cache().running = Some(nginx.clone());
         let table = match self.table_before_change(&nginx) {
             Some(table) => table,
             // It answers, so it serves something: a table that cannot be read is not an empty one.
@@ -426,10 +427,11 @@ impl Ingress for NginxIngress {
             let first_seen_at = *cache.first_seen_at.get_or_insert_with(Instant::now);
             cache.unrouted_at.get(&endpoint).copied().unwrap_or(first_seen_at)
         };
-        if unrouted_at.elapsed() < DRAIN_WINDOW {
+        let window = drain_window(&self.nginx.config);
+        if unrouted_at.elapsed() < window {
             return Ok(Drained::IN_PROGRESS);
         }
-        self.look_at(&nginx, endpoint, unrouted_at + DRAIN_WINDOW).await
+        self.look_at(&nginx, endpoint, unrouted_at + window).await
     }
 
     async fn repair(&self) -> Result<Option<String>, IngressError> {
@@ -441,7 +443,7 @@ impl Ingress for NginxIngress {
         if let Some(what) = self.replace_if_outdated(&container, generation.as_ref()).await? {
             return Ok(Some(what));
         }
-        let Some(generation) = generation else { return Ok(None) };
+        let Some(generation) = generation else { return self.render_again(&nginx, &digest).await };
         let is_restored = self.restore_files(&nginx, &generation).await?;
         let what = "its configuration was changed outside Dubernetes, and is restored";
         Ok(is_restored.then(|| what.to_owned()))
@@ -449,6 +451,18 @@ impl Ingress for NginxIngress {
 
     fn listening(&self) -> Vec<SocketAddr> {
         self.cache().listening.clone()
+    }
+
+    async fn port_support(&self) -> Result<PortSupport, IngressError> {
+        self.observed_port_support().await
+    }
+
+    async fn taken_port(&self, port: &PortMapping) -> Option<String> {
+        ports::taken(port)
+    }
+
+    async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {
+        self.nginx.answer_problems().await
     }
 
     async fn remove(&self) -> Result<(), IngressError> {
@@ -461,20 +475,5 @@ impl Ingress for NginxIngress {
 
     fn pace(&self) -> Pace {
         PACE
-    }
-}
-
-/// Returns the files of a container that serves nothing.
-fn empty_generation(network: &Network) -> Result<Generation, IngressError> {
-    let written = config::write(&RouteTable::default(), &render_context(network, None));
-    written.map_err(|illegal| failure(illegal.to_string()))
-}
-
-pub(crate) fn render_context(network: &Network, version: Option<Version>) -> RenderContext {
-    RenderContext {
-        address: dubernetes_core::identity::ingress_address(network.subnet),
-        gateway: Ipv4Addr::from(u32::from(network.subnet.network()) + 1),
-        version,
-        features: Features::default(),
     }
 }

@@ -7,16 +7,18 @@
 //!
 //! - A request belongs to the app with the same host (ignoring case and port) and the longest
 //!   path prefix that matches on segment boundaries. nginx passes it on unchanged, over a new
-//!   connection, to one of the endpoints in turn.
+//!   connection, to one of the endpoints in turn. Of a route with `keepalive`, GET, HEAD and
+//!   OPTIONS requests without a body share connections.
 //! - Unknown host or path: 404. App without endpoints: 503 with `Retry-After`. An endpoint that
-//!   does not accept the connection within 2 s: the next one, three attempts in all, then 502 or
-//!   504. A request that was already sent is repeated only if its method is idempotent.
+//!   does not accept the connection within 0.5 s: the next one, or the same one if there is no
+//!   other, four attempts in all, then the same 503. If the app breaks off, 502. A request that was
+//!   already sent is repeated only if its method is idempotent.
 //! - Apps receive `Host` as the client sent it, `X-Real-IP` and `X-Forwarded-For` with the
 //!   client's address, `X-Forwarded-Host` and `X-Forwarded-Proto`. Values of these headers and of
 //!   `Forwarded` that the client sent are dropped.
 //! - Websocket upgrades are passed through, other upgrades are not. Request and response bodies
-//!   are neither buffered nor limited. A silent connection is closed after one hour, a connection
-//!   without a request after 20 s.
+//!   are not limited, and not buffered unless the route says so. A silent connection is closed
+//!   after one hour, a connection without a request after 20 s.
 //!
 //! # Applying a table
 //!
@@ -41,6 +43,7 @@
 //! - An unchanged table makes no changing call.
 //! - A killed container restarts with its last good files; a removed one is created with them.
 
+mod answers;
 mod cache;
 pub mod config;
 mod directive;

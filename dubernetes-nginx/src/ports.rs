@@ -266,7 +266,7 @@ fn conf_path() -> String {
 }
 
 /// Returns that another process has a port, if this process can see that.
-fn taken(mapping: &PortMapping) -> Option<String> {
+pub(crate) fn taken(mapping: &PortMapping) -> Option<String> {
     let host = mapping.host();
     let error = match mapping.transport {
         Transport::Tcp => TcpListener::bind(host).err()?,

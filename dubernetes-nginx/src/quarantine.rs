@@ -13,7 +13,7 @@ use crate::error::{failure, parse_refusal, parse_warnings};
 use crate::proxy::{Nginx, RunningNginx};
 use crate::version::Version;
 
-/// A generation whose files are in the container and passed nginx's own check.
+/// A generation that nginx accepts.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     /// The files.
@@ -22,6 +22,13 @@ pub(crate) struct Candidate {
     pub(crate) quarantined: BTreeMap<AppName, String>,
     /// nginx's warnings.
     pub(crate) warnings: Vec<String>,
+}
+
+impl Candidate {
+    /// Returns a generation whose directives nginx accepted before.
+    pub(crate) fn accepted(generation: Generation) -> Self {
+        Self { generation, quarantined: BTreeMap::new(), warnings: Vec::new() }
+    }
 }
 
 /// The checked files of a table, with nginx's warnings; or nginx's refusal of the table.
@@ -63,19 +70,6 @@ impl Nginx {
             }
         }
         Err(IngressError::Refused { message })
-    }
-
-    /// Puts the files of a table that is part of the served one into a directory of their own.
-    /// Returns whether they are there as they were put. nginx need not check them: a command in the
-    /// container takes as long as all the rest.
-    pub(crate) async fn put_part(
-        &self,
-        nginx: &RunningNginx,
-        generation: &Generation,
-    ) -> Result<bool, IngressError> {
-        self.put_files(&nginx.id, &generation.entries_with_directories()).await?;
-        let folder = Generation::folder(&generation.digest);
-        Ok(self.read_files(&nginx.id, &folder).await? == generation.files)
     }
 
     /// Puts the files of a table into a directory of their own, and has nginx check them.

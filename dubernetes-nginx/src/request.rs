@@ -67,7 +67,7 @@ impl Nginx {
     pub(crate) fn settings_hash(&self, network: &Network) -> String {
         let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
         let NginxConfig { image, .. } = &self.config;
-        let text = format!("4 {image} {} {} {}", listens.join(","), network.id, network.subnet);
+        let text = format!("5 {image} {} {} {}", listens.join(","), network.id, network.subnet);
         Digest::from_hash(&Sha256::digest(text)).to_string()
     }
 }

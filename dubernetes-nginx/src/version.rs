@@ -26,7 +26,7 @@ impl Version {
         Self { major, minor, patch }
     }
 
-    /// Parses the output of `nginx -v`, such as `nginx version: nginx/1.30.6 (Debian)`.
+    /// Parses the output of `nginx -V`, such as `nginx version: nginx/1.30.6 (Debian)`.
     pub fn parse(output: &str) -> Option<Self> {
         let rest = output.split_once("nginx/")?.1;
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
@@ -68,6 +68,23 @@ impl Version {
     }
 }
 
+/// What `nginx -V` says about a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Build {
+    /// The version.
+    pub version: Version,
+    /// Whether the realip module is built in. It cannot be loaded.
+    pub has_realip: bool,
+}
+
+impl Build {
+    /// Parses the output of `nginx -V`.
+    pub fn parse(output: &str) -> Option<Self> {
+        let has_realip = output.split_whitespace().any(|word| word == "--with-http_realip_module");
+        Some(Self { version: Version::parse(output)?, has_realip })
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
@@ -91,5 +108,17 @@ mod tests {
         assert!(h2c(0).is_some_and(|text| text.contains("1.25.1 or later")) && h2c(1).is_none());
         assert_eq!(Version::parse("nginx: not found"), None);
         assert_eq!(Version::parse("nginx/1.x"), None);
+    }
+
+    #[test]
+    fn realip_module_is_an_argument_of_the_build() {
+        let parse = |arguments: &str| {
+            let output = format!("nginx version: nginx/1.30.6\nconfigure arguments: {arguments}");
+            Build::parse(&output).unwrap()
+        };
+        let with = parse("--prefix=/etc --with-http_realip_module --with-stream\n");
+        assert_eq!(with, Build { version: Version::new(1, 30, 6), has_realip: true });
+        assert!(!parse("--with-stream_realip_module").has_realip);
+        assert_eq!(Build::parse("--with-http_realip_module"), None);
     }
 }

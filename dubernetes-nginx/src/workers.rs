@@ -22,13 +22,17 @@ use dubernetes_core::sockets::{Connection, connections, listeners};
 
 use crate::config::{PRIVATE_PORT, WORKERS};
 use crate::error::failure;
-use crate::proxy::{HTTP_PORT, Nginx, RunningNginx};
+use crate::proxy::{HTTP_PORT, Nginx, NginxConfig, RunningNginx};
 
-/// Time during which an old worker may accept one more request on a kept connection:
-/// `keepalive_min_timeout` is 1 s; the rest is for timers that fire late.
-pub(crate) const DRAIN_WINDOW: Duration = Duration::from_millis(1500);
+/// Allowance for timers that fire late.
+const LATE: Duration = Duration::from_millis(500);
 /// Maximum number of old workers that are kept for open connections. Each uses about 2.5 MiB.
 pub(crate) const MAX_OLD_WORKERS: usize = 64;
+
+/// Returns the time during which an old worker may accept one more request on a kept connection.
+pub(crate) fn drain_window(config: &NginxConfig) -> Duration {
+    Duration::from(config.keepalive_window) + LATE
+}
 
 /// Prints the children of nginx's master process, oldest first, and the container's table of TCP
 /// sockets. Sockets in TIME-WAIT (state 06) are left out if `grep` is available: on a busy machine

@@ -2,10 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
+#[path = "calls/endpoints.rs"]
+mod endpoints;
 #[path = "calls/engine.rs"]
 mod engine;
 #[path = "calls/h2c.rs"]
 mod h2c;
+#[path = "calls/proxies.rs"]
+mod proxies;
+#[path = "calls/start.rs"]
+mod start;
+#[path = "calls/window.rs"]
+mod window;
 
 use std::time::Duration;
 
@@ -15,25 +23,11 @@ use dubernetes_core::ingress::{
 
 use crate::engine::{Engine, endpoint, listener, route, table};
 
-const START: &[&str] = &["image", "create", "put gen", "start", "exec nginx -v"];
+const START: &[&str] = &["image", "create", "put gen", "start", "exec nginx -V"];
 const CHANGE: &[&str] = &["put gen", "exec nginx -T", "put link", "signal SIGHUP"];
-/// After the first change: list the generations, and count the workers. Later both are rare.
-const AFTER: &[&str] = &["exec ls", "exec snapshot"];
 
 fn joined(parts: &[&[&str]]) -> Vec<String> {
     parts.iter().flat_map(|part| part.iter().map(|call| (*call).to_owned())).collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn first_table_creates_container_and_checks_before_reload() {
-    let engine = Engine::default();
-    let ingress = engine.ingress();
-    let wanted = table(&[route("a.test", "/", "web", &[endpoint(20, 80)])]);
-    let applied = ingress.apply(&wanted).await.unwrap();
-    assert!(applied.changed && applied.quarantined.is_empty() && applied.warnings.is_empty());
-    let read_former = &["read gen"];
-    assert_eq!(engine.take_calls(), joined(&[START, read_former, CHANGE, AFTER]));
-    assert_eq!(engine.served(), wanted);
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,34 +59,19 @@ async fn new_orchestrator_adopts_served_table() {
     let observed = next.observe().await.unwrap();
     assert_eq!(observed, ObservedIngress::Serving { table: wanted.clone() });
     assert!(!next.apply(&wanted).await.unwrap().changed);
-    assert_eq!(engine.take_calls(), ["read gen", "exec nginx -v", "read current"]);
+    assert_eq!(engine.take_calls(), ["read gen", "exec nginx -V", "read current"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn change_of_table_makes_four_kinds_of_calls() {
+async fn change_of_routes_is_checked_before_switch() {
     let engine = Engine::default();
     let ingress = engine.ingress();
-    for last in 20..24 {
-        let wanted = table(&[route("a.test", "/", "web", &[endpoint(last, 80)])]);
+    for path in ["/", "/a", "/b"] {
+        let wanted = table(&[route("a.test", path, "web", &[endpoint(20, 80)])]);
         engine.take_calls();
         ingress.apply(&wanted).await.unwrap();
     }
     assert_eq!(engine.take_calls(), CHANGE);
-}
-
-#[tokio::test(start_paused = true)]
-async fn table_with_fewer_endpoints_needs_no_command() {
-    let engine = Engine::default();
-    let ingress = engine.ingress();
-    let both = [endpoint(20, 80), endpoint(21, 80)];
-    ingress.apply(&table(&[route("a.test", "/", "web", &both)])).await.unwrap();
-    for endpoints in [&both[1..], &[]] {
-        engine.take_calls();
-        let wanted = table(&[route("a.test", "/", "web", endpoints)]);
-        ingress.apply(&wanted).await.unwrap();
-        assert_eq!(engine.take_calls(), ["put gen", "read gen", "put link", "signal SIGHUP"]);
-        assert_eq!(engine.served(), wanted);
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,13 +142,13 @@ async fn refused_app_keeps_last_good_routes_and_others_change() {
     let last = route("b.test", "/", "bad", &[endpoint(30, 80)]);
     ingress.apply(&table(&[good, last.clone()])).await.unwrap();
     engine.take_calls();
-    engine.refuse(":66 ");
+    engine.refuse("/refused");
     let moved = route("a.test", "/", "web", &[endpoint(21, 80)]);
-    let wanted = table(&[moved.clone(), route("b.test", "/", "bad", &[endpoint(31, 66)])]);
+    let wanted = table(&[moved.clone(), route("b.test", "/refused", "bad", &[endpoint(31, 80)])]);
     let applied = ingress.apply(&wanted).await.unwrap();
     assert_eq!(applied.quarantined.len(), 1);
     let (app, reason) = applied.quarantined.first_key_value().unwrap();
-    assert_eq!((app.as_str(), reason.as_str()), ("bad", "no such port in apps/bad.conf:4"));
+    assert_eq!((app.as_str(), reason.as_str()), ("bad", "no such port in hosts/b.test.conf:4"));
     assert_eq!(engine.served(), table(&[moved, last]));
     let check = ["put gen", "exec nginx -T"];
     // All apps, each of the two alone, and the combination that is served.
@@ -230,8 +209,10 @@ async fn killed_nginx_restarts_with_its_files() {
     engine.exit(137);
     let down = ingress.observe().await.unwrap();
     assert_eq!(down, ObservedIngress::Down { reason: "its container exited with code 137".into() });
+    engine.damage("hosts/a.test.conf");
     assert!(ingress.apply(&wanted).await.unwrap().changed);
-    assert_eq!(engine.take_calls(), ["start"]);
+    assert_eq!(engine.take_calls(), ["put gen", "start"]);
+    assert!(engine.reads("server_name a.test"), "changed files are not read");
 
     engine.pause();
     assert!(ingress.apply(&wanted).await.unwrap().changed);
@@ -264,7 +245,7 @@ async fn changed_files_are_restored_and_reloaded() {
     assert!(ingress.apply(&wanted).await.unwrap().changed);
     assert_eq!(
         engine.take_calls(),
-        ["read current", "put gen", "put link", "read current", "signal SIGHUP"],
+        ["read current", "put gen", "read current", "signal SIGHUP"],
         "nginx may have read them"
     );
     assert!(!ingress.apply(&wanted).await.unwrap().changed);
@@ -444,17 +425,6 @@ async fn address_drains_after_window_and_last_connection() {
     assert!(!ingress.drained(kept).await.unwrap().is_yes(), "a routed address receives requests");
     engine.lose();
     assert!(ingress.drained(kept).await.unwrap().is_yes(), "nothing is routed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn new_orchestrator_waits_whole_drain_window() {
-    let engine = Engine::default();
-    engine.ingress().apply(&table(&[])).await.unwrap();
-    let next = engine.ingress();
-    next.observe().await.unwrap();
-    assert!(!next.drained(endpoint(20, 80).socket()).await.unwrap().is_yes());
-    tokio::time::advance(Duration::from_secs(2)).await;
-    assert!(next.drained(endpoint(20, 80).socket()).await.unwrap().is_yes());
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,9 +7,9 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use dubernetes_core::app::{AppName, RoutePath, RouteProtocol};
-use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
-use dubernetes_nginx::config::{Generation, RenderContext, write};
+use dubernetes_core::app::{AppName, Duration, RoutePath, RouteProtocol};
+use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable, TrustedProxies};
+use dubernetes_nginx::config::{Generation, Proxies, RenderContext, write};
 use dubernetes_nginx::features::{Features, Stream};
 use dubernetes_nginx::version::Version;
 
@@ -47,6 +47,8 @@ fn context(version: Option<Version>) -> RenderContext {
         gateway: Ipv4Addr::new(10, 89, 0, 1),
         version,
         features: Features::default(),
+        keepalive_window: Duration::from_secs(1),
+        proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
     }
 }
 
@@ -85,6 +87,8 @@ fn named() -> RouteTable {
         port,
         protocol,
         endpoints: route("any.test", "/", app, endpoints).endpoints,
+        keepalive: false,
+        buffer_requests: false,
     };
     RouteTable {
         routes: vec![route("shop.test", "/", "web", &[(20, 8080)])],
@@ -113,13 +117,16 @@ fn kinds_of_routes_render_as_golden() {
         port: 50051,
         protocol: Protocol::H2c,
         endpoints: calls.endpoints.clone(),
+        keepalive: false,
+        buffer_requests: false,
     };
     let at_80 = Listener { port: 80, protocol: Protocol::Http, ..of_name.clone() };
+    let at_80 = Listener { buffer_requests: true, ..at_80 };
     let table = RouteTable {
         routes: vec![
             route("shop.test", "/", "web", &[(20, 8080)]),
             route("*.shop.test", "/", "web", &[(20, 8080)]),
-            Route { strip_prefix: true, ..api },
+            Route { strip_prefix: true, buffer_requests: true, ..api },
             Route { protocol: RouteProtocol::H2c, ..calls },
             Route { protocol: RouteProtocol::H2c, strip_prefix: true, ..stripped },
         ],
@@ -129,6 +136,75 @@ fn kinds_of_routes_render_as_golden() {
     let features = Features { names: true, stream: None };
     let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };
     check("routes.conf", &table, &context);
+}
+
+#[test]
+fn kept_connections_render_as_golden() {
+    let kept = |route: Route| Route { keepalive: true, ..route };
+    let mut name = named().listeners.swap_remove(0);
+    let same = Listener { port: 8080, ..name.clone() };
+    name.keepalive = true;
+    let table = RouteTable {
+        routes: vec![
+            kept(route("shop.test", "/", "web", &[(20, 8080)])),
+            kept(Route { strip_prefix: true, ..route("shop.test", "/x", "web", &[(20, 8080)]) }),
+            kept(route("shop.test", "/y", "web", &[])),
+            route("other.test", "/", "web", &[(20, 9090)]),
+        ],
+        listeners: vec![name, same],
+        ports: vec![],
+    };
+    for (file, version) in
+        [("kept.conf", Version::new(1, 30, 6)), ("kept_old_nginx.conf", Version::new(1, 22, 1))]
+    {
+        let features = Features { names: true, stream: None };
+        check(file, &table, &RenderContext { features, ..context(Some(version)) });
+    }
+}
+
+/// Returns a context in which `trusted` proxies are in front.
+fn proxied(trusted: &str, proxy_protocol: bool) -> RenderContext {
+    let context = context(Some(Version::new(1, 30, 6)));
+    let trusted = TrustedProxies::parse(trusted).unwrap().networks(context.gateway);
+    let proxies = Proxies { trusted, proxy_protocol, has_realip: true };
+    RenderContext { proxies, features: Features { names: true, stream: None }, ..context }
+}
+
+#[test]
+fn trusted_proxies_render_as_golden() {
+    let h2c = route("grpc.shop.test", "/", "calls", &[(50, 50051)]);
+    let table = RouteTable {
+        routes: vec![
+            route("shop.test", "/", "web", &[(20, 8080)]),
+            route("*", "/", "web", &[(20, 8080)]),
+            Route { protocol: RouteProtocol::H2c, ..h2c },
+        ],
+        listeners: vec![named().listeners.swap_remove(0)],
+        ports: vec![],
+    };
+    let trusted = "host-gateway,192.0.2.0/24,2001:db8::1";
+    check("trusted_proxies.conf", &table, &proxied(trusted, false));
+    check("proxy_protocol.conf", &table, &proxied(trusted, true));
+}
+
+#[test]
+fn proxies_are_believed_at_hosts_alone_and_need_the_realip_module() {
+    let files = |table: &RouteTable, context: &RenderContext| {
+        let files = write(table, context).unwrap().files;
+        files.values().map(|file| String::from_utf8_lossy(file)).collect::<String>()
+    };
+    let mut context = proxied("192.0.2.0/24", true);
+    let names = RouteTable { listeners: named().listeners, ..RouteTable::default() };
+    for table in [&names, &RouteTable::default()] {
+        let text = files(table, &context);
+        assert!(!text.contains("192.0.2.0") && !text.contains("$dubernetes_is_trusted"), "{text}");
+        assert_eq!(text.matches("proxy_protocol").count(), 1, "the port of requests: {text}");
+    }
+    assert!(files(&named(), &context).contains("set_real_ip_from 192.0.2.0/24;"));
+    context.proxies.has_realip = false;
+    let text = files(&named(), &context);
+    assert!(!text.contains("192.0.2.0") && !text.contains("realip"), "{text}");
+    assert!(text.contains("listen 10.89.0.2:80 default_server proxy_protocol;"), "{text}");
 }
 
 #[test]
@@ -185,9 +261,14 @@ fn any_difference_changes_digest() {
     renamed.routes[0].endpoints[0].pod = "web-9".parse().unwrap();
     let mut moved = context(version);
     moved.gateway = Ipv4Addr::new(10, 89, 0, 254);
+    let mut other_window = context(version);
+    other_window.keepalive_window = Duration::from_secs(5);
     for other in [
+        write(&several(), &other_window).unwrap(),
         write(&renamed, &context(version)).unwrap(),
         write(&several(), &moved).unwrap(),
+        write(&several(), &proxied("192.0.2.0/24", false)).unwrap(),
+        write(&RouteTable::default(), &proxied("none", true)).unwrap(),
         write(&several(), &context(Some(Version::new(1, 27, 4)))).unwrap(),
         write(&RouteTable::default(), &context(version)).unwrap(),
     ] {

@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use dubernetes_core::app::{AppSpec, HostPattern, PodName, RouteProtocol};
+use dubernetes_core::app::{AppSpec, Duration, HostPattern, PodName, RouteProtocol};
 use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
 use dubernetes_manifest::Source;
-use dubernetes_nginx::config::{Generation, RenderContext, write};
+use dubernetes_nginx::config::{Generation, Proxies, RenderContext, write};
 use dubernetes_nginx::features::{Features, Stream};
 use dubernetes_nginx::version::Version;
 use proptest::prelude::*;
@@ -77,6 +77,8 @@ const CONTEXT: RenderContext = RenderContext {
     address: Ipv4Addr::new(10, 89, 0, 2),
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     version: Some(Version::new(1, 30, 6)),
+    keepalive_window: Duration::from_secs(1),
+    proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
 };
 
 /// A directive as nginx reads it.
@@ -164,6 +166,23 @@ fn expected_host(routes: &BTreeMap<String, &Route>, generation: &Generation) -> 
         let body = expected_location(route, generation, &pattern, "$1");
         inside.push(block(&["location", &below], body));
     }
+    if routes.values().any(|route| !route.endpoints.is_empty()) {
+        if routes.values().any(|route| route.keepalive && !route.endpoints.is_empty()) {
+            let strips = |route: &&Route| route.strip_prefix && !route.path.is_root();
+            let mut stripped = routes.values().copied().filter(strips);
+            let stripped = stripped.any(|route| !route.endpoints.is_empty());
+            let target = if stripped { "$dubernetes_target" } else { "" };
+            let url = format!("http://$dubernetes_upstream{target}");
+            let once = line(&["proxy_next_upstream", "off"]);
+            let again = vec![once, line(&["proxy_pass", &url])];
+            inside.push(block(&["location", "@again"], again));
+        }
+        let add = line(&["add_header", "Retry-After", "5", "always"]);
+        let none = line(&["return", "503", "this app has no ready replica"]);
+        inside.push(block(&["location", "@unreached"], vec![add, none]));
+        inside.push(block(&["location", "@broken_off"], vec![line(&["return", "502"])]));
+        inside.push(block(&["location", "@timed_out"], vec![line(&["return", "504"])]));
+    }
     if !routes.contains_key("/") {
         let none = line(&["return", "404", "no app answers under this path"]);
         inside.push(block(&["location", "/"], vec![none]));
@@ -185,14 +204,23 @@ fn expected_location(
         ];
     }
     let (pool, mut body) = (pool(route, generation), Vec::new());
+    if route.keepalive {
+        body.push(line(&["set", "$dubernetes_upstream", &pool]));
+    }
+    let keeps = if body.is_empty() { "" } else { "$dubernetes_pool" };
     let strips = route.strip_prefix && !route.path.is_root();
     if strips {
-        body.push(line(&["set", "$dubernetes_prefix", route.path.as_str()]));
+        body.insert(0, line(&["set", "$dubernetes_prefix", route.path.as_str()]));
         body.push(line(&["rewrite", pattern, stripped, "break"]));
     }
     let target = if strips { "$dubernetes_target" } else { "" };
     match route.protocol {
-        RouteProtocol::Http => body.push(line(&["proxy_pass", &format!("http://{pool}{target}")])),
+        RouteProtocol::Http => {
+            if route.buffer_requests {
+                body.push(line(&["proxy_request_buffering", "on"]));
+            }
+            body.push(line(&["proxy_pass", &format!("http://{pool}{keeps}{target}")]));
+        }
         RouteProtocol::H2c => {
             body.push(line(&["client_body_timeout", "1h"]));
             body.push(line(&["grpc_pass", &format!("grpc://{pool}")]));
@@ -205,14 +233,17 @@ fn expected_location(
 fn pool(route: &Route, generation: &Generation) -> String {
     let file = &generation.files[&format!("apps/{}.conf", route.app)];
     let pools = read(&String::from_utf8_lossy(file)).unwrap();
-    let wanted: Vec<_> =
-        route.endpoints.iter().map(|e| format!("{}:{}", e.address, e.port)).collect();
+    let count = route.endpoints.len();
+    let sockets = route.endpoints.iter().map(|e| format!("{}:{}", e.address, e.port)).cycle();
+    let wanted: Vec<_> = sockets.take(count * 4_usize.div_ceil(count)).collect();
     let has = |pool: &&Directive| {
         let inside = pool.block.as_ref().unwrap();
         let servers = inside.iter().filter(|line| line.words[0] == "server");
         servers.map(|line| line.words[1].clone()).collect::<Vec<_>>() == wanted
     };
-    let found: Vec<_> = pools.iter().filter(has).collect();
+    let mut found: Vec<_> = pools.iter().filter(has).collect();
+    assert!(!route.keepalive || found.len() == 2, "it keeps no connections");
+    found.retain(|pool| !pool.words[1].ends_with(".kept"));
     assert_eq!(found.len(), 1, "one upstream for each distinct set of endpoints");
     found[0].words[1].clone()
 }
@@ -236,13 +267,20 @@ fn check(table: &RouteTable) {
     for route in routed {
         let path = format!("apps/{}.conf", route.app);
         let text = String::from_utf8_lossy(&generation.files[&path]).into_owned();
-        for (index, pool) in read(&text).unwrap().iter().enumerate() {
-            let name = format!("{}.{}", route.app, index + 1);
+        let mut number = 0;
+        for pool in read(&text).unwrap() {
+            let is_kept = pool.words[1].ends_with(".kept");
+            number += usize::from(!is_kept);
+            let end = if is_kept { ".kept" } else { "" };
+            let name = format!("{}.{number}{end}", route.app);
             assert_eq!(pool.words, ["upstream", &name], "{text}");
             let inside = pool.block.as_ref().unwrap();
             assert_eq!(inside[0].words[..2], ["zone".to_owned(), name], "{text}");
-            assert_eq!(inside.last().unwrap(), &line(&["keepalive", "0"]), "{text}");
-            for server in &inside[1..inside.len() - 1] {
+            let is_limit = |line: &&Directive| line.words[0].starts_with("keepalive");
+            let limits = Vec::from_iter(inside.iter().filter(is_limit));
+            assert_eq!(limits.len() == 1, !is_kept, "{text}");
+            assert_eq!(*limits[0], line(&["keepalive", if is_kept { "32" } else { "0" }]));
+            for server in &inside[1..inside.len() - limits.len()] {
                 let [name, _, fails] = &server.words[..] else { panic!("{text}") };
                 assert_eq!((name.as_str(), fails.as_str()), ("server", "max_fails=0"), "{text}");
             }
@@ -390,7 +428,7 @@ fn text(legal: &'static str) -> impl Strategy<Value = String> {
 prop_compose! {
     fn raw_route()(
         host in text("(|\\*\\.)[a-c]\\.[Tt]est|\\*"),
-        strip_prefix in any::<bool>(),
+        [strip_prefix, keepalive, buffers] in any::<[bool; 3]>(),
         h2c in any::<bool>(),
         path in text("(/[a-b._~-]{0,3}){1,3}"),
         app in text("[a-c]{1,2}"),
@@ -403,7 +441,8 @@ prop_compose! {
         let protocol = if h2c { "h2c" } else { "http" };
         json!({
             "host": host, "path": path, "app": app, "endpoints": endpoints,
-            "strip_prefix": strip_prefix, "protocol": protocol,
+            "strip_prefix": strip_prefix, "protocol": protocol, "keepalive": keepalive && !h2c,
+            "buffer_requests": buffers,
         })
     }
 }

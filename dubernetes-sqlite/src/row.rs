@@ -36,7 +36,7 @@ pub(crate) fn read_app(row: &Row<'_>, keys: &Keyring) -> Result<AppRow, Transact
     let spec = parse_spec(&row.get::<_, String>(0)?)?;
     let name = spec.name.clone();
     let app = StoredApp {
-        spec: restore_contents(keys, Place::App(name.as_str()), spec, row.get(13)?)?,
+        spec: restore_contents(keys, Place::App(name.as_str()), spec, row.get(13)?)?.into(),
         generation: row.get(1).map(Generation)?,
         revision: row.get(2).map(RevisionId)?,
         deleted_through: row.get(3).map(RevisionId)?,
@@ -66,7 +66,7 @@ pub(crate) fn read_revision(row: &Row<'_>, keys: &Keyring) -> Result<Revision, T
     let place = Place::Revision(name.as_str(), revision);
     Ok(Revision {
         revision: RevisionId(revision),
-        spec: restore_contents(keys, place, spec, row.get(5)?)?,
+        spec: restore_contents(keys, place, spec, row.get(5)?)?.into(),
         image_id: row.get::<_, Option<String>>(2)?.map(ImageId),
         created_at: parse_time(row.get(3)?)?,
         rollout: parse_rollout(row.get::<_, Option<String>>(4)?.as_deref())?,

@@ -1,5 +1,9 @@
 //! Constructors of common values, and a whole orchestrator on fakes.
 
+mod converged;
+
+pub use converged::converged;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +17,7 @@ use dubernetes_core::app::{
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{Put, Store as _, StoreError};
 
-use super::{FakeIngress, FakeRuntime, MemoryStore, TokioClock};
+use super::{Effects, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 
 /// Returns an app's name.
 ///
@@ -106,9 +110,23 @@ impl TestOrchestrator {
         Self { runtime, store, ingress, clock, handle, stop, running }
     }
 
-    /// Stops the orchestrator as a crash does, and starts another one on the same fakes.
+    /// Counts the changing calls on the fakes, of the orchestrator and of its handle, from now on.
+    pub fn count_effects(&self) -> Effects {
+        let effects = Effects::default();
+        self.runtime.faults().count(&effects);
+        self.store.faults().count(&effects);
+        self.ingress.faults().count(&effects);
+        effects
+    }
+
+    /// Ends the orchestrator as a crash does, at its present await point.
+    pub fn kill(&self) {
+        self.running.abort();
+    }
+
+    /// Ends the orchestrator as a crash does, and starts another one on the same fakes.
     pub fn restart(self) -> Self {
-        self.stop.cancel();
+        self.kill();
         let Self { runtime, store, ingress, clock, .. } = self;
         Self::start_on(runtime, store, ingress, clock)
     }

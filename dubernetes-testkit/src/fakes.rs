@@ -2,11 +2,13 @@
 //!
 //! The fakes are deterministic, and pass the same contract suites as the real adapters.
 
+mod effects;
 mod faults;
 mod ingress;
 mod runtime;
 mod store;
 
+pub use effects::{EffectFault, Effects};
 pub use faults::{FOREVER, Fault, Faults};
 pub use ingress::{Answer, FakeIngress, IngressOperation};
 pub use runtime::{Behaviour, FakeRuntime, Operation, TokioClock};

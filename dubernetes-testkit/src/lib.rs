@@ -46,7 +46,7 @@ mod mocks;
 pub mod notation;
 
 pub use fakes::{
-    Answer, Behaviour, FOREVER, FakeIngress, FakeRuntime, Fault, Faults, IngressOperation,
-    MemoryStore, Operation, StoreOperation, TokioClock,
+    Answer, Behaviour, EffectFault, Effects, FOREVER, FakeIngress, FakeRuntime, Fault, Faults,
+    IngressOperation, MemoryStore, Operation, StoreOperation, TokioClock,
 };
 pub use mocks::{MockContainerRuntime, MockDialer, MockIngress, MockStore};

@@ -12,6 +12,8 @@
 //! ingress absent                no proxy runs; the default unless a replica is routed
 //! ingress down msg="why"
 //! ingress serving               the proxy serves the table of all `routed` replicas
+//! port-support missing msg="why"  the ingress cannot publish ports; or `unknown`
+//! taken 53:53/udp msg="why"     a port of the host that another process has
 //! engine away msg="why"
 //! active ago=5s                 start of the current active period; unlimited if omitted
 //! quarantined web msg="why"     an app whose routes the ingress refused
@@ -43,9 +45,12 @@
 //!   time in that state. `ready` means for 60 s, or `ready-for=1s`.
 //! - Replica, keys: `rev` (the app's), `restarts`, `streak` (as `restarts`), `last="end of the
 //!   container before"`, `stopped="why it was stopped"`, `ready-until=5s` (unready since),
-//!   `address`, `draining=5s` (unrouted since), `held-by="what its drain waits for"`. Flags:
-//!   `routed drained evicted off-network`. A running replica is observed at its planned address,
-//!   unless it is `off-network`; without planned addresses each has a port of its own on 127.0.0.1.
+//!   `publishes=53:53/udp` (ports of the host that its own container publishes; several times),
+//!   `address`, `draining=5s` (unrouted since), `held-by="what its drain waits for"`,
+//!   `has-memory` and `has-cpu` (limits of its container; not reported if both are omitted). Flags:
+//!   `routed drained evicted off-network lost-with-engine`. A running replica is observed at its
+//!   planned address, unless it is `off-network`; without planned addresses each has a port of its
+//!   own on 127.0.0.1.
 //! - CALL, one of: `network`, `routes`, `image web 2`, `create web-3 2` (the revision, the app's if
 //!   omitted), `pre-deploy web 2`, `purge web`, `clear web ID` (an eviction), `teardown`,
 //!   `container web-1` (with `rev=` or `restarts=` where a pod has two containers).
@@ -71,7 +76,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use dubernetes_core::app::{AppName, AppSpec, HostPattern, RevisionId, RoutePath};
 use dubernetes_core::identity;
-use dubernetes_core::ingress::{Endpoint, HostPort, Listener, ObservedIngress, Route, RouteTable};
+use dubernetes_core::ingress::{
+    Endpoint, HostPort, Listener, ObservedIngress, PortSupport, Route, RouteTable,
+};
 use dubernetes_core::reconcile::name_addresses;
 use dubernetes_core::runtime::{Capability, ContainerId, Network, PullProgress};
 use dubernetes_core::state::{DesiredState, EngineStatus, ObservedReplica, ObservedState};
@@ -164,6 +171,11 @@ impl Parser {
                 observed.lacks.insert(capability.ok_or_else(unknown)?);
             }
             "ingress" => observed.ingress = ingress(line)?,
+            "port-support" => observed.port_support = port_support(line)?,
+            "taken" => {
+                let port = line.require_name("the port is missing")?;
+                observed.taken_ports.insert(port, line.take_message()?);
+            }
             "engine" => {
                 if !line.take_word("away") {
                     return Err("an engine is `away`, or has no line".to_owned());
@@ -253,9 +265,15 @@ impl Parser {
 }
 
 impl Parser {
-    /// Returns the published ports of an app.
+    /// Returns the ports of an app that the ingress publishes: none that it cannot, or that a
+    /// replica has.
     fn ports(&self, app: &AppName, address: Ipv4Addr) -> Vec<HostPort> {
-        let stored = self.scenario.desired.apps.get(app);
+        let Scenario { desired, observed, .. } = &self.scenario;
+        let stored = desired.apps.get(app).filter(|_| {
+            let mut own = observed.replicas.iter().filter(|replica| replica.labels.app == *app);
+            observed.port_support == PortSupport::Supported
+                && own.all(|replica| replica.labels.published.is_empty())
+        });
         stored.map(|stored| HostPort::of_app(&stored.spec, address)).unwrap_or_default()
     }
 
@@ -276,6 +294,16 @@ impl Parser {
 fn endpoint(replica: &ObservedReplica) -> Option<Endpoint> {
     let endpoint = replica.endpoint?;
     Some(Endpoint { pod: replica.pod(), address: endpoint.ip(), port: endpoint.port() })
+}
+
+fn port_support(line: &mut Line) -> Result<PortSupport, String> {
+    if line.take_word("unknown") {
+        Ok(PortSupport::Unknown)
+    } else if line.take_word("missing") {
+        Ok(PortSupport::Missing { reason: line.take_message()? })
+    } else {
+        Err("the support of ports is `unknown` or `missing`, or has no line".to_owned())
+    }
 }
 
 fn ingress(line: &mut Line) -> Result<ObservedIngress, String> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dubernetes_core::app::{ImageRef, InstanceName};
 use dubernetes_core::ingress::{
-    ApplyOutcome, Drained, Endpoint, Ingress, IngressError, ObservedIngress, RouteTable,
+    ApplyOutcome, Drained, Endpoint, HostPort, Ingress, IngressError, ObservedIngress, RouteTable,
 };
 use dubernetes_core::store::Store;
 use dubernetes_testkit::contract::{Report, container_runtime, ingress, store};
@@ -91,6 +91,22 @@ impl ingress::World for FakeWorld {
             Ok((200, endpoint.pod.into()))
         };
         Some(answer.boxed())
+    }
+
+    fn host_port(&self) -> Option<HostPort> {
+        let mapping = "127.0.0.1:5432:5432".parse().ok()?;
+        Some(HostPort { app: "db".parse().ok()?, mapping, address: Ipv4Addr::new(10, 1, 2, 1) })
+    }
+
+    async fn get_at(&self, host: SocketAddr) -> ingress::Answer {
+        let observed = self.0.observed();
+        let table = observed.table().ok_or("no proxy runs")?;
+        let port = table.ports.iter().find(|port| port.mapping.host() == host);
+        let port = port.ok_or("no port is published")?;
+        let at = (port.address, port.mapping.port);
+        let listener = table.listeners.iter().find(|found| (found.address, found.port) == at);
+        let endpoint = listener.and_then(|listener| listener.endpoints.first());
+        Ok((200, endpoint.ok_or("no replica is ready")?.pod.clone().into()))
     }
 }
 

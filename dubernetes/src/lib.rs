@@ -88,6 +88,9 @@ pub use dubernetes_core::{
     app, async_trait, clock, dial, error, event, forecast, identity, ingress, labels, plan, replay,
     runtime, selector, state, store, why,
 };
+/// The crates whose types are in public signatures.
+#[doc(no_inline)]
+pub use dubernetes_core::{bytes, futures_core, futures_io, ipnet, jiff, smol_str};
 /// Reads specifications from YAML and JSON, with every problem located.
 pub use dubernetes_manifest as manifest;
 /// Cancels [`Orchestrator::run`].

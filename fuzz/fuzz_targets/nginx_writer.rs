@@ -5,8 +5,9 @@
 
 use std::net::Ipv4Addr;
 
+use dubernetes_core::app::Duration;
 use dubernetes_core::ingress::RouteTable;
-use dubernetes_nginx::config::{RenderContext, write};
+use dubernetes_nginx::config::{Proxies, RenderContext, write};
 use dubernetes_nginx::features::Features;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -16,6 +17,8 @@ const CONTEXT: RenderContext = RenderContext {
     gateway: Ipv4Addr::new(10, 89, 0, 1),
     version: None,
     features: Features { names: false, stream: None },
+    keepalive_window: Duration::from_secs(1),
+    proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
 };
 
 /// Returns a table with one route, if its texts are legal.

@@ -3,6 +3,7 @@
 //! - Closed: connections are refused, as by a stopped engine.
 //! - Hung: connections are accepted and never answered.
 //! - Delayed: each call is held back before it reaches the engine.
+//! - A rule decides the [`Fate`] of each call.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -46,6 +47,23 @@ impl Call {
     }
 }
 
+/// What becomes of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It reaches the engine, and the answer the program.
+    Forward,
+    /// The same, later.
+    Delay(Duration),
+    /// It is answered with status 500, and does not reach the engine.
+    Fail,
+    /// It reaches the engine, and its connection ends without the answer.
+    LoseAnswer,
+    /// It is answered with status 200 and this JSON, and does not reach the engine.
+    Answer(String),
+}
+
+type Rule = Box<dyn FnMut(&Call) -> Fate + Send>;
+
 /// Proxy between the program and the engine; closes on drop. See the module documentation.
 #[derive(Debug)]
 pub struct EngineProxy {
@@ -56,10 +74,17 @@ pub struct EngineProxy {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     delay: Mutex<Duration>,
     calls: Mutex<Vec<Call>>,
+    rule: Mutex<Option<Rule>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 impl EngineProxy {
@@ -113,6 +138,16 @@ impl EngineProxy {
         *self.shared.delay.lock().unwrap() = delay;
     }
 
+    /// Lets `rule` decide what becomes of each further call.
+    pub fn set_rule(&self, rule: impl FnMut(&Call) -> Fate + Send + 'static) {
+        *self.shared.rule.lock().unwrap() = Some(Box::new(rule));
+    }
+
+    /// Forwards each further call.
+    pub fn remove_rule(&self) {
+        *self.shared.rule.lock().unwrap() = None;
+    }
+
     /// Returns all calls so far, in order of arrival.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().unwrap().clone()
@@ -145,20 +180,54 @@ async fn exchange(mut client: UnixStream, engine: &Path, shared: &Shared) {
             return;
         }
     }
-    shared.record(&head);
+    let call = shared.record(&head);
     let delay = *shared.delay.lock().unwrap();
     tokio::time::sleep(delay).await;
-    if let Ok(mut server) = UnixStream::connect(engine).await
-        && server.write_all(&head).await.is_ok()
-    {
-        // Either end may hang up.
-        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    let fate = shared.rule.lock().unwrap().as_mut().map_or(Fate::Forward, |rule| rule(&call));
+    match fate {
+        Fate::Forward | Fate::LoseAnswer => {}
+        Fate::Delay(delay) => tokio::time::sleep(delay).await,
+        Fate::Fail => {
+            return answer(client, "500 Internal Server Error", r#"{"message":"injected"}"#).await;
+        }
+        Fate::Answer(body) => return answer(client, "200 OK", &body).await,
     }
+    let Ok(mut server) = UnixStream::connect(engine).await else { return };
+    if server.write_all(&head).await.is_err() {
+        return;
+    }
+    if fate == Fate::LoseAnswer {
+        let (mut from_client, _) = client.split();
+        let (mut from_server, mut to_server) = server.split();
+        // The first byte of the answer comes after the effect. A request may end before or after.
+        tokio::select! {
+            _ = from_server.read_u8() => {}
+            _ = async {
+                let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+                std::future::pending::<()>().await;
+            } => {}
+        }
+        return;
+    }
+    // Either end may hang up.
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+}
+
+/// Answers a request, whose body may not have been read.
+async fn answer(mut client: UnixStream, status: &str, body: &str) {
+    let text = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    // Either end may hang up.
+    let _ = client.write_all(text.as_bytes()).await;
+    let _ = client.shutdown().await;
 }
 
 impl Shared {
-    /// Records the call from its request line.
-    fn record(&self, head: &[u8]) {
+    /// Records the call from its request line, and returns it.
+    fn record(&self, head: &[u8]) -> Call {
         let head = String::from_utf8_lossy(head);
         let mut words = head.split_whitespace().map(str::to_owned);
         let method = words.next().unwrap_or_default();
@@ -169,8 +238,9 @@ impl Shared {
             Some((v, rest)) if v.starts_with(|c: char| c.is_ascii_digit()) => format!("/{rest}"),
             _ => path.to_owned(),
         };
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(Call { method, path, began: Instant::now() });
+        let call = Call { method, path, began: Instant::now() };
+        self.calls.lock().unwrap().push(call.clone());
+        call
     }
 }
 

@@ -1,13 +1,13 @@
 //! HTTP/2 without TLS, frame by frame: a client with prior knowledge, and a server that answers
 //! every request alike. Just what tests of the ingress need.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::server::Server;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -80,15 +80,28 @@ fn text(value: &str) -> Vec<u8> {
 ///
 /// What failed, or was received instead.
 pub async fn get(port: u16, host: &str, path: &str) -> Result<Answer, String> {
-    let exchange = exchange(port, host, path);
+    let exchange =
+        async { exchange(TcpStream::connect(("127.0.0.1", port)).await?, host, path).await };
+    finish(exchange).await
+}
+
+/// Sends `GET path` with this host over an open connection.
+///
+/// # Errors
+///
+/// What failed, or was received instead.
+pub async fn get_over(stream: TcpStream, host: &str, path: &str) -> Result<Answer, String> {
+    finish(exchange(stream, host, path)).await
+}
+
+async fn finish(exchange: impl Future<Output = std::io::Result<Answer>>) -> Result<Answer, String> {
     match timeout(LIMIT, exchange).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err("the answer timed out".to_owned()),
     }
 }
 
-async fn exchange(port: u16, host: &str, path: &str) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+async fn exchange(mut stream: TcpStream, host: &str, path: &str) -> std::io::Result<Answer> {
     stream.write_all(PREFACE).await?;
     write_frame(&mut stream, SETTINGS, 0, 0, &[]).await?;
     // `:method: GET` and `:scheme: http` of the static table, then `:path` and `:authority`.
@@ -123,37 +136,14 @@ async fn exchange(port: u16, host: &str, path: &str) -> std::io::Result<Answer> 
     })
 }
 
-/// A server that speaks HTTP/2 alone, and answers each request with 200, [`BODY`] and trailers.
-/// Dropping it ends it.
-#[derive(Debug)]
-pub struct Server {
-    task: JoinHandle<()>,
-    /// The port on all addresses of this machine.
-    pub port: u16,
-}
-
-impl Server {
-    /// Starts a server at a free port.
-    ///
-    /// # Errors
-    ///
-    /// No port can be opened.
-    pub async fn start() -> std::io::Result<Self> {
-        let listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], 0))).await?;
-        let port = listener.local_addr()?.port();
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream));
-            }
-        });
-        Ok(Self { task, port })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// Starts a server that speaks HTTP/2 alone, and answers each request with 200, [`BODY`] and
+/// trailers.
+///
+/// # Errors
+///
+/// No port can be opened.
+pub async fn start_server() -> std::io::Result<Server> {
+    Server::start(|_, stream| serve(stream)).await
 }
 
 async fn serve(mut stream: TcpStream) -> std::io::Result<()> {

@@ -1,24 +1,29 @@
 //! Test kit of the end-to-end tests: a [`scenario`] with an instance of its own, the program as
 //! users run it ([`program`]), [`checks`] on observable behaviour, requests ([`http`]), load
-//! ([`load`]) and websockets ([`websocket`]).
+//! ([`load`]) and websockets ([`websocket`]). [`mod@bench`] measures the program with the same
+//! means.
 //!
 //! A test drives the built program on a real engine with a real nginx. It shows only what no
 //! lower test level can show.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+pub mod bench;
 pub mod checks;
+pub mod closing;
 pub mod document;
 pub mod engine_proxy;
 pub mod h2c;
 pub mod http;
 pub mod load;
 pub mod manifest;
+pub mod own_engine;
 pub mod port;
 pub mod program;
 pub mod registry;
 mod report;
 pub mod scenario;
+pub mod server;
 mod slots;
 pub mod terminal;
 pub mod websocket;

@@ -5,6 +5,9 @@
 mod client;
 mod tally;
 
+use std::fmt::Debug;
+use std::io::Write as _;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -117,4 +120,20 @@ impl Load {
         sum.sort();
         sum
     }
+}
+
+/// Returns the setting `DUBERNETES_name` of a long run, or its default.
+///
+/// # Panics
+///
+/// If the variable is set and does not parse.
+pub fn setting<T: FromStr<Err: Debug>>(name: &str, default: T) -> T {
+    let value = std::env::var(format!("DUBERNETES_{name}"));
+    value.map_or(default, |value| value.parse().unwrap())
+}
+
+/// Prints a line to standard error, past the output capture of the test runner.
+pub fn print_line(line: &str) {
+    // A line that cannot be written changes no result.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::labels::INSTANCE;
@@ -43,14 +44,26 @@ pub(crate) fn print_failure(scenario: &Scenario) {
     eprintln!("{text}");
 }
 
+/// How often to look for what a killed orchestrator's last call still creates.
+const CLEAN_UPS: usize = 20;
+/// Time between two looks. An engine finishes a call whose client is gone.
+const CLEAN_UP_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Removes every container, network and volume of an instance, and what the test created besides.
 pub(crate) fn clean_up(instance: &InstanceName) {
     let owned = format!("label={INSTANCE}={instance}");
     let created_by_test = format!("label={SCENARIO}={instance}");
-    for filter in [&owned, &created_by_test] {
-        remove(&["ps", "-aq", "--filter", filter], &["rm", "-f"]);
+    for _ in 0..CLEAN_UPS {
+        let mut found = 0;
+        for filter in [&owned, &created_by_test] {
+            found += remove(&["ps", "-aq", "--filter", filter], &["rm", "-f"]);
+        }
+        found += remove_networks(&owned);
+        if found == 0 {
+            break;
+        }
+        std::thread::sleep(CLEAN_UP_INTERVAL);
     }
-    remove(&["network", "ls", "-q", "--filter", &owned], &["network", "rm"]);
     remove(&["volume", "ls", "-q", "--filter", &owned], &["volume", "rm", "-f"]);
     // This only removes the tag if the image has another one.
     for tag in [format!("dubernetes-tests:{instance}"), format!("*/{instance}")] {
@@ -59,13 +72,35 @@ pub(crate) fn clean_up(instance: &InstanceName) {
     }
 }
 
-fn remove(list: &[&str], remove: &[&str]) {
+/// Removes the networks that match a filter, and returns how many there were. An engine may list an
+/// endpoint of a container that it removed during its start; such an endpoint blocks the removal.
+fn remove_networks(filter: &str) -> usize {
+    let networks = output_lines(docker(&["network", "ls", "-q", "--filter", filter]));
+    for network in &networks {
+        let names = "{{range .Containers}}{{.Name}} {{end}}";
+        let names = output_lines(docker(&["network", "inspect", "--format", names, network]));
+        for name in names.iter().flat_map(|line| line.split_whitespace()) {
+            run_silently(docker(&["network", "disconnect", "-f", network, name]));
+        }
+        run_silently(docker(&["network", "rm", network]));
+    }
+    networks.len()
+}
+
+/// Removes what the command `list` prints, and returns how many there were.
+fn remove(list: &[&str], remove: &[&str]) -> usize {
     let found = output_lines(docker(list));
     if !found.is_empty() {
         let mut command = docker(remove);
-        // Errors are ignored: CI reports what is left on the engine.
-        let _ = command.args(found).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        command.args(&found);
+        run_silently(command);
     }
+    found.len()
+}
+
+/// Runs a command and ignores its result: CI reports what is left on the engine.
+fn run_silently(mut command: Command) {
+    let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 
 fn docker(arguments: &[&str]) -> Command {

@@ -60,7 +60,7 @@ impl E2eTest {
 }
 
 /// Returns the engine and the nginx image, once all images that the tests need exist.
-async fn connect_engine(test: &str) -> Option<(DockerRuntime, String)> {
+pub(crate) async fn connect_engine(test: &str) -> Option<(DockerRuntime, String)> {
     let runtime = engine_or_skip(test, DockerRuntime::connect(None).await)?;
     let nginx = std::env::var("DUBERNETES_INGRESS_IMAGE");
     let nginx = nginx.unwrap_or_else(|_| "dubernetes-nginx:1.30".to_owned());
@@ -91,7 +91,11 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    fn new(test: &'static str, program: &'static str, engine: (DockerRuntime, String)) -> Self {
+    pub(crate) fn new(
+        test: &'static str,
+        program: &'static str,
+        engine: (DockerRuntime, String),
+    ) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let file = test.split("::").next().unwrap_or_default().replace('_', "-");
@@ -162,16 +166,33 @@ impl Scenario {
     /// Makes the program connect to the engine through a proxy, and opens it.
     pub async fn use_engine_proxy(&self) -> EngineProxy {
         let path = self.folder.path().join("engine.sock");
-        *self.engine_socket.lock().unwrap() = Some(path.clone());
+        self.use_engine(path.clone());
         let engine = self.runtime.endpoint();
         let mut proxy = EngineProxy::new(path, engine.strip_prefix("unix://").unwrap().into());
         proxy.open().await;
         proxy
     }
 
+    /// Makes the program connect to the engine at this socket.
+    pub(crate) fn use_engine(&self, socket: PathBuf) {
+        *self.engine_socket.lock().unwrap() = Some(socket);
+    }
+
     /// Runs a command of the program to completion.
     pub async fn run(&self, arguments: &[&str]) -> CommandResult {
         self.run_with(arguments, "").await
+    }
+
+    /// Runs a command of the program with further variables.
+    pub async fn run_with_variables(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> CommandResult {
+        let line = format!("dubernetes {}", arguments.join(" "));
+        let mut command = Command::from(self.command("dubernetes", arguments));
+        command.envs(variables.iter().copied());
+        run(command, line, "").await
     }
 
     /// Runs a command of the program with text on standard input.
@@ -315,6 +336,15 @@ impl Scenario {
         Path::new(self.program)
     }
 
+    /// Returns the nginx image.
+    pub fn ingress_image(&self) -> &str {
+        &self.ingress_image
+    }
+
+    pub(crate) fn test(&self) -> &'static str {
+        self.test
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -327,6 +357,11 @@ impl Scenario {
 /// If the command has exited.
 pub fn interrupt(child: &tokio::process::Child) {
     send_signal(child.id().unwrap(), Signal::INT);
+}
+
+/// Removes everything of an instance, and what was created beside it, from the engine.
+pub fn remove_instance(instance: &InstanceName) {
+    report::clean_up(instance);
 }
 
 fn send_signal(pid: u32, signal: Signal) {

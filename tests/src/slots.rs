@@ -4,6 +4,7 @@
 //! overloaded.
 
 use std::fs::{File, TryLockError};
+use std::ops::Range;
 use std::time::Duration;
 
 const SLOTS: u32 = 2;
@@ -17,10 +18,23 @@ pub(crate) struct Slot {
 
 /// Waits for a free slot and takes it.
 pub(crate) async fn take() -> Slot {
+    take_one_of(0..SLOTS).await
+}
+
+/// Waits until no scenario runs, and takes all slots.
+pub(crate) async fn take_all() -> Vec<Slot> {
+    let mut slots = Vec::new();
+    for number in 0..SLOTS {
+        slots.push(take_one_of(number..number + 1).await);
+    }
+    slots
+}
+
+async fn take_one_of(numbers: Range<u32>) -> Slot {
     let folder = std::env::temp_dir();
     let user = rustix::process::geteuid().as_raw();
     loop {
-        for number in 0..SLOTS {
+        for number in numbers.clone() {
             let path = folder.join(format!("dubernetes-tests-{user}-{number}.lock"));
             let file = File::create(path).unwrap();
             match file.try_lock() {

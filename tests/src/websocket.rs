@@ -24,6 +24,15 @@ impl WebSocket {
     pub async fn open(port: u16, host: &str) -> Result<Self, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await;
         let stream = stream.map_err(|error| format!("cannot connect: {error}"))?;
+        Self::open_over(stream, host).await
+    }
+
+    /// Opens a websocket to `/echo` of this host over an open connection.
+    ///
+    /// # Errors
+    ///
+    /// A description of the failure.
+    pub async fn open_over(stream: TcpStream, host: &str) -> Result<Self, String> {
         let handshake = client_async(format!("ws://{host}/echo"), stream);
         let opened = timeout(LIMIT, handshake).await.map_err(|_| "handshake timed out")?;
         let (socket, _answer) = opened.map_err(|error| format!("handshake failed: {error}"))?;

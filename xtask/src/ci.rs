@@ -5,14 +5,14 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 
 use crate::engine::Engine;
-use crate::{demo, run, test, tidy};
+use crate::test::Steps;
+use crate::{demo, instructions, run, test, tidy};
 
 /// Runs all steps, also after a failure, so that one run shows everything that is wrong.
 ///
-/// Tests come last, and with them the doc tests: the last line of the output is their summary.
+/// Tests come last, and with them the doc tests: their report ends with what failed in any step.
 pub(crate) fn ci() -> Result<ExitCode> {
-    let mut failed = Vec::new();
-    let mut skipped = Vec::new();
+    let Steps { mut failed, mut skipped } = Steps::default();
     for (name, mut command) in commands() {
         println!("\n== {name}");
         if let Err(error) = run::show(&mut command) {
@@ -35,6 +35,18 @@ pub(crate) fn ci() -> Result<ExitCode> {
     if tidy::tidy()? != ExitCode::SUCCESS {
         failed.push("tidy");
     }
+    println!("\n== instruction counts");
+    match instructions::check() {
+        Ok(None) => {}
+        Ok(Some(why)) => {
+            println!("skipped: {why}");
+            skipped.push(why);
+        }
+        Err(error) => {
+            println!("{error:#}");
+            failed.push("instruction counts");
+        }
+    }
     println!("\n== demo");
     if Engine::find().is_err() {
         println!("skipped: no engine answers");
@@ -42,12 +54,8 @@ pub(crate) fn ci() -> Result<ExitCode> {
         println!("{error:#}");
         failed.push("demo");
     }
-    if !failed.is_empty() {
-        println!("\nfailed steps before the tests: {}", failed.join(", "));
-    }
     println!("\n== tests");
-    let tested = test::test(&[], &skipped)?;
-    Ok(if failed.is_empty() { tested } else { ExitCode::FAILURE })
+    test::test(&[], &Steps { failed, skipped })
 }
 
 /// Returns the steps that are a single command. All use the same features, to share their builds.

@@ -6,11 +6,13 @@
     reason = "tasks print for people and CI logs"
 )]
 
+mod bench;
 mod ci;
 mod demo;
 mod engine;
 mod generate;
 mod images;
+mod instructions;
 mod run;
 mod test;
 mod tidy;
@@ -27,6 +29,11 @@ tasks:
   demo [--keep] run the example `whoami` behind nginx, show its answers, and clean up
   test [ARGS]   run all tests, and list the skipped ones with the reason; ARGS are passed to
                 cargo nextest, or to cargo test where nextest is not installed
+  bench [NAME…] [--runs N]
+                measure the release build on this machine's engine beside baselines, and write
+                docs/performance
+  instructions  count the instructions of a few scenarios, and compare them with those in
+                docs/performance/instructions.json
   generate      write the table of keys in README.md
   tidy          check the repository rules that no compiler checks
   ci            run all steps of CI
@@ -52,7 +59,12 @@ fn task(args: &[String]) -> Result<ExitCode> {
         ("images", []) => images::print().map(|()| ExitCode::SUCCESS),
         ("demo", []) => demo::demo(false).map(|()| ExitCode::SUCCESS),
         ("demo", [flag]) if flag == "--keep" => demo::demo(true).map(|()| ExitCode::SUCCESS),
-        ("test", _) => test::test(rest, &[]),
+        ("test", _) => test::test(rest, &test::Steps::default()),
+        ("bench", _) => bench::bench(rest),
+        ("instructions", []) => instructions::check().map(|skipped| {
+            skipped.iter().for_each(|why| println!("skipped: {why}"));
+            ExitCode::SUCCESS
+        }),
         ("generate", []) => generate::generate().map(|()| ExitCode::SUCCESS),
         ("tidy", []) => tidy::tidy(),
         ("ci", []) => ci::ci(),

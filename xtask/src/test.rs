@@ -17,11 +17,19 @@ const INGRESS_IMAGE: &str = "DUBERNETES_INGRESS_IMAGE";
 /// containers.
 const THREADS: &str = "2";
 
+/// Outcome of the steps before the tests.
+#[derive(Default)]
+pub(crate) struct Steps {
+    /// Names of failed steps.
+    pub(crate) failed: Vec<&'static str>,
+    /// Checks that did not run, with the reason.
+    pub(crate) skipped: Vec<&'static str>,
+}
+
 /// Runs all tests, or those that `args` of the test runner select. Doc tests run only without
 /// `args`.
-/// `skipped` are checks that an earlier step has skipped, with the reason; they are added to the
-/// report.
-pub(crate) fn test(args: &[String], skipped: &[&str]) -> Result<ExitCode> {
+/// The report adds what failed or was skipped in `earlier` steps.
+pub(crate) fn test(args: &[String], earlier: &Steps) -> Result<ExitCode> {
     let ingress = ingress_image()?;
     let mut report = if run::succeeds(&mut run::cargo(["nextest", "--version"])) {
         nextest(&ingress, args)?
@@ -35,9 +43,8 @@ pub(crate) fn test(args: &[String], skipped: &[&str]) -> Result<ExitCode> {
         println!("\n== doc tests");
         report.add(cargo_test(with_image(doc_tests, &ingress))?);
     }
-    for check in skipped {
-        report.skip(check);
-    }
+    earlier.failed.iter().for_each(|step| report.fail(step));
+    earlier.skipped.iter().for_each(|check| report.skip(check));
     print!("\n{report}");
     Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -168,7 +168,7 @@ pub(super) async fn scale(
     loop {
         let stored = state.store.get(&name).await?;
         let before = stored.spec.replicas;
-        let spec = AppSpec { replicas, ..stored.spec };
+        let spec = AppSpec { replicas, ..stored.spec.into_inner() };
         match put_app(&state, spec, Some(stored.generation), false).await {
             Ok(applied) => {
                 if applied.change != Change::Unchanged {

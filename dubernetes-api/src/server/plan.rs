@@ -191,7 +191,7 @@ fn apply_in_memory(
         }
         (None, None) => ExistingApp::Absent,
     };
-    let others = || desired.apps.values().map(|app| &app.spec);
+    let others = || desired.apps.values().map(|app| &*app.spec);
     let put = PutApp { newest_seen, ..PutApp::new(spec, now) };
     let (decided, refused) = match decide_put(before, others(), &put) {
         Err(StoreError::PreviouslyFailed { revision, reason, .. }) => {
@@ -226,6 +226,9 @@ fn downtime_text(
     }
     if spec.replicas == 0 {
         return "the app is scaled to zero".to_owned();
+    }
+    if let Some(why) = snapshot.observed.port_support.why_direct(spec) {
+        return format!("the replica publishes `ports` itself, so the old one stops first: {why}");
     }
     if spec.stops_first() {
         let reason = if spec.rollout.order.is_some() {

@@ -6,7 +6,7 @@ use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::StatusCode;
 use dubernetes_controller::Snapshot;
-use dubernetes_core::app::{AppName, AppSpec, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, HashedSpec, RevisionId};
 use dubernetes_core::plan::{AppStatus, PodStatus};
 use dubernetes_core::runtime::ContainerId;
 use dubernetes_core::store::StoreError;
@@ -136,7 +136,7 @@ pub(super) fn selected_apps<'a>(
 }
 
 /// Specs of the revisions that the pods of one app run.
-pub(super) struct Specs(BTreeMap<RevisionId, AppSpec>);
+pub(super) struct Specs(BTreeMap<RevisionId, HashedSpec>);
 
 impl Specs {
     pub(super) async fn read(
@@ -162,7 +162,7 @@ impl Specs {
 
     /// Returns the spec that the pod runs, if it is still stored.
     pub(super) fn for_pod(&self, pod: &PodStatus) -> Option<&AppSpec> {
-        self.0.get(&pod.revision)
+        self.0.get(&pod.revision).map(|spec| &**spec)
     }
 
     /// Returns the image in the pod's spec, or else the id of the image that it runs.

@@ -48,7 +48,8 @@ pub(super) async fn status(
                     failed.push(FailedApp { name, status });
                 }
             }
-            (phases, snapshot.store_problem.clone().or_else(|| state.store.displacement()))
+            let problem = snapshot.store_problem.as_ref().or(snapshot.events_problem.as_ref());
+            (phases, problem.cloned().or_else(|| state.store.displacement()))
         }
         // People read the status when something is wrong, so it never fails.
         Err(error) => (BTreeMap::new(), Some(chain(&error))),
@@ -96,7 +97,17 @@ fn engine_problem(snapshot: &Snapshot) -> Option<String> {
 
 fn ingress_status(info: &OrchestratorInfo, snapshot: &Snapshot) -> IngressStatus {
     let observed = &snapshot.observed.ingress;
+    let routes = observed.table().map_or(0, |table| table.routes.len());
     let (state, reason) = match observed {
+        ObservedIngress::Serving { .. } if engine_problem(snapshot).is_some() => {
+            let before = if routes == 1 {
+                "1 route was".to_owned()
+            } else {
+                format!("{routes} routes were")
+            };
+            let reason = format!("the engine does not answer; {before} served before");
+            (IngressState::Unknown, Some(reason))
+        }
         ObservedIngress::Absent => (IngressState::Absent, last_failure(snapshot)),
         ObservedIngress::Down { reason } => {
             let reason = last_failure(snapshot).unwrap_or_else(|| reason.clone());
@@ -105,12 +116,19 @@ fn ingress_status(info: &OrchestratorInfo, snapshot: &Snapshot) -> IngressStatus
         ObservedIngress::Unknown { reason } => (IngressState::Unknown, Some(reason.clone())),
         ObservedIngress::Serving { .. } => (IngressState::Serving, None),
     };
-    let routes = observed.table().map_or(0, |table| table.routes.len());
     let bind = info.http_bind.iter();
     let settings: Vec<_> = bind.map(|bind| SocketAddr::new(*bind, info.http_port)).collect();
     let seen = &snapshot.ingress_listens;
     let listens = if seen.is_empty() { settings.clone() } else { seen.clone() };
-    IngressStatus { state, reason, listens, settings, routes }
+    IngressStatus {
+        state,
+        reason,
+        listens,
+        settings,
+        routes,
+        trusted_proxies: info.trusted_proxies.clone(),
+        proxy_protocol: info.proxy_protocol,
+    }
 }
 
 /// Returns why the last attempt to start the ingress failed, such as a port in use.

@@ -1,7 +1,7 @@
 //! Wire values from stored apps and the last snapshot. Pure.
 
 use dubernetes_controller::{ProbeResult, Snapshot};
-use dubernetes_core::app::{AppName, Generation, RevisionId};
+use dubernetes_core::app::{AppName, AppSpec, Generation, RevisionId};
 use dubernetes_core::ingress;
 use dubernetes_core::plan::{self, Phase, PodStatus};
 use dubernetes_core::store::{
@@ -20,7 +20,7 @@ pub(super) fn app(info: &OrchestratorInfo, snapshot: &Snapshot, stored: &StoredA
     App {
         name: stored.spec.name.clone(),
         generation: stored.generation,
-        spec: stored.spec.clone(),
+        spec: AppSpec::clone(&stored.spec),
         status: match observed {
             Some(observed) if observed.observed_generation >= stored.generation => AppStatus {
                 since: snapshot.phases_since.get(&stored.spec.name).copied(),
@@ -132,7 +132,7 @@ pub(super) fn revision(app: &AppName, desired: RevisionId, kept: store::Revision
         failure: outcome.failure().map(|why| failure(kept.revision, why)),
         outcome: rollout_outcome(&outcome),
         pre_deploy_log,
-        spec: kept.spec,
+        spec: kept.spec.into_inner(),
     }
 }
 

@@ -25,6 +25,8 @@ const EVENT_LIMIT: u32 = 200;
 const PASS_LIMIT: Duration = Duration::from_secs(1);
 /// Deadline for reading the output: the explanation is useful without it.
 const OUTPUT_LIMIT: Duration = Duration::from_secs(1);
+/// Deadline for reading what the ingress could not pass on. It is read also where nothing is wrong.
+const PROBLEMS_LIMIT: Duration = Duration::from_millis(500);
 
 /// Explain the state of an app: the root cause, what led to it, and what happens next.
 #[utoipa::path(get, path = path::APP_WHY, operation_id = "explain_app",
@@ -51,7 +53,7 @@ pub(super) async fn explain_app(
     match why::explain_app(&input, &name) {
         Some(why) => {
             let by = why::app_evidence(&input, &name);
-            Ok(JsonResponse(add_output(&state, by, why).await))
+            Ok(JsonResponse(add_evidence(&state, &input, by, why).await))
         }
         // An app that no pass has seen yet: report what the store says.
         None => Err(stored.map_or_else(ApiError::from, |_| not_observed(&name))),
@@ -79,7 +81,7 @@ pub(super) async fn explain_pod(
     let input = explain_input(&state, &snapshot, &events);
     let why = why::explain_pod(&input, &name).ok_or_else(|| ApiError::not_found("pod", &name))?;
     let by = why::pod_evidence(&input, &name);
-    Ok(JsonResponse(add_output(&state, by, why).await))
+    Ok(JsonResponse(add_evidence(&state, &input, by, why).await))
 }
 
 fn explain_input<'a>(
@@ -121,15 +123,26 @@ async fn events(state: &ApiState, app: &AppName) -> Result<Vec<Event>, ApiError>
     Ok(state.store.events(&query).await?)
 }
 
-/// Adds the output of the container that explains the state, if it can be read.
-async fn add_output(state: &ApiState, by: Option<(PodName, ContainerId)>, why: Why) -> Why {
-    let Some((pod, container)) = by else { return why };
-    let lines = tokio::time::timeout(OUTPUT_LIMIT, last_lines(state, &container)).await;
-    match lines {
-        Ok(Ok(lines)) => why.with_output(pod, &lines),
-        // The container is gone, or the engine is slow: explain without output.
-        Ok(Err(_)) | Err(_) => why,
-    }
+/// Adds the output of the container that explains the state, and answers that the ingress could not
+/// pass on. What cannot be read in time is left out: the container is gone, or the engine is slow.
+async fn add_evidence(
+    state: &ApiState,
+    input: &ExplainInput<'_>,
+    by: Option<(PodName, ContainerId)>,
+    why: Why,
+) -> Why {
+    let output = async {
+        let (pod, container) = by?;
+        let lines = tokio::time::timeout(OUTPUT_LIMIT, last_lines(state, &container)).await;
+        Some((pod, lines.ok()?.ok()?))
+    };
+    let problems = tokio::time::timeout(PROBLEMS_LIMIT, state.controller.answer_problems());
+    let (output, problems) = tokio::join!(output, problems);
+    let why = match output {
+        Some((pod, lines)) => why.with_output(pod, &lines),
+        None => why,
+    };
+    why.with_answer_problems(input, &problems.unwrap_or_default())
 }
 
 async fn last_lines(state: &ApiState, id: &ContainerId) -> Result<Vec<String>, RuntimeError> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dubernetes_core::app::{AppName, InstanceName};
+use dubernetes_core::ingress::TrustedProxies;
 use dubernetes_core::runtime::RuntimeInfo;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,13 @@ pub struct IngressStatus {
     pub settings: Vec<SocketAddr>,
     /// Number of acknowledged routes.
     pub routes: usize,
+    /// Proxies in front that are believed about clients.
+    #[serde(default, skip_serializing_if = "TrustedProxies::is_empty")]
+    #[schema(value_type = String)]
+    pub trusted_proxies: TrustedProxies,
+    /// Whether connections have to start with the PROXY protocol.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_protocol: bool,
 }
 
 /// Whether the ingress serves requests.

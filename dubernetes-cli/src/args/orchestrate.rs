@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{ArgAction, Args, ValueEnum, value_parser};
 use dubernetes_core::app::{Duration, ImageRef, Permissions};
+use dubernetes_core::ingress::TrustedProxies;
 
 use super::shared::{FileArgs, ProgressStyle};
+use crate::report::{CliError, Result, USAGE};
 
 /// Settings of engine, ingress and event retention. Commands that run without an orchestrator read
 /// them from the environment and the settings file.
@@ -43,6 +45,43 @@ pub(crate) struct IngressArgs {
         value_parser = ImageRef::parse
     )]
     pub(crate) ingress_image: ImageRef,
+    /// How long a change of routes keeps idle connections of clients open, from `1s` to `1m`. A
+    /// replica that is replaced drains for half a second longer.
+    #[arg(
+        long,
+        env = "DUBERNETES_KEEPALIVE_WINDOW",
+        hide_env_values = true,
+        value_name = "TIME",
+        default_value = "1s",
+        value_parser = keepalive_window
+    )]
+    pub(crate) keepalive_window: Duration,
+    /// Proxies in front of the ingress, such as one that ends TLS, that are believed about client
+    /// address, scheme, host and port: `none`, or a list of addresses and networks, and of
+    /// `host-gateway` for programs of this machine that use its loopback address.
+    #[arg(
+        long,
+        env = "DUBERNETES_TRUSTED_PROXIES",
+        hide_env_values = true,
+        value_name = "NETWORKS",
+        default_value = "none",
+        value_parser = TrustedProxies::parse
+    )]
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// Expect the PROXY protocol, version 1 or 2, on each connection to the ingress. Its addresses
+    /// are believed if a trusted proxy sends them.
+    #[arg(
+        long,
+        env = "DUBERNETES_PROXY_PROTOCOL",
+        hide_env_values = true,
+        value_name = "true|false",
+        default_value = "false",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set
+    )]
+    pub(crate) proxy_protocol: bool,
     /// Container engine; defaults to DOCKER_HOST, else to the engine's usual socket.
     #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
     pub(crate) engine: Option<String>,
@@ -78,6 +117,20 @@ pub(crate) struct IngressArgs {
         value_parser = long_duration
     )]
     pub(crate) events_age: Duration,
+}
+
+impl IngressArgs {
+    /// Refuses settings that exclude each other.
+    pub(crate) fn check(&self) -> Result {
+        if !self.proxy_protocol || !self.trusted_proxies.is_empty() {
+            return Ok(());
+        }
+        let what = "`--proxy-protocol` has no effect without a trusted proxy";
+        Err(CliError::with_exit(USAGE, what).help(
+            "name the proxy that sends it with `serve --trusted-proxies` or \
+             DUBERNETES_TRUSTED_PROXIES, or omit `--proxy-protocol`",
+        ))
+    }
 }
 
 /// Addresses of this machine, at least one.
@@ -131,6 +184,18 @@ pub(super) fn long_duration(text: &str) -> Result<Duration, String> {
     match parsed.map_or_else(|| Duration::parse(text), Ok) {
         Ok(time) if time.millis() >= 1_000 => Ok(time),
         Ok(_) | Err(_) => Err("expected a duration such as `10m`, `12h` or `30d`".to_owned()),
+    }
+}
+
+/// Parses how long idle connections of clients stay open.
+///
+/// # Errors
+///
+/// Says what was expected.
+fn keepalive_window(text: &str) -> Result<Duration, String> {
+    match Duration::parse(text) {
+        Ok(time) if (1_000..=60_000).contains(&time.millis()) => Ok(time),
+        Ok(_) | Err(_) => Err("expected a duration from `1s` to `1m`".to_owned()),
     }
 }
 

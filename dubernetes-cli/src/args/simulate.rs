@@ -36,6 +36,9 @@ pub(crate) struct SimulateArgs {
     /// Make the engine unreachable for some time.
     #[arg(long, value_name = "TIME+TIME", value_parser = parse_engine_away)]
     pub(crate) engine_away: Vec<Scheduled<Duration>>,
+    /// Take the stream module out of the ingress, so that replicas publish their ports themselves.
+    #[arg(long)]
+    pub(crate) no_stream_module: bool,
     /// Apply another file.
     #[arg(long, value_name = "FILE@TIME", value_parser = Scheduled::parse_file)]
     pub(crate) apply: Vec<Scheduled<PathBuf>>,

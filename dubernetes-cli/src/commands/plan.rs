@@ -51,8 +51,8 @@ fn app_text(plan: &AppPlan, replicas: u16) -> String {
     let mut table = Table::new(&["#", "ACTION", "POD", "REASON", "READY"]);
     let mut number = 0;
     for step in &forecast.steps {
-        // Waits are not numbered: they are not actions.
-        let label = if step.action == "wait" {
+        // What is no action is not numbered.
+        let label = if matches!(step.action.as_str(), "wait" | "blocked") {
             String::new()
         } else {
             number += 1;

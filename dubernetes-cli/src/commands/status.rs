@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dubernetes_api::wire::{EngineState, IngressState, Mode as Lifetime, Status};
+use dubernetes_api::wire::{EngineState, IngressState, IngressStatus, Mode as Lifetime, Status};
 use dubernetes_core::error::one_line;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -143,6 +143,7 @@ fn ingress_text(status: &Status) -> String {
                 routes => format!("{routes} routes"),
             };
             let serving = format!("serving {routes} at {}", output::urls(&ingress.listens));
+            let serving = format!("{serving}{}", front_text(ingress));
             if ingress.listens == ingress.settings {
                 return serving;
             }
@@ -161,6 +162,15 @@ fn ingress_text(status: &Status) -> String {
             None => "none: no app needs one".to_owned(),
         },
     }
+}
+
+/// Returns what is in front of the ingress, as the end of a sentence.
+fn front_text(ingress: &IngressStatus) -> String {
+    let how = if ingress.proxy_protocol { ", with the PROXY protocol" } else { "" };
+    if ingress.trusted_proxies.is_empty() {
+        return String::new();
+    }
+    format!(", behind {}{how}", ingress.trusted_proxies)
 }
 
 fn apps_text(status: &Status) -> String {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dubernetes_core::app::{AppName, AppSpec, ImageRef, PodName};
+use dubernetes_core::ingress::PortSupport;
 use dubernetes_testkit::Behaviour;
 
 use crate::args::{Scheduled, SimulateArgs, VariableArgs};
@@ -28,6 +29,8 @@ pub(super) struct Script {
     pub(super) behaviour: Behaviour,
     /// Behaviour of the containers of some apps.
     pub(super) apps: Vec<(AppName, Behaviour)>,
+    /// What the ingress publishes.
+    pub(super) port_support: PortSupport,
     /// Latest end of the simulation.
     pub(super) limit: Duration,
     /// Whether to end earlier, when converged.
@@ -110,6 +113,7 @@ impl Script {
             steps,
             behaviour: Behaviour { ready_after, ..Behaviour::default() },
             apps: app_behaviours(args),
+            port_support: port_support(args),
             limit: args.time.map_or(last + LIMIT, |time| time.to_std()),
             until_converged: args.time.is_none(),
         })
@@ -133,6 +137,14 @@ fn used_images(steps: &[TimedStep]) -> Vec<ImageRef> {
         | ScriptStep::EngineReachable => &[],
     });
     specs.map(|spec| spec.image.clone()).collect()
+}
+
+fn port_support(args: &SimulateArgs) -> PortSupport {
+    if args.no_stream_module {
+        let reason = "the image of the ingress has no stream module of nginx".to_owned();
+        return PortSupport::Missing { reason };
+    }
+    PortSupport::Supported
 }
 
 fn app_behaviours(args: &SimulateArgs) -> Vec<(AppName, Behaviour)> {

@@ -98,11 +98,13 @@ impl Simulation {
         for (app, behaviour) in &script.apps {
             runtime.set_behaviour(app, behaviour.clone());
         }
+        let ingress = FakeIngress::default();
+        ingress.set_port_support(script.port_support.clone());
         let store = Arc::new(MemoryStore::without_merging());
         let orchestrator = Orchestrator::builder(instance)
             .runtime(Arc::new(runtime.clone()))
             .store(Arc::<MemoryStore>::clone(&store))
-            .ingress(Arc::new(FakeIngress::default()))
+            .ingress(Arc::new(ingress))
             .dialer(Arc::new(runtime.clone()))
             .clock(Arc::new(clock))
             .build();
@@ -207,7 +209,7 @@ impl Simulation {
     async fn scale(&mut self, time: Duration, app: &AppName, replicas: u16) -> Result {
         let stored = self.store.get(app).await.map_err(|error| store_error(&error))?;
         self.push(time, app.as_str(), "scale", format!("{} -> {replicas}", stored.spec.replicas));
-        self.put(AppSpec { replicas, ..stored.spec }).await?;
+        self.put(AppSpec { replicas, ..stored.spec.into_inner() }).await?;
         Ok(())
     }
 
@@ -232,7 +234,7 @@ impl Simulation {
         self.push(time, "images", "missing", "new images are unavailable".to_owned());
         let stored = self.store.list().await.map_err(|error| store_error(&error))?;
         let used = stored.apps.into_values().filter(|app| app.image_id.is_some());
-        let used: Vec<_> = used.map(|app| app.spec.image).collect();
+        let used: Vec<_> = used.map(|app| app.spec.image.clone()).collect();
         self.runtime.retain_images(|image| used.contains(image));
         Ok(())
     }

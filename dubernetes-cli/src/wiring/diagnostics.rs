@@ -1,14 +1,15 @@
-//! Read-only questions to engine, store and machine, for `doctor`.
+//! Questions to engine, store and machine, for `doctor`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use dubernetes_core::app::{ImageRef, InstanceName};
 use dubernetes_core::error::chain;
+use dubernetes_core::ipnet::Ipv4Net;
 use dubernetes_core::runtime::{ContainerRuntime as _, Networks, RuntimeError, RuntimeInfo};
 use dubernetes_docker::DockerRuntime;
-use dubernetes_nginx::port_owner;
 use dubernetes_nginx::version::Version;
+use dubernetes_nginx::{features, port_owner};
 use dubernetes_sqlite::{Holder, OpenError, SqliteStore};
 use jiff::Timestamp;
 
@@ -26,11 +27,21 @@ pub(crate) struct Engine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subnet {
     /// The network exists and has this subnet.
-    Own(String),
+    Own(Ipv4Net),
     /// The network would get this subnet.
-    Free(String),
+    Free(Ipv4Net),
     /// No subnet is left.
     AllTaken,
+}
+
+impl Subnet {
+    /// Returns the address with which requests of this machine's programs arrive.
+    pub(crate) fn gateway(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Own(subnet) | Self::Free(subnet) => subnet.hosts().next(),
+            Self::AllTaken => None,
+        }
+    }
 }
 
 /// State of the ingress image.
@@ -47,6 +58,15 @@ pub(crate) enum Image {
     Pullable,
     /// The image cannot be pulled, for this reason.
     Missing(String),
+}
+
+/// What the ingress image lacks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ImageWarnings {
+    /// For names of apps and published ports.
+    pub(crate) names: Option<&'static str>,
+    /// For trusted proxies.
+    pub(crate) proxies: Option<&'static str>,
 }
 
 impl Engine {
@@ -76,10 +96,10 @@ impl Engine {
     /// Returns the subnet of the instance's network.
     pub(crate) async fn subnet(&self, instance: &InstanceName) -> Result<Subnet, RuntimeError> {
         if let Some(network) = Networks::find(&self.runtime, instance).await? {
-            return Ok(Subnet::Own(network.subnet.to_string()));
+            return Ok(Subnet::Own(network.subnet));
         }
         let free = self.runtime.free_subnet(instance).await?;
-        Ok(free.map_or(Subnet::AllTaken, |subnet| Subnet::Free(subnet.to_string())))
+        Ok(free.map_or(Subnet::AllTaken, Subnet::Free))
     }
 
     /// Returns the state of the ingress image.
@@ -96,6 +116,19 @@ impl Engine {
         Ok(Image::Present {
             version: version.map(|version| version.to_string()),
             warning: version.and_then(Version::warning),
+        })
+    }
+
+    /// Returns what an image on the engine lacks.
+    pub(crate) async fn image_warnings(
+        &self,
+        image: &ImageRef,
+    ) -> Result<ImageWarnings, RuntimeError> {
+        let output = self.runtime.run_in_image(image, features::IMAGE_SCRIPT).await?;
+        let output = output.as_deref();
+        Ok(ImageWarnings {
+            names: features::image_warning(output),
+            proxies: features::proxies_warning(output),
         })
     }
 

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use dubernetes_core::app::PortMapping;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
+    AnswerProblem, ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, Pace,
+    PortSupport, RouteTable,
 };
 
-use super::{INGRESS, READ, guard};
+use super::{INGRESS, READ, catch_panic, guard};
 
 /// An ingress whose calls have a deadline and do not panic.
 #[derive(Debug)]
@@ -38,6 +40,19 @@ impl Ingress for GuardedIngress {
 
     async fn repair(&self) -> Result<Option<String>, IngressError> {
         guard("repair the ingress", INGRESS, self.0.repair()).await
+    }
+
+    async fn port_support(&self) -> Result<PortSupport, IngressError> {
+        guard("ask the ingress whether it publishes ports", READ, self.0.port_support()).await
+    }
+
+    async fn taken_port(&self, port: &PortMapping) -> Option<String> {
+        let call = catch_panic(self.0.taken_port(port));
+        tokio::time::timeout(READ, call).await.ok()?.ok()?
+    }
+
+    async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {
+        guard("read the log of the ingress", READ, self.0.answer_problems()).await
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

@@ -4,6 +4,7 @@ use dubernetes_core::app::{AppName, PodName};
 use dubernetes_core::error;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable};
+use dubernetes_core::runtime::RuntimeError;
 
 use crate::events;
 use crate::snapshot::Mode;
@@ -68,6 +69,12 @@ impl Pass {
         let (reason, message) = match result {
             Ok(None) => return,
             Ok(Some(what)) => (EventReason::IngressRepaired, what),
+            // What runs goes on to serve.
+            Err(IngressError::Runtime(error @ RuntimeError::Image { .. })) => {
+                let why = error::chain(&error);
+                let message = format!("the ingress keeps its former settings: {why}");
+                (EventReason::IngressWarning, message)
+            }
             Err(error @ IngressError::Runtime(_)) => {
                 tracing::debug!(error = %error::chain(&error), "the ingress was not checked");
                 return;

@@ -19,8 +19,14 @@ impl Pass {
         now.checked_add(wait).ok()
     }
 
-    pub(super) fn apply_routes(&mut self, table: &RouteTable, tasks: &mut Tasks) {
+    /// Applies a table, which counts for the pace.
+    pub(super) fn change_routes(&mut self, table: &RouteTable, tasks: &mut Tasks) {
         self.reload_limiter.take(Instant::now());
+        self.apply_routes(table, tasks);
+    }
+
+    /// Applies a table to an ingress that may have to be started for it.
+    pub(super) fn apply_routes(&mut self, table: &RouteTable, tasks: &mut Tasks) {
         self.cache.in_flight.insert(OperationKey::Routes, InFlight::default());
         self.table_before_apply.clone_from(&self.cache.served);
         tasks.apply_routes(table.clone());

@@ -10,7 +10,7 @@ fn readiness(health: &Health, answers: &str) -> String {
     let given = given.unwrap();
     let replica = &given.observed.replicas[0];
     let mut spec = given.desired.apps.values().next().unwrap().spec.clone();
-    spec.health = Some(health.clone());
+    spec.update(|spec| spec.health = Some(health.clone()));
     let mut probes = Probes::default();
     let probe = ProbeSpec::new(replica, &spec, &spec);
     let mut instant = Instant::now();

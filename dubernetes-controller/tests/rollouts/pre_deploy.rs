@@ -58,6 +58,28 @@ async fn failed_pre_deploy_hook_replaces_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pre_deploy_hook_that_ends_with_its_engine_says_so() {
+    let orchestrator = stable_app().await;
+    orchestrator.runtime.set_command("migrate", Behaviour::default());
+    let before = ids(&orchestrator);
+    let command = vec!["migrate".to_owned()];
+    let mut spec = web("web:2");
+    spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
+    orchestrator.apply(&spec).await.unwrap();
+    tokio::time::sleep(2 * SECOND).await;
+    orchestrator.runtime.set_away(true);
+    orchestrator.handle.run_pass();
+    tokio::time::sleep(10 * SECOND).await;
+    orchestrator.runtime.kill("dubernetes.default.web.pre-deploy.r2", 137);
+    orchestrator.runtime.set_away(false);
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(ids(&orchestrator), before);
+    let failed = kept(&orchestrator, 2).await.rollout.outcome;
+    let reason = &failed.failure().unwrap().reason;
+    assert_eq!(reason, "pre-deploy hook: it ended while the engine was away");
+}
+
+#[tokio::test(start_paused = true)]
 async fn undo_runs_failed_pre_deploy_hook_again() {
     let orchestrator = stable_app().await;
     orchestrator.runtime.set_command("migrate", Behaviour::exits(SECOND, 4));

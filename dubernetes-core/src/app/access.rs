@@ -36,6 +36,12 @@ pub struct Access {
     /// What the app speaks. Default: `http`.
     #[serde(default, skip_serializing_if = "RouteProtocol::is_default")]
     pub protocol: RouteProtocol,
+    /// Whether connections to a replica are kept, and used for several requests.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keepalive: bool,
+    /// Whether the whole body of a request is read before the request is passed on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub buffer_requests: bool,
 }
 
 impl Access {
@@ -264,6 +270,7 @@ mod tests {
             json!({"host": ["a.test", "*.a.test"], "path": "/x"}),
             json!([{"host": "a.test"}, {"host": "b.test", "port": 81, "protocol": "h2c"}]),
             json!([{"path": "/x", "strip_prefix": true}, {}]),
+            json!({"keepalive": true, "buffer_requests": true}),
         ] {
             assert_eq!(written(&same), same);
         }

@@ -1,5 +1,7 @@
 //! Names that reach the engine, labels and routes, each checked against its grammar.
 
+use smol_str::format_smolstr;
+
 use super::escape::{quote, quote_char};
 use super::text::{ParseError, checked_text};
 
@@ -66,21 +68,17 @@ checked_text!(
 impl PodName {
     /// Returns the name of a replica.
     pub fn replica(app: &AppName, ordinal: u32) -> Self {
-        let mut name = String::with_capacity(app.0.len() + 4);
-        name.push_str(&app.0);
-        name.push('-');
-        name.push_str(&ordinal.to_string());
-        Self(name)
+        Self(format_smolstr!("{app}-{ordinal}"))
     }
 
     /// Returns the name under which the pre-deploy hook of an app is shown.
     pub fn pre_deploy(app: &AppName) -> Self {
-        Self(format!("{app}{PRE_DEPLOY}"))
+        Self(format_smolstr!("{app}{PRE_DEPLOY}"))
     }
 
     /// Returns the name of a one-off container.
     pub fn one_off(app: &AppName, id: &OneOffId) -> Self {
-        Self(format!("{app}{RUN}{id}"))
+        Self(format_smolstr!("{app}{RUN}{id}"))
     }
 
     /// Returns whether it names a one-off container.
@@ -90,7 +88,7 @@ impl PodName {
 
     /// Returns the app of the pod.
     pub fn app(&self) -> AppName {
-        AppName(app_of_pod(&self.0).unwrap_or(&self.0).to_owned())
+        AppName(app_of_pod(&self.0).unwrap_or(&self.0).into())
     }
 }
 

@@ -37,6 +37,11 @@ impl Cpu {
         }
     }
 
+    /// Returns a limit that a runtime reports, from one thousandth to [`Cpu::MAX`].
+    pub fn from_millis(millis: u64) -> Self {
+        Self(u32::try_from(millis).unwrap_or(u32::MAX).clamp(1, Self::MAX.0))
+    }
+
     /// Returns the number of thousandths of a core.
     pub fn millis(self) -> u32 {
         self.0
@@ -90,6 +95,12 @@ impl Memory {
             )
             .into()),
         }
+    }
+
+    /// Returns a limit that a runtime reports, in whole KiB from [`Memory::MIN`] to
+    /// [`Memory::MAX`].
+    pub fn from_bytes(bytes: u64) -> Self {
+        Self(bytes.clamp(Self::MIN.0, Self::MAX.0) >> 10 << 10)
     }
 
     /// Returns the number of bytes.

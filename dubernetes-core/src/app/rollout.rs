@@ -13,10 +13,16 @@ use super::text::{ParseError, parse_traits, word_enum};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
-    /// Number of live replicas above `replicas` during a rollout; a percentage is rounded up.
-    /// Default: 1. Cannot be combined with [`Order::StopFirst`].
+    /// Number of live replicas above `replicas` during a rollout, without terminating ones; a
+    /// percentage is rounded up. Default: 25 %, at least 1. Cannot be combined with
+    /// [`Order::StopFirst`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_surge: Option<CountOrPercent>,
+    /// Number of replicas that may still drain or stop while their successors start, in addition
+    /// to `max_surge`; a percentage is rounded up. Default: as `max_surge`. Cannot be combined with
+    /// [`Order::StopFirst`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_terminating: Option<CountOrPercent>,
     /// Number of replicas that may be missing during a rollout; a percentage is rounded down.
     /// Default: 0.
     #[serde(default, skip_serializing_if = "is_zero_replicas")]
@@ -53,6 +59,7 @@ impl Default for Rollout {
     fn default() -> Self {
         Self {
             max_surge: None,
+            max_terminating: None,
             max_unavailable: CountOrPercent::default(),
             min_ready: default_min_ready(),
             progress_deadline: default_deadline(),

@@ -329,23 +329,27 @@ pub fn check_health(health: &Health) -> Vec<Violation> {
 pub fn check_rollout(rollout: &Rollout) -> Vec<Violation> {
     let mut found = Vec::new();
     let stops_first = rollout.order == Some(Order::StopFirst);
-    if let Some(surge) = rollout.max_surge {
-        if stops_first && !surge.is_zero() {
-            let message =
-                format!("`rollout.max_surge` must be 0 with `order: stop-first`, not {surge}");
+    let extra = [
+        ("rollout.max_surge", rollout.max_surge),
+        ("rollout.max_terminating", rollout.max_terminating),
+    ];
+    for (path, number) in extra {
+        if let Some(number) = number.filter(|number| stops_first && !number.is_zero()) {
+            let message = format!("`{path}` must be 0 with `order: stop-first`, not {number}");
             found.push(
-                Violation::new("rollout.max_surge", message)
+                Violation::new(path, message)
                     .with_hint("delete one of them: stop-first never adds a replica"),
             );
         }
-        if !stops_first && surge.is_zero() && rollout.max_unavailable.is_zero() {
-            let message = "`rollout.max_surge` and `rollout.max_unavailable` are both 0, so \
-                nothing can be replaced";
-            found.push(
-                Violation::new("rollout.max_surge", message)
-                    .with_hint("for example `max_unavailable: 1`"),
-            );
-        }
+    }
+    let has_no_surge = rollout.max_surge.is_some_and(|surge| surge.is_zero());
+    if has_no_surge && !stops_first && rollout.max_unavailable.is_zero() {
+        let message = "`rollout.max_surge` and `rollout.max_unavailable` are both 0, so nothing \
+            can be replaced";
+        found.push(
+            Violation::new("rollout.max_surge", message)
+                .with_hint("for example `max_unavailable: 1`"),
+        );
     }
     if !(1..=Rollout::MAX_HISTORY).contains(&rollout.history) {
         found.push(history_out_of_range(&rollout.history.to_string()));

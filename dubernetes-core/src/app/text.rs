@@ -81,7 +81,7 @@ macro_rules! checked_text {
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(smol_str::SmolStr);
 
         impl $name {
             /// Parses `text`.
@@ -90,7 +90,7 @@ macro_rules! checked_text {
             ///
             /// Returns the rule that `text` breaks.
             pub fn parse(text: &str) -> Result<Self, $crate::app::ParseError> {
-                $check(text).map(Self)
+                $check(text).map(|text| Self(text.into()))
             }
 
             /// Returns the text.
@@ -103,7 +103,7 @@ macro_rules! checked_text {
 
         impl From<$name> for String {
             fn from(value: $name) -> Self {
-                value.0
+                value.0.into()
             }
         }
 

@@ -18,6 +18,8 @@ pub enum EventReason {
     EngineReachable,
     /// The engine is unreachable.
     EngineUnreachable,
+    /// Events are missing, because the store did not take them.
+    EventsLost,
     /// A replica's process exited.
     Exited,
     /// A container has the instance's labels and is not its own. It is left alone.
@@ -32,6 +34,8 @@ pub enum EventReason {
     IngressRepaired,
     /// Advice from the ingress, such as an old proxy version.
     IngressWarning,
+    /// The limits of a container were changed outside Dubernetes.
+    LimitsChanged,
     /// The network could not be created.
     NetworkFailed,
     /// A ready replica is no longer ready.
@@ -92,6 +96,7 @@ impl EventReason {
             Self::Deleted => "Deleted",
             Self::EngineReachable => "EngineReachable",
             Self::EngineUnreachable => "EngineUnreachable",
+            Self::EventsLost => "EventsLost",
             Self::Exited => "Exited",
             Self::Foreign => "Foreign",
             Self::Gone => "Gone",
@@ -99,6 +104,7 @@ impl EventReason {
             Self::IngressFailed => "IngressFailed",
             Self::IngressRepaired => "IngressRepaired",
             Self::IngressWarning => "IngressWarning",
+            Self::LimitsChanged => "LimitsChanged",
             Self::NetworkFailed => "NetworkFailed",
             Self::NotReady => "NotReady",
             Self::OomKilled => "OOMKilled",

@@ -128,7 +128,7 @@ fn container(target: &Target<'_>, replica: &ObservedReplica) -> Statement {
             let ran = span(exit.ran());
             let detail = format!("after {ran}, {}{restarts}", ago(target, *finished_at));
             let limit = target.stored().and_then(|stored| stored.spec.resources.memory);
-            let stop_reason = target.input.observed.stop_reasons.get(&replica.id);
+            let stop_reason = target.input.observed.stop_reason(&replica.id);
             let statement = match (out_of_memory, limit, stop_reason) {
                 (true, Some(limit), _) => {
                     Statement::new(format!("{pod} exceeded its memory limit of {limit}"), detail)
@@ -172,6 +172,10 @@ fn rule(target: &Target<'_>) -> Statement {
         Cause::RevisionFailed { .. } => failed_revision_rule(target),
         Cause::RolledBack { .. } => Rule::FAILED.into(),
         Cause::Paused => Rule::PAUSED.into(),
+        Cause::ChangedLimits { .. } => Statement::new(
+            "a replica has the limits of its revision",
+            "a change outside Dubernetes ends with its container",
+        ),
         Cause::Deleting { .. } => {
             Statement::new("a deleted app is removed", "unrouted, drained, stopped, removed")
         }
@@ -215,6 +219,7 @@ fn decision(target: &Target<'_>) -> Statement {
             action_or(target, keep, "until the app is applied again")
         }
         Cause::Paused => Statement::new("replace nothing", "until it is resumed"),
+        Cause::ChangedLimits { .. } => action_or(target, "replace nothing", "it serves as it is"),
         Cause::None => action_or(target, "change nothing", ""),
         Cause::CrashLooping { .. } | Cause::NotRouted | Cause::Deleting { .. } => {
             action_or(target, "wait", "calls and probes are in progress")
@@ -293,6 +298,7 @@ pub(super) fn failed_call<'a>(target: &'a Target<'_>) -> Option<&'a CallFailure>
         | Cause::NotRouted
         | Cause::RolledBack { .. }
         | Cause::Paused
+        | Cause::ChangedLimits { .. }
         | Cause::Deleting { .. } => None,
     }
 }

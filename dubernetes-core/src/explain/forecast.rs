@@ -31,7 +31,8 @@ pub struct Forecast {
 /// One step of a forecast.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The verb, such as `pull`, `create`, `start`, `stop`, `remove`, `route` or `wait`.
+    /// The verb, such as `pull`, `create`, `start`, `stop`, `remove`, `route`, `wait` or
+    /// `blocked`.
     pub action: String,
     /// The pod, if it is for one.
     pub pod: Option<PodName>,
@@ -72,6 +73,7 @@ pub fn forecast(
         forecast.converges = phase.is_none_or(|phase| phase == Phase::Ready);
         // A deleted app has no phase in the end.
         if phase == Some(Phase::Ready) || !end_waits(&mut state, &plan, &mut forecast) {
+            push_blocks(&mut forecast, &state, &plan);
             break;
         }
     }
@@ -127,6 +129,12 @@ fn end_waits(state: &mut PredictedState<'_>, plan: &Plan, forecast: &mut Forecas
         }
     }
     is_changed
+}
+
+/// Adds what keeps the app from the desired state.
+fn push_blocks(forecast: &mut Forecast, state: &PredictedState<'_>, plan: &Plan) {
+    let own = plan.blocked.iter().filter(|blocked| blocked.app.as_ref() == Some(state.app));
+    own.for_each(|blocked| push(forecast, state, "blocked", None, blocked.block.to_string()));
 }
 
 fn push(

@@ -28,6 +28,14 @@ pub(super) fn help(target: &Target<'_>) -> Vec<String> {
             Remedy::NotReady => vec![of_not_ready(target)],
             Remedy::Exit => of_exit(target),
         },
+        Cause::ChangedLimits { pod, .. } => vec![
+            format!(
+                "replace it with `dubernetes delete pods {pod}`, or all replicas with `dubernetes \
+                 rollout restart {}`",
+                target.app
+            ),
+            "or write the limits that it needs in `resources`".to_owned(),
+        ],
         Cause::RevisionFailed { .. } => of_failed_revision(target),
         Cause::RolledBack { .. } => of_failed_content(target),
         Cause::NotRouted | Cause::Deleting { .. } | Cause::None => Vec::new(),
@@ -122,8 +130,8 @@ fn of_not_ready(target: &Target<'_>) -> String {
 fn of_exit(target: &Target<'_>) -> Vec<String> {
     let pod = target.culprit.map_or(target.app.as_str(), |pod| pod.name.as_str());
     let container = target.container();
-    let stop_reasons = &target.input.observed.stop_reasons;
-    if container.is_some_and(|replica| stop_reasons.contains_key(&replica.id)) {
+    let observed = &target.input.observed;
+    if container.is_some_and(|replica| observed.stop_reason(&replica.id).is_some()) {
         return vec![of_not_ready(target)];
     }
     let has_limit = target.stored().is_some_and(|stored| stored.spec.resources.memory.is_some());

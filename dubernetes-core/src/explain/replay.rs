@@ -61,7 +61,7 @@ impl Decision {
         let mut hashes = BTreeMap::new();
         for (spec, rollout) in apps.chain(revisions) {
             let before = content_hash(spec, rollout.restart_nonce);
-            mask_spec(spec, &mask);
+            spec.update(|spec| mask_spec(spec, &mask));
             // A log may hold any secret.
             rollout.pre_deploy_log.clear();
             if let Outcome::Failed(failure) = &mut rollout.outcome {

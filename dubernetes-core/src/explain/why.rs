@@ -5,11 +5,13 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, PodName};
 use crate::event::Event;
+use crate::format::span;
+use crate::ingress::AnswerProblem;
 use crate::plan::{AppStatus, Cause, Plan, PodStatus};
 use crate::runtime::ContainerId;
 use crate::state::{DesiredState, EngineStatus, ObservedReplica, ObservedState};
@@ -150,6 +152,48 @@ impl Why {
         }
     }
 
+    /// Adds the answers of the app, or of the pod, that the ingress could not pass on.
+    #[must_use]
+    pub fn with_answer_problems(
+        mut self,
+        input: &ExplainInput<'_>,
+        problems: &[AnswerProblem],
+    ) -> Self {
+        for problem in problems {
+            let answers = |replica: &&ObservedReplica| {
+                // An earlier container may have had the address.
+                replica.created_at <= problem.last
+                    && replica.endpoint.is_some_and(|own| own.ip() == problem.endpoint.ip())
+            };
+            let Some(replica) = input.observed.replicas.iter().find(answers) else { continue };
+            let pod = replica.pod();
+            let is_meant = match self.kind {
+                TargetKind::App => replica.labels.app == *self.name,
+                TargetKind::Pod => pod == *self.name,
+            };
+            if !is_meant {
+                continue;
+            }
+            let text = format!("the ingress answered in place of {pod}: {}", problem.what);
+            let ago = span(input.now.duration_since(problem.last).max(SignedDuration::ZERO));
+            let detail = match problem.count {
+                1 => format!("once, {ago} ago"),
+                count => {
+                    let within = span(problem.last.duration_since(problem.first));
+                    format!("{count} times within {within}, last {ago} ago")
+                }
+            };
+            let at = self.chain.partition_point(|link| link.step <= ChainStep::Observed);
+            let link =
+                ChainLink { step: ChainStep::Observed, text, detail, at: Some(problem.last) };
+            self.chain.insert(at, link);
+            if !self.help.contains(&problem.remedy) {
+                self.help.push(problem.remedy.clone());
+            }
+        }
+        self
+    }
+
     /// Replaces the output, unless there are no lines.
     #[must_use]
     pub fn with_output(mut self, pod: PodName, lines: &[String]) -> Self {
@@ -192,7 +236,7 @@ pub fn explain_pod(input: &ExplainInput<'_>, name: &str) -> Option<Why> {
     let pod = target.pod?;
     let cause = if let Cause::Waits(waiting) = &target.cause {
         waiting.wait.to_string()
-    } else if target.cause == Cause::None {
+    } else if matches!(target.cause, Cause::None | Cause::ChangedLimits { .. }) {
         pod.message.clone()
     } else {
         target.cause.to_string()
@@ -233,7 +277,7 @@ impl<'a> Target<'a> {
         let cause = status.cause.clone();
         let name = match &cause {
             Cause::Waits(waiting) => waiting.pod.as_ref(),
-            Cause::CrashLooping { pod, .. } => Some(pod),
+            Cause::CrashLooping { pod, .. } | Cause::ChangedLimits { pod, .. } => Some(pod),
             Cause::None
             | Cause::EngineUnreachable { .. }
             | Cause::Blocked(_)
@@ -271,7 +315,10 @@ impl<'a> Target<'a> {
                 Cause::EngineUnreachable { since: *since, reason: reason.clone() }
             }
             (EngineStatus::Reachable, Some(waiting)) => Cause::Waits(waiting.clone()),
-            (EngineStatus::Reachable, None) => Cause::None,
+            (EngineStatus::Reachable, None) => match pod.changed_limits.clone() {
+                Some(message) => Cause::ChangedLimits { pod: pod.name.clone(), message },
+                None => Cause::None,
+            },
         };
         Some(Self { input, app, status: Some(status), pod: Some(pod), cause, culprit: Some(pod) })
     }

@@ -113,17 +113,20 @@ fn routes_of_app_lead_to_the_port_of_their_entry() {
         {"host": ["a.test", "*.a.test"]},
         {"path": "/api", "port": 9090, "strip_prefix": true},
         {"host": "g.test", "port": 8080, "protocol": "h2c"},
+        {"host": "k.test", "keepalive": true, "buffer_requests": true},
     ]));
     let routes = Route::of_app(&spec, &[endpoint(8081)]);
     let shown = routes.iter().map(|route| {
-        let Route { host, path, strip_prefix, protocol, .. } = route;
-        format!("{host}{path} {} {strip_prefix} {protocol}", route.endpoints[0].port)
+        let Route { host, path, strip_prefix, protocol, keepalive, buffer_requests, .. } = route;
+        let port = route.endpoints[0].port;
+        format!("{host}{path} {port} {strip_prefix} {protocol} {keepalive} {buffer_requests}")
     });
     let expected = [
-        "a.test/ 8081 false http",
-        "*.a.test/ 8081 false http",
-        "*/api 9090 true http",
-        "g.test/ 8081 false h2c",
+        "a.test/ 8081 false http false false",
+        "*.a.test/ 8081 false http false false",
+        "*/api 9090 true http false false",
+        "g.test/ 8081 false h2c false false",
+        "k.test/ 8081 false http true true",
     ];
     assert_eq!(Vec::from_iter(shown), expected);
 }
@@ -132,7 +135,11 @@ fn routes_of_app_lead_to_the_port_of_their_entry() {
 fn name_takes_requests_at_each_port_of_access() {
     let ports = |access| {
         let listeners = Listener::of_app(&spec(&access), Ipv4Addr::LOCALHOST, &[endpoint(8080)]);
-        let show = |l: &Listener| format!("{}>{} {:?}", l.port, l.endpoints[0].port, l.protocol);
+        let show = |l: &Listener| {
+            let keeps = if l.keepalive { " kept" } else { "" };
+            let buffers = if l.buffer_requests { " buffered" } else { "" };
+            format!("{}>{} {:?}{keeps}{buffers}", l.port, l.endpoints[0].port, l.protocol)
+        };
         Vec::from_iter(listeners.iter().map(show)).join(", ")
     };
     let json = |text: &str| serde_json::from_str(text).unwrap();
@@ -142,6 +149,9 @@ fn name_takes_requests_at_each_port_of_access() {
     assert_eq!(ports(several), "80>8080 Http, 8080>8080 Http, 9090>9090 H2c");
     let usual = json(r#"[{}, {"host": "g.test", "port": 80}]"#);
     assert_eq!(ports(usual), "80>80 Http, 8080>8080 Http");
+    let kept =
+        json(r#"[{}, {"path": "/x", "keepalive": true}, {"port": 81, "buffer_requests": true}]"#);
+    assert_eq!(ports(kept), "80>8080 Http kept, 81>81 Http buffered, 8080>8080 Http kept");
 }
 
 #[test]

@@ -10,6 +10,10 @@ use crate::runtime::ContainerId;
 
 use super::Rule;
 
+/// The rule of ports that replicas publish themselves.
+pub(super) const PORT_OWNER: Rule =
+    Rule::new("a port of the host has one owner", "nothing is stopped before it is free");
+
 /// Why something is blocked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -45,10 +49,29 @@ pub enum Block {
         /// What needs which capability.
         problems: Vec<String>,
     },
+    /// Several replicas would have to publish the same ports of the host themselves.
+    SharedPorts {
+        /// Wanted replicas.
+        replicas: u16,
+        /// Why the ingress does not publish them.
+        why: String,
+    },
+    /// Another process has a port of the host that the replica publishes itself.
+    PortTaken {
+        /// Which port, and who has it.
+        message: String,
+    },
     /// Apps start after each other, so none of them starts.
     StartCycle {
         /// The apps, each after the next, and the last after the first.
         apps: Vec<AppName>,
+    },
+    /// The network has no free address for the name of the app.
+    NoNameAddress {
+        /// Number of addresses for names.
+        capacity: u32,
+        /// Whether the app publishes ports of the host, which lead to that address.
+        has_ports: bool,
     },
     /// The network has no free address.
     NoAddress {
@@ -76,8 +99,22 @@ impl fmt::Display for Block {
             ),
             Self::RouteTaken { conflict } => f.write_str(conflict),
             Self::Unsupported { problems } => f.write_str(&problems.join("; ")),
+            Self::SharedPorts { replicas, why } => write!(
+                f,
+                "`ports` allows one replica, not {replicas}, because it publishes them itself: \
+                 {why}; set `replicas: 1`, or use `nginx:stable-alpine` for the ingress"
+            ),
+            Self::PortTaken { message } => f.write_str(message),
             Self::StartCycle { apps } => {
                 write!(f, "`after` makes {} wait for each other", join(apps))
+            }
+            Self::NoNameAddress { capacity, has_ports } => {
+                let ports = if *has_ports { ", and its `ports` are not published" } else { "" };
+                write!(
+                    f,
+                    "other apps cannot reach it by its name{ports}: all {capacity} addresses for \
+                     names are in use"
+                )
             }
             Self::NoAddress { capacity } => {
                 write!(f, "all {capacity} addresses of the instance's network are in use")
@@ -114,9 +151,22 @@ impl Block {
                 Rule::new("a specification is applied as a whole", "or not at all"),
                 "take these keys out of the file of `{}`, or use another runtime".to_owned(),
             ),
+            Self::SharedPorts { .. } => (
+                PORT_OWNER,
+                "set `replicas: 1` for `{}`, or use `dubernetes serve --ingress-image \
+                 nginx:stable-alpine`"
+                    .to_owned(),
+            ),
+            Self::PortTaken { .. } => {
+                (PORT_OWNER, "free the port, or give `{}` another one in `ports`".to_owned())
+            }
             Self::StartCycle { .. } => (
                 Rule::new("an app starts after those in `after`", "later it is independent"),
                 "remove one of these names from the `after` of `{}`".to_owned(),
+            ),
+            Self::NoNameAddress { .. } => (
+                Rule::new("the name of each app has its own address", "the first apps keep theirs"),
+                "delete an app with `access` or `port`, or use a second instance".to_owned(),
             ),
             Self::NoAddress { .. } => (
                 Rule::new("each replica has its own address", ""),

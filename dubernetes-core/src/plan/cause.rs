@@ -62,6 +62,13 @@ pub enum Cause {
     },
     /// A user paused the rollout.
     Paused,
+    /// A running replica has other limits than its revision.
+    ChangedLimits {
+        /// Its pod.
+        pod: PodName,
+        /// The difference, and why.
+        message: String,
+    },
     /// The app was deleted, and replicas are left.
     Deleting {
         /// Their number.
@@ -92,6 +99,7 @@ impl fmt::Display for Cause {
                  {revision}"
             ),
             Self::Paused => f.write_str("rollout is paused"),
+            Self::ChangedLimits { pod, message } => write!(f, "{pod}: {message}"),
             Self::NotRouted => f.write_str("waiting for the ingress"),
             Self::Deleting { left } => write!(f, "{} left", replicas(*left)),
         }

@@ -44,6 +44,15 @@ pub enum Reason {
     Replaced {
         /// That revision.
         by: RevisionId,
+        /// Why it publishes ports of the host itself, and so stops before its successor starts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stops_first: Option<String>,
+    },
+    /// The container of the replica publishes other ports of the host than it should.
+    OtherPorts {
+        /// Why it publishes any; `None`: it should publish none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// The process of the replica exited.
     Exited {
@@ -132,7 +141,19 @@ impl fmt::Display for Reason {
             Self::NewRevision { revision, existing, desired } => {
                 write!(f, "revision {revision}: {existing} of {desired} replicas exist")
             }
-            Self::Replaced { by } => write!(f, "replaced by revision {by}"),
+            Self::Replaced { by, stops_first } => {
+                write!(f, "replaced by revision {by}")?;
+                match stops_first {
+                    Some(why) => write!(f, ", and publishes `ports` itself: {why}"),
+                    None => Ok(()),
+                }
+            }
+            Self::OtherPorts { why: Some(why) } => {
+                write!(f, "its container shall publish other ports: {why}")
+            }
+            Self::OtherPorts { why: None } => {
+                f.write_str("its container shall publish no port any more")
+            }
             Self::Exited { out_of_memory: true, restart, .. } => {
                 write!(f, "out of memory; restart {restart}")
             }

@@ -23,6 +23,14 @@ pub enum RouteStep {
     InSync,
     /// Apply the table.
     Apply,
+    /// Start the ingress with an empty table: the replicas of the first routes are starting.
+    Start,
+    /// Wait: only routes without endpoints are new, or only endpoints, and replicas of these apps
+    /// are starting.
+    AwaitsEndpoints {
+        /// When the table is applied without these.
+        until: Timestamp,
+    },
     /// Wait: a table is being applied.
     InProgress,
     /// Wait: what the ingress serves is not known, and a replica that it may serve has no probe
@@ -45,8 +53,10 @@ impl RouteStep {
     /// Returns when to plan again, if time alone changes the step.
     pub fn until(self) -> Option<Timestamp> {
         match self {
-            Self::Paced { until: at } | Self::Retry { at } => Some(at),
-            Self::InSync | Self::Apply | Self::InProgress | Self::Unknown => None,
+            Self::AwaitsEndpoints { until: at }
+            | Self::Paced { until: at }
+            | Self::Retry { at } => Some(at),
+            Self::InSync | Self::Apply | Self::Start | Self::InProgress | Self::Unknown => None,
         }
     }
 }

@@ -102,7 +102,10 @@ pub struct PodStatus {
     pub started_at: Option<Timestamp>,
     /// When its container was created.
     pub created_at: Option<Timestamp>,
-    /// Why it is not ready, as a sentence fragment; empty if nothing is wrong.
+    /// How the limits of its running container differ from those of its revision, and why.
+    #[serde(skip)]
+    pub changed_limits: Option<String>,
+    /// Why it is not ready, or what is wrong with it, as a sentence fragment; else empty.
     pub message: String,
     /// When its restart is due, if it waits for that.
     pub next_try: Option<Timestamp>,

@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::app::{AppName, ImageRef};
+use crate::app::{AppName, ImageRef, PortMapping};
 use crate::call::{CallFailure, OperationKey};
 use crate::format::{join, replicas, restarts};
+use crate::reconcile::port_text;
 use crate::runtime::PullProgress;
 
 use super::Rule;
+use super::block::PORT_OWNER;
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,6 +62,18 @@ pub enum Wait {
     SurgeLimit {
         /// Allowed live replicas.
         limit: u32,
+        /// Why the replica publishes ports of the host itself, which only one can, if it does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// The ingress has not said whether it can publish ports of the host.
+    PortSupport,
+    /// A port of the host that the replica publishes is not given up yet.
+    PortInUse {
+        /// The port.
+        port: PortMapping,
+        /// Who has it: the ingress, or a pod of another app.
+        by: String,
     },
     /// The engine may still create a container of the deleted app.
     Tombstone,
@@ -110,7 +124,15 @@ impl fmt::Display for Wait {
             Self::Retry { failure: CallFailure { message, count, .. }, .. } => {
                 write!(f, "{message} ({count} attempts)")
             }
-            Self::SurgeLimit { limit } => write!(f, "at most {} at one time", replicas(*limit)),
+            Self::SurgeLimit { limit, why } => {
+                write!(f, "at most {} at one time", replicas(*limit))?;
+                match why {
+                    Some(why) => write!(f, ", which publishes `ports` itself: {why}"),
+                    None => Ok(()),
+                }
+            }
+            Self::PortSupport => f.write_str("until the ingress says whether it publishes ports"),
+            Self::PortInUse { port, by } => write!(f, "until {by} gives up {}", port_text(port)),
             Self::Tombstone => f.write_str("the engine may still create a late container"),
             Self::After { not_ready, unknown } => write_after(f, not_ready, unknown),
             Self::PreDeploy => f.write_str("until the pre-deploy hook succeeds"),
@@ -174,6 +196,8 @@ pub(crate) enum Prediction {
     HookSucceeds,
     /// The apps that start before become ready.
     OthersBecomeReady,
+    /// The ingress starts, and publishes ports.
+    PortsSupported,
     /// Time passes.
     TimePasses,
 }
@@ -225,6 +249,12 @@ const AFTER: WaitRow = WaitRow::new(
 )
 .blocks_progress()
 .predicted(Prediction::OthersBecomeReady);
+
+const PORT_SUPPORT: WaitRow = WaitRow::new(
+    Rule::new("the ingress publishes ports", "where it cannot, the replica does"),
+    "wait, then create {}",
+)
+.predicted(Prediction::PortsSupported);
 
 const PRE_DEPLOY: WaitRow = WaitRow::new(
     Rule::new("the pre-deploy hook runs first", "nothing is replaced before it succeeds"),
@@ -284,9 +314,14 @@ impl Wait {
                 .remedy(Remedy::Exit),
             Self::Retry { .. } => RETRY,
             Self::SurgeLimit { .. } => WaitRow::new(
-                Rule::new("surge limit", "`rollout.max_surge` limits the live replicas"),
+                Rule::new(
+                    "surge limit",
+                    "`rollout.max_surge` and `max_terminating` limit the live replicas",
+                ),
                 "wait until another replica is gone",
             ),
+            Self::PortSupport => PORT_SUPPORT,
+            Self::PortInUse { .. } => WaitRow::new(PORT_OWNER, "wait until the port is free"),
             Self::Tombstone => WaitRow::new(
                 Rule::new("a tombstone outlives late creates", "for 2m after the deletion"),
                 "wait, then purge {}",

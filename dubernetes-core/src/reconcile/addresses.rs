@@ -47,6 +47,17 @@ impl<'a> AddressPool<'a> {
         Self { observed, taken: None, network_requested: false }
     }
 
+    /// Returns the network; `None` for a runtime without planned addresses.
+    pub(super) fn network(&mut self) -> Result<Option<&'a Network>, Obstacle> {
+        if self.observed.lacks.contains(&Capability::PlannedAddresses) {
+            return Ok(None);
+        }
+        let network = self.observed.network.as_ref();
+        let is_requested = self.network_requested;
+        self.network_requested |= network.is_none();
+        network.map(Some).ok_or(Obstacle::NoNetwork { is_requested })
+    }
+
     /// Takes an address that no container has and that no ingress worker may still route to;
     /// `None` where the runtime chooses.
     pub(super) fn lease(
@@ -54,13 +65,7 @@ impl<'a> AddressPool<'a> {
         app: &AppName,
         ordinal: u32,
     ) -> Result<Option<NetworkAddress>, Obstacle> {
-        if self.observed.lacks.contains(&Capability::PlannedAddresses) {
-            return Ok(None);
-        }
-        let Some(network) = &self.observed.network else {
-            let is_requested = std::mem::replace(&mut self.network_requested, true);
-            return Err(Obstacle::NoNetwork { is_requested });
-        };
+        let Some(network) = self.network()? else { return Ok(None) };
         let taken = self.taken.get_or_insert_with(|| Taken::new(self.observed, network));
         let pick = |taken| identity::pick_address(network.subnet, app, ordinal, taken);
         let capacity = identity::capacity(network.subnet);
@@ -89,5 +94,44 @@ impl Taken {
         let left = observed.drains.keys().map(|endpoint| endpoint.ip());
         let avoided = held.iter().copied().chain(left).collect();
         Self { held, avoided }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{HostPattern, PodName, RoutePath};
+    use crate::call::{InFlight, OperationKey};
+    use crate::ingress::{Endpoint, ObservedIngress, Route, RouteTable};
+    use crate::state::Drain;
+    use jiff::Timestamp;
+
+    #[test]
+    fn address_that_may_get_requests_is_not_given_away() {
+        let network = Network { id: "net".into(), subnet: "10.9.0.0/22".parse().unwrap() };
+        let address = |last| IpAddr::from([10, 9, 0, last]);
+        let (served, draining, drained, creating) =
+            (address(5), address(6), address(7), address(8));
+        let app = AppName::parse("web").unwrap();
+        let endpoint = Endpoint { pod: PodName::replica(&app, 1), address: served, port: 80 };
+        let route = Route::new(HostPattern::Any, RoutePath::default(), app, vec![endpoint]);
+        let table = RouteTable { routes: vec![route], ..RouteTable::default() };
+        let drain = Drain::new(Timestamp::UNIX_EPOCH);
+        let in_flight = InFlight { address: Some(creating), ..InFlight::default() };
+        let observed = ObservedState {
+            ingress: ObservedIngress::Serving { table },
+            drains: [
+                ((draining, 80).into(), drain.clone()),
+                ((drained, 80).into(), Drain { done: true, ..drain }),
+            ]
+            .into(),
+            in_flight: [(OperationKey::Network, in_flight)].into(),
+            ..ObservedState::default()
+        };
+        let Taken { held, avoided } = Taken::new(&observed, &network);
+        for taken in [served, draining, creating] {
+            assert!(held.contains(&taken), "{taken}: {held:?}");
+        }
+        assert!(!held.contains(&drained) && avoided.contains(&drained), "a last resort");
     }
 }

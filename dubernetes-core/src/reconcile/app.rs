@@ -1,7 +1,9 @@
 //! Plans one app, stage by stage.
 
+use std::net::Ipv4Addr;
+
 use crate::app::{AppName, OnFailure, RouteConflict};
-use crate::plan::Block;
+use crate::plan::{Block, Reason, Wait};
 use crate::state::ObservedReplica;
 use crate::store::{Outcome, StoredApp};
 
@@ -10,18 +12,24 @@ use super::classify::{Replicas, classify, keep_all};
 use super::context::{Context, Observed};
 use super::create::Template;
 use super::limits::{Capacity, Limits};
+use super::ports::Publisher;
 use super::pre_deploy::Hook;
 use super::rollout_status::RolloutStatus;
 use super::step::{AppPlan, Step, Steps};
 use super::{
-    image, order, pre_deploy, restart, rollout_status, routes, scale_up, status, terminate,
+    image, names, order, pre_deploy, restart, rollout_status, routes, scale_up, status, terminate,
 };
 
 /// One app: what is wanted of it, and what is observed.
 pub(super) struct App<'a> {
     pub(super) stored: &'a StoredApp,
     pub(super) observed: &'a Observed<'a>,
+    /// The address of its name, if it has one.
+    pub(super) address: Option<Ipv4Addr>,
     pub(super) limits: Limits,
+    pub(super) publisher: Publisher<'a>,
+    /// Why no replica may be created or replaced, if there is a reason.
+    pub(super) hold: Option<Step>,
     /// What replicas of the wanted revision are created from.
     pub(super) template: Template<'a>,
     /// No replica is replaced by one of a newer revision.
@@ -31,10 +39,16 @@ pub(super) struct App<'a> {
 impl<'a> App<'a> {
     fn new(context: &'a Context<'a>, stored: &'a StoredApp) -> Self {
         let observed = context.observed_of(&stored.spec.name);
+        let publisher = Publisher::new(context, stored);
         Self {
             stored,
             observed,
-            limits: Limits::new(&stored.spec),
+            address: context.names.get(&stored.spec.name).copied(),
+            limits: Limits::new(&stored.spec, publisher),
+            publisher,
+            hold: publisher
+                .hold(context, stored)
+                .or_else(|| order::hold(context, stored, observed)),
             template: Template::wanted(stored, observed),
             paused: is_paused(stored),
         }
@@ -42,6 +56,12 @@ impl<'a> App<'a> {
 
     pub(super) fn name(&self) -> &'a AppName {
         &self.stored.spec.name
+    }
+
+    /// Returns the wait for another replica to be gone.
+    pub(super) fn surge_limit(&self, capacity: Capacity) -> Wait {
+        let why = self.publisher.why_direct().map(str::to_owned);
+        Wait::SurgeLimit { limit: capacity.limit, why }
     }
 
     /// Whether the wanted revision is being rolled out.
@@ -55,8 +75,22 @@ impl<'a> App<'a> {
         replica.labels.spec_hash == self.template.hash
     }
 
-    /// Whether a replica runs the specification and the image of the wanted revision.
+    /// Whether a replica runs the wanted revision, and publishes the ports that it should.
     pub(super) fn is_wanted(&self, replica: &ObservedReplica) -> bool {
+        self.has_wanted_revision(replica) && self.publisher.has_ports(self.stored, replica)
+    }
+
+    /// Returns why an outdated replica is replaced.
+    pub(super) fn replaced(&self, replica: &ObservedReplica) -> Reason {
+        let why = self.publisher.why_direct().map(str::to_owned);
+        if self.has_wanted_revision(replica) {
+            return Reason::OtherPorts { why };
+        }
+        Reason::Replaced { by: self.stored.revision, stops_first: why }
+    }
+
+    /// Whether a replica runs the specification and the image of the wanted revision.
+    fn has_wanted_revision(&self, replica: &ObservedReplica) -> bool {
         // A tag may have moved between two revisions of the same specification.
         let is_other_image = match (&replica.labels.image, &self.stored.image_id) {
             (Some(runs), Some(wanted)) => runs != wanted,
@@ -94,10 +128,10 @@ pub(super) fn plan(
         }
     };
     let is_recorded = rollout.is_recorded;
-    let (routes, conflict) = routes::plan(context, &app, &replicas, conflict);
-    let steps = steps.and(rollout.steps).and(conflict);
-    let status = status::evaluate(context, &app, &replicas, &steps, &routes, is_recorded);
     let endpoints = routes::endpoints(&replicas);
+    let (routes, conflict) = routes::plan(context, &app, &endpoints, conflict);
+    let steps = steps.and(rollout.steps).and(conflict).and(names::missing(context, &app));
+    let status = status::evaluate(context, &app, &replicas, &steps, &routes, is_recorded);
     AppPlan { name: app.name().clone(), steps, routes, endpoints, status }
 }
 
@@ -109,15 +143,21 @@ fn plan_replicas(
     addresses: &mut AddressPool<'_>,
 ) -> (Steps, RolloutStatus) {
     let capacity = Capacity::new(app, replicas);
-    let hook = Hook::new(app);
+    let hook = Hook::new(context, app);
     let steps = Steps::default()
         .and(terminate::plan(context, replicas))
         .and(terminate::clear_evictions(context, app))
         .and(image::plan(context, app, replicas, capacity))
         .and(restart::plan(context, app, replicas, capacity, addresses))
         .and(restart::settle(context, app, replicas));
-    let steps = match order::hold(context, app) {
-        Some(hold) => steps.and([hold]),
+    let steps = match &app.hold {
+        Some(hold) => {
+            // The ingress that has to answer needs the network.
+            let asks = app.publisher == Publisher::Unknown;
+            let obstacle = asks.then(|| addresses.network().err()).flatten();
+            let network = obstacle.map(|obstacle| obstacle.step(context, app.name()));
+            steps.and(network).and([hold.clone()])
+        }
         None => steps
             .and(scale_up::plan(context, app, replicas, capacity, addresses))
             .and(pre_deploy::plan(context, app, &hook, addresses)),

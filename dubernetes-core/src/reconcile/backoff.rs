@@ -42,13 +42,15 @@ pub(super) struct Restart {
 }
 
 /// Returns the restart that a failed replica is due; `None` for a replica that has not failed.
-/// Failures before `since` belong to an earlier row.
+/// Failures before `since` belong to an earlier row. A replica that ended with its engine is
+/// restarted at once, and its row goes on after it.
 pub(super) fn restart(
+    context: &Context<'_>,
     replica: &ObservedReplica,
     since: Timestamp,
-    now: Timestamp,
 ) -> Option<Restart> {
     let labels = &replica.labels;
+    let now = context.now;
     let row =
         |failed_at: Timestamp| if failed_at < since { 0 } else { labels.consecutive_restarts };
     let (failed_at, before) = match &replica.state {
@@ -62,6 +64,10 @@ pub(super) fn restart(
         | ContainerState::Paused
         | ContainerState::Removing => return None,
     };
+    if context.observed.lost_with_engine.contains(&replica.id) {
+        let restarts = labels.restarts.saturating_add(1);
+        return Some(Restart { due: now, consecutive_restarts: before, restarts });
+    }
     // The engine's clock may be ahead of ours, or may have been set back: never wait longer than
     // the back-off itself.
     let due = failed_at.min(now).saturating_add(back_off(before)).unwrap_or(now);

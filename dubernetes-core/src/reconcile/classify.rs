@@ -73,7 +73,8 @@ impl<'a> Replicas<'a> {
 pub(super) fn classify<'a>(context: &Context<'a>, app: &App<'a>) -> Replicas<'a> {
     let roles = initial_roles(app);
     let replicas = roles.into_iter().map(|(r, role)| Replica::of_app(context, app, r, role));
-    let (mut updated, mut outdated, mut terminating) = (Vec::new(), Vec::new(), Vec::new());
+    let mut updated = Vec::with_capacity(app.observed.replicas.len());
+    let (mut outdated, mut terminating) = (Vec::new(), Vec::new());
     for replica in replicas {
         match replica.role {
             Role::Updated => updated.push(replica),
@@ -81,11 +82,11 @@ pub(super) fn classify<'a>(context: &Context<'a>, app: &App<'a>) -> Replicas<'a>
             Role::Terminating(_) => terminating.push(replica),
         }
     }
-    let (updated, surplus) = split_surplus(app, updated);
-    let (outdated, replaced) = split_replaced(app, &updated, outdated);
+    let (mut kept, surplus) = split_surplus(app, updated);
+    let (outdated, replaced) = split_replaced(app, &kept, outdated);
     terminating.extend(surplus);
     terminating.extend(replaced);
-    let kept: Vec<_> = updated.into_iter().chain(outdated).collect();
+    kept.extend(outdated);
     let (mut all, surplus) = if app.paused { split_paused(app, kept) } else { (kept, Vec::new()) };
     all.extend(terminating);
     all.extend(surplus);
@@ -101,8 +102,8 @@ pub(super) fn keep_all<'a>(context: &Context<'a>, app: &App<'a>) -> Replicas<'a>
 
 /// Assigns the roles that do not depend on how many replicas are wanted or ready.
 fn initial_roles<'a>(app: &App<'a>) -> Vec<(&'a ObservedReplica, Role)> {
-    let mut roles = Vec::new();
-    let mut rest = Vec::new();
+    let mut roles = Vec::with_capacity(app.observed.replicas.len());
+    let mut rest = Vec::with_capacity(app.observed.replicas.len());
     for &replica in &app.observed.replicas {
         if replica.labels.revision <= app.stored.deleted_through {
             roles.push((replica, Role::Terminating(Reason::AppDeleted)));
@@ -155,7 +156,8 @@ fn split_replaced<'a>(
     mut outdated: Vec<Replica<'a>>,
 ) -> (Vec<Replica<'a>>, Vec<Replica<'a>>) {
     // Without possible successors nothing is given up.
-    if !app.stored.is_deployable() && app.limits.desired > 0 {
+    let has_successors = app.stored.is_deployable() && app.hold.is_none();
+    if !has_successors && app.limits.desired > 0 {
         return (outdated, Vec::new());
     }
     let available = count(updated.iter().filter(|r| r.available).count());
@@ -178,8 +180,8 @@ fn split_replaced<'a>(
         if may_go {
             ready -= u32::from(replica.ready);
             kept -= 1;
-            let by = Reason::Replaced { by: app.stored.revision };
-            let reason = if replica.evicted { Reason::Evicted } else { by };
+            let by = || app.replaced(replica.observed);
+            let reason = if replica.evicted { Reason::Evicted } else { by() };
             replaced.push(replica.terminate(reason));
         } else {
             stay.push(replica);

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
 use crate::app::{AppName, RevisionId};
 use crate::call::{CallFailure, InFlight, OperationKey};
-use crate::ingress::{HostPort, Listener, ObservedIngress, Route};
+use crate::ingress::{Endpoint, HostPort, Listener, ObservedIngress, Route};
 use crate::labels::ReplicaLabels;
 use crate::runtime::ContainerId;
 use crate::state::{
@@ -27,8 +28,8 @@ pub(super) struct Context<'a> {
     pub(super) apps: BTreeMap<&'a AppName, Observed<'a>>,
     /// Containers with a call in flight.
     busy: BTreeSet<&'a ContainerId>,
-    /// Endpoints in the acknowledged route table.
-    routed: BTreeSet<SocketAddr>,
+    /// Endpoints in the acknowledged route table, sorted.
+    routed: Vec<SocketAddr>,
     /// Addresses of the names of apps.
     pub(super) names: BTreeMap<AppName, Ipv4Addr>,
 }
@@ -98,17 +99,23 @@ impl<'a> Context<'a> {
             let Some(app) = key.app() else { continue };
             apps.entry(app).or_default().failures.push((key, failure));
         }
+        let mut routed = Vec::new();
+        let mut add_routed = |endpoints: &[Endpoint]| {
+            routed.extend(endpoints.iter().map(Endpoint::socket));
+        };
         let table = observed.ingress.table();
         for route in table.iter().flat_map(|table| &table.routes) {
+            add_routed(&route.endpoints);
             apps.entry(&route.app).or_default().served.push(route);
         }
         for listener in table.iter().flat_map(|table| &table.listeners) {
+            add_routed(&listener.endpoints);
             apps.entry(&listener.app).or_default().listeners.push(listener);
         }
         for port in table.iter().flat_map(|table| &table.ports) {
             apps.entry(&port.app).or_default().ports.push(port);
         }
-        let routed = table.iter().flat_map(|table| table.endpoints()).collect();
+        routed.sort_unstable();
         let busy = observed.in_flight.keys().filter_map(OperationKey::container).collect();
         let names = name_addresses(desired, observed);
         Self { desired, observed, now, apps, busy, routed, names }
@@ -129,17 +136,23 @@ impl<'a> Context<'a> {
         self.busy.contains(id)
     }
 
-    /// Whether the ingress may send new requests to the replica.
-    pub(super) fn is_routed(&self, replica: &ObservedReplica) -> bool {
-        let is_unknown = matches!(self.observed.ingress, ObservedIngress::Unknown { .. });
-        let is_routed = |sockets| self.routed.range(sockets).next().is_some();
-        is_unknown || replica.sockets().is_some_and(is_routed)
+    /// Whether the ingress may send new requests to a replica with these endpoints.
+    pub(super) fn is_routed(&self, sockets: Option<&RangeInclusive<SocketAddr>>) -> bool {
+        if let ObservedIngress::Unknown { .. } = self.observed.ingress {
+            return true;
+        }
+        let Some(sockets) = sockets else { return false };
+        let next = self.routed.partition_point(|routed| routed < sockets.start());
+        self.routed.get(next).is_some_and(|routed| routed <= sockets.end())
     }
 
-    /// The endpoint of the replica that has left the route table last, of those that are not
-    /// drained yet, if there are any.
-    pub(super) fn draining(&self, replica: &ObservedReplica) -> Option<(SocketAddr, &'a Drain)> {
-        let drains = self.observed.drains.range(replica.sockets()?);
+    /// The endpoint of these that has left the route table last, of those that are not drained
+    /// yet, if there are any.
+    pub(super) fn draining(
+        &self,
+        sockets: RangeInclusive<SocketAddr>,
+    ) -> Option<(SocketAddr, &'a Drain)> {
+        let drains = self.observed.drains.range(sockets);
         let last = drains.max_by_key(|(_, drain)| (!drain.done, drain.since))?;
         Some((*last.0, last.1))
     }

@@ -1,15 +1,19 @@
 //! Creates the containers of replicas, pre-deploy hooks, and one-off commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use smol_str::SmolStr;
 
 use crate::app::{
-    AppName, AppSpec, ConfigFile, FileTarget, InstanceName, PodName, RevisionId, Volume,
-    VolumeSource,
+    AppName, AppSpec, ConfigFile, FileTarget, InstanceName, PodName, PortMapping, RevisionId,
+    Volume, VolumeSource,
 };
 use crate::identity;
 use crate::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
 use crate::plan::{Action, Block, OneOffPlan, Planned, PreDeployPlan, Reason, ReplicaPlan, Wait};
-use crate::runtime::{ContainerFile, ContainerRequest, ImageId, NetworkAddress, Stdio};
+use crate::runtime::{
+    ContainerFile, ContainerRequest, ImageId, NetworkAddress, PublishedPort, Stdio,
+};
 use crate::state::OneOff;
 use crate::store::{Revision, StoredApp};
 
@@ -28,7 +32,7 @@ pub(super) struct Template<'a> {
     pub(super) spec: &'a AppSpec,
     /// The image, if it is resolved and still on the engine.
     pub(super) image: Option<&'a ImageId>,
-    pub(super) hash: String,
+    pub(super) hash: SmolStr,
 }
 
 impl<'a> Template<'a> {
@@ -56,6 +60,8 @@ pub(super) struct NewReplica<'a> {
     pub(super) slot: Slot,
     pub(super) restarts: u32,
     pub(super) consecutive_restarts: u32,
+    /// Ports of the host that its container publishes itself.
+    pub(super) published: BTreeSet<PortMapping>,
     /// The failed replica that it restarts.
     pub(super) restarts_from: Option<&'a Replica<'a>>,
 }
@@ -83,6 +89,7 @@ pub(super) fn replica(
         image: Some(image.clone()),
         address: network.as_ref().and_then(|network| network.address),
         port: template.spec.port(),
+        published: new.published.clone(),
         restarts: new.restarts,
         consecutive_restarts: new.consecutive_restarts,
         last_end: new.restarts_from.map(exit::cause_label),
@@ -177,6 +184,7 @@ fn replica_plan(
         hostname: hostname(&pod),
         labels: all_labels,
         env: with_spec_env(env, spec),
+        ports: labels.published.iter().copied().map(PublishedPort::from).collect(),
         ..request(context, network, spec, image)
     };
     ReplicaPlan { labels, request }

@@ -133,7 +133,7 @@ fn status(
         next_try: failed.and_then(|waiting| waiting.until),
         message: cause.to_string(),
         pods: terminating.chain(creating).collect(),
-        one_offs: one_off::statuses(context, name),
+        one_offs: one_off::statuses(context.observed_of(name)),
         cause,
     }
 }

@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::app::AppName;
-use crate::identity::{name_range, pick_name_address};
+use crate::identity::{name_capacity, name_range, pick_name_address};
+use crate::plan::Block;
 use crate::state::{DesiredState, ObservedState};
 use crate::store::StoredApp;
+
+use super::app::App;
+use super::context::Context;
+use super::step::Step;
 
 /// Returns the address of the name of each app that has one; of none while there is no
 /// network, and not of those that find all addresses taken.
@@ -22,8 +27,6 @@ pub fn name_addresses(
     else {
         return BTreeMap::new();
     };
-    let mut named: Vec<&StoredApp> =
-        desired.apps.values().filter(|stored| stored.spec.has_name()).collect();
     let mut addresses = observed.ingress.table().map(|table| table.names()).unwrap_or_default();
     let mut taken = BTreeSet::new();
     addresses.retain(|app, address| {
@@ -36,14 +39,24 @@ pub fn name_addresses(
         IpAddr::V4(address) => range.contains(&address).then_some(address),
         IpAddr::V6(_) => None,
     }));
-    named.sort_by_key(|stored| (stored.created_at, &stored.spec.name));
-    for StoredApp { spec, .. } in named {
-        if !addresses.contains_key(&spec.name)
-            && let Some(address) = pick_name_address(subnet, &spec.name, &taken)
-        {
+    let named = desired.apps.values().filter(|stored| stored.spec.has_name());
+    let unserved = named.filter(|stored| !addresses.contains_key(&stored.spec.name));
+    let mut unserved: Vec<&StoredApp> = unserved.collect();
+    unserved.sort_by_key(|stored| (stored.created_at, &stored.spec.name));
+    for StoredApp { spec, .. } in unserved {
+        if let Some(address) = pick_name_address(subnet, &spec.name, &taken) {
             taken.insert(address);
             addresses.insert(spec.name.clone(), address);
         }
     }
     addresses
+}
+
+/// Blocks the name of an app that finds all addresses taken; its replicas run all the same.
+pub(super) fn missing(context: &Context<'_>, app: &App<'_>) -> Option<Step> {
+    let spec = &app.stored.spec;
+    let network = context.observed.network.as_ref()?;
+    let capacity = name_capacity(network.subnet).filter(|_| spec.has_name())?;
+    let block = Block::NoNameAddress { capacity, has_ports: !spec.ports.is_empty() };
+    app.address.is_none().then(|| Step::block(Some(&spec.name), block))
 }

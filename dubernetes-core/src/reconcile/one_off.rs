@@ -10,7 +10,7 @@ use crate::state::{ObservedOneOff, OneOff};
 use crate::store::StoredApp;
 
 use super::addresses::AddressPool;
-use super::context::Context;
+use super::context::{Context, Observed};
 use super::step::{Step, Steps};
 use super::{backoff, create, terminate};
 
@@ -23,9 +23,8 @@ pub(super) fn plan(context: &Context<'_>, plan: &Plan, addresses: &mut AddressPo
 }
 
 /// Returns the pods of the one-off containers of an app.
-pub(super) fn statuses(context: &Context<'_>, app: &AppName) -> Vec<PodStatus> {
-    let one_offs = context.observed_of(app).one_offs.iter();
-    one_offs.copied().map(status).collect()
+pub(super) fn statuses(observed: &Observed<'_>) -> Vec<PodStatus> {
+    observed.one_offs.iter().copied().map(status).collect()
 }
 
 fn next_step(
@@ -159,6 +158,7 @@ fn status(one_off: &ObservedOneOff) -> PodStatus {
         container_id: Some(one_off.id.clone()),
         started_at,
         created_at: Some(one_off.created_at),
+        changed_limits: None,
         message,
         next_try: None,
     }

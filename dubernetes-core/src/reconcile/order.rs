@@ -4,21 +4,25 @@
 use crate::app::{self, AppName};
 use crate::plan::{Block, Wait};
 use crate::state::{DesiredState, ObservedState, Readiness};
-use crate::store::Outcome;
+use crate::store::{Outcome, StoredApp};
 
-use super::app::App;
-use super::context::Context;
+use super::context::{Context, Observed};
 use super::step::Step;
 
 /// Returns what holds back the first start of an app, if anything does.
-pub(super) fn hold(context: &Context<'_>, app: &App<'_>) -> Option<Step> {
-    if has_started(app) {
+pub(super) fn hold(
+    context: &Context<'_>,
+    stored: &StoredApp,
+    observed: &Observed<'_>,
+) -> Option<Step> {
+    let name = &stored.spec.name;
+    if has_started(stored, observed) {
         return None;
     }
-    if let Some(apps) = start_cycle(context.desired, app.name()) {
-        return Some(Step::block(Some(app.name()), Block::StartCycle { apps }));
+    if let Some(apps) = start_cycle(context.desired, name) {
+        return Some(Step::block(Some(name), Block::StartCycle { apps }));
     }
-    let after = app.stored.spec.after.iter();
+    let after = stored.spec.after.iter();
     let (known, unknown): (Vec<_>, _) =
         after.partition(|name| context.desired.apps.contains_key(*name));
     let unknown: Vec<_> = unknown.into_iter().cloned().collect();
@@ -30,20 +34,20 @@ pub(super) fn hold(context: &Context<'_>, app: &App<'_>) -> Option<Step> {
     if unknown.is_empty() && not_ready.is_empty() {
         return None;
     }
-    Some(Step::wait(app.name(), None, Wait::After { not_ready, unknown }, None))
+    Some(Step::wait(name, None, Wait::After { not_ready, unknown }, None))
 }
 
 /// Whether the app was complete before, or a container of it exists or is being created.
-fn has_started(app: &App<'_>) -> bool {
-    let was_complete = app.stored.fallback.is_some()
-        || match app.stored.rollout.outcome {
+fn has_started(stored: &StoredApp, observed: &Observed<'_>) -> bool {
+    let was_complete = stored.fallback.is_some()
+        || match stored.rollout.outcome {
             Outcome::Complete { .. } | Outcome::Stable => true,
             Outcome::Progressing | Outcome::Failed(_) | Outcome::Superseded => false,
         };
     was_complete
-        || !app.observed.replicas.is_empty()
-        || !app.observed.creating().is_empty()
-        || app.observed.has_pre_deploy()
+        || !observed.replicas.is_empty()
+        || !observed.creating().is_empty()
+        || observed.has_pre_deploy()
 }
 
 /// Whether as many replicas as the app wants are ready.

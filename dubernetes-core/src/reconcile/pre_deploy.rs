@@ -34,7 +34,7 @@ pub(super) enum Hook<'a> {
 }
 
 impl<'a> Hook<'a> {
-    pub(super) fn new(app: &App<'a>) -> Self {
+    pub(super) fn new(context: &Context<'a>, app: &App<'a>) -> Self {
         let pre_deploy = app.stored.spec.pre_deploy.as_ref().filter(|_| is_due(app.stored));
         let Some(PreDeploy { timeout, .. }) = pre_deploy else { return Self::NotDue };
         let Some(hook) = container(app) else { return Self::Missing };
@@ -49,7 +49,10 @@ impl<'a> Hook<'a> {
                     format::span(limit)
                 )),
                 0 => Self::Succeeded(hook),
-                _ => failed(format!("pre-deploy hook: {}", exit.describe())),
+                _ => failed(match context.observed.stop_reason(&hook.id) {
+                    Some(reason) => format!("pre-deploy hook: {reason}"),
+                    None => format!("pre-deploy hook: {}", exit.describe()),
+                }),
             },
             ContainerState::StartFailed { error, .. } => {
                 failed(format!("pre-deploy hook: {error}"))

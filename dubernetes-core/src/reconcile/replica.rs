@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
-use crate::app::{Duration, Memory, PodName, Stop};
+use crate::app::{Duration, Memory, PodName, Resources, Stop};
 use crate::labels::ReplicaLabels;
 use crate::plan::{Action, Planned, Reason, Wait};
 use crate::runtime::ContainerState;
@@ -18,6 +18,17 @@ use super::step::Step;
 
 /// An exit for the third time in a row makes a crash loop.
 const CRASH_LOOP_EXITS: u32 = 3;
+
+/// Returns how the limits of a running container differ from those of its revision, and why.
+fn changed_limits(observed: &ObservedReplica, wanted: &Resources) -> Option<String> {
+    let limits = observed.limits.as_ref().filter(|_| observed.is_running())?;
+    let difference = limits.difference(wanted)?;
+    // Docker creates containers without limits that its kernel does not support.
+    let is_unset = limits.memory.is_none() && wanted.memory.is_some()
+        || limits.cpu.is_none() && wanted.cpu.is_some();
+    let why = if is_unset { "not supported by the engine, or " } else { "" };
+    Some(format!("{difference} as its revision says: {why}changed outside Dubernetes"))
+}
 
 /// What becomes of a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +45,7 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub(super) struct Replica<'a> {
     pub(super) observed: &'a ObservedReplica,
+    pod: PodName,
     pub(super) role: Role,
     /// Created, running or paused: the container holds memory, volumes and its address.
     pub(super) live: bool,
@@ -65,6 +77,8 @@ pub(super) struct Replica<'a> {
     pub(super) stop_reason: Option<&'a str>,
     /// Memory limit of its app, for messages.
     pub(super) memory_limit: Option<Memory>,
+    /// How its limits differ from those of its own revision, while it runs.
+    pub(super) changed_limits: Option<String>,
 }
 
 impl<'a> Replica<'a> {
@@ -75,17 +89,19 @@ impl<'a> Replica<'a> {
         stop: &'a Stop,
         role: Role,
     ) -> Self {
-        let routed = context.is_routed(observed);
+        let sockets = observed.sockets();
+        let routed = context.is_routed(sockets.as_ref());
         let in_flight = context.is_busy(&observed.id);
         Self {
             observed,
+            pod: observed.pod(),
             role,
-            live: is_live(observed),
+            live: observed.is_live(),
             ready: is_ready(observed, routed, in_flight),
             available_from: None,
             available: false,
             routed,
-            drain: context.draining(observed),
+            drain: sockets.and_then(|sockets| context.draining(sockets)),
             drain_limit: stop.drain,
             in_flight,
             evicted: false,
@@ -95,6 +111,7 @@ impl<'a> Replica<'a> {
             crash_looping: false,
             stop_reason: None,
             memory_limit: None,
+            changed_limits: None,
         }
     }
 
@@ -112,8 +129,9 @@ impl<'a> Replica<'a> {
         let available_from = available_from(app, observed);
         // Failures from before the rollout began, or was resumed, do not count against it.
         let is_wanted = app.has_wanted_spec(observed);
+        let own_spec = if is_wanted { Some(&app.stored.spec) } else { kept.map(|kept| &kept.spec) };
         let since = if is_wanted { app.stored.rollout_started_at } else { Timestamp::MIN };
-        let restart = backoff::restart(observed, since, context.now);
+        let restart = backoff::restart(context, observed, since);
         let consecutive_restarts = match &restart {
             Some(restart) => restart.consecutive_restarts,
             None if observed.created_at < since || replica.ready => 0,
@@ -129,8 +147,9 @@ impl<'a> Replica<'a> {
             kept,
             restart,
             crash_looping: consecutive_restarts >= CRASH_LOOP_EXITS,
-            stop_reason: context.observed.stop_reasons.get(&observed.id).map(String::as_str),
+            stop_reason: context.observed.stop_reason(&observed.id),
             memory_limit: app.stored.spec.resources.memory,
+            changed_limits: own_spec.and_then(|spec| changed_limits(observed, &spec.resources)),
             ..replica
         }
     }
@@ -145,7 +164,7 @@ impl<'a> Replica<'a> {
     }
 
     pub(super) fn pod(&self) -> PodName {
-        self.observed.pod()
+        self.pod.clone()
     }
 
     pub(super) fn slot(&self) -> Slot {
@@ -192,15 +211,6 @@ impl<'a> Replica<'a> {
     }
 }
 
-fn is_live(observed: &ObservedReplica) -> bool {
-    match observed.state {
-        ContainerState::Created | ContainerState::Running { .. } | ContainerState::Paused => true,
-        ContainerState::StartFailed { .. }
-        | ContainerState::Exited(_)
-        | ContainerState::Removing => false,
-    }
-}
-
 /// Whether a replica takes requests. Not while a call on it is in flight. Before the first probe
 /// result a replica is ready iff it is already routed: the previous orchestrator found it ready.
 fn is_ready(observed: &ObservedReplica, routed: bool, in_flight: bool) -> bool {
@@ -222,12 +232,16 @@ fn is_ready(observed: &ObservedReplica, routed: bool, in_flight: bool) -> bool {
 /// one is stopped, waiting for them would only lengthen the outage.
 fn drain_limit(app: &App<'_>, stop: &Stop) -> Duration {
     let spec = &app.stored.spec;
-    if spec.access.is_empty() && spec.stops_first() { Duration::from_millis(0) } else { stop.drain }
+    if spec.access.is_empty() && app.limits.stops_first {
+        Duration::from_millis(0)
+    } else {
+        stop.drain
+    }
 }
 
 fn available_from(app: &App<'_>, observed: &ObservedReplica) -> Option<Timestamp> {
     let Readiness::Ready { since } = observed.readiness else { return None };
-    let ContainerState::Running { started_at } = observed.state else { return None };
+    let started_at = observed.state.started_at()?;
     let spec = &app.stored.spec;
     // Without a probe, running for a while is all that ready means.
     let is_probed = spec.is_reachable() || spec.health.is_some();

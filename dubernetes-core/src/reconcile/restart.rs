@@ -30,9 +30,7 @@ pub(super) fn plan(
         let step = match &replica.restart {
             Some(_) if replicas.is_creating(replica) => Some(replica.wait(Wait::InProgress, None)),
             Some(restart) if restart.due > context.now => Some(back_off(replica, restart)),
-            Some(_) if live == 0 => {
-                Some(replica.wait(Wait::SurgeLimit { limit: app.limits.max_live }, None))
-            }
+            Some(_) if live == 0 => Some(replica.wait(app.surge_limit(capacity), None)),
             Some(next) => {
                 let step = restart(context, app, replica, next, addresses);
                 live -= u32::from(step.as_ref().is_some_and(Step::is_create));
@@ -134,6 +132,8 @@ fn restart(
         slot: failed.slot(),
         restarts: restart.restarts,
         consecutive_restarts: restart.consecutive_restarts,
+        // Ports change with the next replica, once they are known to be free.
+        published: failed.labels().published.clone(),
         restarts_from: Some(failed),
     };
     let reason = reason(failed, restart.restarts);

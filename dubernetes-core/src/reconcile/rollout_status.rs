@@ -278,15 +278,8 @@ fn stable_from(app: &App<'_>, replicas: &Replicas<'_>, at: Timestamp) -> Option<
     if count(replicas.updated().count()) < app.limits.desired {
         return None;
     }
-    let started_at = |replica: &Replica<'_>| match replica.observed.state {
-        ContainerState::Running { started_at } => Some(started_at),
-        ContainerState::Created
-        | ContainerState::StartFailed { .. }
-        | ContainerState::Paused
-        | ContainerState::Exited(_)
-        | ContainerState::Removing => None,
-    };
-    let started: Option<Vec<_>> = replicas.updated().map(started_at).collect();
+    let started = replicas.updated().map(|replica| replica.observed.state.started_at());
+    let started: Option<Vec<_>> = started.collect();
     let from = started?.into_iter().fold(at, Timestamp::max);
     from.saturating_add(STABLE_AFTER).ok()
 }

@@ -1,13 +1,15 @@
 //! The route table: ready replicas as endpoints, and which app keeps a route that two claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::app::{AppName, Place, RouteConflict, RoutePath};
 use crate::call::OperationKey;
 use crate::ingress::{Endpoint, HostPort, Listener, ObservedIngress, Route, RouteTable, on_port};
 use crate::plan::{Block, RouteStep};
-use crate::runtime::Capability;
-use crate::state::{DesiredState, Readiness};
+use crate::runtime::{Capability, ContainerState};
+use crate::state::{DesiredState, ObservedReplica, Readiness};
 
 use super::app::App;
 use super::backoff::back_off;
@@ -54,12 +56,11 @@ pub(crate) fn conflicts(desired: &DesiredState) -> BTreeMap<AppName, RouteConfli
 pub(super) fn plan(
     context: &Context<'_>,
     app: &App<'_>,
-    replicas: &Replicas<'_>,
+    endpoints: &[Endpoint],
     conflict: Option<&RouteConflict>,
 ) -> (RouteTable, Option<Step>) {
-    let endpoints = endpoints(replicas);
-    let address = context.names.get(app.name());
-    let listeners = address.map(|address| Listener::of_app(&app.stored.spec, *address, &endpoints));
+    let address = app.address;
+    let listeners = address.map(|address| Listener::of_app(&app.stored.spec, address, endpoints));
     let listeners = listeners.unwrap_or_default();
     if let Some(conflict) = conflict {
         let block = Block::RouteTaken { conflict: conflict.to_string() };
@@ -67,8 +68,9 @@ pub(super) fn plan(
         return (table, Some(Step::block(Some(app.name()), block)));
     }
     let spec = &app.stored.spec;
-    let ports = address.map(|address| HostPort::of_app(spec, *address)).unwrap_or_default();
-    (RouteTable { routes: Route::of_app(spec, &endpoints), listeners, ports }, None)
+    let address = address.filter(|_| app.publisher.is_in_table(context, app.observed));
+    let ports = address.map(|address| HostPort::of_app(spec, address)).unwrap_or_default();
+    (RouteTable { routes: Route::of_app(spec, endpoints), listeners, ports }, None)
 }
 
 /// Returns the route, or, while its app has no ready replica, the same route to the app that served
@@ -121,6 +123,14 @@ pub(super) fn endpoints(replicas: &Replicas<'_>) -> Vec<Endpoint> {
     endpoints
 }
 
+/// How long the routes of a new app wait for its first ready replica. A client gets 404 until then,
+/// as before the app was applied, and 503 later.
+const FIRST_ENDPOINT: SignedDuration = SignedDuration::from_secs(1);
+
+/// How long a ready replica of a routed app waits for those that start beside it: they become ready
+/// soon, and one change of the ingress is enough then.
+const FURTHER_ENDPOINTS: SignedDuration = SignedDuration::from_secs(1);
+
 /// A failed table is tried again after at most 32 s: the port may be free again.
 const MAX_BACK_OFF_STEP: u32 = 6;
 
@@ -148,6 +158,15 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
         return RouteStep::InSync;
     }
     let failure = observed.failures.get(&OperationKey::Routes);
+    if let Some(until) = further_endpoints_due(context, table).filter(|_| failure.is_none()) {
+        return RouteStep::AwaitsEndpoints { until };
+    }
+    if let Some(until) = first_endpoints_due(context, table).filter(|_| failure.is_none()) {
+        return match &observed.ingress {
+            ObservedIngress::Absent => RouteStep::Start,
+            _ => RouteStep::AwaitsEndpoints { until },
+        };
+    }
     if let Some(failure) = failure.filter(|_| observed.refused_routes.as_ref() == Some(table)) {
         let wait = back_off(failure.count.min(MAX_BACK_OFF_STEP));
         let at = failure.at.min(context.now).saturating_add(wait).unwrap_or(context.now);
@@ -160,6 +179,89 @@ pub(super) fn next_step(context: &Context<'_>, table: &RouteTable) -> RouteStep 
         Some(until) => RouteStep::Paced { until },
         None => RouteStep::Apply,
     }
+}
+
+/// Returns until when a table waits whose only news are routes without an endpoint: the first
+/// replicas of an app usually become ready soon, and one change of the ingress is enough then.
+fn first_endpoints_due(context: &Context<'_>, table: &RouteTable) -> Option<Timestamp> {
+    let served = match &context.observed.ingress {
+        ObservedIngress::Serving { table } => table,
+        ObservedIngress::Absent => &RouteTable::default(),
+        ObservedIngress::Down { .. } | ObservedIngress::Unknown { .. } => return None,
+    };
+    let starting: BTreeMap<_, _> = context
+        .desired
+        .apps
+        .iter()
+        .filter_map(|(name, stored)| {
+            let started_at = stored.rollout_started_at.min(context.now);
+            Some((name, started_at.saturating_add(FIRST_ENDPOINT).ok()?))
+        })
+        .filter(|(name, due)| *due > context.now && !serves(served, name))
+        .filter(|(name, _)| serves(table, name) && !has_endpoint(table, name))
+        .collect();
+    let due = starting.values().min().copied()?;
+    let mut others = table.clone();
+    others.routes.retain(|route| !starting.contains_key(&route.app));
+    others.listeners.retain(|listener| !starting.contains_key(&listener.app));
+    others.ports.retain(|port| !starting.contains_key(&port.app));
+    (others == *served).then_some(due)
+}
+
+/// Returns until when a table waits whose only news are further endpoints of apps that are still
+/// starting replicas.
+fn further_endpoints_due(context: &Context<'_>, table: &RouteTable) -> Option<Timestamp> {
+    let served = context.observed.ingress.table()?;
+    let only_adds = table.is_same_but_for_endpoints(served, |new, old| {
+        old.is_empty() == new.is_empty() && old.iter().all(|endpoint| new.contains(endpoint))
+    });
+    if !only_adds {
+        return None;
+    }
+    let known: BTreeSet<_> = served.endpoints().collect();
+    let added = table.endpoints().filter(|endpoint| !known.contains(endpoint));
+    let due = added.map(|endpoint| {
+        let mut replicas = context.observed.replicas.iter();
+        let replica = replicas.find(|replica| replica.has_socket(endpoint))?;
+        let Readiness::Ready { since } = replica.readiness else { return None };
+        let due = since.min(context.now).saturating_add(FURTHER_ENDPOINTS).ok()?;
+        is_starting_replicas(context, &replica.labels.app).then_some(due)
+    });
+    due.collect::<Option<Vec<_>>>()?.into_iter().min().filter(|due| *due > context.now)
+}
+
+/// Whether replicas of an app are being created, or have just started.
+fn is_starting_replicas(context: &Context<'_>, app: &AppName) -> bool {
+    let mut calls = context.observed.in_flight.keys();
+    let is_create =
+        |key: &OperationKey| matches!(key, OperationKey::Create { app: of, .. } if of == app);
+    let is_starting = |replica: &ObservedReplica| match &replica.state {
+        ContainerState::Created => true,
+        ContainerState::Running { started_at } => {
+            let soon = started_at.min(&context.now).saturating_add(FURTHER_ENDPOINTS);
+            !matches!(replica.readiness, Readiness::Ready { .. })
+                && soon.is_ok_and(|soon| soon > context.now)
+        }
+        ContainerState::Paused
+        | ContainerState::Exited(_)
+        | ContainerState::StartFailed { .. }
+        | ContainerState::Removing => false,
+    };
+    let mut of_app = context.observed.replicas.iter().filter(|replica| replica.labels.app == *app);
+    calls.any(is_create) || of_app.any(is_starting)
+}
+
+/// Whether a table has anything of an app.
+fn serves(table: &RouteTable, app: &AppName) -> bool {
+    table.routes.iter().any(|route| route.app == *app)
+        || table.listeners.iter().any(|listener| listener.app == *app)
+        || table.ports.iter().any(|port| port.app == *app)
+}
+
+fn has_endpoint(table: &RouteTable, app: &AppName) -> bool {
+    let routes = table.routes.iter().map(|route| (&route.app, &route.endpoints));
+    let listeners = table.listeners.iter().map(|listener| (&listener.app, &listener.endpoints));
+    routes.chain(listeners).any(|(owner, endpoints)| owner == app && !endpoints.is_empty())
 }
 
 /// Whether requests still go to an address where nothing runs any more. A table without it does not

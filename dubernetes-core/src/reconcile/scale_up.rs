@@ -37,13 +37,20 @@ pub(super) fn plan(
     let Some(template) = template.filter(|_| missing > 0) else { return steps };
     let allowed = missing.min(capacity.slots).min(CREATES_PER_PASS);
     if allowed == 0 {
-        let limit = app.limits.max_live;
-        steps.push(Step::wait(app.name(), None, Wait::SurgeLimit { limit }, None));
+        let wait = app.surge_limit(capacity);
+        steps.push(Step::wait(app.name(), None, wait, None));
     }
     let Some(image) = template.image else { return steps };
     for ordinal in free_ordinals(replicas, allowed) {
         let slot = Slot { ordinal, revision: template.revision };
-        let new = NewReplica { slot, restarts: 0, consecutive_restarts: 0, restarts_from: None };
+        let published = app.publisher.of_replica(app.stored);
+        let new = NewReplica {
+            slot,
+            restarts: 0,
+            consecutive_restarts: 0,
+            published,
+            restarts_from: None,
+        };
         let reason = reason(app, capacity, template.revision);
         match create::replica(context, template, image, &new, reason, addresses) {
             Ok(step) => steps.push(step),

@@ -69,7 +69,10 @@ pub(super) fn evaluate(
     };
     let phase = inputs.phase();
     let (cause, next_try) = match phase {
-        Phase::Ready => (inputs.rolled_back_from().unwrap_or_default(), None),
+        Phase::Ready => {
+            let cause = inputs.rolled_back_from().or_else(|| inputs.changed_limits());
+            (cause.unwrap_or_default(), None)
+        }
         Phase::Pending | Phase::Progressing | Phase::Degraded | Phase::Failed | Phase::Deleting => {
             inputs.cause()
         }
@@ -85,7 +88,7 @@ pub(super) fn evaluate(
         cause,
         next_try,
         pods: inputs.pods(),
-        one_offs: one_off::statuses(context, app.name()),
+        one_offs: one_off::statuses(app.observed),
     }
 }
 
@@ -225,13 +228,22 @@ impl<'a> StatusInputs<'a> {
         })
     }
 
+    /// The first replica whose limits were changed.
+    fn changed_limits(&self) -> Option<Cause> {
+        let changed = self.replicas.kept().filter(|replica| replica.changed_limits.is_some());
+        let first = changed.min_by_key(|replica| replica.labels().ordinal)?;
+        let message = first.changed_limits.clone()?;
+        Some(Cause::ChangedLimits { pod: first.pod(), message })
+    }
+
     /// The pods in the order of their ordinals.
     fn pods(&self) -> Vec<PodStatus> {
         let kept = self.replicas.kept().map(|replica| self.pod_status_kept(replica));
         let terminating = self.replicas.terminating().map(|(replica, _)| replica);
         let terminating = terminating.filter(|replica| !self.is_superseded(replica));
         let terminating = terminating.map(|r| pod_status_terminating(self.context, r));
-        let mut pods: Vec<_> = kept.chain(terminating).collect();
+        let mut pods = Vec::with_capacity(self.app.observed.replicas.len());
+        pods.extend(kept.chain(terminating));
         let creating = self.replicas.creating.iter();
         let pending = creating.map(|slot| pod_status_pending(self.app.name(), *slot));
         let is_new = |new: &PodStatus| pods.iter().all(|pod| pod.name != new.name);
@@ -282,7 +294,9 @@ impl<'a> StatusInputs<'a> {
         let wait = self.steps.waiting.iter().find(|w| w.pod.as_ref() == Some(&pod));
         let (state, message) = match &replica.observed.state {
             ContainerState::Created => (PodState::Starting, exit::cause(replica)),
-            ContainerState::Running { .. } if replica.ready => (PodState::Running, String::new()),
+            ContainerState::Running { .. } if replica.ready => {
+                (PodState::Running, replica.changed_limits.clone().unwrap_or_default())
+            }
             ContainerState::Running { .. } => (PodState::Running, replica.not_ready_reason()),
             ContainerState::Paused => (PodState::Stopping, exit::cause(replica)),
             ContainerState::Removing => (PodState::Stopping, String::new()),
@@ -317,6 +331,7 @@ pub(super) fn pod_status_pending(app: &AppName, slot: Slot) -> PodStatus {
         container_id: None,
         started_at: None,
         created_at: None,
+        changed_limits: None,
         message: String::new(),
         next_try: None,
     }
@@ -330,14 +345,6 @@ fn pod_status(
 ) -> PodStatus {
     let is_unreachable = context.is_engine_unreachable();
     let labels = replica.labels();
-    let started_at = match replica.observed.state {
-        ContainerState::Running { started_at } => Some(started_at),
-        ContainerState::Created
-        | ContainerState::StartFailed { .. }
-        | ContainerState::Paused
-        | ContainerState::Exited(_)
-        | ContainerState::Removing => None,
-    };
     PodStatus {
         name: replica.pod(),
         app: labels.app.clone(),
@@ -348,8 +355,9 @@ fn pod_status(
         address: replica.observed.endpoint.map(|found| found.ip()).or(labels.address),
         endpoint: replica.observed.endpoint,
         container_id: Some(replica.observed.id.clone()),
-        started_at,
+        started_at: replica.observed.state.started_at(),
         created_at: Some(replica.observed.created_at),
+        changed_limits: replica.changed_limits.clone(),
         message,
         next_try: None,
     }

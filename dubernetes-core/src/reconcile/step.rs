@@ -1,7 +1,5 @@
 //! What a stage returns: an action, or why it is not taken now.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use crate::app::{AppName, PodName};
@@ -12,7 +10,7 @@ use super::context::Context;
 use super::routes;
 
 /// One decision of a stage.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Step {
     Act(Planned),
     Wait(Waiting),
@@ -96,15 +94,16 @@ pub(super) fn join(
 ) -> Plan {
     let mut plan = Plan::default();
     let mut routes = Vec::new();
-    let mut endpoints = BTreeMap::new();
+    let (mut endpoints, mut statuses) = (Vec::new(), Vec::new());
     for app in apps {
-        endpoints.insert(app.name.clone(), app.endpoints);
+        endpoints.push((app.name.clone(), app.endpoints));
         plan.actions.extend(app.steps.actions);
         plan.waiting.extend(app.steps.waiting);
         plan.blocked.extend(app.steps.blocked);
         routes.push(app.routes);
-        plan.statuses.insert(app.name, app.status);
+        statuses.push((app.name, app.status));
     }
+    let endpoints = endpoints.into_iter().collect();
     let rest: Steps = rest.into_iter().flatten().collect();
     plan.actions.extend(rest.actions);
     plan.waiting.extend(rest.waiting);
@@ -113,5 +112,6 @@ pub(super) fn join(
     let handed_over = table.routes.into_iter();
     let handed_over = handed_over.map(|route| routes::hand_over(context, route, &endpoints));
     table.routes = handed_over.collect();
-    Plan { routes: RoutePlan { table, ..RoutePlan::default() }, ..plan }
+    let statuses = statuses.into_iter().collect();
+    Plan { routes: RoutePlan { table, ..RoutePlan::default() }, statuses, ..plan }
 }

@@ -30,6 +30,9 @@ impl OpenPorts {
                 "the process listens on port {port} of 127.0.0.1 only, which is not reachable from \
                  outside its container"
             ),
+            Self::Listening { open, .. } if open.contains(&port) => {
+                format!("the connection was refused; the process listens on port {port} now")
+            }
             Self::Listening { open, .. } if !open.is_empty() => {
                 format!("{nothing}; the process listens on {}", list(open))
             }
@@ -77,6 +80,10 @@ mod tests {
         ] {
             assert_eq!(open.explain_refused(81), text);
         }
+        assert_eq!(
+            seen(&[80, 81], &[]).explain_refused(81),
+            "the connection was refused; the process listens on port 81 now"
+        );
         assert!(seen(&[80], &[81]).explain_refused(81).contains("127.0.0.1 only"));
     }
 }

@@ -10,77 +10,15 @@ use futures_io::AsyncWrite;
 use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::app::{
-    AppName, ContainerOptions, FileMode, FileOwner, FileTarget, Resources, Secret, Signal,
-    Transport, Volume,
+    AppName, ContainerOptions, FileMode, FileOwner, FileTarget, PortMapping, Resources, Secret,
+    Signal, Transport, Volume,
 };
 use crate::format::{exit_code, span};
 
 use super::RuntimeStream;
-
-/// A feature that a runtime may offer beyond the required methods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Capability {
-    /// Named volumes and mounted directories.
-    Volumes,
-    /// CPU and memory limits.
-    Limits,
-    /// Commands in running containers.
-    Exec,
-    /// Terminals for commands.
-    Tty,
-    /// Files in containers, before the start and later.
-    Files,
-    /// Output of containers, readable at any time.
-    Logs,
-    /// Resource usage.
-    Stats,
-    /// A stream of events.
-    Events,
-    /// Addresses that the planner chooses.
-    PlannedAddresses,
-    /// Users, kernel limits and the other options of [`ContainerOptions`].
-    ContainerOptions,
-    /// Containers on several hosts.
-    SeveralHosts,
-}
-
-impl Capability {
-    /// Every capability, in declaration order.
-    pub const ALL: [Self; 11] = [
-        Self::Volumes,
-        Self::Limits,
-        Self::Exec,
-        Self::Tty,
-        Self::Files,
-        Self::Logs,
-        Self::Stats,
-        Self::Events,
-        Self::PlannedAddresses,
-        Self::ContainerOptions,
-        Self::SeveralHosts,
-    ];
-
-    /// Returns the capability as a noun, such as `volumes`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Volumes => "volumes",
-            Self::Limits => "resource limits",
-            Self::Exec => "commands in containers",
-            Self::Tty => "terminals",
-            Self::Files => "files in containers",
-            Self::Logs => "logs",
-            Self::Stats => "statistics",
-            Self::Events => "events",
-            Self::PlannedAddresses => "planned addresses",
-            Self::ContainerOptions => "container options",
-            Self::SeveralHosts => "several hosts",
-        }
-    }
-}
 
 /// Describes an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +54,7 @@ pub struct Network {
 /// The engine's id of a container, or the name where a method takes both.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ContainerId(pub String);
+pub struct ContainerId(pub SmolStr);
 
 impl fmt::Display for ContainerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,11 +101,15 @@ pub struct Container {
     /// Where this process reaches the port of the request, as observed; `None` unless the
     /// container runs or is paused.
     ///
-    /// With [`Capability::PlannedAddresses`] this is the container's address on the network of its
-    /// instance, `None` if the container is not on that network, and the port of the request.
-    /// Without that capability the runtime chooses both, and `None` means: not known yet. No two
-    /// running containers have the same endpoint.
+    /// With planned addresses this is the container's address on the network of its instance,
+    /// `None` if the container is not on that network, and the port of the request. Without, the
+    /// runtime chooses both, and `None` means: not known yet. No two running containers have the
+    /// same endpoint.
     pub endpoint: Option<SocketAddr>,
+    /// Its limits as they are now: those of the request, unless a user changed them. `None` if the
+    /// runtime cannot say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Resources>,
 }
 
 /// The state of a container.
@@ -193,6 +135,13 @@ pub enum ContainerState {
     Exited(Exit),
     /// The engine is removing the container, or failed to.
     Removing,
+}
+
+impl ContainerState {
+    /// Returns when a running container was started.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        if let Self::Running { started_at } = self { Some(*started_at) } else { None }
+    }
 }
 
 /// How the main process of a container ended.
@@ -246,7 +195,7 @@ pub struct ContainerRequest {
     /// [`Container::endpoint`].
     pub port: u16,
     /// The network and the address on it; `None` for a runtime without
-    /// [`Capability::PlannedAddresses`].
+    /// [`Capability::PlannedAddresses`](super::Capability::PlannedAddresses).
     pub network: Option<NetworkAddress>,
     /// More addresses of that network that the container may take for itself.
     pub more_addresses: Option<Ipv4Net>,
@@ -258,7 +207,9 @@ pub struct ContainerRequest {
     pub resources: Resources,
     /// Mounts; named volumes carry their full name, and shared ones are named ones.
     pub volumes: Vec<Volume>,
-    /// Ports published on the host. Replicas have none.
+    /// Ports published on the host, which need [`Capability::Ports`].
+    ///
+    /// [`Capability::Ports`]: super::Capability::Ports
     pub ports: Vec<PublishedPort>,
     /// The stop signal; that of the image if `None`.
     pub stop_signal: Option<Signal>,
@@ -267,7 +218,7 @@ pub struct ContainerRequest {
     /// The standard streams of its process. Replicas have no input.
     pub stdio: Stdio,
     /// Parameters of the kernel for the container's own network, such as
-    /// `net.ipv4.tcp_tw_reuse`.
+    /// `net.ipv4.tcp_tw_reuse`. `IFNAME` in a name stands for the interface on `network`.
     pub sysctls: BTreeMap<String, String>,
 }
 
@@ -313,6 +264,17 @@ pub struct PublishedPort {
     pub container_port: u16,
     /// What is forwarded.
     pub transport: Transport,
+}
+
+impl From<PortMapping> for PublishedPort {
+    fn from(mapping: PortMapping) -> Self {
+        Self {
+            host_ip: mapping.host().ip(),
+            host_port: mapping.host_port,
+            container_port: mapping.port,
+            transport: mapping.transport,
+        }
+    }
 }
 
 /// A process of a container.

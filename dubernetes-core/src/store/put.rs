@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::app::{
-    AppName, AppSpec, Generation, InvalidSpec, RevisionId, route_conflict, start_cycle,
+    AppName, AppSpec, Generation, HashedSpec, InvalidSpec, RevisionId, route_conflict, start_cycle,
     start_cycle_problem,
 };
 use crate::error::SharedError;
@@ -64,7 +64,7 @@ impl StoreDecision {
 
 /// The content of a revision to be created.
 pub(super) struct NextRevision {
-    pub(super) spec: AppSpec,
+    pub(super) spec: HashedSpec,
     pub(super) image_id: Option<ImageId>,
     pub(super) rollout: RevisionRollout,
 }
@@ -170,14 +170,14 @@ fn configure(
     revisions: &[Revision],
 ) -> Result<StoreDecision, StoreError> {
     let hash = spec_hash(put.spec);
-    if hash == spec_hash(&current.spec) && *put.spec != current.spec {
+    if hash == *current.spec.hash() && current.spec != *put.spec {
         return Ok(keep_revision(put, current, revisions));
     }
     let mut rollout = RevisionRollout {
         restart_nonce: current.rollout.restart_nonce,
         ..RevisionRollout::default()
     };
-    let newest = revisions.iter().rev().find(|kept| spec_hash(&kept.spec) == hash);
+    let newest = revisions.iter().rev().find(|kept| *kept.spec.hash() == hash);
     if let Some((failed, failure)) = newest.and_then(|r| Some((r, r.rollout.outcome.failure()?))) {
         // A store restored from a backup knows less than what runs: the user's request counts.
         if !put.retry && put.newest_seen <= current.revision {
@@ -193,7 +193,7 @@ fn configure(
     }
     // An equal specification gets here if a newer revision runs (store restored from a backup):
     // the user's request makes this content the newest again.
-    let next = NextRevision { spec: put.spec.clone(), image_id: None, rollout };
+    let next = NextRevision { spec: put.spec.clone().into(), image_id: None, rollout };
     supersede(current, revisions, next, put.newest_seen, put.now)
 }
 
@@ -204,7 +204,7 @@ fn keep_revision(
     revisions: &[Revision],
 ) -> StoreDecision {
     let app = StoredApp {
-        spec: put.spec.clone(),
+        spec: put.spec.clone().into(),
         generation: current.generation.next(),
         updated_at: put.now,
         rollout_started_at: match current.spec.replicas {

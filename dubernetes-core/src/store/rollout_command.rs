@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::app::{AppName, AppSpec, RevisionId};
+use crate::app::{AppName, RevisionId};
 use crate::identity;
 
 use super::put::{self, NextRevision, StoreDecision};
@@ -233,8 +233,8 @@ fn restore(
     newest_seen: RevisionId,
     now: Timestamp,
 ) -> Result<StoreDecision, StoreError> {
-    let mut spec: AppSpec = target.spec.clone();
-    identity::copy_mutable_fields(&mut spec, &app.spec);
+    let mut spec = target.spec.clone();
+    spec.update(|spec| identity::copy_mutable_fields(spec, &app.spec));
     // The pre-deploy hook runs again only if it never succeeded for this content.
     let RevisionRollout { pre_deployed, restart_nonce, .. } = target.rollout;
     let rollout =

@@ -7,10 +7,9 @@ use jiff::Timestamp;
 
 use crate::app::content::other_hash;
 use crate::app::{
-    AppName, AppSpec, Content, ContentHash, InvalidSpec, MAX_CONTENT_BYTES, ParseError, Problem,
-    PullPolicy, RevisionId, Secret, SecretName,
+    AppName, AppSpec, Content, ContentHash, HashedSpec, InvalidSpec, MAX_CONTENT_BYTES, ParseError,
+    Problem, PullPolicy, RevisionId, Secret, SecretName,
 };
-use crate::identity::spec_hash;
 
 use super::put::{self, NextRevision};
 use super::{
@@ -150,13 +149,13 @@ pub fn decide_secret_change(
     revisions: &[Revision],
     set: &SetSecret,
 ) -> Result<Option<StoreDecision>, StoreError> {
-    let mut spec = app.spec.clone();
+    let mut spec = AppSpec::clone(&app.spec);
     for (_, reference) in spec.content_refs_mut() {
         if reference.secret_name() == Some(&set.name) {
             reference.content = Content::Known(set.value.clone());
         }
     }
-    if spec == app.spec {
+    if spec == *app.spec {
         return Ok(None);
     }
     let problems = content_problems(&spec);
@@ -164,8 +163,8 @@ pub fn decide_secret_change(
         let name = spec.name.clone();
         return Err(StoreError::Invalid { name, problems: InvalidSpec { problems } });
     }
-    let hash = spec_hash(&spec);
-    let newest = revisions.iter().rev().find(|kept| spec_hash(&kept.spec) == hash);
+    let spec = HashedSpec::from(spec);
+    let newest = revisions.iter().rev().find(|kept| kept.spec.hash() == spec.hash());
     let has_failed = newest.is_some_and(|kept| kept.rollout.outcome.failure().is_some());
     let rollout = RevisionRollout {
         cause: RevisionCause::SecretChange { secret: set.name.clone() },

@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use crate::world::{Choices, World};
+use crate::choices::Choices;
+use crate::world::World;
 use dubernetes_core::app::{
     AppName, AppSpec, CountOrPercent, EnvName, OnFailure, PreDeploy, RevisionId, Volume,
 };
@@ -42,7 +43,7 @@ impl World {
     /// Applies the stored specification with another number of replicas.
     fn scale(&mut self, name: &str, replicas: u16) {
         let Some(stored) = self.desired.apps.get(&app_name(name)) else { return };
-        let spec = AppSpec { replicas, ..stored.spec.clone() };
+        let spec = AppSpec { replicas, ..AppSpec::clone(&stored.spec) };
         self.put(spec, false);
     }
 
@@ -57,6 +58,7 @@ impl World {
         let share = |choices: &mut Choices| shares[usize::from(choices.below(4))];
         if self.choices.one_in(2) {
             spec.rollout.max_surge = Some(share(&mut self.choices));
+            spec.rollout.max_terminating = Some(share(&mut self.choices));
             spec.rollout.max_unavailable = share(&mut self.choices);
             let both = [spec.rollout.max_surge.unwrap(), spec.rollout.max_unavailable];
             if both.iter().all(CountOrPercent::is_zero) {
@@ -97,7 +99,7 @@ impl World {
         own.map(|r| r.labels.revision).max().unwrap_or(RevisionId::NONE)
     }
 
-    fn put(&mut self, mut spec: AppSpec, retry: bool) {
+    pub(crate) fn put(&mut self, mut spec: AppSpec, retry: bool) {
         if self.desired.teardown.is_some() {
             return;
         }
@@ -149,9 +151,9 @@ impl World {
         self.desired.apps.insert(name, put.app);
     }
 
-    fn delete(&mut self, name: &AppName) {
+    pub(crate) fn delete(&mut self, name: &AppName) {
         if let Some(app) = self.desired.apps.remove(name) {
-            let tombstone = Tombstone { deleted_at: self.now, stop: app.spec.stop };
+            let tombstone = Tombstone { deleted_at: self.now, stop: app.spec.stop.clone() };
             self.desired.tombstones.insert(name.clone(), tombstone);
         }
     }

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use crate::choices::{CallFault, Choices, Fault};
 use crate::limits;
-use dubernetes_core::app::{AppName, Generation, ImageRef, RevisionId};
+use dubernetes_core::app::{AppName, Generation, ImageRef, RevisionId, Stop};
 use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::ingress::ObservedIngress;
 use dubernetes_core::plan::{Action, Phase, Plan, PreDeployPlan, ReplicaPlan, RouteStep, Wait};
@@ -18,32 +19,12 @@ use dubernetes_core::state::{
 use dubernetes_core::store::{Outcome, Revision, RolloutUpdate, apply_rollout_update};
 use jiff::{SignedDuration, Timestamp};
 
-/// Random choices: bytes, then zeros once the bytes are used up.
 #[derive(Debug, Clone)]
-pub(crate) struct Choices {
-    bytes: std::vec::IntoIter<u8>,
-}
-
-impl Choices {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes: bytes.into_iter() }
-    }
-
-    pub(crate) fn below(&mut self, n: u8) -> u8 {
-        self.bytes.next().unwrap_or(0) % n
-    }
-
-    pub(crate) fn one_in(&mut self, n: u8) -> bool {
-        self.below(n) == n - 1
-    }
-}
-
-#[derive(Debug)]
 pub(crate) struct World {
     pub(crate) desired: DesiredState,
     pub(crate) observed: ObservedState,
     pub(crate) now: Timestamp,
-    pub(crate) last_plan: String,
+    pub(crate) last_plan: Plan,
     /// Every decision, if they are recorded.
     pub(crate) decisions: Option<Vec<Decision>>,
     pub(crate) choices: Choices,
@@ -58,7 +39,7 @@ impl World {
             desired: DesiredState::default(),
             observed: ObservedState::default(),
             now,
-            last_plan: String::new(),
+            last_plan: Plan::default(),
             decisions: None,
             choices,
             last: BTreeMap::new(),
@@ -74,20 +55,33 @@ impl World {
             return;
         }
         let victim = usize::from(self.choices.below(u8::try_from(count.min(200)).unwrap()));
+        let fault = match self.choices.below(5) {
+            0 | 1 => Fault::Exit,
+            2 => Fault::Vanish,
+            3 if self.choices.one_in(2) => Fault::Unhealthy,
+            3 => Fault::NotReady,
+            _ if self.observed.replicas[victim].is_running() => Fault::Pause,
+            _ => return self.stop_ingress(),
+        };
+        self.break_replica(victim, fault);
+    }
+
+    pub(crate) fn break_replica(&mut self, victim: usize, fault: Fault) {
         let now = self.now;
-        match self.choices.below(5) {
-            0 | 1 => end(&mut self.observed.replicas[victim], now),
-            2 => drop(self.observed.replicas.remove(victim)),
-            3 if self.choices.one_in(2) => {
-                let reason = "status 500".into();
-                self.observed.replicas[victim].readiness = Readiness::Unhealthy { reason };
+        let replica = &mut self.observed.replicas[victim];
+        match fault {
+            Fault::Exit => end(replica, now),
+            Fault::Vanish => drop(self.observed.replicas.remove(victim)),
+            Fault::Unhealthy => {
+                replica.readiness = Readiness::Unhealthy { reason: "status 500".into() };
             }
-            3 => self.observed.replicas[victim].readiness = not_ready(),
-            _ if self.observed.replicas[victim].is_running() => {
-                self.observed.replicas[victim].state = ContainerState::Paused;
-            }
-            _ => self.observed.ingress = ObservedIngress::Down { reason: "killed".into() },
+            Fault::NotReady => replica.readiness = not_ready(),
+            Fault::Pause => replica.state = ContainerState::Paused,
         }
+    }
+
+    pub(crate) fn stop_ingress(&mut self) {
+        self.observed.ingress = ObservedIngress::Down { reason: "killed".into() };
     }
 
     /// Sometimes replaces the orchestrator after a while, which clears all that it remembered.
@@ -97,6 +91,11 @@ impl World {
         }
         let minutes = i64::from(self.choices.below(40));
         self.now = self.now.checked_add(SignedDuration::from_mins(minutes)).unwrap();
+        self.replace_orchestrator();
+    }
+
+    /// Clears all that the orchestrator remembered.
+    pub(crate) fn replace_orchestrator(&mut self) {
         self.observed.active_since = Some(self.now);
         self.observed.failures.clear();
         self.observed.drains.clear();
@@ -115,29 +114,26 @@ impl World {
     pub(crate) fn pass(&mut self, storm: bool) -> bool {
         self.advance_time(storm);
         let plan = dubernetes_core::reconcile(&self.desired, &self.observed, self.now);
-        self.last_plan = plan.to_string();
+        self.last_plan = plan.clone();
         if let Some(decisions) = &mut self.decisions {
             decisions.push(Decision {
                 at: self.now,
                 desired: self.desired.clone(),
                 observed: self.observed.clone(),
-                plan: self.last_plan.clone(),
+                plan: plan.to_string(),
             });
         }
         self.check(&plan);
         for planned in &plan.actions {
-            let fault = if storm { self.choices.below(8) } else { 0 };
+            let fault = if storm { self.choices.call() } else { CallFault::None };
             match fault {
-                // The call fails without effect.
-                5 => self.fail(planned.action.key()),
-                // The orchestrator crashes before the rest of the plan.
-                6 => break,
-                // The call takes effect, and its answer is lost.
-                7 => {
+                CallFault::Error => self.fail(planned.action.key()),
+                CallFault::Crash => break,
+                CallFault::LostAnswer => {
                     self.apply(&planned.action, storm);
                     self.fail(planned.action.key());
                 }
-                _ => {
+                CallFault::None => {
                     self.observed.failures.remove(&planned.action.key());
                     self.apply(&planned.action, storm);
                 }
@@ -157,10 +153,10 @@ impl World {
     }
 
     fn advance_time(&mut self, storm: bool) {
-        let seconds = if storm { i64::from(self.choices.below(20)) } else { 30 };
+        let seconds = if storm { self.choices.seconds() } else { 30 };
         self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
         for i in 0..self.observed.replicas.len() {
-            if !storm || self.choices.one_in(2) {
+            if !storm || self.choices.goes_on() {
                 let replica = &mut self.observed.replicas[i];
                 let is_ready = matches!(replica.readiness, Readiness::Ready { .. });
                 if replica.is_running() && !is_ready {
@@ -168,7 +164,7 @@ impl World {
                 }
             }
         }
-        let drained = !storm || self.choices.one_in(2);
+        let drained = !storm || self.choices.goes_on();
         for drain in self.observed.drains.values_mut() {
             drain.done |= drained;
         }
@@ -280,8 +276,25 @@ impl World {
             "{id} is stopped while it may get requests\n{}",
             self.last_plan
         );
+        self.check_drained(id);
         let now = self.now;
         end(self.find(id), now);
+    }
+
+    /// Checks that no request of a route can be in flight, or the limit for that has passed.
+    fn check_drained(&mut self, id: &ContainerId) {
+        let ObservedReplica { endpoint, labels, .. } = self.find(id).clone();
+        let stored = self.desired.apps.get(&labels.app);
+        let has_route = stored.is_none_or(|stored| !stored.spec.access.is_empty());
+        let Some(endpoint) = endpoint.filter(|_| has_route) else { return };
+        if self.observed.ingress.table().is_none() {
+            return;
+        }
+        let drained = self.observed.drains.get(&endpoint).is_some_and(|drain| {
+            let limit = Stop::default().drain.to_signed();
+            drain.done || drain.since.checked_add(limit).unwrap() <= self.now
+        });
+        assert!(drained, "{id} is stopped before it is drained\n{}", self.last_plan);
     }
 
     fn create_hook(&mut self, plan: &PreDeployPlan) {
@@ -289,7 +302,7 @@ impl World {
         if self.observed.pre_deploys.iter().all(|hook| hook.labels != plan.labels) {
             self.made += 1;
             self.observed.pre_deploys.push(ObservedPreDeploy {
-                id: ContainerId(format!("c{}", self.made)),
+                id: ContainerId(format!("c{}", self.made).into()),
                 labels: plan.labels.clone(),
                 state: ContainerState::Created,
             });
@@ -332,17 +345,17 @@ impl World {
         );
         let app = &plan.labels.app;
         let spec = &self.desired.apps[app].spec;
-        let surge = limits::surge(spec);
+        let extra = limits::surge(spec) + limits::terminating(spec);
         let live =
             self.observed.replicas.iter().filter(|r| r.labels.app == *app && is_live(r)).count();
         assert!(
-            live < usize::from(spec.replicas) + surge,
-            "{name} is above the surge limit beside {live}\n{}",
+            live < usize::from(spec.replicas) + extra,
+            "{name} is above the limit beside {live}\n{}",
             self.last_plan
         );
         self.made += 1;
         self.observed.replicas.push(ObservedReplica {
-            id: ContainerId(format!("c{}", self.made)),
+            id: ContainerId(format!("c{}", self.made).into()),
             name: name.clone(),
             labels: plan.labels.clone(),
             state: ContainerState::Created,
@@ -350,6 +363,7 @@ impl World {
             image_id: ImageId(plan.request.image.clone()),
             endpoint: None,
             readiness: Readiness::Unknown,
+            limits: None,
         });
     }
 

@@ -159,3 +159,25 @@ fn only_a_line_of_the_init_is_an_init_error() {
         assert_eq!(parse_init_error(line), None, "{line}");
     }
 }
+
+#[test]
+fn limits_are_those_that_an_update_has_set() {
+    let limits = |host: serde_json::Value| parse_limits(&serde_json::from_value(host).unwrap());
+    let expected = |cpu: Option<&str>, memory: Option<&str>| Resources {
+        cpu: cpu.map(|text| Cpu::parse(text).unwrap()),
+        memory: memory.map(|text| Memory::parse(text).unwrap()),
+    };
+    let created = json!({"Memory": 134_217_728, "NanoCpus": 1_500_000_000, "CpuQuota": 0});
+    assert_eq!(limits(created), expected(Some("1500m"), Some("128Mi")));
+    let updated = json!({"Memory": 100_000_001, "NanoCpus": 0, "CpuQuota": 25_000, "CpuPeriod": 0});
+    assert_eq!(limits(updated), expected(Some("250m"), Some("97656Ki")));
+    let unlimited = json!({"Memory": 0, "NanoCpus": 0, "CpuQuota": -1});
+    assert_eq!(limits(unlimited), expected(None, None));
+}
+
+#[test]
+fn update_of_a_container_is_an_event() {
+    let message = json!({"Type": "container", "Action": "update", "Actor": {"ID": "abc"}});
+    let event = parse_event(serde_json::from_value(message).unwrap()).unwrap();
+    assert_eq!(event.action, "update");
+}

@@ -15,8 +15,8 @@ use crate::to_docker::path_segment;
 pub(super) async fn inspect(engine: &Engine, id: &ContainerId) -> Result<Container, RuntimeError> {
     let name = path_segment(id)?;
     let operation = format!("inspect container `{id}`");
-    let call = engine.docker()?.inspect_container(name, None);
-    let answer = engine.call(READ, &operation, call).await;
+    let docker = engine.docker()?;
+    let answer = engine.read(&operation, || docker.inspect_container(name, None)).await;
     let answer = answer.map_err(|error| error.into_not_found("container", name))?;
     let mut container =
         from_docker::parse_container(answer).map_err(|what| unreadable(&operation, what))?;

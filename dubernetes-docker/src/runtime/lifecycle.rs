@@ -22,11 +22,14 @@ use tokio::time::{Instant, sleep};
 use super::inspect::inspect;
 use crate::engine::{Engine, READ, STOP_MARGIN, WRITE};
 use crate::error::CallError;
+use crate::from_docker;
 use crate::image;
 use crate::names;
 use crate::network;
 use crate::to_docker::{self, path_segment, resolve_mounts};
 
+/// The first API that takes parameters of the kernel for an endpoint.
+const ENDPOINT_SYSCTLS_API: (u32, u32) = (1, 46);
 /// Interval between checks whether a signal has ended a container.
 const POLL_INTERVAL: StdDuration = StdDuration::from_millis(100);
 
@@ -53,10 +56,14 @@ pub(super) async fn create(
         return Err(RuntimeError::Rejected { operation, message });
     };
     let options = CreateContainerOptionsBuilder::default().name(name).build();
-    let body = to_docker::build_container(request, hosts_file.as_deref());
+    let mut body = to_docker::build_container(request, hosts_file.as_deref());
+    if request.sysctls.keys().any(|name| to_docker::is_of_interface(name)) {
+        let has_endpoint_options = supports_endpoint_sysctls(engine).await?;
+        to_docker::place_interface_sysctls(&mut body, has_endpoint_options);
+    }
     let call = engine.docker()?.create_container(Some(options), body);
     match engine.call(WRITE, &operation, call).await {
-        Ok(answer) => Ok(ContainerId(answer.id)),
+        Ok(answer) => Ok(ContainerId(answer.id.into())),
         Err(error) if error.status() == Some(409) => {
             Err(RuntimeError::NameTaken { name: name.to_owned() })
         }
@@ -65,6 +72,13 @@ pub(super) async fn create(
         }
         Err(error) => Err(error.into_runtime_error()),
     }
+}
+
+/// Returns true if the engine takes parameters of the kernel for an endpoint.
+async fn supports_endpoint_sysctls(engine: &Engine) -> Result<bool, RuntimeError> {
+    let answer = engine.call(READ, "report its version", engine.docker()?.version()).await;
+    let version = answer.map_err(CallError::into_runtime_error)?.api_version.unwrap_or_default();
+    Ok(from_docker::parse_api_version(&version).is_some_and(|api| api >= ENDPOINT_SYSCTLS_API))
 }
 
 /// Returns the further lines of the container's hosts file. The host is reached at the gateway of

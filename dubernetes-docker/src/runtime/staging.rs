@@ -28,6 +28,11 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
+    /// Returns true if this process is creating a container under this temporary name.
+    pub(super) fn creates(&self, name: &str) -> bool {
+        self.lock().contains(name)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
         // A panic cannot leave the set half changed: each change is one call on it.
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,7 +96,7 @@ async fn remove_abandoned(
     request: &ContainerRequest,
     name: &str,
 ) -> Result<(), RuntimeError> {
-    let abandoned = inspect(engine, &ContainerId(name.to_owned())).await?;
+    let abandoned = inspect(engine, &ContainerId(name.into())).await?;
     if abandoned.labels.get(labels::INSTANCE) != request.labels.get(labels::INSTANCE) {
         return Err(RuntimeError::NameTaken { name: name.to_owned() });
     }
@@ -108,7 +113,7 @@ pub(super) async fn resolve_staged(
     if !container.name.ends_with(STAGED) {
         return Ok(Some(container));
     }
-    if staging.lock().contains(&container.name) {
+    if staging.creates(&container.name) {
         return Ok(None);
     }
     // Its creation may have finished after the first inspection; a second one shows that.

@@ -36,8 +36,8 @@ pub(crate) async fn attach(
     let input: Pin<Box<dyn AsyncWrite + Send>> =
         if stdio.stdin { attached.input } else { Box::pin(tokio::io::sink()) };
     let resize = match stdio.tty {
-        // The container was created with its first size.
-        Some(_) => Terminal::Container(name.to_owned()).follow(Arc::clone(engine), None),
+        // Docker before 23 ignores the size with which the container was created.
+        Some(size) => Terminal::Container(name.to_owned()).follow(Arc::clone(engine), size),
         None => Box::new(|_| {}),
     };
     let code = exit_code(Arc::clone(engine), name.to_owned(), operation.clone());

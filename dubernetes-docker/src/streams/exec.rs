@@ -44,7 +44,7 @@ pub(crate) async fn exec(
     let input: Pin<Box<dyn AsyncWrite + Send>> =
         if request.stdin { input } else { Box::pin(tokio::io::sink()) };
     let resize = match request.tty {
-        Some(size) => Terminal::Command(exec.clone()).follow(Arc::clone(engine), Some(size)),
+        Some(size) => Terminal::Command(exec.clone()).follow(Arc::clone(engine), size),
         None => Box::new(|_| {}),
     };
     let code = read_exit_code(Arc::clone(engine), exec, operation.clone());

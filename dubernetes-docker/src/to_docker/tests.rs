@@ -47,6 +47,25 @@ fn check(request: &ContainerRequest, expected: &[(&str, Value)]) {
 }
 
 #[test]
+fn sysctls_of_the_interface_are_where_the_engine_expects_them() {
+    let sysctls = [("net.ipv4.neigh.IFNAME.a", "1"), ("net.ipv4.neigh.IFNAME.b", "2"), ("c", "3")];
+    let sysctls = sysctls.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let request = ContainerRequest { sysctls: BTreeMap::from(sysctls), ..default_request() };
+    let placed = |has_endpoint_options| {
+        let mut body = build_container(&request, None);
+        place_interface_sysctls(&mut body, has_endpoint_options);
+        let body = serde_json::to_value(body).unwrap();
+        let endpoint = &body["NetworkingConfig"]["EndpointsConfig"]["net-id"];
+        (body["HostConfig"]["Sysctls"].clone(), endpoint["DriverOpts"].clone())
+    };
+    let old = json!({"net.ipv4.neigh.eth0.a": "1", "net.ipv4.neigh.eth0.b": "2", "c": "3"});
+    assert_eq!(placed(false), (old, Value::Null));
+    let list = "net.ipv4.neigh.IFNAME.a=1,net.ipv4.neigh.IFNAME.b=2";
+    let new = json!({"com.docker.network.endpoint.sysctls": list});
+    assert_eq!(placed(true), (json!({"c": "3"}), new));
+}
+
+#[test]
 fn replica_has_no_restart_policy_and_no_new_privileges() {
     check(
         &default_request(),

@@ -84,7 +84,7 @@ async fn staged_container_is_not_listed() {
     };
     let is_staged = async || {
         let name = fixture.request(&format!("web-{}.unfinished", round.get()), 17).name;
-        fixture.runtime.inspect(&ContainerId(name)).await.is_ok()
+        fixture.runtime.inspect(&ContainerId(name.into())).await.is_ok()
     };
     let listing = async {
         loop {

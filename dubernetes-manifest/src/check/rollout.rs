@@ -10,6 +10,8 @@ pub(super) fn read_rollout<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -
     let Some(fields) = field.and_then(|field| checker.object(&field)) else { return default };
     let max_surge = checker.optional(&fields, "max_surge");
     let max_surge = max_surge.and_then(|field| read_count_or_percent(checker, &field));
+    let max_terminating = checker.optional(&fields, "max_terminating");
+    let max_terminating = max_terminating.and_then(|field| read_count_or_percent(checker, &field));
     let max_unavailable = checker.optional(&fields, "max_unavailable");
     let max_unavailable = max_unavailable.and_then(|field| read_count_or_percent(checker, &field));
     let min_ready = checker.parse_optional(&fields, "min_ready", Duration::parse);
@@ -20,6 +22,7 @@ pub(super) fn read_rollout<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -
     let history = checker.optional_number(&fields, "history", range, rules::history_out_of_range);
     let rollout = Rollout {
         max_surge,
+        max_terminating,
         max_unavailable: max_unavailable.unwrap_or(default.max_unavailable),
         min_ready: min_ready.unwrap_or(default.min_ready),
         progress_deadline: progress_deadline.unwrap_or(default.progress_deadline),

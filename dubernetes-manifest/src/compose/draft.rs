@@ -56,12 +56,13 @@ impl Serialize for Out {
 }
 
 /// The order of the keys.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 31] = [
     "name",
     "image",
     "pull",
     "replicas",
     "port",
+    "ports",
     "command",
     "args",
     "env",

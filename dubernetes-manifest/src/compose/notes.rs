@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::node::Entry;
+use crate::reference::foreign_key_hint;
 
 /// One remark about a key of a Compose file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,19 @@ impl Note {
             true => format!("{source}: {message}"),
             false => format!("{source}:{line}: {path}: {message}"),
         }
+    }
+}
+
+impl Note {
+    /// Adds the lines that the note is about too.
+    fn with_lines(mut self, mut lines: Vec<usize>) -> Self {
+        lines.dedup();
+        let noun = if lines.len() == 1 { "line" } else { "lines" };
+        let lines: Vec<_> = lines.iter().map(usize::to_string).collect();
+        if !lines.is_empty() {
+            self.message.push_str(&format!(" (also {noun} {})", lines.join(", ")));
+        }
+        self
     }
 }
 
@@ -84,6 +98,16 @@ impl Notes {
         self.push(at, message.into(), None);
     }
 
+    /// Adds a remark about a key that a manifest does not have, with the sentence that its reader
+    /// says.
+    pub(super) fn no_equivalent(&mut self, at: &At, key: &str) {
+        match foreign_key_hint(key) {
+            Some(hint) if hint.starts_with("not supported") => self.say(at, hint),
+            Some(hint) => self.add(at, "not taken: it has no equivalent", hint),
+            None => self.say(at, "not taken: it is no key of Compose that is known here"),
+        }
+    }
+
     /// Adds a remark about the file as a whole.
     pub(super) fn add_for_file(&mut self, message: String, help: &str) {
         let at = At { path: String::new(), line: 1 };
@@ -92,16 +116,24 @@ impl Notes {
 
     fn push(&mut self, at: &At, message: String, help: Option<String>) {
         let At { path, line } = at.clone();
-        let note = Note { source: self.source.clone(), line, path, message, help };
-        // A service that merges another one has its remarks too, at another path.
-        if !self.list.contains(&note) {
-            self.list.push(note);
-        }
+        self.list.push(Note { source: self.source.clone(), line, path, message, help });
     }
 
-    /// Returns the notes in the order of the file, those about the whole file last.
+    /// Returns the notes in the order of the file, those about the whole file last. One with the
+    /// text of an earlier one only adds its line: services repeat keys, and merge other services.
     pub(super) fn into_list(mut self) -> Vec<Note> {
         self.list.sort_by_key(|note| (note.path.is_empty(), note.line));
-        self.list
+        let mut list: Vec<(Note, Vec<usize>)> = Vec::new();
+        for note in self.list {
+            let same = |(other, _): &&mut (Note, _)| {
+                (&other.message, &other.help) == (&note.message, &note.help)
+            };
+            match list.iter_mut().find(same) {
+                Some((first, lines)) if note.line != first.line => lines.push(note.line),
+                Some(_) => {}
+                None => list.push((note, Vec::new())),
+            }
+        }
+        list.into_iter().map(|(note, lines)| note.with_lines(lines)).collect()
     }
 }

@@ -158,6 +158,7 @@ fn read_deploy(service: &mut Service<'_>, at: &At, node: &Node) {
         match option.key.as_str() {
             "replicas" => read_replicas(service, &at, &option.value),
             "resources" => read_resources(service, &at, &option.value),
+            "restart_policy" if restarts_always(&option.value) => {}
             "restart_policy" => {
                 service.say(&at, "not taken: a replica that exits is always restarted");
             }
@@ -169,6 +170,11 @@ fn read_deploy(service: &mut Service<'_>, at: &At, node: &Node) {
             _ => service.not_taken(&at, "there is one machine, and no swarm"),
         }
     }
+}
+
+fn restarts_always(node: &Node) -> bool {
+    let Value::Map(options) = &node.value else { return false };
+    options.iter().all(|option| option.key == "condition" && option.value.text() == Some("any"))
 }
 
 fn read_resources(service: &mut Service<'_>, at: &At, node: &Node) {

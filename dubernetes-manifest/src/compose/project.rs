@@ -6,7 +6,6 @@ use super::names::quoted;
 use super::notes::{At, Notes};
 use super::text;
 use crate::node::{Entry, Node, Value};
-use crate::reference::foreign_key_hint;
 
 /// The keys of the file besides `services`.
 pub(super) struct Project {
@@ -17,6 +16,8 @@ pub(super) struct Project {
     users: BTreeMap<String, usize>,
     /// Files of secrets and configs, by kind and key.
     files: BTreeMap<(&'static str, String), String>,
+    /// Whether the file has `networks`, and a note about it.
+    pub(super) has_networks: bool,
 }
 
 impl Project {
@@ -31,6 +32,7 @@ impl Project {
             external: BTreeMap::new(),
             users: volume_users(services),
             files: BTreeMap::new(),
+            has_networks: entries.iter().any(|entry| entry.key == "networks"),
         };
         for entry in entries {
             let at = At { path: entry.key.clone(), line: entry.key_place.line };
@@ -47,10 +49,7 @@ impl Project {
                 "secrets" => project.read_files("secrets", &at, &entry.value, notes),
                 "configs" => project.read_files("configs", &at, &entry.value, notes),
                 "networks" => note_networks(&at, &entry.value, notes),
-                key => {
-                    let help = foreign_key_hint(key).unwrap_or("there is no such key");
-                    notes.add(&at, "not taken: it has no equivalent", help);
-                }
+                key => notes.no_equivalent(&at, key),
             }
         }
         project
@@ -89,21 +88,25 @@ impl Project {
         let mut own = Vec::new();
         for volume in volumes {
             let at = at.below(volume);
-            let is_external = self.read_volume(&volume.key, &at, &volume.value, notes);
-            if !is_external {
+            let has_note = self.read_volume(&volume.key, &at, &volume.value, notes);
+            if !has_note {
                 own.push(volume.key.as_str());
             }
         }
-        if !own.is_empty() {
-            notes.add(
-                at,
-                format!("the volumes {} are new: data of Compose stays in its own", quoted(&own)),
-                "to use a volume of Compose, write its name on the engine with `:external`",
-            );
-        }
+        let are_new = match own.len() {
+            0 => return,
+            1 => "volume NAMES is new",
+            _ => "volumes NAMES are new",
+        };
+        let are_new = are_new.replace("NAMES", &quoted(&own));
+        notes.add(
+            at,
+            format!("the {are_new}: the data stays in the volumes of Compose"),
+            "to use a volume of Compose, write its name on the engine with `:external`",
+        );
     }
 
-    /// Returns whether the volume exists on the engine.
+    /// Returns whether the volume exists on the engine, or has a note about its name.
     fn read_volume(&mut self, key: &str, at: &At, node: &Node, notes: &mut Notes) -> bool {
         let Value::Map(options) = &node.value else { return false };
         let find = |name: &str| options.iter().find(|option| option.key == name);
@@ -129,8 +132,12 @@ impl Project {
             );
         }
         for option in options {
-            let is_known = matches!(option.key.as_str(), "external" | "name");
-            if !is_known && !option.key.starts_with("x-") {
+            let is_known = match option.key.as_str() {
+                "external" | "name" => true,
+                "driver" => option.value.text() == Some("local"),
+                key => key.starts_with("x-"),
+            };
+            if !is_known {
                 notes.add(
                     &at.below(option),
                     "not taken: volumes are those of the engine's own driver",
@@ -138,7 +145,7 @@ impl Project {
                 );
             }
         }
-        is_external
+        is_external || name.is_some()
     }
 
     fn read_files(&mut self, kind: &'static str, at: &At, node: &Node, notes: &mut Notes) {

@@ -6,7 +6,6 @@ use super::notes::{At, Notes};
 use super::project::Project;
 use super::{env, files, health, options, ports, text, volumes};
 use crate::node::{Entry, Node, Value};
-use crate::reference::foreign_key_hint;
 
 /// Parts of the names of images that start with s6-overlay.
 const OWN_INIT: [&str; 2] = ["paperless-ngx/", "linuxserver/"];
@@ -57,7 +56,7 @@ impl Service<'_> {
         match entry.key.as_str() {
             key if key.starts_with("x-") => {}
             // Read together, at the end.
-            "ports" | "expose" => {}
+            "ports" | "expose" | "build" => {}
             "image" => self.set_text("image", at, node),
             "command" => self.read_command("args", at, node),
             "entrypoint" => self.read_command("command", at, node),
@@ -73,11 +72,6 @@ impl Service<'_> {
             "networks" => self.read_networks(at, node),
             "labels" => self.read_labels(at, node),
             "restart" => self.read_restart(at, node),
-            "build" => self.note(
-                at,
-                "not taken: images are not built here",
-                "build the image, and name it in `image`",
-            ),
             _ => options::read(self, at, entry),
         }
     }
@@ -136,23 +130,30 @@ impl Service<'_> {
         }
     }
 
+    /// A note about the networks themselves is at the key of the file.
     fn read_networks(&mut self, at: &At, node: &Node) {
-        let mut aliases = Vec::new();
-        if let Value::Map(networks) = &node.value {
-            for network in networks {
-                let Value::Map(options) = &network.value.value else { continue };
-                let found = options.iter().find(|option| option.key == "aliases");
-                aliases.extend(found.map(|found| text::texts(&found.value)).unwrap_or_default());
+        let Value::Map(networks) = &node.value else {
+            if !self.project.has_networks {
+                self.say(at, "not taken: all apps of an instance see each other");
             }
-        }
-        let aliases: Vec<_> = aliases.into_iter().map(|(name, _)| name).collect();
-        match aliases.is_empty() {
-            true => self.say(at, "not taken: all apps of an instance see each other"),
-            false => self.note(
-                at,
-                &format!("not taken: the aliases {} do not resolve", quoted(&aliases)),
-                "write the name of the app in the values of the others",
-            ),
+            return;
+        };
+        for network in networks {
+            let Value::Map(options) = &network.value.value else { continue };
+            for option in options {
+                let at = at.below(network).below(option);
+                if option.key != "aliases" {
+                    self.not_taken(&at, "a network has no such option");
+                    continue;
+                }
+                let aliases = text::texts(&option.value);
+                let aliases: Vec<_> = aliases.into_iter().map(|(name, _)| name).collect();
+                self.note(
+                    &at,
+                    &format!("not taken: an app has one name, and not {}", quoted(&aliases)),
+                    "write the name of the app in the values of the others",
+                );
+            }
         }
     }
 
@@ -233,18 +234,22 @@ impl Service<'_> {
 
     /// Every app has an image. One that is built here gets a name to build it under.
     fn check_image(&mut self, at: &At, keys: &[Entry]) {
+        let build = keys.iter().find(|key| key.key == "build").map(|key| at.below(key));
         if self.draft.has("image") {
+            if let Some(at) = build {
+                let help = format!("build it with `docker compose build {}`", self.key);
+                self.note(&at, "not taken: images are not built here", &help);
+            }
             return;
         }
         let image = format!("{}:latest", self.draft.name());
-        if !keys.iter().any(|key| key.key == "build") {
-            self.note(at, "`image` is missing", "name an image that is on the engine");
-        } else {
-            self.note(
-                at,
-                &format!("the image is called `{image}`, and has to be built"),
-                &format!("`docker build -t {image} FOLDER`"),
-            );
+        match build {
+            None => self.note(at, "`image` is missing", "name an image that is on the engine"),
+            Some(at) => self.note(
+                &at,
+                &format!("images are not built here: this one has to be built as `{image}`"),
+                &format!("build it with `docker build -t {image} FOLDER`"),
+            ),
         }
         self.set("image", Out::Text(image), at);
     }
@@ -308,12 +313,8 @@ impl Service<'_> {
         self.notes.say(at, format!("not taken: {why}"));
     }
 
-    /// Adds a note about a key that a manifest does not have, with the sentence that its reader
-    /// says.
+    /// Adds a note about a key that a manifest does not have.
     pub(super) fn no_equivalent(&mut self, at: &At, key: &str) {
-        match foreign_key_hint(key) {
-            Some(hint) => self.notes.add(at, "not taken: it has no equivalent", hint),
-            None => self.notes.say(at, "not taken: it is no key of Compose that is known here"),
-        }
+        self.notes.no_equivalent(at, key);
     }
 }

@@ -162,6 +162,24 @@ pub(super) fn split_words(line: &str) -> Option<Vec<String>> {
     quote.is_none().then_some(words)
 }
 
+/// Splits at the colons outside of variables.
+pub(super) fn split_parts(short: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);
+    for (index, c) in short.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 => {
+                parts.push(&short[start..index]);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&short[start..]);
+    parts
+}
+
 /// Returns the items of a list of texts, or the one text.
 pub(super) fn texts(node: &Node) -> Vec<(&str, usize)> {
     match &node.value {

@@ -37,7 +37,7 @@ struct Mount<'m> {
 }
 
 fn read_short(service: &mut Service<'_>, at: &At, short: &str) {
-    let parts = split_parts(short);
+    let parts = text::split_parts(short);
     let mount = match &parts[..] {
         [target] => Mount { source: None, target, modes: Vec::new() },
         [source, target] => Mount { source: Some(source), target, modes: Vec::new() },
@@ -47,24 +47,6 @@ fn read_short(service: &mut Service<'_>, at: &At, short: &str) {
         _ => return service.not_taken(at, "expected `SOURCE:TARGET:MODE`"),
     };
     add(service, at, &mount);
-}
-
-/// Splits at the colons outside of variables.
-fn split_parts(short: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_u32);
-    for (index, c) in short.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            ':' if depth == 0 => {
-                parts.push(&short[start..index]);
-                start = index + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&short[start..]);
-    parts
 }
 
 fn read_object(service: &mut Service<'_>, at: &At, options: &[Entry]) {

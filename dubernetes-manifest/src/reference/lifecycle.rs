@@ -104,8 +104,16 @@ pub const ROLLOUT: &[Key] = &[
         description: "Number of extra replicas that may be live during a rollout. A percentage is \
             rounded up. Must be 0 with order: stop-first.",
         kind: Kind::CountOrPercent { max: MAX_REPLICAS },
-        default: DefaultValue::Described("1"),
-        example: "max_surge: 25%",
+        default: DefaultValue::Described("25%, at least 1"),
+        example: "max_surge: 2",
+    },
+    Key {
+        name: "max_terminating",
+        description: "Number of further replicas that may still drain or stop while their \
+            successors start. With 0, a successor waits until a replica has stopped.",
+        kind: Kind::CountOrPercent { max: MAX_REPLICAS },
+        default: DefaultValue::Described("as max_surge"),
+        example: "max_terminating: 0",
     },
     Key {
         name: "max_unavailable",

@@ -64,7 +64,9 @@ pub const APP: &[Key] = &[
         name: "ports",
         description: "Ports of the host that lead to a port of the ready replicas, for protocols \
             other than HTTP, as in Compose: \"5432:5432\", \"127.0.0.1:5432:5432\", \
-            \"53:53/udp\". Without an address, all IPv4 addresses of the host.",
+            \"53:53/udp\". Without an address, all IPv4 addresses of the host. Where the image of \
+            the ingress has no stream module, one replica publishes them, and updates stop it \
+            first.",
         kind: Kind::List(ListKind { item: &Kind::Text(&PORT_MAPPING), min: 0, max: MAX_LIST }),
         default: DefaultValue::Described("none"),
         example: "ports: [\"5432:5432\"]",
@@ -363,6 +365,24 @@ pub const ACCESS: &[Key] = &[
         kind: Kind::Choice(RouteProtocol::WORDS),
         default: DefaultValue::Value("http"),
         example: "protocol: h2c",
+    },
+    Key {
+        name: "keepalive",
+        description: "Whether connections to a replica are kept, and used for further GET, HEAD \
+            and OPTIONS requests without a body. It makes an app with thousands of requests per \
+            second faster. An app that serves one connection at a time needs false.",
+        kind: Kind::Bool,
+        default: DefaultValue::Value("false"),
+        example: "keepalive: true",
+    },
+    Key {
+        name: "buffer_requests",
+        description: "Whether the ingress reads the whole body of a request before the app gets \
+            it, always with a Content-Length. It is for apps that cannot read chunked bodies, and \
+            spares apps slow clients. Without it a body is passed on as it arrives.",
+        kind: Kind::Bool,
+        default: DefaultValue::Value("false"),
+        example: "buffer_requests: true",
     },
 ];
 

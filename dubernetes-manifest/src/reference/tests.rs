@@ -74,7 +74,9 @@ fn keys_of_the_table_are_those_of_the_reader() {
     for (name, value) in spec.as_object().unwrap() {
         written.insert(name.clone());
         if find(name).unwrap()[0].kind.fixed_keys().is_some() {
-            let inside = value.as_object().unwrap().keys();
+            // A mapping, or a list of mappings.
+            let entries = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let inside = entries.iter().flat_map(|entry| entry.as_object().unwrap().keys());
             written.extend(inside.map(|key| format!("{name}.{key}")));
         }
     }
@@ -192,7 +194,8 @@ fn find_returns_the_key_or_a_hint() {
         ),
         (
             "rollout.",
-            Err("unknown key `` in `rollout`: the keys here are `max_surge`, `max_unavailable`, \
+            Err("unknown key `` in `rollout`: the keys here are `max_surge`, \
+                `max_terminating`, `max_unavailable`, \
                 `min_ready`, `progress_deadline`, `order`, `on_failure`, `history`"),
         ),
     ] {

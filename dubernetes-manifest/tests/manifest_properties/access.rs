@@ -14,13 +14,16 @@ fn entry() -> impl Strategy<Value = Access> {
         .prop_map(|text| parsed(RoutePath::parse, if text.is_empty() { "/" } else { &text }));
     let port = prop::option::of(1..=u16::MAX);
     let protocol = prop::sample::select(RouteProtocol::ALL.to_vec());
-    (prop::collection::btree_set(host, 0..4), path, port, any::<bool>(), protocol).prop_map(
-        |(hosts, path, port, strips, protocol)| Access {
+    let hosts = prop::collection::btree_set(host, 0..4);
+    (hosts, path, port, any::<[bool; 3]>(), protocol).prop_map(
+        |(hosts, path, port, [strips, keepalive, buffers], protocol)| Access {
             hosts: hosts.into_iter().collect(),
             strip_prefix: strips && !path.is_root(),
             path,
             port,
             protocol,
+            keepalive: keepalive && protocol.is_default(),
+            buffer_requests: buffers && protocol.is_default(),
         },
     )
 }

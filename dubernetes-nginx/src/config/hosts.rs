@@ -6,10 +6,11 @@ use dubernetes_core::app::{AppName, HostPattern, RoutePath, RouteProtocol};
 use dubernetes_core::ingress::{Route, RouteTable};
 use sha2::{Digest as _, Sha256};
 
-use super::{RenderContext, Upstreams, http_socket};
+use super::keepalive::{self, POOL};
+use super::upstreams::Upstreams;
+use super::{RenderContext, proxies, unreached};
 use crate::directive::Token::{
-    AnyLabel, Below, GrpcUrl, Host, Path, PathBelow, Pattern, Text, UpstreamTarget, UpstreamUrl,
-    Word,
+    AnyLabel, Below, GrpcUrl, Host, Path, PathBelow, Pattern, Text, Upstream, UpstreamUrl, Word,
 };
 use crate::directive::{Conf, Digest, IllegalToken, Token};
 
@@ -56,8 +57,6 @@ pub(super) fn strips_prefix(route: &Route) -> bool {
 /// Writes what turns the request target of a client into that of an app without its prefix. What
 /// the client has encoded, such as `%2F`, stays as it is.
 pub(super) fn write_prefix_map(conf: &mut Conf) -> Result<(), IllegalToken> {
-    // Only routes that remove a prefix set it.
-    conf.words("uninitialized_variable_warn", &["off"])?;
     let source = Pattern("$dubernetes_prefix:$request_uri");
     conf.block("map", &[source, Word(TARGET)], |conf| {
         let below = Pattern(r"~^([^:]+):\1(?<dubernetes_below>/.*)$");
@@ -76,21 +75,17 @@ pub(super) fn host_file(
 ) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     conf.block("server", &[], |conf| {
+        proxies::write_listen(conf, context, *host == HostPattern::Any)?;
         match host {
-            HostPattern::Any => {
-                conf.line("listen", &[http_socket(context), Word("default_server")])?;
-            }
-            HostPattern::Exact(name) => {
-                conf.line("listen", &[http_socket(context)])?;
-                conf.line("server_name", &[Host(name)])?;
-            }
-            HostPattern::AnyLabel(parent) => {
-                conf.line("listen", &[http_socket(context)])?;
-                conf.line("server_name", &[AnyLabel(parent)])?;
-            }
+            HostPattern::Any => {}
+            HostPattern::Exact(name) => conf.line("server_name", &[Host(name)])?,
+            HostPattern::AnyLabel(parent) => conf.line("server_name", &[AnyLabel(parent)])?,
+        }
+        if context.proxies.believes() {
+            conf.words("include", &[proxies::FILE])?;
         }
         for (path, route) in routes {
-            let number = upstreams.number_of(route);
+            let number = upstreams.number_of(&route.app, &route.endpoints);
             // nginx matches `/api/` as a prefix and `/api` exactly, and so not `/apix`.
             if !path.is_root() {
                 conf.block("location", &[Word("="), Path(path)], |conf| {
@@ -100,6 +95,11 @@ pub(super) fn host_file(
             conf.block("location", &[PathBelow(path)], |conf| {
                 write_route(conf, route, number, &[Below(path), Word("$1")])
             })?;
+        }
+        let passing = || routes.values().filter(|route| !route.endpoints.is_empty());
+        if passing().next().is_some() {
+            let keeps = passing().any(|route| route.keepalive);
+            unreached::write_locations(conf, keeps, passing().any(|route| strips_prefix(route)))?;
         }
         if routes.keys().all(|path| !path.is_root()) {
             conf.block("location", &[Word("/")], |conf| {
@@ -119,38 +119,62 @@ fn write_route(
     upstream: Option<usize>,
     stripped: &[Token<'_>; 2],
 ) -> Result<(), IllegalToken> {
-    let Some(number) = upstream.filter(|_| strips_prefix(route)) else {
-        return pass(conf, &route.app, upstream, route.protocol);
-    };
+    let Route { app, protocol, keepalive, buffer_requests, .. } = route.clone();
+    let target = Target { app: &app, upstream, protocol, keepalive, buffer_requests };
+    if !strips_prefix(route) {
+        return target.write(conf, &[]);
+    }
     conf.line("set", &[Word(PREFIX), Path(&route.path)])?;
-    conf.line("rewrite", &[stripped[0], stripped[1], Word("break")])?;
-    match route.protocol {
-        RouteProtocol::Http => {
-            conf.line("proxy_pass", &[UpstreamTarget(&route.app, number, TARGET)])
+    target.write(conf, stripped)
+}
+
+/// Where the requests of a location go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) app: &'a AppName,
+    /// `None` without endpoints.
+    pub(super) upstream: Option<usize>,
+    pub(super) protocol: RouteProtocol,
+    pub(super) keepalive: bool,
+    pub(super) buffer_requests: bool,
+}
+
+impl Target<'_> {
+    /// Writes a location that passes requests on; `rewrite` is how their path is changed, if it is.
+    pub(super) fn write(&self, conf: &mut Conf, rewrite: &[Token<'_>]) -> Result<(), IllegalToken> {
+        let Some(number) = self.upstream else { return answer_unavailable(conf) };
+        if self.keepalive {
+            keepalive::write_switch(conf, Upstream(self.app, number))?;
         }
-        RouteProtocol::H2c => pass(conf, &route.app, upstream, route.protocol),
+        if !rewrite.is_empty() {
+            // nginx ignores any `set` after this line.
+            conf.line("rewrite", &[rewrite, &[Word("break")]].concat())?;
+        }
+        let variables: &[_] = match (self.keepalive, rewrite) {
+            (true, [_, ..]) => &[POOL, TARGET],
+            (true, []) => &[POOL],
+            (false, [_, ..]) => &[TARGET],
+            (false, []) => &[],
+        };
+        match self.protocol {
+            RouteProtocol::Http => {
+                if self.buffer_requests {
+                    // An old worker with half a body delays the drain of every address.
+                    conf.words("proxy_request_buffering", &["on"])?;
+                }
+                conf.line("proxy_pass", &[UpstreamUrl(self.app, number, variables)])
+            }
+            RouteProtocol::H2c => {
+                // A stream of messages may be silent for long.
+                conf.words("client_body_timeout", &["1h"])?;
+                conf.line("grpc_pass", &[GrpcUrl(self.app, number)])
+            }
+        }
     }
 }
 
-/// Passes requests on as they are.
-pub(super) fn pass(
-    conf: &mut Conf,
-    app: &AppName,
-    upstream: Option<usize>,
-    protocol: RouteProtocol,
-) -> Result<(), IllegalToken> {
-    let Some(number) = upstream else { return answer_unavailable(conf) };
-    match protocol {
-        RouteProtocol::Http => conf.line("proxy_pass", &[UpstreamUrl(app, number)]),
-        RouteProtocol::H2c => {
-            // A stream of messages may be silent for long.
-            conf.words("client_body_timeout", &["1h"])?;
-            conf.line("grpc_pass", &[GrpcUrl(app, number)])
-        }
-    }
-}
-
-fn answer_unavailable(conf: &mut Conf) -> Result<(), IllegalToken> {
+/// Writes the answer of an app without a ready replica.
+pub(super) fn answer_unavailable(conf: &mut Conf) -> Result<(), IllegalToken> {
     conf.words("add_header", &["Retry-After", "5", "always"])?;
     conf.line("return", &[Word("503"), Text("this app has no ready replica")])
 }

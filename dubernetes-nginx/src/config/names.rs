@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use dubernetes_core::app::{AppName, RouteProtocol};
 use dubernetes_core::ingress::{Listener, Protocol, RouteTable};
 
-use super::hosts::pass;
-use super::{Pool, number_of, pool_of, upstream_servers};
+use super::hosts::Target;
+use super::unreached;
+use super::upstreams::{self, Pool, number_of};
 use crate::directive::Token::{Socket, Upstream, Word};
 use crate::directive::{Conf, IllegalToken, Token};
 use crate::features::{Features, STREAM_MODULE, Stream};
@@ -84,8 +85,10 @@ pub(super) fn write_http(
     pools: &[Pool],
     listeners: &[&Listener],
 ) -> Result<(), IllegalToken> {
-    let is_same =
-        |a: &Listener, b: &Listener| (a.protocol, &a.endpoints) == (b.protocol, &b.endpoints);
+    let key = |name: &Listener| {
+        (name.protocol, name.keepalive, name.buffer_requests, name.endpoints.clone())
+    };
+    let is_same = |a: &Listener, b: &Listener| key(a) == key(b);
     for (index, first) in listeners.iter().enumerate() {
         if listeners[..index].iter().any(|earlier| is_same(earlier, first)) {
             continue;
@@ -99,8 +102,15 @@ pub(super) fn write_http(
                 conf.line("listen", &[Socket((listener.address, listener.port).into())])?;
             }
             conf.block("location", &[Word("/")], |conf| {
-                pass(conf, app, number_of(pools, &first.endpoints), protocol)
-            })
+                let upstream = number_of(pools, &first.endpoints);
+                let Listener { keepalive, buffer_requests, .. } = **first;
+                let target = Target { app, upstream, protocol, keepalive, buffer_requests };
+                target.write(conf, &[])
+            })?;
+            match first.endpoints[..] {
+                [] => Ok(()),
+                [_, ..] => unreached::write_locations(conf, first.keepalive, false),
+            }
         })?;
     }
     Ok(())
@@ -110,9 +120,9 @@ pub(super) fn write_http(
 pub(super) fn stream_file(app: &AppName, listeners: &[&Listener]) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
     for (index, listener) in listeners.iter().enumerate() {
-        let number = index + 1;
-        conf.block("upstream", &[Upstream(app, number)], |conf| {
-            upstream_servers(conf, app, number, &pool_of(&listener.endpoints))
+        let name = Upstream(app, index + 1);
+        conf.block("upstream", &[name], |conf| {
+            upstreams::write_stream(conf, name, &listener.endpoints)
         })?;
         conf.block("server", &[], |conf| {
             let socket = Socket((listener.address, listener.port).into());
@@ -122,7 +132,7 @@ pub(super) fn stream_file(app: &AppName, listeners: &[&Listener]) -> Result<Stri
                     conf.line("listen", &[socket, Word("so_keepalive=on")])?;
                 }
             }
-            conf.line("proxy_pass", &[Upstream(app, number)])
+            conf.line("proxy_pass", &[name])
         })?;
     }
     Ok(conf.finish())

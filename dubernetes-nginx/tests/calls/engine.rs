@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use dubernetes_core::app::{AppName, ImageRef, InstanceName, PullPolicy, RoutePath};
 use dubernetes_core::dial::ProbeAnswer;
-use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable};
+use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable, TrustedProxies};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerState, ExecOutput, ExecRequest, ExecSession,
     Exit, FileEntry, ImageId, Network, Process, RuntimeError,
@@ -35,6 +35,8 @@ pub(crate) fn listener(app: &str, port: u16, protocol: Protocol, to: &[Endpoint]
         port,
         protocol,
         endpoints: to.to_vec(),
+        keepalive: false,
+        buffer_requests: false,
     }
 }
 
@@ -71,6 +73,7 @@ struct State {
     /// The image that the tag has now.
     tag: Option<String>,
     lacks_stream: bool,
+    lacks_realip: bool,
 }
 
 impl Engine {
@@ -79,13 +82,22 @@ impl Engine {
     }
 
     pub(crate) fn ingress_at(&self, http_port: u16) -> NginxIngress {
-        let config = NginxConfig {
+        self.ingress_with(|config| config.http_port = http_port)
+    }
+
+    /// Returns an ingress with changed settings.
+    pub(crate) fn ingress_with(&self, change: impl FnOnce(&mut NginxConfig)) -> NginxIngress {
+        let mut config = NginxConfig {
             instance: InstanceName::default(),
             image: ImageRef::parse("nginx:1").unwrap(),
             pull: PullPolicy::Missing,
             http_bind: vec![[127, 0, 0, 1].into()],
-            http_port,
+            http_port: 8080,
+            keepalive_window: NginxConfig::KEEPALIVE_WINDOW,
+            trusted_proxies: TrustedProxies::default(),
+            proxy_protocol: false,
         };
+        change(&mut config);
         NginxIngress::new(Arc::new(self.runtime()), Arc::new(self.dialer()), config)
     }
 
@@ -196,6 +208,11 @@ impl Engine {
         self.0.lock().unwrap().lacks_stream = true;
     }
 
+    /// Takes the realip module out of the image.
+    pub(crate) fn remove_realip(&self) {
+        self.0.lock().unwrap().lacks_realip = true;
+    }
+
     pub(crate) fn pause(&self) {
         self.0.lock().unwrap().end(ContainerState::Paused);
     }
@@ -280,7 +297,7 @@ impl State {
         assert!(self.container.is_none(), "the name is free");
         assert_eq!(request.ports.len(), 1);
         self.made += 1;
-        let id = ContainerId(format!("nginx-{}", self.made));
+        let id = ContainerId(format!("nginx-{}", self.made).into());
         self.container = Some(Container {
             id: id.clone(),
             name: request.name.clone(),
@@ -289,6 +306,7 @@ impl State {
             state: ContainerState::Created,
             created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             endpoint: None,
+            limits: None,
         });
         id
     }
@@ -389,10 +407,12 @@ impl State {
     fn exec(&mut self, request: &ExecRequest) -> ExecSession {
         let command: Vec<_> = request.command.iter().map(String::as_str).collect();
         let (name, stdout, stderr, code) = match command[..] {
-            ["nginx", "-v"] => {
+            ["nginx", "-V"] => {
                 let version = self.version.clone();
-                let text = version.unwrap_or_else(|| "nginx version: nginx/1.30.6".into());
-                ("exec nginx -v", String::new(), text, 0)
+                let text = version.unwrap_or_else(|| "nginx version: nginx/1.30.6\n".into());
+                let arguments = "configure arguments: --with-http_realip_module";
+                let text = if self.lacks_realip { text } else { text + arguments };
+                ("exec nginx -V", String::new(), text, 0)
             }
             ["nginx", "-T", "-c", main] => self.check(main),
             ["sh" | "ls" | "rm", ..] if self.lacks_tools => {

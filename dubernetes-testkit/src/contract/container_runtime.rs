@@ -11,6 +11,7 @@ mod files;
 mod harness;
 mod lifecycle;
 mod owners;
+mod ports;
 mod watching;
 
 use std::fmt;
@@ -183,7 +184,11 @@ fn lifecycle_checks() -> Vec<Check> {
             [],
             "a container stops by the signal of its request"
         ),
-        check!(lifecycle::limited_container_runs, [Limits], "a container with limits runs"),
+        check!(
+            lifecycle::limited_container_runs,
+            [Limits],
+            "a container with limits runs, and its limits are reported"
+        ),
     ]
 }
 
@@ -215,6 +220,11 @@ fn part_checks() -> Vec<Check> {
             watching::missing_container_has_no_logs,
             [Logs],
             "the logs of a missing container are `not found`"
+        ),
+        check!(
+            ports::port_of_the_host_has_one_owner,
+            [Ports],
+            "a container does not start with a port of the host that another one has, by TCP or UDP"
         ),
     ]
 }
@@ -281,6 +291,10 @@ fn command_checks() -> Vec<Check> {
         check!(
             commands endpoint::listener_is_reachable, [PlannedAddresses],
             "a listener in a container is reachable at the container's address"
+        ),
+        check!(
+            commands ports::published_port_leads_to_the_listener, [Ports],
+            "a published port of one address of the host leads to the listener in the container"
         ),
     ]
 }

@@ -9,8 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use dubernetes_core::app::{AppName, RoutePath};
-use dubernetes_core::ingress::{Drained, Endpoint, Ingress, ObservedIngress, Route, RouteTable};
+use dubernetes_core::app::{AppName, PodName, RoutePath};
+use dubernetes_core::ingress::{
+    Drained, Endpoint, HostPort, Ingress, Listener, ObservedIngress, PortSupport, Protocol, Route,
+    RouteTable,
+};
 
 use super::report::Report;
 
@@ -34,6 +37,19 @@ pub trait World: fmt::Debug + Send + Sync {
     async fn begin_slow_request(&self, host: &str) -> Option<BoxFuture<'static, Answer>> {
         let _ = host;
         None
+    }
+
+    /// Returns a free TCP port of this host, and an address that the ingress may take for the name
+    /// of its app.
+    ///
+    /// `None`, the default, skips the check of published ports.
+    fn host_port(&self) -> Option<HostPort> {
+        None
+    }
+
+    /// Sends `GET /` to an address of this host over a fresh connection.
+    async fn get_at(&self, host: SocketAddr) -> Answer {
+        Err(format!("the world sends no requests to {host} (`World::get_at`)"))
     }
 }
 
@@ -89,6 +105,17 @@ pub async fn run_all(ingress: &dyn Ingress, world: &dyn World) -> Report {
             "request_in_flight_delays_drain",
             "an address is not drained while a request to it is in flight",
             "the world has no slow requests (`World::begin_slow_request`)".to_owned(),
+        ),
+    }
+    match world.host_port() {
+        Some(port) => check!(
+            published_port_leads_to_the_endpoints_of_its_app(ingress, world, endpoints, port),
+            "a published port leads to the endpoints of its app, as long as the table has it"
+        ),
+        None => report.skip(
+            "published_port_leads_to_the_endpoints_of_its_app",
+            "a published port leads to the endpoints of its app, as long as the table has it",
+            "the world has no free port (`World::host_port`)".to_owned(),
         ),
     }
     check!(empty_table_is_served(ingress, world, endpoints), "an empty table answers 404");
@@ -298,6 +325,54 @@ async fn wait_for_drain(ingress: &dyn Ingress, endpoint: SocketAddr) {
     }
 }
 
+async fn published_port_leads_to_the_endpoints_of_its_app(
+    ingress: &dyn Ingress,
+    world: &dyn World,
+    upstreams: &[Endpoint],
+    port: HostPort,
+) {
+    let host = port.mapping.host();
+    for upstream in &upstreams[..2] {
+        let listener = Listener {
+            app: port.app.clone(),
+            address: port.address,
+            port: port.mapping.port,
+            protocol: Protocol::Tcp,
+            endpoints: vec![upstream.clone()],
+            keepalive: false,
+            buffer_requests: false,
+        };
+        let (listeners, ports) = (vec![listener], vec![port.clone()]);
+        let table = RouteTable { listeners, ports, ..single(&upstreams[..1]) };
+        apply(ingress, &table, true).await;
+        let support = ingress.port_support().await;
+        assert!(
+            matches!(support, Ok(PortSupport::Supported)),
+            "an ingress that publishes ports says so; seen: {support:?}"
+        );
+        wait_for_answer(world, host, &upstream.pod).await;
+    }
+    apply(ingress, &single(&upstreams[..1]), true).await;
+    let answer = world.get_at(host).await;
+    assert!(answer.is_err(), "a port that left the table does not answer; seen: {answer:?}");
+    let taken = ingress.taken_port(&port.mapping).await;
+    assert_eq!(taken, None, "a port that left the table is free");
+}
+
+/// Waits until the pod answers at an address of this host.
+async fn wait_for_answer(world: &dyn World, host: SocketAddr, pod: &PodName) {
+    let limit = tokio::time::Instant::now() + DRAIN_LIMIT;
+    loop {
+        let answer = world.get_at(host).await;
+        if matches!(&answer, Ok((200, body)) if body.contains(pod.as_str())) {
+            return;
+        }
+        let is_over = tokio::time::Instant::now() >= limit;
+        assert!(!is_over, "`{pod}` answers at the published port {host}; seen: {answer:?}");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
 async fn empty_table_is_served(ingress: &dyn Ingress, world: &dyn World, upstreams: &[Endpoint]) {
     apply(ingress, &RouteTable::default(), true).await;
     let answer = world.get("a.test", "/").await;
@@ -341,6 +416,7 @@ async fn apply(ingress: &dyn Ingress, table: &RouteTable, changed: bool) {
     };
     assert_eq!(applied.changed, changed, "`changed` says whether the table is a new one");
     assert!(applied.quarantined.is_empty(), "no app is quarantined; seen: {applied:?}");
+    assert!(applied.unpublished.is_empty(), "all ports are published; seen: {applied:?}");
     let observed = ingress.observe().await;
     match &observed {
         Ok(ObservedIngress::Serving { table: served }) => {

@@ -133,6 +133,7 @@ where
         rollout::failed_revision_rolls_back,
         rollout::failed_spec_is_refused_without_retry,
         rollout::undo_restores_last_complete_revision,
+        rollout::undo_keeps_the_start_order,
         rollout::undo_needs_an_earlier_revision,
         rollout::restart_is_a_revision_with_same_content,
         rollout::pause_lasts_until_resume,

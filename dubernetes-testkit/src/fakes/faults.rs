@@ -1,7 +1,10 @@
 //! Faults injected into a fake: calls that fail, panic or hang.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::effects::Effects;
 
 /// How a call goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,23 +22,34 @@ pub const FOREVER: u32 = u32::MAX;
 
 /// The faults of a fake, by operation. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Faults<O: Ord>(Arc<Mutex<BTreeMap<O, (Fault, u32)>>>);
+pub struct Faults<O: Ord>(Arc<Mutex<Injected<O>>>);
+
+#[derive(Debug)]
+struct Injected<O> {
+    by_operation: BTreeMap<O, (Fault, u32)>,
+    effects: Option<Effects>,
+}
 
 impl<O: Ord> Default for Faults<O> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self(Arc::new(Mutex::new(Injected { by_operation: BTreeMap::new(), effects: None })))
     }
 }
 
-impl<O: Ord> Faults<O> {
+impl<O: Ord + Debug> Faults<O> {
     /// Makes the next `times` calls of an operation go wrong.
     pub fn inject(&self, operation: O, fault: Fault, times: u32) {
-        self.lock().insert(operation, (fault, times));
+        self.lock().by_operation.insert(operation, (fault, times));
     }
 
-    /// Ends all faults. Calls that hang already still hang.
+    /// Counts the changing calls of this fake in `effects` from now on.
+    pub fn count(&self, effects: &Effects) {
+        self.lock().effects = Some(effects.clone());
+    }
+
+    /// Ends all faults of operations. Calls that hang already still hang.
     pub fn clear(&self) {
-        self.lock().clear();
+        self.lock().by_operation.clear();
     }
 
     /// Takes the fault of one call. Returns whether the call fails.
@@ -44,6 +58,9 @@ impl<O: Ord> Faults<O> {
     ///
     /// For [`Fault::Panic`].
     pub(crate) async fn apply(&self, operation: &O) -> bool {
+        if let Some(effects) = self.effects() {
+            effects.alive().await;
+        }
         match self.take(operation) {
             None => false,
             Some(Fault::Error) => true,
@@ -52,17 +69,35 @@ impl<O: Ord> Faults<O> {
         }
     }
 
+    /// Makes one changing call, after [`Self::apply`]. `None`: its answer is an error.
+    pub(crate) async fn effect<R>(
+        &self,
+        operation: &O,
+        object: &str,
+        effect: impl FnOnce() -> R,
+    ) -> Option<R> {
+        match self.effects() {
+            Some(effects) => effects.run(format!("{operation:?} {object}"), effect).await,
+            None => Some(effect()),
+        }
+    }
+
+    fn effects(&self) -> Option<Effects> {
+        self.lock().effects.clone()
+    }
+
     fn take(&self, operation: &O) -> Option<Fault> {
-        let mut faults = self.lock();
-        let (fault, left) = faults.get_mut(operation).filter(|(_, left)| *left > 0)?;
+        let mut injected = self.lock();
+        let found = injected.by_operation.get_mut(operation);
+        let (fault, left) = found.filter(|(_, left)| *left > 0)?;
         if *left != FOREVER {
             *left -= 1;
         }
         Some(*fault)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<O, (Fault, u32)>> {
-        // A panic cannot leave the map half changed: each change is one call.
+    fn lock(&self) -> MutexGuard<'_, Injected<O>> {
+        // A panic cannot leave the faults half changed: each change is one call.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

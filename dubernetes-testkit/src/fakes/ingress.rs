@@ -8,9 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::faults::Faults;
+use dubernetes_core::app::PortMapping;
 use dubernetes_core::error::SharedError;
 use dubernetes_core::ingress::{
-    ApplyOutcome, Drained, Endpoint, Ingress, IngressError, ObservedIngress, Pace, RouteTable,
+    AnswerProblem, ApplyOutcome, Drained, Endpoint, Ingress, IngressError, ObservedIngress, Pace,
+    PortSupport, RouteTable,
 };
 
 /// A reverse proxy in memory, which serves the table that was applied last. Clones share the state.
@@ -26,7 +28,10 @@ struct State {
     applied: Vec<RouteTable>,
     busy: BTreeSet<SocketAddr>,
     failing: Option<String>,
+    answer_problems: Vec<AnswerProblem>,
     damaged: bool,
+    port_support: PortSupport,
+    taken_ports: BTreeMap<PortMapping, String>,
     turns: BTreeMap<String, usize>,
 }
 
@@ -65,6 +70,11 @@ pub enum Answer {
 }
 
 impl FakeIngress {
+    /// Returns what the proxy serves now.
+    pub fn observed(&self) -> ObservedIngress {
+        self.state().observed.clone()
+    }
+
     /// Returns every table that changed the proxy, oldest first.
     pub fn applied(&self) -> Vec<RouteTable> {
         self.state().applied.clone()
@@ -85,6 +95,25 @@ impl FakeIngress {
         self.state().failing = text.map(str::to_owned);
     }
 
+    /// Sets which answers the proxy could not pass on.
+    pub fn set_answer_problems(&self, problems: Vec<AnswerProblem>) {
+        self.state().answer_problems = problems;
+    }
+
+    /// Sets whether the proxy publishes ports of the host, while it runs.
+    pub fn set_port_support(&self, support: PortSupport) {
+        self.state().port_support = support;
+    }
+
+    /// Sets who has a port of the host, or with `None` that it is free.
+    pub fn set_taken_port(&self, port: PortMapping, by: Option<&str>) {
+        let taken = &mut self.state().taken_ports;
+        match by {
+            Some(by) => taken.insert(port, by.to_owned()),
+            None => taken.remove(&port),
+        };
+    }
+
     /// Stops the proxy, as a kill of its container does.
     pub fn kill(&self) {
         self.state().observed = ObservedIngress::Down { reason: "exit code 137".to_owned() };
@@ -93,6 +122,11 @@ impl FakeIngress {
     /// Damages the configuration, as an edit outside the orchestrator does.
     pub fn damage(&self) {
         self.state().damaged = true;
+    }
+
+    /// Returns whether the configuration is damaged, and not repaired yet.
+    pub fn is_damaged(&self) -> bool {
+        self.state().damaged
     }
 
     /// Sends a request: the longest path prefix wins, and endpoints take turns.
@@ -116,9 +150,32 @@ impl FakeIngress {
 
     async fn enter(&self, operation: IngressOperation) -> Result<(), IngressError> {
         if self.faults.apply(&operation).await {
-            return Err(IngressError::Failed(SharedError::text("injected fault")));
+            return Err(injected());
         }
         Ok(())
+    }
+
+    /// Makes a changing call after [`Self::enter`].
+    async fn change<R>(
+        &self,
+        operation: IngressOperation,
+        effect: impl FnOnce(&mut State) -> Result<R, IngressError>,
+    ) -> Result<R, IngressError> {
+        let answer = self.faults.effect(&operation, "routes", || effect(&mut self.state())).await;
+        answer.unwrap_or_else(|| Err(injected()))
+    }
+
+    fn serve(state: &mut State, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
+        if let Some(text) = &state.failing {
+            return Err(IngressError::Failed(SharedError::text(text.clone())));
+        }
+        let served = ObservedIngress::Serving { table: table.clone() };
+        if state.observed == served {
+            return Ok(ApplyOutcome::default());
+        }
+        state.observed = served;
+        state.applied.push(table.clone());
+        Ok(ApplyOutcome { changed: true, ..ApplyOutcome::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -136,22 +193,12 @@ impl Ingress for FakeIngress {
 
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         self.enter(IngressOperation::Apply).await?;
-        let mut state = self.state();
-        if let Some(text) = &state.failing {
-            return Err(IngressError::Failed(SharedError::text(text.clone())));
-        }
-        let served = ObservedIngress::Serving { table: table.clone() };
-        if state.observed == served {
-            return Ok(ApplyOutcome::default());
-        }
-        state.observed = served;
-        state.applied.push(table.clone());
-        Ok(ApplyOutcome { changed: true, ..ApplyOutcome::default() })
+        self.change(IngressOperation::Apply, |state| Self::serve(state, table)).await
     }
 
     async fn observe(&self) -> Result<ObservedIngress, IngressError> {
         self.enter(IngressOperation::Observe).await?;
-        Ok(self.state().observed.clone())
+        Ok(self.observed())
     }
 
     async fn drained(&self, endpoint: SocketAddr) -> Result<Drained, IngressError> {
@@ -164,13 +211,38 @@ impl Ingress for FakeIngress {
 
     async fn repair(&self) -> Result<Option<String>, IngressError> {
         self.enter(IngressOperation::Repair).await?;
-        let damaged = std::mem::take(&mut self.state().damaged);
-        Ok(damaged.then(|| "its configuration was changed and is restored".to_owned()))
+        if !self.state().damaged {
+            return Ok(None);
+        }
+        self.change(IngressOperation::Repair, |state| {
+            state.damaged = false;
+            Ok(Some("its configuration was changed and is restored".to_owned()))
+        })
+        .await
+    }
+
+    async fn port_support(&self) -> Result<PortSupport, IngressError> {
+        Ok(self.state().port_support.clone())
+    }
+
+    async fn taken_port(&self, port: &PortMapping) -> Option<String> {
+        self.state().taken_ports.get(port).cloned()
+    }
+
+    async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {
+        Ok(self.state().answer_problems.clone())
     }
 
     async fn remove(&self) -> Result<(), IngressError> {
         self.enter(IngressOperation::Remove).await?;
-        self.state().observed = ObservedIngress::Absent;
-        Ok(())
+        self.change(IngressOperation::Remove, |state| {
+            state.observed = ObservedIngress::Absent;
+            Ok(())
+        })
+        .await
     }
+}
+
+fn injected() -> IngressError {
+    IngressError::Failed(SharedError::text("injected fault"))
 }

@@ -245,7 +245,7 @@ impl FakeRuntime {
         let Some(request) = self.request(&container.id) else { return };
         let mut world = self.world();
         world.created += 1;
-        container.id = ContainerId(format!("{:012x}", world.created));
+        container.id = ContainerId(format!("{:012x}", world.created).into());
         container.name = copy.to_owned();
         container.state = ContainerState::Running { started_at: self.clock.now() };
         container.endpoint = None;

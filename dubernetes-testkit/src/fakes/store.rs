@@ -1,6 +1,9 @@
 //! A store in memory, with every promise of [`Store`] except durability.
 
+mod operation;
 mod secrets;
+
+pub use operation::StoreOperation;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,77 +27,6 @@ use dubernetes_core::store::{
     Tombstone, apply_rollout_update, decide_put, decide_rollout_command, merge, record,
     resolve_secrets,
 };
-
-/// An operation of [`MemoryStore`], for faults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StoreOperation {
-    /// `Store::put`.
-    Put,
-    /// `Store::update_rollout`.
-    UpdateRollout,
-    /// `Store::record_rollout`.
-    RecordRollout,
-    /// `Store::get`.
-    Get,
-    /// `Store::list`.
-    List,
-    /// `Store::delete`.
-    Delete,
-    /// `Store::purge`.
-    Purge,
-    /// `Store::evict`.
-    Evict,
-    /// `Store::clear_eviction`.
-    ClearEviction,
-    /// `Store::request_teardown`.
-    RequestTeardown,
-    /// `Store::finish_teardown`.
-    FinishTeardown,
-    /// `Store::pin_image`.
-    PinImage,
-    /// `Store::revisions`.
-    Revisions,
-    /// `Store::set_secret`.
-    SetSecret,
-    /// `Store::secrets`.
-    Secrets,
-    /// `Store::delete_secret`.
-    DeleteSecret,
-    /// `Store::resolve_secrets`.
-    ResolveSecrets,
-    /// `Store::rotate_key`.
-    RotateKey,
-    /// `Store::append`.
-    Append,
-    /// `Store::events`.
-    Events,
-}
-
-impl StoreOperation {
-    /// Every operation.
-    pub const ALL: [Self; 20] = [
-        Self::Put,
-        Self::UpdateRollout,
-        Self::RecordRollout,
-        Self::Get,
-        Self::List,
-        Self::Delete,
-        Self::Purge,
-        Self::Evict,
-        Self::ClearEviction,
-        Self::RequestTeardown,
-        Self::FinishTeardown,
-        Self::PinImage,
-        Self::Revisions,
-        Self::SetSecret,
-        Self::Secrets,
-        Self::DeleteSecret,
-        Self::ResolveSecrets,
-        Self::RotateKey,
-        Self::Append,
-        Self::Events,
-    ];
-}
 
 /// A store in memory. Its contents are lost when the value is dropped.
 #[derive(Debug, Default)]
@@ -123,20 +55,36 @@ impl MemoryStore {
     }
 
     async fn enter(&self, operation: StoreOperation) -> Result<(), StoreError> {
-        if self.faults.apply(&operation).await {
-            return Err(StoreError::Failed(SharedError::text("injected fault")));
-        }
-        Ok(())
+        if self.faults.apply(&operation).await { Err(injected()) } else { Ok(()) }
+    }
+
+    /// Makes a changing call, as [`Self::enter`] allows it. `effect` also returns whether watchers
+    /// are notified.
+    async fn change<R>(
+        &self,
+        operation: StoreOperation,
+        object: &str,
+        effect: impl FnOnce(&mut Content) -> Result<(R, bool), StoreError>,
+    ) -> Result<R, StoreError> {
+        self.enter(operation).await?;
+        let answer = self.faults.effect(&operation, object, || {
+            let answer = effect(&mut self.content());
+            if matches!(answer, Ok((_, true))) {
+                self.changes.send_modify(|count| *count = count.wrapping_add(1));
+            }
+            answer.map(|(answer, _)| answer)
+        });
+        answer.await.unwrap_or_else(|| Err(injected()))
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
         // A change is made in one step at the end of a method, so a panic leaves no half of one.
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn notify(&self) {
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
-    }
+fn injected() -> StoreError {
+    StoreError::Failed(SharedError::text("injected fault"))
 }
 
 #[derive(Debug, Default)]
@@ -171,7 +119,7 @@ impl Content {
     }
 
     fn specs(&self) -> impl Iterator<Item = &AppSpec> + Clone {
-        self.apps.values().filter(|kept| kept.deleted.is_none()).map(|kept| &kept.app.spec)
+        self.apps.values().filter(|kept| kept.deleted.is_none()).map(|kept| &*kept.app.spec)
     }
 
     fn live_mut(&mut self, name: &AppName) -> Option<&mut StoredRows> {
@@ -282,21 +230,21 @@ impl Content {
 #[async_trait]
 impl Store for MemoryStore {
     async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
-        self.enter(StoreOperation::Put).await?;
-        let put = self.content().put(&put)?;
-        if put.change != Change::Unchanged {
-            self.notify();
-        }
-        Ok(put)
+        self.change(StoreOperation::Put, put.spec.name.as_str(), |content| {
+            let put = content.put(&put)?;
+            let is_changed = put.change != Change::Unchanged;
+            Ok((put, is_changed))
+        })
+        .await
     }
 
     async fn update_rollout(&self, command: RolloutCommand) -> Result<Put, StoreError> {
-        self.enter(StoreOperation::UpdateRollout).await?;
-        let put = self.content().update_rollout(&command)?;
-        if put.change != Change::Unchanged {
-            self.notify();
-        }
-        Ok(put)
+        self.change(StoreOperation::UpdateRollout, command.name.as_str(), |content| {
+            let put = content.update_rollout(&command)?;
+            let is_changed = put.change != Change::Unchanged;
+            Ok((put, is_changed))
+        })
+        .await
     }
 
     async fn record_rollout(
@@ -306,12 +254,10 @@ impl Store for MemoryStore {
         update: &RolloutUpdate,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.enter(StoreOperation::RecordRollout).await?;
-        let changed = self.content().record_rollout(name, revision, update, now)?;
-        if changed {
-            self.notify();
-        }
-        Ok(())
+        self.change(StoreOperation::RecordRollout, name.as_str(), |content| {
+            Ok(((), content.record_rollout(name, revision, update, now)?))
+        })
+        .await
     }
 
     async fn get(&self, name: &AppName) -> Result<StoredApp, StoreError> {
@@ -333,40 +279,34 @@ impl Store for MemoryStore {
     }
 
     async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError> {
-        self.enter(StoreOperation::Delete).await?;
-        let mut content = self.content();
-        content.live(name)?;
-        if let Some(kept) = content.apps.get_mut(name) {
-            kept.delete(now);
-        }
-        drop(content);
-        self.notify();
-        Ok(())
+        self.change(StoreOperation::Delete, name.as_str(), |content| {
+            content.live(name)?;
+            if let Some(kept) = content.apps.get_mut(name) {
+                kept.delete(now);
+            }
+            Ok(((), true))
+        })
+        .await
     }
 
     async fn purge(&self, name: &AppName) -> Result<(), StoreError> {
-        self.enter(StoreOperation::Purge).await?;
-        let mut content = self.content();
-        if content.apps.get(name).is_none_or(|kept| kept.deleted.is_none()) {
-            return Ok(());
-        }
-        content.apps.remove(name);
-        drop(content);
-        self.notify();
-        Ok(())
+        self.change(StoreOperation::Purge, name.as_str(), |content| {
+            let is_deleted = content.apps.get(name).is_some_and(|kept| kept.deleted.is_some());
+            if is_deleted {
+                content.apps.remove(name);
+            }
+            Ok(((), is_deleted))
+        })
+        .await
     }
 
     async fn evict(&self, name: &AppName, container: &ContainerId) -> Result<(), StoreError> {
-        self.enter(StoreOperation::Evict).await?;
-        let mut content = self.content();
-        content.live(name)?;
-        let kept = content.live_mut(name);
-        let is_new = kept.is_some_and(|kept| kept.app.evicted.insert(container.clone()));
-        drop(content);
-        if is_new {
-            self.notify();
-        }
-        Ok(())
+        self.change(StoreOperation::Evict, name.as_str(), |content| {
+            content.live(name)?;
+            let kept = content.live_mut(name);
+            Ok(((), kept.is_some_and(|kept| kept.app.evicted.insert(container.clone()))))
+        })
+        .await
     }
 
     async fn clear_eviction(
@@ -374,35 +314,28 @@ impl Store for MemoryStore {
         name: &AppName,
         container: &ContainerId,
     ) -> Result<(), StoreError> {
-        self.enter(StoreOperation::ClearEviction).await?;
-        let mut content = self.content();
-        let is_cleared =
-            content.live_mut(name).is_some_and(|kept| kept.app.evicted.remove(container));
-        drop(content);
-        if is_cleared {
-            self.notify();
-        }
-        Ok(())
+        self.change(StoreOperation::ClearEviction, name.as_str(), |content| {
+            let kept = content.live_mut(name);
+            Ok(((), kept.is_some_and(|kept| kept.app.evicted.remove(container))))
+        })
+        .await
     }
 
     async fn request_teardown(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.enter(StoreOperation::RequestTeardown).await?;
-        let mut content = self.content();
-        content.teardown = Some(now);
-        let apps = content.apps.values_mut();
-        apps.filter(|kept| kept.deleted.is_none()).for_each(|kept| kept.delete(now));
-        drop(content);
-        self.notify();
-        Ok(())
+        self.change(StoreOperation::RequestTeardown, "instance", |content| {
+            content.teardown = Some(now);
+            let apps = content.apps.values_mut();
+            apps.filter(|kept| kept.deleted.is_none()).for_each(|kept| kept.delete(now));
+            Ok(((), true))
+        })
+        .await
     }
 
     async fn finish_teardown(&self) -> Result<(), StoreError> {
-        self.enter(StoreOperation::FinishTeardown).await?;
-        let is_finished = self.content().teardown.take().is_some();
-        if is_finished {
-            self.notify();
-        }
-        Ok(())
+        self.change(StoreOperation::FinishTeardown, "instance", |content| {
+            Ok(((), content.teardown.take().is_some()))
+        })
+        .await
     }
 
     async fn pin_image(
@@ -412,12 +345,10 @@ impl Store for MemoryStore {
         image: &ImageId,
         replace: bool,
     ) -> Result<(), StoreError> {
-        self.enter(StoreOperation::PinImage).await?;
-        let changed = self.content().pin(name, revision, image, replace);
-        if changed {
-            self.notify();
-        }
-        Ok(())
+        self.change(StoreOperation::PinImage, name.as_str(), |content| {
+            Ok(((), content.pin(name, revision, image, replace)))
+        })
+        .await
     }
 
     async fn revisions(&self, name: &AppName) -> Result<Vec<Revision>, StoreError> {
@@ -426,12 +357,12 @@ impl Store for MemoryStore {
     }
 
     async fn set_secret(&self, set: SetSecret) -> Result<SecretPut, StoreError> {
-        self.enter(StoreOperation::SetSecret).await?;
-        let put = self.content().set_secret(&set)?;
-        if !put.apps.is_empty() {
-            self.notify();
-        }
-        Ok(put)
+        self.change(StoreOperation::SetSecret, set.name.as_str(), |content| {
+            let put = content.set_secret(&set)?;
+            let is_changed = !put.apps.is_empty();
+            Ok((put, is_changed))
+        })
+        .await
     }
 
     async fn secrets(&self) -> Result<Vec<SecretInfo>, StoreError> {
@@ -441,8 +372,10 @@ impl Store for MemoryStore {
     }
 
     async fn delete_secret(&self, name: &SecretName) -> Result<(), StoreError> {
-        self.enter(StoreOperation::DeleteSecret).await?;
-        self.content().delete_secret(name)
+        self.change(StoreOperation::DeleteSecret, name.as_str(), |content| {
+            Ok((content.delete_secret(name)?, false))
+        })
+        .await
     }
 
     async fn resolve_secrets(&self, mut spec: AppSpec) -> Result<AppSpec, StoreError> {
@@ -457,15 +390,14 @@ impl Store for MemoryStore {
     }
 
     async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError> {
-        self.enter(StoreOperation::Append).await?;
         if events.is_empty() {
-            return Ok(());
+            return self.enter(StoreOperation::Append).await;
         }
-        let mut content = self.content();
-        events.iter().for_each(|event| content.append(event));
-        drop(content);
-        self.notify();
-        Ok(())
+        self.change(StoreOperation::Append, "events", |content| {
+            events.iter().for_each(|event| content.append(event));
+            Ok(((), true))
+        })
+        .await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError> {

@@ -31,7 +31,7 @@ impl Parser {
             deleted_through: line.take_value("deleted-through")?.unwrap_or(RevisionId::NONE),
             created_at: NOW,
             updated_at: NOW,
-            spec,
+            spec: spec.into(),
             rollout,
             rollout_started_at,
             paused,
@@ -75,8 +75,8 @@ impl Parser {
         }
         let image = image(name, revision)?;
         match self.scenario.desired.apps.get(name) {
-            Some(stored) if stored.revision == revision => Ok(stored.spec.clone()),
-            Some(stored) => Ok(AppSpec { image, ..stored.spec.clone() }),
+            Some(stored) if stored.revision == revision => Ok(AppSpec::clone(&stored.spec)),
+            Some(stored) => Ok(AppSpec { image, ..AppSpec::clone(&stored.spec) }),
             None => Ok(AppSpec::new(name.clone(), image)),
         }
     }
@@ -100,7 +100,10 @@ impl Parser {
                 false => Outcome::Stable,
             };
             let rollout = RevisionRollout { outcome, ..RevisionRollout::default() };
-            kept.insert(key, Revision { revision, spec, image_id, created_at: NOW, rollout });
+            kept.insert(
+                key,
+                Revision { revision, spec: spec.into(), image_id, created_at: NOW, rollout },
+            );
         }
         for ((name, _), revision) in kept {
             self.scenario.desired.revisions.entry(name).or_default().push(revision);
@@ -215,6 +218,9 @@ fn set_rollout(rollout: &mut Rollout, line: &mut Line) -> Result<(), String> {
         |text: Option<String>| text.map(|text| CountOrPercent::parse(&text)).transpose();
     if let Some(surge) = parse_share(line.take_value("surge")?)? {
         rollout.max_surge = Some(surge);
+    }
+    if let Some(terminating) = parse_share(line.take_value("terminating")?)? {
+        rollout.max_terminating = Some(terminating);
     }
     if let Some(unavailable) = parse_share(line.take_value("unavailable")?)? {
         rollout.max_unavailable = unavailable;

@@ -1,10 +1,13 @@
 //! Replicas, pre-deploy and one-off containers: identity, state, readiness and routing.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
 
-use dubernetes_core::app::{AppName, AppSpec, OneOffId, PodName, RevisionId};
+use dubernetes_core::app::{
+    AppName, AppSpec, OneOffId, PodName, PortMapping, Resources, RevisionId,
+};
 use dubernetes_core::identity;
 use dubernetes_core::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
 use dubernetes_core::runtime::{Capability, ContainerId, ContainerState, Exit, Stdio};
@@ -25,12 +28,15 @@ struct Shared {
     last_end: Option<String>,
     stop_reasons: Option<String>,
     last_ready_at: Option<Timestamp>,
+    lost_with_engine: bool,
     state: (ContainerState, Timestamp, Readiness),
     routed: bool,
     evicted: bool,
     drain: Option<Drain>,
     address: Option<IpAddr>,
+    published: BTreeSet<PortMapping>,
     off_network: bool,
+    limits: Option<Resources>,
 }
 
 impl Parser {
@@ -49,11 +55,15 @@ impl Parser {
             last_end: line.take_value("last")?,
             stop_reasons: line.take_value("stopped")?,
             last_ready_at: line.take_span("ready-until")?.map(|ago| before(Some(ago))),
+            lost_with_engine: line.take_word("lost-with-engine"),
             routed: line.take_word("routed"),
             evicted: line.take_word("evicted"),
             drain: take_drain(line)?,
             address: line.take_value("address")?,
+            published: std::iter::from_fn(|| line.take_value("publishes").transpose())
+                .collect::<Result<_, _>>()?,
             off_network: line.take_word("off-network"),
+            limits: take_limits(line)?,
             state: take_state(line)?,
         };
         for ordinal in ordinals {
@@ -79,7 +89,7 @@ impl Parser {
         let endpoint = self.endpoint(address, spec.port()).filter(|_| !shared.off_network);
         let instance = &self.scenario.desired.instance;
         let name = identity::container_name(instance, app, ordinal, revision, restarts);
-        let id = ContainerId(format!("id-of-{name}"));
+        let id = ContainerId(format!("id-of-{name}").into());
         let spec_hash = self.hash(app, revision, &spec);
         if shared.evicted {
             let stored = self.scenario.desired.apps.get_mut(app);
@@ -94,6 +104,9 @@ impl Parser {
         }
         if let Some(why) = shared.stop_reasons {
             observed.stop_reasons.insert(id.clone(), why);
+        }
+        if shared.lost_with_engine {
+            observed.lost_with_engine.insert(id.clone());
         }
         if let Some(until) = shared.last_ready_at {
             observed.last_ready_at.insert(id.clone(), until);
@@ -110,10 +123,11 @@ impl Parser {
                 app: app.clone(),
                 revision,
                 ordinal,
-                spec_hash,
+                spec_hash: spec_hash.into(),
                 image: Some(image_id(&spec)),
                 address,
                 port: spec.port(),
+                published: shared.published,
                 restarts,
                 consecutive_restarts,
                 last_end: shared.last_end,
@@ -123,13 +137,16 @@ impl Parser {
             image_id: image_id(&spec),
             endpoint: endpoint.filter(|_| is_up),
             readiness,
+            limits: shared.limits,
         });
         Ok(())
     }
 
     fn hash(&self, app: &AppName, revision: RevisionId, spec: &AppSpec) -> String {
         let stored = self.scenario.desired.apps.get(app).filter(|s| s.revision == revision);
-        identity::content_hash(spec, stored.map_or(0, |stored| stored.rollout.restart_nonce))
+        let spec = spec.clone().into();
+        identity::content_hash(&spec, stored.map_or(0, |stored| stored.rollout.restart_nonce))
+            .into()
     }
 
     /// Reads a line such as `pre-deploy web running`.
@@ -143,8 +160,12 @@ impl Parser {
             identity::pre_deploy_name(&self.scenario.desired.instance, &app, revision, attempts);
         let address = self.planned_address(&app, 0)?;
         self.taken.extend(address);
+        let is_lost = line.take_word("lost-with-engine");
         let state = take_container_state(line)?;
-        let id = ContainerId(format!("id-of-{name}"));
+        let id = ContainerId(format!("id-of-{name}").into());
+        if is_lost {
+            self.scenario.observed.lost_with_engine.insert(id.clone());
+        }
         let labels = PreDeployLabels { app, revision, attempts, address };
         self.scenario.observed.pre_deploys.push(ObservedPreDeploy { id, labels, state });
         Ok(())
@@ -174,7 +195,7 @@ impl Parser {
         let state = take_container_state(line)?;
         let labels = OneOffLabels { app, revision, id, address };
         let created_at = before(None);
-        let id = ContainerId(format!("id-of-{name}"));
+        let id = ContainerId(format!("id-of-{name}").into());
         let observed = ObservedOneOff { id, labels, state, created_at };
         self.scenario.observed.one_offs.push(observed);
         Ok(())
@@ -289,6 +310,13 @@ fn take_readiness(line: &mut Line) -> Result<Option<Readiness>, String> {
 
 /// How long a replica runs, is ready, ran before its exit, or is drained, if omitted.
 pub(super) const LONG: SignedDuration = SignedDuration::from_secs(60);
+
+/// Takes the limits that the runtime reports; `None` if there is no key.
+fn take_limits(line: &mut Line) -> Result<Option<Resources>, String> {
+    let limits =
+        Resources { cpu: line.take_value("has-cpu")?, memory: line.take_value("has-memory")? };
+    Ok((!limits.is_empty()).then_some(limits))
+}
 
 fn take_drain(line: &mut Line) -> Result<Option<Drain>, String> {
     if line.take_word("drained") {

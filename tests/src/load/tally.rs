@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Number of failures that each client keeps with their text.
-const MAX_FAILURES: usize = 20;
+const MAX_FAILURES: usize = 1000;
 
 /// Results of a load.
 #[derive(Debug, Default)]

@@ -146,7 +146,7 @@ fn change_of_the_table_makes_few_engine_calls() {
         let ingress = ingress.iter().find(|container| container.name == s.ingress()).unwrap();
         let calls = &proxy.calls()[before..];
         let is_own = |call: &&Call| {
-            call.path.contains(&ingress.id.0) && !call.is_inspect()
+            call.path.contains(ingress.id.0.as_str()) && !call.is_inspect()
                 || call.path.starts_with("/exec")
         };
         let own: Vec<_> =

@@ -1,9 +1,9 @@
 //! Options of containers: the engine has what the file says, and power over the host needs a
 //! setting of the orchestrator.
 
-use dubernetes_tests::checks::SOON;
+use dubernetes_tests::checks::{SOON, ensure};
 use dubernetes_tests::program::docker;
-use dubernetes_tests::{busybox, e2e};
+use dubernetes_tests::{busybox, e2e, eventually, whoami};
 use serde_json::{Value, json};
 
 const SCRIPT: &str = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
@@ -82,5 +82,40 @@ fn read_only_replica_writes_to_its_tmpfs_only() {
         let id = s.running_pods("web").await.into_values().next().unwrap();
         let script = "touch /run/x && echo yes; touch /x 2>/dev/null || echo no";
         assert_eq!(docker(&["exec", &id, "sh", "-c", script]).await.trim(), "yes\nno");
+    });
+}
+
+#[test]
+fn limits_changed_outside_are_reported_and_the_replica_stays() {
+    e2e!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("web", 2).with("resources: { memory: 128Mi, cpu: 500m }")).await;
+        let ids = s.container_ids("web").await;
+        let id = s.running_pods("web").await.remove("web-2").unwrap();
+        docker(&["update", "--memory", "64m", &id]).await;
+        let expected = "memory limit 64Mi, not 128Mi as its revision says: changed outside";
+        let app = eventually("the app names the limit", SOON, async || {
+            let app = s.get_app("web").await;
+            ensure(app["status"]["message"].to_string().contains(expected), &app["status"])?;
+            Ok(app)
+        })
+        .await;
+        assert_eq!(app["status"]["phase"], "Ready", "{app}");
+        for pod in s.get_pods(Some("web")).await {
+            let is_changed = pod["name"] == "web-2";
+            assert_eq!(pod["message"].to_string().contains(expected), is_changed, "{pod}");
+        }
+        let why = s.run(&["why", "web-2"]).await.assert_success().stdout;
+        assert!(why.contains(expected) && why.contains("delete pods web-2"), "{why}");
+        let is_change = |(reason, _): &&(String, String)| reason == "LimitsChanged";
+        assert_eq!(s.event_messages().await.iter().filter(is_change).count(), 1);
+        assert_eq!(s.container_ids("web").await, ids, "a replica was replaced");
+
+        let _ = s.run(&["delete", "pods", "web-2"]).await.assert_success();
+        eventually("the app is as its revision says", SOON, async || {
+            let app = s.get_app("web").await;
+            ensure(app["status"]["message"] == "", &app["status"])
+        })
+        .await;
     });
 }

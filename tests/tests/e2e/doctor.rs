@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 
-use dubernetes_tests::{e2e, whoami};
+use dubernetes_tests::checks::{SOON, ensure};
+use dubernetes_tests::program::docker;
+use dubernetes_tests::{e2e, eventually, whoami};
 use serde_json::Value;
 
 /// Returns result and message of a check.
@@ -20,7 +22,9 @@ fn doctor_reports_ok_with_and_without_orchestrator_and_creates_nothing() {
     e2e!().run(async |s| {
         let before = s.run(&["doctor", "-o", "json"]).await.assert_success().stdout;
         assert_eq!(find_check(&before, "orchestrator").0, "warn");
-        for name in ["state", "socket", "engine", "clock", "network", "image", "port", "exposure"] {
+        for name in
+            ["state", "socket", "engine", "clock", "network", "image", "names", "port", "exposure"]
+        {
             assert_eq!(find_check(&before, name).0, "ok", "{name}: {before}");
         }
         assert!(find_check(&before, "network").1.ends_with("is free"), "{before}");
@@ -53,5 +57,29 @@ fn doctor_names_process_that_holds_port() {
         assert_eq!(result, "fail", "{report}");
         let process = format!("(process {})", std::process::id());
         assert!(message.contains(&process), "{message}");
+    });
+}
+
+#[test]
+fn doctor_says_what_an_ingress_image_lacks_and_leaves_no_container() {
+    e2e!().run(async |s| {
+        for (image, lacks) in [
+            ("dubernetes-whoami:1", "has no shell"),
+            ("dubernetes-test-busybox:1", "has no stream module"),
+        ] {
+            let image = s.tag(image).await;
+            let variables = [("DUBERNETES_INGRESS_IMAGE", image.as_str())];
+            let report = s.run_with_variables(&["doctor", "-o", "json"], &variables).await;
+            let (result, message) = find_check(&report.stdout, "names");
+            assert_eq!(result, "warn", "{message}");
+            assert!(message.contains(lacks), "{message}");
+            let of_image = format!("ancestor={image}");
+            let filters = ["--filter", &of_image, "--filter", "network=none"];
+            eventually("the container of the check is gone", SOON, async || {
+                let left = docker(&[&["ps", "-aq"], &filters[..]].concat()).await;
+                ensure(left.is_empty(), left)
+            })
+            .await;
+        }
     });
 }

@@ -1,7 +1,9 @@
 //! `import`: the manifests of a Compose file run.
 
 use dubernetes_tests::checks::SOON;
-use dubernetes_tests::e2e;
+use dubernetes_tests::http::{self, Request};
+use dubernetes_tests::port::Port;
+use dubernetes_tests::{e2e, eventually};
 
 /// A web server that reads from a database by its old name's successor, and a worker.
 const COMPOSE: &str = r#"
@@ -15,7 +17,7 @@ services:
     command: >-
       /bin/sh -c "mkdir -p /www/cgi-bin; cp /etc/page /www/cgi-bin/page;
       chmod +x /www/cgi-bin/page; exec httpd -f -p 8080 -h /www"
-    ports: ["127.0.0.1:8080:8080"]
+    ports: ["127.0.0.1:${WEB_PORT:-8080}:8080"]
     depends_on: [db]
     environment:
       DB: http://db:5432
@@ -45,7 +47,7 @@ volumes:
 
 const PAGE: &str = r#"#!/bin/sh
 body="$GREETING $(wget -q -O - $DB)"
-printf 'Content-Length: %s\n\n%s' ${#body} "$body"
+printf 'Content-Length: %s\r\n\r\n%s' ${#body} "$body"
 "#;
 
 #[test]
@@ -58,16 +60,18 @@ fn imported_apps_run() {
         let apps = compose.replace("compose.yaml", "apps");
         let imported = s.run(&["import", &compose, "-o", &apps]).await.assert_success();
         assert!(imported.stderr.contains("access: { host: web.localhost }"), "{}", imported.stderr);
-        let web = std::fs::read_to_string(format!("{apps}/web.yaml")).unwrap();
-        std::fs::write(format!("{apps}/web.yaml"), web + "access: { host: web.localhost }\n")
-            .unwrap();
 
-        let set = "IMAGE=dubernetes-test-busybox:1";
-        let _ = s.run(&["apply", &apps, "--set", set]).await.assert_success();
+        let port = Port::take();
+        let image = "IMAGE=dubernetes-test-busybox:1";
+        let web_port = format!("WEB_PORT={}", port.number);
+        let _ = s.run(&["apply", &apps, "--set", image, "--set", &web_port]).await.assert_success();
         for app in ["web", "db", "worker"] {
             s.wait_for_phase(app, "Ready", SOON).await;
         }
-        let page = s.get("web.localhost", "/cgi-bin/page").await.unwrap().text();
-        assert_eq!(page.trim(), "hello row");
+        let page = eventually("the published port answers", SOON, async || {
+            http::once(port.number, Request::get("any.test", "/cgi-bin/page")).await
+        })
+        .await;
+        assert_eq!(page.text().trim(), "hello row");
     });
 }

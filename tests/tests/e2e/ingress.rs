@@ -187,12 +187,19 @@ fn headers_of_64_kib_and_unusual_names_pass_and_aliases_do_not() {
                    printf 'X-Long: '; head -c 61440 /dev/zero | tr '\\0' 'a'\n\
                    printf '\\r\\n\\r\\nwhole'\n";
         let script = format!(
-            "mkdir -p /www/cgi-bin; cat > /www/cgi-bin/long <<'END'\n{cgi}END\n\
-             chmod +x /www/cgi-bin/long; exec httpd -f -p 80 -h /www"
+            "cd /; mkdir -p /www/cgi-bin; cat > /www/cgi-bin/long <<'END'\n{cgi}END\n\
+             sed s/61440/81920/ /www/cgi-bin/long > /www/cgi-bin/longer\n\
+             chmod +x /www/cgi-bin/*; exec httpd -f -p 80 -h /www"
         );
         s.apply(&busybox("long", 1, &script).host("long.test")).await;
         let answer = s.get("long.test", "/cgi-bin/long").await.unwrap();
         assert_eq!((answer.status, answer.text().as_str()), (200, "whole"));
+
+        // One with more is named.
+        assert_eq!(s.get("long.test", "/cgi-bin/longer").await.unwrap().status, 502);
+        let why = s.run(&["why", "long"]).await.assert_success().stdout;
+        let line = "in place of long-1: the headers of its answer have more than 64 KiB";
+        assert!(why.contains(line) && why.contains("once, "), "{why}");
     });
 }
 
@@ -224,6 +231,30 @@ fn restart_takes_over_changed_ingress_settings_and_says_so() {
         let events = s.event_messages().await;
         let said = events.iter().any(|(_, text)| text.contains("its settings changed"));
         assert!(said, "{events:?}");
+    });
+}
+
+#[test]
+fn ingress_whose_wanted_image_is_missing_goes_on_and_is_said_to_serve() {
+    e2e!().run(async |s| {
+        s.serve().await;
+        s.apply(&whoami("web", 1).host("web.test")).await;
+        s.terminate().await;
+        s.serve_with(&[("DUBERNETES_INGRESS_IMAGE", "dubernetes.invalid/nginx:none")]).await;
+        eventually("the missing image is reported", SOON, async || {
+            let events = s.event_messages().await;
+            let is_said = |(reason, text): &(String, String)| {
+                reason == "IngressWarning" && text.contains("keeps its former settings: image `")
+            };
+            ensure(events.iter().any(is_said), events)
+        })
+        .await;
+        // What serves gets new routes, and no status says that it does not.
+        s.apply(&whoami("web", 2).host("web.test")).await;
+        s.wait_for_balance("web.test", 2).await;
+        let status = s.run(&["status"]).await.assert_success().stdout;
+        assert!(status.contains("1 Ready"), "{status}");
+        assert_eq!(s.get_app("web").await["status"]["phase"], "Ready");
     });
 }
 

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod keepalive;
 mod kinds;
 mod nginx_fixture;
 mod older_workers;
+mod proxies;
+mod unreached;
 
 use dubernetes_core::ingress::{Ingress as _, IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::ContainerRuntime as _;
@@ -170,7 +173,9 @@ async fn refusing_upstream_is_skipped() {
         }
         ingress.apply(&table(&[&route("a.test", "/", "web", &endpoints[..1])])).await.unwrap();
         let without_other = fixture.request("a.test", "/", "").await.unwrap();
-        assert!(without_other.starts_with("HTTP/1.1 502"), "{without_other}");
+        assert!(without_other.starts_with("HTTP/1.1 503"), "{without_other}");
+        assert!(without_other.contains("\r\nRetry-After: 5\r\n"), "{without_other}");
+        assert!(without_other.ends_with("this app has no ready replica"), "{without_other}");
     })
     .await;
 }

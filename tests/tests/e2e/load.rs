@@ -6,11 +6,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use dubernetes_tests::checks::{SOON, ensure};
-use dubernetes_tests::load::Load;
+use dubernetes_tests::load::{Load, print_line, setting};
 use dubernetes_tests::manifest::{Manifest, WHOAMI};
 use dubernetes_tests::program::docker;
 use dubernetes_tests::{Scenario, app, e2e, eventually, whoami};
@@ -43,8 +42,8 @@ struct LoadTest<'a> {
 #[test]
 fn no_request_fails_during_any_operation() {
     e2e!().run(async |s| {
-        let requests = setting("REQUESTS", REQUESTS);
-        let rate = setting("RATE", RATE);
+        let requests = setting("LOAD_REQUESTS", REQUESTS);
+        let rate = setting("LOAD_RATE", RATE);
         s.serve().await;
         let images = [WHOAMI.to_owned(), s.tag(WHOAMI).await];
         s.apply(&web(&images[0], 0)).await;
@@ -83,13 +82,13 @@ impl LoadTest<'_> {
         self.undo_with_orchestrator_restarts().await;
     }
 
-    /// Replaces all replicas by a new image, one at a time.
+    /// Replaces all replicas by a new image.
     async fn update(&mut self) {
         let s = self.s;
         let next = self.next_update();
         tokio::select! {
             ran = s.apply(&next) => assert_eq!(ran.stdout, "app/web configured\n"),
-            never = s.assert_always_between("web", 5, 6) => never,
+            never = s.assert_always_between("web", 5, 9) => never,
         }
         self.settle("image update").await;
     }
@@ -196,15 +195,6 @@ impl LoadTest<'_> {
 
 fn web(image: &str, change: u32) -> Manifest {
     let change = format!("env: {{ CHANGE: '{change}' }}");
-    app("web", image, REPLICAS).host("web.test").with(&change)
-}
-
-fn setting(name: &str, default: u32) -> u32 {
-    let value = std::env::var(format!("DUBERNETES_LOAD_{name}"));
-    value.map_or(default, |value| value.parse().unwrap())
-}
-
-/// Prints a line to standard error, past the output capture of the test runner.
-fn print_line(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let access = "access: { host: web.test, keepalive: true }";
+    app("web", image, REPLICAS).with(access).with(&change)
 }

@@ -35,6 +35,37 @@ async fn expect_tcp(port: u16, replica: &str) {
     .await;
 }
 
+/// Waits until a replica answers datagrams to a port of 127.0.0.2.
+async fn expect_udp(port: u16, replica: &str) {
+    eventually(&format!("{replica} answers datagrams"), SOON, async || {
+        let answer = timeout(Duration::from_secs(1), udp_answer(port)).await;
+        let found = answer.map_err(|_| "no answer")?.map_err(|error| error.to_string())?;
+        if found == replica { Ok(()) } else { Err(format!("`{found}` answers")) }
+    })
+    .await;
+}
+
+async fn udp_answer(port: u16) -> std::io::Result<String> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    socket.send_to(b"who", ("127.0.0.2", port)).await?;
+    let mut answer = [0; 64];
+    let length = socket.recv(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
+/// Returns the name of an nginx image that cannot publish ports: without its stream module, or
+/// where that is built in, without `ip`.
+async fn image_without_ports(s: &Scenario) -> String {
+    const TAKE_OUT: &str = "rm -f /usr/lib/nginx/modules/ngx_stream_module.so; \
+                            if nginx -V 2>&1 | grep -q -e '--with-stream '; \
+                            then rm -f $(command -v ip); fi";
+    let tag = s.tag(s.ingress_image()).await;
+    let id = s.create_container(&["--entrypoint", "sh", &tag, "-c", TAKE_OUT]).await;
+    docker(&["start", "-a", id.trim()]).await;
+    docker(&["commit", id.trim(), &tag]).await;
+    tag
+}
+
 /// Returns the ids of the containers that publish ports.
 async fn port_containers(s: &Scenario) -> String {
     let instance = format!("label=dubernetes.instance={}", s.instance);
@@ -129,17 +160,73 @@ fn published_udp_port_answers_through_an_update() {
         };
         for (version, replica) in [("1", "dns-1"), ("2", "dns-2")] {
             s.apply(&dns(version)).await;
-            eventually(&format!("{replica} answers"), SOON, async || {
-                let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
-                socket.send_to(b"who", ("127.0.0.2", port.number)).await.unwrap();
-                let mut answer = [0; 64];
-                let received = timeout(Duration::from_secs(1), socket.recv(&mut answer)).await;
-                let length = received.map_err(|_| "no answer".to_owned())?;
-                let length = length.map_err(|error| error.to_string())?;
-                let found = String::from_utf8_lossy(&answer[..length]).into_owned();
-                if found == replica { Ok(()) } else { Err(format!("`{found}` answers")) }
-            })
-            .await;
+            expect_udp(port.number, replica).await;
         }
+    });
+}
+
+#[test]
+fn replica_publishes_ports_that_the_ingress_cannot() {
+    e2e!().run(async |s| {
+        let image = image_without_ports(s).await;
+        s.serve_with(&[("DUBERNETES_INGRESS_IMAGE", &image)]).await;
+        let port = Port::take();
+        let db = |version: &str, replicas: u32| {
+            let udp = format!("'127.0.0.2:{}:5353/udp'", port.number);
+            let env = format!("env: {{ WHOAMI_UDP_PORT: '5353', V: '{version}' }}");
+            published("db", replicas, &[tcp(port.number), udp]).with(&env)
+        };
+        s.apply(&db("1", 1)).await;
+        expect_tcp(port.number, "db-1").await;
+        expect_udp(port.number, "db-1").await;
+        assert_eq!(port_containers(s).await.trim(), "");
+
+        let path = s.write_file("update.yaml", &db("2", 1).to_string());
+        let plan = s.run(&["plan", &path]).await.assert_success().stdout;
+        let says = "downtime: the replica publishes `ports` itself, so the old one stops first: \
+                    the image of the ingress has no";
+        assert!(plan.contains(says), "{plan}");
+        s.apply(&db("2", 1)).await;
+        expect_tcp(port.number, "db-2").await;
+        expect_udp(port.number, "db-2").await;
+
+        let refused = s.try_apply(&db("2", 2)).await.assert_code(1).stderr;
+        assert!(refused.contains("`ports` allows one replica, not 2"), "{refused}");
+        expect_tcp(port.number, "db-2").await;
+
+        // An image with the module publishes them, and the replica gives them up.
+        s.terminate().await;
+        s.serve().await;
+        eventually("both replicas answer", SOON, async || {
+            let found = [tcp_answer(port.number).await?, tcp_answer(port.number).await?];
+            if found[0] == found[1] { Err(found[0].clone()) } else { Ok(()) }
+        })
+        .await;
+        assert_ne!(port_containers(s).await.trim(), "");
+        s.apply(&db("2", 2)).await;
+    });
+}
+
+#[test]
+fn taken_port_stops_no_replica_that_publishes_itself() {
+    e2e!().run(async |s| {
+        let image = image_without_ports(s).await;
+        s.serve_with(&[("DUBERNETES_INGRESS_IMAGE", &image)]).await;
+        let (port, taken) = (Port::take(), Port::take());
+        s.apply(&published("db", 1, &[tcp(port.number)])).await;
+        expect_tcp(port.number, "db-1").await;
+        let before = s.container_ids("db").await;
+
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, taken.number)).unwrap();
+        let changed = published("db", 1, &[tcp(taken.number)]).with("env: { V: '2' }");
+        let refused = s.try_apply(&changed).await.assert_code(1).stderr;
+        let expected = format!("TCP port {} on 127.0.0.1 is taken by", taken.number);
+        assert!(refused.contains(&expected), "{refused}");
+        assert_eq!(s.container_ids("db").await, before);
+        expect_tcp(port.number, "db-1").await;
+
+        drop(listener);
+        expect_tcp(taken.number, "db-2").await;
+        assert!(tcp_answer(port.number).await.is_err(), "the old port is given up");
     });
 }

@@ -203,8 +203,9 @@ fn rollout_respects_surge_and_unavailable_limits() {
     e2e!().run(async |s| {
         s.serve().await;
         for (name, replicas, rollout, min_running, max_live) in [
-            ("two", 4, "max_surge: 2", 4, 6),
-            ("part", 4, "max_surge: 50%, max_unavailable: 25%", 3, 6),
+            ("two", 4, "max_surge: 2, max_terminating: 0", 4, 6),
+            ("leaving", 4, "max_surge: 1", 4, 6),
+            ("part", 4, "max_surge: 50%, max_unavailable: 25%, max_terminating: 25%", 3, 7),
             ("first", 2, "order: stop-first", 1, 2),
         ] {
             let rollout = format!("rollout: {{ min_ready: 1ms, {rollout} }}");

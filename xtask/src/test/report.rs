@@ -50,9 +50,14 @@ impl Report {
     /// Adds a failure if the runner failed without a failed test, for example in the build.
     pub(super) fn or_failed(mut self, succeeded: bool, step: &str) -> Self {
         if !succeeded && self.failed.is_empty() {
-            self.failed.insert(format!("{step} (see above)"));
+            self.fail(step);
         }
         self
+    }
+
+    /// Adds a failed step, whose output is above.
+    pub(super) fn fail(&mut self, step: &str) {
+        self.failed.insert(format!("{step} (see above)"));
     }
 
     /// Adds the results of another runner.
@@ -154,5 +159,14 @@ more</system-err></testcase>
     fn failed_runner_without_failed_test_is_reported() {
         assert!(!Report::default().or_failed(false, "building").is_success());
         assert!(Report::default().or_failed(true, "building").is_success());
+    }
+
+    #[test]
+    fn failed_step_is_counted_as_failed() {
+        let mut report = Report::default();
+        report.fail("lints");
+        assert!(!report.is_success());
+        let text = "failed lints (see above)\n0 passed, 1 failed, 0 skipped\n";
+        assert_eq!(report.to_string(), text);
     }
 }

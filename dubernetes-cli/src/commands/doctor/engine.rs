@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
 use super::port::PortOwner;
-use super::{paths, port};
+use super::{paths, port, proxies};
 use crate::args::IngressArgs;
 use crate::output::{self, span};
 use crate::settings::Settings;
@@ -47,8 +47,20 @@ pub(super) async fn run_checks(settings: &Settings, ingress: &IngressArgs) -> Ve
         }
         Err(error) => checks.push(Check::warn("clock", chain(&error), "run the command again")),
     }
-    checks.push(check_network(engine.subnet(&settings.instance).await));
-    checks.push(check_image(ingress, engine.image(&ingress.ingress_image).await));
+    let subnet = engine.subnet(&settings.instance).await;
+    let gateway = subnet.as_ref().ok().and_then(Subnet::gateway);
+    checks.push(check_network(subnet));
+    let image = engine.image(&ingress.ingress_image).await;
+    let is_present = matches!(image, Ok(Image::Present { .. }));
+    checks.push(check_image(ingress, image));
+    let mut lacks = None;
+    // What an image lacks that is to be pulled cannot be told.
+    if is_present {
+        let warnings = engine.image_warnings(&ingress.ingress_image).await;
+        lacks = warnings.as_ref().ok().and_then(|warnings| warnings.proxies);
+        checks.push(check_names(ingress, warnings.map(|warnings| warnings.names)));
+    }
+    checks.extend(proxies::check_proxies(ingress, gateway, lacks));
     let own = ingress_name(&settings.instance);
     for address in addresses {
         let publisher = engine.publisher(address.ip(), address.port()).await.ok().flatten();
@@ -137,6 +149,24 @@ fn check_network(subnet: Result<Subnet, RuntimeError>) -> Check {
             "remove unused networks; `docker network ls` lists them",
         ),
         Err(error) => Check::fail(NAME, chain(&error), "check the engine's log"),
+    }
+}
+
+/// Checks that the ingress image has what names of apps and published ports need.
+fn check_names(
+    ingress: &IngressArgs,
+    warning: Result<Option<&'static str>, RuntimeError>,
+) -> Check {
+    const NAME: &str = "names";
+    const OTHER: &str = "use `nginx:stable-alpine`, or another one that has it, with \
+                         DUBERNETES_INGRESS_IMAGE or `serve --ingress-image`";
+    let name = &ingress.ingress_image;
+    match warning {
+        Ok(None) => {
+            Check::ok(NAME, format!("`{name}` has what names of apps and published ports need"))
+        }
+        Ok(Some(warning)) => Check::warn(NAME, format!("`{name}` has {warning}"), OTHER),
+        Err(error) => Check::warn(NAME, chain(&error), "run the command again"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{MAX_LIST, Violation, check_len, port_out_of_range};
-use crate::app::{Access, HostPattern, PortMapping};
+use crate::app::{Access, HostPattern, PortMapping, RouteProtocol};
 
 /// Returns the violation of `access` or a list of hosts without an entry, at `path`.
 pub fn no_entries(path: &str) -> Violation {
@@ -64,6 +64,15 @@ fn check_entry(access: &Access, above: &str) -> Vec<Violation> {
             Violation::new(path, "`strip_prefix` removes the `path`, and there is none")
                 .with_hint("add the `path`, or delete `strip_prefix`"),
         );
+    }
+    for (key, is_set) in
+        [("keepalive", access.keepalive), ("buffer_requests", access.buffer_requests)]
+    {
+        if is_set && access.protocol == RouteProtocol::H2c {
+            let message = format!("`{key}` is for `protocol: http`");
+            let violation = Violation::new(format!("{above}.{key}"), message);
+            found.push(violation.with_hint(format!("delete `{key}`")));
+        }
     }
     found
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use jiff::Timestamp;
 
 use crate::app::{AppName, Check, PodName, Stop};
-use crate::ingress::{ObservedIngress, RouteTable};
+use crate::ingress::{HostPort, ObservedIngress, PortSupport, RouteTable};
 use crate::plan::{Action, Plan, Planned, Prediction, ReplicaPlan, Wait, Waiting};
 use crate::reconcile::{conflicts, is_ready, reconcile, start_cycle};
 use crate::runtime::{ContainerId, ContainerState, Exit, ImageId, Network};
@@ -49,7 +49,7 @@ impl<'a> PredictedState<'a> {
         let mut after = after.unwrap_or_default();
         after.retain(|name| !is_ready(&desired, &observed, name));
         if let Some(stored) = desired.apps.get_mut(app) {
-            stored.spec.after = after;
+            stored.spec.update(|spec| spec.after = after);
         }
         remove_others(&mut desired, &mut observed, app);
         Self { app, desired, observed, now, is_in_start_cycle, started: 0 }
@@ -103,7 +103,7 @@ impl<'a> PredictedState<'a> {
             }
             Action::Create(replica) => self.create(replica),
             Action::CreatePreDeploy(hook) => self.observed.pre_deploys.push(ObservedPreDeploy {
-                id: ContainerId(format!("predicted:{}", hook.request.name)),
+                id: ContainerId(format!("predicted:{}", hook.request.name).into()),
                 labels: hook.labels.clone(),
                 state: ContainerState::Created,
             }),
@@ -144,11 +144,16 @@ impl<'a> PredictedState<'a> {
         let has_route = |table: &RouteTable| {
             table.routes.iter().any(|route| route.app == *self.app)
                 || table.listeners.iter().any(|listener| listener.app == *self.app)
-                || table.ports.iter().any(|port| port.app == *self.app)
+        };
+        let ports = |table: &RouteTable| -> Vec<HostPort> {
+            table.ports.iter().filter(|port| port.app == *self.app).cloned().collect()
         };
         let old = endpoints(&before);
         let new = endpoints(&plan.routes.table);
-        if old == new && has_route(&before) == has_route(&plan.routes.table) {
+        let published = ports(&plan.routes.table);
+        let are_ports_same = ports(&before) == published;
+        let is_route_same = has_route(&before) == has_route(&plan.routes.table);
+        if old == new && is_route_same && are_ports_same {
             return None;
         }
         for (_, endpoint) in old.difference(&new) {
@@ -161,7 +166,9 @@ impl<'a> PredictedState<'a> {
         };
         let added = names("add", new.difference(&old).collect());
         let removed = names("remove", old.difference(&new).collect());
-        let changes: Vec<_> = [added, removed].into_iter().flatten().collect();
+        let only_ports = old == new && is_route_same;
+        let ports = only_ports.then(|| published_text(&published));
+        let changes: Vec<_> = [added, removed, ports].into_iter().flatten().collect();
         Some(if changes.is_empty() {
             "no ready replica yet".to_owned()
         } else {
@@ -179,6 +186,10 @@ impl<'a> PredictedState<'a> {
             Prediction::IsRemoved => self.finish_removal(waiting),
             Prediction::HookSucceeds => self.finish_hook(),
             Prediction::OthersBecomeReady => self.start_after_others(),
+            Prediction::PortsSupported => {
+                self.observed.port_support = PortSupport::Supported;
+                Some(waiting.wait.to_string())
+            }
             Prediction::TimePasses => {
                 self.now = waiting.until?.max(self.now);
                 Some(waiting.wait.to_string())
@@ -247,7 +258,9 @@ impl<'a> PredictedState<'a> {
         if self.is_in_start_cycle {
             return None;
         }
-        let after = std::mem::take(&mut self.desired.apps.get_mut(self.app)?.spec.after);
+        let mut after = Vec::new();
+        let spec = &mut self.desired.apps.get_mut(self.app)?.spec;
+        spec.update(|spec| after = std::mem::take(&mut spec.after));
         let verb = if after.len() == 1 { "is" } else { "are" };
         (!after.is_empty()).then(|| format!("until {} {verb} ready", crate::format::join(&after)))
     }
@@ -267,7 +280,7 @@ impl<'a> PredictedState<'a> {
 
     fn create(&mut self, plan: &ReplicaPlan) {
         self.observed.replicas.push(ObservedReplica {
-            id: ContainerId(format!("predicted:{}", plan.request.name)),
+            id: ContainerId(format!("predicted:{}", plan.request.name).into()),
             name: plan.request.name.clone(),
             labels: plan.labels.clone(),
             state: ContainerState::Created,
@@ -275,6 +288,7 @@ impl<'a> PredictedState<'a> {
             image_id: ImageId(plan.request.image.clone()),
             endpoint: None,
             readiness: Readiness::Unknown,
+            limits: None,
         });
     }
 
@@ -323,6 +337,16 @@ fn remove_others(desired: &mut DesiredState, observed: &mut ObservedState, app: 
     taken.extend(one_offs.into_iter().filter_map(|one_off| one_off.labels.address));
     desired.one_offs.clear();
     observed.foreign_addresses.extend(taken);
+}
+
+/// Describes a table in which only the published ports of the app are new.
+fn published_text(ports: &[HostPort]) -> String {
+    let ports: Vec<_> = ports.iter().map(|port| port.mapping.to_string()).collect();
+    if ports.is_empty() {
+        "publish no port".to_owned()
+    } else {
+        format!("publish {}", ports.join(", "))
+    }
 }
 
 fn exited(at: Timestamp) -> ContainerState {

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::app::PodName;
+use crate::app::{PodName, Resources};
 use crate::call::{CallFailure, OperationKey};
 use crate::format::span;
-use crate::ingress::ObservedIngress;
+use crate::ingress::{ObservedIngress, PortSupport};
 use crate::labels::PreDeployLabels;
 use crate::runtime::{ContainerState, PullProgress};
 use crate::state::{
@@ -72,6 +72,15 @@ impl Decision {
             ObservedIngress::Unknown { reason } => format!("ingress unknown msg={reason:?}"),
             ObservedIngress::Serving { .. } => "ingress serving".to_owned(),
         });
+        match &observed.port_support {
+            PortSupport::Supported => {}
+            PortSupport::Unknown => lines.push("port-support unknown".to_owned()),
+            PortSupport::Missing { reason } => {
+                lines.push(format!("port-support missing msg={reason:?}"));
+            }
+        }
+        let taken = observed.taken_ports.iter();
+        lines.extend(taken.map(|(port, message)| format!("taken {port} msg={message:?}")));
         lines
     }
 
@@ -93,8 +102,16 @@ impl Decision {
         if let Some(address) = labels.address {
             let _ = write!(line, " address={address}");
         }
+        for port in &labels.published {
+            let _ = write!(line, " publishes={port}");
+        }
         if replica.is_off_network() {
             line.push_str(" off-network");
+        }
+        if let Some(Resources { cpu, memory }) = &replica.limits {
+            let cpu = cpu.map(|cpu| format!(" has-cpu={cpu}")).unwrap_or_default();
+            let memory = memory.map(|memory| format!(" has-memory={memory}")).unwrap_or_default();
+            line.push_str(&(memory + &cpu));
         }
         if observed.ingress.table().is_some_and(|table| replica.is_in(table)) {
             line.push_str(" routed");
@@ -113,6 +130,9 @@ impl Decision {
         }
         if let Some(reason) = observed.stop_reasons.get(&replica.id) {
             let _ = write!(line, " stopped={reason:?}");
+        }
+        if observed.lost_with_engine.contains(&replica.id) {
+            line.push_str(" lost-with-engine");
         }
         if let Some(at) = observed.last_ready_at.get(&replica.id) {
             let _ = write!(line, " ready-until={}", self.ago(*at));

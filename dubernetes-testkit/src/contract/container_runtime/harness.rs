@@ -248,7 +248,7 @@ pub(super) async fn remove_all(runtime: &dyn ContainerRuntime, facts: &Facts) {
 
 /// Returns an id that no container has.
 pub(super) fn missing() -> ContainerId {
-    ContainerId("0123456789abcdef".repeat(4))
+    ContainerId("0123456789abcdef".repeat(4).into())
 }
 
 pub(super) fn words(words: &[&str]) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Containers from creation to removal.
 
-use dubernetes_core::app::{Cpu, Duration, Memory, Resources, Signal, Volume};
+use dubernetes_core::app::{Cpu, Duration, Memory, PortMapping, Resources, Signal, Volume};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, ContainerId, ContainerState, Exit, Process, RuntimeError,
@@ -37,7 +37,7 @@ pub(super) async fn create_keeps_name_labels_and_image(harness: &ContractHarness
     for (key, value) in &request.labels {
         assert_eq!(container.labels.get(key), Some(value), "the label `{key}` is kept");
     }
-    let by_name = ContainerId(request.name.clone());
+    let by_name = ContainerId(request.name.clone().into());
     assert_eq!(harness.inspect(&by_name).await.id, id, "a container is found by its name");
     assert_eq!(harness.list().await, [container], "list and inspection show the same");
     harness.remove(&id).await;
@@ -69,9 +69,14 @@ pub(super) async fn missing_capability_is_refused(harness: &ContractHarness<'_>)
     with_volume.volumes.push(volume);
     let mut with_limit = harness.request("limit");
     with_limit.resources.memory = Some(legal("limit", Memory::parse("32Mi").ok()));
-    for (capability, request) in
-        [(Capability::Volumes, with_volume), (Capability::Limits, with_limit)]
-    {
+    let port = legal("port", PortMapping::parse("127.0.0.1:20999:80").ok());
+    let mut with_port = harness.request("port");
+    with_port.ports.push(port.into());
+    for (capability, request) in [
+        (Capability::Volumes, with_volume),
+        (Capability::Limits, with_limit),
+        (Capability::Ports, with_port),
+    ] {
         if harness.runtime.capabilities().contains(&capability) {
             continue;
         }
@@ -210,6 +215,9 @@ pub(super) async fn limited_container_runs(harness: &ContractHarness<'_>) {
     let memory = Some(legal("limit", Memory::parse("32Mi").ok()));
     request.resources = Resources { cpu, memory };
     let id = harness.start(&request).await;
+    let limits = harness.inspect(&id).await.limits;
+    let difference = limits.as_ref().map(|limits| limits.difference(&request.resources));
+    assert_eq!(difference, Some(None), "the limits of the request are reported: {limits:?}");
     must("stop a container with limits", harness.runtime.stop(&id, None, GRACE).await);
     let state = harness.inspect(&id).await.state;
     assert!(is_exited(&state), "a container with limits stops; seen: {state:?}");

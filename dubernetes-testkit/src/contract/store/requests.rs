@@ -11,7 +11,7 @@ use dubernetes_core::store::{Store, StoreError};
 pub(super) const PROMISE: &str = "a request is kept until it is fulfilled";
 
 pub(super) fn container(id: &str) -> ContainerId {
-    ContainerId(id.to_owned())
+    ContainerId(id.into())
 }
 
 pub(super) async fn evict(store: &Arc<dyn Store>, app: &str, id: &str) {

@@ -6,7 +6,7 @@ use super::{
     assert_not_found, at, delete, get, image_id, list, name, pin, put, request, revisions, spec,
     try_put, with_image,
 };
-use dubernetes_core::app::{Generation, PodName, RevisionId};
+use dubernetes_core::app::{AppSpec, Generation, PodName, RevisionId};
 use dubernetes_core::store::{
     Change, Outcome, Put, PutApp, Revision, RevisionCause, RevisionFailure, RolloutAction,
     RolloutCommand, RolloutUpdate, Store, StoreError, StoredApp,
@@ -162,7 +162,7 @@ pub(super) async fn failed_spec_is_refused_without_retry(store: &Arc<dyn Store>)
     let two = two_revisions(store).await;
     record(store, 2, failed(Some(RevisionId(1)))).await;
     let before = get(store, "web").await;
-    match try_put(store, two.spec.clone()).await {
+    match try_put(store, two.spec.clone().into_inner()).await {
         Err(StoreError::PreviouslyFailed { revision, reason, .. }) => {
             assert_eq!(
                 (revision, reason.as_str()),
@@ -173,9 +173,9 @@ pub(super) async fn failed_spec_is_refused_without_retry(store: &Arc<dyn Store>)
         other => panic!("a failed specification is refused; seen: {other:?}"),
     }
     assert_eq!(get(store, "web").await, before, "a refused put changes nothing");
-    assert_eq!(put(store, before.spec.clone()).await.change, Change::Unchanged);
+    assert_eq!(put(store, before.spec.clone().into_inner()).await.change, Change::Unchanged);
     put(store, with_image("web", 9)).await;
-    let again = PutApp { retry: true, ..request(two.spec) };
+    let again = PutApp { retry: true, ..request(two.spec.into_inner()) };
     let again = store.put(again).await.expect("a retry is stored").app;
     assert_eq!(
         again.rollout.cause,
@@ -189,7 +189,7 @@ pub(super) async fn undo_restores_last_complete_revision(store: &Arc<dyn Store>)
     two_revisions(store).await;
     record(store, 2, RolloutUpdate::Complete).await;
     put(store, with_image("web", 3)).await;
-    let mut scaled = get(store, "web").await.spec;
+    let mut scaled = get(store, "web").await.spec.into_inner();
     scaled.replicas = 4;
     put(store, scaled).await;
     let undone = update_rollout(store, RolloutAction::Undo { to: None }).await;
@@ -219,6 +219,22 @@ pub(super) async fn undo_restores_last_complete_revision(store: &Arc<dyn Store>)
         }
         other => panic!("an unknown revision is refused; seen: {other:?}"),
     }
+}
+
+/// So an undo closes no cycle of apps that start after each other.
+pub(super) async fn undo_keeps_the_start_order(store: &Arc<dyn Store>) {
+    let after = |app: &str, other: &str| AppSpec { after: vec![name(other)], ..spec(app) };
+    put(store, after("web", "db")).await;
+    put(store, with_image("web", 2)).await;
+    put(store, after("db", "web")).await;
+    let undone = update_rollout(store, RolloutAction::Undo { to: Some(RevisionId(1)) }).await.app;
+    assert_eq!(undone.spec.image, spec("web").image, "the content is that of revision 1");
+    assert!(undone.spec.after.is_empty(), "`after` is not part of a revision");
+    put(store, with_image("web", 4)).await;
+    record(store, 4, failed(Some(RevisionId(1)))).await;
+    let rolled_back = get(store, "web").await;
+    assert_eq!(rolled_back.revision, RevisionId(5), "it is rolled back");
+    assert!(rolled_back.spec.after.is_empty(), "`after` is not part of a revision");
 }
 
 pub(super) async fn undo_needs_an_earlier_revision(store: &Arc<dyn Store>) {

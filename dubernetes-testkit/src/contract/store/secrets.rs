@@ -149,7 +149,7 @@ pub(super) async fn rollback_brings_the_earlier_value_back(store: &Arc<dyn Store
     let undone = store.update_rollout(undo).await.expect("an earlier revision can be restored");
     assert_eq!(value_of(&undone.app.spec), "one", "the revision brings its value back");
     assert_eq!(secrets(store).await[0].hash, Secret::new("two").hash(), "the secret stays");
-    let scaled = AppSpec { replicas: 3, ..undone.app.spec };
+    let scaled = AppSpec { replicas: 3, ..undone.app.spec.into_inner() };
     let scaled = put(store, scaled).await.app;
     assert_eq!(value_of(&scaled.spec), "one", "a known value is kept");
     let again = set_secret(store, "db", "two").await;

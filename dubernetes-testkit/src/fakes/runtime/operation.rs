@@ -31,6 +31,8 @@ pub enum Operation {
     FindNetwork,
     /// `Networks::remove`.
     RemoveNetwork,
+    /// `Networks::publish_names`.
+    PublishNames,
     /// `Exec::exec`.
     Exec,
     /// `Files::put`.
@@ -49,7 +51,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Info,
         Self::List,
         Self::Inspect,
@@ -64,6 +66,7 @@ impl Operation {
         Self::EnsureNetwork,
         Self::FindNetwork,
         Self::RemoveNetwork,
+        Self::PublishNames,
         Self::Exec,
         Self::PutFiles,
         Self::ReadFiles,
@@ -90,6 +93,7 @@ impl Operation {
             Self::EnsureNetwork => "network",
             Self::FindNetwork => "find network",
             Self::RemoveNetwork => "remove network",
+            Self::PublishNames => "publish names",
             Self::Exec => "exec",
             Self::PutFiles => "put files",
             Self::ReadFiles => "read files",

@@ -88,59 +88,12 @@ impl ContainerRuntime for FakeRuntime {
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
-        self.enter(Operation::Create, Some(&request.name)).await?;
-        let now = self.clock.now();
-        let mut world = self.world();
-        if world.containers.values().any(|c| c.container.name == request.name) {
-            return Err(RuntimeError::NameTaken { name: request.name.clone() });
-        }
-        let image = world.images.iter().find(|(image, _)| {
-            image.as_str() == request.image || image_id(image).0 == request.image
-        });
-        let Some((image, behaviour)) = image.map(|(i, b)| (image_id(i), b.clone())) else {
-            let (image, message) = (request.image.clone(), "not on this engine".to_owned());
-            let problem = ImageProblem::Missing;
-            return Err(RuntimeError::Image { image, problem, message });
-        };
-        let app = request.labels.get(labels::APP);
-        let command = request.command.first().and_then(|command| world.commands.get(command));
-        let other = command.or_else(|| app.and_then(|app| world.apps.get(app)));
-        let behaviour = other.cloned().unwrap_or(behaviour);
-        match &request.network {
-            Some(_) if world.unplanned => {
-                return Err(RuntimeError::Unsupported {
-                    what: Capability::PlannedAddresses.as_str(),
-                });
-            }
-            Some(NetworkAddress { network, .. })
-                if !world.networks.values().any(|n| n.id == *network) =>
-            {
-                return Err(RuntimeError::NotFound { kind: "network", name: network.clone() });
-            }
-            Some(_) | None => {}
-        }
-        world.created += 1;
-        let id = ContainerId(format!("{:012x}", world.created));
-        let container = Container {
-            id: id.clone(),
-            name: request.name.clone(),
-            image_id: image,
-            labels: request.labels.clone(),
-            state: ContainerState::Created,
-            created_at: now,
-            endpoint: None,
-        };
-        let created = FakeContainer { container, request: request.clone(), behaviour };
-        world.containers.insert(id.clone(), created);
-        drop(world);
-        self.emit(&id, "create");
-        Ok(id)
+        self.change(Operation::Create, &request.name, || self.make(request)).await
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let name = self.container(id)?.name;
-        self.enter(Operation::Start, Some(&name)).await?;
-        self.begin(&self.container(id)?.id)
+        self.change(Operation::Start, &name, || self.begin(&self.container(id)?.id)).await
     }
 
     async fn stop(
@@ -150,16 +103,20 @@ impl ContainerRuntime for FakeRuntime {
         _grace: Duration,
     ) -> Result<(), RuntimeError> {
         let Ok(container) = self.container(id) else { return Ok(()) };
-        self.enter(Operation::Stop, Some(&container.name)).await?;
-        self.end(&container.id, 143);
-        Ok(())
+        self.change(Operation::Stop, &container.name, || {
+            self.end(&container.id, 143);
+            Ok(())
+        })
+        .await
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let Ok(container) = self.container(id) else { return Ok(()) };
-        self.enter(Operation::Remove, Some(&container.name)).await?;
-        self.delete(&container.id);
-        Ok(())
+        self.change(Operation::Remove, &container.name, || {
+            self.delete(&container.id);
+            Ok(())
+        })
+        .await
     }
 
     fn capabilities(&self) -> BTreeSet<Capability> {
@@ -172,13 +129,19 @@ impl ContainerRuntime for FakeRuntime {
     }
 
     async fn claim(&self, instance: &InstanceName, owner: &Owner) -> Result<(), RuntimeError> {
+        let held = self.world().owners.get(instance).cloned();
+        let Some(Owner { id, folder }) = held else {
+            return self
+                .change_unseen(Operation::Claim, instance.as_str(), || {
+                    self.world().owners.insert(instance.clone(), owner.clone());
+                    Ok(())
+                })
+                .await;
+        };
         self.enter(Operation::Claim, None).await?;
-        let mut world = self.world();
-        let held = world.owners.entry(instance.clone()).or_insert_with(|| owner.clone());
-        if held.id == owner.id {
+        if id == owner.id {
             return Ok(());
         }
-        let Owner { id, folder } = held.clone();
         Err(RuntimeError::OwnedByOtherState { instance: instance.clone(), folder, id: Some(id) })
     }
 
@@ -249,18 +212,20 @@ impl Networks for FakeRuntime {
         if let Some(network) = self.find(instance).await? {
             return Ok(network);
         }
-        self.enter(Operation::EnsureNetwork, Some(instance.as_str())).await?;
-        let mut world = self.world();
-        let third = u8::try_from(world.networks.len() * 4 % 256).unwrap_or(0);
-        let failed = |error: &dyn std::fmt::Display| RuntimeError::Failed {
-            operation: "create a network".to_owned(),
-            cause: SharedError::text(error.to_string()),
-        };
-        let address = std::net::Ipv4Addr::new(10, 1, third, 0);
-        let subnet = ipnet::Ipv4Net::new(address, 22).map_err(|e| failed(&e))?;
-        let network = Network { id: format!("net-{instance}"), subnet };
-        world.networks.insert(instance.clone(), network.clone());
-        Ok(network)
+        self.change(Operation::EnsureNetwork, instance.as_str(), || {
+            let mut world = self.world();
+            let third = u8::try_from(world.networks.len() * 4 % 256).unwrap_or(0);
+            let failed = |error: &dyn std::fmt::Display| RuntimeError::Failed {
+                operation: "create a network".to_owned(),
+                cause: SharedError::text(error.to_string()),
+            };
+            let address = std::net::Ipv4Addr::new(10, 1, third, 0);
+            let subnet = ipnet::Ipv4Net::new(address, 22).map_err(|e| failed(&e))?;
+            let network = Network { id: format!("net-{instance}"), subnet };
+            world.networks.insert(instance.clone(), network.clone());
+            Ok(network)
+        })
+        .await
     }
 
     async fn find(&self, instance: &InstanceName) -> Result<Option<Network>, RuntimeError> {
@@ -269,20 +234,29 @@ impl Networks for FakeRuntime {
     }
 
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError> {
-        self.enter(Operation::RemoveNetwork, Some(instance.as_str())).await?;
-        let mut world = self.world();
-        world.networks.remove(instance);
-        world.owners.remove(instance);
-        Ok(())
+        self.change(Operation::RemoveNetwork, instance.as_str(), || {
+            let mut world = self.world();
+            world.networks.remove(instance);
+            world.owners.remove(instance);
+            world.names.clear();
+            Ok(())
+        })
+        .await
     }
 
     async fn publish_names(
         &self,
-        _instance: &InstanceName,
+        instance: &InstanceName,
         names: &BTreeMap<AppName, Ipv4Addr>,
     ) -> Result<(), RuntimeError> {
-        self.world().names.clone_from(names);
-        Ok(())
+        if self.world().names == *names {
+            return self.enter(Operation::PublishNames, None).await;
+        }
+        self.change_unseen(Operation::PublishNames, instance.as_str(), || {
+            self.world().names.clone_from(names);
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -427,6 +401,57 @@ impl Dialer for FakeRuntime {
 }
 
 impl FakeRuntime {
+    /// Makes a container.
+    fn make(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
+        let now = self.clock.now();
+        let mut world = self.world();
+        if world.containers.values().any(|c| c.container.name == request.name) {
+            return Err(RuntimeError::NameTaken { name: request.name.clone() });
+        }
+        let image = world.images.iter().find(|(image, _)| {
+            image.as_str() == request.image || image_id(image).0 == request.image
+        });
+        let Some((image, behaviour)) = image.map(|(i, b)| (image_id(i), b.clone())) else {
+            let (image, message) = (request.image.clone(), "not on this engine".to_owned());
+            let problem = ImageProblem::Missing;
+            return Err(RuntimeError::Image { image, problem, message });
+        };
+        let app = request.labels.get(labels::APP);
+        let command = request.command.first().and_then(|command| world.commands.get(command));
+        let other = command.or_else(|| app.and_then(|app| world.apps.get(app)));
+        let behaviour = other.cloned().unwrap_or(behaviour);
+        match &request.network {
+            Some(_) if world.unplanned => {
+                return Err(RuntimeError::Unsupported {
+                    what: Capability::PlannedAddresses.as_str(),
+                });
+            }
+            Some(NetworkAddress { network, .. })
+                if !world.networks.values().any(|n| n.id == *network) =>
+            {
+                return Err(RuntimeError::NotFound { kind: "network", name: network.clone() });
+            }
+            Some(_) | None => {}
+        }
+        world.created += 1;
+        let id = ContainerId(format!("{:012x}", world.created).into());
+        let container = Container {
+            id: id.clone(),
+            name: request.name.clone(),
+            image_id: image,
+            labels: request.labels.clone(),
+            state: ContainerState::Created,
+            created_at: now,
+            endpoint: None,
+            limits: Some(request.resources.clone()),
+        };
+        let created = FakeContainer { container, request: request.clone(), behaviour };
+        world.containers.insert(id.clone(), created);
+        drop(world);
+        self.emit(&id, "create");
+        Ok(id)
+    }
+
     /// Returns a container by id or name.
     fn container(&self, id: &ContainerId) -> Result<Container, RuntimeError> {
         let world = self.world();

@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::clock::Clock as _;
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{ContainerId, ContainerState, Exit, RuntimeError, RuntimeEvent};
+use dubernetes_core::runtime::{
+    ContainerId, ContainerState, Exit, PublishedPort, RuntimeError, RuntimeEvent,
+};
 
-use super::{FakeRuntime, Operation, World};
+use super::{FakeContainer, FakeRuntime, Operation, World};
 use dubernetes_core::error::SharedError;
 
 impl FakeRuntime {
@@ -19,7 +21,7 @@ impl FakeRuntime {
         let now = self.clock.now();
         let exit = {
             let mut world = self.world();
-            let clash = world.address_clash(id);
+            let clash = world.address_clash(id).or_else(|| world.port_clash(id));
             let endpoint = world.endpoint(id);
             let Some(container) = world.containers.get_mut(id) else {
                 return Err(not_found(id));
@@ -112,15 +114,44 @@ impl FakeRuntime {
             });
         }
         if self.faults.apply(&operation).await {
-            return Err(RuntimeError::Failed {
-                operation: operation.verb().to_owned(),
-                cause: SharedError::text("injected fault"),
-            });
+            return Err(injected(operation));
         }
         if let Some(object) = object {
             self.world().journal.push(format!("{} {object}", operation.verb()));
         }
         Ok(())
+    }
+
+    /// Makes a changing call, as [`Self::enter`] allows it, and records it in the journal.
+    pub(super) async fn change<R>(
+        &self,
+        operation: Operation,
+        object: &str,
+        effect: impl FnOnce() -> Result<R, RuntimeError>,
+    ) -> Result<R, RuntimeError> {
+        self.enter(operation, Some(object)).await?;
+        self.effect(operation, object, effect).await
+    }
+
+    /// Makes a changing call that the journal does not show.
+    pub(super) async fn change_unseen<R>(
+        &self,
+        operation: Operation,
+        object: &str,
+        effect: impl FnOnce() -> Result<R, RuntimeError>,
+    ) -> Result<R, RuntimeError> {
+        self.enter(operation, None).await?;
+        self.effect(operation, object, effect).await
+    }
+
+    async fn effect<R>(
+        &self,
+        operation: Operation,
+        object: &str,
+        effect: impl FnOnce() -> Result<R, RuntimeError>,
+    ) -> Result<R, RuntimeError> {
+        let answer = self.faults.effect(&operation, object, effect).await;
+        answer.unwrap_or_else(|| Err(injected(operation)))
     }
 }
 
@@ -165,6 +196,32 @@ impl World {
                 && matches!(other.container.state, ContainerState::Running { .. })
         });
         clash.then(|| "Address already in use".to_owned())
+    }
+
+    /// Returns an error message if another running container has a port of the host.
+    fn port_clash(&self, id: &ContainerId) -> Option<String> {
+        let own = self.containers.get(id)?;
+        let is_running = |other: &&FakeContainer| {
+            matches!(other.container.state, ContainerState::Running { .. })
+        };
+        let others = self.containers.values().filter(is_running);
+        let mut taken =
+            others.filter(|other| other.container.id != *id).flat_map(|c| &c.request.ports);
+        let clash =
+            taken.find(|taken| own.request.ports.iter().any(|port| overlap(port, taken)))?;
+        Some(format!("port {} is already allocated", clash.host_port))
+    }
+}
+
+fn overlap(a: &PublishedPort, b: &PublishedPort) -> bool {
+    let any = a.host_ip.is_unspecified() || b.host_ip.is_unspecified();
+    (a.host_port, a.transport) == (b.host_port, b.transport) && (any || a.host_ip == b.host_ip)
+}
+
+fn injected(operation: Operation) -> RuntimeError {
+    RuntimeError::Failed {
+        operation: operation.verb().to_owned(),
+        cause: SharedError::text("injected fault"),
     }
 }
 

@@ -1,8 +1,12 @@
 //! Routes that remove their prefix, or lead to apps that speak HTTP/2, on a real nginx.
 
+use std::time::Duration;
+
 use dubernetes_core::app::RouteProtocol;
 use dubernetes_core::ingress::{Endpoint, Ingress as _, Route, RouteTable};
 use dubernetes_tests::h2c;
+use dubernetes_tests::server::Server;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::nginx_fixture::{NginxFixture, route, with_fixture};
 use super::table;
@@ -49,8 +53,36 @@ async fn stripped_prefix_leaves_the_rest_as_the_client_wrote_it() {
     .await;
 }
 
+#[tokio::test]
+async fn buffered_request_arrives_with_its_length() {
+    with_fixture("buffered_request_arrives_with_its_length", |fixture| async move {
+        let plain = route("plain.test", "/", "web", &fixture.upstreams[..1]);
+        let buffered = route("a.test", "/", "web", &fixture.upstreams[..1]);
+        let buffered = Route { buffer_requests: true, ..buffered };
+        fixture.ingress().apply(&table(&[&plain, &buffered])).await.unwrap();
+        // A body in two pieces, of which the second arrives once nginx has read the first.
+        for (host, expected) in
+            [("plain.test", "Transfer-Encoding: chunked"), ("a.test", "Content-Length: 5")]
+        {
+            let mut client = fixture.connect().await;
+            let head = format!(
+                "POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\
+                 Connection: close\r\n\r\n2\r\nab\r\n"
+            );
+            client.write_all(head.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            client.write_all(b"3\r\ncde\r\n0\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.contains("BodyLength: 5\n"), "{answer}");
+            assert!(answer.contains(expected), "{host}: {answer}");
+        }
+    })
+    .await;
+}
+
 /// Returns a route to a server of this process, which speaks HTTP/2 alone.
-fn route_to(fixture: &NginxFixture, server: &h2c::Server, path: &str) -> Route {
+fn route_to(fixture: &NginxFixture, server: &Server, path: &str) -> Route {
     let address = fixture.address(1).into();
     let endpoint = Endpoint { pod: "grpc-1".parse().unwrap(), address, port: server.port };
     let plain = route("grpc.test", path, "grpc", &[endpoint]);
@@ -62,7 +94,7 @@ async fn app_with_http2_is_reached_by_clients_with_http2_and_http1() {
     with_fixture(
         "app_with_http2_is_reached_by_clients_with_http2_and_http1",
         |fixture| async move {
-            let server = h2c::Server::start().await.unwrap();
+            let server = h2c::start_server().await.unwrap();
             let grpc = route_to(&fixture, &server, "/");
             let stripped = Route { strip_prefix: true, ..route_to(&fixture, &server, "/x") };
             let plain = route("a.test", "/", "web", &fixture.upstreams[..1]);

@@ -1,7 +1,7 @@
 //! Fixture for tests of nginx: a network with three upstreams, an ingress that is not started yet,
 //! and clients on the host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use dubernetes_core::app::{
     AppName, ContainerOptions, ImageRef, InstanceName, PodName, PullPolicy, Resources, RoutePath,
 };
 use dubernetes_core::identity;
-use dubernetes_core::ingress::{Endpoint, Route};
+use dubernetes_core::ingress::{Endpoint, HostPort, Route, TrustedProxies};
 use dubernetes_core::labels::INSTANCE;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerRuntime, Network, NetworkAddress, Networks,
@@ -48,6 +48,7 @@ pub(crate) struct NginxFixture {
     /// Host port of the ingress.
     pub(crate) port: u16,
     network: Network,
+    published: Port,
     nginx: ImageRef,
     _port: Port,
 }
@@ -138,6 +139,7 @@ impl NginxFixture {
             port: port.number,
             network,
             nginx,
+            published: Port::take(),
             _port: port,
         };
         for ordinal in 1..=3 {
@@ -208,12 +210,20 @@ impl NginxFixture {
 
     /// Returns a new ingress without cached state, as after a restart of the orchestrator.
     pub(crate) fn ingress(&self) -> NginxIngress {
+        self.ingress_behind("none", false)
+    }
+
+    /// Returns the same for a proxy in front that is believed.
+    pub(crate) fn ingress_behind(&self, trusted: &str, proxy_protocol: bool) -> NginxIngress {
         let config = NginxConfig {
             instance: self.instance.clone(),
             image: self.nginx.clone(),
             pull: PullPolicy::Never,
             http_bind: vec![Ipv4Addr::LOCALHOST.into()],
             http_port: self.port,
+            keepalive_window: NginxConfig::KEEPALIVE_WINDOW,
+            trusted_proxies: TrustedProxies::parse(trusted).unwrap(),
+            proxy_protocol,
         };
         NginxIngress::new(
             Arc::new(self.runtime.clone()),
@@ -234,7 +244,7 @@ impl NginxFixture {
     /// Whether nginx has an open connection to the address of `endpoint`.
     pub(crate) async fn is_connected(&self, endpoint: SocketAddr) -> bool {
         let IpAddr::V4(address) = endpoint.ip() else { return false };
-        let id = ContainerId(self.container());
+        let id = ContainerId(self.container().into());
         let table = run_command(&self.runtime, &id, &["cat", "/proc/net/tcp"], None).await.unwrap();
         let remote = format!("{:08X}:", u32::from_ne_bytes(address.octets()));
         let is_open = |line: &str| line.contains(&remote) && line.contains(ESTABLISHED);
@@ -279,7 +289,7 @@ impl NginxFixture {
         self.exchange(&head).await.map_err(|error| error.to_string())
     }
 
-    async fn exchange(&self, request: &str) -> std::io::Result<String> {
+    pub(crate) async fn exchange(&self, request: impl AsRef<[u8]>) -> std::io::Result<String> {
         exchange(self.port, request).await
     }
 
@@ -312,7 +322,7 @@ impl NginxFixture {
 
     /// Returns the memory use of nginx's container.
     pub(crate) async fn memory_bytes(&self) -> u64 {
-        let id = ContainerId(self.container());
+        let id = ContainerId(self.container().into());
         StatsReader::read(&self.runtime, &id).await.unwrap().memory_bytes
     }
 }
@@ -325,6 +335,17 @@ impl World for NginxFixture {
 
     async fn get(&self, host: &str, path: &str) -> Answer {
         get(self.port, host, path).await
+    }
+
+    fn host_port(&self) -> Option<HostPort> {
+        let app = AppName::parse("published").ok()?;
+        let address = identity::pick_name_address(self.network.subnet, &app, &BTreeSet::new())?;
+        let mapping = format!("127.0.0.1:{}:5432", self.published.number).parse().ok()?;
+        Some(HostPort { app, mapping, address })
+    }
+
+    async fn get_at(&self, host: SocketAddr) -> Answer {
+        get(host.port(), "published.test", "/").await
     }
 
     async fn begin_slow_request(&self, host: &str) -> Option<BoxFuture<'static, Answer>> {
@@ -349,9 +370,9 @@ async fn get(port: u16, host: &str, path: &str) -> Answer {
 }
 
 /// Sends a request over a fresh connection, and returns the raw answer.
-async fn exchange(port: u16, request: &str) -> std::io::Result<String> {
+async fn exchange(port: u16, request: impl AsRef<[u8]>) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(request.as_bytes()).await?;
+    stream.write_all(request.as_ref()).await?;
     let mut answer = Vec::new();
     tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await??;
     if answer.is_empty() {

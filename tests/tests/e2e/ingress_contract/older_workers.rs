@@ -226,7 +226,7 @@ async fn stopped_old_worker_keeps_its_addresses_undrained() {
                  cat /proc/$(cat /etc/nginx/dubernetes/nginx.pid)/task/*/children >/tmp/children; \
                  kill -{signal} {worker}"
             );
-            let id = ContainerId(fixture.container());
+            let id = ContainerId(fixture.container().into());
             let sent = run_command(&fixture.runtime, &id, &["sh", "-c", &script], None).await;
             assert_eq!(sent.unwrap().code, 0);
         };

@@ -70,7 +70,7 @@ fn clock_skew_warns_beyond_request_time() {
 
 #[test]
 fn network_check_needs_free_subnet() {
-    let subnet = || "10.201.0.0/22".to_owned();
+    let subnet = || "10.201.0.0/22".parse().unwrap();
     check(&check_network(Ok(Subnet::Own(subnet()))), CheckResult::Ok, "has 10.201.0.0/22");
     check(&check_network(Ok(Subnet::Free(subnet()))), CheckResult::Ok, "is free");
     check(&check_network(Ok(Subnet::AllTaken)), CheckResult::Fail, "use every subnet");
@@ -101,4 +101,13 @@ fn invisible_engine_disk_warns() {
     let invisible = check_engine_disk(Some("/nonexistent/docker".into()));
     check(&invisible, CheckResult::Warn, "is not visible");
     check(&check_engine_disk(None), CheckResult::Warn, "does not report");
+}
+
+#[test]
+fn image_without_what_names_need_warns() {
+    check(&check_names(&ingress(), Ok(None)), CheckResult::Ok, "`nginx:1` has what names");
+    let found = check_names(&ingress(), Ok(Some("no program `ip`, so")));
+    check(&found, CheckResult::Warn, "`nginx:1` has no program `ip`");
+    assert!(found.help.unwrap().contains("nginx:stable-alpine"));
+    check(&check_names(&ingress(), Err(failed())), CheckResult::Warn, "no space");
 }
