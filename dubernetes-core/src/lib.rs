@@ -67,6 +67,7 @@
 
 pub mod app;
 pub mod call;
+pub mod certificate;
 pub mod clock;
 pub mod dial;
 pub mod error;
