@@ -89,6 +89,8 @@ pub struct OrchestratorInfo {
     pub http_bind: Vec<IpAddr>,
     /// Host port on which the ingress listens.
     pub http_port: u16,
+    /// Host port on which the ingress listens for HTTPS, if it does.
+    pub https_port: Option<u16>,
     /// Proxies in front of the ingress that are believed about clients.
     pub trusted_proxies: TrustedProxies,
     /// Whether connections to the ingress have to start with the PROXY protocol.

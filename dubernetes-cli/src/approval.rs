@@ -8,6 +8,7 @@ use dubernetes_controller::{Approval, Approver, NextStep, PendingStep, Snapshot}
 use dubernetes_core::app::PodName;
 use dubernetes_core::error::one_line;
 use dubernetes_core::forecast::forecast;
+use dubernetes_core::ingress::UrlPorts;
 use dubernetes_core::plan::Planned;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -25,13 +26,13 @@ pub(crate) struct Prompt {
     lines: Mutex<mpsc::UnboundedReceiver<String>>,
     count: AtomicU32,
     /// Port on which the ingress listens.
-    http_port: u16,
+    ports: UrlPorts,
     quit: CancellationToken,
 }
 
 impl Prompt {
     /// Starts to read standard input.
-    pub(crate) fn start(http_port: u16) -> Self {
+    pub(crate) fn start(ports: UrlPorts) -> Self {
         let (sender, lines) = mpsc::unbounded_channel();
         // A blocking read cannot be cancelled, so it gets its own thread.
         std::thread::spawn(move || {
@@ -45,7 +46,7 @@ impl Prompt {
         Self {
             lines: Mutex::new(lines),
             count: AtomicU32::new(0),
-            http_port,
+            ports,
             quit: CancellationToken::new(),
         }
     }
@@ -60,7 +61,7 @@ impl Prompt {
 impl Approver for Prompt {
     async fn approve(&self, step: PendingStep) -> Approval {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        report::print_line(&describe(&step, number, self.http_port));
+        report::print_line(&describe(&step, number, self.ports));
         if io::stdin().is_terminal() {
             report::print_line(
                 "Enter: run this step   c: continue without asking   q: quit, leaving all as it is",
@@ -78,14 +79,14 @@ impl Approver for Prompt {
     }
 }
 
-fn describe(step: &PendingStep, number: u32, http_port: u16) -> String {
+fn describe(step: &PendingStep, number: u32, ports: UrlPorts) -> String {
     let snapshot = &step.seen;
     let (reason, action) = match &step.next {
         NextStep::Act(planned) => {
             (planned.reason.to_string(), format!("{} {}", planned.action.verb(), planned.object()))
         }
         NextStep::Route(_) => {
-            let routes = describe_routes(snapshot, http_port);
+            let routes = describe_routes(snapshot, ports);
             ("the ingress serves other routes".to_owned(), format!("route {routes}"))
         }
     };
@@ -138,11 +139,12 @@ fn describe_observed(snapshot: &Snapshot) -> Vec<String> {
     table.render(true, None).lines().map(str::to_owned).collect()
 }
 
-fn describe_routes(snapshot: &Snapshot, http_port: u16) -> String {
-    let routes = snapshot.plan.routes.table.routes.iter().map(|route| {
+fn describe_routes(snapshot: &Snapshot, ports: UrlPorts) -> String {
+    let table = &snapshot.plan.routes.table;
+    let routes = table.routes.iter().map(|route| {
         let pods: Vec<_> = route.endpoints.iter().map(|endpoint| endpoint.pod.as_str()).collect();
         let pods = if pods.is_empty() { "no ready replica".to_owned() } else { pods.join(", ") };
-        format!("{} -> {pods}", route.url(http_port))
+        format!("{} -> {pods}", route.url(table, ports))
     });
     let routes: Vec<_> = routes.collect();
     if routes.is_empty() { "to nothing".to_owned() } else { routes.join("; ") }

@@ -255,6 +255,7 @@ impl Adapters {
             version: VERSION.to_owned(),
             http_bind: args.http_bind.0.clone(),
             http_port: args.http_port,
+            https_port: args.https_port,
             trusted_proxies: args.trusted_proxies.clone(),
             proxy_protocol: args.proxy_protocol,
             engine: Some(endpoint),

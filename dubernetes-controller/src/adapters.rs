@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::Clock;
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::Ingress;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_core::store::Store;
 
-use crate::guard::{GuardedDialer, GuardedIngress, GuardedRuntime, GuardedStore};
+use crate::guard::{GuardedDialer, GuardedIngress, GuardedIssuer, GuardedRuntime, GuardedStore};
 
 /// The world outside the controller. Clones share it.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(crate) struct Adapters {
     pub(crate) ingress: Arc<dyn Ingress>,
     /// Probes replicas.
     pub(crate) dialer: Arc<dyn Dialer>,
+    /// Issues and checks certificates, if that is offered.
+    pub(crate) issuer: Option<Arc<dyn CertificateIssuer>>,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -33,6 +36,7 @@ impl Adapters {
             store: Arc::new(GuardedStore(self.store)),
             ingress: Arc::new(GuardedIngress(self.ingress)),
             dialer: Arc::new(GuardedDialer(self.dialer)),
+            issuer: self.issuer.map(|issuer| Arc::new(GuardedIssuer(issuer)) as _),
             clock: self.clock,
         }
     }

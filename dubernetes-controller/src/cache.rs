@@ -111,6 +111,8 @@ impl ControllerCache {
             | Action::PurgeTombstone { .. }
             | Action::RecordRollout { .. }
             | Action::ClearEviction { .. }
+            | Action::IssueCertificate { .. }
+            | Action::DropCertificate { .. }
             | Action::FinishTeardown => {}
         }
     }
@@ -206,6 +208,12 @@ impl ControllerCache {
                 desired.apps.get(app).is_some_and(|stored| stored.evicted.contains(id))
             }
             OperationKey::Teardown => desired.teardown.is_some(),
+            OperationKey::Certificate(host) => {
+                desired.certificates.contains_key(host)
+                    || desired.apps.values().any(|stored| {
+                        stored.spec.tls_hosts().any(|(own, _)| own.name() == Some(host))
+                    })
+            }
             OperationKey::PurgeTombstone(app) => desired.tombstones.contains_key(app),
             OperationKey::Network | OperationKey::Routes | OperationKey::DrainCheck(_) => true,
         });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dubernetes_core::app::{AppName, RevisionId};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::format::span;
-use dubernetes_core::ingress::{Route, RouteTable};
+use dubernetes_core::ingress::{Route, RouteTable, UrlPorts};
 use dubernetes_core::plan::{Action, Block, Planned, Reason};
 use dubernetes_core::runtime::{ContainerId, ContainerState};
 use dubernetes_core::state::{EngineStatus, ObservedReplica, ObservedState, Readiness};
@@ -111,12 +111,12 @@ pub(crate) fn action_failed(planned: &Planned, message: &str, now: Timestamp) ->
 pub(crate) fn routes_changed(
     before: Option<&RouteTable>,
     after: &RouteTable,
-    http_port: u16,
+    ports: UrlPorts,
     now: Timestamp,
 ) -> Vec<NewEvent> {
     let is_new = |route: &&Route| before.is_none_or(|before| !before.routes.contains(route));
     let event = |route: &Route| {
-        let url = route.url(http_port);
+        let url = route.url(after, ports);
         let message = match route.endpoints.len() {
             0 => format!("{url} -> no ready replica"),
             1 => format!("{url} -> 1 replica"),

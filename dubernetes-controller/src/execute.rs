@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dubernetes_core::app::{AppName, ImageRef, InstanceName, RevisionId};
 use dubernetes_core::call::FailureKind;
+use dubernetes_core::certificate::CertificateError;
 use dubernetes_core::error;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::ingress::IngressError;
@@ -17,6 +18,7 @@ use dubernetes_core::store::{RevisionCause, StoreError};
 use futures_util::StreamExt as _;
 
 use crate::adapters::Adapters;
+use crate::certificates;
 use crate::previous_logs::PreviousLogs;
 
 /// Last lines of output that are kept as evidence of a failed revision.
@@ -80,6 +82,10 @@ pub(crate) async fn execute(
         }
         Action::PurgeTombstone { app } => adapters.store.purge(app).await?,
         Action::ClearEviction { app, id } => adapters.store.clear_eviction(app, id).await?,
+        Action::IssueCertificate { host, authority } => {
+            certificates::issue(adapters, host, *authority).await?;
+        }
+        Action::DropCertificate { host } => adapters.store.drop_certificate(host).await?,
         Action::RemoveIngress => adapters.ingress.remove().await?,
         Action::RemoveNetwork => {
             require(runtime.networks(), Capability::PlannedAddresses)?.remove(instance).await?;
@@ -207,6 +213,12 @@ impl From<RuntimeError> for ActionError {
 
 impl From<IngressError> for ActionError {
     fn from(error: IngressError) -> Self {
+        Self { kind: error.failure_kind(), message: error::chain(&error) }
+    }
+}
+
+impl From<CertificateError> for ActionError {
+    fn from(error: CertificateError) -> Self {
         Self { kind: error.failure_kind(), message: error::chain(&error) }
     }
 }

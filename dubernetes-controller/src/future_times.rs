@@ -41,6 +41,9 @@ impl FutureTimes {
         desired.apps.values_mut().for_each(|app| settle_app(app, &mut settle));
         desired.tombstones.values_mut().for_each(|tombstone| settle(&mut tombstone.deleted_at));
         desired.teardown.iter_mut().for_each(&mut settle);
+        let certificates = desired.certificates.values_mut();
+        let failures = certificates.filter_map(|stored| stored.failure.as_mut());
+        failures.for_each(|failed| settle(&mut failed.failure.at));
         for replica in &mut observed.replicas {
             settle_replica(replica, now, &mut settle);
         }

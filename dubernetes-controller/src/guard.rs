@@ -3,11 +3,13 @@
 //! An adapter that hangs or panics costs the action that called it, never the loop. Adapters
 //! should have shorter deadlines of their own, since their errors say more.
 
+mod certificates;
 mod dialer;
 mod ingress;
 mod runtime;
 mod store;
 
+pub(crate) use certificates::GuardedIssuer;
 pub(crate) use dialer::GuardedDialer;
 pub(crate) use ingress::GuardedIngress;
 pub(crate) use runtime::GuardedRuntime;
@@ -17,6 +19,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use dubernetes_core::certificate::CertificateError;
 use dubernetes_core::error::{SharedError, one_line};
 use dubernetes_core::ingress::IngressError;
 use dubernetes_core::runtime::RuntimeError;
@@ -34,6 +37,8 @@ const STORE: Duration = Duration::from_secs(30);
 const STOP_MARGIN: Duration = Duration::from_secs(60);
 /// Deadline of a pull. Adapters end a pull without progress after 60 s.
 const PULL: Duration = Duration::from_secs(60 * 60);
+/// Deadline of an order at a certificate authority. Issuers give up after 2 min.
+const ORDER: Duration = Duration::from_secs(5 * 60);
 /// Deadline of an ingress that starts, or takes over a table.
 const INGRESS: Duration = Duration::from_secs(3 * 60);
 
@@ -57,6 +62,16 @@ impl GuardError for RuntimeError {
 }
 
 impl GuardError for StoreError {
+    fn timed_out(operation: &str, limit: Duration) -> Self {
+        Self::Failed(SharedError::text(format!("no answer within {limit:?}: {operation}")))
+    }
+
+    fn panicked(operation: &str, text: String) -> Self {
+        Self::Failed(SharedError::text(format!("{operation}: {text}")))
+    }
+}
+
+impl GuardError for CertificateError {
     fn timed_out(operation: &str, limit: Duration) -> Self {
         Self::Failed(SharedError::text(format!("no answer within {limit:?}: {operation}")))
     }

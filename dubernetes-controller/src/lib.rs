@@ -16,6 +16,7 @@
 mod adapters;
 mod approval;
 mod cache;
+mod certificates;
 mod dial;
 mod event_writer;
 mod events;

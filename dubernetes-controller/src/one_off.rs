@@ -201,6 +201,7 @@ impl OneOffClient {
             | OperationKey::RecordRollout { .. }
             | OperationKey::ClearEviction { .. }
             | OperationKey::Teardown
+            | OperationKey::Certificate(_)
             | OperationKey::Routes
             | OperationKey::DrainCheck(_) => false,
         };

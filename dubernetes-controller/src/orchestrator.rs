@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dubernetes_core::app::{Duration, InstanceName, Permissions};
+use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::{Clock, SystemClock};
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::Ingress;
@@ -217,6 +218,7 @@ impl NeedsIngress {
                 store: self.store,
                 ingress,
                 dialer: Arc::new(TcpDialer),
+                issuer: None,
                 clock: Arc::new(SystemClock),
             },
             options: Options {
@@ -253,6 +255,13 @@ impl Builder {
     /// Sets what probes replicas; by default [`TcpDialer`].
     pub fn dialer(mut self, dialer: Arc<dyn Dialer>) -> Self {
         self.adapters.dialer = dialer;
+        self
+    }
+
+    /// Sets who issues and checks certificates; by default none are issued, and those of users are
+    /// not checked.
+    pub fn certificates(mut self, issuer: Arc<dyn CertificateIssuer>) -> Self {
+        self.adapters.issuer = Some(issuer);
         self
     }
 

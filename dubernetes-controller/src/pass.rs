@@ -51,6 +51,8 @@ pub(crate) struct Pass {
     runtime: Arc<dyn ContainerRuntime>,
     /// Capabilities that the runtime does not have.
     lacks: BTreeSet<Capability>,
+    /// The host's port for HTTPS.
+    https_port: Option<u16>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     events: EventWriter,
     one_offs: OneOffs,
@@ -95,6 +97,7 @@ impl Pass {
             clock: Arc::clone(&adapters.clock),
             runtime: Arc::clone(&adapters.runtime),
             lacks: missing_capabilities(&*adapters.runtime),
+            https_port: adapters.ingress.https_port(),
             snapshots,
             events,
             one_offs,
@@ -332,6 +335,7 @@ impl Pass {
             unreadable: cache.unreadable.clone(),
             foreign_addresses: cache.foreign_addresses.clone(),
             ingress,
+            https_port: self.https_port,
             port_support: host_ports.support,
             taken_ports: host_ports.taken,
             drains: cache.drains.clone(),

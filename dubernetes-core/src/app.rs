@@ -26,6 +26,7 @@ mod route_conflict;
 pub mod rules;
 mod start_order;
 pub(crate) mod text;
+mod tls;
 mod unsupported;
 mod valid_spec;
 mod volume;
@@ -55,6 +56,8 @@ pub use route_conflict::{Place, RouteConflict, route_conflict};
 pub use rules::{MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, MAX_REPLICAS, Problem};
 pub use start_order::{in_start_order, start_cycle, start_cycle_problem};
 pub use text::ParseError;
+pub(crate) use tls::pair_hash;
+pub use tls::{IssuedTls, OwnTls, Tls};
 pub use valid_spec::{InvalidSpec, ValidSpec};
 pub use volume::{Relabel, Volume, VolumeSource, find_system_folder};
 
@@ -211,6 +214,12 @@ impl AppSpec {
         routes.flat_map(|(hosts, path)| hosts.into_iter().map(move |host| (host, path))).collect()
     }
 
+    /// Returns the hosts that are served over HTTPS, each with where its certificate comes from.
+    pub fn tls_hosts(&self) -> impl Iterator<Item = (&HostPattern, &Tls)> {
+        let secured = self.access.iter().filter_map(|access| Some((access, access.tls.as_ref()?)));
+        secured.flat_map(|(access, tls)| access.hosts.iter().map(move |host| (host, tls)))
+    }
+
     /// Returns everything that no other app may have: routes, and ports of the host.
     pub fn places(&self) -> Vec<Place> {
         let route =
@@ -260,9 +269,15 @@ impl AppSpec {
         let env = env.filter_map(|(name, value)| Some((name.to_string(), value.content_ref()?)));
         let env_file = self.env_file.iter().enumerate();
         let files = self.files.iter();
+        let is_list = self.access.len() > 1;
+        let tls = self.access.iter().enumerate().flat_map(move |(at, access)| {
+            let references = access.tls.iter().flat_map(Tls::content_refs);
+            references.map(move |(key, reference)| (tls_path(is_list, at, key), reference))
+        });
         env.map(|(name, reference)| (path("env", name), reference))
             .chain(env_file.map(|(at, reference)| (path("env_file", at.to_string()), reference)))
             .chain(files.map(|(target, file)| (path("files", target.to_string()), &file.source)))
+            .chain(tls)
             .collect()
     }
 
@@ -276,7 +291,13 @@ impl AppSpec {
         let env_file = env_file.map(|(at, reference)| (format!("env_file.{at}"), reference));
         let files = self.files.iter_mut();
         let files = files.map(|(target, file)| (format!("files.{target}"), &mut file.source));
-        env.chain(env_file).chain(files).collect()
+        let is_list = self.access.len() > 1;
+        let tls = self.access.iter_mut().enumerate().flat_map(move |(at, access)| {
+            let references = access.tls.iter_mut().flat_map(Tls::content_refs_mut);
+            references
+                .map(move |(key, reference)| (tls_path(is_list, at, key).join("."), reference))
+        });
+        env.chain(env_file).chain(files).chain(tls).collect()
     }
 
     /// Fills in contents of which only the hash is known from `other`, where it has them.
@@ -326,6 +347,13 @@ impl AppSpec {
             reference.known_content().is_none() && reference.secret_name().is_none()
         })
     }
+}
+
+/// Returns the path of keys to a part of a certificate. One entry of `access` is a mapping.
+fn tls_path(is_list: bool, at: usize, key: &str) -> Vec<String> {
+    let at = is_list.then(|| at.to_string());
+    let keys = [Some("access".to_owned()), at, Some("tls".to_owned()), Some(key.to_owned())];
+    keys.into_iter().flatten().collect()
 }
 
 /// Resource limits of one replica. `None` means no limit.

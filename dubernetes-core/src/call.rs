@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, OneOffId, RevisionId};
+use crate::app::{AppName, HostName, OneOffId, RevisionId};
 use crate::runtime::ContainerId;
 
 /// Identity of a call. At most one call of a key is in flight, and a failure of it delays the next.
@@ -64,6 +64,8 @@ pub enum OperationKey {
     },
     /// A step of a teardown that is about the instance itself. There is one at a time.
     Teardown,
+    /// Issue, or removal, of the certificate of a host.
+    Certificate(HostName),
     /// Application of the route table.
     Routes,
     /// Check whether an endpoint is drained.
@@ -85,6 +87,7 @@ impl OperationKey {
             | Self::CreateOneOff { .. }
             | Self::Container(_)
             | Self::Teardown
+            | Self::Certificate(_)
             | Self::Routes
             | Self::DrainCheck(_) => None,
         }

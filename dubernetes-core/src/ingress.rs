@@ -17,6 +17,7 @@ use crate::app::{
     Access, AppName, AppSpec, HostPattern, PodName, PortMapping, RoutePath, RouteProtocol, is_false,
 };
 use crate::call::FailureKind;
+use crate::certificate::KeyPair;
 use crate::error::SharedError;
 use crate::runtime::RuntimeError;
 
@@ -91,6 +92,12 @@ pub trait Ingress: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Returns the host's port on which the proxy takes requests over HTTPS; `None` if it takes
+    /// none. By default it takes none.
+    fn https_port(&self) -> Option<u16> {
+        None
+    }
+
     /// Returns recent answers of endpoints that the proxy could not pass on, as far as it remembers
     /// them. Not cheap: call it when a person asks. By default there are none.
     async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {
@@ -136,6 +143,24 @@ pub struct RouteTable {
     /// The ports of the host that lead to listeners, in a stable order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<HostPort>,
+    /// The hosts that are served over HTTPS, in a stable order. Requests to them over HTTP are
+    /// redirected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls: Vec<HostTls>,
+}
+
+/// A host that is served over HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostTls {
+    /// The host, or several.
+    pub host: HostPattern,
+    /// The app that brings the certificate. Others may have routes of the host as well.
+    pub app: AppName,
+    /// The certificate. `None`: it was not issued yet, and requests are answered with 503.
+    pub certificate: Option<KeyPair>,
+    /// Whether an authority may ask for `/.well-known/acme-challenge/` at the host.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub answers_challenges: bool,
 }
 
 impl RouteTable {
@@ -209,7 +234,16 @@ impl RouteTable {
                 && accepts(&own.endpoints, &other.endpoints)
         });
         let counts = |table: &Self| (table.routes.len(), table.listeners.len());
-        routes && listeners && counts(self) == counts(other) && self.ports == other.ports
+        routes
+            && listeners
+            && counts(self) == counts(other)
+            && self.ports == other.ports
+            && self.tls == other.tls
+    }
+
+    /// Returns what is served over HTTPS at a host.
+    pub fn tls_of(&self, host: &HostPattern) -> Option<&HostTls> {
+        self.tls.iter().find(|tls| tls.host == *host)
     }
 
     /// Returns true if there is no route, no listener and no published port.
@@ -280,9 +314,9 @@ impl Route {
         (&self.host, &self.path) == (&other.host, &other.path)
     }
 
-    /// Returns the [`url`] of the route.
-    pub fn url(&self, http_port: u16) -> String {
-        url(&self.host, &self.path, http_port)
+    /// Returns the [`url`] of the route in `table`.
+    pub fn url(&self, table: &RouteTable, ports: UrlPorts) -> String {
+        url(&self.host, &self.path, ports, table.tls_of(&self.host).is_some())
     }
 
     fn matches(&self, path: &str) -> bool {
@@ -301,14 +335,29 @@ pub(crate) fn on_port(endpoints: &[Endpoint], port: Option<u16>) -> Vec<Endpoint
     endpoints.iter().map(at).collect()
 }
 
-/// Returns the URL of a route if the ingress listens on `http_port` of the host. A user can open
-/// it, unless the host has a wildcard.
-pub fn url(host: &HostPattern, path: &RoutePath, http_port: u16) -> String {
-    let port = if http_port == 80 { String::new() } else { format!(":{http_port}") };
+/// The host's ports on which the ingress listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UrlPorts {
+    /// For requests over HTTP.
+    pub http: u16,
+    /// For requests over HTTPS, if it takes any.
+    pub https: Option<u16>,
+}
+
+/// Returns the URL of a route; `has_tls` says whether its host is to be served over HTTPS. A user
+/// can open it, unless the host has a wildcard.
+pub fn url(host: &HostPattern, path: &RoutePath, ports: UrlPorts, has_tls: bool) -> String {
+    let (scheme, port, usual) = match ports.https.filter(|_| has_tls) {
+        Some(https) => ("https", https, 443),
+        None => ("http", ports.http, 80),
+    };
+    let port = if port == usual { String::new() } else { format!(":{port}") };
     let path = if path.is_root() { "" } else { path.as_str() };
     match host {
-        HostPattern::Exact(_) | HostPattern::AnyLabel(_) => format!("http://{host}{port}{path}"),
-        HostPattern::Any => format!("http://{}{port}{path}", host.example()),
+        HostPattern::Exact(_) | HostPattern::AnyLabel(_) => {
+            format!("{scheme}://{host}{port}{path}")
+        }
+        HostPattern::Any => format!("{scheme}://{}{port}{path}", host.example()),
     }
 }
 

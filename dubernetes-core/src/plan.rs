@@ -107,6 +107,9 @@ impl Planned {
 
     /// Returns what the action is done to: a pod, an image, an app, or a part of the instance.
     pub fn object(&self) -> String {
+        if let Some(host) = self.action.certificate_host() {
+            return host.to_string();
+        }
         match (&self.pod, self.action.image(), &self.app) {
             (Some(pod), _, _) => pod.to_string(),
             (None, Some(image), _) => image.to_string(),
@@ -212,6 +215,13 @@ impl fmt::Display for Plan {
         }
         for crate::ingress::HostPort { app, mapping, .. } in &table.ports {
             writeln!(f, "{:<8} {} to {app}", "publish", mapping)?;
+        }
+        for tls in &table.tls {
+            let certificate = match &tls.certificate {
+                Some(pair) => format!("with certificate {}", pair.hash()),
+                None => "without a certificate: 503".to_owned(),
+            };
+            writeln!(f, "{:<8} {} {certificate}", "https", tls.host)?;
         }
         Ok(())
     }

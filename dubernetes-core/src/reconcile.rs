@@ -8,6 +8,7 @@
 mod addresses;
 mod app;
 mod backoff;
+mod certificates;
 mod classify;
 mod context;
 mod create;
@@ -68,6 +69,7 @@ pub fn reconcile(desired: &DesiredState, observed: &ObservedState, now: Timestam
         [
             garbage::orphans(&context),
             pre_deploy::garbage(&context),
+            certificates::garbage(&context),
             teardown::plan(&context).into_iter().collect(),
         ],
     );

@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, InstanceName, OneOffId, PodName, PortMapping, Resources};
+use crate::app::{AppName, HostName, InstanceName, OneOffId, PodName, PortMapping, Resources};
 use crate::call::{self, CallFailure, InFlight, OperationKey};
+use crate::certificate::StoredCertificate;
 use crate::ingress::{ObservedIngress, PortSupport, RouteTable};
 use crate::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
 use crate::runtime::{
@@ -35,6 +36,9 @@ pub struct DesiredState {
     /// they are wanted by clients of this orchestrator alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub one_offs: BTreeMap<PodName, OneOff>,
+    /// The certificates that authorities issued, and their failures, by host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates: BTreeMap<HostName, StoredCertificate>,
 }
 
 impl DesiredState {
@@ -47,6 +51,7 @@ impl DesiredState {
             revisions: BTreeMap::new(),
             teardown: stored.teardown,
             one_offs: BTreeMap::new(),
+            certificates: stored.certificates,
         }
     }
 }
@@ -105,6 +110,9 @@ pub struct ObservedState {
     /// Whether the ingress publishes ports of the host.
     #[serde(default, skip_serializing_if = "PortSupport::is_default")]
     pub port_support: PortSupport,
+    /// The host's port for HTTPS, if the ingress takes requests over HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_port: Option<u16>,
     /// Who has a port of the host, for those of
     /// [`ports_to_check`](crate::reconcile::ports_to_check) that are taken, as
     /// [`crate::ingress::Ingress::taken_port`] says it.

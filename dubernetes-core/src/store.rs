@@ -31,9 +31,10 @@ use smol_str::SmolStr;
 use thiserror::Error;
 
 use crate::app::{
-    AppName, AppSpec, Generation, HashedSpec, InvalidSpec, RevisionId, RouteConflict, SecretName,
-    Stop, ValidSpec,
+    AppName, AppSpec, Generation, HashedSpec, HostName, InvalidSpec, RevisionId, RouteConflict,
+    Secret, SecretName, Stop, ValidSpec,
 };
+use crate::certificate::{Authority, StoredCertificate};
 use crate::error::SharedError;
 use crate::event::{Event, EventKind, NewEvent};
 use crate::runtime::{ContainerId, ImageId};
@@ -183,6 +184,28 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// [`StoreError::Invalid`], as from [`Store::put`].
     async fn resolve_secrets(&self, spec: AppSpec) -> Result<AppSpec, StoreError>;
+
+    /// Keeps what is known about the certificate of a host, in place of what was kept. The key
+    /// survives a restart, encrypted.
+    async fn set_certificate(
+        &self,
+        host: &HostName,
+        certificate: &StoredCertificate,
+    ) -> Result<(), StoreError>;
+
+    /// Drops what is known about the certificate of a host. If there is nothing, nothing happens.
+    async fn drop_certificate(&self, host: &HostName) -> Result<(), StoreError>;
+
+    /// Keeps what all orders of an authority share, in place of what was kept. It survives a
+    /// restart, encrypted.
+    async fn set_authority_account(
+        &self,
+        authority: Authority,
+        account: &Secret,
+    ) -> Result<(), StoreError>;
+
+    /// Returns what [`Store::set_authority_account`] keeps.
+    async fn authority_account(&self, authority: Authority) -> Result<Option<Secret>, StoreError>;
 
     /// Encrypts everything that the store holds encrypted with a new key, and forgets the old one.
     /// Returns the number of values. A store in memory has none.
@@ -349,6 +372,8 @@ pub struct StoredState {
     pub tombstones: BTreeMap<AppName, Tombstone>,
     /// When the teardown of the instance was last requested, until it is finished.
     pub teardown: Option<Timestamp>,
+    /// The certificates that authorities issued, and their failures, by host.
+    pub certificates: BTreeMap<HostName, StoredCertificate>,
 }
 
 /// A frozen specification. A rollout replaces the replicas of one revision by those of another.

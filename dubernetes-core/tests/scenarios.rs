@@ -229,6 +229,8 @@ impl ScenarioFile {
             | Action::ClearEviction { .. }
             | Action::RemoveIngress
             | Action::RemoveNetwork
+            | Action::IssueCertificate { .. }
+            | Action::DropCertificate { .. }
             | Action::FinishTeardown => return None,
         };
         let replica = self.given.observed.replicas.iter().find(|r| r.id == *id);

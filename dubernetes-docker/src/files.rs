@@ -92,6 +92,9 @@ fn to_entry(file: &FileEntry) -> Entry<'_> {
         FileEntry::File { path, contents } => {
             Entry { path, kind: EntryKind::File { contents, mode: 0o644, owner: ROOT } }
         }
+        FileEntry::PrivateFile { path, contents } => {
+            Entry { path, kind: EntryKind::File { contents, mode: 0o600, owner: ROOT } }
+        }
         FileEntry::Symlink { path, target } => Entry { path, kind: EntryKind::Link { target } },
     }
 }

@@ -188,6 +188,10 @@ fn read_entry<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Access
     let (strip_prefix, keepalive) = (is_true("strip_prefix"), is_true("keepalive"));
     let buffer_requests = is_true("buffer_requests");
     let protocol = checker.parse_optional(&fields, "protocol", RouteProtocol::parse);
+    let tls = match checker.optional(&fields, "tls") {
+        Some(field) => Some(contents::read_tls(checker, &field)?),
+        None => None,
+    };
     Some(Access {
         hosts: hosts?,
         path: path?,
@@ -196,6 +200,7 @@ fn read_entry<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Access
         protocol: protocol.unwrap_or_default(),
         keepalive,
         buffer_requests,
+        tls,
     })
 }
 

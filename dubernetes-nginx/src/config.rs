@@ -7,6 +7,7 @@
 //! - `streams/APP.conf`: the name of one app for connections.
 //! - `hosts/HOST.conf`: the routes of one host. One server block holds all routes of a host: if
 //!   two blocks named the same host, nginx would silently ignore the second.
+//! - `certificates/HOST.pem` and `certificates/HOST.key`: the certificate of one host.
 //! - `proxies.conf`: what proxies in front are believed, for each host. Only if some are.
 //! - `generation.conf`: the private listener that names the generation being served.
 //! - `table.json`: the table that the files were rendered from.
@@ -16,6 +17,7 @@ mod hosts;
 mod keepalive;
 pub(crate) mod names;
 mod proxies;
+mod tls;
 mod unreached;
 mod upstreams;
 
@@ -23,7 +25,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
-use dubernetes_core::app::{Duration, HostPattern, RouteProtocol};
+use dubernetes_core::app::{Duration, HostPattern, RouteProtocol, Secret};
+use dubernetes_core::certificate::KeyPair;
 use dubernetes_core::ingress::{Protocol, RouteTable};
 use dubernetes_core::runtime::FileEntry;
 use sha2::{Digest as _, Sha256};
@@ -36,6 +39,7 @@ use crate::proxy::HTTP_PORT;
 use crate::version::Version;
 use names::Names;
 pub use proxies::Proxies;
+pub(crate) use tls::ANSWERS;
 use upstreams::Upstreams;
 
 /// Directory of all generations, in the nginx container.
@@ -108,6 +112,8 @@ pub struct RenderContext {
     pub keepalive_window: Duration,
     /// What is in front of nginx.
     pub proxies: Proxies,
+    /// The host's port for HTTPS, if nginx listens for it.
+    pub https_port: Option<u16>,
 }
 
 impl RenderContext {
@@ -138,9 +144,12 @@ impl Generation {
     /// Returns the files to be put into the container.
     pub fn entries(&self) -> Vec<FileEntry> {
         let folder = Self::folder(&self.digest);
-        let file = |(path, contents): (&String, &Bytes)| FileEntry::File {
-            path: format!("{folder}/{path}"),
-            contents: contents.clone(),
+        let file = |(path, contents): (&String, &Bytes)| {
+            let (at, contents) = (format!("{folder}/{path}"), contents.clone());
+            match path.starts_with(tls::FOLDER) {
+                true => FileEntry::PrivateFile { path: at, contents },
+                false => FileEntry::File { path: at, contents },
+            }
         };
         self.files.iter().map(file).collect()
     }
@@ -149,7 +158,8 @@ impl Generation {
     /// the engine need not look whether these exist.
     pub fn entries_with_directories(&self) -> Vec<FileEntry> {
         let folder = Self::folder(&self.digest);
-        let below = ["apps", "hosts", "streams"].map(|name| format!("{folder}/{name}"));
+        let below = ["apps", "hosts", "streams", tls::FOLDER];
+        let below = below.map(|name| format!("{folder}/{name}"));
         let paths = [ROOT.to_owned(), folder].into_iter().chain(below);
         paths.map(|path| FileEntry::Directory { path }).chain(self.entries()).collect()
     }
@@ -193,8 +203,10 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
         files.insert(format!("streams/{app}.conf"), names::stream_file(app, listeners)?);
     }
     for (host, routes) in hosts::routes_by_host(table) {
-        let text = hosts::host_file(host, &routes, &upstreams, context)?;
-        files.insert(hosts::file_name(host), text);
+        let tls = table.tls_of(host).filter(|_| context.https_port.is_some());
+        let text = hosts::host_file(host, &routes, &upstreams, context, tls)?;
+        files.insert(hosts::file_name("hosts", host, "conf"), text);
+        files.extend(tls.into_iter().flat_map(tls::files));
     }
     if context.believes_proxies(table) {
         files.insert(proxies::FILE.to_owned(), context.proxies.file()?);
@@ -205,6 +217,17 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
     files.insert("generation.conf".to_owned(), private_listener(&digest, context)?);
     let files = files.into_iter().map(|(path, text)| (path, Bytes::from(text))).collect();
     Ok(Generation { digest, table: table.clone(), files })
+}
+
+/// Fills in the certificates of a table, of which it has the hashes, from its files.
+pub(crate) fn restore_certificates(table: &mut RouteTable, files: &BTreeMap<String, Bytes>) {
+    for tls in &mut table.tls {
+        let [chain, key] = tls::paths(tls).map(|path| files.get(&path).cloned());
+        let found = chain.zip(key).map(|(c, k)| KeyPair::new(Secret::new(c), Secret::new(k)));
+        if let Some(found) = found.filter(|found| Some(found) == tls.certificate.as_ref()) {
+            tls.certificate = Some(found);
+        }
+    }
 }
 
 /// Returns true if `table` differs from `served` in the addresses of endpoints alone, and has none
@@ -275,6 +298,7 @@ fn main_file(
         if strips {
             hosts::write_prefix_map(conf)?;
         }
+        tls::write_settings(conf, table, context)?;
         if table.routes.iter().all(|route| route.host != HostPattern::Any) {
             // Answers requests for hosts that no app has.
             conf.block("server", &[], |conf| {

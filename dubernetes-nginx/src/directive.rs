@@ -56,6 +56,10 @@ pub(crate) enum Token<'a> {
     Kibibytes(usize),
     /// The name of a generation.
     Digest(&'a Digest),
+    /// The path of a file of a host, relative to the generation.
+    HostFile(&'a str),
+    /// The same request over HTTPS, at this port.
+    SameOverHttps(u16),
 }
 
 /// The name of a generation: the first half of a SHA-256 hash, in hexadecimal digits.
@@ -209,6 +213,9 @@ fn render(token: Token<'_>) -> Result<String, IllegalToken> {
         Token::Duration(duration) => Ok(format!("{}ms", duration.millis())),
         Token::Kibibytes(size) => Ok(format!("{size}k")),
         Token::Digest(digest) => check(digest.to_string(), is_name),
+        Token::HostFile(path) => check(path.to_owned(), is_path),
+        Token::SameOverHttps(443) => Ok("https://$host$request_uri".to_owned()),
+        Token::SameOverHttps(port) => Ok(format!("https://$host:{port}$request_uri")),
     }
 }
 

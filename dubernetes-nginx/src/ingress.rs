@@ -27,7 +27,9 @@ use crate::config::{self, Digest, Generation, Proxies, RenderContext};
 use crate::error::failure;
 use crate::features::Features;
 use crate::ports;
-use crate::proxy::{ANSWER_LIMIT, Ensured, Nginx, NginxConfig, POLL, RunningNginx, published_by};
+use crate::proxy::{
+    ANSWER_LIMIT, Ensured, Nginx, NginxConfig, POLL, PUBLISHES, RunningNginx, published_by,
+};
 use crate::quarantine::Candidate;
 use crate::version::{Build, Version};
 use crate::workers::{WorkerSnapshot, drain_window};
@@ -64,6 +66,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 ///         pull: PullPolicy::Missing,
 ///         http_bind: vec![Ipv4Addr::LOCALHOST.into()],
 ///         http_port: 8080,
+///         https_port: None,
 ///         keepalive_window: NginxConfig::KEEPALIVE_WINDOW,
 ///         trusted_proxies: TrustedProxies::default(),
 ///         proxy_protocol: false,
@@ -154,6 +157,7 @@ impl NginxIngress {
                 proxy_protocol: config.proxy_protocol,
                 has_realip: build.is_some_and(|build| build.has_realip),
             },
+            https_port: config.https_port,
         }
     }
 
@@ -200,8 +204,9 @@ impl NginxIngress {
         let folder = Generation::folder(digest);
         let files = self.nginx.read_files(&nginx.id, &folder).await?;
         let table = files.get("table.json").and_then(|text| serde_json::from_slice(text).ok());
-        let table: RouteTable =
+        let mut table: RouteTable =
             table.ok_or_else(|| failure(format!("`{folder}/table.json` is missing or damaged")))?;
+        config::restore_certificates(&mut table, &files);
         // A change that was acknowledged in the meantime is newer than what was read.
         if self.cache().served == known {
             self.acknowledge(nginx, digest, &table);
@@ -395,7 +400,7 @@ impl Ingress for NginxIngress {
             self.cache().listening = Vec::new();
             return Ok(ObservedIngress::Absent);
         };
-        self.cache().listening = published_by(&container);
+        self.cache().listening = published_by(&container, PUBLISHES);
         let nginx = match RunningNginx::from_container(&container) {
             Ok(nginx) => nginx,
             Err(reason) => return Ok(ObservedIngress::Down { reason }),
@@ -447,6 +452,10 @@ impl Ingress for NginxIngress {
         let is_restored = self.restore_files(&nginx, &generation).await?;
         let what = "its configuration was changed outside Dubernetes, and is restored";
         Ok(is_restored.then(|| what.to_owned()))
+    }
+
+    fn https_port(&self) -> Option<u16> {
+        self.nginx.config.https_port
     }
 
     fn listening(&self) -> Vec<SocketAddr> {

@@ -45,6 +45,7 @@
 
 mod answers;
 mod cache;
+mod challenges;
 pub mod config;
 mod directive;
 mod error;

@@ -30,6 +30,8 @@ use crate::request::{lacks_program, without_names};
 pub(crate) const SETTINGS: &str = "dubernetes.settings";
 /// Label with the host's addresses and ports that the container publishes, separated by commas.
 pub(crate) const PUBLISHES: &str = "dubernetes.publishes";
+/// Label with those that it publishes for HTTPS, if it does.
+pub(crate) const PUBLISHES_HTTPS: &str = "dubernetes.publishes-https";
 /// Each request is a new connection to a replica, and an app that does not close first leaves its
 /// port in TIME-WAIT for a minute: the kernel's defaults allow 470 of them a second.
 ///
@@ -45,8 +47,9 @@ pub(crate) const SYSCTLS: [(&str, &str); 7] = [
     ("net.ipv4.neigh.IFNAME.ucast_solicit", "2"),
     ("net.ipv4.neigh.IFNAME.mcast_solicit", "2"),
 ];
-/// Port inside the container that is published.
+/// Ports inside the container that are published.
 pub(crate) const HTTP_PORT: u16 = 80;
+pub(crate) const HTTPS_PORT: u16 = 443;
 /// Grace period for connections when the container is removed.
 const GRACE: app::Duration = app::Duration::from_secs(5);
 /// Grace period of a container that is replaced. nginx takes no new request meanwhile, so a long
@@ -79,6 +82,8 @@ pub struct NginxConfig {
     pub http_bind: Vec<IpAddr>,
     /// The host's port on which nginx listens.
     pub http_port: u16,
+    /// The host's port on which nginx listens for HTTPS, at the same addresses; `None`: it does not.
+    pub https_port: Option<u16>,
     /// How long a reload keeps idle connections of clients open. Each step of an update waits for
     /// that. A change replaces no container.
     pub keepalive_window: app::Duration,
@@ -95,7 +100,16 @@ impl NginxConfig {
 
     /// Returns the addresses and ports that are published.
     pub(crate) fn listens(&self) -> impl Iterator<Item = SocketAddr> {
-        self.http_bind.iter().map(|address| SocketAddr::new(*address, self.http_port))
+        self.listens_on(self.http_port)
+    }
+
+    /// Returns the addresses and ports that are published for HTTPS.
+    pub(crate) fn listens_for_https(&self) -> impl Iterator<Item = SocketAddr> {
+        self.https_port.into_iter().flat_map(|port| self.listens_on(port))
+    }
+
+    fn listens_on(&self, port: u16) -> impl Iterator<Item = SocketAddr> {
+        self.http_bind.iter().map(move |address| SocketAddr::new(*address, port))
     }
 }
 
@@ -146,9 +160,10 @@ impl RunningNginx {
     }
 }
 
-/// Returns where a container publishes nginx on the host. Its ports cannot change afterwards.
-pub(crate) fn published_by(container: &Container) -> Vec<SocketAddr> {
-    let label = container.labels.get(PUBLISHES).map_or("", String::as_str);
+/// Returns where a container publishes nginx on the host, as a label of it says. Its ports cannot
+/// change afterwards.
+pub(crate) fn published_by(container: &Container, label: &str) -> Vec<SocketAddr> {
+    let label = container.labels.get(label).map_or("", String::as_str);
     label.split(',').filter_map(|address| address.parse().ok()).collect()
 }
 
@@ -278,11 +293,12 @@ impl Nginx {
         old: &Container,
     ) -> Result<ImageId, IngressError> {
         let image = self.image().await?;
-        let own = published_by(old);
+        let own = [PUBLISHES, PUBLISHES_HTTPS].map(|label| published_by(old, label)).concat();
         let frees = |wanted: &SocketAddr| {
             own.iter().any(|own| own.port() == wanted.port() && overlap(own.ip(), wanted.ip()))
         };
-        match self.config.listens().filter(|wanted| !frees(wanted)).find_map(taken) {
+        let mut wanted = self.config.listens().chain(self.config.listens_for_https());
+        match wanted.by_ref().filter(|wanted| !frees(wanted)).find_map(taken) {
             Some(error) if !own.is_empty() => Err(error),
             Some(_) | None => Ok(image),
         }
@@ -437,7 +453,8 @@ impl Nginx {
     /// Classifies a rejected start. The usual cause is that the published port is in use, but the
     /// engine's message does not say so reliably, so the port itself is tried.
     fn classify_rejected_start(&self, error: RuntimeError) -> IngressError {
-        self.config.listens().find_map(taken).unwrap_or_else(|| error.into())
+        let mut listens = self.config.listens().chain(self.config.listens_for_https());
+        listens.find_map(taken).unwrap_or_else(|| error.into())
     }
 
     /// Removes a container that did not start. If that fails, the next apply replaces it.

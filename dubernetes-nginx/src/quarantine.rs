@@ -148,6 +148,7 @@ fn add_last_good(
     table.routes.extend(last.routes.into_iter().filter(is_free));
     table.listeners.extend(last.listeners);
     table.ports.extend(last.ports);
+    table.tls.extend(last.tls.into_iter().filter(|tls| accepted.tls_of(&tls.host).is_none()));
     table
 }
 
@@ -162,5 +163,6 @@ fn filter_apps(table: &RouteTable, keep: impl Fn(&AppName) -> bool) -> RouteTabl
     table.routes.retain(|route| keep(&route.app));
     table.listeners.retain(|listener| keep(&listener.app));
     table.ports.retain(|port| keep(&port.app));
+    table.tls.retain(|tls| keep(&tls.app));
     table
 }

@@ -12,12 +12,13 @@ use dubernetes_core::runtime::{
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{Digest, ROOT};
-use crate::proxy::{HTTP_PORT, Nginx, NginxConfig, PUBLISHES, SETTINGS, SYSCTLS};
+use crate::proxy::{
+    HTTP_PORT, HTTPS_PORT, Nginx, NginxConfig, PUBLISHES, PUBLISHES_HTTPS, SETTINGS, SYSCTLS,
+};
 
 impl Nginx {
     pub(crate) fn request(&self, network: &Network, image: String) -> ContainerRequest {
         let instance = &self.config.instance;
-        let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
         let address = ingress_address(network.subnet);
         let labels = [
             (INSTANCE, instance.to_string()),
@@ -25,8 +26,10 @@ impl Nginx {
             (PORT, HTTP_PORT.to_string()),
             (ADDRESS, address.to_string()),
             (SETTINGS, self.settings_hash(network)),
-            (PUBLISHES, listens.join(",")),
+            (PUBLISHES, join(self.config.listens())),
         ];
+        let https = join(self.config.listens_for_https());
+        let https = self.config.https_port.map(|_| (PUBLISHES_HTTPS, https));
         let names = name_range(network.subnet);
         // Makes all addresses of names the container's own, whatever nginx listens on.
         let take =
@@ -38,7 +41,9 @@ impl Nginx {
             name: ingress_name(instance),
             hostname: "ingress".to_owned(),
             image,
-            labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            labels: { labels.into_iter().chain(https) }
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
             command: vec!["sh".to_owned()],
             args: args.map(str::to_owned).to_vec(),
             env: BTreeMap::new(),
@@ -53,7 +58,9 @@ impl Nginx {
             names: None,
             resources: Resources::default(),
             volumes: Vec::new(),
-            ports: self.config.listens().map(publish).collect(),
+            ports: { self.config.listens().map(|address| publish(address, HTTP_PORT)) }
+                .chain(self.config.listens_for_https().map(|address| publish(address, HTTPS_PORT)))
+                .collect(),
             // nginx answers requests in flight before it exits.
             stop_signal: Some(Signal::SigQuit),
             options: ContainerOptions::default(),
@@ -65,18 +72,25 @@ impl Nginx {
     /// Returns a hash of everything that the container is created with. It includes the network's
     /// id, because a container cannot start again once its network was re-created.
     pub(crate) fn settings_hash(&self, network: &Network) -> String {
-        let listens: Vec<_> = self.config.listens().map(|address| address.to_string()).collect();
-        let NginxConfig { image, .. } = &self.config;
-        let text = format!("5 {image} {} {} {}", listens.join(","), network.id, network.subnet);
+        let NginxConfig { image, https_port, .. } = &self.config;
+        let listens = join(self.config.listens());
+        let mut text = format!("5 {image} {listens} {} {}", network.id, network.subnet);
+        if let Some(port) = https_port {
+            text.push_str(&format!(" https {port}"));
+        }
         Digest::from_hash(&Sha256::digest(text)).to_string()
     }
 }
 
-fn publish(address: SocketAddr) -> PublishedPort {
+fn join(addresses: impl Iterator<Item = SocketAddr>) -> String {
+    addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn publish(address: SocketAddr, container_port: u16) -> PublishedPort {
     PublishedPort {
         host_ip: address.ip(),
         host_port: address.port(),
-        container_port: HTTP_PORT,
+        container_port,
         transport: Transport::Tcp,
     }
 }

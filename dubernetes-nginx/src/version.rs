@@ -45,6 +45,11 @@ impl Version {
         self >= Self::KEEPS_UPSTREAMS
     }
 
+    /// Returns true if HTTP/2 is a setting of a server, not of a socket.
+    pub fn has_http2_directive(self) -> bool {
+        self >= Self::H2C
+    }
+
     /// Returns why this version cannot serve routes with `protocol: h2c`, if it cannot.
     pub fn lacks_h2c(self) -> Option<String> {
         (self < Self::H2C).then(|| {

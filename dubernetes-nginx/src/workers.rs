@@ -22,7 +22,7 @@ use dubernetes_core::sockets::{Connection, connections, listeners};
 
 use crate::config::{PRIVATE_PORT, WORKERS};
 use crate::error::failure;
-use crate::proxy::{HTTP_PORT, Nginx, NginxConfig, RunningNginx};
+use crate::proxy::{HTTP_PORT, HTTPS_PORT, Nginx, NginxConfig, RunningNginx};
 
 /// Allowance for timers that fire late.
 const LATE: Duration = Duration::from_millis(500);
@@ -207,7 +207,7 @@ impl WorkerSnapshot {
     /// Returns true if a connection with this local end is one of a client.
     fn is_client(&self, local: SocketAddr) -> bool {
         let is_of_name = self.address.is_some_and(|address| local.ip() != address);
-        is_of_name || local.port() == HTTP_PORT
+        is_of_name || [HTTP_PORT, HTTPS_PORT].contains(&local.port())
     }
 
     /// Returns true if a connection with this local end leads to a replica.

@@ -49,6 +49,7 @@ fn context(version: Option<Version>) -> RenderContext {
         features: Features::default(),
         keepalive_window: Duration::from_secs(1),
         proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
+        https_port: None,
     }
 }
 
@@ -101,7 +102,7 @@ fn named() -> RouteTable {
             listener("gone", 11, 6379, Protocol::Tcp, &[]),
             listener("dns", 12, 53, Protocol::Udp, &[(33, 53)]),
         ],
-        ports: vec![],
+        ..RouteTable::default()
     }
 }
 
@@ -131,7 +132,7 @@ fn kinds_of_routes_render_as_golden() {
             Route { protocol: RouteProtocol::H2c, strip_prefix: true, ..stripped },
         ],
         listeners: vec![base.listeners[0].clone(), at_80, of_name],
-        ports: vec![],
+        ..RouteTable::default()
     };
     let features = Features { names: true, stream: None };
     let context = RenderContext { features, ..context(Some(Version::new(1, 30, 6))) };
@@ -152,7 +153,7 @@ fn kept_connections_render_as_golden() {
             route("other.test", "/", "web", &[(20, 9090)]),
         ],
         listeners: vec![name, same],
-        ports: vec![],
+        ..RouteTable::default()
     };
     for (file, version) in
         [("kept.conf", Version::new(1, 30, 6)), ("kept_old_nginx.conf", Version::new(1, 22, 1))]
@@ -180,7 +181,7 @@ fn trusted_proxies_render_as_golden() {
             Route { protocol: RouteProtocol::H2c, ..h2c },
         ],
         listeners: vec![named().listeners.swap_remove(0)],
-        ports: vec![],
+        ..RouteTable::default()
     };
     let trusted = "host-gateway,192.0.2.0/24,2001:db8::1";
     check("trusted_proxies.conf", &table, &proxied(trusted, false));

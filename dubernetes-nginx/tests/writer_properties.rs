@@ -79,6 +79,7 @@ const CONTEXT: RenderContext = RenderContext {
     version: Some(Version::new(1, 30, 6)),
     keepalive_window: Duration::from_secs(1),
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
+    https_port: None,
 };
 
 /// A directive as nginx reads it.

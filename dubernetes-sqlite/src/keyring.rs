@@ -41,6 +41,8 @@ pub(crate) enum Place<'a> {
     Secret(&'a str),
     App(&'a str),
     Revision(&'a str, u64),
+    Certificate(&'a str),
+    Authority(&'a str),
 }
 
 impl fmt::Display for Place<'_> {
@@ -50,6 +52,8 @@ impl fmt::Display for Place<'_> {
             Self::Secret(name) => write!(f, "secret/{name}"),
             Self::App(name) => write!(f, "app/{name}"),
             Self::Revision(app, revision) => write!(f, "revision/{app}/{revision}"),
+            Self::Certificate(host) => write!(f, "certificate/{host}"),
+            Self::Authority(name) => write!(f, "authority/{name}"),
         }
     }
 }

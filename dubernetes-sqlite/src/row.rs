@@ -201,6 +201,6 @@ pub(crate) fn format_time(time: Timestamp) -> Result<i64, TransactionError> {
     i64::try_from(time.as_nanosecond()).map_err(failed)
 }
 
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> TransactionError {
+pub(crate) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> TransactionError {
     TransactionError::Store(StoreError::Failed(SharedError::new(error)))
 }

@@ -32,6 +32,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration::Sql(include_str!("../migrations/0006_identity.sql")),
     Migration::Encrypt(include_str!("../migrations/0007_secrets.sql")),
     Migration::Purge,
+    Migration::Sql(include_str!("../migrations/0009_certificates.sql")),
 ];
 
 /// Returns the version of the schema after all migrations.

@@ -18,19 +18,41 @@ pub(crate) fn seal_all(
     transaction: &Transaction<'_>,
     keys: &Keyring,
 ) -> Result<u64, TransactionError> {
-    let mut count = 0;
-    let mut secrets = transaction.prepare("SELECT rowid, name, value FROM secrets")?;
-    let mut rows = secrets.query([])?;
-    while let Some(found) = rows.next()? {
-        let (id, name): (i64, String) = (found.get(0)?, found.get(1)?);
-        let place = Place::Secret(&name);
-        let plain = keys.open(place, &found.get::<_, Vec<u8>>(2)?)?;
-        let update = "UPDATE secrets SET value = ?2 WHERE rowid = ?1";
-        transaction.execute(update, params![id, keys.seal(place, &plain)?])?;
-        count += 1;
+    let mut count =
+        seal_column(transaction, keys, "secrets", "name, value", |name| Place::Secret(name))?;
+    if transaction.table_exists(None, "certificates")? {
+        count += seal_column(transaction, keys, "certificates", "host, pem", |name| {
+            Place::Certificate(name)
+        })?;
+        count += seal_column(transaction, keys, "authorities", "name, account", |name| {
+            Place::Authority(name)
+        })?;
     }
     count += seal_specs(transaction, keys, "apps", "name, 0")?;
     count += seal_specs(transaction, keys, "revisions", "app, revision")?;
+    Ok(count)
+}
+
+/// Encrypts one column of a table. `columns` are its key, which its place has, and itself.
+fn seal_column(
+    transaction: &Transaction<'_>,
+    keys: &Keyring,
+    table: &str,
+    columns: &str,
+    place: impl Fn(&str) -> Place<'_>,
+) -> Result<u64, TransactionError> {
+    let value = columns.rsplit(' ').next().unwrap_or_default();
+    let select = format!("SELECT rowid, {columns} FROM {table} WHERE {value} IS NOT NULL");
+    let update = format!("UPDATE {table} SET {value} = ?2 WHERE rowid = ?1");
+    let mut count = 0;
+    let mut select = transaction.prepare(&select)?;
+    let mut rows = select.query([])?;
+    while let Some(found) = rows.next()? {
+        let (id, name): (i64, String) = (found.get(0)?, found.get(1)?);
+        let plain = keys.open(place(&name), &found.get::<_, Vec<u8>>(2)?)?;
+        transaction.execute(&update, params![id, keys.seal(place(&name), &plain)?])?;
+        count += 1;
+    }
     Ok(count)
 }
 
@@ -82,10 +104,15 @@ pub(crate) fn keys_in_use(connection: &Connection) -> rusqlite::Result<BTreeSet<
         return Ok(BTreeSet::new());
     }
     // The version and the id of the key are the first five bytes.
-    let select = "SELECT substr(value, 1, 5) FROM secrets \
+    let mut select = "SELECT substr(value, 1, 5) FROM secrets \
         UNION SELECT substr(contents, 1, 5) FROM apps WHERE contents IS NOT NULL \
-        UNION SELECT substr(contents, 1, 5) FROM revisions WHERE contents IS NOT NULL";
-    let mut select = connection.prepare(select)?;
+        UNION SELECT substr(contents, 1, 5) FROM revisions WHERE contents IS NOT NULL"
+        .to_owned();
+    if connection.table_exists(None, "certificates")? {
+        select += " UNION SELECT substr(pem, 1, 5) FROM certificates WHERE pem IS NOT NULL \
+            UNION SELECT substr(account, 1, 5) FROM authorities";
+    }
+    let mut select = connection.prepare(&select)?;
     let starts = select.query_map([], |found| found.get::<_, Vec<u8>>(0))?;
     let starts = starts.collect::<rusqlite::Result<Vec<_>>>()?;
     // A value without a key id is damaged, which reading it reports.

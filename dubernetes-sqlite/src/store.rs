@@ -1,6 +1,7 @@
 //! [`SqliteStore`]: each method is one transaction on one of two threads.
 
 mod apps;
+mod certificates;
 mod events;
 mod secrets;
 
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{AppName, AppSpec, RevisionId, SecretName};
+use dubernetes_core::app::{AppName, AppSpec, HostName, RevisionId, Secret, SecretName};
+use dubernetes_core::certificate::{Authority, StoredCertificate};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::{ContainerId, ImageId};
@@ -271,12 +273,14 @@ fn has_same_apps(
     let apps = |connection: &mut Connection| {
         let session = Session { transaction: connection.transaction()?, keys };
         let secrets = secrets::list(&session)?.into_iter().map(|found| (found.name, found.hash));
-        Ok((apps::list(&session)?.apps, secrets.collect::<Vec<_>>()))
+        let StoredState { apps, certificates, .. } = apps::list(&session)?;
+        let issued = certificates.into_iter().map(|(host, stored)| (host, stored.issued));
+        Ok((apps, secrets.collect::<Vec<_>>(), issued.collect::<Vec<_>>()))
     };
     let stored =
         apps(connection).map_err(|error: TransactionError| BackupError::Store(error.into()))?;
     let kept = match newest {
-        None => Some((BTreeMap::new(), Vec::new())),
+        None => Some((BTreeMap::new(), Vec::new(), Vec::new())),
         // A snapshot that cannot be read, or has an older schema, counts as different.
         Some(newest) => open::open_read_only(&newest).ok().and_then(|mut old| apps(&mut old).ok()),
     };
@@ -406,6 +410,37 @@ impl Store for SqliteStore {
             Ok(spec)
         })
         .await
+    }
+
+    async fn set_certificate(
+        &self,
+        host: &HostName,
+        certificate: &StoredCertificate,
+    ) -> Result<(), StoreError> {
+        let (host, certificate) = (host.clone(), certificate.clone());
+        self.change(move |session| Ok((certificates::set(session, &host, &certificate)?, true)))
+            .await
+    }
+
+    async fn drop_certificate(&self, host: &HostName) -> Result<(), StoreError> {
+        let host = host.clone();
+        self.change(move |session| Ok(((), certificates::delete(session, &host)?))).await
+    }
+
+    async fn set_authority_account(
+        &self,
+        authority: Authority,
+        account: &Secret,
+    ) -> Result<(), StoreError> {
+        let account = account.clone();
+        self.change(move |session| {
+            Ok((certificates::set_account(session, authority, &account)?, false))
+        })
+        .await
+    }
+
+    async fn authority_account(&self, authority: Authority) -> Result<Option<Secret>, StoreError> {
+        self.read(move |session| certificates::account(session, authority)).await
     }
 
     async fn rotate_key(&self) -> Result<u64, StoreError> {

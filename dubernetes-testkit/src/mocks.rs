@@ -9,8 +9,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dubernetes_core::app::{
-    AppName, AppSpec, Duration, ImageRef, InstanceName, PullPolicy, RevisionId, SecretName, Signal,
+    AppName, AppSpec, Duration, HostName, ImageRef, InstanceName, PullPolicy, RevisionId, Secret,
+    SecretName, Signal,
 };
+use dubernetes_core::certificate::{Authority, StoredCertificate};
 use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::ingress::{
@@ -293,6 +295,21 @@ mock! {
         async fn secrets(&self) -> Result<Vec<SecretInfo>, StoreError>;
         async fn delete_secret(&self, name: &SecretName) -> Result<(), StoreError>;
         async fn resolve_secrets(&self, spec: AppSpec) -> Result<AppSpec, StoreError>;
+        async fn set_certificate(
+            &self,
+            host: &HostName,
+            certificate: &StoredCertificate,
+        ) -> Result<(), StoreError>;
+        async fn drop_certificate(&self, host: &HostName) -> Result<(), StoreError>;
+        async fn set_authority_account(
+            &self,
+            authority: Authority,
+            account: &Secret,
+        ) -> Result<(), StoreError>;
+        async fn authority_account(
+            &self,
+            authority: Authority,
+        ) -> Result<Option<Secret>, StoreError>;
         async fn rotate_key(&self) -> Result<u64, StoreError>;
         async fn append(&self, events: &[NewEvent]) -> Result<(), StoreError>;
         async fn events(&self, query: &EventQuery) -> Result<Vec<Event>, StoreError>;

@@ -53,7 +53,7 @@
 //!   own on 127.0.0.1.
 //! - CALL, one of: `network`, `routes`, `image web 2`, `create web-3 2` (the revision, the app's if
 //!   omitted), `pre-deploy web 2`, `purge web`, `clear web ID` (an eviction), `teardown`,
-//!   `container web-1` (with `rev=` or `restarts=` where a pod has two containers).
+//!   `certificate a.test`, `container web-1` (with `rev=` or `restarts=` where a pod has two containers).
 //!
 //! ```
 //! use dubernetes_testkit::notation;
@@ -65,6 +65,7 @@
 
 mod apps;
 mod calls;
+mod certificates;
 mod line;
 mod replicas;
 
@@ -74,7 +75,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 
-use dubernetes_core::app::{AppName, AppSpec, HostPattern, RevisionId, RoutePath};
+use dubernetes_core::app::{AppName, AppSpec, HostName, HostPattern, RevisionId, RoutePath};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{
     Endpoint, HostPort, Listener, ObservedIngress, PortSupport, Route, RouteTable,
@@ -140,6 +141,8 @@ struct Parser {
     /// Addresses in use.
     taken: BTreeSet<IpAddr>,
     routed: BTreeSet<ContainerId>,
+    /// Hosts whose certificate the ingress serves.
+    served_hosts: BTreeSet<HostName>,
 }
 
 impl Parser {
@@ -154,6 +157,7 @@ impl Parser {
             failed: BTreeSet::new(),
             taken: [identity::ingress_address(subnet).into()].into(),
             routed: BTreeSet::new(),
+            served_hosts: BTreeSet::new(),
         }
     }
 
@@ -176,6 +180,10 @@ impl Parser {
                 let port = line.require_name("the port is missing")?;
                 observed.taken_ports.insert(port, line.take_message()?);
             }
+            "https" => {
+                observed.https_port = Some(line.require_name("the port is missing")?);
+            }
+            "certificate" => self.certificate(line)?,
             "engine" => {
                 if !line.take_word("away") {
                     return Err("an engine is `away`, or has no line".to_owned());
@@ -230,6 +238,7 @@ impl Parser {
                     routes: self.routes(),
                     listeners: self.listeners(),
                     ports: ports.collect(),
+                    tls: self.tls(),
                 };
                 self.scenario.observed.ingress = ObservedIngress::Serving { table };
             }

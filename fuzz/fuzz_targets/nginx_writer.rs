@@ -19,6 +19,7 @@ const CONTEXT: RenderContext = RenderContext {
     features: Features { names: false, stream: None },
     keepalive_window: Duration::from_secs(1),
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
+    https_port: None,
 };
 
 /// Returns a table with one route, if its texts are legal.

@@ -59,6 +59,7 @@ fn nginx_files() {
         version: None,
         features: Features { names: true, stream: Some(Stream::BuiltIn) },
         keepalive_window: app::Duration::from_secs(1),
+        https_port: None,
         proxies: Proxies::default(),
     };
     counted(|| write(&table, &context)).unwrap();

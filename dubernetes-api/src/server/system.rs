@@ -126,6 +126,7 @@ fn ingress_status(info: &OrchestratorInfo, snapshot: &Snapshot) -> IngressStatus
         listens,
         settings,
         routes,
+        https_port: info.https_port,
         trusted_proxies: info.trusted_proxies.clone(),
         proxy_protocol: info.proxy_protocol,
     }

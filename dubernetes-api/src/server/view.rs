@@ -1,8 +1,8 @@
 //! Wire values from stored apps and the last snapshot. Pure.
 
 use dubernetes_controller::{ProbeResult, Snapshot};
-use dubernetes_core::app::{AppName, AppSpec, Generation, RevisionId};
-use dubernetes_core::ingress;
+use dubernetes_core::app::{AppName, AppSpec, Generation, HostPattern, RevisionId, RoutePath};
+use dubernetes_core::ingress::{self, UrlPorts};
 use dubernetes_core::plan::{self, Phase, PodStatus};
 use dubernetes_core::store::{
     self, Outcome, RevisionCause, RevisionFailure, RevisionRollout, StoredApp,
@@ -137,8 +137,12 @@ pub(super) fn revision(app: &AppName, desired: RevisionId, kept: store::Revision
 }
 
 fn urls(info: &OrchestratorInfo, stored: &StoredApp) -> Vec<String> {
-    let places = stored.spec.routes().into_iter();
-    places.map(|(host, path)| ingress::url(&host, path, info.http_port)).collect()
+    let ports = UrlPorts { http: info.http_port, https: info.https_port };
+    let url = |(host, path): (HostPattern, &RoutePath)| {
+        let has_tls = stored.spec.tls_hosts().any(|(secured, _)| *secured == host);
+        ingress::url(&host, path, ports, has_tls)
+    };
+    stored.spec.routes().into_iter().map(url).collect()
 }
 
 /// Returns a pod that runs `image`, with its last probe results.

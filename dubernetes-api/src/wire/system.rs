@@ -160,6 +160,9 @@ pub struct IngressStatus {
     pub settings: Vec<SocketAddr>,
     /// Number of acknowledged routes.
     pub routes: usize,
+    /// Host port at which it takes requests over HTTPS, at the same addresses, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_port: Option<u16>,
     /// Proxies in front that are believed about clients.
     #[serde(default, skip_serializing_if = "TrustedProxies::is_empty")]
     #[schema(value_type = String)]

@@ -38,6 +38,7 @@ fn info() -> OrchestratorInfo {
         version: "1.2.3".to_owned(),
         http_bind: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
         http_port: 8080,
+        https_port: None,
         trusted_proxies: dubernetes_core::ingress::TrustedProxies::default(),
         proxy_protocol: false,
         engine: None,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum, value_parser};
 use dubernetes_core::app::{Duration, ImageRef, Permissions};
-use dubernetes_core::ingress::TrustedProxies;
+use dubernetes_core::ingress::{TrustedProxies, UrlPorts};
 
 use super::shared::{FileArgs, ProgressStyle};
 use crate::report::{CliError, Result, USAGE};
@@ -24,6 +24,31 @@ pub(crate) struct IngressArgs {
         value_parser = value_parser!(u16).range(1..)
     )]
     pub(crate) http_port: u16,
+    /// Port of this machine on which the ingress listens for HTTPS, such as 443; for apps with
+    /// `tls`. Without it, all apps are served over HTTP.
+    #[arg(
+        long,
+        env = "DUBERNETES_HTTPS_PORT",
+        hide_env_values = true,
+        value_name = "PORT",
+        value_parser = value_parser!(u16).range(1..)
+    )]
+    pub(crate) https_port: Option<u16>,
+    /// Directory of the ACME authority that issues certificates for apps with `tls: auto`.
+    #[arg(
+        long,
+        env = "DUBERNETES_ACME_DIRECTORY",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = LETS_ENCRYPT
+    )]
+    pub(crate) acme_directory: String,
+    /// Mail address that the ACME authority may write to.
+    #[arg(long, env = "DUBERNETES_ACME_CONTACT", hide_env_values = true, value_name = "ADDRESS")]
+    pub(crate) acme_contact: Option<String>,
+    /// PEM file with the root certificate of the ACME authority's own server, for a private one.
+    #[arg(long, env = "DUBERNETES_ACME_ROOT", hide_env_values = true, value_name = "FILE")]
+    pub(crate) acme_root: Option<PathBuf>,
     /// Addresses of this machine on which the ingress listens, separated by commas; `0.0.0.0` for
     /// all IPv4 addresses, `::` for all addresses.
     #[arg(
@@ -119,7 +144,15 @@ pub(crate) struct IngressArgs {
     pub(crate) events_age: Duration,
 }
 
+/// The production directory of Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
 impl IngressArgs {
+    /// Returns the ports for URLs.
+    pub(crate) fn url_ports(&self) -> UrlPorts {
+        UrlPorts { http: self.http_port, https: self.https_port }
+    }
+
     /// Refuses settings that exclude each other.
     pub(crate) fn check(&self) -> Result {
         if !self.proxy_protocol || !self.trusted_proxies.is_empty() {

@@ -10,7 +10,7 @@ use crate::report::{self, Result};
 use crate::settings::Settings;
 
 pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
-    let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.http_port)));
+    let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.url_ports())));
     let started = start(settings, &args.ingress, args.adopt, prompt.as_ref()).await;
     let (mut running, guard) = started?;
     let ready = ready_line(settings, &args.ingress);

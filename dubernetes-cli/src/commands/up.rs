@@ -23,7 +23,7 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
         let what = "an orchestrator of this instance is already running";
         return Err(CliError::new(what).help(help));
     }
-    let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.http_port)));
+    let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.url_ports())));
     let (mut orchestrator, guard) = start(settings, &args.ingress, false, prompt.as_ref()).await?;
     // A program that reads the ready line may send a signal at once.
     let interrupted = interrupted();

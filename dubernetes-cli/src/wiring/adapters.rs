@@ -215,6 +215,7 @@ impl IngressKind {
                     pull: PullPolicy::Missing,
                     http_bind: args.http_bind.0.clone(),
                     http_port: args.http_port,
+                    https_port: args.https_port,
                     keepalive_window: args.keepalive_window,
                     trusted_proxies: args.trusted_proxies.clone(),
                     proxy_protocol: args.proxy_protocol,

@@ -64,6 +64,7 @@ fn start(folder: &Path) {
         version: "0.0.0".to_owned(),
         http_bind: vec![std::net::Ipv4Addr::LOCALHOST.into()],
         http_port: 80,
+        https_port: None,
         trusted_proxies: dubernetes_core::ingress::TrustedProxies::default(),
         proxy_protocol: false,
         engine: None,

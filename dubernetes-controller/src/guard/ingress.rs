@@ -26,6 +26,10 @@ impl Ingress for GuardedIngress {
         self.0.listening()
     }
 
+    fn https_port(&self) -> Option<u16> {
+        self.0.https_port()
+    }
+
     async fn apply(&self, table: &RouteTable) -> Result<ApplyOutcome, IngressError> {
         guard("apply the routes", INGRESS, self.0.apply(table)).await
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{AppName, AppSpec, RevisionId, SecretName};
+use dubernetes_core::app::{AppName, AppSpec, HostName, RevisionId, Secret, SecretName};
+use dubernetes_core::certificate::{Authority, StoredCertificate};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
@@ -104,6 +105,30 @@ impl Store for GuardedStore {
 
     async fn resolve_secrets(&self, spec: AppSpec) -> Result<AppSpec, StoreError> {
         guard("read secrets", STORE, self.0.resolve_secrets(spec)).await
+    }
+
+    async fn set_certificate(
+        &self,
+        host: &HostName,
+        certificate: &StoredCertificate,
+    ) -> Result<(), StoreError> {
+        guard("store a certificate", STORE, self.0.set_certificate(host, certificate)).await
+    }
+
+    async fn drop_certificate(&self, host: &HostName) -> Result<(), StoreError> {
+        guard("drop a certificate", STORE, self.0.drop_certificate(host)).await
+    }
+
+    async fn set_authority_account(
+        &self,
+        authority: Authority,
+        account: &Secret,
+    ) -> Result<(), StoreError> {
+        guard("store an account", STORE, self.0.set_authority_account(authority, account)).await
+    }
+
+    async fn authority_account(&self, authority: Authority) -> Result<Option<Secret>, StoreError> {
+        guard("read an account", STORE, self.0.authority_account(authority)).await
     }
 
     async fn rotate_key(&self) -> Result<u64, StoreError> {

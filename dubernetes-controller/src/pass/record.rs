@@ -3,7 +3,7 @@
 use dubernetes_core::app::{AppName, PodName};
 use dubernetes_core::error;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
-use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable};
+use dubernetes_core::ingress::{ApplyOutcome, IngressError, RouteTable, UrlPorts};
 use dubernetes_core::runtime::RuntimeError;
 
 use crate::events;
@@ -43,7 +43,8 @@ impl Pass {
     fn record_routes(&mut self, table: &RouteTable, outcome: &ApplyOutcome) {
         let now = self.clock.now();
         let before = self.table_before_apply.take();
-        let mut news = events::routes_changed(before.as_ref(), table, self.options.http_port, now);
+        let ports = UrlPorts { http: self.options.http_port, https: self.https_port };
+        let mut news = events::routes_changed(before.as_ref(), table, ports, now);
         let ApplyOutcome { quarantined, unpublished, .. } = outcome;
         let is_served =
             |app: &AppName| !quarantined.contains_key(app) && !unpublished.contains_key(app);

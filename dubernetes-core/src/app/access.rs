@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::escape::quote_char;
 use super::text::{ParseError, checked_text, word_enum};
+use super::tls::Tls;
 use super::{HostPattern, is_false};
 
 /// The hosts under which an app answers, the path prefix, and how its requests reach the app.
@@ -42,6 +43,9 @@ pub struct Access {
     /// Whether the whole body of a request is read before the request is passed on.
     #[serde(default, skip_serializing_if = "is_false")]
     pub buffer_requests: bool,
+    /// The certificate for HTTPS. Default: the hosts are served over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 impl Access {

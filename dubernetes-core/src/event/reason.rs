@@ -6,6 +6,10 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum EventReason {
+    /// A certificate could not be obtained.
+    CertificateFailed,
+    /// A certificate was issued.
+    CertificateIssued,
     /// A revision has all its replicas.
     Complete,
     /// A container was created.
@@ -90,6 +94,8 @@ impl EventReason {
     /// Returns the word, such as `PullFailed`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::CertificateFailed => "CertificateFailed",
+            Self::CertificateIssued => "CertificateIssued",
             Self::Complete => "Complete",
             Self::Created => "Created",
             Self::CreateFailed => "CreateFailed",

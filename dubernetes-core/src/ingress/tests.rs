@@ -180,7 +180,8 @@ fn published_port_is_a_listener_of_the_name() {
 #[test]
 fn url_of_the_rest_is_one_that_can_be_opened() {
     let shown = |host: &str, path: &str| {
-        url(&host.parse().unwrap(), &RoutePath::parse(path).unwrap(), 8080)
+        let ports = UrlPorts { http: 8080, https: Some(443) };
+        url(&host.parse().unwrap(), &RoutePath::parse(path).unwrap(), ports, false)
     };
     assert_eq!(shown("a.test", "/x"), "http://a.test:8080/x");
     assert_eq!(shown("*.a.test", "/"), "http://*.a.test:8080");

@@ -2,8 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::app::{AppName, Duration, ImageRef, PullPolicy, RevisionId, Signal};
+use crate::app::{AppName, Duration, HostName, ImageRef, PullPolicy, RevisionId, Signal};
 use crate::call::{InFlight, OperationKey};
+use crate::certificate::Authority;
 use crate::event::EventReason;
 use crate::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
 use crate::runtime::{ContainerId, ContainerRequest};
@@ -73,6 +74,18 @@ pub enum Action {
         app: AppName,
         /// The container that was to be replaced.
         id: ContainerId,
+    },
+    /// Obtains a certificate for a host, and stores it.
+    IssueCertificate {
+        /// The host.
+        host: HostName,
+        /// Who issues it.
+        authority: Authority,
+    },
+    /// Drops what is stored about the certificate of a host that no app has any more.
+    DropCertificate {
+        /// The host.
+        host: HostName,
     },
     /// Removes the proxy.
     RemoveIngress,
@@ -163,7 +176,13 @@ impl Action {
             Self::PurgeTombstone { .. } => {
                 ActionRow::new("purge", EventReason::PurgeFailed).succeeded(EventReason::Deleted)
             }
-            Self::ClearEviction { .. } => ActionRow::new("clear", EventReason::RecordFailed),
+            Self::IssueCertificate { .. } => {
+                ActionRow::new("issue", EventReason::CertificateFailed)
+                    .succeeded(EventReason::CertificateIssued)
+            }
+            Self::DropCertificate { .. } | Self::ClearEviction { .. } => {
+                ActionRow::new("clear", EventReason::RecordFailed)
+            }
             Self::FinishTeardown => {
                 ActionRow::new("record", EventReason::RecordFailed).succeeded(EventReason::TornDown)
             }
@@ -216,6 +235,9 @@ impl Action {
             }
             Self::ClearEviction { app, id } => {
                 OperationKey::ClearEviction { app: app.clone(), id: id.clone() }
+            }
+            Self::IssueCertificate { host, .. } | Self::DropCertificate { host } => {
+                OperationKey::Certificate(host.clone())
             }
             Self::RemoveIngress | Self::RemoveNetwork | Self::FinishTeardown => {
                 OperationKey::Teardown
@@ -270,7 +292,17 @@ impl Action {
             | Self::PurgeTombstone { .. }
             | Self::RecordRollout { .. }
             | Self::ClearEviction { .. }
+            | Self::IssueCertificate { .. }
+            | Self::DropCertificate { .. }
             | Self::FinishTeardown => "instance".to_owned(),
+        }
+    }
+
+    /// Returns the host whose certificate is issued or dropped.
+    pub fn certificate_host(&self) -> Option<&HostName> {
+        match self {
+            Self::IssueCertificate { host, .. } | Self::DropCertificate { host } => Some(host),
+            _ => None,
         }
     }
 

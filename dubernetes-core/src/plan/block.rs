@@ -61,6 +61,8 @@ pub enum Block {
         /// Which port, and who has it.
         message: String,
     },
+    /// The app has hosts with `tls`, and the ingress takes no requests over HTTPS.
+    NoHttps,
     /// Apps start after each other, so none of them starts.
     StartCycle {
         /// The apps, each after the next, and the last after the first.
@@ -105,6 +107,10 @@ impl fmt::Display for Block {
                  {why}; set `replicas: 1`, or use `nginx:stable-alpine` for the ingress"
             ),
             Self::PortTaken { message } => f.write_str(message),
+            Self::NoHttps => f.write_str(
+                "`tls` needs a port for HTTPS, and the orchestrator was started without \
+                 `--https-port`; its hosts are served over HTTP",
+            ),
             Self::StartCycle { apps } => {
                 write!(f, "`after` makes {} wait for each other", join(apps))
             }
@@ -160,6 +166,12 @@ impl Block {
             Self::PortTaken { .. } => {
                 (PORT_OWNER, "free the port, or give `{}` another one in `ports`".to_owned())
             }
+            Self::NoHttps => (
+                Rule::new("HTTPS needs a port of the host", ""),
+                "start the orchestrator with `dubernetes serve --https-port 443`, or delete `tls` \
+                 from the file of `{}`"
+                    .to_owned(),
+            ),
             Self::StartCycle { .. } => (
                 Rule::new("an app starts after those in `after`", "later it is independent"),
                 "remove one of these names from the `after` of `{}`".to_owned(),

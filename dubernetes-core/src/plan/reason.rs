@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::app::{Duration, RevisionId};
+use crate::certificate::Authority;
 use crate::format::{exit_code, replicas};
 
 /// Why an action is taken.
@@ -109,6 +111,23 @@ pub enum Reason {
         /// The result, as a sentence fragment.
         what: String,
     },
+    /// A host of the app has no certificate yet.
+    NoCertificate {
+        /// Who issues it.
+        authority: Authority,
+    },
+    /// The certificate of a host expires.
+    CertificateDue {
+        /// When it expires.
+        not_after: Timestamp,
+    },
+    /// The certificate of a host is to be issued by another authority.
+    OtherAuthority {
+        /// Which one.
+        authority: Authority,
+    },
+    /// No app has the host of a certificate any more.
+    HostGone,
     /// A container was created and not started yet.
     NotStarted,
     /// A newer container has the slot of the replica.
@@ -173,6 +192,16 @@ impl fmt::Display for Reason {
             Self::OneOffRequested => f.write_str("one-off container for a client"),
             Self::OneOffDone => f.write_str("no client waits for the one-off container"),
             Self::RolloutRecorded { revision, what } => write!(f, "revision {revision}: {what}"),
+            Self::NoCertificate { authority } => {
+                write!(f, "no certificate yet, issued by {}", authority_text(*authority))
+            }
+            Self::CertificateDue { not_after } => {
+                write!(f, "the certificate expires on {}", not_after.strftime("%Y-%m-%d"))
+            }
+            Self::OtherAuthority { authority } => {
+                write!(f, "the certificate is to be issued by {}", authority_text(*authority))
+            }
+            Self::HostGone => f.write_str("no app has this host"),
             Self::NotStarted => f.write_str("created, not started"),
             Self::Superseded => f.write_str("superseded by a newer container"),
             Self::Evicted => f.write_str("evicted by a user"),
@@ -182,5 +211,12 @@ impl fmt::Display for Reason {
             Self::TornDown => f.write_str("nothing of the instance is left"),
             Self::NothingLeft => f.write_str("nothing of the app is left"),
         }
+    }
+}
+
+fn authority_text(authority: Authority) -> &'static str {
+    match authority {
+        Authority::Internal => "the instance's own authority",
+        Authority::Acme => "ACME",
     }
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::app::{AppName, ImageRef, PortMapping};
+use crate::app::{AppName, HostName, ImageRef, PortMapping};
 use crate::call::{CallFailure, OperationKey};
 use crate::format::{join, replicas, restarts};
 use crate::reconcile::port_text;
@@ -75,6 +75,11 @@ pub enum Wait {
         /// Who has it: the ingress, or a pod of another app.
         by: String,
     },
+    /// The certificate of a host is being issued.
+    Certificate {
+        /// The host.
+        host: HostName,
+    },
     /// The engine may still create a container of the deleted app.
     Tombstone,
     /// The app starts after others, of which some are not ready.
@@ -133,6 +138,9 @@ impl fmt::Display for Wait {
             }
             Self::PortSupport => f.write_str("until the ingress says whether it publishes ports"),
             Self::PortInUse { port, by } => write!(f, "until {by} gives up {}", port_text(port)),
+            Self::Certificate { host } => {
+                write!(f, "until the certificate of {host} is issued")
+            }
             Self::Tombstone => f.write_str("the engine may still create a late container"),
             Self::After { not_ready, unknown } => write_after(f, not_ready, unknown),
             Self::PreDeploy => f.write_str("until the pre-deploy hook succeeds"),
@@ -312,6 +320,11 @@ impl Wait {
                 .blocks_progress()
                 .predicted(Prediction::TimePasses)
                 .remedy(Remedy::Exit),
+            Self::Retry { call: OperationKey::Certificate(_), .. } => WaitRow::new(
+                Rule::new("authorities are asked rarely", "they limit orders and failures"),
+                "wait, then try again",
+            )
+            .remedy(Remedy::FailedCall),
             Self::Retry { .. } => RETRY,
             Self::SurgeLimit { .. } => WaitRow::new(
                 Rule::new(
@@ -322,6 +335,10 @@ impl Wait {
             ),
             Self::PortSupport => PORT_SUPPORT,
             Self::PortInUse { .. } => WaitRow::new(PORT_OWNER, "wait until the port is free"),
+            Self::Certificate { .. } => WaitRow::new(
+                Rule::new("no request over HTTP", "before a host with `tls` has its certificate"),
+                "wait for the authority",
+            ),
             Self::Tombstone => WaitRow::new(
                 Rule::new("a tombstone outlives late creates", "for 2m after the deletion"),
                 "wait, then purge {}",

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::app::{AppName, OnFailure, RouteConflict};
+use crate::ingress::RouteTable;
 use crate::plan::{Block, Reason, Wait};
 use crate::state::ObservedReplica;
 use crate::store::{Outcome, StoredApp};
@@ -17,7 +18,8 @@ use super::pre_deploy::Hook;
 use super::rollout_status::RolloutStatus;
 use super::step::{AppPlan, Step, Steps};
 use super::{
-    image, names, order, pre_deploy, restart, rollout_status, routes, scale_up, status, terminate,
+    certificates, image, names, order, pre_deploy, restart, rollout_status, routes, scale_up,
+    status, terminate,
 };
 
 /// One app: what is wanted of it, and what is observed.
@@ -130,7 +132,10 @@ pub(super) fn plan(
     let is_recorded = rollout.is_recorded;
     let endpoints = routes::endpoints(&replicas);
     let (routes, conflict) = routes::plan(context, &app, &endpoints, conflict);
-    let steps = steps.and(rollout.steps).and(conflict).and(names::missing(context, &app));
+    let (tls, certificates) = certificates::plan(context, &app);
+    let routes = RouteTable { tls, ..routes };
+    let steps =
+        steps.and(rollout.steps).and(conflict).and(names::missing(context, &app)).and(certificates);
     let status = status::evaluate(context, &app, &replicas, &steps, &routes, is_recorded);
     AppPlan { name: app.name().clone(), steps, routes, endpoints, status }
 }

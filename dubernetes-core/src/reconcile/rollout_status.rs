@@ -172,6 +172,7 @@ fn is_permanent_failure(app: &App<'_>, key: &OperationKey, failure: &CallFailure
         | OperationKey::RecordRollout { .. }
         | OperationKey::ClearEviction { .. }
         | OperationKey::Teardown
+        | OperationKey::Certificate(_)
         | OperationKey::Routes
         | OperationKey::CreateOneOff { .. }
         | OperationKey::DrainCheck(_) => false,

@@ -70,7 +70,15 @@ pub(super) fn plan(
     let spec = &app.stored.spec;
     let address = address.filter(|_| app.publisher.is_in_table(context, app.observed));
     let ports = address.map(|address| HostPort::of_app(spec, address)).unwrap_or_default();
-    (RouteTable { routes: Route::of_app(spec, endpoints), listeners, ports }, None)
+    (
+        RouteTable {
+            routes: Route::of_app(spec, endpoints),
+            listeners,
+            ports,
+            ..RouteTable::default()
+        },
+        None,
+    )
 }
 
 /// Returns the route, or, while its app has no ready replica, the same route to the app that served
@@ -205,6 +213,7 @@ fn first_endpoints_due(context: &Context<'_>, table: &RouteTable) -> Option<Time
     others.routes.retain(|route| !starting.contains_key(&route.app));
     others.listeners.retain(|listener| !starting.contains_key(&listener.app));
     others.ports.retain(|port| !starting.contains_key(&port.app));
+    others.tls.retain(|tls| !starting.contains_key(&tls.app));
     (others == *served).then_some(due)
 }
 
@@ -293,7 +302,9 @@ pub(super) fn join(tables: impl IntoIterator<Item = RouteTable>) -> RouteTable {
         all.routes.extend(table.routes);
         all.listeners.extend(table.listeners);
         all.ports.extend(table.ports);
+        all.tls.extend(table.tls);
     }
+    all.tls.sort_by(|a, b| a.host.cmp(&b.host));
     all.routes.sort_by(|a, b| (&a.host, &a.path).cmp(&(&b.host, &b.path)));
     all
 }

@@ -11,6 +11,7 @@ use crate::state::EngineStatus;
 use crate::store::RevisionCause;
 
 use super::app::App;
+use super::certificates;
 use super::classify::Replicas;
 use super::context::{Context, Observed, Slot};
 use super::exit;
@@ -34,7 +35,8 @@ struct StatusInputs<'a> {
     updated: u32,
     /// Whether the app has a route or a name.
     has_routes: bool,
-    /// Whether the ingress serves just the planned routes.
+    /// Whether the ingress serves just the planned routes, those over HTTPS with their
+    /// certificates.
     is_routed: bool,
     /// Whether a result of the rollout is being recorded.
     is_recorded: bool,
@@ -64,7 +66,8 @@ pub(super) fn evaluate(
         is_routed: routes.routes.iter().all(|route| served.contains(&route))
             && !has_other_route
             && listeners.iter().copied().eq(&routes.listeners)
-            && ports.iter().copied().eq(&routes.ports),
+            && ports.iter().copied().eq(&routes.ports)
+            && certificates::are_served(context, app.name(), &routes.tls),
         is_recorded,
     };
     let phase = inputs.phase();

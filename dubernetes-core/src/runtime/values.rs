@@ -303,6 +303,13 @@ pub enum FileEntry {
         /// Content.
         contents: Bytes,
     },
+    /// A file with mode 0600, of root.
+    PrivateFile {
+        /// Absolute path.
+        path: String,
+        /// Content.
+        contents: Bytes,
+    },
     /// A symbolic link, which replaces an existing file.
     Symlink {
         /// Absolute path of the link.

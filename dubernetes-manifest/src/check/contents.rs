@@ -11,7 +11,7 @@ use dubernetes_core::app::content::{ContentHash, decode};
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{
     ConfigFile, ContentRef, ContentSource, EnvName, EnvValue, FileMode, FileOwner, FilePath,
-    FileTarget, Secret, SecretName, Volume,
+    FileTarget, IssuedTls, OwnTls, Secret, SecretName, Tls, Volume,
 };
 
 pub(super) fn read_env<'n>(
@@ -63,6 +63,19 @@ pub(super) fn read_files<'n>(
     }
     checker.report_violations(rules::check_files(&files, volumes));
     files
+}
+
+/// Reads who issues a certificate, or the certificate and its key.
+pub(super) fn read_tls<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Option<Tls> {
+    if !matches!(field.node.value, Value::Map(_)) {
+        return checker.parse(field, IssuedTls::parse).map(Tls::Issued);
+    }
+    let fields = checker.object(field)?;
+    let [cert, key] = ["cert", "key"].map(|key| {
+        let field = checker.required(&fields, key)?;
+        read_content_ref(checker, &field).map(|(reference, _)| reference)
+    });
+    Some(Tls::Own(Box::new(OwnTls { cert: cert?, key: key? })))
 }
 
 fn read_config_file<'n>(checker: &mut Checker<'n>, entry: &Field<'n>) -> Option<ConfigFile> {

@@ -5,8 +5,9 @@ use dubernetes_core::app::{MAX_ENV_ENTRIES, MAX_FILES, MAX_REPLICAS, PullPolicy,
 
 use super::grammar::{
     BASE64, CAPABILITY, CONTAINER_FOLDER, CPU, DEVICE, DURATION, ENV_NAME, ENV_VALUE, EXTRA_HOST,
-    FILE_PATH, FILE_TARGET, HASH, HOST_PATTERN, IMAGE, LABEL_KEY, LABEL_VALUE, LIMIT, MEMORY, MODE,
-    NAME, OWNER, PATH, PORT_MAPPING, SECRET_NAME, TMPFS, ULIMIT, ULIMIT_NAME, USER, VOLUME, WORD,
+    FILE_PATH, FILE_TARGET, HASH, HOST_PATTERN, IMAGE, ISSUED_TLS, LABEL_KEY, LABEL_VALUE, LIMIT,
+    MEMORY, MODE, NAME, OWNER, PATH, PORT_MAPPING, SECRET_NAME, TMPFS, ULIMIT, ULIMIT_NAME, USER,
+    VOLUME, WORD,
 };
 use super::lifecycle::{HEALTH, PRE_DEPLOY, ROLLOUT, STOP};
 use super::{DefaultValue, Key, Kind, ListKind, ObjectKind};
@@ -383,6 +384,35 @@ pub const ACCESS: &[Key] = &[
         kind: Kind::Bool,
         default: DefaultValue::Value("false"),
         example: "buffer_requests: true",
+    },
+    Key {
+        name: "tls",
+        description: "Where the certificate of the hosts comes from; they are then served over \
+            HTTPS, and HTTP is redirected. With auto, an authority such as Let's Encrypt issues \
+            it; it has to reach the hosts at port 80. With internal, the instance's own authority \
+            does, which clients have to trust. It needs serve --https-port.",
+        kind: Kind::TextOrObject(&ISSUED_TLS, ObjectKind::new(TLS)),
+        default: DefaultValue::Described("HTTP alone"),
+        example: "tls: auto",
+    },
+];
+
+/// The keys of `access.tls`.
+const TLS: &[Key] = &[
+    Key {
+        name: "cert",
+        description: "The certificate and those that lead to its authority, as PEM: a path, or \
+            { secret: name }.",
+        kind: Kind::TextOrObject(&FILE_PATH, CONTENT_REF_OBJECT),
+        default: DefaultValue::Required,
+        example: "cert: ./shop.pem",
+    },
+    Key {
+        name: "key",
+        description: "The private key of the certificate, as PEM: a path, or { secret: name }.",
+        kind: Kind::TextOrObject(&FILE_PATH, CONTENT_REF_OBJECT),
+        default: DefaultValue::Required,
+        example: "key: { secret: shop-key }",
     },
 ];
 

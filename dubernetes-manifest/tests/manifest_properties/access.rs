@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use dubernetes_core::app::{Access, HostPattern, PortMapping, RoutePath, RouteProtocol};
+use dubernetes_core::app::{
+    Access, HostPattern, IssuedTls, PortMapping, RoutePath, RouteProtocol, Tls,
+};
 use proptest::prelude::*;
 
 use crate::parsed;
@@ -24,13 +26,20 @@ fn entry() -> impl Strategy<Value = Access> {
             protocol,
             keepalive: keepalive && protocol.is_default(),
             buffer_requests: buffers && protocol.is_default(),
+            tls: None,
         },
     )
 }
 
 /// Generates entries that claim different places.
 pub(crate) fn list() -> impl Strategy<Value = Vec<Access>> {
-    prop::collection::vec(entry(), 0..4).prop_map(|mut list| {
+    let tls = prop::option::of(prop::sample::select(IssuedTls::ALL.to_vec()));
+    (prop::collection::vec(entry(), 0..4), tls).prop_map(|(mut list, tls)| {
+        for access in &mut list {
+            let is_named = access.hosts.iter().all(|host| host.name().is_some());
+            let has_certificate = is_named && !access.hosts.is_empty();
+            access.tls = tls.filter(|_| has_certificate).map(Tls::Issued);
+        }
         let mut seen = BTreeSet::new();
         list.retain(|access| {
             let mut places = access.patterns().into_iter().map(|host| (host, access.path.clone()));

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use dubernetes_core::app::{AppName, HostPattern, RoutePath, RouteProtocol};
-use dubernetes_core::ingress::{Route, RouteTable};
+use dubernetes_core::ingress::{HostTls, Route, RouteTable};
 use sha2::{Digest as _, Sha256};
 
 use super::keepalive::{self, POOL};
 use super::upstreams::Upstreams;
-use super::{RenderContext, proxies, unreached};
+use super::{RenderContext, proxies, tls, unreached};
 use crate::directive::Token::{
     AnyLabel, Below, GrpcUrl, Host, Path, PathBelow, Pattern, Text, Upstream, UpstreamUrl, Word,
 };
@@ -31,9 +31,9 @@ pub(super) fn routes_by_host(
     hosts
 }
 
-/// Returns the file name for a host. File systems limit names to 255 bytes and a host may have
+/// Returns the path of a file for a host. File systems limit names to 255 bytes and a host may have
 /// 253, so a long host is cut, and its hash makes the name unique. No host has a `_`.
-pub(super) fn file_name(host: &HostPattern) -> String {
+pub(super) fn file_name(folder: &str, host: &HostPattern, extension: &str) -> String {
     let name = match host {
         HostPattern::Exact(name) => name.to_string(),
         HostPattern::AnyLabel(parent) => format!("_.{parent}"),
@@ -42,9 +42,9 @@ pub(super) fn file_name(host: &HostPattern) -> String {
     match name.get(..200) {
         Some(head) => {
             let hash = Digest::from_hash(&Sha256::digest(&name));
-            format!("hosts/{head}-{hash}.conf")
+            format!("{folder}/{head}-{hash}.{extension}")
         }
-        None => format!("hosts/{name}.conf"),
+        None => format!("{folder}/{name}.{extension}"),
     }
 }
 
@@ -72,15 +72,21 @@ pub(super) fn host_file(
     routes: &BTreeMap<&RoutePath, &Route>,
     upstreams: &Upstreams<'_>,
     context: &RenderContext,
+    tls: Option<&HostTls>,
 ) -> Result<String, IllegalToken> {
     let mut conf = Conf::new();
-    conf.block("server", &[], |conf| {
-        proxies::write_listen(conf, context, *host == HostPattern::Any)?;
-        match host {
-            HostPattern::Any => {}
-            HostPattern::Exact(name) => conf.line("server_name", &[Host(name)])?,
-            HostPattern::AnyLabel(parent) => conf.line("server_name", &[AnyLabel(parent)])?,
+    if let Some(tls) = tls {
+        tls::write_http_server(&mut conf, tls, context)?;
+        if tls::pem(tls).is_none() {
+            return Ok(conf.finish());
         }
+    }
+    conf.block("server", &[], |conf| {
+        match tls {
+            Some(tls) => tls::write_https(conf, tls, context)?,
+            None => proxies::write_listen(conf, context, *host == HostPattern::Any)?,
+        }
+        write_name(conf, host)?;
         if context.proxies.believes() {
             conf.words("include", &[proxies::FILE])?;
         }
@@ -109,6 +115,15 @@ pub(super) fn host_file(
         Ok(())
     })?;
     Ok(conf.finish())
+}
+
+/// Writes for which hosts a server is.
+pub(super) fn write_name(conf: &mut Conf, host: &HostPattern) -> Result<(), IllegalToken> {
+    match host {
+        HostPattern::Any => Ok(()),
+        HostPattern::Exact(name) => conf.line("server_name", &[Host(name)]),
+        HostPattern::AnyLabel(parent) => conf.line("server_name", &[AnyLabel(parent)]),
+    }
 }
 
 /// Writes the inside of a location. `stripped` is the pattern of a path and the path without the

@@ -115,14 +115,25 @@ impl Proxies {
     }
 }
 
-/// Writes at which socket a server takes requests from outside, and whom it believes.
+/// Writes at which socket a server takes requests from outside over HTTP, and whom it believes.
 pub(super) fn write_listen(
     conf: &mut Conf,
     context: &RenderContext,
     is_default: bool,
 ) -> Result<(), IllegalToken> {
+    write_listen_at(conf, context, http_socket(context), is_default, None)
+}
+
+/// Writes at which socket a server takes requests from outside.
+pub(super) fn write_listen_at(
+    conf: &mut Conf,
+    context: &RenderContext,
+    socket: Token<'_>,
+    is_default: bool,
+    protection: Option<&'static str>,
+) -> Result<(), IllegalToken> {
     let default = is_default.then_some(Word("default_server"));
     let protocol = context.proxies.proxy_protocol.then_some(Word("proxy_protocol"));
-    let words = [Some(http_socket(context)), default, protocol];
+    let words = [Some(socket), protection.map(Word), default, protocol];
     conf.line("listen", &Vec::<Token<'_>>::from_iter(words.into_iter().flatten()))
 }

@@ -94,6 +94,7 @@ impl Engine {
             http_bind: vec![[127, 0, 0, 1].into()],
             http_port: 8080,
             keepalive_window: NginxConfig::KEEPALIVE_WINDOW,
+            https_port: None,
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: false,
         };
@@ -351,7 +352,7 @@ impl State {
         let mut files = 0;
         for entry in entries {
             match entry {
-                FileEntry::File { path, contents } => {
+                FileEntry::File { path, contents } | FileEntry::PrivateFile { path, contents } => {
                     files += 1;
                     let mut text = String::from_utf8(contents.to_vec()).unwrap();
                     if self.cuts_files {

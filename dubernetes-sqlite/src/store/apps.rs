@@ -14,7 +14,7 @@ use crate::keyring::Place;
 use crate::row::{self, AppRow};
 use crate::session::Session;
 
-use super::secrets;
+use super::{certificates, secrets};
 
 pub(super) fn put(session: &Session<'_>, put: &PutApp) -> Result<Put, TransactionError> {
     if teardown(session)?.is_some() {
@@ -95,7 +95,11 @@ pub(super) fn get(session: &Session<'_>, name: &AppName) -> Result<StoredApp, Tr
 }
 
 pub(super) fn list(session: &Session<'_>) -> Result<StoredState, TransactionError> {
-    let mut state = StoredState { teardown: teardown(session)?, ..StoredState::default() };
+    let mut state = StoredState {
+        teardown: teardown(session)?,
+        certificates: certificates::list(session)?,
+        ..StoredState::default()
+    };
     let mut select = session.prepare_cached(row::SELECT_APP)?;
     for found in select.query_and_then([], |found| row::read_app(found, session.keys))? {
         let AppRow { app, deleted } = found?;

@@ -18,7 +18,8 @@ use super::faults::Faults;
 use dubernetes_core::error::SharedError;
 use secrets::Secrets;
 
-use dubernetes_core::app::{AppName, AppSpec, RevisionId, SecretName};
+use dubernetes_core::app::{AppName, AppSpec, HostName, RevisionId, Secret, SecretName};
+use dubernetes_core::certificate::{Authority, StoredCertificate};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
@@ -91,6 +92,8 @@ fn injected() -> StoreError {
 struct Content {
     apps: BTreeMap<AppName, StoredRows>,
     secrets: Secrets,
+    certificates: BTreeMap<HostName, StoredCertificate>,
+    accounts: BTreeMap<Authority, Secret>,
     teardown: Option<Timestamp>,
     events: Vec<Event>,
     last_event: u64,
@@ -268,7 +271,11 @@ impl Store for MemoryStore {
     async fn list(&self) -> Result<StoredState, StoreError> {
         self.enter(StoreOperation::List).await?;
         let content = self.content();
-        let mut state = StoredState { teardown: content.teardown, ..StoredState::default() };
+        let mut state = StoredState {
+            teardown: content.teardown,
+            certificates: content.certificates.clone(),
+            ..StoredState::default()
+        };
         for (name, kept) in &content.apps {
             match kept.deleted.clone() {
                 None => drop(state.apps.insert(name.clone(), kept.app.clone())),
@@ -382,6 +389,42 @@ impl Store for MemoryStore {
         self.enter(StoreOperation::ResolveSecrets).await?;
         resolve_secrets(&mut spec, self.content().secrets.values())?;
         Ok(spec)
+    }
+
+    async fn set_certificate(
+        &self,
+        host: &HostName,
+        certificate: &StoredCertificate,
+    ) -> Result<(), StoreError> {
+        self.change(StoreOperation::SetCertificate, host.as_str(), |content| {
+            content.certificates.insert(host.clone(), certificate.clone());
+            Ok(((), true))
+        })
+        .await
+    }
+
+    async fn drop_certificate(&self, host: &HostName) -> Result<(), StoreError> {
+        self.change(StoreOperation::DropCertificate, host.as_str(), |content| {
+            Ok(((), content.certificates.remove(host).is_some()))
+        })
+        .await
+    }
+
+    async fn set_authority_account(
+        &self,
+        authority: Authority,
+        account: &Secret,
+    ) -> Result<(), StoreError> {
+        self.change(StoreOperation::SetAuthorityAccount, authority.as_str(), |content| {
+            content.accounts.insert(authority, account.clone());
+            Ok(((), false))
+        })
+        .await
+    }
+
+    async fn authority_account(&self, authority: Authority) -> Result<Option<Secret>, StoreError> {
+        self.enter(StoreOperation::AuthorityAccount).await?;
+        Ok(self.content().accounts.get(&authority).cloned())
     }
 
     async fn rotate_key(&self) -> Result<u64, StoreError> {

@@ -75,6 +75,7 @@ impl Parser {
                 let address = self.reserve_address(&app, 0)?;
                 return Ok((OperationKey::CreateOneOff { app, id }, address));
             }
+            "certificate" => OperationKey::Certificate(line.require_name("the host is missing")?),
             "container" => OperationKey::Container(self.container(line)?),
             _ => return Err(format!("unknown call `{call}`")),
         };

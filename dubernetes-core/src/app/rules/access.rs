@@ -31,7 +31,35 @@ pub fn check_access(list: &[Access], is_list: bool) -> Vec<Violation> {
             }
         }
     }
+    found.extend(list.iter().enumerate().filter_map(|(index, access)| {
+        let above = if is_list { format!("access.{index}") } else { "access".to_owned() };
+        check_tls(access, &list[..index], &above)
+    }));
     found
+}
+
+/// Checks the certificate of an entry, and that an earlier entry of the same host has the same.
+fn check_tls(access: &Access, earlier: &[Access], above: &str) -> Option<Violation> {
+    let is_same_host = |host: &HostPattern| access.hosts.contains(host);
+    let other = earlier.iter().find(|other| {
+        other.hosts.iter().any(is_same_host) && other.tls.is_some() && other.tls != access.tls
+    });
+    if let (Some(_), Some(_)) = (other, &access.tls) {
+        let path = format!("{above}.tls");
+        let message = "one host has one certificate: `tls` differs from that of an earlier entry";
+        return Some(Violation::new(path, message).with_hint("write the same `tls`, or none"));
+    }
+    let tls = access.tls.as_ref()?;
+    let path = format!("{above}.tls");
+    if access.hosts.is_empty() {
+        let violation = Violation::new(path, "`tls` needs a `host`: a certificate is for names");
+        return Some(violation.with_hint("add the `host`, or delete `tls`"));
+    }
+    tls.authority()?;
+    let wildcard = access.hosts.iter().find(|host| host.name().is_none())?;
+    let message = format!("no certificate is issued for `{wildcard}`: it has a wildcard");
+    let hint = "list the hosts one by one, or write the `cert` and `key` that you have";
+    Some(Violation::new(path, message).with_hint(hint))
 }
 
 /// Checks the published ports of one app.

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use jiff::Timestamp;
 
-use crate::app::{AppName, Check, PodName, Stop};
-use crate::ingress::{HostPort, ObservedIngress, PortSupport, RouteTable};
+use crate::app::{AppName, Check, PodName, Secret, Stop};
+use crate::certificate::{IssuedCertificate, KeyPair, StoredCertificate};
+use crate::ingress::{HostPort, HostTls, ObservedIngress, PortSupport, RouteTable};
 use crate::plan::{Action, Plan, Planned, Prediction, ReplicaPlan, Wait, Waiting};
 use crate::reconcile::{conflicts, is_ready, reconcile, start_cycle};
 use crate::runtime::{ContainerId, ContainerState, Exit, ImageId, Network};
@@ -39,6 +40,7 @@ impl<'a> PredictedState<'a> {
         observed.in_flight.clear();
         observed.pulls.clear();
         observed.failures.clear();
+        desired.certificates.values_mut().for_each(|stored| stored.failure = None);
         let is_unknown = matches!(observed.ingress, ObservedIngress::Unknown { .. });
         if is_unknown && !desired.apps.contains_key(app) {
             // The next table, which replaces the unknown one, has no route of a deleted app.
@@ -122,8 +124,21 @@ impl<'a> PredictedState<'a> {
                     stored.evicted.remove(id);
                 }
             }
+            Action::IssueCertificate { host, authority } => {
+                let pair = KeyPair::from_hash(Secret::new(host.to_string()).hash());
+                let issued = IssuedCertificate {
+                    authority: *authority,
+                    pair,
+                    not_before: now,
+                    not_after: Timestamp::MAX,
+                    renew_at: Timestamp::MAX,
+                };
+                let stored = StoredCertificate { issued: Some(issued), failure: None };
+                self.desired.certificates.insert(host.clone(), stored);
+            }
             // They end the story of other objects, or of the app itself; a forecast has no clients.
             Action::CreateOneOff(_)
+            | Action::DropCertificate { .. }
             | Action::PurgeTombstone { .. }
             | Action::RemoveIngress
             | Action::RemoveNetwork
@@ -153,7 +168,8 @@ impl<'a> PredictedState<'a> {
         let published = ports(&plan.routes.table);
         let are_ports_same = ports(&before) == published;
         let is_route_same = has_route(&before) == has_route(&plan.routes.table);
-        if old == new && is_route_same && are_ports_same {
+        let secured = newly_secured(self.app, &before, &plan.routes.table);
+        if old == new && is_route_same && are_ports_same && secured.is_none() {
             return None;
         }
         for (_, endpoint) in old.difference(&new) {
@@ -167,8 +183,8 @@ impl<'a> PredictedState<'a> {
         let added = names("add", new.difference(&old).collect());
         let removed = names("remove", old.difference(&new).collect());
         let only_ports = old == new && is_route_same;
-        let ports = only_ports.then(|| published_text(&published));
-        let changes: Vec<_> = [added, removed, ports].into_iter().flatten().collect();
+        let ports = (only_ports && !are_ports_same).then(|| published_text(&published));
+        let changes: Vec<_> = [added, removed, ports, secured].into_iter().flatten().collect();
         Some(if changes.is_empty() {
             "no ready replica yet".to_owned()
         } else {
@@ -337,6 +353,16 @@ fn remove_others(desired: &mut DesiredState, observed: &mut ObservedState, app: 
     taken.extend(one_offs.into_iter().filter_map(|one_off| one_off.labels.address));
     desired.one_offs.clear();
     observed.foreign_addresses.extend(taken);
+}
+
+/// Describes which hosts of an app a table serves over HTTPS with another certificate, if any.
+fn newly_secured(app: &AppName, before: &RouteTable, after: &RouteTable) -> Option<String> {
+    let is_new = |tls: &&HostTls| {
+        tls.app == *app && tls.certificate.is_some() && before.tls_of(&tls.host) != Some(tls)
+    };
+    let hosts: Vec<_> =
+        { after.tls.iter() }.filter(is_new).map(|tls| tls.host.to_string()).collect();
+    (!hosts.is_empty()).then(|| format!("serve {} over HTTPS", hosts.join(", ")))
 }
 
 /// Describes a table in which only the published ports of the app are new.

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::app::{PodName, Resources};
-use crate::call::{CallFailure, OperationKey};
+use crate::app::{HostName, PodName, Resources};
+use crate::call::{CallFailure, FailureKind, OperationKey};
+use crate::certificate::{IssueFailure, StoredCertificate};
 use crate::format::span;
 use crate::ingress::{ObservedIngress, PortSupport};
 use crate::labels::PreDeployLabels;
@@ -79,9 +80,41 @@ impl Decision {
                 lines.push(format!("port-support missing msg={reason:?}"));
             }
         }
+        lines.extend(observed.https_port.map(|port| format!("https {port}")));
+        let certificates = self.desired.certificates.iter();
+        lines.extend(certificates.map(|(host, stored)| self.certificate(host, stored)));
         let taken = observed.taken_ports.iter();
         lines.extend(taken.map(|(port, message)| format!("taken {port} msg={message:?}")));
         lines
+    }
+
+    fn certificate(&self, host: &HostName, stored: &StoredCertificate) -> String {
+        let StoredCertificate { issued, failure } = stored;
+        let authority = issued.as_ref().map(|issued| issued.authority);
+        let authority = authority.or(failure.as_ref().map(|failed| failed.authority));
+        let mut line = format!("certificate {host}");
+        if let Some(authority) = authority {
+            // Writing to a text cannot fail.
+            let _ = write!(line, " {authority}");
+        }
+        if let Some(issued) = issued {
+            let _ = match issued.renew_at > self.at {
+                true => write!(line, " renew-in={}", span(issued.renew_at.duration_since(self.at))),
+                false => write!(line, " due={}", self.ago(issued.renew_at)),
+            };
+            let served = self.observed.ingress.table().into_iter().flat_map(|table| &table.tls);
+            let mut own = served.filter(|tls| tls.host.name() == Some(host));
+            if own.any(|tls| tls.certificate.as_ref() == Some(&issued.pair)) {
+                line.push_str(" served");
+            }
+        }
+        if let Some(IssueFailure { failure, .. }) = failure {
+            let permanent = if failure.kind == FailureKind::Permanent { " permanent" } else { "" };
+            let ago = self.ago(failure.at);
+            let CallFailure { count, message, .. } = failure;
+            let _ = write!(line, "{permanent} times={count} ago={ago} msg={message:?}");
+        }
+        line
     }
 
     fn replica(&self, replica: &ObservedReplica) -> String {
@@ -215,6 +248,7 @@ impl Decision {
             OperationKey::PurgeTombstone(app) => format!("purge {app}"),
             OperationKey::ClearEviction { app, id } => format!("clear {app} {id:.12}"),
             OperationKey::Teardown => "teardown".to_owned(),
+            OperationKey::Certificate(host) => format!("certificate {host}"),
             OperationKey::Routes => "routes".to_owned(),
             OperationKey::DrainCheck(address) => format!("drain {address}"),
         }
@@ -246,6 +280,9 @@ fn app(stored: &StoredApp) -> String {
             }
             if !is_one || spec.other_port(access).is_some() {
                 let _ = write!(line, " to={}", access.port.unwrap_or(spec.port()));
+            }
+            if let Some(tls) = &access.tls {
+                let _ = write!(line, " tls={}", tls.word());
             }
         }
     }

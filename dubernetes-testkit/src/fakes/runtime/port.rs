@@ -269,7 +269,7 @@ impl Files for FakeRuntime {
         let held = world.files.entry(container.id).or_default();
         for file in files {
             match file {
-                FileEntry::File { path, contents } => {
+                FileEntry::File { path, contents } | FileEntry::PrivateFile { path, contents } => {
                     held.insert(path.clone(), contents.clone());
                 }
                 FileEntry::Directory { .. } | FileEntry::Symlink { .. } => {}

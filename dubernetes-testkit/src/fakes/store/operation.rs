@@ -37,6 +37,14 @@ pub enum StoreOperation {
     DeleteSecret,
     /// `Store::resolve_secrets`.
     ResolveSecrets,
+    /// `Store::set_certificate`.
+    SetCertificate,
+    /// `Store::drop_certificate`.
+    DropCertificate,
+    /// `Store::set_authority_account`.
+    SetAuthorityAccount,
+    /// `Store::authority_account`.
+    AuthorityAccount,
     /// `Store::rotate_key`.
     RotateKey,
     /// `Store::append`.
@@ -47,7 +55,7 @@ pub enum StoreOperation {
 
 impl StoreOperation {
     /// Every operation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::Put,
         Self::UpdateRollout,
         Self::RecordRollout,
@@ -65,6 +73,10 @@ impl StoreOperation {
         Self::Secrets,
         Self::DeleteSecret,
         Self::ResolveSecrets,
+        Self::SetCertificate,
+        Self::DropCertificate,
+        Self::SetAuthorityAccount,
+        Self::AuthorityAccount,
         Self::RotateKey,
         Self::Append,
         Self::Events,

@@ -220,6 +220,7 @@ impl NginxFixture {
             image: self.nginx.clone(),
             pull: PullPolicy::Never,
             http_bind: vec![Ipv4Addr::LOCALHOST.into()],
+            https_port: None,
             http_port: self.port,
             keepalive_window: NginxConfig::KEEPALIVE_WINDOW,
             trusted_proxies: TrustedProxies::parse(trusted).unwrap(),

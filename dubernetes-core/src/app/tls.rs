@@ -1,0 +1,88 @@
+//! Where the certificate of a route comes from.
+
+use serde::{Deserialize, Serialize};
+
+use super::text::word_enum;
+use super::{ContentHash, ContentRef, Secret};
+use crate::certificate::{Authority, KeyPair};
+
+/// Where the certificate of a route comes from.
+///
+/// Serializes as `auto`, as `internal`, or as a mapping of `cert` and `key`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Tls {
+    /// An authority issues it.
+    Issued(IssuedTls),
+    /// The user has it.
+    Own(Box<OwnTls>),
+}
+
+word_enum!(
+    /// Which authority issues a certificate.
+    IssuedTls of "access.tls" {
+        /// A public authority, or another that speaks ACME.
+        Auto = "auto",
+        /// The authority of the instance.
+        Internal = "internal",
+    }
+);
+
+/// The certificate of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnTls {
+    /// The certificate and those that lead to its authority, as PEM, the certificate first.
+    pub cert: ContentRef,
+    /// Its private key, as PEM.
+    pub key: ContentRef,
+}
+
+impl Tls {
+    /// Returns the authority that issues the certificate, unless the user has it.
+    pub fn authority(&self) -> Option<Authority> {
+        match self {
+            Self::Issued(IssuedTls::Auto) => Some(Authority::Acme),
+            Self::Issued(IssuedTls::Internal) => Some(Authority::Internal),
+            Self::Own(_) => None,
+        }
+    }
+
+    /// Returns `auto`, `internal`, or `own` for the certificate of a user.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Issued(IssuedTls::Auto) => "auto",
+            Self::Issued(IssuedTls::Internal) => "internal",
+            Self::Own(_) => "own",
+        }
+    }
+
+    /// Returns the references to contents, each with its key.
+    pub fn content_refs(&self) -> impl Iterator<Item = (&'static str, &ContentRef)> {
+        let own = if let Self::Own(own) = self { Some(own) } else { None };
+        own.into_iter().flat_map(|own| [("cert", &own.cert), ("key", &own.key)])
+    }
+
+    pub(crate) fn content_refs_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (&'static str, &mut ContentRef)> {
+        let own = if let Self::Own(own) = self { Some(own) } else { None };
+        own.into_iter().flat_map(|own| [("cert", &mut own.cert), ("key", &mut own.key)])
+    }
+}
+
+impl OwnTls {
+    /// Returns certificate and key, as far as they are known: at least by their hashes.
+    pub fn pair(&self) -> Option<KeyPair> {
+        if let (Some(cert), Some(key)) = (self.cert.known_content(), self.key.known_content()) {
+            return Some(KeyPair::new(cert.clone(), key.clone()));
+        }
+        let hashes = (self.cert.hash()?, self.key.hash()?);
+        Some(KeyPair::from_hash(pair_hash(hashes.0, hashes.1)))
+    }
+}
+
+/// Returns one hash for certificate and key.
+pub(crate) fn pair_hash(cert: ContentHash, key: ContentHash) -> ContentHash {
+    Secret::new(format!("{cert} {key}")).hash()
+}

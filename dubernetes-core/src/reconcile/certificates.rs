@@ -1,0 +1,135 @@
+//! The certificates of hosts that are served over HTTPS: which one each host gets, when one is
+//! ordered or renewed, and when one is dropped.
+
+use crate::app::{AppName, HostName, HostPattern, Tls};
+use crate::call::OperationKey;
+use crate::certificate::{Authority, IssuedCertificate, StoredCertificate};
+use crate::ingress::HostTls;
+use crate::plan::{Action, Block, Planned, Reason, Wait};
+use crate::state::DesiredState;
+
+use super::app::App;
+use super::backoff::attempt;
+use super::context::Context;
+use super::step::Step;
+
+/// Returns the hosts of an app that are served over HTTPS, and the next step towards each
+/// certificate.
+pub(super) fn plan(context: &Context<'_>, app: &App<'_>) -> (Vec<HostTls>, Vec<Step>) {
+    let wanted: Vec<_> = wanted_by(context.desired, app.name()).collect();
+    if wanted.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    if context.observed.https_port.is_none() {
+        return (Vec::new(), vec![Step::block(Some(app.name()), Block::NoHttps)]);
+    }
+    let hosts = wanted.iter().map(|(host, tls)| host_tls(context, app.name(), host, tls));
+    let steps = wanted.iter().filter_map(|(host, tls)| {
+        let (host, authority) = (host.name()?, tls.authority()?);
+        next_step(context, app.name(), host, authority)
+    });
+    (hosts.collect(), steps.collect())
+}
+
+/// Returns the hosts for which an app brings the certificate. If several apps have routes of one
+/// host, the first one with `tls` does.
+fn wanted_by<'a>(
+    desired: &'a DesiredState,
+    app: &'a AppName,
+) -> impl Iterator<Item = (&'a HostPattern, &'a Tls)> {
+    let mut wanted: Vec<(&HostPattern, &Tls)> = Vec::new();
+    for (host, tls) in desired.apps.get(app).into_iter().flat_map(|stored| stored.spec.tls_hosts())
+    {
+        let is_new = wanted.iter().all(|(known, _)| *known != host);
+        if is_new && is_first(desired, app, host) {
+            wanted.push((host, tls));
+        }
+    }
+    wanted.into_iter()
+}
+
+/// Whether no app before this one has `tls` at a host.
+fn is_first(desired: &DesiredState, app: &AppName, host: &HostPattern) -> bool {
+    let mut before = desired.apps.range::<AppName, _>(..app);
+    !before.any(|(_, stored)| stored.spec.tls_hosts().any(|(other, _)| other == host))
+}
+
+fn host_tls(context: &Context<'_>, app: &AppName, host: &HostPattern, tls: &Tls) -> HostTls {
+    let issued = || Some(issued(context, host.name()?)?.pair.clone());
+    let certificate = match tls {
+        Tls::Own(own) => own.pair(),
+        Tls::Issued(_) => issued(),
+    };
+    let answers_challenges = tls.authority() == Some(Authority::Acme);
+    HostTls { host: host.clone(), app: app.clone(), certificate, answers_challenges }
+}
+
+fn issued<'a>(context: &Context<'a>, host: &HostName) -> Option<&'a IssuedCertificate> {
+    context.desired.certificates.get(host)?.issued.as_ref()
+}
+
+/// Returns the order of a certificate that is missing or due, or what it waits for.
+fn next_step(
+    context: &Context<'_>,
+    app: &AppName,
+    host: &HostName,
+    authority: Authority,
+) -> Option<Step> {
+    let issued = issued(context, host);
+    let reason = match issued {
+        None => Reason::NoCertificate { authority },
+        Some(issued) if issued.authority != authority => Reason::OtherAuthority { authority },
+        Some(issued) if issued.renew_at <= context.now => {
+            Reason::CertificateDue { not_after: issued.not_after }
+        }
+        Some(_) => return None,
+    };
+    let key = OperationKey::Certificate(host.clone());
+    if context.observed.in_flight.contains_key(&key) {
+        return Some(Step::wait(app, None, Wait::Certificate { host: host.clone() }, None));
+    }
+    let stored = context.desired.certificates.get(host);
+    let failure = stored.and_then(|stored| stored.failure.as_ref());
+    let waits =
+        failure.filter(|failed| failed.authority == authority && failed.next_try() > context.now);
+    if let Some(failed) = waits {
+        let wait = Wait::Retry { call: key, failure: failed.failure.clone() };
+        return Some(Step::wait(app, None, wait, Some(failed.next_try())));
+    }
+    let served = context.observed.ingress.table();
+    let is_asked = served.is_some_and(|table| {
+        table.tls.iter().any(|tls| tls.host.name() == Some(host) && tls.answers_challenges)
+    });
+    if authority == Authority::Acme && !is_asked {
+        // The authority asks the ingress, which has to know the host before.
+        return Some(Step::wait(app, None, Wait::Certificate { host: host.clone() }, None));
+    }
+    let action = Action::IssueCertificate { host: host.clone(), authority };
+    Some(attempt(context, app, Planned::for_app(app, action, reason)))
+}
+
+/// Whether the ingress serves these hosts of an app over HTTPS, and no others of it.
+pub(super) fn are_served(context: &Context<'_>, app: &AppName, wanted: &[HostTls]) -> bool {
+    let Some(table) = context.observed.ingress.table() else { return wanted.is_empty() };
+    let served = table.tls.iter().filter(|tls| tls.app == *app);
+    served.eq(wanted) && wanted.iter().all(|tls| tls.certificate.is_some())
+}
+
+/// Drops what is stored about hosts that no app has any more. A certificate is kept until it
+/// expires: an app that comes back needs no other one.
+pub(super) fn garbage(context: &Context<'_>) -> Vec<Step> {
+    let is_expired = |stored: &StoredCertificate| {
+        stored.issued.as_ref().is_none_or(|issued| issued.not_after <= context.now)
+    };
+    let is_wanted = |host: &HostName| {
+        let mut apps = context.desired.apps.values();
+        apps.any(|stored| stored.spec.tls_hosts().any(|(own, _)| own.name() == Some(host)))
+    };
+    let dropped = context.desired.certificates.iter();
+    let dropped = dropped.filter(|(host, stored)| is_expired(stored) && !is_wanted(host));
+    let step = |(host, _): (&HostName, _)| {
+        let action = Action::DropCertificate { host: host.clone() };
+        attempt(context, None, Planned::for_instance(action, Reason::HostGone))
+    };
+    dropped.map(step).collect()
+}
