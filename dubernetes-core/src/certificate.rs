@@ -143,7 +143,7 @@ pub trait ChallengeResponder: fmt::Debug + Send + Sync {
 }
 
 /// Why there is no certificate.
-#[derive(Debug, Clone, Error)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CertificateError {
     /// The authority does not answer, or not as it should. Retry later.
