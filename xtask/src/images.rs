@@ -6,6 +6,7 @@
 mod apt;
 mod busybox;
 mod nginx;
+mod pebble;
 mod sources;
 mod whoami;
 
@@ -29,10 +30,7 @@ pub(crate) struct Images {
 
 /// Builds images that are missing or out of date. A lock file excludes other tasks meanwhile.
 pub(crate) fn ensure(engine: Engine) -> Result<Images> {
-    let folder = run::image_target();
-    std::fs::create_dir_all(&folder)?;
-    let lock = File::create(folder.join("lock"))?;
-    lock.lock().context("cannot lock the image folder")?;
+    let _lock = lock()?;
     Ok(Images {
         whoami: whoami::ensure(engine)?,
         busybox: busybox::ensure(engine)?,
@@ -40,11 +38,29 @@ pub(crate) fn ensure(engine: Engine) -> Result<Images> {
     })
 }
 
+/// Builds the image of a certificate authority, which only tests need. `None` where that is not
+/// possible.
+pub(crate) fn ensure_authority(engine: Engine) -> Result<Option<&'static str>> {
+    let _lock = lock()?;
+    Ok(pebble::ensure(engine))
+}
+
+fn lock() -> Result<File> {
+    let folder = run::image_target();
+    std::fs::create_dir_all(&folder)?;
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock().context("cannot lock the image folder")?;
+    Ok(lock)
+}
+
 /// Builds the images and prints their names.
 pub(crate) fn print() -> Result<()> {
-    let images = ensure(Engine::find()?)?;
+    let engine = Engine::find()?;
+    let images = ensure(engine)?;
+    let authority = ensure_authority(engine)?;
     println!("example image: {}", images.whoami);
     println!("tools image:   {}", images.busybox);
     println!("ingress image: {}", images.ingress);
+    println!("ACME image:    {}", authority.unwrap_or("none"));
     Ok(())
 }

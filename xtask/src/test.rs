@@ -53,12 +53,15 @@ pub(crate) fn test(args: &[String], earlier: &Steps) -> Result<ExitCode> {
 fn ingress_image() -> Result<Option<String>> {
     if let Ok(named) = std::env::var(INGRESS_IMAGE) {
         println!("ingress image: {named}, from {INGRESS_IMAGE}");
-        images::ensure(Engine::find()?)?;
+        let engine = Engine::find()?;
+        images::ensure(engine)?;
+        images::ensure_authority(engine)?;
         return Ok(Some(named));
     }
     match Engine::find() {
         Ok(engine) => {
             let images = images::ensure(engine)?;
+            images::ensure_authority(engine)?;
             println!("ingress image: {}", images.ingress);
             Ok(Some(images.ingress))
         }

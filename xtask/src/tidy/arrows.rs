@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use crate::run;
 
 /// Crates that implement a trait of the core.
-pub(super) const ADAPTERS: [&str; 3] =
-    ["dubernetes-docker", "dubernetes-sqlite", "dubernetes-nginx"];
+pub(super) const ADAPTERS: [&str; 4] =
+    ["dubernetes-docker", "dubernetes-sqlite", "dubernetes-nginx", "dubernetes-tls"];
 
 const CORE: &str = "dubernetes-core";
 const MANIFEST: &str = "dubernetes-manifest";
