@@ -17,6 +17,10 @@ pub const APP_REVISIONS: &str = "/v1/apps/{name}/revisions";
 pub const APP_WHY: &str = "/v1/apps/{name}/why";
 /// Logs of all replicas of an app.
 pub const APP_LOGS: &str = "/v1/apps/{name}/logs";
+/// The certificates of all hosts.
+pub const CERTIFICATES: &str = "/v1/certificates";
+/// The certificate of the instance's own authority.
+pub const CERTIFICATE_ROOT: &str = "/v1/certificates/root";
 /// All secrets.
 pub const SECRETS: &str = "/v1/secrets";
 /// One secret.

@@ -5,6 +5,7 @@
 
 mod apps;
 mod body;
+mod certificates;
 mod connections;
 mod events;
 mod exec;
@@ -161,6 +162,8 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::list))
         .routes(routes!(why::explain_app))
         .routes(routes!(logs::read_app))
+        .routes(routes!(certificates::list))
+        .routes(routes!(certificates::root))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::delete))
         .routes(routes!(secrets::rotate_key))

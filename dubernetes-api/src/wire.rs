@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC. Durations and sizes are text, as in the manifest.
 
 mod app;
+mod certificate;
 mod exec;
 mod plan;
 mod problem;
@@ -14,6 +15,7 @@ pub use app::{
     App, AppStatus, Applied, EndpointState, Failure, Pod, PodStats, Probe, Revision, RolloutAction,
     RolloutOutcome, RolloutRequest, Route, RouteEndpoint, Scale,
 };
+pub use certificate::{Certificate, CertificateSource, CertificateState, RootCertificate};
 pub use exec::{ExecRequest, RunStarted};
 pub use plan::{AppPlan, FieldChange, NO_DOWNTIME, PlanReport, PlanRequest, Refused};
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem, ProblemKind};

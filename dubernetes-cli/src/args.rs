@@ -326,6 +326,15 @@ Examples:
   dubernetes secret list"
     )]
     Secret(SecretArgs),
+    /// Print the certificate that clients of hosts with `tls: internal` have to trust.
+    #[command(long_about = "\
+Print the certificate of the instance's own authority, as PEM, and how to trust it. Clients that
+trust it accept the certificates of all hosts with `tls: internal`.
+
+Examples:
+  dubernetes trust > root.pem
+  curl --cacert root.pem https://myapp.local")]
+    Trust,
     /// Run the orchestrator.
     #[command(long_about = "\
 Run the orchestrator until SIGTERM or SIGINT. Pods and ingress keep running when it exits;

@@ -28,6 +28,7 @@ mod serve;
 mod simulate;
 mod status;
 mod top;
+mod trust;
 mod up;
 mod validate;
 mod version;
@@ -64,6 +65,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Exec(args) => until_interrupted(exec::run(&args, settings)).await,
         Command::Top(args) => until_interrupted(top::run(&args, settings)).await,
         Command::PortForward(args) => until_interrupted(port_forward::run(&args, settings)).await,
+        Command::Trust => until_interrupted(trust::run(settings)).await,
         Command::Status(args) => until_interrupted(status::run(args, settings)).await,
         Command::Doctor(args) => until_interrupted(doctor::run(args, settings)).await,
         Command::Version(args) => until_interrupted(version::run(args, settings, program)).await,

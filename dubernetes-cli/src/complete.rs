@@ -114,7 +114,7 @@ fn complete_names_of_typed_kind(current: &OsStr) -> Vec<CompletionCandidate> {
     match kind {
         Some(kind @ (Kind::Apps | Kind::Pods)) => candidates(current, fetch(Listing::Names(kind))),
         // These are listed by app.
-        Some(Kind::Revisions | Kind::Events) => complete_apps(current),
+        Some(Kind::Revisions | Kind::Events | Kind::Certificates) => complete_apps(current),
         Some(Kind::Routes) => Vec::new(),
         None => complete_apps_and_pods(current),
     }
@@ -217,7 +217,9 @@ async fn request(listing: Listing) -> Option<Vec<String>> {
             let pods = client.pods(None).await.ok()?;
             Some(pods.into_iter().map(|pod| pod.name.into()).collect())
         }
-        Listing::Names(Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes) => {
+        Listing::Names(
+            Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes | Kind::Certificates,
+        ) => {
             let apps = client.list_apps().await.ok()?;
             Some(apps.into_iter().map(|app| app.name.to_string()).collect())
         }

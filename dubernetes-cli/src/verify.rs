@@ -20,12 +20,26 @@ use requests::{RequestLoop, RequestTarget, Tally};
 
 /// Refuses apps that the ingress does not route.
 pub(crate) fn check_access(args: &VerifyArgs, specs: &[AppSpec]) -> Result {
-    let unrouted = specs.iter().find(|spec| args.verify && spec.access.is_empty());
-    unrouted.map_or(Ok(()), |spec| {
-        let what = format!("`--verify` needs `access`, and app `{}` has none", spec.name);
-        Err(CliError::with_exit(USAGE, what)
-            .help("add `access: { host: NAME }` to its file, or omit `--verify`"))
-    })
+    for spec in specs.iter().filter(|_| args.verify) {
+        if spec.access.is_empty() {
+            let what = format!("`--verify` needs `access`, and app `{}` has none", spec.name);
+            return Err(CliError::with_exit(USAGE, what)
+                .help("add `access: { host: NAME }` to its file, or omit `--verify`"));
+        }
+        if verified(spec).is_none() {
+            let app = &spec.name;
+            let what = format!(
+                "`--verify` sends requests over HTTP, and all hosts of app `{app}` have `tls`"
+            );
+            return Err(CliError::with_exit(USAGE, what).help("omit `--verify`"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the route that requests are sent to: one over HTTPS would only be redirected.
+fn verified(spec: &AppSpec) -> Option<&Access> {
+    spec.access.iter().find(|access| access.tls.is_none())
 }
 
 /// Request loops of all apps of one apply; empty without `--verify`.
@@ -174,7 +188,7 @@ fn reachable(address: IpAddr) -> IpAddr {
 }
 
 fn request_host(spec: &AppSpec) -> String {
-    let hosts = spec.access.iter().flat_map(Access::patterns);
+    let hosts = verified(spec).into_iter().flat_map(Access::patterns);
     { hosts }.next().map(|host| host.example()).unwrap_or_default()
 }
 
@@ -182,7 +196,7 @@ fn request_path(args: &VerifyArgs, spec: &AppSpec) -> String {
     if let Some(path) = &args.verify_path {
         return path.to_string();
     }
-    let access = spec.access.first();
+    let access = verified(spec);
     let prefix = access.filter(|access| access.strip_prefix).map(|access| access.path.as_str());
     match spec.health.as_ref().map(|health| &health.check) {
         Some(Check::Http(path)) => format!("{}{path}", prefix.unwrap_or_default()),

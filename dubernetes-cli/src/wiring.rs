@@ -13,6 +13,7 @@ use dubernetes_api::server::{ApiState, OrchestratorInfo, router, serve_unix};
 use dubernetes_api::wire::Mode as Lifetime;
 use dubernetes_controller::{Approver, Mode, Orchestrator, TcpDialer};
 use dubernetes_core::app::InstanceName;
+use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::SystemClock;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::Ingress;
@@ -79,6 +80,7 @@ pub(crate) struct Adapters {
     store: Arc<dyn OwnedStore>,
     engine: Engine,
     ingress: Arc<dyn Ingress>,
+    issuer: Arc<dyn CertificateIssuer>,
     approver: Option<Arc<dyn Approver>>,
 }
 
@@ -189,8 +191,8 @@ impl Adapters {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let owner = Owner { id: store.id().to_owned(), folder: folder.display().to_string() };
         let engine = EngineKind::default().open(args, &folder, owner)?;
-        let ingress = IngressKind::default().open(settings, args, &engine);
-        Ok(Self { store, engine, ingress, approver: None })
+        let (ingress, issuer) = IngressKind::default().open(settings, args, &engine);
+        Ok(Self { store, engine, ingress, issuer, approver: None })
     }
 
     /// Sets who approves each step.
@@ -230,12 +232,14 @@ impl Adapters {
         lifetime: Lifetime,
         listener: UnixListener,
     ) -> RunningOrchestrator {
-        let Self { store, engine: Engine { runtime, endpoint, owner }, ingress, approver } = self;
+        let Self { store, engine, ingress, issuer, approver } = self;
+        let Engine { runtime, endpoint, owner } = engine;
         let desired: Arc<dyn Store> = Arc::<dyn OwnedStore>::clone(&store);
         let mut builder = Orchestrator::builder(settings.instance.clone())
             .runtime(Arc::clone(&runtime))
             .store(Arc::clone(&desired))
             .ingress(ingress)
+            .certificates(issuer)
             .owner(owner)
             .http_port(args.http_port)
             .permissions(args.allow.clone())

@@ -1,6 +1,9 @@
 //! The handle of a running orchestrator.
 
+mod certificates;
 mod secrets;
+
+pub use certificates::HostCertificate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,6 +11,7 @@ use std::time::Duration;
 
 use dubernetes_core::app::{AppName, AppSpec, Permissions, RevisionId, ValidSpec};
 use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
+use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
 use dubernetes_core::ingress::{AnswerProblem, Ingress};
@@ -30,6 +34,7 @@ pub struct Handle {
     store: Arc<dyn Store>,
     ingress: Arc<dyn Ingress>,
     clock: Arc<dyn Clock>,
+    issuer: Option<Arc<dyn CertificateIssuer>>,
     /// Capabilities that the runtime does not have.
     lacks: BTreeSet<Capability>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -93,12 +98,13 @@ impl Handle {
         permissions: Permissions,
     ) -> Self {
         let lacks = missing_capabilities(&*adapters.runtime);
-        let Adapters { store, ingress, clock, .. } = adapters;
+        let Adapters { store, ingress, clock, issuer, .. } = adapters;
         let one_offs = OneOffs::default();
         Self {
             store,
             ingress,
             clock,
+            issuer,
             lacks,
             snapshots,
             passes,
@@ -123,9 +129,11 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Those of [`Handle::check`] and [`Store::put`].
+    /// Those of [`Handle::check`] and [`Store::put`]; [`StoreError::Invalid`] if a host cannot be
+    /// served over HTTPS, or with the certificate that the specification has.
     pub async fn put(&self, put: PutApp) -> Result<Put, StoreError> {
         self.check(&put.spec)?;
+        self.check_certificates(&put.spec).await?;
         let newest_seen = put.newest_seen.max(self.newest_revision_seen(&put.spec.name));
         self.store.put(PutApp { newest_seen, ..put }).await
     }

@@ -37,7 +37,7 @@ mod tasks;
 
 pub use approval::{Approval, Approver, NextStep, PendingStep};
 pub use dial::TcpDialer;
-pub use handle::{Handle, TeardownError, WaitError};
+pub use handle::{Handle, HostCertificate, TeardownError, WaitError};
 pub use one_off::{OneOffClient, OneOffError};
 pub use orchestrator::{Builder, NeedsIngress, NeedsRuntime, NeedsStore, Orchestrator};
 pub use probe::ProbeResult;

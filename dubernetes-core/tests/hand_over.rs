@@ -23,7 +23,11 @@ fn plan(green: &str) -> (Route, RouteStep, Phase) {
     let listeners = name_addresses(&desired, &observed).into_iter();
     let listeners = listeners
         .flat_map(|(app, address)| Listener::of_app(&desired.apps[&app].spec, address, &[]));
-    let table = RouteTable { routes: vec![served], listeners: listeners.collect(), ports: vec![] };
+    let table = RouteTable {
+        routes: vec![served],
+        listeners: listeners.collect(),
+        ..RouteTable::default()
+    };
     observed.ingress = ObservedIngress::Serving { table };
     let plan = reconcile(&desired, &observed, now);
     let [route] = &plan.routes.table.routes[..] else { panic!("one route: {plan}") };

@@ -217,6 +217,17 @@ impl Client {
         self.list(path::ROUTES, &[]).await
     }
 
+    /// Lists the certificates of hosts that are served over HTTPS, ordered by host.
+    pub async fn certificates(&self) -> Result<Vec<wire::Certificate>, ClientError> {
+        self.list(path::CERTIFICATES, &[]).await
+    }
+
+    /// Returns the certificate that clients have to trust for hosts with `tls: internal`, as PEM.
+    pub async fn root_certificate(&self) -> Result<String, ClientError> {
+        let found: wire::RootCertificate = self.get(path::CERTIFICATE_ROOT, &[]).await?;
+        Ok(found.pem)
+    }
+
     /// Removes everything that the instance owns, and returns once it is gone. Named volumes stay.
     pub async fn down(&self) -> Result<(), ClientError> {
         // Every replica may use its whole grace period, so this call has no deadline.

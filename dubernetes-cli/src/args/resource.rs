@@ -24,6 +24,9 @@ pub(crate) enum Kind {
     /// Routes.
     #[value(alias = "route")]
     Routes,
+    /// Certificates of hosts that are served over HTTPS.
+    #[value(aliases = ["certificate", "cert", "certs"])]
+    Certificates,
 }
 
 /// A kind, or one object of it: `pods`, `pod/web-1`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dubernetes_api::Client;
 use dubernetes_api::client::EventsQuery;
-use dubernetes_api::wire::{App, Event, Pod, Revision, Route};
+use dubernetes_api::wire::{App, Certificate, Event, Pod, Revision, Route};
 use dubernetes_core::app::AppName;
 use dubernetes_core::selector::Selector;
 use jiff::Timestamp;
@@ -41,6 +41,7 @@ pub(super) async fn run(args: &GetArgs, settings: &Settings) -> Result {
             Kind::Revisions => query.run::<Revision>(client).await,
             Kind::Events => query.run::<Event>(client).await,
             Kind::Routes => query.run::<Route>(client).await,
+            Kind::Certificates => query.run::<Certificate>(client).await,
         }
     })
     .await
@@ -63,7 +64,9 @@ impl Selection {
         // `pod/web-1` is a pod, while a bare name may also be that of an app.
         let first = args.resource.name.as_ref().map(|name| match args.resource.kind {
             Kind::Pods => format!("pod/{name}"),
-            Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes => name.clone(),
+            Kind::Apps | Kind::Revisions | Kind::Events | Kind::Routes | Kind::Certificates => {
+                name.clone()
+            }
         });
         let names: Vec<_> = first.into_iter().chain(args.names.iter().cloned()).collect();
         match &args.selector.selector {
@@ -316,6 +319,26 @@ impl Listed for Route {
             .collect();
         let filter = selection.filter(client).await?;
         items.retain(|route| filter(Some(&route.app), &|name| has_name(route, name)));
+        Ok(Listing { items, missing })
+    }
+}
+
+impl Listed for Certificate {
+    const PLURAL: &'static str = "certificates";
+
+    /// A name is that of an app or a host.
+    async fn fetch(client: &Client, selection: &Selection) -> Result<Listing<Self>> {
+        let mut items = client.certificates().await?;
+        let has_name =
+            |found: &Self, name: &str| found.app.as_str() == name || found.host.to_string() == name;
+        let names = if let Selection::Named(names) = selection { names.as_slice() } else { &[] };
+        let missing = names
+            .iter()
+            .filter(|name| !items.iter().any(|found| has_name(found, name)))
+            .map(|name| CliError::new(format!("no certificate of `{name}` found")))
+            .collect();
+        let filter = selection.filter(client).await?;
+        items.retain(|found| filter(Some(&found.app), &|name| has_name(found, name)));
         Ok(Listing { items, missing })
     }
 }

@@ -1,6 +1,9 @@
 //! Table columns of each kind of object.
 
-use dubernetes_api::wire::{App, AppStatus, EndpointState, Event, Pod, Revision, Route, Secret};
+use dubernetes_api::wire::{
+    App, AppStatus, Certificate, CertificateState, EndpointState, Event, Pod, Revision, Route,
+    Secret,
+};
 use dubernetes_core::plan::Phase;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -218,6 +221,42 @@ impl Row for Route {
     fn full_name(&self) -> String {
         let path = if self.path.is_root() { "" } else { self.path.as_str() };
         format!("route/{}{path}", self.host)
+    }
+}
+
+impl Row for Certificate {
+    const ENDS_WITH_CAUSE: bool = true;
+
+    fn columns(wide: bool) -> Vec<&'static str> {
+        let mut columns = vec!["HOST", "APP", "SOURCE", "STATE", "EXPIRES", "RENEWED"];
+        if wide {
+            columns.push("ISSUER");
+        }
+        columns.push("REASON");
+        columns
+    }
+
+    fn cells(&self, wide: bool, now: Timestamp) -> Vec<Cell> {
+        let date = |at: Option<Timestamp>| or_none(at.map(|at| at.strftime("%Y-%m-%d")));
+        let is_good = self.state == CertificateState::Served && self.message.is_empty();
+        let style = if is_good { style::ADDED } else { style::WARNING };
+        let mut cells = vec![
+            Cell::new(self.host.to_string()),
+            Cell::new(self.app.as_str()),
+            Cell::new(self.source.as_str()),
+            Cell::styled(self.state.as_str(), style),
+            Cell::new(date(self.not_after)),
+            Cell::new(date(self.renew_at)),
+        ];
+        if wide {
+            cells.push(Cell::new(or_none(self.issuer.as_ref())));
+        }
+        cells.push(Cell::new(with_next_try(&self.message, self.next_try, now)));
+        cells
+    }
+
+    fn full_name(&self) -> String {
+        format!("certificate/{}", self.host)
     }
 }
 

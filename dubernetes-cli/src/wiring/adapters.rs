@@ -8,6 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dubernetes_controller::TcpDialer;
 use dubernetes_core::app::{InstanceName, Permission, PullPolicy};
+use dubernetes_core::certificate::CertificateIssuer;
+use dubernetes_core::clock::SystemClock;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::Ingress;
 use dubernetes_core::runtime::{ContainerRuntime, Networks, Owner};
@@ -15,6 +17,7 @@ use dubernetes_core::store::Store;
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
 use dubernetes_sqlite::{EventRetention, Holder, OpenError, Role, SqliteStore};
+use dubernetes_tls::{AcmeSettings, TlsIssuer};
 use jiff::Timestamp;
 
 use crate::args::IngressArgs;
@@ -205,7 +208,7 @@ impl IngressKind {
         settings: &Settings,
         args: &IngressArgs,
         engine: &Engine,
-    ) -> Arc<dyn Ingress> {
+    ) -> (Arc<dyn Ingress>, Arc<dyn CertificateIssuer>) {
         match self {
             Self::Nginx => {
                 let runtime = Arc::clone(&engine.runtime);
@@ -220,7 +223,16 @@ impl IngressKind {
                     trusted_proxies: args.trusted_proxies.clone(),
                     proxy_protocol: args.proxy_protocol,
                 };
-                Arc::new(NginxIngress::new(runtime, Arc::new(TcpDialer), config))
+                let nginx = Arc::new(NginxIngress::new(runtime, Arc::new(TcpDialer), config));
+                let acme = AcmeSettings {
+                    directory: args.acme_directory.clone(),
+                    contact: args.acme_contact.as_ref().map(|mail| format!("mailto:{mail}")),
+                    root: args.acme_root.clone(),
+                };
+                let instance = settings.instance.as_str();
+                let responder = Arc::<NginxIngress>::clone(&nginx);
+                let issuer = TlsIssuer::new(instance, Arc::new(SystemClock));
+                (nginx, Arc::new(issuer.with_acme(acme, responder)))
             }
         }
     }

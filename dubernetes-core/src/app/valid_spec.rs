@@ -46,6 +46,13 @@ pub struct InvalidSpec {
     pub problems: Vec<Problem>,
 }
 
+impl InvalidSpec {
+    /// Returns these problems, of which there is at least one.
+    pub fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+}
+
 impl fmt::Display for InvalidSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
