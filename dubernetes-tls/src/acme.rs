@@ -25,7 +25,7 @@ use crate::{AcmeSettings, failed, two_thirds};
 /// Time limit for one call, whatever the authority does.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often an order is tried while the authority refuses nonces. `instant-acme` sends each
-/// request three times, which is too few for an authority that refuses one in five.
+/// request three times, which is not enough for all requests of an order.
 const ATTEMPTS: u32 = 4;
 /// How long to wait for the authority's check of the host, and for the certificate.
 const POLL: RetryPolicy = RetryPolicy::new()
@@ -208,9 +208,16 @@ async fn why_not_verified(order: &mut Order, host: &HostName) -> Option<Stopped>
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization.ok()?;
-        let state = authorization.refresh().await.ok()?;
-        if let Some(error) = state.challenges.iter().find_map(|one| one.error.as_ref()) {
-            return Some(problem::not_verified(host, error).into());
+        let mut attempt = 1;
+        let failed = loop {
+            match authorization.refresh().await {
+                Ok(state) => break state.challenges.iter().find_map(|one| one.error.clone()),
+                Err(error) if problem::is_bad_nonce(&error) && attempt < ATTEMPTS => attempt += 1,
+                Err(_) => return None,
+            }
+        };
+        if let Some(problem) = failed {
+            return Some(problem::not_verified(host, &problem).into());
         }
     }
     None
@@ -252,4 +259,69 @@ async fn within_limit<T>(
 /// Wraps an answer, or none, that is not what an authority should say.
 fn unusable(text: impl Into<String>) -> CertificateError {
     CertificateError::Unreachable(SharedError::text(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use dubernetes_core::clock::SystemClock;
+    use dubernetes_core::error::chain;
+    use dubernetes_core::ingress::IngressError;
+
+    use super::*;
+
+    /// Is not asked: no order gets that far.
+    #[derive(Debug)]
+    struct Unused;
+
+    #[async_trait]
+    impl ChallengeResponder for Unused {
+        async fn publish(&self, _: &str, _: &str) -> Result<(), IngressError> {
+            Err(IngressError::NotAcknowledged)
+        }
+
+        async fn withdraw(&self, _: &str) -> Result<(), IngressError> {
+            Err(IngressError::NotAcknowledged)
+        }
+    }
+
+    /// An authority at a port without a listener.
+    fn acme() -> Acme {
+        let settings = AcmeSettings {
+            directory: "https://127.0.0.1:1/dir".to_owned(),
+            contact: None,
+            root: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pem/rsa.crt").into()),
+        };
+        Acme::new(settings, Arc::new(Unused), Arc::new(SystemClock))
+    }
+
+    async fn issue(account: &str) -> CertificateError {
+        let host = HostName::parse("shop.example.com").unwrap();
+        acme().issue(&Secret::new(account.to_owned()), &host).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn authority_that_does_not_answer_is_unreachable() {
+        let error = acme().register().await.unwrap_err();
+        assert!(matches!(error, CertificateError::Unreachable(_)), "{error:?}");
+        assert!(chain(&error).contains("refused"), "{}", chain(&error));
+    }
+
+    #[tokio::test]
+    async fn account_of_another_authority_is_refused() {
+        let account = r#"{"id": "1", "key_pkcs8": "", "directory": "https://other.test/dir"}"#;
+        let error = issue(account).await;
+        let expected = "the certificate authority refused: the account is of \
+                        https://other.test/dir, and the directory is https://127.0.0.1:1/dir";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[tokio::test]
+    async fn damaged_account_is_a_failure_that_repeats_nothing() {
+        for account in ["", "hunter2", r#"{"id": "1", "key_pkcs8": "hunter2"}"#] {
+            let error = issue(account).await;
+            assert!(matches!(error, CertificateError::Failed(_)), "{error:?}");
+            assert!(!chain(&error).contains("hunter2"), "{}", chain(&error));
+        }
+    }
 }

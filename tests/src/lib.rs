@@ -18,6 +18,7 @@ pub mod http;
 pub mod load;
 pub mod manifest;
 pub mod own_engine;
+pub mod pebble;
 pub mod port;
 pub mod program;
 pub mod registry;
