@@ -19,6 +19,8 @@ pub const APP_WHY: &str = "/v1/apps/{name}/why";
 pub const APP_LOGS: &str = "/v1/apps/{name}/logs";
 /// The certificates of all hosts.
 pub const CERTIFICATES: &str = "/v1/certificates";
+/// Renewal of the certificate of a host.
+pub const CERTIFICATE_RENEWAL: &str = "/v1/certificates/{name}/renewal";
 /// The certificate of the instance's own authority.
 pub const CERTIFICATE_ROOT: &str = "/v1/certificates/root";
 /// All secrets.

@@ -164,6 +164,7 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(logs::read_app))
         .routes(routes!(certificates::list))
         .routes(routes!(certificates::root))
+        .routes(routes!(certificates::renew))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::delete))
         .routes(routes!(secrets::rotate_key))

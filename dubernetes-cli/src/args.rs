@@ -18,7 +18,8 @@ mod wait;
 
 pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, ScaleArgs, VerifyArgs};
 pub(crate) use inspect::{
-    DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RunArgs, StdioArgs, WhyArgs,
+    DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RenewArgs, RunArgs,
+    StdioArgs, WhyArgs,
 };
 pub(crate) use manifest::{ExplainArgs, ImportArgs, InitArgs};
 pub(crate) use orchestrate::{
@@ -326,6 +327,15 @@ Examples:
   dubernetes secret list"
     )]
     Secret(SecretArgs),
+    /// Replace the certificate of a host now, or order it again after a failure.
+    #[command(long_about = "\
+Replace the certificate of a host with `tls: auto` or `tls: internal` now, or order it again after a
+failure without waiting for the next try. The present certificate is served until then.
+
+Examples:
+  dubernetes renew shop.example.org
+  dubernetes get certificates")]
+    Renew(RenewArgs),
     /// Print the certificate that clients of hosts with `tls: internal` have to trust.
     #[command(long_about = "\
 Print the certificate of the instance's own authority, as PEM, and how to trust it. Clients that

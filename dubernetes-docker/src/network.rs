@@ -188,6 +188,9 @@ async fn remove_by_id(engine: &Engine, id: &str) -> Result<(), RuntimeError> {
     let call = engine.docker()?.remove_network(id);
     match engine.call(WRITE, &operation, call).await {
         Err(error) if error.status() != Some(404) => match list_users(engine, id).await {
+            users if users.is_empty() && is_counted_in_use(&error) => {
+                Err(RuntimeError::Rejected { operation, message: MISCOUNTED.to_owned() })
+            }
             users if users.is_empty() => Err(error.into_runtime_error()),
             users => Err(RuntimeError::Rejected {
                 operation,
@@ -196,6 +199,16 @@ async fn remove_by_id(engine: &Engine, id: &str) -> Result<(), RuntimeError> {
         },
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// What an engine older than 25 may do to a network whose container was removed while it started
+/// (moby issue 42119).
+const MISCOUNTED: &str = "the engine counts an endpoint that it does not list; restart the engine, \
+     and try again";
+
+fn is_counted_in_use(error: &CallError) -> bool {
+    let is_refused = |message: &str| message.contains("has active endpoints");
+    error.status() == Some(403) && error.message().is_some_and(is_refused)
 }
 
 /// Returns the names of the containers on a network, for the error about its removal.

@@ -74,7 +74,7 @@ impl CommandResult {
 }
 
 /// Runs a command to completion, with `input` on its standard input.
-pub(crate) async fn run(mut command: Command, line: String, input: &str) -> CommandResult {
+pub async fn run(mut command: Command, line: String, input: &str) -> CommandResult {
     let start = Instant::now();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn().unwrap();

@@ -222,6 +222,12 @@ impl Client {
         self.list(path::CERTIFICATES, &[]).await
     }
 
+    /// Has the certificate of a host replaced now, or ordered again after a failure.
+    pub async fn renew_certificate(&self, host: &str) -> Result<(), ClientError> {
+        let path = path::named(path::CERTIFICATE_RENEWAL, host);
+        self.send(self.call(Method::POST, &path)).await.map(drop)
+    }
+
     /// Returns the certificate that clients have to trust for hosts with `tls: internal`, as PEM.
     pub async fn root_certificate(&self) -> Result<String, ClientError> {
         let found: wire::RootCertificate = self.get(path::CERTIFICATE_ROOT, &[]).await?;

@@ -2,7 +2,9 @@
 
 use axum::Json as JsonResponse;
 use axum::extract::State;
+use axum::http::StatusCode;
 use dubernetes_controller::HostCertificate;
+use dubernetes_core::app::HostName;
 use dubernetes_core::certificate::Authority;
 use jiff::Timestamp;
 
@@ -10,7 +12,7 @@ use crate::openapi::ProblemResponse;
 use crate::path;
 use crate::problem::ApiError;
 use crate::server::ApiState;
-use crate::server::extract::{NoParams, Params};
+use crate::server::extract::{Name, NoParams, Params};
 use crate::wire::{
     Certificate, CertificateSource, CertificateState, List, Problem, RootCertificate,
 };
@@ -46,6 +48,31 @@ pub(super) async fn root(
     let root = state.controller.internal_root().await?;
     let pem = root.ok_or_else(|| ApiError::not_found("certificate", "root"))?;
     Ok(JsonResponse(RootCertificate { pem }))
+}
+
+/// Replace the certificate of a host now, or order it again after a failure. The present one is
+/// served until then.
+#[utoipa::path(post, path = path::CERTIFICATE_RENEWAL, operation_id = "renew_certificate",
+    tag = "system",
+    params(("name" = String, Path, description = "The host")),
+    responses(
+        (status = 202, description = "It is due now"),
+        (status = 404, body = Problem, content_type = "application/problem+json",
+            description = "No authority issues a certificate for the host"),
+        ProblemResponse,
+    )
+)]
+pub(super) async fn renew(
+    State(state): State<ApiState>,
+    Name(host): Name,
+    _: Params<NoParams>,
+) -> Result<StatusCode, ApiError> {
+    let missing = || ApiError::not_found("certificate", &host);
+    let name = HostName::parse(&host).map_err(|_| missing())?;
+    match state.controller.renew_certificate(&name).await? {
+        true => Ok(StatusCode::ACCEPTED),
+        false => Err(missing()),
+    }
 }
 
 fn certificate(found: HostCertificate, now: Timestamp) -> Certificate {

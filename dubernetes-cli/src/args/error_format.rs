@@ -47,6 +47,7 @@ impl Command {
             | Self::Logs(_)
             | Self::Exec(_)
             | Self::Run(_)
+            | Self::Renew(_)
             | Self::Trust
             | Self::Serve(_)
             | Self::Replay(_)

@@ -1,7 +1,7 @@
 //! Commands that show state, logs and events.
 
 use clap::{Args, ValueEnum};
-use dubernetes_core::app::{AppName, Duration};
+use dubernetes_core::app::{AppName, Duration, HostName};
 
 use super::orchestrate::long_duration;
 use super::resource::{ObjectName, Resource, ResourceParser};
@@ -10,7 +10,7 @@ use super::shared::{FormatArgs, SelectorArgs};
 /// Arguments of `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// `apps`, `pods`, `revisions`, `events` or `routes`; or one object, such as `app/NAME`.
+    /// `apps`, `pods`, `revisions`, `events`, `routes` or `certificates`; or one object, such as `app/NAME`.
     #[arg(value_name = "KIND", value_parser = ResourceParser)]
     pub(crate) resource: Resource,
     /// Only objects with these names.
@@ -146,4 +146,12 @@ pub(crate) struct ExecArgs {
     /// Command and arguments, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+/// Arguments of `renew`.
+#[derive(Debug, Args)]
+pub(crate) struct RenewArgs {
+    /// Host, as `get certificates` lists it.
+    #[arg(value_name = "HOST", value_parser = HostName::parse)]
+    pub(crate) certificate: HostName,
 }

@@ -1,7 +1,11 @@
 //! Certificates of the instance.
 
-use dubernetes_core::app::{AppName, AppSpec, HostPattern, InvalidSpec, OwnTls, Problem, Tls};
-use dubernetes_core::certificate::{Authority, CertificateInfo};
+use dubernetes_core::app::{
+    AppName, AppSpec, HostName, HostPattern, InvalidSpec, OwnTls, Problem, Tls,
+};
+use dubernetes_core::certificate::{
+    Authority, CertificateInfo, IssuedCertificate, StoredCertificate,
+};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::store::StoreError;
 use jiff::Timestamp;
@@ -65,6 +69,30 @@ impl Handle {
             }
         });
         certificates.collect()
+    }
+
+    /// Has the certificate of a host replaced now, or ordered again after a failure. The present
+    /// one is served until then. Returns whether an authority issues one for the host.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::list`](dubernetes_core::store::Store::list).
+    pub async fn renew_certificate(&self, host: &HostName) -> Result<bool, StoreError> {
+        let state = self.store.list().await?;
+        let is_issued = state.apps.values().any(|stored| {
+            stored
+                .spec
+                .tls_hosts()
+                .any(|(own, tls)| own.name() == Some(host) && tls.authority().is_some())
+        });
+        if let Some(stored) = state.certificates.get(host).filter(|_| is_issued) {
+            let now = self.clock.now();
+            let issued = stored.issued.clone();
+            let issued = issued.map(|issued| IssuedCertificate { renew_at: now, ..issued });
+            let due = StoredCertificate { issued, failure: None };
+            self.store.set_certificate(host, &due).await?;
+        }
+        Ok(is_issued)
     }
 
     /// Returns the certificate that clients have to trust, as PEM, so that they trust those of the

@@ -49,7 +49,7 @@ pub(super) fn write_settings(
     conf.words("ssl_prefer_server_ciphers", &["off"])?;
     // Workers share it, old ones too, so that a reload ends no session. Tickets would need a key
     // that changes.
-    conf.words("ssl_session_cache", &["shared:dubernetes:10m"])?;
+    conf.line("ssl_session_cache", &[Token::Pattern("shared:dubernetes:10m")])?;
     conf.words("ssl_session_timeout", &["1d"])?;
     conf.words("ssl_session_tickets", &["off"])?;
     // No certificate is for a host that no app has.
@@ -75,7 +75,7 @@ pub(super) fn write_http_server(
         proxies::write_listen(conf, context, false)?;
         hosts::write_name(conf, &tls.host)?;
         if tls.answers_challenges {
-            conf.block("location", &[Word("^~"), Word(CHALLENGES)], |conf| {
+            conf.block("location", &[Word(CHALLENGES)], |conf| {
                 conf.line("alias", &[HostFile(&format!("{ROOT}/{ANSWERS}/"))])
             })?;
         }

@@ -42,4 +42,5 @@ mod stack;
 mod step_and_replay;
 mod store_faults;
 mod terminal;
+mod tls;
 mod why;
