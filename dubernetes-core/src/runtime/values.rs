@@ -446,7 +446,7 @@ mod tests {
         assert_eq!(exit(137).describe(), "exit code 137 (SIGKILL) after 2.0s");
         assert_eq!(
             exit(127).describe(),
-            "exit code 127 (by convention: command not found) after 2.0s"
+            "exit code 127 (by convention: it did not find a command) after 2.0s"
         );
     }
 }
