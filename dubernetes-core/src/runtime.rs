@@ -7,6 +7,7 @@
 
 mod capability;
 mod ports;
+mod request;
 mod values;
 
 pub use capability::Capability;
