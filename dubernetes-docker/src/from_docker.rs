@@ -143,9 +143,9 @@ pub(crate) fn parse_init_error(line: &str) -> Option<String> {
     Some(cannot_run(&one_line(program), &one_line(reason).to_lowercase()))
 }
 
-/// Returns the text for a program that cannot be run in place of the engine's own, such as
-/// `… unable to start container process: exec: "/app": stat /app: no such file or directory: unknown`.
-/// Any other text stays as it is.
+/// Shortens the engine's text for a program that cannot be run, such as
+/// `OCI runtime create failed: …: exec: "/app": stat /app: no such file or directory: unknown`. Any
+/// other text stays as it is.
 pub(crate) fn simplify_start_error(text: String) -> String {
     let parse = || {
         let (_, rest) = text.split_once(r#": exec: ""#)?;

@@ -191,7 +191,7 @@ fn why_names_missing_command() {
         let bare = whoami("bare", 1).with("command: [/nosuch]\ninit: false");
         s.apply_detached(&bare).await;
         wait_for_cause(s, "bare", &["bare-1", text]).await;
-        // A program that ran and ended with the same code is told apart.
+        // The same code of a program that ran has another text.
         let shell = busybox("shell", 1, "exit 127");
         s.apply_detached(&shell).await;
         wait_for_cause(s, "shell", &["shell-1: exit code 127 (by convention: it did not"]).await;
