@@ -384,18 +384,7 @@ async fn exec_session_ends_when_server_stops() {
 async fn exec_without_subprotocol_is_rejected() {
     let served = Served::with_runtime(shell());
     served.ready(&worker("web", "web:1", 1)).await;
-    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    for (headers, status) in [("", "426"), (upgrade, "400")] {
-        let request = format!("GET /v1/pods/web-1/exec HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
-        let mut socket = UnixStream::connect(&served.socket).await.unwrap();
-        socket.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = vec![0; 8192];
-        let size = soon(socket.read(&mut answer)).await.unwrap();
-        let answer = String::from_utf8_lossy(&answer[..size]).into_owned();
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
-        assert!(answer.contains("application/problem+json"), "{answer}");
-    }
+    served.refuses_without_subprotocol("/v1/pods/web-1/exec", "application/problem+json").await;
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ use dubernetes_api::wire::ProblemKind;
 use dubernetes_testkit::Operation;
 use dubernetes_testkit::build::{app, worker};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use served::{Served, soon};
@@ -113,17 +112,6 @@ async fn forward_ends_when_server_stops() {
 async fn forward_without_subprotocol_is_rejected() {
     let served = Served::start();
     served.ready(&app("web", "web:1", 1)).await;
-    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    for (headers, status) in [("", "426"), (upgrade, "400")] {
-        let request =
-            format!("GET /v1/pods/web-1/forward?port=80 HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
-        let mut socket = UnixStream::connect(&served.socket).await.unwrap();
-        socket.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = vec![0; 8192];
-        let size = soon(socket.read(&mut answer)).await.unwrap();
-        let answer = String::from_utf8_lossy(&answer[..size]).into_owned();
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
-        assert!(answer.contains("v1.forward.dubernetes"), "{answer}");
-    }
+    let path = "/v1/pods/web-1/forward?port=80";
+    served.refuses_without_subprotocol(path, "v1.forward.dubernetes").await;
 }

@@ -1,7 +1,5 @@
 //! The controller on fakes and virtual time: the life cycle of apps.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::time::Duration;
 
 use dubernetes_core::app::{ContentRef, EnvValue, ImageRef, RevisionId, Volume};
@@ -14,12 +12,6 @@ use dubernetes_testkit::{Answer, Behaviour, Operation};
 const MINUTE: Duration = Duration::from_secs(60);
 const NOTHING: [String; 0] = [];
 
-async fn ready(orchestrator: &TestOrchestrator, image: &str, replicas: u16) {
-    orchestrator.runtime.add_image(image, Behaviour::default());
-    orchestrator.apply(&app("web", image, replicas)).await.unwrap();
-    orchestrator.until_ready("web").await;
-}
-
 fn names(orchestrator: &TestOrchestrator) -> Vec<String> {
     orchestrator.runtime.containers().into_iter().map(|c| c.name).collect()
 }
@@ -27,7 +19,7 @@ fn names(orchestrator: &TestOrchestrator) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn applied_app_is_created_started_and_routed() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.deploy_web("web:1", 3).await;
     assert_eq!(
         names(&orchestrator),
         [
@@ -74,7 +66,7 @@ async fn power_over_the_host_is_refused_without_a_permission() {
 #[tokio::test(start_paused = true)]
 async fn invalid_specification_is_refused_and_stores_nothing() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 1).await;
+    orchestrator.deploy_web("web:1", 1).await;
     let stored = orchestrator.store.list().await.unwrap();
     let mut unread = app("web", "web:1", 1);
     let secret = EnvValue::From(ContentRef::unread("./password".parse().unwrap()));
@@ -94,7 +86,7 @@ async fn invalid_specification_is_refused_and_stores_nothing() {
 #[tokio::test(start_paused = true)]
 async fn converged_app_causes_no_changing_call() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.deploy_web("web:1", 3).await;
     orchestrator.runtime.take_journal();
     let tables = orchestrator.ingress.applied().len();
     let put = orchestrator.apply(&app("web", "web:1", 3)).await.unwrap();
@@ -107,7 +99,7 @@ async fn converged_app_causes_no_changing_call() {
 #[tokio::test(start_paused = true)]
 async fn killed_replica_alone_is_replaced() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.deploy_web("web:1", 3).await;
     let before = orchestrator.runtime.containers();
     orchestrator.runtime.kill("dubernetes.default.web-2.r1", 137);
     orchestrator.until_ready("web").await;
@@ -136,7 +128,7 @@ async fn killed_replica_alone_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn removed_replica_is_recreated() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     orchestrator.runtime.vanish("dubernetes.default.web-1.r1");
     orchestrator
         .until("two replicas run again", MINUTE, |seen| {
@@ -151,7 +143,7 @@ async fn crash_loop_backs_off_and_leaves_other_apps_alone() {
     let orchestrator = TestOrchestrator::start();
     orchestrator.runtime.add_image("bad:1", Behaviour::exits(Duration::from_millis(10), 1));
     orchestrator.apply(&worker("bad", "bad:1", 1)).await.unwrap();
-    ready(&orchestrator, "web:1", 1).await;
+    orchestrator.deploy_web("web:1", 1).await;
     tokio::time::sleep(5 * MINUTE).await;
     let starts = orchestrator
         .runtime
@@ -170,7 +162,7 @@ async fn crash_loop_backs_off_and_leaves_other_apps_alone() {
 #[tokio::test(start_paused = true)]
 async fn update_replaces_one_at_a_time_and_keeps_desired_replicas_ready() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.deploy_web("web:1", 3).await;
     orchestrator.runtime.add_image("web:2", Behaviour::default());
     orchestrator.apply(&app("web", "web:2", 3)).await.unwrap();
     let mut snapshots = orchestrator.handle.snapshots();
@@ -195,7 +187,7 @@ async fn update_replaces_one_at_a_time_and_keeps_desired_replicas_ready() {
 #[tokio::test(start_paused = true)]
 async fn busy_replica_is_not_stopped_before_its_requests_end() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 1).await;
+    orchestrator.deploy_web("web:1", 1).await;
     let endpoint = orchestrator.handle.snapshot().observed.replicas[0].endpoint.unwrap();
     orchestrator.ingress.set_busy(endpoint, true);
     orchestrator.runtime.add_image("web:2", Behaviour::default());
@@ -210,7 +202,7 @@ async fn busy_replica_is_not_stopped_before_its_requests_end() {
 #[tokio::test(start_paused = true)]
 async fn drain_ends_at_its_limit() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 1).await;
+    orchestrator.deploy_web("web:1", 1).await;
     orchestrator
         .ingress
         .set_busy(orchestrator.handle.snapshot().observed.replicas[0].endpoint.unwrap(), true);
@@ -222,7 +214,7 @@ async fn drain_ends_at_its_limit() {
 #[tokio::test(start_paused = true)]
 async fn bad_image_leaves_old_replicas_serving() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     let before = orchestrator.runtime.containers();
     orchestrator.apply(&app("web", "missing:1", 2)).await.unwrap();
     tokio::time::sleep(5 * MINUTE).await;
@@ -244,7 +236,7 @@ async fn bad_image_leaves_old_replicas_serving() {
 #[tokio::test(start_paused = true)]
 async fn unready_revision_stops_at_max_surge() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.deploy_web("web:1", 3).await;
     orchestrator.runtime.add_image(
         "web:2",
         Behaviour { ready_after: None, ..Behaviour::exits(Duration::from_millis(200), 3) },
@@ -262,7 +254,7 @@ async fn unready_revision_stops_at_max_surge() {
 #[tokio::test(start_paused = true)]
 async fn app_scaled_to_zero_answers_503() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.deploy_web("web:1", 3).await;
     orchestrator.apply(&app("web", "web:1", 0)).await.unwrap();
     orchestrator.until_ready("web").await;
     assert_eq!(names(&orchestrator), NOTHING);
@@ -275,7 +267,7 @@ async fn app_scaled_to_zero_answers_503() {
 #[tokio::test(start_paused = true)]
 async fn scaling_down_keeps_the_lowest_ordinals() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 5).await;
+    orchestrator.deploy_web("web:1", 5).await;
     orchestrator.apply(&app("web", "web:1", 1)).await.unwrap();
     orchestrator.until_ready("web").await;
     assert_eq!(names(&orchestrator), ["dubernetes.default.web-1.r1"]);
@@ -284,7 +276,7 @@ async fn scaling_down_keeps_the_lowest_ordinals() {
 #[tokio::test(start_paused = true)]
 async fn delete_removes_everything_and_frees_the_name_at_once() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.deploy_web("web:1", 3).await;
     let old = orchestrator.runtime.containers();
     orchestrator.store.delete(&app_name("web"), jiff::Timestamp::UNIX_EPOCH).await.unwrap();
     orchestrator.apply(&app("web", "web:1", 2)).await.unwrap();
@@ -323,7 +315,7 @@ async fn delete_during_create_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn new_orchestrator_adopts_running_containers() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.deploy_web("web:1", 3).await;
     let before = orchestrator.runtime.containers();
     orchestrator.runtime.take_journal();
     let tables = orchestrator.ingress.applied().len();
@@ -343,7 +335,7 @@ async fn new_orchestrator_adopts_running_containers() {
 async fn restarted_orchestrator_continues_rollout_from_any_step() {
     for step in 0..60 {
         let orchestrator = TestOrchestrator::start();
-        ready(&orchestrator, "web:1", 2).await;
+        orchestrator.deploy_web("web:1", 2).await;
         orchestrator.runtime.add_image("web:2", Behaviour::default());
         orchestrator.apply(&app("web", "web:2", 2)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(step * 17)).await;
@@ -358,7 +350,7 @@ async fn restarted_orchestrator_continues_rollout_from_any_step() {
 #[tokio::test(start_paused = true)]
 async fn orphans_are_reported_and_left_alone() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     let before = orchestrator.runtime.containers();
     orchestrator.stop();
     let orchestrator = TestOrchestrator::start_on(
@@ -410,7 +402,7 @@ async fn failed_calls_are_retried_without_duplicates() {
     ] {
         let orchestrator = TestOrchestrator::start();
         orchestrator.runtime.fail(operation, 3);
-        ready(&orchestrator, "web:1", 2).await;
+        orchestrator.deploy_web("web:1", 2).await;
         orchestrator.runtime.fail(operation, 3);
         orchestrator.runtime.add_image("web:2", Behaviour::default());
         orchestrator.apply(&app("web", "web:2", 2)).await.unwrap();
@@ -448,7 +440,7 @@ async fn panicking_call_is_reported_and_retried() {
 #[tokio::test(start_paused = true)]
 async fn evicted_replica_is_replaced_without_a_gap() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     let first = orchestrator.runtime.named("dubernetes.default.web-1.r1").id;
     orchestrator.handle.evict(&app_name("web"), &first).await.unwrap();
     orchestrator
@@ -463,11 +455,11 @@ async fn evicted_replica_is_replaced_without_a_gap() {
 #[tokio::test(start_paused = true)]
 async fn teardown_leaves_nothing() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 3).await;
+    orchestrator.deploy_web("web:1", 3).await;
     orchestrator.handle.teardown().await.unwrap();
     assert_eq!(names(&orchestrator), NOTHING);
     assert_eq!(orchestrator.ingress.request("web.local", "/"), Answer::Refused);
     tokio::time::sleep(MINUTE).await;
     assert_eq!(names(&orchestrator), NOTHING);
-    ready(&orchestrator, "web:1", 1).await;
+    orchestrator.deploy_web("web:1", 1).await;
 }

@@ -1,23 +1,15 @@
 //! Observed endpoints, on fakes and virtual time: runtimes without planned addresses, containers
 //! that leave their network, and copies of containers.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::time::Duration;
 
 use dubernetes_core::app::{Check, Health, InstanceName};
 use dubernetes_core::ingress::Endpoint;
 use dubernetes_core::store::{EventQuery, Store as _};
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
-use dubernetes_testkit::{Answer, Behaviour, FakeIngress, FakeRuntime, TokioClock};
+use dubernetes_testkit::{Answer, FakeIngress, FakeRuntime, TokioClock};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-async fn ready(orchestrator: &TestOrchestrator, image: &str, replicas: u16) {
-    orchestrator.runtime.add_image(image, Behaviour::default());
-    orchestrator.apply(&app("web", image, replicas)).await.unwrap();
-    orchestrator.until_ready("web").await;
-}
 
 fn without_networks() -> TestOrchestrator {
     let clock = TokioClock::new();
@@ -41,7 +33,7 @@ fn endpoints(orchestrator: &TestOrchestrator) -> Vec<Endpoint> {
 #[tokio::test(start_paused = true)]
 async fn app_is_ready_and_routed_without_planned_addresses() {
     let orchestrator = without_networks();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     let first = endpoints(&orchestrator);
     assert_eq!(first.len(), 2);
     assert!(first.iter().all(|endpoint| endpoint.address.is_loopback() && endpoint.port > 20_000));
@@ -49,7 +41,7 @@ async fn app_is_ready_and_routed_without_planned_addresses() {
         assert_eq!(orchestrator.runtime.request(&container.id).unwrap().network, None);
         assert!(!container.labels.contains_key("dubernetes.address"));
     }
-    ready(&orchestrator, "web:2", 2).await;
+    orchestrator.deploy_web("web:2", 2).await;
     assert_eq!(endpoints(&orchestrator).len(), 2);
     let snapshot = orchestrator.handle.snapshot();
     assert_eq!((snapshot.observed.replicas.len(), &snapshot.observed.network), (2, &None));
@@ -71,7 +63,7 @@ async fn unsupported_specification_is_refused_and_stores_nothing() {
 #[tokio::test(start_paused = true)]
 async fn disconnected_replica_is_replaced() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     orchestrator.runtime.disconnect("dubernetes.default.web-2.r1");
     orchestrator
         .until("the replica is replaced", MINUTE, |seen| {
@@ -88,7 +80,7 @@ async fn disconnected_replica_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn lost_network_is_created_again() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     for name in ["dubernetes.default.web-1.r1", "dubernetes.default.web-2.r1"] {
         orchestrator.runtime.disconnect(name);
     }
@@ -107,7 +99,7 @@ async fn lost_network_is_created_again() {
 #[tokio::test(start_paused = true)]
 async fn copy_of_a_replica_is_reported_and_left_alone() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     orchestrator.runtime.copy("dubernetes.default.web-1.r1", "debug");
     orchestrator.runtime.take_journal();
     tokio::time::sleep(2 * MINUTE).await;

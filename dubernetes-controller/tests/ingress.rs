@@ -1,7 +1,5 @@
 //! The controller on fakes and virtual time: routes and the ingress.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::time::Duration;
 
 use dubernetes_core::app::Access;
@@ -13,12 +11,6 @@ use dubernetes_testkit::build::{TestOrchestrator, app, app_name};
 use dubernetes_testkit::{Answer, Behaviour, Fault, IngressOperation};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-async fn ready(orchestrator: &TestOrchestrator, image: &str, replicas: u16) {
-    orchestrator.runtime.add_image(image, Behaviour::default());
-    orchestrator.apply(&app("web", image, replicas)).await.unwrap();
-    orchestrator.until_ready("web").await;
-}
 
 #[tokio::test(start_paused = true)]
 async fn failing_proxy_is_reported_and_recovers() {
@@ -42,7 +34,7 @@ async fn failing_proxy_is_reported_and_recovers() {
 #[tokio::test(start_paused = true)]
 async fn restart_with_unreadable_table_takes_no_replica_out() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     let ingress = orchestrator.ingress.clone();
     let before = ingress.applied();
     ingress.faults().inject(IngressOperation::Observe, Fault::Error, 3);
@@ -54,7 +46,7 @@ async fn restart_with_unreadable_table_takes_no_replica_out() {
 #[tokio::test(start_paused = true)]
 async fn damaged_proxy_configuration_is_repaired_with_an_event() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 1).await;
+    orchestrator.deploy_web("web:1", 1).await;
     tokio::time::sleep(MINUTE).await;
     orchestrator.ingress.damage();
     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -70,20 +62,20 @@ async fn damaged_proxy_configuration_is_repaired_with_an_event() {
 #[tokio::test(start_paused = true)]
 async fn unrouted_address_is_not_reused_for_a_while() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 1).await;
+    orchestrator.deploy_web("web:1", 1).await;
     let mut used = std::collections::BTreeSet::new();
     for n in 0..20 {
         let endpoint = orchestrator.handle.snapshot().observed.replicas[0].endpoint.unwrap();
         assert!(used.insert(endpoint), "{endpoint} is reused after {n} rollouts");
         let image = format!("web:{}", n + 2);
-        ready(&orchestrator, &image, 1).await;
+        orchestrator.deploy_web(&image, 1).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn frequent_changes_reload_once_a_second_and_last_state_wins() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     let slow = Behaviour { ready_after: Some(Duration::from_secs(3)), ..Behaviour::default() };
     orchestrator.runtime.add_image("api:1", slow);
     orchestrator.apply(&app("api", "api:1", 1)).await.unwrap();
@@ -130,7 +122,7 @@ async fn frequent_changes_reload_once_a_second_and_last_state_wins() {
 #[tokio::test(start_paused = true)]
 async fn dead_replica_leaves_the_routes_at_once() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     tokio::time::sleep(MINUTE).await;
     for host in ["one.local", "two.local"] {
         let mut spec = app("web", "web:1", 2);
@@ -150,7 +142,7 @@ async fn dead_replica_leaves_the_routes_at_once() {
 #[tokio::test(start_paused = true)]
 async fn first_routes_are_applied_once_their_replicas_are_ready() {
     let orchestrator = TestOrchestrator::start();
-    ready(&orchestrator, "web:1", 2).await;
+    orchestrator.deploy_web("web:1", 2).await;
     let endpoints = |table: &RouteTable| table.endpoints().count();
     let applied = orchestrator.ingress.applied();
     assert!(applied[0].is_empty(), "the ingress starts while the replicas do");

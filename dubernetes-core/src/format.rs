@@ -22,9 +22,9 @@ pub fn span(span: SignedDuration) -> String {
 /// command cannot be run.
 pub(crate) fn exit_code(code: i64) -> String {
     let meaning = match code - 128 {
-        // A program may mean something else by these two.
-        -2 => "by convention: command cannot be run",
-        -1 => "by convention: command not found",
+        // The program ran: a start that fails has a text of its own. It may mean something else.
+        -2 => "by convention: it could not run a command",
+        -1 => "by convention: it did not find a command",
         1 => "SIGHUP",
         2 => "SIGINT",
         3 => "SIGQUIT",

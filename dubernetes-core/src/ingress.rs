@@ -223,15 +223,14 @@ impl RouteTable {
         other: &Self,
         accepts: impl Fn(&[Endpoint], &[Endpoint]) -> bool,
     ) -> bool {
+        // Most of them are the same: only what differs is cloned for the comparison.
         let routes = self.routes.iter().zip(&other.routes).all(|(own, other)| {
-            let endpoints = own.endpoints.clone();
-            *own == Route { endpoints, ..other.clone() }
-                && accepts(&own.endpoints, &other.endpoints)
+            let with_own = || Route { endpoints: own.endpoints.clone(), ..other.clone() };
+            accepts(&own.endpoints, &other.endpoints) && (own == other || *own == with_own())
         });
         let listeners = self.listeners.iter().zip(&other.listeners).all(|(own, other)| {
-            let endpoints = own.endpoints.clone();
-            *own == Listener { endpoints, ..other.clone() }
-                && accepts(&own.endpoints, &other.endpoints)
+            let with_own = || Listener { endpoints: own.endpoints.clone(), ..other.clone() };
+            accepts(&own.endpoints, &other.endpoints) && (own == other || *own == with_own())
         });
         let counts = |table: &Self| (table.routes.len(), table.listeners.len());
         routes

@@ -7,6 +7,7 @@
 
 mod capability;
 mod ports;
+mod request;
 mod values;
 
 pub use capability::Capability;
@@ -44,6 +45,8 @@ pub type RuntimeStream<T> = BoxStream<'static, Result<T, RuntimeError>>;
 /// - Containers without the instance's label are never listed, and so never touched.
 /// - Idempotent: starting a running, stopping a stopped, and removing a missing container succeed.
 /// - Errors are classified by what the caller must do, see [`RuntimeError`].
+/// - Containers outlive this process, and the orchestrator finds all it has to know of them in
+///   their labels. Where they cannot, as processes of this one, nothing of them is listed later.
 /// - No method retries. After an error the effect *may* have happened; the caller lists again.
 ///
 /// # Deadlines and cancel safety
@@ -95,14 +98,15 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// Creates a container with its files, and does not start it. A name that is in use is
     /// [`RuntimeError::NameTaken`]; an image that is not on the engine is
     /// [`RuntimeError::Image`]; a request that needs a missing capability is
-    /// [`RuntimeError::Unsupported`].
+    /// [`RuntimeError::Unsupported`], see [`ContainerRequest::check_for`].
     ///
     /// If a file cannot be put, no container is left. A container without its files, left by a
     /// process that ended half-way, is listed as [`ContainerState::StartFailed`].
     async fn create(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError>;
 
-    /// Starts a created container. A running one is success. A failed start is
-    /// [`RuntimeError::Rejected`] with the engine's text, and the container stays, not running.
+    /// Starts a created or stopped container. A running one is success. A failed start is
+    /// [`RuntimeError::Rejected`] with the engine's text, and the container stays, not running; one
+    /// that never ran is [`ContainerState::StartFailed`] then.
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError>;
 
     /// Sends `signal` (the image's own stop signal if `None`), and SIGKILL if the container still

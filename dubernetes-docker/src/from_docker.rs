@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use bollard::models::{
     ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status,
     ContainerStatsResponse, ContainerTopResponse, EndpointSettings, EventMessage, HostConfig,
-    Network as DockerNetwork, NetworkInspect, SystemVersion,
+    Network as DockerNetwork, SystemVersion,
 };
 use dubernetes_core::app::{Cpu, InstanceName, Memory, Resources};
 use dubernetes_core::error::one_line;
@@ -117,7 +117,7 @@ fn parse_state(state: &DockerState, created_at: Timestamp) -> Result<ContainerSt
             if error.is_empty() && code == 0 {
                 ContainerState::Created
             } else {
-                ContainerState::StartFailed { error, code }
+                ContainerState::StartFailed { error: simplify_start_error(error), code }
             }
         }
         Status::RUNNING | Status::STOPPING => ContainerState::Running { started_at },
@@ -140,8 +140,25 @@ fn parse_state(state: &DockerState, created_at: Timestamp) -> Result<ContainerSt
 pub(crate) fn parse_init_error(line: &str) -> Option<String> {
     let (_, rest) = line.trim().strip_prefix("[FATAL tini (")?.split_once(")] exec ")?;
     let (program, reason) = rest.rsplit_once(" failed: ")?;
-    let (program, reason) = (one_line(program), one_line(reason).to_lowercase());
-    Some(format!("program `{program}` cannot be run: {reason}"))
+    Some(cannot_run(&one_line(program), &one_line(reason).to_lowercase()))
+}
+
+/// Shortens the engine's text for a program that cannot be run, such as
+/// `OCI runtime create failed: …: exec: "/app": stat /app: no such file or directory: unknown`. Any
+/// other text stays as it is.
+pub(crate) fn simplify_start_error(text: String) -> String {
+    let parse = || {
+        let (_, rest) = text.split_once(r#": exec: ""#)?;
+        let (program, reason) = rest.split_once(r#"": "#)?;
+        let reason = reason.strip_suffix(": unknown").unwrap_or(reason);
+        let looked_up = format!("stat {program}: ");
+        Some(cannot_run(program, reason.strip_prefix(&looked_up).unwrap_or(reason)))
+    };
+    parse().unwrap_or(text)
+}
+
+fn cannot_run(program: &str, reason: &str) -> String {
+    format!("program `{program}` cannot be run: {reason}")
 }
 
 /// Parses a time. Returns `None` for the engine's zero time, 1 January of the year 1.
@@ -179,7 +196,7 @@ pub(crate) fn parse_api_version(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Parses the instance's network. Fails if it has no IPv4 subnet.
-pub(crate) fn parse_network(answer: NetworkInspect) -> Result<Network, String> {
+pub(crate) fn parse_network(answer: DockerNetwork) -> Result<Network, String> {
     let id = require(answer.id, "Id")?;
     let config = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
     let subnet = config.iter().find_map(|pool| pool.subnet.as_deref()?.parse::<Ipv4Net>().ok());

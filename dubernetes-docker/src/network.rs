@@ -30,6 +30,9 @@ const SIZE: u32 = 1024;
 /// Maximum number of subnets to try. An engine that refuses this many has another reason.
 const MAX_TRIES: usize = 64;
 
+/// The call that finds networks, for errors.
+const LIST: &str = "list networks";
+
 /// Claims the instance for `owner`, see
 /// [`ContainerRuntime::claim`](dubernetes_core::runtime::ContainerRuntime::claim).
 pub(crate) async fn claim(
@@ -56,21 +59,14 @@ async fn find_for_owner(
     instance: &InstanceName,
     owner: Option<&Owner>,
 ) -> Result<Option<Network>, RuntimeError> {
-    let Some(id) = find_ids(engine, instance).await?.into_iter().next() else { return Ok(None) };
-    let operation = format!("inspect network `{id}`");
-    let docker = engine.docker()?;
-    match engine.read(&operation, || docker.inspect_network(&id, None)).await {
-        Ok(answer) => {
-            if let (Some(labels), Some(owner)) = (&answer.labels, owner) {
-                check_labels(instance, labels, owner)?;
-            }
-            let network = from_docker::parse_network(answer);
-            network.map(Some).map_err(|what| unreadable(&operation, what))
-        }
-        // Removed between the two calls.
-        Err(error) if error.status() == Some(404) => Ok(None),
-        Err(error) => Err(error.into_runtime_error()),
+    let Some(found) = find_all(engine, instance).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    if let (Some(labels), Some(owner)) = (&found.labels, owner) {
+        check_labels(instance, labels, owner)?;
     }
+    let network = from_docker::parse_network(found);
+    network.map(Some).map_err(|what| unreadable(LIST, what))
 }
 
 /// Ensures that the instance's network exists.
@@ -110,37 +106,35 @@ pub(crate) async fn find_free_subnet(
 
 /// Removes the instance's network, with any duplicates, and ends the claim on the instance.
 pub(crate) async fn remove(engine: &Engine, instance: &InstanceName) -> Result<(), RuntimeError> {
-    for id in find_ids(engine, instance).await? {
+    for id in find_all(engine, instance).await?.into_iter().filter_map(|network| network.id) {
         remove_by_id(engine, &id).await?;
     }
     engine.owners.release(instance);
     Ok(())
 }
 
-/// Returns the ids of the networks with the instance's name and label, oldest first.
-async fn find_ids(engine: &Engine, instance: &InstanceName) -> Result<Vec<String>, RuntimeError> {
+/// Returns the networks with the instance's name and label, oldest first. A list shows all that is
+/// read of a network, so none is inspected.
+async fn find_all(
+    engine: &Engine,
+    instance: &InstanceName,
+) -> Result<Vec<DockerNetwork>, RuntimeError> {
     let name = network_name(instance);
     let filters = to_docker::build_filters(instance, &[("name", &name)]);
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-    let listed = list(engine, Some(options)).await?;
-    Ok(filter_owned(listed, instance))
+    Ok(filter_owned(list(engine, Some(options)).await?, instance))
 }
 
 /// Filters again, since engines match parts of names, and some ignore filters.
-fn filter_owned(listed: Vec<DockerNetwork>, instance: &InstanceName) -> Vec<String> {
-    let name = network_name(instance);
-    let owner = instance.to_string();
-    let mut found: Vec<(String, String)> = listed
-        .into_iter()
-        .filter(|network| network.name.as_deref() == Some(name.as_str()))
-        .filter(|network| {
-            let labels = network.labels.as_ref();
-            labels.and_then(|labels| labels.get(labels::INSTANCE)) == Some(&owner)
-        })
-        .filter_map(|network| Some((network.created.unwrap_or_default(), network.id?)))
-        .collect();
-    found.sort();
-    found.into_iter().map(|(_, id)| id).collect()
+fn filter_owned(mut listed: Vec<DockerNetwork>, instance: &InstanceName) -> Vec<DockerNetwork> {
+    let (name, owner) = (network_name(instance), instance.to_string());
+    listed.retain(|network| {
+        let labels = network.labels.as_ref();
+        network.name.as_deref() == Some(name.as_str())
+            && labels.and_then(|labels| labels.get(labels::INSTANCE)) == Some(&owner)
+    });
+    listed.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
+    listed
 }
 
 async fn list(
@@ -148,7 +142,7 @@ async fn list(
     options: Option<ListNetworksOptions>,
 ) -> Result<Vec<DockerNetwork>, RuntimeError> {
     let docker = engine.docker()?;
-    let listed = engine.read("list networks", || docker.list_networks(options.clone())).await;
+    let listed = engine.read(LIST, || docker.list_networks(options.clone())).await;
     listed.map_err(CallError::into_runtime_error)
 }
 
@@ -168,7 +162,7 @@ async fn create(
             Ok(answer) => return Ok(Some(answer.id)),
             // The name is in use: by a network of ours from a moment ago, or by a foreign one.
             Err(error) if error.status() == Some(409) => {
-                let is_ours = !find_ids(engine, instance).await?.is_empty();
+                let is_ours = !find_all(engine, instance).await?.is_empty();
                 return if is_ours { Ok(None) } else { Err(error.into_rejected()) };
             }
             // The subnet is in use outside the engine, such as by a route of the host. The status
@@ -293,6 +287,8 @@ mod tests {
             {"Id": "unlabelled", "Name": "dubernetes.i"},
         ]);
         let listed = serde_json::from_value(listed).unwrap();
-        assert_eq!(filter_owned(listed, &instance("i")), ["older", "younger"]);
+        let owned = filter_owned(listed, &instance("i"));
+        let ids: Vec<_> = owned.iter().filter_map(|network| network.id.as_deref()).collect();
+        assert_eq!(ids, ["older", "younger"]);
     }
 }

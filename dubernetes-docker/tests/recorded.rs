@@ -113,9 +113,7 @@ async fn every_state_of_docker_20_10_is_read() {
             (container.name.as_str(), state)
         })
         .collect();
-    let not_found = "failed 127 failed to create shim task: OCI runtime create failed: runc create \
-                   failed: unable to start container process: exec: \"/no/such\": stat /no/such: \
-                   no such file or directory: unknown";
+    let not_found = "failed 127 program `/no/such` cannot be run: no such file or directory";
     let expected = [
         ("recorded-clash", "failed 128 Address already in use"),
         ("recorded-created", "created"),

@@ -106,16 +106,9 @@ fn read_root(roots: &[Node]) -> Result<Root<'_>, Box<RawDiagnostic>> {
     let Some(services) = entries.iter().find(|entry| entry.key == "services") else {
         return refused(root.place, "`services` is missing");
     };
-    match &services.value.value {
-        Value::Map(list) if !list.is_empty() => Ok(Root { services: list, entries }),
-        Value::Plain(_)
-        | Value::Text(_)
-        | Value::Number(_)
-        | Value::Bool(_)
-        | Value::Null
-        | Value::List(_)
-        | Value::Map(_)
-        | Value::Refused => {
+    match services.value.map() {
+        Some(list) if !list.is_empty() => Ok(Root { services: list, entries }),
+        Some(_) | None => {
             refused(services.value.place, "`services` must be a mapping with at least one entry")
         }
     }

@@ -72,6 +72,16 @@ impl Node {
         }
     }
 
+    /// Returns the items of a list.
+    pub(super) fn list(&self) -> Option<&[Self]> {
+        if let Value::List(items) = &self.value { Some(items) } else { None }
+    }
+
+    /// Returns the entries of a mapping.
+    pub(super) fn map(&self) -> Option<&[Entry]> {
+        if let Value::Map(entries) = &self.value { Some(entries) } else { None }
+    }
+
     /// Returns whether this is a list or a mapping.
     pub(super) fn is_collection(&self) -> bool {
         matches!(self.value, Value::List(_) | Value::Map(_))

@@ -1,13 +1,12 @@
 //! The request for the nginx container, and the hash of its settings.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use dubernetes_core::app::{ContainerOptions, Resources, Signal, Transport};
+use dubernetes_core::app::{Signal, Transport};
 use dubernetes_core::identity::{ingress_address, ingress_name, name_range};
 use dubernetes_core::labels::{ADDRESS, COMPONENT, INGRESS, INSTANCE, PORT};
 use dubernetes_core::runtime::{
-    Container, ContainerRequest, ContainerState, Network, NetworkAddress, PublishedPort, Stdio,
+    Container, ContainerRequest, ContainerState, Network, NetworkAddress, PublishedPort,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -38,34 +37,25 @@ impl Nginx {
         let current = format!("{ROOT}/current/nginx.conf");
         let args = ["-c", &start, "nginx", "-c", &current, "-g", "daemon off;"];
         ContainerRequest {
-            name: ingress_name(instance),
             hostname: "ingress".to_owned(),
-            image,
             labels: { labels.into_iter().chain(https) }
                 .map(|(key, value)| (key.to_owned(), value))
                 .collect(),
             command: vec!["sh".to_owned()],
             args: args.map(str::to_owned).to_vec(),
-            env: BTreeMap::new(),
-            secret_env: BTreeMap::new(),
-            files: Vec::new(),
             port: HTTP_PORT,
             network: Some(NetworkAddress {
                 network: network.id.clone(),
                 address: Some(address.into()),
             }),
             more_addresses: names,
-            names: None,
-            resources: Resources::default(),
-            volumes: Vec::new(),
             ports: { self.config.listens().map(|address| publish(address, HTTP_PORT)) }
                 .chain(self.config.listens_for_https().map(|address| publish(address, HTTPS_PORT)))
                 .collect(),
             // nginx answers requests in flight before it exits.
             stop_signal: Some(Signal::SigQuit),
-            options: ContainerOptions::default(),
-            stdio: Stdio::default(),
             sysctls: SYSCTLS.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            ..ContainerRequest::new(ingress_name(instance), image)
         }
     }
 

@@ -17,7 +17,7 @@ use dubernetes_core::app::{
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{Put, Store as _, StoreError};
 
-use super::{Effects, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
+use super::{Behaviour, Effects, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
 
 /// Returns an app's name.
 ///
@@ -154,6 +154,20 @@ impl TestOrchestrator {
     /// Those of [`dubernetes_core::store::Store::put`].
     pub async fn apply(&self, spec: &AppSpec) -> Result<Put, StoreError> {
         self.handle.apply(spec).await
+    }
+
+    /// Applies an app `web` with this image, which the runtime has from now on, and waits until it
+    /// is ready.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be applied, or takes longer than a minute.
+    pub async fn deploy_web(&self, image: &str, replicas: u16) {
+        self.runtime.add_image(image, Behaviour::default());
+        if let Err(error) = self.apply(&app("web", image, replicas)).await {
+            panic!("web cannot be applied: {error}");
+        }
+        self.until_ready("web").await;
     }
 
     /// Waits until a snapshot fulfils `condition`, at most `limit` of the runtime's time.

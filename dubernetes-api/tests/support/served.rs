@@ -11,7 +11,8 @@ use dubernetes_api::server::{ApiState, router, serve_unix};
 use dubernetes_core::app::AppSpec;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_testkit::build::TestOrchestrator;
-use tokio::net::UnixListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +55,23 @@ impl Served {
     pub(crate) async fn ready(&self, spec: &AppSpec) {
         self.client.apply(spec, None).await.unwrap();
         self.orchestrator.until_ready(spec.name.as_str()).await;
+    }
+
+    /// Asserts that a request for `path` that is no WebSocket, or one without a subprotocol, is
+    /// refused with an answer that contains `text`.
+    pub(crate) async fn refuses_without_subprotocol(&self, path: &str, text: &str) {
+        let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+            sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        for (headers, status) in [("", "426"), (upgrade, "400")] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+            let mut socket = UnixStream::connect(&self.socket).await.unwrap();
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 8192];
+            let size = soon(socket.read(&mut answer)).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer[..size]).into_owned();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+            assert!(answer.contains(text), "{answer}");
+        }
     }
 }
 

@@ -1,20 +1,23 @@
 //! The pre-deploy hook of a rollout.
 
-use dubernetes_core::app::{Duration as Span, PreDeploy, RevisionId};
+use dubernetes_core::app::{AppSpec, Duration as Span, PreDeploy, RevisionId};
 use dubernetes_core::store::RolloutAction;
 use dubernetes_testkit::Behaviour;
 
 use super::{MINUTE, SECOND, ids, kept, outcomes, rollout_action, stable_app, stored, web};
+
+/// Returns the second version of the app, with a hook that runs `migrate`.
+fn web_with_hook(timeout: Span) -> AppSpec {
+    let command = vec!["migrate".to_owned()];
+    AppSpec { pre_deploy: Some(PreDeploy { command, timeout }), ..web("web:2") }
+}
 
 #[tokio::test(start_paused = true)]
 async fn pre_deploy_hook_runs_once_before_any_replacement() {
     let orchestrator = stable_app().await;
     orchestrator.runtime.set_command("migrate", Behaviour::exits(3 * SECOND, 0));
     let before = ids(&orchestrator);
-    let command = vec!["migrate".to_owned()];
-    let mut spec = web("web:2");
-    spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
-    orchestrator.apply(&spec).await.unwrap();
+    orchestrator.apply(&web_with_hook(PreDeploy::TIMEOUT)).await.unwrap();
     tokio::time::sleep(2 * SECOND).await;
     let hook = "dubernetes.default.web.pre-deploy.r2";
     orchestrator.runtime.write_log(hook, "3 tables changed");
@@ -28,8 +31,8 @@ async fn pre_deploy_hook_runs_once_before_any_replacement() {
     );
     orchestrator.runtime.take_journal();
     // The hook belongs to the revision: scaling does not run it again.
-    spec.replicas = 3;
-    orchestrator.apply(&spec).await.unwrap();
+    let scaled = AppSpec { replicas: 3, ..web_with_hook(PreDeploy::TIMEOUT) };
+    orchestrator.apply(&scaled).await.unwrap();
     orchestrator.until_ready("web").await;
     let journal = orchestrator.runtime.take_journal();
     assert!(journal.iter().all(|call| !call.contains("pre-deploy")), "{journal:?}");
@@ -44,10 +47,7 @@ async fn failed_pre_deploy_hook_replaces_nothing() {
         let orchestrator = stable_app().await;
         orchestrator.runtime.set_command("migrate", behaviour);
         let before = ids(&orchestrator);
-        let command = vec!["migrate".to_owned()];
-        let mut spec = web("web:2");
-        spec.pre_deploy = Some(PreDeploy { command, timeout: Span::from_secs(30) });
-        orchestrator.apply(&spec).await.unwrap();
+        orchestrator.apply(&web_with_hook(Span::from_secs(30))).await.unwrap();
         tokio::time::sleep(MINUTE).await;
         assert_eq!(ids(&orchestrator), before, "{why}");
         let failed = kept(&orchestrator, 2).await.rollout.outcome;
@@ -62,10 +62,7 @@ async fn pre_deploy_hook_that_ends_with_its_engine_says_so() {
     let orchestrator = stable_app().await;
     orchestrator.runtime.set_command("migrate", Behaviour::default());
     let before = ids(&orchestrator);
-    let command = vec!["migrate".to_owned()];
-    let mut spec = web("web:2");
-    spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
-    orchestrator.apply(&spec).await.unwrap();
+    orchestrator.apply(&web_with_hook(PreDeploy::TIMEOUT)).await.unwrap();
     tokio::time::sleep(2 * SECOND).await;
     orchestrator.runtime.set_away(true);
     orchestrator.handle.run_pass();
@@ -83,10 +80,7 @@ async fn pre_deploy_hook_that_ends_with_its_engine_says_so() {
 async fn undo_runs_failed_pre_deploy_hook_again() {
     let orchestrator = stable_app().await;
     orchestrator.runtime.set_command("migrate", Behaviour::exits(SECOND, 4));
-    let command = vec!["migrate".to_owned()];
-    let mut spec = web("web:2");
-    spec.pre_deploy = Some(PreDeploy { command, timeout: PreDeploy::TIMEOUT });
-    orchestrator.apply(&spec).await.unwrap();
+    orchestrator.apply(&web_with_hook(PreDeploy::TIMEOUT)).await.unwrap();
     tokio::time::sleep(10 * SECOND).await;
     assert_eq!(outcomes(&orchestrator).await[1], "failed");
     orchestrator.runtime.set_command("migrate", Behaviour::exits(SECOND, 0));

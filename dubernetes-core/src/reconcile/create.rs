@@ -11,9 +11,7 @@ use crate::app::{
 use crate::identity;
 use crate::labels::{OneOffLabels, PreDeployLabels, ReplicaLabels};
 use crate::plan::{Action, Block, OneOffPlan, Planned, PreDeployPlan, Reason, ReplicaPlan, Wait};
-use crate::runtime::{
-    ContainerFile, ContainerRequest, ImageId, NetworkAddress, PublishedPort, Stdio,
-};
+use crate::runtime::{ContainerFile, ContainerRequest, ImageId, NetworkAddress, PublishedPort};
 use crate::state::OneOff;
 use crate::store::{Revision, StoredApp};
 
@@ -255,26 +253,18 @@ fn request(
     let instance = &context.desired.instance;
     let environment = spec.environment();
     ContainerRequest {
-        name: String::new(),
-        hostname: String::new(),
-        image: image.to_string(),
-        labels: BTreeMap::new(),
         command: spec.command.clone(),
         args: spec.args.clone(),
-        env: BTreeMap::new(),
         secret_env: environment.secret,
         files: spec.files.iter().filter_map(file).collect(),
         port: spec.port(),
         network,
-        more_addresses: None,
         names: Some(context.names.clone()),
         resources: spec.resources.clone(),
         volumes: spec.volumes.iter().map(|volume| full_name(instance, spec, volume)).collect(),
-        ports: Vec::new(),
         stop_signal: spec.stop.signal,
         options: spec.options.clone(),
-        stdio: Stdio::default(),
-        sysctls: BTreeMap::new(),
+        ..ContainerRequest::new("", image.to_string())
     }
 }
 

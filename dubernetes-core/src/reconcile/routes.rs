@@ -277,11 +277,12 @@ fn has_endpoint(table: &RouteTable, app: &AppName) -> bool {
 /// wait for the pace: until then each such request hangs.
 fn serves_dead_endpoint(context: &Context<'_>, table: &RouteTable) -> bool {
     let Some(served) = context.observed.ingress.table() else { return false };
-    let replicas = &context.observed.replicas;
+    let kept: BTreeSet<_> = table.endpoints().collect();
     let runs = |endpoint| {
-        replicas.iter().any(|replica| replica.is_running() && replica.has_socket(endpoint))
+        let mut replicas = context.observed.replicas.iter();
+        replicas.any(|replica| replica.is_running() && replica.has_socket(endpoint))
     };
-    served.endpoints().any(|endpoint| !table.holds(endpoint) && !runs(endpoint))
+    served.endpoints().any(|endpoint| !kept.contains(&endpoint) && !runs(endpoint))
 }
 
 /// Whether a replica that the table may lack waits for its first probe. Orphans and replicas of

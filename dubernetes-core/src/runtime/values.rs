@@ -51,7 +51,8 @@ pub struct Network {
     pub subnet: Ipv4Net,
 }
 
-/// The engine's id of a container, or the name where a method takes both.
+/// The engine's id of a container, or the name where a method takes both. An id is never used
+/// again, unlike a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ContainerId(pub SmolStr);
@@ -62,7 +63,8 @@ impl fmt::Display for ContainerId {
     }
 }
 
-/// The engine's immutable id of an image, such as `sha256:…`.
+/// The engine's immutable id of an image, such as `sha256:…`: if the content of a name changes, its
+/// id does, so the name alone is no id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ImageId(pub String);
@@ -191,8 +193,8 @@ pub struct ContainerRequest {
     /// Files put into the container before the start.
     pub files: Vec<ContainerFile>,
     /// The port on which the container's process shall listen. A runtime that gives each container
-    /// a port of its own tells the process by the variable `PORT`, and reports the port in
-    /// [`Container::endpoint`].
+    /// a port of its own tells the process by the variable `PORT`, which wins over one of the
+    /// request, and reports the port in [`Container::endpoint`].
     pub port: u16,
     /// The network and the address on it; `None` for a runtime without
     /// [`Capability::PlannedAddresses`](super::Capability::PlannedAddresses).
@@ -451,7 +453,7 @@ mod tests {
         assert_eq!(exit(137).describe(), "exit code 137 (SIGKILL) after 2.0s");
         assert_eq!(
             exit(127).describe(),
-            "exit code 127 (by convention: command not found) after 2.0s"
+            "exit code 127 (by convention: it did not find a command) after 2.0s"
         );
     }
 }

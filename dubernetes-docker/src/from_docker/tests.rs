@@ -161,6 +161,28 @@ fn only_a_line_of_the_init_is_an_init_error() {
 }
 
 #[test]
+fn start_error_names_the_program() {
+    let start = "failed to create shim task: OCI runtime create failed: runc create failed: \
+                 unable to start container process: ";
+    for (reason, expected) in [
+        (
+            r#"exec: "/app": stat /app: no such file or directory: unknown"#,
+            "no such file or directory",
+        ),
+        (r#"exec: "/app": permission denied: unknown"#, "permission denied"),
+        (
+            r#"exec: "/app": executable file not found in $PATH"#,
+            "executable file not found in $PATH",
+        ),
+    ] {
+        let expected = format!("program `/app` cannot be run: {expected}");
+        assert_eq!(simplify_start_error(format!("{start}{reason}")), expected);
+    }
+    let other = format!("{start}error during container init: no space left on device");
+    assert_eq!(simplify_start_error(other.clone()), other);
+}
+
+#[test]
 fn limits_are_those_that_an_update_has_set() {
     let limits = |host: serde_json::Value| parse_limits(&serde_json::from_value(host).unwrap());
     let expected = |cpu: Option<&str>, memory: Option<&str>| Resources {

@@ -195,7 +195,13 @@ pub(super) async fn start(engine: &Engine, id: &ContainerId) -> Result<(), Runti
     }
     let attempted = state.error.is_some_and(|error| !error.is_empty());
     Err(if attempted || error.status() == Some(404) {
-        error.into_rejected()
+        match error.into_rejected() {
+            RuntimeError::Rejected { operation, message } => RuntimeError::Rejected {
+                operation,
+                message: from_docker::simplify_start_error(message),
+            },
+            other => other,
+        }
     } else {
         error.into_runtime_error()
     })

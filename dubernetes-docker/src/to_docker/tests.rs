@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use dubernetes_core::app::{Cpu, Memory, Resources, Secret, Signal, Transport};
+use dubernetes_core::app::{Cpu, Memory, Secret, Signal, Transport};
 use dubernetes_core::runtime::{PublishedPort, Stdio, TerminalSize};
 use serde_json::{Value, json};
 
@@ -11,29 +11,13 @@ use super::*;
 
 fn default_request() -> ContainerRequest {
     ContainerRequest {
-        name: "dubernetes.i.web-1.r1".into(),
         hostname: "web-1".into(),
-        image: "sha256:0".into(),
         labels: BTreeMap::from([(labels::INSTANCE.into(), "i".into())]),
-        command: Vec::new(),
-        args: Vec::new(),
-        env: BTreeMap::new(),
-        secret_env: BTreeMap::new(),
-        files: Vec::new(),
-        port: 80,
         network: Some(NetworkAddress {
             network: "net-id".into(),
             address: Some(Ipv4Addr::new(10, 201, 0, 16).into()),
         }),
-        more_addresses: None,
-        names: None,
-        resources: Resources::default(),
-        volumes: Vec::new(),
-        ports: Vec::new(),
-        stop_signal: None,
-        options: ContainerOptions::default(),
-        stdio: Stdio::default(),
-        sysctls: BTreeMap::new(),
+        ..ContainerRequest::new("dubernetes.i.web-1.r1", "sha256:0")
     }
 }
 

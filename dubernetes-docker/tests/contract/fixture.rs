@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use std::process::{self, Command};
 use std::time::Duration;
 
-use dubernetes_core::app::{ContainerOptions, InstanceName, Resources};
+use dubernetes_core::app::InstanceName;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerRuntime, ExecResult, Network, NetworkAddress, Networks,
-    Stdio, run_command,
+    run_command,
 };
 use dubernetes_docker::DockerRuntime;
 use dubernetes_testkit::gate::engine_or_skip;
@@ -61,31 +61,16 @@ impl EngineFixture {
     pub(crate) fn request(&self, name: &str, offset: u32) -> ContainerRequest {
         let owner = (labels::INSTANCE.to_owned(), self.instance.to_string());
         ContainerRequest {
-            name: format!("dubernetes.{}.{name}", self.instance),
             hostname: name.to_owned(),
-            image: image::NAME.to_owned(),
             labels: BTreeMap::from([owner]),
             command: ["sleep", "86400"].map(str::to_owned).into(),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            secret_env: BTreeMap::new(),
-            files: Vec::new(),
-            port: 80,
             network: Some(NetworkAddress {
                 network: self.network.id.clone(),
                 address: Some(
                     Ipv4Addr::from(u32::from(self.network.subnet.network()) + offset).into(),
                 ),
             }),
-            more_addresses: None,
-            names: None,
-            resources: Resources::default(),
-            volumes: Vec::new(),
-            ports: Vec::new(),
-            stop_signal: None,
-            options: ContainerOptions::default(),
-            stdio: Stdio::default(),
-            sysctls: BTreeMap::new(),
+            ..ContainerRequest::new(format!("dubernetes.{}.{name}", self.instance), image::NAME)
         }
     }
 

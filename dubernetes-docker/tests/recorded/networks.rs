@@ -7,18 +7,17 @@ use super::{instance, ok, status};
 
 #[tokio::test]
 async fn rejected_subnets_are_skipped() {
-    let made = r#"{"Id": "new", "Warning": ""}"#;
-    let listed = r#"[{"Id": "new", "Name": "dubernetes.recorded",
-                      "Labels": {"dubernetes.instance": "recorded"}}]"#;
+    let id = "a1941b5f4a075427f57985acfd4e2ff4eb63ba8887ec436312368bff3848cd39";
+    let made = format!(r#"{{"Id": "{id}", "Warning": ""}}"#);
+    let listed = format!("[{}]", include_str!("docker_20_10_network.json"));
     let engine = RecordedEngine::start(&[
         ("GET /networks", ok("[]")),
         ("GET /networks", ok("[]")),
         ("GET /networks", ok(include_str!("docker_20_10_networks.json"))),
-        ("GET /networks", ok(listed)),
+        ("GET /networks", ok(&listed)),
         ("POST /networks/create", status(403)),
         ("POST /networks/create", status(500)),
-        ("POST /networks/create", ok(made)),
-        ("GET /networks/new", ok(include_str!("docker_20_10_network.json"))),
+        ("POST /networks/create", ok(&made)),
     ]);
     let network = engine.runtime().ensure(&instance()).await.unwrap();
     assert_eq!(network.subnet.to_string(), "10.201.8.0/22", "the subnet is read back");
@@ -42,15 +41,14 @@ async fn newer_of_two_networks_created_at_once_is_removed() {
         {"Id": "new", "Name": "dubernetes.recorded", "Created": "2026-01-02T00:00:00Z",
          "Labels": {"dubernetes.instance": "recorded"}},
         {"Id": "old", "Name": "dubernetes.recorded", "Created": "2026-01-01T00:00:00Z",
-         "Labels": {"dubernetes.instance": "recorded"}}]"#;
-    let old = r#"{"Id": "old", "IPAM": {"Config": [{"Subnet": "10.202.0.0/22"}]}}"#;
+         "Labels": {"dubernetes.instance": "recorded"},
+         "IPAM": {"Config": [{"Subnet": "10.202.0.0/22"}]}}]"#;
     let engine = RecordedEngine::start(&[
         ("GET /networks", ok("[]")),
         ("GET /networks", ok("[]")),
         ("GET /networks", ok("[]")),
         ("GET /networks", ok(both)),
         ("POST /networks/create", ok(r#"{"Id": "new", "Warning": ""}"#)),
-        ("GET /networks/old", ok(old)),
         ("DELETE /networks/new", Answer::Whole(204, String::new())),
     ]);
     assert_eq!(engine.runtime().ensure(&instance()).await.unwrap().id, "old");
@@ -60,7 +58,8 @@ async fn newer_of_two_networks_created_at_once_is_removed() {
 #[tokio::test]
 async fn concurrent_calls_create_one_network() {
     let made = r#"[{"Id": "new", "Name": "dubernetes.recorded",
-                    "Labels": {"dubernetes.instance": "recorded"}}]"#;
+                    "Labels": {"dubernetes.instance": "recorded"},
+                    "IPAM": {"Config": [{"Subnet": "10.202.0.0/22"}]}}]"#;
     let empty = || ("GET /networks", ok("[]"));
     let engine = RecordedEngine::start(&[
         // Each call looks for the network; the first to hold the lock looks again and lists the
@@ -71,7 +70,6 @@ async fn concurrent_calls_create_one_network() {
         empty(),
         ("GET /networks", ok(made)),
         ("POST /networks/create", ok(r#"{"Id": "new", "Warning": ""}"#)),
-        ("GET /networks/new", ok(include_str!("docker_20_10_network.json"))),
     ]);
     let runtime = engine.runtime();
     let instance = instance();
@@ -97,18 +95,14 @@ fn owner(id: &str) -> Owner {
 
 #[tokio::test]
 async fn claim_fails_while_another_state_owns_the_network() {
-    let listed = r#"[{"Id": "net", "Name": "dubernetes.recorded",
-                      "Labels": {"dubernetes.instance": "recorded"}}]"#;
-    let network = serde_json::json!({
+    let listed = serde_json::json!([{
         "Id": "net",
+        "Name": "dubernetes.recorded",
         "IPAM": {"Config": [{"Subnet": "10.202.0.0/22"}]},
         "Labels": {"dubernetes.instance": "recorded", "dubernetes.state-id": "a",
                    "dubernetes.state-dir": "/nonexistent"},
-    });
-    let engine = RecordedEngine::start(&[
-        ("GET /networks", ok(listed)),
-        ("GET /networks/net", ok(&network.to_string())),
-    ]);
+    }]);
+    let engine = RecordedEngine::start(&[("GET /networks", ok(&listed.to_string()))]);
     let runtime = engine.runtime();
     runtime.claim(&instance(), &owner("a")).await.unwrap();
     let error = engine.runtime().claim(&instance(), &owner("b")).await.unwrap_err();

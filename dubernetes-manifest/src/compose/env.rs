@@ -45,27 +45,12 @@ fn set(service: &mut Service<'_>, at: &At, name: &str, value: Option<&str>) {
 
 /// Reads `env_file`: a path, a list of paths, or of mappings with `path`.
 pub(super) fn read_files(service: &mut Service<'_>, at: &At, node: &Node) {
-    let items = match &node.value {
-        Value::List(items) => items.as_slice(),
-        Value::Plain(_)
-        | Value::Text(_)
-        | Value::Number(_)
-        | Value::Bool(_)
-        | Value::Null
-        | Value::Map(_)
-        | Value::Refused => std::slice::from_ref(node),
-    };
+    let items = node.list().unwrap_or(std::slice::from_ref(node));
     for (index, item) in items.iter().enumerate() {
         let at = &at.item(index, item.place.line);
-        let path = match &item.value {
-            Value::Map(options) => read_object(service, at, options),
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::List(_)
-            | Value::Refused => item.text(),
+        let path = match item.map() {
+            Some(options) => read_object(service, at, options),
+            None => item.text(),
         };
         let Some(path) = path else { continue };
         let path = service.convert(at, path);

@@ -12,15 +12,9 @@ pub(super) fn read(service: &mut Service<'_>, kind: &'static str, at: &At, node:
     };
     for (index, item) in items.iter().enumerate() {
         let at = at.item(index, item.place.line);
-        match &item.value {
-            Value::Map(options) => read_object(service, kind, &at, options),
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::List(_)
-            | Value::Refused => {
+        match item.map() {
+            Some(options) => read_object(service, kind, &at, options),
+            None => {
                 let Some(name) = item.text() else { continue };
                 add(service, kind, &at, name, None, &[]);
             }

@@ -76,19 +76,13 @@ fn read_ulimits(service: &mut Service<'_>, at: &At, node: &Node) {
         return service.not_taken(at, "a mapping was expected");
     };
     for limit in limits {
-        let value = match &limit.value.value {
-            Value::Map(pair) => {
+        let value = match limit.value.map() {
+            Some(pair) => {
                 let find = |name: &str| pair.iter().find(|entry| entry.key == name);
                 let find = |name| find(name).and_then(|entry| entry.value.text());
                 find("soft").zip(find("hard")).map(|(soft, hard)| format!("{soft}:{hard}"))
             }
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::List(_)
-            | Value::Refused => limit.value.text().map(str::to_owned),
+            None => limit.value.text().map(str::to_owned),
         };
         let at = at.below(limit);
         match value {

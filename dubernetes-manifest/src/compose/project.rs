@@ -111,16 +111,8 @@ impl Project {
         let Value::Map(options) = &node.value else { return false };
         let find = |name: &str| options.iter().find(|option| option.key == name);
         let name = find("name").and_then(|entry| entry.value.text());
-        let is_external = find("external").is_some_and(|entry| match &entry.value.value {
-            Value::Map(_) => true,
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::List(_)
-            | Value::Refused => entry.value.text() == Some("true"),
-        });
+        let is_external = find("external")
+            .is_some_and(|entry| entry.value.map().is_some() || entry.value.text() == Some("true"));
         if is_external {
             let name = text::convert(name.unwrap_or(key)).text;
             self.external.insert(key.to_owned(), name);
@@ -203,14 +195,8 @@ fn volume_sources(service: &Node) -> Vec<&str> {
 }
 
 fn volume_source(item: &Node) -> Option<&str> {
-    match &item.value {
-        Value::Map(options) => options.iter().find(|option| option.key == "source")?.value.text(),
-        Value::Plain(_)
-        | Value::Text(_)
-        | Value::Number(_)
-        | Value::Bool(_)
-        | Value::Null
-        | Value::List(_)
-        | Value::Refused => item.text()?.split_once(':').map(|(source, _)| source),
+    match item.map() {
+        Some(options) => options.iter().find(|option| option.key == "source")?.value.text(),
+        None => item.text()?.split_once(':').map(|(source, _)| source),
     }
 }

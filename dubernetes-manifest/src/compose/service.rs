@@ -29,16 +29,7 @@ pub(super) fn read<'a>(
 ) {
     let at = At::new("services", entry);
     let mut service = Service { key: &entry.key, project, names, draft, notes };
-    let keys = match &entry.value.value {
-        Value::Map(keys) => keys.as_slice(),
-        Value::Plain(_)
-        | Value::Text(_)
-        | Value::Number(_)
-        | Value::Bool(_)
-        | Value::Null
-        | Value::List(_)
-        | Value::Refused => &[],
-    };
+    let keys = entry.value.map().unwrap_or_default();
     for key in keys {
         service.read_key(&at.below(key), key);
     }
@@ -167,20 +158,14 @@ impl Service<'_> {
             let value = service.convert(at, value);
             service.insert("labels", name, Out::Text(value), at);
         };
-        match &node.value {
-            Value::Map(entries) => {
+        match node.map() {
+            Some(entries) => {
                 for entry in entries {
                     let value = entry.value.text().unwrap_or_default();
                     read(self, &at.below(entry), &entry.key, value);
                 }
             }
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::List(_)
-            | Value::Refused => {
+            None => {
                 for (index, (label, line)) in text::texts(node).into_iter().enumerate() {
                     let (name, value) = label.split_once('=').unwrap_or((label, ""));
                     read(self, &at.item(index, line), name, value);
@@ -210,15 +195,9 @@ impl Service<'_> {
 
     /// Reads a command: words, or a line that is split as Compose does, without a shell.
     fn read_command(&mut self, key: &str, at: &At, node: &Node) {
-        let words = match &node.value {
-            Value::List(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::Map(_)
-            | Value::Refused => match node.text().map(text::split_words) {
+        let words = match node.list() {
+            Some(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
+            None => match node.text().map(text::split_words) {
                 Some(Some(words)) => words,
                 Some(None) => return self.not_taken(at, "a quote is never closed"),
                 None => Vec::new(),

@@ -1,6 +1,6 @@
 //! Texts of Compose: variables, command lines, lists and sizes.
 
-use crate::node::{Node, Value};
+use crate::node::Node;
 
 /// A value with variables, in the forms of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,18 +182,8 @@ pub(super) fn split_parts(short: &str) -> Vec<&str> {
 
 /// Returns the items of a list of texts, or the one text.
 pub(super) fn texts(node: &Node) -> Vec<(&str, usize)> {
-    match &node.value {
-        Value::List(items) => {
-            items.iter().filter_map(|item| Some((item.text()?, item.place.line))).collect()
-        }
-        Value::Plain(_)
-        | Value::Text(_)
-        | Value::Number(_)
-        | Value::Bool(_)
-        | Value::Null
-        | Value::Map(_)
-        | Value::Refused => node.text().map(|text| (text, node.place.line)).into_iter().collect(),
-    }
+    let items = node.list().unwrap_or(std::slice::from_ref(node));
+    items.iter().filter_map(|item| Some((item.text()?, item.place.line))).collect()
 }
 
 /// Returns a size of Compose, such as `512m`, `1.5gb` or a number of bytes, in the form of a

@@ -13,15 +13,9 @@ pub(super) fn read(service: &mut Service<'_>, at: &At, node: &Node) {
     };
     for (index, item) in items.iter().enumerate() {
         let at = at.item(index, item.place.line);
-        match &item.value {
-            Value::Map(options) => read_object(service, &at, options),
-            Value::Plain(_)
-            | Value::Text(_)
-            | Value::Number(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::List(_)
-            | Value::Refused => {
+        match item.map() {
+            Some(options) => read_object(service, &at, options),
+            None => {
                 let Some(short) = item.text() else { continue };
                 read_short(service, &at, short);
             }

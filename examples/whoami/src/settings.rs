@@ -43,7 +43,7 @@ impl Settings {
         mut args: impl Iterator<Item = String>,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
-        let mut port = env("WHOAMI_PORT");
+        let mut port = env("WHOAMI_PORT").or_else(|| env("PORT"));
         let mut name = env("WHOAMI_NAME");
         while let Some(arg) = args.next() {
             let (flag, value) = match arg.split_once('=') {
@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn argument_overrides_variable_and_default_port_is_80() {
         assert_eq!(read(&[], &[]).unwrap().port, 80);
-        assert_eq!(read(&[], &[("WHOAMI_PORT", "81")]).unwrap().port, 81);
+        assert_eq!(read(&[], &[("PORT", "81")]).unwrap().port, 81);
+        assert_eq!(read(&[], &[("WHOAMI_PORT", "81"), ("PORT", "82")]).unwrap().port, 81);
         assert_eq!(read(&["--port", "82"], &[("WHOAMI_PORT", "81")]).unwrap().port, 82);
         assert_eq!(read(&["--port=83"], &[]).unwrap().port, 83);
     }

@@ -154,7 +154,8 @@ fn host_that_leads_elsewhere_fails_with_the_words_of_the_authority() {
 fn root_of_the_own_authority_is_trusted_and_switches_fail_no_request() {
     e2e!().run(async |s| {
         let https = Https::serve(s, None).await;
-        s.run(&["trust"]).await.assert_code(1);
+        let early = s.run(&["trust"]).await.assert_code(1).stderr;
+        assert!(early.contains("has issued no certificate of its own yet"), "{early}");
         s.apply(&with_tls("internal")).await;
         let root = s.run(&["trust"]).await.assert_success().stdout;
         let root = s.write_file("root.pem", &root);
@@ -180,7 +181,8 @@ fn root_of_the_own_authority_is_trusted_and_switches_fail_no_request() {
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
         s.apply(&with_tls("internal")).await;
-        s.run(&["renew", HOST]).await.assert_success();
+        let renewed = s.run(&["renew", HOST]).await.assert_success().stdout;
+        assert_eq!(renewed, format!("certificate/{HOST} is renewed now\n"));
         for load in loads {
             let ran = load.await.unwrap();
             let answers: Vec<_> = ran.stdout.lines().collect();

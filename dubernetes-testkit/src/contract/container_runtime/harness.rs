@@ -5,13 +5,12 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration as StdDuration;
 
-use dubernetes_core::app::{ContainerOptions, Duration, InstanceName, PullPolicy, Resources};
+use dubernetes_core::app::{Duration, InstanceName, PullPolicy};
 use dubernetes_core::error::chain;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
-    Files, ImageId, Logs, Network, NetworkAddress, Networks, RuntimeError, StatsReader, Stdio,
-    require,
+    Files, ImageId, Logs, Network, NetworkAddress, Networks, RuntimeError, StatsReader, require,
 };
 
 use super::Facts;
@@ -59,26 +58,12 @@ impl<'a> ContractHarness<'a> {
             ("test.contract".to_owned(), name.to_owned()),
         ];
         ContainerRequest {
-            name: format!("dubernetes.{instance}.{name}"),
             hostname: name.to_owned(),
-            image: self.image.to_string(),
             labels: BTreeMap::from(labels),
             command: self.idle_command(),
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            secret_env: BTreeMap::new(),
-            files: Vec::new(),
             port: PORT,
             network: self.next_address(),
-            more_addresses: None,
-            names: None,
-            resources: Resources::default(),
-            volumes: Vec::new(),
-            ports: Vec::new(),
-            stop_signal: None,
-            options: ContainerOptions::default(),
-            stdio: Stdio::default(),
-            sysctls: BTreeMap::new(),
+            ..ContainerRequest::new(format!("dubernetes.{instance}.{name}"), self.image.to_string())
         }
     }
 

@@ -1,6 +1,6 @@
 //! Containers from creation to removal.
 
-use dubernetes_core::app::{Cpu, Duration, Memory, PortMapping, Resources, Signal, Volume};
+use dubernetes_core::app::{Cpu, Duration, Memory, PortMapping, Resources, Signal, User, Volume};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, ContainerId, ContainerState, Exit, Process, RuntimeError,
@@ -72,10 +72,16 @@ pub(super) async fn missing_capability_is_refused(harness: &ContractHarness<'_>)
     let port = legal("port", PortMapping::parse("127.0.0.1:20999:80").ok());
     let mut with_port = harness.request("port");
     with_port.ports.push(port.into());
+    let mut with_user = harness.request("user");
+    with_user.options.user = Some(legal("user", User::parse("1000").ok()));
+    let mut with_input = harness.request("input");
+    with_input.stdio.stdin = true;
     for (capability, request) in [
         (Capability::Volumes, with_volume),
         (Capability::Limits, with_limit),
         (Capability::Ports, with_port),
+        (Capability::ContainerOptions, with_user),
+        (Capability::Exec, with_input),
     ] {
         if harness.runtime.capabilities().contains(&capability) {
             continue;

@@ -403,6 +403,7 @@ impl Dialer for FakeRuntime {
 impl FakeRuntime {
     /// Makes a container.
     fn make(&self, request: &ContainerRequest) -> Result<ContainerId, RuntimeError> {
+        request.check_for(&self.capabilities())?;
         let now = self.clock.now();
         let mut world = self.world();
         if world.containers.values().any(|c| c.container.name == request.name) {
@@ -421,11 +422,6 @@ impl FakeRuntime {
         let other = command.or_else(|| app.and_then(|app| world.apps.get(app)));
         let behaviour = other.cloned().unwrap_or(behaviour);
         match &request.network {
-            Some(_) if world.unplanned => {
-                return Err(RuntimeError::Unsupported {
-                    what: Capability::PlannedAddresses.as_str(),
-                });
-            }
             Some(NetworkAddress { network, .. })
                 if !world.networks.values().any(|n| n.id == *network) =>
             {

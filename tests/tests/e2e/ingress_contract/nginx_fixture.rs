@@ -8,15 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dubernetes_core::app::{
-    AppName, ContainerOptions, ImageRef, InstanceName, PodName, PullPolicy, Resources, RoutePath,
-};
+use dubernetes_core::app::{AppName, ImageRef, InstanceName, PodName, PullPolicy, RoutePath};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{Endpoint, HostPort, Route, TrustedProxies};
 use dubernetes_core::labels::INSTANCE;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerRuntime, Network, NetworkAddress, Networks,
-    StatsReader, Stdio, run_command,
+    StatsReader, run_command,
 };
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
@@ -177,29 +175,15 @@ impl NginxFixture {
         command: &[&str],
     ) -> ContainerId {
         let request = ContainerRequest {
-            name: format!("dubernetes.{}.{name}", self.instance),
             hostname: name.to_owned(),
-            image: image.to_owned(),
             labels: BTreeMap::from([(INSTANCE.to_owned(), self.instance.to_string())]),
             command: command.iter().map(|word| (*word).to_owned()).collect(),
-            args: Vec::new(),
             env: env.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-            secret_env: BTreeMap::new(),
-            files: Vec::new(),
-            port: 80,
             network: Some(NetworkAddress {
                 network: self.network.id.clone(),
                 address: Some(address.into()),
             }),
-            more_addresses: None,
-            names: None,
-            resources: Resources::default(),
-            volumes: Vec::new(),
-            ports: Vec::new(),
-            stop_signal: None,
-            options: ContainerOptions::default(),
-            stdio: Stdio::default(),
-            sysctls: BTreeMap::new(),
+            ..ContainerRequest::new(format!("dubernetes.{}.{name}", self.instance), image)
         };
         self.runtime.create(&request).await.unwrap()
     }

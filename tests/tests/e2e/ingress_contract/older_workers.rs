@@ -1,10 +1,12 @@
 //! Old workers of a real nginx after reloads: what they still serve, and how many there are.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_core::ingress::{Drained, Ingress as _, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::{ContainerId, run_command};
+use dubernetes_nginx::NginxIngress;
 use dubernetes_tests::websocket::WebSocket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -20,6 +22,20 @@ const BUSY_PERIOD: Duration = Duration::from_secs(4);
 fn two_tables(fixture: &NginxFixture) -> [RouteTable; 2] {
     let ws = route("ws.test", "/", "ws", &fixture.upstreams[2..3]);
     [0, 1].map(|at| table(&[&route("a.test", "/", "web", &fixture.upstreams[at..=at]), &ws]))
+}
+
+async fn assert_stays_busy(ingress: &NginxIngress, address: SocketAddr) {
+    let start = tokio::time::Instant::now();
+    while start.elapsed() < BUSY_PERIOD {
+        let drained = ingress.drained(address).await.unwrap();
+        assert!(!drained.is_yes(), "after {:?}", start.elapsed());
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+async fn until_drained(ingress: &NginxIngress, address: SocketAddr) {
+    let is_drained = || async { ingress.drained(address).await.unwrap().is_yes() };
+    eventually("the address is drained", is_drained).await;
 }
 
 async fn read_answer(mut stream: TcpStream) -> String {
@@ -45,15 +61,7 @@ async fn pending_connection_delays_drain_and_websocket_does_not() {
         }
         ingress.apply(&second).await.unwrap();
         let removed = fixture.upstreams[0].socket();
-        let start = tokio::time::Instant::now();
-        while start.elapsed() < BUSY_PERIOD {
-            assert!(
-                !ingress.drained(removed).await.unwrap().is_yes(),
-                "after {:?}",
-                start.elapsed()
-            );
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
+        assert_stays_busy(&ingress, removed).await;
         unused.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await.unwrap();
         slow.write_all(b"test\r\n\r\n").await.unwrap();
         let by = format!("Name: {}", fixture.upstreams[0].pod);
@@ -61,10 +69,7 @@ async fn pending_connection_delays_drain_and_websocket_does_not() {
             let answer = read_answer(stream).await;
             assert!(answer.contains(&by), "another upstream answered: {answer}");
         }
-        eventually("the address is drained", || async {
-            ingress.drained(removed).await.unwrap().is_yes()
-        })
-        .await;
+        until_drained(&ingress, removed).await;
         socket.echo("still open").await.unwrap();
         assert!(fixture.count_workers().await > 2, "no old worker is left");
     })
@@ -91,30 +96,16 @@ async fn slow_upload_delays_drain_of_its_own_upstream_only() {
             eventually("the upload reaches the upstream", || fixture.is_connected(address)).await;
         }
         ingress.apply(&second).await.unwrap();
-        let start = tokio::time::Instant::now();
-        while start.elapsed() < BUSY_PERIOD {
-            assert!(
-                !ingress.drained(removed).await.unwrap().is_yes(),
-                "after {:?}",
-                start.elapsed()
-            );
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
+        assert_stays_busy(&ingress, removed).await;
         own.write_all(&[b'x'; 600]).await.unwrap();
         let answer = read_answer(own).await;
         assert!(answer.contains("BodyLength: 1000"), "{answer}");
         assert!(answer.contains(fixture.upstreams[0].pod.as_str()), "{answer}");
-        eventually("the address is drained", || async {
-            ingress.drained(removed).await.unwrap().is_yes()
-        })
-        .await;
+        until_drained(&ingress, removed).await;
 
         // The upload to the other app is still in flight and delays no other drain.
         ingress.apply(&first).await.unwrap();
-        eventually("the next address is drained", || async {
-            ingress.drained(next).await.unwrap().is_yes()
-        })
-        .await;
+        until_drained(&ingress, next).await;
         assert!(fixture.is_connected(busy).await);
         other.write_all(&[b'x'; 600]).await.unwrap();
         assert!(read_answer(other).await.contains("BodyLength: 1000"));
@@ -245,10 +236,7 @@ async fn stopped_old_worker_keeps_its_addresses_undrained() {
         }
         assert!(named, "nothing says what is waited for");
         signal("CONT").await;
-        eventually("the address is drained", || async {
-            ingress.drained(left).await.unwrap().is_yes()
-        })
-        .await;
+        until_drained(&ingress, left).await;
     })
     .await;
 }
