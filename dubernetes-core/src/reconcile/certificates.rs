@@ -1,6 +1,8 @@
 //! The certificates of hosts that are served over HTTPS: which one each host gets, when one is
 //! ordered or renewed, and when one is dropped.
 
+use std::collections::BTreeMap;
+
 use crate::app::{AppName, HostName, HostPattern, Tls};
 use crate::call::OperationKey;
 use crate::certificate::{Authority, IssuedCertificate, StoredCertificate};
@@ -16,7 +18,7 @@ use super::step::Step;
 /// Returns the hosts of an app that are served over HTTPS, and the next step towards each
 /// certificate.
 pub(super) fn plan(context: &Context<'_>, app: &App<'_>) -> (Vec<HostTls>, Vec<Step>) {
-    let wanted: Vec<_> = wanted_by(context.desired, app.name()).collect();
+    let wanted = wanted_by(context, app);
     if wanted.is_empty() {
         return (Vec::new(), Vec::new());
     }
@@ -31,27 +33,26 @@ pub(super) fn plan(context: &Context<'_>, app: &App<'_>) -> (Vec<HostTls>, Vec<S
     (hosts.collect(), steps.collect())
 }
 
-/// Returns the hosts for which an app brings the certificate. If several apps have routes of one
-/// host, the first one with `tls` does.
-fn wanted_by<'a>(
-    desired: &'a DesiredState,
-    app: &'a AppName,
-) -> impl Iterator<Item = (&'a HostPattern, &'a Tls)> {
-    let mut wanted: Vec<(&HostPattern, &Tls)> = Vec::new();
-    for (host, tls) in desired.apps.get(app).into_iter().flat_map(|stored| stored.spec.tls_hosts())
-    {
-        let is_new = wanted.iter().all(|(known, _)| *known != host);
-        if is_new && is_first(desired, app, host) {
-            wanted.push((host, tls));
+/// Returns which app brings the certificate of each host: of several with routes of one host, the
+/// first one with `tls`.
+pub(super) fn owners(desired: &DesiredState) -> BTreeMap<&HostPattern, &AppName> {
+    let mut owners = BTreeMap::new();
+    for (app, stored) in &desired.apps {
+        for (host, _) in stored.spec.tls_hosts() {
+            owners.entry(host).or_insert(app);
         }
     }
-    wanted.into_iter()
+    owners
 }
 
-/// Whether no app before this one has `tls` at a host.
-fn is_first(desired: &DesiredState, app: &AppName, host: &HostPattern) -> bool {
-    let mut before = desired.apps.range::<AppName, _>(..app);
-    !before.any(|(_, stored)| stored.spec.tls_hosts().any(|(other, _)| other == host))
+/// Returns the hosts for which an app brings the certificate, each once.
+fn wanted_by<'a>(context: &Context<'a>, app: &App<'a>) -> BTreeMap<&'a HostPattern, &'a Tls> {
+    let is_own = |host: &HostPattern| context.tls_owners.get(host) == Some(&app.name());
+    let mut wanted = BTreeMap::new();
+    for (host, tls) in app.stored.spec.tls_hosts().filter(|(host, _)| is_own(host)) {
+        wanted.entry(host).or_insert(tls);
+    }
+    wanted
 }
 
 fn host_tls(context: &Context<'_>, app: &AppName, host: &HostPattern, tls: &Tls) -> HostTls {
@@ -108,11 +109,9 @@ fn next_step(
     Some(attempt(context, app, Planned::for_app(app, action, reason)))
 }
 
-/// Whether the ingress serves these hosts of an app over HTTPS, and no others of it.
-pub(super) fn are_served(context: &Context<'_>, app: &AppName, wanted: &[HostTls]) -> bool {
-    let Some(table) = context.observed.ingress.table() else { return wanted.is_empty() };
-    let served = table.tls.iter().filter(|tls| tls.app == *app);
-    served.eq(wanted) && wanted.iter().all(|tls| tls.certificate.is_some())
+/// Whether the ingress serves these hosts over HTTPS, of those that an app brings certificates for.
+pub(super) fn are_served(served: &[&HostTls], wanted: &[HostTls]) -> bool {
+    served.iter().copied().eq(wanted) && wanted.iter().all(|tls| tls.certificate.is_some())
 }
 
 /// Drops what is stored about hosts that no app has any more. A certificate is kept until it
@@ -121,10 +120,8 @@ pub(super) fn garbage(context: &Context<'_>) -> Vec<Step> {
     let is_expired = |stored: &StoredCertificate| {
         stored.issued.as_ref().is_none_or(|issued| issued.not_after <= context.now)
     };
-    let is_wanted = |host: &HostName| {
-        let mut apps = context.desired.apps.values();
-        apps.any(|stored| stored.spec.tls_hosts().any(|(own, _)| own.name() == Some(host)))
-    };
+    let is_wanted =
+        |host: &HostName| context.tls_owners.contains_key(&HostPattern::Exact(host.clone()));
     let dropped = context.desired.certificates.iter();
     let dropped = dropped.filter(|(host, stored)| is_expired(stored) && !is_wanted(host));
     let step = |(host, _): (&HostName, _)| {

@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use crate::app::{AppName, RevisionId};
+use crate::app::{AppName, HostPattern, RevisionId};
 use crate::call::{CallFailure, InFlight, OperationKey};
-use crate::ingress::{Endpoint, HostPort, Listener, ObservedIngress, Route};
+use crate::ingress::{Endpoint, HostPort, HostTls, Listener, ObservedIngress, Route};
 use crate::labels::ReplicaLabels;
 use crate::runtime::ContainerId;
 use crate::state::{
@@ -17,6 +17,7 @@ use crate::state::{
 };
 use crate::store::Revision;
 
+use super::certificates;
 use super::names::name_addresses;
 
 /// The input of one pass. Read-only: the stages return what they decide.
@@ -32,6 +33,8 @@ pub(super) struct Context<'a> {
     routed: Vec<SocketAddr>,
     /// Addresses of the names of apps.
     pub(super) names: BTreeMap<AppName, Ipv4Addr>,
+    /// The apps that bring the certificates of hosts.
+    pub(super) tls_owners: BTreeMap<&'a HostPattern, &'a AppName>,
 }
 
 /// Everything that is observed of one app.
@@ -53,6 +56,8 @@ pub(super) struct Observed<'a> {
     pub(super) listeners: Vec<&'a Listener>,
     /// Ports of the host that lead to it.
     pub(super) ports: Vec<&'a HostPort>,
+    /// Hosts that are served over HTTPS with its certificates.
+    pub(super) tls: Vec<&'a HostTls>,
 }
 
 const NOTHING: &Observed<'static> = &Observed {
@@ -64,6 +69,7 @@ const NOTHING: &Observed<'static> = &Observed {
     served: Vec::new(),
     listeners: Vec::new(),
     ports: Vec::new(),
+    tls: Vec::new(),
 };
 
 impl<'a> Context<'a> {
@@ -115,10 +121,14 @@ impl<'a> Context<'a> {
         for port in table.iter().flat_map(|table| &table.ports) {
             apps.entry(&port.app).or_default().ports.push(port);
         }
+        for tls in table.iter().flat_map(|table| &table.tls) {
+            apps.entry(&tls.app).or_default().tls.push(tls);
+        }
         routed.sort_unstable();
         let busy = observed.in_flight.keys().filter_map(OperationKey::container).collect();
         let names = name_addresses(desired, observed);
-        Self { desired, observed, now, apps, busy, routed, names }
+        let tls_owners = certificates::owners(desired);
+        Self { desired, observed, now, apps, busy, routed, names, tls_owners }
     }
 
     /// What is observed of an app.

@@ -51,7 +51,7 @@ pub(super) fn evaluate(
     routes: &RouteTable,
     is_recorded: bool,
 ) -> AppStatus {
-    let Observed { served, listeners, ports, .. } = app.observed;
+    let Observed { served, listeners, ports, tls, .. } = app.observed;
     // A place that it hands over to another app is not its own any more.
     let has_other_route = served.iter().any(|route| {
         !routes.routes.contains(route) && !routes::is_claimed_by_another(context, route)
@@ -67,7 +67,7 @@ pub(super) fn evaluate(
             && !has_other_route
             && listeners.iter().copied().eq(&routes.listeners)
             && ports.iter().copied().eq(&routes.ports)
-            && certificates::are_served(context, app.name(), &routes.tls),
+            && certificates::are_served(tls, &routes.tls),
         is_recorded,
     };
     let phase = inputs.phase();
