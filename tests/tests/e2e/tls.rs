@@ -166,11 +166,16 @@ fn root_of_the_own_authority_is_trusted_and_switches_fail_no_request() {
         https.write_pair("second", HOST).await;
         let at = format!("{HOST}:{}:127.0.0.1", https.port.number);
         let url = format!("{}?[1-4000]", https.url(HOST));
+        // At a reload nginx ends connections with HTTP/2, also those on which a request is on its
+        // way. Browsers send it again.
+        let retry = ["--retry", "3", "--retry-all-errors", "--retry-delay", "0"];
         let load = |version: &'static str| {
-            let arguments =
-                ["--silent", version, "--insecure", "--resolve", &at, "--rate", "200/s"];
             let mut command = Command::new("curl");
-            command.args(arguments).args(["-o", "/dev/null", "-w", "%{http_code}\n", &url]);
+            command.args(["--silent", version, "--insecure", "--resolve", &at, "--rate", "200/s"]);
+            if version == "--http2" {
+                command.args(retry);
+            }
+            command.args(["-o", "/dev/null", "-w", "%{http_code} %{errormsg}\n", &url]);
             tokio::spawn(run(command, format!("curl {version}"), ""))
         };
         let loads = ["--http1.1", "--http1.1", "--http2"].map(load);
@@ -186,8 +191,9 @@ fn root_of_the_own_authority_is_trusted_and_switches_fail_no_request() {
         for load in loads {
             let ran = load.await.unwrap();
             let answers: Vec<_> = ran.stdout.lines().collect();
-            let failed = answers.iter().filter(|code| **code != "200").count();
-            assert_eq!((ran.code, answers.len(), failed), (Some(0), 4000, 0), "{}", ran.line);
+            let failed: Vec<_> = answers.iter().filter(|code| !code.starts_with("200")).collect();
+            assert_eq!((ran.code, answers.len()), (Some(0), 4000), "{}", ran.line);
+            assert!(failed.is_empty(), "{}: {failed:?}", ran.line);
         }
         let (code, _) = https.curl(HOST, &["--cacert", &root]).await;
         assert_eq!(code, Some(0), "the renewed certificate leads to the same root");
