@@ -111,8 +111,10 @@ fn next_step(
 /// Whether the ingress serves these hosts of an app over HTTPS, and no others of it.
 pub(super) fn are_served(context: &Context<'_>, app: &AppName, wanted: &[HostTls]) -> bool {
     let Some(table) = context.observed.ingress.table() else { return wanted.is_empty() };
-    let served = table.tls.iter().filter(|tls| tls.app == *app);
-    served.eq(wanted) && wanted.iter().all(|tls| tls.certificate.is_some())
+    // The table has another order than the app.
+    let served: Vec<_> = table.tls.iter().filter(|tls| tls.app == *app).collect();
+    served.len() == wanted.len()
+        && wanted.iter().all(|tls| tls.certificate.is_some() && served.contains(&tls))
 }
 
 /// Drops what is stored about hosts that no app has any more. A certificate is kept until it

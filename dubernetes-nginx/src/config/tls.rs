@@ -3,7 +3,7 @@
 use dubernetes_core::ingress::{HostTls, RouteTable};
 
 use super::{ROOT, RenderContext, hosts, proxies};
-use crate::directive::Token::{HostFile, SameOverHttps, Socket, Text, Word};
+use crate::directive::Token::{HostFile, Pattern, SameOverHttps, Socket, Text, Word};
 use crate::directive::{Conf, IllegalToken, Token};
 use crate::proxy::HTTPS_PORT;
 use crate::version::Version;
@@ -49,7 +49,7 @@ pub(super) fn write_settings(
     conf.words("ssl_prefer_server_ciphers", &["off"])?;
     // Workers share it, old ones too, so that a reload ends no session. Tickets would need a key
     // that changes.
-    conf.words("ssl_session_cache", &["shared:dubernetes:10m"])?;
+    conf.line("ssl_session_cache", &[Pattern("shared:dubernetes:10m")])?;
     conf.words("ssl_session_timeout", &["1d"])?;
     conf.words("ssl_session_tickets", &["off"])?;
     // No certificate is for a host that no app has.
@@ -59,7 +59,7 @@ pub(super) fn write_settings(
     })
 }
 
-const CIPHERS: Token<'static> = Token::Pattern(
+const CIPHERS: Token<'static> = Pattern(
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:\
      ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
 );
@@ -75,7 +75,7 @@ pub(super) fn write_http_server(
         proxies::write_listen(conf, context, false)?;
         hosts::write_name(conf, &tls.host)?;
         if tls.answers_challenges {
-            conf.block("location", &[Word("^~"), Word(CHALLENGES)], |conf| {
+            conf.block("location", &[Pattern("^~"), Word(CHALLENGES)], |conf| {
                 conf.line("alias", &[HostFile(&format!("{ROOT}/{ANSWERS}/"))])
             })?;
         }
