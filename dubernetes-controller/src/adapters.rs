@@ -9,6 +9,7 @@ use dubernetes_core::ingress::Ingress;
 use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_core::store::Store;
 
+use crate::certificates::AccountLocks;
 use crate::guard::{GuardedDialer, GuardedIngress, GuardedIssuer, GuardedRuntime, GuardedStore};
 
 /// The world outside the controller. Clones share it.
@@ -24,6 +25,8 @@ pub(crate) struct Adapters {
     pub(crate) dialer: Arc<dyn Dialer>,
     /// Issues and checks certificates, if that is offered.
     pub(crate) issuer: Option<Arc<dyn CertificateIssuer>>,
+    /// Held while an account is created.
+    pub(crate) accounts: Arc<AccountLocks>,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -36,8 +39,13 @@ impl Adapters {
             store: Arc::new(GuardedStore(self.store)),
             ingress: Arc::new(GuardedIngress(self.ingress)),
             dialer: Arc::new(GuardedDialer(self.dialer)),
-            issuer: self.issuer.map(|issuer| Arc::new(GuardedIssuer(issuer)) as _),
+            issuer: self.issuer.map(guard_issuer),
+            accounts: self.accounts,
             clock: self.clock,
         }
     }
+}
+
+fn guard_issuer(issuer: Arc<dyn CertificateIssuer>) -> Arc<dyn CertificateIssuer> {
+    Arc::new(GuardedIssuer(issuer))
 }

@@ -7,8 +7,26 @@ use dubernetes_core::certificate::{
     StoredCertificate,
 };
 
+use tokio::sync::Mutex;
+
 use crate::adapters::Adapters;
 use crate::execute::ActionError;
+
+/// A lock for each authority: orders at the same time create one account.
+#[derive(Debug, Default)]
+pub(crate) struct AccountLocks {
+    internal: Mutex<()>,
+    acme: Mutex<()>,
+}
+
+impl AccountLocks {
+    fn of(&self, authority: Authority) -> &Mutex<()> {
+        match authority {
+            Authority::Internal => &self.internal,
+            Authority::Acme => &self.acme,
+        }
+    }
+}
 
 /// Obtains a certificate for a host, and stores it, or why there is none. What was issued before
 /// stays until there is another one.
@@ -44,14 +62,16 @@ pub(crate) async fn issue(
     Ok(result?)
 }
 
-/// Returns the account with an authority. A new one is stored before it is used: authorities limit
-/// how many they create.
+/// Returns the account with an authority. A new one is created if there is none, or one of another
+/// directory. It is stored before it is used: authorities limit how many they create.
 async fn account(
     adapters: &Adapters,
     issuer: &dyn CertificateIssuer,
     authority: Authority,
 ) -> Result<Result<Secret, CertificateError>, ActionError> {
-    if let Some(account) = adapters.store.authority_account(authority).await? {
+    let _lock = adapters.accounts.of(authority).lock().await;
+    let stored = adapters.store.authority_account(authority).await?;
+    if let Some(account) = stored.filter(|account| issuer.knows(authority, account)) {
         return Ok(Ok(account));
     }
     match issuer.register(authority).await {

@@ -185,8 +185,11 @@ impl Handle {
     pub async fn scale(&self, app: &AppName, replicas: u16) -> Result<Put, StoreError> {
         let stored = self.store.get(app).await?;
         let spec = self.validate(AppSpec { replicas, ..stored.spec.into_inner() })?;
+        let newest_seen = self.newest_revision_seen(app);
+        let put = PutApp::new(spec, self.clock.now());
+        // Its certificate may have expired since it was applied.
         let expected_generation = Some(stored.generation);
-        self.put(PutApp { expected_generation, ..PutApp::new(spec, self.clock.now()) }).await
+        self.store.put(PutApp { expected_generation, newest_seen, ..put }).await
     }
 
     /// Pauses, resumes, restarts or undoes a rollout.

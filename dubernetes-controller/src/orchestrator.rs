@@ -219,6 +219,7 @@ impl NeedsIngress {
                 ingress,
                 dialer: Arc::new(TcpDialer),
                 issuer: None,
+                accounts: Arc::default(),
                 clock: Arc::new(SystemClock),
             },
             options: Options {

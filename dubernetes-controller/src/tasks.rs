@@ -26,8 +26,10 @@ use crate::orchestrator::Options;
 use crate::previous_logs::PreviousLogs;
 use crate::probe_spec::{ProbeMethod, ProbeSpec};
 
-/// Actions in flight at a time, without pulls and stops.
+/// Actions in flight at a time, without pulls, stops and orders of certificates.
 const PARALLEL_CALLS: usize = 8;
+/// Orders of certificates in flight at a time. Each may take minutes.
+const PARALLEL_ORDERS: usize = 8;
 /// Time before the engine's events are subscribed to again.
 const EVENTS_RETRY: Duration = Duration::from_secs(1);
 
@@ -62,6 +64,7 @@ pub(crate) struct Tasks {
     options: Options,
     previous_logs: PreviousLogs,
     calls: Arc<Semaphore>,
+    orders: Arc<Semaphore>,
     running: JoinSet<()>,
 }
 
@@ -78,6 +81,7 @@ impl Tasks {
             options: options.clone(),
             previous_logs,
             calls: Arc::new(Semaphore::new(PARALLEL_CALLS)),
+            orders: Arc::new(Semaphore::new(PARALLEL_ORDERS)),
             running: JoinSet::new(),
         }
     }
@@ -102,12 +106,18 @@ impl Tasks {
         let adapters = self.adapters.clone();
         let instance = self.options.instance.clone();
         let previous_logs = self.previous_logs.clone();
-        let calls = Arc::clone(&self.calls);
+        let limit = match planned.action {
+            Action::Stop { .. } | Action::EnsureImage { .. } => None,
+            Action::IssueCertificate { .. } => Some(&self.orders),
+            _ => Some(&self.calls),
+        };
+        let limit = limit.map(Arc::clone);
         self.spawn(async move {
-            let is_long =
-                matches!(planned.action, Action::Stop { .. } | Action::EnsureImage { .. });
-            // The semaphore is never closed.
-            let permit = if is_long { None } else { calls.acquire_owned().await.ok() };
+            let permit = match limit {
+                // The semaphore is never closed.
+                Some(limit) => limit.acquire_owned().await.ok(),
+                None => None,
+            };
             let call = execute::execute(&adapters, &instance, &previous_logs, &planned);
             let failed = |message| ActionError { kind: FailureKind::Transient, message };
             let result = catch_panic(call).await.unwrap_or_else(|text| Err(failed(text)));

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use dubernetes_core::app::AppSpec;
+use dubernetes_core::app::{AppSpec, IssuedTls, Tls};
 use dubernetes_core::clock::Clock;
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::Store as _;
 use dubernetes_testkit::build::{TestOrchestrator, app, app_name, worker};
-use dubernetes_testkit::{Behaviour, FakeIngress, FakeRuntime, Operation, TokioClock};
+use dubernetes_testkit::{Behaviour, FakeIngress, FakeRuntime, Operation, TokioClock, Trouble};
 use jiff::{SignedDuration, Timestamp};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -46,13 +46,12 @@ async fn start(spec: &AppSpec) -> (TestOrchestrator, JumpingClock) {
     let runtime = FakeRuntime::new(steady);
     runtime.add_image("web:1", Behaviour::default());
     runtime.add_image("web:2", Behaviour::default());
-    let orchestrator = TestOrchestrator::start_with(
-        runtime,
-        Arc::default(),
-        FakeIngress::default(),
-        steady,
-        |builder| builder.clock(Arc::new(clock.clone())),
-    );
+    let ingress = FakeIngress::default();
+    ingress.set_https_port(Some(443));
+    let orchestrator =
+        TestOrchestrator::start_with(runtime, Arc::default(), ingress, steady, |builder| {
+            builder.clock(Arc::new(clock.clone()))
+        });
     orchestrator.apply(spec).await.unwrap();
     orchestrator.until_ready("web").await;
     (orchestrator, clock)
@@ -135,5 +134,23 @@ async fn drain_limit_holds_after_a_jump() {
         clock.jump(days);
         tokio::time::sleep(60 * SECOND).await;
         assert_eq!(orchestrator.runtime.containers().len(), 1, "{days} days");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn order_that_failed_is_repeated_after_a_jump() {
+    for days in DAYS {
+        let (orchestrator, clock) = start(&app("web", "web:1", 1)).await;
+        orchestrator.issuer.set_trouble(Some(Trouble::Away));
+        let mut spec = app("web", "web:1", 1);
+        spec.access[0].tls = Some(Tls::Issued(IssuedTls::Auto));
+        orchestrator.apply(&spec).await.unwrap();
+        tokio::time::sleep(20 * SECOND).await;
+        assert_eq!(orchestrator.issuer.orders().len(), 0, "the account is not there");
+        clock.jump(days);
+        orchestrator.issuer.set_trouble(None);
+        let begin = tokio::time::Instant::now();
+        orchestrator.until_ready("web").await;
+        assert!(begin.elapsed() < 60 * SECOND, "{days} days: {:?}", begin.elapsed());
     }
 }

@@ -17,7 +17,9 @@ mod state;
 
 use std::time::Duration;
 
-use dubernetes_core::app::{AppSpec, Duration as Span, HostName, PreDeploy, Volume};
+use dubernetes_core::app::{
+    AppSpec, Duration as Span, HostName, IssuedTls, PreDeploy, Tls, Volume,
+};
 use dubernetes_core::store::RolloutAction;
 use dubernetes_testkit::build::{app, worker};
 use operation::{Operation, Step};
@@ -156,6 +158,37 @@ async fn route_change_survives_any_fault() {
         steps: vec![apply(moved)],
         min_routed: 2,
         min_effects: 2,
+    })
+    .await;
+}
+
+fn secured(tls: IssuedTls) -> AppSpec {
+    let mut spec = web("web:1", 2);
+    spec.access[0].tls = Some(Tls::Issued(tls));
+    spec
+}
+
+/// No certificate is from an account that the store has lost.
+#[tokio::test(start_paused = true)]
+async fn certificates_survive_any_fault() {
+    for tls in [IssuedTls::Internal, IssuedTls::Auto] {
+        check(Operation {
+            before: vec![],
+            steps: vec![apply(secured(tls))],
+            min_routed: 0,
+            min_effects: 14,
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn change_of_the_authority_survives_any_fault() {
+    check(Operation {
+        before: vec![apply(secured(IssuedTls::Internal))],
+        steps: vec![apply(secured(IssuedTls::Auto))],
+        min_routed: 2,
+        min_effects: 4,
     })
     .await;
 }

@@ -243,6 +243,13 @@ pub trait CertificateIssuer: fmt::Debug + Send + Sync {
     /// Returns whether certificates of an authority are offered.
     fn offers(&self, authority: Authority) -> bool;
 
+    /// Returns whether an account of an authority can be used for orders. Another one has to be
+    /// created if not: each belongs to the directory at which it was created. By default it can.
+    fn knows(&self, authority: Authority, account: &Secret) -> bool {
+        let _ = (authority, account);
+        true
+    }
+
     /// Creates what all orders of an authority share, which the caller keeps: an account, or the
     /// authority's own certificate and key.
     ///

@@ -1,5 +1,7 @@
 //! Properties of the planner under random apps, user changes and faults, and in the calm after.
 
+#[path = "simulation/certificates.rs"]
+mod certificates;
 #[path = "simulation/choices.rs"]
 mod choices;
 #[path = "simulation/exhaustive.rs"]

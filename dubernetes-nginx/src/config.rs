@@ -219,7 +219,8 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
     Ok(Generation { digest, table: table.clone(), files })
 }
 
-/// Fills in the certificates of a table, of which it has the hashes, from its files.
+/// Fills in the certificates of a table, of which it has the hashes, from its files. One whose files
+/// were changed keeps its hash alone.
 pub(crate) fn restore_certificates(table: &mut RouteTable, files: &BTreeMap<String, Bytes>) {
     for tls in &mut table.tls {
         let [chain, key] = tls::paths(tls).map(|path| files.get(&path).cloned());
@@ -228,6 +229,24 @@ pub(crate) fn restore_certificates(table: &mut RouteTable, files: &BTreeMap<Stri
             tls.certificate = Some(found);
         }
     }
+}
+
+/// Returns whether a certificate of the table is known by its hash alone.
+pub(crate) fn lacks_certificate(table: &RouteTable) -> bool {
+    table.tls.iter().any(|tls| is_lost(tls.certificate.as_ref()))
+}
+
+/// Drops the certificates that are known by their hashes alone, so that the table differs from one
+/// that has them.
+pub(crate) fn drop_lost_certificates(mut table: RouteTable) -> RouteTable {
+    for tls in &mut table.tls {
+        tls.certificate.take_if(|pair| is_lost(Some(pair)));
+    }
+    table
+}
+
+fn is_lost(certificate: Option<&KeyPair>) -> bool {
+    certificate.is_some_and(|pair| pair.pem().is_none())
 }
 
 /// Returns true if `table` differs from `served` in the addresses of endpoints alone, and has none

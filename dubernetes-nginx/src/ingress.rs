@@ -416,7 +416,8 @@ impl Ingress for NginxIngress {
             None => self.served_table(&nginx, &digest).await?,
         };
         let ports = ports::published(&containers, &self.nginx);
-        Ok(ObservedIngress::Serving { table: RouteTable { ports, ..table } })
+        let table = RouteTable { ports, ..config::drop_lost_certificates(table) };
+        Ok(ObservedIngress::Serving { table })
     }
 
     async fn drained(&self, endpoint: SocketAddr) -> Result<Drained, IngressError> {

@@ -7,8 +7,12 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use dubernetes_core::app::{AppName, Duration, RoutePath, RouteProtocol};
-use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable, TrustedProxies};
+use dubernetes_core::app::{AppName, Duration, RoutePath, RouteProtocol, Secret};
+use dubernetes_core::certificate::KeyPair;
+use dubernetes_core::ingress::{
+    Endpoint, HostTls, Listener, Protocol, Route, RouteTable, TrustedProxies,
+};
+use dubernetes_core::runtime::FileEntry;
 use dubernetes_nginx::config::{Generation, Proxies, RenderContext, write};
 use dubernetes_nginx::features::{Features, Stream};
 use dubernetes_nginx::version::Version;
@@ -206,6 +210,105 @@ fn proxies_are_believed_at_hosts_alone_and_need_the_realip_module() {
     let text = files(&named(), &context);
     assert!(!text.contains("192.0.2.0") && !text.contains("realip"), "{text}");
     assert!(text.contains("listen 10.89.0.2:80 default_server proxy_protocol;"), "{text}");
+}
+
+fn tls(host: &str, has_certificate: bool, answers_challenges: bool) -> HostTls {
+    let pem = |what: &str| Secret::new(format!("{what} of {host}\n"));
+    HostTls {
+        host: host.parse().unwrap(),
+        app: AppName::parse("web").unwrap(),
+        certificate: has_certificate.then(|| KeyPair::new(pem("chain"), pem("key"))),
+        answers_challenges,
+    }
+}
+
+/// Returns hosts with a certificate, one that waits for it, one with a certificate of the user for
+/// a wildcard, and one without HTTPS.
+fn secured() -> RouteTable {
+    RouteTable {
+        routes: vec![
+            route("shop.test", "/", "web", &[(20, 8080)]),
+            route("shop.test", "/api", "api", &[(40, 3000)]),
+            route("new.test", "/", "web", &[(20, 8080)]),
+            route("*.files.test", "/", "web", &[(20, 8080)]),
+            route("plain.test", "/", "web", &[(20, 8080)]),
+        ],
+        tls: vec![
+            tls("shop.test", true, true),
+            tls("new.test", false, true),
+            tls("*.files.test", true, false),
+        ],
+        ..RouteTable::default()
+    }
+}
+
+#[test]
+fn certificates_render_as_golden() {
+    let at = |port, context| RenderContext { https_port: Some(port), ..context };
+    let new = Some(Version::new(1, 30, 6));
+    check("tls.conf", &secured(), &at(443, context(new)));
+    let proxied = proxied("192.0.2.0/24", true);
+    check("tls_behind_a_proxy.conf", &secured(), &at(8443, proxied));
+}
+
+#[test]
+fn old_nginx_serves_certificates_without_the_directive_http2() {
+    let text = |version| {
+        let context = RenderContext { https_port: Some(443), ..context(version) };
+        let files = write(&secured(), &context).unwrap().files;
+        files.values().map(|file| String::from_utf8_lossy(file)).collect::<String>()
+    };
+    assert!(text(Some(Version::new(1, 25, 1))).contains("http2 on;"));
+    for old in [Some(Version::new(1, 25, 0)), None] {
+        assert!(!text(old).contains("http2"), "{old:?}");
+    }
+}
+
+#[test]
+fn certificates_are_left_out_where_nothing_listens_for_https() {
+    let plain = RouteTable { tls: Vec::new(), ..secured() };
+    let write = |table| write(table, &context(None)).unwrap().files;
+    let (mut with, mut without) = (write(&secured()), write(&plain));
+    for (files, is_secured) in [(&mut with, true), (&mut without, false)] {
+        let table = files.remove("table.json").unwrap();
+        assert_eq!(String::from_utf8_lossy(&table).contains("\"tls\""), is_secured);
+        files.remove("generation.conf");
+    }
+    assert_eq!(with, without);
+}
+
+#[test]
+fn certificates_are_private_files_and_the_table_has_their_hashes_alone() {
+    let context = RenderContext { https_port: Some(443), ..context(None) };
+    let generation = write(&secured(), &context).unwrap();
+    let mut private = Vec::new();
+    for entry in generation.entries() {
+        let (path, contents, is_private) = match entry {
+            FileEntry::PrivateFile { path, contents } => (path, contents, true),
+            FileEntry::File { path, contents } => (path, contents, false),
+            FileEntry::Directory { .. } | FileEntry::Symlink { .. } => continue,
+        };
+        let text = String::from_utf8_lossy(&contents);
+        assert_eq!(is_private, text.starts_with("chain of") || text.starts_with("key of"));
+        assert!(is_private || !text.contains("key of"), "{path}:\n{text}");
+        private.extend(is_private.then(|| path.rsplit_once('/').unwrap().1.to_owned()));
+    }
+    assert_eq!(private, ["_.files.test.key", "_.files.test.pem", "shop.test.key", "shop.test.pem"]);
+}
+
+#[test]
+fn any_difference_of_a_certificate_changes_digest() {
+    let at = |https_port| RenderContext { https_port, ..context(None) };
+    let digest = |table: &RouteTable, port| write(table, &at(port)).unwrap().digest;
+    let base = digest(&secured(), Some(443));
+    let mut renewed = secured();
+    renewed.tls[0].certificate = tls("other.test", true, true).certificate;
+    let mut asked = secured();
+    asked.tls[2].answers_challenges = true;
+    assert_ne!(digest(&renewed, Some(443)), base);
+    assert_ne!(digest(&asked, Some(443)), base);
+    assert_ne!(digest(&secured(), Some(8443)), base);
+    assert_ne!(digest(&secured(), None), base);
 }
 
 #[test]

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use dubernetes_core::app::{AppSpec, Duration, HostPattern, PodName, RouteProtocol};
-use dubernetes_core::ingress::{Endpoint, Route, RouteTable};
+use dubernetes_core::app::{AppSpec, Duration, HostPattern, PodName, RouteProtocol, Secret};
+use dubernetes_core::certificate::KeyPair;
+use dubernetes_core::ingress::{Endpoint, HostTls, Route, RouteTable};
 use dubernetes_manifest::Source;
 use dubernetes_nginx::config::{Generation, Proxies, RenderContext, write};
 use dubernetes_nginx::features::{Features, Stream};
@@ -68,6 +69,10 @@ const HOSTILE: &[&str] = &[
     "\u{202e}test.a",
 ];
 
+/// A certificate and its key: the writer passes on any text.
+const CHAIN: &str = "chain; } server { listen 81; }\n";
+const KEY: &str = "key \"';{}#$\n";
+
 fn table_of(routes: impl IntoIterator<Item = Route>) -> RouteTable {
     RouteTable { routes: routes.into_iter().collect(), ..RouteTable::default() }
 }
@@ -79,7 +84,7 @@ const CONTEXT: RenderContext = RenderContext {
     version: Some(Version::new(1, 30, 6)),
     keepalive_window: Duration::from_secs(1),
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
-    https_port: None,
+    https_port: Some(443),
 };
 
 /// A directive as nginx reads it.
@@ -146,16 +151,28 @@ fn read(text: &str) -> Result<Vec<Directive>, String> {
 }
 
 /// Returns the expected file of one host, built from the texts as they came in.
-fn expected_host(routes: &BTreeMap<String, &Route>, generation: &Generation) -> Vec<Directive> {
-    let mut inside = vec![line(&["listen", "10.89.0.2:80"])];
+fn expected_host(
+    routes: &BTreeMap<String, &Route>,
+    generation: &Generation,
+    tls: Option<&HostTls>,
+) -> Vec<Directive> {
     let (_, any) = routes.first_key_value().unwrap();
-    match &any.host {
-        HostPattern::Exact(name) => inside.push(line(&["server_name", name.as_str()])),
-        HostPattern::AnyLabel(parent) => {
-            let parent = parent.as_str().replace('.', "\\.");
-            inside.push(line(&["server_name", &format!("~^[^.]+\\.{parent}$")]));
+    let mut inside = match tls {
+        None => vec![line(&["listen", "10.89.0.2:80"])],
+        Some(_) => {
+            let file = any.host.to_string().replace('*', "_");
+            let file = |end: &str| format!("certificates/{file}.{end}");
+            vec![
+                line(&["listen", "10.89.0.2:443", "ssl"]),
+                line(&["http2", "on"]),
+                line(&["ssl_certificate", &file("pem")]),
+                line(&["ssl_certificate_key", &file("key")]),
+            ]
         }
-        HostPattern::Any => inside[0].words.push("default_server".to_owned()),
+    };
+    match expected_name(&any.host) {
+        Some(name) => inside.push(name),
+        None => inside[0].words.push("default_server".to_owned()),
     }
     for (path, route) in routes {
         let below = format!("{}/", path.trim_end_matches('/'));
@@ -188,7 +205,41 @@ fn expected_host(routes: &BTreeMap<String, &Route>, generation: &Generation) -> 
         let none = line(&["return", "404", "no app answers under this path"]);
         inside.push(block(&["location", "/"], vec![none]));
     }
-    vec![block(&["server"], inside)]
+    match tls {
+        None => vec![block(&["server"], inside)],
+        Some(tls) if tls.certificate.is_none() => vec![expected_http(tls)],
+        Some(tls) => vec![expected_http(tls), block(&["server"], inside)],
+    }
+}
+
+fn expected_name(host: &HostPattern) -> Option<Directive> {
+    match host {
+        HostPattern::Exact(name) => Some(line(&["server_name", name.as_str()])),
+        HostPattern::AnyLabel(parent) => {
+            let parent = parent.as_str().replace('.', "\\.");
+            Some(line(&["server_name", &format!("~^[^.]+\\.{parent}$")]))
+        }
+        HostPattern::Any => None,
+    }
+}
+
+/// Returns the expected server for requests over HTTP to a host that is served over HTTPS.
+fn expected_http(tls: &HostTls) -> Directive {
+    let mut inside = vec![line(&["listen", "10.89.0.2:80"])];
+    inside.extend(expected_name(&tls.host));
+    if tls.answers_challenges {
+        let folder = line(&["alias", "/etc/nginx/dubernetes/acme/"]);
+        let words = ["location", "^~", "/.well-known/acme-challenge/"];
+        inside.push(block(&words, vec![folder]));
+    }
+    let answer = if tls.certificate.is_some() {
+        vec![line(&["return", "308", "https://$host$request_uri"])]
+    } else {
+        let add = line(&["add_header", "Retry-After", "5", "always"]);
+        vec![add, line(&["return", "503", "this host has no certificate yet"])]
+    };
+    inside.push(block(&["location", "/"], answer));
+    block(&["server"], inside)
 }
 
 /// Returns the expected inside of a location.
@@ -261,8 +312,17 @@ fn check(table: &RouteTable) {
     for (host, routes) in &hosts {
         let path = format!("hosts/{host}.conf");
         let text = String::from_utf8_lossy(&generation.files[&path]).into_owned();
-        assert_eq!(read(&text), Ok(expected_host(routes, &generation)), "{path}:\n{text}");
+        let (_, any) = routes.first_key_value().unwrap();
+        let tls = table.tls_of(&any.host);
+        assert_eq!(read(&text), Ok(expected_host(routes, &generation, tls)), "{path}:\n{text}");
         left.remove(&path);
+        if tls.is_some_and(|tls| tls.certificate.is_some()) {
+            for (end, text) in [("pem", CHAIN), ("key", KEY)] {
+                let path = format!("certificates/{host}.{end}");
+                assert_eq!(generation.files[&path], text, "a certificate is not changed");
+                left.remove(&path);
+            }
+        }
     }
     let routed = table.routes.iter().filter(|route| !route.endpoints.is_empty());
     for route in routed {
@@ -306,7 +366,11 @@ fn kinds(table: &RouteTable) -> RouteTable {
         app: parse("a"),
         ..route.clone()
     };
-    table_of(table.routes.iter().map(app))
+    let is_certified = |tls: &HostTls| tls.certificate.is_some();
+    let routed = table.routes.iter().filter_map(|route| table.tls_of(&route.host));
+    let tls = routed.clone().find(|tls| is_certified(tls)).or(routed.clone().next()).cloned();
+    let tls = tls.map(|tls| HostTls { host: parse("a.test"), app: parse("a"), ..tls });
+    RouteTable { tls: tls.into_iter().collect(), ..table_of(table.routes.iter().map(app)) }
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
@@ -457,5 +521,27 @@ proptest! {
     ) {
         let accepted = raw.into_iter().filter_map(|route| serde_json::from_value(route).ok());
         check(&table_of(accepted));
+    }
+
+    #[test]
+    fn parsed_files_of_hosts_over_https_are_exactly_the_routes_and_certificates(
+        raw in proptest::collection::vec((raw_route(), any::<[bool; 3]>()), 0..12),
+    ) {
+        let mut table = RouteTable::default();
+        for (route, [is_secured, has_certificate, answers_challenges]) in raw {
+            let Ok(route) = serde_json::from_value::<Route>(route) else { continue };
+            let is_new = table.routes.iter().all(|other| other.host != route.host);
+            if is_new && is_secured && route.host != HostPattern::Any {
+                let pair = || KeyPair::new(Secret::new(CHAIN), Secret::new(KEY));
+                table.tls.push(HostTls {
+                    host: route.host.clone(),
+                    app: route.app.clone(),
+                    certificate: has_certificate.then(pair),
+                    answers_challenges,
+                });
+            }
+            table.routes.push(route);
+        }
+        check(&table);
     }
 }

@@ -264,7 +264,7 @@ impl SqliteStore {
     }
 }
 
-/// Returns true if the newest snapshot has the same apps and secrets as the store.
+/// Returns true if the newest snapshot has the same apps, secrets and certificates as the store.
 fn has_same_apps(
     connection: &mut Connection,
     newest: Option<PathBuf>,
@@ -274,7 +274,8 @@ fn has_same_apps(
         let session = Session { transaction: connection.transaction()?, keys };
         let secrets = secrets::list(&session)?.into_iter().map(|found| (found.name, found.hash));
         let StoredState { apps, certificates, .. } = apps::list(&session)?;
-        let issued = certificates.into_iter().map(|(host, stored)| (host, stored.issued));
+        let issued = certificates.into_iter();
+        let issued = issued.filter_map(|(host, stored)| stored.issued.map(|found| (host, found)));
         Ok((apps, secrets.collect::<Vec<_>>(), issued.collect::<Vec<_>>()))
     };
     let stored =

@@ -1,4 +1,4 @@
-//! Secrets and contents of files are encrypted in every file of the state directory, and readable
+//! Secrets, contents of files and keys of certificates are encrypted in every file of the state directory, and readable
 //! as long as the key is there.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dubernetes_core::app::{
-    AppName, AppSpec, Content, ContentRef, ContentSource, EnvValue, ImageRef, Secret, SecretName,
+    AppName, AppSpec, Content, ContentRef, ContentSource, EnvValue, HostName, ImageRef, Secret,
+    SecretName,
 };
+use dubernetes_core::certificate::{Authority, Certificate, IssuedCertificate, StoredCertificate};
 use dubernetes_core::error::chain;
 use dubernetes_core::store::{PutApp, SetSecret, Store as _, StoreError};
 use dubernetes_sqlite::{OpenError, SqliteStore};
@@ -49,17 +51,38 @@ async fn set(store: &SqliteStore, value: &str) {
     store.set_secret(SetSecret::new(name, value, Timestamp::now()).unwrap()).await.unwrap();
 }
 
+/// Stores a certificate, an account, and the failure of another host.
+async fn certify(store: &SqliteStore) {
+    let certificate = Certificate {
+        chain: format!("certificate {CANARY}"),
+        key: Secret::new(format!("key {CANARY}")),
+        not_before: Timestamp::UNIX_EPOCH,
+        not_after: Timestamp::MAX,
+        renew_at: Timestamp::MAX,
+    };
+    let issued = Some(IssuedCertificate::new(Authority::Acme, certificate));
+    let stored = StoredCertificate { issued, failure: None };
+    store.set_certificate(&host("a.test"), &stored).await.unwrap();
+    let none = StoredCertificate { issued: None, failure: None };
+    store.set_certificate(&host("none.test"), &none).await.unwrap();
+    let account = Secret::new(format!("account {CANARY}"));
+    store.set_authority_account(Authority::Acme, &account).await.unwrap();
+}
+
+fn host(name: &str) -> HostName {
+    HostName::parse(name).unwrap()
+}
+
 async fn put(store: &SqliteStore, tag: &str) {
     store.put(PutApp::new(spec(tag).validate().unwrap(), Timestamp::now())).await.unwrap();
 }
 
-/// Creates a state with a secret and two revisions of an app, and a snapshot.
+/// Creates a state with a secret, two revisions of an app, a certificate and an account, and a
+/// snapshot.
 async fn state() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
-    set(&store, CANARY).await;
-    put(&store, "1").await;
-    put(&store, "2").await;
+    put_all(&store).await;
     store.snapshot(Timestamp::now()).await.unwrap().unwrap();
     folder
 }
@@ -70,7 +93,7 @@ async fn environment(store: &SqliteStore) -> BTreeMap<String, String> {
     spec.environment().secret.into_iter().map(|(name, value)| (name, text(value))).collect()
 }
 
-/// Checks that the app has the canary in all variables, and that revisions can be read.
+/// Checks that the app has the canary in all variables, and that the rest can be read.
 async fn check_readable(folder: &Path) {
     let store = SqliteStore::open(folder).unwrap();
     let variables = environment(&store).await;
@@ -78,6 +101,14 @@ async fn check_readable(folder: &Path) {
     assert!(variables.values().all(|value| value == CANARY), "{variables:?}");
     assert_eq!(store.revisions(&web()).await.unwrap().len(), 2);
     assert_eq!(store.secrets().await.unwrap()[0].hash, Secret::new(CANARY).hash());
+    let certificates = store.list().await.unwrap().certificates;
+    assert_eq!(certificates[&host("none.test")].issued, None);
+    let pair = &certificates[&host("a.test")].issued.as_ref().unwrap().pair;
+    let (chain, key) = pair.pem().unwrap();
+    assert_eq!(chain, format!("certificate {CANARY}").as_bytes());
+    assert_eq!(key, format!("key {CANARY}").as_bytes());
+    let account = store.authority_account(Authority::Acme).await.unwrap().unwrap();
+    assert_eq!(account.reveal(), format!("account {CANARY}").as_bytes());
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -131,6 +162,7 @@ async fn put_all(store: &SqliteStore) {
     set(store, CANARY).await;
     put(store, "1").await;
     put(store, "2").await;
+    certify(store).await;
 }
 
 /// Creates a database of schema 6, whose rows and free pages hold the canary in plain text.
@@ -209,6 +241,7 @@ async fn interrupted_purge_is_completed_by_the_next_start() {
     let database = folder.path().join("dubernetes.db");
     // As if the process had been killed between the encryption and the purge.
     let connection = Connection::open(&database).unwrap();
+    connection.execute_batch("DROP TABLE certificates; DROP TABLE authorities").unwrap();
     connection.execute_batch("PRAGMA user_version = 7; CREATE TABLE junk (x TEXT)").unwrap();
     connection.execute("INSERT INTO junk VALUES (?1)", [CANARY.repeat(999)]).unwrap();
     connection.execute_batch("DROP TABLE junk").unwrap();
@@ -266,7 +299,8 @@ async fn rotation_replaces_the_key_everywhere() {
     let old = keys(folder.path());
     let store = SqliteStore::open(folder.path()).unwrap();
     let reader = SqliteStore::open_for_reading(folder.path()).unwrap();
-    assert_eq!(store.rotate_key().await.unwrap(), 4, "a secret, an app and two revisions");
+    let count = store.rotate_key().await.unwrap();
+    assert_eq!(count, 6, "a secret, an app, two revisions, a certificate and an account");
     let new = keys(folder.path());
     assert_eq!((old.len(), new.len()), (1, 1));
     assert_ne!(old, new);
@@ -310,4 +344,61 @@ async fn values_cannot_be_swapped() {
         let Err(StoreError::Failed(cause)) = failed else { panic!("{failed:?}") };
         assert!(chain(&cause).contains("is damaged"), "{cause}");
     }
+}
+
+#[tokio::test]
+async fn certificate_and_account_cannot_be_swapped_or_cut() {
+    let swap_hosts = "UPDATE certificates SET host = 'b.test' WHERE host = 'a.test'";
+    let cut_pem = "UPDATE certificates SET pem = substr(pem, 1, length(pem) - 1) \
+                   WHERE pem IS NOT NULL";
+    for change in [swap_hosts, cut_pem] {
+        let (_folder, store) = damaged(change).await;
+        let error = store.list().await.map(drop).unwrap_err();
+        assert!(chain(&error).contains("is damaged"), "{change}: {}", chain(&error));
+    }
+    let of_other = "UPDATE authorities SET name = 'internal'";
+    let (_folder, store) = damaged(of_other).await;
+    let error = store.authority_account(Authority::Internal).await.unwrap_err();
+    assert!(chain(&error).contains("is damaged"), "{}", chain(&error));
+    let (_folder, store) = damaged("UPDATE certificates SET info = 'no JSON'").await;
+    assert!(store.list().await.is_err());
+}
+
+/// Opens a state in which a statement has changed something.
+async fn damaged(change: &str) -> (TempDir, SqliteStore) {
+    let folder = state().await;
+    let connection = Connection::open(folder.path().join("dubernetes.db")).unwrap();
+    assert!(connection.execute(change, []).unwrap() > 0, "{change}");
+    drop(connection);
+    let store = SqliteStore::open(folder.path()).unwrap();
+    (folder, store)
+}
+
+#[tokio::test]
+async fn certificate_alone_needs_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    certify(&store).await;
+    drop(store);
+    fs::remove_file(key_file(folder.path())).unwrap();
+    let error = SqliteStore::open(folder.path()).unwrap_err();
+    assert!(matches!(error, OpenError::KeyMissing { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn snapshot_is_taken_when_a_certificate_is_issued_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    put_all(&store).await;
+    let at = |second| Timestamp::from_second(second).unwrap();
+    assert!(store.snapshot(at(1)).await.unwrap().is_some());
+    let failed = StoredCertificate { issued: None, failure: None };
+    store.set_certificate(&host("new.test"), &failed).await.unwrap();
+    assert_eq!(store.snapshot(at(2)).await.unwrap(), None, "a failure is no reason");
+    let mut renewed = store.list().await.unwrap().certificates.remove(&host("a.test")).unwrap();
+    renewed.issued.as_mut().unwrap().renew_at = at(9);
+    store.set_certificate(&host("new.test"), &renewed).await.unwrap();
+    let taken = store.snapshot(at(3)).await.unwrap().unwrap();
+    drop(store);
+    check_readable(restore(folder.path(), &taken).path()).await;
 }

@@ -311,7 +311,7 @@ async fn check_finds_errors_of_open_and_changes_nothing() {
         files
     };
     let before = content();
-    assert_eq!(SqliteStore::check(&folder).unwrap(), Some(8));
+    assert_eq!(SqliteStore::check(&folder).unwrap(), Some(9));
     assert_eq!(content(), before);
     fs::write(folder.join("dubernetes.db"), "").unwrap();
     let error = SqliteStore::check(&folder).unwrap_err();

@@ -17,7 +17,7 @@ use dubernetes_core::app::{
 use dubernetes_core::plan::Phase;
 use dubernetes_core::store::{Put, Store as _, StoreError};
 
-use super::{Behaviour, Effects, FakeIngress, FakeRuntime, MemoryStore, TokioClock};
+use super::{Behaviour, Effects, FakeIngress, FakeIssuer, FakeRuntime, MemoryStore, TokioClock};
 
 /// Returns an app's name.
 ///
@@ -63,6 +63,8 @@ pub struct TestOrchestrator {
     pub store: Arc<MemoryStore>,
     /// The proxy.
     pub ingress: FakeIngress,
+    /// The authority, which issues certificates if the proxy has a port for HTTPS.
+    pub issuer: FakeIssuer,
     /// The time.
     pub clock: TokioClock,
     /// The handle of the orchestrator.
@@ -97,17 +99,33 @@ impl TestOrchestrator {
         clock: TokioClock,
         settings: impl FnOnce(Builder) -> Builder,
     ) -> Self {
+        let issuer = FakeIssuer::new(clock);
+        issuer.ask(&ingress);
+        Self::start_with_issuer(runtime, store, ingress, issuer, settings)
+    }
+
+    /// Starts an orchestrator on fakes, with an authority that others have used before, and with
+    /// other settings.
+    pub fn start_with_issuer(
+        runtime: FakeRuntime,
+        store: Arc<MemoryStore>,
+        ingress: FakeIngress,
+        issuer: FakeIssuer,
+        settings: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
+        let clock = issuer.clock();
         let builder = Orchestrator::builder(InstanceName::default())
             .runtime(Arc::new(runtime.clone()))
             .store(Arc::<MemoryStore>::clone(&store))
             .ingress(Arc::new(ingress.clone()))
             .dialer(Arc::new(runtime.clone()))
+            .certificates(Arc::new(issuer.clone()))
             .clock(Arc::new(clock));
         let orchestrator = settings(builder).build();
         let handle = orchestrator.handle();
         let stop = CancellationToken::new();
         let running = tokio::spawn(orchestrator.run(stop.clone()));
-        Self { runtime, store, ingress, clock, handle, stop, running }
+        Self { runtime, store, ingress, issuer, clock, handle, stop, running }
     }
 
     /// Counts the changing calls on the fakes, of the orchestrator and of its handle, from now on.
@@ -127,8 +145,8 @@ impl TestOrchestrator {
     /// Ends the orchestrator as a crash does, and starts another one on the same fakes.
     pub fn restart(self) -> Self {
         self.kill();
-        let Self { runtime, store, ingress, clock, .. } = self;
-        Self::start_on(runtime, store, ingress, clock)
+        let Self { runtime, store, ingress, issuer, .. } = self;
+        Self::start_with_issuer(runtime, store, ingress, issuer, |builder| builder)
     }
 
     /// Stops the orchestrator, and waits until it has ended.

@@ -5,11 +5,13 @@
 mod effects;
 mod faults;
 mod ingress;
+mod issuer;
 mod runtime;
 mod store;
 
 pub use effects::{EffectFault, Effects};
 pub use faults::{FOREVER, Fault, Faults};
 pub use ingress::{Answer, FakeIngress, IngressOperation};
+pub use issuer::{FakeIssuer, FakeOrder, IssuerOperation, Trouble};
 pub use runtime::{Behaviour, FakeRuntime, Operation, TokioClock};
 pub use store::{MemoryStore, StoreOperation};

@@ -3,8 +3,9 @@
 //! - [`notation`]: desired and observed state as a few lines of text, for tests of
 //!   [`dubernetes_core::reconcile()`]. A decision needs neither fakes nor mocks.
 //! - [`build::TestOrchestrator`]: a whole orchestrator on fakes and virtual time.
-//! - *Fakes* show the state after a test: [`FakeRuntime`], [`MemoryStore`], [`FakeIngress`]. They
-//!   are deterministic, and pass the same [`contract`] suites as the real adapters.
+//! - *Fakes* show the state after a test: [`FakeRuntime`], [`MemoryStore`], [`FakeIngress`],
+//!   [`FakeIssuer`]. They are deterministic, and pass the same [`contract`] suites as the real
+//!   adapters.
 //! - *Mocks* show which calls were made: [`MockContainerRuntime`], [`MockStore`], [`MockIngress`],
 //!   [`MockDialer`], made with mockall.
 //! - [`contract`]: suites that every implementation of the traits must pass.
@@ -46,7 +47,8 @@ mod mocks;
 pub mod notation;
 
 pub use fakes::{
-    Answer, Behaviour, EffectFault, Effects, FOREVER, FakeIngress, FakeRuntime, Fault, Faults,
-    IngressOperation, MemoryStore, Operation, StoreOperation, TokioClock,
+    Answer, Behaviour, EffectFault, Effects, FOREVER, FakeIngress, FakeIssuer, FakeOrder,
+    FakeRuntime, Fault, Faults, IngressOperation, IssuerOperation, MemoryStore, Operation,
+    StoreOperation, TokioClock, Trouble,
 };
 pub use mocks::{MockContainerRuntime, MockDialer, MockIngress, MockStore};

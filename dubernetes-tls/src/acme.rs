@@ -17,6 +17,7 @@ use instant_acme::{
 };
 use jiff::Timestamp;
 
+pub(crate) use self::client::is_https_url;
 use self::client::{Client, Seen};
 use self::published::Published;
 use crate::inspect::{first_certificate, validity};
@@ -68,6 +69,12 @@ impl Acme {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { settings, responder, clock }
+    }
+
+    /// Returns whether an account is one of the directory, as far as it says so.
+    pub(crate) fn knows(&self, account: &Secret) -> bool {
+        let value = serde_json::from_slice(account.reveal()).unwrap_or_default();
+        self.other_directory(&value).is_none()
     }
 
     /// Creates an account, and returns its credentials.
@@ -163,13 +170,18 @@ impl Acme {
         let unreadable = |_| failed("the account of the certificate authority cannot be read");
         let value: serde_json::Value =
             serde_json::from_slice(account.reveal()).map_err(unreadable)?;
-        let directory = value.get("directory").and_then(serde_json::Value::as_str);
-        if let Some(other) = directory.filter(|other| *other != self.settings.directory) {
+        if let Some(other) = self.other_directory(&value) {
             let own = &self.settings.directory;
             let message = format!("the account is of {other}, and the directory is {own}");
             return Err(CertificateError::Refused { message });
         }
         serde_json::from_value(value).map_err(unreadable)
+    }
+
+    /// Returns the directory of an account, unless it is the own one.
+    fn other_directory<'a>(&self, account: &'a serde_json::Value) -> Option<&'a str> {
+        let directory = account.get("directory").and_then(serde_json::Value::as_str);
+        directory.filter(|other| *other != self.settings.directory)
     }
 
     async fn connect(&self) -> Result<(AccountBuilder, Seen), CertificateError> {
@@ -314,6 +326,15 @@ mod tests {
         let expected = "the certificate authority refused: the account is of \
                         https://other.test/dir, and the directory is https://127.0.0.1:1/dir";
         assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn account_is_known_at_its_own_directory_alone() {
+        let knows = |account: &str| acme().knows(&Secret::new(account.to_owned()));
+        assert!(knows(r#"{"id": "1", "directory": "https://127.0.0.1:1/dir"}"#));
+        assert!(!knows(r#"{"id": "1", "directory": "https://other.test/dir"}"#));
+        // Another account would hide that this one is damaged.
+        assert!(knows("damaged"));
     }
 
     #[tokio::test]

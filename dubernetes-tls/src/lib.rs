@@ -21,7 +21,7 @@ use dubernetes_core::certificate::{
 use dubernetes_core::clock::Clock;
 use jiff::Timestamp;
 
-use crate::acme::Acme;
+use crate::acme::{Acme, is_https_url};
 use crate::internal::Internal;
 
 /// How to reach an authority that speaks ACME.
@@ -34,6 +34,20 @@ pub struct AcmeSettings {
     /// A file with the certificates, as PEM, that the HTTPS of the authority itself leads to.
     /// Without it, the machine's own are trusted.
     pub root: Option<PathBuf>,
+}
+
+impl AcmeSettings {
+    /// Reads the URL of a directory.
+    ///
+    /// # Errors
+    ///
+    /// Says what was expected.
+    pub fn parse_directory(text: &str) -> Result<String, String> {
+        match is_https_url(text) {
+            true => Ok(text.to_owned()),
+            false => Err("expected a URL such as `https://ca.example.com/directory`".to_owned()),
+        }
+    }
 }
 
 /// Issues and checks certificates.
@@ -77,6 +91,13 @@ impl CertificateIssuer for TlsIssuer {
         match authority {
             Authority::Internal => true,
             Authority::Acme => self.acme.is_some(),
+        }
+    }
+
+    fn knows(&self, authority: Authority, account: &Secret) -> bool {
+        match authority {
+            Authority::Internal => true,
+            Authority::Acme => self.acme.as_ref().is_none_or(|acme| acme.knows(account)),
         }
     }
 

@@ -25,6 +25,10 @@ impl CertificateIssuer for GuardedIssuer {
         self.0.offers(authority)
     }
 
+    fn knows(&self, authority: Authority, account: &Secret) -> bool {
+        self.0.knows(authority, account)
+    }
+
     async fn register(&self, authority: Authority) -> Result<Secret, CertificateError> {
         guard("create an account", ORDER, self.0.register(authority)).await
     }

@@ -90,6 +90,7 @@ impl Run {
     /// Brings an orchestrator to the beginning of the steps.
     async fn new(operation: &Operation) -> Self {
         let orchestrator = TestOrchestrator::start();
+        orchestrator.ingress.set_https_port(Some(443));
         for image in ["web:1", "web:2"] {
             orchestrator.runtime.add_image(image, Behaviour::default());
         }
@@ -188,11 +189,12 @@ impl Run {
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.effects.revive();
         let on = &self.orchestrator;
-        let next = TestOrchestrator::start_on(
+        let next = TestOrchestrator::start_with_issuer(
             on.runtime.clone(),
             Arc::clone(&on.store),
             on.ingress.clone(),
-            on.clock,
+            on.issuer.clone(),
+            |builder| builder,
         );
         self.orchestrator = next;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use dubernetes_core::app::InstanceName;
+use dubernetes_core::certificate::Authority;
 use dubernetes_core::ingress::{Endpoint, ObservedIngress};
 use dubernetes_core::labels::{self, ReplicaLabels};
 use dubernetes_core::runtime::{Container, ContainerState, Networks as _};
@@ -33,6 +34,10 @@ impl State {
             ObservedIngress::Serving { table } => table,
             other => return self.add(format!("ingress: {other:?}")),
         };
+        for tls in &table.tls {
+            let has_any = tls.certificate.is_some();
+            self.add(format!("HTTPS of {}: certificate {has_any}", tls.host));
+        }
         let mut add = |what: String, endpoints: &[Endpoint]| {
             self.add(format!("{what} to {} endpoints", endpoints.len()));
             for endpoint in endpoints {
@@ -54,6 +59,19 @@ impl State {
     async fn add_store(&mut self, on: &TestOrchestrator) {
         let stored = on.store.list().await.unwrap();
         self.add(format!("teardown: {}", stored.teardown.is_some()));
+        for (host, kept) in &stored.certificates {
+            let authority = kept.issued.as_ref().map(|issued| issued.authority);
+            self.add(format!("certificate of {host}: {authority:?}, {:?}", kept.failure));
+        }
+        for authority in [Authority::Internal, Authority::Acme] {
+            let account = on.store.authority_account(authority).await.unwrap();
+            let orders = on.issuer.orders().into_iter().filter(|order| order.is_issued);
+            let mut used = orders.filter(|order| order.authority == authority);
+            let is_kept = used.all(|order| {
+                account.as_ref().is_some_and(|kept| kept.reveal() == order.account.as_bytes())
+            });
+            self.add(format!("account of {authority}: {}, {is_kept}", account.is_some()));
+        }
         for name in stored.tombstones.keys() {
             self.add(format!("tombstone of {name}"));
         }

@@ -270,6 +270,17 @@ const PRE_DEPLOY: WaitRow = WaitRow::new(
 )
 .predicted(Prediction::HookSucceeds);
 
+const ORDER_RETRY: WaitRow = WaitRow::new(
+    Rule::new("authorities are asked rarely", "they limit orders and failures"),
+    "wait, then try again",
+)
+.remedy(Remedy::FailedCall);
+
+const CERTIFICATE: WaitRow = WaitRow::new(
+    Rule::new("no request over HTTP", "before a host with `tls` has its certificate"),
+    "wait for the authority",
+);
+
 const RETRY: WaitRow = WaitRow::new(
     Rule::new("failed calls are retried", "after 1s, doubling up to 5m"),
     "wait, then try again",
@@ -320,11 +331,7 @@ impl Wait {
                 .blocks_progress()
                 .predicted(Prediction::TimePasses)
                 .remedy(Remedy::Exit),
-            Self::Retry { call: OperationKey::Certificate(_), .. } => WaitRow::new(
-                Rule::new("authorities are asked rarely", "they limit orders and failures"),
-                "wait, then try again",
-            )
-            .remedy(Remedy::FailedCall),
+            Self::Retry { call: OperationKey::Certificate(_), .. } => ORDER_RETRY,
             Self::Retry { .. } => RETRY,
             Self::SurgeLimit { .. } => WaitRow::new(
                 Rule::new(
@@ -335,10 +342,7 @@ impl Wait {
             ),
             Self::PortSupport => PORT_SUPPORT,
             Self::PortInUse { .. } => WaitRow::new(PORT_OWNER, "wait until the port is free"),
-            Self::Certificate { .. } => WaitRow::new(
-                Rule::new("no request over HTTP", "before a host with `tls` has its certificate"),
-                "wait for the authority",
-            ),
+            Self::Certificate { .. } => CERTIFICATE,
             Self::Tombstone => WaitRow::new(
                 Rule::new("a tombstone outlives late creates", "for 2m after the deletion"),
                 "wait, then purge {}",

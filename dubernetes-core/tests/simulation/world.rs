@@ -7,9 +7,8 @@ use std::net::SocketAddr;
 
 use crate::choices::{CallFault, Choices, Fault};
 use crate::limits;
-use dubernetes_core::app::{AppName, Generation, ImageRef, RevisionId, Secret, Stop};
+use dubernetes_core::app::{AppName, Generation, ImageRef, RevisionId, Stop};
 use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
-use dubernetes_core::certificate::{IssuedCertificate, KeyPair, StoredCertificate};
 use dubernetes_core::ingress::ObservedIngress;
 use dubernetes_core::plan::{Action, Phase, Plan, PreDeployPlan, ReplicaPlan, RouteStep, Wait};
 use dubernetes_core::replay::Decision;
@@ -252,17 +251,7 @@ impl World {
                 assert!(self.observed.replicas.iter().all(|r| r.id != *id), "{id} is not gone");
                 self.desired.apps.get_mut(app).unwrap().evicted.remove(id);
             }
-            Action::IssueCertificate { host, authority } => {
-                let issued = Some(IssuedCertificate {
-                    authority: *authority,
-                    pair: KeyPair::from_hash(Secret::new(host.to_string()).hash()),
-                    not_before: now,
-                    not_after: Timestamp::MAX,
-                    renew_at: Timestamp::MAX,
-                });
-                let stored = StoredCertificate { issued, failure: None };
-                self.desired.certificates.insert(host.clone(), stored);
-            }
+            Action::IssueCertificate { host, authority } => self.issue(host, *authority),
             Action::DropCertificate { host } => drop(self.desired.certificates.remove(host)),
             Action::RemoveIngress => self.observed.ingress = ObservedIngress::Absent,
             Action::RemoveNetwork => {

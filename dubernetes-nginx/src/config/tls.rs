@@ -3,7 +3,7 @@
 use dubernetes_core::ingress::{HostTls, RouteTable};
 
 use super::{ROOT, RenderContext, hosts, proxies};
-use crate::directive::Token::{HostFile, SameOverHttps, Socket, Text, Word};
+use crate::directive::Token::{HostFile, Pattern, SameOverHttps, Socket, Text, Word};
 use crate::directive::{Conf, IllegalToken, Token};
 use crate::proxy::HTTPS_PORT;
 use crate::version::Version;
@@ -59,7 +59,7 @@ pub(super) fn write_settings(
     })
 }
 
-const CIPHERS: Token<'static> = Token::Pattern(
+const CIPHERS: Token<'static> = Pattern(
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:\
      ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
 );

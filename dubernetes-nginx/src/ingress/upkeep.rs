@@ -10,7 +10,7 @@ use dubernetes_core::runtime::{Container, Network, RuntimeError};
 use tokio::time::Instant;
 
 use super::NginxIngress;
-use crate::config::{Digest, Generation, ROOT, WORKERS};
+use crate::config::{self, Digest, Generation, ROOT, WORKERS};
 use crate::error::failure;
 use crate::proxy::RunningNginx;
 use crate::workers::MAX_OLD_WORKERS;
@@ -81,6 +81,10 @@ impl NginxIngress {
         digest: &Digest,
     ) -> Result<Option<String>, IngressError> {
         let table = self.served_table(nginx, digest).await?;
+        if config::lacks_certificate(&table) {
+            // nginx still has in memory what was changed in its files. The next table has it.
+            return Ok(None);
+        }
         let context = self.render_context(nginx, &self.network().await?, &table).await?;
         let candidate = self.nginx.find_candidate(nginx, &context, &table, &table).await?;
         let generation = &candidate.generation;

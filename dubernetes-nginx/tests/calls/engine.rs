@@ -55,6 +55,8 @@ struct State {
     made: u32,
     starts: u32,
     files: BTreeMap<String, String>,
+    /// The paths of files that only the owner may read.
+    private: BTreeSet<String>,
     current: String,
     /// The directory that nginx read at its start or last reload.
     serving: Option<String>,
@@ -124,6 +126,21 @@ impl Engine {
         let state = self.0.lock().unwrap();
         let folder = format!("{ROOT}/{}/", state.serving.as_ref().unwrap());
         state.files.iter().any(|(path, file)| path.starts_with(&folder) && file.contains(text))
+    }
+
+    /// Returns true if nginx serves a certificate file with this name and text, which only the owner
+    /// may read.
+    pub(crate) fn has_private(&self, name: &str, text: &str) -> bool {
+        let state = self.0.lock().unwrap();
+        let path = format!("{ROOT}/{}/certificates/{name}", state.serving.as_ref().unwrap());
+        state.private.contains(&path) && state.files.get(&path).is_some_and(|file| file == text)
+    }
+
+    /// Returns the hash of the settings that the container was created with.
+    pub(crate) fn settings(&self) -> String {
+        let state = self.0.lock().unwrap();
+        let labels = &state.container.as_ref().unwrap().labels;
+        labels["dubernetes.settings"].clone()
     }
 
     pub(crate) fn refuse(&self, text: &str) {
@@ -296,7 +313,7 @@ impl State {
     fn create(&mut self, request: &ContainerRequest) -> ContainerId {
         self.note("create");
         assert!(self.container.is_none(), "the name is free");
-        assert_eq!(request.ports.len(), 1);
+        assert!((1..=2).contains(&request.ports.len()), "{:?}", request.ports);
         self.made += 1;
         let id = ContainerId(format!("nginx-{}", self.made).into());
         self.container = Some(Container {
@@ -354,6 +371,9 @@ impl State {
             match entry {
                 FileEntry::File { path, contents } | FileEntry::PrivateFile { path, contents } => {
                     files += 1;
+                    if matches!(entry, FileEntry::PrivateFile { .. }) {
+                        self.private.insert(path.clone());
+                    }
                     let mut text = String::from_utf8(contents.to_vec()).unwrap();
                     if self.cuts_files {
                         text.truncate(text.len() / 2);

@@ -1,5 +1,6 @@
 //! The contract of [`Store`]: the promises of its documentation, checked through the trait.
 
+mod certificates;
 mod concurrency;
 mod delete;
 mod durability;
@@ -155,6 +156,7 @@ where
         concurrency::list_shows_one_moment,
     }
     run_secret_checks(&mut report, create).await;
+    run_certificate_checks(&mut report, create).await;
     report
 }
 
@@ -174,6 +176,21 @@ where
         secrets::used_secret_is_not_deleted,
         secrets::resolving_stores_nothing,
         secrets::rotation_keeps_every_value,
+    }
+}
+
+async fn run_certificate_checks<F, Fut>(report: &mut Report, create: &F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Arc<dyn Store>>,
+{
+    check! { report, create;
+        certificates::certificate_comes_back_with_its_key,
+        certificates::later_certificate_replaces_the_former,
+        certificates::dropped_certificate_is_gone,
+        certificates::certificate_outlives_apps,
+        certificates::account_is_kept_for_each_authority,
+        certificates::change_of_a_certificate_is_streamed,
     }
 }
 

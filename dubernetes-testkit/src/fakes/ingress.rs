@@ -33,6 +33,7 @@ struct State {
     port_support: PortSupport,
     taken_ports: BTreeMap<PortMapping, String>,
     turns: BTreeMap<String, usize>,
+    https_port: Option<u16>,
 }
 
 /// An operation of [`FakeIngress`], for faults.
@@ -112,6 +113,12 @@ impl FakeIngress {
             Some(by) => taken.insert(port, by.to_owned()),
             None => taken.remove(&port),
         };
+    }
+
+    /// Sets the port on which the proxy takes requests over HTTPS. Set it before an orchestrator
+    /// starts.
+    pub fn set_https_port(&self, port: Option<u16>) {
+        self.state().https_port = port;
     }
 
     /// Stops the proxy, as a kill of its container does.
@@ -227,6 +234,10 @@ impl Ingress for FakeIngress {
 
     async fn taken_port(&self, port: &PortMapping) -> Option<String> {
         self.state().taken_ports.get(port).cloned()
+    }
+
+    fn https_port(&self) -> Option<u16> {
+        self.state().https_port
     }
 
     async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {

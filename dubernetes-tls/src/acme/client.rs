@@ -102,11 +102,15 @@ impl HttpClient for Client {
 
 /// Checks the URL of a directory. `instant-acme` does not expect a bad one.
 pub(super) fn check_url(directory: &str) -> Result<(), CertificateError> {
-    let uri = directory.parse::<Uri>().ok();
-    match uri.filter(|uri| uri.scheme_str() == Some("https") && uri.host().is_some()) {
-        Some(_) => Ok(()),
-        None => Err(failed(format!("the ACME directory `{directory}` is no URL of https"))),
+    match is_https_url(directory) {
+        true => Ok(()),
+        false => Err(failed(format!("the ACME directory `{directory}` is no URL of https"))),
     }
+}
+
+pub(crate) fn is_https_url(text: &str) -> bool {
+    let uri = text.parse::<Uri>().ok();
+    uri.is_some_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some())
 }
 
 fn tls_config(root: Option<PathBuf>) -> Result<ClientConfig, CertificateError> {

@@ -6,26 +6,38 @@ use dubernetes_core::app::{
     AppSpec, ConfigFile, Content, ContentRef, ContentSource, FileMode, FilePath, FileTarget,
     Generation, PodName, RevisionId, Secret,
 };
+use dubernetes_core::certificate::Authority;
 use dubernetes_core::event::{Event, EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{
     EventQuery, PutApp, Revision, RolloutAction, RolloutCommand, RolloutUpdate, SecretInfo, Store,
     StoredState,
 };
 
+use super::certificates::{self, host, issued};
 use super::requests::{clear_eviction, evict};
 use super::secrets::{secret_name, set_secret, with_secret};
 use super::{
     at, delete, get, list, name, pin, purge, put, request, revisions, spec, with_image, with_route,
 };
 
-/// Everything that a store shows.
-type Contents = (StoredState, Vec<Revision>, Vec<Event>, Vec<SecretInfo>);
+/// Everything that a store shows. Certificates and keys are beside the state, which has only their
+/// hashes.
+type Contents = (StoredState, Vec<Revision>, Vec<Event>, Vec<SecretInfo>, Vec<Option<Vec<u8>>>);
 
 async fn contents(store: &Arc<dyn Store>) -> Contents {
     let query = EventQuery { limit: u32::MAX, ..EventQuery::default() };
     let events = store.events(&query).await.expect("events can be read");
     let secrets = store.secrets().await.expect("secrets can be read");
-    (list(store).await, store.revisions(&name("web")).await.unwrap_or_default(), events, secrets)
+    let state = list(store).await;
+    let issued = state.certificates.values().filter_map(|stored| stored.issued.as_ref());
+    let mut private: Vec<_> =
+        issued.map(|issued| issued.pair.pem().map(|(chain, key)| [chain, key].concat())).collect();
+    for authority in [Authority::Acme, Authority::Internal] {
+        let account = store.authority_account(authority).await.expect("accounts can be read");
+        private.push(account.map(|account| account.reveal().to_vec()));
+    }
+    let revisions = store.revisions(&name("web")).await.unwrap_or_default();
+    (state, revisions, events, secrets, private)
 }
 
 fn event(second: i64) -> NewEvent {
@@ -65,7 +77,7 @@ where
     }
 }
 
-const STEPS: [&str; 19] = [
+const STEPS: [&str; 24] = [
     "put with a file",
     "pin_image",
     "record_rollout",
@@ -83,6 +95,11 @@ const STEPS: [&str; 19] = [
     "set_secret of a used secret",
     "rotate_key",
     "delete_secret",
+    "set_authority_account",
+    "set_certificate",
+    "set_certificate of a failure",
+    "rotate_key with a certificate",
+    "drop_certificate",
     "request_teardown",
     "finish_teardown",
 ];
@@ -120,7 +137,25 @@ async fn change(store: &Arc<dyn Store>, step: usize) {
             let deleted = store.delete_secret(&secret_name("db")).await;
             deleted.expect("an unused secret can be deleted");
         }
-        17 => store.request_teardown(at(80)).await.expect("a teardown can be requested"),
+        _ => change_certificates(store, step).await,
+    }
+}
+
+async fn change_certificates(store: &Arc<dyn Store>, step: usize) {
+    match step {
+        17 => {
+            let account = Secret::new("canary account");
+            let kept = store.set_authority_account(Authority::Acme, &account).await;
+            kept.expect("an account is kept");
+        }
+        18 => certificates::set(store, "a.test", &issued(1)).await,
+        19 => certificates::set(store, "b.test", &certificates::failed()).await,
+        20 => drop(store.rotate_key().await.expect("the key can be rotated")),
+        21 => {
+            let dropped = store.drop_certificate(&host("a.test")).await;
+            dropped.expect("a certificate can be dropped");
+        }
+        22 => store.request_teardown(at(80)).await.expect("a teardown can be requested"),
         _ => store.finish_teardown().await.expect("a teardown can be finished"),
     }
 }
