@@ -343,7 +343,7 @@ trust it accept the certificates of all hosts with `tls: internal`.
 
 Examples:
   dubernetes trust > root.pem
-  curl --cacert root.pem https://myapp.local")]
+  dubernetes trust --instance staging > staging.pem")]
     Trust,
     /// Run the orchestrator.
     #[command(long_about = "\

@@ -62,7 +62,8 @@ fn settings(folder: &Path, key: &str, sources: Sources<'_>) -> Vec<Value> {
 fn setting(folder: &Path, key: &str, sources: Sources<'_>) -> (String, String) {
     let all = settings(folder, key, sources);
     let found = all.iter().find(|setting| setting["name"] == key).unwrap();
-    let text = |field: &str| found[field].as_str().unwrap().to_owned();
+    // A setting without a default has no value.
+    let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
     (text("value"), text("origin"))
 }
 
@@ -74,7 +75,11 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         let path = |name: &str| format!("{prefix}{}/{name}{ending}", folder.display());
         [path("file"), path("variable"), path("flag")]
     };
+    let urls = ["1", "2", "3"].map(|last| format!("https://192.0.2.{last}/directory"));
     vec![
+        ("acme_contact", all(["a@a.test", "b@a.test", "c@a.test"]), false),
+        ("acme_directory", urls, false),
+        ("acme_root", paths("", ".pem"), false),
         ("allow", all(["devices", "cap_add", "host-paths"]), false),
         ("engine", paths("unix://", ".engine"), false),
         ("events_age", all(["1h", "2h", "3h"]), false),
@@ -82,6 +87,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         ("host", paths("unix://", ".sock"), true),
         ("http_bind", all(["127.0.0.2", "127.0.0.3,::1", "127.0.0.4"]), false),
         ("http_port", all(["81", "82", "83"]), false),
+        ("https_port", all(["441", "442", "443"]), false),
         ("ingress_image", all(["nginx:1", "nginx:2", "nginx:3"]), false),
         ("instance", all(["one", "two", "three"]), true),
         ("keepalive_window", all(["2s", "5s", "1m"]), false),

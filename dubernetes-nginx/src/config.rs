@@ -219,8 +219,8 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
     Ok(Generation { digest, table: table.clone(), files })
 }
 
-/// Fills in the certificates of a table, of which it has the hashes, from its files. One whose files
-/// were changed keeps its hash alone.
+/// Fills in the certificates of a table, of which it has the hashes, from its files. One whose
+/// files were changed keeps its hash alone.
 pub(crate) fn restore_certificates(table: &mut RouteTable, files: &BTreeMap<String, Bytes>) {
     for tls in &mut table.tls {
         let [chain, key] = tls::paths(tls).map(|path| files.get(&path).cloned());

@@ -12,6 +12,8 @@ mod h2c;
 mod proxies;
 #[path = "calls/start.rs"]
 mod start;
+#[path = "calls/tables.rs"]
+mod tables;
 #[path = "calls/tls.rs"]
 mod tls;
 #[path = "calls/window.rs"]

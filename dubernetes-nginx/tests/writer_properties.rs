@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
+#[path = "writer_properties/hostile.rs"]
+mod hostile;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -15,63 +18,9 @@ use dubernetes_manifest::Source;
 use dubernetes_nginx::config::{Generation, Proxies, RenderContext, write};
 use dubernetes_nginx::features::{Features, Stream};
 use dubernetes_nginx::version::Version;
+use hostile::{CHAIN, HOSTILE, KEY};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-/// Texts that would do harm if they reached a configuration file unchanged.
-const HOSTILE: &[&str] = &[
-    "a.test; return 200 \"pwned\"",
-    "x} server { listen 81; location / { alias /etc/; } }",
-    "a.test\n",
-    "a.test\r\nb",
-    "a\tb",
-    "a\0b",
-    "a#b",
-    "\"a\"",
-    "'a'",
-    "a\\b",
-    "$hostname",
-    "~^.*$",
-    "_",
-    "a.test b.test",
-    "",
-    "*.*.test",
-    "a*.test",
-    "*.a.test;",
-    "*.(a|b).test",
-    ".test",
-    "a..b",
-    "a.test.",
-    "-a.test",
-    "a.test:80",
-    "http://a.test",
-    "a.test/x",
-    "192.0.2.1",
-    "[::1]",
-    "пример.test",
-    "/ { return 200; }",
-    "~ ^/",
-    "= /x",
-    "/a;b",
-    "/a b",
-    "/$host",
-    "/../etc",
-    "/%2e%2e/",
-    "//",
-    "/a\nalias /etc",
-    "/é",
-    "/a{b",
-    "/a}b",
-    "/a\"b",
-    "/a\\b",
-    "${x}",
-    "include /etc/passwd;",
-    "\u{202e}test.a",
-];
-
-/// A certificate and its key: the writer passes on any text.
-const CHAIN: &str = "chain; } server { listen 81; }\n";
-const KEY: &str = "key \"';{}#$\n";
 
 fn table_of(routes: impl IntoIterator<Item = Route>) -> RouteTable {
     RouteTable { routes: routes.into_iter().collect(), ..RouteTable::default() }

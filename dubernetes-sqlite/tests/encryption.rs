@@ -1,5 +1,5 @@
-//! Secrets, contents of files and keys of certificates are encrypted in every file of the state directory, and readable
-//! as long as the key is there.
+//! Secrets, contents of files and keys of certificates are encrypted in every file of the state
+//! directory, and readable as long as the key is there.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum, value_parser};
 use dubernetes_core::app::{Duration, ImageRef, Permissions};
 use dubernetes_core::ingress::{TrustedProxies, UrlPorts};
+use dubernetes_tls::AcmeSettings;
 
 use super::shared::{FileArgs, ProgressStyle};
 use crate::report::{CliError, Result, USAGE};
@@ -40,7 +41,8 @@ pub(crate) struct IngressArgs {
         env = "DUBERNETES_ACME_DIRECTORY",
         hide_env_values = true,
         value_name = "URL",
-        default_value = LETS_ENCRYPT
+        default_value = LETS_ENCRYPT,
+        value_parser = AcmeSettings::parse_directory
     )]
     pub(crate) acme_directory: String,
     /// Mail address that the ACME authority may write to.

@@ -1,5 +1,6 @@
 //! `doctor`: checks what an orchestrator needs. Changes nothing.
 
+mod certificates;
 mod check;
 mod engine;
 mod orchestrator;
@@ -44,6 +45,9 @@ pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
     }
     checks.extend(paths::run_checks(settings, running.as_ref()));
     checks.extend(engine::run_checks(settings, &ingress).await);
+    if running.is_some() {
+        checks.extend(certificates::run_check(settings).await);
+    }
     print_checks(&checks, args.format())
 }
 

@@ -12,7 +12,7 @@ use dubernetes_core::labels;
 use dubernetes_core::plan::RouteStep;
 use dubernetes_core::runtime::{Container, ContainerId, ContainerState};
 use dubernetes_core::store::{EventQuery, PutApp, SetSecret, Store as _, StoreError};
-use dubernetes_testkit::{FakeIngress, FakeRuntime, MemoryStore, TokioClock};
+use dubernetes_testkit::{FakeIngress, FakeIssuer, FakeRuntime, MemoryStore, TokioClock};
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -100,12 +100,16 @@ impl Simulation {
         }
         let ingress = FakeIngress::default();
         ingress.set_port_support(script.port_support.clone());
+        ingress.set_https_port(Some(443));
+        let issuer = FakeIssuer::new(clock);
+        issuer.ask(&ingress);
         let store = Arc::new(MemoryStore::without_merging());
         let orchestrator = Orchestrator::builder(instance)
             .runtime(Arc::new(runtime.clone()))
             .store(Arc::<MemoryStore>::clone(&store))
             .ingress(Arc::new(ingress))
             .dialer(Arc::new(runtime.clone()))
+            .certificates(Arc::new(issuer))
             .clock(Arc::new(clock))
             .build();
         let controller = orchestrator.handle();

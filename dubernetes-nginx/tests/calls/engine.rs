@@ -3,13 +3,13 @@
 //! Records the calls that change something or run a command in the container.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use dubernetes_core::app::{AppName, ImageRef, InstanceName, PullPolicy, RoutePath};
+use dubernetes_core::app::{ImageRef, InstanceName, PullPolicy};
 use dubernetes_core::dial::ProbeAnswer;
-use dubernetes_core::ingress::{Endpoint, Listener, Protocol, Route, RouteTable, TrustedProxies};
+use dubernetes_core::ingress::{RouteTable, TrustedProxies};
 use dubernetes_core::runtime::{
     Container, ContainerId, ContainerRequest, ContainerState, ExecOutput, ExecRequest, ExecSession,
     Exit, FileEntry, ImageId, Network, Process, RuntimeError,
@@ -19,31 +19,7 @@ use dubernetes_nginx::{NginxConfig, NginxIngress};
 use dubernetes_testkit::{MockContainerRuntime, MockDialer};
 use futures_util::{StreamExt as _, io, stream};
 
-pub(crate) fn table(routes: &[Route]) -> RouteTable {
-    RouteTable { routes: routes.to_vec(), ..RouteTable::default() }
-}
-
-pub(crate) fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {
-    let path = RoutePath::parse(path).unwrap();
-    Route::new(host.parse().unwrap(), path, AppName::parse(app).unwrap(), endpoints.to_vec())
-}
-
-pub(crate) fn listener(app: &str, port: u16, protocol: Protocol, to: &[Endpoint]) -> Listener {
-    Listener {
-        app: AppName::parse(app).unwrap(),
-        address: Ipv4Addr::new(10, 89, 0, 130),
-        port,
-        protocol,
-        endpoints: to.to_vec(),
-        keepalive: false,
-        buffer_requests: false,
-    }
-}
-
-pub(crate) fn endpoint(last: u8, port: u16) -> Endpoint {
-    let pod = format!("pod-{last}").parse().unwrap();
-    Endpoint { pod, address: Ipv4Addr::new(10, 89, 0, last).into(), port }
-}
+pub(crate) use crate::tables::{endpoint, listener, route, table};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Engine(Arc<Mutex<State>>);
@@ -128,8 +104,7 @@ impl Engine {
         state.files.iter().any(|(path, file)| path.starts_with(&folder) && file.contains(text))
     }
 
-    /// Returns true if nginx serves a certificate file with this name and text, which only the owner
-    /// may read.
+    /// Returns true if nginx serves a private certificate file with this name and text.
     pub(crate) fn has_private(&self, name: &str, text: &str) -> bool {
         let state = self.0.lock().unwrap();
         let path = format!("{ROOT}/{}/certificates/{name}", state.serving.as_ref().unwrap());

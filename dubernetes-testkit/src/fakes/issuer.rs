@@ -23,8 +23,9 @@ const DELAY: Duration = Duration::from_millis(100);
 /// A certificate authority in memory. Its certificates are made-up text, which
 /// [`inspect`](CertificateIssuer::inspect) reads. Clones share the state.
 ///
-/// Each call takes a moment of virtual time. As with a real one, each order with [`Authority::Acme`] fails unless the proxy answers the
-/// challenges of the host, if [`FakeIssuer::ask`] says which proxy to ask.
+/// Each call takes a moment of virtual time. As with a real one, each order with
+/// [`Authority::Acme`] fails unless the proxy answers the challenges of the host, if
+/// [`FakeIssuer::ask`] says which proxy to ask.
 #[derive(Debug, Clone)]
 pub struct FakeIssuer {
     clock: TokioClock,

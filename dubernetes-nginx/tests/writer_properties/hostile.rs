@@ -1,0 +1,57 @@
+//! Texts that nginx must not read as configuration.
+
+/// Texts that would do harm if they reached a configuration file unchanged.
+pub(crate) const HOSTILE: &[&str] = &[
+    "a.test; return 200 \"pwned\"",
+    "x} server { listen 81; location / { alias /etc/; } }",
+    "a.test\n",
+    "a.test\r\nb",
+    "a\tb",
+    "a\0b",
+    "a#b",
+    "\"a\"",
+    "'a'",
+    "a\\b",
+    "$hostname",
+    "~^.*$",
+    "_",
+    "a.test b.test",
+    "",
+    "*.*.test",
+    "a*.test",
+    "*.a.test;",
+    "*.(a|b).test",
+    ".test",
+    "a..b",
+    "a.test.",
+    "-a.test",
+    "a.test:80",
+    "http://a.test",
+    "a.test/x",
+    "192.0.2.1",
+    "[::1]",
+    "пример.test",
+    "/ { return 200; }",
+    "~ ^/",
+    "= /x",
+    "/a;b",
+    "/a b",
+    "/$host",
+    "/../etc",
+    "/%2e%2e/",
+    "//",
+    "/a\nalias /etc",
+    "/é",
+    "/a{b",
+    "/a}b",
+    "/a\"b",
+    "/a\\b",
+    "${x}",
+    "include /etc/passwd;",
+    "\u{202e}test.a",
+];
+
+/// A certificate and its key: the writer passes on any text.
+pub(crate) const CHAIN: &str = "chain; } server { listen 81; }\n";
+/// The key.
+pub(crate) const KEY: &str = "key \"';{}#$\n";
