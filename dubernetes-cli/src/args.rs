@@ -334,7 +334,7 @@ failure without waiting for the next try. The present certificate is served unti
 
 Examples:
   dubernetes renew shop.example.org
-  dubernetes get certificates")]
+  dubernetes renew myapp.local --instance staging")]
     Renew(RenewArgs),
     /// Print the certificate that clients of hosts with `tls: internal` have to trust.
     #[command(long_about = "\

@@ -178,7 +178,7 @@ fn expected_http(tls: &HostTls) -> Directive {
     inside.extend(expected_name(&tls.host));
     if tls.answers_challenges {
         let folder = line(&["alias", "/etc/nginx/dubernetes/acme/"]);
-        let words = ["location", "^~", "/.well-known/acme-challenge/"];
+        let words = ["location", "/.well-known/acme-challenge/"];
         inside.push(block(&words, vec![folder]));
     }
     let answer = if tls.certificate.is_some() {
