@@ -69,6 +69,11 @@ pub(crate) enum Purpose {
     Read,
 }
 
+/// Parses the URL of an ACME directory.
+pub(crate) fn parse_acme_directory(text: &str) -> std::result::Result<String, String> {
+    dubernetes_tls::AcmeSettings::parse_directory(text)
+}
+
 /// Returns the endpoint of the engine in these settings. Does not call the engine.
 pub(crate) fn engine_endpoint(args: &IngressArgs) -> Result<String> {
     EngineKind::default().endpoint(args)

@@ -118,11 +118,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn list(&self) -> Result<StoredState, StoreError>;
 
     /// Replaces an app by a tombstone, which stays until [`Store::purge`]. Missing or already
-    /// being deleted: [`StoreError::NotFound`].
+    /// deleted: [`StoreError::NotFound`].
     async fn delete(&self, name: &AppName, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Drops a tombstone and the revisions of that app; its events stay. Without a tombstone of
-    /// that name, nothing happens.
+    /// Drops a tombstone and the revisions of that app; its events stay. None is success.
     async fn purge(&self, name: &AppName) -> Result<(), StoreError>;
 
     /// Requests another replica in place of the one with this container. Without an effect if it is
@@ -185,8 +184,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`StoreError::Invalid`], as from [`Store::put`].
     async fn resolve_secrets(&self, spec: AppSpec) -> Result<AppSpec, StoreError>;
 
-    /// Keeps what is known about the certificate of a host, in place of what was kept. The key
-    /// survives a restart, encrypted.
+    /// Keeps what is known about the certificate of a host. The key survives a restart, encrypted.
     async fn set_certificate(
         &self,
         host: &HostName,
@@ -196,8 +194,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Drops what is known about the certificate of a host. If there is nothing, nothing happens.
     async fn drop_certificate(&self, host: &HostName) -> Result<(), StoreError>;
 
-    /// Keeps what all orders of an authority share, in place of what was kept. It survives a
-    /// restart, encrypted.
+    /// Keeps what all orders of an authority share. It survives a restart, encrypted.
     async fn set_authority_account(
         &self,
         authority: Authority,

@@ -82,7 +82,7 @@ pub struct NginxConfig {
     pub http_bind: Vec<IpAddr>,
     /// The host's port on which nginx listens.
     pub http_port: u16,
-    /// The host's port on which nginx listens for HTTPS, at the same addresses; `None`: it does not.
+    /// The host's port on which nginx listens for HTTPS, at the same addresses; by default none.
     pub https_port: Option<u16>,
     /// How long a reload keeps idle connections of clients open. Each step of an update waits for
     /// that. A change replaces no container.

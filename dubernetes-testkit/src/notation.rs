@@ -13,6 +13,9 @@
 //! ingress down msg="why"
 //! ingress serving               the proxy serves the table of all `routed` replicas
 //! port-support missing msg="why"  the ingress cannot publish ports; or `unknown`
+//! https 443                     the port of the host for HTTPS; none if omitted
+//! certificate a.test acme       what the store has of a host, or `internal`; keys: renew-in or due
+//!                               (was due that long ago), times ago msg; flags: served permanent
 //! taken 53:53/udp msg="why"     a port of the host that another process has
 //! engine away msg="why"
 //! active ago=5s                 start of the current active period; unlimited if omitted
@@ -33,8 +36,8 @@
 //!
 //! - App: the image is `NAME:REVISION`, also of older revisions; without `host`, the app is not
 //!   routed; `host=*` stands for the hosts that no route has. The n-th `path`, and the n-th port
-//!   `to`, belong to the n-th `host`. Keys: `gen image replicas host path to port publish volume
-//!   memory grace signal pull deleted-through http drain pre-deploy after`; of the rollout: `surge
+//!   `to`, belong to the n-th `host`. Keys: `gen image replicas host path to tls port publish
+//!   volume memory grace signal pull deleted-through http drain pre-deploy after`; of the rollout: `surge
 //!   unavailable min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`,
 //!   `start-first`, `pause-on-failure`, `paused`, `pre-deployed`.
 //! - Rollout of an app: `progressing`, `complete=5s`, `failed msg=`, or stable if omitted. Keys:
@@ -53,7 +56,8 @@
 //!   own on 127.0.0.1.
 //! - CALL, one of: `network`, `routes`, `image web 2`, `create web-3 2` (the revision, the app's if
 //!   omitted), `pre-deploy web 2`, `purge web`, `clear web ID` (an eviction), `teardown`,
-//!   `certificate a.test`, `container web-1` (with `rev=` or `restarts=` where a pod has two containers).
+//!   `certificate a.test`, `container web-1` (with `rev=` or `restarts=` where a pod has two
+//!   containers).
 //!
 //! ```
 //! use dubernetes_testkit::notation;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum, value_parser};
 use dubernetes_core::app::{Duration, ImageRef, Permissions};
 use dubernetes_core::ingress::{TrustedProxies, UrlPorts};
-use dubernetes_tls::AcmeSettings;
 
 use super::shared::{FileArgs, ProgressStyle};
 use crate::report::{CliError, Result, USAGE};
+use crate::wiring::parse_acme_directory;
 
 /// Settings of engine, ingress and event retention. Commands that run without an orchestrator read
 /// them from the environment and the settings file.
@@ -42,7 +42,7 @@ pub(crate) struct IngressArgs {
         hide_env_values = true,
         value_name = "URL",
         default_value = LETS_ENCRYPT,
-        value_parser = AcmeSettings::parse_directory
+        value_parser = parse_acme_directory
     )]
     pub(crate) acme_directory: String,
     /// Mail address that the ACME authority may write to.

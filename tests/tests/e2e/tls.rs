@@ -57,7 +57,7 @@ impl<'a> Https<'a> {
         (ran.code, ran.stdout)
     }
 
-    /// Returns what an answer over HTTPS says, whoever issued the certificate.
+    /// Returns what an answer over HTTPS says. Any issuer of the certificate will do.
     async fn get(&self, host: &str) -> String {
         let (code, body) = self.curl(host, &["--insecure"]).await;
         assert_eq!(code, Some(0), "{body}");
