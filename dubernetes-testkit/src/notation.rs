@@ -35,8 +35,8 @@
 //! ```
 //!
 //! - App: the image is `NAME:REVISION`, also of older revisions; without `host`, the app is not
-//!   routed; `host=*` stands for the hosts that no route has. The n-th `path`, `tls`, and port `to`,
-//!   belong to the n-th `host`. Keys: `gen image replicas host path to tls port publish volume
+//!   routed; `host=*` stands for the hosts that no route has. The n-th `path`, `tls` and port
+//!   `to` belong to the n-th `host`. Keys: `gen image replicas host path to tls port publish volume
 //!   memory grace signal pull deleted-through http drain pre-deploy after`; of the rollout: `surge
 //!   unavailable min-ready deadline`. Flags: `unpinned` (the image is not resolved), `stop-first`,
 //!   `start-first`, `pause-on-failure`, `paused`, `pre-deployed`.
