@@ -9,7 +9,7 @@
 //! ```
 //!
 //! This crate re-exports the crates that a program needs to embed an orchestrator; the adapters
-//! are behind the features `docker`, `sqlite` and `nginx` (or `full`).
+//! are behind the features `docker`, `sqlite`, `nginx` and `tls` (or `full`).
 //!
 //! | To … | read |
 //! |---|---|
@@ -105,3 +105,6 @@ pub use dubernetes_nginx as nginx;
 /// Desired state in SQLite.
 #[cfg(feature = "sqlite")]
 pub use dubernetes_sqlite as sqlite;
+/// Certificates of an instance's own authority, and of others by ACME.
+#[cfg(feature = "tls")]
+pub use dubernetes_tls as tls;

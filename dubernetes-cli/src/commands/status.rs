@@ -143,7 +143,8 @@ fn ingress_text(status: &Status) -> String {
                 routes => format!("{routes} routes"),
             };
             let serving = format!("serving {routes} at {}", output::urls(&ingress.listens));
-            let serving = format!("{serving}{}", front_text(ingress));
+            let https = ingress.https_port.map(|port| format!(", and over HTTPS at port {port}"));
+            let serving = format!("{serving}{}{}", https.unwrap_or_default(), front_text(ingress));
             if ingress.listens == ingress.settings {
                 return serving;
             }
