@@ -208,11 +208,17 @@ impl ControllerCache {
                 desired.apps.get(app).is_some_and(|stored| stored.evicted.contains(id))
             }
             OperationKey::Teardown => desired.teardown.is_some(),
+            // A failed order that the store has is its to remember: a renewal on request drops it
+            // there. Without an app that wants the host, the failed call was a removal.
             OperationKey::Certificate(host) => {
-                desired.certificates.contains_key(host)
-                    || desired.apps.values().any(|stored| {
-                        stored.spec.tls_hosts().any(|(own, _)| own.name() == Some(host))
-                    })
+                let is_wanted = desired
+                    .apps
+                    .values()
+                    .any(|stored| stored.spec.tls_hosts().any(|(own, _)| own.name() == Some(host)));
+                match desired.certificates.get(host) {
+                    Some(stored) => !(is_wanted && stored.failure.is_some()),
+                    None => is_wanted,
+                }
             }
             OperationKey::PurgeTombstone(app) => desired.tombstones.contains_key(app),
             OperationKey::Network | OperationKey::Routes | OperationKey::DrainCheck(_) => true,

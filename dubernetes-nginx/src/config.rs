@@ -202,8 +202,10 @@ pub fn write(table: &RouteTable, context: &RenderContext) -> Result<Generation, 
     for (app, listeners) in &names.streams {
         files.insert(format!("streams/{app}.conf"), names::stream_file(app, listeners)?);
     }
+    let secured = table.tls.iter().filter(|_| context.https_port.is_some());
+    let secured: BTreeMap<_, _> = secured.map(|tls| (&tls.host, tls)).collect();
     for (host, routes) in hosts::routes_by_host(table) {
-        let tls = table.tls_of(host).filter(|_| context.https_port.is_some());
+        let tls = secured.get(host).copied();
         let text = hosts::host_file(host, &routes, &upstreams, context, tls)?;
         files.insert(hosts::file_name("hosts", host, "conf"), text);
         files.extend(tls.into_iter().flat_map(tls::files));

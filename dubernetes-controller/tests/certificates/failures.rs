@@ -34,6 +34,28 @@ async fn host_that_cannot_be_verified_fails_the_app_until_it_can() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn renewal_on_request_waits_for_no_back_off() {
+    let on = start();
+    let trouble = Trouble::NotVerified("no A record for a.test".to_owned());
+    on.issuer.set_trouble_of(&host("a.test"), Some(trouble));
+    on.apply(&idle(&["a.test"], AUTO)).await.unwrap();
+    let second = Duration::from_secs(1);
+    // The ingress has to know the host before.
+    tokio::time::sleep(2 * second).await;
+    for orders in 1..=8 {
+        tokio::time::sleep(second).await;
+        assert_eq!(on.issuer.orders().len(), orders);
+        assert!(on.handle.renew_certificate(&host("a.test")).await.unwrap());
+    }
+    on.issuer.set_trouble_of(&host("a.test"), None);
+    tokio::time::sleep(second).await;
+    assert!(on.handle.renew_certificate(&host("a.test")).await.unwrap());
+    tokio::time::sleep(second).await;
+    assert!(served(&on, "a.test").is_some());
+    assert!(!on.handle.renew_certificate(&host("b.test")).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn authority_that_is_away_for_a_day_costs_few_orders_and_no_certificate() {
     let on = start();
     on.issuer.set_lifetime(SignedDuration::from_hours(9 * 24));

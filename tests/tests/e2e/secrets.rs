@@ -27,7 +27,11 @@ fn app(s: &Scenario) -> Manifest {
 
 #[track_caller]
 fn assert_hidden(what: &str, bytes: &[u8]) {
-    for marker in MARKERS {
+    assert_hides(what, bytes, &MARKERS);
+}
+
+fn assert_hides(what: &str, bytes: &[u8], markers: &[&str]) {
+    for marker in markers {
         let found = bytes.windows(marker.len()).any(|window| window == marker.as_bytes());
         assert!(!found, "{what} shows a secret:\n{}", String::from_utf8_lossy(bytes));
     }
@@ -49,12 +53,17 @@ async fn contents_inside(s: &Scenario) -> String {
 
 /// Checks the bytes of every file below a folder.
 fn assert_files_hidden(folder: &Path) {
+    assert_files_hide(folder, &MARKERS);
+}
+
+/// Asserts that no file below `folder` has any of these texts.
+pub(crate) fn assert_files_hide(folder: &Path, markers: &[&str]) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            assert_files_hidden(&path);
+            assert_files_hide(&path, markers);
         } else if path.is_file() {
-            assert_hidden(&path.display().to_string(), &fs::read(&path).unwrap());
+            assert_hides(&path.display().to_string(), &fs::read(&path).unwrap(), markers);
         }
     }
 }

@@ -226,6 +226,7 @@ fn certificate_of_a_user_is_checked_before_anything_changes() {
         let canary = key.lines().nth(1).unwrap();
         let shown = s.run(&["get", "apps", "web", "-o", "yaml"]).await.assert_success().stdout;
         assert!(shown.contains("cert:") && !shown.contains(canary), "{shown}");
+        crate::secrets::assert_files_hide(&s.state_dir(), &[canary]);
     });
 }
 
