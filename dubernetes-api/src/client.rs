@@ -19,7 +19,7 @@ pub use requests::EventsQuery;
 pub use streams::{Items, LogQuery, LogTarget};
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Client of one orchestrator. Clones share its connections.
 ///
@@ -48,6 +48,13 @@ pub struct Client {
 pub enum Endpoint {
     /// A Unix socket.
     Unix(PathBuf),
+    /// A local Unix socket that is forwarded to an orchestrator elsewhere.
+    Forwarded {
+        /// The local end.
+        socket: PathBuf,
+        /// The orchestrator, as shown in errors, such as `ssh://server`.
+        to: String,
+    },
     /// A URL `http://address:port`, without a trailing slash.
     Http(String),
 }
@@ -56,7 +63,18 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Forwarded { to, .. } => f.write_str(to),
             Self::Http(url) => f.write_str(url),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Returns the Unix socket to connect to, if it is one.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        match self {
+            Self::Unix(socket) | Self::Forwarded { socket, .. } => Some(socket),
+            Self::Http(_) => None,
         }
     }
 }
@@ -69,6 +87,19 @@ impl Client {
     /// [`ClientError::Protocol`] if the HTTP client cannot be set up.
     pub fn unix(path: impl Into<PathBuf>) -> Result<Self, ClientError> {
         Self::new(Endpoint::Unix(path.into()))
+    }
+
+    /// Creates a client for the orchestrator behind a forwarded Unix socket. Errors name `to`, such
+    /// as `ssh://server`. Does not connect yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Protocol`] if the HTTP client cannot be set up.
+    pub fn forwarded(
+        socket: impl Into<PathBuf>,
+        to: impl Into<String>,
+    ) -> Result<Self, ClientError> {
+        Self::new(Endpoint::Forwarded { socket: socket.into(), to: to.into() })
     }
 
     /// Creates a client for the orchestrator at a URL such as `http://127.0.0.1:8080`. Does not

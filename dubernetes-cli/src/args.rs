@@ -1,6 +1,7 @@
 //! The command line as types. clap writes help, usage errors and suggestions; nothing here acts.
 
 mod basic;
+mod context;
 pub(crate) mod error_format;
 mod inspect;
 mod manifest;
@@ -17,6 +18,7 @@ mod top;
 mod wait;
 
 pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, ScaleArgs, VerifyArgs};
+pub(crate) use context::{ContextAddArgs, ContextArgs, ContextListArgs, ContextVerb};
 pub(crate) use inspect::{
     DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RenewArgs, RunArgs,
     StdioArgs, WhyArgs,
@@ -345,6 +347,31 @@ Examples:
   dubernetes trust > root.pem
   dubernetes trust --instance staging > staging.pem")]
     Trust,
+    /// Manage contexts: names for the hosts that commands talk to.
+    #[command(
+        disable_help_subcommand = true,
+        long_about = "\
+Manage contexts: names for the hosts that commands talk to. `local` is this machine.
+`--host` and `--context` of a command, and the variable DUBERNETES_HOST, win over the context
+in use.
+
+Examples:
+  dubernetes context add prod ssh://ada@server.example
+  dubernetes context use prod"
+    )]
+    Context(ContextArgs),
+    /// Print the socket of the running orchestrator.
+    #[command(
+        hide = true,
+        long_about = "\
+Print the socket of the running orchestrator as a URL. `--host ssh://…` runs this on the other
+machine.
+
+Examples:
+  dubernetes socket
+  dubernetes socket --instance staging"
+    )]
+    Socket,
     /// Run the orchestrator.
     #[command(long_about = "\
 Run the orchestrator until SIGTERM or SIGINT. Pods and ingress keep running when it exits;
@@ -451,6 +478,30 @@ Examples:
   dubernetes version -o json"
     )]
     Version(FormatArgs),
+}
+
+impl Command {
+    /// Returns whether the command talks to the orchestrator of the context in use. The others
+    /// are about this machine, or need no orchestrator.
+    pub(crate) fn uses_context(&self) -> bool {
+        !matches!(
+            self,
+            Self::Up(_)
+                | Self::Serve(_)
+                | Self::Doctor(_)
+                | Self::Replay(_)
+                | Self::Context(_)
+                | Self::Socket
+                | Self::Validate(_)
+                | Self::Simulate(_)
+                | Self::Init(_)
+                | Self::Import(_)
+                | Self::Explain(_)
+                | Self::Schema
+                | Self::Completion(_)
+                | Self::Man(_)
+        )
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod apply;
 mod completion;
+mod context;
 mod delete;
 mod describe;
 mod diff;
@@ -27,6 +28,7 @@ mod schema;
 mod secret;
 mod serve;
 mod simulate;
+mod socket;
 mod status;
 mod top;
 mod trust;
@@ -72,6 +74,8 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Doctor(args) => until_interrupted(doctor::run(args, settings)).await,
         Command::Version(args) => until_interrupted(version::run(args, settings, program)).await,
         Command::Simulate(args) => until_interrupted(simulate::run(&args, settings)).await,
+        Command::Socket => until_interrupted(socket::run(settings)).await,
+        Command::Context(args) => context::run(&args, settings),
         Command::Replay(args) => replay::run(&args, settings),
         Command::Validate(args) => validate::run(&args),
         Command::Init(args) => init::run(&args),

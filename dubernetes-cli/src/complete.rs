@@ -14,6 +14,7 @@ use clap_complete::{ArgValueCompleter, CompletionCandidate, Shell};
 use dubernetes_manifest::reference::{self, Key};
 
 use crate::args::{Cli, Condition, Kind};
+use crate::contexts::Contexts;
 use crate::parse::parse;
 use crate::report::{CliError, Result};
 use crate::settings::{Settings, User};
@@ -24,7 +25,7 @@ const VARIABLE: &str = "DUBERNETES_COMPLETE";
 /// How long fetching names may take: a user who types does not wait longer.
 const TIMEOUT: Duration = Duration::from_millis(100);
 /// Flags that select the orchestrator.
-const TARGET_FLAGS: [&str; 4] = ["--host", "--state-dir", "--instance", "--config"];
+const TARGET_FLAGS: [&str; 5] = ["--host", "--context", "--state-dir", "--instance", "--config"];
 
 /// Answers a shell that asks for completions. Returns whether a shell asked.
 pub(crate) fn answer_shell(program: &'static str) -> Result<bool> {
@@ -62,7 +63,7 @@ fn with_completers(command: Command) -> Command {
 
 fn completer(command: &str, arg: &Arg) -> Option<ArgValueCompleter> {
     Some(match (command, arg.get_id().as_str()) {
-        ("init", _) => return None,
+        ("init" | "add", _) => return None,
         ("get", "resource") => ArgValueCompleter::new(complete_kinds),
         ("get" | "delete" | "top" | "describe" | "why", "name" | "names" | "words") => {
             ArgValueCompleter::new(complete_names_of_typed_kind)
@@ -70,6 +71,7 @@ fn completer(command: &str, arg: &Arg) -> Option<ArgValueCompleter> {
         ("logs" | "exec" | "events" | "port-forward" | "wait", "name" | "names") => {
             ArgValueCompleter::new(complete_apps_and_pods)
         }
+        ("use" | "remove", "name") | (_, "context") => ArgValueCompleter::new(complete_contexts),
         (_, "secret" | "secrets") => ArgValueCompleter::new(complete_secrets),
         (_, "name" | "app") => ArgValueCompleter::new(complete_apps),
         (_, "to" | "revision") => ArgValueCompleter::new(complete_revisions),
@@ -81,6 +83,11 @@ fn completer(command: &str, arg: &Arg) -> Option<ArgValueCompleter> {
 
 fn complete_apps(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, fetch(Listing::Names(Kind::Apps)))
+}
+
+fn complete_contexts(current: &OsStr) -> Vec<CompletionCandidate> {
+    let contexts = Contexts::read(&User::current()).unwrap_or_default();
+    candidates(current, contexts.all().map(|(name, _)| name.to_owned()))
 }
 
 fn complete_secrets(current: &OsStr) -> Vec<CompletionCandidate> {
@@ -202,7 +209,13 @@ fn fetch(listing: Listing) -> Vec<String> {
 
 async fn request(listing: Listing) -> Option<Vec<String>> {
     let (cli, file, _) = parse("dubernetes", typed_target_flags()).ok()?;
-    let settings = Settings::new(&cli.global, &User::current(), file).ok()?;
+    let user = User::current();
+    let settings = Settings::new(&cli.global, &user, file).ok()?;
+    let settings = settings.with_context(cli.global.context.as_deref(), &user).ok()?;
+    if settings.is_remote() {
+        // A connection takes longer than a user waits, and may ask for a passphrase.
+        return None;
+    }
     let client = find_running(&settings).await.ok()??;
     match listing {
         Listing::Secrets => {
@@ -251,7 +264,12 @@ mod tests {
         let mut cli = Cli::named("dubernetes");
         cli.build();
         let below = |name| cli.find_subcommand(name).unwrap().get_subcommands();
-        for command in cli.get_subcommands().chain(below("rollout")).chain(below("secret")) {
+        for command in cli
+            .get_subcommands()
+            .chain(below("rollout"))
+            .chain(below("secret"))
+            .chain(below("context"))
+        {
             let name = command.get_name();
             for arg in command.get_arguments() {
                 let is_name = arg.get_value_names().is_some_and(|names| names == ["NAME"]);

@@ -10,9 +10,11 @@ mod args;
 mod commands;
 mod complete;
 mod confirm;
+mod contexts;
 mod event_query;
 mod follow;
 mod hidden_input;
+mod host;
 mod interrupt;
 mod journal;
 mod logging;
@@ -31,6 +33,7 @@ mod settings;
 mod settings_file;
 mod simulate;
 mod sources;
+mod ssh;
 mod state_dir;
 mod style;
 mod target;
@@ -43,6 +46,7 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::ArgMatches;
+use clap::parser::ValueSource;
 
 use args::{Cli, ColorWhen, Command};
 use parse::parse;
@@ -96,7 +100,16 @@ fn execute(cli: Cli, file: SettingsFile, matches: &ArgMatches, program: &'static
     } else {
         Vec::new()
     };
-    let settings = Settings::new(&cli.global, &User::current(), file)?.with_shown(shown);
+    let user = User::current();
+    let mut settings = Settings::new(&cli.global, &user, file)?.with_shown(shown);
+    let named = cli.global.context.as_deref();
+    if named.is_some() && matches.value_source("host") == Some(ValueSource::CommandLine) {
+        let what = "`--host` and `--context` cannot be used together";
+        return Err(CliError::with_exit(report::USAGE, what).help("omit one of them"));
+    }
+    if named.is_some() || cli.command.uses_context() {
+        settings = settings.with_context(named, &user)?;
+    }
     // Dropped at the end, after the last line.
     let _log = logging::start(&cli)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

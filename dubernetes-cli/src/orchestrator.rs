@@ -22,9 +22,11 @@ pub(crate) async fn start(
     prompt: Option<&Arc<Prompt>>,
 ) -> Result<(RunningOrchestrator, SocketGuard)> {
     if settings.host.is_some() {
-        let what = "this command starts an orchestrator, so `--host` cannot be used";
-        return Err(CliError::with_exit(USAGE, what)
-            .help("omit `--host` and unset DUBERNETES_HOST; `--state-dir` moves the socket"));
+        let what = "this command starts an orchestrator, so it takes no host";
+        return Err(CliError::with_exit(USAGE, what).help(
+            "omit `--host` and `--context`, and unset DUBERNETES_HOST; `--state-dir` moves the \
+                 socket",
+        ));
     }
     let approver = prompt.map(|prompt| -> Arc<dyn Approver> { Arc::<Prompt>::clone(prompt) });
     let adapters = Adapters::open(settings, args, Purpose::Serve { adopt }).await?;

@@ -53,6 +53,8 @@ pub(crate) struct CliError {
     drawn: Option<String>,
     /// JSON that replaces the text above under `-o json`.
     problem: Option<Box<Problem>>,
+    /// Whether an orchestrator of the same version may understand the request.
+    misunderstood: bool,
 }
 
 impl CliError {
@@ -70,6 +72,7 @@ impl CliError {
             help: Vec::new(),
             drawn: None,
             problem: None,
+            misunderstood: false,
         }
     }
 
@@ -104,6 +107,18 @@ impl CliError {
     pub(crate) fn problem(mut self, problem: Problem) -> Self {
         self.problem = Some(Box::new(problem));
         self
+    }
+
+    /// Marks an error of an orchestrator that may not know the request, or whose answer this
+    /// program may not know: if it has another version, that is worth a word.
+    pub(crate) fn misunderstood(mut self, misunderstood: bool) -> Self {
+        self.misunderstood = misunderstood;
+        self
+    }
+
+    /// Returns whether an orchestrator of the same version may understand the request.
+    pub(crate) fn is_misunderstood(&self) -> bool {
+        self.misunderstood
     }
 
     /// Puts `context` in front of the message.

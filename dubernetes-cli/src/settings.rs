@@ -1,15 +1,20 @@
-//! Settings that every command needs: host, instance, state folder and sockets.
+//! Settings that every command needs: host, context, instance, state folder and sockets.
 //!
 //! clap has already resolved flags over environment over settings file over defaults. This module
 //! adds the defaults that depend on the user.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dubernetes_core::app::InstanceName;
+use tokio::sync::OnceCell;
 
 use crate::args::GlobalArgs;
+use crate::contexts::Contexts;
+use crate::host::Host;
 use crate::report::{CliError, Result, USAGE};
 use crate::settings_file::{Setting, SettingsFile};
+use crate::ssh::Tunnel;
 
 /// Longest path of a Unix socket that the kernel accepts.
 const SOCKET_PATH_MAX: usize = 107;
@@ -17,8 +22,12 @@ const SOCKET_PATH_MAX: usize = 107;
 /// Settings from the global flags.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// Orchestrator named by `--host`; no other one is tried then.
+    /// Orchestrator named by `--host` or a context; no other one is tried then.
     pub(crate) host: Option<String>,
+    /// Program, with options, for hosts at the other end of `ssh`.
+    pub(crate) ssh: String,
+    /// Connection to such a host, from its first use on.
+    pub(crate) tunnel: Arc<OnceCell<Tunnel>>,
     /// Instance.
     pub(crate) instance: InstanceName,
     /// Paths of its state folder and sockets.
@@ -34,12 +43,48 @@ impl Settings {
     pub(crate) fn new(global: &GlobalArgs, user: &User, file: SettingsFile) -> Result<Self> {
         let paths = Paths::find(user, global.state_dir.as_deref(), &global.instance)?;
         Ok(Self {
-            host: global.host.clone(),
+            // An empty variable is no host.
+            host: global.host.clone().filter(|host| !host.is_empty()),
+            ssh: global.ssh.clone(),
+            tunnel: Arc::default(),
             instance: global.instance.clone(),
             paths,
             file,
             shown: Vec::new(),
         })
+    }
+
+    /// Takes the host of a context: the one that `--context` names, or else, without `--host`, the
+    /// one in use.
+    pub(crate) fn with_context(mut self, named: Option<&str>, user: &User) -> Result<Self> {
+        if named.is_none() && self.host.is_some() {
+            return Ok(self);
+        }
+        let contexts = Contexts::read(user)?;
+        let name = named.unwrap_or(contexts.current());
+        self.host = contexts.host(name)?.map(str::to_owned);
+        for setting in self.shown.iter_mut().filter(|setting| setting.name == "host") {
+            setting.value.clone_from(&self.host);
+            if self.host.is_some() {
+                setting.origin = format!("context {name}");
+            }
+        }
+        Ok(self)
+    }
+
+    /// Returns whether the orchestrator is at the other end of `ssh`.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.host.as_deref().map(Host::parse), Some(Ok(Host::Ssh(_))))
+    }
+
+    /// Refuses a host at the other end of `ssh` for a command that works on this machine alone.
+    pub(crate) fn check_local(&self, command: &str, why: &str) -> Result {
+        let Some(Host::Ssh(host)) = self.host.as_deref().map(Host::parse).transpose()? else {
+            return Ok(());
+        };
+        let what = format!("`{command}` {why}, and {} is another machine", host.url);
+        Err(CliError::with_exit(USAGE, what)
+            .help(format!("run it there: `ssh {} dubernetes {command}`", host.machine)))
     }
 
     /// Adds the settings that `status` shows.

@@ -13,8 +13,11 @@ use dubernetes_core::app::InstanceName;
 use dubernetes_core::error::chain;
 
 use crate::args::{IngressArgs, WaitArgs};
-use crate::report::{self, CliError, RETRY_HELP, Result, UNREACHABLE, USAGE, io_reason};
+use crate::host::Host;
+use crate::report::{self, CliError, RETRY_HELP, Result, UNREACHABLE, io_reason};
 use crate::settings::Settings;
+use crate::ssh::Tunnel;
+use crate::version::VERSION;
 use crate::wiring::InProcess;
 
 pub(crate) use dubernetes_controller::Mode;
@@ -72,10 +75,16 @@ impl Target {
             },
         };
         let result = work(&target).await;
-        if let Some(in_process) = target.in_process {
-            in_process.shut_down().await;
+        match target.in_process {
+            Some(in_process) => {
+                in_process.shut_down().await;
+                result
+            }
+            None => match result {
+                Ok(value) => Ok(value),
+                Err(error) => Err(explain_versions(&target.client, error).await),
+            },
         }
-        result
     }
 
     /// Runs `work` for a command that changes something. With `--detach`, fails if no orchestrator
@@ -115,12 +124,7 @@ pub(crate) fn ingress_args(settings: &Settings) -> Result<IngressArgs> {
 /// answer.
 pub(crate) async fn find_running(settings: &Settings) -> Result<Option<Client>> {
     if let Some(host) = &settings.host {
-        let client = client_for(host)?;
-        let help = "start it with `dubernetes serve`, or omit `--host`";
-        check_named(&client, settings).await.map_err(|error| {
-            if error.exit_code() == UNREACHABLE { error.help(help) } else { error }
-        })?;
-        return Ok(Some(client));
+        return find_named(settings, host).await.map(Some);
     }
     let paths = &settings.paths;
     for socket in [Some(&paths.socket), paths.system_socket.as_ref()].into_iter().flatten() {
@@ -133,24 +137,24 @@ pub(crate) async fn find_running(settings: &Settings) -> Result<Option<Client>> 
     Ok(None)
 }
 
-fn client_for(host: &str) -> Result<Client> {
-    let usage = |what: String| {
-        CliError::with_exit(USAGE, what)
-            .help("for example `--host unix:///run/dubernetes/dubernetes.sock`")
-    };
-    if let Some(path) = host.strip_prefix("unix://") {
-        if !path.starts_with('/') {
-            let what = "`--host` expects an absolute socket path, not";
-            return Err(usage(format!("{what} `{}`", path.escape_debug())));
+/// Returns a client of the orchestrator that `--host` or a context names.
+async fn find_named(settings: &Settings, host: &str) -> Result<Client> {
+    let client = match Host::parse(host)? {
+        Host::Unix(socket) => Client::unix(socket)?,
+        Host::Http(url) => Client::http(&url)?,
+        Host::Ssh(host) => {
+            let open = || Tunnel::open(&settings.ssh, &host, &settings.instance);
+            let tunnel = settings.tunnel.get_or_try_init(open).await?;
+            let client = tunnel.client()?;
+            check_instance(&client, settings).await.map_err(|error| tunnel.explain(error))?;
+            return Ok(client);
         }
-        return Ok(Client::unix(path)?);
-    }
-    Client::http(host).map_err(|_| {
-        usage(format!(
-            "`--host` expects `unix:///path` or `http://address:port`, not `{}`",
-            host.escape_debug()
-        ))
-    })
+    };
+    let help = "start it with `dubernetes serve`, or omit `--host`";
+    check_named(&client, settings)
+        .await
+        .map_err(|error| if error.exit_code() == UNREACHABLE { error.help(help) } else { error })?;
+    Ok(client)
 }
 
 /// Returns whether a process listens at a socket.
@@ -204,6 +208,21 @@ async fn check_instance(client: &Client, settings: &Settings) -> Result {
     }
 }
 
+/// Adds to an error that the orchestrator has another version than this program, which may be the
+/// cause: a command or an answer that only one of them knows.
+async fn explain_versions(client: &Client, error: CliError) -> CliError {
+    if !error.is_misunderstood() {
+        return error;
+    }
+    match tokio::time::timeout(HELLO_TIMEOUT, client.version()).await {
+        Ok(Ok(found)) if found.version != VERSION => error.help(format!(
+            "this program is version {VERSION}, and the orchestrator {}: use the same version",
+            found.version
+        )),
+        Ok(_) | Err(_) => error,
+    }
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         match error {
@@ -221,9 +240,16 @@ impl From<ClientError> for CliError {
                 if let Some(help) = help_for(&problem) {
                     cli_error = cli_error.help(help);
                 }
-                cli_error.problem(*problem)
+                let unknown = [
+                    ProblemKind::InvalidJson,
+                    ProblemKind::InvalidQuery,
+                    ProblemKind::InvalidSpec,
+                    ProblemKind::MethodNotAllowed,
+                ];
+                let misunderstood = unknown.into_iter().any(|kind| problem.is(kind));
+                cli_error.misunderstood(misunderstood).problem(*problem)
             }
-            ClientError::Protocol { message } => Self::new(message),
+            ClientError::Protocol { message } => Self::new(message).misunderstood(true),
         }
     }
 }

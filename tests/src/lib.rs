@@ -26,6 +26,7 @@ mod report;
 pub mod scenario;
 pub mod server;
 mod slots;
+pub mod sshd;
 pub mod terminal;
 pub mod websocket;
 

@@ -24,6 +24,7 @@ use crate::eventually;
 use crate::manifest::{BUSYBOX, Manifest, WHOAMI};
 use crate::port::Port;
 use crate::program::{CommandResult, docker, run};
+use crate::sshd::Sshd;
 use crate::{report, slots};
 
 /// Label of objects that a test creates outside its instance, for cleanup.
@@ -87,6 +88,8 @@ pub struct Scenario {
     serve: Mutex<Option<Child>>,
     /// Engine socket passed to the program, if not the default.
     engine_socket: Mutex<Option<PathBuf>>,
+    /// Value of `--ssh`, if the program is to be on another machine than the orchestrator.
+    ssh: Mutex<Option<String>>,
     _port: Port,
 }
 
@@ -115,6 +118,7 @@ impl Scenario {
             folder,
             serve: Mutex::new(None),
             engine_socket: Mutex::new(None),
+            ssh: Mutex::new(None),
             _port: port,
         }
     }
@@ -160,7 +164,19 @@ impl Scenario {
         if let Some(socket) = &*self.engine_socket.lock().unwrap() {
             command.env("DUBERNETES_ENGINE", socket);
         }
+        if let Some(ssh) = &*self.ssh.lock().unwrap() {
+            command
+                .env("DUBERNETES_STATE_DIR", self.folder.path().join("laptop"))
+                .env("DUBERNETES_ENGINE", "unix:///nonexistent/engine.sock")
+                .env("DUBERNETES_HOST", "ssh://server")
+                .env("DUBERNETES_SSH", ssh);
+        }
         command
+    }
+
+    /// From now on, runs commands as on another machine, which has `ssh` and no engine.
+    pub fn use_ssh(&self, sshd: &Sshd) {
+        *self.ssh.lock().unwrap() = Some(sshd.client());
     }
 
     /// Makes the program connect to the engine through a proxy, and opens it.

@@ -23,8 +23,8 @@ impl Client {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5));
-        if let Endpoint::Unix(path) = &endpoint {
-            builder = builder.unix_socket(path.clone());
+        if let Some(socket) = endpoint.socket() {
+            builder = builder.unix_socket(socket);
         }
         let http = builder.build().map_err(|error| ClientError::protocol(chain(&error)))?;
         Ok(Self { http, endpoint })
@@ -33,7 +33,7 @@ impl Client {
     /// Starts a request without a deadline, for streams.
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let base = match &self.endpoint {
-            Endpoint::Unix(_) => "http://localhost",
+            Endpoint::Unix(_) | Endpoint::Forwarded { .. } => "http://localhost",
             Endpoint::Http(url) => url.as_str(),
         };
         self.http.request(method, format!("{base}{path}"))

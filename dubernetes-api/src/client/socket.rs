@@ -24,7 +24,7 @@ impl Client {
         protocol: &'static str,
     ) -> Result<Socket, ClientError> {
         let host = match &self.endpoint {
-            Endpoint::Unix(_) => "localhost",
+            Endpoint::Unix(_) | Endpoint::Forwarded { .. } => "localhost",
             Endpoint::Http(url) => url.trim_start_matches("http://"),
         };
         let mut request = format!("ws://{host}{path}")
@@ -47,9 +47,9 @@ impl Client {
     }
 
     async fn connect(&self, host: &str) -> std::io::Result<Box<dyn Pipe>> {
-        Ok(match &self.endpoint {
-            Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?),
-            Endpoint::Http(_) => Box::new(TcpStream::connect(with_port(host)).await?),
+        Ok(match self.endpoint.socket() {
+            Some(socket) => Box::new(UnixStream::connect(socket).await?),
+            None => Box::new(TcpStream::connect(with_port(host)).await?),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::Command;
+use super::context::ContextVerb;
 use super::port_forward::ForwardFormat;
 use super::rollout::RolloutVerb;
 use super::secret::SecretVerb;
@@ -25,6 +26,12 @@ impl Command {
                 SecretVerb::List(args) => &args.format,
                 SecretVerb::RotateKey(format) => format,
                 SecretVerb::Delete(_) => return variable_asks_for_json(),
+            },
+            Self::Context(args) => match &args.verb {
+                ContextVerb::List(args) => &args.format,
+                ContextVerb::Add(_) | ContextVerb::Use(_) | ContextVerb::Remove(_) => {
+                    return variable_asks_for_json();
+                }
             },
             Self::PortForward(args) => return args.output == ForwardFormat::Json,
             Self::Apply(args) => &args.format,
@@ -49,6 +56,7 @@ impl Command {
             | Self::Run(_)
             | Self::Renew(_)
             | Self::Trust
+            | Self::Socket
             | Self::Serve(_)
             | Self::Replay(_)
             | Self::Init(_)

@@ -10,7 +10,7 @@ use dubernetes_core::selector::Selector;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// Orchestrator: `unix:///path/to/socket` or `http://127.0.0.1:PORT`.
+    /// Orchestrator: `ssh://user@machine`, `unix:///path/to/socket` or `http://127.0.0.1:PORT`.
     #[arg(
         long,
         global = true,
@@ -19,6 +19,19 @@ pub(crate) struct GlobalArgs {
         value_name = "URL"
     )]
     pub(crate) host: Option<String>,
+    /// Use the host of this context, which `dubernetes context` manages, instead of DUBERNETES_HOST.
+    #[arg(long, global = true, value_name = "CONTEXT")]
+    pub(crate) context: Option<String>,
+    /// Program, with options, that connects to `ssh://` hosts.
+    #[arg(
+        long,
+        global = true,
+        env = "DUBERNETES_SSH",
+        hide_env_values = true,
+        value_name = "COMMAND",
+        default_value = "ssh"
+    )]
+    pub(crate) ssh: String,
     /// Folder of the state and of the socket.
     #[arg(
         long,

@@ -21,8 +21,13 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
     let apps = read_apps(&args.files)?;
     let specs: Vec<AppSpec> = apps.iter().map(|located| located.spec.clone()).collect();
     verify::check_access(&args.verify, &specs)?;
+    if args.verify.verify {
+        settings.check_local("apply --verify", "sends requests to the ingress of this machine")?;
+    }
     prune::selector(args, &specs)?;
-    machine::warnings(&specs).iter().for_each(|warning| report::warn(warning));
+    if !settings.is_remote() {
+        machine::warnings(&specs).iter().for_each(|warning| report::warn(warning));
+    }
     if args.dry_run {
         return Box::pin(dry_run(args, &apps, &specs, settings)).await;
     }

@@ -29,6 +29,7 @@ struct Report<'a> {
 }
 
 pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
+    settings.check_local("doctor", "checks the machine that it runs on")?;
     let mut ingress = ingress_args(settings)?;
     let (check, running) = orchestrator::run_check(settings).await;
     let mut checks = vec![check];

@@ -21,7 +21,11 @@ pub(super) async fn run(args: &PlanArgs, settings: &Settings) -> Result {
     })
     .await?;
     match args.format.format() {
-        Format::Table | Format::Wide => output::print(&report_text(&report, &specs)),
+        Format::Table | Format::Wide => {
+            let excess: Excess =
+                if settings.is_remote() { |_| None } else { machine::too_little_memory };
+            output::print(&report_text(&report, &specs, excess))
+        }
         Format::Name => {
             let names = report.apps.iter().map(|plan| format!("app/{}\n", plan.app));
             output::print(&names.collect::<String>())
@@ -30,15 +34,18 @@ pub(super) async fn run(args: &PlanArgs, settings: &Settings) -> Result {
     }
 }
 
-fn report_text(report: &PlanReport, specs: &[AppSpec]) -> String {
+/// Says what is too much memory for the machine.
+type Excess = fn(&str) -> Option<String>;
+
+fn report_text(report: &PlanReport, specs: &[AppSpec], excess: Excess) -> String {
     let apps = report.apps.iter().map(|plan| {
         let replicas = specs.iter().find(|spec| spec.name == plan.app).map(|spec| spec.replicas);
-        app_text(plan, replicas.unwrap_or_default())
+        app_text(plan, replicas.unwrap_or_default(), excess)
     });
     apps.collect::<Vec<_>>().join("\n")
 }
 
-fn app_text(plan: &AppPlan, replicas: u16) -> String {
+fn app_text(plan: &AppPlan, replicas: u16, excess: Excess) -> String {
     let mut out = format!("app/{}: {}\n", plan.app, heading(plan));
     if let Some(refused) = &plan.refused {
         let refusal = output::refusal(refused);
@@ -70,7 +77,7 @@ fn app_text(plan: &AppPlan, replicas: u16) -> String {
     if !forecast.converges {
         out.push_str("does not converge within the simulated steps\n");
     }
-    let memory = plan.most_memory.as_ref().map(|most| match machine::too_little_memory(most) {
+    let memory = plan.most_memory.as_ref().map(|most| match excess(most) {
         Some(excess) => format!(" (at most {most} of memory, {excess})"),
         None => format!(" (at most {most} of memory)"),
     });

@@ -13,6 +13,7 @@ use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
 
 pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> Result {
+    settings.check_local("replay", "reads the state folder of this machine")?;
     let folder = &settings.paths.state_dir;
     let now = Timestamp::now();
     let until = match args.at {

@@ -38,6 +38,7 @@ mod secrets;
 mod self_heal;
 mod simulate;
 mod soak;
+mod ssh;
 mod stack;
 mod step_and_replay;
 mod store_faults;

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 
 /// Starts `port-forward` in the background, and returns it with its listen address.
-async fn start_port_forward(s: &Scenario, arguments: &[&str]) -> (Child, SocketAddr) {
+pub(crate) async fn start_port_forward(s: &Scenario, arguments: &[&str]) -> (Child, SocketAddr) {
     let mut child = s.spawn(&[&["port-forward"], arguments].concat());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = tokio::time::timeout(SOON, lines.next_line()).await.unwrap().unwrap();
