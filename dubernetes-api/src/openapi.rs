@@ -27,6 +27,7 @@ use crate::wire::Problem;
         (name = "apps", description = "Specs and status of apps"),
         (name = "secrets", description = "Values that apps use by name, and that no answer shows"),
         (name = "pods", description = "Replicas of apps"),
+        (name = "images", description = "Images that came without a registry"),
         (name = "events", description = "Recorded events"),
         (name = "system", description = "The orchestrator itself"),
     ),

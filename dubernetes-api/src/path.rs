@@ -43,6 +43,8 @@ pub const POD_LOGS: &str = "/v1/pods/{name}/logs";
 pub const POD_EXEC: &str = "/v1/pods/{name}/exec";
 /// Connection to a port of a pod.
 pub const POD_FORWARD: &str = "/v1/pods/{name}/forward";
+/// Images of the engine.
+pub const IMAGES: &str = "/v1/images";
 /// Resource usage of pods.
 pub const STATS: &str = "/v1/stats";
 /// Events.

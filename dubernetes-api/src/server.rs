@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod extract;
 mod forward;
+mod images;
 mod logs;
 mod moved_image;
 mod peer;
@@ -175,6 +176,7 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(logs::read_pod))
         .routes(routes!(exec::exec))
         .routes(routes!(forward::forward))
+        .routes(routes!(images::list, images::load))
         .routes(routes!(stats::list))
         .routes(routes!(events::list))
         .routes(routes!(watch::watch))

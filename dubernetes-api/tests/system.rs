@@ -359,6 +359,7 @@ async fn openapi_lists_every_endpoint() {
         path::POD_LOGS,
         path::POD_EXEC,
         path::POD_FORWARD,
+        path::IMAGES,
         path::STATS,
         path::EVENTS,
         path::WATCH,

@@ -17,7 +17,7 @@ pub(crate) mod suggestions;
 mod top;
 mod wait;
 
-pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, ScaleArgs, VerifyArgs};
+pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, PushArgs, ScaleArgs, VerifyArgs};
 pub(crate) use context::{ContextAddArgs, ContextArgs, ContextListArgs, ContextVerb};
 pub(crate) use inspect::{
     DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RenewArgs, RunArgs,
@@ -104,6 +104,7 @@ Examples:
   dubernetes apply app.yaml
   dubernetes apply -f apps/ --timeout 10m
   dubernetes apply app.yaml --verify --verify-budget 5
+  dubernetes apply app.yaml --push --host ssh://ada@server.example
   cat app.yaml | dubernetes apply -")]
     Apply(ApplyArgs),
     /// Delete apps, or replace single pods.
@@ -329,6 +330,15 @@ Examples:
   dubernetes secret list"
     )]
     Secret(SecretArgs),
+    /// Send images of this machine to the orchestrator's engine, without a registry.
+    #[command(long_about = "\
+Send images of this machine's engine to that of the orchestrator, without a registry. Only
+the layers that are missing there are sent.
+
+Examples:
+  dubernetes push web:1.5 --host ssh://ada@server.example
+  dubernetes push web:1.5 worker:1.5")]
+    Push(PushArgs),
     /// Replace the certificate of a host now, or order it again after a failure.
     #[command(long_about = "\
 Replace the certificate of a host with `tls: auto` or `tls: internal` now, or order it again after a

@@ -19,6 +19,7 @@ mod logs;
 mod man;
 mod plan;
 mod port_forward;
+mod push;
 mod renew;
 mod replay;
 mod rollout;
@@ -68,6 +69,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Exec(args) => until_interrupted(exec::run(&args, settings)).await,
         Command::Top(args) => until_interrupted(top::run(&args, settings)).await,
         Command::PortForward(args) => until_interrupted(port_forward::run(&args, settings)).await,
+        Command::Push(args) => until_interrupted(push::run(&args, settings)).await,
         Command::Renew(args) => until_interrupted(renew::run(&args, settings)).await,
         Command::Trust => until_interrupted(trust::run(settings)).await,
         Command::Status(args) => until_interrupted(status::run(args, settings)).await,

@@ -15,6 +15,8 @@ mod event_query;
 mod follow;
 mod hidden_input;
 mod host;
+mod image_archive;
+mod image_push;
 mod interrupt;
 mod journal;
 mod logging;

@@ -18,7 +18,7 @@ use dubernetes_core::clock::SystemClock;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::Ingress;
 use dubernetes_core::replay::Recorder;
-use dubernetes_core::runtime::{Owner, RuntimeError};
+use dubernetes_core::runtime::{ContainerRuntime, Owner, RuntimeError};
 use dubernetes_core::store::Store;
 use dubernetes_sqlite::Role;
 use tempfile::TempDir;
@@ -77,6 +77,11 @@ pub(crate) fn parse_acme_directory(text: &str) -> std::result::Result<String, St
 /// Returns the endpoint of the engine in these settings. Does not call the engine.
 pub(crate) fn engine_endpoint(args: &IngressArgs) -> Result<String> {
     EngineKind::default().endpoint(args)
+}
+
+/// Returns the engine of this machine, without calling it.
+pub(crate) fn local_runtime(args: &IngressArgs) -> Result<Arc<dyn ContainerRuntime>> {
+    EngineKind::default().runtime(args)
 }
 
 /// The adapters of an orchestrator that is not running yet.

@@ -14,9 +14,9 @@ pub use capability::Capability;
 pub use ports::OpenPorts;
 pub use values::{
     Container, ContainerFile, ContainerId, ContainerRequest, ContainerState, ExecOutput,
-    ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, LogLine, LogOptions, Network,
-    NetworkAddress, Owner, Process, PublishedPort, PullProgress, Resize, RuntimeEvent, RuntimeInfo,
-    Stats, Stdio, TerminalSize,
+    ExecRequest, ExecResult, ExecSession, Exit, FileEntry, ImageId, ImageLayers, LogLine,
+    LogOptions, Network, NetworkAddress, Owner, Process, PublishedPort, PullProgress, Resize,
+    RuntimeEvent, RuntimeInfo, Stats, Stdio, TerminalSize,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -197,6 +197,11 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     fn stats(&self) -> Option<&dyn StatsReader> {
         None
     }
+
+    /// Returns the part that reads and loads images; `None` without [`Capability::Images`].
+    fn images(&self) -> Option<&dyn Images> {
+        None
+    }
 }
 
 /// The part of a runtime that has a network of its own for each instance.
@@ -285,6 +290,25 @@ pub trait Logs: fmt::Debug + Send + Sync {
 pub trait StatsReader: fmt::Debug + Send + Sync {
     /// Returns the resource usage of a running container. Missing: [`RuntimeError::NotFound`].
     async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError>;
+}
+
+/// The part of a runtime that reads its images, and takes images from archives.
+///
+/// An archive is a tar file as `docker save` writes it. It names the layers of an image, from the
+/// lowest one up, and those of them that the loading runtime has may be missing.
+#[async_trait]
+pub trait Images: fmt::Debug + Send + Sync {
+    /// Returns the layers of each image, in any order of images. None at all if the runtime needs
+    /// every layer of an archive.
+    async fn layers(&self) -> Result<Vec<ImageLayers>, RuntimeError>;
+
+    /// Streams an archive of an image with its name. Missing: [`RuntimeError::NotFound`].
+    async fn save(&self, image: &ImageRef) -> Result<RuntimeStream<Bytes>, RuntimeError>;
+
+    /// Loads the images of an archive, and gives them their names. Names move to them. A malformed
+    /// archive is [`RuntimeError::Rejected`]. An error of the stream ends the call, and leaves
+    /// what was there.
+    async fn load(&self, archive: RuntimeStream<Bytes>) -> Result<(), RuntimeError>;
 }
 
 /// Returns the capabilities that a runtime does not have.

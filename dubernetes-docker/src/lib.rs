@@ -30,6 +30,7 @@
 
 mod runtime;
 
+mod archive;
 mod diagnostics;
 mod events;
 mod files;

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use dubernetes_core::app::{Duration, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, Files, ImageId,
-    Logs, Networks, OpenPorts, Owner, Process, PullProgress, RuntimeError, RuntimeEvent,
+    Images, Logs, Networks, OpenPorts, Owner, Process, PullProgress, RuntimeError, RuntimeEvent,
     RuntimeInfo, RuntimeStream, StatsReader,
 };
 
@@ -202,6 +202,10 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     fn stats(&self) -> Option<&dyn StatsReader> {
+        Some(self)
+    }
+
+    fn images(&self) -> Option<&dyn Images> {
         Some(self)
     }
 }

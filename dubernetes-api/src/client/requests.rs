@@ -1,10 +1,14 @@
 //! Calls with a single response.
 
+use std::io;
+
+use bytes::Bytes;
 use dubernetes_core::app::{
     AppName, AppSpec, Generation, PullPolicy, Secret, to_json_with_contents,
 };
 use dubernetes_core::event::EventKind;
 use dubernetes_core::selector::Selector;
+use futures_util::Stream;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, IF_MATCH};
 use reqwest::{Method, RequestBuilder};
@@ -13,8 +17,8 @@ use serde::Serialize;
 use crate::client::{Client, ClientError};
 use crate::path;
 use crate::wire::{
-    self, App, Applied, Event, Health, KeyRotation, List, PlanReport, Pod, PodStats, Revision,
-    RolloutRequest, Route, Scale, SecretSet, Status, Version, Why,
+    self, App, Applied, Event, Health, ImageLayers, KeyRotation, List, PlanReport, Pod, PodStats,
+    Revision, RolloutRequest, Route, Scale, SecretSet, Status, Version, Why,
 };
 
 /// Selects events.
@@ -143,6 +147,23 @@ impl Client {
         let request = self.call(Method::PUT, &path::named(path::SECRET, name));
         let request = request.header(CONTENT_TYPE, "application/octet-stream");
         self.json(request.body(value.reveal().to_vec())).await
+    }
+
+    /// Lists the images of the engine with their layers, which an archive need not have. Empty if
+    /// the engine needs every layer.
+    pub async fn images(&self) -> Result<Vec<ImageLayers>, ClientError> {
+        self.list(path::IMAGES, &[]).await
+    }
+
+    /// Loads the images of an archive, as `docker save` writes it. Returns once they are on the
+    /// engine, without a deadline.
+    pub async fn load_images(
+        &self,
+        archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Result<(), ClientError> {
+        let request = self.request(Method::POST, path::IMAGES);
+        let request = request.header(CONTENT_TYPE, "application/x-tar");
+        self.send(request.body(reqwest::Body::wrap_stream(archive))).await.map(drop)
     }
 
     /// Deletes a secret that no app uses.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
@@ -46,6 +47,19 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     }
 }
 
+/// An archive of images, of any size, that is read as it arrives.
+pub(super) struct Archive(pub(super) Body);
+
+impl<S: Send + Sync> FromRequest<S> for Archive {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        check_type(request.headers(), TAR)?;
+        Ok(Self(request.into_body()))
+    }
+}
+
+const TAR: &str = "application/x-tar";
 const JSON: &str = "application/json";
 const OCTET_STREAM: &str = "application/octet-stream";
 

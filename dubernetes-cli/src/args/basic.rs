@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
-use dubernetes_core::app::{MAX_REPLICAS, UrlPath};
+use dubernetes_core::app::{ImageRef, MAX_REPLICAS, UrlPath};
 use dubernetes_core::selector::Selector;
 
 use super::resource::ObjectName;
@@ -32,6 +32,9 @@ pub(crate) struct ApplyArgs {
     /// Do not ask before `--prune` deletes apps.
     #[arg(short, long, requires = "prune")]
     pub(crate) yes: bool,
+    /// First send the images of the files that are on this machine to the orchestrator's engine.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) push: bool,
     /// Retry a spec that failed before.
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) retry: bool,
@@ -72,6 +75,14 @@ pub(crate) struct DeleteArgs {
     pub(crate) filename: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// Images.
+    #[arg(value_name = "IMAGE", required = true, value_parser = ImageRef::parse)]
+    pub(crate) images: Vec<ImageRef>,
 }
 
 /// Arguments of `scale`.

@@ -56,6 +56,7 @@ impl Command {
             | Self::Run(_)
             | Self::Renew(_)
             | Self::Trust
+            | Self::Push(_)
             | Self::Socket
             | Self::Serve(_)
             | Self::Replay(_)

@@ -2,20 +2,24 @@
 
 mod prune;
 
+use std::collections::BTreeMap;
+
 use dubernetes_api::wire::{AppPlan, Applied, Change};
 use dubernetes_core::app::AppSpec;
 use dubernetes_manifest::Located;
 
 use crate::args::{ApplyArgs, Format};
 use crate::follow::Follower;
+use crate::image_push::Sender;
 use crate::machine;
 use crate::output::{self, ListStyle};
 use crate::report::{self, CliError, FAILED, RETRY_HELP, Result, UNREACHABLE};
 use crate::secrets;
 use crate::settings::Settings;
 use crate::sources::read_apps;
-use crate::target::{Mode, Target};
+use crate::target::{Mode, Target, ingress_args};
 use crate::verify::{self, Verifiers};
+use crate::wiring;
 
 pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
     let apps = read_apps(&args.files)?;
@@ -33,6 +37,9 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
     }
     Target::with_wait(settings, &args.wait, async |target: &Target| {
         secrets::check(&apps, &target.client).await?;
+        if args.push {
+            push_images(&specs, settings, target).await?;
+        }
         let result = send_and_wait(args, &specs, target).await;
         if result.as_ref().err().is_none_or(|error| error.exit_code() <= FAILED) {
             target.warn_unsupervised(&args.files.joined());
@@ -40,6 +47,20 @@ pub(super) async fn run(args: &ApplyArgs, settings: &Settings) -> Result {
         result
     })
     .await
+}
+
+/// Sends the images of apps that are on this machine.
+async fn push_images(specs: &[AppSpec], settings: &Settings, target: &Target) -> Result {
+    let local = wiring::local_runtime(&ingress_args(settings)?)?;
+    let sender = Sender::new(local, &target.client).await?;
+    let images: BTreeMap<_, _> =
+        specs.iter().map(|spec| (spec.image.to_string(), &spec.image)).collect();
+    for image in images.into_values() {
+        if !sender.send(image).await? {
+            report::note(&format!("{image}: not on this machine, so not sent"));
+        }
+    }
+    Ok(())
 }
 
 async fn send_and_wait(args: &ApplyArgs, specs: &[AppSpec], target: &Target) -> Result {

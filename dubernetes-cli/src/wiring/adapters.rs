@@ -94,6 +94,13 @@ impl EngineKind {
         }
     }
 
+    /// Returns the engine's runtime. Does not call the engine.
+    pub(super) fn runtime(self, args: &IngressArgs) -> Result<Arc<dyn ContainerRuntime>> {
+        match self {
+            Self::Docker => Ok(Arc::new(docker_runtime(args)?)),
+        }
+    }
+
     /// Returns the engine's endpoint. Does not call the engine.
     pub(super) fn endpoint(self, args: &IngressArgs) -> Result<String> {
         match self {

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use dubernetes_core::app::{AppName, Duration as Span, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, Exec, ExecRequest,
-    ExecSession, FileEntry, Files, ImageId, LogLine, LogOptions, Logs, Network, Networks,
-    OpenPorts, Owner, Process, PullProgress, RuntimeError, RuntimeEvent, RuntimeInfo,
-    RuntimeStream, Stats, StatsReader, Stdio, require,
+    ExecSession, FileEntry, Files, ImageId, ImageLayers, Images, LogLine, LogOptions, Logs,
+    Network, Networks, OpenPorts, Owner, Process, PullProgress, RuntimeError, RuntimeEvent,
+    RuntimeInfo, RuntimeStream, Stats, StatsReader, Stdio, require,
 };
 
 use super::{PULL, READ, STOP_MARGIN, WRITE, catch_panic, guard};
@@ -127,6 +127,11 @@ impl ContainerRuntime for GuardedRuntime {
         let part: &dyn StatsReader = self;
         self.0.stats().map(|_| part)
     }
+
+    fn images(&self) -> Option<&dyn Images> {
+        let part: &dyn Images = self;
+        self.0.images().map(|_| part)
+    }
 }
 
 #[async_trait]
@@ -207,5 +212,23 @@ impl StatsReader for GuardedRuntime {
     async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError> {
         let stats = require(self.0.stats(), Capability::Stats)?;
         guard("measure a container", READ, stats.read(id)).await
+    }
+}
+
+#[async_trait]
+impl Images for GuardedRuntime {
+    async fn layers(&self) -> Result<Vec<ImageLayers>, RuntimeError> {
+        let images = require(self.0.images(), Capability::Images)?;
+        guard("list the layers of images", WRITE, images.layers()).await
+    }
+
+    async fn save(&self, image: &ImageRef) -> Result<RuntimeStream<Bytes>, RuntimeError> {
+        let images = require(self.0.images(), Capability::Images)?;
+        guard("save an image", READ, images.save(image)).await
+    }
+
+    async fn load(&self, archive: RuntimeStream<Bytes>) -> Result<(), RuntimeError> {
+        let images = require(self.0.images(), Capability::Images)?;
+        guard("load an image", PULL, images.load(archive)).await
     }
 }

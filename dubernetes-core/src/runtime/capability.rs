@@ -21,6 +21,8 @@ pub enum Capability {
     Logs,
     /// Resource usage.
     Stats,
+    /// Images that are read, and loaded from an archive.
+    Images,
     /// A stream of events.
     Events,
     /// Addresses that the planner chooses.
@@ -36,7 +38,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability, in declaration order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Volumes,
         Self::Limits,
         Self::Exec,
@@ -44,6 +46,7 @@ impl Capability {
         Self::Files,
         Self::Logs,
         Self::Stats,
+        Self::Images,
         Self::Events,
         Self::PlannedAddresses,
         Self::ContainerOptions,
@@ -61,6 +64,7 @@ impl Capability {
             Self::Files => "files in containers",
             Self::Logs => "logs",
             Self::Stats => "statistics",
+            Self::Images => "images from archives",
             Self::Events => "events",
             Self::PlannedAddresses => "planned addresses",
             Self::ContainerOptions => "container options",

@@ -69,6 +69,16 @@ impl fmt::Display for ContainerId {
 #[serde(transparent)]
 pub struct ImageId(pub String);
 
+/// An image with the digests of the uncompressed contents of its layers, such as `sha256:…`, from
+/// the lowest layer up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageLayers {
+    /// The image.
+    pub id: ImageId,
+    /// Its layers.
+    pub layers: Vec<String>,
+}
+
 /// How far a pull is, in bytes. A total of 0 is not known yet; it grows while the engine finds
 /// layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

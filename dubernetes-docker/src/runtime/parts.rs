@@ -5,14 +5,14 @@ use std::net::Ipv4Addr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dubernetes_core::app::{AppName, InstanceName};
+use dubernetes_core::app::{AppName, ImageRef, InstanceName};
 use dubernetes_core::runtime::{
-    ContainerId, Exec, ExecRequest, ExecSession, FileEntry, Files, LogLine, LogOptions, Logs,
-    Network, Networks, RuntimeError, RuntimeStream, Stats, StatsReader, Stdio,
+    ContainerId, Exec, ExecRequest, ExecSession, FileEntry, Files, ImageLayers, Images, LogLine,
+    LogOptions, Logs, Network, Networks, RuntimeError, RuntimeStream, Stats, StatsReader, Stdio,
 };
 
 use super::{DockerRuntime, inspect};
-use crate::{files, names, network, streams};
+use crate::{archive, files, names, network, streams};
 
 #[async_trait]
 impl Networks for DockerRuntime {
@@ -89,5 +89,20 @@ impl Logs for DockerRuntime {
 impl StatsReader for DockerRuntime {
     async fn read(&self, id: &ContainerId) -> Result<Stats, RuntimeError> {
         inspect::read_stats(&self.engine, id).await
+    }
+}
+
+#[async_trait]
+impl Images for DockerRuntime {
+    async fn layers(&self) -> Result<Vec<ImageLayers>, RuntimeError> {
+        archive::layers(&self.engine).await
+    }
+
+    async fn save(&self, image: &ImageRef) -> Result<RuntimeStream<Bytes>, RuntimeError> {
+        archive::save(&self.engine, image).await
+    }
+
+    async fn load(&self, archive: RuntimeStream<Bytes>) -> Result<(), RuntimeError> {
+        archive::load(&self.engine, archive).await
     }
 }

@@ -9,6 +9,7 @@ mod commands;
 mod endpoint;
 mod files;
 mod harness;
+mod images;
 mod lifecycle;
 mod owners;
 mod ports;
@@ -215,6 +216,16 @@ fn part_checks() -> Vec<Check> {
             files::create_with_files_is_whole,
             [Files],
             "a container with files is created as a whole, or not at all"
+        ),
+        check!(
+            images::saved_image_can_be_loaded,
+            [Images],
+            "what is loaded from an archive is the image that was saved"
+        ),
+        check!(
+            images::broken_archive_is_an_error,
+            [Images],
+            "an archive that is malformed or breaks off is an error"
         ),
         check!(
             watching::missing_container_has_no_logs,

@@ -2,14 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-use std::time::Instant;
-
 use dubernetes_tests::checks::SOON;
 use dubernetes_tests::http::{Request, once};
+use dubernetes_tests::manifest::BUSYBOX;
+use dubernetes_tests::own_engine::OwnEngine;
+use dubernetes_tests::program::docker;
 use dubernetes_tests::scenario::{Scenario, interrupt};
 use dubernetes_tests::sshd::Sshd;
 use dubernetes_tests::terminal::{Terminal, exit_code};
-use dubernetes_tests::{e2e, eventually, whoami};
+use dubernetes_tests::{app, e2e, eventually, whoami};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::pod_commands::start_port_forward;
@@ -36,9 +37,6 @@ fn commands_work_over_ssh_with_one_connection_each() {
     e2e!().run(async |s| {
         s.serve().await;
         let Some(sshd) = Sshd::start(s).await else { return };
-        let start = Instant::now();
-        let _ = s.run(&["get", "apps"]).await.assert_success();
-        let local = start.elapsed();
         s.use_ssh(&sshd);
 
         // Files are those of the client.
@@ -50,9 +48,7 @@ fn commands_work_over_ssh_with_one_connection_each() {
         assert!(applied.stderr.contains("app/web is ready: 2/2"), "{}", applied.stderr);
         assert!(!applied.stderr.contains("no orchestrator is running"), "{}", applied.stderr);
         assert_eq!(sshd.connections(), 1, "connections of `apply`");
-        let start = Instant::now();
         let listed = s.run(&["get", "apps"]).await.assert_success();
-        println!("get apps: {local:?} on the machine, {:?} over ssh", start.elapsed());
         assert!(listed.stdout.contains("web.test"), "{}", listed.stdout);
 
         let terminal = Terminal::new(100, 30);
@@ -163,5 +159,42 @@ fn context_names_the_host() {
         let _ = run(&["context", "use", "local"]).await.assert_success();
         let _ = run(&["version"]).await.assert_code(3);
         let _ = run(&["version", "--context", "prod"]).await.assert_success();
+    });
+}
+
+#[test]
+fn image_is_pushed_over_ssh_without_the_layers_that_are_there() {
+    e2e!().run(async |s| {
+        let Some(_engine) = OwnEngine::start(s, false, &[BUSYBOX]).await else { return };
+        s.serve().await;
+        let Some(sshd) = Sshd::start(s).await else { return };
+        s.use_ssh(&sshd);
+        let container = s.create_container(&[BUSYBOX]).await;
+        let file = s.write_file("greeting", "hello\n");
+        docker(&["cp", &file, &format!("{container}:/greeting")]).await;
+        let image = s.tag(BUSYBOX).await;
+        docker(&["commit", &container, &image]).await;
+        let endpoint = s.runtime.endpoint();
+        let run = async |arguments: &[&str]| {
+            s.run_with_variables(arguments, &[("DUBERNETES_ENGINE", &endpoint)]).await
+        };
+
+        let pushed = run(&["push", &image]).await.assert_success();
+        assert_eq!(pushed.stdout, format!("image/{image} pushed\n"));
+        assert!(pushed.stderr.contains("sending 1 MB, 1 of "), "{}", pushed.stderr);
+        let again = run(&["push", &image]).await.assert_success();
+        assert!(again.stderr.contains("layers are there already"), "{}", again.stderr);
+        let missing = run(&["push", "dubernetes-no-such-image:1"]).await.assert_code(1);
+        assert!(missing.stderr.contains("no such image on this machine"), "{}", missing.stderr);
+
+        let tool = app("tool", &image, 1)
+            .with("command: [sh, -c, 'cat /greeting; sleep 1000']")
+            .with("pull: never");
+        let path = s.write_file("tool.yaml", &tool.to_string());
+        let applied = run(&["apply", "--push", &path]).await.assert_success();
+        assert!(applied.stderr.contains("layers are there already"), "{}", applied.stderr);
+        let logs = s.run(&["logs", "tool"]).await.assert_success();
+        assert!(logs.stdout.contains("hello"), "{}", logs.stdout);
+        s.terminate().await;
     });
 }

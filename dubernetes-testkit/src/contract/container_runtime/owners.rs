@@ -22,6 +22,7 @@ pub(super) async fn capabilities_match_parts(runtime: &dyn ContainerRuntime, _: 
         (Capability::Files, runtime.files().is_some()),
         (Capability::Logs, runtime.logs().is_some()),
         (Capability::Stats, runtime.stats().is_some()),
+        (Capability::Images, runtime.images().is_some()),
     ] {
         let is_offered = offered.contains(&capability);
         assert_eq!(is_offered, has_part, "{capability:?} is offered iff its part exists");

@@ -122,6 +122,8 @@ impl ContainerRuntime for FakeRuntime {
     fn capabilities(&self) -> BTreeSet<Capability> {
         let mut all = BTreeSet::from(Capability::ALL);
         all.remove(&Capability::SeveralHosts);
+        // A container of the fake has no layers.
+        all.remove(&Capability::Images);
         if self.world().unplanned {
             all.remove(&Capability::PlannedAddresses);
         }
