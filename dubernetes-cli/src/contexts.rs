@@ -29,7 +29,7 @@ pub(crate) struct Contexts {
 impl Contexts {
     /// Returns the path of the file, if the user has a folder for it.
     pub(crate) fn path(user: &User) -> Option<PathBuf> {
-        Some(user.settings_file()?.with_file_name("contexts.json"))
+        Some(user.config_folder()?.join("contexts.json"))
     }
 
     /// Reads the contexts of a user; none without a file.

@@ -124,13 +124,14 @@ impl User {
 
     /// Returns the default path of the settings file.
     pub(crate) fn settings_file(&self) -> Option<PathBuf> {
-        let folder = match (&self.config_home, &self.home) {
-            _ if self.root => PathBuf::from("/etc"),
-            (Some(folder), _) => folder.clone(),
-            (None, Some(home)) => home.join(".config"),
-            (None, None) => return None,
-        };
-        Some(folder.join("dubernetes/config.yaml"))
+        let folder = if self.root { Some("/etc/dubernetes".into()) } else { self.config_folder() };
+        Some(folder?.join("config.yaml"))
+    }
+
+    /// Returns the folder for what concerns this user alone, such as contexts.
+    pub(crate) fn config_folder(&self) -> Option<PathBuf> {
+        let home = || self.home.as_ref().map(|home| home.join(".config"));
+        Some(self.config_home.clone().or_else(home)?.join("dubernetes"))
     }
 }
 
