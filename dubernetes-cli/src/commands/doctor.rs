@@ -38,6 +38,7 @@ pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
         let listens = &status.ingress.listens;
         ingress.http_bind = BindAddresses(listens.iter().map(SocketAddr::ip).collect());
         ingress.http_port = listens.first().map_or(ingress.http_port, SocketAddr::port);
+        ingress.https_port = status.ingress.https_port;
         ingress.trusted_proxies = status.ingress.trusted_proxies.clone();
         ingress.proxy_protocol = status.ingress.proxy_protocol;
         if let Some(place) = &status.engine.place {

@@ -1,7 +1,6 @@
 //! Checks of the engine, and of what only the engine knows: its clock and disk, the network, the
 //! ingress image, and the container that publishes the port.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use dubernetes_core::runtime::{RuntimeError, RuntimeInfo};
 use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
-use super::port::PortOwner;
+use super::port::{Listen, PortOwner};
 use super::{paths, port, proxies};
 use crate::args::IngressArgs;
 use crate::output::{self, span};
@@ -25,18 +24,18 @@ const NOT_CHECKED: &str = "not checked: the engine does not answer";
 
 /// Runs all checks that need the engine.
 pub(super) async fn run_checks(settings: &Settings, ingress: &IngressArgs) -> Vec<Check> {
-    let addresses = ingress.http_bind.with_port(ingress.http_port);
+    let listens = port::listens(ingress);
     let engine = match Engine::new(ingress) {
         Ok(engine) => engine,
         Err(error) => {
             let check = Check::fail("engine", error.message(), "name it as `unix:///path`");
-            return checks_without_engine(check, &addresses);
+            return checks_without_engine(check, &listens);
         }
     };
     let version = engine.version().await;
     let engine_check = check_version(&version, &engine.endpoint());
     if version.is_err() {
-        return checks_without_engine(engine_check, &addresses);
+        return checks_without_engine(engine_check, &listens);
     }
     let mut checks = vec![engine_check];
     let asked = Timestamp::now();
@@ -62,32 +61,35 @@ pub(super) async fn run_checks(settings: &Settings, ingress: &IngressArgs) -> Ve
     }
     checks.extend(proxies::check_proxies(ingress, gateway, lacks));
     let own = ingress_name(&settings.instance);
-    for address in addresses {
+    for listen in listens {
+        let address = listen.address;
         let publisher = engine.publisher(address.ip(), address.port()).await.ok().flatten();
         let find_process = || find_listener(address.ip(), address.port());
         let owner = port::find_owner(address, publisher.as_deref(), &own, find_process);
-        checks.push(port::check_owner(address, owner));
-        checks.push(port::check_exposure(address.ip()));
+        checks.push(port::check_owner(&listen, owner));
+        checks.extend(port::check_exposure(&listen));
     }
     checks
 }
 
 /// Returns the checks if no engine answers.
-fn checks_without_engine(engine: Check, addresses: &[SocketAddr]) -> Vec<Check> {
+fn checks_without_engine(engine: Check, listens: &[Listen]) -> Vec<Check> {
     let not_checked = |name| Check::warn(name, NOT_CHECKED, "fix the failed checks first");
-    let port = |address: SocketAddr| {
+    let port = |listen: &Listen| {
+        let address = listen.address;
         let find_process = || find_listener(address.ip(), address.port());
         match port::find_owner(address, None, "", find_process) {
             // It may be our own ingress: only the engine knows.
             PortOwner::Other(_) => not_checked("port"),
             owner @ (PortOwner::Free | PortOwner::Ingress | PortOwner::NotLocal) => {
-                port::check_owner(address, owner)
+                port::check_owner(listen, owner)
             }
         }
     };
     let others = ["clock", "engine-disk", "network", "image"].map(not_checked);
-    let ports =
-        addresses.iter().flat_map(|address| [port(*address), port::check_exposure(address.ip())]);
+    let ports = listens
+        .iter()
+        .flat_map(|listen| std::iter::once(port(listen)).chain(port::check_exposure(listen)));
     std::iter::once(engine).chain(others).chain(ports).collect()
 }
 

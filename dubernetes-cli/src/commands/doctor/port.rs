@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use super::check::Check;
+use crate::args::IngressArgs;
 
 /// Owner of the port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,25 @@ pub(super) enum PortOwner {
     Other(Option<String>),
     /// The address belongs to no interface of this machine.
     NotLocal,
+}
+
+/// An address and port at which the ingress listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listen {
+    /// Address and port.
+    pub(super) address: SocketAddr,
+    /// Whether it is for HTTPS.
+    pub(super) https: bool,
+}
+
+/// Returns where an ingress with these settings listens.
+pub(super) fn listens(ingress: &IngressArgs) -> Vec<Listen> {
+    let listen = |port, https| {
+        let addresses = ingress.http_bind.with_port(port).into_iter();
+        addresses.map(move |address| Listen { address, https })
+    };
+    let https = ingress.https_port.map(|port| listen(port, true));
+    listen(ingress.http_port, false).chain(https.into_iter().flatten()).collect()
 }
 
 /// Finds the owner of the port. `publisher` is the container that publishes the port, `own` the
@@ -41,8 +61,9 @@ pub(super) fn find_owner(
 }
 
 /// Checks that the ingress can have the port.
-pub(super) fn check_owner(address: SocketAddr, owner: PortOwner) -> Check {
+pub(super) fn check_owner(listen: &Listen, owner: PortOwner) -> Check {
     const NAME: &str = "port";
+    let address = listen.address;
     match owner {
         PortOwner::Free => Check::ok(NAME, format!("{address} is free")),
         PortOwner::Ingress => {
@@ -50,8 +71,11 @@ pub(super) fn check_owner(address: SocketAddr, owner: PortOwner) -> Check {
         }
         PortOwner::Other(name) => {
             let name = name.unwrap_or_else(|| "a process that this user cannot see".to_owned());
-            let help =
-                "stop it, or choose another port with DUBERNETES_HTTP_PORT or `serve --http-port`";
+            let (variable, flag) = match listen.https {
+                true => ("DUBERNETES_HTTPS_PORT", "--https-port"),
+                false => ("DUBERNETES_HTTP_PORT", "--http-port"),
+            };
+            let help = format!("stop it, or choose another port with {variable} or `serve {flag}`");
             Check::fail(NAME, format!("{name} uses {address}"), help)
         }
         PortOwner::NotLocal => {
@@ -61,8 +85,12 @@ pub(super) fn check_owner(address: SocketAddr, owner: PortOwner) -> Check {
     }
 }
 
-/// Checks who can reach the port.
-pub(super) fn check_exposure(bind: IpAddr) -> Check {
+/// Checks who can reach a port for HTTP.
+pub(super) fn check_exposure(listen: &Listen) -> Option<Check> {
+    (!listen.https).then(|| check_bind(listen.address.ip()))
+}
+
+fn check_bind(bind: IpAddr) -> Check {
     const NAME: &str = "exposure";
     if bind.is_loopback() {
         return Check::ok(NAME, "only this machine can reach the ingress");
@@ -79,7 +107,8 @@ mod tests {
 
     fn check(address: SocketAddr, publisher: Option<&str>, process: Option<&str>) -> Check {
         let process = process.map(str::to_owned);
-        check_owner(address, find_owner(address, publisher, "dubernetes.ingress", || process))
+        let owner = find_owner(address, publisher, "dubernetes.ingress", || process);
+        check_owner(&Listen { address, https: false }, owner)
     }
 
     #[test]
@@ -110,8 +139,16 @@ mod tests {
 
     #[test]
     fn exposed_ingress_warns() {
-        let result = |bind: &str| check_exposure(bind.parse().unwrap()).result;
+        let result = |bind: &str| check_bind(bind.parse().unwrap()).result;
         assert_eq!(["127.0.0.1", "::1"].map(result), [CheckResult::Ok; 2]);
         assert_eq!(["0.0.0.0", "::", "192.0.2.1"].map(result), [CheckResult::Warn; 3]);
+    }
+
+    #[test]
+    fn taken_port_for_https_names_its_own_setting() {
+        let listen = Listen { address: ([127, 0, 0, 1], 443).into(), https: true };
+        let check = check_owner(&listen, PortOwner::Other(None));
+        assert!(check.help.is_some_and(|help| help.contains("--https-port")));
+        assert_eq!(check_exposure(&listen), None);
     }
 }

@@ -48,7 +48,7 @@ fn unreachable_or_old_engine_fails() {
 
 #[test]
 fn every_check_is_reported_without_engine() {
-    let address = "127.0.0.1:1".parse().unwrap();
+    let address = Listen { address: "127.0.0.1:1".parse().unwrap(), https: false };
     let checks = checks_without_engine(Check::fail("engine", "x", "y"), &[address]);
     let names: Vec<_> = checks.iter().map(|check| check.check).collect();
     let expected = ["engine", "clock", "engine-disk", "network", "image", "port", "exposure"];
