@@ -40,6 +40,21 @@ impl Pebble {
     /// `hosts` alone. Returns `None`, and says that the test is skipped, without an engine or the
     /// image.
     pub async fn start(test: &str, http_port: u16, hosts: &[&str]) -> Option<Self> {
+        Self::start_with(test, http_port, hosts, &[]).await
+    }
+
+    /// Like [`Self::start`]. Each check of a host takes up to three seconds.
+    pub async fn start_slow(test: &str, http_port: u16, hosts: &[&str]) -> Option<Self> {
+        let slow = ["--env", "PEBBLE_VA_NOSLEEP=0", "--env", "PEBBLE_VA_SLEEPTIME=3"];
+        Self::start_with(test, http_port, hosts, &slow).await
+    }
+
+    async fn start_with(
+        test: &str,
+        http_port: u16,
+        hosts: &[&str],
+        options: &[&str],
+    ) -> Option<Self> {
         let runtime = engine_or_skip(test, DockerRuntime::connect(None).await)?;
         let image = ImageRef::parse(IMAGE).unwrap();
         engine_or_skip(test, runtime.resolve(&image, PullPolicy::Never).await)?;
@@ -49,7 +64,7 @@ impl Pebble {
         let container = format!("dubernetes-test-pebble-{}-{}", std::process::id(), port.number);
         let pebble = Self { container, port, folder };
         pebble.write_files(management.number, http_port).await;
-        pebble.run(hosts).await;
+        pebble.run(hosts, options).await;
         Some(pebble)
     }
 
@@ -104,7 +119,7 @@ impl Pebble {
     }
 
     /// Starts the container, and waits until the authority answers.
-    async fn run(&self, hosts: &[&str]) {
+    async fn run(&self, hosts: &[&str], options: &[&str]) {
         let mount = format!("{}:/etc/pebble:ro", self.folder.path().display());
         let names: Vec<String> = hosts.iter().map(|host| format!("{host}:127.0.0.1")).collect();
         let mut arguments = vec!["run", "--detach", "--name", &self.container];
@@ -112,6 +127,7 @@ impl Pebble {
         for name in &names {
             arguments.extend(["--add-host", name]);
         }
+        arguments.extend(options);
         arguments.extend([IMAGE, "-config", "/etc/pebble/config.json"]);
         let _ = docker(&arguments).await;
         let address = ("127.0.0.1", self.port.number);

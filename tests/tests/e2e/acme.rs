@@ -11,6 +11,7 @@ use dubernetes_core::certificate::{
 use dubernetes_core::clock::SystemClock;
 use dubernetes_tests::pebble::{Answers, Pebble};
 use dubernetes_tls::{AcmeSettings, TlsIssuer};
+use futures_util::{StreamExt as _, stream};
 
 const HOST: &str = "shop.example.test";
 
@@ -80,6 +81,28 @@ async fn failed_check_says_why_and_withdraws_the_answer() {
     let (published, left) = f.answers.counts();
     assert!(published >= 2);
     assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn fifty_hosts_get_certificates_although_checks_are_slow() {
+    let test = "fifty_hosts_get_certificates_although_checks_are_slow";
+    let answers = Arc::new(Answers::start().await);
+    let hosts: Vec<_> = (0..50).map(|number| format!("shop-{number}.example.test")).collect();
+    let names: Vec<_> = hosts.iter().map(String::as_str).collect();
+    let Some(pebble) = Pebble::start_slow(test, answers.port(), &names).await else { return };
+    let issuer = issuer(pebble.settings(), &answers);
+    let account = issuer.register(Authority::Acme).await.unwrap();
+    let orders = stream::iter(&hosts).map(|host| {
+        let host = HostName::parse(host).unwrap();
+        let (issuer, account) = (&issuer, &account);
+        async move { issuer.issue(Authority::Acme, account, &host).await.unwrap() }
+    });
+    let issued: Vec<_> = orders.buffered(25).collect().await;
+    for (host, issued) in hosts.iter().zip(issued) {
+        let info = issuer.inspect(issued.chain.as_bytes(), issued.key.reveal()).unwrap();
+        assert_eq!(info.hosts, [HostPattern::parse(host).unwrap()]);
+    }
+    assert_eq!(answers.counts().1, 0);
 }
 
 #[tokio::test]
