@@ -11,6 +11,7 @@ use dubernetes_core::certificate::{Authority, CertificateIssuer as _};
 use dubernetes_core::clock::SystemClock;
 use dubernetes_tests::checks::{SOON, ensure};
 use dubernetes_tests::http::{Request, once};
+use dubernetes_tests::load::setting;
 use dubernetes_tests::manifest::Manifest;
 use dubernetes_tests::pebble::Pebble;
 use dubernetes_tests::port::Port;
@@ -150,6 +151,7 @@ fn host_that_leads_elsewhere_fails_with_the_words_of_the_authority() {
     });
 }
 
+/// Each of three clients sends `DUBERNETES_LOAD_REQUESTS` requests, in about 20 s.
 #[test]
 fn root_of_the_own_authority_is_trusted_and_switches_fail_no_request() {
     e2e!().run(async |s| {
@@ -165,13 +167,15 @@ fn root_of_the_own_authority_is_trusted_and_switches_fail_no_request() {
         https.write_pair("first", HOST).await;
         https.write_pair("second", HOST).await;
         let at = format!("{HOST}:{}:127.0.0.1", https.port.number);
-        let url = format!("{}?[1-4000]", https.url(HOST));
+        let requests = setting("LOAD_REQUESTS", 4000_usize);
+        let url = format!("{}?[1-{requests}]", https.url(HOST));
+        let rate = format!("{}/s", requests / 20);
         // At a reload nginx ends connections with HTTP/2, also those on which a request is on its
         // way. Browsers send it again.
         let retry = ["--retry", "3", "--retry-all-errors", "--retry-delay", "0"];
         let load = |version: &'static str| {
             let mut command = Command::new("curl");
-            command.args(["--silent", version, "--insecure", "--resolve", &at, "--rate", "200/s"]);
+            command.args(["--silent", version, "--insecure", "--resolve", &at, "--rate", &rate]);
             if version == "--http2" {
                 command.args(retry);
             }
@@ -192,7 +196,7 @@ fn root_of_the_own_authority_is_trusted_and_switches_fail_no_request() {
             let ran = load.await.unwrap();
             let answers: Vec<_> = ran.stdout.lines().collect();
             let failed: Vec<_> = answers.iter().filter(|code| !code.starts_with("200")).collect();
-            assert_eq!((ran.code, answers.len()), (Some(0), 4000), "{}", ran.line);
+            assert_eq!((ran.code, answers.len()), (Some(0), requests), "{}", ran.line);
             assert!(failed.is_empty(), "{}: {failed:?}", ran.line);
         }
         let (code, _) = https.curl(HOST, &["--cacert", &root]).await;
