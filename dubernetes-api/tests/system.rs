@@ -349,6 +349,7 @@ async fn openapi_lists_every_endpoint() {
         path::APP_REVISIONS,
         path::APP_WHY,
         path::APP_LOGS,
+        path::APP_ACCESS_LOG,
         path::SECRETS,
         path::SECRET,
         path::SECRET_KEY_ROTATION,
@@ -430,6 +431,8 @@ fn openapi_schemas_match_core_types() {
         count: 1,
     };
     assert_eq!(fields("Event"), keys(&serde_json::to_value(event).unwrap()));
+    let request = entry(1, Some("web-1"));
+    assert_eq!(fields("AccessLogEntry"), keys(&serde_json::to_value(request).unwrap()));
     let why = dubernetes_core::why::Why {
         kind: dubernetes_core::why::TargetKind::App,
         name: String::new(),

@@ -34,6 +34,7 @@ const CONTEXT: RenderContext = RenderContext {
     keepalive_window: Duration::from_secs(1),
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
     https_port: Some(443),
+    access_log: true,
 };
 
 /// A directive as nginx reads it.
@@ -123,14 +124,25 @@ fn expected_host(
         Some(name) => inside.push(name),
         None => inside[0].words.push("default_server".to_owned()),
     }
+    let log = "access_log /dev/shm/dubernetes-access.log dubernetes buffer=32k flush=1s";
+    inside.push(line(&log.split(' ').collect::<Vec<_>>()));
+    let is_only = routes.values().all(|route| route.app == any.app);
+    if is_only {
+        inside.push(line(&["set", "$dubernetes_app", any.app.as_str()]));
+    }
+    let location = |route: &Route, pattern: &str, stripped| {
+        let of_app = line(&["set", "$dubernetes_app", route.app.as_str()]);
+        let of_app = (!is_only).then_some(of_app).into_iter();
+        of_app.chain(expected_location(route, generation, pattern, stripped)).collect()
+    };
     for (path, route) in routes {
         let below = format!("{}/", path.trim_end_matches('/'));
         if path != "/" {
-            let body = expected_location(route, generation, "^", "/");
+            let body = location(route, "^", "/");
             inside.push(block(&["location", "=", path], body));
         }
         let pattern = format!("^{}(/.*)$", route.path.as_str().replace('.', "\\."));
-        let body = expected_location(route, generation, &pattern, "$1");
+        let body = location(route, &pattern, "$1");
         inside.push(block(&["location", &below], body));
     }
     if routes.values().any(|route| !route.endpoints.is_empty()) {
@@ -176,6 +188,9 @@ fn expected_name(host: &HostPattern) -> Option<Directive> {
 fn expected_http(tls: &HostTls) -> Directive {
     let mut inside = vec![line(&["listen", "10.89.0.2:80"])];
     inside.extend(expected_name(&tls.host));
+    let log = "access_log /dev/shm/dubernetes-access.log dubernetes buffer=32k flush=1s";
+    inside.push(line(&log.split(' ').collect::<Vec<_>>()));
+    inside.push(line(&["set", "$dubernetes_app", tls.app.as_str()]));
     if tls.answers_challenges {
         let folder = line(&["alias", "/etc/nginx/dubernetes/acme/"]);
         let words = ["location", "/.well-known/acme-challenge/"];

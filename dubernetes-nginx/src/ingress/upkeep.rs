@@ -38,6 +38,14 @@ impl NginxIngress {
         }
     }
 
+    /// Ensures once for each run of nginx that its access log is bounded.
+    pub(super) async fn rotate_access_log(&self, nginx: &RunningNginx) {
+        if self.cache().rotating.as_ref() != Some(nginx) {
+            self.nginx.rotate_access_log(&nginx.id).await;
+            self.cache().rotating = Some(nginx.clone());
+        }
+    }
+
     /// Replaces a running container that has other settings than the present ones, or, once for
     /// each orchestrator, another image than the tag has now. Returns what was done.
     pub(super) async fn replace_if_outdated(
