@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use dubernetes_core::app::{AppName, Duration, HostName};
 
 use super::orchestrate::long_duration;
+use super::port_forward::LineFormat;
 use super::resource::{ObjectName, Resource, ResourceParser};
 use super::shared::{FormatArgs, SelectorArgs};
 

@@ -83,9 +83,7 @@ fn print_listener(
     let local = listener.local_addr()?;
     let name = backend.name();
     match format {
-        LineFormat::Text => {
-            output::print(&format!("Forwarding from {local} -> {name}:{remote}\n"))
-        }
+        LineFormat::Text => output::print(&format!("Forwarding from {local} -> {name}:{remote}\n")),
         LineFormat::Json => {
             let line = Listening {
                 name: &name,
