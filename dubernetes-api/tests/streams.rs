@@ -282,6 +282,13 @@ async fn access_log_is_read_by_app_and_pod_unless_it_is_off() {
         lines.map(|line| line["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(paths("").await, "/1 /3 /4 /5");
+    let document: Value = serde_json::from_str(&dubernetes_api::server::openapi_json()).unwrap();
+    let schema = &document["components"]["schemas"]["AccessLogEntry"]["properties"];
+    let keys = |value: &Value| {
+        value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    let sent = serde_json::to_value(request("web", None, 1)).unwrap();
+    assert_eq!(keys(schema), keys(&sent));
     assert_eq!(paths("?tail=2&follow=false").await, "/4 /5");
     assert_eq!(paths("?pod=web-1&since=1970-01-01T00:00:02Z").await, "/5");
     for wrong in ["pod=-", "previous=true"] {

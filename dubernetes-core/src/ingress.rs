@@ -107,8 +107,8 @@ pub trait Ingress: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Returns requests to an app that the proxy still remembers, as many as its limits allow; `None`
-    /// if it logs none. A request may appear some seconds after its answer. By default it logs none.
+    /// Returns requests to an app, as far as the proxy remembers them; `None` if it logs none. A
+    /// request may appear some seconds after its answer. By default it logs none.
     async fn access_log(&self, query: &AccessLogQuery) -> Result<Option<AccessLog>, IngressError> {
         let _ = query;
         Ok(None)

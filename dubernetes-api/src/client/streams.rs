@@ -70,8 +70,8 @@ impl Client {
         lines(self, self.request(Method::GET, &path).query(&pairs), StreamEnd::Expected)
     }
 
-    /// Reads the requests to an app, as the ingress has logged them. With `follow` it continues with
-    /// new ones, until the ingress ends.
+    /// Reads the requests to an app, as the ingress has logged them. With `follow` it continues
+    /// with new ones, until the ingress ends.
     pub fn access_log(&self, query: &AccessLogQuery) -> Items<AccessLogEntry> {
         let path = path::named(path::APP_ACCESS_LOG, query.app.as_str());
         let mut pairs = selection(query.follow, query.tail, query.since);

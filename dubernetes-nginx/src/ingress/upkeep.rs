@@ -21,7 +21,7 @@ const VERIFY_INTERVAL: Duration = Duration::from_secs(15);
 const GC_EVERY: u32 = 8;
 
 impl NginxIngress {
-    /// Takes in that nginx was just started: it has no old worker, and few files. If it waits for
+    /// Takes in that nginx was just started: it has no old worker, few files, and a bounded log. If it waits for
     /// its first routes, asks it what the next table depends on.
     pub(super) async fn after_start(
         &self,
@@ -31,6 +31,7 @@ impl NginxIngress {
     ) {
         self.cache().old_workers = Some(0);
         self.cache().changes = 1;
+        self.cache().rotating = Some(nginx.clone());
         if requested.is_empty() {
             self.cache().verified_at = Some(Instant::now());
             // An error is reported by the next table, which asks again.

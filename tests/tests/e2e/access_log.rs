@@ -55,7 +55,7 @@ fn requests_appear_with_pod_status_and_client() {
         };
         assert_eq!(get("web.test", "/shop/a%20b?token=secret").await, 200);
         assert_eq!(get("other.test", "/foreign").await, 200);
-        assert_eq!(get("nobody.test", "/unknown").await, 404);
+        assert_eq!(get("unknown.test", "/unknown").await, 404);
         assert_eq!(get("web.test", "/elsewhere").await, 404);
         let _ = s.run(&["scale", "web", "0"]).await.assert_success();
         s.wait_for_status_code("other.test", 200, SOON).await;
