@@ -22,11 +22,11 @@ pub(super) async fn measure(bench: &Bench) -> Measured {
     let access = format!("access: {{ host: {KEPT_HOST}, keepalive: true }}");
     let _ = bench.scenario.apply(&whoami(KEPT, 1).with(&access)).await;
     let meaning = format!(
-        "processor time of nginx's container for each of {RATE} requests/s to one replica of an \
+        "processor time of nginx's container for 1,000 of {RATE} requests/s to one replica of an \
          app with `access.keepalive: true`, over {CONNECTIONS} kept connections, for 10 s. The \
          baseline is the same with `serve --access-log=false`."
     );
-    let mut row = Row::new("processor time of a request", &meaning, Unit::Seconds)
+    let mut row = Row::new("processor time of 1,000 requests", &meaning, Unit::Seconds)
         .baseline("without access log");
     let meaning = "requests per second that the measured load had.";
     let mut rate = Row::new("requests", meaning, Unit::PerSecond).baseline("without access log");
@@ -40,7 +40,7 @@ pub(super) async fn measure(bench: &Bench) -> Measured {
     Measured { rows: vec![row, rate], ..Measured::default() }
 }
 
-/// Returns the processor time of a request, and the number of requests per second.
+/// Returns the processor time of 1,000 requests, and the number of requests per second.
 async fn cost(bench: &Bench, is_logged: bool) -> (f64, f64) {
     let scenario = &bench.scenario;
     scenario.terminate().await;
@@ -56,7 +56,7 @@ async fn cost(bench: &Bench, is_logged: bool) -> (f64, f64) {
     let requests = f64::from(load(scenario.port, WINDOW).await);
     let took = begin.elapsed().as_secs_f64();
     let nanos = processor_nanos(bench).await - before;
-    (Duration::from_nanos(nanos).as_secs_f64() / requests, requests / took)
+    (Duration::from_nanos(nanos).as_secs_f64() / requests * 1e3, requests / took)
 }
 
 async fn processor_nanos(bench: &Bench) -> u64 {
