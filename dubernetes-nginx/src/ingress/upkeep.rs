@@ -21,8 +21,8 @@ const VERIFY_INTERVAL: Duration = Duration::from_secs(15);
 const GC_EVERY: u32 = 8;
 
 impl NginxIngress {
-    /// Takes in that nginx was just started: it has no old worker, few files, and a bounded log. If it waits for
-    /// its first routes, asks it what the next table depends on.
+    /// Takes in that nginx was just started: it has no old worker, few files, and a bounded log.
+    /// If it waits for its first routes, asks it what the next table depends on.
     pub(super) async fn after_start(
         &self,
         nginx: &RunningNginx,
