@@ -3,7 +3,7 @@
 mod schemas;
 
 pub(crate) use schemas::{
-    AppSpec, Change, Event, EventKind, Forecast, Phase, PodState, RuntimeInfo, Why,
+    AccessLogEntry, AppSpec, Change, Event, EventKind, Forecast, Phase, PodState, RuntimeInfo, Why,
 };
 
 use std::sync::Arc;

@@ -17,6 +17,8 @@ pub const APP_REVISIONS: &str = "/v1/apps/{name}/revisions";
 pub const APP_WHY: &str = "/v1/apps/{name}/why";
 /// Logs of all replicas of an app.
 pub const APP_LOGS: &str = "/v1/apps/{name}/logs";
+/// Requests to an app, as the ingress has logged them.
+pub const APP_ACCESS_LOG: &str = "/v1/apps/{name}/access-log";
 /// The certificates of all hosts.
 pub const CERTIFICATES: &str = "/v1/certificates";
 /// Renewal of the certificate of a host.

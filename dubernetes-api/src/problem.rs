@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use dubernetes_core::app::{self, Place, RouteConflict};
 use dubernetes_core::dial::DialError;
 use dubernetes_core::error::chain;
+use dubernetes_core::ingress::IngressError;
 use dubernetes_core::runtime::RuntimeError;
 use dubernetes_core::store::StoreError;
 use dubernetes_manifest::BodyProblem;
@@ -136,6 +137,18 @@ impl From<RuntimeError> for ApiError {
             RuntimeError::Failed { .. } | _ => ProblemKind::EngineFailed,
         };
         Self::new(kind, chain(&error))
+    }
+}
+
+impl From<IngressError> for ApiError {
+    fn from(error: IngressError) -> Self {
+        match error {
+            IngressError::Runtime(error) => error.into(),
+            IngressError::PortTaken { .. }
+            | IngressError::Refused { .. }
+            | IngressError::NotAcknowledged
+            | IngressError::Failed(_) => Self::new(ProblemKind::EngineFailed, chain(&error)),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! The server maps requests to calls and results to responses. It never decides what happens to an
 //! app: the orchestrator does.
 
+mod access_log;
 mod apps;
 mod body;
 mod certificates;
@@ -163,6 +164,7 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::list))
         .routes(routes!(why::explain_app))
         .routes(routes!(logs::read_app))
+        .routes(routes!(access_log::read))
         .routes(routes!(certificates::list))
         .routes(routes!(certificates::root))
         .routes(routes!(certificates::renew))

@@ -31,6 +31,7 @@ pub use system::{
 
 pub use dubernetes_core::event::Event;
 pub use dubernetes_core::forecast::{Forecast, Step};
+pub use dubernetes_core::ingress::AccessLogEntry;
 pub use dubernetes_core::runtime::{RuntimeInfo, TerminalSize};
 pub use dubernetes_core::store::Change;
 pub use dubernetes_core::why::{

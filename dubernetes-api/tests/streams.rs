@@ -11,6 +11,7 @@ use std::time::Duration;
 use api::Api;
 use axum::http::StatusCode;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
+use dubernetes_core::ingress::AccessLogEntry;
 use dubernetes_core::runtime::{LogLine, LogOptions, RuntimeError};
 use dubernetes_core::store::Store as _;
 use dubernetes_testkit::MockContainerRuntime;
@@ -246,6 +247,54 @@ async fn logs_of_replicas_are_merged_by_time() {
     );
     assert_eq!(api.get("/v1/apps/nope/logs").await.error(), "404 not-found");
     assert_eq!(api.get("/v1/pods/web-3/logs").await.error(), "404 not-found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn access_log_is_read_by_app_and_pod_unless_it_is_off() {
+    let api = Api::start();
+    assert_eq!(api.get("/v1/apps/web/access-log").await.error(), "404 not-found");
+    api.ready(WEB).await;
+    assert_eq!(api.get("/v1/apps/web/access-log").await.error(), "409 switched-off");
+    let request = |app: &str, pod: Option<&str>, second| AccessLogEntry {
+        time: Timestamp::from_second(second).unwrap(),
+        app: app_name(app),
+        pod: pod.map(|pod| pod.parse().unwrap()),
+        client: [192, 0, 2, 1].into(),
+        method: "GET".to_owned(),
+        host: "web.test".to_owned(),
+        path: format!("/{second}"),
+        protocol: "HTTP/1.1".to_owned(),
+        status: 200,
+        bytes: 0,
+        duration_ms: 1,
+    };
+    api.orchestrator.ingress.set_access_log(vec![
+        request("web", Some("web-1"), 1),
+        request("api", Some("api-1"), 2),
+        request("web", None, 3),
+        request("web", Some("web-2"), 4),
+        request("web", Some("web-1"), 5),
+    ]);
+    let paths = async |query: &str| {
+        let reply = api.get(&format!("/v1/apps/web/access-log{query}")).await;
+        let text = String::from_utf8(reply.body.to_vec()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| line["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(paths("").await, "/1 /3 /4 /5");
+    let document: Value = serde_json::from_str(&dubernetes_api::server::openapi_json()).unwrap();
+    let schema = &document["components"]["schemas"]["AccessLogEntry"]["properties"];
+    let keys = |value: &Value| {
+        value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    let sent = serde_json::to_value(request("web", None, 1)).unwrap();
+    assert_eq!(keys(schema), keys(&sent));
+    assert_eq!(paths("?tail=2&follow=false").await, "/4 /5");
+    assert_eq!(paths("?pod=web-1&since=1970-01-01T00:00:02Z").await, "/5");
+    for wrong in ["pod=-", "previous=true"] {
+        let uri = format!("/v1/apps/web/access-log?{wrong}");
+        assert_eq!(api.get(&uri).await.error(), "400 invalid-query");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -349,6 +349,7 @@ async fn openapi_lists_every_endpoint() {
         path::APP_REVISIONS,
         path::APP_WHY,
         path::APP_LOGS,
+        path::APP_ACCESS_LOG,
         path::SECRETS,
         path::SECRET,
         path::SECRET_KEY_ROTATION,

@@ -27,7 +27,7 @@ pub(crate) use manifest::{ExplainArgs, ImportArgs, InitArgs};
 pub(crate) use orchestrate::{
     BindAddresses, CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
 };
-pub(crate) use port_forward::{ForwardFormat, PortForwardArgs, PortPair};
+pub(crate) use port_forward::{LineFormat, PortForwardArgs, PortPair};
 pub(crate) use replay::{Moment, ReplayArgs};
 pub(crate) use resource::{Kind, ObjectName};
 pub(crate) use rollout::{
@@ -212,12 +212,16 @@ Examples:
     Events(EventsArgs),
     /// Print logs.
     #[command(long_about = "\
-Print the logs of a pod, or of all pods of an app, ordered by time.
+Print the logs of a pod, or of all pods of an app, ordered by time. With `--access`, print the
+requests that the ingress has answered for them: time, pod, client, method, path without its query,
+status and duration.
 
 Examples:
   dubernetes logs web -f
   dubernetes logs web-1 --tail 20 --since 5m
-  dubernetes logs web-1 --previous      of the container that crashed last")]
+  dubernetes logs web-1 --previous      of the container that crashed last
+  dubernetes logs web --access -f       requests to the app
+  dubernetes logs web-1 --access -o json")]
     Logs(LogsArgs),
     /// Run a command in a pod.
     #[command(

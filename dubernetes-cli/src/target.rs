@@ -265,6 +265,10 @@ fn help_for(problem: &Problem) -> Option<String> {
     if problem.is(ProblemKind::RouteTaken) {
         return Some("use another host or path in `access`, or another port in `ports`".to_owned());
     }
+    if problem.is(ProblemKind::SwitchedOff) {
+        let help = "start `dubernetes serve` with `--access-log`, or DUBERNETES_ACCESS_LOG=true";
+        return Some(help.to_owned());
+    }
     let revisions = problem.extra.get("revisions")?.as_array()?;
     let revisions: Vec<_> = revisions.iter().map(ToString::to_string).collect();
     Some(format!("existing revisions: {}", revisions.join(", ")))

@@ -77,6 +77,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
     };
     let urls = ["1", "2", "3"].map(|last| format!("https://192.0.2.{last}/directory"));
     vec![
+        ("access_log", all(["false", "false", "false"]), false),
         ("acme_contact", all(["a@a.test", "b@a.test", "c@a.test"]), false),
         ("acme_directory", urls, false),
         ("acme_root", paths("", ".pem"), false),

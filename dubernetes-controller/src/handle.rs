@@ -14,7 +14,7 @@ use dubernetes_core::call::{CallFailure, FailureKind, OperationKey};
 use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::Clock;
 use dubernetes_core::error;
-use dubernetes_core::ingress::{AnswerProblem, Ingress};
+use dubernetes_core::ingress::{AccessLog, AccessLogQuery, AnswerProblem, Ingress, IngressError};
 use dubernetes_core::plan::{AppStatus, Phase, Wait};
 use dubernetes_core::runtime::{Capability, ContainerId, LogLine, Stdio, missing_capabilities};
 use dubernetes_core::state::EngineStatus;
@@ -302,6 +302,18 @@ impl Handle {
     /// be read.
     pub async fn answer_problems(&self) -> Vec<AnswerProblem> {
         self.ingress.answer_problems().await.unwrap_or_default()
+    }
+
+    /// Returns requests to an app, as [`Ingress::access_log`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ingress::access_log`].
+    pub async fn access_log(
+        &self,
+        query: &AccessLogQuery,
+    ) -> Result<Option<AccessLog>, IngressError> {
+        self.ingress.access_log(query).await
     }
 
     /// Asks for a one-off container of an app: its image, environment, files, volumes and limits,

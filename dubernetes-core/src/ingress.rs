@@ -7,7 +7,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -21,13 +20,17 @@ use crate::certificate::KeyPair;
 use crate::error::SharedError;
 use crate::runtime::RuntimeError;
 
+mod access_log;
 mod answer_problem;
 mod listener;
+mod pace;
 mod port_support;
 mod trusted_proxies;
 
+pub use access_log::{AccessLog, AccessLogEntry, AccessLogQuery};
 pub use answer_problem::AnswerProblem;
 pub use listener::{HostPort, Listener, Protocol};
+pub use pace::Pace;
 pub use port_support::PortSupport;
 pub use trusted_proxies::TrustedProxies;
 
@@ -104,6 +107,13 @@ pub trait Ingress: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Returns requests to an app, as far as the proxy remembers them; `None` if it logs none. A
+    /// request may appear some seconds after its answer. By default it logs none.
+    async fn access_log(&self, query: &AccessLogQuery) -> Result<Option<AccessLog>, IngressError> {
+        let _ = query;
+        Ok(None)
+    }
+
     /// Removes the proxy. A missing one is success.
     async fn remove(&self) -> Result<(), IngressError>;
 
@@ -114,20 +124,6 @@ pub trait Ingress: fmt::Debug + Send + Sync {
     fn pace(&self) -> Pace {
         Pace::IMMEDIATE
     }
-}
-
-/// A rate limit for changed route tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Number of tables in quick succession after a quiet period; at least 1.
-    pub burst: u32,
-    /// Time between two tables under constant change. Zero: no limit.
-    pub period: Duration,
-}
-
-impl Pace {
-    /// No limit.
-    pub const IMMEDIATE: Self = Self { burst: 1, period: Duration::ZERO };
 }
 
 /// Maps hosts and path prefixes, and the names of apps, to replicas. A host without a route answers

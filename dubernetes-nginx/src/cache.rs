@@ -28,6 +28,8 @@ pub(crate) struct Cache {
     pub(crate) running: Option<RunningNginx>,
     /// What a run of nginx offers for names.
     pub(crate) features: Option<(RunningNginx, Features)>,
+    /// The run of nginx whose access log is bounded.
+    pub(crate) rotating: Option<RunningNginx>,
     /// When the files of the served generation were last found intact.
     pub(crate) verified_at: Option<Instant>,
     /// When endpoints left the acknowledged table.

@@ -12,6 +12,7 @@
 //! - `generation.conf`: the private listener that names the generation being served.
 //! - `table.json`: the table that the files were rendered from.
 
+mod access_log;
 mod h2c;
 mod hosts;
 mod keepalive;
@@ -114,6 +115,8 @@ pub struct RenderContext {
     pub proxies: Proxies,
     /// The host's port for HTTPS, if nginx listens for it.
     pub https_port: Option<u16>,
+    /// Whether requests to apps are logged.
+    pub access_log: bool,
 }
 
 impl RenderContext {
@@ -302,7 +305,8 @@ fn main_file(
         let strips = table.routes.iter().any(hosts::strips_prefix);
         let keeps = upstreams.keeps_connections();
         let headers = Headers { strips, believes: context.believes_proxies(table) };
-        if strips || keeps || headers.believes {
+        let logs = access_log::is_written(table, names, context);
+        if strips || keeps || headers.believes || logs {
             // Only some servers and locations set them.
             conf.words("uninitialized_variable_warn", &["off"])?;
         }
@@ -311,6 +315,9 @@ fn main_file(
         }
         if headers.believes {
             context.proxies.write_maps(conf)?;
+        }
+        if logs {
+            access_log::write_format(conf, table, names)?;
         }
         proxy_settings(conf, headers, keeps)?;
         if needs_h2c(table) {
@@ -341,7 +348,7 @@ fn http_socket(context: &RenderContext) -> Token<'static> {
 }
 
 fn client_settings(conf: &mut Conf, context: &RenderContext) -> Result<(), IllegalToken> {
-    // Logging requests is up to the apps.
+    // Only requests to apps are logged.
     conf.words("access_log", &["off"])?;
     // Clients do not need to know the version of nginx.
     conf.words("server_tokens", &["off"])?;

@@ -8,7 +8,7 @@
 use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 
-use dubernetes_core::app::{AppName, Duration, HostName, RoutePath};
+use dubernetes_core::app::{AppName, Duration, HostName, PodName, RoutePath};
 use ipnet::IpNet;
 use thiserror::Error;
 
@@ -34,6 +34,14 @@ pub(crate) enum Token<'a> {
     Below(&'a RoutePath),
     /// The prefix of all paths below a path: the path and a slash.
     PathBelow(&'a RoutePath),
+    /// The name of an app.
+    App(&'a AppName),
+    /// The name of a pod.
+    Pod(&'a PodName),
+    /// The form of a line of the log, with text and variables of this crate.
+    Format(&'static str),
+    /// The end of each list of addresses whose last one has these three last bytes and this port.
+    LastAddress([u8; 3], u16),
     /// The name of the n-th upstream of an app.
     Upstream(&'a AppName, usize),
     /// The name of the same upstream, with kept connections.
@@ -198,6 +206,10 @@ fn render(token: Token<'_>) -> Result<String, IllegalToken> {
         Token::PathBelow(path) => {
             check(format!("{}/", path.as_str().trim_end_matches('/')), is_path)
         }
+        Token::App(app) => check(app.to_string(), is_name),
+        Token::Pod(pod) => check(pod.to_string(), is_name),
+        Token::Format(line) => Ok(format!("'{}'", check(line.to_owned(), is_format)?)),
+        Token::LastAddress([a, b, c], port) => Ok(format!("\"*.{a}.{b}.{c}:{port}\"")),
         Token::Upstream(app, n) => check(format!("{app}.{n}"), is_name),
         Token::KeptUpstream(app, n) => check(format!("{app}.{n}{KEPT}"), is_name),
         Token::UpstreamUrl(app, n, variables) => {
@@ -244,6 +256,10 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '=' | '$' | '*' | '@')
 }
 
+fn is_format(c: char) -> bool {
+    is_word(c) || matches!(c, '{' | '}' | '"' | ':' | ',')
+}
+
 fn is_pattern(c: char) -> bool {
     is_word(c)
         || matches!(
@@ -268,6 +284,9 @@ mod tests {
         }
         assert!(check("$host".to_owned(), is_path).is_err());
         assert!(check("*.a".to_owned(), is_name).is_err());
+        for bad in ["", "a'", "a b", "a;", "a\\", "a\n", "a#"] {
+            assert!(check(bad.to_owned(), is_format).is_err(), "{bad:?}");
+        }
         for bad in ["a\"", "a b", "a;", "a{2}", "a'", "a\n", "a#"] {
             assert!(check(bad.to_owned(), is_pattern).is_err(), "{bad:?}");
         }

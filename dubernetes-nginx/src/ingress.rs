@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use dubernetes_core::app::{AppName, PortMapping, Signal};
 use dubernetes_core::dial::Dialer;
 use dubernetes_core::ingress::{
-    AnswerProblem, ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, Pace,
-    PortSupport, RouteTable,
+    AccessLog, AccessLogQuery, AnswerProblem, ApplyOutcome, Drained, Ingress, IngressError,
+    ObservedIngress, Pace, PortSupport, RouteTable,
 };
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRuntime, FileEntry, Network, RuntimeError, require,
@@ -70,6 +70,7 @@ const PACE: Pace = Pace { burst: 2, period: Duration::from_secs(1) };
 ///         keepalive_window: NginxConfig::KEEPALIVE_WINDOW,
 ///         trusted_proxies: TrustedProxies::default(),
 ///         proxy_protocol: false,
+///         access_log: true,
 ///     };
 ///     let ingress = NginxIngress::new(runtime, dialer, config);
 ///     let outcome = ingress.apply(table).await?;
@@ -158,6 +159,7 @@ impl NginxIngress {
                 has_realip: build.is_some_and(|build| build.has_realip),
             },
             https_port: config.https_port,
+            access_log: config.access_log,
         }
     }
 
@@ -307,6 +309,7 @@ impl NginxIngress {
     ) -> Result<(), IngressError> {
         self.nginx.put_files(&nginx.id, put).await?;
         self.nginx.runtime.signal(&nginx.id, Signal::SigHup).await?;
+        self.rotate_access_log(nginx).await;
         let deadline = Instant::now() + ANSWER_LIMIT;
         let mut answers = 0;
         while answers < REQUIRED_ANSWERS {
@@ -473,6 +476,10 @@ impl Ingress for NginxIngress {
 
     async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {
         self.nginx.answer_problems().await
+    }
+
+    async fn access_log(&self, query: &AccessLogQuery) -> Result<Option<AccessLog>, IngressError> {
+        self.nginx.access_log(query).await
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

@@ -43,6 +43,7 @@
 //! - An unchanged table makes no changing call.
 //! - A killed container restarts with its last good files; a removed one is created with them.
 
+mod access_log;
 mod answers;
 mod cache;
 mod challenges;

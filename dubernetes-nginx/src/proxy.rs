@@ -92,6 +92,9 @@ pub struct NginxConfig {
     /// Whether connections start with the PROXY protocol, whose addresses are believed if a trusted
     /// proxy sends them. A change replaces no container.
     pub proxy_protocol: bool,
+    /// Whether requests to apps are logged. The log needs `sh`, `cat`, `head`, `tail` and `stat` in
+    /// the image. A change replaces no container.
+    pub access_log: bool,
 }
 
 impl NginxConfig {
@@ -440,6 +443,7 @@ impl Nginx {
             };
             for _ in 0..INSPECT_EVERY {
                 if self.query_generation(&nginx).await.is_ok() {
+                    self.rotate_access_log(id).await;
                     return Ok(StartResult::Serving(nginx));
                 }
                 tokio::time::sleep(POLL).await;

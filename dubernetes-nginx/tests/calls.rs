@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "an unwrap that fails is a test that fails")]
 
+#[path = "calls/access_log.rs"]
+mod access_log;
 #[path = "calls/endpoints.rs"]
 mod endpoints;
 #[path = "calls/engine.rs"]

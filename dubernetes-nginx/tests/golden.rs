@@ -54,6 +54,7 @@ fn context(version: Option<Version>) -> RenderContext {
         keepalive_window: Duration::from_secs(1),
         proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
         https_port: None,
+        access_log: true,
     }
 }
 

@@ -7,6 +7,8 @@
 
 #[path = "writer_properties/hostile.rs"]
 mod hostile;
+#[path = "writer_properties/servers.rs"]
+mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -34,6 +36,7 @@ const CONTEXT: RenderContext = RenderContext {
     keepalive_window: Duration::from_secs(1),
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
     https_port: Some(443),
+    access_log: true,
 };
 
 /// A directive as nginx reads it.
@@ -119,18 +122,22 @@ fn expected_host(
             ]
         }
     };
-    match expected_name(&any.host) {
+    match servers::expected_name(&any.host) {
         Some(name) => inside.push(name),
         None => inside[0].words.push("default_server".to_owned()),
     }
+    let only = servers::only_app(routes);
+    inside.extend(servers::of_server(only));
     for (path, route) in routes {
         let below = format!("{}/", path.trim_end_matches('/'));
         if path != "/" {
             let body = expected_location(route, generation, "^", "/");
+            let body = servers::of_location(only, route, body);
             inside.push(block(&["location", "=", path], body));
         }
         let pattern = format!("^{}(/.*)$", route.path.as_str().replace('.', "\\."));
         let body = expected_location(route, generation, &pattern, "$1");
+        let body = servers::of_location(only, route, body);
         inside.push(block(&["location", &below], body));
     }
     if routes.values().any(|route| !route.endpoints.is_empty()) {
@@ -161,21 +168,11 @@ fn expected_host(
     }
 }
 
-fn expected_name(host: &HostPattern) -> Option<Directive> {
-    match host {
-        HostPattern::Exact(name) => Some(line(&["server_name", name.as_str()])),
-        HostPattern::AnyLabel(parent) => {
-            let parent = parent.as_str().replace('.', "\\.");
-            Some(line(&["server_name", &format!("~^[^.]+\\.{parent}$")]))
-        }
-        HostPattern::Any => None,
-    }
-}
-
 /// Returns the expected server for requests over HTTP to a host that is served over HTTPS.
 fn expected_http(tls: &HostTls) -> Directive {
     let mut inside = vec![line(&["listen", "10.89.0.2:80"])];
-    inside.extend(expected_name(&tls.host));
+    inside.extend(servers::expected_name(&tls.host));
+    inside.extend(servers::of_server(Some(&tls.app)));
     if tls.answers_challenges {
         let folder = line(&["alias", "/etc/nginx/dubernetes/acme/"]);
         let words = ["location", "/.well-known/acme-challenge/"];

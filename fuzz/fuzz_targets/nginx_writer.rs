@@ -20,6 +20,7 @@ const CONTEXT: RenderContext = RenderContext {
     keepalive_window: Duration::from_secs(1),
     proxies: Proxies { trusted: Vec::new(), proxy_protocol: false, has_realip: true },
     https_port: None,
+    access_log: true,
 };
 
 /// Returns a table with one route, if its texts are legal.

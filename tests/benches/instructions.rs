@@ -60,6 +60,7 @@ fn nginx_files() {
         features: Features { names: true, stream: Some(Stream::BuiltIn) },
         keepalive_window: app::Duration::from_secs(1),
         https_port: None,
+        access_log: true,
         proxies: Proxies::default(),
     };
     counted(|| write(&table, &context)).unwrap();

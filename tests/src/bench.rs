@@ -5,6 +5,7 @@
 //! measure one group each.
 
 mod accept;
+mod access_log;
 mod compose;
 mod engine;
 pub mod format;
@@ -30,13 +31,14 @@ use engine::Engine;
 use report::{Group, Moment, Report, Row, Run};
 
 /// Names and titles of all groups, in the order of the page.
-pub const GROUPS: [(&str, &str); 7] = [
+pub const GROUPS: [(&str, &str); 8] = [
     ("start", "First start"),
     ("replace", "A dead replica"),
     ("update", "Update of 5 replicas"),
     ("rest", "Commands, and memory at rest"),
     (IDLE, "Processor time at rest"),
     ("proxy", "Requests through nginx"),
+    ("access-log", "The access log at 5,000 requests/s"),
     ("accept", "Accepted and durable"),
 ];
 /// The group that is measured only by name, because it takes minutes.
@@ -130,6 +132,7 @@ async fn measure(
         "rest" => rest::measure(&bench).await,
         IDLE => idle::measure(&bench).await,
         "proxy" => proxy::measure(&bench).await,
+        "access-log" => access_log::measure(&bench).await,
         _ => accept::measure(&bench).await,
     };
     let Measured { rows, notes, timeline } = measured;

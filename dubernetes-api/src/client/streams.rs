@@ -1,6 +1,7 @@
 //! Streaming calls: events, watches, logs.
 
 use dubernetes_core::app::{AppName, PodName};
+use dubernetes_core::ingress::{AccessLogEntry, AccessLogQuery};
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use reqwest::Method;
@@ -62,15 +63,30 @@ impl Client {
             LogTarget::App(app) => path::named(path::APP_LOGS, app.as_str()),
             LogTarget::Pod(pod) => path::named(path::POD_LOGS, pod.as_str()),
         };
-        let mut pairs = Vec::new();
-        if query.follow {
-            pairs.push(("follow", "true".to_owned()));
-        }
+        let mut pairs = selection(query.follow, query.tail, query.since);
         if query.previous {
             pairs.push(("previous", "true".to_owned()));
         }
-        pairs.extend(query.tail.map(|tail| ("tail", tail.to_string())));
-        pairs.extend(query.since.map(|since| ("since", since.to_string())));
         lines(self, self.request(Method::GET, &path).query(&pairs), StreamEnd::Expected)
     }
+
+    /// Reads the requests to an app, as the ingress has logged them. With `follow` it continues
+    /// with new ones, until the ingress ends.
+    pub fn access_log(&self, query: &AccessLogQuery) -> Items<AccessLogEntry> {
+        let path = path::named(path::APP_ACCESS_LOG, query.app.as_str());
+        let mut pairs = selection(query.follow, query.tail, query.since);
+        pairs.extend(query.pod.as_ref().map(|pod| ("pod", pod.to_string())));
+        lines(self, self.request(Method::GET, &path).query(&pairs), StreamEnd::Expected)
+    }
+}
+
+fn selection(
+    follow: bool,
+    tail: Option<u32>,
+    since: Option<Timestamp>,
+) -> Vec<(&'static str, String)> {
+    let follow = follow.then(|| ("follow", "true".to_owned()));
+    let tail = tail.map(|tail| ("tail", tail.to_string()));
+    let since = since.map(|since| ("since", since.to_string()));
+    [follow, tail, since].into_iter().flatten().collect()
 }

@@ -71,6 +71,34 @@ pub(crate) struct Event {
     count: u64,
 }
 
+/// A request to an app, as the ingress has logged it when its answer was complete.
+#[derive(ToSchema)]
+pub(crate) struct AccessLogEntry {
+    /// Time of the end.
+    #[schema(format = DateTime)]
+    time: String,
+    /// App.
+    app: String,
+    /// Pod that got the request; null if none did, and the ingress answered itself.
+    pod: Option<String>,
+    /// Address of the client, also behind trusted proxies.
+    client: String,
+    /// Method.
+    method: String,
+    /// Host, without a port.
+    host: String,
+    /// Path as the client wrote it, without the query.
+    path: String,
+    /// Version of HTTP between client and ingress, such as `HTTP/1.1`.
+    protocol: String,
+    /// Status of the answer. 499: the client closed the connection before.
+    status: u16,
+    /// Size of the body of the answer.
+    bytes: u64,
+    /// Time from the first byte of the request to the end of the answer.
+    duration_ms: u64,
+}
+
 /// Whether an event needs attention.
 #[derive(ToSchema)]
 pub(crate) enum EventKind {

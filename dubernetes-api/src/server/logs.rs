@@ -71,14 +71,18 @@ pub(super) async fn read_app(
     Params(query): Params<LogQuery>,
     stop: Stop,
 ) -> Result<Response, ApiError> {
-    let snapshot = state.latest_snapshot().await;
-    match state.store.get(&name).await {
-        Ok(_) => {}
-        // Replicas of a deleted app may still write.
-        Err(StoreError::NotFound { .. }) if snapshot.plan.statuses.contains_key(&name) => {}
-        Err(error) => return Err(error.into()),
-    }
+    require_app(&state, &name).await?;
     respond(&state, Target::App(name), &query, stop).await
+}
+
+/// Fails unless the app exists, or has replicas that may still write: those of a deleted one.
+pub(super) async fn require_app(state: &ApiState, name: &AppName) -> Result<(), ApiError> {
+    let snapshot = state.latest_snapshot().await;
+    match state.store.get(name).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::NotFound { .. }) if snapshot.plan.statuses.contains_key(name) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Read the logs of one pod.

@@ -122,6 +122,8 @@ pub enum ProblemKind {
     TearingDown,
     /// Apps use the secret.
     InUse,
+    /// A setting has switched this off.
+    SwitchedOff,
     /// A revision with this spec has already failed.
     PreviouslyFailed,
     /// The pod has no container, or its container is not running.
@@ -164,7 +166,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::InvalidJson,
         Self::InvalidQuery,
         Self::InvalidRequest,
@@ -175,6 +177,7 @@ impl ProblemKind {
         Self::RouteTaken,
         Self::TearingDown,
         Self::InUse,
+        Self::SwitchedOff,
         Self::PreviouslyFailed,
         Self::NotRunning,
         Self::TooLarge,
@@ -213,6 +216,7 @@ impl ProblemKind {
             ),
             Self::TearingDown => ("tearing-down", "the instance is being torn down", 409),
             Self::InUse => ("in-use", "apps use the secret", 409),
+            Self::SwitchedOff => ("switched-off", "a setting has switched this off", 409),
             Self::PreviouslyFailed => ("failed-before", "this spec has already failed", 409),
             Self::NotRunning => ("not-running", "the pod is not running", 409),
             Self::TooLarge => ("too-large", "the body is too large", 413),

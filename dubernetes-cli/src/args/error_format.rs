@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::Command;
 use super::context::ContextVerb;
-use super::port_forward::ForwardFormat;
+use super::port_forward::LineFormat;
 use super::rollout::RolloutVerb;
 use super::secret::SecretVerb;
 use super::shared::Format;
@@ -33,7 +33,8 @@ impl Command {
                     return variable_asks_for_json();
                 }
             },
-            Self::PortForward(args) => return args.output == ForwardFormat::Json,
+            Self::PortForward(args) => return args.output == LineFormat::Json,
+            Self::Logs(args) if args.output == LineFormat::Json => return true,
             Self::Apply(args) => &args.format,
             Self::Plan(args) => &args.format,
             Self::Get(args) => &args.format,

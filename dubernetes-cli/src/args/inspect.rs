@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use dubernetes_core::app::{AppName, Duration, HostName};
 
 use super::orchestrate::long_duration;
+use super::port_forward::LineFormat;
 use super::resource::{ObjectName, Resource, ResourceParser};
 use super::shared::{FormatArgs, SelectorArgs};
 
@@ -98,10 +99,13 @@ pub(crate) struct LogsArgs {
     /// orchestrator saw the crash.
     #[arg(short, long, conflicts_with = "follow")]
     pub(crate) previous: bool,
+    /// Print requests instead: those to an app, or those that a pod answered.
+    #[arg(long, requires = "name", conflicts_with_all = ["previous", "raw"])]
+    pub(crate) access: bool,
     /// Follow new lines.
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// Number of last lines per pod.
+    /// Number of last lines per pod, or of last requests.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) tail: u32,
     /// Only lines newer than this, such as `5m`.
@@ -110,6 +114,9 @@ pub(crate) struct LogsArgs {
     /// Print control characters unchanged.
     #[arg(long)]
     pub(crate) raw: bool,
+    /// Output format of requests.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", requires = "access")]
+    pub(crate) output: LineFormat,
 }
 
 /// What a command in a container gets of our side.

@@ -109,6 +109,19 @@ pub(crate) struct IngressArgs {
         action = ArgAction::Set
     )]
     pub(crate) proxy_protocol: bool,
+    /// Log requests to apps, for `logs --access`. The log is in memory: usually 16 MB, at most 64.
+    #[arg(
+        long,
+        env = "DUBERNETES_ACCESS_LOG",
+        hide_env_values = true,
+        value_name = "true|false",
+        default_value = "true",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set
+    )]
+    pub(crate) access_log: bool,
     /// Container engine; defaults to DOCKER_HOST, else to the engine's usual socket.
     #[arg(long, env = "DUBERNETES_ENGINE", hide_env_values = true, value_name = "URL")]
     pub(crate) engine: Option<String>,

@@ -21,12 +21,12 @@ pub(crate) struct PortForwardArgs {
     pub(crate) address: IpAddr,
     /// Output format of the forwarded addresses.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) output: ForwardFormat,
+    pub(crate) output: LineFormat,
 }
 
-/// Output format of the forwarded addresses.
+/// Output format of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ForwardFormat {
+pub(crate) enum LineFormat {
     /// Text.
     Text,
     /// One JSON object per line.

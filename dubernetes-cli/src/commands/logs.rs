@@ -1,9 +1,12 @@
 //! `logs`: prints the logs of pods. Lines go to standard output, notes to standard error.
 
+mod access;
+
 use dubernetes_api::client::{Items, LogQuery, LogTarget};
 use dubernetes_api::wire::LogItem;
 use dubernetes_core::app::PodName;
 use dubernetes_core::error::is_unsafe;
+use dubernetes_core::ingress::AccessLogQuery;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
@@ -26,7 +29,12 @@ pub(super) async fn run(args: &LogsArgs, settings: &Settings) -> Result {
         let mut printer = Printer::new(args.raw);
         match (&args.name, &args.selector.selector) {
             (Some(name), _) => {
-                let log_target = match find(&target.client, name).await? {
+                let found = find(&target.client, name).await?;
+                if args.access {
+                    let query = access_query(&query, found);
+                    return access::print_all(target, &query, args.output).await;
+                }
+                let log_target = match found {
                     Found::App(app) => LogTarget::App(app.name),
                     Found::Pod(pod) => LogTarget::Pod(pod.name),
                 };
@@ -47,6 +55,15 @@ pub(super) async fn run(args: &LogsArgs, settings: &Settings) -> Result {
         }
     })
     .await
+}
+
+fn access_query(query: &LogQuery, found: Found) -> AccessLogQuery {
+    let LogQuery { follow, tail, since, .. } = *query;
+    let (app, pod) = match found {
+        Found::App(app) => (app.name, None),
+        Found::Pod(pod) => (pod.app, Some(pod.name)),
+    };
+    AccessLogQuery { app, pod, follow, tail, since }
 }
 
 /// Merges the items of several apps as they arrive.

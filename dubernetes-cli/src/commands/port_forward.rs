@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::args::{ForwardFormat, PortForwardArgs, PortPair};
+use crate::args::{LineFormat, PortForwardArgs, PortPair};
 use crate::output;
 use crate::report::{self, CliError, Result};
 use crate::resolve::{Found, find};
@@ -75,7 +75,7 @@ struct Listening<'a> {
 }
 
 fn print_listener(
-    format: ForwardFormat,
+    format: LineFormat,
     backend: &Backend,
     listener: &TcpListener,
     remote: u16,
@@ -83,10 +83,8 @@ fn print_listener(
     let local = listener.local_addr()?;
     let name = backend.name();
     match format {
-        ForwardFormat::Text => {
-            output::print(&format!("Forwarding from {local} -> {name}:{remote}\n"))
-        }
-        ForwardFormat::Json => {
+        LineFormat::Text => output::print(&format!("Forwarding from {local} -> {name}:{remote}\n")),
+        LineFormat::Json => {
             let line = Listening {
                 name: &name,
                 address: local.ip(),

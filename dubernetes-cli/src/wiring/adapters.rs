@@ -229,6 +229,7 @@ impl IngressKind {
                     keepalive_window: args.keepalive_window,
                     trusted_proxies: args.trusted_proxies.clone(),
                     proxy_protocol: args.proxy_protocol,
+                    access_log: args.access_log,
                 };
                 let nginx = Arc::new(NginxIngress::new(runtime, Arc::new(TcpDialer), config));
                 let acme = AcmeSettings {

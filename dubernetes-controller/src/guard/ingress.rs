@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dubernetes_core::app::PortMapping;
 use dubernetes_core::ingress::{
-    AnswerProblem, ApplyOutcome, Drained, Ingress, IngressError, ObservedIngress, Pace,
-    PortSupport, RouteTable,
+    AccessLog, AccessLogQuery, AnswerProblem, ApplyOutcome, Drained, Ingress, IngressError,
+    ObservedIngress, Pace, PortSupport, RouteTable,
 };
 
 use super::{INGRESS, READ, catch_panic, guard};
@@ -57,6 +57,10 @@ impl Ingress for GuardedIngress {
 
     async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {
         guard("read the log of the ingress", READ, self.0.answer_problems()).await
+    }
+
+    async fn access_log(&self, query: &AccessLogQuery) -> Result<Option<AccessLog>, IngressError> {
+        guard("read the access log", READ, self.0.access_log(query)).await
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

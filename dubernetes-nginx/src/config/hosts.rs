@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::keepalive::{self, POOL};
 use super::upstreams::Upstreams;
-use super::{RenderContext, proxies, tls, unreached};
+use super::{RenderContext, access_log, proxies, tls, unreached};
 use crate::directive::Token::{
     AnyLabel, Below, GrpcUrl, Host, Path, PathBelow, Pattern, Text, Upstream, UpstreamUrl, Word,
 };
@@ -90,15 +90,23 @@ pub(super) fn host_file(
         if context.proxies.believes() {
             conf.words("include", &[proxies::FILE])?;
         }
+        let only = access_log::only_app(routes.values());
+        access_log::write_server(conf, context, only)?;
+        let write_app = |conf: &mut Conf, route: &Route| match only {
+            Some(_) => Ok(()),
+            None => access_log::write_app(conf, context, &route.app),
+        };
         for (path, route) in routes {
             let number = upstreams.number_of(&route.app, &route.endpoints);
             // nginx matches `/api/` as a prefix and `/api` exactly, and so not `/apix`.
             if !path.is_root() {
                 conf.block("location", &[Word("="), Path(path)], |conf| {
+                    write_app(conf, route)?;
                     write_route(conf, route, number, &[Pattern("^"), Word("/")])
                 })?;
             }
             conf.block("location", &[PathBelow(path)], |conf| {
+                write_app(conf, route)?;
                 write_route(conf, route, number, &[Below(path), Word("$1")])
             })?;
         }

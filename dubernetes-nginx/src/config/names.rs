@@ -6,8 +6,8 @@ use dubernetes_core::app::{AppName, RouteProtocol};
 use dubernetes_core::ingress::{Listener, Protocol, RouteTable};
 
 use super::hosts::Target;
-use super::unreached;
 use super::upstreams::{self, Pool, number_of};
+use super::{RenderContext, access_log, unreached};
 use crate::directive::Token::{Socket, Upstream, Word};
 use crate::directive::{Conf, IllegalToken, Token};
 use crate::features::{Features, STREAM_MODULE, Stream};
@@ -84,6 +84,7 @@ pub(super) fn write_http(
     app: &AppName,
     pools: &[Pool],
     listeners: &[&Listener],
+    context: &RenderContext,
 ) -> Result<(), IllegalToken> {
     let key = |name: &Listener| {
         (name.protocol, name.keepalive, name.buffer_requests, name.endpoints.clone())
@@ -101,6 +102,7 @@ pub(super) fn write_http(
             for listener in listeners.iter().filter(|listener| is_same(listener, first)) {
                 conf.line("listen", &[Socket((listener.address, listener.port).into())])?;
             }
+            access_log::write_server(conf, context, Some(app))?;
             conf.block("location", &[Word("/")], |conf| {
                 let upstream = number_of(pools, &first.endpoints);
                 let Listener { keepalive, buffer_requests, .. } = **first;

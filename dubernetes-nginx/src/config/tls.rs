@@ -2,7 +2,7 @@
 
 use dubernetes_core::ingress::{HostTls, RouteTable};
 
-use super::{ROOT, RenderContext, hosts, proxies};
+use super::{ROOT, RenderContext, access_log, hosts, proxies};
 use crate::directive::Token::{HostFile, Pattern, SameOverHttps, Socket, Text, Word};
 use crate::directive::{Conf, IllegalToken, Token};
 use crate::proxy::HTTPS_PORT;
@@ -74,6 +74,7 @@ pub(super) fn write_http_server(
     conf.block("server", &[], |conf| {
         proxies::write_listen(conf, context, false)?;
         hosts::write_name(conf, &tls.host)?;
+        access_log::write_server(conf, context, Some(&tls.app))?;
         if tls.answers_challenges {
             conf.block("location", &[Word(CHALLENGES)], |conf| {
                 conf.line("alias", &[HostFile(&format!("{ROOT}/{ANSWERS}/"))])

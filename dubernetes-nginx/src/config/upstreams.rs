@@ -97,7 +97,7 @@ pub(super) fn app_file(
             })?;
         }
     }
-    names::write_http(&mut conf, app, pools, names)?;
+    names::write_http(&mut conf, app, pools, names, context)?;
     Ok(conf.finish())
 }
 

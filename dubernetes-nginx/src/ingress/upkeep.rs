@@ -21,8 +21,8 @@ const VERIFY_INTERVAL: Duration = Duration::from_secs(15);
 const GC_EVERY: u32 = 8;
 
 impl NginxIngress {
-    /// Takes in that nginx was just started: it has no old worker, and few files. If it waits for
-    /// its first routes, asks it what the next table depends on.
+    /// Takes in that nginx was just started: it has no old worker, few files, and a bounded log.
+    /// If it waits for its first routes, asks it what the next table depends on.
     pub(super) async fn after_start(
         &self,
         nginx: &RunningNginx,
@@ -31,10 +31,19 @@ impl NginxIngress {
     ) {
         self.cache().old_workers = Some(0);
         self.cache().changes = 1;
+        self.cache().rotating = Some(nginx.clone());
         if requested.is_empty() {
             self.cache().verified_at = Some(Instant::now());
             // An error is reported by the next table, which asks again.
             let _ = tokio::join!(self.build(&nginx.id), self.features(nginx, network));
+        }
+    }
+
+    /// Ensures once for each run of nginx that its access log is bounded.
+    pub(super) async fn rotate_access_log(&self, nginx: &RunningNginx) {
+        if self.cache().rotating.as_ref() != Some(nginx) {
+            self.nginx.rotate_access_log(&nginx.id).await;
+            self.cache().rotating = Some(nginx.clone());
         }
     }
 

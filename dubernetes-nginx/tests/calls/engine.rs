@@ -51,6 +51,8 @@ struct State {
     /// The image that the tag has now.
     tag: Option<String>,
     lacks_stream: bool,
+    /// The access log.
+    log: String,
     lacks_realip: bool,
 }
 
@@ -75,6 +77,7 @@ impl Engine {
             https_port: None,
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: false,
+            access_log: false,
         };
         change(&mut config);
         NginxIngress::new(Arc::new(self.runtime()), Arc::new(self.dialer()), config)
@@ -95,6 +98,10 @@ impl Engine {
         let state = self.0.lock().unwrap();
         let folder = |path: &String| path.split('/').nth(4).unwrap_or_default().to_owned();
         state.files.keys().map(folder).collect::<BTreeSet<_>>().len()
+    }
+
+    pub(crate) fn set_log(&self, text: &str) {
+        text.clone_into(&mut self.0.lock().unwrap().log);
     }
 
     /// Returns true if the configuration that nginx serves contains this text.
@@ -420,6 +427,10 @@ impl State {
                 let text = format!("configure arguments: {stream}\n{names}");
                 ("exec features", text, String::new(), 0)
             }
+            ["sh", "-c", script] if script.contains("kill -USR1") => {
+                ("exec rotation", String::new(), String::new(), 0)
+            }
+            ["sh", "-c", _, "sh", ""] => ("exec log", self.log.clone(), String::new(), 0),
             ["sh", "-c", script] => {
                 assert!(script.contains("children; grep"), "{script}");
                 ("exec snapshot", self.connections(), String::new(), 0)

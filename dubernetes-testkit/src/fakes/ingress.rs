@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
 
 use super::faults::Faults;
 use dubernetes_core::app::PortMapping;
 use dubernetes_core::error::SharedError;
 use dubernetes_core::ingress::{
-    AnswerProblem, ApplyOutcome, Drained, Endpoint, Ingress, IngressError, ObservedIngress, Pace,
-    PortSupport, RouteTable,
+    AccessLog, AccessLogEntry, AccessLogQuery, AnswerProblem, ApplyOutcome, Drained, Endpoint,
+    Ingress, IngressError, ObservedIngress, Pace, PortSupport, RouteTable,
 };
 
 /// A reverse proxy in memory, which serves the table that was applied last. Clones share the state.
@@ -29,6 +30,7 @@ struct State {
     busy: BTreeSet<SocketAddr>,
     failing: Option<String>,
     answer_problems: Vec<AnswerProblem>,
+    access_log: Option<Vec<AccessLogEntry>>,
     damaged: bool,
     port_support: PortSupport,
     taken_ports: BTreeMap<PortMapping, String>,
@@ -99,6 +101,11 @@ impl FakeIngress {
     /// Sets which answers the proxy could not pass on.
     pub fn set_answer_problems(&self, problems: Vec<AnswerProblem>) {
         self.state().answer_problems = problems;
+    }
+
+    /// Sets the requests that the proxy has logged; by default it logs none.
+    pub fn set_access_log(&self, entries: Vec<AccessLogEntry>) {
+        self.state().access_log = Some(entries);
     }
 
     /// Sets whether the proxy publishes ports of the host, while it runs.
@@ -242,6 +249,14 @@ impl Ingress for FakeIngress {
 
     async fn answer_problems(&self) -> Result<Vec<AnswerProblem>, IngressError> {
         Ok(self.state().answer_problems.clone())
+    }
+
+    async fn access_log(&self, query: &AccessLogQuery) -> Result<Option<AccessLog>, IngressError> {
+        let Some(mut entries) = self.state().access_log.clone() else { return Ok(None) };
+        entries.retain(|entry| query.selects(entry));
+        let tail = query.tail.and_then(|tail| usize::try_from(tail).ok()).unwrap_or(usize::MAX);
+        let entries = entries.split_off(entries.len().saturating_sub(tail));
+        Ok(Some(futures_util::stream::iter(entries.into_iter().map(Ok)).boxed()))
     }
 
     async fn remove(&self) -> Result<(), IngressError> {

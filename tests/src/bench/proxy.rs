@@ -15,10 +15,10 @@ use crate::{eventually, slots};
 /// Time for which one of the two is measured in a run.
 const WINDOW: Duration = Duration::from_secs(5);
 /// Kept connections, each with one request at a time.
-const CONNECTIONS: usize = 16;
+pub(super) const CONNECTIONS: u32 = 16;
 /// App with the same image whose connections are kept.
-const KEPT: &str = "kept";
-const KEPT_HOST: &str = "kept.bench.test";
+pub(super) const KEPT: &str = "kept";
+pub(super) const KEPT_HOST: &str = "kept.bench.test";
 /// A short answer without work for the replica.
 const PATH: &str = "/bench";
 
@@ -135,14 +135,19 @@ async fn client(port: u16, host: &str, begin: Instant) -> Vec<Duration> {
     let mut kept = None;
     while begin.elapsed() < WINDOW {
         let sent = Instant::now();
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => Connection::open(port).await.unwrap(),
-        };
-        let answer = connection.send(Request::get(host, PATH)).await.unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        exchange(&mut kept, port, host).await;
         latencies.push(sent.elapsed());
-        kept = (!answer.closes_connection()).then_some(connection);
     }
     latencies
+}
+
+/// Sends a request on a kept connection, or on a new one.
+pub(super) async fn exchange(kept: &mut Option<Connection>, port: u16, host: &str) {
+    let mut connection = match kept.take() {
+        Some(connection) => connection,
+        None => Connection::open(port).await.unwrap(),
+    };
+    let answer = connection.send(Request::get(host, PATH)).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    *kept = (!answer.closes_connection()).then_some(connection);
 }

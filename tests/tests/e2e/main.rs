@@ -1,6 +1,7 @@
 //! The end-to-end tests, one module per subject. They are one program: thirty would each link the
 //! whole workspace.
 
+mod access_log;
 mod acme;
 mod app_lifecycle;
 mod busy_engine;

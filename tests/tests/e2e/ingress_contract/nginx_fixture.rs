@@ -209,6 +209,7 @@ impl NginxFixture {
             keepalive_window: NginxConfig::KEEPALIVE_WINDOW,
             trusted_proxies: TrustedProxies::parse(trusted).unwrap(),
             proxy_protocol,
+            access_log: true,
         };
         NginxIngress::new(
             Arc::new(self.runtime.clone()),
