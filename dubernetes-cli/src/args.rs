@@ -1,5 +1,6 @@
 //! The command line as types. clap writes help, usage errors and suggestions; nothing here acts.
 
+mod backup;
 mod basic;
 pub(crate) mod error_format;
 mod inspect;
@@ -16,6 +17,7 @@ pub(crate) mod suggestions;
 mod top;
 mod wait;
 
+pub(crate) use backup::{BackupArgs, RestoreArgs};
 pub(crate) use basic::{ApplyArgs, DeleteArgs, PlanArgs, ScaleArgs, VerifyArgs};
 pub(crate) use inspect::{
     DescribeArgs, EventType, EventsArgs, ExecArgs, GetArgs, LogsArgs, RenewArgs, RunArgs,
@@ -355,6 +357,26 @@ Examples:
   dubernetes serve --http-port 8080 --log-format json
   dubernetes serve --step             one action at a time, each explained first")]
     Serve(ServeArgs),
+    /// Write the state of an instance to a file.
+    #[command(long_about = "\
+Write the state of an instance to a file that only its owner can read: apps, revisions,
+events, secrets, certificates, and the key that decrypts them, so keep the file safe. It may
+be done while the orchestrator runs, as the same user. Data in volumes is not part of it.
+
+Examples:
+  dubernetes backup dubernetes.tar
+  dubernetes backup - | age -r KEY > dubernetes.tar.age")]
+    Backup(BackupArgs),
+    /// Restore the state of an instance from a backup.
+    #[command(long_about = "\
+Restore the state of an instance into its state folder, which has to be empty. The file is
+checked as a whole first. Then `dubernetes serve` takes over the containers of the instance
+that exist on the engine, and creates those that are missing, as on a new machine.
+
+Examples:
+  dubernetes restore dubernetes.tar
+  age -d -i KEY dubernetes.tar.age | dubernetes restore -")]
+    Restore(RestoreArgs),
     /// Simulate apps in memory.
     #[command(long_about = "\
 Simulate the apps in files: the same controller, on an engine in memory that starts empty,

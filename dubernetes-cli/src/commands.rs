@@ -2,6 +2,7 @@
 //! prints. No verb decides anything about apps, and no verb uses another verb.
 
 mod apply;
+mod backup;
 mod completion;
 mod delete;
 mod describe;
@@ -20,6 +21,7 @@ mod plan;
 mod port_forward;
 mod renew;
 mod replay;
+mod restore;
 mod rollout;
 mod run;
 mod scale;
@@ -72,6 +74,8 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Doctor(args) => until_interrupted(doctor::run(args, settings)).await,
         Command::Version(args) => until_interrupted(version::run(args, settings, program)).await,
         Command::Simulate(args) => until_interrupted(simulate::run(&args, settings)).await,
+        Command::Backup(args) => backup::run(&args, settings),
+        Command::Restore(args) => restore::run(&args, settings),
         Command::Replay(args) => replay::run(&args, settings),
         Command::Validate(args) => validate::run(&args),
         Command::Init(args) => init::run(&args),

@@ -6,6 +6,7 @@
 //! failure has its exit code (`report`).
 
 mod approval;
+mod archive;
 mod args;
 mod commands;
 mod complete;

@@ -2,6 +2,7 @@
 
 mod adapters;
 pub(crate) mod diagnostics;
+pub(crate) mod state_files;
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
