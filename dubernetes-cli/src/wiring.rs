@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_api::Client;
-use dubernetes_api::server::{ApiState, OrchestratorInfo, router, serve_unix};
+use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router, serve_unix};
 use dubernetes_api::wire::Mode as Lifetime;
 use dubernetes_controller::{Approver, Mode, Orchestrator, TcpDialer};
 use dubernetes_core::app::InstanceName;
@@ -78,6 +78,15 @@ pub(crate) fn parse_acme_directory(text: &str) -> std::result::Result<String, St
 /// Returns the endpoint of the engine in these settings. Does not call the engine.
 pub(crate) fn engine_endpoint(args: &IngressArgs) -> Result<String> {
     EngineKind::default().endpoint(args)
+}
+
+/// Where the API is served.
+#[derive(Debug)]
+pub(crate) struct ApiSocket {
+    /// The socket.
+    pub(crate) listener: UnixListener,
+    /// Who may use it.
+    pub(crate) access: SocketAccess,
 }
 
 /// The adapters of an orchestrator that is not running yet.
@@ -229,14 +238,14 @@ impl Adapters {
         }
     }
 
-    /// Starts the controller and serves the API at `listener`.
+    /// Starts the controller and serves the API at `socket`.
     pub(crate) fn start(
         self,
         settings: &Settings,
         args: &IngressArgs,
         mode: Mode,
         lifetime: Lifetime,
-        listener: UnixListener,
+        socket: ApiSocket,
     ) -> RunningOrchestrator {
         let Self { store, engine, ingress, issuer, approver } = self;
         let Engine { runtime, endpoint, owner } = engine;
@@ -272,6 +281,7 @@ impl Adapters {
             state_dir: settings.paths.state_dir.clone(),
             pid: std::process::id(),
             mode: lifetime,
+            access: socket.access,
         };
         let stop = CancellationToken::new();
         if lifetime == Lifetime::Serve {
@@ -289,7 +299,7 @@ impl Adapters {
         RunningOrchestrator {
             store,
             controller: tokio::spawn(orchestrator.run(stop.clone())),
-            server: tokio::spawn(serve_unix(listener, router(state), stop.clone())),
+            server: tokio::spawn(serve_unix(socket.listener, router(state), stop.clone())),
             stop,
         }
     }
@@ -430,7 +440,8 @@ impl InProcess {
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).map_err(failed)?;
         let client = Client::unix(socket)?;
-        let running = adapters.start(settings, args, mode, Lifetime::InProcess, listener);
+        let socket = ApiSocket { listener, access: SocketAccess::SameUser };
+        let running = adapters.start(settings, args, mode, Lifetime::InProcess, socket);
         Ok(Self { running, client, _folder: folder })
     }
 

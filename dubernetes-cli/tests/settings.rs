@@ -94,6 +94,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         ("log_format", all(["json", "text", "json"]), false),
         ("output", all(["json", "json", "json"]), true),
         ("proxy_protocol", all(["false", "false", "true"]), false),
+        ("socket_group", all(["1", "2", "3"]), false),
         ("state_dir", paths("", ".state"), true),
         ("trusted_proxies", all(["10.0.0.0/8", "host-gateway,::1", "192.0.2.7"]), false),
     ]
