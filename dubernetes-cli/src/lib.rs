@@ -41,6 +41,7 @@ mod verify;
 mod version;
 mod wiring;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -55,6 +56,13 @@ use settings_file::SettingsFile;
 
 /// How long threads in a system call may delay the exit of the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Returns the name under which this process was called: `dubectl` may be a link.
+pub fn called_name() -> &'static str {
+    let called = std::env::args_os().next();
+    let name = called.as_deref().and_then(|path| Path::new(path).file_name());
+    if name.is_some_and(|name| name == "dubectl") { "dubectl" } else { "dubernetes" }
+}
 
 /// Runs the command in the process's arguments, under the name `program`.
 pub fn run(program: &'static str) -> ExitCode {

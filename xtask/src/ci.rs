@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::engine::Engine;
 use crate::test::Steps;
-use crate::{demo, instructions, run, test, tidy};
+use crate::{demo, instructions, package, run, test, tidy};
 
 /// Runs all steps, also after a failure, so that one run shows everything that is wrong.
 ///
@@ -48,11 +48,22 @@ pub(crate) fn ci() -> Result<ExitCode> {
         }
     }
     println!("\n== demo");
-    if Engine::find().is_err() {
+    let has_engine = Engine::find().is_ok();
+    if !has_engine {
         println!("skipped: no engine answers");
     } else if let Err(error) = demo::demo(false) {
         println!("{error:#}");
         failed.push("demo");
+    }
+    println!("\n== package");
+    // The demo has built a release. A further one would take minutes.
+    let profile = if has_engine { "release" } else { "dev" };
+    match package::package(package::Program::Profile(profile.to_owned())) {
+        Ok(why) => skipped.extend(why),
+        Err(error) => {
+            println!("{error:#}");
+            failed.push("package");
+        }
     }
     println!("\n== tests");
     test::test(&[], &Steps { failed, skipped })
