@@ -27,6 +27,7 @@ pub mod scenario;
 pub mod server;
 mod slots;
 pub mod terminal;
+pub mod unit;
 pub mod websocket;
 
 pub use checks::eventually;

@@ -3,6 +3,8 @@
 
 mod acme;
 mod app_lifecycle;
+mod backup;
+mod boot;
 mod busy_engine;
 mod container_options;
 mod continue_after_kill;
