@@ -84,7 +84,7 @@ pub struct ApiState {
 pub enum SocketAccess {
     /// The user of this process, and root.
     SameUser,
-    /// Whoever the permissions of the socket allow to connect.
+    /// All users that the permissions of the socket allow to connect.
     Permissions,
 }
 
@@ -132,8 +132,8 @@ impl ApiState {
 }
 
 /// Returns the router of the whole API. It has no authentication: every caller may do everything.
-/// Serve it with [`serve_unix`]: unless [`OrchestratorInfo::access`] says otherwise, the user of each
-/// caller is checked.
+/// Serve it with [`serve_unix`]: unless [`OrchestratorInfo::access`] says otherwise, the user of
+/// each caller is checked.
 ///
 /// Streams end when the token of [`serve_unix`] is cancelled.
 ///
@@ -206,10 +206,9 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
 /// Serves `router` on a Unix socket until `stop` is cancelled. Then streams end at once, and other
 /// requests in flight get 5 s to complete.
 ///
-/// With [`SocketAccess::SameUser`], callers that are neither this process's user nor root are refused
-/// with 403. At most 256
-/// connections are open at a time, streams included; further ones wait. A request's head may take
-/// 10 s, and its body 30 s.
+/// With [`SocketAccess::SameUser`], callers that are neither this process's user nor root are
+/// refused with 403. At most 256 connections are open at a time, streams included; further ones
+/// wait. A request's head may take 10 s, and its body 30 s.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! `backup` and `restore` as a user calls them: beside an open state, into folders in any condition.
+//! `backup` and `restore` as a user calls them: beside an open state, into folders of any kind.
 
 #![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
 
@@ -55,7 +55,7 @@ async fn state() -> (TempDir, SqliteStore, PathBuf, PathBuf, String) {
 async fn backup_of_an_open_state_is_restored_with_its_secrets() {
     let (_outer, store, from, to, file) = state().await;
     let said = succeed(&from, &["backup", &file]);
-    assert_eq!(said, format!("instance default written to `{file}`\n"));
+    assert_eq!(said, format!("backup of instance default written to `{file}`\n"));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
     let left = fs::read_dir(&from).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(left.filter(|name| name.to_string_lossy().starts_with('.')).count(), 0);

@@ -56,9 +56,14 @@ impl Program {
     }
 }
 
+/// Returns the tools that this machine lacks.
+pub(crate) fn missing_tools() -> Vec<&'static str> {
+    TOOLS.into_iter().filter(|tool| !run::is_installed(tool)).collect()
+}
+
 /// Packages the program. Returns what was not checked.
 pub(crate) fn package(program: Program) -> Result<Option<&'static str>> {
-    let missing: Vec<_> = TOOLS.into_iter().filter(|tool| !run::is_installed(tool)).collect();
+    let missing = missing_tools();
     ensure!(missing.is_empty(), "install {}, such as by `dpkg-dev`", missing.join(", "));
     let program = program.build()?;
     let package = Package::new(run::target_folder()?.join("package"))?;

@@ -25,7 +25,7 @@ pub(super) fn run(args: &BackupArgs, settings: &Settings) -> Result {
             archive::write(copy.path(), &settings.instance, schema, file)
         })?;
         let shown = args.file.display();
-        output::print(&format!("instance {} written to `{shown}`\n", settings.instance))?;
+        output::print(&format!("backup of instance {} written to `{shown}`\n", settings.instance))?;
     }
     report::note("the backup has the secrets, the keys of certificates, and what decrypts them");
     Ok(())

@@ -1,7 +1,5 @@
 //! The machine loses its power, and the unit starts the orchestrator at the next boot.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
 
