@@ -158,3 +158,16 @@ fn file_applies_to_serve() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("tcp://127.0.0.1:1"), "{stderr}");
 }
+
+#[test]
+fn example_in_the_packages_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/config.yaml");
+    let words = ["status", "-o", "json", "--config", path.to_str().unwrap()];
+    let output = run(folder.path(), &words, "", Sources::default());
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let from_file = |setting: &&Value| setting["origin"].as_str().unwrap().starts_with("file ");
+    let settings = status["settings"].as_array().unwrap().iter().filter(from_file);
+    let names: Vec<_> = settings.map(|setting| setting["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["http_bind", "http_port"]);
+}
