@@ -80,6 +80,7 @@ async fn restore_is_refused_where_it_would_replace_or_mix_anything() {
     let (outer, _store, from, to, file) = state().await;
     succeed(&from, &["backup", &file]);
     fail(&from, &["restore", &file], "is in use by another orchestrator");
+    fail(&from, &["restore", &file], "help: stop that process");
     fs::create_dir(&to).unwrap();
     fs::write(to.join("notes"), "text").unwrap();
     fail(&to, &["restore", &file], "is not empty: it has `notes`");

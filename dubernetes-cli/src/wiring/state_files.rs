@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dubernetes_sqlite::{EmptyState, RestoreError, SqliteStore};
+use dubernetes_sqlite::{EmptyState, OpenError, RestoreError, SqliteStore};
 
 use crate::report::{CliError, Result};
 use crate::settings::Settings;
@@ -66,5 +66,13 @@ impl NewState {
 }
 
 fn refused(error: &RestoreError) -> CliError {
-    CliError::with_source("cannot restore the state", error)
+    let reported = CliError::with_source("cannot restore the state", error);
+    match error {
+        RestoreError::State(OpenError::Locked { .. }) => {
+            reported.help("stop that process, such as by `systemctl stop dubernetes`")
+        }
+        RestoreError::NotEmpty { .. } | RestoreError::Incomplete | RestoreError::State(_) => {
+            reported
+        }
+    }
 }
