@@ -81,6 +81,15 @@ pub struct ApiState {
     pub info: OrchestratorInfo,
 }
 
+/// Who may use the socket of an orchestrator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketAccess {
+    /// The user of this process, and root.
+    SameUser,
+    /// All users that the permissions of the socket allow to connect.
+    Permissions,
+}
+
 /// Identity and settings of an orchestrator.
 #[derive(Debug, Clone)]
 pub struct OrchestratorInfo {
@@ -107,6 +116,8 @@ pub struct OrchestratorInfo {
     pub pid: u32,
     /// Whether the orchestrator runs permanently or for one command.
     pub mode: Mode,
+    /// Who may use the socket.
+    pub access: SocketAccess,
 }
 
 impl ApiState {
@@ -123,7 +134,8 @@ impl ApiState {
 }
 
 /// Returns the router of the whole API. It has no authentication: every caller may do everything.
-/// Serve it with [`serve_unix`], which checks the user of each caller.
+/// Serve it with [`serve_unix`]: unless [`OrchestratorInfo::access`] says otherwise, the user of
+/// each caller is checked.
 ///
 /// Streams end when the token of [`serve_unix`] is cancelled.
 ///
@@ -141,13 +153,14 @@ impl ApiState {
 pub fn router(state: ApiState) -> Router {
     let (router, document) = routes_and_document();
     let document = openapi::DocumentText::new(&document);
-    router
-        .with_state(state)
-        .layer(Extension(document))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn(peer::require_same_user))
-        .layer(from_fn(problem::render_problem))
-        .layer(TraceLayer::new_for_http())
+    let access = state.info.access;
+    let router =
+        router.with_state(state).layer(Extension(document)).layer(DefaultBodyLimit::max(MAX_BODY));
+    let router = match access {
+        SocketAccess::SameUser => router.layer(from_fn(peer::require_same_user)),
+        SocketAccess::Permissions => router,
+    };
+    router.layer(from_fn(problem::render_problem)).layer(TraceLayer::new_for_http())
 }
 
 /// Returns the OpenAPI document of [`router()`] as text.
@@ -197,9 +210,9 @@ fn routes_and_document() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
 /// Serves `router` on a Unix socket until `stop` is cancelled. Then streams end at once, and other
 /// requests in flight get 5 s to complete.
 ///
-/// Callers that are neither this process's user nor root are refused with 403. At most 256
-/// connections are open at a time, streams included; further ones wait. A request's head may take
-/// 10 s, and its body 30 s.
+/// With [`SocketAccess::SameUser`], callers that are neither this process's user nor root are
+/// refused with 403. At most 256 connections are open at a time, streams included; further ones
+/// wait. A request's head may take 10 s, and its body 30 s.
 ///
 /// # Errors
 ///

@@ -2,6 +2,7 @@
 //! prints. No verb decides anything about apps, and no verb uses another verb.
 
 mod apply;
+mod backup;
 mod completion;
 mod context;
 mod delete;
@@ -22,6 +23,7 @@ mod port_forward;
 mod push;
 mod renew;
 mod replay;
+mod restore;
 mod rollout;
 mod run;
 mod scale;
@@ -78,6 +80,8 @@ pub(crate) async fn run(command: Command, settings: &Settings, program: &'static
         Command::Simulate(args) => until_interrupted(simulate::run(&args, settings)).await,
         Command::Socket => until_interrupted(socket::run(settings)).await,
         Command::Context(args) => context::run(&args, settings),
+        Command::Backup(args) => backup::run(&args, settings),
+        Command::Restore(args) => restore::run(&args, settings),
         Command::Replay(args) => replay::run(&args, settings),
         Command::Validate(args) => validate::run(&args),
         Command::Init(args) => init::run(&args),

@@ -6,6 +6,7 @@
 //! failure has its exit code (`report`).
 
 mod approval;
+mod archive;
 mod args;
 mod commands;
 mod complete;
@@ -30,10 +31,12 @@ mod progress;
 mod report;
 mod resolve;
 mod secrets;
+mod service_manager;
 mod session;
 mod settings;
 mod settings_file;
 mod simulate;
+mod socket_group;
 mod sources;
 mod ssh;
 mod state_dir;
@@ -43,6 +46,7 @@ mod verify;
 mod version;
 mod wiring;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -58,6 +62,13 @@ use settings_file::SettingsFile;
 
 /// How long threads in a system call may delay the exit of the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Returns the name under which this process was called: `dubectl` may be a link.
+pub fn called_name() -> &'static str {
+    let called = std::env::args_os().next();
+    let name = called.as_deref().and_then(|path| Path::new(path).file_name());
+    if name.is_some_and(|name| name == "dubectl") { "dubectl" } else { "dubernetes" }
+}
 
 /// Runs the command in the process's arguments, under the name `program`.
 pub fn run(program: &'static str) -> ExitCode {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dubernetes_api::server::SocketAccess;
 use dubernetes_api::wire::Mode as Lifetime;
 use dubernetes_controller::Approver;
 
@@ -10,15 +11,17 @@ use crate::args::IngressArgs;
 use crate::output;
 use crate::report::{CliError, Result, USAGE};
 use crate::settings::Settings;
+use crate::socket_group::SocketGroup;
 use crate::state_dir::{self, SocketGuard};
 use crate::target::Mode;
-use crate::wiring::{Adapters, Purpose, RunningOrchestrator};
+use crate::wiring::{Adapters, ApiSocket, Purpose, RunningOrchestrator};
 
 /// Locks the state folder, starts the controller and listens for commands.
 pub(crate) async fn start(
     settings: &Settings,
     args: &IngressArgs,
     adopt: bool,
+    group: Option<&str>,
     prompt: Option<&Arc<Prompt>>,
 ) -> Result<(RunningOrchestrator, SocketGuard)> {
     if settings.host.is_some() {
@@ -29,14 +32,20 @@ pub(crate) async fn start(
         ));
     }
     let approver = prompt.map(|prompt| -> Arc<dyn Approver> { Arc::<Prompt>::clone(prompt) });
+    let group = group.map(SocketGroup::find).transpose()?;
     let adapters = Adapters::open(settings, args, Purpose::Serve { adopt }).await?;
     let adapters = adapters.with_approver(approver);
     adapters.check_engine(&settings.instance).await?;
     if let Some(everyone) = args.trusted_proxies.everyone() {
         tracing::warn!("`{everyone}` is trusted, so any client can forge its address and scheme");
     }
-    let (listener, guard) = state_dir::listen(&settings.paths.socket)?;
-    Ok((adapters.start(settings, args, Mode::Act, Lifetime::Serve, listener), guard))
+    let (listener, guard) = state_dir::listen(&settings.paths.socket, group)?;
+    let access = match group {
+        Some(_) => SocketAccess::Permissions,
+        None => SocketAccess::SameUser,
+    };
+    let socket = ApiSocket { listener, access };
+    Ok((adapters.start(settings, args, Mode::Act, Lifetime::Serve, socket), guard))
 }
 
 /// Returns the line that says that the orchestrator is ready, and where.

@@ -11,6 +11,7 @@ use dubernetes_core::app::InstanceName;
 use tokio::net::UnixListener;
 
 use crate::report::{CliError, Result};
+use crate::socket_group::SocketGroup;
 
 /// File in the state folder that names the instance.
 const INSTANCE_FILE: &str = "instance";
@@ -91,8 +92,12 @@ pub(crate) struct SocketGuard {
 
 /// Listens at `path`, replacing a socket that an earlier process left behind.
 ///
-/// The caller holds the lock of the state folder, so no live process owns such a socket.
-pub(crate) fn listen(path: &Path) -> Result<(UnixListener, SocketGuard)> {
+/// The caller holds the lock of the state folder, so no live process owns such a socket. Only this
+/// user and root may connect, and members of `group`.
+pub(crate) fn listen(
+    path: &Path,
+    group: Option<SocketGroup>,
+) -> Result<(UnixListener, SocketGuard)> {
     let failed = |error: io::Error| {
         CliError::with_source(&format!("cannot listen at `{}`", path.display()), &error)
             .help("choose another folder with `--state-dir`")
@@ -106,7 +111,11 @@ pub(crate) fn listen(path: &Path) -> Result<(UnixListener, SocketGuard)> {
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     let guard = SocketGuard { path: path.to_owned() };
-    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+    match group {
+        None => fs::set_permissions(path, Permissions::from_mode(0o600)),
+        Some(group) => group.admit(path),
+    }
+    .map_err(failed)?;
     Ok((listener, guard))
 }
 
@@ -137,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for mode in [0o777, 0o770, 0o1777] {
             fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
-            let error = listen(&folder.path().join("d.sock")).unwrap_err();
+            let error = listen(&folder.path().join("d.sock"), None).unwrap_err();
             let text = error.text();
             assert!(text.contains(&format!("(mode {mode:04o})")), "{text}");
             assert!(text.contains("chmod go-w"), "{text}");
@@ -149,16 +158,16 @@ mod tests {
     async fn listen_replaces_stale_socket_but_no_other_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/d.sock");
-        let (first, guard) = listen(&path).unwrap();
+        let (first, guard) = listen(&path, None).unwrap();
         drop(first);
         std::mem::forget(guard);
-        let (_second, guard) = listen(&path).unwrap();
+        let (_second, guard) = listen(&path, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o750);
         drop(guard);
         assert!(!path.exists());
         fs::write(&path, "text").unwrap();
-        assert!(listen(&path).is_err());
+        assert!(listen(&path, None).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"text");
     }
 }

@@ -166,7 +166,10 @@ fn is_served(socket: &Path) -> Result<bool> {
                 UNREACHABLE,
                 format!("cannot connect to `{}`: permission denied", socket.display()),
             )
-            .help("run the command as the orchestrator's user, or use your own `--state-dir`")),
+            .help(
+                "run the command as the orchestrator's user or as a member of the socket's group \
+                 (`serve --socket-group`), or use your own `--state-dir`",
+            )),
             _ => Ok(false),
         },
     }

@@ -2,6 +2,7 @@
 
 mod adapters;
 pub(crate) mod diagnostics;
+pub(crate) mod state_files;
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dubernetes_api::Client;
-use dubernetes_api::server::{ApiState, OrchestratorInfo, router, serve_unix};
+use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router, serve_unix};
 use dubernetes_api::wire::Mode as Lifetime;
 use dubernetes_controller::{Approver, Mode, Orchestrator, TcpDialer};
 use dubernetes_core::app::InstanceName;
@@ -82,6 +83,15 @@ pub(crate) fn engine_endpoint(args: &IngressArgs) -> Result<String> {
 /// Returns the engine of this machine, without calling it.
 pub(crate) fn local_runtime(args: &IngressArgs) -> Result<Arc<dyn ContainerRuntime>> {
     EngineKind::default().runtime(args)
+}
+
+/// Where the API is served.
+#[derive(Debug)]
+pub(crate) struct ApiSocket {
+    /// The socket.
+    pub(crate) listener: UnixListener,
+    /// Who may use it.
+    pub(crate) access: SocketAccess,
 }
 
 /// The adapters of an orchestrator that is not running yet.
@@ -233,14 +243,14 @@ impl Adapters {
         }
     }
 
-    /// Starts the controller and serves the API at `listener`.
+    /// Starts the controller and serves the API at `socket`.
     pub(crate) fn start(
         self,
         settings: &Settings,
         args: &IngressArgs,
         mode: Mode,
         lifetime: Lifetime,
-        listener: UnixListener,
+        socket: ApiSocket,
     ) -> RunningOrchestrator {
         let Self { store, engine, ingress, issuer, approver } = self;
         let Engine { runtime, endpoint, owner } = engine;
@@ -276,6 +286,7 @@ impl Adapters {
             state_dir: settings.paths.state_dir.clone(),
             pid: std::process::id(),
             mode: lifetime,
+            access: socket.access,
         };
         let stop = CancellationToken::new();
         if lifetime == Lifetime::Serve {
@@ -293,7 +304,7 @@ impl Adapters {
         RunningOrchestrator {
             store,
             controller: tokio::spawn(orchestrator.run(stop.clone())),
-            server: tokio::spawn(serve_unix(listener, router(state), stop.clone())),
+            server: tokio::spawn(serve_unix(socket.listener, router(state), stop.clone())),
             stop,
         }
     }
@@ -434,7 +445,8 @@ impl InProcess {
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).map_err(failed)?;
         let client = Client::unix(socket)?;
-        let running = adapters.start(settings, args, mode, Lifetime::InProcess, listener);
+        let socket = ApiSocket { listener, access: SocketAccess::SameUser };
+        let running = adapters.start(settings, args, mode, Lifetime::InProcess, socket);
         Ok(Self { running, client, _folder: folder })
     }
 

@@ -95,6 +95,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         ("log_format", all(["json", "text", "json"]), false),
         ("output", all(["json", "json", "json"]), true),
         ("proxy_protocol", all(["false", "false", "true"]), false),
+        ("socket_group", all(["1", "2", "3"]), false),
         ("ssh", all(["ssh -4", "ssh -6", "ssh -v"]), true),
         ("state_dir", paths("", ".state"), true),
         ("trusted_proxies", all(["10.0.0.0/8", "host-gateway,::1", "192.0.2.7"]), false),
@@ -158,4 +159,17 @@ fn file_applies_to_serve() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("tcp://127.0.0.1:1"), "{stderr}");
+}
+
+#[test]
+fn example_in_the_packages_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/config.yaml");
+    let words = ["status", "-o", "json", "--config", path.to_str().unwrap()];
+    let output = run(folder.path(), &words, "", Sources::default());
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let from_file = |setting: &&Value| setting["origin"].as_str().unwrap().starts_with("file ");
+    let settings = status["settings"].as_array().unwrap().iter().filter(from_file);
+    let names: Vec<_> = settings.map(|setting| setting["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["http_bind", "http_port"]);
 }

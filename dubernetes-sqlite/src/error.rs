@@ -69,7 +69,7 @@ pub enum OpenError {
     /// A later version of Dubernetes wrote the database.
     #[error(
         "`{}` has the schema {found}, but this version reads up to {supported}; use the version \
-         of Dubernetes that wrote it{}",
+         of Dubernetes that wrote it, or restore a backup of this version into an empty folder{}",
         .path.display(),
         restore_hint(.path, .snapshot.as_ref()),
     )]
@@ -80,7 +80,7 @@ pub enum OpenError {
         found: u32,
         /// The newest version that is supported.
         supported: u32,
-        /// The newest snapshot, if there is one.
+        /// The newest snapshot with a version that is supported, if there is one.
         snapshot: Option<PathBuf>,
     },
     /// The database is corrupt or truncated.
@@ -183,6 +183,37 @@ pub enum BackupError {
     /// The store does not answer.
     #[error("the store cannot be read")]
     Store(#[source] StoreError),
+    /// The state cannot be opened.
+    #[error(transparent)]
+    State(Box<OpenError>),
+}
+
+impl From<OpenError> for BackupError {
+    fn from(error: OpenError) -> Self {
+        Self::State(Box::new(error))
+    }
+}
+
+/// Why a copy of a state was not put in place.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The state directory has content.
+    #[error(
+        "the folder `{}` is not empty: it has `{found}`; move it away, or choose another folder",
+        .folder.display()
+    )]
+    NotEmpty {
+        /// The state directory.
+        folder: PathBuf,
+        /// The first name of its content.
+        found: String,
+    },
+    /// The copy has no database.
+    #[error("the copy has no database")]
+    Incomplete,
+    /// The state directory or the copy is refused.
+    #[error(transparent)]
+    State(#[from] OpenError),
 }
 
 /// Why a transaction failed: SQLite failed, or the store refused the operation.

@@ -162,7 +162,7 @@ fn check_content(connection: &Connection, path: &Path, supported: u32) -> Result
     }
     let found = schema::version(connection).map_err(classify)?;
     if found > supported {
-        let snapshot = snapshot::newest(path);
+        let snapshot = snapshot::newest_up_to(path, supported);
         return Err(OpenError::Newer { path: path.to_owned(), found, supported, snapshot });
     }
     if found == 0 {

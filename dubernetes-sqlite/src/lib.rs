@@ -11,6 +11,8 @@
 //!   when the first one is stored. Without it they cannot be read, so back it up.
 //! - `snapshots/`, copies made before a migration and by [`SqliteStore::snapshot`].
 //!
+//! [`SqliteStore::copy_state`] copies what cannot be made again, and [`EmptyState`] puts it back.
+//!
 //! # Invariants
 //!
 //! - A store that cannot be trusted is refused and left unchanged. An empty or truncated file
@@ -51,8 +53,10 @@ mod seal;
 mod session;
 mod snapshot;
 mod store;
+mod transfer;
 mod worker;
 
-pub use error::{BackupError, OpenError};
+pub use error::{BackupError, OpenError, RestoreError};
 pub use lock::{Holder, Role};
 pub use store::{EventRetention, SqliteStore};
+pub use transfer::EmptyState;

@@ -34,7 +34,7 @@ impl IdentityLock {
 }
 
 /// Name of the file in the state directory.
-const FILE: &str = "orchestrator.lock";
+pub(crate) const FILE: &str = "orchestrator.lock";
 
 /// What a process does with a store that it has open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

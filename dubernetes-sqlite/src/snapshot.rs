@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ use crate::files;
 
 /// Directory beside the database.
 const FOLDER: &str = "snapshots";
-/// Number of snapshots that are kept, the newest.
+/// Number of snapshots that are kept, the newest. The last one with an earlier schema stays, too.
 const KEPT: usize = 5;
+/// Where the header of a database has its `user_version`.
+const SCHEMA_OFFSET: u64 = 60;
 
 /// What a copy contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +68,10 @@ pub(crate) fn take(
         .map_err(|source| failed(&folder, source))?;
     let target = folder.join(format!("dubernetes-{}.db", now.strftime("%Y%m%dT%H%M%S.%6fZ")));
     copy(source, &target, content)?;
-    let all = list(database);
-    for old in all.iter().rev().skip(KEPT) {
+    let schema = read_schema(&target).unwrap_or(0);
+    // The way back from an upgrade, however long ago that was.
+    let kept = schema.checked_sub(1).and_then(|before| newest_up_to(database, before));
+    for old in list(database).iter().rev().skip(KEPT).filter(|old| kept.as_ref() != Some(old)) {
         fs::remove_file(old).map_err(|source| failed(old, source))?;
     }
     Ok(target)
@@ -76,6 +80,19 @@ pub(crate) fn take(
 /// Returns the newest snapshot of the database, by name.
 pub(crate) fn newest(database: &Path) -> Option<PathBuf> {
     list(database).pop()
+}
+
+/// Returns the newest snapshot whose schema is not newer than `schema`.
+pub(crate) fn newest_up_to(database: &Path, schema: u32) -> Option<PathBuf> {
+    let is_old = |path: &PathBuf| read_schema(path).is_some_and(|found| found <= schema);
+    list(database).into_iter().rev().find(is_old)
+}
+
+/// Reads the version of the schema from the header of a snapshot, which has no log.
+fn read_schema(path: &Path) -> Option<u32> {
+    let mut bytes = [0; 4];
+    File::open(path).ok()?.read_exact_at(&mut bytes, SCHEMA_OFFSET).ok()?;
+    Some(u32::from_be_bytes(bytes))
 }
 
 /// Returns all snapshots of the database, oldest first.

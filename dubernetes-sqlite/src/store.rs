@@ -199,8 +199,8 @@ impl SqliteStore {
     }
 
     /// Copies the store without its events into the directory `snapshots` beside it, under a name
-    /// with the time `now`, and removes all but the newest 5 snapshots. Returns the path of the
-    /// copy.
+    /// with the time `now`, and removes all but the newest 5 snapshots, and the last one before a
+    /// migration. Returns the path of the copy.
     ///
     /// Returns `None` if the newest snapshot has the same apps, so that equal snapshots do not
     /// displace older ones.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -310,6 +311,30 @@ async fn rotation_replaces_the_key_everywhere() {
     let snapshot = files(&folder.path().join("snapshots")).pop().unwrap();
     check_readable(restore(folder.path(), &snapshot).path()).await;
     check_no_canary(folder.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copy_beside_rotations_has_the_key_of_its_values() {
+    let folder = state().await;
+    let path = folder.path().to_owned();
+    let store = SqliteStore::open(&path).unwrap();
+    let copies = tokio::task::spawn_blocking(move || {
+        let copy = |_| {
+            let target = tempfile::tempdir().unwrap();
+            let copied = SqliteStore::copy_state(&path, target.path()).unwrap();
+            assert_eq!(copied, Some(SqliteStore::newest_schema()));
+            target
+        };
+        (0..20).map(copy).collect::<Vec<_>>()
+    });
+    while !copies.is_finished() {
+        store.rotate_key().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(store);
+    for copy in copies.await.unwrap() {
+        check_readable(copy.path()).await;
+    }
 }
 
 #[tokio::test]

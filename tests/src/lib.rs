@@ -28,6 +28,7 @@ pub mod server;
 mod slots;
 pub mod sshd;
 pub mod terminal;
+pub mod unit;
 pub mod websocket;
 
 pub use checks::eventually;

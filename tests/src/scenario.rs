@@ -25,6 +25,7 @@ use crate::manifest::{BUSYBOX, Manifest, WHOAMI};
 use crate::port::Port;
 use crate::program::{CommandResult, docker, run};
 use crate::sshd::Sshd;
+use crate::unit::Unit;
 use crate::{report, slots};
 
 /// Label of objects that a test creates outside its instance, for cleanup.
@@ -254,20 +255,33 @@ impl Scenario {
 
     /// Like [`Self::serve`], with additional environment variables.
     pub async fn serve_with(&self, variables: &[(&str, &str)]) -> Duration {
-        self.start_serve(&["serve"], variables).await
+        let mut command = self.command("dubernetes", &["serve"]);
+        command.envs(variables.iter().copied());
+        self.start_serve(command).await
     }
 
     /// Like [`Self::serve`], and takes over an instance whose state is lost.
     pub async fn serve_adopting(&self) -> Duration {
-        self.start_serve(&["serve", "--adopt"], &[]).await
+        self.start_serve(self.command("dubernetes", &["serve", "--adopt"])).await
     }
 
-    async fn start_serve(&self, words: &[&str], variables: &[(&str, &str)]) -> Duration {
+    /// Like [`Self::serve_with`], with the command and the environment of a unit.
+    pub async fn serve_by_unit(&self, unit: &Unit, variables: &[(&str, String)]) -> Duration {
+        let mut command = unit.command(Path::new(self.program));
+        for (name, value) in self.command("dubernetes", &[]).get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        self.start_serve(command).await
+    }
+
+    async fn start_serve(&self, mut command: std::process::Command) -> Duration {
         let start = Instant::now();
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut command = self.command("dubernetes", words);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        command.envs(variables.iter().copied());
         let child = command.spawn().unwrap();
         let before = self.serve.lock().unwrap().replace(child);
         assert!(before.is_none(), "one orchestrator at a time");

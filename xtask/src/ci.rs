@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::engine::Engine;
 use crate::test::Steps;
-use crate::{demo, instructions, run, test, tidy};
+use crate::{demo, instructions, package, run, test, tidy};
 
 /// Runs all steps, also after a failure, so that one run shows everything that is wrong.
 ///
@@ -48,14 +48,33 @@ pub(crate) fn ci() -> Result<ExitCode> {
         }
     }
     println!("\n== demo");
-    if Engine::find().is_err() {
+    let has_engine = Engine::find().is_ok();
+    if !has_engine {
         println!("skipped: no engine answers");
     } else if let Err(error) = demo::demo(false) {
         println!("{error:#}");
         failed.push("demo");
     }
+    println!("\n== package");
+    match package_whatever_is_built(has_engine) {
+        Ok(why) => skipped.extend(why),
+        Err(error) => {
+            println!("{error:#}");
+            failed.push("package");
+        }
+    }
     println!("\n== tests");
     test::test(&[], &Steps { failed, skipped })
+}
+
+/// Packages the program, and returns what was not done. The demo has built a release where there is
+/// an engine; another one would take minutes.
+fn package_whatever_is_built(has_engine: bool) -> Result<Option<&'static str>> {
+    if !package::missing_tools().is_empty() {
+        return Ok(Some("the package: dpkg-dev is not installed"));
+    }
+    let profile = if has_engine { "release" } else { "dev" };
+    package::package(package::Program::Profile(profile.to_owned()))
 }
 
 /// Returns the steps that are a single command. All use the same features, to share their builds.

@@ -13,6 +13,7 @@ mod engine;
 mod generate;
 mod images;
 mod instructions;
+mod package;
 mod run;
 mod test;
 mod tidy;
@@ -34,6 +35,9 @@ tasks:
                 docs/performance
   instructions  count the instructions of a few scenarios, and compare them with those in
                 docs/performance/instructions.json
+  package [--profile NAME | --program FILE]
+                write a Debian package and a tarball with the release program, or another one,
+                to target/package
   generate      write the table of keys in README.md
   tidy          check the repository rules that no compiler checks
   ci            run all steps of CI
@@ -62,6 +66,10 @@ fn task(args: &[String]) -> Result<ExitCode> {
         ("test", _) => test::test(rest, &test::Steps::default()),
         ("bench", _) => bench::bench(rest),
         ("instructions", []) => instructions::check().map(|skipped| {
+            skipped.iter().for_each(|why| println!("skipped: {why}"));
+            ExitCode::SUCCESS
+        }),
+        ("package", _) => package::package(package::Program::parse(rest)?).map(|skipped| {
             skipped.iter().for_each(|why| println!("skipped: {why}"));
             ExitCode::SUCCESS
         }),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use dubernetes_api::server::{ApiState, OrchestratorInfo, router};
+use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router};
 use dubernetes_api::wire::{Mode, PROBLEM_JSON, Problem};
 use dubernetes_controller::Orchestrator;
 use dubernetes_core::app::InstanceName;
@@ -45,6 +45,7 @@ fn info() -> OrchestratorInfo {
         state_dir: PathBuf::from("/var/lib/dubernetes"),
         pid: 7,
         mode: Mode::Serve,
+        access: SocketAccess::SameUser,
     }
 }
 

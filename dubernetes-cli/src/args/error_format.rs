@@ -48,6 +48,8 @@ impl Command {
             | Self::Scale(_)
             | Self::Rollback(_)
             | Self::Diff(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
             | Self::Validate(_)
             | Self::Up(_)
             | Self::Down(_)

@@ -261,6 +261,10 @@ pub(crate) struct ServeArgs {
         default_value = "text"
     )]
     pub(crate) log_format: LogFormat,
+    /// Group of this machine, by name or number, whose members may use the socket; without it, only
+    /// the orchestrator's user and root may. Members control the machine, as those of `docker` do.
+    #[arg(long, env = "DUBERNETES_SOCKET_GROUP", hide_env_values = true, value_name = "GROUP")]
+    pub(crate) socket_group: Option<String>,
     /// Take over an instance whose state is lost or no longer used: from now on it belongs to this
     /// state, and its replicas wait until their files are applied again.
     #[arg(long)]

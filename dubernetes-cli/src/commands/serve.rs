@@ -7,11 +7,13 @@ use crate::args::{LogFormat, ServeArgs};
 use crate::interrupt::interrupted;
 use crate::orchestrator::{quit_requested, ready_line, start};
 use crate::report::{self, Result};
+use crate::service_manager;
 use crate::settings::Settings;
 
 pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
     let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.url_ports())));
-    let started = start(settings, &args.ingress, args.adopt, prompt.as_ref()).await;
+    let group = args.socket_group.as_deref();
+    let started = start(settings, &args.ingress, args.adopt, group, prompt.as_ref()).await;
     let (mut running, guard) = started?;
     let ready = ready_line(settings, &args.ingress);
     // A program that reads the ready line may send a signal at once.
@@ -20,12 +22,14 @@ pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
         LogFormat::Text => report::print_line(&ready),
         LogFormat::Json => tracing::info!("{ready}"),
     }
+    service_manager::notify_ready();
     // All arms are cancel-safe: a signal, a quit and the end of a task are not lost.
     let result = tokio::select! {
         () = interrupted => Ok(()),
         () = quit_requested(prompt.as_deref()) => Ok(()),
         error = running.failed() => Err(error),
     };
+    service_manager::notify_stopping();
     if result.is_ok() {
         tracing::info!("shutting down; pods and ingress keep running");
         running.shut_down().await;

@@ -24,7 +24,8 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
         return Err(CliError::new(what).help(help));
     }
     let prompt = args.step.then(|| Arc::new(Prompt::start(args.ingress.url_ports())));
-    let (mut orchestrator, guard) = start(settings, &args.ingress, false, prompt.as_ref()).await?;
+    let (mut orchestrator, guard) =
+        start(settings, &args.ingress, false, None, prompt.as_ref()).await?;
     // A program that reads the ready line may send a signal at once.
     let interrupted = interrupted();
     report::print_line(&ready_line(settings, &args.ingress));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dubernetes_api::server::{ApiState, OrchestratorInfo, router, serve_unix};
+use dubernetes_api::server::{ApiState, OrchestratorInfo, SocketAccess, router, serve_unix};
 use dubernetes_api::wire::Mode;
 use dubernetes_core::app::InstanceName;
 use dubernetes_core::store::Store;
@@ -71,6 +71,7 @@ fn start(folder: &Path) {
         state_dir: "/state".into(),
         pid: 1,
         mode: Mode::Serve,
+        access: SocketAccess::SameUser,
     };
     let router = router(ApiState {
         store,

@@ -222,9 +222,18 @@ async fn migration_takes_snapshot_and_keeps_state() {
     let later = [schema::MIGRATIONS, &[note]].concat();
     let store = SqliteStore::open_with(folder.path(), Role::Command, &later).unwrap();
     assert_eq!(store.list().await.unwrap(), before);
+    // Later snapshots do not displace that of the earlier schema.
+    for second in 1..=9 {
+        store.put(request(&format!("web{second}"))).await.unwrap();
+        let later = Timestamp::now() + Duration::from_secs(second);
+        assert!(store.snapshot(later).await.unwrap().is_some());
+    }
+    assert_eq!(snapshot::list(store.path()).len(), 6);
     drop(store);
 
     let refused = SqliteStore::open(folder.path()).unwrap_err();
+    let text = refused.to_string();
+    assert!(text.contains("restore a backup") && text.contains("snapshots/"), "{text}");
     let OpenError::Newer { found, supported, snapshot: Some(snapshot), .. } = refused else {
         panic!("{refused:?}");
     };

@@ -3,6 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let is_dubectl = std::env::args_os().next().is_some_and(|name| name == "dubectl");
-    dubernetes_cli::run(if is_dubectl { "dubectl" } else { "dubernetes" })
+    dubernetes_cli::run(dubernetes_cli::called_name())
 }

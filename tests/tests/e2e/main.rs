@@ -4,6 +4,8 @@
 mod access_log;
 mod acme;
 mod app_lifecycle;
+mod backup;
+mod boot;
 mod busy_engine;
 mod container_options;
 mod continue_after_kill;
