@@ -4,8 +4,8 @@
 
 #[path = "certificates/failures.rs"]
 mod failures;
-#[path = "certificates/own.rs"]
-mod own;
+#[path = "certificates/provided.rs"]
+mod provided;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -57,7 +57,7 @@ pub use rules::{MAX_ENV_BYTES, MAX_ENV_ENTRIES, MAX_ENV_VALUE_BYTES, MAX_REPLICA
 pub use start_order::{in_start_order, start_cycle, start_cycle_problem};
 pub use text::ParseError;
 pub(crate) use tls::pair_hash;
-pub use tls::{IssuedTls, OwnTls, Tls};
+pub use tls::{IssuedTls, ProvidedTls, Tls};
 pub use valid_spec::{InvalidSpec, ValidSpec};
 pub use volume::{Relabel, Volume, VolumeSource, find_system_folder};
 

@@ -91,7 +91,7 @@ fn certificate(found: HostCertificate, now: Timestamp) -> Certificate {
         source: match authority {
             Some(Authority::Acme) => CertificateSource::Auto,
             Some(Authority::Internal) => CertificateSource::Internal,
-            None => CertificateSource::Own,
+            None => CertificateSource::Provided,
         },
         state,
         issuer: info.as_ref().map(|info| info.issuer.clone()),

@@ -45,7 +45,7 @@ pub enum CertificateSource {
     /// The authority of the instance.
     Internal,
     /// The file of the app.
-    Own,
+    Provided,
 }
 
 /// What is served of a certificate.
@@ -67,7 +67,7 @@ impl CertificateSource {
         match self {
             Self::Auto => "auto",
             Self::Internal => "internal",
-            Self::Own => "own",
+            Self::Provided => "provided",
         }
     }
 }

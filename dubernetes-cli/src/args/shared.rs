@@ -19,7 +19,7 @@ pub(crate) struct GlobalArgs {
         value_name = "URL"
     )]
     pub(crate) host: Option<String>,
-    /// Use the host of this context, which `dubernetes context` manages, instead of DUBERNETES_HOST.
+    /// Use the host of this context (`dubernetes context list`) instead of DUBERNETES_HOST.
     #[arg(long, global = true, value_name = "CONTEXT")]
     pub(crate) context: Option<String>,
     /// Program, with options, that connects to `ssh://` hosts.

@@ -1,7 +1,7 @@
 //! Certificates of the instance.
 
 use dubernetes_core::app::{
-    AppName, AppSpec, HostName, HostPattern, InvalidSpec, OwnTls, Problem, Tls,
+    AppName, AppSpec, HostName, HostPattern, InvalidSpec, Problem, ProvidedTls, Tls,
 };
 use dubernetes_core::certificate::{
     Authority, CertificateInfo, IssuedCertificate, StoredCertificate,
@@ -127,8 +127,8 @@ impl Handle {
             Some(_) => {
                 let resolved = self.store.resolve_secrets(spec.clone()).await?;
                 let own = resolved.access.iter().enumerate().filter_map(|(at, access)| {
-                    let Some(Tls::Own(own)) = &access.tls else { return None };
-                    let (message, hint) = self.check_own(own, &access.hosts).err()?;
+                    let Some(Tls::Provided(provided)) = &access.tls else { return None };
+                    let (message, hint) = self.check_provided(provided, &access.hosts).err()?;
                     Some(Problem { path: tls_path(spec, at), message, hint: Some(hint.to_owned()) })
                 });
                 own.collect()
@@ -141,8 +141,12 @@ impl Handle {
     }
 
     /// Checks the certificate of a user. Returns what is wrong and what to do.
-    fn check_own(&self, own: &OwnTls, hosts: &[HostPattern]) -> Result<(), (String, &'static str)> {
-        let Some((pair, issuer)) = own.pair().zip(self.issuer.as_ref()) else { return Ok(()) };
+    fn check_provided(
+        &self,
+        provided: &ProvidedTls,
+        hosts: &[HostPattern],
+    ) -> Result<(), (String, &'static str)> {
+        let Some((pair, issuer)) = provided.pair().zip(self.issuer.as_ref()) else { return Ok(()) };
         let Some((chain, key)) = pair.pem() else { return Ok(()) };
         let info = issuer.inspect(chain, key).map_err(|why| {
             (why, "`cert` is the certificate as PEM, with those of its authorities, `key` its key")

@@ -15,7 +15,7 @@ pub enum Tls {
     /// An authority issues it.
     Issued(IssuedTls),
     /// The user has it.
-    Own(Box<OwnTls>),
+    Provided(Box<ProvidedTls>),
 }
 
 word_enum!(
@@ -31,7 +31,7 @@ word_enum!(
 /// The certificate of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OwnTls {
+pub struct ProvidedTls {
     /// The certificate and those that lead to its authority, as PEM, the certificate first.
     pub cert: ContentRef,
     /// Its private key, as PEM.
@@ -44,34 +44,36 @@ impl Tls {
         match self {
             Self::Issued(IssuedTls::Auto) => Some(Authority::Acme),
             Self::Issued(IssuedTls::Internal) => Some(Authority::Internal),
-            Self::Own(_) => None,
+            Self::Provided(_) => None,
         }
     }
 
-    /// Returns `auto`, `internal`, or `own` for the certificate of a user.
+    /// Returns `auto`, `internal`, or `provided` for the certificate of a user.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Issued(IssuedTls::Auto) => "auto",
             Self::Issued(IssuedTls::Internal) => "internal",
-            Self::Own(_) => "own",
+            Self::Provided(_) => "provided",
         }
     }
 
     /// Returns the references to contents, each with its key.
     pub fn content_refs(&self) -> impl Iterator<Item = (&'static str, &ContentRef)> {
-        let own = if let Self::Own(own) = self { Some(own) } else { None };
-        own.into_iter().flat_map(|own| [("cert", &own.cert), ("key", &own.key)])
+        let provided = if let Self::Provided(provided) = self { Some(provided) } else { None };
+        provided.into_iter().flat_map(|provided| [("cert", &provided.cert), ("key", &provided.key)])
     }
 
     pub(crate) fn content_refs_mut(
         &mut self,
     ) -> impl Iterator<Item = (&'static str, &mut ContentRef)> {
-        let own = if let Self::Own(own) = self { Some(own) } else { None };
-        own.into_iter().flat_map(|own| [("cert", &mut own.cert), ("key", &mut own.key)])
+        let provided = if let Self::Provided(provided) = self { Some(provided) } else { None };
+        provided
+            .into_iter()
+            .flat_map(|provided| [("cert", &mut provided.cert), ("key", &mut provided.key)])
     }
 }
 
-impl OwnTls {
+impl ProvidedTls {
     /// Returns certificate and key, as far as they are known: at least by their hashes.
     pub fn pair(&self) -> Option<KeyPair> {
         if let (Some(cert), Some(key)) = (self.cert.known_content(), self.key.known_content()) {

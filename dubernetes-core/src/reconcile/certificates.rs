@@ -58,7 +58,7 @@ fn wanted_by<'a>(context: &Context<'a>, app: &App<'a>) -> BTreeMap<&'a HostPatte
 fn host_tls(context: &Context<'_>, app: &AppName, host: &HostPattern, tls: &Tls) -> HostTls {
     let issued = || Some(issued(context, host.name()?)?.pair.clone());
     let certificate = match tls {
-        Tls::Own(own) => own.pair(),
+        Tls::Provided(provided) => provided.pair(),
         Tls::Issued(_) => issued(),
     };
     let answers_challenges = tls.authority() == Some(Authority::Acme);

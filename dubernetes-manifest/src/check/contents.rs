@@ -11,7 +11,7 @@ use dubernetes_core::app::content::{ContentHash, decode};
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{
     ConfigFile, ContentRef, ContentSource, EnvName, EnvValue, FileMode, FileOwner, FilePath,
-    FileTarget, IssuedTls, OwnTls, Secret, SecretName, Tls, Volume,
+    FileTarget, IssuedTls, ProvidedTls, Secret, SecretName, Tls, Volume,
 };
 
 pub(super) fn read_env<'n>(
@@ -75,7 +75,7 @@ pub(super) fn read_tls<'n>(checker: &mut Checker<'n>, field: &Field<'n>) -> Opti
         let field = checker.required(&fields, key)?;
         read_content_ref(checker, &field).map(|(reference, _)| reference)
     });
-    Some(Tls::Own(Box::new(OwnTls { cert: cert?, key: key? })))
+    Some(Tls::Provided(Box::new(ProvidedTls { cert: cert?, key: key? })))
 }
 
 fn read_config_file<'n>(checker: &mut Checker<'n>, entry: &Field<'n>) -> Option<ConfigFile> {

@@ -140,7 +140,7 @@ impl FakeIssuer {
     }
 
     /// Returns a certificate of a user and its key, as text.
-    pub fn own(
+    pub fn provided(
         &self,
         hosts: &[&str],
         not_before: Timestamp,

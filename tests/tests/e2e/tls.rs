@@ -186,7 +186,7 @@ fn root_of_the_own_authority_is_trusted_and_switches_fail_no_request() {
         for tls in ["first", "second", "first"] {
             let own = format!("{{ cert: ./{tls}.pem, key: ./{tls}.key }}");
             s.apply(&with_tls(&own)).await;
-            assert_eq!(https.certificate(HOST).await["source"], "own");
+            assert_eq!(https.certificate(HOST).await["source"], "provided");
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
         s.apply(&with_tls("internal")).await;

@@ -109,7 +109,7 @@ fn help(one: &Certificate) -> &'static str {
              is repeated"
         }
         CertificateSource::Internal => "`dubernetes get certificates` says when it is tried again",
-        CertificateSource::Own => "renew it, and apply the app with the new one",
+        CertificateSource::Provided => "renew it, and apply the app with the new one",
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
     /// Returns a served certificate that expires after some days.
     fn served(host: &str, source: CertificateSource, expires: i64) -> Certificate {
-        let is_own = source == CertificateSource::Own;
+        let is_provided = source == CertificateSource::Provided;
         Certificate {
             host: host.parse().unwrap(),
             app: "web".parse().unwrap(),
@@ -139,7 +139,7 @@ mod tests {
             issuer: None,
             not_before: None,
             not_after: Some(days(expires)),
-            renew_at: (!is_own).then(|| days(expires - 30)),
+            renew_at: (!is_provided).then(|| days(expires - 30)),
             message: String::new(),
             next_try: None,
         }
@@ -153,9 +153,9 @@ mod tests {
 
     #[test]
     fn worst_certificate_is_reported() {
-        use CertificateSource::{Auto, Own};
+        use CertificateSource::{Auto, Provided};
         assert_eq!(check_certificates(&[], NOW), None);
-        let fine = || vec![served("a.test", Auto, 90), served("b.test", Own, 60)];
+        let fine = || vec![served("a.test", Auto, 90), served("b.test", Provided, 60)];
         let renewing = Certificate { message: "it is away".into(), ..served("c.test", Auto, 20) };
         let short = Certificate { renew_at: Some(days(2)), ..served("s.test", Auto, 6) };
         let pending = Certificate {
@@ -178,8 +178,12 @@ mod tests {
                 CheckResult::Warn,
                 "`c.test` is not renewed, and expires on 1970-01-21: it is away",
             ),
-            (vec![served("d.test", Own, 13)], CheckResult::Warn, "`d.test` expires on 1970-01-14"),
-            (vec![served("d.test", Own, 14)], CheckResult::Ok, "3 certificates"),
+            (
+                vec![served("d.test", Provided, 13)],
+                CheckResult::Warn,
+                "`d.test` expires on 1970-01-14",
+            ),
+            (vec![served("d.test", Provided, 14)], CheckResult::Ok, "3 certificates"),
             (
                 vec![renewing, broken.clone(), broken],
                 CheckResult::Fail,
@@ -201,7 +205,7 @@ mod tests {
                 Certificate { state: CertificateState::Expired, ..served("a.test", source, -1) };
             check_certificates(&[expired], NOW).unwrap().help.unwrap()
         };
-        assert!(help(CertificateSource::Own).contains("apply the app"));
+        assert!(help(CertificateSource::Provided).contains("apply the app"));
         assert!(help(CertificateSource::Auto).contains("port 80"));
         assert!(help(CertificateSource::Internal).contains("get certificates"));
     }

@@ -1,6 +1,6 @@
 //! Certificates of users.
 
-use dubernetes_core::app::{Content, ContentRef, ContentSource, OwnTls, Secret, SecretName};
+use dubernetes_core::app::{Content, ContentRef, ContentSource, ProvidedTls, Secret, SecretName};
 use dubernetes_core::store::{SetSecret, StoreError};
 use dubernetes_testkit::build::app;
 
@@ -11,9 +11,9 @@ fn file(name: &str, text: &str) -> ContentRef {
     ContentRef { source: ContentSource::File(name.parse().unwrap()), content }
 }
 
-fn own(chain: &str, key: &str) -> Tls {
+fn provided(chain: &str, key: &str) -> Tls {
     let (cert, key) = (file("./a.pem", chain), file("./a.key", key));
-    Tls::Own(Box::new(OwnTls { cert, key }))
+    Tls::Provided(Box::new(ProvidedTls { cert, key }))
 }
 
 fn secret(name: &str) -> SecretName {
@@ -22,13 +22,13 @@ fn secret(name: &str) -> SecretName {
 
 fn from_secrets() -> Tls {
     let [cert, key] = ["chain", "key"].map(|name| ContentRef::secret(secret(name)));
-    Tls::Own(Box::new(OwnTls { cert, key }))
+    Tls::Provided(Box::new(ProvidedTls { cert, key }))
 }
 
 /// Returns a certificate that is valid from and until hours from now, and its key.
 fn pair(on: &TestOrchestrator, hosts: &[&str], from: i64, until: i64) -> (String, String) {
     let at = |hours| on.clock.now().saturating_add(SignedDuration::from_hours(hours)).unwrap();
-    on.issuer.own(hosts, at(from), at(until))
+    on.issuer.provided(hosts, at(from), at(until))
 }
 
 /// Returns bad certificates with their keys, and what is said about each.
@@ -59,7 +59,7 @@ fn assert_refused(refused: &StoreError, said: &str) {
 async fn certificate_of_a_user_is_served_and_nothing_ordered() {
     let on = start();
     let (chain, key) = pair(&on, &["*.a.test", "a.test"], -1, 99);
-    on.apply(&web(&["a.test", "*.a.test", "x.a.test"], own(&chain, &key))).await.unwrap();
+    on.apply(&web(&["a.test", "*.a.test", "x.a.test"], provided(&chain, &key))).await.unwrap();
     on.until_ready("web").await;
     for host in ["a.test", "*.a.test", "x.a.test"] {
         let served = served(&on, host).unwrap();
@@ -68,7 +68,7 @@ async fn certificate_of_a_user_is_served_and_nothing_ordered() {
     assert_eq!((on.issuer.registrations(), on.issuer.orders().len()), (0, 0));
     on.runtime.take_journal();
     let (chain, key) = pair(&on, &["*.a.test", "a.test"], -1, 999);
-    on.apply(&web(&["a.test", "*.a.test", "x.a.test"], own(&chain, &key))).await.unwrap();
+    on.apply(&web(&["a.test", "*.a.test", "x.a.test"], provided(&chain, &key))).await.unwrap();
     on.until_ready("web").await;
     let replaced = served(&on, "a.test").unwrap();
     assert_eq!(replaced.pem(), Some((chain.as_bytes(), key.as_bytes())));
@@ -82,7 +82,7 @@ async fn certificate_that_does_not_fit_is_refused_and_nothing_changes() {
     on.until_ready("web").await;
     let before = on.store.list().await.unwrap();
     for (chain, key, said) in bad(&on) {
-        let refused = on.apply(&web(&["a.test"], own(&chain, &key))).await.unwrap_err();
+        let refused = on.apply(&web(&["a.test"], provided(&chain, &key))).await.unwrap_err();
         assert_refused(&refused, said);
         assert_eq!(on.store.list().await.unwrap(), before, "{said}");
     }
@@ -115,7 +115,7 @@ async fn certificate_in_secrets_that_does_not_fit_is_refused() {
 async fn tls_is_refused_where_nothing_listens_for_https() {
     let on = TestOrchestrator::start();
     on.runtime.add_image("web:1", Behaviour::default());
-    for tls in [AUTO, INTERNAL, own("no PEM", "no PEM")] {
+    for tls in [AUTO, INTERNAL, provided("no PEM", "no PEM")] {
         let refused = on.apply(&web(&["a.test"], tls)).await.unwrap_err();
         assert_refused(&refused, "the orchestrator takes no requests over HTTPS");
     }
@@ -127,7 +127,7 @@ async fn tls_is_refused_where_nothing_listens_for_https() {
 async fn app_whose_certificate_has_expired_can_be_scaled_and_not_applied() {
     let on = start();
     let (chain, key) = pair(&on, &["a.test"], -1, 1);
-    let spec = AppSpec { replicas: 0, ..web(&["a.test"], own(&chain, &key)) };
+    let spec = AppSpec { replicas: 0, ..web(&["a.test"], provided(&chain, &key)) };
     on.apply(&spec).await.unwrap();
     tokio::time::sleep(2 * HOUR).await;
     assert_refused(&on.apply(&spec).await.unwrap_err(), "the certificate expired on 2026-01-01");
