@@ -6,6 +6,7 @@ use dubernetes_core::runtime::Network;
 use ipnet::Ipv4Net;
 
 use crate::config::RenderContext;
+use crate::error::failure;
 use crate::ingress::NginxIngress;
 use crate::proxy::{Nginx, RunningNginx};
 use crate::version::Build;
@@ -13,9 +14,13 @@ use crate::version::Build;
 /// The file of the stream module where it is not built in, as Debian packages it.
 pub(crate) const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/// Prints what [`Features::parse`] reads. Each part may fail alone.
-const FEATURES_CMD: &str =
-    "nginx -V 2>&1; ls /usr/lib/nginx/modules/ngx_stream_module.so; cat /proc/net/fib_trie";
+/// Prints what [`Features::parse`] reads, and [`END`]. Each part may fail alone.
+const FEATURES_CMD: &str = "nginx -V 2>&1; ls /usr/lib/nginx/modules/ngx_stream_module.so; \
+                            cat /proc/net/fib_trie; echo; echo end-of-features";
+
+/// The last line of [`FEATURES_CMD`]: output that an engine has lost must not count as what the
+/// image lacks.
+const END: &str = "end-of-features";
 
 /// A script for `sh` in an image, whose output the functions below read. A shell may have `ip`
 /// built in, and then it has no path.
@@ -115,6 +120,11 @@ impl Features {
     }
 }
 
+/// Returns whether output of [`FEATURES_CMD`] is missing. Without a shell there is none.
+fn is_cut(code: i64, output: &str) -> bool {
+    code == 0 && output.lines().last() != Some(END)
+}
+
 impl Nginx {
     /// Asks a run of nginx what it offers for names.
     pub(crate) async fn read_features(
@@ -123,7 +133,11 @@ impl Nginx {
         names: Ipv4Net,
     ) -> Result<Features, IngressError> {
         let result = self.run_command(&nginx.id, &["sh", "-c", FEATURES_CMD], None).await?;
-        Ok(Features::parse(&String::from_utf8_lossy(&result.stdout), names))
+        let output = String::from_utf8_lossy(&result.stdout);
+        if is_cut(result.code, &output) {
+            return Err(failure("the engine lost output of a command in the ingress"));
+        }
+        Ok(Features::parse(&output, names))
     }
 }
 
@@ -193,6 +207,15 @@ mod tests {
 
     fn parse(build: &str, names: &str) -> Features {
         Features::parse(&format!("configure arguments: {build}\n{TRIE}"), names.parse().unwrap())
+    }
+
+    #[test]
+    fn lost_output_is_not_what_the_image_lacks() {
+        let whole = "nginx version: nginx/1.30.6\n  |-- 10.201.6.0\n\nend-of-features\n";
+        assert!(!is_cut(0, whole));
+        assert!(is_cut(0, ""));
+        assert!(is_cut(0, "nginx version: nginx/1.30.6\n  |-- 10."));
+        assert!(!is_cut(127, ""), "no shell");
     }
 
     #[test]

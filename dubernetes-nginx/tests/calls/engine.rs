@@ -424,7 +424,7 @@ impl State {
             ["sh", "-c", script] if script.starts_with("nginx -V") => {
                 let names = "  |-- 10.89.0.128\n    /26 host LOCAL\n";
                 let stream = if self.lacks_stream { "" } else { "--with-stream" };
-                let text = format!("configure arguments: {stream}\n{names}");
+                let text = format!("configure arguments: {stream}\n{names}\nend-of-features\n");
                 ("exec features", text, String::new(), 0)
             }
             ["sh", "-c", script] if script.contains("kill -USR1") => {
