@@ -19,6 +19,9 @@ pub(crate) fn parse_warnings(output: &str) -> Vec<String> {
     output.lines().filter(|line| line.contains("[warn]")).map(strip_prefixes).collect()
 }
 
+/// Why the output of a command in the ingress cannot be relied on.
+pub(crate) const LOST_OUTPUT: &str = "the engine lost output of a command in the ingress";
+
 /// Creates an error of which only the text is known.
 pub(crate) fn failure(text: impl Into<String>) -> IngressError {
     IngressError::Failed(SharedError::text(text))

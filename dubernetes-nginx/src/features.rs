@@ -6,7 +6,7 @@ use dubernetes_core::runtime::Network;
 use ipnet::Ipv4Net;
 
 use crate::config::RenderContext;
-use crate::error::failure;
+use crate::error::{LOST_OUTPUT, failure};
 use crate::ingress::NginxIngress;
 use crate::proxy::{Nginx, RunningNginx};
 use crate::version::Build;
@@ -135,7 +135,7 @@ impl Nginx {
         let result = self.run_command(&nginx.id, &["sh", "-c", FEATURES_CMD], None).await?;
         let output = String::from_utf8_lossy(&result.stdout);
         if is_cut(result.code, &output) {
-            return Err(failure("the engine lost output of a command in the ingress"));
+            return Err(failure(LOST_OUTPUT));
         }
         Ok(Features::parse(&output, names))
     }

@@ -21,7 +21,7 @@ use dubernetes_core::runtime::{ExecResult, Process};
 use dubernetes_core::sockets::{Connection, connections, listeners};
 
 use crate::config::{PRIVATE_PORT, WORKERS};
-use crate::error::failure;
+use crate::error::{LOST_OUTPUT, failure};
 use crate::proxy::{HTTP_PORT, HTTPS_PORT, Nginx, NginxConfig, RunningNginx};
 
 /// Allowance for timers that fire late.
@@ -123,7 +123,9 @@ impl Nginx {
         command.extend(old.iter().map(|pid| format!("/proc/{pid}/status")));
         // `cat` skips a process that has exited, and reads the others.
         let result = require_complete(self.run_command(&nginx.id, &command, None).await?)?;
-        Ok(parse_old_workers(&String::from_utf8_lossy(&result.stdout)))
+        let workers = parse_old_workers(&String::from_utf8_lossy(&result.stdout));
+        require_all(result.code, workers.len(), old.len())?;
+        Ok(workers)
     }
 
     /// Returns the sockets of old workers.
@@ -138,8 +140,16 @@ impl Nginx {
         command.extend(workers.iter().map(|worker| format!("/proc/{}/fd", worker.pid)));
         let result = self.run_command(&nginx.id, &command, Some(*user)).await?;
         let result = require_complete(result)?;
-        Ok(parse_sockets_by_pid(&String::from_utf8_lossy(&result.stdout)))
+        let sockets = parse_sockets_by_pid(&String::from_utf8_lossy(&result.stdout));
+        require_all(result.code, sockets.len(), workers.len())?;
+        Ok(sockets)
     }
+}
+
+/// Fails if a command that has read everything shows less: output that an engine has lost must not
+/// count as workers that have exited.
+fn require_all(code: i64, found: usize, expected: usize) -> Result<(), IngressError> {
+    if code == 0 && found < expected { Err(failure(LOST_OUTPUT)) } else { Ok(()) }
 }
 
 impl WorkerSnapshot {

@@ -37,6 +37,14 @@ fn client_of_nginx_that_is_a_replica_is_no_request_to_it() {
 }
 
 #[test]
+fn lost_output_is_no_exit_of_workers() {
+    assert!(require_all(0, 2, 2).is_ok());
+    assert!(require_all(0, 1, 2).is_err());
+    // One has exited in the meantime.
+    assert!(require_all(1, 1, 2).is_ok());
+}
+
+#[test]
 fn missing_table_is_not_parsed_as_an_empty_one() {
     assert!(WorkerSnapshot::parse("12 13 ").is_none());
 }
