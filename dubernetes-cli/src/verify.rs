@@ -7,7 +7,7 @@ mod requests;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use dubernetes_api::wire::{App, RolloutAction, RolloutRequest};
-use dubernetes_core::app::{Access, AppName, AppSpec, Check};
+use dubernetes_core::app::{Access, AppName, AppSpec, Check, HostPattern, Tls};
 use futures_util::future::select_all;
 
 use crate::args::{ProgressStyle, VerifyArgs};
@@ -26,20 +26,21 @@ pub(crate) fn check_access(args: &VerifyArgs, specs: &[AppSpec]) -> Result {
             return Err(CliError::with_exit(USAGE, what)
                 .help("add `access: { host: NAME }` to its file, or omit `--verify`"));
         }
-        if verified(spec).is_none() {
-            let app = &spec.name;
-            let what = format!(
-                "`--verify` sends requests over HTTP, and all hosts of app `{app}` have `tls`"
-            );
-            return Err(CliError::with_exit(USAGE, what).help("omit `--verify`"));
-        }
+        verified(spec, None)?;
     }
     Ok(())
 }
 
 /// Returns the route that requests are sent to: one over HTTPS would only be redirected.
-fn verified(spec: &AppSpec) -> Option<&Access> {
-    spec.access.iter().find(|access| access.tls.is_none())
+fn verified<'a>(spec: &'a AppSpec, default: Option<&Tls>) -> Result<&'a Access> {
+    let is_secured = |host| spec.tls_hosts(default).any(|(secured, _)| secured == host);
+    let found = spec.access.iter().find(|access| !access.hosts.iter().any(is_secured));
+    found.ok_or_else(|| {
+        let app = &spec.name;
+        let what =
+            format!("`--verify` sends requests over HTTP, and all hosts of app `{app}` have `tls`");
+        CliError::with_exit(USAGE, what).help("omit `--verify`")
+    })
 }
 
 /// Request loops of all apps of one apply; empty without `--verify`.
@@ -69,6 +70,7 @@ impl Verifiers {
         let mut relay = None;
         if args.verify {
             let ingress = target.client.status().await?.ingress;
+            let default = ingress.default_tls.map(Tls::Issued);
             let Some(first) = ingress.listens.first() else {
                 return Err(CliError::new("the ingress listens on no address"));
             };
@@ -79,10 +81,11 @@ impl Verifiers {
             let address = relay.as_ref().map_or(address, Relay::address);
             for spec in specs {
                 let before = none_if_missing(target.client.get_app(spec.name.as_str()).await)?;
+                let access = verified(spec, default.as_ref())?;
                 let requests = RequestLoop::start(RequestTarget {
                     address,
-                    host: request_host(spec),
-                    path: request_path(args, spec),
+                    host: request_host(access),
+                    path: request_path(args, spec, access),
                 })?;
                 all.push(Verifier { app: spec.name.clone(), requests, before });
             }
@@ -187,21 +190,17 @@ fn reachable(address: IpAddr) -> IpAddr {
     }
 }
 
-fn request_host(spec: &AppSpec) -> String {
-    let hosts = verified(spec).into_iter().flat_map(Access::patterns);
-    { hosts }.next().map(|host| host.example()).unwrap_or_default()
+fn request_host(access: &Access) -> String {
+    access.patterns().first().map(HostPattern::example).unwrap_or_default()
 }
 
-fn request_path(args: &VerifyArgs, spec: &AppSpec) -> String {
+fn request_path(args: &VerifyArgs, spec: &AppSpec, access: &Access) -> String {
     if let Some(path) = &args.verify_path {
         return path.to_string();
     }
-    let access = verified(spec);
-    let prefix = access.filter(|access| access.strip_prefix).map(|access| access.path.as_str());
+    let prefix = access.strip_prefix.then(|| access.path.as_str());
     match spec.health.as_ref().map(|health| &health.check) {
         Some(Check::Http(path)) => format!("{}{path}", prefix.unwrap_or_default()),
-        Some(Check::Tcp | Check::Exec(_)) | None => {
-            access.map_or_else(|| "/".to_owned(), |access| access.path.to_string())
-        }
+        Some(Check::Tcp | Check::Exec(_)) | None => access.path.to_string(),
     }
 }

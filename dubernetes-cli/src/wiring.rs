@@ -262,6 +262,7 @@ impl Adapters {
             .certificates(issuer)
             .owner(owner)
             .http_port(args.http_port)
+            .default_tls(args.default_tls)
             .permissions(args.allow.clone())
             .short_lived(lifetime == Lifetime::InProcess)
             .mode(mode);

@@ -82,6 +82,7 @@ fn samples(folder: &Path) -> Vec<(&'static str, [String; 3], bool)> {
         ("acme_directory", urls, false),
         ("acme_root", paths("", ".pem"), false),
         ("allow", all(["devices", "cap_add", "host-paths"]), false),
+        ("default_tls", all(["none", "none", "none"]), false),
         ("engine", paths("unix://", ".engine"), false),
         ("events_age", all(["1h", "2h", "3h"]), false),
         ("events_keep", all(["1000", "2000", "3000"]), false),

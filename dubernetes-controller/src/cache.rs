@@ -211,10 +211,10 @@ impl ControllerCache {
             // A failed order that the store has is its to remember: a renewal on request drops it
             // there. Without an app that wants the host, the failed call was a removal.
             OperationKey::Certificate(host) => {
-                let is_wanted = desired
-                    .apps
-                    .values()
-                    .any(|stored| stored.spec.tls_hosts().any(|(own, _)| own.name() == Some(host)));
+                let default = desired.default_tls.as_ref();
+                let is_wanted = desired.apps.values().any(|stored| {
+                    stored.spec.tls_hosts(default).any(|(own, _)| own.name() == Some(host))
+                });
                 match desired.certificates.get(host) {
                     Some(stored) => !(is_wanted && stored.failure.is_some()),
                     None => is_wanted,

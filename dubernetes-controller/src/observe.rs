@@ -167,6 +167,7 @@ async fn read_desired(
 ) -> Result<DesiredState, StoreError> {
     let stored = adapters.store.list().await?;
     let mut desired = DesiredState::new(options.instance.clone(), stored);
+    desired.default_tls.clone_from(&options.default_tls);
     let is_outdated = |app: &AppName, revision: RevisionId| {
         desired.apps.get(app).is_some_and(|stored| stored.revision != revision)
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dubernetes_core::app::{Duration, InstanceName, Permissions};
+use dubernetes_core::app::{Duration, InstanceName, IssuedTls, Permissions, Tls};
 use dubernetes_core::certificate::CertificateIssuer;
 use dubernetes_core::clock::{Clock, SystemClock};
 use dubernetes_core::dial::Dialer;
@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) resync: Duration,
     /// The host's port on which the ingress listens, for the URLs in events.
     pub(crate) http_port: u16,
+    /// Where the certificates of hosts without `tls` come from.
+    pub(crate) default_tls: Option<Tls>,
     /// Keeps each decision whose input or plan is new.
     pub(crate) recorder: Option<Arc<dyn Recorder>>,
     /// Is asked before each step.
@@ -228,6 +230,7 @@ impl NeedsIngress {
                 mode: Mode::Act,
                 resync: RESYNC,
                 http_port: 80,
+                default_tls: None,
                 recorder: None,
                 approver: None,
                 short_lived: false,
@@ -263,6 +266,13 @@ impl Builder {
     /// not checked.
     pub fn certificates(mut self, issuer: Arc<dyn CertificateIssuer>) -> Self {
         self.adapters.issuer = Some(issuer);
+        self
+    }
+
+    /// Serves hosts whose apps say nothing about `tls` over HTTPS, too, with certificates of this
+    /// authority. The ingress has to take requests over HTTPS. By default HTTP alone.
+    pub fn default_tls(mut self, tls: IssuedTls) -> Self {
+        self.options.default_tls = Some(Tls::Issued(tls)).filter(Tls::is_on);
         self
     }
 

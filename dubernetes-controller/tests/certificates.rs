@@ -28,6 +28,12 @@ const NOTHING: [String; 0] = [];
 
 /// Starts an orchestrator whose ingress takes requests over HTTPS.
 fn start() -> TestOrchestrator {
+    start_with(|builder| builder)
+}
+
+fn start_with(
+    configure: impl FnOnce(dubernetes_controller::Builder) -> dubernetes_controller::Builder,
+) -> TestOrchestrator {
     let clock = TokioClock::new();
     let ingress = FakeIngress::default();
     ingress.set_https_port(Some(443));
@@ -37,7 +43,7 @@ fn start() -> TestOrchestrator {
     runtime.add_image("web:1", Behaviour::default());
     // Without replicas, nothing but the certificates wakes it for hours.
     let rarely = |builder: dubernetes_controller::Builder| {
-        builder.resync(dubernetes_core::app::Duration::from_secs(60 * 60))
+        configure(builder.resync(dubernetes_core::app::Duration::from_secs(60 * 60)))
     };
     TestOrchestrator::start_with_issuer(runtime, Arc::default(), ingress, issuer, rarely)
 }
@@ -102,6 +108,30 @@ async fn app_with_tls_is_ready_after_one_account_and_one_order() {
         assert_eq!((found.authority, found.renew_at), (Some(authority), Some(issued.renew_at)));
         assert_eq!(events(&on, "CertificateIssued").await.len(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn default_authority_is_for_apps_that_say_nothing() {
+    let on = start_with(|builder| builder.default_tls(IssuedTls::Internal));
+    let none = Tls::Issued(IssuedTls::None);
+    let silent = AppSpec {
+        access: vec![Access { hosts: vec!["b.test".parse().unwrap()], ..Access::default() }],
+        ..web(&["a.test"], none.clone())
+    };
+    on.apply(&silent).await.unwrap();
+    on.until_ready("web").await;
+    let issued = stored(&on, "b.test").await.unwrap();
+    assert_eq!(issued.authority, Authority::Internal);
+    assert_eq!(served(&on, "b.test"), Some(issued.pair));
+    assert!(on.handle.renew_certificate(&host("b.test")).await.unwrap());
+    // What is stored is what the user wrote.
+    assert_eq!(on.store.get(&app_name("web")).await.unwrap().spec.access, silent.access);
+    on.apply(&web(&["b.test"], none)).await.unwrap();
+    on.until("b.test is served over HTTP alone", MINUTE, |seen| {
+        seen.observed.ingress.table().is_some_and(|table| table.tls.is_empty())
+    })
+    .await;
+    assert!(!on.handle.renew_certificate(&host("b.test")).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -214,12 +214,6 @@ impl AppSpec {
         routes.flat_map(|(hosts, path)| hosts.into_iter().map(move |host| (host, path))).collect()
     }
 
-    /// Returns the hosts that are served over HTTPS, each with where its certificate comes from.
-    pub fn tls_hosts(&self) -> impl Iterator<Item = (&HostPattern, &Tls)> {
-        let secured = self.access.iter().filter_map(|access| Some((access, access.tls.as_ref()?)));
-        secured.flat_map(|(access, tls)| access.hosts.iter().map(move |host| (host, tls)))
-    }
-
     /// Returns everything that no other app may have: routes, and ports of the host.
     pub fn places(&self) -> Vec<Place> {
         let route =

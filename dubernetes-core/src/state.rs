@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{AppName, HostName, InstanceName, OneOffId, PodName, PortMapping, Resources};
+use crate::app::{AppName, HostName, InstanceName, OneOffId, PodName, PortMapping, Resources, Tls};
 use crate::call::{self, CallFailure, InFlight, OperationKey};
 use crate::certificate::StoredCertificate;
 use crate::ingress::{ObservedIngress, PortSupport, RouteTable};
@@ -39,6 +39,10 @@ pub struct DesiredState {
     /// The certificates that authorities issued, and their failures, by host.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub certificates: BTreeMap<HostName, StoredCertificate>,
+    /// Where the certificates of hosts without `tls` come from; none by default. It is a setting of
+    /// the orchestrator, and not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_tls: Option<Tls>,
 }
 
 impl DesiredState {
@@ -52,6 +56,7 @@ impl DesiredState {
             teardown: stored.teardown,
             one_offs: BTreeMap::new(),
             certificates: stored.certificates,
+            default_tls: None,
         }
     }
 }

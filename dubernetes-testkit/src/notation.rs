@@ -13,7 +13,8 @@
 //! ingress down msg="why"
 //! ingress serving               the proxy serves the table of all `routed` replicas
 //! port-support missing msg="why"  the ingress cannot publish ports; or `unknown`
-//! https 443                     the port of the host for HTTPS; none if omitted
+//! https 443                     the port of the host for HTTPS; none if omitted. `default=auto` is
+//!                               for hosts without `tls`
 //! certificate a.test acme       what the store has of a host, or `internal`; keys: renew-in or due
 //!                               (was due that long ago), times ago msg; flags: served permanent
 //! taken 53:53/udp msg="why"     a port of the host that another process has
@@ -79,7 +80,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use jiff::{SignedDuration, Timestamp};
 
-use dubernetes_core::app::{AppName, AppSpec, HostName, HostPattern, RevisionId, RoutePath};
+use dubernetes_core::app::{AppName, AppSpec, HostName, HostPattern, RevisionId, RoutePath, Tls};
 use dubernetes_core::identity;
 use dubernetes_core::ingress::{
     Endpoint, HostPort, Listener, ObservedIngress, PortSupport, Route, RouteTable,
@@ -186,6 +187,7 @@ impl Parser {
             }
             "https" => {
                 observed.https_port = Some(line.require_name("the port is missing")?);
+                self.scenario.desired.default_tls = line.take_value("default")?.map(Tls::Issued);
             }
             "certificate" => self.certificate(line)?,
             "engine" => {

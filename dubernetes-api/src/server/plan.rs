@@ -61,6 +61,7 @@ pub(super) async fn plan(
         desired.revisions.insert(spec.name.clone(), kept);
     }
     let snapshot = state.latest_snapshot().await;
+    desired.default_tls.clone_from(&snapshot.desired.default_tls);
     let now = state.clock.now();
     // A forecast for many replicas takes a while, and must not block other requests.
     let report = tokio::task::spawn_blocking(move || report(&desired, &snapshot, specs, now));

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use dubernetes_controller::Snapshot;
+use dubernetes_core::app::Tls;
 use dubernetes_core::call::OperationKey;
 use dubernetes_core::error::chain;
 use dubernetes_core::ingress::ObservedIngress;
@@ -128,6 +129,10 @@ fn ingress_status(info: &OrchestratorInfo, snapshot: &Snapshot) -> IngressStatus
         routes,
         https_port: info.https_port,
         trusted_proxies: info.trusted_proxies.clone(),
+        default_tls: match &snapshot.desired.default_tls {
+            Some(Tls::Issued(issued)) => Some(*issued),
+            Some(Tls::Provided(_)) | None => None,
+        },
         proxy_protocol: info.proxy_protocol,
     }
 }

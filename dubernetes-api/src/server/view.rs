@@ -1,7 +1,7 @@
 //! Wire values from stored apps and the last snapshot. Pure.
 
 use dubernetes_controller::{ProbeResult, Snapshot};
-use dubernetes_core::app::{AppName, AppSpec, Generation, HostPattern, RevisionId, RoutePath};
+use dubernetes_core::app::{AppName, AppSpec, Generation, HostPattern, RevisionId, RoutePath, Tls};
 use dubernetes_core::ingress::{self, UrlPorts};
 use dubernetes_core::plan::{self, Phase, PodStatus};
 use dubernetes_core::store::{
@@ -32,7 +32,7 @@ pub(super) fn app(info: &OrchestratorInfo, snapshot: &Snapshot, stored: &StoredA
         created_at: stored.created_at,
         updated_at: stored.updated_at,
         image_id: stored.image_id.clone(),
-        urls: urls(info, stored),
+        urls: urls(info, snapshot.desired.default_tls.as_ref(), stored),
     }
 }
 
@@ -136,10 +136,10 @@ pub(super) fn revision(app: &AppName, desired: RevisionId, kept: store::Revision
     }
 }
 
-fn urls(info: &OrchestratorInfo, stored: &StoredApp) -> Vec<String> {
+fn urls(info: &OrchestratorInfo, default: Option<&Tls>, stored: &StoredApp) -> Vec<String> {
     let ports = UrlPorts { http: info.http_port, https: info.https_port };
     let url = |(host, path): (HostPattern, &RoutePath)| {
-        let has_tls = stored.spec.tls_hosts().any(|(secured, _)| *secured == host);
+        let has_tls = stored.spec.tls_hosts(default).any(|(secured, _)| *secured == host);
         ingress::url(&host, path, ports, has_tls)
     };
     stored.spec.routes().into_iter().map(url).collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use dubernetes_core::app::{AppName, InstanceName};
+use dubernetes_core::app::{AppName, InstanceName, IssuedTls};
 use dubernetes_core::ingress::TrustedProxies;
 use dubernetes_core::runtime::RuntimeInfo;
 use jiff::Timestamp;
@@ -163,6 +163,10 @@ pub struct IngressStatus {
     /// Host port at which it takes requests over HTTPS, at the same addresses, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub https_port: Option<u16>,
+    /// Where the certificates of hosts without `tls` come from; null if they are served over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub default_tls: Option<IssuedTls>,
     /// Proxies in front that are believed about clients.
     #[serde(default, skip_serializing_if = "TrustedProxies::is_empty")]
     #[schema(value_type = String)]

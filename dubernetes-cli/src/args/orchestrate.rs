@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum, value_parser};
-use dubernetes_core::app::{Duration, ImageRef, Permissions};
+use dubernetes_core::app::{Duration, ImageRef, IssuedTls, Permissions};
 use dubernetes_core::ingress::{TrustedProxies, UrlPorts};
 
 use super::shared::{FileArgs, ProgressStyle};
@@ -35,6 +35,17 @@ pub(crate) struct IngressArgs {
         value_parser = value_parser!(u16).range(1..)
     )]
     pub(crate) https_port: Option<u16>,
+    /// Where certificates of hosts come from whose apps do not say so by `tls`: `auto` is the ACME
+    /// authority, `internal` the instance's own one. Without it, they are served over HTTP.
+    #[arg(
+        long,
+        env = "DUBERNETES_DEFAULT_TLS",
+        hide_env_values = true,
+        value_name = "TLS",
+        default_value = "none",
+        value_parser = IssuedTls::parse
+    )]
+    pub(crate) default_tls: IssuedTls,
     /// Directory of the ACME authority that issues certificates for apps with `tls: auto`.
     #[arg(
         long,
@@ -170,6 +181,13 @@ impl IngressArgs {
 
     /// Refuses settings that exclude each other.
     pub(crate) fn check(&self) -> Result {
+        if self.default_tls != IssuedTls::None && self.https_port.is_none() {
+            let what = "`--default-tls` has no effect without a port for HTTPS";
+            return Err(CliError::with_exit(USAGE, what).help(
+                "name one with `serve --https-port` or DUBERNETES_HTTPS_PORT, such as 443, or omit \
+                 `--default-tls`",
+            ));
+        }
         if !self.proxy_protocol || !self.trusted_proxies.is_empty() {
             return Ok(());
         }

@@ -43,7 +43,8 @@ impl Handle {
             let is_served = tls.certificate.is_some()
                 && served.is_some_and(|table| table.tls_of(&tls.host) == Some(tls));
             let stored = snapshot.desired.apps.get(&tls.app);
-            let mut hosts = stored.into_iter().flat_map(|stored| stored.spec.tls_hosts());
+            let default = snapshot.desired.default_tls.as_ref();
+            let mut hosts = stored.into_iter().flat_map(|stored| stored.spec.tls_hosts(default));
             let source = hosts.find(|(host, _)| **host == tls.host).map(|(_, source)| source);
             let authority = source.and_then(Tls::authority);
             let known = tls.host.name().and_then(|host| snapshot.desired.certificates.get(host));
@@ -79,10 +80,12 @@ impl Handle {
     /// Those of [`Store::list`](dubernetes_core::store::Store::list).
     pub async fn renew_certificate(&self, host: &HostName) -> Result<bool, StoreError> {
         let state = self.store.list().await?;
+        let snapshot = self.snapshot();
+        let default = snapshot.desired.default_tls.as_ref();
         let is_issued = state.apps.values().any(|stored| {
             stored
                 .spec
-                .tls_hosts()
+                .tls_hosts(default)
                 .any(|(own, tls)| own.name() == Some(host) && tls.authority().is_some())
         });
         if let Some(stored) = state.certificates.get(host).filter(|_| is_issued) {
@@ -115,7 +118,7 @@ impl Handle {
     ///
     /// [`StoreError::Invalid`] with every problem.
     pub(super) async fn check_certificates(&self, spec: &AppSpec) -> Result<(), StoreError> {
-        if spec.tls_hosts().next().is_none() {
+        if spec.tls_hosts(None).next().is_none() {
             return Ok(());
         }
         let problems = match self.ingress.https_port() {

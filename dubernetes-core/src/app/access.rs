@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::escape::quote_char;
 use super::text::{ParseError, checked_text, word_enum};
 use super::tls::Tls;
-use super::{HostPattern, is_false};
+use super::{AppSpec, HostPattern, is_false};
 
 /// The hosts under which an app answers, the path prefix, and how its requests reach the app.
 ///
@@ -66,6 +66,29 @@ word_enum!(
         H2c = "h2c",
     }
 );
+
+impl AppSpec {
+    /// Returns the hosts that are served over HTTPS, each with where its certificate comes from.
+    /// Names without a `tls` of their own get that of `default`; an authority issues none for
+    /// wildcards.
+    pub fn tls_hosts<'a>(
+        &'a self,
+        default: Option<&'a Tls>,
+    ) -> impl Iterator<Item = (&'a HostPattern, &'a Tls)> {
+        let has_own = |host: &HostPattern| {
+            self.access.iter().any(|access| access.tls.is_some() && access.hosts.contains(host))
+        };
+        let entries = self.access.iter().filter_map(move |access| {
+            Some((access, access.tls.as_ref().or(default)?)).filter(|(_, tls)| tls.is_on())
+        });
+        entries.flat_map(move |(access, tls)| {
+            let is_default = access.tls.is_none();
+            let gets =
+                move |host: &&HostPattern| !is_default || (host.name().is_some() && !has_own(host));
+            access.hosts.iter().filter(gets).map(move |host| (host, tls))
+        })
+    }
+}
 
 impl RouteProtocol {
     /// Returns whether this is the default, `http`.

@@ -8,7 +8,7 @@ use crate::certificate::{Authority, KeyPair};
 
 /// Where the certificate of a route comes from.
 ///
-/// Serializes as `auto`, as `internal`, or as a mapping of `cert` and `key`.
+/// Serializes as `auto`, `internal` or `none`, or as a mapping of `cert` and `key`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Tls {
@@ -19,12 +19,14 @@ pub enum Tls {
 }
 
 word_enum!(
-    /// Which authority issues a certificate.
+    /// Which authority issues a certificate, if one does.
     IssuedTls of "access.tls" {
         /// A public authority, or another that speaks ACME.
         Auto = "auto",
         /// The authority of the instance.
         Internal = "internal",
+        /// None: the hosts are served over HTTP alone, whatever the default of the orchestrator is.
+        None = "none",
     }
 );
 
@@ -44,17 +46,23 @@ impl Tls {
         match self {
             Self::Issued(IssuedTls::Auto) => Some(Authority::Acme),
             Self::Issued(IssuedTls::Internal) => Some(Authority::Internal),
-            Self::Provided(_) => None,
+            Self::Issued(IssuedTls::None) | Self::Provided(_) => None,
         }
     }
 
-    /// Returns `auto`, `internal`, or `provided` for the certificate of a user.
+    /// Returns `auto`, `internal`, `none`, or `provided` for the certificate of a user.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Issued(IssuedTls::Auto) => "auto",
             Self::Issued(IssuedTls::Internal) => "internal",
+            Self::Issued(IssuedTls::None) => "none",
             Self::Provided(_) => "provided",
         }
+    }
+
+    /// Returns whether hosts with it are served over HTTPS.
+    pub fn is_on(&self) -> bool {
+        *self != Self::Issued(IssuedTls::None)
     }
 
     /// Returns the references to contents, each with its key.

@@ -38,7 +38,7 @@ pub(super) fn plan(context: &Context<'_>, app: &App<'_>) -> (Vec<HostTls>, Vec<S
 pub(super) fn owners(desired: &DesiredState) -> BTreeMap<&HostPattern, &AppName> {
     let mut owners = BTreeMap::new();
     for (app, stored) in &desired.apps {
-        for (host, _) in stored.spec.tls_hosts() {
+        for (host, _) in stored.spec.tls_hosts(desired.default_tls.as_ref()) {
             owners.entry(host).or_insert(app);
         }
     }
@@ -49,7 +49,8 @@ pub(super) fn owners(desired: &DesiredState) -> BTreeMap<&HostPattern, &AppName>
 fn wanted_by<'a>(context: &Context<'a>, app: &App<'a>) -> BTreeMap<&'a HostPattern, &'a Tls> {
     let is_own = |host: &HostPattern| context.tls_owners.get(host) == Some(&app.name());
     let mut wanted = BTreeMap::new();
-    for (host, tls) in app.stored.spec.tls_hosts().filter(|(host, _)| is_own(host)) {
+    let hosts = app.stored.spec.tls_hosts(context.desired.default_tls.as_ref());
+    for (host, tls) in hosts.filter(|(host, _)| is_own(host)) {
         wanted.entry(host).or_insert(tls);
     }
     wanted

@@ -152,8 +152,12 @@ pub(super) const FILE_PATH: Grammar = Grammar {
     scalars: Scalars::All,
     ..text("file path", "at most 1024 characters, not starting with ~", "^[^~]", 1024)
 };
-pub(super) const ISSUED_TLS: Grammar =
-    text("word", "auto or internal, or the cert and key that you have", "^(auto|internal)$", 8);
+pub(super) const ISSUED_TLS: Grammar = text(
+    "word",
+    "auto, internal or none, or the cert and key that you have",
+    "^(auto|internal|none)$",
+    8,
+);
 pub(super) const FILE_TARGET: Grammar =
     text("container path", "an absolute path, outside /proc, /sys and /dev", "^/.", 1024);
 pub(super) const HASH: Grammar = Grammar {

@@ -390,9 +390,9 @@ pub const ACCESS: &[Key] = &[
         description: "Where the certificate of the hosts comes from; they are then served over \
             HTTPS, and HTTP is redirected. With auto, an authority such as Let's Encrypt issues \
             it; it has to reach the hosts at port 80. With internal, the instance's own authority \
-            does, which clients have to trust. It needs serve --https-port.",
+            does, which clients have to trust. It needs serve --https-port; none is HTTP alone.",
         kind: Kind::TextOrObject(&ISSUED_TLS, ObjectKind::new(TLS)),
-        default: DefaultValue::Described("HTTP alone"),
+        default: DefaultValue::Described("none, or serve --default-tls"),
         example: "tls: auto",
     },
 ];

@@ -2,8 +2,7 @@
 
 use dubernetes_core::app::{
     Access, AppName, AppSpec, Check, CountOrPercent, Generation, Health, HostPattern, ImageRef,
-    IssuedTls, OnFailure, Order, PreDeploy, PullPolicy, RevisionId, Rollout, Signal, Stop, Tls,
-    Volume,
+    OnFailure, Order, PreDeploy, PullPolicy, RevisionId, Rollout, Signal, Stop, Tls, Volume,
 };
 use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{
@@ -185,13 +184,7 @@ fn set_fields(spec: &mut AppSpec, line: &mut Line) -> Result<(), String> {
         let path = line.take_value("path")?.unwrap_or_default();
         let hosts = Vec::from_iter((host != HostPattern::Any).then_some(host));
         let port = line.take_value("to")?;
-        let tls = line.take_value::<String>("tls")?;
-        let tls = tls.map(|word| match word.as_str() {
-            "auto" => Ok(Tls::Issued(IssuedTls::Auto)),
-            "internal" => Ok(Tls::Issued(IssuedTls::Internal)),
-            _ => Err(format!("invalid `tls={word}`: use `auto` or `internal`")),
-        });
-        let tls = tls.transpose()?;
+        let tls = line.take_value("tls")?.map(Tls::Issued);
         spec.access.push(Access { hosts, path, port, tls, ..Access::default() });
     }
     if let Some(port) = line.take_value("port")? {

@@ -60,7 +60,7 @@ impl Parser {
             return Vec::new();
         }
         let hosts = desired.apps.iter().flat_map(|(app, stored)| {
-            stored.spec.tls_hosts().filter_map(move |(host, tls)| {
+            stored.spec.tls_hosts(None).filter_map(move |(host, tls)| {
                 let name = host.name()?;
                 let served =
                     self.served_hosts.contains(name).then(|| desired.certificates.get(name));

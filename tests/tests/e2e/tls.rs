@@ -30,6 +30,14 @@ struct Https<'a> {
 
 impl<'a> Https<'a> {
     async fn serve(s: &'a Scenario, pebble: Option<&Pebble>) -> Self {
+        Self::serve_with(s, pebble, &[]).await
+    }
+
+    async fn serve_with(
+        s: &'a Scenario,
+        pebble: Option<&Pebble>,
+        further: &[(&str, &str)],
+    ) -> Self {
         let port = Port::take();
         let number = port.number.to_string();
         let mut variables = vec![("DUBERNETES_HTTPS_PORT", number.as_str())];
@@ -40,6 +48,7 @@ impl<'a> Https<'a> {
             variables.push(("DUBERNETES_ACME_DIRECTORY", &settings.directory));
             variables.push(("DUBERNETES_ACME_ROOT", &root));
         }
+        variables.extend(further);
         s.serve_with(&variables).await;
         Self { s, port }
     }
@@ -201,6 +210,20 @@ fn root_of_the_own_authority_is_trusted_and_switches_fail_no_request() {
         }
         let (code, _) = https.curl(HOST, &["--cacert", &root]).await;
         assert_eq!(code, Some(0), "the renewed certificate leads to the same root");
+    });
+}
+
+#[test]
+fn host_without_tls_gets_the_default() {
+    e2e!().run(async |s| {
+        let https = Https::serve_with(s, None, &[("DUBERNETES_DEFAULT_TLS", "internal")]).await;
+        s.apply(&whoami("web", 1).host(HOST)).await;
+        assert!(https.get(HOST).await.contains("X-Forwarded-Proto: https"));
+        assert_eq!(https.certificate(HOST).await["source"], "internal");
+        let urls = s.get_app("web").await["urls"].clone();
+        assert_eq!(urls, serde_json::json!([https.url(HOST).trim_end_matches('/')]));
+        s.apply(&whoami("web", 1).with(&format!("access: {{ host: {HOST}, tls: none }}"))).await;
+        s.assert_served_by(HOST, "web").await;
     });
 }
 

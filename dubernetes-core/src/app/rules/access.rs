@@ -49,7 +49,7 @@ fn check_tls(access: &Access, earlier: &[Access], above: &str) -> Option<Violati
         let message = "one host has one certificate: `tls` differs from that of an earlier entry";
         return Some(Violation::new(path, message).with_hint("write the same `tls`, or none"));
     }
-    let tls = access.tls.as_ref()?;
+    let tls = access.tls.as_ref().filter(|tls| tls.is_on())?;
     let path = format!("{above}.tls");
     if access.hosts.is_empty() {
         let violation = Violation::new(path, "`tls` needs a `host`: a certificate is for names");

@@ -80,7 +80,10 @@ impl Decision {
                 lines.push(format!("port-support missing msg={reason:?}"));
             }
         }
-        lines.extend(observed.https_port.map(|port| format!("https {port}")));
+        let default =
+            self.desired.default_tls.as_ref().map(|tls| format!(" default={}", tls.word()));
+        let default = default.unwrap_or_default();
+        lines.extend(observed.https_port.map(|port| format!("https {port}{default}")));
         let certificates = self.desired.certificates.iter();
         lines.extend(certificates.map(|(host, stored)| self.certificate(host, stored)));
         let taken = observed.taken_ports.iter();
