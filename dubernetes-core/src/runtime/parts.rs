@@ -27,8 +27,8 @@ pub trait Networks: fmt::Debug + Send + Sync {
     /// Removes the instance's network, and its published names. A missing one is success.
     async fn remove(&self, instance: &InstanceName) -> Result<(), RuntimeError>;
 
-    /// Replaces the names that containers of the instance resolve, running ones included:
-    /// those that were created with [`ContainerRequest::names`]. Idempotent.
+    /// Replaces the names that containers of the instance resolve, running ones included: those
+    /// that were created with [names](super::ContainerRequest::names). Idempotent.
     ///
     /// By default nothing happens: a container keeps the names of its request.
     async fn publish_names(
