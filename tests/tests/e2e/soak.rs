@@ -192,7 +192,7 @@ impl<'a> Soak<'a> {
             Happening::KillReplica => self.hit_replica(hit, &["kill"]).await,
             Happening::RemoveReplica => self.hit_replica(hit, &["rm", "-f"]).await,
             Happening::EditNginx => {
-                let edit = "rm -r /etc/nginx/dubernetes/current/hosts";
+                let edit = "rm -rf /etc/nginx/dubernetes/current/hosts";
                 docker(&["exec", &s.ingress(), "sh", "-c", edit]).await;
             }
             Happening::KillNginx => {
