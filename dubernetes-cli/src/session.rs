@@ -17,10 +17,10 @@ use crate::report::{CliError, Result, USAGE};
 /// Terminal size if ours is unknown.
 const DEFAULT_SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
 
-/// Checks that there is a terminal, if `-t` wants one.
-pub(crate) fn require_terminal(tty: bool) -> Result {
-    if tty && !std::io::stdin().is_terminal() {
-        let what = "`-t` needs a terminal, but standard input is not one";
+/// Checks that there is a terminal, if `-it` wants one.
+pub(crate) fn require_terminal(stdio: StdioArgs) -> Result {
+    if stdio.is_interactive() && !std::io::stdin().is_terminal() {
+        let what = "`-it` needs a terminal, but standard input is not one";
         return Err(CliError::with_exit(USAGE, what).help("omit `-t`"));
     }
     Ok(())
@@ -39,7 +39,7 @@ pub(crate) async fn pump(
     stdio: StdioArgs,
     mut take: impl FnMut(ExecOutput) -> Result<Option<i64>>,
 ) -> Result<i64> {
-    let _raw = if stdio.tty { Some(RawTerminal::enter()?) } else { None };
+    let _raw = if stdio.is_interactive() { Some(RawTerminal::enter()?) } else { None };
     let ExecSession { mut input, mut output, size: sizes } = session;
     let copy = async {
         if stdio.stdin {

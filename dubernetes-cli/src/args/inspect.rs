@@ -125,9 +125,16 @@ pub(crate) struct StdioArgs {
     /// Pass standard input to the command.
     #[arg(short = 'i', long)]
     pub(crate) stdin: bool,
-    /// Give the command a terminal.
-    #[arg(short, long, requires = "stdin")]
+    /// Give the command a terminal; with `-i` it is ours.
+    #[arg(short, long)]
     pub(crate) tty: bool,
+}
+
+impl StdioArgs {
+    /// Returns whether keys go to the command as they are typed.
+    pub(crate) fn is_interactive(self) -> bool {
+        self.stdin && self.tty
+    }
 }
 
 /// Arguments of `run`.

@@ -20,7 +20,7 @@ use crate::target::{Mode, Target};
 use refusal::Refusal;
 
 pub(super) async fn run(args: &ExecArgs, settings: &Settings) -> Result {
-    session::require_terminal(args.stdio.tty)?;
+    session::require_terminal(args.stdio)?;
     Target::with(settings, Mode::Observe, async |target: &Target| {
         let pod = find_pod(&target.client, args).await?;
         let request = session::request(&args.command, args.stdio);

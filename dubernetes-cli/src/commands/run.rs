@@ -30,7 +30,7 @@ const SIGNALS: [(Signal, SignalKind); 4] = [
 ];
 
 pub(super) async fn run(args: &RunArgs, settings: &Settings) -> Result {
-    session::require_terminal(args.stdio.tty)?;
+    session::require_terminal(args.stdio)?;
     Target::with(settings, Mode::Act, async |target: &Target| {
         let mut signals = listen()?;
         let ended = run_in(&target.client, args, &mut signals).await;

@@ -41,6 +41,12 @@ async fn expect_terminal(s: &Scenario, verb: &str) {
     terminal.wait_for_text("43 132").await;
     assert_eq!(exit_code(child).await, Some(0));
 
+    // A terminal without input leaves ours as it is.
+    let child = terminal.start(s, &[verb, "-t", "tool", "--", "tty"]);
+    terminal.wait_for_text("/dev/").await;
+    assert!(terminal.is_restored(), "without input");
+    assert_eq!(exit_code(child).await, Some(0));
+
     let child = start("echo waiting; sleep 1000");
     terminal.wait_for_text("waiting").await;
     s.kill().await;
