@@ -8,6 +8,9 @@ use crate::engine::Engine;
 use crate::test::Steps;
 use crate::{demo, instructions, package, run, test, tidy};
 
+/// Profile of the program for demo and package: that of the tests. A release takes minutes more.
+const PROFILE: &str = "dev";
+
 /// Runs all steps, also after a failure, so that one run shows everything that is wrong.
 ///
 /// Tests come last, and with them the doc tests: their report ends with what failed in any step.
@@ -48,15 +51,14 @@ pub(crate) fn ci() -> Result<ExitCode> {
         }
     }
     println!("\n== demo");
-    let has_engine = Engine::find().is_ok();
-    if !has_engine {
+    if Engine::find().is_err() {
         println!("skipped: no engine answers");
-    } else if let Err(error) = demo::demo(false) {
+    } else if let Err(error) = demo::demo(PROFILE, false) {
         println!("{error:#}");
         failed.push("demo");
     }
     println!("\n== package");
-    match package_whatever_is_built(has_engine) {
+    match package_program() {
         Ok(why) => skipped.extend(why),
         Err(error) => {
             println!("{error:#}");
@@ -67,14 +69,12 @@ pub(crate) fn ci() -> Result<ExitCode> {
     test::test(&[], &Steps { failed, skipped })
 }
 
-/// Packages the program, and returns what was not done. The demo has built a release where there is
-/// an engine; another one would take minutes.
-fn package_whatever_is_built(has_engine: bool) -> Result<Option<&'static str>> {
+/// Packages the program, and returns what was not done.
+fn package_program() -> Result<Option<&'static str>> {
     if !package::missing_tools().is_empty() {
         return Ok(Some("the package: dpkg-dev is not installed"));
     }
-    let profile = if has_engine { "release" } else { "dev" };
-    package::package(package::Program::Profile(profile.to_owned()))
+    package::package(package::Program::Profile(PROFILE.to_owned()))
 }
 
 /// Returns the steps that are a single command. All use the same features, to share their builds.

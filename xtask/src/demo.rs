@@ -28,8 +28,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Time limit for the orchestrator to exit after SIGTERM.
 const EXIT_LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs the demo. With `keep` the orchestrator and its replicas keep running.
-pub(crate) fn demo(keep: bool) -> Result<()> {
+/// Runs the demo with a program of this profile of cargo. With `keep` the orchestrator and its
+/// replicas keep running.
+pub(crate) fn demo(profile: &str, keep: bool) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let engine = Engine::find()?;
     let existing = list_owned(engine)?;
@@ -40,17 +41,10 @@ pub(crate) fn demo(keep: bool) -> Result<()> {
     );
     let images = images::ensure(engine)?;
     println!("building the program");
-    run::show(&mut run::cargo([
-        "build",
-        "--release",
-        "--package",
-        "dubernetes-cli",
-        "--bin",
-        "dubernetes",
-    ]))?;
+    let program = run::build_program(profile)?;
     interrupt.check()?;
 
-    let mut demo = Demo::new(engine, images.ingress, interrupt)?;
+    let mut demo = Demo::new(engine, program, images.ingress, interrupt)?;
     let result = demo.start().and_then(|()| demo.show());
     if result.is_ok() && keep {
         demo.print_next_steps();
@@ -89,13 +83,16 @@ struct Demo {
 }
 
 impl Demo {
-    fn new(engine: Engine, ingress: String, interrupt: Interrupt) -> Result<Self> {
+    fn new(
+        engine: Engine,
+        program: PathBuf,
+        ingress: String,
+        interrupt: Interrupt,
+    ) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("dubernetes-demo-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         // The port is free now, and most probably still free when nginx binds it.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let target = run::target_folder()?;
-        let program = target.join("release").join("dubernetes");
         Ok(Self { engine, interrupt, program, folder, ingress, port, serve: None })
     }
 

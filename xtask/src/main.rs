@@ -61,8 +61,10 @@ fn task(args: &[String]) -> Result<ExitCode> {
     };
     match (name, rest) {
         ("images", []) => images::print().map(|()| ExitCode::SUCCESS),
-        ("demo", []) => demo::demo(false).map(|()| ExitCode::SUCCESS),
-        ("demo", [flag]) if flag == "--keep" => demo::demo(true).map(|()| ExitCode::SUCCESS),
+        ("demo", []) => demo::demo(run::RELEASE, false).map(|()| ExitCode::SUCCESS),
+        ("demo", [flag]) if flag == "--keep" => {
+            demo::demo(run::RELEASE, true).map(|()| ExitCode::SUCCESS)
+        }
         ("test", _) => test::test(rest, &test::Steps::default()),
         ("bench", _) => bench::bench(rest),
         ("instructions", []) => instructions::check().map(|skipped| {

@@ -36,7 +36,7 @@ impl Program {
     /// Parses the arguments of the task. The default is the program of a release.
     pub(crate) fn parse(args: &[String]) -> Result<Self> {
         match args {
-            [] => Ok(Self::Profile("release".to_owned())),
+            [] => Ok(Self::Profile(run::RELEASE.to_owned())),
             [flag, name] if flag == "--profile" => Ok(Self::Profile(name.clone())),
             [flag, path] if flag == "--program" => Ok(Self::File(std::path::absolute(path)?)),
             _ => bail!("usage: cargo xtask package [--profile NAME | --program FILE]"),
@@ -45,14 +45,10 @@ impl Program {
 
     /// Builds the program, unless that was done, and returns its path.
     fn build(self) -> Result<PathBuf> {
-        let profile = match self {
-            Self::Profile(profile) => profile,
-            Self::File(path) => return Ok(path),
-        };
-        let build = ["build", "--package", "dubernetes-cli", "--bin", "dubernetes", "--profile"];
-        run::show(run::cargo(build).arg(&profile))?;
-        let folder = if profile == "dev" { "debug" } else { &profile };
-        Ok(run::target_folder()?.join(folder).join("dubernetes"))
+        match self {
+            Self::Profile(profile) => run::build_program(&profile),
+            Self::File(path) => Ok(path),
+        }
     }
 }
 

@@ -39,6 +39,21 @@ pub(crate) fn metadata() -> Result<serde_json::Value> {
     serde_json::from_str(&text).context("cannot parse the output of cargo metadata")
 }
 
+/// The profile of cargo for releases.
+pub(crate) const RELEASE: &str = "release";
+
+/// Builds `dubernetes` with a profile of cargo, and returns its path. With `dev` it has the
+/// features of the tests, and so shares their build.
+pub(crate) fn build_program(profile: &str) -> Result<PathBuf> {
+    let (selection, folder): (&[&str], _) = match profile {
+        "dev" => (&["--workspace", "--all-features"], "debug"),
+        profile => (&["--package", "dubernetes-cli"], profile),
+    };
+    let mut build = cargo(["build", "--bin", "dubernetes", "--profile", profile]);
+    show(build.args(selection))?;
+    Ok(target_folder()?.join(folder).join("dubernetes"))
+}
+
 /// Returns cargo's target folder.
 pub(crate) fn target_folder() -> Result<PathBuf> {
     let metadata = metadata()?;
