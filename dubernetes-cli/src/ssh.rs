@@ -44,8 +44,8 @@ impl Tunnel {
         instance: &InstanceName,
     ) -> Result<Self> {
         let failed = |error| CliError::with_io_source("cannot run `ssh`", &error);
-        let folder =
-            tempfile::Builder::new().prefix("dubernetes-ssh-").tempdir().map_err(failed)?;
+        let folder = tempfile::Builder::new().prefix("dubernetes-ssh-").tempdir_in(base_folder());
+        let folder = folder.map_err(failed)?;
         let messages = File::create(folder.path().join("messages")).map_err(failed)?;
         let mut ssh = connect(program, host, instance, folder.path())
             .stdin(Stdio::piped())
@@ -109,6 +109,14 @@ impl Tunnel {
         let error = CliError::with_exit(UNREACHABLE, what);
         Err(last_lines(&output.stderr).into_iter().fold(error, CliError::line))
     }
+}
+
+/// Returns where the sockets of a connection are. What a killed process leaves there is removed
+/// when the user logs out.
+fn base_folder() -> PathBuf {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let folder = folder.filter(|folder| folder.is_absolute() && folder.is_dir());
+    folder.unwrap_or_else(std::env::temp_dir)
 }
 
 /// Returns the command that connects, and prints the socket of the orchestrator.
