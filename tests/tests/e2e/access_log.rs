@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+use std::time::Duration;
+
 use dubernetes_tests::checks::{SOON, ensure};
 use dubernetes_tests::http::{Request, once};
 use dubernetes_tests::load::Load;
@@ -51,7 +53,10 @@ fn requests_appear_with_pod_status_and_client() {
         assert_eq!(none.stdout, "", "probes are no requests through the ingress");
         let get = async |host: &str, path: &str| {
             let headers = &[("X-Forwarded-For", "203.0.113.9")];
-            once(s.port, Request { headers, ..Request::get(host, path) }).await.unwrap().status
+            let answer = once(s.port, Request { headers, ..Request::get(host, path) }).await;
+            // Requests of one millisecond to two workers have no order.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            answer.unwrap().status
         };
         assert_eq!(get("web.test", "/shop/a%20b?token=secret").await, 200);
         assert_eq!(get("other.test", "/foreign").await, 200);
