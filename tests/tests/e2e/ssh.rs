@@ -70,6 +70,7 @@ fn commands_work_over_ssh_with_one_connection_each() {
         assert!(undone.stderr.contains("app/web is ready"), "{}", undone.stderr);
         let status = s.run(&["status", "-o", "wide"]).await.assert_success();
         assert!(status.stdout.contains("ssh://server"), "{}", status.stdout);
+        assert_eq!(sshd.connections(), 7, "connections of seven commands");
         wait_until_no_client_is_left(s).await;
     });
 }
