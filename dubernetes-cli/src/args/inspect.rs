@@ -100,7 +100,7 @@ pub(crate) struct LogsArgs {
     #[arg(short, long, conflicts_with = "follow")]
     pub(crate) previous: bool,
     /// Print requests instead: those to an app, or those that a pod answered.
-    #[arg(long, requires = "name", conflicts_with_all = ["previous", "raw"])]
+    #[arg(long, conflicts_with_all = ["previous", "raw", "selector"])]
     pub(crate) access: bool,
     /// Follow new lines.
     #[arg(short, long)]
