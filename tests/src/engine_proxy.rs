@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -39,6 +40,11 @@ impl Call {
             && !self.is_list()
     }
 
+    /// Whether the call changes anything on the engine, besides commands in containers.
+    pub fn is_change(&self) -> bool {
+        self.method != "GET" && !self.path.contains("exec") && !self.path.starts_with("/images")
+    }
+
     /// Whether the call changes a container.
     pub fn is_mutation(&self) -> bool {
         self.method != "GET"
@@ -60,6 +66,10 @@ pub enum Fate {
     LoseAnswer,
     /// It is answered with status 200 and this JSON, and does not reach the engine.
     Answer(String),
+    /// The program is killed, and the call does not reach the engine.
+    KillBefore(Pid),
+    /// It reaches the engine, and the program is killed before it has the answer.
+    KillAfter(Pid),
 }
 
 type Rule = Box<dyn FnMut(&Call) -> Fate + Send>;
@@ -185,7 +195,8 @@ async fn exchange(mut client: UnixStream, engine: &Path, shared: &Shared) {
     tokio::time::sleep(delay).await;
     let fate = shared.rule.lock().unwrap().as_mut().map_or(Fate::Forward, |rule| rule(&call));
     match fate {
-        Fate::Forward | Fate::LoseAnswer => {}
+        Fate::Forward | Fate::LoseAnswer | Fate::KillAfter(_) => {}
+        Fate::KillBefore(program) => return kill(program),
         Fate::Delay(delay) => tokio::time::sleep(delay).await,
         Fate::Fail => {
             return answer(client, "500 Internal Server Error", r#"{"message":"injected"}"#).await;
@@ -196,21 +207,35 @@ async fn exchange(mut client: UnixStream, engine: &Path, shared: &Shared) {
     if server.write_all(&head).await.is_err() {
         return;
     }
-    if fate == Fate::LoseAnswer {
-        let (mut from_client, _) = client.split();
-        let (mut from_server, mut to_server) = server.split();
-        // The first byte of the answer comes after the effect. A request may end before or after.
-        tokio::select! {
-            _ = from_server.read_u8() => {}
-            _ = async {
-                let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
-                std::future::pending::<()>().await;
-            } => {}
+    match fate {
+        Fate::LoseAnswer => return wait_for_effect(&mut client, &mut server).await,
+        Fate::KillAfter(program) => {
+            wait_for_effect(&mut client, &mut server).await;
+            return kill(program);
         }
-        return;
+        _ => {}
     }
     // Either end may hang up.
     let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+}
+
+/// Kills the program, unless it has already ended.
+fn kill(program: Pid) {
+    let _ = kill_process(program, Signal::KILL);
+}
+
+/// Passes a request on, until the first byte of the answer, which comes after the effect.
+async fn wait_for_effect(client: &mut UnixStream, server: &mut UnixStream) {
+    let (mut from_client, _) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    // A request may end before or after its answer begins.
+    tokio::select! {
+        _ = from_server.read_u8() => {}
+        _ = async {
+            let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+            std::future::pending::<()>().await;
+        } => {}
+    }
 }
 
 /// Answers a request, whose body may not have been read.

@@ -300,6 +300,11 @@ impl Scenario {
         self.serve.lock().unwrap().as_ref().unwrap().id()
     }
 
+    /// Returns the process of the orchestrator, to signal it.
+    pub fn process(&self) -> Pid {
+        to_pid(self.pid())
+    }
+
     /// Kills the orchestrator with SIGKILL, like a crash.
     pub async fn kill(&self) {
         self.signal(Signal::KILL);
@@ -323,7 +328,7 @@ impl Scenario {
     /// Limits the orchestrator's file descriptors. Open files above the limit stay open.
     pub fn limit_files(&self, count: u64) {
         let limit = Rlimit { current: Some(count), maximum: Some(count) };
-        prlimit(Some(to_pid(self.pid())), Resource::Nofile, limit).unwrap();
+        prlimit(Some(self.process()), Resource::Nofile, limit).unwrap();
     }
 
     /// Returns the resident memory of the orchestrator in KiB.

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use dubernetes_tests::checks::{SOON, ensure};
-use dubernetes_tests::engine_proxy::{Call, Fate};
+use dubernetes_tests::engine_proxy::Fate;
 use dubernetes_tests::load::Load;
 use dubernetes_tests::program::docker;
 use dubernetes_tests::{Scenario, e2e, eventually, whoami};
@@ -22,11 +22,6 @@ fn one_in(count: u64) -> impl FnMut() -> bool {
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33).is_multiple_of(count)
     }
-}
-
-/// Whether the call changes anything on the engine, besides commands in containers.
-fn changes(call: &Call) -> bool {
-    call.method != "GET" && !call.path.contains("exec") && !call.path.starts_with("/images")
 }
 
 /// Asserts that exactly `count` replicas of `web` exist, all of them serve, and nothing else of the
@@ -71,7 +66,7 @@ fn lost_answers_duplicate_nothing() {
         let mut is_hit = one_in(15);
         proxy.set_rule(
             move |call| {
-                if changes(call) && is_hit() { Fate::LoseAnswer } else { Fate::Forward }
+                if call.is_change() && is_hit() { Fate::LoseAnswer } else { Fate::Forward }
             },
         );
         operate(s).await;

@@ -9,6 +9,7 @@ mod boot;
 mod busy_engine;
 mod container_options;
 mod continue_after_kill;
+mod crash_points;
 mod delete;
 mod doctor;
 mod documents;
