@@ -1,8 +1,8 @@
 //! The orchestrator is killed at calls that change something on the engine, before or after their
 //! effect. The next one ends in the same state as if nothing had happened.
 //!
-//! A few calls of each operation are tried. `DUBERNETES_CRASH_POINTS=all` tries each of them, before
-//! and after its effect. What is tried is printed to standard error.
+//! A few calls of each operation are tried. `DUBERNETES_CRASH_POINTS=all` tries each, before and after
+//! its effect. What is tried is printed to standard error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use dubernetes_tests::{Scenario, e2e, eventually, whoami};
 
 /// More changing calls than any operation here has.
 const MOST_CALLS: u32 = 100;
-/// An operation has ended if nothing has changed for this time, which is longer than any wait in it.
+/// An operation has ended if nothing has changed for this time: longer than any wait in it.
 const QUIET: Duration = Duration::from_secs(8);
 
 /// An app: its replicas, and the version in its environment.
