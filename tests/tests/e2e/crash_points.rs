@@ -1,8 +1,8 @@
 //! The orchestrator is killed at calls that change something on the engine, before or after their
 //! effect. The next one ends in the same state as if nothing had happened.
 //!
-//! A few calls of each operation are tried. `DUBERNETES_CRASH_POINTS=all` tries each, before and after
-//! its effect. What is tried is printed to standard error.
+//! A few calls of each operation are tried, or each of them, before and after its effect, with
+//! `DUBERNETES_CRASH_POINTS=all`. What is tried is printed to standard error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
