@@ -66,6 +66,15 @@ impl CallError {
         }
     }
 
+    /// Makes an error response one of a conflict.
+    pub(crate) fn into_conflict(self) -> Self {
+        let kind = match self.kind {
+            CallErrorKind::Status { message, .. } => CallErrorKind::Status { code: 409, message },
+            other => other,
+        };
+        Self { kind, ..self }
+    }
+
     /// Returns the text of the engine or of the registry, if there is one.
     pub(crate) fn message(&self) -> Option<&str> {
         match &self.kind {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status,
-    ContainerStatsResponse, ContainerTopResponse, EndpointSettings, EventMessage, HostConfig,
-    Network as DockerNetwork, SystemVersion,
+    ContainerConfig, ContainerInspectResponse, ContainerState as DockerState,
+    ContainerStateStatusEnum as Status, ContainerStatsResponse, ContainerTopResponse,
+    EndpointSettings, EventMessage, HostConfig, Network as DockerNetwork, SystemVersion,
 };
 use dubernetes_core::app::{Cpu, InstanceName, Memory, Resources};
 use dubernetes_core::error::one_line;
@@ -135,9 +135,20 @@ fn parse_state(state: &DockerState, created_at: Timestamp) -> Result<ContainerSt
     })
 }
 
+/// Returns the program that a container runs.
+pub(crate) fn program(config: &ContainerConfig) -> Option<String> {
+    let words = [&config.entrypoint, &config.cmd].into_iter().flatten().flatten();
+    words.into_iter().next().cloned()
+}
+
 /// Parses the last words of the engine's init, such as
-/// `[FATAL tini (7)] exec /app failed: No such file or directory`. Returns `None` for other lines.
-pub(crate) fn parse_init_error(line: &str) -> Option<String> {
+/// `[FATAL tini (7)] exec /app failed: No such file or directory`, or of Podman's, which does not
+/// name the program. Returns `None` for other lines.
+pub(crate) fn parse_init_error(line: &str, program: &str) -> Option<String> {
+    if let Some(rest) = line.trim().strip_prefix("ERROR (catatonit:") {
+        let (_, reason) = rest.split_once("): failed to exec pid1: ")?;
+        return Some(cannot_run(program, &one_line(reason).to_lowercase()));
+    }
     let (_, rest) = line.trim().strip_prefix("[FATAL tini (")?.split_once(")] exec ")?;
     let (program, reason) = rest.rsplit_once(" failed: ")?;
     Some(cannot_run(&one_line(program), &one_line(reason).to_lowercase()))

@@ -21,6 +21,7 @@ use dubernetes_core::runtime::{
     RuntimeInfo, RuntimeStream, StatsReader,
 };
 
+pub(crate) use self::inspect::conflict_if_ended;
 use self::staging::Staging;
 use crate::cache::{CallGuard, InspectCache};
 use crate::engine::{Engine, READ};

@@ -150,13 +150,19 @@ fn engine_name_is_read_from_platform_or_component() {
 #[test]
 fn only_a_line_of_the_init_is_an_init_error() {
     let line = "[FATAL tini (7)] exec /no such failed: No such file or directory\n";
-    let error = parse_init_error(line);
+    let error = parse_init_error(line, "");
+    assert_eq!(
+        error.as_deref(),
+        Some("program `/no such` cannot be run: no such file or directory")
+    );
+    let line = "ERROR (catatonit:6): failed to exec pid1: No such file or directory\n";
+    let error = parse_init_error(line, "/no such");
     assert_eq!(
         error.as_deref(),
         Some("program `/no such` cannot be run: no such file or directory")
     );
     for line in ["sh: nosuch: not found", "[FATAL tini (7)] Unexpected error", "exec x failed: y"] {
-        assert_eq!(parse_init_error(line), None, "{line}");
+        assert_eq!(parse_init_error(line, "x"), None, "{line}");
     }
 }
 

@@ -7,7 +7,7 @@ use dubernetes_core::runtime::{
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::engine::{Engine, READ};
-use crate::error::unreadable;
+use crate::error::{CallError, unreadable};
 use crate::from_docker;
 use crate::to_docker::path_segment;
 
@@ -18,25 +18,50 @@ pub(super) async fn inspect(engine: &Engine, id: &ContainerId) -> Result<Contain
     let docker = engine.docker()?;
     let answer = engine.read(&operation, || docker.inspect_container(name, None)).await;
     let answer = answer.map_err(|error| error.into_not_found("container", name))?;
+    let program = answer.config.as_ref().and_then(from_docker::program).unwrap_or_default();
     let mut container =
         from_docker::parse_container(answer).map_err(|what| unreadable(&operation, what))?;
-    if let ContainerState::Exited(Exit { code: code @ (126 | 127), .. }) = container.state
-        && let Some(error) = find_init_error(engine, name).await
+    if let ContainerState::Exited(Exit { code: code @ (1 | 126 | 127), .. }) = container.state
+        && let Some(error) = find_init_error(engine, name, &program).await
     {
+        // Podman's init ends with 1 where a shell ends with 127.
+        let code = if code == 1 { 127 } else { code };
         container.state = ContainerState::StartFailed { error, code };
     }
     Ok(container)
 }
 
-/// Returns why the engine's init could not run the program, if that is how the container ended: the
+/// Returns the error of a call that needs a running container as a conflict if it does not run:
+/// Docker answers 409 then, and Podman 500.
+pub(crate) async fn conflict_if_ended(engine: &Engine, name: &str, error: CallError) -> CallError {
+    if error.status() == Some(500)
+        && let Ok(container) = inspect(engine, &ContainerId(name.into())).await
+        && !matches!(container.state, ContainerState::Running { .. })
+    {
+        return error.into_conflict();
+    }
+    error
+}
+
+/// Returns whether an error means that another container has the name: Docker answers 409 then, and
+/// Podman 500.
+pub(super) async fn is_name_taken(engine: &Engine, name: &str, error: &CallError) -> bool {
+    match error.status() {
+        Some(409) => true,
+        Some(500) => inspect(engine, &ContainerId(name.into())).await.is_ok(),
+        Some(_) | None => false,
+    }
+}
+
+/// Returns why the engine's init could not run `program`, if that is how the container ended: the
 /// exit code alone may be the program's own.
-async fn find_init_error(engine: &Engine, name: &str) -> Option<String> {
+async fn find_init_error(engine: &Engine, name: &str, program: &str) -> Option<String> {
     let options = LogsOptionsBuilder::default().stderr(true).tail("3").build();
     let logs = engine.docker().ok()?.logs(name, Some(options)).boxed();
     let operation = format!("read the logs of container `{name}`");
     // Without logs, the exit code has to do.
     let chunks = engine.call(READ, &operation, logs.try_collect::<Vec<_>>()).await.ok()?;
-    chunks.iter().rev().find_map(|chunk| from_docker::parse_init_error(&chunk.to_string()))
+    chunks.iter().rev().find_map(|chunk| from_docker::parse_init_error(&chunk.to_string(), program))
 }
 
 /// Returns the resource usage of a running container.
@@ -62,8 +87,12 @@ pub(super) async fn list_processes(
     let name = path_segment(id)?;
     let operation = format!("list the processes of container `{id}`");
     let call = engine.docker()?.top_processes(name, None);
-    let answer = engine.call(READ, &operation, call).await;
-    let answer = answer.map_err(|error| error.into_not_running(name))?;
+    let answer = match engine.call(READ, &operation, call).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            return Err(conflict_if_ended(engine, name, error).await.into_not_running(name));
+        }
+    };
     from_docker::parse_processes(answer)
         .ok_or_else(|| unreadable(&operation, "the list lacks a column"))
 }

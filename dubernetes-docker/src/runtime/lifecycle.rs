@@ -19,7 +19,7 @@ use dubernetes_core::runtime::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::inspect::inspect;
+use super::inspect::{inspect, is_name_taken};
 use crate::engine::{Engine, READ, STOP_MARGIN, WRITE};
 use crate::error::CallError;
 use crate::from_docker;
@@ -64,7 +64,7 @@ pub(super) async fn create(
     let call = engine.docker()?.create_container(Some(options), body);
     match engine.call(WRITE, &operation, call).await {
         Ok(answer) => Ok(ContainerId(answer.id.into())),
-        Err(error) if error.status() == Some(409) => {
+        Err(error) if is_name_taken(engine, name, &error).await => {
             Err(RuntimeError::NameTaken { name: name.to_owned() })
         }
         Err(error) if error.status() == Some(404) => {
@@ -119,7 +119,7 @@ pub(super) async fn rename(
     let options = RenameContainerOptionsBuilder::default().name(name).build();
     let call = engine.docker()?.rename_container(path_segment(id)?, options);
     match engine.call(READ, &operation, call).await {
-        Err(error) if error.status() == Some(409) => {
+        Err(error) if is_name_taken(engine, name, &error).await => {
             Err(RuntimeError::NameTaken { name: name.to_owned() })
         }
         Err(error) => Err(error.into_not_found("container", &id.0)),

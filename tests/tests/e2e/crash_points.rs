@@ -4,6 +4,8 @@
 //! A few calls of each operation are tried, or each of them, before and after its effect, with
 //! `DUBERNETES_CRASH_POINTS=all`. What is tried is printed to standard error.
 
+#![expect(clippy::print_stderr, reason = "the test runner captures only the print macros")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ const MOST_CALLS: u32 = 100;
 const QUIET: Duration = Duration::from_secs(8);
 
 /// An app: its replicas, and the version in its environment.
-type App = (u32, &'static str);
+type App = (u8, &'static str);
 
 /// What a user does, from a state to another one. `None` is no app.
 struct Operation {
@@ -84,7 +86,7 @@ impl Operation {
 }
 
 fn manifest((replicas, version): App) -> dubernetes_tests::manifest::Manifest {
-    whoami("web", replicas).host("web.test").with(&format!(
+    whoami("web", replicas.into()).host("web.test").with(&format!(
         "env: {{ VERSION: '{version}' }}\nrollout: {{ min_ready: 1ms }}\n\
          stop: {{ grace: 2s, drain: 1s }}"
     ))
@@ -128,7 +130,7 @@ async fn wait_for_crash(proxy: &EngineProxy, is_killed: &AtomicBool) -> bool {
 /// Waits until nothing but this app and nginx exists, and each of its replicas serves.
 async fn wait_for_state(s: &Scenario, wanted: Option<App>) {
     let (replicas, version) = wanted.unwrap_or_default();
-    let wanted_pods = usize::try_from(replicas).unwrap();
+    let wanted_pods = usize::from(replicas);
     eventually("only what is wanted exists", 2 * SOON, async || {
         let running = s.running_pods("web").await.len();
         let all: Vec<_> = s.containers().await.into_iter().map(|found| found.name).collect();
@@ -141,7 +143,7 @@ async fn wait_for_state(s: &Scenario, wanted: Option<App>) {
         return;
     }
     let _ = s.wait_for_phase("web", "Ready", 2 * SOON).await;
-    let _ = s.wait_for_balance("web.test", replicas).await;
+    let _ = s.wait_for_balance("web.test", replicas.into()).await;
     let app = s.get_app("web").await;
     assert_eq!(app["spec"]["env"]["VERSION"], version, "{app}");
     assert_eq!(app["status"]["rollout"], "complete", "{app}");
