@@ -11,28 +11,50 @@ mod names;
 #[path = "contract/staging.rs"]
 mod staging;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use dubernetes_core::app::{ImageRef, Transport, Volume};
 use dubernetes_core::runtime::{
     ContainerRuntime as _, ContainerState, Exit, PublishedPort, RuntimeError,
 };
-use dubernetes_testkit::contract::container_runtime::{Facts, run};
+use dubernetes_docker::DockerRuntime;
+use dubernetes_testkit::contract::container_runtime::{Facts, RuntimeSubject};
+use dubernetes_testkit::contract::run_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use self::fixture::{EngineFixture, docker, engine, instance};
 
+/// Checks run side by side, each lane with instances and a volume of its own.
+const LANES: usize = 4;
+
 #[tokio::test]
 async fn engine_fulfils_the_contract() {
     let Some(runtime) = engine().await else { return };
+    let subjects: Vec<_> = (0..LANES).map(|lane| subject(&runtime, lane)).collect();
+    let report = run_all(&subjects, "").await;
+    for volume in subjects.iter().filter_map(|subject| subject.facts.volume.as_deref()) {
+        docker(&["volume", "rm", volume]);
+    }
+    report.assert_passed();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/docker.json");
+    report.assert_golden(&page);
+}
+
+fn subject(runtime: &DockerRuntime, lane: usize) -> RuntimeSubject {
     let facts = Facts {
-        instance: instance("a"),
-        other_instance: instance("b"),
+        instance: instance(&format!("a{lane}")),
+        other_instance: instance(&format!("b{lane}")),
         image: ImageRef::parse(image::NAME).unwrap(),
         missing_image: ImageRef::parse("localhost:1/no/such/image:1").unwrap(),
         real_commands: true,
+        folder: "/contract".to_owned(),
+        web_server: Some("httpd -f -p 80 -h".to_owned()),
+        volume: Some(instance(&format!("v{lane}")).to_string()),
     };
-    run(&runtime, &facts).await;
+    let (runtime, second) = (Arc::new(runtime.clone()), Arc::new(runtime.clone()));
+    RuntimeSubject { runtime, second: Some(second), facts }
 }
 
 #[tokio::test]

@@ -7,25 +7,36 @@ use std::sync::{Arc, Mutex};
 
 use dubernetes_core::store::Store;
 use dubernetes_sqlite::SqliteStore;
-use dubernetes_testkit::contract;
+use dubernetes_testkit::contract::run_all;
+use dubernetes_testkit::contract::store::StoreSubject;
+use futures_util::FutureExt as _;
 use tempfile::TempDir;
 
 fn open(folder: &Path) -> Arc<dyn Store> {
     Arc::new(SqliteStore::open(folder).unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sqlite_store_passes_contract() {
-    let folders: Mutex<Vec<TempDir>> = Mutex::default();
-    let create = || async {
+/// Opens each store in a folder of its own.
+fn subject() -> StoreSubject {
+    let folders: Arc<Mutex<Vec<TempDir>>> = Arc::default();
+    let created = Arc::clone(&folders);
+    let create = move || {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
-        folders.lock().unwrap().push(folder);
-        store
+        created.lock().unwrap().push(folder);
+        std::future::ready(store).boxed()
     };
-    let reopen = |store: Arc<dyn Store>| async {
+    let reopen = move |store: Arc<dyn Store>| {
         drop(store);
-        open(folders.lock().unwrap().last().unwrap().path())
+        std::future::ready(open(folders.lock().unwrap().last().unwrap().path())).boxed()
     };
-    contract::store::run_durable(create, reopen).await;
+    StoreSubject::new(create).reopened_by(reopen)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_store_passes_contract() {
+    let report = run_all(&[subject(), subject()], "").await;
+    report.assert_passed();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/sqlite.json");
+    report.assert_golden(&page);
 }

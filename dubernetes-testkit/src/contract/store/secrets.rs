@@ -12,8 +12,6 @@ use dubernetes_core::store::{
 
 use super::{at, delete, get, list, name, put, revisions, spec, try_put};
 
-pub(super) const PROMISE: &str = "a secret reaches the apps that use it, and only they change";
-
 pub(super) fn secret_name(text: &str) -> SecretName {
     SecretName::parse(text).expect("a legal name")
 }

@@ -1,0 +1,63 @@
+//! The command line of a program that checks an adapter.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use super::check::{Subject, run_all};
+
+const HELP: &str = "\
+options:
+  --list         print the checks with their promises, and run none
+  --filter TEXT  run the checks whose name contains TEXT
+  --json         print the report as JSON
+";
+
+/// Runs the checks as the arguments of the program say, and prints the report. The exit code is 1
+/// if a check failed, and 2 for unknown arguments.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+/// use dubernetes_testkit::MemoryStore;
+/// use dubernetes_testkit::contract::{self, store::StoreSubject};
+///
+/// #[tokio::main]
+/// async fn main() -> ExitCode {
+///     let subject = StoreSubject::new(|| Box::pin(async { std::sync::Arc::new(MemoryStore::new()) as _ }));
+///     contract::main(&[subject], std::env::args().skip(1)).await
+/// }
+/// ```
+pub async fn main<S: Subject>(
+    subjects: &[S],
+    arguments: impl IntoIterator<Item = String>,
+) -> ExitCode {
+    let (text, code) = answer(subjects, arguments.into_iter()).await;
+    // Nobody reads the answer if it cannot be written.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::from(code)
+}
+
+async fn answer<S: Subject>(
+    subjects: &[S],
+    mut arguments: impl Iterator<Item = String>,
+) -> (String, u8) {
+    let (mut filter, mut is_list, mut is_json) = (String::new(), false, false);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--list" => is_list = true,
+            "--json" => is_json = true,
+            "--filter" => match arguments.next() {
+                Some(text) => filter = text,
+                None => return (HELP.to_owned(), 2),
+            },
+            _ => return (HELP.to_owned(), 2),
+        }
+    }
+    if is_list {
+        let checks = S::checks();
+        let found = checks.iter().filter(|check| check.name.contains(&filter));
+        return (found.map(|check| format!("{}: {}\n", check.name, check.promise)).collect(), 0);
+    }
+    let report = run_all(subjects, &filter).await;
+    let text = if is_json { report.to_json() } else { report.to_string() };
+    (text, u8::from(!report.failed().is_empty()))
+}

@@ -1,0 +1,2 @@
+//! `docs/conformance.md`: which adapter passes which check.
+
