@@ -85,7 +85,11 @@ async fn suite_continues_after_failures_panics_and_hangs() {
         let (fake, subject) = fake_runtime();
         fake.faults().inject(Operation::Stats, fault, FOREVER);
         let report = run_all(&[subject], "").await;
-        assert_eq!(report.failed(), ["stats_grow", "stats_need_a_container"], "{fault:?}: {report}");
+        assert_eq!(
+            report.failed(),
+            ["stats_grow", "stats_need_a_container"],
+            "{fault:?}: {report}"
+        );
         assert_eq!(report.results().len(), RuntimeSubject::checks().len());
     }
 }
@@ -154,7 +158,8 @@ async fn memory_store_keeps_the_contract() {
     report.assert_passed();
     report.assert_golden(&golden("memory-store"));
     // Nothing is written, so the store itself stands for its data.
-    let itself = StoreSubject::new(new_store).reopened_by(|store| std::future::ready(store).boxed());
+    let itself =
+        StoreSubject::new(new_store).reopened_by(|store| std::future::ready(store).boxed());
     run_all(&[itself], "").await.assert_passed();
 }
 

@@ -139,7 +139,11 @@ impl FakeWorld {
             || self.has(DataDefect::StripEverywhere);
         let mut target = match request.target.strip_prefix(route.path.as_str()) {
             Some(rest) if strips && !route.path.is_root() => {
-                if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") }
+                if rest.starts_with('/') {
+                    rest.to_owned()
+                } else {
+                    format!("/{rest}")
+                }
             }
             Some(_) | None => request.target.clone(),
         };
@@ -178,10 +182,7 @@ impl World for FakeWorld {
     }
 
     fn offers(&self, need: Need) -> bool {
-        matches!(
-            need,
-            Need::SlowRequests | Need::KeptConnections | Need::Kill | Need::TakenPort
-        )
+        matches!(need, Need::SlowRequests | Need::KeptConnections | Need::Kill | Need::TakenPort)
     }
 
     async fn begin_slow_request(&self, host: &str) -> BoxFuture<'static, Answer> {

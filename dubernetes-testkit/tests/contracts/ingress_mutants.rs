@@ -12,8 +12,8 @@ use dubernetes_testkit::FakeIngress;
 use dubernetes_testkit::contract::ingress::IngressSubject;
 use dubernetes_testkit::contract::run_all;
 
-use super::fake_world::{DataDefect, FakeWorld};
 use super::failures;
+use super::fake_world::{DataDefect, FakeWorld};
 use super::mutants::assert_caught;
 
 const DATA: &[DataDefect] = &[
@@ -98,6 +98,7 @@ const ALL: &[Defect] = &[
 
 #[tokio::test(start_paused = true)]
 async fn ingress_mutants_are_caught() {
+    run_all(&[super::fake_ingress()], "").await.assert_passed();
     let mut mutants = Vec::new();
     for defect in DATA {
         let fake = FakeIngress::default();
@@ -240,7 +241,9 @@ impl Ingress for Mutant {
             }
             (Defect::AbsentIsServing, ObservedIngress::Absent) => last(),
             (Defect::ProxyAlone, _) if self.is_second => ObservedIngress::Absent,
-            (Defect::TableForgottenByRestart, ObservedIngress::Serving { .. }) if self.is_second => {
+            (Defect::TableForgottenByRestart, ObservedIngress::Serving { .. })
+                if self.is_second =>
+            {
                 last()
             }
             (Defect::BadRoutesServed, ObservedIngress::Serving { .. }) => last(),

@@ -328,7 +328,11 @@ impl ContainerRuntime for LocalRuntime {
 
 #[async_trait]
 impl Exec for LocalRuntime {
-    async fn exec(&self, id: &ContainerId, request: &ExecRequest) -> Result<ExecSession, RuntimeError> {
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        request: &ExecRequest,
+    ) -> Result<ExecSession, RuntimeError> {
         self.running(id)?;
         let mut command = Command::new(&request.command[0]);
         let child = piped(command.args(&request.command[1..])).spawn();
@@ -343,7 +347,8 @@ impl Exec for LocalRuntime {
             tokio::spawn(pump(received, stdin));
         }
         tokio::spawn(async move {
-            let send = async |kind: fn(Bytes) -> ExecOutput, from: &mut (dyn AsyncRead + Send + Unpin)| {
+            let send = async |kind: fn(Bytes) -> ExecOutput,
+                              from: &mut (dyn AsyncRead + Send + Unpin)| {
                 let mut part = [0; 4096];
                 while let Ok(length @ 1..) = from.read(&mut part).await {
                     let _ = sender.send(kind(Bytes::copy_from_slice(&part[..length])));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use dubernetes_core::app::{Duration, FileMode, ImageRef, InstanceName, PullPolicy, Signal};
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
-    ExecOutput, ExecRequest, ExecSession, FileEntry, Files, Images, ImageId, LogLine, LogOptions,
+    ExecOutput, ExecRequest, ExecSession, FileEntry, Files, ImageId, Images, LogLine, LogOptions,
     Logs, Network, Networks, OpenPorts, Owner, Process, RuntimeError, RuntimeEvent, RuntimeInfo,
     RuntimeStream, Stats, StatsReader, Stdio,
 };
@@ -257,7 +257,12 @@ impl ContainerRuntime for Mutant {
         }
         if self.has(Defect::DroppedCreateIsHalf) && is_new {
             let half = ContainerRequest {
-                labels: request.labels.iter().take(1).map(|(k, v)| (k.clone(), v.clone())).collect(),
+                labels: request
+                    .labels
+                    .iter()
+                    .take(1)
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect(),
                 ..request.clone()
             };
             self.inner.create(&half).await?;
@@ -319,7 +324,9 @@ impl ContainerRuntime for Mutant {
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         match self.defect {
-            Defect::RemoveLeavesContainer => self.inner.stop(id, None, Duration::from_secs(1)).await,
+            Defect::RemoveLeavesContainer => {
+                self.inner.stop(id, None, Duration::from_secs(1)).await
+            }
             Defect::RemoveOfMissingFails if self.inner.inspect(id).await.is_err() => Err(gone(id)),
             _ => self.inner.remove(id).await,
         }
@@ -541,9 +548,9 @@ impl Logs for Mutant {
                 lines.reverse();
                 stream::iter(lines).boxed()
             }
-            Defect::StandardErrorUnmarked => lines
-                .map(|line| line.map(|line| LogLine { stderr: false, ..line }))
-                .boxed(),
+            Defect::StandardErrorUnmarked => {
+                lines.map(|line| line.map(|line| LogLine { stderr: false, ..line })).boxed()
+            }
             Defect::LongLinesSplit => lines.flat_map(split).boxed(),
             Defect::FollowNeverEnds if options.follow => lines.chain(stream::pending()).boxed(),
             Defect::LogsEndWithTheProcess if !matches!(state, ContainerState::Running { .. }) => {
@@ -559,7 +566,8 @@ fn split(line: Result<LogLine, RuntimeError>) -> RuntimeStream<LogLine> {
     let Ok(line) = line else { return stream::iter([line]).boxed() };
     let (first, rest) = line.text.split_at(line.text.len().min(16 << 10));
     let part = |text: &str| Ok(LogLine { text: text.to_owned(), ..line.clone() });
-    let parts: Vec<_> = [first, rest].into_iter().filter(|text| !text.is_empty()).map(part).collect();
+    let parts: Vec<_> =
+        [first, rest].into_iter().filter(|text| !text.is_empty()).map(part).collect();
     stream::iter(parts).boxed()
 }
 

@@ -99,6 +99,7 @@ fn mutant(subject: RuntimeSubject, defect: Defect) -> RuntimeSubject {
 
 #[tokio::test(start_paused = true)]
 async fn runtime_mutants_without_commands_are_caught() {
+    run_all(&[fake_runtime().1], "").await.assert_passed();
     let mut mutants = Vec::new();
     for defect in ON_THE_FAKE {
         let subject = mutant(fake_runtime().1, *defect);
@@ -110,6 +111,8 @@ async fn runtime_mutants_without_commands_are_caught() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn runtime_mutants_with_commands_are_caught() {
     let folder = tempfile::tempdir().unwrap();
+    let sound = LocalRuntime::subject(folder.path(), ON_PROCESSES.len());
+    run_all(&[sound], "").await.assert_passed();
     let run = async |(lane, (defect, check)): (usize, &(Defect, &str))| {
         let subject = mutant(LocalRuntime::subject(Path::new(folder.path()), lane), *defect);
         (*defect, failures(&run_all(&[subject], check).await))

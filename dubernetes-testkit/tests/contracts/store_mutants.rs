@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use dubernetes_core::app::{AppName, AppSpec, Generation, HostName, RevisionId, Secret, SecretName};
+use dubernetes_core::app::{
+    AppName, AppSpec, Generation, HostName, RevisionId, Secret, SecretName,
+};
 use dubernetes_core::certificate::{Authority, StoredCertificate};
 use dubernetes_core::event::{Event, NewEvent};
 use dubernetes_core::runtime::{ContainerId, ImageId};
@@ -119,6 +121,9 @@ const ALL: &[Defect] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn store_mutants_are_caught() {
+    let sound = StoreSubject::new(super::new_store);
+    let sound = sound.reopened_by(|store| std::future::ready(store).boxed());
+    run_all(&[sound], "").await.assert_passed();
     let mut mutants = Vec::new();
     for defect in ALL {
         let create = || -> Arc<dyn Store> { Arc::new(Mutant::new(*defect)) };

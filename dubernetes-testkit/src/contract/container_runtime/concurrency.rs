@@ -1,12 +1,15 @@
 //! Several callers at once, and callers that go away.
 
+use std::slice;
+
 use futures_util::future::join_all;
 
 use dubernetes_core::app::Signal;
-use dubernetes_core::runtime::ContainerState;
+use dubernetes_core::runtime::{ContainerId, ContainerState};
 
 use super::harness::{
-    ContractHarness, GRACE, is_exited, is_name_taken, is_not_found, must, must_fail, poll,
+    ContractHarness, GRACE, POLL_INTERVAL, is_exited, is_name_taken, is_not_found, must, must_fail,
+    poll, within_patience,
 };
 
 const CALLERS: usize = 4;
@@ -55,8 +58,17 @@ pub(super) async fn dropped_create_is_whole_or_absent(harness: &ContractHarness<
         if again.is_err() {
             must_fail("the name is taken, or free", again, is_name_taken);
         }
-        let listed = harness.list().await;
-        let [container] = &listed[..] else { panic!("one is listed; seen: {listed:?}") };
+        let id = ContainerId(request.name.clone().into());
+        let whole = async {
+            loop {
+                if let Ok(container) = harness.runtime.inspect(&id).await {
+                    return container;
+                }
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        };
+        let container = within_patience("the container", whole, || "none".to_owned()).await;
+        assert_eq!(harness.list().await, slice::from_ref(&container), "it is listed");
         assert_eq!(container.state, ContainerState::Created, "the container does not run");
         for (key, value) in &request.labels {
             assert_eq!(container.labels.get(key), Some(value), "the label `{key}` is there");

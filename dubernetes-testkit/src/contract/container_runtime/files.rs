@@ -6,9 +6,7 @@ use dubernetes_core::app::{FileMode, FileTarget, Secret};
 use dubernetes_core::runtime::{ContainerFile, ContainerId, ContainerState, FileEntry};
 
 use super::commands::{assert_result, run};
-use super::harness::{
-    ContractHarness, is_name_taken, is_not_found, missing, must, must_fail,
-};
+use super::harness::{ContractHarness, is_name_taken, is_not_found, missing, must, must_fail};
 
 async fn put(harness: &ContractHarness<'_>, id: &ContainerId, files: &[FileEntry]) {
     must("put files", harness.files().put(id, files).await);
@@ -98,7 +96,10 @@ pub(super) async fn files_exist_at_the_start(harness: &ContractHarness<'_>) {
 
 pub(super) async fn files_have_their_modes(harness: &ContractHarness<'_>) {
     let (folder, modes) = (harness.path("modes"), ["0644", "0400", "0755"]);
-    let mut request = harness.script("modes", &format!("cd {folder}; for file in 0644 0400 0755; do ls -ld $file; done"));
+    let mut request = harness.script(
+        "modes",
+        &format!("cd {folder}; for file in 0644 0400 0755; do ls -ld $file; done"),
+    );
     let files = modes.map(|mode| container_file(&format!("{folder}/{mode}"), "x", mode));
     request.files = files.to_vec();
     let (_, listed) = harness.run_script(&request).await;

@@ -7,8 +7,8 @@ use dubernetes_core::runtime::{
 };
 
 use super::harness::{
-    ContractHarness, GRACE, is_exited, is_image_error, is_name_taken, is_not_found, is_not_running,
-    is_running, missing, must, must_fail,
+    ContractHarness, GRACE, POLL_INTERVAL, is_exited, is_image_error, is_name_taken, is_not_found,
+    is_not_running, is_running, missing, must, must_fail,
 };
 
 pub(super) async fn missing_container_is_not_found(harness: &ContractHarness<'_>) {
@@ -45,7 +45,9 @@ pub(super) async fn create_keeps_name_labels_and_image(harness: &ContractHarness
 }
 
 pub(super) async fn image_is_given_by_id_or_reference(harness: &ContractHarness<'_>) {
-    for (name, image) in [("by-id", &harness.image.0), ("by-reference", &harness.facts.image.to_string())] {
+    for (name, image) in
+        [("by-id", &harness.image.0), ("by-reference", &harness.facts.image.to_string())]
+    {
         let request = ContainerRequest { image: image.clone(), ..harness.request(name) };
         let id = harness.create(&request).await;
         let seen = harness.inspect(&id).await.image_id;
@@ -152,10 +154,12 @@ pub(super) async fn stopped_container_starts_again(harness: &ContractHarness<'_>
     let ContainerState::Exited(first) = harness.inspect(&id).await.state else {
         panic!("a container has exited when stop returns")
     };
+    // A clock may count milliseconds.
+    tokio::time::sleep(POLL_INTERVAL).await;
     must("start a stopped container", harness.runtime.start(&id).await);
     let again = harness.wait_for(&id, "is running again", is_running).await;
     let started = again.state.started_at();
-    assert!(started >= Some(first.finished_at), "the second start is later; seen: {again:?}");
+    assert!(started > Some(first.finished_at), "the second start is later; seen: {again:?}");
     harness.stop(&id, Some(Signal::SigKill), GRACE).await;
     let killed = harness.inspect(&id).await.state;
     assert!(is_exited(&killed), "a stop by another signal ends a container; seen: {killed:?}");

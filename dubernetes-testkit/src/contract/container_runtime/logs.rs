@@ -74,12 +74,9 @@ pub(super) async fn long_line_is_one_line(harness: &ContractHarness<'_>) {
 
 pub(super) async fn tail_is_the_last_lines(harness: &ContractHarness<'_>) {
     let id = run(harness, "tail", "echo one; echo two; echo three").await;
-    for (tail, expected) in [
-        (0, &[][..]),
-        (1, &["three"]),
-        (2, &["two", "three"]),
-        (9, &["one", "two", "three"]),
-    ] {
+    for (tail, expected) in
+        [(0, &[][..]), (1, &["three"]), (2, &["two", "three"]), (9, &["one", "two", "three"])]
+    {
         let options = LogOptions { tail: Some(tail), ..LogOptions::default() };
         let lines = read(harness, &id, options).await;
         assert_eq!(texts(&lines), expected, "the last {tail} lines");
@@ -94,7 +91,12 @@ pub(super) async fn since_leaves_out_older_lines(harness: &ContractHarness<'_>) 
     for (at, line) in lines.iter().enumerate() {
         let since = Some(line.time);
         let later = read(harness, &id, LogOptions { since, ..LogOptions::default() }).await;
-        assert_eq!(texts(&later), texts(&lines[at..]), "lines at the time of `{}` and later", at + 1);
+        assert_eq!(
+            texts(&later),
+            texts(&lines[at..]),
+            "lines at the time of `{}` and later",
+            at + 1
+        );
     }
     let options = LogOptions { since: Some(lines[0].time), tail: Some(1), ..LogOptions::default() };
     assert_eq!(texts(&read(harness, &id, options).await), ["3"], "both options apply together");

@@ -2,9 +2,7 @@
 
 use dubernetes_core::app::PullPolicy;
 use dubernetes_core::identity;
-use dubernetes_core::runtime::{
-    Capability, ContainerRequest, ContainerState, Owner, RuntimeError,
-};
+use dubernetes_core::runtime::{Capability, ContainerRequest, ContainerState, Owner, RuntimeError};
 
 use super::harness::{
     ContractHarness, is_image_error, is_rejected, is_running, must, must_fail, networks_of,

@@ -1,6 +1,7 @@
 //! Ports of the host that lead to containers, and web servers in containers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,7 +17,11 @@ const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const OTHER_HOST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Returns a request that publishes a port.
-fn publish(request: ContainerRequest, host: (Ipv4Addr, u16), transport: Transport) -> ContainerRequest {
+fn publish(
+    request: ContainerRequest,
+    host: (Ipv4Addr, u16),
+    transport: Transport,
+) -> ContainerRequest {
     let port = PublishedPort {
         host_ip: IpAddr::V4(host.0),
         host_port: host.1,
@@ -105,12 +110,15 @@ pub(super) async fn published_port_leads_to_the_listener(harness: &ContractHarne
     assert!(closed.is_err(), "a removed container publishes nothing");
 }
 
-/// Returns a port without a listener, below those that the kernel gives to connections.
+/// Returns a port without a listener, below those that the kernel gives to connections, which no
+/// other check of this process has got.
 #[track_caller]
 fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 21_000 + u16::try_from(std::process::id() % 8_000).unwrap_or(0);
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
-    let free = (first..first + 1_000).find(is_free);
+    let mut ports = (0..1_000).map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000);
+    let free = ports.find(is_free);
     assert!(free.is_some(), "no port of the host is free");
     free.unwrap_or_default()
 }

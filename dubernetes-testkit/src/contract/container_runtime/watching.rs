@@ -1,5 +1,7 @@
 //! Events and statistics.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 
 use dubernetes_core::app::Signal;
@@ -10,6 +12,9 @@ use super::harness::{
     ContractHarness, GRACE, PATIENCE, POLL_INTERVAL, is_not_found, missing, must, must_fail,
     within_patience, words,
 };
+
+/// How long no event comes after the last one.
+const QUIET: Duration = Duration::from_millis(500);
 
 async fn watch(harness: &ContractHarness<'_>) -> RuntimeStream<RuntimeEvent> {
     must("watch for events", harness.runtime.events(&harness.facts.instance).await)
@@ -69,7 +74,15 @@ pub(super) async fn events_are_of_one_instance(harness: &ContractHarness<'_>) {
     let foreign = harness.create(&harness.request_for(other, "foreign")).await;
     harness.remove(&foreign).await;
     harness.remove(&id).await;
-    let others = expect_event(harness, &mut events, &id).await;
+    let mut others = expect_event(harness, &mut events, &id).await;
+    // Those of the other instance may come later.
+    let quiet = async |events: &mut RuntimeStream<RuntimeEvent>| {
+        tokio::time::timeout(QUIET, events.next()).await
+    };
+    while let Ok(Some(event)) = quiet(&mut events).await {
+        others.push(must("read an event", event));
+    }
+    others.retain(|event| event.id != id);
     assert_eq!(others, [], "events of another instance are not streamed");
 }
 

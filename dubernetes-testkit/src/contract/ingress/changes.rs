@@ -109,7 +109,9 @@ pub(super) async fn requests_during_changes_are_answered(subject: &IngressSubjec
 pub(super) async fn refused_app_keeps_its_last_routes(subject: &IngressSubject) {
     let [first, kept, moved] = &subject.upstreams();
     let last_good = route("bad.test", "/", "bad", from_ref(kept));
-    subject.apply(&table(&[route("a.test", "/", "good", from_ref(first)), last_good.clone()])).await;
+    subject
+        .apply(&table(&[route("a.test", "/", "good", from_ref(first)), last_good.clone()]))
+        .await;
     let good = route("a.test", "/", "good", from_ref(moved));
     let mut bad = last_good.clone();
     bad.endpoints[0].port = 0;

@@ -10,8 +10,8 @@ use super::{IngressSubject, KeptConnection, Request, has_line, is_by, route, sin
 
 pub(super) async fn target_arrives_unchanged(subject: &IngressSubject) {
     let [first, ..] = &subject.upstreams();
-    subject.apply(&table(&[route("a.test", "/api", "api", from_ref(first))])).await;
-    for target in ["/api/x?a=1&b=%20&c=/d?e", "/api?", "/api/a%2Fb//c"] {
+    subject.apply(&table(&[route("a.test", "/app", "api", from_ref(first))])).await;
+    for target in ["/app/x?a=1&b=%20&c=/d?e", "/app?", "/app/a%2Fb//c"] {
         let body = subject.expect("a.test", target, first).await;
         let line = format!("GET {target} HTTP/1.1");
         assert!(has_line(&body, &line), "the upstream receives `{line}`; seen: {body}");
@@ -36,9 +36,7 @@ pub(super) async fn method_and_body_arrive(subject: &IngressSubject) {
         for length in [4, 300_000] {
             let request = Request::post(host, Bytes::from(vec![b'x'; length]));
             let answer = subject.world.send(&request).await;
-            let Ok((200, body)) = &answer else {
-                panic!("a POST is answered; seen: {answer:?}")
-            };
+            let Ok((200, body)) = &answer else { panic!("a POST is answered; seen: {answer:?}") };
             let has_body = has_line(body, &format!("BodyLength: {length}"));
             assert!(has_body, "{length} bytes arrive; seen: {body}");
             assert!(has_line(body, "POST / HTTP/1.1"), "the method arrives; seen: {body}");
@@ -48,13 +46,13 @@ pub(super) async fn method_and_body_arrive(subject: &IngressSubject) {
 
 pub(super) async fn prefix_is_stripped_where_requested(subject: &IngressSubject) {
     let [first, ..] = &subject.upstreams();
-    let plain = route("a.test", "/api", "plain", from_ref(first));
-    let stripped = Route { strip_prefix: true, ..route("b.test", "/api", "b", from_ref(first)) };
+    let plain = route("a.test", "/app", "plain", from_ref(first));
+    let stripped = Route { strip_prefix: true, ..route("b.test", "/app", "b", from_ref(first)) };
     subject.apply(&table(&[plain, stripped])).await;
     for (host, target, received) in [
-        ("a.test", "/api/x?y=1", "/api/x?y=1"),
-        ("b.test", "/api/x?y=1", "/x?y=1"),
-        ("b.test", "/api", "/"),
+        ("a.test", "/app/x?y=1", "/app/x?y=1"),
+        ("b.test", "/app/x?y=1", "/x?y=1"),
+        ("b.test", "/app", "/"),
     ] {
         let body = subject.expect(host, target, first).await;
         let line = format!("GET {received} HTTP/1.1");

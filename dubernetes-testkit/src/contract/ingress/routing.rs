@@ -12,8 +12,8 @@ pub(super) async fn longest_prefix_wins(subject: &IngressSubject) {
     for is_reversed in [false, true] {
         let mut routes = [
             route("a.test", "/", "root", one(root)),
-            route("a.test", "/api", "api", one(api)),
-            route("a.test", "/api/v2", "next", one(next)),
+            route("a.test", "/app", "api", one(api)),
+            route("a.test", "/app/v2", "next", one(next)),
             route("b.test", "/only", "only", one(api)),
         ];
         if is_reversed {
@@ -23,10 +23,10 @@ pub(super) async fn longest_prefix_wins(subject: &IngressSubject) {
         for (target, upstream) in [
             ("/", root),
             ("/index.html", root),
-            ("/api", api),
-            ("/api/v1", api),
-            ("/api/v2", next),
-            ("/api/v2/x", next),
+            ("/app", api),
+            ("/app/v1", api),
+            ("/app/v2", next),
+            ("/app/v2/x", next),
         ] {
             subject.expect("a.test", target, upstream).await;
         }
@@ -38,13 +38,13 @@ pub(super) async fn prefix_ends_at_a_segment(subject: &IngressSubject) {
     let [root, api, _] = &subject.upstreams();
     let routes = [
         route("a.test", "/", "root", from_ref(root)),
-        route("a.test", "/api", "api", from_ref(api)),
+        route("a.test", "/app", "api", from_ref(api)),
         route("b.test", "/only", "only", from_ref(api)),
     ];
     subject.apply(&table(&routes)).await;
-    subject.expect("a.test", "/apis", root).await;
+    subject.expect("a.test", "/apps", root).await;
     subject.expect("a.test", "/ap", root).await;
-    subject.expect("a.test", "/api/", api).await;
+    subject.expect("a.test", "/app/", api).await;
     subject.expect_status("b.test", "/onlyx", 404).await;
 }
 
@@ -52,12 +52,12 @@ pub(super) async fn query_is_no_part_of_the_path(subject: &IngressSubject) {
     let [root, api, _] = &subject.upstreams();
     let routes = [
         route("a.test", "/", "root", from_ref(root)),
-        route("a.test", "/api", "api", from_ref(api)),
+        route("a.test", "/app", "api", from_ref(api)),
     ];
     subject.apply(&table(&routes)).await;
-    subject.expect("a.test", "/api?x=1", api).await;
-    subject.expect("a.test", "/apis?x=/api", root).await;
-    subject.expect("a.test", "/?/api", root).await;
+    subject.expect("a.test", "/app?x=1", api).await;
+    subject.expect("a.test", "/apps?x=/app", root).await;
+    subject.expect("a.test", "/?/app", root).await;
 }
 
 pub(super) async fn host_ignores_case_and_port(subject: &IngressSubject) {
@@ -89,10 +89,8 @@ pub(super) async fn unknown_host_and_path_answer_404(subject: &IngressSubject) {
 
 pub(super) async fn route_without_endpoints_answers_503(subject: &IngressSubject) {
     let [first, ..] = &subject.upstreams();
-    let routes = [
-        route("a.test", "/", "root", from_ref(first)),
-        route("a.test", "/none", "none", &[]),
-    ];
+    let routes =
+        [route("a.test", "/", "root", from_ref(first)), route("a.test", "/none", "none", &[])];
     subject.apply(&table(&routes)).await;
     subject.expect_status("a.test", "/none/x", 503).await;
     subject.expect("a.test", "/", first).await;
@@ -122,10 +120,8 @@ pub(super) async fn wildcard_stands_for_one_label(subject: &IngressSubject) {
 
 pub(super) async fn host_with_routes_has_no_other_paths(subject: &IngressSubject) {
     let [rest, name, _] = &subject.upstreams();
-    let routes = [
-        route("*", "/", "rest", from_ref(rest)),
-        route("www.a.test", "/x", "www", from_ref(name)),
-    ];
+    let routes =
+        [route("*", "/", "rest", from_ref(rest)), route("www.a.test", "/x", "www", from_ref(name))];
     subject.apply(&table(&routes)).await;
     subject.expect("www.a.test", "/x", name).await;
     subject.expect_status("www.a.test", "/", 404).await;

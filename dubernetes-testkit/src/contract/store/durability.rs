@@ -10,8 +10,8 @@ use dubernetes_core::app::{
 use dubernetes_core::certificate::Authority;
 use dubernetes_core::event::{Event, EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{
-    Change, EventQuery, PutApp, Revision, RolloutAction, RolloutCommand, RolloutUpdate, SecretInfo, Store,
-    StoredState,
+    Change, EventQuery, PutApp, Revision, RolloutAction, RolloutCommand, RolloutUpdate, SecretInfo,
+    Store, StoredState,
 };
 
 use super::certificates::{self, host, issued};
@@ -132,16 +132,20 @@ pub(super) async fn rollout_survives(subject: &StoreSubject) {
     let store = Durable::create(subject).await;
     put(&store, spec("web")).await;
     let web = name("web");
-    let done =
-        store.record_rollout(&web, RevisionId(1), &RolloutUpdate::Complete, at(60)).await;
+    let done = store.record_rollout(&web, RevisionId(1), &RolloutUpdate::Complete, at(60)).await;
     done.expect("a rollout result is recorded");
     let mut store = store.expect_same("record_rollout").await;
-    for action in [RolloutAction::Pause, RolloutAction::Resume, RolloutAction::Restart] {
+    for (action, is_paused) in [
+        (RolloutAction::Pause, true),
+        (RolloutAction::Resume, false),
+        (RolloutAction::Restart, false),
+    ] {
         let operation = format!("update_rollout: {action:?}");
         let (name, newest_seen) = (web.clone(), RevisionId::NONE);
         let command = RolloutCommand { name, action, newest_seen, now: at(70) };
         store.update_rollout(command).await.expect("a legal action succeeds");
         store = store.expect_same(&operation).await;
+        assert_eq!(get(&store, "web").await.paused, is_paused, "after `{operation}`");
     }
 }
 
@@ -276,8 +280,11 @@ pub(super) async fn interrupted_call_is_whole_or_absent(subject: &StoreSubject) 
     let mut store = Durable::create(subject).await;
     for polls in 1..5 {
         let app = format!("app-{polls}");
-        concurrency::poll(polls, try_put(&store, with_route(&app, "web.local", &format!("/{app}"))))
-            .await;
+        concurrency::poll(
+            polls,
+            try_put(&store, with_route(&app, "web.local", &format!("/{app}"))),
+        )
+        .await;
         store = store.reopen().await;
         let state = list(&store).await;
         if state.apps.contains_key(&name(&app)) {

@@ -1,6 +1,7 @@
 //! Checks of [`Store::changes`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -10,6 +11,9 @@ use super::{at, delete, name, pin, purge, put, request, spec, try_put, with_imag
 use dubernetes_core::app::Generation;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{PutApp, Store};
+
+/// How long a change may take to wake a task.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Takes every pending item, and returns whether there was one.
 pub(super) fn has_changed(changes: &mut BoxStream<'static, ()>) -> bool {
@@ -39,7 +43,8 @@ pub(super) async fn every_change_is_streamed(store: &Arc<dyn Store>) {
     let woken = tokio::spawn(async move { waiting.next().await.is_some() });
     put(store, spec("web")).await;
     assert!(has_changed(&mut watch), "a created app is streamed");
-    assert!(woken.await.expect("the task ends"), "a change wakes a waiting task");
+    let woken = tokio::time::timeout(PATIENCE, woken).await;
+    assert!(matches!(woken, Ok(Ok(true))), "a change wakes a waiting task; seen: {woken:?}");
     put(store, with_image("web", 2)).await;
     assert!(has_changed(&mut watch), "a configured app is streamed");
     pin(store, "web", 2, "a", false).await;

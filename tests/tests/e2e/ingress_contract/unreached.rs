@@ -1,15 +1,14 @@
 //! Requests to replicas that are gone, on a real nginx.
 
 use std::sync::Arc;
-
 use std::time::{Duration, Instant};
 
 use dubernetes_core::ingress::Ingress as _;
 use dubernetes_testkit::contract::ingress::World as _;
 
-use super::world::NginxWorld;
 use super::nginx_fixture::{NginxFixture, route, with_fixture};
 use super::table;
+use super::world::NginxWorld;
 
 const UNAVAILABLE: &str = "this app has no ready replica";
 

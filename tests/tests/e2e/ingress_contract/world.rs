@@ -64,10 +64,7 @@ impl World for NginxWorld {
     }
 
     fn offers(&self, need: Need) -> bool {
-        matches!(
-            need,
-            Need::SlowRequests | Need::KeptConnections | Need::Kill | Need::TakenPort
-        )
+        matches!(need, Need::SlowRequests | Need::KeptConnections | Need::Kill | Need::TakenPort)
     }
 
     async fn begin_slow_request(&self, host: &str) -> BoxFuture<'static, Answer> {
