@@ -197,6 +197,7 @@ pub(super) async fn rotation_keeps_every_value(store: &Arc<dyn Store>) {
         (secrets(store).await, list(store).await, revisions(store, "web").await, account)
     };
     let before = all().await;
+    assert_eq!(before.3, Some(account), "the account is there");
     store.rotate_key().await.expect("the key can be rotated");
     let after = all().await;
     assert_eq!(after, before, "every value can still be read");
