@@ -41,10 +41,9 @@ pub use trusted_proxies::TrustedProxies;
 /// - The data plane outlives the caller: dropping the value stops nothing.
 /// - The proxy serves only configuration that was checked. A table that cannot be served leaves
 ///   the last good one in place.
-/// - Method, target, `Host` and body of a request arrive as they were sent, without its prefix where
-///   [`Route::strip_prefix`] says so.
-/// - A request that an endpoint refuses to take goes to another endpoint of the route. One that may
-///   have taken effect, such as a `POST` without an answer, is not sent again.
+/// - Method, target, `Host` and body arrive as they were sent, but for [`Route::strip_prefix`].
+/// - A request that an endpoint refuses to take goes to another one. A request that may have taken
+///   effect, such as a `POST` without an answer, is not sent again.
 /// - No request fails because the table changes.
 ///
 /// # Deadlines and cancel safety

@@ -45,7 +45,7 @@ pub type RuntimeStream<T> = BoxStream<'static, Result<T, RuntimeError>>;
 ///
 /// - Containers without the instance's label are never listed, and so never touched.
 /// - Idempotent: starting a running, stopping a stopped, and removing a missing container succeed.
-/// - Calls may run at once, also for one container. Of several creates with one name, one succeeds.
+/// - Calls may run at once, also for one container: of creates with one name, one succeeds.
 /// - Errors are classified by what the caller must do, see [`RuntimeError`].
 /// - Containers outlive this process, and the orchestrator finds all it has to know of them in
 ///   their labels. Where they cannot, as processes of this one, nothing of them is listed later.
@@ -53,8 +53,8 @@ pub type RuntimeStream<T> = BoxStream<'static, Result<T, RuntimeError>>;
 ///
 /// # Deadlines and cancel safety
 ///
-/// Callers bound every call and may drop it at any await point; the effect may still happen, and the
-/// call can be repeated. A container that a dropped create leaves has all its labels. An
+/// Callers bound every call and may drop it at any await point; the effect may still happen, and
+/// the call can be repeated. A container that a dropped create leaves has all its labels. An
 /// implementation should have deadlines of its own, shorter than the caller's, to give a better
 /// error.
 ///

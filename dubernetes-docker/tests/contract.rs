@@ -8,6 +8,8 @@ mod fixture;
 mod image;
 #[path = "contract/names.rs"]
 mod names;
+#[path = "../../dubernetes-testkit/tests/contracts/runtime_mutant.rs"]
+mod runtime_mutant;
 #[path = "contract/staging.rs"]
 mod staging;
 
@@ -25,6 +27,7 @@ use dubernetes_testkit::contract::run_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use self::fixture::{EngineFixture, docker, engine, instance};
+use self::runtime_mutant::{Defect, Mutant};
 
 /// Checks run side by side, each lane with instances and a volume of its own.
 const LANES: usize = 4;
@@ -40,6 +43,28 @@ async fn engine_fulfils_the_contract() {
     report.assert_passed();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/docker.json");
     report.assert_golden(&page);
+}
+
+/// Mutants that only an engine shows, each with the check that catches it.
+#[tokio::test]
+async fn mutants_of_the_engine_are_caught() {
+    let Some(runtime) = engine().await else { return };
+    for (defect, check) in [
+        (Defect::HostNameIgnored, "host_name_is_set"),
+        (Defect::UserIgnored, "process_runs_as_user"),
+        (Defect::VolumesDropped, "volume_outlives_its_containers"),
+        (Defect::ReadOnlyIgnored, "read_only_volume_is_not_written"),
+        (Defect::LimitsDropped, "limits_are_reported"),
+        (Defect::ExecUserIgnored, "command_runs_as_user"),
+        (Defect::TerminalSizeIgnored, "terminal_has_requested_size"),
+    ] {
+        let sound = subject(&runtime, LANES);
+        let runtime = Arc::new(Mutant::new(Arc::clone(&sound.runtime), defect, false));
+        let mutant = RuntimeSubject { runtime, ..sound };
+        let report = run_all(std::slice::from_ref(&mutant), check).await;
+        let _ = docker(&["volume", "rm", mutant.facts.volume.as_deref().unwrap()]);
+        assert_eq!(report.failed(), [check], "{defect:?} survives: {report}");
+    }
 }
 
 fn subject(runtime: &DockerRuntime, lane: usize) -> RuntimeSubject {

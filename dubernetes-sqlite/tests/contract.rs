@@ -22,13 +22,17 @@ fn subject() -> StoreSubject {
     let created = Arc::clone(&folders);
     let create = move || {
         let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path());
+        let path = folder.path().to_owned();
         created.lock().unwrap().push(folder);
-        std::future::ready(store).boxed()
+        tokio::task::spawn_blocking(move || open(&path)).map(Result::unwrap).boxed()
     };
     let reopen = move |store: Arc<dyn Store>| {
-        drop(store);
-        std::future::ready(open(folders.lock().unwrap().last().unwrap().path())).boxed()
+        let path = folders.lock().unwrap().last().unwrap().path().to_owned();
+        let reopened = tokio::task::spawn_blocking(move || {
+            drop(store);
+            open(&path)
+        });
+        reopened.map(Result::unwrap).boxed()
     };
     StoreSubject::new(create).reopened_by(reopen)
 }

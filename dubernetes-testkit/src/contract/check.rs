@@ -105,7 +105,10 @@ impl<S> fmt::Debug for Check<S> {
 
 /// Lists checks. `$context` is the argument of each check, made from the subject.
 macro_rules! checks {
-    (|$subject:ident| $context:expr; $($group:ident::$name:ident [$($need:expr),*] $promise:literal;)*) => {
+    (
+        |$subject:ident| $context:expr;
+        $($group:ident::$name:ident [$($need:expr),*] $promise:literal;)*
+    ) => {
         vec![$($crate::contract::Check {
             name: stringify!($name),
             promise: $promise,

@@ -22,7 +22,8 @@ options:
 ///
 /// #[tokio::main]
 /// async fn main() -> ExitCode {
-///     let subject = StoreSubject::new(|| Box::pin(async { std::sync::Arc::new(MemoryStore::new()) as _ }));
+///     let create = || Box::pin(async { std::sync::Arc::new(MemoryStore::new()) as _ }) as _;
+///     let subject = StoreSubject::new(create);
 ///     contract::main(&[subject], std::env::args().skip(1)).await
 /// }
 /// ```
@@ -31,7 +32,7 @@ pub async fn main<S: Subject>(
     arguments: impl IntoIterator<Item = String>,
 ) -> ExitCode {
     let (text, code) = answer(subjects, arguments.into_iter()).await;
-    // Nobody reads the answer if it cannot be written.
+    // A closed output changes no result.
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::from(code)
 }
@@ -60,4 +61,42 @@ async fn answer<S: Subject>(
     let report = run_all(subjects, &filter).await;
     let text = if is_json { report.to_json() } else { report.to_string() };
     (text, u8::from(!report.failed().is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::MemoryStore;
+    use crate::contract::store::StoreSubject;
+
+    async fn run(arguments: &[&str]) -> (String, u8) {
+        let create = || std::future::ready(Arc::new(MemoryStore::new()) as _).boxed();
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned());
+        answer(&[StoreSubject::new(create)], arguments).await
+    }
+
+    #[tokio::test]
+    async fn arguments_list_filter_and_print_json() {
+        let (listed, code) = run(&["--list", "--filter", "eviction_is"]).await;
+        let promise = "an eviction is kept until it is cleared";
+        assert_eq!((listed, code), (format!("eviction_is_kept_until_cleared: {promise}\n"), 0));
+        let (report, code) = run(&["--filter", "eviction_"]).await;
+        assert!(report.starts_with("store contract: 2 passed, 0 failed, 1 skipped\n"), "{report}");
+        assert_eq!(code, 0);
+        let (json, code) = run(&["--json", "--filter", "eviction_survives"]).await;
+        let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+        assert_eq!(json["results"][0]["reason"], "needs reopening");
+        assert_eq!(code, 0);
+    }
+
+    #[tokio::test]
+    async fn unknown_arguments_print_the_help() {
+        for arguments in [&["--what"][..], &["--filter"]] {
+            assert_eq!(run(arguments).await, (HELP.to_owned(), 2));
+        }
+    }
 }

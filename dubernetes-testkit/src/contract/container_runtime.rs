@@ -153,7 +153,8 @@ fn lifecycle_checks() -> Vec<Check<RuntimeSubject>> {
             "stop returns once the container has stopped, and is idempotent";
         lifecycle::stopped_container_starts_again []
             "a stopped container can start again, with later times";
-        lifecycle::remove_ends_any_state [] "a container in any state is removed, and stays removed";
+        lifecycle::remove_ends_any_state []
+            "a container in any state is removed, and stays removed";
         lifecycle::list_shows_own_instance [] "a list shows the containers of one instance alone";
         lifecycle::list_shows_every_state []
             "a list shows containers in any state, as inspection does";
@@ -237,8 +238,8 @@ fn process_checks() -> Vec<Check<RuntimeSubject>> {
         process::host_name_is_set [Commands, OPTIONS] "a container has its host name";
         process::process_runs_as_user [Commands, OPTIONS]
             "a process runs as the user of its request";
-        process::port_is_told_where_it_is_chosen [Commands]
-            "a process is told the port of its endpoint where the runtime chooses it";
+        process::chosen_port_is_passed_on [Commands]
+            "a process gets the port of its endpoint where the runtime chooses it";
         process::unknown_command_fails_the_start [Commands]
             "a command that is not found fails the start";
         process::failed_container_is_listed_and_removed [Commands]
@@ -312,13 +313,14 @@ fn output_checks() -> Vec<Check<RuntimeSubject>> {
         watching::usage_is_measured [Commands, STATS] "a busy process shows in the readings";
         logs::lines_keep_their_order [Commands, LOGS]
             "output is read line by line, oldest first, with rising times";
-        logs::streams_are_told_apart [Commands, LOGS] "lines of standard error are marked";
+        logs::streams_are_kept_apart [Commands, LOGS] "lines of standard error are marked";
         logs::long_line_is_one_line [Commands, LOGS] "a line of 20,000 characters is one line";
         logs::tail_is_the_last_lines [Commands, LOGS] "a tail is the last lines";
         logs::since_leaves_out_older_lines [Commands, LOGS]
             "lines written at a time or later are selected";
         logs::logs_outlive_the_process [Commands, LOGS] "the output of a stopped container stays";
-        logs::following_shows_new_lines [Commands, LOGS] "following shows lines as they are written";
+        logs::following_shows_new_lines [Commands, LOGS]
+            "following shows lines as they are written";
         logs::following_ends_with_the_container [Commands, LOGS]
             "following ends when the container stops, after its last line";
     }

@@ -27,8 +27,9 @@ use super::check::{Check, Need, Subject, checks};
 
 use Need::Reopening;
 
-type Create = dyn Fn() -> BoxFuture<'static, Arc<dyn Store>> + Send + Sync;
-type Reopen = dyn Fn(Arc<dyn Store>) -> BoxFuture<'static, Arc<dyn Store>> + Send + Sync;
+type Opening = BoxFuture<'static, Arc<dyn Store>>;
+type Create = dyn Fn() -> Opening + Send + Sync;
+type Reopen = dyn Fn(Arc<dyn Store>) -> Opening + Send + Sync;
 
 /// Opens the stores that are checked: each check works on a new one.
 pub struct StoreSubject {
@@ -39,9 +40,7 @@ pub struct StoreSubject {
 impl StoreSubject {
     /// Creates a subject from a function that opens a new, empty store. The checks of durability
     /// are skipped.
-    pub fn new(
-        create: impl Fn() -> BoxFuture<'static, Arc<dyn Store>> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(create: impl Fn() -> Opening + Send + Sync + 'static) -> Self {
         Self { create: Box::new(create), reopen: None }
     }
 
@@ -50,7 +49,7 @@ impl StoreSubject {
     #[must_use]
     pub fn reopened_by(
         self,
-        reopen: impl Fn(Arc<dyn Store>) -> BoxFuture<'static, Arc<dyn Store>> + Send + Sync + 'static,
+        reopen: impl Fn(Arc<dyn Store>) -> Opening + Send + Sync + 'static,
     ) -> Self {
         Self { reopen: Some(Box::new(reopen)), ..self }
     }

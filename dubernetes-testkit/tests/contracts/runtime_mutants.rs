@@ -78,7 +78,7 @@ const ON_PROCESSES: &[(Defect, &str)] = &[
     (Defect::SinceIgnored, "since_leaves_out_older_lines"),
     (Defect::SinceExcludesItsTime, "since_leaves_out_older_lines"),
     (Defect::LogsReversed, "lines_keep_their_order"),
-    (Defect::StandardErrorUnmarked, "streams_are_told_apart"),
+    (Defect::StandardErrorUnmarked, "streams_are_kept_apart"),
     (Defect::LongLinesSplit, "long_line_is_one_line"),
     (Defect::FollowEndsEarly, "following_shows_new_lines"),
     (Defect::FollowNeverEnds, "following_ends_with_the_container"),

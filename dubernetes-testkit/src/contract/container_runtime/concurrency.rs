@@ -21,7 +21,7 @@ pub(super) async fn one_of_several_creates_gets_the_name(harness: &ContractHarne
         join_all(calls).await.into_iter().partition(Result::is_ok);
     let created: Vec<_> = created.into_iter().flatten().collect();
     for refused in refused {
-        must_fail("the others are told that the name is taken", refused, is_name_taken);
+        must_fail("the others learn that the name is taken", refused, is_name_taken);
     }
     let listed = harness.list().await;
     let ids: Vec<_> = listed.iter().map(|container| container.id.clone()).collect();

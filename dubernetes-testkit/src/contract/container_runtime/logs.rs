@@ -53,7 +53,7 @@ pub(super) async fn lines_keep_their_order(harness: &ContractHarness<'_>) {
     harness.remove(&id).await;
 }
 
-pub(super) async fn streams_are_told_apart(harness: &ContractHarness<'_>) {
+pub(super) async fn streams_are_kept_apart(harness: &ContractHarness<'_>) {
     let id = run(harness, "streams", "echo out; echo err >&2; echo out-2").await;
     let lines = all(harness, &id).await;
     // The engine keeps the two streams apart, so their relative order is not promised.

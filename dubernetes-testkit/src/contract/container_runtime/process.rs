@@ -67,7 +67,7 @@ pub(super) async fn process_runs_as_user(harness: &ContractHarness<'_>) {
 }
 
 /// Passes where the planner chooses addresses.
-pub(super) async fn port_is_told_where_it_is_chosen(harness: &ContractHarness<'_>) {
+pub(super) async fn chosen_port_is_passed_on(harness: &ContractHarness<'_>) {
     if harness.network.is_some() {
         return;
     }

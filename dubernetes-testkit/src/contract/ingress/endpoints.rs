@@ -56,6 +56,6 @@ pub(super) async fn post_is_sent_once(subject: &IngressSubject) {
     assert_eq!(
         answered + received,
         10,
-        "each of ten requests reaches one endpoint: {received} the failing one, {answered} the other"
+        "each of ten requests reaches one endpoint: {received} the failing one, {answered} another"
     );
 }

@@ -53,8 +53,8 @@ pub struct FailingEndpoint {
     pub received: Arc<AtomicU32>,
 }
 
-/// A connection that a client keeps for several requests. It is opened anew only where the ingress
-/// has said that it closes it.
+/// A connection that a client keeps for several requests. It is opened again only where the
+/// ingress has said that it closes it.
 #[async_trait]
 pub trait KeptConnection: fmt::Debug + Send {
     /// Sends a request, and waits for the answer.

@@ -117,7 +117,7 @@ impl World for NginxWorld {
     }
 }
 
-/// A connection of a client. It is opened anew once nginx has said that it closes it.
+/// A connection of a client. It is opened again once nginx has said that it closes it.
 #[derive(Debug)]
 struct Connection {
     port: u16,
