@@ -17,13 +17,17 @@ options:
 ///
 /// ```no_run
 /// use std::process::ExitCode;
+/// use std::sync::Arc;
+/// use dubernetes_core::store::Store;
 /// use dubernetes_testkit::MemoryStore;
 /// use dubernetes_testkit::contract::{self, store::StoreSubject};
 ///
 /// #[tokio::main]
 /// async fn main() -> ExitCode {
-///     let create = || Box::pin(async { std::sync::Arc::new(MemoryStore::new()) as _ }) as _;
-///     let subject = StoreSubject::new(create);
+///     let subject = StoreSubject::new(|| {
+///         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+///         Box::pin(std::future::ready(store))
+///     });
 ///     contract::main(&[subject], std::env::args().skip(1)).await
 /// }
 /// ```
@@ -67,6 +71,7 @@ async fn answer<S: Subject>(
 mod tests {
     use std::sync::Arc;
 
+    use dubernetes_core::store::Store;
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -74,7 +79,10 @@ mod tests {
     use crate::contract::store::StoreSubject;
 
     async fn run(arguments: &[&str]) -> (String, u8) {
-        let create = || std::future::ready(Arc::new(MemoryStore::new()) as _).boxed();
+        let create = || {
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+            std::future::ready(store).boxed()
+        };
         let arguments = arguments.iter().map(|argument| (*argument).to_owned());
         answer(&[StoreSubject::new(create)], arguments).await
     }

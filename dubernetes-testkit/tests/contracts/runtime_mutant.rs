@@ -389,23 +389,23 @@ impl ContainerRuntime for Mutant {
     }
 
     fn networks(&self) -> Option<&dyn Networks> {
-        self.inner.networks().map(|_| self as _)
+        self.inner.networks().is_some().then_some(self)
     }
 
     fn exec(&self) -> Option<&dyn Exec> {
-        self.inner.exec().map(|_| self as _)
+        self.inner.exec().is_some().then_some(self)
     }
 
     fn files(&self) -> Option<&dyn Files> {
-        self.inner.files().map(|_| self as _)
+        self.inner.files().is_some().then_some(self)
     }
 
     fn logs(&self) -> Option<&dyn Logs> {
-        self.inner.logs().map(|_| self as _)
+        self.inner.logs().is_some().then_some(self)
     }
 
     fn stats(&self) -> Option<&dyn StatsReader> {
-        self.inner.stats().map(|_| self as _)
+        self.inner.stats().is_some().then_some(self)
     }
 
     fn images(&self) -> Option<&dyn Images> {

@@ -7,6 +7,7 @@ mod runtime_mutant;
 use std::path::Path;
 use std::sync::Arc;
 
+use dubernetes_core::runtime::ContainerRuntime;
 use dubernetes_testkit::contract::container_runtime::RuntimeSubject;
 use dubernetes_testkit::contract::run_all;
 use futures_util::future::join_all;
@@ -92,9 +93,12 @@ const ON_PROCESSES: &[(Defect, &str)] = &[
 ];
 
 fn mutant(subject: RuntimeSubject, defect: Defect) -> RuntimeSubject {
-    let first = Mutant::new(Arc::clone(&subject.runtime), defect, false);
-    let second = subject.second.map(|second| Arc::new(Mutant::new(second, defect, true)) as _);
-    RuntimeSubject { runtime: Arc::new(first), second, ..subject }
+    let mutant = |inner, is_second| -> Arc<dyn ContainerRuntime> {
+        Arc::new(Mutant::new(inner, defect, is_second))
+    };
+    let runtime = mutant(Arc::clone(&subject.runtime), false);
+    let second = subject.second.map(|second| mutant(second, true));
+    RuntimeSubject { runtime, second, ..subject }
 }
 
 #[tokio::test(start_paused = true)]
