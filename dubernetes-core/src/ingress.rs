@@ -41,6 +41,10 @@ pub use trusted_proxies::TrustedProxies;
 /// - The data plane outlives the caller: dropping the value stops nothing.
 /// - The proxy serves only configuration that was checked. A table that cannot be served leaves
 ///   the last good one in place.
+/// - Method, target, `Host` and body arrive as they were sent, but for [`Route::strip_prefix`].
+/// - A request that an endpoint refuses to take goes to another one. A request that may have taken
+///   effect, such as a `POST` without an answer, is not sent again.
+/// - No request fails because the table changes.
 ///
 /// # Deadlines and cancel safety
 ///
@@ -49,7 +53,7 @@ pub use trusted_proxies::TrustedProxies;
 #[async_trait]
 pub trait Ingress: fmt::Debug + Send + Sync {
     /// Serves `table`, and starts the proxy if it does not run. Idempotent: a table that is
-    /// already served changes nothing.
+    /// already served changes nothing. Of tables that are applied at once, one is served.
     ///
     /// Returns once new connections are served by this table ("acknowledged"). Requests in
     /// flight, and one more request on each kept connection, may still follow the former table;
@@ -256,7 +260,8 @@ pub struct Route {
     pub path: RoutePath,
     /// The app that owns the route.
     pub app: AppName,
-    /// The app's ready replicas, sorted by name. Empty: 503.
+    /// The app's ready replicas, sorted by name. Empty: 503. If all of them refuse connections, the
+    /// answer is an error of the proxy, 502 to 504.
     pub endpoints: Vec<Endpoint>,
     /// Whether the path prefix is removed before the request is passed on.
     #[serde(default, skip_serializing_if = "is_false")]

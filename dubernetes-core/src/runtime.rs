@@ -45,6 +45,7 @@ pub type RuntimeStream<T> = BoxStream<'static, Result<T, RuntimeError>>;
 ///
 /// - Containers without the instance's label are never listed, and so never touched.
 /// - Idempotent: starting a running, stopping a stopped, and removing a missing container succeed.
+/// - Calls may run at once, also for one container: of creates with one name, one succeeds.
 /// - Errors are classified by what the caller must do, see [`RuntimeError`].
 /// - Containers outlive this process, and the orchestrator finds all it has to know of them in
 ///   their labels. Where they cannot, as processes of this one, nothing of them is listed later.
@@ -52,7 +53,8 @@ pub type RuntimeStream<T> = BoxStream<'static, Result<T, RuntimeError>>;
 ///
 /// # Deadlines and cancel safety
 ///
-/// Callers bound every call and may drop it at any await point; the effect may still happen. An
+/// Callers bound every call and may drop it at any await point; the effect may still happen, and
+/// the call can be repeated. A container that a dropped create leaves has all its labels. An
 /// implementation should have deadlines of its own, shorter than the caller's, to give a better
 /// error.
 ///
@@ -70,7 +72,7 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     async fn info(&self) -> Result<RuntimeInfo, RuntimeError>;
 
     /// Lists every container with the instance's label, in any state, the ingress container
-    /// included.
+    /// included. A change shows once its method has returned.
     async fn list(&self, instance: &InstanceName) -> Result<Vec<Container>, RuntimeError>;
 
     /// Returns one container by id or name, of any owner. Missing:

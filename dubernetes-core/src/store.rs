@@ -43,7 +43,7 @@ use crate::runtime::{ContainerId, ImageId};
 ///
 /// # Guarantees that implementations give
 ///
-/// - Each method is one transaction: atomic, and serialized with all others.
+/// - Each method is one transaction: atomic, also if dropped, and serialized with all others.
 /// - A change survives a crash of the process and of the machine once its method has returned.
 /// - A failed read is an error, never an empty answer.
 /// - Contents of files and secrets survive a restart, see below.

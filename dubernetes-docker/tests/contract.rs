@@ -8,31 +8,78 @@ mod fixture;
 mod image;
 #[path = "contract/names.rs"]
 mod names;
+#[path = "../../dubernetes-testkit/tests/contracts/runtime_mutant.rs"]
+mod runtime_mutant;
 #[path = "contract/staging.rs"]
 mod staging;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use dubernetes_core::app::{ImageRef, Transport, Volume};
 use dubernetes_core::runtime::{
     ContainerRuntime as _, ContainerState, Exit, PublishedPort, RuntimeError,
 };
-use dubernetes_testkit::contract::container_runtime::{Facts, run};
+use dubernetes_docker::DockerRuntime;
+use dubernetes_testkit::contract::container_runtime::{Facts, RuntimeSubject};
+use dubernetes_testkit::contract::run_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use self::fixture::{EngineFixture, docker, engine, instance};
+use self::runtime_mutant::{Defect, Mutant};
+
+/// Checks run side by side, each lane with instances and a volume of its own.
+const LANES: usize = 4;
 
 #[tokio::test]
 async fn engine_fulfils_the_contract() {
     let Some(runtime) = engine().await else { return };
+    let subjects: Vec<_> = (0..LANES).map(|lane| subject(&runtime, lane)).collect();
+    let report = run_all(&subjects, "").await;
+    for volume in subjects.iter().filter_map(|subject| subject.facts.volume.as_deref()) {
+        docker(&["volume", "rm", volume]);
+    }
+    report.assert_passed();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/docker.json");
+    report.assert_golden(&page);
+}
+
+/// Mutants that only an engine shows, each with the check that catches it.
+#[tokio::test]
+async fn mutants_of_the_engine_are_caught() {
+    let Some(runtime) = engine().await else { return };
+    for (defect, check) in [
+        (Defect::HostNameIgnored, "host_name_is_set"),
+        (Defect::UserIgnored, "process_runs_as_user"),
+        (Defect::VolumesDropped, "volume_outlives_its_containers"),
+        (Defect::ReadOnlyIgnored, "read_only_volume_is_not_written"),
+        (Defect::LimitsDropped, "limits_are_reported"),
+        (Defect::ExecUserIgnored, "command_runs_as_user"),
+        (Defect::TerminalSizeIgnored, "terminal_has_requested_size"),
+    ] {
+        let sound = subject(&runtime, LANES);
+        let runtime = Arc::new(Mutant::new(Arc::clone(&sound.runtime), defect, false));
+        let mutant = RuntimeSubject { runtime, ..sound };
+        let report = run_all(std::slice::from_ref(&mutant), check).await;
+        let _ = docker(&["volume", "rm", mutant.facts.volume.as_deref().unwrap()]);
+        assert_eq!(report.failed(), [check], "{defect:?} survives: {report}");
+    }
+}
+
+fn subject(runtime: &DockerRuntime, lane: usize) -> RuntimeSubject {
     let facts = Facts {
-        instance: instance("a"),
-        other_instance: instance("b"),
+        instance: instance(&format!("a{lane}")),
+        other_instance: instance(&format!("b{lane}")),
         image: ImageRef::parse(image::NAME).unwrap(),
         missing_image: ImageRef::parse("localhost:1/no/such/image:1").unwrap(),
         real_commands: true,
+        folder: "/contract".to_owned(),
+        web_server: Some("httpd -f -p 80 -h".to_owned()),
+        volume: Some(instance(&format!("v{lane}")).to_string()),
     };
-    run(&runtime, &facts).await;
+    let (runtime, second) = (Arc::new(runtime.clone()), Arc::new(runtime.clone()));
+    RuntimeSubject { runtime, second: Some(second), facts }
 }
 
 #[tokio::test]

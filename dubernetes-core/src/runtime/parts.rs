@@ -45,7 +45,7 @@ pub trait Networks: fmt::Debug + Send + Sync {
 #[async_trait]
 pub trait Exec: fmt::Debug + Send + Sync {
     /// Runs a command in a running container. Not running: [`RuntimeError::NotRunning`]. A command
-    /// that is not found exits with 126 or 127.
+    /// that is not found exits with 126 or 127. The container goes on if the session is dropped.
     async fn exec(
         &self,
         id: &ContainerId,
@@ -86,7 +86,8 @@ pub trait Files: fmt::Debug + Send + Sync {
 #[async_trait]
 pub trait Logs: fmt::Debug + Send + Sync {
     /// Streams the container's output, oldest first. Ends after the last line, or with `follow`
-    /// when the container stops. Missing: [`RuntimeError::NotFound`].
+    /// when the container stops. The output stays until the container is removed. Missing:
+    /// [`RuntimeError::NotFound`].
     async fn read(
         &self,
         id: &ContainerId,

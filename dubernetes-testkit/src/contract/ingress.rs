@@ -1,448 +1,251 @@
 //! The contract of [`Ingress`]: the promises of its documentation, checked through the trait and
 //! through requests.
 
+mod changes;
+mod draining;
+mod endpoints;
+mod life;
+mod ports;
+mod requests;
+mod routing;
+mod world;
+
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
 
-use dubernetes_core::app::{AppName, PodName, RoutePath};
-use dubernetes_core::ingress::{
-    Drained, Endpoint, HostPort, Ingress, Listener, ObservedIngress, PortSupport, Protocol, Route,
-    RouteTable,
+use dubernetes_core::app::{AppName, RoutePath};
+use dubernetes_core::error::chain;
+use dubernetes_core::ingress::{Endpoint, Ingress, ObservedIngress, Route, RouteTable};
+
+use super::check::{Check, Need, Subject, checks};
+
+pub use world::{Answer, FailingEndpoint, KeptConnection, Request, World};
+
+use Need::{
+    DeadEndpoint, FailingEndpoint as Failing, HostPort, KeptConnections, Kill, SecondValue,
+    SlowRequests, TakenPort,
 };
 
-use super::report::Report;
+/// An ingress that is checked, and its surroundings.
+#[derive(Debug, Clone)]
+pub struct IngressSubject {
+    /// The ingress. It does not run yet.
+    pub ingress: Arc<dyn Ingress>,
+    /// Another value for the same proxy, as a restarted orchestrator has it. `None` skips the
+    /// checks that need it.
+    pub second: Option<Arc<dyn Ingress>>,
+    /// The upstreams, and a client outside.
+    pub world: Arc<dyn World>,
+}
 
-/// The answer to a request: status and body, or why there is no answer.
-pub type Answer = Result<(u16, String), String>;
-
-/// The surroundings of an ingress: upstreams, and a client outside.
 #[async_trait]
-pub trait World: fmt::Debug + Send + Sync {
-    /// Returns three upstreams at different addresses. Each answers every path with 200 and a body
-    /// that contains its pod's name.
-    fn upstreams(&self) -> Vec<Endpoint>;
+impl Subject for IngressSubject {
+    const SUITE: &'static str = "ingress";
 
-    /// Sends `GET path` with this host to the ingress over a fresh connection.
-    async fn get(&self, host: &str, path: &str) -> Answer;
-
-    /// Sends a request with this host that its upstream answers after some seconds, and returns
-    /// once the upstream has received the request. The future returned waits for the answer.
-    ///
-    /// `None`, the default, skips the checks of requests in flight.
-    async fn begin_slow_request(&self, host: &str) -> Option<BoxFuture<'static, Answer>> {
-        let _ = host;
-        None
+    fn checks() -> Vec<Check<Self>> {
+        let mut all = routing_checks();
+        all.extend(request_checks());
+        all.extend(change_checks());
+        all.extend(life_checks());
+        all
     }
 
-    /// Returns a free TCP port of this host, and an address that the ingress may take for the name
-    /// of its app.
-    ///
-    /// `None`, the default, skips the check of published ports.
-    fn host_port(&self) -> Option<HostPort> {
-        None
+    fn meets(&self, need: Need) -> bool {
+        match need {
+            SecondValue => self.second.is_some(),
+            DeadEndpoint => self.world.dead_endpoint().is_some(),
+            Failing => self.world.failing_endpoint().is_some(),
+            HostPort => self.world.host_port().is_some(),
+            other => self.world.offers(other),
+        }
     }
 
-    /// Sends `GET /` to an address of this host over a fresh connection.
-    async fn get_at(&self, host: SocketAddr) -> Answer {
-        Err(format!("the world sends no requests to {host} (`World::get_at`)"))
+    async fn clean(&self) {
+        // An error here shows in a check as well.
+        let _ = self.ingress.remove().await;
     }
 }
 
-/// The longest that an address without requests in flight may take to be drained.
-const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+fn routing_checks() -> Vec<Check<IngressSubject>> {
+    checks! { |subject| subject;
+        life::unapplied_ingress_is_absent []
+            "an ingress is absent before the first table, and every address is drained";
+        routing::longest_prefix_wins [] "of several paths of a host, the longest prefix wins";
+        routing::prefix_ends_at_a_segment [] "a path prefix ends at a `/`";
+        routing::query_is_no_part_of_the_path [] "a query string does not count for the route";
+        routing::host_ignores_case_and_port [] "a host matches in any case, with any port";
+        routing::unknown_host_and_path_answer_404 [] "a request without a route is answered 404";
+        routing::route_without_endpoints_answers_503 []
+            "a route without endpoints answers 503";
+        routing::most_specific_host_wins []
+            "a name wins over a wildcard, and a wildcard over the route for all hosts";
+        routing::wildcard_stands_for_one_label [] "a wildcard stands for one label";
+        routing::host_with_routes_has_no_other_paths []
+            "no other route has the paths of a host that has routes of its own";
+        routing::empty_table_answers_404 [] "an empty table answers 404";
+        routing::routes_left_out_are_gone [] "a table replaces the former one as a whole";
+    }
+}
+
+fn request_checks() -> Vec<Check<IngressSubject>> {
+    checks! { |subject| subject;
+        requests::target_arrives_unchanged [] "path and query arrive as they were sent";
+        requests::host_arrives [] "the host arrives as it was sent";
+        requests::method_and_body_arrive [] "method and body arrive";
+        requests::prefix_is_stripped_where_requested []
+            "a prefix is removed where the route says so, and nowhere else";
+        endpoints::endpoints_share_requests [] "the endpoints of a route share its requests";
+        endpoints::dead_endpoint_is_skipped [DeadEndpoint]
+            "a request that an endpoint refuses to take goes to another one";
+        endpoints::dead_endpoints_alone_answer_an_error [DeadEndpoint]
+            "a route whose endpoints all refuse connections answers with an error";
+        endpoints::post_is_sent_once [Failing]
+            "a request that may have taken effect is not sent again";
+        requests::kept_connection_is_answered [KeptConnections]
+            "every request on a kept connection is answered, also across a change";
+        requests::kept_connection_follows_the_table [KeptConnections]
+            "at most one request on a kept connection follows the former table";
+    }
+}
+
+fn change_checks() -> Vec<Check<IngressSubject>> {
+    checks! { |subject| subject;
+        changes::same_table_changes_nothing [] "a table that is served already changes nothing";
+        changes::every_difference_is_a_change [] "a table that differs in anything is a change";
+        changes::acknowledged_table_is_served []
+            "new connections are served by a table once it is acknowledged";
+        changes::concurrent_applies_end_in_one_table []
+            "of tables that are applied at once, one is served";
+        changes::dropped_apply_is_overtaken_by_the_next []
+            "an apply whose caller has gone away does not stop the next one";
+        changes::requests_during_changes_are_answered []
+            "no request fails while tables change";
+        changes::refused_app_keeps_its_last_routes []
+            "routes that cannot be served leave the app's last ones in place";
+        draining::routed_address_is_not_drained [] "a routed address is not drained";
+        draining::removed_address_gets_no_request []
+            "an address that left the table gets no request on a new connection";
+        draining::removed_address_is_drained []
+            "an address without requests that left the table is drained after a while";
+        draining::request_in_flight_delays_drain [SlowRequests]
+            "an address is not drained while a request to it is in flight";
+        draining::request_in_flight_is_answered [SlowRequests]
+            "a request in flight is answered by the endpoint that has it";
+        draining::address_that_returns_is_not_drained []
+            "an address that comes back into the table is not drained";
+    }
+}
+
+fn life_checks() -> Vec<Check<IngressSubject>> {
+    checks! { |subject| subject;
+        ports::published_port_leads_to_its_app [HostPort]
+            "a published port leads to the endpoints of its app";
+        ports::port_left_out_is_free [HostPort] "a port that left the table is free";
+        life::repair_of_an_intact_proxy_does_nothing [] "nothing is repaired without a need";
+        life::second_value_observes_the_table [SecondValue]
+            "a restarted orchestrator finds the table that is served";
+        life::second_value_changes_nothing [SecondValue]
+            "a restarted orchestrator that applies the served table changes nothing";
+        life::killed_proxy_is_not_serving [Kill]
+            "a proxy that does not run is not observed as serving";
+        life::killed_proxy_is_started_again [Kill] "an apply starts a proxy that was killed";
+        life::taken_port_is_reported [TakenPort]
+            "a port that another process has is an error, and no proxy is left";
+        life::removed_ingress_is_absent [] "a removed ingress is absent, and does not answer";
+        life::removed_ingress_can_return [] "a removed ingress can be applied again";
+    }
+}
+
+/// The longest that a change may take to show.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often a wait asks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs every check, also after a failure, on an ingress that does not run yet, and removes the
-/// ingress.
-///
-/// # Panics
-///
-/// If the world has fewer than three upstreams.
-pub async fn run_all(ingress: &dyn Ingress, world: &dyn World) -> Report {
-    let upstreams = world.upstreams();
-    assert!(upstreams.len() >= 3, "the suite needs three upstreams");
-    let mut report = Report::new("ingress");
-    macro_rules! check {
-        ($name:ident($($argument:expr),*), $promise:literal) => {
-            if !report.run_check(stringify!($name), $promise, $name($($argument),*)).await {
-                // What a failed check has left would fail the next ones.
-                let _ = ingress.remove().await;
-            }
+impl IngressSubject {
+    /// Returns three upstreams.
+    fn upstreams(&self) -> [Endpoint; 3] {
+        let upstreams = self.world.upstreams().try_into();
+        upstreams.unwrap_or_else(|other| panic!("the suite needs three upstreams; seen: {other:?}"))
+    }
+
+    /// Applies a table, checks that it is observed, and returns whether it was a change.
+    async fn apply(&self, table: &RouteTable) -> bool {
+        let applied = match self.ingress.apply(table).await {
+            Ok(applied) => applied,
+            Err(error) => panic!("a table is applied: {}", chain(&error)),
         };
+        assert!(applied.quarantined.is_empty(), "no app is quarantined; seen: {applied:?}");
+        assert!(applied.unpublished.is_empty(), "all ports are published; seen: {applied:?}");
+        assert_eq!(self.served().await, *table, "the applied table is observed");
+        applied.changed
     }
-    let endpoints = &upstreams;
-    check!(unapplied_ingress_is_absent(ingress), "an ingress is absent before the first table");
-    check!(
-        longest_prefix_wins(ingress, world, endpoints),
-        "requests are routed by host and longest path prefix"
-    );
-    check!(
-        most_specific_host_wins(ingress, world, endpoints),
-        "a name wins over a wildcard of one label, and a wildcard over the route for all hosts"
-    );
-    check!(
-        endpoints_share_requests(ingress, world, endpoints),
-        "the endpoints of a route share its requests"
-    );
-    check!(same_table_changes_nothing(ingress, endpoints), "applying is idempotent");
-    check!(
-        removed_address_is_drained(ingress, world, endpoints),
-        "an address that left the table gets no new requests, and is drained after a while"
-    );
-    match begin_request_in_flight(ingress, world, endpoints).await {
-        Some(request) => check!(
-            request_in_flight_delays_drain(ingress, endpoints, request),
-            "an address is not drained while a request to it is in flight"
-        ),
-        None => report.skip(
-            "request_in_flight_delays_drain",
-            "an address is not drained while a request to it is in flight",
-            "the world has no slow requests (`World::begin_slow_request`)".to_owned(),
-        ),
-    }
-    match world.host_port() {
-        Some(port) => check!(
-            published_port_leads_to_the_endpoints_of_its_app(ingress, world, endpoints, port),
-            "a published port leads to the endpoints of its app, as long as the table has it"
-        ),
-        None => report.skip(
-            "published_port_leads_to_the_endpoints_of_its_app",
-            "a published port leads to the endpoints of its app, as long as the table has it",
-            "the world has no free port (`World::host_port`)".to_owned(),
-        ),
-    }
-    check!(empty_table_is_served(ingress, world, endpoints), "an empty table answers 404");
-    check!(
-        removed_ingress_can_return(ingress, world, endpoints),
-        "a removed ingress is absent, and can be applied again"
-    );
-    let _ = ingress.remove().await;
-    report
-}
 
-/// Runs every check on an ingress that does not run yet, and removes the ingress.
-///
-/// # Panics
-///
-/// With the whole report, if a promise is broken.
-pub async fn run(ingress: &dyn Ingress, world: &dyn World) {
-    run_all(ingress, world).await.assert_passed();
-}
-
-async fn unapplied_ingress_is_absent(ingress: &dyn Ingress) {
-    let observed = ingress.observe().await;
-    assert!(
-        matches!(observed, Ok(ObservedIngress::Absent)),
-        "an ingress that was never applied is absent; seen: {observed:?}"
-    );
-    let gone = ingress.remove().await;
-    assert!(gone.is_ok(), "removing a missing ingress is success; seen: {gone:?}");
-}
-
-async fn longest_prefix_wins(ingress: &dyn Ingress, world: &dyn World, upstreams: &[Endpoint]) {
-    let table = RouteTable {
-        routes: vec![
-            route("a.test", "/", "root", &upstreams[..1]),
-            route("a.test", "/api", "api", &upstreams[1..2]),
-            route("a.test", "/api/v2", "next", &upstreams[2..3]),
-            route("b.test", "/only", "only", &upstreams[1..2]),
-            route("c.test", "/", "none", &[]),
-        ],
-        ..RouteTable::default()
-    };
-    apply(ingress, &table, true).await;
-    let requests = [
-        ("a.test", "/", Some(0)),
-        ("A.Test", "/", Some(0)),
-        ("a.test:8080", "/", Some(0)),
-        ("a.test", "/index.html", Some(0)),
-        ("a.test", "/apis", Some(0)),
-        ("a.test", "/api", Some(1)),
-        ("a.test", "/api/", Some(1)),
-        ("a.test", "/api?x=1", Some(1)),
-        ("a.test", "/apis?x=/api", Some(0)),
-        ("a.test", "/api/v1?x=/api/v2", Some(1)),
-        ("a.test", "/api/v2", Some(2)),
-        ("a.test", "/api/v2/x", Some(2)),
-        ("b.test", "/only/x", Some(1)),
-        ("b.test", "/only?x", Some(1)),
-        ("b.test", "/", None),
-        ("b.test", "/onlyx", None),
-        ("sub.a.test", "/", None),
-        ("unknown.test", "/", None),
-    ];
-    assert_answers(world, upstreams, &requests).await;
-    let none = world.get("c.test", "/x").await;
-    assert!(matches!(none, Ok((503, _))), "a route without endpoints answers 503; seen: {none:?}");
-}
-
-async fn most_specific_host_wins(ingress: &dyn Ingress, world: &dyn World, upstreams: &[Endpoint]) {
-    let table = RouteTable {
-        routes: vec![
-            route("*", "/", "rest", &upstreams[..1]),
-            route("*.a.test", "/", "wild", &upstreams[1..2]),
-            route("www.a.test", "/x", "www", &upstreams[2..3]),
-        ],
-        ..RouteTable::default()
-    };
-    apply(ingress, &table, true).await;
-    let requests = [
-        ("www.a.test", "/x", Some(2)),
-        // The host is claimed, so no other route has its other paths.
-        ("www.a.test", "/", None),
-        ("b.a.test", "/x", Some(1)),
-        ("B.A.test:8080", "/", Some(1)),
-        ("c.b.a.test", "/", Some(0)),
-        ("a.test", "/x", Some(0)),
-        ("192.0.2.1", "/", Some(0)),
-    ];
-    assert_answers(world, upstreams, &requests).await;
-    let table = RouteTable { routes: table.routes[1..].to_vec(), ..RouteTable::default() };
-    apply(ingress, &table, true).await;
-    let requests = [("b.a.test", "/", Some(1)), ("c.b.a.test", "/", None), ("a.test", "/", None)];
-    assert_answers(world, upstreams, &requests).await;
-}
-
-/// Sends requests, each with the position of the upstream that has to answer; `None` for 404.
-async fn assert_answers(
-    world: &dyn World,
-    upstreams: &[Endpoint],
-    requests: &[(&str, &str, Option<usize>)],
-) {
-    for (host, path, expected) in requests {
-        let answer = world.get(host, path).await;
-        match (expected, &answer) {
-            (Some(at), Ok((200, body))) => assert!(
-                body.contains(upstreams[*at].pod.as_str()),
-                "{host}{path} is answered by {}; seen: {body:?}",
-                upstreams[*at].pod
-            ),
-            (None, Ok((404, _))) => {}
-            (Some(_), _) => panic!("{host}{path} is routed; seen: {answer:?}"),
-            (None, _) => panic!("{host}{path} has no route and answers 404; seen: {answer:?}"),
+    /// Returns the table that is observed.
+    async fn served(&self) -> RouteTable {
+        match self.ingress.observe().await {
+            Ok(ObservedIngress::Serving { table }) => table,
+            other => panic!("an applied table is served; seen: {other:?}"),
         }
     }
-}
 
-async fn endpoints_share_requests(
-    ingress: &dyn Ingress,
-    world: &dyn World,
-    upstreams: &[Endpoint],
-) {
-    let table = single(&upstreams[..3]);
-    apply(ingress, &table, true).await;
-    let reached = reached(world, upstreams, 12).await;
-    let expected = upstreams[..3].iter().map(Endpoint::socket).collect();
-    assert_eq!(reached, expected, "twelve requests reach each of three endpoints");
-    let former = world.get("c.test", "/").await;
-    assert!(
-        matches!(former, Ok((404, _))),
-        "a host that left the table answers 404; seen: {former:?}"
-    );
-}
-
-async fn same_table_changes_nothing(ingress: &dyn Ingress, upstreams: &[Endpoint]) {
-    let table = single(&upstreams[..3]);
-    // The check before may have left this table, or none.
-    let _ = ingress.apply(&table).await;
-    apply(ingress, &table, false).await;
-    apply(ingress, &table, false).await;
-}
-
-async fn removed_address_is_drained(
-    ingress: &dyn Ingress,
-    world: &dyn World,
-    upstreams: &[Endpoint],
-) {
-    let left = upstreams[0].socket();
-    apply(ingress, &single(&upstreams[1..3]), true).await;
-    let reached = reached(world, upstreams, 12).await;
-    assert!(
-        !reached.contains(&left),
-        "an address that left the acknowledged table gets no new connection's request"
-    );
-    wait_for_drain(ingress, left).await;
-    let routed = ingress.drained(upstreams[1].socket()).await;
-    assert!(
-        matches!(routed, Ok(Drained::No { .. })),
-        "a routed address is not drained; seen: {routed:?}"
-    );
-}
-
-/// Routes to the first upstream, and sends a slow request to it if the world can.
-async fn begin_request_in_flight(
-    ingress: &dyn Ingress,
-    world: &dyn World,
-    upstreams: &[Endpoint],
-) -> Option<BoxFuture<'static, Answer>> {
-    ingress.apply(&single(&upstreams[..1])).await.ok()?;
-    world.begin_slow_request("a.test").await
-}
-
-async fn request_in_flight_delays_drain(
-    ingress: &dyn Ingress,
-    upstreams: &[Endpoint],
-    request: BoxFuture<'static, Answer>,
-) {
-    let request = tokio::spawn(request);
-    let left = upstreams[0].socket();
-    apply(ingress, &single(&upstreams[1..2]), true).await;
-    let mut asked = 0;
-    while !request.is_finished() {
-        let drained = ingress.drained(left).await;
-        let is_early = matches!(drained, Ok(Drained::Yes)) && !request.is_finished();
-        assert!(!is_early, "an address with a request in flight is not drained");
-        asked += 1;
-        tokio::time::sleep(POLL_INTERVAL).await;
+    async fn get(&self, host: &str, target: &str) -> Answer {
+        self.world.send(&Request::get(host, target)).await
     }
-    assert!(asked > 0, "the slow request outlives the apply: let its upstream answer later");
-    let answer = request.await;
-    assert!(matches!(answer, Ok(Ok((200, _)))), "the request is answered; seen: {answer:?}");
-    wait_for_drain(ingress, left).await;
-}
 
-async fn wait_for_drain(ingress: &dyn Ingress, endpoint: SocketAddr) {
-    let deadline = tokio::time::Instant::now() + DRAIN_LIMIT;
-    loop {
-        let drained = ingress.drained(endpoint).await;
-        match drained {
-            Ok(Drained::Yes) => return,
-            Ok(Drained::No { .. }) => {}
-            Err(_) => panic!("`drained` answers while the ingress runs; seen: {drained:?}"),
+    /// Sends a request, and expects an answer of this upstream.
+    async fn expect(&self, host: &str, target: &str, upstream: &Endpoint) -> String {
+        let answer = self.get(host, target).await;
+        match &answer {
+            Ok((200, body)) if is_by(body, upstream) => body.clone(),
+            _ => panic!("{host}{target} is answered by {}; seen: {answer:?}", upstream.pod),
         }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "an address without requests in flight is drained within {DRAIN_LIMIT:?}"
-        );
-        tokio::time::sleep(POLL_INTERVAL).await;
     }
-}
 
-async fn published_port_leads_to_the_endpoints_of_its_app(
-    ingress: &dyn Ingress,
-    world: &dyn World,
-    upstreams: &[Endpoint],
-    port: HostPort,
-) {
-    let host = port.mapping.host();
-    for upstream in &upstreams[..2] {
-        let listener = Listener {
-            app: port.app.clone(),
-            address: port.address,
-            port: port.mapping.port,
-            protocol: Protocol::Tcp,
-            endpoints: vec![upstream.clone()],
-            keepalive: false,
-            buffer_requests: false,
-        };
-        let (listeners, ports) = (vec![listener], vec![port.clone()]);
-        let table = RouteTable { listeners, ports, ..single(&upstreams[..1]) };
-        apply(ingress, &table, true).await;
-        let support = ingress.port_support().await;
-        assert!(
-            matches!(support, Ok(PortSupport::Supported)),
-            "an ingress that publishes ports says so; seen: {support:?}"
-        );
-        wait_for_answer(world, host, &upstream.pod).await;
+    /// Sends a request, and expects an answer without an upstream.
+    async fn expect_status(&self, host: &str, target: &str, status: u16) {
+        let answer = self.get(host, target).await;
+        let is_expected = matches!(&answer, Ok((seen, _)) if *seen == status);
+        assert!(is_expected, "{host}{target} is answered {status}; seen: {answer:?}");
     }
-    apply(ingress, &single(&upstreams[..1]), true).await;
-    let answer = world.get_at(host).await;
-    assert!(answer.is_err(), "a port that left the table does not answer; seen: {answer:?}");
-    let taken = ingress.taken_port(&port.mapping).await;
-    assert_eq!(taken, None, "a port that left the table is free");
-}
 
-/// Waits until the pod answers at an address of this host.
-async fn wait_for_answer(world: &dyn World, host: SocketAddr, pod: &PodName) {
-    let limit = tokio::time::Instant::now() + DRAIN_LIMIT;
-    loop {
-        let answer = world.get_at(host).await;
-        if matches!(&answer, Ok((200, body)) if body.contains(pod.as_str())) {
-            return;
+    /// Sends requests to `a.test`, and returns the addresses that answered.
+    async fn reached(&self, requests: u32) -> BTreeSet<SocketAddr> {
+        let mut reached = BTreeSet::new();
+        for _ in 0..requests {
+            let answer = self.get("a.test", "/").await;
+            let Ok((200, body)) = &answer else {
+                panic!("a routed host is answered; seen: {answer:?}")
+            };
+            let upstreams = self.upstreams();
+            let by = upstreams.iter().find(|endpoint| is_by(body, endpoint));
+            let Some(by) = by else { panic!("an upstream answers; seen: {body:?}") };
+            reached.insert(by.socket());
         }
-        let is_over = tokio::time::Instant::now() >= limit;
-        assert!(!is_over, "`{pod}` answers at the published port {host}; seen: {answer:?}");
-        tokio::time::sleep(POLL_INTERVAL).await;
+        reached
     }
 }
 
-async fn empty_table_is_served(ingress: &dyn Ingress, world: &dyn World, upstreams: &[Endpoint]) {
-    apply(ingress, &RouteTable::default(), true).await;
-    let answer = world.get("a.test", "/").await;
-    assert!(matches!(answer, Ok((404, _))), "an empty table answers 404; seen: {answer:?}");
-    apply(ingress, &single(&upstreams[..1]), true).await;
+/// Returns whether an upstream has made this answer.
+fn is_by(body: &str, upstream: &Endpoint) -> bool {
+    has_line(body, &format!("Name: {}", upstream.pod))
 }
 
-async fn removed_ingress_can_return(
-    ingress: &dyn Ingress,
-    world: &dyn World,
-    upstreams: &[Endpoint],
-) {
-    for _ in 0..2 {
-        let gone = ingress.remove().await;
-        assert!(gone.is_ok(), "removing is idempotent; seen: {gone:?}");
-        let observed = ingress.observe().await;
-        assert!(
-            matches!(observed, Ok(ObservedIngress::Absent)),
-            "a removed ingress is absent; seen: {observed:?}"
-        );
-    }
-    let answer = world.get("a.test", "/").await;
-    assert!(answer.is_err(), "a removed ingress does not answer; seen: {answer:?}");
-    let drained = ingress.drained(upstreams[0].socket()).await;
-    assert!(
-        matches!(drained, Ok(Drained::Yes)),
-        "without an ingress every address is drained; seen: {drained:?}"
-    );
-    apply(ingress, &single(&upstreams[..1]), true).await;
-    let reached = reached(world, upstreams, 2).await;
-    assert!(reached.contains(&upstreams[0].socket()), "an ingress can be applied after removal");
-    let gone = ingress.remove().await;
-    assert!(gone.is_ok(), "an applied ingress is removed; seen: {gone:?}");
+fn has_line(body: &str, line: &str) -> bool {
+    body.lines().any(|found| found == line)
 }
 
-/// Applies `table`, and checks the answer and the observed table.
-async fn apply(ingress: &dyn Ingress, table: &RouteTable, changed: bool) {
-    let applied = match ingress.apply(table).await {
-        Ok(applied) => applied,
-        Err(error) => panic!("a table is applied: {}", dubernetes_core::error::chain(&error)),
-    };
-    assert_eq!(applied.changed, changed, "`changed` says whether the table is a new one");
-    assert!(applied.quarantined.is_empty(), "no app is quarantined; seen: {applied:?}");
-    assert!(applied.unpublished.is_empty(), "all ports are published; seen: {applied:?}");
-    let observed = ingress.observe().await;
-    match &observed {
-        Ok(ObservedIngress::Serving { table: served }) => {
-            assert_eq!(served, table, "the applied table is observed");
-        }
-        _ => panic!("an applied table is served; seen: {observed:?}"),
-    }
+fn table(routes: &[Route]) -> RouteTable {
+    RouteTable { routes: routes.to_vec(), ..RouteTable::default() }
 }
 
-/// Sends requests to `a.test`, and returns the addresses that answered.
-async fn reached(world: &dyn World, upstreams: &[Endpoint], requests: u32) -> BTreeSet<SocketAddr> {
-    let mut reached = BTreeSet::new();
-    for _ in 0..requests {
-        let answer = world.get("a.test", "/").await;
-        let Ok((200, body)) = &answer else {
-            panic!("a routed host is answered; seen: {answer:?}");
-        };
-        let by = upstreams.iter().find(|endpoint| body.contains(endpoint.pod.as_str()));
-        let Some(by) = by else { panic!("an upstream answers; seen: {body:?}") };
-        reached.insert(by.socket());
-    }
-    reached
-}
-
+/// Returns a table with `a.test` alone.
 fn single(endpoints: &[Endpoint]) -> RouteTable {
-    RouteTable { routes: vec![route("a.test", "/", "root", endpoints)], ..RouteTable::default() }
+    table(&[route("a.test", "/", "root", endpoints)])
 }
 
 fn route(host: &str, path: &str, app: &str, endpoints: &[Endpoint]) -> Route {

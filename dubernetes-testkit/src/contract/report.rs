@@ -1,36 +1,32 @@
 //! The results of a contract suite.
 
-use std::any::Any;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::path::Path;
 
-use futures_util::FutureExt as _;
+use serde::Serialize;
 
-/// The longest that one check may take. The checks have shorter limits of their own; this one is
-/// for an implementation that hangs.
-const CHECK_LIMIT: Duration = Duration::from_secs(180);
-
-/// The results of all checks of a suite, in the order in which they ran.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The results of all checks of a suite, in the order of the suite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     suite: &'static str,
     results: Vec<CheckResult>,
 }
 
 /// The result of one check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckResult {
     /// The name of the check.
     pub name: &'static str,
     /// What an implementation promises.
     pub promise: &'static str,
     /// Whether the promise is kept.
+    #[serde(flatten)]
     pub outcome: CheckOutcome,
 }
 
 /// Whether an implementation keeps a promise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum CheckOutcome {
     /// The promise is kept.
     Passed,
@@ -47,36 +43,11 @@ pub enum CheckOutcome {
 }
 
 impl Report {
-    pub(super) fn new(suite: &'static str) -> Self {
-        Self { suite, results: Vec::new() }
+    pub(super) fn new(suite: &'static str, results: Vec<CheckResult>) -> Self {
+        Self { suite, results }
     }
 
-    /// Runs one check and adds its result. Returns whether the check passed.
-    pub(super) async fn run_check(
-        &mut self,
-        name: &'static str,
-        promise: &'static str,
-        check: impl Future<Output = ()>,
-    ) -> bool {
-        let limited = tokio::time::timeout(CHECK_LIMIT, check);
-        let outcome = match AssertUnwindSafe(limited).catch_unwind().await {
-            Ok(Ok(())) => CheckOutcome::Passed,
-            Ok(Err(_)) => {
-                CheckOutcome::Failed { seen: format!("did not end within {CHECK_LIMIT:?}") }
-            }
-            Err(panic) => CheckOutcome::Failed { seen: panic_message(panic.as_ref()) },
-        };
-        let has_passed = outcome == CheckOutcome::Passed;
-        self.results.push(CheckResult { name, promise, outcome });
-        has_passed
-    }
-
-    pub(super) fn skip(&mut self, name: &'static str, promise: &'static str, reason: String) {
-        let outcome = CheckOutcome::Skipped { reason };
-        self.results.push(CheckResult { name, promise, outcome });
-    }
-
-    /// Returns the result of every check, in the order in which they ran.
+    /// Returns the result of every check, in the order of the suite.
     pub fn results(&self) -> &[CheckResult] {
         &self.results
     }
@@ -99,6 +70,30 @@ impl Report {
     #[track_caller]
     pub fn assert_passed(&self) {
         assert!(self.failed().is_empty(), "{self}");
+    }
+
+    /// Compares the report with a file of JSON. With `DUBERNETES_UPDATE_GOLDEN=1` the file is
+    /// written instead.
+    ///
+    /// # Panics
+    ///
+    /// If they differ, or if the file cannot be read or written.
+    #[track_caller]
+    pub fn assert_golden(&self, path: &Path) {
+        if std::env::var_os("DUBERNETES_UPDATE_GOLDEN").is_some() {
+            let written = std::fs::write(path, self.to_json());
+            assert!(written.is_ok(), "{} is written: {written:?}", path.display());
+        }
+        let expected = std::fs::read_to_string(path).unwrap_or_default();
+        let seen = self.to_json();
+        let path = path.display();
+        assert!(expected == seen, "{path} is out of date: run with DUBERNETES_UPDATE_GOLDEN=1");
+    }
+
+    /// Returns the report as JSON.
+    pub fn to_json(&self) -> String {
+        // A tree of texts cannot fail to serialize.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
     fn names(&self, is_selected: impl Fn(&CheckOutcome) -> bool) -> Vec<&'static str> {
@@ -124,10 +119,4 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("panicked without a message").to_owned()
 }

@@ -1,7 +1,7 @@
 //! A reverse proxy in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 
 use super::faults::Faults;
-use dubernetes_core::app::PortMapping;
+use dubernetes_core::app::{AppName, PortMapping};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::ingress::{
     AccessLog, AccessLogEntry, AccessLogQuery, AnswerProblem, ApplyOutcome, Drained, Endpoint,
-    Ingress, IngressError, ObservedIngress, Pace, PortSupport, RouteTable,
+    Ingress, IngressError, ObservedIngress, Pace, PortSupport, Route, RouteTable,
 };
 
 /// A reverse proxy in memory, which serves the table that was applied last. Clones share the state.
@@ -36,6 +36,7 @@ struct State {
     taken_ports: BTreeMap<PortMapping, String>,
     turns: BTreeMap<String, usize>,
     https_port: Option<u16>,
+    is_port_taken: bool,
 }
 
 /// An operation of [`FakeIngress`], for faults.
@@ -122,6 +123,11 @@ impl FakeIngress {
         };
     }
 
+    /// Sets whether another process has the proxy's own port, so that it cannot start.
+    pub fn set_port_taken(&self, is_taken: bool) {
+        self.state().is_port_taken = is_taken;
+    }
+
     /// Sets the port on which the proxy takes requests over HTTPS. Set it before an orchestrator
     /// starts.
     pub fn set_https_port(&self, port: Option<u16>) {
@@ -183,13 +189,19 @@ impl FakeIngress {
         if let Some(text) = &state.failing {
             return Err(IngressError::Failed(SharedError::text(text.clone())));
         }
-        let served = ObservedIngress::Serving { table: table.clone() };
-        if state.observed == served {
-            return Ok(ApplyOutcome::default());
+        let former = state.observed.table();
+        if former.is_none() && state.is_port_taken {
+            let (address, owner) = (Ipv4Addr::LOCALHOST.to_string(), None);
+            return Err(IngressError::PortTaken { port: 80, address, owner });
         }
-        state.observed = served;
-        state.applied.push(table.clone());
-        Ok(ApplyOutcome { changed: true, ..ApplyOutcome::default() })
+        let (table, quarantined) = without_bad_routes(table, former);
+        let served = ObservedIngress::Serving { table: table.clone() };
+        let changed = state.observed != served;
+        if changed {
+            state.observed = served;
+            state.applied.push(table);
+        }
+        Ok(ApplyOutcome { changed, quarantined, ..ApplyOutcome::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -267,6 +279,21 @@ impl Ingress for FakeIngress {
         })
         .await
     }
+}
+
+/// Replaces the routes of apps with an endpoint at port 0 by their former ones.
+fn without_bad_routes(
+    table: &RouteTable,
+    former: Option<&RouteTable>,
+) -> (RouteTable, BTreeMap<AppName, String>) {
+    let is_bad = |route: &&Route| route.endpoints.iter().any(|endpoint| endpoint.port == 0);
+    let bad = table.routes.iter().filter(is_bad);
+    let bad: BTreeMap<_, _> = bad.map(|route| (route.app.clone(), "port 0".to_owned())).collect();
+    let mut table = table.clone();
+    table.routes.retain(|route| !bad.contains_key(&route.app));
+    let former = former.into_iter().flat_map(|former| &former.routes);
+    table.routes.extend(former.filter(|route| bad.contains_key(&route.app)).cloned());
+    (table, bad)
 }
 
 fn injected() -> IngressError {

@@ -14,7 +14,8 @@ use dubernetes::plan::Phase;
 use dubernetes::runtime::ContainerRuntime as _;
 use dubernetes::{CancellationToken, Handle, Orchestrator, Snapshot};
 use dubernetes_examples::process_runtime::ProcessRuntime;
-use dubernetes_testkit::contract::container_runtime::{Facts, run_all};
+use dubernetes_testkit::contract::container_runtime::{Facts, RuntimeSubject};
+use dubernetes_testkit::contract::run_all;
 use dubernetes_testkit::{FakeIngress, MemoryStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -27,18 +28,25 @@ fn runtime() -> ProcessRuntime {
     ProcessRuntime::new(Path::new(env!("CARGO_BIN_EXE_whoami")).parent().unwrap())
 }
 
+/// The processes of the contract write into a folder that is removed afterwards.
 #[tokio::test]
 async fn process_runtime_keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
     let facts = Facts {
         instance: InstanceName::parse("one").unwrap(),
         other_instance: InstanceName::parse("two").unwrap(),
         image: ImageRef::parse("whoami").unwrap(),
         missing_image: ImageRef::parse("missing").unwrap(),
-        real_commands: false,
+        real_commands: true,
+        folder: folder.path().to_str().unwrap().to_owned(),
+        web_server: None,
+        volume: None,
     };
-    let report = run_all(&runtime(), &facts).await;
+    let subject = RuntimeSubject { runtime: Arc::new(runtime()), second: None, facts };
+    let report = run_all(&[subject], "").await;
     report.assert_passed();
-    assert!(!report.skipped().contains(&"end_of_container_is_an_event"), "{report}");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conformance/processes.json");
+    report.assert_golden(&page);
 }
 
 #[tokio::test]

@@ -8,18 +8,30 @@ mod nginx_fixture;
 mod older_workers;
 mod proxies;
 mod unreached;
+mod world;
+
+use std::path::Path;
+use std::sync::Arc;
 
 use dubernetes_core::ingress::{Ingress as _, IngressError, ObservedIngress, RouteTable};
 use dubernetes_core::runtime::ContainerRuntime as _;
-use dubernetes_testkit::contract::ingress;
+use dubernetes_testkit::contract::ingress::IngressSubject;
+use dubernetes_testkit::contract::run_all;
 use dubernetes_tests::load::Load;
 
 use nginx_fixture::{eventually, route, with_fixture};
+use world::NginxWorld;
 
 #[tokio::test]
 async fn nginx_passes_ingress_contract() {
     with_fixture("nginx_passes_ingress_contract", |fixture| async move {
-        ingress::run(&fixture.ingress(), &*fixture).await;
+        let (ingress, second) = (Arc::new(fixture.ingress()), Arc::new(fixture.ingress()));
+        let world = Arc::new(NginxWorld::new(fixture).await);
+        let subject = IngressSubject { ingress, second: Some(second), world };
+        let report = run_all(&[subject], "").await;
+        report.assert_passed();
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conformance/nginx.json");
+        report.assert_golden(&page);
     })
     .await;
 }

@@ -1,16 +1,15 @@
-//! Commands in running containers, and the exit codes of processes.
+//! Commands in running containers.
 
+use futures_util::future::join_all;
 use futures_util::{AsyncWriteExt as _, StreamExt as _};
 
 use dubernetes_core::app::Signal;
 use dubernetes_core::runtime::{
-    ContainerId, ContainerState, ExecOutput, ExecRequest, ExecResult, ExecSession, Exit, Stdio,
-    TerminalSize,
+    ContainerId, ExecOutput, ExecRequest, ExecResult, ExecSession, Stdio, TerminalSize,
 };
 
 use super::harness::{
-    ContractHarness, is_exited, is_not_found, is_not_running, is_rejected, missing, must,
-    must_fail, within_patience, words,
+    ContractHarness, is_not_found, is_not_running, missing, must, must_fail, within_patience, words,
 };
 
 pub(super) async fn exec_needs_a_running_container(harness: &ContractHarness<'_>) {
@@ -23,54 +22,48 @@ pub(super) async fn exec_needs_a_running_container(harness: &ContractHarness<'_>
     harness.remove(&id).await;
 }
 
-pub(super) async fn exit_code_is_kept(harness: &ContractHarness<'_>) {
-    let mut request = harness.request("exits");
-    request.command = words(&["sh", "-c"]);
-    request.args = words(&["exit 7"]);
-    let id = harness.create(&request).await;
-    must("start a container that exits at once", harness.runtime.start(&id).await);
-    let exited = harness.wait_for(&id, "has exited", is_exited).await.state;
-    assert!(
-        matches!(exited, ContainerState::Exited(Exit { code: 7, out_of_memory: false, .. })),
-        "the exit code 7 is kept; seen: {exited:?}"
-    );
-    harness.remove(&id).await;
-}
-
-pub(super) async fn unknown_command_fails_the_start(harness: &ContractHarness<'_>) {
-    let mut request = harness.request("unknown-command");
-    request.command = words(&["/no/such/command"]);
-    let id = harness.create(&request).await;
-    // Some engines notice at the start, others when the process fails afterwards.
-    if let Err(error) = harness.runtime.start(&id).await {
-        assert!(is_rejected(&error), "a failed start is rejected; seen: {error:?}");
-    }
-    let has_failed = |state: &ContainerState| {
-        matches!(
-            state,
-            ContainerState::StartFailed { code: 126..=128, .. }
-                | ContainerState::Exited(Exit { code: 126..=128, .. })
-        )
-    };
-    harness.wait_for(&id, "shows its failed start", has_failed).await;
-    harness.remove(&id).await;
-}
-
 pub(super) async fn output_and_exit_code_arrive(harness: &ContractHarness<'_>) {
     let id = harness.start(&harness.request("output")).await;
     let both = run(harness, &id, &["sh", "-c", "echo out; echo err >&2; exit 3"]).await;
     assert_result(&both, 3, "out\n", "output and exit code are the command's own");
     assert_eq!(both.stderr, b"err\n", "standard error is separate; seen: {}", describe(&both));
+    harness.remove(&id).await;
+}
+
+pub(super) async fn unknown_command_has_its_exit_code(harness: &ContractHarness<'_>) {
+    let id = harness.start(&harness.request("unknown")).await;
     let unknown = run(harness, &id, &["/no/such/command"]).await;
     let is_unknown = matches!(unknown.code, 126 | 127);
     assert!(is_unknown, "an unknown command exits with 126 or 127; seen: {}", describe(&unknown));
     harness.remove(&id).await;
 }
 
+pub(super) async fn commands_at_once_are_apart(harness: &ContractHarness<'_>) {
+    let id = harness.start(&harness.request("at-once")).await;
+    let run_one = async |number: usize| {
+        let script = format!("for n in 1 2 3; do echo {number}; sleep 0.05; done; exit {number}");
+        (number, run(harness, &id, &["sh", "-c", &script]).await)
+    };
+    for (number, ran) in join_all((1..5).map(run_one)).await {
+        let expected = format!("{number}\n").repeat(3);
+        assert_result(&ran, i64::try_from(number).unwrap_or(0), &expected, "each has its own");
+    }
+    harness.remove(&id).await;
+}
+
+pub(super) async fn dropped_session_leaves_the_container(harness: &ContractHarness<'_>) {
+    let id = harness.start(&harness.request("dropped")).await;
+    let request = ExecRequest { stdin: true, ..request(&["cat"]) };
+    drop(must("run a command", harness.exec().exec(&id, &request).await));
+    let again = run(harness, &id, &["echo", "again"]).await;
+    assert_result(&again, 0, "again\n", "the container goes on");
+    harness.remove(&id).await;
+}
+
 pub(super) async fn no_shell_reads_a_command(harness: &ContractHarness<'_>) {
     let id = harness.start(&harness.request("arguments")).await;
-    let printed = run(harness, &id, &["printf", "%s", "$HOME *"]).await;
-    assert_result(&printed, 0, "$HOME *", "no shell reads the command");
+    let printed = run(harness, &id, &["printf", "%s|", "$HOME *", "", "a\nb"]).await;
+    assert_result(&printed, 0, "$HOME *||a\nb|", "no shell reads the command");
     harness.remove(&id).await;
 }
 

@@ -1,19 +1,25 @@
 //! What the checks share: a network, an image, requests with defaults, and bounded waits.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration as StdDuration;
 
-use dubernetes_core::app::{Duration, InstanceName, PullPolicy};
+use futures_util::StreamExt as _;
+
+use dubernetes_core::app::{Duration, InstanceName, PullPolicy, Signal};
 use dubernetes_core::error::chain;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
     Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
-    Files, ImageId, Logs, Network, NetworkAddress, Networks, RuntimeError, StatsReader, require,
+    Files, ImageId, LogOptions, Logs, Network, NetworkAddress, Networks, RuntimeError, StatsReader,
+    require,
 };
 
-use super::Facts;
+use super::{Facts, RuntimeSubject};
 
 /// How long an engine may take to show a change: a start takes 0.4 s on a busy machine.
 pub(super) const PATIENCE: StdDuration = StdDuration::from_secs(30);
@@ -26,15 +32,17 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// A runtime with a network and an image, on which one promise is checked.
 pub(super) struct ContractHarness<'a> {
+    pub(super) subject: &'a RuntimeSubject,
     pub(super) runtime: &'a dyn ContainerRuntime,
     pub(super) facts: &'a Facts,
     pub(super) image: ImageId,
-    network: Option<Network>,
+    pub(super) network: Option<Network>,
     next: AtomicU32,
 }
 
 impl<'a> ContractHarness<'a> {
-    pub(super) async fn new(runtime: &'a dyn ContainerRuntime, facts: &'a Facts) -> Self {
+    pub(super) async fn new(subject: &'a RuntimeSubject) -> Self {
+        let RuntimeSubject { runtime, facts, .. } = subject;
         let network = match runtime.networks() {
             Some(networks) => {
                 Some(must("ensure a network", networks.ensure(&facts.instance).await))
@@ -43,7 +51,8 @@ impl<'a> ContractHarness<'a> {
         };
         let image = runtime.resolve(&facts.image, PullPolicy::Missing).await;
         let image = must("resolve the image of the suite", image);
-        Self { runtime, facts, network, image, next: AtomicU32::new(0) }
+        let runtime = &**runtime;
+        Self { subject, runtime, facts, image, network, next: AtomicU32::new(0) }
     }
 
     /// Returns a request with a name and an address of its own.
@@ -65,6 +74,85 @@ impl<'a> ContractHarness<'a> {
             network: self.next_address(),
             ..ContainerRequest::new(format!("dubernetes.{instance}.{name}"), self.image.to_string())
         }
+    }
+
+    /// Returns a request whose process is a shell script.
+    pub(super) fn script(&self, name: &str, script: &str) -> ContainerRequest {
+        let request = self.request(name);
+        let prelude = match self.runtime.logs() {
+            Some(_) => String::new(),
+            None => format!("mkdir -p {0}; exec >{0}/{name}.out 2>&1; ", self.facts.folder),
+        };
+        let (command, args) = (words(&["sh", "-c"]), vec![format!("{prelude}{script}")]);
+        ContainerRequest { command, args, ..request }
+    }
+
+    /// Returns a path for the files of a check.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.facts.folder)
+    }
+
+    /// Returns what a script has printed so far.
+    pub(super) async fn printed(&self, request: &ContainerRequest, id: &ContainerId) -> String {
+        let Some(logs) = self.runtime.logs() else {
+            // The file is missing before the script begins.
+            let output = format!("{}/{}.out", self.facts.folder, request.hostname);
+            return tokio::fs::read_to_string(output).await.unwrap_or_default();
+        };
+        let read = must("read the logs", logs.read(id, &LogOptions::default()).await);
+        let lines = within_patience("the end of the logs", read.collect::<Vec<_>>(), String::new);
+        let texts = lines.await.into_iter().map(|line| must("read a line", line).text + "\n");
+        texts.collect()
+    }
+
+    /// Waits until a script has printed a line.
+    pub(super) async fn wait_for_line(
+        &self,
+        request: &ContainerRequest,
+        id: &ContainerId,
+        line: &str,
+    ) {
+        let limit = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let printed = self.printed(request, id).await;
+            if printed.lines().any(|found| found == line) {
+                return;
+            }
+            let is_over = tokio::time::Instant::now() >= limit;
+            assert!(!is_over, "a script prints {line:?} within {PATIENCE:?}; seen: {printed:?}");
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Creates and starts a container without waiting: its process may end at once.
+    pub(super) async fn launch(&self, request: &ContainerRequest) -> ContainerId {
+        let id = self.create(request).await;
+        must("start a container", self.runtime.start(&id).await);
+        id
+    }
+
+    /// Runs a script to its end, and removes its container. Returns exit code and output.
+    pub(super) async fn run_script(&self, request: &ContainerRequest) -> (i64, String) {
+        let id = self.launch(request).await;
+        let code = self.exit_code(&id).await;
+        let printed = self.printed(request, &id).await;
+        self.remove(&id).await;
+        (code, printed)
+    }
+
+    /// Waits until a container has exited.
+    pub(super) async fn exit_code(&self, id: &ContainerId) -> i64 {
+        match self.wait_for(id, "has exited", is_exited).await.state {
+            ContainerState::Exited(exit) => exit.code,
+            other => panic!("the container has exited; seen: {other:?}"),
+        }
+    }
+
+    /// Stops a container, within [`PATIENCE`].
+    pub(super) async fn stop(&self, id: &ContainerId, signal: Option<Signal>, grace: Duration) {
+        let stopped = self.runtime.stop(id, signal, grace);
+        let stopped = within_patience("the end of a stop", stopped, String::new).await;
+        must("stop a container", stopped);
     }
 
     /// Returns a command that runs until a signal. Containers of a fake run so without one.
@@ -220,14 +308,29 @@ pub(super) async fn within_patience<F: Future>(
 }
 
 /// Removes everything that the suite's instances own. An error here shows in a check as well.
-pub(super) async fn remove_all(runtime: &dyn ContainerRuntime, facts: &Facts) {
+pub(super) async fn remove_all(RuntimeSubject { runtime, facts, .. }: &RuntimeSubject) {
     for instance in [&facts.instance, &facts.other_instance] {
-        for container in runtime.list(instance).await.unwrap_or_default() {
-            let _ = runtime.remove(&container.id).await;
+        let removed = async {
+            for container in runtime.list(instance).await.unwrap_or_default() {
+                let _ = runtime.remove(&container.id).await;
+            }
+            if let Some(networks) = runtime.networks() {
+                let _ = networks.remove(instance).await;
+            }
+        };
+        // A runtime that hangs shows in a check.
+        let _ = tokio::time::timeout(PATIENCE, removed).await;
+    }
+}
+
+/// Polls a call some times, and drops it.
+pub(super) async fn poll<T>(times: u32, call: impl Future<Output = T>) {
+    let mut call = pin!(call);
+    for _ in 0..times {
+        if poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_ready())).await {
+            return;
         }
-        if let Some(networks) = runtime.networks() {
-            let _ = networks.remove(instance).await;
-        }
+        tokio::time::sleep(StdDuration::from_millis(5)).await;
     }
 }
 

@@ -1,16 +1,15 @@
 //! Containers from creation to removal.
 
-use dubernetes_core::app::{Cpu, Duration, Memory, PortMapping, Resources, Signal, User, Volume};
+use dubernetes_core::app::{Cpu, Memory, PortMapping, Resources, Signal, User, Volume};
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
-    Capability, ContainerId, ContainerState, Exit, Process, RuntimeError,
+    Capability, ContainerId, ContainerRequest, ContainerState, Exit, Process, RuntimeError,
 };
 
 use super::harness::{
-    ContractHarness, GRACE, is_exited, is_image_error, is_name_taken, is_not_found, is_not_running,
-    is_running, missing, must, must_fail, words,
+    ContractHarness, GRACE, POLL_INTERVAL, is_exited, is_image_error, is_name_taken, is_not_found,
+    is_not_running, is_running, missing, must, must_fail,
 };
-use super::watching::wait_for_line;
 
 pub(super) async fn missing_container_is_not_found(harness: &ContractHarness<'_>) {
     let (runtime, missing) = (harness.runtime, missing());
@@ -27,7 +26,9 @@ pub(super) async fn missing_container_is_not_found(harness: &ContractHarness<'_>
 }
 
 pub(super) async fn create_keeps_name_labels_and_image(harness: &ContractHarness<'_>) {
-    let request = harness.request("create");
+    let mut request = harness.request("create");
+    request.labels.insert("test.text".to_owned(), "a=\"b\", c\nü".to_owned());
+    request.labels.insert("test.empty".to_owned(), String::new());
     let id = harness.create(&request).await;
     let container = harness.inspect(&id).await;
     assert_eq!(container.id, id, "inspection by id returns the same id");
@@ -43,6 +44,18 @@ pub(super) async fn create_keeps_name_labels_and_image(harness: &ContractHarness
     harness.remove(&id).await;
 }
 
+pub(super) async fn image_is_given_by_id_or_reference(harness: &ContractHarness<'_>) {
+    for (name, image) in
+        [("by-id", &harness.image.0), ("by-reference", &harness.facts.image.to_string())]
+    {
+        let request = ContainerRequest { image: image.clone(), ..harness.request(name) };
+        let id = harness.create(&request).await;
+        let seen = harness.inspect(&id).await.image_id;
+        assert_eq!(seen, harness.image, "a container created {name} has the id of its image");
+        harness.remove(&id).await;
+    }
+}
+
 pub(super) async fn name_is_given_once(harness: &ContractHarness<'_>) {
     let request = harness.request("name");
     let id = harness.create(&request).await;
@@ -51,6 +64,19 @@ pub(super) async fn name_is_given_once(harness: &ContractHarness<'_>) {
     let listed = harness.list().await;
     assert_eq!(listed.len(), 1, "a refused create leaves nothing; seen: {listed:?}");
     harness.remove(&id).await;
+}
+
+pub(super) async fn removed_name_is_free_and_its_id_is_not(harness: &ContractHarness<'_>) {
+    let request = harness.request("reused");
+    let first = harness.create(&request).await;
+    harness.remove(&first).await;
+    let second = harness.create(&request).await;
+    assert_ne!(first, second, "an id is never used again");
+    let gone = harness.runtime.inspect(&first).await;
+    must_fail("the id of a removed container stays `not found`", gone, is_not_found);
+    harness.remove(&first).await;
+    assert_eq!(harness.inspect(&second).await.name, request.name, "the second one stays");
+    harness.remove(&second).await;
 }
 
 pub(super) async fn unknown_image_is_an_image_error(harness: &ContractHarness<'_>) {
@@ -92,37 +118,49 @@ pub(super) async fn missing_capability_is_refused(harness: &ContractHarness<'_>)
     }
 }
 
+pub(super) async fn start_is_idempotent(harness: &ContractHarness<'_>) {
+    let id = harness.start(&harness.request("started")).await;
+    let before = harness.inspect(&id).await;
+    must("start a running container", harness.runtime.start(&id).await);
+    let after = harness.inspect(&id).await;
+    assert_eq!(after, before, "a second start changes nothing");
+    let missing = harness.runtime.start(&missing()).await;
+    must_fail("starting a missing container is `not found`", missing, is_not_found);
+    harness.remove(&id).await;
+}
+
 pub(super) async fn stop_ends_a_started_container(harness: &ContractHarness<'_>) {
-    let runtime = harness.runtime;
     let id = harness.start(&harness.request("life")).await;
-    must("start a running container", runtime.start(&id).await);
     let running = harness.inspect(&id).await;
-    assert!(is_running(&running.state), "a second start changes nothing; seen: {running:?}");
-    let listed = harness.list().await;
-    assert_eq!(listed, std::slice::from_ref(&running), "list and inspection show the same");
-    must("stop a container", runtime.stop(&id, None, GRACE).await);
+    harness.stop(&id, None, GRACE).await;
     let stopped = harness.inspect(&id).await;
     let ContainerState::Exited(Exit { out_of_memory, started_at, finished_at, .. }) = stopped.state
     else {
         panic!("a container has exited when stop returns; seen: {:?}", stopped.state);
     };
     assert!(!out_of_memory, "a stop is not reported as a lack of memory");
+    assert_eq!(Some(started_at), running.state.started_at(), "the start is that of the process");
     assert!(finished_at >= started_at, "a container exits after its start");
     assert!(started_at >= running.created_at, "a container starts after its creation");
-    must("stop a stopped container", runtime.stop(&id, None, GRACE).await);
-    let again = runtime.stop(&id, Some(Signal::SigInt), GRACE).await;
-    must("stop a stopped container by a signal", again);
-    assert_eq!(harness.list().await, [stopped], "list and inspection show the same");
+    harness.stop(&id, None, GRACE).await;
+    harness.stop(&id, Some(Signal::SigInt), GRACE).await;
+    assert_eq!(harness.inspect(&id).await, stopped, "stopping a stopped one changes nothing");
     harness.remove(&id).await;
 }
 
 pub(super) async fn stopped_container_starts_again(harness: &ContractHarness<'_>) {
-    let runtime = harness.runtime;
     let id = harness.start(&harness.request("again")).await;
-    must("stop a container", runtime.stop(&id, None, GRACE).await);
-    must("start a stopped container", runtime.start(&id).await);
-    harness.wait_for(&id, "is running again", is_running).await;
-    must("stop by another signal", runtime.stop(&id, Some(Signal::SigKill), GRACE).await);
+    harness.stop(&id, None, GRACE).await;
+    let ContainerState::Exited(first) = harness.inspect(&id).await.state else {
+        panic!("a container has exited when stop returns")
+    };
+    // A clock may count milliseconds.
+    tokio::time::sleep(POLL_INTERVAL).await;
+    must("start a stopped container", harness.runtime.start(&id).await);
+    let again = harness.wait_for(&id, "is running again", is_running).await;
+    let started = again.state.started_at();
+    assert!(started > Some(first.finished_at), "the second start is later; seen: {again:?}");
+    harness.stop(&id, Some(Signal::SigKill), GRACE).await;
     let killed = harness.inspect(&id).await.state;
     assert!(is_exited(&killed), "a stop by another signal ends a container; seen: {killed:?}");
     harness.remove(&id).await;
@@ -140,6 +178,46 @@ pub(super) async fn remove_ends_any_state(harness: &ContractHarness<'_>) {
     assert!(!harness.lists(&harness.facts.instance, &id).await, "a created one is removed too");
 }
 
+pub(super) async fn list_shows_every_state(harness: &ContractHarness<'_>) {
+    let created = harness.create(&harness.request("created")).await;
+    let running = harness.start(&harness.request("running")).await;
+    let stopped = harness.start(&harness.request("stopped")).await;
+    harness.stop(&stopped, None, GRACE).await;
+    let mut inspected = Vec::new();
+    for id in [&created, &running, &stopped] {
+        inspected.push(harness.inspect(id).await);
+    }
+    let mut listed = harness.list().await;
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    inspected.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(listed, inspected, "list and inspection show the same");
+    for id in [&created, &running, &stopped] {
+        harness.remove(id).await;
+    }
+}
+
+pub(super) async fn list_shows_each_change_at_once(harness: &ContractHarness<'_>) {
+    let listed = async || match &harness.list().await[..] {
+        [] => None,
+        [one] => Some(one.state.clone()),
+        more => panic!("one container is listed; seen: {more:?}"),
+    };
+    for turn in 0..3 {
+        let id = harness.create(&harness.request(&format!("turn-{turn}"))).await;
+        assert_eq!(listed().await, Some(ContainerState::Created), "a create shows at once");
+        must("start a container", harness.runtime.start(&id).await);
+        let started = listed().await;
+        let is_running = started.as_ref().is_some_and(is_running);
+        assert!(is_running, "a start shows at once; seen: {started:?}");
+        harness.stop(&id, Some(Signal::SigKill), GRACE).await;
+        let stopped = listed().await;
+        let is_exited = stopped.as_ref().is_some_and(is_exited);
+        assert!(is_exited, "a stop shows at once; seen: {stopped:?}");
+        harness.remove(&id).await;
+        assert_eq!(listed().await, None, "a removal shows at once");
+    }
+}
+
 pub(super) async fn list_shows_own_instance(harness: &ContractHarness<'_>) {
     let (mine, other) = (&harness.facts.instance, &harness.facts.other_instance);
     let id = harness.create(&harness.request_for(other, "foreign")).await;
@@ -147,6 +225,11 @@ pub(super) async fn list_shows_own_instance(harness: &ContractHarness<'_>) {
     assert!(harness.lists(other, &id).await, "its own instance lists the container");
     let owner = harness.inspect(&id).await.labels.get(labels::INSTANCE).cloned();
     assert_eq!(owner, Some(other.to_string()), "inspection shows the owner");
+    let mut without_owner = harness.request("without-owner");
+    without_owner.labels.remove(labels::INSTANCE);
+    let stranger = harness.create(&without_owner).await;
+    assert!(!harness.lists(mine, &stranger).await, "a container without a label is not listed");
+    harness.remove(&stranger).await;
     harness.remove(&id).await;
 }
 
@@ -184,50 +267,32 @@ pub(super) async fn processes_are_those_of_a_running_container(harness: &Contrac
     harness.remove(&id).await;
 }
 
-pub(super) async fn stop_uses_requested_signal(harness: &ContractHarness<'_>) {
-    let mut request = harness.request("stop-signal");
-    request.env.insert("EMPTY".into(), String::new());
-    request.env.insert("LINES".into(), "a=b\nc".into());
-    request.stop_signal = Some(Signal::SigKill);
-    let id = harness.start(&request).await;
-    must("stop by its own signal", harness.runtime.stop(&id, None, GRACE).await);
-    let state = harness.inspect(&id).await.state;
-    assert!(is_exited(&state), "a container stops by its own signal; seen: {state:?}");
+/// Passes where the runtime has no signals.
+pub(super) async fn signal_ends_a_container(harness: &ContractHarness<'_>) {
+    let id = harness.start(&harness.request("killed")).await;
+    let sent = harness.runtime.signal(&id, Signal::SigKill).await;
+    if !matches!(sent, Err(RuntimeError::Unsupported { .. })) {
+        must("send a signal", sent);
+        assert_eq!(harness.exit_code(&id).await, 137, "SIGKILL has the number 9");
+    }
     harness.remove(&id).await;
 }
 
-pub(super) async fn stop_signals_then_kills(harness: &ContractHarness<'_>) {
-    for (name, trap, grace, expected) in
-        [("polite", "exit 9", GRACE, 9), ("stubborn", "", Duration::from_secs(1), 137)]
-    {
-        let mut request = harness.request(name);
-        let script = format!("trap '{trap}' TERM; echo trapped; while :; do sleep 0.1; done");
-        request.command = words(&["sh", "-c", &script]);
-        let id = harness.start(&request).await;
-        wait_for_line(harness, &id, "trapped").await;
-        let stopped = harness.runtime.stop(&id, Some(Signal::SigTerm), grace).await;
-        must("stop a container that traps its signal", stopped);
-        let state = harness.inspect(&id).await.state;
-        let is_expected =
-            matches!(state, ContainerState::Exited(Exit { code, .. }) if code == expected);
-        assert!(is_expected, "a {name} process exits with code {expected}; seen: {state:?}");
-        harness.remove(&id).await;
-    }
-}
-
-pub(super) async fn limited_container_runs(harness: &ContractHarness<'_>) {
-    let mut request = harness.request("limits");
+pub(super) async fn limits_are_reported(harness: &ContractHarness<'_>) {
     let cpu = Some(legal("limit", Cpu::parse("250m").ok()));
     let memory = Some(legal("limit", Memory::parse("32Mi").ok()));
-    request.resources = Resources { cpu, memory };
-    let id = harness.start(&request).await;
-    let limits = harness.inspect(&id).await.limits;
-    let difference = limits.as_ref().map(|limits| limits.difference(&request.resources));
-    assert_eq!(difference, Some(None), "the limits of the request are reported: {limits:?}");
-    must("stop a container with limits", harness.runtime.stop(&id, None, GRACE).await);
-    let state = harness.inspect(&id).await.state;
-    assert!(is_exited(&state), "a container with limits stops; seen: {state:?}");
-    harness.remove(&id).await;
+    for (name, resources) in [
+        ("cpu", Resources { cpu, memory: None }),
+        ("memory", Resources { cpu: None, memory }),
+        ("both", Resources { cpu, memory }),
+    ] {
+        let request = ContainerRequest { resources, ..harness.request(name) };
+        let id = harness.start(&request).await;
+        let limits = harness.inspect(&id).await.limits;
+        let difference = limits.as_ref().map(|limits| limits.difference(&request.resources));
+        assert_eq!(difference, Some(None), "the limits of the request are reported: {limits:?}");
+        harness.remove(&id).await;
+    }
 }
 
 fn legal<T>(what: &str, parsed: Option<T>) -> T {

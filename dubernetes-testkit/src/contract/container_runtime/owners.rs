@@ -2,19 +2,21 @@
 
 use dubernetes_core::app::PullPolicy;
 use dubernetes_core::identity;
-use dubernetes_core::runtime::{Capability, ContainerRuntime, Network, Owner, RuntimeError};
+use dubernetes_core::runtime::{Capability, ContainerRequest, ContainerState, Owner, RuntimeError};
 
-use super::Facts;
-use super::harness::{is_image_error, must, must_fail, networks_of};
+use super::harness::{
+    ContractHarness, is_image_error, is_rejected, is_running, must, must_fail, networks_of,
+};
 
-pub(super) async fn engine_has_a_name(runtime: &dyn ContainerRuntime, _: &Facts) {
-    let info = must("describe the engine", runtime.info().await);
+pub(super) async fn engine_has_a_name(harness: &ContractHarness<'_>) {
+    let info = must("describe the engine", harness.runtime.info().await);
     assert!(!info.name.is_empty(), "an engine has a name; seen: {info:?}");
     assert!(!info.version.is_empty(), "an engine has a version; seen: {info:?}");
     assert!(info.platform.contains('/'), "a platform is `system/architecture`; seen: {info:?}");
 }
 
-pub(super) async fn capabilities_match_parts(runtime: &dyn ContainerRuntime, _: &Facts) {
+pub(super) async fn capabilities_match_parts(harness: &ContractHarness<'_>) {
+    let runtime = harness.runtime;
     let offered = runtime.capabilities();
     for (capability, has_part) in [
         (Capability::PlannedAddresses, runtime.networks().is_some()),
@@ -31,21 +33,36 @@ pub(super) async fn capabilities_match_parts(runtime: &dyn ContainerRuntime, _: 
     assert!(!has_tty || runtime.exec().is_some(), "terminals need the part for commands");
 }
 
-pub(super) async fn each_instance_has_a_network(runtime: &dyn ContainerRuntime, facts: &Facts) {
-    let networks = networks_of(runtime);
-    let (instance, other) = (&facts.instance, &facts.other_instance);
-    must("remove a missing network", networks.remove(instance).await);
-    let none = must("find a missing network", networks.find(instance).await);
-    assert_eq!(none, None, "a missing network is not found");
-    let first = must("ensure a network", networks.ensure(instance).await);
+pub(super) async fn network_is_made_once(harness: &ContractHarness<'_>) {
+    let (networks, instance) = (networks_of(harness.runtime), &harness.facts.instance);
+    let first = harness.network.clone();
     let again = must("ensure a network again", networks.ensure(instance).await);
-    assert_eq!(first, again, "an existing network keeps its id and subnet");
-    let capacity = identity::capacity(first.subnet);
+    assert_eq!(first.as_ref(), Some(&again), "an existing network keeps its id and subnet");
+    let capacity = identity::capacity(again.subnet);
     assert!(capacity >= 64, "a network has 64 addresses for replicas; seen: {capacity}");
     let found = must("find a network", networks.find(instance).await);
-    assert_eq!(found, Some(first.clone()), "an existing network is found");
+    assert_eq!(found, first, "an existing network is found");
+}
+
+pub(super) async fn networks_are_apart(harness: &ContractHarness<'_>) {
+    let (networks, other) = (networks_of(harness.runtime), &harness.facts.other_instance);
+    let none = must("find a missing network", networks.find(other).await);
+    assert_eq!(none, None, "an instance does not get the network of another one");
     let second = must("ensure a second network", networks.ensure(other).await);
-    assert_disjoint(&first, &second);
+    let first = must("find a network", networks.find(&harness.facts.instance).await);
+    let Some(first) = first else { panic!("the first network stays") };
+    assert_ne!(first.id, second.id, "two instances have two networks");
+    let (a, b) = (first.subnet, second.subnet);
+    let overlap = a.contains(&b.network()) || b.contains(&a.network());
+    assert!(!overlap, "the subnets of two instances do not overlap; seen: {a} and {b}");
+    must("remove the second network", networks.remove(other).await);
+}
+
+pub(super) async fn removed_network_is_gone(harness: &ContractHarness<'_>) {
+    let networks = networks_of(harness.runtime);
+    let (instance, other) = (&harness.facts.instance, &harness.facts.other_instance);
+    must("remove a missing network", networks.remove(other).await);
+    let second = must("ensure a second network", networks.ensure(other).await);
     must("remove a network", networks.remove(instance).await);
     let gone = must("find a removed network", networks.find(instance).await);
     assert_eq!(gone, None, "a removed network is not found");
@@ -54,18 +71,28 @@ pub(super) async fn each_instance_has_a_network(runtime: &dyn ContainerRuntime, 
     must("remove the second network", networks.remove(other).await);
 }
 
-fn assert_disjoint(one: &Network, other: &Network) {
-    assert_ne!(one.id, other.id, "two instances have two networks");
-    let (a, b) = (one.subnet, other.subnet);
-    assert!(
-        !a.contains(&b.network()) && !b.contains(&a.network()),
-        "the subnets of two instances do not overlap; seen: {a} and {b}"
-    );
+pub(super) async fn address_has_one_container(harness: &ContractHarness<'_>) {
+    let first = harness.request("address-first");
+    let second =
+        ContainerRequest { network: first.network.clone(), ..harness.request("address-second") };
+    let first = harness.start(&first).await;
+    let second = harness.create(&second).await;
+    let refused = harness.runtime.start(&second).await;
+    must_fail("an address has one container", refused, is_rejected);
+    let state = harness.inspect(&second).await.state;
+    let has_failed = matches!(state, ContainerState::StartFailed { .. });
+    assert!(has_failed, "a container without its address has failed; seen: {state:?}");
+    let state = harness.inspect(&first).await.state;
+    assert!(is_running(&state), "the other container goes on; seen: {state:?}");
+    harness.remove(&second).await;
+    harness.remove(&first).await;
 }
 
-pub(super) async fn instance_has_one_owner(runtime: &dyn ContainerRuntime, facts: &Facts) {
-    let (instance, networks) = (&facts.instance, networks_of(runtime));
+pub(super) async fn instance_has_one_owner(harness: &ContractHarness<'_>) {
+    let (runtime, instance) = (harness.runtime, &harness.facts.instance);
+    let networks = networks_of(runtime);
     let owner = |id: &str, folder: &str| Owner { id: id.into(), folder: folder.into() };
+    must("remove a network", networks.remove(instance).await);
     must("claim a free instance", runtime.claim(instance, &owner("a", "/")).await);
     must("ensure a network", networks.ensure(instance).await);
     must("claim an instance again", runtime.claim(instance, &owner("a", "/moved")).await);
@@ -78,18 +105,22 @@ pub(super) async fn instance_has_one_owner(runtime: &dyn ContainerRuntime, facts
     must("remove a network", networks.remove(instance).await);
     let freed = runtime.claim(instance, &owner("b", "/")).await;
     must("claim an instance after its network's removal", freed);
-    must("remove a missing network", networks.remove(instance).await);
+    must("remove a network", networks.remove(instance).await);
 }
 
-pub(super) async fn images_resolve_to_ids(runtime: &dyn ContainerRuntime, facts: &Facts) {
-    let id = runtime.resolve(&facts.image, PullPolicy::Missing).await;
-    let id = must("resolve an image on the engine", id);
-    let again = runtime.resolve(&facts.image, PullPolicy::Never).await;
-    let again = must("resolve an image on the engine without a pull", again);
-    assert_eq!(id, again, "an image has one id");
-    assert_ne!(id.0, facts.image.as_str(), "an id is immutable, unlike the image's name");
+pub(super) async fn images_resolve_to_ids(harness: &ContractHarness<'_>) {
+    let image = &harness.facts.image;
     for policy in [PullPolicy::Never, PullPolicy::Missing] {
-        let missing = runtime.resolve(&facts.missing_image, policy).await;
+        let again = harness.runtime.resolve(image, policy).await;
+        let again = must("resolve an image on the engine", again);
+        assert_eq!(harness.image, again, "an image has one id");
+    }
+    assert_ne!(harness.image.0, image.as_str(), "an id is immutable, unlike the image's name");
+}
+
+pub(super) async fn missing_image_is_an_image_error(harness: &ContractHarness<'_>) {
+    for policy in [PullPolicy::Never, PullPolicy::Missing] {
+        let missing = harness.runtime.resolve(&harness.facts.missing_image, policy).await;
         must_fail("a missing image is an image error", missing, is_image_error);
     }
 }

@@ -1,49 +1,104 @@
-//! Events, statistics and logs.
+//! Events and statistics.
+
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
 use dubernetes_core::app::Signal;
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{ContainerId, LogLine, LogOptions, RuntimeStream};
+use dubernetes_core::runtime::{ContainerId, RuntimeEvent, RuntimeStream};
 
 use super::harness::{
     ContractHarness, GRACE, PATIENCE, POLL_INTERVAL, is_not_found, missing, must, must_fail,
     within_patience, words,
 };
 
-/// A runtime may choose the words for its events, so any event of the container counts.
-pub(super) async fn end_of_container_is_an_event(harness: &ContractHarness<'_>) {
-    let (mine, other) = (&harness.facts.instance, &harness.facts.other_instance);
-    let id = harness.start(&harness.request("events")).await;
-    let mut events = must("watch for events", harness.runtime.events(mine).await);
-    let foreign = harness.create(&harness.request_for(other, "foreign-events")).await;
-    harness.remove(&foreign).await;
-    must("stop a container", harness.runtime.stop(&id, Some(Signal::SigKill), GRACE).await);
-    let mut seen = Vec::new();
+/// How long no event comes after the last one.
+const QUIET: Duration = Duration::from_millis(500);
+
+async fn watch(harness: &ContractHarness<'_>) -> RuntimeStream<RuntimeEvent> {
+    must("watch for events", harness.runtime.events(&harness.facts.instance).await)
+}
+
+/// Waits for an event of a container, and returns those before it. A runtime may choose the words
+/// for its events, so any event of the container counts.
+async fn expect_event(
+    harness: &ContractHarness<'_>,
+    events: &mut RuntimeStream<RuntimeEvent>,
+    id: &ContainerId,
+) -> Vec<RuntimeEvent> {
+    let mut others = Vec::new();
     loop {
-        let next = within_patience("an event after a stop", events.next(), || format!("{seen:?}"));
-        let Some(event) = next.await else {
-            panic!("events do not end while the engine answers; seen: {seen:?}")
+        let next = within_patience("an event", events.next(), || format!("{others:?}")).await;
+        let Some(event) = next else {
+            panic!("events do not end while the engine answers; seen: {others:?}")
         };
         let event = must("read an event", event);
-        assert_ne!(event.id, foreign, "another instance's events are not streamed");
-        if event.id == id {
+        if event.id == *id {
             let owner = event.labels.get(labels::INSTANCE);
-            assert_eq!(owner, Some(&mine.to_string()), "an event has the container's labels");
-            break;
+            let expected = harness.facts.instance.to_string();
+            assert_eq!(owner, Some(&expected), "an event has the container's labels");
+            return others;
         }
-        seen.push(event);
+        others.push(event);
     }
+}
+
+pub(super) async fn start_is_an_event(harness: &ContractHarness<'_>) {
+    let id = harness.create(&harness.request("begins")).await;
+    let mut events = watch(harness).await;
+    must("start a container", harness.runtime.start(&id).await);
+    expect_event(harness, &mut events, &id).await;
     harness.remove(&id).await;
+}
+
+pub(super) async fn end_of_container_is_an_event(harness: &ContractHarness<'_>) {
+    let id = harness.start(&harness.request("ends")).await;
+    let mut events = watch(harness).await;
+    harness.stop(&id, Some(Signal::SigKill), GRACE).await;
+    expect_event(harness, &mut events, &id).await;
+    harness.remove(&id).await;
+}
+
+pub(super) async fn removal_is_an_event(harness: &ContractHarness<'_>) {
+    let id = harness.create(&harness.request("goes")).await;
+    let mut events = watch(harness).await;
+    harness.remove(&id).await;
+    expect_event(harness, &mut events, &id).await;
+}
+
+pub(super) async fn events_are_of_one_instance(harness: &ContractHarness<'_>) {
+    let other = &harness.facts.other_instance;
+    let id = harness.create(&harness.request("own")).await;
+    let mut events = watch(harness).await;
+    let foreign = harness.create(&harness.request_for(other, "foreign")).await;
+    harness.remove(&foreign).await;
+    harness.remove(&id).await;
+    let mut others = expect_event(harness, &mut events, &id).await;
+    // Those of the other instance may come later.
+    let quiet = async |events: &mut RuntimeStream<RuntimeEvent>| {
+        tokio::time::timeout(QUIET, events.next()).await
+    };
+    while let Ok(Some(event)) = quiet(&mut events).await {
+        others.push(must("read an event", event));
+    }
+    others.retain(|event| event.id != id);
+    assert_eq!(others, [], "events of another instance are not streamed");
 }
 
 pub(super) async fn stats_grow(harness: &ContractHarness<'_>) {
     let id = harness.start(&harness.request("stats")).await;
-    let first = must("measure a container", harness.stats().read(&id).await);
-    let later = must("measure a container", harness.stats().read(&id).await);
-    assert!(later.read_at >= first.read_at, "a later reading has a later time");
-    assert!(later.cpu_nanos >= first.cpu_nanos, "CPU time never falls");
+    let mut former = must("measure a container", harness.stats().read(&id).await);
+    for _ in 0..2 {
+        let later = must("measure a container", harness.stats().read(&id).await);
+        assert!(later.read_at >= former.read_at, "a later reading has a later time");
+        assert!(later.cpu_nanos >= former.cpu_nanos, "CPU time never falls");
+        former = later;
+    }
     harness.remove(&id).await;
+}
+
+pub(super) async fn stats_need_a_container(harness: &ContractHarness<'_>) {
     let gone = harness.stats().read(&missing()).await;
     must_fail("the usage of a missing container is `not found`", gone, is_not_found);
 }
@@ -66,85 +121,4 @@ pub(super) async fn usage_is_measured(harness: &ContractHarness<'_>) {
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     harness.remove(&id).await;
-}
-
-pub(super) async fn missing_container_has_no_logs(harness: &ContractHarness<'_>) {
-    let read = harness.logs().read(&missing(), &LogOptions::default()).await;
-    must_fail("the logs of a missing container are `not found`", read, is_not_found);
-}
-
-pub(super) async fn logs_keep_order_and_streams(harness: &ContractHarness<'_>) {
-    let mut request = harness.request("logs");
-    let script = "echo one; echo two >&2; printf '%20000s\\n' x; echo last; exec sleep 600";
-    request.command = words(&["sh", "-c", script]);
-    let id = harness.start(&request).await;
-    let mut following = follow(harness, &id).await;
-    let mut lines: Vec<LogLine> = Vec::new();
-    while lines.len() < 4 {
-        let seen = || texts(&lines);
-        let line = within_patience("4 lines of output", following.next(), seen).await;
-        let Some(line) = line else {
-            panic!("following does not end while the container runs; seen: {}", texts(&lines))
-        };
-        lines.push(must("read a line", line));
-    }
-    // The engine keeps the two streams apart, so their relative order is not promised.
-    let select = |stderr: bool| lines.iter().filter(move |line| line.stderr == stderr);
-    let out: Vec<&str> = select(false).map(|line| line.text.trim_start()).collect();
-    assert_eq!(out, ["one", "x", "last"], "standard output is in order");
-    let long = select(false).find(|line| line.text.ends_with('x')).map(|line| line.text.len());
-    assert_eq!(long, Some(20_000), "a long line is one line");
-    let err: Vec<&str> = select(true).map(|line| line.text.as_str()).collect();
-    assert_eq!(err, ["two"], "standard error is marked");
-    check_tail_and_since(harness, &id, &lines).await;
-    must("stop a container", harness.runtime.stop(&id, Some(Signal::SigKill), GRACE).await);
-    let rest = following.collect::<Vec<_>>();
-    let rest = within_patience("the end of the logs after a stop", rest, String::new).await;
-    assert!(rest.is_empty(), "following ends when the container stops; seen: {rest:?}");
-    harness.remove(&id).await;
-}
-
-async fn check_tail_and_since(harness: &ContractHarness<'_>, id: &ContainerId, lines: &[LogLine]) {
-    let all = read(harness, id, LogOptions::default()).await;
-    assert_eq!(all.len(), lines.len(), "without following, logs end after the last line");
-    let tail = read(harness, id, LogOptions { tail: Some(1), ..LogOptions::default() }).await;
-    assert_eq!(tail.len(), 1, "a tail of one is one line; seen: {tail:?}");
-    let Some(last) = lines.iter().map(|line| line.time).max() else { return };
-    let since = read(harness, id, LogOptions { since: Some(last), ..LogOptions::default() }).await;
-    assert!(!since.is_empty(), "a line written at the requested time is included");
-    assert!(since.iter().all(|line| line.time >= last), "older lines are left out");
-}
-
-/// Follows the output of a container until a line appears.
-pub(super) async fn wait_for_line(harness: &ContractHarness<'_>, id: &ContainerId, text: &str) {
-    let mut following = follow(harness, id).await;
-    let mut lines: Vec<LogLine> = Vec::new();
-    while lines.last().is_none_or(|line| line.text != text) {
-        let seen = || texts(&lines);
-        let line = within_patience(&format!("the line {text:?}"), following.next(), seen).await;
-        let Some(line) = line else {
-            panic!("following does not end while the container runs; seen: {}", texts(&lines))
-        };
-        lines.push(must("read a line", line));
-    }
-}
-
-async fn follow(harness: &ContractHarness<'_>, id: &ContainerId) -> RuntimeStream<LogLine> {
-    let options = LogOptions { follow: true, ..LogOptions::default() };
-    must("follow the logs", harness.logs().read(id, &options).await)
-}
-
-async fn read(
-    harness: &ContractHarness<'_>,
-    id: &ContainerId,
-    options: LogOptions,
-) -> Vec<LogLine> {
-    let stream = must("read the logs", harness.logs().read(id, &options).await);
-    let lines = stream.collect::<Vec<_>>();
-    let lines = within_patience("the end of the logs", lines, String::new).await;
-    lines.into_iter().map(|line| must("read a line", line)).collect()
-}
-
-fn texts(lines: &[LogLine]) -> String {
-    format!("{:?}", lines.iter().map(|line| line.text.trim_start()).collect::<Vec<_>>())
 }

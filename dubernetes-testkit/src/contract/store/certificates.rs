@@ -12,9 +12,6 @@ use jiff::SignedDuration;
 use super::watch::has_changed;
 use super::{at, delete, list, put, spec};
 
-pub(super) const PROMISE: &str =
-    "what is kept about a certificate or an account comes back, and replaces what was kept before";
-
 pub(super) fn host(text: &str) -> HostName {
     HostName::parse(text).expect("a legal host")
 }

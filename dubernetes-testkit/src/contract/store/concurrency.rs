@@ -1,28 +1,35 @@
 //! Checks of concurrent callers.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
 use super::{at, get, list, name, put, request, spec, try_put, with_image, with_route};
 use dubernetes_core::app::Generation;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
-use dubernetes_core::store::{EventQuery, PutApp, Store, StoreError};
-
-pub(super) const PROMISE: &str = "each method is one transaction";
+use dubernetes_core::store::{Change, EventQuery, PutApp, Store, StoreError};
 
 const CALLERS: u64 = 8;
 
-/// Runs `call` for several callers at once, each in a task.
+/// Runs `call` for several callers at once: half of them in tasks, and half of them in turns.
 async fn at_once<T, F, Fut>(store: &Arc<dyn Store>, call: F) -> Vec<T>
 where
     T: Send + 'static,
     F: Fn(Arc<dyn Store>, u64) -> Fut,
     Fut: Future<Output = T> + Send + 'static,
 {
-    let tasks = (1..=CALLERS).map(|caller| tokio::spawn(call(Arc::clone(store), caller)));
-    let tasks: Vec<_> = tasks.collect();
-    join_all(tasks).await.into_iter().map(|done| done.expect("the task ends")).collect()
+    let calls = (1..=CALLERS).map(|caller| {
+        let call = call(Arc::clone(store), caller);
+        match caller % 2 {
+            0 => tokio::spawn(call).map(|done| done.expect("the task ends")).boxed(),
+            _ => call.boxed(),
+        }
+    });
+    join_all(calls).await
 }
 
 pub(super) async fn one_of_several_puts_wins(store: &Arc<dyn Store>) {
@@ -49,6 +56,49 @@ pub(super) async fn one_of_several_apps_gets_a_route(store: &Arc<dyn Store>) {
     .await;
     assert_eq!(answers.iter().flatten().count(), 1, "one of several apps gets the route");
     assert_eq!(list(store).await.apps.len(), 1, "only that app is stored");
+}
+
+pub(super) async fn concurrent_changes_are_all_counted(store: &Arc<dyn Store>) {
+    put(store, spec("web")).await;
+    let answers = at_once(store, |store, caller| async move {
+        let other = put(&store, spec(&format!("app-{caller}"))).await;
+        (put(&store, with_image("web", 100 + caller)).await.app.generation.0, other.app.generation)
+    })
+    .await;
+    let mut generations: Vec<_> = answers.iter().map(|(generation, _)| *generation).collect();
+    generations.sort_unstable();
+    let expected: Vec<_> = (2..2 + CALLERS).collect();
+    assert_eq!(generations, expected, "each change has a generation of its own");
+    let state = list(store).await;
+    let count = usize::try_from(CALLERS).map_or(0, |callers| callers + 1);
+    assert_eq!(state.apps.len(), count, "every app is stored; seen: {:?}", state.apps.keys());
+    assert_eq!(state.apps[&name("web")].generation, Generation(1 + CALLERS), "all are counted");
+}
+
+/// Polls a call some times, and drops it.
+pub(super) async fn poll<T>(times: u32, call: impl Future<Output = T>) {
+    let mut call = pin!(call);
+    for _ in 0..times {
+        if poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_ready())).await {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) async fn dropped_put_is_whole_or_absent(store: &Arc<dyn Store>) {
+    for polls in 1..6 {
+        let app = format!("app-{polls}");
+        poll(polls, try_put(store, spec(&app))).await;
+        // Methods are serialized, so this one finds the effect of the dropped one, or none.
+        put(store, spec("other")).await;
+        let is_there = list(store).await.apps.contains_key(&name(&app));
+        let again = put(store, spec(&app)).await;
+        let expected = if is_there { Change::Unchanged } else { Change::Created };
+        assert_eq!(again.change, expected, "a dropped put is whole or absent");
+        assert_eq!(again.app.generation, Generation(1), "a dropped put counts once");
+        assert_eq!(store.revisions(&name(&app)).await.map_or(0, |all| all.len()), 1);
+    }
 }
 
 pub(super) async fn concurrent_events_are_all_kept(store: &Arc<dyn Store>) {

@@ -10,9 +10,6 @@ use dubernetes_core::app::{Duration, Generation, RevisionId};
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{Change, EventQuery, PutApp, Store, Tombstone};
 
-pub(super) const PROMISE: &str =
-    "a deleted app leaves a tombstone, and a re-created one inherits nothing";
-
 pub(super) async fn missing_app_is_not_found(store: &Arc<dyn Store>) {
     put(store, spec("other")).await;
     let web = name("web");

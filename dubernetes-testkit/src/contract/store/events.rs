@@ -7,8 +7,6 @@ use dubernetes_core::app::{PodName, RevisionId};
 use dubernetes_core::event::{Event, EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{EventQuery, Store};
 
-pub(super) const PROMISE: &str = "events are kept, merged and queried by the rules";
-
 fn event(second: i64, message: &str) -> NewEvent {
     NewEvent {
         time: at(second),

@@ -14,9 +14,6 @@ use dubernetes_core::app::{
 };
 use dubernetes_core::store::{Change, PutApp, Store, StoreError};
 
-pub(super) const PROMISE: &str =
-    "a put numbers generations and revisions by the rules, or changes nothing";
-
 pub(super) async fn new_app_is_created(store: &Arc<dyn Store>) {
     let done = put(store, spec("web")).await;
     assert_eq!(done.change, Change::Created, "a new name is created");

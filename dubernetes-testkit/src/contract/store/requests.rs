@@ -8,8 +8,6 @@ use super::{
 use dubernetes_core::runtime::ContainerId;
 use dubernetes_core::store::{Store, StoreError};
 
-pub(super) const PROMISE: &str = "a request is kept until it is fulfilled";
-
 pub(super) fn container(id: &str) -> ContainerId {
     ContainerId(id.into())
 }

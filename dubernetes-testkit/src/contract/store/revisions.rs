@@ -8,8 +8,6 @@ use super::{
 use dubernetes_core::app::{AppSpec, Generation, RevisionId};
 use dubernetes_core::store::{PutApp, Store};
 
-pub(super) const PROMISE: &str = "revisions are kept as made, with the image that each runs";
-
 pub(super) async fn each_revision_is_kept_as_made(store: &Arc<dyn Store>) {
     put(store, spec("web")).await;
     put(store, AppSpec { replicas: 4, ..spec("web") }).await;

@@ -12,9 +12,6 @@ use dubernetes_core::store::{
     RolloutCommand, RolloutUpdate, Store, StoreError, StoredApp,
 };
 
-pub(super) const PROMISE: &str =
-    "a rollout result or command changes the app and its revisions by the rules";
-
 async fn try_update_rollout(
     store: &Arc<dyn Store>,
     action: RolloutAction,

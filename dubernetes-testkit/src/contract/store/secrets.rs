@@ -5,14 +5,13 @@ use std::sync::Arc;
 use dubernetes_core::app::{
     AppSpec, Content, ContentRef, EnvName, EnvValue, RevisionId, Secret, SecretName,
 };
+use dubernetes_core::certificate::Authority;
 use dubernetes_core::store::{
     Change, RevisionCause, RolloutAction, RolloutCommand, SecretInfo, SecretPut, SetSecret, Store,
     StoreError,
 };
 
 use super::{at, delete, get, list, name, put, revisions, spec, try_put};
-
-pub(super) const PROMISE: &str = "a secret reaches the apps that use it, and only they change";
 
 pub(super) fn secret_name(text: &str) -> SecretName {
     SecretName::parse(text).expect("a legal name")
@@ -189,9 +188,18 @@ pub(super) async fn rotation_keeps_every_value(store: &Arc<dyn Store>) {
     set_secret(store, "db", "one").await;
     put(store, with_secret("web", "db")).await;
     set_secret(store, "db", "two").await;
-    let before = (secrets(store).await, list(store).await, revisions(store, "web").await);
+    let account = Secret::new("canary account");
+    let kept = store.set_authority_account(Authority::Acme, &account).await;
+    kept.expect("an account is kept");
+    let all = async || {
+        let account = store.authority_account(Authority::Acme).await;
+        let account = account.expect("an account can be read");
+        (secrets(store).await, list(store).await, revisions(store, "web").await, account)
+    };
+    let before = all().await;
+    assert_eq!(before.3, Some(account), "the account is there");
     store.rotate_key().await.expect("the key can be rotated");
-    let after = (secrets(store).await, list(store).await, revisions(store, "web").await);
+    let after = all().await;
     assert_eq!(after, before, "every value can still be read");
     set_secret(store, "db", "three").await;
     assert_eq!(value_of(&get(store, "web").await.spec), "three", "and changed");

@@ -1,6 +1,7 @@
 //! Checks of [`Store::changes`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -11,8 +12,8 @@ use dubernetes_core::app::Generation;
 use dubernetes_core::event::{EventKind, EventReason, NewEvent};
 use dubernetes_core::store::{PutApp, Store};
 
-pub(super) const PROMISE: &str =
-    "a change is streamed once its method has returned, and nothing else is";
+/// How long a change may take to wake a task.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Takes every pending item, and returns whether there was one.
 pub(super) fn has_changed(changes: &mut BoxStream<'static, ()>) -> bool {
@@ -42,7 +43,8 @@ pub(super) async fn every_change_is_streamed(store: &Arc<dyn Store>) {
     let woken = tokio::spawn(async move { waiting.next().await.is_some() });
     put(store, spec("web")).await;
     assert!(has_changed(&mut watch), "a created app is streamed");
-    assert!(woken.await.expect("the task ends"), "a change wakes a waiting task");
+    let woken = tokio::time::timeout(PATIENCE, woken).await;
+    assert!(matches!(woken, Ok(Ok(true))), "a change wakes a waiting task; seen: {woken:?}");
     put(store, with_image("web", 2)).await;
     assert!(has_changed(&mut watch), "a configured app is streamed");
     pin(store, "web", 2, "a", false).await;
@@ -95,4 +97,17 @@ pub(super) async fn call_without_effect_is_not_streamed(store: &Arc<dyn Store>) 
     assert!(!has_changed(&mut watch), "purging nothing is not streamed");
     store.append(&[]).await.expect("no events are accepted");
     assert!(!has_changed(&mut watch), "an empty append is not streamed");
+}
+
+pub(super) async fn each_stream_gets_the_change(store: &Arc<dyn Store>) {
+    let (mut one, mut other) = (store.changes(), store.changes());
+    put(store, spec("web")).await;
+    assert!(has_changed(&mut one), "the first stream gets the change");
+    assert!(has_changed(&mut other), "the second stream gets it as well");
+    let mut later = store.changes();
+    assert!(!has_changed(&mut later), "a stream begins with the changes after it");
+    drop(one);
+    put(store, with_image("web", 2)).await;
+    assert!(has_changed(&mut other), "a stream goes on when another is dropped");
+    assert!(has_changed(&mut later), "a stream that was opened later gets the change");
 }

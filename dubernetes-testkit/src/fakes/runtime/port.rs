@@ -19,10 +19,10 @@ use dubernetes_core::dial::{Connection, DialError, Dialer, Probe, ProbeAnswer};
 use dubernetes_core::error::SharedError;
 use dubernetes_core::labels;
 use dubernetes_core::runtime::{
-    Capability, Container, ContainerId, ContainerRequest, ContainerRuntime, ContainerState, Exec,
-    ExecOutput, ExecRequest, ExecSession, FileEntry, Files, ImageId, ImageProblem, LogLine,
-    LogOptions, Logs, Network, NetworkAddress, Networks, OpenPorts, Owner, RuntimeError,
-    RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader, Stdio,
+    Capability, Container, ContainerFile, ContainerId, ContainerRequest, ContainerRuntime,
+    ContainerState, Exec, ExecOutput, ExecRequest, ExecSession, FileEntry, Files, ImageId,
+    ImageProblem, LogLine, LogOptions, Logs, Network, NetworkAddress, Networks, OpenPorts, Owner,
+    RuntimeError, RuntimeEvent, RuntimeInfo, RuntimeStream, Stats, StatsReader, Stdio,
 };
 
 use super::world::not_found;
@@ -443,6 +443,9 @@ impl FakeRuntime {
             endpoint: None,
             limits: Some(request.resources.clone()),
         };
+        let content = |file: &ContainerFile| Bytes::copy_from_slice(file.content.reveal());
+        let files = request.files.iter().map(|file| (file.target.to_string(), content(file)));
+        world.files.insert(id.clone(), files.collect());
         let created = FakeContainer { container, request: request.clone(), behaviour };
         world.containers.insert(id.clone(), created);
         drop(world);

@@ -1,16 +1,15 @@
 //! Fixture for tests of nginx: a network with three upstreams, an ingress that is not started yet,
 //! and clients on the host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use dubernetes_core::app::{AppName, ImageRef, InstanceName, PodName, PullPolicy, RoutePath};
 use dubernetes_core::identity;
-use dubernetes_core::ingress::{Endpoint, HostPort, Route, TrustedProxies};
+use dubernetes_core::ingress::{Endpoint, Route, TrustedProxies};
 use dubernetes_core::labels::INSTANCE;
 use dubernetes_core::runtime::{
     ContainerId, ContainerRequest, ContainerRuntime, Network, NetworkAddress, Networks,
@@ -19,11 +18,9 @@ use dubernetes_core::runtime::{
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::config::{GENERATION_PATH, PRIVATE_PORT};
 use dubernetes_nginx::{NginxConfig, NginxIngress};
-use dubernetes_testkit::contract::ingress::{Answer, World};
 use dubernetes_testkit::gate::engine_or_skip;
 use dubernetes_tests::port::Port;
 use dubernetes_tests::websocket::WebSocket;
-use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -45,8 +42,9 @@ pub(crate) struct NginxFixture {
     pub(crate) upstreams: Vec<Endpoint>,
     /// Host port of the ingress.
     pub(crate) port: u16,
-    network: Network,
-    published: Port,
+    pub(crate) network: Network,
+    /// Another port of the host.
+    pub(crate) published: Port,
     nginx: ImageRef,
     _port: Port,
 }
@@ -311,48 +309,6 @@ impl NginxFixture {
         let id = ContainerId(self.container().into());
         StatsReader::read(&self.runtime, &id).await.unwrap().memory_bytes
     }
-}
-
-#[async_trait]
-impl World for NginxFixture {
-    fn upstreams(&self) -> Vec<Endpoint> {
-        self.upstreams.clone()
-    }
-
-    async fn get(&self, host: &str, path: &str) -> Answer {
-        get(self.port, host, path).await
-    }
-
-    fn host_port(&self) -> Option<HostPort> {
-        let app = AppName::parse("published").ok()?;
-        let address = identity::pick_name_address(self.network.subnet, &app, &BTreeSet::new())?;
-        let mapping = format!("127.0.0.1:{}:5432", self.published.number).parse().ok()?;
-        Some(HostPort { app, mapping, address })
-    }
-
-    async fn get_at(&self, host: SocketAddr) -> Answer {
-        get(host.port(), "published.test", "/").await
-    }
-
-    async fn begin_slow_request(&self, host: &str) -> Option<BoxFuture<'static, Answer>> {
-        let (port, host) = (self.port, host.to_owned());
-        let answer = tokio::spawn(async move { get(port, &host, "/?wait=5s").await });
-        eventually("the request is in flight", || async {
-            let upstreams =
-                self.upstreams.iter().map(|endpoint| self.is_connected(endpoint.socket()));
-            futures_util::future::join_all(upstreams).await.contains(&true)
-        })
-        .await;
-        Some(Box::pin(async { answer.await.map_err(|error| error.to_string())? }))
-    }
-}
-
-async fn get(port: u16, host: &str, path: &str) -> Answer {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    let answer = exchange(port, &request).await.map_err(|error| error.to_string())?;
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| format!("not HTTP: {answer:?}"))?;
-    Ok((status, answer))
 }
 
 /// Sends a request over a fresh connection, and returns the raw answer.

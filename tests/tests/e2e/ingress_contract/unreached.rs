@@ -1,5 +1,6 @@
 //! Requests to replicas that are gone, on a real nginx.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dubernetes_core::ingress::Ingress as _;
@@ -7,6 +8,7 @@ use dubernetes_testkit::contract::ingress::World as _;
 
 use super::nginx_fixture::{NginxFixture, route, with_fixture};
 use super::table;
+use super::world::NginxWorld;
 
 const UNAVAILABLE: &str = "this app has no ready replica";
 
@@ -57,7 +59,8 @@ async fn answer_of_the_app_and_broken_answer_stay_as_they_are() {
         assert!(own.starts_with("HTTP/1.1 504 "), "{own}");
         assert!(own.ends_with("\r\n\r\n"), "the app's answer has no body: {own}");
 
-        let slow = fixture.begin_slow_request("a.test").await.unwrap();
+        let world = NginxWorld::new(Arc::clone(&fixture)).await;
+        let slow = world.begin_slow_request("a.test").await;
         kill(&fixture, 0).await;
         let (status, broken) = slow.await.unwrap();
         assert_eq!(status, 502, "{broken}");
