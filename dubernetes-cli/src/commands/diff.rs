@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use diffy::{Line, create_patch};
 use dubernetes_api::Client;
 use dubernetes_core::error::is_unsafe;
 use dubernetes_manifest::{Located, to_yaml};
-use similar::{ChangeTag, TextDiff};
 
 use crate::args::FileArgs;
 use crate::output;
@@ -61,21 +61,21 @@ async fn compare_app(located: &Located, client: &Client) -> Result<String> {
 
 /// Returns a unified diff, or an empty text if both are equal.
 fn unified_diff(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
-    let diff = TextDiff::from_lines(old, new);
+    let patch = create_patch(old, new);
     let mut out = String::new();
-    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
+    for hunk in patch.hunks() {
         if out.is_empty() {
             out = format!("--- {old_name}\n+++ {new_name}\n");
         }
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{}", hunk.header());
-        for change in hunk.iter_changes() {
-            let (sign, style) = match change.tag() {
-                ChangeTag::Delete => ('-', style::REMOVED),
-                ChangeTag::Insert => ('+', style::ADDED),
-                ChangeTag::Equal => (' ', anstyle::Style::new()),
+        let _ = writeln!(out, "@@ -{} +{} @@", hunk.old_range(), hunk.new_range());
+        for line in hunk.lines() {
+            let (sign, style, line) = match line {
+                Line::Delete(line) => ('-', style::REMOVED, line),
+                Line::Insert(line) => ('+', style::ADDED, line),
+                Line::Context(line) => (' ', anstyle::Style::new(), line),
             };
-            let line: String = change.value().chars().filter(|c| !is_unsafe(*c)).collect();
+            let line: String = line.chars().filter(|c| !is_unsafe(*c)).collect();
             let _ = writeln!(out, "{style}{sign}{line}{style:#}");
         }
     }
