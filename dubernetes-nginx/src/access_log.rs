@@ -187,7 +187,8 @@ impl Lines {
 /// Parses a line. Anything else than a line of nginx, whole and for an app, is `None`.
 fn parse(line: &[u8]) -> Option<AccessLogEntry> {
     // nginx escapes control characters, but leaves bytes that are no UTF-8 as they are.
-    let line: serde_json::Value = serde_json::from_str(&String::from_utf8_lossy(line)).ok()?;
+    let line: serde_json::Value =
+        serde_json::from_slice(String::from_utf8_lossy(line).as_bytes()).ok()?;
     let field = |name| line.get(name)?.as_str();
     let text = |name| field(name).map(str::to_owned);
     // That of the last attempt: `-` if it made no connection.

@@ -11,6 +11,7 @@ use dubernetes_core::runtime::{ContainerId, ImageId};
 use dubernetes_core::store::{Revision, RevisionRollout, StoreError, StoredApp, Tombstone};
 use jiff::Timestamp;
 use rusqlite::Row;
+use serde::de::DeserializeOwned;
 
 use crate::error::TransactionError;
 use crate::keyring::{Keyring, Place};
@@ -47,7 +48,7 @@ pub(crate) fn read_app(row: &Row<'_>, keys: &Keyring) -> Result<AppRow, Transact
         rollout_started_at: parse_time(row.get(9)?)?,
         paused: row.get(10)?,
         fallback: row.get::<_, Option<_>>(11)?.map(RevisionId),
-        evicted: serde_json::from_str(&row.get::<_, String>(12)?).map_err(failed)?,
+        evicted: parse_json(&row.get::<_, String>(12)?)?,
     };
     let stop = &app.spec.stop;
     let deleted = deleted.map(parse_time).transpose()?;
@@ -111,7 +112,13 @@ pub(crate) fn read_event(row: &Row<'_>) -> Result<Event, TransactionError> {
 
 /// Parses a stored specification. Its contents are apart: see [`restore_contents`].
 pub(crate) fn parse_spec(text: &str) -> Result<AppSpec, TransactionError> {
-    serde_json::from_str(text).map_err(failed)
+    parse_json(text)
+}
+
+/// Parses JSON. From bytes, as everywhere else in the program: a type that is also read from `str`
+/// has a second parser.
+pub(crate) fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, TransactionError> {
+    serde_json::from_slice(text.as_bytes()).map_err(failed)
 }
 
 /// Puts the encrypted contents of a specification back.
@@ -175,10 +182,7 @@ fn parse_contents(bytes: &[u8]) -> Result<BTreeMap<String, Secret>, TransactionE
 
 /// Parses the rollout of a revision. Without a row, the rollout has not begun.
 fn parse_rollout(text: Option<&str>) -> Result<RevisionRollout, TransactionError> {
-    text.map_or_else(
-        || Ok(RevisionRollout::default()),
-        |text| serde_json::from_str(text).map_err(failed),
-    )
+    text.map_or_else(|| Ok(RevisionRollout::default()), parse_json)
 }
 
 /// Formats the rollout of a revision.

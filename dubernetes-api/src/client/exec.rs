@@ -74,7 +74,7 @@ impl Client {
     pub async fn run(&self, app: &str, request: &ExecRequest) -> Result<RunSession, ClientError> {
         let mut socket = self.open(&path::named(path::APP_RUN, app), path::RUN_PROTOCOL).await?;
         let answer = self.request_session(&mut socket, request).await?;
-        let started: RunStarted = serde_json::from_str(&answer)
+        let started: RunStarted = serde_json::from_slice(answer.as_bytes())
             .map_err(|error| ClientError::protocol(error.to_string()))?;
         let (signals, receiver) = mpsc::unbounded_channel();
         let session = self.start_session(socket, request, receiver);
@@ -122,7 +122,7 @@ async fn wait_for_start(socket: &mut Socket, endpoint: &Endpoint) -> Result<Stri
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => {
-                return match serde_json::from_str::<ProblemLine>(text.as_str()) {
+                return match serde_json::from_slice::<ProblemLine>(text.as_bytes()) {
                     Ok(ProblemLine { problem }) => {
                         Err(ClientError::from_problem(endpoint, problem))
                     }
@@ -218,7 +218,7 @@ impl Output {
             match self.stream.next().await {
                 Some(Ok(Message::Binary(bytes))) => return self.read(&bytes),
                 Some(Ok(Message::Text(text))) => {
-                    return Err(match serde_json::from_str::<ProblemLine>(text.as_str()) {
+                    return Err(match serde_json::from_slice::<ProblemLine>(text.as_bytes()) {
                         Ok(ProblemLine { problem }) => {
                             ClientError::from_problem(&self.endpoint, problem)
                         }

@@ -182,7 +182,7 @@ async fn next_request(receiver: &mut Receiver) -> Result<Option<ExecRequest>, Ap
     loop {
         match receiver.next().await {
             Some(Ok(Message::Text(text))) => {
-                return match serde_json::from_str(&text) {
+                return match serde_json::from_slice(text.as_bytes()) {
                     Ok(request) => Ok(Some(request)),
                     Err(_) => invalid("the first message is not a command"),
                 };

@@ -36,7 +36,7 @@ pub(super) fn list(
     let mut select = session.prepare_cached("SELECT host, info, pem FROM certificates")?;
     let found = select.query_and_then([], |found| {
         let (host, info): (String, String) = (found.get(0)?, found.get(1)?);
-        let mut stored: StoredCertificate = serde_json::from_str(&info).map_err(row::failed)?;
+        let mut stored: StoredCertificate = row::parse_json(&info)?;
         if let (Some(issued), Some(sealed)) =
             (&mut stored.issued, found.get::<_, Option<Vec<u8>>>(2)?)
         {
