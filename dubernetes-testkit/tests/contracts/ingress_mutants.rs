@@ -239,14 +239,14 @@ impl Ingress for Mutant {
             {
                 last()
             }
-            (Defect::AbsentIsServing, ObservedIngress::Absent) => last(),
+            (Defect::AbsentIsServing, ObservedIngress::Absent)
+            | (Defect::BadRoutesServed, ObservedIngress::Serving { .. }) => last(),
             (Defect::ProxyAlone, _) if self.is_second => ObservedIngress::Absent,
             (Defect::TableForgottenByRestart, ObservedIngress::Serving { .. })
                 if self.is_second =>
             {
                 last()
             }
-            (Defect::BadRoutesServed, ObservedIngress::Serving { .. }) => last(),
             _ => observed,
         })
     }
