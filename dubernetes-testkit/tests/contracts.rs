@@ -70,7 +70,7 @@ async fn fake_runtime_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn local_runtime_keeps_the_contract_and_writes_below_its_folder() {
+async fn local_runtime_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let subjects = [0, 1, 2].map(|lane| LocalRuntime::subject(folder.path(), lane));
     let report = run_all(&subjects, "").await;
