@@ -107,9 +107,7 @@ fn find_program(program: &str, folder: &Path) -> Result<PathBuf, String> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(program));
     let found = paths.find(|path| path.is_absolute() && path.is_file());
-    found.ok_or_else(|| {
-        format!("it is not in PATH; one beside the file is written `./{program}`")
-    })
+    found.ok_or_else(|| format!("it is not in PATH; one beside the file is written `./{program}`"))
 }
 
 /// The name of standard input in diagnostics.

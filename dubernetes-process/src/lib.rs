@@ -220,8 +220,9 @@ impl ContainerRuntime for ProcessRuntime {
             return Ok(());
         }
         let name = entry.record.container.name.clone();
-        let rejected = |message: String| {
-            RuntimeError::Rejected { operation: format!("start container {name}"), message }
+        let rejected = |message: String| RuntimeError::Rejected {
+            operation: format!("start container {name}"),
+            message,
         };
         let Some(request) = &entry.request else {
             return Err(rejected("what to start ended with an earlier orchestrator".to_owned()));

@@ -47,6 +47,8 @@ struct Times {
     former: Vec<(u64, Timestamp)>,
     /// How often the current file became the former one.
     rotations: u64,
+    /// Bytes before the former file, of what was the current one.
+    cut: u64,
 }
 
 /// Where a reader goes on.
@@ -60,13 +62,16 @@ impl Output {
     /// Opens the output of a container, which may be of an earlier program.
     pub(crate) fn open(folder: &Path, id: &ContainerId) -> io::Result<Self> {
         let path = |end: &str| folder.join(format!("{id}.{end}"));
-        let output =
-            Self { current: path("log"), former: path("log.1"), times: Mutex::default() };
-        let file = output.writer()?.metadata()?;
+        let output = Self { current: path("log"), former: path("log.1"), times: Mutex::default() };
+        drop(output.writer()?);
+        let seen = |path: &Path| {
+            let file = fs::metadata(path).ok().filter(|file| file.len() > 0)?;
+            Some((file.len(), Timestamp::try_from(file.modified().ok()?).ok()?))
+        };
         let mut times = output.times();
-        if file.len() > 0 {
-            times.current.push((file.len(), Timestamp::try_from(file.modified()?).unwrap_or_default()));
-        }
+        times.current.extend(seen(&output.current));
+        times.former.extend(seen(&output.former));
+        times.rotations = u64::from(!times.former.is_empty());
         drop(times);
         Ok(output)
     }
@@ -95,14 +100,25 @@ impl Output {
             }
             times.current.push((size, Timestamp::now()));
         }
-        // The process has the file open, so that it cannot be renamed.
-        if size >= MAX_SIZE && fs::copy(&self.current, &self.former).is_ok() {
-            let emptied = OpenOptions::new().write(true).open(&self.current);
-            if emptied.and_then(|file| file.set_len(0)).is_ok() {
-                times.former = std::mem::take(&mut times.current);
-                times.rotations += 1;
-            }
+        if size >= MAX_SIZE && self.rotate(size - MAX_SIZE).is_ok() {
+            let cut = size - MAX_SIZE;
+            let behind = |(size, time): (u64, _)| Some((size.checked_sub(cut)?, time));
+            times.former =
+                std::mem::take(&mut times.current).into_iter().filter_map(behind).collect();
+            times.rotations += 1;
+            times.cut = cut;
         }
+    }
+
+    /// Copies what is behind `cut` to the former file, and empties the current one: the process has
+    /// it open, so that it cannot be renamed.
+    fn rotate(&self, cut: u64) -> io::Result<()> {
+        let mut current = OpenOptions::new().read(true).write(true).open(&self.current)?;
+        current.seek(SeekFrom::Start(cut))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        io::copy(&mut current, &mut options.open(&self.former)?)?;
+        current.set_len(0)
     }
 
     /// Removes the files.
@@ -117,7 +133,8 @@ impl Output {
         let mut lines = Vec::new();
         let times = self.times();
         if position.rotations < times.rotations {
-            let offset = if position.rotations + 1 == times.rotations { position.offset } else { 0 };
+            let is_next = position.rotations + 1 == times.rotations;
+            let offset = if is_next { position.offset.saturating_sub(times.cut) } else { 0 };
             read_file(&self.former, offset, true, &times.former, &mut lines)?;
             *position = Position { rotations: times.rotations, offset: 0 };
         }

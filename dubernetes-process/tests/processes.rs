@@ -88,7 +88,8 @@ async fn process_gets_arguments_environment_folder_and_its_port() {
     );
     let runtime = open(folder.path());
     let id = start(&runtime, &image).await;
-    let running = until(&runtime, &id, |state| matches!(state, ContainerState::Running { .. })).await;
+    let running =
+        until(&runtime, &id, |state| matches!(state, ContainerState::Running { .. })).await;
     let port = running.endpoint.unwrap().port().to_string();
     std::fs::write(folder.path().join("go"), "").unwrap();
     assert_eq!(exit_code(&runtime, &id).await, 3);
@@ -170,7 +171,8 @@ async fn other_process_with_the_same_id_is_not_adopted() {
     next.remove(&id).await.unwrap();
     let still = runtime.inspect(&id).await.unwrap();
     assert!(matches!(still.state, ContainerState::Running { .. }), "it was not touched");
-    runtime.stop(&id, Some(Signal::SigKill), Duration::ZERO.try_into().unwrap()).await.unwrap();
+    runtime.signal(&id, Signal::SigKill).await.unwrap();
+    assert_eq!(exit_code(&runtime, &id).await, 137);
 }
 
 #[tokio::test]
@@ -215,7 +217,7 @@ async fn output_is_bounded_and_read_by_tail_and_time() {
     let id = start(&runtime, &program(folder.path(), "loud", &script)).await;
     let followed = texts(&runtime, &id, follow()).await;
     assert_eq!(followed.last().map(String::as_str), Some("last"));
-    assert!(followed.len() > 85_000, "{} of 90,002 lines were followed", followed.len());
+    assert!(followed.len() > 65_000, "{} of 90,002 lines were followed", followed.len());
     assert_eq!(exit_code(&runtime, &id).await, 0);
     let size: u64 = std::fs::read_dir(folder.path().join("processes"))
         .unwrap()
@@ -226,6 +228,8 @@ async fn output_is_bounded_and_read_by_tail_and_time() {
     assert_eq!(texts(&runtime, &id, tail).await, ["last"]);
     let all = read(&runtime, &id, LogOptions::default()).await;
     assert!(all.is_sorted_by_key(|line| line.time) && all[0].time >= before);
+    let reopened = read(&open(folder.path()), &id, LogOptions::default()).await;
+    assert!(reopened.iter().map(|line| &line.text).eq(all.iter().map(|line| &line.text)));
     let since = LogOptions { since: all.last().map(|line| line.time), ..LogOptions::default() };
     let later = texts(&runtime, &id, since).await;
     assert!(later.len() < all.len() && later.last().map(String::as_str) == Some("last"));

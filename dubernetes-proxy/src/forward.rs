@@ -72,7 +72,11 @@ enum Failure {
 
 impl State {
     /// Answers a request: by a replica, or with why there is none.
-    pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>, client: IpAddr) -> Answer {
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        client: IpAddr,
+    ) -> Answer {
         let (mut parts, body) = request.into_parts();
         let upgraded = parts.extensions.remove::<OnUpgrade>();
         // A request without a body, of a method that changes nothing, can be sent twice.
@@ -147,9 +151,9 @@ fn outgoing(parts: &Parts, client: IpAddr, strip: Option<&str>) -> Option<Parts>
     let mut sent = parts.clone();
     sent.version = Version::HTTP_11;
     let target = sent.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let stripped = strip.and_then(|prefix| target.strip_prefix(prefix)).map(|rest| {
-        if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") }
-    });
+    let stripped = strip
+        .and_then(|prefix| target.strip_prefix(prefix))
+        .map(|rest| if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") });
     sent.uri = stripped.as_deref().unwrap_or(target).parse::<Uri>().ok()?;
     let host = parts.headers.get(HOST).cloned();
     let authority = parts.uri.authority().and_then(|host| host.as_str().parse().ok());

@@ -115,12 +115,7 @@ async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToke
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    client: SocketAddr,
-    state: Arc<State>,
-    stop: CancellationToken,
-) {
+async fn serve(stream: TcpStream, client: SocketAddr, state: Arc<State>, stop: CancellationToken) {
     // Small answers are not held back.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {

@@ -116,7 +116,10 @@ impl World for Upstreams {
     }
 
     async fn get(&self, host: &str, path: &str) -> Answer {
-        get(self.address(), host, path).await
+        match self.proxy.listening().first() {
+            Some(address) => get(*address, host, path).await,
+            None => Err("the proxy does not run".to_owned()),
+        }
     }
 
     async fn begin_slow_request(&self, host: &str) -> Option<BoxFuture<'static, Answer>> {

@@ -34,7 +34,9 @@ pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
     if result.is_ok() {
         match args.ingress.ingress() {
             IngressKind::Nginx => tracing::info!("shutting down; pods and ingress keep running"),
-            IngressKind::Proxy => tracing::info!("shutting down with the ingress; pods keep running"),
+            IngressKind::Proxy => {
+                tracing::info!("shutting down with the ingress; pods keep running")
+            }
         }
         running.shut_down().await;
     }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::FilePath;
 use super::escape::{quote, quote_char};
 use super::text::{ParseError, checked_text};
-use super::FilePath;
 
 checked_text!(
     /// What replicas run: an image, as `[host[:port]/]path[:tag][@sha256:digest]` of at most 255

@@ -116,10 +116,7 @@ mod tests {
             Err(format!("{key}: `{key}` needs {what}, which this runtime does not support"))
         };
         assert_eq!(text(&image, Capability::Programs), Ok(()));
-        assert_eq!(
-            text(&image, Capability::ContainerImages),
-            needs("image", "container images")
-        );
+        assert_eq!(text(&image, Capability::ContainerImages), needs("image", "container images"));
         assert_eq!(text(&program, Capability::ContainerImages), Ok(()));
         assert_eq!(text(&program, Capability::Programs), needs("program", "programs of the host"));
         assert_eq!(text(&pulled, Capability::ContainerImages), needs("pull", "container images"));
