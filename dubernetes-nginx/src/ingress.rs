@@ -91,14 +91,6 @@ pub struct NginxIngress {
 }
 
 impl NginxIngress {
-    /// What the ingress needs of the runtime.
-    pub const NEEDS: [Capability; 4] = [
-        Capability::ContainerImages,
-        Capability::PlannedAddresses,
-        Capability::Files,
-        Capability::Exec,
-    ];
-
     /// Creates an ingress with these settings. Makes no call yet.
     ///
     /// The `dialer` queries nginx's private port on the instance's network.

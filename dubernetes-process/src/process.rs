@@ -38,7 +38,7 @@ impl ProcessId {
     /// Returns the process that has an id now.
     fn find(pid: i32) -> io::Result<Self> {
         let stat = Stat::from_file(format!("/proc/{pid}/stat")).map_err(io::Error::other)?;
-        // One that nobody waited for has ended.
+        // One that its parent has not waited for has ended.
         if stat.state == 'Z' {
             return Err(io::ErrorKind::NotFound.into());
         }

@@ -98,7 +98,7 @@ fn refused(address: SocketAddr, error: io::Error) -> IngressError {
 
 async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
     loop {
-        // Both arms are cancel-safe: the token stays cancelled, and a connection stays in the queue.
+        // Both arms are cancel-safe: the token stays cancelled, and a connection in its queue.
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,

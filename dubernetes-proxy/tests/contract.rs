@@ -215,10 +215,10 @@ async fn gone_replica_is_skipped_and_broken_request_is_sent_again_if_it_changes_
     let gone = Endpoint { port: gone.port(), ..world.endpoints[0].clone() };
     let with_gone = [gone.clone(), world.endpoints[1].clone()];
     world.proxy.apply(&table(route(&with_gone))).await.unwrap();
+    let post = "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\
+                Content-Length: 2\r\n\r\nhi";
     for _ in 0..4 {
-        let answer = world
-            .send("POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi")
-            .await;
+        let answer = world.send(post).await;
         assert!(answer.ends_with("web-2 hi"), "{answer}");
         world.received().await;
     }

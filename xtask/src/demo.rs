@@ -1,5 +1,5 @@
-//! The demo: an orchestrator with three replicas behind nginx, and a request to each of them. Without
-//! a container engine, the replicas are processes.
+//! The demo: an orchestrator with three replicas behind nginx, and a request to each of them.
+//! Without a container engine, the replicas are processes.
 //!
 //! Removes everything afterwards, also after a failure or Ctrl-C.
 

@@ -42,8 +42,8 @@ pub(crate) fn metadata() -> Result<serde_json::Value> {
 /// The profile of cargo for releases.
 pub(crate) const RELEASE: &str = "release";
 
-/// Builds a program, `dubernetes` or `whoami`, with a profile of cargo, and returns its path. With `dev` it has the
-/// features of the tests, and so shares their build.
+/// Builds a program, `dubernetes` or `whoami`, with a profile of cargo, and returns its path. With
+/// `dev` it has the features of the tests, and so shares their build.
 pub(crate) fn build_program(profile: &str, name: &str) -> Result<PathBuf> {
     let package = if name == "dubernetes" { "dubernetes-cli" } else { name };
     let (selection, folder): (&[&str], _) = match profile {

@@ -49,7 +49,8 @@ fn name_from_folder() -> Result<AppName> {
     })
 }
 
-/// Returns the manifest: `name` and `image` as they are, all others as comments that begin with `#key`.
+/// Returns the manifest: `name` and `image` as they are, all others as comments that begin with
+/// `#key`.
 fn manifest(name: &AppName, image: &ImageRef) -> String {
     let mut text = String::from(
         "# An app for `dubernetes apply`.\n\

@@ -35,7 +35,7 @@ pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
         match args.ingress.ingress() {
             IngressKind::Nginx => tracing::info!("shutting down; pods and ingress keep running"),
             IngressKind::Proxy => {
-                tracing::info!("shutting down with the ingress; pods keep running")
+                tracing::info!("shutting down with the ingress; pods keep running");
             }
         }
         running.shut_down().await;

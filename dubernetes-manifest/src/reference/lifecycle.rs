@@ -1,4 +1,5 @@
-//! The keys of the life of a replica: `image`, `program`, `health`, `rollout`, `pre_deploy` and `stop`.
+//! The keys of the life of a replica: `image`, `program`, `health`, `rollout`, `pre_deploy` and
+//! `stop`.
 
 use dubernetes_core::app::{Health, MAX_REPLICAS, OnFailure, Order, Rollout, Signal};
 

@@ -176,7 +176,7 @@ async fn what_cannot_work_with_processes_is_refused_with_the_reason() {
     for (words, expected) in [
         (
             &["--ingress", "nginx"][..],
-            "the ingress `nginx` cannot run on processes of this machine: it needs container images",
+            "the ingress `nginx` cannot run on processes of this machine: it needs container",
         ),
         (&["--https-port", "8443"], "`--https-port` has no effect without `--ingress nginx`"),
         (&["--engine", "unix:///x"], "`--engine` has no effect without `--runtime docker`"),
