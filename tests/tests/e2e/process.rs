@@ -1,6 +1,8 @@
 //! `--runtime process`: programs as processes, routed by the orchestrator itself. No engine is
 //! needed.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
