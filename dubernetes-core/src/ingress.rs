@@ -44,7 +44,7 @@ pub use trusted_proxies::TrustedProxies;
 /// - Method, target, `Host` and body arrive as they were sent, but for [`Route::strip_prefix`].
 /// - A request that an endpoint refuses to take goes to another one. A request that may have taken
 ///   effect, such as a `POST` without an answer, is not sent again.
-/// - No request fails because the table changes.
+/// - A change of the table fails no request that has begun, and none on a new connection.
 ///
 /// # Deadlines and cancel safety
 ///

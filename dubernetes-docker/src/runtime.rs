@@ -21,7 +21,7 @@ use dubernetes_core::runtime::{
     RuntimeInfo, RuntimeStream, StatsReader,
 };
 
-pub(crate) use self::inspect::conflict_if_ended;
+pub(crate) use self::inspect::require_running;
 use self::staging::Staging;
 use crate::cache::{CallGuard, InspectCache};
 use crate::engine::{Engine, READ};

@@ -31,16 +31,36 @@ pub(super) async fn inspect(engine: &Engine, id: &ContainerId) -> Result<Contain
     Ok(container)
 }
 
-/// Returns the error of a call that needs a running container as a conflict if it does not run:
-/// Docker answers 409 then, and Podman 500.
-pub(crate) async fn conflict_if_ended(engine: &Engine, name: &str, error: CallError) -> CallError {
-    if error.status() == Some(500)
-        && let Ok(container) = inspect(engine, &ContainerId(name.into())).await
-        && !matches!(container.state, ContainerState::Running { .. })
-    {
-        return error.into_conflict();
+/// Returns the answer of a call that needs a running container. If the container does not run,
+/// Docker answers 409, and Podman 500.
+pub(crate) async fn require_running<T>(
+    engine: &Engine,
+    id: &ContainerId,
+    answer: Result<T, CallError>,
+) -> Result<T, RuntimeError> {
+    match answer {
+        Ok(answer) => Ok(answer),
+        Err(error) => {
+            let has_ended = error.status() == Some(500)
+                && is_running(engine, id).await.is_ok_and(|is_running| !is_running);
+            let error = if has_ended { error.into_conflict() } else { error };
+            Err(error.into_not_running(&id.0))
+        }
     }
-    error
+}
+
+pub(super) async fn is_running(engine: &Engine, id: &ContainerId) -> Result<bool, RuntimeError> {
+    match inspect(engine, id).await {
+        Ok(container) => Ok(match container.state {
+            ContainerState::Running { .. } | ContainerState::Paused => true,
+            ContainerState::Created
+            | ContainerState::StartFailed { .. }
+            | ContainerState::Exited(_)
+            | ContainerState::Removing => false,
+        }),
+        Err(RuntimeError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns whether an error means that another container has the name: Docker answers 409 then, and
@@ -87,12 +107,8 @@ pub(super) async fn list_processes(
     let name = path_segment(id)?;
     let operation = format!("list the processes of container `{id}`");
     let call = engine.docker()?.top_processes(name, None);
-    let answer = match engine.call(READ, &operation, call).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            return Err(conflict_if_ended(engine, name, error).await.into_not_running(name));
-        }
-    };
+    let answer = engine.call(READ, &operation, call).await;
+    let answer = require_running(engine, id, answer).await?;
     from_docker::parse_processes(answer)
         .ok_or_else(|| unreadable(&operation, "the list lacks a column"))
 }

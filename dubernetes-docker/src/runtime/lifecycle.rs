@@ -14,12 +14,10 @@ use bollard::query_parameters::{
 };
 use dubernetes_core::app::{Duration, InstanceName, Signal, VolumeSource};
 use dubernetes_core::labels;
-use dubernetes_core::runtime::{
-    ContainerId, ContainerRequest, ContainerState, ImageProblem, RuntimeError,
-};
+use dubernetes_core::runtime::{ContainerId, ContainerRequest, ImageProblem, RuntimeError};
 use tokio::time::{Instant, sleep};
 
-use super::inspect::{inspect, is_name_taken};
+use super::inspect::{is_name_taken, is_running, require_running};
 use crate::engine::{Engine, READ, STOP_MARGIN, WRITE};
 use crate::error::CallError;
 use crate::from_docker;
@@ -252,20 +250,6 @@ pub(super) async fn stop_with_signal(
     Ok(())
 }
 
-async fn is_running(engine: &Engine, id: &ContainerId) -> Result<bool, RuntimeError> {
-    match inspect(engine, id).await {
-        Ok(container) => Ok(match container.state {
-            ContainerState::Running { .. } | ContainerState::Paused => true,
-            ContainerState::Created
-            | ContainerState::StartFailed { .. }
-            | ContainerState::Exited(_)
-            | ContainerState::Removing => false,
-        }),
-        Err(RuntimeError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 pub(super) async fn send_signal(
     engine: &Engine,
     id: &ContainerId,
@@ -276,7 +260,7 @@ pub(super) async fn send_signal(
     let options = KillContainerOptionsBuilder::default().signal(signal.as_str()).build();
     let call = engine.docker()?.kill_container(name, Some(options));
     let sent = engine.call(READ, &operation, call).await;
-    sent.map_err(|error| error.into_not_running(name))
+    require_running(engine, id, sent).await
 }
 
 pub(super) async fn remove(engine: &Engine, id: &ContainerId) -> Result<(), RuntimeError> {

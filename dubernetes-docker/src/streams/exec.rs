@@ -12,7 +12,7 @@ use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
 use crate::engine::{Engine, READ, WRITE};
 use crate::error::{CallError, unreadable};
-use crate::runtime::conflict_if_ended;
+use crate::runtime::require_running;
 use crate::to_docker::path_segment;
 
 use super::terminal::Terminal;
@@ -32,17 +32,12 @@ pub(crate) async fn exec(
     let operation = format!("run a command in container `{id}`");
     let docker = engine.docker()?;
     let call = docker.create_exec(name, build_config(request));
-    let exec = match engine.call(WRITE, &operation, call).await {
-        Ok(created) => created.id,
-        Err(error) => {
-            return Err(conflict_if_ended(engine, name, error).await.into_not_running(name));
-        }
-    };
+    let created = engine.call(WRITE, &operation, call).await;
+    let exec = require_running(engine, id, created).await?.id;
     let options =
         StartExecOptions { detach: false, tty: request.tty.is_some(), output_capacity: None };
     let started = engine.call(WRITE, &operation, docker.start_exec(&exec, Some(options))).await;
-    let StartExecResults::Attached { output, input } =
-        started.map_err(|error| error.into_not_running(name))?
+    let StartExecResults::Attached { output, input } = require_running(engine, id, started).await?
     else {
         return Err(unreadable(&operation, "the engine did not attach to the command"));
     };

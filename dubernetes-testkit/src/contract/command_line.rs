@@ -10,10 +10,11 @@ options:
   --list         print the checks with their promises, and run none
   --filter TEXT  run the checks whose name contains TEXT
   --json         print the report as JSON
+  --help         print this
 ";
 
 /// Runs the checks as the arguments of the program say, and prints the report. The exit code is 1
-/// if a check failed, and 2 for unknown arguments.
+/// if a check failed, and 2 for unknown arguments and a filter that no check matches.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -52,15 +53,20 @@ async fn answer<S: Subject>(
             "--json" => is_json = true,
             "--filter" => match arguments.next() {
                 Some(text) => filter = text,
-                None => return (HELP.to_owned(), 2),
+                None => return (format!("`--filter` needs a text\n{HELP}"), 2),
             },
-            _ => return (HELP.to_owned(), 2),
+            "-h" | "--help" => return (HELP.to_owned(), 0),
+            other => return (format!("unknown argument `{other}`\n{HELP}"), 2),
         }
     }
+    let checks = S::checks();
+    let found = checks.iter().filter(|check| check.name.contains(&filter));
+    let list: String = found.map(|check| format!("{}: {}\n", check.name, check.promise)).collect();
+    if list.is_empty() {
+        return (format!("no check has `{filter}` in its name\n"), 2);
+    }
     if is_list {
-        let checks = S::checks();
-        let found = checks.iter().filter(|check| check.name.contains(&filter));
-        return (found.map(|check| format!("{}: {}\n", check.name, check.promise)).collect(), 0);
+        return (list, 0);
     }
     let report = run_all(subjects, &filter).await;
     let text = if is_json { report.to_json() } else { report.to_string() };
@@ -102,9 +108,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unknown_arguments_print_the_help() {
-        for arguments in [&["--what"][..], &["--filter"]] {
-            assert_eq!(run(arguments).await, (HELP.to_owned(), 2));
+    async fn bad_arguments_are_named() {
+        for (argument, problem) in
+            [("--what", "unknown argument `--what`"), ("--filter", "`--filter` needs a text")]
+        {
+            assert_eq!(run(&[argument]).await, (format!("{problem}\n{HELP}"), 2));
         }
+        let (text, code) = run(&["--filter", "nothing"]).await;
+        assert_eq!((text.as_str(), code), ("no check has `nothing` in its name\n", 2));
+        assert_eq!(run(&["--help"]).await, (HELP.to_owned(), 0));
     }
 }
