@@ -29,7 +29,8 @@ pub(crate) use inspect::{
 };
 pub(crate) use manifest::{ExplainArgs, ImportArgs, InitArgs};
 pub(crate) use orchestrate::{
-    BindAddresses, CompletionArgs, DownArgs, IngressArgs, LogFormat, ManArgs, ServeArgs, UpArgs,
+    BindAddresses, CompletionArgs, DownArgs, IngressArgs, IngressKind, LogFormat, ManArgs,
+    RuntimeKind, ServeArgs, UpArgs,
 };
 pub(crate) use port_forward::{LineFormat, PortForwardArgs, PortPair};
 pub(crate) use replay::{Moment, ReplayArgs};

@@ -7,7 +7,7 @@ use dubernetes_api::wire::Mode as Lifetime;
 use dubernetes_controller::Approver;
 
 use crate::approval::Prompt;
-use crate::args::IngressArgs;
+use crate::args::{IngressArgs, IngressKind};
 use crate::output;
 use crate::report::{CliError, Result, USAGE};
 use crate::settings::Settings;
@@ -50,8 +50,12 @@ pub(crate) async fn start(
 
 /// Returns the line that says that the orchestrator is ready, and where.
 pub(crate) fn ready_line(settings: &Settings, args: &IngressArgs) -> String {
+    let lifetime = match args.ingress() {
+        IngressKind::Nginx => "",
+        IngressKind::Proxy => ", which ends with it",
+    };
     format!(
-        "dubernetes is ready: instance {}, socket {}, ingress {}",
+        "dubernetes is ready: instance {}, socket {}, ingress {}{lifetime}",
         settings.instance,
         settings.paths.socket.display(),
         output::urls(&args.http_bind.with_port(args.http_port)),

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use dubernetes_core::app::env::parse_env_file;
-use dubernetes_core::app::{MAX_CONTENT_BYTES, in_start_order};
+use dubernetes_core::app::{FilePath, ImageRef, MAX_CONTENT_BYTES, in_start_order};
 use dubernetes_manifest::{Diagnostics, Located, Parsed, Source, Variables, parse_with_variables};
 
 use crate::args::{FileArgs, VariableArgs};
@@ -72,10 +72,21 @@ fn read_variables(args: &VariableArgs) -> Result<Option<Variables>> {
     Ok(Some(variables))
 }
 
-/// Makes host folders such as `./data` absolute. They start where the files of the app do.
+/// Makes the program and host folders such as `./data` absolute. They start where the files of the
+/// app do.
 fn resolve_folders(app: &mut Located) -> Result {
     let Located { spec, source, line, .. } = app;
     let folder = if source == STDIN { Path::new("") } else { folder_of(source) };
+    if let Some(program) = spec.image.program() {
+        let found = find_program(program, folder).and_then(|path| {
+            let path = FilePath::parse(&path.to_string_lossy());
+            path.map_err(|error| error.to_string())
+        });
+        let found = found.map_err(|reason| {
+            CliError::new(format!("{source}:{line}: the program `{program}`: {reason}"))
+        })?;
+        spec.image = ImageRef::of_program(&found);
+    }
     for volume in &mut spec.volumes {
         let written = volume.to_string();
         let folder = std::path::absolute(folder.join("."))
@@ -85,6 +96,18 @@ fn resolve_folders(app: &mut Located) -> Result {
         })?;
     }
     Ok(())
+}
+
+/// Returns the path of a program. A name without a folder is looked up in PATH.
+fn find_program(program: &str, folder: &Path) -> Result<PathBuf, String> {
+    if program.contains('/') {
+        let path = std::path::absolute(folder.join(program));
+        return path.map_err(|error| report::io_reason(&error));
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(program));
+    let found = paths.find(|path| path.is_absolute() && path.is_file());
+    found.ok_or_else(|| format!("it is not in PATH; one beside the file is written `./{program}`"))
 }
 
 /// The name of standard input in diagnostics.
@@ -231,6 +254,22 @@ mod tests {
         let expected = [format!("{}:/data", data.display()), "x:/x".to_owned()];
         let volumes = apps[0].spec.volumes.iter().map(ToString::to_string);
         assert_eq!(volumes.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn program_is_found_beside_manifest_or_in_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |program: &str| {
+            let path = folder.path().join("app.yaml");
+            fs::write(&path, format!("name: a\nprogram: {program}\n")).unwrap();
+            let mut apps = read_apps_in(&[path], &VariableArgs::default())?;
+            Ok::<_, CliError>(apps.remove(0).spec.image.to_string())
+        };
+        let beside = format!("program={}/web", folder.path().display());
+        assert_eq!(read("./web").unwrap(), beside);
+        assert_eq!(read("/srv/web").unwrap(), "program=/srv/web");
+        assert!(read("sh").unwrap().ends_with("/sh"), "a shell is in PATH");
+        assert!(read("none-4711").unwrap_err().text().contains("is not in PATH"));
     }
 
     #[test]

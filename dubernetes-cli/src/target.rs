@@ -50,9 +50,16 @@ impl Target {
         if !self.is_in_process() {
             return;
         }
-        report::warn(
-            "no orchestrator is running, so from now on nothing replaces a replica that dies",
-        );
+        let routes = self.in_process.as_ref().is_some_and(InProcess::is_outlived_by_ingress);
+        report::warn(match routes {
+            true => {
+                "no orchestrator is running, so from now on nothing replaces a replica that dies"
+            }
+            false => {
+                "no orchestrator is running, so from now on nothing routes requests, and nothing \
+                 replaces a replica that dies"
+            }
+        });
         let foreground = match files {
             "" | "-" => String::new(),
             files => format!(", or in the foreground with `dubernetes up {files}`"),

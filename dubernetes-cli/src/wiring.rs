@@ -27,12 +27,13 @@ use tokio::net::UnixListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::IngressArgs;
+use crate::args::{IngressArgs, IngressKind};
 use crate::journal::DecisionJournal;
 use crate::report::{self, CliError, Result};
 use crate::settings::Settings;
 use crate::version::VERSION;
-use adapters::{Engine, EngineKind, IngressKind, Opened, OwnedStore, StoreKind};
+pub(crate) use adapters::PROCESSES;
+use adapters::{Engine, Opened, OwnedStore, StoreKind, docker_runtime};
 
 /// How long calls and requests in flight may delay the shutdown. The API server gives up earlier.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -77,12 +78,12 @@ pub(crate) fn parse_acme_directory(text: &str) -> std::result::Result<String, St
 
 /// Returns the endpoint of the engine in these settings. Does not call the engine.
 pub(crate) fn engine_endpoint(args: &IngressArgs) -> Result<String> {
-    EngineKind::default().endpoint(args)
+    args.runtime.endpoint(args)
 }
 
-/// Returns the engine of this machine, without calling it.
+/// Returns the engine of this machine, whose images can be sent, without calling it.
 pub(crate) fn local_runtime(args: &IngressArgs) -> Result<Arc<dyn ContainerRuntime>> {
-    EngineKind::default().runtime(args)
+    Ok(Arc::new(docker_runtime(args)?))
 }
 
 /// Where the API is served.
@@ -210,8 +211,8 @@ impl Adapters {
         // The open store has created the folder.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let owner = Owner { id: store.id().to_owned(), folder: folder.display().to_string() };
-        let engine = EngineKind::default().open(args, &folder, owner)?;
-        let (ingress, issuer) = IngressKind::default().open(settings, args, &engine);
+        let engine = args.runtime.open(args, &folder, owner)?;
+        let (ingress, issuer) = args.ingress().open(settings, args, &engine)?;
         Ok(Self { store, engine, ingress, issuer, approver: None })
     }
 
@@ -317,7 +318,7 @@ async fn refuse_lost_state(settings: &Settings, args: &IngressArgs) -> Result {
     if StoreKind::default().exists(settings) {
         return Ok(());
     }
-    let exists = EngineKind::default().has_instance(args, &settings.instance);
+    let exists = args.runtime.has_instance(args, &settings.instance);
     match tokio::time::timeout(ENGINE_TIMEOUT, exists).await {
         Ok(Ok(true)) => Err(CliError::new(format!(
             "instance `{}` exists on this engine, but there is no state in `{}`",
@@ -403,7 +404,7 @@ impl RunningOrchestrator {
         }
     }
 
-    /// Stops the orchestrator. Pods and ingress keep running.
+    /// Stops the orchestrator. Pods keep running, and so does an ingress that is a container.
     pub(crate) async fn shut_down(self) {
         self.stop.cancel();
         let ended = async {
@@ -421,6 +422,8 @@ impl RunningOrchestrator {
 pub(crate) struct InProcess {
     running: RunningOrchestrator,
     client: Client,
+    /// Whether requests are routed after its end.
+    outlived_by_ingress: bool,
     /// Holds the socket; private to this user, and removed when dropped.
     _folder: TempDir,
 }
@@ -448,7 +451,8 @@ impl InProcess {
         let client = Client::unix(socket)?;
         let socket = ApiSocket { listener, access: SocketAccess::SameUser };
         let running = adapters.start(settings, args, mode, Lifetime::InProcess, socket);
-        Ok(Self { running, client, _folder: folder })
+        let outlived_by_ingress = args.ingress() == IngressKind::Nginx;
+        Ok(Self { running, client, outlived_by_ingress, _folder: folder })
     }
 
     /// Returns a client of the orchestrator.
@@ -456,7 +460,12 @@ impl InProcess {
         self.client.clone()
     }
 
-    /// Stops the orchestrator. Pods and ingress keep running.
+    /// Returns whether requests are routed after the end of the orchestrator.
+    pub(crate) fn is_outlived_by_ingress(&self) -> bool {
+        self.outlived_by_ingress
+    }
+
+    /// Stops the orchestrator. Pods keep running, and so does an ingress that is a container.
     pub(crate) async fn shut_down(self) {
         drop(self.client);
         self.running.shut_down().await;

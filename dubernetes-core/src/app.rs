@@ -69,13 +69,18 @@ use text::word_enum;
 
 /// The specification of one app.
 ///
-/// Only `name` and `image` are required. It serializes in the shape of the manifest.
+/// Only `name` and `image`, or `program`, are required. It serializes in the shape of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppSpec {
     /// The app's name, unique in its instance.
     pub name: AppName,
-    /// The image of every replica.
+    /// The image of every replica, or the program that it runs.
+    #[serde(
+        flatten,
+        serialize_with = "image_ref::write_key",
+        deserialize_with = "image_ref::read_key"
+    )]
     pub image: ImageRef,
     /// The number of replicas, 0 to [`MAX_REPLICAS`]. Default: 1.
     #[serde(default = "default_replicas")]

@@ -2,6 +2,8 @@
 
 use jiff::SignedDuration;
 
+use crate::runtime::Exit;
+
 /// Exit code of a process that SIGKILL ended. Under load Docker may miss the OOM notification
 /// (20.10 does), so this exit of a replica with a memory limit is reported as a likely OOM kill.
 pub(crate) const SIGKILL_EXIT: i64 = 128 + 9;
@@ -21,6 +23,9 @@ pub fn span(span: SignedDuration) -> String {
 /// that a signal ended is 128 and the number of the signal. Shells exit with 126 and 127 when a
 /// command cannot be run.
 pub(crate) fn exit_code(code: i64) -> String {
+    if code == Exit::UNKNOWN {
+        return "unknown exit code".to_owned();
+    }
     let meaning = match code - 128 {
         // The program ran: a start that fails has a text of its own. It may mean something else.
         -2 => "by convention: it could not run a command",

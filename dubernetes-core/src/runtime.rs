@@ -80,7 +80,9 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     async fn inspect(&self, id: &ContainerId) -> Result<Container, RuntimeError>;
 
     /// Ensures that `image` can be run, pulling it as `policy` says, and returns its immutable
-    /// id. Idempotent. Fails with [`RuntimeError::Image`] if the image is not available. A pull
+    /// id. Idempotent. Fails with [`RuntimeError::Image`] if the image is not available, and with
+    /// [`RuntimeError::Unsupported`] for [a program](ImageRef::program) without
+    /// [`Capability::Programs`], or an image without [`Capability::ContainerImages`]. A pull
     /// without any progress for 60 s times out.
     async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError>;
 

@@ -118,6 +118,9 @@ impl ContainerRuntime for DockerRuntime {
     }
 
     async fn resolve(&self, image: &ImageRef, policy: PullPolicy) -> Result<ImageId, RuntimeError> {
+        if image.program().is_some() {
+            return Err(RuntimeError::Unsupported { what: Capability::Programs.as_str() });
+        }
         image::resolve(&self.engine, image, policy).await
     }
 
@@ -159,6 +162,7 @@ impl ContainerRuntime for DockerRuntime {
     fn capabilities(&self) -> BTreeSet<Capability> {
         let mut offered = BTreeSet::from(Capability::ALL);
         offered.remove(&Capability::SeveralHosts);
+        offered.remove(&Capability::Programs);
         offered
     }
 

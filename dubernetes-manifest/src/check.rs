@@ -14,7 +14,7 @@ use super::raw_diagnostic::RawDiagnostic;
 use dubernetes_core::app::escape::quote;
 use dubernetes_core::app::rules;
 use dubernetes_core::app::{
-    Access, AppName, AppSpec, Cpu, Duration, HostPattern, ImageRef, MAX_REPLICAS, Memory,
+    Access, AppName, AppSpec, Cpu, Duration, FilePath, HostPattern, ImageRef, MAX_REPLICAS, Memory,
     PortMapping, PullPolicy, Resources, RoutePath, RouteProtocol, Signal, Stop, Volume,
 };
 
@@ -63,8 +63,7 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut Outline) -> Option<AppSpec>
     let name = checker.required(&fields, "name");
     let name = name.and_then(|field| checker.parse(&field, AppName::parse));
     outline.name.clone_from(&name);
-    let image = checker.required(&fields, "image");
-    let image = image.and_then(|field| checker.parse(&field, ImageRef::parse));
+    let image = read_image(checker, &fields);
     let replicas = checker.optional_number(&fields, "replicas", 0..=MAX_REPLICAS, |found| {
         rules::too_many_replicas(found)
     });
@@ -115,6 +114,23 @@ fn read_app(checker: &mut Checker<'_>, outline: &mut Outline) -> Option<AppSpec>
     checker.report_violations(rules::check_container(&spec));
     checker.report_violations(rules::check_contents(&spec));
     Some(spec)
+}
+
+/// Reads `image` or `program`, of which exactly one must exist.
+fn read_image<'n>(checker: &mut Checker<'n>, fields: &Fields<'n>) -> Option<ImageRef> {
+    if !fields.has("program") {
+        let field = checker.required(fields, "image")?;
+        return checker.parse(&field, |text| match ImageRef::parse(text)? {
+            image if image.program().is_some() => Err("a program has the key `program`".into()),
+            image => Ok(image),
+        });
+    }
+    if let Some(image) = checker.optional(fields, "image") {
+        let message = "`image` cannot be combined with `program`";
+        checker.report_value(&image, message, "write one of `image` and `program`");
+    }
+    let program = checker.parse_optional(fields, "program", FilePath::parse);
+    program.as_ref().map(ImageRef::of_program)
 }
 
 fn read_after<'n>(

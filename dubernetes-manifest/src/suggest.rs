@@ -44,7 +44,8 @@ fn suggest_image(text: &str) -> Option<ImageRef> {
         Some((path, tag)) if !tag.contains('/') => (path.to_lowercase(), format!(":{tag}")),
         _ => (trimmed.to_lowercase(), String::new()),
     };
-    ImageRef::parse(&format!("{path}{tag}")).ok()
+    let image = ImageRef::parse(&format!("{path}{tag}")).ok()?;
+    image.program().is_none().then_some(image)
 }
 
 fn suggest_route_path(text: &str) -> Option<RoutePath> {

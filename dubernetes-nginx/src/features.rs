@@ -2,7 +2,7 @@
 
 use dubernetes_core::identity::name_range;
 use dubernetes_core::ingress::{IngressError, Listener, PortSupport, Protocol, RouteTable};
-use dubernetes_core::runtime::Network;
+use dubernetes_core::runtime::{Capability, Network};
 use ipnet::Ipv4Net;
 
 use crate::config::RenderContext;
@@ -142,6 +142,14 @@ impl Nginx {
 }
 
 impl NginxIngress {
+    /// What the ingress needs of the runtime.
+    pub const NEEDS: [Capability; 4] = [
+        Capability::ContainerImages,
+        Capability::PlannedAddresses,
+        Capability::Files,
+        Capability::Exec,
+    ];
+
     /// Returns what the files of `table` are rendered for. Nothing in the files of an empty table
     /// depends on the image, so an ingress that was just created serves them already.
     pub(crate) async fn render_context(

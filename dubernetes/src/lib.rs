@@ -9,7 +9,7 @@
 //! ```
 //!
 //! This crate re-exports the crates that a program needs to embed an orchestrator; the adapters
-//! are behind the features `docker`, `sqlite`, `nginx` and `tls` (or `full`).
+//! are behind the features `docker`, `process`, `sqlite`, `nginx`, `proxy` and `tls` (or `full`).
 //!
 //! | To … | read |
 //! |---|---|
@@ -102,6 +102,12 @@ pub use dubernetes_docker as docker;
 /// Routes in nginx.
 #[cfg(feature = "nginx")]
 pub use dubernetes_nginx as nginx;
+/// Programs as processes of this machine.
+#[cfg(feature = "process")]
+pub use dubernetes_process as process;
+/// Routes in this process.
+#[cfg(feature = "proxy")]
+pub use dubernetes_proxy as proxy;
 /// Desired state in SQLite.
 #[cfg(feature = "sqlite")]
 pub use dubernetes_sqlite as sqlite;

@@ -3,10 +3,6 @@
 //!
 //! - `src/bin/embed.rs` runs a whole orchestrator inside a program, on fakes.
 //! - `tests/decide.rs` tests single decisions of the planner.
-//! - [`process_runtime`] is an adapter: a runtime on processes of the host. The test
-//!   `whoami/tests/process_runtime.rs` runs an orchestrator on it.
-
-pub mod process_runtime;
 
 /// An example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
 //! The demo: an orchestrator with three replicas behind nginx, and a request to each of them.
+//! Without a container engine, the replicas are processes.
 //!
 //! Removes everything afterwards, also after a failure or Ctrl-C.
 
@@ -22,6 +23,8 @@ use interrupt::Interrupt;
 const INSTANCE: &str = "demo";
 const HOST: &str = "whoami.local";
 const MANIFEST: &str = "examples/whoami/app.yaml";
+/// The same app as a program, written to the demo's folder.
+const PROGRAM_MANIFEST: &str = "app.yaml";
 const REPLICAS: usize = 3;
 /// Time limit for the orchestrator to answer, and for each replica to answer through nginx.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -32,19 +35,26 @@ const EXIT_LIMIT: Duration = Duration::from_secs(20);
 /// replicas keep running.
 pub(crate) fn demo(profile: &str, keep: bool) -> Result<()> {
     let interrupt = Interrupt::watch()?;
-    let engine = Engine::find()?;
+    let engine = match Engine::find() {
+        Ok(engine) => Some(engine),
+        Err(error) if std::env::var_os("DUBERNETES_REQUIRE_ENGINE").is_none() => {
+            println!("{error:#}\nso the replicas are processes of this machine, not containers");
+            None
+        }
+        Err(error) => return Err(error),
+    };
     let existing = list_owned(engine)?;
     ensure!(
         existing.is_empty(),
         "instance {INSTANCE} already exists: {}; stop it or remove these first",
         existing.join(", ")
     );
-    let images = images::ensure(engine)?;
+    let ingress = engine.map(images::ensure).transpose()?.map(|images| images.ingress);
     println!("building the program");
-    let program = run::build_program(profile)?;
+    let program = run::build_program(profile, "dubernetes")?;
     interrupt.check()?;
 
-    let mut demo = Demo::new(engine, program, images.ingress, interrupt)?;
+    let mut demo = Demo::new(profile, engine, program, ingress, interrupt)?;
     let result = demo.start().and_then(|()| demo.show());
     if result.is_ok() && keep {
         demo.print_next_steps();
@@ -62,7 +72,8 @@ pub(crate) fn demo(profile: &str, keep: bool) -> Result<()> {
 }
 
 /// Lists the containers and networks of the instance by name.
-fn list_owned(engine: Engine) -> Result<Vec<String>> {
+fn list_owned(engine: Option<Engine>) -> Result<Vec<String>> {
+    let Some(engine) = engine else { return Ok(Vec::new()) };
     let filter = format!("label=dubernetes.instance={INSTANCE}");
     let containers = ["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"];
     let networks = ["network", "ls", "--filter", &filter, "--format", "{{.Name}}"];
@@ -72,28 +83,32 @@ fn list_owned(engine: Engine) -> Result<Vec<String>> {
 }
 
 /// A running demo.
-struct Demo {
-    engine: Engine,
+struct Demo<'a> {
+    profile: &'a str,
+    /// `None`: the replicas are processes.
+    engine: Option<Engine>,
     interrupt: Interrupt,
     program: PathBuf,
     folder: PathBuf,
-    ingress: String,
+    /// Image of nginx.
+    ingress: Option<String>,
     port: u16,
     serve: Option<Child>,
 }
 
-impl Demo {
+impl<'a> Demo<'a> {
     fn new(
-        engine: Engine,
+        profile: &'a str,
+        engine: Option<Engine>,
         program: PathBuf,
-        ingress: String,
+        ingress: Option<String>,
         interrupt: Interrupt,
     ) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("dubernetes-demo-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         // The port is free now, and most probably still free when nginx binds it.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        Ok(Self { engine, interrupt, program, folder, ingress, port, serve: None })
+        Ok(Self { profile, engine, interrupt, program, folder, ingress, port, serve: None })
     }
 
     /// Returns a command of the program with the demo's settings, in a process group of its own:
@@ -103,7 +118,10 @@ impl Demo {
         command.env("DUBERNETES_STATE_DIR", &self.folder).env("DUBERNETES_INSTANCE", INSTANCE);
         command.env("DUBERNETES_HTTP_PORT", self.port.to_string());
         command.env("DUBERNETES_HTTP_BIND", "127.0.0.1");
-        command.env("DUBERNETES_INGRESS_IMAGE", &self.ingress);
+        match &self.ingress {
+            Some(image) => command.env("DUBERNETES_INGRESS_IMAGE", image),
+            None => command.env("DUBERNETES_RUNTIME", "process"),
+        };
         command.env_remove("DUBERNETES_HOST").stdin(Stdio::null()).process_group(0);
         command
     }
@@ -133,7 +151,10 @@ impl Demo {
     /// Applies the example, sends requests until each replica has answered, and lists apps and
     /// pods.
     fn show(&self) -> Result<()> {
-        self.run(&["apply", MANIFEST])?;
+        match self.engine {
+            Some(_) => self.run(&["apply", MANIFEST])?,
+            None => self.run(&["apply", &self.write_manifest()?])?,
+        }
         println!("\n$ curl -H 'Host: {HOST}' http://127.0.0.1:{}/", self.port);
         for (name, answer) in self.collect_answers()? {
             println!("-- {name}\n{}", answer.trim_end());
@@ -142,7 +163,19 @@ impl Demo {
         self.run(&["get", "pods"])
     }
 
-    /// Returns one answer of each replica by its host name.
+    /// Writes a manifest of the example that runs its program, and returns its path.
+    fn write_manifest(&self) -> Result<String> {
+        let program = run::build_program(self.profile, "whoami")?;
+        let example = std::fs::read_to_string(run::root().join(MANIFEST))?;
+        let is_image = |line: &&str| line.starts_with("image:");
+        let image = example.lines().find(is_image).context("the example has no image")?;
+        let path = self.folder.join(PROGRAM_MANIFEST);
+        let program = format!("program: {}", program.display());
+        std::fs::write(&path, example.replace(image, &program))?;
+        Ok(path.display().to_string())
+    }
+
+    /// Returns one answer of each replica by its name.
     fn collect_answers(&self) -> Result<BTreeMap<String, String>> {
         let mut answers = BTreeMap::new();
         let mut last_error = String::new();
@@ -155,7 +188,7 @@ impl Demo {
                 answers.len()
             );
             match http::get(self.port, HOST) {
-                Ok(answer) => match answer.lines().find_map(|l| l.strip_prefix("Hostname: ")) {
+                Ok(answer) => match answer.lines().find_map(|l| l.strip_prefix("Replica: ")) {
                     Some(name) => drop(answers.insert(name.to_owned(), answer)),
                     None => last_error = answer,
                 },
@@ -194,10 +227,10 @@ impl Demo {
             terminate(&mut serve)?;
         }
         for name in list_owned(self.engine)? {
+            let Some(engine) = self.engine else { break };
             println!("removing {name}");
-            let is_container = run::succeeds(&mut self.engine.command(["rm", "-f", &name]));
-            let _ =
-                is_container || run::succeeds(&mut self.engine.command(["network", "rm", &name]));
+            let is_container = run::succeeds(&mut engine.command(["rm", "-f", &name]));
+            let _ = is_container || run::succeeds(&mut engine.command(["network", "rm", &name]));
         }
         let left = list_owned(self.engine)?;
         ensure!(left.is_empty(), "cannot remove {}", left.join(", "));

@@ -46,7 +46,7 @@ impl Program {
     /// Builds the program, unless that was done, and returns its path.
     fn build(self) -> Result<PathBuf> {
         match self {
-            Self::Profile(profile) => run::build_program(&profile),
+            Self::Profile(profile) => run::build_program(&profile, "dubernetes"),
             Self::File(path) => Ok(path),
         }
     }

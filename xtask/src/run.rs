@@ -42,16 +42,17 @@ pub(crate) fn metadata() -> Result<serde_json::Value> {
 /// The profile of cargo for releases.
 pub(crate) const RELEASE: &str = "release";
 
-/// Builds `dubernetes` with a profile of cargo, and returns its path. With `dev` it has the
-/// features of the tests, and so shares their build.
-pub(crate) fn build_program(profile: &str) -> Result<PathBuf> {
+/// Builds a program, `dubernetes` or `whoami`, with a profile of cargo, and returns its path. With
+/// `dev` it has the features of the tests, and so shares their build.
+pub(crate) fn build_program(profile: &str, name: &str) -> Result<PathBuf> {
+    let package = if name == "dubernetes" { "dubernetes-cli" } else { name };
     let (selection, folder): (&[&str], _) = match profile {
         "dev" => (&["--workspace", "--all-features"], "debug"),
-        profile => (&["--package", "dubernetes-cli"], profile),
+        profile => (&["--package", package], profile),
     };
-    let mut build = cargo(["build", "--bin", "dubernetes", "--profile", profile]);
+    let mut build = cargo(["build", "--bin", name, "--profile", profile]);
     show(build.args(selection))?;
-    Ok(target_folder()?.join(folder).join("dubernetes"))
+    Ok(target_folder()?.join(folder).join(name))
 }
 
 /// Returns cargo's target folder.

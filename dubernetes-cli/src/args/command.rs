@@ -308,7 +308,7 @@ Examples:
     /// Run the orchestrator.
     #[command(long_about = "\
 Run the orchestrator until SIGTERM or SIGINT. Pods and ingress keep running when it exits;
-the next start takes them over.
+the next start takes them over. With `--runtime process`, the ingress ends with it.
 
 Examples:
   dubernetes serve

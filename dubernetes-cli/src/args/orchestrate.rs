@@ -15,6 +15,20 @@ use crate::wiring::parse_acme_directory;
 /// them from the environment and the settings file.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct IngressArgs {
+    /// What replicas are: containers of a container engine, or processes of this machine, which
+    /// needs no engine and runs `program` instead of `image`.
+    #[arg(
+        long,
+        env = "DUBERNETES_RUNTIME",
+        hide_env_values = true,
+        value_name = "RUNTIME",
+        default_value = "docker"
+    )]
+    pub(crate) runtime: RuntimeKind,
+    /// What routes requests: nginx in a container, or a proxy in the orchestrator's own process,
+    /// which ends with it. Default: nginx with `--runtime docker`, else proxy.
+    #[arg(long, env = "DUBERNETES_INGRESS", hide_env_values = true, value_name = "INGRESS")]
+    pub(crate) ingress: Option<IngressKind>,
     /// Port of this machine on which the ingress listens.
     #[arg(
         long,
@@ -79,7 +93,7 @@ pub(crate) struct IngressArgs {
         env = "DUBERNETES_INGRESS_IMAGE",
         hide_env_values = true,
         value_name = "IMAGE",
-        default_value = "nginx:stable-alpine",
+        default_value = INGRESS_IMAGE,
         value_parser = ImageRef::parse
     )]
     pub(crate) ingress_image: ImageRef,
@@ -170,6 +184,27 @@ pub(crate) struct IngressArgs {
     pub(crate) events_age: Duration,
 }
 
+/// The default image of the ingress.
+const INGRESS_IMAGE: &str = "nginx:stable-alpine";
+
+/// What replicas are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RuntimeKind {
+    /// Containers of Docker, or of Podman with Docker's API.
+    Docker,
+    /// Processes of this machine.
+    Process,
+}
+
+/// What routes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IngressKind {
+    /// nginx in a container.
+    Nginx,
+    /// A proxy in the orchestrator's process.
+    Proxy,
+}
+
 /// The production directory of Let's Encrypt.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
@@ -179,8 +214,37 @@ impl IngressArgs {
         UrlPorts { http: self.http_port, https: self.https_port }
     }
 
+    /// Returns the ingress: the given one, or else the usual one of the runtime.
+    pub(crate) fn ingress(&self) -> IngressKind {
+        self.ingress.unwrap_or(match self.runtime {
+            RuntimeKind::Docker => IngressKind::Nginx,
+            RuntimeKind::Process => IngressKind::Proxy,
+        })
+    }
+
+    /// Refuses settings of another runtime or ingress.
+    fn check_kinds(&self) -> Result {
+        let without_nginx = self.ingress() != IngressKind::Nginx;
+        let of_docker = (self.runtime != RuntimeKind::Docker, "runtime docker");
+        let of_nginx = (without_nginx, "ingress nginx");
+        let settings = [
+            ("--engine", self.engine.is_some(), of_docker),
+            ("--https-port", self.https_port.is_some(), of_nginx),
+            ("--trusted-proxies", !self.trusted_proxies.is_empty(), of_nginx),
+            ("--ingress-image", self.ingress_image != INGRESS_IMAGE, of_nginx),
+        ];
+        for (flag, is_set, (is_missing, needed)) in settings {
+            if is_set && is_missing {
+                let what = format!("`{flag}` has no effect without `--{needed}`");
+                return Err(CliError::with_exit(USAGE, what).help("omit one of both"));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses settings that exclude each other.
     pub(crate) fn check(&self) -> Result {
+        self.check_kinds()?;
         if self.default_tls != IssuedTls::None && self.https_port.is_none() {
             let what = "`--default-tls` has no effect without a port for HTTPS";
             return Err(CliError::with_exit(USAGE, what).help(

@@ -14,12 +14,13 @@ use std::net::SocketAddr;
 use dubernetes_core::error::one_line;
 use serde::Serialize;
 
-use crate::args::{BindAddresses, Format, FormatArgs};
+use crate::args::{BindAddresses, Format, FormatArgs, RuntimeKind};
 use crate::output;
 use crate::report::{self, CliError, FAILED, Result};
 use crate::settings::Settings;
 use crate::style;
 use crate::target::ingress_args;
+use crate::wiring;
 use check::{Check, CheckResult};
 
 #[derive(Serialize)]
@@ -41,8 +42,10 @@ pub(super) async fn run(args: FormatArgs, settings: &Settings) -> Result {
         ingress.https_port = status.ingress.https_port;
         ingress.trusted_proxies = status.ingress.trusted_proxies.clone();
         ingress.proxy_protocol = status.ingress.proxy_protocol;
-        if let Some(place) = &status.engine.place {
-            ingress.engine = Some(place.clone());
+        match &status.engine.place {
+            Some(place) if place == wiring::PROCESSES => ingress.runtime = RuntimeKind::Process,
+            Some(place) => ingress.engine = Some(place.clone()),
+            None => {}
         }
     }
     checks.extend(paths::run_checks(settings, running.as_ref()));

@@ -49,7 +49,8 @@ fn name_from_folder() -> Result<AppName> {
     })
 }
 
-/// Returns the manifest: required keys as they are, all others as comments that begin with `#key`.
+/// Returns the manifest: `name` and `image` as they are, all others as comments that begin with
+/// `#key`.
 fn manifest(name: &AppName, image: &ImageRef) -> String {
     let mut text = String::from(
         "# An app for `dubernetes apply`.\n\
@@ -115,15 +116,18 @@ mod tests {
     fn comments_are_valid_alone_and_together() {
         let text = example();
         let optional: Vec<&str> = text.lines().filter(|line| is_key(line)).collect();
-        let others = APP.iter().filter(|key| key.default != DefaultValue::Required).count();
-        assert_eq!(optional.len(), others);
+        assert_eq!(optional.len() + ["name", "image"].len(), APP.len());
         let plain = parse(&text);
         for line in &optional {
-            let with = parse(&text.replace(line, &line[1..]));
+            let text = text.replace(line, &line[1..]);
+            let with = parse(&match line.starts_with("#program:") {
+                true => text.replace("\nimage:", "\n#image:"),
+                false => text,
+            });
             assert_ne!(with.apps[0].spec, plain.apps[0].spec, "{line} changes nothing");
         }
-        // The only two that cannot be combined are `read_only` and `files`.
-        let text = text.replace("#read_only: true\n", "");
+        // `read_only` and `files` cannot be combined, nor `image` and `program`.
+        let text = text.replace("#read_only: true\n", "").replace("#program: ./server\n", "");
         let all = text.lines().map(|line| if is_key(line) { &line[1..] } else { line });
         parse(&all.collect::<Vec<_>>().join("\n"));
     }

@@ -1,9 +1,10 @@
-//! `serve`: runs the orchestrator in the foreground until a signal. Pods and ingress keep running.
+//! `serve`: runs the orchestrator in the foreground until a signal. Pods keep running, and so does
+//! an ingress that is a container.
 
 use std::sync::Arc;
 
 use crate::approval::Prompt;
-use crate::args::{LogFormat, ServeArgs};
+use crate::args::{IngressKind, LogFormat, ServeArgs};
 use crate::interrupt::interrupted;
 use crate::orchestrator::{quit_requested, ready_line, start};
 use crate::report::{self, Result};
@@ -31,7 +32,12 @@ pub(super) async fn run(args: &ServeArgs, settings: &Settings) -> Result {
     };
     service_manager::notify_stopping();
     if result.is_ok() {
-        tracing::info!("shutting down; pods and ingress keep running");
+        match args.ingress.ingress() {
+            IngressKind::Nginx => tracing::info!("shutting down; pods and ingress keep running"),
+            IngressKind::Proxy => {
+                tracing::info!("shutting down with the ingress; pods keep running");
+            }
+        }
         running.shut_down().await;
     }
     drop(guard);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dubernetes_manifest::Located;
 
 use crate::approval::Prompt;
-use crate::args::{UpArgs, WaitArgs};
+use crate::args::{IngressKind, UpArgs, WaitArgs};
 use crate::follow::{Follower, Goal};
 use crate::interrupt::interrupted;
 use crate::orchestrator::{quit_requested, ready_line, start};
@@ -40,7 +40,14 @@ pub(super) async fn run(args: &UpArgs, settings: &Settings) -> Result {
     };
     let by_user = result.as_ref().err().is_none_or(|error| error.exit_code() == INTERRUPTED);
     if by_user {
-        report::note("pods and ingress keep running, but nothing replaces a pod that dies");
+        report::note(match args.ingress.ingress() {
+            IngressKind::Nginx => {
+                "pods and ingress keep running, but nothing replaces a pod that dies"
+            }
+            IngressKind::Proxy => {
+                "pods keep running, but nothing routes requests to them or replaces one that dies"
+            }
+        });
         report::help("`dubernetes serve` takes them over, `dubernetes down` removes them");
     }
     orchestrator.shut_down().await;

@@ -1,6 +1,6 @@
-//! Chooses and opens the adapters: engine, store and ingress.
+//! Opens the adapters that the settings choose: runtime, store and ingress.
 //!
-//! To add another engine, store or ingress, add a variant to its enum and an arm to its match.
+//! To add another runtime, store or ingress, add a variant to its enum and an arm to its matches.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,24 +16,18 @@ use dubernetes_core::runtime::{ContainerRuntime, Networks, Owner};
 use dubernetes_core::store::Store;
 use dubernetes_docker::DockerRuntime;
 use dubernetes_nginx::{NginxConfig, NginxIngress};
+use dubernetes_process::ProcessRuntime;
+use dubernetes_proxy::ProxyIngress;
 use dubernetes_sqlite::{EventRetention, Holder, OpenError, Role, SqliteStore};
 use dubernetes_tls::{AcmeSettings, TlsIssuer};
 use jiff::Timestamp;
 
-use crate::args::IngressArgs;
-use crate::report::{CliError, Result};
+use crate::args::{IngressArgs, IngressKind, RuntimeKind};
+use crate::report::{CliError, Result, USAGE};
 use crate::settings::Settings;
 use crate::state_dir;
 
 use super::Purpose;
-
-/// Container engine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum EngineKind {
-    /// Docker, or Podman with Docker's API.
-    #[default]
-    Docker,
-}
 
 /// Store of the desired state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,14 +35,6 @@ pub(super) enum StoreKind {
     /// SQLite file in the state folder.
     #[default]
     Sqlite,
-}
-
-/// Reverse proxy.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum IngressKind {
-    /// nginx in a container.
-    #[default]
-    Nginx,
 }
 
 /// A container engine and where it is.
@@ -62,24 +48,33 @@ pub(super) struct Engine {
     pub(super) owner: Owner,
 }
 
-impl EngineKind {
-    /// Creates the runtime for an orchestrator with its state in `state_dir`. Does not call the
+/// Where the processes of this machine are, in the place of an engine's endpoint.
+pub(crate) const PROCESSES: &str = "processes of this machine";
+
+impl RuntimeKind {
+    /// Creates the runtime for an orchestrator with its state in `state_dir`. Does not call an
     /// engine.
     pub(super) fn open(self, args: &IngressArgs, state_dir: &Path, owner: Owner) -> Result<Engine> {
-        match self {
+        let endpoint = self.endpoint(args)?;
+        let runtime: Arc<dyn ContainerRuntime> = match self {
             Self::Docker => {
                 let runtime = docker_runtime(args)?.with_state_dir(state_dir);
-                let runtime = match args.allow.allow(Permission::HostPaths) {
+                Arc::new(match args.allow.allow(Permission::HostPaths) {
                     true => runtime.with_system_mounts(),
                     false => runtime,
-                };
-                let endpoint = runtime.endpoint();
-                Ok(Engine { runtime: Arc::new(runtime), endpoint, owner })
+                })
             }
-        }
+            Self::Process => {
+                let opened = ProcessRuntime::open(state_dir.join("processes"));
+                Arc::new(opened.map_err(|error| {
+                    CliError::with_source("cannot take over the processes of this instance", &error)
+                })?)
+            }
+        };
+        Ok(Engine { runtime, endpoint, owner })
     }
 
-    /// Returns whether the engine has anything of the instance.
+    /// Returns whether an engine has anything of the instance.
     pub(super) async fn has_instance(
         self,
         args: &IngressArgs,
@@ -91,20 +86,16 @@ impl EngineKind {
                 let network = found.map_err(|error| CliError::new(chain(&error)))?;
                 Ok(network.is_some())
             }
+            // They are in the state folder.
+            Self::Process => Ok(false),
         }
     }
 
-    /// Returns the engine's runtime. Does not call the engine.
-    pub(super) fn runtime(self, args: &IngressArgs) -> Result<Arc<dyn ContainerRuntime>> {
-        match self {
-            Self::Docker => Ok(Arc::new(docker_runtime(args)?)),
-        }
-    }
-
-    /// Returns the engine's endpoint. Does not call the engine.
+    /// Returns where the containers are. Does not call an engine.
     pub(super) fn endpoint(self, args: &IngressArgs) -> Result<String> {
         match self {
             Self::Docker => Ok(docker_runtime(args)?.endpoint()),
+            Self::Process => Ok(PROCESSES.to_owned()),
         }
     }
 }
@@ -209,15 +200,33 @@ impl StoreKind {
 }
 
 impl IngressKind {
-    /// Creates the ingress on an engine. Does not call the engine.
+    /// Creates the ingress for a runtime. Does not call the engine.
+    ///
+    /// # Errors
+    ///
+    /// The runtime lacks what the ingress needs.
     pub(super) fn open(
         self,
         settings: &Settings,
         args: &IngressArgs,
         engine: &Engine,
-    ) -> (Arc<dyn Ingress>, Arc<dyn CertificateIssuer>) {
+    ) -> Result<(Arc<dyn Ingress>, Arc<dyn CertificateIssuer>)> {
+        let issuer = TlsIssuer::new(settings.instance.as_str(), Arc::new(SystemClock));
         match self {
+            Self::Proxy => {
+                let proxy = ProxyIngress::new(args.http_bind.with_port(args.http_port));
+                Ok((Arc::new(proxy), Arc::new(issuer)))
+            }
             Self::Nginx => {
+                let offered = engine.runtime.capabilities();
+                if let Some(missing) = NginxIngress::NEEDS.iter().find(|c| !offered.contains(c)) {
+                    let what = format!(
+                        "the ingress `nginx` cannot run on {}: it needs {}",
+                        engine.endpoint,
+                        missing.as_str()
+                    );
+                    return Err(CliError::with_exit(USAGE, what).help("omit `--ingress nginx`"));
+                }
                 let runtime = Arc::clone(&engine.runtime);
                 let config = NginxConfig {
                     instance: settings.instance.clone(),
@@ -237,10 +246,8 @@ impl IngressKind {
                     contact: args.acme_contact.as_ref().map(|mail| format!("mailto:{mail}")),
                     root: args.acme_root.clone(),
                 };
-                let instance = settings.instance.as_str();
                 let responder = Arc::<NginxIngress>::clone(&nginx);
-                let issuer = TlsIssuer::new(instance, Arc::new(SystemClock));
-                (nginx, Arc::new(issuer.with_acme(acme, responder)))
+                Ok((nginx, Arc::new(issuer.with_acme(acme, responder))))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::runtime::Capability;
 
-use super::{AppSpec, Check, ContainerOptions, InvalidSpec, Problem};
+use super::{AppSpec, Check, ContainerOptions, InvalidSpec, Problem, PullPolicy};
 
 impl AppSpec {
     /// Returns the capabilities that the specification needs, with the keys that need them.
@@ -14,9 +14,14 @@ impl AppSpec {
         let default = ContainerOptions::default();
         let options = &self.options;
         let option = |key, is_set| (key, Capability::ContainerOptions, is_set);
+        let runs_program = self.image.program().is_some();
         let needs = [
+            ("image", Capability::ContainerImages, !runs_program),
+            ("program", Capability::Programs, runs_program),
+            // A program has no registry to pull from.
+            ("pull", Capability::ContainerImages, self.pull != PullPolicy::default()),
+            ("working_dir", Capability::WorkingDir, options.working_dir.is_some()),
             option("user", options.user.is_some()),
-            option("working_dir", options.working_dir.is_some()),
             option("init", options.init != default.init),
             option("shm_size", options.shm_size.is_some()),
             option("tmpfs", !options.tmpfs.is_empty()),
@@ -80,7 +85,8 @@ mod tests {
     #[test]
     fn specification_needs_what_its_keys_need() {
         let mut spec = AppSpec::new("web".parse().unwrap(), "web:1".parse().unwrap());
-        let all = BTreeSet::from(Capability::ALL);
+        let mut all = BTreeSet::from(Capability::ALL);
+        all.remove(&Capability::ContainerImages);
         assert_eq!(spec.check_for(&all), Ok(()));
         spec.volumes.push(Volume::parse("data:/data").unwrap());
         spec.resources.memory = Some(Memory::parse("32Mi").unwrap());
@@ -96,5 +102,23 @@ mod tests {
             assert!(text.contains(expected), "{text}");
         }
         assert_eq!(spec.check_for(&BTreeSet::new()), Ok(()));
+    }
+
+    #[test]
+    fn image_and_program_need_a_runtime_for_them() {
+        let image = AppSpec::new("web".parse().unwrap(), "web:1".parse().unwrap());
+        let program = AppSpec::new("web".parse().unwrap(), "program=/srv/web".parse().unwrap());
+        let pulled = AppSpec { pull: PullPolicy::Always, ..program.clone() };
+        let text = |spec: &AppSpec, lacks| {
+            spec.check_for(&BTreeSet::from([lacks])).map_err(|error| error.to_string())
+        };
+        let needs = |key: &str, what: &str| {
+            Err(format!("{key}: `{key}` needs {what}, which this runtime does not support"))
+        };
+        assert_eq!(text(&image, Capability::Programs), Ok(()));
+        assert_eq!(text(&image, Capability::ContainerImages), needs("image", "container images"));
+        assert_eq!(text(&program, Capability::ContainerImages), Ok(()));
+        assert_eq!(text(&program, Capability::Programs), needs("program", "programs of the host"));
+        assert_eq!(text(&pulled, Capability::ContainerImages), needs("pull", "container images"));
     }
 }

@@ -67,12 +67,12 @@ impl Error for InvalidSpec {}
 
 impl AppSpec {
     /// Checks all rules over several fields, that the content of every file is known,
-    /// and that every host folder is absolute.
+    /// and that every host folder and the program are absolute.
     ///
     /// # Errors
     ///
     /// Returns every problem: those of [`AppSpec::problems`], the files that were not read, and
-    /// relative host folders.
+    /// relative paths of host folders and of the program.
     ///
     /// # Examples
     ///
@@ -121,6 +121,12 @@ impl AppSpec {
             path: path.join("."),
             message: format!("{} was not read", reference.source.describe()),
             hint: Some("`dubernetes_manifest::parse_reading` reads the files".to_owned()),
+        }));
+        let program = self.image.relative_program();
+        problems.extend(program.map(|path| Problem {
+            path: "program".to_owned(),
+            message: format!("the path of the program {} is relative", quote(path)),
+            hint: Some("`apply` resolves it; elsewhere write an absolute path".to_owned()),
         }));
         let volumes = self.volumes.iter().enumerate().filter(|(_, volume)| volume.is_relative());
         problems.extend(volumes.map(|(index, volume)| Problem {

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Capability {
+    /// Images of containers, as registries have them.
+    ContainerImages,
+    /// Programs of the host in the place of images.
+    Programs,
     /// Named volumes and mounted directories.
     Volumes,
     /// CPU and memory limits.
@@ -27,6 +31,8 @@ pub enum Capability {
     Events,
     /// Addresses that the planner chooses.
     PlannedAddresses,
+    /// A directory in which the process starts.
+    WorkingDir,
     /// Users, kernel limits and the other
     /// [`ContainerOptions`](crate::app::ContainerOptions).
     ContainerOptions,
@@ -38,7 +44,9 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability, in declaration order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
+        Self::ContainerImages,
+        Self::Programs,
         Self::Volumes,
         Self::Limits,
         Self::Exec,
@@ -49,6 +57,7 @@ impl Capability {
         Self::Images,
         Self::Events,
         Self::PlannedAddresses,
+        Self::WorkingDir,
         Self::ContainerOptions,
         Self::Ports,
         Self::SeveralHosts,
@@ -57,6 +66,8 @@ impl Capability {
     /// Returns the capability as a noun, such as `volumes`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ContainerImages => "container images",
+            Self::Programs => "programs of the host",
             Self::Volumes => "volumes",
             Self::Limits => "resource limits",
             Self::Exec => "commands in containers",
@@ -67,6 +78,7 @@ impl Capability {
             Self::Images => "images from archives",
             Self::Events => "events",
             Self::PlannedAddresses => "planned addresses",
+            Self::WorkingDir => "working directories",
             Self::ContainerOptions => "container options",
             Self::Ports => "published ports",
             Self::SeveralHosts => "several hosts",

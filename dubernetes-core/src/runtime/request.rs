@@ -36,7 +36,11 @@ impl ContainerRequest {
 
     /// Returns the capabilities that the request needs.
     pub fn needs(&self) -> BTreeSet<Capability> {
-        let has_options = self.options != ContainerOptions::default() || !self.sysctls.is_empty();
+        let usual = ContainerOptions {
+            working_dir: self.options.working_dir.clone(),
+            ..ContainerOptions::default()
+        };
+        let has_options = self.options != usual || !self.sysctls.is_empty();
         let has_place = self.network.is_some() || self.more_addresses.is_some();
         let needs = [
             (Capability::Volumes, !self.volumes.is_empty()),
@@ -45,6 +49,7 @@ impl ContainerRequest {
             (Capability::Tty, self.stdio.tty.is_some()),
             (Capability::Files, !self.files.is_empty()),
             (Capability::PlannedAddresses, has_place),
+            (Capability::WorkingDir, self.options.working_dir.is_some()),
             (Capability::ContainerOptions, has_options),
             (Capability::Ports, !self.ports.is_empty()),
         ];

@@ -159,7 +159,8 @@ impl ContainerState {
 /// How the main process of a container ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    /// The exit code; 128 plus the signal number after a signal.
+    /// The exit code; 128 plus the signal number after a signal; [`Exit::UNKNOWN`] if the runtime
+    /// cannot know it.
     pub code: i64,
     /// Whether the kernel killed a process that exceeded the memory limit.
     pub out_of_memory: bool,
@@ -170,6 +171,9 @@ pub struct Exit {
 }
 
 impl Exit {
+    /// The exit code of a process that the runtime did not start itself.
+    pub const UNKNOWN: i64 = -1;
+
     /// Returns how long the process ran.
     pub fn ran(&self) -> SignedDuration {
         self.finished_at.duration_since(self.started_at)
@@ -465,5 +469,6 @@ mod tests {
             exit(127).describe(),
             "exit code 127 (by convention: it did not find a command) after 2.0s"
         );
+        assert_eq!(exit(Exit::UNKNOWN).describe(), "unknown exit code after 2.0s");
     }
 }

@@ -1,10 +1,34 @@
-//! The keys of the life of a replica: `health`, `rollout`, `pre_deploy` and `stop`.
+//! The keys of the life of a replica: `image`, `program`, `health`, `rollout`, `pre_deploy` and
+//! `stop`.
 
 use dubernetes_core::app::{Health, MAX_REPLICAS, OnFailure, Order, Rollout, Signal};
 
-use super::grammar::{HOST, URL_PATH};
+use super::grammar::{FILE_PATH, HOST, IMAGE, URL_PATH};
 use super::table::{PORT, PROGRAM, SPAN};
 use super::{DefaultValue, Key, Kind};
+
+/// What each replica runs, if it is an image.
+pub(super) const IMAGE_KEY: Key = Key {
+    name: "image",
+    description: "The image of every replica. It is resolved once per revision: all replicas \
+        of a revision run the same image, even if the tag moves.",
+    kind: Kind::Text(&IMAGE),
+    default: ONE_OF_IMAGE_AND_PROGRAM,
+    example: "image: myapp-image:1.5",
+};
+/// What each replica runs, if it is a program.
+pub(super) const PROGRAM_KEY: Key = Key {
+    name: "program",
+    description: "A program of this machine that each replica runs as a process, instead of an \
+        image: a path, or a name that apply finds in PATH. It runs in its own folder, and \
+        listens on the port of 127.0.0.1 in its variable PORT. It needs serve --runtime \
+        process.",
+    kind: Kind::Text(&FILE_PATH),
+    default: ONE_OF_IMAGE_AND_PROGRAM,
+    example: "program: ./server",
+};
+const ONE_OF_IMAGE_AND_PROGRAM: DefaultValue =
+    DefaultValue::Described("one of image and program is required");
 
 const COUNT: Kind = Kind::WholeNumber { min: 1, max: Health::MAX_COUNT };
 

@@ -6,7 +6,8 @@ use super::hints::unknown_key_hint;
 use super::{APP, Key, Kind, ObjectKind};
 
 /// The manifest itself, as a mapping.
-pub(crate) const ROOT: ObjectKind = ObjectKind::new(APP);
+pub(crate) const ROOT: ObjectKind =
+    ObjectKind { keys: APP, one_of: &["image", "program"], body_only: &[] };
 
 /// The reason why a path names no key.
 #[derive(Debug, Clone, PartialEq, Eq)]

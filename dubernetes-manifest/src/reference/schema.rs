@@ -25,7 +25,8 @@ pub fn schema(form: Form) -> Value {
     }
     schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".into(), json!("Dubernetes app"));
-    let description = "The specification of one app. Only `name` and `image` are required.";
+    let description = "The specification of one app. Only `name`, and `image` or `program`, are \
+        required.";
     schema.insert("description".into(), json!(description));
     Value::Object(schema)
 }

@@ -5,11 +5,11 @@ use dubernetes_core::app::{MAX_ENV_ENTRIES, MAX_FILES, MAX_REPLICAS, PullPolicy,
 
 use super::grammar::{
     BASE64, CAPABILITY, CONTAINER_FOLDER, CPU, DEVICE, DURATION, ENV_NAME, ENV_VALUE, EXTRA_HOST,
-    FILE_PATH, FILE_TARGET, HASH, HOST_PATTERN, IMAGE, ISSUED_TLS, LABEL_KEY, LABEL_VALUE, LIMIT,
-    MEMORY, MODE, NAME, OWNER, PATH, PORT_MAPPING, SECRET_NAME, TMPFS, ULIMIT, ULIMIT_NAME, USER,
-    VOLUME, WORD,
+    FILE_PATH, FILE_TARGET, HASH, HOST_PATTERN, ISSUED_TLS, LABEL_KEY, LABEL_VALUE, LIMIT, MEMORY,
+    MODE, NAME, OWNER, PATH, PORT_MAPPING, SECRET_NAME, TMPFS, ULIMIT, ULIMIT_NAME, USER, VOLUME,
+    WORD,
 };
-use super::lifecycle::{HEALTH, PRE_DEPLOY, ROLLOUT, STOP};
+use super::lifecycle::{HEALTH, IMAGE_KEY, PRE_DEPLOY, PROGRAM_KEY, ROLLOUT, STOP};
 use super::{DefaultValue, Key, Kind, ListKind, ObjectKind};
 
 pub(super) const PORT: Kind = Kind::WholeNumber { min: 1, max: u16::MAX };
@@ -37,14 +37,8 @@ pub const APP: &[Key] = &[
         default: DefaultValue::Required,
         example: "name: myapp",
     },
-    Key {
-        name: "image",
-        description: "The image of every replica. It is resolved once per revision: all replicas \
-            of a revision run the same image, even if the tag moves.",
-        kind: Kind::Text(&IMAGE),
-        default: DefaultValue::Required,
-        example: "image: myapp-image:1.5",
-    },
+    IMAGE_KEY,
+    PROGRAM_KEY,
     Key {
         name: "replicas",
         description: "The number of replicas to keep running. With 0, the app's hosts answer 503.",

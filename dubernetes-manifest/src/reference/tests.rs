@@ -16,6 +16,7 @@ fn all() -> Vec<(String, String, &'static Key)> {
 /// Returns the lines that a key needs next to it.
 fn required_lines(above: &str, key: &str) -> &'static str {
     match (above, key) {
+        ("", "program") => "name: a\n",
         ("", _) => "name: a\nimage: b\n",
         ("access", "strip_prefix") => "host: a.test\npath: /x\n",
         ("access", _) => "host: a.test\n",
@@ -80,8 +81,8 @@ fn keys_of_the_table_are_those_of_the_reader() {
             written.extend(inside.map(|key| format!("{name}.{key}")));
         }
     }
-    // `everything.yaml` has files, and one of the three probes.
-    written.insert("read_only".to_owned());
+    // `everything.yaml` has an image, files, and one of the three probes.
+    written.extend(["program", "read_only"].map(str::to_owned));
     written.extend(["health.http", "health.tcp", "health.exec"].map(str::to_owned));
     assert_eq!(accepted, written);
 }

@@ -32,6 +32,7 @@ mod ownership;
 mod pod_commands;
 mod ports;
 mod pre_deploy;
+mod process;
 mod proxies;
 mod restart;
 mod rollback;

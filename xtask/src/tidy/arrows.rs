@@ -8,8 +8,14 @@ use anyhow::{Context as _, Result};
 use crate::run;
 
 /// Crates that implement a trait of the core.
-pub(super) const ADAPTERS: [&str; 4] =
-    ["dubernetes-docker", "dubernetes-sqlite", "dubernetes-nginx", "dubernetes-tls"];
+pub(super) const ADAPTERS: [&str; 6] = [
+    "dubernetes-docker",
+    "dubernetes-process",
+    "dubernetes-sqlite",
+    "dubernetes-nginx",
+    "dubernetes-proxy",
+    "dubernetes-tls",
+];
 
 const CORE: &str = "dubernetes-core";
 const MANIFEST: &str = "dubernetes-manifest";

@@ -12,9 +12,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::check::Check;
 use super::port::{Listen, PortOwner};
 use super::{paths, port, proxies};
-use crate::args::IngressArgs;
+use crate::args::{IngressArgs, RuntimeKind};
 use crate::output::{self, span};
 use crate::settings::Settings;
+use crate::wiring;
 use crate::wiring::diagnostics::{Engine, Image, Subnet, find_listener};
 
 /// Largest clock skew on one machine. With more skew, ages are wrong.
@@ -24,6 +25,10 @@ const NOT_CHECKED: &str = "not checked: the engine does not answer";
 
 /// Runs all checks that need the engine.
 pub(super) async fn run_checks(settings: &Settings, ingress: &IngressArgs) -> Vec<Check> {
+    if ingress.runtime == RuntimeKind::Process {
+        let message = format!("none: replicas are {}", wiring::PROCESSES);
+        return vec![Check::ok("engine", message)];
+    }
     let listens = port::listens(ingress);
     let engine = match Engine::new(ingress) {
         Ok(engine) => engine,
