@@ -18,8 +18,7 @@ use crate::pulls::Pulls;
 
 /// Deadline of reads. The engine answers in 20 ms; ten seconds allow for a host that is swapping.
 pub(crate) const READ: Duration = Duration::from_secs(10);
-/// How often a read is sent that the engine answers with a server error, and the pause in between.
-const READ_ATTEMPTS: u32 = 3;
+/// Pause before a read is sent again.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 /// Deadline of changes. A start takes 0.4 s, and many times that on a slow disk.
 pub(crate) const WRITE: Duration = Duration::from_secs(30);
@@ -100,8 +99,8 @@ impl Engine {
         }
     }
 
-    /// Awaits a read, and repeats it if the engine answers with a server error. A pass makes many
-    /// reads, and one that fails would make the whole engine count as unreachable.
+    /// Awaits a read, and repeats it if it fails in a way that may pass. A pass makes many reads, and
+    /// one that fails would make the whole engine count as unreachable.
     pub(crate) async fn read<T, C>(
         &self,
         operation: &str,
@@ -110,15 +109,15 @@ impl Engine {
     where
         C: Future<Output = Result<T, bollard::errors::Error>>,
     {
-        for _ in 1..READ_ATTEMPTS {
-            match self.call(READ, operation, call()).await {
-                Err(error) if error.status().is_some_and(|code| code >= 500) => {
-                    tokio::time::sleep(READ_PAUSE).await;
-                }
-                result => return result,
+        let mut sent = 0;
+        loop {
+            let answer = self.call(READ, operation, call()).await;
+            sent += 1;
+            if !answer.as_ref().is_err_and(|error| sent < error.read_attempts()) {
+                return answer;
             }
+            tokio::time::sleep(READ_PAUSE).await;
         }
-        self.call(READ, operation, call()).await
     }
 
     /// Converts an error of the client.
@@ -195,22 +194,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn read_is_repeated_after_server_errors_alone() {
+    async fn read_is_repeated_after_failures_that_may_pass() {
         let engine = Engine::new(Some("unix:///nonexistent/engine.sock")).unwrap();
-        for (failures, code, expected, calls) in
-            [(0, 500, None, 1), (2, 500, None, 3), (3, 503, Some(503), 3), (1, 404, Some(404), 1)]
-        {
+        let status = |status_code| {
+            let message = String::new();
+            move || Error::DockerResponseServerError { status_code, message: message.clone() }
+        };
+        let unreadable = || Error::JsonDataError { message: String::new(), column: 1 };
+        let cases: [(u32, &dyn Fn() -> Error, bool, u32); 6] = [
+            (0, &status(500), true, 1),
+            (2, &status(500), true, 3),
+            (3, &status(503), false, 3),
+            (1, &status(404), false, 1),
+            (19, &unreadable, true, 20),
+            (20, &unreadable, false, 20),
+        ];
+        for (failures, error, succeeds, calls) in cases {
             let made = AtomicU32::new(0);
             let read = engine.read("read", async || {
-                if made.fetch_add(1, Ordering::Relaxed) < failures {
-                    let message = String::new();
-                    let status_code = code;
-                    return Err(Error::DockerResponseServerError { status_code, message });
-                }
-                Ok(())
+                let fails = made.fetch_add(1, Ordering::Relaxed) < failures;
+                if fails { Err(error()) } else { Ok(()) }
             });
-            assert_eq!(read.await.err().and_then(|error| error.status()), expected);
-            assert_eq!(made.load(Ordering::Relaxed), calls, "{failures} times {code}");
+            assert_eq!(read.await.is_ok(), succeeds, "{failures} times {}", error());
+            assert_eq!(made.load(Ordering::Relaxed), calls, "{failures} times {}", error());
         }
     }
 

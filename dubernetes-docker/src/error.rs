@@ -26,7 +26,9 @@ enum CallErrorKind {
     Status { code: u16, message: String },
     /// An error in the stream of a successful response.
     Stream { message: String },
-    /// Anything else, such as a response that cannot be parsed.
+    /// A response that the client cannot parse.
+    Unreadable(SharedError),
+    /// Anything else.
     Other(SharedError),
 }
 
@@ -46,6 +48,7 @@ impl CallError {
             Error::DockerStreamError { error } => {
                 CallErrorKind::Stream { message: one_line(&error) }
             }
+            Error::JsonDataError { .. } => CallErrorKind::Unreadable(SharedError::new(error)),
             other => CallErrorKind::Other(SharedError::new(other)),
         };
         Self { operation: operation.to_owned(), kind }
@@ -62,7 +65,24 @@ impl CallError {
             CallErrorKind::Timeout
             | CallErrorKind::Unreachable(_)
             | CallErrorKind::Stream { .. }
+            | CallErrorKind::Unreadable(_)
             | CallErrorKind::Other(_) => None,
+        }
+    }
+
+    /// Returns how often a read is sent in all if it fails so.
+    ///
+    /// Podman lists a container as `stopped`, a state of its own, from the end of its process until
+    /// it has cleaned up after it: 50 ms on an idle machine. The client cannot read that.
+    pub(crate) fn read_attempts(&self) -> u32 {
+        match self.kind {
+            CallErrorKind::Status { code, .. } if code >= 500 => 3,
+            CallErrorKind::Unreadable(_) => 20,
+            CallErrorKind::Timeout
+            | CallErrorKind::Unreachable(_)
+            | CallErrorKind::Status { .. }
+            | CallErrorKind::Stream { .. }
+            | CallErrorKind::Other(_) => 1,
         }
     }
 
@@ -81,9 +101,10 @@ impl CallError {
             CallErrorKind::Status { message, .. } | CallErrorKind::Stream { message } => {
                 Some(message)
             }
-            CallErrorKind::Timeout | CallErrorKind::Unreachable(_) | CallErrorKind::Other(_) => {
-                None
-            }
+            CallErrorKind::Timeout
+            | CallErrorKind::Unreachable(_)
+            | CallErrorKind::Unreadable(_)
+            | CallErrorKind::Other(_) => None,
         }
     }
 
@@ -106,6 +127,7 @@ impl CallError {
             | CallErrorKind::Unreachable(_)
             | CallErrorKind::Status { .. }
             | CallErrorKind::Stream { .. }
+            | CallErrorKind::Unreadable(_)
             | CallErrorKind::Other(_) => self.into_not_found("container", name),
         }
     }
@@ -116,9 +138,10 @@ impl CallError {
             CallErrorKind::Status { message, .. } | CallErrorKind::Stream { message } => {
                 RuntimeError::Rejected { operation: self.operation, message }
             }
-            CallErrorKind::Timeout | CallErrorKind::Unreachable(_) | CallErrorKind::Other(_) => {
-                self.into_runtime_error()
-            }
+            CallErrorKind::Timeout
+            | CallErrorKind::Unreachable(_)
+            | CallErrorKind::Unreadable(_)
+            | CallErrorKind::Other(_) => self.into_runtime_error(),
         }
     }
 
@@ -135,7 +158,9 @@ impl CallError {
             CallErrorKind::Status { message, .. } | CallErrorKind::Stream { message } => {
                 RuntimeError::Failed { operation, cause: SharedError::text(message) }
             }
-            CallErrorKind::Other(cause) => RuntimeError::Failed { operation, cause },
+            CallErrorKind::Unreadable(cause) | CallErrorKind::Other(cause) => {
+                RuntimeError::Failed { operation, cause }
+            }
         }
     }
 }
